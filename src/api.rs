@@ -1,0 +1,3 @@
+//! The service's client.
+
+pub mod types;

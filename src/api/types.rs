@@ -1,0 +1,219 @@
+//! The service's objects as they travel: unknown fields are tolerated, and
+//! fields that a deployment may leave out are optional.
+//!
+//! Source: the public v1 contracts and routes of the VM0 API.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+use std::collections::BTreeMap;
+
+/// A row as the service sent it, with the part that vm0fs understands.
+///
+/// The raw text is what `run.json` and the like show, so that nothing the
+/// service says is lost.
+#[derive(Clone, Debug)]
+pub struct Row<T> {
+    /// The understood part.
+    pub value: T,
+    /// The whole JSON object, as received.
+    pub raw: Box<RawValue>,
+}
+
+/// An agent, of `GET /v1/agents` and `GET /v1/agents/:id`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Agent {
+    /// Opaque id, a UUID today.
+    pub id: String,
+    /// The name a user gave it.
+    pub name: String,
+    /// Id of the newest version, where there is one.
+    #[serde(default)]
+    pub current_version_id: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    #[serde(default)]
+    pub updated_at: Option<Timestamp>,
+    /// The `vm0.yaml` content, only where the service gives it.
+    #[serde(default)]
+    pub config: Option<Value>,
+}
+
+/// The state of a run; an unknown word is kept, not refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(from = "String")]
+pub enum RunStatus {
+    /// Waiting for a sandbox.
+    Pending,
+    /// At work.
+    Running,
+    /// Ended well.
+    Completed,
+    /// Ended with an error.
+    Failed,
+    /// Ended by its time limit.
+    Timeout,
+    /// Ended by a user.
+    Cancelled,
+    /// A word that this version of vm0fs does not know.
+    Other(String),
+}
+
+impl From<String> for RunStatus {
+    fn from(word: String) -> Self {
+        match word.as_str() {
+            "pending" => Self::Pending,
+            "running" => Self::Running,
+            "completed" => Self::Completed,
+            "failed" => Self::Failed,
+            "timeout" => Self::Timeout,
+            "cancelled" => Self::Cancelled,
+            _ => Self::Other(word),
+        }
+    }
+}
+
+impl RunStatus {
+    /// The statuses that the service documents, for filters and views.
+    pub const KNOWN: [Self; 6] =
+        [Self::Pending, Self::Running, Self::Completed, Self::Failed, Self::Timeout, Self::Cancelled];
+
+    /// The word the service uses.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+            Self::Other(word) => word,
+        }
+    }
+
+    /// Whether nothing about the run changes any more (late log rows excepted).
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Timeout | Self::Cancelled)
+    }
+}
+
+/// A run, of `GET /v1/runs` (the first fields) and `GET /v1/runs/:id` (all).
+#[derive(Clone, Debug, Deserialize)]
+pub struct Run {
+    /// Opaque id, a UUID today.
+    pub id: String,
+    /// The agent it runs; some deployments leave the id out.
+    #[serde(default)]
+    pub agent_id: Option<String>,
+    /// That agent's name.
+    #[serde(default)]
+    pub agent_name: Option<String>,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// What it was asked to do.
+    #[serde(default)]
+    pub prompt: String,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When its sandbox started.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default)]
+    pub completed_at: Option<Timestamp>,
+    /// Why it failed (detail only).
+    #[serde(default)]
+    pub error: Option<String>,
+    /// Name of the artifact it wrote (detail only).
+    #[serde(default)]
+    pub artifact_name: Option<String>,
+    /// Version of that artifact (detail only).
+    #[serde(default)]
+    pub artifact_version: Option<String>,
+    /// Volumes it was given, name to version (detail only).
+    #[serde(default)]
+    pub volumes: Option<BTreeMap<String, String>>,
+    /// Older form of the artifact fields, name to version (detail only).
+    #[serde(default)]
+    pub artifacts: Option<BTreeMap<String, String>>,
+}
+
+/// One row of a run's log. Rows have no id of their own.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LogRow {
+    /// ISO 8601, kept as sent: its precision differs between rows.
+    pub timestamp: String,
+    /// `agent`, `system` or `network`.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// `debug`, `info`, `warn` or `error`.
+    #[serde(default)]
+    pub level: String,
+    /// The text, which an agent may have written.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// Which of the two kinds of stored trees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StorageKind {
+    /// Inputs of runs.
+    Volume,
+    /// Outputs of runs.
+    Artifact,
+}
+
+impl StorageKind {
+    /// The path segment in the API and the folder's name in the mount.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Volume => "volumes",
+            Self::Artifact => "artifacts",
+        }
+    }
+}
+
+/// A volume or an artifact, of `GET /v1/volumes` and `GET /v1/artifacts`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Storage {
+    /// Opaque id, a UUID today.
+    pub id: String,
+    /// The name a user or an agent gave it.
+    pub name: String,
+    /// Id of the newest version, where there is one.
+    #[serde(default)]
+    pub current_version_id: Option<String>,
+    /// Bytes in the current version.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// Files in the current version.
+    #[serde(default)]
+    pub file_count: Option<u64>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last got a version.
+    #[serde(default)]
+    pub updated_at: Option<Timestamp>,
+}
+
+/// A version of a volume or an artifact: immutable.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StorageVersion {
+    /// A SHA-256 over the content in hex, or an older form (`ver_…`).
+    pub id: String,
+    /// Bytes unpacked, as declared: a hint, never trusted.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// Files, as declared; 0 means that there is no archive to download.
+    #[serde(default)]
+    pub file_count: Option<u64>,
+    /// What its author wrote about it.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// Who made it.
+    #[serde(default)]
+    pub created_by: Option<String>,
+    /// When.
+    pub created_at: Timestamp,
+}

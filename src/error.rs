@@ -1,0 +1,298 @@
+//! The one error type and the one errno table.
+//!
+//! Every failure keeps its cause in words (for the log and `.vm0fs/errors`)
+//! until [`Error::errno`] reduces it to the number that the kernel wants.
+//! Errors are cheap to clone, since one failed fetch answers many requests.
+
+use std::{fmt, io, sync::Arc};
+
+/// A result with the crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong, by what the caller is told.
+///
+/// Messages say what happened and to what; none may hold a token or a
+/// presigned query.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// No object of that name. Also an inode that names nothing.
+    #[error("{0}: not found")]
+    NotFound(String),
+    /// A directory was needed.
+    #[error("not a directory")]
+    NotDirectory,
+    /// Something other than a directory was needed.
+    #[error("is a directory")]
+    IsDirectory,
+    /// The tree is read-only outside control files.
+    #[error("read-only file system")]
+    ReadOnly,
+    /// The request makes no sense for this node (readlink of a file …).
+    #[error("invalid request: {0}")]
+    Invalid(String),
+    /// The extended attribute does not exist on this node.
+    #[error("no such attribute")]
+    NoAttribute,
+    /// A caller's buffer is too small for the attribute.
+    #[error("buffer too small")]
+    Range,
+    /// A name longer than one path component may be (255 bytes).
+    #[error("name too long")]
+    NameTooLong,
+    /// A handle or inode that this mount never gave out, or has taken back.
+    #[error("stale handle")]
+    Stale,
+    /// Access is refused by policy, with the reason.
+    #[error("{0}")]
+    Denied(String),
+    /// The service answered with an error.
+    #[error("{0}")]
+    Api(Arc<ApiError>),
+    /// The service or the object store could not be reached or broke off.
+    #[error("{0}")]
+    Transport(Arc<TransportError>),
+    /// Nothing arrived for the time given by `--timeout`.
+    #[error("{what}: no byte for {seconds} s (--timeout); try again, or check the network")]
+    Timeout {
+        /// What was being waited for.
+        what: String,
+        /// How long nothing came, in seconds.
+        seconds: u64,
+    },
+    /// The service sent something that is not what it promises.
+    #[error("{what}: unexpected answer: {detail}")]
+    BadAnswer {
+        /// The request.
+        what: String,
+        /// What is wrong with the answer.
+        detail: String,
+    },
+    /// An archive that is corrupt, truncated or not an archive.
+    #[error("archive of version {version} is unusable: {detail}")]
+    BadArchive {
+        /// The version's id.
+        version: String,
+        /// What is wrong with it, and where.
+        detail: String,
+    },
+    /// An archive over one of the limits that keep a bomb from doing harm.
+    #[error("archive of version {version} is over a limit: {detail}")]
+    Limit {
+        /// The version's id.
+        version: String,
+        /// Which limit, its value, and the option that changes it where there is one.
+        detail: String,
+    },
+    /// The cache cannot make room: over the ceiling, or the disk is full.
+    #[error("no space in the cache: {0}")]
+    NoSpace(String),
+    /// The cache or another local file failed.
+    #[error("{context}: {source}")]
+    Io {
+        /// What was being done, to which path.
+        context: String,
+        /// The cause.
+        source: Arc<io::Error>,
+    },
+    /// A defect in vm0fs itself: a panic in a fetch, an operation that never settles.
+    #[error("internal error: {0} (please report this)")]
+    Internal(String),
+}
+
+/// An error answer of the service, as its JSON gives it or as near as can be told.
+#[derive(Debug, Default)]
+pub struct ApiError {
+    /// What was asked, e.g. `GET /v1/runs`.
+    pub request: String,
+    /// HTTP status.
+    pub status: u16,
+    /// `error.type`, empty where the body was not the documented JSON.
+    pub kind: String,
+    /// `error.code`, empty likewise.
+    pub code: String,
+    /// `error.message`, or a summary of the body that came instead.
+    pub message: String,
+    /// `error.param`.
+    pub param: Option<String>,
+    /// `X-Request-Id`, for a report to the service's operators.
+    pub request_id: Option<String>,
+    /// `Retry-After` in seconds, with 429 or 503.
+    pub retry_after: Option<u64>,
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: HTTP {}", self.request, self.status)?;
+        if !self.code.is_empty() {
+            write!(f, " {}", self.code)?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        if let Some(param) = &self.param {
+            write!(f, " (parameter {param})")?;
+        }
+        if let Some(seconds) = self.retry_after {
+            write!(f, " (try again in {seconds} s)")?;
+        }
+        if let Some(id) = &self.request_id {
+            write!(f, " [request id {id}]")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why no usable answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransportKind {
+    /// Refused, unreachable, no such host, TLS failed: nobody was reached.
+    Connect,
+    /// The connection broke before or inside an answer.
+    Broken,
+    /// No byte for the time allowed.
+    Stalled,
+    /// The answer would have led somewhere that must not be followed.
+    Forbidden,
+}
+
+/// A failure below HTTP.
+#[derive(Debug)]
+pub struct TransportError {
+    /// What was asked, without its query.
+    pub request: String,
+    /// Why no answer came.
+    pub kind: TransportKind,
+    /// The cause in words, without secrets.
+    pub message: String,
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.request, self.message)
+    }
+}
+
+impl Error {
+    /// Wraps an I/O error with what was being done; a full disk becomes [`Error::NoSpace`].
+    pub fn io(context: impl Into<String>, source: io::Error) -> Self {
+        let context = context.into();
+        match source.raw_os_error() {
+            Some(libc::ENOSPC | libc::EDQUOT) => {
+                Self::NoSpace(format!("{context}: {source}; free some space, or use --cache-dir"))
+            }
+            _ => Self::Io { context, source: Arc::new(source) },
+        }
+    }
+
+    /// The HTTP status where the service gave one.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Api(api) => Some(api.status),
+            _ => None,
+        }
+    }
+
+    /// Whether the object asked for does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound(_)) || self.status() == Some(404)
+    }
+
+    /// The number the kernel is given: the only such table, exhaustive on purpose.
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::NotFound(_) => libc::ENOENT,
+            Self::NotDirectory => libc::ENOTDIR,
+            Self::IsDirectory => libc::EISDIR,
+            Self::ReadOnly => libc::EROFS,
+            Self::Invalid(_) => libc::EINVAL,
+            Self::NoAttribute => libc::ENODATA,
+            Self::Range => libc::ERANGE,
+            Self::NameTooLong => libc::ENAMETOOLONG,
+            Self::Stale => libc::ESTALE,
+            Self::Denied(_) => libc::EACCES,
+            Self::Api(api) => api_errno(api),
+            Self::Transport(transport) => match transport.kind {
+                TransportKind::Connect => libc::ENETUNREACH,
+                TransportKind::Broken => libc::EIO,
+                TransportKind::Stalled => libc::ETIMEDOUT,
+                TransportKind::Forbidden => libc::EIO,
+            },
+            Self::Timeout { .. } => libc::ETIMEDOUT,
+            Self::BadAnswer { .. } => libc::EIO,
+            Self::BadArchive { .. } => libc::EIO,
+            Self::Limit { .. } => libc::EFBIG,
+            Self::NoSpace(_) => libc::ENOSPC,
+            // The cause's own number would say something of the cache's files,
+            // which the caller never named: to it, the file cannot be read.
+            Self::Io { .. } => libc::EIO,
+            Self::Internal(_) => libc::EIO,
+        }
+    }
+}
+
+/// The statuses of the service's error table; others by their class.
+fn api_errno(api: &ApiError) -> i32 {
+    match api.status {
+        400 | 405 | 422 => libc::EINVAL,
+        401 | 403 => libc::EACCES,
+        404 | 410 => libc::ENOENT,
+        409 => libc::EBUSY,
+        429 => libc::EAGAIN,
+        408 | 504 => libc::ETIMEDOUT,
+        _ => libc::EIO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errno_table() {
+        let api = |status| Error::Api(Arc::new(ApiError { status, ..ApiError::default() }));
+        let transport = |kind| {
+            Error::Transport(Arc::new(TransportError {
+                request: "GET /v1/runs".into(),
+                kind,
+                message: "refused".into(),
+            }))
+        };
+        let table = [
+            (Error::NotFound("x".into()), libc::ENOENT),
+            (Error::NotDirectory, libc::ENOTDIR),
+            (Error::IsDirectory, libc::EISDIR),
+            (Error::ReadOnly, libc::EROFS),
+            (Error::Invalid("x".into()), libc::EINVAL),
+            (Error::NoAttribute, libc::ENODATA),
+            (Error::Range, libc::ERANGE),
+            (Error::NameTooLong, libc::ENAMETOOLONG),
+            (Error::Stale, libc::ESTALE),
+            (Error::Denied("x".into()), libc::EACCES),
+            (api(400), libc::EINVAL),
+            (api(401), libc::EACCES),
+            (api(403), libc::EACCES),
+            (api(404), libc::ENOENT),
+            (api(409), libc::EBUSY),
+            (api(429), libc::EAGAIN),
+            (api(500), libc::EIO),
+            (api(502), libc::EIO),
+            (api(504), libc::ETIMEDOUT),
+            (transport(TransportKind::Connect), libc::ENETUNREACH),
+            (transport(TransportKind::Broken), libc::EIO),
+            (transport(TransportKind::Stalled), libc::ETIMEDOUT),
+            (transport(TransportKind::Forbidden), libc::EIO),
+            (Error::Timeout { what: "x".into(), seconds: 30 }, libc::ETIMEDOUT),
+            (Error::BadAnswer { what: "x".into(), detail: "y".into() }, libc::EIO),
+            (Error::BadArchive { version: "x".into(), detail: "y".into() }, libc::EIO),
+            (Error::Limit { version: "x".into(), detail: "y".into() }, libc::EFBIG),
+            (Error::NoSpace("x".into()), libc::ENOSPC),
+            (Error::io("x", io::Error::from_raw_os_error(libc::EACCES)), libc::EIO),
+            (Error::io("x", io::Error::from_raw_os_error(libc::ENOSPC)), libc::ENOSPC),
+            (Error::Internal("x".into()), libc::EIO),
+        ];
+        for (error, errno) in table {
+            assert_eq!(error.errno(), errno, "{error:?}");
+            assert!(errno != libc::ENOSYS, "ENOSYS switches an operation off for the mount");
+        }
+    }
+}

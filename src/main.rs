@@ -1,0 +1,3 @@
+//! The command line program: parse, dispatch, exit code.
+
+fn main() {}

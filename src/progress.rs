@@ -1,0 +1,79 @@
+//! How far a fetch has come, seen from outside: what deadlines are measured
+//! by, and what transfers show. Written by whoever moves bytes, read by
+//! whoever waits.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// A shared counter of bytes with the time of the last one.
+///
+/// Clones share the same counter.
+#[derive(Clone, Debug)]
+pub struct Progress(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    started: Instant,
+    /// Milliseconds after `started` at which something last arrived.
+    last: AtomicU64,
+    bytes: AtomicU64,
+    /// Bytes expected in all; 0 while unknown.
+    expected: AtomicU64,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Progress {
+    /// A counter at zero, whose clock starts now.
+    pub fn new() -> Self {
+        Self(Arc::new(Inner {
+            started: Instant::now(),
+            last: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            expected: AtomicU64::new(0),
+        }))
+    }
+
+    /// Notes that `bytes` more have come. Zero is a sign of life without
+    /// bytes: headers, the start of a retry, local work that goes on.
+    pub fn advance(&self, bytes: u64) {
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let now = u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.last.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// Says how many bytes are to come in all.
+    pub fn expect(&self, bytes: u64) {
+        self.0.expected.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes so far.
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes expected in all, where that is known.
+    pub fn expected(&self) -> Option<u64> {
+        Some(self.0.expected.load(Ordering::Relaxed)).filter(|&bytes| bytes > 0)
+    }
+
+    /// How long nothing has come.
+    pub fn idle(&self) -> Duration {
+        let last = Duration::from_millis(self.0.last.load(Ordering::Relaxed));
+        self.0.started.elapsed().saturating_sub(last)
+    }
+
+    /// How long ago the clock started.
+    pub fn age(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+}
