@@ -177,10 +177,13 @@ impl Error {
     pub fn io(context: impl Into<String>, source: io::Error) -> Self {
         let context = context.into();
         match source.raw_os_error() {
-            Some(libc::ENOSPC | libc::EDQUOT) => {
-                Self::NoSpace(format!("{context}: {source}; free some space, or use --cache-dir"))
-            }
-            _ => Self::Io { context, source: Arc::new(source) },
+            Some(libc::ENOSPC | libc::EDQUOT) => Self::NoSpace(format!(
+                "{context}: {source}; free some space, or use --cache-dir"
+            )),
+            _ => Self::Io {
+                context,
+                source: Arc::new(source),
+            },
         }
     }
 
@@ -249,7 +252,12 @@ mod tests {
 
     #[test]
     fn errno_table() {
-        let api = |status| Error::Api(Arc::new(ApiError { status, ..ApiError::default() }));
+        let api = |status| {
+            Error::Api(Arc::new(ApiError {
+                status,
+                ..ApiError::default()
+            }))
+        };
         let transport = |kind| {
             Error::Transport(Arc::new(TransportError {
                 request: "GET /v1/runs".into(),
@@ -281,18 +289,51 @@ mod tests {
             (transport(TransportKind::Broken), libc::EIO),
             (transport(TransportKind::Stalled), libc::ETIMEDOUT),
             (transport(TransportKind::Forbidden), libc::EIO),
-            (Error::Timeout { what: "x".into(), seconds: 30 }, libc::ETIMEDOUT),
-            (Error::BadAnswer { what: "x".into(), detail: "y".into() }, libc::EIO),
-            (Error::BadArchive { version: "x".into(), detail: "y".into() }, libc::EIO),
-            (Error::Limit { version: "x".into(), detail: "y".into() }, libc::EFBIG),
+            (
+                Error::Timeout {
+                    what: "x".into(),
+                    seconds: 30,
+                },
+                libc::ETIMEDOUT,
+            ),
+            (
+                Error::BadAnswer {
+                    what: "x".into(),
+                    detail: "y".into(),
+                },
+                libc::EIO,
+            ),
+            (
+                Error::BadArchive {
+                    version: "x".into(),
+                    detail: "y".into(),
+                },
+                libc::EIO,
+            ),
+            (
+                Error::Limit {
+                    version: "x".into(),
+                    detail: "y".into(),
+                },
+                libc::EFBIG,
+            ),
             (Error::NoSpace("x".into()), libc::ENOSPC),
-            (Error::io("x", io::Error::from_raw_os_error(libc::EACCES)), libc::EIO),
-            (Error::io("x", io::Error::from_raw_os_error(libc::ENOSPC)), libc::ENOSPC),
+            (
+                Error::io("x", io::Error::from_raw_os_error(libc::EACCES)),
+                libc::EIO,
+            ),
+            (
+                Error::io("x", io::Error::from_raw_os_error(libc::ENOSPC)),
+                libc::ENOSPC,
+            ),
             (Error::Internal("x".into()), libc::EIO),
         ];
         for (error, errno) in table {
             assert_eq!(error.errno(), errno, "{error:?}");
-            assert!(errno != libc::ENOSYS, "ENOSYS switches an operation off for the mount");
+            assert!(
+                errno != libc::ENOSYS,
+                "ENOSYS switches an operation off for the mount"
+            );
         }
     }
 }

@@ -76,8 +76,14 @@ impl From<String> for RunStatus {
 
 impl RunStatus {
     /// The statuses that the service documents, for filters and views.
-    pub const KNOWN: [Self; 6] =
-        [Self::Pending, Self::Running, Self::Completed, Self::Failed, Self::Timeout, Self::Cancelled];
+    pub const KNOWN: [Self; 6] = [
+        Self::Pending,
+        Self::Running,
+        Self::Completed,
+        Self::Failed,
+        Self::Timeout,
+        Self::Cancelled,
+    ];
 
     /// The word the service uses.
     pub fn as_str(&self) -> &str {
@@ -94,7 +100,10 @@ impl RunStatus {
 
     /// Whether nothing about the run changes any more (late log rows excepted).
     pub fn is_terminal(&self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Timeout | Self::Cancelled)
+        matches!(
+            self,
+            Self::Completed | Self::Failed | Self::Timeout | Self::Cancelled
+        )
     }
 }
 
