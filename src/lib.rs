@@ -47,5 +47,8 @@
 pub mod api;
 pub mod demo;
 pub mod error;
+pub mod fs;
+pub mod park;
 pub mod progress;
 pub mod store;
+pub mod tree;

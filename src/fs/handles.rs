@@ -1,0 +1,70 @@
+//! Open files and directories by the numbers the kernel holds for them.
+
+use crate::{
+    error::{Error, Result},
+    tree::{Directory, Handle},
+};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// What a handle stands for.
+pub(super) enum Open {
+    /// An open file.
+    File(Handle),
+    /// An open directory and, once reading began, its listing.
+    Directory(Mutex<Option<Arc<Directory>>>),
+}
+
+impl Open {
+    /// The listing that a directory handle reads from, if it has begun.
+    pub(super) fn snapshot(&self) -> Option<Arc<Directory>> {
+        match self {
+            Self::Directory(snapshot) => snapshot
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            Self::File(_) => None,
+        }
+    }
+
+    /// Takes a new listing: reading has begun, or begun again.
+    pub(super) fn set_snapshot(&self, directory: Arc<Directory>) {
+        if let Self::Directory(snapshot) = self {
+            *snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(directory);
+        }
+    }
+}
+
+/// The table of open handles. Numbers are never reused.
+#[derive(Default)]
+pub(super) struct Handles {
+    open: Mutex<HashMap<u64, Arc<Open>>>,
+    next: AtomicU64,
+}
+
+impl Handles {
+    pub(super) fn add(&self, open: Open) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        self.lock().insert(number, Arc::new(open));
+        number
+    }
+
+    pub(super) fn get(&self, number: u64) -> Result<Arc<Open>> {
+        self.lock().get(&number).cloned().ok_or(Error::Stale)
+    }
+
+    pub(super) fn remove(&self, number: u64) {
+        let removed = self.lock().remove(&number);
+        // Closing files happens outside the lock.
+        drop(removed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Open>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,200 @@
+//! The file system as operations on what is known. Nothing in here waits: an
+//! operation answers, fails, or says what it [wants](Want). [`Tree::fetch`] is
+//! the other half: it brings what is wanted, and may take its time.
+
+mod attributes;
+mod cache;
+mod directories;
+mod fetch;
+mod files;
+mod inodes;
+mod journal;
+mod known;
+mod links;
+mod listing;
+mod logs;
+mod lookup;
+mod meta;
+mod names;
+mod node;
+mod render;
+mod rows;
+mod xattr;
+
+pub use attributes::{Attributes, Stat};
+pub use directories::{Directory, DirectoryEntry};
+pub use files::{Handle, Opened};
+pub use lookup::Found;
+
+use crate::{
+    api::{Client, types::StorageKind},
+    error::Error,
+    store::{Store, Usage},
+};
+use inodes::Inodes;
+use jiff::Timestamp;
+use journal::Journal;
+use known::Known;
+use node::Node;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// File, directory or symlink: the tree has nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Symlink,
+}
+
+/// Something that only a fetch can bring. Requests with equal wants share one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Want {
+    /// The listing of agents.
+    Agents,
+    /// One agent with its configuration.
+    Agent(Arc<str>),
+    /// The versions of an agent.
+    AgentVersions(Arc<str>),
+    /// The listing of runs.
+    Runs,
+    /// One run in full.
+    Run(Arc<str>),
+    /// Every log row of a run.
+    Logs(Arc<str>),
+    /// The metrics of a run.
+    Metrics(Arc<str>),
+    /// The listing of volumes or of artifacts.
+    Storages(StorageKind),
+    /// One volume or artifact.
+    Storage(StorageKind, Arc<str>),
+    /// The versions of a volume or an artifact.
+    Versions(StorageKind, Arc<str>),
+    /// The files of a version: kind, storage id, version id.
+    Content(StorageKind, Arc<str>, Arc<str>),
+}
+
+impl Want {
+    /// Whether this moves an archive rather than some JSON: such fetches have
+    /// workers of their own, so that a large download delays no listing.
+    pub fn is_content(&self) -> bool {
+        matches!(self, Self::Content(..))
+    }
+}
+
+/// For messages: what is wanted, in a user's words.
+impl fmt::Display for Want {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Agents => write!(f, "list of agents"),
+            Self::Agent(id) => write!(f, "agent {id}"),
+            Self::AgentVersions(id) => write!(f, "versions of agent {id}"),
+            Self::Runs => write!(f, "list of runs"),
+            Self::Run(id) => write!(f, "run {id}"),
+            Self::Logs(id) => write!(f, "logs of run {id}"),
+            Self::Metrics(id) => write!(f, "metrics of run {id}"),
+            Self::Storages(kind) => write!(f, "list of {}", kind.plural()),
+            Self::Storage(kind, id) => write!(f, "{}/{id}", kind.plural()),
+            Self::Versions(kind, id) => write!(f, "versions of {}/{id}", kind.plural()),
+            Self::Content(kind, id, version) => {
+                write!(f, "files of {}/{id}/{version}", kind.plural())
+            }
+        }
+    }
+}
+
+/// Why an operation has no answer yet, or none at all.
+#[derive(Debug)]
+pub enum Miss {
+    /// Run the operation again when this is there.
+    Want(Want),
+    /// The answer is an error.
+    Error(Error),
+}
+
+impl From<Error> for Miss {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// What an operation returns.
+pub type Answer<T> = Result<T, Miss>;
+
+/// How the tree behaves, as far as a user may choose.
+#[derive(Clone, Debug)]
+pub struct TreeOptions {
+    /// For how long listings and live objects are shown without asking again.
+    pub list_ttl: Duration,
+    /// Show symlinks that lead out of their version as they are.
+    pub external_symlinks: bool,
+}
+
+/// The whole file system, without a kernel.
+pub struct Tree {
+    inodes: Inodes,
+    known: Known,
+    journal: Journal,
+    api: Client,
+    store: Store,
+    options: TreeOptions,
+    started: Timestamp,
+    /// `api.origin()`, shared by all version keys.
+    origin: Arc<str>,
+}
+
+impl Tree {
+    /// A tree that knows nothing yet.
+    pub fn new(api: Client, store: Store, options: TreeOptions) -> Self {
+        let origin = api.origin().into();
+        Self {
+            inodes: Inodes::default(),
+            known: Known::new(),
+            journal: Journal::default(),
+            api,
+            store,
+            options,
+            started: Timestamp::now(),
+            origin,
+        }
+    }
+
+    /// What the cache holds: for `statfs`, and never from the network.
+    pub fn usage(&self) -> Usage {
+        self.store.usage()
+    }
+
+    /// The tree from the view of a request that arrived at `since`: whatever
+    /// was asked of the API after that is fresh enough for it.
+    pub fn at(&self, since: Instant) -> View<'_> {
+        View {
+            tree: self,
+            since,
+            whatever_is_known: false,
+        }
+    }
+}
+
+/// The operations, for one request.
+pub struct View<'a> {
+    tree: &'a Tree,
+    since: Instant,
+    /// Answers however old will do, as for what is told in passing.
+    whatever_is_known: bool,
+}
+
+impl View<'_> {
+    fn ino(&self, node: &Node) -> u64 {
+        node.ino(&self.tree.inodes)
+    }
+
+    fn node(&self, ino: u64) -> Answer<Node> {
+        Ok(Node::of(ino, &self.tree.inodes).ok_or(Error::Stale)?)
+    }
+}

@@ -1,0 +1,242 @@
+//! What `stat` shows.
+
+use super::{
+    Answer, Kind, View,
+    cache::FOR_EVER,
+    names::escape,
+    node::Node,
+    rows::{Age, Files},
+};
+use crate::{api::types::Run, error::Error, store};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// Attributes of a node, without what is the same for the whole mount (owner,
+/// block size).
+#[derive(Clone, Copy, Debug)]
+pub struct Attributes {
+    /// Inode number.
+    pub ino: u64,
+    /// Kind of node.
+    pub kind: Kind,
+    /// Size in bytes: always true, which may take a fetch to know.
+    pub size: u64,
+    /// Seconds since 1970 and nanoseconds.
+    pub mtime: (i64, u32),
+    /// Whether a file has the execute bit.
+    pub executable: bool,
+    /// Names that lead to the inode. 1 for directories, which tells `find` not
+    /// to derive the number of subdirectories from it.
+    pub links: u32,
+}
+
+/// Attributes and for how long they hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    /// The attributes.
+    pub attributes: Attributes,
+    /// How long the kernel may answer with them.
+    pub lasts: Duration,
+}
+
+/// An instant as `stat` has it.
+fn mtime(at: Timestamp) -> (i64, u32) {
+    let (second, nanosecond) = (at.as_second(), at.subsec_nanosecond());
+    match u32::try_from(nanosecond) {
+        Ok(nanosecond) => (second, nanosecond),
+        // Before 1970 both are negative; stat counts nanoseconds upwards.
+        Err(_) => (second - 1, (1_000_000_000 + nanosecond) as u32),
+    }
+}
+
+/// When a run last changed, as far as its row tells.
+fn last_change(run: &Run) -> Timestamp {
+    run.completed_at
+        .or(run.started_at)
+        .unwrap_or(run.created_at)
+}
+
+impl View<'_> {
+    /// The attributes of an inode.
+    ///
+    /// # Errors
+    /// ESTALE for an unknown number, and whatever fetching fails with.
+    pub fn getattr(&self, ino: u64) -> Answer<Stat> {
+        self.stat(&self.node(ino)?)
+    }
+
+    /// What the kernel may be told in passing of a node whose attributes are
+    /// not known: the last known size or none, good for no time at all.
+    pub(super) fn stat_if_known(&self, node: &Node, kind: Kind) -> Stat {
+        let passing = View {
+            tree: self.tree,
+            since: self.since,
+            whatever_is_known: true,
+        };
+        passing.stat(node).unwrap_or_else(|_| {
+            let attributes = self.attributes(node, kind, 0, (0, 0));
+            Stat {
+                attributes,
+                lasts: Duration::ZERO,
+            }
+        })
+    }
+
+    pub(super) fn stat(&self, node: &Node) -> Answer<Stat> {
+        let started = mtime(self.tree.started);
+        let list_ttl = self.tree.options.list_ttl;
+        let directory = |at, lasts| Ok(self.plain(node, Kind::Directory, 0, at, lasts));
+        match node {
+            Node::Root
+            | Node::Agents
+            | Node::Runs
+            | Node::Storages(_)
+            | Node::Meta
+            | Node::ByStatus
+            | Node::Status(_) => directory(started, FOR_EVER),
+            Node::Agent(id) | Node::AgentRuns(id) => {
+                let (_, row) = self.agent_item(id)?;
+                let at = row.value.updated_at.unwrap_or(row.value.created_at);
+                directory(mtime(at), list_ttl)
+            }
+            Node::Run(id) | Node::RunVolumes(id) => {
+                let (row, left) = self.run(id, Age::Any)?;
+                directory(mtime(last_change(&row.value)), left)
+            }
+            Node::Storage(kind, id) => {
+                let (_, row, left) = self.storage_item(*kind, id)?;
+                let at = row.value.updated_at.unwrap_or(row.value.created_at);
+                directory(mtime(at), left)
+            }
+            Node::MetaFile(_)
+            | Node::AgentFile(..)
+            | Node::RunFile(..)
+            | Node::VersionsJson(..) => {
+                let file = self.render(node)?;
+                let size = file.bytes.len() as u64;
+                let lasts = if file.is_final {
+                    FOR_EVER
+                } else {
+                    Duration::ZERO
+                };
+                Ok(self.plain(node, Kind::File, size, mtime(self.file_time(node)?), lasts))
+            }
+            Node::RunOfAgent(id) | Node::RunOfStatus(id) => {
+                let (row, left) = self.run(id, Age::Any)?;
+                let target = self.readlink(self.ino(node))?;
+                let at = mtime(last_change(&row.value));
+                Ok(self.plain(node, Kind::Symlink, target.len() as u64, at, left))
+            }
+            Node::Link(target) => {
+                Ok(self.plain(node, Kind::Symlink, target.len() as u64, started, FOR_EVER))
+            }
+            Node::Latest(kind, id, version) => {
+                let size = escape(version).len() as u64;
+                // A link must not cost the list of versions: where that is not
+                // at hand, the storage's own time is as good.
+                let key = (*kind, id.clone());
+                let versions = self.tree.known.versions.last(&key);
+                let created = versions
+                    .as_ref()
+                    .and_then(|(versions, _)| versions.get(version).map(|row| row.created_at));
+                let at = match created {
+                    Some(at) => at,
+                    None => {
+                        let (_, row, _) = self.storage_item(*kind, id)?;
+                        row.value.updated_at.unwrap_or(row.value.created_at)
+                    }
+                };
+                Ok(self.plain(node, Kind::Symlink, size, mtime(at), FOR_EVER))
+            }
+            Node::Entry(kind, id, version, 0) => {
+                let row = self.version_row(*kind, id, version)?;
+                directory(mtime(row.created_at), FOR_EVER)
+            }
+            Node::Entry(kind, id, version, number) => match self.files(*kind, id, version)? {
+                Files::None => Err(Error::Stale.into()),
+                Files::Sealed(sealed) => {
+                    let entry = sealed.index().node(*number).ok_or(Error::Stale)?;
+                    Ok(entry_stat(self.ino(node), &entry))
+                }
+            },
+        }
+    }
+
+    /// When the object behind a file of ours last changed.
+    fn file_time(&self, node: &Node) -> Answer<Timestamp> {
+        Ok(match node {
+            Node::RunFile(id, _) => last_change(&self.run(id, Age::Any)?.0.value),
+            Node::AgentFile(id, _) => {
+                let (_, row) = self.agent_item(id)?;
+                row.value.updated_at.unwrap_or(row.value.created_at)
+            }
+            Node::VersionsJson(kind, id) => {
+                let (_, row, _) = self.storage_item(*kind, id)?;
+                row.value.updated_at.unwrap_or(row.value.created_at)
+            }
+            Node::MetaFile(file) => self.page_time(*file),
+            _ => self.tree.started,
+        })
+    }
+
+    fn plain(&self, node: &Node, kind: Kind, size: u64, at: (i64, u32), lasts: Duration) -> Stat {
+        Stat {
+            attributes: self.attributes(node, kind, size, at),
+            lasts,
+        }
+    }
+
+    fn attributes(&self, node: &Node, kind: Kind, size: u64, at: (i64, u32)) -> Attributes {
+        Attributes {
+            ino: self.ino(node),
+            kind,
+            size,
+            mtime: at,
+            executable: false,
+            links: 1,
+        }
+    }
+}
+
+/// The attributes of a version's node, from its index.
+pub(super) fn entry_stat(ino: u64, entry: &store::Node) -> Stat {
+    let attributes = Attributes {
+        ino,
+        kind: entry_kind(entry),
+        size: entry.size,
+        mtime: entry.mtime,
+        executable: entry.executable,
+        // 1 for directories, as everywhere.
+        links: if entry.kind == store::NodeKind::Directory {
+            1
+        } else {
+            entry.nlink
+        },
+    };
+    Stat {
+        attributes,
+        lasts: FOR_EVER,
+    }
+}
+
+/// The kind of a version's node.
+pub(super) fn entry_kind(entry: &store::Node) -> Kind {
+    match entry.kind {
+        store::NodeKind::Directory => Kind::Directory,
+        store::NodeKind::File => Kind::File,
+        store::NodeKind::Symlink => Kind::Symlink,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_1970_count_nanoseconds_upwards() {
+        let at = |nanoseconds| mtime(Timestamp::from_nanosecond(nanoseconds).unwrap());
+        assert_eq!(at(1_500_000_000), (1, 500_000_000));
+        assert_eq!(at(-1_500_000_000), (-2, 500_000_000));
+        assert_eq!(at(-1_000_000_000), (-1, 0));
+    }
+}

@@ -1,0 +1,246 @@
+//! Answers of the API kept by key: fresh, failed lately, or only last known.
+//! Bounded in number and in weight; the least recently used go first.
+
+use crate::error::Error;
+use lru::LruCache;
+use std::{
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// For how long an answer that cannot change any more is fresh.
+pub(crate) const FOR_EVER: Duration = Duration::MAX;
+
+/// What is known under a key, from the view of a request.
+#[derive(Debug)]
+pub(crate) enum Lookup<T> {
+    /// An answer that is good enough, and for how long it stays so.
+    Fresh(Arc<T>, Duration),
+    /// Asking failed a moment ago; asking again so soon would not help.
+    Failed(Error),
+    /// Nothing, or nothing fresh.
+    Missing,
+}
+
+struct Slot<T> {
+    value: Option<Known<T>>,
+    /// The last failure, and until when it stands for an answer.
+    failure: Option<(Error, Instant, Duration)>,
+}
+
+struct Known<T> {
+    value: Arc<T>,
+    /// When the fetch that brought it began: what it says is at least as new.
+    asked: Instant,
+    fresh_for: Duration,
+    weight: usize,
+}
+
+struct Inner<K: Hash + Eq, T> {
+    slots: LruCache<K, Slot<T>>,
+    weight: usize,
+}
+
+/// A map of answers.
+pub(crate) struct Cache<K: Hash + Eq, T> {
+    inner: Mutex<Inner<K, T>>,
+    max_entries: usize,
+    max_weight: usize,
+}
+
+impl<K: Hash + Eq + Clone, T> Cache<K, T> {
+    /// An empty cache for so many entries and so much weight (bytes, roughly)
+    /// in all. One entry is always kept, however heavy.
+    pub(crate) fn new(max_entries: usize, max_weight: usize) -> Self {
+        let inner = Inner {
+            slots: LruCache::unbounded(),
+            weight: 0,
+        };
+        Self {
+            inner: Mutex::new(inner),
+            max_entries,
+            max_weight,
+        }
+    }
+
+    /// What a request that arrived at `since` may use: an answer within its
+    /// lifetime, or one asked for after the request arrived.
+    pub(crate) fn get(&self, key: &K, since: Instant) -> Lookup<T> {
+        let mut inner = self.lock();
+        let Some(slot) = inner.slots.get(key) else {
+            return Lookup::Missing;
+        };
+        if let Some(known) = &slot.value {
+            let left = known.fresh_for.saturating_sub(known.asked.elapsed());
+            if !left.is_zero() || known.asked >= since {
+                return Lookup::Fresh(known.value.clone(), left);
+            }
+        }
+        match &slot.failure {
+            Some((error, at, lasts)) if *at >= since || at.elapsed() < *lasts => {
+                Lookup::Failed(error.clone())
+            }
+            _ => Lookup::Missing,
+        }
+    }
+
+    /// The last answer, however old, and when it was asked for.
+    pub(crate) fn last(&self, key: &K) -> Option<(Arc<T>, Instant)> {
+        let inner = self.lock();
+        let known = inner.slots.peek(key)?.value.as_ref()?;
+        Some((known.value.clone(), known.asked))
+    }
+
+    /// The last failure, if no answer came after it.
+    pub(crate) fn last_failure(&self, key: &K) -> Option<Error> {
+        let inner = self.lock();
+        Some(inner.slots.peek(key)?.failure.as_ref()?.0.clone())
+    }
+
+    /// Keeps an answer that was asked for at `asked` and is good for `fresh_for`.
+    pub(crate) fn put(&self, key: K, value: T, asked: Instant, fresh_for: Duration, weight: usize) {
+        let known = Known {
+            value: Arc::new(value),
+            asked,
+            fresh_for,
+            weight,
+        };
+        self.store(
+            key,
+            Slot {
+                value: Some(known),
+                failure: None,
+            },
+        );
+    }
+
+    /// Notes that asking failed at `asked`; an older answer is kept beside it.
+    pub(crate) fn fail(&self, key: K, error: Error, asked: Instant, lasts: Duration) {
+        let failure = Some((error, asked, lasts));
+        if let Some(slot) = self.lock().slots.get_mut(&key) {
+            slot.failure = failure;
+            return;
+        }
+        self.store(
+            key,
+            Slot {
+                value: None,
+                failure,
+            },
+        );
+    }
+
+    /// Ends the lifetime of an answer that is older than `min_age` and was asked
+    /// for before `since`: reason has come up to ask again.
+    pub(crate) fn expire(&self, key: &K, since: Instant, min_age: Duration) {
+        if let Some(slot) = self.lock().slots.get_mut(key)
+            && let Some(known) = &mut slot.value
+            && known.asked < since
+            && known.asked.elapsed() >= min_age
+        {
+            known.fresh_for = Duration::ZERO;
+        }
+    }
+
+    /// Looks through the last answers for one, newest use first.
+    pub(crate) fn find(&self, mut found: impl FnMut(&T) -> bool) -> Option<Arc<T>> {
+        let inner = self.lock();
+        let mut values = inner
+            .slots
+            .iter()
+            .filter_map(|(_, slot)| slot.value.as_ref());
+        values
+            .find(|known| found(&known.value))
+            .map(|known| known.value.clone())
+    }
+
+    fn store(&self, key: K, slot: Slot<T>) {
+        let mut inner = self.lock();
+        let added = slot.value.as_ref().map_or(0, |known| known.weight);
+        let removed = inner.slots.put(key, slot).and_then(|slot| slot.value);
+        inner.weight = inner
+            .weight
+            .saturating_sub(removed.map_or(0, |known| known.weight))
+            + added;
+        while inner.slots.len() > 1
+            && (inner.slots.len() > self.max_entries || inner.weight > self.max_weight)
+        {
+            let gone = inner.slots.pop_lru().and_then(|(_, slot)| slot.value);
+            inner.weight = inner
+                .weight
+                .saturating_sub(gone.map_or(0, |known| known.weight));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<K, T>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn fresh(lookup: Lookup<u32>) -> Option<u32> {
+        match lookup {
+            Lookup::Fresh(value, _) => Some(*value),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn an_answer_asked_for_after_the_request_is_fresh_whatever_its_lifetime() {
+        let cache = Cache::new(10, 1000);
+        let before = Instant::now();
+        std::thread::sleep(Duration::from_millis(2));
+        cache.put("a", 1, Instant::now(), Duration::ZERO, 1);
+        assert_eq!(fresh(cache.get(&"a", before)), Some(1));
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(fresh(cache.get(&"a", Instant::now())), None);
+        assert_eq!(cache.last(&"a").map(|(value, _)| *value), Some(1));
+        cache.put("a", 2, Instant::now(), FOR_EVER, 1);
+        assert_eq!(fresh(cache.get(&"a", Instant::now())), Some(2));
+    }
+
+    #[test]
+    fn a_failure_stands_for_its_time_and_keeps_the_old_answer() {
+        let cache = Cache::new(10, 1000);
+        cache.put("a", 1, Instant::now(), Duration::ZERO, 1);
+        std::thread::sleep(Duration::from_millis(2));
+        let error = Error::NotFound("a".into());
+        cache.fail("a", error.clone(), Instant::now(), HOUR);
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(matches!(cache.get(&"a", Instant::now()), Lookup::Failed(_)));
+        assert!(cache.last(&"a").is_some() && cache.last_failure(&"a").is_some());
+        cache.fail("a", error, Instant::now(), Duration::ZERO);
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(matches!(cache.get(&"a", Instant::now()), Lookup::Missing));
+        cache.put("a", 2, Instant::now(), HOUR, 1);
+        assert!(cache.last_failure(&"a").is_none());
+    }
+
+    #[test]
+    fn bounded_in_number_and_weight() {
+        let cache = Cache::new(3, 100);
+        for key in 0..10 {
+            cache.put(key, key, Instant::now(), HOUR, 1);
+        }
+        let kept: Vec<u32> = (0..10).filter(|key| cache.last(key).is_some()).collect();
+        assert_eq!(kept, [7, 8, 9]);
+        cache.put(7, 7, Instant::now(), HOUR, 90);
+        cache.put(8, 8, Instant::now(), HOUR, 90);
+        let kept: Vec<u32> = (0..10).filter(|key| cache.last(key).is_some()).collect();
+        assert_eq!(kept, [8]);
+        cache.fail(8, Error::Stale, Instant::now(), HOUR);
+        cache.put(9, 9, Instant::now(), HOUR, 10);
+        let kept: Vec<u32> = (0..10).filter(|key| cache.last(key).is_some()).collect();
+        assert_eq!(
+            kept,
+            [8, 9],
+            "a failure does not count the kept answer twice"
+        );
+    }
+}

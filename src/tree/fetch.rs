@@ -1,0 +1,253 @@
+//! Brings what is wanted, from the API or through the version store, and keeps
+//! the answer, or the failure, where operations find it.
+
+use super::{
+    Tree, Want,
+    cache::{Cache, FOR_EVER, Lookup},
+    known::Versions,
+    listing::{Listing, Named},
+    logs::Logs,
+};
+use crate::{
+    api::{
+        RunFilter,
+        types::{Row, Run, StorageKind},
+    },
+    error::{Error, Result},
+    progress::Progress,
+    store::{FetchRequest, VersionKey},
+};
+use std::{
+    hash::Hash,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long a failure stands for an answer, so that the many requests of one
+/// `ls -l` do not repeat it, yet a user who tries again is soon heard.
+const FAILURE_TTL: Duration = Duration::from_secs(2);
+/// The same for an archive that is bad: it is immutable, so trying again is for
+/// the case that it was the way here that spoilt it.
+const BAD_ARCHIVE_TTL: Duration = Duration::from_secs(60);
+/// Logs and metrics of a live run are shown this long without asking again:
+/// long enough for the `stat`, `open`, `read` of one command to agree.
+const LIVE_TTL: Duration = Duration::from_secs(2);
+/// Log rows can still arrive for some seconds after a run has ended.
+const LATE_ROWS: Duration = Duration::from_secs(60);
+
+impl Tree {
+    /// Brings `want` for a request that arrived at `since`. The outcome is kept
+    /// either way; the operations that wait are to run again after it.
+    pub fn fetch(&self, want: &Want, since: Instant, progress: &Progress) {
+        // The answer may have come between the operation's look and this call.
+        if self.settled(want, since) {
+            return;
+        }
+        let asked = Instant::now();
+        tracing::debug!("fetching {want}");
+        if let Err(error) = self.bring(want, asked, progress) {
+            self.fail(want, &error);
+        }
+    }
+
+    /// Keeps a failure as the answer to `want`, and tells it.
+    pub fn fail(&self, want: &Want, error: &Error) {
+        // That a path does not exist is an answer, not trouble.
+        if !error.is_not_found() || want.is_content() {
+            self.journal.note(&want.to_string(), error);
+        }
+        let now = Instant::now();
+        let lasts = match error {
+            _ if error.is_not_found() => self.options.list_ttl,
+            Error::BadArchive { .. } | Error::Limit { .. } => BAD_ARCHIVE_TTL,
+            _ => FAILURE_TTL,
+        };
+        let known = &self.known;
+        let error = error.clone();
+        match want {
+            Want::Agents => known.agents.fail((), error, now, lasts),
+            Want::Agent(id) => known.agent.fail(id.clone(), error, now, lasts),
+            Want::AgentVersions(id) => known.agent_versions.fail(id.clone(), error, now, lasts),
+            Want::Runs => known.runs.fail((), error, now, lasts),
+            Want::Run(id) => known.run.fail(id.clone(), error, now, lasts),
+            Want::Logs(id) => known.logs.fail(id.clone(), error, now, lasts),
+            Want::Metrics(id) => known.metrics.fail(id.clone(), error, now, lasts),
+            Want::Storages(kind) => known.storages.fail(*kind, error, now, lasts),
+            Want::Storage(kind, id) => known.storage.fail((*kind, id.clone()), error, now, lasts),
+            Want::Versions(kind, id) => known.versions.fail((*kind, id.clone()), error, now, lasts),
+            Want::Content(kind, id, version) => {
+                let key = (*kind, id.clone(), version.clone());
+                known.content.fail(key, error, now, lasts);
+            }
+        }
+    }
+
+    fn settled(&self, want: &Want, since: Instant) -> bool {
+        fn settled<K: Hash + Eq + Clone, T>(cache: &Cache<K, T>, key: &K, since: Instant) -> bool {
+            !matches!(cache.get(key, since), Lookup::Missing)
+        }
+        let known = &self.known;
+        match want {
+            Want::Agents => settled(&known.agents, &(), since),
+            Want::Agent(id) => settled(&known.agent, id, since),
+            Want::AgentVersions(id) => settled(&known.agent_versions, id, since),
+            Want::Runs => settled(&known.runs, &(), since),
+            Want::Run(id) => settled(&known.run, id, since),
+            Want::Logs(id) => settled(&known.logs, id, since),
+            Want::Metrics(id) => settled(&known.metrics, id, since),
+            Want::Storages(kind) => settled(&known.storages, kind, since),
+            Want::Storage(kind, id) => settled(&known.storage, &(*kind, id.clone()), since),
+            Want::Versions(kind, id) => settled(&known.versions, &(*kind, id.clone()), since),
+            Want::Content(kind, id, version) => {
+                let key = (*kind, id.clone(), version.clone());
+                matches!(known.content.get(&key, since), Lookup::Failed(_))
+            }
+        }
+    }
+
+    fn bring(&self, want: &Want, asked: Instant, progress: &Progress) -> Result<()> {
+        let (api, known, list_ttl) = (&self.api, &self.known, self.options.list_ttl);
+        match want {
+            Want::Agents => put_listing(&known.agents, (), api.agents(progress)?, asked, list_ttl),
+            Want::Storages(kind) => {
+                let rows = api.storages(*kind, progress)?;
+                put_listing(&known.storages, *kind, rows, asked, list_ttl);
+            }
+            Want::Runs => {
+                let rows = api.runs(&RunFilter::default(), progress)?;
+                let listing = match known.runs.last(&()) {
+                    // Runs do not vanish, but the service's pages can skip some.
+                    Some((earlier, _)) => Listing::with_earlier(rows, asked, &earlier),
+                    None => Listing::new(rows, asked),
+                };
+                let weight = listing.weight();
+                known.runs.put((), listing, asked, list_ttl, weight);
+            }
+            Want::Agent(id) => {
+                let row = api.agent(id, progress)?;
+                let weight = row_weight(&row);
+                known.agent.put(id.clone(), row, asked, list_ttl, weight);
+            }
+            Want::AgentVersions(id) => {
+                let rows = api.agent_versions(id, progress)?;
+                let weight = rows.iter().map(|row| row.get().len()).sum();
+                known
+                    .agent_versions
+                    .put(id.clone(), rows, asked, list_ttl, weight);
+            }
+            Want::Run(id) => {
+                let row = api.run(id, progress)?;
+                let weight = row_weight(&row);
+                let ttl = if row.value.status.is_terminal() {
+                    FOR_EVER
+                } else {
+                    list_ttl
+                };
+                known.run.put(id.clone(), Arc::new(row), asked, ttl, weight);
+            }
+            Want::Logs(id) => {
+                let ttl = self.live_ttl(id);
+                let logs = Logs::new(api.run_logs(id, progress)?);
+                let weight = logs.weight();
+                known.logs.put(id.clone(), logs, asked, ttl, weight);
+            }
+            Want::Metrics(id) => {
+                let ttl = self.live_ttl(id);
+                let metrics = api.run_metrics(id, progress)?;
+                let weight = metrics.get().len();
+                known.metrics.put(id.clone(), metrics, asked, ttl, weight);
+            }
+            Want::Storage(kind, id) => {
+                let row = api.storage(*kind, id, progress)?;
+                let weight = row_weight(&row);
+                known
+                    .storage
+                    .put((*kind, id.clone()), row, asked, list_ttl, weight);
+            }
+            Want::Versions(kind, id) => {
+                let versions = Versions::new(api.storage_versions(*kind, id, progress)?);
+                let weight = versions.weight();
+                known
+                    .versions
+                    .put((*kind, id.clone()), versions, asked, list_ttl, weight);
+            }
+            Want::Content(kind, id, version) => {
+                self.bring_content(*kind, id, version, progress)?;
+                let key = (*kind, id.clone(), version.clone());
+                // Takes back an earlier failure; the content itself is the store's.
+                known.content.put(key, (), asked, Duration::ZERO, 0);
+            }
+        }
+        Ok(())
+    }
+
+    fn bring_content(
+        &self,
+        kind: StorageKind,
+        id: &Arc<str>,
+        version: &Arc<str>,
+        progress: &Progress,
+    ) -> Result<()> {
+        let versions = self.known.versions.last(&(kind, id.clone()));
+        let declared = versions
+            .as_ref()
+            .and_then(|(versions, _)| versions.get(version));
+        let request = FetchRequest {
+            key: self.version_key(kind, id, version),
+            declared_size: declared.and_then(|row| row.size),
+            declared_files: declared.and_then(|row| row.file_count),
+            url: &|| self.api.download_url(kind, id, version, progress),
+        };
+        self.store.fetch(&request, progress).map(|_| ())
+    }
+
+    /// The store's name for a version.
+    pub(super) fn version_key(
+        &self,
+        kind: StorageKind,
+        id: &Arc<str>,
+        version: &Arc<str>,
+    ) -> VersionKey {
+        VersionKey {
+            origin: self.origin.clone(),
+            kind: kind.plural(),
+            storage_id: id.clone(),
+            version_id: version.clone(),
+        }
+    }
+
+    /// How long logs and metrics that are asked for now stay good. What is
+    /// known of the run counts as it was before the call: a run that ends
+    /// during it has more to say.
+    fn live_ttl(&self, id: &Arc<str>) -> Duration {
+        let detail = self.known.run.last(id).map(|(row, _)| row.as_ref().clone());
+        let listing = self.known.runs.last(&());
+        let listed = || Some(listing.as_ref()?.0.id(id)?.row.clone());
+        let ended = |run: &Run| {
+            run.status.is_terminal()
+                && run.completed_at.unwrap_or(run.created_at)
+                    < jiff::Timestamp::now()
+                        - jiff::SignedDuration::try_from(LATE_ROWS).unwrap_or_default()
+        };
+        match detail.or_else(listed) {
+            Some(row) if ended(&row.value) => FOR_EVER,
+            _ => LIVE_TTL,
+        }
+    }
+}
+
+fn put_listing<K: Hash + Eq + Clone, T: Named>(
+    cache: &Cache<K, Listing<T>>,
+    key: K,
+    rows: Vec<Row<T>>,
+    asked: Instant,
+    ttl: Duration,
+) {
+    let listing = Listing::new(rows, asked);
+    let weight = listing.weight();
+    cache.put(key, listing, asked, ttl, weight);
+}
+
+fn row_weight<T>(row: &Row<T>) -> usize {
+    2 * row.raw.get().len() + 128
+}

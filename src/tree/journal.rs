@@ -1,0 +1,106 @@
+//! The last failures, for `.vm0fs/errors` and the log: the one place where a
+//! failure is told.
+
+use crate::error::Error;
+use jiff::Timestamp;
+use std::{
+    collections::VecDeque,
+    fmt::Write,
+    sync::{Mutex, PoisonError},
+};
+
+/// How many failures are kept: some screens full, and a bound.
+const KEPT: usize = 200;
+
+struct Entry {
+    at: Timestamp,
+    subject: String,
+    error: Error,
+    /// How often the same has happened in a row, and when last.
+    times: u64,
+    last: Timestamp,
+}
+
+/// A ring of failures.
+#[derive(Default)]
+pub(crate) struct Journal(Mutex<VecDeque<Entry>>);
+
+impl Journal {
+    /// Notes a failure and logs it; the same one in a row is counted.
+    pub(crate) fn note(&self, subject: &str, error: &Error) {
+        tracing::warn!(subject, errno = error.errno(), "{error}");
+        let now = Timestamp::now();
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same =
+            |entry: &&mut Entry| entry.subject == subject && entry.error.errno() == error.errno();
+        if let Some(entry) = entries.back_mut().filter(same) {
+            entry.times += 1;
+            entry.last = now;
+            // The newest text has the newest request id.
+            entry.error = error.clone();
+            return;
+        }
+        if entries.len() >= KEPT {
+            entries.pop_front();
+        }
+        entries.push_back(Entry {
+            at: now,
+            subject: subject.to_owned(),
+            error: error.clone(),
+            times: 1,
+            last: now,
+        });
+    }
+
+    /// How many failures are held.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// One line a failure, oldest first.
+    pub(crate) fn render(&self) -> String {
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = String::new();
+        for entry in entries.iter() {
+            // A message may quote the service: it stays on its line.
+            let message: String = entry
+                .error
+                .to_string()
+                .chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .collect();
+            let (at, subject) = (entry.at, &entry.subject);
+            let _ = write!(
+                out,
+                "{at:.3} {subject}: {message} (errno {})",
+                entry.error.errno()
+            );
+            if entry.times > 1 {
+                let _ = write!(out, " ({} times, last {:.3})", entry.times, entry.last);
+            }
+            out.push('\n');
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounded_and_counted() {
+        let journal = Journal::default();
+        for _ in 0..3 {
+            journal.note("logs of run x", &Error::Invalid("a\nb".into()));
+        }
+        assert_eq!(journal.len(), 1);
+        let text = journal.render();
+        assert_eq!(text.lines().count(), 1);
+        assert!(text.contains("a b") && text.contains("3 times"), "{text}");
+        for i in 0..1000 {
+            journal.note(&format!("run {i}"), &Error::Stale);
+        }
+        assert_eq!(journal.len(), KEPT);
+    }
+}

@@ -1,0 +1,120 @@
+//! All that the API has told so far, by kind of answer.
+
+use super::{cache::Cache, listing::Listing, logs::Logs, names::escape};
+use crate::api::types::{Agent, Row, Run, Storage, StorageKind, StorageVersion};
+use jiff::Timestamp;
+use serde_json::value::RawValue;
+use std::{collections::HashMap, sync::Arc};
+
+/// Bounds in entries and bytes. Together they keep the memory of a mount that
+/// has seen everything near 200 MB; what is pushed out is asked for again.
+const OBJECTS: (usize, usize) = (20_000, 32 << 20);
+const LOGS: (usize, usize) = (256, 96 << 20);
+const METRICS: (usize, usize) = (256, 16 << 20);
+const LISTINGS: (usize, usize) = (8, usize::MAX);
+
+/// The id of a storage: two kinds may use one id.
+pub(crate) type StorageId = (StorageKind, Arc<str>);
+/// The id of a version in its storage.
+pub(crate) type VersionId = (StorageKind, Arc<str>, Arc<str>);
+
+/// The versions of a storage, in the API's order.
+#[derive(Debug)]
+pub(crate) struct Versions {
+    /// Each with the path component of its id.
+    pub(crate) rows: Vec<(String, Row<StorageVersion>)>,
+    by_id: HashMap<String, usize>,
+    by_component: HashMap<String, usize>,
+}
+
+impl Versions {
+    pub(crate) fn new(rows: Vec<Row<StorageVersion>>) -> Self {
+        let rows: Vec<_> = rows
+            .into_iter()
+            .map(|row| (escape(&row.value.id), row))
+            .collect();
+        let by_id = rows
+            .iter()
+            .enumerate()
+            .map(|(n, (_, row))| (row.value.id.clone(), n));
+        let by_component = rows
+            .iter()
+            .enumerate()
+            .map(|(n, (name, _))| (name.clone(), n));
+        Self {
+            by_id: by_id.collect(),
+            by_component: by_component.collect(),
+            rows,
+        }
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<&StorageVersion> {
+        self.by_id.get(id).map(|&n| &self.rows[n].1.value)
+    }
+
+    /// The id of the version under a path component.
+    pub(crate) fn component(&self, component: &str) -> Option<&str> {
+        self.by_component
+            .get(component)
+            .map(|&n| self.rows[n].1.value.id.as_str())
+    }
+
+    /// The component of the one version whose id begins so.
+    pub(crate) fn by_prefix(&self, prefix: &str) -> Option<&str> {
+        let mut matching = self
+            .rows
+            .iter()
+            .filter(|(_, row)| row.value.id.starts_with(prefix));
+        let (component, _) = matching.next()?;
+        matching.next().is_none().then_some(component)
+    }
+
+    pub(crate) fn weight(&self) -> usize {
+        self.rows
+            .iter()
+            .map(|(_, row)| 2 * row.raw.get().len() + 256)
+            .sum()
+    }
+}
+
+/// A file in which the mount shows itself, with the time it was written.
+pub(crate) type Page = (Timestamp, Arc<[u8]>);
+
+/// The answers.
+pub(crate) struct Known {
+    pub(crate) agents: Cache<(), Listing<Agent>>,
+    pub(crate) agent: Cache<Arc<str>, Row<Agent>>,
+    pub(crate) agent_versions: Cache<Arc<str>, Vec<Box<RawValue>>>,
+    pub(crate) runs: Cache<(), Listing<Run>>,
+    pub(crate) run: Cache<Arc<str>, Arc<Row<Run>>>,
+    pub(crate) logs: Cache<Arc<str>, Logs>,
+    pub(crate) metrics: Cache<Arc<str>, Box<RawValue>>,
+    pub(crate) storages: Cache<StorageKind, Listing<Storage>>,
+    pub(crate) storage: Cache<StorageId, Row<Storage>>,
+    pub(crate) versions: Cache<StorageId, Versions>,
+    /// Failures only: the content itself is the store's.
+    pub(crate) content: Cache<VersionId, ()>,
+    pub(crate) pages: Cache<super::node::MetaFile, Page>,
+}
+
+impl Known {
+    pub(crate) fn new() -> Self {
+        fn cache<K: std::hash::Hash + Eq + Clone, T>(bounds: (usize, usize)) -> Cache<K, T> {
+            Cache::new(bounds.0, bounds.1)
+        }
+        Self {
+            agents: cache(LISTINGS),
+            agent: cache(OBJECTS),
+            agent_versions: cache(OBJECTS),
+            runs: cache(LISTINGS),
+            run: cache(OBJECTS),
+            logs: cache(LOGS),
+            metrics: cache(METRICS),
+            storages: cache(LISTINGS),
+            storage: cache(OBJECTS),
+            versions: cache(OBJECTS),
+            content: cache(OBJECTS),
+            pages: cache(LISTINGS),
+        }
+    }
+}

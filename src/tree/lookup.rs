@@ -1,0 +1,312 @@
+//! A name in a directory becomes a node.
+
+use super::{
+    Answer, Miss, View,
+    attributes::Stat,
+    cache::FOR_EVER,
+    names::{NAME_MAX, is_content_id, is_probe, may_be_run_id, may_be_version_prefix},
+    node::{AgentFile, MetaFile, Node, RunFile, TOP},
+    rows::{Age, Files},
+};
+use crate::{
+    api::types::{RunStatus, StorageKind},
+    error::Error,
+};
+use std::{sync::Arc, time::Duration};
+
+/// What a lookup found.
+#[derive(Debug)]
+pub enum Found {
+    /// A node, and for how long the name leads to it.
+    Node(Stat, Duration),
+    /// No such name, for so long.
+    Absent(Duration),
+}
+
+/// A list of versions older than this is asked for again when a whole version
+/// id is not in it: rarely enough that probing such names stays cheap.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A child and for how long its name leads to it.
+type Child = (Node, Duration);
+
+/// The error for a name that does not exist in a directory.
+fn absent(name: &str) -> Miss {
+    Miss::Error(Error::NotFound(name.to_owned()))
+}
+
+impl View<'_> {
+    /// Looks `name` up in the directory `parent`.
+    ///
+    /// # Errors
+    /// ENAMETOOLONG, ENOTDIR, ESTALE, and whatever fetching fails with. A name
+    /// that does not exist is not an error but [`Found::Absent`].
+    pub fn lookup(&self, parent: u64, name: &[u8]) -> Answer<Found> {
+        if name.len() > NAME_MAX {
+            return Err(Error::NameTooLong.into());
+        }
+        let parent = self.node(parent)?;
+        let found = self.child(&parent, name).and_then(|(node, lasts)| {
+            let stat = self.stat(&node)?;
+            Ok(Found::Node(stat, lasts))
+        });
+        match found {
+            Err(Miss::Error(error)) if error.is_not_found() => {
+                Ok(Found::Absent(self.absent_for(&parent)))
+            }
+            answer => answer,
+        }
+    }
+
+    /// How long a name that does not exist stays so. Only a version's own
+    /// names are fixed; elsewhere the listing's TTL bounds it.
+    fn absent_for(&self, parent: &Node) -> Duration {
+        match parent {
+            Node::Entry(..) | Node::Meta | Node::Root => FOR_EVER,
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn child(&self, parent: &Node, name: &[u8]) -> Answer<Child> {
+        if let Node::Entry(kind, id, version, node) = parent {
+            return self.entry_child(*kind, id, version, *node, name);
+        }
+        // Every name of ours is UTF-8.
+        let text = str::from_utf8(name).map_err(|_| absent(&String::from_utf8_lossy(name)))?;
+        let fixed = |node: Node| Ok((node, FOR_EVER));
+        match parent {
+            Node::Root => match TOP.iter().find(|(each, _)| *each == text) {
+                Some((_, node)) => fixed(node.clone()),
+                None => Err(absent(text)),
+            },
+            Node::Meta => match MetaFile::ALL.iter().find(|(each, _)| *each == text) {
+                Some((_, file)) => fixed(Node::MetaFile(*file)),
+                None => Err(absent(text)),
+            },
+            Node::Agents => self.agent_child(text),
+            Node::Agent(id) => self.agent_file(id, text),
+            Node::AgentRuns(id) => {
+                let (run, left) = self.named_run(text)?;
+                self.run_of_agent(id, &run)?;
+                Ok((Node::RunOfAgent(run), left))
+            }
+            Node::Runs if text == ".by-status" => fixed(Node::ByStatus),
+            Node::Runs => {
+                let (run, left) = self.named_run(text)?;
+                Ok((Node::Run(run), left))
+            }
+            Node::ByStatus => {
+                let known = RunStatus::KNOWN
+                    .iter()
+                    .any(|status| status.as_str() == text);
+                if known || self.statuses()?.iter().any(|word| word == text) {
+                    fixed(Node::Status(text.into()))
+                } else {
+                    Err(absent(text))
+                }
+            }
+            Node::Status(word) => {
+                let (run, _) = self.named_run(text)?;
+                let (row, left) = self.run(&run, Age::Current)?;
+                if row.value.status.as_str() != &**word {
+                    return Err(absent(text));
+                }
+                Ok((Node::RunOfStatus(run), left))
+            }
+            Node::Run(id) => self.run_child(id, text),
+            Node::RunVolumes(id) => {
+                let links = self.run_volumes(id)?;
+                let link = links.into_iter().find(|(each, _)| each == text);
+                link.map(|(_, target)| (Node::Link(target), FOR_EVER))
+                    .ok_or_else(|| absent(text))
+            }
+            Node::Storages(kind) => self.storage_child(*kind, text),
+            Node::Storage(kind, id) => self.version_child(*kind, id, text),
+            _ => Err(Error::NotDirectory.into()),
+        }
+    }
+
+    fn agent_child(&self, name: &str) -> Answer<Child> {
+        if let Some((listing, _)) = self.tree.known.agents.last(&())
+            && let Some(item) = listing.component(name)
+        {
+            return Ok((Node::Agent(item.id.clone()), self.tree.options.list_ttl));
+        }
+        if is_probe(name) {
+            return Err(absent(name));
+        }
+        let (listing, left) = self.agents()?;
+        if let Some(item) = listing.component(name) {
+            return Ok((Node::Agent(item.id.clone()), left));
+        }
+        if let Some(item) = listing.id(name) {
+            return Ok((Node::Link(item.component.as_str().into()), left));
+        }
+        // One that was reached by its id is there by its name too.
+        if let Some(row) = self.tree.known.agent.find(|row| row.value.name == name) {
+            return Ok((Node::Agent(row.value.id.as_str().into()), left));
+        }
+        if !self.worth_asking(name) {
+            return Err(absent(name));
+        }
+        let (component, _) = self.agent_item(&name.into())?;
+        Ok((Node::Link(component.into()), left))
+    }
+
+    fn storage_child(&self, kind: StorageKind, name: &str) -> Answer<Child> {
+        let known = &self.tree.known;
+        if is_probe(name) {
+            // Only a listing that is there already can show such a name.
+            let listing = known.storages.last(&kind);
+            let item = listing
+                .as_ref()
+                .and_then(|(listing, _)| listing.component(name));
+            let item = item.ok_or_else(|| absent(name))?;
+            return Ok((
+                Node::Storage(kind, item.id.clone()),
+                self.tree.options.list_ttl,
+            ));
+        }
+        let (listing, left) = self.storages(kind)?;
+        if let Some(item) = listing.component(name) {
+            return Ok((Node::Storage(kind, item.id.clone()), left));
+        }
+        if let Some(item) = listing.id(name) {
+            return Ok((Node::Link(item.component.as_str().into()), left));
+        }
+        if let Some(row) = known.storage.find(|row| row.value.name == name) {
+            return Ok((Node::Storage(kind, row.value.id.as_str().into()), left));
+        }
+        if !self.worth_asking(name) {
+            return Err(absent(name));
+        }
+        let (component, ..) = self.storage_item(kind, &name.into())?;
+        Ok((Node::Link(component.into()), left))
+    }
+
+    fn agent_file(&self, id: &Arc<str>, name: &str) -> Answer<Child> {
+        if name == "runs" {
+            return Ok((Node::AgentRuns(id.clone()), FOR_EVER));
+        }
+        let file = AgentFile::ALL.iter().find(|(each, _)| *each == name);
+        let (_, file) = file.ok_or_else(|| absent(name))?;
+        if *file == AgentFile::Config {
+            let (row, left) = self.agent_detail(id)?;
+            row.value.config.as_ref().ok_or_else(|| absent(name))?;
+            return Ok((Node::AgentFile(id.clone(), *file), left));
+        }
+        Ok((Node::AgentFile(id.clone(), *file), FOR_EVER))
+    }
+
+    /// The run of an id, from a listing or, where none shows it, by a call.
+    fn named_run(&self, name: &str) -> Answer<(Arc<str>, Duration)> {
+        let known = &self.tree.known;
+        if let Some((listing, _)) = known.runs.last(&())
+            && let Some(item) = listing.component(name)
+        {
+            // Runs do not vanish.
+            return Ok((item.id.clone(), FOR_EVER));
+        }
+        if !may_be_run_id(name) {
+            return Err(absent(name));
+        }
+        if self.worth_asking(name) {
+            let id: Arc<str> = name.into();
+            self.run(&id, Age::Any)?;
+            return Ok((id, FOR_EVER));
+        }
+        let (listing, _) = self.runs()?;
+        let item = listing.component(name).ok_or_else(|| absent(name))?;
+        Ok((item.id.clone(), FOR_EVER))
+    }
+
+    fn run_of_agent(&self, agent: &Arc<str>, run: &Arc<str>) -> Answer<()> {
+        let (row, _) = self.run(run, Age::Any)?;
+        if self.is_run_of(&row.value, agent)? {
+            Ok(())
+        } else {
+            Err(absent(run))
+        }
+    }
+
+    fn run_child(&self, id: &Arc<str>, name: &str) -> Answer<Child> {
+        if let Some((_, file)) = RunFile::ALL.iter().find(|(each, _)| *each == name) {
+            return Ok((Node::RunFile(id.clone(), *file), FOR_EVER));
+        }
+        match name {
+            "volumes" => Ok((Node::RunVolumes(id.clone()), FOR_EVER)),
+            "agent" => {
+                let target = self.run_agent(id)?.ok_or_else(|| absent(name))?;
+                Ok((Node::Link(target), self.tree.options.list_ttl))
+            }
+            "artifact" => {
+                let target = self.run_artifact(id)?.ok_or_else(|| absent(name))?;
+                Ok((Node::Link(target), FOR_EVER))
+            }
+            _ => Err(absent(name)),
+        }
+    }
+
+    fn version_child(&self, kind: StorageKind, id: &Arc<str>, name: &str) -> Answer<Child> {
+        match name {
+            ".versions.json" => {
+                return Ok((Node::VersionsJson(kind, id.clone()), FOR_EVER));
+            }
+            "latest" => {
+                let (_, row, left) = self.storage_item(kind, id)?;
+                let version = row.value.current_version_id.as_deref();
+                let version = version.ok_or_else(|| absent(name))?.into();
+                return Ok((Node::Latest(kind, id.clone(), version), left));
+            }
+            _ => {}
+        }
+        let entry = |version: &str| (Node::Entry(kind, id.clone(), version.into(), 0), FOR_EVER);
+        let key = (kind, id.clone());
+        if let Some((versions, _)) = self.tree.known.versions.last(&key)
+            && let Some(found) = versions.component(name)
+        {
+            return Ok(entry(found));
+        }
+        if !may_be_version_prefix(name) {
+            return Err(absent(name));
+        }
+        let (mut versions, mut left) = self.versions(kind, id)?;
+        if versions.component(name).is_none() && is_content_id(name) {
+            // A run that has just ended points at a version which is newer than
+            // the list: a whole id is worth looking again.
+            self.tree
+                .known
+                .versions
+                .expire(&key, self.since, LOOK_AGAIN);
+            (versions, left) = self.versions(kind, id)?;
+        }
+        if let Some(found) = versions.component(name) {
+            return Ok(entry(found));
+        }
+        // An ambiguous prefix names nothing.
+        let target = versions.by_prefix(name).ok_or_else(|| absent(name))?;
+        Ok((Node::Link(target.into()), left))
+    }
+
+    fn entry_child(
+        &self,
+        kind: StorageKind,
+        id: &Arc<str>,
+        version: &Arc<str>,
+        directory: u32,
+        name: &[u8],
+    ) -> Answer<Child> {
+        let missing = || absent(&String::from_utf8_lossy(name));
+        match self.files(kind, id, version)? {
+            Files::None if directory == 0 => Err(missing()),
+            Files::None => Err(Error::Stale.into()),
+            Files::Sealed(sealed) => {
+                let child = sealed.index().child(directory, name).ok_or_else(missing)?;
+                Ok((
+                    Node::Entry(kind, id.clone(), version.clone(), child),
+                    FOR_EVER,
+                ))
+            }
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! What exists: the nodes of the tree, their inode numbers, and the names
+//! under which fixed children are found. The path grammar is here and in
+//! [`super::names`], nowhere else.
+
+use super::{
+    Kind,
+    inodes::{Inodes, Object},
+};
+use crate::api::types::StorageKind;
+use std::sync::Arc;
+
+/// A file that shows a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum RunFile {
+    Status,
+    Json,
+    Prompt,
+    Error,
+    Logs,
+    LogsJsonl,
+    AgentLog,
+    SystemLog,
+    NetworkLog,
+    MetricsJson,
+}
+
+impl RunFile {
+    /// Every such file, by the name it has in a run's directory.
+    pub(crate) const ALL: [(&'static str, Self); 10] = [
+        ("status", Self::Status),
+        ("run.json", Self::Json),
+        ("prompt", Self::Prompt),
+        ("error", Self::Error),
+        ("logs", Self::Logs),
+        ("logs.jsonl", Self::LogsJsonl),
+        ("agent.log", Self::AgentLog),
+        ("system.log", Self::SystemLog),
+        ("network.log", Self::NetworkLog),
+        ("metrics.json", Self::MetricsJson),
+    ];
+}
+
+/// A file that shows an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum AgentFile {
+    Json,
+    Config,
+    Versions,
+}
+
+impl AgentFile {
+    /// Every such file, by the name it has in an agent's directory.
+    pub(crate) const ALL: [(&'static str, Self); 3] = [
+        ("agent.json", Self::Json),
+        ("config.yaml", Self::Config),
+        ("versions.json", Self::Versions),
+    ];
+}
+
+/// A file in which the mount shows itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum MetaFile {
+    Status,
+    Errors,
+    Help,
+}
+
+impl MetaFile {
+    /// Every such file, by the name it has in `.vm0fs`.
+    pub(crate) const ALL: [(&'static str, Self); 3] = [
+        ("status.json", Self::Status),
+        ("errors", Self::Errors),
+        ("help.txt", Self::Help),
+    ];
+}
+
+/// One inode.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Node {
+    Root,
+    Agents,
+    Runs,
+    Storages(StorageKind),
+    Meta,
+    MetaFile(MetaFile),
+    /// `runs/.by-status`
+    ByStatus,
+    /// `runs/.by-status/<word>`
+    Status(Arc<str>),
+    Agent(Arc<str>),
+    AgentFile(Arc<str>, AgentFile),
+    /// `agents/<name>/runs`
+    AgentRuns(Arc<str>),
+    Run(Arc<str>),
+    RunFile(Arc<str>, RunFile),
+    /// `runs/<id>/volumes`
+    RunVolumes(Arc<str>),
+    /// `agents/<name>/runs/<id>`, a symlink to the run
+    RunOfAgent(Arc<str>),
+    /// `runs/.by-status/<word>/<id>`, a symlink to the run
+    RunOfStatus(Arc<str>),
+    Storage(StorageKind, Arc<str>),
+    /// `<storage>/latest`, a symlink. The version is part of the node: the
+    /// kernel caches a symlink's target with its inode, so a new target needs a
+    /// new inode.
+    Latest(StorageKind, Arc<str>, Arc<str>),
+    /// `<storage>/.versions.json`
+    VersionsJson(StorageKind, Arc<str>),
+    /// Any other symlink of ours (`agents/<id>`, `<storage>/<prefix>`,
+    /// `runs/<id>/artifact` …). It is its target, for the reason given at
+    /// [`Node::Latest`].
+    Link(Arc<str>),
+    /// A node of a version's own tree; 0 is its root directory
+    Entry(StorageKind, Arc<str>, Arc<str>, u32),
+}
+
+/// The inode number of the mount's root, which FUSE fixes.
+const ROOT_INO: u64 = 1;
+
+/// The nodes of [`Object::Fixed`].
+const FIXED: [(u32, Node); 10] = [
+    (ROOT_INO as u32, Node::Root),
+    (2, Node::Agents),
+    (3, Node::Runs),
+    (4, Node::Storages(StorageKind::Volume)),
+    (5, Node::Storages(StorageKind::Artifact)),
+    (6, Node::Meta),
+    (7, Node::ByStatus),
+    (8, Node::MetaFile(MetaFile::Status)),
+    (9, Node::MetaFile(MetaFile::Errors)),
+    (10, Node::MetaFile(MetaFile::Help)),
+];
+
+/// The children of the root, by name.
+pub(crate) const TOP: [(&str, Node); 5] = [
+    ("agents", Node::Agents),
+    ("runs", Node::Runs),
+    ("volumes", Node::Storages(StorageKind::Volume)),
+    ("artifacts", Node::Storages(StorageKind::Artifact)),
+    (".vm0fs", Node::Meta),
+];
+
+// Numbers inside an object. They are part of what a user may rely on (inodes
+// outlive a restart): never reuse one.
+const SELF: u32 = 1;
+const AGENT_RUNS: u32 = 2;
+const RUN_VOLUMES: u32 = 2;
+const RUN_OF_AGENT: u32 = 3;
+const RUN_OF_STATUS: u32 = 4;
+const VERSIONS_JSON: u32 = 2;
+/// Files of an object begin here, in the order of their table.
+const FILES: u32 = 0x100;
+/// The node of a version that is not in its archive.
+const LATEST: u32 = u32::MAX;
+
+fn table_position<T: PartialEq>(table: &[(&'static str, T)], file: &T) -> u32 {
+    let position = table.iter().position(|(_, each)| each == file);
+    FILES + position.unwrap_or_default() as u32
+}
+
+fn table_entry<T: Copy>(table: &[(&'static str, T)], number: u32) -> Option<T> {
+    let (_, file) = table.get(number.checked_sub(FILES)? as usize)?;
+    Some(*file)
+}
+
+impl Node {
+    /// Its inode number, good for as long as the mount lives and after.
+    pub(crate) fn ino(&self, inodes: &Inodes) -> u64 {
+        let (object, number) = self.place();
+        inodes.number(&object, number)
+    }
+
+    /// The node behind a number that the kernel gave; `None` if no node was
+    /// ever given that number.
+    pub(crate) fn of(ino: u64, inodes: &Inodes) -> Option<Self> {
+        let (object, number) = inodes.resolve(ino)?;
+        Self::at(object, number)
+    }
+
+    fn place(&self) -> (Object, u32) {
+        if let Some((number, _)) = FIXED.iter().find(|(_, node)| node == self) {
+            return (Object::Fixed, *number);
+        }
+        let agent = |id: &Arc<str>| Object::Agent(id.clone());
+        let run = |id: &Arc<str>| Object::Run(id.clone());
+        let storage = |kind: &StorageKind, id: &Arc<str>| Object::Storage(*kind, id.clone());
+        match self {
+            Self::Root
+            | Self::Agents
+            | Self::Runs
+            | Self::Storages(_)
+            | Self::Meta
+            | Self::MetaFile(_)
+            | Self::ByStatus => (Object::Fixed, 0),
+            Self::Status(word) => (Object::Status(word.clone()), SELF),
+            Self::Agent(id) => (agent(id), SELF),
+            Self::AgentRuns(id) => (agent(id), AGENT_RUNS),
+            Self::AgentFile(id, file) => (agent(id), table_position(&AgentFile::ALL, file)),
+            Self::Run(id) => (run(id), SELF),
+            Self::RunVolumes(id) => (run(id), RUN_VOLUMES),
+            Self::RunOfAgent(id) => (run(id), RUN_OF_AGENT),
+            Self::RunOfStatus(id) => (run(id), RUN_OF_STATUS),
+            Self::RunFile(id, file) => (run(id), table_position(&RunFile::ALL, file)),
+            Self::Storage(kind, id) => (storage(kind, id), SELF),
+            Self::VersionsJson(kind, id) => (storage(kind, id), VERSIONS_JSON),
+            Self::Link(target) => (Object::Link(target.clone()), SELF),
+            Self::Latest(kind, storage, id) => {
+                (Object::Version(*kind, storage.clone(), id.clone()), LATEST)
+            }
+            Self::Entry(kind, storage, id, n) => (
+                Object::Version(*kind, storage.clone(), id.clone()),
+                n.saturating_add(SELF),
+            ),
+        }
+    }
+
+    fn at(object: Object, number: u32) -> Option<Self> {
+        match object {
+            Object::Fixed => FIXED
+                .iter()
+                .find(|(each, _)| *each == number)
+                .map(|(_, node)| node.clone()),
+            Object::Status(word) => (number == SELF).then_some(Self::Status(word)),
+            Object::Link(target) => (number == SELF).then_some(Self::Link(target)),
+            Object::Agent(id) => match number {
+                SELF => Some(Self::Agent(id)),
+                AGENT_RUNS => Some(Self::AgentRuns(id)),
+                _ => table_entry(&AgentFile::ALL, number).map(|file| Self::AgentFile(id, file)),
+            },
+            Object::Run(id) => match number {
+                SELF => Some(Self::Run(id)),
+                RUN_VOLUMES => Some(Self::RunVolumes(id)),
+                RUN_OF_AGENT => Some(Self::RunOfAgent(id)),
+                RUN_OF_STATUS => Some(Self::RunOfStatus(id)),
+                _ => table_entry(&RunFile::ALL, number).map(|file| Self::RunFile(id, file)),
+            },
+            Object::Storage(kind, id) => match number {
+                SELF => Some(Self::Storage(kind, id)),
+                VERSIONS_JSON => Some(Self::VersionsJson(kind, id)),
+                _ => None,
+            },
+            Object::Version(kind, storage, id) => match number {
+                0 => None,
+                LATEST => Some(Self::Latest(kind, storage, id)),
+                _ => Some(Self::Entry(kind, storage, id, number - SELF)),
+            },
+        }
+    }
+
+    /// File, directory or symlink, where the node itself says so: for an entry
+    /// of a version only its index knows.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Root
+            | Self::Agents
+            | Self::Runs
+            | Self::Storages(_)
+            | Self::Meta
+            | Self::ByStatus
+            | Self::Status(_)
+            | Self::Agent(_)
+            | Self::AgentRuns(_)
+            | Self::Run(_)
+            | Self::RunVolumes(_)
+            | Self::Storage(..)
+            | Self::Entry(_, _, _, 0) => Some(Kind::Directory),
+            Self::MetaFile(_)
+            | Self::AgentFile(..)
+            | Self::RunFile(..)
+            | Self::VersionsJson(..) => Some(Kind::File),
+            Self::RunOfAgent(_) | Self::RunOfStatus(_) | Self::Latest(..) | Self::Link(_) => {
+                Some(Kind::Symlink)
+            }
+            Self::Entry(..) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_node_comes_back_from_its_number() {
+        let id: Arc<str> = "0b7f1c9e-3c1d-4a52-9b1e-2f0a6f4f9d11".into();
+        let version: Arc<str> = "deadbeef".into();
+        let mut nodes: Vec<Node> = FIXED.iter().map(|(_, node)| node.clone()).collect();
+        nodes.extend([
+            Node::Status("running".into()),
+            Node::Link("../../agents/x".into()),
+            Node::Agent(id.clone()),
+            Node::AgentRuns(id.clone()),
+            Node::Run(id.clone()),
+            Node::RunVolumes(id.clone()),
+            Node::RunOfAgent(id.clone()),
+            Node::RunOfStatus(id.clone()),
+        ]);
+        nodes.extend(AgentFile::ALL.map(|(_, file)| Node::AgentFile(id.clone(), file)));
+        nodes.extend(RunFile::ALL.map(|(_, file)| Node::RunFile(id.clone(), file)));
+        for kind in [StorageKind::Volume, StorageKind::Artifact] {
+            nodes.extend([
+                Node::Storage(kind, id.clone()),
+                Node::VersionsJson(kind, id.clone()),
+                Node::Latest(kind, id.clone(), version.clone()),
+                Node::Entry(kind, id.clone(), version.clone(), 0),
+                Node::Entry(kind, id.clone(), version.clone(), 1_000_000),
+            ]);
+        }
+        let inodes = Inodes::default();
+        let mut seen = std::collections::HashSet::new();
+        for node in nodes {
+            let ino = node.ino(&inodes);
+            assert!(seen.insert(ino), "{node:?} shares its number");
+            assert_eq!(Node::of(ino, &inodes), Some(node));
+        }
+        assert_eq!(Node::Root.ino(&inodes), ROOT_INO);
+    }
+}

@@ -1,0 +1,140 @@
+//! An answer of the API as the bytes of a file.
+
+use super::{
+    Answer, View, Want,
+    cache::FOR_EVER,
+    logs::LogView,
+    node::{AgentFile, Node, RunFile},
+    rows::Age,
+};
+use crate::error::{Error, Result};
+use serde_json::{Value, value::RawValue};
+use std::{sync::Arc, time::Duration};
+
+/// The bytes of a file of ours.
+pub(crate) struct File {
+    pub(crate) bytes: Arc<[u8]>,
+    /// They can never change again.
+    pub(crate) is_final: bool,
+}
+
+impl File {
+    fn text(text: impl Into<String>, is_final: bool) -> Self {
+        let mut text = text.into();
+        // A text file ends with a newline; an empty one stays empty.
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        Self {
+            bytes: text.into_bytes().into(),
+            is_final,
+        }
+    }
+}
+
+/// JSON as people read it. Order and content are the service's.
+fn pretty<'a>(rows: impl IntoIterator<Item = &'a RawValue>) -> Result<Vec<Value>> {
+    let parse = |row: &RawValue| {
+        serde_json::from_str(row.get()).map_err(|error| Error::Internal(error.to_string()))
+    };
+    rows.into_iter().map(parse).collect()
+}
+
+fn pretty_array<'a>(rows: impl IntoIterator<Item = &'a RawValue>) -> Result<String> {
+    let rows = pretty(rows)?;
+    serde_json::to_string_pretty(&rows).map_err(|error| Error::Internal(error.to_string()))
+}
+
+fn pretty_object(row: &RawValue) -> Result<String> {
+    let value = pretty([row])?.pop();
+    serde_json::to_string_pretty(&value).map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// Whether an answer with that much of its life left is for good.
+fn for_good(left: Duration) -> bool {
+    left > FOR_EVER / 2
+}
+
+impl View<'_> {
+    pub(super) fn render(&self, node: &Node) -> Answer<File> {
+        match node {
+            Node::MetaFile(file) => Ok(File {
+                bytes: self.page(*file)?,
+                is_final: false,
+            }),
+            Node::AgentFile(id, AgentFile::Json) => {
+                let (row, _) = self.agent_detail(id)?;
+                Ok(File::text(pretty_object(&row.raw)?, false))
+            }
+            Node::AgentFile(id, AgentFile::Config) => {
+                let (row, _) = self.agent_detail(id)?;
+                let config = row.value.config.as_ref();
+                let config = config.ok_or_else(|| Error::NotFound("config.yaml".into()))?;
+                let yaml = serde_saphyr::to_string(config)
+                    .map_err(|error| Error::Internal(format!("config as YAML: {error}")))?;
+                Ok(File::text(yaml, false))
+            }
+            Node::AgentFile(id, AgentFile::Versions) => {
+                let want = || Want::AgentVersions(id.clone());
+                let (rows, _) = self.need(&self.tree.known.agent_versions, id, want)?;
+                Ok(File::text(
+                    pretty_array(rows.iter().map(AsRef::as_ref))?,
+                    false,
+                ))
+            }
+            Node::VersionsJson(kind, id) => {
+                let (versions, _) = self.versions(*kind, id)?;
+                let rows = versions.rows.iter().map(|(_, row)| &*row.raw);
+                Ok(File::text(pretty_array(rows)?, false))
+            }
+            Node::RunFile(id, file) => self.render_run(id, *file),
+            Node::Entry(..) => Err(Error::Invalid("a file of a version".into()).into()),
+            _ if node.kind() == Some(super::Kind::Symlink) => {
+                Err(Error::Invalid("is a symbolic link".into()).into())
+            }
+            _ => Err(Error::IsDirectory.into()),
+        }
+    }
+
+    fn render_run(&self, id: &Arc<str>, file: RunFile) -> Answer<File> {
+        let log = |view| {
+            let (logs, left) = self.logs(id)?;
+            Ok(File {
+                bytes: logs.file(view),
+                is_final: for_good(left),
+            })
+        };
+        match file {
+            RunFile::Status => {
+                let (row, _) = self.run(id, Age::Current)?;
+                let status = &row.value.status;
+                Ok(File::text(status.as_str(), status.is_terminal()))
+            }
+            RunFile::Prompt => {
+                let (row, _) = self.run(id, Age::Any)?;
+                Ok(File::text(row.value.prompt.as_str(), true))
+            }
+            RunFile::Json => {
+                let (row, left) = self.run_detail(id)?;
+                Ok(File::text(pretty_object(&row.raw)?, for_good(left)))
+            }
+            RunFile::Error => {
+                let (row, left) = self.run_detail(id)?;
+                Ok(File::text(
+                    row.value.error.as_deref().unwrap_or_default(),
+                    for_good(left),
+                ))
+            }
+            RunFile::Logs => log(LogView::All),
+            RunFile::LogsJsonl => log(LogView::Jsonl),
+            RunFile::AgentLog => log(LogView::Agent),
+            RunFile::SystemLog => log(LogView::System),
+            RunFile::NetworkLog => log(LogView::Network),
+            RunFile::MetricsJson => {
+                let want = || Want::Metrics(id.clone());
+                let (metrics, left) = self.need(&self.tree.known.metrics, id, want)?;
+                Ok(File::text(metrics.get(), for_good(left)))
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What is known of an object, as fresh as the request needs it.
+
+use super::{
+    Answer, Miss, View, Want,
+    cache::{Cache, FOR_EVER, Lookup},
+    known::Versions,
+    listing::{Item, Listing},
+    logs::Logs,
+    names::{escape, looks_like_id},
+};
+use crate::{
+    api::types::{Agent, Row, Run, Storage, StorageKind, StorageVersion},
+    error::{Error, TransportKind},
+    store::Version,
+};
+use std::{hash::Hash, sync::Arc, time::Duration};
+
+/// How new an answer must be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// Within its lifetime: for what a user reads.
+    Current,
+    /// Whatever is known: for attributes that only sort a listing.
+    Any,
+}
+
+/// The files of a version.
+pub(crate) enum Files {
+    /// A version without files: an empty directory.
+    None,
+    /// A sealed version. Its content may be evicted; its tree is there.
+    Sealed(Arc<Version>),
+}
+
+/// Whether an older answer may stand in: nobody was reached, or the service is
+/// in trouble, as opposed to it having given a clear answer.
+fn is_outage(error: &Error) -> bool {
+    match error {
+        Error::Transport(transport) => transport.kind != TransportKind::Forbidden,
+        Error::Api(api) => api.status >= 500 || api.status == 429,
+        Error::Timeout { .. } | Error::BadAnswer { .. } => true,
+        _ => false,
+    }
+}
+
+impl View<'_> {
+    pub(super) fn need<K: Hash + Eq + Clone, T>(
+        &self,
+        cache: &Cache<K, T>,
+        key: &K,
+        want: impl FnOnce() -> Want,
+    ) -> Answer<(Arc<T>, Duration)> {
+        match cache.get(key, self.since) {
+            Lookup::Fresh(value, left) => Ok((value, left)),
+            _ if self.whatever_is_known
+                && let Some((value, _)) = cache.last(key) =>
+            {
+                Ok((value, Duration::ZERO))
+            }
+            Lookup::Failed(error) => Err(error.into()),
+            Lookup::Missing => Err(Miss::Want(want())),
+        }
+    }
+
+    /// As [`Self::need`], but in an outage the last answer is shown.
+    fn need_or_last<K: Hash + Eq + Clone, T>(
+        &self,
+        cache: &Cache<K, T>,
+        key: &K,
+        want: impl FnOnce() -> Want,
+    ) -> Answer<(Arc<T>, Duration)> {
+        match self.need(cache, key, want) {
+            Err(Miss::Error(error)) if is_outage(&error) => match cache.last(key) {
+                Some((value, _)) => Ok((value, Duration::ZERO)),
+                None => Err(error.into()),
+            },
+            answer => answer,
+        }
+    }
+
+    pub(super) fn agents(&self) -> Answer<(Arc<Listing<Agent>>, Duration)> {
+        self.need_or_last(&self.tree.known.agents, &(), || Want::Agents)
+    }
+
+    pub(super) fn runs(&self) -> Answer<(Arc<Listing<Run>>, Duration)> {
+        self.need_or_last(&self.tree.known.runs, &(), || Want::Runs)
+    }
+
+    pub(super) fn storages(&self, kind: StorageKind) -> Answer<(Arc<Listing<Storage>>, Duration)> {
+        self.need_or_last(&self.tree.known.storages, &kind, || Want::Storages(kind))
+    }
+
+    pub(super) fn versions(
+        &self,
+        kind: StorageKind,
+        id: &Arc<str>,
+    ) -> Answer<(Arc<Versions>, Duration)> {
+        let key = (kind, id.clone());
+        self.need_or_last(&self.tree.known.versions, &key, || {
+            Want::Versions(kind, id.clone())
+        })
+    }
+
+    pub(super) fn agent_detail(&self, id: &Arc<str>) -> Answer<(Arc<Row<Agent>>, Duration)> {
+        self.need(&self.tree.known.agent, id, || Want::Agent(id.clone()))
+    }
+
+    pub(super) fn logs(&self, id: &Arc<str>) -> Answer<(Arc<Logs>, Duration)> {
+        self.need(&self.tree.known.logs, id, || Want::Logs(id.clone()))
+    }
+
+    /// The agent of an id, with its path component.
+    pub(super) fn agent_item(&self, id: &Arc<str>) -> Answer<(String, Arc<Row<Agent>>)> {
+        if let Some((listing, _)) = self.tree.known.agents.last(&())
+            && let Some(item) = listing.id(id)
+        {
+            return Ok((item.component.clone(), item.row.clone()));
+        }
+        let (row, _) = self.agent_detail(id)?;
+        Ok((escape(&row.value.name), row))
+    }
+
+    /// The storage of an id, with its path component. The id of its current
+    /// version and the like may be as old as the listing's TTL says.
+    pub(super) fn storage_item(
+        &self,
+        kind: StorageKind,
+        id: &Arc<str>,
+    ) -> Answer<(String, Arc<Row<Storage>>, Duration)> {
+        let listed = |listing: &Listing<Storage>| {
+            listing
+                .id(id)
+                .map(|item| (item.component.clone(), item.row.clone()))
+        };
+        let known = &self.tree.known;
+        // A listing that has shown it once is what refreshes it.
+        if let Some((last, _)) = known.storages.last(&kind)
+            && last.id(id).is_some()
+        {
+            let (listing, left) = self.storages(kind)?;
+            if let Some((component, row)) = listed(&listing) {
+                return Ok((component, row, left));
+            }
+        }
+        let key = (kind, id.clone());
+        let (row, left) =
+            self.need_or_last(&known.storage, &key, || Want::Storage(kind, id.clone()))?;
+        Ok((escape(&row.value.name), row, left))
+    }
+
+    /// A run, from its own answer or from a listing's row, whichever serves.
+    pub(super) fn run(&self, id: &Arc<str>, age: Age) -> Answer<(Arc<Row<Run>>, Duration)> {
+        let known = &self.tree.known;
+        let detail = known
+            .run
+            .last(id)
+            .map(|(row, asked)| (row.as_ref().clone(), asked));
+        let listing = known.runs.last(&());
+        let listed = listing.as_ref().and_then(|(listing, _)| listing.id(id));
+        let listed = listed.map(|item: &Item<Run>| (item.row.clone(), item.asked));
+        let is_listed = listed.is_some();
+        let ended = |row: &Row<Run>| row.value.status.is_terminal();
+        if let Some((row, _)) = detail.iter().chain(&listed).find(|(row, _)| ended(row)) {
+            return Ok((row.clone(), FOR_EVER));
+        }
+        let newest = detail
+            .into_iter()
+            .chain(listed)
+            .max_by_key(|(_, asked)| *asked);
+        if let Some((row, asked)) = newest {
+            let left = self.tree.options.list_ttl.saturating_sub(asked.elapsed());
+            if age == Age::Any || !left.is_zero() || asked >= self.since {
+                return Ok((row, left));
+            }
+        }
+        // One listing refreshes every live run, so it comes before a call for one.
+        if is_listed {
+            let (listing, left) = self.need(&known.runs, &(), || Want::Runs)?;
+            if let Some(item) = listing.id(id)
+                && (item.asked >= self.since
+                    || item.asked.elapsed() < self.tree.options.list_ttl
+                    || ended(&item.row))
+            {
+                return Ok((item.row.clone(), left));
+            }
+        }
+        self.run_detail(id)
+    }
+
+    /// A run with what only its own answer holds.
+    pub(super) fn run_detail(&self, id: &Arc<str>) -> Answer<(Arc<Row<Run>>, Duration)> {
+        let (row, left) = self.need(&self.tree.known.run, id, || Want::Run(id.clone()))?;
+        Ok((row.as_ref().clone(), left))
+    }
+
+    /// A version's row. Versions are immutable: one that was ever seen is known.
+    pub(super) fn version_row(
+        &self,
+        kind: StorageKind,
+        id: &Arc<str>,
+        version: &str,
+    ) -> Answer<StorageVersion> {
+        if let Some((versions, _)) = self.tree.known.versions.last(&(kind, id.clone()))
+            && let Some(row) = versions.get(version)
+        {
+            return Ok(row.clone());
+        }
+        let (versions, _) = self.versions(kind, id)?;
+        let missing = || Error::NotFound(format!("version {version}"));
+        Ok(versions.get(version).cloned().ok_or_else(missing)?)
+    }
+
+    /// The files of a version: fetched where its tree is not on disk.
+    pub(super) fn files(
+        &self,
+        kind: StorageKind,
+        id: &Arc<str>,
+        version: &Arc<str>,
+    ) -> Answer<Files> {
+        let key = self.tree.version_key(kind, id, version);
+        if let Some(version) = self.tree.store.version(&key) {
+            return Ok(Files::Sealed(version));
+        }
+        if self.version_row(kind, id, version)?.file_count == Some(0) {
+            return Ok(Files::None);
+        }
+        Err(self.content_miss(kind, id, version))
+    }
+
+    /// What an operation answers that needs content which is not on disk.
+    pub(super) fn content_miss(
+        &self,
+        kind: StorageKind,
+        id: &Arc<str>,
+        version: &Arc<str>,
+    ) -> Miss {
+        let key = (kind, id.clone(), version.clone());
+        match self.tree.known.content.get(&key, self.since) {
+            Lookup::Failed(error) => Miss::Error(error),
+            _ => Miss::Want(Want::Content(kind, id.clone(), version.clone())),
+        }
+    }
+
+    /// Whether an id that no listing shows is worth a call of its own.
+    pub(super) fn worth_asking(&self, name: &str) -> bool {
+        looks_like_id(name)
+    }
+}

@@ -1,0 +1,158 @@
+//! Extended attributes `user.vm0.*`. They are answered from what is known
+//! wherever that is enough: `ls -l` and file managers ask for attributes of
+//! every file they show.
+
+use super::{
+    Answer, View,
+    cache::Cache,
+    node::{Node, RunFile},
+    rows::{Age, Files},
+};
+use crate::{
+    api::types::StorageKind,
+    error::Error,
+    store::{NodeKind, Verified},
+};
+use std::{hash::Hash, sync::Arc};
+
+/// What all names begin with.
+const PREFIX: &str = "user.vm0.";
+
+/// Names without the prefix, with values.
+type Attributes = Vec<(&'static str, Vec<u8>)>;
+
+fn last_failure<K: Hash + Eq + Clone, T>(cache: &Cache<K, T>, key: &K) -> Option<String> {
+    cache.last_failure(key).map(|error| error.to_string())
+}
+
+impl View<'_> {
+    /// The value of an extended attribute.
+    ///
+    /// # Errors
+    /// ENODATA where the node has no such attribute.
+    pub fn getxattr(&self, ino: u64, name: &[u8]) -> Answer<Vec<u8>> {
+        let name = str::from_utf8(name)
+            .ok()
+            .and_then(|name| name.strip_prefix(PREFIX));
+        // Labels and access lists of other systems must not cost anything.
+        let name = name.ok_or(Error::NoAttribute)?;
+        let attributes = self.xattrs(&self.node(ino)?)?;
+        let value = attributes.into_iter().find(|(each, _)| *each == name);
+        Ok(value.map(|(_, value)| value).ok_or(Error::NoAttribute)?)
+    }
+
+    /// The names of a node's extended attributes, each ended by NUL.
+    pub fn listxattr(&self, ino: u64) -> Answer<Vec<u8>> {
+        let attributes = self.xattrs(&self.node(ino)?)?;
+        Ok(attributes
+            .iter()
+            .flat_map(|(name, _)| format!("{PREFIX}{name}\0").into_bytes())
+            .collect())
+    }
+
+    fn xattrs(&self, node: &Node) -> Answer<Attributes> {
+        let known = &self.tree.known;
+        let mut out = Attributes::new();
+        let mut add = |name, value: Option<String>| {
+            if let Some(value) = value {
+                out.push((name, value.into_bytes()));
+            }
+        };
+        match node {
+            Node::Agents => add("last_error", last_failure(&known.agents, &())),
+            Node::Runs => add("last_error", last_failure(&known.runs, &())),
+            Node::Storages(kind) => add("last_error", last_failure(&known.storages, kind)),
+            Node::Agent(id) => {
+                let (_, row) = self.agent_item(id)?;
+                add("id", Some(id.to_string()));
+                add("version", row.value.current_version_id.clone());
+                add("last_error", last_failure(&known.agent, id));
+            }
+            Node::Run(id) => {
+                self.run(id, Age::Any)?;
+                add("id", Some(id.to_string()));
+                add("last_error", last_failure(&known.run, id));
+            }
+            Node::RunFile(id, file) => {
+                let failure = match file {
+                    RunFile::Status | RunFile::Json | RunFile::Prompt | RunFile::Error => {
+                        last_failure(&known.run, id)
+                    }
+                    RunFile::MetricsJson => last_failure(&known.metrics, id),
+                    _ => last_failure(&known.logs, id),
+                };
+                add("last_error", failure);
+            }
+            Node::Storage(kind, id) => {
+                let (_, row, _) = self.storage_item(*kind, id)?;
+                add("id", Some(id.to_string()));
+                add("version", row.value.current_version_id.clone());
+                add(
+                    "file_count",
+                    row.value.file_count.map(|count| count.to_string()),
+                );
+                add("size", row.value.size.map(|size| size.to_string()));
+                add(
+                    "last_error",
+                    last_failure(&known.versions, &(*kind, id.clone())),
+                );
+            }
+            Node::Entry(kind, id, version, 0) => return self.version_xattrs(*kind, id, version),
+            Node::Entry(kind, id, version, number) => {
+                add("version", Some(version.to_string()));
+                if let Files::Sealed(sealed) = self.files(*kind, id, version)?
+                    && let Some(entry) = sealed.index().node(*number)
+                    && entry.kind == NodeKind::Symlink
+                    && entry.escapes
+                    && let Some(target) = sealed.index().target(*number)
+                {
+                    out.push(("symlink", target.to_vec()));
+                }
+            }
+            _ => {}
+        }
+        Ok(out)
+    }
+
+    fn version_xattrs(
+        &self,
+        kind: StorageKind,
+        id: &Arc<str>,
+        version: &Arc<str>,
+    ) -> Answer<Attributes> {
+        let row = self.version_row(kind, id, version)?;
+        // Only what is on disk: asking whether it is cached must not cache it.
+        let sealed = self
+            .tree
+            .store
+            .version(&self.tree.version_key(kind, id, version));
+        let cached = match &sealed {
+            Some(sealed) if sealed.has_content() => "yes",
+            Some(_) => "tree",
+            None if row.file_count == Some(0) => "yes",
+            None => "no",
+        };
+        let verified = match sealed.map(|sealed| sealed.meta().verified) {
+            Some(Verified::Yes) => Some("yes"),
+            Some(Verified::No) => Some("no"),
+            Some(Verified::NotApplicable) => Some("n/a"),
+            None => None,
+        };
+        let key = (kind, id.clone(), version.clone());
+        let values = [
+            ("id", Some(version.to_string())),
+            ("version", Some(version.to_string())),
+            ("message", row.message),
+            ("created_by", row.created_by),
+            ("file_count", row.file_count.map(|count| count.to_string())),
+            ("size", row.size.map(|size| size.to_string())),
+            ("cached", Some(cached.to_owned())),
+            ("verified", verified.map(str::to_owned)),
+            ("last_error", last_failure(&self.tree.known.content, &key)),
+        ];
+        let values = values.into_iter();
+        Ok(values
+            .filter_map(|(name, value)| Some((name, value?.into_bytes())))
+            .collect())
+    }
+}
