@@ -43,7 +43,7 @@ impl Token {
     }
 
     /// `text` with this token blotted out, should a server echo it.
-    pub(super) fn redact(&self, text: &str) -> String {
+    pub(crate) fn redact(&self, text: &str) -> String {
         text.replace(&self.0, "[token]")
     }
 }
