@@ -42,6 +42,9 @@ pub enum Error {
     /// A handle or inode that this mount never gave out, or has taken back.
     #[error("stale handle")]
     Stale,
+    /// What the user has set up cannot work: a setting, the token, a mountpoint.
+    #[error("{0}")]
+    Setup(String),
     /// Access is refused by policy, with the reason.
     #[error("{0}")]
     Denied(String),
@@ -212,6 +215,7 @@ impl Error {
             Self::Range => libc::ERANGE,
             Self::NameTooLong => libc::ENAMETOOLONG,
             Self::Stale => libc::ESTALE,
+            Self::Setup(_) => libc::EINVAL,
             Self::Denied(_) => libc::EACCES,
             Self::Api(api) => api_errno(api),
             Self::Transport(transport) => match transport.kind {
@@ -275,6 +279,7 @@ mod tests {
             (Error::Range, libc::ERANGE),
             (Error::NameTooLong, libc::ENAMETOOLONG),
             (Error::Stale, libc::ESTALE),
+            (Error::Setup("x".into()), libc::EINVAL),
             (Error::Denied("x".into()), libc::EACCES),
             (api(400), libc::EINVAL),
             (api(401), libc::EACCES),

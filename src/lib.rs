@@ -45,6 +45,7 @@
 //! in the query, hence a secret.
 
 pub mod api;
+pub mod config;
 pub mod demo;
 pub mod error;
 pub mod fs;

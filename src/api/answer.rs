@@ -1,0 +1,217 @@
+//! What an answer that is no success says: the service's JSON error, or what
+//! a gateway put in its place, as one short line without control characters.
+
+use crate::{api::token::Token, error::ApiError};
+use jiff::Timestamp;
+use reqwest::{StatusCode, header::HeaderMap};
+use serde::Deserialize;
+
+/// Characters of a server's text that one message repeats.
+const MAX_TEXT: usize = 300;
+
+/// Characters of a request id that are kept; a UUID has 36.
+const MAX_REQUEST_ID: usize = 100;
+
+#[derive(Deserialize)]
+struct Envelope {
+    error: Body,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Body {
+    r#type: Option<String>,
+    code: Option<String>,
+    message: Option<String>,
+    param: Option<String>,
+}
+
+/// Decodes an error answer; `body` may be anything.
+pub(super) fn api_error(
+    request: &str,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    token: &Token,
+) -> ApiError {
+    let shown = |text: Option<String>| one_line(&token.redact(&text.unwrap_or_default()), MAX_TEXT);
+    let mut error = ApiError {
+        request: request.to_owned(),
+        status: status.as_u16(),
+        request_id: request_id(headers),
+        retry_after: retry_after(headers, Timestamp::now()),
+        ..ApiError::default()
+    };
+    match serde_json::from_slice::<Envelope>(body) {
+        Ok(Envelope { error: body }) => {
+            error.kind = shown(body.r#type);
+            error.code = shown(body.code);
+            error.message = shown(body.message);
+            error.param = body.param.map(|param| shown(Some(param)));
+        }
+        Err(_) => error.message = one_line(&token.redact(&summary(status, body)), MAX_TEXT),
+    }
+    error
+}
+
+/// A body that is not the documented JSON, in a few words.
+fn summary(status: StatusCode, body: &[u8]) -> String {
+    let reason = status.canonical_reason().unwrap_or("unknown status");
+    let text = String::from_utf8_lossy(body);
+    let text = text.trim();
+    if text.is_empty() {
+        return format!("{reason} (empty answer)");
+    }
+    if text.starts_with('<') {
+        // Lengths of ASCII lowercase are those of the text itself.
+        let lower = text.to_ascii_lowercase();
+        let title = lower.find("<title>").and_then(|start| {
+            let start = start + "<title>".len();
+            let end = start + lower[start..].find("</title>")?;
+            Some(text[start..end].trim())
+        });
+        return match title {
+            Some(title) if !title.is_empty() => {
+                format!("{title} (an HTML page, not the API's JSON; a gateway, or a wrong API URL)")
+            }
+            _ => format!(
+                "{reason} (an HTML or XML page, not the API's JSON; a gateway, or a wrong API URL)"
+            ),
+        };
+    }
+    format!("{reason}: {text}")
+}
+
+/// `X-Request-Id`, made fit to be shown.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("x-request-id")?.to_str().ok()?;
+    Some(one_line(id, MAX_REQUEST_ID)).filter(|id| !id.is_empty())
+}
+
+/// `Retry-After` in seconds from `now`; both of its forms.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<u64> {
+    let text = headers.get("retry-after")?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(seconds);
+    }
+    let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    Some(u64::try_from(then.as_second() - now.as_second()).unwrap_or(0))
+}
+
+/// `text` on one line of at most `max` characters: control characters and
+/// those that reorder a terminal's line become spaces, runs of them one.
+pub(crate) fn one_line(text: &str, max: usize) -> String {
+    let reorders = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let mut line = String::new();
+    let mut length = 0;
+    for word in text
+        .split(|c: char| c.is_whitespace() || c.is_control() || reorders(c))
+        .filter(|word| !word.is_empty())
+    {
+        if length > 0 {
+            line.push(' ');
+            length += 1;
+        }
+        for c in word.chars() {
+            if length >= max {
+                line.push('…');
+                return line;
+            }
+            line.push(c);
+            length += 1;
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn decode(status: u16, headers: &[(&'static str, &str)], body: &str) -> ApiError {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, value.parse().unwrap());
+        }
+        api_error(
+            "GET /v1/runs",
+            StatusCode::from_u16(status).unwrap(),
+            &map,
+            body.as_bytes(),
+            &Token::new("vm0_live_secret").unwrap(),
+        )
+    }
+
+    #[test]
+    fn documented_json() {
+        let error = decode(
+            400,
+            &[("x-request-id", "abc"), ("retry-after", "7")],
+            r#"{"error":{"type":"invalid_request_error","code":"invalid_parameter","message":"limit\nis \u001b[31mout","param":"limit","doc_url":"x"}}"#,
+        );
+        assert_eq!(
+            error.to_string(),
+            "GET /v1/runs: HTTP 400 invalid_parameter: limit is [31mout (parameter limit) (try again in 7 s) [request id abc]"
+        );
+        assert_eq!(error.kind, "invalid_request_error");
+    }
+
+    #[test]
+    fn other_bodies() {
+        let table = [
+            (
+                502,
+                "<html><head><TITLE>502 Bad\nGateway</TITLE>",
+                "502 Bad Gateway (an HTML page",
+            ),
+            (
+                404,
+                "<!doctype html><body>",
+                "Not Found (an HTML or XML page",
+            ),
+            (502, "<title>unclosed", "Bad Gateway (an HTML"),
+            (500, "", "Internal Server Error (empty answer)"),
+            (500, "\0\x01\x1b[2J", "Internal Server Error: [2J"),
+            (500, "{\"error\":\"x\"}", "{\"error\":\"x\"}"),
+            (401, "no vm0_live_secret here", "no [token] here"),
+            (599, "{", "unknown status: {"),
+        ];
+        for (status, body, expected) in table {
+            let message = decode(status, &[], body).message;
+            assert!(message.contains(expected), "{message:?}");
+            assert!(!message.contains(char::is_control), "{message:?}");
+            assert!(message.chars().count() <= MAX_TEXT + 1);
+        }
+        assert!(
+            decode(500, &[], &"é".repeat(100_000))
+                .message
+                .chars()
+                .count()
+                <= MAX_TEXT + 1
+        );
+    }
+
+    #[test]
+    fn retry_after_forms() {
+        let now: Timestamp = "2015-10-21T07:27:30Z".parse().unwrap();
+        for (text, expected) in [
+            ("2", Some(2)),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", Some(30)),
+            ("Wed, 21 Oct 2015 07:00:00 GMT", Some(0)),
+            ("soon", None),
+            ("-1", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("retry-after", text.parse().unwrap());
+            assert_eq!(retry_after(&headers, now), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn one_line_is_one_line() {
+        assert_eq!(one_line(" a\r\n\tb\u{202e}c ", 10), "a b c");
+        assert_eq!(one_line("abcdef", 3), "abc…");
+        assert_eq!(one_line("", 3), "");
+    }
+}

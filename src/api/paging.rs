@@ -1,0 +1,174 @@
+//! Lists in pages, with a service whose pages overlap, repeat and skip.
+//!
+//! The running service orders rows by time but continues by id, so a row can
+//! come twice, some never come, and a cursor can repeat. What holds whatever
+//! it does: each row once, an end, and a sign where rows may be missing.
+
+use super::{answer::one_line, http::Http, types::Row};
+use crate::{
+    error::{Error, Result},
+    progress::Progress,
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+use std::collections::HashSet;
+
+/// Rows a page: the most that the service gives.
+pub(super) const PAGE: usize = 100;
+
+/// [`PAGE`] as the query has it.
+pub(super) const LIMIT: &str = "100";
+
+/// Pages that one list or log may have: a fifth of an hour's allowance of
+/// 5,000 reads, and far more rows than a directory is usable with.
+pub(super) const MAX_PAGES: usize = 1000;
+
+/// Bytes of rows that one list or log may hold in memory.
+pub(super) const MAX_ROWS_BYTES: usize = 256 << 20;
+
+/// One page as it travels.
+#[derive(Deserialize)]
+pub(super) struct Page<'a> {
+    /// The rows, uninterpreted.
+    #[serde(borrow)]
+    pub(super) data: Vec<&'a RawValue>,
+    /// Absent where a deployment does not page this list.
+    #[serde(default)]
+    pub(super) pagination: Option<Pagination>,
+}
+
+/// How a list goes on.
+#[derive(Default, Deserialize)]
+pub(super) struct Pagination {
+    #[serde(default)]
+    pub(super) has_more: bool,
+    #[serde(default)]
+    pub(super) next_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Identified {
+    id: String,
+}
+
+/// A list, and whether the service showed that it may have skipped rows.
+pub(super) struct Listing<T> {
+    pub(super) rows: Vec<Row<T>>,
+    pub(super) gaps: bool,
+}
+
+/// Takes a page apart.
+pub(super) fn page<'a>(label: &str, body: &'a [u8]) -> Result<Page<'a>> {
+    serde_json::from_slice(body).map_err(|error| bad_answer(label, &error))
+}
+
+/// An answer that is not the documented JSON.
+pub(super) fn bad_answer(label: &str, error: &serde_json::Error) -> Error {
+    Error::BadAnswer {
+        what: label.to_owned(),
+        detail: format!(
+            "not the documented JSON: {}",
+            one_line(&error.to_string(), 200)
+        ),
+    }
+}
+
+/// The part of a row that vm0fs understands; `None` with a warning where it
+/// understands nothing, for one bad row must not cost the list.
+pub(super) fn understand<T: DeserializeOwned>(label: &str, raw: &RawValue) -> Option<T> {
+    match serde_json::from_str(raw.get()) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            let error = one_line(&error.to_string(), 200);
+            tracing::warn!(
+                request = label,
+                error,
+                "a row is left out: not as documented"
+            );
+            None
+        }
+    }
+}
+
+/// Every row of a list that its pages show, each once, in the order they came.
+pub(super) fn list<T: DeserializeOwned>(
+    http: &Http,
+    segments: &[&str],
+    query: &[(&str, &str)],
+    progress: &Progress,
+) -> Result<Listing<T>> {
+    let mut listing = Listing {
+        rows: Vec::new(),
+        gaps: false,
+    };
+    let mut ids = HashSet::new();
+    let mut cursors = HashSet::new();
+    let mut cursor: Option<String> = None;
+    let mut bytes = 0;
+    for _ in 0..MAX_PAGES {
+        let mut query = query.to_vec();
+        query.push(("limit", LIMIT));
+        if let Some(cursor) = &cursor {
+            query.push(("cursor", cursor));
+        }
+        let request = http.request(segments, &query)?;
+        let body = http.get(&request, progress)?;
+        let page = page(&request.label, &body)?;
+        let (mut new, mut last, mut greatest) = (0, None, None);
+        for raw in &page.data {
+            let Some(Identified { id }) = understand(&request.label, raw) else {
+                continue;
+            };
+            greatest = greatest.max(Some(id.clone()));
+            last = Some(id.clone());
+            if !ids.insert(id) {
+                listing.gaps = true;
+                continue;
+            }
+            new += 1;
+            bytes += raw.get().len();
+            if bytes > MAX_ROWS_BYTES {
+                return Err(too_much(&request.label));
+            }
+            if let Some(value) = understand(&request.label, raw) {
+                listing.rows.push(Row {
+                    value,
+                    raw: (*raw).to_owned(),
+                });
+            }
+        }
+        let pagination = page.pagination.unwrap_or_default();
+        if !pagination.has_more {
+            return Ok(listing);
+        }
+        let next = pagination.next_cursor.filter(|next| !next.is_empty());
+        // Going on from the greatest id of a page, even the service that
+        // skips rows shows none twice.
+        listing.gaps |= next == last && last == greatest;
+        match next {
+            Some(next) if new > 0 && cursors.insert(next.clone()) => cursor = Some(next),
+            Some(_) | None => {
+                listing.gaps = true;
+                return Ok(listing);
+            }
+        }
+    }
+    tracing::warn!(
+        list = segments.join("/"),
+        pages = MAX_PAGES,
+        "the list is longer than is read; what it does not show can be reached by its id"
+    );
+    listing.gaps = true;
+    Ok(listing)
+}
+
+/// The error for rows beyond [`MAX_ROWS_BYTES`].
+pub(super) fn too_much(label: &str) -> Error {
+    Error::BadAnswer {
+        what: label.to_owned(),
+        detail: format!(
+            "more than {} MiB of rows, which is more than is kept in memory",
+            MAX_ROWS_BYTES >> 20
+        ),
+    }
+}

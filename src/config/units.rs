@@ -1,0 +1,153 @@
+//! Sizes and durations as people write them: `50MB`, `10GiB`, `500ms`, `2m`.
+
+use std::time::Duration;
+
+/// Bytes in each unit. A bare letter is binary, as in `du`, `ls` and systemd.
+const SIZES: [(&str, u64); 14] = [
+    ("", 1),
+    ("b", 1),
+    ("k", 1 << 10),
+    ("m", 1 << 20),
+    ("g", 1 << 30),
+    ("t", 1 << 40),
+    ("kb", 1_000),
+    ("mb", 1_000_000),
+    ("gb", 1_000_000_000),
+    ("tb", 1_000_000_000_000),
+    ("kib", 1 << 10),
+    ("mib", 1 << 20),
+    ("gib", 1 << 30),
+    ("tib", 1 << 40),
+];
+
+/// Milliseconds in each unit.
+const DURATIONS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
+
+/// Reads a number of bytes: `4096`, `1_000`, `50MB`, `1.5 GiB`, `10g`.
+///
+/// # Errors
+/// A sentence that repeats the text and gives examples.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    parse(text, &SIZES)
+        .ok_or_else(|| format!("{text:?} is not a size; write it like 50MB, 10GiB or 4096"))
+}
+
+/// Reads a duration, which must have a unit: `500ms`, `3s`, `1.5m`, `1h`.
+///
+/// # Errors
+/// A sentence that repeats the text and gives examples.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    parse(text, &DURATIONS)
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("{text:?} is not a duration; write it like 500ms, 3s, 2m or 1h"))
+}
+
+/// `number unit` in the units' base, rounded down; the unit in any case.
+fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let text = text.trim();
+    let end = text
+        .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '_')))
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = unit.trim_start();
+    let factor = units
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(unit))?
+        .1;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |part: &str| {
+        let valid = part.starts_with(|c: char| c.is_ascii_digit()) && !part.ends_with('_');
+        valid.then(|| part.replace('_', ""))
+    };
+    let (whole, fraction) = (digits(whole)?, digits(fraction)?);
+    // Nine digits are finer than a byte of a gigabyte.
+    let fraction = fraction.get(..fraction.len().min(9))?;
+    let scale = 10u64.pow(u32::try_from(fraction.len()).ok()?);
+    let part = u128::from(fraction.parse::<u64>().ok()?) * u128::from(factor) / u128::from(scale);
+    whole
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(factor)?
+        .checked_add(u64::try_from(part).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("1_000", 1000),
+            ("50MB", 50_000_000),
+            ("50 mb", 50_000_000),
+            ("10GiB", 10 << 30),
+            ("10g", 10 << 30),
+            ("1.5KiB", 1536),
+            ("0.1b", 0),
+            ("2TB", 2_000_000_000_000),
+            ("1.9999999999999999999KB", 1999),
+        ] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for text in [
+            "",
+            "MB",
+            "-1",
+            "1e3",
+            "10 apples",
+            "1..2",
+            ".5",
+            "1.",
+            "_1",
+            "1_",
+            "99999999TB",
+            "18446744073709551616",
+            "１MB",
+            "10GiBB",
+            "0x10",
+        ] {
+            let message = parse_size(text).expect_err(text);
+            assert!(message.contains("10GiB"), "{message}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (text, ms) in [
+            ("500ms", 500),
+            ("3s", 3_000),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+            ("1.5S", 1_500),
+            ("0s", 0),
+            ("1d", 86_400_000),
+        ] {
+            assert_eq!(
+                parse_duration(text),
+                Ok(Duration::from_millis(ms)),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "30",
+            "s",
+            "3 weeks",
+            "1m30s",
+            "-3s",
+            "99999999999999999999s",
+        ] {
+            let message = parse_duration(text).expect_err(text);
+            assert!(message.contains("500ms"), "{message}");
+        }
+    }
+}
