@@ -1,101 +1,332 @@
-//! stub
-#![allow(missing_docs, unused_variables)]
-use crate::{error::Result, progress::Progress};
-use std::sync::Arc;
+//! Versions on disk: immutable, fetched whole, sealed by one rename.
+//!
+//! ```text
+//! <cache>/v1/CACHEDIR.TAG
+//!            lock                   held for every change of the accounts
+//!            versions/<key>/        meta.json · tree · pack · blob-N
+//!            staging/<pid-random>/  a download at work, with <pid-random>.lock
+//! ```
+//!
+//! Whatever is wrong in the cache reads as a miss. Several processes may
+//! share one directory.
+
+mod build;
+mod download;
+mod escape;
+mod evict;
+mod format;
+mod index;
+mod meta;
+mod pack;
+mod staging;
+mod unpack;
+mod verify;
+mod version;
+
+pub use index::{Index, Node, NodeKind};
+pub use meta::{Meta, Verified};
+pub use version::{Content, Version};
+
+use crate::{
+    error::{Error, Result},
+    progress::Progress,
+};
+use download::Downloader;
+use evict::Room;
+use lru::LruCache;
+use staging::Staging;
+use std::{
+    fs::{self, DirBuilder},
+    io::{self, Read},
+    num::NonZeroUsize,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use url::Url;
+
+/// Versions kept open: each costs one file descriptor and a mapping.
+const OPEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+/// Downloads of one version that may start over because the object changed
+/// under them.
+const STARTS: u32 = 3;
+/// What tells backup tools to leave a cache alone (<https://bford.info/cachedir/>).
+const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
+    # A cache of vm0fs. It may be removed while nothing is mounted.\n";
+
+/// What a version is a version of.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct VersionKey {
+    /// The API's origin: several may share one cache.
     pub origin: Arc<str>,
+    /// `volumes` or `artifacts`.
     pub kind: &'static str,
+    /// The volume's or artifact's id.
     pub storage_id: Arc<str>,
+    /// The version's id.
     pub version_id: Arc<str>,
 }
-pub struct Store;
-pub struct FetchRequest<'a> {
-    pub key: VersionKey,
-    pub declared_size: Option<u64>,
-    pub declared_files: Option<u64>,
-    pub url: &'a (dyn Fn() -> Result<url::Url> + Sync),
+
+/// What keeps an archive from doing harm.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Entries, directories that are only implied included.
+    pub entries: u32,
+    /// Components of a path.
+    pub depth: u32,
+    /// Bytes of one component.
+    pub name: u32,
+    /// Bytes of a path.
+    pub path: u32,
+    /// Bytes of a symlink's target.
+    pub target: u32,
+    /// Bytes of all names and targets together, which are in memory while unpacking.
+    pub name_bytes: u32,
+    /// Content may be the declared size times this, and …
+    pub slack_factor: u64,
+    /// … so many bytes more.
+    pub slack_bytes: u64,
 }
-pub struct Usage {
-    pub bytes: u64,
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // The service walks up to 100,000; twentyfold still unpacks in 400 MB of memory.
+            entries: 2_000_000,
+            // Deeper than tools can walk by path (PATH_MAX over two bytes a level).
+            depth: 1024,
+            // NAME_MAX.
+            name: 255,
+            // Sixteen PATH_MAX: reachable step by step, and no more than a tool would make.
+            path: 65_536,
+            // PATH_MAX with its NUL: what readlink can give.
+            target: 4095,
+            // 2,000,000 names of the usual length, several times over.
+            name_bytes: 256 << 20,
+            // The declared size is a hint, possibly of something else (the
+            // archive, an older count): this stops bombs, which are a thousandfold.
+            slack_factor: 16,
+            slack_bytes: 64 << 20,
+        }
+    }
+}
+
+/// How a store works.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// The cache directory, made where it is missing.
+    pub dir: PathBuf,
+    /// Bytes that it may have in all.
     pub ceiling: u64,
+    /// What archives may be.
+    pub limits: Limits,
+    /// How long no byte may come before a download fails.
+    pub timeout: Duration,
+    /// `User-Agent` of downloads.
+    pub user_agent: String,
+    /// Whether presigned URLs may be plain `http://`.
+    pub allow_http: bool,
+}
+
+/// What to fetch.
+pub struct FetchRequest<'a> {
+    /// The version.
+    pub key: VersionKey,
+    /// Bytes unpacked, as declared: a hint.
+    pub declared_size: Option<u64>,
+    /// Files, as declared: a hint.
+    pub declared_files: Option<u64>,
+    /// Asks the API for a presigned URL; asked again when one has expired.
+    pub url: &'a (dyn Fn() -> Result<Url> + Sync),
+}
+
+/// What the cache holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes taken or reserved.
+    pub bytes: u64,
+    /// Bytes that it may have.
+    pub ceiling: u64,
+    /// Versions whose tree is there.
     pub versions: u64,
+    /// Versions whose content is there too.
     pub with_content: u64,
 }
-pub struct Version;
-pub struct Content;
-pub struct Index;
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NodeKind {
-    Directory,
-    File,
-    Symlink,
+
+/// The cache of versions.
+pub struct Store {
+    limits: Limits,
+    room: Arc<Room>,
+    downloader: Downloader,
+    open: Mutex<LruCache<VersionKey, Arc<Version>>>,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verified {
-    Yes,
-    No,
-    NotApplicable,
-}
-pub struct Meta {
-    pub verified: Verified,
-}
-pub struct Node {
-    pub kind: NodeKind,
-    pub size: u64,
-    pub mtime: (i64, u32),
-    pub executable: bool,
-    pub nlink: u32,
-    pub parent: u32,
-    pub escapes: bool,
-}
+
 impl Store {
+    /// Opens the cache, makes it where it is missing, and removes what dead
+    /// processes left.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::NoSpace`] where the directory cannot be made
+    /// or used.
+    pub fn open(config: StoreConfig) -> Result<Self> {
+        let root = config.dir.join("v1");
+        for dir in ["versions", "staging"] {
+            make_directory(&root.join(dir))?;
+        }
+        let tag = root.join("CACHEDIR.TAG");
+        if !tag.exists()
+            && let Err(error) = fs::write(&tag, TAG)
+        {
+            tracing::debug!(%error, "could not write CACHEDIR.TAG");
+        }
+        Ok(Self {
+            room: Arc::new(Room::open(root, config.ceiling)?),
+            limits: config.limits,
+            downloader: Downloader::new(config.timeout, config.user_agent, config.allow_http),
+            open: Mutex::new(LruCache::new(OPEN)),
+        })
+    }
+
+    /// The version as far as it is on disk now, its content possibly evicted.
+    /// Never asks the network.
     pub fn version(&self, key: &VersionKey) -> Option<Arc<Version>> {
-        todo!()
+        let path = self.room.versions().join(key.directory());
+        let known = self.opened().get(key).cloned();
+        if let Some(version) = known.filter(|version| version.is_at(&path)) {
+            return Some(version);
+        }
+        self.opened().pop(key);
+        if !path.exists() {
+            return None;
+        }
+        let version = Arc::new(Version::load(&path, key)?);
+        self.opened().put(key.clone(), Arc::clone(&version));
+        Some(version)
     }
-    pub fn fetch(&self, r: &FetchRequest<'_>, p: &Progress) -> Result<Arc<Version>> {
-        todo!()
+
+    /// The version with its content, downloaded where it is not there.
+    /// Blocks, for as long as bytes come.
+    ///
+    /// # Errors
+    /// [`Error::BadArchive`] and [`Error::Limit`] for what the archive is,
+    /// [`Error::NoSpace`] where it does not fit, [`Error::Transport`],
+    /// [`Error::Timeout`] and [`Error::BadAnswer`] for the way to it, and
+    /// whatever `request.url` fails with.
+    pub fn fetch(&self, request: &FetchRequest<'_>, progress: &Progress) -> Result<Arc<Version>> {
+        if let Some(version) = self.with_content(&request.key) {
+            return Ok(version);
+        }
+        let mut starts = 1;
+        loop {
+            let mut download = self.downloader.start(request.url, progress)?;
+            let length = download.length();
+            let result = self.take_in(request, &mut download, length, progress);
+            match result {
+                Err(_) if download.changed() && starts < STARTS => starts += 1,
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            }
+            tracing::info!(version = %request.key.version_id, "the archive changed while it was downloaded; starting over");
+        }
+        self.with_content(&request.key).ok_or_else(|| Error::Io {
+            context: format!(
+                "version {} is gone from the cache right after its download",
+                request.key.version_id
+            ),
+            source: Arc::new(io::ErrorKind::NotFound.into()),
+        })
     }
+
+    /// Unpacks an archive of `length` bytes, where that is known, and seals it.
+    fn take_in(
+        &self,
+        request: &FetchRequest<'_>,
+        source: impl Read,
+        length: Option<u64>,
+        progress: &Progress,
+    ) -> Result<()> {
+        let mut source = Counted { source, bytes: 0 };
+        let key = &request.key;
+        let mut staging = Staging::new(&self.room)?;
+        let expected = request.declared_size.or(length).unwrap_or(0);
+        staging.expect(expected, progress)?;
+        let unpacked = unpack::unpack(
+            &mut source,
+            &mut staging,
+            key,
+            &self.limits,
+            request.declared_size,
+            progress,
+        )?;
+        let (file_count, bytes) = unpacked.tree.files();
+        let meta = Meta {
+            origin: key.origin.to_string(),
+            kind: key.kind.to_string(),
+            storage_id: key.storage_id.to_string(),
+            version_id: key.version_id.to_string(),
+            file_count,
+            bytes,
+            declared_size: request.declared_size,
+            declared_files: request.declared_files,
+            sealed_at: jiff::Timestamp::now(),
+            content_bytes: unpacked.content,
+            tree_bytes: unpacked.tree.file_length(),
+            archive_bytes: source.bytes,
+            verified: unpacked.verified,
+            skipped: unpacked.skipped,
+        };
+        staging.seal(key, &unpacked, &meta, progress)
+    }
+
+    fn with_content(&self, key: &VersionKey) -> Option<Arc<Version>> {
+        let version = self.version(key).filter(|version| version.has_content())?;
+        version.touch();
+        Some(version)
+    }
+
+    /// What the cache holds now, by a look at the disk.
     pub fn usage(&self) -> Usage {
-        todo!()
+        let held = self.room.held().unwrap_or_default();
+        let reserved = self
+            .room
+            .lock()
+            .and_then(|_accounts| self.room.reservations(""))
+            .unwrap_or(0);
+        Usage {
+            bytes: held.iter().map(evict::Held::bytes).sum::<u64>() + reserved,
+            ceiling: self.room.ceiling,
+            versions: held.len() as u64,
+            with_content: held.iter().filter(|held| held.content > 0).count() as u64,
+        }
+    }
+
+    fn opened(&self) -> std::sync::MutexGuard<'_, LruCache<VersionKey, Arc<Version>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-impl Version {
-    pub fn index(&self) -> &Index {
-        todo!()
-    }
-    pub fn meta(&self) -> &Meta {
-        todo!()
-    }
-    pub fn has_content(&self) -> bool {
-        todo!()
-    }
-    pub fn open(&self, node: u32) -> Result<Option<Content>> {
-        todo!()
+
+/// Counts what is read.
+struct Counted<R> {
+    source: R,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.source.read(buf)?;
+        self.bytes += n as u64;
+        Ok(n)
     }
 }
-impl Content {
-    pub fn size(&self) -> u64 {
-        todo!()
-    }
-    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        todo!()
-    }
+
+fn make_directory(path: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| Error::io(format!("making {}", path.display()), error))
 }
-impl Index {
-    pub fn node(&self, node: u32) -> Option<Node> {
-        todo!()
-    }
-    pub fn child(&self, dir: u32, name: &[u8]) -> Option<u32> {
-        todo!()
-    }
-    pub fn child_count(&self, dir: u32) -> u32 {
-        todo!()
-    }
-    pub fn child_at(&self, dir: u32, p: u32) -> Option<(&[u8], u32)> {
-        todo!()
-    }
-    pub fn target(&self, node: u32) -> Option<&[u8]> {
-        todo!()
-    }
-}
+
+#[cfg(test)]
+mod tests;

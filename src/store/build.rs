@@ -1,0 +1,376 @@
+//! The tree of a version while its archive is read: entries go in by
+//! directory and name, the last one of a name wins, and sealing sorts the
+//! rest into the records of a `tree` file.
+//!
+//! Memory is bounded by [`Limits`]: about 110 bytes and the name for each
+//! entry, names found by the hash of (directory, name) instead of by paths.
+
+use super::{
+    Limits, escape,
+    format::{self, DIRENT, HEADER, Header, NODE, Record},
+};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
+    io::{self, Write},
+};
+
+/// No dirent, in [`Dirent::next`].
+const NONE: u32 = u32::MAX;
+
+/// The root's number.
+pub(super) const ROOT: u32 = 0;
+
+/// A name in a directory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dirent {
+    pub(super) parent: u32,
+    pub(super) name: u32,
+    pub(super) length: u16,
+    pub(super) node: u32,
+    /// The next dirent whose (directory, name) has the same hash.
+    next: u32,
+}
+
+/// The keys are hashes already: keyed SipHash, against collisions by design.
+#[derive(Default)]
+struct Given(u64);
+
+impl Hasher for Given {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// The growing tree. Errors are the text of a limit that was passed.
+pub(super) struct Builder {
+    nodes: Vec<Record>,
+    /// Whether the archive named this directory itself (else its time comes from its children).
+    explicit: Vec<bool>,
+    dirents: Vec<Dirent>,
+    arena: Vec<u8>,
+    by_hash: HashMap<u64, u32, BuildHasherDefault<Given>>,
+    hasher: RandomState,
+    limits: Limits,
+}
+
+impl Builder {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let root = Record {
+            kind: format::DIRECTORY,
+            ..Record::default()
+        };
+        Self {
+            nodes: vec![root],
+            explicit: vec![false],
+            dirents: Vec::new(),
+            arena: Vec::new(),
+            by_hash: HashMap::default(),
+            hasher: RandomState::new(),
+            limits: limits.clone(),
+        }
+    }
+
+    pub(super) fn record(&self, node: u32) -> Option<&Record> {
+        self.nodes.get(node as usize)
+    }
+
+    /// The node of that name in a directory.
+    pub(super) fn child(&self, dir: u32, name: &[u8]) -> Option<u32> {
+        self.find(dir, name)
+            .map(|at| self.dirents[at as usize].node)
+    }
+
+    /// The directory of that name: the one there is, or a new one in the
+    /// place of whatever else had the name.
+    pub(super) fn directory(&mut self, dir: u32, name: &[u8]) -> Result<u32, String> {
+        match self.child(dir, name) {
+            Some(node) if self.nodes[node as usize].kind == format::DIRECTORY => Ok(node),
+            _ => self.insert(
+                dir,
+                name,
+                Record {
+                    kind: format::DIRECTORY,
+                    ..Record::default()
+                },
+            ),
+        }
+    }
+
+    /// Notes what the archive itself says of a directory.
+    pub(super) fn set_directory(&mut self, node: u32, mtime: (i64, u32)) {
+        if let Some(record) = self.nodes.get_mut(node as usize) {
+            record.mtime = mtime;
+            self.explicit[node as usize] = true;
+        }
+    }
+
+    /// A new node under that name, in the place of what had it.
+    pub(super) fn insert(&mut self, dir: u32, name: &[u8], record: Record) -> Result<u32, String> {
+        if self.nodes.len() >= self.limits.entries as usize {
+            return Err(format!("more than {} entries", self.limits.entries));
+        }
+        let node = u32::try_from(self.nodes.len()).map_err(|_| "too many entries".to_string())?;
+        self.nodes.push(Record {
+            parent: dir,
+            ..record
+        });
+        self.explicit.push(false);
+        self.link(dir, name, node)?;
+        Ok(node)
+    }
+
+    /// One more name for a node.
+    pub(super) fn link(&mut self, dir: u32, name: &[u8], node: u32) -> Result<(), String> {
+        if let Some(at) = self.find(dir, name) {
+            self.dirents[at as usize].node = node;
+            return Ok(());
+        }
+        if self.dirents.len() >= self.limits.entries as usize {
+            return Err(format!("more than {} entries", self.limits.entries));
+        }
+        let at = u32::try_from(self.dirents.len()).map_err(|_| "too many entries".to_string())?;
+        let length = u16::try_from(name.len()).map_err(|_| "a name too long".to_string())?;
+        let hash = self.hash(dir, name);
+        let next = self.by_hash.insert(hash, at).unwrap_or(NONE);
+        let name = self.store(name)?;
+        self.dirents.push(Dirent {
+            parent: dir,
+            name,
+            length,
+            node,
+            next,
+        });
+        Ok(())
+    }
+
+    /// Keeps a symlink's target; its offset is the node's location.
+    pub(super) fn store(&mut self, bytes: &[u8]) -> Result<u32, String> {
+        let offset = self.arena.len();
+        if offset + bytes.len() > self.limits.name_bytes as usize {
+            return Err(format!(
+                "names and link targets of more than {} bytes together",
+                self.limits.name_bytes
+            ));
+        }
+        self.arena.extend_from_slice(bytes);
+        u32::try_from(offset).map_err(|_| "too many names".to_string())
+    }
+
+    fn hash(&self, dir: u32, name: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u32(dir);
+        hasher.write(name);
+        hasher.finish()
+    }
+
+    fn find(&self, dir: u32, name: &[u8]) -> Option<u32> {
+        let mut at = *self.by_hash.get(&self.hash(dir, name))?;
+        while at != NONE {
+            let dirent = self.dirents.get(at as usize)?;
+            if dirent.parent == dir && name_of(&self.arena, dirent) == name {
+                return Some(at);
+            }
+            at = dirent.next;
+        }
+        None
+    }
+
+    /// Sorts the tree, drops what no name leads to, counts links, and marks
+    /// the symlinks that lead out.
+    pub(super) fn seal(self) -> Sealed {
+        let Self {
+            mut nodes,
+            explicit,
+            mut dirents,
+            arena,
+            by_hash,
+            ..
+        } = self;
+        drop(by_hash);
+        let live = live_directories(&nodes, &dirents);
+        dirents.retain(|dirent| live[dirent.parent as usize]);
+        dirents.sort_unstable_by(|a, b| {
+            (a.parent, name_of(&arena, a)).cmp(&(b.parent, name_of(&arena, b)))
+        });
+        for (node, record) in nodes.iter_mut().enumerate() {
+            record.nlink = match record.kind {
+                format::DIRECTORY if live[node] => 2,
+                _ => 0,
+            };
+            if record.kind == format::DIRECTORY {
+                (record.location, record.children) = (0, 0);
+            }
+        }
+        for (at, dirent) in dirents.iter().enumerate() {
+            let kind = nodes[dirent.node as usize].kind;
+            let parent = &mut nodes[dirent.parent as usize];
+            if parent.children == 0 {
+                parent.location = at as u64;
+            }
+            parent.children += 1;
+            match kind {
+                format::DIRECTORY => parent.nlink += 1,
+                _ => {
+                    let record = &mut nodes[dirent.node as usize];
+                    // The parent in which it was first seen may be gone.
+                    if record.nlink == 0 && !live[record.parent as usize] {
+                        record.parent = dirent.parent;
+                    }
+                    record.nlink += 1;
+                }
+            }
+        }
+        for record in &mut nodes {
+            if record.nlink == 0 {
+                *record = Record {
+                    kind: format::DEAD,
+                    ..Record::default()
+                };
+            }
+        }
+        // Children have higher numbers than their directories, so going
+        // backwards meets each directory after all of its children.
+        for node in (1..nodes.len()).rev() {
+            let Record {
+                mtime,
+                parent,
+                kind,
+                ..
+            } = nodes[node];
+            let parent = parent as usize;
+            if kind != format::DEAD && !explicit[parent] {
+                // An untouched implied directory starts at the smallest time.
+                let newest = &mut nodes[parent].mtime;
+                *newest = if *newest == (0, 0) {
+                    mtime
+                } else {
+                    (*newest).max(mtime)
+                };
+            }
+        }
+        let mut sealed = Sealed {
+            nodes,
+            dirents,
+            arena,
+        };
+        escape::mark(&mut sealed);
+        sealed
+    }
+}
+
+/// Which nodes are directories that can be reached from the root. A directory
+/// has one name, and a lower number than anything in it.
+fn live_directories(nodes: &[Record], dirents: &[Dirent]) -> Vec<bool> {
+    let mut live = vec![false; nodes.len()];
+    let mut named = vec![false; nodes.len()];
+    for dirent in dirents {
+        named[dirent.node as usize] = true;
+    }
+    live[ROOT as usize] = true;
+    for (node, record) in nodes.iter().enumerate().skip(1) {
+        live[node] =
+            record.kind == format::DIRECTORY && named[node] && live[record.parent as usize];
+    }
+    live
+}
+
+fn name_of<'a>(arena: &'a [u8], dirent: &Dirent) -> &'a [u8] {
+    let start = dirent.name as usize;
+    &arena[start..start + usize::from(dirent.length)]
+}
+
+/// The finished tree, dirents sorted by directory and name.
+pub(super) struct Sealed {
+    pub(super) nodes: Vec<Record>,
+    pub(super) dirents: Vec<Dirent>,
+    pub(super) arena: Vec<u8>,
+}
+
+impl Sealed {
+    pub(super) fn name(&self, dirent: &Dirent) -> &[u8] {
+        name_of(&self.arena, dirent)
+    }
+
+    pub(super) fn target(&self, record: &Record) -> &[u8] {
+        let start = record.location as usize;
+        self.arena
+            .get(start..start + record.size as usize)
+            .unwrap_or_default()
+    }
+
+    /// The node of that name in a directory.
+    pub(super) fn child(&self, dir: u32, name: &[u8]) -> Option<u32> {
+        let record = self.nodes.get(dir as usize)?;
+        let first = record.location as usize;
+        let children = self
+            .dirents
+            .get(first..first + record.children as usize)
+            .filter(|_| record.kind == format::DIRECTORY)?;
+        let at = children
+            .binary_search_by(|dirent| self.name(dirent).cmp(name))
+            .ok()?;
+        Some(children[at].node)
+    }
+
+    /// How many regular files there are (names, not nodes) and their bytes
+    /// (each node once).
+    pub(super) fn files(&self) -> (u64, u64) {
+        let is_file = |record: &&Record| record.kind == format::FILE;
+        let names = self.nodes.iter().filter(is_file);
+        (
+            names.map(|record| u64::from(record.nlink)).sum(),
+            self.nodes.iter().filter(is_file).map(|r| r.size).sum(),
+        )
+    }
+
+    /// Length of the `tree` file.
+    pub(super) fn file_length(&self) -> u64 {
+        (HEADER + self.nodes.len() * NODE + self.dirents.len() * DIRENT + self.arena.len()) as u64
+    }
+
+    /// Writes the `tree` file's body behind a header that is returned for the
+    /// caller to put in front, since it holds the body's checksum.
+    pub(super) fn write_body(
+        &self,
+        to: &mut impl Write,
+        pack: u64,
+        blobs: u32,
+    ) -> io::Result<Header> {
+        let mut checksum = Sha256::new();
+        let mut put = |bytes: &[u8]| {
+            checksum.update(bytes);
+            to.write_all(bytes)
+        };
+        for record in &self.nodes {
+            put(&record.encode())?;
+        }
+        for dirent in &self.dirents {
+            put(&format::encode_dirent(
+                dirent.name,
+                dirent.node,
+                dirent.length,
+            ))?;
+        }
+        put(&self.arena)?;
+        Ok(Header {
+            nodes: self.nodes.len() as u32,
+            dirents: self.dirents.len() as u32,
+            arena: self.arena.len() as u64,
+            pack,
+            blobs,
+            body: checksum.finalize().into(),
+        })
+    }
+}

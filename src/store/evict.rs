@@ -1,0 +1,379 @@
+//! Room in the cache: a hard ceiling over all mounts that share the
+//! directory, reserved before writing, and eviction of the least recently
+//! used that nobody has open.
+//!
+//! The truth is on disk: `meta.json` of each version (its mtime is the time of
+//! last use), whether its `pack` is there, and the reservations of downloads
+//! that live (`staging/<id>.lock`, held by flock). All of it changes only
+//! under the lock file, so processes agree. Lock order: `local`, then the
+//! lock file, then `pack` or `.lock` files, which are only ever tried.
+
+use super::meta::Meta;
+use crate::{
+    error::{Error, Result},
+    progress::Progress,
+};
+use nix::fcntl::{Flock, FlockArg};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// What a version takes beside content and tree: its directory, `meta.json`,
+/// and the unused ends of the last blocks.
+pub(super) const OVERHEAD: u64 = 16 << 10;
+/// How long a full cache waits for open files to be closed: long enough for a
+/// `cp` to finish its file, short enough for somebody who looks on.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the lock file may be held by another process: it is held for a
+/// scan and some unlinks, so longer means a stopped process.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// How often a wait looks again.
+const TICK: Duration = Duration::from_millis(20);
+/// A `meta.json` is below a kilobyte; more is not ours.
+const META_BYTES: u64 = 64 << 10;
+
+/// The accounts of one cache directory.
+pub(super) struct Room {
+    root: PathBuf,
+    pub(super) ceiling: u64,
+    local: Mutex<()>,
+    trash: AtomicU64,
+}
+
+/// The right to change the accounts.
+pub(super) struct Accounts<'a> {
+    _file: Flock<File>,
+    _local: MutexGuard<'a, ()>,
+}
+
+/// A version as the accounts see it.
+pub(super) struct Held {
+    path: PathBuf,
+    /// Bytes of content, 0 where evicted.
+    pub(super) content: u64,
+    /// Bytes of tree and the like.
+    rest: u64,
+    used: SystemTime,
+    /// Not a whole version: nothing is lost with it.
+    broken: bool,
+}
+
+impl Held {
+    pub(super) fn bytes(&self) -> u64 {
+        self.content + self.rest
+    }
+}
+
+impl Room {
+    /// Opens the accounts of `<cache>/v1`, and removes what dead processes left.
+    pub(super) fn open(root: PathBuf, ceiling: u64) -> Result<Self> {
+        let room = Self {
+            root,
+            ceiling,
+            local: Mutex::new(()),
+            trash: AtomicU64::new(0),
+        };
+        let accounts = room.lock()?;
+        room.reservations("")?;
+        for entry in entries(&room.versions())? {
+            // A crash in the middle of an eviction leaves blobs without a pack.
+            if !entry.join("pack").exists() {
+                remove_content(&entry);
+            }
+        }
+        drop(accounts);
+        Ok(room)
+    }
+
+    pub(super) fn versions(&self) -> PathBuf {
+        self.root.join("versions")
+    }
+
+    pub(super) fn staging(&self) -> PathBuf {
+        self.root.join("staging")
+    }
+
+    /// Takes the lock file, with a bounded wait.
+    pub(super) fn lock(&self) -> Result<Accounts<'_>> {
+        let local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.root.join("lock");
+        let context = || format!("locking {}", path.display());
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| Error::io(context(), error))?;
+        let started = Instant::now();
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(file) => {
+                    return Ok(Accounts {
+                        _file: file,
+                        _local: local,
+                    });
+                }
+                Err((back, nix::Error::EWOULDBLOCK)) if started.elapsed() < LOCK_PATIENCE => {
+                    file = back;
+                    thread::sleep(TICK / 10);
+                }
+                Err((_, error)) => return Err(Error::io(context(), error.into())),
+            }
+        }
+    }
+
+    /// Every version there is. Needs no lock for a look.
+    pub(super) fn held(&self) -> Result<Vec<Held>> {
+        Ok(entries(&self.versions())?.into_iter().map(look).collect())
+    }
+
+    /// Bytes reserved by living downloads but `own`; the dead are removed.
+    pub(super) fn reservations(&self, own: &str) -> Result<u64> {
+        let (mut sum, mut living) = (0_u64, Vec::new());
+        let all = entries(&self.staging())?;
+        let (locks, rest): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|path| path.extension().is_some_and(|e| e == "lock"));
+        for lock in locks {
+            let path = lock.with_extension("");
+            if path.file_name().is_some_and(|name| name == own) {
+                living.push(path);
+                continue;
+            }
+            match try_lock(&lock) {
+                Tried::Free(held) => {
+                    tracing::debug!(path = %path.display(), "removing what a dead process left");
+                    let _ = fs::remove_dir_all(&path);
+                    let _ = fs::remove_file(&lock);
+                    drop(held);
+                }
+                Tried::Busy => {
+                    sum = sum.saturating_add(read_reservation(&lock).unwrap_or(0));
+                    living.push(path);
+                }
+                Tried::Absent => {}
+            }
+        }
+        for path in rest {
+            if !living.contains(&path) {
+                let _ = fs::remove_dir_all(&path);
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Reserves at least `least` bytes in all for the download `own`, up to
+    /// `most` where that is free anyway; evicts for the first only. `note`
+    /// records the reservation, under the lock.
+    ///
+    /// Waits a short while for open files to be closed; then
+    /// [`Error::NoSpace`].
+    pub(super) fn reserve(
+        &self,
+        own: &str,
+        least: u64,
+        most: u64,
+        progress: &Progress,
+        note: impl Fn(u64) -> io::Result<()>,
+    ) -> Result<u64> {
+        self.check(least)?;
+        let started = Instant::now();
+        loop {
+            let accounts = self.lock()?;
+            let mut held = self.held()?;
+            let reserved = self.reservations(own)?;
+            let used = held
+                .iter()
+                .fold(reserved, |sum, held| sum.saturating_add(held.bytes()));
+            let excess = used.saturating_add(least).saturating_sub(self.ceiling);
+            let freed = if excess == 0 {
+                0
+            } else {
+                self.evict(&mut held, excess)
+            };
+            if freed >= excess {
+                let free = self.ceiling.saturating_sub(used.saturating_sub(freed));
+                let granted = most.min(free).max(least);
+                note(granted).map_err(|error| Error::io("reserving room in the cache", error))?;
+                return Ok(granted);
+            }
+            drop(accounts);
+            if started.elapsed() >= PATIENCE {
+                return Err(Error::NoSpace(format!(
+                    "this version needs {least} bytes or more; open files and other downloads \
+                     hold too much of the {} bytes that the cache may have; close them, or \
+                     raise --cache-size",
+                    self.ceiling
+                )));
+            }
+            progress.advance(0);
+            thread::sleep(TICK);
+        }
+    }
+
+    /// Refuses what could not fit into an empty cache.
+    pub(super) fn check(&self, bytes: u64) -> Result<()> {
+        if bytes > self.ceiling {
+            return Err(Error::NoSpace(format!(
+                "this version needs {bytes} bytes or more; the cache may have {} (--cache-size)",
+                self.ceiling
+            )));
+        }
+        Ok(())
+    }
+
+    /// Frees `excess` bytes or nothing: contents first, then whole versions,
+    /// each time the least recently used that nobody has open. Gives what was
+    /// freed.
+    fn evict(&self, held: &mut [Held], excess: u64) -> u64 {
+        held.sort_by_key(|held| (!held.broken, held.used));
+        let pinned: Vec<bool> = held
+            .iter()
+            .map(|held| matches!(try_lock(&held.path.join("pack")), Tried::Busy))
+            .collect();
+        let free = held.iter().zip(&pinned).filter(|(_, pinned)| !**pinned);
+        if free.map(|(held, _)| held.bytes()).sum::<u64>() < excess {
+            return 0;
+        }
+        let mut freed = 0;
+        for whole in [false, true] {
+            for held in held.iter_mut() {
+                if freed >= excess {
+                    return freed;
+                }
+                if !whole && held.content == 0 {
+                    continue;
+                }
+                // Somebody may have opened it since the look above.
+                let lock = try_lock(&held.path.join("pack"));
+                if matches!(lock, Tried::Busy) {
+                    continue;
+                }
+                let name = held.path.file_name().unwrap_or_default();
+                tracing::debug!(version = ?name, whole, "evicting");
+                if whole {
+                    self.discard(&held.path);
+                    freed += held.bytes();
+                    (held.content, held.rest) = (0, 0);
+                } else {
+                    remove_content(&held.path);
+                    freed += held.content;
+                    held.content = 0;
+                }
+            }
+        }
+        freed
+    }
+
+    /// Takes a version's directory away at once, then removes it. Needs the lock.
+    pub(super) fn discard(&self, path: &Path) {
+        let number = self.trash.fetch_add(1, Ordering::Relaxed);
+        let trash = self
+            .staging()
+            .join(format!("trash-{}-{number}", std::process::id()));
+        let gone = match fs::rename(path, &trash) {
+            Ok(()) => fs::remove_dir_all(&trash),
+            Err(_) => fs::remove_dir_all(path),
+        };
+        if let Err(error) = gone {
+            tracing::debug!(path = %path.display(), %error, "could not remove from the cache");
+        }
+    }
+}
+
+/// Removes content, `pack` first: without it the rest does not count.
+fn remove_content(version: &Path) {
+    let _ = fs::remove_file(version.join("pack"));
+    for path in entries(version).unwrap_or_default() {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        if name.starts_with(b"blob-") {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn look(path: PathBuf) -> Held {
+    let whole = || -> Option<(u64, u64, SystemTime)> {
+        let file = File::open(path.join("meta.json")).ok()?;
+        let used = file.metadata().ok()?.modified().ok()?;
+        let meta = read_meta(file)?;
+        let content = match path.join("pack").exists() {
+            true => meta.content_bytes,
+            false => 0,
+        };
+        Some((content, meta.tree_bytes.saturating_add(OVERHEAD), used))
+    };
+    match whole() {
+        Some((content, rest, used)) => Held {
+            path,
+            content,
+            rest,
+            used,
+            broken: false,
+        },
+        None => {
+            let files = entries(&path).unwrap_or_default();
+            let sizes = files.iter().filter_map(|file| file.metadata().ok());
+            Held {
+                content: 0,
+                rest: sizes.map(|data| data.len()).sum::<u64>() + OVERHEAD,
+                used: SystemTime::UNIX_EPOCH,
+                broken: true,
+                path,
+            }
+        }
+    }
+}
+
+/// Reads a `meta.json`; `None` where it is not one.
+pub(super) fn read_meta(file: File) -> Option<Meta> {
+    let mut text = Vec::new();
+    file.take(META_BYTES).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+enum Tried {
+    Free(Flock<File>),
+    Busy,
+    Absent,
+}
+
+fn try_lock(path: &Path) -> Tried {
+    match File::open(path) {
+        Ok(file) => match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Tried::Free(lock),
+            Err(_) => Tried::Busy,
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Tried::Absent,
+        Err(_) => Tried::Busy,
+    }
+}
+
+/// Writes a reservation in the form that [`read_reservation`] takes.
+pub(super) fn write_reservation(mut file: &File, bytes: u64) -> io::Result<()> {
+    // Fixed width: rewriting never leaves old digits behind.
+    file.rewind()?;
+    write!(file, "{bytes:020}")
+}
+
+fn read_reservation(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.parse().ok()
+}
+
+fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let read = || -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(directory)?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect()
+    };
+    read().map_err(|error| Error::io(format!("reading {}", directory.display()), error))
+}

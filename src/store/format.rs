@@ -1,0 +1,159 @@
+//! The bytes of a `tree` file: what the builder writes and the index reads.
+//!
+//! `header · node records · dirent records · arena`, little-endian, no
+//! padding between. A change of anything here must raise [`VERSION`]; a test
+//! in `index` pins the bytes.
+
+use sha2::{Digest, Sha256};
+
+/// First bytes of the file. The newline shows a transfer in text mode.
+pub(super) const MAGIC: [u8; 8] = *b"vm0tree\n";
+/// Raised by every change of the format: an older file is then a miss.
+pub(super) const VERSION: u32 = 1;
+
+/// magic 8 · version 4 · zero 4 · nodes 4 · dirents 4 · arena 8 · pack 8 ·
+/// blobs 4 · zero 4 · sha256 of the body 32 · zero 16 · sha256 of the above 32.
+pub(super) const HEADER: usize = 128;
+/// mtime seconds 8 · size 8 · location 8 · mtime nanoseconds 4 · nlink 4 ·
+/// parent 4 · children 4 · kind 1 · flags 1 · zero 6.
+pub(super) const NODE: usize = 48;
+/// Name offset 4 · node 4 · name length 2 · zero 2.
+pub(super) const DIRENT: usize = 12;
+
+/// A node that no name leads to any more (a later entry took its place).
+pub(super) const DEAD: u8 = 0;
+pub(super) const DIRECTORY: u8 = 1;
+pub(super) const FILE: u8 = 2;
+pub(super) const SYMLINK: u8 = 3;
+
+pub(super) const EXECUTABLE: u8 = 1;
+/// A symlink that leads out of its version.
+pub(super) const ESCAPES: u8 = 2;
+/// The content is `blob-<location>`, else it starts at `location` in `pack`.
+pub(super) const BLOB: u8 = 4;
+
+/// What the header says of the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) nodes: u32,
+    pub(super) dirents: u32,
+    pub(super) arena: u64,
+    /// Length of the `pack` that belongs to this tree.
+    pub(super) pack: u64,
+    /// How many `blob-N` belong to it, numbered from 0.
+    pub(super) blobs: u32,
+    pub(super) body: [u8; 32],
+}
+
+impl Header {
+    pub(super) fn encode(&self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.nodes.to_le_bytes());
+        bytes[20..24].copy_from_slice(&self.dirents.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.arena.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.pack.to_le_bytes());
+        bytes[40..44].copy_from_slice(&self.blobs.to_le_bytes());
+        bytes[48..80].copy_from_slice(&self.body);
+        let checksum: [u8; 32] = Sha256::digest(&bytes[..96]).into();
+        bytes[96..].copy_from_slice(&checksum);
+        bytes
+    }
+
+    /// The header, where magic, version and checksum are right.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.get(..HEADER)?;
+        let checksum: [u8; 32] = Sha256::digest(&bytes[..96]).into();
+        (bytes[..8] == MAGIC && u32_at(bytes, 8)? == VERSION && bytes[96..] == checksum).then_some(
+            Self {
+                nodes: u32_at(bytes, 16)?,
+                dirents: u32_at(bytes, 20)?,
+                arena: u64_at(bytes, 24)?,
+                pack: u64_at(bytes, 32)?,
+                blobs: u32_at(bytes, 40)?,
+                body: bytes[48..80].try_into().ok()?,
+            },
+        )
+    }
+
+    /// Length of the whole file, where it can be expressed.
+    pub(super) fn file_length(&self) -> Option<u64> {
+        (HEADER as u64)
+            .checked_add(u64::from(self.nodes) * NODE as u64)?
+            .checked_add(u64::from(self.dirents) * DIRENT as u64)?
+            .checked_add(self.arena)
+    }
+}
+
+/// One node record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) mtime: (i64, u32),
+    /// Of a file: bytes of content. Of a symlink: bytes of its target.
+    pub(super) size: u64,
+    /// Of a file: see [`BLOB`]. Of a symlink: the target's offset in the
+    /// arena. Of a directory: its first dirent.
+    pub(super) location: u64,
+    pub(super) nlink: u32,
+    pub(super) parent: u32,
+    /// Of a directory: how many dirents it has.
+    pub(super) children: u32,
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+}
+
+impl Record {
+    pub(super) fn encode(&self) -> [u8; NODE] {
+        let mut bytes = [0; NODE];
+        bytes[..8].copy_from_slice(&self.mtime.0.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.size.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.location.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.mtime.1.to_le_bytes());
+        bytes[28..32].copy_from_slice(&self.nlink.to_le_bytes());
+        bytes[32..36].copy_from_slice(&self.parent.to_le_bytes());
+        bytes[36..40].copy_from_slice(&self.children.to_le_bytes());
+        bytes[40] = self.kind;
+        bytes[41] = self.flags;
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        Some(Self {
+            mtime: (
+                i64::from_le_bytes(bytes.get(..8)?.try_into().ok()?),
+                u32_at(bytes, 24)?,
+            ),
+            size: u64_at(bytes, 8)?,
+            location: u64_at(bytes, 16)?,
+            nlink: u32_at(bytes, 28)?,
+            parent: u32_at(bytes, 32)?,
+            children: u32_at(bytes, 36)?,
+            kind: *bytes.get(40)?,
+            flags: *bytes.get(41)?,
+        })
+    }
+}
+
+/// One dirent record.
+pub(super) fn encode_dirent(name: u32, node: u32, length: u16) -> [u8; DIRENT] {
+    let mut bytes = [0; DIRENT];
+    bytes[..4].copy_from_slice(&name.to_le_bytes());
+    bytes[4..8].copy_from_slice(&node.to_le_bytes());
+    bytes[8..10].copy_from_slice(&length.to_le_bytes());
+    bytes
+}
+
+/// Name offset, name length and node of a dirent record.
+pub(super) fn decode_dirent(bytes: &[u8]) -> Option<(u32, u16, u32)> {
+    let length = u16::from_le_bytes(bytes.get(8..10)?.try_into().ok()?);
+    Some((u32_at(bytes, 0)?, length, u32_at(bytes, 4)?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}

@@ -1,0 +1,103 @@
+//! `meta.json`: what is known of a version beside its tree, for people and
+//! for the accounts of the cache.
+
+use super::VersionKey;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+/// Whether a version's content is what its id says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verified {
+    /// The id is the hash of what was unpacked.
+    #[serde(rename = "yes")]
+    Yes,
+    /// The id is a hash, but of something else.
+    #[serde(rename = "no")]
+    No,
+    /// The id is no hash, or does not cover all that the archive holds.
+    #[serde(rename = "n/a")]
+    NotApplicable,
+}
+
+impl Verified {
+    /// `yes`, `no` or `n/a`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::NotApplicable => "n/a",
+        }
+    }
+}
+
+/// Facts about a sealed version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// The API's origin that the version came from.
+    pub origin: String,
+    /// `volumes` or `artifacts`, as [`VersionKey::kind`].
+    pub kind: String,
+    /// The volume's or artifact's id.
+    pub storage_id: String,
+    /// The version's id.
+    pub version_id: String,
+    /// Regular files, by name.
+    pub file_count: u64,
+    /// Bytes in them, each hard-linked file once.
+    pub bytes: u64,
+    /// Bytes that the service declared.
+    pub declared_size: Option<u64>,
+    /// Files that the service declared.
+    pub declared_files: Option<u64>,
+    /// When it was unpacked.
+    pub sealed_at: Timestamp,
+    /// Bytes of content on disk while it is there: `pack` and blobs.
+    pub content_bytes: u64,
+    /// Bytes of `tree`.
+    pub tree_bytes: u64,
+    /// Bytes of the archive as downloaded.
+    pub archive_bytes: u64,
+    /// The proof of content.
+    pub verified: Verified,
+    /// Entries of the archive that are not shown (see `unpack`).
+    pub skipped: u64,
+}
+
+impl Meta {
+    /// Whether this is the version that was looked for.
+    pub(super) fn is_of(&self, key: &VersionKey) -> bool {
+        *self.origin == *key.origin
+            && self.kind == key.kind
+            && *self.storage_id == *key.storage_id
+            && *self.version_id == *key.version_id
+    }
+}
+
+impl VersionKey {
+    /// Name of the version's directory: a hash, so that no id can be a path.
+    pub(super) fn directory(&self) -> String {
+        let mut hash = Sha256::new();
+        for part in [
+            &*self.origin,
+            self.kind,
+            &*self.storage_id,
+            &*self.version_id,
+        ] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hex(&hash.finalize())
+    }
+}
+
+/// Lowercase hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}

@@ -1,0 +1,181 @@
+//! A version in the making: a directory under `staging/` that one rename
+//! turns into a sealed version, or that goes away whole.
+
+use super::{
+    VersionKey,
+    evict::{OVERHEAD, Room, write_reservation},
+    format::HEADER,
+    meta::Meta,
+    unpack::Unpacked,
+    version::Version,
+};
+use crate::{
+    error::{Error, Result},
+    progress::Progress,
+};
+use nix::fcntl::{Flock, FlockArg};
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    hash::{BuildHasher, RandomState},
+    io::{self, BufWriter, Seek, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::PathBuf,
+    sync::Arc,
+};
+
+/// Reserved at once beyond what is written: a scan of the cache for each step
+/// is nothing beside writing this much.
+const STEP: u64 = 32 << 20;
+
+/// The directory, and the room that it has reserved.
+pub(super) struct Staging {
+    room: Arc<Room>,
+    id: String,
+    path: PathBuf,
+    /// Held while this lives: what tells it from one that a crash left.
+    lock: Flock<File>,
+    reserved: u64,
+    used: u64,
+    sealed: bool,
+}
+
+impl Staging {
+    pub(super) fn new(room: &Arc<Room>) -> Result<Self> {
+        // Unguessable is not needed, unique is: the lock file is made exclusively.
+        let random = RandomState::new().hash_one(std::time::Instant::now());
+        let id = format!("{}-{random:016x}", std::process::id());
+        let path = room.staging().join(&id);
+        let context = || format!("making {}", path.display());
+        // Under the lock: others take a directory without a held lock for dead.
+        let accounts = room.lock()?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path.with_extension("lock"))
+            .map_err(|error| Error::io(context(), error))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|(_, error)| Error::io(context(), error.into()))?;
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(|error| Error::io(context(), error))?;
+        drop(accounts);
+        Ok(Self {
+            room: Arc::clone(room),
+            id,
+            path,
+            lock,
+            reserved: 0,
+            used: 0,
+            sealed: false,
+        })
+    }
+
+    /// Makes a file in it.
+    pub(super) fn create(&self, name: &str) -> Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.path.join(name))
+            .map_err(|error| Error::io("making a file in the cache", error))
+    }
+
+    /// Refuses content that cannot fit at all.
+    pub(super) fn check(&self, content: u64) -> Result<()> {
+        self.room.check(content.saturating_add(OVERHEAD))
+    }
+
+    /// Reserves what is expected, before the first byte.
+    pub(super) fn expect(&mut self, bytes: u64, progress: &Progress) -> Result<()> {
+        let all = bytes.saturating_add(OVERHEAD);
+        self.reserve(all, all, progress)
+    }
+
+    /// Accounts for bytes that are about to be written.
+    pub(super) fn charge(&mut self, bytes: u64, progress: &Progress) -> Result<()> {
+        let used = self.used.saturating_add(bytes);
+        if used > self.reserved {
+            self.reserve(used, used.saturating_add(STEP), progress)?;
+        }
+        self.used = used;
+        Ok(())
+    }
+
+    fn reserve(&mut self, least: u64, most: u64, progress: &Progress) -> Result<()> {
+        let lock: &File = &self.lock;
+        self.reserved = self
+            .room
+            .reserve(&self.id, least, most, progress, |bytes| {
+                write_reservation(lock, bytes)
+            })?;
+        Ok(())
+    }
+
+    /// Writes tree and meta beside the content and makes all of it a version
+    /// by one rename. Where another process was faster, its result stays.
+    pub(super) fn seal(
+        mut self,
+        key: &VersionKey,
+        unpacked: &Unpacked,
+        meta: &Meta,
+        progress: &Progress,
+    ) -> Result<()> {
+        self.charge(meta.tree_bytes.saturating_add(OVERHEAD), progress)?;
+        let failed = |error| Error::io("sealing a version in the cache", error);
+        self.write_tree(unpacked).map_err(failed)?;
+        progress.advance(0);
+        let mut file = self.create("meta.json")?;
+        serde_json::to_writer_pretty(&mut file, meta)
+            .map_err(io::Error::from)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| File::open(&self.path)?.sync_all())
+            .map_err(failed)?;
+        progress.advance(0);
+
+        let target = self.room.versions().join(key.directory());
+        let accounts = self.room.lock()?;
+        if target.exists() {
+            if Version::load(&target, key).is_some_and(|version| version.has_content()) {
+                return Ok(());
+            }
+            self.room.discard(&target);
+        }
+        fs::rename(&self.path, &target).map_err(failed)?;
+        self.sealed = true;
+        let _ = fs::remove_file(self.path.with_extension("lock"));
+        drop(accounts);
+        // The version is there; only a crash of the machine could still undo it.
+        if let Err(error) = File::open(self.room.versions()).and_then(|dir| dir.sync_all()) {
+            tracing::debug!(%error, "could not sync the cache's directory");
+        }
+        Ok(())
+    }
+
+    fn write_tree(&self, unpacked: &Unpacked) -> io::Result<()> {
+        let file = self.create("tree").map_err(io::Error::other)?;
+        let mut writer = BufWriter::with_capacity(1 << 20, &file);
+        writer.write_all(&[0; HEADER])?;
+        let header = unpacked
+            .tree
+            .write_body(&mut writer, unpacked.pack, unpacked.blobs)?;
+        writer.flush()?;
+        drop(writer);
+        (&file).rewind()?;
+        (&file).write_all(&header.encode())?;
+        file.sync_all()
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if !self.sealed {
+            // The lock file last: it is what says that the rest is alive.
+            let _ = fs::remove_dir_all(&self.path);
+            let _ = fs::remove_file(self.path.with_extension("lock"));
+        }
+    }
+}

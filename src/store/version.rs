@@ -1,0 +1,260 @@
+//! A sealed version and its open contents.
+//!
+//! Everything is reached through the version's open directory, never by its
+//! path: where another mount puts a new copy in its place, this one still
+//! sees its own files or none, and never reads the new content by the old tree.
+
+use super::{
+    VersionKey,
+    evict::read_meta,
+    index::{Index, Location, NodeKind},
+    meta::Meta,
+};
+use crate::error::{Error, Result};
+use nix::{
+    fcntl::{AtFlags, Flock, FlockArg, OFlag, openat},
+    sys::{
+        stat::{Mode, UtimensatFlags, fstatat, utimensat},
+        time::TimeSpec,
+    },
+    unistd::{UnlinkatFlags, unlinkat},
+};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// The time of last use is written at most this often.
+const TOUCH: Duration = Duration::from_secs(1);
+/// An evictor that only looks holds a pack's lock for microseconds: so many
+/// tries, a moment apart, tell it from one that evicts.
+const TRIES: u32 = 5;
+const TRY_AGAIN: Duration = Duration::from_micros(200);
+
+/// One version on disk: its tree, and its content while that is not evicted.
+#[derive(Debug)]
+pub struct Version {
+    key: VersionKey,
+    meta: Meta,
+    index: Index,
+    directory: File,
+    /// Device and inode of `directory`.
+    identity: (u64, u64),
+    pin: Mutex<Weak<Pin>>,
+    opened: Instant,
+    /// Milliseconds after `opened` of the last touch, and one.
+    touched: AtomicU64,
+}
+
+/// The open `pack`, whose shared lock keeps the content from being evicted.
+#[derive(Debug)]
+struct Pin {
+    pack: Flock<File>,
+}
+
+/// A file's content. While it lives, its version is not evicted.
+#[derive(Debug)]
+pub struct Content {
+    pin: Arc<Pin>,
+    blob: Option<File>,
+    offset: u64,
+    size: u64,
+}
+
+impl Version {
+    /// Opens what is there; `None` where it is not a whole version of that key.
+    pub(super) fn load(path: &Path, key: &VersionKey) -> Option<Self> {
+        let directory = std::fs::OpenOptions::new()
+            .read(true)
+            .custom_flags((OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits())
+            .open(path)
+            .ok()?;
+        let identity = directory.metadata().ok()?;
+        let identity = (identity.dev(), identity.ino());
+        let found = || -> Option<(Meta, Index)> {
+            let meta = read_meta(open_in(&directory, "meta.json").ok()?)?;
+            let tree = open_in(&directory, "tree").ok()?;
+            (meta.is_of(key) && tree.metadata().ok()?.len() == meta.tree_bytes).then_some(())?;
+            Some((meta, Index::open(&tree)?))
+        };
+        let Some((meta, index)) = found() else {
+            tracing::warn!(path = %path.display(), "a broken version in the cache is left aside");
+            return None;
+        };
+        Some(Self {
+            key: key.clone(),
+            meta,
+            index,
+            directory,
+            identity,
+            pin: Mutex::new(Weak::new()),
+            opened: Instant::now(),
+            touched: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether this is still what lies at the path.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        path.symlink_metadata()
+            .is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
+    }
+
+    /// What it is a version of.
+    pub fn key(&self) -> &VersionKey {
+        &self.key
+    }
+
+    /// Its names and attributes, which stay when the content is evicted.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Facts about it.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// Whether the content is on disk.
+    pub fn has_content(&self) -> bool {
+        fstatat(&self.directory, "pack", AtFlags::AT_SYMLINK_NOFOLLOW)
+            .is_ok_and(|pack| u64::try_from(pack.st_size) == Ok(self.index.pack_length()))
+    }
+
+    /// Opens a file's content; `None` where it is evicted (or found damaged,
+    /// and given up): fetch the version again.
+    ///
+    /// # Errors
+    /// [`Error::Stale`], [`Error::IsDirectory`] and [`Error::Invalid`] for
+    /// nodes that have no content, [`Error::Io`] where the cache's files
+    /// cannot be opened for lack of file descriptors.
+    pub fn open(&self, node: u32) -> Result<Option<Content>> {
+        let kind = self.index.node(node).ok_or(Error::Stale)?.kind;
+        match kind {
+            NodeKind::File => {}
+            NodeKind::Directory => return Err(Error::IsDirectory),
+            NodeKind::Symlink => return Err(Error::Invalid("a symlink has no content".into())),
+        }
+        let Some((location, size)) = self.index.location(node) else {
+            self.give_up("the tree points outside of the content");
+            return Ok(None);
+        };
+        let Some(pin) = self.pin()? else {
+            return Ok(None);
+        };
+        self.touch();
+        let (blob, offset) = match location {
+            Location::Pack(offset) => (None, offset),
+            Location::Blob(number) => match open_in(&self.directory, &format!("blob-{number}")) {
+                Ok(blob) if blob.metadata().is_ok_and(|data| data.len() == size) => (Some(blob), 0),
+                Err(error) if out_of_descriptors(&error) => {
+                    return Err(Error::io("opening a file of the cache", error));
+                }
+                _ => {
+                    self.give_up("a blob is missing or cut");
+                    return Ok(None);
+                }
+            },
+        };
+        Ok(Some(Content {
+            pin,
+            blob,
+            offset,
+            size,
+        }))
+    }
+
+    fn pin(&self) -> Result<Option<Arc<Pin>>> {
+        let mut shared = self.pin.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pin) = shared.upgrade() {
+            return Ok(Some(pin));
+        }
+        for _ in 0..TRIES {
+            let pack = match open_in(&self.directory, "pack") {
+                Ok(pack) => pack,
+                Err(error) if out_of_descriptors(&error) => {
+                    return Err(Error::io("opening a file of the cache", error));
+                }
+                Err(_) => return Ok(None),
+            };
+            let Ok(pack) = Flock::lock(pack, FlockArg::LockSharedNonblock) else {
+                std::thread::sleep(TRY_AGAIN);
+                continue;
+            };
+            // Unlinked between open and lock: evicted.
+            let Some(data) = pack.metadata().ok().filter(|data| data.nlink() > 0) else {
+                return Ok(None);
+            };
+            if data.len() != self.index.pack_length() {
+                self.give_up("the pack is cut");
+                return Ok(None);
+            }
+            let pin = Arc::new(Pin { pack });
+            *shared = Arc::downgrade(&pin);
+            return Ok(Some(pin));
+        }
+        Ok(None)
+    }
+
+    /// Damaged: the next look finds a version without content, to be fetched again.
+    fn give_up(&self, why: &str) {
+        tracing::warn!(version = %self.key.version_id, "content in the cache is given up: {why}");
+        let _ = unlinkat(&self.directory, "pack", UnlinkatFlags::NoRemoveDir);
+    }
+
+    /// Notes the use, for all mounts that share the cache.
+    pub(super) fn touch(&self) {
+        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1;
+        let last = self.touched.load(Ordering::Relaxed);
+        if last != 0 && now.saturating_sub(last) < TOUCH.as_millis() as u64 {
+            return;
+        }
+        self.touched.store(now, Ordering::Relaxed);
+        let _ = utimensat(
+            &self.directory,
+            "meta.json",
+            &TimeSpec::UTIME_NOW,
+            &TimeSpec::UTIME_NOW,
+            UtimensatFlags::NoFollowSymlink,
+        );
+    }
+}
+
+impl Content {
+    /// Length in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Fills `buf` from `offset` on; fewer bytes only at the end of the content.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the cache's file cannot be read.
+    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let left = self.size.saturating_sub(offset);
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
+        let file: &File = self.blob.as_ref().unwrap_or(&self.pin.pack);
+        match file.read_exact_at(&mut buf[..most], self.offset.saturating_add(offset)) {
+            Ok(()) => Ok(most),
+            Err(error) => Err(Error::io("reading a file of the cache", error)),
+        }
+    }
+}
+
+fn open_in(directory: &File, name: &str) -> io::Result<File> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    Ok(openat(directory, name, flags, Mode::empty())?.into())
+}
+
+fn out_of_descriptors(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(nix::Error::from_raw),
+        Some(nix::Error::EMFILE | nix::Error::ENFILE)
+    )
+}
