@@ -1,1 +1,227 @@
-//! The embedded demo server.
+//! The embedded demo server: the VM0 API v1 with its quirks and a presigned
+//! object store, as real HTTP on loopback.
+//!
+//! `vm0fs demo` serves [`World::demo`]; the tests serve worlds of their own,
+//! change them while they run, put faults on the wire and count requests.
+//! Nothing of the client is used here, so that neither can hide a mistake of
+//! the other.
+
+mod api;
+mod archive;
+mod events;
+mod fault;
+mod live;
+mod objects;
+mod reply;
+mod runs;
+mod scenario;
+mod wire;
+mod world;
+
+pub use archive::{File, Maker, version_id};
+pub use fault::{Action, Fault, Port};
+pub use wire::Recorded;
+pub use world::{
+    Agent, AgentVersion, Kind, LogRow, Pace, Quirks, Run, Sample, Storage, Version, VersionSpec,
+    World, is_terminal, uuid,
+};
+
+use crate::error::{Error, Result};
+use archive::sha256_hex;
+use axum::{Router, serve::ListenerExt};
+use fault::Faults;
+use std::{
+    future::IntoFuture,
+    hash::{BuildHasher, RandomState},
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::runtime::{Builder, Runtime};
+
+/// What both ports and the live runs share.
+#[derive(Debug)]
+struct Shared {
+    world: Mutex<World>,
+    faults: Faults,
+    journal: wire::Journal,
+    limits: reply::Limits,
+    /// Signs the presigned URLs.
+    key: String,
+    store_url: String,
+}
+
+impl Shared {
+    fn world(&self) -> MutexGuard<'_, World> {
+        // A test that panics while it holds the world has failed already.
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A running server. Dropping it stops it at once, whatever it is doing.
+#[derive(Debug)]
+pub struct Server {
+    /// Present until the drop.
+    runtime: Option<Runtime>,
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    token: String,
+}
+
+/// How long a drop waits for an archive that is being packed; everything else
+/// ends without waiting.
+const PACKING: Duration = Duration::from_millis(200);
+
+/// Two are enough for a server that mostly waits, and leave the machine to
+/// what is tested.
+const WORKERS: usize = 2;
+
+impl Server {
+    /// Serves `world` on two free ports of 127.0.0.1.
+    ///
+    /// # Errors
+    /// Where no port can be bound or no thread started.
+    pub fn start(world: World) -> Result<Self> {
+        Self::start_on(world, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    /// Serves `world` with the API on `address`, and the object store on a
+    /// free port of the same IP address.
+    ///
+    /// # Errors
+    /// Where a port cannot be bound or no thread started.
+    pub fn start_on(mut world: World, address: SocketAddr) -> Result<Self> {
+        let (api, address) = bind(address)?;
+        let (store, store_address) = bind(SocketAddr::new(address.ip(), 0))?;
+        let token = world
+            .token
+            .get_or_insert_with(|| format!("vm0_test_{}", secret()))
+            .clone();
+        let live = world.live.clone();
+        let shared = Arc::new(Shared {
+            world: Mutex::new(world),
+            faults: Faults::default(),
+            journal: wire::Journal::default(),
+            limits: reply::Limits::default(),
+            key: secret(),
+            store_url: url(store_address),
+        });
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .thread_name("vm0fs-demo")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::io("starting the demo server's threads", error))?;
+        {
+            let _inside = runtime.enter();
+            serve(api, api::router(Arc::clone(&shared)))?;
+            serve(store, api::store_router(Arc::clone(&shared)))?;
+            for id in live {
+                tokio::spawn(live::keep_logging(Arc::clone(&shared), id));
+            }
+        }
+        Ok(Self {
+            runtime: Some(runtime),
+            shared,
+            address,
+            token,
+        })
+    }
+
+    /// The API's base URL, without a slash at its end.
+    pub fn api_url(&self) -> String {
+        url(self.address)
+    }
+
+    /// The object store's base URL.
+    pub fn store_url(&self) -> String {
+        self.shared.store_url.clone()
+    }
+
+    /// The token that the API accepts.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The world, to look at and to change. The server waits while it is held.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.shared.world()
+    }
+
+    /// Every request on both ports since the start or the last clearing.
+    pub fn requests(&self) -> Vec<Recorded> {
+        self.shared.journal.snapshot()
+    }
+
+    /// The requests on one port whose path begins with `prefix`.
+    pub fn requests_to(&self, port: Port, prefix: &str) -> Vec<Recorded> {
+        let mut requests = self.requests();
+        requests.retain(|request| request.port == port && request.path.starts_with(prefix));
+        requests
+    }
+
+    /// Forgets the requests so far.
+    pub fn clear_requests(&self) {
+        self.shared.journal.clear();
+    }
+
+    /// Puts a fault on the wire.
+    pub fn fault(&self, fault: Fault) {
+        self.shared.faults.add(fault);
+    }
+
+    /// Takes all faults away; answers that already suffer from one go on so.
+    pub fn clear_faults(&self) {
+        self.shared.faults.clear();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(PACKING);
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let listen = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let bound = listener.local_addr()?;
+        Ok((listener, bound))
+    };
+    listen().map_err(|error: io::Error| Error::io(format!("listening on {address}"), error))
+}
+
+/// Starts serving; must be called inside the runtime.
+fn serve(listener: TcpListener, router: Router) -> Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)
+        .map_err(|error| Error::io("starting the demo server", error))?;
+    // A delay of 40 ms on small answers would be nobody's network.
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    tokio::spawn(axum::serve(listener, router).into_future());
+    Ok(())
+}
+
+fn url(address: SocketAddr) -> String {
+    // Where the server listens on every address, loopback is one that works.
+    let host = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(host, address.port()))
+}
+
+/// 64 hex characters that nobody can guess: the standard library seeds each
+/// process's first hasher from the system's random source.
+fn secret() -> String {
+    let numbers: Vec<u64> = (0..4u64).map(|n| RandomState::new().hash_one(n)).collect();
+    sha256_hex(format!("{numbers:?}{:?}", std::time::Instant::now()))
+}
+
+#[cfg(test)]
+mod tests;

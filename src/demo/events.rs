@@ -1,0 +1,175 @@
+//! `GET /v1/runs/:id/events`: Server-Sent Events of one run, until it ends.
+
+use super::{
+    Shared,
+    reply::{Failure, Query},
+    world::{Run, is_terminal, iso},
+};
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract::{Path, State},
+    http::{HeaderMap, Uri, header},
+    response::{IntoResponse, Response},
+};
+use http_body::Frame;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep};
+
+/// How often a stream looks for news: well under what a person notices.
+const LOOK: Duration = Duration::from_millis(50);
+
+pub(crate) async fn stream(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Failure> {
+    let query = Query::of(&uri);
+    let header = headers.get("last-event-id").and_then(|v| v.to_str().ok());
+    let last = query.get("last_event_id").or(header);
+    let last = last.map_or(Ok(0), str::parse).map_err(|_| {
+        Failure::invalid("last_event_id", "last_event_id must be an event's sequence")
+    })?;
+    let heartbeat = {
+        let world = shared.world();
+        if world.run(&id).is_none() {
+            return Err(Failure::not_found("run", &id));
+        }
+        world.heartbeat
+    };
+    let stream = Stream {
+        shared,
+        id,
+        last,
+        status: None,
+        ended: false,
+        queue: VecDeque::new(),
+        heartbeat,
+        beat: Instant::now() + heartbeat,
+        sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache, no-transform"),
+    ];
+    Ok((headers, Body::new(stream)).into_response())
+}
+
+/// One open stream. It looks at the world now and then, which serves runs
+/// that progress by themselves and worlds that a test changes alike.
+struct Stream {
+    shared: Arc<Shared>,
+    id: String,
+    /// Sequence of the last event given.
+    last: u64,
+    /// The status last given.
+    status: Option<String>,
+    ended: bool,
+    queue: VecDeque<Bytes>,
+    heartbeat: Duration,
+    beat: Instant,
+    sleep: Pin<Box<Sleep>>,
+}
+
+fn event(name: &str, id: Option<u64>, data: &Value) -> Bytes {
+    let id = id.map_or_else(String::new, |id| format!("id: {id}\n"));
+    Bytes::from(format!("event: {name}\n{id}data: {data}\n\n"))
+}
+
+impl Stream {
+    /// Queues what has happened since the last look.
+    fn look(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let world = shared.world();
+        let Some(run) = world.run(&self.id) else {
+            self.ended = true;
+            return;
+        };
+        let first = self.status.is_none();
+        let terminal = is_terminal(&run.status);
+        // A run that had ended before the stream began gives no outputs.
+        if !(first && terminal) {
+            self.outputs(run);
+        }
+        if self.status.as_ref() != Some(&run.status) {
+            let data = json!({"status": run.status, "run_id": run.id});
+            let status = event("status", None, &data);
+            if first {
+                self.queue.push_front(status);
+            } else {
+                self.queue.push_back(status);
+            }
+            self.status = Some(run.status.clone());
+        }
+        if terminal {
+            if let (Some(error), false) = (&run.error, first) {
+                let data = json!({"code": "run_failed", "message": error});
+                self.queue.push_back(event("error", None, &data));
+            }
+            let output = json!({
+                "artifact_name": run.artifact_name, "artifact_version": run.artifact_version,
+            });
+            let data = json!({"status": run.status, "output": output, "error": run.error});
+            self.queue.push_back(event("complete", None, &data));
+            self.ended = true;
+        }
+    }
+
+    fn outputs(&mut self, run: &Run) {
+        for row in &run.logs {
+            let Some(sequence) = row.sequence().filter(|&sequence| sequence > self.last) else {
+                continue;
+            };
+            let metadata = row.metadata.as_ref();
+            let part = |name| metadata.and_then(|metadata| metadata.get(name)).cloned();
+            let data = json!({
+                "sequence": sequence,
+                "type": part("eventType"),
+                "data": part("eventData"),
+                "timestamp": row.timestamp,
+            });
+            self.queue.push_back(event("output", Some(sequence), &data));
+            self.last = sequence;
+        }
+    }
+}
+
+impl HttpBody for Stream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        loop {
+            if let Some(bytes) = self.queue.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            ready!(self.sleep.as_mut().poll(context));
+            let now = Instant::now();
+            self.sleep.as_mut().reset(now + LOOK);
+            self.look();
+            if self.queue.is_empty() && now >= self.beat {
+                let data = json!({"timestamp": iso(Timestamp::now())});
+                self.queue.push_back(event("heartbeat", None, &data));
+            }
+            if !self.queue.is_empty() {
+                self.beat = now + self.heartbeat;
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! How the API speaks: JSON answers, the documented errors, queries, pages.
+
+use super::{Shared, world::uuid};
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use url::form_urlencoded;
+
+/// An answer, or the documented error.
+pub(crate) type Answer = Result<Response, Failure>;
+
+/// An error as the API documents it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: StatusCode,
+    kind: &'static str,
+    code: &'static str,
+    message: String,
+    param: Option<&'static str>,
+}
+
+impl Failure {
+    fn new(status: StatusCode, kind: &'static str, code: &'static str, message: String) -> Self {
+        Self {
+            status,
+            kind,
+            code,
+            message,
+            param: None,
+        }
+    }
+
+    /// 400 for a parameter.
+    pub(crate) fn invalid(param: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            param: Some(param),
+            ..Self::bad_request("invalid_parameter", message)
+        }
+    }
+
+    /// 400 for a parameter that is not there.
+    pub(crate) fn missing(param: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            param: Some(param),
+            ..Self::bad_request("missing_parameter", message)
+        }
+    }
+
+    /// 400 with another code.
+    pub(crate) fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
+        let kind = "invalid_request_error";
+        Self::new(StatusCode::BAD_REQUEST, kind, code, message.into())
+    }
+
+    /// 404 for an object.
+    pub(crate) fn not_found(what: &str, id: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found_error",
+            "resource_not_found",
+            format!("No such {what}: '{id}'"),
+        )
+    }
+
+    fn unauthorized(code: &'static str, message: &str) -> Self {
+        let kind = "authentication_error";
+        Self::new(StatusCode::UNAUTHORIZED, kind, code, message.into())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut error = json!({
+            "type": self.kind, "code": self.code, "message": self.message,
+        });
+        if let Some(param) = self.param {
+            error["param"] = param.into();
+        }
+        json_response(self.status, &json!({"error": error}))
+    }
+}
+
+/// A JSON answer.
+pub(crate) fn json_response(status: StatusCode, value: &Value) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json")];
+    (status, headers, value.to_string()).into_response()
+}
+
+/// A JSON answer with status 200.
+pub(crate) fn ok(value: &Value) -> Answer {
+    Ok(json_response(StatusCode::OK, value))
+}
+
+/// The query of a request.
+pub(crate) struct Query(HashMap<String, String>);
+
+impl Query {
+    pub(crate) fn of(uri: &Uri) -> Self {
+        let query = uri.query().unwrap_or_default();
+        Self(
+            form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect(),
+        )
+    }
+
+    /// A parameter; an empty one counts as absent.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// `limit`, 1 to 100, 20 where absent.
+    pub(crate) fn limit(&self) -> Result<usize, Failure> {
+        match self.get("limit").map(str::parse) {
+            None => Ok(20),
+            Some(Ok(limit @ 1..=100)) => Ok(limit),
+            Some(_) => Err(Failure::invalid("limit", "limit must be between 1 and 100")),
+        }
+    }
+
+    /// A time, ISO 8601.
+    pub(crate) fn time(&self, name: &'static str) -> Result<Option<Timestamp>, Failure> {
+        self.get(name)
+            .map(str::parse)
+            .transpose()
+            .map_err(|_| Failure::invalid(name, format!("{name} must be an ISO 8601 date")))
+    }
+}
+
+/// One page: its rows, and the cursor where there are more.
+pub(crate) fn page(data: Vec<Value>, next_cursor: Option<String>) -> Answer {
+    ok(&json!({
+        "data": data,
+        "pagination": {"has_more": next_cursor.is_some(), "next_cursor": next_cursor},
+    }))
+}
+
+/// Cuts a page out of `rows`, which are all that pass the filters.
+///
+/// Newest first; with the quirk, the page after a cursor is the newest rows
+/// whose id is greater than it.
+pub(crate) fn list<T>(
+    mut rows: Vec<&T>,
+    query: &Query,
+    cursor_by_id: bool,
+    key: impl Fn(&T) -> (Timestamp, &str),
+    render: impl Fn(&T) -> Value,
+) -> Answer {
+    let limit = query.limit()?;
+    rows.sort_by_key(|row| std::cmp::Reverse(key(row).0));
+    if let Some(cursor) = query.get("cursor") {
+        if cursor_by_id {
+            rows.retain(|row| key(row).1 > cursor);
+        } else {
+            let at = rows.iter().position(|row| key(row).1 == cursor);
+            let at = at.ok_or_else(|| Failure::invalid("cursor", "Invalid cursor"))?;
+            rows.drain(..=at);
+        }
+    }
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|row| key(row).1.into());
+    page(rows.into_iter().map(render).collect(), next)
+}
+
+/// What the paths that exist nowhere get: not the API's JSON.
+pub(crate) async fn nowhere() -> Response {
+    let page = "<!DOCTYPE html><html><head><title>404: This page could not be found.</title>\
+                </head><body><h1>404</h1></body></html>";
+    let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+    (StatusCode::NOT_FOUND, headers, page).into_response()
+}
+
+/// Requests counted in fixed windows, by endpoint and whether they write.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    windows: Mutex<HashMap<(String, bool), (i64, u64)>>,
+    requests: AtomicU64,
+}
+
+/// Seconds of a rate limit's window.
+const WINDOW: i64 = 3_600;
+
+impl Limits {
+    /// Counts a request; gives how many there were and when the window ends.
+    fn count(&self, endpoint: String, writes: bool) -> (u64, i64) {
+        let now = Timestamp::now().as_second();
+        let start = now - now % WINDOW;
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let window = windows.entry((endpoint, writes)).or_insert((start, 0));
+        if window.0 != start {
+            *window = (start, 0);
+        }
+        window.1 += 1;
+        (window.1, start + WINDOW)
+    }
+}
+
+/// Checks the token and the rate limit, and puts the API's headers on the answer.
+pub(crate) async fn frame(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let writes = request.method() != Method::GET && request.method() != Method::HEAD;
+    let endpoint = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(String::new, |path| path.as_str().to_owned());
+    let quirks = shared.world().quirks.clone();
+    let limit = if writes {
+        quirks.write_limit
+    } else {
+        quirks.read_limit
+    };
+    let number = shared.limits.requests.fetch_add(1, Ordering::Relaxed);
+    let mut response = match authorize(&shared, &request) {
+        Err(failure) => failure.into_response(),
+        Ok(()) => {
+            let (count, reset) = shared.limits.count(endpoint, writes);
+            let mut response = if quirks.enforce_limits && count > limit {
+                let mut response = Failure::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "rate_limit_error",
+                    "rate_limit_exceeded",
+                    "Too many requests".into(),
+                )
+                .into_response();
+                let wait = (reset - Timestamp::now().as_second()).max(1);
+                insert(&mut response, "retry-after", &wait.to_string());
+                response
+            } else {
+                next.run(request).await
+            };
+            let remaining = limit.saturating_sub(count).to_string();
+            insert(&mut response, "x-ratelimit-limit", &limit.to_string());
+            insert(&mut response, "x-ratelimit-remaining", &remaining);
+            insert(&mut response, "x-ratelimit-reset", &reset.to_string());
+            response
+        }
+    };
+    let id = uuid(&format!("request:{}:{number}", shared.key));
+    insert(&mut response, "x-request-id", &id);
+    insert(&mut response, "x-api-version", "v1");
+    response
+}
+
+fn insert(response: &mut Response, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static(name), value);
+    }
+}
+
+fn authorize(shared: &Shared, request: &Request) -> Result<(), Failure> {
+    let Some(given) = request.headers().get(header::AUTHORIZATION) else {
+        return Err(Failure::unauthorized(
+            "missing_api_key",
+            "No API key provided. Use the Authorization header: Bearer YOUR_API_KEY",
+        ));
+    };
+    let token = given.to_str().ok().and_then(|v| v.strip_prefix("Bearer "));
+    let world = shared.world();
+    if token.is_none() || token != world.token.as_deref() {
+        return Err(Failure::unauthorized(
+            "invalid_api_key",
+            "Invalid API key provided",
+        ));
+    }
+    Ok(())
+}
