@@ -82,6 +82,28 @@ impl Tree {
         }
     }
 
+    /// Why asking for `want` failed, if that is the last that is known.
+    pub fn last_failure(&self, want: &Want) -> Option<Error> {
+        let known = &self.known;
+        match want {
+            Want::Agents => known.agents.last_failure(&()),
+            Want::Agent(id) => known.agent.last_failure(id),
+            Want::AgentVersions(id) => known.agent_versions.last_failure(id),
+            Want::Runs => known.runs.last_failure(&()),
+            Want::Run(id) => known.run.last_failure(id),
+            Want::Logs(id) => known.logs.last_failure(id),
+            Want::Metrics(id) => known.metrics.last_failure(id),
+            Want::Storages(kind) => known.storages.last_failure(kind),
+            Want::Storage(kind, id) => known.storage.last_failure(&(*kind, id.clone())),
+            Want::Versions(kind, id) => known.versions.last_failure(&(*kind, id.clone())),
+            Want::Content(kind, id, version) => {
+                known
+                    .content
+                    .last_failure(&(*kind, id.clone(), version.clone()))
+            }
+        }
+    }
+
     fn settled(&self, want: &Want, since: Instant) -> bool {
         fn settled<K: Hash + Eq + Clone, T>(cache: &Cache<K, T>, key: &K, since: Instant) -> bool {
             !matches!(cache.get(key, since), Lookup::Missing)

@@ -61,11 +61,7 @@ impl View<'_> {
                 "calls": calls.made,
                 "failed": calls.failed,
                 "last_request_id": calls.last_request_id,
-                "rate_limit": {
-                    "limit": calls.limit,
-                    "remaining": calls.remaining,
-                    "reset": calls.reset,
-                },
+                "rate_limit": calls.rate_limit,
             },
             "cache": {
                 "bytes": usage.bytes,

@@ -3,8 +3,7 @@
 //! every file they show.
 
 use super::{
-    Answer, View,
-    cache::Cache,
+    Answer, View, Want,
     node::{Node, RunFile},
     rows::{Age, Files},
 };
@@ -13,17 +12,13 @@ use crate::{
     error::Error,
     store::{NodeKind, Verified},
 };
-use std::{hash::Hash, sync::Arc};
+use std::sync::Arc;
 
 /// What all names begin with.
 const PREFIX: &str = "user.vm0.";
 
 /// Names without the prefix, with values.
 type Attributes = Vec<(&'static str, Vec<u8>)>;
-
-fn last_failure<K: Hash + Eq + Clone, T>(cache: &Cache<K, T>, key: &K) -> Option<String> {
-    cache.last_failure(key).map(|error| error.to_string())
-}
 
 impl View<'_> {
     /// The value of an extended attribute.
@@ -51,7 +46,7 @@ impl View<'_> {
     }
 
     fn xattrs(&self, node: &Node) -> Answer<Attributes> {
-        let known = &self.tree.known;
+        let failure = |want: Want| self.failure(&want);
         let mut out = Attributes::new();
         let mut add = |name, value: Option<String>| {
             if let Some(value) = value {
@@ -59,27 +54,27 @@ impl View<'_> {
             }
         };
         match node {
-            Node::Agents => add("last_error", last_failure(&known.agents, &())),
-            Node::Runs => add("last_error", last_failure(&known.runs, &())),
-            Node::Storages(kind) => add("last_error", last_failure(&known.storages, kind)),
+            Node::Agents => add("last_error", failure(Want::Agents)),
+            Node::Runs => add("last_error", failure(Want::Runs)),
+            Node::Storages(kind) => add("last_error", failure(Want::Storages(*kind))),
             Node::Agent(id) => {
                 let (_, row) = self.agent_item(id)?;
                 add("id", Some(id.to_string()));
                 add("version", row.value.current_version_id.clone());
-                add("last_error", last_failure(&known.agent, id));
+                add("last_error", failure(Want::Agent(id.clone())));
             }
             Node::Run(id) => {
                 self.run(id, Age::Any)?;
                 add("id", Some(id.to_string()));
-                add("last_error", last_failure(&known.run, id));
+                add("last_error", failure(Want::Run(id.clone())));
             }
             Node::RunFile(id, file) => {
                 let failure = match file {
                     RunFile::Status | RunFile::Json | RunFile::Prompt | RunFile::Error => {
-                        last_failure(&known.run, id)
+                        failure(Want::Run(id.clone()))
                     }
-                    RunFile::MetricsJson => last_failure(&known.metrics, id),
-                    _ => last_failure(&known.logs, id),
+                    RunFile::MetricsJson => failure(Want::Metrics(id.clone())),
+                    _ => failure(Want::Logs(id.clone())),
                 };
                 add("last_error", failure);
             }
@@ -92,10 +87,7 @@ impl View<'_> {
                     row.value.file_count.map(|count| count.to_string()),
                 );
                 add("size", row.value.size.map(|size| size.to_string()));
-                add(
-                    "last_error",
-                    last_failure(&known.versions, &(*kind, id.clone())),
-                );
+                add("last_error", failure(Want::Versions(*kind, id.clone())));
             }
             Node::Entry(kind, id, version, 0) => return self.version_xattrs(*kind, id, version),
             Node::Entry(kind, id, version, number) => {
@@ -112,6 +104,10 @@ impl View<'_> {
             _ => {}
         }
         Ok(out)
+    }
+
+    fn failure(&self, want: &Want) -> Option<String> {
+        self.tree.last_failure(want).map(|error| error.to_string())
     }
 
     fn version_xattrs(
@@ -138,7 +134,6 @@ impl View<'_> {
             Some(Verified::NotApplicable) => Some("n/a"),
             None => None,
         };
-        let key = (kind, id.clone(), version.clone());
         let values = [
             ("id", Some(version.to_string())),
             ("version", Some(version.to_string())),
@@ -148,7 +143,10 @@ impl View<'_> {
             ("size", row.size.map(|size| size.to_string())),
             ("cached", Some(cached.to_owned())),
             ("verified", verified.map(str::to_owned)),
-            ("last_error", last_failure(&self.tree.known.content, &key)),
+            (
+                "last_error",
+                self.failure(&Want::Content(kind, id.clone(), version.clone())),
+            ),
         ];
         let values = values.into_iter();
         Ok(values

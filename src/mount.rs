@@ -1,0 +1,287 @@
+//! Wiring: settings in, a living mount out, and its orderly end.
+
+mod background;
+mod mountpoint;
+
+use crate::{
+    api::Client,
+    config::Settings,
+    error::{Error, Result},
+    fs::Fs,
+    park::Park,
+    store::{Limits, Store, StoreConfig},
+    tree::{Tree, TreeOptions, Want},
+    unmount,
+};
+use background::{Ready, Side};
+use fuser::{Config, MountOption, Session, SessionACL};
+use mountpoint::Mountpoint;
+use nix::{
+    sys::signal::{SigSet, Signal},
+    unistd::{Gid, Uid},
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What the kernel's mount table calls the type: `fuse.vm0fs`.
+const SUBTYPE: &str = "vm0fs";
+
+/// Threads that read requests. Operations do not wait, so two keep two cores
+/// busy; more only take turns.
+const SESSION_THREADS: usize = 2;
+
+/// How long the command waits for the API to accept the token. Longer, and a
+/// network that swallows packets would make every mount slow.
+const GREETING: Duration = Duration::from_secs(5);
+
+/// How long the session may take to end once it is unmounted.
+const SESSION_END: Duration = Duration::from_secs(1);
+
+/// What `vm0fs mount` was asked to do.
+#[derive(Debug)]
+pub struct Options {
+    /// Where.
+    pub mountpoint: PathBuf,
+    /// How.
+    pub settings: Settings,
+    /// Stay in the foreground.
+    pub foreground: bool,
+}
+
+/// How the command ends.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A mount lives in the background; these warnings are for the user.
+    Background(Vec<String>),
+    /// The background process failed, and has told why itself.
+    Failed,
+    /// This process has served the mount to its end.
+    Ended,
+}
+
+/// Mounts, and serves the mount to its end unless it goes to the background.
+/// `set_up_logs` is called in the process that serves, `ready` when it can be
+/// used, with the mountpoint and the warnings.
+///
+/// # Errors
+/// [`Error::Setup`] for a mountpoint that cannot be used or a token that the
+/// API refuses; whatever the kernel or `fusermount3` refuses.
+pub fn run(
+    options: Options,
+    set_up_logs: impl FnOnce() -> Result<()>,
+    ready: impl FnOnce(&Path, &[String]),
+) -> Result<Outcome> {
+    // Before the fork, so that the message reaches the terminal first hand.
+    let mountpoint = mountpoint::prepare(&options.mountpoint)?;
+    let report: Option<Ready> = if options.foreground {
+        None
+    } else {
+        match background::detach()? {
+            Side::Command(warnings) => {
+                return Ok(Outcome::Background(
+                    warnings.lines().map(str::to_owned).collect(),
+                ));
+            }
+            Side::Failed => return Ok(Outcome::Failed),
+            Side::Server(report) => Some(report),
+        }
+    };
+    set_up_logs()?;
+    let signals = block_signals()?;
+    let mounted = Mounted::start(mountpoint, &options.settings)?;
+    match report {
+        Some(report) => report.report(&mounted.warnings.join("\n"))?,
+        None => ready(&mounted.mountpoint.path, &mounted.warnings),
+    }
+    mounted.serve(signals);
+    Ok(Outcome::Ended)
+}
+
+/// The signals that end a mount, taken from all threads started from here on.
+fn block_signals() -> Result<SigSet> {
+    let mut signals = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        signals.add(signal);
+    }
+    signals
+        .thread_block()
+        .map_err(|errno| Error::io("blocking signals", errno.into()))?;
+    Ok(signals)
+}
+
+/// A mount that is being served.
+struct Mounted {
+    mountpoint: Mountpoint,
+    park: Arc<Park>,
+    warnings: Vec<String>,
+    events: mpsc::Sender<Event>,
+    happens: mpsc::Receiver<Event>,
+}
+
+enum Event {
+    Signal(&'static str),
+    /// The session has ended: somebody has unmounted it.
+    Ended,
+}
+
+impl Mounted {
+    fn start(mountpoint: Mountpoint, settings: &Settings) -> Result<Self> {
+        let client = Client::new(settings.client_config())?;
+        let store = Store::open(StoreConfig {
+            dir: settings.cache_dir.clone(),
+            ceiling: settings.cache_size,
+            limits: Limits::default(),
+            timeout: settings.timeout,
+            user_agent: user_agent(),
+            allow_http: settings.allow_http,
+        })?;
+        let options = TreeOptions {
+            list_ttl: settings.list_ttl,
+            external_symlinks: settings.allow_external_symlinks,
+        };
+        let tree = Arc::new(Tree::new(client, store, options));
+        let park = Arc::new(Park::new(tree.clone(), settings.timeout));
+        let warnings = greet(&tree, &park)?;
+        let fs = Fs::new(
+            tree,
+            park.clone(),
+            Uid::effective().as_raw(),
+            Gid::effective().as_raw(),
+        );
+        let session = open_session(fs, &mountpoint.path, settings.allow_other)?;
+        let (events, happens) = mpsc::channel();
+        let ended = events.clone();
+        thread::Builder::new()
+            .name("vm0fs-session".into())
+            .spawn(move || {
+                if let Err(error) = session.run() {
+                    tracing::error!("the session with the kernel ended: {error}");
+                }
+                // Nobody listens any more when the mount is ending anyway.
+                let _ = ended.send(Event::Ended);
+            })
+            .map_err(|error| Error::io("starting the session thread", error))?;
+        tracing::info!("mounted at {}", mountpoint.path.display());
+        Ok(Self {
+            mountpoint,
+            park,
+            warnings,
+            events,
+            happens,
+        })
+    }
+
+    /// Waits for a signal or for somebody to unmount, and ends in order.
+    fn serve(self, signals: SigSet) {
+        let signalled = self.events.clone();
+        let listener = thread::Builder::new()
+            .name("vm0fs-signals".into())
+            .spawn(move || {
+                while let Ok(signal) = signals.wait() {
+                    if signalled.send(Event::Signal(signal.as_str())).is_err() {
+                        break;
+                    }
+                }
+            });
+        if let Err(error) = listener {
+            tracing::error!("signals are not heard, only `vm0fs unmount` ends this: {error}");
+        }
+        if let Ok(Event::Signal(signal)) = self.happens.recv() {
+            tracing::info!("{signal}: unmounting {}", self.mountpoint.path.display());
+            // Those who wait for the network are let go, or they keep it busy.
+            self.park.stop();
+            self.unmount();
+            // What is not over by then ends with the process.
+            let _ = self.happens.recv_timeout(SESSION_END);
+        }
+        self.park.stop();
+        tracing::info!("unmounted");
+    }
+
+    fn unmount(&self) {
+        let path = &self.mountpoint.path;
+        let Err(error) = unmount::unmount(path, false) else {
+            return;
+        };
+        tracing::warn!("{error}");
+        // Asked to end, it ends: whoever uses it meets an error, not a hang.
+        if let Err(error) = unmount::unmount(path, true) {
+            tracing::error!("{error}");
+        }
+    }
+}
+
+/// What every request is signed with.
+pub fn user_agent() -> String {
+    concat!("vm0fs/", env!("CARGO_PKG_VERSION")).into()
+}
+
+/// Asks the API for its agents: whether it knows the token, and the first
+/// listing that a user will want. Returns warnings.
+fn greet(tree: &Arc<Tree>, park: &Park) -> Result<Vec<String>> {
+    let (done, wait) = mpsc::channel();
+    park.wait(
+        Want::Agents,
+        Instant::now(),
+        Box::new(move || drop(done.send(()))),
+    );
+    if wait.recv_timeout(GREETING).is_err() {
+        return Ok(vec![format!(
+            "the API has not answered within {} s; mounted all the same, see .vm0fs/errors",
+            GREETING.as_secs()
+        )]);
+    }
+    match tree.last_failure(&Want::Agents) {
+        None => Ok(Vec::new()),
+        Some(error) if matches!(error.status(), Some(401 | 403)) => Err(Error::Setup(format!(
+            "the API refuses the token: {error}\nLog in again with `vm0 auth login`, or set \
+             VM0_API_KEY or --token-file to a valid token"
+        ))),
+        Some(error) => Ok(vec![format!(
+            "{error}; mounted all the same, see .vm0fs/errors"
+        )]),
+    }
+}
+
+fn open_session(fs: Fs, mountpoint: &Path, allow_other: bool) -> Result<Session<Fs>> {
+    let mut config = Config::default();
+    config.mount_options = vec![
+        MountOption::RO,
+        MountOption::NoSuid,
+        MountOption::NoDev,
+        MountOption::DefaultPermissions,
+        MountOption::FSName(SUBTYPE.into()),
+        MountOption::Subtype(SUBTYPE.into()),
+    ];
+    config.acl = if allow_other {
+        SessionACL::All
+    } else {
+        SessionACL::Owner
+    };
+    config.n_threads = Some(SESSION_THREADS);
+    config.clone_fd = true;
+    Session::new(fs, mountpoint, &config)
+        .map_err(|error| mount_error(mountpoint, allow_other, &error))
+}
+
+/// Says what to do about the usual reasons why a mount fails.
+fn mount_error(mountpoint: &Path, allow_other: bool, error: &std::io::Error) -> Error {
+    let advice = if !Path::new("/dev/fuse").exists() {
+        "; /dev/fuse is missing: load the kernel module with `modprobe fuse`, or give the \
+         container --device /dev/fuse"
+    } else if error.kind() == std::io::ErrorKind::NotFound {
+        "; an ordinary user needs fusermount3: install the package fuse3"
+    } else if allow_other && !Uid::effective().is_root() {
+        "; --allow-other needs the line user_allow_other in /etc/fuse.conf"
+    } else {
+        "; see that /dev/fuse may be opened, the package fuse3 is installed and the folder is yours"
+    };
+    Error::Setup(format!(
+        "cannot mount at {}: {error}{advice}",
+        mountpoint.display()
+    ))
+}

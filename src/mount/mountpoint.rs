@@ -1,0 +1,76 @@
+//! Makes sure that a folder can be mounted on, before anything else happens.
+
+use crate::{
+    error::{Error, Result},
+    unmount::{self, Health, MountEntry},
+};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// A folder that is fit to be mounted on.
+#[derive(Debug)]
+pub(super) struct Mountpoint {
+    /// Absolute.
+    pub(super) path: PathBuf,
+    /// It was made for this mount.
+    pub(super) created: bool,
+}
+
+/// Checks and makes ready. A dead vm0fs that a crash has left there is taken
+/// away; a missing folder is made.
+pub(super) fn prepare(path: &Path) -> Result<Mountpoint> {
+    let path = std::path::absolute(path)
+        .map_err(|error| Error::io(format!("mountpoint {}", path.display()), error))?;
+    if let Some(entry) = unmount::mount_at(&path)? {
+        take_away_if_dead(&path, &entry)?;
+    }
+    let shown = path.display();
+    let created = match fs::metadata(&path) {
+        Ok(metadata) if metadata.is_dir() => false,
+        Ok(_) => {
+            return Err(Error::Setup(format!(
+                "{shown} is not a directory; name another mountpoint"
+            )));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(&path)
+                .map_err(|error| Error::io(format!("cannot make the mountpoint {shown}"), error))?;
+            true
+        }
+        Err(error) => return Err(Error::io(format!("mountpoint {shown}"), error)),
+    };
+    let mut entries =
+        fs::read_dir(&path).map_err(|error| Error::io(format!("mountpoint {shown}"), error))?;
+    if entries.next().is_some() {
+        return Err(Error::Setup(format!(
+            "{shown} is not empty: a mount would hide what is in it; name an empty or a new folder"
+        )));
+    }
+    Ok(Mountpoint { path, created })
+}
+
+fn take_away_if_dead(path: &Path, entry: &MountEntry) -> Result<()> {
+    let shown = path.display();
+    if !entry.is_vm0fs() {
+        return Err(Error::Setup(format!(
+            "something else is mounted at {shown} already (type {}); name another mountpoint",
+            entry.fstype
+        )));
+    }
+    match unmount::probe(entry) {
+        Health::Dead => {
+            tracing::info!("taking away the dead mount at {shown}");
+            // Lazily, since a shell may still stand in it.
+            unmount::unmount(path, true)
+        }
+        Health::Alive => Err(Error::Setup(format!(
+            "vm0fs is mounted at {shown} already; use it, or end it with: vm0fs unmount {shown}"
+        ))),
+        Health::Hung => Err(Error::Setup(format!(
+            "the vm0fs mounted at {shown} does not answer; detach it with: \
+             vm0fs unmount --lazy {shown}"
+        ))),
+    }
+}
