@@ -19,7 +19,7 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → park → tree → { api, store } → { error, progress }
+//! main → cli → mount → fs → park → tree → { api, store } → { error, progress, text }
 //!                                   demo (imported by cli and the tests only)
 //! ```
 //!
@@ -45,13 +45,16 @@
 //! in the query, hence a secret.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod error;
 pub mod fs;
+pub mod logging;
 pub mod mount;
 pub mod park;
 pub mod progress;
 pub mod store;
+pub mod text;
 pub mod tree;
 pub mod unmount;

@@ -1,7 +1,7 @@
 //! What an answer that is no success says: the service's JSON error, or what
 //! a gateway put in its place, as one short line without control characters.
 
-use crate::{api::token::Token, error::ApiError};
+use crate::{api::token::Token, error::ApiError, text::one_line};
 use jiff::Timestamp;
 use reqwest::{StatusCode, header::HeaderMap};
 use serde::Deserialize;
@@ -98,32 +98,6 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<u64> {
     Some(u64::try_from(then.as_second() - now.as_second()).unwrap_or(0))
 }
 
-/// `text` on one line of at most `max` characters: control characters and
-/// those that reorder a terminal's line become spaces, runs of them one.
-pub(crate) fn one_line(text: &str, max: usize) -> String {
-    let reorders = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    let mut line = String::new();
-    let mut length = 0;
-    for word in text
-        .split(|c: char| c.is_whitespace() || c.is_control() || reorders(c))
-        .filter(|word| !word.is_empty())
-    {
-        if length > 0 {
-            line.push(' ');
-            length += 1;
-        }
-        for c in word.chars() {
-            if length >= max {
-                line.push('…');
-                return line;
-            }
-            line.push(c);
-            length += 1;
-        }
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -206,12 +180,5 @@ mod tests {
             headers.insert("retry-after", text.parse().unwrap());
             assert_eq!(retry_after(&headers, now), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn one_line_is_one_line() {
-        assert_eq!(one_line(" a\r\n\tb\u{202e}c ", 10), "a b c");
-        assert_eq!(one_line("abcdef", 3), "abc…");
-        assert_eq!(one_line("", 3), "");
     }
 }

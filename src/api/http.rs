@@ -8,12 +8,13 @@
 
 use super::{
     ClientConfig,
-    answer::{api_error, one_line, request_id},
+    answer::{api_error, request_id},
     token::Token,
 };
 use crate::{
     error::{Error, Result, TransportError, TransportKind},
     progress::Progress,
+    text::one_line,
 };
 use reqwest::{
     StatusCode,

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     progress::Progress,
+    text::one_line,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
@@ -98,7 +99,7 @@ pub(super) fn run_logs(http: &Http, run: &str, progress: &Progress) -> Result<Ve
         });
         tracing::warn!(
             request = request.label,
-            moment = super::answer::one_line(&last, 40),
+            moment = one_line(&last, 40),
             "more log rows at one moment than a page holds: some may be missing"
         );
         match next {
@@ -107,7 +108,7 @@ pub(super) fn run_logs(http: &Http, run: &str, progress: &Progress) -> Result<Ve
         }
     }
     Err(Error::BadAnswer {
-        what: format!("GET /v1/runs/{}/logs", super::answer::one_line(run, 80)),
+        what: format!("GET /v1/runs/{}/logs", one_line(run, 80)),
         detail: format!("more than {MAX_PAGES} pages of log rows"),
     })
 }

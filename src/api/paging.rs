@@ -4,10 +4,11 @@
 //! come twice, some never come, and a cursor can repeat. What holds whatever
 //! it does: each row once, an end, and a sign where rows may be missing.
 
-use super::{answer::one_line, http::Http, types::Row};
+use super::{http::Http, types::Row};
 use crate::{
     error::{Error, Result},
     progress::Progress,
+    text::one_line,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;

@@ -1,0 +1,289 @@
+//! The command line: what can be asked for, and its translation into settings.
+
+use crate::{
+    config::{Environment, Flags, Settings, parse_duration, parse_size},
+    error::{Error, Result},
+    logging, unmount,
+};
+use clap::{ArgAction, Args, Parser, Subcommand};
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// Mount the VM0 platform as ordinary files: agents, runs, volumes, artifacts
+#[derive(Debug, Parser)]
+#[command(
+    name = "vm0fs",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  vm0fs demo                       look around without an account
+  vm0fs mount ~/vm0                mount what your token may see
+  ls -lt ~/vm0/runs | head         the latest runs
+  vm0fs unmount ~/vm0
+
+Exit codes: 0 done, 1 failed, 2 wrong usage."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Mount the platform at a folder
+    Mount(MountArgs),
+    /// Unmount, and wait until it is gone
+    #[command(visible_alias = "umount")]
+    Unmount(UnmountArgs),
+    /// Mount a made-up world from a server inside of this program
+    Demo(DemoArgs),
+}
+
+/// `vm0fs mount`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The token comes from the first of: --token-file, VM0_API_KEY, VM0_TOKEN,
+token-file in ~/.config/vm0fs/config.toml, the vm0 CLI's login (`vm0 auth login`).
+There is no option for the token itself: other users can read a command line.
+Every option that takes a value can stand in config.toml: cache-size = \"10GiB\"
+
+Examples:
+  vm0fs mount ~/vm0
+  vm0fs mount -f -v ~/vm0                            stay, and show what happens
+  vm0fs mount --token-file ~/.vm0-token ~/vm0
+  vm0fs mount --cache-size 50GB --list-ttl 5s ~/vm0
+  vm0fs mount --api-url http://localhost:3000 ~/vm0  a server in development"
+)]
+pub struct MountArgs {
+    /// Where: an empty folder, made if it is missing
+    pub mountpoint: PathBuf,
+    /// Stay in the foreground and log to standard error
+    #[arg(short, long)]
+    pub foreground: bool,
+    /// The API's address [default: https://api.vm0.ai]
+    #[arg(long, value_name = "URL")]
+    pub api_url: Option<String>,
+    /// A file with the token and nothing else; keep it at mode 0600
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Where to keep what was downloaded [default: ~/.cache/vm0fs]
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// The most that may take up [default: 10GiB, or a tenth of the free disk if that is less]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub cache_size: Option<u64>,
+    /// How long a listing counts as fresh [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub list_ttl: Option<Duration>,
+    /// How long nothing may arrive before a read fails [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Permit plain http:// to other hosts, which shows them and the network your token
+    #[arg(long)]
+    pub allow_http: bool,
+    /// Let other users in (as an ordinary user: needs user_allow_other in /etc/fuse.conf)
+    #[arg(long)]
+    pub allow_other: bool,
+    /// Show symlinks that lead out of their version as they are, to be followed onto this host
+    #[arg(long)]
+    pub allow_external_symlinks: bool,
+    /// Log more; twice for everything
+    #[arg(short, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// `vm0fs unmount`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A mount in use is left alone, and you are told who uses it.
+
+Examples:
+  vm0fs unmount ~/vm0
+  vm0fs unmount --lazy ~/vm0    out of sight now, gone when nobody uses it any more"
+)]
+pub struct UnmountArgs {
+    /// Where it is mounted
+    pub mountpoint: PathBuf,
+    /// Detach it now even if it is in use
+    #[arg(short, long)]
+    pub lazy: bool,
+}
+
+/// `vm0fs demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vm0fs demo                    mount the demo, and say where
+  vm0fs demo ~/vm0-demo
+  vm0fs demo --serve-only       only the server; prints its address and token for curl")]
+pub struct DemoArgs {
+    /// Where [default: a folder of its own]
+    #[arg(conflicts_with = "serve_only")]
+    pub mountpoint: Option<PathBuf>,
+    /// Do not mount: run the server alone, and print its address and token
+    #[arg(long)]
+    pub serve_only: bool,
+    /// The server's port on this host [default: any free one]
+    #[arg(long, value_name = "N")]
+    pub port: Option<u16>,
+    /// Log more; twice for everything
+    #[arg(short, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// A mount that has been asked for, with every setting settled.
+#[derive(Clone, Debug)]
+pub struct MountRequest {
+    /// Where, absolute; not looked at yet.
+    pub mountpoint: PathBuf,
+    /// Every setting.
+    pub settings: Settings,
+    /// Whether to stay in the foreground.
+    pub foreground: bool,
+}
+
+impl MountArgs {
+    /// Settles what to mount. Log from before: warnings are told on the way.
+    ///
+    /// # Errors
+    /// See [`Settings::load`].
+    pub fn request(self, environment: &Environment) -> Result<MountRequest> {
+        let flags = Flags {
+            api_url: self.api_url,
+            token_file: self.token_file,
+            cache_dir: self.cache_dir,
+            cache_size: self.cache_size,
+            list_ttl: self.list_ttl,
+            timeout: self.timeout,
+            allow_http: self.allow_http,
+            allow_other: self.allow_other,
+            allow_external_symlinks: self.allow_external_symlinks,
+        };
+        Ok(MountRequest {
+            mountpoint: environment.current_dir.join(self.mountpoint),
+            settings: Settings::load(flags, environment)?,
+            foreground: self.foreground,
+        })
+    }
+}
+
+impl UnmountArgs {
+    /// Unmounts.
+    ///
+    /// # Errors
+    /// See [`unmount::unmount`].
+    pub fn run(self, environment: &Environment) -> Result<()> {
+        let mountpoint = environment.current_dir.join(self.mountpoint);
+        // Begun inside of the mount, this process would keep it busy itself.
+        std::env::set_current_dir("/").map_err(|error| Error::io("changing to /", error))?;
+        unmount::unmount(&mountpoint, self.lazy)
+    }
+}
+
+/// Begins to log to standard error; in colour where that stays a terminal.
+///
+/// # Errors
+/// [`Error::Setup`] for a bad `VM0FS_LOG`.
+pub fn start_logging(verbosity: u8, foreground: bool, environment: &Environment) -> Result<()> {
+    let colour = foreground
+        && io::stderr().is_terminal()
+        && environment
+            .variables
+            .get(std::ffi::OsStr::new("NO_COLOR"))
+            .is_none_or(|v| v.is_empty());
+    logging::init(logging::level(verbosity, environment)?, colour);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use clap::{CommandFactory, error::ErrorKind};
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn consistent_and_with_examples() {
+        let mut command = Cli::command();
+        command.clone().debug_assert();
+        command.build();
+        for sub in command
+            .get_subcommands_mut()
+            .filter(|sub| sub.get_name() != "help")
+        {
+            let help = sub.render_long_help().to_string();
+            assert!(help.contains("Examples:"), "{}", sub.get_name());
+        }
+    }
+
+    #[test]
+    fn mount_options() {
+        let dir = tempfile::tempdir().unwrap();
+        let environment = Environment {
+            variables: [("VM0_TOKEN".into(), "t".into())].into(),
+            home: Some(dir.path().to_owned()),
+            current_dir: dir.path().to_owned(),
+        };
+        let line = "vm0fs mount -f -vv --api-url h:1 --cache-dir c --cache-size 50MB --list-ttl 3s \
+                    --timeout 2m --allow-http --allow-other --allow-external-symlinks m";
+        let Command::Mount(args) = parse(line).unwrap() else {
+            panic!("not a mount");
+        };
+        assert_eq!(args.verbose, 2);
+        let request = args.request(&environment).unwrap();
+        assert!(request.foreground);
+        assert_eq!(request.mountpoint, dir.path().join("m"));
+        let settings = request.settings;
+        assert_eq!(settings.api_url.as_str(), "https://h:1/");
+        assert_eq!(settings.cache_dir, dir.path().join("c"));
+        assert_eq!(settings.cache_size, 50_000_000);
+        assert_eq!(settings.list_ttl, Duration::from_secs(3));
+        assert_eq!(settings.timeout, Duration::from_secs(120));
+        assert!(settings.allow_http && settings.allow_other && settings.allow_external_symlinks);
+    }
+
+    #[test]
+    fn other_commands() {
+        for line in ["vm0fs unmount --lazy m", "vm0fs umount -l m"] {
+            let Command::Unmount(args) = parse(line).unwrap() else {
+                panic!("{line}");
+            };
+            assert!(args.lazy);
+        }
+        let Command::Demo(args) = parse("vm0fs demo --serve-only --port 8080").unwrap() else {
+            panic!("not a demo");
+        };
+        assert_eq!(
+            (args.serve_only, args.port, args.mountpoint),
+            (true, Some(8080), None)
+        );
+    }
+
+    #[test]
+    fn usage_errors() {
+        for (line, kind) in [
+            ("vm0fs", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+            ("vm0fs mount", ErrorKind::MissingRequiredArgument),
+            ("vm0fs mount --cache-size big m", ErrorKind::ValueValidation),
+            ("vm0fs mount --timeout 30 m", ErrorKind::ValueValidation),
+            ("vm0fs mount --token secret m", ErrorKind::UnknownArgument),
+            ("vm0fs demo --serve-only m", ErrorKind::ArgumentConflict),
+            ("vm0fs fly", ErrorKind::InvalidSubcommand),
+            ("vm0fs --version", ErrorKind::DisplayVersion),
+            ("vm0fs mount --help", ErrorKind::DisplayHelp),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error.kind(), kind, "{line}");
+            let shown = matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            assert_eq!(error.exit_code(), if shown { 0 } else { 2 }, "{line}");
+        }
+    }
+}

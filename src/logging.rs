@@ -1,0 +1,247 @@
+//! Where the log goes and how much of it: standard error, or once a mount is
+//! in the background a file that only its owner may read and that stays small.
+//!
+//! Whatever the level, other crates log warnings only: their details hold
+//! whole URLs, and with them presigned queries.
+
+use crate::{
+    config::Environment,
+    error::{Error, Result},
+};
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+/// The log's name in the state folder; the one before has `.1` after it.
+const FILE: &str = "vm0fs.log";
+
+/// A log larger than this makes way for a new one, so that two files hold
+/// twice as much at most: days of ordinary use, an hour of the finest detail.
+const MAX_FILE: u64 = 4 << 20;
+
+/// Where every line goes; `None` is standard error. Taken for one write.
+static OUTPUT: Output = Output(Mutex::new(None));
+
+/// How much is logged: `-v` counts upwards from information; without it
+/// `VM0FS_LOG` says (`off`, `error`, `warn`, `info`, `debug`, `trace`).
+///
+/// # Errors
+/// [`Error::Setup`] for another word in `VM0FS_LOG`.
+pub fn level(verbosity: u8, environment: &Environment) -> Result<LevelFilter> {
+    match (verbosity, environment.text("VM0FS_LOG")?) {
+        (0, None) => Ok(LevelFilter::INFO),
+        (0, Some(word)) => word.trim().parse().map_err(|_| {
+            Error::Setup(format!(
+                "VM0FS_LOG: {word:?} is no level; use off, error, warn, info, debug or trace"
+            ))
+        }),
+        (1, _) => Ok(LevelFilter::DEBUG),
+        (2.., _) => Ok(LevelFilter::TRACE),
+    }
+}
+
+/// Begins to log to standard error. A second call changes nothing.
+/// `colour` only where that is a terminal for as long as the process lives.
+pub fn init(level: LevelFilter, colour: bool) {
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(|| Line(OUTPUT.lock()))
+        .with_ansi(colour)
+        // A full disk must not turn each line of the log into two.
+        .log_internal_errors(false);
+    let _ = tracing_subscriber::registry()
+        .with(filter(level))
+        .with(layer)
+        .try_init();
+}
+
+fn filter(level: LevelFilter) -> Targets {
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target(env!("CARGO_CRATE_NAME"), level)
+}
+
+/// The folder of the log: `$XDG_STATE_HOME/vm0fs`, by default `~/.local/state/vm0fs`.
+///
+/// # Errors
+/// [`Error::Setup`] where the home is not known.
+pub fn state_dir(environment: &Environment) -> Result<PathBuf> {
+    Ok(environment
+        .xdg("XDG_STATE_HOME", ".local/state")?
+        .join("vm0fs"))
+}
+
+/// From now on logs to a file in `dir`, which is made where it is missing;
+/// returns the file's path. For the process that stays in the background.
+///
+/// # Errors
+/// [`Error::Io`], and then the log goes on to standard error.
+pub fn to_file(dir: &Path) -> Result<PathBuf> {
+    let path = dir.join(FILE);
+    let file = LogFile::open(&path)
+        .map_err(|error| Error::io(format!("opening the log {}", path.display()), error))?;
+    *OUTPUT.lock() = Some(file);
+    Ok(path)
+}
+
+struct Output(Mutex<Option<LogFile>>);
+
+impl Output {
+    fn lock(&self) -> MutexGuard<'_, Option<LogFile>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The output for the length of one line.
+struct Line(MutexGuard<'static, Option<LogFile>>);
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut *self.0 {
+            Some(file) => file.write(bytes),
+            None => io::stderr().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The log in the background.
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    length: u64,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> io::Result<Self> {
+        if let Some(dir) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        }
+        // Another mount of the same user may have rotated already.
+        if fs::symlink_metadata(path).is_ok_and(|data| data.len() > MAX_FILE) {
+            fs::rename(path, path.with_extension("log.1"))?;
+        }
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(path)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        let length = file.metadata()?.len();
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            length,
+        })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.length > MAX_FILE {
+            match Self::open(&self.path) {
+                Ok(file) => *self = file,
+                // Tried again after as much again: the old file is still good.
+                Err(_) => self.length = 0,
+            }
+        }
+        let written = self.file.write(bytes)?;
+        self.length += written as u64;
+        Ok(written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn levels() {
+        let with = |word: &str| Environment {
+            variables: [("VM0FS_LOG".into(), word.into())].into(),
+            ..Environment::default()
+        };
+        assert_eq!(level(0, &with("")).unwrap(), LevelFilter::INFO);
+        assert_eq!(level(0, &with("Debug")).unwrap(), LevelFilter::DEBUG);
+        assert_eq!(level(0, &with("off")).unwrap(), LevelFilter::OFF);
+        assert_eq!(level(1, &with("error")).unwrap(), LevelFilter::DEBUG);
+        assert_eq!(level(9, &with("")).unwrap(), LevelFilter::TRACE);
+        let message = level(0, &with("hyper=trace")).unwrap_err().to_string();
+        assert!(message.contains("VM0FS_LOG"), "{message}");
+    }
+
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn other_crates_keep_their_details() {
+        let memory = Memory::default();
+        let writer = memory.clone();
+        let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::registry()
+            .with(filter(LevelFilter::TRACE))
+            .with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(target: "hyper_util::client", "GET /x?sig=hidden");
+            tracing::info!(target: "vm0fs_other", "hidden");
+            tracing::warn!(target: "fuser", "loud");
+            tracing::trace!("own detail");
+        });
+        let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
+        assert!(
+            text.contains("loud") && text.contains("own detail"),
+            "{text}"
+        );
+        assert!(!text.contains("sig="), "{text}");
+    }
+
+    #[test]
+    fn the_file_is_private_and_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b").join(FILE);
+        let mut file = LogFile::open(&path).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        let line = vec![b'x'; 1 << 20];
+        for _ in 0..12 {
+            file.write(&line).unwrap();
+        }
+        let mut total = 0;
+        for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
+            let data = entry.unwrap().metadata().unwrap();
+            assert!(data.len() <= MAX_FILE + line.len() as u64);
+            total += 1;
+        }
+        assert_eq!(total, 2);
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("elsewhere", &path).unwrap();
+        assert!(
+            LogFile::open(&path).is_err(),
+            "a planted link is not followed"
+        );
+    }
+}

@@ -1,0 +1,312 @@
+//! Taking a mount away, and telling what state one is in, without ever
+//! touching what may be dead or hang: the kernel's tables are read instead,
+//! and what must be asked is asked in a thread that is not waited for long.
+
+mod holders;
+mod mountinfo;
+
+pub use self::{
+    holders::{Holder, Use, holders},
+    mountinfo::{MountEntry, mount_at, mounts},
+};
+
+use crate::{
+    error::{Error, Result},
+    text::one_line,
+};
+use nix::{
+    errno::Errno,
+    mount::{MntFlags, umount2},
+    sys::statvfs::statvfs,
+    unistd::Uid,
+};
+use std::{
+    io::{self, Read},
+    path::Path,
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The longest wait for a mount to be gone, and for `fusermount3` to answer.
+const UNMOUNT_LIMIT: Duration = Duration::from_secs(10);
+
+/// A mount is busy for a moment when a file has just been closed or a process
+/// has just ended: only one that stays busy for this long is reported.
+const BUSY_LIMIT: Duration = Duration::from_secs(1);
+
+/// How often waiting looks again.
+const POLL: Duration = Duration::from_millis(20);
+
+/// A mount that does not answer `statfs` for this long counts as hung; vm0fs
+/// answers it from memory.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Holders that a message names.
+const MAX_HOLDERS: usize = 8;
+
+/// Whether somebody answers for a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It answers.
+    Alive,
+    /// Its process is gone: every use gives "Transport endpoint is not connected".
+    Dead,
+    /// Nothing came within a few seconds; its process may be alive.
+    Hung,
+}
+
+/// Asks a mount for its statistics, in a thread that is left behind where it
+/// hangs. To a user that FUSE keeps out of it (root, for another user's mount
+/// without `allow_other`) a dead mount can look alive.
+pub fn probe(entry: &MountEntry) -> Health {
+    let mountpoint = entry.mountpoint.clone();
+    match bounded(PROBE_LIMIT, move || statvfs(&mountpoint).err()) {
+        Some(Some(Errno::ENOTCONN | Errno::ECONNABORTED)) => Health::Dead,
+        Some(_) => Health::Alive,
+        None => Health::Hung,
+    }
+}
+
+/// Whether a mount's process is gone, so that only unmounting it is left.
+pub fn is_dead(entry: &MountEntry) -> bool {
+    probe(entry) == Health::Dead
+}
+
+/// Unmounts the vm0fs at `path` and waits until it is gone. `lazy` detaches
+/// it from the tree now and lets those who use it finish.
+///
+/// # Errors
+/// [`Error::Setup`] where there is no vm0fs, where it is busy (with who holds
+/// it), or where it does not go in time.
+pub fn unmount(path: &Path, lazy: bool) -> Result<()> {
+    let owned = path.to_owned();
+    let entry = bounded(UNMOUNT_LIMIT, move || mount_at(&owned)).ok_or_else(|| {
+        Error::Setup(format!(
+            "{}: its folder does not answer; is it inside of another mount that hangs?",
+            path.display()
+        ))
+    })??;
+    let entry = entry.ok_or_else(|| nothing_at(path))?;
+    if !entry.is_vm0fs() {
+        return Err(Error::Setup(format!(
+            "{} is a mount of type {}, not vm0fs; it is left alone",
+            path.display(),
+            one_line(&entry.fstype, 40)
+        )));
+    }
+    let busy_until = Instant::now() + BUSY_LIMIT;
+    loop {
+        match detach(&entry, lazy) {
+            Ok(()) => break,
+            // Somebody else was faster.
+            Err(_) if !is_mounted(&entry)? => return Ok(()),
+            Err(Refusal::Busy) if Instant::now() < busy_until => thread::sleep(POLL * 5),
+            Err(Refusal::Busy) => return Err(busy(&entry)),
+            Err(Refusal::Other(message)) => {
+                return Err(Error::Setup(format!(
+                    "cannot unmount {}: {message}",
+                    entry.mountpoint.display()
+                )));
+            }
+        }
+    }
+    let end = Instant::now() + UNMOUNT_LIMIT;
+    while is_mounted(&entry)? {
+        if Instant::now() >= end {
+            return Err(Error::Setup(format!(
+                "{} is still mounted after {} s; --lazy detaches it at once",
+                entry.mountpoint.display(),
+                UNMOUNT_LIMIT.as_secs()
+            )));
+        }
+        thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+/// Why a mount stays.
+enum Refusal {
+    Busy,
+    Other(String),
+}
+
+/// Ids are given again, so the place is compared too.
+fn is_mounted(entry: &MountEntry) -> Result<bool> {
+    Ok(mounts()?
+        .iter()
+        .any(|other| other.id == entry.id && other.mountpoint == entry.mountpoint))
+}
+
+/// One try: the system call where it is permitted, else the setuid helper.
+fn detach(entry: &MountEntry, lazy: bool) -> Result<(), Refusal> {
+    if Uid::effective().is_root() {
+        let mut flags = MntFlags::UMOUNT_NOFOLLOW;
+        flags.set(MntFlags::MNT_DETACH, lazy);
+        let mountpoint = entry.mountpoint.clone();
+        match bounded(UNMOUNT_LIMIT, move || umount2(&mountpoint, flags)) {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(Errno::EBUSY)) => return Err(Refusal::Busy),
+            // Root of a container without the capability: the helper may do.
+            Some(Err(Errno::EPERM)) => {}
+            Some(Err(error)) => return Err(Refusal::Other(error.desc().into())),
+            None => return Err(Refusal::Other("the kernel does not answer".into())),
+        }
+    }
+    for helper in ["fusermount3", "fusermount"] {
+        let mut command = Command::new(helper);
+        command.arg(if lazy { "-uz" } else { "-u" });
+        match run(command.arg(&entry.mountpoint)) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(message)) if message.contains("busy") => return Err(Refusal::Busy),
+            Ok(Err(message)) => return Err(Refusal::Other(message)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Refusal::Other(format!("{helper}: {error}"))),
+        }
+    }
+    Err(Refusal::Other(
+        "neither fusermount3 nor fusermount is installed; install the package fuse3, or run this as root".into(),
+    ))
+}
+
+/// Runs a helper to its end or for [`UNMOUNT_LIMIT`]; what it says of a failure.
+fn run(command: &mut Command) -> io::Result<Result<(), String>> {
+    let mut child = command
+        // Its words are read here, so they must be the untranslated ones.
+        .env("LC_ALL", "C")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let end = Instant::now() + UNMOUNT_LIMIT;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if Instant::now() >= end {
+            // It is setuid, so this can fail; it is not waited for then.
+            let _ = child.kill();
+            return Ok(Err(format!(
+                "no end of it within {} s",
+                UNMOUNT_LIMIT.as_secs()
+            )));
+        }
+        thread::sleep(POLL);
+    };
+    if status.success() {
+        return Ok(Ok(()));
+    }
+    let mut said = Vec::new();
+    if let Some(errors) = child.stderr.take() {
+        // Far more than a helper says.
+        let _ = errors.take(4096).read_to_end(&mut said);
+    }
+    let said = one_line(&String::from_utf8_lossy(&said), 300);
+    Ok(Err(match said.is_empty() {
+        true => format!("the helper failed ({status})"),
+        false => said,
+    }))
+}
+
+fn nothing_at(path: &Path) -> Error {
+    let others: Vec<_> = mounts()
+        .unwrap_or_default()
+        .into_iter()
+        .filter(MountEntry::is_vm0fs)
+        .map(|entry| entry.mountpoint.display().to_string())
+        .collect();
+    Error::Setup(match others.is_empty() {
+        true => format!(
+            "{}: nothing is mounted there, and no vm0fs anywhere",
+            path.display()
+        ),
+        false => format!(
+            "{}: nothing is mounted there; vm0fs is mounted at {}",
+            path.display(),
+            others.join(", ")
+        ),
+    })
+}
+
+/// Says who holds a mount, and what to do.
+fn busy(entry: &MountEntry) -> Error {
+    let mut lines: Vec<String> = mounts()
+        .unwrap_or_default()
+        .iter()
+        .filter(|other| other.parent == entry.id)
+        .map(|other| format!("another mount inside: {}", other.mountpoint.display()))
+        .collect();
+    lines.extend(holders(&entry.mountpoint).iter().map(ToString::to_string));
+    if lines.is_empty() {
+        lines.push("a process that this user may not see (try again as root)".into());
+    }
+    let more = lines.len().saturating_sub(MAX_HOLDERS);
+    lines.truncate(MAX_HOLDERS);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    Error::Setup(format!(
+        "{} is in use:\n  {}\nEnd or leave these and try again, or detach it with --lazy",
+        entry.mountpoint.display(),
+        lines.join("\n  ")
+    ))
+}
+
+/// Runs `work` in a thread for at most `limit`; one that hangs is left behind.
+fn bounded<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new()
+        .spawn(move || drop(sender.send(work())))
+        .ok()?;
+    receiver.recv_timeout(limit).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_vm0fs_is_unmounted() {
+        let message = unmount(Path::new("/proc"), false).unwrap_err().to_string();
+        assert!(message.contains("type proc, not vm0fs"), "{message}");
+        let dir = tempfile::tempdir().unwrap();
+        let message = unmount(dir.path(), true).unwrap_err().to_string();
+        assert!(message.contains("nothing is mounted"), "{message}");
+    }
+
+    #[test]
+    fn a_living_mount_is_alive() {
+        let entry = mount_at(Path::new("/proc")).unwrap().unwrap();
+        assert_eq!(probe(&entry), Health::Alive);
+        assert!(!is_dead(&entry));
+    }
+
+    #[test]
+    fn waiting_is_bounded() {
+        let started = Instant::now();
+        let hung = bounded(Duration::from_millis(50), || {
+            thread::sleep(Duration::from_secs(5));
+        });
+        assert_eq!(hung, None);
+        assert!(started.elapsed() < Duration::from_secs(2));
+        assert_eq!(bounded(Duration::from_secs(5), || 7), Some(7));
+    }
+
+    #[test]
+    fn a_helper_is_heard() {
+        let shell = |script: &str| run(Command::new("sh").args(["-c", script])).unwrap();
+        assert_eq!(shell("exit 0"), Ok(()));
+        assert_eq!(
+            shell("echo it is busy >&2; exit 1"),
+            Err("it is busy".into())
+        );
+        assert!(shell("exit 3").unwrap_err().contains("3"));
+        assert!(run(&mut Command::new("/nonexistent/helper")).is_err());
+    }
+}
