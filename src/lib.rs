@@ -54,6 +54,7 @@ pub mod logging;
 pub mod mount;
 pub mod park;
 pub mod progress;
+pub mod signals;
 pub mod store;
 pub mod text;
 pub mod tree;

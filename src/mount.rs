@@ -9,17 +9,14 @@ use crate::{
     error::{Error, Result},
     fs::Fs,
     park::Park,
+    signals::Signals,
     store::{Limits, Store, StoreConfig},
     tree::{Tree, TreeOptions, Want},
     unmount,
 };
 use background::{Ready, Side};
 use fuser::{Config, MountOption, Session, SessionACL};
-use mountpoint::Mountpoint;
-use nix::{
-    sys::signal::{SigSet, Signal},
-    unistd::{Gid, Uid},
-};
+use nix::unistd::{Gid, Uid};
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
@@ -91,31 +88,19 @@ pub fn run(
         }
     };
     set_up_logs()?;
-    let signals = block_signals()?;
+    let signals = Signals::block()?;
     let mounted = Mounted::start(mountpoint, &options.settings)?;
     match report {
         Some(report) => report.report(&mounted.warnings.join("\n"))?,
-        None => ready(&mounted.mountpoint.path, &mounted.warnings),
+        None => ready(&mounted.mountpoint, &mounted.warnings),
     }
     mounted.serve(signals);
     Ok(Outcome::Ended)
 }
 
-/// The signals that end a mount, taken from all threads started from here on.
-fn block_signals() -> Result<SigSet> {
-    let mut signals = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signals.add(signal);
-    }
-    signals
-        .thread_block()
-        .map_err(|errno| Error::io("blocking signals", errno.into()))?;
-    Ok(signals)
-}
-
 /// A mount that is being served.
 struct Mounted {
-    mountpoint: Mountpoint,
+    mountpoint: PathBuf,
     park: Arc<Park>,
     warnings: Vec<String>,
     events: mpsc::Sender<Event>,
@@ -129,7 +114,7 @@ enum Event {
 }
 
 impl Mounted {
-    fn start(mountpoint: Mountpoint, settings: &Settings) -> Result<Self> {
+    fn start(mountpoint: PathBuf, settings: &Settings) -> Result<Self> {
         let client = Client::new(settings.client_config())?;
         let store = Store::open(StoreConfig {
             dir: settings.cache_dir.clone(),
@@ -152,7 +137,7 @@ impl Mounted {
             Uid::effective().as_raw(),
             Gid::effective().as_raw(),
         );
-        let session = open_session(fs, &mountpoint.path, settings.allow_other)?;
+        let session = open_session(fs, &mountpoint, settings.allow_other)?;
         let (events, happens) = mpsc::channel();
         let ended = events.clone();
         thread::Builder::new()
@@ -165,7 +150,7 @@ impl Mounted {
                 let _ = ended.send(Event::Ended);
             })
             .map_err(|error| Error::io("starting the session thread", error))?;
-        tracing::info!("mounted at {}", mountpoint.path.display());
+        tracing::info!("mounted at {}", mountpoint.display());
         Ok(Self {
             mountpoint,
             park,
@@ -176,13 +161,13 @@ impl Mounted {
     }
 
     /// Waits for a signal or for somebody to unmount, and ends in order.
-    fn serve(self, signals: SigSet) {
+    fn serve(self, signals: Signals) {
         let signalled = self.events.clone();
         let listener = thread::Builder::new()
             .name("vm0fs-signals".into())
             .spawn(move || {
                 while let Ok(signal) = signals.wait() {
-                    if signalled.send(Event::Signal(signal.as_str())).is_err() {
+                    if signalled.send(Event::Signal(signal)).is_err() {
                         break;
                     }
                 }
@@ -191,7 +176,7 @@ impl Mounted {
             tracing::error!("signals are not heard, only `vm0fs unmount` ends this: {error}");
         }
         if let Ok(Event::Signal(signal)) = self.happens.recv() {
-            tracing::info!("{signal}: unmounting {}", self.mountpoint.path.display());
+            tracing::info!("{signal}: unmounting {}", self.mountpoint.display());
             // Those who wait for the network are let go, or they keep it busy.
             self.park.stop();
             self.unmount();
@@ -203,7 +188,7 @@ impl Mounted {
     }
 
     fn unmount(&self) {
-        let path = &self.mountpoint.path;
+        let path = self.mountpoint.as_path();
         let Err(error) = unmount::unmount(path, false) else {
             return;
         };
@@ -227,7 +212,10 @@ fn greet(tree: &Arc<Tree>, park: &Park) -> Result<Vec<String>> {
     park.wait(
         Want::Agents,
         Instant::now(),
-        Box::new(move || drop(done.send(()))),
+        Box::new(move || {
+            // Nobody listens any more if it came too late.
+            let _ = done.send(());
+        }),
     );
     if wait.recv_timeout(GREETING).is_err() {
         return Ok(vec![format!(

@@ -9,26 +9,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A folder that is fit to be mounted on.
-#[derive(Debug)]
-pub(super) struct Mountpoint {
-    /// Absolute.
-    pub(super) path: PathBuf,
-    /// It was made for this mount.
-    pub(super) created: bool,
-}
-
-/// Checks and makes ready. A dead vm0fs that a crash has left there is taken
+/// Checks a folder and makes it ready; gives its absolute path. A dead vm0fs that a crash has left there is taken
 /// away; a missing folder is made.
-pub(super) fn prepare(path: &Path) -> Result<Mountpoint> {
+pub(super) fn prepare(path: &Path) -> Result<PathBuf> {
     let path = std::path::absolute(path)
         .map_err(|error| Error::io(format!("mountpoint {}", path.display()), error))?;
     if let Some(entry) = unmount::mount_at(&path)? {
         take_away_if_dead(&path, &entry)?;
     }
     let shown = path.display();
-    let created = match fs::metadata(&path) {
-        Ok(metadata) if metadata.is_dir() => false,
+    match fs::metadata(&path) {
+        Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => {
             return Err(Error::Setup(format!(
                 "{shown} is not a directory; name another mountpoint"
@@ -37,10 +28,9 @@ pub(super) fn prepare(path: &Path) -> Result<Mountpoint> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(&path)
                 .map_err(|error| Error::io(format!("cannot make the mountpoint {shown}"), error))?;
-            true
         }
         Err(error) => return Err(Error::io(format!("mountpoint {shown}"), error)),
-    };
+    }
     let mut entries =
         fs::read_dir(&path).map_err(|error| Error::io(format!("mountpoint {shown}"), error))?;
     if entries.next().is_some() {
@@ -48,7 +38,7 @@ pub(super) fn prepare(path: &Path) -> Result<Mountpoint> {
             "{shown} is not empty: a mount would hide what is in it; name an empty or a new folder"
         )));
     }
-    Ok(Mountpoint { path, created })
+    Ok(path)
 }
 
 fn take_away_if_dead(path: &Path, entry: &MountEntry) -> Result<()> {
