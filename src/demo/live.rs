@@ -173,10 +173,11 @@ const MOST_ROWS: usize = 8_000;
 
 /// Goes on logging for the run of that id until it is cancelled.
 pub(crate) async fn keep_logging(shared: Arc<Shared>, id: String) {
-    for tick in 0u32.. {
+    loop {
         tokio::time::sleep(TICK).await;
         let went_on = with_run(&shared, &id, |run| {
             let now = Timestamp::now();
+            let tick = u32::try_from(run.logs.len()).unwrap_or(0);
             watch(run, tick, now);
             if tick % TICKS_A_SAMPLE == 0 {
                 let step = u32::try_from(run.metrics.len()).unwrap_or(0);
