@@ -4,6 +4,7 @@
 mod agents;
 mod artifacts;
 mod make;
+mod plans;
 mod runs;
 mod volumes;
 

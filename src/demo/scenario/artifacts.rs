@@ -6,7 +6,7 @@ use super::{
         world::{Kind, World},
     },
     make::{Dice, bars, mark, orders},
-    runs::stored_ago,
+    plans::stored_ago,
     volumes::{TOPICS, pretty, slug, storage},
 };
 use axum::body::Bytes;
