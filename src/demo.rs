@@ -31,6 +31,7 @@ use archive::sha256_hex;
 use axum::{Router, serve::ListenerExt};
 use fault::Faults;
 use std::{
+    fmt,
     future::IntoFuture,
     hash::{BuildHasher, RandomState},
     io,
@@ -41,7 +42,6 @@ use std::{
 use tokio::runtime::{Builder, Runtime};
 
 /// What both ports and the live runs share.
-#[derive(Debug)]
 struct Shared {
     world: Mutex<World>,
     faults: Faults,
@@ -60,7 +60,6 @@ impl Shared {
 }
 
 /// A running server. Dropping it stops it at once, whatever it is doing.
-#[derive(Debug)]
 pub struct Server {
     /// Present until the drop.
     runtime: Option<Runtime>,
@@ -72,6 +71,9 @@ pub struct Server {
 /// How long a drop waits for an archive that is being packed; everything else
 /// ends without waiting.
 const PACKING: Duration = Duration::from_millis(200);
+
+/// How often [`Server::wait_for`] looks.
+const POLL: Duration = Duration::from_millis(5);
 
 /// Two are enough for a server that mostly waits, and leave the machine to
 /// what is tested.
@@ -161,6 +163,19 @@ impl Server {
         requests
     }
 
+    /// Waits until the requests are as `wanted` has them; false where they are
+    /// not after `limit`.
+    pub fn wait_for(&self, limit: Duration, wanted: impl Fn(&[Recorded]) -> bool) -> bool {
+        let start = std::time::Instant::now();
+        while !wanted(&self.requests()) {
+            if start.elapsed() >= limit {
+                return false;
+            }
+            std::thread::sleep(POLL);
+        }
+        true
+    }
+
     /// Forgets the requests so far.
     pub fn clear_requests(&self) {
         self.shared.journal.clear();
@@ -174,6 +189,15 @@ impl Server {
     /// Takes all faults away; answers that already suffer from one go on so.
     pub fn clear_faults(&self) {
         self.shared.faults.clear();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the token, not even here.
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 

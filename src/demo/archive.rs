@@ -160,7 +160,12 @@ pub fn version_id(storage_id: &str, files: &[File]) -> String {
         .iter()
         .map(|file| format!("{}:{}", file.path, hex(&file.sha256())))
         .collect();
-    lines.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
+    if lines.iter().all(|line| line.is_ascii()) {
+        // The same order, found faster.
+        lines.sort_unstable();
+    } else {
+        lines.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
+    }
     sha256_hex(format!("storage:{storage_id}\n{}", lines.join("\n")))
 }
 

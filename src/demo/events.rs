@@ -51,6 +51,7 @@ pub(crate) async fn stream(
         shared,
         id,
         last,
+        rows: 0,
         status: None,
         ended: false,
         queue: VecDeque::new(),
@@ -72,6 +73,8 @@ struct Stream {
     id: String,
     /// Sequence of the last event given.
     last: u64,
+    /// Rows of the log at the last look.
+    rows: usize,
     /// The status last given.
     status: Option<String>,
     ended: bool,
@@ -126,10 +129,19 @@ impl Stream {
     }
 
     fn outputs(&mut self, run: &Run) {
-        for row in &run.logs {
-            let Some(sequence) = row.sequence().filter(|&sequence| sequence > self.last) else {
-                continue;
-            };
+        if run.logs.len() == self.rows {
+            return;
+        }
+        self.rows = run.logs.len();
+        let mut news = Vec::new();
+        for row in run.logs.iter().rev() {
+            match row.sequence() {
+                None => {}
+                Some(sequence) if sequence <= self.last => break,
+                Some(sequence) => news.push((sequence, row)),
+            }
+        }
+        for (sequence, row) in news.into_iter().rev() {
             let metadata = row.metadata.as_ref();
             let part = |name| metadata.and_then(|metadata| metadata.get(name)).cloned();
             let data = json!({

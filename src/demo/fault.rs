@@ -1,6 +1,7 @@
 //! Faults that a test puts on the wire: which requests they meet, how often,
 //! and what happens to the answer.
 
+use super::world::uuid;
 use axum::body::Bytes;
 use serde_json::json;
 use std::{
@@ -72,14 +73,15 @@ pub enum Action {
 }
 
 impl Action {
-    /// An answer with a JSON error body as the API documents it.
+    /// An answer with a JSON error body as the API documents it, and the
+    /// request id `uuid("fault")`.
     pub fn api_error(status: u16, kind: &str, code: &str, message: &str) -> Self {
         let error = json!({"error": {"type": kind, "code": code, "message": message}});
         Self::Status {
             status,
             body: error.to_string().into(),
             content_type: "application/json".into(),
-            headers: Vec::new(),
+            headers: vec![("X-Request-Id".into(), uuid("fault"))],
         }
     }
 
@@ -102,25 +104,12 @@ impl Action {
 
     /// 429 with `Retry-After` in seconds.
     pub fn rate_limited(retry_after: u64) -> Self {
-        match Self::api_error(
-            429,
-            "rate_limit_error",
-            "rate_limit_exceeded",
-            "Too many requests",
-        ) {
-            Self::Status {
-                status,
-                body,
-                content_type,
-                ..
-            } => Self::Status {
-                status,
-                body,
-                content_type,
-                headers: vec![("Retry-After".into(), retry_after.to_string())],
-            },
-            other => other,
+        let kind = "rate_limit_error";
+        let mut action = Self::api_error(429, kind, "rate_limit_exceeded", "Too many requests");
+        if let Self::Status { headers, .. } = &mut action {
+            headers.push(("Retry-After".into(), retry_after.to_string()));
         }
+        action
     }
 }
 

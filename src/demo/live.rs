@@ -167,16 +167,17 @@ const TICK: Duration = Duration::from_secs(1);
 /// Rows between two samples of such a run: samples come about every 5 s.
 const TICKS_A_SAMPLE: u32 = 5;
 
-/// Rows that such a run keeps at most, about two hours: a demo left alone
-/// must not eat the memory.
-const MOST_ROWS: usize = 8_000;
+/// Rows that such a run keeps at most, a day's and some 60 MB: a demo left
+/// alone must not eat the memory.
+const MOST_ROWS: usize = 90_000;
 
 /// Goes on logging for the run of that id until it is cancelled.
 pub(crate) async fn keep_logging(shared: Arc<Shared>, id: String) {
-    for tick in 0u32.. {
+    loop {
         tokio::time::sleep(TICK).await;
         let went_on = with_run(&shared, &id, |run| {
             let now = Timestamp::now();
+            let tick = u32::try_from(run.logs.len()).unwrap_or(0);
             watch(run, tick, now);
             if tick % TICKS_A_SAMPLE == 0 {
                 let step = u32::try_from(run.metrics.len()).unwrap_or(0);
@@ -191,6 +192,17 @@ pub(crate) async fn keep_logging(shared: Arc<Shared>, id: String) {
         }
     }
 }
+
+/// What the watcher finds. Seven, so that they do not fall in step with the rest.
+const FINDINGS: [&str; 7] = [
+    "paid, in stock, nothing to do",
+    "paid, leaves with today's parcels",
+    "repeat customer, paid, nothing to do",
+    "partly in stock, split into two parcels",
+    "paid by invoice, within the limit",
+    "gift message found, passed on to the packers",
+    "paid, pick-up at the shop",
+];
 
 /// One row of the demo's watcher, which looks after a web shop's orders.
 pub(crate) fn watch(run: &mut Run, tick: u32, now: Timestamp) {
@@ -207,12 +219,15 @@ pub(crate) fn watch(run: &mut Run, tick: u32, now: Timestamp) {
             let text = format!("Heartbeat: {tick} orders checked, queue is short");
             run.log(LogRow::new(now, "system", "debug", text));
         }
-        9 if tick % 3 == 0 => {
+        9 if tick.is_multiple_of(3) => {
             let text = format!("Order {order}: address and postcode do not agree, flagged");
             run.log(LogRow::new(now, "agent", "warn", text));
         }
         _ => {
-            let text = format!("Order {order}: paid, in stock, nothing to do");
+            let text = format!(
+                "Order {order}: {}",
+                FINDINGS[tick as usize % FINDINGS.len()]
+            );
             let data = json!({"type": "text", "text": text});
             run.event(now, "assistant", data, text);
         }

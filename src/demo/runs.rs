@@ -199,12 +199,6 @@ pub(crate) async fn cancel(State(shared): App, Path(id): Path<String>) -> Answer
     ok(&detail(run))
 }
 
-/// The rows that pass the filters, as positions in the run's log.
-struct Selection<'a> {
-    rows: Vec<&'a LogRow>,
-    descending: bool,
-}
-
 pub(crate) async fn logs(State(shared): App, Path(id): Path<String>, uri: Uri) -> Answer {
     let query = Query::of(&uri);
     let limit = query.limit()?;
@@ -220,47 +214,54 @@ pub(crate) async fn logs(State(shared): App, Path(id): Path<String>, uri: Uri) -
     }
     let world = shared.world();
     let run = find(&world, &id)?;
-    let start = since.map_or(0, |since| run.logs.partition_point(|row| row.at < since));
-    let end = until.map_or(run.logs.len(), |until| {
-        run.logs.partition_point(|row| row.at <= until)
-    });
-    let mut rows: Vec<&LogRow> = run
-        .logs
-        .get(start..end)
-        .unwrap_or_default()
-        .iter()
-        .filter(|row| kind == "all" || row.kind == kind)
-        .collect();
-    if descending {
-        rows.reverse();
+    let by_time = world.quirks.log_cursor_by_time;
+    let cursor = query.get("cursor");
+    let passed = match by_time {
+        true => query.time("cursor")?,
+        false => None,
+    };
+    // The log is in order, so times cut a range out of it.
+    let before =
+        |time: Option<Timestamp>| time.map(|time| run.logs.partition_point(|row| row.at < time));
+    let through =
+        |time: Option<Timestamp>| time.map(|time| run.logs.partition_point(|row| row.at <= time));
+    let mut start = before(since).unwrap_or(0);
+    let mut end = through(until).unwrap_or(run.logs.len());
+    match descending {
+        false => start = start.max(through(passed).unwrap_or(0)),
+        true => end = end.min(before(passed).unwrap_or(end)),
     }
-    let selection = Selection { rows, descending };
-    let (rows, next) = if world.quirks.log_cursor_by_time {
-        by_time(selection, limit, query.time("cursor")?)
-    } else {
-        by_position(selection, limit, query.get("cursor"))?
+    let range = run.logs.get(start..end).unwrap_or_default();
+    let wanted = |row: &&LogRow| kind == "all" || row.kind == kind;
+    let (rows, next) = match (by_time, descending) {
+        (true, false) => page_by_time(range.iter().filter(wanted), limit),
+        (true, true) => page_by_time(range.iter().rev().filter(wanted), limit),
+        (false, false) => page_by_position(range.iter().filter(wanted), limit, cursor)?,
+        (false, true) => page_by_position(range.iter().rev().filter(wanted), limit, cursor)?,
     };
     reply::page(rows.into_iter().map(row_json).collect(), next)
 }
 
+/// Rows of one page, and the cursor where there are more.
+type Page<'a> = (Vec<&'a LogRow>, Option<String>);
+
 /// As the running service does it: it takes up to `limit` rows of each type,
 /// merges them, and knows of more only where the merged rows are too many.
-fn by_time(
-    selection: Selection<'_>,
-    limit: usize,
-    cursor: Option<Timestamp>,
-) -> (Vec<&LogRow>, Option<String>) {
-    let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut rows: Vec<&LogRow> = Vec::new();
-    for row in selection.rows {
-        let passed = cursor.is_none_or(|cursor| match selection.descending {
-            false => row.at > cursor,
-            true => row.at < cursor,
+fn page_by_time<'a>(selected: impl Iterator<Item = &'a LogRow>, limit: usize) -> Page<'a> {
+    let mut taken: Vec<(&str, usize)> = Vec::new();
+    let mut rows = Vec::new();
+    for row in selected {
+        let index = taken.iter().position(|(kind, _)| *kind == row.kind);
+        let index = index.unwrap_or_else(|| {
+            taken.push((&row.kind, 0));
+            taken.len() - 1
         });
-        let count = taken.entry(&row.kind).or_default();
-        if passed && *count < limit {
-            *count += 1;
+        if taken[index].1 < limit {
+            taken[index].1 += 1;
             rows.push(row);
+        }
+        if rows.len() > limit {
+            break;
         }
     }
     let more = rows.len() > limit;
@@ -271,19 +272,18 @@ fn by_time(
 }
 
 /// As the documentation has it: nothing is lost, nothing comes twice.
-fn by_position<'a>(
-    selection: Selection<'a>,
+fn page_by_position<'a>(
+    selected: impl Iterator<Item = &'a LogRow>,
     limit: usize,
     cursor: Option<&str>,
-) -> Result<(Vec<&'a LogRow>, Option<String>), Failure> {
-    let start = match cursor.map(str::parse::<usize>) {
-        None => 0,
-        Some(Ok(start)) => start.min(selection.rows.len()),
-        Some(Err(_)) => return Err(Failure::invalid("cursor", "Invalid cursor")),
-    };
-    let end = selection.rows.len().min(start + limit);
-    let next = (end < selection.rows.len()).then(|| end.to_string());
-    Ok((selection.rows[start..end].to_vec(), next))
+) -> Result<Page<'a>, Failure> {
+    let start: usize = cursor
+        .map_or(Ok(0), str::parse)
+        .map_err(|_| Failure::invalid("cursor", "Invalid cursor"))?;
+    let mut rows: Vec<&LogRow> = selected.skip(start).take(limit + 1).collect();
+    let next = (rows.len() > limit).then(|| (start + limit).to_string());
+    rows.truncate(limit);
+    Ok((rows, next))
 }
 
 fn row_json(row: &LogRow) -> Value {

@@ -403,6 +403,9 @@ fn faults_that_answer_something_else() {
     server.fault(Fault::object(&version, Action::ChangeEtag).times(1));
     assert_ne!(etag(api.object(&url, &[])), before);
     assert_eq!(etag(api.object(&url, &[])), before);
+    server.fault(Fault::store(Action::ChangeEtag).times(1));
+    let held = [("if-match", before.to_str().unwrap())];
+    assert_eq!(api.object(&url, &held).status(), 412);
     server.fault(Fault::store(Action::ExpireUrl).times(1));
     assert_eq!(api.object(&url, &[]).status(), 403);
     server.fault(Fault::store(Action::NoRange).times(1));
@@ -513,12 +516,12 @@ fn a_drop_ends_stalled_answers_at_once() {
     let start = Instant::now();
     let address = api.server.address;
     drop(api);
-    assert!(start.elapsed() < Duration::from_millis(150));
+    assert!(start.elapsed() < Duration::from_secs(1));
     assert!(TcpStream::connect(address).is_err(), "nobody listens");
     for thread in waiting {
         assert!(thread.join().unwrap());
     }
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(3));
 }
 
 fn with_agent(pace: Pace) -> World {

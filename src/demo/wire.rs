@@ -31,6 +31,8 @@ use tokio::time::{Instant, Sleep};
 pub struct Recorded {
     /// On which port it came.
     pub port: Port,
+    /// When it came.
+    pub at: std::time::Instant,
     /// Its method.
     pub method: String,
     /// Its path.
@@ -89,6 +91,7 @@ impl Journal {
         let entry = Arc::new(Entry {
             request: Recorded {
                 port,
+                at: std::time::Instant::now(),
                 method: request.method().to_string(),
                 path: request.uri().path().into(),
                 query: request.uri().query().unwrap_or_default().into(),
