@@ -1,9 +1,13 @@
 //! The command line: what can be asked for, and its translation into settings.
 
+mod demo;
+
 use crate::{
     config::{Environment, Flags, Settings, parse_duration, parse_size},
     error::{Error, Result},
-    logging, unmount,
+    logging,
+    mount::{self, Outcome},
+    unmount,
 };
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::{
@@ -122,7 +126,7 @@ pub struct UnmountArgs {
   vm0fs demo ~/vm0-demo
   vm0fs demo --serve-only       only the server; prints its address and token for curl")]
 pub struct DemoArgs {
-    /// Where [default: a folder of its own]
+    /// Where [default: ~/vm0-demo]
     #[arg(conflicts_with = "serve_only")]
     pub mountpoint: Option<PathBuf>,
     /// Do not mount: run the server alone, and print its address and token
@@ -136,23 +140,38 @@ pub struct DemoArgs {
     pub verbose: u8,
 }
 
-/// A mount that has been asked for, with every setting settled.
-#[derive(Clone, Debug)]
-pub struct MountRequest {
-    /// Where, absolute; not looked at yet.
-    pub mountpoint: PathBuf,
-    /// Every setting.
-    pub settings: Settings,
-    /// Whether to stay in the foreground.
-    pub foreground: bool,
-}
-
 impl MountArgs {
-    /// Settles what to mount. Log from before: warnings are told on the way.
+    /// Mounts; in the foreground, serves the mount to its end.
     ///
     /// # Errors
-    /// See [`Settings::load`].
-    pub fn request(self, environment: &Environment) -> Result<MountRequest> {
+    /// See [`Settings::load`] and [`mount::run`].
+    pub fn run(self, environment: &Environment) -> Result<Outcome> {
+        start_logging(self.verbose, self.foreground, environment)?;
+        let options = self.options(environment)?;
+        let foreground = options.foreground;
+        let set_up_logs = || {
+            if !foreground {
+                let file = logging::state_dir(environment).and_then(|dir| logging::to_file(&dir));
+                if let Err(error) = file {
+                    // No reason not to mount: failures are in .vm0fs/errors too.
+                    tracing::warn!("there will be no log file: {error}");
+                }
+            }
+            Ok(())
+        };
+        mount::run(options, set_up_logs, |mountpoint, warnings| {
+            warnings
+                .iter()
+                .for_each(|warning| eprintln!("vm0fs: warning: {warning}"));
+            eprintln!(
+                "vm0fs: mounted at {}; Ctrl-C unmounts",
+                mountpoint.display()
+            );
+        })
+    }
+
+    /// Settles what to mount. Log from before: warnings are told on the way.
+    fn options(self, environment: &Environment) -> Result<mount::Options> {
         let flags = Flags {
             api_url: self.api_url,
             token_file: self.token_file,
@@ -164,7 +183,7 @@ impl MountArgs {
             allow_other: self.allow_other,
             allow_external_symlinks: self.allow_external_symlinks,
         };
-        Ok(MountRequest {
+        Ok(mount::Options {
             mountpoint: environment.current_dir.join(self.mountpoint),
             settings: Settings::load(flags, environment)?,
             foreground: self.foreground,
@@ -189,7 +208,7 @@ impl UnmountArgs {
 ///
 /// # Errors
 /// [`Error::Setup`] for a bad `VM0FS_LOG`.
-pub fn start_logging(verbosity: u8, foreground: bool, environment: &Environment) -> Result<()> {
+fn start_logging(verbosity: u8, foreground: bool, environment: &Environment) -> Result<()> {
     let colour = foreground
         && io::stderr().is_terminal()
         && environment
@@ -238,7 +257,7 @@ mod tests {
             panic!("not a mount");
         };
         assert_eq!(args.verbose, 2);
-        let request = args.request(&environment).unwrap();
+        let request = args.options(&environment).unwrap();
         assert!(request.foreground);
         assert_eq!(request.mountpoint, dir.path().join("m"));
         let settings = request.settings;

@@ -4,16 +4,17 @@
 use clap::Parser;
 use std::process::ExitCode;
 use vm0fs::{
-    cli::{self, Cli, Command},
+    cli::{Cli, Command},
     config::Environment,
-    error::{Error, Result},
+    error::Result,
+    mount::Outcome,
 };
 
 fn main() -> ExitCode {
     // Prints help, or what is wrong with the usage, and exits with 0 or 2.
     let cli = Cli::parse();
     match run(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("vm0fs: {error}");
             ExitCode::FAILURE
@@ -21,18 +22,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<()> {
+fn run(command: Command) -> Result<ExitCode> {
     let environment = Environment::of_process();
     match command {
-        Command::Mount(args) => {
-            cli::start_logging(args.verbose, args.foreground, &environment)?;
-            let request = args.request(&environment)?;
-            Err(Error::Internal(format!(
-                "mounting {} is not wired up",
-                request.mountpoint.display()
-            )))
-        }
-        Command::Unmount(args) => args.run(&environment),
-        Command::Demo(_) => Err(Error::Internal("the demo is not wired up".into())),
+        Command::Mount(args) => match args.run(&environment)? {
+            Outcome::Background(warnings) => {
+                warnings
+                    .iter()
+                    .for_each(|warning| eprintln!("vm0fs: warning: {warning}"));
+            }
+            Outcome::Failed => return Ok(ExitCode::FAILURE),
+            Outcome::Ended => {}
+        },
+        Command::Unmount(args) => args.run(&environment)?,
+        Command::Demo(args) => args.run(&environment)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,120 @@
+//! `vm0fs demo`: the embedded server, mounted or by itself.
+
+use super::DemoArgs;
+use crate::{
+    api::Token,
+    config::{self, Environment, Settings},
+    demo::{Server, World},
+    error::{Error, Result},
+    mount,
+    signals::Signals,
+};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// The folder in the home where the demo is mounted by default.
+const FOLDER: &str = "vm0-demo";
+
+/// Listings of the demo are short-lived: its runs are to be seen moving.
+const LIST_TTL: Duration = Duration::from_secs(3);
+
+/// Room for the demo's large artifact and all the rest of it.
+const CACHE_SIZE: u64 = 1 << 30;
+
+impl DemoArgs {
+    /// Serves the demo until a signal or an unmount ends it.
+    ///
+    /// # Errors
+    /// Where the port is taken, or the mountpoint cannot be used.
+    pub fn run(self, environment: &Environment) -> Result<()> {
+        let signals = Signals::block()?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.unwrap_or(0)));
+        let server = Server::start_on(World::demo(), address)?;
+        if self.serve_only {
+            print_server(&server);
+            signals.wait()?;
+            return Ok(());
+        }
+        let mountpoint = self.place(environment)?;
+        let is_new = fs::symlink_metadata(&mountpoint)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        // Nothing of the demo is to stay behind, least of all in the real cache.
+        let cache = tempfile::Builder::new().prefix("vm0fs-demo-").tempdir();
+        let cache =
+            cache.map_err(|error| Error::io("making a folder for the demo's cache", error))?;
+        let options = mount::Options {
+            mountpoint: mountpoint.clone(),
+            settings: settings(&server, cache.path())?,
+            foreground: true,
+        };
+        let outcome = mount::run(options, || Ok(()), print_tour);
+        if is_new {
+            // Made for the demo, and empty again unless somebody else used it.
+            let _ = fs::remove_dir(&mountpoint);
+        }
+        outcome.map(|_| ())
+    }
+
+    fn place(&self, environment: &Environment) -> Result<PathBuf> {
+        match (&self.mountpoint, &environment.home) {
+            (Some(path), _) => Ok(environment.current_dir.join(path)),
+            (None, Some(home)) => Ok(home.join(FOLDER)),
+            (None, None) => Err(Error::Setup(
+                "the home folder is not known; name a mountpoint: vm0fs demo FOLDER".into(),
+            )),
+        }
+    }
+}
+
+fn settings(server: &Server, cache: &Path) -> Result<Settings> {
+    let api_url = server.api_url();
+    Ok(Settings {
+        api_url: url::Url::parse(&api_url)
+            .map_err(|error| Error::Internal(format!("the demo's address {api_url}: {error}")))?,
+        token: Token::new(server.token())?,
+        cache_dir: cache.to_owned(),
+        cache_size: CACHE_SIZE,
+        list_ttl: LIST_TTL,
+        timeout: config::DEFAULT_TIMEOUT,
+        allow_http: false,
+        allow_other: false,
+        allow_external_symlinks: false,
+    })
+}
+
+fn print_server(server: &Server) {
+    let (url, token) = (server.api_url(), server.token());
+    println!(
+        "The demo API serves at {url}
+token: {token}
+
+Try
+  curl -H 'Authorization: Bearer {token}' '{url}/v1/runs?limit=2'
+  VM0_API_URL={url} VM0_API_KEY={token} vm0fs mount ~/vm0
+
+Ctrl-C ends it."
+    );
+}
+
+fn print_tour(mountpoint: &Path, warnings: &[String]) {
+    warnings
+        .iter()
+        .for_each(|warning| println!("warning: {warning}"));
+    let shown = mountpoint.display();
+    println!(
+        "The demo is mounted at {shown}
+
+Try, in another terminal
+  ls {shown}/agents
+  ls -lt {shown}/runs | head
+  cat {shown}/runs/.by-status/running/*/logs
+  ls -l {shown}/artifacts/*/latest/
+  cat {shown}/.vm0fs/help.txt
+
+Ctrl-C ends it, and so does: vm0fs unmount {shown}"
+    );
+}
