@@ -6,6 +6,7 @@
 //! an hour; lists and logs cost one for each 100 rows.
 
 mod answer;
+mod calls;
 mod http;
 mod logs;
 mod paging;
@@ -13,7 +14,7 @@ mod token;
 pub mod types;
 
 pub use self::{
-    http::{Calls, RateLimit},
+    calls::{Calls, RateLimit},
     token::Token,
 };
 
@@ -138,7 +139,14 @@ impl Client {
                     status: Some(status),
                     ..filter.clone()
                 };
-                let more = self.runs_listing(&filter, progress)?.rows;
+                let more = match self.runs_listing(&filter, progress) {
+                    Ok(listing) => listing.rows,
+                    // The list that the service gave is worth more than none.
+                    Err(error) => {
+                        tracing::warn!(%error, "skipped runs are not all found");
+                        break;
+                    }
+                };
                 rows.extend(
                     more.into_iter()
                         .filter(|row| ids.insert(row.value.id.clone())),
@@ -226,7 +234,7 @@ impl Client {
 
     /// What has been asked so far, and what the service told about limits.
     pub fn calls(&self) -> Calls {
-        self.http.calls()
+        self.http.counters.calls()
     }
 
     /// An endpoint whose whole body is one object.

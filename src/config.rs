@@ -192,7 +192,7 @@ impl Settings {
             (Some(url), _, _) => parse_api_url(url, "--api-url")?,
             (_, Some(url), _) => parse_api_url(url, "VM0_API_URL")?,
             (_, _, Some(url)) => parse_api_url(url, "api-url in config.toml")?,
-            _ => match cli()?.1 {
+            _ => match cli()?.1.filter(|url| !url.trim().is_empty()) {
                 Some(url) => parse_api_url(&url, "apiUrl in ~/.vm0/config.json")?,
                 None => parse_api_url(DEFAULT_API_URL, "the default")?,
             },

@@ -135,6 +135,9 @@ impl fmt::Display for ApiError {
         if let Some(param) = &self.param {
             write!(f, " (parameter {param})")?;
         }
+        if self.status == 401 {
+            f.write_str("; check the token (--token-file, VM0_API_KEY, `vm0 auth login`)")?;
+        }
         if let Some(seconds) = self.retry_after {
             write!(f, " (try again in {seconds} s)")?;
         }

@@ -23,6 +23,10 @@
 //!                                   demo (imported by cli and the tests only)
 //! ```
 //!
+//! Beside that line, for `main`, `cli` and `mount` only: `config` (settings from
+//! flags, environment and files; knows `api` for its client's configuration),
+//! `logging`, and `unmount` (the kernel's mount table, and leaving it).
+//!
 //! `api` and `store` never meet except in the tree. `fuser` is named in `fs`
 //! and `mount` only, `reqwest` in `api` and `store/download`, `tar` and
 //! `flate2` in `store/unpack` (and the demo, which makes archives), errno

@@ -62,8 +62,9 @@ pub enum Health {
 /// without `allow_other`) a dead mount can look alive.
 pub fn probe(entry: &MountEntry) -> Health {
     let mountpoint = entry.mountpoint.clone();
-    match bounded(PROBE_LIMIT, move || statvfs(&mountpoint).err()) {
-        Some(Some(Errno::ENOTCONN | Errno::ECONNABORTED)) => Health::Dead,
+    let kind = |error: Errno| io::Error::from(error).kind();
+    match bounded(PROBE_LIMIT, move || statvfs(&mountpoint).err().map(kind)) {
+        Some(Some(io::ErrorKind::NotConnected | io::ErrorKind::ConnectionAborted)) => Health::Dead,
         Some(_) => Health::Alive,
         None => Health::Hung,
     }
@@ -145,12 +146,17 @@ fn detach(entry: &MountEntry, lazy: bool) -> Result<(), Refusal> {
         let mut flags = MntFlags::UMOUNT_NOFOLLOW;
         flags.set(MntFlags::MNT_DETACH, lazy);
         let mountpoint = entry.mountpoint.clone();
-        match bounded(UNMOUNT_LIMIT, move || umount2(&mountpoint, flags)) {
+        let answer = bounded(UNMOUNT_LIMIT, move || {
+            umount2(&mountpoint, flags).map_err(io::Error::from)
+        });
+        match answer {
             Some(Ok(())) => return Ok(()),
-            Some(Err(Errno::EBUSY)) => return Err(Refusal::Busy),
-            // Root of a container without the capability: the helper may do.
-            Some(Err(Errno::EPERM)) => {}
-            Some(Err(error)) => return Err(Refusal::Other(error.desc().into())),
+            Some(Err(error)) => match error.kind() {
+                io::ErrorKind::ResourceBusy => return Err(Refusal::Busy),
+                // Root of a container without the capability: the helper may do.
+                io::ErrorKind::PermissionDenied => {}
+                _ => return Err(Refusal::Other(error.to_string())),
+            },
             None => return Err(Refusal::Other("the kernel does not answer".into())),
         }
     }

@@ -6,11 +6,7 @@
 //! (`blocking/client.rs`, `blocking/response.rs`), which is what is wanted
 //! here; a timeout set on a single *request* would count the whole body.
 
-use super::{
-    ClientConfig,
-    answer::{api_error, request_id},
-    token::Token,
-};
+use super::{ClientConfig, answer::api_error, calls::Counters, token::Token};
 use crate::{
     error::{Error, Result, TransportError, TransportKind},
     progress::Progress,
@@ -19,17 +15,13 @@ use crate::{
 use reqwest::{
     StatusCode,
     blocking::Response,
-    header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION},
+    header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION},
 };
-use serde::Serialize;
 use std::{
     error::Error as _,
     hash::{BuildHasher, RandomState},
     io::Read,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -66,30 +58,6 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(50);
 /// How often a quiet HTTP/2 or TCP connection in use is asked whether it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// What the client has asked and been told, for `.vm0fs/status.json`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Calls {
-    /// Requests sent, retries and followed redirects included.
-    pub made: u64,
-    /// Those that brought no usable answer.
-    pub failed: u64,
-    /// The rate limit as last told.
-    pub rate_limit: Option<RateLimit>,
-    /// The last `X-Request-Id`, for a report to the service's operators.
-    pub last_request_id: Option<String>,
-}
-
-/// A rate limit, from `X-RateLimit-*`; it counts a user and an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct RateLimit {
-    /// Requests allowed in the window.
-    pub limit: u64,
-    /// Requests left in it.
-    pub remaining: u64,
-    /// Its end, in Unix seconds.
-    pub reset: u64,
-}
-
 /// What is asked: the URL, and its name in messages.
 pub(super) struct Request {
     /// The whole URL, with its query.
@@ -108,16 +76,14 @@ enum Failure {
 
 /// The connection to one API origin.
 pub(super) struct Http {
-    client: reqwest::blocking::Client,
+    /// `None` only while it is dropped.
+    client: Option<reqwest::blocking::Client>,
     pub(super) base: Url,
     token: Token,
     authorization: HeaderValue,
     timeout: Duration,
     allow_http: bool,
-    made: AtomicU64,
-    failed: AtomicU64,
-    /// Told by the last answer. Taken for the length of a copy only.
-    told: Mutex<(Option<RateLimit>, Option<String>)>,
+    pub(super) counters: Counters,
 }
 
 /// Whether a host is this machine by its name alone.
@@ -181,15 +147,13 @@ impl Http {
             .build()
             .map_err(|error| Error::Setup(format!("the HTTP client: {}", cause(&error))))?;
         Ok(Self {
-            client,
+            client: Some(client),
             base,
             authorization: config.token.header()?,
             token: config.token,
             timeout: config.timeout,
             allow_http: config.allow_http,
-            made: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            told: Mutex::default(),
+            counters: Counters::default(),
         })
     }
 
@@ -285,20 +249,6 @@ impl Http {
         })
     }
 
-    pub(super) fn calls(&self) -> Calls {
-        let (rate_limit, last_request_id) = self
-            .told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        Calls {
-            made: self.made.load(Ordering::Relaxed),
-            failed: self.failed.load(Ordering::Relaxed),
-            rate_limit,
-            last_request_id,
-        }
-    }
-
     /// Runs `attempt` until it gives an answer, a final error, or has had its tries.
     fn retrying<T>(
         &self,
@@ -314,7 +264,7 @@ impl Http {
                     (error, Some(wait.unwrap_or_else(|| backoff(tries))))
                 }
             };
-            self.failed.fetch_add(1, Ordering::Relaxed);
+            self.counters.failed();
             let Some(wait) = wait.filter(|_| tries < MAX_RETRIES) else {
                 return Err(error);
             };
@@ -327,40 +277,24 @@ impl Http {
 
     /// One request, up to its headers. Only ever to the API's own origin.
     fn send(&self, url: &Url, label: &str, progress: &Progress) -> Result<Response, Failure> {
-        self.made.fetch_add(1, Ordering::Relaxed);
-        let response = self
-            .client
+        self.counters.sent();
+        let client = self.client.as_ref().ok_or_else(|| {
+            Failure::Final(Error::Internal(format!("{label}: the client is gone")))
+        })?;
+        let response = client
             .get(url.clone())
             .header(AUTHORIZATION, self.authorization.clone())
             .header(ACCEPT, "application/json")
             .send()
             .map_err(|error| self.broken(label, &error))?;
         progress.advance(0);
-        self.note(response.headers());
+        self.counters.answered(response.headers());
         tracing::debug!(
             request = label,
             status = response.status().as_u16(),
             "answered"
         );
         Ok(response)
-    }
-
-    /// Remembers what the headers tell about the account.
-    fn note(&self, headers: &HeaderMap) {
-        let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse().ok();
-        let limit = || {
-            Some(RateLimit {
-                limit: number("x-ratelimit-limit")?,
-                remaining: number("x-ratelimit-remaining")?,
-                reset: number("x-ratelimit-reset")?,
-            })
-        };
-        let (limit, id) = (limit(), request_id(headers));
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.0 = limit.or(told.0);
-        if id.is_some() {
-            told.1 = id;
-        }
     }
 
     /// The whole body, in bounds.
@@ -504,6 +438,15 @@ impl Http {
             TransportKind::Broken,
             format!("the connection broke: {}", cause(error)),
         )
+    }
+}
+
+impl Drop for Http {
+    /// Dropping reqwest's client waits for its runtime, and that for a name
+    /// look-up under way, which nobody can cut short. Unmounting must not.
+    fn drop(&mut self) {
+        let client = self.client.take();
+        let _ = thread::Builder::new().spawn(move || drop(client));
     }
 }
 

@@ -159,7 +159,8 @@ pub(super) fn list<T: DeserializeOwned>(
         pages = MAX_PAGES,
         "the list is longer than is read; what it does not show can be reached by its id"
     );
-    listing.gaps = true;
+    // More calls would not mend that.
+    listing.gaps = false;
     Ok(listing)
 }
 

@@ -383,6 +383,17 @@ fn skipped_runs_come_back_by_status_and_a_sound_list_costs_no_more() {
     assert_eq!(run_ids(&runs.unwrap()), ["9", "4", "3"]);
     assert_eq!(server.asked().len(), 8);
 
+    // The union fails: what the plain list gave stays.
+    let server = Server::new(|asked, _| match asked.get("status") {
+        None => json(page_json(&[run_json("9", "running", 9)], true, Some("9"))),
+        Some(_) => status(429, &["retry-after: 99"], ""),
+    });
+    let runs = server
+        .client()
+        .runs(&RunFilter::default(), &Progress::new());
+    assert_eq!(run_ids(&runs.unwrap()), ["9"]);
+    assert_eq!(server.asked().len(), 3);
+
     let server = Server::new(|asked, _| {
         json(match asked.get("cursor") {
             None => page_json(
@@ -544,7 +555,7 @@ fn error_answers() {
         (
             401,
             r#"{"error":{"type":"authentication_error","code":"invalid_api_key","message":"no"}}"#,
-            "invalid_api_key: no",
+            "invalid_api_key: no; check the token",
             1,
         ),
         (

@@ -86,9 +86,7 @@ fn locate(path: &Path) -> Result<PathBuf> {
 /// Of several mounts at one place, the one that lies in no other of them.
 fn top<'a>(mounts: &'a [MountEntry], path: &Path) -> Option<&'a MountEntry> {
     let here = || mounts.iter().filter(|entry| entry.mountpoint == path);
-    here()
-        .filter(|entry| !here().any(|other| other.parent == entry.id && other.id != entry.id))
-        .next_back()
+    here().rfind(|entry| !here().any(|other| other.parent == entry.id && other.id != entry.id))
 }
 
 /// Parses the file; a line that is not as documented is left out.

@@ -1,0 +1,88 @@
+//! What was asked and what the service told about itself: numbers for people,
+//! on which nothing in the client depends.
+
+use super::answer::request_id;
+use reqwest::header::HeaderMap;
+use serde::Serialize;
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// What the client has asked and been told, for `.vm0fs/status.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Calls {
+    /// Requests sent, retries and followed redirects included.
+    pub made: u64,
+    /// Those that brought no usable answer.
+    pub failed: u64,
+    /// The rate limit as last told.
+    pub rate_limit: Option<RateLimit>,
+    /// The last `X-Request-Id`, for a report to the service's operators.
+    pub last_request_id: Option<String>,
+}
+
+/// A rate limit, from `X-RateLimit-*`; it counts a user and an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RateLimit {
+    /// Requests allowed in the window.
+    pub limit: u64,
+    /// Requests left in it.
+    pub remaining: u64,
+    /// Its end, in Unix seconds.
+    pub reset: u64,
+}
+
+/// The client's running counts.
+#[derive(Default)]
+pub(super) struct Counters {
+    made: AtomicU64,
+    failed: AtomicU64,
+    /// Told by the last answers. Taken for the length of a copy only.
+    told: Mutex<(Option<RateLimit>, Option<String>)>,
+}
+
+impl Counters {
+    /// A request goes out.
+    pub(super) fn sent(&self) {
+        self.made.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One came to nothing.
+    pub(super) fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Remembers what an answer's headers tell about the account.
+    pub(super) fn answered(&self, headers: &HeaderMap) {
+        let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse().ok();
+        let limit = || {
+            Some(RateLimit {
+                limit: number("x-ratelimit-limit")?,
+                remaining: number("x-ratelimit-remaining")?,
+                reset: number("x-ratelimit-reset")?,
+            })
+        };
+        let (limit, id) = (limit(), request_id(headers));
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.0 = limit.or(told.0);
+        if id.is_some() {
+            told.1 = id;
+        }
+    }
+
+    /// The counts so far.
+    pub(super) fn calls(&self) -> Calls {
+        let (rate_limit, last_request_id) = self
+            .told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        Calls {
+            made: self.made.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            rate_limit,
+            last_request_id,
+        }
+    }
+}
