@@ -122,7 +122,9 @@ impl Mounted {
             limits: Limits::default(),
             timeout: settings.timeout,
             user_agent: user_agent(),
-            allow_http: settings.allow_http,
+            // The API decides where its downloads are; the client has checked
+            // that. A development service on plain HTTP has such links itself.
+            allow_http: settings.allow_http || settings.api_url.scheme() == "http",
         })?;
         let options = TreeOptions {
             list_ttl: settings.list_ttl,
