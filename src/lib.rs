@@ -48,6 +48,8 @@
 //! *Presigned URL*: a link to the object store that carries its own permission
 //! in the query, hence a secret.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod api;
 pub mod cli;
 pub mod config;

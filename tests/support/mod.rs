@@ -1,0 +1,363 @@
+//! What the tests share: a server with a world, mounts of it, tools run on
+//! them. Everything is taken away again when it is dropped.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{OnceLock, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+use vm0fs::demo::{Port, Recorded, Server, World};
+
+/// The ordinary user that `scripts/test` makes.
+pub(crate) const ORDINARY_USER: &str = "vm0fs-test";
+
+/// For what must happen, and does within a moment unless something is wrong.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// As whom a command or a mount runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// Whoever runs the tests.
+    Myself,
+    /// An ordinary user, where root runs the tests.
+    Ordinary,
+}
+
+impl Who {
+    /// Everybody that this run can be: a root that cannot become an ordinary
+    /// user fails, rather than leave those tests out.
+    pub(crate) fn all() -> Vec<Self> {
+        if is_root() {
+            vec![Self::Myself, Self::Ordinary]
+        } else {
+            vec![Self::Myself]
+        }
+    }
+
+    /// The user and group ids of an ordinary user; `None` for whoever runs this.
+    pub(crate) fn ids(self) -> Option<(u32, u32)> {
+        match self {
+            Self::Myself => None,
+            Self::Ordinary => {
+                let user = nix::unistd::User::from_name(ORDINARY_USER).unwrap();
+                let user = user.unwrap_or_else(|| {
+                    panic!("there is no user {ORDINARY_USER}: run the tests with scripts/test")
+                });
+                Some((user.uid.as_raw(), user.gid.as_raw()))
+            }
+        }
+    }
+}
+
+/// Whether root runs the tests.
+pub(crate) fn is_root() -> bool {
+    nix::unistd::Uid::effective().is_root()
+}
+
+/// The program under test, where every user can run it.
+pub(crate) fn program() -> &'static Path {
+    static PROGRAM: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = PROGRAM.get_or_init(|| {
+        // The target folder can lie below a home that others may not enter.
+        let dir = tempfile::Builder::new()
+            .prefix("vm0fs-bin-")
+            .tempdir_in("/tmp")
+            .unwrap();
+        open_to_all(dir.path());
+        let path = dir.path().join("vm0fs");
+        fs::copy(env!("CARGO_BIN_EXE_vm0fs"), &path).unwrap();
+        (dir, path)
+    });
+    path
+}
+
+fn open_to_all(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A server and a folder for everything else that a test needs.
+pub(crate) struct Bench {
+    /// The server.
+    pub(crate) server: Server,
+    dir: TempDir,
+}
+
+impl Bench {
+    /// Serves `world`.
+    pub(crate) fn new(world: World) -> Self {
+        assert!(
+            Path::new("/dev/fuse").exists(),
+            "/dev/fuse is missing: these tests mount for real (modprobe fuse, or give the container the device)"
+        );
+        let dir = tempfile::Builder::new()
+            .prefix("vm0fs-test-")
+            .tempdir_in("/tmp")
+            .unwrap();
+        open_to_all(dir.path());
+        Self {
+            server: Server::start(world).unwrap(),
+            dir,
+        }
+    }
+
+    /// A folder for the test's own files.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A new folder in it that belongs to `who`.
+    pub(crate) fn folder(&self, name: &str, who: Who) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(&path).unwrap();
+        if let Some((uid, gid)) = who.ids() {
+            std::os::unix::fs::chown(&path, Some(uid), Some(gid)).unwrap();
+        }
+        path
+    }
+
+    /// `vm0fs` as `who`, with this server and folders of the test in its
+    /// environment.
+    pub(crate) fn command(&self, who: Who) -> Command {
+        let home = self.folder(&format!("home-{who:?}"), who);
+        let mut command = Command::new(program());
+        command
+            .env_clear()
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
+            .env("HOME", &home)
+            .env("VM0_API_URL", self.server.api_url())
+            .env("VM0_API_KEY", self.server.token())
+            .current_dir(&home);
+        if let Some((uid, gid)) = who.ids() {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+
+    /// A mount that is still to be started, as whoever runs the tests.
+    pub(crate) fn mount(&self) -> Mounting<'_> {
+        self.mount_as(Who::Myself)
+    }
+
+    /// The same as somebody.
+    pub(crate) fn mount_as(&self, who: Who) -> Mounting<'_> {
+        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Mounting {
+            bench: self,
+            who,
+            path: self.folder(&format!("mnt{number}"), who),
+            arguments: Vec::new(),
+        }
+    }
+
+    /// Requests to the API since the last [`Server::clear_requests`].
+    pub(crate) fn api_calls(&self) -> Vec<Recorded> {
+        self.server.requests_to(Port::Api, "")
+    }
+
+    /// Requests to the object store, likewise.
+    pub(crate) fn downloads(&self) -> Vec<Recorded> {
+        self.server.requests_to(Port::Store, "")
+    }
+
+    /// Asserts how many calls to the API there were, and forgets them.
+    #[track_caller]
+    pub(crate) fn expect_calls(&self, expected: usize, why: &str) {
+        let calls = self.api_calls();
+        let lines: Vec<String> = calls.iter().map(Recorded::line).collect();
+        assert_eq!(calls.len(), expected, "{why}: {lines:#?}");
+        self.server.clear_requests();
+    }
+}
+
+/// Options of a mount to come.
+pub(crate) struct Mounting<'a> {
+    bench: &'a Bench,
+    who: Who,
+    path: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl Mounting<'_> {
+    /// More arguments of `vm0fs mount`.
+    pub(crate) fn with<const N: usize>(mut self, arguments: [&str; N]) -> Self {
+        self.arguments.extend(arguments.map(str::to_owned));
+        self
+    }
+
+    /// Mounts in the foreground and waits until it is ready.
+    #[track_caller]
+    pub(crate) fn start(self) -> Mount {
+        let mut command = self.bench.command(self.who);
+        command
+            .args(["mount", "--foreground", "-v"])
+            .args(&self.arguments)
+            .arg(&self.path);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let (ready, wait) = mpsc::channel();
+        // Reads on to the end, or the mount would block on a full pipe.
+        let log = thread::spawn(move || {
+            let mut log = Vec::new();
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if line.starts_with("vm0fs: mounted at") {
+                    let _ = ready.send(());
+                }
+                log.push(line);
+            }
+            log
+        });
+        if wait.recv_timeout(SOON).is_err() {
+            let _ = child.kill();
+            let status = child.wait();
+            panic!("no mount ({status:?}):\n{}", log.join().unwrap().join("\n"));
+        }
+        Mount {
+            who: self.who,
+            path: self.path,
+            child,
+            log: Some(log),
+        }
+    }
+}
+
+/// A mount, unmounted when dropped.
+pub(crate) struct Mount {
+    who: Who,
+    path: PathBuf,
+    child: Child,
+    log: Option<thread::JoinHandle<Vec<String>>>,
+}
+
+impl Mount {
+    /// The mountpoint.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A path in it.
+    pub(crate) fn join(&self, path: &str) -> PathBuf {
+        self.path.join(path)
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The sorted names in a directory of it, read as its owner.
+    #[track_caller]
+    pub(crate) fn list(&self, path: &str) -> Vec<String> {
+        let listed = self.run(&format!("ls -A '{path}'"));
+        listed.lines().map(str::to_owned).collect()
+    }
+
+    /// The content of a file in it, read as its owner.
+    #[track_caller]
+    pub(crate) fn cat(&self, path: &str) -> String {
+        self.run(&format!("cat '{path}'"))
+    }
+
+    /// Runs a shell script in the mount's root as its owner; it must succeed.
+    #[track_caller]
+    pub(crate) fn run(&self, script: &str) -> String {
+        let output = self.try_run(script);
+        assert!(
+            output.status.success(),
+            "{script}: {}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs a shell script in the mount's root as its owner, in the C locale.
+    pub(crate) fn try_run(&self, script: &str) -> Output {
+        let mut command = Command::new("bash");
+        // The folder is entered by the shell: it may belong to somebody else.
+        let script = format!("set -o pipefail; cd '{}' && {script}", self.path.display());
+        command
+            .args(["-c", &script])
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null());
+        if let Some((uid, gid)) = self.who.ids() {
+            command.uid(uid).gid(gid);
+        }
+        command.output().unwrap()
+    }
+
+    /// Unmounts, waits for the process to end well, and gives its log.
+    #[track_caller]
+    pub(crate) fn unmount(mut self) -> Vec<String> {
+        let mut command = Command::new(program());
+        command.arg("unmount").arg(&self.path);
+        if let Some((uid, gid)) = self.who.ids() {
+            command.uid(uid).gid(gid);
+        }
+        let output = command.output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let status = wait_for_end(&mut self.child);
+        assert!(status.is_some_and(|status| status.success()), "{status:?}");
+        self.log.take().unwrap().join().unwrap()
+    }
+
+    /// Sends a signal to its process.
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        nix::sys::signal::kill(pid, signal).unwrap();
+    }
+
+    /// Waits for its process to end, and gives its exit status.
+    pub(crate) fn wait(&mut self) -> Option<std::process::ExitStatus> {
+        wait_for_end(&mut self.child)
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if is_mounted(&self.path) {
+            let lazy = Command::new(program())
+                .args(["unmount", "--lazy"])
+                .arg(&self.path)
+                .output();
+            if let Err(error) = lazy {
+                eprintln!("{}: {error}", self.path.display());
+            }
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait_for_end(child: &mut Child) -> Option<std::process::ExitStatus> {
+    let end = Instant::now() + SOON;
+    while Instant::now() < end {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    None
+}
+
+/// Whether anything is mounted at a path, asked of the kernel's table.
+pub(crate) fn is_mounted(path: &Path) -> bool {
+    vm0fs::unmount::mount_at(path).unwrap().is_some()
+}
