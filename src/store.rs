@@ -287,12 +287,13 @@ impl Store {
 
     /// What the cache holds now, by a look at the disk.
     pub fn usage(&self) -> Usage {
+        // Under the lock, so that no version counts twice while it is sealed.
+        let accounts = self.room.lock();
         let held = self.room.held().unwrap_or_default();
-        let reserved = self
-            .room
-            .lock()
-            .and_then(|_accounts| self.room.reservations(""))
-            .unwrap_or(0);
+        let reserved = match accounts {
+            Ok(_) => self.room.reservations("").unwrap_or(0),
+            Err(_) => 0,
+        };
         Usage {
             bytes: held.iter().map(evict::Held::bytes).sum::<u64>() + reserved,
             ceiling: self.room.ceiling,

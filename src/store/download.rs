@@ -199,13 +199,22 @@ impl Download<'_> {
         };
         self.failures += 1;
         let left = self.from.timeout.saturating_sub(self.last.elapsed());
-        if left.is_zero() {
+        let kind = match &error {
+            Error::Transport(error) => Some(error.kind),
+            _ => None,
+        };
+        // Nobody there at the start: likely no network, which is said soon.
+        let most = match kind {
+            Some(TransportKind::Connect) if self.offset == 0 => 1,
+            _ => FAILURES,
+        };
+        if left.is_zero() && kind == Some(TransportKind::Stalled) {
             return Err(Error::Timeout {
                 what: self.what(),
                 seconds: self.from.timeout.as_secs(),
             });
         }
-        if self.failures > FAILURES {
+        if left.is_zero() || self.failures > most {
             return Err(error);
         }
         tracing::debug!(byte = self.offset, "{error}; resuming");

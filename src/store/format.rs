@@ -2,7 +2,7 @@
 //!
 //! `header · node records · dirent records · arena`, little-endian, no
 //! padding between. A change of anything here must raise [`VERSION`]; a test
-//! in `index` pins the bytes.
+//! pins the bytes.
 
 use sha2::{Digest, Sha256};
 

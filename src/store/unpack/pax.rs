@@ -174,12 +174,9 @@ mod tests {
     #[test]
     fn records() {
         let mut pax = Pax::default();
-        pax.parse(b"12 path=a/b\n15 linkpath=\xff\n\n9 size=7\n")
-            .unwrap_err();
-        pax = Pax::default();
-        pax.parse(b"12 path=a/b\n14 linkpath=\n\n9 size=7\n19 SCHILY.xattr.a=b\n")
-            .unwrap_err();
-        pax = Pax::default();
+        pax.parse(b"12 path=a/b\n15 linkpath=\xff\xfe\n20 SCHILY.xattr.a=b\n")
+            .unwrap();
+        assert_eq!(pax.link.as_deref(), Some(&b"\xff\xfe"[..]));
         pax.parse(b"12 path=a\nb\n10 size=7\n").unwrap();
         assert_eq!(pax.path.as_deref(), Some(&b"a\nb"[..]));
         assert_eq!(pax.size, Some(7));

@@ -1,0 +1,443 @@
+//! Downloads from a server that does what object stores and networks do.
+
+use super::*;
+use std::{
+    io::{BufRead, BufReader},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// A request as it came: path with query, and headers in lower case.
+#[derive(Clone, Debug)]
+struct Asked {
+    path: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Asked {
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut found = self.headers.iter().filter(|(known, _)| known == name);
+        found.next().map(|(_, value)| value.as_str())
+    }
+
+    /// Where the range asked for starts.
+    fn start(&self) -> usize {
+        let range = self.header("range").unwrap_or("bytes=0-");
+        let start = range.strip_prefix("bytes=").unwrap();
+        start.strip_suffix('-').unwrap().parse().unwrap()
+    }
+}
+
+type Answer = dyn Fn(usize, &Asked, &mut TcpStream) + Send + Sync;
+
+/// One answer a connection; the number says which.
+struct Server {
+    address: std::net::SocketAddr,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    links: AtomicU32,
+}
+
+impl Server {
+    fn new(answer: impl Fn(usize, &Asked, &mut TcpStream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let answer: Arc<Answer> = Arc::new(answer);
+        let log = Arc::clone(&asked);
+        // Ends with the test's process.
+        std::thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                let (mut stream, answer, log) =
+                    (stream.unwrap(), Arc::clone(&answer), Arc::clone(&log));
+                std::thread::spawn(move || {
+                    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                    let Some(Ok(first)) = lines.next() else {
+                        return;
+                    };
+                    let headers = lines
+                        .map_while(|line| line.ok().filter(|line| !line.is_empty()))
+                        .filter_map(|line| {
+                            let (name, value) = line.split_once(':')?;
+                            Some((name.to_lowercase(), value.trim().to_string()))
+                        });
+                    let request = Asked {
+                        path: first.split(' ').nth(1).unwrap().to_string(),
+                        headers: headers.collect(),
+                    };
+                    log.lock().unwrap().push(request.clone());
+                    answer(number, &request, &mut stream);
+                    let _ = stream.shutdown(Shutdown::Both);
+                });
+            }
+        });
+        Self {
+            address,
+            asked,
+            links: AtomicU32::new(0),
+        }
+    }
+
+    fn link(&self) -> Result<Url> {
+        let number = self.links.fetch_add(1, Ordering::Relaxed);
+        let text = format!(
+            "http://{}/archive.tar.gz?signature=secret{number}",
+            self.address
+        );
+        Ok(Url::parse(&text).unwrap())
+    }
+
+    fn fetch(&self, fixture: &Fixture, progress: &Progress) -> Result<Arc<Version>> {
+        let link = || self.link();
+        let request = FetchRequest {
+            url: &link,
+            ..request("v")
+        };
+        fixture.store.fetch(&request, progress)
+    }
+
+    fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn head(stream: &mut TcpStream, status: &str, headers: &[(&str, String)]) {
+    let mut text = format!("HTTP/1.1 {status}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let _ = stream.write_all(format!("{text}\r\n").as_bytes());
+}
+
+/// As an object store answers: the range asked for, cut after `most` bytes.
+fn serve(stream: &mut TcpStream, asked: &Asked, archive: &[u8], etag: &str, most: usize) {
+    let (start, end) = (asked.start(), archive.len());
+    let fresh = asked.header("if-range").is_none_or(|known| known == etag);
+    let (status, start) = match start {
+        0 => ("200 OK", 0),
+        _ if !fresh => ("200 OK", 0),
+        start => ("206 Partial Content", start),
+    };
+    let mut headers = vec![
+        ("ETag", etag.to_string()),
+        ("Content-Length", (end - start).to_string()),
+    ];
+    if start > 0 {
+        headers.push(("Content-Range", format!("bytes {start}-{}/{end}", end - 1)));
+    }
+    head(stream, status, &headers);
+    let _ = stream.write_all(&archive[start..start.saturating_add(most).min(end)]);
+}
+
+/// Some 40 KB that do not compress.
+fn archive() -> Vec<u8> {
+    let mut state = 1_u64;
+    let noise = std::iter::repeat_with(|| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 56) as u8
+    });
+    Tar::default()
+        .file("f", noise.take(40_000).collect::<Vec<_>>())
+        .gz()
+}
+
+#[test]
+fn whole() {
+    let archive = archive();
+    let sent = archive.clone();
+    let server =
+        Server::new(move |_, asked, stream| serve(stream, asked, &sent, "\"1\"", usize::MAX));
+    let fixture = Fixture::new();
+    let progress = Progress::new();
+    let version = server.fetch(&fixture, &progress).unwrap();
+    assert_eq!(read(&version, "f").unwrap().len(), 40_000);
+    assert_eq!(version.meta().archive_bytes, archive.len() as u64);
+    assert_eq!(
+        (progress.bytes(), progress.expected()),
+        (archive.len() as u64, Some(archive.len() as u64))
+    );
+    // Once there, nobody is asked.
+    server.fetch(&fixture, &progress).unwrap();
+    let asked = server.asked();
+    assert_eq!((asked.len(), server.links.load(Ordering::Relaxed)), (1, 1));
+    assert_eq!(asked[0].header("authorization"), None);
+    assert_eq!(asked[0].header("user-agent"), Some("vm0fs/test"));
+    assert_eq!(asked[0].header("range"), None);
+}
+
+#[test]
+fn resumes_from_the_byte_reached() {
+    for cut in [0, 1, 511, 20_000, 39_000] {
+        let sent = archive();
+        let length = sent.len();
+        let server = Server::new(move |number, asked, stream| {
+            let most = if number < 3 { cut } else { usize::MAX };
+            serve(stream, asked, &sent, "\"1\"", most);
+        });
+        let fixture = Fixture::new();
+        let progress = Progress::new();
+        let version = server.fetch(&fixture, &progress).unwrap();
+        assert_eq!(version.meta().archive_bytes, length as u64);
+        assert_eq!(progress.bytes(), length as u64, "no byte twice");
+        let asked = server.asked();
+        for (at, asked) in asked.iter().enumerate() {
+            assert_eq!(asked.start(), (cut * at).min(length), "cut {cut}");
+            let condition = (asked.start() > 0).then_some("\"1\"");
+            assert_eq!(asked.header("if-range"), condition);
+        }
+        let connections = length.checked_div(cut).map_or(4, |whole| 4.min(whole + 1));
+        assert_eq!(asked.len(), connections, "cut {cut}");
+        assert_eq!(server.links.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[test]
+fn a_server_that_ignores_ranges() {
+    let sent = archive();
+    let server = Server::new(move |number, _, stream| {
+        let most = if number == 0 { 15_000 } else { sent.len() };
+        head(
+            stream,
+            "200 OK",
+            &[("Content-Length", sent.len().to_string())],
+        );
+        let _ = stream.write_all(&sent[..most]);
+    });
+    let fixture = Fixture::new();
+    let progress = Progress::new();
+    let version = server.fetch(&fixture, &progress).unwrap();
+    assert_eq!(read(&version, "f").unwrap().len(), 40_000);
+    assert_eq!(server.asked()[1].start(), 15_000);
+    assert_eq!(progress.bytes(), archive().len() as u64);
+}
+
+#[test]
+fn an_expired_link_is_replaced() {
+    let sent = archive();
+    let server = Server::new(
+        move |_, asked, stream| match asked.path.ends_with("secret2") {
+            true => serve(stream, asked, &sent, "\"1\"", usize::MAX),
+            false if asked.path.ends_with("secret0") && asked.start() == 0 => {
+                serve(stream, asked, &sent, "\"1\"", 10_000);
+            }
+            false => head(stream, "403 Forbidden", &[("Content-Length", "0".into())]),
+        },
+    );
+    let fixture = Fixture::new();
+    server.fetch(&fixture, &Progress::new()).unwrap();
+    // Refused twice, asked for again twice, then from the byte reached.
+    assert_eq!(server.links.load(Ordering::Relaxed), 3);
+    assert_eq!(server.asked().last().unwrap().start(), 10_000);
+
+    let server = Server::new(|_, _, stream| {
+        head(stream, "403 Forbidden", &[("Content-Length", "0".into())])
+    });
+    let error = server.fetch(&Fixture::new(), &Progress::new()).unwrap_err();
+    assert!(error.to_string().contains("HTTP 403"), "{error}");
+    assert!(
+        !format!("{error} {error:?}").contains("secret"),
+        "{error:?}"
+    );
+    assert_eq!(server.links.load(Ordering::Relaxed), 3, "bounded");
+}
+
+#[test]
+fn a_changed_object_starts_over() {
+    let old = archive();
+    let new = Tar::default().file("new", vec![b'n'; 30_000]).gz();
+    let sent = new.clone();
+    let server = Server::new(move |number, asked, stream| match number {
+        0 => serve(stream, asked, &old, "\"old\"", 10_000),
+        _ => serve(stream, asked, &sent, "\"new\"", usize::MAX),
+    });
+    let fixture = Fixture::new();
+    let version = server.fetch(&fixture, &Progress::new()).unwrap();
+    assert_eq!(listing(&version), ["new"]);
+    assert_eq!(server.asked().len(), 3);
+    assert_eq!(fixture.on_disk(), (1, 0));
+
+    // One that never stays the same fails.
+    let sent = archive();
+    let server = Server::new(move |number, asked, stream| {
+        serve(stream, asked, &sent, &format!("\"{number}\""), 10_000);
+    });
+    let fixture = Fixture::new();
+    let error = server.fetch(&fixture, &Progress::new()).unwrap_err();
+    assert!(error.to_string().contains("changed"), "{error}");
+    assert_eq!(fixture.on_disk(), (0, 0));
+
+    // Other bytes under another length, from a store without ETags.
+    let sent = archive();
+    let server = Server::new(move |number, asked, stream| {
+        let (start, end) = (asked.start(), sent.len() + number);
+        let range = [
+            ("Content-Length", (end - start).to_string()),
+            ("Content-Range", format!("bytes {start}-{}/{end}", end - 1)),
+        ];
+        match start {
+            0 => head(stream, "200 OK", &range[..1]),
+            _ => head(stream, "206 Partial Content", &range),
+        }
+        let _ = stream.write_all(&sent[start..start + 5_000]);
+    });
+    let error = server.fetch(&Fixture::new(), &Progress::new()).unwrap_err();
+    assert!(error.to_string().contains("changed"), "{error}");
+}
+
+#[test]
+fn a_wrong_range_is_not_believed() {
+    let sent = archive();
+    let server = Server::new(move |number, asked, stream| match number {
+        0 => serve(stream, asked, &sent, "\"1\"", 10_000),
+        _ => {
+            let range = format!("bytes 0-{}/{}", sent.len() - 1, sent.len());
+            head(stream, "206 Partial Content", &[("Content-Range", range)]);
+            let _ = stream.write_all(&sent);
+        }
+    });
+    let error = server.fetch(&Fixture::new(), &Progress::new()).unwrap_err();
+    assert!(matches!(error, Error::BadAnswer { .. }), "{error}");
+}
+
+#[test]
+fn trouble_of_the_store_passes() {
+    let sent = archive();
+    let server = Server::new(move |number, asked, stream| match number {
+        0 => head(stream, "503 Slow Down", &[("Content-Length", "0".into())]),
+        2 => head(stream, "500 Oops", &[("Content-Length", "0".into())]),
+        _ => serve(stream, asked, &sent, "\"1\"", 25_000),
+    });
+    server.fetch(&Fixture::new(), &Progress::new()).unwrap();
+    assert_eq!(server.asked().len(), 4);
+    assert_eq!(server.links.load(Ordering::Relaxed), 1);
+
+    let server = Server::new(|_, _, stream| {
+        head(stream, "503 Slow Down", &[("Content-Length", "0".into())])
+    });
+    let started = std::time::Instant::now();
+    let error = server.fetch(&Fixture::new(), &Progress::new()).unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(error.errno(), libc::EIO, "{error}");
+    assert!(server.asked().len() <= 7);
+}
+
+#[test]
+fn a_stall_is_replaced_once_then_told() {
+    let sent = archive();
+    let server = Server::new(move |number, asked, stream| {
+        serve(stream, asked, &sent, "\"1\"", 10_000);
+        if number == 0 {
+            std::thread::sleep(Duration::from_secs(5));
+        } else {
+            serve_rest(stream, &sent, asked.start() + 10_000);
+        }
+    });
+    fn serve_rest(stream: &mut TcpStream, sent: &[u8], from: usize) {
+        let _ = stream.write_all(&sent[from..]);
+    }
+    let started = std::time::Instant::now();
+    server.fetch(&Fixture::new(), &Progress::new()).unwrap();
+    assert!(started.elapsed() < Duration::from_secs(3));
+
+    // Slow but alive is no stall: twice the timeout in all.
+    let sent = archive();
+    let server = Server::new(move |_, asked, stream| {
+        serve(stream, asked, &sent, "\"1\"", 1);
+        for piece in sent[1..].chunks(sent.len() / 8) {
+            std::thread::sleep(Duration::from_millis(500));
+            let _ = stream.write_all(piece);
+        }
+    });
+    server.fetch(&Fixture::new(), &Progress::new()).unwrap();
+    assert_eq!(server.asked().len(), 1);
+
+    let sent = archive();
+    let server = Server::new(move |number, asked, stream| {
+        if number == 0 {
+            serve(stream, asked, &sent, "\"1\"", 10_000);
+        }
+        std::thread::sleep(Duration::from_secs(6));
+    });
+    let started = std::time::Instant::now();
+    let error = server.fetch(&Fixture::new(), &Progress::new()).unwrap_err();
+    assert!(
+        matches!(error, Error::Timeout { seconds: 2, .. }),
+        "{error}"
+    );
+    assert!(started.elapsed() < Duration::from_secs(4));
+}
+
+#[test]
+fn what_is_not_followed() {
+    let server = Server::new(|_, _, stream| {
+        head(
+            stream,
+            "302 Found",
+            &[("Location", "http://127.0.0.1:1/".into())],
+        );
+    });
+    let error = server.fetch(&Fixture::new(), &Progress::new()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Transport(e) if e.kind == crate::error::TransportKind::Forbidden),
+        "{error}"
+    );
+    // Plain http without leave: not even connected to.
+    let fixture = Fixture::with(|config| config.allow_http = false);
+    let error = server.fetch(&fixture, &Progress::new()).unwrap_err();
+    assert!(error.to_string().contains("--allow-http"), "{error}");
+    assert!(!error.to_string().contains("secret"), "{error}");
+    assert_eq!(server.asked().len(), 1);
+    // Nobody there, and an object that is gone.
+    let nobody = || Ok(Url::parse("http://127.0.0.1:1/a?signature=secret").unwrap());
+    let request = FetchRequest {
+        url: &nobody,
+        ..request("v")
+    };
+    let error = Fixture::new()
+        .store
+        .fetch(&request, &Progress::new())
+        .unwrap_err();
+    assert_eq!(error.errno(), libc::ENETUNREACH, "{error}");
+    assert!(
+        !format!("{error} {error:?}").contains("secret"),
+        "{error:?}"
+    );
+    let server = Server::new(|_, _, stream| {
+        head(stream, "404 Not Found", &[("Content-Length", "0".into())])
+    });
+    let error = server.fetch(&Fixture::new(), &Progress::new()).unwrap_err();
+    assert_eq!(
+        error.errno(),
+        libc::EIO,
+        "a file of an archive that is gone still exists: {error}"
+    );
+}
+
+#[test]
+fn a_link_that_fails_and_an_archive_that_is_none() {
+    let fails = || Err(Error::NotFound("artifact".into()));
+    let request = FetchRequest {
+        url: &fails,
+        ..request("v")
+    };
+    let error = Fixture::new()
+        .store
+        .fetch(&request, &Progress::new())
+        .unwrap_err();
+    assert!(error.is_not_found());
+    let server =
+        Server::new(|_, asked, stream| serve(stream, asked, b"<html></html>", "\"1\"", usize::MAX));
+    let fixture = Fixture::new();
+    let error = server.fetch(&fixture, &Progress::new()).unwrap_err();
+    assert!(matches!(error, Error::BadArchive { .. }), "{error}");
+    assert_eq!(fixture.on_disk(), (0, 0));
+    // Without a length, a body that is cut is found by gzip.
+    let sent = archive();
+    let server = Server::new(move |_, _, stream| {
+        head(stream, "200 OK", &[]);
+        let _ = stream.write_all(&sent[..20_000]);
+    });
+    let error = server.fetch(&fixture, &Progress::new()).unwrap_err();
+    assert!(matches!(error, Error::BadArchive { .. }), "{error}");
+}
