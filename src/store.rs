@@ -178,7 +178,7 @@ impl Store {
         if !tag.exists()
             && let Err(error) = fs::OpenOptions::new()
                 .write(true)
-                .create(true)
+                .create_new(true)
                 .mode(0o600)
                 .open(&tag)
                 .and_then(|mut file| file.write_all(TAG.as_bytes()))
@@ -252,7 +252,7 @@ impl Store {
     fn take_in(
         &self,
         request: &FetchRequest<'_>,
-        source: impl Read,
+        source: impl Read + Send,
         length: Option<u64>,
         progress: &Progress,
     ) -> Result<()> {

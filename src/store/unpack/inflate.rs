@@ -12,13 +12,12 @@ const BLOCK: usize = 256 << 10;
 /// Blocks on their way: what inflating may be ahead.
 const AHEAD: usize = 4;
 
+/// Where inflated blocks go.
+pub(super) type Blocks = SyncSender<io::Result<Vec<u8>>>;
+
 /// Inflates `source` and sends the blocks, until its end, an error, or nobody
 /// wants more. Used blocks come back through `used`.
-pub(super) fn inflate(
-    source: impl Read,
-    blocks: SyncSender<io::Result<Vec<u8>>>,
-    used: Receiver<Vec<u8>>,
-) {
+pub(super) fn inflate(source: impl Read, blocks: Blocks, used: Receiver<Vec<u8>>) {
     let mut gunzip = Gunzip::new(source);
     loop {
         let mut block = used.try_recv().unwrap_or_default();
@@ -61,11 +60,7 @@ pub(super) struct Inflated {
 }
 
 /// Both ends of the hand-over, and the way back of used blocks.
-pub(super) fn pair() -> (
-    SyncSender<io::Result<Vec<u8>>>,
-    Receiver<Vec<u8>>,
-    Inflated,
-) {
+pub(super) fn pair() -> (Blocks, Receiver<Vec<u8>>, Inflated) {
     let (to, blocks) = sync_channel(AHEAD);
     let (used, back) = sync_channel(AHEAD);
     let inflated = Inflated {
