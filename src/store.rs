@@ -295,7 +295,8 @@ impl Store {
         Some(version)
     }
 
-    /// What the cache holds now, by a look at the disk.
+    /// What the cache holds now, by a look at the disk. Takes the cache's lock,
+    /// which another process may hold: for a worker, not for the event loop.
     pub fn usage(&self) -> Usage {
         // Under the lock, so that no version counts twice while it is sealed.
         let accounts = self.room.lock();

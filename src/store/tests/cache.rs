@@ -98,6 +98,14 @@ fn no_byte_of_a_tree_is_trusted() {
 }
 
 #[test]
+fn threads_may_share_all_of_it() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Store>();
+    shared::<Version>();
+    shared::<Content>();
+}
+
+#[test]
 fn survives_a_restart() {
     let fixture = Fixture::new();
     let archive = Tar::default().file("a/b", "1").symlink("c", "a").gz();
