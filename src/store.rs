@@ -37,9 +37,9 @@ use lru::LruCache;
 use staging::Staging;
 use std::{
     fs::{self, DirBuilder},
-    io::{self, Read},
+    io::{self, Read, Write},
     num::NonZeroUsize,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -48,8 +48,8 @@ use url::Url;
 
 /// Versions kept open: each costs one file descriptor and a mapping.
 const OPEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
-/// Downloads of one version that may start over because the object changed
-/// under them.
+/// Downloads of one version in one fetch: it starts over where the object
+/// changed under it, or other mounts evict at once.
 const STARTS: u32 = 3;
 /// What tells backup tools to leave a cache alone (<https://bford.info/cachedir/>).
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
@@ -176,7 +176,12 @@ impl Store {
         }
         let tag = root.join("CACHEDIR.TAG");
         if !tag.exists()
-            && let Err(error) = fs::write(&tag, TAG)
+            && let Err(error) = fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&tag)
+                .and_then(|mut file| file.write_all(TAG.as_bytes()))
         {
             tracing::debug!(%error, "could not write CACHEDIR.TAG");
         }
@@ -222,27 +227,32 @@ impl Store {
             let mut download = self.downloader.start(request.url, progress)?;
             let length = download.length();
             let result = self.take_in(request, &mut download, length, progress);
-            match result {
-                Err(_) if download.changed() && starts < STARTS => starts += 1,
+            let why = match result {
+                Err(_) if download.changed() && starts < STARTS => "the archive changed",
                 Err(error) => return Err(error),
-                Ok(()) => break,
-            }
-            tracing::info!(version = %request.key.version_id, "the archive changed while it was downloaded; starting over");
+                Ok(()) => match self.with_content(&request.key) {
+                    Some(version) => return Ok(version),
+                    // Another mount needed the room more, in that very moment.
+                    None if starts < STARTS => "the version was evicted",
+                    None => {
+                        return Err(Error::NoSpace(format!(
+                            "version {} is evicted by other mounts as soon as it is there; \
+                             raise --cache-size",
+                            request.key.version_id
+                        )));
+                    }
+                },
+            };
+            starts += 1;
+            tracing::info!(version = %request.key.version_id, "{why}; downloading it again");
         }
-        self.with_content(&request.key).ok_or_else(|| Error::Io {
-            context: format!(
-                "version {} is gone from the cache right after its download",
-                request.key.version_id
-            ),
-            source: Arc::new(io::ErrorKind::NotFound.into()),
-        })
     }
 
     /// Unpacks an archive of `length` bytes, where that is known, and seals it.
     fn take_in(
         &self,
         request: &FetchRequest<'_>,
-        source: impl Read,
+        source: impl Read + Send,
         length: Option<u64>,
         progress: &Progress,
     ) -> Result<()> {
@@ -285,7 +295,8 @@ impl Store {
         Some(version)
     }
 
-    /// What the cache holds now, by a look at the disk.
+    /// What the cache holds now, by a look at the disk. Takes the cache's lock,
+    /// which another process may hold: for a worker, not for the event loop.
     pub fn usage(&self) -> Usage {
         // Under the lock, so that no version counts twice while it is sealed.
         let accounts = self.room.lock();

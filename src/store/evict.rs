@@ -250,7 +250,9 @@ impl Room {
                 if freed >= excess {
                     return freed;
                 }
-                if !whole && held.content == 0 {
+                // What is broken is of no use to anybody: it goes first, and whole.
+                let whole = whole || held.broken;
+                if held.bytes() == 0 || (!whole && held.content == 0) {
                     continue;
                 }
                 // Somebody may have opened it since the look above.

@@ -126,7 +126,7 @@ impl Index {
         let (mut low, mut high) = (0, count);
         while low < high {
             let middle = low + (high - low) / 2;
-            let (found, node) = self.dirent(first + u64::from(middle))?;
+            let (found, node) = self.dirent(dir, first + u64::from(middle))?;
             match found.cmp(name) {
                 Ordering::Less => low = middle + 1,
                 Ordering::Greater => high = middle,
@@ -145,7 +145,7 @@ impl Index {
     pub fn child_at(&self, dir: u32, position: u32) -> Option<(&[u8], u32)> {
         let (first, count) = self.span(dir)?;
         (position < count)
-            .then(|| self.dirent(first + u64::from(position)))
+            .then(|| self.dirent(dir, first + u64::from(position)))
             .flatten()
     }
 
@@ -192,12 +192,13 @@ impl Index {
             .then_some((record.location, record.children))
     }
 
-    fn dirent(&self, position: u64) -> Option<(&[u8], u32)> {
+    fn dirent(&self, dir: u32, position: u64) -> Option<(&[u8], u32)> {
         let start = HEADER as u64 + u64::from(self.header.nodes) * NODE as u64;
         let at = usize::try_from(start + position * DIRENT as u64).ok()?;
         let (name, length, node) =
             format::decode_dirent(self.bytes.get(at..at.checked_add(DIRENT)?)?)?;
-        (node < self.header.nodes).then_some(())?;
+        // Directories are numbered before what they hold: no walk can go in circles.
+        (node > dir || self.record(node)?.kind != format::DIRECTORY).then_some(())?;
         Some((self.arena(u64::from(name), u64::from(length))?, node))
     }
 

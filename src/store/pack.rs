@@ -9,7 +9,9 @@ use crate::{
 };
 use std::{
     fs::File,
-    io::{BufWriter, Seek, SeekFrom, Write},
+    io::{self, BufWriter, Seek, SeekFrom, Write},
+    sync::mpsc::{SyncSender, sync_channel},
+    thread::{Builder, JoinHandle},
 };
 
 /// Files from this size on get their own `blob-N`. Below it, a file of its own
@@ -21,10 +23,19 @@ pub(super) const BLOB: u64 = 1 << 20;
 /// Bytes collected for one write: small files arrive by the kilobyte.
 const BUFFER: usize = 512 << 10;
 
+/// Bytes after which a file is sent to the disk while writing goes on, so that
+/// the last wait for the disk is short.
+const SYNC: u64 = 32 << 20;
+/// Files that may wait for that: beyond, writing waits for the disk.
+const QUEUE: usize = 4;
+
 /// Writes the content of one version.
 pub(super) struct Packer<'a> {
     staging: &'a mut Staging,
     progress: &'a Progress,
+    syncer: Syncer,
+    /// Bytes since the last sync.
+    unsynced: u64,
     pack: BufWriter<File>,
     /// The large file being written.
     blob: Option<File>,
@@ -39,6 +50,8 @@ impl<'a> Packer<'a> {
         Ok(Self {
             staging,
             progress,
+            syncer: Syncer::start(progress)?,
+            unsynced: 0,
             pack: BufWriter::with_capacity(BUFFER, pack),
             blob: None,
             pack_length: 0,
@@ -69,13 +82,21 @@ impl<'a> Packer<'a> {
             Some(blob) => blob.write_all(data),
             None => self.pack.write_all(data),
         }
-        .map_err(|error| Error::io("writing to the cache", error))
+        .map_err(failed)?;
+        self.unsynced += data.len() as u64;
+        if self.unsynced >= SYNC {
+            self.unsynced = 0;
+            self.syncer.send(match &self.blob {
+                Some(blob) => blob,
+                None => self.pack.get_ref(),
+            })?;
+        }
+        Ok(())
     }
 
     /// Zeros: a real hole in a blob, written out in the pack, where they are few.
     pub(super) fn hole(&mut self, length: u64) -> Result<()> {
         self.charge(length)?;
-        let failed = |error| Error::io("writing to the cache", error);
         if let Some(blob) = &mut self.blob {
             let end = blob.stream_position().map_err(failed)? + length;
             blob.set_len(end).map_err(failed)?;
@@ -105,7 +126,7 @@ impl<'a> Packer<'a> {
     /// Ends the file that [`Self::begin`] started.
     pub(super) fn end(&mut self) -> Result<()> {
         if let Some(blob) = self.blob.take() {
-            sync(&blob, self.progress)?;
+            self.syncer.send(&blob)?;
         }
         Ok(())
     }
@@ -116,17 +137,56 @@ impl<'a> Packer<'a> {
         let pack = self
             .pack
             .into_inner()
-            .map_err(|error| Error::io("writing to the cache", error.into_error()))?;
-        sync(&pack, self.progress)?;
+            .map_err(|error| failed(error.into_error()))?;
+        self.syncer.send(&pack)?;
+        self.syncer.finish()?;
         Ok((self.pack_length, self.blobs, self.content))
     }
 }
 
-/// What a rename seals must be on the disk before it: after a crash of the
-/// machine a sealed version with holes would be a lie.
-fn sync(file: &File, progress: &Progress) -> Result<()> {
-    file.sync_data()
-        .map_err(|error| Error::io("writing to the cache", error))?;
-    progress.advance(0);
-    Ok(())
+fn failed(error: io::Error) -> Error {
+    Error::io("writing to the cache", error)
+}
+
+/// Brings files to the disk beside the writing. What a rename seals must be
+/// there before it: after a crash of the machine a sealed version with holes
+/// would be a lie.
+struct Syncer {
+    files: SyncSender<File>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Syncer {
+    fn start(progress: &Progress) -> Result<Self> {
+        let (files, queue) = sync_channel::<File>(QUEUE);
+        let progress = progress.clone();
+        let thread = Builder::new()
+            .name("vm0fs-sync".into())
+            .spawn(move || {
+                // After an error the queue is still emptied: nobody waits for ever.
+                let mut result = Ok(());
+                for file in queue {
+                    result = result.and_then(|()| file.sync_data());
+                    progress.advance(0);
+                }
+                result
+            })
+            .map_err(failed)?;
+        Ok(Self { files, thread })
+    }
+
+    fn send(&self, file: &File) -> Result<()> {
+        let file = file.try_clone().map_err(failed)?;
+        self.files
+            .send(file)
+            .map_err(|_| Error::Internal("the sync thread ended early".into()))
+    }
+
+    fn finish(self) -> Result<()> {
+        drop(self.files);
+        self.thread
+            .join()
+            .map_err(|_| Error::Internal("the sync thread panicked".into()))?
+            .map_err(failed)
+    }
 }

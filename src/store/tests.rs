@@ -7,7 +7,6 @@ mod downloads;
 
 use super::*;
 use flate2::{Compression, write::GzEncoder};
-use std::io::Write;
 use tempfile::TempDir;
 
 /// A tar made by hand, so that it can be as wrong as a test wants.

@@ -9,6 +9,7 @@
 
 mod entries;
 mod gzip;
+mod inflate;
 mod pax;
 
 use super::{
@@ -25,7 +26,7 @@ use crate::{
     progress::Progress,
 };
 use entries::{Entries, Entry, Piece};
-use gzip::Gunzip;
+use inflate::Inflated;
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 use tar::EntryType;
@@ -92,7 +93,7 @@ pub(super) struct Unpacked {
 
 /// Unpacks the whole of `source` into `staging`.
 pub(super) fn unpack(
-    source: impl Read,
+    source: impl Read + Send,
     staging: &mut Staging,
     key: &VersionKey,
     limits: &Limits,
@@ -104,7 +105,7 @@ pub(super) fn unpack(
             .saturating_mul(limits.slack_factor)
             .saturating_add(limits.slack_bytes)
     });
-    Unpacker {
+    let unpacker = Unpacker {
         packer: Packer::new(staging, progress)?,
         builder: Builder::new(limits),
         proof: Proof::new(key),
@@ -114,8 +115,12 @@ pub(super) fn unpack(
         content: 0,
         entries: 0,
         skipped: 0,
-    }
-    .run(source, key)
+    };
+    let (blocks, used, inflated) = inflate::pair();
+    std::thread::scope(|scope| {
+        scope.spawn(|| inflate::inflate(source, blocks, used));
+        unpacker.run(inflated, key)
+    })
     .map_err(|fault| fault.of(key))
 }
 
@@ -133,8 +138,8 @@ struct Unpacker<'a> {
 }
 
 impl Unpacker<'_> {
-    fn run(mut self, source: impl Read, key: &VersionKey) -> Result<Unpacked, Fault> {
-        let mut entries = Entries::new(Gunzip::new(source));
+    fn run(mut self, inflated: Inflated, key: &VersionKey) -> Result<Unpacked, Fault> {
+        let mut entries = Entries::new(inflated);
         while let Some(entry) = entries.next()? {
             self.entries += 1;
             self.check(&entry, entries.position())?;

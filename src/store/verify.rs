@@ -13,6 +13,10 @@ use super::{
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
 
+/// Bytes of paths and digests that are sorted in memory: 2,000,000 files of
+/// usual paths. Beyond, a proof would cost more memory than unpacking does.
+const TEXT: usize = 256 << 20;
+
 /// Digests of a version's files while it is unpacked; switched off as soon as
 /// the archive holds what the id does not cover.
 pub(super) struct Proof {
@@ -63,6 +67,9 @@ impl Proof {
             let start = text.len();
             push_path(tree, &names, name, &mut text);
             std::str::from_utf8(&text[start..]).ok()?;
+            if text.len() > TEXT {
+                return None;
+            }
             text.push(b':');
             text.extend_from_slice(hex(&digest).as_bytes());
             lines.push((start, text.len()));

@@ -98,6 +98,14 @@ fn no_byte_of_a_tree_is_trusted() {
 }
 
 #[test]
+fn threads_may_share_all_of_it() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Store>();
+    shared::<Version>();
+    shared::<Content>();
+}
+
+#[test]
 fn survives_a_restart() {
     let fixture = Fixture::new();
     let archive = Tar::default().file("a/b", "1").symlink("c", "a").gz();
@@ -453,4 +461,76 @@ fn a_living_download_is_left_alone_and_counted() {
         )
         .unwrap();
     assert_eq!(other.usage().versions, 1);
+}
+
+/// Names the cache directory to [`writes_until_killed`].
+const CHILD: &str = "VM0FS_TEST_CACHE";
+
+/// Not a test by itself: what [`killed_at_any_moment`] starts and kills.
+#[test]
+#[ignore = "run by another test"]
+fn writes_until_killed() {
+    let Some(folder) = std::env::var_os(CHILD) else {
+        return;
+    };
+    let config = StoreConfig {
+        ceiling: 8 << 20,
+        ..config(Path::new(&folder))
+    };
+    let store = Store::open(config).unwrap();
+    for round in 0_u32.. {
+        let tar = Tar::default()
+            .file("big", vec![round as u8; (pack::BLOB + 1) as usize])
+            .file("small", [round as u8; 100]);
+        let name = format!("v{}", round % 12);
+        let archive = tar.gz();
+        store
+            .take_in(&request(&name), &archive[..], None, &Progress::new())
+            .unwrap();
+    }
+}
+
+#[test]
+fn killed_at_any_moment() {
+    let fixture = Fixture::with(|config| config.ceiling = 8 << 20);
+    let mut seen = 0;
+    for round in 0..12 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--ignored",
+                "--exact",
+                "store::tests::cache::writes_until_killed",
+            ])
+            .env(CHILD, fixture.folder.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(150 + round * 17));
+        child.kill().unwrap();
+        assert!(!child.wait().unwrap().success());
+        let store = Store::open(StoreConfig {
+            ceiling: 8 << 20,
+            ..config(fixture.folder.path())
+        })
+        .unwrap();
+        assert_eq!(fixture.on_disk().1, 0);
+        let usage = store.usage();
+        assert!(usage.bytes <= usage.ceiling, "{usage:?}");
+        let mut there = 0;
+        for at in 0..12 {
+            let Some(version) = store.version(&key(&format!("v{at}"))) else {
+                continue;
+            };
+            there += 1;
+            assert_eq!(listing(&version), ["big", "small"]);
+            if let (Some(big), Some(small)) = (read(&version, "big"), read(&version, "small")) {
+                seen += 1;
+                assert_eq!((big.len() as u64, small.len()), (pack::BLOB + 1, 100));
+                assert!(big.iter().chain(&small).all(|byte| *byte == big[0]));
+            }
+        }
+        // Whatever is there is a version.
+        assert_eq!(fixture.on_disk().0, there);
+    }
+    assert!(seen > 0, "the child never came to sealing anything");
 }
