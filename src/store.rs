@@ -18,6 +18,7 @@ mod format;
 mod index;
 mod meta;
 mod pack;
+mod shelf;
 mod staging;
 mod unpack;
 mod verify;
@@ -25,6 +26,7 @@ mod version;
 
 pub use index::{Index, Node, NodeKind};
 pub use meta::{Meta, Verified};
+pub use shelf::Shelf;
 pub use version::{Content, Version};
 
 use crate::{
