@@ -115,10 +115,9 @@ impl View<'_> {
             }
             Node::Run(id) => self.run_child(id, text),
             Node::RunVolumes(id) => {
-                let links = self.run_volumes(id)?;
-                let link = links.into_iter().find(|(each, _)| each == text);
-                link.map(|(_, target)| (Node::Link(target), FOR_EVER))
-                    .ok_or_else(|| absent(text))
+                let (mut links, left) = self.run_volumes(id)?;
+                let target = links.remove(text).ok_or_else(|| absent(text))?;
+                Ok((Node::Link(target), left))
             }
             Node::Storages(kind) => self.storage_child(*kind, text),
             Node::Storage(kind, id) => self.version_child(*kind, id, text),
@@ -240,8 +239,8 @@ impl View<'_> {
                 Ok((Node::Link(target), self.tree.options.list_ttl))
             }
             "artifact" => {
-                let target = self.run_artifact(id)?.ok_or_else(|| absent(name))?;
-                Ok((Node::Link(target), FOR_EVER))
+                let (target, left) = self.run_artifact(id)?.ok_or_else(|| absent(name))?;
+                Ok((Node::Link(target), left))
             }
             _ => Err(absent(name)),
         }
