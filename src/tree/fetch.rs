@@ -46,14 +46,14 @@ impl Tree {
         let asked = Instant::now();
         tracing::debug!("fetching {want}");
         if let Err(error) = self.bring(want, asked, progress) {
-            self.fail(want, &error);
+            self.fail(want, &unless_it_exists(want, error));
         }
     }
 
     /// Keeps a failure as the answer to `want`, and tells it.
     pub fn fail(&self, want: &Want, error: &Error) {
         // That a path does not exist is an answer, not trouble.
-        if !error.is_not_found() || want.is_content() {
+        if !error.is_not_found() {
             self.journal.note(&want.to_string(), error);
         }
         let now = Instant::now();
@@ -255,6 +255,23 @@ impl Tree {
             Some(row) if ended(&row.value) => FOR_EVER,
             _ => LIVE_TTL,
         }
+    }
+}
+
+/// The lists exist, and so does the archive of a version that has files: "not
+/// found" is trouble with them, and must not make names vanish.
+fn unless_it_exists(want: &Want, error: Error) -> Error {
+    let (exists, detail) = match want {
+        Want::Agents | Want::Runs | Want::Storages(_) => (true, "; is --api-url right?"),
+        Want::Content(..) => (true, ", although the version is listed as one with files"),
+        _ => (false, ""),
+    };
+    if !exists || !error.is_not_found() && error.status() != Some(404) {
+        return error;
+    }
+    Error::BadAnswer {
+        what: want.to_string(),
+        detail: format!("{error}{detail}"),
     }
 }
 

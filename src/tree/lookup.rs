@@ -296,7 +296,13 @@ impl View<'_> {
         name: &[u8],
     ) -> Answer<Child> {
         let missing = || absent(&String::from_utf8_lossy(name));
-        match self.files(kind, id, version)? {
+        let files = match self.files(kind, id, version) {
+            // The version is gone, which says nothing of a name in it: the
+            // kernel looks the path up again from its start.
+            Err(Miss::Error(error)) if error.is_not_found() => return Err(Error::Stale.into()),
+            files => files?,
+        };
+        match files {
             Files::None if directory == 0 => Err(missing()),
             Files::None => Err(Error::Stale.into()),
             Files::Sealed(sealed) => {

@@ -37,7 +37,10 @@ pub(crate) enum Files {
 fn is_outage(error: &Error) -> bool {
     match error {
         Error::Transport(transport) => transport.kind != TransportKind::Forbidden,
-        Error::Api(api) => api.status >= 500 || api.status == 429,
+        Error::Api(api) => {
+            let gateways = api.status == 404 && !error.is_not_found();
+            api.status >= 500 || api.status == 429 || gateways
+        }
         Error::Timeout { .. } | Error::BadAnswer { .. } => true,
         _ => false,
     }

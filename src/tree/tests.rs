@@ -1,6 +1,7 @@
 //! The tree against a real server and a real store, without a kernel: what a
 //! request is answered, for how long, and what it costs.
 
+mod absence;
 mod freshness;
 
 use super::*;

@@ -1,0 +1,92 @@
+//! Trouble is not absence, and absence costs nothing.
+
+use super::*;
+
+#[test]
+fn an_archive_that_is_missing_is_trouble_not_an_empty_place() {
+    let mut world = World::empty();
+    let id = world.add_storage(Storages::Volume, "data");
+    let version = world.add_version(&id, files("one"));
+    let bench = Bench::new(world);
+    let missing = Action::api_error(
+        404,
+        "not_found_error",
+        "resource_not_found",
+        "No such volume",
+    );
+    bench
+        .server
+        .fault(Fault::api(&format!("/v1/volumes/{id}/download"), missing));
+    let root = bench.ino(&format!("volumes/data/{version}"));
+    let error = bench.lookup(root, "a.txt").unwrap_err();
+    assert_eq!(error.errno(), libc::EIO, "{error}");
+    assert!(error.to_string().contains("404"), "{error}");
+    let Err(error) = bench.ask(|view| view.directory(root)) else {
+        panic!("a listing without an archive");
+    };
+    assert_eq!(error.errno(), libc::EIO, "{error}");
+    let errors = bench.text(".vm0fs/errors");
+    assert!(errors.contains("404"), "{errors}");
+}
+
+#[test]
+fn inside_a_version_that_is_gone_nothing_is_absent_for_good() {
+    let mut world = World::empty();
+    let id = world.add_storage(Storages::Volume, "data");
+    let version = world.add_version(&id, files("one"));
+    let bench = Bench::new(world);
+    let root = bench.ino(&format!("volumes/data/{version}"));
+    // A kernel may hold the inode for longer than the answers are kept.
+    let fresh = Bench::new(World::empty());
+    let node = Node::Entry(StorageKind::Volume, id.into(), version.into(), 0);
+    let again = node.ino(&fresh.tree.inodes);
+    assert_eq!(again, root, "inodes outlive a restart");
+    let answer = fresh.lookup(again, "a.txt");
+    assert!(
+        !matches!(answer, Ok(Found::Absent(lasts)) if !lasts.is_zero()),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn a_list_that_is_not_found_is_trouble() {
+    let mut world = World::empty();
+    let then = world.ago(60);
+    world.add_agent(Agent::new("writer", then));
+    let bench = Bench::new(world);
+    bench.server.fault(Fault::api("/v1/", html(404)));
+    for top in ["agents", "runs", "volumes", "artifacts"] {
+        let ino = bench.ino(top);
+        let Err(error) = bench.ask(|view| view.directory(ino)) else {
+            panic!("{top} is listed");
+        };
+        assert_eq!(error.errno(), libc::EIO, "{top}: {error}");
+    }
+    let agents = bench.ino("agents");
+    let error = bench.lookup(agents, "writer").unwrap_err();
+    assert_eq!(error.errno(), libc::EIO, "{error}");
+    assert_eq!(bench.text(".vm0fs/errors").lines().count(), 4);
+}
+
+#[test]
+fn a_gateways_404_does_not_unmake_an_object() {
+    let mut world = World::empty();
+    let then = world.ago(60);
+    let run = world.add_run(Run::new("writer", then));
+    let bench = Bench::new(world);
+    bench.server.fault(Fault::api("/v1/runs/", html(404)));
+    let runs = bench.ino("runs");
+    let error = bench.lookup(runs, &run).unwrap_err();
+    assert_eq!(error.errno(), libc::EIO, "{error}");
+    bench.server.clear_faults();
+    bench.server.fault(Fault::api(
+        "/v1/runs/",
+        Action::api_error(404, "not_found_error", "resource_not_found", "No such run"),
+    ));
+    thread::sleep(Duration::from_millis(2100));
+    let found = bench.lookup(runs, &run).unwrap();
+    assert!(
+        matches!(found, Found::Absent(lasts) if lasts.is_zero()),
+        "{found:?}"
+    );
+}
