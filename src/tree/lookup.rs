@@ -1,15 +1,19 @@
 //! A name in a directory becomes a node.
 
 use super::{
-    Answer, Miss, View,
+    Answer, Miss, View, Want,
     attributes::Stat,
     cache::FOR_EVER,
-    names::{NAME_MAX, is_content_id, is_probe, may_be_run_id, may_be_version_prefix},
+    known::StorageId,
+    names::{
+        NAME_MAX, escape, is_content_id, is_probe, looks_like_id, may_be_run_id,
+        may_be_version_prefix,
+    },
     node::{AgentFile, MetaFile, Node, RunFile, TOP},
     rows::{Age, Files},
 };
 use crate::{
-    api::types::{RunStatus, StorageKind},
+    api::types::{Agent, Row, RunStatus, Storage, StorageKind},
     error::Error,
 };
 use std::{sync::Arc, time::Duration};
@@ -126,13 +130,13 @@ impl View<'_> {
     }
 
     fn agent_child(&self, name: &str) -> Answer<Child> {
-        if let Some((listing, _)) = self.tree.known.agents.last(&())
-            && let Some(item) = listing.component(name)
-        {
-            return Ok((Node::Agent(item.id.clone()), self.tree.options.list_ttl));
-        }
+        let known = &self.tree.known;
         if is_probe(name) {
-            return Err(absent(name));
+            // Only a listing that is there already can show such a name.
+            let listing = known.agents.last(&());
+            let item = listing.as_ref().and_then(|(last, _)| last.component(name));
+            let item = item.ok_or_else(|| absent(name))?;
+            return Ok((Node::Agent(item.id.clone()), self.tree.options.list_ttl));
         }
         let (listing, left) = self.agents()?;
         if let Some(item) = listing.component(name) {
@@ -142,24 +146,28 @@ impl View<'_> {
             return Ok((Node::Link(item.component.as_str().into()), left));
         }
         // One that was reached by its id is there by its name too.
-        if let Some(row) = self.tree.known.agent.find(|row| row.value.name == name) {
-            return Ok((Node::Agent(row.value.id.as_str().into()), left));
+        let reached = |id: &Arc<str>, row: &Row<Agent>| {
+            listing.id(id).is_none() && escape(&row.value.name) == name
+        };
+        if let Some((id, _)) = known.agent.find(reached) {
+            let (row, left) = self.agent_detail(&id)?;
+            return match reached(&id, &row) {
+                true => Ok((Node::Agent(id), left)),
+                false => Err(absent(name)),
+            };
         }
-        if !self.worth_asking(name) {
+        if !looks_like_id(name) {
             return Err(absent(name));
         }
-        let (component, _) = self.agent_item(&name.into())?;
+        let (component, _, left) = self.agent_item(&name.into())?;
         Ok((Node::Link(component.into()), left))
     }
 
     fn storage_child(&self, kind: StorageKind, name: &str) -> Answer<Child> {
         let known = &self.tree.known;
         if is_probe(name) {
-            // Only a listing that is there already can show such a name.
             let listing = known.storages.last(&kind);
-            let item = listing
-                .as_ref()
-                .and_then(|(listing, _)| listing.component(name));
+            let item = listing.as_ref().and_then(|(last, _)| last.component(name));
             let item = item.ok_or_else(|| absent(name))?;
             return Ok((
                 Node::Storage(kind, item.id.clone()),
@@ -173,13 +181,21 @@ impl View<'_> {
         if let Some(item) = listing.id(name) {
             return Ok((Node::Link(item.component.as_str().into()), left));
         }
-        if let Some(row) = known.storage.find(|row| row.value.name == name) {
-            return Ok((Node::Storage(kind, row.value.id.as_str().into()), left));
+        let reached = |(of, id): &StorageId, row: &Row<Storage>| {
+            *of == kind && listing.id(id).is_none() && escape(&row.value.name) == name
+        };
+        if let Some((key, _)) = known.storage.find(reached) {
+            let want = || Want::Storage(kind, key.1.clone());
+            let (row, left) = self.need_or_last(&known.storage, &key, want)?;
+            return match reached(&key, &row) {
+                true => Ok((Node::Storage(kind, key.1), left)),
+                false => Err(absent(name)),
+            };
         }
-        if !self.worth_asking(name) {
+        if !looks_like_id(name) {
             return Err(absent(name));
         }
-        let (component, ..) = self.storage_item(kind, &name.into())?;
+        let (component, _, left) = self.storage_item(kind, &name.into())?;
         Ok((Node::Link(component.into()), left))
     }
 
@@ -209,7 +225,7 @@ impl View<'_> {
         if !may_be_run_id(name) {
             return Err(absent(name));
         }
-        if self.worth_asking(name) {
+        if looks_like_id(name) {
             let id: Arc<str> = name.into();
             self.run(&id, Age::Any)?;
             return Ok((id, FOR_EVER));

@@ -90,3 +90,23 @@ fn a_gateways_404_does_not_unmake_an_object() {
         "{found:?}"
     );
 }
+
+#[test]
+fn an_object_of_any_name_that_no_page_shows_is_reached_by_its_id() {
+    let mut world = World::empty();
+    let then = world.ago(60);
+    world.quirks = Quirks::none();
+    let mut agent = Agent::new("a/b", then);
+    agent.id = "0b7f1c9e-3c1d-4a52-9b1e-2f0a6f4f9d11".into();
+    let id = world.add_agent(agent);
+    let bench = Bench::with_ttl(world, Duration::from_secs(60));
+    // A page that does not show it.
+    let none = r#"{"data":[],"pagination":{"has_more":false,"next_cursor":null}}"#;
+    bench.server.fault(Fault::api_exact(
+        "/v1/agents",
+        Action::WrongBody(none.into()),
+    ));
+    assert_eq!(bench.target(&format!("agents/{id}")), "a%2Fb");
+    let (stat, _) = bench.walk("agents/a%2Fb");
+    assert_eq!(stat.attributes.kind, Kind::Directory);
+}

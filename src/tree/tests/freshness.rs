@@ -57,3 +57,32 @@ fn links_of_a_live_run_follow_it() {
             .ends_with(&second)
     );
 }
+
+#[test]
+fn an_agent_that_is_gone_or_renamed_is_not_shown_for_ever() {
+    let mut world = World::empty();
+    let then = world.ago(60);
+    for name in ["gone", "before", "again"] {
+        world.add_agent(Agent::new(name, then));
+    }
+    let bench = Bench::new(world);
+    for name in ["gone", "before", "again"] {
+        bench.text(&format!("agents/{name}/agent.json"));
+    }
+    {
+        let mut world = bench.server.world();
+        world.agents.retain(|agent| agent.name == "before");
+        world.agents[0].name = "after".into();
+        let mut again = Agent::new("again", then);
+        again.id = "0b7f1c9e-3c1d-4a52-9b1e-2f0a6f4f9d11".into();
+        world.add_agent(again);
+    }
+    expire();
+    let agents = bench.ino("agents");
+    for name in ["gone", "before"] {
+        let found = bench.lookup(agents, name).unwrap();
+        assert!(matches!(found, Found::Absent(_)), "{name}: {found:?}");
+    }
+    assert!(bench.text("agents/after/agent.json").contains("after"));
+    assert!(bench.text("agents/again/agent.json").contains("0b7f1c9e"));
+}
