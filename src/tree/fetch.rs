@@ -242,19 +242,22 @@ impl Tree {
     /// known of the run counts as it was before the call: a run that ends
     /// during it has more to say.
     fn live_ttl(&self, id: &Arc<str>) -> Duration {
-        let detail = self.known.run.last(id).map(|(row, _)| row.as_ref().clone());
-        let listing = self.known.runs.last(&());
-        let listed = || Some(listing.as_ref()?.0.id(id)?.row.clone());
-        let ended = |run: &Run| {
+        let late = jiff::SignedDuration::try_from(LATE_ROWS).unwrap_or_default();
+        let ended = |run: &Run, asked: Instant| {
             run.status.is_terminal()
-                && run.completed_at.unwrap_or(run.created_at)
-                    < jiff::Timestamp::now()
-                        - jiff::SignedDuration::try_from(LATE_ROWS).unwrap_or_default()
+                && match run.completed_at {
+                    Some(at) => at < jiff::Timestamp::now() - late,
+                    // It had ended when that was asked: so much is known.
+                    None => asked.elapsed() > LATE_ROWS,
+                }
         };
-        match detail.or_else(listed) {
-            Some(row) if ended(&row.value) => FOR_EVER,
-            _ => LIVE_TTL,
-        }
+        let detail = self.known.run.last(id);
+        let listing = self.known.runs.last(&());
+        let item = listing.as_ref().and_then(|(listing, _)| listing.id(id));
+        // Either may be from when the run was alive.
+        let has_ended = detail.is_some_and(|(row, asked)| ended(&row.value, asked))
+            || item.is_some_and(|item| ended(&item.row.value, item.asked));
+        if has_ended { FOR_EVER } else { LIVE_TTL }
     }
 }
 

@@ -86,3 +86,50 @@ fn an_agent_that_is_gone_or_renamed_is_not_shown_for_ever() {
     assert!(bench.text("agents/after/agent.json").contains("after"));
     assert!(bench.text("agents/again/agent.json").contains("0b7f1c9e"));
 }
+
+#[test]
+fn logs_of_a_run_that_was_seen_alive_are_for_good_once_it_has_ended() {
+    let mut world = World::empty();
+    let then = world.ago(3600);
+    world.pace = None;
+    let run = world.add_run(Run::new("writer", then).status("running"));
+    let bench = Bench::new(world);
+    // Its own answer is from when it was alive …
+    bench.text(&format!("runs/{run}/run.json"));
+    bench
+        .server
+        .world()
+        .run_mut(&run)
+        .unwrap()
+        .finish(then, "completed", None);
+    expire();
+    // … and a listing's row tells that it ended, long ago.
+    bench.entries("runs");
+    bench.text(&format!("runs/{run}/logs"));
+    bench.calls();
+    thread::sleep(Duration::from_millis(2100));
+    bench.text(&format!("runs/{run}/logs"));
+    assert_eq!(bench.calls(), [""; 0]);
+}
+
+#[test]
+fn late_rows_of_a_run_without_an_end_time_are_not_missed() {
+    let mut world = World::empty();
+    let then = world.ago(3600);
+    world.pace = None;
+    let run = world.add_run(Run::new("writer", then).status("running"));
+    world.run_mut(&run).unwrap().status = "cancelled".into();
+    world.run_mut(&run).unwrap().completed_at = None;
+    let bench = Bench::new(world);
+    assert!(bench.text(&format!("runs/{run}/system.log")).is_empty());
+    bench.server.world().add_log(
+        &run,
+        crate::demo::LogRow::new(then, "system", "info", "late"),
+    );
+    thread::sleep(Duration::from_millis(2100));
+    assert!(
+        bench
+            .text(&format!("runs/{run}/system.log"))
+            .contains("late")
+    );
+}
