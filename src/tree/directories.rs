@@ -4,6 +4,7 @@ use super::{
     Answer, Kind, View,
     attributes::{Stat, entry_kind, entry_stat},
     cache::FOR_EVER,
+    names::escape,
     node::{AgentFile, MetaFile, Node, RunFile, TOP},
     rows::Files,
 };
@@ -114,7 +115,7 @@ impl View<'_> {
             }
             Node::Status(word) => {
                 for item in self.runs()?.0.items() {
-                    if item.row.value.status.as_str() == &*word {
+                    if escape(item.row.value.status.as_str()) == *word {
                         add(&item.component, Node::RunOfStatus(item.id.clone()));
                     }
                 }

@@ -103,7 +103,7 @@ impl View<'_> {
                 let known = RunStatus::KNOWN
                     .iter()
                     .any(|status| status.as_str() == text);
-                if known || self.statuses()?.iter().any(|word| word == text) {
+                if known || !is_probe(text) && self.statuses()?.contains(text) {
                     fixed(Node::Status(text.into()))
                 } else {
                     Err(absent(text))
@@ -112,12 +112,15 @@ impl View<'_> {
             Node::Status(word) => {
                 let (run, _) = self.named_run(text)?;
                 let (row, left) = self.run(&run, Age::Current)?;
-                if row.value.status.as_str() != &**word {
+                if escape(row.value.status.as_str()) != **word {
                     return Err(absent(text));
                 }
                 Ok((Node::RunOfStatus(run), left))
             }
             Node::Run(id) => self.run_child(id, text),
+            Node::RunVolumes(id) if is_probe(text) && self.tree.known.run.last(id).is_none() => {
+                Err(absent(text))
+            }
             Node::RunVolumes(id) => {
                 let (mut links, left) = self.run_volumes(id)?;
                 let target = links.remove(text).ok_or_else(|| absent(text))?;
@@ -286,7 +289,7 @@ impl View<'_> {
             return Err(absent(name));
         }
         let (mut versions, mut left) = self.versions(kind, id)?;
-        if versions.component(name).is_none() && is_content_id(name) {
+        if versions.component(name).is_none() && (is_content_id(name) || looks_like_id(name)) {
             // A run that has just ended points at a version which is newer than
             // the list: a whole id is worth looking again.
             self.tree

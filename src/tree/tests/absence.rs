@@ -92,6 +92,61 @@ fn a_gateways_404_does_not_unmake_an_object() {
 }
 
 #[test]
+fn names_that_programs_probe_for_cost_no_call() {
+    let mut world = World::empty();
+    let then = world.ago(60);
+    world.add_agent(Agent::new("writer", then));
+    let id = world.add_storage(Storages::Volume, "data");
+    world.add_version(&id, files("one"));
+    let run = world.add_run(Run::new("writer", then));
+    let bench = Bench::with_ttl(world, Duration::from_secs(60));
+    let folders = [
+        bench.ino("runs"),
+        bench.ino("runs/.by-status/running"),
+        bench.ino("agents"),
+        bench.ino("agents/writer"),
+        bench.ino("agents/writer/runs"),
+        bench.ino("volumes/data"),
+        bench.ino(&format!("runs/{run}")),
+        bench.ino(&format!("runs/{run}/volumes")),
+    ];
+    let by_status = bench.ino("runs/.by-status");
+    bench.calls();
+    for name in [".git", ".hidden", "autorun.inf", "HEAD"] {
+        let found = bench.lookup(by_status, name).unwrap();
+        assert!(matches!(found, Found::Absent(_)), "{name}: {found:?}");
+    }
+    for folder in folders {
+        for name in [
+            ".git",
+            ".hidden",
+            ".Trash-1000",
+            "autorun.inf",
+            "HEAD",
+            "node_modules",
+            "Makefile",
+            "Dockerfile",
+        ] {
+            let found = bench.lookup(folder, name).unwrap();
+            assert!(matches!(found, Found::Absent(_)), "{name}: {found:?}");
+        }
+    }
+    assert_eq!(bench.calls(), [""; 0]);
+}
+
+#[test]
+fn a_status_of_any_form_has_a_folder_that_holds_its_runs() {
+    let mut world = World::empty();
+    let then = world.ago(60);
+    world.pace = None;
+    let run = world.add_run(Run::new("writer", then).status("on/hold"));
+    let bench = Bench::new(world);
+    let names = bench.entries("runs/.by-status/on%2Fhold");
+    assert_eq!(names.len(), 1);
+    bench.walk(&format!("runs/.by-status/on%2Fhold/{run}"));
+}
+
+#[test]
 fn an_object_of_any_name_that_no_page_shows_is_reached_by_its_id() {
     let mut world = World::empty();
     let then = world.ago(60);
