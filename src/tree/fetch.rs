@@ -187,11 +187,12 @@ impl Tree {
                     .put((*kind, id.clone()), row, asked, list_ttl, weight);
             }
             Want::Versions(kind, id) => {
-                let versions = Versions::new(api.storage_versions(*kind, id, progress)?);
+                let rows = api.storage_versions(*kind, id, progress)?;
+                let key = (*kind, id.clone());
+                let earlier = known.versions.last(&key);
+                let versions = Versions::new(rows, earlier.as_ref().map(|(earlier, _)| &**earlier));
                 let weight = versions.weight();
-                known
-                    .versions
-                    .put((*kind, id.clone()), versions, asked, list_ttl, weight);
+                known.versions.put(key, versions, asked, list_ttl, weight);
             }
             Want::Content(kind, id, version) => {
                 self.bring_content(*kind, id, version, progress)?;

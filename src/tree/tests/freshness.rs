@@ -133,3 +133,26 @@ fn late_rows_of_a_run_without_an_end_time_are_not_missed() {
             .contains("late")
     );
 }
+
+#[test]
+fn a_version_that_a_page_skips_stays() {
+    let mut world = World::empty();
+    let id = world.add_storage(Storages::Volume, "data");
+    let first = world.add_version(&id, files("one"));
+    world.add_version(&id, files("two"));
+    let bench = Bench::new(world);
+    bench.entries("volumes/data");
+    let mut skipped = bench.server.world().storages[0].versions.remove(0);
+    expire();
+    skipped.message = None;
+    let names = bench.entries("volumes/data");
+    assert!(names.iter().any(|(name, _)| *name == first), "{names:?}");
+    assert_eq!(
+        bench
+            .walk(&format!("volumes/data/{first}"))
+            .0
+            .attributes
+            .kind,
+        Kind::Directory
+    );
+}
