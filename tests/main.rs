@@ -7,5 +7,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod endings;
+
 mod smoke;
 mod support;
