@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod endings;
+mod mapped;
 
 mod smoke;
 mod support;
