@@ -11,7 +11,7 @@ use crate::{
 };
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::{
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     time::Duration,
 };
@@ -160,13 +160,14 @@ impl MountArgs {
             Ok(())
         };
         mount::run(options, set_up_logs, |mountpoint, warnings| {
-            warnings
+            let mut text: String = warnings
                 .iter()
-                .for_each(|warning| eprintln!("vm0fs: warning: {warning}"));
-            eprintln!(
-                "vm0fs: mounted at {}; Ctrl-C unmounts",
-                mountpoint.display()
-            );
+                .map(|warning| format!("vm0fs: warning: {warning}\n"))
+                .collect();
+            let shown = mountpoint.display();
+            text += &format!("vm0fs: mounted at {shown}; Ctrl-C unmounts\n");
+            // That nobody reads it is no reason to end.
+            let _ = io::stderr().write_all(text.as_bytes());
         })
     }
 

@@ -123,6 +123,13 @@ pub struct ApiError {
     pub retry_after: Option<u64>,
 }
 
+impl ApiError {
+    /// Whether the body was the documented JSON.
+    fn is_documented(&self) -> bool {
+        !self.kind.is_empty() || !self.code.is_empty()
+    }
+}
+
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: HTTP {}", self.request, self.status)?;
@@ -201,9 +208,14 @@ impl Error {
         }
     }
 
-    /// Whether the object asked for does not exist.
+    /// Whether the object asked for does not exist. Only the service itself
+    /// can say so: a 404 without its JSON is a gateway's.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::NotFound(_)) || self.status() == Some(404)
+        match self {
+            Self::NotFound(_) => true,
+            Self::Api(api) => api.status == 404 && api.is_documented(),
+            _ => false,
+        }
     }
 
     /// The number the kernel is given: the only such table, exhaustive on purpose.
@@ -245,7 +257,7 @@ fn api_errno(api: &ApiError) -> i32 {
     match api.status {
         400 | 405 | 422 => libc::EINVAL,
         401 | 403 => libc::EACCES,
-        404 | 410 => libc::ENOENT,
+        404 | 410 if api.is_documented() => libc::ENOENT,
         409 => libc::EBUSY,
         429 => libc::EAGAIN,
         408 | 504 => libc::ETIMEDOUT,
@@ -260,6 +272,13 @@ mod tests {
     #[test]
     fn errno_table() {
         let api = |status| {
+            Error::Api(Arc::new(ApiError {
+                status,
+                kind: "some_error".into(),
+                ..ApiError::default()
+            }))
+        };
+        let gateway = |status| {
             Error::Api(Arc::new(ApiError {
                 status,
                 ..ApiError::default()
@@ -288,6 +307,8 @@ mod tests {
             (api(401), libc::EACCES),
             (api(403), libc::EACCES),
             (api(404), libc::ENOENT),
+            (gateway(404), libc::EIO),
+            (gateway(502), libc::EIO),
             (api(409), libc::EBUSY),
             (api(429), libc::EAGAIN),
             (api(500), libc::EIO),

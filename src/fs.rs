@@ -99,19 +99,22 @@ fn attempt<T: 'static>(
     // A panic would end fuser's thread, and with it the mount.
     let outcome = catch_unwind(run)
         .unwrap_or_else(|_| Err(Error::Internal("an operation panicked".into()).into()));
-    let error = match outcome {
-        Ok(value) => return reply(&context, Ok(value)),
-        Err(Miss::Error(error)) => error,
-        Err(Miss::Want(want)) if rounds == 0 => {
-            Error::Internal(format!("{want} is lost as soon as it is fetched"))
-        }
+    let result = match outcome {
+        Ok(value) => Ok(value),
+        Err(Miss::Error(error)) => Err(error),
+        Err(Miss::Want(want)) if rounds == 0 => Err(Error::Internal(format!(
+            "{want} is lost as soon as it is fetched"
+        ))),
         Err(Miss::Want(want)) => {
             let park = context.park.clone();
             let again = move || attempt(context, since, rounds - 1, operation, reply);
             return park.wait(want, since, Box::new(again));
         }
     };
-    reply(&context, Err(error));
+    // A page of a directory is filled while replying, so this can panic too.
+    if catch_unwind(AssertUnwindSafe(|| reply(&context, result))).is_err() {
+        tracing::error!("a reply panicked; its caller got EIO");
+    }
 }
 
 fn errno(error: &Error) -> Errno {
@@ -217,6 +220,9 @@ impl Filesystem for Fs {
             InitFlags::FUSE_MAX_PAGES,
             InitFlags::FUSE_CACHE_SYMLINKS,
             InitFlags::FUSE_AUTO_INVAL_DATA,
+            // Files that still change are opened with FOPEN_DIRECT_IO; without
+            // this they cannot be mapped shared, as many readers map files.
+            InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
         ] {
             if config.add_capabilities(capability).is_err() {
                 tracing::debug!("the kernel does not offer {capability:?}");
@@ -721,5 +727,18 @@ mod tests {
             // Whatever comes out, it must come out.
             let _ = system_time(absurd);
         }
+    }
+    #[test]
+    fn a_panic_ends_neither_the_thread_nor_the_mount() {
+        let bench = crate::tree::tests::Bench::new(crate::demo::World::empty());
+        let park = Arc::new(Park::new(bench.tree.clone(), Duration::from_secs(5)));
+        let fs = Fs::new(bench.tree.clone(), park, 0, 0);
+        let (reply, replied) = std::sync::mpsc::channel();
+        fs.serve::<()>(
+            |_, _| panic!("an operation"),
+            move |_, result| reply.send(result.unwrap_err().errno()).unwrap(),
+        );
+        assert_eq!(replied.recv().unwrap(), libc::EIO);
+        fs.serve(|_, _| Ok(()), |_, _| panic!("a reply"));
     }
 }

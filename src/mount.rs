@@ -72,8 +72,6 @@ pub fn run(
     set_up_logs: impl FnOnce() -> Result<()>,
     ready: impl FnOnce(&Path, &[String]),
 ) -> Result<Outcome> {
-    // Before the fork, so that the message reaches the terminal first hand.
-    let mountpoint = mountpoint::prepare(&options.mountpoint)?;
     let report: Option<Ready> = if options.foreground {
         None
     } else {
@@ -89,6 +87,8 @@ pub fn run(
     };
     set_up_logs()?;
     let signals = Signals::block()?;
+    // After the fork, since looking at what is mounted there starts threads.
+    let mountpoint = mountpoint::prepare(&options.mountpoint)?;
     let mounted = Mounted::start(mountpoint, &options.settings)?;
     match report {
         Some(report) => report.report(&mounted.warnings.join("\n"))?,
@@ -103,6 +103,8 @@ struct Mounted {
     mountpoint: PathBuf,
     park: Arc<Park>,
     warnings: Vec<String>,
+    /// Whether it has come to its orderly end.
+    is_over: bool,
     events: mpsc::Sender<Event>,
     happens: mpsc::Receiver<Event>,
 }
@@ -157,13 +159,14 @@ impl Mounted {
             mountpoint,
             park,
             warnings,
+            is_over: false,
             events,
             happens,
         })
     }
 
     /// Waits for a signal or for somebody to unmount, and ends in order.
-    fn serve(self, signals: Signals) {
+    fn serve(mut self, signals: Signals) {
         let signalled = self.events.clone();
         let listener = thread::Builder::new()
             .name("vm0fs-signals".into())
@@ -185,7 +188,7 @@ impl Mounted {
             // What is not over by then ends with the process.
             let _ = self.happens.recv_timeout(SESSION_END);
         }
-        self.park.stop();
+        self.is_over = true;
         tracing::info!("unmounted");
     }
 
@@ -198,6 +201,17 @@ impl Mounted {
         // Asked to end, it ends: whoever uses it meets an error, not a hang.
         if let Err(error) = unmount::unmount(path, true) {
             tracing::error!("{error}");
+        }
+    }
+}
+
+impl Drop for Mounted {
+    /// Whatever ends the process, an error or a panic of this thread, must not
+    /// leave a dead mount behind.
+    fn drop(&mut self) {
+        self.park.stop();
+        if !self.is_over {
+            self.unmount();
         }
     }
 }

@@ -198,3 +198,6 @@ impl View<'_> {
         Ok(Node::of(ino, &self.tree.inodes).ok_or(Error::Stale)?)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

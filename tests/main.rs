@@ -7,5 +7,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod endings;
+mod mapped;
+
 mod smoke;
 mod support;

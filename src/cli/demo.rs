@@ -11,6 +11,7 @@ use crate::{
 };
 use std::{
     fs,
+    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -88,7 +89,7 @@ fn settings(server: &Server, cache: &Path) -> Result<Settings> {
 
 fn print_server(server: &Server) {
     let (url, token) = (server.api_url(), server.token());
-    println!(
+    say(&format!(
         "The demo API serves at {url}
 token: {token}
 
@@ -97,15 +98,15 @@ Try
   VM0_API_URL={url} VM0_API_KEY={token} vm0fs mount ~/vm0
 
 Ctrl-C ends it."
-    );
+    ));
 }
 
 fn print_tour(mountpoint: &Path, warnings: &[String]) {
-    warnings
-        .iter()
-        .for_each(|warning| println!("warning: {warning}"));
+    for warning in warnings {
+        say(&format!("warning: {warning}"));
+    }
     let shown = mountpoint.display();
-    println!(
+    say(&format!(
         "The demo is mounted at {shown}
 
 Try, in another terminal
@@ -116,5 +117,11 @@ Try, in another terminal
   cat {shown}/.vm0fs/help.txt
 
 Ctrl-C ends it, and so does: vm0fs unmount {shown}"
-    );
+    ));
+}
+
+/// Prints a text. That nobody reads it (`vm0fs demo | head`) is no reason to
+/// end, which `println!` would.
+fn say(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
 }

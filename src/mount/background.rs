@@ -3,8 +3,9 @@
 
 use crate::error::{Error, Result};
 use nix::{
+    fcntl::OFlag,
     sys::wait::{WaitStatus, waitpid},
-    unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe, setsid},
+    unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid},
 };
 use std::{
     fs::{File, OpenOptions},
@@ -49,7 +50,9 @@ impl Ready {
 
 /// Forks. To be called while the process has one thread.
 pub(super) fn detach() -> Result<Side> {
-    let (reader, writer) = pipe().map_err(|errno| Error::io("making a pipe", errno.into()))?;
+    // A helper that outlives its time must not keep the command waiting.
+    let pipe = pipe2(OFlag::O_CLOEXEC);
+    let (reader, writer) = pipe.map_err(|errno| Error::io("making a pipe", errno.into()))?;
     // SAFETY: after a fork only async-signal-safe calls are allowed to a child
     // of a process with several threads; no thread has been started yet.
     #[allow(unsafe_code)]

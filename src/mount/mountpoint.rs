@@ -9,8 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Checks a folder and makes it ready; gives its absolute path. A dead vm0fs that a crash has left there is taken
-/// away; a missing folder is made.
+/// Checks a folder and makes it ready; gives its absolute path. A dead vm0fs
+/// that a crash has left there is taken away; a missing folder is made.
 pub(super) fn prepare(path: &Path) -> Result<PathBuf> {
     let path = std::path::absolute(path)
         .map_err(|error| Error::io(format!("mountpoint {}", path.display()), error))?;

@@ -84,7 +84,6 @@ impl View<'_> {
 
     pub(super) fn stat(&self, node: &Node) -> Answer<Stat> {
         let started = mtime(self.tree.started);
-        let list_ttl = self.tree.options.list_ttl;
         let directory = |at, lasts| Ok(self.plain(node, Kind::Directory, 0, at, lasts));
         match node {
             Node::Root
@@ -95,9 +94,9 @@ impl View<'_> {
             | Node::ByStatus
             | Node::Status(_) => directory(started, FOR_EVER),
             Node::Agent(id) | Node::AgentRuns(id) => {
-                let (_, row) = self.agent_item(id)?;
+                let (_, row, left) = self.agent_item(id)?;
                 let at = row.value.updated_at.unwrap_or(row.value.created_at);
-                directory(mtime(at), list_ttl)
+                directory(mtime(at), left)
             }
             Node::Run(id) | Node::RunVolumes(id) => {
                 let (row, left) = self.run(id, Age::Any)?;
@@ -167,7 +166,7 @@ impl View<'_> {
         Ok(match node {
             Node::RunFile(id, _) => last_change(&self.run(id, Age::Any)?.0.value),
             Node::AgentFile(id, _) => {
-                let (_, row) = self.agent_item(id)?;
+                let (_, row, _) = self.agent_item(id)?;
                 row.value.updated_at.unwrap_or(row.value.created_at)
             }
             Node::VersionsJson(kind, id) => {

@@ -143,16 +143,16 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
         }
     }
 
-    /// Looks through the last answers for one, newest use first.
-    pub(crate) fn find(&self, mut found: impl FnMut(&T) -> bool) -> Option<Arc<T>> {
+    /// Looks through the last answers, however old, for one, newest use first.
+    pub(crate) fn find(&self, found: impl Fn(&K, &T) -> bool) -> Option<(K, Arc<T>)> {
         let inner = self.lock();
         let mut values = inner
             .slots
             .iter()
-            .filter_map(|(_, slot)| slot.value.as_ref());
+            .filter_map(|(key, slot)| Some((key, &slot.value.as_ref()?.value)));
         values
-            .find(|known| found(&known.value))
-            .map(|known| known.value.clone())
+            .find(|(key, value)| found(key, value))
+            .map(|(key, value)| (key.clone(), value.clone()))
     }
 
     fn store(&self, key: K, slot: Slot<T>) {

@@ -3,6 +3,8 @@
 use super::{
     Answer, Kind, View,
     attributes::{Stat, entry_kind, entry_stat},
+    cache::FOR_EVER,
+    names::escape,
     node::{AgentFile, MetaFile, Node, RunFile, TOP},
     rows::Files,
 };
@@ -10,7 +12,7 @@ use crate::{
     error::Error,
     store::{self, NodeKind, Version},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// One name of a directory.
 #[derive(Clone, Debug)]
@@ -113,14 +115,14 @@ impl View<'_> {
             }
             Node::Status(word) => {
                 for item in self.runs()?.0.items() {
-                    if item.row.value.status.as_str() == &*word {
+                    if escape(item.row.value.status.as_str()) == *word {
                         add(&item.component, Node::RunOfStatus(item.id.clone()));
                     }
                 }
             }
             Node::Run(id) => self.run_entries(&id, &mut add)?,
             Node::RunVolumes(id) => {
-                for (name, target) in self.run_volumes(&id)? {
+                for (name, target) in self.run_volumes(&id)?.0 {
                     add(&name, Node::Link(target));
                 }
             }
@@ -186,7 +188,7 @@ impl View<'_> {
         if let Some(target) = agent {
             add("agent", Node::Link(target));
         }
-        if let Some(target) = artifact {
+        if let Some((target, _)) = artifact {
             add("artifact", Node::Link(target));
         }
         add("volumes", Node::RunVolumes(id.clone()));
@@ -215,6 +217,22 @@ impl View<'_> {
         self.ino(&parent)
     }
 
+    /// For how long a listed name leads to its node, as far as its attributes
+    /// do not say: a symlink of ours *is* its target, so what changes is which
+    /// one has the name.
+    fn name_lasts(&self, node: &Node) -> Duration {
+        match node {
+            Node::Latest(kind, id, version) => match self.storage_item(*kind, id) {
+                Ok((_, row, left)) if row.value.current_version_id.as_deref() == Some(version) => {
+                    left
+                }
+                _ => Duration::ZERO,
+            },
+            Node::Link(_) => Duration::ZERO,
+            _ => FOR_EVER,
+        }
+    }
+
     /// The name at a position of a directory.
     pub fn entry_at(&self, directory: &Directory, position: usize) -> Option<DirectoryEntry> {
         match directory {
@@ -232,7 +250,11 @@ impl View<'_> {
         match directory {
             Directory::Listed(entries) => {
                 let (entry, ListedNode(node)) = entries.get(position)?;
-                Some((entry.clone(), self.stat_if_known(node, entry.kind)))
+                let mut stat = self.stat_if_known(node, entry.kind);
+                // The kernel is told one lifetime for the name and for what it
+                // leads to.
+                stat.lasts = stat.lasts.min(self.name_lasts(node));
+                Some((entry.clone(), stat))
             }
             Directory::Sealed(sealed) => {
                 let (entry, node) = sealed.entry(position)?;

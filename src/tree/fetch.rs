@@ -46,14 +46,14 @@ impl Tree {
         let asked = Instant::now();
         tracing::debug!("fetching {want}");
         if let Err(error) = self.bring(want, asked, progress) {
-            self.fail(want, &error);
+            self.fail(want, &unless_it_exists(want, error));
         }
     }
 
     /// Keeps a failure as the answer to `want`, and tells it.
     pub fn fail(&self, want: &Want, error: &Error) {
         // That a path does not exist is an answer, not trouble.
-        if !error.is_not_found() || want.is_content() {
+        if !error.is_not_found() {
             self.journal.note(&want.to_string(), error);
         }
         let now = Instant::now();
@@ -187,11 +187,12 @@ impl Tree {
                     .put((*kind, id.clone()), row, asked, list_ttl, weight);
             }
             Want::Versions(kind, id) => {
-                let versions = Versions::new(api.storage_versions(*kind, id, progress)?);
+                let rows = api.storage_versions(*kind, id, progress)?;
+                let key = (*kind, id.clone());
+                let earlier = known.versions.last(&key);
+                let versions = Versions::new(rows, earlier.as_ref().map(|(earlier, _)| &**earlier));
                 let weight = versions.weight();
-                known
-                    .versions
-                    .put((*kind, id.clone()), versions, asked, list_ttl, weight);
+                known.versions.put(key, versions, asked, list_ttl, weight);
             }
             Want::Content(kind, id, version) => {
                 self.bring_content(*kind, id, version, progress)?;
@@ -242,19 +243,39 @@ impl Tree {
     /// known of the run counts as it was before the call: a run that ends
     /// during it has more to say.
     fn live_ttl(&self, id: &Arc<str>) -> Duration {
-        let detail = self.known.run.last(id).map(|(row, _)| row.as_ref().clone());
-        let listing = self.known.runs.last(&());
-        let listed = || Some(listing.as_ref()?.0.id(id)?.row.clone());
-        let ended = |run: &Run| {
+        let late = jiff::SignedDuration::try_from(LATE_ROWS).unwrap_or_default();
+        let ended = |run: &Run, asked: Instant| {
             run.status.is_terminal()
-                && run.completed_at.unwrap_or(run.created_at)
-                    < jiff::Timestamp::now()
-                        - jiff::SignedDuration::try_from(LATE_ROWS).unwrap_or_default()
+                && match run.completed_at {
+                    Some(at) => at < jiff::Timestamp::now() - late,
+                    // It had ended when that was asked: so much is known.
+                    None => asked.elapsed() > LATE_ROWS,
+                }
         };
-        match detail.or_else(listed) {
-            Some(row) if ended(&row.value) => FOR_EVER,
-            _ => LIVE_TTL,
-        }
+        let detail = self.known.run.last(id);
+        let listing = self.known.runs.last(&());
+        let item = listing.as_ref().and_then(|(listing, _)| listing.id(id));
+        // Either may be from when the run was alive.
+        let has_ended = detail.is_some_and(|(row, asked)| ended(&row.value, asked))
+            || item.is_some_and(|item| ended(&item.row.value, item.asked));
+        if has_ended { FOR_EVER } else { LIVE_TTL }
+    }
+}
+
+/// The lists exist, and so does the archive of a version that has files: "not
+/// found" is trouble with them, and must not make names vanish.
+fn unless_it_exists(want: &Want, error: Error) -> Error {
+    let (exists, detail) = match want {
+        Want::Agents | Want::Runs | Want::Storages(_) => (true, "; is --api-url right?"),
+        Want::Content(..) => (true, ", although the version is listed as one with files"),
+        _ => (false, ""),
+    };
+    if !exists || !error.is_not_found() && error.status() != Some(404) {
+        return error;
+    }
+    Error::BadAnswer {
+        what: want.to_string(),
+        detail: format!("{error}{detail}"),
     }
 }
 

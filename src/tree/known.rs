@@ -4,7 +4,10 @@ use super::{cache::Cache, listing::Listing, logs::Logs, names::escape};
 use crate::api::types::{Agent, Row, Run, Storage, StorageKind, StorageVersion};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// Bounds in entries and bytes. Together they keep the memory of a mount that
 /// has seen everything near 200 MB; what is pushed out is asked for again.
@@ -28,11 +31,21 @@ pub(crate) struct Versions {
 }
 
 impl Versions {
-    pub(crate) fn new(rows: Vec<Row<StorageVersion>>) -> Self {
-        let rows: Vec<_> = rows
+    /// With the rows of an earlier answer that this one does not show, after
+    /// the others: paging can skip rows, and versions do not vanish.
+    pub(crate) fn new(rows: Vec<Row<StorageVersion>>, earlier: Option<&Self>) -> Self {
+        let mut rows: Vec<_> = rows
             .into_iter()
             .map(|row| (escape(&row.value.id), row))
             .collect();
+        if let Some(earlier) = earlier {
+            let shown: HashSet<String> = rows.iter().map(|(name, _)| name.clone()).collect();
+            let skipped = earlier
+                .rows
+                .iter()
+                .filter(|(name, _)| !shown.contains(name));
+            rows.extend(skipped.cloned());
+        }
         let by_id = rows
             .iter()
             .enumerate()

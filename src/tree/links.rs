@@ -13,6 +13,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 /// The path of a version below its storages' folder.
@@ -74,9 +75,10 @@ impl View<'_> {
         Ok(Some(format!("../../agents/{component}").into()))
     }
 
-    /// The target of `runs/<id>/artifact`, where the run has one.
-    pub(super) fn run_artifact(&self, id: &Arc<str>) -> Answer<Option<Arc<str>>> {
-        let (row, _) = self.run_detail(id)?;
+    /// The target of `runs/<id>/artifact`, where the run has one, and for how
+    /// long: that of a live run can change.
+    pub(super) fn run_artifact(&self, id: &Arc<str>) -> Answer<Option<(Arc<str>, Duration)>> {
+        let (row, left) = self.run_detail(id)?;
         let run = &row.value;
         let older = || run.artifacts.as_ref()?.iter().next();
         let path = match (&run.artifact_name, &run.artifact_version) {
@@ -88,19 +90,22 @@ impl View<'_> {
                 None => return Ok(None),
             },
         };
-        Ok(Some(format!("../../artifacts/{path}").into()))
+        Ok(Some((format!("../../artifacts/{path}").into(), left)))
     }
 
-    /// The links in `runs/<id>/volumes`: name and target.
-    pub(super) fn run_volumes(&self, id: &Arc<str>) -> Answer<BTreeMap<String, Arc<str>>> {
-        let (row, _) = self.run_detail(id)?;
+    /// The links in `runs/<id>/volumes`, name and target, and for how long
+    /// they are these.
+    pub(super) fn run_volumes(
+        &self,
+        id: &Arc<str>,
+    ) -> Answer<(BTreeMap<String, Arc<str>>, Duration)> {
+        let (row, left) = self.run_detail(id)?;
         let volumes = row.value.volumes.iter().flatten();
-        Ok(volumes
-            .map(|(name, version)| {
-                let target = format!("../../../volumes/{}", version_path(name, version));
-                (escape(name), target.into())
-            })
-            .collect())
+        let links = volumes.map(|(name, version)| {
+            let target = format!("../../../volumes/{}", version_path(name, version));
+            (escape(name), target.into())
+        });
+        Ok((links.collect(), left))
     }
 
     /// Whether a run is one of an agent's; older answers give the name only.

@@ -95,8 +95,10 @@ impl<T: Named> Listing<T> {
 
     fn named(mut rows: Vec<(Arc<Row<T>>, Instant)>) -> Self {
         rows.sort_by(|(a, asked_a), (b, asked_b)| {
-            let key = |row: &Row<T>| (row.value.created_at(), row.value.id().to_owned());
-            key(a).cmp(&key(b)).then(asked_b.cmp(asked_a))
+            let (a, b) = (&a.value, &b.value);
+            (a.created_at(), a.id())
+                .cmp(&(b.created_at(), b.id()))
+                .then(asked_b.cmp(asked_a))
         });
         let mut listing = Self {
             items: Vec::with_capacity(rows.len()),

@@ -1,15 +1,19 @@
 //! A name in a directory becomes a node.
 
 use super::{
-    Answer, Miss, View,
+    Answer, Miss, View, Want,
     attributes::Stat,
     cache::FOR_EVER,
-    names::{NAME_MAX, is_content_id, is_probe, may_be_run_id, may_be_version_prefix},
+    known::StorageId,
+    names::{
+        NAME_MAX, escape, is_content_id, is_probe, looks_like_id, may_be_run_id,
+        may_be_version_prefix,
+    },
     node::{AgentFile, MetaFile, Node, RunFile, TOP},
     rows::{Age, Files},
 };
 use crate::{
-    api::types::{RunStatus, StorageKind},
+    api::types::{Agent, Row, RunStatus, Storage, StorageKind},
     error::Error,
 };
 use std::{sync::Arc, time::Duration};
@@ -99,7 +103,7 @@ impl View<'_> {
                 let known = RunStatus::KNOWN
                     .iter()
                     .any(|status| status.as_str() == text);
-                if known || self.statuses()?.iter().any(|word| word == text) {
+                if known || !is_probe(text) && self.statuses()?.contains(text) {
                     fixed(Node::Status(text.into()))
                 } else {
                     Err(absent(text))
@@ -108,17 +112,19 @@ impl View<'_> {
             Node::Status(word) => {
                 let (run, _) = self.named_run(text)?;
                 let (row, left) = self.run(&run, Age::Current)?;
-                if row.value.status.as_str() != &**word {
+                if escape(row.value.status.as_str()) != **word {
                     return Err(absent(text));
                 }
                 Ok((Node::RunOfStatus(run), left))
             }
             Node::Run(id) => self.run_child(id, text),
+            Node::RunVolumes(id) if is_probe(text) && self.tree.known.run.last(id).is_none() => {
+                Err(absent(text))
+            }
             Node::RunVolumes(id) => {
-                let links = self.run_volumes(id)?;
-                let link = links.into_iter().find(|(each, _)| each == text);
-                link.map(|(_, target)| (Node::Link(target), FOR_EVER))
-                    .ok_or_else(|| absent(text))
+                let (mut links, left) = self.run_volumes(id)?;
+                let target = links.remove(text).ok_or_else(|| absent(text))?;
+                Ok((Node::Link(target), left))
             }
             Node::Storages(kind) => self.storage_child(*kind, text),
             Node::Storage(kind, id) => self.version_child(*kind, id, text),
@@ -127,13 +133,13 @@ impl View<'_> {
     }
 
     fn agent_child(&self, name: &str) -> Answer<Child> {
-        if let Some((listing, _)) = self.tree.known.agents.last(&())
-            && let Some(item) = listing.component(name)
-        {
-            return Ok((Node::Agent(item.id.clone()), self.tree.options.list_ttl));
-        }
+        let known = &self.tree.known;
         if is_probe(name) {
-            return Err(absent(name));
+            // Only a listing that is there already can show such a name.
+            let listing = known.agents.last(&());
+            let item = listing.as_ref().and_then(|(last, _)| last.component(name));
+            let item = item.ok_or_else(|| absent(name))?;
+            return Ok((Node::Agent(item.id.clone()), self.tree.options.list_ttl));
         }
         let (listing, left) = self.agents()?;
         if let Some(item) = listing.component(name) {
@@ -143,24 +149,28 @@ impl View<'_> {
             return Ok((Node::Link(item.component.as_str().into()), left));
         }
         // One that was reached by its id is there by its name too.
-        if let Some(row) = self.tree.known.agent.find(|row| row.value.name == name) {
-            return Ok((Node::Agent(row.value.id.as_str().into()), left));
+        let reached = |id: &Arc<str>, row: &Row<Agent>| {
+            listing.id(id).is_none() && escape(&row.value.name) == name
+        };
+        if let Some((id, _)) = known.agent.find(reached) {
+            let (row, left) = self.agent_detail(&id)?;
+            return match reached(&id, &row) {
+                true => Ok((Node::Agent(id), left)),
+                false => Err(absent(name)),
+            };
         }
-        if !self.worth_asking(name) {
+        if !looks_like_id(name) {
             return Err(absent(name));
         }
-        let (component, _) = self.agent_item(&name.into())?;
+        let (component, _, left) = self.agent_item(&name.into())?;
         Ok((Node::Link(component.into()), left))
     }
 
     fn storage_child(&self, kind: StorageKind, name: &str) -> Answer<Child> {
         let known = &self.tree.known;
         if is_probe(name) {
-            // Only a listing that is there already can show such a name.
             let listing = known.storages.last(&kind);
-            let item = listing
-                .as_ref()
-                .and_then(|(listing, _)| listing.component(name));
+            let item = listing.as_ref().and_then(|(last, _)| last.component(name));
             let item = item.ok_or_else(|| absent(name))?;
             return Ok((
                 Node::Storage(kind, item.id.clone()),
@@ -174,13 +184,21 @@ impl View<'_> {
         if let Some(item) = listing.id(name) {
             return Ok((Node::Link(item.component.as_str().into()), left));
         }
-        if let Some(row) = known.storage.find(|row| row.value.name == name) {
-            return Ok((Node::Storage(kind, row.value.id.as_str().into()), left));
+        let reached = |(of, id): &StorageId, row: &Row<Storage>| {
+            *of == kind && listing.id(id).is_none() && escape(&row.value.name) == name
+        };
+        if let Some((key, _)) = known.storage.find(reached) {
+            let want = || Want::Storage(kind, key.1.clone());
+            let (row, left) = self.need_or_last(&known.storage, &key, want)?;
+            return match reached(&key, &row) {
+                true => Ok((Node::Storage(kind, key.1), left)),
+                false => Err(absent(name)),
+            };
         }
-        if !self.worth_asking(name) {
+        if !looks_like_id(name) {
             return Err(absent(name));
         }
-        let (component, ..) = self.storage_item(kind, &name.into())?;
+        let (component, _, left) = self.storage_item(kind, &name.into())?;
         Ok((Node::Link(component.into()), left))
     }
 
@@ -210,7 +228,7 @@ impl View<'_> {
         if !may_be_run_id(name) {
             return Err(absent(name));
         }
-        if self.worth_asking(name) {
+        if looks_like_id(name) {
             let id: Arc<str> = name.into();
             self.run(&id, Age::Any)?;
             return Ok((id, FOR_EVER));
@@ -240,8 +258,8 @@ impl View<'_> {
                 Ok((Node::Link(target), self.tree.options.list_ttl))
             }
             "artifact" => {
-                let target = self.run_artifact(id)?.ok_or_else(|| absent(name))?;
-                Ok((Node::Link(target), FOR_EVER))
+                let (target, left) = self.run_artifact(id)?.ok_or_else(|| absent(name))?;
+                Ok((Node::Link(target), left))
             }
             _ => Err(absent(name)),
         }
@@ -271,7 +289,7 @@ impl View<'_> {
             return Err(absent(name));
         }
         let (mut versions, mut left) = self.versions(kind, id)?;
-        if versions.component(name).is_none() && is_content_id(name) {
+        if versions.component(name).is_none() && (is_content_id(name) || looks_like_id(name)) {
             // A run that has just ended points at a version which is newer than
             // the list: a whole id is worth looking again.
             self.tree
@@ -297,7 +315,13 @@ impl View<'_> {
         name: &[u8],
     ) -> Answer<Child> {
         let missing = || absent(&String::from_utf8_lossy(name));
-        match self.files(kind, id, version)? {
+        let files = match self.files(kind, id, version) {
+            // The version is gone, which says nothing of a name in it: the
+            // kernel looks the path up again from its start.
+            Err(Miss::Error(error)) if error.is_not_found() => return Err(Error::Stale.into()),
+            files => files?,
+        };
+        match files {
             Files::None if directory == 0 => Err(missing()),
             Files::None => Err(Error::Stale.into()),
             Files::Sealed(sealed) => {

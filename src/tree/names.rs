@@ -67,6 +67,8 @@ fn is_prefixed_id(name: &str) -> bool {
         && prefix.bytes().all(|byte| byte.is_ascii_lowercase())
         && (8..=64).contains(&rest.len())
         && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        // Words such as `test_fixtures` have none.
+        && rest.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 /// Whether a name can be that of a run at all: run ids are plain words.
@@ -82,12 +84,15 @@ pub(crate) fn may_be_run_id(name: &str) -> bool {
 /// The shortest version prefix that is looked for.
 pub(crate) const PREFIX_MIN: usize = 8;
 
-/// Whether a name may abbreviate a version id.
+/// Whether a name may abbreviate a version id: hexadecimal, or of a form of
+/// its own (`ver_…`) with a digit in it, which `node_modules` and `Makefile`
+/// have not.
 pub(crate) fn may_be_version_prefix(name: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     name.len() >= PREFIX_MIN
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        && (name.bytes().all(|byte| byte.is_ascii_hexdigit())
+            || name.bytes().all(is_word)
+                && (name.starts_with("ver_") || name.bytes().any(|byte| byte.is_ascii_digit())))
 }
 
 /// Whether a name is a whole version id: a SHA-256 in hex.
@@ -182,10 +187,14 @@ mod tests {
             "HEAD",
             "latest",
             "x_y",
+            "test_fixtures",
         ] {
             assert!(!looks_like_id(name) && !may_be_run_id(name), "{name}");
         }
         assert!(may_be_version_prefix("0123abcd") && !may_be_version_prefix("0123abc"));
-        assert!(!may_be_version_prefix(".versions.json"));
+        assert!(may_be_version_prefix("ver_abcdefgh") && may_be_version_prefix("v-2026-01-02"));
+        for name in [".versions.json", "node_modules", "Makefile", "package.json"] {
+            assert!(!may_be_version_prefix(name), "{name}");
+        }
     }
 }

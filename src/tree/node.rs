@@ -85,7 +85,7 @@ pub(crate) enum Node {
     MetaFile(MetaFile),
     /// `runs/.by-status`
     ByStatus,
-    /// `runs/.by-status/<word>`
+    /// `runs/.by-status/<word>`, the word as a path component
     Status(Arc<str>),
     Agent(Arc<str>),
     AgentFile(Arc<str>, AgentFile),

@@ -6,7 +6,7 @@ use super::{
     known::Versions,
     listing::{Item, Listing},
     logs::Logs,
-    names::{escape, looks_like_id},
+    names::escape,
 };
 use crate::{
     api::types::{Agent, Row, Run, Storage, StorageKind, StorageVersion},
@@ -37,7 +37,10 @@ pub(crate) enum Files {
 fn is_outage(error: &Error) -> bool {
     match error {
         Error::Transport(transport) => transport.kind != TransportKind::Forbidden,
-        Error::Api(api) => api.status >= 500 || api.status == 429,
+        Error::Api(api) => {
+            let gateways = api.status == 404 && !error.is_not_found();
+            api.status >= 500 || api.status == 429 || gateways
+        }
         Error::Timeout { .. } | Error::BadAnswer { .. } => true,
         _ => false,
     }
@@ -63,7 +66,7 @@ impl View<'_> {
     }
 
     /// As [`Self::need`], but in an outage the last answer is shown.
-    fn need_or_last<K: Hash + Eq + Clone, T>(
+    pub(super) fn need_or_last<K: Hash + Eq + Clone, T>(
         &self,
         cache: &Cache<K, T>,
         key: &K,
@@ -109,15 +112,19 @@ impl View<'_> {
         self.need(&self.tree.known.logs, id, || Want::Logs(id.clone()))
     }
 
-    /// The agent of an id, with its path component.
-    pub(super) fn agent_item(&self, id: &Arc<str>) -> Answer<(String, Arc<Row<Agent>>)> {
-        if let Some((listing, _)) = self.tree.known.agents.last(&())
-            && let Some(item) = listing.id(id)
+    /// The agent of an id, with its path component, and for how long.
+    pub(super) fn agent_item(&self, id: &Arc<str>) -> Answer<(String, Arc<Row<Agent>>, Duration)> {
+        // A listing that has shown it once is what refreshes it.
+        if let Some((last, _)) = self.tree.known.agents.last(&())
+            && last.id(id).is_some()
         {
-            return Ok((item.component.clone(), item.row.clone()));
+            let (listing, left) = self.agents()?;
+            if let Some(item) = listing.id(id) {
+                return Ok((item.component.clone(), item.row.clone(), left));
+            }
         }
-        let (row, _) = self.agent_detail(id)?;
-        Ok((escape(&row.value.name), row))
+        let (row, left) = self.agent_detail(id)?;
+        Ok((escape(&row.value.name), row, left))
     }
 
     /// The storage of an id, with its path component. The id of its current
@@ -127,19 +134,13 @@ impl View<'_> {
         kind: StorageKind,
         id: &Arc<str>,
     ) -> Answer<(String, Arc<Row<Storage>>, Duration)> {
-        let listed = |listing: &Listing<Storage>| {
-            listing
-                .id(id)
-                .map(|item| (item.component.clone(), item.row.clone()))
-        };
         let known = &self.tree.known;
-        // A listing that has shown it once is what refreshes it.
         if let Some((last, _)) = known.storages.last(&kind)
             && last.id(id).is_some()
         {
             let (listing, left) = self.storages(kind)?;
-            if let Some((component, row)) = listed(&listing) {
-                return Ok((component, row, left));
+            if let Some(item) = listing.id(id) {
+                return Ok((item.component.clone(), item.row.clone(), left));
             }
         }
         let key = (kind, id.clone());
@@ -239,10 +240,5 @@ impl View<'_> {
             Lookup::Failed(error) => Miss::Error(error),
             _ => Miss::Want(Want::Content(kind, id.clone(), version.clone())),
         }
-    }
-
-    /// Whether an id that no listing shows is worth a call of its own.
-    pub(super) fn worth_asking(&self, name: &str) -> bool {
-        looks_like_id(name)
     }
 }

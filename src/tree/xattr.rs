@@ -58,7 +58,7 @@ impl View<'_> {
             Node::Runs => add("last_error", failure(Want::Runs)),
             Node::Storages(kind) => add("last_error", failure(Want::Storages(*kind))),
             Node::Agent(id) => {
-                let (_, row) = self.agent_item(id)?;
+                let (_, row, _) = self.agent_item(id)?;
                 add("id", Some(id.to_string()));
                 add("version", row.value.current_version_id.clone());
                 add("last_error", failure(Want::Agent(id.clone())));

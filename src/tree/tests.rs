@@ -1,0 +1,149 @@
+//! The tree against a real server and a real store, without a kernel: what a
+//! request is answered, for how long, and what it costs.
+
+mod absence;
+mod freshness;
+
+use super::*;
+use crate::{
+    api::{ClientConfig, Token},
+    demo::{
+        Action, Agent, Fault, File, Kind as Storages, Port, Quirks, Run, Server, VersionSpec, World,
+    },
+    error::Result,
+    progress::Progress,
+    store::{Limits, StoreConfig},
+};
+use std::thread;
+
+/// The lifetime of listings here: short enough to wait for.
+const TTL: Duration = Duration::from_millis(300);
+
+pub(crate) struct Bench {
+    pub(crate) server: Server,
+    pub(crate) tree: Arc<Tree>,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new(world: World) -> Self {
+        Self::with_ttl(world, TTL)
+    }
+
+    pub(crate) fn with_ttl(world: World, list_ttl: Duration) -> Self {
+        let server = Server::start(world).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let timeout = Duration::from_secs(5);
+        let client = Client::new(ClientConfig {
+            base: server.api_url().parse().unwrap(),
+            token: Token::new(server.token()).unwrap(),
+            timeout,
+            allow_http: true,
+            user_agent: "vm0fs-test".into(),
+        });
+        let store = Store::open(StoreConfig {
+            dir: dir.path().to_owned(),
+            ceiling: 1 << 30,
+            limits: Limits::default(),
+            timeout,
+            user_agent: "vm0fs-test".into(),
+            allow_http: true,
+        });
+        let options = TreeOptions {
+            list_ttl,
+            external_symlinks: false,
+        };
+        Self {
+            tree: Arc::new(Tree::new(client.unwrap(), store.unwrap(), options)),
+            server,
+            _dir: dir,
+        }
+    }
+
+    /// Runs an operation to its end, as the park does.
+    fn ask<T>(&self, operation: impl Fn(&View<'_>) -> Answer<T>) -> Result<T> {
+        let since = Instant::now();
+        for _ in 0..8 {
+            match operation(&self.tree.at(since)) {
+                Ok(value) => return Ok(value),
+                Err(Miss::Error(error)) => return Err(error),
+                Err(Miss::Want(want)) => self.tree.fetch(&want, since, &Progress::new()),
+            }
+        }
+        panic!("it wants the same again and again");
+    }
+
+    fn lookup(&self, parent: u64, name: &str) -> Result<Found> {
+        self.ask(|view| view.lookup(parent, name.as_bytes()))
+    }
+
+    /// What the last component of a path leads to, with the name's lifetime.
+    #[track_caller]
+    fn walk(&self, path: &str) -> (Stat, Duration) {
+        let mut found = None;
+        for name in path.split('/') {
+            let parent = found.map_or(1, |(stat, _): (Stat, Duration)| stat.attributes.ino);
+            match self.lookup(parent, name) {
+                Ok(Found::Node(stat, lasts)) => found = Some((stat, lasts)),
+                other => panic!("{path}: {name}: {other:?}"),
+            }
+        }
+        found.unwrap()
+    }
+
+    #[track_caller]
+    fn ino(&self, path: &str) -> u64 {
+        self.walk(path).0.attributes.ino
+    }
+
+    #[track_caller]
+    fn target(&self, path: &str) -> String {
+        let ino = self.ino(path);
+        String::from_utf8(self.ask(|view| view.readlink(ino)).unwrap()).unwrap()
+    }
+
+    #[track_caller]
+    fn text(&self, path: &str) -> String {
+        let ino = self.ino(path);
+        let opened = self.ask(|view| view.open(ino)).unwrap();
+        let mut buffer = Vec::new();
+        opened.handle.read(0, 1 << 20, &mut buffer).unwrap();
+        String::from_utf8(buffer).unwrap()
+    }
+
+    /// A directory's names, each with what the kernel is told in passing.
+    #[track_caller]
+    fn entries(&self, path: &str) -> Vec<(String, Stat)> {
+        let ino = self.ino(path);
+        let directory = self.ask(|view| view.directory(ino)).unwrap();
+        let view = self.tree.at(Instant::now());
+        (0..directory.len())
+            .map(|position| view.entry_with_stat(&directory, position).unwrap())
+            .map(|(entry, stat)| (String::from_utf8(entry.name).unwrap(), stat))
+            .collect()
+    }
+
+    fn calls(&self) -> Vec<String> {
+        let calls = self.server.requests_to(Port::Api, "");
+        self.server.clear_requests();
+        calls.iter().map(|call| call.line()).collect()
+    }
+}
+
+/// Longer than anything of the listings lasts.
+fn expire() {
+    thread::sleep(TTL + Duration::from_millis(50));
+}
+
+fn files(text: &str) -> VersionSpec {
+    VersionSpec::files(vec![File::new("a.txt", text.to_owned())])
+}
+
+fn html(status: u16) -> Action {
+    Action::Status {
+        status,
+        body: "<html><title>nginx</title></html>".into(),
+        content_type: "text/html".into(),
+        headers: Vec::new(),
+    }
+}

@@ -1,0 +1,47 @@
+//! However the program ends or is started, no dead mount stays behind.
+
+use crate::support::{Bench, Who, is_mounted};
+use std::{
+    os::fd::OwnedFd,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+use vm0fs::demo::World;
+
+/// A stream that nobody reads.
+fn nobody() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    OwnedFd::from(writer).into()
+}
+
+#[test]
+fn a_mount_whose_words_nobody_reads_lives_and_ends_well() {
+    let bench = Bench::new(World::empty());
+    for arguments in [&["mount", "--foreground"][..], &["demo"][..]] {
+        let path = bench.folder(arguments[0], Who::Myself);
+        let mut child = bench
+            .command(Who::Myself)
+            .args(arguments)
+            .arg(&path)
+            .stdin(Stdio::null())
+            .stdout(nobody())
+            .stderr(nobody())
+            .spawn()
+            .unwrap();
+        let end = Instant::now() + Duration::from_secs(10);
+        while !is_mounted(&path) && Instant::now() < end {
+            thread::sleep(Duration::from_millis(20));
+        }
+        // Long enough to have said it.
+        thread::sleep(Duration::from_millis(500));
+        let early = child.try_wait().unwrap();
+        assert!(is_mounted(&path), "{arguments:?}: {early:?}");
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 5);
+        let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        assert!(child.wait().unwrap().success(), "{arguments:?}");
+        assert!(!is_mounted(&path), "{arguments:?}");
+    }
+}
