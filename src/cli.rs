@@ -70,6 +70,8 @@ pub struct MountArgs {
     /// Stay in the foreground and log to standard error
     #[arg(short, long)]
     pub foreground: bool,
+    // Not a link: the text is the help of the command line.
+    #[allow(rustdoc::bare_urls)]
     /// The API's address [default: https://api.vm0.ai]
     #[arg(long, value_name = "URL")]
     pub api_url: Option<String>,

@@ -12,7 +12,31 @@
 //! An operation on the [`tree`] never waits. It answers from what is known, or
 //! returns the [`tree::Want`] that it misses. [`fs`] then parks the reply with
 //! [`park`], which runs one fetch for all who want the same thing and lets
-//! every operation run again when the fetch is done.
+//! every operation run again when the fetch is done. Calls and downloads have
+//! workers of their own, so a stalled download delays no listing. A reply that
+//! waits is released with a failure when nothing has arrived for `--timeout`
+//! ([`progress`] measures that), not when it has taken long.
+//!
+//! What came, or why nothing did, is kept by the tree with how long it is good
+//! for; the operation finds it there. [`tree::Tree::fetch`] is the one place
+//! that decides on lifetimes, [`error::Error::errno`] the one that decides what
+//! number a failure becomes.
+//!
+//! # The life of a mount
+//!
+//! [`cli`] parses, [`config`] settles the settings (flags, environment,
+//! `config.toml`, the `vm0` CLI's login), [`mount::run`] does the rest: it
+//! prepares the folder, forks unless it is to stay in the foreground, blocks
+//! the [`signals`] before the first thread, opens client, store, tree and park,
+//! asks the API whether it knows the token, and opens the session with the
+//! kernel. Only then does the command return. From there on [`logging`] writes
+//! to a file.
+//!
+//! It ends when the session does (somebody has unmounted it) or when a signal
+//! comes; then the park is stopped first, which answers everybody who waits,
+//! and [`unmount`] takes the mount away, lazily if it is busy. Nothing in
+//! this waits for the network. [`unmount`] reads the kernel's mount table rather
+//! than touch a mount that may be dead or hang.
 //!
 //! # Who may import whom
 //!
@@ -20,12 +44,14 @@
 //!
 //! ```text
 //! main → cli → mount → fs → park → tree → { api, store } → { error, progress, text }
-//!                                   demo (imported by cli and the tests only)
+//!         │      └──→ { config → api, unmount, signals }
+//!         └──→ { config, logging, unmount, signals, demo }
 //! ```
 //!
-//! Beside that line, for `main`, `cli` and `mount` only: `config` (settings from
-//! flags, environment and files; knows `api` for its client's configuration),
-//! `logging`, and `unmount` (the kernel's mount table, and leaving it).
+//! `config` knows `api` for the token and its client's settings, `logging`
+//! knows `config` for the environment; `unmount` and `signals` know nothing of
+//! the file system. `demo`, the server that plays the API, is imported by `cli`
+//! and the tests only, and shares no code with what it is to test.
 //!
 //! `api` and `store` never meet except in the tree. `fuser` is named in `fs`
 //! and `mount` only, `reqwest` in `api` and `store/download`, `tar` and
@@ -36,7 +62,8 @@
 //!
 //! No lock is held across a fetch, a reply or a kernel notification. Each lock
 //! guards one map for the length of one lookup or insertion, and none is taken
-//! while another is held.
+//! while another is held. The exception is the cache's accounts (`store/evict`),
+//! which several processes share; their order stands there.
 //!
 //! # Words
 //!

@@ -396,7 +396,7 @@ impl Version {
     }
 }
 
-/// What [`World::add_version`] makes a version from.
+/// What [`World::add_version`](crate::demo::World::add_version) makes a version from.
 #[derive(Clone, Debug)]
 pub struct VersionSpec {
     id: Option<String>,
