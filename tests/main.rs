@@ -7,5 +7,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod budgets;
+mod rules;
 mod smoke;
 mod support;
+mod tools;
+mod tree;
+mod waiting;
