@@ -2,7 +2,7 @@
 
 use super::{artifact, compared, pack_up, prepare, project};
 use crate::support::{Bench, Who};
-use vm0fs::demo::File;
+use vm0fs::demo::{File, LogRow, Run};
 
 #[test]
 fn a_git_repository() {
@@ -114,8 +114,25 @@ for name in ('README.md', 'big'):
         let ours = python(&mounted);
         assert_eq!(ours, python(&original));
         assert!(ours.starts_with("29 ") && ours.contains("mine"), "{ours}");
-        // Of a log, too.
     }
+}
+
+#[test]
+fn the_log_of_a_run_that_has_ended_can_be_mapped() {
+    let mut world = artifact(Vec::new());
+    let at = world.ago(9_000);
+    let mut run = Run::new("writer", at);
+    run.log(LogRow::new(at, "agent", "info", "hello"));
+    let id = world.add_run(run);
+    let bench = Bench::new(world);
+    let mount = bench.mount().start();
+    let script = "import mmap, sys
+with open(sys.argv[1], 'rb') as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as shared:
+    sys.stdout.buffer.write(shared[:])";
+    let path = format!("runs/{id}/logs");
+    let mapped = mount.run(&format!("/usr/bin/python3 -c \"{script}\" {path}"));
+    assert!(mapped.ends_with("hello\n"), "{mapped}");
+    assert_eq!(mapped, mount.cat(&path));
 }
 
 #[test]
