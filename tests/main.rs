@@ -7,8 +7,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod budgets;
 mod endings;
 mod mapped;
-
+mod rules;
 mod smoke;
 mod support;
+mod tools;
+mod tree;
+mod waiting;

@@ -42,7 +42,7 @@ impl View<'_> {
                 if entry.escapes && !self.tree.options.external_symlinks {
                     return Err(Error::Denied(
                         "the symlink leads out of its version (its target is in the attribute \
-                         user.vm0.symlink; --allow-external-symlinks shows it)"
+                         user.vm0.symlinks of its directory; --allow-external-symlinks shows it)"
                             .into(),
                     )
                     .into());

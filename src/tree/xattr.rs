@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::types::StorageKind,
     error::Error,
-    store::{NodeKind, Verified},
+    store::{Index, NodeKind, Verified},
 };
 use std::sync::Arc;
 
@@ -91,14 +91,14 @@ impl View<'_> {
             }
             Node::Entry(kind, id, version, 0) => return self.version_xattrs(*kind, id, version),
             Node::Entry(kind, id, version, number) => {
-                add("version", Some(version.to_string()));
                 if let Files::Sealed(sealed) = self.files(*kind, id, version)?
                     && let Some(entry) = sealed.index().node(*number)
-                    && entry.kind == NodeKind::Symlink
-                    && entry.escapes
-                    && let Some(target) = sealed.index().target(*number)
+                    // The kernel gives no `user.*` attribute of a symlink to
+                    // anybody, so none is listed either.
+                    && entry.kind != NodeKind::Symlink
                 {
-                    out.push(("symlink", target.to_vec()));
+                    add("version", Some(version.to_string()));
+                    out.extend(leading_out(sealed.index(), *number));
                 }
             }
             _ => {}
@@ -128,7 +128,7 @@ impl View<'_> {
             None if row.file_count == Some(0) => "yes",
             None => "no",
         };
-        let verified = match sealed.map(|sealed| sealed.meta().verified) {
+        let verified = match sealed.as_ref().map(|sealed| sealed.meta().verified) {
             Some(Verified::Yes) => Some("yes"),
             Some(Verified::No) => Some("no"),
             Some(Verified::NotApplicable) => Some("n/a"),
@@ -149,8 +149,49 @@ impl View<'_> {
             ),
         ];
         let values = values.into_iter();
+        let symlinks = sealed.and_then(|sealed| leading_out(sealed.index(), 0));
         Ok(values
             .filter_map(|(name, value)| Some((name, value?.into_bytes())))
+            .chain(symlinks)
             .collect())
     }
+}
+
+/// The longest value that the kernel passes on (`XATTR_SIZE_MAX` of Linux).
+const LONGEST: usize = 65_536;
+
+/// The symlinks of a directory that lead out of their version: what `readlink`
+/// refuses, for people to look at. A line each, `name -> target`, as far as
+/// the kernel lets an attribute go; control characters and `\` as `\xNN`.
+fn leading_out(index: &Index, directory: u32) -> Option<(&'static str, Vec<u8>)> {
+    let more = "...\n".as_bytes();
+    let mut lines = Vec::new();
+    for position in 0..index.child_count(directory) {
+        let Some((name, number)) = index.child_at(directory, position) else {
+            break;
+        };
+        let escapes = index.node(number).is_some_and(|node| node.escapes);
+        let Some(target) = index.target(number).filter(|_| escapes) else {
+            continue;
+        };
+        let line = [&visible(name), b" -> ".as_slice(), &visible(target), b"\n"].concat();
+        if lines.len() + line.len() + more.len() > LONGEST {
+            lines.extend_from_slice(more);
+            break;
+        }
+        lines.extend(line);
+    }
+    (!lines.is_empty()).then_some(("symlinks", lines))
+}
+
+fn visible(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for &byte in text {
+        if byte.is_ascii_control() || byte == b'\\' {
+            out.extend_from_slice(format!("\\x{byte:02x}").as_bytes());
+        } else {
+            out.push(byte);
+        }
+    }
+    out
 }

@@ -1,6 +1,8 @@
 //! What the tests share: a server with a world, mounts of it, tools run on
 //! them. Everything is taken away again when it is dropped.
 
+pub(crate) mod archive;
+
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -253,6 +255,11 @@ impl Mount {
         self.path.join(path)
     }
 
+    /// Whose it is.
+    pub(crate) fn who(&self) -> Who {
+        self.who
+    }
+
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
@@ -284,8 +291,30 @@ impl Mount {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Runs a shell script in the mount's root as its owner; it must fail and
+    /// give this reason.
+    #[track_caller]
+    pub(crate) fn fails(&self, script: &str, reason: &str) {
+        let output = self.try_run(script);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{script}: did not fail");
+        assert!(said.contains(reason), "{script}: {said}");
+    }
+
     /// Runs a shell script in the mount's root as its owner, in the C locale.
     pub(crate) fn try_run(&self, script: &str) -> Output {
+        self.shell(script).output().unwrap()
+    }
+
+    /// Starts a shell script in the mount's root as its owner, and gives its
+    /// process; what it prints can be read from there.
+    pub(crate) fn start(&self, script: &str) -> Running {
+        let mut command = self.shell(script);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running(Some(command.spawn().unwrap()))
+    }
+
+    fn shell(&self, script: &str) -> Command {
         let mut command = Command::new("bash");
         // The folder is entered by the shell: it may belong to somebody else.
         let script = format!("set -o pipefail; cd '{}' && {script}", self.path.display());
@@ -296,7 +325,7 @@ impl Mount {
         if let Some((uid, gid)) = self.who.ids() {
             command.uid(uid).gid(gid);
         }
-        command.output().unwrap()
+        command
     }
 
     /// Unmounts, waits for the process to end well, and gives its log.
@@ -344,6 +373,66 @@ impl Drop for Mount {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A command that runs, killed when dropped.
+pub(crate) struct Running(Option<Child>);
+
+impl Running {
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+
+    /// Whether it has not ended yet.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.0.as_mut().unwrap().try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end, for so long that only a hang takes longer.
+    #[track_caller]
+    pub(crate) fn output(mut self) -> Output {
+        assert!(
+            wait_for_end(self.0.as_mut().unwrap()).is_some(),
+            "the command has not ended within {SOON:?}"
+        );
+        self.0.take().unwrap().wait_with_output().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // Not waited for: it may sit in a read that ends with its mount.
+            let _ = child.kill();
+        }
+    }
+}
+
+/// Bytes that no compression makes smaller: the same for the same length.
+pub(crate) fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        // xorshift64, Marsaglia 2003.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// The message that tools print for a failure of this kind.
+pub(crate) mod reason {
+    pub(crate) const READ_ONLY: &str = "Read-only file system";
+    pub(crate) const MISSING: &str = "No such file or directory";
+    pub(crate) const DENIED: &str = "Permission denied";
+    pub(crate) const IO: &str = "Input/output error";
+    pub(crate) const TIMED_OUT: &str = "Connection timed out";
+    pub(crate) const UNREACHABLE: &str = "Network is unreachable";
+    pub(crate) const AGAIN: &str = "Resource temporarily unavailable";
 }
 
 fn wait_for_end(child: &mut Child) -> Option<std::process::ExitStatus> {

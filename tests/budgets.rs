@@ -1,0 +1,20 @@
+//! What everything costs: requests counted, none of them timed.
+
+mod listings;
+mod versions;
+
+use crate::support::Bench;
+use vm0fs::demo::{Port, Recorded};
+
+/// The lines of all requests to the API so far, sorted; and forgets them.
+fn calls(bench: &Bench) -> Vec<String> {
+    let mut lines: Vec<String> = bench.api_calls().iter().map(Recorded::line).collect();
+    lines.sort();
+    bench.server.clear_requests();
+    lines
+}
+
+/// How many requests have reached the object store.
+fn downloads(bench: &Bench) -> usize {
+    bench.server.requests_to(Port::Store, "").len()
+}

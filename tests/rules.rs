@@ -1,0 +1,304 @@
+//! The rules of `src/lib.rs`, held against the source itself.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A source file without its tests.
+struct Source {
+    /// Relative to `src`, such as `tree/names.rs`.
+    path: String,
+    /// Everything before the test module at the end.
+    code: String,
+}
+
+impl Source {
+    /// The first component, without its extension: `tree`.
+    fn module(&self) -> &str {
+        let first = self.path.split('/').next().unwrap();
+        first.strip_suffix(".rs").unwrap_or(first)
+    }
+
+    fn is_in(&self, places: &[&str]) -> bool {
+        places.iter().any(|place| {
+            self.path == format!("{place}.rs") || self.path.starts_with(&format!("{place}/"))
+        })
+    }
+
+    /// The lines that are code, numbered, comments cut off.
+    fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.code.lines().enumerate();
+        lines.map(|(number, line)| (number + 1, line.split("//").next().unwrap_or("")))
+    }
+
+    /// The lines that name a crate, in a path or in a `use`.
+    fn naming(&self, name: &str) -> Vec<usize> {
+        let names = |line: &str| {
+            let mut rest = line;
+            let mut before = ' ';
+            while let Some(at) = rest.find(name) {
+                before = rest[..at].chars().next_back().unwrap_or(before);
+                let after = &rest[at + name.len()..];
+                let word = before.is_alphanumeric() || "_.\":".contains(before);
+                if !word
+                    && (after.starts_with("::")
+                        || (line.contains("use ") && after.starts_with(';')))
+                {
+                    return true;
+                }
+                rest = after;
+            }
+            false
+        };
+        self.lines()
+            .filter(|(_, line)| names(line))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    /// The lines that import or name a module of this crate.
+    fn importing(&self, module: &str) -> Vec<usize> {
+        // Imports stand over several lines: statements, not lines.
+        let mut found = Vec::new();
+        let mut statement = String::new();
+        let mut start = 0;
+        for (number, line) in self.lines() {
+            if statement.is_empty() && line.trim_start().starts_with("use crate::") {
+                start = number;
+            }
+            if start > 0 {
+                statement.push_str(line.trim());
+                if line.contains(';') {
+                    if imports(&statement, module) {
+                        found.push(start);
+                    }
+                    statement.clear();
+                    start = 0;
+                }
+            } else if line.contains(&format!("crate::{module}::")) {
+                found.push(number);
+            }
+        }
+        found
+    }
+}
+
+/// Whether `use crate::{a, b::{c, d}};` names `module` at its first level.
+fn imports(statement: &str, module: &str) -> bool {
+    let list = statement
+        .trim_start_matches("use crate::")
+        .trim_end_matches(';');
+    let Some(list) = list.strip_prefix('{') else {
+        return list.split("::").next() == Some(module);
+    };
+    let mut depth = 0;
+    let mut names = vec![String::new()];
+    for character in list.chars() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => names.push(String::new()),
+            character if depth == 0 => names.last_mut().unwrap().push(character),
+            _ => {}
+        }
+    }
+    names
+        .iter()
+        .any(|name| name.trim().split("::").next() == Some(module))
+}
+
+fn files(dir: &Path, all: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, all);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            all.push(path);
+        }
+    }
+}
+
+/// All of `src` but what is compiled for tests only.
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    files(&root, &mut paths);
+    let relative = |path: &Path| {
+        path.strip_prefix(&root)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    let is_test = |path: &str| {
+        path.split('/')
+            .any(|part| part == "tests" || part == "tests.rs")
+    };
+    let mut all: Vec<Source> = paths
+        .iter()
+        .map(|path| (relative(path), fs::read_to_string(path).unwrap()))
+        .filter(|(path, _)| !is_test(path))
+        .map(|(path, text)| {
+            let end = text.find("\n#[cfg(test)]\nmod ").unwrap_or(text.len());
+            let code = text[..end].to_owned();
+            Source { path, code }
+        })
+        .collect();
+    all.sort_by(|a, b| a.path.cmp(&b.path));
+    assert!(all.len() > 40, "the source has been found");
+    all
+}
+
+/// Asserts that a crate is named in these places only, and in each of them.
+#[track_caller]
+fn named_only_in(name: &str, places: &[&str]) {
+    let sources = sources();
+    for source in &sources {
+        let lines = source.naming(name);
+        assert!(
+            lines.is_empty() || source.is_in(places),
+            "src/{} names {name} in lines {lines:?}; only {places:?} may",
+            source.path
+        );
+    }
+    for place in places {
+        let mut there = sources.iter().filter(|source| source.is_in(&[place]));
+        assert!(
+            there.any(|source| !source.naming(name).is_empty()),
+            "{place} does not name {name} any more: this rule is out of date"
+        );
+    }
+}
+
+/// Asserts that no module but these imports `module`.
+#[track_caller]
+fn imported_only_by(module: &str, importers: &[&str]) {
+    for source in sources() {
+        let own = source.module();
+        let lines = source.importing(module);
+        assert!(
+            own == module || lines.is_empty() || importers.contains(&own),
+            "src/{} imports {module} in lines {lines:?}; only {importers:?} may",
+            source.path
+        );
+    }
+}
+
+#[test]
+fn crates_are_named_where_they_belong() {
+    named_only_in("fuser", &["fs", "mount"]);
+    named_only_in("reqwest", &["api", "store/download"]);
+    named_only_in("tar", &["store/unpack"]);
+    named_only_in("flate2", &["store/unpack", "demo"]);
+    named_only_in("axum", &["demo"]);
+    named_only_in("clap", &["cli", "main"]);
+}
+
+#[test]
+fn errno_constants_are_in_one_table() {
+    for source in sources() {
+        for (number, line) in source.lines() {
+            let mut words = line.split(|c: char| !(c.is_ascii_alphanumeric() || "_:".contains(c)));
+            let found = words.any(|word| {
+                let constant = word.strip_prefix("libc::E");
+                constant.is_some_and(|rest| {
+                    rest.bytes()
+                        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+                })
+            });
+            assert!(
+                !found || source.path == "error.rs",
+                "src/{}:{number} has an errno constant: {line}",
+                source.path
+            );
+        }
+    }
+}
+
+#[test]
+fn imports_go_downwards() {
+    imported_only_by("demo", &["cli"]);
+    imported_only_by("cli", &["main"]);
+    imported_only_by("mount", &["main", "cli"]);
+    imported_only_by("fs", &["mount"]);
+    imported_only_by("park", &["fs", "mount"]);
+    imported_only_by("tree", &["fs", "park", "mount"]);
+    // `cli` for the token of the demo's server.
+    imported_only_by("api", &["tree", "config", "mount", "cli"]);
+    imported_only_by("store", &["tree", "mount"]);
+    imported_only_by("config", &["main", "cli", "mount", "logging"]);
+    imported_only_by("logging", &["main", "cli", "mount"]);
+    imported_only_by("unmount", &["main", "cli", "mount"]);
+}
+
+/// Lines of a file without its tests: more is two files.
+const LONGEST: usize = 500;
+/// `fs.rs` is one trait's implementation, which cannot be divided, and most of
+/// it is that trait's signatures.
+const LONGEST_ADAPTER: usize = 720;
+
+#[test]
+fn files_are_small_and_say_what_they_are_for() {
+    for source in sources() {
+        let path = &source.path;
+        assert!(
+            source.code.starts_with("//! "),
+            "src/{path} does not open with `//!`"
+        );
+        let opening = source
+            .code
+            .lines()
+            .take_while(|line| line.starts_with("//!"));
+        assert!(opening.count() >= 1);
+        let longest = if path == "fs.rs" {
+            LONGEST_ADAPTER
+        } else {
+            LONGEST
+        };
+        let lines = source.code.lines().count();
+        assert!(
+            lines <= longest,
+            "src/{path} has {lines} lines without tests; {longest} are the most"
+        );
+        assert!(
+            !path.ends_with("util.rs") && !path.ends_with("utils.rs"),
+            "src/{path}"
+        );
+    }
+}
+
+#[test]
+fn libraries_do_not_print() {
+    for source in sources() {
+        let may_print = source.is_in(&["main", "cli"]);
+        for (number, line) in source.lines() {
+            let prints = ["println!", "print!(", "eprint!(", "dbg!"]
+                .iter()
+                .any(|each| line.contains(each));
+            assert!(
+                !prints || may_print,
+                "src/{}:{number} prints: {line}",
+                source.path
+            );
+        }
+    }
+}
+
+#[test]
+fn the_rules_notice_a_breach() {
+    let source = Source {
+        path: "tree/x.rs".into(),
+        code: "use crate::{\n    api::types::{Run, store},\n    error::Error,\n};\nuse fuser::Errno;\n\
+               // reqwest::get\nfn f() { vm0_tar::g(); crate::demo::h(); flate2::i() }\n"
+            .into(),
+    };
+    assert_eq!(source.importing("api"), [1]);
+    assert_eq!(source.importing("error"), [1]);
+    assert_eq!(source.importing("demo"), [7]);
+    assert!(source.importing("store").is_empty() && source.importing("types").is_empty());
+    assert_eq!(source.naming("fuser"), [5]);
+    assert_eq!(source.naming("flate2"), [7]);
+    assert!(source.naming("tar").is_empty() && source.naming("reqwest").is_empty());
+    assert_eq!(source.module(), "tree");
+}
