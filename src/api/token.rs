@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use reqwest::header::HeaderValue;
+use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 
 /// Longer than any token the service has given out; a whole file that was
@@ -40,6 +41,11 @@ impl Token {
             .map_err(|_| Error::Setup("the token cannot be sent in a header".into()))?;
         value.set_sensitive(true);
         Ok(value)
+    }
+
+    /// Tells accounts apart without holding the secret: a hash, one way.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        Sha256::digest(format!("vm0fs account {}", self.0)).into()
     }
 
     /// `text` with this token blotted out, should a server echo it.
