@@ -220,6 +220,25 @@ impl Room {
         }
     }
 
+    /// Frees about `bytes` of the disk for a write that found it full,
+    /// although the ceiling is not reached; whether anything was freed.
+    pub(super) fn relieve(&self, bytes: u64) -> bool {
+        let Ok(_accounts) = self.lock() else {
+            return false;
+        };
+        let mut held = self.held().unwrap_or_default();
+        // What can be freed may be less than that, and still be enough.
+        let mut bytes = bytes;
+        while bytes > 0 {
+            if self.evict(&mut held, bytes) > 0 {
+                tracing::info!("the disk is full below --cache-size; evicted what was used least");
+                return true;
+            }
+            bytes /= 2;
+        }
+        false
+    }
+
     /// Refuses what could not fit into an empty cache.
     pub(super) fn check(&self, bytes: u64) -> Result<()> {
         if bytes > self.ceiling {

@@ -84,6 +84,24 @@ impl Staging {
             .map_err(|error| Error::io("making a file in the cache", error))
     }
 
+    /// Makes the `pack`, with the lock on it that keeps a version from being
+    /// evicted: whoever reads it while it grows goes on afterwards.
+    pub(super) fn create_pack(&self) -> Result<Flock<File>> {
+        Flock::lock(self.create("pack")?, FlockArg::LockSharedNonblock)
+            .map_err(|(_, error)| Error::io("locking a file of the cache", error.into()))
+    }
+
+    /// The directory, to reach its files by wherever it is renamed to.
+    pub(super) fn directory(&self) -> Result<File> {
+        File::open(&self.path).map_err(|error| Error::io("opening a directory of the cache", error))
+    }
+
+    /// Frees room on the disk where that is full below the ceiling; whether
+    /// there was something to free.
+    pub(super) fn relieve(&self) -> bool {
+        self.room.relieve(STEP)
+    }
+
     /// Refuses content that cannot fit at all.
     pub(super) fn check(&self, content: u64) -> Result<()> {
         self.room.check(content.saturating_add(OVERHEAD))

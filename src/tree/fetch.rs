@@ -218,6 +218,8 @@ impl Tree {
             key: self.version_key(kind, id, version),
             declared_size: declared.and_then(|row| row.size),
             declared_files: declared.and_then(|row| row.file_count),
+            arrived: &|| (),
+            verify: crate::store::Verify::Warn,
             url: &|| self.api.download_url(kind, id, version, progress),
         };
         self.store.fetch(&request, progress).map(|_| ())
