@@ -3,7 +3,7 @@
 //! ```text
 //! <cache>/v1/CACHEDIR.TAG
 //!            lock                   held for every change of the accounts
-//!            versions/<key>/        meta.json · tree · pack · blob-N
+//!            versions/<key>/        meta.json · tree · pack · blob-N · synced
 //!            staging/<pid-random>/  a download at work, with <pid-random>.lock
 //! ```
 //!
@@ -20,6 +20,7 @@ mod index;
 mod meta;
 mod pack;
 mod staging;
+mod sync;
 mod unpack;
 mod verify;
 mod version;
@@ -48,6 +49,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+use sync::Syncer;
 use url::Url;
 
 /// Versions kept open: each costs one file descriptor and a mapping.
@@ -171,6 +173,7 @@ pub struct Store {
     downloader: Downloader,
     open: Mutex<LruCache<VersionKey, Arc<Version>>>,
     growing: Mutex<HashMap<VersionKey, Arc<Growing>>>,
+    syncer: Syncer,
 }
 
 impl Store {
@@ -196,8 +199,14 @@ impl Store {
         {
             tracing::debug!(%error, "could not write CACHEDIR.TAG");
         }
+        let room = Arc::new(Room::open(root, config.ceiling)?);
+        let syncer = Syncer::default();
+        for version in room.unsynced() {
+            syncer.send(version);
+        }
         Ok(Self {
-            room: Arc::new(Room::open(root, config.ceiling)?),
+            room,
+            syncer,
             limits: config.limits,
             downloader: Downloader::new(config.timeout, config.user_agent, config.allow_http),
             open: Mutex::new(LruCache::new(OPEN)),
@@ -349,8 +358,12 @@ impl Store {
             archive_bytes: source.bytes,
             verified: unpacked.verified,
             skipped: unpacked.skipped,
+            boot: sync::boot().map(str::to_string),
         };
-        staging.seal(key, &unpacked, &meta, progress)
+        if let Some(version) = staging.seal(key, &unpacked, &meta, progress)? {
+            self.syncer.send(version);
+        }
+        Ok(())
     }
 
     fn with_content(&self, key: &VersionKey) -> Option<Arc<Version>> {

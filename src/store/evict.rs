@@ -8,7 +8,10 @@
 //! under the lock file, so processes agree. Lock order: `local`, then the
 //! lock file, then `pack` or `.lock` files, which are only ever tried.
 
-use super::meta::Meta;
+use super::{
+    meta::Meta,
+    sync::{MARK, survived},
+};
 use crate::{
     error::{Error, Result},
     progress::Progress,
@@ -129,6 +132,13 @@ impl Room {
                 Err((_, error)) => return Err(Error::io(context(), error.into())),
             }
         }
+    }
+
+    /// The versions that are not known to be on the disk.
+    pub(super) fn unsynced(&self) -> Vec<PathBuf> {
+        let mut all = entries(&self.versions()).unwrap_or_default();
+        all.retain(|path| !path.join(MARK).exists());
+        all
     }
 
     /// Every version there is. Needs no lock for a look.
@@ -327,6 +337,7 @@ fn look(path: PathBuf) -> Held {
         let file = File::open(path.join("meta.json")).ok()?;
         let used = file.metadata().ok()?.modified().ok()?;
         let meta = read_meta(file)?;
+        survived(&meta, || path.join(MARK).exists()).then_some(())?;
         let content = match path.join("pack").exists() {
             true => meta.content_bytes,
             false => 0,

@@ -75,6 +75,9 @@ pub struct Meta {
     pub verified: Verified,
     /// Entries of the archive that are not shown (see `unpack`).
     pub skipped: u64,
+    /// The boot of the machine in which it was sealed before it was synced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
 }
 
 impl Meta {
