@@ -3,10 +3,11 @@
 mod demo;
 
 use crate::{
-    config::{Environment, Flags, Settings, parse_duration, parse_size},
+    config::{Environment, Flags, Settings, parse_duration, parse_size, parse_verify},
     error::{Error, Result},
     logging,
     mount::{self, Outcome},
+    store::Verify,
     unmount,
 };
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -99,6 +100,12 @@ pub struct MountArgs {
     /// Show symlinks that lead out of their version as they are, to be followed onto this host
     #[arg(long)]
     pub allow_external_symlinks: bool,
+    /// Ask nothing of the network: show what is cached, and listings as last known
+    #[arg(long)]
+    pub offline: bool,
+    /// What if content is not what its version's id says: warn, strict (refuse it) or off [default: warn]
+    #[arg(long, value_name = "WHAT", value_parser = parse_verify)]
+    pub verify: Option<Verify>,
     /// Log more; twice for everything
     #[arg(short, action = ArgAction::Count)]
     pub verbose: u8,
@@ -185,6 +192,8 @@ impl MountArgs {
             allow_http: self.allow_http,
             allow_other: self.allow_other,
             allow_external_symlinks: self.allow_external_symlinks,
+            offline: self.offline,
+            verify: self.verify,
         };
         Ok(mount::Options {
             mountpoint: environment.current_dir.join(self.mountpoint),

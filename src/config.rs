@@ -5,11 +5,12 @@
 mod files;
 mod units;
 
-pub use self::units::{parse_duration, parse_size};
+pub use self::units::{parse_duration, parse_size, parse_verify};
 
 use crate::{
     api::{ClientConfig, Token},
     error::{Error, Result},
+    store::Verify,
 };
 use nix::unistd::{Uid, User};
 use std::{
@@ -67,6 +68,10 @@ pub struct Flags {
     pub allow_other: bool,
     /// Shows symlinks that lead out of their version as they are.
     pub allow_external_symlinks: bool,
+    /// Never asks the network.
+    pub offline: bool,
+    /// What to do about content that is not what its version's id says.
+    pub verify: Option<Verify>,
 }
 
 /// The process's surroundings, as a value so that tests can make their own.
@@ -150,6 +155,10 @@ pub struct Settings {
     pub allow_other: bool,
     /// Shows symlinks that lead out of their version as they are.
     pub allow_external_symlinks: bool,
+    /// Never asks the network.
+    pub offline: bool,
+    /// What to do about content that is not what its version's id says.
+    pub verify: Verify,
 }
 
 impl Settings {
@@ -244,6 +253,8 @@ impl Settings {
             allow_other: flags.allow_other || config.allow_other,
             allow_external_symlinks: flags.allow_external_symlinks
                 || config.allow_external_symlinks,
+            offline: flags.offline || config.offline,
+            verify: flags.verify.or(config.verify).unwrap_or_default(),
         };
         settings.check()?;
         Ok(settings)

@@ -5,7 +5,7 @@ mod handles;
 
 use crate::{
     error::{Error, Result},
-    park::Park,
+    park::{Park, Woken},
     tree::{Answer, Attributes, Directory, Found, Kind, Miss, Stat, Tree, View},
 };
 use fuser::{
@@ -95,10 +95,14 @@ fn attempt<T: 'static>(
     operation: impl Fn(&Context, &View<'_>) -> Answer<T> + Send + 'static,
     reply: impl FnOnce(&Context, Result<T>) + Send + 'static,
 ) {
-    let run = AssertUnwindSafe(|| operation(&context, &context.tree.at(since)));
+    let view = context.tree.at(since);
+    let run = AssertUnwindSafe(|| operation(&context, &view));
     // A panic would end fuser's thread, and with it the mount.
     let outcome = catch_unwind(run)
         .unwrap_or_else(|_| Err(Error::Internal("an operation panicked".into()).into()));
+    for want in view.take_wishes() {
+        context.park.wait(want, since, Box::new(|_| ()));
+    }
     let result = match outcome {
         Ok(value) => Ok(value),
         Err(Miss::Error(error)) => Err(error),
@@ -107,7 +111,11 @@ fn attempt<T: 'static>(
         ))),
         Err(Miss::Want(want)) => {
             let park = context.park.clone();
-            let again = move || attempt(context, since, rounds - 1, operation, reply);
+            let again = move |woken| {
+                // Looking again as more comes is no sign of going in circles.
+                let rounds = rounds - u32::from(woken == Woken::Settled);
+                attempt(context, since, rounds, operation, reply);
+            };
             return park.wait(want, since, Box::new(again));
         }
     };
@@ -172,6 +180,25 @@ impl Context {
             blksize: BLOCK_SIZE,
             flags: 0,
         }
+    }
+
+    fn read(
+        &self,
+        view: &View<'_>,
+        handle: u64,
+        offset: u64,
+        size: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Answer<()> {
+        let open = self.handles.get(handle)?;
+        let read = match &*open {
+            Open::File(handle) => view.read(handle, offset, size, buffer),
+            Open::Directory(_) => Err(Error::IsDirectory.into()),
+        };
+        if let Err(Miss::Error(error)) = &read {
+            tracing::warn!("read failed: {error}");
+        }
+        read
     }
 
     /// The listing a directory handle reads from at `offset`.
@@ -312,23 +339,34 @@ impl Filesystem for Fs {
         thread_local! {
             static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
-        BUFFER.with_borrow_mut(|buffer| {
-            let read = self
-                .context
-                .handles
-                .get(fh.0)
-                .and_then(|open| match &*open {
-                    Open::File(handle) => handle.read(offset, size as usize, buffer),
-                    Open::Directory(_) => Err(Error::IsDirectory),
-                });
-            match read {
-                Ok(()) => reply.data(buffer),
-                Err(error) => {
-                    tracing::warn!("read failed: {error}");
-                    reply.error(errno(&error));
+        let size = size as usize;
+        // Nearly every read is answered here and now, from one buffer.
+        let waits = BUFFER.with_borrow_mut(|buffer| {
+            let view = self.context.tree.at(Instant::now());
+            match self.context.read(&view, fh.0, offset, size, buffer) {
+                Ok(()) => {
+                    reply.data(buffer);
+                    None
                 }
+                Err(Miss::Error(error)) => {
+                    reply.error(errno(&error));
+                    None
+                }
+                Err(Miss::Want(_)) => Some(reply),
             }
         });
+        let Some(reply) = waits else { return };
+        self.serve(
+            move |context, view| {
+                let mut buffer = Vec::new();
+                context.read(view, fh.0, offset, size, &mut buffer)?;
+                Ok(buffer)
+            },
+            |_, read| match read {
+                Ok(bytes) => reply.data(&bytes),
+                Err(error) => reply.error(errno(&error)),
+            },
+        );
     }
 
     fn flush(

@@ -10,7 +10,7 @@ use crate::{
     fs::Fs,
     park::Park,
     signals::Signals,
-    store::{Limits, Store, StoreConfig},
+    store::{Limits, Shelf, Store, StoreConfig},
     tree::{Tree, TreeOptions, Want},
     unmount,
 };
@@ -34,6 +34,11 @@ const SESSION_THREADS: usize = 2;
 /// How long the command waits for the API to accept the token. Longer, and a
 /// network that swallows packets would make every mount slow.
 const GREETING: Duration = Duration::from_secs(5);
+
+/// The share of the cache that is for answers of the API, and the most of it:
+/// listings, details and logs of ended runs are small beside archives.
+const ANSWERS_SHARE: u64 = 10;
+const MOST_ANSWERS: u64 = 256 << 20;
 
 /// How long the session may take to end once it is unmounted.
 const SESSION_END: Duration = Duration::from_secs(1);
@@ -118,9 +123,12 @@ enum Event {
 impl Mounted {
     fn start(mountpoint: PathBuf, settings: &Settings) -> Result<Self> {
         let client = Client::new(settings.client_config())?;
+        // Answers take their share of the cache, so that the ceiling holds for both.
+        let answers = (settings.cache_size / ANSWERS_SHARE).min(MOST_ANSWERS);
+        let account = format!("{} {:x?}", client.origin(), settings.token.fingerprint());
         let store = Store::open(StoreConfig {
             dir: settings.cache_dir.clone(),
-            ceiling: settings.cache_size,
+            ceiling: settings.cache_size - answers,
             limits: Limits::default(),
             timeout: settings.timeout,
             user_agent: user_agent(),
@@ -131,8 +139,11 @@ impl Mounted {
         let options = TreeOptions {
             list_ttl: settings.list_ttl,
             external_symlinks: settings.allow_external_symlinks,
+            offline: settings.offline,
+            verify: settings.verify,
         };
-        let tree = Arc::new(Tree::new(client, store, options));
+        let shelf = Shelf::open(&settings.cache_dir, &account, answers)?;
+        let tree = Arc::new(Tree::new(client, store, shelf, options));
         let park = Arc::new(Park::new(tree.clone(), settings.timeout));
         let warnings = greet(&tree, &park)?;
         let fs = Fs::new(
@@ -228,7 +239,7 @@ fn greet(tree: &Arc<Tree>, park: &Park) -> Result<Vec<String>> {
     park.wait(
         Want::Agents,
         Instant::now(),
-        Box::new(move || {
+        Box::new(move |_| {
             // Nobody listens any more if it came too late.
             let _ = done.send(());
         }),

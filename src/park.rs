@@ -29,8 +29,17 @@ const WORKER_IDLE: Duration = Duration::from_secs(10);
 /// How often deadlines are looked at while anyone waits.
 const TICK: Duration = Duration::from_millis(250);
 
-/// What runs again when the fetch it waits for is done, one way or another.
-pub type Waiter = Box<dyn FnOnce() + Send>;
+/// Why a request that waited runs again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// More of what it waits for has come.
+    Arrived,
+    /// The fetch has ended, one way or another, or made no progress for too long.
+    Settled,
+}
+
+/// What runs again.
+pub type Waiter = Box<dyn FnOnce(Woken) + Send>;
 
 /// The one place where requests wait.
 pub struct Park {
@@ -46,6 +55,7 @@ struct Shared {
     call: Condvar,
     content: Condvar,
     clock: Condvar,
+    wake: Condvar,
 }
 
 #[derive(Default)]
@@ -54,6 +64,9 @@ struct State {
     calls: Lane,
     contents: Lane,
     clock_runs: bool,
+    /// Those for whom more has come, until the waker has run them.
+    ready: Vec<Waiter>,
+    waker_runs: bool,
     stopped: bool,
 }
 
@@ -82,6 +95,7 @@ impl Park {
             call: Condvar::new(),
             content: Condvar::new(),
             clock: Condvar::new(),
+            wake: Condvar::new(),
         };
         Self {
             shared: Arc::new(shared),
@@ -155,11 +169,19 @@ impl Park {
         state.calls.queue.clear();
         state.contents.queue.clear();
         let pending = mem::take(&mut state.pending);
+        let ready = mem::take(&mut state.ready);
         drop(state);
-        for signal in [&self.shared.call, &self.shared.content, &self.shared.clock] {
+        let Shared {
+            call,
+            content,
+            clock,
+            wake,
+            ..
+        } = &*self.shared;
+        for signal in [call, content, clock, wake] {
             signal.notify_all();
         }
-        drop(pending);
+        drop((pending, ready));
     }
 }
 
@@ -205,7 +227,7 @@ impl Shared {
         }
     }
 
-    fn run_worker(&self, is_content: bool) {
+    fn run_worker(self: &Arc<Self>, is_content: bool) {
         let mut state = self.lock();
         loop {
             if state.stopped {
@@ -231,7 +253,8 @@ impl Shared {
             pending.progress.advance(0);
             let (since, progress) = (pending.since, pending.progress.clone());
             drop(state);
-            let fetch = AssertUnwindSafe(|| self.tree.fetch(&want, since, &progress));
+            let arrived = || self.wake_early(&want);
+            let fetch = AssertUnwindSafe(|| self.tree.fetch(&want, since, &progress, &arrived));
             if catch_unwind(fetch).is_err() {
                 let error = Error::Internal(format!("fetching {want} panicked"));
                 self.tree.fail(&want, &error);
@@ -239,10 +262,56 @@ impl Shared {
             state = self.lock();
             let done = state.pending.remove(&want);
             drop(state);
-            release(done.map(|pending| pending.waiters).unwrap_or_default());
+            release(
+                done.map(|pending| pending.waiters).unwrap_or_default(),
+                Woken::Settled,
+            );
             state = self.lock();
         }
         state.lane(is_content).workers -= 1;
+    }
+
+    /// Lets those who wait for `want` look at what has come so far. They run in
+    /// a thread of their own: this one has more to bring.
+    fn wake_early(self: &Arc<Self>, want: &Want) {
+        let mut state = self.lock();
+        let Some(pending) = state.pending.get_mut(want) else {
+            return;
+        };
+        if pending.waiters.is_empty() {
+            return;
+        }
+        let waiters = mem::take(&mut pending.waiters);
+        state.ready.extend(waiters);
+        let add_waker = !mem::replace(&mut state.waker_runs, true);
+        drop(state);
+        self.wake.notify_one();
+        if add_waker && !spawn("waker", self.clone(), |shared| shared.run_waker()) {
+            // Slower for the fetch, but nobody is left behind.
+            self.run_waker();
+        }
+    }
+
+    fn run_waker(&self) {
+        let mut state = self.lock();
+        while !state.stopped {
+            let ready = mem::take(&mut state.ready);
+            if ready.is_empty() {
+                let (woken, timeout) = self
+                    .wake
+                    .wait_timeout(state, WORKER_IDLE)
+                    .unwrap_or_else(PoisonError::into_inner);
+                state = woken;
+                if timeout.timed_out() && state.ready.is_empty() {
+                    break;
+                }
+                continue;
+            }
+            drop(state);
+            release(ready, Woken::Arrived);
+            state = self.lock();
+        }
+        state.waker_runs = false;
     }
 
     /// A worker could not be started. If none is left to serve the queue, those
@@ -263,7 +332,7 @@ impl Shared {
         for (want, pending) in stranded {
             self.tree
                 .fail(&want, &Error::Internal("no thread could be started".into()));
-            release(pending.waiters);
+            release(pending.waiters, Woken::Settled);
         }
     }
 
@@ -292,7 +361,7 @@ impl Shared {
                     seconds: self.timeout.as_secs(),
                 };
                 self.tree.fail(&want, &error);
-                release(waiters);
+                release(waiters, Woken::Settled);
             }
             thread::sleep(TICK);
             state = self.lock();
@@ -336,9 +405,9 @@ impl State {
 
 /// Runs what waited. One that panics must not keep the others waiting; its
 /// reply is dropped, which answers EIO.
-fn release(waiters: Vec<Waiter>) {
+fn release(waiters: Vec<Waiter>, woken: Woken) {
     for waiter in waiters {
-        if catch_unwind(AssertUnwindSafe(waiter)).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| waiter(woken))).is_err() {
             tracing::error!("an operation panicked; its caller got EIO");
         }
     }
@@ -370,7 +439,7 @@ mod tests {
     /// Says when it runs; dropped, it hangs up.
     fn waiter(done: &Sender<()>) -> Waiter {
         let done = done.clone();
-        Box::new(move || done.send(()).unwrap())
+        Box::new(move |_| done.send(()).unwrap())
     }
 
     #[track_caller]
@@ -473,7 +542,7 @@ mod tests {
         let (done, wait) = channel();
         let since = Instant::now();
         for _ in 0..3 {
-            park.wait(Want::Agents, since, Box::new(|| panic!("an operation")));
+            park.wait(Want::Agents, since, Box::new(|_| panic!("an operation")));
             park.wait(Want::Agents, since, waiter(&done));
         }
         expect(&wait, 3);

@@ -3,7 +3,7 @@
 //! ```text
 //! <cache>/v1/CACHEDIR.TAG
 //!            lock                   held for every change of the accounts
-//!            versions/<key>/        meta.json · tree · pack · blob-N
+//!            versions/<key>/        meta.json · tree · pack · blob-N · synced
 //!            staging/<pid-random>/  a download at work, with <pid-random>.lock
 //! ```
 //!
@@ -15,17 +15,20 @@ mod download;
 mod escape;
 mod evict;
 mod format;
+mod growing;
 mod index;
 mod meta;
 mod pack;
 mod shelf;
 mod staging;
+mod sync;
 mod unpack;
 mod verify;
 mod version;
 
+pub use growing::{Growing, GrowingContent, Progressed};
 pub use index::{Index, Node, NodeKind};
-pub use meta::{Meta, Verified};
+pub use meta::{Meta, Verified, Verify};
 pub use shelf::Shelf;
 pub use version::{Content, Version};
 
@@ -33,11 +36,13 @@ use crate::{
     error::{Error, Result},
     progress::Progress,
 };
+use build::Builder;
 use download::Downloader;
 use evict::Room;
 use lru::LruCache;
 use staging::Staging;
 use std::{
+    collections::HashMap,
     fs::{self, DirBuilder},
     io::{self, Read, Write},
     num::NonZeroUsize,
@@ -46,6 +51,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+use sync::Syncer;
 use url::Url;
 
 /// Versions kept open: each costs one file descriptor and a mapping.
@@ -141,6 +147,12 @@ pub struct FetchRequest<'a> {
     pub declared_files: Option<u64>,
     /// Asks the API for a presigned URL; asked again when one has expired.
     pub url: &'a (dyn Fn() -> Result<Url> + Sync),
+    /// Called when there is more to find in [`Store::growing`], soon after the
+    /// first entry, then at most every few milliseconds, and when the fetch
+    /// has ended. From a thread that works on the archive: keep it short.
+    pub arrived: &'a (dyn Fn() + Sync),
+    /// What to do about the proof of content.
+    pub verify: Verify,
 }
 
 /// What the cache holds.
@@ -162,6 +174,8 @@ pub struct Store {
     room: Arc<Room>,
     downloader: Downloader,
     open: Mutex<LruCache<VersionKey, Arc<Version>>>,
+    growing: Mutex<HashMap<VersionKey, Arc<Growing>>>,
+    syncer: Syncer,
 }
 
 impl Store {
@@ -187,11 +201,18 @@ impl Store {
         {
             tracing::debug!(%error, "could not write CACHEDIR.TAG");
         }
+        let room = Arc::new(Room::open(root, config.ceiling)?);
+        let syncer = Syncer::default();
+        for version in room.unsynced() {
+            syncer.send(version);
+        }
         Ok(Self {
-            room: Arc::new(Room::open(root, config.ceiling)?),
+            room,
+            syncer,
             limits: config.limits,
             downloader: Downloader::new(config.timeout, config.user_agent, config.allow_http),
             open: Mutex::new(LruCache::new(OPEN)),
+            growing: Mutex::default(),
         })
     }
 
@@ -221,6 +242,17 @@ impl Store {
     /// [`Error::Timeout`] and [`Error::BadAnswer`] for the way to it, and
     /// whatever `request.url` fails with.
     pub fn fetch(&self, request: &FetchRequest<'_>, progress: &Progress) -> Result<Arc<Version>> {
+        let result = self.bring(request, progress);
+        (request.arrived)();
+        result
+    }
+
+    /// What has come so far of a version that this process fetches now.
+    pub fn growing(&self, key: &VersionKey) -> Option<Arc<Growing>> {
+        self.all_growing().get(key).cloned()
+    }
+
+    fn bring(&self, request: &FetchRequest<'_>, progress: &Progress) -> Result<Arc<Version>> {
         if let Some(version) = self.with_content(&request.key) {
             return Ok(version);
         }
@@ -263,14 +295,55 @@ impl Store {
         let mut staging = Staging::new(&self.room)?;
         let expected = request.declared_size.or(length).unwrap_or(0);
         staging.expect(expected, progress)?;
-        let unpacked = unpack::unpack(
-            &mut source,
-            &mut staging,
+        let growing = Arc::new(Growing::new(
+            staging.directory()?,
+            staging.create_pack()?,
+            Builder::new(&self.limits),
+        ));
+        self.all_growing().insert(key.clone(), Arc::clone(&growing));
+        let result = self.unpack(request, &mut source, staging, &growing, progress);
+        {
+            let mut all = self.all_growing();
+            // Another fetch of it may have begun meanwhile.
+            if all
+                .get(key)
+                .is_some_and(|known| Arc::ptr_eq(known, &growing))
+            {
+                all.remove(key);
+            }
+        }
+        if let Err(error) = &result {
+            let opened = growing.fail(error.clone());
+            if opened > 0 {
+                tracing::warn!(
+                    version = %key.version_id,
+                    files = opened,
+                    "files were opened before their archive turned out unusable: {error}"
+                );
+            }
+        }
+        result
+    }
+
+    fn unpack(
+        &self,
+        request: &FetchRequest<'_>,
+        source: &mut Counted<impl Read + Send>,
+        mut staging: Staging,
+        growing: &Growing,
+        progress: &Progress,
+    ) -> Result<()> {
+        let key = &request.key;
+        let job = unpack::Job {
             key,
-            &self.limits,
-            request.declared_size,
+            limits: &self.limits,
+            declared: request.declared_size,
+            verify: request.verify,
+            growing,
+            arrived: request.arrived,
             progress,
-        )?;
+        };
+        let unpacked = unpack::unpack(&mut *source, &mut staging, &job)?;
         let (file_count, bytes) = unpacked.tree.files();
         let meta = Meta {
             origin: key.origin.to_string(),
@@ -287,8 +360,12 @@ impl Store {
             archive_bytes: source.bytes,
             verified: unpacked.verified,
             skipped: unpacked.skipped,
+            boot: sync::boot().map(str::to_string),
         };
-        staging.seal(key, &unpacked, &meta, progress)
+        if let Some(version) = staging.seal(key, &unpacked, &meta, progress)? {
+            self.syncer.send(version);
+        }
+        Ok(())
     }
 
     fn with_content(&self, key: &VersionKey) -> Option<Arc<Version>> {
@@ -313,6 +390,10 @@ impl Store {
             versions: held.len() as u64,
             with_content: held.iter().filter(|held| held.content > 0).count() as u64,
         }
+    }
+
+    fn all_growing(&self) -> std::sync::MutexGuard<'_, HashMap<VersionKey, Arc<Growing>>> {
+        self.growing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn opened(&self) -> std::sync::MutexGuard<'_, LruCache<VersionKey, Arc<Version>>> {

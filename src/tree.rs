@@ -9,6 +9,7 @@ mod fetch;
 mod files;
 mod inodes;
 mod journal;
+mod kept;
 mod known;
 mod links;
 mod listing;
@@ -17,6 +18,7 @@ mod lookup;
 mod meta;
 mod names;
 mod node;
+mod outage;
 mod render;
 mod rows;
 mod xattr;
@@ -29,16 +31,20 @@ pub use lookup::Found;
 use crate::{
     api::{Client, types::StorageKind},
     error::Error,
-    store::{Store, Usage},
+    store::{Shelf, Store, Usage, Verify},
 };
 use inodes::Inodes;
 use jiff::Timestamp;
 use journal::Journal;
 use known::Known;
+use lru::LruCache;
 use node::Node;
+use outage::Outage;
 use std::{
+    cell::RefCell,
     fmt,
-    sync::Arc,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -124,6 +130,10 @@ impl From<Error> for Miss {
     }
 }
 
+/// Answers whose time of writing is remembered; of others they are written
+/// again, which costs little.
+const KEPT_TIMES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
 /// What an operation returns.
 pub type Answer<T> = Result<T, Miss>;
 
@@ -134,6 +144,10 @@ pub struct TreeOptions {
     pub list_ttl: Duration,
     /// Show symlinks that lead out of their version as they are.
     pub external_symlinks: bool,
+    /// Never ask the network.
+    pub offline: bool,
+    /// What to do about content that is not what its version's id says.
+    pub verify: Verify,
 }
 
 /// The whole file system, without a kernel.
@@ -143,15 +157,21 @@ pub struct Tree {
     journal: Journal,
     api: Client,
     store: Store,
+    /// Answers on disk, and when each listing was last written there.
+    shelf: Shelf,
+    kept_at: Mutex<LruCache<Want, Instant>>,
+    outage: Outage,
     options: TreeOptions,
     started: Timestamp,
+    /// Before every request.
+    opened: Instant,
     /// `api.origin()`, shared by all version keys.
     origin: Arc<str>,
 }
 
 impl Tree {
     /// A tree that knows nothing yet.
-    pub fn new(api: Client, store: Store, options: TreeOptions) -> Self {
+    pub fn new(api: Client, store: Store, shelf: Shelf, options: TreeOptions) -> Self {
         let origin = api.origin().into();
         Self {
             inodes: Inodes::default(),
@@ -159,8 +179,12 @@ impl Tree {
             journal: Journal::default(),
             api,
             store,
+            shelf,
+            kept_at: Mutex::new(LruCache::new(KEPT_TIMES)),
+            outage: Outage::default(),
             options,
             started: Timestamp::now(),
+            opened: Instant::now(),
             origin,
         }
     }
@@ -177,6 +201,7 @@ impl Tree {
             tree: self,
             since,
             whatever_is_known: false,
+            wishes: RefCell::default(),
         }
     }
 }
@@ -187,9 +212,16 @@ pub struct View<'a> {
     since: Instant,
     /// Answers however old will do, as for what is told in passing.
     whatever_is_known: bool,
+    /// What would be good to have, though the answer does not wait for it.
+    wishes: RefCell<Vec<Want>>,
 }
 
 impl View<'_> {
+    /// Takes what the operation left to be fetched behind its back.
+    pub fn take_wishes(&self) -> Vec<Want> {
+        self.wishes.take()
+    }
+
     fn ino(&self, node: &Node) -> u64 {
         node.ino(&self.tree.inodes)
     }

@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result},
     mount,
     signals::Signals,
+    store::Verify,
 };
 use std::{
     fs,
@@ -84,6 +85,8 @@ fn settings(server: &Server, cache: &Path) -> Result<Settings> {
         allow_http: false,
         allow_other: false,
         allow_external_symlinks: false,
+        offline: false,
+        verify: Verify::default(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The files that settings come from: `config.toml`, the `vm0` CLI's login,
 //! and a file with a token.
 
-use super::{Flags, parse_duration, parse_size};
+use super::{Flags, parse_duration, parse_size, parse_verify};
 use crate::{
     api::Token,
     error::{Error, Result},
@@ -33,6 +33,8 @@ struct Table {
     allow_http: bool,
     allow_other: bool,
     allow_external_symlinks: bool,
+    offline: bool,
+    verify: Option<String>,
 }
 
 /// The `vm0` CLI's `config.json`; its other fields are its own.
@@ -81,6 +83,11 @@ pub(super) fn read_config(path: &Path, home: Option<&Path>) -> Result<Flags> {
         allow_http: table.allow_http,
         allow_other: table.allow_other,
         allow_external_symlinks: table.allow_external_symlinks,
+        offline: table.offline,
+        verify: table
+            .verify
+            .map(|text| parse_verify(&text).map_err(|message| wrong("verify", message)))
+            .transpose()?,
     })
 }
 

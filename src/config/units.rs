@@ -1,5 +1,6 @@
 //! Sizes and durations as people write them: `50MB`, `10GiB`, `500ms`, `2m`.
 
+use crate::store::Verify;
 use std::time::Duration;
 
 /// Bytes in each unit. A bare letter is binary, as in `du`, `ls` and systemd.
@@ -28,6 +29,19 @@ const DURATIONS: [(&str, u64); 5] = [
     ("h", 3_600_000),
     ("d", 86_400_000),
 ];
+
+/// Reads what to do about content that is not what it should be.
+///
+/// # Errors
+/// A sentence that names the three words.
+pub fn parse_verify(text: &str) -> Result<Verify, String> {
+    match text.trim() {
+        "warn" => Ok(Verify::Warn),
+        "strict" => Ok(Verify::Strict),
+        "off" => Ok(Verify::Off),
+        _ => Err(format!("{text:?} is none of warn, strict, off")),
+    }
+}
 
 /// Reads a number of bytes: `4096`, `1_000`, `50MB`, `1.5 GiB`, `10g`.
 ///

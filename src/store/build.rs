@@ -69,6 +69,7 @@ impl Builder {
     pub(super) fn new(limits: &Limits) -> Self {
         let root = Record {
             kind: format::DIRECTORY,
+            nlink: 2,
             ..Record::default()
         };
         Self {
@@ -80,6 +81,11 @@ impl Builder {
             hasher: RandomState::new(),
             limits: limits.clone(),
         }
+    }
+
+    /// Another one, of the same limits, with nothing in it.
+    pub(super) fn empty(&self) -> Self {
+        Self::new(&self.limits)
     }
 
     pub(super) fn record(&self, node: u32) -> Option<&Record> {
@@ -124,6 +130,10 @@ impl Builder {
         let node = u32::try_from(self.nodes.len()).map_err(|_| "too many entries".to_string())?;
         self.nodes.push(Record {
             parent: dir,
+            nlink: match record.kind {
+                format::DIRECTORY => 1,
+                _ => 0,
+            },
             ..record
         });
         self.explicit.push(false);
@@ -131,10 +141,20 @@ impl Builder {
         Ok(node)
     }
 
-    /// One more name for a node.
+    /// One more name for a node. Links are counted for those who look before
+    /// the end; sealing counts again.
     pub(super) fn link(&mut self, dir: u32, name: &[u8], node: u32) -> Result<(), String> {
+        self.nodes[node as usize].nlink += 1;
+        if self.nodes[node as usize].kind == format::DIRECTORY {
+            self.nodes[dir as usize].nlink += 1;
+        }
         if let Some(at) = self.find(dir, name) {
-            self.dirents[at as usize].node = node;
+            let before = std::mem::replace(&mut self.dirents[at as usize].node, node);
+            let before = &mut self.nodes[before as usize];
+            before.nlink -= 1;
+            if before.kind == format::DIRECTORY {
+                self.nodes[dir as usize].nlink -= 1;
+            }
             return Ok(());
         }
         if self.dirents.len() >= self.limits.entries as usize {

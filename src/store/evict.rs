@@ -8,7 +8,10 @@
 //! under the lock file, so processes agree. Lock order: `local`, then the
 //! lock file, then `pack` or `.lock` files, which are only ever tried.
 
-use super::meta::Meta;
+use super::{
+    meta::Meta,
+    sync::{MARK, survived},
+};
 use crate::{
     error::{Error, Result},
     progress::Progress,
@@ -131,6 +134,13 @@ impl Room {
         }
     }
 
+    /// The versions that are not known to be on the disk.
+    pub(super) fn unsynced(&self) -> Vec<PathBuf> {
+        let mut all = entries(&self.versions()).unwrap_or_default();
+        all.retain(|path| !path.join(MARK).exists());
+        all
+    }
+
     /// Every version there is. Needs no lock for a look.
     pub(super) fn held(&self) -> Result<Vec<Held>> {
         Ok(entries(&self.versions())?.into_iter().map(look).collect())
@@ -218,6 +228,25 @@ impl Room {
             progress.advance(0);
             thread::sleep(TICK);
         }
+    }
+
+    /// Frees about `bytes` of the disk for a write that found it full,
+    /// although the ceiling is not reached; whether anything was freed.
+    pub(super) fn relieve(&self, bytes: u64) -> bool {
+        let Ok(_accounts) = self.lock() else {
+            return false;
+        };
+        let mut held = self.held().unwrap_or_default();
+        // What can be freed may be less than that, and still be enough.
+        let mut bytes = bytes;
+        while bytes > 0 {
+            if self.evict(&mut held, bytes) > 0 {
+                tracing::info!("the disk is full below --cache-size; evicted what was used least");
+                return true;
+            }
+            bytes /= 2;
+        }
+        false
     }
 
     /// Refuses what could not fit into an empty cache.
@@ -308,6 +337,7 @@ fn look(path: PathBuf) -> Held {
         let file = File::open(path.join("meta.json")).ok()?;
         let used = file.metadata().ok()?.modified().ok()?;
         let meta = read_meta(file)?;
+        survived(&meta, || path.join(MARK).exists()).then_some(())?;
         let content = match path.join("pack").exists() {
             true => meta.content_bytes,
             false => 0,

@@ -48,6 +48,25 @@ pub struct Node {
     pub escapes: bool,
 }
 
+/// A record's attributes; `None` for a dead one.
+pub(super) fn node_of(record: &Record) -> Option<Node> {
+    let kind = match record.kind {
+        format::DIRECTORY => NodeKind::Directory,
+        format::FILE => NodeKind::File,
+        format::SYMLINK => NodeKind::Symlink,
+        _ => return None,
+    };
+    Some(Node {
+        kind,
+        size: record.size,
+        mtime: record.mtime,
+        executable: record.flags & format::EXECUTABLE != 0,
+        nlink: record.nlink,
+        parent: record.parent,
+        escapes: record.flags & format::ESCAPES != 0,
+    })
+}
+
 /// Where a file's content lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Location {
@@ -102,22 +121,7 @@ impl Index {
 
     /// A node's attributes; `None` where there is no such node.
     pub fn node(&self, node: u32) -> Option<Node> {
-        let record = self.record(node)?;
-        let kind = match record.kind {
-            format::DIRECTORY => NodeKind::Directory,
-            format::FILE => NodeKind::File,
-            format::SYMLINK => NodeKind::Symlink,
-            _ => return None,
-        };
-        Some(Node {
-            kind,
-            size: record.size,
-            mtime: record.mtime,
-            executable: record.flags & format::EXECUTABLE != 0,
-            nlink: record.nlink,
-            parent: record.parent,
-            escapes: record.flags & format::ESCAPES != 0,
-        })
+        node_of(&self.record(node)?)
     }
 
     /// The node of that name in a directory.

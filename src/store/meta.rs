@@ -7,6 +7,18 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
+/// What is done about the proof of content (`--verify`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// A mismatch is logged and shown, not refused.
+    #[default]
+    Warn,
+    /// A mismatch makes the archive unusable.
+    Strict,
+    /// Nothing is hashed.
+    Off,
+}
+
 /// Whether a version's content is what its id says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verified {
@@ -63,6 +75,9 @@ pub struct Meta {
     pub verified: Verified,
     /// Entries of the archive that are not shown (see `unpack`).
     pub skipped: u64,
+    /// The boot of the machine in which it was sealed before it was synced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
 }
 
 impl Meta {

@@ -1,17 +1,24 @@
 //! Content on its way to disk: small files one after another in `pack`, large
 //! ones each in a `blob-N`. Every byte is charged to the cache's ceiling
-//! before it is written.
+//! before it is written, and can be read by others as soon as it is taken in.
 
-use super::staging::Staging;
+use super::{growing::Growing, staging::Staging};
 use crate::{
     error::{Error, Result},
     progress::Progress,
 };
+use nix::{
+    fcntl::{Flock, OFlag, openat},
+    sys::stat::Mode,
+};
 use std::{
     fs::File,
-    io::{self, BufWriter, Seek, SeekFrom, Write},
-    sync::mpsc::{SyncSender, sync_channel},
-    thread::{Builder, JoinHandle},
+    io,
+    os::unix::fs::FileExt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Files from this size on get their own `blob-N`. Below it, a file of its own
@@ -23,41 +30,168 @@ pub(super) const BLOB: u64 = 1 << 20;
 /// Bytes collected for one write: small files arrive by the kilobyte.
 const BUFFER: usize = 512 << 10;
 
-/// Bytes after which a file is sent to the disk while writing goes on, so that
-/// the last wait for the disk is short.
-const SYNC: u64 = 32 << 20;
-/// Files that may wait for that: beyond, writing waits for the disk.
-const QUEUE: usize = 4;
+/// The `pack` being written, its newest bytes still in memory. One thread
+/// appends, any may read.
+pub(super) struct Pack {
+    file: Flock<File>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Bytes in the file.
+    written: u64,
+    /// The bytes after those, on their way into it.
+    writing: Option<Arc<Vec<u8>>>,
+    /// The bytes after those.
+    filling: Vec<u8>,
+}
+
+impl Pack {
+    pub(super) fn new(file: Flock<File>) -> Self {
+        Self {
+            file,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Takes in bytes; gives how many. Fewer than all: [`Self::flush`] is due.
+    fn append(&self, data: &[u8]) -> usize {
+        let mut state = self.state();
+        if state.filling.capacity() == 0 {
+            state.filling.reserve_exact(BUFFER);
+        }
+        let n = data.len().min(BUFFER - state.filling.len());
+        state.filling.extend_from_slice(&data[..n]);
+        n
+    }
+
+    /// Writes what is in memory. After an error it may be tried again.
+    fn flush(&self) -> io::Result<()> {
+        let (full, at) = {
+            let mut state = self.state();
+            if state.writing.is_none() {
+                if state.filling.is_empty() {
+                    return Ok(());
+                }
+                let full = Arc::new(std::mem::take(&mut state.filling));
+                state.writing = Some(full);
+            }
+            (state.writing.clone().unwrap_or_default(), state.written)
+        };
+        self.file.write_all_at(&full, at)?;
+        let mut state = self.state();
+        state.written += full.len() as u64;
+        state.writing = None;
+        if let Ok(mut buffer) = Arc::try_unwrap(full)
+            && state.filling.capacity() == 0
+        {
+            buffer.clear();
+            state.filling = buffer;
+        }
+        Ok(())
+    }
+
+    /// Reads what is there from `offset` on; 0 where nothing is yet.
+    pub(super) fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let written = {
+            let state = self.state();
+            if offset >= state.written {
+                let mut at = usize::try_from(offset - state.written).unwrap_or(usize::MAX);
+                let mut n = 0;
+                let writing = state.writing.as_deref().map_or(&[][..], Vec::as_slice);
+                for part in [writing, &state.filling] {
+                    let from = &part[at.min(part.len())..];
+                    let m = from.len().min(buf.len() - n);
+                    buf[n..n + m].copy_from_slice(&from[..m]);
+                    n += m;
+                    at = at.saturating_sub(part.len());
+                }
+                return Ok(n);
+            }
+            state.written
+        };
+        let most = usize::try_from(written - offset).unwrap_or(usize::MAX);
+        let most = most.min(buf.len());
+        self.file
+            .read_exact_at(&mut buf[..most], offset)
+            .map(|()| most)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A blob being written.
+pub(super) struct Large {
+    pub(super) number: u32,
+    file: File,
+    /// Bytes that are in it.
+    written: AtomicU64,
+}
+
+impl Large {
+    /// Reads what is there from `offset` on; 0 where nothing is yet.
+    pub(super) fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let left = self.written.load(Ordering::Acquire).saturating_sub(offset);
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
+        self.file
+            .read_exact_at(&mut buf[..most], offset)
+            .map(|()| most)
+    }
+
+    fn write(&self, data: &[u8]) -> io::Result<()> {
+        let at = self.written.load(Ordering::Relaxed);
+        self.file.write_all_at(data, at)?;
+        self.written
+            .store(at + data.len() as u64, Ordering::Release);
+        Ok(())
+    }
+
+    /// Zeros that take no room.
+    fn hole(&self, length: u64) -> io::Result<()> {
+        let end = self.written.load(Ordering::Relaxed) + length;
+        self.file.set_len(end)?;
+        self.written.store(end, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Opens `blob-N` of a version's directory.
+pub(super) fn open_blob(directory: &File, number: u32) -> io::Result<File> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let name = format!("blob-{number}");
+    Ok(openat(directory, name.as_str(), flags, Mode::empty())?.into())
+}
 
 /// Writes the content of one version.
 pub(super) struct Packer<'a> {
     staging: &'a mut Staging,
+    growing: &'a Growing,
     progress: &'a Progress,
-    syncer: Syncer,
-    /// Bytes since the last sync.
-    unsynced: u64,
-    pack: BufWriter<File>,
     /// The large file being written.
-    blob: Option<File>,
+    large: Option<Arc<Large>>,
     pack_length: u64,
     blobs: u32,
     content: u64,
 }
 
 impl<'a> Packer<'a> {
-    pub(super) fn new(staging: &'a mut Staging, progress: &'a Progress) -> Result<Self> {
-        let pack = staging.create("pack")?;
-        Ok(Self {
+    pub(super) fn new(
+        staging: &'a mut Staging,
+        growing: &'a Growing,
+        progress: &'a Progress,
+    ) -> Self {
+        Self {
             staging,
+            growing,
             progress,
-            syncer: Syncer::start(progress)?,
-            unsynced: 0,
-            pack: BufWriter::with_capacity(BUFFER, pack),
-            blob: None,
+            large: None,
             pack_length: 0,
             blobs: 0,
             content: 0,
-        })
+        }
     }
 
     /// Refuses content that can never fit, before it evicts others on its way.
@@ -71,43 +205,43 @@ impl<'a> Packer<'a> {
             return Ok((self.pack_length, false));
         }
         let number = self.blobs;
-        self.blob = Some(self.staging.create(&format!("blob-{number}"))?);
+        let large = Arc::new(Large {
+            number,
+            file: self.staging.create(&format!("blob-{number}"))?,
+            written: AtomicU64::new(0),
+        });
+        self.large = Some(Arc::clone(&large));
+        *self.growing.large() = Some(large);
         self.blobs += 1;
         Ok((u64::from(number), true))
     }
 
-    pub(super) fn write(&mut self, data: &[u8]) -> Result<()> {
+    pub(super) fn write(&mut self, mut data: &[u8]) -> Result<()> {
         self.charge(data.len() as u64)?;
-        match &mut self.blob {
-            Some(blob) => blob.write_all(data),
-            None => self.pack.write_all(data),
+        if let Some(large) = self.large.clone() {
+            return self.put(|| large.write(data));
         }
-        .map_err(failed)?;
-        self.unsynced += data.len() as u64;
-        if self.unsynced >= SYNC {
-            self.unsynced = 0;
-            self.syncer.send(match &self.blob {
-                Some(blob) => blob,
-                None => self.pack.get_ref(),
-            })?;
+        let pack = self.growing.pack();
+        loop {
+            let n = pack.append(data);
+            data = &data[n..];
+            if data.is_empty() {
+                return Ok(());
+            }
+            self.put(|| pack.flush())?;
         }
-        Ok(())
     }
 
     /// Zeros: a real hole in a blob, written out in the pack, where they are few.
     pub(super) fn hole(&mut self, length: u64) -> Result<()> {
-        self.charge(length)?;
-        if let Some(blob) = &mut self.blob {
-            let end = blob.stream_position().map_err(failed)? + length;
-            blob.set_len(end).map_err(failed)?;
-            return blob.seek(SeekFrom::Start(end)).map(drop).map_err(failed);
+        if let Some(large) = self.large.clone() {
+            self.charge(length)?;
+            return self.put(|| large.hole(length));
         }
         let mut left = length;
         while left > 0 {
             let n = left.min(4096);
-            self.pack
-                .write_all(&[0; 4096][..n as usize])
-                .map_err(failed)?;
+            self.write(&[0; 4096][..n as usize])?;
             left -= n;
         }
         Ok(())
@@ -117,76 +251,42 @@ impl<'a> Packer<'a> {
         self.progress.advance(0);
         self.staging.charge(bytes, self.progress)?;
         self.content += bytes;
-        if self.blob.is_none() {
+        if self.large.is_none() {
             self.pack_length += bytes;
         }
         Ok(())
     }
 
-    /// Ends the file that [`Self::begin`] started.
-    pub(super) fn end(&mut self) -> Result<()> {
-        if let Some(blob) = self.blob.take() {
-            self.syncer.send(&blob)?;
+    /// Writes; where the disk is full although the ceiling is not reached,
+    /// makes room as if it were.
+    fn put(&self, write: impl Fn() -> io::Result<()>) -> Result<()> {
+        loop {
+            let Err(error) = write() else {
+                return Ok(());
+            };
+            let error = failed(error);
+            if !matches!(error, Error::NoSpace(_)) || !self.staging.relieve() {
+                return Err(error);
+            }
         }
-        Ok(())
     }
 
-    /// Brings everything to the disk; gives the length of `pack`, the number
-    /// of blobs, and the bytes of both.
+    /// Ends the file that [`Self::begin`] started.
+    pub(super) fn end(&mut self) {
+        if self.large.take().is_some() {
+            *self.growing.large() = None;
+        }
+    }
+
+    /// Writes the rest; gives the length of `pack`, the number of blobs, and
+    /// the bytes of both.
     pub(super) fn finish(self) -> Result<(u64, u32, u64)> {
-        let pack = self
-            .pack
-            .into_inner()
-            .map_err(|error| failed(error.into_error()))?;
-        self.syncer.send(&pack)?;
-        self.syncer.finish()?;
+        let pack = self.growing.pack();
+        self.put(|| pack.flush())?;
         Ok((self.pack_length, self.blobs, self.content))
     }
 }
 
 fn failed(error: io::Error) -> Error {
     Error::io("writing to the cache", error)
-}
-
-/// Brings files to the disk beside the writing. What a rename seals must be
-/// there before it: after a crash of the machine a sealed version with holes
-/// would be a lie.
-struct Syncer {
-    files: SyncSender<File>,
-    thread: JoinHandle<io::Result<()>>,
-}
-
-impl Syncer {
-    fn start(progress: &Progress) -> Result<Self> {
-        let (files, queue) = sync_channel::<File>(QUEUE);
-        let progress = progress.clone();
-        let thread = Builder::new()
-            .name("vm0fs-sync".into())
-            .spawn(move || {
-                // After an error the queue is still emptied: nobody waits for ever.
-                let mut result = Ok(());
-                for file in queue {
-                    result = result.and_then(|()| file.sync_data());
-                    progress.advance(0);
-                }
-                result
-            })
-            .map_err(failed)?;
-        Ok(Self { files, thread })
-    }
-
-    fn send(&self, file: &File) -> Result<()> {
-        let file = file.try_clone().map_err(failed)?;
-        self.files
-            .send(file)
-            .map_err(|_| Error::Internal("the sync thread ended early".into()))
-    }
-
-    fn finish(self) -> Result<()> {
-        drop(self.files);
-        self.thread
-            .join()
-            .map_err(|_| Error::Internal("the sync thread panicked".into()))?
-            .map_err(failed)
-    }
 }

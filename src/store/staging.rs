@@ -6,6 +6,7 @@ use super::{
     evict::{OVERHEAD, Room, write_reservation},
     format::HEADER,
     meta::Meta,
+    sync::sync,
     unpack::Unpacked,
     version::Version,
 };
@@ -84,6 +85,24 @@ impl Staging {
             .map_err(|error| Error::io("making a file in the cache", error))
     }
 
+    /// Makes the `pack`, with the lock on it that keeps a version from being
+    /// evicted: whoever reads it while it grows goes on afterwards.
+    pub(super) fn create_pack(&self) -> Result<Flock<File>> {
+        Flock::lock(self.create("pack")?, FlockArg::LockSharedNonblock)
+            .map_err(|(_, error)| Error::io("locking a file of the cache", error.into()))
+    }
+
+    /// The directory, to reach its files by wherever it is renamed to.
+    pub(super) fn directory(&self) -> Result<File> {
+        File::open(&self.path).map_err(|error| Error::io("opening a directory of the cache", error))
+    }
+
+    /// Frees room on the disk where that is full below the ceiling; whether
+    /// there was something to free.
+    pub(super) fn relieve(&self) -> bool {
+        self.room.relieve(STEP)
+    }
+
     /// Refuses content that cannot fit at all.
     pub(super) fn check(&self, content: u64) -> Result<()> {
         self.room.check(content.saturating_add(OVERHEAD))
@@ -117,30 +136,30 @@ impl Staging {
 
     /// Writes tree and meta beside the content and makes all of it a version
     /// by one rename. Where another process was faster, its result stays.
+    /// Gives the version's path where it is still to be synced.
     pub(super) fn seal(
         mut self,
         key: &VersionKey,
         unpacked: &Unpacked,
         meta: &Meta,
         progress: &Progress,
-    ) -> Result<()> {
+    ) -> Result<Option<PathBuf>> {
         self.charge(meta.tree_bytes.saturating_add(OVERHEAD), progress)?;
         let failed = |error| Error::io("sealing a version in the cache", error);
         self.write_tree(unpacked).map_err(failed)?;
         progress.advance(0);
         let mut file = self.create("meta.json")?;
-        serde_json::to_writer_pretty(&mut file, meta)
-            .map_err(io::Error::from)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| File::open(&self.path)?.sync_all())
-            .map_err(failed)?;
+        serde_json::to_writer_pretty(&mut file, meta).map_err(|error| failed(error.into()))?;
+        if meta.boot.is_none() {
+            sync(&self.directory()?, &self.path).map_err(failed)?;
+        }
         progress.advance(0);
 
         let target = self.room.versions().join(key.directory());
         let accounts = self.room.lock()?;
         if target.exists() {
             if Version::load(&target, key).is_some_and(|version| version.has_content()) {
-                return Ok(());
+                return Ok(None);
             }
             self.room.discard(&target);
         }
@@ -148,11 +167,7 @@ impl Staging {
         self.sealed = true;
         let _ = fs::remove_file(self.path.with_extension("lock"));
         drop(accounts);
-        // The version is there; only a crash of the machine could still undo it.
-        if let Err(error) = File::open(self.room.versions()).and_then(|dir| dir.sync_all()) {
-            tracing::debug!(%error, "could not sync the cache's directory");
-        }
-        Ok(())
+        Ok(Some(target).filter(|_| meta.boot.is_some()))
     }
 
     fn write_tree(&self, unpacked: &Unpacked) -> io::Result<()> {
@@ -165,8 +180,7 @@ impl Staging {
         writer.flush()?;
         drop(writer);
         (&file).rewind()?;
-        (&file).write_all(&header.encode())?;
-        file.sync_all()
+        (&file).write_all(&header.encode())
     }
 }
 

@@ -124,6 +124,8 @@ fn request(version: &str) -> FetchRequest<'static> {
         declared_size: None,
         declared_files: None,
         url: &no_link,
+        arrived: &|| (),
+        verify: Verify::Warn,
     }
 }
 

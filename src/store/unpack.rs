@@ -16,7 +16,8 @@ use super::{
     Limits, VersionKey,
     build::{Builder, ROOT, Sealed},
     format::{self, Record},
-    meta::Verified,
+    growing::Growing,
+    meta::{Verified, Verify},
     pack::Packer,
     staging::Staging,
     verify::Proof,
@@ -91,42 +92,53 @@ pub(super) struct Unpacked {
     pub(super) verified: Verified,
 }
 
+/// What to unpack, and for whom.
+pub(super) struct Job<'a> {
+    pub(super) key: &'a VersionKey,
+    pub(super) limits: &'a Limits,
+    pub(super) declared: Option<u64>,
+    pub(super) verify: Verify,
+    /// Where it may be looked at meanwhile.
+    pub(super) growing: &'a Growing,
+    /// Tells those who look.
+    pub(super) arrived: &'a (dyn Fn() + Sync),
+    pub(super) progress: &'a Progress,
+}
+
 /// Unpacks the whole of `source` into `staging`.
 pub(super) fn unpack(
     source: impl Read + Send,
     staging: &mut Staging,
-    key: &VersionKey,
-    limits: &Limits,
-    declared: Option<u64>,
-    progress: &Progress,
+    job: &Job<'_>,
 ) -> Result<Unpacked> {
-    let allowed = declared.map_or(u64::MAX, |declared| {
+    let Job { key, limits, .. } = *job;
+    let allowed = job.declared.map_or(u64::MAX, |declared| {
         declared
             .saturating_mul(limits.slack_factor)
             .saturating_add(limits.slack_bytes)
     });
     let unpacker = Unpacker {
-        packer: Packer::new(staging, progress)?,
-        builder: Builder::new(limits),
-        proof: Proof::new(key),
+        packer: Packer::new(staging, job.growing, job.progress),
+        growing: job.growing,
+        proof: Proof::new(key, job.verify),
         limits,
-        declared,
+        declared: job.declared,
         allowed,
         content: 0,
         entries: 0,
         skipped: 0,
     };
-    let (blocks, used, inflated) = inflate::pair();
+    let (blocks, used, inflated) = inflate::pair(job.arrived);
     std::thread::scope(|scope| {
         scope.spawn(|| inflate::inflate(source, blocks, used));
-        unpacker.run(inflated, key)
+        unpacker.run(inflated, key, job.verify)
     })
     .map_err(|fault| fault.of(key))
 }
 
 struct Unpacker<'a> {
     packer: Packer<'a>,
-    builder: Builder,
+    growing: &'a Growing,
     proof: Proof,
     limits: &'a Limits,
     declared: Option<u64>,
@@ -138,7 +150,12 @@ struct Unpacker<'a> {
 }
 
 impl Unpacker<'_> {
-    fn run(mut self, inflated: Inflated, key: &VersionKey) -> Result<Unpacked, Fault> {
+    fn run(
+        mut self,
+        inflated: Inflated<'_>,
+        key: &VersionKey,
+        verify: Verify,
+    ) -> Result<Unpacked, Fault> {
         let mut entries = Entries::new(inflated);
         while let Some(entry) = entries.next()? {
             self.entries += 1;
@@ -157,12 +174,18 @@ impl Unpacker<'_> {
         }
         entries.drain(TRAILING)?;
         let (pack, blobs, content) = self.packer.finish()?;
-        let tree = self.builder.seal();
+        let tree = self.growing.take_tree().seal();
         let verified = match self.proof.check(key, &tree) {
             Some(true) => Verified::Yes,
             Some(false) => Verified::No,
             None => Verified::NotApplicable,
         };
+        if verified == Verified::No && verify == Verify::Strict {
+            return Err(Fault::Bad(
+                "the version's id is not the hash of its content; --verify=warn shows it anyway"
+                    .into(),
+            ));
+        }
         if verified == Verified::No {
             tracing::warn!(
                 version = %key.version_id,
@@ -211,7 +234,7 @@ impl Unpacker<'_> {
     fn place(
         &mut self,
         entry: &Entry,
-        entries: &mut Entries<impl Read>,
+        entries: &mut Entries<'_>,
     ) -> Result<Result<(), &'static str>, Fault> {
         let Some(path) = self.components(&entry.path)? else {
             return Ok(Err("its name holds `..` or NUL"));
@@ -231,17 +254,17 @@ impl Unpacker<'_> {
         let Some((name, parents)) = path.split_last() else {
             // The version itself.
             if kind.is_dir() {
-                self.builder.set_directory(ROOT, entry.mtime);
+                self.growing.tree().set_directory(ROOT, entry.mtime);
                 return Ok(Ok(()));
             }
             return Ok(Err("it has no name"));
         };
         match kind {
             EntryType::Directory => {
-                let parent = self.parent(parents)?;
-                let node = self.builder.directory(parent, name);
-                self.builder
-                    .set_directory(node.map_err(Fault::Limit)?, entry.mtime);
+                let mut tree = self.growing.tree();
+                let parent = make(&mut tree, parents)?;
+                let node = tree.directory(parent, name).map_err(Fault::Limit)?;
+                tree.set_directory(node, entry.mtime);
             }
             EntryType::Symlink => {
                 if entry.link.is_empty() || entry.link.contains(&0) {
@@ -255,37 +278,32 @@ impl Unpacker<'_> {
                     )));
                 }
                 self.proof.give_up();
-                let parent = self.parent(parents)?;
-                let location = self.builder.store(&entry.link).map_err(Fault::Limit)?;
+                let mut tree = self.growing.tree();
+                let parent = make(&mut tree, parents)?;
+                let location = tree.store(&entry.link).map_err(Fault::Limit)?;
                 let record = Record {
                     kind: format::SYMLINK,
                     size: entry.link.len() as u64,
                     location: u64::from(location),
                     ..record
                 };
-                self.builder
-                    .insert(parent, name, record)
-                    .map_err(Fault::Limit)?;
+                tree.insert(parent, name, record).map_err(Fault::Limit)?;
             }
             EntryType::Link => {
-                let target = match self.components(&entry.link)? {
-                    Some(target) => self.find(&target),
-                    None => None,
-                };
-                let Some(target) = target else {
+                let path = self.components(&entry.link)?.unwrap_or_default();
+                let mut tree = self.growing.tree();
+                let Some(target) = find(&tree, &path) else {
                     return Ok(Err(
                         "a hard link to what the archive does not hold before it",
                     ));
                 };
                 self.proof.give_up();
-                let parent = self.parent(parents)?;
+                let parent = make(&mut tree, parents)?;
                 // Making the parent may have replaced the target.
-                if self.find(&self.components(&entry.link)?.unwrap_or_default()) != Some(target) {
+                if find(&tree, &path) != Some(target) {
                     return Ok(Err("a hard link to what it replaces"));
                 }
-                self.builder
-                    .link(parent, name, target)
-                    .map_err(Fault::Limit)?;
+                tree.link(parent, name, target).map_err(Fault::Limit)?;
             }
             EntryType::Char | EntryType::Block | EntryType::Fifo => {
                 return Ok(Err("a device or fifo"));
@@ -295,8 +313,7 @@ impl Unpacker<'_> {
             }
             // POSIX: an unknown type is a regular file.
             _ => {
-                let parent = self.parent(parents)?;
-                let (location, blob, digest) = self.content(entry, entries)?;
+                let (location, blob) = self.packer.begin(entry.size)?;
                 let mut flags = if blob { format::BLOB } else { 0 };
                 if entry.mode & 0o111 != 0 {
                     flags |= format::EXECUTABLE;
@@ -308,10 +325,13 @@ impl Unpacker<'_> {
                     flags,
                     ..record
                 };
-                let node = self
-                    .builder
-                    .insert(parent, name, record)
-                    .map_err(Fault::Limit)?;
+                // Before its content has come: it is readable as far as that has.
+                let node = {
+                    let mut tree = self.growing.tree();
+                    let parent = make(&mut tree, parents)?;
+                    tree.insert(parent, name, record).map_err(Fault::Limit)?
+                };
+                let digest = self.content(entries)?;
                 if let Some(digest) = digest {
                     self.proof.add(node, digest);
                 }
@@ -320,13 +340,8 @@ impl Unpacker<'_> {
         Ok(Ok(()))
     }
 
-    /// Writes an entry's content; gives its place and digest.
-    fn content(
-        &mut self,
-        entry: &Entry,
-        entries: &mut Entries<impl Read>,
-    ) -> Result<(u64, bool, Option<[u8; 32]>), Fault> {
-        let (location, blob) = self.packer.begin(entry.size)?;
+    /// Writes the content of the entry begun; gives its digest.
+    fn content(&mut self, entries: &mut Entries<'_>) -> Result<Option<[u8; 32]>, Fault> {
         let mut hash = self.proof.wanted().then(Sha256::new);
         loop {
             match entries.body()? {
@@ -351,8 +366,8 @@ impl Unpacker<'_> {
                 Piece::End => break,
             }
         }
-        self.packer.end()?;
-        Ok((location, blob, hash.map(|hash| hash.finalize().into())))
+        self.packer.end();
+        Ok(hash.map(|hash| hash.finalize().into()))
     }
 
     /// A path's components; `None` where it must be skipped.
@@ -384,19 +399,19 @@ impl Unpacker<'_> {
         }
         Ok(Some(components))
     }
+}
 
-    /// The directory of that path, made where it is missing.
-    fn parent(&mut self, parents: &[&[u8]]) -> Result<u32, Fault> {
-        parents.iter().try_fold(ROOT, |dir, name| {
-            self.builder.directory(dir, name).map_err(Fault::Limit)
-        })
-    }
+/// The directory of that path, made where it is missing.
+fn make(tree: &mut Builder, parents: &[&[u8]]) -> Result<u32, Fault> {
+    parents.iter().try_fold(ROOT, |dir, name| {
+        tree.directory(dir, name).map_err(Fault::Limit)
+    })
+}
 
-    /// What a hard link may name: a file or symlink of that path.
-    fn find(&self, path: &[&[u8]]) -> Option<u32> {
-        let node = path
-            .iter()
-            .try_fold(ROOT, |dir, name| self.builder.child(dir, name))?;
-        (self.builder.record(node)?.kind != format::DIRECTORY).then_some(node)
-    }
+/// What a hard link may name: a file or symlink of that path.
+fn find(tree: &Builder, path: &[&[u8]]) -> Option<u32> {
+    let node = path
+        .iter()
+        .try_fold(ROOT, |dir, name| tree.child(dir, name))?;
+    (tree.record(node)?.kind != format::DIRECTORY).then_some(node)
 }

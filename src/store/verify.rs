@@ -8,7 +8,7 @@ use super::{
     VersionKey,
     build::{ROOT, Sealed},
     format,
-    meta::hex,
+    meta::{Verify, hex},
 };
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
@@ -25,15 +25,15 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    /// Starts where the id is a SHA-256 at all.
-    pub(super) fn new(key: &VersionKey) -> Self {
+    /// Starts where the id is a SHA-256 at all, and the proof is wanted.
+    pub(super) fn new(key: &VersionKey, verify: Verify) -> Self {
         let id = key.version_id.as_bytes();
         let is_hash = id.len() == 64
             && id
                 .iter()
                 .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         Self {
-            digests: is_hash.then(Vec::new),
+            digests: (is_hash && verify != Verify::Off).then(Vec::new),
         }
     }
 

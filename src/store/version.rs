@@ -9,6 +9,7 @@ use super::{
     evict::read_meta,
     index::{Index, Location, NodeKind},
     meta::Meta,
+    sync::{MARK, survived},
 };
 use crate::error::{Error, Result};
 use nix::{
@@ -82,6 +83,8 @@ impl Version {
             let meta = read_meta(open_in(&directory, "meta.json").ok()?)?;
             let tree = open_in(&directory, "tree").ok()?;
             (meta.is_of(key) && tree.metadata().ok()?.len() == meta.tree_bytes).then_some(())?;
+            let marked = || fstatat(&directory, MARK, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok();
+            survived(&meta, marked).then_some(())?;
             Some((meta, Index::open(&tree)?))
         };
         let Some((meta, index)) = found() else {

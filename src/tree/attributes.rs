@@ -69,9 +69,8 @@ impl View<'_> {
     /// not known: the last known size or none, good for no time at all.
     pub(super) fn stat_if_known(&self, node: &Node, kind: Kind) -> Stat {
         let passing = View {
-            tree: self.tree,
-            since: self.since,
             whatever_is_known: true,
+            ..self.tree.at(self.since)
         };
         passing.stat(node).unwrap_or_else(|_| {
             let attributes = self.attributes(node, kind, 0, (0, 0));
@@ -153,6 +152,16 @@ impl View<'_> {
             }
             Node::Entry(kind, id, version, number) => match self.files(*kind, id, version)? {
                 Files::None => Err(Error::Stale.into()),
+                Files::Growing(growing) => {
+                    let entry = growing.node(*number);
+                    let entry = entry.ok_or_else(|| self.content_miss(*kind, id, version))?;
+                    // A later entry of the archive may still change it.
+                    let stat = entry_stat(self.ino(node), &entry);
+                    Ok(Stat {
+                        lasts: Duration::ZERO,
+                        ..stat
+                    })
+                }
                 Files::Sealed(sealed) => {
                     let entry = sealed.index().node(*number).ok_or(Error::Stale)?;
                     Ok(entry_stat(self.ino(node), &entry))

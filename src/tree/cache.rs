@@ -92,6 +92,13 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
         Some((known.value.clone(), known.asked))
     }
 
+    /// The answer, if it is one that cannot change any more.
+    pub(crate) fn last_for_good(&self, key: &K) -> Option<Arc<T>> {
+        let inner = self.lock();
+        let known = inner.slots.peek(key)?.value.as_ref()?;
+        (known.fresh_for == FOR_EVER).then(|| known.value.clone())
+    }
+
     /// The last failure, if no answer came after it.
     pub(crate) fn last_failure(&self, key: &K) -> Option<Error> {
         let inner = self.lock();

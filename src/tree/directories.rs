@@ -147,6 +147,7 @@ impl View<'_> {
             }
             Node::Entry(kind, id, version, number) => match self.files(kind, &id, &version)? {
                 Files::None => {}
+                Files::Growing(_) => return Err(self.content_miss(kind, &id, &version)),
                 Files::Sealed(sealed) => {
                     let entry = sealed.index().node(number).ok_or(Error::Stale)?;
                     if entry.kind != NodeKind::Directory {

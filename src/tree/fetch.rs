@@ -7,13 +7,15 @@ use super::{
     known::Versions,
     listing::{Listing, Named},
     logs::Logs,
+    outage::{Outage, Way},
+    rows::is_outage,
 };
 use crate::{
     api::{
         RunFilter,
         types::{Row, Run, StorageKind},
     },
-    error::{Error, Result},
+    error::{Error, Result, TransportError, TransportKind},
     progress::Progress,
     store::{FetchRequest, VersionKey},
 };
@@ -38,24 +40,80 @@ const LATE_ROWS: Duration = Duration::from_secs(60);
 impl Tree {
     /// Brings `want` for a request that arrived at `since`. The outcome is kept
     /// either way; the operations that wait are to run again after it.
-    pub fn fetch(&self, want: &Want, since: Instant, progress: &Progress) {
+    /// Calls `arrived` whenever part of it can be used already.
+    pub fn fetch(
+        &self,
+        want: &Want,
+        since: Instant,
+        progress: &Progress,
+        arrived: &(dyn Fn() + Sync),
+    ) {
         // The answer may have come between the operation's look and this call.
-        if self.settled(want, since) {
+        if self.settled(want, since) || self.recall_for_good(want) {
+            return;
+        }
+        if let Err(error) = self.way(progress) {
+            self.recall_last(want);
+            self.set_failure(want, &error);
             return;
         }
         let asked = Instant::now();
         tracing::debug!("fetching {want}");
-        if let Err(error) = self.bring(want, asked, progress) {
-            self.fail(want, &unless_it_exists(want, error));
+        let brought = match want {
+            Want::Content(kind, id, version) => {
+                self.bring_content(*kind, id, version, progress, arrived)
+            }
+            _ => self.told(self.bring(want, asked, progress)),
+        };
+        match brought {
+            Ok(()) => self.keep(want),
+            Err(error) => {
+                if is_outage(&error) {
+                    self.recall_last(want);
+                }
+                self.fail(want, &unless_it_exists(want, error));
+            }
         }
+    }
+
+    /// Whether asking the API makes sense now; it is what finds that out.
+    fn way(&self, progress: &Progress) -> Result<()> {
+        if self.options.offline {
+            let error = offline();
+            self.journal.note("the network", &error);
+            return Err(error);
+        }
+        match self.outage.way() {
+            Way::Open => Ok(()),
+            Way::Closed(error) => Err(error),
+            Way::Probe => self.told(self.bring(&Want::Agents, Instant::now(), progress)),
+        }
+    }
+
+    /// Passes on how a call of the API ended, and lets the outage know.
+    fn told<T>(&self, result: Result<T>) -> Result<T> {
+        self.outage.note(result.as_ref().err());
+        result
+    }
+
+    /// Whether nobody is there to be asked.
+    pub(super) fn is_away(&self) -> bool {
+        self.options.offline || self.outage.error().is_some()
     }
 
     /// Keeps a failure as the answer to `want`, and tells it.
     pub fn fail(&self, want: &Want, error: &Error) {
         // That a path does not exist is an answer, not trouble.
-        if !error.is_not_found() {
+        if Outage::is_one(error) {
+            // One line for all that cannot be asked while nobody is there.
+            self.journal.note("the network", error);
+        } else if !error.is_not_found() {
             self.journal.note(&want.to_string(), error);
         }
+        self.set_failure(want, error);
+    }
+
+    fn set_failure(&self, want: &Want, error: &Error) {
         let now = Instant::now();
         let lasts = match error {
             _ if error.is_not_found() => self.options.list_ttl,
@@ -194,12 +252,8 @@ impl Tree {
                 let weight = versions.weight();
                 known.versions.put(key, versions, asked, list_ttl, weight);
             }
-            Want::Content(kind, id, version) => {
-                self.bring_content(*kind, id, version, progress)?;
-                let key = (*kind, id.clone(), version.clone());
-                // Takes back an earlier failure; the content itself is the store's.
-                known.content.put(key, (), asked, Duration::ZERO, 0);
-            }
+            // Not the API's to bring.
+            Want::Content(..) => {}
         }
         Ok(())
     }
@@ -210,7 +264,9 @@ impl Tree {
         id: &Arc<str>,
         version: &Arc<str>,
         progress: &Progress,
+        arrived: &(dyn Fn() + Sync),
     ) -> Result<()> {
+        let asked = Instant::now();
         let versions = self.known.versions.last(&(kind, id.clone()));
         let declared = versions
             .as_ref()
@@ -219,9 +275,15 @@ impl Tree {
             key: self.version_key(kind, id, version),
             declared_size: declared.and_then(|row| row.size),
             declared_files: declared.and_then(|row| row.file_count),
-            url: &|| self.api.download_url(kind, id, version, progress),
+            url: &|| self.told(self.api.download_url(kind, id, version, progress)),
+            arrived,
+            verify: self.options.verify,
         };
-        self.store.fetch(&request, progress).map(|_| ())
+        self.store.fetch(&request, progress)?;
+        let key = (kind, id.clone(), version.clone());
+        // Takes back an earlier failure; the content itself is the store's.
+        self.known.content.put(key, (), asked, Duration::ZERO, 0);
+        Ok(())
     }
 
     /// The store's name for a version.
@@ -279,7 +341,16 @@ fn unless_it_exists(want: &Want, error: Error) -> Error {
     }
 }
 
-fn put_listing<K: Hash + Eq + Clone, T: Named>(
+/// What `--offline` answers instead of asking.
+fn offline() -> Error {
+    Error::Transport(Arc::new(TransportError {
+        request: "the API".into(),
+        kind: TransportKind::Connect,
+        message: "not asked: this mount is offline (--offline)".into(),
+    }))
+}
+
+pub(super) fn put_listing<K: Hash + Eq + Clone, T: Named>(
     cache: &Cache<K, Listing<T>>,
     key: K,
     rows: Vec<Row<T>>,

@@ -1,11 +1,12 @@
 //! Opening and reading.
 
-use super::{Answer, Kind, View, node::Node, rows::Files};
+use super::{Answer, Kind, View, known::VersionId, node::Node, rows::Files};
 use crate::{
+    api::types::StorageKind,
     error::{Error, Result},
-    store::{Content, NodeKind},
+    store::{self, Content, Growing, GrowingContent, NodeKind, Progressed},
 };
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 /// What an open file reads from. It stays good whatever is evicted or changes.
 pub enum Handle {
@@ -13,6 +14,8 @@ pub enum Handle {
     Bytes(Arc<[u8]>),
     /// A file of a version.
     Content(Content),
+    /// A file of a version whose archive is, or was, still arriving.
+    Growing(GrowingContent, VersionId),
 }
 
 /// An open file and how the kernel may treat it.
@@ -23,37 +26,29 @@ pub struct Opened {
     pub is_final: bool,
 }
 
-impl Handle {
-    /// Reads up to `size` bytes at `offset`, fewer only at the end of the
-    /// file, into `buffer`, whose old content is dropped.
-    ///
-    /// # Errors
-    /// EIO where the cache's files cannot be read.
-    pub fn read(&self, offset: u64, size: usize, buffer: &mut Vec<u8>) -> Result<()> {
-        buffer.clear();
-        match self {
-            Self::Bytes(bytes) => {
-                let start = usize::try_from(offset)
-                    .unwrap_or(usize::MAX)
-                    .min(bytes.len());
-                let end = start.saturating_add(size).min(bytes.len());
-                buffer.extend_from_slice(&bytes[start..end]);
-            }
-            Self::Content(content) => {
-                let left = content.size().saturating_sub(offset);
-                let size = size.min(usize::try_from(left).unwrap_or(usize::MAX));
-                buffer.resize(size, 0);
-                let read = content.read_at(offset, buffer)?;
-                if read < size {
-                    // Zeros in the place of lost bytes would be a lie.
-                    return Err(Error::Io {
-                        context: "reading the cache".into(),
-                        source: Arc::new(std::io::ErrorKind::UnexpectedEof.into()),
-                    });
-                }
-            }
-        }
-        Ok(())
+/// How many of `size` bytes at `offset` there are in a file.
+fn wanted(file: u64, offset: u64, size: usize) -> usize {
+    let left = file.saturating_sub(offset);
+    size.min(usize::try_from(left).unwrap_or(usize::MAX))
+}
+
+fn cut_short() -> Error {
+    Error::Io {
+        context: "reading the cache".into(),
+        source: Arc::new(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// What opening a version's node gives that needs no content.
+fn without_content(entry: &store::Node) -> Result<Option<Opened>> {
+    match entry.kind {
+        NodeKind::Directory => Err(Error::IsDirectory),
+        NodeKind::Symlink => Err(Error::Invalid("is a symbolic link".into())),
+        NodeKind::File if entry.size > 0 => Ok(None),
+        NodeKind::File => Ok(Some(Opened {
+            handle: Handle::Bytes(Arc::from([])),
+            is_final: true,
+        })),
     }
 }
 
@@ -71,25 +66,98 @@ impl View<'_> {
                 is_final: file.is_final,
             });
         };
-        let Files::Sealed(sealed) = self.files(*kind, id, version)? else {
-            return Err(Error::IsDirectory.into());
-        };
-        let entry = sealed.index().node(*number).ok_or(Error::Stale)?;
-        match entry.kind {
-            NodeKind::Directory => Err(Error::IsDirectory.into()),
-            NodeKind::Symlink => Err(Error::Invalid("is a symbolic link".into()).into()),
-            NodeKind::File if entry.size == 0 => Ok(Opened {
-                handle: Handle::Bytes(Arc::from([])),
-                is_final: true,
-            }),
-            NodeKind::File => match sealed.open(*number)? {
-                Some(content) => Ok(Opened {
-                    handle: Handle::Content(content),
-                    is_final: true,
-                }),
-                None => Err(self.content_miss(*kind, id, version)),
-            },
+        match self.files(*kind, id, version)? {
+            Files::None => Err(Error::IsDirectory.into()),
+            Files::Growing(growing) => self.open_growing(&growing, (*kind, id, version), *number),
+            Files::Sealed(sealed) => {
+                let entry = sealed.index().node(*number).ok_or(Error::Stale)?;
+                if let Some(opened) = without_content(&entry)? {
+                    return Ok(opened);
+                }
+                if let Some(content) = sealed.open(*number)? {
+                    let handle = Handle::Content(content);
+                    return Ok(Opened {
+                        handle,
+                        is_final: true,
+                    });
+                }
+                // Evicted, and perhaps on its way again, under the same numbers.
+                let key = self.tree.version_key(*kind, id, version);
+                match self.tree.store.growing(&key) {
+                    Some(growing) => self.open_growing(&growing, (*kind, id, version), *number),
+                    None => Err(self.content_miss(*kind, id, version)),
+                }
+            }
         }
+    }
+
+    fn open_growing(
+        &self,
+        growing: &Growing,
+        (kind, id, version): (StorageKind, &Arc<str>, &Arc<str>),
+        number: u32,
+    ) -> Answer<Opened> {
+        let not_yet = || self.content_miss(kind, id, version);
+        let entry = growing.node(number).ok_or_else(not_yet)?;
+        if let Some(opened) = without_content(&entry)? {
+            // The end of the archive can still prove all of it wrong.
+            return Ok(Opened {
+                is_final: false,
+                ..opened
+            });
+        }
+        let content = growing.open(number).ok_or_else(not_yet)?;
+        let handle = Handle::Growing(content, (kind, id.clone(), version.clone()));
+        Ok(Opened {
+            handle,
+            is_final: false,
+        })
+    }
+
+    /// Reads up to `size` bytes at `offset` into `buffer`, whose old content is
+    /// dropped: fewer only at the end of the file, and of a file that is still
+    /// arriving as many as are there.
+    ///
+    /// # Errors
+    /// EIO where the cache's files cannot be read, and whatever the fetch of a
+    /// file that is still arriving fails with.
+    pub fn read(
+        &self,
+        handle: &Handle,
+        offset: u64,
+        size: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Answer<()> {
+        buffer.clear();
+        match handle {
+            Handle::Bytes(bytes) => {
+                let start = usize::try_from(offset)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
+                let end = start.saturating_add(size).min(bytes.len());
+                buffer.extend_from_slice(&bytes[start..end]);
+            }
+            Handle::Content(content) => {
+                buffer.resize(wanted(content.size(), offset, size), 0);
+                let read = content.read_at(offset, buffer)?;
+                if read < buffer.len() {
+                    // Zeros in the place of lost bytes would be a lie.
+                    return Err(cut_short().into());
+                }
+            }
+            Handle::Growing(content, (kind, id, version)) => {
+                buffer.resize(wanted(content.size(), offset, size), 0);
+                if buffer.is_empty() {
+                    return Ok(());
+                }
+                match content.read_at(offset, buffer)? {
+                    Progressed::Read(0) => return Err(cut_short().into()),
+                    Progressed::Read(read) => buffer.truncate(read),
+                    Progressed::NotYet => return Err(self.content_miss(*kind, id, version)),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Checks for `opendir` that the inode is a directory. Says whether its

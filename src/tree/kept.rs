@@ -3,12 +3,7 @@
 //! when the service cannot be reached.
 
 use super::{
-    Tree, Want,
-    cache::FOR_EVER,
-    fetch::put_listing,
-    known::Versions,
-    listing::Listing,
-    logs::Logs,
+    Tree, Want, cache::FOR_EVER, fetch::put_listing, known::Versions, listing::Listing, logs::Logs,
 };
 use crate::api::types::Row;
 use serde::de::DeserializeOwned;
@@ -79,7 +74,10 @@ impl Tree {
     }
 
     fn may_write(&self, want: &Want) -> bool {
-        let mut written = self.kept_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut written = self
+            .kept_at
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         match written.get(want) {
             Some(at) if at.elapsed() < LISTING_PAUSE => false,
             _ => {
@@ -153,17 +151,27 @@ impl Tree {
                 put_listing(&known.storages, *kind, rows(&content)?, asked, old);
             }
             Want::Versions(kind, id) => {
-                let versions = Versions::new(rows(&content)?);
-                known.versions.put((*kind, id.clone()), versions, asked, old, weight);
+                let versions = Versions::new(rows(&content)?, None);
+                known
+                    .versions
+                    .put((*kind, id.clone()), versions, asked, old, weight);
             }
             Want::AgentVersions(id) => {
                 let versions = serde_json::from_slice(&content).ok()?;
-                known.agent_versions.put(id.clone(), versions, asked, old, weight);
+                known
+                    .agent_versions
+                    .put(id.clone(), versions, asked, old, weight);
             }
-            Want::Agent(id) => known.agent.put(id.clone(), row(one(&content)?)?, asked, old, weight),
+            Want::Agent(id) => {
+                known
+                    .agent
+                    .put(id.clone(), row(one(&content)?)?, asked, old, weight)
+            }
             Want::Storage(kind, id) => {
                 let key = (*kind, id.clone());
-                known.storage.put(key, row(one(&content)?)?, asked, old, weight);
+                known
+                    .storage
+                    .put(key, row(one(&content)?)?, asked, old, weight);
             }
             Want::Run(id) => {
                 let run = Arc::new(row(one(&content)?)?);
@@ -175,7 +183,9 @@ impl Tree {
                 known.logs.put(id.clone(), logs, asked, FOR_EVER, weight);
             }
             Want::Metrics(id) => {
-                known.metrics.put(id.clone(), one(&content)?, asked, FOR_EVER, weight);
+                known
+                    .metrics
+                    .put(id.clone(), one(&content)?, asked, FOR_EVER, weight);
             }
             Want::Content(..) => return None,
         }

@@ -34,8 +34,11 @@ impl View<'_> {
             Node::RunOfAgent(id) => Ok(format!("../../../runs/{}", escape(&id)).into_bytes()),
             Node::RunOfStatus(id) => Ok(format!("../../{}", escape(&id)).into_bytes()),
             Node::Entry(kind, id, version, node) => {
-                let Files::Sealed(sealed) = self.files(kind, &id, &version)? else {
-                    return Err(Error::Stale.into());
+                let sealed = match self.files(kind, &id, &version)? {
+                    Files::Sealed(sealed) => sealed,
+                    // Whether it leads out is known at the end.
+                    Files::Growing(_) => return Err(self.content_miss(kind, &id, &version)),
+                    Files::None => return Err(Error::Stale.into()),
                 };
                 let entry = sealed.index().node(node).ok_or(Error::Stale)?;
                 let target = sealed.index().target(node).ok_or_else(not_a_link)?;

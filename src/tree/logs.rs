@@ -37,6 +37,11 @@ impl Logs {
         }
     }
 
+    /// The rows, oldest first.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &Row<LogRow>> {
+        self.rows.iter()
+    }
+
     /// The bytes of one of the files.
     pub(crate) fn file(&self, view: LogView) -> Arc<[u8]> {
         self.files[view as usize]

@@ -324,6 +324,13 @@ impl View<'_> {
         match files {
             Files::None if directory == 0 => Err(missing()),
             Files::None => Err(Error::Stale.into()),
+            // What has not passed yet may still come.
+            Files::Growing(growing) => {
+                let child = growing.child(directory, name);
+                let child = child.ok_or_else(|| self.content_miss(kind, id, version))?;
+                let node = Node::Entry(kind, id.clone(), version.clone(), child);
+                Ok((node, Duration::ZERO))
+            }
             Files::Sealed(sealed) => {
                 let child = sealed.index().child(directory, name).ok_or_else(missing)?;
                 Ok((

@@ -13,6 +13,8 @@ use std::{
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 /// … but never longer than this: a network that is back is soon noticed.
 const LAST_PROBE: Duration = Duration::from_secs(30);
+/// Longer than any call takes to fail.
+const PROBE_LIMIT: Duration = Duration::from_secs(120);
 
 /// The state of the way to the service.
 #[derive(Default)]
@@ -24,8 +26,8 @@ struct State {
     error: Option<Error>,
     next_probe: Option<Instant>,
     pause: Duration,
-    /// A probe is under way.
-    probing: bool,
+    /// When the probe that is under way began.
+    probing: Option<Instant>,
 }
 
 /// What a fetch may do.
@@ -42,12 +44,10 @@ pub(crate) enum Way {
 impl Outage {
     /// Whether a failure means that nobody can be reached, as opposed to an
     /// answer that is an error.
-    fn is_one(error: &Error) -> bool {
+    pub(crate) fn is_one(error: &Error) -> bool {
         match error {
-            Error::Transport(transport) => {
-                matches!(transport.kind, TransportKind::Connect | TransportKind::Stalled)
-            }
-            Error::Timeout { .. } => true,
+            Error::Transport(transport) => transport.kind == TransportKind::Connect,
+            // One answer that does not come says nothing of the others.
             _ => false,
         }
     }
@@ -60,12 +60,18 @@ impl Outage {
     /// Asks whether a fetch makes sense now.
     pub(crate) fn way(&self) -> Way {
         let mut state = self.lock();
-        let Some(error) = state.error.clone() else { return Way::Open };
+        let Some(error) = state.error.clone() else {
+            return Way::Open;
+        };
         let due = state.next_probe.is_none_or(|at| at <= Instant::now());
-        if state.probing || !due {
+        // One that has not come back by then never will: its thread is gone.
+        let probing = state
+            .probing
+            .is_some_and(|began| began.elapsed() < PROBE_LIMIT);
+        if probing || !due {
             return Way::Closed(error);
         }
-        state.probing = true;
+        state.probing = Some(Instant::now());
         Way::Probe
     }
 
@@ -73,7 +79,7 @@ impl Outage {
     /// object store that is away is another matter.
     pub(crate) fn note(&self, error: Option<&Error>) {
         let mut state = self.lock();
-        let was_probe = std::mem::take(&mut state.probing);
+        let was_probe = state.probing.take().is_some();
         match error.filter(|error| Self::is_one(error)) {
             None => {
                 if state.error.is_some() {
@@ -121,7 +127,10 @@ mod tests {
         assert!(matches!(outage.way(), Way::Closed(_)));
         outage.lock().next_probe = Some(Instant::now());
         assert!(matches!(outage.way(), Way::Probe));
-        assert!(matches!(outage.way(), Way::Closed(_)), "one probe at a time");
+        assert!(
+            matches!(outage.way(), Way::Closed(_)),
+            "one probe at a time"
+        );
         outage.note(Some(&unreachable()));
         assert_eq!(outage.lock().pause, FIRST_PROBE * 2);
         outage.lock().next_probe = Some(Instant::now());

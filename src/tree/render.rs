@@ -76,7 +76,7 @@ impl View<'_> {
             }
             Node::AgentFile(id, AgentFile::Versions) => {
                 let want = || Want::AgentVersions(id.clone());
-                let (rows, _) = self.need(&self.tree.known.agent_versions, id, want)?;
+                let (rows, _) = self.need_or_last(&self.tree.known.agent_versions, id, want)?;
                 Ok(File::text(
                     pretty_array(rows.iter().map(AsRef::as_ref))?,
                     false,

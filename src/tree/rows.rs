@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::types::{Agent, Row, Run, Storage, StorageKind, StorageVersion},
     error::{Error, TransportKind},
-    store::Version,
+    store::{Growing, Version},
 };
 use std::{hash::Hash, sync::Arc, time::Duration};
 
@@ -30,11 +30,13 @@ pub(crate) enum Files {
     None,
     /// A sealed version. Its content may be evicted; its tree is there.
     Sealed(Arc<Version>),
+    /// A version whose archive is arriving: what has passed can be used.
+    Growing(Arc<Growing>),
 }
 
 /// Whether an older answer may stand in: nobody was reached, or the service is
 /// in trouble, as opposed to it having given a clear answer.
-fn is_outage(error: &Error) -> bool {
+pub(super) fn is_outage(error: &Error) -> bool {
     match error {
         Error::Transport(transport) => transport.kind != TransportKind::Forbidden,
         Error::Api(api) => {
@@ -72,6 +74,15 @@ impl View<'_> {
         key: &K,
         want: impl FnOnce() -> Want,
     ) -> Answer<(Arc<T>, Duration)> {
+        // With nobody there, what is known is shown at once. Whether somebody is
+        // there again is found out behind the answer's back.
+        if self.tree.is_away()
+            && !matches!(cache.get(key, self.since), Lookup::Fresh(..))
+            && let Some((value, _)) = cache.last(key)
+        {
+            self.wishes.borrow_mut().push(want());
+            return Ok((value, Duration::ZERO));
+        }
         match self.need(cache, key, want) {
             Err(Miss::Error(error)) if is_outage(&error) => match cache.last(key) {
                 Some((value, _)) => Ok((value, Duration::ZERO)),
@@ -105,7 +116,7 @@ impl View<'_> {
     }
 
     pub(super) fn agent_detail(&self, id: &Arc<str>) -> Answer<(Arc<Row<Agent>>, Duration)> {
-        self.need(&self.tree.known.agent, id, || Want::Agent(id.clone()))
+        self.need_or_last(&self.tree.known.agent, id, || Want::Agent(id.clone()))
     }
 
     pub(super) fn logs(&self, id: &Arc<str>) -> Answer<(Arc<Logs>, Duration)> {
@@ -221,6 +232,9 @@ impl View<'_> {
         let key = self.tree.version_key(kind, id, version);
         if let Some(version) = self.tree.store.version(&key) {
             return Ok(Files::Sealed(version));
+        }
+        if let Some(growing) = self.tree.store.growing(&key) {
+            return Ok(Files::Growing(growing));
         }
         if self.version_row(kind, id, version)?.file_count == Some(0) {
             return Ok(Files::None);

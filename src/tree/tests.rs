@@ -49,12 +49,20 @@ impl Bench {
             user_agent: "vm0fs-test".into(),
             allow_http: true,
         });
+        let shelf = crate::store::Shelf::open(dir.path(), "test", 16 << 20);
         let options = TreeOptions {
             list_ttl,
             external_symlinks: false,
+            offline: false,
+            verify: crate::store::Verify::default(),
         };
         Self {
-            tree: Arc::new(Tree::new(client.unwrap(), store.unwrap(), options)),
+            tree: Arc::new(Tree::new(
+                client.unwrap(),
+                store.unwrap(),
+                shelf.unwrap(),
+                options,
+            )),
             server,
             _dir: dir,
         }
@@ -67,7 +75,7 @@ impl Bench {
             match operation(&self.tree.at(since)) {
                 Ok(value) => return Ok(value),
                 Err(Miss::Error(error)) => return Err(error),
-                Err(Miss::Want(want)) => self.tree.fetch(&want, since, &Progress::new()),
+                Err(Miss::Want(want)) => self.tree.fetch(&want, since, &Progress::new(), &|| ()),
             }
         }
         panic!("it wants the same again and again");
@@ -107,7 +115,8 @@ impl Bench {
         let ino = self.ino(path);
         let opened = self.ask(|view| view.open(ino)).unwrap();
         let mut buffer = Vec::new();
-        opened.handle.read(0, 1 << 20, &mut buffer).unwrap();
+        let view = self.tree.at(Instant::now());
+        view.read(&opened.handle, 0, 1 << 20, &mut buffer).unwrap();
         String::from_utf8(buffer).unwrap()
     }
 

@@ -4,13 +4,12 @@
 
 use super::{
     Fault,
+    inflate::Inflated,
     pax::{Pax, number},
 };
-use std::{collections::VecDeque, io::Read};
+use std::collections::VecDeque;
 use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 
-/// Bytes inflated at once.
-const BUFFER: usize = 256 << 10;
 /// The unit of tar.
 const BLOCK: usize = 512;
 /// A header that is kept in memory: longer than any path that Linux takes,
@@ -42,11 +41,11 @@ pub(super) enum Piece<'a> {
 }
 
 /// Reads a tar stream.
-pub(super) struct Entries<R> {
-    inner: R,
-    buffer: Box<[u8]>,
+pub(super) struct Entries<'a> {
+    inner: Inflated<'a>,
+    /// The block at work, and where in it.
+    buffer: Vec<u8>,
     start: usize,
-    end: usize,
     /// Bytes of tar taken so far, to say where something is wrong.
     position: u64,
     /// Bytes of the current body not taken yet, and the zeros after them.
@@ -60,13 +59,12 @@ pub(super) struct Entries<R> {
     global: Pax,
 }
 
-impl<R: Read> Entries<R> {
-    pub(super) fn new(inner: R) -> Self {
+impl<'a> Entries<'a> {
+    pub(super) fn new(inner: Inflated<'a>) -> Self {
         Self {
             inner,
-            buffer: vec![0; BUFFER].into_boxed_slice(),
+            buffer: Vec::new(),
             start: 0,
-            end: 0,
             position: 0,
             body: 0,
             padding: 0,
@@ -223,8 +221,9 @@ impl<R: Read> Entries<R> {
     pub(super) fn drain(&mut self, most: u64) -> Result<(), Fault> {
         let mut rest = 0;
         loop {
-            rest += (self.end - self.start) as u64;
-            self.take(self.end - self.start);
+            let n = self.buffer.len() - self.start;
+            rest += n as u64;
+            self.take(n);
             if rest > most {
                 return Err(Fault::Limit(format!(
                     "more than {most} bytes after the end of the archive"
@@ -252,7 +251,7 @@ impl<R: Read> Entries<R> {
     /// The next header; `None` at a block of zeros or the end of the stream.
     fn header(&mut self) -> Result<Option<Header>, Fault> {
         let at = self.position;
-        if self.start == self.end && !self.refill()? {
+        if self.start == self.buffer.len() && !self.refill()? {
             // Nothing at all is not an archive.
             return match at {
                 0 => Err(Fault::Bad("it is empty".into())),
@@ -369,13 +368,13 @@ impl<R: Read> Entries<R> {
 
     /// What is buffered, at least one byte; the end of the stream is an error.
     fn fill(&mut self, inside: &str) -> Result<&[u8], Fault> {
-        if self.start == self.end && !self.refill()? {
+        if self.start == self.buffer.len() && !self.refill()? {
             return Err(Fault::Bad(format!(
                 "byte {}: the archive ends inside {inside}",
                 self.position
             )));
         }
-        Ok(&self.buffer[self.start..self.end])
+        Ok(&self.buffer[self.start..])
     }
 
     fn take(&mut self, n: usize) {
@@ -385,12 +384,10 @@ impl<R: Read> Entries<R> {
 
     /// Reads on; false at the end of the stream.
     fn refill(&mut self) -> Result<bool, Fault> {
-        (self.start, self.end) = (0, 0);
-        self.end = self
-            .inner
-            .read(&mut self.buffer)
-            .map_err(|error| Fault::read(error, self.position))?;
-        Ok(self.end > 0)
+        self.start = 0;
+        self.inner
+            .next(&mut self.buffer)
+            .map_err(|error| Fault::read(error, self.position))
     }
 }
 

@@ -18,16 +18,25 @@ struct Source<R> {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
+    /// Whether the last read filled all that it was given.
+    full: bool,
 }
 
 impl<R: Read> Source<R> {
+    /// Reads on from the source, behind what is kept.
+    fn refill(&mut self) -> io::Result<usize> {
+        let n = self.inner.read(&mut self.buffer[self.end..])?;
+        self.end += n;
+        self.full = self.end == self.buffer.len();
+        Ok(n)
+    }
+
     fn next_two(&mut self) -> io::Result<Option<[u8; 2]>> {
         while self.end - self.start < 2 {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
-            match self.inner.read(&mut self.buffer[self.end..])? {
-                0 => return Ok(None),
-                n => self.end += n,
+            if self.refill()? == 0 {
+                return Ok(None);
             }
         }
         Ok(Some([self.buffer[self.start], self.buffer[self.start + 1]]))
@@ -47,7 +56,8 @@ impl<R: Read> Read for Source<R> {
 impl<R: Read> BufRead for Source<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.start == self.end {
-            (self.start, self.end) = (0, self.inner.read(&mut self.buffer)?);
+            (self.start, self.end) = (0, 0);
+            self.refill()?;
         }
         Ok(&self.buffer[self.start..self.end])
     }
@@ -71,8 +81,18 @@ impl<R: Read> Gunzip<R> {
                 buffer: vec![0; BUFFER].into_boxed_slice(),
                 start: 0,
                 end: 0,
+                full: false,
             })),
         }
+    }
+
+    /// Whether the next read may have to wait: all that came is used up, and
+    /// the last read of the source brought less than it could have taken.
+    pub(super) fn may_wait(&self) -> bool {
+        self.member.as_ref().is_some_and(|member| {
+            let source = member.get_ref();
+            source.start == source.end && !source.full
+        })
     }
 }
 
