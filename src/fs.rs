@@ -448,7 +448,12 @@ impl Filesystem for Fs {
 
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
         // The cache stands for the disk: what it holds of what it may hold.
-        let usage = self.context.tree.usage();
+        let (usage, next) = self.context.tree.usage();
+        if let Some(want) = next {
+            self.context
+                .park
+                .wait(want, Instant::now(), Box::new(|| ()));
+        }
         let block = 4096;
         let blocks = usage.ceiling / block;
         let free = blocks.saturating_sub(usage.bytes / block);

@@ -142,7 +142,7 @@ pub struct FetchRequest<'a> {
 }
 
 /// What the cache holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Bytes taken or reserved.
     pub bytes: u64,

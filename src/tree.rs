@@ -34,7 +34,7 @@ use crate::{
 use inodes::Inodes;
 use jiff::Timestamp;
 use journal::Journal;
-use known::Known;
+use known::{Known, USAGE_TTL};
 use node::Node;
 use std::{
     fmt,
@@ -78,6 +78,8 @@ pub enum Want {
     Versions(StorageKind, Arc<str>),
     /// The files of a version: kind, storage id, version id.
     Content(StorageKind, Arc<str>, Arc<str>),
+    /// What the cache holds, by a look at the disk.
+    Usage,
 }
 
 impl Want {
@@ -105,6 +107,7 @@ impl fmt::Display for Want {
             Self::Content(kind, id, version) => {
                 write!(f, "files of {}/{id}/{version}", kind.plural())
             }
+            Self::Usage => write!(f, "usage of the cache"),
         }
     }
 }
@@ -153,9 +156,11 @@ impl Tree {
     /// A tree that knows nothing yet.
     pub fn new(api: Client, store: Store, options: TreeOptions) -> Self {
         let origin = api.origin().into();
+        let known = Known::new();
+        known.measure(&store);
         Self {
             inodes: Inodes::default(),
-            known: Known::new(),
+            known,
             journal: Journal::default(),
             api,
             store,
@@ -165,9 +170,18 @@ impl Tree {
         }
     }
 
-    /// What the cache holds: for `statfs`, and never from the network.
-    pub fn usage(&self) -> Usage {
-        self.store.usage()
+    /// What the cache holds, for `statfs`: at once, as last measured, since
+    /// even a look at the disk can wait for another mount that shares the
+    /// cache. Where the measure is old, what to fetch for the next question.
+    pub fn usage(&self) -> (Usage, Option<Want>) {
+        match self.known.usage.last(&()) {
+            Some((usage, at)) => {
+                let is_old = at.elapsed() >= USAGE_TTL;
+                (*usage, is_old.then_some(Want::Usage))
+            }
+            // Never: it is measured before anything else.
+            None => (Usage::default(), Some(Want::Usage)),
+        }
     }
 
     /// The tree from the view of a request that arrived at `since`: whatever

@@ -79,6 +79,7 @@ impl Tree {
                 let key = (*kind, id.clone(), version.clone());
                 known.content.fail(key, error, now, lasts);
             }
+            Want::Usage => known.usage.fail((), error, now, lasts),
         }
     }
 
@@ -101,6 +102,7 @@ impl Tree {
                     .content
                     .last_failure(&(*kind, id.clone(), version.clone()))
             }
+            Want::Usage => known.usage.last_failure(&()),
         }
     }
 
@@ -124,6 +126,7 @@ impl Tree {
                 let key = (*kind, id.clone(), version.clone());
                 matches!(known.content.get(&key, since), Lookup::Failed(_))
             }
+            Want::Usage => settled(&known.usage, &(), since),
         }
     }
 
@@ -195,11 +198,14 @@ impl Tree {
                 known.versions.put(key, versions, asked, list_ttl, weight);
             }
             Want::Content(kind, id, version) => {
-                self.bring_content(*kind, id, version, progress)?;
+                let brought = self.bring_content(*kind, id, version, progress);
+                known.measure(&self.store);
+                brought?;
                 let key = (*kind, id.clone(), version.clone());
                 // Takes back an earlier failure; the content itself is the store's.
                 known.content.put(key, (), asked, Duration::ZERO, 0);
             }
+            Want::Usage => known.measure(&self.store),
         }
         Ok(())
     }

@@ -156,3 +156,24 @@ fn a_version_that_a_page_skips_stays() {
         Kind::Directory
     );
 }
+
+#[test]
+fn usage_is_told_at_once_whoever_holds_the_cache() {
+    let mut world = World::empty();
+    let id = world.add_storage(Storages::Volume, "data");
+    let version = world.add_version(&id, files("one"));
+    let bench = Bench::new(world);
+    assert_eq!(bench.tree.usage().0.versions, 0);
+    bench.text(&format!("volumes/data/{version}/a.txt"));
+    assert_eq!(bench.tree.usage().0.with_content, 1, "after a download");
+    // Another mount's process that is stopped in the middle of its accounts.
+    let lock = std::fs::File::open(bench.dir.path().join("v1/lock")).unwrap();
+    let flag = nix::fcntl::FlockArg::LockExclusive;
+    let _held = nix::fcntl::Flock::lock(lock, flag).unwrap();
+    let started = Instant::now();
+    let (usage, _) = bench.tree.usage();
+    let text = bench.text(".vm0fs/status.json");
+    assert!(started.elapsed() < Duration::from_secs(1));
+    assert_eq!(usage.with_content, 1);
+    assert!(text.contains("\"versions_with_content\": 1"), "{text}");
+}
