@@ -29,6 +29,9 @@ const FAILURE_TTL: Duration = Duration::from_secs(2);
 /// The same for an archive that is bad: it is immutable, so trying again is for
 /// the case that it was the way here that spoilt it.
 const BAD_ARCHIVE_TTL: Duration = Duration::from_secs(60);
+/// The longest that a rate limit is taken at its word: one is given out for an
+/// hour, and somebody may have raised it meanwhile.
+const RATE_LIMIT_TTL: Duration = Duration::from_secs(60);
 /// Logs and metrics of a live run are shown this long without asking again:
 /// long enough for the `stat`, `open`, `read` of one command to agree.
 const LIVE_TTL: Duration = Duration::from_secs(2);
@@ -60,6 +63,11 @@ impl Tree {
         let lasts = match error {
             _ if error.is_not_found() => self.options.list_ttl,
             Error::BadArchive { .. } | Error::Limit { .. } => BAD_ARCHIVE_TTL,
+            // The service has said when to ask again.
+            Error::Api(api) if api.status == 429 => api
+                .retry_after
+                .map_or(FAILURE_TTL, Duration::from_secs)
+                .clamp(FAILURE_TTL, RATE_LIMIT_TTL),
             _ => FAILURE_TTL,
         };
         let known = &self.known;

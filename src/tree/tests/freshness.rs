@@ -177,3 +177,21 @@ fn usage_is_told_at_once_whoever_holds_the_cache() {
     assert_eq!(usage.with_content, 1);
     assert!(text.contains("\"versions_with_content\": 1"), "{text}");
 }
+
+#[test]
+fn a_rate_limit_is_not_asked_against() {
+    let mut world = World::empty();
+    let then = world.ago(60);
+    let run = world.add_run(Run::new("writer", then));
+    let bench = Bench::new(world);
+    bench
+        .server
+        .fault(Fault::api("/v1/runs/", Action::rate_limited(1800)));
+    let runs = bench.ino("runs");
+    for _ in 0..2 {
+        let error = bench.lookup(runs, &run).unwrap_err();
+        assert_eq!(error.errno(), libc::EAGAIN, "{error}");
+        thread::sleep(Duration::from_millis(2100));
+    }
+    assert_eq!(bench.calls().len(), 1);
+}
