@@ -485,12 +485,17 @@ impl Filesystem for Fs {
     }
 
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        // The cache stands for the disk: what it holds of what it may hold.
-        let usage = self.context.tree.usage();
-        let block = 4096;
-        let blocks = usage.ceiling / block;
-        let free = blocks.saturating_sub(usage.bytes / block);
-        reply.statfs(blocks, free, free, 0, 0, block as u32, 255, block as u32);
+        self.serve(
+            |_, view| Ok(view.usage()),
+            |_, usage| {
+                // The cache stands for the disk: what it holds of what it may.
+                let usage = usage.unwrap_or_default();
+                let block = 4096;
+                let blocks = usage.ceiling / block;
+                let free = blocks.saturating_sub(usage.bytes / block);
+                reply.statfs(blocks, free, free, 0, 0, block as u32, 255, block as u32);
+            },
+        );
     }
 
     fn access(&self, _request: &Request, _ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {

@@ -156,7 +156,7 @@ pub struct FetchRequest<'a> {
 }
 
 /// What the cache holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Bytes taken or reserved.
     pub bytes: u64,
@@ -219,12 +219,13 @@ impl Store {
     /// The version as far as it is on disk now, its content possibly evicted.
     /// Never asks the network.
     pub fn version(&self, key: &VersionKey) -> Option<Arc<Version>> {
-        let path = self.room.versions().join(key.directory());
+        // For every operation on a version: the path, a hash, is made once.
         let known = self.opened().get(key).cloned();
-        if let Some(version) = known.filter(|version| version.is_at(&path)) {
+        if let Some(version) = known.filter(|version| version.is_current()) {
             return Some(version);
         }
         self.opened().pop(key);
+        let path = self.room.versions().join(key.directory());
         if !path.exists() {
             return None;
         }

@@ -36,7 +36,7 @@ use crate::{
 use inodes::Inodes;
 use jiff::Timestamp;
 use journal::Journal;
-use known::Known;
+use known::{Known, USAGE_TTL};
 use lru::LruCache;
 use node::Node;
 use outage::Outage;
@@ -84,6 +84,8 @@ pub enum Want {
     Versions(StorageKind, Arc<str>),
     /// The files of a version: kind, storage id, version id.
     Content(StorageKind, Arc<str>, Arc<str>),
+    /// What the cache holds, by a look at the disk.
+    Usage,
 }
 
 impl Want {
@@ -111,6 +113,7 @@ impl fmt::Display for Want {
             Self::Content(kind, id, version) => {
                 write!(f, "files of {}/{id}/{version}", kind.plural())
             }
+            Self::Usage => write!(f, "usage of the cache"),
         }
     }
 }
@@ -173,9 +176,11 @@ impl Tree {
     /// A tree that knows nothing yet.
     pub fn new(api: Client, store: Store, shelf: Shelf, options: TreeOptions) -> Self {
         let origin = api.origin().into();
+        let known = Known::new();
+        known.measure(&store);
         Self {
             inodes: Inodes::default(),
-            known: Known::new(),
+            known,
             journal: Journal::default(),
             api,
             store,
@@ -187,11 +192,6 @@ impl Tree {
             opened: Instant::now(),
             origin,
         }
-    }
-
-    /// What the cache holds: for `statfs`, and never from the network.
-    pub fn usage(&self) -> Usage {
-        self.store.usage()
     }
 
     /// The tree from the view of a request that arrived at `since`: whatever
@@ -220,6 +220,20 @@ impl View<'_> {
     /// Takes what the operation left to be fetched behind its back.
     pub fn take_wishes(&self) -> Vec<Want> {
         self.wishes.take()
+    }
+
+    /// What the cache holds, for `statfs`: at once, as last measured, since
+    /// even a look at the disk can wait for another mount that shares the
+    /// cache. An old measure is taken anew for the next question.
+    pub fn usage(&self) -> Usage {
+        let last = self.tree.known.usage.last(&());
+        if last
+            .as_ref()
+            .is_none_or(|(_, at)| at.elapsed() >= USAGE_TTL)
+        {
+            self.wishes.borrow_mut().push(Want::Usage);
+        }
+        last.map(|(usage, _)| *usage).unwrap_or_default()
     }
 
     fn ino(&self, node: &Node) -> u64 {

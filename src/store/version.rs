@@ -24,7 +24,7 @@ use std::{
     fs::File,
     io,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -45,6 +45,7 @@ pub struct Version {
     key: VersionKey,
     meta: Meta,
     index: Index,
+    path: PathBuf,
     directory: File,
     /// Device and inode of `directory`.
     identity: (u64, u64),
@@ -95,6 +96,7 @@ impl Version {
             key: key.clone(),
             meta,
             index,
+            path: path.to_owned(),
             directory,
             identity,
             pin: Mutex::new(Weak::new()),
@@ -103,9 +105,10 @@ impl Version {
         })
     }
 
-    /// Whether this is still what lies at the path.
-    pub(super) fn is_at(&self, path: &Path) -> bool {
-        path.symlink_metadata()
+    /// Whether this is still what lies at its path.
+    pub(super) fn is_current(&self) -> bool {
+        self.path
+            .symlink_metadata()
             .is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
     }
 

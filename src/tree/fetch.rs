@@ -31,6 +31,9 @@ const FAILURE_TTL: Duration = Duration::from_secs(2);
 /// The same for an archive that is bad: it is immutable, so trying again is for
 /// the case that it was the way here that spoilt it.
 const BAD_ARCHIVE_TTL: Duration = Duration::from_secs(60);
+/// The longest that a rate limit is taken at its word: one is given out for an
+/// hour, and somebody may have raised it meanwhile.
+const RATE_LIMIT_TTL: Duration = Duration::from_secs(60);
 /// Logs and metrics of a live run are shown this long without asking again:
 /// long enough for the `stat`, `open`, `read` of one command to agree.
 const LIVE_TTL: Duration = Duration::from_secs(2);
@@ -52,6 +55,10 @@ impl Tree {
         if self.settled(want, since) || self.recall_for_good(want) {
             return;
         }
+        if *want == Want::Usage {
+            self.known.measure(&self.store);
+            return;
+        }
         if let Err(error) = self.way(progress) {
             self.recall_last(want);
             self.set_failure(want, &error);
@@ -61,7 +68,9 @@ impl Tree {
         tracing::debug!("fetching {want}");
         let brought = match want {
             Want::Content(kind, id, version) => {
-                self.bring_content(*kind, id, version, progress, arrived)
+                let brought = self.bring_content(*kind, id, version, progress, arrived);
+                self.known.measure(&self.store);
+                brought
             }
             _ => self.told(self.bring(want, asked, progress)),
         };
@@ -118,6 +127,11 @@ impl Tree {
         let lasts = match error {
             _ if error.is_not_found() => self.options.list_ttl,
             Error::BadArchive { .. } | Error::Limit { .. } => BAD_ARCHIVE_TTL,
+            // The service has said when to ask again.
+            Error::Api(api) if api.status == 429 => api
+                .retry_after
+                .map_or(FAILURE_TTL, Duration::from_secs)
+                .clamp(FAILURE_TTL, RATE_LIMIT_TTL),
             _ => FAILURE_TTL,
         };
         let known = &self.known;
@@ -137,6 +151,7 @@ impl Tree {
                 let key = (*kind, id.clone(), version.clone());
                 known.content.fail(key, error, now, lasts);
             }
+            Want::Usage => known.usage.fail((), error, now, lasts),
         }
     }
 
@@ -159,6 +174,7 @@ impl Tree {
                     .content
                     .last_failure(&(*kind, id.clone(), version.clone()))
             }
+            Want::Usage => known.usage.last_failure(&()),
         }
     }
 
@@ -182,6 +198,7 @@ impl Tree {
                 let key = (*kind, id.clone(), version.clone());
                 matches!(known.content.get(&key, since), Lookup::Failed(_))
             }
+            Want::Usage => settled(&known.usage, &(), since),
         }
     }
 
@@ -253,7 +270,7 @@ impl Tree {
                 known.versions.put(key, versions, asked, list_ttl, weight);
             }
             // Not the API's to bring.
-            Want::Content(..) => {}
+            Want::Usage | Want::Content(..) => {}
         }
         Ok(())
     }

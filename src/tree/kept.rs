@@ -31,7 +31,7 @@ impl Want {
             Self::Storages(kind) => kind.plural().into(),
             Self::Storage(kind, id) => format!("{} {id}", kind.plural()),
             Self::Versions(kind, id) => format!("versions {} {id}", kind.plural()),
-            Self::Content(..) => return None,
+            Self::Usage | Self::Content(..) => return None,
         })
     }
 
@@ -118,7 +118,7 @@ impl Tree {
             Want::Run(id) => Some(known.run.last_for_good(id)?.raw.get().into()),
             Want::Logs(id) => json(known.logs.last_for_good(id)?.rows().map(|row| &*row.raw)),
             Want::Metrics(id) => Some(known.metrics.last_for_good(id)?.get().into()),
-            Want::Content(..) => None,
+            Want::Usage | Want::Content(..) => None,
         }
     }
 
@@ -187,7 +187,7 @@ impl Tree {
                     .metrics
                     .put(id.clone(), one(&content)?, asked, FOR_EVER, weight);
             }
-            Want::Content(..) => return None,
+            Want::Usage | Want::Content(..) => return None,
         }
         tracing::debug!("{want} comes from the cache");
         Some(())

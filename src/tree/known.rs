@@ -2,11 +2,13 @@
 
 use super::{cache::Cache, listing::Listing, logs::Logs, names::escape};
 use crate::api::types::{Agent, Row, Run, Storage, StorageKind, StorageVersion};
+use crate::store::{Store, Usage};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 /// Bounds in entries and bytes. Together they keep the memory of a mount that
@@ -15,6 +17,10 @@ const OBJECTS: (usize, usize) = (20_000, 32 << 20);
 const LOGS: (usize, usize) = (256, 96 << 20);
 const METRICS: (usize, usize) = (256, 16 << 20);
 const LISTINGS: (usize, usize) = (8, usize::MAX);
+
+/// How long a measure of the cache stands. This mount measures after each of
+/// its own downloads, so what is missed is what other mounts change.
+pub(crate) const USAGE_TTL: Duration = Duration::from_secs(1);
 
 /// The id of a storage: two kinds may use one id.
 pub(crate) type StorageId = (StorageKind, Arc<str>);
@@ -108,6 +114,7 @@ pub(crate) struct Known {
     /// Failures only: the content itself is the store's.
     pub(crate) content: Cache<VersionId, ()>,
     pub(crate) pages: Cache<super::node::MetaFile, Page>,
+    pub(crate) usage: Cache<(), Usage>,
 }
 
 impl Known {
@@ -128,6 +135,13 @@ impl Known {
             versions: cache(OBJECTS),
             content: cache(OBJECTS),
             pages: cache(LISTINGS),
+            usage: cache(LISTINGS),
         }
+    }
+
+    /// Looks how full the cache is, which reads the disk and can wait.
+    pub(crate) fn measure(&self, store: &Store) {
+        let at = Instant::now();
+        self.usage.put((), store.usage(), at, USAGE_TTL, 0);
     }
 }

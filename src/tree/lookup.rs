@@ -2,7 +2,7 @@
 
 use super::{
     Answer, Miss, View, Want,
-    attributes::Stat,
+    attributes::{Stat, entry_stat},
     cache::FOR_EVER,
     known::StorageId,
     names::{
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     api::types::{Agent, Row, RunStatus, Storage, StorageKind},
     error::Error,
+    store,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -49,7 +50,19 @@ impl View<'_> {
         if name.len() > NAME_MAX {
             return Err(Error::NameTooLong.into());
         }
-        let parent = self.node(parent)?;
+        let ino = parent;
+        let parent = self.node(ino)?;
+        if let Node::Entry(kind, id, version, directory) = &parent {
+            return match self.entry_child(*kind, id, version, *directory, name)? {
+                Some((number, entry, lasts)) => {
+                    // Nodes of one version count up from its root.
+                    let ino = ino - u64::from(*directory) + u64::from(number);
+                    let stat = entry_stat(ino, &entry);
+                    Ok(Found::Node(Stat { lasts, ..stat }, lasts))
+                }
+                None => Ok(Found::Absent(FOR_EVER)),
+            };
+        }
         let found = self.child(&parent, name).and_then(|(node, lasts)| {
             let stat = self.stat(&node)?;
             Ok(Found::Node(stat, lasts))
@@ -62,19 +75,16 @@ impl View<'_> {
         }
     }
 
-    /// How long a name that does not exist stays so. Only a version's own
-    /// names are fixed; elsewhere the listing's TTL bounds it.
+    /// How long a name that does not exist stays so, outside of versions: for
+    /// good where all names are fixed; elsewhere the listing's TTL bounds it.
     fn absent_for(&self, parent: &Node) -> Duration {
         match parent {
-            Node::Entry(..) | Node::Meta | Node::Root => FOR_EVER,
+            Node::Meta | Node::Root => FOR_EVER,
             _ => Duration::ZERO,
         }
     }
 
     fn child(&self, parent: &Node, name: &[u8]) -> Answer<Child> {
-        if let Node::Entry(kind, id, version, node) = parent {
-            return self.entry_child(*kind, id, version, *node, name);
-        }
         // Every name of ours is UTF-8.
         let text = str::from_utf8(name).map_err(|_| absent(&String::from_utf8_lossy(name)))?;
         let fixed = |node: Node| Ok((node, FOR_EVER));
@@ -306,6 +316,7 @@ impl View<'_> {
         Ok((Node::Link(target.into()), left))
     }
 
+    /// The node under a name in a directory of a version.
     fn entry_child(
         &self,
         kind: StorageKind,
@@ -313,31 +324,33 @@ impl View<'_> {
         version: &Arc<str>,
         directory: u32,
         name: &[u8],
-    ) -> Answer<Child> {
-        let missing = || absent(&String::from_utf8_lossy(name));
-        let files = match self.files(kind, id, version) {
+    ) -> Answer<Option<(u32, store::Node, Duration)>> {
+        match self.files(kind, id, version) {
+            Ok(Files::None) if directory == 0 => Ok(None),
+            Ok(Files::None) => Err(Error::Stale.into()),
+            Ok(Files::Sealed(sealed)) => {
+                let index = sealed.index();
+                let Some(number) = index.child(directory, name) else {
+                    return Ok(None);
+                };
+                Ok(Some((
+                    number,
+                    index.node(number).ok_or(Error::Stale)?,
+                    FOR_EVER,
+                )))
+            }
+            // What has not passed yet may still come, and a later entry of the
+            // archive may still change what has.
+            Ok(Files::Growing(growing)) => {
+                let not_yet = || self.content_miss(kind, id, version);
+                let number = growing.child(directory, name).ok_or_else(not_yet)?;
+                let node = growing.node(number).ok_or_else(not_yet)?;
+                Ok(Some((number, node, Duration::ZERO)))
+            }
             // The version is gone, which says nothing of a name in it: the
             // kernel looks the path up again from its start.
-            Err(Miss::Error(error)) if error.is_not_found() => return Err(Error::Stale.into()),
-            files => files?,
-        };
-        match files {
-            Files::None if directory == 0 => Err(missing()),
-            Files::None => Err(Error::Stale.into()),
-            // What has not passed yet may still come.
-            Files::Growing(growing) => {
-                let child = growing.child(directory, name);
-                let child = child.ok_or_else(|| self.content_miss(kind, id, version))?;
-                let node = Node::Entry(kind, id.clone(), version.clone(), child);
-                Ok((node, Duration::ZERO))
-            }
-            Files::Sealed(sealed) => {
-                let child = sealed.index().child(directory, name).ok_or_else(missing)?;
-                Ok((
-                    Node::Entry(kind, id.clone(), version.clone(), child),
-                    FOR_EVER,
-                ))
-            }
+            Err(Miss::Error(error)) if error.is_not_found() => Err(Error::Stale.into()),
+            Err(miss) => Err(miss),
         }
     }
 }

@@ -48,7 +48,7 @@ impl View<'_> {
     }
 
     fn status(&self) -> Answer<String> {
-        let (calls, usage) = (self.tree.api.calls(), self.tree.store.usage());
+        let (calls, usage) = (self.tree.api.calls(), self.usage());
         let age = |asked: Option<Instant>| asked.map(|asked| asked.elapsed().as_secs());
         let known = &self.tree.known;
         let storages = |kind| age(known.storages.last(&kind).map(|(_, asked)| asked));

@@ -22,7 +22,7 @@ const TTL: Duration = Duration::from_millis(300);
 pub(crate) struct Bench {
     pub(crate) server: Server,
     pub(crate) tree: Arc<Tree>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Bench {
@@ -64,7 +64,7 @@ impl Bench {
                 options,
             )),
             server,
-            _dir: dir,
+            dir,
         }
     }
 

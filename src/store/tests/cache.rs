@@ -315,7 +315,7 @@ fn the_first_to_seal_wins() {
     other
         .take_in(&request("v"), &archive[..], None, &Progress::new())
         .unwrap();
-    assert!(first.is_at(&fixture.path("v")));
+    assert!(first.is_current());
     let mut byte = [0];
     assert_eq!(content.read_at(0, &mut byte).unwrap(), 1);
     assert_eq!(fixture.on_disk(), (1, 0));

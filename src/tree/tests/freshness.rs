@@ -156,3 +156,46 @@ fn a_version_that_a_page_skips_stays() {
         Kind::Directory
     );
 }
+
+#[test]
+fn usage_is_told_at_once_whoever_holds_the_cache() {
+    let mut world = World::empty();
+    let id = world.add_storage(Storages::Volume, "data");
+    let version = world.add_version(&id, files("one"));
+    let bench = Bench::new(world);
+    assert_eq!(bench.tree.at(Instant::now()).usage().versions, 0);
+    bench.text(&format!("volumes/data/{version}/a.txt"));
+    assert_eq!(
+        bench.tree.at(Instant::now()).usage().with_content,
+        1,
+        "after a download"
+    );
+    // Another mount's process that is stopped in the middle of its accounts.
+    let lock = std::fs::File::open(bench.dir.path().join("v1/lock")).unwrap();
+    let flag = nix::fcntl::FlockArg::LockExclusive;
+    let _held = nix::fcntl::Flock::lock(lock, flag).unwrap();
+    let started = Instant::now();
+    let usage = bench.tree.at(Instant::now()).usage();
+    let text = bench.text(".vm0fs/status.json");
+    assert!(started.elapsed() < Duration::from_secs(1));
+    assert_eq!(usage.with_content, 1);
+    assert!(text.contains("\"versions_with_content\": 1"), "{text}");
+}
+
+#[test]
+fn a_rate_limit_is_not_asked_against() {
+    let mut world = World::empty();
+    let then = world.ago(60);
+    let run = world.add_run(Run::new("writer", then));
+    let bench = Bench::new(world);
+    bench
+        .server
+        .fault(Fault::api("/v1/runs/", Action::rate_limited(1800)));
+    let runs = bench.ino("runs");
+    for _ in 0..2 {
+        let error = bench.lookup(runs, &run).unwrap_err();
+        assert_eq!(error.errno(), libc::EAGAIN, "{error}");
+        thread::sleep(Duration::from_millis(2100));
+    }
+    assert_eq!(bench.calls().len(), 1);
+}
