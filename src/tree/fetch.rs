@@ -46,7 +46,7 @@ impl Tree {
         let asked = Instant::now();
         tracing::debug!("fetching {want}");
         if let Err(error) = self.bring(want, asked, progress) {
-            self.fail(want, &unless_it_exists(want, error));
+            self.fail(want, &self.unless_it_exists(want, error));
         }
     }
 
@@ -260,22 +260,27 @@ impl Tree {
             || item.is_some_and(|item| ended(&item.row.value, item.asked));
         if has_ended { FOR_EVER } else { LIVE_TTL }
     }
-}
 
-/// The lists exist, and so does the archive of a version that has files: "not
-/// found" is trouble with them, and must not make names vanish.
-fn unless_it_exists(want: &Want, error: Error) -> Error {
-    let (exists, detail) = match want {
-        Want::Agents | Want::Runs | Want::Storages(_) => (true, "; is --api-url right?"),
-        Want::Content(..) => (true, ", although the version is listed as one with files"),
-        _ => (false, ""),
-    };
-    if !exists || !error.is_not_found() && error.status() != Some(404) {
-        return error;
-    }
-    Error::BadAnswer {
-        what: want.to_string(),
-        detail: format!("{error}{detail}"),
+    /// The lists exist, and so does the archive of a version that is listed as
+    /// one with files: "not found" is trouble with them, and must not make
+    /// names vanish.
+    fn unless_it_exists(&self, want: &Want, error: Error) -> Error {
+        let (exists, detail) = match want {
+            Want::Agents | Want::Runs | Want::Storages(_) => (true, "; is --api-url right?"),
+            Want::Content(kind, id, version) => {
+                let versions = self.known.versions.last(&(*kind, id.clone()));
+                let listed = versions.is_none_or(|(versions, _)| versions.get(version).is_some());
+                (listed, ", although the version is listed as one with files")
+            }
+            _ => (false, ""),
+        };
+        if !exists || !error.is_not_found() && error.status() != Some(404) {
+            return error;
+        }
+        Error::BadAnswer {
+            what: want.to_string(),
+            detail: format!("{error}{detail}"),
+        }
     }
 }
 

@@ -1,6 +1,11 @@
 //! All that the API has told so far, by kind of answer.
 
-use super::{cache::Cache, listing::Listing, logs::Logs, names::escape};
+use super::{
+    cache::Cache,
+    listing::Listing,
+    logs::Logs,
+    names::{escape, is_content_id},
+};
 use crate::api::types::{Agent, Row, Run, Storage, StorageKind, StorageVersion};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -15,6 +20,9 @@ const OBJECTS: (usize, usize) = (20_000, 32 << 20);
 const LOGS: (usize, usize) = (256, 96 << 20);
 const METRICS: (usize, usize) = (256, 16 << 20);
 const LISTINGS: (usize, usize) = (8, usize::MAX);
+
+/// Rows of a full page of a list: the most that the API gives at a time.
+const FULL_PAGE: usize = 100;
 
 /// The id of a storage: two kinds may use one id.
 pub(crate) type StorageId = (StorageKind, Arc<str>);
@@ -59,6 +67,13 @@ impl Versions {
             by_component: by_component.collect(),
             rows,
         }
+    }
+
+    /// Whether there may be a version of this id all the same: where the
+    /// answer took more than a page, its pages can have skipped rows. Only a
+    /// whole id is worth asking for.
+    pub(crate) fn may_lack(&self, id: &str) -> bool {
+        self.rows.len() >= FULL_PAGE && is_content_id(id) && self.get(id).is_none()
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<&StorageVersion> {
