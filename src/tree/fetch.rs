@@ -80,7 +80,7 @@ impl Tree {
                 if is_outage(&error) {
                     self.recall_last(want);
                 }
-                self.fail(want, &unless_it_exists(want, error));
+                self.fail(want, &self.unless_it_exists(want, error));
             }
         }
     }
@@ -339,22 +339,27 @@ impl Tree {
             || item.is_some_and(|item| ended(&item.row.value, item.asked));
         if has_ended { FOR_EVER } else { LIVE_TTL }
     }
-}
 
-/// The lists exist, and so does the archive of a version that has files: "not
-/// found" is trouble with them, and must not make names vanish.
-fn unless_it_exists(want: &Want, error: Error) -> Error {
-    let (exists, detail) = match want {
-        Want::Agents | Want::Runs | Want::Storages(_) => (true, "; is --api-url right?"),
-        Want::Content(..) => (true, ", although the version is listed as one with files"),
-        _ => (false, ""),
-    };
-    if !exists || !error.is_not_found() && error.status() != Some(404) {
-        return error;
-    }
-    Error::BadAnswer {
-        what: want.to_string(),
-        detail: format!("{error}{detail}"),
+    /// The lists exist, and so does the archive of a version that is listed as
+    /// one with files: "not found" is trouble with them, and must not make
+    /// names vanish.
+    fn unless_it_exists(&self, want: &Want, error: Error) -> Error {
+        let (exists, detail) = match want {
+            Want::Agents | Want::Runs | Want::Storages(_) => (true, "; is --api-url right?"),
+            Want::Content(kind, id, version) => {
+                let versions = self.known.versions.last(&(*kind, id.clone()));
+                let listed = versions.is_none_or(|(versions, _)| versions.get(version).is_some());
+                (listed, ", although the version is listed as one with files")
+            }
+            _ => (false, ""),
+        };
+        if !exists || !error.is_not_found() && error.status() != Some(404) {
+            return error;
+        }
+        Error::BadAnswer {
+            what: want.to_string(),
+            detail: format!("{error}{detail}"),
+        }
     }
 }
 

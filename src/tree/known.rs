@@ -1,6 +1,11 @@
 //! All that the API has told so far, by kind of answer.
 
-use super::{cache::Cache, listing::Listing, logs::Logs, names::escape};
+use super::{
+    cache::Cache,
+    listing::Listing,
+    logs::Logs,
+    names::{escape, is_content_id},
+};
 use crate::api::types::{Agent, Row, Run, Storage, StorageKind, StorageVersion};
 use crate::store::{Store, Usage};
 use jiff::Timestamp;
@@ -21,6 +26,8 @@ const LISTINGS: (usize, usize) = (8, usize::MAX);
 /// How long a measure of the cache stands. This mount measures after each of
 /// its own downloads, so what is missed is what other mounts change.
 pub(crate) const USAGE_TTL: Duration = Duration::from_secs(1);
+/// Rows of a full page of a list: the most that the API gives at a time.
+const FULL_PAGE: usize = 100;
 
 /// The id of a storage: two kinds may use one id.
 pub(crate) type StorageId = (StorageKind, Arc<str>);
@@ -65,6 +72,13 @@ impl Versions {
             by_component: by_component.collect(),
             rows,
         }
+    }
+
+    /// Whether there may be a version of this id all the same: where the
+    /// answer took more than a page, its pages can have skipped rows. Only a
+    /// whole id is worth asking for.
+    pub(crate) fn may_lack(&self, id: &str) -> bool {
+        self.rows.len() >= FULL_PAGE && is_content_id(id) && self.get(id).is_none()
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<&StorageVersion> {

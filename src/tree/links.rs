@@ -2,7 +2,7 @@
 
 use super::{
     Answer, View,
-    names::escape,
+    names::{escape, looks_like_id},
     node::Node,
     rows::{Age, Files},
 };
@@ -67,12 +67,17 @@ impl View<'_> {
             .agent_id
             .as_deref()
             .and_then(|agent| listing.as_ref()?.0.id(agent));
+        // One that the listing's pages skip is found by its id alone.
+        let skipped = run
+            .agent_id
+            .as_deref()
+            .filter(|id| listing.is_some() && looks_like_id(id));
         let component = match (listed, &run.agent_name) {
             (Some(item), _) => item.component.clone(),
-            (None, Some(name)) => escape(name),
-            (None, None) => match &run.agent_id {
-                Some(id) => escape(id),
-                None => return Ok(None),
+            (None, name) => match (skipped, name, run.agent_id.as_deref()) {
+                (Some(id), ..) | (None, None, Some(id)) => escape(id),
+                (None, Some(name), _) => escape(name),
+                (None, None, None) => return Ok(None),
             },
         };
         Ok(Some(format!("../../agents/{component}").into()))

@@ -311,6 +311,12 @@ impl View<'_> {
         if let Some(found) = versions.component(name) {
             return Ok(entry(found));
         }
+        if versions.may_lack(name) {
+            // A run can point at it; there is no other way to ask for it than
+            // to fetch it.
+            self.files(kind, id, &name.into())?;
+            return Ok(entry(name));
+        }
         // An ambiguous prefix names nothing.
         let target = versions.by_prefix(name).ok_or_else(|| absent(name))?;
         Ok((Node::Link(target.into()), left))

@@ -206,6 +206,8 @@ impl View<'_> {
     }
 
     /// A version's row. Versions are immutable: one that was ever seen is known.
+    /// For one that the list may have skipped, an empty row: lookup has made
+    /// sure that it exists.
     pub(super) fn version_row(
         &self,
         kind: StorageKind,
@@ -218,8 +220,22 @@ impl View<'_> {
             return Ok(row.clone());
         }
         let (versions, _) = self.versions(kind, id)?;
-        let missing = || Error::NotFound(format!("version {version}"));
-        Ok(versions.get(version).cloned().ok_or_else(missing)?)
+        if let Some(row) = versions.get(version) {
+            return Ok(row.clone());
+        }
+        if !versions.may_lack(version) {
+            return Err(Error::NotFound(format!("version {version}")).into());
+        }
+        // Its archive tells whether it exists; nothing tells what its row says.
+        let (_, storage, _) = self.storage_item(kind, id)?;
+        Ok(StorageVersion {
+            id: version.to_owned(),
+            size: None,
+            file_count: None,
+            message: None,
+            created_by: None,
+            created_at: storage.value.created_at,
+        })
     }
 
     /// The files of a version: fetched where its tree is not on disk.

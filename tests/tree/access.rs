@@ -2,7 +2,7 @@
 
 use super::Example;
 use crate::support::{Bench, Who, reason};
-use vm0fs::demo::{File, Kind, Run, VersionSpec, World, uuid};
+use vm0fs::demo::{Agent, File, Kind, Run, VersionSpec, World, uuid};
 
 #[test]
 fn ids_are_links_to_names() {
@@ -120,4 +120,75 @@ fn a_version_made_after_the_listing_is_found_by_its_whole_id() {
     let spec = VersionSpec::files(vec![File::new("new", "n")]);
     let version = bench.server.world().add_version(&id, spec);
     assert_eq!(mount.cat(&format!("volumes/data/{version}/new")), "n");
+}
+
+#[test]
+fn a_run_leads_to_an_agent_that_no_listing_shows() {
+    let mut world = World::empty();
+    for n in 0..260 {
+        let mut agent = Agent::new(format!("agent-{n:03}"), world.ago(10 + i64::from(n)));
+        agent.id = format!("{:08x}{}", 0xf000_0000_u32 - n, &agent.id[8..]);
+        world.add_agent(agent);
+    }
+    let agent_id = world.agents[250].id.clone();
+    let run = Run::new("agent-250", world.ago(5));
+    let run = world.add_run(Run { agent_id, ..run });
+    let bench = Bench::new(world);
+    let mount = bench.mount().start();
+    assert!(!mount.list("agents").contains(&"agent-250".to_owned()));
+    let json = mount.cat(&format!("runs/{run}/agent/agent.json"));
+    assert!(json.contains("\"agent-250\""), "{json}");
+    assert_eq!(
+        mount.list(&format!("runs/{run}/agent/runs")),
+        [run.as_str()]
+    );
+}
+
+#[test]
+fn a_run_leads_to_a_version_that_no_listing_shows() {
+    let mut world = World::empty();
+    let id = world.add_storage(Kind::Artifact, "a");
+    let mut versions: Vec<String> = (0..260_i64)
+        .map(|n| {
+            let files = vec![File::new("f", format!("{n}"))];
+            let spec = VersionSpec::files(files).created_at(world.ago(1_000 - n));
+            world.add_version(&id, spec)
+        })
+        .collect();
+    let runs: Vec<String> = (0..versions.len())
+        .step_by(20)
+        .map(|n| {
+            let run = Run::new("writer", world.ago(5)).artifact("a", &versions[n]);
+            world.add_run(run)
+        })
+        .collect();
+    let bench = Bench::new(world);
+    let mount = bench.mount().start();
+    let listed = mount.list("artifacts/a");
+    versions.retain(|version| !listed.contains(version));
+    assert!(!versions.is_empty(), "the service skips rows of so many");
+    for (n, run) in runs.iter().enumerate() {
+        let read = mount.cat(&format!("runs/{run}/artifact/f"));
+        assert_eq!(read, (n * 20).to_string());
+    }
+    let hidden = &versions[0];
+    mount.run(&format!(
+        "stat artifacts/a/{hidden} && getfattr -d artifacts/a/{hidden}"
+    ));
+    // What does not exist costs a question, and no trouble is told of it.
+    bench.server.clear_requests();
+    for _ in 0..3 {
+        mount.fails(
+            &format!("ls artifacts/a/{}", "0".repeat(64)),
+            reason::MISSING,
+        );
+        mount.fails(
+            &format!("ls artifacts/a/{}", "0".repeat(63)),
+            reason::MISSING,
+        );
+    }
+    let asked = bench.api_calls();
+    let downloads = asked.iter().filter(|call| call.path.ends_with("/download"));
+    assert_eq!(downloads.count(), 1, "{asked:#?}");
+    assert_eq!(mount.cat(".vm0fs/errors"), "");
 }

@@ -176,6 +176,18 @@ fn sizes_are_true_before_the_first_read() {
 }
 
 #[test]
+fn a_symlink_is_as_long_as_its_target() {
+    let bench = Bench::new(Example::new().world);
+    let mount = bench.mount().start();
+    let told = mount.run("find . -type l -printf '%s %l\\n'");
+    assert!(told.lines().count() >= 14, "{told}");
+    for line in told.lines() {
+        let (size, target) = line.split_once(' ').unwrap();
+        assert_eq!(size.parse::<usize>().unwrap(), target.len(), "{line}");
+    }
+}
+
+#[test]
 fn a_log_that_grows_is_read_whole() {
     let mut world = World::empty();
     let at = world.ago(100);

@@ -339,3 +339,52 @@ fn more_than_a_page_of_everything() {
     assert_eq!(mount.run("ls agents | sort -u | wc -l").trim(), "130");
     assert_eq!(mount.run("ls runs | sort -u | wc -l").trim(), "130");
 }
+
+#[test]
+fn states_that_nobody_has_heard_of() {
+    let mut world = World::empty();
+    let [queued, odd] = ["queued", "a/b"].map(|word| {
+        let run = Run::new("writer", world.ago(10)).status(word);
+        world.add_run(run)
+    });
+    let bench = Bench::new(world);
+    let mount = bench.mount().start();
+    assert_eq!(mount.cat(&format!("runs/{queued}/status")), "queued\n");
+    assert_eq!(mount.cat(&format!("runs/{odd}/status")), "a/b\n");
+    let words = mount.list("runs/.by-status");
+    assert!(
+        words.contains(&"queued".into()) && words.contains(&"a%2Fb".into()),
+        "{words:?}"
+    );
+    assert_eq!(mount.list("runs/.by-status/queued"), [queued.as_str()]);
+    assert_eq!(mount.list("runs/.by-status/a%2Fb"), [odd.as_str()]);
+    mount.run(&format!("cat runs/.by-status/a%2Fb/{odd}/prompt"));
+    mount.fails("ls runs/.by-status/none", reason::MISSING);
+}
+
+#[test]
+fn what_a_run_names_but_has_not_stored_is_no_link() {
+    let mut world = World::empty();
+    let id = world.add_storage(Kind::Artifact, "a");
+    world.add_version(&id, vm0fs::demo::VersionSpec::files(Vec::new()));
+    let at = world.ago(100);
+    let mut run = Run::new("gone", at).status("running");
+    run.artifact_name = Some("a".into());
+    let unstored = world.add_run(run);
+    let lost = world.add_run(Run::new("gone", at).artifact("a", "f".repeat(64)));
+    let bench = Bench::new(world);
+    let mount = bench.mount().start();
+    assert!(
+        !mount
+            .list(&format!("runs/{unstored}"))
+            .contains(&"artifact".into())
+    );
+    mount.fails(
+        &format!("readlink -v runs/{unstored}/artifact"),
+        reason::MISSING,
+    );
+    // What has been deleted since is missing, not broken.
+    mount.fails(&format!("ls runs/{lost}/artifact/"), reason::MISSING);
+    mount.fails(&format!("ls runs/{lost}/agent/"), reason::MISSING);
+    assert_eq!(mount.cat(".vm0fs/errors"), "");
+}

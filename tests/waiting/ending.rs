@@ -262,3 +262,40 @@ fn forty_lookups_of_a_hanging_listing_wake_together() {
         "{calls} calls for one listing and its list of versions"
     );
 }
+
+#[test]
+fn more_hanging_calls_than_workers_end_too() {
+    let (mut world, _) = world();
+    let runs: Vec<String> = (0..24)
+        .map(|n| {
+            let run = vm0fs::demo::Run::new("writer", world.ago(9_000 + n));
+            world.add_run(run)
+        })
+        .collect();
+    let bench = Bench::new(world);
+    let mount = bench.mount().with(["--timeout", "2s"]).start();
+    mount.run("ls runs");
+    for run in &runs {
+        let path = format!("/v1/runs/{run}/logs");
+        bench.server.fault(Fault::api_exact(&path, Action::Stall));
+    }
+    let all = mount.start("for run in runs/*; do cat $run/logs & done; wait");
+    let hung = |requests: &[vm0fs::demo::Recorded]| {
+        let logs = requests
+            .iter()
+            .filter(|request| request.path.ends_with("/logs"));
+        logs.count() >= 16
+    };
+    assert!(bench.server.wait_for(SOON, hung));
+    // Queued behind them, it comes to its turn or to the deadline.
+    let listed = mount
+        .start("ls volumes || ls volumes || ls volumes")
+        .output();
+    assert!(listed.status.success(), "{listed:?}");
+    let said = String::from_utf8(all.output().stderr).unwrap();
+    assert_eq!(
+        said.matches(reason::TIMED_OUT).count(),
+        runs.len(),
+        "{said}"
+    );
+}
