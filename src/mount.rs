@@ -12,12 +12,13 @@ use crate::{
     signals::Signals,
     store::{Limits, Store, StoreConfig},
     tree::{Tree, TreeOptions, Want},
-    unmount,
+    unmount::{self, MountEntry},
 };
 use background::{Ready, Side};
 use fuser::{Config, MountOption, Session, SessionACL};
 use nix::unistd::{Gid, Uid};
 use std::{
+    mem,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
@@ -73,7 +74,7 @@ pub fn run(
     ready: impl FnOnce(&Path, &[String]),
 ) -> Result<Outcome> {
     // Before the fork, so that the message reaches the terminal first hand.
-    let mountpoint = mountpoint::prepare(&options.mountpoint)?;
+    let prepared = mountpoint::prepare(&options.mountpoint)?;
     let report: Option<Ready> = if options.foreground {
         None
     } else {
@@ -89,7 +90,8 @@ pub fn run(
     };
     set_up_logs()?;
     let signals = Signals::block()?;
-    let mounted = Mounted::start(mountpoint, &options.settings)?;
+    let mounted = Mounted::start(prepared.path.clone(), &options.settings)
+        .inspect_err(|_| prepared.take_back())?;
     match report {
         Some(report) => report.report(&mounted.warnings.join("\n"))?,
         None => ready(&mounted.mountpoint, &mounted.warnings),
@@ -101,6 +103,9 @@ pub fn run(
 /// A mount that is being served.
 struct Mounted {
     mountpoint: PathBuf,
+    /// This mount in the kernel's table: in its place there may be another by
+    /// the time it ends.
+    entry: Option<MountEntry>,
     park: Arc<Park>,
     warnings: Vec<String>,
     events: mpsc::Sender<Event>,
@@ -111,6 +116,8 @@ enum Event {
     Signal(&'static str),
     /// The session has ended: somebody has unmounted it.
     Ended,
+    /// The session has failed, and left the mount.
+    Failed,
 }
 
 impl Mounted {
@@ -140,21 +147,27 @@ impl Mounted {
             Gid::effective().as_raw(),
         );
         let session = open_session(fs, &mountpoint, settings.allow_other)?;
+        let entry = unmount::mount_at(&mountpoint)?;
         let (events, happens) = mpsc::channel();
         let ended = events.clone();
         thread::Builder::new()
             .name("vm0fs-session".into())
             .spawn(move || {
-                if let Err(error) = session.run() {
-                    tracing::error!("the session with the kernel ended: {error}");
-                }
+                let event = match serve_session(session) {
+                    Ok(()) => Event::Ended,
+                    Err(error) => {
+                        tracing::error!("the session with the kernel failed: {error}");
+                        Event::Failed
+                    }
+                };
                 // Nobody listens any more when the mount is ending anyway.
-                let _ = ended.send(Event::Ended);
+                let _ = ended.send(event);
             })
             .map_err(|error| Error::io("starting the session thread", error))?;
         tracing::info!("mounted at {}", mountpoint.display());
         Ok(Self {
             mountpoint,
+            entry,
             park,
             warnings,
             events,
@@ -177,13 +190,17 @@ impl Mounted {
         if let Err(error) = listener {
             tracing::error!("signals are not heard, only `vm0fs unmount` ends this: {error}");
         }
-        if let Ok(Event::Signal(signal)) = self.happens.recv() {
-            tracing::info!("{signal}: unmounting {}", self.mountpoint.display());
-            // Those who wait for the network are let go, or they keep it busy.
-            self.park.stop();
-            self.unmount();
-            // What is not over by then ends with the process.
-            let _ = self.happens.recv_timeout(SESSION_END);
+        match self.happens.recv() {
+            Ok(Event::Signal(signal)) => {
+                tracing::info!("{signal}: unmounting {}", self.mountpoint.display());
+                // Those who wait for the network are let go, or they keep it busy.
+                self.park.stop();
+                self.unmount();
+                // What is not over by then ends with the process.
+                let _ = self.happens.recv_timeout(SESSION_END);
+            }
+            Ok(Event::Failed) => self.unmount(),
+            Ok(Event::Ended) | Err(_) => {}
         }
         self.park.stop();
         tracing::info!("unmounted");
@@ -191,6 +208,12 @@ impl Mounted {
 
     fn unmount(&self) {
         let path = self.mountpoint.as_path();
+        match unmount::mount_at(path) {
+            Ok(Some(found)) if self.entry.as_ref() == Some(&found) => {}
+            // Detached before; what is there now is none of this process's.
+            Ok(_) => return,
+            Err(error) => return tracing::error!("{error}"),
+        }
         let Err(error) = unmount::unmount(path, false) else {
             return;
         };
@@ -200,6 +223,20 @@ impl Mounted {
             tracing::error!("{error}");
         }
     }
+}
+
+/// Serves a session to its end, and never unmounts: fuser 0.18 would, by the
+/// path, even where somebody else has done it long ago (its look at the device
+/// takes POLLERR for a living mount), and so take away a newer mount.
+fn serve_session(session: Session<Fs>) -> std::io::Result<()> {
+    let mut session = session.spawn()?;
+    let guard = mem::replace(&mut session.guard, thread::spawn(|| Ok(())));
+    // With it goes fuser's wish to unmount. The device stays open until the
+    // process ends, which is soon after the session has.
+    mem::forget(session);
+    guard
+        .join()
+        .unwrap_or_else(|_| Err(std::io::Error::other("its thread panicked")))
 }
 
 /// What every request is signed with.

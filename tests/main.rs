@@ -7,5 +7,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cache;
+mod commands;
+mod config;
 mod smoke;
 mod support;
