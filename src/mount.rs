@@ -132,7 +132,8 @@ impl Mounted {
             // The API decides where its downloads are; the client has checked
             // that. A development service on plain HTTP has such links itself.
             allow_http: settings.allow_http || settings.api_url.scheme() == "http",
-        })?;
+        })
+        .map_err(cache_error)?;
         let options = TreeOptions {
             list_ttl: settings.list_ttl,
             external_symlinks: settings.allow_external_symlinks,
@@ -271,6 +272,17 @@ fn greet(tree: &Arc<Tree>, park: &Park) -> Result<Vec<String>> {
         Some(error) => Ok(vec![format!(
             "{error}; mounted all the same, see .vm0fs/errors"
         )]),
+    }
+}
+
+/// Says what to do about a cache that cannot be used.
+fn cache_error(error: Error) -> Error {
+    match error {
+        // It says so already.
+        Error::NoSpace(_) => error,
+        _ => Error::Setup(format!(
+            "the cache cannot be used: {error}; name a folder of yours with --cache-dir"
+        )),
     }
 }
 

@@ -76,7 +76,7 @@ impl Demo {
     }
 
     #[track_caller]
-    fn is_over(mut self) {
+    fn ends(mut self) {
         assert_eq!(self.running.end(), Some(0));
         assert!(!is_mounted(&self.place.path));
         assert!(!self.place.path.exists(), "the folder that it made");
@@ -121,7 +121,7 @@ fn it_mounts_prints_a_tour_and_ends_without_a_trace() {
                 assert!(!out.is_empty(), "{line}");
             }
             end(&bench, &demo);
-            demo.is_over();
+            demo.ends();
         }
     }
 }
@@ -175,7 +175,7 @@ fn its_whole_tree_can_be_walked() {
         }
         assert_eq!(place.run("cat .vm0fs/errors"), "");
         kill(demo.running.0.id(), SIGINT);
-        demo.is_over();
+        demo.ends();
     }
 }
 
