@@ -98,7 +98,7 @@ pub struct MountArgs {
     #[arg(long)]
     pub allow_external_symlinks: bool,
     /// Log more; twice for everything
-    #[arg(short, action = ArgAction::Count)]
+    #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 }
 
@@ -136,7 +136,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "N")]
     pub port: Option<u16>,
     /// Log more; twice for everything
-    #[arg(short, action = ArgAction::Count)]
+    #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 }
 

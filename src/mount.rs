@@ -93,7 +93,15 @@ pub fn run(
     let mounted = Mounted::start(prepared.path.clone(), &options.settings)
         .inspect_err(|_| prepared.take_back())?;
     match report {
-        Some(report) => report.report(&mounted.warnings.join("\n"))?,
+        Some(report) => {
+            if let Err(error) = report.report(&mounted.warnings.join("\n")) {
+                tracing::error!("{error}");
+                mounted.park.stop();
+                mounted.unmount();
+                prepared.take_back();
+                return Err(error);
+            }
+        }
         None => ready(&mounted.mountpoint, &mounted.warnings),
     }
     mounted.serve(signals);
@@ -231,7 +239,8 @@ impl Mounted {
 /// takes POLLERR for a living mount), and so take away a newer mount.
 fn serve_session(session: Session<Fs>) -> std::io::Result<()> {
     let mut session = session.spawn()?;
-    let guard = mem::replace(&mut session.guard, thread::spawn(|| Ok(())));
+    let nothing = thread::Builder::new().spawn(|| Ok(()))?;
+    let guard = mem::replace(&mut session.guard, nothing);
     // With it goes fuser's wish to unmount. The device stays open until the
     // process ends, which is soon after the session has.
     mem::forget(session);

@@ -209,3 +209,43 @@ fn a_proxy_that_answers_nonsense_is_no_reason_not_to_mount() {
     );
     shell(Who::Myself, &place.inside("ls"));
 }
+
+#[test]
+fn a_network_that_falls_silent_gives_errors_in_time() {
+    for who in Who::all() {
+        let bench = Bench::new(small_world());
+        let place = Place::new(&bench, who, "mnt");
+        let mut command = place.mount(&bench);
+        finish(command.args(["--timeout", "1s", "--list-ttl", "0s"])).succeeded();
+        bench
+            .server
+            .fault(vm0fs::demo::Fault::everywhere(vm0fs::demo::Action::Stall));
+        // What was listed before is still shown; what was not is an error.
+        assert_eq!(place.run("ls agents"), "writer\n");
+        for what in ["ls volumes", "cat artifacts/site/latest/index.html"] {
+            let said = finish(&mut script(who, &place.inside(what)));
+            assert_ne!(said.code, Some(0), "{said:?}");
+            said.told(&["timed out"]);
+        }
+        assert!(place.run("cat .vm0fs/errors").contains("--timeout"));
+        bench.server.clear_faults();
+        until("it works again", || {
+            let text = place.inside("cat artifacts/site/latest/index.html");
+            finish(&mut script(who, &text)).code == Some(0)
+        });
+        finish(&mut place.unmount(&bench)).succeeded();
+        place.is_over();
+    }
+}
+
+#[test]
+fn plain_http_is_permitted_where_it_is_asked_for() {
+    // An address that is nobody's (RFC 5737): only the permission matters.
+    let bench = Bench::new(small_world());
+    let place = Place::new(&bench, Who::Myself, "mnt");
+    let mut command = place.mount(&bench);
+    command.args(["--allow-http", "--timeout", "1s"]);
+    let said = finish(command.args(["--api-url", "http://192.0.2.1:8080"]));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    said.told(&["warning", "mounted all the same"]);
+}

@@ -85,3 +85,24 @@ fn before_the_mount_is_ready() {
         assert!(!is_mounted(&place.path));
     }
 }
+
+#[test]
+fn a_command_that_is_interrupted_leaves_no_mount() {
+    for who in Who::all() {
+        let bench = Bench::new(small_world());
+        bench.server.fault(Fault::api("/", Action::Stall));
+        let place = Place::new(&bench, who, "mnt");
+        let mut command = place.mount(&bench);
+        let child = command.stderr(std::process::Stdio::null()).spawn();
+        let mut starting = Running(child.unwrap());
+        assert!(
+            bench
+                .server
+                .wait_for(super::SOON, |requests| !requests.is_empty())
+        );
+        kill(starting.0.id(), SIGINT);
+        assert_eq!(starting.end(), None, "a signal ended it");
+        place.is_over();
+        assert!(!place.path.exists(), "the folder that was made for it");
+    }
+}
