@@ -107,7 +107,7 @@ pub struct MountArgs {
     #[arg(long, value_name = "WHAT", value_parser = parse_verify)]
     pub verify: Option<Verify>,
     /// Log more; twice for everything
-    #[arg(short, action = ArgAction::Count)]
+    #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 }
 
@@ -145,7 +145,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "N")]
     pub port: Option<u16>,
     /// Log more; twice for everything
-    #[arg(short, action = ArgAction::Count)]
+    #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 }
 

@@ -264,7 +264,7 @@ impl Settings {
         let wrong = |message: String| Err(Error::Setup(message));
         if self.cache_size < MIN_CACHE_SIZE {
             return wrong(format!(
-                "the cache size of {} bytes is too small: at least 1MiB (--cache-size), or free some disk at {}",
+                "the cache size of {} bytes is too small: at least 1MiB (--cache-size); or free some disk at {}, or name another folder with --cache-dir",
                 self.cache_size,
                 self.cache_dir.display()
             ));

@@ -12,12 +12,13 @@ use crate::{
     signals::Signals,
     store::{Limits, Shelf, Store, StoreConfig},
     tree::{Tree, TreeOptions, Want},
-    unmount,
+    unmount::{self, MountEntry},
 };
 use background::{Ready, Side};
 use fuser::{Config, MountOption, Session, SessionACL};
 use nix::unistd::{Gid, Uid};
 use std::{
+    mem,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
@@ -93,10 +94,17 @@ pub fn run(
     set_up_logs()?;
     let signals = Signals::block()?;
     // After the fork, since looking at what is mounted there starts threads.
-    let mountpoint = mountpoint::prepare(&options.mountpoint)?;
-    let mounted = Mounted::start(mountpoint, &options.settings)?;
+    let prepared = mountpoint::prepare(&options.mountpoint)?;
+    let mounted = Mounted::start(prepared.path.clone(), &options.settings)
+        .inspect_err(|_| prepared.take_back())?;
     match report {
-        Some(report) => report.report(&mounted.warnings.join("\n"))?,
+        Some(report) => {
+            if let Err(error) = report.report(&mounted.warnings.join("\n")) {
+                drop(mounted);
+                prepared.take_back();
+                return Err(error);
+            }
+        }
         None => ready(&mounted.mountpoint, &mounted.warnings),
     }
     mounted.serve(signals);
@@ -106,6 +114,9 @@ pub fn run(
 /// A mount that is being served.
 struct Mounted {
     mountpoint: PathBuf,
+    /// This mount in the kernel's table: in its place there may be another by
+    /// the time it ends.
+    entry: Option<MountEntry>,
     park: Arc<Park>,
     warnings: Vec<String>,
     /// Whether it has come to its orderly end.
@@ -118,6 +129,8 @@ enum Event {
     Signal(&'static str),
     /// The session has ended: somebody has unmounted it.
     Ended,
+    /// The session has failed, and left the mount.
+    Failed,
 }
 
 impl Mounted {
@@ -135,7 +148,8 @@ impl Mounted {
             // The API decides where its downloads are; the client has checked
             // that. A development service on plain HTTP has such links itself.
             allow_http: settings.allow_http || settings.api_url.scheme() == "http",
-        })?;
+        })
+        .map_err(cache_error)?;
         let options = TreeOptions {
             list_ttl: settings.list_ttl,
             external_symlinks: settings.allow_external_symlinks,
@@ -153,21 +167,27 @@ impl Mounted {
             Gid::effective().as_raw(),
         );
         let session = open_session(fs, &mountpoint, settings.allow_other)?;
+        let entry = unmount::mount_at(&mountpoint)?;
         let (events, happens) = mpsc::channel();
         let ended = events.clone();
         thread::Builder::new()
             .name("vm0fs-session".into())
             .spawn(move || {
-                if let Err(error) = session.run() {
-                    tracing::error!("the session with the kernel ended: {error}");
-                }
+                let event = match serve_session(session) {
+                    Ok(()) => Event::Ended,
+                    Err(error) => {
+                        tracing::error!("the session with the kernel failed: {error}");
+                        Event::Failed
+                    }
+                };
                 // Nobody listens any more when the mount is ending anyway.
-                let _ = ended.send(Event::Ended);
+                let _ = ended.send(event);
             })
             .map_err(|error| Error::io("starting the session thread", error))?;
         tracing::info!("mounted at {}", mountpoint.display());
         Ok(Self {
             mountpoint,
+            entry,
             park,
             warnings,
             is_over: false,
@@ -191,13 +211,17 @@ impl Mounted {
         if let Err(error) = listener {
             tracing::error!("signals are not heard, only `vm0fs unmount` ends this: {error}");
         }
-        if let Ok(Event::Signal(signal)) = self.happens.recv() {
-            tracing::info!("{signal}: unmounting {}", self.mountpoint.display());
-            // Those who wait for the network are let go, or they keep it busy.
-            self.park.stop();
-            self.unmount();
-            // What is not over by then ends with the process.
-            let _ = self.happens.recv_timeout(SESSION_END);
+        match self.happens.recv() {
+            Ok(Event::Signal(signal)) => {
+                tracing::info!("{signal}: unmounting {}", self.mountpoint.display());
+                // Those who wait for the network are let go, or they keep it busy.
+                self.park.stop();
+                self.unmount();
+                // What is not over by then ends with the process.
+                let _ = self.happens.recv_timeout(SESSION_END);
+            }
+            Ok(Event::Failed) => self.unmount(),
+            Ok(Event::Ended) | Err(_) => {}
         }
         self.is_over = true;
         tracing::info!("unmounted");
@@ -205,6 +229,12 @@ impl Mounted {
 
     fn unmount(&self) {
         let path = self.mountpoint.as_path();
+        match unmount::mount_at(path) {
+            Ok(Some(found)) if self.entry.as_ref() == Some(&found) => {}
+            // Detached before; what is there now is none of this process's.
+            Ok(_) => return,
+            Err(error) => return tracing::error!("{error}"),
+        }
         let Err(error) = unmount::unmount(path, false) else {
             return;
         };
@@ -225,6 +255,21 @@ impl Drop for Mounted {
             self.unmount();
         }
     }
+}
+
+/// Serves a session to its end, and never unmounts: fuser 0.18 would, by the
+/// path, even where somebody else has done it long ago (its look at the device
+/// takes POLLERR for a living mount), and so take away a newer mount.
+fn serve_session(session: Session<Fs>) -> std::io::Result<()> {
+    let mut session = session.spawn()?;
+    let nothing = thread::Builder::new().spawn(|| Ok(()))?;
+    let guard = mem::replace(&mut session.guard, nothing);
+    // With it goes fuser's wish to unmount. The device stays open until the
+    // process ends, which is soon after the session has.
+    mem::forget(session);
+    guard
+        .join()
+        .unwrap_or_else(|_| Err(std::io::Error::other("its thread panicked")))
 }
 
 /// What every request is signed with.
@@ -259,6 +304,17 @@ fn greet(tree: &Arc<Tree>, park: &Park) -> Result<Vec<String>> {
         Some(error) => Ok(vec![format!(
             "{error}; mounted all the same, see .vm0fs/errors"
         )]),
+    }
+}
+
+/// Says what to do about a cache that cannot be used.
+fn cache_error(error: Error) -> Error {
+    match error {
+        // It says so already.
+        Error::NoSpace(_) => error,
+        _ => Error::Setup(format!(
+            "the cache cannot be used: {error}; name a folder of yours with --cache-dir"
+        )),
     }
 }
 

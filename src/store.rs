@@ -293,6 +293,9 @@ impl Store {
     ) -> Result<()> {
         let mut source = Counted { source, bytes: 0 };
         let key = &request.key;
+        // Whoever needed the disk may have removed the cache meanwhile.
+        make_directory(&self.room.versions())?;
+        make_directory(&self.room.staging())?;
         let mut staging = Staging::new(&self.room)?;
         let expected = request.declared_size.or(length).unwrap_or(0);
         staging.expect(expected, progress)?;

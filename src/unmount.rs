@@ -246,6 +246,9 @@ fn busy(entry: &MountEntry) -> Error {
         .collect();
     lines.extend(holders(&entry.mountpoint).iter().map(ToString::to_string));
     if lines.is_empty() {
+        lines = holders::waiting();
+    }
+    if lines.is_empty() {
         lines.push("a process that this user may not see (try again as root)".into());
     }
     let more = lines.len().saturating_sub(MAX_HOLDERS);

@@ -8,6 +8,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod budgets;
+mod cache;
+mod commands;
+mod config;
 mod endings;
 mod mapped;
 mod rules;

@@ -109,8 +109,9 @@ impl Http {
                 )));
             }
             other => {
+                let host = base.host_str().unwrap_or_default();
                 return Err(Error::Setup(format!(
-                    "the API URL must begin with https://, not {other}:"
+                    "the API URL {other}://{host} must begin with https:// (--api-url, VM0_API_URL)"
                 )));
             }
         }
@@ -412,10 +413,15 @@ impl Http {
                     format!("cannot connect to {host} within {seconds} s; check the network"),
                 ));
             }
+            let mut reason = cause(error);
+            if reason.contains("InvalidContentType") {
+                // What rustls says of a server that answers in plain text.
+                reason = "it does not speak TLS; is http:// meant?".into();
+            }
             return Failure::Passing(
                 transport(
                     TransportKind::Connect,
-                    format!("cannot connect to {host}: {}", cause(error)),
+                    format!("cannot connect to {host}: {reason}"),
                 ),
                 None,
             );

@@ -35,7 +35,8 @@ impl DemoArgs {
     pub fn run(self, environment: &Environment) -> Result<()> {
         let signals = Signals::block()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.unwrap_or(0)));
-        let server = Server::start_on(World::demo(), address)?;
+        let server =
+            Server::start_on(World::demo(), address).map_err(|error| self.explain(error))?;
         if self.serve_only {
             print_server(&server);
             signals.wait()?;
@@ -59,6 +60,17 @@ impl DemoArgs {
             let _ = fs::remove_dir(&mountpoint);
         }
         outcome.map(|_| ())
+    }
+
+    /// Says what to do about a port that cannot be had.
+    fn explain(&self, error: Error) -> Error {
+        match self.port {
+            Some(port) => Error::Setup(format!(
+                "{error}; is another demo running? Choose another --port than {port}, or leave \
+                 the option out for a free one"
+            )),
+            None => error,
+        }
     }
 
     fn place(&self, environment: &Environment) -> Result<PathBuf> {

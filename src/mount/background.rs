@@ -42,9 +42,10 @@ impl Ready {
         streams.map_err(|errno| Error::io("leaving the terminal", errno.into()))?;
         let mut message = vec![READY];
         message.extend_from_slice(warnings.as_bytes());
-        // A command that has been killed meanwhile is no reason to end.
-        let _ = File::from(self.0).write_all(&message);
-        Ok(())
+        // Fails where the command has been interrupted: nobody wants the mount.
+        File::from(self.0)
+            .write_all(&message)
+            .map_err(|error| Error::io("the command has ended before the mount was ready", error))
     }
 }
 

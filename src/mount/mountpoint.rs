@@ -9,15 +9,36 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Checks a folder and makes it ready; gives its absolute path. A dead vm0fs
-/// that a crash has left there is taken away; a missing folder is made.
-pub(super) fn prepare(path: &Path) -> Result<PathBuf> {
+/// A folder that can be mounted on.
+pub(super) struct Prepared {
+    /// Its absolute path.
+    pub(super) path: PathBuf,
+    /// The folders on the way to it that were made, the uppermost first.
+    made: Vec<PathBuf>,
+}
+
+impl Prepared {
+    /// Takes away what was made, after all for nothing.
+    pub(super) fn take_back(&self) {
+        for path in self.made.iter().rev() {
+            // Not empty any more, if this fails: somebody uses it.
+            if fs::remove_dir(path).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// Checks a folder and makes it ready. A dead vm0fs that a crash has left
+/// there is taken away; a missing folder is made.
+pub(super) fn prepare(path: &Path) -> Result<Prepared> {
     let path = std::path::absolute(path)
         .map_err(|error| Error::io(format!("mountpoint {}", path.display()), error))?;
     if let Some(entry) = unmount::mount_at(&path)? {
         take_away_if_dead(&path, &entry)?;
     }
     let shown = path.display();
+    let mut made = Vec::new();
     match fs::metadata(&path) {
         Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => {
@@ -26,6 +47,9 @@ pub(super) fn prepare(path: &Path) -> Result<PathBuf> {
             )));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let missing = |path: &&Path| matches!(path.try_exists(), Ok(false));
+            made.extend(path.ancestors().take_while(missing).map(Path::to_owned));
+            made.reverse();
             fs::create_dir_all(&path)
                 .map_err(|error| Error::io(format!("cannot make the mountpoint {shown}"), error))?;
         }
@@ -38,7 +62,7 @@ pub(super) fn prepare(path: &Path) -> Result<PathBuf> {
             "{shown} is not empty: a mount would hide what is in it; name an empty or a new folder"
         )));
     }
-    Ok(path)
+    Ok(Prepared { path, made })
 }
 
 fn take_away_if_dead(path: &Path, entry: &MountEntry) -> Result<()> {

@@ -27,6 +27,9 @@ use std::{
 /// Reserved at once beyond what is written: a scan of the cache for each step
 /// is nothing beside writing this much.
 const STEP: u64 = 32 << 20;
+/// … but of a small cache no more than this part, or one download would take
+/// the room of those beside it.
+const STEP_SHARE: u64 = 16;
 
 /// The directory, and the room that it has reserved.
 pub(super) struct Staging {
@@ -118,7 +121,8 @@ impl Staging {
     pub(super) fn charge(&mut self, bytes: u64, progress: &Progress) -> Result<()> {
         let used = self.used.saturating_add(bytes);
         if used > self.reserved {
-            self.reserve(used, used.saturating_add(STEP), progress)?;
+            let step = STEP.min(self.room.ceiling / STEP_SHARE);
+            self.reserve(used, used.saturating_add(step), progress)?;
         }
         self.used = used;
         Ok(())

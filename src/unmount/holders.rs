@@ -103,6 +103,32 @@ pub fn holders(mountpoint: &Path) -> Vec<Holder> {
     found
 }
 
+/// Processes that wait for an answer of some FUSE mount, in words. Of a
+/// process that is still on its way to a file, nothing tells of which mount.
+pub(super) fn waiting() -> Vec<String> {
+    let own = std::process::id();
+    let mut found = Vec::new();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = process.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let place = fs::read_to_string(process.path().join("wchan")).unwrap_or_default();
+        if pid != own && (place.contains("fuse") || place == "request_wait_answer") {
+            found.push(format!(
+                "{} (pid {pid}): waits for a file, perhaps of this mount",
+                command_of(&process.path())
+            ));
+        }
+    }
+    found
+}
+
+fn command_of(process: &Path) -> String {
+    let command = fs::read(process.join("comm")).unwrap_or_default();
+    one_line(&String::from_utf8_lossy(&command), 32)
+}
+
 fn inspect(pid: u32, process: &Path, mountpoint: &Path) -> Option<Holder> {
     let inside = |path: &Path| path.starts_with(mountpoint);
     let link = |path: PathBuf| fs::read_link(path).ok().filter(|path| inside(path));
@@ -132,10 +158,9 @@ fn inspect(pid: u32, process: &Path, mountpoint: &Path) -> Option<Holder> {
         return None;
     }
     uses.truncate(MAX_USES);
-    let command = fs::read(process.join("comm")).unwrap_or_default();
     Some(Holder {
         pid,
-        command: one_line(&String::from_utf8_lossy(&command), 32),
+        command: command_of(process),
         uses,
     })
 }

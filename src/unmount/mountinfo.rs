@@ -52,12 +52,23 @@ pub fn mounts() -> Result<Vec<MountEntry>> {
 /// the folder itself lies in such a mount.)
 ///
 /// # Errors
-/// [`Error::Io`] where `/proc` is missing or the folder does not exist.
+/// [`Error::Io`] where `/proc` is missing or the way to the folder is barred.
 pub fn mount_at(path: &Path) -> Result<Option<MountEntry>> {
     let mounts = mounts()?;
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
-        path = locate(&path)?;
+        path = match locate(&path) {
+            Ok(path) => path,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(Error::io(format!("{}", path.display()), error)),
+        };
         if let Some(entry) = top(&mounts, &path) {
             return Ok(Some(entry.clone()));
         }
@@ -71,15 +82,12 @@ pub fn mount_at(path: &Path) -> Result<Option<MountEntry>> {
 }
 
 /// The path as the kernel names it, its last part not looked at.
-fn locate(path: &Path) -> Result<PathBuf> {
-    let context = |error: io::Error| Error::io(format!("{}", path.display()), error);
-    let path = std::path::absolute(path).map_err(context)?;
+fn locate(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
     match (path.parent(), path.components().next_back()) {
-        (Some(parent), Some(Component::Normal(name))) => {
-            Ok(fs::canonicalize(parent).map_err(context)?.join(name))
-        }
+        (Some(parent), Some(Component::Normal(name))) => Ok(fs::canonicalize(parent)?.join(name)),
         // The root, or a path that ends in `..`.
-        _ => fs::canonicalize(&path).map_err(context),
+        _ => fs::canonicalize(&path),
     }
 }
 
@@ -199,7 +207,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(mount_at(dir.path()).unwrap(), None);
         assert_eq!(mount_at(&dir.path().join("none")).unwrap(), None);
-        assert!(mount_at(&dir.path().join("none/none")).is_err());
+        assert_eq!(mount_at(&dir.path().join("none/none")).unwrap(), None);
         let link = dir.path().join("link");
         std::os::unix::fs::symlink("../../../../../../../proc", &link).unwrap();
         assert_eq!(mount_at(&link).unwrap().unwrap().fstype, "proc");

@@ -64,7 +64,7 @@ pub(crate) fn is_root() -> bool {
 
 /// The program under test, where every user can run it.
 pub(crate) fn program() -> &'static Path {
-    static PROGRAM: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    static PROGRAM: OnceLock<(Child, PathBuf)> = OnceLock::new();
     let (_, path) = PROGRAM.get_or_init(|| {
         // The target folder can lie below a home that others may not enter.
         let dir = tempfile::Builder::new()
@@ -74,7 +74,18 @@ pub(crate) fn program() -> &'static Path {
         open_to_all(dir.path());
         let path = dir.path().join("vm0fs");
         fs::copy(env!("CARGO_BIN_EXE_vm0fs"), &path).unwrap();
-        (dir, path)
+        // A static is never dropped: this shell outlives the tests, however
+        // they end, and sees it by the end of its input.
+        let remover = Command::new("sh")
+            .args(["-c", "cat > /dev/null; rm -rf \"$0\""])
+            .arg(dir.keep())
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        (remover, path)
     });
     path
 }
