@@ -260,7 +260,7 @@ impl Store {
         let mut starts = 1;
         loop {
             let mut download = self.downloader.start(request.url, progress)?;
-            let length = download.length();
+            let length = download.length()?;
             let result = self.take_in(request, &mut download, length, progress);
             let why = match result {
                 Err(_) if download.changed() && starts < STARTS => "the archive changed",

@@ -9,36 +9,51 @@ use std::{
 
 /// A request as it came: path with query, and headers in lower case.
 #[derive(Clone, Debug)]
-struct Asked {
+pub(super) struct Asked {
     path: String,
     headers: Vec<(String, String)>,
 }
 
 impl Asked {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         let mut found = self.headers.iter().filter(|(known, _)| known == name);
         found.next().map(|(_, value)| value.as_str())
     }
 
     /// Where the range asked for starts.
-    fn start(&self) -> usize {
+    pub(super) fn start(&self) -> usize {
+        self.range().0
+    }
+
+    /// Start and end of the range asked for.
+    pub(super) fn range(&self) -> (usize, usize) {
         let range = self.header("range").unwrap_or("bytes=0-");
-        let start = range.strip_prefix("bytes=").unwrap();
-        start.strip_suffix('-').unwrap().parse().unwrap()
+        let (start, last) = range
+            .strip_prefix("bytes=")
+            .unwrap()
+            .split_once('-')
+            .unwrap();
+        let end = match last {
+            "" => usize::MAX,
+            last => last.parse::<usize>().unwrap() + 1,
+        };
+        (start.parse().unwrap(), end)
     }
 }
 
-type Answer = dyn Fn(usize, &Asked, &mut TcpStream) + Send + Sync;
+pub(super) type Answer = dyn Fn(usize, &Asked, &mut TcpStream) + Send + Sync;
 
 /// One answer a connection; the number says which.
-struct Server {
+pub(super) struct Server {
     address: std::net::SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     links: AtomicU32,
 }
 
 impl Server {
-    fn new(answer: impl Fn(usize, &Asked, &mut TcpStream) + Send + Sync + 'static) -> Self {
+    pub(super) fn new(
+        answer: impl Fn(usize, &Asked, &mut TcpStream) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -77,7 +92,7 @@ impl Server {
         }
     }
 
-    fn link(&self) -> Result<Url> {
+    pub(super) fn link(&self) -> Result<Url> {
         let number = self.links.fetch_add(1, Ordering::Relaxed);
         let text = format!(
             "http://{}/archive.tar.gz?signature=secret{number}",
@@ -86,7 +101,7 @@ impl Server {
         Ok(Url::parse(&text).unwrap())
     }
 
-    fn fetch(&self, fixture: &Fixture, progress: &Progress) -> Result<Arc<Version>> {
+    pub(super) fn fetch(&self, fixture: &Fixture, progress: &Progress) -> Result<Arc<Version>> {
         let link = || self.link();
         let request = FetchRequest {
             url: &link,
@@ -95,12 +110,12 @@ impl Server {
         fixture.store.fetch(&request, progress)
     }
 
-    fn asked(&self) -> Vec<Asked> {
+    pub(super) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 }
 
-fn head(stream: &mut TcpStream, status: &str, headers: &[(&str, String)]) {
+pub(super) fn head(stream: &mut TcpStream, status: &str, headers: &[(&str, String)]) {
     let mut text = format!("HTTP/1.1 {status}\r\nConnection: close\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
@@ -109,23 +124,48 @@ fn head(stream: &mut TcpStream, status: &str, headers: &[(&str, String)]) {
 }
 
 /// As an object store answers: the range asked for, cut after `most` bytes.
-fn serve(stream: &mut TcpStream, asked: &Asked, archive: &[u8], etag: &str, most: usize) {
-    let (start, end) = (asked.start(), archive.len());
+pub(super) fn serve(
+    stream: &mut TcpStream,
+    asked: &Asked,
+    archive: &[u8],
+    etag: &str,
+    most: usize,
+) {
+    let (start, end) = head_of(stream, asked, archive, etag);
+    let _ = stream.write_all(&archive[start..start.saturating_add(most).min(end)]);
+}
+
+/// The headers of [`serve`], and what is to be sent.
+pub(super) fn head_of(
+    stream: &mut TcpStream,
+    asked: &Asked,
+    archive: &[u8],
+    etag: &str,
+) -> (usize, usize) {
+    let length = archive.len();
     let fresh = asked.header("if-range").is_none_or(|known| known == etag);
-    let (status, start) = match start {
-        0 => ("200 OK", 0),
-        _ if !fresh => ("200 OK", 0),
-        start => ("206 Partial Content", start),
+    let (start, end) = match asked.range() {
+        (start, end) if fresh && asked.header("range").is_some() => (start, end.min(length)),
+        _ => (0, length),
     };
+    let partial = (start, end) != (0, length) || (fresh && asked.header("range").is_some());
     let mut headers = vec![
         ("ETag", etag.to_string()),
         ("Content-Length", (end - start).to_string()),
     ];
-    if start > 0 {
-        headers.push(("Content-Range", format!("bytes {start}-{}/{end}", end - 1)));
+    if partial {
+        headers.push((
+            "Content-Range",
+            format!("bytes {start}-{}/{length}", end - 1),
+        ));
     }
+    let status = if partial {
+        "206 Partial Content"
+    } else {
+        "200 OK"
+    };
     head(stream, status, &headers);
-    let _ = stream.write_all(&archive[start..start.saturating_add(most).min(end)]);
+    (start, end)
 }
 
 /// Some 40 KB that do not compress.
@@ -163,7 +203,8 @@ fn whole() {
     assert_eq!((asked.len(), server.links.load(Ordering::Relaxed)), (1, 1));
     assert_eq!(asked[0].header("authorization"), None);
     assert_eq!(asked[0].header("user-agent"), Some("vm0fs/test"));
-    assert_eq!(asked[0].header("range"), None);
+    // One round trip tells what the object is, and brings all of a small one.
+    assert_eq!(asked[0].header("range"), Some("bytes=0-8388607"));
 }
 
 #[test]

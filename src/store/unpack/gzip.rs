@@ -20,11 +20,17 @@ struct Source<R> {
     end: usize,
     /// Whether the last read filled all that it was given.
     full: bool,
+    hasty: bool,
 }
 
 impl<R: Read> Source<R> {
     /// Reads on from the source, behind what is kept.
     fn refill(&mut self) -> io::Result<usize> {
+        // Sources give all that they have: after less than was asked for, the
+        // next read waits.
+        if self.hasty && !self.full {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let n = self.inner.read(&mut self.buffer[self.end..])?;
         self.end += n;
         self.full = self.end == self.buffer.len();
@@ -82,17 +88,16 @@ impl<R: Read> Gunzip<R> {
                 start: 0,
                 end: 0,
                 full: false,
+                hasty: false,
             })),
         }
     }
 
-    /// Whether the next read may have to wait: all that came is used up, and
-    /// the last read of the source brought less than it could have taken.
-    pub(super) fn may_wait(&self) -> bool {
-        self.member.as_ref().is_some_and(|member| {
-            let source = member.get_ref();
-            source.start == source.end && !source.full
-        })
+    /// Whether to give `WouldBlock` instead of waiting for the source.
+    pub(super) fn set_hasty(&mut self, hasty: bool) {
+        if let Some(member) = &mut self.member {
+            member.get_mut().hasty = hasty;
+        }
     }
 }
 

@@ -30,13 +30,15 @@ pub(super) fn inflate(source: impl Read, blocks: Blocks, used: Receiver<Vec<u8>>
         block.resize(BLOCK, 0);
         let mut filled = 0;
         let result = loop {
+            gunzip.set_hasty(filled > 0);
             match gunzip.read(&mut block[filled..]) {
                 Ok(n) => {
                     filled += n;
-                    if n == 0 || filled == BLOCK || gunzip.may_wait() {
+                    if n == 0 || filled == BLOCK {
                         break Ok(n);
                     }
                 }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(filled),
                 Err(error) => break Err(error),
             }
         };

@@ -1,0 +1,390 @@
+//! The state that a download's tasks and its reader share: which parts of the
+//! object are in flight, what has come of each, and the link in use.
+
+use super::request::{self, Attempt};
+use crate::{
+    error::{Error, Result},
+    progress::Progress,
+};
+use bytes::Bytes;
+use reqwest::Client;
+use std::{
+    collections::VecDeque,
+    pin::pin,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{runtime::Handle, sync::Notify, task::AbortHandle};
+use url::Url;
+
+/// The first request asks for so much: archives up to this size, nearly all,
+/// come with one request; of larger ones it tells the size.
+pub(super) const FIRST: u64 = 8 << 20;
+/// Bytes of each further request: large beside what a round trip costs,
+/// small beside the memory for those that wait for an earlier one.
+const PART: u64 = 4 << 20;
+/// Requests in flight: object stores limit the rate of each, not of their sum.
+const CONNECTIONS: u32 = 6;
+/// Bytes that may be in memory or asked for, beyond what was read: all the
+/// parts in flight, and one that is being read.
+const WINDOW: u64 = 28 << 20;
+/// The same where there is only one stream.
+const WINDOW_SEQUENTIAL: u64 = 4 << 20;
+/// A stream that had to stop goes on when there is room for so much more.
+const STRETCH: u64 = 1 << 20;
+
+/// What the tasks and the reader share.
+pub(super) struct Shared {
+    pub(super) client: Client,
+    pub(super) progress: Progress,
+    pub(super) timeout: Duration,
+    pub(super) allow_http: bool,
+    state: Mutex<State>,
+    /// Wakes the reader.
+    ready: Condvar,
+    /// Wakes the tasks: for room, and for a new link.
+    pub(super) wake: Notify,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// The link in use, until it is refused.
+    link: Option<Url>,
+    /// Counts the links.
+    generation: u32,
+    /// Links refused in a row.
+    pub(super) refusals: u32,
+    /// Whether the first headers have come.
+    pub(super) begun: bool,
+    /// Bytes of the object, where the store said.
+    pub(super) length: Option<u64>,
+    pub(super) etag: Option<String>,
+    /// Whether ranges are honoured and can be tied to one object.
+    pub(super) parallel: bool,
+    /// From the one that is read to the newest.
+    parts: VecDeque<Part>,
+    /// Where the next part starts.
+    pub(super) claimed: u64,
+    /// Bytes taken by the reader.
+    consumed: u64,
+    /// Up to where there must be room before tasks are to be woken.
+    awaited: Option<u64>,
+    pub(super) failed: Option<Error>,
+    pub(super) changed: bool,
+    cancelled: bool,
+    tasks: Vec<AbortHandle>,
+}
+
+struct Part {
+    start: u64,
+    chunks: VecDeque<Bytes>,
+    done: bool,
+}
+
+impl State {
+    pub(super) fn link_wanted(&self) -> bool {
+        self.link.is_none() && self.failed.is_none()
+    }
+
+    pub(super) fn set_link(&mut self, link: Url) {
+        self.link = Some(link);
+        self.generation += 1;
+    }
+
+    /// Gives up a link, once for all who used it.
+    pub(super) fn refuse(&mut self, generation: u32) -> bool {
+        let current = self.generation == generation && self.link.is_some();
+        if current {
+            self.link = None;
+            self.refusals += 1;
+        }
+        current
+    }
+
+    /// The next chunk in order, where it has come, and whether tasks wait for
+    /// the room that it leaves.
+    pub(super) fn take(&mut self) -> Option<(Bytes, bool)> {
+        loop {
+            let part = self.parts.front_mut()?;
+            if let Some(chunk) = part.chunks.pop_front() {
+                self.consumed += chunk.len() as u64;
+                let awaited = self.awaited.is_some_and(|end| self.has_room(end));
+                if awaited {
+                    self.awaited = None;
+                }
+                return Some((chunk, awaited));
+            }
+            if !part.done {
+                return None;
+            }
+            self.parts.pop_front();
+        }
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.begun && self.parts.is_empty() && self.length == Some(self.claimed)
+    }
+
+    /// The first part, of which nothing is known yet.
+    fn begin(&mut self) {
+        self.claimed = FIRST;
+        self.add(0);
+    }
+
+    fn add(&mut self, start: u64) {
+        self.parts.push_back(Part {
+            start,
+            chunks: VecDeque::new(),
+            done: false,
+        });
+    }
+
+    fn part(&mut self, start: u64) -> Option<&mut Part> {
+        self.parts.iter_mut().find(|part| part.start == start)
+    }
+
+    /// The next part to fetch, taken for the caller.
+    fn claim(&mut self) -> Claim {
+        let start = self.claimed;
+        let Some(length) = self.length.filter(|&length| start < length) else {
+            return Claim::Nothing;
+        };
+        let end = match self.parallel {
+            true => length.min(start + PART),
+            false => length,
+        };
+        if self.parallel && !self.has_room(end) {
+            self.wait_for(end);
+            return Claim::Wait;
+        }
+        self.claimed = end;
+        self.add(start);
+        Claim::Part(start, Some(end))
+    }
+
+    /// Whether bytes up to `end` may be kept.
+    fn has_room(&self, end: u64) -> bool {
+        let window = match self.parallel {
+            true => WINDOW,
+            false => WINDOW_SEQUENTIAL,
+        };
+        end <= self.consumed + window
+    }
+
+    /// Notes that a task waits until there is room for bytes up to `end`.
+    fn wait_for(&mut self, end: u64) {
+        self.awaited = Some(self.awaited.map_or(end, |other| other.min(end)));
+    }
+
+    /// Ends all tasks.
+    pub(super) fn cancel(&mut self) {
+        self.cancelled = true;
+        for task in self.tasks.drain(..) {
+            task.abort();
+        }
+        self.parts.clear();
+    }
+}
+
+/// What a task may fetch next.
+enum Claim {
+    /// From here to there.
+    Part(u64, Option<u64>),
+    Wait,
+    Nothing,
+}
+
+impl Shared {
+    pub(super) fn new(
+        client: Client,
+        progress: Progress,
+        timeout: Duration,
+        allow_http: bool,
+    ) -> Self {
+        Self {
+            client,
+            progress,
+            timeout,
+            allow_http,
+            state: Mutex::default(),
+            ready: Condvar::new(),
+            wake: Notify::new(),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for something new, as the reader.
+    pub(super) fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        most: Duration,
+    ) -> MutexGuard<'a, State> {
+        self.ready
+            .wait_timeout(state, most)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+    }
+
+    /// Starts a task that fetches part after part; number 0 begins.
+    pub(super) fn spawn(shared: &Arc<Self>, runtime: &Handle, number: u32) {
+        let task = runtime.spawn({
+            let shared = Arc::clone(shared);
+            async move {
+                let mut guard = Guard(&shared, true);
+                let result = Self::work(&shared, number).await;
+                guard.1 = false;
+                if let Err(error) = result {
+                    shared.fail(error);
+                }
+            }
+        });
+        let mut state = shared.state();
+        if state.cancelled {
+            task.abort();
+        } else {
+            state.tasks.push(task.abort_handle());
+        }
+    }
+
+    async fn work(shared: &Arc<Self>, number: u32) -> Result<()> {
+        if number == 0 {
+            shared.state().begin();
+            Attempt::new(shared, 0, Some(FIRST)).run().await?;
+        }
+        loop {
+            // Enabled before the look, so that no waking is missed.
+            let mut woken = pin!(shared.wake.notified());
+            woken.as_mut().enable();
+            let claim = shared.state().claim();
+            match claim {
+                Claim::Part(start, end) => Attempt::new(shared, start, end).run().await?,
+                Claim::Wait => woken.await,
+                Claim::Nothing => return Ok(()),
+            }
+        }
+    }
+
+    /// The headers of the first answer: what the object is. Starts the other
+    /// tasks where they are of use.
+    pub(super) fn begin(
+        shared: &Arc<Self>,
+        length: Option<u64>,
+        etag: Option<String>,
+        ranges: bool,
+    ) {
+        let strong = etag.as_deref().is_some_and(request::is_strong);
+        let mut state = shared.state();
+        (state.begun, state.length, state.etag) = (true, length, etag);
+        let rest = length.unwrap_or(0).saturating_sub(FIRST);
+        // Without ranges, or where parts could be of different objects, one stream.
+        state.parallel = ranges && strong && rest > 0;
+        state.claimed = match length {
+            Some(length) if ranges => length.min(FIRST),
+            Some(length) => length,
+            None => u64::MAX,
+        };
+        let others = match state.parallel {
+            true => rest.div_ceil(PART).min(u64::from(CONNECTIONS - 1)),
+            false => 0,
+        };
+        drop(state);
+        if let Some(length) = length {
+            shared.progress.expect(length);
+        }
+        shared.ready.notify_all();
+        for number in 1..=others {
+            Self::spawn(shared, &Handle::current(), number as u32);
+        }
+    }
+
+    /// A link to use and its number, waiting for one where it was refused.
+    /// Says, too, whether it had to be waited for.
+    pub(super) async fn link(&self) -> (Url, u32, bool) {
+        let mut waited = false;
+        loop {
+            let mut woken = pin!(self.wake.notified());
+            woken.as_mut().enable();
+            {
+                let state = self.state();
+                if let Some(link) = &state.link {
+                    return (link.clone(), state.generation, waited);
+                }
+            }
+            // The reader asks for it.
+            self.ready.notify_all();
+            waited = true;
+            woken.await;
+        }
+    }
+
+    /// Waits until bytes up to `end` may be kept; whether that took a wait.
+    pub(super) async fn room(&self, end: u64) -> bool {
+        let mut waited = false;
+        loop {
+            let mut woken = pin!(self.wake.notified());
+            woken.as_mut().enable();
+            {
+                let mut state = self.state();
+                // Once full, it goes on when there is room for more than a moment.
+                if state.has_room(end + if waited { STRETCH } else { 0 }) {
+                    return waited;
+                }
+                state.wait_for(end + STRETCH);
+            }
+            waited = true;
+            woken.await;
+        }
+    }
+
+    /// Hands over what has come of the part that starts there.
+    pub(super) fn push(&self, start: u64, chunk: Bytes) {
+        let mut state = self.state();
+        let head = state.parts.front().is_some_and(|part| part.start == start);
+        if let Some(part) = state.part(start) {
+            part.chunks.push_back(chunk);
+        }
+        drop(state);
+        if head {
+            self.ready.notify_all();
+        }
+    }
+
+    /// The part that starts there has come wholly, and ends at `end`.
+    pub(super) fn done(&self, start: u64, end: u64) {
+        let mut state = self.state();
+        if state.claimed == u64::MAX {
+            // A stream of unknown length: now it is known.
+            (state.claimed, state.length) = (end, Some(end));
+        }
+        if let Some(part) = state.part(start) {
+            part.done = true;
+        }
+        drop(state);
+        self.ready.notify_all();
+    }
+
+    fn fail(&self, error: Error) {
+        let mut state = self.state();
+        state.failed.get_or_insert(error);
+        for task in state.tasks.drain(..) {
+            task.abort();
+        }
+        drop(state);
+        self.ready.notify_all();
+    }
+}
+
+/// A task that ends without a word (a panic) must not leave a reader waiting.
+struct Guard<'a>(&'a Arc<Shared>, bool);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if self.1 {
+            self.0
+                .fail(Error::Internal("a download's task ended early".into()));
+        }
+    }
+}
