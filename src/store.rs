@@ -3,19 +3,21 @@
 //! ```text
 //! <cache>/v1/CACHEDIR.TAG
 //!            lock                   held for every change of the accounts
-//!            versions/<key>/        meta.json · tree · pack · blob-N
+//!            versions/<key>/        meta.json · tree · pack · blob-N · name · pinned
 //!            staging/<pid-random>/  a download at work, with <pid-random>.lock
 //! ```
 //!
 //! Whatever is wrong in the cache reads as a miss. Several processes may
 //! share one directory.
 
+mod audit;
 mod build;
 mod download;
 mod escape;
 mod evict;
 mod format;
 mod index;
+mod inventory;
 mod meta;
 mod pack;
 mod staging;
@@ -23,7 +25,9 @@ mod unpack;
 mod verify;
 mod version;
 
+pub use audit::Audit;
 pub use index::{Index, Node, NodeKind};
+pub use inventory::{Breakdown, Cleared, Inventory, Item};
 pub use meta::{Meta, Verified};
 pub use version::{Content, Version};
 
@@ -287,6 +291,18 @@ impl Store {
             skipped: unpacked.skipped,
         };
         staging.seal(key, &unpacked, &meta, progress)
+    }
+
+    /// The cache directory that it was opened with.
+    pub fn dir(&self) -> &Path {
+        let root = self.room.root();
+        root.parent().unwrap_or(root)
+    }
+
+    /// Notes a storage's name beside one of its versions, for those who look
+    /// at the cache without a mount. Does nothing where the version is not there.
+    pub fn note_name(&self, key: &VersionKey, name: &str) {
+        inventory::note_name(&self.room.versions().join(key.directory()), name);
     }
 
     fn with_content(&self, key: &VersionKey) -> Option<Arc<Version>> {
