@@ -19,6 +19,7 @@ mod names;
 mod node;
 mod render;
 mod rows;
+mod transfers;
 mod xattr;
 
 pub use attributes::{Attributes, Stat};
@@ -41,6 +42,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use transfers::Transfers;
 
 /// File, directory or symlink: the tree has nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +143,7 @@ pub struct Tree {
     inodes: Inodes,
     known: Known,
     journal: Journal,
+    transfers: Transfers,
     api: Client,
     store: Store,
     options: TreeOptions,
@@ -157,6 +160,7 @@ impl Tree {
             inodes: Inodes::default(),
             known: Known::new(),
             journal: Journal::default(),
+            transfers: Transfers::default(),
             api,
             store,
             options,

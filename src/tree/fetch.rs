@@ -7,6 +7,7 @@ use super::{
     known::Versions,
     listing::{Listing, Named},
     logs::Logs,
+    transfers::version_of,
 };
 use crate::{
     api::{
@@ -45,7 +46,12 @@ impl Tree {
         }
         let asked = Instant::now();
         tracing::debug!("fetching {want}");
-        if let Err(error) = self.bring(want, asked, progress) {
+        let bring = || self.bring(want, asked, progress);
+        let outcome = match version_of(want) {
+            Some(version) => self.transfer(version, progress, bring),
+            None => bring(),
+        };
+        if let Err(error) = outcome {
             self.fail(want, &error);
         }
     }
@@ -220,7 +226,11 @@ impl Tree {
             declared_files: declared.and_then(|row| row.file_count),
             url: &|| self.api.download_url(kind, id, version, progress),
         };
-        self.store.fetch(&request, progress).map(|_| ())
+        let fetched = self.store.fetch(&request, progress)?;
+        if let Some(name) = self.name_of(kind, id) {
+            self.store.note_name(fetched.key(), &name);
+        }
+        Ok(())
     }
 
     /// The store's name for a version.
