@@ -263,14 +263,9 @@ enum Target {
 }
 
 impl Target {
-    fn find(target: &Path, which: &CacheSettings, environment: &Environment) -> Result<Self> {
-        let not_a_path = match Place::find(&environment.current_dir.join(target)) {
-            Ok(place) => {
-                return Ok(Self::Place(Place {
-                    shown: one_line(&target.to_string_lossy(), 200),
-                    ..place
-                }));
-            }
+    fn find(target: &Path, which: &CacheSettings) -> Result<Self> {
+        let not_a_path = match Place::find(target) {
+            Ok(place) => return Ok(Self::Place(place)),
             Err(error) => error,
         };
         let prefix = target.to_str().filter(|text| text.len() >= PREFIX);
@@ -310,7 +305,7 @@ fn each(
         if prefetch::is_stopped() {
             return Err(prefetch::stopped());
         }
-        let done = Target::find(target, &settings, environment).and_then(|found| {
+        let done = Target::find(target, &settings).and_then(|found| {
             let dir = match &found {
                 Target::Place(place) if !own_dir => place.cache_dir()?,
                 _ => settings.dir.clone(),

@@ -9,7 +9,7 @@ use crate::{
 use rustix::{fs::getxattr, io::Errno};
 use std::{
     ffi::OsStr,
-    fs,
+    fs, io,
     path::{Component, Path, PathBuf},
 };
 
@@ -64,8 +64,10 @@ impl Place {
             }
             [kind, storage, ..] if is_storage => {
                 let latest = mount.mountpoint.join(kind).join(storage).join("latest");
-                fs::canonicalize(latest)
-                    .map_err(|error| Error::io(format!("the latest version of {shown}"), error))?
+                fs::canonicalize(latest).map_err(|error| match error.kind() {
+                    io::ErrorKind::NotFound => Error::Setup(format!("{shown} has no version yet")),
+                    _ => Error::io(format!("the latest version of {shown}"), error),
+                })?
             }
             _ => {
                 return Err(Error::Setup(format!(
@@ -132,7 +134,7 @@ impl Place {
 
 /// The path without symlinks. The last part may be a symlink that leads
 /// nowhere, as archives hold them: then it is that symlink.
-fn locate(path: &Path) -> std::io::Result<PathBuf> {
+fn locate(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Ok(path) => Ok(path),
         Err(error) => match (path.parent(), path.file_name()) {

@@ -7,7 +7,6 @@
 
 use super::{place::Place, print};
 use crate::{
-    config::Environment,
     error::{Error, Result},
     signals::Signals,
     text,
@@ -65,17 +64,11 @@ impl PrefetchArgs {
     ///
     /// # Errors
     /// [`Error::Setup`] with what failed and why, for each path.
-    pub fn run(self, environment: &Environment) -> Result<ExitCode> {
-        if !self.worker {
-            return wait_for(&self.paths);
+    pub fn run(self) -> Result<ExitCode> {
+        if self.worker {
+            return work(&self.paths).map(|()| ExitCode::SUCCESS);
         }
-        let paths = self.paths.iter();
-        work(
-            &paths
-                .map(|path| environment.current_dir.join(path))
-                .collect::<Vec<_>>(),
-        )
-        .map(|()| ExitCode::SUCCESS)
+        wait_for(&self.paths)
     }
 }
 

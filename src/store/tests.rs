@@ -4,6 +4,7 @@
 mod archives;
 mod cache;
 mod downloads;
+mod inventory;
 
 use super::*;
 use flate2::{Compression, write::GzEncoder};
