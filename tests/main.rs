@@ -7,5 +7,6 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cache_commands;
 mod smoke;
 mod support;
