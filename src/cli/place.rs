@@ -23,6 +23,8 @@ const SHOWN: usize = 200;
 pub(super) struct Place {
     /// As the user named it, fit for a message.
     pub(super) shown: String,
+    /// Kind, storage and the beginning of the version, for a narrow column.
+    pub(super) label: String,
     /// The version's folder.
     pub(super) root: PathBuf,
     /// The mount.
@@ -78,6 +80,7 @@ impl Place {
         };
         Ok(Self {
             shown,
+            label: label(&root),
             root,
             mountpoint: mount.mountpoint.clone(),
         })
@@ -132,6 +135,18 @@ impl Place {
     }
 }
 
+/// The last three parts of a version's path, the version's shortened.
+fn label(root: &Path) -> String {
+    let mut parts = root.iter().rev().map(OsStr::to_string_lossy);
+    let version: String = parts.next().unwrap_or_default().chars().take(12).collect();
+    let storage = parts.next().unwrap_or_default();
+    let kind = parts.next().unwrap_or_default();
+    one_line(
+        &format!("{kind}/{}/{version}", one_line(&storage, 24)),
+        SHOWN,
+    )
+}
+
 /// The path without symlinks. The last part may be a symlink that leads
 /// nowhere, as archives hold them: then it is that symlink.
 fn locate(path: &Path) -> io::Result<PathBuf> {
@@ -147,5 +162,27 @@ fn locate(path: &Path) -> io::Result<PathBuf> {
             }
             _ => Err(error),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_narrow() {
+        let root = format!("/mnt/volumes/{}\u{202e}b/0123456789abcdef", "é".repeat(30));
+        let label = label(Path::new(&root));
+        assert_eq!(label, format!("volumes/{}…/0123456789ab", "é".repeat(24)));
+    }
+
+    #[test]
+    fn outside_of_a_mount() {
+        let error = Place::find(Path::new("/proc")).unwrap_err().to_string();
+        assert_eq!(error, "/proc is not in a vm0fs mount");
+        let error = Place::find(Path::new("/proc/no\nne"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("/proc/no ne: No such file"), "{error}");
     }
 }

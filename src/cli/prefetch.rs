@@ -35,9 +35,11 @@ const AT_ONCE: usize = 8;
 const TICK: Duration = Duration::from_millis(100);
 /// How often the first process looks whether the second has ended.
 const CHILD_TICK: Duration = Duration::from_millis(20);
-/// How a bar looks; its columns line up for names of up to 40 characters.
-const BAR: &str = "{msg:40!} [{bar:24}] {binary_bytes:>10} of {binary_total_bytes:>10}  \
-                   {binary_bytes_per_sec:>12}  {eta:>4} left";
+/// How a bar looks before anything has come, and after; the columns line up for
+/// names of up to 48 characters, which is what a label has.
+const WAITING: &str = "{msg:48!} [                        ] waiting";
+const BAR: &str = "{msg:48!} [{bar:24}] {binary_bytes:>10} of {binary_total_bytes:>10} \
+                   {binary_bytes_per_sec:>13}  {eta:>4} left";
 
 /// `vm0fs prefetch`.
 #[derive(Debug, Args)]
@@ -166,10 +168,8 @@ fn work(paths: &[PathBuf]) -> Result<()> {
 fn one(path: &Path, bars: &MultiProgress) -> Result<()> {
     let place = Place::find(path)?;
     let bar = bars.add(ProgressBar::new(0));
-    if let Ok(style) = ProgressStyle::with_template(BAR) {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    bar.set_message(place.shown.clone());
+    set_style(&bar, WAITING);
+    bar.set_message(place.label.clone());
     let started = Instant::now();
     let fetched = bring(&place, &bar);
     let took = started.elapsed();
@@ -186,6 +186,13 @@ fn one(path: &Path, bars: &MultiProgress) -> Result<()> {
         ),
     };
     bars.suspend(|| print(&line))
+}
+
+fn set_style(bar: &ProgressBar, template: &str) {
+    // A template is wrong or right at all times: the plain bar is no failure.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
 }
 
 enum Fetched {
@@ -215,6 +222,9 @@ fn bring(place: &Place, bar: &ProgressBar) -> Result<Fetched> {
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(TICK),
             }
             if let Some((bytes, all)) = transfer(place)? {
+                if seen == 0 && bytes > 0 {
+                    set_style(bar, BAR);
+                }
                 seen = bytes;
                 bar.set_length(all.max(bytes));
                 bar.set_position(bytes);
@@ -274,4 +284,30 @@ fn touch(root: &Path) -> io::Result<bool> {
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn templates_are_right() {
+        for template in [WAITING, BAR] {
+            ProgressStyle::with_template(template).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_byte_is_touched_where_there_is_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b");
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("empty"), "").unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", deep.join("link")).unwrap();
+        assert!(!touch(dir.path()).unwrap());
+        fs::write(deep.join("full"), "x").unwrap();
+        assert!(touch(dir.path()).unwrap());
+        assert!(touch(&dir.path().join("none")).is_err());
+    }
 }
