@@ -33,6 +33,9 @@ use std::{
 const AT_ONCE: usize = 8;
 /// How often progress is asked for.
 const TICK: Duration = Duration::from_millis(100);
+/// How often a version without a download is looked at again before it counts
+/// as failed.
+const LOOKS: u32 = 3;
 /// How often the first process looks whether the second has ended.
 const CHILD_TICK: Duration = Duration::from_millis(20);
 /// How a bar looks before anything has come, and after; the columns line up for
@@ -213,7 +216,7 @@ fn bring(place: &Place, bar: &ProgressBar) -> Result<Fetched> {
         let (done, wait) = mpsc::channel();
         // Nobody listens any more after a failure.
         scope.spawn(move || done.send(touch(&place.root)).ok());
-        let (mut touched, mut seen) = (None, 0);
+        let (mut touched, mut seen, mut patience) = (None, 0, LOOKS);
         loop {
             match wait.recv_timeout(TICK) {
                 Ok(Err(error)) => return Err(failure(place, Some(error))),
@@ -236,6 +239,8 @@ fn bring(place: &Place, bar: &ProgressBar) -> Result<Fetched> {
                 // Nothing but folders, links and empty files.
                 Some(false) => return Ok(Fetched::Now(seen)),
                 Some(true) if is_cached()? => return Ok(Fetched::Now(seen)),
+                // The mount tells of a failure just after the download's end.
+                Some(true) if patience > 0 => patience -= 1,
                 Some(true) => return Err(failure(place, None)),
             }
         }

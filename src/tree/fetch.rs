@@ -7,7 +7,6 @@ use super::{
     known::Versions,
     listing::{Listing, Named},
     logs::Logs,
-    transfers::version_of,
 };
 use crate::{
     api::{
@@ -47,9 +46,11 @@ impl Tree {
         let asked = Instant::now();
         tracing::debug!("fetching {want}");
         let bring = || self.bring(want, asked, progress);
-        let outcome = match version_of(want) {
-            Some(version) => self.transfer(version, progress, bring),
-            None => bring(),
+        let outcome = match want {
+            Want::Content(kind, id, version) => {
+                self.transfer((*kind, id.clone(), version.clone()), progress, bring)
+            }
+            _ => bring(),
         };
         if let Err(error) = outcome {
             self.fail(want, &error);

@@ -1,7 +1,7 @@
 //! Downloads of versions: those under way and the last that ended, for
 //! `.vm0fs/transfers`, `user.vm0.transfer` and the log.
 
-use super::{Tree, Want, known::VersionId, names::escape};
+use super::{Tree, known::VersionId, names::escape};
 use crate::{
     api::types::StorageKind,
     error::{Error, Result},
@@ -266,14 +266,6 @@ fn table(rows: &[Row]) -> String {
         );
     }
     out
-}
-
-/// Whether a want is a download, and of what.
-pub(super) fn version_of(want: &Want) -> Option<VersionId> {
-    match want {
-        Want::Content(kind, id, version) => Some((*kind, id.clone(), version.clone())),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
