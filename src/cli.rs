@@ -1,6 +1,12 @@
 //! The command line: what can be asked for, and its translation into settings.
 
+mod cache;
 mod demo;
+mod place;
+mod prefetch;
+
+pub use cache::{CacheArgs, CacheCommand};
+pub use prefetch::PrefetchArgs;
 
 use crate::{
     config::{Environment, Flags, Settings, parse_duration, parse_size, parse_verify},
@@ -46,6 +52,10 @@ pub enum Command {
     /// Unmount, and wait until it is gone
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
+    /// Download versions ahead of their use, through a mount
+    Prefetch(PrefetchArgs),
+    /// List, measure, check, clear and pin what was downloaded
+    Cache(CacheArgs),
     /// Mount a made-up world from a server inside of this program
     Demo(DemoArgs),
 }
@@ -216,6 +226,20 @@ impl UnmountArgs {
     }
 }
 
+/// Writes a command's result. A reader that has gone (`| head`) is no failure.
+///
+/// # Errors
+/// [`Error::Io`] where standard output cannot be written.
+fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::io("writing to standard output", error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Begins to log to standard error; in colour where that stays a terminal.
 ///
 /// # Errors
@@ -246,13 +270,16 @@ mod tests {
         let mut command = Cli::command();
         command.clone().debug_assert();
         command.build();
-        for sub in command
-            .get_subcommands_mut()
-            .filter(|sub| sub.get_name() != "help")
-        {
-            let help = sub.render_long_help().to_string();
-            assert!(help.contains("Examples:"), "{}", sub.get_name());
+        fn look(command: &mut clap::Command) {
+            for sub in command.get_subcommands_mut() {
+                if sub.get_name() != "help" {
+                    let help = sub.render_long_help().to_string();
+                    assert!(help.contains("Examples:"), "{}", sub.get_name());
+                    look(sub);
+                }
+            }
         }
+        look(&mut command);
     }
 
     #[test]
@@ -307,6 +334,13 @@ mod tests {
             ("vm0fs mount --timeout 30 m", ErrorKind::ValueValidation),
             ("vm0fs mount --token secret m", ErrorKind::UnknownArgument),
             ("vm0fs demo --serve-only m", ErrorKind::ArgumentConflict),
+            ("vm0fs prefetch", ErrorKind::MissingRequiredArgument),
+            (
+                "vm0fs cache",
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+            ),
+            ("vm0fs cache pin", ErrorKind::MissingRequiredArgument),
+            ("vm0fs cache ls x", ErrorKind::UnknownArgument),
             ("vm0fs fly", ErrorKind::InvalidSubcommand),
             ("vm0fs --version", ErrorKind::DisplayVersion),
             ("vm0fs mount --help", ErrorKind::DisplayHelp),

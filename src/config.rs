@@ -161,6 +161,38 @@ pub struct Settings {
     pub verify: Verify,
 }
 
+/// Where the cache is and what it may take: all that the commands on it need,
+/// which ask nobody and so want no token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// Where versions are kept, absolute; may not exist.
+    pub dir: PathBuf,
+    /// Ceiling in bytes.
+    pub size: u64,
+}
+
+impl CacheSettings {
+    /// Settles them as [`Settings::load`] does.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] for a bad `config.toml`, or where no home is known.
+    pub fn load(flags: &Flags, environment: &Environment) -> Result<Self> {
+        Self::settle(flags, &read_config(environment)?, environment)
+    }
+
+    fn settle(flags: &Flags, config: &Flags, environment: &Environment) -> Result<Self> {
+        let dir = match flags.cache_dir.as_ref().or(config.cache_dir.as_ref()) {
+            Some(dir) => environment.current_dir.join(dir),
+            None => environment.xdg("XDG_CACHE_HOME", ".cache")?.join("vm0fs"),
+        };
+        let size = match flags.cache_size.or(config.cache_size) {
+            Some(size) => size,
+            None => default_cache_size(&dir),
+        };
+        Ok(Self { dir, size })
+    }
+}
+
 impl Settings {
     /// Settles every setting from its sources.
     ///
@@ -168,13 +200,8 @@ impl Settings {
     /// [`Error::Setup`] that names the source, and for a missing token the
     /// ways to get one; [`Error::Io`] where a file cannot be read.
     pub fn load(flags: Flags, environment: &Environment) -> Result<Self> {
-        // Without a home there is no such file.
-        let config = match environment.xdg("XDG_CONFIG_HOME", ".config") {
-            Ok(dir) => {
-                files::read_config(&dir.join("vm0fs/config.toml"), environment.home.as_deref())?
-            }
-            Err(_) => Flags::default(),
-        };
+        let config = read_config(environment)?;
+        let cache = CacheSettings::settle(&flags, &config, environment);
         let mut login = None;
         let mut cli = || -> Result<(Option<String>, Option<String>)> {
             if login.is_none() {
@@ -231,19 +258,12 @@ impl Settings {
             return Err(no_token());
         };
 
-        let cache_dir = match flags.cache_dir.or(config.cache_dir) {
-            Some(dir) => environment.current_dir.join(dir),
-            None => environment.xdg("XDG_CACHE_HOME", ".cache")?.join("vm0fs"),
-        };
-        let cache_size = match flags.cache_size.or(config.cache_size) {
-            Some(size) => size,
-            None => default_cache_size(&cache_dir),
-        };
+        let cache = cache?;
         let settings = Self {
             api_url,
             token,
-            cache_dir,
-            cache_size,
+            cache_dir: cache.dir,
+            cache_size: cache.size,
             list_ttl: flags
                 .list_ttl
                 .or(config.list_ttl)
@@ -287,6 +307,14 @@ impl Settings {
             allow_http: self.allow_http,
             user_agent: concat!("vm0fs/", env!("CARGO_PKG_VERSION")).into(),
         }
+    }
+}
+
+/// `config.toml`. Without a home there is no such file.
+fn read_config(environment: &Environment) -> Result<Flags> {
+    match environment.xdg("XDG_CONFIG_HOME", ".config") {
+        Ok(dir) => files::read_config(&dir.join("vm0fs/config.toml"), environment.home.as_deref()),
+        Err(_) => Ok(Flags::default()),
     }
 }
 
@@ -492,6 +520,24 @@ mod tests {
         assert_eq!(settings.cache_size, 2 << 20);
         assert_eq!(settings.list_ttl, Duration::from_secs(1));
         assert_eq!(settings.timeout, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn the_cache_needs_no_token() {
+        let world = World::new(&[]).file(LOGIN, "{\"token\": bro");
+        let load = |flags: &Flags| CacheSettings::load(flags, &world.environment).unwrap();
+        let settings = load(&Flags::default());
+        assert_eq!(settings.dir, world.dir.path().join(".cache/vm0fs"));
+        let world = World::new(&[]).file(CONFIG, "cache-dir = \"~/c\"\ncache-size = \"50MB\"");
+        let load = |flags: &Flags| CacheSettings::load(flags, &world.environment).unwrap();
+        let settings = load(&Flags::default());
+        assert_eq!(settings.dir, world.dir.path().join("c"));
+        assert_eq!(settings.size, 50_000_000);
+        let flags = Flags {
+            cache_dir: Some("rel".into()),
+            ..Flags::default()
+        };
+        assert_eq!(load(&flags).dir, world.dir.path().join("rel"));
     }
 
     #[test]

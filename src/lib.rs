@@ -71,6 +71,7 @@
 //! (together: a *storage*), a version. *Node*: one inode of the mount; an
 //! object's nodes share the high 32 bits of the inode number. *Listing*: what
 //! one list endpoint gave. *Want*: something that only a fetch can bring.
+//! *Pinned*: a version that a user has told the cache to keep.
 //! *Sealed*: a version whose whole archive has been read and checked.
 //! *Presigned URL*: a link to the object store that carries its own permission
 //! in the query, hence a secret.

@@ -3,13 +3,14 @@
 //! ```text
 //! <cache>/v1/CACHEDIR.TAG
 //!            lock                   held for every change of the accounts
-//!            versions/<key>/        meta.json · tree · pack · blob-N · synced
+//!            versions/<key>/        meta.json · tree · pack · blob-N · synced · name · pinned
 //!            staging/<pid-random>/  a download at work, with <pid-random>.lock
 //! ```
 //!
 //! Whatever is wrong in the cache reads as a miss. Several processes may
 //! share one directory.
 
+mod audit;
 mod build;
 mod download;
 mod escape;
@@ -17,6 +18,7 @@ mod evict;
 mod format;
 mod growing;
 mod index;
+mod inventory;
 mod meta;
 mod pack;
 mod shelf;
@@ -26,8 +28,10 @@ mod unpack;
 mod verify;
 mod version;
 
+pub use audit::Audit;
 pub use growing::{Growing, GrowingContent, Progressed};
 pub use index::{Index, Node, NodeKind};
+pub use inventory::{Breakdown, Cleared, Inventory, Item};
 pub use meta::{Meta, Verified, Verify};
 pub use shelf::Shelf;
 pub use version::{Content, Version};
@@ -370,6 +374,18 @@ impl Store {
             self.syncer.send(version);
         }
         Ok(())
+    }
+
+    /// The cache directory that it was opened with.
+    pub fn dir(&self) -> &Path {
+        let root = self.room.root();
+        root.parent().unwrap_or(root)
+    }
+
+    /// Notes a storage's name beside one of its versions, for those who look
+    /// at the cache without a mount. Does nothing where the version is not there.
+    pub fn note_name(&self, key: &VersionKey, name: &str) {
+        inventory::note_name(&self.room.versions().join(key.directory()), name);
     }
 
     fn with_content(&self, key: &VersionKey) -> Option<Arc<Version>> {

@@ -21,6 +21,7 @@ mod node;
 mod outage;
 mod render;
 mod rows;
+mod transfers;
 mod xattr;
 
 pub use attributes::{Attributes, Stat};
@@ -47,6 +48,7 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
+use transfers::Transfers;
 
 /// File, directory or symlink: the tree has nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +160,7 @@ pub struct Tree {
     inodes: Inodes,
     known: Known,
     journal: Journal,
+    transfers: Transfers,
     api: Client,
     store: Store,
     /// Answers on disk, and when each listing was last written there.
@@ -182,6 +185,7 @@ impl Tree {
             inodes: Inodes::default(),
             known,
             journal: Journal::default(),
+            transfers: Transfers::default(),
             api,
             store,
             shelf,

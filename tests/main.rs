@@ -9,6 +9,7 @@
 
 mod budgets;
 mod cache;
+mod cache_commands;
 mod commands;
 mod config;
 mod endings;

@@ -33,6 +33,19 @@ pub(super) struct Dirent {
     next: u32,
 }
 
+impl Dirent {
+    /// A dirent of a finished tree.
+    pub(super) fn new(parent: u32, name: u32, length: u16, node: u32) -> Self {
+        Self {
+            parent,
+            name,
+            length,
+            node,
+            next: NONE,
+        }
+    }
+}
+
 /// The keys are hashes already: keyed SipHash, against collisions by design.
 #[derive(Default)]
 struct Given(u64);

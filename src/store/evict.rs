@@ -41,6 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// How often a wait looks again.
 const TICK: Duration = Duration::from_millis(20);
+/// The file in a version's directory that keeps eviction away from it, in every
+/// process. Empty: that it is there is all it says.
+pub(super) const PINNED: &str = "pinned";
 /// A `meta.json` is below a kilobyte; more is not ours.
 const META_BYTES: u64 = 64 << 10;
 
@@ -60,14 +63,16 @@ pub(super) struct Accounts<'a> {
 
 /// A version as the accounts see it.
 pub(super) struct Held {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// Bytes of content, 0 where evicted.
     pub(super) content: u64,
     /// Bytes of tree and the like.
-    rest: u64,
-    used: SystemTime,
+    pub(super) rest: u64,
+    pub(super) used: SystemTime,
+    /// A user wants it kept.
+    pub(super) pinned: bool,
     /// Not a whole version: nothing is lost with it.
-    broken: bool,
+    pub(super) broken: bool,
 }
 
 impl Held {
@@ -77,14 +82,19 @@ impl Held {
 }
 
 impl Room {
-    /// Opens the accounts of `<cache>/v1`, and removes what dead processes left.
-    pub(super) fn open(root: PathBuf, ceiling: u64) -> Result<Self> {
-        let room = Self {
+    /// The accounts of `<cache>/v1`, as they are.
+    pub(super) fn at(root: PathBuf, ceiling: u64) -> Self {
+        Self {
             root,
             ceiling,
             local: Mutex::new(()),
             trash: AtomicU64::new(0),
-        };
+        }
+    }
+
+    /// Opens the accounts of `<cache>/v1`, and removes what dead processes left.
+    pub(super) fn open(root: PathBuf, ceiling: u64) -> Result<Self> {
+        let room = Self::at(root, ceiling);
         let accounts = room.lock()?;
         room.reservations("")?;
         for entry in entries(&room.versions())? {
@@ -95,6 +105,11 @@ impl Room {
         }
         drop(accounts);
         Ok(room)
+    }
+
+    /// `<cache>/v1`.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
     }
 
     pub(super) fn versions(&self) -> PathBuf {
@@ -204,6 +219,17 @@ impl Room {
             let used = held
                 .iter()
                 .fold(reserved, |sum, held| sum.saturating_add(held.bytes()));
+            let pinned = held.iter().filter(|held| held.pinned && !held.broken);
+            let pinned: u64 = pinned.map(Held::bytes).sum();
+            if pinned.saturating_add(least) > self.ceiling {
+                // Waiting would not help: only the user can let them go.
+                return Err(Error::NoSpace(format!(
+                    "this version needs {least} bytes or more; pinned versions hold {pinned} of \
+                     the {} bytes that the cache may have; let some go (vm0fs cache unpin), or \
+                     raise --cache-size",
+                    self.ceiling
+                )));
+            }
             let excess = used.saturating_add(least).saturating_sub(self.ceiling);
             let freed = if excess == 0 {
                 0
@@ -261,16 +287,17 @@ impl Room {
     }
 
     /// Frees `excess` bytes or nothing: contents first, then whole versions,
-    /// each time the least recently used that nobody has open. Gives what was
-    /// freed.
+    /// each time the least recently used that nobody has open or has pinned.
+    /// Gives what was freed.
     fn evict(&self, held: &mut [Held], excess: u64) -> u64 {
         held.sort_by_key(|held| (!held.broken, held.used));
-        let pinned: Vec<bool> = held
-            .iter()
-            .map(|held| matches!(try_lock(&held.path.join("pack")), Tried::Busy))
-            .collect();
-        let free = held.iter().zip(&pinned).filter(|(_, pinned)| !**pinned);
-        if free.map(|(held, _)| held.bytes()).sum::<u64>() < excess {
+        let kept = |held: &Held| {
+            // What is broken can be pinned no more than used.
+            (held.pinned && !held.broken)
+                || matches!(try_lock(&held.path.join("pack")), Tried::Busy)
+        };
+        let free = held.iter().filter(|held| !kept(held));
+        if free.map(Held::bytes).sum::<u64>() < excess {
             return 0;
         }
         let mut freed = 0;
@@ -281,7 +308,8 @@ impl Room {
                 }
                 // What is broken is of no use to anybody: it goes first, and whole.
                 let whole = whole || held.broken;
-                if held.bytes() == 0 || (!whole && held.content == 0) {
+                let pinned = held.pinned && !held.broken;
+                if pinned || held.bytes() == 0 || (!whole && held.content == 0) {
                     continue;
                 }
                 // Somebody may have opened it since the look above.
@@ -322,7 +350,7 @@ impl Room {
 }
 
 /// Removes content, `pack` first: without it the rest does not count.
-fn remove_content(version: &Path) {
+pub(super) fn remove_content(version: &Path) {
     let _ = fs::remove_file(version.join("pack"));
     for path in entries(version).unwrap_or_default() {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
@@ -333,6 +361,7 @@ fn remove_content(version: &Path) {
 }
 
 fn look(path: PathBuf) -> Held {
+    let pinned = path.join(PINNED).exists();
     let whole = || -> Option<(u64, u64, SystemTime)> {
         let file = File::open(path.join("meta.json")).ok()?;
         let used = file.metadata().ok()?.modified().ok()?;
@@ -350,6 +379,7 @@ fn look(path: PathBuf) -> Held {
             content,
             rest,
             used,
+            pinned,
             broken: false,
         },
         None => {
@@ -359,6 +389,7 @@ fn look(path: PathBuf) -> Held {
                 content: 0,
                 rest: sizes.map(|data| data.len()).sum::<u64>() + OVERHEAD,
                 used: SystemTime::UNIX_EPOCH,
+                pinned,
                 broken: true,
                 path,
             }
@@ -373,13 +404,13 @@ pub(super) fn read_meta(file: File) -> Option<Meta> {
     serde_json::from_slice(&text).ok()
 }
 
-enum Tried {
+pub(super) enum Tried {
     Free(Flock<File>),
     Busy,
     Absent,
 }
 
-fn try_lock(path: &Path) -> Tried {
+pub(super) fn try_lock(path: &Path) -> Tried {
     match File::open(path) {
         Ok(file) => match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Tried::Free(lock),
@@ -401,7 +432,7 @@ fn read_reservation(path: &Path) -> Option<u64> {
     fs::read_to_string(path).ok()?.parse().ok()
 }
 
-fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     let read = || -> io::Result<Vec<PathBuf>> {
         fs::read_dir(directory)?
             .map(|entry| entry.map(|entry| entry.path()))

@@ -182,7 +182,7 @@ impl Index {
         self.header.pack
     }
 
-    fn record(&self, node: u32) -> Option<Record> {
+    pub(super) fn record(&self, node: u32) -> Option<Record> {
         (node < self.header.nodes).then_some(())?;
         let at = HEADER + usize::try_from(node).ok()? * NODE;
         Record::decode(self.bytes.get(at..at.checked_add(NODE)?)?)

@@ -90,9 +90,24 @@ impl Meta {
     }
 }
 
+impl Meta {
+    /// What it is the meta of; `None` where it names a kind that there is not.
+    pub(super) fn key(&self) -> Option<VersionKey> {
+        let kind = ["volumes", "artifacts"]
+            .into_iter()
+            .find(|kind| *kind == self.kind)?;
+        Some(VersionKey {
+            origin: self.origin.as_str().into(),
+            kind,
+            storage_id: self.storage_id.as_str().into(),
+            version_id: self.version_id.as_str().into(),
+        })
+    }
+}
+
 impl VersionKey {
     /// Name of the version's directory: a hash, so that no id can be a path.
-    pub(super) fn directory(&self) -> String {
+    pub fn directory(&self) -> String {
         let mut hash = Sha256::new();
         for part in [
             &*self.origin,

@@ -3,7 +3,7 @@
 
 use super::{
     VersionKey,
-    evict::{OVERHEAD, Room, write_reservation},
+    evict::{OVERHEAD, PINNED, Room, write_reservation},
     format::HEADER,
     meta::Meta,
     sync::sync,
@@ -164,6 +164,13 @@ impl Staging {
         if target.exists() {
             if Version::load(&target, key).is_some_and(|version| version.has_content()) {
                 return Ok(None);
+            }
+            if target.join(PINNED).exists() {
+                // Under the lock: whoever pins meanwhile finds the new one.
+                self.create(PINNED)?;
+                File::open(&self.path)
+                    .and_then(|dir| dir.sync_all())
+                    .map_err(failed)?;
             }
             self.room.discard(&target);
         }

@@ -4,6 +4,7 @@
 mod archives;
 mod cache;
 mod downloads;
+mod inventory;
 mod streaming;
 
 use super::*;

@@ -127,6 +127,11 @@ impl Version {
         &self.meta
     }
 
+    /// Its directory, open: what is read through it belongs to this tree.
+    pub(super) fn directory(&self) -> &File {
+        &self.directory
+    }
+
     /// Whether the content is on disk.
     pub fn has_content(&self) -> bool {
         fstatat(&self.directory, "pack", AtFlags::AT_SYMLINK_NOFOLLOW)
@@ -253,7 +258,7 @@ impl Content {
     }
 }
 
-fn open_in(directory: &File, name: &str) -> io::Result<File> {
+pub(super) fn open_in(directory: &File, name: &str) -> io::Result<File> {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
     Ok(openat(directory, name, flags, Mode::empty())?.into())
 }

@@ -68,7 +68,9 @@ impl Tree {
         tracing::debug!("fetching {want}");
         let brought = match want {
             Want::Content(kind, id, version) => {
-                let brought = self.bring_content(*kind, id, version, progress, arrived);
+                let bring = || self.bring_content(*kind, id, version, progress, arrived);
+                let key = (*kind, id.clone(), version.clone());
+                let brought = self.transfer(key, progress, bring);
                 self.known.measure(&self.store);
                 brought
             }
@@ -296,7 +298,10 @@ impl Tree {
             arrived,
             verify: self.options.verify,
         };
-        self.store.fetch(&request, progress)?;
+        let fetched = self.store.fetch(&request, progress)?;
+        if let Some(name) = self.name_of(kind, id) {
+            self.store.note_name(fetched.key(), &name);
+        }
         let key = (kind, id.clone(), version.clone());
         // Takes back an earlier failure; the content itself is the store's.
         self.known.content.put(key, (), asked, Duration::ZERO, 0);

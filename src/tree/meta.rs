@@ -26,6 +26,7 @@ impl View<'_> {
         }
         let text = match file {
             MetaFile::Errors => self.tree.journal.render(),
+            MetaFile::Transfers => self.tree.render_transfers(),
             _ => self.status()?,
         };
         let bytes: Arc<[u8]> = text.into_bytes().into();
@@ -64,6 +65,7 @@ impl View<'_> {
                 "rate_limit": calls.rate_limit,
             },
             "cache": {
+                "dir": self.tree.store.dir().to_string_lossy(),
                 "bytes": usage.bytes,
                 "ceiling_bytes": usage.ceiling,
                 "versions": usage.versions,

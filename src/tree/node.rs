@@ -63,13 +63,15 @@ pub(crate) enum MetaFile {
     Status,
     Errors,
     Help,
+    Transfers,
 }
 
 impl MetaFile {
     /// Every such file, by the name it has in `.vm0fs`.
-    pub(crate) const ALL: [(&'static str, Self); 3] = [
+    pub(crate) const ALL: [(&'static str, Self); 4] = [
         ("status.json", Self::Status),
         ("errors", Self::Errors),
+        ("transfers", Self::Transfers),
         ("help.txt", Self::Help),
     ];
 }
@@ -118,7 +120,7 @@ pub(crate) enum Node {
 const ROOT_INO: u64 = 1;
 
 /// The nodes of [`Object::Fixed`].
-const FIXED: [(u32, Node); 10] = [
+const FIXED: [(u32, Node); 11] = [
     (ROOT_INO as u32, Node::Root),
     (2, Node::Agents),
     (3, Node::Runs),
@@ -129,6 +131,7 @@ const FIXED: [(u32, Node); 10] = [
     (8, Node::MetaFile(MetaFile::Status)),
     (9, Node::MetaFile(MetaFile::Errors)),
     (10, Node::MetaFile(MetaFile::Help)),
+    (11, Node::MetaFile(MetaFile::Transfers)),
 ];
 
 /// The children of the root, by name.

@@ -118,10 +118,8 @@ impl View<'_> {
     ) -> Answer<Attributes> {
         let row = self.version_row(kind, id, version)?;
         // Only what is on disk: asking whether it is cached must not cache it.
-        let sealed = self
-            .tree
-            .store
-            .version(&self.tree.version_key(kind, id, version));
+        let key = self.tree.version_key(kind, id, version);
+        let sealed = self.tree.store.version(&key);
         let cached = match &sealed {
             Some(sealed) if sealed.has_content() => "yes",
             Some(_) => "tree",
@@ -134,6 +132,8 @@ impl View<'_> {
             Some(Verified::NotApplicable) => Some("n/a"),
             None => None,
         };
+        let transfer = self.tree.transfers.of(&(kind, id.clone(), version.clone()));
+        let transfer = transfer.map(|(bytes, all)| format!("{bytes} {}", all.unwrap_or(0)));
         let values = [
             ("id", Some(version.to_string())),
             ("version", Some(version.to_string())),
@@ -143,6 +143,11 @@ impl View<'_> {
             ("size", row.size.map(|size| size.to_string())),
             ("cached", Some(cached.to_owned())),
             ("verified", verified.map(str::to_owned)),
+            // The version's name in the cache directory.
+            ("key", Some(key.directory())),
+            // Bytes that have come and are to come in all (0: not known), while
+            // it is downloaded.
+            ("transfer", transfer),
             (
                 "last_error",
                 self.failure(&Want::Content(kind, id.clone(), version.clone())),

@@ -1,0 +1,400 @@
+//! `vm0fs cache`: what the cache holds, and what becomes of it.
+
+mod report;
+
+use super::{place::Place, prefetch, print};
+use crate::{
+    config::{CacheSettings, Environment, Flags, parse_size},
+    error::{Error, Result},
+    store::{Audit, Inventory, Item},
+    text::one_line,
+};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// The shortest beginning of a version's id that names it.
+const PREFIX: usize = 4;
+/// A version that other mounts evict between being fetched and being pinned is
+/// fetched again so often.
+const TRIES: u32 = 3;
+
+/// `vm0fs cache`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vm0fs cache ls                               what is there, the last used first
+  vm0fs cache pin ~/vm0/volumes/model/latest   keep it
+  vm0fs cache clear                            free everything that is not pinned")]
+pub struct CacheArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: CacheCommand,
+}
+
+/// What can be done with a cache.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// List the versions in the cache
+    Ls(LsArgs),
+    /// Show what takes up how much of the room
+    Du(DuArgs),
+    /// Check that what is there is what was fetched
+    Verify(VerifyArgs),
+    /// Free room; what is open or pinned stays
+    Clear(ClearArgs),
+    /// Fetch versions, and keep them from being evicted
+    Pin(PinArgs),
+    /// Let pinned versions be evicted again
+    Unpin(PinArgs),
+}
+
+/// Which cache.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// The cache's folder [default: as for mount; for a PATH, that of its mount]
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// `vm0fs cache ls`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Content is `cached`, or `tree` where only names and sizes are left of it.
+Verified says whether the version's id is the hash of its content.
+
+Examples:
+  vm0fs cache ls
+  vm0fs cache ls --json | jq -r '.[] | select(.pinned) | .version'"
+)]
+pub struct LsArgs {
+    /// Print JSON, with whole ids
+    #[arg(long)]
+    pub json: bool,
+    /// Which cache.
+    #[command(flatten)]
+    pub which: Which,
+}
+
+/// `vm0fs cache du`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vm0fs cache du
+  vm0fs cache du --json")]
+pub struct DuArgs {
+    /// Print JSON, in bytes
+    #[arg(long)]
+    pub json: bool,
+    /// Which cache.
+    #[command(flatten)]
+    pub which: Which,
+    /// The ceiling to compare with [default: as for mount]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub cache_size: Option<u64>,
+}
+
+/// `vm0fs cache verify`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Reads all content. Exit code 1 where something is damaged, fixed or not.
+
+Examples:
+  vm0fs cache verify
+  vm0fs cache verify --fix    drop what is damaged: it is fetched again when used"
+)]
+pub struct VerifyArgs {
+    /// Drop what is damaged
+    #[arg(long)]
+    pub fix: bool,
+    /// Which cache.
+    #[command(flatten)]
+    pub which: Which,
+}
+
+/// `vm0fs cache clear`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vm0fs cache clear                   names and sizes stay: ls and find need no network
+  vm0fs cache clear --all             those as well
+  vm0fs cache clear --all --pinned    everything that nobody has open")]
+pub struct ClearArgs {
+    /// Names and sizes as well
+    #[arg(long)]
+    pub all: bool,
+    /// Pinned versions as well
+    #[arg(long)]
+    pub pinned: bool,
+    /// Which cache.
+    #[command(flatten)]
+    pub which: Which,
+}
+
+/// `vm0fs cache pin` and `unpin`.
+#[derive(Debug, Args)]
+#[command(after_help = "A volume or an artifact means its latest version of now.
+
+Examples:
+  vm0fs cache pin ~/vm0/volumes/model/latest
+  vm0fs cache pin ~/vm0/runs/RUN-ID/artifact
+  vm0fs cache unpin 3f9c0a7e                    an id, or its beginning, from `cache ls`")]
+pub struct PinArgs {
+    /// Paths in a mount (a version or anything in it), or ids of versions
+    #[arg(required = true, value_name = "PATH|ID")]
+    pub targets: Vec<PathBuf>,
+    /// Which cache.
+    #[command(flatten)]
+    pub which: Which,
+}
+
+impl Which {
+    fn settings(self, size: Option<u64>, environment: &Environment) -> Result<CacheSettings> {
+        let flags = Flags {
+            cache_dir: self.cache_dir,
+            cache_size: size,
+            ..Flags::default()
+        };
+        CacheSettings::load(&flags, environment)
+    }
+
+    /// The cache; `None` where there is none.
+    fn open(self, environment: &Environment) -> Result<Option<Inventory>> {
+        let settings = self.settings(None, environment)?;
+        Inventory::open(&settings.dir, settings.size)
+    }
+}
+
+impl CacheArgs {
+    /// Does it.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] for what was asked, [`Error::Io`] where the cache
+    /// cannot be read or changed.
+    pub fn run(self, environment: &Environment) -> Result<ExitCode> {
+        match self.command {
+            CacheCommand::Ls(args) => {
+                let inventory = args.which.open(environment)?;
+                let items = inventory.map_or(Ok(Vec::new()), |inventory| inventory.list())?;
+                print(&match args.json {
+                    true => report::json(&report::items(&items))?,
+                    false => report::table(&items),
+                })?;
+            }
+            CacheCommand::Du(args) => {
+                let settings = args.which.settings(args.cache_size, environment)?;
+                let sum = match Inventory::open(&settings.dir, settings.size)? {
+                    Some(inventory) => inventory.breakdown()?,
+                    None => crate::store::Breakdown {
+                        ceiling: settings.size,
+                        ..Default::default()
+                    },
+                };
+                print(&match args.json {
+                    true => report::json(&report::sums(&sum))?,
+                    false => report::breakdown(&sum, &settings.dir),
+                })?;
+            }
+            CacheCommand::Verify(args) => {
+                let Some(inventory) = args.which.open(environment)? else {
+                    print("the cache is empty\n")?;
+                    return Ok(ExitCode::SUCCESS);
+                };
+                return verify(&inventory, args.fix);
+            }
+            CacheCommand::Clear(args) => {
+                let cleared = match args.which.open(environment)? {
+                    Some(inventory) => inventory.clear(args.all, args.pinned)?,
+                    None => crate::store::Cleared::default(),
+                };
+                print(&report::cleared(&cleared, args.all))?;
+            }
+            CacheCommand::Pin(args) => return each(args, environment, pin),
+            CacheCommand::Unpin(args) => return each(args, environment, unpin),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn verify(inventory: &Inventory, fix: bool) -> Result<ExitCode> {
+    let items = inventory.list()?;
+    let bar = ProgressBar::new(items.iter().map(|item| item.content).sum());
+    if let Ok(style) = ProgressStyle::with_template(
+        "verifying [{bar:24}] {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left",
+    ) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    let (mut damaged, mut looked_at) = (0, 0);
+    for item in &items {
+        let audit = inventory.verify(&item.key, &mut |bytes| bar.inc(bytes));
+        if audit == Audit::Gone {
+            continue;
+        }
+        looked_at += 1;
+        let mut line = format!("{}: {}", report::title(item), report::audit(&audit));
+        if audit.is_damage() {
+            damaged += 1;
+            if fix {
+                let whole = matches!(audit, Audit::Broken(_));
+                inventory.drop_damaged(&item.key, whole)?;
+                line += match whole {
+                    true => "; dropped with its tree",
+                    false => "; dropped, to be fetched again",
+                };
+            }
+        }
+        line.push('\n');
+        bar.suspend(|| print(&line))?;
+    }
+    bar.finish_and_clear();
+    print(&format!("{looked_at} verified, {damaged} damaged\n"))?;
+    Ok(match damaged {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+/// What a user named.
+enum Target {
+    /// A version in a mount.
+    Place(Place),
+    /// A version in the cache alone.
+    Item(Box<Item>),
+}
+
+impl Target {
+    fn find(target: &Path, which: &CacheSettings) -> Result<Self> {
+        let not_a_path = match Place::find(target) {
+            Ok(place) => return Ok(Self::Place(place)),
+            Err(error) => error,
+        };
+        let prefix = target.to_str().filter(|text| text.len() >= PREFIX);
+        let Some(prefix) = prefix.filter(|text| !text.contains('/')) else {
+            return Err(not_a_path);
+        };
+        let inventory = Inventory::open(&which.dir, which.size)?;
+        let mut items = inventory.map_or(Ok(Vec::new()), |inventory| inventory.list())?;
+        items.retain(|item| {
+            let id = item.meta.as_ref().map(|meta| meta.version_id.as_str());
+            id.is_some_and(|id| id.starts_with(prefix)) || item.key.starts_with(prefix)
+        });
+        match items.len() {
+            1 => Ok(Self::Item(Box::new(items.swap_remove(0)))),
+            0 => Err(Error::Setup(format!(
+                "{not_a_path}; nor is it the id of a version in {}",
+                which.dir.display()
+            ))),
+            n => Err(Error::Setup(format!(
+                "{} begins the ids of {n} versions; write more of it",
+                one_line(prefix, 80)
+            ))),
+        }
+    }
+}
+
+/// Does the same to each target; fails at the end where one did.
+fn each(
+    args: PinArgs,
+    environment: &Environment,
+    action: fn(&Target, &Path, u64) -> Result<String>,
+) -> Result<ExitCode> {
+    let own_dir = args.which.cache_dir.is_some();
+    let settings = args.which.settings(None, environment)?;
+    let mut failures = Vec::new();
+    for target in &args.targets {
+        if prefetch::is_stopped() {
+            return Err(prefetch::stopped());
+        }
+        let done = Target::find(target, &settings).and_then(|found| {
+            let dir = match &found {
+                Target::Place(place) if !own_dir => place.cache_dir()?,
+                _ => settings.dir.clone(),
+            };
+            action(&found, &dir, settings.size)
+        });
+        match done {
+            Ok(line) => print(&format!("{line}\n"))?,
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
+    match failures.is_empty() {
+        true => Ok(ExitCode::SUCCESS),
+        false => Err(Error::Setup(failures.join("\n"))),
+    }
+}
+
+fn no_cache(dir: &Path) -> Error {
+    Error::Setup(format!("there is no cache in {}", dir.display()))
+}
+
+fn pin(target: &Target, dir: &Path, size: u64) -> Result<String> {
+    let place = match target {
+        Target::Place(place) => place,
+        Target::Item(item) => {
+            let inventory = Inventory::open(dir, size)?.ok_or_else(|| no_cache(dir))?;
+            let new = inventory.pin(&item.key)?;
+            let title = report::title(item);
+            return Ok(match (new, inventory.has_content(&item.key)) {
+                (_, false) => format!(
+                    "{title}: pinned; its content is not there: fetch it with vm0fs prefetch PATH"
+                ),
+                (true, true) => format!("{title}: pinned"),
+                (false, true) => format!("{title}: already pinned"),
+            });
+        }
+    };
+    let shown = &place.shown;
+    let key = place.key()?;
+    for _ in 0..TRIES {
+        if place.attribute("cached")?.as_deref() != Some("yes") {
+            fetch(place)?;
+        }
+        if let Some(inventory) = Inventory::open(dir, size)? {
+            match inventory.pin(&key) {
+                // Nothing evicts it from here on, so it is there or it never was.
+                Ok(new) if inventory.has_content(&key) => {
+                    return Ok(match new {
+                        true => format!("{shown}: pinned"),
+                        false => format!("{shown}: already pinned"),
+                    });
+                }
+                // Evicted in between.
+                Ok(_) | Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if place.attribute("file_count")?.as_deref() == Some("0") {
+            return Ok(format!("{shown}: has no files, so there is nothing to pin"));
+        }
+    }
+    Err(Error::Setup(format!(
+        "{shown} is not in the cache {} (does the mount use another, or is it evicted at once?)",
+        dir.display()
+    )))
+}
+
+fn fetch(place: &Place) -> Result<()> {
+    match prefetch::wait_for(std::slice::from_ref(&place.root))? {
+        ExitCode::SUCCESS => Ok(()),
+        _ => Err(Error::Setup(format!(
+            "{} cannot be fetched, and so not pinned",
+            place.shown
+        ))),
+    }
+}
+
+fn unpin(target: &Target, dir: &Path, size: u64) -> Result<String> {
+    let (title, key) = match target {
+        Target::Place(place) => (place.shown.clone(), place.key()?),
+        Target::Item(item) => (report::title(item), item.key.clone()),
+    };
+    let inventory = Inventory::open(dir, size)?.ok_or_else(|| no_cache(dir))?;
+    let was = match inventory.unpin(&key) {
+        Err(Error::NotFound(_)) => false,
+        result => result?,
+    };
+    Ok(match was {
+        true => format!("{title}: no longer pinned"),
+        false => format!("{title}: was not pinned"),
+    })
+}

@@ -1,0 +1,311 @@
+//! The cache's state as text: for people with what is hostile in names made
+//! harmless, for programs as JSON.
+
+use crate::{
+    error::{Error, Result},
+    store::{Audit, Breakdown, Cleared, Item},
+    text::{duration, one_line, size},
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::{fmt::Write, path::Path, time::SystemTime};
+
+/// Characters of a version's id that are shown: git shows about as many.
+const SHORT_ID: usize = 12;
+/// Characters of a storage's name that are shown.
+const NAME: usize = 40;
+
+const HEADINGS: [&str; 10] = [
+    "KIND", "STORAGE", "VERSION", "FILES", "SIZE", "ON DISK", "CONTENT", "PINNED", "VERIFIED",
+    "LAST USE",
+];
+/// Which of them hold numbers, and stand to the right.
+const RIGHT: [bool; 10] = [
+    false, false, false, true, true, true, false, false, false, true,
+];
+
+/// One line a version, under headings.
+pub(super) fn table(items: &[Item]) -> String {
+    let rows = items.iter().map(|item| {
+        let (kind, storage, version) = names(item);
+        let yes = |is| if is { "yes" } else { "-" };
+        let meta = item.meta.as_ref();
+        let known = |value: Option<String>| value.unwrap_or_else(|| "-".into());
+        [
+            kind,
+            storage,
+            version,
+            known(meta.map(|meta| meta.file_count.to_string())),
+            known(meta.map(|meta| size(meta.bytes))),
+            size(item.on_disk),
+            match (meta, item.has_content) {
+                (None, _) => "broken",
+                (_, true) => "cached",
+                (_, false) => "tree",
+            }
+            .into(),
+            yes(item.pinned).into(),
+            known(meta.map(|meta| meta.verified.as_str().to_owned())),
+            match meta {
+                Some(_) => format!("{} ago", ago(item.used)),
+                None => "-".into(),
+            },
+        ]
+    });
+    let rows: Vec<[String; 10]> = std::iter::once(HEADINGS.map(str::to_owned))
+        .chain(rows)
+        .collect();
+    let width = |column: usize| {
+        let widths = rows.iter().map(|row| row[column].chars().count());
+        widths.max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
+    let mut out = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for ((cell, right), width) in row.iter().zip(RIGHT).zip(&widths) {
+            let _ = match right {
+                true => write!(line, "{cell:>width$}  "),
+                false => write!(line, "{cell:width$}  "),
+            };
+        }
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+    out
+}
+
+/// Kind, storage and version, fit for a terminal.
+fn names(item: &Item) -> (String, String, String) {
+    let short = |text: &str| -> String { one_line(text, SHORT_ID).replace('…', "") };
+    let Some(meta) = &item.meta else {
+        return ("?".into(), "?".into(), short(&item.key));
+    };
+    let storage = item.name.as_deref().unwrap_or(&meta.storage_id);
+    (
+        one_line(&meta.kind, NAME),
+        one_line(storage, NAME),
+        short(&meta.version_id),
+    )
+}
+
+/// A version in a line of text.
+pub(super) fn title(item: &Item) -> String {
+    let (kind, storage, version) = names(item);
+    format!("{kind}/{storage}/{version}")
+}
+
+fn ago(then: SystemTime) -> String {
+    duration(then.elapsed().unwrap_or_default())
+}
+
+/// The list for programs.
+pub(super) fn items(items: &[Item]) -> Value {
+    let item = |item: &Item| {
+        let meta = item.meta.as_ref();
+        json!({
+            "key": item.key,
+            "broken": meta.is_none(),
+            "origin": meta.map(|meta| &meta.origin),
+            "kind": meta.map(|meta| &meta.kind),
+            "storage": meta.map(|meta| &meta.storage_id),
+            "name": item.name,
+            "version": meta.map(|meta| &meta.version_id),
+            "files": meta.map(|meta| meta.file_count),
+            "size": meta.map(|meta| meta.bytes),
+            "on_disk": item.on_disk,
+            "content": item.has_content,
+            "pinned": item.pinned,
+            "verified": meta.map(|meta| meta.verified.as_str()),
+            "sealed_at": meta.map(|meta| meta.sealed_at.to_string()),
+            "last_use": Timestamp::try_from(item.used).ok().map(|time| time.to_string()),
+        })
+    };
+    items.iter().map(item).collect()
+}
+
+/// What takes up the room, line by line.
+pub(super) fn breakdown(sum: &Breakdown, dir: &Path) -> String {
+    let versions = |count: u64| match count {
+        1 => "1 version".to_owned(),
+        count => format!("{count} versions"),
+    };
+    let lines = [
+        ("content", sum.content, versions(sum.with_content)),
+        ("trees", sum.trees, versions(sum.versions)),
+        ("reservations", sum.reserved, "downloads at work".into()),
+        ("answers", sum.answers, "of the API".into()),
+    ];
+    let mut out = String::new();
+    for (what, bytes, of) in lines {
+        let _ = writeln!(out, "{what:12}  {:>10}  {of}", size(bytes));
+    }
+    let share = sum.total().saturating_mul(100) / sum.ceiling.max(1);
+    let _ = writeln!(
+        out,
+        "{:12}  {:>10}  {share} % of {}, in {}",
+        "total",
+        size(sum.total()),
+        size(sum.ceiling),
+        one_line(&dir.to_string_lossy(), usize::MAX)
+    );
+    if sum.pinned_versions > 0 {
+        let _ = writeln!(
+            out,
+            "{:12}  {:>10}  {}",
+            "of it pinned",
+            size(sum.pinned),
+            versions(sum.pinned_versions)
+        );
+    }
+    out
+}
+
+/// The same for programs.
+pub(super) fn sums(sum: &Breakdown) -> Value {
+    json!({
+        "content": sum.content,
+        "versions_with_content": sum.with_content,
+        "trees": sum.trees,
+        "versions": sum.versions,
+        "reservations": sum.reserved,
+        "answers": sum.answers,
+        "total": sum.total(),
+        "ceiling": sum.ceiling,
+        "pinned": sum.pinned,
+        "pinned_versions": sum.pinned_versions,
+    })
+}
+
+pub(super) fn json(value: &Value) -> Result<String> {
+    serde_json::to_string_pretty(value)
+        .map(|text| text + "\n")
+        .map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// What clearing did, in one line.
+pub(super) fn cleared(cleared: &Cleared, all: bool) -> String {
+    let Cleared {
+        versions,
+        bytes,
+        pinned,
+        in_use,
+    } = cleared;
+    let plural = if *versions == 1 { "" } else { "s" };
+    let mut line = match (versions, all) {
+        (0, _) => "nothing to free".to_owned(),
+        (_, true) => format!("freed {}: {versions} version{plural}", size(*bytes)),
+        (_, false) => format!(
+            "freed {}: the content of {versions} version{plural}",
+            size(*bytes)
+        ),
+    };
+    if *pinned > 0 {
+        let _ = write!(line, "; kept {pinned} pinned (--pinned)");
+    }
+    if *in_use > 0 {
+        let _ = write!(line, "; kept {in_use} that somebody has open");
+    }
+    line + "\n"
+}
+
+/// What an audit found, in words.
+pub(super) fn audit(audit: &Audit) -> String {
+    match audit {
+        Audit::Proven => "good: its id is the hash of the content".into(),
+        Audit::Complete => "complete; its id proves nothing".into(),
+        Audit::TreeOnly => "the tree is good; the content is not there".into(),
+        Audit::ContentDamaged(why) => format!("DAMAGED content: {}", one_line(why, 200)),
+        Audit::Broken(why) => format!("BROKEN: {}", one_line(why, 200)),
+        Audit::Gone => "gone".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::time::Duration;
+
+    fn item(meta: Value) -> Item {
+        Item {
+            key: "ab".repeat(32),
+            meta: serde_json::from_value(meta).ok(),
+            name: None,
+            has_content: true,
+            on_disk: 3 << 20,
+            content: 2 << 20,
+            used: SystemTime::now() - Duration::from_secs(7200),
+            pinned: true,
+        }
+    }
+
+    fn meta(storage: &str, version: &str) -> Value {
+        json!({
+            "origin": "https://x", "kind": "volumes", "storage_id": storage,
+            "version_id": version, "file_count": 7, "bytes": 2 << 20,
+            "declared_size": null, "declared_files": null,
+            "sealed_at": "2026-01-01T00:00:00Z", "content_bytes": 2 << 20,
+            "tree_bytes": 1, "archive_bytes": 1, "verified": "yes", "skipped": 0,
+        })
+    }
+
+    #[test]
+    fn hostile_names_stay_on_their_line() {
+        let mut one = item(meta("st\u{1b}[2Jo\nre", "v\u{202e}er\r1234567890"));
+        let broken = item(json!({}));
+        let text = table(&[one.clone(), broken]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(!text.contains(['\u{1b}', '\r', '\u{202e}']), "{text:?}");
+        assert!(lines[1].contains("st [2Jo re  v er 1234567"), "{text}");
+        assert!(
+            lines[1].ends_with("cached   yes     yes        2 h ago"),
+            "{text}"
+        );
+        assert!(lines[2].contains("abababababab") && lines[2].contains("broken"));
+        one.name = Some("a\u{7}name".into());
+        assert_eq!(title(&one), "volumes/a name/v er 1234567");
+        // Programs get everything as it is.
+        let value = items(&[one]);
+        assert_eq!(value[0]["storage"], "st\u{1b}[2Jo\nre");
+        assert_eq!(value[0]["version"], "v\u{202e}er\r1234567890");
+        assert!(!json(&value).unwrap().contains('\u{1b}'));
+    }
+
+    #[test]
+    fn clearing_says_what_it_kept() {
+        let mut done = Cleared::default();
+        assert_eq!(cleared(&done, false), "nothing to free\n");
+        done = Cleared {
+            versions: 2,
+            bytes: 2048,
+            pinned: 1,
+            in_use: 3,
+        };
+        assert_eq!(
+            cleared(&done, false),
+            "freed 2.0 KiB: the content of 2 versions; kept 1 pinned (--pinned); \
+             kept 3 that somebody has open\n"
+        );
+    }
+
+    #[test]
+    fn sums_add_up() {
+        let sum = Breakdown {
+            content: 600,
+            trees: 300,
+            reserved: 60,
+            answers: 40,
+            ceiling: 2000,
+            pinned: 500,
+            pinned_versions: 1,
+            ..Breakdown::default()
+        };
+        let text = breakdown(&sum, Path::new("/c"));
+        assert!(text.contains("1000 B  50 % of 2.0 KiB, in /c"), "{text}");
+        assert!(
+            text.contains("of it pinned       500 B  1 version\n"),
+            "{text}"
+        );
+    }
+}

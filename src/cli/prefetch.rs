@@ -1,0 +1,318 @@
+//! `vm0fs prefetch`: makes the content of versions present, through the mount
+//! that shows them.
+//!
+//! Whoever waits for a FUSE mount sleeps uninterruptibly, and a process with
+//! such a thread does not end. So the waiting is done by a second process of
+//! this program (`--worker`), which Ctrl-C leaves behind.
+
+use super::{place::Place, print};
+use crate::{
+    error::{Error, Result},
+    signals::Signals,
+    text,
+};
+use clap::Args;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::{
+    ffi::OsString,
+    fs, io,
+    io::Read,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Versions waited for at once: a few more than the mount downloads at once,
+/// so that it is never without work.
+const AT_ONCE: usize = 8;
+/// How often progress is asked for.
+const TICK: Duration = Duration::from_millis(100);
+/// How often a version without a download is looked at again before it counts
+/// as failed.
+const LOOKS: u32 = 3;
+/// How often the first process looks whether the second has ended.
+const CHILD_TICK: Duration = Duration::from_millis(20);
+/// How a bar looks before anything has come, and after; the columns line up for
+/// names of up to 48 characters, which is what a label has.
+const WAITING: &str = "{msg:48!} [                        ] waiting";
+const BAR: &str = "{msg:48!} [{bar:24}] {binary_bytes:>10} of {binary_total_bytes:>10} \
+                   {binary_bytes_per_sec:>13}  {eta:>4} left";
+
+/// `vm0fs prefetch`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A volume or an artifact means its latest version. The mount downloads what is
+missing, and goes on doing so where you stop waiting with Ctrl-C.
+
+Examples:
+  vm0fs prefetch ~/vm0/artifacts/report/latest
+  vm0fs prefetch ~/vm0/volumes/*                 the latest version of each
+  vm0fs prefetch ~/vm0/runs/RUN-ID/artifact && cp -a ~/vm0/runs/RUN-ID/artifact/. out"
+)]
+pub struct PrefetchArgs {
+    /// Versions in a mount, or volumes and artifacts
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Wait in this very process.
+    #[arg(long, hide = true)]
+    pub worker: bool,
+}
+
+impl PrefetchArgs {
+    /// Fetches, and waits for it.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] with what failed and why, for each path.
+    pub fn run(self) -> Result<ExitCode> {
+        if self.worker {
+            return work(&self.paths).map(|()| ExitCode::SUCCESS);
+        }
+        wait_for(&self.paths)
+    }
+}
+
+/// Has another process fetch the versions; gives its exit code, or ends with a
+/// signal.
+pub(super) fn wait_for(paths: &[PathBuf]) -> Result<ExitCode> {
+    listen()?;
+    let mut arguments: Vec<OsString> = vec!["prefetch".into(), "--worker".into(), "--".into()];
+    arguments.extend(paths.iter().map(|path| path.clone().into_os_string()));
+    // By this name even where the program's file has been replaced.
+    let mut child = Command::new("/proc/self/exe")
+        .args(arguments)
+        .spawn()
+        .map_err(|error| Error::io("starting the process that waits", error))?;
+    loop {
+        if is_stopped() {
+            // It ends when the mount answers it, which nobody needs to see.
+            let _ = child.kill();
+            return Err(stopped());
+        }
+        let status = child.try_wait();
+        match status.map_err(|error| Error::io("waiting for the other process", error))? {
+            None => thread::sleep(CHILD_TICK),
+            Some(status) => {
+                let code = status.code().and_then(|code| u8::try_from(code).ok());
+                return Ok(code.map_or(ExitCode::FAILURE, ExitCode::from));
+            }
+        }
+    }
+}
+
+/// Whether a signal has come since this process began to listen for one.
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the user has had enough.
+pub(super) fn is_stopped() -> bool {
+    STOPPED.load(Ordering::Relaxed)
+}
+
+/// What is said then.
+pub(super) fn stopped() -> Error {
+    Error::Setup("stopped waiting; the mount goes on fetching (see .vm0fs/transfers in it)".into())
+}
+
+/// Begins to listen for Ctrl-C and its like, once for the process.
+fn listen() -> Result<()> {
+    static LISTENS: AtomicBool = AtomicBool::new(false);
+    if LISTENS.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let signals = Signals::block()?;
+    thread::Builder::new()
+        .name("vm0fs-signals".into())
+        .spawn(move || {
+            if signals.wait().is_ok() {
+                STOPPED.store(true, Ordering::Relaxed);
+            }
+        })
+        .map(|_| ())
+        .map_err(|error| Error::io("starting a thread", error))
+}
+
+fn work(paths: &[PathBuf]) -> Result<()> {
+    // Draws nothing where standard error is no terminal.
+    let bars = MultiProgress::new();
+    let next = AtomicUsize::new(0);
+    let failures = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(paths.len()) {
+            scope.spawn(|| {
+                while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(error) = one(path, &bars) {
+                        let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+                        failures.push(error.to_string());
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    match failures.as_slice() {
+        [] => Ok(()),
+        [one] => Err(Error::Setup(one.clone())),
+        all => Err(Error::Setup(format!(
+            "{} of {} could not be fetched:\n  {}",
+            all.len(),
+            paths.len(),
+            all.join("\n  ")
+        ))),
+    }
+}
+
+fn one(path: &Path, bars: &MultiProgress) -> Result<()> {
+    let place = Place::find(path)?;
+    let bar = bars.add(ProgressBar::new(0));
+    set_style(&bar, WAITING);
+    bar.set_message(place.label.clone());
+    let started = Instant::now();
+    let fetched = bring(&place, &bar);
+    let took = started.elapsed();
+    bar.finish_and_clear();
+    let shown = &place.shown;
+    let line = match fetched? {
+        Fetched::Already => format!("{shown}: already there\n"),
+        Fetched::Now(0) => format!("{shown}: fetched in {:.1} s\n", took.as_secs_f64()),
+        Fetched::Now(bytes) => format!(
+            "{shown}: {} in {:.1} s, {}/s\n",
+            text::size(bytes),
+            took.as_secs_f64(),
+            text::size((bytes as f64 / took.as_secs_f64().max(0.001)) as u64)
+        ),
+    };
+    bars.suspend(|| print(&line))
+}
+
+fn set_style(bar: &ProgressBar, template: &str) {
+    // A template is wrong or right at all times: the plain bar is no failure.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+}
+
+enum Fetched {
+    /// Nothing was to be done.
+    Already,
+    /// So many bytes came, as far as was seen.
+    Now(u64),
+}
+
+/// Makes the mount fetch a version, and waits for the whole of it. The waits
+/// end by the mount's own deadlines.
+fn bring(place: &Place, bar: &ProgressBar) -> Result<Fetched> {
+    let is_cached = || Ok::<_, Error>(place.attribute("cached")?.as_deref() == Some("yes"));
+    if is_cached()? {
+        return Ok(Fetched::Already);
+    }
+    thread::scope(|scope| {
+        let (done, wait) = mpsc::channel();
+        // Nobody listens any more after a failure.
+        scope.spawn(move || done.send(touch(&place.root)).ok());
+        let (mut touched, mut seen, mut patience) = (None, 0, LOOKS);
+        loop {
+            match wait.recv_timeout(TICK) {
+                Ok(Err(error)) => return Err(failure(place, Some(error))),
+                Ok(Ok(has_content)) => touched = Some(has_content),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => thread::sleep(TICK),
+            }
+            if let Some((bytes, all)) = transfer(place)? {
+                if seen == 0 && bytes > 0 {
+                    set_style(bar, BAR);
+                }
+                seen = bytes;
+                bar.set_length(all.max(bytes));
+                bar.set_position(bytes);
+                // What was touched may have come before the rest.
+                continue;
+            }
+            match touched {
+                None => {}
+                // Nothing but folders, links and empty files.
+                Some(false) => return Ok(Fetched::Now(seen)),
+                Some(true) if is_cached()? => return Ok(Fetched::Now(seen)),
+                // The mount tells of a failure just after the download's end.
+                Some(true) if patience > 0 => patience -= 1,
+                Some(true) => return Err(failure(place, None)),
+            }
+        }
+    })
+}
+
+/// Bytes so far and in all (0: not known) of a version's download.
+fn transfer(place: &Place) -> Result<Option<(u64, u64)>> {
+    let Some(value) = place.attribute("transfer")? else {
+        return Ok(None);
+    };
+    let numbers = value.split_once(' ');
+    Ok(numbers.and_then(|(bytes, all)| Some((bytes.parse().ok()?, all.parse().ok()?))))
+}
+
+/// Why there is no content, in the mount's words where it has some.
+fn failure(place: &Place, error: Option<io::Error>) -> Error {
+    let told = place.attribute("last_error").ok().flatten();
+    let reason = match (told, error) {
+        (Some(told), _) => text::one_line(&told, usize::MAX),
+        (None, Some(error)) => error.to_string(),
+        (None, None) => {
+            "it was evicted as soon as it was there; mount with a larger --cache-size, \
+                         or let pinned versions go (vm0fs cache unpin)"
+                .into()
+        }
+    };
+    Error::Setup(format!("{}: {reason}", place.shown))
+}
+
+/// Reads a byte of the first file that has one, which makes the mount fetch
+/// all of the version. `false` where there is no such file.
+fn touch(root: &Path) -> io::Result<bool> {
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file() && entry.metadata()?.len() > 0 {
+                let mut byte = [0];
+                fs::File::open(entry.path())?.read_exact(&mut byte)?;
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn templates_are_right() {
+        for template in [WAITING, BAR] {
+            ProgressStyle::with_template(template).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_byte_is_touched_where_there_is_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b");
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("empty"), "").unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", deep.join("link")).unwrap();
+        assert!(!touch(dir.path()).unwrap());
+        fs::write(deep.join("full"), "x").unwrap();
+        assert!(touch(dir.path()).unwrap());
+        assert!(touch(&dir.path().join("none")).is_err());
+    }
+}
