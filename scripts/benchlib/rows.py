@@ -209,7 +209,8 @@ def listing_session(bench, contender, manifest, results):
 def reading_session(bench, contender, manifest, results):
     """A cold read of everything, and what it costs."""
     session = Session(bench, contender, manifest, results)
-    rows = session.wants("read", "calls", "bytes")
+    # Peak memory is noted at the end of every session; this one reads the most.
+    rows = session.wants("read", "calls", "bytes", "rss")
 
     def work():
         with session:

@@ -138,6 +138,16 @@ def scratch_folder(path):
     return os.path.realpath(path)
 
 
+def check_scratch(path, ordinary, needed):
+    """Refuses a folder that is too small, or that the ordinary user cannot enter."""
+    free = shutil.disk_usage(path).free
+    if free < needed:
+        raise Failure(f"{path} has {free / 1e9:.1f} GB free of {needed / 1e9:.0f} GB needed; "
+                      "name another folder with --scratch")
+    if ordinary and not call(lambda: os.access(path, os.X_OK), ordinary, END):
+        raise Failure(f"{ORDINARY_USER} cannot enter {path}; name another folder with --scratch")
+
+
 class Workspace:
     """Where what is measured is unpacked: a fresh ext4 with a journal where
     root can have one, else a plain folder."""
