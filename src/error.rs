@@ -33,6 +33,9 @@ pub enum Error {
     /// The extended attribute does not exist on this node.
     #[error("no such attribute")]
     NoAttribute,
+    /// No file here can have an extended attribute of that kind.
+    #[error("attributes of that kind are not supported")]
+    NotSupported,
     /// A caller's buffer is too small for the attribute.
     #[error("buffer too small")]
     Range,
@@ -227,6 +230,7 @@ impl Error {
             Self::ReadOnly => libc::EROFS,
             Self::Invalid(_) => libc::EINVAL,
             Self::NoAttribute => libc::ENODATA,
+            Self::NotSupported => libc::EOPNOTSUPP,
             Self::Range => libc::ERANGE,
             Self::NameTooLong => libc::ENAMETOOLONG,
             Self::Stale => libc::ESTALE,
@@ -298,6 +302,7 @@ mod tests {
             (Error::ReadOnly, libc::EROFS),
             (Error::Invalid("x".into()), libc::EINVAL),
             (Error::NoAttribute, libc::ENODATA),
+            (Error::NotSupported, libc::EOPNOTSUPP),
             (Error::Range, libc::ERANGE),
             (Error::NameTooLong, libc::ENAMETOOLONG),
             (Error::Stale, libc::ESTALE),
