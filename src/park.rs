@@ -182,6 +182,7 @@ impl Park {
             signal.notify_all();
         }
         drop((pending, ready));
+        self.shared.tree.close();
     }
 }
 

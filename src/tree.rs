@@ -180,7 +180,7 @@ impl Tree {
     pub fn new(api: Client, store: Store, shelf: Shelf, options: TreeOptions) -> Self {
         let origin = api.origin().into();
         let known = Known::new();
-        known.measure(&store);
+        known.measure(&store, &shelf);
         Self {
             inodes: Inodes::default(),
             known,
@@ -196,6 +196,11 @@ impl Tree {
             opened: Instant::now(),
             origin,
         }
+    }
+
+    /// Lets nothing be written to the cache any more on its own account.
+    pub fn close(&self) {
+        self.shelf.close();
     }
 
     /// The tree from the view of a request that arrived at `since`: whatever

@@ -226,7 +226,8 @@ fn imports_go_downwards() {
     imported_only_by("tree", &["fs", "park", "mount"]);
     // `cli` for the token of the demo's server.
     imported_only_by("api", &["tree", "config", "mount", "cli"]);
-    imported_only_by("store", &["tree", "mount"]);
+    // `cli` for the commands on the cache, `config` for what is asked of the store.
+    imported_only_by("store", &["tree", "mount", "cli", "config"]);
     imported_only_by("config", &["main", "cli", "mount", "logging"]);
     imported_only_by("logging", &["main", "cli", "mount"]);
     imported_only_by("unmount", &["main", "cli", "mount"]);

@@ -15,8 +15,9 @@ fn world() -> (World, String) {
     for name in ["slow", "quick"] {
         let id = world.add_storage(Kind::Artifact, name);
         let files = vec![
+            // First, so that `f` is not there before nearly all has come.
+            File::new("a-noise", crate::support::noise(200_000)),
             File::new("f", format!("content of {name}\n")),
-            File::new("noise", crate::support::noise(200_000)),
         ];
         world.add_version(&id, VersionSpec::files(files));
     }

@@ -55,6 +55,9 @@ impl DemoArgs {
             foreground: true,
         };
         let outcome = mount::run(options, || Ok(()), print_tour);
+        // Downloads under way end with their server, before their folder goes.
+        drop(server);
+        drop(cache);
         if is_new {
             // Made for the demo, and empty again unless somebody else used it.
             let _ = fs::remove_dir(&mountpoint);

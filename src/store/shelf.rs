@@ -18,7 +18,7 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     sync::{
-        Mutex,
+        Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::SystemTime,
@@ -39,6 +39,8 @@ pub struct Shelf {
     budget: u64,
     /// Bytes written since the last scan.
     written: AtomicU64,
+    /// Whether nothing is to be written any more. Held while something is.
+    closed: RwLock<bool>,
     scan: Mutex<()>,
 }
 
@@ -57,6 +59,7 @@ impl Shelf {
             dir,
             budget,
             written: AtomicU64::new(0),
+            closed: RwLock::new(false),
             scan: Mutex::new(()),
         };
         shelf.make_room();
@@ -98,7 +101,27 @@ impl Shelf {
         }
     }
 
+    /// Waits for what is being written, and lets nothing be written from then
+    /// on: the cache may be about to be removed.
+    pub fn close(&self) {
+        *self.closed.write().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    /// The most that it may hold.
+    pub fn budget(&self) -> u64 {
+        self.budget
+    }
+
+    /// What all accounts hold now, by a look at the disk.
+    pub fn bytes(&self) -> u64 {
+        self.files().iter().map(|(_, length, _)| length).sum()
+    }
+
     fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
+        if *closed {
+            return Ok(());
+        }
         // A removed cache directory is made again.
         make_directory(&self.dir).map_err(io::Error::other)?;
         let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
@@ -121,16 +144,7 @@ impl Shelf {
             return;
         };
         self.written.store(0, Ordering::Relaxed);
-        let Some(all) = self.dir.parent() else { return };
-        let mut files: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
-        for account in fs::read_dir(all).into_iter().flatten().flatten() {
-            for file in fs::read_dir(account.path()).into_iter().flatten().flatten() {
-                if let Ok(metadata) = file.metadata() {
-                    let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                    files.push((used, metadata.len(), file.path()));
-                }
-            }
-        }
+        let mut files = self.files();
         // Room for what is written until the next scan.
         let keep = self.budget - self.budget / SCAN_SHARE;
         let mut total: u64 = files.iter().map(|(_, length, _)| length).sum();
@@ -143,6 +157,21 @@ impl Shelf {
                 total -= length;
             }
         }
+    }
+
+    /// Every answer of every account: time of last use, length, path.
+    fn files(&self) -> Vec<(SystemTime, u64, PathBuf)> {
+        let mut files = Vec::new();
+        let accounts = self.dir.parent().map(fs::read_dir);
+        for account in accounts.into_iter().flatten().flatten().flatten() {
+            for file in fs::read_dir(account.path()).into_iter().flatten().flatten() {
+                if let Ok(metadata) = file.metadata() {
+                    let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                    files.push((used, metadata.len(), file.path()));
+                }
+            }
+        }
+        files
     }
 }
 

@@ -56,7 +56,7 @@ impl Tree {
             return;
         }
         if *want == Want::Usage {
-            self.known.measure(&self.store);
+            self.known.measure(&self.store, &self.shelf);
             return;
         }
         if let Err(error) = self.way(progress) {
@@ -71,7 +71,7 @@ impl Tree {
                 let bring = || self.bring_content(*kind, id, version, progress, arrived);
                 let key = (*kind, id.clone(), version.clone());
                 let brought = self.transfer(key, progress, bring);
-                self.known.measure(&self.store);
+                self.known.measure(&self.store, &self.shelf);
                 brought
             }
             _ => self.told(self.bring(want, asked, progress)),

@@ -7,7 +7,7 @@ use super::{
     names::{escape, is_content_id},
 };
 use crate::api::types::{Agent, Row, Run, Storage, StorageKind, StorageVersion};
-use crate::store::{Store, Usage};
+use crate::store::{Shelf, Store, Usage};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use std::{
@@ -154,8 +154,12 @@ impl Known {
     }
 
     /// Looks how full the cache is, which reads the disk and can wait.
-    pub(crate) fn measure(&self, store: &Store) {
+    pub(crate) fn measure(&self, store: &Store, shelf: &Shelf) {
         let at = Instant::now();
-        self.usage.put((), store.usage(), at, USAGE_TTL, 0);
+        let mut usage = store.usage();
+        // Answers have their share of the one cache that the user knows.
+        usage.bytes += shelf.bytes();
+        usage.ceiling += shelf.budget();
+        self.usage.put((), usage, at, USAGE_TTL, 0);
     }
 }

@@ -29,7 +29,8 @@ fn folders_list_what_the_service_has() {
         };
         let top = [".vm0fs", "agents", "artifacts", "runs", "volumes"];
         assert_eq!(mount.list("."), top);
-        assert_eq!(mount.list(".vm0fs"), ["errors", "help.txt", "status.json"]);
+        let pages = ["errors", "help.txt", "status.json", "transfers"];
+        assert_eq!(mount.list(".vm0fs"), pages);
         assert_eq!(mount.list("agents"), ["bare", "writer"]);
         let agent = ["agent.json", "config.yaml", "runs", "versions.json"];
         assert_eq!(mount.list("agents/writer"), agent);

@@ -113,12 +113,12 @@ fn the_rate_limit_is_eagain() {
     let mount = bench.mount().start();
     bench
         .server
-        .fault(Fault::api("/v1/volumes", Action::rate_limited(1_800)));
+        .fault(Fault::api("/v1/volumes", Action::rate_limited(4)));
     bench.server.clear_requests();
     mount.fails("ls volumes", reason::AGAIN);
     bench.expect_calls(1, "asking on would only make it worse");
     let line = error_line(&mount, "list of volumes");
-    assert!(line.contains("try again in 1800 s"), "{line}");
+    assert!(line.contains("try again in 4 s"), "{line}");
     bench.server.clear_faults();
     recovers(&mount, "ls volumes");
 }
@@ -172,8 +172,9 @@ fn without_a_network_what_is_known_is_shown() {
         mount.fails("cat artifacts/slow/latest/f", reason::UNREACHABLE);
         mount.fails("ls volumes", reason::UNREACHABLE);
         mount.fails(&format!("cat runs/{run}/metrics.json"), reason::UNREACHABLE);
-        let line = error_line(&mount, "list of volumes");
-        assert!(line.contains("GET /v1/volumes"), "{line}");
+        // One line for everything that nobody is there to be asked about.
+        let line = error_line(&mount, "the network");
+        assert!(line.contains("GET /v1/"), "{line}");
         let names = mount.run("getfattr -d artifacts volumes");
         assert!(names.contains("user.vm0.last_error"), "{names}");
     }
