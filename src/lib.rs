@@ -27,6 +27,8 @@
 //! flags, environment and files; knows `api` for its client's configuration),
 //! `logging`, and `unmount` (the kernel's mount table, and leaving it).
 //!
+//! The commands of `cli` on a cache without a mount use the [`store`] themselves.
+//!
 //! `api` and `store` never meet except in the tree. `fuser` is named in `fs`
 //! and `mount` only, `reqwest` in `api` and `store/download`, `tar` and
 //! `flate2` in `store/unpack` (and the demo, which makes archives), errno
