@@ -53,6 +53,8 @@
 //! the file system. `demo`, the server that plays the API, is imported by `cli`
 //! and the tests only, and shares no code with what it is to test.
 //!
+//! The commands of `cli` on a cache without a mount use the [`store`] themselves.
+//!
 //! `api` and `store` never meet except in the tree. `fuser` is named in `fs`
 //! and `mount` only, `reqwest` in `api` and `store/download`, `tar` and
 //! `flate2` in `store/unpack` (and the demo, which makes archives), errno
