@@ -29,7 +29,11 @@ fn a_large_file_byte_for_byte() {
     )]));
     let archive = {
         let world = bench.server.world();
-        let version = world.storage(Kind::Artifact, "a").unwrap().current().unwrap();
+        let version = world
+            .storage(Kind::Artifact, "a")
+            .unwrap()
+            .current()
+            .unwrap();
         version.archive_bytes().len() as u64
     };
     let mount = bench.mount().start();
@@ -65,7 +69,11 @@ fn a_large_file_byte_for_byte() {
     assert_eq!(file.read_at(&mut block, 64 << 20).unwrap(), 0, "at the end");
     assert_eq!(file.read_at(&mut block, 1 << 40).unwrap(), 0, "far past it");
     // In several parts, perhaps, but no byte of it twice.
-    let sent: u64 = bench.downloads().iter().map(|request| request.bytes_sent).sum();
+    let sent: u64 = bench
+        .downloads()
+        .iter()
+        .map(|request| request.bytes_sent)
+        .sum();
     assert_eq!(sent, archive);
 }
 

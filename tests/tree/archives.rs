@@ -210,7 +210,15 @@ fn hostile_names_stay_names() {
         cache.display()
     ));
     for name in cached.lines() {
-        let known = ["CACHEDIR.TAG", "lock", "meta.json", "name", "pack", "synced", "tree"];
+        let known = [
+            "CACHEDIR.TAG",
+            "lock",
+            "meta.json",
+            "name",
+            "pack",
+            "synced",
+            "tree",
+        ];
         // Answers of the API, by the hash of what they answer.
         let answer = name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
         let known = known.contains(&name) || answer || name.starts_with("blob-");

@@ -247,7 +247,10 @@ fn extended_attributes() {
         let mut before = attributes(&mount, &version);
         // What the cache calls it, for `vm0fs cache`.
         let key = before.remove("key").unwrap();
-        assert!(key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit()), "{key}");
+        assert!(
+            key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "{key}"
+        );
         let expected = [
             ("id", first.as_str()),
             ("version", &first),

@@ -156,7 +156,13 @@ fn sums_and_names() {
     assert_eq!(a.name.as_deref(), Some("wörk"));
     assert!(items.iter().any(|item| item.name.is_none()));
     let files = fs::read_dir(fixture.path("a")).unwrap();
-    assert_eq!(files.filter(|file| file.as_ref().unwrap().file_name() != "synced").count(), 4, "meta.json, tree, pack and name");
+    assert_eq!(
+        files
+            .filter(|file| file.as_ref().unwrap().file_name() != "synced")
+            .count(),
+        4,
+        "meta.json, tree, pack and name"
+    );
 }
 
 #[test]
