@@ -110,7 +110,8 @@ def cell(results, archive, row, contender):
     base = results.value(archive, row, BASE)
     if contender != BASE and base and row not in ("rss", "calls", "bytes"):
         ratio = value / base
-        text += f" ({ratio:.2f}×)" if ratio < 10 else f" ({ratio:.0f}×)"
+        digits = 3 if ratio < 0.1 else 2 if ratio < 10 else 0
+        text += f" ({ratio:.{digits}f}×)"
     return text
 
 
