@@ -15,6 +15,7 @@ use std::{
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -26,6 +27,10 @@ const LIST_TTL: Duration = Duration::from_secs(3);
 
 /// Room for the demo's large artifact and all the rest of it.
 const CACHE_SIZE: u64 = 1 << 30;
+
+/// How often, and with which pause, the removal of the demo's cache is tried.
+const REMOVALS: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl DemoArgs {
     /// Serves the demo until a signal or an unmount ends it.
@@ -57,7 +62,7 @@ impl DemoArgs {
         let outcome = mount::run(options, || Ok(()), print_tour);
         // Downloads under way end with their server, before their folder goes.
         drop(server);
-        drop(cache);
+        remove(&cache.keep());
         if is_new {
             // Made for the demo, and empty again unless somebody else used it.
             let _ = fs::remove_dir(&mountpoint);
@@ -84,6 +89,19 @@ impl DemoArgs {
                 "the home folder is not known; name a mountpoint: vm0fs demo FOLDER".into(),
             )),
         }
+    }
+}
+
+/// Removes the demo's cache. What is being written to the disk in the
+/// background can put a file into a folder that was just emptied: again, then.
+fn remove(cache: &Path) {
+    for _ in 0..REMOVALS {
+        match fs::remove_dir_all(cache) {
+            Ok(()) => return,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+            Err(error) => tracing::debug!("removing {}: {error}", cache.display()),
+        }
+        thread::sleep(PAUSE);
     }
 }
 

@@ -163,7 +163,7 @@ fn a_slow_but_steady_download_takes_its_time() {
         "it was to be longer than the timeout"
     );
     assert_eq!(
-        mount.run("wc -c < artifacts/slow/latest/noise").trim(),
+        mount.run("wc -c < artifacts/slow/latest/a-noise").trim(),
         "200000"
     );
     assert_eq!(bench.downloads().len(), 1, "in one piece");
