@@ -2,18 +2,19 @@
 //! decisions are made here, and no callback waits.
 
 mod handles;
+mod stored;
 
 use crate::{
     error::{Error, Result},
     park::{Park, Woken},
-    tree::{Answer, Attributes, Directory, Found, Kind, Miss, Stat, Tree, View},
+    tree::{Answer, Attributes, Directory, Found, Handle, Kind, Miss, Opened, Stat, Tree, View},
 };
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType,
     Filesystem, FopenFlags, Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner,
-    OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite,
-    ReplyXattr, Request, TimeOrNow, WriteFlags,
+    Notifier, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs,
+    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use handles::{Handles, Open};
 use std::{
@@ -23,9 +24,10 @@ use std::{
     os::unix::ffi::OsStrExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+use stored::Stored;
 
 /// The longest that the kernel is told to keep anything: for good, in the life
 /// of a mount, yet far from the edges of the kernel's clock arithmetic.
@@ -40,6 +42,15 @@ const MOST_ROUNDS: u32 = 16;
 /// default of 16 is soon full of reads that wait for one download.
 const MAX_BACKGROUND: u16 = 64;
 
+/// The largest file that is given to the kernel when it is opened: what its
+/// readahead would ask for at once.
+const MOST_GIVEN: u64 = 64 * 1024;
+
+thread_local! {
+    /// What is read goes through one buffer of each thread.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// What `stat` gives as the best size for a read: one kernel request.
 const BLOCK_SIZE: u32 = 128 * 1024;
 
@@ -48,6 +59,9 @@ struct Context {
     tree: Arc<Tree>,
     park: Arc<Park>,
     handles: Handles,
+    stored: Stored,
+    /// Set once the mount is made: the way to the kernel's page cache.
+    notifier: OnceLock<Notifier>,
     uid: u32,
     gid: u32,
 }
@@ -65,9 +79,20 @@ impl Fs {
                 tree,
                 park,
                 handles: Handles::default(),
+                stored: Stored::default(),
+                notifier: OnceLock::new(),
                 uid,
                 gid,
             }),
+        }
+    }
+
+    /// What is to be given the mount's notifier when there is one.
+    pub fn on_mounted(&self) -> impl FnOnce(Notifier) + use<> {
+        let context = self.context.clone();
+        move |notifier| {
+            // Only the first counts, and there is only one.
+            let _ = context.notifier.set(notifier);
         }
     }
 
@@ -155,6 +180,30 @@ fn system_time((seconds, nanoseconds): (i64, u32)) -> SystemTime {
 }
 
 impl Context {
+    /// Puts a small file that can never change into the kernel's page cache.
+    fn give_small(&self, ino: u64, opened: &Opened) {
+        let Some(notifier) = self.notifier.get() else {
+            return;
+        };
+        let Handle::Content(content) = &opened.handle else {
+            return;
+        };
+        if !opened.is_final || content.size() > MOST_GIVEN || !self.stored.is_first(ino) {
+            return;
+        }
+        BUFFER.with_borrow_mut(|buffer| {
+            let view = self.tree.at(Instant::now());
+            if view
+                .read(&opened.handle, 0, MOST_GIVEN as usize, buffer)
+                .is_ok()
+                && let Err(error) = notifier.store(INodeNo(ino), 0, buffer)
+            {
+                // It is read the ordinary way, then.
+                tracing::debug!("storing inode {ino}: {error}");
+            }
+        });
+    }
+
     fn file_attr(&self, attributes: &Attributes) -> FileAttr {
         let mtime = system_time(attributes.mtime);
         let perm = match attributes.kind {
@@ -309,7 +358,7 @@ impl Filesystem for Fs {
         }
         self.serve(
             move |_, view| view.open(ino.0),
-            |context, opened| match opened {
+            move |context, opened| match opened {
                 Ok(opened) => {
                     let flags = if opened.is_final {
                         FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH
@@ -317,6 +366,7 @@ impl Filesystem for Fs {
                         // The handle's own bytes, whatever size was known before.
                         FopenFlags::FOPEN_DIRECT_IO
                     };
+                    context.give_small(ino.0, &opened);
                     let handle = context.handles.add(Open::File(opened.handle));
                     reply.opened(FileHandle(handle), flags);
                 }
@@ -336,9 +386,6 @@ impl Filesystem for Fs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        thread_local! {
-            static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-        }
         let size = size as usize;
         // Nearly every read is answered here and now, from one buffer.
         let waits = BUFFER.with_borrow_mut(|buffer| {

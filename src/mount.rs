@@ -166,7 +166,9 @@ impl Mounted {
             Uid::effective().as_raw(),
             Gid::effective().as_raw(),
         );
+        let on_mounted = fs.on_mounted();
         let session = open_session(fs, &mountpoint, settings.allow_other)?;
+        on_mounted(session.notifier());
         let entry = unmount::mount_at(&mountpoint)?;
         let (events, happens) = mpsc::channel();
         let ended = events.clone();
