@@ -4,6 +4,7 @@
 mod archives;
 mod cache;
 mod downloads;
+mod parallel;
 mod streaming;
 
 use super::*;
