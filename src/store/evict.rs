@@ -258,23 +258,19 @@ impl Room {
         }
     }
 
-    /// Frees about `bytes` of the disk for a write that found it full,
-    /// although the ceiling is not reached; whether anything was freed.
-    pub(super) fn relieve(&self, bytes: u64) -> bool {
+    /// Frees the content least recently used for a write that found the disk
+    /// full, although the ceiling is not reached; whether anything was freed.
+    pub(super) fn relieve(&self) -> bool {
         let Ok(_accounts) = self.lock() else {
             return false;
         };
         let mut held = self.held().unwrap_or_default();
-        // What can be freed may be less than that, and still be enough.
-        let mut bytes = bytes;
-        while bytes > 0 {
-            if self.evict(&mut held, bytes) > 0 {
-                tracing::info!("the disk is full below --cache-size; evicted what was used least");
-                return true;
-            }
-            bytes /= 2;
+        // One at a time: the write is tried again after each.
+        let freed = self.evict(&mut held, 1) > 0;
+        if freed {
+            tracing::info!("the disk is full below --cache-size; evicted what was used least");
         }
-        false
+        freed
     }
 
     /// Refuses what could not fit into an empty cache.

@@ -5,6 +5,7 @@ mod archives;
 mod cache;
 mod downloads;
 mod parallel;
+mod speed;
 mod streaming;
 
 use super::*;
