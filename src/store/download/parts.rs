@@ -12,7 +12,7 @@ use std::{
     collections::VecDeque,
     pin::pin,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{runtime::Handle, sync::Notify, task::AbortHandle};
 use url::Url;
@@ -31,6 +31,11 @@ pub(in super::super) struct Sizes {
     /// Bytes that may be in memory or asked for, beyond what was read: all the
     /// parts in flight, and one that is being read.
     pub(in super::super) window: u64,
+    /// The same until the reader had to wait: where the network is faster
+    /// than the unpacking, more in flight would only take memory.
+    pub(in super::super) opening: u64,
+    /// How long a reader must have waited in all for that.
+    pub(in super::super) patience: Duration,
     /// The same where there is only one stream.
     pub(in super::super) sequential: u64,
     /// A stream that had to stop goes on when there is room for so much more.
@@ -44,6 +49,8 @@ impl Default for Sizes {
             part: 4 << 20,
             connections: 6,
             window: 28 << 20,
+            opening: 12 << 20,
+            patience: Duration::from_millis(5),
             sequential: 4 << 20,
             stretch: 1 << 20,
         }
@@ -88,6 +95,8 @@ pub(super) struct State {
     consumed: u64,
     /// Up to where there must be room before tasks are to be woken.
     awaited: Option<u64>,
+    /// How long the reader has waited since the first byte came.
+    waited: Duration,
     pub(super) failed: Option<Error>,
     pub(super) changed: bool,
     cancelled: bool,
@@ -187,7 +196,8 @@ impl State {
     /// Whether bytes up to `end` may be kept.
     fn has_room(&self, end: u64) -> bool {
         let window = match self.parallel {
-            true => self.sizes.window,
+            true if self.waited >= self.sizes.patience => self.sizes.window,
+            true => self.sizes.opening,
             false => self.sizes.sequential,
         };
         end <= self.consumed + window
@@ -249,10 +259,22 @@ impl Shared {
         state: MutexGuard<'a, State>,
         most: Duration,
     ) -> MutexGuard<'a, State> {
-        self.ready
+        let started = Instant::now();
+        let mut state = self
+            .ready
             .wait_timeout(state, most)
             .unwrap_or_else(PoisonError::into_inner)
-            .0
+            .0;
+        let before = state.waited;
+        if state.consumed > 0 {
+            state.waited += started.elapsed();
+        }
+        // From now on there is more room.
+        if before < self.sizes.patience && state.waited >= self.sizes.patience {
+            state.awaited = None;
+            self.wake.notify_waiters();
+        }
+        state
     }
 
     /// Starts a task that fetches part after part; number 0 begins.

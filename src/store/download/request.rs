@@ -203,8 +203,12 @@ impl<'a> Attempt<'a> {
                 message: message.into(),
             })))
         };
-        let https = url.scheme() == "https";
-        if !https && !(url.scheme() == "http" && self.shared.allow_http) {
+        let allowed = match url.scheme() {
+            "https" => true,
+            "http" => self.shared.allow_http,
+            _ => false,
+        };
+        if !allowed {
             return Err(forbidden(
                 "the download's link is not https; use --allow-http if that is meant",
             ));

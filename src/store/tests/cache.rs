@@ -638,17 +638,12 @@ fn accounts_of_thousands_are_quick() {
         }
     }
     assert_eq!(fixture.store.usage().with_content, 3001);
-    // The best of some, since other tests run beside; unoptimised code.
-    let took = (0..10)
-        .map(|_| {
-            let started = std::time::Instant::now();
-            assert_eq!(fixture.store.room.held().unwrap().len(), 3001);
-            started.elapsed()
-        })
-        .min()
-        .unwrap();
-    eprintln!("a look at 3001 versions: {took:?}");
-    assert!(took < Duration::from_millis(60), "{took:?}");
+    let started = std::time::Instant::now();
+    assert_eq!(fixture.store.room.held().unwrap().len(), 3001);
+    eprintln!("a look at 3001 versions: {:?}", started.elapsed());
+    // No `meta.json` is read again: one that would not be understood is not noticed.
+    fs::write(versions.join(format!("{:064x}", 9)).join("meta.json"), "?").unwrap();
+    assert_eq!(fixture.store.usage().with_content, 3001);
     // What was kept does not outlive the file.
     fs::remove_file(versions.join(format!("{:064x}", 7)).join("meta.json")).unwrap();
     fs::remove_file(versions.join(format!("{:064x}", 8)).join("pack")).unwrap();

@@ -11,6 +11,8 @@ const SIZES: Sizes = Sizes {
     part: 3000,
     connections: 4,
     window: 15_000,
+    opening: 15_000,
+    patience: Duration::ZERO,
     sequential: 3000,
     stretch: 500,
 };
@@ -235,6 +237,8 @@ fn memory_is_bounded_by_the_window() {
         part: 300_000,
         connections: 4,
         window: 1_500_000,
+        opening: 1_500_000,
+        patience: Duration::ZERO,
         sequential: 1_000_000,
         stretch: 100_000,
     };
