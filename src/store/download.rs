@@ -16,6 +16,7 @@ use crate::{
     progress::Progress,
 };
 use bytes::{Buf, Bytes};
+pub(super) use parts::Sizes;
 use parts::{Shared, State};
 use reqwest::{Client, redirect::Policy};
 use std::{
@@ -36,6 +37,7 @@ pub(super) struct Downloader {
     timeout: Duration,
     user_agent: String,
     allow_http: bool,
+    pub(super) sizes: Sizes,
     /// Made at the first download: a mount that needs none must not fail for
     /// a missing certificate store.
     made: Mutex<Option<Made>>,
@@ -62,6 +64,7 @@ impl Downloader {
             timeout,
             user_agent,
             allow_http,
+            sizes: Sizes::default(),
             made: Mutex::new(None),
         }
     }
@@ -82,6 +85,7 @@ impl Downloader {
             progress.clone(),
             self.timeout,
             self.allow_http,
+            self.sizes,
         ));
         if let Some(runtime) = &made.runtime {
             Shared::spawn(&shared, runtime.handle(), 0);

@@ -18,9 +18,11 @@ use crate::{
 };
 use nix::fcntl::{Flock, FlockArg};
 use std::{
+    collections::HashMap,
     fs::{self, File, OpenOptions},
+    hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read, Seek, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -53,6 +55,18 @@ pub(super) struct Room {
     pub(super) ceiling: u64,
     local: Mutex<()>,
     trash: AtomicU64,
+    /// What was read of each version's `meta.json`, by the file's inode: it is
+    /// never written again, only replaced.
+    looked: Mutex<HashMap<u64, Look>>,
+}
+
+/// The part of a `meta.json` that the accounts need.
+#[derive(Clone, Copy)]
+struct Look {
+    content: u64,
+    rest: u64,
+    /// Hash of the path, against an inode that was used again.
+    path: u64,
 }
 
 /// The right to change the accounts.
@@ -89,6 +103,7 @@ impl Room {
             ceiling,
             local: Mutex::new(()),
             trash: AtomicU64::new(0),
+            looked: Mutex::default(),
         }
     }
 
@@ -158,7 +173,20 @@ impl Room {
 
     /// Every version there is. Needs no lock for a look.
     pub(super) fn held(&self) -> Result<Vec<Held>> {
-        Ok(entries(&self.versions())?.into_iter().map(look).collect())
+        let versions = entries(&self.versions())?;
+        let known = self.looked();
+        let mut looked = HashMap::with_capacity(versions.len());
+        let held = versions
+            .into_iter()
+            .map(|path| look(path, &known, &mut looked))
+            .collect();
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = looked;
+        Ok(held)
+    }
+
+    fn looked(&self) -> HashMap<u64, Look> {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut looked)
     }
 
     /// Bytes reserved by living downloads but `own`; the dead are removed.
@@ -256,23 +284,19 @@ impl Room {
         }
     }
 
-    /// Frees about `bytes` of the disk for a write that found it full,
-    /// although the ceiling is not reached; whether anything was freed.
-    pub(super) fn relieve(&self, bytes: u64) -> bool {
+    /// Frees the content least recently used for a write that found the disk
+    /// full, although the ceiling is not reached; whether anything was freed.
+    pub(super) fn relieve(&self) -> bool {
         let Ok(_accounts) = self.lock() else {
             return false;
         };
         let mut held = self.held().unwrap_or_default();
-        // What can be freed may be less than that, and still be enough.
-        let mut bytes = bytes;
-        while bytes > 0 {
-            if self.evict(&mut held, bytes) > 0 {
-                tracing::info!("the disk is full below --cache-size; evicted what was used least");
-                return true;
-            }
-            bytes /= 2;
+        // One at a time: the write is tried again after each.
+        let freed = self.evict(&mut held, 1) > 0;
+        if freed {
+            tracing::info!("the disk is full below --cache-size; evicted what was used least");
         }
-        false
+        freed
     }
 
     /// Refuses what could not fit into an empty cache.
@@ -360,18 +384,32 @@ pub(super) fn remove_content(version: &Path) {
     }
 }
 
-fn look(path: PathBuf) -> Held {
+fn look(path: PathBuf, known: &HashMap<u64, Look>, looked: &mut HashMap<u64, Look>) -> Held {
     let pinned = path.join(PINNED).exists();
-    let whole = || -> Option<(u64, u64, SystemTime)> {
-        let file = File::open(path.join("meta.json")).ok()?;
-        let used = file.metadata().ok()?.modified().ok()?;
-        let meta = read_meta(file)?;
-        survived(&meta, || path.join(MARK).exists()).then_some(())?;
+    let mut whole = || -> Option<(u64, u64, SystemTime)> {
+        let name = path.join("meta.json");
+        let data = name.symlink_metadata().ok()?;
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        let hash = hasher.finish();
+        let look = match known.get(&data.ino()).filter(|look| look.path == hash) {
+            Some(look) => *look,
+            None => {
+                let meta = read_meta(File::open(&name).ok()?)?;
+                survived(&meta, || path.join(MARK).exists()).then_some(())?;
+                Look {
+                    content: meta.content_bytes,
+                    rest: meta.tree_bytes.saturating_add(OVERHEAD),
+                    path: hash,
+                }
+            }
+        };
+        looked.insert(data.ino(), look);
         let content = match path.join("pack").exists() {
-            true => meta.content_bytes,
+            true => look.content,
             false => 0,
         };
-        Some((content, meta.tree_bytes.saturating_add(OVERHEAD), used))
+        Some((content, look.rest, data.modified().ok()?))
     };
     match whole() {
         Some((content, rest, used)) => Held {

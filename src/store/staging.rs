@@ -103,7 +103,7 @@ impl Staging {
     /// Frees room on the disk where that is full below the ceiling; whether
     /// there was something to free.
     pub(super) fn relieve(&self) -> bool {
-        self.room.relieve(STEP)
+        self.room.relieve()
     }
 
     /// Refuses content that cannot fit at all.
@@ -150,7 +150,14 @@ impl Staging {
     ) -> Result<Option<PathBuf>> {
         self.charge(meta.tree_bytes.saturating_add(OVERHEAD), progress)?;
         let failed = |error| Error::io("sealing a version in the cache", error);
-        self.write_tree(unpacked).map_err(failed)?;
+        loop {
+            match self.write_tree(unpacked).map_err(failed) {
+                Err(Error::NoSpace(_)) if self.relieve() => {
+                    let _ = fs::remove_file(self.path.join("tree"));
+                }
+                result => break result?,
+            }
+        }
         progress.advance(0);
         let mut file = self.create("meta.json")?;
         serde_json::to_writer_pretty(&mut file, meta).map_err(|error| failed(error.into()))?;

@@ -5,6 +5,8 @@ mod archives;
 mod cache;
 mod downloads;
 mod inventory;
+mod parallel;
+mod speed;
 mod streaming;
 
 use super::*;

@@ -17,6 +17,9 @@ use std::cmp::Ordering;
 /// usual paths. Beyond, a proof would cost more memory than unpacking does.
 const TEXT: usize = 256 << 20;
 
+/// A colon and a digest in hexadecimal.
+const DIGEST: usize = 65;
+
 /// Digests of a version's files while it is unpacked; switched off as soon as
 /// the archive holds what the id does not cover.
 pub(super) struct Proof {
@@ -57,9 +60,18 @@ impl Proof {
     pub(super) fn check(self, key: &VersionKey, tree: &Sealed) -> Option<bool> {
         let digests = self.digests?;
         // Lines lie one after another: one allocation, not one for each file.
-        let mut text = Vec::new();
         let mut lines = Vec::with_capacity(digests.len());
         let names = names(tree);
+        // Reserved at its length: growing it would take twice the memory.
+        let length = digests
+            .iter()
+            .filter_map(|(node, _)| names.get(*node as usize).copied().flatten())
+            .map(|name| path_length(tree, &names, name) + DIGEST)
+            .sum::<usize>();
+        if length > TEXT {
+            return None;
+        }
+        let mut text = Vec::with_capacity(length);
         for (node, digest) in digests {
             let Some(name) = names.get(node as usize).copied().flatten() else {
                 continue;
@@ -67,9 +79,6 @@ impl Proof {
             let start = text.len();
             push_path(tree, &names, name, &mut text);
             std::str::from_utf8(&text[start..]).ok()?;
-            if text.len() > TEXT {
-                return None;
-            }
             text.push(b':');
             text.extend_from_slice(hex(&digest).as_bytes());
             lines.push((start, text.len()));
@@ -96,6 +105,17 @@ fn names(tree: &Sealed) -> Vec<Option<u32>> {
         }
     }
     names
+}
+
+/// Bytes of what [`push_path`] gives.
+fn path_length(tree: &Sealed, names: &[Option<u32>], name: u32) -> usize {
+    let mut dirent = &tree.dirents[name as usize];
+    let mut length = usize::from(dirent.length);
+    while let Some(name) = names[dirent.parent as usize].filter(|_| dirent.parent != ROOT) {
+        dirent = &tree.dirents[name as usize];
+        length += usize::from(dirent.length) + 1;
+    }
+    length
 }
 
 fn push_path(tree: &Sealed, names: &[Option<u32>], name: u32, text: &mut Vec<u8>) {

@@ -12,26 +12,50 @@ use std::{
     collections::VecDeque,
     pin::pin,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{runtime::Handle, sync::Notify, task::AbortHandle};
 use url::Url;
 
-/// The first request asks for so much: archives up to this size, nearly all,
-/// come with one request; of larger ones it tells the size.
-pub(super) const FIRST: u64 = 8 << 20;
-/// Bytes of each further request: large beside what a round trip costs,
-/// small beside the memory for those that wait for an earlier one.
-const PART: u64 = 4 << 20;
-/// Requests in flight: object stores limit the rate of each, not of their sum.
-const CONNECTIONS: u32 = 6;
-/// Bytes that may be in memory or asked for, beyond what was read: all the
-/// parts in flight, and one that is being read.
-const WINDOW: u64 = 28 << 20;
-/// The same where there is only one stream.
-const WINDOW_SEQUENTIAL: u64 = 4 << 20;
-/// A stream that had to stop goes on when there is room for so much more.
-const STRETCH: u64 = 1 << 20;
+/// How a download is cut.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Sizes {
+    /// The first request asks for so much: archives up to this size, nearly
+    /// all, come with one request; of larger ones it tells the size.
+    pub(in super::super) first: u64,
+    /// Bytes of each further request: large beside what a round trip costs,
+    /// small beside the memory for those that wait for an earlier one.
+    pub(in super::super) part: u64,
+    /// Requests in flight: object stores limit the rate of each, not of their sum.
+    pub(in super::super) connections: u64,
+    /// Bytes that may be in memory or asked for, beyond what was read: all the
+    /// parts in flight, and one that is being read.
+    pub(in super::super) window: u64,
+    /// The same until the reader had to wait: where the network is faster
+    /// than the unpacking, more in flight would only take memory.
+    pub(in super::super) opening: u64,
+    /// How long a reader must have waited in all for that.
+    pub(in super::super) patience: Duration,
+    /// The same where there is only one stream.
+    pub(in super::super) sequential: u64,
+    /// A stream that had to stop goes on when there is room for so much more.
+    pub(in super::super) stretch: u64,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self {
+            first: 8 << 20,
+            part: 4 << 20,
+            connections: 6,
+            window: 28 << 20,
+            opening: 12 << 20,
+            patience: Duration::from_millis(5),
+            sequential: 4 << 20,
+            stretch: 1 << 20,
+        }
+    }
+}
 
 /// What the tasks and the reader share.
 pub(super) struct Shared {
@@ -39,6 +63,7 @@ pub(super) struct Shared {
     pub(super) progress: Progress,
     pub(super) timeout: Duration,
     pub(super) allow_http: bool,
+    pub(super) sizes: Sizes,
     state: Mutex<State>,
     /// Wakes the reader.
     ready: Condvar,
@@ -48,6 +73,7 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 pub(super) struct State {
+    sizes: Sizes,
     /// The link in use, until it is refused.
     link: Option<Url>,
     /// Counts the links.
@@ -69,6 +95,8 @@ pub(super) struct State {
     consumed: u64,
     /// Up to where there must be room before tasks are to be woken.
     awaited: Option<u64>,
+    /// How long the reader has waited since the first byte came.
+    waited: Duration,
     pub(super) failed: Option<Error>,
     pub(super) changed: bool,
     cancelled: bool,
@@ -108,7 +136,10 @@ impl State {
             let part = self.parts.front_mut()?;
             if let Some(chunk) = part.chunks.pop_front() {
                 self.consumed += chunk.len() as u64;
-                let awaited = self.awaited.is_some_and(|end| self.has_room(end));
+                let drained = part.chunks.is_empty();
+                let awaited = self
+                    .awaited
+                    .is_some_and(|end| drained || self.has_room(end));
                 if awaited {
                     self.awaited = None;
                 }
@@ -127,7 +158,7 @@ impl State {
 
     /// The first part, of which nothing is known yet.
     fn begin(&mut self) {
-        self.claimed = FIRST;
+        self.claimed = self.sizes.first;
         self.add(0);
     }
 
@@ -150,7 +181,7 @@ impl State {
             return Claim::Nothing;
         };
         let end = match self.parallel {
-            true => length.min(start + PART),
+            true => length.min(start + self.sizes.part),
             false => length,
         };
         if self.parallel && !self.has_room(end) {
@@ -165,8 +196,9 @@ impl State {
     /// Whether bytes up to `end` may be kept.
     fn has_room(&self, end: u64) -> bool {
         let window = match self.parallel {
-            true => WINDOW,
-            false => WINDOW_SEQUENTIAL,
+            true if self.waited >= self.sizes.patience => self.sizes.window,
+            true => self.sizes.opening,
+            false => self.sizes.sequential,
         };
         end <= self.consumed + window
     }
@@ -200,13 +232,18 @@ impl Shared {
         progress: Progress,
         timeout: Duration,
         allow_http: bool,
+        sizes: Sizes,
     ) -> Self {
         Self {
             client,
             progress,
             timeout,
             allow_http,
-            state: Mutex::default(),
+            sizes,
+            state: Mutex::new(State {
+                sizes,
+                ..State::default()
+            }),
             ready: Condvar::new(),
             wake: Notify::new(),
         }
@@ -222,10 +259,22 @@ impl Shared {
         state: MutexGuard<'a, State>,
         most: Duration,
     ) -> MutexGuard<'a, State> {
-        self.ready
+        let started = Instant::now();
+        let mut state = self
+            .ready
             .wait_timeout(state, most)
             .unwrap_or_else(PoisonError::into_inner)
-            .0
+            .0;
+        let before = state.waited;
+        if state.consumed > 0 {
+            state.waited += started.elapsed();
+        }
+        // From now on there is more room.
+        if before < self.sizes.patience && state.waited >= self.sizes.patience {
+            state.awaited = None;
+            self.wake.notify_waiters();
+        }
+        state
     }
 
     /// Starts a task that fetches part after part; number 0 begins.
@@ -252,7 +301,9 @@ impl Shared {
     async fn work(shared: &Arc<Self>, number: u32) -> Result<()> {
         if number == 0 {
             shared.state().begin();
-            Attempt::new(shared, 0, Some(FIRST)).run().await?;
+            Attempt::new(shared, 0, Some(shared.sizes.first))
+                .run()
+                .await?;
         }
         loop {
             // Enabled before the look, so that no waking is missed.
@@ -278,16 +329,18 @@ impl Shared {
         let strong = etag.as_deref().is_some_and(request::is_strong);
         let mut state = shared.state();
         (state.begun, state.length, state.etag) = (true, length, etag);
-        let rest = length.unwrap_or(0).saturating_sub(FIRST);
+        let rest = length.unwrap_or(0).saturating_sub(shared.sizes.first);
         // Without ranges, or where parts could be of different objects, one stream.
         state.parallel = ranges && strong && rest > 0;
         state.claimed = match length {
-            Some(length) if ranges => length.min(FIRST),
+            Some(length) if ranges => length.min(shared.sizes.first),
             Some(length) => length,
             None => u64::MAX,
         };
         let others = match state.parallel {
-            true => rest.div_ceil(PART).min(u64::from(CONNECTIONS - 1)),
+            true => rest
+                .div_ceil(shared.sizes.part)
+                .min(shared.sizes.connections - 1),
             false => 0,
         };
         drop(state);
@@ -320,8 +373,9 @@ impl Shared {
         }
     }
 
-    /// Waits until bytes up to `end` may be kept; whether that took a wait.
-    pub(super) async fn room(&self, end: u64) -> bool {
+    /// Waits until the bytes from `start` to `end` may be kept; whether that
+    /// took a wait. However large they are, they may when all before is read.
+    pub(super) async fn room(&self, start: u64, end: u64) -> bool {
         let mut waited = false;
         loop {
             let mut woken = pin!(self.wake.notified());
@@ -329,10 +383,11 @@ impl Shared {
             {
                 let mut state = self.state();
                 // Once full, it goes on when there is room for more than a moment.
-                if state.has_room(end + if waited { STRETCH } else { 0 }) {
+                let more = if waited { self.sizes.stretch } else { 0 };
+                if state.consumed >= start || state.has_room(end + more) {
                     return waited;
                 }
-                state.wait_for(end + STRETCH);
+                state.wait_for(end + self.sizes.stretch);
             }
             waited = true;
             woken.await;

@@ -1,6 +1,6 @@
 //! One part of an object, with as many requests as it takes.
 
-use super::parts::{FIRST, Shared};
+use super::parts::Shared;
 use crate::error::{Error, Result, TransportError, TransportKind};
 use bytes::Bytes;
 use reqwest::{
@@ -175,7 +175,7 @@ impl<'a> Attempt<'a> {
         }
         if !chunk.is_empty() {
             let n = chunk.len() as u64;
-            if self.shared.room(self.offset + n).await {
+            if self.shared.room(self.offset, self.offset + n).await {
                 self.last = Instant::now();
             }
             self.offset += n;
@@ -203,8 +203,12 @@ impl<'a> Attempt<'a> {
                 message: message.into(),
             })))
         };
-        let https = url.scheme() == "https";
-        if !https && !(url.scheme() == "http" && self.shared.allow_http) {
+        let allowed = match url.scheme() {
+            "https" => true,
+            "http" => self.shared.allow_http,
+            _ => false,
+        };
+        if !allowed {
             return Err(forbidden(
                 "the download's link is not https; use --allow-http if that is meant",
             ));
@@ -352,7 +356,7 @@ impl<'a> Attempt<'a> {
                     detail: "a range without the object's length".into(),
                 }));
             };
-            self.end = Some(total.min(FIRST));
+            self.end = Some(total.min(self.shared.sizes.first));
             Shared::begin(self.shared, Some(total), etag, true);
             return Ok(());
         }

@@ -534,3 +534,163 @@ fn killed_at_any_moment() {
     }
     assert!(seen > 0, "the child never came to sealing anything");
 }
+
+/// Waits for what another thread does some time.
+fn soon(what: &str, mut test: impl FnMut() -> bool) {
+    let started = std::time::Instant::now();
+    while !test() {
+        assert!(started.elapsed() < Duration::from_secs(10), "{what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn sealed_at_once_and_synced_soon() {
+    let fixture = Fixture::new();
+    let tar = Tar::default()
+        .file("big", vec![9; (pack::BLOB + 1) as usize])
+        .file("f", "x");
+    let version = fixture.put("v", &tar.clone().gz()).unwrap();
+    assert!(version.meta().boot.is_some());
+    // By `take_in`, as every fetch does.
+    let mark = fixture.path("v").join(sync::MARK);
+    soon("synced", || mark.exists());
+    let reopen = || Store::open(config(fixture.folder.path())).unwrap();
+    let meta = fixture.path("v").join("meta.json");
+    let text = fs::read_to_string(&meta).unwrap();
+    let boot = sync::boot().unwrap();
+    assert!(text.contains(boot));
+    // After another boot: what was synced is there, what was not may have holes.
+    fs::write(&meta, text.replace(boot, "another boot")).unwrap();
+    assert_eq!(
+        read(&reopen().version(&key("v")).unwrap(), "f").unwrap(),
+        b"x"
+    );
+    fs::remove_file(&mark).unwrap();
+    let store = reopen();
+    assert!(store.version(&key("v")).is_none());
+    assert_eq!(store.usage().with_content, 0);
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(!mark.exists(), "what a crash left is not taken for synced");
+    // It is replaced, and older versions, synced before they were sealed, stay good.
+    let archive = tar.gz();
+    store
+        .take_in(&request("v"), &archive[..], None, &Progress::new())
+        .unwrap();
+    soon("synced again", || mark.exists());
+    let mut meta: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&meta).unwrap()).unwrap();
+    meta.as_object_mut().unwrap().remove("boot");
+    fs::write(fixture.path("v").join("meta.json"), meta.to_string()).unwrap();
+    fs::remove_file(&mark).unwrap();
+    assert!(reopen().version(&key("v")).is_some());
+}
+
+#[test]
+fn killed_between_seal_and_sync() {
+    let fixture = Fixture::new();
+    let path = fixture.path("v");
+    let mark = path.join(sync::MARK);
+    fixture
+        .put("v", &Tar::default().file("f", "x").gz())
+        .unwrap();
+    soon("synced", || mark.exists());
+    // As a kill right after the rename leaves it: no mark, and a lock file.
+    fs::remove_file(&mark).unwrap();
+    fs::write(fixture.folder.path().join("v1/staging/1-a.lock"), "").unwrap();
+    let store = Store::open(config(fixture.folder.path())).unwrap();
+    assert_eq!(read(&store.version(&key("v")).unwrap(), "f").unwrap(), b"x");
+    // The next process finishes it, and evicts it no later than others.
+    soon("synced by the next", || mark.exists());
+    assert_eq!(fixture.on_disk(), (1, 0));
+    assert_eq!(store.usage().with_content, 1);
+}
+
+#[test]
+fn the_hint_is_at_once_and_follows() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.store.usage_hint(), fixture.store.usage());
+    fixture.put("v", &archive(100 * KIB)).unwrap();
+    // While somebody holds the lock it says what it knows.
+    let accounts = fixture.store.room.lock().unwrap();
+    let started = std::time::Instant::now();
+    for _ in 0..1000 {
+        fixture.store.usage_hint();
+    }
+    assert!(started.elapsed() < Duration::from_millis(500));
+    drop(accounts);
+    soon("the hint follows", || {
+        fixture.store.usage_hint().with_content == 1
+    });
+    assert_eq!(fixture.store.usage_hint(), fixture.store.usage());
+}
+
+#[test]
+fn accounts_of_thousands_are_quick() {
+    let fixture = Fixture::new();
+    fixture.put("v", &archive(KIB)).unwrap();
+    let versions = fixture.folder.path().join("v1/versions");
+    for at in 0..3000 {
+        let path = versions.join(format!("{at:064x}"));
+        fs::create_dir(&path).unwrap();
+        for name in ["meta.json", "pack"] {
+            fs::copy(fixture.path("v").join(name), path.join(name)).unwrap();
+        }
+    }
+    assert_eq!(fixture.store.usage().with_content, 3001);
+    let started = std::time::Instant::now();
+    assert_eq!(fixture.store.room.held().unwrap().len(), 3001);
+    eprintln!("a look at 3001 versions: {:?}", started.elapsed());
+    // No `meta.json` is read again: one that would not be understood is not noticed.
+    fs::write(versions.join(format!("{:064x}", 9)).join("meta.json"), "?").unwrap();
+    assert_eq!(fixture.store.usage().with_content, 3001);
+    // What was kept does not outlive the file.
+    fs::remove_file(versions.join(format!("{:064x}", 7)).join("meta.json")).unwrap();
+    fs::remove_file(versions.join(format!("{:064x}", 8)).join("pack")).unwrap();
+    assert_eq!(fixture.store.usage().with_content, 2999);
+}
+
+#[test]
+fn a_full_disk_evicts_before_it_fails() {
+    let folder = TempDir::new().unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
+        .arg(folder.path())
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!("needs the right to mount");
+        return;
+    }
+    struct Unmount<'a>(&'a Path);
+    impl Drop for Unmount<'_> {
+        fn drop(&mut self) {
+            let unmount = std::process::Command::new("umount")
+                .arg("-l")
+                .arg(self.0)
+                .status();
+            assert!(unmount.unwrap().success());
+        }
+    }
+    let _unmount = Unmount(folder.path());
+    let store = Store::open(config(folder.path())).unwrap();
+    let put =
+        |name: &str, archive: &[u8]| store.take_in(&request(name), archive, None, &Progress::new());
+    // Below the ceiling of a gigabyte all the while.
+    let has = |name: &str| store.version(&key(name)).is_some_and(|v| v.has_content());
+    for (name, ago) in [("a", 30), ("b", 20), ("c", 10)] {
+        put(name, &archive(2000 * KIB)).unwrap();
+        let path = folder
+            .path()
+            .join("v1/versions")
+            .join(key(name).directory());
+        let file = fs::File::open(path.join("meta.json")).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(ago))
+            .unwrap();
+    }
+    put("d", &archive(3000 * KIB)).unwrap();
+    assert_eq!(["a", "b", "c", "d"].map(has), [false, true, true, true]);
+    // More than there is even so.
+    let error = put("e", &archive(9000 * KIB)).unwrap_err();
+    assert_eq!(error.errno(), libc::ENOSPC, "{error}");
+    assert!(error.to_string().contains("--cache-dir"), "{error}");
+}

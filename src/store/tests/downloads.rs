@@ -10,7 +10,7 @@ use std::{
 /// A request as it came: path with query, and headers in lower case.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
-    path: String,
+    pub(super) path: String,
     headers: Vec<(String, String)>,
 }
 
@@ -47,7 +47,7 @@ pub(super) type Answer = dyn Fn(usize, &Asked, &mut TcpStream) + Send + Sync;
 pub(super) struct Server {
     address: std::net::SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
-    links: AtomicU32,
+    pub(super) links: AtomicU32,
 }
 
 impl Server {
@@ -169,7 +169,7 @@ pub(super) fn head_of(
 }
 
 /// Some 40 KB that do not compress.
-fn archive() -> Vec<u8> {
+pub(super) fn archive() -> Vec<u8> {
     let mut state = 1_u64;
     let noise = std::iter::repeat_with(|| {
         state = state
