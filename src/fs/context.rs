@@ -1,0 +1,253 @@
+//! What runs an operation, now and again, and what its answer is for fuser.
+
+use super::{
+    handles::{Handles, Open},
+    stored::Stored,
+};
+use crate::{
+    error::{Error, Result},
+    park::{Park, Woken},
+    tree::{Answer, Attributes, Directory, Handle, Kind, Miss, Opened, Tree, View},
+};
+use fuser::{Errno, FileAttr, FileType, INodeNo, Notifier};
+use std::{
+    cell::RefCell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// The longest that the kernel is told to keep anything: for good, in the life
+/// of a mount, yet far from the edges of the kernel's clock arithmetic.
+const LONGEST_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How many fetches one request may need one after another. The deepest chain
+/// is four (listing, versions, content, content again after an eviction); more
+/// means that answers are lost as fast as they come.
+pub(super) const MOST_ROUNDS: u32 = 16;
+
+/// The largest file that is given to the kernel when it is opened: what its
+/// readahead would ask for at once.
+const MOST_GIVEN: u64 = 64 * 1024;
+
+thread_local! {
+    /// What is read goes through one buffer of each thread.
+    pub(super) static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What `stat` gives as the best size for a read: one kernel request.
+const BLOCK_SIZE: u32 = 128 * 1024;
+
+/// What an operation needs to run, and to run again.
+pub(super) struct Context {
+    pub(super) tree: Arc<Tree>,
+    pub(super) park: Arc<Park>,
+    pub(super) handles: Handles,
+    pub(super) stored: Stored,
+    /// Set once the mount is made: the way to the kernel's page cache.
+    pub(super) notifier: OnceLock<Notifier>,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+impl Context {
+    /// Puts a small file that can never change into the kernel's page cache.
+    pub(super) fn give_small(&self, ino: u64, opened: &Opened) {
+        let Some(notifier) = self.notifier.get() else {
+            return;
+        };
+        let Handle::Content(content) = &opened.handle else {
+            return;
+        };
+        if !opened.is_final || content.size() > MOST_GIVEN || !self.stored.is_first(ino) {
+            return;
+        }
+        BUFFER.with_borrow_mut(|buffer| {
+            let view = self.tree.at(Instant::now());
+            if view
+                .read(&opened.handle, 0, MOST_GIVEN as usize, buffer)
+                .is_ok()
+                && let Err(error) = notifier.store(INodeNo(ino), 0, buffer)
+            {
+                // It is read the ordinary way, then.
+                tracing::debug!("storing inode {ino}: {error}");
+            }
+        });
+    }
+
+    pub(super) fn file_attr(&self, attributes: &Attributes) -> FileAttr {
+        let mtime = system_time(attributes.mtime);
+        let perm = match attributes.kind {
+            Kind::Directory => 0o555,
+            Kind::File if attributes.executable => 0o555,
+            Kind::File => 0o444,
+            Kind::Symlink => 0o777,
+        };
+        FileAttr {
+            ino: INodeNo(attributes.ino),
+            size: attributes.size,
+            blocks: attributes.size.div_ceil(512),
+            atime: mtime,
+            mtime,
+            ctime: mtime,
+            crtime: mtime,
+            kind: file_type(attributes.kind),
+            perm,
+            nlink: attributes.links,
+            uid: self.uid,
+            gid: self.gid,
+            rdev: 0,
+            blksize: BLOCK_SIZE,
+            flags: 0,
+        }
+    }
+
+    pub(super) fn read(
+        &self,
+        view: &View<'_>,
+        handle: u64,
+        offset: u64,
+        size: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Answer<()> {
+        let open = self.handles.get(handle)?;
+        let read = match &*open {
+            Open::File(handle) => view.read(handle, offset, size, buffer),
+            Open::Directory(_) => Err(Error::IsDirectory.into()),
+        };
+        if let Err(Miss::Error(error)) = &read {
+            tracing::warn!("read failed: {error}");
+        }
+        read
+    }
+
+    /// The listing a directory handle reads from at `offset`.
+    pub(super) fn listing(
+        &self,
+        view: &View<'_>,
+        ino: u64,
+        handle: u64,
+        offset: u64,
+    ) -> Answer<Arc<Directory>> {
+        let open = self.handles.get(handle)?;
+        // Offset 0 is a first reading, or rewinddir, which asks for it anew.
+        if offset > 0
+            && let Some(directory) = open.snapshot()
+        {
+            return Ok(directory);
+        }
+        let directory = Arc::new(view.directory(ino)?);
+        open.set_snapshot(directory.clone());
+        Ok(directory)
+    }
+}
+
+pub(super) fn attempt<T: 'static>(
+    context: Arc<Context>,
+    since: Instant,
+    rounds: u32,
+    operation: impl Fn(&Context, &View<'_>) -> Answer<T> + Send + 'static,
+    reply: impl FnOnce(&Context, Result<T>) + Send + 'static,
+) {
+    let view = context.tree.at(since);
+    let run = AssertUnwindSafe(|| operation(&context, &view));
+    // A panic would end fuser's thread, and with it the mount.
+    let outcome = catch_unwind(run)
+        .unwrap_or_else(|_| Err(Error::Internal("an operation panicked".into()).into()));
+    for want in view.take_wishes() {
+        context.park.wait(want, since, Box::new(|_| ()));
+    }
+    let result = match outcome {
+        Ok(value) => Ok(value),
+        Err(Miss::Error(error)) => Err(error),
+        Err(Miss::Want(want)) if rounds == 0 => Err(Error::Internal(format!(
+            "{want} is lost as soon as it is fetched"
+        ))),
+        Err(Miss::Want(want)) => {
+            let park = context.park.clone();
+            let again = move |woken| {
+                // Looking again as more comes is no sign of going in circles.
+                let rounds = rounds - u32::from(woken == Woken::Settled);
+                attempt(context, since, rounds, operation, reply);
+            };
+            return park.wait(want, since, Box::new(again));
+        }
+    };
+    // A page of a directory is filled while replying, so this can panic too.
+    if catch_unwind(AssertUnwindSafe(|| reply(&context, result))).is_err() {
+        tracing::error!("a reply panicked; its caller got EIO");
+    }
+}
+
+pub(super) fn errno(error: &Error) -> Errno {
+    Errno::from_i32(error.errno())
+}
+
+pub(super) fn ttl(lasts: Duration) -> Duration {
+    lasts.min(LONGEST_TTL)
+}
+
+pub(super) fn file_type(kind: Kind) -> FileType {
+    match kind {
+        Kind::Directory => FileType::Directory,
+        Kind::File => FileType::RegularFile,
+        Kind::Symlink => FileType::Symlink,
+    }
+}
+
+fn system_time((seconds, nanoseconds): (i64, u32)) -> SystemTime {
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let base = if seconds < 0 {
+        UNIX_EPOCH.checked_sub(whole)
+    } else {
+        UNIX_EPOCH.checked_add(whole)
+    };
+    // An archive may claim any time: one out of range is shown as 1970.
+    let part = Duration::from_nanos(u64::from(nanoseconds));
+    base.and_then(|base| base.checked_add(part))
+        .unwrap_or(UNIX_EPOCH)
+}
+
+/// A negative dentry: FUSE's way to say for how long a name does not exist.
+pub(super) fn absent(context: &Context) -> FileAttr {
+    let nothing = Attributes {
+        ino: 0,
+        kind: Kind::File,
+        size: 0,
+        mtime: (0, 0),
+        executable: false,
+        links: 0,
+    };
+    context.file_attr(&nothing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_any_archive() {
+        assert_eq!(system_time((1, 5)), UNIX_EPOCH + Duration::new(1, 5));
+        assert_eq!(
+            system_time((-2, 500_000_000)),
+            UNIX_EPOCH - Duration::from_millis(1500)
+        );
+        for absurd in [(i64::MAX, u32::MAX), (i64::MIN, u32::MAX)] {
+            // Whatever comes out, it must come out.
+            let _ = system_time(absurd);
+        }
+    }
+    #[test]
+    fn a_panic_ends_neither_the_thread_nor_the_mount() {
+        let bench = crate::tree::tests::Bench::new(crate::demo::World::empty());
+        let park = Arc::new(Park::new(bench.tree.clone(), Duration::from_secs(5)));
+        let fs = super::super::Fs::new(bench.tree.clone(), park, 0, 0);
+        let (reply, replied) = std::sync::mpsc::channel();
+        fs.serve::<()>(
+            |_, _| panic!("an operation"),
+            move |_, result| reply.send(result.unwrap_err().errno()).unwrap(),
+        );
+        assert_eq!(replied.recv().unwrap(), libc::EIO);
+        fs.serve(|_, _| Ok(()), |_, _| panic!("a reply"));
+    }
+}
