@@ -106,7 +106,38 @@ pub(super) struct State {
 struct Part {
     start: u64,
     chunks: VecDeque<Bytes>,
+    /// The bytes after those, while it is not yet read.
+    tail: Vec<u8>,
     done: bool,
+}
+
+/// Bytes of a part that waits are copied together by so many: what the
+/// network gave them in holds several times their memory.
+const TAIL: usize = 256 << 10;
+
+impl Part {
+    /// Takes in bytes that have to wait.
+    fn keep(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.tail.capacity() == 0 {
+                self.tail.reserve_exact(TAIL);
+            }
+            let n = bytes.len().min(TAIL - self.tail.len());
+            self.tail.extend_from_slice(&bytes[..n]);
+            bytes = &bytes[n..];
+            if self.tail.len() == TAIL {
+                self.close();
+            }
+        }
+    }
+
+    /// Makes the tail a chunk.
+    fn close(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks
+                .push_back(Bytes::from(std::mem::take(&mut self.tail)));
+        }
+    }
 }
 
 impl State {
@@ -134,6 +165,9 @@ impl State {
     pub(super) fn take(&mut self) -> Option<(Bytes, bool)> {
         loop {
             let part = self.parts.front_mut()?;
+            if part.chunks.is_empty() {
+                part.close();
+            }
             if let Some(chunk) = part.chunks.pop_front() {
                 self.consumed += chunk.len() as u64;
                 let drained = part.chunks.is_empty();
@@ -166,6 +200,7 @@ impl State {
         self.parts.push_back(Part {
             start,
             chunks: VecDeque::new(),
+            tail: Vec::new(),
             done: false,
         });
     }
@@ -399,7 +434,12 @@ impl Shared {
         let mut state = self.state();
         let head = state.parts.front().is_some_and(|part| part.start == start);
         if let Some(part) = state.part(start) {
-            part.chunks.push_back(chunk);
+            if head {
+                part.close();
+                part.chunks.push_back(chunk);
+            } else {
+                part.keep(&chunk);
+            }
         }
         drop(state);
         if head {
