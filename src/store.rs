@@ -19,6 +19,7 @@ mod format;
 mod growing;
 mod index;
 mod inventory;
+mod linger;
 mod meta;
 mod pack;
 mod shelf;
@@ -43,6 +44,7 @@ use crate::{
 use build::Builder;
 use download::Downloader;
 use evict::Room;
+use linger::Linger;
 use lru::LruCache;
 use staging::Staging;
 use std::{
@@ -180,6 +182,7 @@ pub struct Store {
     room: Arc<Room>,
     downloader: Downloader,
     open: Mutex<LruCache<VersionKey, Arc<Version>>>,
+    linger: Linger,
     growing: Mutex<HashMap<VersionKey, Arc<Growing>>>,
     syncer: Syncer,
     hint: Arc<Mutex<Hint>>,
@@ -225,6 +228,7 @@ impl Store {
             limits: config.limits,
             downloader: Downloader::new(config.timeout, config.user_agent, config.allow_http),
             open: Mutex::new(LruCache::new(OPEN)),
+            linger: Linger::default(),
             growing: Mutex::default(),
         })
     }
@@ -234,7 +238,7 @@ impl Store {
     pub fn version(&self, key: &VersionKey) -> Option<Arc<Version>> {
         // For every operation on a version: the path, a hash, is made once.
         let known = self.opened().get(key).cloned();
-        if let Some(version) = known.filter(|version| version.is_current()) {
+        if let Some(version) = known.filter(|version| version.was_current()) {
             return Some(version);
         }
         self.opened().pop(key);
@@ -242,7 +246,7 @@ impl Store {
         if !path.exists() {
             return None;
         }
-        let version = Arc::new(Version::load(&path, key)?);
+        let version = Arc::new(Version::load(&path, key, &self.linger)?);
         self.opened().put(key.clone(), Arc::clone(&version));
         Some(version)
     }
@@ -270,6 +274,7 @@ impl Store {
         if let Some(version) = self.with_content(&request.key) {
             return Ok(version);
         }
+        self.linger.let_go();
         let mut starts = 1;
         loop {
             let mut download = self.downloader.start(request.url, progress)?;
@@ -398,6 +403,15 @@ impl Store {
     }
 
     fn with_content(&self, key: &VersionKey) -> Option<Arc<Version>> {
+        // Just now another may have taken its place, which has what it has not.
+        let mut opened = self.opened();
+        if opened
+            .peek(key)
+            .is_some_and(|version| !version.is_current())
+        {
+            opened.pop(key);
+        }
+        drop(opened);
         let version = self.version(key).filter(|version| version.has_content())?;
         version.touch();
         Some(version)

@@ -7,6 +7,7 @@ use super::{
     evict::read_meta,
     format,
     index::{Index, Location},
+    linger::Linger,
     meta::{Verified, Verify},
     verify::Proof,
     version::{Version, open_in},
@@ -63,7 +64,7 @@ pub(super) fn audit(path: &Path, name: &str, read: &mut dyn FnMut(u64)) -> Audit
     let Some(key) = meta.key().filter(|key| key.directory() == name) else {
         return broken("meta.json belongs to another version");
     };
-    let Some(version) = Version::load(path, &key) else {
+    let Some(version) = Version::load(path, &key, &Linger::default()) else {
         return broken("the index is missing, cut or damaged");
     };
     if !version.index().verify() {

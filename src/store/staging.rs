@@ -5,6 +5,7 @@ use super::{
     VersionKey,
     evict::{OVERHEAD, PINNED, Room, write_reservation},
     format::HEADER,
+    linger::Linger,
     meta::Meta,
     sync::sync,
     unpack::Unpacked,
@@ -169,7 +170,9 @@ impl Staging {
         let target = self.room.versions().join(key.directory());
         let accounts = self.room.lock()?;
         if target.exists() {
-            if Version::load(&target, key).is_some_and(|version| version.has_content()) {
+            if Version::load(&target, key, &Linger::default())
+                .is_some_and(|version| version.has_content())
+            {
                 return Ok(None);
             }
             if target.join(PINNED).exists() {

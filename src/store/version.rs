@@ -8,6 +8,7 @@ use super::{
     VersionKey,
     evict::read_meta,
     index::{Index, Location, NodeKind},
+    linger::Linger,
     meta::Meta,
     sync::{MARK, survived},
 };
@@ -32,6 +33,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long a version is taken to be in its place without looking: a newer one
+/// of the same key has the same bytes.
+const SEEN: Duration = Duration::from_millis(100);
 /// The time of last use is written at most this often.
 const TOUCH: Duration = Duration::from_secs(1);
 /// An evictor that only looks holds a pack's lock for microseconds: so many
@@ -50,6 +54,9 @@ pub struct Version {
     /// Device and inode of `directory`.
     identity: (u64, u64),
     pin: Mutex<Weak<Pin>>,
+    linger: Linger,
+    /// Milliseconds after `opened` when it was last seen in its place, and one.
+    seen: AtomicU64,
     opened: Instant,
     /// Milliseconds after `opened` of the last touch, and one.
     touched: AtomicU64,
@@ -57,7 +64,7 @@ pub struct Version {
 
 /// The open `pack`, whose shared lock keeps the content from being evicted.
 #[derive(Debug)]
-struct Pin {
+pub(super) struct Pin {
     pack: Flock<File>,
 }
 
@@ -72,7 +79,7 @@ pub struct Content {
 
 impl Version {
     /// Opens what is there; `None` where it is not a whole version of that key.
-    pub(super) fn load(path: &Path, key: &VersionKey) -> Option<Self> {
+    pub(super) fn load(path: &Path, key: &VersionKey, linger: &Linger) -> Option<Self> {
         let directory = std::fs::OpenOptions::new()
             .read(true)
             .custom_flags((OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits())
@@ -100,9 +107,24 @@ impl Version {
             directory,
             identity,
             pin: Mutex::new(Weak::new()),
+            linger: linger.clone(),
+            seen: AtomicU64::new(0),
             opened: Instant::now(),
             touched: AtomicU64::new(0),
         })
+    }
+
+    /// Whether this is, or was a moment ago, what lies at its path.
+    pub(super) fn was_current(&self) -> bool {
+        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1;
+        let seen = self.seen.load(Ordering::Relaxed);
+        if seen != 0 && now.saturating_sub(seen) < SEEN.as_millis() as u64 {
+            return true;
+        }
+        let is_current = self.is_current();
+        self.seen
+            .store(if is_current { now } else { 0 }, Ordering::Relaxed);
+        is_current
     }
 
     /// Whether this is still what lies at its path.
@@ -159,6 +181,7 @@ impl Version {
         let Some(pin) = self.pin()? else {
             return Ok(None);
         };
+        self.linger.hold(&pin);
         self.touch();
         let (blob, offset) = match location {
             Location::Pack(offset) => (None, offset),

@@ -56,7 +56,7 @@ fn no_byte_of_a_tree_is_trusted() {
     fixture.put("v", &archive).unwrap();
     let path = fixture.path("v").join("tree");
     let good = fs::read(&path).unwrap();
-    let load = || Version::load(&fixture.path("v"), &key("v"));
+    let load = || Version::load(&fixture.path("v"), &key("v"), &linger::Linger::default());
     for at in 0..good.len() {
         let mut bytes = good.clone();
         bytes[at] ^= 0x80;

@@ -1,0 +1,72 @@
+//! The content that was used last stays open for a moment: for many small files
+//! one after another, opening, locking and closing their `pack` for each would
+//! cost more than serving it.
+
+use super::version::Pin;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long after its last use. Eviction, by whichever mount, waits longer.
+const MOMENT: Duration = Duration::from_millis(500);
+
+/// Holds the last pin.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Linger(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    held: Option<(Arc<Pin>, Instant)>,
+    /// A thread is there to let go of it.
+    watched: bool,
+}
+
+impl Linger {
+    /// Holds `pin`, in the place of the one before.
+    pub(super) fn hold(&self, pin: &Arc<Pin>) {
+        let mut state = self.lock();
+        let before = state.held.replace((Arc::clone(pin), Instant::now()));
+        if !state.watched {
+            let watcher = self.clone();
+            let name = thread::Builder::new().name("vm0fs-linger".into());
+            state.watched = name.spawn(move || watcher.watch()).is_ok();
+            if !state.watched {
+                state.held = None;
+            }
+        }
+        drop(state);
+        // Closing happens outside of the lock.
+        drop(before);
+    }
+
+    /// Lets go now: somebody needs the room.
+    pub(super) fn let_go(&self) {
+        let held = self.lock().held.take();
+        drop(held);
+    }
+
+    fn watch(&self) {
+        loop {
+            thread::sleep(MOMENT);
+            let mut state = self.lock();
+            if state
+                .held
+                .as_ref()
+                .is_some_and(|(_, used)| used.elapsed() < MOMENT)
+            {
+                continue;
+            }
+            let held = state.held.take();
+            state.watched = false;
+            drop(state);
+            drop(held);
+            return;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
