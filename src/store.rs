@@ -55,7 +55,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use sync::Syncer;
 use url::Url;
@@ -65,8 +65,6 @@ const OPEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// Downloads of one version in one fetch: it starts over where the object
 /// changed under it, or other mounts evict at once.
 const STARTS: u32 = 3;
-/// How old a usage may be that is told at once.
-const HINT: Duration = Duration::from_secs(1);
 /// What tells backup tools to leave a cache alone (<https://bford.info/cachedir/>).
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # A cache of vm0fs. It may be removed while nothing is mounted.\n";
@@ -185,7 +183,6 @@ pub struct Store {
     linger: Linger,
     growing: Mutex<HashMap<VersionKey, Arc<Growing>>>,
     syncer: Syncer,
-    hint: Arc<Mutex<Hint>>,
 }
 
 impl Store {
@@ -216,13 +213,7 @@ impl Store {
         for version in room.unsynced() {
             syncer.send(version);
         }
-        let hint = Hint {
-            usage: usage(&room),
-            looked: Some(Instant::now()),
-            looking: false,
-        };
         Ok(Self {
-            hint: Arc::new(Mutex::new(hint)),
             room,
             syncer,
             limits: config.limits,
@@ -420,34 +411,19 @@ impl Store {
     /// What the cache holds now, by a look at the disk. Takes the cache's lock,
     /// which another process may hold: for a worker, not for the event loop.
     pub fn usage(&self) -> Usage {
-        usage(&self.room)
-    }
-
-    /// What the cache held when it was last looked at: at once, from any
-    /// thread. A look that is due runs beside, at most once a second.
-    pub fn usage_hint(&self) -> Usage {
-        let mut hint = lock(&self.hint);
-        let due = hint.looked.is_none_or(|looked| looked.elapsed() >= HINT);
-        if due && !hint.looking {
-            hint.looking = true;
-            let (room, shared) = (Arc::clone(&self.room), Arc::clone(&self.hint));
-            let look = move || {
-                let usage = usage(&room);
-                *lock(&shared) = Hint {
-                    usage,
-                    looked: Some(Instant::now()),
-                    looking: false,
-                };
-            };
-            let started = std::thread::Builder::new()
-                .name("vm0fs-usage".into())
-                .spawn(look);
-            if let Err(error) = started {
-                hint.looking = false;
-                tracing::debug!(%error, "could not look at the cache");
-            }
+        // Under the lock, so that no version counts twice while it is sealed.
+        let accounts = self.room.lock();
+        let held = self.room.held().unwrap_or_default();
+        let reserved = match accounts {
+            Ok(_) => self.room.reservations("").unwrap_or(0),
+            Err(_) => 0,
+        };
+        Usage {
+            bytes: held.iter().map(evict::Held::bytes).sum::<u64>() + reserved,
+            ceiling: self.room.ceiling,
+            versions: held.len() as u64,
+            with_content: held.iter().filter(|held| held.content > 0).count() as u64,
         }
-        hint.usage
     }
 
     fn all_growing(&self) -> MutexGuard<'_, HashMap<VersionKey, Arc<Growing>>> {
@@ -457,30 +433,6 @@ impl Store {
     fn opened(&self) -> MutexGuard<'_, LruCache<VersionKey, Arc<Version>>> {
         lock(&self.open)
     }
-}
-
-fn usage(room: &Room) -> Usage {
-    // Under the lock, so that no version counts twice while it is sealed.
-    let accounts = room.lock();
-    let held = room.held().unwrap_or_default();
-    let reserved = match accounts {
-        Ok(_) => room.reservations("").unwrap_or(0),
-        Err(_) => 0,
-    };
-    Usage {
-        bytes: held.iter().map(evict::Held::bytes).sum::<u64>() + reserved,
-        ceiling: room.ceiling,
-        versions: held.len() as u64,
-        with_content: held.iter().filter(|held| held.content > 0).count() as u64,
-    }
-}
-
-/// What [`Store::usage_hint`] gives.
-struct Hint {
-    usage: Usage,
-    /// When that was.
-    looked: Option<Instant>,
-    looking: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -5,7 +5,6 @@ use super::VersionKey;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// What is done about the proof of content (`--verify`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,10 +123,11 @@ impl VersionKey {
 
 /// Lowercase hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    // By a table: formatting each byte took a tenth of unpacking small files.
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half & 15)]);
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(*byte)])
+        .collect()
 }

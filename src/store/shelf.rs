@@ -5,7 +5,7 @@
 //! the tree wrote it. Whatever is wrong reads as absent. The files are bounded
 //! in all; the least recently used go first.
 
-use super::make_directory;
+use super::{make_directory, meta::hex};
 use crate::error::{Error, Result};
 use nix::sys::{
     stat::{UtimensatFlags, utimensat},
@@ -13,7 +13,6 @@ use nix::sys::{
 };
 use sha2::{Digest, Sha256};
 use std::{
-    fmt::Write as _,
     fs, io,
     io::Write as _,
     path::{Path, PathBuf},
@@ -53,7 +52,7 @@ impl Shelf {
     pub fn open(cache: &Path, account: &str, budget: u64) -> Result<Self> {
         let dir = cache
             .join("v1/answers")
-            .join(&hex(account.as_bytes())[..32]);
+            .join(&digest(account.as_bytes())[..32]);
         make_directory(&dir)?;
         let shelf = Self {
             dir,
@@ -74,7 +73,7 @@ impl Shelf {
         let line = str::from_utf8(&content[..end]).ok()?;
         let checksum = line.strip_prefix(MAGIC)?.to_owned();
         content.drain(..=end);
-        if checksum != hex(&content) {
+        if checksum != digest(&content) {
             tracing::warn!(name, "a damaged answer in the cache is left aside");
             let _ = fs::remove_file(&path);
             return None;
@@ -125,7 +124,7 @@ impl Shelf {
         // A removed cache directory is made again.
         make_directory(&self.dir).map_err(io::Error::other)?;
         let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-        writeln!(file, "{MAGIC}{}", hex(content))?;
+        writeln!(file, "{MAGIC}{}", digest(content))?;
         file.write_all(content)?;
         // No fsync: after a crash of the machine the checksum tells.
         file.persist(self.path(name))
@@ -135,7 +134,7 @@ impl Shelf {
 
     fn path(&self, name: &str) -> PathBuf {
         // Names hold ids, which the service chose: hashed, none can be a path.
-        self.dir.join(&hex(name.as_bytes())[..40])
+        self.dir.join(&digest(name.as_bytes())[..40])
     }
 
     /// Removes the least recently used of all accounts until the budget holds.
@@ -176,14 +175,8 @@ impl Shelf {
 }
 
 /// The SHA-256 of some bytes in hex.
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::new(), |mut out, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "{byte:02x}");
-            out
-        })
+fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

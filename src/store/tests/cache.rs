@@ -607,25 +607,6 @@ fn killed_between_seal_and_sync() {
 }
 
 #[test]
-fn the_hint_is_at_once_and_follows() {
-    let fixture = Fixture::new();
-    assert_eq!(fixture.store.usage_hint(), fixture.store.usage());
-    fixture.put("v", &archive(100 * KIB)).unwrap();
-    // While somebody holds the lock it says what it knows.
-    let accounts = fixture.store.room.lock().unwrap();
-    let started = std::time::Instant::now();
-    for _ in 0..1000 {
-        fixture.store.usage_hint();
-    }
-    assert!(started.elapsed() < Duration::from_millis(500));
-    drop(accounts);
-    soon("the hint follows", || {
-        fixture.store.usage_hint().with_content == 1
-    });
-    assert_eq!(fixture.store.usage_hint(), fixture.store.usage());
-}
-
-#[test]
 fn accounts_of_thousands_are_quick() {
     let fixture = Fixture::new();
     fixture.put("v", &archive(KIB)).unwrap();
