@@ -375,7 +375,10 @@ impl Store {
             skipped: unpacked.skipped,
             boot: sync::boot().map(str::to_string),
         };
-        if let Some(version) = staging.seal(key, &unpacked, &meta, progress)? {
+        let sealed = staging.seal(key, &unpacked, &meta, progress)?;
+        // One without content may be open under this key.
+        self.opened().pop(key);
+        if let Some(version) = sealed {
             self.syncer.send(version);
         }
         Ok(())

@@ -5,6 +5,7 @@
 use super::{
     audit::{self, Audit},
     evict::{Held, PINNED, Room, Tried, entries, read_meta, remove_content, try_lock},
+    linger,
     meta::Meta,
 };
 use crate::error::{Error, Result};
@@ -13,6 +14,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    thread,
     time::SystemTime,
 };
 
@@ -164,6 +166,21 @@ impl Inventory {
     /// # Errors
     /// [`Error::Io`] where the directory cannot be read or locked.
     pub fn clear(&self, trees: bool, pinned: bool) -> Result<Cleared> {
+        let first = self.clear_idle(trees, pinned)?;
+        if first.in_use == 0 {
+            return Ok(first);
+        }
+        // A mount keeps what was used last open for a moment.
+        thread::sleep(linger::MOMENT * 2);
+        let second = self.clear_idle(trees, pinned)?;
+        Ok(Cleared {
+            versions: first.versions + second.versions,
+            bytes: first.bytes + second.bytes,
+            ..second
+        })
+    }
+
+    fn clear_idle(&self, trees: bool, pinned: bool) -> Result<Cleared> {
         let _accounts = self.room.lock()?;
         let mut done = Cleared::default();
         for held in self.room.held()? {

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// How long after its last use. Eviction, by whichever mount, waits longer.
-const MOMENT: Duration = Duration::from_millis(500);
+pub(super) const MOMENT: Duration = Duration::from_millis(500);
 
 /// Holds the last pin.
 #[derive(Clone, Debug, Default)]

@@ -159,6 +159,8 @@ impl Fixture {
 
     fn take_in(&self, request: &FetchRequest<'_>, archive: &[u8]) -> Result<()> {
         let length = Some(archive.len() as u64);
+        // As every fetch does.
+        self.store.linger.let_go();
         self.store
             .take_in(request, archive, length, &Progress::new())
     }

@@ -118,6 +118,10 @@ impl Version {
     pub(super) fn was_current(&self) -> bool {
         let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1;
         let seen = self.seen.load(Ordering::Relaxed);
+        // Somebody may have written over the tree: its root, at least, is looked at.
+        if self.index.node(0).is_none() {
+            return false;
+        }
         if seen != 0 && now.saturating_sub(seen) < SEEN.as_millis() as u64 {
             return true;
         }

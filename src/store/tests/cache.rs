@@ -289,6 +289,7 @@ fn damaged_content_is_a_miss() {
     for name in ["pack", "blob-0"] {
         let version = fixture.put("a", &tar.clone().gz()).unwrap();
         assert!(read(&version, "big").is_some());
+        fixture.store.linger.let_go();
         cut(name, 0);
         let big = walk(version.index(), "big").unwrap();
         assert!(version.open(big).unwrap().is_none(), "{name}");
