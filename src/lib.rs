@@ -17,17 +17,24 @@
 //! waits is released with a failure when nothing has arrived for `--timeout`
 //! ([`progress`] measures that), not when it has taken long.
 //!
+//! A version can be used while its archive arrives: the store publishes what
+//! has passed ([`store::Growing`]), and the fetch lets those who wait look again
+//! whenever there is more. What they cannot find yet they go on waiting for;
+//! only the sealed version says what does not exist.
+//!
 //! What came, or why nothing did, is kept by the tree with how long it is good
 //! for; the operation finds it there. [`tree::Tree::fetch`] is the one place
 //! that decides on lifetimes, [`error::Error::errno`] the one that decides what
-//! number a failure becomes.
+//! number a failure becomes. When nobody can be reached at all, what was last
+//! known is shown at once and the rest fails at once (`tree/outage`); answers
+//! outlive the mount on the store's [`store::Shelf`].
 //!
 //! # The life of a mount
 //!
 //! [`cli`] parses, [`config`] settles the settings (flags, environment,
 //! `config.toml`, the `vm0` CLI's login), [`mount::run`] does the rest: it
-//! prepares the folder, forks unless it is to stay in the foreground, blocks
-//! the [`signals`] before the first thread, opens client, store, tree and park,
+//! forks unless it is to stay in the foreground, blocks the [`signals`] before
+//! the first thread, prepares the folder, opens client, store, tree and park,
 //! asks the API whether it knows the token, and opens the session with the
 //! kernel. Only then does the command return. From there on [`logging`] writes
 //! to a file.
@@ -37,6 +44,20 @@
 //! and [`unmount`] takes the mount away, lazily if it is busy. Nothing in
 //! this waits for the network. [`unmount`] reads the kernel's mount table rather
 //! than touch a mount that may be dead or hang.
+//!
+//! # Where this differs from what was planned
+//!
+//! - The mount is read-only for the kernel (`ro`) as long as there are no control
+//!   files: so every change is EROFS to everybody, which default permissions
+//!   would answer with EACCES to ordinary users.
+//! - A symlink cannot have `user.*` attributes on Linux: the targets of those
+//!   that lead out are `user.vm0.symlinks` of their directory.
+//! - A symlink of ours is its own target ([`tree`]'s `Node::Link`, `Latest`): the
+//!   kernel caches targets by inode, so a new target must be a new inode.
+//! - Small files are put into the page cache with their first open
+//!   (`fs/stored`); opens stay ordinary ones. There are half as many session
+//!   threads as cores: on two cores a second one made small files a quarter
+//!   slower.
 //!
 //! # Who may import whom
 //!

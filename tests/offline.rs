@@ -1,0 +1,147 @@
+//! Without a network: what was known is shown, at once, and the rest is an
+//! honest error; over restarts too.
+
+use crate::support::{Bench, SOON, Who, reason};
+use std::{
+    net::SocketAddr,
+    thread,
+    time::{Duration, Instant},
+};
+use vm0fs::demo::{Agent, File, Kind, Run, Server, VersionSpec, World};
+
+/// An agent, an ended run with a log, and two artifacts.
+fn world() -> (World, String) {
+    let mut world = World::empty();
+    world.token = Some(format!("vm0_test_{}", "ab".repeat(32)));
+    world.add_agent(Agent::new("writer", world.ago(9_000)));
+    let mut run = Run::new("writer", world.ago(9_000)).status("completed");
+    run.log(vm0fs::demo::LogRow::new(
+        world.ago(8_990),
+        "agent",
+        "info",
+        "all done",
+    ));
+    let run = world.add_run(run);
+    for name in ["cached", "other"] {
+        let storage = world.add_storage(Kind::Artifact, name);
+        let files = vec![File::new("f", format!("content of {name}\n"))];
+        world.add_version(&storage, VersionSpec::files(files));
+    }
+    (world, run)
+}
+
+/// Everything a mount can show of what [`look`] has looked at.
+fn shows_what_is_known(mount: &crate::support::Mount, run: &str) {
+    assert_eq!(mount.list("agents"), ["writer"]);
+    assert_eq!(mount.list("artifacts"), ["cached", "other"]);
+    assert_eq!(
+        mount.cat("artifacts/cached/latest/f"),
+        "content of cached\n"
+    );
+    assert!(mount.run("cat agents/writer/agent.json").contains("writer"));
+    assert!(mount.cat(&format!("runs/{run}/logs")).contains("all done"));
+    assert_eq!(mount.cat(&format!("runs/{run}/status")), "completed\n");
+    mount.run(&format!("cat runs/{run}/run.json runs/{run}/metrics.json"));
+}
+
+/// Looks at all of it but the artifact `other`, while the service is there.
+fn look(mount: &crate::support::Mount, run: &str) {
+    mount.run("ls agents runs artifacts volumes artifacts/cached artifacts/other agents/writer");
+    shows_what_is_known(mount, run);
+}
+
+#[test]
+fn an_offline_mount_shows_what_an_earlier_one_has_seen() {
+    for who in Who::all() {
+        let (world, run) = world();
+        let bench = Bench::new(world);
+        let mount = bench.mount_as(who).start();
+        look(&mount, &run);
+        mount.unmount();
+        bench.server.clear_requests();
+        let mount = bench.mount_as(who).with(["--offline"]).start();
+        shows_what_is_known(&mount, &run);
+        mount.fails("cat artifacts/other/latest/f", reason::UNREACHABLE);
+        mount.fails("cat artifacts/other/latest/f", reason::UNREACHABLE);
+        bench.expect_calls(0, "offline");
+        assert_eq!(bench.downloads().len(), 0);
+        let errors = mount.cat(".vm0fs/errors");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+        assert!(errors.contains("--offline"), "{errors}");
+    }
+}
+
+#[test]
+fn ended_runs_are_never_asked_for_again() {
+    let (world, run) = world();
+    let bench = Bench::new(world);
+    let mount = bench.mount().start();
+    look(&mount, &run);
+    mount.unmount();
+    let mount = bench.mount().start();
+    bench.server.clear_requests();
+    let logs = mount.cat(&format!("runs/{run}/logs"));
+    assert!(logs.contains("all done"), "{logs}");
+    mount.run(&format!(
+        "cat runs/{run}/run.json runs/{run}/metrics.json runs/{run}/logs.jsonl"
+    ));
+    mount.run(&format!("ls -l runs/{run}/"));
+    bench.expect_calls(0, "an ended run after a restart");
+}
+
+#[test]
+fn another_account_sees_nothing_of_it() {
+    let (first, run) = world();
+    let bench = Bench::new(first);
+    let mount = bench.mount().start();
+    look(&mount, &run);
+    mount.unmount();
+    let mut command = bench.command(Who::Myself);
+    let path = bench.folder("other-account", Who::Myself);
+    command
+        .env("VM0_API_KEY", "vm0_test_other")
+        .args(["mount", "--offline"])
+        .arg(&path);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let listed = std::fs::read_dir(path.join("agents"))
+        .and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+    vm0fs::unmount::unmount(&path, true).unwrap();
+    assert!(listed.is_err(), "{listed:?}");
+}
+
+#[test]
+fn an_outage_is_noticed_once_and_so_is_its_end() {
+    let (world, run) = world();
+    let mut bench = Bench::new(world);
+    let address: SocketAddr = bench
+        .server
+        .api_url()
+        .trim_start_matches("http://")
+        .parse()
+        .unwrap();
+    let mount = bench.mount().with(["--list-ttl", "0s"]).start();
+    look(&mount, &run);
+    // The port is free now, and nobody answers there.
+    bench.server = Server::start(World::empty()).unwrap();
+    let began = Instant::now();
+    for _ in 0..20 {
+        shows_what_is_known(&mount, &run);
+        mount.fails("cat artifacts/other/latest/f", reason::UNREACHABLE);
+    }
+    assert!(began.elapsed() < SOON, "nothing waits for a connection");
+    let errors = mount.cat(".vm0fs/errors");
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    let (world, _) = self::world();
+    bench.server = Server::start_on(world, address).unwrap();
+    let end = Instant::now() + SOON;
+    while !mount
+        .try_run("cat artifacts/other/latest/f")
+        .status
+        .success()
+    {
+        assert!(Instant::now() < end, "{}", mount.cat(".vm0fs/errors"));
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(mount.cat("artifacts/other/latest/f"), "content of other\n");
+}
