@@ -14,8 +14,9 @@ use std::{
     fs,
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    thread,
+    process, thread,
     time::Duration,
 };
 
@@ -27,6 +28,9 @@ const LIST_TTL: Duration = Duration::from_secs(3);
 
 /// Room for the demo's large artifact and all the rest of it.
 const CACHE_SIZE: u64 = 1 << 30;
+
+/// What the names of the demos' caches begin with; the process id follows.
+const PREFIX: &str = "vm0fs-demo-";
 
 /// How often, and with which pause, the removal of the demo's cache is tried.
 const REMOVALS: u32 = 40;
@@ -51,7 +55,9 @@ impl DemoArgs {
         let is_new = fs::symlink_metadata(&mountpoint)
             .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
         // Nothing of the demo is to stay behind, least of all in the real cache.
-        let cache = tempfile::Builder::new().prefix("vm0fs-demo-").tempdir();
+        remove_dead();
+        let prefix = format!("{PREFIX}{}-", process::id());
+        let cache = tempfile::Builder::new().prefix(&prefix).tempdir();
         let cache =
             cache.map_err(|error| Error::io("making a folder for the demo's cache", error))?;
         let options = mount::Options {
@@ -88,6 +94,30 @@ impl DemoArgs {
             (None, None) => Err(Error::Setup(
                 "the home folder is not known; name a mountpoint: vm0fs demo FOLDER".into(),
             )),
+        }
+    }
+}
+
+/// Removes the caches of demos that were killed, as far as they are this user's.
+fn remove_dead() {
+    let own = nix::unistd::Uid::effective().as_raw();
+    for entry in fs::read_dir(std::env::temp_dir())
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let name = entry.file_name();
+        let pid = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX)?.split('-').next());
+        let Some(pid) = pid.filter(|pid| pid.parse::<u32>().is_ok()) else {
+            continue;
+        };
+        let is_own = entry
+            .metadata()
+            .is_ok_and(|data| data.is_dir() && data.uid() == own);
+        if is_own && !Path::new("/proc").join(pid).exists() {
+            remove(&entry.path());
         }
     }
 }

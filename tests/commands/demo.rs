@@ -127,6 +127,25 @@ fn it_mounts_prints_a_tour_and_ends_without_a_trace() {
 }
 
 #[test]
+fn what_a_killed_demo_leaves_the_next_one_removes() {
+    for who in Who::all() {
+        let bench = Bench::new(World::empty());
+        let mut killed = Demo::start(&bench, who);
+        kill(killed.running.0.id(), nix::sys::signal::Signal::SIGKILL);
+        killed.running.end();
+        let left = |demo: &Demo| demo.temporary.read_dir().unwrap().count();
+        assert_eq!(left(&killed), 1, "{who:?}");
+        // In the place of the dead mount.
+        let mut next = Demo::start(&bench, who);
+        assert_eq!(left(&next), 1, "its own, {who:?}");
+        kill(next.running.0.id(), SIGINT);
+        assert_eq!(next.running.end(), Some(0));
+        assert_eq!(left(&next), 0, "{who:?}");
+        assert!(!is_mounted(&next.place.path));
+    }
+}
+
+#[test]
 fn a_folder_that_was_there_stays() {
     let bench = Bench::new(World::empty());
     let place = Place::new(&bench, Who::Myself, "demo");
