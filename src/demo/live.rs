@@ -24,7 +24,10 @@ const STEPS: [(&str, &str); 8] = [
     ),
     ("system", "Checkpoint of the session saved"),
     ("agent", "Working through the input file by file."),
-    ("network", "GET https://packages.example.com/simple/pandas/ 200"),
+    (
+        "network",
+        "GET https://packages.example.com/simple/pandas/ 200",
+    ),
     (
         "agent",
         "Checking the result against the instructions:\n- structure is complete\n- figures add up",
