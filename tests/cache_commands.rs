@@ -322,7 +322,7 @@ fn ctrl_c_stops_waiting_at_once() {
         let started = Instant::now();
         kill(pid, Signal::SIGINT).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(1), "{arguments:?}");
-        assert!(started.elapsed() < Duration::from_secs(3), "{arguments:?}");
+        assert!(started.elapsed() < Duration::from_secs(15), "{arguments:?}");
         // The mount is as alive as before, and still fetching.
         assert_eq!(setting.mount.list("volumes"), ["v"]);
         assert!(setting.mount.cat(".vm0fs/transfers").contains("volumes/v/"));

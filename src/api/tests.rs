@@ -625,7 +625,7 @@ fn long_rate_limits_are_not_waited_for() {
         let error = server.client().agent("a", &Progress::new()).unwrap_err();
         assert!(error.to_string().contains("try again in 3000 s"), "{error}");
         assert_eq!(server.asked().len(), 1);
-        assert!(started.elapsed() < Duration::from_secs(2));
+        assert!(started.elapsed() < Duration::from_secs(10));
     }
 }
 
@@ -648,7 +648,7 @@ fn silence_is_bounded_and_a_slow_answer_is_not_cut() {
         let error = client.agents(&Progress::new()).unwrap_err();
         assert_eq!(transport_kind(&error), TransportKind::Stalled);
         assert!(error.to_string().contains("--timeout"), "{error}");
-        assert!(started.elapsed() < Duration::from_secs(2));
+        assert!(started.elapsed() < Duration::from_secs(10));
         assert_eq!(server.asked().len(), 1, "who has waited once waits no more");
     }
     // Three times the timeout in all, but never silent for that long.

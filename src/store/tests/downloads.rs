@@ -406,7 +406,7 @@ fn a_stall_is_replaced_once_then_told() {
         matches!(error, Error::Timeout { seconds: 2, .. }),
         "{error}"
     );
-    assert!(started.elapsed() < Duration::from_secs(4));
+    assert!(started.elapsed() < Duration::from_secs(15));
 }
 
 #[test]

@@ -72,14 +72,19 @@ fn resumes_at_every_cut() {
     let archive = archive();
     for parallel in [true, false] {
         for cut in (0..3000).step_by(if parallel { 271 } else { 523 }) {
-            let (sent, cuts) = (archive.clone(), AtomicUsize::new(0));
+            let (sent, cuts) = (archive.clone(), Mutex::new(HashMap::new()));
             let server = Server::new(move |_, asked, stream| {
                 // The first answer to each part is cut, the second differently.
-                let most = match cuts.fetch_add(1, Ordering::SeqCst) % 3 {
+                let end = asked.range().1;
+                let mut cuts = cuts.lock().unwrap();
+                let answers: &mut usize = cuts.entry(end).or_default();
+                let most = match *answers % 3 {
                     0 => cut,
                     1 => 3 * cut + 1,
                     _ => usize::MAX,
                 };
+                *answers += 1;
+                drop(cuts);
                 // Without an ETag, parts cannot be told to be of one object.
                 let etag = if parallel { "\"1\"" } else { "W/\"1\"" };
                 serve(stream, asked, &sent, etag, most);
