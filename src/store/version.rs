@@ -210,7 +210,10 @@ impl Version {
 
     fn pin(&self) -> Result<Option<Arc<Pin>>> {
         let mut shared = self.pin.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pin) = shared.upgrade() {
+        // One that lingers can be of content that was found damaged and removed.
+        if let Some(pin) = shared.upgrade()
+            && pin.pack.metadata().is_ok_and(|data| data.nlink() > 0)
+        {
             return Ok(Some(pin));
         }
         for _ in 0..TRIES {

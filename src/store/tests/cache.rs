@@ -676,3 +676,16 @@ fn a_full_disk_evicts_before_it_fails() {
     assert_eq!(error.errno(), libc::ENOSPC, "{error}");
     assert!(error.to_string().contains("--cache-dir"), "{error}");
 }
+
+#[test]
+fn content_that_was_removed_is_not_used_while_it_lingers() {
+    let fixture = Fixture::new();
+    let version = fixture
+        .put("v", &Tar::default().file("f", "x").gz())
+        .unwrap();
+    assert_eq!(read(&version, "f").unwrap(), b"x");
+    // As `vm0fs cache verify --fix` does in another process.
+    fs::remove_file(fixture.path("v").join("pack")).unwrap();
+    assert!(version.open(1).unwrap().is_none());
+    assert!(!version.has_content());
+}
