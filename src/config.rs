@@ -24,6 +24,9 @@ use url::Url;
 /// Where the service is when nobody says otherwise.
 pub const DEFAULT_API_URL: &str = "https://api.vm0.ai";
 
+/// What every request is signed with.
+pub const USER_AGENT: &str = concat!("vm0fs/", env!("CARGO_PKG_VERSION"));
+
 /// How long a listing is taken as true: short enough to see a new run soon,
 /// long enough that a shell's completion and prompt cost nothing.
 pub const DEFAULT_LIST_TTL: Duration = Duration::from_secs(30);
@@ -305,7 +308,7 @@ impl Settings {
             token: self.token.clone(),
             timeout: self.timeout,
             allow_http: self.allow_http,
-            user_agent: concat!("vm0fs/", env!("CARGO_PKG_VERSION")).into(),
+            user_agent: USER_AGENT.into(),
         }
     }
 }

@@ -5,7 +5,7 @@ mod mountpoint;
 
 use crate::{
     api::Client,
-    config::Settings,
+    config::{self, Settings},
     error::{Error, Result},
     fs::Fs,
     park::Park,
@@ -151,7 +151,7 @@ impl Mounted {
             ceiling: settings.cache_size - answers,
             limits: Limits::default(),
             timeout: settings.timeout,
-            user_agent: user_agent(),
+            user_agent: config::USER_AGENT.into(),
             // The API decides where its downloads are; the client has checked
             // that. A development service on plain HTTP has such links itself.
             allow_http: settings.allow_http || settings.api_url.scheme() == "http",
@@ -279,11 +279,6 @@ fn serve_session(session: Session<Fs>) -> std::io::Result<()> {
     guard
         .join()
         .unwrap_or_else(|_| Err(std::io::Error::other("its thread panicked")))
-}
-
-/// What every request is signed with.
-pub fn user_agent() -> String {
-    concat!("vm0fs/", env!("CARGO_PKG_VERSION")).into()
 }
 
 /// Asks the API for its agents: whether it knows the token, and the first

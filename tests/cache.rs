@@ -6,7 +6,7 @@ mod ceiling;
 
 use crate::{
     commands::{Place, Running, finish, kill, script, until},
-    support::{Bench, Who, is_mounted},
+    support::{Bench, Who, is_mounted, noise_of},
 };
 use nix::sys::signal::SIGKILL;
 use std::{
@@ -15,21 +15,6 @@ use std::{
     path::{Path, PathBuf},
 };
 use vm0fs::demo::{Action, Fault, File, Kind, Port, VersionSpec, World};
-
-/// Bytes that do not compress, different for each seed.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        // xorshift64 (Marsaglia 2003).
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
 
 /// A world of artifacts `a0`, `a1` and so on, each of one version with a
 /// small file, a text in a folder, and a large file of so many bytes.
@@ -40,7 +25,7 @@ fn world_of(artifacts: u64, large: usize) -> World {
         let files = vec![
             File::new("small", format!("small {number}\n")),
             File::new("folder/text", format!("text {number}\n").repeat(1000)),
-            File::new("large", noise(number + 1, large)),
+            File::new("large", noise_of(number + 1, large)),
         ];
         world.add_version(&id, VersionSpec::files(files));
     }

@@ -126,6 +126,13 @@ class Mounted(Contender):
             lines = file.read().strip().splitlines()
         return lines[-1][:200] if lines else "no word why"
 
+    def restart(self):
+        self.unmount()
+        system.settle(self.folder)
+        start = time.perf_counter()
+        self.mount()
+        return time.perf_counter() - start
+
     def unmount(self):
         """Leaves, in order if it can."""
         if self.process is None:
@@ -164,13 +171,6 @@ class Vm0fs(Mounted):
         self.spawn(arguments, {"VM0_API_URL": server.url, "VM0_API_KEY": server.token})
         self.tree = os.path.join(self.mountpoint, "artifacts", self.artifact["name"], self.artifact["id"])
 
-    def restart(self):
-        self.unmount()
-        system.settle(self.folder)
-        start = time.perf_counter()
-        self.mount()
-        return time.perf_counter() - start
-
     def disk(self):
         return [self.path("cache")]
 
@@ -201,13 +201,6 @@ class Rival(Mounted):
 
     def command(self):
         raise NotImplementedError
-
-    def restart(self):
-        self.unmount()
-        system.settle(self.folder)
-        start = time.perf_counter()
-        self.mount()
-        return time.perf_counter() - start
 
     def disk(self):
         return [self.path("archive.tar.gz"), self.path("index.sqlite")]

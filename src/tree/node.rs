@@ -181,9 +181,6 @@ impl Node {
     }
 
     fn place(&self) -> (Object, u32) {
-        if let Some((number, _)) = FIXED.iter().find(|(_, node)| node == self) {
-            return (Object::Fixed, *number);
-        }
         let agent = |id: &Arc<str>| Object::Agent(id.clone());
         let run = |id: &Arc<str>| Object::Run(id.clone());
         let storage = |kind: &StorageKind, id: &Arc<str>| Object::Storage(*kind, id.clone());
@@ -194,7 +191,11 @@ impl Node {
             | Self::Storages(_)
             | Self::Meta
             | Self::MetaFile(_)
-            | Self::ByStatus => (Object::Fixed, 0),
+            | Self::ByStatus => {
+                // All of these stand in the table.
+                let place = FIXED.iter().find(|(_, node)| node == self);
+                (Object::Fixed, place.map_or(0, |(number, _)| *number))
+            }
             Self::Status(word) => (Object::Status(word.clone()), SELF),
             Self::Agent(id) => (agent(id), SELF),
             Self::AgentRuns(id) => (agent(id), AGENT_RUNS),

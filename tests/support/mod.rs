@@ -422,7 +422,12 @@ impl Drop for Running {
 
 /// Bytes that no compression makes smaller: the same for the same length.
 pub(crate) fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    noise_of(1, length)
+}
+
+/// The same, other bytes for each seed.
+pub(crate) fn noise_of(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
         // xorshift64, Marsaglia 2003.
