@@ -6,27 +6,44 @@
 //! an hour; lists and logs cost one for each 100 rows.
 
 mod answer;
+mod base;
 mod calls;
+mod clock;
+mod events;
+mod failure;
 mod http;
 mod logs;
 mod paging;
+mod request;
+mod runs;
+mod secrets;
+pub mod sse;
 mod token;
 pub mod types;
 
 pub use self::{
     calls::{Calls, RateLimit},
+    events::{EventStream, RunEvent},
+    logs::LogReader,
+    runs::{KnownRuns, RunFilter},
     token::Token,
 };
 
 use self::{
+    failure::advise,
     http::Http,
-    types::{Agent, LogRow, Row, Run, RunStatus, Storage, StorageKind, StorageVersion},
+    request::Request,
+    secrets::Secrets,
+    types::{Agent, LogRow, Row, Run, Storage, StorageKind, StorageVersion},
 };
-use crate::{error::Result, progress::Progress};
+use crate::{
+    error::{Error, Result},
+    progress::Progress,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
-use std::{collections::HashSet, time::Duration};
+use serde_json::{Map, Value, value::RawValue};
+use std::time::Duration;
 use url::Url;
 
 /// How to reach the service.
@@ -44,41 +61,11 @@ pub struct ClientConfig {
     pub user_agent: String,
 }
 
-/// Which runs to list; all by default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct RunFilter {
-    /// Runs of this agent. Checked again here, except for rows that do not
-    /// name their agent's id: those are taken at the service's word.
-    pub agent_id: Option<String>,
-    /// Runs in this state.
-    pub status: Option<RunStatus>,
-    /// Runs created then or later.
-    pub since: Option<Timestamp>,
-}
-
-impl RunFilter {
-    /// Some deployments ignore some filters.
-    fn admits(&self, run: &Run) -> bool {
-        let agent = match (&self.agent_id, &run.agent_id) {
-            (Some(wanted), Some(id)) => wanted == id,
-            _ => true,
-        };
-        agent
-            && self
-                .status
-                .as_ref()
-                .is_none_or(|status| *status == run.status)
-            && self.since.is_none_or(|since| run.created_at >= since)
-    }
-}
-
 /// A client of one API origin. Share it behind an `Arc`: it keeps connections.
 ///
 /// Every method blocks, reports to `progress` what arrives, and ends: with an
-/// answer, or with [`Error::Api`](crate::error::Error::Api),
-/// [`Transport`](crate::error::Error::Transport) or
-/// [`BadAnswer`](crate::error::Error::BadAnswer). None may be called from
-/// within an async runtime.
+/// answer, or with [`Error::Api`], [`Error::Transport`] or [`Error::BadAnswer`].
+/// None may be called from within an async runtime.
 pub struct Client {
     http: Http,
     origin: String,
@@ -88,7 +75,7 @@ impl Client {
     /// Prepares a client; nothing is sent yet.
     ///
     /// # Errors
-    /// [`Error::Setup`](crate::error::Error::Setup) for a base URL that the
+    /// [`Error::Setup`] for a base URL that the
     /// token must not be sent to.
     pub fn new(config: ClientConfig) -> Result<Self> {
         let origin = format!(
@@ -125,64 +112,72 @@ impl Client {
         Ok(listing.rows.into_iter().map(|row| row.raw).collect())
     }
 
-    /// `GET /v1/runs`, newest first.
-    ///
-    /// Where the service's pages show that it skips rows, the list of each
-    /// status is read too, which brings back most of them.
-    pub fn runs(&self, filter: &RunFilter, progress: &Progress) -> Result<Vec<Row<Run>>> {
-        let listing = self.runs_listing(filter, progress)?;
-        let mut rows = listing.rows;
-        if listing.gaps && filter.status.is_none() {
-            let mut ids: HashSet<_> = rows.iter().map(|row| row.value.id.clone()).collect();
-            for status in RunStatus::KNOWN {
-                let filter = RunFilter {
-                    status: Some(status),
-                    ..filter.clone()
-                };
-                let more = match self.runs_listing(&filter, progress) {
-                    Ok(listing) => listing.rows,
-                    // The list that the service gave is worth more than none.
-                    Err(error) => {
-                        tracing::warn!(%error, "skipped runs are not all found");
-                        break;
-                    }
-                };
-                rows.extend(
-                    more.into_iter()
-                        .filter(|row| ids.insert(row.value.id.clone())),
-                );
-            }
-        }
-        rows.retain(|row| filter.admits(&row.value));
-        rows.sort_by_key(|row| std::cmp::Reverse(row.value.created_at));
-        Ok(rows)
-    }
-
-    fn runs_listing(
-        &self,
-        filter: &RunFilter,
-        progress: &Progress,
-    ) -> Result<paging::Listing<Run>> {
-        let since = filter.since.map(|since| since.to_string());
-        let query: Vec<_> = [
-            ("agent_id", filter.agent_id.as_deref()),
-            ("status", filter.status.as_ref().map(RunStatus::as_str)),
-            ("since", since.as_deref()),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect();
-        paging::list(&self.http, &["runs"], &query, progress)
-    }
-
     /// `GET /v1/runs/:id`.
     pub fn run(&self, id: &str, progress: &Progress) -> Result<Row<Run>> {
         self.one(&["runs", id], progress)
     }
 
-    /// `GET /v1/runs/:id/logs`: every row of every type, once, oldest first.
-    pub fn run_logs(&self, id: &str, progress: &Progress) -> Result<Vec<Row<LogRow>>> {
-        logs::run_logs(&self.http, id, progress)
+    /// `POST /v1/runs`: starts a run, and gives it as it stands then. `body` is
+    /// as the API documents it; the texts under its `secrets` are kept out of
+    /// errors.
+    ///
+    /// Sent once, unless it is certain that the service has not begun with it.
+    ///
+    /// # Errors
+    /// Where they leave open whether the run has been started, they say so.
+    pub fn start_run(&self, body: &Map<String, Value>, progress: &Progress) -> Result<Row<Run>> {
+        let secrets = body.get("secrets").map(Secrets::of).unwrap_or_default();
+        let sent = serde_json::to_vec(body)
+            .map_err(|error| Error::Internal(format!("POST /v1/runs: {error}")))?;
+        let request = self.http.post_request(&["runs"], sent, secrets)?;
+        let advice = "the run may have been started: look in runs/ before trying again";
+        self.act(&request, advice, progress)
+    }
+
+    /// `POST /v1/runs/:id/cancel`: ends a run that has not ended, and gives it as
+    /// it stands then. Sent once, as for [`Client::start_run`].
+    ///
+    /// # Errors
+    /// 400 where the run has ended already. Where they leave open whether the run
+    /// has been cancelled, they say so.
+    pub fn cancel_run(&self, id: &str, progress: &Progress) -> Result<Row<Run>> {
+        let segments = ["runs", id, "cancel"];
+        let request = self
+            .http
+            .post_request(&segments, Vec::new(), Secrets::default())?;
+        let advice =
+            "the run may have been cancelled: look at its status in runs/ before trying again";
+        self.act(&request, advice, progress)
+    }
+
+    /// `GET /v1/runs/:id/logs`: every row of every type that `reader` has not
+    /// given yet, each once, oldest first. A row that comes late is found where
+    /// its time is at most two seconds before the newest row's.
+    ///
+    /// One call where less than a page has been added since the last time. After
+    /// an error the reader is as it was.
+    pub fn run_logs(
+        &self,
+        id: &str,
+        reader: &mut LogReader,
+        progress: &Progress,
+    ) -> Result<Vec<Row<LogRow>>> {
+        logs::run_logs(&self.http, id, reader, progress)
+    }
+
+    /// `GET /v1/runs/:id/events`: what happens in a run from now on, and its
+    /// events after the one of the number `after` (from its first by default).
+    /// Of a run that has ended there are only the status and the end.
+    pub fn run_events(
+        &self,
+        id: &str,
+        after: Option<u64>,
+        progress: &Progress,
+    ) -> Result<EventStream> {
+        let request = self.http.events_request(&["runs", id, "events"], after)?;
+        let response = self.http.open(&request, progress)?;
+        let silence = self.http.silence(&request);
+        Ok(EventStream::new(response, request.label, silence, progress))
     }
 
     /// `GET /v1/runs/:id/metrics`: samples and summary, as sent.
@@ -235,6 +230,34 @@ impl Client {
     /// What has been asked so far, and what the service told about limits.
     pub fn calls(&self) -> Calls {
         self.http.counters.calls()
+    }
+
+    /// The service's time: this machine's, corrected by what the last answer's
+    /// `Date` shows. To whole seconds, and off by up to two.
+    pub fn now(&self) -> Timestamp {
+        self.http.now()
+    }
+
+    /// A POST whose answer is one object. `advice` is what to do where nobody
+    /// knows whether it has taken effect.
+    fn act<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+        advice: &str,
+        progress: &Progress,
+    ) -> Result<Row<T>> {
+        let answer = self.http.post(request, progress).and_then(|body| {
+            // Not in the error's own words: they may repeat the answer's, which
+            // may repeat what was sent.
+            let bad = |error: serde_json::Error| Error::BadAnswer {
+                what: request.label.clone(),
+                detail: format!("not the documented JSON at column {}", error.column()),
+            };
+            let raw: Box<RawValue> = serde_json::from_slice(&body).map_err(bad)?;
+            let value = serde_json::from_str(raw.get()).map_err(bad)?;
+            Ok(Row { value, raw })
+        });
+        answer.map_err(|error| advise(error, advice))
     }
 
     /// An endpoint whose whole body is one object.

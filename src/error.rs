@@ -106,7 +106,7 @@ pub enum Error {
 }
 
 /// An error answer of the service, as its JSON gives it or as near as can be told.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ApiError {
     /// What was asked, e.g. `GET /v1/runs`.
     pub request: String,
@@ -124,6 +124,8 @@ pub struct ApiError {
     pub request_id: Option<String>,
     /// `Retry-After` in seconds, with 429 or 503.
     pub retry_after: Option<u64>,
+    /// What to do next, where that depends on what was asked.
+    pub advice: Option<String>,
 }
 
 impl ApiError {
@@ -154,6 +156,9 @@ impl fmt::Display for ApiError {
         if let Some(id) = &self.request_id {
             write!(f, " [request id {id}]")?;
         }
+        if let Some(advice) = &self.advice {
+            write!(f, "; {advice}")?;
+        }
         Ok(())
     }
 }
@@ -172,7 +177,7 @@ pub enum TransportKind {
 }
 
 /// A failure below HTTP.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TransportError {
     /// What was asked, without its query.
     pub request: String,

@@ -6,26 +6,34 @@
 //! (`blocking/client.rs`, `blocking/response.rs`), which is what is wanted
 //! here; a timeout set on a single *request* would count the whole body.
 
-use super::{ClientConfig, answer::api_error, calls::Counters, token::Token};
+use super::{
+    ClientConfig,
+    answer::api_error,
+    base::{self, is_loopback},
+    calls::Counters,
+    clock::Clock,
+    failure::{Failure, Silence, backoff, broke_off, cause, forbidden, severed, transport},
+    request::{Form, Request},
+    token::Token,
+};
 use crate::{
-    error::{Error, Result, TransportError, TransportKind},
+    error::{Error, Result, TransportKind},
     progress::Progress,
     text::one_line,
 };
+use jiff::Timestamp;
 use reqwest::{
     StatusCode,
-    blocking::Response,
-    header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION},
+    blocking::{Client, Response},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION},
 };
 use std::{
-    error::Error as _,
-    hash::{BuildHasher, RandomState},
     io::Read,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread,
     time::Duration,
 };
-use url::{Host, Url};
+use url::Url;
 
 /// The largest body read into memory. A page has 100 rows; the largest seen
 /// are log pages of some MB. More is not an answer but an attack or a mistake.
@@ -43,10 +51,6 @@ const MAX_REDIRECTS: usize = 5;
 /// Tries after the first one, for reads that a passing fault has hit.
 const MAX_RETRIES: u32 = 2;
 
-/// The wait before the first retry, four times as long before the second,
-/// each with a random half more or less so that many clients spread out.
-const BACKOFF: Duration = Duration::from_millis(200);
-
 /// A rate limit that ends within this is waited for; a longer one is an error
 /// that the caller can act on.
 const MAX_RETRY_AFTER: u64 = 2;
@@ -58,162 +62,174 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(50);
 /// How often a quiet HTTP/2 or TCP connection in use is asked whether it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// What is asked: the URL, and its name in messages.
-pub(super) struct Request {
-    /// The whole URL, with its query.
-    pub(super) url: Url,
-    /// Method and path, without the query.
-    pub(super) label: String,
-}
-
-/// What came of one try.
-enum Failure {
-    /// Asking again would not help.
-    Final(Error),
-    /// A passing fault: try again after the given wait, or the usual one.
-    Passing(Error, Option<Duration>),
-}
+/// The least silence after which a stream of events counts as dead: two of the
+/// service's heartbeats, which come every 15 s, and some time on the way.
+const STREAM_SILENCE: Duration = Duration::from_secs(40);
 
 /// The connection to one API origin.
 pub(super) struct Http {
     /// `None` only while it is dropped.
-    client: Option<reqwest::blocking::Client>,
+    client: Option<Client>,
+    /// For streams, where these may be silent for longer than the rest; made
+    /// when the first one is opened, since a client has a thread.
+    stream_client: OnceLock<Client>,
     pub(super) base: Url,
+    user_agent: String,
     token: Token,
     authorization: HeaderValue,
     timeout: Duration,
+    pub(super) stream_timeout: Duration,
     allow_http: bool,
     pub(super) counters: Counters,
-}
-
-/// Whether a host is this machine by its name alone.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
+    clock: Clock,
 }
 
 impl Http {
     pub(super) fn new(config: ClientConfig) -> Result<Self> {
         let base = config.base;
-        let shown = base.origin().ascii_serialization();
-        match base.scheme() {
-            "https" => {}
-            "http" if config.allow_http || is_loopback(&base) => {}
-            "http" => {
-                return Err(Error::Setup(format!(
-                    "{shown}: plain http:// would show the token to the network; use https://, or --allow-http if that network is yours"
-                )));
-            }
-            other => {
-                let host = base.host_str().unwrap_or_default();
-                return Err(Error::Setup(format!(
-                    "the API URL {other}://{host} must begin with https:// (--api-url, VM0_API_URL)"
-                )));
-            }
-        }
-        if base.host().is_none() {
-            return Err(Error::Setup("the API URL has no host".into()));
-        }
-        if !base.username().is_empty() || base.password().is_some() {
-            return Err(Error::Setup(format!(
-                "{shown}: the API URL must not hold a user or password; the token goes into a file or VM0_API_KEY"
-            )));
-        }
-        if base.query().is_some() || base.fragment().is_some() {
-            return Err(Error::Setup(format!(
-                "{shown}: the API URL must not have a query or a fragment"
-            )));
-        }
+        base::check(&base, config.allow_http)?;
         // A second mount in one process finds the provider installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::blocking::Client::builder()
-            .user_agent(config.user_agent)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .timeout(config.timeout)
-            .connect_timeout(CONNECT_TIMEOUT.min(config.timeout))
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .tcp_keepalive(KEEP_ALIVE)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .http2_keep_alive_timeout(config.timeout);
-        if is_loopback(&base) {
-            // A proxy's loopback is not ours.
-            builder = builder.no_proxy();
-        }
-        let client = builder
-            .build()
-            .map_err(|error| Error::Setup(format!("the HTTP client: {}", cause(&error))))?;
-        Ok(Self {
-            client: Some(client),
+        let mut http = Self {
+            client: None,
+            stream_client: OnceLock::new(),
             base,
+            user_agent: config.user_agent,
             authorization: config.token.header()?,
             token: config.token,
             timeout: config.timeout,
+            stream_timeout: config.timeout.max(STREAM_SILENCE),
             allow_http: config.allow_http,
             counters: Counters::default(),
-        })
+            clock: Clock::default(),
+        };
+        http.client = Some(http.build(http.timeout)?);
+        Ok(http)
     }
 
-    /// A GET of `/v1/<segments>`, each percent-encoded.
-    pub(super) fn request(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Request> {
-        let mut url = self.base.clone();
-        // The URL parser would drop such a segment and name another endpoint.
-        if let Some(bad) = segments.iter().find(|s| matches!(**s, "" | "." | "..")) {
-            return Err(Error::NotFound(format!("{bad:?}")));
+    /// A client of reqwest's that bears so much silence.
+    fn build(&self, silence: Duration) -> Result<Client> {
+        let mut builder = Client::builder()
+            .user_agent(&self.user_agent)
+            .redirect(reqwest::redirect::Policy::none())
+            // Whether to send again is decided here, and counted.
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .timeout(silence)
+            .connect_timeout(self.connect_timeout())
+            .pool_idle_timeout(IDLE_CONNECTION)
+            .tcp_keepalive(KEEP_ALIVE)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .http2_keep_alive_timeout(self.timeout);
+        if is_loopback(&self.base) {
+            // A proxy's loopback is not ours.
+            builder = builder.no_proxy();
         }
-        url.path_segments_mut()
-            .map_err(|()| Error::Setup("the API URL has no path".into()))?
-            .pop_if_empty()
-            .push("v1")
-            .extend(segments);
-        let label = format!("GET {}", url.path());
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        Ok(Request { url, label })
+        builder
+            .build()
+            .map_err(|error| Error::Setup(format!("the HTTP client: {}", cause(&error))))
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        CONNECT_TIMEOUT.min(self.timeout)
+    }
+
+    /// The service's time, as near as its answers tell it.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.at(Timestamp::now())
     }
 
     /// The body of a success.
     pub(super) fn get(&self, request: &Request, progress: &Progress) -> Result<Vec<u8>> {
         self.retrying(request, progress, |this| {
-            let mut url = request.url.clone();
-            for _ in 0..=MAX_REDIRECTS {
-                let response = this.send(&url, &request.label, progress)?;
-                let status = response.status();
-                if status.is_success() {
-                    return this.body(response, &request.label, progress);
-                }
-                if !status.is_redirection() {
-                    return Err(this.refused(response, &request.label, progress));
-                }
-                let next = this.location(&url, response, &request.label)?;
-                if next.origin() != this.base.origin() || !next.username().is_empty() {
-                    return Err(Failure::Final(forbidden(
-                        &request.label,
-                        format!(
-                            "redirected to {}, where the token is not sent; if that is the API's right address, use --api-url",
-                            next.origin().ascii_serialization()
-                        ),
-                    )));
-                }
-                url = next;
-            }
-            Err(Failure::Final(forbidden(
-                &request.label,
-                format!("more than {MAX_REDIRECTS} redirects"),
-            )))
+            let response = this.follow(request, progress)?;
+            this.body(response, request, progress)
         })
+    }
+
+    /// The beginning of a stream of events.
+    pub(super) fn open(&self, request: &Request, progress: &Progress) -> Result<Response> {
+        self.retrying(request, progress, |this| {
+            let response = this.follow(request, progress)?;
+            let kind = response.headers().get(CONTENT_TYPE);
+            let kind = String::from_utf8_lossy(kind.map_or(b"", HeaderValue::as_bytes));
+            let essence = kind.split(';').next().unwrap_or_default().trim();
+            if response.status() == StatusCode::OK
+                && essence.eq_ignore_ascii_case("text/event-stream")
+            {
+                return Ok(response);
+            }
+            Err(Failure::Final(Error::BadAnswer {
+                what: request.label.clone(),
+                detail: format!(
+                    "HTTP {} with content type {:?} instead of a stream of events",
+                    response.status().as_u16(),
+                    one_line(essence, 80)
+                ),
+            }))
+        })
+    }
+
+    /// The body of the success of a POST: sent once, unless it is certain that
+    /// nobody has begun with it.
+    pub(super) fn post(&self, request: &Request, progress: &Progress) -> Result<Vec<u8>> {
+        let attempt = |this: &Self| {
+            let response = this.send(request, &request.url, progress)?;
+            if response.status().is_success() {
+                return this.body(response, request, progress);
+            }
+            if !response.status().is_redirection() {
+                return Err(this.refused(response, request, progress));
+            }
+            let next = this.location(&request.url, response, &request.label)?;
+            Err(forbidden(
+                &request.label,
+                format!(
+                    "redirected to {}, which a POST does not follow; if that is the API's right address, use --api-url",
+                    next.origin().ascii_serialization()
+                ),
+            ))
+        };
+        self.retrying(request, progress, |this| {
+            attempt(this).map_err(Failure::unless_received)
+        })
+    }
+
+    /// A success, found behind redirects within the API's origin.
+    fn follow(&self, request: &Request, progress: &Progress) -> Result<Response, Failure> {
+        let mut url = request.url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let response = self.send(request, &url, progress)?;
+            let status = response.status();
+            if status.is_success() {
+                return Ok(response);
+            }
+            if !status.is_redirection() {
+                return Err(self.refused(response, request, progress));
+            }
+            let next = self.location(&url, response, &request.label)?;
+            if next.origin() != self.base.origin() || !next.username().is_empty() {
+                return Err(forbidden(
+                    &request.label,
+                    format!(
+                        "redirected to {}, where the token is not sent; if that is the API's right address, use --api-url",
+                        next.origin().ascii_serialization()
+                    ),
+                ));
+            }
+            url = next;
+        }
+        Err(forbidden(
+            &request.label,
+            format!("more than {MAX_REDIRECTS} redirects"),
+        ))
     }
 
     /// Where a download's redirect leads: a presigned URL, to be asked
     /// without the token.
     pub(super) fn get_location(&self, request: &Request, progress: &Progress) -> Result<Url> {
         self.retrying(request, progress, |this| {
-            let response = this.send(&request.url, &request.label, progress)?;
+            let response = this.send(request, &request.url, progress)?;
             let status = response.status();
             if status.is_success() {
                 return Err(Failure::Final(Error::BadAnswer {
@@ -222,7 +238,7 @@ impl Http {
                 }));
             }
             if !status.is_redirection() {
-                return Err(this.refused(response, &request.label, progress));
+                return Err(this.refused(response, request, progress));
             }
             let url = this.location(&request.url, response, &request.label)?;
             let allowed = match url.scheme() {
@@ -232,19 +248,19 @@ impl Http {
                 _ => false,
             };
             if !allowed || url.host().is_none() {
-                return Err(Failure::Final(forbidden(
+                return Err(forbidden(
                     &request.label,
                     format!(
                         "the archive is at {}, which is not https:// (--allow-http permits plain http://)",
                         url.origin().ascii_serialization()
                     ),
-                )));
+                ));
             }
             if !url.username().is_empty() || url.password().is_some() {
-                return Err(Failure::Final(forbidden(
+                return Err(forbidden(
                     &request.label,
                     "the archive's address holds a user or password".into(),
-                )));
+                ));
             }
             Ok(url)
         })
@@ -277,19 +293,18 @@ impl Http {
     }
 
     /// One request, up to its headers. Only ever to the API's own origin.
-    fn send(&self, url: &Url, label: &str, progress: &Progress) -> Result<Response, Failure> {
+    fn send(&self, request: &Request, url: &Url, progress: &Progress) -> Result<Response, Failure> {
+        let label = &request.label;
+        let client = self.client_for(request).map_err(Failure::Final)?;
+        let call = client
+            .request(request.form.method(), url.clone())
+            .header(AUTHORIZATION, self.authorization.clone());
+        let call = request.form.dress(call);
         self.counters.sent();
-        let client = self.client.as_ref().ok_or_else(|| {
-            Failure::Final(Error::Internal(format!("{label}: the client is gone")))
-        })?;
-        let response = client
-            .get(url.clone())
-            .header(AUTHORIZATION, self.authorization.clone())
-            .header(ACCEPT, "application/json")
-            .send()
-            .map_err(|error| self.broken(label, &error))?;
+        let response = call.send().map_err(|error| self.broken(request, &error))?;
         progress.advance(0);
         self.counters.answered(response.headers());
+        self.clock.told(response.headers(), Timestamp::now());
         tracing::debug!(
             request = label,
             status = response.status().as_u16(),
@@ -298,16 +313,49 @@ impl Http {
         Ok(response)
     }
 
+    /// The client that bears the silence which the request may meet.
+    fn client_for(&self, request: &Request) -> Result<&Client> {
+        let gone = || Error::Internal(format!("{}: the client is gone", request.label));
+        if self.silence(request).limit == self.timeout {
+            return self.client.as_ref().ok_or_else(gone);
+        }
+        if let Some(client) = self.stream_client.get() {
+            return Ok(client);
+        }
+        let client = self.build(self.stream_timeout)?;
+        Ok(self.stream_client.get_or_init(|| client))
+    }
+
+    /// How long the service may be silent about the request.
+    pub(super) fn silence(&self, request: &Request) -> Silence {
+        match request.form {
+            Form::Read => Silence {
+                limit: self.timeout,
+                remedy: " (--timeout); try again, or check the network",
+            },
+            Form::Events(_) => Silence {
+                limit: self.stream_timeout,
+                remedy: ", not even a heartbeat; open it again, or check the network",
+            },
+            // What to do next depends on what was asked: the caller says it.
+            Form::Write(..) => Silence {
+                limit: self.timeout,
+                remedy: " (--timeout)",
+            },
+        }
+    }
+
     /// The whole body, in bounds.
     fn body(
         &self,
         mut response: Response,
-        label: &str,
+        request: &Request,
         progress: &Progress,
     ) -> Result<Vec<u8>, Failure> {
+        let label = &request.label;
         let too_large = || {
             Failure::Final(Error::BadAnswer {
-                what: label.to_owned(),
+                what: label.clone(),
                 detail: format!("more than {} MiB in one answer", MAX_BODY >> 20),
             })
         };
@@ -329,31 +377,26 @@ impl Http {
                     }
                     body.extend_from_slice(&chunk[..read]);
                 }
-                Err(error) => {
-                    let inner = error
-                        .get_ref()
-                        .and_then(|inner| inner.downcast_ref::<reqwest::Error>());
-                    return Err(match inner {
-                        Some(inner) => self.broken(label, inner),
-                        None => passing(
-                            label,
-                            TransportKind::Broken,
-                            format!("the answer broke off: {error}"),
-                        ),
-                    });
-                }
+                Err(error) => return Err(broke_off(label, &error, self.silence(request))),
             }
         }
     }
 
     /// An error answer, decoded; and whether asking again can help.
-    fn refused(&self, response: Response, label: &str, progress: &Progress) -> Failure {
+    fn refused(&self, response: Response, request: &Request, progress: &Progress) -> Failure {
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
         // An error whose body breaks off is still that error.
         let _ = response.take(MAX_ERROR_BODY as u64).read_to_end(&mut body);
         progress.advance(body.len() as u64);
-        let error = api_error(label, status, &headers, &body, &self.token);
+        let redact = |text: &str| {
+            let text = self.token.redact(text);
+            match &request.form {
+                Form::Write(_, secrets) => secrets.redact(&text),
+                Form::Read | Form::Events(_) => text,
+            }
+        };
+        let error = api_error(&request.label, status, &headers, &body, &redact);
         let after = error.retry_after;
         let error = Error::Api(Arc::new(error));
         let soon = after.is_none_or(|seconds| seconds <= MAX_RETRY_AFTER);
@@ -396,54 +439,24 @@ impl Http {
     }
 
     /// A failure below HTTP, classed by what a retry could bring.
-    fn broken(&self, label: &str, error: &reqwest::Error) -> Failure {
-        let transport = |kind, message| {
-            Error::Transport(Arc::new(TransportError {
-                request: label.to_owned(),
-                kind,
-                message,
-            }))
-        };
-        if error.is_connect() {
-            let host = self.base.origin().ascii_serialization();
-            if error.is_timeout() {
-                let seconds = CONNECT_TIMEOUT.min(self.timeout).as_secs_f32();
-                return Failure::Final(transport(
-                    TransportKind::Connect,
-                    format!("cannot connect to {host} within {seconds} s; check the network"),
-                ));
-            }
-            let mut reason = cause(error);
-            if reason.contains("InvalidContentType") {
-                // What rustls says of a server that answers in plain text.
-                reason = "it does not speak TLS; is http:// meant?".into();
-            }
-            return Failure::Passing(
-                transport(
-                    TransportKind::Connect,
-                    format!("cannot connect to {host}: {reason}"),
-                ),
-                None,
-            );
+    fn broken(&self, request: &Request, error: &reqwest::Error) -> Failure {
+        if !error.is_connect() {
+            return severed(&request.label, error, self.silence(request));
         }
+        let failed = |message| transport(&request.label, TransportKind::Connect, message);
+        let host = self.base.origin().ascii_serialization();
         if error.is_timeout() {
-            // The reader has waited long enough already.
-            return Failure::Final(transport(
-                TransportKind::Stalled,
-                format!(
-                    "no byte for {} s (--timeout); try again, or check the network",
-                    self.timeout.as_secs_f32()
-                ),
-            ));
+            let seconds = self.connect_timeout().as_secs_f32();
+            return Failure::Final(failed(format!(
+                "cannot connect to {host} within {seconds} s; check the network"
+            )));
         }
-        if error.is_builder() {
-            return Failure::Final(Error::Internal(format!("{label}: {}", cause(error))));
+        let mut reason = cause(error);
+        if reason.contains("InvalidContentType") {
+            // What rustls says of a server that answers in plain text.
+            reason = "it does not speak TLS; is http:// meant?".into();
         }
-        passing(
-            label,
-            TransportKind::Broken,
-            format!("the connection broke: {}", cause(error)),
-        )
+        Failure::Passing(failed(format!("cannot connect to {host}: {reason}")), None)
     }
 }
 
@@ -451,44 +464,7 @@ impl Drop for Http {
     /// Dropping reqwest's client waits for its runtime, and that for a name
     /// look-up under way, which nobody can cut short. Unmounting must not.
     fn drop(&mut self) {
-        let client = self.client.take();
-        let _ = thread::Builder::new().spawn(move || drop(client));
+        let clients = (self.client.take(), self.stream_client.take());
+        let _ = thread::Builder::new().spawn(move || drop(clients));
     }
-}
-
-fn passing(label: &str, kind: TransportKind, message: String) -> Failure {
-    Failure::Passing(
-        Error::Transport(Arc::new(TransportError {
-            request: label.to_owned(),
-            kind,
-            message,
-        })),
-        None,
-    )
-}
-
-fn forbidden(label: &str, message: String) -> Error {
-    Error::Transport(Arc::new(TransportError {
-        request: label.to_owned(),
-        kind: TransportKind::Forbidden,
-        message,
-    }))
-}
-
-/// The innermost cause: the outer layers of reqwest repeat the URL, query included.
-fn cause(error: &reqwest::Error) -> String {
-    let Some(mut cause) = error.source() else {
-        return "unknown cause".into();
-    };
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    one_line(&cause.to_string(), 200)
-}
-
-fn backoff(tries: u32) -> Duration {
-    // A fresh hasher's keys are random; all the randomness that jitter needs.
-    let random = RandomState::new().hash_one(tries) % 1000;
-    let full = BACKOFF * 4u32.saturating_pow(tries.min(4));
-    full.mul_f64(0.5 + random as f64 / 1000.0)
 }

@@ -1,4 +1,5 @@
-//! A run's log as a whole: rows without ids, behind a cursor that loses some.
+//! A run's log as a whole, and then what is added to it: rows without ids,
+//! behind a cursor that loses some.
 //!
 //! In some deployments the cursor is the last row's timestamp and goes on
 //! strictly later, which loses the rows that share it, and `has_more` says no
@@ -7,6 +8,10 @@
 //! compared, and repeats counted, since a program may well log the same line
 //! twice. More rows than a page holds at one timestamp cannot be had this way
 //! where the cursor is such a one: then the walk steps over that moment.
+//!
+//! A further reading walks in the same way from a little before the newest row,
+//! and drops what an earlier one has given. Only the rows of that overlap have
+//! to be remembered for it.
 
 use super::{
     http::Http,
@@ -22,6 +27,33 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
+
+/// How much older than the newest row a row may be that comes after it: rows
+/// come from several programs, each of which sends them in bundles.
+const OVERLAP: SignedDuration = SignedDuration::from_secs(2);
+
+/// The SHA-256 of a row's text: agents write the text, so a hash that can be
+/// made to collide would let them hide rows.
+type Key = [u8; 32];
+
+/// Rows that are the same from the first character to the last.
+#[derive(Clone, Copy, Debug)]
+struct Alike {
+    count: usize,
+    /// Their time. The latest there is where it cannot be read, so that they are
+    /// never forgotten; the earliest where nothing of the row can.
+    at: Timestamp,
+}
+
+/// How far a run's log has been read. Some kilobytes, however long the log is.
+#[derive(Debug, Default)]
+pub struct LogReader {
+    /// Where the next reading begins: no row before it is new. `None` for the
+    /// beginning of the log.
+    since: Option<Timestamp>,
+    /// The rows from `since` on that have been given.
+    given: HashMap<Key, Alike>,
+}
 
 /// Where the next page begins.
 enum From {
@@ -43,11 +75,21 @@ enum Step {
 
 const STEPS: [Step; 3] = [Step::Cursor, Step::Microsecond, Step::Millisecond];
 
-/// Every row of the log that can be had, once, oldest first.
-pub(super) fn run_logs(http: &Http, run: &str, progress: &Progress) -> Result<Vec<Row<LogRow>>> {
+/// Every row of the log that can be had and that `reader` has not given yet,
+/// oldest first.
+pub(super) fn run_logs(
+    http: &Http,
+    run: &str,
+    reader: &mut LogReader,
+    progress: &Progress,
+) -> Result<Vec<Row<LogRow>>> {
     let segments = ["runs", run, "logs"];
-    let mut log = Log::default();
-    let mut from = From::Start;
+    let mut log = Walk::new(reader);
+    let mut from = match reader.since {
+        // Written with what precision it has: rows of its moment are wanted.
+        Some(since) => From::Since(since.to_string()),
+        None => From::Start,
+    };
     let mut steps = STEPS.iter();
     // The cursor of the furthest page, for a service that ignores `since`
     // and so shows its first page again; and those that were used.
@@ -67,10 +109,10 @@ pub(super) fn run_logs(http: &Http, run: &str, progress: &Progress) -> Result<Ve
         let length = page.data.len();
         let new = log.add(&request.label, &page.data, matches!(from, From::Cursor(_)))?;
         if length == 0 || (length < PAGE && !pagination.has_more) {
-            return Ok(log.finish());
+            return Ok(log.finish(http.now(), reader));
         }
         let Some(last) = log.last.clone() else {
-            return Ok(log.finish());
+            return Ok(log.finish(http.now(), reader));
         };
         if new > 0 {
             steps = STEPS.iter();
@@ -104,7 +146,7 @@ pub(super) fn run_logs(http: &Http, run: &str, progress: &Progress) -> Result<Ve
         );
         match next {
             Some(next) => from = next,
-            None => return Ok(log.finish()),
+            None => return Ok(log.finish(http.now(), reader)),
         }
     }
     Err(Error::BadAnswer {
@@ -113,70 +155,108 @@ pub(super) fn run_logs(http: &Http, run: &str, progress: &Progress) -> Result<Ve
     })
 }
 
-/// What has been read so far.
-#[derive(Default)]
-struct Log {
-    rows: Vec<Row<LogRow>>,
-    /// How often each whole row was taken, by the SHA-256 of its text: agents
-    /// write the text, so a hash that can be made to collide would let them
-    /// hide rows.
-    taken: HashMap<[u8; 32], usize>,
+/// One reading of a log, from its beginning or from where a reader was.
+struct Walk {
+    /// As the reader was when the walk began.
+    since: Option<Timestamp>,
+    given: HashMap<Key, Alike>,
+    /// The new rows, each with its time.
+    rows: Vec<(Timestamp, Row<LogRow>)>,
+    /// What the walk has come upon, new or not.
+    seen: HashMap<Key, Alike>,
     /// The timestamp of the last row of the last page.
     last: Option<String>,
+    /// The last time that could be read: that of rows whose own cannot.
+    moment: Timestamp,
+    newest: Option<Timestamp>,
     bytes: usize,
 }
 
-impl Log {
-    /// Takes what a page adds; returns how many rows that is. Only a page
-    /// that a cursor gave follows the last one without overlap, so there a row
-    /// like an earlier one is another row, unless the page has nothing else.
+impl Walk {
+    fn new(reader: &LogReader) -> Self {
+        Self {
+            since: reader.since,
+            given: reader.given.clone(),
+            rows: Vec::new(),
+            seen: HashMap::new(),
+            last: None,
+            moment: reader.since.unwrap_or(Timestamp::MIN),
+            newest: None,
+            bytes: 0,
+        }
+    }
+
+    /// Takes what a page adds; returns how many rows the walk had not come upon
+    /// before. Only a page that a cursor gave follows the last one without
+    /// overlap, so there a row like an earlier one is another row, unless the
+    /// page has nothing else.
     fn add(&mut self, label: &str, page: &[&RawValue], by_cursor: bool) -> Result<usize> {
-        let keys: Vec<[u8; 32]> = page
+        let keys: Vec<Key> = page
             .iter()
             .map(|raw| Sha256::digest(raw.get()).into())
             .collect();
-        let follows = by_cursor && keys.iter().any(|key| !self.taken.contains_key(key));
-        let mut here: HashMap<[u8; 32], usize> = HashMap::new();
-        let mut new = 0;
+        let follows = by_cursor && keys.iter().any(|key| !self.seen.contains_key(key));
+        let mut here: HashMap<Key, usize> = HashMap::new();
+        let mut added = 0;
         for (raw, key) in page.iter().zip(keys) {
             let here = here.entry(key).or_default();
             *here += 1;
-            let taken = self.taken.entry(key).or_default();
-            let known = !follows && *here <= *taken;
-            if !known {
-                *taken += 1;
-                new += 1;
+            let seen = self.seen.get(&key).map_or(0, |alike| alike.count);
+            let is_seen = !follows && *here <= seen;
+            let value = understand::<LogRow>(label, raw);
+            let time = value.as_ref().and_then(|row| row.timestamp.parse().ok());
+            if let Some(row) = &value {
+                self.last = Some(row.timestamp.clone());
+                self.moment = time.unwrap_or(self.moment);
+                self.newest = self.newest.max(time);
+            }
+            if is_seen {
+                continue;
+            }
+            added += 1;
+            let count = seen + 1;
+            // What nobody is given need not be remembered.
+            let unknown = value.as_ref().map_or(Timestamp::MIN, |_| Timestamp::MAX);
+            let at = time.unwrap_or(unknown);
+            self.seen.insert(key, Alike { count, at });
+            // A service that ignores `since` shows again what is long given.
+            let given = self.given.get(&key).map_or(0, |alike| alike.count);
+            let is_new = count > given && self.since.is_none_or(|since| at >= since);
+            if let (Some(value), true) = (value, is_new) {
                 self.bytes += raw.get().len();
                 if self.bytes > MAX_ROWS_BYTES {
                     return Err(too_much(label));
                 }
-            }
-            if let Some(value) = understand::<LogRow>(label, raw) {
-                self.last = Some(value.timestamp.clone());
-                if !known {
-                    self.rows.push(Row {
-                        value,
-                        raw: (*raw).to_owned(),
-                    });
-                }
+                let raw = (*raw).to_owned();
+                self.rows.push((self.moment, Row { value, raw }));
             }
         }
-        Ok(new)
+        Ok(added)
     }
 
-    /// The rows, oldest first even where the service did not sort them. A row
-    /// whose time cannot be read stays behind the one it came after.
-    fn finish(self) -> Vec<Row<LogRow>> {
-        let mut moment = Timestamp::MIN;
-        let mut rows: Vec<_> = self
-            .rows
-            .into_iter()
-            .map(|row| {
-                moment = row.value.timestamp.parse().unwrap_or(moment);
-                (moment, row)
-            })
-            .collect();
-        rows.sort_by_key(|(moment, _)| *moment);
-        rows.into_iter().map(|(_, row)| row).collect()
+    /// The rows, oldest first even where the service did not sort them, and
+    /// the reader set to go on behind them. A row whose time cannot be read
+    /// stays behind the one it came after.
+    fn finish(mut self, now: Timestamp, reader: &mut LogReader) -> Vec<Row<LogRow>> {
+        // A row from the future, by a wrong clock, must not hide those that
+        // come after it with the right time.
+        let newest = self.newest.map(|newest| newest.min(now));
+        let since = newest.and_then(|newest| {
+            // Whole milliseconds: some services know no finer ones.
+            let since = newest.checked_sub(OVERLAP).ok()?.as_millisecond();
+            Timestamp::from_millisecond(since).ok()
+        });
+        let since = since.max(self.since);
+        for (key, alike) in self.seen {
+            let count = |given: &mut Alike| given.count = given.count.max(alike.count);
+            self.given.entry(key).and_modify(count).or_insert(alike);
+        }
+        self.given
+            .retain(|_, alike| since.is_none_or(|since| alike.at >= since));
+        self.given.shrink_to_fit();
+        reader.since = since;
+        reader.given = self.given;
+        self.rows.sort_by_key(|(moment, _)| *moment);
+        self.rows.into_iter().map(|(_, row)| row).collect()
     }
 }

@@ -52,10 +52,13 @@ struct Identified {
     id: String,
 }
 
-/// A list, and whether the service showed that it may have skipped rows.
+/// A list, or the part of it that was wanted.
 pub(super) struct Listing<T> {
     pub(super) rows: Vec<Row<T>>,
+    /// Whether the service showed that it may have skipped rows.
     pub(super) gaps: bool,
+    /// Whether reading ended where it was to end, with more to come.
+    pub(super) more: bool,
 }
 
 /// Takes a page apart.
@@ -98,9 +101,22 @@ pub(super) fn list<T: DeserializeOwned>(
     query: &[(&str, &str)],
     progress: &Progress,
 ) -> Result<Listing<T>> {
+    list_until(http, segments, query, progress, |_| false)
+}
+
+/// The same up to the first page whose rows `is_last` says it of. It is given
+/// the rows that are new with the page.
+pub(super) fn list_until<T: DeserializeOwned>(
+    http: &Http,
+    segments: &[&str],
+    query: &[(&str, &str)],
+    progress: &Progress,
+    is_last: impl Fn(&[Row<T>]) -> bool,
+) -> Result<Listing<T>> {
     let mut listing = Listing {
         rows: Vec::new(),
         gaps: false,
+        more: false,
     };
     let mut ids = HashSet::new();
     let mut cursors = HashSet::new();
@@ -116,6 +132,7 @@ pub(super) fn list<T: DeserializeOwned>(
         let body = http.get(&request, progress)?;
         let page = page(&request.label, &body)?;
         let (mut new, mut last, mut greatest) = (0, None, None);
+        let earlier = listing.rows.len();
         for raw in &page.data {
             let Some(Identified { id }) = understand(&request.label, raw) else {
                 continue;
@@ -140,6 +157,10 @@ pub(super) fn list<T: DeserializeOwned>(
         }
         let pagination = page.pagination.unwrap_or_default();
         if !pagination.has_more {
+            return Ok(listing);
+        }
+        if is_last(&listing.rows[earlier..]) {
+            listing.more = true;
             return Ok(listing);
         }
         let next = pagination.next_cursor.filter(|next| !next.is_empty());

@@ -149,19 +149,85 @@ pub struct Run {
 }
 
 /// One row of a run's log. Rows have no id of their own.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct LogRow {
     /// ISO 8601, kept as sent: its precision differs between rows.
     pub timestamp: String,
     /// `agent`, `system` or `network`.
-    #[serde(rename = "type", default)]
     pub kind: String,
     /// `debug`, `info`, `warn` or `error`.
-    #[serde(default)]
     pub level: String,
     /// The text, which an agent may have written.
-    #[serde(default)]
     pub message: String,
+    /// The agent's event that the row tells of, where its metadata hold one.
+    pub event: Option<AgentEvent>,
+}
+
+/// Something that an agent did or said, of its log row or of the run's stream.
+#[derive(Clone, Debug)]
+pub struct AgentEvent {
+    /// Its number within the run, from 1.
+    pub sequence: u64,
+    /// What it is, such as `assistant`.
+    pub kind: String,
+    /// What the agent's program told, as sent; `null` where absent.
+    pub data: Box<RawValue>,
+    /// When, ISO 8601 as sent: for a row's event, the row's.
+    pub timestamp: String,
+}
+
+/// A log row as it travels.
+#[derive(Deserialize)]
+struct SentRow<'a> {
+    timestamp: String,
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    level: String,
+    #[serde(default)]
+    message: String,
+    #[serde(borrow, default)]
+    metadata: Option<&'a RawValue>,
+}
+
+/// The metadata of an agent's row. All is optional, since those of other rows
+/// are of other shapes.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
+    #[serde(default)]
+    sequence_number: Option<u64>,
+    #[serde(default)]
+    event_type: Option<String>,
+    #[serde(borrow, default)]
+    event_data: Option<&'a RawValue>,
+}
+
+impl<'de> Deserialize<'de> for LogRow {
+    /// From JSON text that stays in memory meanwhile: the metadata are borrowed.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let sent = SentRow::deserialize(deserializer)?;
+        let metadata = sent
+            .metadata
+            .and_then(|metadata| serde_json::from_str::<Metadata<'_>>(metadata.get()).ok());
+        let event = metadata.and_then(|metadata| {
+            Some(AgentEvent {
+                sequence: metadata.sequence_number?,
+                kind: metadata.event_type?,
+                data: metadata
+                    .event_data
+                    .map_or_else(|| RawValue::NULL.to_owned(), ToOwned::to_owned),
+                timestamp: sent.timestamp.clone(),
+            })
+        });
+        Ok(Self {
+            timestamp: sent.timestamp,
+            kind: sent.kind,
+            level: sent.level,
+            message: sent.message,
+            event,
+        })
+    }
 }
 
 /// Which of the two kinds of stored trees.

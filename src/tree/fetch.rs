@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::{
-        RunFilter,
+        LogReader, RunFilter,
         types::{Row, Run, StorageKind},
     },
     error::{Error, Result, TransportError, TransportKind},
@@ -246,7 +246,7 @@ impl Tree {
             }
             Want::Logs(id) => {
                 let ttl = self.live_ttl(id);
-                let logs = Logs::new(api.run_logs(id, progress)?);
+                let logs = Logs::new(api.run_logs(id, &mut LogReader::default(), progress)?);
                 let weight = logs.weight();
                 known.logs.put(id.clone(), logs, asked, ttl, weight);
             }

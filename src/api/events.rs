@@ -1,0 +1,174 @@
+//! The live events of one run, as they happen.
+
+use super::{
+    failure::{Silence, broke_off},
+    sse::{Event, Parser},
+    types::{AgentEvent, RunStatus},
+};
+use crate::{
+    error::{Error, Result},
+    progress::Progress,
+};
+use reqwest::blocking::Response;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::io::Read;
+
+/// Bytes asked of the connection at a time.
+const PIECE: usize = 16 << 10;
+
+/// What a run's stream tells.
+#[derive(Clone, Debug)]
+pub enum RunEvent {
+    /// Where the run stands: at the beginning, and at each change.
+    Status(RunStatus),
+    /// The agent did or said something.
+    Output(AgentEvent),
+    /// The run failed, with the reason.
+    Error(String),
+    /// The run has ended, so. The stream ends after this.
+    Complete(RunStatus),
+    /// Nothing has happened, and the stream lives.
+    Heartbeat,
+}
+
+/// An open stream of [`RunEvent`]s, read by one thread. Dropping it closes the
+/// connection.
+pub struct EventStream {
+    response: Response,
+    parser: Parser,
+    /// The piece that came last, and how much of it the parser has taken.
+    piece: Vec<u8>,
+    taken: usize,
+    ended: bool,
+    label: String,
+    silence: Silence,
+    progress: Progress,
+}
+
+impl EventStream {
+    pub(super) fn new(
+        response: Response,
+        label: String,
+        silence: Silence,
+        progress: &Progress,
+    ) -> Self {
+        Self {
+            response,
+            parser: Parser::default(),
+            piece: Vec::new(),
+            taken: 0,
+            ended: false,
+            label,
+            silence,
+            progress: progress.clone(),
+        }
+    }
+
+    /// Waits for the next event; `None` when the stream has ended, which it may
+    /// do before the run does. Events that are not known, or not as documented,
+    /// are passed over.
+    ///
+    /// # Errors
+    /// [`Error::Transport`] where the connection breaks, or not even a heartbeat
+    /// comes for 40 s (or `--timeout`, if that is longer); [`Error::BadAnswer`]
+    /// for an event of more than 16 MiB. After an error the stream has ended.
+    #[allow(clippy::should_implement_trait, reason = "it can fail, and then ends")]
+    pub fn next(&mut self) -> Result<Option<RunEvent>> {
+        while !self.ended {
+            let next = self.next_sent();
+            self.ended = !matches!(next, Ok(Some(_)));
+            match next? {
+                Some(event) => {
+                    if let Some(event) = understand(&self.label, event) {
+                        return Ok(Some(event));
+                    }
+                }
+                None => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next event as sent.
+    fn next_sent(&mut self) -> Result<Option<Event>> {
+        loop {
+            let mut rest = &self.piece[self.taken..];
+            let event = self.parser.next(&mut rest);
+            self.taken = self.piece.len() - rest.len();
+            let event = event.map_err(|error| Error::BadAnswer {
+                what: self.label.clone(),
+                detail: error.to_string(),
+            })?;
+            if event.is_some() {
+                return Ok(event);
+            }
+            self.piece.resize(PIECE, 0);
+            self.taken = 0;
+            let read = self.response.read(&mut self.piece);
+            let read = read.map_err(|error| {
+                self.piece.clear();
+                broke_off(&self.label, &error, self.silence).error()
+            })?;
+            self.piece.truncate(read);
+            self.progress.advance(read as u64);
+            if read == 0 {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Standing {
+    status: RunStatus,
+}
+
+#[derive(Deserialize)]
+struct Output<'a> {
+    sequence: u64,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+    #[serde(default)]
+    timestamp: String,
+}
+
+#[derive(Deserialize)]
+struct Reason {
+    message: String,
+}
+
+/// What vm0fs understands of an event.
+fn understand(label: &str, event: Event) -> Option<RunEvent> {
+    let data = &event.data;
+    let standing = || serde_json::from_str(data).map(|Standing { status }| status);
+    let understood = match event.name.as_str() {
+        "status" => standing().map(RunEvent::Status),
+        "complete" => standing().map(RunEvent::Complete),
+        "output" => serde_json::from_str::<Output<'_>>(data).map(|output| {
+            RunEvent::Output(AgentEvent {
+                sequence: output.sequence,
+                kind: output.kind,
+                data: output
+                    .data
+                    .map_or_else(|| RawValue::NULL.to_owned(), ToOwned::to_owned),
+                timestamp: output.timestamp,
+            })
+        }),
+        "error" => serde_json::from_str(data).map(|Reason { message }| RunEvent::Error(message)),
+        "heartbeat" => Ok(RunEvent::Heartbeat),
+        _ => return None,
+    };
+    understood
+        .inspect_err(|error| {
+            tracing::debug!(
+                request = label,
+                event = event.name,
+                at = error.column(),
+                "an event is passed over: not as documented"
+            );
+        })
+        .ok()
+}

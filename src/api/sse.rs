@@ -1,0 +1,300 @@
+//! Server-Sent Events out of bytes: pure, fed in any pieces, bounded.
+//!
+//! Source: the WHATWG HTML standard, "Server-sent events", sections "Parsing an
+//! event stream" and "Interpreting an event stream".
+
+use std::{fmt, time::Duration};
+
+/// The most that one event may hold in memory, in bytes: its name, data, id
+/// and the line that is being read. An agent's event is a tool's output at the
+/// most; the service keeps those far below.
+pub const MAX_EVENT: usize = 16 << 20;
+
+/// How many bytes a line's buffer keeps for the next line.
+const KEPT_BUFFER: usize = 64 << 10;
+
+/// The mark that a stream may begin with, and that is no part of it.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// One event as the stream gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// `event:`, or `message` where the stream named none.
+    pub name: String,
+    /// The `data:` lines, with a line feed between two of them.
+    pub data: String,
+    /// The last `id:` so far; empty where there was none.
+    pub id: String,
+}
+
+/// An event or a line of more than [`MAX_EVENT`] bytes. The stream is of no use
+/// from there on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong;
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an event of more than {} MiB", MAX_EVENT >> 20)
+    }
+}
+
+/// Takes a stream apart. What stands behind the last empty line at the end of
+/// the stream is no event, and is dropped with the parser.
+#[derive(Debug, Default)]
+pub struct Parser {
+    /// The line that is being read, as far as it has come.
+    line: Vec<u8>,
+    /// Whether the next byte, if a line feed, belongs to the line before.
+    after_return: bool,
+    /// Whether the first line has passed, and with it the place of a BOM.
+    begun: bool,
+    name: String,
+    data: String,
+    id: String,
+    retry: Option<Duration>,
+}
+
+impl Parser {
+    /// Takes from the front of `bytes` what the next event needs, and gives that
+    /// event; `None` with `bytes` empty where it is not complete yet.
+    ///
+    /// # Errors
+    /// [`TooLong`].
+    pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Event>, TooLong> {
+        while let Some(&first) = bytes.first() {
+            if std::mem::take(&mut self.after_return) && first == b'\n' {
+                *bytes = &bytes[1..];
+                continue;
+            }
+            let end = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+            let (piece, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+            if self.held() + piece.len() > MAX_EVENT {
+                return Err(TooLong);
+            }
+            self.line.extend_from_slice(piece);
+            *bytes = rest;
+            if let Some((&ending, rest)) = rest.split_first() {
+                *bytes = rest;
+                self.after_return = ending == b'\r';
+                if let Some(event) = self.end_line() {
+                    return Ok(Some(event));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// How long the stream asks to wait before it is opened again, where it did.
+    pub fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    /// Bytes in memory that count.
+    fn held(&self) -> usize {
+        self.line.len() + self.name.len() + self.data.len() + self.id.len()
+    }
+
+    /// Acts on the line that has ended; gives the event that it ended.
+    fn end_line(&mut self) -> Option<Event> {
+        let mut line = std::mem::take(&mut self.line);
+        let text = match std::mem::replace(&mut self.begun, true) {
+            false => line.strip_prefix(BOM).unwrap_or(&line),
+            true => &line,
+        };
+        let event = if text.is_empty() {
+            self.dispatch()
+        } else {
+            self.field(text);
+            None
+        };
+        line.clear();
+        line.shrink_to(KEPT_BUFFER);
+        self.line = line;
+        event
+    }
+
+    fn field(&mut self, line: &[u8]) {
+        let colon = line.iter().position(|&byte| byte == b':');
+        let (field, value) = match colon {
+            Some(at) => (&line[..at], &line[at + 1..]),
+            None => (line, &[][..]),
+        };
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        match field {
+            b"event" => self.name = text(value),
+            b"data" => {
+                self.data.push_str(&String::from_utf8_lossy(value));
+                self.data.push('\n');
+            }
+            b"id" if !value.contains(&0) => self.id = text(value),
+            b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
+                let milliseconds = text(value).parse().unwrap_or(u64::MAX);
+                self.retry = Some(Duration::from_millis(milliseconds));
+            }
+            // A comment, which is a line whose field is empty, or a field that
+            // the standard does not know.
+            _ => {}
+        }
+    }
+
+    fn dispatch(&mut self) -> Option<Event> {
+        let mut name = std::mem::take(&mut self.name);
+        let mut data = std::mem::take(&mut self.data);
+        // An event without a data line is none.
+        data.pop()?;
+        if name.is_empty() {
+            name.push_str("message");
+        }
+        Some(Event {
+            name,
+            data,
+            id: self.id.clone(),
+        })
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn event(name: &str, data: &str, id: &str) -> Event {
+        Event {
+            name: name.into(),
+            data: data.into(),
+            id: id.into(),
+        }
+    }
+
+    /// Feeds the pieces one after the other to a new parser.
+    fn parse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Event> {
+        let mut parser = Parser::default();
+        let mut events = Vec::new();
+        for mut piece in pieces {
+            while let Some(event) = parser.next(&mut piece).unwrap() {
+                events.push(event);
+            }
+            assert!(piece.is_empty());
+        }
+        events
+    }
+
+    const SAMPLE: &[u8] = b"\xef\xbb\xbf: a comment\r\nevent: output\r\nid: 7\r\ndata: {\"a\":\r\n\
+        data:  \"\xc3\xa9\"}\r\n\r\ndata\rdata\r\rid\ndata:x\n\nevent: lost\n\nfield: no\ndata: y\n\
+        id: a\0b\n\r\ndata: unfinished\n";
+
+    fn sample() -> Vec<Event> {
+        vec![
+            event("output", "{\"a\":\n \"é\"}", "7"),
+            event("message", "\n", "7"),
+            event("message", "x", ""),
+            event("message", "y", ""),
+        ]
+    }
+
+    #[test]
+    fn all_splits_of_a_sample_are_the_same_events() {
+        assert_eq!(parse([SAMPLE]), sample());
+        assert_eq!(parse(SAMPLE.chunks(1)), sample());
+        for first in 0..=SAMPLE.len() {
+            for second in first..=SAMPLE.len() {
+                let pieces = [&SAMPLE[..first], &SAMPLE[first..second], &SAMPLE[second..]];
+                assert_eq!(parse(pieces), sample(), "{first} {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn as_the_standard_has_it() {
+        // The standard's own examples, and what is around them.
+        let table: [(&[u8], Vec<Event>); 10] = [
+            (
+                b"data: YHOO\ndata: +2\ndata: 10\n\n",
+                vec![event("message", "YHOO\n+2\n10", "")],
+            ),
+            (
+                b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n",
+                vec![
+                    event("message", "first event", "1"),
+                    event("message", "second event", ""),
+                    event("message", " third event", ""),
+                ],
+            ),
+            (
+                b"data\n\ndata\ndata\n\ndata:",
+                vec![event("message", "", ""), event("message", "\n", "")],
+            ),
+            (
+                b"data:test\n\ndata: test\n\n",
+                vec![event("message", "test", ""), event("message", "test", "")],
+            ),
+            // The end of an event is its empty line, not the end of the bytes.
+            (b"data: x\n", vec![]),
+            (b"data: x\r\r", vec![event("message", "x", "")]),
+            // Only the first BOM is one; fields are told apart by case.
+            (
+                b"\xef\xbb\xbf\xef\xbb\xbfdata: x\nData: y\n\n\xef\xbb\xbfdata: z\n\n",
+                vec![],
+            ),
+            (b"\xef\xbb\xbf\ndata: x\n\n", vec![event("message", "x", "")]),
+            (b"data: \xff\xe2\x82\n\n", vec![event("message", "\u{fffd}\u{fffd}", "")]),
+            (
+                b"event: a\nevent: b\nid: 1\n\nevent:\ndata: x\n\n",
+                vec![event("message", "x", "1")],
+            ),
+        ];
+        for (bytes, expected) in table {
+            let shown = String::from_utf8_lossy(bytes);
+            assert_eq!(parse([bytes]), expected, "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn retry() {
+        let mut parser = Parser::default();
+        for (line, expected) in [
+            ("retry: soon\n", None),
+            ("retry:\n", None),
+            ("retry: 1500\n", Some(1500)),
+            ("retry: -1\n", Some(1500)),
+            ("retry: 99999999999999999999999\n", Some(u64::MAX)),
+        ] {
+            assert_eq!(parser.next(&mut line.as_bytes()), Ok(None));
+            assert_eq!(
+                parser.retry(),
+                expected.map(Duration::from_millis),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let piece = vec![b'x'; 1 << 20];
+        // A line without end; a comment without end; data lines without end.
+        for (start, between) in [("data: ", ""), (":", ""), ("data: ", "\ndata: ")] {
+            let mut parser = Parser::default();
+            parser.next(&mut start.as_bytes()).unwrap();
+            let fed = (0..64).take_while(|_| {
+                parser.next(&mut &piece[..]).is_ok() && parser.next(&mut between.as_bytes()).is_ok()
+            });
+            let fed = fed.count();
+            assert!((14..=16).contains(&fed), "{start:?} {between:?}: {fed} MiB");
+            assert!(parser.held() <= MAX_EVENT);
+        }
+        // Many events, each of them in bounds, are none too long.
+        let mut parser = Parser::default();
+        for _ in 0..40 {
+            for part in ["data: ".as_bytes(), &piece] {
+                assert_eq!(parser.next(&mut &*part), Ok(None));
+            }
+            let event = parser.next(&mut "\n\n".as_bytes()).unwrap();
+            assert_eq!(event.unwrap().data.len(), piece.len());
+        }
+        assert!(parser.line.capacity() <= KEPT_BUFFER);
+    }
+}

@@ -1,0 +1,242 @@
+//! Lists in pages, objects, and the list of runs.
+
+use super::*;
+
+#[test]
+fn one_page_one_call() {
+    let server = Server::new(|_, _| {
+        Reply::Whole(
+            200,
+            vec![
+                "x-request-id: req-1".into(),
+                "x-ratelimit-limit: 5000".into(),
+                "x-ratelimit-remaining: 4999".into(),
+                "x-ratelimit-reset: 1700000000".into(),
+            ],
+            page_json(&[agent_json("a"), agent_json("b")], false, None),
+        )
+    });
+    let client = server.client();
+    let progress = Progress::new();
+    let agents = client.agents(&progress).unwrap();
+    assert_eq!(ids(&agents), ["a", "b"]);
+    assert_eq!(agents[0].raw.get(), agent_json("a"));
+    assert!(progress.bytes() > 100);
+    let asked = server.asked();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].path, "/v1/agents");
+    assert_eq!(asked[0].query, [("limit".into(), "100".into())]);
+    assert_eq!(
+        asked[0].authorization.as_deref(),
+        Some("Bearer vm0_live_secret")
+    );
+    assert_eq!(asked[0].user_agent.as_deref(), Some("vm0fs/test"));
+    let calls = client.calls();
+    assert_eq!((calls.made, calls.failed), (1, 0));
+    assert_eq!(
+        calls.rate_limit,
+        Some(RateLimit {
+            limit: 5000,
+            remaining: 4999,
+            reset: 1_700_000_000
+        })
+    );
+    assert_eq!(calls.last_request_id.as_deref(), Some("req-1"));
+}
+
+#[test]
+fn pages_that_overlap_and_cursors_that_repeat() {
+    let server = Server::new(|asked, _| {
+        json(match asked.get("cursor") {
+            None => page_json(&[agent_json("a"), agent_json("b")], true, Some("b")),
+            Some("b") => page_json(&[agent_json("b"), agent_json("c")], true, Some("c")),
+            // Something new each time, and a cursor that was there before.
+            Some(_) => page_json(&[agent_json("d"), agent_json("a")], true, Some("b")),
+        })
+    });
+    let agents = server.client().agents(&Progress::new()).unwrap();
+    assert_eq!(ids(&agents), ["a", "b", "c", "d"]);
+    assert_eq!(server.asked().len(), 3);
+}
+
+#[test]
+fn a_page_with_nothing_new_ends_the_list() {
+    let server = Server::new(|_, number| {
+        json(page_json(
+            &[agent_json("a")],
+            true,
+            Some(&number.to_string()),
+        ))
+    });
+    let agents = server.client().agents(&Progress::new()).unwrap();
+    assert_eq!(ids(&agents), ["a"]);
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[test]
+fn a_list_without_end_ends() {
+    let server = Server::new(|_, number| {
+        let row = agent_json(&number.to_string());
+        json(page_json(&[row], true, Some(&number.to_string())))
+    });
+    let agents = server.client().agents(&Progress::new()).unwrap();
+    assert_eq!(agents.len(), paging::MAX_PAGES);
+}
+
+#[test]
+fn bad_rows_cost_only_themselves() {
+    let server = Server::new(|_, _| {
+        let rows = [
+            "null".into(),
+            "{}".into(),
+            r#"{"id":"x","name":7}"#.into(),
+            agent_json("a"),
+        ];
+        json(page_json(&rows, false, None))
+    });
+    let agents = server.client().agents(&Progress::new()).unwrap();
+    assert_eq!(ids(&agents), ["a"]);
+}
+
+#[test]
+fn bodies_that_are_not_the_envelope() {
+    for body in [
+        "",
+        "[]",
+        "null",
+        "<html>",
+        r#"{"data":{}}"#,
+        "{\"data\":[",
+        "\u{0}",
+    ] {
+        let server = Server::new(move |_, _| json(body));
+        let error = server.client().agents(&Progress::new()).unwrap_err();
+        assert!(matches!(error, Error::BadAnswer { .. }), "{body}: {error}");
+        assert!(error.to_string().contains("GET /v1/agents"), "{error}");
+    }
+    let server = Server::new(|_, _| json(r#"{"data":[]}"#));
+    assert!(server.client().agents(&Progress::new()).unwrap().is_empty());
+}
+
+#[test]
+fn objects_versions_and_metrics() {
+    let server = Server::new(|asked, _| {
+        json(match asked.path.as_str() {
+            "/v1/agents/a%2F..%2Fb%20c" => agent_json("a"),
+            "/v1/agents/a/versions" => page_json(&[r#"{"id":"v","n":1.0}"#.into()], false, None),
+            "/v1/runs/r/metrics" => r#"{"data":[{"cpu_percent":1.50}],"summary":{}}"#.into(),
+            "/v1/runs/bad/metrics" => "{}".into(),
+            other => panic!("{other}"),
+        })
+    });
+    let client = server.client();
+    let progress = Progress::new();
+    assert_eq!(client.agent("a/../b c", &progress).unwrap().value.id, "a");
+    let versions = client.agent_versions("a", &progress).unwrap();
+    assert_eq!(versions[0].get(), r#"{"id":"v","n":1.0}"#);
+    let metrics = client.run_metrics("r", &progress).unwrap();
+    assert!(metrics.get().contains("1.50"));
+    assert!(client.run_metrics("bad", &progress).is_err());
+    let made = client.calls().made;
+    for id in ["", ".", ".."] {
+        assert!(client.agent(id, &progress).unwrap_err().is_not_found());
+    }
+    assert_eq!(
+        client.calls().made,
+        made,
+        "a name that is no id costs no call"
+    );
+}
+
+fn run_json(id: &str, status: &str, minute: u32) -> String {
+    format!(
+        r#"{{"id":"{id}","agent_id":"a{}","status":"{status}","prompt":"p","created_at":"2025-01-01T00:{minute:02}:00Z"}}"#,
+        minute % 2
+    )
+}
+
+fn run_ids(rows: &[Row<Run>]) -> Vec<&str> {
+    rows.iter().map(|row| row.value.id.as_str()).collect()
+}
+
+#[test]
+fn run_filters_are_applied_again() {
+    let server = Server::new(|_, _| {
+        let rows = [
+            run_json("1", "failed", 1),
+            run_json("2", "failed", 2),
+            run_json("3", "failed", 3),
+            run_json("4", "odd-word", 5),
+        ];
+        json(page_json(&rows, false, None))
+    });
+    let client = server.client();
+    let filter = RunFilter {
+        agent_id: Some("a1".into()),
+        since: Some("2025-01-01T00:02:00Z".parse().unwrap()),
+        status: None,
+    };
+    let rows = client.runs(&filter, &Progress::new()).unwrap();
+    assert_eq!(run_ids(&rows), ["4", "3"], "newest first");
+    let asked = &server.asked()[0];
+    assert_eq!(asked.get("agent_id"), Some("a1"));
+    assert_eq!(asked.get("since"), Some("2025-01-01T00:02:00Z"));
+    let filter = RunFilter {
+        status: Some(RunStatus::Failed),
+        ..RunFilter::default()
+    };
+    assert_eq!(client.runs(&filter, &Progress::new()).unwrap().len(), 3);
+}
+
+#[test]
+fn skipped_runs_come_back_by_status_and_a_sound_list_costs_no_more() {
+    let server = Server::new(|asked, _| {
+        json(match (asked.get("status"), asked.get("cursor")) {
+            (None, None) => page_json(
+                &[run_json("9", "running", 9), run_json("4", "failed", 8)],
+                true,
+                Some("4"),
+            ),
+            // By id, from 4: row 9 again, and row 3 for ever skipped.
+            (None, Some(_)) => page_json(&[run_json("9", "running", 9)], false, None),
+            (Some("failed"), _) => page_json(
+                &[run_json("4", "failed", 8), run_json("3", "failed", 7)],
+                false,
+                None,
+            ),
+            _ => page_json(&[], false, None),
+        })
+    });
+    let runs = server
+        .client()
+        .runs(&RunFilter::default(), &Progress::new());
+    assert_eq!(run_ids(&runs.unwrap()), ["9", "4", "3"]);
+    assert_eq!(server.asked().len(), 8);
+
+    // The union fails: what the plain list gave stays.
+    let server = Server::new(|asked, _| match asked.get("status") {
+        None => json(page_json(&[run_json("9", "running", 9)], true, Some("9"))),
+        Some(_) => status(429, &["retry-after: 99"], ""),
+    });
+    let runs = server
+        .client()
+        .runs(&RunFilter::default(), &Progress::new());
+    assert_eq!(run_ids(&runs.unwrap()), ["9"]);
+    assert_eq!(server.asked().len(), 3);
+
+    let server = Server::new(|asked, _| {
+        json(match asked.get("cursor") {
+            None => page_json(
+                &[run_json("9", "running", 9), run_json("4", "failed", 8)],
+                true,
+                Some("4"),
+            ),
+            _ => page_json(&[run_json("3", "failed", 7)], false, None),
+        })
+    });
+    let runs = server
+        .client()
+        .runs(&RunFilter::default(), &Progress::new());
+    assert_eq!(runs.unwrap().len(), 3);
+    assert_eq!(server.asked().len(), 2);
+}
