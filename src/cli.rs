@@ -4,9 +4,11 @@ mod cache;
 mod demo;
 mod place;
 mod prefetch;
+mod run;
 
 pub use cache::{CacheArgs, CacheCommand};
 pub use prefetch::PrefetchArgs;
+pub use run::RunArgs;
 
 use crate::{
     config::{Environment, Flags, Settings, parse_duration, parse_size, parse_verify},
@@ -34,6 +36,7 @@ use std::{
   vm0fs demo                       look around without an account
   vm0fs mount ~/vm0                mount what your token may see
   ls -lt ~/vm0/runs | head         the latest runs
+  vm0fs run my-agent \"Do it\" -f   start a run, and see what it says
   vm0fs unmount ~/vm0
 
 Exit codes: 0 done, 1 failed, 2 wrong usage."
@@ -52,6 +55,8 @@ pub enum Command {
     /// Unmount, and wait until it is gone
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
+    /// Start a run of an agent, and follow its log
+    Run(RunArgs),
     /// Download versions ahead of their use, through a mount
     Prefetch(PrefetchArgs),
     /// List, measure, check, clear and pin what was downloaded
@@ -81,29 +86,15 @@ pub struct MountArgs {
     /// Stay in the foreground and log to standard error
     #[arg(short, long)]
     pub foreground: bool,
-    // Not a link: the text is the help of the command line.
-    #[allow(rustdoc::bare_urls)]
-    /// The API's address [default: https://api.vm0.ai]
-    #[arg(long, value_name = "URL")]
-    pub api_url: Option<String>,
-    /// A file with the token and nothing else; keep it at mode 0600
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
-    /// Where to keep what was downloaded [default: ~/.cache/vm0fs]
-    #[arg(long, value_name = "DIR")]
-    pub cache_dir: Option<PathBuf>,
+    /// How to reach the service.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
     /// The most that may take up [default: 10GiB, or a tenth of the free disk if that is less]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub cache_size: Option<u64>,
     /// How long a listing counts as fresh [default: 30s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub list_ttl: Option<Duration>,
-    /// How long nothing may arrive before a read fails [default: 30s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub timeout: Option<Duration>,
-    /// Permit plain http:// to other hosts, which shows them and the network your token
-    #[arg(long)]
-    pub allow_http: bool,
     /// Let other users in (as an ordinary user: needs user_allow_other in /etc/fuse.conf)
     #[arg(long)]
     pub allow_other: bool,
@@ -119,6 +110,28 @@ pub struct MountArgs {
     /// Log more; twice for everything
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// How to reach the service: the same for all commands that do.
+#[derive(Debug, Args)]
+pub struct ConnectionArgs {
+    // Not a link: the text is the help of the command line.
+    #[allow(rustdoc::bare_urls)]
+    /// The API's address [default: https://api.vm0.ai]
+    #[arg(long, value_name = "URL")]
+    pub api_url: Option<String>,
+    /// A file with the token and nothing else; keep it at mode 0600
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Where to keep what was downloaded [default: ~/.cache/vm0fs]
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// How long nothing may arrive before a read fails [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Permit plain http:// to other hosts, which shows them and the network your token
+    #[arg(long)]
+    pub allow_http: bool,
 }
 
 /// `vm0fs unmount`.
@@ -159,6 +172,19 @@ pub struct DemoArgs {
     pub verbose: u8,
 }
 
+impl ConnectionArgs {
+    fn flags(self) -> Flags {
+        Flags {
+            api_url: self.api_url,
+            token_file: self.token_file,
+            cache_dir: self.cache_dir,
+            timeout: self.timeout,
+            allow_http: self.allow_http,
+            ..Flags::default()
+        }
+    }
+}
+
 impl MountArgs {
     /// Mounts; in the foreground, serves the mount to its end.
     ///
@@ -193,17 +219,13 @@ impl MountArgs {
     /// Settles what to mount. Log from before: warnings are told on the way.
     fn options(self, environment: &Environment) -> Result<mount::Options> {
         let flags = Flags {
-            api_url: self.api_url,
-            token_file: self.token_file,
-            cache_dir: self.cache_dir,
             cache_size: self.cache_size,
             list_ttl: self.list_ttl,
-            timeout: self.timeout,
-            allow_http: self.allow_http,
             allow_other: self.allow_other,
             allow_external_symlinks: self.allow_external_symlinks,
             offline: self.offline,
             verify: self.verify,
+            ..self.connection.flags()
         };
         Ok(mount::Options {
             mountpoint: environment.current_dir.join(self.mountpoint),
@@ -231,12 +253,19 @@ impl UnmountArgs {
 /// # Errors
 /// [`Error::Io`] where standard output cannot be written.
 fn print(text: &str) -> Result<()> {
+    print_bytes(text.as_bytes()).map(|_| ())
+}
+
+/// The same for what may be no text; whether there still is a reader.
+///
+/// # Errors
+/// [`Error::Io`] where standard output cannot be written.
+fn print_bytes(text: &[u8]) -> Result<bool> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::io("writing to standard output", error))
-        }
-        _ => Ok(()),
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::io("writing to standard output", error)),
     }
 }
 

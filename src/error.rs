@@ -45,6 +45,9 @@ pub enum Error {
     /// A handle or inode that this mount never gave out, or has taken back.
     #[error("stale handle")]
     Stale,
+    /// More was written than a request may be.
+    #[error("{0}")]
+    TooLarge(String),
     /// What the user has set up cannot work: a setting, the token, a mountpoint.
     #[error("{0}")]
     Setup(String),
@@ -239,6 +242,7 @@ impl Error {
             Self::Range => libc::ERANGE,
             Self::NameTooLong => libc::ENAMETOOLONG,
             Self::Stale => libc::ESTALE,
+            Self::TooLarge(_) => libc::EFBIG,
             Self::Setup(_) => libc::EINVAL,
             Self::Denied(_) => libc::EACCES,
             Self::Api(api) => api_errno(api),
@@ -311,6 +315,7 @@ mod tests {
             (Error::Range, libc::ERANGE),
             (Error::NameTooLong, libc::ENAMETOOLONG),
             (Error::Stale, libc::ESTALE),
+            (Error::TooLarge("x".into()), libc::EFBIG),
             (Error::Setup("x".into()), libc::EINVAL),
             (Error::Denied("x".into()), libc::EACCES),
             (api(400), libc::EINVAL),

@@ -5,11 +5,12 @@ mod context;
 mod handles;
 mod pages;
 mod stored;
+mod writers;
 
 use crate::{
     error::{Error, Result},
     park::Park,
-    tree::{Answer, Found, Miss, Stat, Tree, View},
+    tree::{Access, Answer, Found, Miss, START_FILE, Stat, Tree, View},
 };
 use context::{BUFFER, Context, MOST_ROUNDS, absent, attempt, errno, ttl};
 use fuser::{
@@ -80,6 +81,17 @@ impl Fs {
             reply,
         );
     }
+
+    /// Ends the writing of a control file.
+    fn finish(&self, open: Arc<Open>, reply: ReplyEmpty) {
+        self.serve(
+            move |_, view| match open.writing() {
+                Some(writing) => view.finish(writing),
+                None => Ok(()),
+            },
+            |_, done| reply_empty(done, reply),
+        );
+    }
 }
 
 impl Filesystem for Fs {
@@ -131,12 +143,7 @@ impl Filesystem for Fs {
     fn getattr(&self, _request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         self.serve(
             move |_, view| view.getattr(ino.0),
-            |context, stat| match stat {
-                Ok(Stat { attributes, lasts }) => {
-                    reply.attr(&ttl(lasts), &context.file_attr(&attributes));
-                }
-                Err(error) => reply.error(errno(&error)),
-            },
+            |context, stat| reply_attr(context, stat, reply),
         );
     }
 
@@ -150,12 +157,14 @@ impl Filesystem for Fs {
         );
     }
 
-    fn open(&self, _request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        if flags.acc_mode() != OpenAccMode::O_RDONLY {
-            return reply.error(Errno::EROFS);
-        }
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let writes = flags.acc_mode() != OpenAccMode::O_RDONLY;
+        let is_owner = self.context.is_owner(request);
         self.serve(
-            move |_, view| view.open(ino.0),
+            move |_, view| match writes {
+                true => view.open_to_write(ino.0, is_owner),
+                false => view.open(ino.0, is_owner),
+            },
             move |context, opened| match opened {
                 Ok(opened) => {
                     let flags = if opened.is_final {
@@ -217,13 +226,16 @@ impl Filesystem for Fs {
     fn flush(
         &self,
         _request: &Request,
-        _ino: INodeNo,
-        _fh: FileHandle,
+        ino: INodeNo,
+        fh: FileHandle,
         _lock_owner: LockOwner,
         reply: ReplyEmpty,
     ) {
         // ENOSYS, the default, would switch FLUSH off for the whole mount.
-        reply.ok();
+        match self.context.handles.written(fh.0) {
+            Some(open) if !writers::is_held(ino.0, START_FILE) => self.finish(open, reply),
+            _ => reply.ok(),
+        }
     }
 
     fn release(
@@ -236,8 +248,13 @@ impl Filesystem for Fs {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
+        let written = self.context.handles.written(fh.0);
         self.context.handles.remove(fh.0);
-        reply.ok();
+        match written {
+            // Whoever wrote it is gone: nobody hears how it ends.
+            Some(open) => self.finish(open, reply),
+            None => reply.ok(),
+        }
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
@@ -334,13 +351,17 @@ impl Filesystem for Fs {
         );
     }
 
-    fn access(&self, _request: &Request, _ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
-        // With default_permissions the kernel decides; this is for a mount without.
-        if mask.contains(AccessFlags::W_OK) {
-            reply.error(Errno::EROFS)
-        } else {
-            reply.ok()
-        }
+    fn access(&self, request: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+        let access = Access {
+            read: mask.contains(AccessFlags::R_OK),
+            write: mask.contains(AccessFlags::W_OK),
+            execute: mask.contains(AccessFlags::X_OK),
+            is_owner: self.context.is_owner(request),
+        };
+        self.serve(
+            move |_, view| view.access(ino.0, access),
+            |_, allowed| reply_empty(allowed, reply),
+        );
     }
 
     fn getxattr(&self, _: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
@@ -358,29 +379,69 @@ impl Filesystem for Fs {
         );
     }
 
-    // What would change something: EROFS, whoever asks. The defaults answer
-    // ENOSYS or EPERM, which tools take for other things.
-
     fn setattr(
         &self,
         _request: &Request,
-        _ino: INodeNo,
-        _mode: Option<u32>,
-        _uid: Option<u32>,
-        _gid: Option<u32>,
-        _size: Option<u64>,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
         _atime: Option<TimeOrNow>,
         _mtime: Option<TimeOrNow>,
         _ctime: Option<SystemTime>,
-        _fh: Option<FileHandle>,
+        fh: Option<FileHandle>,
         _crtime: Option<SystemTime>,
         _chgtime: Option<SystemTime>,
         _bkuptime: Option<SystemTime>,
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        reply.error(Errno::EROFS);
+        if mode.is_some() || uid.is_some() || gid.is_some() {
+            return reply.error(Errno::EROFS);
+        }
+        let open = fh.and_then(|fh| self.context.handles.written(fh.0));
+        self.serve(
+            // Of a control file, `> run` cuts the length and `touch` sets times.
+            move |_, view| {
+                let draft = open.as_ref().and_then(|open| open.writing());
+                view.touch(ino.0, draft.zip(size))
+            },
+            |context, stat| reply_attr(context, stat, reply),
+        );
     }
+
+    fn write(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let Some(open) = self.context.handles.written(fh.0) else {
+            return reply.error(Errno::EROFS);
+        };
+        let data = data.to_vec();
+        let length = data.len() as u32;
+        self.serve(
+            move |_, view| match open.writing() {
+                Some(writing) => view.write(writing, offset, &data),
+                None => Err(Error::ReadOnly.into()),
+            },
+            move |_, written| match written {
+                Ok(()) => reply.written(length),
+                Err(error) => reply.error(errno(&error)),
+            },
+        );
+    }
+
+    // What would change something: EROFS, whoever asks. The defaults answer
+    // ENOSYS or EPERM, which tools take for other things.
 
     fn mknod(
         &self,
@@ -425,21 +486,6 @@ impl Filesystem for Fs {
     }
 
     fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn write(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        _fh: FileHandle,
-        _offset: u64,
-        _data: &[u8],
-        _write_flags: WriteFlags,
-        _flags: OpenFlags,
-        _lock_owner: Option<LockOwner>,
-        reply: ReplyWrite,
-    ) {
         reply.error(Errno::EROFS);
     }
 
@@ -516,6 +562,22 @@ impl Filesystem for Fs {
         reply: ReplyWrite,
     ) {
         reply.error(Errno::EROFS);
+    }
+}
+
+fn reply_empty(result: Result<()>, reply: ReplyEmpty) {
+    match result {
+        Ok(()) => reply.ok(),
+        Err(error) => reply.error(errno(&error)),
+    }
+}
+
+fn reply_attr(context: &Context, stat: Result<Stat>, reply: ReplyAttr) {
+    match stat {
+        Ok(Stat { attributes, lasts }) => {
+            reply.attr(&ttl(lasts), &context.file_attr(&attributes));
+        }
+        Err(error) => reply.error(errno(&error)),
     }
 }
 

@@ -118,6 +118,39 @@ pub fn run(
     Ok(Outcome::Ended)
 }
 
+/// The tree that settings describe, and where requests to it wait: all of a
+/// mount but the kernel.
+///
+/// # Errors
+/// [`Error::Setup`] for settings that cannot be used.
+pub fn open(settings: &Settings) -> Result<(Arc<Tree>, Arc<Park>)> {
+    let client = Client::new(settings.client_config())?;
+    // Answers take their share of the cache, so that the ceiling holds for both.
+    let answers = (settings.cache_size / ANSWERS_SHARE).min(MOST_ANSWERS);
+    let account = format!("{} {:x?}", client.origin(), settings.token.fingerprint());
+    let store = Store::open(StoreConfig {
+        dir: settings.cache_dir.clone(),
+        ceiling: settings.cache_size - answers,
+        limits: Limits::default(),
+        timeout: settings.timeout,
+        user_agent: config::USER_AGENT.into(),
+        // The API decides where its downloads are; the client has checked
+        // that. A development service on plain HTTP has such links itself.
+        allow_http: settings.allow_http || settings.api_url.scheme() == "http",
+    })
+    .map_err(cache_error)?;
+    let options = TreeOptions {
+        list_ttl: settings.list_ttl,
+        external_symlinks: settings.allow_external_symlinks,
+        offline: settings.offline,
+        verify: settings.verify,
+    };
+    let shelf = Shelf::open(&settings.cache_dir, &account, answers)?;
+    let tree = Arc::new(Tree::new(client, store, shelf, options));
+    let park = Arc::new(Park::new(tree.clone(), settings.timeout));
+    Ok((tree, park))
+}
+
 /// A mount that is being served.
 struct Mounted {
     mountpoint: PathBuf,
@@ -142,30 +175,7 @@ enum Event {
 
 impl Mounted {
     fn start(mountpoint: PathBuf, settings: &Settings) -> Result<Self> {
-        let client = Client::new(settings.client_config())?;
-        // Answers take their share of the cache, so that the ceiling holds for both.
-        let answers = (settings.cache_size / ANSWERS_SHARE).min(MOST_ANSWERS);
-        let account = format!("{} {:x?}", client.origin(), settings.token.fingerprint());
-        let store = Store::open(StoreConfig {
-            dir: settings.cache_dir.clone(),
-            ceiling: settings.cache_size - answers,
-            limits: Limits::default(),
-            timeout: settings.timeout,
-            user_agent: config::USER_AGENT.into(),
-            // The API decides where its downloads are; the client has checked
-            // that. A development service on plain HTTP has such links itself.
-            allow_http: settings.allow_http || settings.api_url.scheme() == "http",
-        })
-        .map_err(cache_error)?;
-        let options = TreeOptions {
-            list_ttl: settings.list_ttl,
-            external_symlinks: settings.allow_external_symlinks,
-            offline: settings.offline,
-            verify: settings.verify,
-        };
-        let shelf = Shelf::open(&settings.cache_dir, &account, answers)?;
-        let tree = Arc::new(Tree::new(client, store, shelf, options));
-        let park = Arc::new(Park::new(tree.clone(), settings.timeout));
+        let (tree, park) = open(settings)?;
         let warnings = greet(&tree, &park)?;
         let fs = Fs::new(
             tree,
@@ -325,10 +335,8 @@ fn cache_error(error: Error) -> Error {
 fn open_session(fs: Fs, mountpoint: &Path, allow_other: bool) -> Result<Session<Fs>> {
     let mut config = Config::default();
     config.mount_options = vec![
-        MountOption::RO,
         MountOption::NoSuid,
         MountOption::NoDev,
-        MountOption::DefaultPermissions,
         MountOption::FSName(SUBTYPE.into()),
         MountOption::Subtype(SUBTYPE.into()),
     ];

@@ -5,25 +5,32 @@
 //! Lock order: `state` is the only lock, and nothing is called while it is held.
 
 use crate::{
-    error::Error,
+    error::{Error, Result},
     progress::Progress,
-    tree::{Tree, Want},
+    tree::{Answer, Lane, Miss, Tree, View, Want},
 };
 use std::{
     collections::{HashMap, VecDeque},
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
-/// Fetches of JSON at a time. A hung one holds its worker until its own
-/// timeout, so there are more than a well service needs.
-const CALL_WORKERS: usize = 16;
-/// Downloads at a time: unpacking keeps a core busy, so more would only make
-/// each slower; yet a stalled one must not stop the others.
-const CONTENT_WORKERS: usize = 6;
+/// How many workers each lane may have, and their name.
+const fn workers(lane: Lane) -> (usize, &'static str) {
+    match lane {
+        // A hung call holds its worker until its own timeout, so there are more
+        // than a well service needs.
+        Lane::Calls => (16, "call"),
+        // Unpacking keeps a core busy, so more would only make each slower; yet
+        // a stalled download must not stop the others.
+        Lane::Contents => (6, "download"),
+        // Each is a connection held open. Whoever gets none is served by calls.
+        Lane::Streams => (16, "stream"),
+    }
+}
 /// How long a worker without work stays.
 const WORKER_IDLE: Duration = Duration::from_secs(10);
 /// How often deadlines are looked at while anyone waits.
@@ -51,9 +58,8 @@ struct Shared {
     /// For how long nothing may arrive.
     timeout: Duration,
     state: Mutex<State>,
-    /// Work for the calls, for the downloads, and for the clock.
-    call: Condvar,
-    content: Condvar,
+    /// Work for each lane, and for the clock.
+    work: [Condvar; Lane::COUNT],
     clock: Condvar,
     wake: Condvar,
 }
@@ -61,8 +67,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     pending: HashMap<Want, Pending>,
-    calls: Lane,
-    contents: Lane,
+    queues: [Queue; Lane::COUNT],
     clock_runs: bool,
     /// Those for whom more has come, until the waker has run them.
     ready: Vec<Waiter>,
@@ -71,8 +76,8 @@ struct State {
 }
 
 #[derive(Default)]
-struct Lane {
-    queue: VecDeque<Want>,
+struct Queue {
+    wants: VecDeque<Want>,
     workers: usize,
     idle: usize,
 }
@@ -92,8 +97,7 @@ impl Park {
             tree,
             timeout,
             state: Mutex::default(),
-            call: Condvar::new(),
-            content: Condvar::new(),
+            work: Default::default(),
             clock: Condvar::new(),
             wake: Condvar::new(),
         };
@@ -124,33 +128,54 @@ impl Park {
             started: false,
         };
         state.pending.insert(want.clone(), pending);
-        let is_content = want.is_content();
-        let lane = state.lane(is_content);
-        lane.queue.push_back(want.clone());
-        let most = if is_content {
-            CONTENT_WORKERS
-        } else {
-            CALL_WORKERS
-        };
+        let lane = want.lane();
+        let (most, name) = workers(lane);
+        let queue = state.queue(lane);
+        queue.wants.push_back(want.clone());
         // One worker a queued want, as far as they go; those at work come back.
-        let add_worker = lane.idle < lane.queue.len() && lane.workers < most;
+        let add_worker = queue.idle < queue.wants.len() && queue.workers < most;
         if add_worker {
-            lane.workers += 1;
+            queue.workers += 1;
         }
         let add_clock = !mem::replace(&mut state.clock_runs, true);
         drop(state);
-        shared.signal(is_content).notify_one();
+        shared.signal(lane).notify_one();
         shared.clock.notify_one();
         if add_clock && !spawn("clock", shared.clone(), |shared| shared.run_clock()) {
             shared.lock().clock_runs = false;
         }
-        if add_worker {
-            let name = if is_content { "download" } else { "call" };
-            let spawned = spawn(name, shared.clone(), move |shared| {
-                shared.run_worker(is_content)
-            });
-            if !spawned {
-                shared.worker_failed(is_content);
+        if add_worker && !spawn(name, shared.clone(), move |shared| shared.run_worker(lane)) {
+            shared.worker_failed(lane);
+        }
+    }
+
+    /// Runs an operation to its end, and waits for what it misses: for commands,
+    /// which may wait.
+    ///
+    /// # Errors
+    /// What the operation fails with; [`Error::Internal`] once the park has stopped.
+    pub fn run<T>(&self, operation: impl Fn(&View<'_>) -> Answer<T>) -> Result<T> {
+        let since = Instant::now();
+        loop {
+            let view = self.shared.tree.at(since);
+            let answer = operation(&view);
+            for want in view.take_wishes() {
+                self.wait(want, since, Box::new(|_| ()));
+            }
+            let want = match answer {
+                Ok(value) => return Ok(value),
+                Err(Miss::Error(error)) => return Err(error),
+                Err(Miss::Want(want)) => want,
+            };
+            let (done, wait) = mpsc::channel();
+            let waiter = move |_| {
+                // Whoever waits is there until this comes.
+                let _ = done.send(());
+            };
+            self.wait(want, since, Box::new(waiter));
+            // It comes by the deadline; dropped unused, the park has stopped.
+            if wait.recv().is_err() {
+                return Err(Error::Internal("the park has stopped".into()));
             }
         }
     }
@@ -166,19 +191,17 @@ impl Park {
     pub fn stop(&self) {
         let mut state = self.shared.lock();
         state.stopped = true;
-        state.calls.queue.clear();
-        state.contents.queue.clear();
+        state
+            .queues
+            .iter_mut()
+            .for_each(|queue| queue.wants.clear());
         let pending = mem::take(&mut state.pending);
         let ready = mem::take(&mut state.ready);
         drop(state);
         let Shared {
-            call,
-            content,
-            clock,
-            wake,
-            ..
+            work, clock, wake, ..
         } = &*self.shared;
-        for signal in [call, content, clock, wake] {
+        for signal in work.iter().chain([clock, wake]) {
             signal.notify_all();
         }
         drop((pending, ready));
@@ -206,12 +229,8 @@ fn spawn(
 }
 
 impl State {
-    fn lane(&mut self, is_content: bool) -> &mut Lane {
-        if is_content {
-            &mut self.contents
-        } else {
-            &mut self.calls
-        }
+    fn queue(&mut self, lane: Lane) -> &mut Queue {
+        &mut self.queues[lane as usize]
     }
 }
 
@@ -220,29 +239,26 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn signal(&self, is_content: bool) -> &Condvar {
-        if is_content {
-            &self.content
-        } else {
-            &self.call
-        }
+    fn signal(&self, lane: Lane) -> &Condvar {
+        &self.work[lane as usize]
     }
 
-    fn run_worker(self: &Arc<Self>, is_content: bool) {
+    fn run_worker(self: &Arc<Self>, lane: Lane) {
         let mut state = self.lock();
         loop {
             if state.stopped {
                 break;
             }
-            let Some(want) = state.lane(is_content).queue.pop_front() else {
-                state.lane(is_content).idle += 1;
+            let Some(want) = state.queue(lane).wants.pop_front() else {
+                state.queue(lane).idle += 1;
                 let (woken, timeout) = self
-                    .signal(is_content)
+                    .signal(lane)
                     .wait_timeout(state, WORKER_IDLE)
                     .unwrap_or_else(PoisonError::into_inner);
                 state = woken;
-                state.lane(is_content).idle -= 1;
-                if timeout.timed_out() && state.lane(is_content).queue.is_empty() {
+                let queue = state.queue(lane);
+                queue.idle -= 1;
+                if timeout.timed_out() && queue.wants.is_empty() {
                     break;
                 }
                 continue;
@@ -269,7 +285,7 @@ impl Shared {
             );
             state = self.lock();
         }
-        state.lane(is_content).workers -= 1;
+        state.queue(lane).workers -= 1;
     }
 
     /// Lets those who wait for `want` look at what has come so far. They run in
@@ -317,14 +333,14 @@ impl Shared {
 
     /// A worker could not be started. If none is left to serve the queue, those
     /// in it must not wait for ever.
-    fn worker_failed(&self, is_content: bool) {
+    fn worker_failed(&self, lane: Lane) {
         let mut state = self.lock();
-        let lane = state.lane(is_content);
-        lane.workers -= 1;
-        if lane.workers > 0 {
+        let queue = state.queue(lane);
+        queue.workers -= 1;
+        if queue.workers > 0 {
             return;
         }
-        let stranded: Vec<Want> = lane.queue.drain(..).collect();
+        let stranded: Vec<Want> = queue.wants.drain(..).collect();
         let stranded: Vec<(Want, Pending)> = stranded
             .into_iter()
             .filter_map(|want| state.pending.remove_entry(&want))
@@ -376,27 +392,24 @@ impl State {
     /// itself stays, so that nobody starts a second one beside it.
     fn take_overdue(&mut self, timeout: Duration) -> Vec<(Want, Vec<Waiter>)> {
         // What is queued is as alive as the liveliest fetch it queues behind.
-        let liveliest = |is_content: bool| {
-            let of_lane = self
-                .pending
-                .iter()
-                .filter(|(want, _)| want.is_content() == is_content);
-            let started = of_lane.filter(|(_, pending)| pending.started);
-            started
-                .map(|(_, pending)| pending.progress.idle())
-                .min()
-                .unwrap_or(Duration::MAX)
-        };
-        let lanes = [liveliest(false), liveliest(true)];
+        let mut liveliest = [Duration::MAX; Lane::COUNT];
+        for (want, pending) in &self.pending {
+            if pending.started {
+                let idle = &mut liveliest[want.lane() as usize];
+                *idle = pending.progress.idle().min(*idle);
+            }
+        }
         let mut overdue = Vec::new();
+        // A stream may be silent, and nobody's answer waits for one.
+        let waited_for = |want: &Want| want.lane() != Lane::Streams;
         for (want, pending) in &mut self.pending {
             let own = pending.progress.idle();
             let idle = if pending.started {
                 own
             } else {
-                own.min(lanes[usize::from(want.is_content())])
+                own.min(liveliest[want.lane() as usize])
             };
-            if idle >= timeout && !pending.waiters.is_empty() {
+            if idle >= timeout && !pending.waiters.is_empty() && waited_for(want) {
                 overdue.push((want.clone(), mem::take(&mut pending.waiters)));
             }
         }
@@ -578,7 +591,7 @@ mod tests {
             park.wait(run(round), Instant::now(), waiter(&done));
             expect(&wait, 1);
         }
-        let workers = park.shared.lock().calls.workers;
+        let workers = park.shared.lock().queue(Lane::Calls).workers;
         assert!((1..=4).contains(&workers), "{workers} for one at a time");
     }
 }

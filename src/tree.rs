@@ -4,9 +4,11 @@
 
 mod attributes;
 mod cache;
+mod control;
 mod directories;
 mod fetch;
 mod files;
+mod follow;
 mod inodes;
 mod journal;
 mod kept;
@@ -24,7 +26,8 @@ mod rows;
 mod transfers;
 mod xattr;
 
-pub use attributes::{Attributes, Stat};
+pub use attributes::{Access, Attributes, Stat};
+pub use control::{START_FILE, Writing};
 pub use directories::{Directory, DirectoryEntry};
 pub use files::{Handle, Opened};
 pub use lookup::Found;
@@ -34,18 +37,22 @@ use crate::{
     error::Error,
     store::{Shelf, Store, Usage, Verify},
 };
+use control::Controls;
+use follow::Follows;
 use inodes::Inodes;
 use jiff::Timestamp;
 use journal::Journal;
 use known::{Known, USAGE_TTL};
+use logs::Logs;
 use lru::LruCache;
 use node::Node;
 use outage::Outage;
 use std::{
     cell::RefCell,
+    collections::HashMap,
     fmt,
     num::NonZeroUsize,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
     time::{Duration, Instant},
 };
 use transfers::Transfers;
@@ -88,14 +95,45 @@ pub enum Want {
     Content(StorageKind, Arc<str>, Arc<str>),
     /// What the cache holds, by a look at the disk.
     Usage,
+    /// The events of a run, for as long as somebody follows it.
+    Follow(Arc<str>),
+    /// That a run of an agent starts: its id, and the number of the order.
+    Start(Arc<str>, u64),
+    /// That a run is cancelled: its id, and the number of the order.
+    Cancel(Arc<str>, u64),
 }
 
 impl Want {
-    /// Whether this moves an archive rather than some JSON: such fetches have
-    /// workers of their own, so that a large download delays no listing.
-    pub fn is_content(&self) -> bool {
-        matches!(self, Self::Content(..))
+    /// Which workers bring it.
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::Content(..) => Lane::Contents,
+            Self::Follow(_) => Lane::Streams,
+            _ => Lane::Calls,
+        }
     }
+
+    /// Whether this changes something at the service: it is done once.
+    pub(crate) fn is_order(&self) -> bool {
+        matches!(self, Self::Start(..) | Self::Cancel(..))
+    }
+}
+
+/// Fetches of one kind, which have workers of their own: neither a large
+/// download nor a stream that stays open delays a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Some JSON.
+    Calls,
+    /// An archive.
+    Contents,
+    /// Events for as long as somebody follows them.
+    Streams,
+}
+
+impl Lane {
+    /// How many kinds there are.
+    pub const COUNT: usize = 3;
 }
 
 /// For messages: what is wanted, in a user's words.
@@ -116,6 +154,9 @@ impl fmt::Display for Want {
                 write!(f, "files of {}/{id}/{version}", kind.plural())
             }
             Self::Usage => write!(f, "usage of the cache"),
+            Self::Follow(id) => write!(f, "events of run {id}"),
+            Self::Start(id, _) => write!(f, "start of a run of agent {id}"),
+            Self::Cancel(id, _) => write!(f, "cancel of run {id}"),
         }
     }
 }
@@ -161,6 +202,10 @@ pub struct Tree {
     known: Known,
     journal: Journal,
     transfers: Transfers,
+    follows: Follows,
+    /// The logs that grow, for as long as anybody holds them.
+    live: Mutex<HashMap<Arc<str>, Weak<Logs>>>,
+    controls: Controls,
     api: Client,
     store: Store,
     /// Answers on disk, and when each listing was last written there.
@@ -186,6 +231,9 @@ impl Tree {
             known,
             journal: Journal::default(),
             transfers: Transfers::default(),
+            follows: Follows::default(),
+            live: Mutex::default(),
+            controls: Controls::default(),
             api,
             store,
             shelf,

@@ -9,7 +9,7 @@ use crate::{
     park::{Park, Woken},
     tree::{Answer, Attributes, Directory, Handle, Kind, Miss, Opened, Tree, View},
 };
-use fuser::{Errno, FileAttr, FileType, INodeNo, Notifier};
+use fuser::{Errno, FileAttr, FileType, INodeNo, Notifier, Request};
 use std::{
     cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -75,14 +75,13 @@ impl Context {
         });
     }
 
+    /// Whether a request comes from whoever mounted, or from root.
+    pub(super) fn is_owner(&self, request: &Request) -> bool {
+        request.uid() == self.uid || request.uid() == 0
+    }
+
     pub(super) fn file_attr(&self, attributes: &Attributes) -> FileAttr {
         let mtime = system_time(attributes.mtime);
-        let perm = match attributes.kind {
-            Kind::Directory => 0o555,
-            Kind::File if attributes.executable => 0o555,
-            Kind::File => 0o444,
-            Kind::Symlink => 0o777,
-        };
         FileAttr {
             ino: INodeNo(attributes.ino),
             size: attributes.size,
@@ -92,7 +91,7 @@ impl Context {
             ctime: mtime,
             crtime: mtime,
             kind: file_type(attributes.kind),
-            perm,
+            perm: attributes.mode,
             nlink: attributes.links,
             uid: self.uid,
             gid: self.gid,
@@ -215,7 +214,7 @@ pub(super) fn absent(context: &Context) -> FileAttr {
         kind: Kind::File,
         size: 0,
         mtime: (0, 0),
-        executable: false,
+        mode: 0,
         links: 0,
     };
     context.file_attr(&nothing)

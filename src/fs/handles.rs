@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    tree::{Directory, Handle},
+    tree::{Directory, Handle, Writing},
 };
 use std::{
     collections::HashMap,
@@ -32,6 +32,14 @@ impl Open {
         }
     }
 
+    /// The control file that is written here, if it is one.
+    pub(super) fn writing(&self) -> Option<&Writing> {
+        match self {
+            Self::File(Handle::Control(writing)) => Some(writing),
+            Self::File(_) | Self::Directory(_) => None,
+        }
+    }
+
     /// Takes a new listing: reading has begun, or begun again.
     pub(super) fn set_snapshot(&self, directory: Arc<Directory>) {
         if let Self::Directory(snapshot) = self {
@@ -56,6 +64,13 @@ impl Handles {
 
     pub(super) fn get(&self, number: u64) -> Result<Arc<Open>> {
         self.lock().get(&number).cloned().ok_or(Error::Stale)
+    }
+
+    /// A handle of a control file that is written.
+    pub(super) fn written(&self, number: u64) -> Option<Arc<Open>> {
+        self.get(number)
+            .ok()
+            .filter(|open| open.writing().is_some())
     }
 
     pub(super) fn remove(&self, number: u64) {

@@ -59,7 +59,7 @@ pub(super) fn fill_plus(
             kind,
             size: 0,
             mtime: (0, 0),
-            executable: false,
+            mode: 0o555,
             links: 1,
         };
         let attr = context.file_attr(&dots);

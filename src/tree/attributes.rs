@@ -3,6 +3,7 @@
 use super::{
     Answer, Kind, View,
     cache::FOR_EVER,
+    control::{Control, not_yours},
     names::escape,
     node::Node,
     rows::{Age, Files},
@@ -23,11 +24,28 @@ pub struct Attributes {
     pub size: u64,
     /// Seconds since 1970 and nanoseconds.
     pub mtime: (i64, u32),
-    /// Whether a file has the execute bit.
-    pub executable: bool,
+    /// Permissions, as in `st_mode`.
+    pub mode: u16,
     /// Names that lead to the inode. 1 for directories, which tells `find` not
     /// to derive the number of subdirectories from it.
     pub links: u32,
+}
+
+/// Permissions of what is only read.
+const READ: u16 = 0o444;
+const READ_AND_ENTER: u16 = 0o555;
+/// Permissions of a control file: what it does is done in its owner's name.
+const OWNER: u16 = 0o600;
+/// Those of a symlink mean nothing, and are these.
+const LINK: u16 = 0o777;
+
+/// Permissions where only the kind of node decides.
+fn mode(kind: Kind) -> u16 {
+    match kind {
+        Kind::Directory => READ_AND_ENTER,
+        Kind::File => READ,
+        Kind::Symlink => LINK,
+    }
 }
 
 /// Attributes and for how long they hold.
@@ -56,7 +74,42 @@ fn last_change(run: &Run) -> Timestamp {
         .unwrap_or(run.created_at)
 }
 
+/// What somebody asks to be allowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    /// To read.
+    pub read: bool,
+    /// To write.
+    pub write: bool,
+    /// To run a file or enter a directory.
+    pub execute: bool,
+    /// Whether it is whoever has mounted, or root.
+    pub is_owner: bool,
+}
+
 impl View<'_> {
+    /// Whether an access is allowed.
+    ///
+    /// # Errors
+    /// EROFS for writing to what is no control file; EACCES.
+    pub fn access(&self, ino: u64, access: Access) -> Answer<()> {
+        let node = self.node(ino)?;
+        if matches!(node, Node::Control(_)) {
+            if (access.read || access.write) && !access.is_owner {
+                return Err(not_yours());
+            }
+        } else if access.write {
+            return Err(Error::ReadOnly.into());
+        }
+        if access.execute && node.kind() != Some(Kind::Directory) {
+            let mode = self.stat(&node)?.attributes.mode;
+            if mode & 0o111 == 0 {
+                return Err(Error::Denied("the file is not executable".into()).into());
+            }
+        }
+        Ok(())
+    }
+
     /// The attributes of an inode.
     ///
     /// # Errors
@@ -105,6 +158,25 @@ impl View<'_> {
                 let (_, row, left) = self.storage_item(*kind, id)?;
                 let at = row.value.updated_at.unwrap_or(row.value.created_at);
                 directory(mtime(at), left)
+            }
+            Node::RunFile(id, file) if let Some(view) = file.log() => {
+                let (logs, is_final) = self.logs(id)?;
+                let changed = last_change(&self.run(id, Age::Any)?.0.value);
+                let at = logs.newest().map_or(changed, |newest| newest.max(changed));
+                let lasts = if is_final { FOR_EVER } else { Duration::ZERO };
+                Ok(self.plain(node, Kind::File, logs.size(view), mtime(at), lasts))
+            }
+            Node::Control(control) => {
+                let file = self.render(node)?;
+                let at = match control {
+                    Control::Start(agent) => self.tree.controls.last_started(agent),
+                    Control::Cancel(_) => None,
+                };
+                let at = at.map_or(self.tree.started, |(_, at)| at);
+                let size = file.bytes.len() as u64;
+                let mut stat = self.plain(node, Kind::File, size, mtime(at), Duration::ZERO);
+                stat.attributes.mode = OWNER;
+                Ok(stat)
             }
             Node::MetaFile(_)
             | Node::AgentFile(..)
@@ -200,7 +272,7 @@ impl View<'_> {
             kind,
             size,
             mtime: at,
-            executable: false,
+            mode: mode(kind),
             links: 1,
         }
     }
@@ -213,7 +285,10 @@ pub(super) fn entry_stat(ino: u64, entry: &store::Node) -> Stat {
         kind: entry_kind(entry),
         size: entry.size,
         mtime: entry.mtime,
-        executable: entry.executable,
+        mode: match entry.kind {
+            store::NodeKind::File if entry.executable => READ_AND_ENTER,
+            _ => mode(entry_kind(entry)),
+        },
         // 1 for directories, as everywhere.
         links: if entry.kind == store::NodeKind::Directory {
             1

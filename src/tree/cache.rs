@@ -12,6 +12,11 @@ use std::{
 /// For how long an answer that cannot change any more is fresh.
 pub(crate) const FOR_EVER: Duration = Duration::MAX;
 
+/// Whether an answer with that much of its life left is for good.
+pub(crate) fn for_good(left: Duration) -> bool {
+    left > FOR_EVER / 2
+}
+
 /// What is known under a key, from the view of a request.
 #[derive(Debug)]
 pub(crate) enum Lookup<T> {
@@ -105,10 +110,21 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
         Some(inner.slots.peek(key)?.failure.as_ref()?.0.clone())
     }
 
-    /// Keeps an answer that was asked for at `asked` and is good for `fresh_for`.
-    pub(crate) fn put(&self, key: K, value: T, asked: Instant, fresh_for: Duration, weight: usize) {
+    /// Keeps an answer that was asked for at `asked` and is good for `fresh_for`,
+    /// unless one that was asked for later has come before it.
+    pub(crate) fn put(
+        &self,
+        key: K,
+        value: impl Into<Arc<T>>,
+        asked: Instant,
+        fresh_for: Duration,
+        weight: usize,
+    ) {
+        if self.last(&key).is_some_and(|(_, last)| last > asked) {
+            return;
+        }
         let known = Known {
-            value: Arc::new(value),
+            value: value.into(),
             asked,
             fresh_for,
             weight,
@@ -136,6 +152,21 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
                 failure,
             },
         );
+    }
+
+    /// Changes an answer that is there, without making it any fresher.
+    pub(crate) fn amend(&self, key: &K, change: impl FnOnce(&T) -> T) {
+        let Some((value, _)) = self.last(key) else {
+            return;
+        };
+        let changed = Arc::new(change(&value));
+        if let Some(slot) = self.lock().slots.get_mut(key)
+            && let Some(known) = &mut slot.value
+            // One that has come meanwhile is newer.
+            && Arc::ptr_eq(&known.value, &value)
+        {
+            known.value = changed;
+        }
     }
 
     /// Ends the lifetime of an answer that is older than `min_age` and was asked

@@ -4,6 +4,7 @@ use super::{
     Answer, Kind, View,
     attributes::{Stat, entry_kind, entry_stat},
     cache::FOR_EVER,
+    control::{Control, START_FILE},
     names::escape,
     node::{AgentFile, MetaFile, Node, RunFile, TOP},
     rows::Files,
@@ -92,6 +93,7 @@ impl View<'_> {
                         add(name, Node::AgentFile(id.clone(), file));
                     }
                 }
+                add(START_FILE, Node::Control(Control::Start(id.clone())));
                 add("runs", Node::AgentRuns(id));
             }
             Node::AgentRuns(id) => {
@@ -193,6 +195,7 @@ impl View<'_> {
             add("artifact", Node::Link(target));
         }
         add("volumes", Node::RunVolumes(id.clone()));
+        add("cancel", Node::Control(Control::Cancel(id.clone())));
         Ok(())
     }
 

@@ -4,17 +4,14 @@
 use super::{
     Tree, Want,
     cache::{Cache, FOR_EVER, Lookup},
-    known::Versions,
+    follow::LIVE_TTL,
+    known::{Versions, Visit},
     listing::{Listing, Named},
-    logs::Logs,
     outage::{Outage, Way},
     rows::is_outage,
 };
 use crate::{
-    api::{
-        LogReader, RunFilter,
-        types::{Row, Run, StorageKind},
-    },
+    api::types::{Row, Run, StorageKind},
     error::{Error, Result, TransportError, TransportKind},
     progress::Progress,
     store::{FetchRequest, VersionKey},
@@ -34,11 +31,8 @@ const BAD_ARCHIVE_TTL: Duration = Duration::from_secs(60);
 /// The longest that a rate limit is taken at its word: one is given out for an
 /// hour, and somebody may have raised it meanwhile.
 const RATE_LIMIT_TTL: Duration = Duration::from_secs(60);
-/// Logs and metrics of a live run are shown this long without asking again:
-/// long enough for the `stat`, `open`, `read` of one command to agree.
-const LIVE_TTL: Duration = Duration::from_secs(2);
 /// Log rows can still arrive for some seconds after a run has ended.
-const LATE_ROWS: Duration = Duration::from_secs(60);
+const LATE_ROWS: Duration = Duration::from_secs(30);
 
 impl Tree {
     /// Brings `want` for a request that arrived at `since`. The outcome is kept
@@ -56,8 +50,7 @@ impl Tree {
             return;
         }
         if *want == Want::Usage {
-            self.known.measure(&self.store, &self.shelf);
-            return;
+            return self.known.measure(&self.store, &self.shelf);
         }
         if let Err(error) = self.way(progress) {
             self.recall_last(want);
@@ -67,6 +60,7 @@ impl Tree {
         let asked = Instant::now();
         tracing::debug!("fetching {want}");
         let brought = match want {
+            Want::Follow(id) => return self.follow(id, progress),
             Want::Content(kind, id, version) => {
                 let bring = || self.bring_content(*kind, id, version, progress, arrived);
                 let key = (*kind, id.clone(), version.clone());
@@ -102,7 +96,7 @@ impl Tree {
     }
 
     /// Passes on how a call of the API ended, and lets the outage know.
-    fn told<T>(&self, result: Result<T>) -> Result<T> {
+    pub(super) fn told<T>(&self, result: Result<T>) -> Result<T> {
         self.outage.note(result.as_ref().err());
         result
     }
@@ -125,8 +119,9 @@ impl Tree {
     }
 
     fn set_failure(&self, want: &Want, error: &Error) {
-        let now = Instant::now();
         let lasts = match error {
+            // An order is given once, whatever came of it.
+            _ if want.is_order() => FOR_EVER,
             _ if error.is_not_found() => self.options.list_ttl,
             Error::BadArchive { .. } | Error::Limit { .. } => BAD_ARCHIVE_TTL,
             // The service has said when to ask again.
@@ -136,75 +131,48 @@ impl Tree {
                 .clamp(FAILURE_TTL, RATE_LIMIT_TTL),
             _ => FAILURE_TTL,
         };
-        let known = &self.known;
-        let error = error.clone();
-        match want {
-            Want::Agents => known.agents.fail((), error, now, lasts),
-            Want::Agent(id) => known.agent.fail(id.clone(), error, now, lasts),
-            Want::AgentVersions(id) => known.agent_versions.fail(id.clone(), error, now, lasts),
-            Want::Runs => known.runs.fail((), error, now, lasts),
-            Want::Run(id) => known.run.fail(id.clone(), error, now, lasts),
-            Want::Logs(id) => known.logs.fail(id.clone(), error, now, lasts),
-            Want::Metrics(id) => known.metrics.fail(id.clone(), error, now, lasts),
-            Want::Storages(kind) => known.storages.fail(*kind, error, now, lasts),
-            Want::Storage(kind, id) => known.storage.fail((*kind, id.clone()), error, now, lasts),
-            Want::Versions(kind, id) => known.versions.fail((*kind, id.clone()), error, now, lasts),
-            Want::Content(kind, id, version) => {
-                let key = (*kind, id.clone(), version.clone());
-                known.content.fail(key, error, now, lasts);
+        struct Fail(Error, Duration);
+        impl Visit for Fail {
+            type Out = ();
+            fn visit<K: Hash + Eq + Clone, T>(self, cache: &Cache<K, T>, key: K) {
+                cache.fail(key, self.0, Instant::now(), self.1);
             }
-            Want::Usage => known.usage.fail((), error, now, lasts),
         }
+        self.known.visit(want, Fail(error.clone(), lasts));
     }
 
     /// Why asking for `want` failed, if that is the last that is known.
     pub fn last_failure(&self, want: &Want) -> Option<Error> {
-        let known = &self.known;
-        match want {
-            Want::Agents => known.agents.last_failure(&()),
-            Want::Agent(id) => known.agent.last_failure(id),
-            Want::AgentVersions(id) => known.agent_versions.last_failure(id),
-            Want::Runs => known.runs.last_failure(&()),
-            Want::Run(id) => known.run.last_failure(id),
-            Want::Logs(id) => known.logs.last_failure(id),
-            Want::Metrics(id) => known.metrics.last_failure(id),
-            Want::Storages(kind) => known.storages.last_failure(kind),
-            Want::Storage(kind, id) => known.storage.last_failure(&(*kind, id.clone())),
-            Want::Versions(kind, id) => known.versions.last_failure(&(*kind, id.clone())),
-            Want::Content(kind, id, version) => {
-                known
-                    .content
-                    .last_failure(&(*kind, id.clone(), version.clone()))
+        struct LastFailure;
+        impl Visit for LastFailure {
+            type Out = Option<Error>;
+            fn visit<K: Hash + Eq + Clone, T>(self, cache: &Cache<K, T>, key: K) -> Self::Out {
+                cache.last_failure(&key)
             }
-            Want::Usage => known.usage.last_failure(&()),
         }
+        self.known.visit(want, LastFailure)
     }
 
     fn settled(&self, want: &Want, since: Instant) -> bool {
-        fn settled<K: Hash + Eq + Clone, T>(cache: &Cache<K, T>, key: &K, since: Instant) -> bool {
-            !matches!(cache.get(key, since), Lookup::Missing)
-        }
-        let known = &self.known;
-        match want {
-            Want::Agents => settled(&known.agents, &(), since),
-            Want::Agent(id) => settled(&known.agent, id, since),
-            Want::AgentVersions(id) => settled(&known.agent_versions, id, since),
-            Want::Runs => settled(&known.runs, &(), since),
-            Want::Run(id) => settled(&known.run, id, since),
-            Want::Logs(id) => settled(&known.logs, id, since),
-            Want::Metrics(id) => settled(&known.metrics, id, since),
-            Want::Storages(kind) => settled(&known.storages, kind, since),
-            Want::Storage(kind, id) => settled(&known.storage, &(*kind, id.clone()), since),
-            Want::Versions(kind, id) => settled(&known.versions, &(*kind, id.clone()), since),
-            Want::Content(kind, id, version) => {
-                let key = (*kind, id.clone(), version.clone());
-                matches!(known.content.get(&key, since), Lookup::Failed(_))
+        struct Settled(Instant);
+        impl Visit for Settled {
+            type Out = (bool, bool);
+            fn visit<K: Hash + Eq + Clone, T>(self, cache: &Cache<K, T>, key: K) -> Self::Out {
+                let lookup = cache.get(&key, self.0);
+                let failed = matches!(lookup, Lookup::Failed(_));
+                (failed, failed || matches!(lookup, Lookup::Fresh(..)))
             }
-            Want::Usage => settled(&known.usage, &(), since),
+        }
+        let (failed, settled) = self.known.visit(want, Settled(since));
+        match want {
+            // The content itself is the store's.
+            Want::Content(..) => failed,
+            Want::Follow(id) => failed || self.follows.streams(id),
+            _ => settled,
         }
     }
 
-    fn bring(&self, want: &Want, asked: Instant, progress: &Progress) -> Result<()> {
+    pub(super) fn bring(&self, want: &Want, asked: Instant, progress: &Progress) -> Result<()> {
         let (api, known, list_ttl) = (&self.api, &self.known, self.options.list_ttl);
         match want {
             Want::Agents => put_listing(&known.agents, (), api.agents(progress)?, asked, list_ttl),
@@ -213,10 +181,15 @@ impl Tree {
                 put_listing(&known.storages, *kind, rows, asked, list_ttl);
             }
             Want::Runs => {
-                let rows = api.runs(&RunFilter::default(), progress)?;
-                let listing = match known.runs.last(&()) {
-                    // Runs do not vanish, but the service's pages can skip some.
-                    Some((earlier, _)) => Listing::with_earlier(rows, asked, &earlier),
+                // What an earlier mount knew need not be read again.
+                self.recall_last(want);
+                let earlier = known.runs.last(&());
+                let items = earlier.iter().flat_map(|(listing, _)| listing.items());
+                let listed = items.map(|item| &item.row.value).collect();
+                let rows = api.runs_since(&listed, progress)?;
+                let listing = match &earlier {
+                    // Runs do not vanish, and only what may have changed is asked.
+                    Some((earlier, _)) => Listing::with_earlier(rows, asked, earlier),
                     None => Listing::new(rows, asked),
                 };
                 let weight = listing.weight();
@@ -242,16 +215,12 @@ impl Tree {
                 } else {
                     list_ttl
                 };
-                known.run.put(id.clone(), Arc::new(row), asked, ttl, weight);
+                self.note_artifact(&row.value);
+                known.run.put(id.clone(), row, asked, ttl, weight);
             }
-            Want::Logs(id) => {
-                let ttl = self.live_ttl(id);
-                let logs = Logs::new(api.run_logs(id, &mut LogReader::default(), progress)?);
-                let weight = logs.weight();
-                known.logs.put(id.clone(), logs, asked, ttl, weight);
-            }
+            Want::Logs(id) => self.bring_logs(id, progress)?,
             Want::Metrics(id) => {
-                let ttl = self.live_ttl(id);
+                let ttl = self.rest_lasts(id).unwrap_or(LIVE_TTL);
                 let metrics = api.run_metrics(id, progress)?;
                 let weight = metrics.get().len();
                 known.metrics.put(id.clone(), metrics, asked, ttl, weight);
@@ -271,8 +240,11 @@ impl Tree {
                 let weight = versions.weight();
                 known.versions.put(key, versions, asked, list_ttl, weight);
             }
-            // Not the API's to bring.
-            Want::Usage | Want::Content(..) => {}
+            Want::Start(_, order) | Want::Cancel(_, order) => {
+                self.carry_out(want, *order, asked, progress)?;
+            }
+            // Not an answer of the API.
+            Want::Usage | Want::Follow(_) | Want::Content(..) => {}
         }
         Ok(())
     }
@@ -323,26 +295,53 @@ impl Tree {
         }
     }
 
-    /// How long logs and metrics that are asked for now stay good. What is
-    /// known of the run counts as it was before the call: a run that ends
-    /// during it has more to say.
-    fn live_ttl(&self, id: &Arc<str>) -> Duration {
-        let late = jiff::SignedDuration::try_from(LATE_ROWS).unwrap_or_default();
+    /// How long logs and metrics that are asked for now stay good; `None` while
+    /// the run lives. What is known of the run counts as it was before the
+    /// call: a run that ends during it has more to say.
+    pub(super) fn rest_lasts(&self, id: &Arc<str>) -> Option<Duration> {
+        let now = self.api.now();
         let ended = |run: &Run, asked: Instant| {
-            run.status.is_terminal()
-                && match run.completed_at {
-                    Some(at) => at < jiff::Timestamp::now() - late,
-                    // It had ended when that was asked: so much is known.
-                    None => asked.elapsed() > LATE_ROWS,
-                }
+            let since = run.completed_at.map(|at| now.duration_since(at));
+            let since = since.map(|since| Duration::try_from(since).unwrap_or_default());
+            let is_terminal = run.status.is_terminal();
+            // It had ended when that was asked: so much is known.
+            is_terminal.then(|| since.unwrap_or(asked.elapsed()))
         };
         let detail = self.known.run.last(id);
         let listing = self.known.runs.last(&());
         let item = listing.as_ref().and_then(|(listing, _)| listing.id(id));
         // Either may be from when the run was alive.
-        let has_ended = detail.is_some_and(|(row, asked)| ended(&row.value, asked))
-            || item.is_some_and(|item| ended(&item.row.value, item.asked));
-        if has_ended { FOR_EVER } else { LIVE_TTL }
+        let detail = detail.and_then(|(row, asked)| ended(&row.value, asked));
+        let listed = item.and_then(|item| ended(&item.row.value, item.asked));
+        let ago = detail.max(listed)?;
+        match ago >= LATE_ROWS {
+            true => Some(FOR_EVER),
+            // Late rows come soon or not at all.
+            false => Some(LIVE_TTL.max(2 * ago)),
+        }
+    }
+
+    /// A run that has stored a version: lists from before do not show it.
+    fn note_artifact(&self, run: &Run) {
+        let (Some(name), Some(version)) = (&run.artifact_name, &run.artifact_version) else {
+            return;
+        };
+        let (kind, now) = (StorageKind::Artifact, Instant::now());
+        let known = &self.known;
+        let Some((listing, _)) = known.storages.last(&kind) else {
+            return;
+        };
+        let mut items = listing.items().iter();
+        let item = items.find(|item| item.row.value.name == *name);
+        let Some(item) = item else {
+            return known.storages.expire(&kind, now, LIVE_TTL);
+        };
+        let key = (kind, item.id.clone());
+        let versions = known.versions.last(&key);
+        if versions.is_some_and(|(versions, _)| versions.get(version).is_none()) {
+            known.versions.expire(&key, now, LIVE_TTL);
+            known.storages.expire(&kind, now, LIVE_TTL);
+        }
     }
 
     /// The lists exist, and so does the archive of a version that is listed as

@@ -1,21 +1,51 @@
 //! Opening and reading.
 
-use super::{Answer, Kind, View, known::VersionId, node::Node, rows::Files};
+use super::{
+    Answer, Kind, Miss, View,
+    control::{Writing, not_yours},
+    known::VersionId,
+    logs::{LogView, Logs},
+    node::Node,
+    rows::Files,
+};
 use crate::{
     api::types::StorageKind,
     error::{Error, Result},
     store::{self, Content, Growing, GrowingContent, NodeKind, Progressed},
 };
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// What an open file reads from. It stays good whatever is evicted or changes.
 pub enum Handle {
-    /// A file of ours, as it was when it was opened.
+    /// A file of ours that can never change.
     Bytes(Arc<[u8]>),
+    /// A file of ours that may change, as it was when it was opened and as far
+    /// as it has grown since.
+    Page(Page),
+    /// A run's log, which grows while the run lives.
+    Log(OpenLog),
+    /// A control file that is written.
+    Control(Writing),
     /// A file of a version.
     Content(Content),
     /// A file of a version whose archive is, or was, still arriving.
     Growing(GrowingContent, VersionId),
+}
+
+/// An open log of a run.
+pub struct OpenLog {
+    run: Arc<str>,
+    view: LogView,
+    logs: Arc<Logs>,
+}
+
+/// An open file that may change.
+pub struct Page {
+    node: Node,
+    bytes: Mutex<Arc<[u8]>>,
 }
 
 /// An open file and how the kernel may treat it.
@@ -24,6 +54,13 @@ pub struct Opened {
     pub handle: Handle,
     /// The content can never change: pages of an earlier open are still good.
     pub is_final: bool,
+}
+
+/// What of `bytes` is in `size` bytes at `offset`.
+fn part(bytes: &[u8], offset: u64, size: usize) -> &[u8] {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    let start = start.min(bytes.len());
+    &bytes[start..start.saturating_add(size).min(bytes.len())]
 }
 
 /// How many of `size` bytes at `offset` there are in a file.
@@ -56,15 +93,15 @@ impl View<'_> {
     /// Opens a file for reading.
     ///
     /// # Errors
-    /// EISDIR, EINVAL for a symlink, ESTALE, and whatever fetching fails with.
-    pub fn open(&self, ino: u64) -> Answer<Opened> {
+    /// EISDIR, EINVAL for a symlink, EACCES for a control file where it is not its
+    /// owner who asks, ESTALE, and whatever fetching fails with.
+    pub fn open(&self, ino: u64, is_owner: bool) -> Answer<Opened> {
         let node = self.node(ino)?;
+        if matches!(node, Node::Control(_)) && !is_owner {
+            return Err(not_yours());
+        }
         let Node::Entry(kind, id, version, number) = &node else {
-            let file = self.render(&node)?;
-            return Ok(Opened {
-                handle: Handle::Bytes(file.bytes),
-                is_final: file.is_final,
-            });
+            return self.open_ours(node);
         };
         match self.files(*kind, id, version)? {
             Files::None => Err(Error::IsDirectory.into()),
@@ -89,6 +126,34 @@ impl View<'_> {
                 }
             }
         }
+    }
+
+    fn open_ours(&self, node: Node) -> Answer<Opened> {
+        if let Node::RunFile(id, file) = &node
+            && let Some(view) = file.log()
+        {
+            let (logs, is_final) = self.logs(id)?;
+            return Ok(Opened {
+                handle: Handle::Log(OpenLog {
+                    run: id.clone(),
+                    view,
+                    logs,
+                }),
+                is_final,
+            });
+        }
+        let file = self.render(&node)?;
+        let handle = match file.is_final {
+            true => Handle::Bytes(file.bytes),
+            false => Handle::Page(Page {
+                node,
+                bytes: Mutex::new(file.bytes),
+            }),
+        };
+        Ok(Opened {
+            handle,
+            is_final: file.is_final,
+        })
     }
 
     fn open_growing(
@@ -130,12 +195,28 @@ impl View<'_> {
     ) -> Answer<()> {
         buffer.clear();
         match handle {
-            Handle::Bytes(bytes) => {
-                let start = usize::try_from(offset)
-                    .unwrap_or(usize::MAX)
-                    .min(bytes.len());
-                let end = start.saturating_add(size).min(bytes.len());
-                buffer.extend_from_slice(&bytes[start..end]);
+            Handle::Bytes(bytes) => buffer.extend_from_slice(part(bytes, offset, size)),
+            Handle::Page(page) => self.read_page(page, offset, size, buffer)?,
+            Handle::Log(OpenLog { run, view, logs }) => {
+                logs.read(*view, offset, size, buffer);
+                // At its end, whoever reads may want to know whether it is still
+                // the end. Why asking fails is told elsewhere: what has been
+                // read stays true.
+                if buffer.is_empty()
+                    && let Err(miss @ Miss::Want(_)) = self.logs(run)
+                {
+                    return Err(miss);
+                }
+                logs.read(
+                    *view,
+                    offset + buffer.len() as u64,
+                    size - buffer.len(),
+                    buffer,
+                );
+            }
+            Handle::Control(writing) => {
+                let file = self.render(writing.node())?;
+                buffer.extend_from_slice(part(&file.bytes, offset, size));
             }
             Handle::Content(content) => {
                 buffer.resize(wanted(content.size(), offset, size), 0);
@@ -157,6 +238,28 @@ impl View<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// At the end of a file that may have grown, what it has grown by; one that
+    /// has become another is read to the end as it was.
+    fn read_page(&self, page: &Page, offset: u64, size: usize, buffer: &mut Vec<u8>) -> Answer<()> {
+        let lock = || page.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().clone();
+        let mut bytes = part(&known, offset, size);
+        let newer;
+        if bytes.is_empty() && size > 0 {
+            match self.render(&page.node) {
+                Ok(file) if file.bytes.starts_with(&known) => {
+                    newer = file.bytes;
+                    *lock() = newer.clone();
+                    bytes = part(&newer, offset, size);
+                }
+                Err(miss @ Miss::Want(_)) => return Err(miss),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        buffer.extend_from_slice(bytes);
         Ok(())
     }
 

@@ -8,10 +8,7 @@ use super::{
 use crate::api::types::Row;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// A listing is written at most this often: it changes with every live run,
 /// and its loss costs one call.
@@ -31,7 +28,11 @@ impl Want {
             Self::Storages(kind) => kind.plural().into(),
             Self::Storage(kind, id) => format!("{} {id}", kind.plural()),
             Self::Versions(kind, id) => format!("versions {} {id}", kind.plural()),
-            Self::Usage | Self::Content(..) => return None,
+            Self::Usage
+            | Self::Content(..)
+            | Self::Follow(_)
+            | Self::Start(..)
+            | Self::Cancel(..) => return None,
         })
     }
 
@@ -116,9 +117,16 @@ impl Tree {
             }
             // Of runs only what can never change.
             Want::Run(id) => Some(known.run.last_for_good(id)?.raw.get().into()),
-            Want::Logs(id) => json(known.logs.last_for_good(id)?.rows().map(|row| &*row.raw)),
+            Want::Logs(id) => {
+                let rows = known.logs.last_for_good(id)?.rows();
+                json(rows.iter().map(|row| &*row.raw))
+            }
             Want::Metrics(id) => Some(known.metrics.last_for_good(id)?.get().into()),
-            Want::Usage | Want::Content(..) => None,
+            Want::Usage
+            | Want::Content(..)
+            | Want::Follow(_)
+            | Want::Start(..)
+            | Want::Cancel(..) => None,
         }
     }
 
@@ -157,7 +165,7 @@ impl Tree {
                     .put((*kind, id.clone()), versions, asked, old, weight);
             }
             Want::AgentVersions(id) => {
-                let versions = serde_json::from_slice(&content).ok()?;
+                let versions: Vec<Box<RawValue>> = serde_json::from_slice(&content).ok()?;
                 known
                     .agent_versions
                     .put(id.clone(), versions, asked, old, weight);
@@ -174,11 +182,11 @@ impl Tree {
                     .put(key, row(one(&content)?)?, asked, old, weight);
             }
             Want::Run(id) => {
-                let run = Arc::new(row(one(&content)?)?);
+                let run = row(one(&content)?)?;
                 known.run.put(id.clone(), run, asked, FOR_EVER, weight);
             }
             Want::Logs(id) => {
-                let logs = Logs::new(rows(&content)?);
+                let logs = Logs::ended(rows(&content)?);
                 let weight = logs.weight();
                 known.logs.put(id.clone(), logs, asked, FOR_EVER, weight);
             }
@@ -187,7 +195,11 @@ impl Tree {
                     .metrics
                     .put(id.clone(), one(&content)?, asked, FOR_EVER, weight);
             }
-            Want::Usage | Want::Content(..) => return None,
+            Want::Usage
+            | Want::Content(..)
+            | Want::Follow(_)
+            | Want::Start(..)
+            | Want::Cancel(..) => return None,
         }
         tracing::debug!("{want} comes from the cache");
         Some(())

@@ -1,17 +1,19 @@
 //! All that the API has told so far, by kind of answer.
 
 use super::{
+    Want,
     cache::Cache,
     listing::Listing,
     logs::Logs,
     names::{escape, is_content_id},
 };
-use crate::api::types::{Agent, Row, Run, Storage, StorageKind, StorageVersion};
+use crate::api::types::{Agent, Row, Run, RunStatus, Storage, StorageKind, StorageVersion};
 use crate::store::{Shelf, Store, Usage};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use std::{
     collections::{HashMap, HashSet},
+    hash::Hash,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -119,7 +121,7 @@ pub(crate) struct Known {
     pub(crate) agent: Cache<Arc<str>, Row<Agent>>,
     pub(crate) agent_versions: Cache<Arc<str>, Vec<Box<RawValue>>>,
     pub(crate) runs: Cache<(), Listing<Run>>,
-    pub(crate) run: Cache<Arc<str>, Arc<Row<Run>>>,
+    pub(crate) run: Cache<Arc<str>, Row<Run>>,
     pub(crate) logs: Cache<Arc<str>, Logs>,
     pub(crate) metrics: Cache<Arc<str>, Box<RawValue>>,
     pub(crate) storages: Cache<StorageKind, Listing<Storage>>,
@@ -129,11 +131,47 @@ pub(crate) struct Known {
     pub(crate) content: Cache<VersionId, ()>,
     pub(crate) pages: Cache<super::node::MetaFile, Page>,
     pub(crate) usage: Cache<(), Usage>,
+    /// What came of the orders that were given, by their numbers.
+    pub(crate) orders: Cache<u64, Row<Run>>,
+    /// Failures only.
+    pub(crate) streams: Cache<Arc<str>, ()>,
+}
+
+/// Something to be done with the cache that holds the answers to a want,
+/// whatever their type.
+pub(crate) trait Visit {
+    /// What comes of it.
+    type Out;
+    /// Does it.
+    fn visit<K: Hash + Eq + Clone, T>(self, cache: &Cache<K, T>, key: K) -> Self::Out;
 }
 
 impl Known {
+    /// Goes to where the answers to `want` are kept.
+    pub(crate) fn visit<V: Visit>(&self, want: &Want, visit: V) -> V::Out {
+        match want {
+            Want::Agents => visit.visit(&self.agents, ()),
+            Want::Agent(id) => visit.visit(&self.agent, id.clone()),
+            Want::AgentVersions(id) => visit.visit(&self.agent_versions, id.clone()),
+            Want::Runs => visit.visit(&self.runs, ()),
+            Want::Run(id) => visit.visit(&self.run, id.clone()),
+            Want::Logs(id) => visit.visit(&self.logs, id.clone()),
+            Want::Metrics(id) => visit.visit(&self.metrics, id.clone()),
+            Want::Storages(kind) => visit.visit(&self.storages, *kind),
+            Want::Storage(kind, id) => visit.visit(&self.storage, (*kind, id.clone())),
+            Want::Versions(kind, id) => visit.visit(&self.versions, (*kind, id.clone())),
+            Want::Content(kind, id, version) => {
+                let key = (*kind, id.clone(), version.clone());
+                visit.visit(&self.content, key)
+            }
+            Want::Usage => visit.visit(&self.usage, ()),
+            Want::Follow(id) => visit.visit(&self.streams, id.clone()),
+            Want::Start(_, order) | Want::Cancel(_, order) => visit.visit(&self.orders, *order),
+        }
+    }
+
     pub(crate) fn new() -> Self {
-        fn cache<K: std::hash::Hash + Eq + Clone, T>(bounds: (usize, usize)) -> Cache<K, T> {
+        fn cache<K: Hash + Eq + Clone, T>(bounds: (usize, usize)) -> Cache<K, T> {
             Cache::new(bounds.0, bounds.1)
         }
         Self {
@@ -150,7 +188,22 @@ impl Known {
             content: cache(OBJECTS),
             pages: cache(LISTINGS),
             usage: cache(LISTINGS),
+            orders: cache(OBJECTS),
+            streams: cache(OBJECTS),
         }
+    }
+
+    /// The status of a run by the newest answer that tells it.
+    pub(crate) fn status(&self, id: &str) -> Option<RunStatus> {
+        let detail = self.run.last(&id.into());
+        let detail = detail.map(|(row, asked)| (asked, row.value.status.clone()));
+        let listing = self.runs.last(&());
+        let item = listing.as_ref().and_then(|(listing, _)| listing.id(id));
+        let listed = item.map(|item| (item.asked, item.row.value.status.clone()));
+        let newest = detail.into_iter().chain(listed);
+        newest
+            .max_by_key(|(asked, _)| *asked)
+            .map(|(_, status)| status)
     }
 
     /// Looks how full the cache is, which reads the disk and can wait.

@@ -4,6 +4,7 @@ use super::{
     Answer, Miss, View, Want,
     attributes::{Stat, entry_stat},
     cache::FOR_EVER,
+    control::{Control, START_FILE},
     known::StorageId,
     names::{
         NAME_MAX, escape, is_content_id, is_probe, looks_like_id, may_be_run_id,
@@ -213,8 +214,10 @@ impl View<'_> {
     }
 
     fn agent_file(&self, id: &Arc<str>, name: &str) -> Answer<Child> {
-        if name == "runs" {
-            return Ok((Node::AgentRuns(id.clone()), FOR_EVER));
+        match name {
+            "runs" => return Ok((Node::AgentRuns(id.clone()), FOR_EVER)),
+            START_FILE => return Ok((Node::Control(Control::Start(id.clone())), FOR_EVER)),
+            _ => {}
         }
         let file = AgentFile::ALL.iter().find(|(each, _)| *each == name);
         let (_, file) = file.ok_or_else(|| absent(name))?;
@@ -263,6 +266,7 @@ impl View<'_> {
         }
         match name {
             "volumes" => Ok((Node::RunVolumes(id.clone()), FOR_EVER)),
+            "cancel" => Ok((Node::Control(Control::Cancel(id.clone())), FOR_EVER)),
             "agent" => {
                 let target = self.run_agent(id)?.ok_or_else(|| absent(name))?;
                 Ok((Node::Link(target), self.tree.options.list_ttl))

@@ -80,6 +80,7 @@ impl View<'_> {
                     "artifacts": storages(crate::api::types::StorageKind::Artifact),
                 },
             },
+            "runs_followed": self.tree.follows.count(),
             "failures": self.tree.journal.len(),
         });
         let text = serde_json::to_string_pretty(&status)

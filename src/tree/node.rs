@@ -4,7 +4,9 @@
 
 use super::{
     Kind,
+    control::Control,
     inodes::{Inodes, Object},
+    logs::LogView,
 };
 use crate::api::types::StorageKind;
 use std::sync::Arc;
@@ -22,11 +24,12 @@ pub(crate) enum RunFile {
     SystemLog,
     NetworkLog,
     MetricsJson,
+    Events,
 }
 
 impl RunFile {
     /// Every such file, by the name it has in a run's directory.
-    pub(crate) const ALL: [(&'static str, Self); 10] = [
+    pub(crate) const ALL: [(&'static str, Self); 11] = [
         ("status", Self::Status),
         ("run.json", Self::Json),
         ("prompt", Self::Prompt),
@@ -37,7 +40,21 @@ impl RunFile {
         ("system.log", Self::SystemLog),
         ("network.log", Self::NetworkLog),
         ("metrics.json", Self::MetricsJson),
+        ("events.jsonl", Self::Events),
     ];
+
+    /// Which form of the log it is, if it is one.
+    pub(crate) fn log(self) -> Option<LogView> {
+        match self {
+            Self::Logs => Some(LogView::All),
+            Self::LogsJsonl => Some(LogView::Jsonl),
+            Self::AgentLog => Some(LogView::Agent),
+            Self::SystemLog => Some(LogView::System),
+            Self::NetworkLog => Some(LogView::Network),
+            Self::Events => Some(LogView::Events),
+            Self::Status | Self::Json | Self::Prompt | Self::Error | Self::MetricsJson => None,
+        }
+    }
 }
 
 /// A file that shows an agent.
@@ -95,6 +112,8 @@ pub(crate) enum Node {
     AgentRuns(Arc<str>),
     Run(Arc<str>),
     RunFile(Arc<str>, RunFile),
+    /// `agents/<name>/run`, `runs/<id>/cancel`
+    Control(Control),
     /// `runs/<id>/volumes`
     RunVolumes(Arc<str>),
     /// `agents/<name>/runs/<id>`, a symlink to the run
@@ -147,9 +166,11 @@ pub(crate) const TOP: [(&str, Node); 5] = [
 // outlive a restart): never reuse one.
 const SELF: u32 = 1;
 const AGENT_RUNS: u32 = 2;
+const AGENT_RUN: u32 = 3;
 const RUN_VOLUMES: u32 = 2;
 const RUN_OF_AGENT: u32 = 3;
 const RUN_OF_STATUS: u32 = 4;
+const RUN_CANCEL: u32 = 5;
 const VERSIONS_JSON: u32 = 2;
 /// Files of an object begin here, in the order of their table.
 const FILES: u32 = 0x100;
@@ -200,10 +221,12 @@ impl Node {
             Self::Agent(id) => (agent(id), SELF),
             Self::AgentRuns(id) => (agent(id), AGENT_RUNS),
             Self::AgentFile(id, file) => (agent(id), table_position(&AgentFile::ALL, file)),
+            Self::Control(Control::Start(id)) => (agent(id), AGENT_RUN),
             Self::Run(id) => (run(id), SELF),
             Self::RunVolumes(id) => (run(id), RUN_VOLUMES),
             Self::RunOfAgent(id) => (run(id), RUN_OF_AGENT),
             Self::RunOfStatus(id) => (run(id), RUN_OF_STATUS),
+            Self::Control(Control::Cancel(id)) => (run(id), RUN_CANCEL),
             Self::RunFile(id, file) => (run(id), table_position(&RunFile::ALL, file)),
             Self::Storage(kind, id) => (storage(kind, id), SELF),
             Self::VersionsJson(kind, id) => (storage(kind, id), VERSIONS_JSON),
@@ -229,6 +252,7 @@ impl Node {
             Object::Agent(id) => match number {
                 SELF => Some(Self::Agent(id)),
                 AGENT_RUNS => Some(Self::AgentRuns(id)),
+                AGENT_RUN => Some(Self::Control(Control::Start(id))),
                 _ => table_entry(&AgentFile::ALL, number).map(|file| Self::AgentFile(id, file)),
             },
             Object::Run(id) => match number {
@@ -236,6 +260,7 @@ impl Node {
                 RUN_VOLUMES => Some(Self::RunVolumes(id)),
                 RUN_OF_AGENT => Some(Self::RunOfAgent(id)),
                 RUN_OF_STATUS => Some(Self::RunOfStatus(id)),
+                RUN_CANCEL => Some(Self::Control(Control::Cancel(id))),
                 _ => table_entry(&RunFile::ALL, number).map(|file| Self::RunFile(id, file)),
             },
             Object::Storage(kind, id) => match number {
@@ -271,6 +296,7 @@ impl Node {
             Self::MetaFile(_)
             | Self::AgentFile(..)
             | Self::RunFile(..)
+            | Self::Control(_)
             | Self::VersionsJson(..) => Some(Kind::File),
             Self::RunOfAgent(_) | Self::RunOfStatus(_) | Self::Latest(..) | Self::Link(_) => {
                 Some(Kind::Symlink)
@@ -298,6 +324,8 @@ mod tests {
             Node::RunVolumes(id.clone()),
             Node::RunOfAgent(id.clone()),
             Node::RunOfStatus(id.clone()),
+            Node::Control(Control::Start(id.clone())),
+            Node::Control(Control::Cancel(id.clone())),
         ]);
         nodes.extend(AgentFile::ALL.map(|(_, file)| Node::AgentFile(id.clone(), file)));
         nodes.extend(RunFile::ALL.map(|(_, file)| Node::RunFile(id.clone(), file)));

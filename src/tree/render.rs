@@ -2,14 +2,14 @@
 
 use super::{
     Answer, View, Want,
-    cache::FOR_EVER,
-    logs::LogView,
+    cache::for_good,
+    control::Control,
     node::{AgentFile, Node, RunFile},
     rows::Age,
 };
 use crate::error::{Error, Result};
 use serde_json::{Value, value::RawValue};
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 /// The bytes of a file of ours.
 pub(crate) struct File {
@@ -50,11 +50,6 @@ fn pretty_object(row: &RawValue) -> Result<String> {
     serde_json::to_string_pretty(&value).map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// Whether an answer with that much of its life left is for good.
-fn for_good(left: Duration) -> bool {
-    left > FOR_EVER / 2
-}
-
 impl View<'_> {
     pub(super) fn render(&self, node: &Node) -> Answer<File> {
         match node {
@@ -88,6 +83,12 @@ impl View<'_> {
                 Ok(File::text(pretty_array(rows)?, false))
             }
             Node::RunFile(id, file) => self.render_run(id, *file),
+            Node::Control(Control::Start(agent)) => {
+                let started = self.tree.controls.last_started(agent);
+                let id = started.map(|(id, _)| id).unwrap_or_default();
+                Ok(File::text(id, false))
+            }
+            Node::Control(Control::Cancel(_)) => Ok(File::text("", false)),
             Node::Entry(..) => Err(Error::Invalid("a file of a version".into()).into()),
             _ if node.kind() == Some(super::Kind::Symlink) => {
                 Err(Error::Invalid("is a symbolic link".into()).into())
@@ -97,13 +98,6 @@ impl View<'_> {
     }
 
     fn render_run(&self, id: &Arc<str>, file: RunFile) -> Answer<File> {
-        let log = |view| {
-            let (logs, left) = self.logs(id)?;
-            Ok(File {
-                bytes: logs.file(view),
-                is_final: for_good(left),
-            })
-        };
         match file {
             RunFile::Status => {
                 let (row, _) = self.run(id, Age::Current)?;
@@ -125,16 +119,17 @@ impl View<'_> {
                     for_good(left),
                 ))
             }
-            RunFile::Logs => log(LogView::All),
-            RunFile::LogsJsonl => log(LogView::Jsonl),
-            RunFile::AgentLog => log(LogView::Agent),
-            RunFile::SystemLog => log(LogView::System),
-            RunFile::NetworkLog => log(LogView::Network),
             RunFile::MetricsJson => {
                 let want = || Want::Metrics(id.clone());
                 let (metrics, left) = self.need(&self.tree.known.metrics, id, want)?;
                 Ok(File::text(metrics.get(), for_good(left)))
             }
+            RunFile::Logs
+            | RunFile::LogsJsonl
+            | RunFile::AgentLog
+            | RunFile::SystemLog
+            | RunFile::NetworkLog
+            | RunFile::Events => Err(Error::Internal("a log is not rendered".into()).into()),
         }
     }
 }

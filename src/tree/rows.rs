@@ -2,7 +2,8 @@
 
 use super::{
     Answer, Miss, View, Want,
-    cache::{Cache, FOR_EVER, Lookup},
+    cache::{Cache, FOR_EVER, Lookup, for_good},
+    follow::{LIVE_TTL, Look},
     known::Versions,
     listing::{Item, Listing},
     logs::Logs,
@@ -119,8 +120,34 @@ impl View<'_> {
         self.need_or_last(&self.tree.known.agent, id, || Want::Agent(id.clone()))
     }
 
-    pub(super) fn logs(&self, id: &Arc<str>) -> Answer<(Arc<Logs>, Duration)> {
-        self.need(&self.tree.known.logs, id, || Want::Logs(id.clone()))
+    /// The log of a run, and whether it is final.
+    pub(super) fn logs(&self, id: &Arc<str>) -> Answer<(Arc<Logs>, bool)> {
+        let logs = &self.tree.known.logs;
+        if let Some(logs) = logs.last_for_good(id) {
+            return Ok((logs, true));
+        }
+        let has_ended = self
+            .tree
+            .known
+            .status(id)
+            .is_some_and(|status| status.is_terminal());
+        let followed = !(has_ended || self.whatever_is_known || self.tree.is_away());
+        if followed {
+            match self.tree.follows.look(id) {
+                Look::Current => {
+                    if let Some((logs, _)) = logs.last(id) {
+                        return Ok((logs, false));
+                    }
+                }
+                Look::Due => logs.expire(id, self.since, Duration::ZERO),
+                Look::Unfollowed { begin: true } => {
+                    self.wishes.borrow_mut().push(Want::Follow(id.clone()));
+                }
+                Look::Unfollowed { begin: false } => {}
+            }
+        }
+        let (logs, left) = self.need_or_last(logs, id, || Want::Logs(id.clone()))?;
+        Ok((logs, for_good(left)))
     }
 
     /// The agent of an id, with its path component, and for how long.
@@ -163,10 +190,7 @@ impl View<'_> {
     /// A run, from its own answer or from a listing's row, whichever serves.
     pub(super) fn run(&self, id: &Arc<str>, age: Age) -> Answer<(Arc<Row<Run>>, Duration)> {
         let known = &self.tree.known;
-        let detail = known
-            .run
-            .last(id)
-            .map(|(row, asked)| (row.as_ref().clone(), asked));
+        let detail = known.run.last(id);
         let listing = known.runs.last(&());
         let listed = listing.as_ref().and_then(|(listing, _)| listing.id(id));
         let listed = listed.map(|item: &Item<Run>| (item.row.clone(), item.asked));
@@ -180,7 +204,11 @@ impl View<'_> {
             .chain(listed)
             .max_by_key(|(_, asked)| *asked);
         if let Some((row, asked)) = newest {
-            let left = self.tree.options.list_ttl.saturating_sub(asked.elapsed());
+            let mut left = self.tree.options.list_ttl.saturating_sub(asked.elapsed());
+            if left.is_zero() && self.tree.follows.streams(id) {
+                // Whatever changes, the stream tells.
+                left = LIVE_TTL;
+            }
             if age == Age::Any || !left.is_zero() || asked >= self.since {
                 return Ok((row, left));
             }
@@ -201,8 +229,7 @@ impl View<'_> {
 
     /// A run with what only its own answer holds.
     pub(super) fn run_detail(&self, id: &Arc<str>) -> Answer<(Arc<Row<Run>>, Duration)> {
-        let (row, left) = self.need(&self.tree.known.run, id, || Want::Run(id.clone()))?;
-        Ok((row.as_ref().clone(), left))
+        self.need(&self.tree.known.run, id, || Want::Run(id.clone()))
     }
 
     /// A version's row. Versions are immutable: one that was ever seen is known.

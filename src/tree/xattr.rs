@@ -78,15 +78,14 @@ impl View<'_> {
                 add("last_error", failure(Want::Run(id.clone())));
             }
             Node::RunFile(id, file) => {
-                let failure = match file {
-                    RunFile::Status | RunFile::Json | RunFile::Prompt | RunFile::Error => {
-                        failure(Want::Run(id.clone()))
-                    }
-                    RunFile::MetricsJson => failure(Want::Metrics(id.clone())),
-                    _ => failure(Want::Logs(id.clone())),
+                let want = match file {
+                    RunFile::Status | RunFile::Json | RunFile::Prompt | RunFile::Error => Want::Run,
+                    RunFile::MetricsJson => Want::Metrics,
+                    _ => Want::Logs,
                 };
-                add("last_error", failure);
+                add("last_error", failure(want(id.clone())));
             }
+            Node::Control(control) => add("last_error", self.last_refusal(control)),
             Node::Storage(kind, id) => {
                 let (_, row, _) = self.storage_item(*kind, id)?;
                 add("id", Some(id.to_string()));

@@ -1,0 +1,207 @@
+//! `vm0fs run`: starts a run and, if asked to, follows its log to its end. It
+//! goes the way that a mount goes, through the tree, without the kernel.
+
+use super::{ConnectionArgs, print, print_bytes, start_logging};
+use crate::{
+    config::{Environment, Flags, Settings},
+    error::{Error, Result},
+    mount,
+    park::Park,
+    tree::{Found, Handle, Kind, START_FILE},
+};
+use clap::{ArgAction, Args};
+use std::{
+    io::{self, IsTerminal, Read, Write},
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How often the log is looked at: what a stream has brought is there by then.
+const LOOK: Duration = Duration::from_millis(200);
+/// Rows that come late are waited for so long after the run has ended.
+const LATE: Duration = Duration::from_secs(3);
+/// How long the status of a run that no stream tells of is believed.
+const STATUS_TTL: Duration = Duration::from_secs(5);
+/// Bytes of the log taken at a time.
+const PIECE: usize = 256 << 10;
+
+/// How a run can end, and the exit code that tells.
+const ENDS: [(&str, u8); 4] = [
+    ("completed", 0),
+    ("failed", 3),
+    ("timeout", 4),
+    ("cancelled", 5),
+];
+
+/// The tree's root.
+const ROOT: u64 = 1;
+
+/// `vm0fs run`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The first line printed is the run's id. With --follow, its log follows, and the
+exit code tells how it ended: 0 completed, 3 failed, 4 timed out, 5 cancelled.
+Ctrl-C stops following; the run goes on.
+
+A JSON object instead of a prompt is the whole request, with the agent filled
+in: prompt, variables, secrets, volumes, artifact_name, session_id …
+
+Examples:
+  vm0fs run my-agent \"Summarise the data\"
+  vm0fs run my-agent --follow < prompt.txt
+  jq -n '{prompt: \"Deploy\", secrets: {KEY: env.KEY}}' | vm0fs run my-agent -"
+)]
+pub struct RunArgs {
+    /// The agent's name or id
+    pub agent: String,
+    /// What it is to do; `-` or nothing reads standard input
+    pub prompt: Option<String>,
+    /// Print the run's log until it ends
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How to reach the service.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    /// Log more; twice for everything
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+impl RunArgs {
+    /// Starts the run, and follows it.
+    ///
+    /// # Errors
+    /// See [`Settings::load`]; whatever the service refuses.
+    pub fn run(self, environment: &Environment) -> Result<ExitCode> {
+        start_logging(self.verbose, false, environment)?;
+        let flags = Flags {
+            list_ttl: Some(STATUS_TTL),
+            ..self.connection.flags()
+        };
+        let settings = Settings::load(flags, environment)?;
+        let text = match self.prompt.as_deref() {
+            None | Some("-") => read_input()?,
+            Some(prompt) => prompt.as_bytes().to_vec(),
+        };
+        let (_, park) = mount::open(&settings)?;
+        let session = Session { park: &park };
+        let id = session.start(&self.agent, &text)?;
+        print(&format!("{id}\n"))?;
+        match self.follow {
+            true => session.follow(&id),
+            false => Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+fn read_input() -> Result<Vec<u8>> {
+    let mut input = io::stdin().lock();
+    if input.is_terminal() {
+        // Without this, the command seems to hang.
+        let _ = writeln!(io::stderr(), "vm0fs: the prompt, ended with Ctrl-D:");
+    }
+    let mut text = Vec::new();
+    input
+        .read_to_end(&mut text)
+        .map_err(|error| Error::io("reading the prompt from standard input", error))?;
+    Ok(text)
+}
+
+/// A tree that is asked as the kernel would.
+struct Session<'a> {
+    park: &'a Park,
+}
+
+impl Session<'_> {
+    /// The inode of a path, symlinks at its end followed.
+    fn find(&self, path: &[&str]) -> Result<u64> {
+        let mut parent = ROOT;
+        for name in path {
+            let mut name = (*name).to_owned();
+            // An id is a symlink to a name.
+            let mut links = 4;
+            parent = loop {
+                let found = self.park.run(|view| view.lookup(parent, name.as_bytes()))?;
+                let stat = match found {
+                    Found::Node(stat, _) => stat,
+                    Found::Absent(_) => return Err(Error::NotFound(path.join("/"))),
+                };
+                if stat.attributes.kind != Kind::Symlink || links == 0 {
+                    break stat.attributes.ino;
+                }
+                links -= 1;
+                let target = self.park.run(|view| view.readlink(stat.attributes.ino))?;
+                name = String::from_utf8_lossy(&target).into_owned();
+            };
+        }
+        Ok(parent)
+    }
+
+    fn start(&self, agent: &str, text: &[u8]) -> Result<String> {
+        if text.trim_ascii().is_empty() {
+            let message = "there is no prompt; give one as an argument or on standard input";
+            return Err(Error::Setup(message.into()));
+        }
+        let ino = self
+            .find(&["agents", agent, START_FILE])
+            .map_err(|error| match error {
+                Error::NotFound(_) => Error::Setup(format!(
+                    "there is no agent {agent:?}; `ls agents` in a mount shows those there are"
+                )),
+                error => error,
+            })?;
+        let opened = self.park.run(|view| view.open_to_write(ino, true))?;
+        let Handle::Control(writing) = &opened.handle else {
+            return Err(Error::Internal("the run file cannot be written".into()));
+        };
+        self.park.run(|view| view.write(writing, 0, text))?;
+        self.park.run(|view| view.finish(writing))?;
+        let id = self.read_whole(ino)?;
+        Ok(id.trim_end().to_owned())
+    }
+
+    fn read_whole(&self, ino: u64) -> Result<String> {
+        let opened = self.park.run(|view| view.open(ino, true))?;
+        let bytes = self.read(&opened.handle, 0)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn read(&self, handle: &Handle, offset: u64) -> Result<Vec<u8>> {
+        self.park.run(|view| {
+            let mut buffer = Vec::new();
+            view.read(handle, offset, PIECE, &mut buffer)?;
+            Ok(buffer)
+        })
+    }
+
+    /// Prints a run's log to its end, and tells by the exit code how that was.
+    fn follow(&self, id: &str) -> Result<ExitCode> {
+        let status = self.find(&["runs", id, "status"])?;
+        let log = self.find(&["runs", id, "logs"])?;
+        let opened = self.park.run(|view| view.open(log, true))?;
+        let mut offset = 0;
+        let mut ended: Option<(u8, Instant)> = None;
+        loop {
+            let bytes = self.read(&opened.handle, offset)?;
+            if !bytes.is_empty() {
+                offset += bytes.len() as u64;
+                if !print_bytes(&bytes)? {
+                    // Nobody reads any more.
+                    return Ok(ExitCode::SUCCESS);
+                }
+                continue;
+            }
+            match ended {
+                Some((code, at)) if at.elapsed() >= LATE => return Ok(ExitCode::from(code)),
+                Some(_) => {}
+                None => {
+                    let status = self.read_whole(status)?;
+                    let end = ENDS.iter().find(|(word, _)| *word == status.trim_end());
+                    ended = end.map(|(_, code)| (*code, Instant::now()));
+                }
+            }
+            thread::sleep(LOOK);
+        }
+    }
+}

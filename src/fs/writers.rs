@@ -1,0 +1,91 @@
+//! Who holds a file open to write.
+//!
+//! The kernel says when a descriptor is closed (FLUSH), but not whether others
+//! of the same opening are left: a shell's `{ echo a; cat b; } > run` closes
+//! three on its way. The last close (RELEASE) comes too late to report an error
+//! to whoever closes. So the process table is asked.
+
+use std::{
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+/// Whether any process that may be looked at has the inode open to write. A
+/// descriptor that is just being closed does not count: it is out of its table
+/// when FLUSH is sent. `name` is the file's own name.
+pub(super) fn is_held(ino: u64, name: &str) -> bool {
+    let own = std::process::id().to_string();
+    let processes = entries(Path::new("/proc"));
+    let mut processes = processes.filter(|path| {
+        let name = path.file_name().map(|name| name.as_bytes());
+        name.is_some_and(|name| name[0].is_ascii_digit() && name != own.as_bytes())
+    });
+    processes.any(|process| holds(&process, ino, name))
+}
+
+fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    // One that cannot be read has ended, or is somebody else's.
+    let entries = fs::read_dir(dir).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path()))
+}
+
+fn holds(process: &Path, ino: u64, name: &str) -> bool {
+    entries(&process.join("fd")).any(|descriptor| {
+        // Reading the link asks nothing of the file system it leads to.
+        let target = fs::read_link(&descriptor);
+        let is_named = target.is_ok_and(|target| target.ends_with(name));
+        let number = descriptor.file_name();
+        is_named
+            && number.is_some_and(|number| {
+                let info = fs::read_to_string(process.join("fdinfo").join(number));
+                info.is_ok_and(|info| is_writer(&info, ino))
+            })
+    })
+}
+
+/// By the text of `/proc/<pid>/fdinfo/<fd>` (`proc_pid_fdinfo(5)`): flags in
+/// octal, and since Linux 5.14 the inode.
+fn is_writer(info: &str, ino: u64) -> bool {
+    let field = |name: &str| {
+        let line = info.lines().find_map(|line| line.strip_prefix(name));
+        line.map(str::trim)
+    };
+    let flags = field("flags:").and_then(|flags| i32::from_str_radix(flags, 8).ok());
+    let inode = field("ino:").and_then(|inode| inode.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY)
+        && inode.is_none_or(|inode| inode == ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn writers_count_and_readers_do_not() {
+        let writes = "pos:\t0\nflags:\t0100001\nmnt_id:\t29\nino:\t77\n";
+        assert!(is_writer(writes, 77) && !is_writer(writes, 78));
+        assert!(is_writer("flags:\t0100002\n", 77), "an older kernel");
+        assert!(!is_writer("flags:\t0100000\nino:\t77\n", 77));
+        assert!(!is_writer("", 77));
+    }
+
+    #[test]
+    fn another_process_that_holds_a_file_is_found_until_it_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run");
+        let file = fs::File::create(&path).unwrap();
+        let ino = file.metadata().unwrap().ino();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .stdout(file)
+            .spawn()
+            .unwrap();
+        assert!(is_held(ino, "run"));
+        assert!(!is_held(ino, "cancel") && !is_held(ino + 1, "run"));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!is_held(ino, "run"));
+    }
+}

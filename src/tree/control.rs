@@ -1,0 +1,340 @@
+//! Files that are written: what somebody writes becomes an order to the
+//! service, which is given once.
+//!
+//! `agents/<name>/run` takes all that is written until its last writer closes
+//! it, for the text of a run to be started; `runs/<id>/cancel` takes any byte.
+
+use super::{
+    Answer, Miss, Tree, View, Want,
+    attributes::Stat,
+    cache::FOR_EVER,
+    files::{Handle, Opened},
+    listing::Listing,
+    node::Node,
+};
+use crate::{
+    api::types::{Row, Run},
+    error::{Error, Result},
+    progress::Progress,
+};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+/// The most that may be written for one run. A prompt has no limit of its own
+/// that is documented; this is past what a model can read.
+const LARGEST: usize = 16 << 20;
+
+/// The name of the file that starts runs.
+pub const START_FILE: &str = "run";
+
+/// The fields by which a request says what runs; one of them is needed.
+const TARGETS: [&str; 4] = ["agent", "agent_id", "session_id", "checkpoint_id"];
+
+/// A file that is written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Control {
+    /// `agents/<name>/run`, by the agent's id.
+    Start(Arc<str>),
+    /// `runs/<id>/cancel`
+    Cancel(Arc<str>),
+}
+
+/// An open control file.
+pub struct Writing {
+    control: Control,
+    node: Node,
+    draft: Mutex<Draft>,
+}
+
+/// What has been written so far.
+#[derive(Default)]
+struct Draft {
+    /// The offset of the first write, which is not 0 where the file is appended
+    /// to: its size is that of the last run's id.
+    base: u64,
+    text: Vec<u8>,
+    /// The number of the order that it became.
+    order: Option<u64>,
+}
+
+/// The orders given, apart from what came of them.
+#[derive(Default)]
+pub(super) struct Controls {
+    next: AtomicU64,
+    /// Requests that are to be sent.
+    requests: Mutex<HashMap<u64, Map<String, Value>>>,
+    /// The last order of each file.
+    last: Mutex<HashMap<Control, u64>>,
+    /// The last run that was started of each agent.
+    started: Mutex<HashMap<Arc<str>, (String, Timestamp)>>,
+}
+
+/// What is done through a control file is done with the token of whoever has
+/// mounted.
+pub(super) fn not_yours() -> Miss {
+    Miss::Error(Error::Denied(
+        "only whoever has mounted may use this".into(),
+    ))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Controls {
+    fn new_order(&self, control: &Control) -> u64 {
+        let order = self.next.fetch_add(1, Ordering::Relaxed);
+        lock(&self.last).insert(control.clone(), order);
+        order
+    }
+
+    /// The last run that was started through an agent's file, and when.
+    pub(super) fn last_started(&self, agent: &str) -> Option<(String, Timestamp)> {
+        lock(&self.started).get(agent).cloned()
+    }
+}
+
+impl Control {
+    fn want(&self, order: u64) -> Want {
+        match self {
+            Self::Start(agent) => Want::Start(agent.clone(), order),
+            Self::Cancel(run) => Want::Cancel(run.clone(), order),
+        }
+    }
+}
+
+/// The request that a text is: a JSON object is taken whole, with the agent
+/// filled in; anything else is the prompt.
+fn request(text: Vec<u8>, agent: &str) -> Result<Map<String, Value>> {
+    let invalid = |message: String| Error::Invalid(message);
+    let text = String::from_utf8(text)
+        .map_err(|_| invalid("no run was started: the text is not UTF-8".into()))?;
+    let mut request = if text.trim_start().starts_with('{') {
+        // The message of the parser quotes nothing of the text, which may hold
+        // secrets.
+        serde_json::from_str::<Map<String, Value>>(&text).map_err(|error| {
+            invalid(format!(
+                "no run was started: what begins with {{ must be a JSON object \
+                 ({:?} error at line {}, column {}); a prompt that begins so goes into \
+                 {{\"prompt\": …}}",
+                error.classify(),
+                error.line(),
+                error.column()
+            ))
+        })?
+    } else {
+        // What `echo` and editors put at the end is not part of the prompt.
+        let prompt = text.strip_suffix('\n').unwrap_or(&text);
+        let prompt = prompt.strip_suffix('\r').unwrap_or(prompt);
+        Map::from_iter([("prompt".to_owned(), prompt.into())])
+    };
+    let prompt = request.get("prompt").and_then(Value::as_str);
+    if prompt.is_none_or(|prompt| prompt.trim().is_empty()) {
+        return Err(invalid("no run was started: there is no prompt".into()));
+    }
+    if !TARGETS.iter().any(|target| request.contains_key(*target)) {
+        request.insert("agent_id".into(), agent.into());
+    }
+    Ok(request)
+}
+
+impl Writing {
+    fn draft(&self) -> MutexGuard<'_, Draft> {
+        lock(&self.draft)
+    }
+
+    pub(super) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Drops what was written past a size: `ftruncate`.
+    fn truncate(&self, size: u64) {
+        let mut draft = self.draft();
+        let kept = size.saturating_sub(draft.base);
+        draft
+            .text
+            .truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+    }
+}
+
+impl View<'_> {
+    /// Opens a file to be written.
+    ///
+    /// # Errors
+    /// EROFS for all but the control files; EACCES for whoever has not mounted.
+    pub fn open_to_write(&self, ino: u64, is_owner: bool) -> Answer<Opened> {
+        let node = self.node(ino)?;
+        let Node::Control(control) = &node else {
+            return Err(Error::ReadOnly.into());
+        };
+        if !is_owner {
+            return Err(not_yours());
+        }
+        Ok(Opened {
+            handle: Handle::Control(Writing {
+                control: control.clone(),
+                node,
+                draft: Mutex::default(),
+            }),
+            is_final: false,
+        })
+    }
+
+    /// Lets the times and the length of a control file be set, which changes
+    /// nothing but what has been written so far.
+    ///
+    /// # Errors
+    /// EROFS for any other node.
+    pub fn touch(&self, ino: u64, cut: Option<(&Writing, u64)>) -> Answer<Stat> {
+        let node = self.node(ino)?;
+        if !matches!(node, Node::Control(_)) {
+            return Err(Error::ReadOnly.into());
+        }
+        if let Some((writing, size)) = cut {
+            writing.truncate(size);
+        }
+        self.stat(&node)
+    }
+
+    /// Takes what is written to a control file.
+    ///
+    /// # Errors
+    /// EFBIG, EINVAL for a hole and for a file that has done its work; for a
+    /// cancel, whatever it fails with.
+    pub fn write(&self, writing: &Writing, offset: u64, data: &[u8]) -> Answer<()> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        let mut draft = writing.draft();
+        if let Control::Cancel(_) = &writing.control {
+            let controls = &self.tree.controls;
+            let order = *draft
+                .order
+                .get_or_insert_with(|| controls.new_order(&writing.control));
+            drop(draft);
+            return self.outcome(&writing.control, order);
+        }
+        if draft.order.is_some() {
+            let message = "the run has been started; open the file again for another";
+            return Err(Error::Invalid(message.into()).into());
+        }
+        if draft.text.is_empty() {
+            draft.base = offset;
+        }
+        let start = offset.checked_sub(draft.base);
+        let start = start.and_then(|start| usize::try_from(start).ok());
+        let start = start
+            .filter(|start| *start <= draft.text.len())
+            .ok_or_else(|| Error::Invalid("a request cannot have holes".into()))?;
+        let end = start.saturating_add(data.len());
+        if end > LARGEST {
+            let largest = LARGEST >> 20;
+            let message = format!(
+                "no run was started: more than {largest} MiB; put large inputs into a volume"
+            );
+            return Err(Error::TooLarge(message).into());
+        }
+        let new_length = draft.text.len().max(end);
+        draft.text.resize(new_length, 0);
+        draft.text[start..end].copy_from_slice(data);
+        Ok(())
+    }
+
+    /// Ends the writing of a control file: what was written is ordered.
+    ///
+    /// # Errors
+    /// EINVAL for a request that cannot be, and whatever the order fails with.
+    pub fn finish(&self, writing: &Writing) -> Answer<()> {
+        let Control::Start(agent) = &writing.control else {
+            return Ok(());
+        };
+        let mut draft = writing.draft();
+        if draft.order.is_none() && draft.text.is_empty() {
+            return Ok(());
+        }
+        let text = std::mem::take(&mut draft.text);
+        let tree = self.tree;
+        let order = *draft.order.get_or_insert_with(|| {
+            let order = tree.controls.new_order(&writing.control);
+            match request(text, agent) {
+                Ok(request) => {
+                    lock(&tree.controls.requests).insert(order, request);
+                }
+                Err(error) => tree.fail(&writing.control.want(order), &error),
+            }
+            order
+        });
+        drop(draft);
+        self.outcome(&writing.control, order)
+    }
+
+    /// What came of an order; asks for it to be carried out where nothing has.
+    fn outcome(&self, control: &Control, order: u64) -> Answer<()> {
+        self.need(&self.tree.known.orders, &order, || control.want(order))?;
+        Ok(())
+    }
+
+    /// Why the last order that was given through a file failed, if it did.
+    pub(super) fn last_refusal(&self, control: &Control) -> Option<String> {
+        let order = *lock(&self.tree.controls.last).get(control)?;
+        let error = self.tree.last_failure(&control.want(order))?;
+        Some(error.to_string())
+    }
+}
+
+impl Tree {
+    /// Sends an order, and takes in what it has changed.
+    pub(super) fn carry_out(
+        &self,
+        want: &Want,
+        order: u64,
+        asked: Instant,
+        progress: &Progress,
+    ) -> Result<()> {
+        let row = match want {
+            Want::Start(..) => {
+                let request = lock(&self.controls.requests).remove(&order);
+                let request = request
+                    .ok_or_else(|| Error::Internal("a request was to be sent twice".into()))?;
+                self.api.start_run(&request, progress)?
+            }
+            Want::Cancel(run, _) => self.api.cancel_run(run, progress)?,
+            _ => return Ok(()),
+        };
+        if let Want::Start(agent, _) = want {
+            let started = (row.value.id.clone(), Timestamp::now());
+            lock(&self.controls.started).insert(agent.clone(), started);
+        }
+        self.known
+            .orders
+            .put(order, row.clone(), asked, FOR_EVER, 0);
+        self.note_run(row, asked);
+        Ok(())
+    }
+
+    /// Takes in a run that was told of by the way.
+    fn note_run(&self, row: Row<Run>, asked: Instant) {
+        let id: Arc<str> = row.value.id.as_str().into();
+        let lasts = match row.value.status.is_terminal() {
+            true => FOR_EVER,
+            false => self.options.list_ttl,
+        };
+        let weight = 2 * row.raw.get().len() + 128;
+        let with_it =
+            |listing: &Listing<Run>| Listing::with_earlier(vec![row.clone()], asked, listing);
+        self.known.runs.amend(&(), with_it);
+        self.known.run.put(id.clone(), row, asked, lasts, weight);
+        self.keep(&Want::Run(id));
+    }
+}
+
+#[cfg(test)]
+mod tests;

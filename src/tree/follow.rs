@@ -1,0 +1,317 @@
+//! Who follows which run, and how often the service is asked for it.
+//!
+//! A run that somebody looks at again and again is followed by one stream of
+//! its events ([`Tree::follow`]), however many look. The stream tells the agent's
+//! lines at once; what else the log has is asked for when the stream shows that
+//! something happens, out of an allowance. Without a stream (it fails, or a
+//! look was the first for a while) the log is asked for now and then.
+
+use super::{Tree, Want, cache::FOR_EVER, logs::Logs};
+use crate::{
+    api::{RunEvent, types::RunStatus},
+    error::Result,
+    progress::Progress,
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Log rows of a live run stand this long without asking again: long enough
+/// for the `stat`, `open`, `read` of one command to agree, short enough that
+/// who follows sees a new line within two seconds.
+pub(super) const LIVE_TTL: Duration = Duration::from_secs(2);
+/// The same where asking brought nothing new and no stream tells when to ask.
+const QUIET_TTL: Duration = Duration::from_secs(10);
+/// Who looks again within this follows; and who has not looked for so long does
+/// not any more.
+const FOLLOWING: Duration = Duration::from_secs(10);
+/// Questions for rows that a followed run may cost in a burst, and the time in
+/// which it earns another: five a minute.
+const BURST: f64 = 4.0;
+const EARNED_IN: Duration = Duration::from_secs(12);
+/// What of the burst is kept for when the stream tells of something.
+const KEPT_FOR_NEWS: f64 = 2.0;
+/// The wait after a stream that failed, doubled with each in a row.
+const RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(120);
+/// Runs remembered: far more than anybody follows at a time.
+const MOST: usize = 256;
+
+/// What is known of those who look at a run.
+#[derive(Debug)]
+struct Follow {
+    /// When somebody last looked.
+    looked: Instant,
+    /// When rows were last asked for.
+    asked: Option<Instant>,
+    /// How long to wait with the next question where no stream tells.
+    pause: Duration,
+    /// Questions that may be asked, as of `counted`.
+    allowance: f64,
+    counted: Instant,
+    /// Whether a stream is open.
+    streams: bool,
+    /// Whether it has told of something that the rows at hand do not show, and
+    /// whether that something cannot be seen at all yet.
+    news: bool,
+    unseen: bool,
+    /// Streams that failed in a row, and when the next may be tried.
+    failures: u32,
+    next_try: Instant,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// With the run.
+    Run,
+    /// With its last follower.
+    Followers,
+    /// It was cut off, having told something.
+    Cut,
+    /// Without having been of use.
+    Failed,
+}
+
+/// How a log that is at hand stands to the service's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// As good as asking.
+    Current,
+    /// To be asked for again.
+    Due,
+    /// As old as it is; and whether a stream should be opened.
+    Unfollowed { begin: bool },
+}
+
+impl Follow {
+    fn new(now: Instant) -> Self {
+        Self {
+            looked: now,
+            asked: None,
+            pause: LIVE_TTL,
+            allowance: BURST,
+            counted: now,
+            streams: false,
+            news: false,
+            unseen: false,
+            failures: 0,
+            next_try: now,
+        }
+    }
+
+    fn earn(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.counted);
+        self.counted = now;
+        let earned = passed.as_secs_f64() / EARNED_IN.as_secs_f64();
+        self.allowance = BURST.min(self.allowance + earned);
+    }
+
+    fn look(&mut self, now: Instant) -> Look {
+        self.looked = now;
+        self.earn(now);
+        let age = self.asked.map(|asked| now.saturating_duration_since(asked));
+        if !self.streams {
+            let again = age.is_some_and(|age| (LIVE_TTL..FOLLOWING).contains(&age));
+            let begin = again && now >= self.next_try;
+            return Look::Unfollowed { begin };
+        }
+        let may = self.allowance >= 1.0;
+        let is_due = age.is_none_or(|age| {
+            let rested = age >= LIVE_TTL;
+            let spare = self.allowance >= 1.0 + KEPT_FOR_NEWS;
+            self.unseen && may || rested && (self.news && may || spare) || age >= EARNED_IN && may
+        });
+        if is_due { Look::Due } else { Look::Current }
+    }
+}
+
+/// All who look at runs that have not ended.
+#[derive(Debug, Default)]
+pub(super) struct Follows(Mutex<HashMap<Arc<str>, Follow>>);
+
+impl Follows {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Follow>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, id: &Arc<str>, act: impl FnOnce(&mut Follow) -> T) -> T {
+        let mut follows = self.lock();
+        let now = Instant::now();
+        if follows.len() >= MOST && !follows.contains_key(id) {
+            follows.retain(|_, follow| follow.streams || follow.looked.elapsed() < FOLLOWING);
+        }
+        act(follows
+            .entry(id.clone())
+            .or_insert_with(|| Follow::new(now)))
+    }
+
+    /// Notes that somebody looks at a run's log.
+    pub(super) fn look(&self, id: &Arc<str>) -> Look {
+        self.with(id, |follow| follow.look(Instant::now()))
+    }
+
+    /// Notes that rows are being asked for.
+    fn asking(&self, id: &Arc<str>) {
+        self.with(id, |follow| {
+            let now = Instant::now();
+            follow.earn(now);
+            follow.allowance = (follow.allowance - 1.0).max(0.0);
+            follow.asked = Some(now);
+            (follow.news, follow.unseen) = (false, false);
+        });
+    }
+
+    /// Notes whether that brought any, and gives how long they stand.
+    fn asked(&self, id: &Arc<str>, brought: bool) -> Duration {
+        self.with(id, |follow| {
+            follow.pause = match brought || follow.streams {
+                true => LIVE_TTL,
+                false => QUIET_TTL.min(2 * follow.pause),
+            };
+            follow.pause
+        })
+    }
+
+    /// Notes that a stream is open.
+    fn begin(&self, id: &Arc<str>) {
+        self.with(id, |follow| follow.streams = true);
+    }
+
+    /// Notes what the stream has told of.
+    fn tell(&self, id: &Arc<str>, is_seen: bool) {
+        self.with(id, |follow| {
+            follow.failures = 0;
+            follow.news = true;
+            follow.unseen |= !is_seen;
+        });
+    }
+
+    /// Whether anybody has looked lately.
+    fn is_followed(&self, id: &Arc<str>) -> bool {
+        self.with(id, |follow| follow.looked.elapsed() < FOLLOWING)
+    }
+
+    /// Notes that the stream is over, and why.
+    fn end(&self, id: &Arc<str>, end: End) {
+        if end == End::Run {
+            self.lock().remove(id);
+            return;
+        }
+        self.with(id, |follow| {
+            follow.streams = false;
+            if end == End::Failed {
+                let wait = RETRY * 2u32.saturating_pow(follow.failures.min(16));
+                follow.failures = follow.failures.saturating_add(1);
+                follow.next_try = Instant::now() + wait.min(LONGEST_RETRY);
+            }
+        });
+    }
+
+    /// Whether a stream is open.
+    pub(super) fn streams(&self, id: &Arc<str>) -> bool {
+        self.lock().get(id).is_some_and(|follow| follow.streams)
+    }
+
+    /// How many streams are open.
+    pub(super) fn count(&self) -> usize {
+        let follows = self.lock();
+        follows.values().filter(|follow| follow.streams).count()
+    }
+}
+
+impl Tree {
+    /// Reads the events of a run for as long as somebody follows it, and keeps
+    /// what they tell. Blocks for that long.
+    pub(super) fn follow(&self, id: &Arc<str>, progress: &Progress) {
+        let end = self.told(self.read_events(id, progress));
+        if let Err(error) = &end {
+            // Asking now and then serves as well: no failure to tell the user.
+            tracing::info!("no stream of run {id}: {error}");
+        }
+        self.follows.end(id, end.unwrap_or(End::Failed));
+    }
+
+    fn read_events(&self, id: &Arc<str>, progress: &Progress) -> Result<End> {
+        let logs = self.live_logs(id);
+        let mut stream = self.api.run_events(id, logs.last_event(), progress)?;
+        self.follows.begin(id);
+        let mut end = End::Failed;
+        while self.follows.is_followed(id) {
+            match stream.next()? {
+                Some(RunEvent::Output(event)) => {
+                    let is_seen = logs.add_event(event);
+                    self.follows.tell(id, is_seen);
+                    end = End::Cut;
+                }
+                Some(RunEvent::Status(status)) => self.note_status(id, &status, progress)?,
+                Some(RunEvent::Complete(status)) => {
+                    self.note_status(id, &status, progress)?;
+                    // The rest of its log is there now.
+                    let logs = &self.known.logs;
+                    logs.expire(id, Instant::now(), Duration::ZERO);
+                    return Ok(End::Run);
+                }
+                Some(RunEvent::Heartbeat) => end = End::Cut,
+                Some(RunEvent::Error(_)) => {}
+                // It goes on from the last event with the next look.
+                None => return Ok(end),
+            }
+        }
+        Ok(End::Followers)
+    }
+
+    /// Asks for a run whose status is another one than was known.
+    fn note_status(&self, id: &Arc<str>, status: &RunStatus, progress: &Progress) -> Result<()> {
+        if self.known.status(id).as_ref() == Some(status) {
+            return Ok(());
+        }
+        let want = Want::Run(id.clone());
+        self.bring(&want, Instant::now(), progress)?;
+        self.keep(&want);
+        Ok(())
+    }
+
+    /// The log of a run that grows, the same for all who look at it.
+    pub(super) fn live_logs(&self, id: &Arc<str>) -> Arc<Logs> {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(logs) = live.get(id).and_then(|logs| logs.upgrade()) {
+            return logs;
+        }
+        live.retain(|_, logs| logs.strong_count() > 0);
+        let logs = Arc::new(Logs::default());
+        live.insert(id.clone(), Arc::downgrade(&logs));
+        logs
+    }
+
+    /// Asks for the rows of a log that have not come yet.
+    pub(super) fn bring_logs(&self, id: &Arc<str>, progress: &Progress) -> Result<()> {
+        let asked = Instant::now();
+        // As it was before the call: a run that ends during it has more to say.
+        let lasts = self.rest_lasts(id);
+        let logs = self.live_logs(id);
+        self.follows.asking(id);
+        let mut reader = logs.take_reader();
+        let rows = self.api.run_logs(id, &mut reader, progress);
+        logs.give_reader(reader);
+        let brought = logs.add_rows(rows?);
+        let ttl = match lasts {
+            Some(lasts) => lasts,
+            None => self.follows.asked(id, brought),
+        };
+        // What was shown in the order in which it came is shown in the order
+        // of time from now on; whoever has it open goes on as before.
+        let kept = match ttl == FOR_EVER && !logs.is_in_order() {
+            true => Arc::new(Logs::ended(logs.rows())),
+            false => logs,
+        };
+        let weight = kept.weight();
+        self.known.logs.put(id.clone(), kept, asked, ttl, weight);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
