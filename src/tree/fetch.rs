@@ -182,7 +182,9 @@ impl Tree {
             }
             Want::Runs => {
                 // What an earlier mount knew need not be read again.
-                self.recall_last(want);
+                if known.runs.last(&()).is_none() {
+                    self.recall_last(want);
+                }
                 let earlier = known.runs.last(&());
                 let items = earlier.iter().flat_map(|(listing, _)| listing.items());
                 let listed = items.map(|item| &item.row.value).collect();
