@@ -299,16 +299,21 @@ impl Tree {
         asked: Instant,
         progress: &Progress,
     ) -> Result<()> {
-        let row = match want {
+        let sent = match want {
             Want::Start(..) => {
                 let request = lock(&self.controls.requests).remove(&order);
                 let request = request
                     .ok_or_else(|| Error::Internal("a request was to be sent twice".into()))?;
-                self.api.start_run(&request, progress)?
+                self.api.start_run(&request, progress)
             }
-            Want::Cancel(run, _) => self.api.cancel_run(run, progress)?,
+            Want::Cancel(run, _) => self.api.cancel_run(run, progress),
             _ => return Ok(()),
         };
+        let row = sent.map_err(|error| match error.is_not_found() {
+            // The file that is written does exist.
+            true => Error::Invalid(error.to_string()),
+            false => error,
+        })?;
         if let Want::Start(agent, _) = want {
             let started = (row.value.id.clone(), Timestamp::now());
             lock(&self.controls.started).insert(agent.clone(), started);
