@@ -17,6 +17,14 @@
 //! waits is released with a failure when nothing has arrived for `--timeout`
 //! ([`progress`] measures that), not when it has taken long.
 //!
+//! A run that is looked at again and again is *followed*: one stream of its
+//! events, in a lane of the park of its own, however many look (`tree/follow`).
+//! Its log is one object that grows at its end; handles read from that.
+//!
+//! What is written to a control file becomes an *order* when its last writer
+//! closes it (`tree/control`). An order is a want like any other, except that what
+//! came of it, good or bad, stands for good: nothing is sent twice.
+//!
 //! A version can be used while its archive arrives: the store publishes what
 //! has passed ([`store::Growing`]), and the fetch lets those who wait look again
 //! whenever there is more. What they cannot find yet they go on waiting for;
@@ -47,9 +55,14 @@
 //!
 //! # Where this differs from what was planned
 //!
-//! - The mount is read-only for the kernel (`ro`) as long as there are no control
-//!   files: so every change is EROFS to everybody, which default permissions
-//!   would answer with EACCES to ordinary users.
+//! - Permissions are decided here (no `default_permissions`): so every change but
+//!   to control files is EROFS to everybody, which the kernel would answer with
+//!   EACCES to ordinary users. All there is to decide is who may use a control
+//!   file: whoever mounted, and root. `cancel` is 0600, not 0200, and empty, so
+//!   that `cp -a` and `grep -r` of a run meet no error.
+//! - FLUSH does not say whether it is the last one: `{ a; b; } > run` closes the
+//!   file several times. So the process table is asked (`fs/writers`), and what
+//!   no FLUSH has ended, RELEASE does.
 //! - A symlink cannot have `user.*` attributes on Linux: the targets of those
 //!   that lead out are `user.vm0.symlinks` of their directory.
 //! - A symlink of ours is its own target ([`tree`]'s `Node::Link`, `Latest`): the
@@ -86,7 +99,8 @@
 //!
 //! No lock is held across a fetch, a reply or a kernel notification. Each lock
 //! guards one map for the length of one lookup or insertion, and none is taken
-//! while another is held. The exception is the cache's accounts (`store/evict`),
+//! while another is held. The exceptions are a control file's draft, held while it
+//! becomes an order, and the cache's accounts (`store/evict`),
 //! which several processes share; their order stands there.
 //!
 //! # Words
