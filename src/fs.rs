@@ -4,21 +4,21 @@
 mod context;
 mod handles;
 mod pages;
+mod replies;
 mod stored;
 mod writers;
 
 use crate::{
     error::{Error, Result},
     park::Park,
-    tree::{Access, Answer, Found, Miss, START_FILE, Stat, Tree, View},
+    tree::{Access, Answer, Miss, START_FILE, Tree, View},
 };
-use context::{BUFFER, Context, MOST_ROUNDS, absent, attempt, errno, ttl};
+use context::{BUFFER, Context, MOST_ROUNDS, attempt, errno};
 use fuser::{
-    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags,
-    Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenAccMode,
-    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
-    ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
-    TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo,
+    InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenAccMode, OpenFlags, RenameFlags,
+    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
+    ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use handles::{Handles, Open};
 use pages::{fill, fill_plus};
@@ -89,7 +89,7 @@ impl Fs {
                 Some(writing) => view.finish(writing),
                 None => Ok(()),
             },
-            |_, done| reply_empty(done, reply),
+            |_, done| replies::empty(done, reply),
         );
     }
 }
@@ -126,34 +126,21 @@ impl Filesystem for Fs {
         let name = name.as_bytes().to_vec();
         self.serve(
             move |_, view| view.lookup(parent.0, &name),
-            |context, found| match found {
-                Ok(Found::Node(Stat { attributes, lasts }, name_lasts)) => {
-                    let attr = context.file_attr(&attributes);
-                    reply.entry_with_ttls(&ttl(lasts), &ttl(name_lasts), &attr, Generation(0));
-                }
-                Ok(Found::Absent(lasts)) if lasts.is_zero() => reply.error(Errno::ENOENT),
-                Ok(Found::Absent(lasts)) => {
-                    reply.entry(&ttl(lasts), &absent(context), Generation(0));
-                }
-                Err(error) => reply.error(errno(&error)),
-            },
+            |context, found| replies::entry(context, found, reply),
         );
     }
 
     fn getattr(&self, _request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         self.serve(
             move |_, view| view.getattr(ino.0),
-            |context, stat| reply_attr(context, stat, reply),
+            |context, stat| replies::attr(context, stat, reply),
         );
     }
 
     fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
         self.serve(
             move |_, view| view.readlink(ino.0),
-            |_, target| match target {
-                Ok(target) => reply.data(&target),
-                Err(error) => reply.error(errno(&error)),
-            },
+            |_, target| replies::data(target, reply),
         );
     }
 
@@ -165,20 +152,7 @@ impl Filesystem for Fs {
                 true => view.open_to_write(ino.0, is_owner),
                 false => view.open(ino.0, is_owner),
             },
-            move |context, opened| match opened {
-                Ok(opened) => {
-                    let flags = if opened.is_final {
-                        FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH
-                    } else {
-                        // The handle's own bytes, whatever size was known before.
-                        FopenFlags::FOPEN_DIRECT_IO
-                    };
-                    context.give_small(ino.0, &opened);
-                    let handle = context.handles.add(Open::File(opened.handle));
-                    reply.opened(FileHandle(handle), flags);
-                }
-                Err(error) => reply.error(errno(&error)),
-            },
+            move |context, opened| replies::opened(context, ino.0, opened, reply),
         );
     }
 
@@ -216,10 +190,7 @@ impl Filesystem for Fs {
                 context.read(view, fh.0, offset, size, &mut buffer)?;
                 Ok(buffer)
             },
-            |_, read| match read {
-                Ok(bytes) => reply.data(&bytes),
-                Err(error) => reply.error(errno(&error)),
-            },
+            |_, read| replies::data(read, reply),
         );
     }
 
@@ -264,18 +235,7 @@ impl Filesystem for Fs {
     fn opendir(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         self.serve(
             move |_, view| view.open_directory(ino.0),
-            |context, opened| match opened {
-                Ok(is_final) => {
-                    let flags = if is_final {
-                        FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE
-                    } else {
-                        FopenFlags::empty()
-                    };
-                    let handle = context.handles.add(Open::Directory(Default::default()));
-                    reply.opened(FileHandle(handle), flags);
-                }
-                Err(error) => reply.error(errno(&error)),
-            },
+            |context, opened| replies::opened_directory(context, opened, reply),
         );
     }
 
@@ -340,14 +300,7 @@ impl Filesystem for Fs {
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
         self.serve(
             |_, view| Ok(view.usage()),
-            |_, usage| {
-                // The cache stands for the disk: what it holds of what it may.
-                let usage = usage.unwrap_or_default();
-                let block = 4096;
-                let blocks = usage.ceiling / block;
-                let free = blocks.saturating_sub(usage.bytes / block);
-                reply.statfs(blocks, free, free, 0, 0, block as u32, 255, block as u32);
-            },
+            |_, usage| replies::statfs(&usage.unwrap_or_default(), reply),
         );
     }
 
@@ -360,7 +313,7 @@ impl Filesystem for Fs {
         };
         self.serve(
             move |_, view| view.access(ino.0, access),
-            |_, allowed| reply_empty(allowed, reply),
+            |_, allowed| replies::empty(allowed, reply),
         );
     }
 
@@ -368,14 +321,14 @@ impl Filesystem for Fs {
         let name = name.as_bytes().to_vec();
         self.serve(
             move |_, view| view.getxattr(ino.0, &name),
-            move |_, value| reply_xattr(value, size, reply),
+            move |_, value| replies::xattr(value, size, reply),
         );
     }
 
     fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
         self.serve(
             move |_, view| view.listxattr(ino.0),
-            move |_, names| reply_xattr(names, size, reply),
+            move |_, names| replies::xattr(names, size, reply),
         );
     }
 
@@ -407,7 +360,7 @@ impl Filesystem for Fs {
                 let draft = open.as_ref().and_then(|open| open.writing());
                 view.touch(ino.0, draft.zip(size))
             },
-            |context, stat| reply_attr(context, stat, reply),
+            |context, stat| replies::attr(context, stat, reply),
         );
     }
 
@@ -562,33 +515,5 @@ impl Filesystem for Fs {
         reply: ReplyWrite,
     ) {
         reply.error(Errno::EROFS);
-    }
-}
-
-fn reply_empty(result: Result<()>, reply: ReplyEmpty) {
-    match result {
-        Ok(()) => reply.ok(),
-        Err(error) => reply.error(errno(&error)),
-    }
-}
-
-fn reply_attr(context: &Context, stat: Result<Stat>, reply: ReplyAttr) {
-    match stat {
-        Ok(Stat { attributes, lasts }) => {
-            reply.attr(&ttl(lasts), &context.file_attr(&attributes));
-        }
-        Err(error) => reply.error(errno(&error)),
-    }
-}
-
-fn reply_xattr(value: Result<Vec<u8>>, size: u32, reply: ReplyXattr) {
-    match value {
-        Ok(value) if size == 0 => match u32::try_from(value.len()) {
-            Ok(length) => reply.size(length),
-            Err(_) => reply.error(errno(&Error::Range)),
-        },
-        Ok(value) if value.len() <= size as usize => reply.data(&value),
-        Ok(_) => reply.error(errno(&Error::Range)),
-        Err(error) => reply.error(errno(&error)),
     }
 }

@@ -1,0 +1,102 @@
+//! What an operation has come to, as fuser's replies.
+
+use super::{
+    context::{Context, absent, errno, ttl},
+    handles::Open,
+};
+use crate::{
+    error::{Error, Result},
+    store::Usage,
+    tree::{Found, Opened, Stat},
+};
+use fuser::{
+    Errno, FileHandle, FopenFlags, Generation, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry,
+    ReplyOpen, ReplyStatfs, ReplyXattr,
+};
+
+pub(super) fn entry(context: &Context, found: Result<Found>, reply: ReplyEntry) {
+    match found {
+        Ok(Found::Node(Stat { attributes, lasts }, name_lasts)) => {
+            let attr = context.file_attr(&attributes);
+            reply.entry_with_ttls(&ttl(lasts), &ttl(name_lasts), &attr, Generation(0));
+        }
+        Ok(Found::Absent(lasts)) if lasts.is_zero() => reply.error(Errno::ENOENT),
+        Ok(Found::Absent(lasts)) => reply.entry(&ttl(lasts), &absent(context), Generation(0)),
+        Err(error) => reply.error(errno(&error)),
+    }
+}
+
+pub(super) fn data(bytes: Result<Vec<u8>>, reply: ReplyData) {
+    match bytes {
+        Ok(bytes) => reply.data(&bytes),
+        Err(error) => reply.error(errno(&error)),
+    }
+}
+
+pub(super) fn opened(context: &Context, ino: u64, opened: Result<Opened>, reply: ReplyOpen) {
+    match opened {
+        Ok(opened) => {
+            let flags = if opened.is_final {
+                FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH
+            } else {
+                // The handle's own bytes, whatever size was known before.
+                FopenFlags::FOPEN_DIRECT_IO
+            };
+            context.give_small(ino, &opened);
+            let handle = context.handles.add(Open::File(opened.handle));
+            reply.opened(FileHandle(handle), flags);
+        }
+        Err(error) => reply.error(errno(&error)),
+    }
+}
+
+pub(super) fn opened_directory(context: &Context, is_final: Result<bool>, reply: ReplyOpen) {
+    match is_final {
+        Ok(is_final) => {
+            let flags = if is_final {
+                FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE
+            } else {
+                FopenFlags::empty()
+            };
+            let handle = context.handles.add(Open::Directory(Default::default()));
+            reply.opened(FileHandle(handle), flags);
+        }
+        Err(error) => reply.error(errno(&error)),
+    }
+}
+
+/// The cache stands for the disk: what it holds of what it may.
+pub(super) fn statfs(usage: &Usage, reply: ReplyStatfs) {
+    let block = 4096;
+    let blocks = usage.ceiling / block;
+    let free = blocks.saturating_sub(usage.bytes / block);
+    reply.statfs(blocks, free, free, 0, 0, block as u32, 255, block as u32);
+}
+
+pub(super) fn empty(result: Result<()>, reply: ReplyEmpty) {
+    match result {
+        Ok(()) => reply.ok(),
+        Err(error) => reply.error(errno(&error)),
+    }
+}
+
+pub(super) fn attr(context: &Context, stat: Result<Stat>, reply: ReplyAttr) {
+    match stat {
+        Ok(Stat { attributes, lasts }) => {
+            reply.attr(&ttl(lasts), &context.file_attr(&attributes));
+        }
+        Err(error) => reply.error(errno(&error)),
+    }
+}
+
+pub(super) fn xattr(value: Result<Vec<u8>>, size: u32, reply: ReplyXattr) {
+    match value {
+        Ok(value) if size == 0 => match u32::try_from(value.len()) {
+            Ok(length) => reply.size(length),
+            Err(_) => reply.error(errno(&Error::Range)),
+        },
+        Ok(value) if value.len() <= size as usize => reply.data(&value),
+        Ok(_) => reply.error(errno(&Error::Range)),
+        Err(error) => reply.error(errno(&error)),
+    }
+}
