@@ -23,6 +23,7 @@ mod node;
 mod outage;
 mod render;
 mod rows;
+mod thrift;
 mod transfers;
 mod xattr;
 

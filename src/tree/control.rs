@@ -330,7 +330,7 @@ impl Tree {
         let id: Arc<str> = row.value.id.as_str().into();
         let lasts = match row.value.status.is_terminal() {
             true => FOR_EVER,
-            false => self.options.list_ttl,
+            false => self.list_ttl(),
         };
         let weight = 2 * row.raw.get().len() + 128;
         let with_it =

@@ -122,7 +122,7 @@ impl Tree {
         let lasts = match error {
             // An order is given once, whatever came of it.
             _ if want.is_order() => FOR_EVER,
-            _ if error.is_not_found() => self.options.list_ttl,
+            _ if error.is_not_found() => self.list_ttl(),
             Error::BadArchive { .. } | Error::Limit { .. } => BAD_ARCHIVE_TTL,
             // The service has said when to ask again.
             Error::Api(api) if api.status == 429 => api
@@ -173,7 +173,7 @@ impl Tree {
     }
 
     pub(super) fn bring(&self, want: &Want, asked: Instant, progress: &Progress) -> Result<()> {
-        let (api, known, list_ttl) = (&self.api, &self.known, self.options.list_ttl);
+        let (api, known, list_ttl) = (&self.api, &self.known, self.list_ttl());
         match want {
             Want::Agents => put_listing(&known.agents, (), api.agents(progress)?, asked, list_ttl),
             Want::Storages(kind) => {

@@ -102,16 +102,16 @@ impl Follow {
         }
     }
 
-    fn earn(&mut self, now: Instant) {
+    fn earn(&mut self, now: Instant, thrift: u32) {
         let passed = now.saturating_duration_since(self.counted);
         self.counted = now;
-        let earned = passed.as_secs_f64() / EARNED_IN.as_secs_f64();
+        let earned = passed.as_secs_f64() / (EARNED_IN * thrift).as_secs_f64();
         self.allowance = BURST.min(self.allowance + earned);
     }
 
-    fn look(&mut self, now: Instant) -> Look {
+    fn look(&mut self, now: Instant, thrift: u32) -> Look {
         self.looked = now;
-        self.earn(now);
+        self.earn(now, thrift);
         let age = self.asked.map(|asked| now.saturating_duration_since(asked));
         if !self.streams {
             let again = age.is_some_and(|age| (LIVE_TTL..FOLLOWING).contains(&age));
@@ -149,15 +149,14 @@ impl Follows {
     }
 
     /// Notes that somebody looks at a run's log.
-    pub(super) fn look(&self, id: &Arc<str>) -> Look {
-        self.with(id, |follow| follow.look(Instant::now()))
+    pub(super) fn look(&self, id: &Arc<str>, thrift: u32) -> Look {
+        self.with(id, |follow| follow.look(Instant::now(), thrift))
     }
 
     /// Notes that rows are being asked for.
     fn asking(&self, id: &Arc<str>) {
         self.with(id, |follow| {
             let now = Instant::now();
-            follow.earn(now);
             follow.allowance = (follow.allowance - 1.0).max(0.0);
             follow.asked = Some(now);
             (follow.news, follow.unseen) = (false, false);
@@ -299,7 +298,7 @@ impl Tree {
         let brought = logs.add_rows(rows?);
         let ttl = match lasts {
             Some(lasts) => lasts,
-            None => self.follows.asked(id, brought),
+            None => self.follows.asked(id, brought) * self.thrift(),
         };
         // What was shown in the order in which it came is shown in the order
         // of time from now on; whoever has it open goes on as before.

@@ -150,7 +150,7 @@ impl View<'_> {
             let listing = known.agents.last(&());
             let item = listing.as_ref().and_then(|(last, _)| last.component(name));
             let item = item.ok_or_else(|| absent(name))?;
-            return Ok((Node::Agent(item.id.clone()), self.tree.options.list_ttl));
+            return Ok((Node::Agent(item.id.clone()), self.tree.list_ttl()));
         }
         let (listing, left) = self.agents()?;
         if let Some(item) = listing.component(name) {
@@ -183,10 +183,7 @@ impl View<'_> {
             let listing = known.storages.last(&kind);
             let item = listing.as_ref().and_then(|(last, _)| last.component(name));
             let item = item.ok_or_else(|| absent(name))?;
-            return Ok((
-                Node::Storage(kind, item.id.clone()),
-                self.tree.options.list_ttl,
-            ));
+            return Ok((Node::Storage(kind, item.id.clone()), self.tree.list_ttl()));
         }
         let (listing, left) = self.storages(kind)?;
         if let Some(item) = listing.component(name) {
@@ -269,7 +266,7 @@ impl View<'_> {
             "cancel" => Ok((Node::Control(Control::Cancel(id.clone())), FOR_EVER)),
             "agent" => {
                 let target = self.run_agent(id)?.ok_or_else(|| absent(name))?;
-                Ok((Node::Link(target), self.tree.options.list_ttl))
+                Ok((Node::Link(target), self.tree.list_ttl()))
             }
             "artifact" => {
                 let (target, left) = self.run_artifact(id)?.ok_or_else(|| absent(name))?;

@@ -133,7 +133,7 @@ impl View<'_> {
             .is_some_and(|status| status.is_terminal());
         let followed = !(has_ended || self.whatever_is_known || self.tree.is_away());
         if followed {
-            match self.tree.follows.look(id) {
+            match self.tree.follows.look(id, self.tree.thrift()) {
                 Look::Current => {
                     if let Some((logs, _)) = logs.last(id) {
                         return Ok((logs, false));
@@ -204,7 +204,7 @@ impl View<'_> {
             .chain(listed)
             .max_by_key(|(_, asked)| *asked);
         if let Some((row, asked)) = newest {
-            let mut left = self.tree.options.list_ttl.saturating_sub(asked.elapsed());
+            let mut left = self.tree.list_ttl().saturating_sub(asked.elapsed());
             if left.is_zero() && self.tree.follows.streams(id) {
                 // Whatever changes, the stream tells.
                 left = LIVE_TTL;
@@ -218,7 +218,7 @@ impl View<'_> {
             let (listing, left) = self.need(&known.runs, &(), || Want::Runs)?;
             if let Some(item) = listing.id(id)
                 && (item.asked >= self.since
-                    || item.asked.elapsed() < self.tree.options.list_ttl
+                    || item.asked.elapsed() < self.tree.list_ttl()
                     || ended(&item.row))
             {
                 return Ok((item.row.clone(), left));
