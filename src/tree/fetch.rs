@@ -7,6 +7,7 @@ use super::{
     known::Versions,
     listing::{Listing, Named},
     logs::Logs,
+    metrics::Metrics,
     outage::{Outage, Way},
     rows::is_outage,
 };
@@ -34,9 +35,11 @@ const BAD_ARCHIVE_TTL: Duration = Duration::from_secs(60);
 /// The longest that a rate limit is taken at its word: one is given out for an
 /// hour, and somebody may have raised it meanwhile.
 const RATE_LIMIT_TTL: Duration = Duration::from_secs(60);
-/// Logs and metrics of a live run are shown this long without asking again:
-/// long enough for the `stat`, `open`, `read` of one command to agree.
-const LIVE_TTL: Duration = Duration::from_secs(2);
+/// Logs of a live run are shown this long without asking again: long enough for
+/// the `stat`, `open`, `read` of one command to agree.
+const LIVE_LOGS_TTL: Duration = Duration::from_secs(2);
+/// The same for its metrics: the service takes a sample each 5 s.
+const LIVE_METRICS_TTL: Duration = Duration::from_secs(5);
 /// Log rows can still arrive for some seconds after a run has ended.
 const LATE_ROWS: Duration = Duration::from_secs(60);
 
@@ -245,15 +248,15 @@ impl Tree {
                 known.run.put(id.clone(), Arc::new(row), asked, ttl, weight);
             }
             Want::Logs(id) => {
-                let ttl = self.live_ttl(id);
+                let ttl = self.ttl_of_run(id, LIVE_LOGS_TTL);
                 let logs = Logs::new(api.run_logs(id, progress)?);
                 let weight = logs.weight();
                 known.logs.put(id.clone(), logs, asked, ttl, weight);
             }
             Want::Metrics(id) => {
-                let ttl = self.live_ttl(id);
-                let metrics = api.run_metrics(id, progress)?;
-                let weight = metrics.get().len();
+                let ttl = self.ttl_of_run(id, LIVE_METRICS_TTL);
+                let metrics = Metrics::new(api.run_metrics(id, progress)?);
+                let weight = metrics.weight();
                 known.metrics.put(id.clone(), metrics, asked, ttl, weight);
             }
             Want::Storage(kind, id) => {
@@ -323,10 +326,10 @@ impl Tree {
         }
     }
 
-    /// How long logs and metrics that are asked for now stay good. What is
-    /// known of the run counts as it was before the call: a run that ends
-    /// during it has more to say.
-    fn live_ttl(&self, id: &Arc<str>) -> Duration {
+    /// How long logs or metrics that are asked for now stay good: as long as
+    /// `live` while the run may have more to say. What is known of it counts as
+    /// it was before the call: a run can end during it.
+    fn ttl_of_run(&self, id: &Arc<str>, live: Duration) -> Duration {
         let late = jiff::SignedDuration::try_from(LATE_ROWS).unwrap_or_default();
         let ended = |run: &Run, asked: Instant| {
             run.status.is_terminal()
@@ -342,7 +345,7 @@ impl Tree {
         // Either may be from when the run was alive.
         let has_ended = detail.is_some_and(|(row, asked)| ended(&row.value, asked))
             || item.is_some_and(|item| ended(&item.row.value, item.asked));
-        if has_ended { FOR_EVER } else { LIVE_TTL }
+        if has_ended { FOR_EVER } else { live }
     }
 
     /// The lists exist, and so does the archive of a version that is listed as

@@ -4,6 +4,7 @@
 
 use super::{
     Tree, Want, cache::FOR_EVER, fetch::put_listing, known::Versions, listing::Listing, logs::Logs,
+    metrics::Metrics,
 };
 use crate::api::types::Row;
 use serde::de::DeserializeOwned;
@@ -117,7 +118,7 @@ impl Tree {
             // Of runs only what can never change.
             Want::Run(id) => Some(known.run.last_for_good(id)?.raw.get().into()),
             Want::Logs(id) => json(known.logs.last_for_good(id)?.rows().map(|row| &*row.raw)),
-            Want::Metrics(id) => Some(known.metrics.last_for_good(id)?.get().into()),
+            Want::Metrics(id) => Some(known.metrics.last_for_good(id)?.raw().get().into()),
             Want::Usage | Want::Content(..) => None,
         }
     }
@@ -183,9 +184,11 @@ impl Tree {
                 known.logs.put(id.clone(), logs, asked, FOR_EVER, weight);
             }
             Want::Metrics(id) => {
+                let metrics = Metrics::new(one(&content)?);
+                let weight = metrics.weight();
                 known
                     .metrics
-                    .put(id.clone(), one(&content)?, asked, FOR_EVER, weight);
+                    .put(id.clone(), metrics, asked, FOR_EVER, weight);
             }
             Want::Usage | Want::Content(..) => return None,
         }

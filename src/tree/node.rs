@@ -22,11 +22,13 @@ pub(crate) enum RunFile {
     SystemLog,
     NetworkLog,
     MetricsJson,
+    MetricsCsv,
+    MetricsSvg,
 }
 
 impl RunFile {
     /// Every such file, by the name it has in a run's directory.
-    pub(crate) const ALL: [(&'static str, Self); 10] = [
+    pub(crate) const ALL: [(&'static str, Self); 12] = [
         ("status", Self::Status),
         ("run.json", Self::Json),
         ("prompt", Self::Prompt),
@@ -37,6 +39,8 @@ impl RunFile {
         ("system.log", Self::SystemLog),
         ("network.log", Self::NetworkLog),
         ("metrics.json", Self::MetricsJson),
+        ("metrics.csv", Self::MetricsCsv),
+        ("metrics.svg", Self::MetricsSvg),
     ];
 }
 

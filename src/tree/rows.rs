@@ -6,6 +6,7 @@ use super::{
     known::Versions,
     listing::{Item, Listing},
     logs::Logs,
+    metrics::Metrics,
     names::escape,
 };
 use crate::{
@@ -121,6 +122,10 @@ impl View<'_> {
 
     pub(super) fn logs(&self, id: &Arc<str>) -> Answer<(Arc<Logs>, Duration)> {
         self.need(&self.tree.known.logs, id, || Want::Logs(id.clone()))
+    }
+
+    pub(super) fn metrics(&self, id: &Arc<str>) -> Answer<(Arc<Metrics>, Duration)> {
+        self.need(&self.tree.known.metrics, id, || Want::Metrics(id.clone()))
     }
 
     /// The agent of an id, with its path component, and for how long.

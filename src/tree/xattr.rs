@@ -82,7 +82,9 @@ impl View<'_> {
                     RunFile::Status | RunFile::Json | RunFile::Prompt | RunFile::Error => {
                         failure(Want::Run(id.clone()))
                     }
-                    RunFile::MetricsJson => failure(Want::Metrics(id.clone())),
+                    RunFile::MetricsJson | RunFile::MetricsCsv | RunFile::MetricsSvg => {
+                        failure(Want::Metrics(id.clone()))
+                    }
                     _ => failure(Want::Logs(id.clone())),
                 };
                 add("last_error", failure);
