@@ -127,7 +127,7 @@ fn three_files_come_from_one_answer_and_that_is_kept() {
     let (world, [run], _) = world("writer", [30]);
     let bench = Bench::new(world);
     let mount = bench.mount().start();
-    mount.run("ls runs");
+    mount.run(&format!("ls runs runs/{run}"));
     bench.server.clear_requests();
     mount.cat(&format!("runs/{run}/metrics.svg"));
     let calls = bench.api_calls();
@@ -141,7 +141,7 @@ fn three_files_come_from_one_answer_and_that_is_kept() {
     bench.expect_calls(0, "all three are made of the one answer");
     mount.unmount();
     let mount = bench.mount().start();
-    mount.run("ls runs");
+    mount.run(&format!("ls runs runs/{run}"));
     bench.server.clear_requests();
     mount.run(&all);
     assert_eq!(mount.cat(&format!("runs/{run}/metrics.svg")), first);

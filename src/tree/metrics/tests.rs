@@ -209,7 +209,7 @@ fn a_day_is_drawn_with_its_peaks_in_little_room() {
     heights.sort_unstable();
     assert!(heights[0] + 100 < heights[1], "{:?}", &heights[..3]);
     // As many gaps as can be seen.
-    let gaps = |n: i64| if n % 58 < 20 { "1" } else { "null" };
+    let gaps = |n: i64| if n % 58 < 2 { "1" } else { "null" };
     let gaps = metrics((0..DAY).map(|n| sample(n * 5, gaps(n), gaps(n), gaps(n))));
     let gaps = svg(&gaps);
     assert!(
