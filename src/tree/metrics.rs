@@ -40,7 +40,7 @@ impl Metrics {
         &self.raw
     }
 
-    /// Its weight in memory in bytes: the answer, the table, which is shorter,
+    /// Its weight in memory in bytes: the answer, the table, which is seldom longer,
     /// and the chart, which grows with them until it is thinned out.
     pub(crate) fn weight(&self) -> usize {
         3 * self.raw.get().len() + (16 << 10)
@@ -48,7 +48,7 @@ impl Metrics {
 
     /// The bytes of `metrics.csv`.
     pub(crate) fn csv(&self) -> Arc<[u8]> {
-        let make = || table::csv(&table::rows(self.raw.get())).into_bytes().into();
+        let make = || table::csv(table::rows(self.raw.get())).into_bytes().into();
         self.table.get_or_init(make).clone()
     }
 
@@ -64,8 +64,9 @@ impl Metrics {
             return Ok(bytes.clone());
         }
         // Without the lock: two who draw at once draw the same.
-        let rows = table::rows(self.raw.get());
-        let svg = chart::draw(&caption, &series::samples(&rows), rows.len())?;
+        let mut rows = table::rows(self.raw.get()).peekable();
+        let is_empty = rows.peek().is_none();
+        let svg = chart::draw(&caption, &series::samples(rows), is_empty)?;
         let bytes: Arc<[u8]> = svg.into_bytes().into();
         *self.lock() = Some((caption, bytes.clone()));
         Ok(bytes)

@@ -135,9 +135,9 @@ impl Panel {
     }
 }
 
-/// Draws the chart of a run of which there are so many rows, and these of them
-/// with a time.
-pub(super) fn draw(caption: &Caption, samples: &[Sample], rows: usize) -> Result<String> {
+/// Draws the chart of a run: of these samples, which are all those with a time;
+/// whether there are no others either `is_empty` tells.
+pub(super) fn draw(caption: &Caption, samples: &[Sample], is_empty: bool) -> Result<String> {
     let mut drawing = String::new();
     let (width, height) = px(SIZE.0, SIZE.1);
     let panels = Panel::all(samples);
@@ -155,9 +155,9 @@ pub(super) fn draw(caption: &Caption, samples: &[Sample], rows: usize) -> Result
             }
         } else {
             let middle = (SIZE.0 / 2, SIZE.1 / 2);
-            let says = match (rows, caption.has_ended) {
-                (0, true) => "No metrics were recorded for this run",
-                (0, false) => "No metrics yet",
+            let says = match (is_empty, caption.has_ended) {
+                (true, true) => "No metrics were recorded for this run",
+                (true, false) => "No metrics yet",
                 _ => "No sample has a time that can be read: see metrics.csv",
             };
             text(&canvas, says, middle, NAME, FAINT, HPos::Center)?;
@@ -182,7 +182,7 @@ fn period(first: f64, last: f64, samples: usize) -> String {
 }
 
 fn font(size: f64, colour: Colour, at: HPos) -> TextStyle<'static> {
-    // The backend writes a size as this much less.
+    // The backend divides sizes by this.
     let size = size * 1.24 * f64::from(FINE);
     ("sans-serif", size)
         .into_font()
@@ -226,6 +226,8 @@ fn draw_title(canvas: &Canvas<'_>, caption: &Caption) -> Result<()> {
     bold(canvas, &title, (24, 40), size, INK)
 }
 
+/// A heading with the figures, and the plot below it. The last panel also names
+/// the times, which all of them share.
 fn draw_panel(
     canvas: &Canvas<'_>,
     panel: &Panel,

@@ -23,15 +23,15 @@ pub(super) struct Sample {
 }
 
 /// A cell's number, if it is one that can be.
-fn number(cell: &Option<Cow<'_, str>>, most: f64) -> Option<f64> {
-    let value = cell.as_ref()?.parse().ok()?;
+fn number(cell: Option<Cow<'_, str>>, most: f64) -> Option<f64> {
+    let value = cell?.parse().ok()?;
     (0.0..=most).contains(&value).then_some(value)
 }
 
 /// The rows that have a time, earliest first.
-pub(super) fn samples(rows: &[Row<'_>]) -> Vec<Sample> {
-    let sample = |[at, cpu, memory, memory_total, disk, disk_total]: &Row<'_>| {
-        let at: Timestamp = at.as_ref()?.parse().ok()?;
+pub(super) fn samples<'a>(rows: impl Iterator<Item = Row<'a>>) -> Vec<Sample> {
+    let sample = |[at, cpu, memory, memory_total, disk, disk_total]: Row<'a>| {
+        let at: Timestamp = at?.parse().ok()?;
         Some(Sample {
             at: at.as_millisecond() as f64 / 1_000.0,
             cpu: number(cpu, MOST_PERCENT),
@@ -41,7 +41,7 @@ pub(super) fn samples(rows: &[Row<'_>]) -> Vec<Sample> {
             disk_total: number(disk_total, MOST_MB),
         })
     };
-    let mut samples: Vec<Sample> = rows.iter().filter_map(sample).collect();
+    let mut samples: Vec<Sample> = rows.filter_map(sample).collect();
     samples.sort_by(|a, b| a.at.total_cmp(&b.at));
     samples
 }

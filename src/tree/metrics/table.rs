@@ -40,14 +40,13 @@ struct Sample<'a> {
     disk_total_mb: Option<&'a RawValue>,
 }
 
-/// The samples of a metrics answer in its order. What is not an object is left
-/// out.
-pub(super) fn rows(answer: &str) -> Vec<Row<'_>> {
-    let Ok(answer) = serde_json::from_str::<Answer<'_>>(answer) else {
-        return Vec::new();
-    };
-    let rows = answer.data.into_iter().map(RawValue::get);
-    rows
+/// The samples of a metrics answer in its order, none where it is not one. What
+/// is not an object is left out.
+pub(super) fn rows(answer: &str) -> impl Iterator<Item = Row<'_>> {
+    let answer = serde_json::from_str::<Answer<'_>>(answer);
+    let data = answer.map(|answer| answer.data).unwrap_or_default();
+    data.into_iter()
+        .map(RawValue::get)
         // An array would do for serde, with the fields by their position.
         .filter(|row| row.starts_with('{'))
         .filter_map(|row| serde_json::from_str::<Sample<'_>>(row).ok())
@@ -62,7 +61,6 @@ pub(super) fn rows(answer: &str) -> Vec<Row<'_>> {
             ]
             .map(|value| value.and_then(text))
         })
-        .collect()
 }
 
 /// A number or a string as text.
@@ -78,16 +76,16 @@ fn text(value: &RawValue) -> Option<Cow<'_, str>> {
 /// The rows as CSV (RFC 4180) with a header. Its lines end as Unix tools have
 /// it and as every reader of CSV allows, without a carriage return: `cut` and
 /// `awk` would take that for a part of the last column.
-pub(super) fn csv(rows: &[Row<'_>]) -> String {
+pub(super) fn csv<'a>(rows: impl Iterator<Item = Row<'a>>) -> String {
     let mut out = COLUMNS.join(",");
     out.push('\n');
     for row in rows {
-        for (number, cell) in row.iter().enumerate() {
+        for (number, cell) in row.into_iter().enumerate() {
             if number > 0 {
                 out.push(',');
             }
             if let Some(cell) = cell {
-                push_cell(&mut out, cell);
+                push_cell(&mut out, &cell);
             }
         }
         out.push('\n');
