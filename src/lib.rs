@@ -92,8 +92,8 @@
 //!
 //! `api` and `store` never meet except in the tree. `fuser` is named in `fs`
 //! and `mount` only, `reqwest` in `api` and `store/download`, `tar` and
-//! `flate2` in `store/unpack` (and the demo, which makes archives), errno
-//! constants in `error`. A test reads `src/` and holds this.
+//! `flate2` in `store/unpack` (and the demo, which makes archives), `plotters`
+//! in `tree/metrics`, errno constants in `error`. A test reads `src/` and holds this.
 //!
 //! # Locks
 //!

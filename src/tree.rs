@@ -18,6 +18,7 @@ mod listing;
 mod logs;
 mod lookup;
 mod meta;
+mod metrics;
 mod names;
 mod node;
 mod outage;

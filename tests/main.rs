@@ -14,6 +14,7 @@ mod commands;
 mod config;
 mod endings;
 mod mapped;
+mod metrics;
 mod offline;
 mod rules;
 mod smoke;

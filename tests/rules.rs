@@ -192,6 +192,7 @@ fn crates_are_named_where_they_belong() {
     named_only_in("tar", &["store/unpack"]);
     named_only_in("flate2", &["store/unpack", "demo"]);
     named_only_in("axum", &["demo"]);
+    named_only_in("plotters", &["tree/metrics"]);
     named_only_in("clap", &["cli", "main"]);
 }
 

@@ -7,6 +7,7 @@ use super::{
     follow::LIVE_TTL,
     known::{Versions, Visit},
     listing::{Listing, Named},
+    metrics::Metrics,
     outage::{Outage, Way},
     rows::is_outage,
 };
@@ -31,6 +32,9 @@ const BAD_ARCHIVE_TTL: Duration = Duration::from_secs(60);
 /// The longest that a rate limit is taken at its word: one is given out for an
 /// hour, and somebody may have raised it meanwhile.
 const RATE_LIMIT_TTL: Duration = Duration::from_secs(60);
+/// Metrics of a live run are shown this long without asking again: the service
+/// takes a sample each 5 s.
+const LIVE_METRICS_TTL: Duration = Duration::from_secs(5);
 /// Log rows can still arrive for some seconds after a run has ended.
 const LATE_ROWS: Duration = Duration::from_secs(30);
 
@@ -222,9 +226,9 @@ impl Tree {
             }
             Want::Logs(id) => self.bring_logs(id, progress)?,
             Want::Metrics(id) => {
-                let ttl = self.rest_lasts(id).unwrap_or(LIVE_TTL);
-                let metrics = api.run_metrics(id, progress)?;
-                let weight = metrics.get().len();
+                let ttl = self.rest_lasts(id).unwrap_or(LIVE_METRICS_TTL);
+                let metrics = Metrics::new(api.run_metrics(id, progress)?);
+                let weight = metrics.weight();
                 known.metrics.put(id.clone(), metrics, asked, ttl, weight);
             }
             Want::Storage(kind, id) => {

@@ -180,8 +180,7 @@ impl View<'_> {
     }
 
     /// Reads up to `size` bytes at `offset` into `buffer`, whose old content is
-    /// dropped: fewer only at the end of the file, and of a file that is still
-    /// arriving as many as are there.
+    /// dropped: fewer only at the end of the file.
     ///
     /// # Errors
     /// EIO where the cache's files cannot be read, and whatever the fetch of a
@@ -233,8 +232,12 @@ impl View<'_> {
                 }
                 match content.read_at(offset, buffer)? {
                     Progressed::Read(0) => return Err(cut_short().into()),
-                    Progressed::Read(read) => buffer.truncate(read),
-                    Progressed::NotYet => return Err(self.content_miss(*kind, id, version)),
+                    Progressed::Read(read) if read == buffer.len() => {}
+                    // Not a part of it: where the file is mapped, the kernel
+                    // takes a short read for the end of the file.
+                    Progressed::Read(_) | Progressed::NotYet => {
+                        return Err(self.content_miss(*kind, id, version));
+                    }
                 }
             }
         }

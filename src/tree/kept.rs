@@ -4,6 +4,7 @@
 
 use super::{
     Tree, Want, cache::FOR_EVER, fetch::put_listing, known::Versions, listing::Listing, logs::Logs,
+    metrics::Metrics,
 };
 use crate::api::types::Row;
 use serde::de::DeserializeOwned;
@@ -121,7 +122,7 @@ impl Tree {
                 let rows = known.logs.last_for_good(id)?.rows();
                 json(rows.iter().map(|row| &*row.raw))
             }
-            Want::Metrics(id) => Some(known.metrics.last_for_good(id)?.get().into()),
+            Want::Metrics(id) => Some(known.metrics.last_for_good(id)?.raw().get().into()),
             Want::Usage
             | Want::Content(..)
             | Want::Follow(_)
@@ -191,9 +192,11 @@ impl Tree {
                 known.logs.put(id.clone(), logs, asked, FOR_EVER, weight);
             }
             Want::Metrics(id) => {
+                let metrics = Metrics::new(one(&content)?);
+                let weight = metrics.weight();
                 known
                     .metrics
-                    .put(id.clone(), one(&content)?, asked, FOR_EVER, weight);
+                    .put(id.clone(), metrics, asked, FOR_EVER, weight);
             }
             Want::Usage
             | Want::Content(..)

@@ -5,6 +5,7 @@ use super::{
     cache::Cache,
     listing::Listing,
     logs::Logs,
+    metrics::Metrics,
     names::{escape, is_content_id},
 };
 use crate::api::types::{Agent, Row, Run, RunStatus, Storage, StorageKind, StorageVersion};
@@ -123,7 +124,7 @@ pub(crate) struct Known {
     pub(crate) runs: Cache<(), Listing<Run>>,
     pub(crate) run: Cache<Arc<str>, Row<Run>>,
     pub(crate) logs: Cache<Arc<str>, Logs>,
-    pub(crate) metrics: Cache<Arc<str>, Box<RawValue>>,
+    pub(crate) metrics: Cache<Arc<str>, Metrics>,
     pub(crate) storages: Cache<StorageKind, Listing<Storage>>,
     pub(crate) storage: Cache<StorageId, Row<Storage>>,
     pub(crate) versions: Cache<StorageId, Versions>,

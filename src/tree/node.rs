@@ -24,12 +24,14 @@ pub(crate) enum RunFile {
     SystemLog,
     NetworkLog,
     MetricsJson,
+    MetricsCsv,
+    MetricsSvg,
     Events,
 }
 
 impl RunFile {
     /// Every such file, by the name it has in a run's directory.
-    pub(crate) const ALL: [(&'static str, Self); 11] = [
+    pub(crate) const ALL: [(&'static str, Self); 13] = [
         ("status", Self::Status),
         ("run.json", Self::Json),
         ("prompt", Self::Prompt),
@@ -40,6 +42,8 @@ impl RunFile {
         ("system.log", Self::SystemLog),
         ("network.log", Self::NetworkLog),
         ("metrics.json", Self::MetricsJson),
+        ("metrics.csv", Self::MetricsCsv),
+        ("metrics.svg", Self::MetricsSvg),
         ("events.jsonl", Self::Events),
     ];
 
@@ -52,7 +56,8 @@ impl RunFile {
             Self::SystemLog => Some(LogView::System),
             Self::NetworkLog => Some(LogView::Network),
             Self::Events => Some(LogView::Events),
-            Self::Status | Self::Json | Self::Prompt | Self::Error | Self::MetricsJson => None,
+            Self::Status | Self::Json | Self::Prompt | Self::Error => None,
+            Self::MetricsJson | Self::MetricsCsv | Self::MetricsSvg => None,
         }
     }
 }

@@ -120,9 +120,24 @@ impl View<'_> {
                 ))
             }
             RunFile::MetricsJson => {
-                let want = || Want::Metrics(id.clone());
-                let (metrics, left) = self.need(&self.tree.known.metrics, id, want)?;
-                Ok(File::text(metrics.get(), for_good(left)))
+                let (metrics, left) = self.metrics(id)?;
+                Ok(File::text(metrics.raw().get(), for_good(left)))
+            }
+            RunFile::MetricsCsv => {
+                let (metrics, left) = self.metrics(id)?;
+                Ok(File {
+                    bytes: metrics.csv(),
+                    is_final: for_good(left),
+                })
+            }
+            RunFile::MetricsSvg => {
+                // First, as it tells how long the metrics stay good.
+                let (row, row_left) = self.run(id, Age::Current)?;
+                let (metrics, left) = self.metrics(id)?;
+                Ok(File {
+                    bytes: metrics.svg(&row.value)?,
+                    is_final: for_good(left) && for_good(row_left),
+                })
             }
             RunFile::Logs
             | RunFile::LogsJsonl

@@ -7,6 +7,7 @@ use super::{
     known::Versions,
     listing::{Item, Listing},
     logs::Logs,
+    metrics::Metrics,
     names::escape,
 };
 use crate::{
@@ -148,6 +149,10 @@ impl View<'_> {
         }
         let (logs, left) = self.need_or_last(logs, id, || Want::Logs(id.clone()))?;
         Ok((logs, for_good(left)))
+    }
+
+    pub(super) fn metrics(&self, id: &Arc<str>) -> Answer<(Arc<Metrics>, Duration)> {
+        self.need(&self.tree.known.metrics, id, || Want::Metrics(id.clone()))
     }
 
     /// The agent of an id, with its path component, and for how long.

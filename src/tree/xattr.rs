@@ -80,7 +80,9 @@ impl View<'_> {
             Node::RunFile(id, file) => {
                 let want = match file {
                     RunFile::Status | RunFile::Json | RunFile::Prompt | RunFile::Error => Want::Run,
-                    RunFile::MetricsJson => Want::Metrics,
+                    RunFile::MetricsJson | RunFile::MetricsCsv | RunFile::MetricsSvg => {
+                        Want::Metrics
+                    }
                     _ => Want::Logs,
                 };
                 add("last_error", failure(want(id.clone())));

@@ -137,6 +137,8 @@ fn sizes_are_true_before_the_first_read() {
         "system.log",
         "network.log",
         "metrics.json",
+        "metrics.csv",
+        "metrics.svg",
         "run.json",
         "prompt",
         "status",

@@ -1,0 +1,96 @@
+//! A run's metrics, and the files made of them: the answer itself, a table,
+//! and a chart.
+
+mod axis;
+mod chart;
+mod palette;
+mod series;
+mod table;
+
+use crate::{api::types::Run, error::Result, text::one_line};
+use chart::Caption;
+use serde_json::value::RawValue;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// The most characters of a word from outside in a chart's title: an agent's
+/// name has 100 at most, by the service's rule.
+const NAME: usize = 60;
+const WORD: usize = 20;
+
+/// What the service has measured of a run, and the files made of it so far.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    raw: Box<RawValue>,
+    table: OnceLock<Arc<[u8]>>,
+    /// With what it is captioned: a live run's status changes.
+    chart: Mutex<Option<(Caption, Arc<[u8]>)>>,
+}
+
+impl Metrics {
+    pub(crate) fn new(raw: Box<RawValue>) -> Self {
+        Self {
+            raw,
+            table: OnceLock::new(),
+            chart: Mutex::new(None),
+        }
+    }
+
+    /// The answer as it was sent.
+    pub(crate) fn raw(&self) -> &RawValue {
+        &self.raw
+    }
+
+    /// Its weight in memory in bytes: the answer, the table, which is seldom longer,
+    /// and the chart, which grows with them until it is thinned out.
+    pub(crate) fn weight(&self) -> usize {
+        3 * self.raw.get().len() + (16 << 10)
+    }
+
+    /// The bytes of `metrics.csv`.
+    pub(crate) fn csv(&self) -> Arc<[u8]> {
+        let make = || table::csv(table::rows(self.raw.get())).into_bytes().into();
+        self.table.get_or_init(make).clone()
+    }
+
+    /// The bytes of `metrics.svg` of the run that this is about.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Internal`] if the chart cannot be drawn.
+    pub(crate) fn svg(&self, run: &Run) -> Result<Arc<[u8]>> {
+        let caption = caption(run);
+        if let Some((drawn, bytes)) = &*self.lock()
+            && *drawn == caption
+        {
+            return Ok(bytes.clone());
+        }
+        // Without the lock: two who draw at once draw the same.
+        let mut rows = table::rows(self.raw.get()).peekable();
+        let is_empty = rows.peek().is_none();
+        let svg = chart::draw(&caption, &series::samples(rows), is_empty)?;
+        let bytes: Arc<[u8]> = svg.into_bytes().into();
+        *self.lock() = Some((caption, bytes.clone()));
+        Ok(bytes)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Caption, Arc<[u8]>)>> {
+        self.chart.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `text` as one line that XML can hold: it forbids two characters that are
+/// not control characters.
+fn words(text: &str, max: usize) -> String {
+    one_line(text, max).replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
+}
+
+fn caption(run: &Run) -> Caption {
+    Caption {
+        run: words(&run.id, NAME),
+        agent: run.agent_name.as_deref().map(|name| words(name, NAME)),
+        status: words(run.status.as_str(), WORD),
+        has_ended: run.status.is_terminal(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

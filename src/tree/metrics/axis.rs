@@ -1,0 +1,179 @@
+//! Where the axes of a chart end, which values they name, and how.
+
+use jiff::Timestamp;
+use plotters::coord::{
+    ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter},
+    types::RangedCoordf64,
+};
+use std::ops::Range;
+
+/// Steps between the times that are named, in seconds.
+const TIME_STEPS: [u32; 20] = [
+    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, DAY,
+    172_800, 604_800,
+];
+const DAY: u32 = 86_400;
+/// Times that are named at most, and the shortest time that is shown.
+const TIMES: f64 = 7.0;
+const SHORTEST: f64 = 10.0;
+/// So near the ends, in parts of the whole, a time's name would stick out.
+const EDGE: f64 = 0.05;
+/// About how many parts an axis of values is divided into.
+const PARTS: f64 = 4.0;
+/// From this share on, what is used is shown with all there is.
+const MUCH: f64 = 0.4;
+/// The units of memory. The service's "mb" count 1,024 to a "gb": sandboxes
+/// have 4,096 or 20,480 of them.
+const UNITS: [(&str, f64); 3] = [("MB", 1.0), ("GB", 1_024.0), ("TB", 1_048_576.0)];
+
+/// An axis: its ends, and what stands along it.
+#[derive(Clone)]
+pub(super) struct Axis {
+    /// Seconds since 1970, percent or MB.
+    pub(super) from: f64,
+    pub(super) to: f64,
+    /// The values that are named.
+    named: Vec<f64>,
+    names: Names,
+}
+
+/// How an axis names its values.
+#[derive(Clone)]
+enum Names {
+    /// In this unit, which is so many of the axis'.
+    In(&'static str, f64),
+    /// As a time in UTC, in `strftime`'s format.
+    Time(&'static str),
+}
+
+/// The largest unit of which there is at least one.
+fn unit(megabytes: f64) -> (&'static str, f64) {
+    let fits = |(_, size): &&(_, f64)| megabytes >= *size;
+    *UNITS.iter().rev().find(fits).unwrap_or(&UNITS[0])
+}
+
+impl Axis {
+    /// For percentages. Up to 100 charts have one scale and can be compared;
+    /// there is more with several cores.
+    pub(super) fn percent(highest: f64) -> Self {
+        Self::up_to(highest.max(100.0), ("%", 1.0))
+    }
+
+    /// For megabytes.
+    pub(super) fn megabytes(highest: f64, total: Option<f64>) -> Self {
+        let shown = match total {
+            Some(total) if highest >= MUCH * total => highest.max(total),
+            _ => highest,
+        };
+        Self::up_to(shown, unit(shown))
+    }
+
+    fn up_to(highest: f64, (unit, per_unit): (&'static str, f64)) -> Self {
+        let highest = (highest / per_unit).max(1.0);
+        let about = highest / PARTS;
+        let power = 10.0_f64.powf(about.log10().floor());
+        let nice = [1.0, 2.0, 2.5, 5.0].map(|step| step * power);
+        let step = nice.into_iter().find(|step| *step >= about);
+        let step = step.unwrap_or(10.0 * power);
+        let parts = (highest / step).ceil();
+        Self {
+            from: 0.0,
+            to: parts * step * per_unit,
+            named: (0..=parts as u32)
+                .map(|part| f64::from(part) * step * per_unit)
+                .collect(),
+            names: Names::In(unit, per_unit),
+        }
+    }
+
+    /// For time, from the first to the last sample, or some seconds around few.
+    pub(super) fn time(first: f64, last: f64) -> Self {
+        let widen = (SHORTEST - (last - first)).max(0.0) / 2.0;
+        let (from, to) = (first - widen, last + widen);
+        let span = to - from;
+        let fits = |step: &f64| span / step <= TIMES;
+        let mut steps = TIME_STEPS.into_iter().map(f64::from);
+        // Beyond the weeks as many days as it takes.
+        let days = f64::from(DAY) * (span / TIMES / f64::from(DAY)).ceil();
+        let step = steps.find(fits).unwrap_or(days);
+        let first = ((from + EDGE * span) / step).ceil() as i64;
+        let last = ((to - EDGE * span) / step).floor() as i64;
+        let format = match step {
+            _ if step >= f64::from(DAY) => "%Y-%m-%d",
+            _ if span > f64::from(DAY) => "%m-%d %H:%M",
+            _ if step < 60.0 => "%H:%M:%S",
+            _ => "%H:%M",
+        };
+        Self {
+            from,
+            to,
+            named: (first..=last).map(|number| number as f64 * step).collect(),
+            names: Names::Time(format),
+        }
+    }
+}
+
+impl Ranged for Axis {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        RangedCoordf64::from(self.range()).map(value, limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        self.named.clone()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.from..self.to
+    }
+}
+
+impl ValueFormatter<f64> for Axis {
+    fn format_ext(&self, value: &f64) -> String {
+        match self.names {
+            Names::In(unit, size) => {
+                // A step has three digits at most behind the point; a sum of
+                // steps may not.
+                let value = (value / size * 1_000.0).round() / 1_000.0;
+                format!("{value} {unit}")
+            }
+            Names::Time(format) => clock(*value, format),
+        }
+    }
+}
+
+/// An amount of memory with two or three digits.
+pub(super) fn amount(megabytes: f64) -> String {
+    let (unit, size) = unit(megabytes);
+    let value = megabytes / size;
+    if value < 9.95 {
+        let value = (value * 10.0).round() / 10.0;
+        format!("{value} {unit}")
+    } else {
+        format!("{value:.0} {unit}")
+    }
+}
+
+/// A time in UTC, in `strftime`'s way of saying how.
+pub(super) fn clock(at: f64, format: &str) -> String {
+    let at = Timestamp::from_millisecond((at * 1_000.0) as i64);
+    at.map(|at| at.strftime(format).to_string())
+        .unwrap_or_default()
+}
+
+/// A length of time in its two largest units: `45 s`, `12 min 5 s`, `1 d 2 h`.
+pub(super) fn length(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    let two = |(large, small): (u64, u64), [of, with]: [&str; 2]| match small {
+        0 => format!("{large} {of}"),
+        _ => format!("{large} {of} {small} {with}"),
+    };
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => two((seconds / 60, seconds % 60), ["min", "s"]),
+        3_600..86_400 => two((seconds / 3_600, seconds % 3_600 / 60), ["h", "min"]),
+        _ => two((seconds / 86_400, seconds % 86_400 / 3_600), ["d", "h"]),
+    }
+}

@@ -1,0 +1,109 @@
+//! The samples of an answer, one row each, and `metrics.csv`.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// The columns, by the names that the service has for them.
+pub(super) const COLUMNS: [&str; 6] = [
+    "timestamp",
+    "cpu_percent",
+    "memory_used_mb",
+    "memory_total_mb",
+    "disk_used_mb",
+    "disk_total_mb",
+];
+
+/// A sample as it was sent: `None` for what it lacks. A number is the text it
+/// was sent as, so that no digit changes.
+pub(super) type Row<'a> = [Option<Cow<'a, str>>; COLUMNS.len()];
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    data: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Sample<'a> {
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cpu_percent: Option<&'a RawValue>,
+    #[serde(borrow)]
+    memory_used_mb: Option<&'a RawValue>,
+    #[serde(borrow)]
+    memory_total_mb: Option<&'a RawValue>,
+    #[serde(borrow)]
+    disk_used_mb: Option<&'a RawValue>,
+    #[serde(borrow)]
+    disk_total_mb: Option<&'a RawValue>,
+}
+
+/// The samples of a metrics answer in its order, none where it is not one. What
+/// is not an object is left out.
+pub(super) fn rows(answer: &str) -> impl Iterator<Item = Row<'_>> {
+    let answer = serde_json::from_str::<Answer<'_>>(answer);
+    let data = answer.map(|answer| answer.data).unwrap_or_default();
+    data.into_iter()
+        .map(RawValue::get)
+        // An array would do for serde, with the fields by their position.
+        .filter(|row| row.starts_with('{'))
+        .filter_map(|row| serde_json::from_str::<Sample<'_>>(row).ok())
+        .map(|sample| {
+            [
+                sample.timestamp,
+                sample.cpu_percent,
+                sample.memory_used_mb,
+                sample.memory_total_mb,
+                sample.disk_used_mb,
+                sample.disk_total_mb,
+            ]
+            .map(|value| value.and_then(text))
+        })
+}
+
+/// A number or a string as text.
+fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+    let json = value.get();
+    match json.as_bytes().first()? {
+        b'"' => serde_json::from_str(json).ok().map(Cow::Owned),
+        b'-' | b'0'..=b'9' => Some(json.into()),
+        _ => None,
+    }
+}
+
+/// The rows as CSV (RFC 4180) with a header. Its lines end as Unix tools have
+/// it and as every reader of CSV allows, without a carriage return: `cut` and
+/// `awk` would take that for a part of the last column.
+pub(super) fn csv<'a>(rows: impl Iterator<Item = Row<'a>>) -> String {
+    let mut out = COLUMNS.join(",");
+    out.push('\n');
+    for row in rows {
+        for (number, cell) in row.into_iter().enumerate() {
+            if number > 0 {
+                out.push(',');
+            }
+            if let Some(cell) = cell {
+                push_cell(&mut out, &cell);
+            }
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// A row is a line (`tail -f`, `wc -l`), so control characters become spaces.
+/// Text that a spreadsheet would take for a formula is marked as text, in the
+/// way spreadsheets know: the numbers come from the sandbox, where an agent may
+/// have written something else.
+fn push_cell(out: &mut String, cell: &str) {
+    let cell = cell.replace(char::is_control, " ");
+    let is_formula = cell.starts_with(['=', '+', '-', '@', ' ']) && cell.parse::<f64>().is_err();
+    let mark = if is_formula { "'" } else { "" };
+    if cell.contains([',', '"']) {
+        out.extend(["\"", mark, &cell.replace('"', "\"\""), "\""]);
+    } else {
+        out.extend([mark, &cell]);
+    }
+}
