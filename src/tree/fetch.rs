@@ -193,9 +193,10 @@ impl Tree {
                 let items = earlier.iter().flat_map(|(listing, _)| listing.items());
                 let listed = items.map(|item| &item.row.value).collect();
                 let rows = api.runs_since(&listed, progress)?;
-                let listing = match &earlier {
-                    // Runs do not vanish, and only what may have changed is asked.
-                    Some((earlier, _)) => Listing::with_earlier(rows, asked, earlier),
+                // Runs do not vanish, and only what may have changed was asked. By
+                // now the listing may have a run that was started meanwhile.
+                let listing = match known.runs.last(&()) {
+                    Some((earlier, _)) => Listing::with_earlier(rows, asked, &earlier),
                     None => Listing::new(rows, asked),
                 };
                 let weight = listing.weight();

@@ -195,8 +195,8 @@ impl Known {
     }
 
     /// The status of a run by the newest answer that tells it.
-    pub(crate) fn status(&self, id: &str) -> Option<RunStatus> {
-        let detail = self.run.last(&id.into());
+    pub(crate) fn status(&self, id: &Arc<str>) -> Option<RunStatus> {
+        let detail = self.run.last(id);
         let detail = detail.map(|(row, asked)| (asked, row.value.status.clone()));
         let listing = self.runs.last(&());
         let item = listing.as_ref().and_then(|(listing, _)| listing.id(id));
