@@ -4,7 +4,8 @@
 //!
 //! Each method costs at least one of the 5,000 reads that the service allows
 //! an hour; lists and logs cost one for each 100 rows. What starts or cancels a
-//! run costs one of 500 writes, and is never sent twice.
+//! run costs one of 500 writes, and is not sent again where it may have been
+//! received.
 
 mod answer;
 mod base;
