@@ -3,7 +3,9 @@
 //! retries are settled inside.
 //!
 //! Each method costs at least one of the 5,000 reads that the service allows
-//! an hour; lists and logs cost one for each 100 rows.
+//! an hour; lists and logs cost one for each 100 rows. What starts or cancels a
+//! run costs one of 500 writes, and is not sent again where it may have been
+//! received.
 
 mod answer;
 mod base;

@@ -68,7 +68,10 @@ pub(super) fn advise(mut error: Error, advice: &str) -> Error {
             transport.message = format!("{}; {advice}", transport.message);
         }
         Error::Api(api) if api.status >= 500 => {
-            Arc::make_mut(api).advice = Some(advice.to_owned());
+            let api = Arc::make_mut(api);
+            api.advice = Some(advice.to_owned());
+            // When to try again is not what matters any more.
+            api.retry_after = None;
         }
         Error::BadAnswer { detail, .. } => *detail = format!("{detail}; {advice}"),
         _ => {}

@@ -4,7 +4,9 @@
 //! Waiting is measured by silence. reqwest's blocking client applies its
 //! `timeout` once up to the headers and then anew to each read of the body
 //! (`blocking/client.rs`, `blocking/response.rs`), which is what is wanted
-//! here; a timeout set on a single *request* would count the whole body.
+//! here; a timeout set on a single *request* would count the whole body. Streams
+//! of events may be silent for longer than the rest, so they have a client of
+//! their own.
 
 use super::{
     ClientConfig,

@@ -34,11 +34,11 @@ const OVERLAP: SignedDuration = SignedDuration::from_secs(2);
 
 /// The SHA-256 of a row's text: agents write the text, so a hash that can be
 /// made to collide would let them hide rows.
-type Key = [u8; 32];
+pub(super) type Key = [u8; 32];
 
 /// Rows that are the same from the first character to the last.
 #[derive(Clone, Copy, Debug)]
-struct Alike {
+pub(super) struct Alike {
     count: usize,
     /// Their time. The latest there is where it cannot be read, so that they are
     /// never forgotten; the earliest where nothing of the row can.
@@ -52,7 +52,7 @@ pub struct LogReader {
     /// beginning of the log.
     since: Option<Timestamp>,
     /// The rows from `since` on that have been given.
-    given: HashMap<Key, Alike>,
+    pub(super) given: HashMap<Key, Alike>,
 }
 
 /// Where the next page begins.
@@ -166,7 +166,8 @@ struct Walk {
     seen: HashMap<Key, Alike>,
     /// The timestamp of the last row of the last page.
     last: Option<String>,
-    /// The last time that could be read: that of rows whose own cannot.
+    /// The time of the last row that was come upon: that of one whose own
+    /// cannot be read.
     moment: Timestamp,
     newest: Option<Timestamp>,
     bytes: usize,
@@ -207,13 +208,13 @@ impl Walk {
             let time = value.as_ref().and_then(|row| row.timestamp.parse().ok());
             if let Some(row) = &value {
                 self.last = Some(row.timestamp.clone());
-                self.moment = time.unwrap_or(self.moment);
                 self.newest = self.newest.max(time);
             }
             if is_seen {
                 continue;
             }
             added += 1;
+            self.moment = time.unwrap_or(self.moment);
             let count = seen + 1;
             // What nobody is given need not be remembered.
             let unknown = value.as_ref().map_or(Timestamp::MIN, |_| Timestamp::MAX);

@@ -3,10 +3,11 @@
 //! Source: the WHATWG HTML standard, "Server-sent events", sections "Parsing an
 //! event stream" and "Interpreting an event stream".
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// The most that one event may hold in memory, in bytes: its name, data, id
-/// and the line that is being read. An agent's event is a tool's output at the
+/// and the line that is being read, as it was sent. (What is not UTF-8 takes up
+/// to three times as much when it is replaced.) An agent's event is a tool's output at the
 /// most; the service keeps those far below.
 pub const MAX_EVENT: usize = 16 << 20;
 
@@ -23,8 +24,9 @@ pub struct Event {
     pub name: String,
     /// The `data:` lines, with a line feed between two of them.
     pub data: String,
-    /// The last `id:` so far; empty where there was none.
-    pub id: String,
+    /// The last `id:` so far; empty where there was none. Shared, since a long one
+    /// stays for all the events that follow.
+    pub id: Arc<str>,
 }
 
 /// An event or a line of more than [`MAX_EVENT`] bytes. The stream is of no use
@@ -50,7 +52,7 @@ pub struct Parser {
     begun: bool,
     name: String,
     data: String,
-    id: String,
+    id: Arc<str>,
     retry: Option<Duration>,
 }
 
@@ -126,7 +128,7 @@ impl Parser {
                 self.data.push_str(&String::from_utf8_lossy(value));
                 self.data.push('\n');
             }
-            b"id" if !value.contains(&0) => self.id = text(value),
+            b"id" if !value.contains(&0) => self.id = text(value).into(),
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
                 let milliseconds = text(value).parse().unwrap_or(u64::MAX);
                 self.retry = Some(Duration::from_millis(milliseconds));

@@ -3,14 +3,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod addresses;
+mod events;
 mod faults;
 mod lists;
 mod logs;
+mod posts;
+mod reader;
+mod refresh;
 
 use super::{types::RunStatus, *};
 use crate::error::TransportKind;
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
@@ -20,10 +24,14 @@ use std::{
 /// What the server was asked.
 #[derive(Clone, Debug)]
 struct Asked {
+    line: String,
     path: String,
     query: Vec<(String, String)>,
     authorization: Option<String>,
     user_agent: Option<String>,
+    content_type: Option<String>,
+    content_length: Option<String>,
+    body: String,
 }
 
 impl Asked {
@@ -103,25 +111,36 @@ fn serve(
     script: &(dyn Fn(&Asked, usize) -> Reply + Send + Sync),
     record: &Mutex<Vec<Asked>>,
 ) {
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut lines = reader.by_ref().lines();
     let Some(Ok(first)) = lines.next() else {
         return;
     };
     let target = first.split(' ').nth(1).unwrap();
     let url = Url::parse(&format!("http://x{target}")).unwrap();
     let mut asked = Asked {
+        line: first.clone(),
         path: url.path().to_owned(),
         query: url.query_pairs().into_owned().collect(),
         authorization: None,
         user_agent: None,
+        content_type: None,
+        content_length: None,
+        body: String::new(),
     };
     for line in lines.map_while(Result::ok).take_while(|l| !l.is_empty()) {
         let (name, value) = line.split_once(": ").unwrap();
         match name.to_ascii_lowercase().as_str() {
             "authorization" => asked.authorization = Some(value.to_owned()),
             "user-agent" => asked.user_agent = Some(value.to_owned()),
+            "content-type" => asked.content_type = Some(value.to_owned()),
+            "content-length" => asked.content_length = Some(value.to_owned()),
             _ => {}
         }
+    }
+    if let Some(length) = &asked.content_length {
+        let body = reader.take(length.parse().unwrap());
+        asked.body = io::read_to_string(body).unwrap();
     }
     let number = {
         let mut record = record.lock().unwrap();
@@ -175,4 +194,29 @@ fn transport_kind(error: &Error) -> TransportKind {
         Error::Transport(transport) => transport.kind,
         other => panic!("not a transport error: {other:?}"),
     }
+}
+
+fn run_json(id: &str, status: &str, minute: u32) -> String {
+    format!(
+        r#"{{"id":"{id}","agent_id":"a{}","status":"{status}","prompt":"p","created_at":"2025-01-01T00:{minute:02}:00Z"}}"#,
+        minute % 2
+    )
+}
+
+fn run_ids(rows: &[Row<Run>]) -> Vec<&str> {
+    rows.iter().map(|row| row.value.id.as_str()).collect()
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        other => panic!("{other} is no object"),
+    }
+}
+
+/// A client of the demo server.
+fn demo_client(server: &crate::demo::Server, timeout: Duration) -> Client {
+    let token = Token::new(server.token()).unwrap();
+    let config = config(&server.api_url(), timeout);
+    Client::new(ClientConfig { token, ..config }).unwrap()
 }

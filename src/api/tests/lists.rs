@@ -148,17 +148,6 @@ fn objects_versions_and_metrics() {
     );
 }
 
-fn run_json(id: &str, status: &str, minute: u32) -> String {
-    format!(
-        r#"{{"id":"{id}","agent_id":"a{}","status":"{status}","prompt":"p","created_at":"2025-01-01T00:{minute:02}:00Z"}}"#,
-        minute % 2
-    )
-}
-
-fn run_ids(rows: &[Row<Run>]) -> Vec<&str> {
-    rows.iter().map(|row| row.value.id.as_str()).collect()
-}
-
 #[test]
 fn run_filters_are_applied_again() {
     let server = Server::new(|_, _| {
