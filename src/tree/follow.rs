@@ -8,7 +8,7 @@
 
 use super::{Tree, Want, cache::FOR_EVER, logs::Logs};
 use crate::{
-    api::{RunEvent, types::RunStatus},
+    api::{LogReader, RunEvent, types::RunStatus},
     error::Result,
     progress::Progress,
 };
@@ -292,10 +292,17 @@ impl Tree {
         let lasts = self.rest_lasts(id);
         let logs = self.live_logs(id);
         self.follows.asking(id);
-        let mut reader = logs.take_reader();
-        let rows = self.api.run_logs(id, &mut reader, progress);
-        logs.give_reader(reader);
-        let brought = logs.add_rows(rows?);
+        let brought = if lasts == Some(FOR_EVER) && logs.is_short() {
+            // A row can have come so late that going on from the last one has
+            // passed it over. All of it, for good, is worth a call more.
+            let rows = self.api.run_logs(id, &mut LogReader::default(), progress)?;
+            logs.add_missing(rows)
+        } else {
+            let mut reader = logs.take_reader();
+            let rows = self.api.run_logs(id, &mut reader, progress);
+            logs.give_reader(reader);
+            logs.add_rows(rows?)
+        };
         let ttl = match lasts {
             Some(lasts) => lasts,
             None => self.follows.asked(id, brought) * self.thrift(),

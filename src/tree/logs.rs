@@ -34,6 +34,9 @@ pub(crate) enum LogView {
     Events,
 }
 
+/// Rows of a log that is read in some ten calls.
+const SHORT: usize = 1_000;
+
 /// How many forms there are.
 const VIEWS: usize = 6;
 
@@ -149,6 +152,28 @@ impl Logs {
             inner.add_row(row);
         }
         is_news
+    }
+
+    /// Whether it has so few rows that reading all of them again costs little.
+    pub(crate) fn is_short(&self) -> bool {
+        self.lock().items.len() <= SHORT
+    }
+
+    /// Appends those of all rows that have not come before. Whether there were
+    /// any.
+    pub(crate) fn add_missing(&self, mut rows: Vec<Row<LogRow>>) -> bool {
+        let mut known: HashMap<String, usize> = HashMap::new();
+        for row in self.rows() {
+            *known.entry(row.raw.get().to_owned()).or_default() += 1;
+        }
+        rows.retain(|row| match known.get_mut(row.raw.get()) {
+            Some(times) if *times > 0 => {
+                *times -= 1;
+                false
+            }
+            _ => true,
+        });
+        self.add_rows(rows)
     }
 
     /// Appends an event, unless it was shown already. Whether its text can be
