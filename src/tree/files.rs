@@ -233,8 +233,12 @@ impl View<'_> {
                 }
                 match content.read_at(offset, buffer)? {
                     Progressed::Read(0) => return Err(cut_short().into()),
-                    Progressed::Read(read) => buffer.truncate(read),
-                    Progressed::NotYet => return Err(self.content_miss(*kind, id, version)),
+                    // To the kernel fewer bytes than asked for are the end of
+                    // the file, which a mapping of it takes at its word.
+                    Progressed::Read(read) if read == buffer.len() => {}
+                    Progressed::Read(_) | Progressed::NotYet => {
+                        return Err(self.content_miss(*kind, id, version));
+                    }
                 }
             }
         }
