@@ -491,10 +491,10 @@ mod tests {
         let (done, wait) = channel();
         let started = Instant::now();
         // More than there are workers: who is queued is released as well.
-        for id in 0..CALL_WORKERS + 4 {
+        for id in 0..workers(Lane::Calls).0 + 4 {
             park.wait(run(id), started, waiter(&done));
         }
-        expect(&wait, CALL_WORKERS + 4);
+        expect(&wait, workers(Lane::Calls).0 + 4);
         let waited = started.elapsed();
         assert!(waited >= TIMEOUT && waited < 3 * TIMEOUT, "{waited:?}");
         let failure = bench.tree.last_failure(&run(0));
@@ -539,7 +539,7 @@ mod tests {
             .fault(Fault::api("/v1/volumes/", Action::Stall));
         let (stalled, _wait) = channel();
         let since = Instant::now();
-        for id in 0..CONTENT_WORKERS + 4 {
+        for id in 0..workers(Lane::Contents).0 + 4 {
             let id: Arc<str> = format!("volume-{id}").into();
             let want = Want::Content(StorageKind::Volume, id.clone(), id);
             park.wait(want, since, waiter(&stalled));
@@ -570,7 +570,7 @@ mod tests {
         bench.server.fault(Fault::api("/v1/", Action::Stall));
         let (done, wait) = channel();
         let since = Instant::now();
-        for id in 0..CALL_WORKERS + 4 {
+        for id in 0..workers(Lane::Calls).0 + 4 {
             park.wait(run(id), since, waiter(&done));
         }
         park.stop();

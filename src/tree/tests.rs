@@ -69,7 +69,7 @@ impl Bench {
     }
 
     /// Runs an operation to its end, as the park does.
-    fn ask<T>(&self, operation: impl Fn(&View<'_>) -> Answer<T>) -> Result<T> {
+    pub(super) fn ask<T>(&self, operation: impl Fn(&View<'_>) -> Answer<T>) -> Result<T> {
         let since = Instant::now();
         for _ in 0..8 {
             match operation(&self.tree.at(since)) {
@@ -100,7 +100,7 @@ impl Bench {
     }
 
     #[track_caller]
-    fn ino(&self, path: &str) -> u64 {
+    pub(super) fn ino(&self, path: &str) -> u64 {
         self.walk(path).0.attributes.ino
     }
 
@@ -111,9 +111,9 @@ impl Bench {
     }
 
     #[track_caller]
-    fn text(&self, path: &str) -> String {
+    pub(super) fn text(&self, path: &str) -> String {
         let ino = self.ino(path);
-        let opened = self.ask(|view| view.open(ino)).unwrap();
+        let opened = self.ask(|view| view.open(ino, true)).unwrap();
         let mut buffer = Vec::new();
         let view = self.tree.at(Instant::now());
         view.read(&opened.handle, 0, 1 << 20, &mut buffer).unwrap();
@@ -132,7 +132,7 @@ impl Bench {
             .collect()
     }
 
-    fn calls(&self) -> Vec<String> {
+    pub(super) fn calls(&self) -> Vec<String> {
         let calls = self.server.requests_to(Port::Api, "");
         self.server.clear_requests();
         calls.iter().map(|call| call.line()).collect()
@@ -148,7 +148,7 @@ fn files(text: &str) -> VersionSpec {
     VersionSpec::files(vec![File::new("a.txt", text.to_owned())])
 }
 
-fn html(status: u16) -> Action {
+pub(super) fn html(status: u16) -> Action {
     Action::Status {
         status,
         body: "<html><title>nginx</title></html>".into(),

@@ -22,6 +22,12 @@ fn modes_and_owner() {
             (".", "directory", "555"),
             ("agents/writer", "directory", "555"),
             (".vm0fs/help.txt", "regular file", "444"),
+            ("agents/writer/run", "regular empty file", "600"),
+            (
+                &format!("runs/{complete}/cancel"),
+                "regular empty file",
+                "600",
+            ),
             (&format!("runs/{complete}/status"), "regular file", "444"),
             (&format!("runs/{complete}/artifact"), "symbolic link", "777"),
             (&version, "directory", "555"),
@@ -48,9 +54,17 @@ fn modes_and_owner() {
             "fuse.vm0fs"
         };
         assert_eq!((fields[0], fields[2]), ("vm0fs", kind));
-        for option in ["ro", "nosuid", "nodev", "default_permissions"] {
-            assert!(
+        // Not `ro`, since control files are written, and not
+        // `default_permissions`, which would answer in place of the mount.
+        for (option, is_set) in [
+            ("rw", true),
+            ("nosuid", true),
+            ("nodev", true),
+            ("default_permissions", false),
+        ] {
+            assert_eq!(
                 fields[3].split(',').any(|each| each == option),
+                is_set,
                 "{option}: {mounted}"
             );
         }

@@ -32,9 +32,9 @@ fn folders_list_what_the_service_has() {
         let pages = ["errors", "help.txt", "status.json", "transfers"];
         assert_eq!(mount.list(".vm0fs"), pages);
         assert_eq!(mount.list("agents"), ["bare", "writer"]);
-        let agent = ["agent.json", "config.yaml", "runs", "versions.json"];
+        let agent = ["agent.json", "config.yaml", "run", "runs", "versions.json"];
         assert_eq!(mount.list("agents/writer"), agent);
-        let without = ["agent.json", "runs", "versions.json"];
+        let without = ["agent.json", "run", "runs", "versions.json"];
         assert_eq!(mount.list("agents/bare"), without);
         mount.fails("cat agents/bare/config.yaml", reason::MISSING);
         let runs = mount.list("agents/writer/runs");
@@ -49,7 +49,9 @@ fn folders_list_what_the_service_has() {
         let files = [
             "agent",
             "agent.log",
+            "cancel",
             "error",
+            "events.jsonl",
             "logs",
             "logs.jsonl",
             "metrics.csv",
@@ -235,7 +237,7 @@ fn an_agent_whose_configuration_is_withheld_has_no_file_of_it() {
     world.quirks.hide_agent_config = true;
     let bench = Bench::new(world);
     let mount = bench.mount().start();
-    let files = ["agent.json", "runs", "versions.json"];
+    let files = ["agent.json", "run", "runs", "versions.json"];
     assert_eq!(mount.list("agents/writer"), files);
     mount.fails("stat agents/writer/config.yaml", reason::MISSING);
 }
