@@ -245,15 +245,14 @@ impl Filesystem for Fs {
         ino: INodeNo,
         fh: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectory,
+        reply: ReplyDirectory,
     ) {
         self.serve(
             move |context, view| context.listing(view, ino.0, fh.0, offset),
             move |context, directory| match directory {
                 Ok(directory) => {
                     let view = context.tree.at(Instant::now());
-                    fill(&view, &directory, ino.0, offset, &mut reply);
-                    reply.ok();
+                    fill(&view, &directory, ino.0, offset, reply);
                 }
                 Err(error) => reply.error(errno(&error)),
             },
@@ -266,15 +265,14 @@ impl Filesystem for Fs {
         ino: INodeNo,
         fh: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectoryPlus,
+        reply: ReplyDirectoryPlus,
     ) {
         self.serve(
             move |context, view| context.listing(view, ino.0, fh.0, offset),
             move |context, directory| match directory {
                 Ok(directory) => {
                     let view = context.tree.at(Instant::now());
-                    fill_plus(context, &view, &directory, ino.0, offset, &mut reply);
-                    reply.ok();
+                    fill_plus(context, &view, &directory, ino.0, offset, reply);
                 }
                 Err(error) => reply.error(errno(&error)),
             },

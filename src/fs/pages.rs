@@ -1,8 +1,11 @@
 //! Pages of a directory: what of a listing fits into one answer.
 
-use super::context::{Context, file_type, ttl};
-use crate::tree::{Attributes, Directory, Kind, View};
-use fuser::{Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
+use super::context::{Context, errno, file_type, ttl};
+use crate::{
+    error::Error,
+    tree::{Attributes, Directory, Kind, View},
+};
+use fuser::{Errno, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, time::Duration};
 
 /// The names of a directory from `offset` on, each with the offset after it.
@@ -23,31 +26,50 @@ fn page<'a>(
     })
 }
 
-/// Fills a page of names.
+/// The error for a page that stops at its first name without being at the end:
+/// the index is damaged there, and a listing cut short is not shown as whole.
+fn damaged(directory: &Directory, offset: u64, end: u64) -> Option<Errno> {
+    let position = usize::try_from(end.checked_sub(2)?).ok()?;
+    if end > offset || position >= directory.len() {
+        return None;
+    }
+    let error = Error::Internal("an entry of the index in the cache is damaged".into());
+    tracing::error!("{error}");
+    Some(errno(&error))
+}
+
+/// Answers with a page of names.
 pub(super) fn fill(
     view: &View<'_>,
     directory: &Directory,
     ino: u64,
     offset: u64,
-    reply: &mut ReplyDirectory,
+    mut reply: ReplyDirectory,
 ) {
+    let mut end = offset;
     for (position, name, ino, kind) in page(view, directory, ino, offset) {
         let name = OsStr::from_bytes(&name);
         if reply.add(INodeNo(ino), position, file_type(kind), name) {
-            return;
+            return reply.ok();
         }
+        end = position;
+    }
+    match damaged(directory, offset, end) {
+        Some(error) => reply.error(error),
+        None => reply.ok(),
     }
 }
 
-/// Fills a page of names with attributes, as far as they are known.
+/// Answers with a page of names and attributes, as far as they are known.
 pub(super) fn fill_plus(
     context: &Context,
     view: &View<'_>,
     directory: &Directory,
     ino: u64,
     offset: u64,
-    reply: &mut ReplyDirectoryPlus,
+    mut reply: ReplyDirectoryPlus,
 ) {
+    let mut end = offset;
     for (position, name, ino, kind) in page(view, directory, ino, offset).take_while(|_| offset < 2)
     {
         // The kernel takes no attributes from these two.
@@ -72,15 +94,15 @@ pub(super) fn fill_plus(
             &attr,
             Generation(0),
         ) {
-            return;
+            return reply.ok();
         }
+        end = position;
     }
     for position in offset.max(2).. {
-        let Ok(index) = usize::try_from(position - 2) else {
-            return;
-        };
-        let Some((entry, stat)) = view.entry_with_stat(directory, index) else {
-            return;
+        let entry = usize::try_from(position - 2).ok();
+        let entry = entry.and_then(|index| view.entry_with_stat(directory, index));
+        let Some((entry, stat)) = entry else {
+            break;
         };
         let attr = context.file_attr(&stat.attributes);
         let name = OsStr::from_bytes(&entry.name);
@@ -93,7 +115,12 @@ pub(super) fn fill_plus(
             &attr,
             Generation(0),
         ) {
-            return;
+            return reply.ok();
         }
+        end = position + 1;
+    }
+    match damaged(directory, offset, end) {
+        Some(error) => reply.error(error),
+        None => reply.ok(),
     }
 }

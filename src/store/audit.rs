@@ -169,7 +169,7 @@ fn contents(
 }
 
 /// The index in the form in which the id is computed.
-fn sealed(index: &Index) -> Option<Sealed> {
+pub(super) fn sealed(index: &Index) -> Option<Sealed> {
     let nodes: Option<Vec<_>> = (0..index.len()).map(|node| index.record(node)).collect();
     let mut tree = Sealed {
         nodes: nodes?,
@@ -179,7 +179,9 @@ fn sealed(index: &Index) -> Option<Sealed> {
     for dir in 0..index.len() {
         for position in 0..index.child_count(dir) {
             let (name, node) = index.child_at(dir, position)?;
-            (node < index.len()).then_some(())?;
+            // Directories that share entries would be more than the index holds.
+            let most = index.dirents() as usize;
+            (node < index.len() && tree.dirents.len() < most).then_some(())?;
             let offset = u32::try_from(tree.arena.len()).ok()?;
             let length = u16::try_from(name.len()).ok()?;
             tree.dirents.push(Dirent::new(dir, offset, length, node));

@@ -67,6 +67,13 @@ pub(super) fn node_of(record: &Record) -> Option<Node> {
     })
 }
 
+/// Whether a directory can hold such a name (`NAME_MAX` of Linux).
+fn is_component(name: &[u8]) -> bool {
+    !matches!(name, b"" | b"." | b"..")
+        && name.len() <= 255
+        && !name.iter().any(|byte| matches!(byte, b'/' | 0))
+}
+
 /// Where a file's content lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Location {
@@ -145,12 +152,14 @@ impl Index {
         self.span(dir).map_or(0, |(_, count)| count)
     }
 
-    /// A directory's entry by position, in the order of the names' bytes.
+    /// A directory's entry by position, in the order of the names' bytes;
+    /// `None` where it is damaged.
     pub fn child_at(&self, dir: u32, position: u32) -> Option<(&[u8], u32)> {
         let (first, count) = self.span(dir)?;
         (position < count)
             .then(|| self.dirent(dir, first + u64::from(position)))
             .flatten()
+            .filter(|(name, _)| is_component(name))
     }
 
     /// A symlink's target, as the archive gave it.
@@ -175,6 +184,11 @@ impl Index {
             (end <= self.header.pack).then_some(Location::Pack(record.location))?
         };
         Some((location, record.size))
+    }
+
+    /// How many names there are in all.
+    pub(super) fn dirents(&self) -> u32 {
+        self.header.dirents
     }
 
     /// Length that the `pack` of this tree has.

@@ -3,6 +3,7 @@
 
 mod archives;
 mod cache;
+mod damage;
 mod downloads;
 mod inventory;
 mod parallel;

@@ -11,6 +11,7 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
+use vm0fs::demo::{File, Kind, VersionSpec, World};
 
 /// What is done to a file.
 type Damage = fn(&Path);
@@ -112,6 +113,43 @@ fn damage_that_shows_is_repaired() {
         finish(&mut place.unmount(&bench)).succeeded();
         place.is_over();
     }
+}
+
+/// Names in the one version of [`a_damaged_name_does_not_cut_a_listing_short`]:
+/// so many that the checksum of their index is not computed whenever it is opened.
+const NAMES: usize = 60_000;
+
+#[test]
+fn a_damaged_name_does_not_cut_a_listing_short() {
+    let mut world = World::empty();
+    let id = world.add_storage(Kind::Artifact, "a");
+    let files = (0..NAMES).map(|number| File::new(format!("a-long-name-{number:05}"), ""));
+    world.add_version(&id, VersionSpec::files(files.collect()));
+    let bench = Bench::new(world);
+    let cache = bench.folder("cache", Who::Myself);
+    let place = mounted(&bench, Who::Myself, "mnt", &cache, &[]);
+    let listed = place.run("ls -U artifacts/a/latest/ | wc -l");
+    assert_eq!(listed.trim(), NAMES.to_string());
+    finish(&mut place.unmount(&bench)).succeeded();
+    place.is_over();
+    drop(place);
+    let tree = file_in(&cache, "tree");
+    let bytes = fs::read(&tree).unwrap();
+    let name = b"a-long-name-40000";
+    let at = bytes.windows(name.len()).position(|part| part == name);
+    let file = OpenOptions::new().write(true).open(&tree).unwrap();
+    file.write_all_at(b"/", at.unwrap() as u64).unwrap();
+    let place = mounted(&bench, Who::Myself, "mnt", &cache, &[]);
+    for command in ["ls -U", "ls -l", "find"] {
+        let inside = place.inside(&format!("{command} artifacts/a/latest/"));
+        let said = finish(&mut script(Who::Myself, &inside));
+        assert_ne!(said.code, Some(0), "{command}: no error");
+        assert!(said.err.contains("Input/output error"), "{}", said.err);
+    }
+    let other = place.run("cat artifacts/a/latest/a-long-name-50000 | wc -c");
+    assert_eq!(other.trim(), "0");
+    finish(&mut place.unmount(&bench)).succeeded();
+    place.is_over();
 }
 
 /// Known to fail: the cache has checksums of its tree, and none of content.

@@ -121,7 +121,7 @@ fn so_many_links_lead_out_that_no_attribute_holds_them() {
     let id = world.add_storage(Kind::Artifact, "a");
     let target = format!("/{}", "x".repeat(90));
     let tar = (0..2_000).fold(Tar::default(), |tar, n| {
-        tar.symlink(&format!("l\n{n:04}"), &target)
+        tar.symlink(format!("l\n{n:04}"), &target)
     });
     world.add_version(
         &id,

@@ -268,7 +268,7 @@ fn the_last_of_a_name_wins() {
             "link/in",
             "same",
             "saved",
-            "self/",
+            "self",
             "to-dir/",
             "to-dir/in",
             "to-file"
@@ -277,6 +277,7 @@ fn the_last_of_a_name_wins() {
     let index = version.index();
     let nlink = |path: &str| index.node(walk(index, path).unwrap()).unwrap().nlink;
     assert_eq!(read(&version, "same").unwrap(), b"new");
+    assert_eq!(read(&version, "self").unwrap(), b"s");
     assert_eq!(read(&version, "kept").unwrap(), b"old");
     assert_eq!((nlink("same"), nlink("kept"), nlink("saved")), (1, 1, 1));
     assert_eq!(read(&version, "saved").unwrap(), b"x");

@@ -17,7 +17,8 @@ const BLOCK: usize = 512;
 const HEADER_BYTES: u64 = 1 << 20;
 /// Extension headers before one entry: one of each kind is usual.
 const EXTENSIONS: u32 = 16;
-/// Pieces of a sparse file: 16 bytes of memory each.
+/// Pieces of a sparse file, those that say nothing included: 16 bytes of
+/// memory each, and a map that must end.
 const PIECES: usize = 100_000;
 
 /// One entry, its names as the archive gives them.
@@ -308,7 +309,14 @@ impl<'a> Entries<'a> {
         let field = |bytes: &[u8]| number(bytes).and_then(|n| u64::try_from(n).ok());
         let size = field(&gnu.realsize).ok_or_else(bad)?;
         let (mut pieces, mut end, mut stored) = (VecDeque::new(), 0_u64, 0_u64);
+        let mut seen = 0;
         let mut add = |piece: &GnuSparseHeader| -> Result<(), Fault> {
+            seen += 1;
+            if seen > PIECES {
+                return Err(Fault::Limit(format!(
+                    "byte {at}: a sparse file of more than {PIECES} pieces"
+                )));
+            }
             if piece.offset[0] == 0 || piece.numbytes[0] == 0 {
                 return Ok(());
             }
@@ -317,11 +325,6 @@ impl<'a> Entries<'a> {
             let next = offset.checked_add(length).ok_or_else(bad)?;
             if offset < end || next > size {
                 return Err(bad());
-            }
-            if pieces.len() == PIECES {
-                return Err(Fault::Limit(format!(
-                    "byte {at}: a sparse file of more than {PIECES} pieces"
-                )));
             }
             (end, stored) = (next, stored + length);
             // Some writers close the map with an empty piece.
