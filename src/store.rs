@@ -7,11 +7,13 @@
 //!            staging/<pid-random>/  a download at work, with <pid-random>.lock
 //! ```
 //!
-//! Whatever is wrong in the cache reads as a miss. Several processes may
-//! share one directory.
+//! Whatever is wrong in the cache reads as a miss: `tree` has checksums of
+//! itself and of all content, against which every block is held when it is first
+//! read (`content`, `index`). Several processes may share one directory.
 
 mod audit;
 mod build;
+mod content;
 mod download;
 mod escape;
 mod evict;
@@ -24,18 +26,20 @@ mod meta;
 mod pack;
 mod shelf;
 mod staging;
+mod sums;
 mod sync;
 mod unpack;
 mod verify;
 mod version;
 
 pub use audit::Audit;
+pub use content::Content;
 pub use growing::{Growing, GrowingContent, Progressed};
 pub use index::{Index, Node, NodeKind};
 pub use inventory::{Breakdown, Cleared, Inventory, Item};
 pub use meta::{Meta, Verified, Verify};
 pub use shelf::Shelf;
-pub use version::{Content, Version};
+pub use version::Version;
 
 use crate::{
     error::{Error, Result},
@@ -60,8 +64,11 @@ use std::{
 use sync::Syncer;
 use url::Url;
 
-/// Versions kept open: each costs one file descriptor and a mapping.
+/// Versions kept open: each costs one file descriptor, a large one two.
 const OPEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+/// Bytes that the indexes of open versions may take of the memory when one more
+/// is opened: that of a million files takes 80 MB when all of it has been seen.
+const INDEXES: u64 = 96 << 20;
 /// Downloads of one version in one fetch: it starts over where the object
 /// changed under it, or other mounts evict at once.
 const STARTS: u32 = 3;
@@ -238,7 +245,14 @@ impl Store {
             return None;
         }
         let version = Arc::new(Version::load(&path, key, &self.linger)?);
-        self.opened().put(key.clone(), Arc::clone(&version));
+        let mut opened = self.opened();
+        opened.put(key.clone(), Arc::clone(&version));
+        let loaded = |version: &Arc<Version>| version.index().loaded();
+        let mut sum: u64 = opened.iter().map(|(_, version)| loaded(version)).sum();
+        while sum > INDEXES && opened.len() > 1 {
+            sum -= opened.pop_lru().map_or(0, |(_, version)| loaded(&version));
+        }
+        drop(opened);
         Some(version)
     }
 
@@ -368,8 +382,8 @@ impl Store {
             declared_size: request.declared_size,
             declared_files: request.declared_files,
             sealed_at: jiff::Timestamp::now(),
-            content_bytes: unpacked.content,
-            tree_bytes: unpacked.tree.file_length(),
+            content_bytes: unpacked.packed.content,
+            tree_bytes: unpacked.tree.file_length(&unpacked.packed),
             archive_bytes: source.bytes,
             verified: unpacked.verified,
             skipped: unpacked.skipped,

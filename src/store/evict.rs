@@ -364,7 +364,8 @@ impl Room {
             .staging()
             .join(format!("trash-{}-{number}", std::process::id()));
         let gone = match fs::rename(path, &trash) {
-            Ok(()) => fs::remove_dir_all(&trash),
+            // Again, where another thread has just marked it as synced.
+            Ok(()) => fs::remove_dir_all(&trash).or_else(|_| fs::remove_dir_all(&trash)),
             Err(_) => fs::remove_dir_all(path),
         };
         if let Err(error) = gone {

@@ -195,9 +195,7 @@ impl Staging {
         let file = self.create("tree").map_err(io::Error::other)?;
         let mut writer = BufWriter::with_capacity(1 << 20, &file);
         writer.write_all(&[0; HEADER])?;
-        let header = unpacked
-            .tree
-            .write_body(&mut writer, unpacked.pack, unpacked.blobs)?;
+        let header = unpacked.tree.write_body(&mut writer, &unpacked.packed)?;
         writer.flush()?;
         drop(writer);
         (&file).rewind()?;
