@@ -14,6 +14,8 @@
 mod audit;
 mod build;
 mod content;
+#[cfg(debug_assertions)]
+pub mod crash;
 mod download;
 mod escape;
 mod evict;
@@ -46,6 +48,8 @@ use crate::{
     progress::Progress,
 };
 use build::Builder;
+#[cfg(debug_assertions)]
+use crash::crash_point;
 use download::Downloader;
 use evict::Room;
 use linger::Linger;
@@ -322,6 +326,7 @@ impl Store {
         let mut staging = Staging::new(&self.room)?;
         let expected = request.declared_size.or(length).unwrap_or(0);
         staging.expect(expected, progress)?;
+        crash_point("room-reserved");
         let growing = Arc::new(Growing::new(
             staging.directory()?,
             staging.create_pack()?,
@@ -451,6 +456,10 @@ impl Store {
         lock(&self.open)
     }
 }
+
+/// Of a release build there is nothing to be had.
+#[cfg(not(debug_assertions))]
+fn crash_point(_: &str) {}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

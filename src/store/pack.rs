@@ -2,7 +2,7 @@
 //! ones each in a `blob-N`. Every byte is charged to the cache's ceiling
 //! before it is written, and can be read by others as soon as it is taken in.
 
-use super::{growing::Growing, staging::Staging, sums::Sums};
+use super::{crash_point, growing::Growing, staging::Staging, sums::Sums};
 use crate::{
     error::{Error, Result},
     progress::Progress,
@@ -224,6 +224,7 @@ impl<'a> Packer<'a> {
             file: self.staging.create(&format!("blob-{number}"))?,
             written: AtomicU64::new(0),
         });
+        crash_point("blob-made");
         self.large = Some(Arc::clone(&large));
         *self.growing.large() = Some(large);
         self.sums.begin_blob();
@@ -292,6 +293,7 @@ impl<'a> Packer<'a> {
     pub(super) fn end(&mut self) {
         self.sums.end();
         if self.large.take().is_some() {
+            crash_point("blob-written");
             *self.growing.large() = None;
         }
     }
@@ -300,6 +302,7 @@ impl<'a> Packer<'a> {
     pub(super) fn finish(self) -> Result<Packed> {
         let pack = self.growing.pack();
         self.put(|| pack.flush())?;
+        crash_point("pack-written");
         let (starts, sums) = self.sums.finish();
         Ok(Packed {
             pack: self.pack_length,
