@@ -16,7 +16,10 @@ use crate::{
 };
 use background::{Ready, Side};
 use fuser::{Config, MountOption, Session, SessionACL};
-use nix::unistd::{Gid, Uid};
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    unistd::{Gid, Uid},
+};
 use std::{
     mem,
     path::{Path, PathBuf},
@@ -99,6 +102,7 @@ pub fn run(
         }
     };
     set_up_logs()?;
+    raise_open_files();
     let signals = Signals::block()?;
     // After the fork, since looking at what is mounted there starts threads.
     let prepared = mountpoint::prepare(&options.mountpoint)?;
@@ -149,6 +153,17 @@ pub fn open(settings: &Settings) -> Result<(Arc<Tree>, Arc<Park>)> {
     let tree = Arc::new(Tree::new(client, store, shelf, options));
     let park = Arc::new(Park::new(tree.clone(), settings.timeout));
     Ok((tree, park))
+}
+
+/// Allows this process as many open files as it may allow itself: each file that
+/// somebody has open in the mount can be one here, and many systems start
+/// programs with 1,024.
+fn raise_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        tracing::debug!("the limit of open files stays as it is: {error}");
+    }
 }
 
 /// A mount that is being served.

@@ -7,11 +7,15 @@
 //!            staging/<pid-random>/  a download at work, with <pid-random>.lock
 //! ```
 //!
-//! Whatever is wrong in the cache reads as a miss. Several processes may
-//! share one directory.
+//! Whatever is wrong in the cache reads as a miss: `tree` has checksums of
+//! itself and of all content, against which every block is held when it is first
+//! read (`content`, `index`). Several processes may share one directory.
 
 mod audit;
 mod build;
+mod content;
+#[cfg(debug_assertions)]
+pub mod crash;
 mod download;
 mod escape;
 mod evict;
@@ -24,24 +28,28 @@ mod meta;
 mod pack;
 mod shelf;
 mod staging;
+mod sums;
 mod sync;
 mod unpack;
 mod verify;
 mod version;
 
 pub use audit::Audit;
+pub use content::Content;
 pub use growing::{Growing, GrowingContent, Progressed};
 pub use index::{Index, Node, NodeKind};
 pub use inventory::{Breakdown, Cleared, Inventory, Item};
 pub use meta::{Meta, Verified, Verify};
 pub use shelf::Shelf;
-pub use version::{Content, Version};
+pub use version::Version;
 
 use crate::{
     error::{Error, Result},
     progress::Progress,
 };
 use build::Builder;
+#[cfg(debug_assertions)]
+use crash::crash_point;
 use download::Downloader;
 use evict::Room;
 use linger::Linger;
@@ -60,8 +68,11 @@ use std::{
 use sync::Syncer;
 use url::Url;
 
-/// Versions kept open: each costs one file descriptor and a mapping.
+/// Versions kept open: each costs one file descriptor, a large one two.
 const OPEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+/// Bytes that the indexes of open versions may take of the memory when one more
+/// is opened: that of a million files takes 80 MB when all of it has been seen.
+const INDEXES: u64 = 96 << 20;
 /// Downloads of one version in one fetch: it starts over where the object
 /// changed under it, or other mounts evict at once.
 const STARTS: u32 = 3;
@@ -238,7 +249,14 @@ impl Store {
             return None;
         }
         let version = Arc::new(Version::load(&path, key, &self.linger)?);
-        self.opened().put(key.clone(), Arc::clone(&version));
+        let mut opened = self.opened();
+        opened.put(key.clone(), Arc::clone(&version));
+        let loaded = |version: &Arc<Version>| version.index().loaded();
+        let mut sum: u64 = opened.iter().map(|(_, version)| loaded(version)).sum();
+        while sum > INDEXES && opened.len() > 1 {
+            sum -= opened.pop_lru().map_or(0, |(_, version)| loaded(&version));
+        }
+        drop(opened);
         Some(version)
     }
 
@@ -308,6 +326,7 @@ impl Store {
         let mut staging = Staging::new(&self.room)?;
         let expected = request.declared_size.or(length).unwrap_or(0);
         staging.expect(expected, progress)?;
+        crash_point("room-reserved");
         let growing = Arc::new(Growing::new(
             staging.directory()?,
             staging.create_pack()?,
@@ -368,8 +387,8 @@ impl Store {
             declared_size: request.declared_size,
             declared_files: request.declared_files,
             sealed_at: jiff::Timestamp::now(),
-            content_bytes: unpacked.content,
-            tree_bytes: unpacked.tree.file_length(),
+            content_bytes: unpacked.packed.content,
+            tree_bytes: unpacked.tree.file_length(&unpacked.packed),
             archive_bytes: source.bytes,
             verified: unpacked.verified,
             skipped: unpacked.skipped,
@@ -437,6 +456,10 @@ impl Store {
         lock(&self.open)
     }
 }
+
+/// Of a release build there is nothing to be had.
+#[cfg(not(debug_assertions))]
+fn crash_point(_: &str) {}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -37,7 +37,7 @@ pub use lookup::Found;
 use crate::{
     api::{Client, types::StorageKind},
     error::Error,
-    store::{Shelf, Store, Usage, Verify},
+    store::{Shelf, Store, Usage, Verify, Version},
 };
 use control::Controls;
 use follow::Follows;
@@ -261,6 +261,7 @@ impl Tree {
             since,
             whatever_is_known: false,
             wishes: RefCell::default(),
+            sealed: RefCell::default(),
         }
     }
 }
@@ -273,12 +274,24 @@ pub struct View<'a> {
     whatever_is_known: bool,
     /// What would be good to have, though the answer does not wait for it.
     wishes: RefCell<Vec<Want>>,
+    /// The sealed version that the operation last looked into.
+    sealed: RefCell<Option<Arc<Version>>>,
 }
 
 impl View<'_> {
     /// Takes what the operation left to be fetched behind its back.
     pub fn take_wishes(&self) -> Vec<Want> {
         self.wishes.take()
+    }
+
+    /// Whether a part of a version's index turned out damaged under the
+    /// operation: what it then did not find may exist. To be run again, which
+    /// finds that version no more.
+    pub fn met_damage(&self) -> bool {
+        let sealed = self.sealed.borrow();
+        sealed
+            .as_ref()
+            .is_some_and(|version| version.index().is_damaged())
     }
 
     /// What the cache holds, for `statfs`: at once, as last measured, since

@@ -3,6 +3,8 @@
 
 mod broken;
 mod ceiling;
+#[cfg(debug_assertions)]
+mod crashes;
 
 use crate::{
     commands::{Place, Running, finish, kill, script, until},

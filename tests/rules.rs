@@ -191,6 +191,7 @@ fn crates_are_named_where_they_belong() {
     named_only_in("reqwest", &["api", "store/download"]);
     named_only_in("tar", &["store/unpack"]);
     named_only_in("flate2", &["store/unpack", "demo"]);
+    named_only_in("crc32fast", &["store/sums"]);
     named_only_in("axum", &["demo"]);
     named_only_in("plotters", &["tree/metrics"]);
     named_only_in("clap", &["cli", "main"]);

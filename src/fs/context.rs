@@ -56,7 +56,7 @@ impl Context {
         let Some(notifier) = self.notifier.get() else {
             return;
         };
-        let Handle::Content(content) = &opened.handle else {
+        let Handle::Content(content, _) = &opened.handle else {
             return;
         };
         if !opened.is_final || content.size() > MOST_GIVEN || !self.stored.is_first(ino) {
@@ -153,6 +153,11 @@ pub(super) fn attempt<T: 'static>(
     // A panic would end fuser's thread, and with it the mount.
     let outcome = catch_unwind(run)
         .unwrap_or_else(|_| Err(Error::Internal("an operation panicked".into()).into()));
+    let is_answer = !matches!(outcome, Err(Miss::Want(_)));
+    if is_answer && rounds > 0 && view.met_damage() {
+        drop(view);
+        return attempt(context, since, rounds - 1, operation, reply);
+    }
     for want in view.take_wishes() {
         context.park.wait(want, since, Box::new(|_| ()));
     }

@@ -1,14 +1,15 @@
 //! Is a version in the cache still what was sealed? Checks the index by its
-//! checksum, content by the version's id where that is its hash, and else by
-//! the lengths that the index gives.
+//! checksums, content by the version's id where that is its hash, and else by
+//! the checksums that the index gives.
 
 use super::{
     build::{Dirent, Sealed},
     evict::read_meta,
-    format,
+    format::{self, BLOCK},
     index::{Index, Location},
     linger::Linger,
     meta::{Verified, Verify},
+    sums::sum,
     verify::Proof,
     version::{Version, open_in},
 };
@@ -33,7 +34,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub enum Audit {
     /// The id is still the hash of the content.
     Proven,
-    /// Nothing is missing; the id is not a hash that could prove more.
+    /// The content has the checksums it was sealed with; the id is not a hash
+    /// that could prove more.
     Complete,
     /// The index is good; the content is evicted.
     TreeOnly,
@@ -116,8 +118,7 @@ fn content(version: &Version) -> Result<Option<Flock<File>>, String> {
     }
 }
 
-/// Looks at every file, in the archive's order, which is that of the pack.
-/// Reads them where there is something to prove.
+/// Reads every file, in the archive's order, which is that of the pack.
 fn contents(
     version: &Version,
     pack: &File,
@@ -125,7 +126,9 @@ fn contents(
     read: &mut dyn FnMut(u64),
 ) -> Result<Option<Proof>, String> {
     let index = version.index();
-    let mut buffer = vec![0; if proof.is_some() { CHUNK } else { 0 }];
+    if proof.is_none() {
+        has_sums(index, pack, "pack", 0, index.pack_length(), read)?;
+    }
     for node in 0..index.len() {
         if index
             .record(node)
@@ -147,25 +150,61 @@ fn contents(
                 if length != size {
                     return Err(format!("{name} has {length} bytes instead of {size}"));
                 }
+                if proof.is_none() {
+                    let first = index.first_block(number).ok_or("no checksums")?;
+                    has_sums(index, &blob, &name, first, size, read)?;
+                }
                 (&blob, 0)
             }
         };
-        let Some(proof) = &mut proof else {
-            continue;
-        };
-        let mut hash = Sha256::new();
-        let mut done = 0;
-        while done < size {
-            let n = usize::try_from(size - done).map_or(CHUNK, |left| left.min(CHUNK));
-            file.read_exact_at(&mut buffer[..n], start + done)
-                .map_err(|error| format!("the content cannot be read: {error}"))?;
-            hash.update(&buffer[..n]);
-            done += n as u64;
-            read(n as u64);
+        if let Some(proof) = &mut proof {
+            let mut hash = Sha256::new();
+            pieces(file, start, size, CHUNK, |_, piece| {
+                hash.update(piece);
+                read(piece.len() as u64);
+                Ok(())
+            })?;
+            proof.add(node, hash.finalize().into());
         }
-        proof.add(node, hash.finalize().into());
     }
     Ok(proof)
+}
+
+/// Whether all blocks of a file of content have their checksums, from `first` on.
+fn has_sums(
+    index: &Index,
+    file: &File,
+    name: &str,
+    first: u64,
+    length: u64,
+    read: &mut dyn FnMut(u64),
+) -> Result<(), String> {
+    pieces(file, 0, length, BLOCK, |number, block| {
+        read(block.len() as u64);
+        match index.sum(first + number) == Some(sum(block)) {
+            true => Ok(()),
+            false => Err(format!("block {number} of {name} has another checksum")),
+        }
+    })
+}
+
+/// Reads `length` bytes from `start` on in pieces of `size`, and tells of each
+/// with its number.
+fn pieces(
+    file: &File,
+    start: u64,
+    length: u64,
+    size: usize,
+    mut tell: impl FnMut(u64, &[u8]) -> Result<(), String>,
+) -> Result<(), String> {
+    let mut buffer = vec![0; usize::try_from(length).map_or(size, |length| length.min(size))];
+    for (number, done) in (0..length).step_by(size).enumerate() {
+        let n = usize::try_from(length - done).map_or(size, |left| left.min(size));
+        file.read_exact_at(&mut buffer[..n], start + done)
+            .map_err(|error| format!("the content cannot be read: {error}"))?;
+        tell(number as u64, &buffer[..n])?;
+    }
+    Ok(())
 }
 
 /// The index in the form in which the id is computed.

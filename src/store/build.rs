@@ -7,7 +7,9 @@
 
 use super::{
     Limits, escape,
-    format::{self, DIRENT, HEADER, Header, NODE, Record},
+    format::{self, ARENA, Header, Record},
+    pack::Packed,
+    sums::Summing,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -190,13 +192,19 @@ impl Builder {
 
     /// Keeps a symlink's target; its offset is the node's location.
     pub(super) fn store(&mut self, bytes: &[u8]) -> Result<u32, String> {
-        let offset = self.arena.len();
+        let end = self.arena.len();
+        // Within one chunk of the file.
+        let offset = match end % ARENA + bytes.len() > ARENA {
+            true => end.next_multiple_of(ARENA),
+            false => end,
+        };
         if offset + bytes.len() > self.limits.name_bytes as usize {
             return Err(format!(
                 "names and link targets of more than {} bytes together",
                 self.limits.name_bytes
             ));
         }
+        self.arena.resize(offset, 0);
         self.arena.extend_from_slice(bytes);
         u32::try_from(offset).map_err(|_| "too many names".to_string())
     }
@@ -368,42 +376,77 @@ impl Sealed {
         )
     }
 
-    /// Length of the `tree` file.
-    pub(super) fn file_length(&self) -> u64 {
-        (HEADER + self.nodes.len() * NODE + self.dirents.len() * DIRENT + self.arena.len()) as u64
+    /// The header of the `tree` file, all but the table's checksum.
+    fn header(&self, packed: &Packed) -> Header {
+        Header {
+            nodes: self.nodes.len() as u32,
+            dirents: self.dirents.len() as u32,
+            arena: self.arena.len() as u64,
+            pack: packed.pack,
+            blobs: packed.starts.len() as u32,
+            sums: packed.sums.len() as u32,
+            table: [0; 32],
+        }
     }
 
-    /// Writes the `tree` file's body behind a header that is returned for the
-    /// caller to put in front, since it holds the body's checksum.
-    pub(super) fn write_body(
-        &self,
-        to: &mut impl Write,
-        pack: u64,
-        blobs: u32,
-    ) -> io::Result<Header> {
-        let mut checksum = Sha256::new();
-        let mut put = |bytes: &[u8]| {
-            checksum.update(bytes);
-            to.write_all(bytes)
-        };
+    /// Length of the `tree` file.
+    pub(super) fn file_length(&self, packed: &Packed) -> u64 {
+        self.header(packed).file_length().unwrap_or(u64::MAX)
+    }
+
+    /// Writes what follows the `tree` file's header, which is returned for the
+    /// caller to put in front, since it holds a checksum of it.
+    pub(super) fn write_body(&self, to: &mut impl Write, packed: &Packed) -> io::Result<Header> {
+        let header = self.header(packed);
+        let [nodes, dirents, words, arena] = header.sections().map(|(_, chunk)| chunk);
+        let mut table = Vec::new();
+        let mut section = Section::new(to, nodes);
         for record in &self.nodes {
-            put(&record.encode())?;
+            section.put(&record.encode())?;
         }
+        table.extend(section.sums.finish());
+        let mut section = Section::new(to, dirents);
         for dirent in &self.dirents {
-            put(&format::encode_dirent(
+            section.put(&format::encode_dirent(
                 dirent.name,
                 dirent.node,
                 dirent.length,
             ))?;
         }
-        put(&self.arena)?;
+        table.extend(section.sums.finish());
+        let mut section = Section::new(to, words);
+        for word in packed.starts.iter().chain(&packed.sums) {
+            section.put(&word.to_le_bytes())?;
+        }
+        table.extend(section.sums.finish());
+        let mut section = Section::new(to, arena);
+        section.put(&self.arena)?;
+        table.extend(section.sums.finish());
+        let table: Vec<u8> = table.into_iter().flat_map(u32::to_le_bytes).collect();
+        to.write_all(&table)?;
         Ok(Header {
-            nodes: self.nodes.len() as u32,
-            dirents: self.dirents.len() as u32,
-            arena: self.arena.len() as u64,
-            pack,
-            blobs,
-            body: checksum.finalize().into(),
+            table: Sha256::digest(&table).into(),
+            ..header
         })
+    }
+}
+
+/// A section of the `tree` file being written.
+struct Section<'a, W> {
+    to: &'a mut W,
+    sums: Summing,
+}
+
+impl<'a, W: Write> Section<'a, W> {
+    fn new(to: &'a mut W, chunk: usize) -> Self {
+        Self {
+            to,
+            sums: Summing::new(chunk),
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sums.add(bytes);
+        self.to.write_all(bytes)
     }
 }

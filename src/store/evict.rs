@@ -9,6 +9,7 @@
 //! lock file, then `pack` or `.lock` files, which are only ever tried.
 
 use super::{
+    crash_point,
     meta::Meta,
     sync::{MARK, survived},
 };
@@ -363,8 +364,11 @@ impl Room {
         let trash = self
             .staging()
             .join(format!("trash-{}-{number}", std::process::id()));
-        let gone = match fs::rename(path, &trash) {
-            Ok(()) => fs::remove_dir_all(&trash),
+        let moved = fs::rename(path, &trash);
+        crash_point("old-moved-away");
+        let gone = match moved {
+            // Again, where another thread has just marked it as synced.
+            Ok(()) => fs::remove_dir_all(&trash).or_else(|_| fs::remove_dir_all(&trash)),
             Err(_) => fs::remove_dir_all(path),
         };
         if let Err(error) = gone {

@@ -1,24 +1,44 @@
 //! The bytes of a `tree` file: what the builder writes and the index reads.
 //!
-//! `header · node records · dirent records · arena`, little-endian, no
-//! padding between. A change of anything here must raise [`VERSION`]; a test
-//! pins the bytes.
+//! `header · node records · dirent records · starts and sums · arena · table`,
+//! little-endian, no padding between. A change of anything here must raise
+//! [`VERSION`]; a test pins the bytes.
+//!
+//! Starts and sums: 4 bytes for each blob, the number of its first sum, then
+//! 4 bytes for each [`BLOCK`] of content, the pack's first: its CRC-32.
+//!
+//! The table has a CRC-32 for each chunk of each section before it ([`NODES`]
+//! and so on: no record lies in two chunks), so that a part of a large file can
+//! be believed without reading the whole. The header vouches for the table.
 
 use sha2::{Digest, Sha256};
 
 /// First bytes of the file. The newline shows a transfer in text mode.
 pub(super) const MAGIC: [u8; 8] = *b"vm0tree\n";
 /// Raised by every change of the format: an older file is then a miss.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// magic 8 · version 4 · zero 4 · nodes 4 · dirents 4 · arena 8 · pack 8 ·
-/// blobs 4 · zero 4 · sha256 of the body 32 · zero 16 · sha256 of the above 32.
+/// blobs 4 · sums 4 · sha256 of the table 32 · zero 16 · sha256 of the above 32.
 pub(super) const HEADER: usize = 128;
 /// mtime seconds 8 · size 8 · location 8 · mtime nanoseconds 4 · nlink 4 ·
 /// parent 4 · children 4 · kind 1 · flags 1 · zero 6.
 pub(super) const NODE: usize = 48;
 /// Name offset 4 · node 4 · name length 2 · zero 2.
 pub(super) const DIRENT: usize = 12;
+
+/// One start or sum.
+pub(super) const WORD: usize = 4;
+
+/// Bytes of content that have one checksum, the last of a file fewer: what the
+/// kernel asks for at once is two of them, and a sum is nothing beside it.
+pub(super) const BLOCK: usize = 64 << 10;
+/// Bytes of a chunk of each section: whole records, some 64 KiB.
+pub(super) const NODES: usize = (64 << 10) / NODE * NODE;
+pub(super) const DIRENTS: usize = (64 << 10) / DIRENT * DIRENT;
+pub(super) const WORDS: usize = 64 << 10;
+/// … and of the arena, in which no name lies over the end of one.
+pub(super) const ARENA: usize = 64 << 10;
 
 /// A node that no name leads to any more (a later entry took its place).
 pub(super) const DEAD: u8 = 0;
@@ -42,7 +62,9 @@ pub(super) struct Header {
     pub(super) pack: u64,
     /// How many `blob-N` belong to it, numbered from 0.
     pub(super) blobs: u32,
-    pub(super) body: [u8; 32],
+    /// How many checksums of content there are.
+    pub(super) sums: u32,
+    pub(super) table: [u8; 32],
 }
 
 impl Header {
@@ -55,7 +77,8 @@ impl Header {
         bytes[24..32].copy_from_slice(&self.arena.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.pack.to_le_bytes());
         bytes[40..44].copy_from_slice(&self.blobs.to_le_bytes());
-        bytes[48..80].copy_from_slice(&self.body);
+        bytes[44..48].copy_from_slice(&self.sums.to_le_bytes());
+        bytes[48..80].copy_from_slice(&self.table);
         let checksum: [u8; 32] = Sha256::digest(&bytes[..96]).into();
         bytes[96..].copy_from_slice(&checksum);
         bytes
@@ -72,17 +95,38 @@ impl Header {
                 arena: u64_at(bytes, 24)?,
                 pack: u64_at(bytes, 32)?,
                 blobs: u32_at(bytes, 40)?,
-                body: bytes[48..80].try_into().ok()?,
+                sums: u32_at(bytes, 44)?,
+                table: bytes[48..80].try_into().ok()?,
             },
         )
     }
 
+    /// The sections with the length of each and that of its chunks.
+    pub(super) fn sections(&self) -> [(u64, usize); 4] {
+        let words = u64::from(self.blobs) + u64::from(self.sums);
+        [
+            (u64::from(self.nodes) * NODE as u64, NODES),
+            (u64::from(self.dirents) * DIRENT as u64, DIRENTS),
+            (words * WORD as u64, WORDS),
+            (self.arena, ARENA),
+        ]
+    }
+
+    /// How many entries the table has, where that can be expressed.
+    pub(super) fn chunks(&self) -> Option<u64> {
+        self.sections()
+            .into_iter()
+            .try_fold(0_u64, |sum, (length, chunk)| {
+                sum.checked_add(length.div_ceil(chunk as u64))
+            })
+    }
+
     /// Length of the whole file, where it can be expressed.
     pub(super) fn file_length(&self) -> Option<u64> {
-        (HEADER as u64)
-            .checked_add(u64::from(self.nodes) * NODE as u64)?
-            .checked_add(u64::from(self.dirents) * DIRENT as u64)?
-            .checked_add(self.arena)
+        self.sections()
+            .into_iter()
+            .try_fold(HEADER as u64, |sum, (length, _)| sum.checked_add(length))?
+            .checked_add(self.chunks()?.checked_mul(WORD as u64)?)
     }
 }
 
@@ -150,7 +194,7 @@ pub(super) fn decode_dirent(bytes: &[u8]) -> Option<(u32, u16, u32)> {
     Some((u32_at(bytes, 0)?, length, u32_at(bytes, 4)?))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 

@@ -1,21 +1,31 @@
-//! The sealed tree of a version: a memory-mapped `tree` file that opens
-//! without parsing. No byte of it is trusted: whatever does not add up reads
-//! as absent.
+//! The sealed tree of a version: a `tree` file, of which a chunk is read and
+//! held against its checksum when it is first needed. No byte of it is
+//! trusted: whatever does not add up reads as absent.
 //!
-//! The header's checksum is verified at every open. The body's is verified at
-//! open only while that is cheap ([`EAGER_BODY`]), since a million entries
-//! must open in milliseconds; beyond that, the exact file length, the fsync
-//! before the sealing rename and the bounds checks here stand in for it, and
-//! [`Index::verify`] can be run at leisure.
+//! Nothing is mapped: what another program does to the file can neither change
+//! what has been checked, nor end this process as cutting a mapped file does.
+//! Small ones are read whole at open, and are damaged there or never. Of large
+//! ones a chunk can turn out damaged in the middle of an operation, whose
+//! answer is then to be thrown away: [`Index::is_damaged`] tells.
 
-use super::format::{self, DIRENT, HEADER, Header, NODE, Record};
-use memmap2::Mmap;
+use super::{
+    format::{self, DIRENT, HEADER, Header, NODE, Record, WORD},
+    sums::sum,
+};
 use sha2::{Digest, Sha256};
-use std::{cmp::Ordering, fs::File};
+use std::{
+    cmp::Ordering,
+    fs::File,
+    os::unix::fs::FileExt,
+    sync::{
+        OnceLock,
+        atomic::{self, AtomicBool, AtomicU64},
+    },
+};
 
-/// Bodies up to this length are checksummed at open: 4 MiB is some 50,000
-/// entries and takes 2 to 10 ms.
-const EAGER_BODY: u64 = 4 << 20;
+/// Files up to this length are read at open: 4 MiB are some 50,000 entries and
+/// take a millisecond. Of a million, opening reads the 5 KB of checksums.
+const WHOLE: u64 = 4 << 20;
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,37 +93,141 @@ pub(super) enum Location {
     Blob(u32),
 }
 
+/// Which section is which.
+const NODES: usize = 0;
+const DIRENTS: usize = 1;
+const WORDS: usize = 2;
+const ARENA: usize = 3;
+
+/// A run of records of one kind.
+#[derive(Clone, Copy, Debug)]
+struct Section {
+    /// Where it begins in the file.
+    start: u64,
+    length: u64,
+    /// Bytes of its chunks.
+    chunk: usize,
+    /// The number of its first chunk.
+    first: usize,
+}
+
+/// Bytes of a chunk, once they are wanted; `None` where they are damaged.
+type Chunk = OnceLock<Option<Box<[u8]>>>;
+
 /// The names and attributes of everything in one version. The root is node 0;
 /// the others are numbered in the archive's order.
 #[derive(Debug)]
 pub struct Index {
-    bytes: Mmap,
+    /// Closed once all of it has been read.
+    file: Option<File>,
     header: Header,
+    /// Nodes, dirents, starts and sums, arena.
+    sections: [Section; 4],
+    table: Vec<u32>,
+    chunks: Vec<Chunk>,
+    damaged: AtomicBool,
+    /// Bytes of chunks in memory.
+    loaded: AtomicU64,
 }
 
 impl Index {
-    /// Maps a `tree` file; `None` where it is not whole.
-    pub(super) fn open(file: &File) -> Option<Self> {
-        // SAFETY: the file is ours (0600 in a 0700 directory), is never
-        // written after the rename that sealed it, only unlinked, which leaves
-        // a mapping whole.
-        #[expect(unsafe_code, reason = "a mapping is what opens without parsing")]
-        let bytes = unsafe { Mmap::map(file) }.ok()?;
-        let header = Header::decode(&bytes)?;
-        let index = Self { bytes, header };
-        (header.file_length()? == index.bytes.len() as u64
-            && index.record(0)?.kind == format::DIRECTORY
-            && (index.bytes.len() as u64 > EAGER_BODY || index.verify()))
-        .then_some(index)
+    /// Opens a `tree` file; `None` where it is not whole.
+    pub(super) fn open(file: File) -> Option<Self> {
+        let mut header = [0; HEADER];
+        file.read_exact_at(&mut header, 0).ok()?;
+        let header = Header::decode(&header)?;
+        let length = header.file_length()?;
+        // No more is taken into memory than there is on the disk.
+        (length == file.metadata().ok()?.len()).then_some(())?;
+        let count = usize::try_from(header.chunks()?).ok()?;
+        let mut table = vec![0; count.checked_mul(WORD)?];
+        let start = length.checked_sub(table.len() as u64)?;
+        file.read_exact_at(&mut table, start).ok()?;
+        (*Sha256::digest(&table) == header.table).then_some(())?;
+        let table: Option<Vec<u32>> = (0..count)
+            .map(|n| format::u32_at(&table, n * WORD))
+            .collect();
+        let (mut start, mut first) = (HEADER as u64, 0);
+        let sections = header.sections().map(|(length, chunk)| {
+            let section = Section {
+                start,
+                length,
+                chunk,
+                first,
+            };
+            start += length;
+            first += length.div_ceil(chunk as u64) as usize;
+            section
+        });
+        let mut index = Self {
+            file: Some(file),
+            header,
+            sections,
+            table: table?,
+            chunks: std::iter::repeat_with(Chunk::new).take(count).collect(),
+            damaged: AtomicBool::new(false),
+            loaded: AtomicU64::new(0),
+        };
+        if length <= WHOLE {
+            index.verify().then_some(())?;
+            index.file = None;
+        }
+        (index.record(0)?.kind == format::DIRECTORY).then_some(index)
     }
 
-    /// Whether the body has the checksum that the header gives.
-    pub fn verify(&self) -> bool {
-        let body: [u8; 32] = match self.bytes.get(HEADER..) {
-            Some(body) => Sha256::digest(body).into(),
-            None => return false,
-        };
-        body == self.header.body
+    /// Reads all of it; whether every chunk has its checksum.
+    pub(super) fn verify(&self) -> bool {
+        self.sections.iter().all(|section| {
+            let chunks = section.length.div_ceil(section.chunk as u64);
+            (0..chunks).all(|chunk| self.chunk(section, chunk as usize).is_some())
+        })
+    }
+
+    /// Whether something that was looked for lies in a damaged part: what was
+    /// found absent since may exist.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.load(atomic::Ordering::Relaxed)
+    }
+
+    /// Bytes of it in memory.
+    pub(super) fn loaded(&self) -> u64 {
+        self.loaded.load(atomic::Ordering::Relaxed)
+    }
+
+    /// A chunk of a section, read where it has not been.
+    fn chunk(&self, section: &Section, number: usize) -> Option<&[u8]> {
+        let at = section.first + number;
+        let chunk = self.chunks.get(at)?.get_or_init(|| {
+            let offset = number as u64 * section.chunk as u64;
+            let left = section.length.checked_sub(offset)?;
+            let length = usize::try_from(left).map_or(section.chunk, |n| n.min(section.chunk));
+            let mut bytes = vec![0; length].into_boxed_slice();
+            let file = self.file.as_ref()?;
+            file.read_exact_at(&mut bytes, section.start + offset)
+                .ok()
+                .filter(|()| sum(&bytes) == self.table[at])?;
+            self.loaded
+                .fetch_add(length as u64, atomic::Ordering::Relaxed);
+            Some(bytes)
+        });
+        if chunk.is_none() {
+            self.damaged.store(true, atomic::Ordering::Relaxed);
+        }
+        chunk.as_deref()
+    }
+
+    /// Bytes of a section; `None` where they do not lie in it, or not in one
+    /// chunk, as all that is written does.
+    fn bytes(&self, section: usize, offset: u64, length: usize) -> Option<&[u8]> {
+        let section = &self.sections[section];
+        (offset.checked_add(length as u64)? <= section.length).then_some(())?;
+        let chunk = section.chunk as u64;
+        let within = (offset % chunk) as usize;
+        if length == 0 {
+            return Some(&[]);
+        }
+        self.chunk(section, usize::try_from(offset / chunk).ok()?)?
+            .get(within..within.checked_add(length)?)
     }
 
     /// How many node numbers there are, the root included. Some may be unused.
@@ -196,10 +310,34 @@ impl Index {
         self.header.pack
     }
 
+    /// How many blobs belong to this tree.
+    pub(super) fn blobs(&self) -> u32 {
+        self.header.blobs
+    }
+
+    /// How many checksums of content there are.
+    pub(super) fn sums(&self) -> u32 {
+        self.header.sums
+    }
+
+    /// The checksum of a block of content.
+    pub(super) fn sum(&self, block: u64) -> Option<u32> {
+        (block < u64::from(self.header.sums)).then_some(())?;
+        self.word(u64::from(self.header.blobs) + block)
+    }
+
+    /// The number of a blob's first block.
+    pub(super) fn first_block(&self, blob: u32) -> Option<u64> {
+        (blob < self.header.blobs).then_some(())?;
+        self.word(u64::from(blob)).map(u64::from)
+    }
+
+    fn word(&self, number: u64) -> Option<u32> {
+        format::u32_at(self.bytes(WORDS, number * WORD as u64, WORD)?, 0)
+    }
+
     pub(super) fn record(&self, node: u32) -> Option<Record> {
-        (node < self.header.nodes).then_some(())?;
-        let at = HEADER + usize::try_from(node).ok()? * NODE;
-        Record::decode(self.bytes.get(at..at.checked_add(NODE)?)?)
+        Record::decode(self.bytes(NODES, u64::from(node) * NODE as u64, NODE)?)
     }
 
     /// A directory's first dirent and their number.
@@ -211,20 +349,14 @@ impl Index {
     }
 
     fn dirent(&self, dir: u32, position: u64) -> Option<(&[u8], u32)> {
-        let start = HEADER as u64 + u64::from(self.header.nodes) * NODE as u64;
-        let at = usize::try_from(start + position * DIRENT as u64).ok()?;
-        let (name, length, node) =
-            format::decode_dirent(self.bytes.get(at..at.checked_add(DIRENT)?)?)?;
+        let bytes = self.bytes(DIRENTS, position.checked_mul(DIRENT as u64)?, DIRENT)?;
+        let (name, length, node) = format::decode_dirent(bytes)?;
         // Directories are numbered before what they hold: no walk can go in circles.
         (node > dir || self.record(node)?.kind != format::DIRECTORY).then_some(())?;
         Some((self.arena(u64::from(name), u64::from(length))?, node))
     }
 
     fn arena(&self, offset: u64, length: u64) -> Option<&[u8]> {
-        let end = offset.checked_add(length)?;
-        (end <= self.header.arena).then_some(())?;
-        let start = self.bytes.len() as u64 - self.header.arena;
-        let from = usize::try_from(start + offset).ok()?;
-        self.bytes.get(from..from + usize::try_from(length).ok()?)
+        self.bytes(ARENA, offset, usize::try_from(length).ok()?)
     }
 }

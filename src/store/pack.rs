@@ -2,7 +2,7 @@
 //! ones each in a `blob-N`. Every byte is charged to the cache's ceiling
 //! before it is written, and can be read by others as soon as it is taken in.
 
-use super::{growing::Growing, staging::Staging};
+use super::{crash_point, growing::Growing, staging::Staging, sums::Sums};
 use crate::{
     error::{Error, Result},
     progress::Progress,
@@ -172,9 +172,22 @@ pub(super) struct Packer<'a> {
     progress: &'a Progress,
     /// The large file being written.
     large: Option<Arc<Large>>,
+    sums: Sums,
     pack_length: u64,
     blobs: u32,
     content: u64,
+}
+
+/// What a [`Packer`] has written.
+pub(super) struct Packed {
+    /// Length of `pack`.
+    pub(super) pack: u64,
+    /// For each `blob-N` the number of its first sum.
+    pub(super) starts: Vec<u32>,
+    /// Checksums of all blocks, those of `pack` first.
+    pub(super) sums: Vec<u32>,
+    /// Bytes of all of it.
+    pub(super) content: u64,
 }
 
 impl<'a> Packer<'a> {
@@ -188,6 +201,7 @@ impl<'a> Packer<'a> {
             growing,
             progress,
             large: None,
+            sums: Sums::new(),
             pack_length: 0,
             blobs: 0,
             content: 0,
@@ -210,14 +224,17 @@ impl<'a> Packer<'a> {
             file: self.staging.create(&format!("blob-{number}"))?,
             written: AtomicU64::new(0),
         });
+        crash_point("blob-made");
         self.large = Some(Arc::clone(&large));
         *self.growing.large() = Some(large);
+        self.sums.begin_blob();
         self.blobs += 1;
         Ok((u64::from(number), true))
     }
 
     pub(super) fn write(&mut self, mut data: &[u8]) -> Result<()> {
         self.charge(data.len() as u64)?;
+        self.sums.add(data);
         if let Some(large) = self.large.clone() {
             return self.put(|| large.write(data));
         }
@@ -236,6 +253,7 @@ impl<'a> Packer<'a> {
     pub(super) fn hole(&mut self, length: u64) -> Result<()> {
         if let Some(large) = self.large.clone() {
             self.charge(length)?;
+            self.sums.zeros(length);
             return self.put(|| large.hole(length));
         }
         let mut left = length;
@@ -273,17 +291,25 @@ impl<'a> Packer<'a> {
 
     /// Ends the file that [`Self::begin`] started.
     pub(super) fn end(&mut self) {
+        self.sums.end();
         if self.large.take().is_some() {
+            crash_point("blob-written");
             *self.growing.large() = None;
         }
     }
 
-    /// Writes the rest; gives the length of `pack`, the number of blobs, and
-    /// the bytes of both.
-    pub(super) fn finish(self) -> Result<(u64, u32, u64)> {
+    /// Writes the rest.
+    pub(super) fn finish(self) -> Result<Packed> {
         let pack = self.growing.pack();
         self.put(|| pack.flush())?;
-        Ok((self.pack_length, self.blobs, self.content))
+        crash_point("pack-written");
+        let (starts, sums) = self.sums.finish();
+        Ok(Packed {
+            pack: self.pack_length,
+            starts,
+            sums,
+            content: self.content,
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 //! turns into a sealed version, or that goes away whole.
 
 use super::{
-    VersionKey,
+    VersionKey, crash_point,
     evict::{OVERHEAD, PINNED, Room, write_reservation},
     format::HEADER,
     linger::Linger,
@@ -62,11 +62,13 @@ impl Staging {
             .map_err(|error| Error::io(context(), error))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|(_, error)| Error::io(context(), error.into()))?;
+        crash_point("staging-locked");
         DirBuilder::new()
             .mode(0o700)
             .create(&path)
             .map_err(|error| Error::io(context(), error))?;
         drop(accounts);
+        crash_point("staging-made");
         Ok(Self {
             room: Arc::clone(room),
             id,
@@ -92,7 +94,9 @@ impl Staging {
     /// Makes the `pack`, with the lock on it that keeps a version from being
     /// evicted: whoever reads it while it grows goes on afterwards.
     pub(super) fn create_pack(&self) -> Result<Flock<File>> {
-        Flock::lock(self.create("pack")?, FlockArg::LockSharedNonblock)
+        let file = self.create("pack")?;
+        crash_point("pack-made");
+        Flock::lock(file, FlockArg::LockSharedNonblock)
             .map_err(|(_, error)| Error::io("locking a file of the cache", error.into()))
     }
 
@@ -160,8 +164,10 @@ impl Staging {
             }
         }
         progress.advance(0);
+        crash_point("tree-written");
         let mut file = self.create("meta.json")?;
         serde_json::to_writer_pretty(&mut file, meta).map_err(|error| failed(error.into()))?;
+        crash_point("meta-written");
         if meta.boot.is_none() {
             sync(&self.directory()?, &self.path).map_err(failed)?;
         }
@@ -169,6 +175,7 @@ impl Staging {
 
         let target = self.room.versions().join(key.directory());
         let accounts = self.room.lock()?;
+        crash_point("before-renames");
         if target.exists() {
             if Version::load(&target, key, &Linger::default())
                 .is_some_and(|version| version.has_content())
@@ -183,9 +190,11 @@ impl Staging {
                     .map_err(failed)?;
             }
             self.room.discard(&target);
+            crash_point("old-removed");
         }
         fs::rename(&self.path, &target).map_err(failed)?;
         self.sealed = true;
+        crash_point("sealed");
         let _ = fs::remove_file(self.path.with_extension("lock"));
         drop(accounts);
         Ok(Some(target).filter(|_| meta.boot.is_some()))
@@ -195,11 +204,10 @@ impl Staging {
         let file = self.create("tree").map_err(io::Error::other)?;
         let mut writer = BufWriter::with_capacity(1 << 20, &file);
         writer.write_all(&[0; HEADER])?;
-        let header = unpacked
-            .tree
-            .write_body(&mut writer, unpacked.pack, unpacked.blobs)?;
+        let header = unpacked.tree.write_body(&mut writer, &unpacked.packed)?;
         writer.flush()?;
         drop(writer);
+        crash_point("tree-half-written");
         (&file).rewind()?;
         (&file).write_all(&header.encode())
     }

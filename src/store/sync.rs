@@ -6,7 +6,7 @@
 //! beside, and then marked by a file. One that was sealed before the last boot
 //! and bears no mark may have holes, and counts as none.
 
-use super::{evict::read_meta, meta::Meta};
+use super::{crash_point, evict::read_meta, meta::Meta};
 use nix::{
     fcntl::{OFlag, openat},
     sys::stat::Mode,
@@ -128,6 +128,8 @@ pub(super) fn sync(directory: &File, path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         File::open(parent)?.sync_all()?;
     }
+    crash_point("synced");
     open(MARK.as_ref(), OFlag::O_WRONLY | OFlag::O_CREAT)?.sync_all()?;
+    crash_point("marked");
     directory.sync_all()
 }

@@ -4,6 +4,7 @@
 mod archives;
 mod cache;
 mod damage;
+mod distrust;
 mod downloads;
 mod inventory;
 mod parallel;
@@ -188,11 +189,11 @@ fn walk(index: &Index, path: &str) -> Option<u32> {
         .try_fold(0, |dir, name| index.child(dir, name.as_bytes()))
 }
 
-fn read(version: &Version, path: &str) -> Option<Vec<u8>> {
+fn read(version: &Arc<Version>, path: &str) -> Option<Vec<u8>> {
     let node = walk(version.index(), path)?;
     let content = version.open(node).ok()??;
     let mut bytes = vec![0; content.size() as usize + 10];
-    let n = content.read_at(0, &mut bytes).unwrap();
+    let n = content.read_at(0, &mut bytes)?;
     bytes.truncate(n);
     Some(bytes)
 }

@@ -18,7 +18,7 @@ use super::{
     format::{self, Record},
     growing::Growing,
     meta::{Verified, Verify},
-    pack::Packer,
+    pack::{Packed, Packer},
     staging::Staging,
     verify::Proof,
 };
@@ -82,12 +82,7 @@ impl From<Error> for Fault {
 /// What unpacking gave.
 pub(super) struct Unpacked {
     pub(super) tree: Sealed,
-    /// Length of `pack`.
-    pub(super) pack: u64,
-    /// How many `blob-N`.
-    pub(super) blobs: u32,
-    /// Bytes of content on disk, in `pack` and blobs.
-    pub(super) content: u64,
+    pub(super) packed: Packed,
     pub(super) skipped: u64,
     pub(super) verified: Verified,
 }
@@ -173,7 +168,7 @@ impl Unpacker<'_> {
             }
         }
         entries.drain(TRAILING)?;
-        let (pack, blobs, content) = self.packer.finish()?;
+        let packed = self.packer.finish()?;
         let tree = self.growing.take_tree().seal();
         let verified = match self.proof.check(key, &tree) {
             Some(true) => Verified::Yes,
@@ -194,9 +189,7 @@ impl Unpacker<'_> {
         }
         Ok(Unpacked {
             tree,
-            pack,
-            blobs,
-            content,
+            packed,
             skipped: self.skipped,
             verified,
         })

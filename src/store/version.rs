@@ -6,6 +6,7 @@
 
 use super::{
     VersionKey,
+    content::{Checked, Content},
     evict::read_meta,
     index::{Index, Location, NodeKind},
     linger::Linger,
@@ -24,7 +25,7 @@ use nix::{
 use std::{
     fs::File,
     io,
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError, Weak,
@@ -49,6 +50,7 @@ pub struct Version {
     key: VersionKey,
     meta: Meta,
     index: Index,
+    checked: Checked,
     path: PathBuf,
     directory: File,
     /// Device and inode of `directory`.
@@ -68,15 +70,6 @@ pub(super) struct Pin {
     pack: Flock<File>,
 }
 
-/// A file's content. While it lives, its version is not evicted.
-#[derive(Debug)]
-pub struct Content {
-    pin: Arc<Pin>,
-    blob: Option<File>,
-    offset: u64,
-    size: u64,
-}
-
 impl Version {
     /// Opens what is there; `None` where it is not a whole version of that key.
     pub(super) fn load(path: &Path, key: &VersionKey, linger: &Linger) -> Option<Self> {
@@ -93,7 +86,7 @@ impl Version {
             (meta.is_of(key) && tree.metadata().ok()?.len() == meta.tree_bytes).then_some(())?;
             let marked = || fstatat(&directory, MARK, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok();
             survived(&meta, marked).then_some(())?;
-            Some((meta, Index::open(&tree)?))
+            Some((meta, Index::open(tree)?))
         };
         let Some((meta, index)) = found() else {
             tracing::warn!(path = %path.display(), "a broken version in the cache is left aside");
@@ -102,6 +95,7 @@ impl Version {
         Some(Self {
             key: key.clone(),
             meta,
+            checked: Checked::none(&index),
             index,
             path: path.to_owned(),
             directory,
@@ -118,8 +112,9 @@ impl Version {
     pub(super) fn was_current(&self) -> bool {
         let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1;
         let seen = self.seen.load(Ordering::Relaxed);
-        // Somebody may have written over the tree: its root, at least, is looked at.
-        if self.index.node(0).is_none() {
+        if self.index.is_damaged() {
+            self.give_up("a part of the tree has another checksum");
+            let _ = unlinkat(&self.directory, "tree", UnlinkatFlags::NoRemoveDir);
             return false;
         }
         if seen != 0 && now.saturating_sub(seen) < SEEN.as_millis() as u64 {
@@ -153,6 +148,10 @@ impl Version {
         &self.meta
     }
 
+    pub(super) fn checked(&self) -> &Checked {
+        &self.checked
+    }
+
     /// Its directory, open: what is read through it belongs to this tree.
     pub(super) fn directory(&self) -> &File {
         &self.directory
@@ -171,7 +170,7 @@ impl Version {
     /// [`Error::Stale`], [`Error::IsDirectory`] and [`Error::Invalid`] for
     /// nodes that have no content, [`Error::Io`] where the cache's files
     /// cannot be opened for lack of file descriptors.
-    pub fn open(&self, node: u32) -> Result<Option<Content>> {
+    pub fn open(self: &Arc<Self>, node: u32) -> Result<Option<Content>> {
         let kind = self.index.node(node).ok_or(Error::Stale)?.kind;
         match kind {
             NodeKind::File => {}
@@ -190,7 +189,9 @@ impl Version {
         let (blob, offset) = match location {
             Location::Pack(offset) => (None, offset),
             Location::Blob(number) => match open_in(&self.directory, &format!("blob-{number}")) {
-                Ok(blob) if blob.metadata().is_ok_and(|data| data.len() == size) => (Some(blob), 0),
+                Ok(blob) if blob.metadata().is_ok_and(|data| data.len() == size) => {
+                    (Some((blob, number)), 0)
+                }
                 Err(error) if out_of_descriptors(&error) => {
                     return Err(Error::io("opening a file of the cache", error));
                 }
@@ -201,6 +202,7 @@ impl Version {
             },
         };
         Ok(Some(Content {
+            version: Arc::clone(self),
             pin,
             blob,
             offset,
@@ -244,9 +246,15 @@ impl Version {
     }
 
     /// Damaged: the next look finds a version without content, to be fetched again.
-    fn give_up(&self, why: &str) {
-        tracing::warn!(version = %self.key.version_id, "content in the cache is given up: {why}");
-        let _ = unlinkat(&self.directory, "pack", UnlinkatFlags::NoRemoveDir);
+    pub(super) fn give_up(&self, why: &str) {
+        // Told once: several readers may come upon it.
+        if unlinkat(&self.directory, "pack", UnlinkatFlags::NoRemoveDir).is_ok() {
+            tracing::warn!(
+                version = %self.key.version_id,
+                path = %self.path.display(),
+                "content in the cache is damaged and is given up: {why}"
+            );
+        }
     }
 
     /// Notes the use, for all mounts that share the cache.
@@ -267,24 +275,9 @@ impl Version {
     }
 }
 
-impl Content {
-    /// Length in bytes.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Fills `buf` from `offset` on; fewer bytes only at the end of the content.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where the cache's file cannot be read.
-    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        let left = self.size.saturating_sub(offset);
-        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
-        let file: &File = self.blob.as_ref().unwrap_or(&self.pin.pack);
-        match file.read_exact_at(&mut buf[..most], self.offset.saturating_add(offset)) {
-            Ok(()) => Ok(most),
-            Err(error) => Err(Error::io("reading a file of the cache", error)),
-        }
+impl Pin {
+    pub(super) fn pack(&self) -> &File {
+        &self.pack
     }
 }
 

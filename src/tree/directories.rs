@@ -161,6 +161,7 @@ impl View<'_> {
                         root,
                         number,
                     };
+                    sealed.read_through();
                     return Ok(Directory::Sealed(sealed));
                 }
             },
@@ -270,6 +271,14 @@ impl View<'_> {
 }
 
 impl SealedDirectory {
+    /// Has all of it read from the disk, so that what is damaged shows before
+    /// the first page is answered ([`View::met_damage`]), not as its end.
+    fn read_through(&self) {
+        let count = self.version.index().child_count(self.number) as usize;
+        // Nothing is missing from an index that is not damaged.
+        let _ = (0..count).all(|position| self.entry(position).is_some());
+    }
+
     fn entry(&self, position: usize) -> Option<(DirectoryEntry, store::Node)> {
         let index = self.version.index();
         let (name, number) = index.child_at(self.number, u32::try_from(position).ok()?)?;

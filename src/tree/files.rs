@@ -29,8 +29,8 @@ pub enum Handle {
     Log(OpenLog),
     /// A control file that is written.
     Control(Writing),
-    /// A file of a version.
-    Content(Content),
+    /// A file of a version, and its inode number.
+    Content(Content, u64),
     /// A file of a version whose archive is, or was, still arriving.
     Growing(GrowingContent, VersionId),
 }
@@ -112,7 +112,7 @@ impl View<'_> {
                     return Ok(opened);
                 }
                 if let Some(content) = sealed.open(*number)? {
-                    let handle = Handle::Content(content);
+                    let handle = Handle::Content(content, ino);
                     return Ok(Opened {
                         handle,
                         is_final: true,
@@ -184,7 +184,7 @@ impl View<'_> {
     ///
     /// # Errors
     /// EIO where the cache's files cannot be read, and whatever the fetch of a
-    /// file that is still arriving fails with.
+    /// file that is still arriving, or is damaged on disk, fails with.
     pub fn read(
         &self,
         handle: &Handle,
@@ -217,12 +217,10 @@ impl View<'_> {
                 let file = self.render(writing.node())?;
                 buffer.extend_from_slice(part(&file.bytes, offset, size));
             }
-            Handle::Content(content) => {
+            Handle::Content(content, ino) => {
                 buffer.resize(wanted(content.size(), offset, size), 0);
-                let read = content.read_at(offset, buffer)?;
-                if read < buffer.len() {
-                    // Zeros in the place of lost bytes would be a lie.
-                    return Err(cut_short().into());
+                if content.read_at(offset, buffer).is_none() {
+                    return self.read_anew(*ino, content.size(), offset, size, buffer);
                 }
             }
             Handle::Growing(content, (kind, id, version)) => {
@@ -264,6 +262,30 @@ impl View<'_> {
         }
         buffer.extend_from_slice(bytes);
         Ok(())
+    }
+
+    /// Reads, for a handle whose content turned out damaged, what has been
+    /// fetched in its place since.
+    fn read_anew(
+        &self,
+        ino: u64,
+        file: u64,
+        offset: u64,
+        size: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Answer<()> {
+        match self.open(ino, true)?.handle {
+            Handle::Content(content, _) if content.size() == file => {
+                // Twice in a row is more than an accident.
+                let read = content.read_at(offset, buffer);
+                read.map(drop).ok_or_else(|| cut_short().into())
+            }
+            Handle::Growing(content, version) if content.size() == file => {
+                self.read(&Handle::Growing(content, version), offset, size, buffer)
+            }
+            // Another file than the handle was opened on.
+            _ => Err(cut_short().into()),
+        }
     }
 
     /// Checks for `opendir` that the inode is a directory. Says whether its

@@ -279,6 +279,7 @@ impl View<'_> {
     ) -> Answer<Files> {
         let key = self.tree.version_key(kind, id, version);
         if let Some(version) = self.tree.store.version(&key) {
+            *self.sealed.borrow_mut() = Some(Arc::clone(&version));
             return Ok(Files::Sealed(version));
         }
         if let Some(growing) = self.tree.store.growing(&key) {

@@ -10,6 +10,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
+    process::Command,
     thread,
     time::Duration,
 };
@@ -37,6 +38,36 @@ fn the_command_returns_when_the_mount_is_usable() {
         finish(&mut place.unmount(&bench)).succeeded();
         place.is_over();
     }
+}
+
+#[test]
+fn more_files_can_be_open_than_a_shell_allows() {
+    let bench = Bench::new(small_world());
+    let place = Place::new(&bench, Who::Myself, "mnt");
+    let mount = place.mount(&bench);
+    // As a shell with a low limit starts it.
+    let mut command = Command::new("bash");
+    command.args(["-c", "ulimit -Sn 64; exec \"$@\"", "bash"]);
+    command.arg(mount.get_program()).args(mount.get_args());
+    command.env_clear();
+    for (name, value) in mount.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    finish(&mut command).succeeded();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", place.pid())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let words: Vec<&str> = line.unwrap().split_whitespace().collect();
+    assert_eq!(words[3], words[4], "{words:?}");
+    assert_ne!(words[3], "64");
+    let file = place.path.join("artifacts/site/latest/index.html");
+    let open: Vec<fs::File> = (0..200).map(|_| fs::File::open(&file).unwrap()).collect();
+    assert!(open.iter().all(|file| file.metadata().unwrap().len() > 0));
+    drop(open);
+    finish(&mut place.unmount(&bench)).succeeded();
 }
 
 #[test]

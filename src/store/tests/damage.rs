@@ -1,168 +1,215 @@
-//! No byte of an index or of what is known of it is trusted: whatever is
-//! wrong reads as absent, and nothing panics or goes on for ever.
+//! Bytes of the cache that are not those that were written.
 
 use super::*;
-use crate::store::format::{DIRENT, HEADER, Header, NODE};
-use sha2::{Digest, Sha256};
+use std::os::unix::fs::FileExt;
 
-/// A version with an entry of each kind, its tree and its `meta.json`.
-fn sealed(fixture: &Fixture) -> (PathBuf, Vec<u8>, Vec<u8>) {
-    let archive = Tar::default()
-        .file("a", "content")
-        .file("d/e/f", "more")
-        .symlink("d/link", "../a")
-        .hard("same", "a")
-        .file("big", vec![7; pack::BLOB as usize])
-        .gz();
-    fixture.put("v", &archive).unwrap();
-    let path = fixture.path("v");
-    let tree = fs::read(path.join("tree")).unwrap();
-    let meta = fs::read(path.join("meta.json")).unwrap();
-    (path, tree, meta)
+/// Turns over the bits of one byte.
+fn flip(path: &Path, at: u64) {
+    let file = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[!byte[0]], at).unwrap();
 }
 
-fn opened(path: &Path) -> Option<Version> {
-    Version::load(path, &key("v"), &Linger::default())
+/// Bytes that repeat in no block.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    std::iter::repeat_with(next).take(length).collect()
 }
 
-/// Asks for everything that there could be.
-fn ask_for_all(version: &Version) {
-    let index = version.index();
-    for node in 0..index.len().saturating_add(2) {
-        let kind = index.node(node).map(|node| node.kind);
-        let _ = (index.target(node), index.child(node, b"f"));
-        assert!(kind == Some(NodeKind::Directory) || index.child_count(node) == 0);
-        for position in 0..index.child_count(node) {
-            let Some((name, child)) = index.child_at(node, position) else {
-                continue;
-            };
-            assert!(!name.is_empty() && !name.contains(&b'/') && !name.contains(&0));
-            let child = index.node(child).filter(|_| child <= node);
-            assert!(
-                child.is_none_or(|child| child.kind != NodeKind::Directory),
-                "a walk would go in circles"
-            );
-        }
-        if let Ok(Some(content)) = version.open(node) {
-            // Short only where the file on disk is.
-            let _ = content.read_at(0, &mut [0; 16]);
-            let _ = content.read_at(content.size().saturating_sub(1), &mut [0; 16]);
-        }
-    }
-}
+/// Three files in the pack, of which the second lies over three blocks, and
+/// one in a blob whose last block is not full.
+const FILES: [(&str, usize); 4] = [
+    ("a", 1000),
+    ("b", 2 * format::BLOCK),
+    ("c", format::BLOCK),
+    ("d", pack::BLOB as usize + 10),
+];
 
-/// A tree with this body and header, as if it had been sealed so.
-fn resealed(mut header: Header, body: &[u8]) -> Vec<u8> {
-    header.body = Sha256::digest(body).into();
-    [&header.encode()[..], body].concat()
+fn archive() -> Vec<u8> {
+    let all = FILES.iter();
+    all.fold(Tar::default(), |tar, (name, length)| {
+        tar.file(name, noise(*length))
+    })
+    .gz()
 }
 
 #[test]
-fn every_flip_and_every_cut_of_a_tree_is_seen() {
-    let fixture = Fixture::new();
-    let (path, tree, _) = sealed(&fixture);
-    for at in 0..tree.len() {
-        let mut flipped = tree.clone();
-        flipped[at] ^= 0x41;
-        fs::write(path.join("tree"), &flipped).unwrap();
-        assert!(opened(&path).is_none(), "byte {at}");
-        fs::write(path.join("tree"), &tree[..at]).unwrap();
-        assert!(opened(&path).is_none(), "{at} bytes");
-    }
-    fs::write(path.join("tree"), &tree).unwrap();
-    ask_for_all(&opened(&path).unwrap());
-}
-
-#[test]
-fn a_tree_that_lies_under_a_good_checksum_does_no_harm() {
-    let fixture = Fixture::new();
-    let (path, tree, _) = sealed(&fixture);
-    let pack = fs::read(path.join("pack")).unwrap();
-    let header = Header::decode(&tree).unwrap();
-    let body = &tree[HEADER..];
-    for at in 0..body.len() {
-        for value in [0, 1, 0x2f, 0x7f, 0xff, body[at] ^ 1] {
-            let mut changed = body.to_vec();
-            changed[at] = value;
-            fs::write(path.join("tree"), resealed(header, &changed)).unwrap();
-            if let Some(version) = opened(&path) {
-                ask_for_all(&version);
-            }
-            // What is found damaged is given up; the next shall find it whole.
-            if !path.join("pack").exists() {
-                fs::write(path.join("pack"), &pack).unwrap();
-            }
-        }
-    }
-    for nodes in [0, 1, header.nodes - 1, header.nodes + 1, u32::MAX] {
-        for dirents in [0, header.dirents - 1, header.dirents + 1, u32::MAX] {
-            for arena in [0, header.arena - 1, header.arena + 1, u64::MAX] {
-                let lying = Header {
-                    nodes,
-                    dirents,
-                    arena,
-                    ..header
-                };
-                fs::write(path.join("tree"), resealed(lying, body)).unwrap();
-                assert!(opened(&path).is_none_or(|version| {
-                    ask_for_all(&version);
-                    true
-                }));
-            }
-        }
-    }
-}
-
-#[test]
-fn names_that_no_directory_can_hold_are_absent() {
-    let fixture = Fixture::new();
-    let (path, tree, _) = sealed(&fixture);
-    let header = Header::decode(&tree).unwrap();
-    let arena = tree.len() - header.arena as usize;
-    let names = HEADER + header.nodes as usize * NODE;
-    // The first name of the root, `a`, gets other bytes of the arena.
-    for (text, shown) in [
-        (&b"b"[..], true),
-        (b"", false),
-        (b".", false),
-        (b"..", false),
-        (b"a/b", false),
-        (b"a\0b", false),
-        (&[b'n'; 255], true),
-        (&[b'n'; 256], false),
+fn a_block_that_has_turned_is_never_given() {
+    let (fixture, archive) = (Fixture::new(), archive());
+    let block = format::BLOCK as u64;
+    // The byte that is turned, and which files have its block.
+    for (file, at, bad) in [
+        ("pack", 0, "ab"),
+        ("pack", 999, "ab"),
+        ("pack", 1000, "ab"),
+        ("pack", block, "b"),
+        ("pack", 2 * block, "bc"),
+        ("pack", 3 * block + 999, "c"),
+        ("blob-0", 0, "d"),
+        ("blob-0", pack::BLOB - 1, "d"),
+        ("blob-0", pack::BLOB + 9, "d"),
     ] {
-        let mut changed = tree.clone();
-        let offset = (changed.len() - arena) as u32;
-        changed[names..names + 4].copy_from_slice(&offset.to_le_bytes());
-        let length = (text.len() as u16).to_le_bytes();
-        changed[names + DIRENT - 4..names + DIRENT - 2].copy_from_slice(&length);
-        changed.extend_from_slice(text);
-        let header = Header {
-            arena: header.arena + text.len() as u64,
-            ..header
-        };
-        fs::write(path.join("tree"), resealed(header, &changed[HEADER..])).unwrap();
-        let file = fs::File::open(path.join("tree")).unwrap();
-        let index = Index::open(&file).unwrap();
-        let found = index.child_at(0, 0).map(|(name, _)| name);
-        assert_eq!(found, shown.then_some(text));
-        assert!(index.child_at(0, 1).is_some());
+        for (name, length) in FILES {
+            let version = fixture.put("v", &archive).unwrap();
+            fixture.store.linger.let_go();
+            flip(&fixture.path("v").join(file), at);
+            let found = read(&version, name);
+            assert_eq!(found.is_none(), bad.contains(name), "{file} {at} {name}");
+            assert!(
+                found.is_none_or(|found| found == noise(length)),
+                "{file} {at} {name}"
+            );
+            assert_eq!(version.has_content(), !bad.contains(name));
+            // A fetch brings it back, whatever was open meanwhile.
+            fs::remove_file(fixture.path("v").join("pack")).ok();
+        }
     }
 }
 
 #[test]
-fn every_flip_and_every_cut_of_what_is_known_of_a_version() {
-    let fixture = Fixture::new();
-    let (path, _, meta) = sealed(&fixture);
-    for at in 0..meta.len() {
-        let mut flipped = meta.clone();
-        flipped[at] ^= 0x05;
-        fs::write(path.join("meta.json"), &flipped).unwrap();
-        if let Some(version) = opened(&path) {
-            assert!(version.meta().is_of(&key("v")), "byte {at}");
-            ask_for_all(&version);
+fn reads_of_all_kinds_are_checked() {
+    let (fixture, archive) = (Fixture::new(), archive());
+    let good = noise(FILES[1].1);
+    let version = fixture.put("v", &archive).unwrap();
+    let content = version.open(2).unwrap().unwrap();
+    for (from, length) in [
+        (0, 1),
+        (0, good.len()),
+        (64_536, 1),
+        (64_535, 2),
+        (64_535, 70_000),
+        (good.len() - 1, 10),
+        (good.len(), 10),
+        (good.len() + 9, 10),
+    ] {
+        let fresh = Store::open(config(fixture.folder.path())).unwrap();
+        let fresh = fresh.version(&key("v")).unwrap();
+        for content in [&content, &fresh.open(2).unwrap().unwrap()] {
+            let mut buffer = vec![0; length];
+            let n = content.read_at(from as u64, &mut buffer).unwrap();
+            let expected = &good[from.min(good.len())..(from + length).min(good.len())];
+            assert_eq!(&buffer[..n], expected, "{from} {length}");
         }
-        fs::write(path.join("meta.json"), &meta[..at]).unwrap();
-        assert!(opened(&path).is_none(), "{at} bytes");
     }
+}
+
+#[test]
+fn what_changes_under_an_open_file_is_noticed() {
+    let (fixture, archive) = (Fixture::new(), archive());
+    for (file, name, node) in [("pack", "c", 3), ("blob-0", "d", 4)] {
+        let version = fixture.put("v", &archive).unwrap();
+        let content = version.open(node).unwrap().unwrap();
+        assert!(read(&version, name).is_some());
+        // The kernel's clock for files may stand for a tick.
+        std::thread::sleep(Duration::from_millis(20));
+        flip(&fixture.path("v").join(file), 3 * format::BLOCK as u64);
+        let mut bytes = vec![0; 4 * format::BLOCK];
+        assert_eq!(content.read_at(0, &mut bytes), None, "{file}");
+        assert!(!version.has_content());
+        assert!(version.open(node).unwrap().is_none());
+    }
+}
+
+#[test]
+fn zeros_that_take_no_room_have_checksums() {
+    let fixture = Fixture::new();
+    let length = 5 * pack::BLOB as usize + 3;
+    // A sparse file in GNU's old form: one byte at the end of a hole.
+    let mut tar = Tar::default().header(b'S', b"s", b"", 1, 0o644);
+    let header = tar.0.len() - 512;
+    let octal = |n: usize| format!("{n:011o}\0");
+    tar.0[header + 386..header + 398].copy_from_slice(octal(length - 1).as_bytes());
+    tar.0[header + 398..header + 410].copy_from_slice(octal(1).as_bytes());
+    tar.0[header + 483..header + 495].copy_from_slice(octal(length).as_bytes());
+    tar.0[header + 257..header + 265].copy_from_slice(b"ustar  \0");
+    let mut block: [u8; 512] = tar.0[header..].try_into().unwrap();
+    Tar::checksum(&mut block);
+    tar.0.truncate(header);
+    let version = fixture.put("v", &tar.raw(&block).body(b"x").gz()).unwrap();
+    let found = read(&version, "s").unwrap();
+    assert_eq!(found.len(), length);
+    assert!(found[..length - 1].iter().all(|byte| *byte == 0) && found[length - 1] == b'x');
+}
+
+/// Names enough for an index that is not read whole when it is opened.
+fn many() -> Vec<u8> {
+    let names = (0..60_000).map(|n| format!("a-name-that-has-some-length-to-it-{n:05}"));
+    names
+        .fold(Tar::default(), |tar, name| tar.file(name, ""))
+        .gz()
+}
+
+#[test]
+fn a_large_index_is_read_where_it_is_wanted() {
+    let fixture = Fixture::new();
+    let archive = many();
+    fixture.put("v", &archive).unwrap();
+    let tree = fixture.path("v").join("tree");
+    let good = fs::read(&tree).unwrap();
+    assert!(good.len() > 5 << 20);
+    let load = || {
+        let store = Store::open(config(fixture.folder.path())).unwrap();
+        let version = store.version(&key("v"))?;
+        Some((store, version))
+    };
+    let (_, version) = load().unwrap();
+    let loaded = version.index().loaded();
+    assert!(loaded < 100_000, "{loaded} bytes to open it");
+    let names = listing(&version);
+    assert_eq!(names.len(), 60_000);
+    // A chunk in the middle of nodes, of dirents, of names.
+    for at in [1 << 20, 3 << 20, good.len() as u64 - (1 << 20)] {
+        fs::write(&tree, &good).unwrap();
+        flip(&tree, at);
+        let (store, version) = load().unwrap();
+        let index = version.index();
+        assert!(!index.is_damaged());
+        let found = (0..60_000).filter_map(|position| {
+            let (name, node) = index.child_at(0, position)?;
+            index.node(node).map(|_| String::from_utf8(name.to_vec()))
+        });
+        assert!(found.count() < 60_000 && index.is_damaged(), "{at}");
+        // From then on there is no such version, and a fetch makes it anew.
+        assert!(store.version(&key("v")).is_none());
+        store
+            .take_in(&request("v"), &archive[..], None, &Progress::new())
+            .unwrap();
+        assert!(listing(&store.version(&key("v")).unwrap()) == names);
+        assert_eq!(fs::read(&tree).unwrap(), good);
+    }
+    // Cut under an open one: what was read stays, the rest is damaged.
+    let (_, version) = load().unwrap();
+    let index = version.index();
+    assert!(index.child_at(0, 0).is_some());
+    let file = fs::File::options().write(true).open(&tree).unwrap();
+    file.set_len(200).unwrap();
+    assert!(index.child_at(0, 0).is_some() && !index.is_damaged());
+    assert!(index.child_at(0, 59_999).is_none() && index.is_damaged());
+}
+
+#[test]
+fn indexes_of_many_versions_take_bounded_memory() {
+    let fixture = Fixture::new();
+    let archive = many();
+    let mut held = 0;
+    for at in 0..20 {
+        let version = fixture.put(&format!("v{at}"), &archive).unwrap();
+        assert!(version.index().verify());
+        let opened = fixture.store.opened();
+        held = opened.iter().map(|(_, v)| v.index().loaded()).sum();
+        assert!(held <= INDEXES + (6 << 20), "{held}");
+    }
+    assert!(
+        held > INDEXES / 2,
+        "{held}: they are kept as long as they may be"
+    );
 }

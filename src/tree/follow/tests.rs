@@ -25,9 +25,9 @@ fn seconds_asked(seconds: u32, news: impl Fn(u32) -> Option<bool>) -> Vec<u32> {
             follow.news = true;
             follow.unseen |= !is_seen;
         }
-        if follow.look(now) == Look::Due {
+        if follow.look(now, 1) == Look::Due {
             // As `Follows::asking` does it.
-            follow.earn(now);
+            follow.earn(now, 1);
             follow.allowance = (follow.allowance - 1.0).max(0.0);
             follow.asked = Some(now);
             (follow.news, follow.unseen) = (false, false);
@@ -74,9 +74,9 @@ fn what_cannot_be_seen_is_asked_for_at_once_while_there_is_allowance() {
 fn who_looks_once_is_no_follower() {
     let start = Instant::now();
     let mut follow = Follow::new(start);
-    assert_eq!(follow.look(start), Look::Unfollowed { begin: false });
+    assert_eq!(follow.look(start, 1), Look::Unfollowed { begin: false });
     follow.asked = Some(start);
-    let again = |follow: &mut Follow, after: f64| follow.look(start + SECOND.mul_f64(after));
+    let again = |follow: &mut Follow, after: f64| follow.look(start + SECOND.mul_f64(after), 1);
     assert_eq!(again(&mut follow, 1.0), Look::Unfollowed { begin: false });
     assert_eq!(again(&mut follow, 2.5), Look::Unfollowed { begin: true });
     assert_eq!(again(&mut follow, 60.0), Look::Unfollowed { begin: false });
@@ -132,7 +132,7 @@ fn the_runs_remembered_are_bounded() {
     };
     for n in 0..10 * MOST {
         let id: Arc<str> = n.to_string().into();
-        follows.look(&id);
+        follows.look(&id, 1);
         follows.with(&id, |follow| follow.looked = long_ago);
     }
     assert!(follows.lock().len() <= MOST);
@@ -158,7 +158,7 @@ fn say(bench: &Bench, id: &str, text: &str) {
 
 /// Follows in a thread of its own until `done`, which may look at the log.
 fn while_followed(bench: &Bench, id: &Arc<str>, done: impl FnOnce()) {
-    bench.tree.follows.look(id);
+    bench.tree.follows.look(id, 1);
     thread::scope(|scope| {
         let following = scope.spawn(|| bench.tree.follow(id, &Progress::new()));
         done();
@@ -272,7 +272,7 @@ fn a_run_that_ended_unseen_is_read_anew() {
         world.add_log(&id, LogRow::new(late, "system", "info", "the end"));
         world.set_status(&id, "completed");
     }
-    bench.tree.follows.look(&id);
+    bench.tree.follows.look(&id, 1);
     tree.follow(&id, &Progress::new());
     assert_eq!(tree.known.status(&id), Some(RunStatus::Completed));
     let read = bench.ask(|view| view.logs(&id)).unwrap();

@@ -1,0 +1,103 @@
+//! A crash at each step of fetching and sealing a version.
+
+use super::{
+    LARGE, expected_sums, is_right, mounted, mounted_over_dead, place_is_dead, staged_in,
+    versions_in, world_of,
+};
+use crate::{
+    commands::{Place, finish, script},
+    support::{Bench, Who},
+};
+use std::{fs, path::Path};
+use vm0fs::store::crash::STEPS;
+
+/// What is in the cache before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Before {
+    Nothing,
+    /// The version without its content, as eviction leaves it.
+    Tree,
+}
+
+/// Mounts with a process that dies at `step`, has it fetch the version, and
+/// gives whether it died.
+fn crash(bench: &Bench, place: &Place, cache: &Path, step: &str) -> bool {
+    let mut command = place.mount(bench);
+    command.arg("--cache-dir").arg(cache);
+    finish(command.env("VM0FS_CRASH_AT", step)).succeeded();
+    let sums = place.inside("cd artifacts/a0/latest && sha256sum small folder/text large");
+    let said = finish(&mut script(Who::Myself, &sums));
+    // Whatever it could read before it died was right.
+    for line in said.out.lines() {
+        assert!(expected_sums(0, LARGE).contains(line), "{step}: {said:?}");
+    }
+    // The last steps come after the answer.
+    if STEPS[STEPS.len() - 2..].contains(&step) {
+        place_is_dead(place);
+    }
+    crate::commands::servers_of(&place.path).is_empty()
+}
+
+/// Whether a new mount finds a cache in which nothing is partial or left over.
+#[track_caller]
+fn is_sound(bench: &Bench, dead: &Place, cache: &Path, step: &str) {
+    let place = mounted_over_dead(bench, dead, cache);
+    assert_eq!(staged_in(cache), 0, "{step}: left in staging");
+    let listed = place.run("cd artifacts/a0/latest && find . -type f | sort");
+    assert_eq!(listed, "./folder/text\n./large\n./small\n", "{step}");
+    is_right(&place, 0, LARGE);
+    assert_eq!(
+        (staged_in(cache), versions_in(cache).len()),
+        (0, 1),
+        "{step}"
+    );
+    let mut verify = bench.command(Who::Myself);
+    verify.args(["cache", "verify", "--cache-dir"]).arg(cache);
+    let said = finish(&mut verify);
+    assert_eq!(said.code, Some(0), "{step}: {said:?}");
+    finish(&mut place.unmount(bench)).succeeded();
+    place.is_over();
+}
+
+#[test]
+fn a_crash_at_any_step_leaves_a_version_or_none() {
+    let bench = Bench::new(world_of(1, LARGE));
+    let full = bench.folder("full", Who::Myself);
+    let place = mounted(&bench, Who::Myself, "mnt", &full, &[]);
+    is_right(&place, 0, LARGE);
+    finish(&mut place.unmount(&bench)).succeeded();
+    place.is_over();
+    for (number, step) in STEPS.into_iter().enumerate() {
+        let mut died = 0;
+        for before in [Before::Nothing, Before::Tree] {
+            let cache = bench.folder(&format!("cache{number}{before:?}"), Who::Myself);
+            if before == Before::Tree {
+                let (from, to) = (full.display(), cache.display());
+                finish(&mut script(
+                    Who::Myself,
+                    &format!("cp -a '{from}/v1' '{to}/'"),
+                ))
+                .succeeded();
+                let version = &versions_in(&cache)[0];
+                for name in ["pack", "blob-0"] {
+                    fs::remove_file(version.join(name)).unwrap();
+                }
+            }
+            let place = Place::new(&bench, Who::Myself, "mnt");
+            if crash(&bench, &place, &cache, step) {
+                died += 1;
+                is_sound(&bench, &place, &cache, step);
+            } else {
+                // Nothing was there that this step could have been taken with.
+                assert!(
+                    step.starts_with("old-") && before == Before::Nothing,
+                    "{step}"
+                );
+                is_right(&place, 0, LARGE);
+                finish(&mut place.unmount(&bench)).succeeded();
+                place.is_over();
+            }
+        }
+        assert!(died > 0, "{step} is not a step of a fetch any more");
+    }
+}
