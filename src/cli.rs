@@ -11,7 +11,10 @@ pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
 
 use crate::{
-    config::{Environment, Flags, Settings, parse_duration, parse_size, parse_verify},
+    config::{
+        Crawlers, Environment, Flags, Settings, parse_crawlers, parse_duration, parse_size,
+        parse_verify,
+    },
     error::{Error, Result},
     logging,
     mount::{self, Outcome},
@@ -107,6 +110,9 @@ pub struct MountArgs {
     /// What if content is not what its version's id says: warn, strict (refuse it) or off [default: warn]
     #[arg(long, value_name = "WHAT", value_parser = parse_verify)]
     pub verify: Option<Verify>,
+    /// Whether indexers and thumbnailers may start downloads: deny or allow [default: deny]
+    #[arg(long, value_name = "WHAT", value_parser = parse_crawlers)]
+    pub crawlers: Option<Crawlers>,
     /// Log more; twice for everything
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
@@ -225,6 +231,7 @@ impl MountArgs {
             allow_external_symlinks: self.allow_external_symlinks,
             offline: self.offline,
             verify: self.verify,
+            crawlers: self.crawlers,
             ..self.connection.flags()
         };
         Ok(mount::Options {

@@ -5,7 +5,7 @@ mod mountpoint;
 
 use crate::{
     api::Client,
-    config::{self, Settings},
+    config::{self, Crawlers, Settings},
     error::{Error, Result},
     fs::Fs,
     park::Park,
@@ -144,6 +144,10 @@ pub fn open(settings: &Settings) -> Result<(Arc<Tree>, Arc<Park>)> {
         external_symlinks: settings.allow_external_symlinks,
         offline: settings.offline,
         verify: settings.verify,
+        crawlers: match settings.crawlers {
+            Crawlers::Deny => Some(settings.crawler_names.clone()),
+            Crawlers::Allow => None,
+        },
     };
     let shelf = Shelf::open(&settings.cache_dir, &account, answers)?;
     let tree = Arc::new(Tree::new(client, store, shelf, options));

@@ -12,6 +12,7 @@ mod cache;
 mod cache_commands;
 mod commands;
 mod config;
+mod crawlers;
 mod endings;
 mod mapped;
 mod offline;

@@ -80,6 +80,13 @@ impl View<'_> {
                     "artifacts": storages(crate::api::types::StorageKind::Artifact),
                 },
             },
+            "crawlers": {
+                "policy": match self.tree.options.crawlers {
+                    Some(_) => "deny",
+                    None => "allow",
+                },
+                "refused": self.tree.refusals.counts(),
+            },
             "runs_followed": self.tree.follows.count(),
             "failures": self.tree.journal.len(),
         });
