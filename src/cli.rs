@@ -2,13 +2,16 @@
 
 mod cache;
 mod demo;
+mod mounts;
 mod place;
 mod prefetch;
 mod run;
+mod status;
 
 pub use cache::{CacheArgs, CacheCommand};
 pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
+pub use status::StatusArgs;
 
 use crate::{
     config::{
@@ -58,6 +61,8 @@ pub enum Command {
     /// Unmount, and wait until it is gone
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
+    /// Show what is mounted, and how it is
+    Status(StatusArgs),
     /// Start a run of an agent, and follow its log
     Run(RunArgs),
     /// Download versions ahead of their use, through a mount

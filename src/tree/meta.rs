@@ -71,6 +71,7 @@ impl View<'_> {
                 "versions": usage.versions,
                 "versions_with_content": usage.with_content,
             },
+            "downloads": self.tree.transfers.totals(),
             "listings": {
                 "ttl_seconds": self.tree.options.list_ttl.as_secs_f64(),
                 "age_seconds": {
