@@ -2,6 +2,7 @@
 
 mod cache;
 mod demo;
+mod doctor;
 mod mounts;
 mod place;
 mod prefetch;
@@ -9,6 +10,7 @@ mod run;
 mod status;
 
 pub use cache::{CacheArgs, CacheCommand};
+pub use doctor::DoctorArgs;
 pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
 pub use status::StatusArgs;
@@ -63,6 +65,8 @@ pub enum Command {
     Unmount(UnmountArgs),
     /// Show what is mounted, and how it is
     Status(StatusArgs),
+    /// Find out what is wrong, and mend what can be mended
+    Doctor(DoctorArgs),
     /// Start a run of an agent, and follow its log
     Run(RunArgs),
     /// Download versions ahead of their use, through a mount

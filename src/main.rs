@@ -36,6 +36,7 @@ fn run(command: Command) -> Result<ExitCode> {
         },
         Command::Unmount(args) => args.run(&environment)?,
         Command::Status(args) => return args.run(&environment),
+        Command::Doctor(args) => return args.run(&environment),
         Command::Run(args) => return args.run(&environment),
         Command::Prefetch(args) => return args.run(),
         Command::Cache(args) => return args.run(&environment),

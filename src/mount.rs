@@ -342,7 +342,9 @@ fn open_session(fs: Fs, mountpoint: &Path, allow_other: bool) -> Result<Session<
         MountOption::NoSuid,
         MountOption::NoDev,
         MountOption::FSName(SUBTYPE.into()),
-        MountOption::Subtype(SUBTYPE.into()),
+        // fuser tells its own `Subtype` to fusermount only, and a mount of root
+        // would be of type `fuse`, which `updatedb` cannot be told to leave out.
+        MountOption::CUSTOM(format!("subtype={SUBTYPE}")),
     ];
     config.acl = if allow_other {
         SessionACL::All

@@ -9,7 +9,7 @@ mod server;
 pub use self::{
     holders::{Holder, Use, holders},
     mountinfo::{MountEntry, mount_at, mounts},
-    server::{Server, Service, may_enter, service, waiting},
+    server::{Server, Service, service, waiting},
 };
 
 use crate::{

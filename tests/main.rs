@@ -13,6 +13,7 @@ mod cache_commands;
 mod commands;
 mod config;
 mod crawlers;
+mod doctor;
 mod endings;
 mod mapped;
 mod offline;

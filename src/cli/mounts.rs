@@ -35,8 +35,8 @@ const CLOSED: &str = "closed";
 pub(super) enum Health {
     /// It answers, with its `status.json`.
     Alive(Value),
-    /// A process serves it, which this user may not ask.
-    Served,
+    /// Another user has mounted it, who alone may ask it.
+    Closed,
     /// No process serves it.
     Dead,
     /// It does not answer, for this reason, and this may help.
@@ -98,8 +98,7 @@ pub(super) fn look(entry: MountEntry) -> Look {
             format!("its process {pid} is stopped"),
             format!("let it go on: kill -CONT {pid}; or"),
         ),
-        Service::By(_) => ask(&entry, true),
-        Service::Unknown => ask(&entry, false),
+        Service::By(_) | Service::Unknown => ask(&entry),
     };
     if let Health::Alive(status) = &health {
         pid = pid.or_else(|| status["pid"].as_u64());
@@ -107,7 +106,7 @@ pub(super) fn look(entry: MountEntry) -> Look {
     Look { entry, health, pid }
 }
 
-fn ask(entry: &MountEntry, is_served: bool) -> Health {
+fn ask(entry: &MountEntry) -> Health {
     let answer = match answer(&entry.mountpoint) {
         Ok(answer) => answer,
         Err(error) => return Health::Unknown(error.to_string()),
@@ -126,8 +125,7 @@ fn ask(entry: &MountEntry, is_served: bool) -> Health {
     };
     match answer.trim_end() {
         DEAD => Health::Dead,
-        CLOSED if is_served => Health::Served,
-        CLOSED => Health::Unknown("another user has mounted it; ask as that user".into()),
+        CLOSED => Health::Closed,
         text => match serde_json::from_str(text) {
             Ok(status) => Health::Alive(status),
             Err(_) => Health::Unknown(one_line(text, 200)),
@@ -180,29 +178,29 @@ pub(super) fn work(mountpoint: &Path) -> String {
     }
 }
 
-impl Health {
-    /// In one word.
-    pub(super) fn word(&self) -> &'static str {
-        match self {
-            Self::Alive(_) | Self::Served => "alive",
-            Self::Dead => "dead",
-            Self::Hung(..) => "hung",
-            Self::Unknown(_) => "unknown",
-        }
-    }
-}
-
 impl Look {
     /// The mountpoint, fit for a message.
     pub(super) fn shown(&self) -> String {
         one_line(&self.entry.mountpoint.to_string_lossy(), 200)
     }
 
+    /// How it is, in one word.
+    pub(super) fn word(&self) -> &'static str {
+        match self.health {
+            Health::Alive(_) => "alive",
+            // Whether that process answers is for others to find out.
+            Health::Closed if self.pid.is_some() => "alive",
+            Health::Dead => "dead",
+            Health::Hung(..) => "hung",
+            Health::Closed | Health::Unknown(_) => "unknown",
+        }
+    }
+
     /// What is wrong with it, and what to do; `None` where nothing is.
     pub(super) fn trouble(&self) -> Option<(String, String)> {
         let shown = self.shown();
         Some(match &self.health {
-            Health::Alive(_) | Health::Served => return None,
+            Health::Alive(_) | Health::Closed => return None,
             Health::Dead => (
                 "its process is gone".into(),
                 format!("mount again at {shown}, or take it away: vm0fs unmount --lazy {shown}"),
@@ -226,7 +224,7 @@ impl Look {
         let trouble = self.trouble();
         json!({
             "mountpoint": self.entry.mountpoint.to_string_lossy(),
-            "health": self.health.word(),
+            "health": self.word(),
             "pid": self.pid,
             "trouble": trouble.as_ref().map(|(what, _)| what),
             "advice": trouble.as_ref().map(|(_, advice)| advice),

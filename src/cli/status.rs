@@ -79,7 +79,7 @@ impl StatusArgs {
 
 /// A mount in some lines.
 fn describe(look: &Look) -> String {
-    let mut text = format!("{}: {}", look.shown(), look.health.word());
+    let mut text = format!("{}: {}", look.shown(), look.word());
     if let Some(pid) = look.pid {
         let _ = write!(text, ", process {pid}");
     }
@@ -93,7 +93,7 @@ fn describe(look: &Look) -> String {
                 let _ = writeln!(text, "  {name:<10} {value}");
             }
         }
-        Health::Served => text.push_str("  another user has mounted it: only that user can ask\n"),
+        Health::Closed => text.push_str("  another user has mounted it, who alone may ask it\n"),
         Health::Dead | Health::Hung(..) | Health::Unknown(_) => {}
     }
     text
@@ -152,7 +152,7 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
         (
             "cache",
             format!(
-                "{} of {}; {} versions, {} with content; in {}",
+                "{} of {}; versions: {}, with content: {}; in {}",
                 size(count("/cache/bytes")),
                 size(count("/cache/ceiling_bytes")),
                 count("/cache/versions"),

@@ -2,7 +2,6 @@
 //! mount itself: whoever answers for it holds its connection open.
 
 use super::MountEntry;
-use nix::unistd::Uid;
 use std::{
     fs, io,
     os::unix::fs::MetadataExt,
@@ -133,14 +132,6 @@ fn server(process: &Path) -> Option<Server> {
 pub fn waiting(entry: &MountEntry) -> Option<u64> {
     let file = format!("{CONNECTIONS}/{}/waiting", entry.device);
     fs::read_to_string(file).ok()?.trim().parse().ok()
-}
-
-/// Whether this user may look into a mount without `allow_other`: whoever has
-/// mounted it may, and root may not.
-pub fn may_enter(entry: &MountEntry) -> bool {
-    entry
-        .user
-        .is_none_or(|user| user == Uid::effective().as_raw())
 }
 
 #[cfg(test)]
