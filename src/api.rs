@@ -97,6 +97,13 @@ impl Client {
         &self.origin
     }
 
+    /// Asks for one agent: whether the service is there and takes the token.
+    pub fn check(&self, progress: &Progress) -> Result<()> {
+        let request = self.http.request(&["agents"], &[("limit", "1")])?;
+        let body = self.http.get(&request, progress)?;
+        paging::page(&request.label, &body).map(|_| ())
+    }
+
     /// `GET /v1/agents`.
     pub fn agents(&self, progress: &Progress) -> Result<Vec<Row<Agent>>> {
         Ok(paging::list(&self.http, &["agents"], &[], progress)?.rows)

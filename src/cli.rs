@@ -2,16 +2,24 @@
 
 mod cache;
 mod demo;
+mod doctor;
+mod mounts;
 mod place;
 mod prefetch;
 mod run;
+mod status;
 
 pub use cache::{CacheArgs, CacheCommand};
+pub use doctor::DoctorArgs;
 pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
+pub use status::StatusArgs;
 
 use crate::{
-    config::{Environment, Flags, Settings, parse_duration, parse_size, parse_verify},
+    config::{
+        Crawlers, Environment, Flags, Settings, parse_crawlers, parse_duration, parse_size,
+        parse_verify,
+    },
     error::{Error, Result},
     logging,
     mount::{self, Outcome},
@@ -55,6 +63,10 @@ pub enum Command {
     /// Unmount, and wait until it is gone
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
+    /// Show what is mounted, and how it is
+    Status(StatusArgs),
+    /// Find out what is wrong, and mend what can be mended
+    Doctor(DoctorArgs),
     /// Start a run of an agent, and follow its log
     Run(RunArgs),
     /// Download versions ahead of their use, through a mount
@@ -107,6 +119,9 @@ pub struct MountArgs {
     /// What if content is not what its version's id says: warn, strict (refuse it) or off [default: warn]
     #[arg(long, value_name = "WHAT", value_parser = parse_verify)]
     pub verify: Option<Verify>,
+    /// Whether indexers and thumbnailers may start downloads: deny or allow [default: deny]
+    #[arg(long, value_name = "WHAT", value_parser = parse_crawlers)]
+    pub crawlers: Option<Crawlers>,
     /// Log more; twice for everything
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
@@ -225,6 +240,7 @@ impl MountArgs {
             allow_external_symlinks: self.allow_external_symlinks,
             offline: self.offline,
             verify: self.verify,
+            crawlers: self.crawlers,
             ..self.connection.flags()
         };
         Ok(mount::Options {

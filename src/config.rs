@@ -5,7 +5,7 @@
 mod files;
 mod units;
 
-pub use self::units::{parse_duration, parse_size, parse_verify};
+pub use self::units::{Crawlers, parse_crawlers, parse_duration, parse_size, parse_verify};
 
 use crate::{
     api::{ClientConfig, Token},
@@ -75,6 +75,10 @@ pub struct Flags {
     pub offline: bool,
     /// What to do about content that is not what its version's id says.
     pub verify: Option<Verify>,
+    /// Whether indexers may start downloads.
+    pub crawlers: Option<Crawlers>,
+    /// Names of programs that count as such, beside the known ones.
+    pub crawler_names: Vec<String>,
 }
 
 /// The process's surroundings, as a value so that tests can make their own.
@@ -162,6 +166,10 @@ pub struct Settings {
     pub offline: bool,
     /// What to do about content that is not what its version's id says.
     pub verify: Verify,
+    /// Whether indexers may start downloads.
+    pub crawlers: Crawlers,
+    /// Names of programs that count as such, beside the known ones.
+    pub crawler_names: Vec<String>,
 }
 
 /// Where the cache is and what it may take: all that the commands on it need,
@@ -278,6 +286,8 @@ impl Settings {
                 || config.allow_external_symlinks,
             offline: flags.offline || config.offline,
             verify: flags.verify.or(config.verify).unwrap_or_default(),
+            crawlers: flags.crawlers.or(config.crawlers).unwrap_or_default(),
+            crawler_names: [flags.crawler_names, config.crawler_names].concat(),
         };
         settings.check()?;
         Ok(settings)

@@ -1,6 +1,7 @@
 //! The fuser adapter: a request in, an operation of the tree, bytes out. No
 //! decisions are made here, and no callback waits.
 
+mod asker;
 mod context;
 mod handles;
 mod pages;
@@ -66,15 +67,17 @@ impl Fs {
         }
     }
 
-    /// Runs an operation now and, where it misses something, again whenever
-    /// that has been fetched, until it settles.
+    /// Runs an operation for thread `tid` now and, where it misses something,
+    /// again whenever that has been fetched, until it settles.
     fn serve<T: 'static>(
         &self,
+        tid: u32,
         operation: impl Fn(&Context, &View<'_>) -> Answer<T> + Send + 'static,
         reply: impl FnOnce(&Context, Result<T>) + Send + 'static,
     ) {
         attempt(
             self.context.clone(),
+            tid,
             Instant::now(),
             MOST_ROUNDS,
             operation,
@@ -83,8 +86,9 @@ impl Fs {
     }
 
     /// Ends the writing of a control file.
-    fn finish(&self, open: Arc<Open>, reply: ReplyEmpty) {
+    fn finish(&self, tid: u32, open: Arc<Open>, reply: ReplyEmpty) {
         self.serve(
+            tid,
             move |_, view| match open.writing() {
                 Some(writing) => view.finish(writing),
                 None => Ok(()),
@@ -122,23 +126,26 @@ impl Filesystem for Fs {
         Ok(())
     }
 
-    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let name = name.as_bytes().to_vec();
         self.serve(
+            request.pid(),
             move |_, view| view.lookup(parent.0, &name),
             |context, found| replies::entry(context, found, reply),
         );
     }
 
-    fn getattr(&self, _request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(&self, request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         self.serve(
+            request.pid(),
             move |_, view| view.getattr(ino.0),
             |context, stat| replies::attr(context, stat, reply),
         );
     }
 
-    fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
+    fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
         self.serve(
+            request.pid(),
             move |_, view| view.readlink(ino.0),
             |_, target| replies::data(target, reply),
         );
@@ -148,6 +155,7 @@ impl Filesystem for Fs {
         let writes = flags.acc_mode() != OpenAccMode::O_RDONLY;
         let is_owner = self.context.is_owner(request);
         self.serve(
+            request.pid(),
             move |_, view| match writes {
                 true => view.open_to_write(ino.0, is_owner),
                 false => view.open(ino.0, is_owner),
@@ -158,7 +166,7 @@ impl Filesystem for Fs {
 
     fn read(
         &self,
-        _request: &Request,
+        request: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -185,6 +193,7 @@ impl Filesystem for Fs {
         });
         let Some(reply) = waits else { return };
         self.serve(
+            request.pid(),
             move |context, view| {
                 let mut buffer = Vec::new();
                 context.read(view, fh.0, offset, size, &mut buffer)?;
@@ -196,7 +205,7 @@ impl Filesystem for Fs {
 
     fn flush(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         fh: FileHandle,
         _lock_owner: LockOwner,
@@ -204,14 +213,16 @@ impl Filesystem for Fs {
     ) {
         // ENOSYS, the default, would switch FLUSH off for the whole mount.
         match self.context.handles.written(fh.0) {
-            Some(open) if !writers::is_held(ino.0, START_FILE) => self.finish(open, reply),
+            Some(open) if !writers::is_held(ino.0, START_FILE) => {
+                self.finish(request.pid(), open, reply)
+            }
             _ => reply.ok(),
         }
     }
 
     fn release(
         &self,
-        _request: &Request,
+        request: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         _flags: OpenFlags,
@@ -223,7 +234,7 @@ impl Filesystem for Fs {
         self.context.handles.remove(fh.0);
         match written {
             // Whoever wrote it is gone: nobody hears how it ends.
-            Some(open) => self.finish(open, reply),
+            Some(open) => self.finish(request.pid(), open, reply),
             None => reply.ok(),
         }
     }
@@ -232,8 +243,9 @@ impl Filesystem for Fs {
         reply.ok();
     }
 
-    fn opendir(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+    fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         self.serve(
+            request.pid(),
             move |_, view| view.open_directory(ino.0),
             |context, opened| replies::opened_directory(context, opened, reply),
         );
@@ -241,13 +253,14 @@ impl Filesystem for Fs {
 
     fn readdir(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         reply: ReplyDirectory,
     ) {
         self.serve(
+            request.pid(),
             move |context, view| context.listing(view, ino.0, fh.0, offset),
             move |context, directory| match directory {
                 Ok(directory) => {
@@ -261,13 +274,14 @@ impl Filesystem for Fs {
 
     fn readdirplus(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         reply: ReplyDirectoryPlus,
     ) {
         self.serve(
+            request.pid(),
             move |context, view| context.listing(view, ino.0, fh.0, offset),
             move |context, directory| match directory {
                 Ok(directory) => {
@@ -295,8 +309,9 @@ impl Filesystem for Fs {
         reply.ok();
     }
 
-    fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+    fn statfs(&self, request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
         self.serve(
+            request.pid(),
             |_, view| Ok(view.usage()),
             |_, usage| replies::statfs(&usage.unwrap_or_default(), reply),
         );
@@ -310,21 +325,31 @@ impl Filesystem for Fs {
             is_owner: self.context.is_owner(request),
         };
         self.serve(
+            request.pid(),
             move |_, view| view.access(ino.0, access),
             |_, allowed| replies::empty(allowed, reply),
         );
     }
 
-    fn getxattr(&self, _: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+    fn getxattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        size: u32,
+        reply: ReplyXattr,
+    ) {
         let name = name.as_bytes().to_vec();
         self.serve(
+            request.pid(),
             move |_, view| view.getxattr(ino.0, &name),
             move |_, value| replies::xattr(value, size, reply),
         );
     }
 
-    fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+    fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
         self.serve(
+            request.pid(),
             move |_, view| view.listxattr(ino.0),
             move |_, names| replies::xattr(names, size, reply),
         );
@@ -332,7 +357,7 @@ impl Filesystem for Fs {
 
     fn setattr(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         mode: Option<u32>,
         uid: Option<u32>,
@@ -353,6 +378,7 @@ impl Filesystem for Fs {
         }
         let open = fh.and_then(|fh| self.context.handles.written(fh.0));
         self.serve(
+            request.pid(),
             // Of a control file, `> run` cuts the length and `touch` sets times.
             move |_, view| {
                 let draft = open.as_ref().and_then(|open| open.writing());
@@ -364,7 +390,7 @@ impl Filesystem for Fs {
 
     fn write(
         &self,
-        _request: &Request,
+        request: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -380,6 +406,7 @@ impl Filesystem for Fs {
         let data = data.to_vec();
         let length = data.len() as u32;
         self.serve(
+            request.pid(),
             move |_, view| match open.writing() {
                 Some(writing) => view.write(writing, offset, &data),
                 None => Err(Error::ReadOnly.into()),

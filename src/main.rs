@@ -35,6 +35,8 @@ fn run(command: Command) -> Result<ExitCode> {
             Outcome::Ended => {}
         },
         Command::Unmount(args) => args.run(&environment)?,
+        Command::Status(args) => return args.run(&environment),
+        Command::Doctor(args) => return args.run(&environment),
         Command::Run(args) => return args.run(&environment),
         Command::Prefetch(args) => return args.run(),
         Command::Cache(args) => return args.run(&environment),

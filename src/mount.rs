@@ -5,7 +5,7 @@ mod mountpoint;
 
 use crate::{
     api::Client,
-    config::{self, Settings},
+    config::{self, Crawlers, Settings},
     error::{Error, Result},
     fs::Fs,
     park::Park,
@@ -148,6 +148,10 @@ pub fn open(settings: &Settings) -> Result<(Arc<Tree>, Arc<Park>)> {
         external_symlinks: settings.allow_external_symlinks,
         offline: settings.offline,
         verify: settings.verify,
+        crawlers: match settings.crawlers {
+            Crawlers::Deny => Some(settings.crawler_names.clone()),
+            Crawlers::Allow => None,
+        },
     };
     let shelf = Shelf::open(&settings.cache_dir, &account, answers)?;
     let tree = Arc::new(Tree::new(client, store, shelf, options));
@@ -353,7 +357,9 @@ fn open_session(fs: Fs, mountpoint: &Path, allow_other: bool) -> Result<Session<
         MountOption::NoSuid,
         MountOption::NoDev,
         MountOption::FSName(SUBTYPE.into()),
-        MountOption::Subtype(SUBTYPE.into()),
+        // fuser tells its own `Subtype` to fusermount only, and a mount of root
+        // would be of type `fuse`, which `updatedb` cannot be told to leave out.
+        MountOption::CUSTOM(format!("subtype={SUBTYPE}")),
     ];
     config.acl = if allow_other {
         SessionACL::All

@@ -5,6 +5,7 @@
 mod attributes;
 mod cache;
 mod control;
+mod crawlers;
 mod directories;
 mod fetch;
 mod files;
@@ -30,6 +31,7 @@ mod xattr;
 
 pub use attributes::{Access, Attributes, Stat};
 pub use control::{START_FILE, Writing};
+pub use crawlers::Asker;
 pub use directories::{Directory, DirectoryEntry};
 pub use files::{Handle, Opened};
 pub use lookup::Found;
@@ -40,6 +42,7 @@ use crate::{
     store::{Shelf, Store, Usage, Verify, Version},
 };
 use control::Controls;
+use crawlers::Refusals;
 use follow::Follows;
 use inodes::Inodes;
 use jiff::Timestamp;
@@ -196,6 +199,9 @@ pub struct TreeOptions {
     pub offline: bool,
     /// What to do about content that is not what its version's id says.
     pub verify: Verify,
+    /// Names of programs that start no downloads, beside those that are known
+    /// as indexers; `None` where every program may.
+    pub crawlers: Option<Vec<String>>,
 }
 
 /// The whole file system, without a kernel.
@@ -208,6 +214,7 @@ pub struct Tree {
     /// The logs that grow, for as long as anybody holds them.
     live: Mutex<HashMap<Arc<str>, Weak<Logs>>>,
     controls: Controls,
+    refusals: Refusals,
     api: Client,
     store: Store,
     /// Answers on disk, and when each listing was last written there.
@@ -236,6 +243,7 @@ impl Tree {
             follows: Follows::default(),
             live: Mutex::default(),
             controls: Controls::default(),
+            refusals: Refusals::default(),
             api,
             store,
             shelf,

@@ -4,10 +4,12 @@
 
 mod holders;
 mod mountinfo;
+mod server;
 
 pub use self::{
     holders::{Holder, Use, holders},
     mountinfo::{MountEntry, mount_at, mounts},
+    server::{Server, Service, service, waiting},
 };
 
 use crate::{
@@ -57,10 +59,15 @@ pub enum Health {
     Hung,
 }
 
-/// Asks a mount for its statistics, in a thread that is left behind where it
-/// hangs. To a user that FUSE keeps out of it (root, for another user's mount
-/// without `allow_other`) a dead mount can look alive.
+/// Looks for the process that serves a mount, and only where that does not tell
+/// asks the mount for its statistics, in a thread that is left behind where it
+/// hangs.
 pub fn probe(entry: &MountEntry) -> Health {
+    match service(entry) {
+        Service::Nobody => return Health::Dead,
+        Service::By(server) if server.is_stopped => return Health::Hung,
+        Service::By(_) | Service::Unknown => {}
+    }
     let mountpoint = entry.mountpoint.clone();
     let kind = |error: Errno| io::Error::from(error).kind();
     match bounded(PROBE_LIMIT, move || statvfs(&mountpoint).err().map(kind)) {

@@ -12,6 +12,8 @@ mod cache;
 mod cache_commands;
 mod commands;
 mod config;
+mod crawlers;
+mod doctor;
 mod endings;
 mod hostile;
 mod mapped;

@@ -3,7 +3,7 @@
 use super::DemoArgs;
 use crate::{
     api::Token,
-    config::{self, Environment, Settings},
+    config::{self, Crawlers, Environment, Settings},
     demo::{Server, World},
     error::{Error, Result},
     mount,
@@ -150,6 +150,8 @@ fn settings(server: &Server, cache: &Path) -> Result<Settings> {
         allow_external_symlinks: false,
         offline: false,
         verify: Verify::default(),
+        crawlers: Crawlers::default(),
+        crawler_names: Vec::new(),
     })
 }
 

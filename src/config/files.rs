@@ -1,7 +1,7 @@
 //! The files that settings come from: `config.toml`, the `vm0` CLI's login,
 //! and a file with a token.
 
-use super::{Flags, parse_duration, parse_size, parse_verify};
+use super::{Flags, parse_crawlers, parse_duration, parse_size, parse_verify};
 use crate::{
     api::Token,
     error::{Error, Result},
@@ -35,6 +35,8 @@ struct Table {
     allow_external_symlinks: bool,
     offline: bool,
     verify: Option<String>,
+    crawlers: Option<String>,
+    crawler_names: Vec<String>,
 }
 
 /// The `vm0` CLI's `config.json`; its other fields are its own.
@@ -88,6 +90,11 @@ pub(super) fn read_config(path: &Path, home: Option<&Path>) -> Result<Flags> {
             .verify
             .map(|text| parse_verify(&text).map_err(|message| wrong("verify", message)))
             .transpose()?,
+        crawlers: table
+            .crawlers
+            .map(|text| parse_crawlers(&text).map_err(|message| wrong("crawlers", message)))
+            .transpose()?,
+        crawler_names: table.crawler_names,
     })
 }
 

@@ -1,4 +1,5 @@
-//! Sizes and durations as people write them: `50MB`, `10GiB`, `500ms`, `2m`.
+//! Values as people write them: sizes (`50MB`, `10GiB`), durations (`500ms`,
+//! `2m`), and words of a choice.
 
 use crate::store::Verify;
 use std::time::Duration;
@@ -40,6 +41,28 @@ pub fn parse_verify(text: &str) -> Result<Verify, String> {
         "strict" => Ok(Verify::Strict),
         "off" => Ok(Verify::Off),
         _ => Err(format!("{text:?} is none of warn, strict, off")),
+    }
+}
+
+/// Whether indexers and makers of thumbnails may start downloads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Crawlers {
+    /// They read what is there.
+    #[default]
+    Deny,
+    /// They may, like everybody.
+    Allow,
+}
+
+/// Reads what indexers may do.
+///
+/// # Errors
+/// A sentence that names the two words.
+pub fn parse_crawlers(text: &str) -> Result<Crawlers, String> {
+    match text.trim() {
+        "deny" => Ok(Crawlers::Deny),
+        "allow" => Ok(Crawlers::Allow),
+        _ => Err(format!("{text:?} is neither deny nor allow")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What runs an operation, now and again, and what its answer is for fuser.
 
 use super::{
+    asker::asker,
     handles::{Handles, Open},
     stored::Stored,
 };
@@ -141,8 +142,11 @@ impl Context {
     }
 }
 
+/// Runs an operation for thread `tid`, and again whenever what it misses has
+/// been fetched, for so many rounds.
 pub(super) fn attempt<T: 'static>(
     context: Arc<Context>,
+    tid: u32,
     since: Instant,
     rounds: u32,
     operation: impl Fn(&Context, &View<'_>) -> Answer<T> + Send + 'static,
@@ -167,15 +171,18 @@ pub(super) fn attempt<T: 'static>(
         Err(Miss::Want(want)) if rounds == 0 => Err(Error::Internal(format!(
             "{want} is lost as soon as it is fetched"
         ))),
-        Err(Miss::Want(want)) => {
-            let park = context.park.clone();
-            let again = move |woken| {
-                // Looking again as more comes is no sign of going in circles.
-                let rounds = rounds - u32::from(woken == Woken::Settled);
-                attempt(context, since, rounds, operation, reply);
-            };
-            return park.wait(want, since, Box::new(again));
-        }
+        Err(Miss::Want(want)) => match context.tree.permit(&want, || asker(tid)) {
+            Err(error) => Err(error),
+            Ok(()) => {
+                let park = context.park.clone();
+                let again = move |woken| {
+                    // Looking again as more comes is no sign of going in circles.
+                    let rounds = rounds - u32::from(woken == Woken::Settled);
+                    attempt(context, tid, since, rounds, operation, reply);
+                };
+                return park.wait(want, since, Box::new(again));
+            }
+        },
     };
     // A page of a directory is filled while replying, so this can panic too.
     if catch_unwind(AssertUnwindSafe(|| reply(&context, result))).is_err() {
@@ -248,10 +255,11 @@ mod tests {
         let fs = super::super::Fs::new(bench.tree.clone(), park, 0, 0);
         let (reply, replied) = std::sync::mpsc::channel();
         fs.serve::<()>(
+            0,
             |_, _| panic!("an operation"),
             move |_, result| reply.send(result.unwrap_err().errno()).unwrap(),
         );
         assert_eq!(replied.recv().unwrap(), libc::EIO);
-        fs.serve(|_, _| Ok(()), |_, _| panic!("a reply"));
+        fs.serve(0, |_, _| Ok(()), |_, _| panic!("a reply"));
     }
 }

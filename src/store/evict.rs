@@ -76,6 +76,15 @@ pub(super) struct Accounts<'a> {
     _local: MutexGuard<'a, ()>,
 }
 
+/// The downloads in a cache, living and dead.
+#[derive(Default)]
+pub(super) struct Staged {
+    /// Bytes reserved by those that live.
+    pub(super) reserved: u64,
+    /// What dead processes left, with the lock that shows it.
+    pub(super) dead: Vec<(PathBuf, Option<Flock<File>>)>,
+}
+
 /// A version as the accounts see it.
 pub(super) struct Held {
     pub(super) path: PathBuf,
@@ -192,7 +201,21 @@ impl Room {
 
     /// Bytes reserved by living downloads but `own`; the dead are removed.
     pub(super) fn reservations(&self, own: &str) -> Result<u64> {
-        let (mut sum, mut living) = (0_u64, Vec::new());
+        let staged = self.staged(own)?;
+        for (path, held) in staged.dead {
+            tracing::debug!(path = %path.display(), "removing what a dead process left");
+            let _ = fs::remove_dir_all(&path);
+            let _ = fs::remove_file(path.with_extension("lock"));
+            drop(held);
+        }
+        Ok(staged.reserved)
+    }
+
+    /// Looks at the downloads, under the lock: whoever begins one makes its lock
+    /// file first.
+    pub(super) fn staged(&self, own: &str) -> Result<Staged> {
+        let mut staged = Staged::default();
+        let mut living = Vec::new();
         let all = entries(&self.staging())?;
         let (locks, rest): (Vec<_>, Vec<_>) = all
             .into_iter()
@@ -204,25 +227,22 @@ impl Room {
                 continue;
             }
             match try_lock(&lock) {
-                Tried::Free(held) => {
-                    tracing::debug!(path = %path.display(), "removing what a dead process left");
-                    let _ = fs::remove_dir_all(&path);
-                    let _ = fs::remove_file(&lock);
-                    drop(held);
-                }
+                Tried::Free(held) => staged.dead.push((path, Some(held))),
                 Tried::Busy => {
-                    sum = sum.saturating_add(read_reservation(&lock).unwrap_or(0));
+                    let reserved = read_reservation(&lock).unwrap_or(0);
+                    staged.reserved = staged.reserved.saturating_add(reserved);
                     living.push(path);
                 }
                 Tried::Absent => {}
             }
         }
         for path in rest {
-            if !living.contains(&path) {
-                let _ = fs::remove_dir_all(&path);
+            let has_lock = staged.dead.iter().any(|(dead, _)| *dead == path);
+            if !has_lock && !living.contains(&path) {
+                staged.dead.push((path, None));
             }
         }
-        Ok(sum)
+        Ok(staged)
     }
 
     /// Reserves at least `least` bytes in all for the download `own`, up to

@@ -131,7 +131,7 @@ impl Inventory {
     pub fn breakdown(&self) -> Result<Breakdown> {
         let _accounts = self.room.lock()?;
         let mut sum = Breakdown {
-            reserved: self.room.reservations("")?,
+            reserved: self.room.staged("")?.reserved,
             answers: self.answers(),
             ceiling: self.room.ceiling,
             ..Breakdown::default()
@@ -208,6 +208,25 @@ impl Inventory {
             done.bytes += if whole { held.bytes() } else { held.content };
         }
         Ok(done)
+    }
+
+    /// How many downloads dead processes have left, and how many bytes they
+    /// take; with `remove` they are removed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the directory cannot be read or locked.
+    pub fn leftovers(&self, remove: bool) -> Result<(u64, u64)> {
+        let _accounts = self.room.lock()?;
+        let staged = self.room.staged("")?;
+        let paths = staged.dead.iter().map(|(path, _)| path);
+        let bytes = paths.map(|path| size_of(path, DEPTH)).sum();
+        let found = staged.dead.len() as u64;
+        // With the locks, which would keep it from being removed.
+        drop(staged);
+        if remove && found > 0 {
+            self.room.reservations("")?;
+        }
+        Ok((found, bytes))
     }
 
     /// Keeps a version from eviction, in every process and across a crash.

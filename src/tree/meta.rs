@@ -71,6 +71,7 @@ impl View<'_> {
                 "versions": usage.versions,
                 "versions_with_content": usage.with_content,
             },
+            "downloads": self.tree.transfers.totals(),
             "listings": {
                 "ttl_seconds": self.tree.options.list_ttl.as_secs_f64(),
                 "age_seconds": {
@@ -79,6 +80,13 @@ impl View<'_> {
                     "volumes": storages(crate::api::types::StorageKind::Volume),
                     "artifacts": storages(crate::api::types::StorageKind::Artifact),
                 },
+            },
+            "crawlers": {
+                "policy": match self.tree.options.crawlers {
+                    Some(_) => "deny",
+                    None => "allow",
+                },
+                "refused": self.tree.refusals.counts(),
             },
             "runs_followed": self.tree.follows.count(),
             "failures": self.tree.journal.len(),

@@ -55,6 +55,7 @@ impl Bench {
             external_symlinks: false,
             offline: false,
             verify: crate::store::Verify::default(),
+            crawlers: None,
         };
         Self {
             tree: Arc::new(Tree::new(

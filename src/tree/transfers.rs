@@ -8,6 +8,7 @@ use crate::{
     progress::Progress,
     text::{self, one_line},
 };
+use serde::Serialize;
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt::Write,
@@ -32,6 +33,17 @@ struct State {
     next: u64,
     running: BTreeMap<u64, Download>,
     ended: VecDeque<Ended>,
+    totals: Totals,
+}
+
+/// All downloads of this mount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Totals {
+    running: u64,
+    done: u64,
+    failed: u64,
+    /// Bytes of archives, those of downloads that run or failed included.
+    bytes: u64,
 }
 
 #[derive(Clone)]
@@ -88,11 +100,27 @@ impl Transfers {
         Some(so_far(&download.progress))
     }
 
+    /// How many there were, and what they brought.
+    pub(crate) fn totals(&self) -> Totals {
+        let state = self.lock();
+        let running = state.running.values();
+        Totals {
+            running: state.running.len() as u64,
+            bytes: state.totals.bytes + running.map(|each| so_far(&each.progress).0).sum::<u64>(),
+            ..state.totals
+        }
+    }
+
     fn end(&self, number: u64, failure: Option<String>) -> Option<(u64, Duration)> {
         let mut state = self.lock();
         let download = state.running.remove(&number)?;
         let (bytes, expected) = so_far(&download.progress);
         let took = download.started.elapsed();
+        match &failure {
+            None => state.totals.done += 1,
+            Some(_) => state.totals.failed += 1,
+        }
+        state.totals.bytes += bytes;
         state.ended.truncate(KEPT - 1);
         state.ended.push_front(Ended {
             version: download.version,
@@ -287,12 +315,22 @@ mod tests {
             progress.expect(8);
             assert_eq!(transfers.of(&version(n)), Some((8, Some(8))));
             assert_eq!(transfers.of(&version(n + 1)), None);
+            let totals = transfers.totals();
+            assert_eq!((totals.running, totals.bytes), (1, 8 * (n as u64 + 1)));
             match n % 2 {
                 0 => assert_eq!(running.end(Ok(())).0, 8),
                 _ => assert_eq!(running.end(Err(&Error::Stale)).0, 8),
             }
             assert_eq!(transfers.of(&version(n)), None);
         }
+        let ended = 3 * KEPT as u64;
+        let totals = Totals {
+            running: 0,
+            done: ended / 2,
+            failed: ended / 2,
+            bytes: 8 * ended,
+        };
+        assert_eq!(transfers.totals(), totals);
         let state = transfers.lock();
         assert_eq!(state.ended.len(), KEPT);
         let last = state.ended.front().unwrap();

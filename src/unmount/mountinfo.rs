@@ -19,12 +19,17 @@ pub struct MountEntry {
     pub id: u64,
     /// The id of the mount it lies in.
     pub parent: u64,
+    /// The minor number of its device, by which the kernel knows the connection
+    /// of a FUSE mount.
+    pub device: u32,
     /// Where it is.
     pub mountpoint: PathBuf,
     /// Type with subtype, e.g. `fuse.vm0fs`.
     pub fstype: String,
     /// What is mounted, e.g. `vm0fs`.
     pub source: String,
+    /// Of a FUSE mount, the user who has mounted it.
+    pub user: Option<u32>,
 }
 
 impl MountEntry {
@@ -109,17 +114,26 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
     let number = |field: Option<&[u8]>| std::str::from_utf8(field?).ok()?.parse().ok();
     let id = number(fields.next())?;
     let parent = number(fields.next())?;
-    // After the device and the root within it; before the options.
-    let mountpoint = PathBuf::from(OsString::from_vec(unescape(fields.nth(2)?)));
+    let device = std::str::from_utf8(fields.next()?).ok()?;
+    let device = device.split_once(':')?.1.parse().ok()?;
+    // After the root within the device; before the options.
+    let mountpoint = PathBuf::from(OsString::from_vec(unescape(fields.nth(1)?)));
     // Optional fields end with a lone hyphen.
     fields.find(|field| *field == b"-")?;
     let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
+    let (fstype, source) = (text(fields.next()?), text(fields.next()?));
+    let options = text(fields.next()?);
+    let user = options
+        .split(',')
+        .find_map(|option| option.strip_prefix("user_id=")?.parse().ok());
     Some(MountEntry {
         id,
         parent,
+        device,
         mountpoint,
-        fstype: text(fields.next()?),
-        source: text(fields.next()?),
+        fstype,
+        source,
+        user,
     })
 }
 
@@ -175,9 +189,11 @@ mod tests {
             MountEntry {
                 id: 40,
                 parent: 22,
+                device: 35,
                 mountpoint: "/home/me/my vm0\\\t\n".into(),
                 fstype: "fuse.vm0fs".into(),
                 source: "vm0fs".into(),
+                user: Some(0),
             }
         );
         let ours: Vec<_> = mounts.iter().map(MountEntry::is_vm0fs).collect();

@@ -1,0 +1,201 @@
+//! The folders of the cache and of the log: whether they are private and whole,
+//! and whether the disk has room for what the cache may take.
+
+use super::Check;
+use crate::{
+    config::{CacheSettings, Environment, Flags},
+    error::Result,
+    logging,
+    store::Inventory,
+    text::size,
+};
+use nix::{
+    sys::statvfs::statvfs,
+    unistd::{AccessFlags, Uid, access},
+};
+use std::{
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
+
+/// Permission bits of everybody but the owner, and what a folder should have.
+const OTHERS: u32 = 0o077;
+const PRIVATE: u32 = 0o700;
+
+/// Below this not even a small version fits.
+const LEAST_FREE: u64 = 64 << 20;
+
+const CACHE: &str = "cache";
+
+/// The folders, and what is in the cache.
+pub(super) fn check(flags: &Flags, environment: &Environment, fix: bool) -> Vec<Check> {
+    let mut checks = Vec::new();
+    match CacheSettings::load(flags, environment) {
+        Ok(settings) => {
+            let (check, is_usable) = folder("cache folder", &settings.dir, fix);
+            checks.push(check);
+            let used = match is_usable {
+                true => content(&settings, fix, &mut checks),
+                false => 0,
+            };
+            checks.push(space(&settings, used));
+        }
+        Err(error) => {
+            let advice = "mend config.toml, or name a folder with --cache-dir";
+            checks.push(Check::fail(CACHE, error.to_string(), advice));
+        }
+    }
+    if let Ok(dir) = logging::state_dir(environment) {
+        checks.push(folder("log folder", &dir, fix).0);
+    }
+    checks
+}
+
+/// Whether a folder of ours is private; and whether it is there and can be used.
+fn folder(subject: &str, dir: &Path, fix: bool) -> (Check, bool) {
+    let shown = dir.display();
+    let data = match fs::metadata(dir) {
+        Ok(data) => data,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let found = format!("{shown} is made by the first mount");
+            return (Check::ok(subject, found), false);
+        }
+        Err(error) => {
+            let check = Check::fail(subject, format!("{shown}: {error}"), "see who may enter it");
+            return (check, false);
+        }
+    };
+    let own = Uid::effective();
+    if !data.is_dir() {
+        let advice = "move it away, or name another folder";
+        let check = Check::fail(subject, format!("{shown} is not a folder"), advice);
+        return (check, false);
+    }
+    if data.uid() != own.as_raw() && !own.is_root() {
+        let found = format!("{shown} belongs to another user ({})", data.uid());
+        let advice = format!("as root: chown -R {own} {shown}; or name another folder");
+        return (Check::fail(subject, found, advice), false);
+    }
+    let mode = data.permissions().mode();
+    if mode & OTHERS != 0 {
+        let found = format!(
+            "{shown} is open to other users (mode {:04o})",
+            mode & 0o7777
+        );
+        let advice = format!("chmod 0700 {shown} (--fix does)");
+        let check = match fix.then(|| fs::set_permissions(dir, Permissions::from_mode(PRIVATE))) {
+            Some(Ok(())) => {
+                let done = format!("{shown} was open to other users; its mode is 0700 now");
+                Check::fixed(subject, done)
+            }
+            Some(Err(error)) => Check::warn(subject, format!("{found}; {error}"), advice),
+            None => Check::warn(subject, found, advice),
+        };
+        return (check, true);
+    }
+    let needed = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
+    if let Err(error) = access(dir, needed) {
+        let found = format!("{shown} cannot be used: {}", error.desc());
+        let advice = format!("chmod 0700 {shown}, or mount its disk for writing");
+        return (Check::fail(subject, found, advice), false);
+    }
+    (Check::ok(subject, format!("{shown} is private")), true)
+}
+
+/// What is in the cache; gives the bytes that it takes.
+fn content(settings: &CacheSettings, fix: bool, checks: &mut Vec<Check>) -> u64 {
+    match inventory(settings, fix, checks) {
+        Ok(used) => used,
+        Err(error) => {
+            let advice = "see who may read it, or start anew: vm0fs cache clear --all --pinned";
+            checks.push(Check::fail(CACHE, error.to_string(), advice));
+            0
+        }
+    }
+}
+
+fn inventory(settings: &CacheSettings, fix: bool, checks: &mut Vec<Check>) -> Result<u64> {
+    let Some(inventory) = Inventory::open(&settings.dir, settings.size)? else {
+        checks.push(Check::ok(CACHE, "empty"));
+        return Ok(0);
+    };
+    let (left, bytes) = inventory.leftovers(fix)?;
+    let found = format!("{left} broken off by dead processes, {}", size(bytes));
+    let subject = "unfinished downloads";
+    checks.push(match (left, fix) {
+        (0, _) => Check::ok(subject, "none left behind"),
+        (_, true) => Check::fixed(subject, format!("removed {found}")),
+        (_, false) => Check::warn(subject, found, "--fix removes them, as does the next mount"),
+    });
+    let items = inventory.list()?;
+    let broken = items.iter().filter(|item| item.meta.is_none()).count();
+    let sum = inventory.breakdown()?;
+    let used = sum.total();
+    let found = format!(
+        "{} of {}, versions: {}",
+        size(used),
+        size(settings.size),
+        sum.versions
+    );
+    checks.push(if broken > 0 {
+        let found = format!("{found}, broken: {broken}");
+        Check::warn(
+            CACHE,
+            found,
+            "drop what is broken: vm0fs cache verify --fix",
+        )
+    } else if used > settings.size {
+        let advice = "raise --cache-size, or free some: vm0fs cache clear";
+        Check::warn(CACHE, format!("{found}: over its ceiling"), advice)
+    } else {
+        Check::ok(
+            CACHE,
+            format!("{found} (vm0fs cache verify reads all of it)"),
+        )
+    });
+    Ok(used)
+}
+
+/// Whether the disk has room for what the cache may still take.
+fn space(settings: &CacheSettings, used: u64) -> Check {
+    const SUBJECT: &str = "free space";
+    let mut above = settings.dir.ancestors();
+    let Some(disk) = above.find_map(|dir| statvfs(dir).ok()) else {
+        let found = format!("no disk at {}", settings.dir.display());
+        return Check::fail(SUBJECT, found, "name another folder with --cache-dir");
+    };
+    let free = disk.fragment_size().saturating_mul(disk.blocks_available());
+    room(free, settings.size.saturating_sub(used))
+}
+
+fn room(free: u64, wanted: u64) -> Check {
+    const SUBJECT: &str = "free space";
+    let found = format!(
+        "{} on the cache's disk, {} still allowed to it",
+        size(free),
+        size(wanted)
+    );
+    if free < LEAST_FREE.min(wanted) {
+        let advice = "free some, or name a folder on another disk with --cache-dir";
+        Check::fail(SUBJECT, found, advice)
+    } else if free < wanted {
+        Check::warn(SUBJECT, found, "free some, or set a smaller --cache-size")
+    } else {
+        Check::ok(SUBJECT, found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Level, *};
+
+    #[test]
+    fn room_on_the_disk() {
+        assert_eq!(room(10 << 30, 1 << 30).level, Level::Ok);
+        assert_eq!(room(1 << 30, 10 << 30).level, Level::Warn);
+        assert_eq!(room(1 << 20, 10 << 30).level, Level::Fail);
+        assert_eq!(room(1 << 20, 0).level, Level::Ok);
+    }
+}

@@ -1,0 +1,255 @@
+//! What this machine must have for a mount to be made, and what runs on it
+//! that reads all files.
+
+use super::Check;
+use crate::config::Environment;
+use nix::unistd::Uid;
+use std::{
+    env,
+    ffi::OsStr,
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::PathBuf,
+};
+
+const DEVICE: &str = "/dev/fuse";
+const FUSE_CONF: &str = "/etc/fuse.conf";
+const UPDATEDB_CONF: &str = "/etc/updatedb.conf";
+/// What the kernel's mount table, and so `updatedb`, calls these mounts.
+const FSTYPE: &str = "fuse.vm0fs";
+
+/// The bit of a file's mode that runs it as its owner.
+const SET_UID: u32 = 0o4000;
+/// The bit of the right to mount in a set of capabilities (`capabilities(7)`).
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+
+const CONTAINER: &str = "give a container --device /dev/fuse --cap-add SYS_ADMIN";
+
+/// What mounting needs.
+pub(super) fn check(environment: &Environment, allow_other: bool) -> Vec<Check> {
+    let is_root = Uid::effective().is_root();
+    let helper = match is_root {
+        true => right_to_mount(&own("CapEff:").unwrap_or_default()),
+        false => helper(environment),
+    };
+    vec![
+        device(),
+        helper,
+        others(fs::read_to_string(FUSE_CONF), is_root, allow_other),
+    ]
+}
+
+fn device() -> Check {
+    let error = match OpenOptions::new().read(true).write(true).open(DEVICE) {
+        Ok(_) => return Check::ok(DEVICE, "there, and can be opened"),
+        Err(error) => error,
+    };
+    match error.kind() {
+        io::ErrorKind::NotFound => Check::fail(
+            DEVICE,
+            "missing",
+            format!("load the kernel's module with `modprobe fuse`; {CONTAINER}"),
+        ),
+        io::ErrorKind::PermissionDenied => Check::fail(
+            DEVICE,
+            "this user may not open it",
+            format!("as root: chmod 0666 {DEVICE}; {CONTAINER}"),
+        ),
+        _ => Check::fail(
+            DEVICE,
+            format!("cannot be opened: {error}"),
+            "load the kernel's module with `modprobe fuse`",
+        ),
+    }
+}
+
+/// A line of this process's `/proc/self/status`.
+fn own(name: &str) -> Option<String> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(value.trim().to_owned())
+}
+
+/// Whether a root, which needs no helper, may mount.
+fn right_to_mount(capabilities: &str) -> Check {
+    const SUBJECT: &str = "right to mount";
+    match u64::from_str_radix(capabilities, 16) {
+        Ok(set) if set & CAP_SYS_ADMIN == 0 => Check::fail(
+            SUBJECT,
+            "this root may not mount (no CAP_SYS_ADMIN)",
+            CONTAINER,
+        ),
+        _ => Check::ok(SUBJECT, "root mounts by itself"),
+    }
+}
+
+/// The setuid program that mounts for an ordinary user.
+fn helper(environment: &Environment) -> Check {
+    const SUBJECT: &str = "fusermount3";
+    let path = environment.variables.get(OsStr::new("PATH"));
+    let folders: Vec<PathBuf> = path
+        .map(|path| env::split_paths(path).collect())
+        .unwrap_or_default();
+    let found = ["fusermount3", "fusermount"].iter().find_map(|name| {
+        let mut files = folders.iter().map(|folder| folder.join(name));
+        let file = files.find(|file| file.is_file())?;
+        Some((fs::metadata(&file).ok()?, file))
+    });
+    let Some((data, file)) = found else {
+        return Check::fail(
+            SUBJECT,
+            "not found in PATH, and an ordinary user needs it",
+            "install the package fuse3",
+        );
+    };
+    let shown = file.display();
+    if data.uid() != 0 || data.permissions().mode() & SET_UID == 0 {
+        return Check::fail(
+            SUBJECT,
+            format!("{shown} does not run as root"),
+            format!(
+                "install the package fuse3 anew, or as root: chown root {shown} && chmod 4755 {shown}"
+            ),
+        );
+    }
+    if own("NoNewPrivs:").is_some_and(|value| value == "1") {
+        return Check::fail(
+            SUBJECT,
+            format!("{shown} may not run as root here (no_new_privs is set)"),
+            "start the shell or service without it (NoNewPrivileges=no)",
+        );
+    }
+    Check::ok(SUBJECT, format!("{shown}, runs as root"))
+}
+
+/// Whether other users can be let in.
+fn others(conf: io::Result<String>, is_root: bool, wanted: bool) -> Check {
+    const SUBJECT: &str = "user_allow_other";
+    if is_root {
+        return Check::ok(SUBJECT, "root needs no permission for --allow-other");
+    }
+    let permits = conf.is_ok_and(|text| text.lines().any(|line| line.trim() == SUBJECT));
+    match (permits, wanted) {
+        (true, _) => Check::ok(SUBJECT, format!("set in {FUSE_CONF}")),
+        (false, false) => Check::ok(
+            SUBJECT,
+            format!("not set in {FUSE_CONF}; only --allow-other needs it"),
+        ),
+        (false, true) => Check::fail(
+            SUBJECT,
+            format!("not set in {FUSE_CONF}, and config.toml says allow-other"),
+            format!("as root, add the line {SUBJECT} to {FUSE_CONF}; or take allow-other away"),
+        ),
+    }
+}
+
+/// Whether `updatedb`, which lists all files for `locate`, leaves mounts out.
+pub(super) fn updatedb() -> Check {
+    prunes(fs::read_to_string(UPDATEDB_CONF))
+}
+
+fn prunes(conf: io::Result<String>) -> Check {
+    const SUBJECT: &str = "updatedb";
+    let text = match conf {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Check::ok(SUBJECT, format!("not set up here (no {UPDATEDB_CONF})"));
+        }
+        Err(error) => {
+            return Check::warn(
+                SUBJECT,
+                format!("{UPDATEDB_CONF} cannot be read: {error}"),
+                format!("see that PRUNEFS in it has {FSTYPE}"),
+            );
+        }
+    };
+    // As `updatedb.conf(5)` has it: NAME = "values", and comments.
+    let value = text.lines().find_map(|line| {
+        let value = line.trim().strip_prefix("PRUNEFS")?.trim_start();
+        Some(value.strip_prefix('=')?.trim().trim_matches('"'))
+    });
+    let mut types = value.unwrap_or_default().split_whitespace();
+    if types.any(|each| each.eq_ignore_ascii_case(FSTYPE)) {
+        return Check::ok(
+            SUBJECT,
+            format!("leaves mounts of vm0fs out ({UPDATEDB_CONF})"),
+        );
+    }
+    let line = match value {
+        Some(value) if !value.is_empty() => format!("PRUNEFS=\"{value} {FSTYPE}\""),
+        _ => format!("PRUNEFS=\"{FSTYPE}\""),
+    };
+    let instead = match value {
+        Some(_) => "make its line of PRUNEFS",
+        None => "add the line",
+    };
+    Check::warn(
+        SUBJECT,
+        format!("walks through mounts of vm0fs, each night ({UPDATEDB_CONF})"),
+        format!("as root, {instead} {line}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::{super::Level, *};
+
+    #[test]
+    fn a_root_without_rights() {
+        assert_eq!(right_to_mount("00000000a80425fb").level, Level::Fail);
+        assert_eq!(right_to_mount("000001ffffffffff").level, Level::Ok);
+        assert_eq!(right_to_mount("").level, Level::Ok);
+    }
+
+    #[test]
+    fn letting_others_in() {
+        let conf = |text: &str| Ok(text.to_owned());
+        let level = |text: &str, wanted| others(conf(text), false, wanted).level;
+        assert_eq!(
+            level("# user_allow_other\n#user_allow_other\n", true),
+            Level::Fail
+        );
+        assert_eq!(level("# user_allow_other\n", false), Level::Ok);
+        assert_eq!(
+            level("mount_max = 5\n  user_allow_other \n", true),
+            Level::Ok
+        );
+        let missing = Err(io::ErrorKind::NotFound.into());
+        assert_eq!(others(missing, false, true).level, Level::Fail);
+        assert_eq!(others(conf(""), true, true).level, Level::Ok);
+    }
+
+    #[test]
+    fn the_line_for_updatedb() {
+        let advice = |text: &str| prunes(Ok(text.to_owned())).advice;
+        let line = advice("PRUNE_BIND_MOUNTS=\"yes\"\nPRUNEFS = \"NFS fuse.sshfs\"\n").unwrap();
+        assert!(
+            line.ends_with("PRUNEFS=\"NFS fuse.sshfs fuse.vm0fs\""),
+            "{line}"
+        );
+        let line = advice("#PRUNEFS=\"fuse.vm0fs\"\n").unwrap();
+        assert!(
+            line.ends_with("add the line PRUNEFS=\"fuse.vm0fs\""),
+            "{line}"
+        );
+        assert_eq!(advice("PRUNEFS=\"nfs FUSE.vm0fs\"\n"), None);
+        let missing = prunes(Err(io::ErrorKind::NotFound.into()));
+        assert_eq!(missing.level, Level::Ok);
+    }
+
+    #[test]
+    fn the_helper_is_looked_for_in_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let environment = Environment {
+            variables: [("PATH".into(), dir.path().into())].into(),
+            ..Environment::default()
+        };
+        let check = helper(&environment);
+        assert!(check.found.contains("not found in PATH"), "{check:?}");
+        fs::write(dir.path().join("fusermount"), "").unwrap();
+        let check = helper(&environment);
+        assert!(check.found.contains("does not run as root"), "{check:?}");
+    }
+}

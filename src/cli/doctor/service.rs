@@ -1,0 +1,172 @@
+//! The settings, and the service that they name: one call tells whether it is
+//! there, whether it takes the token, and what time it is there.
+
+use super::Check;
+use crate::{
+    api::Client,
+    config::Settings,
+    error::{Error, Result, TransportKind},
+    progress::Progress,
+    text::duration,
+};
+use jiff::Timestamp;
+use std::time::{Duration, Instant};
+
+/// The longest silence that is waited for here, whatever `--timeout` says.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A clock that is off by less does no harm: the service's times are shown as
+/// they are, and `Date` has whole seconds.
+const CLOCK: Duration = Duration::from_secs(60);
+
+const TOKEN: &str = "token";
+const API: &str = "API";
+const NEW_TOKEN: &str = "log in with `vm0 auth login`, or set VM0_API_KEY, or name a file that \
+                         holds it with --token-file";
+
+/// Settings, service, token and clock.
+pub(super) fn check(settings: &Result<Settings>) -> Vec<Check> {
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(error) => {
+            let advice = "mend that, and run this again to have the API asked";
+            return vec![Check::fail("settings", error.to_string(), advice)];
+        }
+    };
+    let mut checks = vec![Check::ok("settings", "complete")];
+    if settings.offline {
+        checks.push(Check::ok(API, "not asked: config.toml says offline"));
+        return checks;
+    }
+    let mut config = settings.client_config();
+    config.timeout = config.timeout.min(PATIENCE);
+    let client = match Client::new(config) {
+        Ok(client) => client,
+        Err(error) => {
+            let advice = "name another address with --api-url, or see --allow-http";
+            checks.push(Check::fail(API, error.to_string(), advice));
+            return checks;
+        }
+    };
+    let started = Instant::now();
+    let answer = client.check(&Progress::new());
+    let took = started.elapsed();
+    checks.extend(judge(client.origin(), answer.as_ref().err(), took));
+    if answer.is_ok() || answer.is_err_and(|error| error.status().is_some()) {
+        checks.push(clock(client.now(), Timestamp::now()));
+    }
+    checks
+}
+
+/// What the answer says of the API and of the token.
+fn judge(origin: &str, error: Option<&Error>, took: Duration) -> Vec<Check> {
+    let there = || Check::ok(API, format!("{origin} answers, in {} ms", took.as_millis()));
+    let Some(error) = error else {
+        return vec![there(), Check::ok(TOKEN, "the API takes it")];
+    };
+    if let Some(status @ (401 | 403)) = error.status() {
+        let found = format!("the API refuses it (HTTP {status})");
+        return vec![there(), Check::fail(TOKEN, found, NEW_TOKEN)];
+    }
+    let found = format!("{origin}: {error}");
+    let api = match (error.status(), error) {
+        (Some(429), _) => Check::warn(API, found, "wait until the rate limit ends"),
+        (Some(404), _) | (_, Error::BadAnswer { .. }) => {
+            let advice = "see that --api-url is the API's: something else answers";
+            Check::fail(API, found, advice)
+        }
+        (Some(500..), _) => Check::fail(API, found, "the service is in trouble: try again later"),
+        (_, Error::Transport(transport)) if transport.kind == TransportKind::Connect => {
+            let advice = "see that --api-url is right and the network is up (behind a proxy, set \
+                          HTTPS_PROXY); for a certificate, that the clock is right";
+            Check::fail(API, found, advice)
+        }
+        _ => Check::fail(API, found, "see that the network is up, and try again"),
+    };
+    let advice = "run this again when the API can be asked";
+    vec![
+        api,
+        Check::warn(TOKEN, "there, and not known to be good", advice),
+    ]
+}
+
+fn clock(theirs: Timestamp, ours: Timestamp) -> Check {
+    const SUBJECT: &str = "clock";
+    let ahead = ours.duration_since(theirs);
+    let off = ahead.unsigned_abs();
+    if off < CLOCK {
+        return Check::ok(SUBJECT, "agrees with the API's");
+    }
+    let word = if ahead.is_negative() {
+        "behind"
+    } else {
+        "ahead of"
+    };
+    Check::warn(
+        SUBJECT,
+        format!("{} {word} the API's", duration(off)),
+        "set it (timedatectl set-ntp true): logs have wrong times, and certificates may be refused",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Level, *};
+    use crate::error::{ApiError, TransportError};
+    use std::sync::Arc;
+
+    #[test]
+    fn answers() {
+        let api = |status| {
+            Error::Api(Arc::new(ApiError {
+                status,
+                ..ApiError::default()
+            }))
+        };
+        let transport = |kind| {
+            Error::Transport(Arc::new(TransportError {
+                request: "GET /v1/agents".into(),
+                kind,
+                message: "no".into(),
+            }))
+        };
+        use Level::{Fail, Ok, Warn};
+        for (error, levels, word) in [
+            (None, [Ok, Ok], ""),
+            (Some(api(401)), [Ok, Fail], "vm0 auth login"),
+            (Some(api(403)), [Ok, Fail], "vm0 auth login"),
+            (Some(api(429)), [Warn, Warn], "rate limit"),
+            (Some(api(503)), [Fail, Warn], "later"),
+            (Some(api(404)), [Fail, Warn], "--api-url"),
+            (
+                Some(transport(TransportKind::Connect)),
+                [Fail, Warn],
+                "HTTPS_PROXY",
+            ),
+            (
+                Some(transport(TransportKind::Stalled)),
+                [Fail, Warn],
+                "network",
+            ),
+        ] {
+            let checks = judge("https://x", error.as_ref(), Duration::ZERO);
+            let found: Vec<Level> = checks.iter().map(|check| check.level).collect();
+            assert_eq!(found, levels, "{error:?}");
+            let lines: String = checks.iter().map(Check::line).collect();
+            assert!(lines.contains(word), "{lines}");
+        }
+    }
+
+    #[test]
+    fn clocks() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap_or_default();
+        assert_eq!(clock(at(1000), at(1059)).level, Level::Ok);
+        let behind = clock(at(4600), at(1000));
+        assert_eq!(
+            (behind.level, &*behind.found),
+            (Level::Warn, "1 h behind the API's")
+        );
+        let ahead = clock(at(1000), at(1120));
+        assert_eq!(ahead.found, "2 min ahead of the API's");
+    }
+}

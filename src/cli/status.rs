@@ -1,0 +1,211 @@
+//! `vm0fs status`: the mounts of this machine, and what each says of itself.
+
+use super::{
+    mounts::{self, Health, Look},
+    print,
+};
+use crate::{
+    config::Environment,
+    error::{Error, Result},
+    text::{duration, one_line, size},
+};
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::Value;
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+/// `vm0fs status`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit code 1 where a mount is dead or does not answer.
+
+Examples:
+  vm0fs status
+  vm0fs status ~/vm0
+  vm0fs status --json | jq -r '.[] | select(.health != \"alive\") | .mountpoint'")]
+pub struct StatusArgs {
+    /// Where it is mounted [default: all mounts of vm0fs]
+    pub mountpoint: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Ask the mount in this very process.
+    #[arg(long, hide = true, requires = "mountpoint")]
+    pub worker: bool,
+}
+
+impl StatusArgs {
+    /// Looks at the mounts, and prints how they are.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] where nothing of vm0fs is mounted at the mountpoint.
+    pub fn run(self, environment: &Environment) -> Result<ExitCode> {
+        let path = self.mountpoint.map(|path| {
+            // Without `.` and a slash at the end, as the kernel names it.
+            let path = environment.current_dir.join(path);
+            path.components().collect::<PathBuf>()
+        });
+        let entries = match path {
+            Some(path) if self.worker => {
+                print(&mounts::work(&path))?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            Some(path) => vec![mounts::at(&path)?],
+            None => mounts::all()?,
+        };
+        let looks: Vec<Look> = entries.into_iter().map(mounts::look).collect();
+        let text = match self.json {
+            true => {
+                let all: Vec<Value> = looks.iter().map(Look::json).collect();
+                serde_json::to_string_pretty(&all)
+                    .map_err(|error| Error::Internal(error.to_string()))?
+                    + "\n"
+            }
+            false if looks.is_empty() => "nothing is mounted\n".into(),
+            false => looks.iter().map(describe).collect::<Vec<_>>().join("\n"),
+        };
+        print(&text)?;
+        let ill = |look: &Look| matches!(look.health, Health::Dead | Health::Hung(..));
+        Ok(match looks.iter().any(ill) {
+            true => ExitCode::FAILURE,
+            false => ExitCode::SUCCESS,
+        })
+    }
+}
+
+/// A mount in some lines.
+fn describe(look: &Look) -> String {
+    let mut text = format!("{}: {}", look.shown(), look.word());
+    if let Some(pid) = look.pid {
+        let _ = write!(text, ", process {pid}");
+    }
+    if let Some((what, advice)) = look.trouble() {
+        let _ = write!(text, ": {what}; {advice}");
+    }
+    text.push('\n');
+    match &look.health {
+        Health::Alive(status) => {
+            for (name, value) in rows(status, &look.entry.mountpoint) {
+                let _ = writeln!(text, "  {name:<10} {value}");
+            }
+        }
+        Health::Closed => text.push_str("  another user has mounted it, who alone may ask it\n"),
+        Health::Dead | Health::Hung(..) | Health::Unknown(_) => {}
+    }
+    text
+}
+
+/// What `status.json` says, as far as this version of vm0fs knows it.
+fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
+    let number = |pointer: &str| status.pointer(pointer).and_then(Value::as_u64);
+    let count = |pointer: &str| number(pointer).unwrap_or(0);
+    let words = |pointer: &str| {
+        let text = status.pointer(pointer).and_then(Value::as_str);
+        one_line(text.unwrap_or("?"), 200)
+    };
+    let since = words("/mounted_at").parse::<Timestamp>().ok();
+    let age = since.and_then(|since| Duration::try_from(Timestamp::now() - since).ok());
+    let age = age.map_or("?".into(), |age| format!("{} ago", duration(age)));
+
+    let mut calls = format!(
+        "{} made, {} failed",
+        count("/api/calls"),
+        count("/api/failed")
+    );
+    if let (Some(left), Some(limit)) = (
+        number("/api/rate_limit/remaining"),
+        number("/api/rate_limit/limit"),
+    ) {
+        let _ = write!(calls, "; {left} of {limit} left");
+        let reset = number("/api/rate_limit/reset").and_then(|at| i64::try_from(at).ok());
+        if let Some(at) = reset.and_then(|at| Timestamp::from_second(at).ok()) {
+            let _ = write!(calls, " until {at}");
+        }
+    }
+    let failures = match count("/failures") {
+        0 => "none".into(),
+        n => format!(
+            "{n}; see {}/.vm0fs/errors",
+            one_line(&mountpoint.to_string_lossy(), 200)
+        ),
+    };
+    let refused = status
+        .pointer("/crawlers/refused")
+        .and_then(Value::as_object);
+    let refused: Vec<String> = refused
+        .into_iter()
+        .flatten()
+        .map(|(name, times)| format!("{} {times} times", one_line(name, 64)))
+        .collect();
+    let refused = match refused.is_empty() {
+        true => "nobody refused".into(),
+        false => format!("refused to {}", refused.join(", ")),
+    };
+    vec![
+        ("mounted", format!("{age}, by vm0fs {}", words("/vm0fs"))),
+        ("API", words("/api/origin")),
+        ("calls", calls),
+        (
+            "cache",
+            format!(
+                "{} of {}; versions: {}, with content: {}; in {}",
+                size(count("/cache/bytes")),
+                size(count("/cache/ceiling_bytes")),
+                count("/cache/versions"),
+                count("/cache/versions_with_content"),
+                words("/cache/dir")
+            ),
+        ),
+        (
+            "downloads",
+            format!(
+                "{} running, {} done, {} failed; {} came",
+                count("/downloads/running"),
+                count("/downloads/done"),
+                count("/downloads/failed"),
+                size(count("/downloads/bytes"))
+            ),
+        ),
+        ("runs", format!("{} followed", count("/runs_followed"))),
+        ("failures", failures),
+        (
+            "crawlers",
+            format!("{}; {refused}", words("/crawlers/policy")),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_a_mount_says_is_made_harmless() {
+        let status = json!({
+            "vm0fs": "0.1.0",
+            "mounted_at": "2020-01-01T00:00:00Z",
+            "api": {"origin": "https://a\u{1b}[2J", "calls": 7, "failed": 1,
+                    "rate_limit": {"limit": 10, "remaining": 3, "reset": 0}},
+            "crawlers": {"policy": "deny", "refused": {"up\ndatedb": 2}},
+        });
+        let rows = rows(&status, Path::new("/m"));
+        let row = |name: &str| {
+            let found = rows.iter().find(|(own, _)| *own == name);
+            found.map(|(_, value)| value.clone()).unwrap_or_default()
+        };
+        assert_eq!(row("API"), "https://a [2J");
+        assert_eq!(
+            row("calls"),
+            "7 made, 1 failed; 3 of 10 left until 1970-01-01T00:00:00Z"
+        );
+        assert_eq!(row("crawlers"), "deny; refused to up datedb 2 times");
+        assert!(row("mounted").contains(" d ago"), "{}", row("mounted"));
+        // Of an older vm0fs, or of something else.
+        assert!(!super::rows(&Value::Null, Path::new("/")).is_empty());
+    }
+}
