@@ -160,7 +160,7 @@ pub(super) fn attempt<T: 'static>(
     let is_answer = !matches!(outcome, Err(Miss::Want(_)));
     if is_answer && rounds > 0 && view.met_damage() {
         drop(view);
-        return attempt(context, since, rounds - 1, operation, reply);
+        return attempt(context, tid, since, rounds - 1, operation, reply);
     }
     for want in view.take_wishes() {
         context.park.wait(want, since, Box::new(|_| ()));
