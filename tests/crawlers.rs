@@ -171,7 +171,8 @@ fn the_policy_is_the_users() {
     let mount = bench.mount().with(["--crawlers", "allow"]).start();
     assert_eq!(mount.run(&format!("{tumblerd} {PAGE}")), "words\n");
     assert_eq!(status(&mount)["policy"], "allow");
-    drop(mount);
+    let log = mount.unmount().join("\n");
+    assert!(log.contains("tumblerd (pid "), "who asked is told: {log}");
 
     let home = bench.folder("home-Myself", Who::Myself);
     let config = home.join(".config/vm0fs/config.toml");
@@ -221,7 +222,7 @@ fn a_file_manager_counts_for_nothing_and_opens_what_is_opened() {
         world.add_version(&storage, VersionSpec::files(files));
     }
     for n in 0..10 {
-        world.add_run(vm0fs::demo::Run::new(&format!("agent-{n}"), then));
+        world.add_run(vm0fs::demo::Run::new(format!("agent-{n}"), then));
     }
     let bench = Bench::new(world);
     let mount = bench.mount().start();

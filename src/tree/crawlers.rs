@@ -191,9 +191,10 @@ impl Tree {
     /// # Errors
     /// [`Error::Denied`] for a crawler.
     pub fn permit(&self, want: &Want, asker: impl FnOnce() -> Asker) -> Result<()> {
-        let (Some(own), Some((list, list_name))) = (&self.options.crawlers, list_of(want)) else {
+        let Some((list, list_name)) = list_of(want) else {
             return Ok(());
         };
+        let own = self.options.crawlers.as_deref();
         let starts_download = match want {
             Want::Content(kind, id, version) => {
                 let key = self.version_key(*kind, id, version);
@@ -201,14 +202,15 @@ impl Tree {
             }
             _ => false,
         };
-        let was_just_listed = self.refusals.was_just_listed(&list);
+        let was_just_listed = own.is_some() && self.refusals.was_just_listed(&list);
         if !starts_download && !was_just_listed {
             return Ok(());
         }
         let asker = asker();
         let (name, pid) = (asker.name(), asker.pid);
         let goes_by = |names: &[&str]| names.iter().any(|name| asker.goes_by(name));
-        let crawls = goes_by(&KNOWN) || own.iter().any(|name| asker.goes_by(name));
+        let is_own = |own: &[String]| own.iter().any(|name| asker.goes_by(name));
+        let crawls = own.is_some_and(|own| goes_by(&KNOWN) || is_own(own));
         let (what, why) = if starts_download && crawls {
             (want.to_string(), "indexers do not start downloads")
         } else if was_just_listed && goes_by(&COUNTING) {
