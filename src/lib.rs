@@ -30,6 +30,11 @@
 //! whenever there is more. What they cannot find yet they go on waiting for;
 //! only the sealed version says what does not exist.
 //!
+//! Before it parks, [`fs`] asks [`tree::Tree::permit`] whether this process may
+//! have the want brought: indexers start no downloads, and file managers that
+//! count what is in every folder get no counts (`tree/crawlers`). A hit is never
+//! asked for that.
+//!
 //! What came, or why nothing did, is kept by the tree with how long it is good
 //! for; the operation finds it there. [`tree::Tree::fetch`] is the one place
 //! that decides on lifetimes, [`error::Error::errno`] the one that decides what
@@ -50,8 +55,10 @@
 //! It ends when the session does (somebody has unmounted it) or when a signal
 //! comes; then the park is stopped first, which answers everybody who waits,
 //! and [`unmount`] takes the mount away, lazily if it is busy. Nothing in
-//! this waits for the network. [`unmount`] reads the kernel's mount table rather
-//! than touch a mount that may be dead or hang.
+//! this waits for the network. [`unmount`] reads the kernel's mount table and
+//! looks for the process that serves a mount rather than touch one that may be
+//! dead or hang. Where `doctor` and `status` must ask, a second process does
+//! (`cli/mounts`), since whoever waits for a FUSE mount may not be able to end.
 //!
 //! # Where this differs from what was planned
 //!

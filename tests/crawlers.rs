@@ -171,7 +171,8 @@ fn the_policy_is_the_users() {
     let mount = bench.mount().with(["--crawlers", "allow"]).start();
     assert_eq!(mount.run(&format!("{tumblerd} {PAGE}")), "words\n");
     assert_eq!(status(&mount)["policy"], "allow");
-    drop(mount);
+    let log = mount.unmount().join("\n");
+    assert!(log.contains("tumblerd (pid "), "who asked is told: {log}");
 
     let home = bench.folder("home-Myself", Who::Myself);
     let config = home.join(".config/vm0fs/config.toml");
@@ -208,4 +209,48 @@ fn the_policy_is_the_users() {
         "{said}"
     );
     assert!(!Path::new(&bench.dir().join("m")).exists());
+}
+
+#[test]
+fn a_file_manager_counts_for_nothing_and_opens_what_is_opened() {
+    let mut world = World::empty();
+    let then = world.ago(60);
+    let names: Vec<String> = (0..10).map(|n| format!("a{n}")).collect();
+    for name in &names {
+        let storage = world.add_storage(Kind::Artifact, name);
+        let files = vec![File::new("page", format!("{name}\n"))];
+        world.add_version(&storage, VersionSpec::files(files));
+    }
+    for n in 0..10 {
+        world.add_run(vm0fs::demo::Run::new(format!("agent-{n}"), then));
+    }
+    let bench = Bench::new(world);
+    let mount = bench.mount().start();
+    let nautilus = program(&bench, "ls", "nautilus");
+    bench.server.clear_requests();
+    // As it shows a list, and then what is in each folder of it. A machine that
+    // is slower than a click is not so every time.
+    let counts = |name: &String| {
+        let script = format!("{nautilus} artifacts/{name} artifacts/{name}/latest/");
+        let output = mount.try_run(&script);
+        String::from_utf8_lossy(&output.stderr).contains(reason::DENIED)
+    };
+    let refused = names.iter().position(counts).unwrap();
+    assert_eq!(bench.downloads().len(), refused);
+    let listed = mount.try_run(&format!("{nautilus} -l runs runs/*/"));
+    let said = String::from_utf8_lossy(&listed.stderr);
+    assert!(said.contains(reason::DENIED), "{said}");
+
+    // Others are not in its way, nor is what comes after a moment.
+    std::thread::sleep(Duration::from_millis(1500));
+    let path = format!("artifacts/{}/latest/", names[refused]);
+    assert_eq!(mount.run(&format!("{nautilus} {path}")), "page\n");
+    assert_eq!(bench.downloads().len(), refused + 1);
+    let errors = mount.cat(".vm0fs/errors");
+    let lines = errors
+        .lines()
+        .filter(|line| line.contains("each of runs for nautilus"));
+    assert_eq!(lines.count(), 1, "{errors}");
+    let last = names.last().unwrap();
+    mount.run(&format!("ls artifacts/{last} artifacts/{last}/latest/"));
 }

@@ -18,9 +18,9 @@ use std::process::Command;
 /// a mount to look at, and its orderly end.
 const PROLOGUE: &str = r#"
 set -u
-awk '$1 == "vm0fs" {print $2}' /proc/mounts | while read -r other; do
-    umount -l "$(printf %b "$other")"
-done
+while read -r source other _; do
+    if [ "$source" = vm0fs ]; then umount -l "$(printf %b "$other")"; fi
+done < /proc/mounts
 as() { setpriv --reuid "$WHO" --regid "$WHO" --clear-groups "$@"; }
 [ "$WHO" = root ] && as() { "$@"; }
 vm0fs() { as "$VM0FS" "$@"; }

@@ -1,8 +1,12 @@
 //! Programs that read everything they find: indexers and makers of thumbnails.
 //! They may list names and read what is on disk, and join a download that is
 //! under way; by default they start none.
+//!
+//! File managers that count what is in each folder that they show ask for all
+//! runs, or all versions, when somebody looks at their list. What they ask for
+//! right after the list is taken for counting; what somebody opens comes later.
 
-use super::{Tree, Want};
+use super::{Tree, Want, node::Node};
 use crate::{
     error::{Error, Result},
     text::one_line,
@@ -13,6 +17,7 @@ use std::{
     collections::BTreeMap,
     num::NonZeroUsize,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 /// What the kernel keeps of a program's name (`TASK_COMM_LEN` without its NUL).
@@ -59,8 +64,19 @@ const KNOWN: [&str; 31] = [
     "xreader-thumbnailer",
 ];
 
-/// Refusals whose telling is remembered, by program and version: of more, one
-/// is told again.
+/// File managers that count what is in folders of any disk but a network's,
+/// which they know by name.
+const COUNTING: [&str; 5] = ["nautilus", "nemo", "caja", "dolphin", "io.elementary.files"];
+
+/// What one of these asks for so soon after a list, or after it was last found
+/// counting there, nobody has clicked on.
+const COUNTS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Lists whose reading is remembered: nobody looks at more within that time.
+const LISTED: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// Refusals whose telling is remembered, by program and version or list: of
+/// more, one is told again.
 const TOLD: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 /// Programs whose refusals are counted: who runs them chooses their names.
@@ -100,7 +116,8 @@ pub(crate) struct Refusals(Mutex<State>);
 
 struct State {
     counts: BTreeMap<String, u64>,
-    told: LruCache<(String, Want), ()>,
+    told: LruCache<(String, String), ()>,
+    listed: LruCache<Node, Instant>,
 }
 
 impl Default for Refusals {
@@ -108,6 +125,7 @@ impl Default for Refusals {
         Self(Mutex::new(State {
             counts: BTreeMap::new(),
             told: LruCache::new(TOLD),
+            listed: LruCache::new(LISTED),
         }))
     }
 }
@@ -117,18 +135,27 @@ impl Refusals {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a refusal; whether it is the first of that version to be told.
-    fn count(&self, name: &str, want: &Want) -> bool {
+    /// Notes that a list has just been read, or that it is counted.
+    pub(super) fn note_listing(&self, list: &Node) {
+        self.lock().listed.put(list.clone(), Instant::now());
+    }
+
+    fn was_just_listed(&self, list: &Node) -> bool {
+        let mut state = self.lock();
+        let listed = state.listed.get(list);
+        listed.is_some_and(|listed| listed.elapsed() < COUNTS_WITHIN)
+    }
+
+    /// Counts a refusal; whether it is the first of `what` to be told.
+    fn count(&self, name: &str, what: &str) -> bool {
         let mut state = self.lock();
         let name = match state.counts.contains_key(name) || state.counts.len() < COUNTED {
             true => name,
             false => "others",
         };
         *state.counts.entry(name.to_owned()).or_default() += 1;
-        state
-            .told
-            .put((name.to_owned(), want.clone()), ())
-            .is_none()
+        let told = (name.to_owned(), what.to_owned());
+        state.told.put(told, ()).is_none()
     }
 
     /// Requests refused, by program.
@@ -141,38 +168,68 @@ impl Refusals {
     }
 }
 
+/// The list in which what is wanted is one of many, and its name.
+fn list_of(want: &Want) -> Option<(Node, String)> {
+    Some(match want {
+        Want::Content(kind, id, _) => {
+            let name = format!("{}/{id}", kind.plural());
+            (Node::Storage(*kind, id.clone()), name)
+        }
+        Want::Versions(kind, _) => (Node::Storages(*kind), kind.plural().into()),
+        Want::Run(_) | Want::Logs(_) | Want::Metrics(_) => (Node::Runs, "runs".into()),
+        Want::Agent(_) | Want::AgentVersions(_) => (Node::Agents, "agents".into()),
+        _ => return None,
+    })
+}
+
 impl Tree {
-    /// Decides whether a request may have `want` brought. Only a download that
-    /// is still to be started has a question in it, and `asker` is called then:
-    /// to look a process up costs more than most answers.
+    /// Decides whether a request may have `want` brought. `asker` is called only
+    /// where that depends on who asks, since to look a process up costs more than
+    /// most answers: for a download that is still to be started, and within a
+    /// moment after a list was read.
     ///
     /// # Errors
     /// [`Error::Denied`] for a crawler.
     pub fn permit(&self, want: &Want, asker: impl FnOnce() -> Asker) -> Result<()> {
-        let Want::Content(kind, id, version) = want else {
+        let Some((list, list_name)) = list_of(want) else {
             return Ok(());
         };
-        let key = self.version_key(*kind, id, version);
-        if self.store.growing(&key).is_some() {
+        let own = self.options.crawlers.as_deref();
+        let starts_download = match want {
+            Want::Content(kind, id, version) => {
+                let key = self.version_key(*kind, id, version);
+                self.store.growing(&key).is_none()
+            }
+            _ => false,
+        };
+        let was_just_listed = own.is_some() && self.refusals.was_just_listed(&list);
+        if !starts_download && !was_just_listed {
             return Ok(());
         }
         let asker = asker();
         let (name, pid) = (asker.name(), asker.pid);
-        let crawls = |own: &Vec<String>| {
-            let mut names = KNOWN.into_iter().chain(own.iter().map(String::as_str));
-            names.any(|name| asker.goes_by(name))
-        };
-        if !self.options.crawlers.as_ref().is_some_and(crawls) {
-            tracing::info!("{name} (pid {pid}) asks for {want}");
+        let goes_by = |names: &[&str]| names.iter().any(|name| asker.goes_by(name));
+        let is_own = |own: &[String]| own.iter().any(|name| asker.goes_by(name));
+        let crawls = own.is_some_and(|own| goes_by(&KNOWN) || is_own(own));
+        let (what, why) = if starts_download && crawls {
+            (want.to_string(), "indexers do not start downloads")
+        } else if was_just_listed && goes_by(&COUNTING) {
+            // Folders are counted one after another, for as long as that takes.
+            self.refusals.note_listing(&list);
+            let what = format!("what is in each of {list_name}");
+            (what, "it is not counted before somebody opens it")
+        } else {
+            if starts_download {
+                tracing::info!("{name} (pid {pid}) asks for {want}");
+            }
             return Ok(());
-        }
+        };
         let error = Error::Denied(format!(
-            "refused to {name} (pid {pid}): indexers do not start downloads; \
-             --crawlers allow changes that"
+            "refused to {name} (pid {pid}): {why}; --crawlers allow changes that"
         ));
-        if self.refusals.count(&name, want) {
+        if self.refusals.count(&name, &what) {
             // Each program has a line of its own.
-            self.journal.note(&format!("{want} for {name}"), &error);
+            self.journal.note(&format!("{what} for {name}"), &error);
         }
         Err(error)
     }
@@ -211,16 +268,27 @@ mod tests {
     #[test]
     fn counts_and_telling_are_bounded() {
         let refusals = Refusals::default();
-        let want = Want::Agents;
-        assert!(refusals.count("a", &want));
-        assert!(!refusals.count("a", &want));
-        assert!(refusals.count("a", &Want::Runs));
+        assert!(refusals.count("a", "one"));
+        assert!(!refusals.count("a", "one"));
+        assert!(refusals.count("a", "two"));
         for n in 0..1000 {
-            refusals.count(&format!("x{n}"), &want);
+            refusals.count(&format!("x{n}"), "one");
         }
         let counts = refusals.counts();
         assert_eq!(counts.len(), COUNTED + 1);
         assert_eq!(counts["a"], 3);
         assert_eq!(counts["others"], 1000 - (COUNTED as u64 - 1));
+    }
+
+    #[test]
+    fn a_list_is_remembered_for_a_moment() {
+        let refusals = Refusals::default();
+        assert!(!refusals.was_just_listed(&Node::Runs));
+        refusals.note_listing(&Node::Runs);
+        assert!(refusals.was_just_listed(&Node::Runs));
+        assert!(!refusals.was_just_listed(&Node::Agents));
+        let before = Instant::now().checked_sub(COUNTS_WITHIN).unwrap();
+        refusals.lock().listed.put(Node::Runs, before);
+        assert!(!refusals.was_just_listed(&Node::Runs));
     }
 }

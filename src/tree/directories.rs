@@ -74,7 +74,14 @@ impl View<'_> {
     pub fn directory(&self, ino: u64) -> Answer<Directory> {
         let mut entries: Vec<(Vec<u8>, Node)> = Vec::new();
         let mut add = |name: &str, node: Node| entries.push((name.as_bytes().to_vec(), node));
-        match self.node(ino)? {
+        let node = self.node(ino)?;
+        if matches!(
+            node,
+            Node::Agents | Node::Runs | Node::Storages(_) | Node::Storage(..)
+        ) {
+            self.tree.refusals.note_listing(&node);
+        }
+        match node {
             Node::Root => TOP.iter().for_each(|(name, node)| add(name, node.clone())),
             Node::Meta => {
                 MetaFile::ALL

@@ -41,14 +41,17 @@ pub enum Service {
     Unknown,
 }
 
-/// Looks for the process that serves a mount.
+/// Looks for the process that serves a FUSE mount; the kernel itself serves others.
 pub fn service(entry: &MountEntry) -> Service {
+    let Some(user) = entry.user else {
+        return Service::Unknown;
+    };
     let processes = numbered(Path::new("/proc"));
     let found = search(entry.device, processes, |process, why| {
         // Of those that may not be looked at, it can be one of whoever mounted.
         let is_somebodys = why.kind() == io::ErrorKind::PermissionDenied;
         let owner = fs::metadata(process).map(|data| data.uid());
-        is_somebodys && owner.is_ok_and(|owner| entry.user.is_none_or(|user| user == owner))
+        is_somebodys && owner.is_ok_and(|owner| owner == user)
     });
     let sees_all = fs::read_link("/proc/self/ns/pid");
     match found {

@@ -1,7 +1,7 @@
 //! What `stat` and `getfattr` show.
 
 use super::Example;
-use crate::support::{Bench, Mount, Who, archive::Tar, is_root};
+use crate::support::{Bench, Mount, Who, archive::Tar};
 use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt};
 use vm0fs::demo::{Agent, File, Kind, LogRow, Run, VersionSpec, World, uuid};
 
@@ -47,13 +47,7 @@ fn modes_and_owner() {
         mount.fails(&format!("{version}/report.md"), "Permission denied");
         let mounted = mount.run("grep \" $PWD \" /proc/mounts");
         let fields: Vec<&str> = mounted.split(' ').collect();
-        // As root, fuser 0.18 mounts by itself, and then without the subtype.
-        let kind = if who == Who::Myself && is_root() {
-            "fuse"
-        } else {
-            "fuse.vm0fs"
-        };
-        assert_eq!((fields[0], fields[2]), ("vm0fs", kind));
+        assert_eq!((fields[0], fields[2]), ("vm0fs", "fuse.vm0fs"));
         // Not `ro`, since control files are written, and not
         // `default_permissions`, which would answer in place of the mount.
         for (option, is_set) in [
