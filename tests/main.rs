@@ -13,6 +13,7 @@ mod cache_commands;
 mod commands;
 mod config;
 mod endings;
+mod living;
 mod mapped;
 mod offline;
 mod rules;
