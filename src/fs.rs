@@ -396,10 +396,11 @@ impl Filesystem for Fs {
         offset: u64,
         data: &[u8],
         _write_flags: WriteFlags,
-        _flags: OpenFlags,
+        flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        let offset = (flags.0 & libc::O_APPEND == 0).then_some(offset);
         let Some(open) = self.context.handles.written(fh.0) else {
             return reply.error(Errno::EROFS);
         };

@@ -16,6 +16,7 @@ mod crawlers;
 mod doctor;
 mod endings;
 mod hostile;
+mod living;
 mod mapped;
 mod metrics;
 mod offline;

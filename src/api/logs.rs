@@ -15,7 +15,7 @@
 
 use super::{
     http::Http,
-    paging::{LIMIT, MAX_PAGES, MAX_ROWS_BYTES, PAGE, page, too_much, understand},
+    paging::{LIMIT, MAX_ROWS_BYTES, PAGE, page, too_much, understand},
     types::{LogRow, Row},
 };
 use crate::{
@@ -31,6 +31,10 @@ use std::collections::{HashMap, HashSet};
 /// How much older than the newest row a row may be that comes after it: rows
 /// come from several programs, each of which sends them in bundles.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(2);
+
+/// Pages that one reading of a log may have: a million rows, twice an hour's
+/// allowance of reads. A list is bounded sooner, but a log is no use in part.
+const MAX_PAGES: usize = 10_000;
 
 /// The SHA-256 of a row's text: agents write the text, so a hash that can be
 /// made to collide would let them hide rows.

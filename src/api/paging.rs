@@ -122,6 +122,8 @@ pub(super) fn list_until<T: DeserializeOwned>(
     let mut cursors = HashSet::new();
     let mut cursor: Option<String> = None;
     let mut bytes = 0;
+    // The greatest id of the last page, where the next went on from it.
+    let mut passed: Option<String> = None;
     for _ in 0..MAX_PAGES {
         let mut query = query.to_vec();
         query.push(("limit", LIMIT));
@@ -131,13 +133,13 @@ pub(super) fn list_until<T: DeserializeOwned>(
         let request = http.request(segments, &query)?;
         let body = http.get(&request, progress)?;
         let page = page(&request.label, &body)?;
-        let (mut new, mut last, mut greatest) = (0, None, None);
+        let (mut new, mut last, mut here) = (0, None, Vec::new());
         let earlier = listing.rows.len();
         for raw in &page.data {
             let Some(Identified { id }) = understand(&request.label, raw) else {
                 continue;
             };
-            greatest = greatest.max(Some(id.clone()));
+            here.push(id.clone());
             last = Some(id.clone());
             if !ids.insert(id) {
                 listing.gaps = true;
@@ -155,6 +157,11 @@ pub(super) fn list_until<T: DeserializeOwned>(
                 });
             }
         }
+        if let Some(greatest) = passed.take() {
+            // By chance, the last id of a page can be its greatest; but then the
+            // next page has smaller ones as well.
+            listing.gaps |= here.iter().all(|id| *id > greatest);
+        }
         let pagination = page.pagination.unwrap_or_default();
         if !pagination.has_more {
             return Ok(listing);
@@ -166,7 +173,10 @@ pub(super) fn list_until<T: DeserializeOwned>(
         let next = pagination.next_cursor.filter(|next| !next.is_empty());
         // Going on from the greatest id of a page, even the service that
         // skips rows shows none twice.
-        listing.gaps |= next == last && last == greatest;
+        passed = here
+            .into_iter()
+            .max()
+            .filter(|greatest| next.as_ref() == last.as_ref() && last.as_ref() == Some(greatest));
         match next {
             Some(next) if new > 0 && cursors.insert(next.clone()) => cursor = Some(next),
             Some(_) | None => {

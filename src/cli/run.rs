@@ -155,7 +155,7 @@ impl Session<'_> {
         let Handle::Control(writing) = &opened.handle else {
             return Err(Error::Internal("the run file cannot be written".into()));
         };
-        self.park.run(|view| view.write(writing, 0, text))?;
+        self.park.run(|view| view.write(writing, Some(0), text))?;
         self.park.run(|view| view.finish(writing))?;
         let id = self.read_whole(ino)?;
         Ok(id.trim_end().to_owned())

@@ -57,8 +57,8 @@ pub struct Writing {
 /// What has been written so far.
 #[derive(Default)]
 struct Draft {
-    /// The offset of the first write, which is not 0 where the file is appended
-    /// to: its size is that of the last run's id.
+    /// The offset of the first write, which is not 0 where somebody goes to the
+    /// end first: the file's size is that of the last run's id.
     base: u64,
     text: Vec<u8>,
     /// The number of the order that it became.
@@ -204,12 +204,14 @@ impl View<'_> {
         self.stat(&node)
     }
 
-    /// Takes what is written to a control file.
+    /// Takes what is written to a control file: at an offset, or at the end of
+    /// what has been written so far. A file that is appended to says the latter:
+    /// where the kernel takes its end to be depends on who looks at it meanwhile.
     ///
     /// # Errors
     /// EFBIG, EINVAL for a hole and for a file that has done its work; for a
     /// cancel, whatever it fails with.
-    pub fn write(&self, writing: &Writing, offset: u64, data: &[u8]) -> Answer<()> {
+    pub fn write(&self, writing: &Writing, offset: Option<u64>, data: &[u8]) -> Answer<()> {
         if data.is_empty() {
             return Ok(());
         }
@@ -227,9 +229,12 @@ impl View<'_> {
             return Err(Error::Invalid(message.into()).into());
         }
         if draft.text.is_empty() {
-            draft.base = offset;
+            draft.base = offset.unwrap_or_default();
         }
-        let start = offset.checked_sub(draft.base);
+        let start = match offset {
+            Some(offset) => offset.checked_sub(draft.base),
+            None => Some(draft.text.len() as u64),
+        };
         let start = start.and_then(|start| usize::try_from(start).ok());
         let start = start
             .filter(|start| *start <= draft.text.len())

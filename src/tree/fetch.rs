@@ -133,7 +133,11 @@ impl Tree {
                 .retry_after
                 .map_or(FAILURE_TTL, Duration::from_secs)
                 .clamp(FAILURE_TTL, RATE_LIMIT_TTL),
-            _ => FAILURE_TTL,
+            _ => match want {
+                // Whoever follows it asks again by himself.
+                Want::Logs(id) if !self.has_ended(id) => self.follows.asked(id, false),
+                _ => FAILURE_TTL,
+            },
         };
         struct Fail(Error, Duration);
         impl Visit for Fail {
@@ -155,6 +159,12 @@ impl Tree {
             }
         }
         self.known.visit(want, LastFailure)
+    }
+
+    /// Whether the run is known to have ended.
+    pub(super) fn has_ended(&self, id: &Arc<str>) -> bool {
+        let status = self.known.status(id);
+        status.is_some_and(|status| status.is_terminal())
     }
 
     fn settled(&self, want: &Want, since: Instant) -> bool {

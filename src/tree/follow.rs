@@ -163,8 +163,8 @@ impl Follows {
         });
     }
 
-    /// Notes whether that brought any, and gives how long they stand.
-    fn asked(&self, id: &Arc<str>, brought: bool) -> Duration {
+    /// Notes whether that brought any, and gives how long the answer stands.
+    pub(super) fn asked(&self, id: &Arc<str>, brought: bool) -> Duration {
         self.with(id, |follow| {
             follow.pause = match brought || follow.streams {
                 true => LIVE_TTL,

@@ -78,7 +78,8 @@ struct Inner {
     /// Whether the row of an event that carries a text has had just that for
     /// its message so far. Only then can a line be drawn from an event.
     foretold: Option<bool>,
-    /// The newest time of a row, and whether each was newer than those before.
+    /// The newest time of a row, and whether anything is shown behind what it
+    /// came before.
     newest: Option<Timestamp>,
     unsorted: bool,
     /// No event will come: nothing needs to be learnt from the rows.
@@ -258,6 +259,10 @@ impl Inner {
                 None => self.last_event = self.last_event.max(Some(event.sequence)),
             }
         }
+        // Shown behind an event that it came before.
+        let is_event = row.value.event.is_some();
+        self.unsorted |= in_text && self.ahead.values().any(|had_text| *had_text)
+            || is_event && in_events && !self.ahead.is_empty();
         self.items.push(Item::Row {
             row,
             in_text,

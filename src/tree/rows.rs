@@ -127,12 +127,7 @@ impl View<'_> {
         if let Some(logs) = logs.last_for_good(id) {
             return Ok((logs, true));
         }
-        let has_ended = self
-            .tree
-            .known
-            .status(id)
-            .is_some_and(|status| status.is_terminal());
-        let followed = !(has_ended || self.whatever_is_known || self.tree.is_away());
+        let followed = !(self.tree.has_ended(id) || self.whatever_is_known || self.tree.is_away());
         if followed {
             match self.tree.follows.look(id, self.tree.thrift()) {
                 Look::Current => {

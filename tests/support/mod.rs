@@ -2,6 +2,7 @@
 //! them. Everything is taken away again when it is dropped.
 
 pub(crate) mod archive;
+pub(crate) mod watched;
 
 use std::{
     fs,
@@ -325,6 +326,12 @@ impl Mount {
         Running(Some(command.spawn().unwrap()))
     }
 
+    /// Starts a program by a shell script that ends in `exec`, as its owner, and
+    /// watches what it prints.
+    pub(crate) fn watch(&self, script: &str) -> watched::Watched {
+        watched::Watched::start(&mut self.shell(script))
+    }
+
     fn shell(&self, script: &str) -> Command {
         let mut command = Command::new("bash");
         // The folder is entered by the shell: it may belong to somebody else.
@@ -448,6 +455,7 @@ pub(crate) mod reason {
     pub(crate) const IO: &str = "Input/output error";
     pub(crate) const TIMED_OUT: &str = "Connection timed out";
     pub(crate) const UNREACHABLE: &str = "Network is unreachable";
+    pub(crate) const INVALID: &str = "Invalid argument";
     pub(crate) const AGAIN: &str = "Resource temporarily unavailable";
 }
 

@@ -89,7 +89,7 @@ fn writing(opened: &Opened) -> &Writing {
 }
 
 fn write(bench: &Bench, opened: &Opened, offset: u64, data: &str) -> Result<()> {
-    bench.ask(|view| view.write(writing(opened), offset, data.as_bytes()))
+    bench.ask(|view| view.write(writing(opened), Some(offset), data.as_bytes()))
 }
 
 fn finish(bench: &Bench, opened: &Opened) -> Result<()> {
@@ -132,9 +132,15 @@ fn what_is_appended_begins_where_the_file_ends() {
     write(&bench, &second, size, "sec").unwrap();
     write(&bench, &second, size + 3, "ond").unwrap();
     finish(&bench, &second).unwrap();
+    let third = opened(&bench, start);
+    for piece in ["th", "ird"] {
+        let append = |view: &View<'_>| view.write(writing(&third), None, piece.as_bytes());
+        bench.ask(append).unwrap();
+    }
+    finish(&bench, &third).unwrap();
     let world = bench.server.world();
     let prompts: Vec<&str> = world.runs[2..].iter().map(|run| &*run.prompt).collect();
-    assert_eq!(prompts, ["first", "second"]);
+    assert_eq!(prompts, ["first", "second", "third"]);
 }
 
 #[test]

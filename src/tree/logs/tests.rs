@@ -288,6 +288,14 @@ fn what_came_late_is_in_its_place_in_the_end() {
         ["a", "c", "f", "e"],
         "what has no time stays behind what it came after"
     );
+    // What came before an event whose line was drawn at once.
+    let passed = Logs::default();
+    passed.add_rows(vec![spoken(1, 1, "one", "one")]);
+    passed.add_event(event(3, 2, "two"));
+    passed.add_rows(vec![plain(2, "system", "b"), spoken(3, 2, "two", "two")]);
+    assert!(text(&passed, LogView::All).ends_with(&line(2, "system", "b")));
+    assert!(!passed.is_in_order());
+    assert!(text(&Logs::ended(passed.rows()), LogView::All).ends_with(&line(3, "agent", "two")));
     // An event whose row never came is no row.
     let drawn = Logs::default();
     drawn.add_rows(vec![spoken(1, 1, "one", "one")]);

@@ -1,0 +1,223 @@
+//! `vm0fs run`.
+
+use super::{log, posts, rows, say, text_of, until, world};
+use crate::{
+    commands::{finish, kill},
+    support::{Bench, SOON, Who, watched::Watched},
+};
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+use vm0fs::demo::{Action, Fault, Pace, uuid};
+
+/// The id of the run that a test starts first: the world has one already.
+fn first_id() -> String {
+    uuid("started-run:1")
+}
+
+/// `vm0fs run` as somebody.
+fn run(bench: &Bench, who: Who, arguments: &[&str]) -> Command {
+    let mut command = bench.command(who);
+    command.arg("run").args(arguments);
+    command
+}
+
+/// Runs it with a text for its standard input, and gives what it prints.
+#[track_caller]
+fn with_input(mut command: Command, input: &str) -> String {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn it_prints_the_id_of_the_run_that_it_starts() {
+    for who in Who::all() {
+        let (world, _) = world();
+        let bench = Bench::new(world);
+        let agent = uuid("agent:writer");
+        let said = finish(&mut run(&bench, who, &["writer", "Summarise the data"]));
+        assert_eq!(said.err, "");
+        assert_eq!(said.succeeded(), format!("{}\n", first_id()));
+        finish(&mut run(&bench, who, &[&agent, "by its id"])).succeeded();
+        with_input(run(&bench, who, &["writer", "-"]), "from a pipe\n");
+        with_input(run(&bench, who, &["writer"]), "two\nlines\n");
+        let whole = "{\"prompt\": \"whole\", \"artifact_name\": \"out\"}";
+        with_input(run(&bench, who, &["writer"]), whole);
+        let big = "word ".repeat(300_000);
+        with_input(run(&bench, who, &["writer", "-"]), &big);
+        let world = bench.server.world();
+        let prompts: Vec<&str> = world.runs[1..].iter().map(|run| &*run.prompt).collect();
+        let expected = [
+            "Summarise the data",
+            "by its id",
+            "from a pipe",
+            "two\nlines",
+            "whole",
+        ];
+        assert_eq!(prompts[..5], expected);
+        assert!(prompts[5] == big && prompts.len() == 6);
+        assert_eq!(world.runs[5].artifact_name.as_deref(), Some("out"));
+    }
+}
+
+#[test]
+fn following_prints_the_log_and_exits_as_the_run_ends() {
+    for who in Who::all() {
+        for (prompt, status, code) in [
+            ("Summarise", "completed", 0),
+            ("please fail", "failed", 3),
+            ("time out", "timeout", 4),
+        ] {
+            let (mut world, _) = world();
+            world.pace = Some(Pace {
+                pending: Duration::from_millis(500),
+                row: Duration::from_millis(300),
+                rows: 10,
+            });
+            let bench = Bench::new(world);
+            let said = finish(&mut run(&bench, who, &["writer", prompt, "--follow"]));
+            assert_eq!(said.code, Some(code), "{said:?}");
+            let ended = bench
+                .server
+                .world()
+                .run(&first_id())
+                .unwrap()
+                .status
+                .clone();
+            assert_eq!(ended, status);
+            let log = text_of(&rows(&bench, &first_id()), None);
+            let (id, shown) = said.out.split_once('\n').unwrap();
+            assert_eq!(id, first_id());
+            // In the order in which they came: what an event tells comes at once.
+            let sorted = |text: &str| {
+                let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+                lines.sort();
+                lines
+            };
+            assert_eq!(sorted(shown), sorted(&log), "each line once");
+            assert!(log.lines().count() > 10);
+        }
+    }
+}
+
+/// A follower of a run that goes on until the test ends it.
+fn following(bench: &Bench, who: Who) -> (Watched, String) {
+    let watched = Watched::start(&mut run(bench, who, &["writer", "Go", "-f"]));
+    watched.expect(&format!("{}\n", first_id()));
+    bench.server.world().set_status(&first_id(), "running");
+    (watched, first_id())
+}
+
+#[test]
+fn a_line_is_printed_when_it_comes_and_a_cancel_is_told() {
+    for who in Who::all() {
+        let (world, _) = world();
+        let bench = Bench::new(world);
+        let (mut follower, id) = following(&bench, who);
+        log(&bench, &id, "system", "begun");
+        say(&bench, &id, "first");
+        follower.expect("agent info first");
+        until("a stream", SOON, || {
+            !bench
+                .server
+                .requests_to(vm0fs::demo::Port::Api, &format!("/v1/runs/{id}/events"))
+                .is_empty()
+        });
+        say(&bench, &id, "second \u{1b}[2J");
+        let wait = follower.expect("second \\e[2J");
+        assert!(wait < super::TWO_SECONDS, "{wait:?}");
+        let now = jiff::Timestamp::now();
+        let mut world = bench.server.world();
+        world.run_mut(&id).unwrap().finish(now, "cancelled", None);
+        drop(world);
+        assert_eq!(follower.end().code(), Some(5));
+        let expected = format!("{id}\n{}", text_of(&rows(&bench, &id), None));
+        until("all is printed", SOON, || follower.text() == expected);
+    }
+}
+
+#[test]
+fn interrupting_it_stops_nothing_but_itself() {
+    for who in Who::all() {
+        let (world, _) = world();
+        let bench = Bench::new(world);
+        let (mut follower, id) = following(&bench, who);
+        kill(follower.pid(), nix::sys::signal::SIGINT);
+        follower.end();
+        assert_eq!(bench.server.world().run(&id).unwrap().status, "running");
+        assert_eq!(posts(&bench), 1);
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let (world, _) = world();
+    let bench = Bench::new(world);
+    let id = first_id();
+    let mut command = run(&bench, Who::Myself, &["writer", "Go", "--follow"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    until("it is started", SOON, || posts(&bench) == 1);
+    bench.server.world().set_status(&id, "running");
+    say(&bench, &id, "to nobody");
+    let end = std::time::Instant::now() + SOON;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(std::time::Instant::now() < end, "it goes on for nobody");
+        thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_started_is_told() {
+    for who in Who::all() {
+        let (world, _) = world();
+        let bench = Bench::new(world);
+        let said = finish(&mut run(&bench, who, &["nobody", "Go"]));
+        said.failed(&["no agent \"nobody\"", "ls agents"]);
+        let said = finish(&mut run(&bench, who, &["writer", " \n"]));
+        said.failed(&["no prompt"]);
+        let said = finish(&mut run(&bench, who, &["writer"]));
+        said.failed(&["no prompt"]);
+        let said = finish(&mut run(&bench, who, &["writer", "{\"prompt\": \"hush\""]));
+        said.failed(&["JSON object"]);
+        assert!(!said.err.contains("hush"), "{said:?}");
+        assert_eq!(posts(&bench), 0);
+        let refusal = Action::api_error(
+            400,
+            "invalid_request_error",
+            "invalid_parameter",
+            "too vague",
+        );
+        let of_posts = |action| Fault::api_exact("/v1/runs", action).method("POST");
+        bench.server.fault(of_posts(refusal));
+        let said = finish(&mut run(&bench, who, &["writer", "Go"]));
+        said.failed(&["too vague", "invalid_parameter"]);
+        assert_eq!(said.out, "");
+        bench.server.clear_faults();
+        bench.server.fault(of_posts(Action::CloseBeforeHeaders));
+        let said = finish(&mut run(&bench, who, &["writer", "Go"]));
+        said.failed(&["may have been started"]);
+        assert_eq!(posts(&bench), 2, "each sent once");
+        bench.server.clear_faults();
+        let mut unknown = run(&bench, who, &["writer", "Go"]);
+        let said = finish(unknown.env("VM0_API_KEY", "not-the-token"));
+        said.failed(&["401"]);
+        assert!(!said.err.contains("not-the-token"), "{said:?}");
+    }
+}

@@ -1,0 +1,168 @@
+//! Every row that the service holds, once, in order, whatever its paging does;
+//! and of a run that has ended, once for ever.
+
+use super::{files_are_the_rows, is_same, said, streams_and_calls, text_of, until, world};
+use crate::support::{Bench, SOON, Who};
+use jiff::SignedDuration;
+use std::fs;
+use vm0fs::demo::{LogRow, Quirks, Run, World};
+
+/// A log of so many rows, some hundreds of which share a moment, in all types,
+/// with lines that are said twice.
+fn long_log(world: &World, count: u64) -> Vec<LogRow> {
+    let start = world.ago(9_000);
+    let mut sequence = 0;
+    let row = |n: u64| {
+        // Seven rows a millisecond, and none for a while now and then.
+        let milliseconds = (n / 7 + n / 1000 * 500) as i64;
+        let at = start
+            .checked_add(SignedDuration::from_millis(milliseconds))
+            .unwrap();
+        let text = format!("row {} of many", n / 2);
+        match n % 5 {
+            0 => LogRow::new(at, "system", "debug", "again and again"),
+            1 => LogRow::new(at, "network", "warn", format!("GET /{n}\n{n} bytes")),
+            _ => {
+                sequence += 1;
+                LogRow::new(at, "agent", "info", text.clone()).metadata(serde_json::json!({
+                    "sequenceNumber": sequence, "eventType": "assistant", "eventData": said(&text),
+                }))
+            }
+        }
+    };
+    (0..count).map(row).collect()
+}
+
+fn world_of(count: u64, quirks: Quirks, status: &str) -> (World, String) {
+    let mut world = World::empty();
+    world.pace = None;
+    world.quirks = quirks;
+    let mut run = Run::new("writer", world.ago(9_100)).status(status);
+    run.logs = long_log(&world, count);
+    let id = world.add_run(run);
+    (world, id)
+}
+
+#[test]
+fn ten_thousand_rows_are_all_there_whatever_the_paging() {
+    for (quirks, who) in [Quirks::default(), Quirks::none()]
+        .into_iter()
+        .zip(Who::all().into_iter().cycle())
+    {
+        for count in [99, 100, 101, 10_000] {
+            let (world, run) = world_of(count, quirks.clone(), "completed");
+            let bench = Bench::new(world);
+            let mount = bench.mount_as(who).start();
+            files_are_the_rows(&bench, &mount, &run);
+            let (_, calls) = streams_and_calls(&bench);
+            let walks = calls.iter().filter(|call| call.path.ends_with("/logs"));
+            let walks = walks.count() as u64;
+            assert!(walks <= count / 80 + 2, "{walks} calls for one walk");
+        }
+    }
+}
+
+#[test]
+fn rows_of_one_type_are_all_there_although_no_page_says_that_there_are_more() {
+    let (mut world, run) = world_of(0, Quirks::default(), "completed");
+    let start = world.ago(600);
+    for n in 0..350 {
+        let at = start.checked_add(SignedDuration::from_millis(n)).unwrap();
+        world.add_log(&run, LogRow::new(at, "agent", "info", "the same"));
+    }
+    let bench = Bench::new(world);
+    let mount = bench.mount().start();
+    files_are_the_rows(&bench, &mount, &run);
+}
+
+#[test]
+fn finer_timestamps_keep_their_order() {
+    let (mut world, run) = world_of(0, Quirks::default(), "completed");
+    let start = world.ago(600);
+    for n in 0..250 {
+        let at = start
+            .checked_add(SignedDuration::from_nanos(n * 37))
+            .unwrap();
+        let row = LogRow::new(at, "agent", "info", format!("{n}")).precise(at);
+        world.add_log(&run, row);
+    }
+    let bench = Bench::new(world);
+    let mount = bench.mount().start();
+    files_are_the_rows(&bench, &mount, &run);
+}
+
+#[test]
+fn what_comes_long_after_its_time_is_there_in_the_end() {
+    for who in Who::all() {
+        let (world, run) = world();
+        let bench = Bench::new(world);
+        let mount = bench.mount_as(who).with(["--list-ttl", "1s"]).start();
+        mount.cat(&format!("runs/{run}/logs"));
+        {
+            let mut world = bench.server.world();
+            // Ten seconds and more before the newest row that was read.
+            for ago in [45, 30, 90, 20] {
+                let at = world.ago(ago);
+                let row = LogRow::new(at, "network", "info", format!("sent {ago} s ago"));
+                world.add_log(&run, row);
+            }
+            let end = world.ago(40);
+            world.run_mut(&run).unwrap().finish(end, "failed", None);
+        }
+        let status = format!("runs/{run}/status");
+        until("the run has ended", SOON, || {
+            mount.cat(&status) == "failed\n"
+        });
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        files_are_the_rows(&bench, &mount, &run);
+    }
+}
+
+#[test]
+fn logs_of_a_run_that_has_ended_are_asked_for_once_ever() {
+    for who in Who::all() {
+        let (world, run) = world_of(700, Quirks::default(), "completed");
+        let bench = Bench::new(world);
+        let mount = bench.mount_as(who).start();
+        let all = format!("cd runs/{run} && cat logs logs.jsonl *.log events.jsonl | sha256sum");
+        let before = mount.run(&all);
+        mount.unmount();
+        bench.server.clear_requests();
+        let mount = bench.mount_as(who).start();
+        assert_eq!(mount.run(&all), before);
+        let (_, calls) = streams_and_calls(&bench);
+        let logs = calls.iter().filter(|call| call.path.ends_with("/logs"));
+        assert_eq!(logs.count(), 0, "after a restart");
+        files_are_the_rows(&bench, &mount, &run);
+    }
+}
+
+/// Bytes of memory that a process holds.
+fn memory(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+    kib.parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn a_hundred_thousand_rows_are_followed_in_bounded_memory() {
+    let (world, run) = world_of(100_000, Quirks::default(), "running");
+    let bench = Bench::new(world);
+    let mount = bench.mount().with(["--timeout", "120s"]).start();
+    let follower = mount.watch(&format!("exec tail -n 1 -f runs/{run}/logs"));
+    let limit = std::time::Duration::from_secs(180);
+    until("the whole log is read", limit, || {
+        follower.text().contains("row 49999 of many")
+    });
+    super::log(&bench, &run, "system", "and one more");
+    follower.expect("and one more");
+    let text = text_of(&super::rows(&bench, &run), None);
+    for _ in 0..3 {
+        is_same(&mount.cat(&format!("runs/{run}/logs")), &text, "logs");
+        mount.run(&format!("cat runs/{run}/*.log runs/{run}/*.jsonl | wc -c"));
+    }
+    let memory = memory(mount.pid());
+    println!("{} MB", memory / 1_000_000);
+    assert!(memory < 400_000_000, "{memory} bytes");
+}
