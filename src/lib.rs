@@ -74,6 +74,9 @@
 //!   that lead out are `user.vm0.symlinks` of their directory.
 //! - A symlink of ours is its own target ([`tree`]'s `Node::Link`, `Latest`): the
 //!   kernel caches targets by inode, so a new target must be a new inode.
+//! - The index of a version is read, in chunks with checksums, instead of mapped:
+//!   a program that cuts or changes a mapped file could end this process, or
+//!   change what has been checked.
 //! - Small files are put into the page cache with their first open
 //!   (`fs/stored`); opens stay ordinary ones. There are half as many session
 //!   threads as cores: on two cores a second one made small files a quarter

@@ -61,8 +61,10 @@ use std::{
     io::{self, Read, Write},
     num::NonZeroUsize,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
     time::Duration,
 };
 use sync::Syncer;
@@ -376,6 +378,12 @@ impl Store {
             progress,
         };
         let unpacked = unpack::unpack(&mut *source, &mut staging, &job)?;
+        // Beside writing the tree: who waits for the listing waits for both.
+        let verified = thread::scope(|scope| {
+            let proof = scope.spawn(|| unpacked.prove(key, request.verify));
+            staging.write_tree(&unpacked, progress)?;
+            proof.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })?;
         let (file_count, bytes) = unpacked.tree.files();
         let meta = Meta {
             origin: key.origin.to_string(),
@@ -390,11 +398,11 @@ impl Store {
             content_bytes: unpacked.packed.content,
             tree_bytes: unpacked.tree.file_length(&unpacked.packed),
             archive_bytes: source.bytes,
-            verified: unpacked.verified,
+            verified,
             skipped: unpacked.skipped,
             boot: sync::boot().map(str::to_string),
         };
-        let sealed = staging.seal(key, &unpacked, &meta, progress)?;
+        let sealed = staging.seal(key, &meta, progress)?;
         // One without content may be open under this key.
         self.opened().pop(key);
         if let Some(version) = sealed {

@@ -9,7 +9,7 @@ use super::{
     Limits, escape,
     format::{self, ARENA, Header, Record},
     pack::Packed,
-    sums::Summing,
+    sums::sum,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -400,28 +400,27 @@ impl Sealed {
         let header = self.header(packed);
         let [nodes, dirents, words, arena] = header.sections().map(|(_, chunk)| chunk);
         let mut table = Vec::new();
-        let mut section = Section::new(to, nodes);
+        let mut section = Section::new(to, &mut table, nodes);
         for record in &self.nodes {
             section.put(&record.encode())?;
         }
-        table.extend(section.sums.finish());
-        let mut section = Section::new(to, dirents);
+        section.end()?;
+        let mut section = Section::new(to, &mut table, dirents);
         for dirent in &self.dirents {
-            section.put(&format::encode_dirent(
-                dirent.name,
-                dirent.node,
-                dirent.length,
-            ))?;
+            let (name, node) = (dirent.name, dirent.node);
+            section.put(&format::encode_dirent(name, node, dirent.length))?;
         }
-        table.extend(section.sums.finish());
-        let mut section = Section::new(to, words);
+        section.end()?;
+        let mut section = Section::new(to, &mut table, words);
         for word in packed.starts.iter().chain(&packed.sums) {
             section.put(&word.to_le_bytes())?;
         }
-        table.extend(section.sums.finish());
-        let mut section = Section::new(to, arena);
-        section.put(&self.arena)?;
-        table.extend(section.sums.finish());
+        section.end()?;
+        let mut section = Section::new(to, &mut table, arena);
+        for chunk in self.arena.chunks(arena) {
+            section.put(chunk)?;
+        }
+        section.end()?;
         let table: Vec<u8> = table.into_iter().flat_map(u32::to_le_bytes).collect();
         to.write_all(&table)?;
         Ok(Header {
@@ -431,22 +430,40 @@ impl Sealed {
     }
 }
 
-/// A section of the `tree` file being written.
+/// A section of the `tree` file being written, a chunk at a time.
 struct Section<'a, W> {
     to: &'a mut W,
-    sums: Summing,
+    table: &'a mut Vec<u32>,
+    chunk: Vec<u8>,
+    size: usize,
 }
 
 impl<'a, W: Write> Section<'a, W> {
-    fn new(to: &'a mut W, chunk: usize) -> Self {
+    fn new(to: &'a mut W, table: &'a mut Vec<u32>, size: usize) -> Self {
         Self {
             to,
-            sums: Summing::new(chunk),
+            table,
+            chunk: Vec::with_capacity(size),
+            size,
         }
     }
 
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.sums.add(bytes);
-        self.to.write_all(bytes)
+    /// Adds a record, of which so many fill a chunk.
+    fn put(&mut self, record: &[u8]) -> io::Result<()> {
+        self.chunk.extend_from_slice(record);
+        match self.chunk.len() < self.size {
+            true => Ok(()),
+            false => self.end(),
+        }
+    }
+
+    /// Writes the chunk begun.
+    fn end(&mut self) -> io::Result<()> {
+        if !self.chunk.is_empty() {
+            self.table.push(sum(&self.chunk));
+            self.to.write_all(&self.chunk)?;
+            self.chunk.clear();
+        }
+        Ok(())
     }
 }

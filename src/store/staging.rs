@@ -143,20 +143,12 @@ impl Staging {
         Ok(())
     }
 
-    /// Writes tree and meta beside the content and makes all of it a version
-    /// by one rename. Where another process was faster, its result stays.
-    /// Gives the version's path where it is still to be synced.
-    pub(super) fn seal(
-        mut self,
-        key: &VersionKey,
-        unpacked: &Unpacked,
-        meta: &Meta,
-        progress: &Progress,
-    ) -> Result<Option<PathBuf>> {
-        self.charge(meta.tree_bytes.saturating_add(OVERHEAD), progress)?;
-        let failed = |error| Error::io("sealing a version in the cache", error);
+    /// Writes the tree beside the content.
+    pub(super) fn write_tree(&mut self, unpacked: &Unpacked, progress: &Progress) -> Result<()> {
+        let length = unpacked.tree.file_length(&unpacked.packed);
+        self.charge(length.saturating_add(OVERHEAD), progress)?;
         loop {
-            match self.write_tree(unpacked).map_err(failed) {
+            match self.try_to_write(unpacked).map_err(failed) {
                 Err(Error::NoSpace(_)) if self.relieve() => {
                     let _ = fs::remove_file(self.path.join("tree"));
                 }
@@ -165,6 +157,18 @@ impl Staging {
         }
         progress.advance(0);
         crash_point("tree-written");
+        Ok(())
+    }
+
+    /// Writes meta beside tree and content and makes all of it a version by
+    /// one rename. Where another process was faster, its result stays. Gives
+    /// the version's path where it is still to be synced.
+    pub(super) fn seal(
+        mut self,
+        key: &VersionKey,
+        meta: &Meta,
+        progress: &Progress,
+    ) -> Result<Option<PathBuf>> {
         let mut file = self.create("meta.json")?;
         serde_json::to_writer_pretty(&mut file, meta).map_err(|error| failed(error.into()))?;
         crash_point("meta-written");
@@ -200,7 +204,7 @@ impl Staging {
         Ok(Some(target).filter(|_| meta.boot.is_some()))
     }
 
-    fn write_tree(&self, unpacked: &Unpacked) -> io::Result<()> {
+    fn try_to_write(&self, unpacked: &Unpacked) -> io::Result<()> {
         let file = self.create("tree").map_err(io::Error::other)?;
         let mut writer = BufWriter::with_capacity(1 << 20, &file);
         writer.write_all(&[0; HEADER])?;
@@ -211,6 +215,10 @@ impl Staging {
         (&file).rewind()?;
         (&file).write_all(&header.encode())
     }
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::io("sealing a version in the cache", error)
 }
 
 impl Drop for Staging {

@@ -12,10 +12,8 @@ pub(super) fn sum(block: &[u8]) -> u32 {
     crc32fast::hash(block)
 }
 
-/// The checksums of one stream of bytes so far.
-pub(super) struct Summing {
-    /// Bytes of a block.
-    block: usize,
+/// The checksums of one file of content so far.
+struct Summing {
     sums: Vec<u32>,
     /// The block at work, and how many bytes of it have come.
     current: crc32fast::Hasher,
@@ -23,21 +21,20 @@ pub(super) struct Summing {
 }
 
 impl Summing {
-    pub(super) fn new(block: usize) -> Self {
+    fn new() -> Self {
         Self {
-            block,
             sums: Vec::new(),
             current: crc32fast::Hasher::new(),
             filled: 0,
         }
     }
 
-    pub(super) fn add(&mut self, mut data: &[u8]) {
+    fn add(&mut self, mut data: &[u8]) {
         while !data.is_empty() {
-            let (now, rest) = data.split_at(data.len().min(self.block - self.filled));
+            let (now, rest) = data.split_at(data.len().min(BLOCK - self.filled));
             self.current.update(now);
             self.filled += now.len();
-            if self.filled == self.block {
+            if self.filled == BLOCK {
                 self.close();
             }
             data = rest;
@@ -46,16 +43,16 @@ impl Summing {
 
     /// So many zeros, which may be many more than there is room on the disk.
     fn zeros(&mut self, mut count: u64) {
-        let zeros = vec![0; self.block];
+        static ZEROS: [u8; BLOCK] = [0; BLOCK];
         let mut whole = None;
         while count > 0 {
-            let left = self.block - self.filled;
+            let left = BLOCK - self.filled;
             let now = usize::try_from(count).map_or(left, |count| count.min(left));
-            if now == self.block {
-                let whole = *whole.get_or_insert_with(|| sum(&zeros));
+            if now == BLOCK {
+                let whole = *whole.get_or_insert_with(|| sum(&ZEROS));
                 self.sums.push(whole);
             } else {
-                self.add(&zeros[..now]);
+                self.add(&ZEROS[..now]);
             }
             count -= now as u64;
         }
@@ -67,7 +64,7 @@ impl Summing {
     }
 
     /// All of them, with that of a last block that is not full.
-    pub(super) fn finish(mut self) -> Vec<u32> {
+    fn finish(mut self) -> Vec<u32> {
         if self.filled > 0 {
             self.close();
         }
@@ -87,7 +84,7 @@ pub(super) struct Sums {
 impl Sums {
     pub(super) fn new() -> Self {
         Self {
-            pack: Summing::new(BLOCK),
+            pack: Summing::new(),
             large: None,
             starts: Vec::new(),
             blobs: Vec::new(),
@@ -96,7 +93,7 @@ impl Sums {
 
     /// From now on, until [`Self::end`], comes a blob.
     pub(super) fn begin_blob(&mut self) {
-        self.large = Some(Summing::new(BLOCK));
+        self.large = Some(Summing::new());
     }
 
     pub(super) fn add(&mut self, data: &[u8]) {
@@ -144,7 +141,7 @@ mod tests {
         let bytes: Vec<u8> = (0..200_000_u64).map(|n| ((n * n) >> 7) as u8).collect();
         let expected: Vec<u32> = bytes.chunks(BLOCK).map(sum).collect();
         for piece in [1000, BLOCK - 1, BLOCK, BLOCK + 1, bytes.len()] {
-            let mut summing = Summing::new(BLOCK);
+            let mut summing = Summing::new();
             bytes.chunks(piece).for_each(|piece| summing.add(piece));
             assert_eq!(summing.finish(), expected, "{piece}");
         }
@@ -154,7 +151,7 @@ mod tests {
     fn zeros_are_bytes() {
         for before in [0, 1, BLOCK - 1, BLOCK] {
             for count in [0, 1, BLOCK - 1, BLOCK, 3 * BLOCK + 5] {
-                let mut summing = Summing::new(BLOCK);
+                let mut summing = Summing::new();
                 summing.add(&vec![7; before]);
                 summing.zeros(count as u64);
                 summing.add(b"end");

@@ -84,7 +84,34 @@ pub(super) struct Unpacked {
     pub(super) tree: Sealed,
     pub(super) packed: Packed,
     pub(super) skipped: u64,
-    pub(super) verified: Verified,
+    proof: Proof,
+}
+
+impl Unpacked {
+    /// Whether the version's id is the hash of its content, as far as that can
+    /// be told.
+    ///
+    /// # Errors
+    /// [`Error::BadArchive`] where it is not, and is to be.
+    pub(super) fn prove(&self, key: &VersionKey, verify: Verify) -> Result<Verified> {
+        let verified = match self.proof.check(key, &self.tree) {
+            Some(true) => Verified::Yes,
+            Some(false) => Verified::No,
+            None => Verified::NotApplicable,
+        };
+        if verified == Verified::No && verify == Verify::Strict {
+            let detail = "the version's id is not the hash of its content; --verify=warn shows \
+                          it anyway";
+            return Err(Fault::Bad(detail.into()).of(key));
+        }
+        if verified == Verified::No {
+            tracing::warn!(
+                version = %key.version_id,
+                "the version's id is not the hash of its content"
+            );
+        }
+        Ok(verified)
+    }
 }
 
 /// What to unpack, and for whom.
@@ -126,7 +153,7 @@ pub(super) fn unpack(
     let (blocks, used, inflated) = inflate::pair(job.arrived);
     std::thread::scope(|scope| {
         scope.spawn(|| inflate::inflate(source, blocks, used));
-        unpacker.run(inflated, key, job.verify)
+        unpacker.run(inflated, key)
     })
     .map_err(|fault| fault.of(key))
 }
@@ -145,12 +172,7 @@ struct Unpacker<'a> {
 }
 
 impl Unpacker<'_> {
-    fn run(
-        mut self,
-        inflated: Inflated<'_>,
-        key: &VersionKey,
-        verify: Verify,
-    ) -> Result<Unpacked, Fault> {
+    fn run(mut self, inflated: Inflated<'_>, key: &VersionKey) -> Result<Unpacked, Fault> {
         let mut entries = Entries::new(inflated);
         while let Some(entry) = entries.next()? {
             self.entries += 1;
@@ -170,28 +192,11 @@ impl Unpacker<'_> {
         entries.drain(TRAILING)?;
         let packed = self.packer.finish()?;
         let tree = self.growing.take_tree().seal();
-        let verified = match self.proof.check(key, &tree) {
-            Some(true) => Verified::Yes,
-            Some(false) => Verified::No,
-            None => Verified::NotApplicable,
-        };
-        if verified == Verified::No && verify == Verify::Strict {
-            return Err(Fault::Bad(
-                "the version's id is not the hash of its content; --verify=warn shows it anyway"
-                    .into(),
-            ));
-        }
-        if verified == Verified::No {
-            tracing::warn!(
-                version = %key.version_id,
-                "the version's id is not the hash of its content"
-            );
-        }
         Ok(Unpacked {
             tree,
             packed,
             skipped: self.skipped,
-            verified,
+            proof: self.proof,
         })
     }
 

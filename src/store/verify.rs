@@ -6,9 +6,9 @@
 
 use super::{
     VersionKey,
-    build::{ROOT, Sealed},
+    build::{Dirent, ROOT, Sealed},
     format,
-    meta::{Verify, hex},
+    meta::{Verify, hex, push_hex},
 };
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
@@ -16,6 +16,9 @@ use std::cmp::Ordering;
 /// Bytes of paths and digests that are sorted in memory: 2,000,000 files of
 /// usual paths. Beyond, a proof would cost more memory than unpacking does.
 const TEXT: usize = 256 << 20;
+
+/// Without such a byte or a greater, UTF-8 is in the order of UTF-16.
+const DIFFERS: u8 = 0xee;
 
 /// A colon and a digest in hexadecimal.
 const DIGEST: usize = 65;
@@ -57,33 +60,42 @@ impl Proof {
     }
 
     /// Whether the id is that of the tree; `None` where that cannot be told.
-    pub(super) fn check(self, key: &VersionKey, tree: &Sealed) -> Option<bool> {
-        let digests = self.digests?;
+    pub(super) fn check(&self, key: &VersionKey, tree: &Sealed) -> Option<bool> {
+        let digests = self.digests.as_ref()?;
         // Lines lie one after another: one allocation, not one for each file.
         let mut lines = Vec::with_capacity(digests.len());
-        let names = names(tree);
+        let mut paths = Paths::of(tree);
         // Reserved at its length: growing it would take twice the memory.
-        let length = digests
+        let length: usize = digests
             .iter()
-            .filter_map(|(node, _)| names.get(*node as usize).copied().flatten())
-            .map(|name| path_length(tree, &names, name) + DIGEST)
-            .sum::<usize>();
+            .filter_map(|(node, _)| {
+                let (prefix, name) = paths.find(*node)?;
+                Some(prefix.len() + name.len() + DIGEST)
+            })
+            .sum();
         if length > TEXT {
             return None;
         }
         let mut text = Vec::with_capacity(length);
         for (node, digest) in digests {
-            let Some(name) = names.get(node as usize).copied().flatten() else {
+            let Some((prefix, name)) = paths.find(*node) else {
                 continue;
             };
             let start = text.len();
-            push_path(tree, &names, name, &mut text);
+            text.extend_from_slice(prefix);
+            text.extend_from_slice(name);
             std::str::from_utf8(&text[start..]).ok()?;
             text.push(b':');
-            text.extend_from_slice(hex(&digest).as_bytes());
+            push_hex(digest, &mut text);
             lines.push((start, text.len()));
         }
-        lines.sort_unstable_by(|a, b| utf16_order(&text[a.0..a.1], &text[b.0..b.1]));
+        let line = |of: &(usize, usize)| &text[of.0..of.1];
+        if text.iter().any(|byte| *byte >= DIFFERS) {
+            lines.sort_unstable_by(|a, b| utf16_order(line(a), line(b)));
+        } else {
+            // The same order, many times as fast.
+            lines.sort_unstable_by(|a, b| line(a).cmp(line(b)));
+        }
         let mut hash = Sha256::new();
         hash.update(format!("storage:{}\n", key.storage_id));
         for (at, (start, end)) in lines.into_iter().enumerate() {
@@ -96,44 +108,61 @@ impl Proof {
     }
 }
 
-/// The dirent of each node that a name leads to, by position.
-fn names(tree: &Sealed) -> Vec<Option<u32>> {
-    let mut names = vec![None; tree.nodes.len()];
-    for (at, dirent) in tree.dirents.iter().enumerate() {
-        if tree.nodes[dirent.node as usize].kind != format::DEAD {
-            names[dirent.node as usize] = u32::try_from(at).ok();
-        }
-    }
-    names
+/// The paths of a tree's nodes.
+struct Paths<'a> {
+    tree: &'a Sealed,
+    /// The dirent of each node that a name leads to, by position.
+    names: Vec<Option<u32>>,
+    /// The directory last asked for, and its path with a slash: most files
+    /// come after one of the same directory.
+    dir: u32,
+    prefix: Vec<u8>,
 }
 
-/// Bytes of what [`push_path`] gives.
-fn path_length(tree: &Sealed, names: &[Option<u32>], name: u32) -> usize {
-    let mut dirent = &tree.dirents[name as usize];
-    let mut length = usize::from(dirent.length);
-    while let Some(name) = names[dirent.parent as usize].filter(|_| dirent.parent != ROOT) {
-        dirent = &tree.dirents[name as usize];
-        length += usize::from(dirent.length) + 1;
-    }
-    length
-}
-
-fn push_path(tree: &Sealed, names: &[Option<u32>], name: u32, text: &mut Vec<u8>) {
-    // Depth is bounded by the limits of unpacking.
-    let mut way = vec![name];
-    let mut dir = tree.dirents[name as usize].parent;
-    while dir != ROOT {
-        let Some(name) = names[dir as usize] else {
-            break;
-        };
-        way.push(name);
-        dir = tree.dirents[name as usize].parent;
-    }
-    for (at, name) in way.into_iter().rev().enumerate() {
-        if at > 0 {
-            text.push(b'/');
+impl<'a> Paths<'a> {
+    fn of(tree: &'a Sealed) -> Self {
+        let mut names = vec![None; tree.nodes.len()];
+        for (at, dirent) in tree.dirents.iter().enumerate() {
+            if tree.nodes[dirent.node as usize].kind != format::DEAD {
+                names[dirent.node as usize] = u32::try_from(at).ok();
+            }
         }
-        text.extend_from_slice(tree.name(&tree.dirents[name as usize]));
+        Self {
+            tree,
+            names,
+            dir: ROOT,
+            prefix: Vec::new(),
+        }
+    }
+
+    fn dirent(&self, node: u32) -> Option<&'a Dirent> {
+        let name = *self.names.get(node as usize)?;
+        self.tree.dirents.get(name? as usize)
+    }
+
+    /// The path of a node in two parts; `None` where no name leads to it.
+    fn find(&mut self, node: u32) -> Option<(&[u8], &'a [u8])> {
+        let dirent = self.dirent(node)?;
+        if dirent.parent != self.dir {
+            self.enter(dirent.parent);
+        }
+        Some((&self.prefix, self.tree.name(dirent)))
+    }
+
+    fn enter(&mut self, dir: u32) {
+        // Depth is bounded by the limits of unpacking.
+        let mut way = Vec::new();
+        let mut above = dir;
+        while let Some(dirent) = self.dirent(above).filter(|_| above != ROOT) {
+            way.push(self.tree.name(dirent));
+            above = dirent.parent;
+        }
+        self.prefix.clear();
+        for name in way.into_iter().rev() {
+            self.prefix.extend_from_slice(name);
+            self.prefix.push(b'/');
+        }
+        self.dir = dir;
     }
 }
 
@@ -175,11 +204,11 @@ mod tests {
         for a in words {
             for b in words {
                 let expected = a.encode_utf16().cmp(b.encode_utf16());
-                assert_eq!(
-                    utf16_order(a.as_bytes(), b.as_bytes()),
-                    expected,
-                    "{a:?} {b:?}"
-                );
+                let (a, b) = (a.as_bytes(), b.as_bytes());
+                assert_eq!(utf16_order(a, b), expected, "{a:?} {b:?}");
+                if a.iter().chain(b).all(|byte| *byte < DIFFERS) {
+                    assert_eq!(a.cmp(b), expected, "{a:?} {b:?}");
+                }
             }
         }
     }

@@ -248,7 +248,12 @@ impl Version {
     /// Damaged: the next look finds a version without content, to be fetched again.
     pub(super) fn give_up(&self, why: &str) {
         // Told once: several readers may come upon it.
-        if unlinkat(&self.directory, "pack", UnlinkatFlags::NoRemoveDir).is_ok() {
+        let unlink = |name: &str| unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir);
+        if unlink("pack").is_ok() {
+            // Without the pack they would not count, and yet take room.
+            for number in 0..self.index.blobs() {
+                let _ = unlink(&format!("blob-{number}"));
+            }
             tracing::warn!(
                 version = %self.key.version_id,
                 path = %self.path.display(),

@@ -281,7 +281,14 @@ impl View<'_> {
                 read.map(drop).ok_or_else(|| cut_short().into())
             }
             Handle::Growing(content, version) if content.size() == file => {
-                self.read(&Handle::Growing(content, version), offset, size, buffer)
+                let (kind, id, number) = version.clone();
+                self.read(&Handle::Growing(content, version), offset, size, buffer)?;
+                // All or nothing: the kernel takes fewer bytes for the end of a
+                // file that is in its page cache, and fills up with zeros.
+                match buffer.len() < wanted(file, offset, size) {
+                    true => Err(self.content_miss(kind, &id, &number)),
+                    false => Ok(()),
+                }
             }
             // Another file than the handle was opened on.
             _ => Err(cut_short().into()),

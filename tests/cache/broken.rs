@@ -12,6 +12,7 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
+use vm0fs::demo::{Action, Fault, File, Kind, VersionSpec, World};
 
 /// What is done to a file.
 type Damage = fn(&Path);
@@ -161,6 +162,10 @@ fn damage_under_an_open_file_is_repaired() {
             (name, file, before)
         });
         bench.server.clear_requests();
+        // Slowly, so that reads come upon a part.
+        bench.server.fault(Fault::store(Action::Rate {
+            bytes_per_second: 3 << 20,
+        }));
         damage(&file_in(&cache, name));
         for (name, file, before) in &files {
             for offset in [0, 1000, before.len() as u64 / 2] {
@@ -174,6 +179,7 @@ fn damage_under_an_open_file_is_repaired() {
         }
         is_right(&place, 0, LARGE);
         assert_eq!(bench.downloads().len(), 1, "{number}");
+        bench.server.clear_faults();
         drop(files);
         finish(&mut place.unmount(&bench)).succeeded();
         place.is_over();
@@ -199,6 +205,50 @@ fn damage_without_a_network_is_an_error() {
             assert!(expected.contains(line), "{name}: {line} and no error");
         }
         assert!(said.err.contains("Network is unreachable"), "{said:?}");
+        finish(&mut place.unmount(&bench)).succeeded();
+        place.is_over();
+    }
+}
+
+/// A version whose index is too large to be read whole when it is opened.
+fn of_many_files() -> World {
+    let mut world = World::empty();
+    let id = world.add_storage(Kind::Artifact, "a0");
+    let files = (0..60_000).map(|n| {
+        let path = format!("folder-{:02}/a-name-of-some-length-{n:05}", n / 1000);
+        File::new(path, "")
+    });
+    world.add_version(&id, VersionSpec::files(files.collect()));
+    world
+}
+
+#[test]
+fn a_large_index_is_repaired_too() {
+    let bench = Bench::new(of_many_files());
+    let cache = bench.folder("cache", Who::Myself);
+    let place = mounted(&bench, Who::Myself, "mnt", &cache, &[]);
+    let list = "cd artifacts/a0/latest/ && find . | sort | sha256sum";
+    let right = place.run(list);
+    finish(&mut place.unmount(&bench)).succeeded();
+    place.is_over();
+    let damages: [(&str, Damage); 3] = [
+        ("flipped", flip),
+        ("flipped under a mount", flip),
+        ("cut under a mount", cut),
+    ];
+    for (how, damage) in damages {
+        let is_under = how.contains("under");
+        if !is_under {
+            damage(&file_in(&cache, "tree"));
+        }
+        bench.server.clear_requests();
+        let place = mounted(&bench, Who::Myself, "mnt", &cache, &[]);
+        if is_under {
+            place.run("ls artifacts/a0/latest/folder-00");
+            damage(&file_in(&cache, "tree"));
+        }
+        assert_eq!(place.run(list), right, "{how}");
+        assert_eq!(bench.downloads().len(), 1, "{how}");
         finish(&mut place.unmount(&bench)).succeeded();
         place.is_over();
     }

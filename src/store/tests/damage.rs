@@ -69,6 +69,8 @@ fn a_block_that_has_turned_is_never_given() {
                 "{file} {at} {name}"
             );
             assert_eq!(version.has_content(), !bad.contains(name));
+            let blob = fixture.path("v").join("blob-0");
+            assert_eq!(blob.exists(), !bad.contains(name), "it takes no room");
             // A fetch brings it back, whatever was open meanwhile.
             fs::remove_file(fixture.path("v").join("pack")).ok();
         }
