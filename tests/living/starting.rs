@@ -151,7 +151,7 @@ fn a_megabyte_in_many_pieces_is_one_run() {
             file.display()
         ));
         let run = started(&bench, &mount, 1);
-        assert!(run.prompt == prompt.trim_end_matches('\n').to_owned());
+        assert_eq!(run.prompt, prompt.trim_end_matches('\n'));
         assert_eq!(posts(&bench), 1);
         // Past any prompt, it is refused while it is written.
         let flood = "head -c 17M /dev/zero | tr '\\0' x > agents/writer/run";
