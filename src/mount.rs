@@ -185,8 +185,9 @@ impl Mounted {
         );
         let on_mounted = fs.on_mounted();
         let session = open_session(fs, &mountpoint, settings.allow_other)?;
-        on_mounted(session.notifier());
         let entry = unmount::mount_at(&mountpoint)?;
+        let device = entry.as_ref().map(|entry| entry.device.clone());
+        on_mounted(session.notifier(), device);
         let (events, happens) = mpsc::channel();
         let ended = events.clone();
         thread::Builder::new()

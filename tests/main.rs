@@ -13,6 +13,7 @@ mod cache_commands;
 mod commands;
 mod config;
 mod endings;
+mod faults;
 mod mapped;
 mod metrics;
 mod offline;

@@ -58,6 +58,10 @@ impl Tree {
         }
         if let Err(error) = self.way(progress) {
             self.recall_last(want);
+            if want.is_order() {
+                // Whoever gives one looks for what became of it.
+                self.journal.note(&want.to_string(), &error);
+            }
             self.set_failure(want, &error);
             return;
         }
@@ -95,7 +99,19 @@ impl Tree {
         match self.outage.way() {
             Way::Open => Ok(()),
             Way::Closed(error) => Err(error),
-            Way::Probe => self.told(self.bring(&Want::Agents, Instant::now(), progress)),
+            Way::Probe => {
+                let brought = self.bring(&Want::Agents, Instant::now(), progress);
+                self.outage.probed(brought.as_ref().err());
+                brought.inspect_err(|error| {
+                    let network = Outage::is_one(error);
+                    let subject = if network {
+                        "the network"
+                    } else {
+                        "the service"
+                    };
+                    self.journal.note(subject, error);
+                })
+            }
         }
     }
 
@@ -113,8 +129,9 @@ impl Tree {
     /// Keeps a failure as the answer to `want`, and tells it.
     pub fn fail(&self, want: &Want, error: &Error) {
         // That a path does not exist is an answer, not trouble.
-        if Outage::is_one(error) {
-            // One line for all that cannot be asked while nobody is there.
+        if Outage::is_one(error) && self.is_away() && !want.is_order() {
+            // One line for all that cannot be asked while nobody is there. An
+            // object store that is away is not the network.
             self.journal.note("the network", error);
         } else if !error.is_not_found() {
             self.journal.note(&want.to_string(), error);

@@ -19,6 +19,8 @@ pub struct MountEntry {
     pub id: u64,
     /// The id of the mount it lies in.
     pub parent: u64,
+    /// Its device, `major:minor`: what tells its file system from all others.
+    pub device: String,
     /// Where it is.
     pub mountpoint: PathBuf,
     /// Type with subtype, e.g. `fuse.vm0fs`.
@@ -109,14 +111,16 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
     let number = |field: Option<&[u8]>| std::str::from_utf8(field?).ok()?.parse().ok();
     let id = number(fields.next())?;
     let parent = number(fields.next())?;
-    // After the device and the root within it; before the options.
-    let mountpoint = PathBuf::from(OsString::from_vec(unescape(fields.nth(2)?)));
+    let device = String::from_utf8_lossy(fields.next()?).into_owned();
+    // After the root within the device; before the options.
+    let mountpoint = PathBuf::from(OsString::from_vec(unescape(fields.nth(1)?)));
     // Optional fields end with a lone hyphen.
     fields.find(|field| *field == b"-")?;
     let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
     Some(MountEntry {
         id,
         parent,
+        device,
         mountpoint,
         fstype: text(fields.next()?),
         source: text(fields.next()?),
@@ -175,6 +179,7 @@ mod tests {
             MountEntry {
                 id: 40,
                 parent: 22,
+                device: "0:35".into(),
                 mountpoint: "/home/me/my vm0\\\t\n".into(),
                 fstype: "fuse.vm0fs".into(),
                 source: "vm0fs".into(),
