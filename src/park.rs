@@ -272,10 +272,11 @@ impl Shared {
             drop(state);
             let arrived = || self.wake_early(&want);
             let fetch = AssertUnwindSafe(|| self.tree.fetch(&want, since, &progress, &arrived));
-            if catch_unwind(fetch).is_err() {
+            let hold = catch_unwind(fetch).unwrap_or_else(|_| {
                 let error = Error::Internal(format!("fetching {want} panicked"));
                 self.tree.fail(&want, &error);
-            }
+                None
+            });
             state = self.lock();
             let done = state.pending.remove(&want);
             drop(state);
@@ -283,6 +284,7 @@ impl Shared {
                 done.map(|pending| pending.waiters).unwrap_or_default(),
                 Woken::Settled,
             );
+            drop(hold);
             state = self.lock();
         }
         state.queue(lane).workers -= 1;

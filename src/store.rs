@@ -35,7 +35,7 @@ pub use index::{Index, Node, NodeKind};
 pub use inventory::{Breakdown, Cleared, Inventory, Item};
 pub use meta::{Meta, Verified, Verify};
 pub use shelf::Shelf;
-pub use version::{Content, Version};
+pub use version::{Content, Hold, Version};
 
 use crate::{
     error::{Error, Result},

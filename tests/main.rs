@@ -14,6 +14,7 @@ mod commands;
 mod config;
 mod endings;
 mod faults;
+mod machine;
 mod mapped;
 mod metrics;
 mod offline;

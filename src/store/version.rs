@@ -68,6 +68,13 @@ pub(super) struct Pin {
     pack: Flock<File>,
 }
 
+/// While it lives, its version's content is not evicted.
+#[derive(Debug)]
+#[must_use = "dropped, it holds nothing"]
+pub struct Hold {
+    _pin: Arc<Pin>,
+}
+
 /// A file's content. While it lives, its version is not evicted.
 #[derive(Debug)]
 pub struct Content {
@@ -206,6 +213,12 @@ impl Version {
             offset,
             size,
         }))
+    }
+
+    /// Keeps the content from being evicted; `None` where it is gone already.
+    pub fn hold(&self) -> Option<Hold> {
+        let _pin = self.pin().ok().flatten()?;
+        Some(Hold { _pin })
     }
 
     fn pin(&self) -> Result<Option<Arc<Pin>>> {
