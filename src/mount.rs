@@ -48,6 +48,10 @@ const GREETING: Duration = Duration::from_secs(5);
 const ANSWERS_SHARE: u64 = 10;
 const MOST_ANSWERS: u64 = 256 << 20;
 
+/// What `--allow-other` means, for whoever asks for it.
+const EXPOSED: &str = "--allow-other: every user of this machine can read what your token can \
+    read: runs, logs, volumes and artifacts; only you and root can start and cancel runs";
+
 /// How long the session may take to end once it is unmounted.
 const SESSION_END: Duration = Duration::from_secs(1);
 
@@ -176,7 +180,10 @@ enum Event {
 impl Mounted {
     fn start(mountpoint: PathBuf, settings: &Settings) -> Result<Self> {
         let (tree, park) = open(settings)?;
-        let warnings = greet(&tree, &park)?;
+        let mut warnings = greet(&tree, &park)?;
+        if settings.allow_other {
+            warnings.push(EXPOSED.into());
+        }
         let fs = Fs::new(
             tree,
             park.clone(),

@@ -14,6 +14,7 @@ mod commands;
 mod config;
 mod endings;
 mod faults;
+mod leaks;
 mod machine;
 mod mapped;
 mod metrics;
