@@ -2,6 +2,7 @@
 //! told, how soon, what `.vm0fs/errors` says of it, how often the service was
 //! asked, and that all is well again afterwards.
 
+mod allowance;
 mod answers;
 mod archives;
 mod bodies;
