@@ -7,6 +7,7 @@ mod answers;
 mod archives;
 mod bodies;
 mod connections;
+mod ending;
 mod nobody;
 
 use crate::support::{Bench, Mount, SOON};
@@ -131,6 +132,10 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with(&ARGUMENTS)
+    }
+
+    fn with(arguments: &[&str]) -> Self {
         let mut world = World::empty();
         world.pace = None;
         world.add_agent(Agent::new("writer", world.ago(20_000)));
@@ -145,7 +150,10 @@ impl Scene {
             world.add_run(run)
         });
         let bench = Bench::new(world);
-        let mount = bench.mount().with(ARGUMENTS).start();
+        let mounting = arguments
+            .iter()
+            .fold(bench.mount(), |mounting, each| mounting.with([*each]));
+        let mount = mounting.start();
         Self { mount, bench, runs }
     }
 

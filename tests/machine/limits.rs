@@ -105,7 +105,11 @@ fn threads_run_out_and_come_back() {
         }
     }
     let errors = mount.cat(".vm0fs/errors");
-    assert!(errors.contains("no thread could be started"), "{errors}");
+    assert!(errors.contains("ulimit -u"), "{errors}");
+    assert!(
+        !errors.contains("report this"),
+        "no defect of its own: {errors}"
+    );
     limit(&mount, "nproc", THREADS, None);
     for number in 0..3 {
         comes_to(
