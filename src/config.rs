@@ -3,6 +3,7 @@
 //! setting by itself.
 
 mod files;
+pub mod secrets;
 mod units;
 
 pub use self::units::{Crawlers, parse_crawlers, parse_duration, parse_size, parse_verify};
@@ -23,6 +24,11 @@ use url::Url;
 
 /// Where the service is when nobody says otherwise.
 pub const DEFAULT_API_URL: &str = "https://api.vm0.ai";
+
+/// The variables that hold a token: the API's documentation names the first, the
+/// `vm0` CLI reads the second.
+const API_KEY: &str = "VM0_API_KEY";
+const TOKEN: &str = "VM0_TOKEN";
 
 /// What every request is signed with.
 pub const USER_AGENT: &str = concat!("vm0fs/", env!("CARGO_PKG_VERSION"));
@@ -256,9 +262,9 @@ impl Settings {
         };
         let token = if let Some(path) = token_file {
             files::read_token(&path)?
-        } else if let Some(token) = variable("VM0_API_KEY")? {
+        } else if let Some(token) = variable(API_KEY)? {
             token
-        } else if let Some(token) = variable("VM0_TOKEN")? {
+        } else if let Some(token) = variable(TOKEN)? {
             token
         } else if let Some(path) = config.token_file {
             files::read_token(&path)?

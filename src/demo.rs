@@ -28,7 +28,7 @@ pub use world::{
 
 use crate::error::{Error, Result};
 use archive::sha256_hex;
-use axum::{Router, serve::ListenerExt};
+use axum::Router;
 use fault::Faults;
 use std::{
     fmt,
@@ -223,11 +223,8 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
 fn serve(listener: TcpListener, router: Router) -> Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)
         .map_err(|error| Error::io("starting the demo server", error))?;
-    // A delay of 40 ms on small answers would be nobody's network.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    tokio::spawn(axum::serve(listener, router).into_future());
+    let service = router.into_make_service_with_connect_info::<wire::Connection>();
+    tokio::spawn(axum::serve(listener, service).into_future());
     Ok(())
 }
 

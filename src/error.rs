@@ -211,6 +211,12 @@ impl Error {
         }
     }
 
+    /// A thread that could not be started.
+    pub fn no_thread(source: io::Error) -> Self {
+        let context = "starting a thread; is a limit of processes reached (ulimit -u)?";
+        Self::io(context, source)
+    }
+
     /// The HTTP status where the service gave one.
     pub fn status(&self) -> Option<u16> {
         match self {

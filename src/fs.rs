@@ -52,18 +52,21 @@ impl Fs {
                 handles: Handles::default(),
                 stored: Stored::default(),
                 notifier: OnceLock::new(),
+                device: OnceLock::new(),
                 uid,
                 gid,
             }),
         }
     }
 
-    /// What is to be given the mount's notifier when there is one.
-    pub fn on_mounted(&self) -> impl FnOnce(Notifier) + use<> {
+    /// What is to be given the mount's notifier when there is one, and then its
+    /// device, where that is known.
+    pub fn on_mounted(&self) -> impl FnOnce(Notifier, Option<String>) + use<> {
         let context = self.context.clone();
-        move |notifier| {
+        move |notifier, device| {
             // Only the first counts, and there is only one.
             let _ = context.notifier.set(notifier);
+            let _ = context.device.set(device);
         }
     }
 
@@ -212,11 +215,18 @@ impl Filesystem for Fs {
         reply: ReplyEmpty,
     ) {
         // ENOSYS, the default, would switch FLUSH off for the whole mount.
-        match self.context.handles.written(fh.0) {
-            Some(open) if !writers::is_held(ino.0, START_FILE) => {
-                self.finish(request.pid(), open, reply)
-            }
-            _ => reply.ok(),
+        let Some(open) = self.context.handles.written(fh.0) else {
+            return reply.ok();
+        };
+        let device = self.context.device.get();
+        let file = writers::Held {
+            device: device.and_then(Option::as_deref),
+            ino: ino.0,
+            name: START_FILE,
+        };
+        match writers::is_held(&file) {
+            true => reply.ok(),
+            false => self.finish(request.pid(), open, reply),
         }
     }
 

@@ -61,6 +61,15 @@ pub fn init(level: LevelFilter, colour: bool) {
         .with(filter(level))
         .with(layer)
         .try_init();
+    std::panic::set_hook(Box::new(log_panic));
+}
+
+/// Logs where a panic was: in the background nobody would hear of it. What it says
+/// is left out, since that can quote anything, secrets too.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    let place = place.unwrap_or_else(|| "an unknown place".into());
+    tracing::error!("a defect: panicked at {place}; please report this");
 }
 
 fn filter(level: LevelFilter) -> Targets {

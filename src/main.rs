@@ -5,7 +5,7 @@ use clap::Parser;
 use std::process::ExitCode;
 use vm0fs::{
     cli::{Cli, Command},
-    config::Environment,
+    config::{self, Environment},
     error::Result,
     mount::Outcome,
 };
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     let environment = Environment::of_process();
+    config::secrets::keep();
     match command {
         Command::Mount(args) => match args.run(&environment)? {
             Outcome::Background(warnings) => {

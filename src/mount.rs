@@ -51,6 +51,10 @@ const GREETING: Duration = Duration::from_secs(5);
 const ANSWERS_SHARE: u64 = 10;
 const MOST_ANSWERS: u64 = 256 << 20;
 
+/// What `--allow-other` means, for whoever asks for it.
+const EXPOSED: &str = "--allow-other: every user of this machine can read what your token can \
+    read: runs, logs, volumes and artifacts; only you and root can start and cancel runs";
+
 /// How long the session may take to end once it is unmounted.
 const SESSION_END: Duration = Duration::from_secs(1);
 
@@ -195,7 +199,10 @@ enum Event {
 impl Mounted {
     fn start(mountpoint: PathBuf, settings: &Settings) -> Result<Self> {
         let (tree, park) = open(settings)?;
-        let warnings = greet(&tree, &park)?;
+        let mut warnings = greet(&tree, &park)?;
+        if settings.allow_other {
+            warnings.push(EXPOSED.into());
+        }
         let fs = Fs::new(
             tree,
             park.clone(),
@@ -204,8 +211,9 @@ impl Mounted {
         );
         let on_mounted = fs.on_mounted();
         let session = open_session(fs, &mountpoint, settings.allow_other)?;
-        on_mounted(session.notifier());
         let entry = unmount::mount_at(&mountpoint)?;
+        let device = entry.as_ref().map(|entry| entry.device.clone());
+        on_mounted(session.notifier(), device);
         let (events, happens) = mpsc::channel();
         let ended = events.clone();
         thread::Builder::new()

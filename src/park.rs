@@ -141,11 +141,13 @@ impl Park {
         drop(state);
         shared.signal(lane).notify_one();
         shared.clock.notify_one();
-        if add_clock && !spawn("clock", shared.clone(), |shared| shared.run_clock()) {
+        if add_clock && spawn("clock", shared.clone(), |shared| shared.run_clock()).is_err() {
             shared.lock().clock_runs = false;
         }
-        if add_worker && !spawn(name, shared.clone(), move |shared| shared.run_worker(lane)) {
-            shared.worker_failed(lane);
+        if add_worker
+            && let Err(error) = spawn(name, shared.clone(), move |shared| shared.run_worker(lane))
+        {
+            shared.worker_failed(lane, &error);
         }
     }
 
@@ -219,13 +221,11 @@ fn spawn(
     name: &str,
     shared: Arc<Shared>,
     body: impl FnOnce(&Arc<Shared>) + Send + 'static,
-) -> bool {
+) -> Result<()> {
     let builder = thread::Builder::new().name(format!("vm0fs-{name}"));
     let spawned = builder.spawn(move || body(&shared));
-    if let Err(error) = &spawned {
-        tracing::error!("cannot start a thread: {error}");
-    }
-    spawned.is_ok()
+    let spawned = spawned.map(|_| ()).map_err(Error::no_thread);
+    spawned.inspect_err(|error| tracing::error!("{error}"))
 }
 
 impl State {
@@ -272,10 +272,11 @@ impl Shared {
             drop(state);
             let arrived = || self.wake_early(&want);
             let fetch = AssertUnwindSafe(|| self.tree.fetch(&want, since, &progress, &arrived));
-            if catch_unwind(fetch).is_err() {
+            let hold = catch_unwind(fetch).unwrap_or_else(|_| {
                 let error = Error::Internal(format!("fetching {want} panicked"));
                 self.tree.fail(&want, &error);
-            }
+                None
+            });
             state = self.lock();
             let done = state.pending.remove(&want);
             drop(state);
@@ -283,6 +284,7 @@ impl Shared {
                 done.map(|pending| pending.waiters).unwrap_or_default(),
                 Woken::Settled,
             );
+            drop(hold);
             state = self.lock();
         }
         state.queue(lane).workers -= 1;
@@ -303,7 +305,7 @@ impl Shared {
         let add_waker = !mem::replace(&mut state.waker_runs, true);
         drop(state);
         self.wake.notify_one();
-        if add_waker && !spawn("waker", self.clone(), |shared| shared.run_waker()) {
+        if add_waker && spawn("waker", self.clone(), |shared| shared.run_waker()).is_err() {
             // Slower for the fetch, but nobody is left behind.
             self.run_waker();
         }
@@ -333,7 +335,7 @@ impl Shared {
 
     /// A worker could not be started. If none is left to serve the queue, those
     /// in it must not wait for ever.
-    fn worker_failed(&self, lane: Lane) {
+    fn worker_failed(&self, lane: Lane, error: &Error) {
         let mut state = self.lock();
         let queue = state.queue(lane);
         queue.workers -= 1;
@@ -347,8 +349,7 @@ impl Shared {
             .collect();
         drop(state);
         for (want, pending) in stranded {
-            self.tree
-                .fail(&want, &Error::Internal("no thread could be started".into()));
+            self.tree.fail(&want, error);
             release(pending.waiters, Woken::Settled);
         }
     }

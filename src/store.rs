@@ -41,7 +41,7 @@ pub use index::{Index, Node, NodeKind};
 pub use inventory::{Breakdown, Cleared, Inventory, Item};
 pub use meta::{Meta, Verified, Verify};
 pub use shelf::Shelf;
-pub use version::Version;
+pub use version::{Hold, Version};
 
 use crate::{
     error::{Error, Result},

@@ -3,7 +3,10 @@
 
 use crate::{error::ApiError, text::one_line};
 use jiff::Timestamp;
-use reqwest::{StatusCode, header::HeaderMap};
+use reqwest::{
+    StatusCode,
+    header::{DATE, HeaderMap, RETRY_AFTER},
+};
 use serde::Deserialize;
 
 /// Characters of a server's text that one message repeats.
@@ -89,13 +92,17 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
     Some(one_line(id, MAX_REQUEST_ID)).filter(|id| !id.is_empty())
 }
 
-/// `Retry-After` in seconds from `now`; both of its forms.
+/// `Retry-After` in seconds; both of its forms. A date counts from the answer's
+/// own `Date`, however this machine's clock is set; from `now` where it has none.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<u64> {
-    let text = headers.get("retry-after")?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
+    let text = |name| Some(headers.get(name)?.to_str().ok()?.trim());
+    let date = |text| Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp());
+    let wait = text(RETRY_AFTER)?;
+    if let Ok(seconds) = wait.parse() {
         return Some(seconds);
     }
-    let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let then = date(wait)?;
+    let now = text(DATE).and_then(date).unwrap_or(now);
     Some(u64::try_from(then.as_second() - now.as_second()).unwrap_or(0))
 }
 
@@ -180,6 +187,17 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("retry-after", text.parse().unwrap());
             assert_eq!(retry_after(&headers, now), expected, "{text}");
+        }
+        // A clock that has jumped, and a service that says what time it is.
+        let mut headers = HeaderMap::new();
+        for (name, text) in [
+            ("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"),
+            ("date", "Wed, 21 Oct 2015 07:27:50 GMT"),
+        ] {
+            headers.insert(name, text.parse().unwrap());
+        }
+        for jumped in ["1970-01-01T00:00:00Z", "2100-01-01T00:00:00Z"] {
+            assert_eq!(retry_after(&headers, jumped.parse().unwrap()), Some(10));
         }
     }
 }

@@ -276,11 +276,16 @@ impl Http {
         attempt: impl Fn(&Self) -> Result<T, Failure>,
     ) -> Result<T> {
         for tries in 0.. {
+            // A pause is silence too: one as long as the reader bears would end
+            // his wait, and hide why there was one.
             let (error, wait) = match attempt(self) {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Final(error)) => (error, None),
-                Err(Failure::Passing(error, wait)) => {
-                    (error, Some(wait.unwrap_or_else(|| backoff(tries))))
+                Err(Failure::Passing(error, Some(wait))) => {
+                    (error, Some(wait).filter(|wait| *wait < self.timeout))
+                }
+                Err(Failure::Passing(error, None)) => {
+                    (error, Some(backoff(tries).min(self.timeout / 2)))
                 }
             };
             self.counters.failed();

@@ -57,6 +57,17 @@ pub enum Action {
     },
     /// The connection is closed before any answer.
     CloseBeforeHeaders,
+    /// The connection is reset, not closed, after so many bytes of the body; with
+    /// none, before any answer.
+    Reset {
+        /// Bytes that still come.
+        after: u64,
+    },
+    /// `Content-Length` says so much, whatever the body's length: of a longer one
+    /// the rest never comes, after a shorter one the connection is cut.
+    ContentLength(u64),
+    /// `Content-Range` says this.
+    ContentRange(String),
     /// The API's body, or the store's object, is this instead. The `ETag` stays.
     WrongBody(Bytes),
     /// The store ignores `Range` and answers 200 with everything.
@@ -99,6 +110,16 @@ impl Action {
                 .into(),
             content_type: "text/html".into(),
             headers: Vec::new(),
+        }
+    }
+
+    /// A redirect to `location`.
+    pub fn redirect(status: u16, location: &str) -> Self {
+        Self::Status {
+            status,
+            body: Bytes::new(),
+            content_type: "text/plain".into(),
+            headers: vec![("Location".into(), location.into())],
         }
     }
 

@@ -7,15 +7,17 @@ use super::{
 };
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State, connect_info::Connected},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
+    serve::IncomingStream,
 };
 use http_body::{Frame, SizeHint};
 use std::{
     future::Future,
     io,
+    os::fd::{AsFd, OwnedFd},
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -24,7 +26,33 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep};
+use tokio::{
+    net::TcpListener,
+    time::{Instant, Sleep},
+};
+
+/// A request's connection, to be reset; `None` where the process has no
+/// descriptor left for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection(Option<Arc<OwnedFd>>);
+
+impl Connected<IncomingStream<'_, TcpListener>> for Connection {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        // A delay of 40 ms on small answers would be nobody's network.
+        let _ = stream.io().set_nodelay(true);
+        let own = stream.io().as_fd().try_clone_to_owned();
+        Self(own.ok().map(Arc::new))
+    }
+}
+
+impl Connection {
+    /// Lets its end be a reset instead of an orderly close.
+    fn reset_at_end(&self) {
+        if let Some(own) = &self.0 {
+            let _ = rustix::net::sockopt::set_socket_linger(own, Some(Duration::ZERO));
+        }
+    }
+}
 
 /// A request that the server has seen, and what became of it.
 #[derive(Clone, Debug)]
@@ -165,12 +193,26 @@ async fn observe(shared: &Shared, port: Port, mut request: Request, next: Next) 
     let mut plan = Plan::default();
     let mut store = StoreFaults::default();
     let mut instead = None;
+    let (mut length, mut range) = (None, None);
     for action in actions {
         match action {
             Action::Delay(time) => tokio::time::sleep(time).await,
             Action::Stall => std::future::pending().await,
             // Unwinding ends the connection's task without the panic hook.
             Action::CloseBeforeHeaders => std::panic::resume_unwind(Box::new("fault")),
+            Action::Reset { after } => {
+                if let Some(ConnectInfo(connection)) =
+                    request.extensions().get::<ConnectInfo<Connection>>()
+                {
+                    connection.reset_at_end();
+                }
+                if after == 0 {
+                    std::panic::resume_unwind(Box::new("fault"));
+                }
+                plan.truncate = Some(after);
+            }
+            Action::ContentLength(said) => length = Some(said),
+            Action::ContentRange(said) => range = Some(said),
             Action::StallBody { after } => plan.stall = Some(after),
             Action::Truncate { after } => plan.truncate = Some(after),
             Action::Rate { bytes_per_second } => plan.rate = Some(bytes_per_second.max(1)),
@@ -203,7 +245,17 @@ async fn observe(shared: &Shared, port: Port, mut request: Request, next: Next) 
         .status
         .store(response.status().as_u16(), Ordering::Relaxed);
     let (mut parts, body) = response.into_parts();
-    state_length(&mut parts.headers, &body);
+    if let Some(Ok(range)) = range.map(HeaderValue::try_from) {
+        parts.headers.insert(header::CONTENT_RANGE, range);
+    }
+    match length {
+        Some(said) => {
+            plan.hides_length = true;
+            let said = HeaderValue::from(said);
+            parts.headers.insert(header::CONTENT_LENGTH, said);
+        }
+        None => state_length(&mut parts.headers, &body),
+    }
     Response::from_parts(parts, Body::new(Served::new(body, plan, entry)))
 }
 
@@ -246,6 +298,8 @@ struct Plan {
     stall: Option<u64>,
     truncate: Option<u64>,
     rate: Option<u64>,
+    /// Whether hyper must not know the length: it insists on the true one.
+    hides_length: bool,
 }
 
 /// How long a cut waits, so that what was sent before it does arrive.
@@ -354,10 +408,13 @@ impl HttpBody for Served {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.inner.is_end_stream()
+        !self.plan.hides_length && self.rest.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.plan.hides_length {
+            return SizeHint::default();
+        }
         let mut hint = self.inner.size_hint();
         if let Some(exact) = hint.exact() {
             hint.set_exact(exact + self.rest.len() as u64);

@@ -47,6 +47,8 @@ pub(super) struct Context {
     pub(super) stored: Stored,
     /// Set once the mount is made: the way to the kernel's page cache.
     pub(super) notifier: OnceLock<Notifier>,
+    /// Set then too: the mount's device, as `mountinfo` writes it.
+    pub(super) device: OnceLock<Option<String>>,
     pub(super) uid: u32,
     pub(super) gid: u32,
 }

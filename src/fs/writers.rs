@@ -11,17 +11,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Whether any process that may be looked at has the inode open to write. A
+/// A file as other processes' descriptors tell it.
+pub(super) struct Held<'a> {
+    /// The file system's device, as `/proc/<pid>/mountinfo` writes it; `None`
+    /// where it is not known. Another mount has the same inodes.
+    pub(super) device: Option<&'a str>,
+    /// The inode.
+    pub(super) ino: u64,
+    /// The file's own name.
+    pub(super) name: &'a str,
+}
+
+/// Whether any process that may be looked at has the file open to write. A
 /// descriptor that is just being closed does not count: it is out of its table
-/// when FLUSH is sent. `name` is the file's own name.
-pub(super) fn is_held(ino: u64, name: &str) -> bool {
+/// when FLUSH is sent.
+pub(super) fn is_held(file: &Held<'_>) -> bool {
     let own = std::process::id().to_string();
     let processes = entries(Path::new("/proc"));
     let mut processes = processes.filter(|path| {
         let name = path.file_name().map(|name| name.as_bytes());
         name.is_some_and(|name| name[0].is_ascii_digit() && name != own.as_bytes())
     });
-    processes.any(|process| holds(&process, ino, name))
+    processes.any(|process| holds(&process, file))
 }
 
 fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> {
@@ -30,16 +41,16 @@ fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> {
     entries.filter_map(|entry| Some(entry.ok()?.path()))
 }
 
-fn holds(process: &Path, ino: u64, name: &str) -> bool {
+fn holds(process: &Path, file: &Held<'_>) -> bool {
     entries(&process.join("fd")).any(|descriptor| {
         // Reading the link asks nothing of the file system it leads to.
         let target = fs::read_link(&descriptor);
-        let is_named = target.is_ok_and(|target| target.ends_with(name));
+        let is_named = target.is_ok_and(|target| target.ends_with(file.name));
         let number = descriptor.file_name();
         is_named
             && number.is_some_and(|number| {
                 let info = fs::read_to_string(process.join("fdinfo").join(number));
-                info.is_ok_and(|info| is_writer(&info, ino))
+                info.is_ok_and(|info| is_writer(&info, file.ino) && is_on(&info, process, file))
             })
     })
 }
@@ -47,14 +58,38 @@ fn holds(process: &Path, ino: u64, name: &str) -> bool {
 /// By the text of `/proc/<pid>/fdinfo/<fd>` (`proc_pid_fdinfo(5)`): flags in
 /// octal, and since Linux 5.14 the inode.
 fn is_writer(info: &str, ino: u64) -> bool {
-    let field = |name: &str| {
-        let line = info.lines().find_map(|line| line.strip_prefix(name));
-        line.map(str::trim)
-    };
-    let flags = field("flags:").and_then(|flags| i32::from_str_radix(flags, 8).ok());
-    let inode = field("ino:").and_then(|inode| inode.parse::<u64>().ok());
+    let flags = field(info, "flags:").and_then(|flags| i32::from_str_radix(flags, 8).ok());
+    let inode = field(info, "ino:").and_then(|inode| inode.parse::<u64>().ok());
     flags.is_some_and(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY)
         && inode.is_none_or(|inode| inode == ino)
+}
+
+/// Whether a descriptor with that text is of the file's own mount. It is where
+/// that cannot be told: the last close is still to come then.
+fn is_on(info: &str, process: &Path, file: &Held<'_>) -> bool {
+    let device = || {
+        let id = field(info, "mnt_id:")?;
+        // Its own table: it may live among other mounts than this process.
+        let mounts = fs::read(process.join("mountinfo")).ok()?;
+        device_of(&String::from_utf8_lossy(&mounts), id)
+    };
+    match (file.device, device()) {
+        (Some(own), Some(other)) => own == other,
+        _ => true,
+    }
+}
+
+/// The device of the mount with that id, by the text of a `mountinfo`
+/// (`proc_pid_mountinfo(5)`): id, parent, device.
+fn device_of(mounts: &str, id: &str) -> Option<String> {
+    let mut lines = mounts.lines().map(|line| line.split(' '));
+    let mut fields = lines.find_map(|mut fields| (fields.next()? == id).then_some(fields))?;
+    fields.nth(1).map(str::to_owned)
+}
+
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    let line = info.lines().find_map(|line| line.strip_prefix(name));
+    line.map(str::trim)
 }
 
 #[cfg(test)]
@@ -82,10 +117,17 @@ mod tests {
             .stdout(file)
             .spawn()
             .unwrap();
-        assert!(is_held(ino, "run"));
-        assert!(!is_held(ino, "cancel") && !is_held(ino + 1, "run"));
+        let number = dir.path().metadata().unwrap().dev();
+        let device = format!("{}:{}", libc::major(number), libc::minor(number));
+        let held = |device, ino, name| is_held(&Held { device, ino, name });
+        assert!(held(None, ino, "run") && held(Some(&device), ino, "run"));
+        assert!(!held(None, ino, "cancel") && !held(None, ino + 1, "run"));
+        assert!(
+            !held(Some("0:0"), ino, "run"),
+            "another file system's inode"
+        );
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(!is_held(ino, "run"));
+        assert!(!held(None, ino, "run"));
     }
 }

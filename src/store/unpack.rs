@@ -152,10 +152,12 @@ pub(super) fn unpack(
     };
     let (blocks, used, inflated) = inflate::pair(job.arrived);
     std::thread::scope(|scope| {
-        scope.spawn(|| inflate::inflate(source, blocks, used));
-        unpacker.run(inflated, key)
+        std::thread::Builder::new()
+            .name("vm0fs-inflate".into())
+            .spawn_scoped(scope, || inflate::inflate(source, blocks, used))
+            .map_err(Error::no_thread)?;
+        unpacker.run(inflated, key).map_err(|fault| fault.of(key))
     })
-    .map_err(|fault| fault.of(key))
 }
 
 struct Unpacker<'a> {

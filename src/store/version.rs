@@ -70,6 +70,13 @@ pub(super) struct Pin {
     pack: Flock<File>,
 }
 
+/// While it lives, its version's content is not evicted.
+#[derive(Debug)]
+#[must_use = "dropped, it holds nothing"]
+pub struct Hold {
+    _pin: Arc<Pin>,
+}
+
 impl Version {
     /// Opens what is there; `None` where it is not a whole version of that key.
     pub(super) fn load(path: &Path, key: &VersionKey, linger: &Linger) -> Option<Self> {
@@ -208,6 +215,12 @@ impl Version {
             offset,
             size,
         }))
+    }
+
+    /// Keeps the content from being evicted; `None` where it is gone already.
+    pub fn hold(&self) -> Option<Hold> {
+        let _pin = self.pin().ok().flatten()?;
+        Some(Hold { _pin })
     }
 
     fn pin(&self) -> Result<Option<Arc<Pin>>> {

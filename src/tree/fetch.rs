@@ -15,7 +15,7 @@ use crate::{
     api::types::{Row, Run, StorageKind},
     error::{Error, Result, TransportError, TransportKind},
     progress::Progress,
-    store::{FetchRequest, VersionKey},
+    store::{FetchRequest, Hold, VersionKey},
 };
 use std::{
     hash::Hash,
@@ -42,31 +42,46 @@ impl Tree {
     /// Brings `want` for a request that arrived at `since`. The outcome is kept
     /// either way; the operations that wait are to run again after it.
     /// Calls `arrived` whenever part of it can be used already.
+    ///
+    /// Content that it gives is to be held until they have run: in a cache that is
+    /// too small for what is read, it would be evicted before.
     pub fn fetch(
         &self,
         want: &Want,
         since: Instant,
         progress: &Progress,
         arrived: &(dyn Fn() + Sync),
-    ) {
+    ) -> Option<Hold> {
         // The answer may have come between the operation's look and this call.
         if self.settled(want, since) || self.recall_for_good(want) {
-            return;
+            return None;
         }
         if *want == Want::Usage {
-            return self.known.measure(&self.store, &self.shelf);
+            self.known.measure(&self.store, &self.shelf);
+            return None;
         }
         if let Err(error) = self.way(progress) {
             self.recall_last(want);
+            if want.is_order() {
+                // Whoever gives one looks for what became of it.
+                self.journal.note(&want.to_string(), &error);
+            }
             self.set_failure(want, &error);
-            return;
+            return None;
         }
         let asked = Instant::now();
         tracing::debug!("fetching {want}");
+        let mut hold = None;
         let brought = match want {
-            Want::Follow(id) => return self.follow(id, progress),
+            Want::Follow(id) => {
+                self.follow(id, progress);
+                return None;
+            }
             Want::Content(kind, id, version) => {
-                let bring = || self.bring_content(*kind, id, version, progress, arrived);
+                let bring = || {
+                    hold = self.bring_content(*kind, id, version, progress, arrived)?;
+                    Ok(())
+                };
                 let key = (*kind, id.clone(), version.clone());
                 let brought = self.transfer(key, progress, bring);
                 self.known.measure(&self.store, &self.shelf);
@@ -83,6 +98,7 @@ impl Tree {
                 self.fail(want, &self.unless_it_exists(want, error));
             }
         }
+        hold
     }
 
     /// Whether asking the API makes sense now; it is what finds that out.
@@ -95,7 +111,19 @@ impl Tree {
         match self.outage.way() {
             Way::Open => Ok(()),
             Way::Closed(error) => Err(error),
-            Way::Probe => self.told(self.bring(&Want::Agents, Instant::now(), progress)),
+            Way::Probe => {
+                let brought = self.bring(&Want::Agents, Instant::now(), progress);
+                self.outage.probed(brought.as_ref().err());
+                brought.inspect_err(|error| {
+                    let network = Outage::is_one(error);
+                    let subject = if network {
+                        "the network"
+                    } else {
+                        "the service"
+                    };
+                    self.journal.note(subject, error);
+                })
+            }
         }
     }
 
@@ -113,8 +141,9 @@ impl Tree {
     /// Keeps a failure as the answer to `want`, and tells it.
     pub fn fail(&self, want: &Want, error: &Error) {
         // That a path does not exist is an answer, not trouble.
-        if Outage::is_one(error) {
-            // One line for all that cannot be asked while nobody is there.
+        if Outage::is_one(error) && self.is_away() && !want.is_order() {
+            // One line for all that cannot be asked while nobody is there. An
+            // object store that is away is not the network.
             self.journal.note("the network", error);
         } else if !error.is_not_found() {
             self.journal.note(&want.to_string(), error);
@@ -273,7 +302,7 @@ impl Tree {
         version: &Arc<str>,
         progress: &Progress,
         arrived: &(dyn Fn() + Sync),
-    ) -> Result<()> {
+    ) -> Result<Option<Hold>> {
         let asked = Instant::now();
         let versions = self.known.versions.last(&(kind, id.clone()));
         let declared = versions
@@ -288,13 +317,14 @@ impl Tree {
             verify: self.options.verify,
         };
         let fetched = self.store.fetch(&request, progress)?;
+        let hold = fetched.hold();
         if let Some(name) = self.name_of(kind, id) {
             self.store.note_name(fetched.key(), &name);
         }
         let key = (kind, id.clone(), version.clone());
         // Takes back an earlier failure; the content itself is the store's.
         self.known.content.put(key, (), asked, Duration::ZERO, 0);
-        Ok(())
+        Ok(hold)
     }
 
     /// The store's name for a version.

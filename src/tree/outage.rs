@@ -1,6 +1,6 @@
-//! Whether the service can be reached at all. When nobody answers, what is
-//! known is shown at once and the rest fails at once, instead of every request
-//! finding out for itself; one probe now and then finds the end of it.
+//! Whether the service can be reached at all. When nobody answers, or only its
+//! gateway, what is known is shown at once and the rest fails at once, instead of
+//! every request finding out for itself; one probe now and then finds the end of it.
 
 use crate::error::{Error, TransportKind};
 use std::{
@@ -13,6 +13,10 @@ use std::{
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 /// … but never longer than this: a network that is back is soon noticed.
 const LAST_PROBE: Duration = Duration::from_secs(30);
+/// So many fetches in a row to which only a gateway has answered raise the
+/// question whether the service is down. Less could be one part of it, and a
+/// probe, which tells, costs a call.
+const STRIKES: u32 = 4;
 /// Longer than any call takes to fail.
 const PROBE_LIMIT: Duration = Duration::from_secs(120);
 
@@ -28,6 +32,13 @@ struct State {
     pause: Duration,
     /// When the probe that is under way began.
     probing: Option<Instant>,
+    /// Fetches in a row to which only a gateway has answered.
+    strikes: u32,
+}
+
+/// Whether a gateway says that nobody is behind it.
+fn is_down(error: &Error) -> bool {
+    matches!(error.status(), Some(502..=504))
 }
 
 /// What a fetch may do.
@@ -60,16 +71,15 @@ impl Outage {
     /// Asks whether a fetch makes sense now.
     pub(crate) fn way(&self) -> Way {
         let mut state = self.lock();
-        let Some(error) = state.error.clone() else {
-            return Way::Open;
-        };
-        let due = state.next_probe.is_none_or(|at| at <= Instant::now());
         // One that has not come back by then never will: its thread is gone.
         let probing = state
             .probing
             .is_some_and(|began| began.elapsed() < PROBE_LIMIT);
-        if probing || !due {
-            return Way::Closed(error);
+        let due = state.next_probe.is_none_or(|at| at <= Instant::now());
+        match state.error.clone() {
+            None if probing || state.strikes < STRIKES => return Way::Open,
+            Some(error) if probing || !due => return Way::Closed(error),
+            _ => {}
         }
         state.probing = Some(Instant::now());
         Way::Probe
@@ -79,22 +89,23 @@ impl Outage {
     /// object store that is away is another matter.
     pub(crate) fn note(&self, error: Option<&Error>) {
         let mut state = self.lock();
-        let was_probe = state.probing.take().is_some();
-        match error.filter(|error| Self::is_one(error)) {
-            None => {
-                if state.error.is_some() {
-                    tracing::info!("the API answers again");
-                }
-                *state = State::default();
-            }
-            Some(error) => {
-                if state.error.is_none() || was_probe {
-                    let longer = (state.pause * 2).min(LAST_PROBE);
-                    state.pause = longer.max(FIRST_PROBE);
-                    state.next_probe = Some(Instant::now() + state.pause);
-                }
-                state.error = Some(error.clone());
-            }
+        match error {
+            Some(error) if Self::is_one(error) => match state.error {
+                None => state.begin(error),
+                Some(_) => state.error = Some(error.clone()),
+            },
+            Some(error) if is_down(error) => state.strikes = state.strikes.saturating_add(1),
+            _ => state.end(),
+        }
+    }
+
+    /// Notes how a probe ended.
+    pub(crate) fn probed(&self, error: Option<&Error>) {
+        let mut state = self.lock();
+        state.probing = None;
+        match error.filter(|error| Self::is_one(error) || is_down(error)) {
+            Some(error) => state.begin(error),
+            None => state.end(),
         }
     }
 
@@ -103,10 +114,29 @@ impl Outage {
     }
 }
 
+impl State {
+    fn begin(&mut self, error: &Error) {
+        let longer = (self.pause * 2).min(LAST_PROBE);
+        self.pause = longer.max(FIRST_PROBE);
+        self.next_probe = Some(Instant::now() + self.pause);
+        self.error = Some(error.clone());
+    }
+
+    fn end(&mut self) {
+        if self.error.is_some() {
+            tracing::info!("the API answers again");
+        }
+        *self = Self {
+            probing: self.probing,
+            ..Self::default()
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::TransportError;
+    use crate::error::{ApiError, TransportError};
     use std::sync::Arc;
 
     fn unreachable() -> Error {
@@ -132,23 +162,58 @@ mod tests {
             "one probe at a time"
         );
         outage.note(Some(&unreachable()));
+        assert_eq!(outage.lock().pause, FIRST_PROBE, "not the probe's failure");
+        outage.probed(Some(&unreachable()));
         assert_eq!(outage.lock().pause, FIRST_PROBE * 2);
         outage.lock().next_probe = Some(Instant::now());
         assert!(matches!(outage.way(), Way::Probe));
-        outage.note(None);
+        outage.probed(None);
         assert!(matches!(outage.way(), Way::Open));
         assert!(outage.error().is_none());
+    }
+
+    #[test]
+    fn a_gateway_alone_is_probed_before_it_counts() {
+        let error = |status| {
+            Error::Api(Arc::new(ApiError {
+                status,
+                ..ApiError::default()
+            }))
+        };
+        let outage = Outage::default();
+        for answer in [None, Some(error(500)), Some(error(404))] {
+            for _ in 1..STRIKES {
+                outage.note(Some(&error(503)));
+            }
+            assert!(matches!(outage.way(), Way::Open));
+            outage.note(answer.as_ref());
+        }
+        for _ in 0..STRIKES {
+            assert!(matches!(outage.way(), Way::Open));
+            outage.note(Some(&error(502)));
+        }
+        assert!(matches!(outage.way(), Way::Probe));
+        assert!(matches!(outage.way(), Way::Open), "nothing is known yet");
+        outage.probed(None);
+        assert!(matches!(outage.way(), Way::Open), "one part was broken");
+        for _ in 0..STRIKES {
+            outage.note(Some(&error(504)));
+        }
+        assert!(matches!(outage.way(), Way::Probe));
+        outage.probed(Some(&error(502)));
+        assert!(matches!(outage.way(), Way::Closed(_)));
+        outage.note(Some(&error(502)));
+        assert!(outage.error().is_some(), "one that was under way");
+        outage.note(None);
+        assert!(matches!(outage.way(), Way::Open));
     }
 
     #[test]
     fn pauses_grow_to_a_bound() {
         let outage = Outage::default();
         for _ in 0..20 {
-            outage.note(Some(&unreachable()));
-            outage.lock().next_probe = Some(Instant::now());
-            outage.way();
+            outage.probed(Some(&unreachable()));
         }
-        outage.note(Some(&unreachable()));
         assert_eq!(outage.lock().pause, LAST_PROBE);
     }
 }

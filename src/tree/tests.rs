@@ -76,7 +76,9 @@ impl Bench {
             match operation(&self.tree.at(since)) {
                 Ok(value) => return Ok(value),
                 Err(Miss::Error(error)) => return Err(error),
-                Err(Miss::Want(want)) => self.tree.fetch(&want, since, &Progress::new(), &|| ()),
+                Err(Miss::Want(want)) => {
+                    drop(self.tree.fetch(&want, since, &Progress::new(), &|| ()));
+                }
             }
         }
         panic!("it wants the same again and again");

@@ -19,9 +19,9 @@ pub struct MountEntry {
     pub id: u64,
     /// The id of the mount it lies in.
     pub parent: u64,
-    /// The minor number of its device, by which the kernel knows the connection
-    /// of a FUSE mount.
-    pub device: u32,
+    /// Its device, `major:minor`: what tells its file system from all others, and
+    /// by whose second part the kernel knows the connection of a FUSE mount.
+    pub device: String,
     /// Where it is.
     pub mountpoint: PathBuf,
     /// Type with subtype, e.g. `fuse.vm0fs`.
@@ -33,6 +33,12 @@ pub struct MountEntry {
 }
 
 impl MountEntry {
+    /// The minor number of its device; 0, which is none, where that is no number.
+    pub fn minor(&self) -> u32 {
+        let minor = self.device.split_once(':').map(|(_, minor)| minor);
+        minor.and_then(|minor| minor.parse().ok()).unwrap_or(0)
+    }
+
     /// Whether vm0fs mounted it. (Without the subtype where `fusermount` is
     /// too old to know it.)
     pub fn is_vm0fs(&self) -> bool {
@@ -114,8 +120,7 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
     let number = |field: Option<&[u8]>| std::str::from_utf8(field?).ok()?.parse().ok();
     let id = number(fields.next())?;
     let parent = number(fields.next())?;
-    let device = std::str::from_utf8(fields.next()?).ok()?;
-    let device = device.split_once(':')?.1.parse().ok()?;
+    let device = String::from_utf8_lossy(fields.next()?).into_owned();
     // After the root within the device; before the options.
     let mountpoint = PathBuf::from(OsString::from_vec(unescape(fields.nth(1)?)));
     // Optional fields end with a lone hyphen.
@@ -189,7 +194,7 @@ mod tests {
             MountEntry {
                 id: 40,
                 parent: 22,
-                device: 35,
+                device: "0:35".into(),
                 mountpoint: "/home/me/my vm0\\\t\n".into(),
                 fstype: "fuse.vm0fs".into(),
                 source: "vm0fs".into(),

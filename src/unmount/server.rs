@@ -47,7 +47,7 @@ pub fn service(entry: &MountEntry) -> Service {
         return Service::Unknown;
     };
     let processes = numbered(Path::new("/proc"));
-    let found = search(entry.device, processes, |process, why| {
+    let found = search(entry.minor(), processes, |process, why| {
         // Of those that may not be looked at, it can be one of whoever mounted.
         let is_somebodys = why.kind() == io::ErrorKind::PermissionDenied;
         let owner = fs::metadata(process).map(|data| data.uid());
@@ -133,7 +133,7 @@ fn server(process: &Path) -> Option<Server> {
 /// How many requests wait for the mount's process, where fusectl tells this
 /// user: it is root's, and not mounted everywhere.
 pub fn waiting(entry: &MountEntry) -> Option<u64> {
-    let file = format!("{CONNECTIONS}/{}/waiting", entry.device);
+    let file = format!("{CONNECTIONS}/{}/waiting", entry.minor());
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 

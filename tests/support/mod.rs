@@ -457,6 +457,7 @@ pub(crate) mod reason {
     pub(crate) const UNREACHABLE: &str = "Network is unreachable";
     pub(crate) const INVALID: &str = "Invalid argument";
     pub(crate) const AGAIN: &str = "Resource temporarily unavailable";
+    pub(crate) const BUSY: &str = "Device or resource busy";
 }
 
 fn wait_for_end(child: &mut Child) -> Option<std::process::ExitStatus> {

@@ -258,6 +258,20 @@ fn trees_count_too() {
 }
 
 #[test]
+fn content_that_is_held_stays_for_whoever_waits() {
+    let fixture = Fixture::with(|config| config.ceiling = 300 * KIB);
+    let version = fixture.put("a", &archive(200 * KIB)).unwrap();
+    let hold = version.hold().unwrap();
+    let error = fixture.put("b", &archive(200 * KIB)).unwrap_err();
+    assert_eq!(error.errno(), libc::ENOSPC, "{error}");
+    assert!(version.open(1).unwrap().is_some());
+    fixture.store.linger.let_go();
+    drop(hold);
+    fixture.put("b", &archive(200 * KIB)).unwrap();
+    assert!(version.hold().is_none(), "nothing to hold any more");
+}
+
+#[test]
 fn open_content_is_kept_and_waited_for() {
     let fixture = Fixture::with(|config| config.ceiling = 300 * KIB);
     let version = fixture.put("a", &archive(200 * KIB)).unwrap();

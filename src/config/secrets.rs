@@ -1,0 +1,23 @@
+//! The token stays in this process: not in the environment of what it starts,
+//! not in a core file.
+
+use super::{API_KEY, TOKEN};
+use nix::sys::resource::{Resource, setrlimit};
+
+/// Takes the token's variables out of the environment that children inherit
+/// (`fusermount3` and the like have no use for it), and forbids core files, which
+/// hold all that is in memory. To be called while the process has one thread,
+/// after the environment was read.
+pub fn keep() {
+    for variable in [API_KEY, TOKEN] {
+        // SAFETY: changing the environment is safe while nobody else can read it:
+        // no thread has been started yet.
+        #[expect(unsafe_code, reason = "there is no safe way to do it")]
+        unsafe {
+            std::env::remove_var(variable);
+        }
+    }
+    if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
+        tracing::debug!("core files stay possible: {error}");
+    }
+}

@@ -1,0 +1,79 @@
+//! Answers that say 200 and are none.
+
+use super::{Row, check};
+use crate::support::reason::IO;
+use vm0fs::demo::{Action, Server, World};
+
+fn body(text: &str) -> Action {
+    Action::WrongBody(text.to_owned().into())
+}
+
+#[test]
+fn of_other_content() {
+    let unexpected = &["unexpected answer"];
+    check(vec![
+        Row::new("empty", body(""), IO, unexpected).open(),
+        Row::new("HTML", body("<html><title>Log in</title>"), IO, unexpected).open(),
+        Row::new("an array", body("[]"), IO, unexpected).open(),
+        Row::new("another shape", body(r#"{"data": 5}"#), IO, unexpected).open(),
+        Row::new("half of it", body(r#"{"data": [{"#), IO, unexpected).open(),
+    ]);
+}
+
+#[test]
+fn of_any_size() {
+    // More than is read into memory.
+    let huge = vec![b' '; (64 << 20) + 1];
+    check(vec![
+        Row::new(
+            "huge",
+            Action::WrongBody(huge.into()),
+            IO,
+            &["unexpected answer", "64 MiB"],
+        )
+        .open(),
+    ]);
+}
+
+#[test]
+fn redirects_are_followed_within_the_service_only() {
+    let elsewhere = Server::start(World::empty()).unwrap();
+    let to = |location: &str| Action::redirect(307, location);
+    let other = format!(
+        "{}/v1/artifacts?X-Amz-Signature=hidden",
+        elsewhere.api_url()
+    );
+    let mut rows = vec![
+        Row {
+            reads: 6..=6,
+            ..Row::new("a loop", to("?again"), IO, &["redirect"])
+        },
+        Row::new(
+            "another host",
+            to(&other),
+            IO,
+            &["redirected to http://127.0.0.1"],
+        ),
+        Row::new("a file", to("file:///etc/passwd"), IO, &["redirected to"]),
+        Row::new(
+            "another scheme",
+            to("ftp://127.0.0.1/x"),
+            IO,
+            &["redirected to ftp://"],
+        ),
+        Row::new(
+            "a user",
+            to("//me:hidden@127.0.0.1/"),
+            IO,
+            &["redirected to"],
+        ),
+    ];
+    // Nobody knows what a redirect without a place means.
+    let mut nowhere = to("");
+    if let Action::Status { headers, .. } = &mut nowhere {
+        headers.clear();
+    }
+    rows.push(Row::new("nowhere", nowhere, IO, &["Location"]).open());
+    check(rows);
+    assert_eq!(elsewhere.requests().len(), 0, "nothing was asked there");
+}
