@@ -7,6 +7,7 @@ mod command;
 mod complete;
 mod faults;
 mod growth;
+mod model;
 mod starting;
 mod unmounting;
 mod views;

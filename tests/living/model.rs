@@ -1,0 +1,601 @@
+//! The model: random lives of a run against what the files must show.
+//!
+//! A life is made from a seed: rows come (late, at one moment, with control
+//! characters, with events and without), files are opened, read, followed and
+//! left, the wire is bad for a while, the run ends. After each step, what was
+//! read before must still be there; in the end, the files are the rows.
+//!
+//! As a rule it runs some seeds, those that once failed among them. With
+//! `VM0FS_MODEL_SECONDS=3600` it goes on with new ones for an hour, and
+//! `VM0FS_MODEL_SEED=7` lives that one life.
+
+use super::{events_of, json_lines, json_of, text_of};
+use crate::support::{Bench, Mount, SOON, Who, watched::Watched};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+use vm0fs::demo::{Action, Agent, Fault, LogRow, Quirks, Run, World};
+
+/// Seeds whose lives once showed a defect, and which.
+const KEPT: [(u64, &str); 0] = [];
+
+/// New seeds that a usual run lives.
+const USUAL: u64 = 6;
+
+/// Lives at a time: they mostly wait.
+const AT_ONCE: usize = 3;
+
+const FILES: [&str; 6] = [
+    "logs",
+    "logs.jsonl",
+    "agent.log",
+    "system.log",
+    "network.log",
+    "events.jsonl",
+];
+
+/// A row that comes later than its time by more is found in the end only.
+const OVERLAP: SignedDuration = SignedDuration::from_secs(2);
+
+/// When all that came in time is to be seen by whoever opens the file anew.
+const SEEN: Duration = Duration::from_secs(30);
+
+/// A generator of numbers that are the same for the same seed.
+struct Random(u64);
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// A number below `bound`.
+    fn below(&mut self, bound: u64) -> u64 {
+        // xorshift64*, Vigna 2016: the low bits of the plain one repeat.
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
+    }
+
+    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.below(of.len() as u64) as usize]
+    }
+
+    fn one_in(&mut self, bound: u64) -> bool {
+        self.below(bound) == 0
+    }
+}
+
+/// An open file and all that was read of it.
+struct Open {
+    name: &'static str,
+    file: File,
+    seen: Vec<u8>,
+}
+
+/// One life.
+struct Life {
+    random: Random,
+    bench: Bench,
+    mount: Option<Mount>,
+    run: String,
+    open: Vec<Open>,
+    followers: Vec<(&'static str, Watched)>,
+    /// What a fresh look at each file showed last.
+    last: HashMap<&'static str, Vec<u8>>,
+    sequence: u64,
+    newest: Timestamp,
+    /// Rows that came too late to be found before the end.
+    late: Vec<Value>,
+    is_faulty: bool,
+}
+
+impl Life {
+    fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let mut world = World::empty();
+        world.pace = None;
+        world.heartbeat = Duration::from_millis(200 + random.below(800));
+        if random.one_in(2) {
+            world.quirks = Quirks::none();
+        }
+        let then = world.ago(60);
+        world.add_agent(Agent::new("writer", then));
+        let status = *random.pick(&["running", "running", "pending"]);
+        let run = world.add_run(Run::new("writer", then).status(status));
+        let bench = Bench::new(world);
+        let mount = mount(&bench);
+        Self {
+            random,
+            mount: Some(mount),
+            run,
+            open: Vec::new(),
+            followers: Vec::new(),
+            last: HashMap::new(),
+            sequence: 0,
+            newest: then,
+            late: Vec::new(),
+            is_faulty: false,
+            bench,
+        }
+    }
+
+    fn mount(&self) -> &Mount {
+        self.mount.as_ref().unwrap()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.mount().join(&format!("runs/{}/{name}", self.run))
+    }
+
+    /// Lives it to its end.
+    fn live(mut self) {
+        for _ in 0..40 {
+            match self.random.below(12) {
+                0..5 => self.append(),
+                5 => self.open_one(),
+                6 | 7 => self.read_somewhere(),
+                8 => self.look_anew(),
+                9 => self.begin_or_stop_following(),
+                10 if self.random.one_in(2) => self.change_the_wire(),
+                _ => thread::sleep(Duration::from_millis(self.random.below(700))),
+            }
+            self.nothing_has_changed();
+        }
+        self.all_is_seen();
+        self.end();
+    }
+
+    fn message(&mut self) -> String {
+        const PARTS: [&str; 12] = [
+            "plain",
+            "two\nlines",
+            "\n",
+            "\u{1b}[31mred\u{1b}[0m",
+            "bell\u{7}",
+            "tab\tand é",
+            "\u{1f600}",
+            "\u{9b}2J",
+            "back\\slash \"quoted\"",
+            "{\"json\": [1, 2]}",
+            "",
+            "2026-01-01T00:00:00Z agent info not a row",
+        ];
+        let count = self.random.below(4);
+        let parts = (0..count).map(|_| *self.random.pick(&PARTS));
+        let parts: Vec<&str> = parts.collect();
+        // The tests' own form of a text line takes off one line feed only.
+        parts.join(" ").trim_end_matches('\n').to_owned()
+    }
+
+    /// When a row says that it was written: now, mostly.
+    fn moment(&mut self) -> Timestamp {
+        let now = Timestamp::now();
+        let earlier = |milliseconds: u64| {
+            let by = SignedDuration::from_millis(milliseconds as i64);
+            now.checked_sub(by).unwrap()
+        };
+        match self.random.below(12) {
+            0 => earlier(self.random.below(900)),
+            1 => earlier(self.random.below(40_000)),
+            2..5 => self.newest,
+            _ => now,
+        }
+    }
+
+    fn row(&mut self) -> LogRow {
+        let at = self.moment();
+        let message = self.message();
+        let level = *self.random.pick(&["debug", "info", "warn", "error"]);
+        let kind = *self
+            .random
+            .pick(&["agent", "agent", "agent", "system", "network"]);
+        let row = LogRow::new(at, kind, level, message.clone());
+        if kind != "agent" || self.random.one_in(5) {
+            return row;
+        }
+        self.sequence += 1;
+        let (level, message, data) = match self.random.below(8) {
+            0 => (
+                level,
+                message,
+                json!({"tool": "Bash", "input": {"n": self.sequence}}),
+            ),
+            1 => (
+                level,
+                "other words".to_owned(),
+                json!({"type": "text", "text": message}),
+            ),
+            _ => (
+                "info",
+                message.clone(),
+                json!({"type": "text", "text": message}),
+            ),
+        };
+        LogRow::new(at, kind, level, message).metadata(json!({
+            "sequenceNumber": self.sequence, "eventType": "assistant", "eventData": data,
+        }))
+    }
+
+    fn append(&mut self) {
+        // A page and more now and then; fewer at one moment than a page holds.
+        let count = if self.random.one_in(12) {
+            140
+        } else {
+            1 + self.random.below(4)
+        };
+        let burst = Timestamp::now();
+        for n in 0..count {
+            let mut row = self.row();
+            if count > 4 {
+                let at = burst
+                    .checked_add(SignedDuration::from_millis(n as i64 / 60))
+                    .unwrap();
+                row = LogRow {
+                    timestamp: format!("{at:.3}"),
+                    at: format!("{at:.3}").parse().unwrap(),
+                    ..row
+                };
+            }
+            if row.at < self.newest.checked_sub(OVERLAP).unwrap() {
+                self.late.push(json_of(&row));
+            }
+            self.newest = self.newest.max(row.at);
+            self.bench.server.world().add_log(&self.run, row);
+        }
+    }
+
+    /// What reading gives; `None` where the wire is bad and nothing was known.
+    fn allow<T>(&self, result: std::io::Result<T>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) if self.is_faulty => {
+                let error = error.raw_os_error();
+                let may = [libc::EIO, libc::ETIMEDOUT, libc::EAGAIN, libc::ENETUNREACH];
+                assert!(error.is_some_and(|error| may.contains(&error)), "{error:?}");
+                None
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn open_one(&mut self) {
+        let name = *self.random.pick(&FILES);
+        if self.open.len() >= 8 {
+            self.open.remove(0);
+        }
+        if let Some(file) = self.allow(File::open(self.path(name))) {
+            self.open.push(Open {
+                name,
+                file,
+                seen: Vec::new(),
+            });
+        }
+    }
+
+    fn read_somewhere(&mut self) {
+        if self.open.is_empty() {
+            return self.open_one();
+        }
+        let number = self.random.below(self.open.len() as u64) as usize;
+        let (all, at, length) = {
+            let seen = self.open[number].seen.len() as u64;
+            (
+                self.random.one_in(2),
+                self.random.below(seen + 20),
+                self.random.below(5_000),
+            )
+        };
+        let open = &mut self.open[number];
+        if all {
+            let mut read = 1;
+            while read > 0 {
+                let mut piece = vec![0; 1 + length as usize];
+                read = open
+                    .file
+                    .read_at(&mut piece, open.seen.len() as u64)
+                    .unwrap();
+                open.seen.extend_from_slice(&piece[..read]);
+            }
+            return;
+        }
+        let mut piece = vec![0; length as usize];
+        let read = open.file.read_at(&mut piece, at).unwrap();
+        let known = open.seen.get(at as usize..).unwrap_or_default();
+        let both = known.len().min(read);
+        assert!(known[..both] == piece[..both], "{} at {at}", open.name);
+        assert!(
+            read >= known.len().min(piece.len()),
+            "{} is shorter",
+            open.name
+        );
+    }
+
+    /// A fresh `stat` and a fresh look, which others must agree with.
+    fn look_anew(&mut self) {
+        let name = *self.random.pick(&FILES);
+        let path = self.path(name);
+        let Some(stat) = self.allow(fs::metadata(&path)) else {
+            return;
+        };
+        let Some(bytes) = self.allow(fs::read(&path)) else {
+            return;
+        };
+        let last = self.last.entry(name).or_default();
+        assert!(bytes.starts_with(last), "{name} has changed");
+        assert!(
+            stat.len() >= last.len() as u64,
+            "{name}: the size went back"
+        );
+        assert!(
+            bytes.len() as u64 >= stat.len(),
+            "{name}: the size is a lie"
+        );
+        if name.ends_with("jsonl") {
+            json_lines(std::str::from_utf8(&bytes).unwrap());
+        }
+        *last = bytes;
+    }
+
+    fn begin_or_stop_following(&mut self) {
+        if self.followers.len() < 3 && (self.followers.is_empty() || self.random.one_in(2)) {
+            let name = *self.random.pick(&FILES);
+            let flag = *self.random.pick(&["-f", "-F"]);
+            let script = format!("exec tail -n +1 {flag} -s 0.3 runs/{}/{name}", self.run);
+            self.followers.push((name, self.mount().watch(&script)));
+        } else {
+            self.followers.remove(0);
+        }
+    }
+
+    fn change_the_wire(&mut self) {
+        self.is_faulty = !self.is_faulty;
+        if !self.is_faulty {
+            return self.bench.server.clear_faults();
+        }
+        let html = Action::Status {
+            status: 200,
+            body: "<html></html>".into(),
+            content_type: "text/html".into(),
+            headers: Vec::new(),
+        };
+        let actions = [
+            Action::internal_error(),
+            Action::bad_gateway(),
+            html,
+            Action::rate_limited(1),
+            Action::CloseBeforeHeaders,
+            Action::Truncate { after: 300 },
+            Action::StallBody { after: 300 },
+            Action::Delay(Duration::from_millis(400)),
+        ];
+        let paths = ["logs", "events", ""];
+        let path = format!("/v1/runs/{}/{}", self.run, self.random.pick(&paths));
+        let fault = Fault::api(&path, self.random.pick(&actions).clone());
+        self.bench.server.fault(fault);
+    }
+
+    /// What was read is what is read, and lines are rows.
+    fn nothing_has_changed(&mut self) {
+        for open in &self.open {
+            let mut now = vec![0; open.seen.len()];
+            let read = open.file.read_at(&mut now, 0).unwrap();
+            assert!(
+                now[..read] == open.seen[..read],
+                "{} has changed",
+                open.name
+            );
+            assert!(
+                read == now.len() || read >= 1 << 16,
+                "{} is shorter",
+                open.name
+            );
+            if let Some(last) = self.last.get(open.name) {
+                let both = last.len().min(open.seen.len());
+                assert!(
+                    last[..both] == open.seen[..both],
+                    "{}: two truths",
+                    open.name
+                );
+            }
+        }
+        for (name, follower) in &self.followers {
+            let (shown, last) = (follower.text(), self.last.get(name));
+            let last = last.map_or(&[][..], Vec::as_slice);
+            let both = last.len().min(shown.len());
+            let is_tails = shown.starts_with("tail: ") || shown.contains("\ntail: ");
+            // While the wire is bad, `tail` may have words of its own.
+            assert!(
+                is_tails || last[..both] == shown.as_bytes()[..both],
+                "{name}: a follower saw something else"
+            );
+        }
+    }
+
+    fn rows(&self) -> Vec<LogRow> {
+        super::rows(&self.bench, &self.run)
+    }
+
+    /// With a good wire, whatever came in time is there soon, and nothing else.
+    fn all_is_seen(&mut self) {
+        self.bench.server.clear_faults();
+        self.is_faulty = false;
+        let mut expected = counted(self.rows().iter().map(json_of));
+        for row in &self.late {
+            let count = expected.get_mut(&row.to_string()).unwrap();
+            *count -= 1;
+        }
+        let whole = counted(self.rows().iter().map(json_of));
+        let end = Instant::now() + SEEN;
+        loop {
+            let shown = fs::read_to_string(self.path("logs.jsonl")).unwrap_or_default();
+            let shown = counted(json_lines(&shown).into_iter());
+            for (row, count) in &shown {
+                assert!(
+                    *count <= whole.get(row).copied().unwrap_or(0),
+                    "twice: {row}"
+                );
+            }
+            let missing = expected
+                .iter()
+                .find(|(row, count)| shown.get(*row).copied().unwrap_or(0) < **count);
+            let Some((row, _)) = missing else { break };
+            assert!(Instant::now() < end, "not seen within {SEEN:?}: {row}");
+            thread::sleep(Duration::from_millis(200));
+        }
+        self.nothing_has_changed();
+    }
+
+    fn end(&mut self) {
+        let status = *self
+            .random
+            .pick(&["completed", "failed", "timeout", "cancelled"]);
+        {
+            let mut world = self.bench.server.world();
+            let long_ago = world.ago(45);
+            let run = world.run_mut(&self.run).unwrap();
+            run.finish(long_ago, status, None);
+        }
+        let end = Instant::now() + SOON;
+        while fs::read_to_string(self.path("status")).unwrap() != format!("{status}\n") {
+            assert!(Instant::now() < end, "the end is not told");
+            thread::sleep(Duration::from_millis(100));
+        }
+        // What was asked for before the end was told is final a moment later.
+        while !self.is_final() {
+            assert!(
+                Instant::now() < end,
+                "the files are not the rows: {}",
+                self.difference()
+            );
+            thread::sleep(Duration::from_millis(200));
+        }
+        self.last.clear();
+        self.nothing_has_changed();
+        self.open.clear();
+        self.followers.clear();
+        // And from the cache.
+        drop(self.mount.take());
+        self.bench.server.clear_requests();
+        self.mount = Some(mount(&self.bench));
+        assert!(self.is_final(), "after a restart: {}", self.difference());
+        let (streams, calls) = super::streams_and_calls(&self.bench);
+        assert!(streams.is_empty());
+        let logs = calls.iter().filter(|call| call.path.ends_with("/logs"));
+        assert_eq!(logs.count(), 0, "calls after a restart");
+    }
+
+    /// Each file as it is and as it has to be.
+    fn pairs(&self) -> [(&'static str, String, String); 6] {
+        let rows = self.rows();
+        FILES.map(|name| {
+            let shown = fs::read_to_string(self.path(name)).unwrap();
+            let (shown, expected) = match name {
+                "logs" => (shown, text_of(&rows, None)),
+                "logs.jsonl" => (
+                    same(&json_lines(&shown)),
+                    same(&rows.iter().map(json_of).collect::<Vec<_>>()),
+                ),
+                "events.jsonl" => (same(&json_lines(&shown)), same(&events_of(&rows))),
+                _ => {
+                    let kind = name.strip_suffix(".log").unwrap();
+                    (shown, text_of(&rows, Some(kind)))
+                }
+            };
+            (name, shown, expected)
+        })
+    }
+
+    fn is_final(&self) -> bool {
+        self.pairs()
+            .iter()
+            .all(|(_, shown, expected)| shown == expected)
+    }
+
+    fn difference(&self) -> String {
+        let pairs = self.pairs();
+        let Some((name, shown, expected)) = pairs.iter().find(|(_, a, b)| a != b) else {
+            return "none any more".into();
+        };
+        let lines = shown.lines().zip(expected.lines());
+        let first = lines.enumerate().find(|(_, (a, b))| a != b);
+        let counts = (shown.lines().count(), expected.lines().count());
+        format!("{name}: {counts:?} lines, first {first:?}")
+    }
+}
+
+fn mount(bench: &Bench) -> Mount {
+    let options = ["--list-ttl", "1s", "--timeout", "2s"];
+    bench.mount_as(Who::Myself).with(options).start()
+}
+
+fn same(values: &[Value]) -> String {
+    values.iter().map(|value| format!("{value}\n")).collect()
+}
+
+fn counted(values: impl Iterator<Item = Value>) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    for value in values {
+        *counts.entry(value.to_string()).or_default() += 1;
+    }
+    counts
+}
+
+#[track_caller]
+fn lived(seed: u64) {
+    let life = AssertUnwindSafe(|| Life::new(seed).live());
+    if let Err(panic) = catch_unwind(life) {
+        eprintln!("the life of seed {seed} went wrong: VM0FS_MODEL_SEED={seed} lives it again");
+        resume_unwind(panic);
+    }
+}
+
+fn setting(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
+}
+
+#[test]
+fn random_lives() {
+    if let Some(seed) = setting("VM0FS_MODEL_SEED") {
+        return lived(seed);
+    }
+    let seconds = setting("VM0FS_MODEL_SECONDS");
+    let kept = KEPT.len() as u64;
+    let start = Instant::now();
+    let next = AtomicU64::new(0);
+    // New ones each time where there is time for many.
+    let first = seconds.map_or(1, |_| Timestamp::now().as_millisecond() as u64);
+    let live = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let goes_on = match seconds {
+                Some(seconds) => start.elapsed() < Duration::from_secs(seconds),
+                None => number < kept + USUAL,
+            };
+            if !goes_on && number >= kept {
+                return;
+            }
+            let seed = KEPT
+                .get(number as usize)
+                .map_or(first + number, |(seed, _)| *seed);
+            lived(seed);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(live);
+        }
+    });
+    let lives = next.load(Ordering::Relaxed) - AT_ONCE as u64;
+    println!("{lives} lives in {:?}", start.elapsed());
+}
