@@ -40,7 +40,12 @@
 //! that decides on lifetimes, [`error::Error::errno`] the one that decides what
 //! number a failure becomes. When nobody can be reached at all, what was last
 //! known is shown at once and the rest fails at once (`tree/outage`); answers
-//! outlive the mount on the store's [`store::Shelf`].
+//! outlive the mount on the store's [`store::Shelf`]. The same goes for a service of
+//! which only the gateway answers, once a probe has shown that it is down.
+//!
+//! Content that was fetched cannot be evicted before those who waited for it have
+//! run ([`store::Hold`]): in a cache too small for what is read, it would be
+//! fetched again and again for one of them.
 //!
 //! # The life of a mount
 //!

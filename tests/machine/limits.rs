@@ -85,7 +85,7 @@ fn threads_run_out_and_come_back() {
     assert_eq!(mount.cat("artifacts/a0/latest/f"), text(0));
     limit(&mount, "nproc", THREADS, Some(1));
     let read_all = "for n in 0 1 2; do cat artifacts/a$n/latest/f & done; wait; true";
-    for round in 0..2 {
+    for (round, run) in runs[..2].iter().enumerate() {
         if round == 1 {
             // Workers without work have left by then.
             std::thread::sleep(std::time::Duration::from_secs(11));
@@ -98,7 +98,6 @@ fn threads_run_out_and_come_back() {
                 .all(|line| (0..3).any(|n| text(n).trim() == line)),
             "{output:?}"
         );
-        let run = &runs[round];
         let output = mount.start(&format!("cat runs/{run}/status")).output();
         if output.status.success() {
             assert_eq!(output.stdout, b"completed\n");
