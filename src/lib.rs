@@ -98,6 +98,9 @@
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
 //!
+//! `cli` knows `park` and `tree` for `vm0fs run`, which goes the way of a mount
+//! without the kernel.
+//!
 //! `config` knows `api` for the token and its client's settings, `logging`
 //! knows `config` for the environment; `unmount` and `signals` know nothing of
 //! the file system. `demo`, the server that plays the API, is imported by `cli`

@@ -29,6 +29,7 @@ mod thrift;
 mod transfers;
 mod xattr;
 
+pub use crate::store::Usage;
 pub use attributes::{Access, Attributes, Stat};
 pub use control::{START_FILE, Writing};
 pub use crawlers::Asker;
@@ -39,7 +40,7 @@ pub use lookup::Found;
 use crate::{
     api::{Client, types::StorageKind},
     error::Error,
-    store::{Shelf, Store, Usage, Verify, Version},
+    store::{Shelf, Store, Verify, Version},
 };
 use control::Controls;
 use crawlers::Refusals;

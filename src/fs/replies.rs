@@ -6,8 +6,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    store::Usage,
-    tree::{Found, Opened, Stat},
+    tree::{Found, Opened, Stat, Usage},
 };
 use fuser::{
     Errno, FileHandle, FopenFlags, Generation, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry,

@@ -11,6 +11,7 @@
 use super::{
     crash_point,
     meta::Meta,
+    staging::read_reservation,
     sync::{MARK, survived},
 };
 use crate::{
@@ -22,7 +23,7 @@ use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
     hash::{DefaultHasher, Hash, Hasher},
-    io::{self, Read, Seek, Write},
+    io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
@@ -481,17 +482,6 @@ pub(super) fn try_lock(path: &Path) -> Tried {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Tried::Absent,
         Err(_) => Tried::Busy,
     }
-}
-
-/// Writes a reservation in the form that [`read_reservation`] takes.
-pub(super) fn write_reservation(mut file: &File, bytes: u64) -> io::Result<()> {
-    // Fixed width: rewriting never leaves old digits behind.
-    file.rewind()?;
-    write!(file, "{bytes:020}")
-}
-
-fn read_reservation(path: &Path) -> Option<u64> {
-    fs::read_to_string(path).ok()?.parse().ok()
 }
 
 pub(super) fn entries(directory: &Path) -> Result<Vec<PathBuf>> {

@@ -3,7 +3,7 @@
 
 use super::{
     VersionKey, crash_point,
-    evict::{OVERHEAD, PINNED, Room, write_reservation},
+    evict::{OVERHEAD, PINNED, Room},
     format::HEADER,
     linger::Linger,
     meta::Meta,
@@ -21,7 +21,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     io::{self, BufWriter, Seek, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -229,4 +229,15 @@ impl Drop for Staging {
             let _ = fs::remove_file(self.path.with_extension("lock"));
         }
     }
+}
+
+/// Writes a reservation in the form that [`read_reservation`] takes.
+pub(super) fn write_reservation(mut file: &File, bytes: u64) -> io::Result<()> {
+    // Fixed width: rewriting never leaves old digits behind.
+    file.rewind()?;
+    write!(file, "{bytes:020}")
+}
+
+pub(super) fn read_reservation(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.parse().ok()
 }

@@ -103,7 +103,6 @@ fn updatedb_is_to_leave_mounts_out() {
         vm0fs doctor; sed -i 's/sshfs/sshfs fuse.vm0fs/' /etc/updatedb.conf; vm0fs doctor"
     );
     let said = alone(&bench, Who::Myself, &script);
-    assert_eq!(said.code, Some(0), "only a warning: {said:?}");
     tells(
         &said,
         "warn",
