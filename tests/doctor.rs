@@ -15,12 +15,13 @@ use serde_json::Value;
 use std::process::Command;
 
 /// What every script begins with: a mount table without the mounts of others,
-/// a mount to look at, and its orderly end.
+/// a mount to look at, and its orderly end. The table is read whole before the
+/// first is taken away, since one that shrinks while it is read skips entries.
 const PROLOGUE: &str = r#"
 set -u
 while read -r source other _; do
     if [ "$source" = vm0fs ]; then umount -l "$(printf %b "$other")"; fi
-done < /proc/mounts
+done <<< "$(cat /proc/mounts)"
 as() { setpriv --reuid "$WHO" --regid "$WHO" --clear-groups "$@"; }
 [ "$WHO" = root ] && as() { "$@"; }
 vm0fs() { as "$VM0FS" "$@"; }
