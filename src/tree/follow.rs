@@ -267,10 +267,27 @@ impl Tree {
         if self.known.status(id).as_ref() == Some(status) {
             return Ok(());
         }
+        self.ask_for_run(id, progress)
+    }
+
+    fn ask_for_run(&self, id: &Arc<str>, progress: &Progress) -> Result<()> {
         let want = Want::Run(id.clone());
         self.bring(&want, Instant::now(), progress)?;
         self.keep(&want);
         Ok(())
+    }
+
+    /// Asks, now and then, whether a run has ended that has nothing new to say:
+    /// without a stream nobody else may, and its log would be asked for as long
+    /// as somebody has it open.
+    fn look_for_the_end(&self, id: &Arc<str>, progress: &Progress) {
+        let age = self.known.status_age(id);
+        if age.is_none_or(|age| age >= self.list_ttl())
+            && let Err(error) = self.ask_for_run(id, progress)
+        {
+            // The next time does as well.
+            tracing::debug!("whether run {id} has ended: {error}");
+        }
     }
 
     /// The log of a run that grows, the same for all who look at it.
@@ -307,6 +324,9 @@ impl Tree {
             Some(lasts) => lasts,
             None => self.follows.asked(id, brought) * self.thrift(),
         };
+        if !brought && lasts.is_none() && !self.follows.streams(id) {
+            self.look_for_the_end(id, progress);
+        }
         // What was shown in the order in which it came is shown in the order
         // of time from now on; whoever has it open goes on as before.
         let kept = match ttl == FOR_EVER && !logs.is_in_order() {

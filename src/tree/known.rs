@@ -196,15 +196,23 @@ impl Known {
 
     /// The status of a run by the newest answer that tells it.
     pub(crate) fn status(&self, id: &Arc<str>) -> Option<RunStatus> {
+        self.standing(id).map(|(_, status)| status)
+    }
+
+    /// How long ago a run's status was asked for last.
+    pub(crate) fn status_age(&self, id: &Arc<str>) -> Option<Duration> {
+        self.standing(id).map(|(asked, _)| asked.elapsed())
+    }
+
+    /// A run's status, and when it was asked for.
+    fn standing(&self, id: &Arc<str>) -> Option<(Instant, RunStatus)> {
         let detail = self.run.last(id);
         let detail = detail.map(|(row, asked)| (asked, row.value.status.clone()));
         let listing = self.runs.last(&());
         let item = listing.as_ref().and_then(|(listing, _)| listing.id(id));
         let listed = item.map(|item| (item.asked, item.row.value.status.clone()));
         let newest = detail.into_iter().chain(listed);
-        newest
-            .max_by_key(|(asked, _)| *asked)
-            .map(|(_, status)| status)
+        newest.max_by_key(|(asked, _)| *asked)
     }
 
     /// Looks how full the cache is, which reads the disk and can wait.
