@@ -364,7 +364,9 @@ impl Tree {
         let weight = 2 * row.raw.get().len() + 128;
         let with_it =
             |listing: &Listing<Run>| Listing::with_earlier(vec![row.clone()], asked, listing);
+        let relisting = self.known.relisting();
         self.known.runs.amend(&(), with_it);
+        drop(relisting);
         self.known.run.put(id.clone(), row, asked, lasts, weight);
         self.keep(&Want::Run(id));
     }
