@@ -40,6 +40,7 @@ use self::{
 };
 use crate::{
     error::{Error, Result},
+    json,
     progress::Progress,
 };
 use jiff::Timestamp;
@@ -263,7 +264,7 @@ impl Client {
                 detail: format!("not the documented JSON at column {}", error.column()),
             };
             let raw: Box<RawValue> = serde_json::from_slice(&body).map_err(bad)?;
-            let value = serde_json::from_str(raw.get()).map_err(bad)?;
+            let value = json::parse(raw.get()).map_err(bad)?;
             Ok(Row { value, raw })
         });
         answer.map_err(|error| advise(error, advice))
@@ -275,7 +276,7 @@ impl Client {
         let body = self.http.get(&request, progress)?;
         let bad = |error| paging::bad_answer(&request.label, &error);
         let raw: Box<RawValue> = serde_json::from_slice(&body).map_err(bad)?;
-        let value = serde_json::from_str(raw.get()).map_err(bad)?;
+        let value = json::parse(raw.get()).map_err(bad)?;
         Ok(Row { value, raw })
     }
 }

@@ -12,7 +12,7 @@ mod writers;
 use crate::{
     error::{Error, Result},
     park::Park,
-    tree::{Access, Answer, Miss, START_FILE, Tree, View},
+    tree::{Access, Answer, Miss, START_FILE, Tree, View, Writing},
 };
 use context::{BUFFER, Context, MOST_ROUNDS, attempt, errno};
 use fuser::{
@@ -219,10 +219,17 @@ impl Filesystem for Fs {
             return reply.ok();
         };
         let device = self.context.device.get();
+        // Where only this opening is there, whatever is open is its own. Else its
+        // position tells it from those of others, who start runs of their own.
+        let writing = open.writing();
+        let position = writing
+            .filter(|writing| self.context.handles.is_written_beside(writing))
+            .and_then(Writing::position);
         let file = writers::Held {
             device: device.and_then(Option::as_deref),
             ino: ino.0,
             name: START_FILE,
+            position,
         };
         match writers::is_held(&file) {
             true => reply.ok(),
@@ -410,7 +417,7 @@ impl Filesystem for Fs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let offset = (flags.0 & libc::O_APPEND == 0).then_some(offset);
+        let place = (flags.0 & libc::O_APPEND == 0).then_some(offset);
         let Some(open) = self.context.handles.written(fh.0) else {
             return reply.error(Errno::EROFS);
         };
@@ -419,7 +426,9 @@ impl Filesystem for Fs {
         self.serve(
             request.pid(),
             move |_, view| match open.writing() {
-                Some(writing) => view.write(writing, offset, &data),
+                Some(writing) => view
+                    .write(writing, place, &data)
+                    .inspect(|()| writing.note_write(offset, data.len())),
                 None => Err(Error::ReadOnly.into()),
             },
             move |_, written| match written {

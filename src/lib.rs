@@ -93,7 +93,7 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → park → tree → { api, store } → { error, progress, text }
+//! main → cli → mount → fs → park → tree → { api, store } → { error, progress, text, json }
 //!         │      └──→ { config → api, unmount, signals }
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
@@ -140,6 +140,7 @@ pub mod config;
 pub mod demo;
 pub mod error;
 pub mod fs;
+pub mod json;
 pub mod logging;
 pub mod mount;
 pub mod park;

@@ -7,6 +7,7 @@
 use super::{http::Http, types::Row};
 use crate::{
     error::{Error, Result},
+    json,
     progress::Progress,
     text::one_line,
 };
@@ -80,7 +81,7 @@ pub(super) fn bad_answer(label: &str, error: &serde_json::Error) -> Error {
 /// The part of a row that vm0fs understands; `None` with a warning where it
 /// understands nothing, for one bad row must not cost the list.
 pub(super) fn understand<T: DeserializeOwned>(label: &str, raw: &RawValue) -> Option<T> {
-    match serde_json::from_str(raw.get()) {
+    match json::parse(raw.get()) {
         Ok(value) => Some(value),
         Err(error) => {
             let error = one_line(&error.to_string(), 200);

@@ -23,6 +23,9 @@ const LOOK: Duration = Duration::from_millis(200);
 const LATE: Duration = Duration::from_secs(3);
 /// How long the status of a run that no stream tells of is believed.
 const STATUS_TTL: Duration = Duration::from_secs(5);
+/// The wait after a failure that may pass, doubled with each in a row.
+const RETRY: Duration = Duration::from_secs(2);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// Bytes of the log taken at a time.
 const PIECE: usize = 256 << 10;
 
@@ -33,6 +36,17 @@ const ENDS: [(&str, u8); 4] = [
     ("timeout", 4),
     ("cancelled", 5),
 ];
+
+/// Whether a failure may be over the next time. The run goes on meanwhile, so
+/// it is no reason to stop following.
+fn may_pass(error: &Error) -> bool {
+    match error {
+        Error::Transport(_) | Error::Timeout { .. } | Error::BadAnswer { .. } => true,
+        _ => error
+            .status()
+            .is_some_and(|status| status >= 500 || matches!(status, 408 | 429)),
+    }
+}
 
 /// The tree's root.
 const ROOT: u64 = 1;
@@ -175,13 +189,26 @@ impl Session<'_> {
         })
     }
 
+    /// Asks again and again as long as the answer is a failure that may pass.
+    fn patiently<T>(&self, ask: impl Fn() -> Result<T>) -> Result<T> {
+        let mut pause = RETRY;
+        loop {
+            match ask() {
+                Err(error) if may_pass(&error) => thread::sleep(pause),
+                answer => return answer,
+            }
+            pause = LONGEST_RETRY.min(2 * pause);
+        }
+    }
+
     /// Prints a run's log to its end, and tells by the exit code how that was.
     fn follow(&self, id: &str) -> Result<ExitCode> {
-        let status = self.find(&["runs", id, "status"])?;
-        let log = self.find(&["runs", id, "logs"])?;
-        let opened = self.park.run(|view| view.open(log, true))?;
+        let status = self.patiently(|| self.find(&["runs", id, "status"]))?;
+        let log = self.patiently(|| self.find(&["runs", id, "logs"]))?;
+        let opened = self.patiently(|| self.park.run(|view| view.open(log, true)))?;
         let mut offset = 0;
         let mut ended: Option<(u8, Instant)> = None;
+        let (mut next_look, mut pause) = (Instant::now(), RETRY);
         loop {
             let bytes = self.read(&opened.handle, offset)?;
             if !bytes.is_empty() {
@@ -194,12 +221,20 @@ impl Session<'_> {
             }
             match ended {
                 Some((code, at)) if at.elapsed() >= LATE => return Ok(ExitCode::from(code)),
-                Some(_) => {}
-                None => {
-                    let status = self.read_whole(status)?;
-                    let end = ENDS.iter().find(|(word, _)| *word == status.trim_end());
-                    ended = end.map(|(_, code)| (*code, Instant::now()));
-                }
+                None if Instant::now() >= next_look => match self.read_whole(status) {
+                    Ok(status) => {
+                        let end = ENDS.iter().find(|(word, _)| *word == status.trim_end());
+                        ended = end.map(|(_, code)| (*code, Instant::now()));
+                        pause = RETRY;
+                    }
+                    // The log tells of the failure; rows may still come.
+                    Err(error) if may_pass(&error) => {
+                        next_look = Instant::now() + pause;
+                        pause = LONGEST_RETRY.min(2 * pause);
+                    }
+                    Err(error) => return Err(error),
+                },
+                Some(_) | None => {}
             }
             thread::sleep(LOOK);
         }

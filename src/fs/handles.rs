@@ -73,6 +73,13 @@ impl Handles {
             .filter(|open| open.writing().is_some())
     }
 
+    /// Whether a control file is open to be written in another opening too.
+    pub(super) fn is_written_beside(&self, writing: &Writing) -> bool {
+        let open = self.lock();
+        let mut others = open.values().filter_map(|open| open.writing());
+        others.any(|other| other.is_beside(writing))
+    }
+
     pub(super) fn remove(&self, number: u64) {
         let removed = self.lock().remove(&number);
         // Closing files happens outside the lock.

@@ -20,6 +20,9 @@ pub(super) struct Held<'a> {
     pub(super) ino: u64,
     /// The file's own name.
     pub(super) name: &'a str,
+    /// The position that the descriptors sought have, in bytes; `None` for any.
+    /// Descriptors of one opening share it, those of another have their own.
+    pub(super) position: Option<u64>,
 }
 
 /// Whether any process that may be looked at has the file open to write. A
@@ -50,7 +53,11 @@ fn holds(process: &Path, file: &Held<'_>) -> bool {
         is_named
             && number.is_some_and(|number| {
                 let info = fs::read_to_string(process.join("fdinfo").join(number));
-                info.is_ok_and(|info| is_writer(&info, file.ino) && is_on(&info, process, file))
+                info.is_ok_and(|info| {
+                    is_writer(&info, file.ino)
+                        && is_at(&info, file.position)
+                        && is_on(&info, process, file)
+                })
             })
     })
 }
@@ -62,6 +69,11 @@ fn is_writer(info: &str, ino: u64) -> bool {
     let inode = field(info, "ino:").and_then(|inode| inode.parse::<u64>().ok());
     flags.is_some_and(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY)
         && inode.is_none_or(|inode| inode == ino)
+}
+
+fn is_at(info: &str, position: Option<u64>) -> bool {
+    let at = field(info, "pos:").and_then(|at| at.parse::<u64>().ok());
+    position.is_none() || at.is_none() || at == position
 }
 
 /// Whether a descriptor with that text is of the file's own mount. It is where
@@ -104,6 +116,8 @@ mod tests {
         assert!(is_writer("flags:\t0100002\n", 77), "an older kernel");
         assert!(!is_writer("flags:\t0100000\nino:\t77\n", 77));
         assert!(!is_writer("", 77));
+        assert!(is_at("pos:\t12\n", Some(12)) && !is_at("pos:\t12\n", Some(2)));
+        assert!(is_at("pos:\t12\n", None) && is_at("", Some(12)));
     }
 
     #[test]
@@ -119,7 +133,14 @@ mod tests {
             .unwrap();
         let number = dir.path().metadata().unwrap().dev();
         let device = format!("{}:{}", libc::major(number), libc::minor(number));
-        let held = |device, ino, name| is_held(&Held { device, ino, name });
+        let held = |device, ino, name| {
+            is_held(&Held {
+                device,
+                ino,
+                name,
+                position: None,
+            })
+        };
         assert!(held(None, ino, "run") && held(Some(&device), ino, "run"));
         assert!(!held(None, ino, "cancel") && !held(None, ino + 1, "run"));
         assert!(

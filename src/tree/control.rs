@@ -32,6 +32,10 @@ use std::{
 /// that is documented; this is past what a model can read.
 const LARGEST: usize = 16 << 20;
 
+/// The kernel sends a larger write in pieces of at least this many bytes: FUSE
+/// has had 32 pages since it has had large writes.
+const PIECE: usize = 128 << 10;
+
 /// The name of the file that starts runs.
 pub const START_FILE: &str = "run";
 
@@ -61,6 +65,8 @@ struct Draft {
     /// end first: the file's size is that of the last run's id.
     base: u64,
     text: Vec<u8>,
+    /// Where the last write has left the opening's position, as far as it tells.
+    position: Option<u64>,
     /// The number of the order that it became.
     order: Option<u64>,
 }
@@ -153,6 +159,24 @@ impl Writing {
 
     pub(super) fn node(&self) -> &Node {
         &self.node
+    }
+
+    /// Whether it is another opening of the same file.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        self.control == other.control && !std::ptr::eq(self, other)
+    }
+
+    /// Notes a write as the kernel sent it, at an offset in bytes.
+    pub(crate) fn note_write(&self, offset: u64, length: usize) {
+        // One so large may be a part of what somebody is still writing: the
+        // position moves when all of it is written.
+        self.draft().position = (length < PIECE).then_some(offset + length as u64);
+    }
+
+    /// The file position that descriptors of this opening have, where that is
+    /// known: bytes from the beginning.
+    pub(crate) fn position(&self) -> Option<u64> {
+        self.draft().position
     }
 
     /// Drops what was written past a size: `ftruncate`.
@@ -340,7 +364,9 @@ impl Tree {
         let weight = 2 * row.raw.get().len() + 128;
         let with_it =
             |listing: &Listing<Run>| Listing::with_earlier(vec![row.clone()], asked, listing);
+        let relisting = self.known.relisting();
         self.known.runs.amend(&(), with_it);
+        drop(relisting);
         self.known.run.put(id.clone(), row, asked, lasts, weight);
         self.keep(&Want::Run(id));
     }

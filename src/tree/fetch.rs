@@ -232,6 +232,7 @@ impl Tree {
                 let items = earlier.iter().flat_map(|(listing, _)| listing.items());
                 let listed = items.map(|item| &item.row.value).collect();
                 let rows = api.runs_since(&listed, progress)?;
+                let _relisting = known.relisting();
                 // Runs do not vanish, and only what may have changed was asked. By
                 // now the listing may have a run that was started meanwhile.
                 let listing = match known.runs.last(&()) {

@@ -51,8 +51,10 @@ struct Follow {
     /// Questions that may be asked, as of `counted`.
     allowance: f64,
     counted: Instant,
-    /// Whether a stream is open.
-    streams: bool,
+    /// Since when a stream is open.
+    streams_since: Option<Instant>,
+    /// Whether it has told of anything.
+    has_told: bool,
     /// Whether it has told of something that the rows at hand do not show, and
     /// whether that something cannot be seen at all yet.
     news: bool,
@@ -94,7 +96,8 @@ impl Follow {
             pause: LIVE_TTL,
             allowance: BURST,
             counted: now,
-            streams: false,
+            streams_since: None,
+            has_told: false,
             news: false,
             unseen: false,
             failures: 0,
@@ -113,7 +116,7 @@ impl Follow {
         self.looked = now;
         self.earn(now, thrift);
         let age = self.asked.map(|asked| now.saturating_duration_since(asked));
-        if !self.streams {
+        if self.streams_since.is_none() {
             let again = age.is_some_and(|age| (LIVE_TTL..FOLLOWING).contains(&age));
             let begin = again && now >= self.next_try;
             return Look::Unfollowed { begin };
@@ -141,7 +144,9 @@ impl Follows {
         let mut follows = self.lock();
         let now = Instant::now();
         if follows.len() >= MOST && !follows.contains_key(id) {
-            follows.retain(|_, follow| follow.streams || follow.looked.elapsed() < FOLLOWING);
+            follows.retain(|_, follow| {
+                follow.streams_since.is_some() || follow.looked.elapsed() < FOLLOWING
+            });
         }
         act(follows
             .entry(id.clone())
@@ -166,7 +171,7 @@ impl Follows {
     /// Notes whether that brought any, and gives how long the answer stands.
     pub(super) fn asked(&self, id: &Arc<str>, brought: bool) -> Duration {
         self.with(id, |follow| {
-            follow.pause = match brought || follow.streams {
+            follow.pause = match brought || follow.streams_since.is_some() {
                 true => LIVE_TTL,
                 false => QUIET_TTL.min(2 * follow.pause),
             };
@@ -176,14 +181,15 @@ impl Follows {
 
     /// Notes that a stream is open.
     fn begin(&self, id: &Arc<str>) {
-        self.with(id, |follow| follow.streams = true);
+        self.with(id, |follow| {
+            (follow.streams_since, follow.has_told) = (Some(Instant::now()), false);
+        });
     }
 
     /// Notes what the stream has told of.
     fn tell(&self, id: &Arc<str>, is_seen: bool) {
         self.with(id, |follow| {
-            follow.failures = 0;
-            follow.news = true;
+            (follow.news, follow.has_told) = (true, true);
             follow.unseen |= !is_seen;
         });
     }
@@ -200,8 +206,12 @@ impl Follows {
             return;
         }
         self.with(id, |follow| {
-            follow.streams = false;
-            if end == End::Failed {
+            // One that is cut so soon is dearer than asking.
+            let lasted = follow.streams_since.take().map(|since| since.elapsed());
+            let has_lasted = lasted.is_some_and(|lasted| lasted >= LIVE_TTL);
+            if has_lasted && (follow.has_told || end == End::Cut) {
+                follow.failures = 0;
+            } else if end != End::Followers {
                 let wait = RETRY * 2u32.saturating_pow(follow.failures.min(16));
                 follow.failures = follow.failures.saturating_add(1);
                 follow.next_try = Instant::now() + wait.min(LONGEST_RETRY);
@@ -211,13 +221,18 @@ impl Follows {
 
     /// Whether a stream is open.
     pub(super) fn streams(&self, id: &Arc<str>) -> bool {
-        self.lock().get(id).is_some_and(|follow| follow.streams)
+        self.lock()
+            .get(id)
+            .is_some_and(|follow| follow.streams_since.is_some())
     }
 
     /// How many streams are open.
     pub(super) fn count(&self) -> usize {
         let follows = self.lock();
-        follows.values().filter(|follow| follow.streams).count()
+        let streams = follows
+            .values()
+            .filter(|follow| follow.streams_since.is_some());
+        streams.count()
     }
 }
 
@@ -267,10 +282,27 @@ impl Tree {
         if self.known.status(id).as_ref() == Some(status) {
             return Ok(());
         }
+        self.ask_for_run(id, progress)
+    }
+
+    fn ask_for_run(&self, id: &Arc<str>, progress: &Progress) -> Result<()> {
         let want = Want::Run(id.clone());
         self.bring(&want, Instant::now(), progress)?;
         self.keep(&want);
         Ok(())
+    }
+
+    /// Asks, now and then, whether a run has ended that has nothing new to say:
+    /// without a stream nobody else may, and its log would be asked for as long
+    /// as somebody has it open.
+    fn look_for_the_end(&self, id: &Arc<str>, progress: &Progress) {
+        let age = self.known.status_age(id);
+        if age.is_none_or(|age| age >= self.list_ttl())
+            && let Err(error) = self.ask_for_run(id, progress)
+        {
+            // The next time does as well.
+            tracing::debug!("whether run {id} has ended: {error}");
+        }
     }
 
     /// The log of a run that grows, the same for all who look at it.
@@ -307,6 +339,9 @@ impl Tree {
             Some(lasts) => lasts,
             None => self.follows.asked(id, brought) * self.thrift(),
         };
+        if !brought && lasts.is_none() && !self.follows.streams(id) {
+            self.look_for_the_end(id, progress);
+        }
         // What was shown in the order in which it came is shown in the order
         // of time from now on; whoever has it open goes on as before.
         let kept = match ttl == FOR_EVER && !logs.is_in_order() {

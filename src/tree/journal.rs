@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use std::{
     collections::VecDeque,
     fmt::Write,
+    mem,
     sync::{Mutex, PoisonError},
 };
 
@@ -21,18 +22,30 @@ struct Entry {
     last: Timestamp,
 }
 
+/// Whether two failures say the same. Request ids differ each time, and so can
+/// how far an answer came.
+fn is_same(a: &Error, b: &Error) -> bool {
+    match (a, b) {
+        (Error::Api(a), Error::Api(b)) => {
+            (a.status, &a.code, &a.message) == (b.status, &b.code, &b.message)
+        }
+        (Error::Invalid(a), Error::Invalid(b)) => a == b,
+        (a, b) => mem::discriminant(a) == mem::discriminant(b) && a.errno() == b.errno(),
+    }
+}
+
 /// A ring of failures.
 #[derive(Default)]
 pub(crate) struct Journal(Mutex<VecDeque<Entry>>);
 
 impl Journal {
-    /// Notes a failure and logs it; the same one in a row is counted.
+    /// Notes a failure and logs it; the same one in a row is counted. What the
+    /// service said otherwise, or what was wrong otherwise, is another one.
     pub(crate) fn note(&self, subject: &str, error: &Error) {
         tracing::warn!(subject, errno = error.errno(), "{error}");
         let now = Timestamp::now();
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let same =
-            |entry: &&mut Entry| entry.subject == subject && entry.error.errno() == error.errno();
+        let same = |entry: &&mut Entry| entry.subject == subject && is_same(&entry.error, error);
         if let Some(entry) = entries.back_mut().filter(same) {
             entry.times += 1;
             entry.last = now;
@@ -87,6 +100,32 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ApiError;
+
+    #[test]
+    fn what_is_said_otherwise_is_another_failure() {
+        let journal = Journal::default();
+        let refused = |message: &str, id: &str| {
+            let error = ApiError {
+                status: 400,
+                message: message.into(),
+                request_id: Some(id.into()),
+                ..ApiError::default()
+            };
+            journal.note("start of a run", &Error::Api(error.into()));
+        };
+        refused("too vague", "1");
+        refused("too vague", "2");
+        refused("too long", "3");
+        for why in ["no prompt", "not UTF-8"] {
+            journal.note("start of a run", &Error::Invalid(why.into()));
+        }
+        let text = journal.render();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4, "{text}");
+        assert!(lines[0].contains("too vague [request id 2]") && lines[0].contains("2 times"));
+        assert!(lines[1].contains("too long") && lines[3].contains("not UTF-8"));
+    }
 
     #[test]
     fn bounded_and_counted() {

@@ -6,7 +6,7 @@ use super::{
     Tree, Want, cache::FOR_EVER, fetch::put_listing, known::Versions, listing::Listing, logs::Logs,
     metrics::Metrics,
 };
-use crate::api::types::Row;
+use crate::{api::types::Row, json};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ impl Want {
 
 /// A row as it was sent, and the part of it that is understood.
 fn row<T: DeserializeOwned>(raw: Box<RawValue>) -> Option<Row<T>> {
-    let value = serde_json::from_str(raw.get()).ok()?;
+    let value = json::parse(raw.get()).ok()?;
     Some(Row { value, raw })
 }
 

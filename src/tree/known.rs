@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use std::{
     collections::{HashMap, HashSet},
     hash::Hash,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -122,6 +122,9 @@ pub(crate) struct Known {
     pub(crate) agent: Cache<Arc<str>, Row<Agent>>,
     pub(crate) agent_versions: Cache<Arc<str>, Vec<Box<RawValue>>>,
     pub(crate) runs: Cache<(), Listing<Run>>,
+    /// Held by whoever makes the next listing of runs out of the last one:
+    /// several are started at once, while it is asked for.
+    relisting: Mutex<()>,
     pub(crate) run: Cache<Arc<str>, Row<Run>>,
     pub(crate) logs: Cache<Arc<str>, Logs>,
     pub(crate) metrics: Cache<Arc<str>, Metrics>,
@@ -180,6 +183,7 @@ impl Known {
             agent: cache(OBJECTS),
             agent_versions: cache(OBJECTS),
             runs: cache(LISTINGS),
+            relisting: Mutex::default(),
             run: cache(OBJECTS),
             logs: cache(LOGS),
             metrics: cache(METRICS),
@@ -196,15 +200,30 @@ impl Known {
 
     /// The status of a run by the newest answer that tells it.
     pub(crate) fn status(&self, id: &Arc<str>) -> Option<RunStatus> {
+        self.standing(id).map(|(_, status)| status)
+    }
+
+    /// The right to make the next listing of runs out of the last one.
+    pub(crate) fn relisting(&self) -> MutexGuard<'_, ()> {
+        self.relisting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long ago a run's status was asked for last.
+    pub(crate) fn status_age(&self, id: &Arc<str>) -> Option<Duration> {
+        self.standing(id).map(|(asked, _)| asked.elapsed())
+    }
+
+    /// A run's status, and when it was asked for.
+    fn standing(&self, id: &Arc<str>) -> Option<(Instant, RunStatus)> {
         let detail = self.run.last(id);
         let detail = detail.map(|(row, asked)| (asked, row.value.status.clone()));
         let listing = self.runs.last(&());
         let item = listing.as_ref().and_then(|(listing, _)| listing.id(id));
         let listed = item.map(|item| (item.asked, item.row.value.status.clone()));
         let newest = detail.into_iter().chain(listed);
-        newest
-            .max_by_key(|(asked, _)| *asked)
-            .map(|(_, status)| status)
+        newest.max_by_key(|(asked, _)| *asked)
     }
 
     /// Looks how full the cache is, which reads the disk and can wait.

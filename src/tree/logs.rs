@@ -4,9 +4,12 @@
 
 mod lines;
 
-use crate::api::{
-    LogReader,
-    types::{AgentEvent, LogRow, Row},
+use crate::{
+    api::{
+        LogReader,
+        types::{AgentEvent, LogRow, Row},
+    },
+    json,
 };
 use jiff::Timestamp;
 use lines::{push_event_line, push_json_line, push_text_line};
@@ -98,7 +101,7 @@ struct Said {
 }
 
 fn said(event: &AgentEvent) -> Option<String> {
-    let said: Said = serde_json::from_str(event.data.get()).ok()?;
+    let said: Said = json::parse(event.data.get()).ok()?;
     Some(said.text)
 }
 

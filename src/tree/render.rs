@@ -35,7 +35,7 @@ impl File {
 /// JSON as people read it. Order and content are the service's.
 fn pretty<'a>(rows: impl IntoIterator<Item = &'a RawValue>) -> Result<Vec<Value>> {
     let parse = |row: &RawValue| {
-        serde_json::from_str(row.get()).map_err(|error| Error::Internal(error.to_string()))
+        crate::json::parse(row.get()).map_err(|error| Error::Internal(error.to_string()))
     };
     rows.into_iter().map(parse).collect()
 }

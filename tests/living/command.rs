@@ -149,6 +149,35 @@ fn a_line_is_printed_when_it_comes_and_a_cancel_is_told() {
 }
 
 #[test]
+fn a_service_that_fails_for_a_while_ends_no_following() {
+    for who in Who::all() {
+        let (world, _) = world();
+        let bench = Bench::new(world);
+        // No stream that tells of the status.
+        let of_run = format!("/v1/runs/{}", first_id());
+        let events = Fault::api_exact(&format!("{of_run}/events"), Action::internal_error());
+        bench.server.fault(events);
+        let (mut follower, id) = following(&bench, who);
+        say(&bench, &id, "first");
+        follower.expect("agent info first");
+        bench
+            .server
+            .fault(Fault::api(&of_run, Action::internal_error()));
+        follower.expect(&format!("GET {of_run}: HTTP 500"));
+        thread::sleep(Duration::from_secs(3));
+        let now = jiff::Timestamp::now();
+        bench
+            .server
+            .world()
+            .run_mut(&id)
+            .unwrap()
+            .finish(now, "failed", None);
+        bench.server.clear_faults();
+        assert_eq!(follower.end().code(), Some(3));
+    }
+}
+
+#[test]
 fn interrupting_it_stops_nothing_but_itself() {
     for who in Who::all() {
         let (world, _) = world();

@@ -1,11 +1,13 @@
 //! Every row that the service holds, once, in order, whatever its paging does;
 //! and of a run that has ended, once for ever.
 
-use super::{files_are_the_rows, is_same, said, streams_and_calls, text_of, until, world};
+use super::{
+    files_are_the_rows, is_same, json_lines, said, streams_and_calls, text_of, until, world,
+};
 use crate::support::{Bench, SOON, Who};
 use jiff::SignedDuration;
 use std::fs;
-use vm0fs::demo::{LogRow, Quirks, Run, World};
+use vm0fs::demo::{Action, Fault, LogRow, Port, Quirks, Run, World};
 
 /// A log of so many rows, some hundreds of which share a moment, in all types,
 /// with lines that are said twice.
@@ -165,4 +167,38 @@ fn a_hundred_thousand_rows_are_followed_in_bounded_memory() {
     let memory = memory(mount.pid());
     println!("{} MB", memory / 1_000_000);
     assert!(memory < 400_000_000, "{memory} bytes");
+}
+
+/// A service in JavaScript writes half a character where it has cut a text.
+#[test]
+fn a_row_with_half_a_character_is_there() {
+    for who in Who::all() {
+        let (world, run) = world_of(0, Quirks::default(), "completed");
+        let bench = Bench::new(world);
+        let row = |message: &str| {
+            format!(
+                "{{\"timestamp\":\"2026-01-02T03:04:05Z\",\"type\":\"agent\",\"level\":\"info\",\
+                 \"message\":\"{message}\",\"metadata\":{{\"sequenceNumber\":1,\
+                 \"eventType\":\"text\",\"eventData\":{{\"text\":\"{message}\"}}}}}}"
+            )
+        };
+        let sent = row("cut \\ud83d");
+        let body = format!("{{\"data\":[{sent},{}]}}", row("whole"));
+        let path = format!("/v1/runs/{run}/logs");
+        let fault = Fault::api_exact(&path, Action::WrongBody(body.into()));
+        bench.server.fault(fault);
+        // The second time from the disk.
+        for _ in 0..2 {
+            let mount = bench.mount_as(who).start();
+            let cat = |file: &str| mount.cat(&format!("runs/{run}/{file}"));
+            let log = cat("logs");
+            assert!(
+                log.contains("cut \u{fffd}\n") && log.contains("whole\n"),
+                "{log}"
+            );
+            assert_eq!(cat("logs.jsonl").lines().next(), Some(&*sent));
+            assert_eq!(json_lines(&cat("events.jsonl")).len(), 2);
+        }
+        assert_eq!(bench.server.requests_to(Port::Api, &path).len(), 1);
+    }
 }

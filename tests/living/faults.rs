@@ -190,3 +190,28 @@ fn without_stream_and_log_it_asks_less_and_less() {
     say(&bench, &run, "well again");
     follower.expect("well again");
 }
+
+#[test]
+fn the_end_of_a_run_is_found_without_a_stream() {
+    for who in Who::all() {
+        let (world, run) = world();
+        let bench = Bench::new(world);
+        let path = format!("/v1/runs/{run}/events");
+        bench
+            .server
+            .fault(Fault::api_exact(&path, Action::internal_error()));
+        let mount = bench.mount_as(who).with(["--list-ttl", "3s"]).start();
+        let follower = follow(&mount, &run);
+        follower.expect("hello");
+        say(&bench, &run, "last words");
+        end_long_ago(&bench, &run);
+        // Nobody asks for its status but whoever has the log open.
+        follower.expect("last words");
+        thread::sleep(BY_ASKING);
+        bench.server.clear_requests();
+        thread::sleep(Duration::from_secs(12));
+        let (streams, calls) = streams_and_calls(&bench);
+        assert_eq!((streams.len(), calls.len()), (0, 0), "{calls:?}");
+        assert_eq!(mount.cat(&format!("runs/{run}/status")), "completed\n");
+    }
+}

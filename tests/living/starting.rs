@@ -320,6 +320,41 @@ fn whoever_closes_last_starts_it() {
 }
 
 #[test]
+fn each_opening_hears_of_its_own_run() {
+    for who in Who::all() {
+        let (world, _) = world();
+        let bench = Bench::new(world);
+        let mount = bench.mount_as(who).start();
+        // Somebody else has the file open all the while.
+        let beside = |script: &str| {
+            format!("cd agents/writer && exec 7> run && {{ {script}; }} && exec 7>&-")
+        };
+        mount.run(&beside(
+            "echo one | tee run >/dev/null && cat run > /dev/null",
+        ));
+        let first = mount.run(&beside("echo two | tee run >/dev/null; cat run"));
+        assert_eq!(started(&bench, &mount, 2).prompt, "two");
+        assert_eq!(first, mount.cat("agents/writer/run"), "known at once");
+        // What belongs to the same opening is waited for all the same.
+        mount.run(&beside(
+            "{ echo a; /bin/echo b; (sleep 0.3; echo c) & wait; } > run",
+        ));
+        assert_eq!(started(&bench, &mount, 3).prompt, "a\nb\nc");
+        mount.run(&beside(
+            "{ (sleep 0.3; echo last) & echo first; } >> run; wait",
+        ));
+        assert_eq!(started(&bench, &mount, 4).prompt, "first\nlast");
+        let fault = Action::api_error(400, "invalid_request_error", "invalid_parameter", "no");
+        let of_posts = Fault::api_exact("/v1/runs", fault).method("POST");
+        bench.server.fault(of_posts);
+        mount.fails(&beside("echo x | tee run"), reason::INVALID);
+        let many = "seq 20 | xargs -P 10 -I{} sh -c \
+             'echo prompt {} | dd of=agents/writer/run status=none 2> /dev/null && echo fine; true' | wc -l";
+        assert_eq!(mount.run(many), "0\n", "refusals that nobody heard of");
+    }
+}
+
+#[test]
 fn what_may_have_been_received_is_not_sent_again() {
     for who in Who::all() {
         let (world, _) = world();

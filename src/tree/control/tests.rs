@@ -233,3 +233,29 @@ fn control_files_are_their_owners_alone() {
     let refused = bench.ask(|view| view.touch(root, None).map(drop));
     assert_eq!(refused.unwrap_err().errno(), libc::EROFS);
 }
+
+#[test]
+fn runs_that_are_started_at_once_are_all_listed() {
+    let (bench, ..) = bench();
+    let tree = &bench.tree;
+    let list = || tree.bring(&Want::Runs, Instant::now(), &Progress::default());
+    list().unwrap();
+    let id = |thread: u32, n: u32| uuid(&format!("{thread} {n}"));
+    let start = |id: String| {
+        let raw = json!({"id": id, "agent_id": "a", "agent_name": "writer", "status": "pending",
+            "prompt": "p", "created_at": "2026-01-02T03:04:05Z"});
+        let raw = serde_json::value::to_raw_value(&raw).unwrap();
+        let value = serde_json::from_str(raw.get()).unwrap();
+        tree.note_run(Row { value, raw }, Instant::now());
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..6 {
+            scope.spawn(move || (0..30).for_each(|n| start(id(thread, n))));
+        }
+        scope.spawn(|| (0..10).for_each(|_| list().unwrap()));
+    });
+    let (listing, _) = tree.known.runs.last(&()).unwrap();
+    let missing = (0..6).flat_map(|thread| (0..30).map(move |n| id(thread, n)));
+    let missing = missing.filter(|id| listing.id(id).is_none());
+    assert_eq!(missing.count(), 0, "started, and not listed");
+}

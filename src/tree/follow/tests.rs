@@ -17,7 +17,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn seconds_asked(seconds: u32, news: impl Fn(u32) -> Option<bool>) -> Vec<u32> {
     let start = Instant::now();
     let mut follow = Follow::new(start);
-    follow.streams = true;
+    follow.streams_since = Some(start);
     let mut asked = Vec::new();
     for second in 0..seconds {
         let now = start + second * SECOND;
@@ -104,9 +104,18 @@ fn streams_that_fail_are_tried_less_and_less() {
     }
     assert_eq!(waits[..8], [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 120.0]);
     assert!(waits[8..].iter().all(|wait| *wait == 120.0), "{waits:?}");
+    follows.begin(&id);
     follows.tell(&id, true);
+    follows.end(&id, End::Cut);
+    assert_eq!(wait(&follows), 120.0, "cut as soon as it was open");
+    follows.begin(&id);
+    follows.tell(&id, true);
+    let earlier = Instant::now().checked_sub(LIVE_TTL).unwrap();
+    follows.with(&id, |follow| follow.streams_since = Some(earlier));
     follows.end(&id, End::Failed);
-    assert_eq!(wait(&follows), 1.0, "one that told something was of use");
+    follows.begin(&id);
+    follows.end(&id, End::Failed);
+    assert_eq!(wait(&follows), 1.0, "the one before was of use");
     follows.begin(&id);
     follows.end(&id, End::Run);
     assert_eq!(follows.count(), 0);

@@ -1,6 +1,9 @@
 //! A row of a log, and an event, as a line.
 
-use crate::api::types::{AgentEvent, LogRow};
+use crate::{
+    api::types::{AgentEvent, LogRow},
+    json,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::fmt::Write;
@@ -44,7 +47,8 @@ fn push_visible(out: &mut String, text: &str) {
                 // Writing to a String cannot fail.
                 let _ = write!(out, "\\x{:02x}", c as u32);
             }
-            '\u{200e}'
+            '\u{61c}'
+            | '\u{200e}'
             | '\u{200f}'
             | '\u{2028}'
             | '\u{2029}'
@@ -68,11 +72,13 @@ pub(super) fn push_event_line(out: &mut String, event: &AgentEvent) {
         data: &'a RawValue,
         timestamp: &'a str,
     }
-    let data = RawValue::from_string(without_white_space(event.data.get()));
+    let data = without_white_space(&json::whole(event.data.get()));
+    let data = RawValue::from_string(data);
     let line = Line {
         sequence: event.sequence,
         kind: &event.kind,
-        // Without its white space, JSON is still JSON.
+        // Without its white space, JSON is still JSON; and programs that read
+        // it know no halves of characters.
         data: data.as_ref().map_or(&*event.data, |data| data),
         timestamp: &event.timestamp,
     };
