@@ -4,6 +4,7 @@
 mod asker;
 mod context;
 mod handles;
+mod pace;
 mod pages;
 mod replies;
 mod stored;
@@ -26,7 +27,7 @@ use pages::{fill, fill_plus};
 use std::{
     ffi::OsStr,
     io,
-    os::unix::ffi::OsStrExt,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::Path,
     sync::{Arc, OnceLock},
     time::{Instant, SystemTime},
@@ -51,6 +52,7 @@ impl Fs {
                 park,
                 handles: Handles::default(),
                 stored: Stored::default(),
+                pace: Arc::default(),
                 notifier: OnceLock::new(),
                 device: OnceLock::new(),
                 uid,
@@ -59,11 +61,15 @@ impl Fs {
         }
     }
 
-    /// What is to be given the mount's notifier when there is one, and then its
-    /// device, where that is known.
-    pub fn on_mounted(&self) -> impl FnOnce(Notifier, Option<String>) + use<> {
+    /// What is to be given the mount's notifier when there is one, its device,
+    /// where that is known, and the connection to the kernel, where one thread
+    /// only takes requests from it and there are more cores than that.
+    pub fn on_mounted(&self) -> impl FnOnce(Notifier, Option<String>, Option<OwnedFd>) + use<> {
         let context = self.context.clone();
-        move |notifier, device| {
+        move |notifier, device, connection| {
+            if let Some(connection) = connection {
+                context.pace.begin(connection);
+            }
             // Only the first counts, and there is only one.
             let _ = context.notifier.set(notifier);
             let _ = context.device.set(device);
@@ -78,10 +84,12 @@ impl Fs {
         operation: impl Fn(&Context, &View<'_>) -> Answer<T> + Send + 'static,
         reply: impl FnOnce(&Context, Result<T>) + Send + 'static,
     ) {
+        let now = Instant::now();
+        self.context.pace.note(now);
         attempt(
             self.context.clone(),
             tid,
-            Instant::now(),
+            now,
             MOST_ROUNDS,
             operation,
             reply,
@@ -181,7 +189,9 @@ impl Filesystem for Fs {
         let size = size as usize;
         // Nearly every read is answered here and now, from one buffer.
         let waits = BUFFER.with_borrow_mut(|buffer| {
-            let view = self.context.tree.at(Instant::now());
+            let now = Instant::now();
+            self.context.pace.note(now);
+            let view = self.context.tree.at(now);
             match self.context.read(&view, fh.0, offset, size, buffer) {
                 Ok(()) => {
                     reply.data(buffer);

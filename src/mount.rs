@@ -22,6 +22,7 @@ use nix::{
 };
 use std::{
     mem,
+    os::fd::AsFd,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
@@ -38,8 +39,11 @@ const MOST_SESSION_THREADS: usize = 4;
 /// asks needs one too. Operations do not wait, so one can serve many; measured
 /// on 2 cores, a second thread makes `grep -r` over small files a quarter slower.
 fn session_threads() -> usize {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    (cores / 2).clamp(1, MOST_SESSION_THREADS)
+    (cores() / 2).clamp(1, MOST_SESSION_THREADS)
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// How long the command waits for the API to accept the token. Longer, and a
@@ -213,7 +217,10 @@ impl Mounted {
         let session = open_session(fs, &mountpoint, settings.allow_other)?;
         let entry = unmount::mount_at(&mountpoint)?;
         let device = entry.as_ref().map(|entry| entry.device.clone());
-        on_mounted(session.notifier(), device);
+        // Several threads have connections of their own, of which fuser shows one.
+        let is_sole = session_threads() == 1 && cores() > 1;
+        let connection = is_sole.then(|| session.as_fd().try_clone_to_owned().ok());
+        on_mounted(session.notifier(), device, connection.flatten());
         let (events, happens) = mpsc::channel();
         let ended = events.clone();
         thread::Builder::new()

@@ -3,6 +3,7 @@
 use super::{
     asker::asker,
     handles::{Handles, Open},
+    pace::Pace,
     stored::Stored,
 };
 use crate::{
@@ -45,6 +46,7 @@ pub(super) struct Context {
     pub(super) park: Arc<Park>,
     pub(super) handles: Handles,
     pub(super) stored: Stored,
+    pub(super) pace: Arc<Pace>,
     /// Set once the mount is made: the way to the kernel's page cache.
     pub(super) notifier: OnceLock<Notifier>,
     /// Set then too: the mount's device, as `mountinfo` writes it.

@@ -3,7 +3,9 @@
 use super::{count, mounted, world};
 use crate::support::{Bench, Mount, Who};
 use std::{
-    fs, thread,
+    fs,
+    path::Path,
+    thread,
     time::{Duration, Instant},
 };
 use vm0fs::demo::{Action, Fault};
@@ -70,4 +72,63 @@ fn descriptors_and_threads_return_to_their_start() {
     }
     assert!(count(&mount, "task") > start.1, "it was a load");
     settle(Some(start));
+}
+
+/// CPU time that the mount's process has used.
+fn cpu(mount: &Mount) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", mount.pid())).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split(' ').collect();
+    // The 14th and 15th of all, in the hundredths of a second that Linux shows.
+    let ticks: u64 = fields[12..14]
+        .iter()
+        .map(|f| f.parse::<u64>().unwrap())
+        .sum();
+    Duration::from_millis(10 * ticks)
+}
+
+/// Whether requests are taken without blocking now.
+fn is_hasty(mount: &Mount) -> bool {
+    let process = format!("/proc/{}", mount.pid());
+    fs::read_dir(format!("{process}/fd")).unwrap().any(|entry| {
+        let entry = entry.unwrap();
+        let info = format!("{process}/fdinfo/{}", entry.file_name().to_string_lossy());
+        let flags = || {
+            let info = fs::read_to_string(info).ok()?;
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+            i32::from_str_radix(flags.trim(), 8).ok()
+        };
+        fs::read_link(entry.path()).is_ok_and(|to| to == Path::new("/dev/fuse"))
+            && flags().is_some_and(|flags| flags & libc::O_NONBLOCK != 0)
+    })
+}
+
+#[test]
+fn a_burst_of_requests_is_taken_without_sleep_and_then_nobody_is_busy() {
+    // With one core nobody else could ask meanwhile; with more than three, several
+    // threads take requests, and all of them sleep.
+    let cores = thread::available_parallelism().unwrap().get();
+    if !(2..=3).contains(&cores) {
+        return;
+    }
+    let (world, _) = world(1);
+    let bench = Bench::new(world);
+    let cache = bench.folder("cache", Who::Myself);
+    let mount = mounted(&bench, Who::Myself, &cache);
+    let file = mount.path().join("artifacts/a0/latest/f");
+    let end = Instant::now() + REST;
+    while !is_hasty(&mount) {
+        assert!(Instant::now() < end, "never");
+        for _ in 0..1_000 {
+            drop(fs::File::open(&file).unwrap());
+        }
+    }
+    let end = Instant::now() + REST;
+    while is_hasty(&mount) {
+        assert!(Instant::now() < end, "still without a request");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let before = cpu(&mount);
+    thread::sleep(Duration::from_secs(2));
+    let used = cpu(&mount) - before;
+    assert!(used < Duration::from_millis(500), "{used:?} in two seconds");
 }

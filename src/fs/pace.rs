@@ -1,0 +1,240 @@
+//! Taking requests without a sleep in between, while they follow one another
+//! closely.
+//!
+//! A program that opens many small files asks, waits for the answer, and asks
+//! again. Between two of its requests this side sleeps for some microseconds,
+//! and the waking costs more than the answer: the other core has halted by
+//! then, and where a hypervisor has to start it again that takes 20 µs and
+//! more. (FUSE over io_uring gets rid of the same cost by a queue on each core;
+//! fuser does not have that.) So after a run of close requests the device is
+//! read without blocking, which makes fuser ask again at once. It blocks again
+//! after a pause, and as soon as anybody else needs the core.
+
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    time::{ClockId, clock_gettime},
+};
+use std::{
+    cell::Cell,
+    os::fd::OwnedFd,
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+/// A request is close to the one before when it comes so soon after it: what
+/// `cat` needs for a small file when everybody sleeps in between.
+const CLOSE: Duration = Duration::from_micros(250);
+/// So many close ones are a run: less is over before it pays.
+const RUN: u32 = 64;
+/// Without a request for so long, twice at most, the run is over.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Of the time that a run takes, a thread that never sleeps has at least this
+/// share, in percent, or others need its core.
+const SHARE: u32 = 80;
+/// How long to sleep as usual when they do.
+const AWAY: Duration = Duration::from_millis(500);
+
+/// What a thread that takes requests has seen of them.
+#[derive(Clone, Copy)]
+struct Seen {
+    last: Option<Instant>,
+    /// When the present run began, and the thread's CPU time then.
+    since: Option<(Instant, Duration)>,
+    /// Close requests in it.
+    run: u32,
+    /// When sleeping may be given up again.
+    not_before: Option<Instant>,
+}
+
+impl Seen {
+    const NOTHING: Self = Self {
+        last: None,
+        since: None,
+        run: 0,
+        not_before: None,
+    };
+
+    /// Notes a request; says at the end of a run whether not to sleep from now
+    /// on. `is_hasty`: whether it does not now; `cpu`: the thread's CPU time.
+    fn note(
+        &mut self,
+        now: Instant,
+        is_hasty: bool,
+        cpu: impl FnOnce() -> Duration,
+    ) -> Option<bool> {
+        let before = self.last.replace(now);
+        if !before.is_some_and(|last| now.saturating_duration_since(last) < CLOSE) {
+            self.run = 0;
+            self.since = None;
+            return None;
+        }
+        self.run += 1;
+        if self.run < RUN {
+            return None;
+        }
+        self.run = 0;
+        if self.not_before.is_some_and(|then| now < then) {
+            return None;
+        }
+        let cpu = cpu();
+        let since = self.since.replace((now, cpu));
+        if let Some((began, used)) = since.filter(|_| is_hasty) {
+            let took = now.saturating_duration_since(began);
+            if cpu.saturating_sub(used) * 100 < took * SHARE {
+                self.since = None;
+                self.not_before = Some(now + AWAY);
+                return Some(false);
+            }
+        }
+        Some(true)
+    }
+}
+
+thread_local! {
+    static SEEN: Cell<Seen> = const { Cell::new(Seen::NOTHING) };
+}
+
+/// The pace of a mount's one thread that takes requests.
+#[derive(Default)]
+pub(super) struct Pace {
+    /// The mount's connection, and who sees a run's end.
+    device: OnceLock<(OwnedFd, Thread)>,
+    requests: AtomicU64,
+    /// Whether the device is read without blocking.
+    is_hasty: AtomicBool,
+}
+
+impl Pace {
+    /// Begins with the connection `device`, a duplicate of the only descriptor
+    /// that requests are taken from.
+    pub(super) fn begin(self: &Arc<Self>, device: OwnedFd) {
+        let pace = Arc::downgrade(self);
+        let name = thread::Builder::new().name("vm0fs-pace".into());
+        match name.spawn(move || watch(&pace)) {
+            // Only the first counts, and there is only one.
+            Ok(watcher) => drop(self.device.set((device, watcher.thread().clone()))),
+            Err(error) => tracing::debug!("requests are taken the ordinary way: {error}"),
+        }
+    }
+
+    /// Notes a request that came at `now`.
+    pub(super) fn note(&self, now: Instant) {
+        if self.device.get().is_none() {
+            return;
+        }
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let mut seen = SEEN.get();
+        let hasty = seen.note(now, self.is_hasty.load(Ordering::Relaxed), thread_time);
+        SEEN.set(seen);
+        if let Some(hasty) = hasty {
+            self.set_hasty(hasty);
+        }
+    }
+
+    fn set_hasty(&self, hasty: bool) {
+        let Some((device, watcher)) = self.device.get() else {
+            return;
+        };
+        if self.is_hasty.swap(hasty, Ordering::AcqRel) == hasty {
+            return;
+        }
+        let changed = fcntl(device, FcntlArg::F_GETFL).and_then(|flags| {
+            let mut flags = OFlag::from_bits_retain(flags);
+            flags.set(OFlag::O_NONBLOCK, hasty);
+            fcntl(device, FcntlArg::F_SETFL(flags))
+        });
+        if let Err(error) = changed {
+            tracing::debug!("the pace of requests cannot be changed: {error}");
+        } else if hasty {
+            watcher.unpark();
+        }
+    }
+}
+
+impl Drop for Pace {
+    fn drop(&mut self) {
+        if let Some((_, watcher)) = self.device.get() {
+            watcher.unpark();
+        }
+    }
+}
+
+/// Ends runs: whoever takes requests does not come back while there are none.
+fn watch(pace: &Weak<Pace>) {
+    loop {
+        thread::park();
+        let mut last = None;
+        loop {
+            let Some(pace) = pace.upgrade() else { return };
+            let requests = pace.requests.load(Ordering::Relaxed);
+            if last.replace(requests) == Some(requests) {
+                pace.set_hasty(false);
+            }
+            if !pace.is_hasty.load(Ordering::Acquire) {
+                break;
+            }
+            drop(pace);
+            thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// The CPU time of this thread.
+fn thread_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: Duration = Duration::from_micros(20);
+
+    /// A run of close requests in which the thread has a share of the time.
+    fn run(
+        seen: &mut Seen,
+        now: &mut Instant,
+        cpu: &mut Duration,
+        share: u32,
+        hasty: bool,
+    ) -> Option<bool> {
+        for _ in 1..RUN {
+            *now += STEP;
+            *cpu += STEP * share / 100;
+            assert_eq!(seen.note(*now, hasty, || *cpu), None);
+        }
+        *now += STEP;
+        *cpu += STEP * share / 100;
+        seen.note(*now, hasty, || *cpu)
+    }
+
+    #[test]
+    fn a_run_of_close_requests_gives_up_sleeping() {
+        let (mut seen, mut now, mut cpu) = (Seen::NOTHING, Instant::now(), Duration::ZERO);
+        seen.note(now, false, || cpu);
+        assert_eq!(run(&mut seen, &mut now, &mut cpu, 30, false), Some(true));
+        assert_eq!(run(&mut seen, &mut now, &mut cpu, 100, true), Some(true));
+        // One that is late begins a run anew.
+        now += CLOSE;
+        assert_eq!(seen.note(now, true, || cpu), None);
+        assert_eq!(run(&mut seen, &mut now, &mut cpu, 30, true), Some(true));
+    }
+
+    #[test]
+    fn who_is_kept_from_its_core_sleeps_for_a_while() {
+        let (mut seen, mut now, mut cpu) = (Seen::NOTHING, Instant::now(), Duration::ZERO);
+        seen.note(now, false, || cpu);
+        assert_eq!(run(&mut seen, &mut now, &mut cpu, 30, false), Some(true));
+        assert_eq!(run(&mut seen, &mut now, &mut cpu, 50, true), Some(false));
+        let end = now + AWAY - STEP * RUN;
+        while now < end {
+            assert_eq!(run(&mut seen, &mut now, &mut cpu, 30, false), None);
+        }
+        now += STEP * RUN;
+        assert_eq!(run(&mut seen, &mut now, &mut cpu, 30, false), Some(true));
+    }
+}
