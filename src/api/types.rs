@@ -180,14 +180,23 @@ pub struct AgentEvent {
 #[derive(Deserialize)]
 struct SentRow<'a> {
     timestamp: String,
-    #[serde(rename = "type", default)]
+    #[serde(rename = "type", default, deserialize_with = "text")]
     kind: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     level: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     message: String,
     #[serde(borrow, default)]
     metadata: Option<&'a RawValue>,
+}
+
+/// What should be a string: a row that has something else there is shown, too.
+fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => text,
+        Value::Null => String::new(),
+        other => other.to_string(),
+    })
 }
 
 /// The metadata of an agent's row. All is optional, since those of other rows

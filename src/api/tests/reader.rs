@@ -262,6 +262,14 @@ fn the_events_of_agents_rows() {
     }
     let bare: LogRow = serde_json::from_str(r#"{"timestamp":"t"}"#).unwrap();
     assert!(bare.event.is_none() && bare.kind.is_empty());
+    let odd: LogRow =
+        serde_json::from_str(r#"{"timestamp":"t","type":null,"level":3,"message":{"a":1}}"#)
+            .unwrap();
+    assert_eq!(
+        (&*odd.kind, &*odd.level, &*odd.message),
+        ("", "3", r#"{"a":1}"#),
+        "shown all the same"
+    );
     // As sent, white space and numbers included.
     let sent = r#"{"timestamp":"t","metadata":{"eventData":{ "x": 1.50 },"sequenceNumber":1,"eventType":"t"}}"#;
     let row: LogRow = serde_json::from_str(sent).unwrap();
