@@ -230,11 +230,12 @@ mod tests {
         seen.note(now, false, || cpu);
         assert_eq!(run(&mut seen, &mut now, &mut cpu, 30, false), Some(true));
         assert_eq!(run(&mut seen, &mut now, &mut cpu, 50, true), Some(false));
-        let end = now + AWAY - STEP * RUN;
+        let end = now + AWAY - STEP * RUN * 2;
         while now < end {
             assert_eq!(run(&mut seen, &mut now, &mut cpu, 30, false), None);
         }
-        now += STEP * RUN;
+        now += STEP * RUN * 2;
+        seen.note(now, false, || cpu);
         assert_eq!(run(&mut seen, &mut now, &mut cpu, 30, false), Some(true));
     }
 }
