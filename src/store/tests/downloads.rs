@@ -234,6 +234,43 @@ fn resumes_from_the_byte_reached() {
 }
 
 #[test]
+fn resumes_after_every_byte() {
+    let archive: Vec<u8> = Tar::default()
+        .file("a", "first".repeat(9))
+        .file("b", archive()[..99].to_vec())
+        .gz();
+    let length = archive.len();
+    // Many at a time, since each pauses before it goes on.
+    let next = AtomicU32::new(0);
+    let resume = || {
+        loop {
+            let cut = next.fetch_add(1, Ordering::Relaxed) as usize;
+            if cut >= length {
+                return;
+            }
+            let sent = archive.clone();
+            let server = Server::new(move |number, asked, stream| {
+                let most = if number == 0 { cut } else { usize::MAX };
+                serve(stream, asked, &sent, "\"1\"", most);
+            });
+            let (fixture, progress) = (Fixture::new(), Progress::new());
+            let version = server.fetch(&fixture, &progress).unwrap();
+            assert_eq!(read(&version, "a").unwrap(), "first".repeat(9).as_bytes());
+            assert_eq!(read(&version, "b").unwrap().len(), 99);
+            assert_eq!(progress.bytes(), length as u64, "no byte twice, cut {cut}");
+            let starts: Vec<usize> = server.asked().iter().map(Asked::start).collect();
+            assert_eq!(starts, [0, cut]);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(resume);
+        }
+    });
+    assert!(length > 200, "{length}");
+}
+
+#[test]
 fn a_server_that_ignores_ranges() {
     let sent = archive();
     let server = Server::new(move |number, _, stream| {
