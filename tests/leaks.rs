@@ -116,7 +116,8 @@ fn secrets_are_nowhere() {
             .lines()
             .find(|line| line.starts_with("Max core"))
             .unwrap();
-        assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+        // Too little for a core, and what the kernel takes for none to a program too.
+        assert_eq!(core.split_whitespace().nth(4), Some("1"), "{core}");
 
         place.run("cat artifacts/a0/latest/f && ls runs artifacts/* > /dev/null");
         let request = format!(r#"{{"prompt": "go", "secrets": {{"KEY": "{RUN_SECRET}"}}}}"#);

@@ -38,6 +38,12 @@ const TRAILING: u64 = 64 << 20;
 /// entry its own header, padding, and a pax header or long name of some blocks.
 const OVERHEAD: u64 = 64 << 20;
 const OVERHEAD_ENTRY: u64 = 16 << 10;
+/// What paths may cost together, where a byte is 1 and a component, which is looked
+/// up, [`COMPONENT`]: a base, and so much for each entry. Of usual entries it is half
+/// of that. One global header can give every entry a path of 64 KiB.
+const PATHS: u64 = 256 << 20;
+const PATHS_ENTRY: u64 = 512;
+const COMPONENT: u64 = 16;
 /// Skipped entries that are logged one by one; the rest are only counted.
 const LOGGED: u64 = 10;
 
@@ -148,6 +154,7 @@ pub(super) fn unpack(
         allowed,
         content: 0,
         entries: 0,
+        paths: 0,
         skipped: 0,
     };
     let (blocks, used, inflated) = inflate::pair(job.arrived);
@@ -170,6 +177,8 @@ struct Unpacker<'a> {
     allowed: u64,
     content: u64,
     entries: u64,
+    /// What paths have cost.
+    paths: u64,
     skipped: u64,
 }
 
@@ -371,7 +380,7 @@ impl Unpacker<'_> {
     }
 
     /// A path's components; `None` where it must be skipped.
-    fn components<'p>(&self, path: &'p [u8]) -> Result<Option<Vec<&'p [u8]>>, Fault> {
+    fn components<'p>(&mut self, path: &'p [u8]) -> Result<Option<Vec<&'p [u8]>>, Fault> {
         let limit = |what: &str, is: usize, most: u32| {
             Err(Fault::Limit(format!("{what} of {is}; {most} are allowed")))
         };
@@ -385,6 +394,14 @@ impl Unpacker<'_> {
             .split(|&byte| byte == b'/')
             .filter(|name| !name.is_empty() && *name != b".")
             .collect();
+        self.paths += path.len() as u64 + COMPONENT * components.len() as u64;
+        let allowed = PATHS + PATHS_ENTRY * self.entries;
+        if self.paths > allowed {
+            return Err(Fault::Limit(format!(
+                "paths of more than {allowed} bytes for {} entries (a component counts {COMPONENT} more)",
+                self.entries
+            )));
+        }
         if components.contains(&&b".."[..]) {
             return Ok(None);
         }

@@ -3,7 +3,7 @@
 use super::{Place, Running, finish, script, servers_of, small_world, until};
 use crate::support::{Bench, Who, is_mounted};
 use std::time::Duration;
-use vm0fs::demo::{Action, Fault, File, Kind, VersionSpec};
+use vm0fs::demo::{Action, Fault, File, Kind, Port, VersionSpec};
 
 /// For an unmount that somebody's download must not delay: it takes two
 /// seconds at most on an idle machine.
@@ -134,9 +134,7 @@ fn a_hung_download_does_not_hold_it_up() {
         let file = place.path.join(text.strip_prefix("cat ").unwrap());
         let mut reader = Running::script(who, &format!("cat '{}'", file.display()));
         assert!(bench.server.wait_for(super::SOON, |requests| {
-            requests
-                .iter()
-                .any(|request| request.port == vm0fs::demo::Port::Store)
+            requests.iter().any(|request| request.port == Port::Store)
         }));
         // Whoever only waits is let go, and then nobody is in it.
         let said = finish(&mut place.unmount(&bench));
@@ -160,9 +158,7 @@ fn root_lets_go_of_those_in_the_mount_of_another() {
     let file = place.path.join("artifacts/site/latest/index.html");
     let mut reader = Running::script(Who::Ordinary, &format!("cat '{}'", file.display()));
     assert!(bench.server.wait_for(super::SOON, |requests| {
-        requests
-            .iter()
-            .any(|request| request.port == vm0fs::demo::Port::Store)
+        requests.iter().any(|request| request.port == Port::Store)
     }));
     let mut unmount = bench.command(Who::Myself);
     let said = finish(unmount.arg("unmount").arg(&place.path));
@@ -186,7 +182,9 @@ fn whoever_receives_something_is_not_let_go() {
         let file = place.path.join("artifacts/noise/latest/noise");
         let mut reader = Running::script(who, &format!("cat '{}'", file.display()));
         assert!(bench.server.wait_for(super::SOON, |requests| {
-            requests.iter().any(|request| request.bytes_sent > 0)
+            requests
+                .iter()
+                .any(|request| request.port == Port::Store && request.bytes_sent > 0)
         }));
         let said = finish(&mut place.unmount(&bench));
         said.failed(&["in use", &format!("cat (pid {})", reader.0.id())]);
@@ -203,6 +201,14 @@ fn a_stopped_process_does_not_hold_it_up() {
         let place = Place::mounted(&bench, who, "mnt");
         let server = place.pid();
         super::kill(server, nix::sys::signal::SIGSTOP);
+        // All of it, or it takes one more question, whose asker cannot be ended.
+        until("it stands still", || {
+            let threads = std::fs::read_dir(format!("/proc/{server}/task")).unwrap();
+            threads.flatten().all(|thread| {
+                let stat = std::fs::read_to_string(thread.path().join("stat"));
+                stat.is_ok_and(|stat| stat.contains(") T "))
+            })
+        });
         let file = place.path.join("artifacts/site/latest/index.html");
         let reader = Running::script(who, &format!("cat '{}'", file.display()));
         let name = format!("/proc/{}/comm", reader.0.id());
@@ -233,7 +239,9 @@ fn a_download_that_nobody_waits_for_any_more_does_not_hold_it_up() {
         let file = place.path.join("artifacts/site/latest/index.html");
         let reader = Running::script(who, &format!("timeout -s KILL 1 cat '{}'", file.display()));
         assert!(bench.server.wait_for(super::SOON, |requests| {
-            requests.iter().any(|request| request.bytes_sent > 0)
+            requests
+                .iter()
+                .any(|request| request.port == Port::Store && request.bytes_sent > 0)
         }));
         drop(reader);
         let said = finish(place.unmount(&bench).arg("--lazy"));
