@@ -222,6 +222,37 @@ fn secrets_are_nowhere() {
 }
 
 #[test]
+fn nobody_else_enters() {
+    if !is_root() {
+        eprintln!("skipped: another user is needed");
+        return;
+    }
+    let (world, _) = world();
+    let bench = Bench::new(world);
+    for (mounts, enters) in [
+        (Who::Myself, Who::Ordinary),
+        // Not even root.
+        (Who::Ordinary, Who::Myself),
+    ] {
+        let place = Place::mounted(&bench, mounts, "mnt");
+        for text in [
+            "ls -A",
+            "cat artifacts/a0/latest/f",
+            "cat .vm0fs/status.json",
+        ] {
+            let said = finish(&mut script(
+                enters,
+                &format!("cd '{}' && {text}", place.path.display()),
+            ));
+            said.failed(&[reason::DENIED]);
+            assert_eq!(said.out, "");
+        }
+        finish(&mut place.unmount(&bench)).succeeded();
+        place.is_over();
+    }
+}
+
+#[test]
 fn what_allow_other_exposes_is_told() {
     if !is_root() {
         eprintln!("skipped: --allow-other needs root, or a line in /etc/fuse.conf");

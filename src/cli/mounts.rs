@@ -32,7 +32,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 const LONGEST_ANSWER: u64 = 1 << 20;
 
 /// How long a mount is waited for that is asked to let go of those who wait.
-const LET_GO_LIMIT: Duration = Duration::from_millis(500);
+const LET_GO_LIMIT: Duration = Duration::from_millis(300);
 
 /// What the worker says where there is nothing to read, and why.
 const DEAD: &str = "dead";
