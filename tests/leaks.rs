@@ -269,5 +269,8 @@ fn what_allow_other_exposes_is_told() {
         finish(&mut script(Who::Ordinary, &text)).succeeded(),
         "content 0\n"
     );
+    // Others may read, and nothing else: not even end what somebody waits for.
+    let text = place.inside("setfattr -n user.vm0.let-go -v 1 .");
+    finish(&mut script(Who::Ordinary, &text)).failed(&[reason::READ_ONLY]);
     finish(&mut place.unmount(&bench)).succeeded();
 }

@@ -276,15 +276,15 @@ impl Unpacker<'_> {
                 tree.set_directory(node, entry.mtime);
             }
             EntryType::Symlink => {
-                if entry.link.is_empty() || entry.link.contains(&0) {
-                    return Ok(Err("a symlink without a usable target"));
-                }
                 if entry.link.len() > self.limits.target as usize {
                     return Err(Fault::Limit(format!(
                         "a symlink's target of {} bytes; {} are allowed",
                         entry.link.len(),
                         self.limits.target
                     )));
+                }
+                if entry.link.is_empty() || entry.link.contains(&0) {
+                    return Ok(Err("a symlink without a usable target"));
                 }
                 self.proof.give_up();
                 let mut tree = self.growing.tree();
@@ -387,14 +387,8 @@ impl Unpacker<'_> {
         if path.len() > self.limits.path as usize {
             return limit("a path length", path.len(), self.limits.path);
         }
-        if path.contains(&0) {
-            return Ok(None);
-        }
-        let components: Vec<&[u8]> = path
-            .split(|&byte| byte == b'/')
-            .filter(|name| !name.is_empty() && *name != b".")
-            .collect();
-        self.paths += path.len() as u64 + COMPONENT * components.len() as u64;
+        // Before anything reads it through.
+        self.paths += path.len() as u64;
         let allowed = PATHS + PATHS_ENTRY * self.entries;
         if self.paths > allowed {
             return Err(Fault::Limit(format!(
@@ -402,6 +396,14 @@ impl Unpacker<'_> {
                 self.entries
             )));
         }
+        if path.contains(&0) {
+            return Ok(None);
+        }
+        let components: Vec<&[u8]> = path
+            .split(|&byte| byte == b'/')
+            .filter(|name| !name.is_empty() && *name != b".")
+            .collect();
+        self.paths += COMPONENT * components.len() as u64;
         if components.contains(&&b".."[..]) {
             return Ok(None);
         }

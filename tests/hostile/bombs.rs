@@ -191,6 +191,7 @@ fn what_one_header_says_of_all_entries_costs_each_of_them_little() {
     let mut world = World::empty();
     for (name, archive) in [
         ("path", global("path", path.as_bytes())),
+        ("nul", global("path", &[path.as_bytes(), b"\0"].concat())),
         ("link", global("linkpath", &link)),
     ] {
         let id = world.add_storage(Kind::Artifact, name);
@@ -198,9 +199,14 @@ fn what_one_header_says_of_all_entries_costs_each_of_them_little() {
     }
     let bench = Bench::new(world);
     let mount = bench.mount().start();
-    mount.fails("cat artifacts/path/latest/missing", "File too large");
+    for name in ["path", "nul"] {
+        mount.fails(
+            &format!("cat artifacts/{name}/latest/missing"),
+            "File too large",
+        );
+    }
     let errors = mount.cat(".vm0fs/errors");
-    assert!(errors.contains("paths of more than"), "{errors}");
+    assert_eq!(errors.matches("paths of more than").count(), 2, "{errors}");
     // Of a file nobody wants to know where it leads.
     assert_eq!(mount.list("artifacts/link/latest/"), ["f"]);
     let took = seconds(&mount);
