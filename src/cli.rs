@@ -152,7 +152,8 @@ pub struct ConnectionArgs {
 /// `vm0fs unmount`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A mount in use is left alone, and you are told who uses it.
+    after_help = "A mount in use is left alone, and you are told who uses it. Whoever only
+waits in it for what does not come meets an error and keeps nothing.
 
 Examples:
   vm0fs unmount ~/vm0
@@ -164,6 +165,9 @@ pub struct UnmountArgs {
     /// Detach it now even if it is in use
     #[arg(short, long)]
     pub lazy: bool,
+    /// Ask the mount to let those go who wait in vain, in this very process.
+    #[arg(long, hide = true)]
+    pub worker: bool,
 }
 
 /// `vm0fs demo`.
@@ -260,7 +264,10 @@ impl UnmountArgs {
         let mountpoint = environment.current_dir.join(self.mountpoint);
         // Begun inside of the mount, this process would keep it busy itself.
         std::env::set_current_dir("/").map_err(|error| Error::io("changing to /", error))?;
-        unmount::unmount(&mountpoint, self.lazy)
+        if self.worker {
+            return mounts::ask_to_let_go(&mountpoint);
+        }
+        unmount::unmount(&mountpoint, self.lazy, mounts::let_go)
     }
 }
 

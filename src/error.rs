@@ -68,6 +68,9 @@ pub enum Error {
         /// How long nothing came, in seconds.
         seconds: u64,
     },
+    /// Nothing arrives, and somebody wants to unmount.
+    #[error("{0}: nothing came, and the mount is to be unmounted")]
+    LetGo(String),
     /// The service sent something that is not what it promises.
     #[error("{what}: unexpected answer: {detail}")]
     BadAnswer {
@@ -258,7 +261,7 @@ impl Error {
                 TransportKind::Stalled => libc::ETIMEDOUT,
                 TransportKind::Forbidden => libc::EIO,
             },
-            Self::Timeout { .. } => libc::ETIMEDOUT,
+            Self::Timeout { .. } | Self::LetGo(_) => libc::ETIMEDOUT,
             Self::BadAnswer { .. } => libc::EIO,
             Self::BadArchive { .. } => libc::EIO,
             Self::Limit { .. } => libc::EFBIG,
@@ -346,6 +349,7 @@ mod tests {
                 },
                 libc::ETIMEDOUT,
             ),
+            (Error::LetGo("x".into()), libc::ETIMEDOUT),
             (
                 Error::BadAnswer {
                     what: "x".into(),

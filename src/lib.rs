@@ -60,7 +60,9 @@
 //! It ends when the session does (somebody has unmounted it) or when a signal
 //! comes; then the park is stopped first, which answers everybody who waits,
 //! and [`unmount`] takes the mount away, lazily if it is busy. Nothing in
-//! this waits for the network. [`unmount`] reads the kernel's mount table and
+//! this waits for the network. Somebody else who unmounts asks a busy mount, by
+//! setting an attribute of its root, to release those to whom nothing comes
+//! ([`park::Park::let_go`]): they would keep it in use. [`unmount`] reads the kernel's mount table and
 //! looks for the process that serves a mount rather than touch one that may be
 //! dead or hang. Where `doctor` and `status` must ask, a second process does
 //! (`cli/mounts`), since whoever waits for a FUSE mount may not be able to end.

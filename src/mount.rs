@@ -288,12 +288,12 @@ impl Mounted {
             Ok(_) => return,
             Err(error) => return tracing::error!("{error}"),
         }
-        let Err(error) = unmount::unmount(path, false) else {
+        let Err(error) = unmount::unmount(path, false, |_| ()) else {
             return;
         };
         tracing::warn!("{error}");
         // Asked to end, it ends: whoever uses it meets an error, not a hang.
-        if let Err(error) = unmount::unmount(path, true) {
+        if let Err(error) = unmount::unmount(path, true, |_| ()) {
             tracing::error!("{error}");
         }
     }

@@ -36,6 +36,13 @@ const WORKER_IDLE: Duration = Duration::from_secs(10);
 /// How often deadlines are looked at while anyone waits.
 const TICK: Duration = Duration::from_millis(250);
 
+/// Nothing has come for this long to those whom [`Park::let_go`] releases.
+const HUNG: Duration = Duration::from_secs(1);
+
+/// The attribute of a mount's root whose setting means [`Park::let_go`]: it needs
+/// neither a socket nor a signal, and the kernel says who sets it.
+pub const LET_GO: &str = "user.vm0.let-go";
+
 /// Why a request that waited runs again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
@@ -185,6 +192,14 @@ impl Park {
     /// How many fetches are under way or queued, for diagnosis.
     pub fn pending(&self) -> usize {
         self.shared.lock().pending.len()
+    }
+
+    /// Releases those to whom nothing has come for a second, as if that were the
+    /// deadline: somebody wants to unmount, and whoever waits keeps a mount busy.
+    pub fn let_go(&self) {
+        let hung = self.shared.lock().take_overdue(HUNG);
+        self.shared
+            .fail_overdue(hung, |want| Error::LetGo(want.to_string()));
     }
 
     /// Releases everybody and takes nobody in any more: the mount is ending.
@@ -354,6 +369,13 @@ impl Shared {
         }
     }
 
+    fn fail_overdue(&self, overdue: Vec<(Want, Vec<Waiter>)>, error: impl Fn(&Want) -> Error) {
+        for (want, waiters) in overdue {
+            self.tree.fail(&want, &error(&want));
+            release(waiters, Woken::Settled);
+        }
+    }
+
     fn run_clock(&self) {
         let mut state = self.lock();
         loop {
@@ -373,14 +395,10 @@ impl Shared {
             }
             let overdue = state.take_overdue(self.timeout);
             drop(state);
-            for (want, waiters) in overdue {
-                let error = Error::Timeout {
-                    what: want.to_string(),
-                    seconds: self.timeout.as_secs(),
-                };
-                self.tree.fail(&want, &error);
-                release(waiters, Woken::Settled);
-            }
+            self.fail_overdue(overdue, |want| Error::Timeout {
+                what: want.to_string(),
+                seconds: self.timeout.as_secs(),
+            });
             thread::sleep(TICK);
             state = self.lock();
         }
@@ -510,6 +528,22 @@ mod tests {
             bench.server.requests_to(Port::Api, "/v1/runs/run-0").len(),
             1
         );
+    }
+
+    #[test]
+    fn who_waits_in_vain_is_let_go() {
+        let bench = Bench::new(World::empty());
+        let park = Park::new(bench.tree.clone(), 10 * SOON);
+        bench.server.fault(Fault::api("/v1/", Action::Stall));
+        let (done, wait) = channel();
+        park.wait(run(0), Instant::now(), waiter(&done));
+        park.let_go();
+        assert!(wait.recv_timeout(HUNG / 4).is_err(), "a moment is nothing");
+        thread::sleep(HUNG);
+        park.let_go();
+        expect(&wait, 1);
+        let failure = bench.tree.last_failure(&run(0));
+        assert!(matches!(failure, Some(Error::LetGo(_))), "{failure:?}");
     }
 
     #[test]

@@ -61,7 +61,7 @@ use std::{
     io::{self, Read, Write},
     num::NonZeroUsize,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    panic::resume_unwind,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -335,17 +335,15 @@ impl Store {
             Builder::new(&self.limits),
         ));
         self.all_growing().insert(key.clone(), Arc::clone(&growing));
-        let result = self.unpack(request, &mut source, staging, &growing, progress);
-        {
-            let mut all = self.all_growing();
-            // Another fetch of it may have begun meanwhile.
-            if all
-                .get(key)
-                .is_some_and(|known| Arc::ptr_eq(known, &growing))
-            {
-                all.remove(key);
-            }
-        }
+        let unpack = || self.unpack(request, &mut source, staging, &growing, progress);
+        // What is left in the middle must not stay to be looked at.
+        let result = catch_unwind(AssertUnwindSafe(unpack)).unwrap_or_else(|_| {
+            let what = format!("unpacking version {} panicked", key.version_id);
+            Err(Error::Internal(what))
+        });
+        // Another fetch of it may have begun meanwhile.
+        self.all_growing()
+            .retain(|_, known| !Arc::ptr_eq(known, &growing));
         if let Err(error) = &result {
             let opened = growing.fail(error.clone());
             if opened > 0 {

@@ -35,8 +35,9 @@ use std::{
 const UNMOUNT_LIMIT: Duration = Duration::from_secs(10);
 
 /// A mount is busy for a moment when a file has just been closed or a process
-/// has just ended: only one that stays busy for this long is reported.
-const BUSY_LIMIT: Duration = Duration::from_secs(1);
+/// has just ended, or by those who wait in vain and are let go after a second:
+/// only one that stays busy for this long is reported.
+const BUSY_LIMIT: Duration = Duration::from_millis(1600);
 
 /// How often waiting looks again.
 const POLL: Duration = Duration::from_millis(20);
@@ -83,12 +84,14 @@ pub fn is_dead(entry: &MountEntry) -> bool {
 }
 
 /// Unmounts the vm0fs at `path` and waits until it is gone. `lazy` detaches
-/// it from the tree now and lets those who use it finish.
+/// it from the tree now and lets those who use it finish. While it is busy,
+/// `let_go` is called again and again, to ask its process to release those who
+/// wait in it for what does not come.
 ///
 /// # Errors
 /// [`Error::Setup`] where there is no vm0fs, where it is busy (with who holds
 /// it), or where it does not go in time.
-pub fn unmount(path: &Path, lazy: bool) -> Result<()> {
+pub fn unmount(path: &Path, lazy: bool, let_go: impl Fn(&MountEntry)) -> Result<()> {
     let owned = path.to_owned();
     let entry = bounded(UNMOUNT_LIMIT, move || mount_at(&owned)).ok_or_else(|| {
         Error::Setup(format!(
@@ -110,7 +113,10 @@ pub fn unmount(path: &Path, lazy: bool) -> Result<()> {
             Ok(()) => break,
             // Somebody else was faster.
             Err(_) if !is_mounted(&entry)? => return Ok(()),
-            Err(Refusal::Busy) if Instant::now() < busy_until => thread::sleep(POLL * 5),
+            Err(Refusal::Busy) if Instant::now() < busy_until => {
+                let_go(&entry);
+                thread::sleep(POLL * 5);
+            }
             Err(Refusal::Busy) => return Err(busy(&entry)),
             Err(Refusal::Other(message)) => {
                 return Err(Error::Setup(format!(
@@ -289,10 +295,12 @@ mod tests {
 
     #[test]
     fn only_vm0fs_is_unmounted() {
-        let message = unmount(Path::new("/proc"), false).unwrap_err().to_string();
+        let message = unmount(Path::new("/proc"), false, |_| ())
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("type proc, not vm0fs"), "{message}");
         let dir = tempfile::tempdir().unwrap();
-        let message = unmount(dir.path(), true).unwrap_err().to_string();
+        let message = unmount(dir.path(), true, |_| ()).unwrap_err().to_string();
         assert!(message.contains("nothing is mounted"), "{message}");
     }
 

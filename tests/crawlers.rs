@@ -75,6 +75,12 @@ fn an_indexer_lists_names_and_starts_no_download() {
         let names: Vec<&String> = refused.keys().collect();
         assert_eq!(names, ["tracker-extract", "tumblerd", "updatedb"]);
         assert!(refused["tumblerd"].as_u64() >= Some(2), "{told}");
+        let mut status = bench.command(who);
+        let shown = status.arg("status").arg(mount.path()).output().unwrap();
+        let shown = String::from_utf8_lossy(&shown.stdout);
+        for word in ["crawlers   deny; refused to ", "updatedb ", "tumblerd "] {
+            assert!(shown.contains(word), "{word:?} is not in {shown}");
+        }
         // Once for each program and version, with who asked and what helps.
         let errors = mount.cat(".vm0fs/errors");
         let lines: Vec<&str> = errors.lines().filter(|l| l.contains("tumblerd")).collect();

@@ -30,9 +30,12 @@ over() { for signal in CONT KILL; do kill -$signal $server; done; umount -l "$MN
 trap over EXIT
 "#;
 
+/// Shell: an `/etc` that can be changed.
+pub(crate) const OWN_ETC: &str = "cp -a /etc $DIR/etc; mount --bind $DIR/etc /etc; ";
+
 /// Runs a script in a mount namespace of its own. It has `vm0fs`, run as `who`,
 /// a mountpoint `$MNT`, and a folder `$DIR` for what it makes.
-fn alone(bench: &Bench, who: Who, script: &str) -> Said {
+pub(crate) fn alone(bench: &Bench, who: Who, script: &str) -> Said {
     let home = bench.folder(&format!("home-{who:?}"), who);
     let dir = bench.folder(&format!("alone-{who:?}"), who);
     let mut command = Command::new("unshare");

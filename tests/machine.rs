@@ -1,6 +1,7 @@
 //! Faults of this machine: what runs out, what is taken away, and many at once.
 
 mod cache_folder;
+mod clock;
 mod limits;
 mod load;
 mod readers;

@@ -106,7 +106,7 @@ fn another_account_sees_nothing_of_it() {
     assert!(output.status.success(), "{output:?}");
     let listed = std::fs::read_dir(path.join("agents"))
         .and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-    vm0fs::unmount::unmount(&path, true).unwrap();
+    vm0fs::unmount::unmount(&path, true, |_| ()).unwrap();
     assert!(listed.is_err(), "{listed:?}");
 }
 

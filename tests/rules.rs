@@ -296,6 +296,141 @@ fn libraries_do_not_print() {
     }
 }
 
+/// The text of a file of the repository.
+fn text(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// All tests by their modules, such as `faults::connections::that_break`.
+fn tests() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut all = Vec::new();
+    for folder in ["src", "tests"] {
+        let mut paths = Vec::new();
+        files(&root.join(folder), &mut paths);
+        for path in paths {
+            let text = fs::read_to_string(&path).unwrap();
+            let module = path.strip_prefix(root.join(folder)).unwrap();
+            let module = module.with_extension("");
+            let module = module.to_str().unwrap().replace('/', "::");
+            all.extend(tests_in(&text).map(|name| format!("{module}::{name}")));
+        }
+    }
+    assert!(all.len() > 400, "{} tests have been found", all.len());
+    all
+}
+
+/// The names of the functions that a file marks as tests.
+fn tests_in(text: &str) -> impl Iterator<Item = &str> {
+    text.split("#[test]").skip(1).filter_map(|rest| {
+        let mut lines = rest.lines().map(str::trim);
+        let line = lines.find(|line| line.starts_with("fn "))?;
+        line["fn ".len()..].split('(').next()
+    })
+}
+
+/// The words in backquotes of a text that are paths of tests: `a::b`.
+fn named_tests(text: &str) -> impl Iterator<Item = &str> {
+    let is_name = |part: &str| {
+        let mut bytes = part.bytes();
+        !part.is_empty() && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.filter(move |word| word.contains("::") && word.split("::").all(is_name))
+}
+
+#[test]
+fn every_test_that_the_readme_names_exists() {
+    let tests = tests();
+    let readme = text("README.md");
+    // Blocks of code have backquotes of their own.
+    let prose: String = readme.split("```").step_by(2).collect();
+    let named: Vec<&str> = named_tests(&prose).collect();
+    assert!(named.len() > 30, "{} are named", named.len());
+    for name in named {
+        let found = tests
+            .iter()
+            .any(|test| test == name || test.ends_with(&format!("::{name}")));
+        assert!(found, "the README names {name}, which is no test");
+    }
+}
+
+/// Direct dependencies and all that are locked: more is a decision to be taken here.
+const DEPENDENCIES: usize = 29;
+const LOCKED: usize = 260;
+
+#[test]
+fn dependencies_are_few_and_locked() {
+    let manifest: toml::Table = text("Cargo.toml").parse().unwrap();
+    let direct = manifest["dependencies"].as_table().unwrap();
+    assert!(direct.len() <= DEPENDENCIES, "{} of them", direct.len());
+    let lock: toml::Table = text("Cargo.lock").parse().unwrap();
+    let packages = lock["package"].as_array().unwrap();
+    assert!(packages.len() <= LOCKED, "{} packages", packages.len());
+    let field = |package: &toml::Value, name: &str| {
+        let value = package.get(name).and_then(toml::Value::as_str);
+        value.map(str::to_owned)
+    };
+    for package in packages {
+        let name = field(package, "name").unwrap();
+        if name == env!("CARGO_PKG_NAME") {
+            continue;
+        }
+        let source = field(package, "source").unwrap_or_default();
+        assert_eq!(
+            source, "registry+https://github.com/rust-lang/crates.io-index",
+            "{name}"
+        );
+        assert!(field(package, "checksum").is_some(), "{name}");
+    }
+    // What is built is what is locked.
+    for script in ["test", "demo", "picture", "soak"] {
+        let script = text(&format!("scripts/{script}"));
+        for line in script.lines().filter(|line| !line.trim().starts_with('#')) {
+            let builds = [
+                "cargo build",
+                "cargo test",
+                "cargo clippy --all",
+                "\"build\"",
+            ];
+            let builds = builds.iter().any(|each| line.contains(each));
+            assert!(!builds || line.contains("--locked"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn tar_is_not_older_than_0_4_45() {
+    let lock: toml::Table = text("Cargo.lock").parse().unwrap();
+    let packages = lock["package"].as_array().unwrap();
+    let versions: Vec<Vec<u64>> = packages
+        .iter()
+        .filter(|package| package["name"].as_str() == Some("tar"))
+        .map(|package| {
+            let numbers = package["version"].as_str().unwrap().split('.');
+            numbers.map(|number| number.parse().unwrap()).collect()
+        })
+        .collect();
+    assert_eq!(versions.len(), 1);
+    assert!(versions[0] >= vec![0, 4, 45], "{versions:?}");
+}
+
+#[test]
+fn nothing_listens() {
+    for source in sources() {
+        for (number, line) in source.lines() {
+            let listens = ["UnixListener", "UnixDatagram", "TcpListener"]
+                .iter()
+                .any(|each| line.contains(each));
+            assert!(
+                !listens || source.module() == "demo",
+                "src/{}:{number} listens: {line}",
+                source.path
+            );
+        }
+    }
+}
+
 #[test]
 fn the_rules_notice_a_breach() {
     let source = Source {
@@ -312,4 +447,8 @@ fn the_rules_notice_a_breach() {
     assert_eq!(source.naming("flate2"), [7]);
     assert!(source.naming("tar").is_empty() && source.naming("reqwest").is_empty());
     assert_eq!(source.module(), "tree");
+    let text = "#[test]\n#[ignore]\nfn a() {}\nfn b() {}\n#[test]\nfn c_1() {}";
+    assert_eq!(tests_in(text).collect::<Vec<_>>(), ["a", "c_1"]);
+    let text = "`x` and `y::z`, not `Y::z`, `::` or y::x; `a::b_1::c`";
+    assert_eq!(named_tests(text).collect::<Vec<_>>(), ["y::z", "a::b_1::c"]);
 }

@@ -4,6 +4,7 @@
 
 mod ending;
 mod faults;
+mod quick;
 
 use crate::support::{Bench, Running, SOON};
 use vm0fs::demo::{Agent, File, Kind, Port, Run, VersionSpec, World};

@@ -154,3 +154,24 @@ pub(super) fn backoff(tries: u32) -> Duration {
     let full = BACKOFF * 4u32.saturating_pow(tries.min(4));
     full.mul_f64(0.5 + random as f64 / 1000.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn waits_grow_and_differ() {
+        for tries in 0..8 {
+            let waits: HashSet<Duration> = (0..100).map(|_| backoff(tries)).collect();
+            let full = BACKOFF * 4_u32.pow(tries.min(4));
+            assert!(waits.len() > 20, "of many clients, few come together");
+            assert!(
+                waits
+                    .iter()
+                    .all(|wait| (full / 2..full * 3 / 2).contains(wait)),
+                "{waits:?}"
+            );
+        }
+    }
+}

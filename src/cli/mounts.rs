@@ -8,24 +8,31 @@
 
 use crate::{
     error::{Error, Result},
+    park::LET_GO,
     text::one_line,
     unmount::{self, MountEntry, Server, Service},
 };
+use nix::unistd::Uid;
+use rustix::fs::{XattrFlags, setxattr};
 use serde_json::{Value, json};
 use std::{
     fs,
     io::{self, Read},
+    os::unix::process::CommandExt,
     path::Path,
     process::{Command, Stdio},
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long a mount may take to answer from memory, on a busy machine.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// The longest answer that is read: some screens full of numbers.
 const LONGEST_ANSWER: u64 = 1 << 20;
+
+/// How long a mount is waited for that is asked to let go of those who wait.
+const LET_GO_LIMIT: Duration = Duration::from_millis(300);
 
 /// What the worker says where there is nothing to read, and why.
 const DEAD: &str = "dead";
@@ -163,6 +170,43 @@ fn answer(mountpoint: &Path) -> Result<Option<String>> {
     let _ = child.wait();
     let text = read.map_err(|error| Error::io("reading what a mount answers", error))?;
     Ok(Some(text))
+}
+
+/// Asks a mount, in a second process, to let those go who wait in vain. What
+/// comes of it is seen by whoever unmounts.
+pub(super) fn let_go(entry: &MountEntry) {
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .args(["unmount", "--worker", "--"])
+        .arg(&entry.mountpoint)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    // Another user's mount lets not even root in.
+    if let (true, Some(user), Some(group)) = (Uid::effective().is_root(), entry.user, entry.group) {
+        command.uid(user).gid(group);
+    }
+    let Ok(mut child) = command.spawn() else {
+        return;
+    };
+    let end = Instant::now() + LET_GO_LIMIT;
+    while matches!(child.try_wait(), Ok(None)) {
+        if Instant::now() >= end {
+            let _ = child.kill();
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The second process: asks it.
+///
+/// # Errors
+/// [`Error::Io`] where the mount does not know how, or may not be asked.
+pub(super) fn ask_to_let_go(mountpoint: &Path) -> Result<()> {
+    setxattr(mountpoint, LET_GO, b"", XattrFlags::empty())
+        .map_err(|error| Error::io(mountpoint.display().to_string(), error.into()))
 }
 
 /// The second process: what it has to say of a mount.

@@ -17,7 +17,9 @@ pub fn keep() {
             std::env::remove_var(variable);
         }
     }
-    if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
+    // One byte, not none: then the kernel gives no core to a program either
+    // (`core_pattern` with a pipe), for which none is no limit (`fs/coredump.c`).
+    if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 1, 1) {
         tracing::debug!("core files stay possible: {error}");
     }
 }

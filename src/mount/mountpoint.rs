@@ -77,7 +77,7 @@ fn take_away_if_dead(path: &Path, entry: &MountEntry) -> Result<()> {
         Health::Dead => {
             tracing::info!("taking away the dead mount at {shown}");
             // Lazily, since a shell may still stand in it.
-            unmount::unmount(path, true)
+            unmount::unmount(path, true, |_| ())
         }
         Health::Alive => Err(Error::Setup(format!(
             "vm0fs is mounted at {shown} already; use it, or end it with: vm0fs unmount {shown}"

@@ -1,5 +1,7 @@
-//! The moments of fetching and sealing at which tests have the process die,
-//! where a crash could leave something half done. Of debug builds only.
+//! The moments of fetching and sealing at which tests have the process die or a
+//! thread panic, where that could leave something half done. Of debug builds only.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Each moment, in the order in which a fetch comes to them.
 pub const STEPS: [&str; 16] = [
@@ -21,10 +23,17 @@ pub const STEPS: [&str; 16] = [
     "marked",
 ];
 
-/// Ends the process as `kill -9` does, if `VM0FS_CRASH_AT` names this step.
+/// Ends the process as `kill -9` does, if `VM0FS_CRASH_AT` names this step; panics
+/// at the first one that `VM0FS_PANIC_AT` names.
 pub(super) fn crash_point(step: &str) {
     debug_assert!(STEPS.contains(&step), "{step} is to be listed in STEPS");
     if std::env::var_os("VM0FS_CRASH_AT").is_some_and(|at| *at == *step) {
         let _ = nix::sys::signal::raise(nix::sys::signal::SIGKILL);
     }
+    static PANICKED: AtomicBool = AtomicBool::new(false);
+    let is_named = std::env::var_os("VM0FS_PANIC_AT").is_some_and(|at| *at == *step);
+    assert!(
+        !is_named || PANICKED.swap(true, Ordering::Relaxed),
+        "{step}"
+    );
 }

@@ -38,6 +38,12 @@ const TRAILING: u64 = 64 << 20;
 /// entry its own header, padding, and a pax header or long name of some blocks.
 const OVERHEAD: u64 = 64 << 20;
 const OVERHEAD_ENTRY: u64 = 16 << 10;
+/// What paths may cost together, where a byte is 1 and a component, which is looked
+/// up, [`COMPONENT`]: a base, and so much for each entry. Of usual entries it is half
+/// of that. One global header can give every entry a path of 64 KiB.
+const PATHS: u64 = 256 << 20;
+const PATHS_ENTRY: u64 = 512;
+const COMPONENT: u64 = 16;
 /// Skipped entries that are logged one by one; the rest are only counted.
 const LOGGED: u64 = 10;
 
@@ -148,6 +154,7 @@ pub(super) fn unpack(
         allowed,
         content: 0,
         entries: 0,
+        paths: 0,
         skipped: 0,
     };
     let (blocks, used, inflated) = inflate::pair(job.arrived);
@@ -170,6 +177,8 @@ struct Unpacker<'a> {
     allowed: u64,
     content: u64,
     entries: u64,
+    /// What paths have cost.
+    paths: u64,
     skipped: u64,
 }
 
@@ -267,15 +276,15 @@ impl Unpacker<'_> {
                 tree.set_directory(node, entry.mtime);
             }
             EntryType::Symlink => {
-                if entry.link.is_empty() || entry.link.contains(&0) {
-                    return Ok(Err("a symlink without a usable target"));
-                }
                 if entry.link.len() > self.limits.target as usize {
                     return Err(Fault::Limit(format!(
                         "a symlink's target of {} bytes; {} are allowed",
                         entry.link.len(),
                         self.limits.target
                     )));
+                }
+                if entry.link.is_empty() || entry.link.contains(&0) {
+                    return Ok(Err("a symlink without a usable target"));
                 }
                 self.proof.give_up();
                 let mut tree = self.growing.tree();
@@ -371,12 +380,21 @@ impl Unpacker<'_> {
     }
 
     /// A path's components; `None` where it must be skipped.
-    fn components<'p>(&self, path: &'p [u8]) -> Result<Option<Vec<&'p [u8]>>, Fault> {
+    fn components<'p>(&mut self, path: &'p [u8]) -> Result<Option<Vec<&'p [u8]>>, Fault> {
         let limit = |what: &str, is: usize, most: u32| {
             Err(Fault::Limit(format!("{what} of {is}; {most} are allowed")))
         };
         if path.len() > self.limits.path as usize {
             return limit("a path length", path.len(), self.limits.path);
+        }
+        // Before anything reads it through.
+        self.paths += path.len() as u64;
+        let allowed = PATHS + PATHS_ENTRY * self.entries;
+        if self.paths > allowed {
+            return Err(Fault::Limit(format!(
+                "paths of more than {allowed} bytes for {} entries (a component counts {COMPONENT} more)",
+                self.entries
+            )));
         }
         if path.contains(&0) {
             return Ok(None);
@@ -385,6 +403,7 @@ impl Unpacker<'_> {
             .split(|&byte| byte == b'/')
             .filter(|name| !name.is_empty() && *name != b".")
             .collect();
+        self.paths += COMPONENT * components.len() as u64;
         if components.contains(&&b".."[..]) {
             return Ok(None);
         }

@@ -30,6 +30,8 @@ pub struct MountEntry {
     pub source: String,
     /// Of a FUSE mount, the user who has mounted it.
     pub user: Option<u32>,
+    /// And that user's group then.
+    pub group: Option<u32>,
 }
 
 impl MountEntry {
@@ -128,9 +130,11 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
     let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
     let (fstype, source) = (text(fields.next()?), text(fields.next()?));
     let options = text(fields.next()?);
-    let user = options
-        .split(',')
-        .find_map(|option| option.strip_prefix("user_id=")?.parse().ok());
+    let id_of = |name: &str| {
+        let mut options = options.split(',');
+        options.find_map(|option| option.strip_prefix(name)?.parse().ok())
+    };
+    let (user, group) = (id_of("user_id="), id_of("group_id="));
     Some(MountEntry {
         id,
         parent,
@@ -139,6 +143,7 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
         fstype,
         source,
         user,
+        group,
     })
 }
 
@@ -199,6 +204,7 @@ mod tests {
                 fstype: "fuse.vm0fs".into(),
                 source: "vm0fs".into(),
                 user: Some(0),
+                group: None,
             }
         );
         let ours: Vec<_> = mounts.iter().map(MountEntry::is_vm0fs).collect();

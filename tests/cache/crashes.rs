@@ -1,4 +1,4 @@
-//! A crash at each step of fetching and sealing a version.
+//! A crash, and a panic, at each step of fetching and sealing a version.
 
 use super::{
     LARGE, expected_sums, is_right, mounted, mounted_over_dead, place_is_dead, staged_in,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     commands::{Place, finish, script},
-    support::{Bench, Who},
+    support::{Bench, Who, reason},
 };
 use std::{fs, path::Path};
 use vm0fs::store::crash::STEPS;
@@ -100,4 +100,68 @@ fn a_crash_at_any_step_leaves_a_version_or_none() {
         }
         assert!(died > 0, "{step} is not a step of a fetch any more");
     }
+}
+
+/// Steps that a fetch into an empty cache comes to before the version is there.
+fn is_early(step: &str) -> bool {
+    !step.starts_with("old-") && !["sealed", "synced", "marked"].contains(&step)
+}
+
+#[test]
+fn a_panic_at_any_step_is_an_error_and_passes() {
+    for some in STEPS.chunks(4) {
+        std::thread::scope(|scope| {
+            for step in some {
+                scope.spawn(move || panic_at(step));
+            }
+        });
+    }
+}
+
+fn panic_at(step: &str) {
+    let bench = Bench::new(world_of(2, LARGE));
+    let mount = bench.mount().env("VM0FS_PANIC_AT", step).start();
+    let read = "cd artifacts/a0/latest && sha256sum small folder/text large";
+    // What does not exist is known when all is well with the whole.
+    let ask = "stat artifacts/a0/latest/missing";
+    let output = mount.start(ask).output();
+    let error = String::from_utf8_lossy(&output.stderr);
+    let said = match is_early(step) {
+        true => reason::IO,
+        false => reason::MISSING,
+    };
+    assert!(error.contains(said), "{step}: {output:?}");
+    if is_early(step) {
+        let errors = mount.cat(".vm0fs/errors");
+        assert!(
+            errors.contains("panicked (please report this)"),
+            "{step}: {errors}"
+        );
+    }
+    // The mount lives, the rest of it is well, and what failed is there soon.
+    let other = read.replace("a0", "a1");
+    assert_eq!(mount.run(&other), expected_sums(1, LARGE), "{step}");
+    let is_right = || {
+        let output = mount.try_run(read);
+        output.stdout == expected_sums(0, LARGE).as_bytes()
+    };
+    assert!(crate::commands::soon(is_right), "{step}");
+    let output = mount.try_run(ask);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        error.contains(reason::MISSING),
+        "{step}: {error} {}",
+        mount.cat(".vm0fs/errors")
+    );
+    let cache = bench.dir().join("home-Myself/.cache/vm0fs");
+    assert_eq!(
+        (staged_in(&cache), versions_in(&cache).len()),
+        (0, 2),
+        "{step}"
+    );
+    let log = mount.unmount().join("\n");
+    let panicked = log.contains("a defect: panicked at");
+    // What a panic says can quote anything, so only its place is told.
+    assert!(!log.contains(step), "{step}: {log}");
+    assert!(panicked || step.starts_with("old-"), "{step}: {log}");
 }

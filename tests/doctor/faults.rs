@@ -1,6 +1,6 @@
 //! What a machine or a service can lack, one thing at a time.
 
-use super::{alone, line, tells};
+use super::{OWN_ETC, alone, line, tells};
 use crate::{
     commands::small_world,
     support::{Bench, Who, is_root},
@@ -12,11 +12,10 @@ fn bench() -> Option<Bench> {
     is_root().then(|| Bench::new(small_world()))
 }
 
-/// Shell: `/dev` without `/dev/fuse`, and an `/etc` that can be changed.
+/// Shell: `/dev` without `/dev/fuse`.
 const NO_DEVICE: &str = "mkdir $DIR/dev; for name in null zero urandom; do
         touch $DIR/dev/$name; mount --bind /dev/$name $DIR/dev/$name; done
     mount --rbind $DIR/dev /dev; ";
-const OWN_ETC: &str = "cp -a /etc $DIR/etc; mount --bind $DIR/etc /etc; ";
 
 #[test]
 fn the_device() {

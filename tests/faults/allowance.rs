@@ -22,6 +22,10 @@ fn refreshes_slow_down_before_anything_fails() {
             .filter(|call| call.path == "/v1/artifacts")
             .count()
     };
+    // With a new hour comes a new allowance.
+    let hour = || jiff::Timestamp::now().as_second() / 3600;
+    let first = hour();
+    let is_over = || hour() != first;
     // Sixteen refreshes at the usual pace, then half as often, and so on: the
     // twenty-first would come after 3.5 s, instead of after 2 s.
     let began = Instant::now();
@@ -29,8 +33,12 @@ fn refreshes_slow_down_before_anything_fails() {
         assert_eq!(mount.list("artifacts"), ["report"]);
         thread::sleep(Duration::from_millis(20));
     }
-    let calls = asked();
-    assert!(calls <= 20, "{calls} calls");
+    let (took, calls) = (began.elapsed(), asked());
+    // A machine that is busy comes here later.
+    assert!(
+        calls <= 20 || took > Duration::from_millis(3_400) || is_over(),
+        "{calls} calls in {took:?}"
+    );
     assert!(
         !mount.cat(".vm0fs/errors").contains("429"),
         "none was refused"
@@ -42,5 +50,5 @@ fn refreshes_slow_down_before_anything_fails() {
         thread::sleep(Duration::from_millis(20));
     }
     let calls = asked();
-    assert!(calls <= 23, "{calls} calls");
+    assert!(calls <= 23 || is_over(), "{calls} calls");
 }

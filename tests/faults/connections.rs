@@ -42,6 +42,7 @@ fn that_break() {
 
 #[test]
 fn that_fall_silent() {
+    assert_eq!(vm0fs::config::DEFAULT_TIMEOUT.as_secs(), 30, "as promised");
     let silent = &["no byte for 2 s (--timeout)"];
     check(vec![
         Row::new("before the headers", Action::Stall, TIMED_OUT, silent).open(),

@@ -2,7 +2,10 @@
 //! down is left in peace.
 
 use super::{ARGUMENTS, Deed, Scene};
-use crate::support::{Bench, Mount, SOON, reason::UNREACHABLE};
+use crate::{
+    doctor::{OWN_ETC, alone},
+    support::{Bench, Mount, SOON, Who, reason::UNREACHABLE},
+};
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -12,7 +15,7 @@ use std::{
     net::{Ipv4Addr, TcpListener, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -67,18 +70,27 @@ impl Listener {
         }
     }
 
+    /// One that answers in plain text, and once `is_well`, speaks TLS with the
+    /// certificate and passes on to `server` what it is asked.
+    fn ill_at_first(server: String, is_well: Arc<AtomicBool>) -> Self {
+        let config = tls();
+        Self::new(move |mut stream| {
+            if !is_well.load(Ordering::Relaxed) {
+                return refuse(&mut stream);
+            }
+            let (config, server) = (config.clone(), server.clone());
+            thread::spawn(move || {
+                let connection = ServerConnection::new(config).unwrap();
+                // Whatever breaks is seen by the test.
+                let _ = pass_on(StreamOwned::new(connection, stream), &server);
+            });
+            0
+        })
+    }
+
     /// One that speaks TLS, with the certificate that nobody has signed.
     fn with_tls() -> Self {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let certificate = CertificateDer::from_pem_slice(CERTIFICATE).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        let config = Arc::new(config);
+        let config = tls();
         Self::new(move |stream| {
             let connection = ServerConnection::new(config.clone()).unwrap();
             let mut text = Vec::new();
@@ -90,11 +102,48 @@ impl Listener {
 
     /// One that answers in plain text whatever it is told.
     fn in_plain_text() -> Self {
-        Self::new(|mut stream| {
-            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
-            0
-        })
+        Self::new(|mut stream| refuse(&mut stream))
     }
+}
+
+/// What TLS needs to serve the certificate.
+fn tls() -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let certificate = CertificateDer::from_pem_slice(CERTIFICATE).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    Arc::new(config)
+}
+
+/// Answers in plain text.
+fn refuse(stream: &mut TcpStream) -> usize {
+    let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    0
+}
+
+/// Passes one request without a body on, and its answer back.
+fn pass_on(
+    mut client: StreamOwned<ServerConnection, TcpStream>,
+    server: &str,
+) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    head.truncate(head.len() - 2);
+    head.extend_from_slice(b"Connection: close\r\n\r\n");
+    let mut server = TcpStream::connect(server)?;
+    server.write_all(&head)?;
+    std::io::copy(&mut server, &mut client)?;
+    client.conn.send_close_notify();
+    client.flush()
 }
 
 /// What each command says where nobody can be reached, and the error's words.
@@ -141,6 +190,55 @@ fn plain_text_where_tls_was_expected() {
         .with(["--api-url", &url])
         .start();
     nobody_answers(&mount, &[&url, "is http:// meant?"]);
+}
+
+#[test]
+fn tls_that_comes_to_work_is_noticed() {
+    let mut world = World::empty();
+    world.add_storage(Kind::Artifact, "report");
+    let bench = Bench::new(world);
+    let server = bench.server.api_url().replace("http://", "");
+    let is_well = Arc::new(AtomicBool::new(false));
+    let listener = Listener::ill_at_first(server, is_well.clone());
+    // It has signed itself, and here that is enough.
+    let roots = bench.dir().join("roots.pem");
+    std::fs::write(&roots, CERTIFICATE).unwrap();
+    let url = format!("https://{}", listener.address);
+    let mount = bench
+        .mount()
+        .with(ARGUMENTS)
+        .with(["--api-url", &url])
+        .env("SSL_CERT_FILE", roots)
+        .start();
+    nobody_answers(&mount, &[&url]);
+    is_well.store(true, Ordering::Relaxed);
+    super::recovers(&mount, "ls artifacts/report", "TLS");
+}
+
+#[test]
+fn a_name_that_comes_to_be_known_is_noticed() {
+    if !crate::support::is_root() {
+        eprintln!("skipped: only root can change what names mean, for itself");
+        return;
+    }
+    let mut world = World::empty();
+    world.add_storage(Kind::Artifact, "report");
+    let bench = Bench::new(world);
+    let url = bench
+        .server
+        .api_url()
+        .replace("127.0.0.1", "vm0fs-test.invalid");
+    let script = format!(
+        r#"{OWN_ETC} export VM0_API_URL={url}
+        vm0fs mount --allow-http --timeout 2s "$MNT"; server=$(pgrep -f "mount .*$MNT")
+        ls "$MNT/artifacts"; cat "$MNT/.vm0fs/errors"
+        echo 127.0.0.1 vm0fs-test.invalid >> /etc/hosts
+        for n in $(seq 100); do ls "$MNT/artifacts" && break; sleep 0.2; done"#
+    );
+    let said = alone(&bench, Who::Myself, &script);
+    assert!(said.err.contains(UNREACHABLE), "{said:?}");
+    assert!(said.out.contains("cannot connect"), "{said:?}");
+    assert!(said.out.ends_with("\nreport\n"), "{said:?}");
 }
 
 #[test]

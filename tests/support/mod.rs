@@ -170,6 +170,7 @@ impl Bench {
             who,
             path: self.folder(&format!("mnt{number}"), who),
             arguments: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -199,12 +200,19 @@ pub(crate) struct Mounting<'a> {
     who: Who,
     path: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, PathBuf)>,
 }
 
 impl Mounting<'_> {
     /// More arguments of `vm0fs mount`.
     pub(crate) fn with<const N: usize>(mut self, arguments: [&str; N]) -> Self {
         self.arguments.extend(arguments.map(str::to_owned));
+        self
+    }
+
+    /// One more variable of its environment.
+    pub(crate) fn env(mut self, name: &str, value: impl Into<PathBuf>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
         self
     }
 
@@ -215,7 +223,8 @@ impl Mounting<'_> {
         command
             .args(["mount", "--foreground", "-v"])
             .args(&self.arguments)
-            .arg(&self.path);
+            .arg(&self.path)
+            .envs(self.environment);
         let mut child = command
             .stdin(Stdio::null())
             .stderr(Stdio::piped())

@@ -43,7 +43,7 @@ fn one(look: &Look, fix: bool) -> Check {
             let advice = "its user, or root, can take it away: vm0fs doctor --fix";
             Check::warn(&subject, found, advice)
         }
-        Health::Dead if fix => match unmount::unmount(&look.entry.mountpoint, true) {
+        Health::Dead if fix => match unmount::unmount(&look.entry.mountpoint, true, |_| ()) {
             Ok(()) => Check::fixed(&subject, "was dead; it has been unmounted"),
             Err(error) => Check::fail(&subject, format!("{found}; {error}"), advice),
         },

@@ -7,7 +7,7 @@ use super::{
     inflate::Inflated,
     pax::{Pax, number},
 };
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 
 /// The unit of tar.
@@ -25,8 +25,8 @@ const PIECES: usize = 100_000;
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) kind: EntryType,
-    pub(super) path: Vec<u8>,
-    pub(super) link: Vec<u8>,
+    pub(super) path: Arc<[u8]>,
+    pub(super) link: Arc<[u8]>,
     /// Bytes of content, holes included.
     pub(super) size: u64,
     pub(super) mtime: (i64, u32),
@@ -121,8 +121,8 @@ impl<'a> Entries<'a> {
             let content = self.extension(stored)?;
             let placed = |text: String| Fault::Bad(format!("byte {at}: {text}"));
             match kind {
-                EntryType::GNULongName => long_path = Some(until_nul(&content).to_vec()),
-                EntryType::GNULongLink => long_link = Some(until_nul(&content).to_vec()),
+                EntryType::GNULongName => long_path = Some(until_nul(&content).into()),
+                EntryType::GNULongLink => long_link = Some(until_nul(&content).into()),
                 EntryType::XGlobalHeader => self.global.parse(&content).map_err(placed)?,
                 _ => local.parse(&content).map_err(placed)?,
             }
@@ -133,8 +133,8 @@ impl<'a> Entries<'a> {
         &mut self,
         header: &Header,
         pax: Pax,
-        long_path: Option<Vec<u8>>,
-        long_link: Option<Vec<u8>>,
+        long_path: Option<Arc<[u8]>>,
+        long_link: Option<Arc<[u8]>>,
         stored: u64,
     ) -> Result<Entry, Fault> {
         let kind = header.entry_type();
@@ -161,11 +161,14 @@ impl<'a> Entries<'a> {
         let mode = number(&old.mode).unwrap_or(0);
         Ok(Entry {
             kind,
-            path: pax.path.or(long_path).unwrap_or_else(|| path(header)),
+            path: pax
+                .path
+                .or(long_path)
+                .unwrap_or_else(|| path(header).into()),
             link: pax
                 .link
                 .or(long_link)
-                .unwrap_or_else(|| until_nul(&old.linkname).to_vec()),
+                .unwrap_or_else(|| until_nul(&old.linkname).into()),
             size: self.size,
             mtime: pax
                 .mtime

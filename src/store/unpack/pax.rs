@@ -1,11 +1,14 @@
 //! Pax extended headers (POSIX.1-2001, `pax` utility): the few records that
 //! matter here, and the numbers of tar headers.
 
-/// What extended headers say of an entry.
+use std::sync::Arc;
+
+/// What extended headers say of an entry. Names are shared: the global header's,
+/// of up to a mebibyte, are those of every entry.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pax {
-    pub(super) path: Option<Vec<u8>>,
-    pub(super) link: Option<Vec<u8>>,
+    pub(super) path: Option<Arc<[u8]>>,
+    pub(super) link: Option<Arc<[u8]>>,
     pub(super) size: Option<u64>,
     pub(super) mtime: Option<(i64, u32)>,
     /// A sparse file in one of GNU tar's pax forms, whose body is not the content.
@@ -37,8 +40,8 @@ impl Pax {
         let given = (!value.is_empty()).then_some(value);
         let number = |what: &str| format!("a pax header has a malformed {what}");
         match key {
-            b"path" => self.path = given.map(<[u8]>::to_vec),
-            b"linkpath" => self.link = given.map(<[u8]>::to_vec),
+            b"path" => self.path = given.map(Arc::from),
+            b"linkpath" => self.link = given.map(Arc::from),
             b"size" => {
                 self.size = given
                     .map(|value| decimal(value).ok_or_else(|| number("size")))
