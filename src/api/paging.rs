@@ -53,6 +53,7 @@ struct Identified {
 }
 
 /// A list, or the part of it that was wanted.
+#[derive(Debug)]
 pub(super) struct Listing<T> {
     pub(super) rows: Vec<Row<T>>,
     /// Whether the service showed that it may have skipped rows.
@@ -64,6 +65,13 @@ pub(super) struct Listing<T> {
 /// Takes a page apart.
 pub(super) fn page<'a>(label: &str, body: &'a [u8]) -> Result<Page<'a>> {
     serde_json::from_slice(body).map_err(|error| bad_answer(label, &error))
+}
+
+/// An answer that is one object.
+pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<Row<T>> {
+    let raw: Box<RawValue> = serde_json::from_slice(body)?;
+    let value = serde_json::from_str(raw.get())?;
+    Ok(Row { value, raw })
 }
 
 /// An answer that is not the documented JSON.
@@ -113,17 +121,8 @@ pub(super) fn list_until<T: DeserializeOwned>(
     progress: &Progress,
     is_last: impl Fn(&[Row<T>]) -> bool,
 ) -> Result<Listing<T>> {
-    let mut listing = Listing {
-        rows: Vec::new(),
-        gaps: false,
-        more: false,
-    };
-    let mut ids = HashSet::new();
-    let mut cursors = HashSet::new();
+    let mut pages = Pages::new();
     let mut cursor: Option<String> = None;
-    let mut bytes = 0;
-    // The greatest id of the last page, where the next went on from it.
-    let mut passed: Option<String> = None;
     for _ in 0..MAX_PAGES {
         let mut query = query.to_vec();
         query.push(("limit", LIMIT));
@@ -132,57 +131,9 @@ pub(super) fn list_until<T: DeserializeOwned>(
         }
         let request = http.request(segments, &query)?;
         let body = http.get(&request, progress)?;
-        let page = page(&request.label, &body)?;
-        let (mut new, mut last, mut here) = (0, None, Vec::new());
-        let earlier = listing.rows.len();
-        for raw in &page.data {
-            let Some(Identified { id }) = understand(&request.label, raw) else {
-                continue;
-            };
-            here.push(id.clone());
-            last = Some(id.clone());
-            if !ids.insert(id) {
-                listing.gaps = true;
-                continue;
-            }
-            new += 1;
-            bytes += raw.get().len();
-            if bytes > MAX_ROWS_BYTES {
-                return Err(too_much(&request.label));
-            }
-            if let Some(value) = understand(&request.label, raw) {
-                listing.rows.push(Row {
-                    value,
-                    raw: (*raw).to_owned(),
-                });
-            }
-        }
-        if let Some(greatest) = passed.take() {
-            // By chance, the last id of a page can be its greatest; but then the
-            // next page has smaller ones as well.
-            listing.gaps |= here.iter().all(|id| *id > greatest);
-        }
-        let pagination = page.pagination.unwrap_or_default();
-        if !pagination.has_more {
-            return Ok(listing);
-        }
-        if is_last(&listing.rows[earlier..]) {
-            listing.more = true;
-            return Ok(listing);
-        }
-        let next = pagination.next_cursor.filter(|next| !next.is_empty());
-        // Going on from the greatest id of a page, even the service that
-        // skips rows shows none twice.
-        passed = here
-            .into_iter()
-            .max()
-            .filter(|greatest| next.as_ref() == last.as_ref() && last.as_ref() == Some(greatest));
-        match next {
-            Some(next) if new > 0 && cursors.insert(next.clone()) => cursor = Some(next),
-            Some(_) | None => {
-                listing.gaps = true;
-                return Ok(listing);
-            }
+        cursor = pages.add(&request.label, &body, &is_last)?;
+        if cursor.is_none() {
+            return Ok(pages.listing);
         }
     }
     tracing::warn!(
@@ -191,8 +142,92 @@ pub(super) fn list_until<T: DeserializeOwned>(
         "the list is longer than is read; what it does not show can be reached by its id"
     );
     // More calls would not mend that.
-    listing.gaps = false;
-    Ok(listing)
+    pages.listing.gaps = false;
+    Ok(pages.listing)
+}
+
+/// A list while its pages come.
+pub(super) struct Pages<T> {
+    pub(super) listing: Listing<T>,
+    ids: HashSet<String>,
+    cursors: HashSet<String>,
+    /// Bytes of the rows so far.
+    bytes: usize,
+    /// The greatest id of the last page, where the next went on from it.
+    passed: Option<String>,
+}
+
+impl<T: DeserializeOwned> Pages<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            listing: Listing {
+                rows: Vec::new(),
+                gaps: false,
+                more: false,
+            },
+            ids: HashSet::new(),
+            cursors: HashSet::new(),
+            bytes: 0,
+            passed: None,
+        }
+    }
+
+    /// Takes in a page; gives the cursor of the next one, where there is to be one.
+    pub(super) fn add(
+        &mut self,
+        label: &str,
+        body: &[u8],
+        is_last: impl Fn(&[Row<T>]) -> bool,
+    ) -> Result<Option<String>> {
+        let page = page(label, body)?;
+        let (mut new, mut last, mut here) = (0, None, Vec::new());
+        let earlier = self.listing.rows.len();
+        for raw in &page.data {
+            let Some(Identified { id }) = understand(label, raw) else {
+                continue;
+            };
+            here.push(id.clone());
+            last = Some(id.clone());
+            if !self.ids.insert(id) {
+                self.listing.gaps = true;
+                continue;
+            }
+            new += 1;
+            self.bytes += raw.get().len();
+            if self.bytes > MAX_ROWS_BYTES {
+                return Err(too_much(label));
+            }
+            if let Some(value) = understand(label, raw) {
+                self.listing.rows.push(Row {
+                    value,
+                    raw: (*raw).to_owned(),
+                });
+            }
+        }
+        if let Some(greatest) = self.passed.take() {
+            // By chance, the last id of a page can be its greatest; but then the
+            // next page has smaller ones as well.
+            self.listing.gaps |= here.iter().all(|id| *id > greatest);
+        }
+        let pagination = page.pagination.unwrap_or_default();
+        if !pagination.has_more {
+            return Ok(None);
+        }
+        if is_last(&self.listing.rows[earlier..]) {
+            self.listing.more = true;
+            return Ok(None);
+        }
+        let next = pagination.next_cursor.filter(|next| !next.is_empty());
+        // Going on from the greatest id of a page, even the service that
+        // skips rows shows none twice.
+        self.passed = here
+            .into_iter()
+            .max()
+            .filter(|greatest| next.as_ref() == last.as_ref() && last.as_ref() == Some(greatest));
+        let next = next.filter(|next| new > 0 && self.cursors.insert(next.clone()));
+        self.listing.gaps |= next.is_none();
+        Ok(next)
+    }
 }
 
 /// The error for rows beyond [`MAX_ROWS_BYTES`].
