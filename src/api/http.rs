@@ -310,7 +310,8 @@ impl Http {
         self.counters.sent();
         let response = call.send().map_err(|error| self.broken(request, &error))?;
         progress.advance(0);
-        self.counters.answered(response.headers());
+        let redact = |text: &str| self.token.redact(text);
+        self.counters.answered(response.headers(), &redact);
         self.clock.told(response.headers(), Timestamp::now());
         tracing::debug!(
             request = label,

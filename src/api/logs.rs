@@ -195,7 +195,12 @@ impl Walk {
     /// before. Only a page that a cursor gave follows the last one without
     /// overlap, so there a row like an earlier one is another row, unless the
     /// page has nothing else.
-    pub(super) fn add(&mut self, label: &str, page: &[&RawValue], by_cursor: bool) -> Result<usize> {
+    pub(super) fn add(
+        &mut self,
+        label: &str,
+        page: &[&RawValue],
+        by_cursor: bool,
+    ) -> Result<usize> {
         let keys: Vec<Key> = page
             .iter()
             .map(|raw| Sha256::digest(raw.get()).into())

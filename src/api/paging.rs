@@ -78,11 +78,20 @@ pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<Row
 pub(super) fn bad_answer(label: &str, error: &serde_json::Error) -> Error {
     Error::BadAnswer {
         what: label.to_owned(),
-        detail: format!(
-            "not the documented JSON: {}",
-            one_line(&error.to_string(), 200)
-        ),
+        detail: format!("not the documented JSON: {}", why(error)),
     }
+}
+
+/// What is wrong with an answer, without what it holds: a service can send back
+/// what it was sent, and the token is in no message.
+fn why(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    // The decoder repeats values that it did not expect; names of fields are ours.
+    if error.is_data() && !text.starts_with("missing field") {
+        let (line, column) = (error.line(), error.column());
+        return format!("a value of another kind at line {line} column {column}");
+    }
+    one_line(&text, 200)
 }
 
 /// The part of a row that vm0fs understands; `None` with a warning where it
@@ -91,10 +100,9 @@ pub(super) fn understand<T: DeserializeOwned>(label: &str, raw: &RawValue) -> Op
     match serde_json::from_str(raw.get()) {
         Ok(value) => Some(value),
         Err(error) => {
-            let error = one_line(&error.to_string(), 200);
             tracing::warn!(
                 request = label,
-                error,
+                error = why(&error),
                 "a row is left out: not as documented"
             );
             None
@@ -238,5 +246,31 @@ pub(super) fn too_much(label: &str) -> Error {
             "more than {} MiB of rows, which is more than is kept in memory",
             MAX_ROWS_BYTES >> 20
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::types::Run;
+
+    #[test]
+    fn a_bad_answer_does_not_say_what_it_holds() {
+        for body in [
+            r#"{"id":"r","status":"running","created_at":"a secret"}"#,
+            r#"{"id":"r","status":"running","created_at":"2026-01-02T03:04:05Z","prompt":{"a secret":1}}"#,
+            r#""a secret""#,
+            r#"{"id":"a secret"}"#,
+            r#"{"id":"r"} a secret"#,
+        ] {
+            let error = object::<Run>(body.as_bytes()).map_err(|error| bad_answer("GET", &error));
+            let text = error.map_or_else(|error| error.to_string(), |_| String::new());
+            assert!(
+                text.contains("line 1") && !text.contains("secret"),
+                "{text:?}"
+            );
+        }
+        let error = object::<Run>(br#"{"status":"running"}"#).map_err(|error| why(&error));
+        assert!(error.is_err_and(|why| why.starts_with("missing field `id`")));
     }
 }
