@@ -319,7 +319,7 @@ fn the_fuzz_targets_are_of_the_crates_that_are_used() {
             "tests/fuzz has {name} {version}, vm0fs has not: {remedy}"
         );
     }
-    let manifest: toml::Table = fs::read_to_string("Cargo.toml").unwrap().parse().unwrap();
+    let manifest: toml::Table = include_str!("../Cargo.toml").parse().unwrap();
     let fuzzed = locked("tests/fuzz/Cargo.lock");
     for name in manifest["dependencies"].as_table().unwrap().keys() {
         let is_there = fuzzed.iter().any(|(fuzzed, _)| fuzzed == name);
