@@ -13,6 +13,8 @@ mod calls;
 mod clock;
 mod events;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod http;
 mod logs;
 mod paging;
@@ -40,7 +42,6 @@ use self::{
 };
 use crate::{
     error::{Error, Result},
-    json,
     progress::Progress,
 };
 use jiff::Timestamp;
@@ -263,9 +264,7 @@ impl Client {
                 what: request.label.clone(),
                 detail: format!("not the documented JSON at column {}", error.column()),
             };
-            let raw: Box<RawValue> = serde_json::from_slice(&body).map_err(bad)?;
-            let value = json::parse(raw.get()).map_err(bad)?;
-            Ok(Row { value, raw })
+            paging::object(&body).map_err(bad)
         });
         answer.map_err(|error| advise(error, advice))
     }
@@ -274,10 +273,7 @@ impl Client {
     fn one<T: DeserializeOwned>(&self, segments: &[&str], progress: &Progress) -> Result<Row<T>> {
         let request = self.http.request(segments, &[])?;
         let body = self.http.get(&request, progress)?;
-        let bad = |error| paging::bad_answer(&request.label, &error);
-        let raw: Box<RawValue> = serde_json::from_slice(&body).map_err(bad)?;
-        let value = json::parse(raw.get()).map_err(bad)?;
-        Ok(Row { value, raw })
+        paging::object(&body).map_err(|error| paging::bad_answer(&request.label, &error))
     }
 }
 

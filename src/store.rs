@@ -20,6 +20,8 @@ mod download;
 mod escape;
 mod evict;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod growing;
 mod index;
 mod inventory;

@@ -10,6 +10,8 @@ mod directories;
 mod fetch;
 mod files;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod inodes;
 mod journal;
 mod kept;

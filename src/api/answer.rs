@@ -42,7 +42,7 @@ pub(super) fn api_error(
     let mut error = ApiError {
         request: request.to_owned(),
         status: status.as_u16(),
-        request_id: request_id(headers),
+        request_id: request_id(headers, redact),
         retry_after: retry_after(headers, Timestamp::now()),
         ..ApiError::default()
     };
@@ -87,9 +87,9 @@ fn summary(status: StatusCode, body: &[u8]) -> String {
 }
 
 /// `X-Request-Id`, made fit to be shown.
-pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
+pub(super) fn request_id(headers: &HeaderMap, redact: &dyn Fn(&str) -> String) -> Option<String> {
     let id = headers.get("x-request-id")?.to_str().ok()?;
-    Some(one_line(id, MAX_REQUEST_ID)).filter(|id| !id.is_empty())
+    Some(one_line(&redact(id), MAX_REQUEST_ID)).filter(|id| !id.is_empty())
 }
 
 /// `Retry-After` in seconds; both of its forms. A date counts from the answer's
@@ -172,6 +172,12 @@ mod tests {
                 .count()
                 <= MAX_TEXT + 1
         );
+    }
+
+    #[test]
+    fn a_request_id_does_not_echo_the_token() {
+        let error = decode(404, &[("x-request-id", "of vm0_live_secret")], "");
+        assert_eq!(error.request_id.as_deref(), Some("of [token]"));
     }
 
     #[test]

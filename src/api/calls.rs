@@ -53,8 +53,9 @@ impl Counters {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Remembers what an answer's headers tell about the account.
-    pub(super) fn answered(&self, headers: &HeaderMap) {
+    /// Remembers what an answer's headers tell about the account. `redact` is as
+    /// for [`super::answer::api_error`].
+    pub(super) fn answered(&self, headers: &HeaderMap, redact: &dyn Fn(&str) -> String) {
         let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse().ok();
         let limit = || {
             Some(RateLimit {
@@ -63,7 +64,7 @@ impl Counters {
                 reset: number("x-ratelimit-reset")?,
             })
         };
-        let (limit, id) = (limit(), request_id(headers));
+        let (limit, id) = (limit(), request_id(headers, redact));
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.0 = limit.or(told.0);
         if id.is_some() {

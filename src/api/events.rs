@@ -141,7 +141,7 @@ struct Reason {
 }
 
 /// What vm0fs understands of an event.
-fn understand(label: &str, event: Event) -> Option<RunEvent> {
+pub(super) fn understand(label: &str, event: Event) -> Option<RunEvent> {
     let data = &event.data;
     let standing = || serde_json::from_str(data).map(|Standing { status }| status);
     let understood = match event.name.as_str() {

@@ -166,7 +166,7 @@ impl Http {
                 detail: format!(
                     "HTTP {} with content type {:?} instead of a stream of events",
                     response.status().as_u16(),
-                    one_line(essence, 80)
+                    one_line(&this.redact(request, essence), 80)
                 ),
             }))
         })
@@ -310,7 +310,8 @@ impl Http {
         self.counters.sent();
         let response = call.send().map_err(|error| self.broken(request, &error))?;
         progress.advance(0);
-        self.counters.answered(response.headers());
+        let redact = |text: &str| self.redact(request, text);
+        self.counters.answered(response.headers(), &redact);
         self.clock.told(response.headers(), Timestamp::now());
         tracing::debug!(
             request = label,
@@ -396,13 +397,7 @@ impl Http {
         // An error whose body breaks off is still that error.
         let _ = response.take(MAX_ERROR_BODY as u64).read_to_end(&mut body);
         progress.advance(body.len() as u64);
-        let redact = |text: &str| {
-            let text = self.token.redact(text);
-            match &request.form {
-                Form::Write(_, secrets) => secrets.redact(&text),
-                Form::Read | Form::Events(_) => text,
-            }
-        };
+        let redact = |text: &str| self.redact(request, text);
         let error = api_error(&request.label, status, &headers, &body, &redact);
         let after = error.retry_after;
         let error = Error::Api(Arc::new(error));
@@ -419,6 +414,16 @@ impl Http {
                 Failure::Passing(error, after.map(Duration::from_secs))
             }
             _ => Failure::Final(error),
+        }
+    }
+
+    /// `text` of the service without what a request was sent with and no message
+    /// may hold.
+    fn redact(&self, request: &Request, text: &str) -> String {
+        let text = self.token.redact(text);
+        match &request.form {
+            Form::Write(_, secrets) => secrets.redact(&text),
+            Form::Read | Form::Events(_) => text,
         }
     }
 

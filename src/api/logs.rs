@@ -160,7 +160,7 @@ pub(super) fn run_logs(
 }
 
 /// One reading of a log, from its beginning or from where a reader was.
-struct Walk {
+pub(super) struct Walk {
     /// As the reader was when the walk began.
     since: Option<Timestamp>,
     given: HashMap<Key, Alike>,
@@ -178,7 +178,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(reader: &LogReader) -> Self {
+    pub(super) fn new(reader: &LogReader) -> Self {
         Self {
             since: reader.since,
             given: reader.given.clone(),
@@ -195,7 +195,12 @@ impl Walk {
     /// before. Only a page that a cursor gave follows the last one without
     /// overlap, so there a row like an earlier one is another row, unless the
     /// page has nothing else.
-    fn add(&mut self, label: &str, page: &[&RawValue], by_cursor: bool) -> Result<usize> {
+    pub(super) fn add(
+        &mut self,
+        label: &str,
+        page: &[&RawValue],
+        by_cursor: bool,
+    ) -> Result<usize> {
         let keys: Vec<Key> = page
             .iter()
             .map(|raw| Sha256::digest(raw.get()).into())
@@ -242,7 +247,7 @@ impl Walk {
     /// The rows, oldest first even where the service did not sort them, and
     /// the reader set to go on behind them. A row whose time cannot be read
     /// stays behind the one it came after.
-    fn finish(mut self, now: Timestamp, reader: &mut LogReader) -> Vec<Row<LogRow>> {
+    pub(super) fn finish(mut self, now: Timestamp, reader: &mut LogReader) -> Vec<Row<LogRow>> {
         // A row from the future, by a wrong clock, must not hide those that
         // come after it with the right time.
         let newest = self.newest.map(|newest| newest.min(now));

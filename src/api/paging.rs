@@ -54,6 +54,7 @@ struct Identified {
 }
 
 /// A list, or the part of it that was wanted.
+#[derive(Debug)]
 pub(super) struct Listing<T> {
     pub(super) rows: Vec<Row<T>>,
     /// Whether the service showed that it may have skipped rows.
@@ -67,15 +68,31 @@ pub(super) fn page<'a>(label: &str, body: &'a [u8]) -> Result<Page<'a>> {
     serde_json::from_slice(body).map_err(|error| bad_answer(label, &error))
 }
 
+/// An answer that is one object.
+pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<Row<T>> {
+    let raw: Box<RawValue> = serde_json::from_slice(body)?;
+    let value = json::parse(raw.get())?;
+    Ok(Row { value, raw })
+}
+
 /// An answer that is not the documented JSON.
 pub(super) fn bad_answer(label: &str, error: &serde_json::Error) -> Error {
     Error::BadAnswer {
         what: label.to_owned(),
-        detail: format!(
-            "not the documented JSON: {}",
-            one_line(&error.to_string(), 200)
-        ),
+        detail: format!("not the documented JSON: {}", why(error)),
     }
+}
+
+/// What is wrong with an answer, without what it holds: a service can send back
+/// what it was sent, and the token is in no message.
+fn why(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    // The decoder repeats values that it did not expect; names of fields are ours.
+    if error.is_data() && !text.starts_with("missing field") {
+        let (line, column) = (error.line(), error.column());
+        return format!("a value of another kind at line {line} column {column}");
+    }
+    one_line(&text, 200)
 }
 
 /// The part of a row that vm0fs understands; `None` with a warning where it
@@ -84,10 +101,9 @@ pub(super) fn understand<T: DeserializeOwned>(label: &str, raw: &RawValue) -> Op
     match json::parse(raw.get()) {
         Ok(value) => Some(value),
         Err(error) => {
-            let error = one_line(&error.to_string(), 200);
             tracing::warn!(
                 request = label,
-                error,
+                error = why(&error),
                 "a row is left out: not as documented"
             );
             None
@@ -114,17 +130,8 @@ pub(super) fn list_until<T: DeserializeOwned>(
     progress: &Progress,
     is_last: impl Fn(&[Row<T>]) -> bool,
 ) -> Result<Listing<T>> {
-    let mut listing = Listing {
-        rows: Vec::new(),
-        gaps: false,
-        more: false,
-    };
-    let mut ids = HashSet::new();
-    let mut cursors = HashSet::new();
+    let mut pages = Pages::new();
     let mut cursor: Option<String> = None;
-    let mut bytes = 0;
-    // The greatest id of the last page, where the next went on from it.
-    let mut passed: Option<String> = None;
     for _ in 0..MAX_PAGES {
         let mut query = query.to_vec();
         query.push(("limit", LIMIT));
@@ -133,57 +140,9 @@ pub(super) fn list_until<T: DeserializeOwned>(
         }
         let request = http.request(segments, &query)?;
         let body = http.get(&request, progress)?;
-        let page = page(&request.label, &body)?;
-        let (mut new, mut last, mut here) = (0, None, Vec::new());
-        let earlier = listing.rows.len();
-        for raw in &page.data {
-            let Some(Identified { id }) = understand(&request.label, raw) else {
-                continue;
-            };
-            here.push(id.clone());
-            last = Some(id.clone());
-            if !ids.insert(id) {
-                listing.gaps = true;
-                continue;
-            }
-            new += 1;
-            bytes += raw.get().len();
-            if bytes > MAX_ROWS_BYTES {
-                return Err(too_much(&request.label));
-            }
-            if let Some(value) = understand(&request.label, raw) {
-                listing.rows.push(Row {
-                    value,
-                    raw: (*raw).to_owned(),
-                });
-            }
-        }
-        if let Some(greatest) = passed.take() {
-            // By chance, the last id of a page can be its greatest; but then the
-            // next page has smaller ones as well.
-            listing.gaps |= here.iter().all(|id| *id > greatest);
-        }
-        let pagination = page.pagination.unwrap_or_default();
-        if !pagination.has_more {
-            return Ok(listing);
-        }
-        if is_last(&listing.rows[earlier..]) {
-            listing.more = true;
-            return Ok(listing);
-        }
-        let next = pagination.next_cursor.filter(|next| !next.is_empty());
-        // Going on from the greatest id of a page, even the service that
-        // skips rows shows none twice.
-        passed = here
-            .into_iter()
-            .max()
-            .filter(|greatest| next.as_ref() == last.as_ref() && last.as_ref() == Some(greatest));
-        match next {
-            Some(next) if new > 0 && cursors.insert(next.clone()) => cursor = Some(next),
-            Some(_) | None => {
-                listing.gaps = true;
-                return Ok(listing);
-            }
+        cursor = pages.add(&request.label, &body, &is_last)?;
+        if cursor.is_none() {
+            return Ok(pages.listing);
         }
     }
     tracing::warn!(
@@ -192,8 +151,92 @@ pub(super) fn list_until<T: DeserializeOwned>(
         "the list is longer than is read; what it does not show can be reached by its id"
     );
     // More calls would not mend that.
-    listing.gaps = false;
-    Ok(listing)
+    pages.listing.gaps = false;
+    Ok(pages.listing)
+}
+
+/// A list while its pages come.
+pub(super) struct Pages<T> {
+    pub(super) listing: Listing<T>,
+    ids: HashSet<String>,
+    cursors: HashSet<String>,
+    /// Bytes of the rows so far.
+    bytes: usize,
+    /// The greatest id of the last page, where the next went on from it.
+    passed: Option<String>,
+}
+
+impl<T: DeserializeOwned> Pages<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            listing: Listing {
+                rows: Vec::new(),
+                gaps: false,
+                more: false,
+            },
+            ids: HashSet::new(),
+            cursors: HashSet::new(),
+            bytes: 0,
+            passed: None,
+        }
+    }
+
+    /// Takes in a page; gives the cursor of the next one, where there is to be one.
+    pub(super) fn add(
+        &mut self,
+        label: &str,
+        body: &[u8],
+        is_last: impl Fn(&[Row<T>]) -> bool,
+    ) -> Result<Option<String>> {
+        let page = page(label, body)?;
+        let (mut new, mut last, mut here) = (0, None, Vec::new());
+        let earlier = self.listing.rows.len();
+        for raw in &page.data {
+            let Some(Identified { id }) = understand(label, raw) else {
+                continue;
+            };
+            here.push(id.clone());
+            last = Some(id.clone());
+            if !self.ids.insert(id) {
+                self.listing.gaps = true;
+                continue;
+            }
+            new += 1;
+            self.bytes += raw.get().len();
+            if self.bytes > MAX_ROWS_BYTES {
+                return Err(too_much(label));
+            }
+            if let Some(value) = understand(label, raw) {
+                self.listing.rows.push(Row {
+                    value,
+                    raw: (*raw).to_owned(),
+                });
+            }
+        }
+        if let Some(greatest) = self.passed.take() {
+            // By chance, the last id of a page can be its greatest; but then the
+            // next page has smaller ones as well.
+            self.listing.gaps |= here.iter().all(|id| *id > greatest);
+        }
+        let pagination = page.pagination.unwrap_or_default();
+        if !pagination.has_more {
+            return Ok(None);
+        }
+        if is_last(&self.listing.rows[earlier..]) {
+            self.listing.more = true;
+            return Ok(None);
+        }
+        let next = pagination.next_cursor.filter(|next| !next.is_empty());
+        // Going on from the greatest id of a page, even the service that
+        // skips rows shows none twice.
+        self.passed = here
+            .into_iter()
+            .max()
+            .filter(|greatest| next.as_ref() == last.as_ref() && last.as_ref() == Some(greatest));
+        let next = next.filter(|next| new > 0 && self.cursors.insert(next.clone()));
+        self.listing.gaps |= next.is_none();
+        Ok(next)
+    }
 }
 
 /// The error for rows beyond [`MAX_ROWS_BYTES`].
@@ -204,5 +247,31 @@ pub(super) fn too_much(label: &str) -> Error {
             "more than {} MiB of rows, which is more than is kept in memory",
             MAX_ROWS_BYTES >> 20
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::types::Run;
+
+    #[test]
+    fn a_bad_answer_does_not_say_what_it_holds() {
+        for body in [
+            r#"{"id":"r","status":"running","created_at":"a secret"}"#,
+            r#"{"id":"r","status":"running","created_at":"2026-01-02T03:04:05Z","prompt":{"a secret":1}}"#,
+            r#""a secret""#,
+            r#"{"id":"a secret"}"#,
+            r#"{"id":"r"} a secret"#,
+        ] {
+            let error = object::<Run>(body.as_bytes()).map_err(|error| bad_answer("GET", &error));
+            let text = error.map_or_else(|error| error.to_string(), |_| String::new());
+            assert!(
+                text.contains("line 1") && !text.contains("secret"),
+                "{text:?}"
+            );
+        }
+        let error = object::<Run>(br#"{"status":"running"}"#).map_err(|error| why(&error));
+        assert!(error.is_err_and(|why| why.starts_with("missing field `id`")));
     }
 }

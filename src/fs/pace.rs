@@ -67,7 +67,7 @@ impl Seen {
         cpu: impl FnOnce() -> Duration,
     ) -> Option<bool> {
         let before = self.last.replace(now);
-        if !before.is_some_and(|last| now.saturating_duration_since(last) < CLOSE) {
+        if before.is_none_or(|last| now.saturating_duration_since(last) >= CLOSE) {
             self.run = 0;
             self.since = None;
             return None;

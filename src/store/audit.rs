@@ -129,6 +129,8 @@ fn contents(
     if proof.is_none() {
         has_sums(index, pack, "pack", 0, index.pack_length(), read)?;
     }
+    // Files share nothing: together they are no more than has checksums.
+    let mut left = u64::from(index.sums()) * BLOCK as u64;
     for node in 0..index.len() {
         if index
             .record(node)
@@ -139,6 +141,9 @@ fn contents(
         let (location, size) = index
             .location(node)
             .ok_or("the index points outside of the content")?;
+        left = left
+            .checked_sub(size)
+            .ok_or("the index has more files than content")?;
         let blob;
         let (file, start) = match location {
             Location::Pack(offset) => (pack, offset),

@@ -9,7 +9,7 @@
 //! answer is then to be thrown away: [`Index::is_damaged`] tells.
 
 use super::{
-    format::{self, DIRENT, HEADER, Header, NODE, Record, WORD},
+    format::{self, BLOCK, DIRENT, HEADER, Header, NODE, Record, WORD},
     sums::sum,
 };
 use sha2::{Digest, Sha256};
@@ -84,6 +84,11 @@ fn is_component(name: &[u8]) -> bool {
         && !name.iter().any(|byte| matches!(byte, b'/' | 0))
 }
 
+/// Blocks of so many bytes of content, each of which has a checksum.
+fn blocks(length: u64) -> u64 {
+    length.div_ceil(BLOCK as u64)
+}
+
 /// Where a file's content lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Location {
@@ -136,6 +141,9 @@ impl Index {
         let mut header = [0; HEADER];
         file.read_exact_at(&mut header, 0).ok()?;
         let header = Header::decode(&header)?;
+        // No content is longer than the sums there are of it: a file with a hole
+        // has any length, and whoever reads counts its blocks.
+        (blocks(header.pack) <= u64::from(header.sums)).then_some(())?;
         let length = header.file_length()?;
         // No more is taken into memory than there is on the disk.
         (length == file.metadata().ok()?.len()).then_some(())?;
@@ -292,7 +300,8 @@ impl Index {
         }
         let location = if record.flags & format::BLOB != 0 {
             let blob = u32::try_from(record.location).ok()?;
-            (blob < self.header.blobs).then_some(Location::Blob(blob))?
+            let end = self.first_block(blob)?.checked_add(blocks(record.size))?;
+            (end <= u64::from(self.header.sums)).then_some(Location::Blob(blob))?
         } else {
             let end = record.location.checked_add(record.size)?;
             (end <= self.header.pack).then_some(Location::Pack(record.location))?

@@ -8,6 +8,7 @@ mod distrust;
 mod downloads;
 mod inventory;
 mod parallel;
+mod seeds;
 mod speed;
 mod streaming;
 

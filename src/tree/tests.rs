@@ -3,6 +3,7 @@
 
 mod absence;
 mod freshness;
+mod seeds;
 
 use super::*;
 use crate::{

@@ -175,10 +175,12 @@ fn a_stream_that_breaks_or_never_ends_a_line_is_an_error() {
 #[test]
 fn answers_that_are_no_stream() {
     const HTML: &[&str] = &["content-type: text/html"];
+    const ECHO: &[&str] = &["content-type: for/vm0_live_secret"];
     const ELSEWHERE: &[&str] = &["location: http://127.0.0.1:9/v1/runs/r/events"];
     for (code, headers, word, calls) in [
         (200, HTML, "text/html", 1),
         (200, &[], "content type", 1),
+        (200, ECHO, "for/[token]", 1),
         (204, &["content-type: text/event-stream"], "HTTP 204", 1),
         (302, ELSEWHERE, "redirected to http://127.0.0.1:9", 1),
         (404, HTML, "HTTP 404", 1),

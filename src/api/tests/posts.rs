@@ -211,9 +211,12 @@ fn secrets_that_are_echoed_are_not_shown() {
         (400, format!("<title>{echo}</title>")),
         (202, wrong),
     ] {
-        let server = Server::new(move |_, _| status(code, &[], &answer));
-        let error = server.client().start_run(&body, &Progress::new());
-        let error = error.unwrap_err();
+        let id = "x-request-id: of vm0_live_secret and hunter2";
+        let server = Server::new(move |_, _| status(code, &[id], &answer));
+        let client = server.client();
+        let error = client.start_run(&body, &Progress::new()).unwrap_err();
+        let told = client.calls().last_request_id.unwrap();
+        assert_eq!(told, "of [token] and [secret]");
         for shown in [error.to_string(), format!("{error:?}")] {
             for secret in ["hunter2", "longer", "lines", "vm0_live_secret"] {
                 assert!(!shown.contains(secret), "{shown}");

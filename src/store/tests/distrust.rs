@@ -132,6 +132,71 @@ fn a_tree_that_lies_under_a_good_checksum_does_no_harm() {
     }
 }
 
+/// Found by fuzzing: of a pack that is one large hole, every read counted all
+/// blocks there would be.
+#[test]
+fn content_is_not_longer_than_its_checksums() {
+    let fixture = Fixture::new();
+    let (path, tree, _) = sealed(&fixture);
+    let header = Header::decode(&tree).unwrap();
+    let body = body(&tree, &header).to_vec();
+    let block = format::BLOCK as u64;
+    let most = u64::from(header.sums) * block;
+    for (pack, opens) in [
+        (header.pack, true),
+        (most, true),
+        (most + 1, false),
+        (1 << 45, false),
+    ] {
+        fs::write(
+            path.join("tree"),
+            resealed(Header { pack, ..header }, &body),
+        )
+        .unwrap();
+        assert_eq!(opened(&path).is_some(), opens, "{pack} bytes");
+    }
+    // The one blob begins behind the only block of the pack.
+    let found = |record: &&[u8]| record[41] & format::BLOB != 0;
+    let at = body.chunks(NODE).position(|record| found(&record)).unwrap();
+    for (size, is_there) in [
+        (most - block, true),
+        (most - block + 1, false),
+        (u64::MAX, false),
+    ] {
+        let mut changed = body.clone();
+        changed[at * NODE + 8..][..8].copy_from_slice(&size.to_le_bytes());
+        fs::write(path.join("tree"), resealed(header, &changed)).unwrap();
+        let version = opened(&path).unwrap();
+        let location = version.index().location(at as u32);
+        assert_eq!(location.is_some(), is_there, "{size} bytes");
+    }
+}
+
+/// A tree whose files all have the same content would be read for as long as
+/// their number is large.
+#[test]
+fn an_audit_reads_no_content_twice() {
+    let fixture = Fixture::new();
+    let (path, tree, _) = sealed(&fixture);
+    let header = Header::decode(&tree).unwrap();
+    let mut changed = body(&tree, &header).to_vec();
+    for record in changed.chunks_mut(NODE).take(header.nodes as usize) {
+        if record[40] == format::FILE {
+            record[41] |= format::BLOB;
+            let size = (pack::BLOB).to_le_bytes();
+            record[8..24].copy_from_slice(&[size, [0; 8]].concat());
+        }
+    }
+    fs::write(path.join("tree"), resealed(header, &changed)).unwrap();
+    let mut read = 0;
+    let audit = audit::audit(&path, &key("v").directory(), &mut |bytes| read += bytes);
+    assert!(audit.is_damage(), "{audit:?}");
+    assert!(
+        read <= u64::from(header.sums) * format::BLOCK as u64,
+        "{read} bytes"
+    );
+}
+
 #[test]
 fn names_that_no_directory_can_hold_are_absent() {
     let fixture = Fixture::new();

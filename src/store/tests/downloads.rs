@@ -237,7 +237,7 @@ fn resumes_from_the_byte_reached() {
 fn resumes_after_every_byte() {
     let archive: Vec<u8> = Tar::default()
         .file("a", "first".repeat(9))
-        .file("b", archive()[..99].to_vec())
+        .file("b", &archive()[..99])
         .gz();
     let length = archive.len();
     // Many at a time, since each pauses before it goes on.
