@@ -1,0 +1,43 @@
+//! The model: a mount as a whole against a plain model of what it must show.
+//!
+//! A life is made from a seed: a world of storages with versions of random
+//! trees, a cache that holds a few of them, one mount or two, which begin anew
+//! now and then or are killed. Its steps look at whatever there is (names,
+//! attributes, content, alone and many at a time, through files that stay open),
+//! let the world go on (runs, new versions), and put faults on the wire. After
+//! each step what was seen is what the model has; under a fault a deed may fail
+//! with the error that is promised for it, and once the fault is over all is
+//! right again soon.
+//!
+//! Which seeds, and for how long: [`Lives`]. The life of runs' logs has a model
+//! of its own, in `living`.
+
+mod directories;
+mod files;
+mod life;
+mod scene;
+mod trees;
+mod versions;
+mod wire;
+mod world;
+
+use crate::support::seeds::Lives;
+use life::Life;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const LIVES: Lives = Lives {
+    kept: &[],
+    usual: 6,
+    at_once: 3,
+};
+
+#[test]
+fn random_mounts() {
+    let again = AtomicU64::new(0);
+    LIVES.live(|seed| {
+        let fetched_again = Life::new(seed).live();
+        again.fetch_add(fetched_again, Ordering::Relaxed);
+    });
+    // A model in which nothing is ever evicted shows little.
+    assert!(again.into_inner() > 0, "no version was fetched twice");
+}

@@ -1,0 +1,153 @@
+//! A life's world and mounts, and the one way to do something with them: it
+//! goes well, or it fails as is promised.
+
+use super::{
+    wire::{Verdict, Wire},
+    world::{Truth, Version},
+};
+use crate::support::{Bench, Mount, SOON, seeds::Random};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    io,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The longest that anything may take, stalls and retries included.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// A mount, which no other of the same life has the number of.
+pub(super) struct Mounted {
+    pub(super) mount: Mount,
+    pub(super) number: u32,
+}
+
+/// What all threads of a life look at.
+pub(super) struct Scene {
+    /// Unmounted before their server goes.
+    pub(super) mounts: Vec<Mounted>,
+    pub(super) bench: Bench,
+    pub(super) truth: Truth,
+    pub(super) wire: Wire,
+    /// When many looked at much at a time: the cache may have been too full.
+    pub(super) crowded: Option<Instant>,
+    /// What mounts have shown: versions, names of folders, places in stories.
+    pub(super) seen: Seen,
+}
+
+#[derive(Default)]
+pub(super) struct Seen {
+    versions: Mutex<HashSet<(u32, String)>>,
+    pub(super) names: Mutex<HashMap<(u32, String), BTreeSet<Vec<u8>>>>,
+    places: Mutex<HashMap<(u32, String), usize>>,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl Seen {
+    /// Something goes on, and never back.
+    #[track_caller]
+    pub(super) fn goes_on(&self, mounted: &Mounted, what: &str, place: usize) {
+        let mut places = lock(&self.places);
+        let last = places.entry((mounted.number, what.to_owned())).or_default();
+        assert!(place >= *last, "{what} went back from {last} to {place}");
+        *last = place;
+    }
+}
+
+impl Scene {
+    /// One of the mounts.
+    pub(super) fn any(&self, random: &mut Random) -> &Mounted {
+        random.pick(&self.mounts)
+    }
+
+    pub(super) fn version(&self, random: &mut Random) -> &Version {
+        random.pick::<std::sync::Arc<Version>>(&self.truth.versions)
+    }
+
+    /// A path in a version, by one of the ways that lead there.
+    pub(super) fn path(
+        &self,
+        random: &mut Random,
+        at: &Mounted,
+        version: &Version,
+        path: &[u8],
+    ) -> PathBuf {
+        let folder = match random.one_in(6) {
+            true => &version.by_id,
+            false => &version.folder,
+        };
+        inside(at, folder, path)
+    }
+
+    /// Does something, again where a fault may still be felt. `None` where it has
+    /// failed as is promised.
+    pub(super) fn attempt<T>(
+        &self,
+        at: &Mounted,
+        version: Option<&Version>,
+        what: &str,
+        mut deed: impl FnMut() -> io::Result<T>,
+    ) -> Option<T> {
+        let begun = Instant::now();
+        loop {
+            let started = Instant::now();
+            let result = deed();
+            let took = started.elapsed();
+            assert!(took < LONGEST, "{what} took {took:?}; {}", self.wire);
+            let error = match result {
+                Ok(value) => {
+                    if let Some(version) = version {
+                        lock(&self.seen.versions).insert((at.number, version.id.clone()));
+                    }
+                    return Some(value);
+                }
+                Err(error) => error,
+            };
+            let number = error.raw_os_error().unwrap_or_else(|| panic!("{what}: {error}"));
+            let mut verdict = self.wire.verdict(number, version.map(|version| &*version.id));
+            if number == libc::ENOENT && version.is_some_and(|version| self.is_new(at, version)) {
+                // What is shown in an outage is what was known before.
+                verdict = match self.wire.is_faulty() {
+                    true => Verdict::Promised,
+                    false => Verdict::Passing,
+                };
+            }
+            if number == libc::ENOSPC && self.crowded.is_some_and(|at| at.elapsed() < SOON) {
+                verdict = Verdict::Passing;
+            }
+            match verdict {
+                Verdict::Promised => return None,
+                Verdict::Passing if begun.elapsed() < SOON => {
+                    thread::sleep(Duration::from_millis(100));
+                }
+                _ => panic!(
+                    "{what}: {error} after {:?}; mount {}; {}",
+                    begun.elapsed(),
+                    at.number,
+                    self.wire
+                ),
+            }
+        }
+    }
+
+    /// Whether a mount may not know of a version yet.
+    fn is_new(&self, at: &Mounted, version: &Version) -> bool {
+        let may = !self.wire.is_clean() || version.made.elapsed() < SOON;
+        may && !lock(&self.seen.versions).contains(&(at.number, version.id.clone()))
+    }
+}
+
+/// A path in a folder of a mount.
+pub(super) fn inside(at: &Mounted, folder: &str, path: &[u8]) -> PathBuf {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let folder = at.mount.join(folder);
+    match path {
+        [] => folder,
+        _ => folder.join(OsStr::from_bytes(path)),
+    }
+}
