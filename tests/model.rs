@@ -23,7 +23,8 @@ mod world;
 
 use crate::support::seeds::Lives;
 use life::Life;
-use std::sync::atomic::{AtomicU64, Ordering};
+use scene::Tally;
+use std::sync::atomic::Ordering;
 
 const LIVES: Lives = Lives {
     kept: &[],
@@ -33,11 +34,12 @@ const LIVES: Lives = Lives {
 
 #[test]
 fn random_mounts() {
-    let again = AtomicU64::new(0);
-    LIVES.live(|seed| {
-        let fetched_again = Life::new(seed).live();
-        again.fetch_add(fetched_again, Ordering::Relaxed);
-    });
-    // A model in which nothing is ever evicted shows little.
-    assert!(again.into_inner() > 0, "no version was fetched twice");
+    let all = Tally::default();
+    LIVES.live(|seed| all.add(&Life::new(seed).live()));
+    let counts = [&all.deeds, &all.failed, &all.waited, &all.fetched_again];
+    let [deeds, failed, waited, again] = counts.map(|count| count.load(Ordering::Relaxed));
+    println!("{deeds} deeds, {failed} failed as they may, {waited} tries again; {again} fetched again");
+    // One in which nothing is evicted and nothing fails shows little.
+    let is_one_seed = std::env::var_os("VM0FS_MODEL_SEED").is_some();
+    assert!(is_one_seed || failed > 0 && again > 0);
 }

@@ -2,7 +2,7 @@
 
 use super::{
     files::Kept,
-    scene::{Mounted, Scene, Seen},
+    scene::{Mounted, Scene, Seen, Tally},
     wire::Wire,
     world::{LIST_TTL, Truth},
 };
@@ -10,7 +10,10 @@ use crate::support::{Bench, Who, seeds::Random};
 use nix::sys::signal::Signal;
 use std::{collections::HashMap, path::PathBuf, thread, time::Instant};
 
-const STEPS: usize = 60;
+const STEPS: usize = 80;
+
+/// Steps after which a fault ends, where it has not before.
+const FAULTY: usize = 10;
 
 /// Holds some of the versions, never all of them.
 const CACHE: &str = "6MiB";
@@ -45,6 +48,7 @@ impl Life {
                 bench,
                 truth,
                 wire: Wire::default(),
+                tally: Tally::default(),
                 crowded: None,
                 seen: Seen::default(),
             },
@@ -78,11 +82,19 @@ impl Life {
         });
     }
 
-    /// Lives it to its end; gives how many versions were fetched again.
-    pub(super) fn live(mut self) -> u64 {
+    /// Lives it to its end; gives what was done.
+    pub(super) fn live(mut self) -> Tally {
+        let mut faulty = 0;
         for _ in 0..STEPS {
             self.step();
             self.kept_are_well();
+            faulty = match self.scene.wire.is_faulty() {
+                true => faulty + 1,
+                false => 0,
+            };
+            if faulty > FAULTY {
+                self.mend();
+            }
         }
         self.mend();
         // All of it, by mounts that know nothing yet.
@@ -92,7 +104,9 @@ impl Life {
             self.scene.walk(&mut self.random, at, version);
         }
         self.end_mounts(false);
-        self.fetched_again()
+        let mut tally = std::mem::take(&mut self.scene.tally);
+        *tally.fetched_again.get_mut() = fetched_again(&self.scene.bench);
+        tally
     }
 
     fn step(&mut self) {
@@ -214,16 +228,17 @@ impl Life {
             assert_eq!(wrong, None);
         }
     }
+}
 
-    fn fetched_again(&self) -> u64 {
-        let mut links: HashMap<String, u64> = HashMap::new();
-        for call in self.scene.bench.api_calls() {
-            if call.path.ends_with("/download") {
-                *links.entry(call.path + &call.query).or_default() += 1;
-            }
+/// Versions for which there was more than one link.
+fn fetched_again(bench: &Bench) -> u64 {
+    let mut links: HashMap<String, u64> = HashMap::new();
+    for call in bench.api_calls() {
+        if call.path.ends_with("/download") {
+            *links.entry(call.path + &call.query).or_default() += 1;
         }
-        links.values().filter(|count| **count > 1).count() as u64
     }
+    links.values().filter(|count| **count > 1).count() as u64
 }
 
 /// A version's id and archive.

@@ -10,7 +10,10 @@ use std::{
     collections::{BTreeSet, HashMap, HashSet},
     io,
     path::PathBuf,
-    sync::{Mutex, MutexGuard},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -31,10 +34,37 @@ pub(super) struct Scene {
     pub(super) bench: Bench,
     pub(super) truth: Truth,
     pub(super) wire: Wire,
+    pub(super) tally: Tally,
     /// When many looked at much at a time: the cache may have been too full.
     pub(super) crowded: Option<Instant>,
     /// What mounts have shown: versions, names of folders, places in stories.
     pub(super) seen: Seen,
+}
+
+/// What was done.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) deeds: AtomicU64,
+    /// Deeds that failed, as they may.
+    pub(super) failed: AtomicU64,
+    /// Tries of deeds that had to wait, as a fault was over but still felt.
+    pub(super) waited: AtomicU64,
+    /// Versions that were fetched more than once.
+    pub(super) fetched_again: AtomicU64,
+}
+
+impl Tally {
+    pub(super) fn add(&self, other: &Self) {
+        let pairs = [
+            (&self.deeds, &other.deeds),
+            (&self.failed, &other.failed),
+            (&self.waited, &other.waited),
+            (&self.fetched_again, &other.fetched_again),
+        ];
+        for (sum, more) in pairs {
+            sum.fetch_add(more.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -93,6 +123,9 @@ impl Scene {
         what: &str,
         mut deed: impl FnMut() -> io::Result<T>,
     ) -> Option<T> {
+        self.tally.deeds.fetch_add(1, Ordering::Relaxed);
+        // Before it is done: others look at the same time.
+        let is_new = version.is_some_and(|version| self.is_new(at, version));
         let begun = Instant::now();
         loop {
             let started = Instant::now();
@@ -110,7 +143,7 @@ impl Scene {
             };
             let number = error.raw_os_error().unwrap_or_else(|| panic!("{what}: {error}"));
             let mut verdict = self.wire.verdict(number, version.map(|version| &*version.id));
-            if number == libc::ENOENT && version.is_some_and(|version| self.is_new(at, version)) {
+            if number == libc::ENOENT && is_new {
                 // What is shown in an outage is what was known before.
                 verdict = match self.wire.is_faulty() {
                     true => Verdict::Promised,
@@ -121,8 +154,12 @@ impl Scene {
                 verdict = Verdict::Passing;
             }
             match verdict {
-                Verdict::Promised => return None,
+                Verdict::Promised => {
+                    self.tally.failed.fetch_add(1, Ordering::Relaxed);
+                    return None;
+                }
                 Verdict::Passing if begun.elapsed() < SOON => {
+                    self.tally.waited.fetch_add(1, Ordering::Relaxed);
                     thread::sleep(Duration::from_millis(100));
                 }
                 _ => panic!(

@@ -111,7 +111,10 @@ impl Scene {
         }
         let full = inside(at, &version.folder, &missing);
         let what = format!("missing {full:?}");
+        let root = inside(at, &version.folder, b"");
         self.attempt(at, Some(version), &what, || {
+            // Of a version that is not known nothing is.
+            fs::metadata(&root)?;
             match fs::symlink_metadata(&full) {
                 Ok(_) => panic!("{what}: it is there"),
                 Err(error) if error.raw_os_error() == Some(expected) => Ok(()),

@@ -117,6 +117,17 @@ fn status(status: u16) -> Action {
     }
 }
 
+/// Some faults meet a few requests only; those that cost a wait each, always.
+fn for_a_while(random: &mut Random, fault: Fault, errors: &[i32]) -> Fault {
+    if errors == [ETIMEDOUT] || errors == [EAGAIN] {
+        return fault.times(1 + random.below(3) as u32);
+    }
+    match random.one_in(3) {
+        true => fault.times(1 + random.below(5) as u32),
+        false => fault,
+    }
+}
+
 fn store(random: &mut Random) -> (String, Fault, Vec<i32>) {
     let after = random.below(200_000);
     let io = vec![EIO];
@@ -142,10 +153,7 @@ fn store(random: &mut Random) -> (String, Fault, Vec<i32>) {
         }
     };
     let name = format!("store: {action:?}");
-    let mut fault = Fault::store(action);
-    if random.one_in(3) {
-        fault = fault.times(1 + random.below(5) as u32);
-    }
+    let fault = for_a_while(random, Fault::store(action), &errors);
     (name, fault, errors)
 }
 
@@ -172,10 +180,7 @@ fn api(random: &mut Random) -> (String, Fault, Vec<i32>) {
     };
     let paths = ["/v1/", "/v1/artifacts", "/v1/volumes", "/v1/runs", "/v1/agents"];
     let path = random.pick(&paths);
-    let mut fault = Fault::api(path, action.clone());
-    if random.one_in(3) {
-        fault = fault.times(1 + random.below(5) as u32);
-    }
+    let fault = for_a_while(random, Fault::api(path, action.clone()), &errors);
     (format!("{path}: {action:?}"), fault, errors)
 }
 
