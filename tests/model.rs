@@ -24,7 +24,7 @@ mod world;
 use crate::support::seeds::Lives;
 use life::Life;
 use scene::Tally;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const LIVES: Lives = Lives {
     kept: &[],
@@ -36,9 +36,15 @@ const LIVES: Lives = Lives {
 fn random_mounts() {
     let all = Tally::default();
     LIVES.live(|seed| all.add(&Life::new(seed).live()));
-    let counts = [&all.deeds, &all.failed, &all.waited, &all.fetched_again];
-    let [deeds, failed, waited, again] = counts.map(|count| count.load(Ordering::Relaxed));
-    println!("{deeds} deeds, {failed} failed as they may, {waited} tries again; {again} fetched again");
+    let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    let (deeds, failed, silent) = (count(&all.deeds), count(&all.failed), count(&all.silent));
+    let again = count(&all.fetched_again);
+    println!(
+        "{deeds} deeds, {failed} failed as they may, {} tries waited, {silent} met a silence; \
+         {again} versions were fetched again",
+        count(&all.waited)
+    );
+    assert!(silent <= 3 + deeds / 1_000, "{silent} of {deeds}");
     // One in which nothing is evicted and nothing fails shows little.
     let is_one_seed = std::env::var_os("VM0FS_MODEL_SEED").is_some();
     assert!(is_one_seed || failed > 0 && again > 0);

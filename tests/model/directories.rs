@@ -106,11 +106,11 @@ impl Scene {
             all.map(|it| bytes(it.component)).collect()
         };
         let (folder, truth): (String, BTreeSet<Vec<u8>>) = match random.below(8) {
-            0 => (
-                "runs".into(),
-                runs.chain([bytes(".by-status")]).collect(),
+            0 => ("runs".into(), runs.chain([bytes(".by-status")]).collect()),
+            1 => (
+                format!("agents/{}/runs", super::world::AGENT),
+                runs.collect(),
             ),
-            1 => (format!("agents/{}/runs", super::world::AGENT), runs.collect()),
             2 => ("volumes".into(), storages(vm0fs::demo::Kind::Volume)),
             3 => ("artifacts".into(), storages(vm0fs::demo::Kind::Artifact)),
             _ => {

@@ -68,7 +68,7 @@ impl Life {
             "--list-ttl",
             LIST_TTL,
             "--timeout",
-            "2s",
+            "4s",
             "--cache-size",
             CACHE,
             "--cache-dir",
@@ -117,7 +117,10 @@ impl Life {
             }
             24..28 => self.look_together(),
             28..31 => self.keep_or_let_go(),
-            31..34 => self.scene.truth.change_run(&mut self.random, &self.scene.bench),
+            31..34 => self
+                .scene
+                .truth
+                .change_run(&mut self.random, &self.scene.bench),
             34 => self.grow(),
             35..38 => self.change_the_wire(),
             38 => {
@@ -222,9 +225,9 @@ impl Life {
                 continue;
             }
             let log = mount.unmount();
-            let wrong = log.iter().find(|line| {
-                line.contains("panicked") || line.contains("please report")
-            });
+            let wrong = log
+                .iter()
+                .find(|line| line.contains("panicked") || line.contains("please report"));
             assert_eq!(wrong, None);
         }
     }

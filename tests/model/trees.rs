@@ -244,9 +244,10 @@ impl Making<'_> {
     fn link(&mut self) {
         let Some(path) = self.path() else { return };
         let up = "../".repeat(depth(parent_of(&path))).into_bytes();
-        let others = self.entries.iter().filter(|(path, entry)| {
-            !path.is_empty() && !matches!(entry, Entry::Link { .. })
-        });
+        let others = self
+            .entries
+            .iter()
+            .filter(|(path, entry)| !path.is_empty() && !matches!(entry, Entry::Link { .. }));
         let others: Vec<_> = others.map(|(path, _)| path.clone()).collect();
         let (target, leaves) = match self.random.below(8) {
             0 => (b"/etc/passwd".to_vec(), true),
@@ -255,11 +256,14 @@ impl Making<'_> {
             3 => (b"missing".to_vec(), false),
             4 => (b".".to_vec(), false),
             _ if others.is_empty() => (b"./missing/too".to_vec(), false),
-            _ => ([up.clone(), self.random.pick(&others).clone()].concat(), false),
+            _ => (
+                [up.clone(), self.random.pick(&others).clone()].concat(),
+                false,
+            ),
         };
-        let file = target.strip_prefix(&up[..]).filter(|path| {
-            !leaves && matches!(self.entries.get(*path), Some(Entry::File { .. }))
-        });
+        let file = target
+            .strip_prefix(&up[..])
+            .filter(|path| !leaves && matches!(self.entries.get(*path), Some(Entry::File { .. })));
         let file = file.map(<[u8]>::to_vec);
         self.put(
             path,
@@ -347,11 +351,17 @@ pub(super) fn random(random: &mut Random) -> (Tree, VersionSpec, bool) {
         return honest(random, entries);
     }
     let spec = archived(random, &entries, &groups);
-    (finished(entries, crate::support::archive::MODIFIED), spec, false)
+    (
+        finished(entries, crate::support::archive::MODIFIED),
+        spec,
+        false,
+    )
 }
 
 fn finished(entries: BTreeMap<Vec<u8>, Entry>, modified: u64) -> Tree {
-    let files = entries.iter().filter(|(_, entry)| matches!(entry, Entry::File { .. }));
+    let files = entries
+        .iter()
+        .filter(|(_, entry)| matches!(entry, Entry::File { .. }));
     Tree {
         files: files.map(|(path, _)| path.clone()).collect(),
         paths: entries.keys().cloned().collect(),
@@ -361,10 +371,7 @@ fn finished(entries: BTreeMap<Vec<u8>, Entry>, modified: u64) -> Tree {
 }
 
 /// As one of the service's producers packs it, with the id that belongs to it.
-fn honest(
-    random: &mut Random,
-    entries: BTreeMap<Vec<u8>, Entry>,
-) -> (Tree, VersionSpec, bool) {
+fn honest(random: &mut Random, entries: BTreeMap<Vec<u8>, Entry>) -> (Tree, VersionSpec, bool) {
     let modified = 1_600_000_000 + random.below(100_000_000);
     let mut files = Vec::new();
     for (path, entry) in &entries {
@@ -402,7 +409,10 @@ fn archived(
     groups: &HashMap<Vec<u8>, u32>,
 ) -> VersionSpec {
     let mut tar = Tar::default();
-    let mut order: Vec<_> = entries.iter().filter(|(path, _)| !path.is_empty()).collect();
+    let mut order: Vec<_> = entries
+        .iter()
+        .filter(|(path, _)| !path.is_empty())
+        .collect();
     shuffle(random, &mut order);
     let mut first: HashMap<u32, &[u8]> = HashMap::new();
     let (mut size, mut count) = (0, 0);

@@ -279,9 +279,14 @@ impl Scene {
         let shown = self.attempt(at, Some(version), &what, || {
             Ok((attribute(&full, "cached")?, attribute(&full, "verified")?))
         });
-        let Some((cached, verified)) = shown else { return };
+        let Some((cached, verified)) = shown else {
+            return;
+        };
         let cached = cached.unwrap();
-        assert!(matches!(&*cached, "yes" | "tree" | "no"), "{what}: {cached}");
+        assert!(
+            matches!(&*cached, "yes" | "tree" | "no"),
+            "{what}: {cached}"
+        );
         if let Some(verified) = verified {
             assert_eq!(verified == "yes", version.is_honest, "{what}: {verified}");
         }

@@ -78,7 +78,12 @@ impl Wire {
     }
 
     /// Another fault; `version` is one with its archive.
-    pub(super) fn worsen(&mut self, server: &Server, random: &mut Random, version: (String, Vec<u8>)) {
+    pub(super) fn worsen(
+        &mut self,
+        server: &Server,
+        random: &mut Random,
+        version: (String, Vec<u8>),
+    ) {
         let (name, fault, errors) = match random.below(3) {
             0 => self.bad_object(random, version),
             1 => store(random),
@@ -178,7 +183,13 @@ fn api(random: &mut Random) -> (String, Fault, Vec<i32>) {
         13 => (Action::Stall, vec![ETIMEDOUT]),
         _ => (Action::Delay(Duration::from_millis(300)), vec![]),
     };
-    let paths = ["/v1/", "/v1/artifacts", "/v1/volumes", "/v1/runs", "/v1/agents"];
+    let paths = [
+        "/v1/",
+        "/v1/artifacts",
+        "/v1/volumes",
+        "/v1/runs",
+        "/v1/agents",
+    ];
     let path = random.pick(&paths);
     let fault = for_a_while(random, Fault::api(path, action.clone()), &errors);
     (format!("{path}: {action:?}"), fault, errors)

@@ -135,7 +135,9 @@ impl Truth {
         let storage = &mut self.storages[number];
         let (tree, spec, is_honest) = trees::random(random);
         let message = *random.pick(&[None, Some("two words"), Some("a\nb")]);
-        let mut spec = spec.created_by("agent:writer").created_at(jiff::Timestamp::now());
+        let mut spec = spec
+            .created_by("agent:writer")
+            .created_at(jiff::Timestamp::now());
         if let Some(message) = message {
             spec = spec.message(message);
         }
@@ -187,9 +189,10 @@ impl Truth {
             "running" => *random.pick(&["running", "completed", "failed", "cancelled"]),
             _ => return,
         };
-        let artifacts = self.versions.iter().filter(|version| {
-            self.storages[version.storage].kind == Kind::Artifact
-        });
+        let artifacts = self
+            .versions
+            .iter()
+            .filter(|version| self.storages[version.storage].kind == Kind::Artifact);
         let artifacts: Vec<_> = artifacts.collect();
         if !artifacts.is_empty() && random.one_in(2) {
             let version = *random.pick(&artifacts);
@@ -197,7 +200,8 @@ impl Truth {
             let it = world.run_mut(&run.id).unwrap();
             it.artifact_name = Some(storage.name.to_owned());
             it.artifact_version = Some(version.id.clone());
-            run.artifact.becomes(Some(format!("../../{}", version.folder)));
+            run.artifact
+                .becomes(Some(format!("../../{}", version.folder)));
         }
         // Told last: a run that has ended does not change any more.
         world.set_status(&run.id, next);
