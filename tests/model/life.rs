@@ -6,9 +6,19 @@ use super::{
     wire::Wire,
     world::{LIST_TTL, Truth},
 };
-use crate::support::{Bench, Who, seeds::Random};
+use crate::{
+    cache::versions_in,
+    support::{Bench, Who, seeds::Random},
+};
 use nix::sys::signal::Signal;
-use std::{collections::HashMap, path::PathBuf, thread, time::Instant};
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    thread,
+    time::Instant,
+};
 
 const STEPS: usize = 80;
 
@@ -123,6 +133,7 @@ impl Life {
                 .change_run(&mut self.random, &self.scene.bench),
             34 => self.grow(),
             35..38 => self.change_the_wire(),
+            38 if self.random.one_in(2) => self.damage(),
             38 => {
                 let at = self.scene.any(&mut self.random);
                 let version = self.scene.version(&mut self.random);
@@ -195,6 +206,34 @@ impl Life {
         }
     }
 
+    /// A byte of what is on disk turns over. It is fetched again; nobody sees it.
+    fn damage(&mut self) {
+        let mut files = Vec::new();
+        for version in versions_in(&self.cache) {
+            for entry in fs::read_dir(version).into_iter().flatten().flatten() {
+                let name = entry.file_name().into_string().unwrap();
+                if name == "pack" || name == "tree" || name.starts_with("blob-") {
+                    files.push(entry.path());
+                }
+            }
+        }
+        files.sort();
+        if files.is_empty() {
+            return;
+        }
+        let path = self.random.pick(&files);
+        let place = self.random.next();
+        // It may be evicted at any moment.
+        let Ok(file) = File::options().read(true).write(true).open(path) else {
+            return;
+        };
+        let length = file.metadata().unwrap().len();
+        let mut byte = [0];
+        if length > 0 && file.read_at(&mut byte, place % length).unwrap() == 1 {
+            file.write_all_at(&[byte[0] ^ 0x10], place % length).unwrap();
+        }
+    }
+
     /// The wire is well, and all is right again soon.
     fn mend(&mut self) {
         self.scene.wire.clear(&self.scene.bench.server);
@@ -210,6 +249,9 @@ impl Life {
         let is_killed = self.random.one_in(3);
         let count = self.scene.mounts.len();
         self.end_mounts(is_killed);
+        if self.random.one_in(3) {
+            self.damage();
+        }
         for _ in 0..count {
             self.mount();
         }

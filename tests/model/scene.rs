@@ -165,7 +165,7 @@ impl Scene {
             if number == libc::ETIMEDOUT && verdict == Verdict::Wrong {
                 // A disk that others keep busy is as silent as a wire. It is told,
                 // and counted: as a rule it does not happen.
-                println!("silent for {took:?}: {what:.150}");
+                println!("silent for {took:?}: {what:.150}: {}", told(at));
                 self.tally.silent.fetch_add(1, Ordering::Relaxed);
                 verdict = Verdict::Passing;
             }
@@ -179,10 +179,11 @@ impl Scene {
                     thread::sleep(Duration::from_millis(100));
                 }
                 _ => panic!(
-                    "{what}: {error} after {:?}; mount {}; {}",
+                    "{what}: {error} after {:?}; mount {}; {}; it tells: {}",
                     begun.elapsed(),
                     at.number,
-                    self.wire
+                    self.wire,
+                    told(at)
                 ),
             }
         }
@@ -193,6 +194,13 @@ impl Scene {
         let may = !self.wire.is_clean() || version.made.elapsed() < SOON;
         may && !lock(&self.seen.versions).contains(&(at.number, version.id.clone()))
     }
+}
+
+/// What a mount tells of its last failures.
+fn told(at: &Mounted) -> String {
+    let errors = std::fs::read(at.mount.join(".vm0fs/errors")).unwrap_or_default();
+    let errors = String::from_utf8_lossy(&errors).into_owned();
+    errors.lines().rev().take(4).collect::<Vec<_>>().join(" / ")
 }
 
 /// A path in a folder of a mount.

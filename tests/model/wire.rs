@@ -134,7 +134,8 @@ fn for_a_while(random: &mut Random, fault: Fault, errors: &[i32]) -> Fault {
 }
 
 fn store(random: &mut Random) -> (String, Fault, Vec<i32>) {
-    let after = random.below(200_000);
+    // Pieces much smaller take a large archive most of a minute.
+    let after = 50_000 + random.below(200_000);
     let io = vec![EIO];
     let (action, errors) = match random.below(13) {
         0 => (status(*random.pick(&[500, 503, 404, 403])), io),
