@@ -1,15 +1,17 @@
 //! Directories: read in pieces and from anywhere, and the listings that change.
 
-use super::scene::{Mounted, Scene, lock};
-use crate::support::{SOON, seeds::Random};
+use super::{
+    scene::{Mounted, Scene, lock},
+    world::{Storage, Story},
+};
+use crate::support::seeds::Random;
 use rustix::fs::{FileType, Mode, OFlags, RawDir, SeekFrom, open, seek};
 use std::{
     collections::BTreeSet,
     io,
     os::fd::{AsFd, OwnedFd},
     path::Path,
-    thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// A name in a directory.
@@ -73,12 +75,9 @@ impl Scene {
     /// gone, and soon all of them on a good wire.
     fn names(&self, random: &mut Random, at: &Mounted, folder: &str, truth: &BTreeSet<Vec<u8>>) {
         let path = at.mount.join(folder);
-        let begun = Instant::now();
-        loop {
-            let what = format!("listing {path:?}");
-            let Some(shown) = self.attempt(at, None, &what, || read(random, &path)) else {
-                return;
-            };
+        let what = format!("listing {path:?}");
+        self.until(at, &what, || {
+            let shown = read(random, &path)?;
             let shown: BTreeSet<_> = shown.into_iter().map(|entry| entry.name).collect();
             let made_up: Vec<_> = shown.difference(truth).collect();
             assert!(made_up.is_empty(), "{what}: {made_up:?}");
@@ -88,13 +87,8 @@ impl Scene {
             assert!(gone.is_empty(), "{what}: {gone:?} gone");
             let is_all = shown == *truth;
             *before = shown;
-            drop(names);
-            if is_all || self.wire.is_faulty() {
-                return;
-            }
-            assert!(begun.elapsed() < SOON, "{what}: not all of {truth:?}");
-            thread::sleep(Duration::from_millis(100));
-        }
+            Ok(is_all)
+        });
     }
 
     /// Any of the listings.
@@ -149,13 +143,28 @@ impl Scene {
         self.is_current(at, &what, &storage.latest, &shown, asked);
     }
 
+    /// Waits until a storage's current version is shown.
+    pub(super) fn latest_comes(&self, at: &Mounted, storage: &Storage) {
+        let what = format!("{}/latest", storage.folder());
+        let path = at.mount.join(&what);
+        let Some(latest) = storage.latest.now() else {
+            return;
+        };
+        self.until(at, &what, || match std::fs::read_link(&path) {
+            Ok(target) => Ok(target == Path::new(latest)),
+            // The first of its versions.
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+            Err(error) => Err(error),
+        });
+    }
+
     /// What is shown of something that changes was so a moment ago; in an outage
     /// it may be older, but never older than what was shown before.
     pub(super) fn is_current<T: PartialEq + std::fmt::Debug>(
         &self,
         at: &Mounted,
         what: &str,
-        story: &super::world::Story<T>,
+        story: &Story<T>,
         shown: &T,
         asked: Instant,
     ) {

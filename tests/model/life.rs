@@ -127,10 +127,7 @@ impl Life {
             }
             24..28 => self.look_together(),
             28..31 => self.keep_or_let_go(),
-            31..34 => self
-                .scene
-                .truth
-                .change_run(&mut self.random, &self.scene.bench),
+            31..34 => self.change_run(),
             34 => self.grow(),
             35..38 => self.change_the_wire(),
             38 if self.random.one_in(2) => self.damage(),
@@ -186,9 +183,28 @@ impl Life {
     /// The world has more in it.
     fn grow(&mut self) {
         let mut world = self.scene.bench.server.world();
-        match self.random.one_in(2) {
-            true => self.scene.truth.add_version(&mut self.random, &mut world),
-            false => self.scene.truth.add_run(&mut self.random, &mut world),
+        if self.random.one_in(2) {
+            self.scene.truth.add_run(&mut self.random, &mut world);
+            return;
+        }
+        let storage = self.scene.truth.add_version(&mut self.random, &mut world);
+        drop(world);
+        if self.random.one_in(2) {
+            let storage = &self.scene.truth.storages[storage];
+            for at in &self.scene.mounts {
+                self.scene.latest_comes(at, storage);
+            }
+        }
+    }
+
+    fn change_run(&mut self) {
+        let truth = &mut self.scene.truth;
+        let run = truth.change_run(&mut self.random, &self.scene.bench);
+        if self.random.one_in(2) {
+            let run = &self.scene.truth.runs[run];
+            for at in &self.scene.mounts {
+                self.scene.change_comes(at, run);
+            }
         }
     }
 
@@ -230,7 +246,8 @@ impl Life {
         let length = file.metadata().unwrap().len();
         let mut byte = [0];
         if length > 0 && file.read_at(&mut byte, place % length).unwrap() == 1 {
-            file.write_all_at(&[byte[0] ^ 0x10], place % length).unwrap();
+            file.write_all_at(&[byte[0] ^ 0x10], place % length)
+                .unwrap();
         }
     }
 

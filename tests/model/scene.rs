@@ -189,6 +189,20 @@ impl Scene {
         }
     }
 
+    /// Waits until something is so, which it soon is where no fault is on.
+    pub(super) fn until(
+        &self,
+        at: &Mounted,
+        what: &str,
+        mut is_so: impl FnMut() -> io::Result<bool>,
+    ) {
+        let begun = Instant::now();
+        while self.attempt(at, None, what, &mut is_so) == Some(false) && !self.wire.is_faulty() {
+            assert!(begun.elapsed() < SOON, "{what}: not within {SOON:?}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Whether a mount may not know of a version yet.
     fn is_new(&self, at: &Mounted, version: &Version) -> bool {
         let may = !self.wire.is_clean() || version.made.elapsed() < SOON;

@@ -5,7 +5,7 @@ use super::{
     directories,
     scene::{Mounted, Scene, inside},
     trees::{Entry, join},
-    world::Version,
+    world::{ARun, Version},
 };
 use crate::support::seeds::Random;
 use rustix::fs::FileType;
@@ -290,6 +290,21 @@ impl Scene {
         if let Some(verified) = verified {
             assert_eq!(verified == "yes", version.is_honest, "{what}: {verified}");
         }
+    }
+
+    /// Waits until it is shown what has become of a run.
+    pub(super) fn change_comes(&self, at: &Mounted, run: &ARun) {
+        let path = at.mount.join(&format!("runs/{}", run.id));
+        let what = format!("the change of {path:?}");
+        self.until(at, &what, || {
+            let status = fs::read_to_string(path.join("status"))?;
+            let artifact = match fs::read_link(path.join("artifact")) {
+                Ok(target) => Some(target.into_os_string().into_string().unwrap()),
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => None,
+                Err(error) => return Err(error),
+            };
+            Ok(status.trim_end() == *run.status.now() && artifact == *run.artifact.now())
+        });
     }
 
     /// What a run shows.
