@@ -127,8 +127,8 @@ impl Life {
             }
             24..28 => self.look_together(),
             28..31 => self.keep_or_let_go(),
-            31..34 => self.change_run(),
-            34 => self.grow(),
+            31..33 => self.change_run(),
+            33..35 => self.grow(),
             35..38 => self.change_the_wire(),
             38 if self.random.one_in(2) => self.damage(),
             38 => {
@@ -182,29 +182,37 @@ impl Life {
 
     /// The world has more in it.
     fn grow(&mut self) {
-        let mut world = self.scene.bench.server.world();
-        if self.random.one_in(2) {
-            self.scene.truth.add_run(&mut self.random, &mut world);
-            return;
+        if self.random.one_in(3) {
+            let mut world = self.scene.bench.server.world();
+            return self.scene.truth.add_run(&mut self.random, &mut world);
         }
-        let storage = self.scene.truth.add_version(&mut self.random, &mut world);
+        // Whoever has seen the old one is to see the new one.
+        self.latest_comes();
+        let mut world = self.scene.bench.server.world();
+        self.scene.truth.add_version(&mut self.random, &mut world);
         drop(world);
-        if self.random.one_in(2) {
-            let storage = &self.scene.truth.storages[storage];
-            for at in &self.scene.mounts {
+        self.latest_comes();
+    }
+
+    fn latest_comes(&self) {
+        for at in &self.scene.mounts {
+            for storage in &self.scene.truth.storages {
                 self.scene.latest_comes(at, storage);
             }
         }
     }
 
     fn change_run(&mut self) {
+        let run = self.random.below(self.scene.truth.runs.len() as u64) as usize;
+        self.change_comes(run);
         let truth = &mut self.scene.truth;
-        let run = truth.change_run(&mut self.random, &self.scene.bench);
-        if self.random.one_in(2) {
-            let run = &self.scene.truth.runs[run];
-            for at in &self.scene.mounts {
-                self.scene.change_comes(at, run);
-            }
+        truth.change_run(&mut self.random, &self.scene.bench, run);
+        self.change_comes(run);
+    }
+
+    fn change_comes(&self, run: usize) {
+        for at in &self.scene.mounts {
+            self.scene.change_comes(at, &self.scene.truth.runs[run]);
         }
     }
 

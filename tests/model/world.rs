@@ -130,8 +130,7 @@ impl Truth {
         (truth, world)
     }
 
-    /// Gives the number of its storage.
-    pub(super) fn add_version(&mut self, random: &mut Random, world: &mut World) -> usize {
+    pub(super) fn add_version(&mut self, random: &mut Random, world: &mut World) {
         let number = random.below(self.storages.len() as u64) as usize;
         let storage = &mut self.storages[number];
         let (tree, spec, is_honest) = trees::random(random);
@@ -147,7 +146,7 @@ impl Truth {
             // The same again, which the service would not keep twice.
             let it = world.storages.iter_mut().find(|it| it.id == storage.id);
             it.unwrap().versions.pop();
-            return number;
+            return;
         }
         let made = world.version(storage.kind, storage.name, &id).unwrap();
         let kind = storage.kind.word();
@@ -165,7 +164,6 @@ impl Truth {
         };
         storage.latest.becomes(Some(version.id.clone()));
         self.versions.push(version.into());
-        number
     }
 
     pub(super) fn add_run(&mut self, random: &mut Random, world: &mut World) {
@@ -181,15 +179,14 @@ impl Truth {
         });
     }
 
-    /// A run goes on; gives its number.
-    pub(super) fn change_run(&mut self, random: &mut Random, bench: &Bench) -> usize {
+    /// A run goes on.
+    pub(super) fn change_run(&mut self, random: &mut Random, bench: &Bench, number: usize) {
         let mut world = bench.server.world();
-        let number = random.below(self.runs.len() as u64) as usize;
         let run = &mut self.runs[number];
         let next = match *run.status.now() {
             "pending" => "running",
             "running" => *random.pick(&["running", "completed", "failed", "cancelled"]),
-            _ => return number,
+            _ => return,
         };
         let artifacts = self
             .versions
@@ -208,6 +205,5 @@ impl Truth {
         // Told last: a run that has ended does not change any more.
         world.set_status(&run.id, next);
         run.status.becomes(next);
-        number
     }
 }
