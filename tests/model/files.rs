@@ -5,6 +5,7 @@ use super::{
     world::Version,
 };
 use crate::support::seeds::Random;
+use rustix::fs::{Advice, fadvise};
 use std::{
     collections::BTreeSet,
     fs::File,
@@ -52,7 +53,7 @@ fn read_part(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0xaa; length];
     let mut read = 0;
     // Else most would come from the kernel's pages of an earlier read.
-    rustix::fs::fadvise(file, offset, None, rustix::fs::Advice::DontNeed)?;
+    fadvise(file, offset, None, Advice::DontNeed)?;
     while read < length {
         match file.read_at(&mut bytes[read..], offset + read as u64)? {
             0 => break,
@@ -170,6 +171,11 @@ impl Kept {
     /// what cannot be had would end the process.
     #[allow(unsafe_code)]
     fn mapped(&self, offset: usize, length: usize) -> io::Result<Vec<u8>> {
+        // First all of it is fetched: while a page is waited for, this process may
+        // get no memory, and the server is in it.
+        let whole = read_part(&self.file, 0, self.content.len())?;
+        is_same(&whole, &self.content, &self.what);
+        fadvise(&self.file, 0, None, Advice::DontNeed)?;
         // SAFETY: the mount's own files are never truncated under a reader.
         let map = unsafe { memmap2::Mmap::map(&self.file) }?;
         let mut copy = tempfile::tempfile()?;

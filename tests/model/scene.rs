@@ -49,7 +49,7 @@ pub(super) struct Tally {
     pub(super) failed: AtomicU64,
     /// Tries of deeds that had to wait, as a fault was over but still felt.
     pub(super) waited: AtomicU64,
-    /// Tries that met a silence for which there was no fault.
+    /// Silences for which there was no fault.
     pub(super) silent: AtomicU64,
     /// Versions that were fetched more than once.
     pub(super) fetched_again: AtomicU64,
@@ -163,10 +163,12 @@ impl Scene {
                 verdict = Verdict::Passing;
             }
             if number == libc::ETIMEDOUT && verdict == Verdict::Wrong {
-                // A disk that others keep busy is as silent as a wire. It is told,
-                // and counted: as a rule it does not happen.
-                println!("silent for {took:?}: {what:.150}: {}", told(at));
-                self.tally.silent.fetch_add(1, Ordering::Relaxed);
+                // A machine that others keep busy can be as silent as a wire. It is
+                // told, and counted: as a rule it does not happen.
+                if took > Duration::from_secs(1) {
+                    println!("silent for {took:?}: {what:.150}: {}", told(at));
+                    self.tally.silent.fetch_add(1, Ordering::Relaxed);
+                }
                 verdict = Verdict::Passing;
             }
             match verdict {

@@ -10,7 +10,7 @@ use std::{
 use vm0fs::demo::{Agent, Kind, Run, World};
 
 /// How long the mounts here take a listing for true.
-pub(super) const LIST_TTL: &str = "1s";
+pub(super) const LIST_TTL: &str = "500ms";
 
 /// What was true longer ago is not to be shown on a good wire: the TTL, and
 /// what a busy machine takes to answer.
