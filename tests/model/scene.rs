@@ -70,11 +70,14 @@ impl Tally {
     }
 }
 
+/// By the number of a mount, and what it has shown.
+type Shown<T> = Mutex<HashMap<(u32, String), T>>;
+
 #[derive(Default)]
 pub(super) struct Seen {
     versions: Mutex<HashSet<(u32, String)>>,
-    pub(super) names: Mutex<HashMap<(u32, String), BTreeSet<Vec<u8>>>>,
-    places: Mutex<HashMap<(u32, String), usize>>,
+    pub(super) names: Shown<BTreeSet<Vec<u8>>>,
+    places: Shown<usize>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
