@@ -47,6 +47,9 @@ const OVERLAP: SignedDuration = SignedDuration::from_secs(2);
 /// When all that came in time is to be seen by whoever opens the file anew.
 const SEEN: Duration = Duration::from_secs(30);
 
+/// How long a fault of the wire may be felt when it is over.
+const FELT: Duration = Duration::from_secs(4);
+
 /// An open file and all that was read of it.
 struct Open {
     name: &'static str,
@@ -69,6 +72,8 @@ struct Life {
     /// Rows that came too late to be found before the end.
     late: Vec<Value>,
     is_faulty: bool,
+    /// When the wire became well again.
+    mended: Option<Instant>,
 }
 
 impl Life {
@@ -97,6 +102,7 @@ impl Life {
             newest: then,
             late: Vec::new(),
             is_faulty: false,
+            mended: None,
             bench,
         }
     }
@@ -230,7 +236,8 @@ impl Life {
     fn allow<T>(&self, result: std::io::Result<T>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
-            Err(error) if self.is_faulty => {
+            // A failure stands for an answer for a while.
+            Err(error) if self.is_faulty || self.mended.is_some_and(|at| at.elapsed() < FELT) => {
                 let error = error.raw_os_error();
                 let may = [libc::EIO, libc::ETIMEDOUT, libc::EAGAIN, libc::ENETUNREACH];
                 assert!(error.is_some_and(|error| may.contains(&error)), "{error:?}");
@@ -332,6 +339,7 @@ impl Life {
     fn change_the_wire(&mut self) {
         self.is_faulty = !self.is_faulty;
         if !self.is_faulty {
+            self.mended = Some(Instant::now());
             return self.bench.server.clear_faults();
         }
         let html = Action::Status {
