@@ -81,7 +81,7 @@ fn disk_usage(path: &Path) -> u64 {
 }
 
 /// The folders of the versions in a cache.
-fn versions_in(cache: &Path) -> Vec<PathBuf> {
+pub(crate) fn versions_in(cache: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(cache.join("v1/versions")).unwrap();
     entries.map(|entry| entry.unwrap().path()).collect()
 }

@@ -22,6 +22,7 @@ mod living;
 mod machine;
 mod mapped;
 mod metrics;
+mod model;
 mod offline;
 mod rules;
 mod smoke;

@@ -281,19 +281,14 @@ impl Builder {
                 };
             }
         }
-        // Children have higher numbers than their directories, so going
-        // backwards meets each directory after all of its children.
-        for node in (1..nodes.len()).rev() {
-            let Record {
-                mtime,
-                parent,
-                kind,
-                ..
-            } = nodes[node];
-            let parent = parent as usize;
-            if kind != format::DEAD && !explicit[parent] {
+        // Directories have higher numbers than those they are in, so going
+        // backwards meets each after all that is in it. By name, not by node: a
+        // file is in every directory that has a name for it.
+        for dirent in dirents.iter().rev() {
+            let mtime = nodes[dirent.node as usize].mtime;
+            if !explicit[dirent.parent as usize] {
                 // An untouched implied directory starts at the smallest time.
-                let newest = &mut nodes[parent].mtime;
+                let newest = &mut nodes[dirent.parent as usize].mtime;
                 *newest = if *newest == (0, 0) {
                     mtime
                 } else {

@@ -1,7 +1,7 @@
 //! Opening and reading.
 
 use super::{
-    Answer, Kind, Miss, View,
+    Answer, Kind, Miss, Tree, View,
     control::{Writing, not_yours},
     known::VersionId,
     logs::{LogView, Logs},
@@ -9,13 +9,12 @@ use super::{
     rows::Files,
 };
 use crate::{
-    api::types::StorageKind,
     error::{Error, Result},
     store::{self, Content, Growing, GrowingContent, NodeKind, Progressed},
 };
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 /// What an open file reads from. It stays good whatever is evicted or changes.
@@ -32,7 +31,40 @@ pub enum Handle {
     /// A file of a version, and its inode number.
     Content(Content, u64),
     /// A file of a version whose archive is, or was, still arriving.
-    Growing(GrowingContent, VersionId),
+    Growing(Box<Arriving>),
+}
+
+/// An open file of a version that was arriving when it was opened.
+pub struct Arriving {
+    content: GrowingContent,
+    of: VersionId,
+    ino: u64,
+    number: u32,
+    /// The same file, once the version is sealed and has checksums.
+    sealed: OnceLock<Content>,
+}
+
+impl Arriving {
+    /// The file in the sealed version, where that has come of the archive that
+    /// it was opened on.
+    fn sealed(&self, tree: &Tree) -> Result<Option<&Content>> {
+        if let Some(content) = self.sealed.get() {
+            return Ok(Some(content));
+        }
+        // Another archive can have other files under the same numbers.
+        self.content.read_at(self.content.size(), &mut [])?;
+        let (kind, id, version) = &self.of;
+        let key = tree.version_key(*kind, id, version);
+        if tree.store.growing(&key).is_some() {
+            return Ok(None);
+        }
+        let Some(version) = tree.store.version(&key) else {
+            return Ok(None);
+        };
+        let content = version.open(self.number)?;
+        let content = content.filter(|content| content.size() == self.content.size());
+        Ok(content.map(|content| self.sealed.get_or_init(|| content)))
+    }
 }
 
 /// An open log of a run.
@@ -105,7 +137,7 @@ impl View<'_> {
         };
         match self.files(*kind, id, version)? {
             Files::None => Err(Error::IsDirectory.into()),
-            Files::Growing(growing) => self.open_growing(&growing, (*kind, id, version), *number),
+            Files::Growing(growing) => self.open_growing(&growing, &node, ino),
             Files::Sealed(sealed) => {
                 let entry = sealed.index().node(*number).ok_or(Error::Stale)?;
                 if let Some(opened) = without_content(&entry)? {
@@ -121,7 +153,7 @@ impl View<'_> {
                 // Evicted, and perhaps on its way again, under the same numbers.
                 let key = self.tree.version_key(*kind, id, version);
                 match self.tree.store.growing(&key) {
-                    Some(growing) => self.open_growing(&growing, (*kind, id, version), *number),
+                    Some(growing) => self.open_growing(&growing, &node, ino),
                     None => Err(self.content_miss(*kind, id, version)),
                 }
             }
@@ -156,12 +188,10 @@ impl View<'_> {
         })
     }
 
-    fn open_growing(
-        &self,
-        growing: &Growing,
-        (kind, id, version): (StorageKind, &Arc<str>, &Arc<str>),
-        number: u32,
-    ) -> Answer<Opened> {
+    fn open_growing(&self, growing: &Growing, node: &Node, ino: u64) -> Answer<Opened> {
+        let &Node::Entry(kind, ref id, ref version, number) = node else {
+            return Err(Error::Stale.into());
+        };
         let not_yet = || self.content_miss(kind, id, version);
         let entry = growing.node(number).ok_or_else(not_yet)?;
         if let Some(opened) = without_content(&entry)? {
@@ -172,7 +202,13 @@ impl View<'_> {
             });
         }
         let content = growing.open(number).ok_or_else(not_yet)?;
-        let handle = Handle::Growing(content, (kind, id.clone(), version.clone()));
+        let handle = Handle::Growing(Box::new(Arriving {
+            content,
+            of: (kind, id.clone(), version.clone()),
+            ino,
+            number,
+            sealed: OnceLock::new(),
+        }));
         Ok(Opened {
             handle,
             is_final: false,
@@ -223,23 +259,39 @@ impl View<'_> {
                     return self.read_anew(*ino, content.size(), offset, size, buffer);
                 }
             }
-            Handle::Growing(content, (kind, id, version)) => {
-                buffer.resize(wanted(content.size(), offset, size), 0);
-                if buffer.is_empty() {
-                    return Ok(());
-                }
-                match content.read_at(offset, buffer)? {
-                    Progressed::Read(0) => return Err(cut_short().into()),
-                    Progressed::Read(read) if read == buffer.len() => {}
-                    // Not a part of it: where the file is mapped, the kernel
-                    // takes a short read for the end of the file.
-                    Progressed::Read(_) | Progressed::NotYet => {
-                        return Err(self.content_miss(*kind, id, version));
-                    }
-                }
-            }
+            Handle::Growing(arriving) => self.read_arriving(arriving, offset, size, buffer)?,
         }
         Ok(())
+    }
+
+    fn read_arriving(
+        &self,
+        arriving: &Arriving,
+        offset: u64,
+        size: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Answer<()> {
+        let content = &arriving.content;
+        buffer.resize(wanted(content.size(), offset, size), 0);
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        if let Some(sealed) = arriving.sealed(self.tree)? {
+            return match sealed.read_at(offset, buffer) {
+                Some(_) => Ok(()),
+                None => self.read_anew(arriving.ino, content.size(), offset, size, buffer),
+            };
+        }
+        match content.read_at(offset, buffer)? {
+            Progressed::Read(0) => Err(cut_short().into()),
+            Progressed::Read(read) if read == buffer.len() => Ok(()),
+            // Not a part of it: where the file is mapped, the kernel takes a
+            // short read for the end of the file.
+            Progressed::Read(_) | Progressed::NotYet => {
+                let (kind, id, version) = &arriving.of;
+                Err(self.content_miss(*kind, id, version))
+            }
+        }
     }
 
     /// At the end of a file that may have grown, what it has grown by; one that
@@ -280,15 +332,10 @@ impl View<'_> {
                 let read = content.read_at(offset, buffer);
                 read.map(drop).ok_or_else(|| cut_short().into())
             }
-            Handle::Growing(content, version) if content.size() == file => {
-                let (kind, id, number) = version.clone();
-                self.read(&Handle::Growing(content, version), offset, size, buffer)?;
+            Handle::Growing(arriving) if arriving.content.size() == file => {
                 // All or nothing: the kernel takes fewer bytes for the end of a
                 // file that is in its page cache, and fills up with zeros.
-                match buffer.len() < wanted(file, offset, size) {
-                    true => Err(self.content_miss(kind, &id, &number)),
-                    false => Ok(()),
-                }
+                self.read_arriving(&arriving, offset, size, buffer)
             }
             // Another file than the handle was opened on.
             _ => Err(cut_short().into()),

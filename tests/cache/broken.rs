@@ -4,7 +4,7 @@
 use super::{LARGE, expected_sums, is_right, mounted, versions_in, world_of};
 use crate::{
     commands::{Place, finish, script},
-    support::{Bench, Who},
+    support::{Bench, Who, noise_of},
 };
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use std::{
@@ -252,4 +252,31 @@ fn a_large_index_is_repaired_too() {
         finish(&mut place.unmount(&bench)).succeeded();
         place.is_over();
     }
+}
+
+#[test]
+fn damage_under_a_file_opened_while_it_arrived_is_repaired() {
+    let mut world = World::empty();
+    let id = world.add_storage(Kind::Artifact, "a0");
+    let (first, rest) = (noise_of(1, 200 << 10), noise_of(2, 600 << 10));
+    let files = vec![File::new("first", first.clone()), File::new("rest", rest)];
+    world.add_version(&id, VersionSpec::files(files));
+    let bench = Bench::new(world);
+    let cache = bench.folder("cache", Who::Myself);
+    let place = mounted(&bench, Who::Myself, "mnt", &cache, &["--timeout", "4s"]);
+    place.run("ls artifacts/a0");
+    bench
+        .server
+        .fault(Fault::store(Action::StallBody { after: 300 << 10 }));
+    let folder = place.path.join("artifacts/a0/latest");
+    let file = fs::File::open(folder.join("first")).unwrap();
+    assert!(read_from(&file, 0) == first);
+    assert_eq!(versions_in(&cache).len(), 0, "it is still arriving");
+    bench.server.clear_faults();
+    place.run("ls artifacts/a0/latest/");
+    flip_head(&file_in(&cache, "pack"));
+    forget(&file);
+    assert!(read_from(&file, 0) == first, "damage was shown");
+    drop(file);
+    finish(&mut place.unmount(&bench)).succeeded();
 }

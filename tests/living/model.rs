@@ -5,34 +5,32 @@
 //! left, the wire is bad for a while, the run ends. After each step, what was
 //! read before must still be there; in the end, the files are the rows.
 //!
-//! As a rule it runs some seeds, those that once failed among them. With
-//! `VM0FS_MODEL_SECONDS=3600` it goes on with new ones for an hour, and
-//! `VM0FS_MODEL_SEED=7` lives that one life.
+//! Which seeds, and for how long: [`Lives`].
 
 use super::{events_of, json_lines, json_of, text_of};
-use crate::support::{Bench, Mount, SOON, Who, watched::Watched};
+use crate::support::{
+    Bench, Mount, SOON, Who,
+    seeds::{Lives, Random},
+    watched::Watched,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     fs::{self, File},
     os::unix::fs::FileExt,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::PathBuf,
-    sync::atomic::{AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
 use vm0fs::demo::{Action, Agent, Fault, LogRow, Quirks, Run, World};
 
-/// Seeds whose lives once showed a defect, and which.
-const KEPT: [(u64, &str); 0] = [];
-
-/// New seeds that a usual run lives.
-const USUAL: u64 = 6;
-
-/// Lives at a time: they mostly wait.
-const AT_ONCE: usize = 3;
+/// No life has shown a defect yet.
+const LIVES: Lives = Lives {
+    kept: &[],
+    usual: 6,
+    at_once: 3,
+};
 
 const FILES: [&str; 6] = [
     "logs",
@@ -49,31 +47,8 @@ const OVERLAP: SignedDuration = SignedDuration::from_secs(2);
 /// When all that came in time is to be seen by whoever opens the file anew.
 const SEEN: Duration = Duration::from_secs(30);
 
-/// A generator of numbers that are the same for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    /// A number below `bound`.
-    fn below(&mut self, bound: u64) -> u64 {
-        // xorshift64*, Vigna 2016: the low bits of the plain one repeat.
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
-    }
-
-    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len() as u64) as usize]
-    }
-
-    fn one_in(&mut self, bound: u64) -> bool {
-        self.below(bound) == 0
-    }
-}
+/// How long a fault of the wire may be felt when it is over.
+const FELT: Duration = Duration::from_secs(4);
 
 /// An open file and all that was read of it.
 struct Open {
@@ -97,6 +72,8 @@ struct Life {
     /// Rows that came too late to be found before the end.
     late: Vec<Value>,
     is_faulty: bool,
+    /// When the wire became well again.
+    mended: Option<Instant>,
 }
 
 impl Life {
@@ -125,6 +102,7 @@ impl Life {
             newest: then,
             late: Vec::new(),
             is_faulty: false,
+            mended: None,
             bench,
         }
     }
@@ -258,7 +236,8 @@ impl Life {
     fn allow<T>(&self, result: std::io::Result<T>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
-            Err(error) if self.is_faulty => {
+            // A failure stands for an answer for a while.
+            Err(error) if self.is_faulty || self.mended.is_some_and(|at| at.elapsed() < FELT) => {
                 let error = error.raw_os_error();
                 let may = [libc::EIO, libc::ETIMEDOUT, libc::EAGAIN, libc::ENETUNREACH];
                 assert!(error.is_some_and(|error| may.contains(&error)), "{error:?}");
@@ -360,6 +339,7 @@ impl Life {
     fn change_the_wire(&mut self) {
         self.is_faulty = !self.is_faulty;
         if !self.is_faulty {
+            self.mended = Some(Instant::now());
             return self.bench.server.clear_faults();
         }
         let html = Action::Status {
@@ -550,52 +530,7 @@ fn counted(values: impl Iterator<Item = Value>) -> HashMap<String, usize> {
     counts
 }
 
-#[track_caller]
-fn lived(seed: u64) {
-    let life = AssertUnwindSafe(|| Life::new(seed).live());
-    if let Err(panic) = catch_unwind(life) {
-        eprintln!("the life of seed {seed} went wrong: VM0FS_MODEL_SEED={seed} lives it again");
-        resume_unwind(panic);
-    }
-}
-
-fn setting(name: &str) -> Option<u64> {
-    let value = std::env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
-}
-
 #[test]
 fn random_lives() {
-    if let Some(seed) = setting("VM0FS_MODEL_SEED") {
-        return lived(seed);
-    }
-    let seconds = setting("VM0FS_MODEL_SECONDS");
-    let kept = KEPT.len() as u64;
-    let start = Instant::now();
-    let next = AtomicU64::new(0);
-    // New ones each time where there is time for many.
-    let first = seconds.map_or(1, |_| Timestamp::now().as_millisecond() as u64);
-    let live = || {
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let goes_on = match seconds {
-                Some(seconds) => start.elapsed() < Duration::from_secs(seconds),
-                None => number < kept + USUAL,
-            };
-            if !goes_on && number >= kept {
-                return;
-            }
-            let seed = KEPT
-                .get(number as usize)
-                .map_or(first + number, |(seed, _)| *seed);
-            lived(seed);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(live);
-        }
-    });
-    let lives = next.load(Ordering::Relaxed) - AT_ONCE as u64;
-    println!("{lives} lives in {:?}", start.elapsed());
+    LIVES.live(|seed| Life::new(seed).live());
 }

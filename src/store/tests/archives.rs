@@ -306,6 +306,9 @@ fn hard_links_share_a_node() {
     let a = walk(index, "a").unwrap();
     assert_eq!((walk(index, "d/b"), walk(index, "c")), (Some(a), Some(a)));
     assert_eq!(index.node(a).unwrap().nlink, 3);
+    // A directory that holds nothing else has the time of what it holds, too.
+    let d = index.node(walk(index, "d").unwrap()).unwrap();
+    assert_eq!(d.mtime, (1_700_000_000, 0));
     let s = walk(index, "s").unwrap();
     assert_eq!(
         (walk(index, "s2"), index.node(s).unwrap().nlink),
