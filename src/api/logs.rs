@@ -59,11 +59,29 @@ pub struct LogReader {
     pub(super) given: HashMap<Key, Alike>,
 }
 
-/// Where the next page begins.
-enum From {
-    Start,
-    Since(String),
-    Cursor(String),
+/// Where the next page begins: the beginning of the log, or so far behind it.
+#[derive(Clone, Default)]
+struct From {
+    since: Option<String>,
+    /// Of a page that had the same `since`: it may count from there.
+    cursor: Option<String>,
+}
+
+impl From {
+    fn since(since: String) -> Self {
+        Self {
+            since: Some(since),
+            cursor: None,
+        }
+    }
+
+    /// Behind the page that began here and gave that cursor.
+    fn behind(&self, cursor: Option<String>) -> Option<Self> {
+        Some(Self {
+            since: self.since.clone(),
+            cursor: Some(cursor.filter(|cursor| !cursor.is_empty())?),
+        })
+    }
 }
 
 /// Ways past a moment that fills a page by itself, the least lossy first.
@@ -89,29 +107,30 @@ pub(super) fn run_logs(
 ) -> Result<Vec<Row<LogRow>>> {
     let segments = ["runs", run, "logs"];
     let mut log = Walk::new(reader);
-    let mut from = match reader.since {
+    let mut from = From {
         // Written with what precision it has: rows of its moment are wanted.
-        Some(since) => From::Since(since.to_string()),
-        None => From::Start,
+        since: reader.since.map(|since| since.to_string()),
+        cursor: None,
     };
     let mut steps = STEPS.iter();
-    // The cursor of the furthest page, for a service that ignores `since`
-    // and so shows its first page again; and those that were used.
-    let mut furthest = None;
+    // What comes behind the furthest page, for a service that ignores `since`
+    // and so shows its first page again; and the cursors that were used.
+    let mut furthest: Option<From> = None;
     let mut cursors = HashSet::new();
     for _ in 0..MAX_PAGES {
         let mut query = vec![("order", "asc"), ("limit", LIMIT)];
-        match &from {
-            From::Start => {}
-            From::Since(since) => query.push(("since", since)),
-            From::Cursor(cursor) => query.push(("cursor", cursor)),
+        if let Some(since) = &from.since {
+            query.push(("since", since));
+        }
+        if let Some(cursor) = &from.cursor {
+            query.push(("cursor", cursor));
         }
         let request = http.request(&segments, &query)?;
         let body = http.get(&request, progress)?;
         let page = page(&request.label, &body)?;
         let pagination = page.pagination.unwrap_or_default();
         let length = page.data.len();
-        let new = log.add(&request.label, &page.data, matches!(from, From::Cursor(_)))?;
+        let new = log.add(&request.label, &page.data, from.cursor.is_some())?;
         if length == 0 || (length < PAGE && !pagination.has_more) {
             return Ok(log.finish(http.now(), reader));
         }
@@ -120,27 +139,26 @@ pub(super) fn run_logs(
         };
         if new > 0 {
             steps = STEPS.iter();
-            furthest = pagination.next_cursor;
-            from = From::Since(last);
+            furthest = from.behind(pagination.next_cursor);
+            from = From::since(last);
             continue;
         }
         // Nothing new, in a full page: one moment fills it.
         let next = steps.by_ref().find_map(|step| {
             let moment = last.parse::<Timestamp>();
             match step {
-                Step::Cursor => [furthest.take(), pagination.next_cursor.clone()]
+                Step::Cursor => [furthest.take(), from.behind(pagination.next_cursor.clone())]
                     .into_iter()
                     .flatten()
-                    .find(|cursor| !cursor.is_empty() && cursors.insert(cursor.clone()))
-                    .map(From::Cursor),
+                    .find(|next| cursors.insert((next.since.clone(), next.cursor.clone()))),
                 Step::Microsecond => moment
                     .ok()?
                     .checked_add(SignedDuration::from_micros(1))
                     .ok()
-                    .map(|moment| From::Since(moment.to_string())),
+                    .map(|moment| From::since(moment.to_string())),
                 Step::Millisecond => Timestamp::from_millisecond(moment.ok()?.as_millisecond() + 1)
                     .ok()
-                    .map(|moment| From::Since(moment.to_string())),
+                    .map(|moment| From::since(moment.to_string())),
             }
         });
         tracing::warn!(

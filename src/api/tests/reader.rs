@@ -125,6 +125,18 @@ fn news_of_many_pages_and_many_rows_a_moment() {
 }
 
 #[test]
+fn a_cursor_counts_from_where_its_page_began() {
+    let mut log = Log::new(Quirks::none());
+    // The second page begins amid the log, and the moment is longer than it.
+    for (moment, rows) in [(0, 50), (5, 250), (6, 30)] {
+        (0..rows).for_each(|n| log.add(moment, &format!("{moment} {n}")));
+    }
+    assert_eq!(log.read().unwrap().0.len(), 330);
+    assert!(log.read().unwrap().0.is_empty());
+    log.assert_complete();
+}
+
+#[test]
 fn a_failure_leaves_the_reader_where_it_was() {
     for quirks in [Quirks::default(), Quirks::none()] {
         for action in [Action::internal_error(), Action::WrongBody("<html>".into())] {
