@@ -133,7 +133,25 @@ impl Builder {
     pub(super) fn set_directory(&mut self, node: u32, mtime: (i64, u32)) {
         if let Some(record) = self.nodes.get_mut(node as usize) {
             record.mtime = mtime;
+            let parent = record.parent;
             self.explicit[node as usize] = true;
+            self.freshen(parent, mtime);
+        }
+    }
+
+    /// Lets directories that the archive has not told of be as new as the newest
+    /// of what is in them so far: somebody may look before the archive's end.
+    fn freshen(&mut self, mut dir: u32, mtime: (i64, u32)) {
+        while !self.explicit[dir as usize] {
+            let record = &mut self.nodes[dir as usize];
+            if record.mtime != (0, 0) && record.mtime >= mtime {
+                return;
+            }
+            record.mtime = mtime;
+            if dir == ROOT {
+                return;
+            }
+            dir = record.parent;
         }
     }
 
@@ -162,6 +180,10 @@ impl Builder {
         self.nodes[node as usize].nlink += 1;
         if self.nodes[node as usize].kind == format::DIRECTORY {
             self.nodes[dir as usize].nlink += 1;
+        }
+        match self.nodes[node as usize].mtime {
+            (0, 0) => {}
+            mtime => self.freshen(dir, mtime),
         }
         if let Some(at) = self.find(dir, name) {
             let before = std::mem::replace(&mut self.dirents[at as usize].node, node);
@@ -279,6 +301,13 @@ impl Builder {
                     kind: format::DEAD,
                     ..Record::default()
                 };
+            }
+        }
+        // What they were while the archive arrived may be of entries that were
+        // replaced since.
+        for (record, explicit) in nodes.iter_mut().zip(&explicit) {
+            if record.kind == format::DIRECTORY && !explicit {
+                record.mtime = (0, 0);
             }
         }
         // Directories have higher numbers than those they are in, so going

@@ -9,7 +9,7 @@
 
 use super::{events_of, json_lines, json_of, text_of};
 use crate::support::{
-    Bench, Mount, SOON, Who,
+    Bench, Mount, Who,
     seeds::{Lives, Random},
     watched::Watched,
 };
@@ -58,6 +58,10 @@ struct Open {
     file: File,
     seen: Vec<u8>,
 }
+
+/// How late the end of a run may be told: a stream that fell silent while the wire
+/// was bad is given up after 40 s without even a heartbeat.
+const END_TOLD: Duration = Duration::from_secs(60);
 
 /// One life.
 struct Life {
@@ -447,7 +451,7 @@ impl Life {
             let run = world.run_mut(&self.run).unwrap();
             run.finish(long_ago, status, None);
         }
-        let end = Instant::now() + SOON;
+        let end = Instant::now() + END_TOLD;
         while fs::read_to_string(self.path("status")).unwrap() != format!("{status}\n") {
             assert!(Instant::now() < end, "the end is not told");
             thread::sleep(Duration::from_millis(100));

@@ -60,6 +60,7 @@ impl Life {
                 wire: Wire::default(),
                 tally: Tally::default(),
                 crowded: None,
+                is_damaged: false,
                 seen: Seen::default(),
             },
             kept: Vec::new(),
@@ -256,6 +257,7 @@ impl Life {
         if length > 0 && file.read_at(&mut byte, place % length).unwrap() == 1 {
             file.write_all_at(&[byte[0] ^ 0x10], place % length)
                 .unwrap();
+            self.scene.is_damaged = true;
         }
     }
 

@@ -37,6 +37,9 @@ pub(super) struct Scene {
     pub(super) tally: Tally,
     /// When many looked at much at a time: the cache may have been too full.
     pub(super) crowded: Option<Instant>,
+    /// Whether bytes of the cache were turned over: what was there may be arriving
+    /// again at any time.
+    pub(super) is_damaged: bool,
     /// What mounts have shown: versions, names of folders, places in stories.
     pub(super) seen: Seen,
 }

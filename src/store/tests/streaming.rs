@@ -301,6 +301,38 @@ fn a_later_entry_takes_the_place() {
 }
 
 #[test]
+fn a_directory_that_is_implied_is_as_new_as_what_has_come_into_it() {
+    let times = [(3, "d/e/a"), (9, "d/e/b"), (5, "d/c"), (4, "d/e/b")];
+    let tars = times.map(|(seconds, path)| {
+        let mut tar = Tar::default().file(path, noise(1, 3000));
+        tar.0[136..147].copy_from_slice(format!("{seconds:011o}").as_bytes());
+        Tar::checksum(&mut tar.0[..512]);
+        tar
+    });
+    let (archive, ends) = pieces(&tars);
+    let held = Held::new(archive);
+    let fixture = Fixture::new();
+    std::thread::scope(|scope| {
+        let fetch = scope.spawn(|| held.fetch(&fixture));
+        for (at, (d, e)) in [(3, 3), (9, 9), (9, 9)].into_iter().enumerate() {
+            held.allowed.set(ends[at]);
+            held.until(|| find(&*growing(&fixture)?, times[at].1));
+            let grown = growing(&fixture).unwrap();
+            let time = |path| grown.node(find(&grown, path).unwrap()).unwrap().mtime.0;
+            assert_eq!((time("d"), time("d/e")), (d, e), "after {at}");
+        }
+        held.allowed.set(usize::MAX);
+        let version = fetch.join().unwrap().unwrap();
+        let time = |path: &str| {
+            let node = walk(version.index(), path).unwrap();
+            version.index().node(node).unwrap().mtime.0
+        };
+        // The file of 9 was replaced.
+        assert_eq!((time("d"), time("d/e")), (5, 4));
+    });
+}
+
+#[test]
 fn a_corrupt_end_takes_back_what_was_there() {
     let mut archive = Tar::default()
         .file("a", noise(1, 50_000))
