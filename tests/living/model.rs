@@ -217,7 +217,9 @@ impl Life {
         } else {
             1 + self.random.below(4)
         };
-        let burst = Timestamp::now();
+        // Two bursts of one millisecond would be more than that.
+        let later = self.newest.checked_add(SignedDuration::from_millis(1));
+        let burst = Timestamp::now().max(later.unwrap());
         for n in 0..count {
             let mut row = self.row();
             if count > 4 {
