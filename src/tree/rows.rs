@@ -127,8 +127,12 @@ impl View<'_> {
         if let Some(logs) = logs.last_for_good(id) {
             return Ok((logs, true));
         }
-        let followed = !(self.tree.has_ended(id) || self.whatever_is_known || self.tree.is_away());
-        if followed {
+        let may_ask = !(self.whatever_is_known || self.tree.is_away());
+        // What was asked for while the run lived is not the last word on it.
+        if may_ask && self.tree.rest_lasts(id) == Some(FOR_EVER) {
+            logs.expire(id, self.since, Duration::ZERO);
+        }
+        if may_ask && !self.tree.has_ended(id) {
             match self.tree.follows.look(id, self.tree.thrift()) {
                 Look::Current => {
                     if let Some((logs, _)) = logs.last(id) {

@@ -202,3 +202,31 @@ fn a_row_with_half_a_character_is_there() {
         assert_eq!(bench.server.requests_to(Port::Api, &path).len(), 1);
     }
 }
+
+/// Who reads a log, sees the run's end and leaves at once has it for good.
+#[test]
+fn the_last_word_is_asked_for_as_soon_as_the_end_is_known() {
+    let (world, run) = world_of(120, Quirks::default(), "running");
+    let bench = Bench::new(world);
+    let mount = bench.mount().with(["--list-ttl", "500ms"]).start();
+    mount.cat(&format!("runs/{run}/logs"));
+    {
+        let mut world = bench.server.world();
+        let long_ago = world.ago(45);
+        world
+            .run_mut(&run)
+            .unwrap()
+            .finish(long_ago, "completed", None);
+    }
+    until("the end is told", SOON, || {
+        mount.cat(&format!("runs/{run}/status")) == "completed\n"
+    });
+    files_are_the_rows(&bench, &mount, &run);
+    drop(mount);
+    bench.server.clear_requests();
+    let mount = bench.mount().start();
+    files_are_the_rows(&bench, &mount, &run);
+    let (_, calls) = streams_and_calls(&bench);
+    let logs = calls.iter().filter(|call| call.path.ends_with("/logs"));
+    assert_eq!(logs.count(), 0, "{calls:?}");
+}

@@ -275,6 +275,10 @@ impl Life {
     fn begin_anew(&mut self) {
         let is_killed = self.random.one_in(3);
         let count = self.scene.mounts.len();
+        // With a token that is refused nothing can be mounted.
+        if self.scene.wire.errors().contains(&libc::EACCES) {
+            self.scene.wire.clear(&self.scene.bench.server);
+        }
         self.end_mounts(is_killed);
         if self.random.one_in(3) {
             self.damage();
