@@ -216,12 +216,16 @@ impl Tree {
     }
 
     pub(super) fn bring(&self, want: &Want, asked: Instant, progress: &Progress) -> Result<()> {
-        let (api, known, list_ttl) = (&self.api, &self.known, self.list_ttl());
+        let (api, known) = (&self.api, &self.known);
+        // As the answer has it, which tells what is left of the allowance.
+        let list_ttl = || self.list_ttl();
         match want {
-            Want::Agents => put_listing(&known.agents, (), api.agents(progress)?, asked, list_ttl),
+            Want::Agents => {
+                put_listing(&known.agents, (), api.agents(progress)?, asked, list_ttl())
+            }
             Want::Storages(kind) => {
                 let rows = api.storages(*kind, progress)?;
-                put_listing(&known.storages, *kind, rows, asked, list_ttl);
+                put_listing(&known.storages, *kind, rows, asked, list_ttl());
             }
             Want::Runs => {
                 // What an earlier mount knew need not be read again.
@@ -240,19 +244,19 @@ impl Tree {
                     None => Listing::new(rows, asked),
                 };
                 let weight = listing.weight();
-                known.runs.put((), listing, asked, list_ttl, weight);
+                known.runs.put((), listing, asked, list_ttl(), weight);
             }
             Want::Agent(id) => {
                 let row = api.agent(id, progress)?;
                 let weight = row_weight(&row);
-                known.agent.put(id.clone(), row, asked, list_ttl, weight);
+                known.agent.put(id.clone(), row, asked, list_ttl(), weight);
             }
             Want::AgentVersions(id) => {
                 let rows = api.agent_versions(id, progress)?;
                 let weight = rows.iter().map(|row| row.get().len()).sum();
                 known
                     .agent_versions
-                    .put(id.clone(), rows, asked, list_ttl, weight);
+                    .put(id.clone(), rows, asked, list_ttl(), weight);
             }
             Want::Run(id) => {
                 let row = api.run(id, progress)?;
@@ -260,7 +264,7 @@ impl Tree {
                 let ttl = if row.value.status.is_terminal() {
                     FOR_EVER
                 } else {
-                    list_ttl
+                    list_ttl()
                 };
                 self.note_artifact(&row.value);
                 known.run.put(id.clone(), row, asked, ttl, weight);
@@ -277,7 +281,7 @@ impl Tree {
                 let weight = row_weight(&row);
                 known
                     .storage
-                    .put((*kind, id.clone()), row, asked, list_ttl, weight);
+                    .put((*kind, id.clone()), row, asked, list_ttl(), weight);
             }
             Want::Versions(kind, id) => {
                 let rows = api.storage_versions(*kind, id, progress)?;
@@ -285,7 +289,7 @@ impl Tree {
                 let earlier = known.versions.last(&key);
                 let versions = Versions::new(rows, earlier.as_ref().map(|(earlier, _)| &**earlier));
                 let weight = versions.weight();
-                known.versions.put(key, versions, asked, list_ttl, weight);
+                known.versions.put(key, versions, asked, list_ttl(), weight);
             }
             Want::Start(_, order) | Want::Cancel(_, order) => {
                 self.carry_out(want, *order, asked, progress)?;

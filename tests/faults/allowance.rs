@@ -7,11 +7,15 @@ use std::{
 };
 use vm0fs::demo::{Kind, World};
 
+/// Reads in an hour, and how long a listing stands.
+const LIMIT: u64 = 20;
+const TTL: Duration = Duration::from_millis(100);
+
 #[test]
 fn refreshes_slow_down_before_anything_fails() {
     let mut world = World::empty();
     world.quirks.enforce_limits = true;
-    world.quirks.read_limit = 20;
+    world.quirks.read_limit = LIMIT;
     world.add_storage(Kind::Artifact, "report");
     let bench = Bench::new(world);
     let mount = bench.mount().with(["--list-ttl", "100ms"]).start();
@@ -26,19 +30,32 @@ fn refreshes_slow_down_before_anything_fails() {
     let hour = || jiff::Timestamp::now().as_second() / 3600;
     let first = hour();
     let is_over = || hour() != first;
-    // Sixteen refreshes at the usual pace, then half as often, and so on: the
-    // twenty-first would come after 3.5 s, instead of after 2 s.
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(2_800) {
         assert_eq!(mount.list("artifacts"), ["report"]);
         thread::sleep(Duration::from_millis(20));
     }
-    let (took, calls) = (began.elapsed(), asked());
-    // A machine that is busy comes here later.
-    assert!(
-        calls <= 20 || took > Duration::from_millis(3_400) || is_over(),
-        "{calls} calls in {took:?}"
-    );
+    // However busy the machine is, none comes before those before it have lasted:
+    // the listing's 100 ms, and more of them when little is left.
+    let mut earliest = Duration::ZERO;
+    let calls = bench.api_calls();
+    let calls = calls.iter().filter(|call| call.path == "/v1/artifacts");
+    for (number, call) in calls.enumerate().take_while(|_| !is_over()) {
+        let came = call.at.saturating_duration_since(began);
+        assert!(
+            came >= earliest,
+            "call {number} after {came:?}, not {earliest:?}"
+        );
+        // In percent, as its answer tells.
+        let left = LIMIT.saturating_sub(number as u64 + 1) * 100 / LIMIT;
+        earliest += TTL
+            * match left {
+                20.. => 1,
+                10.. => 2,
+                5.. => 5,
+                _ => 10,
+            };
+    }
     assert!(
         !mount.cat(".vm0fs/errors").contains("429"),
         "none was refused"
