@@ -194,10 +194,15 @@ pub(super) fn decode_dirent(bytes: &[u8]) -> Option<(u32, u16, u32)> {
     Some((u32_at(bytes, 0)?, length, u32_at(bytes, 4)?))
 }
 
+/// The number at an offset, which nobody has looked at yet.
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+    Some(u32::from_le_bytes(
+        bytes.get(at..)?.get(..4)?.try_into().ok()?,
+    ))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+    Some(u64::from_le_bytes(
+        bytes.get(at..)?.get(..8)?.try_into().ok()?,
+    ))
 }

@@ -225,7 +225,7 @@ fn sum_zeros(header: &Header, body: &mut [u8]) {
     let mut fill = |first: u64, length: u64| {
         for block in 0..length.div_ceil(BLOCK as u64) {
             let at = usize::try_from((first + block).saturating_mul(WORD as u64));
-            let place = at.ok().and_then(|at| sums.get_mut(at..at + WORD));
+            let place = at.ok().and_then(|at| sums.get_mut(at..)?.get_mut(..WORD));
             let Some(place) = place else { return };
             let left = (length - block * BLOCK as u64).min(BLOCK as u64);
             place.copy_from_slice(&sum(&zeros[..left as usize]).to_le_bytes());

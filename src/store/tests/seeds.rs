@@ -106,9 +106,9 @@ fn trees() -> Vec<(String, Vec<u8>)> {
         .hard("same", "d/e/f")
         .file("big", vec![0; pack::BLOB as usize])
         .file("big2", vec![0; pack::BLOB as usize + 1]);
-    let fixture = Fixture::new();
     let mut seeds = Vec::new();
     for (name, tar) in [("small", small), ("all", all)] {
+        let fixture = Fixture::new();
         fixture.put("v", &tar.gz()).unwrap();
         let tree = fs::read(fixture.path("v").join("tree")).unwrap();
         for (way, how) in [("as-it-is", 0), ("mended", 1), ("proven", 7)] {
@@ -122,7 +122,6 @@ fn trees() -> Vec<(String, Vec<u8>)> {
             let bytes = [&(meta.len() as u16).to_le_bytes(), &meta[..], &tree].concat();
             seeds.push(seed("small-meta", 0, &bytes));
         }
-        fs::remove_dir_all(fixture.path("v")).unwrap();
     }
     seeds
 }
