@@ -87,7 +87,9 @@
 //! - Small files are put into the page cache with their first open
 //!   (`fs/stored`); opens stay ordinary ones. There are half as many session
 //!   threads as cores: on two cores a second one made small files a quarter
-//!   slower. Passthrough is not used: the first sequential read of 1 GiB takes 0.9
+//!   slower. Where there is one, it does not sleep between requests that follow
+//!   one another closely (`fs/pace`): to wake a core costs more than an answer.
+//!   Passthrough is not used: the first sequential read of 1 GiB takes 0.9
 //!   times what it takes on the disk's own file system, so it has nothing to gain.
 //!
 //! # Who may import whom
