@@ -7,7 +7,8 @@
 //! timestamp, inclusive, and what was seen already is dropped: whole rows are
 //! compared, and repeats counted, since a program may well log the same line
 //! twice. More rows than a page holds at one timestamp cannot be had this way
-//! where the cursor is such a one: then the walk steps over that moment.
+//! where the cursor is such a one: then the walk steps over that moment, which
+//! is asked for by itself, from both ends and by type.
 //!
 //! A further reading walks in the same way from a little before the newest row,
 //! and drops what an earlier one has given. Only the rows of that overlap have
@@ -24,9 +25,13 @@ use crate::{
     text::one_line,
 };
 use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 /// How much older than the newest row a row may be that comes after it: rows
 /// come from several programs, each of which sends them in bundles.
@@ -117,6 +122,10 @@ pub(super) fn run_logs(
     // and so shows its first page again; and the cursors that were used.
     let mut furthest: Option<From> = None;
     let mut cursors = HashSet::new();
+    // The moment that a cursor is to lead through, and those that were asked for
+    // by themselves.
+    let mut crossing: Option<String> = None;
+    let mut asked = HashSet::new();
     for _ in 0..MAX_PAGES {
         let mut query = vec![("order", "asc"), ("limit", LIMIT)];
         if let Some(since) = &from.since {
@@ -131,6 +140,12 @@ pub(super) fn run_logs(
         let pagination = page.pagination.unwrap_or_default();
         let length = page.data.len();
         let new = log.add(&request.label, &page.data, from.cursor.is_some())?;
+        if let Some(moment) = crossing.take()
+            && !page.data.first().is_some_and(|row| is_at(row, &moment))
+            && asked.insert(moment.clone())
+        {
+            log.ask_for(&moment, http, &segments, progress)?;
+        }
         if length == 0 || (length < PAGE && !pagination.has_more) {
             return Ok(log.finish(http.now(), reader));
         }
@@ -161,11 +176,11 @@ pub(super) fn run_logs(
                     .map(|moment| From::since(moment.to_string())),
             }
         });
-        tracing::warn!(
-            request = request.label,
-            moment = one_line(&last, 40),
-            "more log rows at one moment than a page holds: some may be missing"
-        );
+        if next.as_ref().is_some_and(|next| next.cursor.is_some()) {
+            crossing = Some(last);
+        } else if asked.insert(last.clone()) {
+            log.ask_for(&last, http, &segments, progress)?;
+        }
         match next {
             Some(next) => from = next,
             None => return Ok(log.finish(http.now(), reader)),
@@ -175,6 +190,27 @@ pub(super) fn run_logs(
         what: format!("GET /v1/runs/{}/logs", one_line(run, 80)),
         detail: format!("more than {MAX_PAGES} pages of log rows"),
     })
+}
+
+/// How many rows at the end of one list are those at the beginning of the other.
+fn common(a: &[Box<RawValue>], b: &[Box<RawValue>]) -> usize {
+    let most = a.len().min(b.len());
+    let is_common = |length: &usize| {
+        let mut pairs = a[a.len() - length..].iter().zip(b);
+        pairs.all(|(a, b)| a.get() == b.get())
+    };
+    (1..=most).rev().find(is_common).unwrap_or(0)
+}
+
+/// Whether a row has that timestamp.
+fn is_at(row: &RawValue, moment: &str) -> bool {
+    /// As much of a row as that takes.
+    #[derive(Deserialize)]
+    struct At<'a> {
+        #[serde(borrow)]
+        timestamp: Cow<'a, str>,
+    }
+    serde_json::from_str::<At<'_>>(row.get()).is_ok_and(|at| at.timestamp == moment)
 }
 
 /// One reading of a log, from its beginning or from where a reader was.
@@ -260,6 +296,72 @@ impl Walk {
             }
         }
         Ok(added)
+    }
+
+    /// Asks for the rows of one moment from both ends and, where these do not meet,
+    /// for those of each type: where the cursor steps over a moment that fills a
+    /// page, there is no other way.
+    fn ask_for(
+        &mut self,
+        moment: &str,
+        http: &Http,
+        segments: &[&str],
+        progress: &Progress,
+    ) -> Result<()> {
+        let last = self.last.clone();
+        let ask = |kind: &str, order: &str| -> Result<(Vec<Box<RawValue>>, bool)> {
+            let query = [
+                ("order", order),
+                ("limit", LIMIT),
+                ("type", kind),
+                ("since", moment),
+                ("until", moment),
+            ];
+            let request = http.request(segments, &query)?;
+            let body = http.get(&request, progress)?;
+            let page = page(&request.label, &body)?;
+            let is_full = page.data.len() >= PAGE;
+            // A service may know less of its own parameters than it says.
+            let rows = page.data.into_iter().filter(|row| is_at(row, moment));
+            Ok((rows.map(ToOwned::to_owned).collect(), is_full))
+        };
+        // The rows that both ends give, and whether these meet.
+        let both_ends = |kind: &str| -> Result<(Vec<Box<RawValue>>, bool)> {
+            let (mut rows, is_full) = ask(kind, "asc")?;
+            if !is_full {
+                return Ok((rows, true));
+            }
+            let (mut end, _) = ask(kind, "desc")?;
+            end.reverse();
+            let both = common(&rows, &end);
+            rows.extend(end.drain(both..));
+            Ok((rows, both > 0))
+        };
+        let mut take = |rows: Vec<Box<RawValue>>| {
+            let rows: Vec<&RawValue> = rows.iter().map(|row| &**row).collect();
+            self.add("the log rows of one moment", &rows, false)
+        };
+        match both_ends("all")? {
+            (rows, true) => {
+                take(rows)?;
+            }
+            // In some order of the types, then.
+            (_, false) => {
+                for kind in ["agent", "system", "network"] {
+                    let (rows, is_whole) = both_ends(kind)?;
+                    take(rows)?;
+                    if !is_whole {
+                        tracing::warn!(
+                            kind,
+                            moment = one_line(moment, 40),
+                            "more log rows at one moment than can be asked for: some are missing"
+                        );
+                    }
+                }
+            }
+        }
+        self.last = last;
+        Ok(())
     }
 
     /// The rows, oldest first even where the service did not sort them, and

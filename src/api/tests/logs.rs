@@ -36,7 +36,12 @@ impl LogService {
     }
 
     fn answer(&self, asked: &Asked) -> Reply {
-        assert_eq!(asked.get("order"), Some("asc"));
+        let is_descending = asked.get("order") == Some("desc");
+        let time = |name| {
+            let time = asked.get(name)?.parse::<Timestamp>();
+            Some(time.unwrap().as_microsecond())
+        };
+        let (until, kind) = (time("until"), asked.get("type"));
         let cursor: Option<i64> = asked.get("cursor").map(|cursor| cursor.parse().unwrap());
         let since = asked
             .get("since")
@@ -54,8 +59,14 @@ impl LogService {
                 Some(cursor) => *n as i64 >= cursor,
                 None => since.is_none_or(|since| *moment >= since),
             })
-            .take(100)
+            .filter(|(_, (moment, _))| until.is_none_or(|until| *moment <= until))
+            .filter(|_| kind.is_none_or(|kind| ["all", "agent"].contains(&kind)))
             .collect();
+        let mut rows = rows;
+        if is_descending {
+            rows.reverse();
+        }
+        rows.truncate(100);
         let next = rows.last().map(|(n, (moment, _))| match self.lossy_cursor {
             true => moment.to_string(),
             false => (n + 1).to_string(),
@@ -111,13 +122,23 @@ fn more_rows_at_one_moment_than_a_page_holds() {
     (service.has_more, service.lossy_cursor) = (true, false);
     let (sent, got, _) = service.run();
     assert_eq!(sent, got);
-    // A lossy cursor, or none: the moment's first hundred, and all the rest.
+    // A lossy cursor, or none: from both ends of the moment, so that nothing is
+    // missing up to two pages.
     for has_more in [true, false] {
         let mut service = LogService::new(moments());
         service.has_more = has_more;
         let (sent, got, _) = service.run();
-        assert_eq!(got[..110], sent[..110]);
-        assert_eq!(got[110..], sent[160..]);
+        assert_eq!(got, sent);
+    }
+    // One that is the last, and one of more than can be asked for.
+    for (length, missing) in [(200, 0), (230, 30)] {
+        for has_more in [true, false] {
+            let mut service = LogService::new((0..3).chain(vec![5; length]));
+            service.has_more = has_more;
+            let (sent, got, _) = service.run();
+            assert_eq!(got[..103], sent[..103]);
+            assert_eq!(got[103..], sent[103 + missing..]);
+        }
     }
     // `since` read in milliseconds, no cursor: on with the next millisecond.
     let mut service = LogService::new((0..150).chain(2000..2010));
