@@ -89,8 +89,10 @@
 //!   threads as cores: on two cores a second one made small files a quarter
 //!   slower. Where there is one, it does not sleep between requests that follow
 //!   one another closely (`fs/pace`): to wake a core costs more than an answer.
-//!   Passthrough is not used: the first sequential read of 1 GiB takes 0.9
-//!   times what it takes on the disk's own file system, so it has nothing to gain.
+//!   Passthrough, which root can have, is not used: what the kernel reads by
+//!   itself is held against no checksum. It would pay: a first sequential read of
+//!   1 GiB takes 0.11 s with it and 0.36 s without, 0.18 s on the disk's own file
+//!   system.
 //!
 //! # Who may import whom
 //!
