@@ -65,7 +65,7 @@ pub struct LogReader {
 }
 
 /// Where the next page begins: the beginning of the log, or so far behind it.
-#[derive(Clone, Default)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct From {
     since: Option<String>,
     /// Of a page that had the same `since`: it may count from there.
@@ -165,7 +165,7 @@ pub(super) fn run_logs(
                 Step::Cursor => [furthest.take(), from.behind(pagination.next_cursor.clone())]
                     .into_iter()
                     .flatten()
-                    .find(|next| cursors.insert((next.since.clone(), next.cursor.clone()))),
+                    .find(|next| cursors.insert(next.clone())),
                 Step::Microsecond => moment
                     .ok()?
                     .checked_add(SignedDuration::from_micros(1))

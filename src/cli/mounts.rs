@@ -140,15 +140,23 @@ fn ask(entry: &MountEntry) -> Health {
     }
 }
 
-/// What the second process has to say of a mount; `None` where that takes too long.
-fn answer(mountpoint: &Path) -> Result<Option<String>> {
-    let mut child = Command::new("/proc/self/exe")
-        .args(["status", "--worker", "--"])
+/// The process that asks a mount on behalf of a command: it may hang, this one not.
+fn second_process(command: &str, mountpoint: &Path) -> Command {
+    let mut process = Command::new("/proc/self/exe");
+    process
+        .args([command, "--worker", "--"])
         .arg(mountpoint)
         .current_dir("/")
         .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    process
+}
+
+/// What the second process has to say of a mount; `None` where that takes too long.
+fn answer(mountpoint: &Path) -> Result<Option<String>> {
+    let mut child = second_process("status", mountpoint)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .spawn()
         .map_err(|error| Error::io("starting the process that asks a mount", error))?;
     let Some(out) = child.stdout.take() else {
@@ -175,14 +183,7 @@ fn answer(mountpoint: &Path) -> Result<Option<String>> {
 /// Asks a mount, in a second process, to let those go who wait in vain. What
 /// comes of it is seen by whoever unmounts.
 pub(super) fn let_go(entry: &MountEntry) {
-    let mut command = Command::new("/proc/self/exe");
-    command
-        .args(["unmount", "--worker", "--"])
-        .arg(&entry.mountpoint)
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let mut command = second_process("unmount", &entry.mountpoint);
     // Another user's mount lets not even root in.
     if let (true, Some(user), Some(group)) = (Uid::effective().is_root(), entry.user, entry.group) {
         command.uid(user).gid(group);

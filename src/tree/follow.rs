@@ -105,6 +105,11 @@ impl Follow {
         }
     }
 
+    /// Whether a stream is open.
+    fn streams(&self) -> bool {
+        self.streams_since.is_some()
+    }
+
     fn earn(&mut self, now: Instant, thrift: u32) {
         let passed = now.saturating_duration_since(self.counted);
         self.counted = now;
@@ -116,7 +121,7 @@ impl Follow {
         self.looked = now;
         self.earn(now, thrift);
         let age = self.asked.map(|asked| now.saturating_duration_since(asked));
-        if self.streams_since.is_none() {
+        if !self.streams() {
             let again = age.is_some_and(|age| (LIVE_TTL..FOLLOWING).contains(&age));
             let begin = again && now >= self.next_try;
             return Look::Unfollowed { begin };
@@ -144,9 +149,7 @@ impl Follows {
         let mut follows = self.lock();
         let now = Instant::now();
         if follows.len() >= MOST && !follows.contains_key(id) {
-            follows.retain(|_, follow| {
-                follow.streams_since.is_some() || follow.looked.elapsed() < FOLLOWING
-            });
+            follows.retain(|_, follow| follow.streams() || follow.looked.elapsed() < FOLLOWING);
         }
         act(follows
             .entry(id.clone())
@@ -171,7 +174,7 @@ impl Follows {
     /// Notes whether that brought any, and gives how long the answer stands.
     pub(super) fn asked(&self, id: &Arc<str>, brought: bool) -> Duration {
         self.with(id, |follow| {
-            follow.pause = match brought || follow.streams_since.is_some() {
+            follow.pause = match brought || follow.streams() {
                 true => LIVE_TTL,
                 false => QUIET_TTL.min(2 * follow.pause),
             };
@@ -221,18 +224,13 @@ impl Follows {
 
     /// Whether a stream is open.
     pub(super) fn streams(&self, id: &Arc<str>) -> bool {
-        self.lock()
-            .get(id)
-            .is_some_and(|follow| follow.streams_since.is_some())
+        self.lock().get(id).is_some_and(Follow::streams)
     }
 
     /// How many streams are open.
     pub(super) fn count(&self) -> usize {
         let follows = self.lock();
-        let streams = follows
-            .values()
-            .filter(|follow| follow.streams_since.is_some());
-        streams.count()
+        follows.values().filter(|follow| follow.streams()).count()
     }
 }
 

@@ -85,14 +85,6 @@ fn named<T: Named>(rows: Vec<Row<T>>) {
 
 /// The forms of a log, as they grow by events, and then by rows.
 fn log(events: Vec<RunEvent>, mut rows: Vec<Row<crate::api::types::LogRow>>) {
-    const VIEWS: [LogView; 6] = [
-        LogView::All,
-        LogView::Jsonl,
-        LogView::Agent,
-        LogView::System,
-        LogView::Network,
-        LogView::Events,
-    ];
     let logs = Logs::default();
     let read = |view| {
         let mut text = Vec::new();
@@ -102,16 +94,16 @@ fn log(events: Vec<RunEvent>, mut rows: Vec<Row<crate::api::types::LogRow>>) {
     };
     let later = rows.split_off(rows.len() / 2);
     logs.add_rows(rows);
-    let before = VIEWS.map(read);
+    let before = LogView::ALL.map(read);
     for event in events {
         if let RunEvent::Output(event) = event {
             logs.add_event(event);
         }
     }
-    let between = VIEWS.map(read);
+    let between = LogView::ALL.map(read);
     logs.add_missing(later);
-    let after = VIEWS.map(read);
-    for (view, steps) in VIEWS
+    let after = LogView::ALL.map(read);
+    for (view, steps) in LogView::ALL
         .into_iter()
         .zip(before.iter().zip(&between).zip(&after))
     {

@@ -37,6 +37,19 @@ pub(crate) enum LogView {
     Events,
 }
 
+#[cfg(any(test, fuzzing))]
+impl LogView {
+    /// Every one there is.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::All,
+        Self::Jsonl,
+        Self::Agent,
+        Self::System,
+        Self::Network,
+        Self::Events,
+    ];
+}
+
 /// Rows of a log that is read in some ten calls.
 const SHORT: usize = 1_000;
 
