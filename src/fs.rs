@@ -2,6 +2,7 @@
 //! decisions are made here, and no callback waits.
 
 mod asker;
+mod awake;
 mod context;
 mod handles;
 mod pace;
@@ -15,6 +16,7 @@ use crate::{
     park::{LET_GO, Park},
     tree::{Access, Answer, Miss, START_FILE, Tree, View, Writing},
 };
+use awake::Awake;
 use context::{BUFFER, Context, MOST_ROUNDS, attempt, errno};
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo,
@@ -68,7 +70,10 @@ impl Fs {
         let context = self.context.clone();
         move |notifier, device, connection| {
             if let Some(connection) = connection {
-                context.pace.begin(connection);
+                let awake = Awake::new().inspect_err(|error| {
+                    tracing::debug!("the cores may halt between requests: {error}");
+                });
+                context.pace.begin(connection, awake.ok());
             }
             // Only the first counts, and there is only one.
             let _ = context.notifier.set(notifier);

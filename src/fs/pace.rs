@@ -9,16 +9,22 @@
 //! fuser does not have that.) So after a run of close requests the device is
 //! read without blocking, which makes fuser ask again at once. It blocks again
 //! after a pause, and as soon as anybody else needs the core.
+//!
+//! That spares one of the two wakings, that of this side. Where it is allowed,
+//! requests that only follow one another keep the cores from halting at all
+//! ([`Awake`]), which spares the other too.
 
+use super::awake::Awake;
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     time::{ClockId, clock_gettime},
 };
 use std::{
     cell::Cell,
+    io,
     os::fd::OwnedFd,
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, Thread},
@@ -30,7 +36,12 @@ use std::{
 const CLOSE: Duration = Duration::from_micros(250);
 /// So many close ones are a run: less is over before it pays.
 const RUN: u32 = 64;
-/// Without a request for so long, twice at most, the run is over.
+/// Requests that are no further apart than this follow one another: `ls -lR`
+/// asks for a page of a large directory about once a millisecond.
+const FOLLOWING: Duration = Duration::from_millis(2);
+/// So many are worth keeping the cores awake.
+const SEQUENCE: u32 = 16;
+/// Without a request for so long, twice at most, both are over.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Of the time that a run takes, a thread that never sleeps has at least this
 /// share, in percent, or others need its core.
@@ -46,6 +57,8 @@ struct Seen {
     since: Option<(Instant, Duration)>,
     /// Close requests in it.
     run: u32,
+    /// Requests that followed one another.
+    sequence: u32,
     /// When sleeping may be given up again.
     not_before: Option<Instant>,
 }
@@ -55,6 +68,7 @@ impl Seen {
         last: None,
         since: None,
         run: 0,
+        sequence: 0,
         not_before: None,
     };
 
@@ -66,8 +80,13 @@ impl Seen {
         is_hasty: bool,
         cpu: impl FnOnce() -> Duration,
     ) -> Option<bool> {
-        let before = self.last.replace(now);
-        if before.is_none_or(|last| now.saturating_duration_since(last) >= CLOSE) {
+        let gap = self.last.replace(now);
+        let gap = gap.map(|last| now.saturating_duration_since(last));
+        self.sequence = match gap.is_some_and(|gap| gap < FOLLOWING) {
+            true => self.sequence.saturating_add(1),
+            false => 0,
+        };
+        if gap.is_none_or(|gap| gap >= CLOSE) {
             self.run = 0;
             self.since = None;
             return None;
@@ -101,64 +120,98 @@ thread_local! {
 /// The pace of a mount's one thread that takes requests.
 #[derive(Default)]
 pub(super) struct Pace {
-    /// The mount's connection, and who sees a run's end.
-    device: OnceLock<(OwnedFd, Thread)>,
+    way: OnceLock<Way>,
     requests: AtomicU64,
     /// Whether the device is read without blocking.
     is_hasty: AtomicBool,
+    /// Whether the cores are kept awake.
+    is_awake: AtomicBool,
+    /// Held while either changes, so that the last who changed it had his way.
+    turn: Mutex<()>,
+}
+
+/// What a pace is kept with.
+struct Way {
+    /// The mount's connection.
+    device: OwnedFd,
+    /// Where this process may keep the cores awake.
+    awake: Option<Awake>,
+    /// Who sees an end.
+    watcher: Thread,
 }
 
 impl Pace {
     /// Begins with the connection `device`, a duplicate of the only descriptor
     /// that requests are taken from.
-    pub(super) fn begin(self: &Arc<Self>, device: OwnedFd) {
+    pub(super) fn begin(self: &Arc<Self>, device: OwnedFd, awake: Option<Awake>) {
         let pace = Arc::downgrade(self);
         let name = thread::Builder::new().name("vm0fs-pace".into());
         match name.spawn(move || watch(&pace)) {
-            // Only the first counts, and there is only one.
-            Ok(watcher) => drop(self.device.set((device, watcher.thread().clone()))),
+            Ok(watcher) => {
+                let watcher = watcher.thread().clone();
+                // Only the first counts, and there is only one.
+                let _ = self.way.set(Way {
+                    device,
+                    awake,
+                    watcher,
+                });
+            }
             Err(error) => tracing::debug!("requests are taken the ordinary way: {error}"),
         }
     }
 
     /// Notes a request that came at `now`.
     pub(super) fn note(&self, now: Instant) {
-        if self.device.get().is_none() {
-            return;
-        }
+        let Some(way) = self.way.get() else { return };
         self.requests.fetch_add(1, Ordering::Relaxed);
         let mut seen = SEEN.get();
         let hasty = seen.note(now, self.is_hasty.load(Ordering::Relaxed), thread_time);
         SEEN.set(seen);
+        if seen.sequence >= SEQUENCE {
+            self.set_awake(way, true);
+        }
         if let Some(hasty) = hasty {
-            self.set_hasty(hasty);
+            self.set_hasty(way, hasty);
         }
     }
 
-    fn set_hasty(&self, hasty: bool) {
-        let Some((device, watcher)) = self.device.get() else {
-            return;
-        };
-        if self.is_hasty.swap(hasty, Ordering::AcqRel) == hasty {
-            return;
-        }
-        let changed = fcntl(device, FcntlArg::F_GETFL).and_then(|flags| {
+    fn set_hasty(&self, way: &Way, hasty: bool) {
+        self.change(&self.is_hasty, hasty, way, || {
+            let flags = fcntl(&way.device, FcntlArg::F_GETFL)?;
             let mut flags = OFlag::from_bits_retain(flags);
             flags.set(OFlag::O_NONBLOCK, hasty);
-            fcntl(device, FcntlArg::F_SETFL(flags))
+            Ok(fcntl(&way.device, FcntlArg::F_SETFL(flags)).map(drop)?)
         });
-        if let Err(error) = changed {
+    }
+
+    fn set_awake(&self, way: &Way, is_awake: bool) {
+        if let Some(awake) = &way.awake {
+            self.change(&self.is_awake, is_awake, way, || awake.set(is_awake));
+        }
+    }
+
+    /// Changes one of the two, unless it is so already, as nearly always.
+    fn change(&self, flag: &AtomicBool, to: bool, way: &Way, how: impl Fn() -> io::Result<()>) {
+        if flag.load(Ordering::Relaxed) == to {
+            return;
+        }
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if flag.swap(to, Ordering::AcqRel) != to
+            && let Err(error) = how()
+        {
             tracing::debug!("the pace of requests cannot be changed: {error}");
-        } else if hasty {
-            watcher.unpark();
+        }
+        drop(turn);
+        if to {
+            way.watcher.unpark();
         }
     }
 }
 
 impl Drop for Pace {
     fn drop(&mut self) {
-        if let Some((_, watcher)) = self.device.get() {
-            watcher.unpark();
+        if let Some(way) = self.way.get() {
+            way.watcher.unpark();
         }
     }
 }
@@ -170,11 +223,14 @@ fn watch(pace: &Weak<Pace>) {
         let mut last = None;
         loop {
             let Some(pace) = pace.upgrade() else { return };
+            let Some(way) = pace.way.get() else { break };
             let requests = pace.requests.load(Ordering::Relaxed);
             if last.replace(requests) == Some(requests) {
-                pace.set_hasty(false);
+                pace.set_hasty(way, false);
+                pace.set_awake(way, false);
             }
-            if !pace.is_hasty.load(Ordering::Acquire) {
+            let is_on = |flag: &AtomicBool| flag.load(Ordering::Acquire);
+            if !is_on(&pace.is_hasty) && !is_on(&pace.is_awake) {
                 break;
             }
             drop(pace);
@@ -222,6 +278,49 @@ mod tests {
         now += CLOSE;
         assert_eq!(seen.note(now, true, || cpu), None);
         assert_eq!(run(&mut seen, &mut now, &mut cpu, 30, true), Some(true));
+    }
+
+    #[test]
+    fn requests_that_follow_one_another_are_a_sequence() {
+        let (mut seen, mut now) = (Seen::NOTHING, Instant::now());
+        for number in 0..2 * SEQUENCE {
+            assert_eq!(seen.note(now, false, Duration::default), None);
+            assert_eq!(seen.sequence, number);
+            now += FOLLOWING - STEP;
+        }
+        now += FOLLOWING;
+        seen.note(now, false, Duration::default);
+        assert_eq!(seen.sequence, 0);
+    }
+
+    #[test]
+    fn the_pace_is_kept_while_requests_come_and_given_up_after() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (device, _other) = nix::unistd::pipe().unwrap();
+        let pace = Arc::new(Pace::default());
+        let awake = Awake::at(file.path()).unwrap();
+        pace.begin(device.try_clone().unwrap(), Some(awake));
+        let is_blocking = || {
+            let flags = fcntl(&device, FcntlArg::F_GETFL).unwrap();
+            !OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK)
+        };
+        // What the kernel would have been told so far.
+        let bounds = || std::fs::read(file.path()).unwrap();
+        let none = 0_i32.to_ne_bytes().to_vec();
+        let now = Instant::now();
+        (0..SEQUENCE).for_each(|_| pace.note(now));
+        assert!(bounds().is_empty() && is_blocking());
+        (0..RUN).for_each(|_| pace.note(now));
+        assert!(bounds().starts_with(&none));
+        let over = [none, (-1_i32).to_ne_bytes().to_vec()].concat();
+        let until = Instant::now() + Duration::from_secs(30);
+        while bounds() != over || !is_blocking() {
+            assert!(Instant::now() < until, "still kept: {:?}", bounds());
+            thread::sleep(PAUSE);
+        }
+        // And anew.
+        (0..=SEQUENCE).for_each(|_| pace.note(now));
+        assert!(bounds().len() > over.len());
     }
 
     #[test]
