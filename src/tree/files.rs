@@ -228,7 +228,10 @@ impl View<'_> {
         size: usize,
         buffer: &mut Vec<u8>,
     ) -> Answer<()> {
-        buffer.clear();
+        // Content fills all of the buffer: what is in it need not be zeroed first.
+        if !matches!(handle, Handle::Content(..) | Handle::Growing(_)) {
+            buffer.clear();
+        }
         match handle {
             Handle::Bytes(bytes) => buffer.extend_from_slice(part(bytes, offset, size)),
             Handle::Page(page) => self.read_page(page, offset, size, buffer)?,
