@@ -99,7 +99,7 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → park → tree → { api, store } → { error, progress, text, json }
+//! main → cli → mount → fs → park → tree → { api, store } → { error, progress, text, json, memory }
 //!         │      └──→ { config → api, unmount, signals }
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
@@ -148,6 +148,7 @@ pub mod error;
 pub mod fs;
 pub mod json;
 pub mod logging;
+pub mod memory;
 pub mod mount;
 pub mod park;
 pub mod progress;

@@ -7,10 +7,12 @@ use vm0fs::{
     cli::{Cli, Command},
     config::{self, Environment},
     error::Result,
+    memory,
     mount::Outcome,
 };
 
 fn main() -> ExitCode {
+    memory::settle();
     // Prints help, or what is wrong with the usage, and exits with 0 or 2.
     let cli = Cli::parse();
     match run(cli.command) {

@@ -7,6 +7,7 @@
 //! and bears no mark may have holes, and counts as none.
 
 use super::{crash_point, evict::read_meta, meta::Meta};
+use crate::memory;
 use nix::{
     fcntl::{OFlag, openat},
     sys::stat::Mode,
@@ -57,7 +58,8 @@ impl Syncer {
             let started = Builder::new().name("vm0fs-sync".into()).spawn(move || {
                 for version in queue {
                     work(&version);
-                    give_back_memory();
+                    // Unpacking takes memory by the entry.
+                    memory::give_back();
                 }
             });
             match started {
@@ -72,16 +74,6 @@ impl Syncer {
             // The thread ends only with the sender.
             let _ = sender.send(version);
         }
-    }
-}
-
-/// Unpacking takes memory by the entry, which the C library would keep.
-fn give_back_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: malloc_trim(3) has no preconditions and may be called from any thread.
-    #[expect(unsafe_code, reason = "there is no safe way to ask for it")]
-    unsafe {
-        libc::malloc_trim(0);
     }
 }
 
