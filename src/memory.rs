@@ -7,12 +7,14 @@
 //! of its arenas, of which each thread may have one, and which keep them.
 
 /// Blocks from this size on, in bytes, are mapped by themselves, and gone when
-/// they are freed. It is where glibc begins.
+/// they are freed. Lower, and the buffers of a download were mapped anew for
+/// each of its parts.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const MAPPED: libc::c_int = 128 << 10;
+const MAPPED: libc::c_int = 1 << 20;
 
-/// Has large blocks given back to the system as soon as they are freed: half
-/// the peak memory of fetching 100,000 files. For the start of a process.
+/// Has large blocks given back to the system as soon as they are freed, which
+/// takes a quarter off the peak memory of fetching 100,000 files. For the start
+/// of a process.
 pub fn settle() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: mallopt(3) has no preconditions but that of being called early.
