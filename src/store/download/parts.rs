@@ -50,7 +50,7 @@ impl Default for Sizes {
             connections: 6,
             window: 28 << 20,
             opening: 12 << 20,
-            patience: Duration::from_millis(5),
+            patience: Duration::from_millis(50),
             sequential: 4 << 20,
             stretch: 1 << 20,
         }
