@@ -11,6 +11,7 @@
 mod parts;
 mod request;
 
+use super::Store;
 use crate::{
     error::{Error, Result},
     progress::Progress,
@@ -21,7 +22,7 @@ use parts::{Shared, State};
 use reqwest::{Client, redirect::Policy};
 use std::{
     io::{self, Read},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::runtime::Runtime;
@@ -58,6 +59,17 @@ impl Drop for Made {
     }
 }
 
+impl Store {
+    /// Does what the first download would else have to wait for: reading some
+    /// two hundred certificates of the system. Whether that fails, the download
+    /// says.
+    pub fn prepare(&self) {
+        if let Err(error) = self.downloader.ready(&mut self.downloader.made()) {
+            tracing::debug!("{error}");
+        }
+    }
+}
+
 impl Downloader {
     pub(super) fn new(timeout: Duration, user_agent: String, allow_http: bool) -> Self {
         Self {
@@ -75,11 +87,8 @@ impl Downloader {
         link: &'a (dyn Fn() -> Result<Url> + Sync),
         progress: &Progress,
     ) -> Result<Download<'a>> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = match &*made {
-            Some(made) => made,
-            None => made.insert(self.make()?),
-        };
+        let mut made = self.made();
+        let made = self.ready(&mut made)?;
         let shared = Arc::new(Shared::new(
             made.client.clone(),
             progress.clone(),
@@ -94,6 +103,17 @@ impl Downloader {
             shared,
             link,
             chunk: Bytes::new(),
+        })
+    }
+
+    fn made(&self) -> MutexGuard<'_, Option<Made>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ready<'a>(&self, made: &'a mut Option<Made>) -> Result<&'a Made> {
+        Ok(match made {
+            Some(made) => made,
+            None => made.insert(self.make()?),
         })
     }
 
