@@ -84,15 +84,18 @@
 //! - The index of a version is read, in chunks with checksums, instead of mapped:
 //!   a program that cuts or changes a mapped file could end this process, or
 //!   change what has been checked.
-//! - Small files are put into the page cache with their first open
-//!   (`fs/stored`); opens stay ordinary ones. There are half as many session
-//!   threads as cores: on two cores a second one made small files a quarter
-//!   slower. Where there is one, it does not sleep between requests that follow
-//!   one another closely (`fs/pace`): to wake a core costs more than an answer.
+//! - Small files are put into the page cache with their first open, or with the
+//!   open of the one before (`fs/stored`); opens stay ordinary ones. There are
+//!   half as many session threads as cores: on two cores a second one made small
+//!   files a quarter slower. Where there is one, it does not sleep between
+//!   requests that follow one another closely, and where it may it keeps the
+//!   other core from sleeping (`fs/pace`): to wake a core costs more than an
+//!   answer.
 //!   Passthrough, which root can have, is not used: what the kernel reads by
 //!   itself is held against no checksum. It would pay: a first sequential read of
 //!   1 GiB takes 0.11 s with it and 0.36 s without, 0.18 s on the disk's own file
-//!   system.
+//!   system. Nor is what follows put into the page cache ahead of such a read:
+//!   the pages cost their core as much there as in the reader.
 //!
 //! # Who may import whom
 //!

@@ -56,28 +56,45 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Puts a small file that can never change into the kernel's page cache.
+    /// Puts a small file that can never change into the kernel's page cache,
+    /// unless an open of it has been answered before. For every open of a file
+    /// of a version, before it is answered.
     pub(super) fn give_small(&self, ino: u64, opened: &Opened) {
+        match &opened.handle {
+            Handle::Content(content, _) if opened.is_final && content.size() <= MOST_GIVEN => {
+                self.stored.once(ino, || self.store(ino, &opened.handle));
+            }
+            Handle::Content(..) | Handle::Growing(_) => self.stored.once(ino, || ()),
+            Handle::Bytes(_) | Handle::Page(_) | Handle::Log(_) | Handle::Control(_) => {}
+        }
+    }
+
+    fn store(&self, ino: u64, handle: &Handle) {
         let Some(notifier) = self.notifier.get() else {
             return;
         };
-        let Handle::Content(content, _) = &opened.handle else {
-            return;
-        };
-        if !opened.is_final || content.size() > MOST_GIVEN || !self.stored.is_first(ino) {
-            return;
-        }
         BUFFER.with_borrow_mut(|buffer| {
             let view = self.tree.at(Instant::now());
-            if view
-                .read(&opened.handle, 0, MOST_GIVEN as usize, buffer)
-                .is_ok()
+            if view.read(handle, 0, MOST_GIVEN as usize, buffer).is_ok()
                 && let Err(error) = notifier.store(INodeNo(ino), 0, buffer)
             {
                 // It is read the ordinary way, then.
                 tracing::debug!("storing inode {ino}: {error}");
             }
         });
+    }
+
+    /// Does the same for the file that follows one that has just been opened,
+    /// where that followed another: while the kernel's side is busy with this.
+    pub(super) fn give_next(&self, ino: u64) {
+        let (before, next) = (ino.wrapping_sub(1), ino.wrapping_add(1));
+        if !self.stored.has(before) || self.stored.has(next) {
+            return;
+        }
+        // Whatever is missing for it is not fetched: nobody has asked for it.
+        if let Ok(opened) = self.tree.at(Instant::now()).open(next, false) {
+            self.give_small(next, &opened);
+        }
     }
 
     /// Whether a request comes from whoever mounted, or from root.

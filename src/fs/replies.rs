@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    tree::{Found, Opened, Stat, Usage},
+    tree::{Found, Handle, Opened, Stat, Usage},
 };
 use fuser::{
     Errno, FileHandle, FopenFlags, Generation, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry,
@@ -42,8 +42,12 @@ pub(super) fn opened(context: &Context, ino: u64, opened: Result<Opened>, reply:
                 FopenFlags::FOPEN_DIRECT_IO
             };
             context.give_small(ino, &opened);
+            let has_next = opened.is_final && matches!(opened.handle, Handle::Content(..));
             let handle = context.handles.add(Open::File(opened.handle));
             reply.opened(FileHandle(handle), flags);
+            if has_next {
+                context.give_next(ino);
+            }
         }
         Err(error) => reply.error(errno(&error)),
     }

@@ -2,48 +2,155 @@
 //!
 //! A small file is given to the kernel together with its first open, which
 //! spares the READ that would follow: for many small files a request is what
-//! costs. Where the kernel has dropped the pages since, it reads as usual.
+//! costs. When files are opened one after another, the next is given too, while
+//! whoever asks is busy with the one just opened. Where the kernel has dropped
+//! the pages since, it reads as usual.
 //!
-//! It is given once in the life of a mount, never again: storing waits for the
-//! page's lock, which a READ under way holds, and that READ may be waiting for
-//! the very thread that stores. Before a file's first open there is none.
+//! A file is given once in the life of a mount, and only while no open of it has
+//! been answered: storing waits for the page's lock, which a READ under way
+//! holds, and that READ may be waiting for the very thread that stores.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-/// A bit for every file that was given, by the halves of its inode number. It
-/// grows with the files opened, by 12 KB for 100,000 of one version.
+/// The files that were given or opened.
 #[derive(Default)]
-pub(super) struct Stored(Mutex<HashMap<u32, Vec<u64>>>);
+pub(super) struct Stored {
+    state: Mutex<State>,
+    given: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// A bit for each file, by the halves of its inode number. It grows with the
+    /// files opened, by 12 KB for 100,000 of one version.
+    files: HashMap<u32, Vec<u64>>,
+    /// Those that are being given.
+    under_way: Vec<u64>,
+    /// How many wait for one of these.
+    waiting: usize,
+}
 
 impl Stored {
-    /// Whether this is the first time that a file is given; notes that it is.
-    pub(super) fn is_first(&self, ino: u64) -> bool {
-        let (object, node) = ((ino >> 32) as u32, ino as u32);
-        let (word, bit) = ((node / 64) as usize, 1 << (node % 64));
-        let mut versions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let bits = versions.entry(object).or_default();
+    /// For before an open is answered, or will be: gives the file by `give`, if
+    /// this is the first time, or waits until another thread has.
+    pub(super) fn once(&self, ino: u64, give: impl FnOnce()) {
+        let (object, word, bit) = place(ino);
+        let mut state = self.state();
+        let bits = state.files.entry(object).or_default();
         if bits.len() <= word {
             bits.resize(word + 1, 0);
         }
-        let is_first = bits[word] & bit == 0;
-        bits[word] |= bit;
-        is_first
+        if bits[word] & bit == 0 {
+            bits[word] |= bit;
+            state.under_way.push(ino);
+            drop(state);
+            let _ended = Ended(self, ino);
+            give();
+            return;
+        }
+        while state.under_way.contains(&ino) {
+            state.waiting += 1;
+            state = self
+                .given
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
     }
+
+    /// Whether a file was given or opened.
+    pub(super) fn has(&self, ino: u64) -> bool {
+        let (object, word, bit) = place(ino);
+        let state = self.state();
+        let bits = state.files.get(&object).and_then(|bits| bits.get(word));
+        bits.is_some_and(|bits| bits & bit != 0)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says, when dropped, that a file is being given no more.
+struct Ended<'a>(&'a Stored, u64);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.under_way.retain(|ino| *ino != self.1);
+        // To wake nobody costs a system call too.
+        if state.waiting > 0 {
+            self.0.given.notify_all();
+        }
+    }
+}
+
+/// Where a file's bit is: in whose words, in which, and the bit of it.
+fn place(ino: u64) -> (u32, usize, u64) {
+    let node = ino as u32;
+    ((ino >> 32) as u32, (node / 64) as usize, 1 << (node % 64))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{
+        sync::mpsc::channel,
+        thread::{scope, sleep},
+        time::Duration,
+    };
 
     #[test]
     fn once_for_each_file() {
         let stored = Stored::default();
         for ino in [1, 64, 65, 1 << 32, (1 << 32) | 1, (7 << 32) | 1_000_000] {
-            assert!(stored.is_first(ino), "{ino}");
-            assert!(!stored.is_first(ino), "{ino}");
+            assert!(!stored.has(ino), "{ino}");
+            let mut given = 0;
+            for _ in 0..2 {
+                stored.once(ino, || given += 1);
+                assert!(stored.has(ino), "{ino}");
+            }
+            assert_eq!(given, 1, "{ino}");
         }
+    }
+
+    #[test]
+    fn no_open_is_answered_while_the_file_is_given() {
+        let stored = Stored::default();
+        let (begin, begun) = channel();
+        let (end, ended) = channel::<()>();
+        scope(|scope| {
+            let stored = &stored;
+            scope.spawn(move || {
+                stored.once(1, || {
+                    begin.send(()).unwrap();
+                    ended.recv().unwrap();
+                });
+            });
+            begun.recv().unwrap();
+            // Another file does not wait.
+            stored.once(2, || ());
+            let other = scope.spawn(|| stored.once(1, || panic!("given twice")));
+            while stored.state().waiting == 0 {
+                assert!(!other.is_finished());
+                sleep(Duration::from_millis(1));
+            }
+            end.send(()).unwrap();
+            other.join().unwrap();
+        });
+        assert!(stored.state().under_way.is_empty());
+    }
+
+    #[test]
+    fn who_panics_keeps_nobody_waiting() {
+        let stored = Stored::default();
+        scope(|scope| {
+            let first = scope.spawn(|| stored.once(1, || panic!("while giving")));
+            assert!(first.join().is_err());
+        });
+        stored.once(1, || panic!("given twice"));
     }
 }
