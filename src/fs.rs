@@ -40,6 +40,15 @@ use stored::Stored;
 /// default of 16 is soon full of reads that wait for one download.
 const MAX_BACKGROUND: u16 = 64;
 
+/// Where the kernel lets a process keep the cores awake, and whether it lets this
+/// one.
+///
+/// # Errors
+/// EACCES for who may not, ENOENT where the kernel knows of no such thing.
+pub fn may_keep_awake() -> (&'static str, io::Result<()>) {
+    (awake::BOUNDS, Awake::new().map(drop))
+}
+
 /// The file system as fuser sees it.
 pub struct Fs {
     context: Arc<Context>,

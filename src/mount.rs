@@ -7,7 +7,7 @@ use crate::{
     api::Client,
     config::{self, Crawlers, Settings},
     error::{Error, Result},
-    fs::Fs,
+    fs::{self, Fs},
     park::Park,
     signals::Signals,
     store::{Limits, Shelf, Store, StoreConfig},
@@ -21,7 +21,7 @@ use nix::{
     unistd::{Gid, Uid},
 };
 use std::{
-    mem,
+    io, mem,
     os::fd::AsFd,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
@@ -40,6 +40,18 @@ const MOST_SESSION_THREADS: usize = 4;
 /// on 2 cores, a second thread makes `grep -r` over small files a quarter slower.
 fn session_threads() -> usize {
     (cores() / 2).clamp(1, MOST_SESSION_THREADS)
+}
+
+/// Whether a mount has one such thread and others a core beside, which is when
+/// the waking of cores costs the most.
+fn is_sole() -> bool {
+    session_threads() == 1 && cores() > 1
+}
+
+/// Where a mount would keep the cores awake while requests follow one another,
+/// and whether it may; `None` where it would not.
+pub fn may_keep_awake() -> Option<(&'static str, io::Result<()>)> {
+    is_sole().then(fs::may_keep_awake)
 }
 
 fn cores() -> usize {
@@ -223,8 +235,7 @@ impl Mounted {
         let entry = unmount::mount_at(&mountpoint)?;
         let device = entry.as_ref().map(|entry| entry.device.clone());
         // Several threads have connections of their own, of which fuser shows one.
-        let is_sole = session_threads() == 1 && cores() > 1;
-        let connection = is_sole.then(|| session.as_fd().try_clone_to_owned().ok());
+        let connection = is_sole().then(|| session.as_fd().try_clone_to_owned().ok());
         on_mounted(session.notifier(), device, connection.flatten());
         let (events, happens) = mpsc::channel();
         let ended = events.clone();

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Where PM QoS takes a bound, as microseconds in a native `i32`.
-pub(crate) const BOUNDS: &str = "/dev/cpu_dma_latency";
+pub(super) const BOUNDS: &str = "/dev/cpu_dma_latency";
 /// No sleep at all.
 const NONE: i32 = 0;
 /// As if there were no bound: `PM_QOS_DEFAULT_VALUE` of the kernel.

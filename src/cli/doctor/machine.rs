@@ -2,7 +2,7 @@
 //! that reads all files.
 
 use super::Check;
-use crate::config::Environment;
+use crate::{config::Environment, mount};
 use nix::unistd::Uid;
 use std::{
     env,
@@ -33,11 +33,36 @@ pub(super) fn check(environment: &Environment, allow_other: bool) -> Vec<Check> 
         true => right_to_mount(&own("CapEff:").unwrap_or_default()),
         false => helper(environment),
     };
-    vec![
+    let mut checks = vec![
         device(),
         helper,
         others(fs::read_to_string(FUSE_CONF), is_root, allow_other),
-    ]
+    ];
+    checks.extend(mount::may_keep_awake().map(|(file, allowed)| awake(file, allowed)));
+    checks
+}
+
+/// Whether a mount keeps the cores from halting between requests. It works
+/// without, and only root can change it: nothing to warn of.
+fn awake(file: &str, allowed: io::Result<()>) -> Check {
+    const SUBJECT: &str = "cores";
+    match allowed {
+        Ok(()) => Check::ok(
+            SUBJECT,
+            format!("kept awake while requests follow one another ({file})"),
+        ),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Check::ok(
+            SUBJECT,
+            format!(
+                "may halt between requests, which many small files feel; root can let you \
+                 keep them awake, until the next boot, with setfacl -m u:NAME:w {file}"
+            ),
+        ),
+        Err(error) => Check::ok(
+            SUBJECT,
+            format!("may halt between requests ({file}: {error})"),
+        ),
+    }
 }
 
 fn device() -> Check {
@@ -201,6 +226,16 @@ mod tests {
         assert_eq!(right_to_mount("00000000a80425fb").level, Level::Fail);
         assert_eq!(right_to_mount("000001ffffffffff").level, Level::Ok);
         assert_eq!(right_to_mount("").level, Level::Ok);
+    }
+
+    #[test]
+    fn keeping_the_cores_awake() {
+        let check = |allowed| awake("/dev/bounds", allowed);
+        assert!(check(Ok(())).found.starts_with("kept awake"));
+        let refused = check(Err(io::ErrorKind::PermissionDenied.into())).found;
+        assert!(refused.ends_with("u:NAME:w /dev/bounds"), "{refused}");
+        let missing = check(Err(io::ErrorKind::NotFound.into()));
+        assert_eq!((missing.level, missing.advice), (Level::Ok, None));
     }
 
     #[test]
