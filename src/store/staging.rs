@@ -169,8 +169,10 @@ impl Staging {
         meta: &Meta,
         progress: &Progress,
     ) -> Result<Option<PathBuf>> {
+        // At once: unbuffered, each word would be a system call.
+        let text = serde_json::to_vec_pretty(meta).map_err(|error| failed(error.into()))?;
         let mut file = self.create("meta.json")?;
-        serde_json::to_writer_pretty(&mut file, meta).map_err(|error| failed(error.into()))?;
+        file.write_all(&text).map_err(failed)?;
         crash_point("meta-written");
         if meta.boot.is_none() {
             sync(&self.directory()?, &self.path).map_err(failed)?;
@@ -235,7 +237,7 @@ impl Drop for Staging {
 pub(super) fn write_reservation(mut file: &File, bytes: u64) -> io::Result<()> {
     // Fixed width: rewriting never leaves old digits behind.
     file.rewind()?;
-    write!(file, "{bytes:020}")
+    file.write_all(format!("{bytes:020}").as_bytes())
 }
 
 pub(super) fn read_reservation(path: &Path) -> Option<u64> {
