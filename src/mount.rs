@@ -215,12 +215,12 @@ enum Event {
 impl Mounted {
     fn start(mountpoint: PathBuf, settings: &Settings) -> Result<Self> {
         let (tree, park) = open(settings)?;
+        let mut warnings = greet(&tree, &park)?;
         let early = tree.clone();
-        // Beside the greeting. Where it cannot be, the first download does it.
+        // Beside the mounting. Where it cannot be, the first download does it.
         let _ = thread::Builder::new()
             .name("vm0fs-prepare".into())
             .spawn(move || early.prepare());
-        let mut warnings = greet(&tree, &park)?;
         if settings.allow_other {
             warnings.push(EXPOSED.into());
         }

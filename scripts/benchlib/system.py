@@ -195,9 +195,14 @@ def file_system(path):
     return result.stdout.strip() or "?"
 
 
+def flush(path):
+    """Writes out what is dirty."""
+    quiet(["sync", "-f", path], 600)
+
+
 def settle(path):
     """Writes out what is dirty, and drops the page cache where that is allowed."""
-    quiet(["sync", "-f", path], 600)
+    flush(path)
     if IS_ROOT:
         with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
             file.write("3")
