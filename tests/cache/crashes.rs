@@ -8,7 +8,12 @@ use crate::{
     commands::{Place, finish, script},
     support::{Bench, Who, reason},
 };
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 use vm0fs::store::crash::STEPS;
 
 /// What is in the cache before.
@@ -65,6 +70,14 @@ fn a_crash_at_any_step_leaves_a_version_or_none() {
     let full = bench.folder("full", Who::Myself);
     let place = mounted(&bench, Who::Myself, "mnt", &full, &[]);
     is_right(&place, 0, LARGE);
+    // Else each mount of a copy would begin by bringing it to the disk, and die
+    // of the steps of that before it is ready.
+    let mark = versions_in(&full)[0].join("synced");
+    let until = Instant::now() + Duration::from_secs(60);
+    while !mark.exists() {
+        assert!(Instant::now() < until, "{} is not made", mark.display());
+        sleep(Duration::from_millis(10));
+    }
     finish(&mut place.unmount(&bench)).succeeded();
     place.is_over();
     for (number, step) in STEPS.into_iter().enumerate() {
