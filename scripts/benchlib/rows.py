@@ -192,6 +192,8 @@ def listing_session(bench, contender, manifest, results):
     def everything():
         with session:
             session.cold(cold[0] if cold else None, session.ls)
+            if not warm:
+                return
             # What was unpacked is on its way to the disk, and page caches to come
             # have no memory yet: both would be measured with whatever is first now.
             system.flush(bench.workspace.path)

@@ -5,15 +5,10 @@ use super::{
     versions_in, world_of,
 };
 use crate::{
-    commands::{Place, finish, script},
+    commands::{Place, finish, script, until},
     support::{Bench, Who, reason},
 };
-use std::{
-    fs,
-    path::Path,
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path};
 use vm0fs::store::crash::STEPS;
 
 /// What is in the cache before.
@@ -73,11 +68,7 @@ fn a_crash_at_any_step_leaves_a_version_or_none() {
     // Else each mount of a copy would begin by bringing it to the disk, and die
     // of the steps of that before it is ready.
     let mark = versions_in(&full)[0].join("synced");
-    let until = Instant::now() + Duration::from_secs(60);
-    while !mark.exists() {
-        assert!(Instant::now() < until, "{} is not made", mark.display());
-        sleep(Duration::from_millis(10));
-    }
+    until("the version is on the disk", || mark.exists());
     finish(&mut place.unmount(&bench)).succeeded();
     place.is_over();
     for (number, step) in STEPS.into_iter().enumerate() {
