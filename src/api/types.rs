@@ -159,8 +159,36 @@ pub struct LogRow {
     pub level: String,
     /// The text, which an agent may have written.
     pub message: String,
-    /// The agent's event that the row tells of, where its metadata hold one.
+    /// The agent's event that the row tells of, where its metadata number it.
     pub event: Option<AgentEvent>,
+    /// The same without a number: of a row whose metadata lack it, or that has no
+    /// metadata, as older rows. Never beside [`LogRow::event`].
+    pub unnumbered: Option<Told>,
+}
+
+impl LogRow {
+    /// What the agent's program told, whether or not the event has a number:
+    /// its kind and data. `None` where the row is no agent's, or its event is
+    /// not there whole; then the message is all there is.
+    pub fn told(&self) -> Option<(&str, &RawValue)> {
+        let numbered = self.event.as_ref().map(|event| (&event.kind, &event.data));
+        let unnumbered = || {
+            self.unnumbered
+                .as_ref()
+                .map(|told| (&told.kind, &told.data))
+        };
+        let (kind, data) = numbered.or_else(unnumbered)?;
+        Some((kind, data))
+    }
+}
+
+/// What an agent's program told, of an event that has no number.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// What it is, such as `assistant`.
+    pub kind: String,
+    /// The event as sent: an object, where the service keeps to its own rules.
+    pub data: Box<RawValue>,
 }
 
 /// Something that an agent did or said, of its log row or of the run's stream.
@@ -200,41 +228,79 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::
 }
 
 /// The metadata of an agent's row. All is optional, since those of other rows
-/// are of other shapes.
-#[derive(Deserialize)]
+/// are of other shapes, and each is read by itself, since one odd value must not
+/// cost the others.
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata<'a> {
-    #[serde(default)]
-    sequence_number: Option<u64>,
-    #[serde(default)]
-    event_type: Option<String>,
+    #[serde(borrow, default)]
+    sequence_number: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    event_type: Option<&'a RawValue>,
     #[serde(borrow, default)]
     event_data: Option<&'a RawValue>,
+}
+
+/// What an event says itself of what it is.
+#[derive(Deserialize)]
+struct OwnType {
+    r#type: String,
+}
+
+/// The event that an agent's message holds: `[`, its type, `] `, and the whole
+/// event as a JSON object. `None` for one that is cut, or is text.
+fn bracketed(message: &str) -> Option<(&str, &RawValue)> {
+    let (kind, data) = message.strip_prefix('[')?.split_once(']')?;
+    let data = data.trim_start();
+    let object = || serde_json::from_str::<&RawValue>(data).ok();
+    Some((kind, data.starts_with('{').then(object).flatten()?))
+}
+
+/// A value of the kind that is wanted; others count as absent.
+fn value<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
+    serde_json::from_str(raw?.get()).ok()
 }
 
 impl<'de> Deserialize<'de> for LogRow {
     /// From JSON text that stays in memory meanwhile: the metadata are borrowed.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let sent = SentRow::deserialize(deserializer)?;
-        let metadata = sent
-            .metadata
-            .and_then(|metadata| serde_json::from_str::<Metadata<'_>>(metadata.get()).ok());
-        let event = metadata.and_then(|metadata| {
-            Some(AgentEvent {
-                sequence: metadata.sequence_number?,
-                kind: metadata.event_type?,
-                data: metadata
-                    .event_data
-                    .map_or_else(|| RawValue::NULL.to_owned(), ToOwned::to_owned),
-                timestamp: sent.timestamp.clone(),
-            })
-        });
+        let metadata: Metadata<'_> = value(sent.metadata).unwrap_or_default();
+        let sequence = value::<u64>(metadata.sequence_number);
+        let kind = value::<String>(metadata.event_type);
+        let data = metadata.event_data;
+        // Nearly all rows have the event in their metadata: only of the others is
+        // the message read, which can be megabytes.
+        let needs_message = sent.kind == "agent" && (kind.is_none() || data.is_none());
+        let in_message = needs_message
+            .then(|| bracketed(&sent.message))
+            .flatten()
+            .unzip();
+        let data = data.or(in_message.1);
+        let kind = kind
+            .or_else(|| in_message.0.map(ToOwned::to_owned))
+            .or_else(|| value::<OwnType>(data).map(|own| own.r#type));
+        let data = data.map(ToOwned::to_owned);
+        let (event, unnumbered) = match (sequence, kind, data) {
+            (Some(sequence), Some(kind), data) => {
+                let event = AgentEvent {
+                    sequence,
+                    kind,
+                    data: data.unwrap_or_else(|| RawValue::NULL.to_owned()),
+                    timestamp: sent.timestamp.clone(),
+                };
+                (Some(event), None)
+            }
+            (None, Some(kind), Some(data)) => (None, Some(Told { kind, data })),
+            _ => (None, None),
+        };
         Ok(Self {
             timestamp: sent.timestamp,
             kind: sent.kind,
             level: sent.level,
             message: sent.message,
             event,
+            unnumbered,
         })
     }
 }

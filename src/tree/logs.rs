@@ -127,6 +127,7 @@ fn foretell(event: &AgentEvent) -> Option<LogRow> {
         level: "info".into(),
         message: said(event)?,
         event: None,
+        unnumbered: None,
     })
 }
 

@@ -289,6 +289,75 @@ fn the_events_of_agents_rows() {
 }
 
 #[test]
+fn an_agents_row_without_metadata_has_its_event_in_its_message() {
+    let row = |kind: &str, message: &str, metadata: Value| {
+        let row = json!({"timestamp": "t", "type": kind, "message": message, "metadata": metadata});
+        serde_json::from_str::<LogRow>(&row.to_string()).unwrap()
+    };
+    let whole = r#"{"type":"assistant","cost":1.50,"text":"a ] b \ud83d"}"#;
+    let message = format!("[assistant] {whole}");
+    let seen = |row: &LogRow| {
+        let told = row.told();
+        told.map(|(kind, data)| (kind.to_owned(), data.get().to_owned()))
+    };
+    let expected = Some(("assistant".to_owned(), whole.to_owned()));
+    let parts = [
+        json!(null),
+        json!("odd"),
+        json!({}),
+        json!({"eventType": "assistant"}),
+        json!({"eventType": {}, "eventData": null}),
+        json!({"sequenceNumber": "7"}),
+        json!({"eventType": "assistant", "eventData": null, "sequenceNumber": -1}),
+    ];
+    for metadata in parts {
+        let row = row("agent", &message, metadata.clone());
+        assert_eq!(seen(&row), expected, "{metadata}");
+        assert!(row.event.is_none() && row.unnumbered.is_some());
+        assert_eq!(row.message, message);
+    }
+    // A number makes it an event as any, however little else there is.
+    for metadata in [
+        json!({"sequenceNumber": 7}),
+        json!({"sequenceNumber": 7, "eventType": "assistant"}),
+        json!({"sequenceNumber": 7, "eventType": []}),
+    ] {
+        let row = row("agent", &message, metadata.clone());
+        assert_eq!(seen(&row), expected, "{metadata}");
+        assert_eq!(row.event.unwrap().sequence, 7, "{metadata}");
+        assert!(row.unnumbered.is_none());
+    }
+    // The data without a number or a type: its own says what it is.
+    let event = json!({"eventData": {"type": "result", "n": 1}});
+    let row_of_data = row("agent", "m", event);
+    assert_eq!(row_of_data.told().unwrap().0, "result");
+    // What the metadata say counts before the message.
+    let both = json!({"eventType": "user", "eventData": {"a": 1}, "sequenceNumber": 3});
+    assert_eq!(
+        seen(&row("agent", &message, both)),
+        Some(("user".into(), r#"{"a":1}"#.into()))
+    );
+    // Cut by the service, text, or no agent's: then the message is all there is.
+    for text in [
+        "[assistant] {\"type\":\"assi",
+        "[assistant]",
+        "[assistant] 5",
+        "[assistant {}",
+        "plain",
+        "",
+    ] {
+        assert!(row("agent", text, json!(null)).told().is_none(), "{text}");
+    }
+    assert!(row("system", &message, json!(null)).told().is_none());
+    let network = json!({"method": "GET", "url": "u", "status": 200, "duration": 1});
+    assert!(
+        row("network", "GET u - 200 (1ms)", network)
+            .told()
+            .is_none()
+    );
+}
+
+#[test]
 fn the_clock_is_the_services() {
     let ahead = SignedDuration::from_hours(3);
     let server = Server::new(move |_, number| {
