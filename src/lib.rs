@@ -19,7 +19,9 @@
 //!
 //! A run that is looked at again and again is *followed*: one stream of its
 //! events, in a lane of the park of its own, however many look (`tree/follow`).
-//! Its log is one object that grows at its end; handles read from that.
+//! Its log is one object that grows at its end; handles read from that. What an
+//! agent's events say is read by `conversation`, each event by itself, and drawn
+//! by it as a log's lines, as a transcript and as a page.
 //!
 //! What is written to a control file becomes an *order* when its last writer
 //! closes it (`tree/control`). An order is a want like any other, except that what
@@ -102,7 +104,7 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → park → tree → { api, store } → { error, progress, text, json, memory }
+//! main → cli → mount → fs → park → tree → { api, store, conversation } → { error, progress, text, json, memory }
 //!         │      └──→ { config → api, unmount, signals }
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
@@ -120,7 +122,7 @@
 //! `api` and `store` never meet except in the tree. `fuser` is named in `fs`
 //! and `mount` only, `reqwest` in `api` and `store/download`, `tar` and
 //! `flate2` in `store/unpack` (and the demo, which makes archives), `plotters`
-//! in `tree/metrics`, errno constants in `error`. A test reads `src/` and holds this.
+//! in `tree/metrics`, `pulldown-cmark` in `conversation`, errno constants in `error`. A test reads `src/` and holds this.
 //!
 //! # Locks
 //!
@@ -146,6 +148,7 @@
 pub mod api;
 pub mod cli;
 pub mod config;
+mod conversation;
 pub mod demo;
 pub mod error;
 pub mod fs;

@@ -2,7 +2,7 @@
 //! agent or a process name must not move a terminal's cursor or begin a line of
 //! the log. Sizes and times are written in the unit that suits them.
 
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 /// `text` on one line of at most `max` characters: control characters and
 /// those that reorder a terminal's line become spaces, runs of them one.
@@ -28,6 +28,31 @@ pub fn one_line(text: &str, max: usize) -> String {
         }
     }
     line
+}
+
+/// Control characters (C0, DEL, C1) and the Unicode marks that reorder or break
+/// lines are written as escapes: what an agent logs must not drive a terminal.
+pub fn push_visible(out: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '\t' => out.push('\t'),
+            '\u{1b}' => out.push_str("\\e"),
+            c if (c as u32) < 0x20 || ('\u{7f}'..='\u{9f}').contains(&c) => {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\x{:02x}", c as u32);
+            }
+            '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
+                let _ = write!(out, "\\u{{{:x}}}", character as u32);
+            }
+            c => out.push(c),
+        }
+    }
 }
 
 /// Bytes as people read them: `17 B`, `1.5 MiB`, `20 GiB`. Binary units, as

@@ -195,6 +195,7 @@ fn crates_are_named_where_they_belong() {
     named_only_in("axum", &["demo"]);
     named_only_in("plotters", &["tree/metrics"]);
     named_only_in("clap", &["cli", "main"]);
+    named_only_in("pulldown_cmark", &["conversation"]);
 }
 
 #[test]
@@ -231,6 +232,7 @@ fn imports_go_downwards() {
     imported_only_by("api", &["tree", "config", "mount", "cli"]);
     // `cli` for the commands on the cache, `config` for what is asked of the store.
     imported_only_by("store", &["tree", "mount", "cli", "config"]);
+    imported_only_by("conversation", &["tree"]);
     imported_only_by("config", &["main", "cli", "mount", "logging"]);
     imported_only_by("logging", &["main", "cli", "mount"]);
     imported_only_by("unmount", &["main", "cli", "mount"]);

@@ -160,7 +160,7 @@ impl View<'_> {
                 directory(mtime(at), left)
             }
             Node::RunFile(id, file) if let Some(view) = file.log() => {
-                let (logs, is_final) = self.logs(id)?;
+                let (logs, is_final) = self.log_file(id, view)?;
                 let changed = last_change(&self.run(id, Age::Any)?.0.value);
                 let at = logs.newest().map_or(changed, |newest| newest.max(changed));
                 let lasts = if is_final { FOR_EVER } else { Duration::ZERO };

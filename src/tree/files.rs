@@ -164,7 +164,7 @@ impl View<'_> {
         if let Node::RunFile(id, file) = &node
             && let Some(view) = file.log()
         {
-            let (logs, is_final) = self.logs(id)?;
+            let (logs, is_final) = self.log_file(id, view)?;
             return Ok(Opened {
                 handle: Handle::Log(OpenLog {
                     run: id.clone(),

@@ -55,10 +55,8 @@ struct Follow {
     streams_since: Option<Instant>,
     /// Whether it has told of anything.
     has_told: bool,
-    /// Whether it has told of something that the rows at hand do not show, and
-    /// whether that something cannot be seen at all yet.
+    /// Whether it has told of something: then other rows may have come, too.
     news: bool,
-    unseen: bool,
     /// Streams that failed in a row, and when the next may be tried.
     failures: u32,
     next_try: Instant,
@@ -99,7 +97,6 @@ impl Follow {
             streams_since: None,
             has_told: false,
             news: false,
-            unseen: false,
             failures: 0,
             next_try: now,
         }
@@ -130,7 +127,7 @@ impl Follow {
         let is_due = age.is_none_or(|age| {
             let rested = age >= LIVE_TTL;
             let spare = self.allowance >= 1.0 + KEPT_FOR_NEWS;
-            self.unseen && may || rested && (self.news && may || spare) || age >= EARNED_IN && may
+            rested && (self.news && may || spare) || age >= EARNED_IN && may
         });
         if is_due { Look::Due } else { Look::Current }
     }
@@ -167,7 +164,7 @@ impl Follows {
             let now = Instant::now();
             follow.allowance = (follow.allowance - 1.0).max(0.0);
             follow.asked = Some(now);
-            (follow.news, follow.unseen) = (false, false);
+            follow.news = false;
         });
     }
 
@@ -190,11 +187,8 @@ impl Follows {
     }
 
     /// Notes what the stream has told of.
-    fn tell(&self, id: &Arc<str>, is_seen: bool) {
-        self.with(id, |follow| {
-            (follow.news, follow.has_told) = (true, true);
-            follow.unseen |= !is_seen;
-        });
+    fn tell(&self, id: &Arc<str>) {
+        self.with(id, |follow| (follow.news, follow.has_told) = (true, true));
     }
 
     /// Whether anybody has looked lately.
@@ -254,8 +248,8 @@ impl Tree {
         while self.follows.is_followed(id) {
             match stream.next()? {
                 Some(RunEvent::Output(event)) => {
-                    let is_seen = logs.add_event(event);
-                    self.follows.tell(id, is_seen);
+                    logs.add_event(event);
+                    self.follows.tell(id);
                     end = End::Cut;
                 }
                 Some(RunEvent::Status(status)) => self.note_status(id, &status, progress)?,
@@ -315,6 +309,15 @@ impl Tree {
         logs
     }
 
+    /// Has a log show how its run has ended.
+    pub(super) fn conclude(&self, id: &Arc<str>, logs: &Logs) {
+        let detail = self.known.run.last(id);
+        let error = detail.and_then(|(row, _)| row.value.error.clone());
+        if let Some(status) = self.known.status(id) {
+            logs.conclude(status.as_str(), error.as_deref());
+        }
+    }
+
     /// Asks for the rows of a log that have not come yet.
     pub(super) fn bring_logs(&self, id: &Arc<str>, progress: &Progress) -> Result<()> {
         let asked = Instant::now();
@@ -339,6 +342,10 @@ impl Tree {
         };
         if !brought && lasts.is_none() && !self.follows.streams(id) {
             self.look_for_the_end(id, progress);
+        }
+        // The run had ended before this was asked: what it still says comes late.
+        if lasts.is_some() {
+            self.conclude(id, &logs);
         }
         // What was shown in the order in which it came is shown in the order
         // of time from now on; whoever has it open goes on as before.

@@ -1,6 +1,9 @@
-//! A run's log as files: text, JSON lines and the agent's events, all from one
-//! set of rows. While the run lives the files grow at their end and nowhere
-//! else: what somebody has read never changes under them.
+//! A run's log as files: text, JSON lines, the agent's events and the transcript,
+//! all from one set of rows. While the run lives the files grow at their end and
+//! nowhere else: what a process has read never changes under it.
+//!
+//! What a file shows of an event is drawn from the event alone (`conversation`),
+//! the same way whether the stream told of it or a row holds it.
 
 mod lines;
 
@@ -9,15 +12,20 @@ use crate::{
         LogReader,
         types::{AgentEvent, LogRow, Row},
     },
-    json,
+    conversation::{
+        self, lines as drawn,
+        report::{Facts, Report},
+        transcript::{Head, Place, Transcript},
+        usage::{Summary, Usage},
+    },
 };
 use jiff::Timestamp;
-use lines::{push_event_line, push_json_line, push_text_line};
-use serde::Deserialize;
+use lines::{canonical, push_event_line, push_json_line};
+use serde_json::value::RawValue;
 use std::{
     collections::HashMap,
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// Which rows, in which form.
@@ -35,18 +43,21 @@ pub(crate) enum LogView {
     Network,
     /// The agent's events as JSON lines.
     Events,
+    /// The conversation as Markdown.
+    Transcript,
 }
 
 #[cfg(any(test, fuzzing))]
 impl LogView {
     /// Every one there is.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; VIEWS] = [
         Self::All,
         Self::Jsonl,
         Self::Agent,
         Self::System,
         Self::Network,
         Self::Events,
+        Self::Transcript,
     ];
 }
 
@@ -54,23 +65,41 @@ impl LogView {
 const SHORT: usize = 1_000;
 
 /// How many forms there are.
-const VIEWS: usize = 6;
+const VIEWS: usize = 7;
 
 /// What came, in the order in which it is shown.
 #[derive(Debug)]
 enum Item {
-    /// A row. What an event has shown of it already is not shown again.
-    Row {
-        row: Row<LogRow>,
-        in_text: bool,
-        in_events: bool,
-    },
-    /// An event whose row has not come yet; in the text only where the row's
-    /// line is known beforehand.
-    Event {
-        event: AgentEvent,
-        line: Option<LogRow>,
-    },
+    /// A row, and whether its event has been shown already.
+    Row { row: Row<LogRow>, is_shown: bool },
+    /// An event whose row has not come yet.
+    Event(AgentEvent),
+    /// The run has ended: its status, and why it failed.
+    End(String, Option<String>),
+}
+
+impl Item {
+    /// What the agent's program told, unless it was shown already: the type, the
+    /// data and the place.
+    fn told(&self) -> Option<(&str, &RawValue, Place<'_>)> {
+        let (kind, data, timestamp, sequence) = match self {
+            Self::Event(event) => {
+                let sequence = Some(event.sequence);
+                (&*event.kind, &*event.data, &event.timestamp, sequence)
+            }
+            Self::Row { row, is_shown } if !is_shown => {
+                let (kind, data) = row.value.told()?;
+                let sequence = row.value.event.as_ref().map(|event| event.sequence);
+                (kind, data, &row.value.timestamp, sequence)
+            }
+            Self::Row { .. } | Self::End(..) => return None,
+        };
+        let place = Place {
+            timestamp,
+            sequence,
+        };
+        Some((kind, data, place))
+    }
 }
 
 /// One file: the bytes so far, and how many items they are made of.
@@ -85,21 +114,26 @@ struct File {
 struct Inner {
     items: Vec<Item>,
     files: [File; VIEWS],
+    /// With what the transcript begins, and where it stands.
+    head: Option<Head>,
+    transcript: Transcript,
+    /// What the events add up to, and of how many items.
+    summary: Summary,
+    summed: usize,
+    /// The page of the run as it was last drawn, with what it was drawn of.
+    report: Option<(usize, Arc<Facts>, Arc<[u8]>)>,
     /// Where the next rows are asked for.
     reader: LogReader,
-    /// Events shown before their rows came: whether their text was, too.
-    ahead: HashMap<u64, bool>,
+    /// Events shown before their rows came, by their number: type and data.
+    ahead: HashMap<u64, String>,
     /// The highest sequence of an event shown.
     last_event: Option<u64>,
-    /// Whether the row of an event that carries a text has had just that for
-    /// its message so far. Only then can a line be drawn from an event.
-    foretold: Option<bool>,
     /// The newest time of a row, and whether anything is shown behind what it
     /// came before.
     newest: Option<Timestamp>,
     unsorted: bool,
-    /// No event will come: nothing needs to be learnt from the rows.
-    has_ended: bool,
+    /// Whether the end is shown.
+    has_end: bool,
     weight: usize,
 }
 
@@ -107,42 +141,10 @@ struct Inner {
 #[derive(Debug, Default)]
 pub(crate) struct Logs(Mutex<Inner>);
 
-/// The part of an event's data that a row has for its message.
-#[derive(Deserialize)]
-struct Said {
-    text: String,
-}
-
-fn said(event: &AgentEvent) -> Option<String> {
-    let said: Said = json::parse(event.data.get()).ok()?;
-    Some(said.text)
-}
-
-/// The row that the service makes of an event that carries a text, as far as
-/// it goes by the rows before.
-fn foretell(event: &AgentEvent) -> Option<LogRow> {
-    Some(LogRow {
-        timestamp: event.timestamp.clone(),
-        kind: "agent".into(),
-        level: "info".into(),
-        message: said(event)?,
-        event: None,
-        unnumbered: None,
-    })
-}
-
-fn is_same_line(a: &LogRow, b: &LogRow) -> bool {
-    (&a.timestamp, &a.kind, &a.level, &a.message) == (&b.timestamp, &b.kind, &b.level, &b.message)
-}
-
 impl Logs {
     /// The log of a run that has ended: its rows, oldest first.
     pub(crate) fn ended(rows: Vec<Row<LogRow>>) -> Self {
-        let inner = Inner {
-            has_ended: true,
-            ..Inner::default()
-        };
-        let logs = Self(Mutex::new(inner));
+        let logs = Self::default();
         logs.add_rows(rows);
         logs
     }
@@ -194,10 +196,39 @@ impl Logs {
         self.add_rows(rows)
     }
 
-    /// Appends an event, unless it was shown already. Whether its text can be
-    /// seen: where it cannot, the rows have to be asked for.
-    pub(crate) fn add_event(&self, event: AgentEvent) -> bool {
-        self.lock().add_event(event)
+    /// Appends an event, unless it was shown already.
+    pub(crate) fn add_event(&self, event: AgentEvent) {
+        self.lock().add_event(event);
+    }
+
+    /// Tells with what the transcript begins, unless it has begun.
+    pub(crate) fn introduce(&self, head: impl FnOnce() -> Head) {
+        let mut inner = self.lock();
+        if inner.head.is_none() {
+            inner.head = Some(head());
+        }
+    }
+
+    /// Shows that the run has ended so, once. To be said when the rows have been
+    /// asked for after that.
+    pub(crate) fn conclude(&self, status: &str, error: Option<&str>) {
+        let mut inner = self.lock();
+        if !inner.has_end {
+            inner.has_end = true;
+            let error = error.map(str::to_owned);
+            inner.items.push(Item::End(status.to_owned(), error));
+        }
+    }
+
+    /// The agent's final answer; empty while there is none.
+    pub(crate) fn answer(&self) -> String {
+        let mut inner = self.lock();
+        inner.summary().answer().unwrap_or_default().to_owned()
+    }
+
+    /// What the agent's work has cost so far.
+    pub(crate) fn usage(&self) -> Usage {
+        self.lock().summary().usage()
     }
 
     /// The sequence of the last event shown, after which a stream goes on.
@@ -226,6 +257,11 @@ impl Logs {
         buffer.extend_from_slice(&bytes[start..end]);
     }
 
+    /// The page of the run that this is the log of.
+    pub(crate) fn report(&self, facts: &Facts) -> Arc<[u8]> {
+        self.lock().report(facts)
+    }
+
     /// Its weight in memory in bytes: the rows, parsed and raw, and the files.
     pub(crate) fn weight(&self) -> usize {
         self.lock().weight
@@ -247,7 +283,7 @@ impl Logs {
                 moment = row.value.timestamp.parse().unwrap_or(moment);
                 Some((moment, row.clone()))
             }
-            Item::Event { .. } => None,
+            Item::Event(_) | Item::End(..) => None,
         });
         let mut rows: Vec<_> = rows.collect();
         rows.sort_by_key(|(moment, _)| *moment);
@@ -263,84 +299,174 @@ impl Inner {
             self.unsorted |= self.newest.is_some_and(|newest| moment < newest);
             self.newest = self.newest.max(Some(moment));
         }
-        let (mut in_text, mut in_events) = (true, true);
-        if let Some(event) = &row.value.event {
-            if !self.has_ended
-                && let Some(line) = foretell(event)
-            {
-                let as_foretold = is_same_line(&line, &row.value);
-                self.foretold = Some(self.foretold != Some(false) && as_foretold);
-            }
-            match self.ahead.remove(&event.sequence) {
-                Some(had_text) => (in_text, in_events) = (!had_text, false),
-                None => self.last_event = self.last_event.max(Some(event.sequence)),
-            }
+        let is_shown = self.was_ahead(&row.value);
+        if let Some(event) = row.value.event.as_ref().filter(|_| !is_shown) {
+            self.last_event = self.last_event.max(Some(event.sequence));
         }
-        // Shown behind an event that it came before.
-        let is_event = row.value.event.is_some();
-        self.unsorted |= in_text && self.ahead.values().any(|had_text| *had_text)
-            || is_event && in_events && !self.ahead.is_empty();
-        self.items.push(Item::Row {
-            row,
-            in_text,
-            in_events,
-        });
+        // Shown behind an event that it came before, or behind the end.
+        let is_late = !self.ahead.is_empty() || self.has_end && row.value.kind == "agent";
+        self.unsorted |= !is_shown && is_late;
+        self.items.push(Item::Row { row, is_shown });
     }
 
-    fn add_event(&mut self, event: AgentEvent) -> bool {
+    /// Whether the event of a row was shown before the row came.
+    fn was_ahead(&mut self, row: &LogRow) -> bool {
+        if self.ahead.is_empty() {
+            return false;
+        }
+        if let Some(event) = &row.event {
+            return self.ahead.remove(&event.sequence).is_some();
+        }
+        // Only what it says tells which event it is.
+        let Some((kind, data)) = row.told() else {
+            return false;
+        };
+        let told = canonical(kind, data);
+        let same = self.ahead.iter().filter(|(_, shown)| **shown == told);
+        let first = same.map(|(sequence, _)| *sequence).min();
+        first.is_some_and(|first| self.ahead.remove(&first).is_some())
+    }
+
+    fn add_event(&mut self, event: AgentEvent) {
         if self.last_event.is_some_and(|last| event.sequence <= last) {
-            return true;
+            return;
         }
         self.last_event = Some(event.sequence);
-        // Not before one whose text is still missing: lines keep their order.
-        let in_turn = self.ahead.values().all(|had_text| *had_text);
-        let may = self.foretold == Some(true) && in_turn;
-        let line = foretell(&event).filter(|_| may);
-        let is_shown = line.is_some();
-        self.ahead.insert(event.sequence, is_shown);
-        self.weight += 2 * event.data.get().len() + 128;
-        self.items.push(Item::Event { event, line });
-        is_shown
+        self.ahead
+            .insert(event.sequence, canonical(&event.kind, &event.data));
+        self.unsorted |= self.has_end;
+        self.weight += 3 * event.data.get().len() + 128;
+        self.items.push(Item::Event(event));
     }
 
     /// A file's text with all that has come.
     fn file(&mut self, view: LogView) -> &str {
         let file = &mut self.files[view as usize];
+        if view == LogView::Transcript
+            && file.text.is_empty()
+            && let Some(head) = &self.head
+        {
+            Transcript::begin(head, &mut file.text);
+        }
         for item in &self.items[file.items..] {
-            render(view, item, &mut file.text);
+            match view {
+                LogView::Transcript => converse(&mut self.transcript, item, &mut file.text),
+                _ => render(view, item, &mut file.text),
+            }
         }
         file.items = self.items.len();
         &file.text
+    }
+
+    fn report(&mut self, facts: &Facts) -> Arc<[u8]> {
+        if let Some((items, drawn, bytes)) = &self.report
+            && *items == self.items.len()
+            && **drawn == *facts
+        {
+            return bytes.clone();
+        }
+        let is_agents =
+            |item: &&Item| !matches!(item, Item::Row { row, .. } if row.value.kind != "agent");
+        let items: Vec<&Item> = self.items.iter().filter(is_agents).collect();
+        let mut report = Report::new(items.len());
+        for item in items {
+            if report.leaves_out_next() {
+                continue;
+            }
+            if let Some((kind, data, place)) = item.told() {
+                let event = conversation::Event::read(kind, data.get());
+                report.event(&event, place);
+            } else if let Item::Row {
+                row,
+                is_shown: false,
+            } = item
+            {
+                report.text(&row.value.message, &row.value.timestamp);
+            }
+        }
+        let (answer, usage) = (
+            self.summary().answer().map(str::to_owned),
+            self.summary().usage(),
+        );
+        let page = report.page(facts, &answer.unwrap_or_default(), &usage);
+        let bytes: Arc<[u8]> = page.into_bytes().into();
+        self.report = Some((self.items.len(), Arc::new(facts.clone()), bytes.clone()));
+        bytes
+    }
+
+    /// What all that has come adds up to.
+    fn summary(&mut self) -> &Summary {
+        for item in &self.items[self.summed..] {
+            if let Some((kind, data, _)) = item.told() {
+                self.summary
+                    .add(&conversation::Event::read(kind, data.get()));
+            }
+        }
+        self.summed = self.items.len();
+        &self.summary
+    }
+}
+
+/// Appends what the transcript shows of an item.
+fn converse(transcript: &mut Transcript, item: &Item, out: &mut String) {
+    match item {
+        Item::End(status, error) => Transcript::end(status, error.as_deref(), out),
+        _ => match (item.told(), item) {
+            (Some((kind, data, place)), _) => {
+                let event = conversation::Event::read(kind, data.get());
+                transcript.event(&event, place, out);
+            }
+            (None, Item::Row { row, is_shown }) if !is_shown && row.value.kind == "agent" => {
+                let place = Place {
+                    timestamp: &row.value.timestamp,
+                    sequence: None,
+                };
+                Transcript::text(&row.value.message, place, out);
+            }
+            _ => {}
+        },
     }
 }
 
 /// Appends what a file shows of an item.
 fn render(view: LogView, item: &Item, out: &mut String) {
-    let is_wanted = |row: &LogRow| match view {
-        LogView::All => true,
-        LogView::Agent => row.kind == "agent",
-        LogView::System => row.kind == "system",
-        LogView::Network => row.kind == "network",
-        LogView::Jsonl | LogView::Events => false,
-    };
     match (view, item) {
         (LogView::Jsonl, Item::Row { row, .. }) => push_json_line(out, row.raw.get()),
-        (LogView::Jsonl, Item::Event { .. }) => {}
-        (LogView::Events, Item::Event { event, .. }) => push_event_line(out, event),
-        (LogView::Events, Item::Row { row, in_events, .. }) => {
-            if let Some(event) = row.value.event.as_ref().filter(|_| *in_events) {
-                push_event_line(out, event);
+        (LogView::Jsonl, _) => {}
+        (LogView::Events, _) => {
+            if let Some((kind, data, place)) = item.told() {
+                push_event_line(out, kind, data, place);
             }
         }
-        (_, Item::Row { row, in_text, .. }) if *in_text && is_wanted(&row.value) => {
-            push_text_line(out, &row.value);
-        }
-        (_, Item::Event { line, .. }) => {
-            if let Some(line) = line.as_ref().filter(|line| is_wanted(line)) {
-                push_text_line(out, line);
-            }
-        }
-        _ => {}
+        _ => push_text(view, item, out),
+    }
+}
+
+/// Appends the lines that a text file has for an item.
+fn push_text(view: LogView, item: &Item, out: &mut String) {
+    let kind = match item {
+        Item::Row { row, .. } => row.value.kind.as_str(),
+        Item::Event(_) => "agent",
+        Item::End(..) => return,
+    };
+    let is_wanted = match view {
+        LogView::Agent => kind == "agent",
+        LogView::System => kind == "system",
+        LogView::Network => kind == "network",
+        _ => true,
+    };
+    if !is_wanted {
+        return;
+    }
+    if let Some((event, data, place)) = item.told() {
+        let event = conversation::Event::read(event, data.get());
+        let (level, message) = drawn::message(&event);
+        drawn::push(out, [place.timestamp, kind, level.word()], &message);
+    } else if let Item::Row { row, is_shown } = item
+        && !is_shown
+    {
+        let row = &row.value;
+        drawn::push(out, [&row.timestamp, kind, &row.level], &row.message);
     }
 }
 

@@ -46,6 +46,11 @@ impl Metrics {
         3 * self.raw.get().len() + (16 << 10)
     }
 
+    /// Whether nothing was measured.
+    pub(crate) fn is_empty(&self) -> bool {
+        table::rows(self.raw.get()).next().is_none()
+    }
+
     /// The bytes of `metrics.csv`.
     pub(crate) fn csv(&self) -> Arc<[u8]> {
         let make = || table::csv(table::rows(self.raw.get())).into_bytes().into();

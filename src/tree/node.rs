@@ -27,11 +27,15 @@ pub(crate) enum RunFile {
     MetricsCsv,
     MetricsSvg,
     Events,
+    Transcript,
+    Report,
+    Result,
+    Usage,
 }
 
 impl RunFile {
     /// Every such file, by the name it has in a run's directory.
-    pub(crate) const ALL: [(&'static str, Self); 13] = [
+    pub(crate) const ALL: [(&'static str, Self); 17] = [
         ("status", Self::Status),
         ("run.json", Self::Json),
         ("prompt", Self::Prompt),
@@ -45,6 +49,10 @@ impl RunFile {
         ("metrics.csv", Self::MetricsCsv),
         ("metrics.svg", Self::MetricsSvg),
         ("events.jsonl", Self::Events),
+        ("transcript.md", Self::Transcript),
+        ("report.html", Self::Report),
+        ("result", Self::Result),
+        ("usage.json", Self::Usage),
     ];
 
     /// Which form of the log it is, if it is one.
@@ -56,7 +64,9 @@ impl RunFile {
             Self::SystemLog => Some(LogView::System),
             Self::NetworkLog => Some(LogView::Network),
             Self::Events => Some(LogView::Events),
+            Self::Transcript => Some(LogView::Transcript),
             Self::Status | Self::Json | Self::Prompt | Self::Error => None,
+            Self::Report | Self::Result | Self::Usage => None,
             Self::MetricsJson | Self::MetricsCsv | Self::MetricsSvg => None,
         }
     }

@@ -7,7 +7,11 @@ use super::{
     node::{AgentFile, Node, RunFile},
     rows::Age,
 };
-use crate::error::{Error, Result};
+use crate::{
+    api::types::Run,
+    conversation::report::Facts,
+    error::{Error, Result},
+};
 use serde_json::{Value, value::RawValue};
 use std::sync::Arc;
 
@@ -139,7 +143,31 @@ impl View<'_> {
                     is_final: for_good(left) && for_good(row_left),
                 })
             }
+            RunFile::Report => {
+                let (row, _) = self.run_detail(id)?;
+                let (logs, is_final) = self.logs(id)?;
+                let (metrics, left) = self.metrics(id)?;
+                let run = &row.value;
+                let chart = match metrics.is_empty() {
+                    true => String::new(),
+                    false => String::from_utf8_lossy(&metrics.svg(run)?).into_owned(),
+                };
+                let bytes = logs.report(&self.facts(id, run, chart)?);
+                let is_final = is_final && for_good(left) && run.status.is_terminal();
+                Ok(File { bytes, is_final })
+            }
+            RunFile::Result => {
+                let (logs, is_final) = self.logs(id)?;
+                Ok(File::text(logs.answer(), is_final))
+            }
+            RunFile::Usage => {
+                let (logs, is_final) = self.logs(id)?;
+                let usage = serde_json::to_string_pretty(&logs.usage())
+                    .map_err(|error| Error::Internal(error.to_string()))?;
+                Ok(File::text(usage, is_final))
+            }
             RunFile::Logs
+            | RunFile::Transcript
             | RunFile::LogsJsonl
             | RunFile::AgentLog
             | RunFile::SystemLog
@@ -147,4 +175,38 @@ impl View<'_> {
             | RunFile::Events => Err(Error::Internal("a log is not rendered".into()).into()),
         }
     }
+
+    /// What the page of a run says of the run itself.
+    fn facts(&self, id: &Arc<str>, run: &Run, chart: String) -> Answer<Facts> {
+        let mut links = Vec::new();
+        if let Some((target, _)) = self.run_artifact(id)? {
+            let version = target.trim_start_matches("../");
+            links.push(("Artifact", version.to_owned(), "artifact/".to_owned()));
+        }
+        for (name, target) in self.run_volumes(id)?.0 {
+            let version = target.trim_start_matches("../");
+            let path = format!("volumes/{}/", url_path(&name));
+            links.push(("Volume", version.to_owned(), path));
+        }
+        Ok(Facts {
+            run: run.id.clone(),
+            agent: run.agent_name.clone(),
+            status: run.status.as_str().to_owned(),
+            has_ended: run.status.is_terminal(),
+            error: run.error.clone(),
+            prompt: run.prompt.clone(),
+            created: run.created_at,
+            started: run.started_at,
+            completed: run.completed_at,
+            links,
+            chart,
+        })
+    }
+}
+
+/// A name as it stands in the path of a URL.
+fn url_path(name: &str) -> String {
+    url::form_urlencoded::byte_serialize(name.as_bytes())
+        .collect::<String>()
+        .replace('+', "%20")
 }

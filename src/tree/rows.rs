@@ -6,12 +6,13 @@ use super::{
     follow::{LIVE_TTL, Look},
     known::Versions,
     listing::{Item, Listing},
-    logs::Logs,
+    logs::{LogView, Logs},
     metrics::Metrics,
     names::escape,
 };
 use crate::{
     api::types::{Agent, Row, Run, Storage, StorageKind, StorageVersion},
+    conversation::transcript::Head,
     error::{Error, TransportKind},
     store::{Growing, Version},
 };
@@ -125,6 +126,7 @@ impl View<'_> {
     pub(super) fn logs(&self, id: &Arc<str>) -> Answer<(Arc<Logs>, bool)> {
         let logs = &self.tree.known.logs;
         if let Some(logs) = logs.last_for_good(id) {
+            self.tree.conclude(id, &logs);
             return Ok((logs, true));
         }
         let may_ask = !(self.whatever_is_known || self.tree.is_away());
@@ -147,7 +149,25 @@ impl View<'_> {
             }
         }
         let (logs, left) = self.need_or_last(logs, id, || Want::Logs(id.clone()))?;
+        if for_good(left) {
+            self.tree.conclude(id, &logs);
+        }
         Ok((logs, for_good(left)))
+    }
+
+    /// The log of a run as one of its files shows it, and whether it is final.
+    pub(super) fn log_file(&self, id: &Arc<str>, view: LogView) -> Answer<(Arc<Logs>, bool)> {
+        let (logs, is_final) = self.logs(id)?;
+        if view == LogView::Transcript {
+            let (row, _) = self.run(id, Age::Any)?;
+            logs.introduce(|| Head {
+                run: row.value.id.clone(),
+                agent: row.value.agent_name.clone(),
+                created: row.value.created_at,
+                prompt: row.value.prompt.clone(),
+            });
+        }
+        Ok((logs, is_final))
     }
 
     pub(super) fn metrics(&self, id: &Arc<str>) -> Answer<(Arc<Metrics>, Duration)> {

@@ -12,25 +12,22 @@ use std::thread;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// One who looks each second for so long; gives the seconds at which rows were
-/// asked for. `news` says when the stream tells something, and whether it is seen.
-fn seconds_asked(seconds: u32, news: impl Fn(u32) -> Option<bool>) -> Vec<u32> {
+/// A process looks each second for so long; gives the seconds at which rows were
+/// asked for. `news` says when the stream tells something.
+fn seconds_asked(seconds: u32, news: impl Fn(u32) -> bool) -> Vec<u32> {
     let start = Instant::now();
     let mut follow = Follow::new(start);
     follow.streams_since = Some(start);
     let mut asked = Vec::new();
     for second in 0..seconds {
         let now = start + second * SECOND;
-        if let Some(is_seen) = news(second) {
-            follow.news = true;
-            follow.unseen |= !is_seen;
-        }
+        follow.news |= news(second);
         if follow.look(now, 1) == Look::Due {
             // As `Follows::asking` does it.
             follow.earn(now, 1);
             follow.allowance = (follow.allowance - 1.0).max(0.0);
             follow.asked = Some(now);
-            (follow.news, follow.unseen) = (false, false);
+            follow.news = false;
             asked.push(second);
         }
     }
@@ -39,29 +36,24 @@ fn seconds_asked(seconds: u32, news: impl Fn(u32) -> Option<bool>) -> Vec<u32> {
 
 #[test]
 fn a_minute_of_anything_costs_a_few_calls() {
-    let silence = seconds_asked(60, |_| None);
-    let dense = seconds_asked(60, |_| Some(true));
-    let unseen = seconds_asked(60, |_| Some(false));
-    for asked in [&silence, &dense, &unseen] {
+    let silence = seconds_asked(60, |_| false);
+    let dense = seconds_asked(60, |_| true);
+    for asked in [&silence, &dense] {
         assert!((5..=9).contains(&asked.len()), "{asked:?}");
         assert_eq!(asked[0], 0, "at once");
     }
-    let hour = seconds_asked(3600, |second| Some(second % 2 == 0));
+    let hour = seconds_asked(3600, |second| second % 2 == 0);
     assert!((290..=304).contains(&hour.len()), "{}", hour.len());
     // No silence is longer than what earns a question.
-    for asked in [silence, dense, unseen, hour] {
+    for asked in [silence, dense, hour] {
         let longest = asked.windows(2).map(|pair| pair[1] - pair[0]).max();
         assert!(longest.unwrap() <= 12, "{asked:?}");
     }
 }
 
 #[test]
-fn what_cannot_be_seen_is_asked_for_at_once_while_there_is_allowance() {
-    let asked = seconds_asked(60, |second| (second % 20 == 11).then_some(false));
-    for second in [11, 31, 51] {
-        assert!(asked.contains(&second), "{asked:?}");
-    }
-    let asked = seconds_asked(60, |second| (second % 20 == 11).then_some(true));
+fn rows_are_asked_for_within_a_second_of_the_streams_news() {
+    let asked = seconds_asked(60, |second| second % 20 == 11);
     for second in [11, 31, 51] {
         assert!(
             asked.contains(&second) || asked.contains(&(second + 1)),
@@ -105,11 +97,11 @@ fn streams_that_fail_are_tried_less_and_less() {
     assert_eq!(waits[..8], [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 120.0]);
     assert!(waits[8..].iter().all(|wait| *wait == 120.0), "{waits:?}");
     follows.begin(&id);
-    follows.tell(&id, true);
+    follows.tell(&id);
     follows.end(&id, End::Cut);
     assert_eq!(wait(&follows), 120.0, "cut as soon as it was open");
     follows.begin(&id);
-    follows.tell(&id, true);
+    follows.tell(&id);
     let earlier = Instant::now().checked_sub(LIVE_TTL).unwrap();
     follows.with(&id, |follow| follow.streams_since = Some(earlier));
     follows.end(&id, End::Failed);

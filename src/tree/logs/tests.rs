@@ -23,34 +23,46 @@ fn plain(second: u32, kind: &str, message: &str) -> Row<LogRow> {
     }))
 }
 
-/// The row of an event whose text is `text`, with `message` for its own.
-fn spoken(second: u32, sequence: u64, text: &str, message: &str) -> Row<LogRow> {
+/// What Claude Code prints where its agent says a text.
+fn assistant(text: &str) -> Value {
+    json!({
+        "type": "assistant", "parent_tool_use_id": null, "session_id": "s",
+        "message": {"id": "msg_1", "content": [{"type": "text", "text": text}]},
+    })
+}
+
+/// An agent's row as the service sends it.
+fn told(second: u32, sequence: u64, data: &Value) -> Row<LogRow> {
+    let kind = data["type"].as_str().unwrap();
     row(&json!({
-        "timestamp": at(second), "type": "agent", "level": "info", "message": message,
-        "metadata": {
-            "sequenceNumber": sequence, "eventType": "assistant",
-            "eventData": {"type": "text", "text": text},
-        },
+        "timestamp": at(second), "type": "agent", "level": "info",
+        "message": format!("[{kind}] {data}"),
+        "metadata": {"sequenceNumber": sequence, "eventType": kind, "eventData": data},
     }))
 }
 
-/// The same event as the stream tells it.
+/// The row of an agent that says a text.
+fn spoken(second: u32, sequence: u64, text: &str) -> Row<LogRow> {
+    told(second, sequence, &assistant(text))
+}
+
+/// The same as the stream tells it.
 fn event(second: u32, sequence: u64, text: &str) -> AgentEvent {
-    let data = json!({"type": "text", "text": text});
     AgentEvent {
         sequence,
         kind: "assistant".into(),
-        data: serde_json::value::to_raw_value(&data).unwrap(),
+        data: serde_json::value::to_raw_value(&assistant(text)).unwrap(),
         timestamp: at(second),
     }
 }
 
-/// An event without a text, of which no line can be drawn.
-fn silent(second: u32, sequence: u64) -> AgentEvent {
-    AgentEvent {
-        data: serde_json::value::to_raw_value(&json!({"tool": "Bash"})).unwrap(),
-        ..event(second, sequence, "")
-    }
+/// The same row as older deployments send it: without metadata.
+fn bare(second: u32, text: &str) -> Row<LogRow> {
+    let data = assistant(text);
+    row(&json!({
+        "timestamp": at(second), "type": "agent", "level": "info",
+        "message": format!("[assistant] {data}"),
+    }))
 }
 
 fn text(logs: &Logs, view: LogView) -> String {
@@ -68,7 +80,7 @@ fn line(second: u32, kind: &str, message: &str) -> String {
 fn each_file_has_its_rows_in_their_order() {
     let rows = [
         plain(1, "system", "started"),
-        spoken(2, 1, "hello", "hello"),
+        spoken(2, 1, "hello"),
         plain(2, "network", "GET /"),
         plain(3, "odd", "of a kind that is new"),
     ];
@@ -91,7 +103,7 @@ fn each_file_has_its_rows_in_their_order() {
         read,
         json!({
             "sequence": 1, "type": "assistant", "timestamp": at(2),
-            "data": {"type": "text", "text": "hello"},
+            "data": assistant("hello"),
         })
     );
     assert_eq!(events.lines().count(), 1);
@@ -143,89 +155,160 @@ fn a_text_cannot_drive_a_terminal_and_json_is_untouched() {
 }
 
 #[test]
-fn a_line_is_drawn_from_an_event_once_rows_have_shown_how() {
+fn a_line_is_drawn_from_an_event_at_once_and_its_row_adds_nothing_to_it() {
     let logs = Logs::default();
-    assert!(!logs.add_event(event(1, 1, "one")), "nothing shows how yet");
-    assert_eq!(text(&logs, LogView::All), "");
-    assert_eq!(text(&logs, LogView::Events).lines().count(), 1);
-    assert!(logs.add_rows(vec![spoken(1, 1, "one", "one")]));
+    logs.add_event(event(1, 1, "one"));
     assert_eq!(text(&logs, LogView::All), line(1, "agent", "one"));
-    assert!(logs.add_event(event(2, 2, "two")), "at once");
+    assert_eq!(text(&logs, LogView::Events).lines().count(), 1);
+    assert!(!logs.is_in_order(), "its row has not come");
+    assert!(logs.add_rows(vec![spoken(1, 1, "one")]));
+    assert!(logs.is_in_order());
+    logs.add_event(event(2, 2, "two"));
     let shown = [line(1, "agent", "one"), line(2, "agent", "two")].concat();
     assert_eq!(text(&logs, LogView::All), shown);
     assert_eq!(text(&logs, LogView::Agent), shown);
     assert_eq!(text(&logs, LogView::System), "");
     assert_eq!(text(&logs, LogView::Jsonl).lines().count(), 1);
-    // Its row adds what it has besides.
-    assert!(logs.add_rows(vec![spoken(2, 2, "two", "two")]));
+    assert!(logs.add_rows(vec![spoken(2, 2, "two")]));
     assert_eq!(text(&logs, LogView::All), shown);
     assert_eq!(text(&logs, LogView::Jsonl).lines().count(), 2);
     assert_eq!(text(&logs, LogView::Events).lines().count(), 2);
     assert!(logs.is_in_order());
     // The stream tells it again after a cut.
-    assert!(logs.add_event(event(2, 2, "two")));
+    logs.add_event(event(2, 2, "two"));
     assert_eq!(text(&logs, LogView::Events).lines().count(), 2);
     assert_eq!(logs.last_event(), Some(2));
 }
 
 #[test]
-fn where_rows_say_something_else_nothing_is_drawn() {
+fn a_row_without_a_number_is_known_by_what_it_says() {
     let logs = Logs::default();
-    logs.add_rows(vec![spoken(1, 1, "one", "the agent said: one")]);
-    assert!(!logs.add_event(event(2, 2, "two")));
-    assert_eq!(
-        text(&logs, LogView::All),
-        line(1, "agent", "the agent said: one")
-    );
-    logs.add_rows(vec![spoken(2, 2, "two", "two"), spoken(3, 3, "x", "x")]);
-    assert!(
-        !logs.add_event(event(4, 4, "four")),
-        "once is enough to doubt"
-    );
+    logs.add_event(event(1, 1, "one"));
+    logs.add_event(event(2, 2, "two"));
+    logs.add_event(event(3, 3, "two"));
+    logs.add_rows(vec![
+        bare(1, "one"),
+        bare(2, "two"),
+        bare(3, "two"),
+        bare(4, "four"),
+    ]);
+    let shown = [
+        line(1, "agent", "one"),
+        line(2, "agent", "two"),
+        line(3, "agent", "two"),
+        line(4, "agent", "four"),
+    ];
+    assert_eq!(text(&logs, LogView::All), shown.concat());
+    assert!(logs.is_in_order());
+    let events = text(&logs, LogView::Events);
+    let last: Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();
+    assert_eq!(last["data"], assistant("four"));
+    assert_eq!(last["sequence"], Value::Null);
 }
 
 #[test]
-fn an_event_does_not_pass_one_whose_line_is_missing() {
-    let logs = Logs::default();
-    logs.add_rows(vec![spoken(1, 1, "one", "one")]);
-    assert!(!logs.add_event(silent(2, 2)));
-    assert!(
-        !logs.add_event(event(3, 3, "three")),
-        "not before the second"
-    );
-    assert_eq!(text(&logs, LogView::All), line(1, "agent", "one"));
-    let second = row(&json!({
-        "timestamp": at(2), "type": "agent", "level": "info", "message": "uses a tool",
-        "metadata": {
-            "sequenceNumber": 2, "eventType": "assistant", "eventData": {"tool": "Bash"},
-        },
-    }));
-    logs.add_rows(vec![second, spoken(3, 3, "three", "three")]);
-    let shown = [
-        line(1, "agent", "one"),
-        line(2, "agent", "uses a tool"),
-        line(3, "agent", "three"),
+fn each_row_gives_a_line_however_broken_its_event_is() {
+    let data = [
+        json!({"type": "assistant", "message": {"content": []}}),
+        json!({"type": "assistant", "message": {"content": [{"type": "text", "text": ""}]}}),
+        json!({"type": "user", "message": {"content": [{"type": "tool_result", "content": null}]}}),
+        json!({"type": "of tomorrow"}),
+        json!({"type": ""}),
     ];
-    assert_eq!(text(&logs, LogView::All), shown.concat());
-    let events = text(&logs, LogView::Events);
-    let sequences: Vec<u64> = events
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .map(|event| event["sequence"].as_u64().unwrap())
-        .collect();
-    assert_eq!(sequences, [1, 2, 3], "each once");
-    assert!(logs.is_in_order());
+    let mut rows: Vec<_> = (1..).zip(&data).map(|(n, data)| told(1, n, data)).collect();
+    let cut = "[assistant] {\"type\":\"assistant\",\"message\":{\"content\":[{\"ty";
+    rows.push(plain(1, "agent", cut));
+    rows.push(plain(1, "agent", ""));
+    let count = rows.len();
+    let logs = Logs::ended(rows);
+    let shown = text(&logs, LogView::Agent);
+    let lines = shown.lines().filter(|line| line.starts_with(&at(1)));
+    assert_eq!(lines.count(), count, "{shown}");
+    assert!(shown.contains(cut), "what cannot be read is shown as text");
+    assert_eq!(text(&logs, LogView::Jsonl).lines().count(), count);
+}
+
+#[test]
+fn a_failure_has_its_level_whatever_the_row_says() {
+    let failed = json!({"type": "user", "message": {"role": "user", "content": [
+        {"type": "tool_result", "tool_use_id": "t", "content": "No such file", "is_error": true}]}});
+    let logs = Logs::ended(vec![told(1, 1, &failed)]);
+    let shown = format!("{} agent error ← No such file\n", at(1));
+    assert_eq!(text(&logs, LogView::All), shown);
 }
 
 #[test]
 fn an_event_is_one_line_however_it_came() {
     let streamed = Logs::default();
     streamed.add_event(event(1, 1, "a \"quoted\"\nword"));
-    let message = "a \"quoted\"\nword";
-    let rows = Logs::ended(vec![spoken(1, 1, message, message)]);
+    let rows = Logs::ended(vec![spoken(1, 1, "a \"quoted\"\nword")]);
+    for view in [LogView::Events, LogView::All, LogView::Transcript] {
+        assert_eq!(text(&streamed, view), text(&rows, view), "{view:?}");
+    }
+}
+
+#[test]
+fn a_transcript_begins_with_the_run_and_ends_with_its_end_once() {
+    let logs = Logs::default();
+    let head = || Head {
+        run: "r".into(),
+        agent: Some("a".into()),
+        created: at(0).parse().unwrap(),
+        prompt: "Do it".into(),
+    };
+    logs.introduce(head);
+    let begun = text(&logs, LogView::Transcript);
+    assert!(begun.starts_with("# Run of a\n"), "{begun}");
+    logs.add_event(event(1, 1, "one"));
+    logs.introduce(head);
+    logs.add_rows(vec![spoken(1, 1, "one"), plain(2, "system", "bye")]);
+    logs.conclude("failed", Some("out of memory"));
+    logs.conclude("failed", None);
+    let whole = text(&logs, LogView::Transcript);
+    assert!(whole.starts_with(&begun));
+    assert_eq!(whole.matches("## Outcome").count(), 1);
+    assert!(
+        whole.contains("> one\n") && whole.contains("out of memory"),
+        "{whole}"
+    );
+    assert!(
+        !whole.contains("bye"),
+        "the sandbox is not in the conversation"
+    );
+    assert!(logs.is_in_order());
     assert_eq!(
-        text(&streamed, LogView::Events),
-        text(&rows, LogView::Events)
+        text(&logs, LogView::All).lines().count(),
+        2,
+        "the end is no row"
+    );
+    logs.add_rows(vec![spoken(3, 2, "late")]);
+    assert!(text(&logs, LogView::Transcript).starts_with(&whole));
+    assert!(!logs.is_in_order(), "to be drawn anew in its order");
+}
+
+#[test]
+fn the_answer_and_the_cost_are_those_of_all_events() {
+    let logs = Logs::default();
+    assert_eq!(logs.answer(), "");
+    assert_eq!(logs.usage().turns, None);
+    logs.add_event(event(1, 1, "working"));
+    let result = json!({
+        "type": "result", "subtype": "success", "is_error": false, "result": "42",
+        "num_turns": 3, "duration_ms": 1500, "total_cost_usd": 0.25,
+        "usage": {"input_tokens": 10, "output_tokens": 5, "cache_read_input_tokens": 7,
+            "cache_creation_input_tokens": 2},
+    });
+    assert_eq!(logs.answer(), "");
+    logs.add_rows(vec![spoken(1, 1, "working"), told(2, 2, &result)]);
+    assert_eq!(logs.answer(), "42");
+    let usage = serde_json::to_value(logs.usage()).unwrap();
+    assert_eq!(
+        usage,
+        json!({
+            "turns": 3, "duration_ms": 1500, "cost_usd": 0.25, "input_tokens": 10,
+            "output_tokens": 5, "cache_read_input_tokens": 7,
+            "cache_creation_input_tokens": 2, "models": {},
+        })
     );
 }
 
@@ -243,10 +326,10 @@ fn what_was_read_stays_whatever_comes() {
                 logs.add_event(event(second, n, "text"));
             }
             2 => {
-                logs.add_rows(vec![spoken(second, n - 1, "text", "text")]);
+                logs.add_rows(vec![spoken(second, n - 1, "text")]);
             }
             3 => {
-                logs.add_event(silent(second, n));
+                logs.add_event(event(second, n, ""));
             }
             _ => {
                 logs.add_rows(vec![plain(second, "network", "GET")]);
@@ -282,15 +365,15 @@ fn what_came_late_is_in_its_place_in_the_end() {
     );
     // What came before an event whose line was drawn at once.
     let passed = Logs::default();
-    passed.add_rows(vec![spoken(1, 1, "one", "one")]);
+    passed.add_rows(vec![spoken(1, 1, "one")]);
     passed.add_event(event(3, 2, "two"));
-    passed.add_rows(vec![plain(2, "system", "b"), spoken(3, 2, "two", "two")]);
+    passed.add_rows(vec![plain(2, "system", "b"), spoken(3, 2, "two")]);
     assert!(text(&passed, LogView::All).ends_with(&line(2, "system", "b")));
     assert!(!passed.is_in_order());
     assert!(text(&Logs::ended(passed.rows()), LogView::All).ends_with(&line(3, "agent", "two")));
     // An event whose row never came is no row.
     let drawn = Logs::default();
-    drawn.add_rows(vec![spoken(1, 1, "one", "one")]);
+    drawn.add_rows(vec![spoken(1, 1, "one")]);
     drawn.add_event(event(2, 2, "two"));
     assert!(!drawn.is_in_order());
     assert_eq!(drawn.rows().len(), 1);

@@ -1,0 +1,244 @@
+//! Codex's events, as `codex exec --json` prints them (`exec_events.rs` of its
+//! public sources).
+
+use super::{
+    Block, Call, Event, Level, Outcome, Part, Session, Speaker, Todo, TodoState, array, media,
+    owned, text, tools,
+    usage::{End, Tokens},
+    words,
+};
+use serde_json::Value;
+
+/// Understands an event, if it is of a type of Codex's.
+pub(super) fn read(kind: &str, value: &Value) -> Option<Event> {
+    let parts = match kind {
+        "thread.started" => vec![Part::Session(Session {
+            program: "Codex",
+            id: owned(value, "thread_id"),
+            ..Session::default()
+        })],
+        "turn.started" => vec![Part::Note(Level::Info, "Turn begins".into())],
+        "turn.completed" => vec![Part::End(Box::new(End {
+            tokens: value.get("usage").map(Tokens::of_codex),
+            ..turn()
+        }))],
+        "turn.failed" => vec![Part::End(Box::new(End {
+            failure: Some(failure(value)),
+            ..turn()
+        }))],
+        "turn.plan.updated" => {
+            let said = owned(value, "explanation").map(|text| Part::Text(Speaker::Agent, text));
+            said.into_iter()
+                .chain(list("Plan", todos(value, "plan", "step")))
+                .collect()
+        }
+        "warning" => vec![Part::Note(Level::Warn, failure(value))],
+        "error" => vec![Part::Note(Level::Error, failure(value))],
+        "item.started" | "item.updated" | "item.completed" => {
+            item(&kind["item.".len()..], value.get("item")?)
+        }
+        _ => return None,
+    };
+    Some(Event::of(parts))
+}
+
+fn turn() -> End {
+    End {
+        turns: Some(1),
+        is_turn: true,
+        ..End::default()
+    }
+}
+
+/// Why something failed: the message, of itself or of the error in it.
+fn failure(value: &Value) -> String {
+    let error = value.get("error").unwrap_or(&Value::Null);
+    let inner = text(error, "message").or(error.as_str());
+    let mut said: Vec<&str> = text(value, "message").into_iter().chain(inner).collect();
+    said.dedup();
+    said.extend(text(error, "additional_details"));
+    match said.is_empty() {
+        true => words::json_line(value),
+        false => said.join("\n"),
+    }
+}
+
+fn todos(value: &Value, field: &str, name: &str) -> Vec<Todo> {
+    let todo = |item: &Value| Todo {
+        state: match item.get("completed").and_then(Value::as_bool) {
+            Some(true) => TodoState::Done,
+            Some(false) => TodoState::Open,
+            None => TodoState::of(text(item, "status").unwrap_or_default()),
+        },
+        text: words::line(text(item, name).unwrap_or_default(), 200),
+    };
+    array(value, field).iter().map(todo).collect()
+}
+
+/// A list behind its headline.
+fn list(name: &str, list: Vec<Todo>) -> [Part; 2] {
+    let call = Call {
+        name: name.into(),
+        target: tools::progress(&list),
+        ..Call::default()
+    };
+    [Part::Call(call), Part::Todo(list)]
+}
+
+/// A command without the shell that runs it.
+fn command(item: &Value) -> String {
+    let command = text(item, "command").unwrap_or_default();
+    let inner = [
+        "bash -lc ",
+        "/bin/bash -lc ",
+        "/bin/zsh -lc ",
+        "/bin/sh -lc ",
+    ]
+    .iter()
+    .find_map(|shell| command.strip_prefix(shell));
+    let quotes = ['\'', '"'];
+    let inner = inner.map(|inner| {
+        let bare = quotes.into_iter().find_map(|quote| {
+            let bare = inner.strip_prefix(quote)?.strip_suffix(quote)?;
+            (!bare.contains(quote)).then_some(bare)
+        });
+        bare.unwrap_or(inner)
+    });
+    inner.unwrap_or(command).to_owned()
+}
+
+fn item(phase: &str, item: &Value) -> Vec<Part> {
+    let kind = text(item, "type")
+        .or(text(item, "item_type"))
+        .unwrap_or("item");
+    let said = || text(item, "text").unwrap_or_default().to_owned();
+    let is_done = phase == "completed";
+    match kind {
+        "agent_message" if is_done => vec![Part::Text(Speaker::Agent, said())],
+        "plan" if is_done => vec![Part::Text(Speaker::Agent, said())],
+        "reasoning" if is_done => vec![Part::Thinking(said())],
+        "todo_list" => list("Todo", todos(item, "items", "text")).to_vec(),
+        "error" => vec![Part::Note(Level::Error, failure(item))],
+        "command_execution" if phase == "started" => {
+            let command = command(item);
+            vec![call(item, "Bash", &command, tools::long_shell(&command))]
+        }
+        "command_execution" if is_done => vec![ran(item)],
+        "mcp_tool_call" => tool(phase, item),
+        "web_search" if phase == "started" => {
+            vec![call(
+                item,
+                "WebSearch",
+                text(item, "query").unwrap_or_default(),
+                None,
+            )]
+        }
+        "web_search" if is_done => vec![Part::Outcome(Outcome {
+            call: owned(item, "id"),
+            title: Some(format!(
+                "WebSearch {}",
+                text(item, "query").unwrap_or_default()
+            )),
+            ..Outcome::default()
+        })],
+        "file_change" if is_done => vec![changed(item)],
+        "file_read" | "file_edit" | "file_write" if is_done => {
+            let name = match kind {
+                "file_read" => "Read",
+                "file_edit" => "Edit",
+                _ => "Write",
+            };
+            let diff = text(item, "diff").map(|diff| Block {
+                language: "diff".into(),
+                text: diff.into(),
+            });
+            vec![call(
+                item,
+                name,
+                text(item, "path").unwrap_or_default(),
+                diff,
+            )]
+        }
+        _ => {
+            let rest = tools::summary(item);
+            let line = format!("{} {phase}: {rest}", words::line(kind, 60));
+            vec![Part::Note(Level::Info, words::line(&line, 200))]
+        }
+    }
+}
+
+fn call(item: &Value, name: &str, target: &str, input: Option<Block>) -> Part {
+    Part::Call(Call {
+        id: owned(item, "id"),
+        name: name.into(),
+        target: words::line(target, 200),
+        input,
+    })
+}
+
+fn has_failed(item: &Value) -> bool {
+    matches!(text(item, "status"), Some("failed" | "declined"))
+}
+
+/// A command that has run, or was not allowed to.
+fn ran(item: &Value) -> Part {
+    let code = item.get("exit_code").and_then(Value::as_i64);
+    let mut title = words::line(&command(item), 120);
+    match (code, text(item, "status")) {
+        (_, Some("declined")) => title += " (declined)",
+        (Some(code), _) if code != 0 => title += &format!(" (exit code {code})"),
+        _ => {}
+    }
+    let output = text(item, "aggregated_output").unwrap_or_default();
+    Part::Outcome(Outcome {
+        call: owned(item, "id"),
+        title: Some(title),
+        text: media::without_base64(output).into_owned(),
+        failed: has_failed(item) || code.is_some_and(|code| code != 0),
+    })
+}
+
+fn tool(phase: &str, item: &Value) -> Vec<Part> {
+    let word = |name: &str| words::line(text(item, name).unwrap_or("?"), 60);
+    let name = format!("{} {}", word("server"), word("tool"));
+    let arguments = item.get("arguments").unwrap_or(&Value::Null);
+    if phase != "completed" {
+        let target = tools::summary(arguments);
+        return vec![call(item, &name, &target, tools::json(arguments))];
+    }
+    let error = item.get("error").filter(|error| !error.is_null());
+    let text = match (error, item.get("result")) {
+        (Some(error), _) => {
+            text(error, "message").map_or_else(|| words::json_text(error), str::to_owned)
+        }
+        (None, Some(result)) => media::content(result),
+        (None, None) => String::new(),
+    };
+    vec![Part::Outcome(Outcome {
+        call: owned(item, "id"),
+        title: Some(name),
+        text,
+        failed: error.is_some() || has_failed(item),
+    })]
+}
+
+/// Files that were changed, a line each.
+fn changed(item: &Value) -> Part {
+    let changes = array(item, "changes");
+    let lines = changes.iter().map(|change| {
+        let kind = text(change, "kind").or_else(|| text(change.get("kind")?, "type"));
+        let path = text(change, "path").unwrap_or_default();
+        format!(
+            "{} {}",
+            words::line(kind.unwrap_or("change"), 20),
+            words::line(path, 200)
+        )
+    });
+    let text: Vec<String> = lines.collect();
+    Part::Outcome(Outcome {
+        call: owned(item, "id"),
+        title: Some(format!("{} changed", words::count(changes.len(), "file"))),
+        text: text.join("\n"),
+        failed: has_failed(item),
+    })
+}

@@ -1,0 +1,207 @@
+//! An event as the lines of a log.
+
+use super::{Event, Level, Outcome, Part, Speaker, Todo, TodoState, words};
+use crate::text::push_visible;
+
+/// Lines of a tool's output that are shown, and characters of each.
+const OUTPUT_LINES: usize = 3;
+const OUTPUT_WIDTH: usize = 240;
+/// Characters of a thought.
+const THOUGHT: usize = 120;
+
+/// Before what a tool is given, and before what it gave.
+const CALL: &str = "→ ";
+const OUTCOME: &str = "← ";
+
+/// How serious an event is and what it says, in one line or more.
+pub(crate) fn message(event: &Event) -> (Level, String) {
+    let mut out = String::new();
+    for part in &event.parts {
+        let said = said(part);
+        let lines = said.trim_end_matches(['\n', '\r']).split('\n');
+        for line in lines {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            // What a subagent says stands behind a bar.
+            if event.parent.is_some() {
+                out.push_str("| ");
+            }
+            out.push_str(line);
+        }
+    }
+    (event.level(), out)
+}
+
+fn said(part: &Part) -> String {
+    match part {
+        Part::Session(session) => session.line(),
+        Part::Text(Speaker::Agent, text) => text.clone(),
+        Part::Text(Speaker::User, text) => format!("User: {text}"),
+        Part::Thinking(thought) => match words::line(thought, THOUGHT) {
+            line if line.is_empty() => "(thinking)".to_owned(),
+            line => format!("(thinking) {line}"),
+        },
+        Part::Call(call) => format!("{CALL}{} {}", call.name, call.target)
+            .trim_end()
+            .to_owned(),
+        Part::Outcome(outcome) => output(outcome),
+        Part::Todo(list) => todo(list),
+        Part::End(end) => end.line(),
+        Part::Note(_, text) => text.clone(),
+    }
+}
+
+impl super::Session {
+    /// With what the session began, on one line.
+    pub(crate) fn line(&self) -> String {
+        let mut with: Vec<String> = vec![self.program.to_owned()];
+        with.extend(self.model.as_deref().map(|model| words::line(model, 80)));
+        with.extend(self.tools.map(|tools| words::count(tools, "tool")));
+        if !self.servers.is_empty() {
+            let names = words::line(&self.servers.join(", "), 120);
+            with.push(format!(
+                "{} ({names})",
+                words::count(self.servers.len(), "MCP server")
+            ));
+        }
+        with.extend(
+            self.folder
+                .as_deref()
+                .map(|folder| format!("in {}", words::line(folder, 200))),
+        );
+        format!("Session begins: {}", with.join(", "))
+    }
+}
+
+impl super::usage::End {
+    /// How it ended and what it cost, on one line; why it failed on the next ones.
+    pub(crate) fn line(&self) -> String {
+        let what = if self.is_turn { "Turn" } else { "Agent" };
+        let how = if self.failure.is_some() {
+            "failed"
+        } else {
+            "done"
+        };
+        let mut line = format!("{what} {how}");
+        if let Some(milliseconds) = self.milliseconds {
+            let joint = if self.failure.is_some() {
+                "after"
+            } else {
+                "in"
+            };
+            line += &format!(" {joint} {}", words::time(milliseconds));
+        }
+        let cost = self.cost();
+        if !cost.is_empty() {
+            line += &format!(": {cost}");
+        }
+        if let Some(failure) = &self.failure {
+            line += &format!("\n{failure}");
+        }
+        line
+    }
+
+    /// Turns, tokens and cost, as far as they are told.
+    pub(crate) fn cost(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(turns) = self.turns.filter(|_| !self.is_turn) {
+            parts.push(words::count(
+                usize::try_from(turns).unwrap_or(usize::MAX),
+                "turn",
+            ));
+        }
+        if let Some(tokens) = &self.tokens {
+            let cached = match tokens.cached {
+                0 => String::new(),
+                cached => format!(" ({} cached)", words::tokens(cached)),
+            };
+            parts.push(format!(
+                "{} tokens in{cached}",
+                words::tokens(tokens.read())
+            ));
+            parts.push(format!("{} out", words::tokens(tokens.output)));
+        }
+        parts.extend(self.dollars.map(words::dollars));
+        if self.denials > 0 {
+            parts.push(format!(
+                "{} not permitted",
+                words::count(self.denials, "tool use")
+            ));
+        }
+        parts.join(", ")
+    }
+}
+
+/// The first lines of what a tool gave, and how many more there are.
+fn output(outcome: &Outcome) -> String {
+    let mut lines: Vec<String> = outcome.title.iter().cloned().collect();
+    let text = outcome.text.trim_matches(['\n', '\r']);
+    let mut more = 0;
+    for line in text.lines().filter(|_| !text.trim().is_empty()) {
+        match lines.len() < OUTPUT_LINES {
+            true => lines.push(cut(line)),
+            false => more += 1,
+        }
+    }
+    if lines.is_empty() {
+        lines.push(
+            if outcome.failed {
+                "failed"
+            } else {
+                "no output"
+            }
+            .to_owned(),
+        );
+    }
+    if more > 0 {
+        lines.push(format!("… {}", words::count(more, "more line")));
+    }
+    format!("{OUTCOME}{}", lines.join("\n"))
+}
+
+/// A line, cut where it is long, with how much is left out.
+fn cut(line: &str) -> String {
+    let line = line.trim_end();
+    let line = super::media::without_base64(line);
+    match line.char_indices().nth(OUTPUT_WIDTH) {
+        None => line.into_owned(),
+        Some((end, _)) => {
+            let more = line[end..].chars().count();
+            format!("{}… {}", &line[..end], words::count(more, "more character"))
+        }
+    }
+}
+
+/// A list of things to do, a line each.
+fn todo(list: &[Todo]) -> String {
+    if list.is_empty() {
+        return "Nothing to do".to_owned();
+    }
+    let lines = list.iter().map(|todo| {
+        let mark = match todo.state {
+            TodoState::Done => "[x]",
+            TodoState::Current => "[>]",
+            TodoState::Open => "[ ]",
+        };
+        format!("{mark} {}", todo.text)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// `<timestamp> <type> <level> <message>`; further lines of the message are
+/// indented, so that a line that starts with a timestamp is a row of its own.
+pub(crate) fn push(out: &mut String, words: [&str; 3], message: &str) {
+    for word in words {
+        push_visible(out, if word.is_empty() { "-" } else { word });
+        out.push(' ');
+    }
+    let message = message.strip_suffix('\n').unwrap_or(message);
+    for (number, line) in message.split('\n').enumerate() {
+        if number > 0 {
+            out.push_str("\n    ");
+        }
+        push_visible(out, line.strip_suffix('\r').unwrap_or(line));
+    }
+    out.push('\n');
+}

@@ -1,0 +1,149 @@
+//! What is no text in what tools give and take: shown by its type and size.
+
+use super::{array, text, words};
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// From so many characters on, letters and digits without a break are data.
+const DATA: usize = 512;
+
+/// `[image/png, 15 kB]`, from the type and the base64 text.
+fn named(kind: &str, base64: &str) -> String {
+    // RFC 4648: four characters for three bytes, padding for none.
+    let padding = base64
+        .bytes()
+        .rev()
+        .take_while(|&byte| byte == b'=')
+        .count();
+    let size = base64.len() / 4 * 3;
+    let size = words::bytes(size.saturating_sub(padding.min(2)));
+    format!("[{}, {size}]", words::line(kind, 60))
+}
+
+/// What a block of content shows that is no text: an image or a document, in
+/// Claude's form or in MCP's. `None` for another block.
+fn block(block: &Value) -> Option<String> {
+    let source = block.get("source").unwrap_or(block);
+    if let Some(data) = text(source, "data") {
+        let kind = text(source, "media_type").or(text(source, "mimeType"));
+        return Some(named(kind.or(text(block, "type")).unwrap_or("data"), data));
+    }
+    if let Some(address) = text(source, "url") {
+        let kind = text(block, "type").unwrap_or("file");
+        return Some(format!(
+            "[{}: {}]",
+            words::line(kind, 60),
+            words::line(address, 200)
+        ));
+    }
+    None
+}
+
+/// The content of a tool's result: a text, or blocks of which each is a text, an
+/// image, a document or something else.
+pub(super) fn content(value: &Value) -> String {
+    let blocks = match value {
+        Value::Array(blocks) => blocks.as_slice(),
+        Value::Object(_) => array(value, "content"),
+        _ => return words::json_text(value),
+    };
+    if blocks.is_empty() && value.as_object().is_some_and(|fields| !fields.is_empty()) {
+        return value.to_string();
+    }
+    let shown = blocks.iter().map(|each| {
+        match text(each, "type") {
+            Some("text") => words::json_text(each.get("text").unwrap_or(&Value::Null)),
+            Some("tool_reference") => {
+                format!("[tool {}]", text(each, "tool_name").unwrap_or("?"))
+            }
+            // An MCP resource: a text, or data of some type.
+            Some("resource") => {
+                let inner = each.get("resource").unwrap_or(each);
+                let blob = text(inner, "blob");
+                let kind = text(inner, "mimeType").unwrap_or("data");
+                let data = blob.map(|blob| named(kind, blob));
+                data.or_else(|| text(inner, "text").map(str::to_owned))
+                    .unwrap_or_else(|| words::json_line(inner))
+            }
+            _ => block(each).unwrap_or_else(|| words::json_line(each)),
+        }
+    });
+    shown.collect::<Vec<_>>().join("\n")
+}
+
+/// The text with each piece of base64 in it replaced by its name and size.
+pub(super) fn without_base64(text: &str) -> Cow<'_, str> {
+    let is_data = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '-' | '_');
+    let mut out = String::new();
+    let (mut taken, mut at) = (0, 0);
+    while let Some(start) = text[at..].find(is_data).map(|found| at + found) {
+        let end = text[start..]
+            .find(|c| !is_data(c))
+            .map_or(text.len(), |found| start + found);
+        at = end;
+        if end - start < DATA {
+            continue;
+        }
+        // `data:image/png;base64,…`, RFC 2397.
+        let before = text[taken..start].strip_suffix(";base64,");
+        let kind = before.and_then(|before| before.rsplit_once("data:"));
+        match kind {
+            Some((before, kind)) if kind.len() < 100 => {
+                out.push_str(before);
+                out.push_str(&named(kind, &text[start..end]));
+            }
+            _ => {
+                out.push_str(&text[taken..start]);
+                out.push_str(&named("base64", &text[start..end]));
+            }
+        }
+        taken = end;
+    }
+    match taken {
+        0 => text.into(),
+        _ => (out + &text[taken..]).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_no_text_is_shown_by_type_and_size() {
+        let data = "QUJD".repeat(5_000);
+        let image = json!({"type": "image", "source": {
+            "type": "base64", "media_type": "image/png", "data": data}});
+        let mcp = json!({"type": "image", "data": data, "mimeType": "image/webp"});
+        let document = json!({"type": "document", "source": {
+            "type": "base64", "media_type": "application/pdf", "data": "QQ=="}});
+        let linked = json!({"type": "image", "source": {"type": "url", "url": "https://x/y.png"}});
+        let blob = json!({"type": "resource", "resource": {"blob": data, "mimeType": "a/b"}});
+        let blocks = json!([{"type": "text", "text": "see"}, image, mcp, document, linked, blob]);
+        assert_eq!(
+            content(&blocks),
+            "see\n[image/png, 15 kB]\n[image/webp, 15 kB]\n[application/pdf, 1 B]\n\
+             [image: https://x/y.png]\n[a/b, 15 kB]"
+        );
+        assert_eq!(
+            content(&json!({"content": [{"type": "text", "text": "a"}]})),
+            "a"
+        );
+        assert_eq!(content(&json!("plain")), "plain");
+        assert_eq!(content(&Value::Null), "");
+        assert_eq!(content(&json!({"ok": true})), "{\"ok\":true}");
+    }
+
+    #[test]
+    fn base64_in_a_text_is_named_and_nothing_else() {
+        let data = "iVBORw0KGgo/".repeat(100);
+        let text = format!("<img src=\"data:image/png;base64,{data}\"> and {data}.");
+        assert_eq!(
+            without_base64(&text),
+            "<img src=\"[image/png, 900 B]\"> and [base64, 900 B]."
+        );
+        let fine = "a hash 0123456789abcdef, é, data:image/png;base64,iVBORw0KGgo=";
+        assert!(matches!(without_base64(fine), Cow::Borrowed(same) if same == fine));
+    }
+}

@@ -1,0 +1,159 @@
+//! The page around the conversation.
+
+use super::{
+    super::usage::Usage, super::words, Facts, attribute, escaped, markdown, threads::Threads,
+};
+use jiff::Timestamp;
+use std::fmt::Write;
+
+/// All styling there is. Colours are those of the chart.
+const STYLE: &str = include_str!("report.css");
+
+/// Nothing is fetched and nothing runs, whatever stands in the page.
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+/// Writes the page.
+pub(super) fn write(facts: &Facts, answer: &str, usage: &Usage, threads: &Threads) -> String {
+    let agent = facts.agent.as_deref().unwrap_or("an agent");
+    let mut out = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"referrer\" content=\"no-referrer\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{}: {} ({})</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<header>\n",
+        attribute(agent),
+        attribute(&crate::text::one_line(&facts.prompt, 80)),
+        attribute(&facts.status),
+    );
+    let _ = writeln!(
+        out,
+        "<h1>{} <span class=\"status {}\">{}</span></h1>",
+        escaped(agent),
+        class(&facts.status),
+        escaped(&facts.status),
+    );
+    write_facts(facts, usage, &mut out);
+    threads.write_failures(&mut out);
+    out.push_str("</header>\n");
+    if let Some(error) = facts
+        .error
+        .as_deref()
+        .filter(|error| !error.trim().is_empty())
+    {
+        let _ = writeln!(
+            out,
+            "<section><h2>Error</h2><pre class=\"output failed\">{}</pre></section>",
+            escaped(error)
+        );
+    }
+    section(&mut out, "Prompt", &facts.prompt);
+    section(&mut out, "Answer", answer);
+    if !facts.chart.is_empty() {
+        let _ = writeln!(
+            out,
+            "<section><h2>Metrics</h2><figure>{}</figure></section>",
+            facts.chart
+        );
+    }
+    out.push_str("<section><h2>Conversation</h2>\n");
+    threads.write(&mut out);
+    if !facts.has_ended {
+        out.push_str("<p class=\"quiet\">The run goes on. Load the page again to see more.</p>\n");
+    }
+    out.push_str(
+        "</section>\n<footer class=\"quiet\">The whole of it: <a href=\"transcript.md\">transcript.md</a>, \
+         <a href=\"logs\">logs</a>, <a href=\"events.jsonl\">events.jsonl</a>, \
+         <a href=\"run.json\">run.json</a>, <a href=\"usage.json\">usage.json</a>, \
+         <a href=\"metrics.csv\">metrics.csv</a></footer>\n</main>\n</body>\n</html>\n",
+    );
+    out
+}
+
+/// Markdown below a heading, where there is any.
+fn section(out: &mut String, title: &str, text: &str) {
+    if !text.trim().is_empty() {
+        let _ = writeln!(
+            out,
+            "<section><h2>{title}</h2><div class=\"said\">{}</div></section>",
+            markdown(text)
+        );
+    }
+}
+
+/// The class of a status that has a colour of its own.
+fn class(status: &str) -> &'static str {
+    match status {
+        "completed" => "good",
+        "failed" | "timeout" => "bad",
+        "cancelled" => "odd",
+        _ => "live",
+    }
+}
+
+fn write_facts(facts: &Facts, usage: &Usage, out: &mut String) {
+    out.push_str("<dl>\n");
+    let mut row = |name: &str, html: &str| {
+        let _ = writeln!(out, "<div><dt>{name}</dt><dd>{html}</dd></div>");
+    };
+    row("Run", &format!("<code>{}</code>", escaped(&facts.run)));
+    row("Created", &moment(facts.created));
+    if let Some(started) = facts.started {
+        row("Started", &moment(started));
+    }
+    if let Some(completed) = facts.completed {
+        row("Ended", &moment(completed));
+    }
+    if let (Some(started), Some(completed)) = (facts.started, facts.completed) {
+        let milliseconds = completed.duration_since(started).as_millis();
+        row(
+            "Duration",
+            &words::time(u64::try_from(milliseconds).unwrap_or(0)),
+        );
+    }
+    if !usage.models.is_empty() {
+        let models: Vec<String> = usage
+            .models
+            .keys()
+            .map(|name| escaped(&words::line(name, 80)))
+            .collect();
+        row("Model", &models.join(", "));
+    }
+    if let Some(turns) = usage.turns {
+        row("Turns", &turns.to_string());
+    }
+    if let (Some(input), Some(output)) = (usage.input_tokens, usage.output_tokens) {
+        let cached = usage.cache_read_input_tokens.unwrap_or(0);
+        let read = input + cached + usage.cache_creation_input_tokens.unwrap_or(0);
+        let cached = match cached {
+            0 => String::new(),
+            cached => format!(" ({} cached)", words::tokens(cached)),
+        };
+        row(
+            "Tokens",
+            &format!(
+                "{} in{cached}, {} out",
+                words::tokens(read),
+                words::tokens(output)
+            ),
+        );
+    }
+    if let Some(cost) = usage.cost_usd {
+        row("Cost", &words::dollars(cost));
+    }
+    for (what, name, path) in &facts.links {
+        row(
+            what,
+            &format!("<a href=\"{}\">{}</a>", attribute(path), escaped(name)),
+        );
+    }
+    out.push_str("</dl>\n");
+}
+
+fn moment(at: Timestamp) -> String {
+    format!(
+        "<time datetime=\"{at}\">{} UTC</time>",
+        at.strftime("%Y-%m-%d %H:%M:%S")
+    )
+}

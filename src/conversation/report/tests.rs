@@ -1,0 +1,183 @@
+//! The page of a run whose agent writes what it should not.
+
+use super::*;
+use crate::conversation::usage::Summary;
+use serde_json::{Value, json};
+
+const HOSTILE: &str = "</pre></details></article></main><script>alert(1)</script><img src=x onerror=alert(1)>\" onload=\"x ' \u{1b}[2J";
+
+/// Every element that the page has, its doctype too.
+const OWN: [&str; 34] = [
+    "!DOCTYPE", "a", "article", "b", "body", "code", "dd", "details", "div", "dl", "dt", "figure",
+    "footer", "h1", "h2", "h3", "head", "header", "html", "li", "main", "meta", "nav", "p", "pre",
+    "section", "span", "style", "summary", "svg", "time", "title", "ul", "em",
+];
+
+fn facts() -> Facts {
+    Facts {
+        run: HOSTILE.into(),
+        agent: Some(HOSTILE.into()),
+        status: HOSTILE.into(),
+        has_ended: false,
+        error: Some(HOSTILE.into()),
+        prompt: HOSTILE.into(),
+        created: "2026-01-02T03:04:05Z".parse().unwrap(),
+        started: None,
+        completed: None,
+        links: vec![("Volume", HOSTILE.into(), "volumes/x/".into())],
+        chart: String::new(),
+    }
+}
+
+fn page(events: &[Value]) -> String {
+    let mut report = Report::new(events.len());
+    let mut summary = Summary::default();
+    for (number, event) in events.iter().enumerate() {
+        if report.leaves_out_next() {
+            continue;
+        }
+        let kind = event["type"].as_str().unwrap();
+        let event = Event::read(kind, &event.to_string());
+        summary.add(&event);
+        let place = Place {
+            timestamp: HOSTILE,
+            sequence: Some(number as u64 + 1),
+        };
+        report.event(&event, place);
+    }
+    report.page(&facts(), HOSTILE, &summary.usage())
+}
+
+fn message(kind: &str, parent: Option<&str>, block: &Value) -> Value {
+    json!({"type": kind, "parent_tool_use_id": parent, "message": {
+        "id": HOSTILE, "model": HOSTILE, "content": [block], "usage": {}}})
+}
+
+/// How often each element is opened and closed.
+fn is_balanced(page: &str) -> bool {
+    [
+        "article", "details", "summary", "pre", "main", "section", "p", "ul", "li", "code", "b",
+    ]
+    .iter()
+    .all(|tag| {
+        let opened =
+            page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
+        opened == page.matches(&format!("</{tag}>")).count()
+    })
+}
+
+#[test]
+fn nothing_that_an_agent_wrote_is_markup() {
+    let call = |id: &str, name: &str, input: Value| {
+        message(
+            "assistant",
+            None,
+            &json!({"type": "tool_use", "id": id, "name": name, "input": input}),
+        )
+    };
+    let events = [
+        json!({"type": "system", "subtype": "init", "model": HOSTILE, "cwd": HOSTILE,
+            "mcp_servers": [{"name": HOSTILE}]}),
+        message("assistant", None, &json!({"type": "text", "text": HOSTILE})),
+        message(
+            "assistant",
+            None,
+            &json!({"type": "thinking", "thinking": HOSTILE}),
+        ),
+        call("a", HOSTILE, json!({HOSTILE: HOSTILE})),
+        call(
+            "b",
+            "Write",
+            json!({"file_path": HOSTILE, "content": HOSTILE}),
+        ),
+        call(
+            "c",
+            "TodoWrite",
+            json!({"todos": [{"content": HOSTILE, "status": HOSTILE}]}),
+        ),
+        message(
+            "user",
+            None,
+            &json!({"type": "tool_result", "tool_use_id": "a", "content": HOSTILE, "is_error": true}),
+        ),
+        message("user", Some("b"), &json!({"type": "text", "text": HOSTILE})),
+        message(
+            "user",
+            None,
+            &json!({"type": "tool_result", "tool_use_id": "?", "content": HOSTILE}),
+        ),
+        json!({"type": "item.completed", "item": {"type": "command_execution", "command": HOSTILE,
+            "aggregated_output": HOSTILE, "status": "failed"}}),
+        json!({"type": "result", "is_error": true, "result": HOSTILE, "modelUsage": {HOSTILE: {}}}),
+        json!({"type": HOSTILE, HOSTILE: HOSTILE}),
+    ];
+    let page = page(&events);
+    assert!(!page.contains('\u{1b}'));
+    for tag in page
+        .split('<')
+        .skip(1)
+        .filter_map(|rest| rest.split('>').next())
+    {
+        let name = tag.trim_start_matches('/').split(' ').next().unwrap();
+        assert!(OWN.contains(&name), "{tag:?} is no element of ours");
+        assert!(!tag.contains(" on") && !tag.contains("src="), "{tag:?}");
+    }
+    assert!(
+        page.matches("&lt;script&gt;").count() >= 20,
+        "it is all there as text"
+    );
+    assert!(page.contains("Content-Security-Policy"));
+    assert!(is_balanced(&page), "{page}");
+    assert!(
+        !page.contains("src=\"") && !page.contains("url("),
+        "nothing is fetched"
+    );
+}
+
+#[test]
+fn a_subagent_stands_in_the_call_that_started_it_and_no_depth_harms() {
+    let call = |id: &str, parent: Option<&str>| {
+        let input = json!({"description": format!("do {id}")});
+        message(
+            "assistant",
+            parent,
+            &json!({"type": "tool_use", "id": id, "name": "Task", "input": input}),
+        )
+    };
+    let mut events = vec![call("0", None)];
+    for depth in 1..2_000 {
+        events.push(call(&depth.to_string(), Some(&(depth - 1).to_string())));
+    }
+    // A call that is its own parent, and two of one id.
+    events.push(call("self", Some("self")));
+    events.push(call("0", Some("0")));
+    let page = page(&events);
+    assert!(is_balanced(&page));
+    let inner = page.find("do 1</code>").unwrap();
+    let outer_end = page.find("</details>").unwrap();
+    assert!(inner < outer_end, "the inner call stands in the outer one");
+}
+
+#[test]
+fn a_long_conversation_shows_its_beginning_and_its_end() {
+    let events: Vec<Value> = (0..10_000)
+        .map(|n| {
+            message(
+                "assistant",
+                None,
+                &json!({"type": "text", "text": format!("said {n}.")}),
+            )
+        })
+        .collect();
+    let page = page(&events);
+    for shown in [
+        "said 0.",
+        "said 499.",
+        "said 7500.",
+        "said 9999.",
+        "7000 events left out",
+    ] {
+        assert!(page.contains(shown), "{shown}");
+    }
+    assert!(!page.contains("said 500.") && !page.contains("said 7499."));
+}

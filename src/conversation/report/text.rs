@@ -1,0 +1,130 @@
+//! What agents and users wrote, as HTML that can do nothing.
+
+use super::super::markdown::{options, visible};
+use pulldown_cmark::{CowStr, Event, HeadingLevel, Parser, Tag, TagEnd, html};
+
+/// Text with no meaning in HTML, nor in a terminal that shows the page's source.
+pub(super) fn escaped(text: &str) -> String {
+    escape(&visible(text))
+}
+
+/// The same for the value of an attribute, on one line.
+pub(super) fn attribute(text: &str) -> String {
+    escape(&crate::text::one_line(text, 2_000))
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            // Characters that no XML may hold.
+            '\u{fffe}' | '\u{ffff}' | '\0' => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// An agent's Markdown as HTML. HTML in it is shown as the text that it is, an
+/// image by its name; only links to the web are links.
+pub(super) fn markdown(text: &str) -> String {
+    let text = visible(text);
+    // Whether each link that is open is shown as one.
+    let mut links = Vec::new();
+    let own = |html: String| Event::InlineHtml(CowStr::from(html));
+    let events = Parser::new_ext(&text, options()).map(|event| match event {
+        Event::Html(html) | Event::InlineHtml(html) => Event::Text(html),
+        // A block of HTML is shown as a paragraph.
+        Event::Start(Tag::HtmlBlock) => Event::Start(Tag::Paragraph),
+        Event::End(TagEnd::HtmlBlock) => Event::End(TagEnd::Paragraph),
+        Event::Start(Tag::Image { dest_url, .. }) => own(format!(
+            "<span class=\"media\">[image {}: ",
+            escape(&dest_url)
+        )),
+        Event::End(TagEnd::Image) => own("]</span>".into()),
+        Event::Start(Tag::Link { dest_url, .. }) => {
+            let is_link = ["https://", "http://", "mailto:"]
+                .iter()
+                .any(|scheme| dest_url.to_ascii_lowercase().starts_with(scheme));
+            links.push(is_link);
+            match is_link {
+                true => own(format!(
+                    "<a href=\"{}\" rel=\"noreferrer\">",
+                    escape(&dest_url)
+                )),
+                false => own(format!("<span title=\"{}\">", escape(&dest_url))),
+            }
+        }
+        Event::End(TagEnd::Link) => match links.pop() {
+            Some(true) => own("</a>".into()),
+            _ => own("</span>".into()),
+        },
+        // The page has its own headings above these.
+        Event::Start(Tag::Heading { level, .. }) => own(format!("<h{}>", below(level))),
+        Event::End(TagEnd::Heading(level)) => own(format!("</h{}>\n", below(level))),
+        event => event,
+    });
+    let mut out = String::with_capacity(text.len() + text.len() / 8);
+    html::push_html(&mut out, events);
+    out
+}
+
+fn below(level: HeadingLevel) -> u8 {
+    (level as u8 + 3).min(6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markdown_brings_in_nothing() {
+        for hostile in [
+            "<script>alert(1)</script>",
+            "<img src=x onerror=alert(1)>",
+            "a <b onclick=x>b</b>",
+            "<div>\n<iframe src=x>\n</div>",
+            "![<img src=x>](https://evil.example/x.png \"t<i>\")",
+            "[x](javascript:alert(1))",
+            "[x](JaVaScRiPt:alert(1)) [y](data:text/html,<script>) [z](file:///etc/passwd)",
+            "[x](https://a.example/\"onmouseover=alert(1))",
+            "<https://a.example/\"><script>",
+            "```<script>\n</code></pre><script>\n```",
+            "`</code><script>`",
+            "| <i> |\n|---|\n| <img src=x> |",
+            "<!-- a --> <?php ?> <![CDATA[x]]>",
+            "[![x](y)](javascript:z)",
+            "\u{1b}]8;;x\u{7}",
+        ] {
+            let html = markdown(hostile);
+            let lower = html.to_lowercase();
+            for bad in [
+                "<script", "<img", "<iframe", "<div", "<b ", "<i>", "<!--", "<?", "<![", "\u{1b}",
+            ] {
+                assert!(!lower.contains(bad), "{hostile:?} became {html:?}");
+            }
+            for href in lower.split("href=\"").skip(1) {
+                assert!(href.starts_with("http"), "{html}");
+            }
+            // No attribute but those that are written here.
+            for tag in lower
+                .split('<')
+                .skip(1)
+                .filter_map(|tag| tag.split('>').next())
+            {
+                assert!(!tag.contains(" on") || tag.contains("\""), "{html}");
+                assert_eq!(tag.matches('"').count() % 2, 0, "{html}");
+            }
+        }
+        assert_eq!(
+            markdown("# A\n\n[b](https://c.example/?a=1&b=2) **d**"),
+            "<h4>A</h4>\n<p><a href=\"https://c.example/?a=1&amp;b=2\" rel=\"noreferrer\">b</a> \
+             <strong>d</strong></p>\n"
+        );
+    }
+}

@@ -1,0 +1,420 @@
+//! The conversation as nested entries: a tool's call with what came of it, and a
+//! subagent's words in the call that started it.
+
+use super::{
+    super::{
+        Block, Call, Event, Level, Outcome, Part, Speaker, Todo, TodoState, media, tools,
+        transcript::Place, usage::End, words,
+    },
+    attribute, escaped, markdown,
+};
+use jiff::Timestamp;
+use std::{collections::HashMap, fmt::Write};
+
+/// Lines of a tool's input or output that the page holds, and bytes.
+const LINES: usize = 200;
+const BYTES: usize = 32 << 10;
+/// Calls within calls that are nested; what is deeper stands beside them. The
+/// entries are written by recursion, and agents decide how deep they are.
+const DEEPEST: usize = 8;
+
+/// One entry.
+struct Entry {
+    depth: usize,
+    body: Body,
+    /// Where it stands in `events.jsonl`.
+    sequence: Option<u64>,
+    /// Its time as HTML.
+    time: String,
+}
+
+enum Body {
+    /// HTML that is finished, in an element of that class.
+    Said(&'static str, String),
+    Call {
+        call: Call,
+        todos: Vec<Todo>,
+        outcome: Option<Outcome>,
+        /// What a subagent said that it started.
+        inner: Vec<usize>,
+    },
+    /// An outcome whose call is not known.
+    Outcome(Outcome),
+    /// Events that are not shown.
+    Gap(usize),
+}
+
+/// All entries.
+#[derive(Default)]
+pub(super) struct Threads {
+    entries: Vec<Entry>,
+    /// Those that stand at the top.
+    top: Vec<usize>,
+    calls: HashMap<String, usize>,
+    /// Entries that tell of a failure.
+    failures: Vec<usize>,
+}
+
+impl Threads {
+    fn add(&mut self, parent: Option<usize>, mut entry: Entry) -> usize {
+        let number = self.entries.len();
+        let parent = parent.filter(|&parent| self.entries[parent].depth < DEEPEST);
+        entry.depth = parent.map_or(0, |parent| self.entries[parent].depth + 1);
+        match parent.map(|parent| &mut self.entries[parent].body) {
+            Some(Body::Call { inner, .. }) => inner.push(number),
+            _ => self.top.push(number),
+        }
+        self.entries.push(entry);
+        number
+    }
+
+    /// Counts an event that is not shown.
+    pub(super) fn leave_out(&mut self) {
+        if let Some(Body::Gap(count)) = self.entries.last_mut().map(|entry| &mut entry.body) {
+            *count += 1;
+            return;
+        }
+        let entry = Entry {
+            depth: 0,
+            body: Body::Gap(1),
+            sequence: None,
+            time: String::new(),
+        };
+        self.add(None, entry);
+    }
+
+    /// Adds a row of the agent's that is no event.
+    pub(super) fn text(&mut self, text: &str, timestamp: &str) {
+        let entry = Entry {
+            depth: 0,
+            body: Body::Said("note", format!("<pre>{}</pre>", escaped(text))),
+            sequence: None,
+            time: time(timestamp),
+        };
+        self.add(None, entry);
+    }
+
+    /// Adds what an event says.
+    pub(super) fn event(&mut self, event: &Event, place: Place<'_>) {
+        let parent = event.parent.as_ref();
+        let parent = parent.and_then(|parent| self.calls.get(parent).copied());
+        let is_sub = event.parent.is_some();
+        let mut last_call = None;
+        for part in &event.parts {
+            let body = match part {
+                Part::Session(session) => {
+                    Body::Said("note", format!("<p>{}</p>", escaped(&session.line())))
+                }
+                Part::Text(Speaker::Agent, text) if is_sub => said("agent", "Subagent", text),
+                Part::Text(Speaker::Agent, text) => said("agent", "Agent", text),
+                Part::Text(Speaker::User, text) => said("user", "User", text),
+                Part::Thinking(thought) if thought.trim().is_empty() => {
+                    Body::Said("note", "<p>Thinking</p>".into())
+                }
+                Part::Thinking(thought) => Body::Said(
+                    "note",
+                    format!(
+                        "<details><summary>Thinking</summary><div class=\"quiet\">{}</div></details>",
+                        markdown(&cut(thought).0)
+                    ),
+                ),
+                Part::Call(call) => Body::Call {
+                    call: call.clone(),
+                    todos: Vec::new(),
+                    outcome: None,
+                    inner: Vec::new(),
+                },
+                Part::Todo(list) => {
+                    if let Some(Body::Call { todos, .. }) =
+                        last_call.map(|call: usize| &mut self.entries[call].body)
+                    {
+                        *todos = list.clone();
+                        continue;
+                    }
+                    Body::Said("note", list_of(list))
+                }
+                Part::Outcome(outcome) => match self.answer(outcome) {
+                    true => continue,
+                    false => Body::Outcome(outcome.clone()),
+                },
+                Part::End(end) => Body::Said(
+                    if end.failure.is_some() {
+                        "end failed"
+                    } else {
+                        "end"
+                    },
+                    ended(end),
+                ),
+                Part::Note(level, text) => {
+                    let class = match level {
+                        Level::Info => "note",
+                        Level::Warn => "note warn",
+                        Level::Error => "note failed",
+                    };
+                    Body::Said(class, format!("<p>{}</p>", escaped(text)))
+                }
+            };
+            let call = match &body {
+                Body::Call { call, .. } => Some(call.id.clone()),
+                _ => None,
+            };
+            let has_failed = matches!(&body, Body::Said(class, _) if class.contains("failed"))
+                || matches!(&body, Body::Outcome(outcome) if outcome.failed);
+            let entry = Entry {
+                depth: 0,
+                body,
+                sequence: place.sequence,
+                time: time(place.timestamp),
+            };
+            let number = self.add(parent, entry);
+            if has_failed {
+                self.failures.push(number);
+            }
+            if let Some(id) = call {
+                last_call = Some(number);
+                self.calls.extend(id.map(|id| (id, number)));
+            }
+        }
+    }
+
+    /// Gives an outcome to its call. Whether there is one that has none yet.
+    fn answer(&mut self, answer: &Outcome) -> bool {
+        let Some(&number) = answer.call.as_ref().and_then(|call| self.calls.get(call)) else {
+            return false;
+        };
+        let Body::Call { outcome, .. } = &mut self.entries[number].body else {
+            return false;
+        };
+        if outcome.is_some() {
+            return false;
+        }
+        *outcome = Some(answer.clone());
+        if answer.failed {
+            self.failures.push(number);
+        }
+        true
+    }
+
+    /// Writes all of it.
+    pub(super) fn write(&self, out: &mut String) {
+        for &number in &self.top {
+            self.write_entry(number, out);
+        }
+    }
+
+    /// Writes links to what has failed: their number, and each.
+    pub(super) fn write_failures(&self, out: &mut String) {
+        const MOST: usize = 20;
+        if self.failures.is_empty() {
+            return;
+        }
+        let count = words::count(self.failures.len(), "failure");
+        let _ = write!(out, "<nav class=\"failed\"><b>{count}</b>");
+        for &number in self.failures.iter().take(MOST) {
+            let name = match &self.entries[number].body {
+                Body::Call { call, .. } => &call.name,
+                Body::Said("end failed", _) => "end",
+                _ => "event",
+            };
+            let _ = write!(out, " <a href=\"#e{number}\">{}</a>", escaped(name));
+        }
+        if self.failures.len() > MOST {
+            out.push_str(" …");
+        }
+        out.push_str("</nav>\n");
+    }
+
+    fn write_entry(&self, number: usize, out: &mut String) {
+        let Entry {
+            body,
+            sequence,
+            time,
+            ..
+        } = &self.entries[number];
+        match body {
+            Body::Said(class, html) => {
+                let _ = writeln!(
+                    out,
+                    "<article id=\"e{number}\" class=\"{class}\">{time}{html}</article>"
+                );
+            }
+            Body::Gap(count) => {
+                let events = words::count(*count, "event");
+                let _ = writeln!(
+                    out,
+                    "<article class=\"note\"><p>{events} left out here: all are in \
+                     <a href=\"transcript.md\">transcript.md</a> and \
+                     <a href=\"events.jsonl\">events.jsonl</a></p></article>"
+                );
+            }
+            Body::Outcome(outcome) => {
+                let class = if outcome.failed {
+                    "tool failed"
+                } else {
+                    "tool"
+                };
+                let title = outcome.title.as_deref().unwrap_or("Result");
+                let _ = write!(
+                    out,
+                    "<article id=\"e{number}\" class=\"{class}\">{time}<details><summary>{}{}</summary>",
+                    escaped(&words::line(title, 200)),
+                    mark(outcome),
+                );
+                write_outcome(outcome, *sequence, out);
+                out.push_str("</details></article>\n");
+            }
+            Body::Call {
+                call,
+                todos,
+                outcome,
+                inner,
+            } => {
+                let has_failed = outcome.as_ref().is_some_and(|outcome| outcome.failed);
+                let class = if has_failed { "tool failed" } else { "tool" };
+                // What people look for stands open.
+                let open = if has_failed || !todos.is_empty() {
+                    " open"
+                } else {
+                    ""
+                };
+                let _ = write!(
+                    out,
+                    "<article id=\"e{number}\" class=\"{class}\">{time}<details{open}><summary><b>{}</b> \
+                     <code>{}</code>{}</summary>",
+                    escaped(&call.name),
+                    escaped(&call.target),
+                    outcome.as_ref().map(mark).unwrap_or_default(),
+                );
+                if !todos.is_empty() {
+                    out.push_str(&list_of(todos));
+                }
+                if let Some(Block { text, .. }) = &call.input {
+                    write_block("input", text, *sequence, out);
+                }
+                for &number in inner {
+                    self.write_entry(number, out);
+                }
+                // What such a tool says of itself adds nothing to the list.
+                if let Some(outcome) = outcome.as_ref().filter(|_| todos.is_empty() || has_failed) {
+                    write_outcome(outcome, *sequence, out);
+                }
+                out.push_str("</details></article>\n");
+            }
+        }
+    }
+}
+
+/// What a summary says of an outcome at its end.
+fn mark(outcome: &Outcome) -> String {
+    let lines = outcome.text.trim().lines().count();
+    match (outcome.failed, lines) {
+        (true, _) => " <span class=\"mark failed\">failed</span>".into(),
+        (false, 0 | 1) => String::new(),
+        (false, lines) => format!(
+            " <span class=\"mark\">{}</span>",
+            words::count(lines, "line")
+        ),
+    }
+}
+
+fn said(class: &'static str, who: &str, text: &str) -> Body {
+    Body::Said(class, format!("<h3>{who}</h3>{}", markdown(text)))
+}
+
+fn ended(end: &End) -> String {
+    let line = end.line();
+    let mut lines = line.splitn(2, '\n');
+    let first = escaped(lines.next().unwrap_or_default());
+    let rest = lines
+        .next()
+        .map(|rest| format!("<pre>{}</pre>", escaped(rest)));
+    format!("<p><b>{first}</b></p>{}", rest.unwrap_or_default())
+}
+
+fn list_of(list: &[Todo]) -> String {
+    let mut out = format!(
+        "<ul class=\"todo\" aria-label=\"{}\">",
+        attribute(&tools::progress(list))
+    );
+    for todo in list {
+        let (class, sign) = match todo.state {
+            TodoState::Done => ("done", "☑"),
+            TodoState::Current => ("current", "▶"),
+            TodoState::Open => ("open", "☐"),
+        };
+        let _ = write!(
+            out,
+            "<li class=\"{class}\">{sign} {}</li>",
+            escaped(&todo.text)
+        );
+    }
+    out + "</ul>"
+}
+
+fn write_outcome(outcome: &Outcome, sequence: Option<u64>, out: &mut String) {
+    let text = outcome.text.trim_matches(['\n', '\r']);
+    match text.trim().is_empty() {
+        true => out.push_str("<p class=\"quiet\">no output</p>"),
+        false => write_block(
+            if outcome.failed {
+                "output failed"
+            } else {
+                "output"
+            },
+            text,
+            sequence,
+            out,
+        ),
+    }
+}
+
+fn write_block(class: &str, text: &str, sequence: Option<u64>, out: &mut String) {
+    let (shown, more) = cut(text);
+    let _ = write!(out, "<pre class=\"{class}\">{}</pre>", escaped(&shown));
+    if more > 0 {
+        let place = sequence
+            .map(|sequence| format!(", sequence {sequence}"))
+            .unwrap_or_default();
+        let _ = write!(
+            out,
+            "<p class=\"quiet\">{}: <a href=\"events.jsonl\">events.jsonl</a>{place}</p>",
+            words::count(more, "more line"),
+        );
+    }
+}
+
+/// As much of a text as the page holds, and how many lines more it has.
+fn cut(text: &str) -> (String, usize) {
+    let text = media::without_base64(text);
+    let mut lines = text.lines();
+    let mut shown = String::new();
+    for (number, line) in lines.by_ref().take(LINES).enumerate() {
+        if number > 0 {
+            shown.push('\n');
+        }
+        let room = BYTES.saturating_sub(shown.len());
+        if line.len() > room {
+            let fits = line
+                .char_indices()
+                .map(|(at, _)| at)
+                .take_while(|at| *at <= room);
+            shown.push_str(&line[..fits.last().unwrap_or(0)]);
+            shown.push('…');
+            return (shown, lines.count() + 1);
+        }
+        shown.push_str(line);
+    }
+    (shown, lines.count())
+}
+
+/// The time of day, with the whole as its title.
+fn time(timestamp: &str) -> String {
+    match timestamp.parse::<Timestamp>() {
+        Ok(time) => format!(
+            "<time datetime=\"{0}\" title=\"{0}\">{1}</time>",
+            time,
+            time.strftime("%H:%M:%S"),
+        ),
+        Err(_) => format!("<time>{}</time>", escaped(&words::line(timestamp, 40))),
+    }
+}

@@ -1,0 +1,289 @@
+//! The use of a tool as a headline: which tool, and what it is used on. The
+//! names and inputs are those of Claude Code's own tools; any other tool, an MCP
+//! server's too, is shown by the fields of its input.
+
+use super::{Block, Call, Part, Todo, TodoState, array, media, text, words};
+use serde_json::Value;
+
+/// The most characters of a headline's target.
+const TARGET: usize = 200;
+
+/// A tool's use, and the list that it writes, if it is such a tool.
+pub(super) fn call(id: Option<String>, name: &str, input: &Value) -> Vec<Part> {
+    let field = |name: &str| text(input, name).unwrap_or_default();
+    let path = || {
+        let path = text(input, "file_path").or(text(input, "notebook_path"));
+        path.unwrap_or_default().to_owned()
+    };
+    let mut todos = None;
+    let (target, block) = match name {
+        "Read" => (path(), None),
+        "Write" => (path(), code(&path(), field("content"))),
+        "Edit" => {
+            let change = change(field("old_string"), field("new_string"));
+            (path(), Some(diff(change)))
+        }
+        "MultiEdit" => {
+            let edits = array(input, "edits").iter().map(|edit| {
+                let part = |name| text(edit, name).unwrap_or_default();
+                change(part("old_string"), part("new_string"))
+            });
+            (path(), Some(diff(edits.collect())))
+        }
+        "NotebookEdit" => (path(), code("cell.py", field("new_source"))),
+        "Bash" => match text(input, "description") {
+            Some(description) => (description.to_owned(), shell(field("command"))),
+            None => (field("command").to_owned(), long_shell(field("command"))),
+        },
+        "Glob" | "Grep" => {
+            let place = text(input, "path").map(|path| format!(" in {path}"));
+            (
+                format!("{}{}", field("pattern"), place.unwrap_or_default()),
+                None,
+            )
+        }
+        "Task" | "Agent" => (field("description").to_owned(), plain(field("prompt"))),
+        "WebFetch" => (field("url").to_owned(), plain(field("prompt"))),
+        "WebSearch" => (field("query").to_owned(), None),
+        "ExitPlanMode" => (String::new(), plain(field("plan"))),
+        "Skill" | "SlashCommand" => {
+            let fields = ["skill", "command"];
+            let target = fields.into_iter().find_map(|name| text(input, name));
+            (target.unwrap_or_default().to_owned(), None)
+        }
+        "TodoWrite" => {
+            let list: Vec<Todo> = array(input, "todos").iter().map(todo).collect();
+            let target = progress(&list);
+            todos = Some(list);
+            (target, None)
+        }
+        _ => (summary(input), json(input)),
+    };
+    let call = Call {
+        id,
+        name: name_of(name),
+        target: words::line(&media::without_base64(&target), TARGET),
+        input: block,
+    };
+    [Part::Call(call)]
+        .into_iter()
+        .chain(todos.map(Part::Todo))
+        .collect()
+}
+
+/// A tool's name as people say it: `github create_issue` for an MCP server's.
+fn name_of(name: &str) -> String {
+    let mcp = name
+        .strip_prefix("mcp__")
+        .and_then(|name| name.split_once("__"));
+    let name = mcp.map_or_else(
+        || name.to_owned(),
+        |(server, tool)| format!("{server} {tool}"),
+    );
+    match words::line(&name, 100) {
+        name if name.is_empty() => "a tool".to_owned(),
+        name => name,
+    }
+}
+
+fn todo(item: &Value) -> Todo {
+    Todo {
+        state: TodoState::of(text(item, "status").unwrap_or_default()),
+        text: words::line(text(item, "content").unwrap_or_default(), TARGET),
+    }
+}
+
+/// How far a list has come: `2 of 5 done`.
+pub(super) fn progress(list: &[Todo]) -> String {
+    let done = list
+        .iter()
+        .filter(|todo| todo.state == TodoState::Done)
+        .count();
+    format!("{done} of {} done", list.len())
+}
+
+/// The fields of an input on one line.
+pub(super) fn summary(input: &Value) -> String {
+    let Some(fields) = input.as_object() else {
+        return words::json_line(input);
+    };
+    let mut out = String::new();
+    for (name, value) in fields {
+        if out.chars().count() > TARGET {
+            break;
+        }
+        let separator = if out.is_empty() { "" } else { ", " };
+        out += &format!(
+            "{separator}{}: {}",
+            words::line(name, 60),
+            words::json_line(value)
+        );
+    }
+    out
+}
+
+/// A text as a block, where there is any.
+pub(super) fn plain(text: &str) -> Option<Block> {
+    block("text", text)
+}
+
+/// The same of a command.
+pub(super) fn shell(text: &str) -> Option<Block> {
+    block("sh", text)
+}
+
+/// A command that its headline does not hold.
+pub(super) fn long_shell(command: &str) -> Option<Block> {
+    shell(command).filter(|_| command.trim().contains('\n') || command.chars().count() > TARGET)
+}
+
+/// A value as JSON in lines, where it has anything in it.
+pub(super) fn json(value: &Value) -> Option<Block> {
+    let is_empty = match value {
+        Value::Null => true,
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(elements) => elements.is_empty(),
+        _ => false,
+    };
+    let text = serde_json::to_string_pretty(value)
+        .ok()
+        .filter(|_| !is_empty)?;
+    block("json", &text)
+}
+
+fn block(language: &str, text: &str) -> Option<Block> {
+    let text = media::without_base64(text).into_owned();
+    (!text.trim().is_empty()).then(|| Block {
+        language: language.to_owned(),
+        text,
+    })
+}
+
+/// The content of a file: its extension is what most highlighters go by.
+fn code(path: &str, content: &str) -> Option<Block> {
+    let extension = path.rsplit_once('.').map(|(_, extension)| extension);
+    let is_word = |word: &&str| {
+        word.len() <= 12
+            && !word.is_empty()
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    block(extension.filter(is_word).unwrap_or("text"), content)
+}
+
+/// A change of a text as lines of a diff, without what both have at their ends.
+fn change(old: &str, new: &str) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    let before = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    let rest = old.len().min(new.len()) - before;
+    let pairs = old.iter().rev().zip(new.iter().rev());
+    let after = pairs.take(rest).take_while(|(a, b)| a == b).count();
+    let mut out = String::new();
+    let mut add = |sign: &str, lines: &[&str]| {
+        for line in lines {
+            out += &format!("{sign}{line}\n");
+        }
+    };
+    // A line of what is around tells where it is.
+    add(" ", &old[before.saturating_sub(1)..before]);
+    add("-", &old[before..old.len() - after]);
+    add("+", &new[before..new.len() - after]);
+    add(" ", &old[old.len() - after..][..after.min(1)]);
+    out
+}
+
+fn diff(text: String) -> Block {
+    Block {
+        language: "diff".to_owned(),
+        text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn headline(name: &str, input: &Value) -> String {
+        match &call(None, name, input)[0] {
+            Part::Call(call) => format!("{} {}", call.name, call.target).trim().to_owned(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_headline_names_the_tool_and_what_it_is_used_on() {
+        for (name, input, expected) in [
+            (
+                "Read",
+                json!({"file_path": "/w/a.rs", "limit": 9}),
+                "Read /w/a.rs",
+            ),
+            ("Edit", json!({"file_path": "a"}), "Edit a"),
+            (
+                "NotebookEdit",
+                json!({"notebook_path": "a.ipynb"}),
+                "NotebookEdit a.ipynb",
+            ),
+            (
+                "Bash",
+                json!({"command": "ls -l", "description": "List"}),
+                "Bash List",
+            ),
+            ("Bash", json!({"command": "ls\n-l"}), "Bash ls -l"),
+            (
+                "Grep",
+                json!({"pattern": "fn main", "path": "src"}),
+                "Grep fn main in src",
+            ),
+            ("Glob", json!({"pattern": "**/*.rs"}), "Glob **/*.rs"),
+            (
+                "Task",
+                json!({"description": "Compare", "prompt": "…"}),
+                "Task Compare",
+            ),
+            (
+                "WebSearch",
+                json!({"query": "rust fuse"}),
+                "WebSearch rust fuse",
+            ),
+            (
+                "mcp__github__create_issue",
+                json!({"repo": "a/b", "labels": ["x"], "n": 12345678901234567890_u64}),
+                "github create_issue repo: a/b, labels: [\"x\"], n: 12345678901234567890",
+            ),
+            ("Odd", json!({}), "Odd"),
+            ("Odd", json!(null), "Odd"),
+            ("Odd", json!("text"), "Odd text"),
+            ("", json!({"a": 1}), "a tool a: 1"),
+            (
+                "TodoWrite",
+                json!({"todos": [{"content": "a", "status": "completed"}, {}]}),
+                "TodoWrite 1 of 2 done",
+            ),
+        ] {
+            assert_eq!(headline(name, &input), expected);
+        }
+    }
+
+    #[test]
+    fn a_change_is_shown_as_a_diff_of_what_differs() {
+        assert_eq!(
+            change("a\nb\nc\nd", "a\nb\nx\ny\nd"),
+            " b\n-c\n+x\n+y\n d\n"
+        );
+        assert_eq!(change("", "new\n"), "+new\n");
+        assert_eq!(change("a\na", "a"), " a\n-a\n");
+        assert_eq!(change("same", "same"), " same\n");
+    }
+
+    #[test]
+    fn base64_in_an_input_is_named() {
+        let input = json!({"file": "x.png", "data": "QUJD".repeat(450)});
+        let parts = call(None, "mcp__files__put", &input);
+        let Part::Call(call) = &parts[0] else {
+            panic!()
+        };
+        assert_eq!(call.target, "file: x.png, data: [base64, 1 kB]");
+        assert!(call.input.as_ref().unwrap().text.len() < 100);
+    }
+}

@@ -1,0 +1,240 @@
+//! `transcript.md`: the conversation of a run as Markdown, for people to read and
+//! to hand on. It grows at its end only.
+
+use super::{
+    Block, Call, Event, Outcome, Part, Speaker, TodoState,
+    markdown::{code, plain, push_fence, push_paragraph, push_quote},
+    usage::End,
+    words,
+};
+use jiff::Timestamp;
+use std::collections::HashMap;
+
+/// Lines of a tool's input or output that are shown, and characters of each.
+const LINES: usize = 40;
+const WIDTH: usize = 1_000;
+/// Subagents within subagents that are set apart.
+const DEEPEST: usize = 6;
+
+/// With what a transcript begins: what is known of a run from its first moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    /// The run's id.
+    pub(crate) run: String,
+    /// The agent's name, where it is known.
+    pub(crate) agent: Option<String>,
+    /// When the run was asked for.
+    pub(crate) created: Timestamp,
+    /// What it was asked to do.
+    pub(crate) prompt: String,
+}
+
+/// Where a transcript stands: what the next event needs to know of those before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Transcript {
+    /// How deep each tool call stood that may have started a subagent.
+    calls: HashMap<String, usize>,
+}
+
+/// Where an event stands in the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    /// Its time, as it was sent.
+    pub(crate) timestamp: &'a str,
+    /// Its number in `events.jsonl`.
+    pub(crate) sequence: Option<u64>,
+}
+
+impl Transcript {
+    /// Appends the beginning.
+    pub(crate) fn begin(head: &Head, out: &mut String) {
+        let agent = head
+            .agent
+            .as_deref()
+            .map_or_else(|| "an agent".to_owned(), plain);
+        push_paragraph(out, 0, &format!("# Run of {agent}"));
+        let facts = format!(
+            "- Run: {}\n- Agent: {agent}\n- Created: {}",
+            code(&head.run),
+            head.created,
+        );
+        push_paragraph(out, 0, &facts);
+        let note = format!(
+            "What tools were given and what they gave is cut after {LINES} lines; all of it is in \
+             `events.jsonl`."
+        );
+        push_paragraph(out, 0, &note);
+        push_paragraph(out, 0, "## Prompt");
+        push_quote(out, 0, &head.prompt);
+        push_paragraph(out, 0, "## Conversation");
+    }
+
+    /// Appends what an event says.
+    pub(crate) fn event(&mut self, event: &Event, place: Place<'_>, out: &mut String) {
+        let depth = event.parent.as_ref().map_or(0, |parent| {
+            let call = self.calls.get(parent).copied().unwrap_or(0);
+            (call + 1).min(DEEPEST)
+        });
+        let say = |out: &mut String, text: &str| push_paragraph(out, depth, text);
+        for part in &event.parts {
+            match part {
+                Part::Session(session) => {
+                    say(
+                        out,
+                        &format!("*{}* {}", plain(&session.line()), place.time()),
+                    );
+                }
+                Part::Text(speaker, text) => {
+                    let name = match (speaker, depth) {
+                        (Speaker::User, _) => "User",
+                        (Speaker::Agent, 0) => "Agent",
+                        (Speaker::Agent, _) => "Subagent",
+                    };
+                    say(out, &format!("**{name}** {}", place.time()));
+                    push_quote(out, depth, text);
+                }
+                Part::Thinking(thought) if thought.trim().is_empty() => {
+                    say(out, "*Thinking*");
+                }
+                Part::Thinking(thought) => {
+                    say(out, "*Thinking*");
+                    let (shown, more) = cut(thought);
+                    push_quote(out, depth, &shown);
+                    say_more(out, depth, more, place);
+                }
+                Part::Call(call) => {
+                    if let Some(id) = &call.id {
+                        self.calls.insert(id.clone(), depth);
+                    }
+                    say(out, &headline(call));
+                    if let Some(input) = &call.input {
+                        push_block(out, depth, input, place);
+                    }
+                }
+                Part::Outcome(outcome) => push_outcome(out, depth, outcome, place),
+                Part::Todo(list) => {
+                    let lines = list.iter().map(|todo| match todo.state {
+                        TodoState::Done => format!("- [x] {}", plain(&todo.text)),
+                        TodoState::Current => format!("- [ ] **{}**", plain(&todo.text)),
+                        TodoState::Open => format!("- [ ] {}", plain(&todo.text)),
+                    });
+                    say(out, &lines.collect::<Vec<_>>().join("\n"));
+                }
+                Part::End(end) => push_end(out, depth, end, place),
+                Part::Note(level, text) => {
+                    let mark = match level {
+                        super::Level::Info => "",
+                        super::Level::Warn => "**Warning** ",
+                        super::Level::Error => "**Error** ",
+                    };
+                    say(out, &format!("{mark}*{}* {}", plain(text), place.time()));
+                }
+            }
+        }
+    }
+
+    /// Appends a row of the agent's that is no event.
+    pub(crate) fn text(text: &str, place: Place<'_>, out: &mut String) {
+        push_paragraph(out, 0, &format!("**Agent** {}", place.time()));
+        push_quote(out, 0, text);
+    }
+
+    /// Appends how the run as a whole has ended, with the service's reason where
+    /// it has failed.
+    pub(crate) fn end(status: &str, error: Option<&str>, out: &mut String) {
+        push_paragraph(out, 0, "## Outcome");
+        push_paragraph(out, 0, &format!("The run ended: **{}**", plain(status)));
+        if let Some(error) = error {
+            push_fence(out, 0, "text", error);
+        }
+    }
+}
+
+impl Place<'_> {
+    /// `2026-01-02 03:04:05`, UTC; as it was sent where it is no time.
+    fn time(&self) -> String {
+        match self.timestamp.parse::<Timestamp>() {
+            Ok(time) => time.strftime("· %Y-%m-%d %H:%M:%S").to_string(),
+            Err(_) => format!("· {}", plain(self.timestamp)),
+        }
+    }
+}
+
+fn headline(call: &Call) -> String {
+    format!("**{}** {}", plain(&call.name), code(&call.target))
+        .trim_end()
+        .to_owned()
+}
+
+fn push_block(out: &mut String, depth: usize, block: &Block, place: Place<'_>) {
+    let (shown, more) = cut(&block.text);
+    push_fence(out, depth, &block.language, &shown);
+    say_more(out, depth, more, place);
+}
+
+fn push_outcome(out: &mut String, depth: usize, outcome: &Outcome, place: Place<'_>) {
+    let what = if outcome.failed {
+        "**Failed**"
+    } else {
+        "*Result*"
+    };
+    let title = outcome.title.as_deref().map(code).unwrap_or_default();
+    let text = outcome.text.trim_matches(['\n', '\r']);
+    let nothing = if text.trim().is_empty() {
+        " (no output)"
+    } else {
+        ""
+    };
+    let line = format!("{what} {title}");
+    push_paragraph(out, depth, &format!("{}{nothing}", line.trim_end()));
+    if nothing.is_empty() {
+        let block = Block {
+            language: "text".to_owned(),
+            text: text.to_owned(),
+        };
+        push_block(out, depth, &block, place);
+    }
+}
+
+fn push_end(out: &mut String, depth: usize, end: &End, place: Place<'_>) {
+    let line = end.line();
+    let (first, _) = line.split_once('\n').unwrap_or((&line, ""));
+    push_paragraph(
+        out,
+        depth,
+        &format!("**{}** {}", plain(first), place.time()),
+    );
+    if let Some(failure) = &end.failure {
+        push_fence(out, depth, "text", failure);
+    }
+}
+
+/// The first lines of a text, and how many lines it has beyond them.
+fn cut(text: &str) -> (String, usize) {
+    let text = super::media::without_base64(text);
+    let mut lines = text.trim_end_matches(['\n', '\r']).lines();
+    let mut shown = String::new();
+    for line in lines.by_ref().take(LINES) {
+        match line.char_indices().nth(WIDTH) {
+            Some((end, _)) => {
+                let more = words::count(line[end..].chars().count(), "more character");
+                shown += &format!("{}… {more}", &line[..end]);
+            }
+            None => shown += line,
+        }
+        shown.push('\n');
+    }
+    (shown, lines.count())
+}
+
+/// Says where the lines are that were left out.
+fn say_more(out: &mut String, depth: usize, more: usize, place: Place<'_>) {
+    if more > 0 {
+        let place = match place.sequence {
+            Some(sequence) => format!("`events.jsonl`, sequence {sequence}"),
+            None => "`logs.jsonl`".to_owned(),
+        };
+        let more = words::count(more, "more line");
+        push_paragraph(out, depth, &format!("*{more}: {place}*"));
+    }
+}

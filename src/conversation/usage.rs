@@ -1,0 +1,416 @@
+//! How an agent's work ended and what it cost: from what its program says at the
+//! end of each query or turn, and until then from the model's messages.
+
+use super::{Event, Part, Speaker};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+
+/// Tokens of the model, each kind counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Tokens {
+    /// Read and not from a cache.
+    #[serde(rename = "input_tokens")]
+    pub(crate) input: u64,
+    /// Written.
+    #[serde(rename = "output_tokens")]
+    pub(crate) output: u64,
+    /// Read from a cache.
+    #[serde(rename = "cache_read_input_tokens")]
+    pub(crate) cached: u64,
+    /// Read, and put into a cache; Codex does not tell.
+    #[serde(rename = "cache_creation_input_tokens")]
+    pub(crate) stored: Option<u64>,
+}
+
+impl Tokens {
+    /// From a `usage` of Claude's API.
+    pub(super) fn of_claude(usage: &Value) -> Self {
+        let number = |name: &str| usage.get(name).and_then(Value::as_u64);
+        Self {
+            input: number("input_tokens").unwrap_or(0),
+            output: number("output_tokens").unwrap_or(0),
+            cached: number("cache_read_input_tokens").unwrap_or(0),
+            stored: Some(number("cache_creation_input_tokens").unwrap_or(0)),
+        }
+    }
+
+    /// From Codex, whose input tokens are all that were read, cached or not.
+    pub(super) fn of_codex(usage: &Value) -> Self {
+        let number = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let cached = number("cached_input_tokens");
+        Self {
+            input: number("input_tokens").saturating_sub(cached),
+            output: number("output_tokens"),
+            cached,
+            stored: None,
+        }
+    }
+
+    /// All that was read, from a cache or not.
+    pub(crate) fn read(&self) -> u64 {
+        self.input
+            .saturating_add(self.cached)
+            .saturating_add(self.stored.unwrap_or(0))
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.input = self.input.saturating_add(other.input);
+        self.output = self.output.saturating_add(other.output);
+        self.cached = self.cached.saturating_add(other.cached);
+        self.stored = match (self.stored, other.stored) {
+            (Some(a), Some(b)) => Some(a.saturating_add(b)),
+            (a, b) => a.or(b),
+        };
+    }
+
+    /// Whether it can be a later count of the same.
+    fn continues(&self, earlier: &Self) -> bool {
+        self.read() >= earlier.read() && self.output >= earlier.output
+    }
+}
+
+/// What one model has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct ModelUse {
+    /// Its tokens.
+    #[serde(flatten)]
+    pub(crate) tokens: Tokens,
+    /// US dollars.
+    #[serde(rename = "cost_usd")]
+    pub(crate) dollars: Option<f64>,
+}
+
+/// The usage of one message of the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Spent {
+    /// The message's id.
+    pub(super) message: String,
+    pub(super) model: Option<String>,
+    pub(super) tokens: Tokens,
+    /// Whether the agent itself said it, not a subagent.
+    pub(super) is_main: bool,
+}
+
+/// How a query (Claude Code) or a turn (Codex) ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct End {
+    /// Why it failed, if it did.
+    pub(crate) failure: Option<String>,
+    /// The final answer, where the end itself says it.
+    pub(crate) answer: Option<String>,
+    pub(crate) turns: Option<u64>,
+    pub(crate) milliseconds: Option<u64>,
+    /// US dollars.
+    pub(crate) dollars: Option<f64>,
+    pub(crate) tokens: Option<Tokens>,
+    pub(crate) models: BTreeMap<String, ModelUse>,
+    /// Tools' uses that were not permitted.
+    pub(crate) denials: usize,
+    /// One of Codex's turns: the last text before it is the answer.
+    pub(crate) is_turn: bool,
+}
+
+/// The `modelUsage` of a result.
+pub(super) fn claude_models(value: &Value) -> BTreeMap<String, ModelUse> {
+    let fields = value.as_object().into_iter().flatten();
+    let models = fields.map(|(name, usage)| {
+        let number = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let tokens = Tokens {
+            input: number("inputTokens"),
+            output: number("outputTokens"),
+            cached: number("cacheReadInputTokens"),
+            stored: Some(number("cacheCreationInputTokens")),
+        };
+        let dollars = usage.get("costUSD").and_then(Value::as_f64);
+        (name.clone(), ModelUse { tokens, dollars })
+    });
+    models.collect()
+}
+
+/// What the ends so far add up to.
+#[derive(Clone, Debug, Default)]
+struct Ended {
+    turns: Option<u64>,
+    milliseconds: Option<u64>,
+    /// Of queries that are over and done with.
+    closed: Sum,
+    /// Of the last one, whose numbers a later one may count again.
+    last: Sum,
+}
+
+/// Tokens and cost.
+#[derive(Clone, Debug, Default)]
+struct Sum {
+    dollars: Option<f64>,
+    tokens: Option<Tokens>,
+    models: BTreeMap<String, ModelUse>,
+}
+
+impl Sum {
+    fn add(&mut self, other: &Self) {
+        self.dollars = plus(self.dollars, other.dollars);
+        self.add_tokens(other.tokens.as_ref());
+        for (name, usage) in &other.models {
+            let sum = self.models.entry(name.clone()).or_default();
+            sum.tokens.add(&usage.tokens);
+            sum.dollars = plus(sum.dollars, usage.dollars);
+        }
+    }
+
+    fn add_tokens(&mut self, tokens: Option<&Tokens>) {
+        if let Some(tokens) = tokens {
+            self.tokens.get_or_insert_default().add(tokens);
+        }
+    }
+}
+
+fn plus(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a + b),
+        (a, b) => a.or(b),
+    }
+}
+
+/// An agent's work as a whole, added up from its events in their order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Summary {
+    ended: Ended,
+    /// The last text that the agent itself has said.
+    said: Option<String>,
+    answer: Option<String>,
+    /// What each message has used, and those since the last end.
+    messages: HashMap<String, Spent>,
+    since: Vec<String>,
+}
+
+/// What `usage.json` shows: null where no event tells.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Usage {
+    /// Turns of the agent.
+    pub(crate) turns: Option<u64>,
+    /// Time that the agent's program counted, in milliseconds.
+    pub(crate) duration_ms: Option<u64>,
+    /// US dollars.
+    pub(crate) cost_usd: Option<f64>,
+    /// See [`Tokens`].
+    pub(crate) input_tokens: Option<u64>,
+    /// See [`Tokens`].
+    pub(crate) output_tokens: Option<u64>,
+    /// See [`Tokens`].
+    pub(crate) cache_read_input_tokens: Option<u64>,
+    /// See [`Tokens`].
+    pub(crate) cache_creation_input_tokens: Option<u64>,
+    /// The same by model, subagents and helpers of the program included.
+    pub(crate) models: BTreeMap<String, ModelUse>,
+}
+
+impl Summary {
+    /// Counts an event.
+    pub(crate) fn add(&mut self, event: &Event) {
+        if let Some(spent) = &event.spent {
+            let is_new = self
+                .messages
+                .insert(spent.message.clone(), spent.clone())
+                .is_none();
+            if is_new {
+                self.since.push(spent.message.clone());
+            }
+        }
+        for part in &event.parts {
+            match part {
+                Part::Text(Speaker::Agent, said) if event.parent.is_none() => {
+                    self.said = Some(said.clone());
+                }
+                Part::End(end) => self.end(end),
+                _ => {}
+            }
+        }
+    }
+
+    fn end(&mut self, end: &End) {
+        if end.failure.is_none() || end.answer.is_some() {
+            let said = self.said.take().filter(|_| end.is_turn);
+            self.answer = end.answer.clone().or(said).or(self.answer.take());
+        }
+        let ended = &mut self.ended;
+        ended.turns = match (ended.turns, end.turns) {
+            (Some(a), Some(b)) => Some(a.saturating_add(b)),
+            (a, b) => a.or(b),
+        };
+        ended.milliseconds = match (ended.milliseconds, end.milliseconds) {
+            (Some(a), Some(b)) => Some(a.saturating_add(b)),
+            (a, b) => a.or(b),
+        };
+        let sum = Sum {
+            dollars: end.dollars,
+            tokens: end.tokens,
+            models: end.models.clone(),
+        };
+        let counts_again = self.counts_again(end);
+        let last = std::mem::replace(&mut self.ended.last, sum);
+        if !counts_again {
+            self.ended.closed.add(&last);
+        }
+        self.since.clear();
+    }
+
+    /// Whether an end's numbers hold those of the end before: a program that goes
+    /// on counts on, one that was started again for a continued run begins anew.
+    fn counts_again(&self, end: &End) -> bool {
+        let (Some(tokens), Some(last)) = (&end.tokens, &self.ended.last.tokens) else {
+            return false;
+        };
+        if !tokens.continues(last) {
+            return false;
+        }
+        if end.is_turn {
+            // Codex gives the total of its thread (`total_token_usage`).
+            return true;
+        }
+        // The one or the other is what its own messages add up to.
+        let sum = |of: &mut dyn Iterator<Item = &Spent>| {
+            let main = of.filter(|spent| spent.is_main);
+            main.fold(0_u64, |sum, spent| sum.saturating_add(spent.tokens.read()))
+        };
+        let all = sum(&mut self.messages.values());
+        let since = sum(&mut self.since.iter().filter_map(|id| self.messages.get(id)));
+        all.abs_diff(tokens.read()) < since.abs_diff(tokens.read())
+    }
+
+    /// The final answer, once there is one.
+    pub(crate) fn answer(&self) -> Option<&str> {
+        self.answer.as_deref()
+    }
+
+    /// What it cost so far.
+    pub(crate) fn usage(&self) -> Usage {
+        let mut sum = self.ended.closed.clone();
+        sum.add(&self.ended.last);
+        // What no end has counted yet.
+        let mut rest = Sum::default();
+        for spent in self.since.iter().filter_map(|id| self.messages.get(id)) {
+            rest.add_tokens(Some(&spent.tokens));
+            if let Some(model) = &spent.model {
+                rest.models
+                    .entry(model.clone())
+                    .or_default()
+                    .tokens
+                    .add(&spent.tokens);
+            }
+        }
+        sum.add(&rest);
+        let tokens = sum.tokens;
+        Usage {
+            turns: self.ended.turns,
+            duration_ms: self.ended.milliseconds,
+            cost_usd: sum.dollars,
+            input_tokens: tokens.map(|tokens| tokens.input),
+            output_tokens: tokens.map(|tokens| tokens.output),
+            cache_read_input_tokens: tokens.map(|tokens| tokens.cached),
+            cache_creation_input_tokens: tokens.and_then(|tokens| tokens.stored),
+            models: sum.models,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn add(summary: &mut Summary, event: &Value) {
+        let kind = event["type"].as_str().unwrap();
+        summary.add(&Event::read(kind, &event.to_string()));
+    }
+
+    fn said(id: &str, text: &str, input: u64) -> Value {
+        json!({"type": "assistant", "message": {
+            "id": id, "model": "m", "content": [{"type": "text", "text": text}],
+            "usage": {"input_tokens": input, "output_tokens": 1},
+        }})
+    }
+
+    fn result(answer: &str, input: u64, cost: f64) -> Value {
+        json!({
+            "type": "result", "subtype": "success", "is_error": false, "result": answer,
+            "duration_ms": 1000, "num_turns": 2, "total_cost_usd": cost,
+            "usage": {"input_tokens": input, "output_tokens": 5},
+            "modelUsage": {"m": {"inputTokens": input, "outputTokens": 5, "costUSD": cost}},
+        })
+    }
+
+    #[test]
+    fn a_message_counts_once_however_many_events_it_came_in() {
+        let mut summary = Summary::default();
+        add(&mut summary, &said("a", "one", 10));
+        add(&mut summary, &said("a", "two", 10));
+        add(&mut summary, &said("b", "three", 7));
+        let usage = summary.usage();
+        assert_eq!(usage.input_tokens, Some(17));
+        assert_eq!((usage.turns, usage.cost_usd), (None, None));
+        assert_eq!(usage.models["m"].tokens.input, 17);
+        assert_eq!(summary.answer(), None);
+    }
+
+    #[test]
+    fn an_end_that_begins_anew_is_added_and_one_that_goes_on_is_not() {
+        let mut anew = Summary::default();
+        let mut on = Summary::default();
+        for summary in [&mut anew, &mut on] {
+            add(summary, &said("a", "one", 100));
+            add(summary, &result("first", 100, 0.5));
+            add(summary, &said("b", "two", 150));
+        }
+        add(&mut anew, &result("second", 150, 0.75));
+        add(&mut on, &result("second", 250, 1.25));
+        for summary in [anew, on] {
+            let usage = summary.usage();
+            assert_eq!(usage.input_tokens, Some(250));
+            assert_eq!(usage.cost_usd, Some(1.25));
+            assert_eq!(usage.models["m"].dollars, Some(1.25));
+            assert_eq!((usage.turns, usage.duration_ms), (Some(4), Some(2000)));
+            assert_eq!(summary.answer(), Some("second"));
+        }
+    }
+
+    #[test]
+    fn codex_counts_its_thread_and_its_last_message_is_the_answer() {
+        let mut summary = Summary::default();
+        let turn = |input, output| {
+            json!({"type": "turn.completed", "usage": {
+                "input_tokens": input, "cached_input_tokens": 10, "output_tokens": output}})
+        };
+        let message = |text| {
+            json!({"type": "item.completed", "item": {
+                "id": "item_1", "type": "agent_message", "text": text}})
+        };
+        add(
+            &mut summary,
+            &json!({"type": "thread.started", "thread_id": "t"}),
+        );
+        add(&mut summary, &message("working"));
+        add(&mut summary, &message("first"));
+        assert_eq!(summary.answer(), None, "not before the turn has ended");
+        add(&mut summary, &turn(100, 20));
+        add(&mut summary, &message("second"));
+        add(&mut summary, &turn(300, 50));
+        assert_eq!(summary.answer(), Some("second"));
+        let usage = summary.usage();
+        assert_eq!(
+            (usage.input_tokens, usage.output_tokens),
+            (Some(290), Some(50))
+        );
+        assert_eq!(usage.cache_read_input_tokens, Some(10));
+        assert_eq!(
+            (usage.turns, usage.cache_creation_input_tokens),
+            (Some(2), None)
+        );
+        add(&mut summary, &message("not the end"));
+        add(
+            &mut summary,
+            &json!({"type": "turn.failed", "error": {"message": "cut"}}),
+        );
+        assert_eq!(summary.answer(), Some("second"));
+    }
+}
