@@ -1,6 +1,8 @@
 //! `report.html`: one self-contained page of a run, for a browser. It has no
 //! script and fetches nothing; all that an agent or a user wrote is escaped.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod page;
 mod text;
 mod threads;

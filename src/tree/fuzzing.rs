@@ -7,10 +7,16 @@ use super::{
     metrics::Metrics,
     names::{NAME_MAX, escape},
 };
-use crate::api::{
-    RunEvent,
-    fuzzing::{Understood, answer as understood},
-    types::{Row, Run, RunStatus},
+use crate::{
+    api::{
+        RunEvent,
+        fuzzing::{Understood, answer as understood},
+        types::{Row, Run, RunStatus},
+    },
+    conversation::{
+        report::{Facts, fuzzing::check},
+        transcript::Head,
+    },
 };
 use jiff::Timestamp;
 use serde::de::IgnoredAny;
@@ -83,9 +89,38 @@ fn named<T: Named>(rows: Vec<Row<T>>) {
     }
 }
 
+/// The page, the answer and the cost of a run: no element but the page's own, each
+/// closed, and JSON.
+fn page(logs: &Logs) {
+    let facts = Facts {
+        run: "run".into(),
+        agent: None,
+        status: "completed".into(),
+        has_ended: true,
+        error: None,
+        prompt: logs.answer(),
+        created: Timestamp::UNIX_EPOCH,
+        started: None,
+        completed: None,
+        links: Vec::new(),
+        chart: String::new(),
+    };
+    let page = logs.report(&facts);
+    let page = str::from_utf8(&page).unwrap_or_else(|_| panic!("a page is UTF-8"));
+    check(page);
+    let usage = serde_json::to_string(&logs.usage());
+    assert!(usage.is_ok_and(|usage| serde_json::from_str::<IgnoredAny>(&usage).is_ok()));
+}
+
 /// The forms of a log, as they grow by events, and then by rows.
 fn log(events: Vec<RunEvent>, mut rows: Vec<Row<crate::api::types::LogRow>>) {
     let logs = Logs::default();
+    logs.introduce(|| Head {
+        run: "run".into(),
+        agent: None,
+        created: Timestamp::UNIX_EPOCH,
+        prompt: String::new(),
+    });
     let read = |view| {
         let mut text = Vec::new();
         logs.read(view, 0, usize::MAX, &mut text);
@@ -102,6 +137,7 @@ fn log(events: Vec<RunEvent>, mut rows: Vec<Row<crate::api::types::LogRow>>) {
     }
     let between = LogView::ALL.map(read);
     logs.add_missing(later);
+    page(&logs);
     let after = LogView::ALL.map(read);
     for (view, steps) in LogView::ALL
         .into_iter()

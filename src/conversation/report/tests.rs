@@ -6,13 +6,6 @@ use serde_json::{Value, json};
 
 const HOSTILE: &str = "</pre></details></article></main><script>alert(1)</script><img src=x onerror=alert(1)>\" onload=\"x ' \u{1b}[2J";
 
-/// Every element that the page has, its doctype too.
-const OWN: [&str; 34] = [
-    "!DOCTYPE", "a", "article", "b", "body", "code", "dd", "details", "div", "dl", "dt", "figure",
-    "footer", "h1", "h2", "h3", "head", "header", "html", "li", "main", "meta", "nav", "p", "pre",
-    "section", "span", "style", "summary", "svg", "time", "title", "ul", "em",
-];
-
 fn facts() -> Facts {
     Facts {
         run: HOSTILE.into(),
@@ -51,19 +44,6 @@ fn page(events: &[Value]) -> String {
 fn message(kind: &str, parent: Option<&str>, block: &Value) -> Value {
     json!({"type": kind, "parent_tool_use_id": parent, "message": {
         "id": HOSTILE, "model": HOSTILE, "content": [block], "usage": {}}})
-}
-
-/// How often each element is opened and closed.
-fn is_balanced(page: &str) -> bool {
-    [
-        "article", "details", "summary", "pre", "main", "section", "p", "ul", "li", "code", "b",
-    ]
-    .iter()
-    .all(|tag| {
-        let opened =
-            page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
-        opened == page.matches(&format!("</{tag}>")).count()
-    })
 }
 
 #[test]
@@ -112,22 +92,12 @@ fn nothing_that_an_agent_wrote_is_markup() {
         json!({"type": HOSTILE, HOSTILE: HOSTILE}),
     ];
     let page = page(&events);
-    assert!(!page.contains('\u{1b}'));
-    for tag in page
-        .split('<')
-        .skip(1)
-        .filter_map(|rest| rest.split('>').next())
-    {
-        let name = tag.trim_start_matches('/').split(' ').next().unwrap();
-        assert!(OWN.contains(&name), "{tag:?} is no element of ours");
-        assert!(!tag.contains(" on") && !tag.contains("src="), "{tag:?}");
-    }
+    fuzzing::check(&page);
     assert!(
         page.matches("&lt;script&gt;").count() >= 20,
         "it is all there as text"
     );
     assert!(page.contains("Content-Security-Policy"));
-    assert!(is_balanced(&page), "{page}");
     assert!(
         !page.contains("src=\"") && !page.contains("url("),
         "nothing is fetched"
@@ -152,7 +122,7 @@ fn a_subagent_stands_in_the_call_that_started_it_and_no_depth_harms() {
     events.push(call("self", Some("self")));
     events.push(call("0", Some("0")));
     let page = page(&events);
-    assert!(is_balanced(&page));
+    fuzzing::check(&page);
     let inner = page.find("do 1</code>").unwrap();
     let outer_end = page.find("</details>").unwrap();
     assert!(inner < outer_end, "the inner call stands in the outer one");
