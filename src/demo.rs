@@ -15,11 +15,13 @@ mod objects;
 mod reply;
 mod runs;
 mod scenario;
+mod session;
 mod wire;
 mod world;
 
 pub use archive::{File, Maker, version_id};
 pub use fault::{Action, Fault, Port};
+pub use session::{Claude, Codex, Events, Program, lifecycle};
 pub use wire::Recorded;
 pub use world::{
     Agent, AgentVersion, Kind, LogRow, Pace, Quirks, Run, Sample, Storage, Version, VersionSpec,

@@ -19,7 +19,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Agent, LogRow, Port, Recorded, Run, World};
+use vm0fs::demo::{Agent, Claude, LogRow, Port, Recorded, Run, World};
 
 /// For what is to happen within two seconds: a busy machine is slower, and
 /// what comes a poll later comes much later.
@@ -34,29 +34,34 @@ fn world() -> (World, String) {
     world.add_agent(Agent::new("writer", world.ago(9_000)));
     let then = world.ago(60);
     let mut run = Run::new("writer", then).status("running");
-    run.log(LogRow::new(then, "system", "info", "sandbox started"));
+    run.log(LogRow::system(then, "sandbox started"));
     let next = then.checked_add(SignedDuration::from_secs(1)).unwrap();
-    run.event(next, "assistant", said("hello"), "hello");
+    run.event(next, Claude::said("hello"));
     let id = world.add_run(run);
     (world, id)
-}
-
-/// The data of an event that carries a text.
-fn said(text: &str) -> Value {
-    json!({"type": "text", "text": text})
 }
 
 /// The agent says something now.
 fn say(bench: &Bench, run: &str, text: &str) {
     let mut world = bench.server.world();
     let run = world.run_mut(run).unwrap();
-    run.event(Timestamp::now(), "assistant", said(text), text);
+    run.event(Timestamp::now(), Claude::said(text));
 }
 
-/// Something other than the agent logs now.
-fn log(bench: &Bench, run: &str, kind: &str, message: &str) {
-    let row = LogRow::new(Timestamp::now(), kind, "info", message);
+/// The sandbox logs a chunk now.
+fn log(bench: &Bench, run: &str, chunk: &str) {
+    let row = LogRow::system(Timestamp::now(), chunk);
     bench.server.world().add_log(run, row);
+}
+
+/// The sandbox asks the network for something now.
+fn get(bench: &Bench, run: &str, path: &str) {
+    let row = LogRow::network(Timestamp::now(), "GET", &url(path), 200, 12);
+    bench.server.world().add_log(run, row);
+}
+
+fn url(path: &str) -> String {
+    format!("https://example.com{path}")
 }
 
 /// Ends the run as if that had been longer ago than late rows can come.
@@ -69,27 +74,74 @@ fn end_long_ago(bench: &Bench, run: &str) {
         .finish(long_ago, "completed", None);
 }
 
-/// A row as a line of the text files, written down apart from what is tested.
-fn text_line(row: &LogRow) -> String {
-    let mut shown = String::new();
-    for character in row.message.trim_end_matches('\n').chars() {
-        match character {
-            '\n' => shown.push_str("\n    "),
-            '\t' => shown.push('\t'),
-            '\u{1b}' => shown.push_str("\\e"),
-            c if c.is_control() => shown.push_str(&format!("\\x{:02x}", c as u32)),
-            c => shown.push(c),
-        }
-    }
-    format!("{} {} {} {shown}\n", row.timestamp, row.kind, row.level)
+/// The rows of a kind, or all.
+fn of_kind(rows: &[LogRow], kind: Option<&str>) -> Vec<LogRow> {
+    let wanted = |row: &&LogRow| kind.is_none_or(|kind| row.kind == kind);
+    rows.iter().filter(wanted).cloned().collect()
 }
 
-/// The text file of all rows of a kind, or of all.
-fn text_of(rows: &[LogRow], kind: Option<&str>) -> String {
-    let wanted = rows
-        .iter()
-        .filter(|row| kind.is_none_or(|kind| row.kind == kind));
-    wanted.map(text_line).collect()
+/// What a text file shows of one row: a line that begins with the row's time
+/// and kind, and indented ones.
+fn entries(text: &str) -> Vec<String> {
+    let mut entries: Vec<String> = Vec::new();
+    for line in text.lines() {
+        match entries.last_mut() {
+            Some(entry) if line.starts_with("    ") => {
+                entry.push('\n');
+                entry.push_str(line);
+            }
+            _ => entries.push(line.to_owned()),
+        }
+    }
+    entries
+}
+
+/// How a text file differs from what it has to show: an entry for each row, in
+/// their order, none twice and none missing, and in each the words by which a
+/// test knows the row again (`#1.`, `#2.`, …).
+///
+/// How an event is drawn is held by the tests of the drawing, not here.
+fn difference(text: &str, rows: &[LogRow]) -> Option<String> {
+    if !text.is_empty() && !text.ends_with('\n') {
+        return Some("the last line does not end".into());
+    }
+    let entries = entries(text);
+    let both = entries.iter().zip(rows).enumerate();
+    for (number, (entry, row)) in both {
+        let head = format!("{} {} ", row.timestamp, row.kind);
+        let marks = marks(&row.message);
+        if !entry.starts_with(&head) || !marks.iter().all(|mark| entry.contains(mark)) {
+            return Some(format!("entry {number}: {entry:?} is not of {row:?}"));
+        }
+    }
+    let counts = (entries.len(), rows.len());
+    (counts.0 != counts.1).then(|| format!("{} entries of {} rows", counts.0, counts.1))
+}
+
+/// A text's entries and its rows, each in the order of time and kind: lines that
+/// a stream has told come before those that had to be asked for.
+fn in_order(text: &str, mut rows: Vec<LogRow>) -> (String, Vec<LogRow>) {
+    let mut entries = entries(text);
+    let head = |entry: &String| {
+        let words: Vec<&str> = entry.splitn(3, ' ').take(2).collect();
+        words.join(" ")
+    };
+    entries.sort_by_key(head);
+    rows.sort_by_key(|row| format!("{} {}", row.timestamp, row.kind));
+    (
+        entries.iter().map(|entry| format!("{entry}\n")).collect(),
+        rows,
+    )
+}
+
+/// The marks in a text: `#`, digits and a dot.
+fn marks(text: &str) -> Vec<String> {
+    let pieces = text.split('#').skip(1);
+    let digits = pieces.filter_map(|piece| piece.split_once('.').map(|(digits, _)| digits));
+    digits
+        .filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .map(|digits| format!("#{digits}."))
+        .collect()
 }
 
 /// A row as JSON.
@@ -142,7 +194,7 @@ fn files_are_the_rows(bench: &Bench, mount: &Mount, run: &str) {
         ("system.log", Some("system")),
         ("network.log", Some("network")),
     ] {
-        is_same(&cat(file), &text_of(&rows, kind), file);
+        shows(&cat(file), &of_kind(&rows, kind), file);
     }
     let expected: Vec<Value> = rows.iter().map(json_of).collect();
     assert!(json_lines(&cat("logs.jsonl")) == expected, "logs.jsonl");
@@ -150,19 +202,12 @@ fn files_are_the_rows(bench: &Bench, mount: &Mount, run: &str) {
     assert!(events == events_of(&rows), "events.jsonl");
 }
 
-/// Compares long texts, and shows the first line that differs.
+/// A text file shows these rows, and nothing else.
 #[track_caller]
-fn is_same(shown: &str, expected: &str, what: &str) {
-    if shown == expected {
-        return;
+fn shows(text: &str, rows: &[LogRow], what: &str) {
+    if let Some(difference) = difference(text, rows) {
+        panic!("{what}: {difference}");
     }
-    let pairs = shown.lines().zip(expected.lines());
-    let differs = pairs.enumerate().find(|(_, (a, b))| a != b);
-    panic!(
-        "{what}: {} lines for {}, first difference {differs:?}",
-        shown.lines().count(),
-        expected.lines().count()
-    );
 }
 
 #[track_caller]

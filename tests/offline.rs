@@ -15,12 +15,7 @@ fn world() -> (World, String) {
     world.token = Some(format!("vm0_test_{}", "ab".repeat(32)));
     world.add_agent(Agent::new("writer", world.ago(9_000)));
     let mut run = Run::new("writer", world.ago(9_000)).status("completed");
-    run.log(vm0fs::demo::LogRow::new(
-        world.ago(8_990),
-        "agent",
-        "info",
-        "all done",
-    ));
+    run.event(world.ago(8_990), vm0fs::demo::Claude::said("all done"));
     let run = world.add_run(run);
     for name in ["cached", "other"] {
         let storage = world.add_storage(Kind::Artifact, name);

@@ -8,7 +8,7 @@ mod refused;
 mod shape;
 mod symlinks;
 
-use vm0fs::demo::{Agent, File, Kind, LogRow, Run, Sample, VersionSpec, World};
+use vm0fs::demo::{Agent, Claude, File, Kind, LogRow, Run, Sample, VersionSpec, World};
 
 /// A whole and consistent world: two agents, three runs, a volume, and two
 /// artifacts of which one has three versions.
@@ -70,25 +70,14 @@ impl Example {
             .prompt("Write the report")
             .artifact("report", &report[1])
             .volume("data", &data);
-        run.event(
+        run.event(begun, Claude::said("hello"));
+        run.log(LogRow::system(
             begun,
-            "assistant",
-            serde_json::json!({"text": "hi"}),
-            "hello",
-        );
-        run.log(LogRow::new(begun, "system", "info", "sandbox started"));
-        run.log(LogRow::new(
-            world.ago(2_990),
-            "network",
-            "debug",
-            "GET https://example.com",
+            "sandbox started\nmounted \u{1b}[31mall\n",
         ));
-        run.log(LogRow::new(
-            world.ago(2_980),
-            "agent",
-            "warn",
-            "two\nlines \u{1b}[31m",
-        ));
+        let url = "https://example.com/";
+        run.log(LogRow::network(world.ago(2_990), "GET", url, 404, 31));
+        run.event(world.ago(2_980), Claude::said("two\nlines \u{1b}[31m"));
         run.metrics.push(Sample {
             at: world.ago(2_990),
             cpu_percent: 12.5,

@@ -25,9 +25,6 @@ use std::{
 };
 use tokio::time::{Instant, Sleep};
 
-/// How often a stream looks for news: well under what a person notices.
-const LOOK: Duration = Duration::from_millis(50);
-
 pub(crate) async fn stream(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,
@@ -40,12 +37,12 @@ pub(crate) async fn stream(
     let last = last.map_or(Ok(0), str::parse).map_err(|_| {
         Failure::invalid("last_event_id", "last_event_id must be an event's sequence")
     })?;
-    let heartbeat = {
+    let (heartbeat, look) = {
         let world = shared.world();
         if world.run(&id).is_none() {
             return Err(Failure::not_found("run", &id));
         }
-        world.heartbeat
+        (world.heartbeat, world.look)
     };
     let stream = Stream {
         shared,
@@ -56,6 +53,7 @@ pub(crate) async fn stream(
         ended: false,
         queue: VecDeque::new(),
         heartbeat,
+        look,
         beat: Instant::now() + heartbeat,
         sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
     };
@@ -80,6 +78,7 @@ struct Stream {
     ended: bool,
     queue: VecDeque<Bytes>,
     heartbeat: Duration,
+    look: Duration,
     beat: Instant,
     sleep: Pin<Box<Sleep>>,
 }
@@ -173,7 +172,8 @@ impl HttpBody for Stream {
             }
             ready!(self.sleep.as_mut().poll(context));
             let now = Instant::now();
-            self.sleep.as_mut().reset(now + LOOK);
+            let next = now + self.look;
+            self.sleep.as_mut().reset(next);
             self.look();
             if self.queue.is_empty() && now >= self.beat {
                 let data = json!({"timestamp": iso(Timestamp::now())});

@@ -4,6 +4,7 @@
 use super::{
     Shared,
     archive::File,
+    session::Claude,
     world::{Kind, LogRow, Pace, Run, Sample, VersionSpec, World, after, is_terminal},
 };
 use jiff::Timestamp;
@@ -44,8 +45,7 @@ pub(crate) async fn progress(shared: Arc<Shared>, id: String, pace: Pace) {
         run.started_at = Some(now);
         let image = "Sandbox started from vm0/claude-code:latest";
         run.log(LogRow::new(now, "system", "info", image));
-        let data = json!({"type": "system", "subtype": "init", "tools": ["Bash", "Read", "Write"]});
-        run.event(now, "system", data, "Agent started");
+        run.tell(Claude::new(&run.id.clone(), now).init());
         run.metrics.push(sample(now, 0));
     });
     if began.is_none() {
@@ -74,8 +74,7 @@ fn tell(run: &mut Run, step: u32) {
     let (kind, text) = STEPS[step as usize % STEPS.len()];
     match kind {
         "agent" => {
-            let data = json!({"type": "text", "text": text});
-            run.event(now, "assistant", data, text);
+            run.event(now, Claude::said(text));
         }
         "network" => {
             let mut words = text.split(' ');
@@ -156,8 +155,7 @@ fn end(world: &mut World, id: &str) {
     if let Some(run) = world.run_mut(id) {
         let message = format!("Artifact {name} saved as version {version}");
         run.log(LogRow::new(now, "system", "info", message));
-        let data = json!({"type": "result", "subtype": "success", "is_error": false});
-        run.event(now, "result", data, "Done.");
+        run.tell(Claude::new(&run.id.clone(), now).finish("Done."));
         run.artifact_name = Some(name);
         run.artifact_version = Some(version);
         run.finish(now, "completed", None);
@@ -231,8 +229,7 @@ pub(crate) fn watch(run: &mut Run, tick: u32, now: Timestamp) {
                 "Order {order}: {}",
                 FINDINGS[tick as usize % FINDINGS.len()]
             );
-            let data = json!({"type": "text", "text": text});
-            run.event(now, "assistant", data, text);
+            run.event(now, Claude::said(&text));
         }
     }
 }

@@ -9,6 +9,7 @@ mod runs;
 mod volumes;
 
 use super::world::{Pace, World};
+use std::time::Duration;
 
 /// Seconds in an hour and in a day.
 const HOUR: i64 = 3_600;
@@ -20,6 +21,7 @@ impl World {
     pub fn demo() -> Self {
         let mut world = Self::empty();
         world.pace = Some(Pace::WATCHABLE);
+        world.look = Duration::from_secs(1);
         agents::add(&mut world);
         volumes::add(&mut world);
         artifacts::add(&mut world);
@@ -33,11 +35,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::demo::{Kind, Server, is_terminal};
-    use std::{
-        collections::BTreeSet,
-        thread,
-        time::{Duration, Instant},
-    };
+    use std::{collections::BTreeSet, thread, time::Instant};
 
     #[test]
     fn the_demo_world_has_what_it_promises() {

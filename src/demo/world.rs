@@ -22,6 +22,9 @@ pub struct World {
     pub pace: Option<Pace>,
     /// Time between two SSE heartbeats.
     pub heartbeat: Duration,
+    /// How often a stream looks for news: once a second in production, far
+    /// more often for tests.
+    pub look: Duration,
     /// How long a presigned URL is valid.
     pub url_lifetime: Duration,
     /// When the world was made: relative times count from here.
@@ -123,6 +126,7 @@ impl World {
             quirks: Quirks::default(),
             pace: Some(Pace::QUICK),
             heartbeat: Duration::from_secs(15),
+            look: Duration::from_millis(50),
             url_lifetime: Duration::from_secs(3_600),
             born: Timestamp::now(),
             agents: Vec::new(),

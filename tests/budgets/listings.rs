@@ -2,7 +2,7 @@
 
 use super::calls;
 use crate::support::{Bench, Who};
-use vm0fs::demo::{Agent, File, Kind, LogRow, Run, VersionSpec, World};
+use vm0fs::demo::{Agent, Claude, File, Kind, LogRow, Run, VersionSpec, World};
 
 /// Two agents, four runs, a volume and two artifacts. Gives the runs' ids: the
 /// first two have ended long ago, one just now, one is going on.
@@ -26,9 +26,9 @@ fn world() -> (World, [String; 4]) {
         if age == 60 {
             run = run.status("running");
         }
-        for kind in ["agent", "system", "network"] {
-            run.log(LogRow::new(at, kind, "info", kind));
-        }
+        run.event(at, Claude::said("hello"));
+        run.log(LogRow::system(at, "sandbox started"));
+        run.log(LogRow::network(at, "GET", "https://example.com/", 200, 9));
         world.add_run(run)
     });
     (world, ids)

@@ -1,12 +1,12 @@
 //! What following costs: requests counted.
 
-use super::{end_long_ago, files_are_the_rows, log, say, streams_and_calls, until, world};
+use super::{end_long_ago, files_are_the_rows, get, log, say, streams_and_calls, until, world};
 use crate::support::{Bench, SOON, Who};
 use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Recorded, Run};
+use vm0fs::demo::{Claude, Recorded, Run};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -43,8 +43,8 @@ fn a_minute(who: Who, followers: usize) -> (usize, Vec<String>) {
     while start.elapsed() < MINUTE {
         say(&bench, &run, &format!("said {n}"));
         if n % 7 == 0 {
-            log(&bench, &run, "system", &format!("row {n}"));
-            log(&bench, &run, "network", &format!("GET /{n}"));
+            log(&bench, &run, &format!("row {n}"));
+            get(&bench, &run, &format!("/{n}"));
         }
         n += 1;
         thread::sleep(Duration::from_millis(300));
@@ -130,7 +130,7 @@ fn many_followed_runs_have_a_stream_each_as_far_as_they_go() {
     let mut runs = vec![first];
     for _ in 0..19 {
         let mut run = Run::new("writer", world.ago(60)).status("running");
-        run.event(world.ago(50), "assistant", super::said("hello"), "hello");
+        run.event(world.ago(50), Claude::said("hello"));
         runs.push(world.add_run(run));
     }
     let bench = Bench::new(world);

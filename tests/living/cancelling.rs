@@ -104,7 +104,7 @@ fn a_follower_sees_the_end() {
         follower.expect("hello");
         until("a stream", SOON, || !streams_and_calls(&bench).0.is_empty());
         mount.run(&format!("echo > runs/{run}/cancel"));
-        log(&bench, &run, "system", "killed by its owner");
+        log(&bench, &run, "killed by its owner");
         follower.expect("killed by its owner");
         until("the stream is closed", SOON, || {
             streams_and_calls(&bench).0.iter().all(|call| call.finished)

@@ -1,6 +1,6 @@
 //! `vm0fs run`.
 
-use super::{log, posts, rows, say, text_of, until, world};
+use super::{difference, in_order, log, posts, rows, say, until, world};
 use crate::{
     commands::{finish, kill},
     support::{Bench, SOON, Who, watched::Watched},
@@ -97,17 +97,12 @@ fn following_prints_the_log_and_exits_as_the_run_ends() {
                 .status
                 .clone();
             assert_eq!(ended, status);
-            let log = text_of(&rows(&bench, &first_id()), None);
             let (id, shown) = said.out.split_once('\n').unwrap();
             assert_eq!(id, first_id());
             // In the order in which they came: what an event tells comes at once.
-            let sorted = |text: &str| {
-                let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-                lines.sort();
-                lines
-            };
-            assert_eq!(sorted(shown), sorted(&log), "each line once");
-            assert!(log.lines().count() > 10);
+            let (shown, rows) = in_order(shown, rows(&bench, &first_id()));
+            assert_eq!(difference(&shown, &rows), None, "each row once");
+            assert!(rows.len() > 10);
         }
     }
 }
@@ -126,7 +121,7 @@ fn a_line_is_printed_when_it_comes_and_a_cancel_is_told() {
         let (world, _) = world();
         let bench = Bench::new(world);
         let (mut follower, id) = following(&bench, who);
-        log(&bench, &id, "system", "begun");
+        log(&bench, &id, "begun");
         say(&bench, &id, "first");
         follower.expect("agent info first");
         until("a stream", SOON, || {
@@ -143,8 +138,12 @@ fn a_line_is_printed_when_it_comes_and_a_cancel_is_told() {
         world.run_mut(&id).unwrap().finish(now, "cancelled", None);
         drop(world);
         assert_eq!(follower.end().code(), Some(5));
-        let expected = format!("{id}\n{}", text_of(&rows(&bench, &id), None));
-        until("all is printed", SOON, || follower.text() == expected);
+        let rows = rows(&bench, &id);
+        until("all is printed", SOON, || {
+            let text = follower.text();
+            let log = text.strip_prefix(&format!("{id}\n"));
+            log.is_some_and(|log| difference(log, &rows).is_none())
+        });
     }
 }
 

@@ -1,13 +1,11 @@
 //! Every row that the service holds, once, in order, whatever its paging does;
 //! and of a run that has ended, once for ever.
 
-use super::{
-    files_are_the_rows, is_same, json_lines, said, streams_and_calls, text_of, until, world,
-};
+use super::{files_are_the_rows, json_lines, rows, shows, streams_and_calls, until, url, world};
 use crate::support::{Bench, SOON, Who};
 use jiff::SignedDuration;
 use std::fs;
-use vm0fs::demo::{Action, Fault, LogRow, Port, Quirks, Run, World};
+use vm0fs::demo::{Action, Claude, Fault, LogRow, Port, Quirks, Run, World};
 
 /// A log of so many rows, some hundreds of which share a moment, in all types,
 /// with lines that are said twice.
@@ -20,15 +18,13 @@ fn long_log(world: &World, count: u64) -> Vec<LogRow> {
         let at = start
             .checked_add(SignedDuration::from_millis(milliseconds))
             .unwrap();
-        let text = format!("row {} of many", n / 2);
         match n % 5 {
-            0 => LogRow::new(at, "system", "debug", "again and again"),
-            1 => LogRow::new(at, "network", "warn", format!("GET /{n}\n{n} bytes")),
+            0 => LogRow::system(at, "again\nand again"),
+            1 => LogRow::network(at, "GET", &url(&format!("/{n}")), 200 + n as u16 % 300, n),
             _ => {
                 sequence += 1;
-                LogRow::new(at, "agent", "info", text.clone()).metadata(serde_json::json!({
-                    "sequenceNumber": sequence, "eventType": "assistant", "eventData": said(&text),
-                }))
+                let said = Claude::said(&format!("row {} of many #{n}.", n / 2));
+                LogRow::agent(at, sequence, said)
             }
         }
     };
@@ -70,7 +66,7 @@ fn rows_of_one_type_are_all_there_although_no_page_says_that_there_are_more() {
     let start = world.ago(600);
     for n in 0..350 {
         let at = start.checked_add(SignedDuration::from_millis(n)).unwrap();
-        world.add_log(&run, LogRow::new(at, "agent", "info", "the same"));
+        world.add_log(&run, LogRow::system(at, "the same"));
     }
     let bench = Bench::new(world);
     let mount = bench.mount().start();
@@ -85,7 +81,7 @@ fn finer_timestamps_keep_their_order() {
         let at = start
             .checked_add(SignedDuration::from_nanos(n * 37))
             .unwrap();
-        let row = LogRow::new(at, "agent", "info", format!("{n}")).precise(at);
+        let row = LogRow::system(at, format!("#{n}.")).precise(at);
         world.add_log(&run, row);
     }
     let bench = Bench::new(world);
@@ -105,7 +101,7 @@ fn what_comes_long_after_its_time_is_there_in_the_end() {
             // Ten seconds and more before the newest row that was read.
             for ago in [45, 30, 90, 20] {
                 let at = world.ago(ago);
-                let row = LogRow::new(at, "network", "info", format!("sent {ago} s ago"));
+                let row = LogRow::network(at, "GET", &url(&format!("/{ago}")), 200, 4);
                 world.add_log(&run, row);
             }
             let end = world.ago(40);
@@ -157,11 +153,11 @@ fn a_hundred_thousand_rows_are_followed_in_bounded_memory() {
     until("the whole log is read", limit, || {
         follower.text().contains("row 49999 of many")
     });
-    super::log(&bench, &run, "system", "and one more");
+    super::log(&bench, &run, "and one more");
     follower.expect("and one more");
-    let text = text_of(&super::rows(&bench, &run), None);
+    let rows = rows(&bench, &run);
     for _ in 0..3 {
-        is_same(&mount.cat(&format!("runs/{run}/logs")), &text, "logs");
+        shows(&mount.cat(&format!("runs/{run}/logs")), &rows, "logs");
         mount.run(&format!("cat runs/{run}/*.log runs/{run}/*.jsonl | wc -c"));
     }
     let memory = memory(mount.pid());
@@ -179,7 +175,8 @@ fn a_row_with_half_a_character_is_there() {
             format!(
                 "{{\"timestamp\":\"2026-01-02T03:04:05Z\",\"type\":\"agent\",\"level\":\"info\",\
                  \"message\":\"{message}\",\"metadata\":{{\"sequenceNumber\":1,\
-                 \"eventType\":\"text\",\"eventData\":{{\"text\":\"{message}\"}}}}}}"
+                 \"eventType\":\"user\",\"eventData\":{{\"type\":\"user\",\"message\":\
+                 {{\"role\":\"user\",\"content\":\"{message}\"}},\"parent_tool_use_id\":null}}}}}}"
             )
         };
         let sent = row("cut \\ud83d");

@@ -1,8 +1,8 @@
 //! The log of a run that goes on, by the tools that people follow files with.
 
 use super::{
-    TWO_SECONDS, end_long_ago, files_are_the_rows, log, rows, said, say, streams_and_calls,
-    text_line, text_of, until, world,
+    TWO_SECONDS, difference, end_long_ago, files_are_the_rows, get, log, rows, say,
+    streams_and_calls, until, world,
 };
 use crate::support::{Bench, SOON, Who};
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use std::{
     thread,
     time::Duration,
 };
-use vm0fs::demo::LogRow;
+use vm0fs::demo::{Claude, LogRow};
 
 /// Shows a file in `less` on a terminal of its own.
 fn less(file: &str) -> String {
@@ -65,7 +65,7 @@ fn tools_show_new_lines_within_two_seconds() {
             assert!(waits.iter().all(|wait| *wait < TWO_SECONDS), "{waits:?}");
         }
         // What no event tells of is asked for as well.
-        log(&bench, &run, "system", "disk is full");
+        log(&bench, &run, "disk is full");
         let wait = tools[0].expect("disk is full");
         assert!(wait < 4 * TWO_SECONDS, "{wait:?}");
         for tool in &tools {
@@ -74,15 +74,16 @@ fn tools_show_new_lines_within_two_seconds() {
             assert!(!text.contains("\u{1b}[31m"), "{text}");
         }
         end_long_ago(&bench, &run);
-        let log = text_of(&rows(&bench, &run), None);
-        until("tail has all of it", SOON, || tools[0].text() == log);
+        let rows = rows(&bench, &run);
+        let is_all = |text: &str| difference(text, &rows).is_none();
+        until("tail has all of it", SOON, || is_all(&tools[0].text()));
         let status = format!("runs/{run}/status");
         until("the status is told", SOON, || {
             mount.cat(&status) == "completed\n"
         });
         files_are_the_rows(&bench, &mount, &run);
-        assert_eq!(tools[0].text(), log, "each line once");
-        assert_eq!(tools[1].text(), log);
+        assert!(is_all(&tools[0].text()), "each row once");
+        assert!(is_all(&tools[1].text()));
     }
 }
 
@@ -93,8 +94,7 @@ fn sizes_are_true_and_what_was_read_stays() {
         let bench = Bench::new(world);
         let mount = bench.mount_as(who).start();
         for n in 0..6 {
-            let row = LogRow::new(Timestamp::now(), "network", "info", format!("GET /{n}"));
-            bench.server.world().add_log(&run, row);
+            get(&bench, &run, &format!("/{n}"));
             say(&bench, &run, &format!("line {n}"));
             thread::sleep(Duration::from_millis(700));
             let script = format!(
@@ -118,12 +118,12 @@ fn a_handle_sees_its_file_grow_and_never_change() {
     let mut seen: [Vec<u8>; 4] = Default::default();
     for n in 0..16 {
         match n % 4 {
-            0 => log(&bench, &run, "system", "something"),
+            0 => log(&bench, &run, "something"),
             1 => {
                 // One that comes late stands in its place at the service only.
                 let mut world = bench.server.world();
                 let earlier = world.ago(59);
-                world.add_log(&run, LogRow::new(earlier, "system", "info", "late"));
+                world.add_log(&run, LogRow::system(earlier, "late"));
             }
             _ => say(&bench, &run, &format!("said {n}")),
         }
@@ -159,7 +159,7 @@ fn the_page_cache_serves_nothing_stale() {
     let (mut world, run) = world();
     // Of the same length, so that nothing but the content tells them apart.
     let then = world.ago(50);
-    world.add_log(&run, LogRow::new(then, "system", "info", "bbbb"));
+    world.add_log(&run, LogRow::system(then, "bbbb"));
     let bench = Bench::new(world);
     let mount = bench.mount().start();
     let path = mount.join(&format!("runs/{run}/logs"));
@@ -170,11 +170,11 @@ fn the_page_cache_serves_nothing_stale() {
                sys.stdout.write(m[:].decode())";
     let mapped = || mount.run(&format!("python3 -c \"{map}\" {}", path.display()));
     let first = mapped();
-    assert_eq!(first, text_of(&rows(&bench, &run), None));
+    assert_eq!(difference(&first, &rows(&bench, &run)), None);
     let earlier = bench.server.world().ago(51);
-    let late = LogRow::new(earlier, "system", "info", "aaaa");
+    let late = LogRow::system(earlier, "aaaa");
     bench.server.world().add_log(&run, late.clone());
-    log(&bench, &run, "agent", "so that it is asked for");
+    say(&bench, &run, "so that it is asked for");
     until("the new lines are there", SOON, || {
         fs::read_to_string(&path).unwrap().contains("so that")
     });
@@ -185,13 +185,13 @@ fn the_page_cache_serves_nothing_stale() {
     until("the run has ended", SOON, || {
         mount.cat(&format!("runs/{run}/status")) == "completed\n"
     });
-    let expected = text_of(&rows(&bench, &run), None);
-    assert!(expected.contains(&text_line(&late)));
+    let rows = rows(&bench, &run);
+    let read = || fs::read_to_string(&path).unwrap();
     until("the final text is read", SOON, || {
-        fs::read_to_string(&path).unwrap() == expected
+        difference(&read(), &rows).is_none()
     });
-    assert_eq!(mapped(), expected);
-    assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+    assert!(read().contains(&format!("{} system info aaaa\n", late.timestamp)));
+    assert_eq!(mapped(), read());
 }
 
 #[test]
@@ -207,11 +207,11 @@ fn events_are_a_file_of_their_own() {
             !streams_and_calls(&bench).0.is_empty()
         });
         {
-            // One that carries no text, whose line only its row can tell.
             let mut world = bench.server.world();
-            let data = serde_json::json!({"tool": "Bash", "input": {"command": "ls \"a b\""}});
             let run = world.run_mut(&run).unwrap();
-            run.event(Timestamp::now(), "tool_use", data, "Bash: ls");
+            let mut claude = Claude::new("tools", Timestamp::now());
+            let input = serde_json::json!({"command": "ls \"a b\""});
+            run.tell(claude.tool("Bash", input));
         }
         let wait = follower.expect("\"tool_use\"");
         assert!(wait < TWO_SECONDS, "{wait:?}");
@@ -232,11 +232,8 @@ fn events_are_a_file_of_their_own() {
 fn an_event_is_told_with_whatever_it_holds() {
     let (mut world, run) = world();
     let at = world.ago(30);
-    let data = said("quote \" backslash \\ newline \n unicode \u{1f600} tab \t");
-    world
-        .run_mut(&run)
-        .unwrap()
-        .event(at, "assistant", data, "x");
+    let said = Claude::said("quote \" backslash \\ newline \n unicode \u{1f600} tab \t");
+    world.run_mut(&run).unwrap().event(at, said);
     let bench = Bench::new(world);
     let mount = bench.mount().start();
     files_are_the_rows(&bench, &mount, &run);

@@ -1,13 +1,13 @@
 //! The model: random lives of a run against what the files must show.
 //!
 //! A life is made from a seed: rows come (late, at one moment, with control
-//! characters, with events and without), files are opened, read, followed and
+//! characters, events of all kinds, whole, cut and without metadata), files are opened, read, followed and
 //! left, the wire is bad for a while, the run ends. After each step, what was
 //! read before must still be there; in the end, the files are the rows.
 //!
 //! Which seeds, and for how long: [`Lives`].
 
-use super::{events_of, json_lines, json_of, text_of};
+use super::{difference, events_of, json_lines, json_of, of_kind};
 use crate::support::{
     Bench, Mount, Who,
     seeds::{Lives, Random},
@@ -23,7 +23,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Action, Agent, Fault, LogRow, Quirks, Run, World};
+use vm0fs::demo::{Action, Agent, Claude, Codex, Fault, LogRow, Program, Quirks, Run, World};
 
 const LIVES: Lives = Lives {
     kept: &[
@@ -80,6 +80,8 @@ struct Life {
     /// What a fresh look at each file showed last.
     last: HashMap<&'static str, Vec<u8>>,
     sequence: u64,
+    /// How many texts bear a mark.
+    marks: u64,
     newest: Timestamp,
     /// Rows that came too late to be found before the end.
     late: Vec<Value>,
@@ -111,6 +113,7 @@ impl Life {
             followers: Vec::new(),
             last: HashMap::new(),
             sequence: 0,
+            marks: 0,
             newest: then,
             late: Vec::new(),
             is_faulty: false,
@@ -163,8 +166,12 @@ impl Life {
         let count = self.random.below(4);
         let parts = (0..count).map(|_| *self.random.pick(&PARTS));
         let parts: Vec<&str> = parts.collect();
-        // The tests' own form of a text line takes off one line feed only.
-        parts.join(" ").trim_end_matches('\n').to_owned()
+        // Mostly with a mark; some rows are the same as others.
+        if !self.random.one_in(4) {
+            self.marks += 1;
+            return format!("#{}. {}", self.marks, parts.join(" "));
+        }
+        parts.join(" ")
     }
 
     /// When a row says that it was written: now, mostly.
@@ -185,35 +192,68 @@ impl Life {
     fn row(&mut self) -> LogRow {
         let at = self.moment();
         let message = self.message();
-        let level = *self.random.pick(&["debug", "info", "warn", "error"]);
-        let kind = *self
-            .random
-            .pick(&["agent", "agent", "agent", "system", "network"]);
-        let row = LogRow::new(at, kind, level, message.clone());
-        if kind != "agent" || self.random.one_in(5) {
-            return row;
+        match self.random.below(5) {
+            0 => LogRow::system(at, message),
+            1 => {
+                let status = *self.random.pick(&[200, 204, 304, 404, 503]);
+                let url = format!("https://example.com/{}", self.random.below(9));
+                LogRow::network(at, "GET", &url, status, self.random.below(90))
+            }
+            _ => {
+                let event = self.event(&message);
+                self.sequence += 1;
+                let row = LogRow::agent(at, self.sequence, event);
+                match self.random.below(10) {
+                    // As older rows are, and as one is whose event was cut.
+                    0 => row.bare(),
+                    1 => {
+                        let middle = row.message.floor_char_boundary(row.message.len() / 2);
+                        let cut = row.message[..middle].replace('#', "");
+                        LogRow::new(at, "agent", "info", cut)
+                    }
+                    _ => row,
+                }
+            }
         }
-        self.sequence += 1;
-        let (level, message, data) = match self.random.below(8) {
-            0 => (
-                level,
-                message,
-                json!({"tool": "Bash", "input": {"n": self.sequence}}),
-            ),
-            1 => (
-                level,
-                "other words".to_owned(),
-                json!({"type": "text", "text": message}),
-            ),
-            _ => (
-                "info",
-                message.clone(),
-                json!({"type": "text", "text": message}),
-            ),
+    }
+
+    /// What an agent program sends. Where the words of it are said aloud, they
+    /// are in every drawing; elsewhere they may be left out, so they bear no mark.
+    fn event(&mut self, words: &str) -> Value {
+        let unmarked = words.replace('#', "");
+        let seed = format!("{}", self.sequence);
+        let mut claude = Claude::new(&seed, Timestamp::now());
+        let mut codex = Codex::new(&seed, Timestamp::now());
+        let mut last = match self.random.below(14) {
+            0..4 => return Claude::said(words),
+            4 => claude.thinking(&unmarked).take(),
+            5 => claude.tool("Bash", json!({"command": unmarked})).take(),
+            6 => {
+                let lines = unmarked.repeat(1 + self.random.below(40) as usize);
+                claude
+                    .tool("Grep", json!({"pattern": "x"}))
+                    .result(&lines)
+                    .take()
+            }
+            7 => {
+                claude.tool("Read", json!({"file_path": "/a.png"}));
+                claude.image("image/png", &[137; 900]).take()
+            }
+            8 => claude
+                .tool("Edit", json!({"file_path": "/a"}))
+                .failed(&unmarked)
+                .take(),
+            9 => claude.subagent("Explore", "Look", &unmarked).take(),
+            10 => claude.finish(&unmarked).take(),
+            11 => codex
+                .command("make")
+                .output(&unmarked, self.random.below(2) as i32)
+                .take(),
+            12 => codex.message(&unmarked).finish().take(),
+            _ => claude.rate_limit().partial(&unmarked).take(),
         };
-        LogRow::new(at, kind, level, message).metadata(json!({
-            "sequenceNumber": self.sequence, "eventType": "assistant", "eventData": data,
-        }))
+        let (_, event) = last.pop().unwrap();
+        event
     }
 
     fn append(&mut self) {
@@ -493,7 +533,7 @@ impl Life {
         FILES.map(|name| {
             let shown = fs::read_to_string(self.path(name)).unwrap();
             let (shown, expected) = match name {
-                "logs" => (shown, text_of(&rows, None)),
+                "logs" => drawn(shown, &rows),
                 "logs.jsonl" => (
                     same(&json_lines(&shown)),
                     same(&rows.iter().map(json_of).collect::<Vec<_>>()),
@@ -501,7 +541,7 @@ impl Life {
                 "events.jsonl" => (same(&json_lines(&shown)), same(&events_of(&rows))),
                 _ => {
                     let kind = name.strip_suffix(".log").unwrap();
-                    (shown, text_of(&rows, Some(kind)))
+                    drawn(shown, &of_kind(&rows, Some(kind)))
                 }
             };
             (name, shown, expected)
@@ -529,6 +569,14 @@ impl Life {
 fn mount(bench: &Bench) -> Mount {
     let options = ["--list-ttl", "1s", "--timeout", "2s"];
     bench.mount_as(Who::Myself).with(options).start()
+}
+
+/// A text file, and what it should be: itself, where it shows these rows.
+fn drawn(shown: String, rows: &[LogRow]) -> (String, String) {
+    match difference(&shown, rows) {
+        None => (shown.clone(), shown),
+        Some(difference) => (shown, difference),
+    }
 }
 
 fn same(values: &[Value]) -> String {

@@ -94,7 +94,7 @@ fn it_may_jump() {
         let id = world.add_storage(Kind::Artifact, &new);
         world.add_version(&id, VersionSpec::files(vec![File::new("f", "new\n")]));
         let now = world.ago(-1 - number as i64);
-        world.add_log(&live, LogRow::new(now, "agent", "info", new.clone()));
+        world.add_log(&live, LogRow::system(now, new.clone()));
         drop(world);
         comes_to(&mount, &format!("cat artifacts/{new}/latest/f"), "new\n");
         comes_to(

@@ -86,7 +86,7 @@ fn the_whole_mount_can_be_copied() {
     let at = world.ago(5_000);
     world.add_agent(vm0fs::demo::Agent::new("writer", at));
     let mut run = vm0fs::demo::Run::new("writer", at);
-    run.log(vm0fs::demo::LogRow::new(at, "agent", "info", "hello"));
+    run.event(at, vm0fs::demo::Claude::said("hello"));
     world.add_run(run);
     let bench = Bench::new(world);
     let mount = bench.mount().start();

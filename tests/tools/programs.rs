@@ -122,7 +122,7 @@ fn the_log_of_a_run_that_has_ended_can_be_mapped() {
     let mut world = artifact(Vec::new());
     let at = world.ago(9_000);
     let mut run = Run::new("writer", at);
-    run.log(LogRow::new(at, "agent", "info", "hello"));
+    run.log(LogRow::system(at, "hello"));
     let id = world.add_run(run);
     let bench = Bench::new(world);
     let mount = bench.mount().start();

@@ -202,19 +202,14 @@ fn a_log_that_grows_is_read_whole() {
     let mut world = World::empty();
     let at = world.ago(100);
     let mut run = Run::new("writer", at).status("running");
-    run.log(LogRow::new(at, "agent", "info", "first"));
+    run.log(LogRow::system(at, "first"));
     let id = world.add_run(run);
     let bench = Bench::new(world);
     let mount = bench.mount().with(["--list-ttl", "0s"]).start();
     let log = mount.join(&format!("runs/{id}/logs"));
     let first = fs::read_to_string(&log).unwrap();
     assert!(first.ends_with("first\n"), "{first}");
-    let row = LogRow::new(
-        jiff::Timestamp::now(),
-        "agent",
-        "info",
-        "second".repeat(3_000),
-    );
+    let row = LogRow::system(jiff::Timestamp::now(), "second".repeat(3_000));
     bench.server.world().add_log(&id, row);
     let end = std::time::Instant::now() + crate::support::SOON;
     loop {

@@ -14,7 +14,7 @@ fn running(events: u64) -> World {
     let now = Timestamp::now();
     let mut run = demo::Run::new("a", now).id("r").status("running");
     for n in 1..=events {
-        run.event(now, "assistant", json!({ "n": n }), "text");
+        run.event(now, demo::Claude::said(&n.to_string()));
     }
     world.add_run(run);
     world
@@ -35,20 +35,24 @@ fn a_run_from_its_first_event_to_its_end() {
             panic!("no output");
         };
         assert_eq!((event.sequence, &*event.kind), (n, "assistant"));
-        assert_eq!(event.data.get(), format!("{{\"n\":{n}}}"));
+        let said = demo::Claude::said(&n.to_string());
+        assert_eq!(event.data.get(), said.to_string());
         assert!(event.timestamp.parse::<Timestamp>().is_ok());
     }
     // What happens while somebody listens.
     {
         let mut world = server.world();
         let run = world.run_mut("r").unwrap();
-        run.event(Timestamp::now(), "result", json!(null), "text");
+        run.event(
+            Timestamp::now(),
+            json!({"type": "result", "subtype": "success"}),
+        );
         run.finish(Timestamp::now(), "failed", Some("out of luck".into()));
     }
     let RunEvent::Output(event) = next(&mut stream) else {
         panic!("no output");
     };
-    assert_eq!((event.sequence, event.data.get()), (3, "null"));
+    assert_eq!((event.sequence, &*event.kind), (3, "result"));
     assert!(matches!(
         next(&mut stream),
         RunEvent::Status(RunStatus::Failed)

@@ -35,7 +35,7 @@ impl Log {
     /// Adds a row so many milliseconds after the log's beginning.
     fn add(&self, at: i64, text: &str) {
         let at = self.start + SignedDuration::from_millis(at);
-        let row = demo::LogRow::new(at, "agent", "info", text);
+        let row = demo::LogRow::system(at, text);
         self.server.world().add_log("r", row);
     }
 

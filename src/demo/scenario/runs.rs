@@ -3,6 +3,7 @@
 use super::{
     super::{
         live,
+        session::Claude,
         world::{Kind, LogRow, Run, World, after, is_terminal, uuid},
     },
     make::Dice,
@@ -147,7 +148,7 @@ fn sayings(agent: &str) -> [&'static str; 5] {
 fn log(run: &mut Run, number: u64, progress: u32, started: Timestamp, end: Timestamp) {
     let mut dice = Dice::new(number + 100);
     let say = |run: &mut Run, at: Timestamp, text: &str| {
-        run.event(at, "assistant", json!({"type": "text", "text": text}), text);
+        run.event(at, Claude::said(text));
     };
     let system = |run: &mut Run, at: Timestamp, level: &str, text: &str| {
         run.log(LogRow::new(at, "system", level, text));
@@ -170,9 +171,7 @@ fn log(run: &mut Run, number: u64, progress: u32, started: Timestamp, end: Times
         );
     }
     system(run, mounted, "debug", "Environment: 3 variables, 1 secret");
-    let data =
-        json!({"type": "system", "subtype": "init", "tools": ["Bash", "Read", "Write", "Grep"]});
-    run.event(after(started, 900), "system", data, "Agent started");
+    run.tell(Claude::new(&run.id.clone(), after(started, 900)).init());
     let plan = format!(
         "I will work in three steps:\n  1. look at the input\n  2. {}\n  3. check the result and store it",
         match run.agent_name.as_str() {
@@ -182,13 +181,6 @@ fn log(run: &mut Run, number: u64, progress: u32, started: Timestamp, end: Times
         }
     );
     say(run, after(started, 4_200), &plan);
-    let list = json!({"type": "tool_use", "name": "Bash", "input": {"command": "ls -la input"}});
-    run.event(
-        after(started, 5_100),
-        "tool_use",
-        list,
-        "Bash: ls -la input",
-    );
 
     let sayings = sayings(&run.agent_name.clone());
     let span = (end.as_millisecond() - started.as_millisecond() - 9_000).max(1_000);
@@ -244,13 +236,7 @@ fn conclude(run: &mut Run, end: Timestamp) {
     let at = after(end, -900);
     let (level, text) = match run.status.as_str() {
         "completed" => {
-            let data = json!({"type": "result", "subtype": "success", "is_error": false});
-            run.event(
-                at,
-                "result",
-                data,
-                "Done. The result is complete and checked.",
-            );
+            run.tell(Claude::new("x", at).finish("Done. The result is complete and checked."));
             let stored = run.artifact_name.clone().zip(run.artifact_version.clone());
             let text = stored.map_or(
                 "Run finished without an artifact".into(),
@@ -260,8 +246,7 @@ fn conclude(run: &mut Run, end: Timestamp) {
         }
         "failed" => {
             let cause = run.error.clone().unwrap_or_default();
-            let data = json!({"type": "result", "subtype": "error", "is_error": true});
-            run.event(at, "result", data, format!("I could not finish: {cause}"));
+            run.tell(Claude::new("x", at).fail(&format!("I could not finish: {cause}")));
             ("error", cause)
         }
         "timeout" => ("error", run.error.clone().unwrap_or_default()),

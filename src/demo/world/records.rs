@@ -176,14 +176,11 @@ impl Run {
         self.logs.insert(at, row);
     }
 
-    /// Adds an agent row with the next sequence number, which is an event too.
-    pub fn event(&mut self, at: Timestamp, kind: &str, data: Value, message: impl Into<String>) {
+    /// Adds an agent row: an event of the agent program, with the next sequence
+    /// number. The event's own `type` is the row's.
+    pub fn event(&mut self, at: Timestamp, event: Value) {
         let last = self.logs.iter().rev().find_map(LogRow::sequence);
-        let sequence = 1 + last.unwrap_or(0);
-        let row = LogRow::new(at, "agent", "info", message).metadata(json!({
-            "sequenceNumber": sequence, "eventType": kind, "eventData": data,
-        }));
-        self.log(row);
+        self.log(LogRow::agent(at, 1 + last.unwrap_or(0), event));
     }
 
     /// Ends the run.
@@ -225,6 +222,37 @@ impl LogRow {
             message: message.into(),
             metadata: None,
         }
+    }
+
+    /// The row of an agent program's event, as the service makes it: its message
+    /// is the event's type in brackets and the whole event as one line of JSON,
+    /// its level is always `info`.
+    pub fn agent(at: Timestamp, sequence: u64, event: Value) -> Self {
+        let kind = event.get("type").cloned().unwrap_or_default();
+        let message = format!("[{}] {event}", kind.as_str().unwrap_or("unknown"));
+        Self::new(at, "agent", "info", message).metadata(json!({
+            "sequenceNumber": sequence, "eventType": kind, "eventData": event,
+        }))
+    }
+
+    /// A chunk of the sandbox's log, however many lines that is.
+    pub fn system(at: Timestamp, chunk: impl Into<String>) -> Self {
+        Self::new(at, "system", "info", chunk)
+    }
+
+    /// A request of the sandbox over the network.
+    pub fn network(at: Timestamp, method: &str, url: &str, status: u16, duration: u64) -> Self {
+        let level = if status >= 400 { "error" } else { "info" };
+        let message = format!("{method} {url} - {status} ({duration}ms)");
+        Self::new(at, "network", level, message).metadata(json!({
+            "method": method, "url": url, "status": status, "duration": duration,
+        }))
+    }
+
+    /// The same row as older ones are: without metadata.
+    pub fn bare(mut self) -> Self {
+        self.metadata = None;
+        self
     }
 
     /// The same row with metadata.

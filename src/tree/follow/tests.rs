@@ -3,11 +3,10 @@
 
 use super::*;
 use crate::{
-    demo::{Action, Fault, LogRow, Port, Run, World},
+    demo::{Action, Claude, Fault, LogRow, Port, Run, World},
     tree::tests::Bench,
 };
 use jiff::Timestamp;
-use serde_json::json;
 use std::thread;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -146,7 +145,7 @@ fn bench() -> (Bench, Arc<str>) {
     world.heartbeat = Duration::from_millis(200);
     let then = world.ago(60);
     let mut run = Run::new("writer", then).status("running");
-    run.event(then, "assistant", json!({"text": "one"}), "one");
+    run.event(then, Claude::said("one"));
     let id = world.add_run(run);
     (Bench::new(world), id.as_str().into())
 }
@@ -154,7 +153,7 @@ fn bench() -> (Bench, Arc<str>) {
 fn say(bench: &Bench, id: &str, text: &str) {
     let mut world = bench.server.world();
     let run = world.run_mut(id).unwrap();
-    run.event(Timestamp::now(), "assistant", json!({"text": text}), text);
+    run.event(Timestamp::now(), Claude::said(text));
 }
 
 /// Follows in a thread of its own until `done`, which may look at the log.
@@ -212,7 +211,7 @@ fn a_cut_stream_goes_on_behind_what_it_told() {
     // The first event ends here; the next begins.
     let cut = Fault::api(
         &format!("/v1/runs/{id}/events"),
-        Action::Truncate { after: 400 },
+        Action::Truncate { after: 2_500 },
     );
     bench.server.fault(cut.times(1));
     while_followed(&bench, &id, || {
@@ -270,7 +269,7 @@ fn a_run_that_ended_unseen_is_read_anew() {
     {
         let mut world = bench.server.world();
         let late = world.ago(40);
-        world.add_log(&id, LogRow::new(late, "system", "info", "the end"));
+        world.add_log(&id, LogRow::system(late, "the end"));
         world.set_status(&id, "completed");
     }
     bench.tree.follows.look(&id, 1);

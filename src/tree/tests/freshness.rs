@@ -122,10 +122,10 @@ fn late_rows_of_a_run_without_an_end_time_are_not_missed() {
     world.run_mut(&run).unwrap().completed_at = None;
     let bench = Bench::new(world);
     assert!(bench.text(&format!("runs/{run}/system.log")).is_empty());
-    bench.server.world().add_log(
-        &run,
-        crate::demo::LogRow::new(then, "system", "info", "late"),
-    );
+    bench
+        .server
+        .world()
+        .add_log(&run, crate::demo::LogRow::system(then, "late"));
     thread::sleep(Duration::from_millis(2100));
     assert!(
         bench
