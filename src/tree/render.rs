@@ -61,6 +61,10 @@ impl View<'_> {
                 bytes: self.page(*file)?,
                 is_final: false,
             }),
+            Node::RunsTable(agent, form) => Ok(File {
+                bytes: self.runs_table(agent.as_ref(), *form)?.bytes.clone(),
+                is_final: false,
+            }),
             Node::AgentFile(id, AgentFile::Json) => {
                 let (row, _) = self.agent_detail(id)?;
                 Ok(File::text(pretty_object(&row.raw)?, false))
