@@ -144,6 +144,8 @@ pub enum Lane {
 impl Lane {
     /// How many kinds there are.
     pub const COUNT: usize = 3;
+    /// How many streams are open at a time, at the most: each is a connection.
+    pub const STREAMS: usize = 16;
 }
 
 /// For messages: what is wanted, in a user's words.

@@ -221,7 +221,7 @@ impl Known {
     }
 
     /// A run's status, and when it was asked for.
-    fn standing(&self, id: &Arc<str>) -> Option<(Instant, RunStatus)> {
+    pub(crate) fn standing(&self, id: &Arc<str>) -> Option<(Instant, RunStatus)> {
         let detail = self.run.last(id);
         let detail = detail.map(|(row, asked)| (asked, row.value.status.clone()));
         let listing = self.runs.last(&());

@@ -108,7 +108,7 @@ impl View<'_> {
     fn render_run(&self, id: &Arc<str>, file: RunFile) -> Answer<File> {
         match file {
             RunFile::Status => {
-                let (row, _) = self.run(id, Age::Current)?;
+                let (row, _) = self.run(id, self.look_at_status(id, file))?;
                 let status = &row.value.status;
                 Ok(File::text(status.as_str(), status.is_terminal()))
             }
@@ -117,11 +117,13 @@ impl View<'_> {
                 Ok(File::text(row.value.prompt.as_str(), true))
             }
             RunFile::Json => {
-                let (row, left) = self.run_detail(id)?;
+                let age = self.look_at_status(id, file);
+                let (row, left) = self.run_detail_of(id, age)?;
                 Ok(File::text(pretty_object(&row.raw)?, for_good(left)))
             }
             RunFile::Error => {
-                let (row, left) = self.run_detail(id)?;
+                let age = self.look_at_status(id, file);
+                let (row, left) = self.run_detail_of(id, age)?;
                 Ok(File::text(
                     row.value.error.as_deref().unwrap_or_default(),
                     for_good(left),
