@@ -27,8 +27,8 @@ const fn workers(lane: Lane) -> (usize, &'static str) {
         // Unpacking keeps a core busy, so more would only make each slower; yet
         // a stalled download must not stop the others.
         Lane::Contents => (6, "download"),
-        // Each is a connection held open. Whoever gets none is served by calls.
-        Lane::Streams => (16, "stream"),
+        // Whoever gets none is served by calls.
+        Lane::Streams => (Lane::STREAMS, "stream"),
     }
 }
 /// How long a worker without work stays.

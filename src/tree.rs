@@ -6,6 +6,7 @@ mod attributes;
 mod cache;
 mod control;
 mod crawlers;
+mod csv;
 mod directories;
 mod fetch;
 mod files;
@@ -27,6 +28,7 @@ mod node;
 mod outage;
 mod render;
 mod rows;
+mod tables;
 mod thrift;
 mod transfers;
 mod xattr;
@@ -142,6 +144,8 @@ pub enum Lane {
 impl Lane {
     /// How many kinds there are.
     pub const COUNT: usize = 3;
+    /// How many streams are open at a time, at the most: each is a connection.
+    pub const STREAMS: usize = 16;
 }
 
 /// For messages: what is wanted, in a user's words.

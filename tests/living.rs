@@ -9,6 +9,7 @@ mod faults;
 mod growth;
 mod model;
 mod starting;
+mod status;
 mod unmounting;
 mod views;
 

@@ -7,6 +7,7 @@ mod names;
 mod refused;
 mod shape;
 mod symlinks;
+mod tables;
 
 use vm0fs::demo::{Agent, Claude, File, Kind, LogRow, Run, Sample, VersionSpec, World};
 

@@ -68,7 +68,7 @@ fn mtime(at: Timestamp) -> (i64, u32) {
 }
 
 /// When a run last changed, as far as its row tells.
-fn last_change(run: &Run) -> Timestamp {
+pub(super) fn last_change(run: &Run) -> Timestamp {
     run.completed_at
         .or(run.started_at)
         .unwrap_or(run.created_at)
@@ -179,6 +179,7 @@ impl View<'_> {
                 Ok(stat)
             }
             Node::MetaFile(_)
+            | Node::RunsTable(..)
             | Node::AgentFile(..)
             | Node::RunFile(..)
             | Node::VersionsJson(..) => {
@@ -255,6 +256,10 @@ impl View<'_> {
                 row.value.updated_at.unwrap_or(row.value.created_at)
             }
             Node::MetaFile(file) => self.page_time(*file),
+            Node::RunsTable(agent, form) => {
+                let table = self.runs_table(agent.as_ref(), *form)?;
+                table.changed.unwrap_or(self.tree.started)
+            }
             _ => self.tree.started,
         })
     }

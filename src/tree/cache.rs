@@ -45,6 +45,7 @@ struct Known<T> {
 struct Inner<K: Hash + Eq, T> {
     slots: LruCache<K, Slot<T>>,
     weight: usize,
+    answers: u64,
 }
 
 /// A map of answers.
@@ -61,6 +62,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
         let inner = Inner {
             slots: LruCache::unbounded(),
             weight: 0,
+            answers: 0,
         };
         Self {
             inner: Mutex::new(inner),
@@ -108,6 +110,12 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
     pub(crate) fn last_failure(&self, key: &K) -> Option<Error> {
         let inner = self.lock();
         Some(inner.slots.peek(key)?.failure.as_ref()?.0.clone())
+    }
+
+    /// How many answers have been kept so far: what was made of those before is
+    /// as good as new while there is none more.
+    pub(crate) fn answers(&self) -> u64 {
+        self.lock().answers
     }
 
     /// Keeps an answer that was asked for at `asked` and is good for `fresh_for`,
@@ -195,6 +203,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
 
     fn store(&self, key: K, slot: Slot<T>) {
         let mut inner = self.lock();
+        inner.answers += u64::from(slot.value.is_some());
         let added = slot.value.as_ref().map_or(0, |known| known.weight);
         let removed = inner.slots.put(key, slot).and_then(|slot| slot.value);
         inner.weight = inner

@@ -1,13 +1,14 @@
 //! What a directory lists. Names only: nothing is fetched for attributes.
 
 use super::{
-    Answer, Kind, View,
+    Answer, Kind, Miss, View,
     attributes::{Stat, entry_kind, entry_stat},
     cache::FOR_EVER,
     control::{Control, START_FILE},
     names::escape,
     node::{AgentFile, MetaFile, Node, RunFile, TOP},
     rows::Files,
+    tables::Form,
 };
 use crate::{
     error::Error,
@@ -101,6 +102,15 @@ impl View<'_> {
                     }
                 }
                 add(START_FILE, Node::Control(Control::Start(id.clone())));
+                for (name, form) in Form::ALL {
+                    add(name, Node::RunsTable(Some(id.clone()), form));
+                }
+                match self.latest_run(&id) {
+                    Ok(Some(target)) => add("latest", Node::Link(target)),
+                    // What else is there can be listed without it.
+                    Ok(None) | Err(Miss::Error(_)) => {}
+                    Err(miss) => return Err(miss),
+                }
                 add("runs", Node::AgentRuns(id));
             }
             Node::AgentRuns(id) => {
@@ -113,6 +123,9 @@ impl View<'_> {
             Node::Runs => {
                 // Hidden, so that `runs/*` stays runs only.
                 add(".by-status", Node::ByStatus);
+                for (name, form) in Form::ALL {
+                    add(name, Node::RunsTable(None, form));
+                }
                 for item in self.runs()?.0.items() {
                     add(&item.component, Node::Run(item.id.clone()));
                 }

@@ -3,15 +3,19 @@
 //! A run that somebody looks at again and again is followed by one stream of
 //! its events ([`Tree::follow`]), however many look. The stream tells the agent's
 //! lines at once; what else the log has is asked for when the stream shows that
-//! something happens, out of an allowance. Without a stream (it fails, or a
-//! look was the first for a while) the log is asked for now and then.
+//! something happens, out of an allowance. Without a stream (it fails, there are
+//! too many, or a look was the first for a while) the log is asked for now and then.
+//! What looking at a run's status again and again does is told in [`status`].
 
-use super::{Tree, Want, cache::FOR_EVER, logs::Logs};
+mod status;
+
+use super::{Lane, Tree, Want, cache::FOR_EVER, logs::Logs};
 use crate::{
     api::{LogReader, RunEvent, types::RunStatus},
     error::Result,
     progress::Progress,
 };
+use status::Watch;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -51,7 +55,8 @@ struct Follow {
     /// Questions that may be asked, as of `counted`.
     allowance: f64,
     counted: Instant,
-    /// Since when a stream is open.
+    /// Since when a stream is being opened, and since when one is open.
+    opening: Option<Instant>,
     streams_since: Option<Instant>,
     /// Whether it has told of anything.
     has_told: bool,
@@ -60,6 +65,10 @@ struct Follow {
     /// Streams that failed in a row, and when the next may be tried.
     failures: u32,
     next_try: Instant,
+    /// The last event that a stream told of. A log that nobody has asked for is
+    /// not kept: the next stream goes on behind it all the same.
+    told: Option<u64>,
+    watch: Watch,
 }
 
 /// How a stream ended.
@@ -94,11 +103,14 @@ impl Follow {
             pause: LIVE_TTL,
             allowance: BURST,
             counted: now,
+            opening: None,
             streams_since: None,
             has_told: false,
             news: false,
             failures: 0,
             next_try: now,
+            told: None,
+            watch: Watch::new(),
         }
     }
 
@@ -133,6 +145,15 @@ impl Follow {
     }
 }
 
+/// Drops whom nobody has looked at for longest, of those without a stream.
+fn forget_one(follows: &mut HashMap<Arc<str>, Follow>) {
+    let idle = follows.iter().filter(|(_, follow)| !follow.streams());
+    let oldest = idle.min_by_key(|(_, follow)| follow.looked);
+    if let Some(id) = oldest.map(|(id, _)| id.clone()) {
+        follows.remove(&id);
+    }
+}
+
 /// All who look at runs that have not ended.
 #[derive(Debug, Default)]
 pub(super) struct Follows(Mutex<HashMap<Arc<str>, Follow>>);
@@ -147,6 +168,9 @@ impl Follows {
         let now = Instant::now();
         if follows.len() >= MOST && !follows.contains_key(id) {
             follows.retain(|_, follow| follow.streams() || follow.looked.elapsed() < FOLLOWING);
+            if follows.len() >= MOST {
+                forget_one(&mut follows);
+            }
         }
         act(follows
             .entry(id.clone())
@@ -155,7 +179,13 @@ impl Follows {
 
     /// Notes that somebody looks at a run's log.
     pub(super) fn look(&self, id: &Arc<str>, thrift: u32) -> Look {
-        self.with(id, |follow| follow.look(Instant::now(), thrift))
+        let look = self.with(id, |follow| follow.look(Instant::now(), thrift));
+        match look {
+            Look::Unfollowed { begin: true } => Look::Unfollowed {
+                begin: self.may_open(id, Lane::STREAMS),
+            },
+            look => look,
+        }
     }
 
     /// Notes that rows are being asked for.
@@ -183,12 +213,31 @@ impl Follows {
     fn begin(&self, id: &Arc<str>) {
         self.with(id, |follow| {
             (follow.streams_since, follow.has_told) = (Some(Instant::now()), false);
+            follow.opening = None;
         });
     }
 
     /// Notes what the stream has told of.
     fn tell(&self, id: &Arc<str>) {
         self.with(id, |follow| (follow.news, follow.has_told) = (true, true));
+    }
+
+    /// Whether the rows have been asked for: then what the stream tells is shown.
+    /// `told` is the event that it tells of.
+    fn reads_log(&self, id: &Arc<str>, told: u64) -> bool {
+        self.with(id, |follow| {
+            follow.told = follow.told.max(Some(told));
+            follow.asked.is_some()
+        })
+    }
+
+    /// The event behind which a stream begins, where `shown` is the last one that
+    /// the log shows.
+    fn last_event(&self, id: &Arc<str>, shown: Option<u64>) -> Option<u64> {
+        self.with(id, |follow| match follow.asked {
+            Some(_) => shown,
+            None => shown.max(follow.told),
+        })
     }
 
     /// Whether anybody has looked lately.
@@ -204,6 +253,7 @@ impl Follows {
         }
         self.with(id, |follow| {
             // One that is cut so soon is dearer than asking.
+            follow.opening = None;
             let lasted = follow.streams_since.take().map(|since| since.elapsed());
             let has_lasted = lasted.is_some_and(|lasted| lasted >= LIVE_TTL);
             if has_lasted && (follow.has_told || end == End::Cut) {
@@ -242,15 +292,19 @@ impl Tree {
 
     fn read_events(&self, id: &Arc<str>, progress: &Progress) -> Result<End> {
         let logs = self.live_logs(id);
-        let mut stream = self.api.run_events(id, logs.last_event(), progress)?;
+        let last = self.follows.last_event(id, logs.last_event());
+        let mut stream = self.api.run_events(id, last, progress)?;
         self.follows.begin(id);
         let mut end = End::Failed;
         while self.follows.is_followed(id) {
             match stream.next()? {
                 Some(RunEvent::Output(event)) => {
-                    logs.add_event(event);
-                    self.follows.tell(id);
                     end = End::Cut;
+                    // Rows that came before would be shown behind it.
+                    if self.follows.reads_log(id, event.sequence) {
+                        logs.add_event(event);
+                        self.follows.tell(id);
+                    }
                 }
                 Some(RunEvent::Status(status)) => self.note_status(id, &status, progress)?,
                 Some(RunEvent::Complete(status)) => {
@@ -258,7 +312,11 @@ impl Tree {
                     // The rest of its log is there now.
                     let logs = &self.known.logs;
                     logs.expire(id, Instant::now(), Duration::ZERO);
-                    return Ok(End::Run);
+                    // An answer that does not say so yet is no end to it.
+                    return Ok(match self.has_ended(id) {
+                        true => End::Run,
+                        false => End::Failed,
+                    });
                 }
                 Some(RunEvent::Heartbeat) => end = End::Cut,
                 Some(RunEvent::Error(_)) => {}

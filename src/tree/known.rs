@@ -7,6 +7,7 @@ use super::{
     logs::Logs,
     metrics::Metrics,
     names::{escape, is_content_id},
+    tables::{Form, Table},
 };
 use crate::api::types::{Agent, Row, Run, RunStatus, Storage, StorageKind, StorageVersion};
 use crate::store::{Shelf, Store, Usage};
@@ -25,6 +26,7 @@ const OBJECTS: (usize, usize) = (20_000, 32 << 20);
 const LOGS: (usize, usize) = (256, 96 << 20);
 const METRICS: (usize, usize) = (256, 16 << 20);
 const LISTINGS: (usize, usize) = (8, usize::MAX);
+const TABLES: (usize, usize) = (64, 16 << 20);
 
 /// How long a measure of the cache stands. This mount measures after each of
 /// its own downloads, so what is missed is what other mounts change.
@@ -134,6 +136,8 @@ pub(crate) struct Known {
     /// Failures only: the content itself is the store's.
     pub(crate) content: Cache<VersionId, ()>,
     pub(crate) pages: Cache<super::node::MetaFile, Page>,
+    /// Tables of all runs and of agents' runs, made of the listing.
+    pub(crate) tables: Cache<(Option<Arc<str>>, Form), Table>,
     pub(crate) usage: Cache<(), Usage>,
     /// What came of the orders that were given, by their numbers.
     pub(crate) orders: Cache<u64, Row<Run>>,
@@ -192,6 +196,7 @@ impl Known {
             versions: cache(OBJECTS),
             content: cache(OBJECTS),
             pages: cache(LISTINGS),
+            tables: cache(TABLES),
             usage: cache(LISTINGS),
             orders: cache(OBJECTS),
             streams: cache(OBJECTS),
@@ -216,7 +221,7 @@ impl Known {
     }
 
     /// A run's status, and when it was asked for.
-    fn standing(&self, id: &Arc<str>) -> Option<(Instant, RunStatus)> {
+    pub(crate) fn standing(&self, id: &Arc<str>) -> Option<(Instant, RunStatus)> {
         let detail = self.run.last(id);
         let detail = detail.map(|(row, asked)| (asked, row.value.status.clone()));
         let listing = self.runs.last(&());

@@ -2,6 +2,7 @@
 
 use super::{
     Answer, View,
+    cache::for_good,
     names::{escape, looks_like_id},
     node::Node,
     rows::{Age, Files},
@@ -98,7 +99,9 @@ impl View<'_> {
                 None => return Ok(None),
             },
         };
-        Ok(Some((format!("../../artifacts/{path}").into(), left)))
+        // That of a run that goes on is another one as soon as it ends.
+        let lasts = if for_good(left) { left } else { Duration::ZERO };
+        Ok(Some((format!("../../artifacts/{path}").into(), lasts)))
     }
 
     /// The links in `runs/<id>/volumes`, name and target, and for how long

@@ -12,6 +12,7 @@ use super::{
     },
     node::{AgentFile, MetaFile, Node, RunFile, TOP},
     rows::{Age, Files},
+    tables::Form,
 };
 use crate::{
     api::types::{Agent, Row, RunStatus, Storage, StorageKind},
@@ -35,6 +36,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A child and for how long its name leads to it.
 type Child = (Node, Duration);
+
+/// The form of the table of runs that has this name.
+fn table_form(name: &str) -> Option<Form> {
+    let found = Form::ALL.iter().find(|(each, _)| *each == name);
+    found.map(|(_, form)| *form)
+}
 
 /// The error for a name that does not exist in a directory.
 fn absent(name: &str) -> Miss {
@@ -106,6 +113,7 @@ impl View<'_> {
                 Ok((Node::RunOfAgent(run), left))
             }
             Node::Runs if text == ".by-status" => fixed(Node::ByStatus),
+            Node::Runs if let Some(form) = table_form(text) => fixed(Node::RunsTable(None, form)),
             Node::Runs => {
                 let (run, left) = self.named_run(text)?;
                 Ok((Node::Run(run), left))
@@ -213,8 +221,16 @@ impl View<'_> {
     fn agent_file(&self, id: &Arc<str>, name: &str) -> Answer<Child> {
         match name {
             "runs" => return Ok((Node::AgentRuns(id.clone()), FOR_EVER)),
+            "latest" => {
+                let target = self.latest_run(id)?.ok_or_else(|| absent(name))?;
+                // One that is started through the mount is the newest at once.
+                return Ok((Node::Link(target), Duration::ZERO));
+            }
             START_FILE => return Ok((Node::Control(Control::Start(id.clone())), FOR_EVER)),
             _ => {}
+        }
+        if let Some(form) = table_form(name) {
+            return Ok((Node::RunsTable(Some(id.clone()), form), FOR_EVER));
         }
         let file = AgentFile::ALL.iter().find(|(each, _)| *each == name);
         let (_, file) = file.ok_or_else(|| absent(name))?;

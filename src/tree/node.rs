@@ -7,6 +7,7 @@ use super::{
     control::Control,
     inodes::{Inodes, Object},
     logs::LogView,
+    tables::Form,
 };
 use crate::api::types::StorageKind;
 use std::sync::Arc;
@@ -127,6 +128,9 @@ pub(crate) enum Node {
     AgentRuns(Arc<str>),
     Run(Arc<str>),
     RunFile(Arc<str>, RunFile),
+    /// `runs/.runs.jsonl`, `runs/.runs.csv`; of an agent's id, those in its
+    /// directory
+    RunsTable(Option<Arc<str>>, Form),
     /// `agents/<name>/run`, `runs/<id>/cancel`
     Control(Control),
     /// `runs/<id>/volumes`
@@ -154,7 +158,7 @@ pub(crate) enum Node {
 const ROOT_INO: u64 = 1;
 
 /// The nodes of [`Object::Fixed`].
-const FIXED: [(u32, Node); 11] = [
+const FIXED: [(u32, Node); 13] = [
     (ROOT_INO as u32, Node::Root),
     (2, Node::Agents),
     (3, Node::Runs),
@@ -166,6 +170,8 @@ const FIXED: [(u32, Node); 11] = [
     (9, Node::MetaFile(MetaFile::Errors)),
     (10, Node::MetaFile(MetaFile::Help)),
     (11, Node::MetaFile(MetaFile::Transfers)),
+    (12, Node::RunsTable(None, Form::Jsonl)),
+    (13, Node::RunsTable(None, Form::Csv)),
 ];
 
 /// The children of the root, by name.
@@ -182,6 +188,8 @@ pub(crate) const TOP: [(&str, Node); 5] = [
 const SELF: u32 = 1;
 const AGENT_RUNS: u32 = 2;
 const AGENT_RUN: u32 = 3;
+const AGENT_RUNS_JSONL: u32 = 4;
+const AGENT_RUNS_CSV: u32 = 5;
 const RUN_VOLUMES: u32 = 2;
 const RUN_OF_AGENT: u32 = 3;
 const RUN_OF_STATUS: u32 = 4;
@@ -227,6 +235,7 @@ impl Node {
             | Self::Storages(_)
             | Self::Meta
             | Self::MetaFile(_)
+            | Self::RunsTable(None, _)
             | Self::ByStatus => {
                 // All of these stand in the table.
                 let place = FIXED.iter().find(|(_, node)| node == self);
@@ -235,6 +244,8 @@ impl Node {
             Self::Status(word) => (Object::Status(word.clone()), SELF),
             Self::Agent(id) => (agent(id), SELF),
             Self::AgentRuns(id) => (agent(id), AGENT_RUNS),
+            Self::RunsTable(Some(id), Form::Jsonl) => (agent(id), AGENT_RUNS_JSONL),
+            Self::RunsTable(Some(id), Form::Csv) => (agent(id), AGENT_RUNS_CSV),
             Self::AgentFile(id, file) => (agent(id), table_position(&AgentFile::ALL, file)),
             Self::Control(Control::Start(id)) => (agent(id), AGENT_RUN),
             Self::Run(id) => (run(id), SELF),
@@ -267,6 +278,8 @@ impl Node {
             Object::Agent(id) => match number {
                 SELF => Some(Self::Agent(id)),
                 AGENT_RUNS => Some(Self::AgentRuns(id)),
+                AGENT_RUNS_JSONL => Some(Self::RunsTable(Some(id), Form::Jsonl)),
+                AGENT_RUNS_CSV => Some(Self::RunsTable(Some(id), Form::Csv)),
                 AGENT_RUN => Some(Self::Control(Control::Start(id))),
                 _ => table_entry(&AgentFile::ALL, number).map(|file| Self::AgentFile(id, file)),
             },
@@ -309,6 +322,7 @@ impl Node {
             | Self::Storage(..)
             | Self::Entry(_, _, _, 0) => Some(Kind::Directory),
             Self::MetaFile(_)
+            | Self::RunsTable(..)
             | Self::AgentFile(..)
             | Self::RunFile(..)
             | Self::Control(_)
@@ -335,6 +349,8 @@ mod tests {
             Node::Link("../../agents/x".into()),
             Node::Agent(id.clone()),
             Node::AgentRuns(id.clone()),
+            Node::RunsTable(Some(id.clone()), Form::Jsonl),
+            Node::RunsTable(Some(id.clone()), Form::Csv),
             Node::Run(id.clone()),
             Node::RunVolumes(id.clone()),
             Node::RunOfAgent(id.clone()),

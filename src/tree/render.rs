@@ -61,6 +61,10 @@ impl View<'_> {
                 bytes: self.page(*file)?,
                 is_final: false,
             }),
+            Node::RunsTable(agent, form) => Ok(File {
+                bytes: self.runs_table(agent.as_ref(), *form)?.bytes.clone(),
+                is_final: false,
+            }),
             Node::AgentFile(id, AgentFile::Json) => {
                 let (row, _) = self.agent_detail(id)?;
                 Ok(File::text(pretty_object(&row.raw)?, false))
@@ -104,7 +108,7 @@ impl View<'_> {
     fn render_run(&self, id: &Arc<str>, file: RunFile) -> Answer<File> {
         match file {
             RunFile::Status => {
-                let (row, _) = self.run(id, Age::Current)?;
+                let (row, _) = self.run(id, self.look_at_status(id, file))?;
                 let status = &row.value.status;
                 Ok(File::text(status.as_str(), status.is_terminal()))
             }
@@ -113,11 +117,13 @@ impl View<'_> {
                 Ok(File::text(row.value.prompt.as_str(), true))
             }
             RunFile::Json => {
-                let (row, left) = self.run_detail(id)?;
+                let age = self.look_at_status(id, file);
+                let (row, left) = self.run_detail_of(id, age)?;
                 Ok(File::text(pretty_object(&row.raw)?, for_good(left)))
             }
             RunFile::Error => {
-                let (row, left) = self.run_detail(id)?;
+                let age = self.look_at_status(id, file);
+                let (row, left) = self.run_detail_of(id, age)?;
                 Ok(File::text(
                     row.value.error.as_deref().unwrap_or_default(),
                     for_good(left),

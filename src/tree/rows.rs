@@ -25,6 +25,9 @@ pub(crate) enum Age {
     Current,
     /// Whatever is known: for attributes that only sort a listing.
     Any,
+    /// Asked for now: for who follows without a stream. Where asking fails, what is
+    /// within its lifetime has to do.
+    Anew,
 }
 
 /// The files of a version.
@@ -233,8 +236,15 @@ impl View<'_> {
                 // Whatever changes, the stream tells.
                 left = LIVE_TTL;
             }
-            if age == Age::Any || !left.is_zero() || asked >= self.since {
+            let is_good = !left.is_zero() && age != Age::Anew;
+            if age == Age::Any || is_good || asked >= self.since {
                 return Ok((row, left));
+            }
+        }
+        if age == Age::Anew {
+            match is_listed {
+                true => known.runs.expire(&(), self.since, LIVE_TTL),
+                false => known.run.expire(id, self.since, LIVE_TTL),
             }
         }
         // One listing refreshes every live run, so it comes before a call for one.
@@ -251,9 +261,38 @@ impl View<'_> {
         self.run_detail(id)
     }
 
-    /// A run with what only its own answer holds.
+    /// A run with what only its own answer holds. One from before its status changed
+    /// is not shown, whatever has told of that.
     pub(super) fn run_detail(&self, id: &Arc<str>) -> Answer<(Arc<Row<Run>>, Duration)> {
-        self.need(&self.tree.known.run, id, || Want::Run(id.clone()))
+        self.run_detail_of(id, Age::Current)
+    }
+
+    /// The same, as new as [`View::look_at_status`] says.
+    pub(super) fn run_detail_of(
+        &self,
+        id: &Arc<str>,
+        age: Age,
+    ) -> Answer<(Arc<Row<Run>>, Duration)> {
+        let known = &self.tree.known;
+        let last = known.run.last(id);
+        let may_ask = !(self.whatever_is_known || self.tree.is_away());
+        if may_ask && let Some((row, _)) = &last {
+            if known.status(id).as_ref() != Some(&row.value.status) {
+                known.run.expire(id, self.since, Duration::ZERO);
+            } else if age == Age::Anew {
+                known.run.expire(id, self.since, LIVE_TTL);
+            }
+        }
+        match self.need(&known.run, id, || Want::Run(id.clone())) {
+            Err(Miss::Error(error))
+                if is_outage(&error)
+                    && let Some((row, asked)) = last
+                    && asked.elapsed() < self.tree.list_ttl() =>
+            {
+                Ok((row, Duration::ZERO))
+            }
+            answer => answer,
+        }
     }
 
     /// A version's row. Versions are immutable: one that was ever seen is known.

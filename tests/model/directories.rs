@@ -100,7 +100,10 @@ impl Scene {
             all.map(|it| bytes(it.component)).collect()
         };
         let (folder, truth): (String, BTreeSet<Vec<u8>>) = match random.below(8) {
-            0 => ("runs".into(), runs.chain([bytes(".by-status")]).collect()),
+            0 => {
+                let hidden = [".by-status", ".runs.jsonl", ".runs.csv"].map(bytes);
+                ("runs".into(), runs.chain(hidden).collect())
+            }
             1 => (
                 format!("agents/{}/runs", super::world::AGENT),
                 runs.collect(),

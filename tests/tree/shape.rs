@@ -32,9 +32,18 @@ fn folders_list_what_the_service_has() {
         let pages = ["errors", "help.txt", "status.json", "transfers"];
         assert_eq!(mount.list(".vm0fs"), pages);
         assert_eq!(mount.list("agents"), ["bare", "writer"]);
-        let agent = ["agent.json", "config.yaml", "run", "runs", "versions.json"];
-        assert_eq!(mount.list("agents/writer"), agent);
-        let without = ["agent.json", "run", "runs", "versions.json"];
+        let tables = [".runs.csv", ".runs.jsonl"];
+        let agent = [
+            "agent.json",
+            "config.yaml",
+            "latest",
+            "run",
+            "runs",
+            "versions.json",
+        ];
+        assert_eq!(mount.list("agents/writer"), [&tables[..], &agent].concat());
+        let without = ["agent.json", "latest", "run", "runs", "versions.json"];
+        let without = [&tables[..], &without].concat();
         assert_eq!(mount.list("agents/bare"), without);
         mount.fails("cat agents/bare/config.yaml", reason::MISSING);
         let runs = mount.list("agents/writer/runs");
@@ -42,10 +51,17 @@ fn folders_list_what_the_service_has() {
         assert_eq!(mount.list("agents/bare/runs"), [running.as_str()]);
         assert_eq!(
             mount.list("runs"),
-            sorted(&[".by-status", &complete, &failed, &running])
+            sorted(&[
+                ".by-status",
+                ".runs.csv",
+                ".runs.jsonl",
+                &complete,
+                &failed,
+                &running
+            ])
         );
         let shown = mount.run("ls runs");
-        assert!(!shown.contains(".by-status"), "hidden: {shown}");
+        assert!(!shown.contains(['.']), "hidden: {shown}");
         let files = [
             "agent",
             "agent.log",
@@ -243,8 +259,9 @@ fn an_agent_whose_configuration_is_withheld_has_no_file_of_it() {
     world.quirks.hide_agent_config = true;
     let bench = Bench::new(world);
     let mount = bench.mount().start();
-    let files = ["agent.json", "run", "runs", "versions.json"];
-    assert_eq!(mount.list("agents/writer"), files);
+    let names = mount.list("agents/writer");
+    assert!(!names.contains(&"config.yaml".into()), "{names:?}");
+    assert!(names.contains(&"versions.json".into()), "{names:?}");
     mount.fails("stat agents/writer/config.yaml", reason::MISSING);
 }
 
@@ -320,7 +337,12 @@ fn an_empty_world() {
     for folder in ["agents", "volumes", "artifacts"] {
         assert!(mount.list(folder).is_empty(), "{folder}");
     }
-    assert_eq!(mount.list("runs"), [".by-status"]);
+    assert_eq!(
+        mount.list("runs"),
+        [".by-status", ".runs.csv", ".runs.jsonl"]
+    );
+    assert_eq!(mount.cat("runs/.runs.jsonl"), "");
+    assert_eq!(mount.run("wc -l < runs/.runs.csv").trim(), "1");
     mount.run("ls -lR . > /dev/null");
 }
 

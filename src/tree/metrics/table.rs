@@ -1,5 +1,6 @@
 //! The samples of an answer, one row each, and `metrics.csv`.
 
+use super::super::csv;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -73,37 +74,13 @@ fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The rows as CSV (RFC 4180) with a header. Its lines end as Unix tools have
-/// it and as every reader of CSV allows, without a carriage return: `cut` and
-/// `awk` would take that for a part of the last column.
+/// The rows as CSV with a header. The numbers come from the sandbox, where an
+/// agent may have written something else: see [`csv`] for what is done about it.
 pub(super) fn csv<'a>(rows: impl Iterator<Item = Row<'a>>) -> String {
-    let mut out = COLUMNS.join(",");
-    out.push('\n');
+    let mut out = String::new();
+    csv::push_row(&mut out, COLUMNS.map(Some));
     for row in rows {
-        for (number, cell) in row.into_iter().enumerate() {
-            if number > 0 {
-                out.push(',');
-            }
-            if let Some(cell) = cell {
-                push_cell(&mut out, &cell);
-            }
-        }
-        out.push('\n');
+        csv::push_row(&mut out, row.iter().map(Option::as_deref));
     }
     out
-}
-
-/// A row is a line (`tail -f`, `wc -l`), so control characters become spaces.
-/// Text that a spreadsheet would take for a formula is marked as text, in the
-/// way spreadsheets know: the numbers come from the sandbox, where an agent may
-/// have written something else.
-fn push_cell(out: &mut String, cell: &str) {
-    let cell = cell.replace(char::is_control, " ");
-    let is_formula = cell.starts_with(['=', '+', '-', '@', ' ']) && cell.parse::<f64>().is_err();
-    let mark = if is_formula { "'" } else { "" };
-    if cell.contains([',', '"']) {
-        out.extend(["\"", mark, &cell.replace('"', "\"\""), "\""]);
-    } else {
-        out.extend([mark, &cell]);
-    }
 }
