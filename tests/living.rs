@@ -5,6 +5,7 @@ mod budgets;
 mod cancelling;
 mod command;
 mod complete;
+mod conversation;
 mod faults;
 mod growth;
 mod model;
@@ -63,6 +64,14 @@ fn get(bench: &Bench, run: &str, path: &str) {
 
 fn url(path: &str) -> String {
     format!("https://example.com{path}")
+}
+
+/// Requests as lines, with their queries.
+fn lines(calls: &[Recorded]) -> Vec<String> {
+    calls
+        .iter()
+        .map(|call| format!("{}?{}", call.line(), call.query))
+        .collect()
 }
 
 /// Ends the run as if that had been longer ago than late rows can come.

@@ -1,21 +1,16 @@
 //! What following costs: requests counted.
 
-use super::{end_long_ago, files_are_the_rows, get, log, say, streams_and_calls, until, world};
+use super::{
+    end_long_ago, files_are_the_rows, get, lines, log, say, streams_and_calls, until, world,
+};
 use crate::support::{Bench, SOON, Who};
 use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Claude, Recorded, Run};
+use vm0fs::demo::{Claude, Run};
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-fn lines(calls: &[Recorded]) -> Vec<String> {
-    calls
-        .iter()
-        .map(|call| format!("{}?{}", call.line(), call.query))
-        .collect()
-}
 
 /// Follows a run for a minute by so many programs, the run's program logging
 /// all the time; gives the streams and the other calls that it cost.

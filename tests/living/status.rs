@@ -1,9 +1,9 @@
 //! Scripts that wait for a run by looking at its status, and what that costs.
 
-use super::{log, said, say, streams_and_calls, until, world};
+use super::{log, say, streams_and_calls, until, world};
 use crate::support::{Bench, Mount, SOON, Who};
 use std::{thread, time::Duration};
-use vm0fs::demo::{Action, Agent, Fault, File, Kind, Run, VersionSpec, World};
+use vm0fs::demo::{Action, Agent, Claude, Fault, File, Kind, Run, VersionSpec, World};
 
 /// A listing stands for this long in these tests: whatever is seen within it was
 /// not seen by asking for the listing again.
@@ -172,7 +172,7 @@ fn world_of(count: usize) -> (World, Vec<String>) {
         let at = world.ago(5_000 - n as i64);
         world.add_run(Run::new("writer", at));
         let mut run = Run::new("writer", at).status("running");
-        run.event(at, "assistant", said("hello"), "hello");
+        run.event(at, Claude::said("hello"));
         going_on.push(world.add_run(run));
     }
     (world, going_on)
@@ -283,15 +283,15 @@ fn a_log_opened_while_the_status_is_followed_is_in_order() {
         until("a stream is open", SOON, || streams(&bench) == 1);
         for n in 0..3 {
             say(&bench, &run, &format!("said {n}"));
-            log(&bench, &run, "system", &format!("row {n}"));
+            log(&bench, &run, &format!("row {n}"));
         }
         thread::sleep(Duration::from_secs(1));
         let tail = mount.watch(&format!("exec tail -n +1 -f runs/{run}/logs"));
         tail.expect("row 2");
         say(&bench, &run, "at last");
         tail.expect("at last");
-        let text = super::text_of(&super::rows(&bench, &run), None);
-        assert_eq!(tail.text(), text);
+        let rows = super::rows(&bench, &run);
+        assert_eq!(super::difference(&tail.text(), &rows), None);
         assert_eq!(streams(&bench), 1, "the same stream");
         drop(script);
     }
