@@ -85,7 +85,13 @@ fn steps(story: &str, words: &[(&str, String)]) -> Vec<Step> {
     // Where the repeated part begins, and how often it is to be there.
     let mut repeat: Option<(usize, usize)> = None;
     for line in story.lines() {
-        if let Some(head) = line.strip_prefix('@') {
+        // Other lines may begin with the sign, such as `@media`.
+        let is_head = |head: &&str| {
+            head.starts_with(|first: char| first.is_ascii_digit())
+                || head.starts_with("repeat ")
+                || *head == "again"
+        };
+        if let Some(head) = line.strip_prefix('@').filter(is_head) {
             let head = &fill(head, words);
             if let Some(count) = head.strip_prefix("repeat ") {
                 repeat = Some((all.len(), count.trim().parse().unwrap_or(1)));

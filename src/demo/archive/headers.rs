@@ -105,9 +105,15 @@ impl<'a> Header<'a> {
         let name = self.path.as_bytes();
         let mut block = gnu(name, self.kind, mode, USER_ID, self.size, self.modified);
         put(&mut block, LINK, cut(self.link().as_bytes(), NAME));
-        if maker == Maker::Sandbox {
-            put(&mut block, USER, SANDBOX_USER);
-            put(&mut block, GROUP, SANDBOX_USER);
+        match maker {
+            Maker::RustTar => {
+                put(&mut block, MAJOR, b"0000000");
+                put(&mut block, MINOR, b"0000000");
+            }
+            _ => {
+                put(&mut block, USER, SANDBOX_USER);
+                put(&mut block, GROUP, SANDBOX_USER);
+            }
         }
         out.extend(summed(block, GNU_SUM));
         out
