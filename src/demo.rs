@@ -16,6 +16,7 @@ mod reply;
 mod runs;
 mod scenario;
 mod session;
+mod story;
 mod wire;
 mod world;
 

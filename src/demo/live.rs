@@ -3,63 +3,110 @@
 
 use super::{
     Shared,
-    archive::File,
+    archive::{File, Maker},
     session::Claude,
+    story::{Line, Scene, play, play_as},
     world::{Kind, LogRow, Pace, Run, Sample, VersionSpec, World, after, is_terminal},
 };
 use jiff::Timestamp;
-use serde_json::json;
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// Words in a prompt that decide how its run ends.
 const FAILS: &str = "fail";
 const TIMES_OUT: &str = "time out";
 
-/// What a started run says, in turn.
-const STEPS: [(&str, &str); 8] = [
-    ("agent", "Reading the instructions and the mounted volumes."),
-    ("network", "POST https://api.anthropic.com/v1/messages 200"),
-    (
-        "agent",
-        "Listing the working directory to see what is there.",
-    ),
-    ("system", "Checkpoint of the session saved"),
-    ("agent", "Working through the input file by file."),
-    (
-        "network",
-        "GET https://packages.example.com/simple/pandas/ 200",
-    ),
-    (
-        "agent",
-        "Checking the result against the instructions:\n- structure is complete\n- figures add up",
-    ),
-    ("agent", "Writing the result to the artifact."),
-];
+/// What a started run does.
+const STORY: &str = include_str!("stories/started.story");
+
+/// Rows at the story's end that one does not come to which fails.
+const TOLD_UNTIL_FAILURE: usize = 3;
 
 /// Carries a started run from pending to its end.
 pub(crate) async fn progress(shared: Arc<Shared>, id: String, pace: Pace) {
     tokio::time::sleep(pace.pending).await;
-    let began = with_run(&shared, &id, |run| {
-        let now = Timestamp::now();
-        run.status = "running".into();
-        run.started_at = Some(now);
-        let image = "Sandbox started from vm0/claude-code:latest";
-        run.log(LogRow::new(now, "system", "info", image));
-        run.tell(Claude::new(&run.id.clone(), now).init());
-        run.metrics.push(sample(now, 0));
-    });
-    if began.is_none() {
+    let began = {
+        let mut world = shared.world();
+        let (lines, files) = story(&world, &id, pace);
+        let run = world.run_mut(&id).filter(|run| !is_terminal(&run.status));
+        run.map(|run| {
+            let now = Timestamp::now();
+            run.status = "running".into();
+            run.started_at = Some(now);
+            run.metrics.push(sample(now, 0));
+            (now, lines, files)
+        })
+    };
+    let Some((start, lines, files)) = began else {
         return;
-    }
-    for step in 0..pace.rows {
-        tokio::time::sleep(pace.row).await;
-        let told = with_run(&shared, &id, |run| tell(run, step));
+    };
+    let clock = tokio::time::Instant::now();
+    for (step, (at, line)) in (1..).zip(lines) {
+        tokio::time::sleep_until(clock + at).await;
+        let told = with_run(&shared, &id, |run| {
+            let now = Timestamp::now();
+            run.line(now, line);
+            run.metrics.push(sample(now, step));
+        });
         if told.is_none() {
             return;
         }
     }
     tokio::time::sleep(pace.row).await;
-    end(&mut shared.world(), &id);
+    end(&mut shared.world(), &id, files, start);
+}
+
+/// The lines of a started run, each with the time after its start, and the file
+/// that it makes.
+fn story(world: &World, id: &str, pace: Pace) -> (Vec<(Duration, Line)>, Vec<File>) {
+    let Some(run) = world.run(id) else {
+        return (Vec::new(), Vec::new());
+    };
+    let report = format!(
+        "# Result\n\nRun `{id}` of agent `{}` was asked:\n\n> {}\n\nIt is done.\n",
+        run.agent_name,
+        run.prompt.replace('\n', "\n> "),
+    );
+    let modified = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
+    let files = vec![File::new("RESULT.md", report).modified(modified)];
+    let mut scene = Scene::of(world, run);
+    if scene.input.is_empty() {
+        // The agent's own volume, which a request need not name.
+        let volume = world.agent_volume(&run.agent_name);
+        scene.input = volume.map_or_else(Vec::new, |version| version.files().to_vec());
+    }
+    scene.output.clone_from(&files);
+    let listing: Vec<String> = scene.input.iter().map(|file| file.path.clone()).collect();
+    let first = listing.iter().find(|path| path.ends_with(".md"));
+    let first = first.or(listing.first());
+    let first = first.map_or("RESULT.md".into(), |path| format!("input/{path}"));
+    let scene = scene
+        .word("listing", listing.join("\n"))
+        .word("first", first);
+    let length = pace.row.as_millis() as i64 * i64::from(pace.rows);
+    let start = Timestamp::now();
+    let mut lines = play(STORY, &scene, start, Some(length));
+    if let Some(ending) = ending(&run.prompt) {
+        lines.truncate(lines.len().saturating_sub(TOLD_UNTIL_FAILURE));
+        let at = after(start, length);
+        let events = play(ending, &scene, at, None).into_iter();
+        lines.extend(events.map(|(_, line)| (at, line)));
+    }
+    let after_start = |at: Timestamp| {
+        let milliseconds = at.as_millisecond() - start.as_millisecond();
+        Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
+    };
+    let lines = lines.into_iter().map(|(at, line)| (after_start(at), line));
+    (lines.collect(), files)
+}
+
+/// How a run ends whose prompt says that it shall not succeed.
+fn ending(prompt: &str) -> Option<&'static str> {
+    let prompt = prompt.to_lowercase();
+    if prompt.contains(FAILS) {
+        return Some(include_str!("stories/started-fails.story"));
+    }
+    let is_late = prompt.contains(TIMES_OUT);
+    is_late.then_some(include_str!("stories/started-times-out.story"))
 }
 
 /// Acts on a run that is there and has not ended.
@@ -67,26 +114,6 @@ fn with_run<T>(shared: &Shared, id: &str, act: impl FnOnce(&mut Run) -> T) -> Op
     let mut world = shared.world();
     let run = world.run_mut(id)?;
     (!is_terminal(&run.status)).then(|| act(run))
-}
-
-fn tell(run: &mut Run, step: u32) {
-    let now = Timestamp::now();
-    let (kind, text) = STEPS[step as usize % STEPS.len()];
-    match kind {
-        "agent" => {
-            run.event(now, Claude::said(text));
-        }
-        "network" => {
-            let mut words = text.split(' ');
-            let (method, url) = (words.next(), words.next());
-            let row = LogRow::new(now, "network", "info", text).metadata(json!({
-                "method": method, "url": url, "status": 200, "duration": 90 + step * 7,
-            }));
-            run.log(row);
-        }
-        _ => run.log(LogRow::new(now, kind, "info", text)),
-    }
-    run.metrics.push(sample(now, step + 1));
 }
 
 /// A believable sample: work in waves, memory that grows, a disk that fills.
@@ -104,23 +131,16 @@ pub(crate) fn sample(at: Timestamp, step: u32) -> Sample {
     }
 }
 
-fn end(world: &mut World, id: &str) {
+fn end(world: &mut World, id: &str, made: Vec<File>, start: Timestamp) {
     let now = Timestamp::now();
     let Some(run) = world.run_mut(id).filter(|run| !is_terminal(&run.status)) else {
         return;
     };
     let prompt = run.prompt.to_lowercase();
     if prompt.contains(FAILS) {
-        run.log(LogRow::new(
-            now,
-            "system",
-            "error",
-            "Agent exited with code 1",
-        ));
         return run.finish(now, "failed", Some("Agent exited with code 1".into()));
     }
     if prompt.contains(TIMES_OUT) {
-        run.log(LogRow::new(now, "system", "error", "Time limit reached"));
         let error = "Run exceeded its time limit".to_owned();
         return run.finish(now, "timeout", Some(error));
     }
@@ -128,11 +148,6 @@ fn end(world: &mut World, id: &str) {
         .artifact_name
         .clone()
         .unwrap_or_else(|| format!("{}-output", run.agent_name));
-    let report = format!(
-        "# Result\n\nRun `{id}` of agent `{}` was asked:\n\n> {}\n\nIt finished at {now:.0}.\n",
-        run.agent_name,
-        run.prompt.replace('\n', "\n> "),
-    );
     let agent = run.agent_name.clone();
     let storage = world.storage(Kind::Artifact, &name);
     let (storage_id, mut files) = match storage {
@@ -144,18 +159,23 @@ fn end(world: &mut World, id: &str) {
         ),
         None => (world.add_storage(Kind::Artifact, &name), Vec::new()),
     };
-    files.retain(|file| file.path != "RESULT.md");
-    let modified = u64::try_from(now.as_second()).unwrap_or(0);
-    files.push(File::new("RESULT.md", report).modified(modified));
+    files.retain(|file| made.iter().all(|made| made.path != file.path));
+    files.extend(made);
     let version = VersionSpec::files(files)
         .message(format!("Result of run {}", &id[..8.min(id.len())]))
         .created_by(format!("agent:{agent}"))
+        .maker(Maker::RustTar)
         .created_at(now);
     let version = world.add_version(&storage_id, version);
     if let Some(run) = world.run_mut(id) {
-        let message = format!("Artifact {name} saved as version {version}");
-        run.log(LogRow::new(now, "system", "info", message));
-        run.tell(Claude::new(&run.id.clone(), now).finish("Done."));
+        let took = now.as_second() - start.as_second();
+        run.log(LogRow::system(
+            now,
+            format!(
+                "[sandbox] artifact {name} saved as version {version}\n\
+                 [sandbox] exit code 0 after {took} s"
+            ),
+        ));
         run.artifact_name = Some(name);
         run.artifact_version = Some(version);
         run.finish(now, "completed", None);
@@ -168,24 +188,30 @@ const TICK: Duration = Duration::from_secs(1);
 /// Rows between two samples of such a run: samples come about every 5 s.
 const TICKS_A_SAMPLE: u32 = 5;
 
-/// Rows that such a run keeps at most, a day's and some 60 MB: a demo left
-/// alone must not eat the memory.
-const MOST_ROWS: usize = 90_000;
+/// Rows that such a run keeps at most, those of eight hours and some 100 MB: a
+/// demo left alone must not eat the memory.
+const MOST_ROWS: usize = 30_000;
 
 /// Goes on logging for the run of that id until it is cancelled.
 pub(crate) async fn keep_logging(shared: Arc<Shared>, id: String) {
-    loop {
+    let watch = {
+        let world = shared.world();
+        world.run(&id).map(|run| Watch::new(&world, run))
+    };
+    let Some(mut watch) = watch else {
+        return;
+    };
+    for tick in 0_u32.. {
         tokio::time::sleep(TICK).await;
         let went_on = with_run(&shared, &id, |run| {
             let now = Timestamp::now();
-            let tick = u32::try_from(run.logs.len()).unwrap_or(0);
-            watch(run, tick, now);
-            if tick % TICKS_A_SAMPLE == 0 {
+            watch.tick(run, now);
+            if tick.is_multiple_of(TICKS_A_SAMPLE) {
                 let step = u32::try_from(run.metrics.len()).unwrap_or(0);
                 run.metrics.push(sample(now, step));
             }
             if run.logs.len() >= MOST_ROWS {
-                run.finish(after(now, 1), "completed", None);
+                watch.end(run, now);
             }
         });
         if went_on.is_none() {
@@ -205,31 +231,82 @@ const FINDINGS: [&str; 7] = [
     "paid, pick-up at the shop",
 ];
 
-/// One row of the demo's watcher, which looks after a web shop's orders.
-pub(crate) fn watch(run: &mut Run, tick: u32, now: Timestamp) {
-    let order = 48_210 + tick;
-    match tick % 10 {
-        3 => {
-            let url = format!("https://shop.example.com/api/orders?after={order}");
-            let row = LogRow::new(now, "network", "info", format!("GET {url} 200"));
-            run.log(row.metadata(json!({
-                "method": "GET", "url": url, "status": 200, "duration": 40 + tick % 37,
-            })));
+/// Postcodes that customers gave; the shop's volume knows all but the last.
+const POSTCODES: [&str; 5] = ["10115", "20095", "50667", "80331", "01097"];
+
+/// The order at which the watch begins.
+const FIRST_ORDER: u32 = 48_210;
+
+/// The demo's watcher, which looks after a web shop's orders and never ends: a
+/// row each second.
+pub(crate) struct Watch {
+    order: u32,
+    /// Files of the volume that it reads.
+    input: Vec<File>,
+    /// What is still to be told of the order.
+    lines: VecDeque<Line>,
+}
+
+impl Watch {
+    /// The watcher of a run as far as its log goes.
+    pub(crate) fn new(world: &World, run: &Run) -> Self {
+        let mut watch = Self {
+            order: FIRST_ORDER + run.logs.len() as u32,
+            input: Scene::of(world, run).input,
+            lines: VecDeque::new(),
+        };
+        if run.logs.is_empty() {
+            watch.play(include_str!("stories/watch-begin.story"), run);
         }
-        7 => {
-            let text = format!("Heartbeat: {tick} orders checked, queue is short");
-            run.log(LogRow::new(now, "system", "debug", text));
+        watch
+    }
+
+    fn play(&mut self, story: &str, run: &Run) {
+        let order = self.order;
+        let pick = |from: usize| (order as usize) % from;
+        let words = [
+            ("order", order.to_string()),
+            ("before", (order - 1).to_string()),
+            ("total", (19 + order * 37 % 2_400).to_string()),
+            ("postcode", POSTCODES[pick(POSTCODES.len())].into()),
+            ("duration", (40 + order % 37).to_string()),
+            ("finding", FINDINGS[pick(FINDINGS.len())].into()),
+        ];
+        let scene = Scene {
+            run,
+            input: self.input.clone(),
+            output: Vec::new(),
+            words: words.into(),
+        };
+        // Ids follow from the order, so that none comes twice.
+        let seed = format!("{}:{order}", run.id);
+        let lines = play_as(&seed, story, &scene, Timestamp::UNIX_EPOCH, None);
+        self.lines.extend(lines.into_iter().map(|(_, line)| line));
+    }
+
+    /// One row more.
+    pub(crate) fn tick(&mut self, run: &mut Run, now: Timestamp) {
+        if self.lines.is_empty() {
+            self.order += 1;
+            let story = match (self.order as usize) % POSTCODES.len() {
+                4 => include_str!("stories/watcher-flag.story"),
+                _ => include_str!("stories/watcher.story"),
+            };
+            self.play(story, run);
         }
-        9 if tick.is_multiple_of(3) => {
-            let text = format!("Order {order}: address and postcode do not agree, flagged");
-            run.log(LogRow::new(now, "agent", "warn", text));
+        if let Some(line) = self.lines.pop_front() {
+            run.line(now, line);
         }
-        _ => {
-            let text = format!(
-                "Order {order}: {}",
-                FINDINGS[tick as usize % FINDINGS.len()]
-            );
-            run.event(now, Claude::said(&text));
-        }
+    }
+
+    /// The end of a watch that has become too long.
+    fn end(&mut self, run: &mut Run, now: Timestamp) {
+        let started = run.started_at.unwrap_or(now);
+        let mut claude = Claude::new(&format!("{}:end", run.id), started);
+        claude
+            .at(now)
+            .finish("The watch is over; the next one takes over from here.");
+        run.tell(&mut claude);
+        run.finish(after(now, 1), "completed", None);
     }
 }

@@ -6,6 +6,7 @@ mod artifacts;
 mod make;
 mod plans;
 mod runs;
+mod stories;
 mod volumes;
 
 use super::world::{Pace, World};
@@ -35,6 +36,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::demo::{Kind, Server, is_terminal};
+    use serde_json::Value;
     use std::{collections::BTreeSet, thread, time::Instant};
 
     #[test]
@@ -108,5 +110,222 @@ mod tests {
             thread::sleep(Duration::from_millis(50));
         }
         assert_eq!(server.world().run(&id).unwrap().status, "running");
+    }
+
+    /// The event that an agent row holds, read from its message.
+    fn event(row: &crate::demo::LogRow) -> Value {
+        let (kind, json) = row.message.split_once("] ").unwrap();
+        let event: Value = serde_json::from_str(json).unwrap();
+        assert_eq!(kind.strip_prefix('[').unwrap(), event["type"]);
+        assert_eq!(row.level, "info");
+        event
+    }
+
+    #[test]
+    fn all_that_the_demos_agents_send_are_events_of_agent_programs() {
+        const TYPES: [&str; 18] = [
+            "system",
+            "assistant",
+            "user",
+            "result",
+            "stream_event",
+            "rate_limit_event",
+            "thread.started",
+            "turn.started",
+            "turn.completed",
+            "turn.failed",
+            "item.started",
+            "item.updated",
+            "item.completed",
+            "error",
+            "vm0_start",
+            "vm0_result",
+            "vm0_error",
+            "turn.plan.updated",
+        ];
+        let world = World::demo();
+        let mut seen = BTreeSet::new();
+        for run in &world.runs {
+            let mut calls = BTreeSet::new();
+            let rows = run.logs.iter().filter(|row| row.kind == "agent");
+            for (number, row) in rows.enumerate() {
+                let event = event(row);
+                let kind = event["type"].as_str().unwrap();
+                assert!(TYPES.contains(&kind), "{kind}");
+                if let Some(metadata) = &row.metadata {
+                    assert_eq!(metadata["eventData"], event);
+                    assert_eq!(metadata["eventType"], kind);
+                    assert_eq!(metadata["sequenceNumber"], number as u64 + 1);
+                } else {
+                    seen.insert("no metadata".to_owned());
+                }
+                seen.insert(kind.to_owned());
+                if let Some(item) = event["item"]["type"].as_str() {
+                    seen.insert(item.to_owned());
+                }
+                for block in event["message"]["content"].as_array().into_iter().flatten() {
+                    let block_kind = block["type"].as_str().unwrap();
+                    seen.insert(block_kind.to_owned());
+                    match block_kind {
+                        "tool_use" => {
+                            assert!(!block["input"].is_null(), "{block}");
+                            seen.insert(block["name"].as_str().unwrap().to_owned());
+                            calls.insert(block["id"].as_str().unwrap().to_owned());
+                        }
+                        "tool_result" => {
+                            let id = block["tool_use_id"].as_str().unwrap();
+                            assert!(calls.remove(id), "{}: {block}", run.prompt);
+                            assert_ne!(block["content"], "", "{}: {block}", run.prompt);
+                            if block["content"][0]["type"] == "image" {
+                                let data = &block["content"][0]["source"]["data"];
+                                assert!(data.as_str().unwrap().starts_with("iVBORw0KGgo"), "PNG");
+                                seen.insert("image".into());
+                            }
+                            if block["is_error"] == true {
+                                seen.insert("failed".into());
+                            }
+                        }
+                        _ => {}
+                    }
+                    if !event["parent_tool_use_id"].is_null() {
+                        seen.insert("subagent".into());
+                    }
+                }
+            }
+            assert!(calls.is_empty(), "{}: calls without results", run.prompt);
+        }
+        for wanted in [
+            "no metadata",
+            "thinking",
+            "text",
+            "tool_use",
+            "tool_result",
+            "image",
+            "failed",
+            "subagent",
+            "Read",
+            "Edit",
+            "Write",
+            "Bash",
+            "Glob",
+            "Grep",
+            "Task",
+            "WebFetch",
+            "WebSearch",
+            "TodoWrite",
+            "mcp__shop__next_order",
+            "result",
+            "stream_event",
+            "rate_limit_event",
+            "command_execution",
+            "file_change",
+            "reasoning",
+            "todo_list",
+            "mcp_tool_call",
+            "web_search",
+            "agent_message",
+            "turn.completed",
+            "turn.failed",
+            "vm0_start",
+            "vm0_result",
+        ] {
+            assert!(seen.contains(wanted), "no {wanted} in the demo");
+        }
+    }
+
+    #[test]
+    fn the_demos_runs_end_as_their_status_says() {
+        let world = World::demo();
+        for run in &world.runs {
+            let rows = run.logs.iter().filter(|row| row.kind == "agent");
+            let events: Vec<Value> = rows.map(event).collect();
+            let ends: Vec<&Value> = events
+                .iter()
+                .filter(|event| {
+                    ["result", "turn.completed", "turn.failed"]
+                        .contains(&event["type"].as_str().unwrap())
+                })
+                .collect();
+            let what = &run.prompt;
+            match run.status.as_str() {
+                "completed" => {
+                    assert_eq!(ends.len(), 1, "{what}");
+                    assert!(ends[0]["is_error"] != true && ends[0]["type"] != "turn.failed");
+                    if ends[0]["type"] == "result" {
+                        let took = run.completed_at.unwrap().as_millisecond()
+                            - run.started_at.unwrap().as_millisecond();
+                        let told = ends[0]["duration_ms"].as_i64().unwrap();
+                        assert!(
+                            told <= took && told * 10 > took * 7,
+                            "{what}: {told} of {took}"
+                        );
+                        let answer = ends[0]["result"].as_str().unwrap();
+                        assert!(answer.len() > 40, "{what}: {answer}");
+                    }
+                }
+                "failed" => {
+                    assert_eq!(ends.len(), 1, "{what}");
+                    let error = run.error.as_deref().unwrap();
+                    let told = serde_json::to_string(ends[0]).unwrap();
+                    let is_told = told.contains(error.lines().next().unwrap())
+                        || error == "Agent exited with code 1"
+                            && told.contains("exited with code 1");
+                    assert!(is_told, "{what}: {told}");
+                }
+                _ => assert_eq!(ends.len(), 0, "{what}"),
+            }
+        }
+    }
+
+    #[test]
+    fn no_word_of_a_story_is_left_open() {
+        let world = World::demo();
+        let open = |text: &str| {
+            let mut pieces = text.split('{').skip(1);
+            pieces.any(|piece| {
+                let word = piece.split('}').next().unwrap_or("");
+                piece.contains('}')
+                    && !word.is_empty()
+                    && word
+                        .bytes()
+                        .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            })
+        };
+        for run in &world.runs {
+            for row in &run.logs {
+                // What a search page writes itself is no word of a story.
+                let text = row.message.replace("%{http_code}", "");
+                assert!(!open(&text), "{}: {text}", run.prompt);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_the_sandbox_and_the_network_are_as_the_service_has_them() {
+        let world = World::demo();
+        let of = |kind: &'static str| {
+            let rows = world.runs.iter().flat_map(|run| &run.logs);
+            rows.filter(move |row| row.kind == kind)
+        };
+        assert!(of("system").all(|row| row.level == "info" && row.metadata.is_none()));
+        for sign in ["\n", "\r", "\u{1b}["] {
+            assert!(
+                of("system").any(|row| row.message.contains(sign)),
+                "{sign:?}"
+            );
+        }
+        for row in of("network") {
+            let metadata = row.metadata.as_ref().unwrap();
+            let status = metadata["status"].as_u64().unwrap();
+            let text = format!(
+                "{} {} - {status} ({}ms)",
+                metadata["method"].as_str().unwrap(),
+                metadata["url"].as_str().unwrap(),
+                metadata["duration"]
+            );
+            assert_eq!(row.message, text);
+            assert_eq!(row.level, if status >= 400 { "error" } else { "info" });
+        }
+        assert!(of("network").any(|row| row.level == "error"));
     }
 }

@@ -519,9 +519,11 @@ fn a_drop_ends_stalled_answers_at_once() {
         thread::spawn(move || client().get(list).bearer_auth(token).send().is_err()),
         thread::spawn(move || client().get(url).send().unwrap().bytes().is_err()),
     ];
-    while api.server.requests().len() < 3 {
-        thread::sleep(Duration::from_millis(5));
-    }
+    // The archive's first bytes have gone out, and the list is asked for.
+    let is_stalled = |requests: &[Recorded]| {
+        requests.len() >= 3 && requests.iter().any(|request| request.bytes_sent == 10)
+    };
+    assert!(api.server.wait_for(Duration::from_secs(10), is_stalled));
     let start = Instant::now();
     let address = api.server.address;
     drop(api);

@@ -208,6 +208,14 @@ impl World {
         storage.versions.iter().find(|version| version.id == id)
     }
 
+    /// The version of the volume that an agent reads by its configuration.
+    pub(crate) fn agent_volume(&self, agent: &str) -> Option<&Version> {
+        let config = self.agent(agent)?.versions.last()?.config.as_ref()?;
+        let (_, volume) = config.get("volumes")?.as_object()?.iter().next()?;
+        self.storage(Kind::Volume, volume.get("name")?.as_str()?)?
+            .current()
+    }
+
     /// Adds a row to the log of the run of that id, if there is one.
     pub fn add_log(&mut self, run_id: &str, row: LogRow) {
         if let Some(run) = self.run_mut(run_id) {

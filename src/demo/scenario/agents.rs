@@ -70,15 +70,20 @@ pub(super) fn add(world: &mut World) {
 }
 
 fn config(name: &str, description: &str, volume: &str, number: usize) -> Value {
+    // The trainer runs Codex, all others run Claude Code.
+    let (framework, key) = match name {
+        "model-trainer" => ("codex", "OPENAI_API_KEY"),
+        _ => ("claude-code", "ANTHROPIC_API_KEY"),
+    };
     let mut agent = json!({
         "description": description,
-        "framework": "claude-code",
-        "image": "vm0/claude-code:latest",
+        "framework": framework,
+        "image": format!("vm0/{framework}:latest"),
         "working_dir": "/home/user/workspace",
         "instructions": "AGENTS.md",
         "volumes": [format!("{volume}:/home/user/input")],
         "environment": {
-            "ANTHROPIC_API_KEY": "${{ secrets.ANTHROPIC_API_KEY }}",
+            key: format!("${{{{ secrets.{key} }}}}"),
             "LANG": "en_GB.UTF-8",
         },
     });

@@ -22,11 +22,12 @@ pub(super) fn add(world: &mut World) {
         "research-analyst",
         weeks.collect(),
     );
-    let clean = vec![
-        ("First half, cleaned", clean_sales(560)),
-        ("Whole year, cleaned", clean_sales(1_260)),
-        ("Regions filled in from postcodes", clean_sales(1_310)),
+    let messages = [
+        "First half, cleaned",
+        "Whole year, cleaned",
+        "Regions filled in from postcodes",
     ];
+    let clean = messages.into_iter().zip(CLEANED.map(clean_sales)).collect();
     made(world, "clean-sales", "data-cleaner", clean);
     let sites = vec![
         ("Build 41", site(8)),
@@ -65,7 +66,7 @@ fn made(world: &mut World, name: &'static str, agent: &str, versions: Vec<(&str,
 }
 
 /// Message of the version, title, finding, chart.
-const REPORTS: [(&str, &str, &str, [u32; 8]); 4] = [
+pub(super) const REPORTS: [(&str, &str, &str, [u32; 8]); 4] = [
     (
         "Week 44",
         "Desks recover, lighting waits for winter",
@@ -123,6 +124,9 @@ fn reports(count: usize) -> Vec<File> {
     files.push(File::new("README.md", index));
     files
 }
+
+/// Orders in each version of the cleaned sales.
+pub(super) const CLEANED: [u64; 3] = [560, 1_260, 1_310];
 
 fn clean_sales(rows: u64) -> Vec<File> {
     let report = json!({"rows_in": rows + rows / 9, "rows_out": rows, "duplicates_removed": rows / 12, "dates_rewritten": rows / 14, "regions_missing": rows / 40});

@@ -1,7 +1,7 @@
 //! The records of the fake service, and how they are built.
 
 use super::{
-    super::archive::{Archive, File, Maker, sha256_hex, version_id},
+    super::archive::{Archive, File, Maker, id_of, listed, sha256_hex},
     after, iso, uuid,
 };
 use axum::body::Bytes;
@@ -336,12 +336,16 @@ impl Storage {
     /// Adds a version, made at `now` unless it says otherwise; gives its id.
     pub(super) fn add(&mut self, spec: VersionSpec, now: Timestamp) -> String {
         let (computed, size, file_count) = match &spec.content {
-            Content::Files(files, _) => (
-                // Not computed where one is given: it may be a long way.
-                spec.id.is_none().then(|| version_id(&self.id, files)),
-                files.iter().map(File::size).sum(),
-                files.len() as u64,
-            ),
+            Content::Files(files, maker) => {
+                let listed = listed(files, *maker);
+                let sizes = listed.iter().map(|(_, file)| file.size());
+                (
+                    // Not computed where one is given: it may be a long way.
+                    spec.id.is_none().then(|| id_of(&self.id, &listed)),
+                    sizes.sum(),
+                    listed.len() as u64,
+                )
+            }
             Content::Raw(bytes) => (Some(sha256_hex(bytes)), bytes.len() as u64, 1),
             Content::Lost => (Some(sha256_hex("lost")), 1, 1),
         };

@@ -1,0 +1,3 @@
+@1 system
+[sandbox] run cancelled by ada@example.com
+[sandbox] agent stopped (SIGTERM)
