@@ -17,8 +17,8 @@
 //! waits is released with a failure when nothing has arrived for `--timeout`
 //! ([`progress`] measures that), not when it has taken long.
 //!
-//! A run that is looked at again and again is *followed*: one stream of its
-//! events, in a lane of the park of its own, however many look (`tree/follow`).
+//! A run whose log or status is looked at again and again is *followed*: one stream
+//! of its events, in a lane of the park of its own, however many look (`tree/follow`).
 //! Its log is one object that grows at its end; handles read from that. What an
 //! agent's events say is read by `conversation`, each event by itself, and drawn
 //! by it as a log's lines, as a transcript and as a page.

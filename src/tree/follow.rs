@@ -58,7 +58,7 @@ struct Follow {
     /// Since when a stream is being opened, and since when one is open.
     opening: Option<Instant>,
     streams_since: Option<Instant>,
-    /// Whether it has told of anything.
+    /// Whether it has told of anything, if only that it lives.
     has_told: bool,
     /// Whether it has told of something: then other rows may have come, too.
     news: bool,
@@ -226,6 +226,7 @@ impl Follows {
     /// `told` is the event that it tells of.
     fn reads_log(&self, id: &Arc<str>, told: u64) -> bool {
         self.with(id, |follow| {
+            follow.has_told = true;
             follow.told = follow.told.max(Some(told));
             follow.asked.is_some()
         })
@@ -318,7 +319,10 @@ impl Tree {
                         false => End::Failed,
                     });
                 }
-                Some(RunEvent::Heartbeat) => end = End::Cut,
+                Some(RunEvent::Heartbeat) => {
+                    self.follows.with(id, |follow| follow.has_told = true);
+                    end = End::Cut;
+                }
                 Some(RunEvent::Error(_)) => {}
                 // It goes on from the last event with the next look.
                 None => return Ok(end),
