@@ -87,7 +87,9 @@ impl Context {
     /// Does the same for the file that follows one that has just been opened,
     /// where that followed another: while the kernel's side is busy with this.
     pub(super) fn give_next(&self, ino: u64) {
-        let (before, next) = (ino.wrapping_sub(1), ino.wrapping_add(1));
+        let Some((before, next)) = self.tree.inodes_around(ino) else {
+            return;
+        };
         if !self.stored.has(before) || self.stored.has(next) {
             return;
         }
