@@ -110,6 +110,15 @@ impl Fs {
         );
     }
 
+    /// Refuses to change an attribute.
+    fn no_xattr(&self, request: &Request, ino: INodeNo, reply: ReplyEmpty) {
+        self.serve(
+            request.pid(),
+            move |_, view| Err(view.xattr_refusal(ino.0)?.into()),
+            |_, refused: Result<()>| replies::empty(refused, reply),
+        );
+    }
+
     /// Ends the writing of a control file.
     fn finish(&self, tid: u32, open: Arc<Open>, reply: ReplyEmpty) {
         self.serve(
@@ -400,9 +409,9 @@ impl Filesystem for Fs {
         &self,
         request: &Request,
         ino: INodeNo,
-        mode: Option<u32>,
-        uid: Option<u32>,
-        gid: Option<u32>,
+        _mode: Option<u32>,
+        _uid: Option<u32>,
+        _gid: Option<u32>,
         size: Option<u64>,
         _atime: Option<TimeOrNow>,
         _mtime: Option<TimeOrNow>,
@@ -414,16 +423,15 @@ impl Filesystem for Fs {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        if mode.is_some() || uid.is_some() || gid.is_some() {
-            return reply.error(Errno::EROFS);
-        }
         let open = fh.and_then(|fh| self.context.handles.written(fh.0));
+        let is_owner = self.context.is_owner(request);
         self.serve(
             request.pid(),
-            // Of a control file, `> run` cuts the length and `touch` sets times.
+            // Of a control file, `> run` cuts the length, `touch` sets times, and
+            // whoever copies a file onto it sets mode and owner too.
             move |_, view| {
                 let draft = open.as_ref().and_then(|open| open.writing());
-                view.touch(ino.0, draft.zip(size))
+                view.touch(ino.0, is_owner, draft.zip(size))
             },
             |context, stat| replies::attr(context, stat, reply),
         );
@@ -534,15 +542,15 @@ impl Filesystem for Fs {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        if ino != INodeNo::ROOT || name != LET_GO || !self.context.is_owner(request) {
-            return reply.error(Errno::EROFS);
+        if ino == INodeNo::ROOT && name == LET_GO && self.context.is_owner(request) {
+            self.context.park.let_go();
+            return reply.ok();
         }
-        self.context.park.let_go();
-        reply.ok();
+        self.no_xattr(request, ino, reply);
     }
 
-    fn removexattr(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EROFS);
+    fn removexattr(&self, request: &Request, ino: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        self.no_xattr(request, ino, reply);
     }
 
     fn ioctl(
@@ -571,7 +579,8 @@ impl Filesystem for Fs {
         _mode: i32,
         reply: ReplyEmpty,
     ) {
-        reply.error(Errno::EROFS);
+        // Only control files can be open to be written, and take no room ahead.
+        reply.error(Errno::EOPNOTSUPP);
     }
 
     fn copy_file_range(
@@ -587,6 +596,8 @@ impl Filesystem for Fs {
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        reply.error(Errno::EROFS);
+        // From a file of the mount into a control file: the kernel then reads and
+        // writes, as between any two file systems.
+        reply.error(Errno::ENOSYS);
     }
 }
