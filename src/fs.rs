@@ -17,7 +17,7 @@ use crate::{
     tree::{Access, Answer, Miss, START_FILE, Tree, View, Writing},
 };
 use awake::Awake;
-use context::{BUFFER, Context, MOST_ROUNDS, attempt, errno};
+use context::{BUFFER, Context, MOST_ROUNDS, Passing, attempt, errno};
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo,
     InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenAccMode, OpenFlags, RenameFlags,
@@ -63,6 +63,7 @@ impl Fs {
                 park,
                 handles: Handles::default(),
                 stored: Stored::default(),
+                passing: Passing::default(),
                 pace: Arc::default(),
                 notifier: OnceLock::new(),
                 device: OnceLock::new(),
@@ -147,6 +148,9 @@ impl Filesystem for Fs {
             // Files that still change are opened with FOPEN_DIRECT_IO; without
             // this they cannot be mapped shared, as many readers map files.
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
+            // Without it, of such a file io_uring and libaio are told of more bytes
+            // than there are (seen with 6.18).
+            InitFlags::FUSE_ASYNC_DIO,
         ] {
             if config.add_capabilities(capability).is_err() {
                 tracing::debug!("the kernel does not offer {capability:?}");
@@ -169,10 +173,15 @@ impl Filesystem for Fs {
         );
     }
 
-    fn getattr(&self, request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(&self, request: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
+        // The kernel names a handle when it reads through the page cache.
+        let open = fh.and_then(|fh| self.context.handles.get(fh.0).ok());
         self.serve(
             request.pid(),
-            move |_, view| view.getattr(ino.0),
+            move |_, view| match open.as_deref() {
+                Some(Open::File(handle)) => view.getattr_of(ino.0, handle),
+                Some(Open::Directory(_)) | None => view.getattr(ino.0),
+            },
             |context, stat| replies::attr(context, stat, reply),
         );
     }
@@ -187,14 +196,14 @@ impl Filesystem for Fs {
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let writes = flags.acc_mode() != OpenAccMode::O_RDONLY;
-        let is_owner = self.context.is_owner(request);
+        let (is_owner, tid) = (self.context.is_owner(request), request.pid());
         self.serve(
-            request.pid(),
+            tid,
             move |_, view| match writes {
                 true => view.open_to_write(ino.0, is_owner),
                 false => view.open(ino.0, is_owner),
             },
-            move |context, opened| replies::opened(context, ino.0, opened, reply),
+            move |context, opened| replies::opened(context, ino.0, tid, opened, reply),
         );
     }
 

@@ -31,3 +31,4 @@ mod support;
 mod tools;
 mod tree;
 mod waiting;
+mod ways;
