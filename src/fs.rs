@@ -139,8 +139,10 @@ impl Filesystem for Fs {
         for capability in [
             // Without it one parked lookup blocks all others in its directory.
             InitFlags::FUSE_PARALLEL_DIROPS,
+            // Always, and not where the kernel thinks it worth it: `find -size` and
+            // `du` read a folder to its end before they ask for attributes, which
+            // then were a request for each entry but those of the first page.
             InitFlags::FUSE_DO_READDIRPLUS,
-            InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_ASYNC_READ,
             InitFlags::FUSE_MAX_PAGES,
             InitFlags::FUSE_CACHE_SYMLINKS,
