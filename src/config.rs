@@ -12,6 +12,7 @@ use crate::{
     api::{ClientConfig, Token},
     error::{Error, Result},
     store::Verify,
+    text::unmarked_text,
 };
 use nix::unistd::{Uid, User};
 use std::{
@@ -125,6 +126,8 @@ impl Environment {
         let text = value
             .to_str()
             .ok_or_else(|| Error::Setup(format!("{name} is not UTF-8 text")))?;
+        // Of a file that the shell has read into it.
+        let text = unmarked_text(text);
         Ok(Some(text).filter(|text| !text.trim().is_empty()))
     }
 

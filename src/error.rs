@@ -98,6 +98,9 @@ pub enum Error {
     /// The cache cannot make room: over the ceiling, or the disk is full.
     #[error("no space in the cache: {0}")]
     NoSpace(String),
+    /// A local file would be longer than this process may write.
+    #[error("{0}")]
+    LocalLimit(String),
     /// The cache or another local file failed.
     #[error("{context}: {source}")]
     Io {
@@ -207,6 +210,11 @@ impl Error {
             Some(libc::ENOSPC | libc::EDQUOT) => Self::NoSpace(format!(
                 "{context}: {source}; free some space, or use --cache-dir"
             )),
+            Some(libc::EFBIG) => Self::LocalLimit(format!(
+                "{context}: a file may not grow that long here: the mount was started under a \
+                 limit of file sizes (`ulimit -f`, systemd's LimitFSIZE), or the cache's file \
+                 system has one; mount again without the limit, or use --cache-dir"
+            )),
             _ => Self::Io {
                 context,
                 source: Arc::new(source),
@@ -264,7 +272,7 @@ impl Error {
             Self::Timeout { .. } | Self::LetGo(_) => libc::ETIMEDOUT,
             Self::BadAnswer { .. } => libc::EIO,
             Self::BadArchive { .. } => libc::EIO,
-            Self::Limit { .. } => libc::EFBIG,
+            Self::Limit { .. } | Self::LocalLimit(_) => libc::EFBIG,
             Self::NoSpace(_) => libc::ENOSPC,
             // The cause's own number would say something of the cache's files,
             // which the caller never named: to it, the file cannot be read.
@@ -325,6 +333,11 @@ mod tests {
             (Error::NameTooLong, libc::ENAMETOOLONG),
             (Error::Stale, libc::ESTALE),
             (Error::TooLarge("x".into()), libc::EFBIG),
+            (Error::LocalLimit("x".into()), libc::EFBIG),
+            (
+                Error::io("x", io::Error::from_raw_os_error(libc::EFBIG)),
+                libc::EFBIG,
+            ),
             (Error::Setup("x".into()), libc::EINVAL),
             (Error::Denied("x".into()), libc::EACCES),
             (api(400), libc::EINVAL),

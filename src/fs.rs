@@ -17,7 +17,7 @@ use crate::{
     tree::{Access, Answer, Miss, START_FILE, Tree, View, Writing},
 };
 use awake::Awake;
-use context::{BUFFER, Context, MOST_ROUNDS, attempt, errno};
+use context::{BUFFER, Context, MOST_ROUNDS, Passing, attempt, errno};
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo,
     InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenAccMode, OpenFlags, RenameFlags,
@@ -63,6 +63,7 @@ impl Fs {
                 park,
                 handles: Handles::default(),
                 stored: Stored::default(),
+                passing: Passing::default(),
                 pace: Arc::default(),
                 notifier: OnceLock::new(),
                 device: OnceLock::new(),
@@ -110,6 +111,15 @@ impl Fs {
         );
     }
 
+    /// Refuses to change an attribute.
+    fn no_xattr(&self, request: &Request, ino: INodeNo, reply: ReplyEmpty) {
+        self.serve(
+            request.pid(),
+            move |_, view| Err(view.xattr_refusal(ino.0)?.into()),
+            |_, refused: Result<()>| replies::empty(refused, reply),
+        );
+    }
+
     /// Ends the writing of a control file.
     fn finish(&self, tid: u32, open: Arc<Open>, reply: ReplyEmpty) {
         self.serve(
@@ -129,8 +139,10 @@ impl Filesystem for Fs {
         for capability in [
             // Without it one parked lookup blocks all others in its directory.
             InitFlags::FUSE_PARALLEL_DIROPS,
+            // Always, and not where the kernel thinks it worth it: `find -size` and
+            // `du` read a folder to its end before they ask for attributes, which
+            // then were a request for each entry but those of the first page.
             InitFlags::FUSE_DO_READDIRPLUS,
-            InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_ASYNC_READ,
             InitFlags::FUSE_MAX_PAGES,
             InitFlags::FUSE_CACHE_SYMLINKS,
@@ -138,6 +150,9 @@ impl Filesystem for Fs {
             // Files that still change are opened with FOPEN_DIRECT_IO; without
             // this they cannot be mapped shared, as many readers map files.
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
+            // Without it, of such a file io_uring and libaio are told of more bytes
+            // than there are (seen with 6.18).
+            InitFlags::FUSE_ASYNC_DIO,
         ] {
             if config.add_capabilities(capability).is_err() {
                 tracing::debug!("the kernel does not offer {capability:?}");
@@ -160,10 +175,15 @@ impl Filesystem for Fs {
         );
     }
 
-    fn getattr(&self, request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(&self, request: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
+        // The kernel names a handle when it reads through the page cache.
+        let open = fh.and_then(|fh| self.context.handles.get(fh.0).ok());
         self.serve(
             request.pid(),
-            move |_, view| view.getattr(ino.0),
+            move |_, view| match open.as_deref() {
+                Some(Open::File(handle)) => view.getattr_of(ino.0, handle),
+                Some(Open::Directory(_)) | None => view.getattr(ino.0),
+            },
             |context, stat| replies::attr(context, stat, reply),
         );
     }
@@ -178,14 +198,14 @@ impl Filesystem for Fs {
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let writes = flags.acc_mode() != OpenAccMode::O_RDONLY;
-        let is_owner = self.context.is_owner(request);
+        let (is_owner, tid) = (self.context.is_owner(request), request.pid());
         self.serve(
-            request.pid(),
+            tid,
             move |_, view| match writes {
                 true => view.open_to_write(ino.0, is_owner),
                 false => view.open(ino.0, is_owner),
             },
-            move |context, opened| replies::opened(context, ino.0, opened, reply),
+            move |context, opened| replies::opened(context, ino.0, tid, opened, reply),
         );
     }
 
@@ -400,9 +420,9 @@ impl Filesystem for Fs {
         &self,
         request: &Request,
         ino: INodeNo,
-        mode: Option<u32>,
-        uid: Option<u32>,
-        gid: Option<u32>,
+        _mode: Option<u32>,
+        _uid: Option<u32>,
+        _gid: Option<u32>,
         size: Option<u64>,
         _atime: Option<TimeOrNow>,
         _mtime: Option<TimeOrNow>,
@@ -414,16 +434,15 @@ impl Filesystem for Fs {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        if mode.is_some() || uid.is_some() || gid.is_some() {
-            return reply.error(Errno::EROFS);
-        }
         let open = fh.and_then(|fh| self.context.handles.written(fh.0));
+        let is_owner = self.context.is_owner(request);
         self.serve(
             request.pid(),
-            // Of a control file, `> run` cuts the length and `touch` sets times.
+            // Of a control file, `> run` cuts the length, `touch` sets times, and
+            // whoever copies a file onto it sets mode and owner too.
             move |_, view| {
                 let draft = open.as_ref().and_then(|open| open.writing());
-                view.touch(ino.0, draft.zip(size))
+                view.touch(ino.0, is_owner, draft.zip(size))
             },
             |context, stat| replies::attr(context, stat, reply),
         );
@@ -534,15 +553,15 @@ impl Filesystem for Fs {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        if ino != INodeNo::ROOT || name != LET_GO || !self.context.is_owner(request) {
-            return reply.error(Errno::EROFS);
+        if ino == INodeNo::ROOT && name == LET_GO && self.context.is_owner(request) {
+            self.context.park.let_go();
+            return reply.ok();
         }
-        self.context.park.let_go();
-        reply.ok();
+        self.no_xattr(request, ino, reply);
     }
 
-    fn removexattr(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EROFS);
+    fn removexattr(&self, request: &Request, ino: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        self.no_xattr(request, ino, reply);
     }
 
     fn ioctl(
@@ -571,7 +590,8 @@ impl Filesystem for Fs {
         _mode: i32,
         reply: ReplyEmpty,
     ) {
-        reply.error(Errno::EROFS);
+        // Only control files can be open to be written, and take no room ahead.
+        reply.error(Errno::EOPNOTSUPP);
     }
 
     fn copy_file_range(
@@ -587,6 +607,8 @@ impl Filesystem for Fs {
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        reply.error(Errno::EROFS);
+        // From a file of the mount into a control file: the kernel then reads and
+        // writes, as between any two file systems.
+        reply.error(Errno::ENOSYS);
     }
 }

@@ -136,7 +136,9 @@
 //!
 //! *Object*: what the API has an id for: an agent, a run, a volume or artifact
 //! (together: a *storage*), a version. *Node*: one inode of the mount; an
-//! object's nodes share the high 32 bits of the inode number. *Listing*: what
+//! object's nodes come in pages of 256, which share all but the low 8 bits of the
+//! inode number (`tree/inodes`: all are below 2^53, and what else they promise).
+//! *Listing*: what
 //! one list endpoint gave. *Want*: something that only a fetch can bring.
 //! *Pinned*: a version that a user has told the cache to keep.
 //! *Sealed*: a version whose whole archive has been read and checked.

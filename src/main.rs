@@ -9,10 +9,12 @@ use vm0fs::{
     error::Result,
     memory,
     mount::Outcome,
+    signals,
 };
 
 fn main() -> ExitCode {
     memory::settle();
+    signals::let_long_writes_fail();
     // Prints help, or what is wrong with the usage, and exits with 0 or 2.
     let cli = Cli::parse();
     match run(cli.command) {

@@ -121,9 +121,10 @@ pub fn run(
             Side::Server(report) => Some(report),
         }
     };
+    // Before anything is written, which can be too much for a limit.
+    let signals = Signals::outlast_others()?;
     set_up_logs()?;
     raise_open_files();
-    let signals = Signals::block()?;
     // After the fork, since looking at what is mounted there starts threads.
     let prepared = mountpoint::prepare(&options.mountpoint)?;
     let mounted = Mounted::start(prepared.path.clone(), &options.settings)

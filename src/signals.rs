@@ -1,10 +1,32 @@
 //! The signals that end a mount or a server, waited for by a thread instead of
-//! interrupting one.
+//! interrupting one; all others that the environment can send end nothing.
 
 use crate::error::{Error, Result};
 use nix::sys::signal::{SigSet, Signal};
+use std::fs;
 
-/// SIGINT, SIGTERM and SIGHUP, blocked.
+/// The signals by which a user, a terminal or a service manager asks for the end.
+const ENDS: [Signal; 4] = [
+    Signal::SIGINT,
+    Signal::SIGTERM,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+];
+
+/// The signals of a fault in the process itself, which a mount does not outlast:
+/// the kernel ends a process that blocks them all the same, or they come from
+/// `abort`.
+const FAULTS: [Signal; 7] = [
+    Signal::SIGSEGV,
+    Signal::SIGBUS,
+    Signal::SIGILL,
+    Signal::SIGFPE,
+    Signal::SIGTRAP,
+    Signal::SIGSYS,
+    Signal::SIGABRT,
+];
+
+/// SIGINT, SIGTERM, SIGHUP and SIGQUIT, blocked.
 #[derive(Clone, Copy, Debug)]
 pub struct Signals(SigSet);
 
@@ -12,16 +34,40 @@ impl Signals {
     /// Blocks them in this thread and in all that it starts from here on: to
     /// be called before the first thread. Programs that are run get them back.
     ///
+    /// One that the process was started to ignore goes on being ignored, as
+    /// `nohup` and a shell's `&` want it: blocked, it would be waited for.
+    ///
     /// # Errors
     /// None known of; the system call has an error result.
     pub fn block() -> Result<Self> {
+        let ignored = ignored(&fs::read_to_string("/proc/self/status").unwrap_or_default());
         let mut signals = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-            signals.add(signal);
+        for signal in ENDS {
+            if ignored & bit(signal) == 0 {
+                signals.add(signal);
+            }
         }
-        let blocked = signals.thread_block();
-        blocked.map_err(|errno| Error::io("blocking signals", errno.into()))?;
+        block(&signals)?;
         Ok(Self(signals))
+    }
+
+    /// The same for a process that others depend on: every other signal is blocked
+    /// too, so that none ends it or stops it. A limit (SIGXFSZ, SIGXCPU), a timer
+    /// that the process was started with (SIGALRM, SIGVTALRM, SIGPROF), a program
+    /// that tells all processes to read their settings again (SIGUSR1, SIGUSR2,
+    /// SIGPWR, SIGIO, the realtime ones) mean nothing here. A mount that a
+    /// terminal stops (SIGTSTP, SIGTTIN, SIGTTOU) would stop each process that
+    /// looks at it, the shell that could wake it among them.
+    ///
+    /// # Errors
+    /// None known of; the system call has an error result.
+    pub fn outlast_others() -> Result<Self> {
+        let mut others = SigSet::all();
+        for signal in FAULTS.into_iter().chain(ENDS) {
+            others.remove(signal);
+        }
+        block(&others)?;
+        Self::block()
     }
 
     /// Waits until one comes, and gives its name.
@@ -33,5 +79,46 @@ impl Signals {
         Ok(signal
             .map_err(|errno| Error::io("waiting for signals", errno.into()))?
             .as_str())
+    }
+}
+
+/// Lets a write past a limit of file sizes (`ulimit -f`) fail with EFBIG, which can
+/// be told, instead of ending the process by SIGXFSZ. To be called before the
+/// first thread.
+pub fn let_long_writes_fail() {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGXFSZ);
+    // It cannot fail for a signal that exists.
+    let _ = block(&signals);
+}
+
+fn block(signals: &SigSet) -> Result<()> {
+    let blocked = signals.thread_block();
+    blocked.map_err(|errno| Error::io("blocking signals", errno.into()))
+}
+
+/// The signals that a process ignores, by the text of its `/proc/<pid>/status`
+/// (`proc_pid_status(5)`): a bit for each, the lowest for signal 1.
+fn ignored(status: &str) -> u64 {
+    let mut lines = status.lines();
+    let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.unwrap_or(0)
+}
+
+fn bit(signal: Signal) -> u64 {
+    1 << (signal as u32 - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_from_the_process_table() {
+        let status = "Name:\tcat\nSigBlk:\t0000000000000002\nSigIgn:\t0000000000001001\n";
+        assert_eq!(ignored(status), bit(Signal::SIGHUP) | bit(Signal::SIGPIPE));
+        assert_eq!(ignored("Name:\tcat\n"), 0);
+        assert_eq!(ignored("SigIgn:\tno number\n"), 0);
     }
 }

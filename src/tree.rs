@@ -32,6 +32,7 @@ mod tables;
 mod thrift;
 mod transfers;
 mod xattr;
+mod yaml;
 
 pub use crate::store::Usage;
 pub use attributes::{Access, Attributes, Stat};
@@ -243,7 +244,7 @@ impl Tree {
         let known = Known::new();
         known.measure(&store, &shelf);
         Self {
-            inodes: Inodes::default(),
+            inodes: Inodes::new(kept::numbers(&shelf)),
             known,
             journal: Journal::default(),
             transfers: Transfers::default(),
@@ -273,7 +274,14 @@ impl Tree {
 
     /// Lets nothing be written to the cache any more on its own account.
     pub fn close(&self) {
+        self.keep_numbers();
         self.shelf.close();
+    }
+
+    /// The inode numbers of the files before and after one in its version's
+    /// archive, where there can be both; neither need exist.
+    pub fn inodes_around(&self, ino: u64) -> Option<(u64, u64)> {
+        self.inodes.around(ino)
     }
 
     /// The tree from the view of a request that arrived at `since`: whatever

@@ -32,3 +32,4 @@ mod support;
 mod tools;
 mod tree;
 mod waiting;
+mod ways;

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     error::{Error, Result, TransportKind},
     progress::Progress,
-    text::one_line,
+    text::{one_line, unmarked},
 };
 use jiff::Timestamp;
 use reqwest::{
@@ -377,7 +377,13 @@ impl Http {
         let mut chunk = vec![0; 64 << 10];
         loop {
             match response.read(&mut chunk) {
-                Ok(0) => return Ok(body),
+                // JSON has no byte order mark; a reader may let one pass
+                // (RFC 8259, 8.1).
+                Ok(0) => {
+                    let mark = body.len() - unmarked(&body).len();
+                    body.drain(..mark);
+                    return Ok(body);
+                }
                 Ok(read) => {
                     progress.advance(read as u64);
                     if body.len() + read > MAX_BODY {

@@ -3,6 +3,7 @@
 //! Source: the WHATWG HTML standard, "Server-sent events", sections "Parsing an
 //! event stream" and "Interpreting an event stream".
 
+use crate::text::unmarked;
 use std::{fmt, sync::Arc, time::Duration};
 
 /// The most that one event may hold in memory, in bytes: its name, data, id
@@ -13,9 +14,6 @@ pub const MAX_EVENT: usize = 16 << 20;
 
 /// How many bytes a line's buffer keeps for the next line.
 const KEPT_BUFFER: usize = 64 << 10;
-
-/// The mark that a stream may begin with, and that is no part of it.
-const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// One event as the stream gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +98,7 @@ impl Parser {
     fn end_line(&mut self) -> Option<Event> {
         let mut line = std::mem::take(&mut self.line);
         let text = match std::mem::replace(&mut self.begun, true) {
-            false => line.strip_prefix(BOM).unwrap_or(&line),
+            false => unmarked(&line),
             true => &line,
         };
         let event = if text.is_empty() {

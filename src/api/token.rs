@@ -1,6 +1,9 @@
 //! The secret that opens the API: opaque, and never shown.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    text::unmarked_text,
+};
 use reqwest::header::HeaderValue;
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
@@ -14,13 +17,14 @@ const MAX_TOKEN: usize = 8 * 1024;
 pub struct Token(String);
 
 impl Token {
-    /// Takes a token as a user has it: white space around it is dropped.
+    /// Takes a token as a user has it: white space around it is dropped, and what
+    /// editors put before a text.
     ///
     /// # Errors
     /// [`Error::Setup`] where it is empty or holds what no header may hold.
     /// The message never repeats the token.
     pub fn new(text: &str) -> Result<Self> {
-        let text = text.trim();
+        let text = unmarked_text(text.trim()).trim();
         let problem = if text.is_empty() {
             "is empty"
         } else if text.len() > MAX_TOKEN {
@@ -92,6 +96,8 @@ mod tests {
         ] {
             assert!(!shown.contains("secret"), "{shown}");
         }
+        let marked = Token::new("\u{feff} vm0_live_secret\r\n").unwrap();
+        assert_eq!(marked.header().unwrap(), header);
         assert_eq!(token.redact("bad vm0_live_secret!"), "bad [token]!");
     }
 

@@ -42,7 +42,7 @@ impl DemoArgs {
     /// # Errors
     /// Where the port is taken, or the mountpoint cannot be used.
     pub fn run(self, environment: &Environment) -> Result<()> {
-        let signals = Signals::block()?;
+        let signals = Signals::outlast_others()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.unwrap_or(0)));
         let server =
             Server::start_on(World::demo(), address).map_err(|error| self.explain(error))?;

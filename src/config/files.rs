@@ -5,6 +5,7 @@ use super::{Flags, parse_crawlers, parse_duration, parse_size, parse_verify};
 use crate::{
     api::Token,
     error::{Error, Result},
+    text::decode,
 };
 use serde::Deserialize;
 use std::{
@@ -170,7 +171,11 @@ fn read(path: &Path) -> Result<Option<(String, u32)>> {
             MAX_FILE >> 10
         )));
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Error::Setup(format!("{}: not UTF-8 text", path.display())))?;
+    let text = decode(bytes).ok_or_else(|| {
+        Error::Setup(format!(
+            "{}: not UTF-8 text; save it as that",
+            path.display()
+        ))
+    })?;
     Ok(Some((text, mode)))
 }

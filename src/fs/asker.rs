@@ -22,6 +22,24 @@ pub(super) fn asker(tid: u32) -> Asker {
     Asker { pid, comm, program }
 }
 
+/// How many descriptors of a process are looked at: a ring is made before much else.
+const MOST_LOOKED_AT: usize = 256;
+
+/// Whether the process of thread `tid` reads by io_uring, as far as its descriptors
+/// tell. Of a file that is opened with `FOPEN_DIRECT_IO` the kernel gives such a
+/// process the same bytes again and again: an asynchronous direct read does not
+/// move the file's position (`fuse_direct_IO` of Linux 6.18, which reads from a
+/// copy of it), and Node.js reads streams by position.
+pub(super) fn uses_io_uring(tid: u32) -> bool {
+    let descriptors = fs::read_dir(format!("/proc/{tid}/fd"));
+    let mut descriptors = descriptors.into_iter().flatten().flatten();
+    descriptors.by_ref().take(MOST_LOOKED_AT).any(|descriptor| {
+        // Reading the link asks nothing of the file system it leads to.
+        let target = fs::read_link(descriptor.path());
+        target.is_ok_and(|target| target == Path::new("anon_inode:[io_uring]"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +64,21 @@ mod tests {
         assert_eq!(found.program.as_deref(), own.file_name().unwrap().to_str());
         let comm = fs::read_to_string("/proc/self/comm").unwrap();
         assert_eq!(found.comm.as_deref(), Some(comm.trim_end()));
+    }
+
+    #[test]
+    fn a_process_with_a_ring_reads_by_it() {
+        let tid = nix::unistd::gettid().as_raw() as u32;
+        let ring = io_uring::IoUring::new(2).unwrap();
+        assert!(uses_io_uring(tid));
+        drop(ring);
+        let mut other = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        assert!(!uses_io_uring(other.id()) && !uses_io_uring(0));
+        other.kill().unwrap();
+        other.wait().unwrap();
     }
 
     #[test]

@@ -14,8 +14,9 @@ use crate::{
 use fuser::{Errno, FileAttr, FileType, INodeNo, Notifier, Request};
 use std::{
     cell::RefCell,
+    collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -40,12 +41,34 @@ thread_local! {
 /// What `stat` gives as the best size for a read: one kernel request.
 const BLOCK_SIZE: u32 = 128 * 1024;
 
+/// The files of which the kernel's page cache may hold what has changed since: those
+/// that could still change when they were last opened, and were read through it.
+#[derive(Default)]
+pub(super) struct Passing(Mutex<HashSet<u64>>);
+
+impl Passing {
+    pub(super) fn note(&self, ino: u64) {
+        self.files().insert(ino);
+    }
+
+    /// Whether a file that can change no more is none of these; with the open that
+    /// asks, which has its pages dropped, it is not any more.
+    pub(super) fn is_clean(&self, ino: u64) -> bool {
+        !self.files().remove(&ino)
+    }
+
+    fn files(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What an operation needs to run, and to run again.
 pub(super) struct Context {
     pub(super) tree: Arc<Tree>,
     pub(super) park: Arc<Park>,
     pub(super) handles: Handles,
     pub(super) stored: Stored,
+    pub(super) passing: Passing,
     pub(super) pace: Arc<Pace>,
     /// Set once the mount is made: the way to the kernel's page cache.
     pub(super) notifier: OnceLock<Notifier>,
@@ -87,7 +110,9 @@ impl Context {
     /// Does the same for the file that follows one that has just been opened,
     /// where that followed another: while the kernel's side is busy with this.
     pub(super) fn give_next(&self, ino: u64) {
-        let (before, next) = (ino.wrapping_sub(1), ino.wrapping_add(1));
+        let Some((before, next)) = self.tree.inodes_around(ino) else {
+            return;
+        };
         if !self.stored.has(before) || self.stored.has(next) {
             return;
         }

@@ -1,6 +1,7 @@
 //! What an operation has come to, as fuser's replies.
 
 use super::{
+    asker::uses_io_uring,
     context::{Context, absent, errno, ttl},
     handles::Open,
 };
@@ -32,11 +33,25 @@ pub(super) fn data(bytes: Result<Vec<u8>>, reply: ReplyData) {
     }
 }
 
-pub(super) fn opened(context: &Context, ino: u64, opened: Result<Opened>, reply: ReplyOpen) {
+/// Answers an open of thread `tid`.
+pub(super) fn opened(
+    context: &Context,
+    ino: u64,
+    tid: u32,
+    opened: Result<Opened>,
+    reply: ReplyOpen,
+) {
     match opened {
         Ok(opened) => {
-            let flags = if opened.is_final {
+            let is_written = matches!(opened.handle, Handle::Control(_));
+            let flags = if opened.is_final && context.passing.is_clean(ino) {
                 FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH
+            } else if opened.is_final {
+                FopenFlags::FOPEN_NOFLUSH
+            } else if !is_written && uses_io_uring(tid) {
+                // Through the page cache, which is filled anew with each such open.
+                context.passing.note(ino);
+                FopenFlags::FOPEN_NOFLUSH
             } else {
                 // The handle's own bytes, whatever size was known before.
                 FopenFlags::FOPEN_DIRECT_IO

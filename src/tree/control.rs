@@ -16,6 +16,7 @@ use crate::{
     api::types::{Row, Run},
     error::{Error, Result},
     progress::Progress,
+    text::{decode, from_visible},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -121,12 +122,16 @@ impl Control {
 /// filled in; anything else is the prompt.
 fn request(text: Vec<u8>, agent: &str) -> Result<Map<String, Value>> {
     let invalid = |message: String| Error::Invalid(message);
-    let text = String::from_utf8(text)
-        .map_err(|_| invalid("no run was started: the text is not UTF-8".into()))?;
-    let mut request = if text.trim_start().starts_with('{') {
+    let text = decode(text).ok_or_else(|| {
+        let message = "no run was started: the text is neither UTF-8 nor, with a byte order mark, \
+            UTF-16";
+        invalid(message.into())
+    })?;
+    let visible = from_visible(&text);
+    let mut request = if visible.starts_with('{') {
         // The message of the parser quotes nothing of the text, which may hold
         // secrets.
-        serde_json::from_str::<Map<String, Value>>(&text).map_err(|error| {
+        serde_json::from_str::<Map<String, Value>>(visible).map_err(|error| {
             invalid(format!(
                 "no run was started: what begins with {{ must be a JSON object \
                  ({:?} error at line {}, column {}); a prompt that begins so goes into \
@@ -212,20 +217,37 @@ impl View<'_> {
         })
     }
 
-    /// Lets the times and the length of a control file be set, which changes
-    /// nothing but what has been written so far.
+    /// Lets mode, owner, times and length of a control file be set, which changes
+    /// nothing but what has been written so far: programs that copy a file keep
+    /// these, and would report a run that has started as a failure.
     ///
     /// # Errors
-    /// EROFS for any other node.
-    pub fn touch(&self, ino: u64, cut: Option<(&Writing, u64)>) -> Answer<Stat> {
+    /// EROFS for any other node; EACCES for whoever has not mounted.
+    pub fn touch(&self, ino: u64, is_owner: bool, cut: Option<(&Writing, u64)>) -> Answer<Stat> {
         let node = self.node(ino)?;
         if !matches!(node, Node::Control(_)) {
             return Err(Error::ReadOnly.into());
+        }
+        if !is_owner {
+            return Err(not_yours());
         }
         if let Some((writing, size)) = cut {
             writing.truncate(size);
         }
         self.stat(&node)
+    }
+
+    /// Why no extended attribute of a node can be set or removed. A control file
+    /// is like one of a file system without any, so that programs which keep
+    /// attributes go on without them.
+    ///
+    /// # Errors
+    /// ESTALE for an unknown number.
+    pub fn xattr_refusal(&self, ino: u64) -> Answer<Error> {
+        Ok(match self.node(ino)? {
+            Node::Control(_) => Error::NotSupported,
+            _ => Error::ReadOnly,
+        })
     }
 
     /// Takes what is written to a control file: at an offset, or at the end of

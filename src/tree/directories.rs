@@ -5,6 +5,7 @@ use super::{
     attributes::{Stat, entry_kind, entry_stat},
     cache::FOR_EVER,
     control::{Control, START_FILE},
+    inodes::Inodes,
     names::escape,
     node::{AgentFile, MetaFile, Node, RunFile, TOP},
     rows::Files,
@@ -42,7 +43,7 @@ pub struct ListedNode(Node);
 /// A directory in a sealed version.
 pub struct SealedDirectory {
     version: Arc<Version>,
-    /// The inode number of the version's root; its other nodes count up from it.
+    /// The inode number of the version's root.
     root: u64,
     number: u32,
 }
@@ -262,7 +263,9 @@ impl View<'_> {
     pub fn entry_at(&self, directory: &Directory, position: usize) -> Option<DirectoryEntry> {
         match directory {
             Directory::Listed(entries) => entries.get(position).map(|(entry, _)| entry.clone()),
-            Directory::Sealed(sealed) => sealed.entry(position).map(|(entry, _)| entry),
+            Directory::Sealed(sealed) => sealed
+                .entry(position, &self.tree.inodes)
+                .map(|(entry, _)| entry),
         }
     }
 
@@ -282,7 +285,7 @@ impl View<'_> {
                 Some((entry.clone(), stat))
             }
             Directory::Sealed(sealed) => {
-                let (entry, node) = sealed.entry(position)?;
+                let (entry, node) = sealed.entry(position, &self.tree.inodes)?;
                 let stat = entry_stat(entry.ino, &node);
                 Some((entry, stat))
             }
@@ -296,14 +299,19 @@ impl SealedDirectory {
     fn read_through(&self) {
         let count = self.version.index().child_count(self.number) as usize;
         // Nothing is missing from an index that is not damaged.
-        let _ = (0..count).all(|position| self.entry(position).is_some());
+        let _ = (0..count).all(|position| self.child(position).is_some());
     }
 
-    fn entry(&self, position: usize) -> Option<(DirectoryEntry, store::Node)> {
+    /// The name at a position, and its node.
+    fn child(&self, position: usize) -> Option<(&[u8], u32, store::Node)> {
         let index = self.version.index();
         let (name, number) = index.child_at(self.number, u32::try_from(position).ok()?)?;
-        let node = index.node(number)?;
-        let ino = self.root + u64::from(number);
+        Some((name, number, index.node(number)?))
+    }
+
+    fn entry(&self, position: usize, inodes: &Inodes) -> Option<(DirectoryEntry, store::Node)> {
+        let (name, number, node) = self.child(position)?;
+        let ino = inodes.beside(self.root, Node::entry_place(number))?;
         Some((
             DirectoryEntry {
                 name: name.to_vec(),

@@ -2,6 +2,7 @@
 
 use super::{
     Answer, Kind, Miss, Tree, View,
+    attributes::Stat,
     control::{Writing, not_yours},
     known::VersionId,
     logs::{LogView, Logs},
@@ -14,7 +15,7 @@ use crate::{
 };
 use std::{
     io,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 /// What an open file reads from. It stays good whatever is evicted or changes.
@@ -78,6 +79,16 @@ pub struct OpenLog {
 pub struct Page {
     node: Node,
     bytes: Mutex<Arc<[u8]>>,
+}
+
+impl Page {
+    fn lock(&self) -> MutexGuard<'_, Arc<[u8]>> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bytes(&self) -> Arc<[u8]> {
+        self.lock().clone()
+    }
 }
 
 /// An open file and how the kernel may treat it.
@@ -300,23 +311,38 @@ impl View<'_> {
     /// At the end of a file that may have grown, what it has grown by; one that
     /// has become another is read to the end as it was.
     fn read_page(&self, page: &Page, offset: u64, size: usize, buffer: &mut Vec<u8>) -> Answer<()> {
-        let lock = || page.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = lock().clone();
-        let mut bytes = part(&known, offset, size);
-        let newer;
-        if bytes.is_empty() && size > 0 {
-            match self.render(&page.node) {
-                Ok(file) if file.bytes.starts_with(&known) => {
-                    newer = file.bytes;
-                    *lock() = newer.clone();
-                    bytes = part(&newer, offset, size);
-                }
-                Err(miss @ Miss::Want(_)) => return Err(miss),
-                Ok(_) | Err(_) => {}
-            }
+        let mut bytes = page.bytes();
+        if part(&bytes, offset, size).is_empty() && size > 0 {
+            bytes = self.grown(page)?;
         }
-        buffer.extend_from_slice(bytes);
+        buffer.extend_from_slice(part(&bytes, offset, size));
         Ok(())
+    }
+
+    /// The bytes of an open file, and what it has grown by since it was opened.
+    fn grown(&self, page: &Page) -> Answer<Arc<[u8]>> {
+        let known = page.bytes();
+        match self.render(&page.node) {
+            Ok(file) if file.bytes.starts_with(&known) => {
+                *page.lock() = file.bytes.clone();
+                Ok(file.bytes)
+            }
+            Err(miss @ Miss::Want(_)) => Err(miss),
+            Ok(_) | Err(_) => Ok(known),
+        }
+    }
+
+    /// The attributes of an open file: its size is that of what can be read through
+    /// this handle.
+    ///
+    /// # Errors
+    /// As [`View::getattr`].
+    pub fn getattr_of(&self, ino: u64, handle: &Handle) -> Answer<Stat> {
+        let mut stat = self.getattr(ino)?;
+        if let Handle::Page(page) = handle {
+            stat.attributes.size = self.grown(page)?.len() as u64;
+        }
+        Ok(stat)
     }
 
     /// Reads, for a handle whose content turned out damaged, what has been

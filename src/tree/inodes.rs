@@ -1,15 +1,23 @@
-//! Inode numbers: an object owns the high 32 bits, a node inside it the low 32.
+//! Inode numbers: all below 2^53, so that a program which holds them in a double,
+//! as JavaScript does, still tells two files apart.
 //!
-//! An object's number is drawn from a hash of what it is, so that a node keeps
-//! its number over a restart (git, rsync and backup programs notice when it
-//! does not). The table grows with the objects seen, never with the files in
-//! them: FORGET has nothing to free, and no number is ever given twice.
+//! An object's nodes are numbered from 0 in pages of 256. A page has a number of
+//! 45 bits, drawn from a hash of the object and of the page's place in it; the low
+//! 8 bits of an inode number are the node's place in its page. So a node keeps its
+//! number over a restart, in whatever order objects are met (git, rsync and backup
+//! programs notice when it does not), and an object with many nodes takes only as
+//! many pages as have been looked at. Of 200,000 pages two draw the same number
+//! once in 1,700 mounts: then the second to be met gets another, and a table on
+//! disk says so from then on, again in whatever order they are met.
+//!
+//! The table in memory grows with the pages seen: FORGET has nothing to free, and
+//! no number is ever given twice.
 
 use crate::api::types::StorageKind;
 use sha2::{Digest, Sha256};
 use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    collections::{HashMap, HashSet},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 /// What the API has an id for.
@@ -31,70 +39,215 @@ pub(crate) enum Object {
     Version(StorageKind, Arc<str>, Arc<str>),
 }
 
-/// Objects get 30 bits: inode numbers stay positive for tools that hold them
-/// in a signed 64-bit integer.
-const OBJECT_MASK: u32 = 0x3fff_ffff;
+/// The bits of an inode number: integers below 2^53 are exact in a double
+/// (IEEE 754; `Number.MAX_SAFE_INTEGER` of ECMA-262).
+const BITS: u32 = 53;
 
-/// The two-way table of objects and their numbers.
-#[derive(Default)]
+/// The bits of a node's place in its page. Runs, agents and storages have fewer
+/// nodes than a page has places, so that each takes one.
+const PLACE_BITS: u32 = 8;
+const PLACES: u64 = 1 << PLACE_BITS;
+
+/// A page of an object: which object, by its position in the table, and which of
+/// its pages.
+type Page = (u32, u32);
+
+/// The pages that could not have the number that is drawn for them, by what they
+/// are ([`name`]), with the numbers that they have instead.
+pub(crate) type Exceptions = HashMap<String, u64>;
+
+/// The two-way table of objects' pages and their numbers.
 pub(crate) struct Inodes(RwLock<Table>);
 
-#[derive(Default)]
 struct Table {
-    numbers: HashMap<Object, u32>,
-    objects: HashMap<u32, Object>,
+    owners: HashMap<Object, u32>,
+    objects: Vec<(Object, [u8; 32])>,
+    numbers: HashMap<Page, u64>,
+    pages: HashMap<u64, Page>,
+    exceptions: Exceptions,
+    /// The numbers of exceptions, which nothing else may be given.
+    reserved: HashSet<u64>,
+    /// Whether there are exceptions that have not been written to disk.
+    is_unsaved: bool,
+    /// The bits of a page's number.
+    bits: u32,
+}
+
+impl Default for Inodes {
+    fn default() -> Self {
+        Self::new(Exceptions::new())
+    }
+}
+
+/// Which page a node is in, and its place there.
+fn split(node: u32) -> (u32, u64) {
+    (node >> PLACE_BITS, u64::from(node) % PLACES)
 }
 
 impl Inodes {
+    /// A table of no objects, with the exceptions that are known from before.
+    pub(crate) fn new(exceptions: Exceptions) -> Self {
+        Self::with_bits(exceptions, BITS - PLACE_BITS)
+    }
+
+    fn with_bits(exceptions: Exceptions, bits: u32) -> Self {
+        let mut reserved = HashSet::new();
+        let mut exceptions: Vec<_> = exceptions.into_iter().collect();
+        // What cannot be is left out, the same way each time.
+        exceptions.sort();
+        exceptions
+            .retain(|(_, number)| (1..1 << bits).contains(number) && reserved.insert(*number));
+        Self(RwLock::new(Table {
+            // The fixed part has page 0: FUSE numbers the root 1.
+            owners: HashMap::from([(Object::Fixed, 0)]),
+            objects: vec![(Object::Fixed, digest(&Object::Fixed))],
+            numbers: HashMap::from([((0, 0), 0)]),
+            pages: HashMap::from([(0, (0, 0))]),
+            exceptions: exceptions.into_iter().collect(),
+            reserved,
+            is_unsaved: false,
+            bits,
+        }))
+    }
+
     /// The inode number of a node in an object, which becomes known by this.
     pub(crate) fn number(&self, object: &Object, node: u32) -> u64 {
-        let high = if *object == Object::Fixed {
-            0
-        } else {
-            self.object_number(object)
-        };
-        (u64::from(high) << 32) | u64::from(node)
+        self.in_owner(self.owner(object), node)
+    }
+
+    /// An object's position in the table, for [`Inodes::in_owner`].
+    pub(crate) fn owner(&self, object: &Object) -> u32 {
+        if let Some(&owner) = self.read().owners.get(object) {
+            return owner;
+        }
+        let mut table = self.write();
+        if let Some(&owner) = table.owners.get(object) {
+            return owner;
+        }
+        let owner = table.objects.len() as u32;
+        table.objects.push((object.clone(), digest(object)));
+        table.owners.insert(object.clone(), owner);
+        owner
+    }
+
+    /// The same as [`Inodes::number`] for an object whose position is known.
+    pub(crate) fn in_owner(&self, owner: u32, node: u32) -> u64 {
+        let (index, place) = split(node);
+        let page = (owner, index);
+        let known = self.read().numbers.get(&page).copied();
+        let number = known.unwrap_or_else(|| self.write().number(page));
+        (number << PLACE_BITS) | place
+    }
+
+    /// The inode number of another node of the object that `ino` is a node of;
+    /// `None` for a number that was never given out.
+    pub(crate) fn beside(&self, ino: u64, node: u32) -> Option<u64> {
+        let &(owner, _) = self.read().pages.get(&(ino >> PLACE_BITS))?;
+        Some(self.in_owner(owner, node))
+    }
+
+    /// The inode numbers of the nodes before and after one in its object; `None`
+    /// where it is the first, or was never given a number.
+    pub(crate) fn around(&self, ino: u64) -> Option<(u64, u64)> {
+        let place = ino % PLACES;
+        if (1..PLACES - 1).contains(&place) {
+            return Some((ino - 1, ino + 1));
+        }
+        let &(owner, index) = self.read().pages.get(&(ino >> PLACE_BITS))?;
+        let node = (index << PLACE_BITS) | place as u32;
+        let (before, after) = (node.checked_sub(1)?, node.checked_add(1)?);
+        Some((self.in_owner(owner, before), self.in_owner(owner, after)))
     }
 
     /// What a number from the kernel stands for, if it was ever given out.
     pub(crate) fn resolve(&self, ino: u64) -> Option<(Object, u32)> {
-        let node = (ino & u64::from(u32::MAX)) as u32;
-        let high = (ino >> 32) as u32;
-        if high == 0 {
-            return Some((Object::Fixed, node));
-        }
-        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        table
-            .objects
-            .get(&high)
-            .map(|object| (object.clone(), node))
+        let table = self.read();
+        let &(owner, index) = table.pages.get(&(ino >> PLACE_BITS))?;
+        let (object, _) = table.objects.get(owner as usize)?;
+        Some((
+            object.clone(),
+            (index << PLACE_BITS) | (ino % PLACES) as u32,
+        ))
     }
 
-    fn object_number(&self, object: &Object) -> u32 {
-        if let Some(&number) = self
-            .0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .numbers
-            .get(object)
-        {
+    /// Whether exceptions have been made since they were last given to be written
+    /// to disk.
+    pub(crate) fn is_unsaved(&self) -> bool {
+        self.read().is_unsaved
+    }
+
+    /// The exceptions, to be written to disk.
+    pub(crate) fn save(&self) -> Exceptions {
+        let mut table = self.write();
+        table.is_unsaved = false;
+        table.exceptions.clone()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// The number of a page, which is drawn where it has none yet.
+    fn number(&mut self, page: Page) -> u64 {
+        if let Some(&number) = self.numbers.get(&page) {
             return number;
         }
-        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&number) = table.numbers.get(object) {
-            return number;
-        }
-        let mut number = preferred_number(object);
-        while number == 0 || table.objects.contains_key(&number) {
-            number = number.wrapping_add(1) & OBJECT_MASK;
-        }
-        table.numbers.insert(object.clone(), number);
-        table.objects.insert(number, object.clone());
+        let (owner, index) = page;
+        let digest = self.objects.get(owner as usize).map(|(_, digest)| *digest);
+        let digest = digest.unwrap_or_default();
+        let name = name(&digest, index);
+        let number = match self.exceptions.get(&name) {
+            Some(number) => *number,
+            None => {
+                let drawn = (0_u64..).map(|attempt| draw(&digest, index, attempt, self.bits));
+                let mut free = drawn.enumerate().filter(|(_, number)| {
+                    !self.pages.contains_key(number) && !self.reserved.contains(number)
+                });
+                // There is no end of attempts.
+                let (attempt, number) = free.next().unwrap_or_default();
+                drop(free);
+                if attempt > 0 {
+                    self.exceptions.insert(name, number);
+                    self.reserved.insert(number);
+                    self.is_unsaved = true;
+                }
+                number
+            }
+        };
+        self.numbers.insert(page, number);
+        self.pages.insert(number, page);
         number
     }
 }
 
-fn preferred_number(object: &Object) -> u32 {
+/// What an exception is written down under.
+fn name(digest: &[u8; 32], index: u32) -> String {
+    let object: String = digest[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{object} {index}")
+}
+
+/// The number that a page draws at an attempt. 0 is the fixed part's.
+fn draw(digest: &[u8; 32], index: u32, attempt: u64, bits: u32) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(digest);
+    hash.update(index.to_le_bytes());
+    hash.update(attempt.to_le_bytes());
+    let drawn = hash.finalize();
+    let mut number = [0; 8];
+    number.copy_from_slice(&drawn[..8]);
+    u64::from_le_bytes(number) >> (u64::BITS - bits)
+}
+
+fn digest(object: &Object) -> [u8; 32] {
     let mut hash = Sha256::new();
     // Ids are opaque: lengths keep two of them from running into each other.
     let mut part = |text: &str| {
@@ -112,40 +265,99 @@ fn preferred_number(object: &Object) -> u32 {
             [kind.plural(), storage, id].into_iter().for_each(&mut part);
         }
     }
-    let digest = hash.finalize();
-    u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]) & OBJECT_MASK
+    hash.finalize().into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn numbers_are_stable_distinct_and_resolve_back() {
-        let objects: Vec<Object> = (0..50_000)
-            .map(|i| Object::Run(format!("run-{i}").into()))
-            .chain([
-                Object::Agent("a".into()),
-                Object::Storage(StorageKind::Volume, "a".into()),
-                Object::Storage(StorageKind::Artifact, "a".into()),
-                Object::Version(StorageKind::Artifact, "a".into(), "b".into()),
-                Object::Status("running".into()),
-            ])
-            .collect();
-        let (first, second) = (Inodes::default(), Inodes::default());
-        let mut seen = std::collections::HashSet::new();
-        for object in &objects {
-            let ino = first.number(object, 7);
-            assert!(seen.insert(ino), "{object:?} shares its number");
-            assert!(i64::try_from(ino).is_ok());
-            assert_eq!(first.number(object, 7), ino);
-            assert_eq!(first.resolve(ino), Some((object.clone(), 7)));
-            assert_eq!(
-                second.number(object, 7),
-                ino,
-                "the number outlives a restart"
-            );
+    /// So many objects of every kind.
+    fn objects(count: usize) -> Vec<Object> {
+        let object = |n: usize| match n % 5 {
+            0 => Object::Run(format!("run-{n}").into()),
+            1 => Object::Version(StorageKind::Artifact, "a".into(), format!("v{n}").into()),
+            2 => Object::Link(format!("../../runs/{n}").into()),
+            3 => Object::Storage(StorageKind::Volume, format!("s{n}").into()),
+            _ => Object::Agent(format!("agent-{n}").into()),
+        };
+        (0..count).map(object).collect()
+    }
+
+    /// Numbers every object, in this order, and nodes of several pages of each.
+    fn number(
+        inodes: &Inodes,
+        objects: &[Object],
+        order: impl Iterator<Item = usize>,
+    ) -> Vec<[u64; 2]> {
+        let mut numbers = vec![[0; 2]; objects.len()];
+        for n in order {
+            numbers[n] = [7, 2_000_000].map(|node| inodes.number(&objects[n], node));
         }
+        numbers
+    }
+
+    #[test]
+    fn two_hundred_thousand_objects_have_the_same_numbers_in_any_order() {
+        let objects = objects(200_000);
+        let count = objects.len();
+        let (first, second) = (Inodes::default(), Inodes::default());
+        let numbers = number(&first, &objects, 0..count);
+        // 77,777 has no factor in common with 200,000.
+        let again = number(&second, &objects, (0..count).map(|n| n * 77_777 % count));
+        assert!(numbers == again, "the numbers outlive a restart");
+        let mut seen = std::collections::HashSet::new();
+        for (object, ino) in objects.iter().zip(&numbers) {
+            for (ino, node) in ino.iter().zip([7, 2_000_000]) {
+                assert!(seen.insert(*ino), "{object:?} shares its number");
+                assert!(*ino < 1 << 53, "exact in a double");
+                assert_eq!(first.resolve(*ino), Some((object.clone(), node)));
+            }
+        }
+        assert!(!first.is_unsaved(), "none of these shares what it draws");
+    }
+
+    #[test]
+    fn pages_that_draw_the_same_number_are_told_apart_the_same_way_each_time() {
+        let objects = objects(3_000);
+        let count = objects.len();
+        // So few bits that hundreds draw what another has.
+        let first = Inodes::with_bits(Exceptions::new(), 14);
+        let numbers = number(&first, &objects, 0..count);
+        let distinct: HashSet<u64> = numbers.iter().flatten().copied().collect();
+        assert_eq!(distinct.len(), 2 * count, "no two share a number");
+        assert!(first.is_unsaved());
+        let exceptions = first.save();
+        assert!(exceptions.len() > 100 && !first.is_unsaved());
+        let later = Inodes::with_bits(exceptions, 14);
+        let again = number(&later, &objects, (0..count).rev());
+        assert!(numbers == again, "in any order, once it is written down");
+        assert!(!later.is_unsaved(), "nothing new");
+    }
+
+    #[test]
+    fn exceptions_that_cannot_be_are_left_out() {
+        let wrong = [("a 0", 0), ("b 0", 1 << 45), ("c 0", 5), ("d 0", 5)];
+        let wrong = wrong.map(|(name, number)| (name.to_owned(), number));
+        let kept = Inodes::new(Exceptions::from(wrong)).save();
+        assert_eq!(kept, Exceptions::from([("c 0".to_owned(), 5)]));
+    }
+
+    #[test]
+    fn a_node_beside_another_is_found_by_its_number_alone() {
+        let inodes = Inodes::default();
+        let object = Object::Version(StorageKind::Volume, "s".into(), "v".into());
+        let ino = inodes.number(&object, 255);
+        for node in [0, 255, 256, 70_000] {
+            assert_eq!(inodes.beside(ino, node), Some(inodes.number(&object, node)));
+        }
+        assert_eq!(inodes.beside(1 << 40, 0), None);
+        for node in [1_u32, 100, 255, 256, 511] {
+            let around = [node - 1, node + 1].map(|node| inodes.number(&object, node));
+            let ino = inodes.number(&object, node);
+            assert_eq!(inodes.around(ino), Some(around.into()), "{node}");
+        }
+        assert_eq!(inodes.around(inodes.number(&object, 0)), None);
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //! when the service cannot be reached.
 
 use super::{
-    Tree, Want, cache::FOR_EVER, fetch::put_listing, known::Versions, listing::Listing, logs::Logs,
-    metrics::Metrics,
+    Tree, Want, cache::FOR_EVER, fetch::put_listing, inodes::Exceptions, known::Versions,
+    listing::Listing, logs::Logs, metrics::Metrics,
 };
-use crate::{api::types::Row, json};
+use crate::{api::types::Row, json, store::Shelf};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::time::{Duration, Instant};
@@ -14,6 +14,17 @@ use std::time::{Duration, Instant};
 /// A listing is written at most this often: it changes with every live run,
 /// and its loss costs one call.
 const LISTING_PAUSE: Duration = Duration::from_secs(60);
+
+/// The name of the inode numbers that are not the ones drawn for their nodes.
+const NUMBERS: &str = "inode numbers";
+
+/// The inode numbers that earlier mounts of this cache had to give in the place of
+/// those drawn.
+pub(super) fn numbers(shelf: &Shelf) -> Exceptions {
+    let content = shelf.get(NUMBERS);
+    let numbers = content.and_then(|content| serde_json::from_slice(&content).ok());
+    numbers.unwrap_or_default()
+}
 
 impl Want {
     /// The name of its answer on disk; `None` for what is not an answer.
@@ -66,12 +77,27 @@ fn json<'a>(raw: impl Iterator<Item = &'a RawValue>) -> Option<Vec<u8>> {
 impl Tree {
     /// Keeps what was just fetched, as far as it is worth it.
     pub(super) fn keep(&self, want: &Want) {
+        // New numbers are given to what has been fetched.
+        self.keep_numbers();
         let Some(name) = want.kept_name() else { return };
         if !want.is_kept_for_good() && !self.may_write(want) {
             return;
         }
         if let Some(content) = self.written(want) {
             self.shelf.put(&name, &content);
+        }
+    }
+
+    /// Writes down the inode numbers that the next mount could not draw anew.
+    pub(super) fn keep_numbers(&self) {
+        if !self.inodes.is_unsaved() {
+            return;
+        }
+        // Another mount may have written down some of its own meanwhile.
+        let mut all = numbers(&self.shelf);
+        all.extend(self.inodes.save());
+        if let Ok(content) = serde_json::to_vec(&all) {
+            self.shelf.put(NUMBERS, &content);
         }
     }
 

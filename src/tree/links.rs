@@ -57,7 +57,9 @@ impl View<'_> {
         }
     }
 
-    /// The target of `runs/<id>/agent`.
+    /// The target of `runs/<id>/agent`. It is a file of the agent and not its
+    /// folder, which leads to the agent's runs, and so back: a program that follows
+    /// links into folders would never come to an end.
     pub(super) fn run_agent(&self, id: &Arc<str>) -> Answer<Option<Arc<str>>> {
         let (row, _) = self.run(id, Age::Any)?;
         let run = &row.value;
@@ -81,7 +83,7 @@ impl View<'_> {
                 (None, None, None) => return Ok(None),
             },
         };
-        Ok(Some(format!("../../agents/{component}").into()))
+        Ok(Some(format!("../../agents/{component}/agent.json").into()))
     }
 
     /// The target of `runs/<id>/artifact`, where the run has one, and for how

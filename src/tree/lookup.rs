@@ -63,9 +63,8 @@ impl View<'_> {
         if let Node::Entry(kind, id, version, directory) = &parent {
             return match self.entry_child(*kind, id, version, *directory, name)? {
                 Some((number, entry, lasts)) => {
-                    // Nodes of one version count up from its root.
-                    let ino = ino - u64::from(*directory) + u64::from(number);
-                    let stat = entry_stat(ino, &entry);
+                    let beside = self.tree.inodes.beside(ino, Node::entry_place(number));
+                    let stat = entry_stat(beside.ok_or(Error::Stale)?, &entry);
                     Ok(Found::Node(Stat { lasts, ..stat }, lasts))
                 }
                 None => Ok(Found::Absent(FOR_EVER)),

@@ -196,9 +196,10 @@ const RUN_OF_STATUS: u32 = 4;
 const RUN_CANCEL: u32 = 5;
 const VERSIONS_JSON: u32 = 2;
 /// Files of an object begin here, in the order of their table.
-const FILES: u32 = 0x100;
-/// The node of a version that is not in its archive.
-const LATEST: u32 = u32::MAX;
+const FILES: u32 = 0x40;
+/// The node of a version that is not in its archive, and the first that is.
+const LATEST: u32 = 1;
+const ENTRIES: u32 = 2;
 
 fn table_position<T: PartialEq>(table: &[(&'static str, T)], file: &T) -> u32 {
     let position = table.iter().position(|(_, each)| each == file);
@@ -222,6 +223,12 @@ impl Node {
     pub(crate) fn of(ino: u64, inodes: &Inodes) -> Option<Self> {
         let (object, number) = inodes.resolve(ino)?;
         Self::at(object, number)
+    }
+
+    /// The place in its version's object of a node that is in its archive.
+    pub(super) fn entry_place(number: u32) -> u32 {
+        // There are no more than `Limits::entries` of them.
+        number.saturating_add(ENTRIES)
     }
 
     fn place(&self) -> (Object, u32) {
@@ -262,7 +269,7 @@ impl Node {
             }
             Self::Entry(kind, storage, id, n) => (
                 Object::Version(*kind, storage.clone(), id.clone()),
-                n.saturating_add(SELF),
+                Self::entry_place(*n),
             ),
         }
     }
@@ -299,7 +306,7 @@ impl Node {
             Object::Version(kind, storage, id) => match number {
                 0 => None,
                 LATEST => Some(Self::Latest(kind, storage, id)),
-                _ => Some(Self::Entry(kind, storage, id, number - SELF)),
+                _ => Some(Self::Entry(kind, storage, id, number - ENTRIES)),
             },
         }
     }

@@ -6,6 +6,7 @@ use super::{
     control::Control,
     node::{AgentFile, Node, RunFile},
     rows::Age,
+    yaml::yaml,
 };
 use crate::{
     api::types::Run,
@@ -73,9 +74,7 @@ impl View<'_> {
                 let (row, _) = self.agent_detail(id)?;
                 let config = row.value.config.as_ref();
                 let config = config.ok_or_else(|| Error::NotFound("config.yaml".into()))?;
-                let yaml = serde_saphyr::to_string(config)
-                    .map_err(|error| Error::Internal(format!("config as YAML: {error}")))?;
-                Ok(File::text(yaml, false))
+                Ok(File::text(yaml(config)?, false))
             }
             Node::AgentFile(id, AgentFile::Versions) => {
                 let want = || Want::AgentVersions(id.clone());

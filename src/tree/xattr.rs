@@ -54,7 +54,12 @@ impl View<'_> {
             .collect())
     }
 
+    /// The attributes of a node, as many bytes of them as a disk takes.
     fn xattrs(&self, node: &Node) -> Answer<Attributes> {
+        Ok(fitted(self.all_xattrs(node)?))
+    }
+
+    fn all_xattrs(&self, node: &Node) -> Answer<Attributes> {
         let failure = |want: Want| self.failure(&want);
         let mut out = Attributes::new();
         let mut add = |name, value: Option<String>| {
@@ -172,14 +177,68 @@ impl View<'_> {
     }
 }
 
-/// The longest value that the kernel passes on (`XATTR_SIZE_MAX` of Linux).
-const LONGEST: usize = 65_536;
+/// The most that all attributes of a file take together, in bytes of a disk. ext4
+/// and its like keep them in a block of 4 KiB, of which other attributes take a
+/// part: past that a copy of the file fails, with all that is copied along.
+const MOST: usize = 2_000;
+
+/// The bytes of a disk that an attribute takes (`fs/ext4/xattr.h` of Linux: a head
+/// of 16, and name and value in fours).
+fn cost(name: &str, value: usize) -> usize {
+    let name = PREFIX.len() + name.len();
+    16 + name.next_multiple_of(4) + value.next_multiple_of(4)
+}
+
+/// The attributes in [`MOST`] bytes: where they are longer, the longest values
+/// are cut to one length.
+fn fitted(mut attributes: Attributes) -> Attributes {
+    let all = |longest: usize| -> usize {
+        let costs = attributes
+            .iter()
+            .map(|(name, value)| cost(name, value.len().min(longest)));
+        costs.sum()
+    };
+    let mut longest = MOST;
+    while longest > 0 && all(longest) > MOST {
+        longest -= 1;
+    }
+    for (name, value) in &mut attributes {
+        if value.len() > longest {
+            *value = cut(name, value, longest);
+        }
+    }
+    attributes
+}
+
+/// The beginning of a value that is longer than `length` bytes, with where all of
+/// it is: whole lines of a list, whole characters of a text.
+fn cut(name: &str, value: &[u8], length: usize) -> Vec<u8> {
+    let end = match name {
+        "message" | "created_by" => "... [cut: .versions.json has all of it]",
+        "last_error" => "... [cut: .vm0fs/errors has all of it]",
+        "symlinks" => "... [cut: --allow-external-symlinks shows all]",
+        _ => "... [cut]",
+    };
+    let is_list = value.ends_with(b"\n");
+    let mut kept = length.saturating_sub(end.len() + usize::from(is_list));
+    let may_end = |kept: usize| match is_list {
+        true => value[..kept].ends_with(b"\n"),
+        false => value.get(kept).is_none_or(|byte| byte & 0xc0 != 0x80),
+    };
+    while kept > 0 && !may_end(kept) {
+        kept -= 1;
+    }
+    let newline: &[u8] = if is_list { b"\n" } else { b"" };
+    let mut out = [&value[..kept], end.as_bytes(), newline].concat();
+    // Only where there is room for next to nothing.
+    out.truncate(length);
+    out
+}
 
 /// The symlinks of a directory that lead out of their version: what `readlink`
-/// refuses, for people to look at. A line each, `name -> target`, as far as
-/// the kernel lets an attribute go; control characters and `\` as `\xNN`.
+/// refuses, for people to look at. A line each, `name -> target`, somewhat more of
+/// them than are shown; control characters and `\` as `\xNN`.
 fn leading_out(index: &Index, directory: u32) -> Option<(&'static str, Vec<u8>)> {
-    let more = "...\n".as_bytes();
     let mut lines = Vec::new();
     for position in 0..index.child_count(directory) {
         let Some((name, number)) = index.child_at(directory, position) else {
@@ -189,12 +248,10 @@ fn leading_out(index: &Index, directory: u32) -> Option<(&'static str, Vec<u8>)>
         let Some(target) = index.target(number).filter(|_| escapes) else {
             continue;
         };
-        let line = [&visible(name), b" -> ".as_slice(), &visible(target), b"\n"].concat();
-        if lines.len() + line.len() + more.len() > LONGEST {
-            lines.extend_from_slice(more);
+        lines.extend([&visible(name), b" -> ".as_slice(), &visible(target), b"\n"].concat());
+        if lines.len() > MOST {
             break;
         }
-        lines.extend(line);
     }
     (!lines.is_empty()).then_some(("symlinks", lines))
 }
@@ -209,4 +266,61 @@ fn visible(text: &[u8]) -> Vec<u8> {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn total(attributes: &Attributes) -> usize {
+        let costs = attributes
+            .iter()
+            .map(|(name, value)| cost(name, value.len()));
+        costs.sum()
+    }
+
+    #[test]
+    fn what_fits_is_not_cut() {
+        let short: Attributes = vec![("id", vec![b'a'; 64]), ("message", vec![b'm'; 1_800])];
+        assert!(fitted(short.clone()) == short);
+    }
+
+    #[test]
+    fn the_longest_are_cut_and_say_so() {
+        let message = "🦀".repeat(2_400);
+        let symlinks = "name -> /elsewhere\n".repeat(150);
+        let long: Attributes = vec![
+            ("id", vec![b'a'; 64]),
+            ("message", message.clone().into_bytes()),
+            ("symlinks", symlinks.clone().into_bytes()),
+            ("last_error", vec![b'e'; 5_000]),
+            ("size", b"12".to_vec()),
+        ];
+        let fitted = fitted(long.clone());
+        assert!(
+            ((MOST - 100)..=MOST).contains(&total(&fitted)),
+            "{}",
+            total(&fitted)
+        );
+        for (short, (name, whole)) in fitted.iter().zip(&long) {
+            let text = str::from_utf8(&short.1).unwrap();
+            let (kept, end) = text.split_once("... [cut").unwrap_or((text, ""));
+            assert!(whole.starts_with(kept.as_bytes()), "{name}");
+            assert_eq!(end.is_empty(), whole.len() < 100, "{name}");
+        }
+        let text = |n: usize| String::from_utf8(fitted[n].1.clone()).unwrap();
+        assert!(text(1).ends_with("🦀... [cut: .versions.json has all of it]"));
+        assert!(text(2).ends_with("where\n... [cut: --allow-external-symlinks shows all]\n"));
+        assert!(text(3).ends_with("e... [cut: .vm0fs/errors has all of it]"));
+    }
+
+    #[test]
+    fn attributes_of_any_length_fit() {
+        for length in [0, 1, 20, 60, 2_000, 70_000] {
+            let all: Attributes = ["id", "message", "symlinks", "key", "created_by"]
+                .map(|name| (name, vec![b'\n'; length]))
+                .into();
+            assert!(total(&fitted(all)) <= MOST, "{length}");
+        }
+    }
 }

@@ -170,7 +170,7 @@ fn links_are_relative_and_lead_to_what_was_used() {
              readlink ../.by-status/completed/{run} ../../agents/writer/runs/{run}"
         ));
         let expected = format!(
-            "../../agents/writer\n../../artifacts/out/{made}\n../../../volumes/data/{old}\n\
+            "../../agents/writer/agent.json\n../../artifacts/out/{made}\n../../../volumes/data/{old}\n\
              ../../../volumes/code/latest\n../../{run}\n../../../runs/{run}\n"
         );
         assert_eq!(links, expected);
@@ -180,7 +180,7 @@ fn links_are_relative_and_lead_to_what_was_used() {
         assert_eq!(read, "madeoldnewest");
         until("the agent is there", SOON, || {
             mount
-                .try_run(&format!("ls runs/{run}/agent/runs"))
+                .try_run(&format!("cat runs/{run}/agent"))
                 .status
                 .success()
         });

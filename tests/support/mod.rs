@@ -407,6 +407,12 @@ impl Drop for Mount {
 pub(crate) struct Running(Option<Child>);
 
 impl Running {
+    /// Starts a command; what it prints can be read when it has ended.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+        Self(Some(command.stderr(Stdio::piped()).spawn().unwrap()))
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.0.as_ref().unwrap().id()

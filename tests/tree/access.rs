@@ -132,14 +132,17 @@ fn a_run_leads_to_an_agent_that_no_listing_shows() {
     }
     let agent_id = world.agents[250].id.clone();
     let run = Run::new("agent-250", world.ago(5));
-    let run = world.add_run(Run { agent_id, ..run });
+    let run = world.add_run(Run {
+        agent_id: agent_id.clone(),
+        ..run
+    });
     let bench = Bench::new(world);
     let mount = bench.mount().start();
     assert!(!mount.list("agents").contains(&"agent-250".to_owned()));
-    let json = mount.cat(&format!("runs/{run}/agent/agent.json"));
+    let json = mount.cat(&format!("runs/{run}/agent"));
     assert!(json.contains("\"agent-250\""), "{json}");
     assert_eq!(
-        mount.list(&format!("runs/{run}/agent/runs")),
+        mount.list(&format!("agents/{agent_id}/runs")),
         [run.as_str()]
     );
 }

@@ -279,7 +279,10 @@ fn links_lead_where_they_say() {
         let mount = bench.mount_as(who).start();
         let link = |path: &str| mount.run(&format!("readlink {path}")).trim_end().to_owned();
         let run = format!("runs/{complete}");
-        assert_eq!(link(&format!("{run}/agent")), "../../agents/writer");
+        assert_eq!(
+            link(&format!("{run}/agent")),
+            "../../agents/writer/agent.json"
+        );
         assert_eq!(
             link(&format!("{run}/artifact")),
             format!("../../artifacts/report/{second}")
@@ -418,6 +421,6 @@ fn what_a_run_names_but_has_not_stored_is_no_link() {
     );
     // What has been deleted since is missing, not broken.
     mount.fails(&format!("ls runs/{lost}/artifact/"), reason::MISSING);
-    mount.fails(&format!("ls runs/{lost}/agent/"), reason::MISSING);
+    mount.fails(&format!("cat runs/{lost}/agent"), reason::MISSING);
     assert_eq!(mount.cat(".vm0fs/errors"), "");
 }

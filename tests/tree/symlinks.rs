@@ -116,7 +116,7 @@ fn they_are_shown_raw_where_that_is_asked_for() {
 }
 
 #[test]
-fn so_many_links_lead_out_that_no_attribute_holds_them() {
+fn so_many_links_lead_out_that_no_disk_takes_the_attribute() {
     let mut world = World::empty();
     let id = world.add_storage(Kind::Artifact, "a");
     let target = format!("/{}", "x".repeat(90));
@@ -130,7 +130,11 @@ fn so_many_links_lead_out_that_no_attribute_holds_them() {
     let bench = Bench::new(world);
     let mount = bench.mount().start();
     let told = mount.run("ls artifacts/a/latest/ | wc -l; getfattr --only-values -n user.vm0.symlinks artifacts/a/latest/");
-    assert!(told.len() > 60_000, "{}", told.len());
-    assert!(told.contains(&format!("\nl\\x0a0007 -> {target}\n")) && told.ends_with("\n...\n"));
+    assert!((1_000..2_000).contains(&told.len()), "{}", told.len());
+    assert!(told.contains(&format!("\nl\\x0a0007 -> {target}\n")));
+    assert!(
+        told.ends_with("\n... [cut: --allow-external-symlinks shows all]\n"),
+        "{told}"
+    );
     mount.run("getfattr -d -m - artifacts/a/latest/ > /dev/null");
 }

@@ -153,7 +153,7 @@ fn holes_and_floods_are_refused_and_cuts_are_taken() {
         libc::EINVAL
     );
     bench
-        .ask(|view| view.touch(start, Some((writing(&open), 4))))
+        .ask(|view| view.touch(start, true, Some((writing(&open), 4))))
         .unwrap();
     write(&bench, &open, 4, "!").unwrap();
     let flood = "x".repeat(LARGEST);
@@ -230,8 +230,11 @@ fn control_files_are_their_owners_alone() {
         let refused = bench.ask(|view| view.open_to_write(root, is_owner).map(drop));
         assert_eq!(refused.unwrap_err().errno(), libc::EROFS);
     }
-    let refused = bench.ask(|view| view.touch(root, None).map(drop));
+    let refused = bench.ask(|view| view.touch(root, true, None).map(drop));
     assert_eq!(refused.unwrap_err().errno(), libc::EROFS);
+    bench.ask(|view| view.touch(start, true, None)).unwrap();
+    let denied = bench.ask(|view| view.touch(start, false, None).map(drop));
+    assert_eq!(denied.unwrap_err().errno(), libc::EACCES);
 }
 
 #[test]
