@@ -26,6 +26,7 @@ mod metrics;
 mod names;
 mod node;
 mod outage;
+mod reasons;
 mod render;
 mod rows;
 mod tables;
@@ -57,6 +58,7 @@ use logs::Logs;
 use lru::LruCache;
 use node::Node;
 use outage::Outage;
+use reasons::Reasons;
 use std::{
     cell::RefCell,
     collections::HashMap,
@@ -222,6 +224,7 @@ pub struct Tree {
     live: Mutex<HashMap<Arc<str>, Weak<Logs>>>,
     controls: Controls,
     refusals: Refusals,
+    reasons: Reasons,
     api: Client,
     store: Store,
     /// Answers on disk, and when each listing was last written there.
@@ -251,6 +254,7 @@ impl Tree {
             live: Mutex::default(),
             controls: Controls::default(),
             refusals: Refusals::default(),
+            reasons: Reasons::default(),
             api,
             store,
             shelf,

@@ -319,7 +319,7 @@ impl Tree {
                     });
                 }
                 Some(RunEvent::Heartbeat) => end = End::Cut,
-                Some(RunEvent::Error(_)) => {}
+                Some(RunEvent::Error(reason)) => self.reasons.note(id, reason),
                 // It goes on from the last event with the next look.
                 None => return Ok(end),
             }
