@@ -25,6 +25,7 @@ mod metrics;
 mod model;
 mod offline;
 mod rules;
+mod service;
 mod smoke;
 mod streaming;
 mod support;
