@@ -9,8 +9,10 @@
 
 mod answer;
 mod base;
+mod body;
 mod calls;
 mod clock;
+mod dialect;
 mod events;
 mod failure;
 #[cfg(any(test, fuzzing))]
@@ -68,7 +70,8 @@ pub struct ClientConfig {
 /// A client of one API origin. Share it behind an `Arc`: it keeps connections.
 ///
 /// Every method blocks, reports to `progress` what arrives, and ends: with an
-/// answer, or with [`Error::Api`], [`Error::Transport`] or [`Error::BadAnswer`].
+/// answer, or with [`Error::Api`], [`Error::Transport`], [`Error::BadAnswer`] or,
+/// where another server than v1's answers, [`Error::NotV1`].
 /// None may be called from within an async runtime.
 pub struct Client {
     http: Http,
@@ -101,9 +104,7 @@ impl Client {
 
     /// Asks for one agent: whether the service is there and takes the token.
     pub fn check(&self, progress: &Progress) -> Result<()> {
-        let request = self.http.request(&["agents"], &[("limit", "1")])?;
-        let body = self.http.get(&request, progress)?;
-        paging::page(&request.label, &body).map(|_| ())
+        paging::probe::<Agent>(&self.http, &["agents"], progress)
     }
 
     /// `GET /v1/agents`.
@@ -273,7 +274,8 @@ impl Client {
     fn one<T: DeserializeOwned>(&self, segments: &[&str], progress: &Progress) -> Result<Row<T>> {
         let request = self.http.request(segments, &[])?;
         let body = self.http.get(&request, progress)?;
-        paging::object(&body).map_err(|error| paging::bad_answer(&request.label, &error))
+        let row = paging::object(&body.bytes);
+        row.map_err(|error| paging::bad_answer(&request.label, &error))
     }
 }
 

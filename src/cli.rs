@@ -33,7 +33,7 @@ use std::{
     time::Duration,
 };
 
-/// Mount the VM0 platform as ordinary files: agents, runs, volumes, artifacts
+/// Mount the VM0 platform as ordinary files: agents, runs, volumes and artifacts
 #[derive(Debug, Parser)]
 #[command(
     name = "vm0fs",
@@ -60,20 +60,20 @@ pub struct Cli {
 pub enum Command {
     /// Mount the platform at a folder
     Mount(MountArgs),
-    /// Unmount, and wait until it is gone
+    /// Unmount the platform, and wait until the mount is gone
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
-    /// Show what is mounted, and how it is
+    /// Show which mounts there are, and whether they work
     Status(StatusArgs),
-    /// Find out what is wrong, and mend what can be mended
+    /// Find out what is wrong with this machine, the service or the cache, and mend what can be mended
     Doctor(DoctorArgs),
-    /// Start a run of an agent, and follow its log
+    /// Start a run of an agent, and follow its log if asked to
     Run(RunArgs),
-    /// Download versions ahead of their use, through a mount
+    /// Download versions through a mount before they are used
     Prefetch(PrefetchArgs),
-    /// List, measure, check, clear and pin what was downloaded
+    /// List, measure, check, clear or pin the versions that were downloaded
     Cache(CacheArgs),
-    /// Mount a made-up world from a server inside of this program
+    /// Mount a made-up world, served by this program itself, without an account
     Demo(DemoArgs),
 }
 
@@ -93,36 +93,36 @@ Examples:
   vm0fs mount --api-url http://localhost:3000 ~/vm0  a server in development"
 )]
 pub struct MountArgs {
-    /// Where: an empty folder, made if it is missing
+    /// The folder to mount at. It must be empty; it is made if it is missing
     pub mountpoint: PathBuf,
-    /// Stay in the foreground and log to standard error
+    /// Stay in the foreground, and log to standard error
     #[arg(short, long)]
     pub foreground: bool,
     /// How to reach the service.
     #[command(flatten)]
     pub connection: ConnectionArgs,
-    /// The most that may take up [default: 10GiB, or a tenth of the free disk if that is less]
+    /// Maximum size of the cache, such as 500MB or 10GiB. What was not used for longest is removed first [default: 10GiB, or a tenth of the free disk if that is less]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub cache_size: Option<u64>,
-    /// How long a listing counts as fresh [default: 30s]
+    /// How long a listing is shown before the service is asked again, such as 5s or 2m [default: 30s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub list_ttl: Option<Duration>,
-    /// Let other users in (as an ordinary user: needs user_allow_other in /etc/fuse.conf)
+    /// Let other users of this machine read the mount. An ordinary user needs the line user_allow_other in /etc/fuse.conf for that
     #[arg(long)]
     pub allow_other: bool,
-    /// Show symlinks that lead out of their version as they are, to be followed onto this host
+    /// Let symlinks of a version lead out of it. Programs that follow them then reach files of this machine
     #[arg(long)]
     pub allow_external_symlinks: bool,
-    /// Ask nothing of the network: show what is cached, and listings as last known
+    /// Do not use the network. The mount shows what is in the cache, and listings as they were last known
     #[arg(long)]
     pub offline: bool,
-    /// What if content is not what its version's id says: warn, strict (refuse it) or off [default: warn]
+    /// What to do with content that does not match its version's id: warn (log it), strict (refuse it) or off (do not look) [default: warn]
     #[arg(long, value_name = "WHAT", value_parser = parse_verify)]
     pub verify: Option<Verify>,
-    /// Whether indexers and thumbnailers may start downloads: deny or allow [default: deny]
+    /// Whether indexers and programs that make thumbnails may start downloads: deny or allow [default: deny]
     #[arg(long, value_name = "WHAT", value_parser = parse_crawlers)]
     pub crawlers: Option<Crawlers>,
-    /// Log more; twice for everything
+    /// Log what is done; given twice, also every request
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 }
@@ -132,19 +132,19 @@ pub struct MountArgs {
 pub struct ConnectionArgs {
     // Not a link: the text is the help of the command line.
     #[allow(rustdoc::bare_urls)]
-    /// The API's address [default: https://api.vm0.ai]
+    /// Address of the API; https:// is added where it has no scheme [default: https://api.vm0.ai]
     #[arg(long, value_name = "URL")]
     pub api_url: Option<String>,
-    /// A file with the token and nothing else; keep it at mode 0600
+    /// File that holds the token and nothing else. Keep it at mode 0600 [default: the token of the environment or of the vm0 CLI]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Where to keep what was downloaded [default: ~/.cache/vm0fs]
+    /// Folder of the cache, where downloaded versions are kept [default: ~/.cache/vm0fs]
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
-    /// How long nothing may arrive before a read fails [default: 30s]
+    /// How long the network may be silent before a read fails, such as 10s or 2m [default: 30s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
-    /// Permit plain http:// to other hosts, which shows them and the network your token
+    /// Permit plain http:// to other machines. All on the way there can then read your token
     #[arg(long)]
     pub allow_http: bool,
 }
@@ -152,17 +152,17 @@ pub struct ConnectionArgs {
 /// `vm0fs unmount`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A mount in use is left alone, and you are told who uses it. Whoever only
-waits in it for what does not come meets an error and keeps nothing.
+    after_help = "A mount that is in use stays, and you are told which processes use it. A process
+that only waits for the network in it gets an error, and does not keep it.
 
 Examples:
   vm0fs unmount ~/vm0
-  vm0fs unmount --lazy ~/vm0    out of sight now, gone when nobody uses it any more"
+  vm0fs unmount --lazy ~/vm0    out of sight now, gone when no process uses it any more"
 )]
 pub struct UnmountArgs {
-    /// Where it is mounted
+    /// The folder where the platform is mounted
     pub mountpoint: PathBuf,
-    /// Detach it now even if it is in use
+    /// Detach the mount now, even if it is in use. It ends when its last user has gone
     #[arg(short, long)]
     pub lazy: bool,
     /// Ask the mount to let those go who wait in vain, in this very process.
@@ -177,16 +177,16 @@ pub struct UnmountArgs {
   vm0fs demo ~/vm0-demo
   vm0fs demo --serve-only       only the server; prints its address and token for curl")]
 pub struct DemoArgs {
-    /// Where [default: ~/vm0-demo]
+    /// The folder to mount at [default: ~/vm0-demo]
     #[arg(conflicts_with = "serve_only")]
     pub mountpoint: Option<PathBuf>,
-    /// Do not mount: run the server alone, and print its address and token
+    /// Mount nothing. Run the server alone, and print its address and token
     #[arg(long)]
     pub serve_only: bool,
-    /// The server's port on this host [default: any free one]
+    /// Port of the server on this machine [default: any free one]
     #[arg(long, value_name = "N")]
     pub port: Option<u16>,
-    /// Log more; twice for everything
+    /// Log what is done; given twice, also every request
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 }
@@ -332,6 +332,48 @@ mod tests {
             }
         }
         look(&mut command);
+    }
+
+    /// The command itself and all below it, by their names.
+    fn all(command: &clap::Command, path: &str, found: &mut Vec<(String, clap::Command)>) {
+        let path = format!("{path} {}", command.get_name());
+        for sub in command.get_subcommands() {
+            all(sub, &path, found);
+        }
+        found.push((path, command.clone()));
+    }
+
+    #[test]
+    fn every_help_text_is_a_sentence_and_says_the_default() {
+        let mut command = Cli::command();
+        command.build();
+        let mut commands = Vec::new();
+        all(&command, "", &mut commands);
+        assert!(commands.len() > 14, "{}", commands.len());
+        for (path, command) in commands.iter().filter(|(path, _)| !path.contains(" help")) {
+            let about = command.get_about().unwrap().to_string();
+            let words = |text: &str| text.split_whitespace().count();
+            assert!(words(&about) > 3, "{path}: {about}");
+            let visible = command.get_arguments().filter(|arg| !arg.is_hide_set());
+            for arg in visible.filter(|arg| !["help", "version"].contains(&arg.get_id().as_str())) {
+                let text = arg.get_help().unwrap().to_string();
+                let place = format!("{path} {}: {text}", arg.get_id());
+                assert!(
+                    text.starts_with(|first: char| first.is_uppercase()),
+                    "{place}"
+                );
+                assert!(words(&text) >= 3 && words(&text) <= 40, "{place}");
+                let takes_value = arg.get_action().takes_values();
+                if takes_value && !arg.is_required_set() {
+                    assert!(text.contains("[default: "), "{place}");
+                }
+                let units = ["SIZE", "DURATION"];
+                let is_amount = arg
+                    .get_value_names()
+                    .is_some_and(|names| names.iter().any(|name| units.contains(&name.as_str())));
+                assert!(!is_amount || text.contains("such as"), "{place}: no unit");
+            }
+        }
     }
 
     #[test]

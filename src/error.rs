@@ -79,6 +79,16 @@ pub enum Error {
         /// What is wrong with the answer.
         detail: String,
     },
+    /// What answers is no API v1: another server, another version, a page.
+    #[error("{asked} was answered with {came}, which is not the VM0 API v1; {}", not_v1(*before))]
+    NotV1 {
+        /// The method and the address, without its query.
+        asked: String,
+        /// The status, and what the body is.
+        came: String,
+        /// Whether the same server has spoken v1 to this process before.
+        before: bool,
+    },
     /// An archive that is corrupt, truncated or not an archive.
     #[error("archive of version {version} is unusable: {detail}")]
     BadArchive {
@@ -138,9 +148,23 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// Whether the body was the documented JSON.
-    fn is_documented(&self) -> bool {
-        !self.kind.is_empty() || !self.code.is_empty()
+    /// Whether the body was the documented JSON, by its type.
+    pub fn is_documented(&self) -> bool {
+        !self.kind.is_empty()
+    }
+}
+
+/// What to do about a server that does not speak v1.
+pub const NOT_V1_ADVICE: &str = "name a server that speaks it with --api-url or VM0_API_URL, or \
+                                 look around without one: `vm0fs demo`";
+
+fn not_v1(before: bool) -> &'static str {
+    match before {
+        false => NOT_V1_ADVICE,
+        true => {
+            "this server has spoken it before, so a gateway may be in front of it: try again, or \
+             see that --api-url is right"
+        }
     }
 }
 
@@ -271,6 +295,11 @@ impl Error {
             },
             Self::Timeout { .. } | Self::LetGo(_) => libc::ETIMEDOUT,
             Self::BadAnswer { .. } => libc::EIO,
+            Self::NotV1 { before, .. } => match before {
+                // It may be over soon.
+                true => libc::EIO,
+                false => libc::EPROTONOSUPPORT,
+            },
             Self::BadArchive { .. } => libc::EIO,
             Self::Limit { .. } | Self::LocalLimit(_) => libc::EFBIG,
             Self::NoSpace(_) => libc::ENOSPC,
@@ -321,6 +350,11 @@ mod tests {
                 message: "refused".into(),
             }))
         };
+        let not_v1 = |before| Error::NotV1 {
+            asked: "x".into(),
+            came: "y".into(),
+            before,
+        };
         let table = [
             (Error::NotFound("x".into()), libc::ENOENT),
             (Error::NotDirectory, libc::ENOTDIR),
@@ -370,6 +404,8 @@ mod tests {
                 },
                 libc::EIO,
             ),
+            (not_v1(false), libc::EPROTONOSUPPORT),
+            (not_v1(true), libc::EIO),
             (
                 Error::BadArchive {
                     version: "x".into(),

@@ -104,7 +104,7 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → park → tree → { api, store, conversation } → { error, progress, text, json, memory }
+//! main → cli → mount → fs → park → tree → { api, store, conversation } → http → { error, progress, text, json, memory }
 //!         │      └──→ { config → api, unmount, signals }
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
@@ -119,8 +119,9 @@
 //!
 //! The commands of `cli` on a cache without a mount use the [`store`] themselves.
 //!
-//! `api` and `store` never meet except in the tree. `fuser` is named in `fs`
-//! and `mount` only, `reqwest` in `api` and `store/download`, `tar` and
+//! `api` and `store` never meet except in the tree. Both make their clients with
+//! [`http`], which `cli` asks for the proxy that is used. `fuser` is named in `fs`
+//! and `mount` only, `reqwest` in `http`, `api` and `store/download`, `tar` and
 //! `flate2` in `store/unpack` (and the demo, which makes archives), `plotters`
 //! in `tree/metrics`, `pulldown-cmark` in `conversation`, errno constants in `error`. A test reads `src/` and holds this.
 //!
@@ -154,6 +155,7 @@ mod conversation;
 pub mod demo;
 pub mod error;
 pub mod fs;
+pub mod http;
 pub mod json;
 pub mod logging;
 pub mod memory;

@@ -362,6 +362,10 @@ fn greet(tree: &Arc<Tree>, park: &Park) -> Result<Vec<String>> {
     }
     match tree.last_failure(&Want::Agents) {
         None => Ok(Vec::new()),
+        // Answers of an earlier mount show that it was the right server then.
+        Some(error @ Error::NotV1 { .. }) if !tree.knows_agents() => {
+            Err(Error::Setup(error.to_string()))
+        }
         Some(error) if matches!(error.status(), Some(401 | 403)) => Err(Error::Setup(format!(
             "the API refuses the token: {error}\nLog in again with `vm0 auth login`, or set \
              VM0_API_KEY or --token-file to a valid token"

@@ -26,6 +26,7 @@ mod metrics;
 mod names;
 mod node;
 mod outage;
+mod reasons;
 mod render;
 mod rows;
 mod tables;
@@ -58,6 +59,7 @@ use logs::Logs;
 use lru::LruCache;
 use node::Node;
 use outage::Outage;
+use reasons::Reasons;
 use std::{
     cell::RefCell,
     collections::HashMap,
@@ -223,6 +225,7 @@ pub struct Tree {
     live: Mutex<HashMap<Arc<str>, Weak<Logs>>>,
     controls: Controls,
     refusals: Refusals,
+    reasons: Reasons,
     api: Client,
     store: Store,
     /// Answers on disk, and when each listing was last written there.
@@ -252,6 +255,7 @@ impl Tree {
             live: Mutex::default(),
             controls: Controls::default(),
             refusals: Refusals::default(),
+            reasons: Reasons::default(),
             api,
             store,
             shelf,

@@ -79,7 +79,7 @@ fn line<'a>(said: &'a Said, level: &str, subject: &str) -> &'a str {
 
 /// Asserts that a line has all of `words`.
 #[track_caller]
-fn tells(said: &Said, level: &str, subject: &str, words: &[&str]) {
+pub(crate) fn tells(said: &Said, level: &str, subject: &str, words: &[&str]) {
     let line = line(said, level, subject);
     for word in words {
         assert!(line.contains(word), "{word:?} is not in {line:?}");

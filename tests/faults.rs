@@ -224,7 +224,7 @@ impl Scene {
 
 /// Repeats a command until it succeeds.
 #[track_caller]
-fn recovers(mount: &Mount, script: &str, name: &str) {
+pub(crate) fn recovers(mount: &Mount, script: &str, name: &str) {
     let end = Instant::now() + SOON;
     loop {
         let output = mount.try_run(script);

@@ -26,6 +26,7 @@ mod metrics;
 mod model;
 mod offline;
 mod rules;
+mod service;
 mod smoke;
 mod streaming;
 mod support;

@@ -1,6 +1,7 @@
 //! What an answer that is no success says: the service's JSON error, or what
 //! a gateway put in its place, as one short line without control characters.
 
+use super::dialect;
 use crate::{error::ApiError, text::one_line};
 use jiff::Timestamp;
 use reqwest::{
@@ -52,6 +53,14 @@ pub(super) fn api_error(
             error.code = shown(body.code);
             error.message = shown(body.message);
             error.param = body.param.map(|param| shown(Some(param)));
+            if dialect::is_marked(headers) {
+                if error.kind.is_empty() {
+                    error.kind.clone_from(&error.code);
+                }
+            } else if !dialect::is_error(error.status, &error.kind, &error.code) {
+                // Another server's: its word on what exists counts for nothing.
+                error.kind.clear();
+            }
         }
         Err(_) => error.message = one_line(&redact(&summary(status, body)), MAX_TEXT),
     }
@@ -67,23 +76,25 @@ fn summary(status: StatusCode, body: &[u8]) -> String {
         return format!("{reason} (empty answer)");
     }
     if text.starts_with('<') {
-        // Lengths of ASCII lowercase are those of the text itself.
-        let lower = text.to_ascii_lowercase();
-        let title = lower.find("<title>").and_then(|start| {
-            let start = start + "<title>".len();
-            let end = start + lower[start..].find("</title>")?;
-            Some(text[start..end].trim())
-        });
-        return match title {
-            Some(title) if !title.is_empty() => {
+        return match title(text) {
+            Some(title) => {
                 format!("{title} (an HTML page, not the API's JSON; a gateway, or a wrong API URL)")
             }
-            _ => format!(
+            None => format!(
                 "{reason} (an HTML or XML page, not the API's JSON; a gateway, or a wrong API URL)"
             ),
         };
     }
     format!("{reason}: {text}")
+}
+
+/// The title of an HTML page.
+pub(super) fn title(text: &str) -> Option<&str> {
+    // Lengths of ASCII lowercase are those of the text itself.
+    let lower = text.to_ascii_lowercase();
+    let start = lower.find("<title>")? + "<title>".len();
+    let end = start + lower[start..].find("</title>")?;
+    Some(text[start..end].trim()).filter(|title| !title.is_empty())
 }
 
 /// `X-Request-Id`, made fit to be shown.

@@ -12,40 +12,39 @@ use super::{
     ClientConfig,
     answer::api_error,
     base::{self, is_loopback},
+    body::{Body, too_large},
     calls::Counters,
     clock::Clock,
-    failure::{Failure, Silence, backoff, broke_off, cause, forbidden, severed, transport},
+    dialect,
+    failure::{Failure, Silence, backoff, cause, forbidden, severed, transport},
     request::{Form, Request},
     token::Token,
 };
 use crate::{
     error::{Error, Result, TransportKind},
+    http,
     progress::Progress,
-    text::{one_line, unmarked},
+    text::one_line,
 };
 use jiff::Timestamp;
 use reqwest::{
     StatusCode,
-    blocking::{Client, Response},
+    blocking::{Client, ClientBuilder, Response},
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION},
 };
 use std::{
     io::Read,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
 use url::Url;
 
-/// The largest body read into memory. A page has 100 rows; the largest seen
-/// are log pages of some MB. More is not an answer but an attack or a mistake.
-const MAX_BODY: usize = 64 << 20;
-
 /// The largest body of an error or redirect that is looked at.
 const MAX_ERROR_BODY: usize = 64 << 10;
-
-/// A reachable host answers a TCP and TLS handshake well within this.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Redirects within the API's origin that one request follows.
 const MAX_REDIRECTS: usize = 5;
@@ -84,14 +83,14 @@ pub(super) struct Http {
     allow_http: bool,
     pub(super) counters: Counters,
     clock: Clock,
+    /// Whether an answer was v1's.
+    spoken: AtomicBool,
 }
 
 impl Http {
     pub(super) fn new(config: ClientConfig) -> Result<Self> {
         let base = config.base;
         base::check(&base, config.allow_http)?;
-        // A second mount in one process finds the provider installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut http = Self {
             client: None,
             stream_client: OnceLock::new(),
@@ -104,6 +103,7 @@ impl Http {
             allow_http: config.allow_http,
             counters: Counters::default(),
             clock: Clock::default(),
+            spoken: AtomicBool::new(false),
         };
         http.client = Some(http.build(http.timeout)?);
         Ok(http)
@@ -111,29 +111,15 @@ impl Http {
 
     /// A client of reqwest's that bears so much silence.
     fn build(&self, silence: Duration) -> Result<Client> {
-        let mut builder = Client::builder()
-            .user_agent(&self.user_agent)
-            .redirect(reqwest::redirect::Policy::none())
-            // Whether to send again is decided here, and counted.
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .timeout(silence)
-            .connect_timeout(self.connect_timeout())
+        let builder = http::builder(&self.user_agent, self.timeout)?
             .pool_idle_timeout(IDLE_CONNECTION)
             .tcp_keepalive(KEEP_ALIVE)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .http2_keep_alive_timeout(self.timeout);
-        if is_loopback(&self.base) {
-            // A proxy's loopback is not ours.
-            builder = builder.no_proxy();
-        }
-        builder
+        ClientBuilder::from(builder)
+            .timeout(silence)
             .build()
             .map_err(|error| Error::Setup(format!("the HTTP client: {}", cause(&error))))
-    }
-
-    fn connect_timeout(&self) -> Duration {
-        CONNECT_TIMEOUT.min(self.timeout)
     }
 
     /// The service's time, as near as its answers tell it.
@@ -141,12 +127,39 @@ impl Http {
         self.clock.at(Timestamp::now())
     }
 
+    /// Notes that the server speaks v1.
+    pub(super) fn speaks(&self) {
+        self.spoken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server has spoken v1.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.spoken.load(Ordering::Relaxed)
+    }
+
     /// The body of a success.
-    pub(super) fn get(&self, request: &Request, progress: &Progress) -> Result<Vec<u8>> {
-        self.retrying(request, progress, |this| {
+    pub(super) fn get(&self, request: &Request, progress: &Progress) -> Result<Body> {
+        let body = self.get_within(request, progress)?;
+        body.ok_or_else(|| too_large(&request.label))
+    }
+
+    /// The same; `None` where it is larger than is read.
+    pub(super) fn get_within(
+        &self,
+        request: &Request,
+        progress: &Progress,
+    ) -> Result<Option<Body>> {
+        let body = self.retrying(request, progress, |this| {
             let response = this.follow(request, progress)?;
             this.body(response, request, progress)
-        })
+        })?;
+        match body
+            .as_ref()
+            .and_then(|body| self.foreign_body(request, body))
+        {
+            Some(error) => Err(error),
+            None => Ok(body),
+        }
     }
 
     /// The beginning of a stream of events.
@@ -178,7 +191,9 @@ impl Http {
         let attempt = |this: &Self| {
             let response = this.send(request, &request.url, progress)?;
             if response.status().is_success() {
-                return this.body(response, request, progress);
+                let body = this.body(response, request, progress)?;
+                let body = body.ok_or_else(|| Failure::Final(too_large(&request.label)))?;
+                return Ok(body.bytes);
             }
             if !response.status().is_redirection() {
                 return Err(this.refused(response, request, progress));
@@ -313,6 +328,9 @@ impl Http {
         let redact = |text: &str| self.redact(request, text);
         self.counters.answered(response.headers(), &redact);
         self.clock.told(response.headers(), Timestamp::now());
+        if dialect::is_marked(response.headers()) {
+            self.speaks();
+        }
         tracing::debug!(
             request = label,
             status = response.status().as_u16(),
@@ -353,49 +371,6 @@ impl Http {
         }
     }
 
-    /// The whole body, in bounds.
-    fn body(
-        &self,
-        mut response: Response,
-        request: &Request,
-        progress: &Progress,
-    ) -> Result<Vec<u8>, Failure> {
-        let label = &request.label;
-        let too_large = || {
-            Failure::Final(Error::BadAnswer {
-                what: label.clone(),
-                detail: format!("more than {} MiB in one answer", MAX_BODY >> 20),
-            })
-        };
-        if response
-            .content_length()
-            .is_some_and(|length| length > MAX_BODY as u64)
-        {
-            return Err(too_large());
-        }
-        let mut body = Vec::new();
-        let mut chunk = vec![0; 64 << 10];
-        loop {
-            match response.read(&mut chunk) {
-                // JSON has no byte order mark; a reader may let one pass
-                // (RFC 8259, 8.1).
-                Ok(0) => {
-                    let mark = body.len() - unmarked(&body).len();
-                    body.drain(..mark);
-                    return Ok(body);
-                }
-                Ok(read) => {
-                    progress.advance(read as u64);
-                    if body.len() + read > MAX_BODY {
-                        return Err(too_large());
-                    }
-                    body.extend_from_slice(&chunk[..read]);
-                }
-                Err(error) => return Err(broke_off(label, &error, self.silence(request))),
-            }
-        }
-    }
-
     /// An error answer, decoded; and whether asking again can help.
     fn refused(&self, response: Response, request: &Request, progress: &Progress) -> Failure {
         let (status, headers) = (response.status(), response.headers().clone());
@@ -405,6 +380,9 @@ impl Http {
         progress.advance(body.len() as u64);
         let redact = |text: &str| self.redact(request, text);
         let error = api_error(&request.label, status, &headers, &body, &redact);
+        if let Some(error) = self.foreign_error(request, &error, &body) {
+            return Failure::Final(error);
+        }
         let after = error.retry_after;
         let error = Error::Api(Arc::new(error));
         let soon = after.is_none_or(|seconds| seconds <= MAX_RETRY_AFTER);
@@ -425,7 +403,7 @@ impl Http {
 
     /// `text` of the service without what a request was sent with and no message
     /// may hold.
-    fn redact(&self, request: &Request, text: &str) -> String {
+    pub(super) fn redact(&self, request: &Request, text: &str) -> String {
         let text = self.token.redact(text);
         match &request.form {
             Form::Write(_, secrets) => secrets.redact(&text),
@@ -462,9 +440,12 @@ impl Http {
             return severed(&request.label, error, self.silence(request));
         }
         let failed = |message| transport(&request.label, TransportKind::Connect, message);
-        let host = self.base.origin().ascii_serialization();
+        let mut host = self.base.origin().ascii_serialization();
+        if let Ok(Some(proxy)) = http::proxy_for(&self.base) {
+            host = format!("{host} through {proxy}");
+        }
         if error.is_timeout() {
-            let seconds = self.connect_timeout().as_secs_f32();
+            let seconds = http::connect_timeout(self.timeout).as_secs_f32();
             return Failure::Final(failed(format!(
                 "cannot connect to {host} within {seconds} s; check the network"
             )));

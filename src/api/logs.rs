@@ -10,13 +10,18 @@
 //! where the cursor is such a one: then the walk steps over that moment, which
 //! is asked for by itself, from both ends and by type.
 //!
+//! The service cuts `since`, `until` and `cursor` to whole milliseconds, while rows
+//! have microseconds or more. Then what fills a page is a millisecond, not a moment,
+//! and it is a millisecond that is asked for by itself: up to the beginning of the
+//! next, since `until` leaves out what is later in its own.
+//!
 //! A further reading walks in the same way from a little before the newest row,
 //! and drops what an earlier one has given. Only the rows of that overlap have
 //! to be remembered for it.
 
 use super::{
     http::Http,
-    paging::{LIMIT, MAX_ROWS_BYTES, PAGE, page, too_much, understand},
+    paging::{MAX_ROWS_BYTES, Size, page, too_much, understand},
     types::{LogRow, Row},
 };
 use crate::{
@@ -30,6 +35,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::{
     borrow::Cow,
+    cell::Cell,
     collections::{HashMap, HashSet},
 };
 
@@ -67,13 +73,13 @@ pub struct LogReader {
 /// Where the next page begins: the beginning of the log, or so far behind it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct From {
-    since: Option<String>,
+    since: Option<Timestamp>,
     /// Of a page that had the same `since`: it may count from there.
     cursor: Option<String>,
 }
 
 impl From {
-    fn since(since: String) -> Self {
+    fn since(since: Timestamp) -> Self {
         Self {
             since: Some(since),
             cursor: None,
@@ -83,7 +89,7 @@ impl From {
     /// Behind the page that began here and gave that cursor.
     fn behind(&self, cursor: Option<String>) -> Option<Self> {
         Some(Self {
-            since: self.since.clone(),
+            since: self.since,
             cursor: Some(cursor.filter(|cursor| !cursor.is_empty())?),
         })
     }
@@ -113,44 +119,57 @@ pub(super) fn run_logs(
     let segments = ["runs", run, "logs"];
     let mut log = Walk::new(reader);
     let mut from = From {
-        // Written with what precision it has: rows of its moment are wanted.
-        since: reader.since.map(|since| since.to_string()),
+        since: reader.since,
         cursor: None,
     };
     let mut steps = STEPS.iter();
+    let mut size = Size::new();
     // What comes behind the furthest page, for a service that ignores `since`
     // and so shows its first page again; and the cursors that were used.
     let mut furthest: Option<From> = None;
     let mut cursors = HashSet::new();
     // The moment that a cursor is to lead through, and those that were asked for
     // by themselves.
-    let mut crossing: Option<String> = None;
+    let mut crossing: Option<Timestamp> = None;
     let mut asked = HashSet::new();
     for _ in 0..MAX_PAGES {
-        let mut query = vec![("order", "asc"), ("limit", LIMIT)];
-        if let Some(since) = &from.since {
+        // Written by ourselves: the service fails at a date that it cannot read,
+        // and with what precision it has, since rows of its moment are wanted.
+        let since = from.since.map(|since| since.to_string());
+        let mut query = vec![("order", "asc")];
+        if let Some(since) = &since {
             query.push(("since", since));
         }
         if let Some(cursor) = &from.cursor {
             query.push(("cursor", cursor));
         }
-        let request = http.request(&segments, &query)?;
-        let body = http.get(&request, progress)?;
-        let page = page(&request.label, &body)?;
+        let came = size.ask(http, &segments, &query, progress)?;
+        let label = &came.request.label;
+        let page = page(label, &came.body.bytes)?;
         let pagination = page.pagination.unwrap_or_default();
         let length = page.data.len();
-        let new = log.add(&request.label, &page.data, from.cursor.is_some())?;
+        let first = page.data.first().and_then(|row| time_of(row));
+        if let (Some(since), Some(first), None) = (from.since, first, &from.cursor) {
+            log.is_cut |= first < since && is_same_millisecond(first, since);
+        }
+        let new = log.add(label, &page.data, from.cursor.is_some())?;
         if let Some(moment) = crossing.take()
-            && !page.data.first().is_some_and(|row| is_at(row, &moment))
-            && asked.insert(moment.clone())
+            && first != Some(moment)
+            && asked.insert(moment)
         {
-            log.ask_for(&moment, http, &segments, progress)?;
+            log.ask_for(moment, http, &segments, &mut size, progress)?;
         }
-        if length == 0 || (length < PAGE && !pagination.has_more) {
+        if length == 0 || (length < came.size && !pagination.has_more) {
             return Ok(log.finish(http.now(), reader));
         }
-        let Some(last) = log.last.clone() else {
-            return Ok(log.finish(http.now(), reader));
+        let Some(last) = log.last else {
+            // No row so far whose time can be read: only a cursor leads on.
+            let next = from.behind(pagination.next_cursor);
+            match next.filter(|next| cursors.insert(next.clone())) {
+                Some(next) => from = next,
+                None => return Ok(log.finish(http.now(), reader)),
+            }
+            continue;
         };
         if new > 0 {
             steps = STEPS.iter();
@@ -159,27 +178,21 @@ pub(super) fn run_logs(
             continue;
         }
         // Nothing new, in a full page: one moment fills it.
-        let next = steps.by_ref().find_map(|step| {
-            let moment = last.parse::<Timestamp>();
-            match step {
-                Step::Cursor => [furthest.take(), from.behind(pagination.next_cursor.clone())]
-                    .into_iter()
-                    .flatten()
-                    .find(|next| cursors.insert(next.clone())),
-                Step::Microsecond => moment
-                    .ok()?
-                    .checked_add(SignedDuration::from_micros(1))
-                    .ok()
-                    .map(|moment| From::since(moment.to_string())),
-                Step::Millisecond => Timestamp::from_millisecond(moment.ok()?.as_millisecond() + 1)
-                    .ok()
-                    .map(|moment| From::since(moment.to_string())),
-            }
+        let next = steps.by_ref().find_map(|step| match step {
+            Step::Cursor => [furthest.take(), from.behind(pagination.next_cursor.clone())]
+                .into_iter()
+                .flatten()
+                .find(|next| cursors.insert(next.clone())),
+            Step::Microsecond => last
+                .checked_add(SignedDuration::from_micros(1))
+                .ok()
+                .map(From::since),
+            Step::Millisecond => next_millisecond(last).map(From::since),
         });
         if next.as_ref().is_some_and(|next| next.cursor.is_some()) {
             crossing = Some(last);
-        } else if asked.insert(last.clone()) {
-            log.ask_for(&last, http, &segments, progress)?;
+        } else if asked.insert(last) {
+            log.ask_for(last, http, &segments, &mut size, progress)?;
         }
         match next {
             Some(next) => from = next,
@@ -192,6 +205,23 @@ pub(super) fn run_logs(
     })
 }
 
+/// The beginning of a moment's millisecond.
+fn millisecond(moment: Timestamp) -> Timestamp {
+    let nanosecond = moment.as_nanosecond();
+    let begin = nanosecond - nanosecond.rem_euclid(1_000_000);
+    Timestamp::from_nanosecond(begin).unwrap_or(moment)
+}
+
+/// The beginning of the one after it.
+fn next_millisecond(moment: Timestamp) -> Option<Timestamp> {
+    let next = millisecond(moment).checked_add(SignedDuration::from_millis(1));
+    next.ok()
+}
+
+fn is_same_millisecond(a: Timestamp, b: Timestamp) -> bool {
+    millisecond(a) == millisecond(b)
+}
+
 /// How many rows at the end of one list are those at the beginning of the other.
 fn common(a: &[Box<RawValue>], b: &[Box<RawValue>]) -> usize {
     let most = a.len().min(b.len());
@@ -202,15 +232,16 @@ fn common(a: &[Box<RawValue>], b: &[Box<RawValue>]) -> usize {
     (1..=most).rev().find(is_common).unwrap_or(0)
 }
 
-/// Whether a row has that timestamp.
-fn is_at(row: &RawValue, moment: &str) -> bool {
+/// A row's time, where it can be read.
+fn time_of(row: &RawValue) -> Option<Timestamp> {
     /// As much of a row as that takes.
     #[derive(Deserialize)]
     struct At<'a> {
         #[serde(borrow)]
         timestamp: Cow<'a, str>,
     }
-    serde_json::from_str::<At<'_>>(row.get()).is_ok_and(|at| at.timestamp == moment)
+    let at = serde_json::from_str::<At<'_>>(row.get()).ok()?;
+    at.timestamp.parse().ok()
 }
 
 /// One reading of a log, from its beginning or from where a reader was.
@@ -222,8 +253,10 @@ pub(super) struct Walk {
     rows: Vec<(Timestamp, Row<LogRow>)>,
     /// What the walk has come upon, new or not.
     seen: HashMap<Key, Alike>,
-    /// The timestamp of the last row of the last page.
-    last: Option<String>,
+    /// The time of the last row of the last page, of those whose time can be read.
+    last: Option<Timestamp>,
+    /// Whether the service has shown that it cuts times to whole milliseconds.
+    is_cut: bool,
     /// The time of the last row that was come upon: that of one whose own
     /// cannot be read.
     moment: Timestamp,
@@ -239,6 +272,7 @@ impl Walk {
             rows: Vec::new(),
             seen: HashMap::new(),
             last: None,
+            is_cut: false,
             moment: reader.since.unwrap_or(Timestamp::MIN),
             newest: None,
             bytes: 0,
@@ -248,7 +282,7 @@ impl Walk {
     /// Takes what a page adds; returns how many rows the walk had not come upon
     /// before. Only a page that a cursor gave follows the last one without
     /// overlap, so there a row like an earlier one is another row, unless the
-    /// page has nothing else.
+    /// page has nothing else, or the service cuts cursors.
     pub(super) fn add(
         &mut self,
         label: &str,
@@ -259,7 +293,8 @@ impl Walk {
             .iter()
             .map(|raw| Sha256::digest(raw.get()).into())
             .collect();
-        let follows = by_cursor && keys.iter().any(|key| !self.seen.contains_key(key));
+        let follows =
+            by_cursor && !self.is_cut && keys.iter().any(|key| !self.seen.contains_key(key));
         let mut here: HashMap<Key, usize> = HashMap::new();
         let mut added = 0;
         for (raw, key) in page.iter().zip(keys) {
@@ -269,10 +304,8 @@ impl Walk {
             let is_seen = !follows && *here <= seen;
             let value = understand::<LogRow>(label, raw);
             let time = value.as_ref().and_then(|row| row.timestamp.parse().ok());
-            if let Some(row) = &value {
-                self.last = Some(row.timestamp.clone());
-                self.newest = self.newest.max(time);
-            }
+            self.last = time.or(self.last);
+            self.newest = self.newest.max(time);
             if is_seen {
                 continue;
             }
@@ -298,35 +331,52 @@ impl Walk {
         Ok(added)
     }
 
-    /// Asks for the rows of one moment from both ends and, where these do not meet,
-    /// for those of each type: where the cursor steps over a moment that fills a
-    /// page, there is no other way.
+    /// Asks for the rows of one moment, or of its millisecond where the service
+    /// knows no less, from both ends and, where these do not meet, for those of
+    /// each type: where the cursor steps over a moment that fills a page, there is
+    /// no other way.
     fn ask_for(
         &mut self,
-        moment: &str,
+        moment: Timestamp,
         http: &Http,
         segments: &[&str],
+        size: &mut Size,
         progress: &Progress,
     ) -> Result<()> {
-        let last = self.last.clone();
-        let ask = |kind: &str, order: &str| -> Result<(Vec<Box<RawValue>>, bool)> {
+        let last = self.last;
+        let is_cut = self.is_cut && millisecond(moment) != moment;
+        let (since, until) = match is_cut {
+            true => (
+                millisecond(moment),
+                next_millisecond(moment).unwrap_or(moment),
+            ),
+            false => (moment, moment),
+        };
+        let (since, until) = (since.to_string(), until.to_string());
+        let is_wanted = |row: &RawValue| {
+            time_of(row).is_some_and(|at| match is_cut {
+                true => is_same_millisecond(at, moment),
+                false => at == moment,
+            })
+        };
+        let came_last = Cell::new(0);
+        let mut ask = |kind: &str, order: &str| -> Result<(Vec<Box<RawValue>>, bool)> {
             let query = [
                 ("order", order),
-                ("limit", LIMIT),
                 ("type", kind),
-                ("since", moment),
-                ("until", moment),
+                ("since", &*since),
+                ("until", &*until),
             ];
-            let request = http.request(segments, &query)?;
-            let body = http.get(&request, progress)?;
-            let page = page(&request.label, &body)?;
-            let is_full = page.data.len() >= PAGE;
+            let came = size.ask(http, segments, &query, progress)?;
+            let page = page(&came.request.label, &came.body.bytes)?;
+            let is_full = page.data.len() >= came.size;
+            came_last.set(page.data.len());
             // A service may know less of its own parameters than it says.
-            let rows = page.data.into_iter().filter(|row| is_at(row, moment));
+            let rows = page.data.into_iter().filter(|row| is_wanted(row));
             Ok((rows.map(ToOwned::to_owned).collect(), is_full))
         };
         // The rows that both ends give, and whether these meet.
-        let both_ends = |kind: &str| -> Result<(Vec<Box<RawValue>>, bool)> {
+        let mut both_ends = |kind: &str| -> Result<(Vec<Box<RawValue>>, bool)> {
             let (mut rows, is_full) = ask(kind, "asc")?;
             if !is_full {
                 return Ok((rows, true));
@@ -342,6 +392,12 @@ impl Walk {
             self.add("the log rows of one moment", &rows, false)
         };
         match both_ends("all")? {
+            // There are rows at that moment: only a service that cuts `until` to
+            // before them has none to give.
+            (_, true) if came_last.get() == 0 && !is_cut && millisecond(moment) != moment => {
+                self.is_cut = true;
+                return self.ask_for(moment, http, segments, size, progress);
+            }
             (rows, true) => {
                 take(rows)?;
             }
@@ -353,7 +409,7 @@ impl Walk {
                     if !is_whole {
                         tracing::warn!(
                             kind,
-                            moment = one_line(moment, 40),
+                            %moment,
                             "more log rows at one moment than can be asked for: some are missing"
                         );
                     }

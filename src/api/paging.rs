@@ -4,7 +4,12 @@
 //! come twice, some never come, and a cursor can repeat. What holds whatever
 //! it does: each row once, an end, and a sign where rows may be missing.
 
-use super::{http::Http, types::Row};
+use super::{
+    body::{Body, MAX_BODY, too_large},
+    http::Http,
+    request::Request,
+    types::Row,
+};
 use crate::{
     error::{Error, Result},
     json,
@@ -17,9 +22,6 @@ use std::collections::HashSet;
 
 /// Rows a page: the most that the service gives.
 pub(super) const PAGE: usize = 100;
-
-/// [`PAGE`] as the query has it.
-pub(super) const LIMIT: &str = "100";
 
 /// Pages that one list or log may have: a fifth of an hour's allowance of
 /// 5,000 reads, and far more rows than a directory is usable with.
@@ -61,6 +63,88 @@ pub(super) struct Listing<T> {
     pub(super) gaps: bool,
     /// Whether reading ended where it was to end, with more to come.
     pub(super) more: bool,
+}
+
+/// A page that has come.
+pub(super) struct Came {
+    pub(super) request: Request,
+    pub(super) body: Body,
+    /// The rows that were asked for.
+    pub(super) size: usize,
+}
+
+/// How many rows of a list are asked for at a time: as many as the service gives,
+/// unless that makes an answer too large to take.
+pub(super) struct Size(usize);
+
+impl Size {
+    pub(super) fn new() -> Self {
+        Self(PAGE)
+    }
+
+    /// Asks for a page, again with fewer rows as long as it is too large.
+    pub(super) fn ask(
+        &mut self,
+        http: &Http,
+        segments: &[&str],
+        query: &[(&str, &str)],
+        progress: &Progress,
+    ) -> Result<Came> {
+        loop {
+            let size = self.0;
+            let limit = size.to_string();
+            let mut query = query.to_vec();
+            query.push(("limit", &limit));
+            let request = http.request(segments, &query)?;
+            if let Some(body) = http.get_within(&request, progress)? {
+                // What is ahead may be of the usual size again.
+                if body.bytes.len() < MAX_BODY / 4 {
+                    self.0 = PAGE.min(2 * size);
+                }
+                return Ok(Came {
+                    request,
+                    body,
+                    size,
+                });
+            }
+            if size == 1 {
+                return Err(too_large(&request.label));
+            }
+            self.0 = size / 2;
+            tracing::debug!(
+                request = request.label,
+                rows = size,
+                "the page is too large, and asked for in smaller ones"
+            );
+        }
+    }
+}
+
+/// Asks for one row of a list: whether it can be had.
+pub(super) fn probe<T: DeserializeOwned>(
+    http: &Http,
+    segments: &[&str],
+    progress: &Progress,
+) -> Result<()> {
+    let came = Size(1).ask(http, segments, &[], progress)?;
+    let mut pages = Pages::<T>::new();
+    first(http, segments, &came, &mut pages, |_| true).map(|_| ())
+}
+
+/// Takes in the first page of a list, which shows whether it is one of v1's.
+fn first<T: DeserializeOwned>(
+    http: &Http,
+    segments: &[&str],
+    came: &Came,
+    pages: &mut Pages<T>,
+    is_last: impl Fn(&[Row<T>]) -> bool,
+) -> Result<Option<String>> {
+    let next = pages.add(&came.request.label, &came.body.bytes, is_last);
+    let (is_top, rows) = (segments.len() == 1, pages.listing.rows.len());
+    match http.foreign_list(&came.request, &came.body, is_top, rows) {
+        Some(error) => Err(error),
+        None => next,
+    }
 }
 
 /// Takes a page apart.
@@ -131,16 +215,18 @@ pub(super) fn list_until<T: DeserializeOwned>(
     is_last: impl Fn(&[Row<T>]) -> bool,
 ) -> Result<Listing<T>> {
     let mut pages = Pages::new();
+    let mut size = Size::new();
     let mut cursor: Option<String> = None;
-    for _ in 0..MAX_PAGES {
+    for number in 0..MAX_PAGES {
         let mut query = query.to_vec();
-        query.push(("limit", LIMIT));
         if let Some(cursor) = &cursor {
             query.push(("cursor", cursor));
         }
-        let request = http.request(segments, &query)?;
-        let body = http.get(&request, progress)?;
-        cursor = pages.add(&request.label, &body, &is_last)?;
+        let came = size.ask(http, segments, &query, progress)?;
+        cursor = match number {
+            0 => first(http, segments, &came, &mut pages, &is_last)?,
+            _ => pages.add(&came.request.label, &came.body.bytes, &is_last)?,
+        };
         if cursor.is_none() {
             return Ok(pages.listing);
         }

@@ -7,6 +7,9 @@ use reqwest::{
     blocking::RequestBuilder,
     header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE},
 };
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use std::borrow::Cow;
 use url::Url;
 
 /// What is asked: the URL, and its name in messages.
@@ -55,6 +58,14 @@ impl Form {
     }
 }
 
+impl Request {
+    /// Whether it asks where an archive is: such endpoints stand outside of the
+    /// service's common form. They take values as they are, and fail in HTML.
+    pub(super) fn is_download(&self) -> bool {
+        self.url.path().ends_with("/download")
+    }
+}
+
 impl Http {
     /// A GET of `/v1/<segments>`, each percent-encoded.
     pub(super) fn request(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Request> {
@@ -90,9 +101,25 @@ impl Http {
             .push("v1")
             .extend(segments);
         let label = format!("{} {}", form.method(), url.path());
+        let mut request = Request { url, label, form };
         if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
+            let is_plain = request.is_download();
+            let sent = query.iter().map(|(name, value)| match is_plain {
+                true => (*name, Cow::Borrowed(*value)),
+                false => (*name, as_text(name, value)),
+            });
+            request.url.query_pairs_mut().extend_pairs(sent);
         }
-        Ok(Request { url, label, form })
+        Ok(request)
+    }
+}
+
+/// A value as the service has to be sent it, to take it for a text: it reads each
+/// as JSON where it parses, and `123`, `true` or `null` would be none. `limit` is
+/// a number.
+fn as_text<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
+    match name != "limit" && serde_json::from_str::<IgnoredAny>(value).is_ok() {
+        true => Value::from(value).to_string().into(),
+        false => value.into(),
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod addresses;
+mod dialect;
 mod events;
 mod faults;
 mod lists;
@@ -118,10 +119,19 @@ fn serve(
     };
     let target = first.split(' ').nth(1).unwrap();
     let url = Url::parse(&format!("http://x{target}")).unwrap();
+    // As the service reads them: as JSON where that parses. Where a text is meant
+    // and a number comes, it answers with 400.
+    let read = |(name, value): (String, String)| match serde_json::from_str(&value) {
+        Ok(Value::String(text)) => (name, text),
+        Ok(other) if !["limit", "version_id"].contains(&&*name) => {
+            panic!("{name} is sent as {other}")
+        }
+        _ => (name, value),
+    };
     let mut asked = Asked {
         line: first.clone(),
         path: url.path().to_owned(),
-        query: url.query_pairs().into_owned().collect(),
+        query: url.query_pairs().into_owned().map(read).collect(),
         authorization: None,
         user_agent: None,
         content_type: None,

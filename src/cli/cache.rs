@@ -39,22 +39,22 @@ pub struct CacheArgs {
 pub enum CacheCommand {
     /// List the versions in the cache
     Ls(LsArgs),
-    /// Show what takes up how much of the room
+    /// Show how much of the cache is used, and by what
     Du(DuArgs),
-    /// Check that what is there is what was fetched
+    /// Check that the content of the cache is what was downloaded
     Verify(VerifyArgs),
-    /// Free room; what is open or pinned stays
+    /// Remove content to free room; versions that are open or pinned stay
     Clear(ClearArgs),
-    /// Fetch versions, and keep them from being evicted
+    /// Download versions, and keep them from being removed
     Pin(PinArgs),
-    /// Let pinned versions be evicted again
+    /// Let pinned versions be removed again when room is needed
     Unpin(PinArgs),
 }
 
 /// Which cache.
 #[derive(Debug, Args)]
 pub struct Which {
-    /// The cache's folder [default: as for mount; for a PATH, that of its mount]
+    /// Folder of the cache [default: as for mount; for a PATH, that of its mount]
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 }
@@ -70,7 +70,7 @@ Examples:
   vm0fs cache ls --json | jq -r '.[] | select(.pinned) | .version'"
 )]
 pub struct LsArgs {
-    /// Print JSON, with whole ids
+    /// Print the same as JSON, with whole ids
     #[arg(long)]
     pub json: bool,
     /// Which cache.
@@ -84,13 +84,13 @@ pub struct LsArgs {
   vm0fs cache du
   vm0fs cache du --json")]
 pub struct DuArgs {
-    /// Print JSON, in bytes
+    /// Print the same as JSON, in bytes
     #[arg(long)]
     pub json: bool,
     /// Which cache.
     #[command(flatten)]
     pub which: Which,
-    /// The ceiling to compare with [default: as for mount]
+    /// Maximum size of the cache to compare with, such as 10GiB [default: as for mount]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub cache_size: Option<u64>,
 }
@@ -105,7 +105,7 @@ Examples:
   vm0fs cache verify --fix    drop what is damaged: it is fetched again when used"
 )]
 pub struct VerifyArgs {
-    /// Drop what is damaged
+    /// Remove what is damaged. It is downloaded again when it is used
     #[arg(long)]
     pub fix: bool,
     /// Which cache.
@@ -118,12 +118,12 @@ pub struct VerifyArgs {
 #[command(after_help = "Examples:
   vm0fs cache clear                   names and sizes stay: ls and find need no network
   vm0fs cache clear --all             those as well
-  vm0fs cache clear --all --pinned    everything that nobody has open")]
+  vm0fs cache clear --all --pinned    everything that no process has open")]
 pub struct ClearArgs {
-    /// Names and sizes as well
+    /// Remove names and sizes as well, not only content
     #[arg(long)]
     pub all: bool,
-    /// Pinned versions as well
+    /// Remove pinned versions as well
     #[arg(long)]
     pub pinned: bool,
     /// Which cache.
@@ -140,7 +140,7 @@ Examples:
   vm0fs cache pin ~/vm0/runs/RUN-ID/artifact
   vm0fs cache unpin 3f9c0a7e                    an id, or its beginning, from `cache ls`")]
 pub struct PinArgs {
-    /// Paths in a mount (a version or anything in it), or ids of versions
+    /// Paths in a mount (a version, or anything in it), or ids of versions
     #[arg(required = true, value_name = "PATH|ID")]
     pub targets: Vec<PathBuf>,
     /// Which cache.

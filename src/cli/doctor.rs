@@ -38,7 +38,7 @@ pub struct DoctorArgs {
     /// Mend what can be mended safely, and say what was done
     #[arg(long)]
     pub fix: bool,
-    /// Print JSON
+    /// Print the same as JSON, for programs
     #[arg(long)]
     pub json: bool,
     /// How to reach the service.

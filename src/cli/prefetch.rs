@@ -56,7 +56,7 @@ Examples:
   vm0fs prefetch ~/vm0/runs/RUN-ID/artifact && cp -a ~/vm0/runs/RUN-ID/artifact/. out"
 )]
 pub struct PrefetchArgs {
-    /// Versions in a mount, or volumes and artifacts
+    /// Paths of versions, or of volumes and artifacts, in a mount
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Wait in this very process.

@@ -7,7 +7,8 @@ use crate::{
     error::{Error, Result},
     mount,
     park::Park,
-    tree::{Found, Handle, Kind, START_FILE},
+    text::one_line,
+    tree::{Found, Handle, Kind, START_FILE, Tree},
 };
 use clap::{ArgAction, Args};
 use std::{
@@ -48,6 +49,13 @@ fn may_pass(error: &Error) -> bool {
     }
 }
 
+/// The files of a run that can be followed: its log, and its events.
+const LOG: &str = "logs";
+const EVENTS: &str = "events.jsonl";
+
+/// Characters of a run's error that are said.
+const LONGEST_REASON: usize = 2_000;
+
 /// The tree's root.
 const ROOT: u64 = 1;
 
@@ -56,7 +64,11 @@ const ROOT: u64 = 1;
 #[command(
     after_help = "The first line printed is the run's id. With --follow, its log follows, and the
 exit code tells how it ended: 0 completed, 3 failed, 4 timed out, 5 cancelled.
-Ctrl-C stops following; the run goes on.
+Why a run failed is said on standard error. Ctrl-C stops following; the run goes
+on.
+
+With --follow --json, standard output has the agent's events and nothing else, one
+JSON object a line, as in the file events.jsonl; the id is said on standard error.
 
 A JSON object instead of a prompt is the whole request, with the agent filled
 in: prompt, variables, secrets, volumes, artifact_name, session_id …
@@ -64,20 +76,24 @@ in: prompt, variables, secrets, volumes, artifact_name, session_id …
 Examples:
   vm0fs run my-agent \"Summarise the data\"
   vm0fs run my-agent --follow < prompt.txt
+  vm0fs run my-agent --follow --json \"Go\" | jq .type
   jq -n '{prompt: \"Deploy\", secrets: {KEY: env.KEY}}' | vm0fs run my-agent -"
 )]
 pub struct RunArgs {
-    /// The agent's name or id
+    /// Name or id of the agent
     pub agent: String,
-    /// What it is to do; `-` or nothing reads standard input
+    /// What the agent is to do, as text or as a JSON request [default: standard input, as with `-`]
     pub prompt: Option<String>,
-    /// Print the run's log until it ends
+    /// Print the run's log as it grows, until the run ends
     #[arg(short, long)]
     pub follow: bool,
+    /// Print the agent's events as JSON, one object a line, instead of the log
+    #[arg(long, requires = "follow")]
+    pub json: bool,
     /// How to reach the service.
     #[command(flatten)]
     pub connection: ConnectionArgs,
-    /// Log more; twice for everything
+    /// Log what is done; given twice, also every request
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 }
@@ -98,13 +114,21 @@ impl RunArgs {
             None | Some("-") => read_input()?,
             Some(prompt) => prompt.as_bytes().to_vec(),
         };
-        let (_, park) = mount::open(&settings)?;
-        let session = Session { park: &park };
+        let (tree, park) = mount::open(&settings)?;
+        let session = Session {
+            tree: &tree,
+            park: &park,
+        };
         let id = session.start(&self.agent, &text)?;
-        print(&format!("{id}\n"))?;
-        match self.follow {
-            true => session.follow(&id),
-            false => Ok(ExitCode::SUCCESS),
+        match self.json {
+            // What reads the events reads JSON only.
+            true => tell(&format!("run {id}")),
+            false => print(&format!("{id}\n"))?,
+        }
+        match (self.follow, self.json) {
+            (true, true) => session.follow(&id, EVENTS),
+            (true, false) => session.follow(&id, LOG),
+            (false, _) => Ok(ExitCode::SUCCESS),
         }
     }
 }
@@ -122,8 +146,14 @@ fn read_input() -> Result<Vec<u8>> {
     Ok(text)
 }
 
+/// Says something beside the output. That nobody reads it is no failure.
+fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "vm0fs: {}", one_line(text, LONGEST_REASON));
+}
+
 /// A tree that is asked as the kernel would.
 struct Session<'a> {
+    tree: &'a Tree,
     park: &'a Park,
 }
 
@@ -201,13 +231,43 @@ impl Session<'_> {
         }
     }
 
-    /// Prints a run's log to its end, and tells by the exit code how that was.
-    fn follow(&self, id: &str) -> Result<ExitCode> {
+    /// Says why a run has failed, where that is known and not said already.
+    fn say_why(&self, id: &str, said: &mut bool) {
+        if !*said && let Some(reason) = self.tree.why_failed(id) {
+            tell(&format!("run {id}: {reason}"));
+            *said = true;
+        }
+    }
+
+    /// The same for a run that has ended in that way.
+    fn say_end(&self, id: &str, end: &str, said: &mut bool) {
+        // Only its own answer has the reason, and it may have to be asked for.
+        let error = self.find(&["runs", id, "error"]);
+        if let Err(error) = error.and_then(|error| self.read_whole(error)) {
+            tracing::warn!("the error of run {id} cannot be read: {error}");
+        }
+        self.say_why(id, said);
+        let words = match end {
+            "failed" => "failed, and the service does not say why",
+            "timeout" => "was ended by its time limit",
+            "cancelled" => "was cancelled",
+            _ => return,
+        };
+        if !*said {
+            tell(&format!("run {id} {words}"));
+            *said = true;
+        }
+    }
+
+    /// Prints a file of a run to its end, and tells by the exit code how the run
+    /// ended.
+    fn follow(&self, id: &str, file: &str) -> Result<ExitCode> {
         let status = self.patiently(|| self.find(&["runs", id, "status"]))?;
-        let log = self.patiently(|| self.find(&["runs", id, "logs"]))?;
+        let log = self.patiently(|| self.find(&["runs", id, file]))?;
         let opened = self.patiently(|| self.park.run(|view| view.open(log, true)))?;
         let mut offset = 0;
         let mut ended: Option<(u8, Instant)> = None;
+        let mut said = false;
         let (mut next_look, mut pause) = (Instant::now(), RETRY);
         loop {
             let bytes = self.read(&opened.handle, offset)?;
@@ -219,12 +279,16 @@ impl Session<'_> {
                 }
                 continue;
             }
+            self.say_why(id, &mut said);
             match ended {
                 Some((code, at)) if at.elapsed() >= LATE => return Ok(ExitCode::from(code)),
                 None if Instant::now() >= next_look => match self.read_whole(status) {
                     Ok(status) => {
                         let end = ENDS.iter().find(|(word, _)| *word == status.trim_end());
-                        ended = end.map(|(_, code)| (*code, Instant::now()));
+                        if let Some((end, code)) = end {
+                            self.say_end(id, end, &mut said);
+                            ended = Some((*code, Instant::now()));
+                        }
                         pause = RETRY;
                     }
                     // The log tells of the failure; rows may still come.

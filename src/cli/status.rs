@@ -28,9 +28,9 @@ Examples:
   vm0fs status ~/vm0
   vm0fs status --json | jq -r '.[] | select(.health != \"alive\") | .mountpoint'")]
 pub struct StatusArgs {
-    /// Where it is mounted [default: all mounts of vm0fs]
+    /// The folder of one mount [default: all mounts of vm0fs]
     pub mountpoint: Option<PathBuf>,
-    /// Print JSON
+    /// Print the same as JSON, for programs
     #[arg(long)]
     pub json: bool,
     /// Ask the mount in this very process.

@@ -74,6 +74,16 @@ impl Failure {
         )
     }
 
+    /// 500, as for whatever the service did not see coming.
+    pub(crate) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "api_error",
+            "internal_error",
+            "Internal server error".into(),
+        )
+    }
+
     fn unauthorized(code: &'static str, message: &str) -> Self {
         let kind = "authentication_error";
         Self::new(StatusCode::UNAUTHORIZED, kind, code, message.into())
@@ -107,13 +117,34 @@ pub(crate) fn ok(value: &Value) -> Answer {
 pub(crate) struct Query(HashMap<String, String>);
 
 impl Query {
+    /// Reads each value as JSON where it parses, but of a download.
     pub(crate) fn of(uri: &Uri) -> Self {
-        let query = uri.query().unwrap_or_default();
+        let is_plain = is_download(uri.path());
+        let text = |value: String| match serde_json::from_str::<Value>(&value) {
+            Ok(Value::String(text)) if !is_plain => text,
+            _ => value,
+        };
         Self(
-            form_urlencoded::parse(query.as_bytes())
-                .into_owned()
+            pairs(uri)
+                .map(|(name, value)| (name, text(value)))
                 .collect(),
         )
+    }
+
+    /// Refuses values that are JSON, but not of the kind that is wanted: a number
+    /// for `limit`, texts for the rest.
+    fn check(uri: &Uri) -> Result<(), Failure> {
+        let wrong = pairs(uri).find(|(name, value)| {
+            let value = serde_json::from_str::<Value>(value);
+            name != "limit" && value.is_ok_and(|value| !value.is_string())
+        });
+        match wrong {
+            Some((name, _)) if !is_download(uri.path()) => Err(Failure::bad_request(
+                "invalid_parameter",
+                format!("{name}: Expected string"),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// A parameter; an empty one counts as absent.
@@ -133,13 +164,29 @@ impl Query {
         }
     }
 
-    /// A time, ISO 8601.
+    /// A time, ISO 8601. The service does not look whether it is one before it
+    /// uses it.
     pub(crate) fn time(&self, name: &'static str) -> Result<Option<Timestamp>, Failure> {
-        self.get(name)
-            .map(str::parse)
-            .transpose()
-            .map_err(|_| Failure::invalid(name, format!("{name} must be an ISO 8601 date")))
+        let time = self.get(name).map(str::parse).transpose();
+        time.map_err(|_| Failure::internal())
     }
+}
+
+/// The parameters of a query, as sent.
+fn pairs(uri: &Uri) -> impl Iterator<Item = (String, String)> + '_ {
+    form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned()
+}
+
+/// Whether a path is a download's, which stands outside of the common form.
+fn is_download(path: &str) -> bool {
+    path.ends_with("/download")
+}
+
+/// Whether an id can be looked for in a column of UUIDs.
+fn is_uuid(id: &str) -> bool {
+    let groups: Vec<&str> = id.split('-').collect();
+    let is_hex = |group: &&str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]) && groups.iter().all(is_hex)
 }
 
 /// One page: its rows, and the cursor where there are more.
@@ -180,10 +227,18 @@ pub(crate) fn list<T>(
 
 /// What the paths that exist nowhere get: not the API's JSON.
 pub(crate) async fn nowhere() -> Response {
-    let page = "<!DOCTYPE html><html><head><title>404: This page could not be found.</title>\
-                </head><body><h1>404</h1></body></html>";
+    html(StatusCode::NOT_FOUND, "This page could not be found.")
+}
+
+/// A page of the framework that the service is built with.
+fn html(status: StatusCode, title: &str) -> Response {
+    let code = status.as_u16();
+    let page = format!(
+        "<!DOCTYPE html><html><head><title>{code}: {title}</title></head>\
+         <body><h1>{code}</h1></body></html>"
+    );
     let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
-    (StatusCode::NOT_FOUND, headers, page).into_response()
+    (status, headers, page).into_response()
 }
 
 /// Requests counted in fixed windows, by endpoint and whether they write.
@@ -228,6 +283,7 @@ pub(crate) async fn frame(
     } else {
         quirks.read_limit
     };
+    let path = request.uri().path().to_owned();
     let number = shared.limits.requests.fetch_add(1, Ordering::Relaxed);
     let mut response = match authorize(&shared, &request) {
         Err(failure) => failure.into_response(),
@@ -244,9 +300,16 @@ pub(crate) async fn frame(
                 let wait = (reset - Timestamp::now().as_second()).max(1);
                 insert(&mut response, "retry-after", &wait.to_string());
                 response
+            } else if let Err(failure) = Query::check(request.uri()) {
+                failure.into_response()
             } else {
                 next.run(request).await
             };
+            let id = path.split('/').nth(3).unwrap_or_default();
+            let is_looked_for = quirks.uuid_columns && !id.is_empty();
+            if is_looked_for && response.status() == StatusCode::NOT_FOUND && !is_uuid(id) {
+                response = Failure::internal().into_response();
+            }
             let remaining = limit.saturating_sub(count).to_string();
             insert(&mut response, "x-ratelimit-limit", &limit.to_string());
             insert(&mut response, "x-ratelimit-remaining", &remaining);
@@ -254,6 +317,13 @@ pub(crate) async fn frame(
             response
         }
     };
+    if is_download(&path) {
+        // Outside of the handler that all others have.
+        if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+            response = html(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+        }
+        return response;
+    }
     let id = uuid(&format!("request:{}:{number}", shared.key));
     insert(&mut response, "x-request-id", &id);
     insert(&mut response, "x-api-version", "v1");

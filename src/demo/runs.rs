@@ -202,7 +202,6 @@ pub(crate) async fn cancel(State(shared): App, Path(id): Path<String>) -> Answer
 pub(crate) async fn logs(State(shared): App, Path(id): Path<String>, uri: Uri) -> Answer {
     let query = Query::of(&uri);
     let limit = query.limit()?;
-    let (since, until) = (query.time("since")?, query.time("until")?);
     let descending = match query.get("order").unwrap_or("asc") {
         "asc" => false,
         "desc" => true,
@@ -216,8 +215,17 @@ pub(crate) async fn logs(State(shared): App, Path(id): Path<String>, uri: Uri) -
     let run = find(&world, &id)?;
     let by_time = world.quirks.log_cursor_by_time;
     let cursor = query.get("cursor");
+    // The running service knows no finer times than milliseconds.
+    let time = |name| -> Result<Option<Timestamp>, Failure> {
+        let time = query.time(name)?;
+        Ok(match by_time {
+            true => time.map(whole_milliseconds),
+            false => time,
+        })
+    };
+    let (since, until) = (time("since")?, time("until")?);
     let passed = match by_time {
-        true => query.time("cursor")?,
+        true => time("cursor")?,
         false => None,
     };
     // The log is in order, so times cut a range out of it.
@@ -240,6 +248,13 @@ pub(crate) async fn logs(State(shared): App, Path(id): Path<String>, uri: Uri) -
         (false, true) => page_by_position(range.iter().rev().filter(wanted), limit, cursor)?,
     };
     reply::page(rows.into_iter().map(row_json).collect(), next)
+}
+
+/// The beginning of a time's millisecond.
+fn whole_milliseconds(time: Timestamp) -> Timestamp {
+    let nanoseconds = time.as_nanosecond();
+    let begin = nanoseconds - nanoseconds.rem_euclid(1_000_000);
+    Timestamp::from_nanosecond(begin).unwrap_or(time)
 }
 
 /// Rows of one page, and the cursor where there are more.

@@ -137,17 +137,22 @@ fn errors_are_the_documented_ones() {
         assert_eq!(code(answer), (400, "invalid_parameter".into()), "{path}");
     }
     for path in [
-        "agents/x",
-        "runs/x",
-        "runs/x/logs",
-        "runs/x/metrics",
-        "runs/x/events",
-        "volumes/x",
-        "artifacts/x/versions",
-        "artifacts/x/download",
+        "agents/ID",
+        "runs/ID",
+        "runs/ID/logs",
+        "runs/ID/metrics",
+        "runs/ID/events",
+        "volumes/ID",
+        "artifacts/ID/versions",
+        "artifacts/ID/download",
     ] {
-        let answer = api.get(&format!("/v1/{path}"));
+        let answer = api.get(&format!("/v1/{}", path.replace("ID", &uuid("none"))));
         assert_eq!(code(answer), (404, "resource_not_found".into()), "{path}");
+        // An id that is no UUID is more than the database can bear.
+        let answer = api.get(&format!("/v1/{}", path.replace("ID", "x")));
+        assert_eq!(answer.status(), 500, "{path}");
+        let is_json = answer.text().unwrap().contains("internal_error");
+        assert_eq!(is_json, !path.ends_with("download"), "{path}");
     }
     let nowhere = api.get("/v2/agents");
     assert_eq!(nowhere.status(), 404);
@@ -268,7 +273,7 @@ fn log_pages_have_the_quirks_of_the_service() {
     let mut rows = 0;
     let mut cursor = "0".to_owned();
     loop {
-        let page = api.json(&format!("{path}&type=agent&cursor={cursor}"));
+        let page = api.json(&format!("{path}&type=agent&cursor=%22{cursor}%22"));
         rows += page["data"].as_array().unwrap().len();
         match page["pagination"]["next_cursor"].as_str() {
             Some(next) => cursor = next.into(),
@@ -276,6 +281,76 @@ fn log_pages_have_the_quirks_of_the_service() {
         }
     }
     assert_eq!(rows, 15);
+}
+
+#[test]
+fn values_are_read_as_json_where_they_parse() {
+    let mut world = World::empty();
+    for name in ["123", "true", "null", "1e5", "x"] {
+        world.add_agent(Agent::new(name, world.born));
+    }
+    let api = Api::new(world);
+    let found = |value: &str| api.json(&format!("/v1/agents?name={value}"))["data"].clone();
+    for name in ["123", "true", "null", "1e5"] {
+        let answer = api.get(&format!("/v1/agents?name={name}"));
+        assert_eq!(code(answer), (400, "invalid_parameter".into()), "{name}");
+        assert_eq!(found(&format!("%22{name}%22"))[0]["name"], name);
+    }
+    assert_eq!(found("x")[0]["name"], "x");
+    assert_eq!(found("%22x%22")[0]["name"], "x");
+    for limit in ["3", "%223%22"] {
+        let page = api.json(&format!("/v1/agents?limit={limit}"));
+        assert_eq!(page["data"].as_array().unwrap().len(), 3);
+    }
+}
+
+#[test]
+fn times_are_cut_to_milliseconds_and_bad_ones_are_a_failure() {
+    let mut world = World::empty();
+    let id = world.add_run(Run::new("writer", world.born));
+    let begin: Timestamp = "2025-01-01T00:00:00.001Z".parse().unwrap();
+    for microsecond in [0, 300, 600, 1_000] {
+        let at = begin + Duration::from_micros(microsecond);
+        let row = LogRow::new(at, "system", "info", microsecond.to_string());
+        world.add_log(&id, row.precise(at));
+    }
+    let api = Api::new(world);
+    let path = format!("/v1/runs/{id}/logs?limit=100");
+    let rows = |query: &str| -> Vec<String> {
+        let page = api.json(&format!("{path}&{query}"));
+        let rows = page["data"].as_array().unwrap().iter();
+        rows.map(|row| row["message"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let inside = "2025-01-01T00:00:00.0013Z";
+    assert_eq!(
+        rows(&format!("since={inside}")),
+        ["0", "300", "600", "1000"]
+    );
+    assert_eq!(rows(&format!("until={inside}")), ["0"]);
+    assert_eq!(rows(&format!("cursor={inside}")), ["300", "600", "1000"]);
+    for name in ["since", "until", "cursor"] {
+        let answer = api.get(&format!("{path}&{name}=yesterday"));
+        assert_eq!(code(answer), (500, "internal_error".into()), "{name}");
+    }
+    api.server.world().quirks = Quirks::none();
+    assert_eq!(
+        rows(&format!("since={inside}&until={inside}")),
+        ["300"],
+        "as documented"
+    );
+}
+
+#[test]
+fn downloads_stand_outside_of_the_common_form() {
+    let (world, id, ..) = stored();
+    let api = Api::new(world);
+    let answer = api.get(&format!("/v1/artifacts/{id}"));
+    assert!(answer.headers().contains_key("x-request-id"));
+    let answer = api.get(&format!("/v1/artifacts/{id}/download"));
+    for name in ["x-request-id", "x-api-version"] {
+        assert!(!answer.headers().contains_key(name), "{name}");
+    }
 }
 
 #[test]
@@ -395,7 +470,7 @@ fn faults_that_answer_something_else() {
     server.fault(Fault::api_exact("/v1/runs", Action::rate_limited(7)).skip(1));
     assert_eq!(api.get("/v1/runs").status(), 200, "skipped");
     assert_eq!(api.get("/v1/runs").headers()["retry-after"], "7");
-    assert_eq!(api.get("/v1/runs/x").status(), 404, "not this path");
+    assert_eq!(api.get("/v1/runs/x").status(), 500, "not this path");
     server.clear_faults();
     assert_eq!(api.get("/v1/runs").status(), 200);
     server.fault(Fault::api("/v1/runs", Action::internal_error()));
@@ -640,7 +715,7 @@ fn events_stream_until_the_run_ends_and_resume() {
     run.event(run.created_at, Claude::said("two"));
     let api = Api::new(world);
     let path = format!("/v1/runs/{id}/events");
-    let response = api.get(&format!("{path}?last_event_id=1"));
+    let response = api.get(&format!("{path}?last_event_id=%221%22"));
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let reader = thread::spawn(move || events(response));
     thread::sleep(Duration::from_millis(300));

@@ -46,10 +46,12 @@ pub struct Quirks {
     /// rows with a greater id.
     pub cursor_by_id: bool,
     /// Log cursors are timestamps, strictly passed; `has_more` is false with
-    /// rows of one type.
+    /// rows of one type. They, `since` and `until` are cut to whole milliseconds.
     pub log_cursor_by_time: bool,
     /// `agent_id` and `since` do not filter the list of runs.
     pub ignore_run_filters: bool,
+    /// Ids are kept in columns of UUIDs: one that is none is a 500, not a 404.
+    pub uuid_columns: bool,
     /// `config` is absent from agents and their versions.
     pub hide_agent_config: bool,
     /// Reads allowed per endpoint and hour.
@@ -66,6 +68,7 @@ impl Default for Quirks {
             cursor_by_id: true,
             log_cursor_by_time: true,
             ignore_run_filters: true,
+            uuid_columns: true,
             hide_agent_config: false,
             read_limit: 5_000,
             write_limit: 500,
@@ -81,6 +84,7 @@ impl Quirks {
             cursor_by_id: false,
             log_cursor_by_time: false,
             ignore_run_filters: false,
+            uuid_columns: false,
             ..Self::default()
         }
     }

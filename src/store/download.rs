@@ -14,12 +14,13 @@ mod request;
 use super::Store;
 use crate::{
     error::{Error, Result},
+    http,
     progress::Progress,
 };
 use bytes::{Buf, Bytes};
 pub(super) use parts::Sizes;
 use parts::{Shared, State};
-use reqwest::{Client, redirect::Policy};
+use reqwest::Client;
 use std::{
     io::{self, Read},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -28,8 +29,6 @@ use std::{
 use tokio::runtime::Runtime;
 use url::Url;
 
-/// A host that takes longer to connect to is tried again instead.
-const CONNECT: Duration = Duration::from_secs(10);
 /// A reader looks at least so often whether the tasks are still there.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -122,15 +121,10 @@ impl Downloader {
             context: "preparing downloads".into(),
             source: Arc::new(io::Error::other(error)),
         };
-        // Another part of the program may have installed it: the same one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        // No timeouts but this: the tasks have their own for every wait.
-        let client = Client::builder()
-            .user_agent(&self.user_agent)
-            .redirect(Policy::none())
+        // No timeouts but for connecting: the tasks have their own for every wait.
+        let client = http::builder(&self.user_agent, self.timeout)?
             // One stream for each connection: no shared window to wait for.
             .http1_only()
-            .connect_timeout(CONNECT.min(self.timeout))
             .build()
             .map_err(|error| failed(request::words(&error)))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()

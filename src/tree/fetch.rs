@@ -190,6 +190,11 @@ impl Tree {
         self.known.visit(want, LastFailure)
     }
 
+    /// Whether any list of agents is known, be it from an earlier mount.
+    pub fn knows_agents(&self) -> bool {
+        self.known.agents.last(&()).is_some()
+    }
+
     /// Whether the run is known to have ended.
     pub(super) fn has_ended(&self, id: &Arc<str>) -> bool {
         let status = self.known.status(id);

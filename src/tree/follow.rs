@@ -323,7 +323,7 @@ impl Tree {
                     self.follows.with(id, |follow| follow.has_told = true);
                     end = End::Cut;
                 }
-                Some(RunEvent::Error(_)) => {}
+                Some(RunEvent::Error(reason)) => self.reasons.note(id, reason),
                 // It goes on from the last event with the next look.
                 None => return Ok(end),
             }

@@ -1,6 +1,6 @@
 //! A listing of named objects: each row under the one name it has in the mount.
 
-use super::names::{NAME_MAX, escape};
+use super::names::{NAME_MAX, escape, is_uuid, looks_like_id};
 use crate::api::types::{Agent, Row, Run, Storage};
 use jiff::Timestamp;
 use std::{collections::HashMap, sync::Arc, time::Instant};
@@ -70,6 +70,16 @@ pub(crate) struct Listing<T> {
     items: Vec<Item<T>>,
     by_component: HashMap<String, usize>,
     by_id: HashMap<Arc<str>, usize>,
+}
+
+impl<T> Listing<T> {
+    /// Whether an id that the listing does not show may be one of the service's,
+    /// so that asking for it makes sense. Where all ids are UUIDs, one that is none
+    /// is not; and the service, which keeps them so, can answer it with an error.
+    pub(crate) fn may_have(&self, id: &str) -> bool {
+        let only_uuids = || !self.items.is_empty() && self.items.iter().all(|i| is_uuid(&i.id));
+        looks_like_id(id) && (is_uuid(id) || !only_uuids())
+    }
 }
 
 impl<T: Named> Listing<T> {

@@ -7,7 +7,7 @@ use super::{
     control::{Control, START_FILE},
     known::StorageId,
     names::{
-        NAME_MAX, escape, is_content_id, is_probe, looks_like_id, may_be_run_id,
+        NAME_MAX, escape, is_content_id, is_probe, is_uuid, looks_like_id, may_be_run_id,
         may_be_version_prefix,
     },
     node::{AgentFile, MetaFile, Node, RunFile, TOP},
@@ -177,7 +177,7 @@ impl View<'_> {
                 false => Err(absent(name)),
             };
         }
-        if !looks_like_id(name) {
+        if !listing.may_have(name) {
             return Err(absent(name));
         }
         let (component, _, left) = self.agent_item(&name.into())?;
@@ -210,7 +210,7 @@ impl View<'_> {
                 false => Err(absent(name)),
             };
         }
-        if !looks_like_id(name) {
+        if !listing.may_have(name) {
             return Err(absent(name));
         }
         let (component, _, left) = self.storage_item(kind, &name.into())?;
@@ -253,14 +253,18 @@ impl View<'_> {
         if !may_be_run_id(name) {
             return Err(absent(name));
         }
-        if looks_like_id(name) {
-            let id: Arc<str> = name.into();
-            self.run(&id, Age::Any)?;
-            return Ok((id, FOR_EVER));
+        if !is_uuid(name) {
+            let (listing, _) = self.runs()?;
+            if let Some(item) = listing.component(name) {
+                return Ok((item.id.clone(), FOR_EVER));
+            }
+            if !listing.may_have(name) {
+                return Err(absent(name));
+            }
         }
-        let (listing, _) = self.runs()?;
-        let item = listing.component(name).ok_or_else(|| absent(name))?;
-        Ok((item.id.clone(), FOR_EVER))
+        let id: Arc<str> = name.into();
+        self.run(&id, Age::Any)?;
+        Ok((id, FOR_EVER))
     }
 
     fn run_of_agent(&self, agent: &Arc<str>, run: &Arc<str>) -> Answer<()> {

@@ -51,7 +51,8 @@ pub(crate) fn looks_like_id(name: &str) -> bool {
     is_uuid(name) || is_prefixed_id(name)
 }
 
-fn is_uuid(name: &str) -> bool {
+/// Whether a name is a UUID.
+pub(crate) fn is_uuid(name: &str) -> bool {
     name.len() == 36
         && name.bytes().enumerate().all(|(i, byte)| match i {
             8 | 13 | 18 | 23 => byte == b'-',

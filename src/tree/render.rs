@@ -122,9 +122,10 @@ impl View<'_> {
             }
             RunFile::Error => {
                 let age = self.look_at_status(id, file);
-                let (row, left) = self.run_detail_of(id, age)?;
+                let (_, left) = self.run_detail_of(id, age)?;
+                let reason = self.tree.why_failed(id);
                 Ok(File::text(
-                    row.value.error.as_deref().unwrap_or_default(),
+                    reason.as_deref().unwrap_or_default(),
                     for_good(left),
                 ))
             }

@@ -49,7 +49,9 @@ pub(super) fn is_outage(error: &Error) -> bool {
             let gateways = api.status == 404 && !error.is_not_found();
             api.status >= 500 || api.status == 429 || gateways
         }
-        Error::Timeout { .. } | Error::LetGo(_) | Error::BadAnswer { .. } => true,
+        Error::Timeout { .. } | Error::LetGo(_) | Error::BadAnswer { .. } | Error::NotV1 { .. } => {
+            true
+        }
         _ => false,
     }
 }

@@ -2,7 +2,6 @@
 
 use super::{log, say, streams_and_calls, until, world};
 use crate::support::{Bench, Mount, SOON, Who};
-use serde_json::json;
 use std::{thread, time::Duration};
 use vm0fs::demo::{Action, Agent, Claude, Fault, File, Kind, Run, VersionSpec, World};
 
@@ -146,11 +145,9 @@ fn the_answer_is_waited_for_like_a_status() {
         until("a stream is open", SOON, || streams(&bench) == 1);
         {
             let mut world = bench.server.world();
-            let data = json!({"type": "result", "subtype": "success", "is_error": false,
-                "result": "All is well"});
-            let now = jiff::Timestamp::now();
-            let run = world.run_mut(&run).unwrap();
-            run.event(now, "result", data, "All is well");
+            let mut claude = Claude::new("the end", jiff::Timestamp::now());
+            claude.finish("All is well");
+            world.run_mut(&run).unwrap().tell(&mut claude);
         }
         script.expect("seen");
         assert!(

@@ -2,6 +2,7 @@
 //! them. Everything is taken away again when it is dropped.
 
 pub(crate) mod archive;
+pub(crate) mod proxy;
 pub(crate) mod seeds;
 pub(crate) mod watched;
 

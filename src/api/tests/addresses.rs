@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn the_token_stays_at_home() {
-    let other = Server::new(|_, _| json(r#"{"data":[]}"#));
+    let other = Server::new(|_, _| json(page_json(&[], false, None)));
     let location = format!("location: {}/v1/agents?sig=hidden", other.base);
     let server = Server::new(move |_, _| status(302, &[&location], ""));
     let error = server.client().agents(&Progress::new()).unwrap_err();
@@ -18,7 +18,7 @@ fn the_token_stays_at_home() {
 fn redirects_within_the_origin() {
     let server = Server::new(|asked, _| match asked.path.as_str() {
         "/v1/agents" => status(308, &["location: /v1/agents/"], ""),
-        "/v1/agents/" => json(r#"{"data":[]}"#),
+        "/v1/agents/" => json(page_json(&[], false, None)),
         other => status(301, &[&format!("location: {other}x")], ""),
     });
     let client = server.client();
@@ -79,7 +79,7 @@ fn download_locations() {
         1 => status(
             404,
             &[],
-            r#"{"error":{"code":"resource_not_found","message":"m"}}"#,
+            r#"{"error":{"type":"not_found_error","code":"resource_not_found","message":"m"}}"#,
         ),
         _ => json("{}"),
     });
@@ -120,7 +120,7 @@ fn bases() {
     assert!(client("http://api.vm0.ai", true).is_ok());
     let server = Server::new(|asked, _| {
         assert_eq!(asked.path, "/prefix/v1/agents");
-        json(r#"{"data":[]}"#)
+        json(page_json(&[], false, None))
     });
     let client = client(&format!("{}/prefix/", server.base), false).unwrap();
     assert!(client.agents(&Progress::new()).is_ok());

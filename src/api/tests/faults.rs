@@ -11,12 +11,6 @@ fn error_answers() {
             "invalid_api_key: no; check the token",
             1,
         ),
-        (
-            404,
-            "<html><title>404 Not Found</title>",
-            "404 Not Found (an HTML page",
-            1,
-        ),
         (500, "", "(empty answer)", 1),
         (
             502,
@@ -109,7 +103,7 @@ fn silence_is_bounded_and_a_slow_answer_is_not_cut() {
         let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"data\":[".to_owned();
         let mut pieces = vec![head];
         pieces.extend((0..8).map(|_| " ".to_owned()));
-        pieces.push("]}".into());
+        pieces.push("],\"pagination\":{\"has_more\":false}}".into());
         Reply::Slow(Duration::from_millis(150), pieces)
     });
     let client = server.client_with(Duration::from_millis(500));
@@ -135,12 +129,19 @@ fn too_large_a_body_is_refused() {
     });
     let error = server.client().agents(&Progress::new()).unwrap_err();
     assert!(matches!(error, Error::BadAnswer { .. }), "{error}");
+    let asked = server.asked();
+    let sizes: Vec<_> = asked
+        .iter()
+        .filter_map(|asked| asked.get("limit"))
+        .collect();
+    assert_eq!(sizes, ["100", "50", "25", "12", "6", "3", "1"]);
     // Without a length: found while it comes.
     let server = Server::new(|_, _| {
         let mut text = "HTTP/1.1 200 OK\r\n\r\n".to_owned();
         text.extend(std::iter::repeat_n(' ', (64 << 20) + 1));
         Reply::Raw(text)
     });
-    let error = server.client().agents(&Progress::new()).unwrap_err();
+    let error = server.client().run("r", &Progress::new()).unwrap_err();
     assert!(error.to_string().contains("64 MiB"), "{error}");
+    assert_eq!(server.asked().len(), 1);
 }

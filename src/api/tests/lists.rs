@@ -109,12 +109,12 @@ fn bodies_that_are_not_the_envelope() {
         "{\"data\":[",
         "\u{0}",
     ] {
-        let server = Server::new(move |_, _| json(body));
+        let server = Server::new(move |_, _| status(200, &["x-api-version: v1"], body));
         let error = server.client().agents(&Progress::new()).unwrap_err();
         assert!(matches!(error, Error::BadAnswer { .. }), "{body}: {error}");
         assert!(error.to_string().contains("GET /v1/agents"), "{error}");
     }
-    let server = Server::new(|_, _| json(r#"{"data":[]}"#));
+    let server = Server::new(|_, _| json(page_json(&[], false, None)));
     assert!(server.client().agents(&Progress::new()).unwrap().is_empty());
 }
 
@@ -228,4 +228,77 @@ fn skipped_runs_come_back_by_status_and_a_sound_list_costs_no_more() {
         .runs(&RunFilter::default(), &Progress::new());
     assert_eq!(runs.unwrap().len(), 3);
     assert_eq!(server.asked().len(), 2);
+}
+
+#[test]
+fn lists_come_in_smaller_pages_where_those_are_too_large() {
+    let rows: Vec<String> = (0..130)
+        .map(|n| {
+            let long = "x".repeat(if n < 110 { 900_000 } else { 10 });
+            format!(
+                r#"{{"id":"{n:03}","name":"n","created_at":"2025-01-01T00:00:00Z","long":"{long}"}}"#
+            )
+        })
+        .collect();
+    let server = Server::new(move |asked, _| {
+        let size: usize = asked.get("limit").unwrap().parse().unwrap();
+        let start: usize = asked.get("cursor").map_or(0, |at| at.parse().unwrap());
+        let end = rows.len().min(start + size);
+        let next = (end < rows.len()).then(|| end.to_string());
+        json(page_json(
+            &rows[start..end],
+            next.is_some(),
+            next.as_deref(),
+        ))
+    });
+    let agents = server.client().agents(&Progress::new()).unwrap();
+    let expected: Vec<String> = (0..130).map(|n| format!("{n:03}")).collect();
+    assert_eq!(ids(&agents), expected);
+    let asked = server.asked();
+    let sizes: Vec<_> = asked
+        .iter()
+        .filter_map(|asked| asked.get("limit"))
+        .collect();
+    assert_eq!(sizes, ["100", "50", "50", "50"]);
+    // A cursor that is a number is sent as the text that it is.
+    let line = &asked[2].line;
+    assert!(line.contains("cursor=%2250%22"), "{line}");
+}
+
+#[test]
+fn values_that_would_be_read_as_json_are_quoted() {
+    let server = Server::new(|asked, _| match asked.path.ends_with("/download") {
+        true => status(302, &["location: https://store.test/a"], ""),
+        false => json(page_json(&[], false, None)),
+    });
+    let client = server.client();
+    for (id, sent) in [
+        ("123", "%22123%22"),
+        ("true", "%22true%22"),
+        ("null", "%22null%22"),
+        ("1e5", "%221e5%22"),
+        (r#""x""#, "%22%5C%22x%5C%22%22"),
+        ("[1]", "%22%5B1%5D%22"),
+        (" 7 ", "%22+7+%22"),
+        ("a1", "a1"),
+        ("12345678-1", "12345678-1"),
+        ("{", "%7B"),
+    ] {
+        let filter = RunFilter {
+            agent_id: Some(id.into()),
+            ..RunFilter::default()
+        };
+        client.runs(&filter, &Progress::new()).unwrap();
+        let asked = server.asked().pop().unwrap();
+        let line = &asked.line;
+        assert!(line.contains(&format!("agent_id={sent}&")), "{line}");
+        assert_eq!(asked.get("agent_id"), Some(id));
+        assert!(line.contains("limit=100 "), "{line}");
+    }
+    // Downloads take a value as it is.
+    let version = "12345678";
+    let url = client.download_url(StorageKind::Volume, "s", version, &Progress::new());
+    assert!(url.is_ok());
+    let line = server.asked().pop().unwrap().line;
+    assert!(line.contains("version_id=12345678 "), "{line}");
 }

@@ -9,7 +9,7 @@ struct LogService {
     /// The cursor is the last row's moment, and goes on strictly later.
     lossy_cursor: bool,
     ignore_since: bool,
-    /// `since` is read in units of this many microseconds.
+    /// `since`, `until` and the cursor are cut to so many microseconds.
     resolution: i64,
 }
 
@@ -37,19 +37,19 @@ impl LogService {
 
     fn answer(&self, asked: &Asked) -> Reply {
         let is_descending = asked.get("order") == Some("desc");
+        let cut = |time: i64| time - time.rem_euclid(self.resolution);
         let time = |name| {
             let time = asked.get(name)?.parse::<Timestamp>();
-            Some(time.unwrap().as_microsecond())
+            Some(cut(time.unwrap().as_microsecond()))
         };
         let (until, kind) = (time("until"), asked.get("type"));
         let cursor: Option<i64> = asked.get("cursor").map(|cursor| cursor.parse().unwrap());
-        let since = asked
-            .get("since")
-            .filter(|_| !self.ignore_since)
-            .map(|since| {
-                let since = since.parse::<Timestamp>().unwrap().as_microsecond();
-                since - since.rem_euclid(self.resolution)
-            });
+        let cursor = cursor.map(|cursor| match self.lossy_cursor {
+            true => cut(cursor),
+            false => cursor,
+        });
+        let since = time("since").filter(|_| !self.ignore_since);
+        let size: usize = asked.get("limit").unwrap().parse().unwrap();
         let rows: Vec<_> = self
             .rows
             .iter()
@@ -66,12 +66,12 @@ impl LogService {
         if is_descending {
             rows.reverse();
         }
-        rows.truncate(100);
+        rows.truncate(size);
         let next = rows.last().map(|(n, (moment, _))| match self.lossy_cursor {
             true => moment.to_string(),
             false => (n + 1).to_string(),
         });
-        let next = next.filter(|_| self.has_more && rows.len() == 100);
+        let next = next.filter(|_| self.has_more && rows.len() == size);
         let rows: Vec<_> = rows.iter().map(|(_, row)| Self::row(row)).collect();
         json(page_json(&rows, next.is_some(), next.as_deref()))
     }
@@ -140,12 +140,125 @@ fn more_rows_at_one_moment_than_a_page_holds() {
             assert_eq!(got[103..], sent[103 + missing..]);
         }
     }
-    // `since` read in milliseconds, no cursor: on with the next millisecond.
-    let mut service = LogService::new((0..150).chain(2000..2010));
-    service.resolution = 1000;
-    let (sent, got, _) = service.run();
-    assert_eq!(got[..100], sent[..100]);
-    assert_eq!(got[100..], sent[150..]);
+}
+
+#[test]
+fn a_service_that_cuts_times_to_milliseconds_loses_none_of_its_rows() {
+    for has_more in [true, false] {
+        // More in one millisecond than a page holds, each at a microsecond of its
+        // own, from its beginning or in its middle; over the edges of pages; some
+        // at one microsecond; and nearly two pages of them.
+        for moments in [
+            (0..150).chain(2000..2010).collect::<Vec<_>>(),
+            (300..450).chain(1000..1010).collect(),
+            (0..50).chain(1900..2090).chain(3000..3001).collect(),
+            (0..350).map(|n| n * 7).collect(),
+            (0..350).map(|n| n * 40).collect(),
+            (0..160).map(|n| 5000 + n / 3).collect(),
+            vec![123; 180],
+            (0..90).chain(vec![500; 80]).chain(2000..2200).collect(),
+            (0..199).chain(1000..1100).collect(),
+        ] {
+            let mut service = LogService::new(moments.clone());
+            (service.resolution, service.has_more) = (1000, has_more);
+            let (sent, got, calls) = service.run();
+            assert_eq!(got.len(), sent.len(), "{has_more} {moments:?}");
+            assert_eq!(got, sent, "{has_more} {moments:?}");
+            assert!(calls < 30, "{calls} calls for {} rows", sent.len());
+        }
+        // More than can be asked for: from both of its ends.
+        let mut service = LogService::new((0..230).chain(2000..2010));
+        (service.resolution, service.has_more) = (1000, has_more);
+        let (sent, got, _) = service.run();
+        assert_eq!(got[..100], sent[..100]);
+        assert_eq!(got[got.len() - 110..], sent[130..]);
+        assert!(got.len() >= sent.len() - 30, "{} rows", got.len());
+    }
+}
+
+#[test]
+fn no_date_is_sent_that_the_service_cannot_read() {
+    // A leap second and times of other forms, each the last of its page.
+    let row = |n: usize| {
+        let time = match n {
+            99 => "2016-12-31T23:59:60Z".to_owned(),
+            199 => "yesterday".to_owned(),
+            299 => String::new(),
+            n => format!("2017-01-01T00:{:02}:{:02}.5Z", n / 60, n % 60),
+        };
+        let kind = if n == 99 { "system" } else { "agent" };
+        format!(r#"{{"timestamp":"{time}","type":"{kind}","level":"info","message":"m{n}"}}"#)
+    };
+    let rows: Vec<_> = (0..330).map(row).collect();
+    let sent = rows.clone();
+    let server = Server::new(move |asked, _| {
+        let Some(since) = asked.get("since") else {
+            return json(page_json(&rows[..100], false, None));
+        };
+        // As JavaScript reads dates: no second is the sixtieth.
+        if since.parse::<Timestamp>().is_err() || since.contains(":60") {
+            let error = r#"{"error":{"type":"api_error","code":"internal_error","message":"m"}}"#;
+            return status(500, &[], error);
+        }
+        let since: Timestamp = since.parse().unwrap();
+        let is_before = |row: &String| {
+            let time = row.split('"').nth(3).unwrap().parse::<Timestamp>();
+            time.is_ok_and(|time| time < since)
+        };
+        let start = rows.iter().rposition(is_before).map_or(0, |last| last + 1);
+        let end = rows.len().min(start + 100);
+        json(page_json(&rows[start..end], false, None))
+    });
+    let read = server
+        .client()
+        .run_logs("r", &mut LogReader::default(), &Progress::new());
+    let read = read.unwrap();
+    let mut got: Vec<_> = read.iter().map(|row| row.raw.get().to_owned()).collect();
+    got.sort();
+    let mut expected = sent;
+    expected.sort();
+    assert_eq!(got, expected);
+}
+
+#[test]
+fn a_page_too_large_to_take_is_asked_for_in_smaller_ones() {
+    const LARGE: usize = 900_000;
+    let row = |n: usize| {
+        let (minute, second, text) = (n / 60, n % 60, n.to_string());
+        let text = text.repeat(LARGE / text.len());
+        format!(
+            r#"{{"timestamp":"2025-01-01T00:{minute:02}:{second:02}Z","type":"agent","level":"info","message":"{text}"}}"#
+        )
+    };
+    for is_declared in [true, false] {
+        let rows: Vec<_> = (0..110).map(row).collect();
+        let sent: Vec<usize> = rows.iter().map(String::len).collect();
+        let server = Server::new(move |asked, _| {
+            let size: usize = asked.get("limit").unwrap().parse().unwrap();
+            let since = asked.get("since").map_or(0, |since| {
+                let since: Timestamp = since.parse().unwrap();
+                let begin: Timestamp = "2025-01-01T00:00:00Z".parse().unwrap();
+                usize::try_from(since.duration_since(begin).as_secs()).unwrap()
+            });
+            let end = rows.len().min(since + size);
+            let page = page_json(&rows[since..end], false, None);
+            match is_declared {
+                true => json(page),
+                false => Reply::Raw(format!("HTTP/1.1 200 OK\r\n\r\n{page}")),
+            }
+        });
+        let client = server.client();
+        let read = client.run_logs("r", &mut LogReader::default(), &Progress::new());
+        let read = read.unwrap();
+        let got: Vec<usize> = read.iter().map(|row| row.raw.get().len()).collect();
+        assert_eq!(got, sent);
+        let asked = server.asked();
+        let sizes: Vec<_> = asked
+            .iter()
+            .filter_map(|asked| asked.get("limit"))
+            .collect();
+        assert_eq!(sizes, ["100", "50", "50", "50"]);
+    }
 }
 
 #[test]

@@ -28,7 +28,9 @@ fn a_run_is_started_and_cancelled() {
     let error = client.cancel_run(&run.value.id, &progress).unwrap_err();
     assert!(error.to_string().contains("invalid_state"), "{error}");
     assert_eq!(error.status(), Some(400));
-    let error = client.cancel_run("none", &progress).unwrap_err();
+    let error = client
+        .cancel_run(&demo::uuid("none"), &progress)
+        .unwrap_err();
     assert!(error.is_not_found());
     let body = object(json!({"agent": "nobody", "prompt": "x"}));
     assert!(
@@ -45,7 +47,7 @@ fn a_run_is_started_and_cancelled() {
             "POST /v1/runs",
             &cancel,
             &cancel,
-            "POST /v1/runs/none/cancel",
+            &format!("POST /v1/runs/{}/cancel", demo::uuid("none")),
             "POST /v1/runs"
         ]
     );

@@ -368,7 +368,11 @@ fn the_clock_is_the_services() {
         let date = jiff::fmt::rfc2822::DateTimePrinter::new()
             .timestamp_to_rfc9110_string(&date)
             .unwrap();
-        status(200, &[&format!("date: {date}")], r#"{"data":[]}"#)
+        status(
+            200,
+            &[&format!("date: {date}")],
+            &page_json(&[], false, None),
+        )
     });
     let client = server.client();
     let off = || client.now().duration_since(Timestamp::now());

@@ -5,7 +5,8 @@ use super::Check;
 use crate::{
     api::Client,
     config::Settings,
-    error::{Error, Result, TransportKind},
+    error::{Error, NOT_V1_ADVICE, Result, TransportKind},
+    http,
     progress::Progress,
     text::duration,
 };
@@ -48,6 +49,7 @@ pub(super) fn check(settings: &Result<Settings>) -> Vec<Check> {
             return checks;
         }
     };
+    checks.push(proxy(settings));
     let started = Instant::now();
     let answer = client.check(&Progress::new());
     let took = started.elapsed();
@@ -58,6 +60,17 @@ pub(super) fn check(settings: &Result<Settings>) -> Vec<Check> {
     checks
 }
 
+/// Which proxy the API is asked through. Its client has been made, so the
+/// environment names one that can be used, or none.
+fn proxy(settings: &Settings) -> Check {
+    const SUBJECT: &str = "proxy";
+    match http::proxy_for(&settings.api_url) {
+        Ok(Some(proxy)) => Check::ok(SUBJECT, format!("the API is asked through {proxy}")),
+        Ok(None) => Check::ok(SUBJECT, "none: the API is asked directly"),
+        Err(error) => Check::fail(SUBJECT, error.to_string(), "mend that"),
+    }
+}
+
 /// What the answer says of the API and of the token.
 fn judge(origin: &str, error: Option<&Error>, took: Duration) -> Vec<Check> {
     let there = || Check::ok(API, format!("{origin} answers, in {} ms", took.as_millis()));
@@ -65,11 +78,21 @@ fn judge(origin: &str, error: Option<&Error>, took: Duration) -> Vec<Check> {
         return vec![there(), Check::ok(TOKEN, "the API takes it")];
     };
     if let Some(status @ (401 | 403)) = error.status() {
-        let found = format!("the API refuses it (HTTP {status})");
+        let found = match error {
+            // Such as that its user has no scope.
+            Error::Api(api) if !api.message.is_empty() => {
+                format!("the API refuses it (HTTP {status}: {})", api.message)
+            }
+            _ => format!("the API refuses it (HTTP {status})"),
+        };
         return vec![there(), Check::fail(TOKEN, found, NEW_TOKEN)];
     }
     let found = format!("{origin}: {error}");
     let api = match (error.status(), error) {
+        (_, Error::NotV1 { asked, came, .. }) => {
+            let found = format!("{asked} was answered with {came}, which is not the VM0 API v1");
+            Check::fail(API, found, NOT_V1_ADVICE)
+        }
         (Some(429), _) => Check::warn(API, found, "wait until the rate limit ends"),
         (Some(404), _) | (_, Error::BadAnswer { .. }) => {
             let advice = "see that --api-url is the API's: something else answers";

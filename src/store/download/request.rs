@@ -1,7 +1,10 @@
 //! One part of an object, with as many requests as it takes.
 
 use super::parts::Shared;
-use crate::error::{Error, Result, TransportError, TransportKind};
+use crate::{
+    error::{Error, Result, TransportError, TransportKind},
+    http,
+};
 use bytes::Bytes;
 use reqwest::{
     Response, StatusCode,
@@ -240,7 +243,17 @@ impl<'a> Attempt<'a> {
         }
         let response = match tokio::time::timeout(self.shared.timeout / 2, request.send()).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(Failed::Again(transport(&what, &error))),
+            Ok(Err(error)) => {
+                let mut failed = transport(&what, &error);
+                if let (Error::Transport(failed), Ok(Some(proxy))) =
+                    (&mut failed, http::proxy_for(url))
+                    && failed.kind == TransportKind::Connect
+                {
+                    let failed = Arc::make_mut(failed);
+                    failed.message = format!("through {proxy}: {}", failed.message);
+                }
+                return Err(Failed::Again(failed));
+            }
             Err(_) => return Err(Failed::Again(self.stalled())),
         };
         self.shared.progress.advance(0);

@@ -243,7 +243,7 @@ fn a_cut_stream_goes_on_behind_what_it_told() {
         .server
         .requests_to(Port::Api, &format!("/v1/runs/{id}/events"));
     assert_eq!(events.len(), 2);
-    assert_eq!(events[1].query, format!("last_event_id={told}"));
+    assert_eq!(events[1].query, format!("last_event_id=%22{told}%22"));
 }
 
 #[test]

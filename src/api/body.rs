@@ -1,0 +1,69 @@
+//! The body of a success, read within bounds.
+
+use super::{
+    dialect,
+    failure::{Failure, broke_off},
+    http::Http,
+    request::Request,
+};
+use crate::{error::Error, progress::Progress, text::unmarked};
+use reqwest::blocking::Response;
+use std::io::Read;
+
+/// The largest body read into memory. A page has 100 rows; the largest seen
+/// are log pages of some MB. A larger page is asked for again with fewer rows; a
+/// larger answer of another kind is an attack or a mistake.
+pub(super) const MAX_BODY: usize = 64 << 20;
+
+/// A body, and whether its headers say that it is v1's.
+pub(super) struct Body {
+    pub(super) bytes: Vec<u8>,
+    pub(super) is_marked: bool,
+}
+
+impl Http {
+    /// The whole body; `None` where it is over the bound.
+    pub(super) fn body(
+        &self,
+        mut response: Response,
+        request: &Request,
+        progress: &Progress,
+    ) -> Result<Option<Body>, Failure> {
+        let declared = response.content_length();
+        if declared.is_some_and(|length| length > MAX_BODY as u64) {
+            return Ok(None);
+        }
+        let is_marked = dialect::is_marked(response.headers());
+        let mut bytes = Vec::new();
+        let mut chunk = vec![0; 64 << 10];
+        loop {
+            match response.read(&mut chunk) {
+                Ok(0) => {
+                    // JSON has no byte order mark; a reader may let one pass
+                    // (RFC 8259, 8.1).
+                    let mark = bytes.len() - unmarked(&bytes).len();
+                    bytes.drain(..mark);
+                    return Ok(Some(Body { bytes, is_marked }));
+                }
+                Ok(read) => {
+                    progress.advance(read as u64);
+                    if bytes.len() + read > MAX_BODY {
+                        return Ok(None);
+                    }
+                    bytes.extend_from_slice(&chunk[..read]);
+                }
+                Err(error) => {
+                    return Err(broke_off(&request.label, &error, self.silence(request)));
+                }
+            }
+        }
+    }
+}
+
+/// The error for a body over [`MAX_BODY`].
+pub(super) fn too_large(label: &str) -> Error {
+    Error::BadAnswer {
+        what: label.to_owned(),
+        detail: format!("more than {} MiB in one answer", MAX_BODY >> 20),
+    }
+}
