@@ -126,6 +126,8 @@ pub(crate) struct Outcome {
     pub(crate) title: Option<String>,
     /// What the tool gave: texts, and what is no text by its name and size.
     pub(crate) text: String,
+    /// Those of it that a page can show.
+    pub(crate) pictures: Vec<media::Picture>,
     pub(crate) failed: bool,
 }
 

@@ -120,6 +120,7 @@ fn block(speaker: Speaker, block: &Value) -> Vec<Part> {
                 call: owned(block, "tool_use_id"),
                 title: None,
                 text: without_tags(&text).to_owned(),
+                pictures: media::pictures(content),
                 failed,
             })]
         }

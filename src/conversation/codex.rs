@@ -124,6 +124,7 @@ fn item(phase: &str, item: &Value) -> Vec<Part> {
             vec![call(item, "Bash", &command, tools::long_shell(&command))]
         }
         "command_execution" if is_done => vec![ran(item)],
+        "command_execution" => vec![goes_on(item)],
         "mcp_tool_call" => tool(phase, item),
         "web_search" if phase == "started" => {
             vec![call(
@@ -180,6 +181,15 @@ fn has_failed(item: &Value) -> bool {
     matches!(text(item, "status"), Some("failed" | "declined"))
 }
 
+/// A command that has not ended, with the last that it wrote.
+fn goes_on(item: &Value) -> Part {
+    let output = text(item, "aggregated_output").unwrap_or_default();
+    let last = output.lines().rev().find(|line| !line.trim().is_empty());
+    let last = last.map(|line| format!(": {}", words::line(line, 120)));
+    let line = format!("Bash goes on{}", last.unwrap_or_default());
+    Part::Note(Level::Info, line)
+}
+
 /// A command that has run, or was not allowed to.
 fn ran(item: &Value) -> Part {
     let code = item.get("exit_code").and_then(Value::as_i64);
@@ -194,6 +204,7 @@ fn ran(item: &Value) -> Part {
         call: owned(item, "id"),
         title: Some(title),
         text: media::without_base64(output).into_owned(),
+        pictures: Vec::new(),
         failed: has_failed(item) || code.is_some_and(|code| code != 0),
     })
 }
@@ -218,6 +229,7 @@ fn tool(phase: &str, item: &Value) -> Vec<Part> {
         call: owned(item, "id"),
         title: Some(name),
         text,
+        pictures: item.get("result").map(media::pictures).unwrap_or_default(),
         failed: error.is_some() || has_failed(item),
     })]
 }
@@ -239,6 +251,7 @@ fn changed(item: &Value) -> Part {
         call: owned(item, "id"),
         title: Some(format!("{} changed", words::count(changes.len(), "file"))),
         text: text.join("\n"),
+        pictures: Vec::new(),
         failed: has_failed(item),
     })
 }

@@ -5,7 +5,7 @@ use crate::text::push_visible;
 
 /// Lines of a tool's output that are shown, and characters of each.
 const OUTPUT_LINES: usize = 3;
-const OUTPUT_WIDTH: usize = 240;
+const OUTPUT_WIDTH: usize = 160;
 /// Characters of a thought.
 const THOUGHT: usize = 120;
 
@@ -111,7 +111,10 @@ impl super::usage::End {
                 "turn",
             ));
         }
-        if let Some(tokens) = &self.tokens {
+        let told = self
+            .tokens
+            .filter(|tokens| tokens.read() > 0 || tokens.output > 0);
+        if let Some(tokens) = told {
             let cached = match tokens.cached {
                 0 => String::new(),
                 cached => format!(" ({} cached)", words::tokens(cached)),
@@ -137,12 +140,20 @@ impl super::usage::End {
 fn output(outcome: &Outcome) -> String {
     let mut lines: Vec<String> = outcome.title.iter().cloned().collect();
     let text = outcome.text.trim_matches(['\n', '\r']);
+    let room = OUTPUT_LINES - lines.len();
     let mut more = 0;
-    for line in text.lines().filter(|_| !text.trim().is_empty()) {
-        match lines.len() < OUTPUT_LINES {
-            true => lines.push(cut(line)),
-            false => more += 1,
-        }
+    if !text.trim().is_empty() {
+        let first: Vec<&str> = text.lines().take(room).collect();
+        // Columns stay columns, and the first line stands behind its mark.
+        let indent = |line: &&str| line.len() - line.trim_start_matches(' ').len();
+        let filled = first.iter().filter(|line| !line.trim().is_empty());
+        let indent = filled.map(indent).min().unwrap_or(0);
+        lines.extend(
+            first
+                .iter()
+                .map(|line| cut(line.get(indent..).unwrap_or_default())),
+        );
+        more = text.lines().count() - first.len();
     }
     if lines.is_empty() {
         lines.push(

@@ -71,6 +71,42 @@ pub(super) fn content(value: &Value) -> String {
     shown.collect::<Vec<_>>().join("\n")
 }
 
+/// A picture that a browser can show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Picture {
+    /// Its media type, one of [`KINDS`].
+    pub(crate) kind: &'static str,
+    /// Base64: letters, digits, `+`, `/` and `=`.
+    pub(crate) data: String,
+}
+
+/// Media types of pictures, and how base64 of such a file begins: no picture is
+/// taken for one because of its type alone, and none that can hold a script is.
+const KINDS: [(&str, &str); 4] = [
+    ("image/png", "iVBORw0KGgo"),
+    ("image/jpeg", "/9j/"),
+    ("image/gif", "R0lGODlh"),
+    ("image/webp", "UklGR"),
+];
+
+/// The pictures in a tool's result.
+pub(super) fn pictures(value: &Value) -> Vec<Picture> {
+    let blocks = match value {
+        Value::Array(blocks) => blocks.as_slice(),
+        _ => array(value, "content"),
+    };
+    let picture = |block: &Value| {
+        let data = text(block.get("source").unwrap_or(block), "data")?;
+        let (kind, _) = KINDS.iter().find(|(_, begin)| data.starts_with(begin))?;
+        let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+        data.bytes().all(is_base64).then(|| Picture {
+            kind,
+            data: data.to_owned(),
+        })
+    };
+    blocks.iter().filter_map(picture).collect()
+}
+
 /// The text with each piece of base64 in it replaced by its name and size.
 pub(super) fn without_base64(text: &str) -> Cow<'_, str> {
     let is_data = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '-' | '_');
@@ -133,6 +169,25 @@ mod tests {
         assert_eq!(content(&json!("plain")), "plain");
         assert_eq!(content(&Value::Null), "");
         assert_eq!(content(&json!({"ok": true})), "{\"ok\":true}");
+    }
+
+    #[test]
+    fn a_picture_is_known_by_its_bytes() {
+        let block =
+            |data: &str| json!({"type": "image", "data": data, "mimeType": "image/svg+xml"});
+        let blocks = json!([
+            block("iVBORw0KGgoAAA=="),
+            block("PHN2Zz48c2NyaXB0Pg=="),
+            block("iVBORw0KGgo\"><script>"),
+            {"type": "text", "text": "iVBORw0KGgo"},
+        ]);
+        let expected = Picture {
+            kind: "image/png",
+            data: "iVBORw0KGgoAAA==".into(),
+        };
+        assert_eq!(pictures(&blocks), [expected.clone()]);
+        assert_eq!(pictures(&json!({"content": blocks})), [expected]);
+        assert_eq!(pictures(&Value::Null), []);
     }
 
     #[test]

@@ -62,6 +62,10 @@ fn each_event_of_claude_code_is_drawn_as_what_happened() {
             "→ TodoWrite 1 of 3 done\n[x] Read\n[>] Write\n[ ] Check",
         ),
         (
+            result_of(&json!("     1→a\n     2→\n    10→b"), false),
+            "←  1→a\n 2→\n10→b",
+        ),
+        (
             result_of(&json!("1\n2\n3\n4\n5\n"), false),
             "← 1\n2\n3\n… 2 more lines",
         ),
@@ -208,6 +212,14 @@ fn each_event_of_codex_is_drawn_as_what_happened() {
             json!({"type": "turn.plan.updated", "explanation": "First this",
                 "plan": [{"step": "a", "status": "inProgress"}]}),
             "First this\n→ Plan 0 of 1 done\n[>] a",
+        ),
+        (
+            item(
+                "updated",
+                json!({"id": "i", "type": "command_execution", "command": "ls",
+                "aggregated_output": "a\nb\n", "status": "in_progress"}),
+            ),
+            "Bash goes on: b",
         ),
         (
             item("updated", json!({"id": "i", "type": "odd_item", "n": 5})),

@@ -140,12 +140,17 @@ impl Transcript {
     }
 
     /// Appends how the run as a whole has ended, with the service's reason where
-    /// it has failed.
+    /// it has failed. Where that was not asked for, the file that has it is named.
     pub(crate) fn end(status: &str, error: Option<&str>, out: &mut String) {
         push_paragraph(out, 0, "## Outcome");
-        push_paragraph(out, 0, &format!("The run ended: **{}**", plain(status)));
-        if let Some(error) = error {
-            push_fence(out, 0, "text", error);
+        let line = format!("The run ended: **{}**", plain(status));
+        match error {
+            Some(error) => {
+                push_paragraph(out, 0, &line);
+                push_fence(out, 0, "text", error);
+            }
+            None if status == "completed" => push_paragraph(out, 0, &line),
+            None => push_paragraph(out, 0, &format!("{line} (why: the file `error`)")),
         }
     }
 }

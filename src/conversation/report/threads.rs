@@ -14,6 +14,10 @@ use std::{collections::HashMap, fmt::Write};
 /// Lines of a tool's input or output that the page holds, and bytes.
 const LINES: usize = 200;
 const BYTES: usize = 32 << 10;
+/// Bytes of base64 that one picture may have, and all of a page: a screenshot has
+/// some 100 kB, and a page is to be there at once.
+const PICTURE: usize = 1 << 20;
+const PICTURES: usize = 8 << 20;
 /// Calls within calls that are nested; what is deeper stands beside them. The
 /// entries are written by recursion, and agents decide how deep they are.
 const DEEPEST: usize = 8;
@@ -53,6 +57,8 @@ pub(super) struct Threads {
     calls: HashMap<String, usize>,
     /// Entries that tell of a failure.
     failures: Vec<usize>,
+    /// Bytes of pictures so far.
+    pictures: usize,
 }
 
 impl Threads {
@@ -94,6 +100,18 @@ impl Threads {
         self.add(None, entry);
     }
 
+    /// An outcome with as many of its pictures as the page has room for.
+    fn fitting(&mut self, outcome: &Outcome) -> Outcome {
+        let mut outcome = outcome.clone();
+        outcome.pictures.retain(|picture| {
+            let size = picture.data.len();
+            let fits = size <= PICTURE && self.pictures + size <= PICTURES;
+            self.pictures += if fits { size } else { 0 };
+            fits
+        });
+        outcome
+    }
+
     /// Adds what an event says.
     pub(super) fn event(&mut self, event: &Event, place: Place<'_>) {
         let parent = event.parent.as_ref();
@@ -133,10 +151,13 @@ impl Threads {
                     }
                     Body::Said("note", list_of(list))
                 }
-                Part::Outcome(outcome) => match self.answer(outcome) {
-                    true => continue,
-                    false => Body::Outcome(outcome.clone()),
-                },
+                Part::Outcome(outcome) => {
+                    let outcome = self.fitting(outcome);
+                    match self.answer(&outcome) {
+                        true => continue,
+                        false => Body::Outcome(outcome),
+                    }
+                }
                 Part::End(end) => Body::Said(
                     if end.failure.is_some() {
                         "end failed"
@@ -339,7 +360,7 @@ fn list_of(list: &[Todo]) -> String {
     for todo in list {
         let (class, sign) = match todo.state {
             TodoState::Done => ("done", "☑"),
-            TodoState::Current => ("current", "▶"),
+            TodoState::Current => ("current", "◉"),
             TodoState::Open => ("open", "☐"),
         };
         let _ = write!(
@@ -352,6 +373,13 @@ fn list_of(list: &[Todo]) -> String {
 }
 
 fn write_outcome(outcome: &Outcome, sequence: Option<u64>, out: &mut String) {
+    for picture in &outcome.pictures {
+        let _ = write!(
+            out,
+            "<p><img alt=\"{0}\" src=\"data:{0};base64,{1}\"></p>",
+            picture.kind, picture.data,
+        );
+    }
     let text = outcome.text.trim_matches(['\n', '\r']);
     match text.trim().is_empty() {
         true => out.push_str("<p class=\"quiet\">no output</p>"),
