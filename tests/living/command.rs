@@ -138,11 +138,14 @@ fn a_line_is_printed_when_it_comes_and_a_cancel_is_told() {
         world.run_mut(&id).unwrap().finish(now, "cancelled", None);
         drop(world);
         assert_eq!(follower.end().code(), Some(5));
-        let rows = rows(&bench, &id);
         until("all is printed", SOON, || {
             let text = follower.text();
             let log = text.strip_prefix(&format!("{id}\n"));
-            log.is_some_and(|log| difference(log, &rows).is_none())
+            // What the stream tells does not wait for what has to be asked for.
+            log.is_some_and(|log| {
+                let (log, rows) = in_order(log, rows(&bench, &id));
+                difference(&log, &rows).is_none()
+            })
         });
     }
 }
