@@ -8,7 +8,7 @@ use super::{
 };
 use axum::body::Bytes;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     sync::{Arc, OnceLock},
