@@ -631,6 +631,59 @@ fn wait_for(api: &Api, id: &str, status: &str) -> Value {
 }
 
 #[test]
+fn started_runs_tell_whole_sessions_however_they_end() {
+    let mut world = World::demo();
+    world.pace = Some(Pace::QUICK);
+    let names: Vec<String> = world
+        .agents
+        .iter()
+        .map(|agent| agent.name.clone())
+        .collect();
+    let api = Api::new(world);
+    for name in names {
+        for (prompt, status, end) in [
+            ("Do it", "completed", Some(false)),
+            ("Please fail", "failed", Some(true)),
+            ("Time out", "timeout", None),
+        ] {
+            let (_, run) = api.post("/v1/runs", &json!({"agent": name, "prompt": prompt}));
+            let id = run["id"].as_str().unwrap();
+            wait_for(&api, id, status);
+            let world = api.server.world();
+            let run = world.run(id).unwrap();
+            let events = run
+                .logs
+                .iter()
+                .filter_map(|row| row.metadata.as_ref()?.get("eventData"));
+            let events: Vec<&Value> = events.collect();
+            let program = match name.as_str() {
+                "model-trainer" => "thread.started",
+                _ => "system",
+            };
+            assert_eq!(events[0]["type"], program);
+            let last = events.last().unwrap();
+            let ended = match last["type"].as_str().unwrap() {
+                "result" => Some(last["is_error"] == true),
+                "turn.completed" => Some(false),
+                "turn.failed" => Some(true),
+                _ => None,
+            };
+            assert_eq!(ended, end, "{name}, {prompt}: {last}");
+            let text = serde_json::to_string(&events).unwrap();
+            for open in ["{prompt}", "{first}", "{listing}", "<head "] {
+                assert!(!text.contains(open), "{name}: {open}");
+            }
+            let ids: Vec<&str> = events
+                .iter()
+                .filter_map(|event| event["uuid"].as_str())
+                .collect();
+            let unique: std::collections::BTreeSet<&&str> = ids.iter().collect();
+            assert_eq!(ids.len(), unique.len(), "{name}: an event comes twice");
+        }
+    }
+}
+
+#[test]
 fn started_runs_progress_to_a_new_artifact_version() {
     let api = Api::new(with_agent(Pace::QUICK));
     let request = json!({"agent": "writer", "prompt": "Write", "volumes": {"v": "latest"}});
