@@ -311,7 +311,7 @@ fn times_are_cut_to_milliseconds_and_bad_ones_are_a_failure() {
     let begin: Timestamp = "2025-01-01T00:00:00.001Z".parse().unwrap();
     for microsecond in [0, 300, 600, 1_000] {
         let at = begin + Duration::from_micros(microsecond);
-        let row = LogRow::new(at, "system", "info", microsecond.to_string());
+        let row = LogRow::system(at, microsecond.to_string());
         world.add_log(&id, row.precise(at));
     }
     let api = Api::new(world);

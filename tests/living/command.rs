@@ -141,8 +141,11 @@ fn a_line_is_printed_when_it_comes_and_a_cancel_is_told() {
         let rows = rows(&bench, &id);
         until("all is printed", SOON, || {
             let text = follower.text();
-            let log = text.strip_prefix(&format!("{id}\n"));
-            log.is_some_and(|log| difference(log, &rows).is_none())
+            // What an event tells comes before what has to be asked for.
+            text.strip_prefix(&format!("{id}\n")).is_some_and(|log| {
+                let (log, rows) = in_order(log, rows.clone());
+                difference(&log, &rows).is_none()
+            })
         });
     }
 }

@@ -66,8 +66,9 @@ impl Life {
                     // As older rows are, and as one is whose event was cut.
                     0 => row.bare(),
                     1 => {
-                        let middle = row.message.floor_char_boundary(row.message.len() / 2);
-                        let cut = row.message[..middle].replace('#', "");
+                        let half = row.message.chars().count() / 2;
+                        let cut: String = row.message.chars().take(half).collect();
+                        let cut = cut.replace('#', "");
                         LogRow::new(at, "agent", "info", cut)
                     }
                     _ => row,
