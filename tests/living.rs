@@ -166,18 +166,33 @@ fn json_of(row: &LogRow) -> Value {
     value
 }
 
-/// The events of rows, as the lines of `events.jsonl` have them.
+/// The events of rows, as the lines of `events.jsonl` have them. Rows without
+/// metadata have theirs in the message only, and no number.
 fn events_of(rows: &[LogRow]) -> Vec<Value> {
-    let event = |row: &LogRow| {
+    let in_message = |row: &LogRow| {
+        let (kind, event) = row.message.strip_prefix('[')?.split_once("] ")?;
+        let event: Value = serde_json::from_str(event).ok()?;
+        event
+            .is_object()
+            .then(|| (Value::Null, Value::from(kind), event))
+    };
+    let in_metadata = |row: &LogRow| {
         let metadata = row.metadata.as_ref()?;
+        let part = |name: &str| metadata.get(name).cloned();
+        Some((
+            part("sequenceNumber")?,
+            part("eventType")?,
+            part("eventData")?,
+        ))
+    };
+    let event = |row: &LogRow| {
+        let (sequence, kind, data) = in_metadata(row).or_else(|| in_message(row))?;
         Some(json!({
-            "sequence": metadata.get("sequenceNumber")?,
-            "type": metadata.get("eventType")?,
-            "data": metadata.get("eventData")?,
-            "timestamp": row.timestamp,
+            "sequence": sequence, "type": kind, "data": data, "timestamp": row.timestamp,
         }))
     };
-    rows.iter().filter_map(event).collect()
+    let agents = rows.iter().filter(|row| row.kind == "agent");
+    agents.filter_map(event).collect()
 }
 
 /// Each line of a text as JSON.

@@ -5,21 +5,27 @@ use super::{
     Shared,
     archive::{File, Maker},
     session::Claude,
-    story::{Line, Scene, play, play_as},
+    story::{Line, Scene, answer, play, play_as},
     world::{Kind, LogRow, Pace, Run, Sample, VersionSpec, World, after, is_terminal},
 };
 use jiff::Timestamp;
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
 
 /// Words in a prompt that decide how its run ends.
 const FAILS: &str = "fail";
 const TIMES_OUT: &str = "time out";
 
-/// What a started run does.
-const STORY: &str = include_str!("stories/started.story");
-
-/// Rows at the story's end that one does not come to which fails.
-const TOLD_UNTIL_FAILURE: usize = 3;
+/// What a run does that was started through the API, by its agent.
+fn started(agent: &str) -> &'static str {
+    match agent {
+        "code-reviewer" => include_str!("stories/started-code-reviewer.story"),
+        "data-cleaner" => include_str!("stories/started-data-cleaner.story"),
+        "model-trainer" => include_str!("stories/started-model-trainer.story"),
+        "research-analyst" => include_str!("stories/started-research-analyst.story"),
+        "site-builder" => include_str!("stories/started-site-builder.story"),
+        _ => include_str!("stories/started.story"),
+    }
+}
 
 /// Carries a started run from pending to its end.
 pub(crate) async fn progress(shared: Arc<Shared>, id: String, pace: Pace) {
@@ -61,10 +67,12 @@ fn story(world: &World, id: &str, pace: Pace) -> (Vec<(Duration, Line)>, Vec<Fil
     let Some(run) = world.run(id) else {
         return (Vec::new(), Vec::new());
     };
+    let story = started(&run.agent_name);
     let report = format!(
-        "# Result\n\nRun `{id}` of agent `{}` was asked:\n\n> {}\n\nIt is done.\n",
+        "# Result\n\nRun `{id}` of agent `{}` was asked:\n\n> {}\n\n{}\n",
         run.agent_name,
         run.prompt.replace('\n', "\n> "),
+        answer(story),
     );
     let modified = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
     let files = vec![File::new("RESULT.md", report).modified(modified)];
@@ -84,13 +92,7 @@ fn story(world: &World, id: &str, pace: Pace) -> (Vec<(Duration, Line)>, Vec<Fil
         .word("first", first);
     let length = pace.row.as_millis() as i64 * i64::from(pace.rows);
     let start = Timestamp::now();
-    let mut lines = play(STORY, &scene, start, Some(length));
-    if let Some(ending) = ending(&run.prompt) {
-        lines.truncate(lines.len().saturating_sub(TOLD_UNTIL_FAILURE));
-        let at = after(start, length);
-        let events = play(ending, &scene, at, None).into_iter();
-        lines.extend(events.map(|(_, line)| (at, line)));
-    }
+    let lines = play(&ended(story, &run.prompt), &scene, start, Some(length));
     let after_start = |at: Timestamp| {
         let milliseconds = at.as_millisecond() - start.as_millisecond();
         Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
@@ -99,14 +101,24 @@ fn story(world: &World, id: &str, pace: Pace) -> (Vec<(Duration, Line)>, Vec<Fil
     (lines.collect(), files)
 }
 
-/// How a run ends whose prompt says that it shall not succeed.
-fn ending(prompt: &str) -> Option<&'static str> {
+/// The step with which a started run writes down its result.
+const WRITES: &str = "Write RESULT.md\n";
+
+/// The story of a run with the end that its prompt asks for: one that fails or
+/// takes too long does not come to write its result.
+fn ended<'a>(story: &'a str, prompt: &str) -> Cow<'a, str> {
     let prompt = prompt.to_lowercase();
-    if prompt.contains(FAILS) {
-        return Some(include_str!("stories/started-fails.story"));
-    }
-    let is_late = prompt.contains(TIMES_OUT);
-    is_late.then_some(include_str!("stories/started-times-out.story"))
+    let end = match (prompt.contains(FAILS), prompt.contains(TIMES_OUT)) {
+        (true, _) if story.starts_with("%codex") => {
+            include_str!("stories/started-fails-codex.story")
+        }
+        (true, _) => include_str!("stories/started-fails.story"),
+        (_, true) => include_str!("stories/started-times-out.story"),
+        _ => return story.into(),
+    };
+    let begun = story.find(WRITES).and_then(|at| story[..at].rfind('\n'));
+    let begun = begun.map_or(story, |at| &story[..=at]);
+    format!("{begun}{end}").into()
 }
 
 /// Acts on a run that is there and has not ended.

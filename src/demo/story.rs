@@ -53,6 +53,15 @@ impl Run {
     }
 }
 
+/// What a story comes to: the text of its last result.
+pub(crate) fn answer(story: &str) -> String {
+    let steps = steps(story, &[]).into_iter();
+    let mut results = steps.filter(|step| step.verb == "result");
+    results
+        .next_back()
+        .map_or_else(String::new, |step| step.body)
+}
+
 /// One step: `@WAIT[+TOOK] VERB[!] REST`, and the lines below.
 #[derive(Clone, Debug)]
 struct Step {
@@ -147,7 +156,8 @@ fn parse(head: &str) -> Step {
 
 /// The step of a turn of a repeated part: its number, and one that looks found.
 fn numbered(step: &Step, n: usize) -> Step {
-    let roll = (n as u64).wrapping_mul(2_654_435_761) % 900 + 100;
+    // The golden ratio's bits, as hashes spread numbers with.
+    let roll = ((n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) % 900 + 100;
     let fill = |text: &str| {
         let text = text.replace("{nnn}", &(100 + n).to_string());
         let text = text.replace("{n}", &n.to_string());

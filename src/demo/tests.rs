@@ -311,7 +311,7 @@ fn times_are_cut_to_milliseconds_and_bad_ones_are_a_failure() {
     let begin: Timestamp = "2025-01-01T00:00:00.001Z".parse().unwrap();
     for microsecond in [0, 300, 600, 1_000] {
         let at = begin + Duration::from_micros(microsecond);
-        let row = LogRow::new(at, "system", "info", microsecond.to_string());
+        let row = LogRow::system(at, microsecond.to_string());
         world.add_log(&id, row.precise(at));
     }
     let api = Api::new(world);
@@ -627,6 +627,59 @@ fn wait_for(api: &Api, id: &str, status: &str) -> Value {
         }
         assert!(start.elapsed() < Duration::from_secs(10), "{run}");
         thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn started_runs_tell_whole_sessions_however_they_end() {
+    let mut world = World::demo();
+    world.pace = Some(Pace::QUICK);
+    let names: Vec<String> = world
+        .agents
+        .iter()
+        .map(|agent| agent.name.clone())
+        .collect();
+    let api = Api::new(world);
+    for name in names {
+        for (prompt, status, end) in [
+            ("Do it", "completed", Some(false)),
+            ("Please fail", "failed", Some(true)),
+            ("Time out", "timeout", None),
+        ] {
+            let (_, run) = api.post("/v1/runs", &json!({"agent": name, "prompt": prompt}));
+            let id = run["id"].as_str().unwrap();
+            wait_for(&api, id, status);
+            let world = api.server.world();
+            let run = world.run(id).unwrap();
+            let events = run
+                .logs
+                .iter()
+                .filter_map(|row| row.metadata.as_ref()?.get("eventData"));
+            let events: Vec<&Value> = events.collect();
+            let program = match name.as_str() {
+                "model-trainer" => "thread.started",
+                _ => "system",
+            };
+            assert_eq!(events[0]["type"], program);
+            let last = events.last().unwrap();
+            let ended = match last["type"].as_str().unwrap() {
+                "result" => Some(last["is_error"] == true),
+                "turn.completed" => Some(false),
+                "turn.failed" => Some(true),
+                _ => None,
+            };
+            assert_eq!(ended, end, "{name}, {prompt}: {last}");
+            let text = serde_json::to_string(&events).unwrap();
+            for open in ["{prompt}", "{first}", "{listing}", "<head "] {
+                assert!(!text.contains(open), "{name}: {open}");
+            }
+            let ids: Vec<&str> = events
+                .iter()
+                .filter_map(|event| event["uuid"].as_str())
+                .collect();
+            let unique: std::collections::BTreeSet<&&str> = ids.iter().collect();
+            assert_eq!(ids.len(), unique.len(), "{name}: an event comes twice");
+        }
     }
 }
 

@@ -2,10 +2,12 @@
 //! it. Ids follow from names, so that a test can tell them beforehand.
 
 mod records;
+mod rows;
 
 pub use records::{
-    Agent, AgentVersion, Kind, LogRow, Run, Sample, Storage, Version, VersionSpec, is_terminal,
+    Agent, AgentVersion, Kind, Run, Sample, Storage, Version, VersionSpec, is_terminal,
 };
+pub use rows::LogRow;
 
 use super::archive::sha256_hex;
 use jiff::{SignedDuration, Timestamp};

@@ -6,7 +6,7 @@ use crate::{
     support::{Bench, Who, is_root, reason::IO},
 };
 use jiff::{SignedDuration, Timestamp};
-use vm0fs::demo::{Action, Agent, Fault, LogRow, Port, Run, World, uuid};
+use vm0fs::demo::{Action, Agent, Claude, Fault, LogRow, Port, Run, World, uuid};
 
 /// A world with one ended run, of these rows.
 fn logged(rows: impl IntoIterator<Item = LogRow>) -> (World, String) {
@@ -27,7 +27,7 @@ fn begin() -> Timestamp {
 fn a_log_of_large_rows_is_read_whole() {
     let rows = (0..110).map(|n| {
         let at = begin() + SignedDuration::from_secs(n);
-        LogRow::new(at, "system", "info", format!("{n} {}", "x".repeat(900_000)))
+        LogRow::system(at, format!("{n} {}", "x".repeat(900_000)))
     });
     let (world, id) = logged(rows);
     let bench = Bench::new(world);
@@ -54,13 +54,21 @@ fn a_millisecond_that_fills_a_page_loses_no_row() {
             _ => 91_000 + n * 400,
         };
         let at = begin() + SignedDuration::from_micros(micros);
-        let kind = ["agent", "system", "network"][usize::try_from(n % 3).unwrap()];
-        LogRow::new(at, kind, "info", format!("row-{n}-")).precise(at)
+        let mark = format!("row-{n}-");
+        let row = match n % 3 {
+            0 => LogRow::agent(at, n as u64 / 3 + 1, Claude::said(&mark)),
+            1 => LogRow::system(at, mark),
+            _ => LogRow::network(at, "GET", &format!("https://example.com/{mark}"), 200, 4),
+        };
+        row.precise(at)
     });
     let (world, id) = logged(rows);
     let bench = Bench::new(world);
     let mount = bench.mount().start();
-    let numbers = mount.run(&format!("grep -o 'row-[0-9]*-' runs/{id}/logs.jsonl"));
+    // An event is in its row's message and metadata, an address likewise.
+    let numbers = mount.run(&format!(
+        "grep -o 'row-[0-9]*-' runs/{id}/logs.jsonl | uniq"
+    ));
     let expected: Vec<String> = (0..330).map(|n| format!("row-{n}-")).collect();
     assert_eq!(numbers.lines().collect::<Vec<_>>(), expected);
 }

@@ -32,7 +32,7 @@ impl LogService {
 
     fn row((moment, text): &(i64, String)) -> String {
         let moment = Timestamp::from_microsecond(*moment).unwrap();
-        format!(r#"{{"timestamp":"{moment}","type":"agent","level":"info","message":"{text}"}}"#)
+        format!(r#"{{"timestamp":"{moment}","type":"system","level":"info","message":"{text}"}}"#)
     }
 
     fn answer(&self, asked: &Asked) -> Reply {
@@ -60,7 +60,7 @@ impl LogService {
                 None => since.is_none_or(|since| *moment >= since),
             })
             .filter(|(_, (moment, _))| until.is_none_or(|until| *moment <= until))
-            .filter(|_| kind.is_none_or(|kind| ["all", "agent"].contains(&kind)))
+            .filter(|_| kind.is_none_or(|kind| ["all", "system"].contains(&kind)))
             .collect();
         let mut rows = rows;
         if is_descending {

@@ -122,6 +122,10 @@ fn reports(count: usize) -> Vec<File> {
         ));
     }
     files.push(File::new("README.md", index));
+    // As `ln -s` makes them: one to a file, one to a folder.
+    let newest = slug(REPORTS[count - 1].0);
+    files.push(File::symlink("newest", newest.clone()));
+    files.push(File::symlink("newest.md", format!("{newest}/report.md")));
     files
 }
 
@@ -134,6 +138,7 @@ fn clean_sales(rows: u64) -> Vec<File> {
         File::new("orders.csv", orders(rows, 11, false)),
         File::new("by-region/summary.csv", "region,orders,total_eur\nNorth,262,118204.50\nSouth,241,99310.05\nEast,230,90455.20\nWest,268,121876.90\nOnline,259,117034.35\n"),
         File::new("cleaning-report.json", pretty(&report)),
+        File::hard_link("by-region/all.csv", "orders.csv"),
         File::new("clean.py", "#!/usr/bin/env python3\n\"\"\"Cleans an export: one row an order, ISO dates, known regions.\"\"\"\n\nimport csv\nimport sys\n\nseen = set()\nwriter = csv.writer(sys.stdout)\nfor row in csv.reader(sys.stdin):\n    if row[0] not in seen:\n        seen.add(row[0])\n        writer.writerow(row)\n").executable(),
     ]
 }
@@ -177,6 +182,8 @@ fn site(sections: usize) -> Vec<File> {
     files.push(File::new("assets/search.js", "const pages = await (await fetch(new URL('search-index.json', import.meta.url))).json();\nexport const find = words => pages.filter(page => page.title.toLowerCase().includes(words.toLowerCase()));\n"));
     files.push(File::new("assets/search-index.json", pretty(&json!(index))));
     files.push(File::new("assets/logo.png", mark(128, 214)));
+    // For what an editor has not finished yet.
+    files.push(File::folder("drafts"));
     files
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        archive::File,
+        archive::{File, Maker},
         world::{Kind, VersionSpec, World},
     },
     DAY, HOUR,
@@ -39,7 +39,11 @@ pub(super) fn storage(
             spec = spec.message(message);
         }
         if author.starts_with("agent:") {
-            spec = spec.maker(super::super::archive::Maker::Sandbox);
+            // The trainer runs in a newer sandbox.
+            spec = spec.maker(match author {
+                "agent:model-trainer" => Maker::RustTar,
+                _ => Maker::Sandbox,
+            });
         }
         world.add_version(&id, spec);
     }
@@ -269,6 +273,7 @@ fn service(version: usize) -> Vec<File> {
             "#!/bin/sh\nset -eu\ncd \"$(dirname \"$0\")/..\"\nexec python -m pytest -q \"$@\"\n",
         )
         .executable(),
+        File::symlink("scripts/check", "test"),
         File::new(
             "scripts/release",
             "#!/bin/sh\nset -eu\ngit tag \"v$1\"\ngit push origin \"v$1\"\n",
