@@ -75,9 +75,13 @@ fn folders_list_what_the_service_has() {
             "metrics.svg",
             "network.log",
             "prompt",
+            "report.html",
+            "result",
             "run.json",
             "status",
             "system.log",
+            "transcript.md",
+            "usage.json",
             "volumes",
         ];
         let with_artifact = [&files[..], &["artifact"]].concat();
