@@ -80,8 +80,9 @@ fn finer_timestamps_keep_their_order() {
     let (mut world, run) = world_of(0, Quirks::default(), "completed");
     let start = world.ago(600);
     for n in 0..250 {
+        // Some 27 a millisecond, which the service tells apart no finer.
         let at = start
-            .checked_add(SignedDuration::from_nanos(n * 37))
+            .checked_add(SignedDuration::from_nanos(n * 37_037))
             .unwrap();
         let row = LogRow::system(at, format!("#{n}.")).precise(at);
         world.add_log(&run, row);
