@@ -361,7 +361,7 @@ fn every_test_that_the_readme_names_exists() {
 }
 
 /// Direct dependencies and all that are locked: more is a decision to be taken here.
-const DEPENDENCIES: usize = 30;
+const DEPENDENCIES: usize = 32;
 const LOCKED: usize = 260;
 
 #[test]
@@ -503,4 +503,67 @@ fn the_rules_notice_a_breach() {
     assert_eq!(tests_in(text).collect::<Vec<_>>(), ["a", "c_1"]);
     let text = "`x` and `y::z`, not `Y::z`, `::` or y::x; `a::b_1::c`";
     assert_eq!(named_tests(text).collect::<Vec<_>>(), ["y::z", "a::b_1::c"]);
+}
+
+/// A version of Rust as numbers: `1.95` and `1.95.0` are the same.
+fn rust_version(text: &str) -> [u64; 3] {
+    let mut numbers = text.split('.').map(|number| number.parse().unwrap());
+    [(); 3].map(|()| numbers.next().unwrap_or(0))
+}
+
+/// What cargo says of all packages that are built here, the locked ones.
+fn packages() -> Vec<serde_json::Value> {
+    let run = |program: &str, arguments: &[&str]| {
+        let mut command = std::process::Command::new(program);
+        let command = command.current_dir(env!("CARGO_MANIFEST_DIR"));
+        let output = command.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{program}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let version = run("rustc", &["-vV"]);
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let arguments = [
+        "metadata",
+        "--locked",
+        "--format-version",
+        "1",
+        "--filter-platform",
+        host.unwrap(),
+    ];
+    let metadata: serde_json::Value = serde_json::from_str(&run(&cargo, &arguments)).unwrap();
+    let built: Vec<&serde_json::Value> = metadata["resolve"]["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| &node["id"])
+        .collect();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    packages
+        .filter(|package| built.contains(&&package["id"]))
+        .cloned()
+        .collect()
+}
+
+#[test]
+fn no_dependency_needs_a_newer_rust_than_we_say() {
+    let manifest: toml::Table = text("Cargo.toml").parse().unwrap();
+    let package = manifest["package"].as_table().unwrap();
+    let ours = package["rust-version"].as_str().unwrap();
+    let packages = packages();
+    assert!(packages.len() > 100, "{} packages", packages.len());
+    for package in packages {
+        let Some(theirs) = package["rust_version"].as_str() else {
+            continue;
+        };
+        assert!(
+            rust_version(theirs) <= rust_version(ours),
+            "{} {} needs Rust {theirs}, and rust-version says {ours}",
+            package["name"],
+            package["version"]
+        );
+    }
+    // What the code itself needs, clippy looks at, as far as it is the library's.
+    let lints = manifest["lints"]["clippy"].as_table().unwrap();
+    assert_eq!(lints["incompatible_msrv"].as_str(), Some("warn"));
 }

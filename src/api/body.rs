@@ -15,6 +15,14 @@ use std::io::Read;
 /// larger answer of another kind is an attack or a mistake.
 pub(super) const MAX_BODY: usize = 64 << 20;
 
+/// What came of reading a body.
+pub(super) enum Within {
+    /// It is within the bound.
+    Body(Body),
+    /// It is larger; by how many bytes it says that it has, where it does.
+    Larger(Option<u64>),
+}
+
 /// A body, and whether its headers say that it is v1's.
 pub(super) struct Body {
     pub(super) bytes: Vec<u8>,
@@ -22,16 +30,16 @@ pub(super) struct Body {
 }
 
 impl Http {
-    /// The whole body; `None` where it is over the bound.
+    /// The whole body, if it is within the bound.
     pub(super) fn body(
         &self,
         mut response: Response,
         request: &Request,
         progress: &Progress,
-    ) -> Result<Option<Body>, Failure> {
+    ) -> Result<Within, Failure> {
         let declared = response.content_length();
         if declared.is_some_and(|length| length > MAX_BODY as u64) {
-            return Ok(None);
+            return Ok(Within::Larger(declared));
         }
         let is_marked = dialect::is_marked(response.headers());
         let mut bytes = Vec::new();
@@ -43,12 +51,12 @@ impl Http {
                     // (RFC 8259, 8.1).
                     let mark = bytes.len() - unmarked(&bytes).len();
                     bytes.drain(..mark);
-                    return Ok(Some(Body { bytes, is_marked }));
+                    return Ok(Within::Body(Body { bytes, is_marked }));
                 }
                 Ok(read) => {
                     progress.advance(read as u64);
                     if bytes.len() + read > MAX_BODY {
-                        return Ok(None);
+                        return Ok(Within::Larger(declared));
                     }
                     bytes.extend_from_slice(&chunk[..read]);
                 }

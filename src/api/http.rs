@@ -12,7 +12,7 @@ use super::{
     ClientConfig,
     answer::api_error,
     base::{self, is_loopback},
-    body::{Body, too_large},
+    body::{Body, Within, too_large},
     calls::Counters,
     clock::Clock,
     dialect,
@@ -139,27 +139,24 @@ impl Http {
 
     /// The body of a success.
     pub(super) fn get(&self, request: &Request, progress: &Progress) -> Result<Body> {
-        let body = self.get_within(request, progress)?;
-        body.ok_or_else(|| too_large(&request.label))
+        match self.get_within(request, progress)? {
+            Within::Body(body) => Ok(body),
+            Within::Larger(_) => Err(too_large(&request.label)),
+        }
     }
 
-    /// The same; `None` where it is larger than is read.
-    pub(super) fn get_within(
-        &self,
-        request: &Request,
-        progress: &Progress,
-    ) -> Result<Option<Body>> {
-        let body = self.retrying(request, progress, |this| {
+    /// The same, or that it is larger than is read.
+    pub(super) fn get_within(&self, request: &Request, progress: &Progress) -> Result<Within> {
+        let within = self.retrying(request, progress, |this| {
             let response = this.follow(request, progress)?;
             this.body(response, request, progress)
         })?;
-        match body
-            .as_ref()
-            .and_then(|body| self.foreign_body(request, body))
+        if let Within::Body(body) = &within
+            && let Some(error) = self.foreign_body(request, body)
         {
-            Some(error) => Err(error),
-            None => Ok(body),
+            return Err(error);
         }
+        Ok(within)
     }
 
     /// The beginning of a stream of events.
@@ -191,9 +188,10 @@ impl Http {
         let attempt = |this: &Self| {
             let response = this.send(request, &request.url, progress)?;
             if response.status().is_success() {
-                let body = this.body(response, request, progress)?;
-                let body = body.ok_or_else(|| Failure::Final(too_large(&request.label)))?;
-                return Ok(body.bytes);
+                return match this.body(response, request, progress)? {
+                    Within::Body(body) => Ok(body.bytes),
+                    Within::Larger(_) => Err(Failure::Final(too_large(&request.label))),
+                };
             }
             if !response.status().is_redirection() {
                 return Err(this.refused(response, request, progress));

@@ -5,7 +5,7 @@
 //! it does: each row once, an end, and a sign where rows may be missing.
 
 use super::{
-    body::{Body, MAX_BODY, too_large},
+    body::{Body, MAX_BODY, Within, too_large},
     http::Http,
     request::Request,
     types::Row,
@@ -90,24 +90,31 @@ impl Size {
         query: &[(&str, &str)],
         progress: &Progress,
     ) -> Result<Came> {
+        let mut declared = None;
         loop {
             let size = self.0;
             let limit = size.to_string();
             let mut query = query.to_vec();
             query.push(("limit", &limit));
             let request = http.request(segments, &query)?;
-            if let Some(body) = http.get_within(&request, progress)? {
-                // What is ahead may be of the usual size again.
-                if body.bytes.len() < MAX_BODY / 4 {
-                    self.0 = PAGE.min(2 * size);
+            let larger = match http.get_within(&request, progress)? {
+                Within::Body(body) => {
+                    // What is ahead may be of the usual size again.
+                    if body.bytes.len() < MAX_BODY / 4 {
+                        self.0 = PAGE.min(2 * size);
+                    }
+                    return Ok(Came {
+                        request,
+                        body,
+                        size,
+                    });
                 }
-                return Ok(Came {
-                    request,
-                    body,
-                    size,
-                });
-            }
-            if size == 1 {
+                Within::Larger(bytes) => bytes,
+            };
+            // One that is as large as the last is so whatever is asked for.
+            let is_constant = larger.is_some() && larger == declared;
+            declared = larger;
+            if size == 1 || is_constant {
                 return Err(too_large(&request.label));
             }
             self.0 = size / 2;

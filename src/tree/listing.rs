@@ -74,11 +74,12 @@ pub(crate) struct Listing<T> {
 
 impl<T> Listing<T> {
     /// Whether an id that the listing does not show may be one of the service's,
-    /// so that asking for it makes sense. Where all ids are UUIDs, one that is none
-    /// is not; and the service, which keeps them so, can answer it with an error.
+    /// so that asking for it makes sense: a UUID, or of another form where the
+    /// listing has such ids. The running service has UUIDs only, and answers others
+    /// with a failure.
     pub(crate) fn may_have(&self, id: &str) -> bool {
-        let only_uuids = || !self.items.is_empty() && self.items.iter().all(|i| is_uuid(&i.id));
-        looks_like_id(id) && (is_uuid(id) || !only_uuids())
+        let has_others = || self.items.iter().any(|item| !is_uuid(&item.id));
+        looks_like_id(id) && (is_uuid(id) || has_others())
     }
 }
 

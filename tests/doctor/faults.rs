@@ -136,7 +136,10 @@ fn settings_and_token() {
             &said,
             "fail",
             "token",
-            &["refuses it (HTTP 401)", "vm0 auth login"],
+            &[
+                "refuses it (HTTP 401: Invalid API key provided)",
+                "vm0 auth login",
+            ],
         );
         assert!(!said.out.contains("vm0_live_wrong"), "{said:?}");
         let config = "as mkdir -p $HOME/.config/vm0fs

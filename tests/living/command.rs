@@ -107,6 +107,77 @@ fn following_prints_the_log_and_exits_as_the_run_ends() {
     }
 }
 
+#[test]
+fn why_a_run_failed_is_said_and_events_are_printed_as_they_are() {
+    for who in Who::all() {
+        for (prompt, code, word) in [
+            ("Summarise", 0, None),
+            ("please fail", 3, None),
+            ("time out", 4, Some("was ended by its time limit")),
+        ] {
+            let (mut world, _) = world();
+            world.pace = Some(Pace {
+                pending: Duration::from_millis(300),
+                row: Duration::from_millis(150),
+                rows: 8,
+            });
+            let bench = Bench::new(world);
+            let arguments = ["writer", prompt, "--follow", "--json"];
+            let said = finish(&mut run(&bench, who, &arguments));
+            assert_eq!(said.code, Some(code), "{said:?}");
+            let id = first_id();
+            let error = bench.server.world().run(&id).unwrap().error.clone();
+            assert!(error.is_some() || prompt != "please fail");
+            // Standard output has JSON and nothing else.
+            let mount = bench.mount_as(who).start();
+            assert_eq!(said.out, mount.cat(&format!("runs/{id}/events.jsonl")));
+            assert!(said.out.lines().count() > 3);
+            for line in said.out.lines() {
+                let event: serde_json::Value = serde_json::from_str(line).unwrap();
+                assert!(event.is_object(), "{line}");
+            }
+            let mut err = vec![format!("vm0fs: run {id}")];
+            let reason = error.or(word.map(ToOwned::to_owned));
+            if let Some(reason) = &reason {
+                assert!(said.err.contains(reason.as_str()), "{said:?}");
+                err.push(String::new());
+            }
+            assert!(said.err.starts_with(&format!("{}\n", err[0])), "{said:?}");
+            assert_eq!(said.err.lines().count(), err.len(), "said once: {said:?}");
+        }
+        let (world, _) = world();
+        let bench = Bench::new(world);
+        let said = finish(&mut run(&bench, who, &["writer", "Go", "--json"]));
+        assert_eq!(said.code, Some(2), "only with --follow: {said:?}");
+    }
+}
+
+#[test]
+fn the_reason_is_in_the_file_error_as_soon_as_the_stream_tells() {
+    let (world, id) = world();
+    let bench = Bench::new(world);
+    let mount = bench.mount().with(["--list-ttl", "10m"]).start();
+    assert_eq!(mount.cat(&format!("runs/{id}/error")), "");
+    let follower = mount.watch(&format!("exec tail -n +1 -f runs/{id}/logs"));
+    until("a stream", SOON, || {
+        let path = format!("/v1/runs/{id}/events");
+        !bench
+            .server
+            .requests_to(vm0fs::demo::Port::Api, &path)
+            .is_empty()
+    });
+    let reason = "The sandbox ran out of memory";
+    {
+        let mut world = bench.server.world();
+        let run = world.run_mut(&id).unwrap();
+        run.finish(jiff::Timestamp::now(), "failed", Some(reason.into()));
+    }
+    until("the reason", SOON, || {
+        mount.cat(&format!("runs/{id}/error")).contains(reason)
+    });
+    drop(follower);
+}
+
 /// A follower of a run that goes on until the test ends it.
 fn following(bench: &Bench, who: Who) -> (Watched, String) {
     let watched = Watched::start(&mut run(bench, who, &["writer", "Go", "-f"]));
@@ -140,9 +211,10 @@ fn a_line_is_printed_when_it_comes_and_a_cancel_is_told() {
         assert_eq!(follower.end().code(), Some(5));
         until("all is printed", SOON, || {
             // How it ended is said on standard error.
-            let text = follower
-                .text()
-                .replace(&format!("vm0fs: run {id} was cancelled\n"), "");
+            let text = follower.text();
+            let end = format!("vm0fs: run {id} was cancelled\n");
+            assert_eq!(text.matches(&end).count(), 1, "{text}");
+            let text = text.replace(&end, "");
             let log = text.strip_prefix(&format!("{id}\n"));
             // What the stream tells does not wait for what has to be asked for.
             log.is_some_and(|log| {

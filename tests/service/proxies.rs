@@ -4,7 +4,7 @@ use crate::{
     commands::finish,
     doctor::{alone, tells},
     support::{
-        Bench, Who, is_root,
+        Bench, SOON, Who, is_root,
         proxy::{LOGIN, Proxy},
         reason::UNREACHABLE,
     },
@@ -41,11 +41,9 @@ fn this_machine_is_never_asked_through_one() {
 
 /// Where an archive is, by the name of another host.
 fn link(bench: &Bench, artifact: &str, host: &str) -> String {
-    let client = reqwest::blocking::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .build()
-        .unwrap();
+    let builder = vm0fs::http::builder("vm0fs/test", SOON).unwrap();
+    let client = reqwest::blocking::ClientBuilder::from(builder).build();
+    let client = client.unwrap();
     let url = format!(
         "{}/v1/artifacts/{artifact}/download",
         bench.server.api_url()
