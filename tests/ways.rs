@@ -162,13 +162,13 @@ fn world() -> (World, String) {
         let at = world.ago(600);
         let mut run = Run::new("writer", at)
             .status(status)
-            .prompt(&"Say it. ".repeat(700));
+            .prompt("Say it. ".repeat(700));
         for n in 0..200 {
             run.log(LogRow::new(
                 at,
                 "system",
                 "info",
-                &format!("row {n} {}", "x".repeat(n)),
+                format!("row {n} {}", "x".repeat(n)),
             ));
             run.metrics.push(Sample {
                 at,

@@ -80,8 +80,8 @@ fn a_tar_by_node_tar_holds_every_file_and_no_link_that_is_none() {
         let at = world.ago(5_000);
         world.add_agent(Agent::new("writer", at));
         for n in 0..20 {
-            let mut run = Run::new("writer", at).prompt(&format!("prompt {n}"));
-            run.log(LogRow::new(at, "system", "info", &format!("row {n}")));
+            let mut run = Run::new("writer", at).prompt(format!("prompt {n}"));
+            run.log(LogRow::new(at, "system", "info", format!("row {n}")));
             world.add_run(run);
         }
         let bench = Bench::new(world);
