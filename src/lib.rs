@@ -83,6 +83,15 @@
 //!   that lead out are `user.vm0.symlinks` of their directory.
 //! - A symlink of ours is its own target ([`tree`]'s `Node::Link`, `Latest`): the
 //!   kernel caches targets by inode, so a new target must be a new inode.
+//! - What can still change is opened with direct I/O, so that an opening shows its own
+//!   bytes to the end; but by io_uring Linux 6.18 reads such a file's first bytes
+//!   again and again. So what a process that has a ring opens goes through the page
+//!   cache, which each such open fills anew (`fs/asker`).
+//! - `runs/<id>/agent` leads to the agent's `agent.json`, and not to its folder, which
+//!   leads to the run: no links of the mount make a cycle.
+//! - Every page of a folder comes with attributes, which are cheap here. The kernel's own
+//!   guess of whether they are wanted fails in large folders, which programs read to
+//!   the end first.
 //! - The index of a version is read, in chunks with checksums, instead of mapped:
 //!   a program that cuts or changes a mapped file could end this process, or
 //!   change what has been checked.

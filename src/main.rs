@@ -14,7 +14,7 @@ use vm0fs::{
 
 fn main() -> ExitCode {
     memory::settle();
-    signals::let_long_writes_fail();
+    signals::settle();
     // Prints help, or what is wrong with the usage, and exits with 0 or 2.
     let cli = Cli::parse();
     match run(cli.command) {

@@ -2,7 +2,7 @@
 //! interrupting one; all others that the environment can send end nothing.
 
 use crate::error::{Error, Result};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use std::fs;
 
 /// The signals by which a user, a terminal or a service manager asks for the end.
@@ -82,14 +82,22 @@ impl Signals {
     }
 }
 
-/// Lets a write past a limit of file sizes (`ulimit -f`) fail with EFBIG, which can
-/// be told, instead of ending the process by SIGXFSZ. To be called before the
-/// first thread.
-pub fn let_long_writes_fail() {
+/// What every command needs, whatever the process that has started it did with its
+/// own signals. To be called before the first thread.
+///
+/// A write past a limit of file sizes (`ulimit -f`) fails with EFBIG, which can be
+/// told, instead of ending the process by SIGXFSZ. And a process can wait for the
+/// programs that it starts (`fusermount3`): where SIGCHLD is ignored, the kernel
+/// takes them away unasked.
+pub fn settle() {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGXFSZ);
-    // It cannot fail for a signal that exists.
+    // Neither can fail for a signal that exists.
     let _ = block(&signals);
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler is installed that could interrupt anything.
+    #[expect(unsafe_code, reason = "nix has no safe form for the default action")]
+    let _ = unsafe { sigaction(Signal::SIGCHLD, &default) };
 }
 
 fn block(signals: &SigSet) -> Result<()> {

@@ -1,5 +1,6 @@
 //! What everything costs: requests counted, none of them timed.
 
+mod folders;
 mod listings;
 mod versions;
 

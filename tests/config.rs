@@ -326,3 +326,56 @@ fn the_cache_is_private() {
         }
     }
 }
+
+#[test]
+fn a_byte_order_mark_before_any_of_them_is_skipped() {
+    // As UTF-8, and as UTF-16 of both orders.
+    let codings: [fn(&str) -> Vec<u8>; 3] = [
+        |text| format!("\u{feff}{text}").into_bytes(),
+        |text| {
+            let marked = format!("\u{feff}{text}");
+            marked.encode_utf16().flat_map(u16::to_le_bytes).collect()
+        },
+        |text| {
+            let marked = format!("\u{feff}{text}");
+            marked.encode_utf16().flat_map(u16::to_be_bytes).collect()
+        },
+    ];
+    for who in Who::all() {
+        let bench = Bench::new(World::empty());
+        let (logged_in, configured) = (server("logged-in"), server("configured"));
+        for code in codings {
+            let home = Home::new(&bench, who);
+            let write = |name: &str, text: &str| {
+                let path = home.write(name, "");
+                fs::write(&path, code(text)).unwrap();
+                path
+            };
+            let login = serde_json::json!({
+                "token": logged_in.token(), "apiUrl": logged_in.api_url(),
+            });
+            let login = write(".vm0/config.json", &login.to_string());
+            assert_eq!(home.shows(&[], &[]), "logged-in");
+            fs::remove_file(login).unwrap();
+            write("token", &format!("{}\r\n", configured.token()));
+            let text = format!(
+                "api-url = \"{}\"\r\ntoken-file = \"~/token\"\r\n",
+                configured.api_url()
+            );
+            let config = write(".config/vm0fs/config.toml", &text);
+            assert_eq!(home.shows(&[], &[]), "configured");
+            fs::remove_file(config).unwrap();
+        }
+        // What a shell has read from such a file into a variable.
+        let home = Home::new(&bench, who);
+        let (url, token) = (configured.api_url(), configured.token());
+        let variables = [
+            ("VM0_API_URL", format!("\u{feff}{url}")),
+            ("VM0_API_KEY", format!("\u{feff}{token}")),
+        ];
+        let variables = variables
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        assert_eq!(home.shows(&[], &variables), "configured");
+    }
+}

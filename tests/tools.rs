@@ -1,6 +1,8 @@
 //! Real tools on real files, through the kernel.
 
+mod attributes;
 mod copying;
+mod node;
 mod programs;
 mod reading;
 

@@ -3,7 +3,9 @@
 mod access;
 mod archives;
 mod attributes;
+mod links;
 mod names;
+mod numbers;
 mod refused;
 mod shape;
 mod symlinks;

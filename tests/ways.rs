@@ -164,7 +164,12 @@ fn world() -> (World, String) {
             .status(status)
             .prompt("Say it. ".repeat(700));
         for n in 0..200 {
-            run.log(LogRow::system(at, format!("row {n} {}", "x".repeat(n))));
+            run.log(LogRow::new(
+                at,
+                "system",
+                "info",
+                format!("row {n} {}", "x".repeat(n)),
+            ));
             run.metrics.push(Sample {
                 at,
                 cpu_percent: 12.5,

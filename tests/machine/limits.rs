@@ -1,11 +1,13 @@
-//! Descriptors and threads that run out.
+//! Descriptors, threads and the length of files, which run out.
 
 use super::{comes_to, count, limit, mounted, text, world};
-use crate::support::{Bench, Who, is_root, reason};
+use crate::support::{Bench, Running, Who, is_root, noise, reason};
+use vm0fs::demo::{File, Kind, VersionSpec};
 
 /// The limits as `/proc/<pid>/limits` calls them.
 const FILES: &str = "Max open files";
 const THREADS: &str = "Max processes";
+const LENGTH: &str = "Max file size";
 
 #[test]
 fn descriptors_run_out_and_come_back() {
@@ -121,4 +123,75 @@ fn threads_run_out_and_come_back() {
         comes_to(&mount, &format!("cat runs/{run}/status"), "completed\n");
     }
     mount.unmount();
+}
+
+#[test]
+fn a_limit_of_file_sizes_fails_a_fetch_and_no_mount() {
+    for who in Who::all() {
+        let (mut world, runs) = world(2);
+        let id = world.add_storage(Kind::Artifact, "large");
+        let large = File::new("f", noise(3_000_000));
+        world.add_version(&id, VersionSpec::files(vec![large]));
+        let bench = Bench::new(world);
+        let cache = bench.folder("cache", who);
+        let mount = mounted(&bench, who, &cache);
+        // Bytes: less than that version has, more than the others.
+        limit(&mount, "fsize", LENGTH, Some(1 << 20));
+        let size = mount.run("stat -c %s artifacts/large/latest/f || true");
+        let output = mount
+            .start("cat artifacts/large/latest/f > /dev/null")
+            .output();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains("File too large"),
+            "{size}{said}"
+        );
+        let errors = mount.cat(".vm0fs/errors");
+        assert!(
+            errors.contains("ulimit -f") && errors.contains("LimitFSIZE"),
+            "{errors}"
+        );
+        let told =
+            mount.run("getfattr --only-values -n user.vm0.last_error artifacts/large/latest/");
+        assert!(told.contains("ulimit -f"), "{told}");
+        // The mount lives, and what is shorter can be had.
+        assert_eq!(mount.cat("artifacts/a0/latest/f"), text(0));
+        assert_eq!(
+            mount.cat(&format!("runs/{}/status", runs[0])),
+            "completed\n"
+        );
+        limit(&mount, "fsize", LENGTH, None);
+        comes_to(&mount, "wc -c < artifacts/large/latest/f", "3000000\n");
+        mount.unmount();
+    }
+}
+
+#[test]
+fn a_mount_that_may_write_no_file_lists_and_says_why_it_fetches_nothing() {
+    let (world, runs) = world(1);
+    let bench = Bench::new(world);
+    let command = bench.command(Who::Myself);
+    let path = bench.folder("mnt", Who::Myself);
+    let cache = bench.folder("cache", Who::Myself);
+    let program = command.get_program().to_str().unwrap();
+    let script = format!(
+        "ulimit -f 0; {program} mount --cache-dir {} {1} || exit 1; cd {1}; ls runs; \
+         cat artifacts/a0/latest/f; cat .vm0fs/errors; cd /; ulimit -f unlimited; \
+         {program} unmount {1}",
+        cache.display(),
+        path.display()
+    );
+    let mut shell = std::process::Command::new("bash");
+    // The pipes of this process are no files.
+    shell.args(["-c", &script]).env_clear().env("LC_ALL", "C");
+    for (name, value) in command.get_envs() {
+        shell.env(name, value.unwrap());
+    }
+    let output = Running::of(&mut shell).output();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(runs.iter().all(|run| told.contains(run)), "{output:?}");
+    assert!(told.contains("ulimit -f"), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("File too large"), "{output:?}");
+    assert!(!crate::support::is_mounted(&path));
 }

@@ -69,6 +69,7 @@ pub(crate) fn is_root() -> bool {
 pub(crate) fn program() -> &'static Path {
     static PROGRAM: OnceLock<(Child, PathBuf)> = OnceLock::new();
     let (_, path) = PROGRAM.get_or_init(|| {
+        hear_signals();
         // The target folder can lie below a home that others may not enter.
         let dir = tempfile::Builder::new()
             .prefix("vm0fs-bin-")
@@ -91,6 +92,22 @@ pub(crate) fn program() -> &'static Path {
         (remover, path)
     });
     path
+}
+
+/// Lets the programs that are started hear the signals that whoever started the tests
+/// may have had them ignore (`nohup`, a shell's `&`).
+#[allow(unsafe_code)]
+fn hear_signals() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    for ignored in [
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGTERM,
+    ] {
+        // SAFETY: no handler is installed, and none was.
+        unsafe { signal(ignored, SigHandler::SigDfl) }.unwrap();
+    }
 }
 
 fn open_to_all(path: &Path) {

@@ -42,6 +42,14 @@ fn an_object_is_the_whole_request() {
 }
 
 #[test]
+fn a_request_keeps_the_digits_of_its_numbers() {
+    let numbers = "[123456789012345678901234567890,0.10,3.14159265358979323846264338327950288]";
+    let whole = format!("{{\"prompt\": \"p\", \"unheard_of\": {numbers}}}");
+    let sent = made(&whole).to_string();
+    assert!(sent.contains(numbers), "{sent}");
+}
+
+#[test]
 fn what_cannot_be_a_request_is_refused_without_being_quoted() {
     for text in [
         "{\"prompt\": \"p\", \"secrets\": {\"K\": \"hush\"",
