@@ -17,12 +17,13 @@ use crate::{
     tree::{Access, Answer, Miss, START_FILE, Tree, View, Writing},
 };
 use awake::Awake;
-use context::{BUFFER, Context, MOST_ROUNDS, Passing, attempt, errno};
+use context::{BUFFER, Context, MOST_ROUNDS, Passing, attempt, errno, sought};
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo,
     InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenAccMode, OpenFlags, RenameFlags,
     ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
-    ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    WriteFlags,
 };
 use handles::{Handles, Open};
 use pages::{fill, fill_plus};
@@ -592,6 +593,25 @@ impl Filesystem for Fs {
     ) {
         // Only control files can be open to be written, and take no room ahead.
         reply.error(Errno::EOPNOTSUPP);
+    }
+
+    fn lseek(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        let Some(what) = sought(whence) else {
+            return reply.error(Errno::EINVAL);
+        };
+        self.serve(
+            request.pid(),
+            move |context, view| context.seek(view, ino.0, fh.0, offset.unsigned_abs(), what),
+            |_, found| replies::sought(found, reply),
+        );
     }
 
     fn copy_file_range(

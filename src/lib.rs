@@ -151,6 +151,7 @@
 //! *Listing*: what
 //! one list endpoint gave. *Want*: something that only a fetch can bring.
 //! *Pinned*: a version that a user has told the cache to keep.
+//! *Piece*: of a file with holes, a run of bytes that is stored; holes are not.
 //! *Sealed*: a version whose whole archive has been read and checked.
 //! *Presigned URL*: a link to the object store that carries its own permission
 //! in the query, hence a secret.

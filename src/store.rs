@@ -7,6 +7,8 @@
 //!            staging/<pid-random>/  a download at work, with <pid-random>.lock
 //! ```
 //!
+//! Of files with holes only the pieces are stored, one after another (`holes`).
+//!
 //! Whatever is wrong in the cache reads as a miss: `tree` has checksums of
 //! itself and of all content, against which every block is held when it is first
 //! read (`content`, `index`). Several processes may share one directory.
@@ -19,16 +21,21 @@ pub mod crash;
 mod download;
 mod escape;
 mod evict;
+mod follow;
 mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod growing;
+mod holes;
 mod index;
 mod inventory;
+mod limits;
 mod linger;
 mod meta;
 mod pack;
+mod sealed;
 mod shelf;
+mod shorten;
 mod staging;
 mod sums;
 mod sync;
@@ -39,8 +46,10 @@ mod version;
 pub use audit::Audit;
 pub use content::Content;
 pub use growing::{Growing, GrowingContent, Progressed};
+pub use holes::Seek;
 pub use index::{Index, Node, NodeKind};
 pub use inventory::{Breakdown, Cleared, Inventory, Item};
+pub use limits::Limits;
 pub use meta::{Meta, Verified, Verify};
 pub use shelf::Shelf;
 pub use version::{Hold, Version};
@@ -95,50 +104,6 @@ pub struct VersionKey {
     pub storage_id: Arc<str>,
     /// The version's id.
     pub version_id: Arc<str>,
-}
-
-/// What keeps an archive from doing harm.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Entries, directories that are only implied included.
-    pub entries: u32,
-    /// Components of a path.
-    pub depth: u32,
-    /// Bytes of one component.
-    pub name: u32,
-    /// Bytes of a path.
-    pub path: u32,
-    /// Bytes of a symlink's target.
-    pub target: u32,
-    /// Bytes of all names and targets together, which are in memory while unpacking.
-    pub name_bytes: u32,
-    /// Content may be the declared size times this, and …
-    pub slack_factor: u64,
-    /// … so many bytes more.
-    pub slack_bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            // The service walks up to 100,000; twentyfold still unpacks in 400 MB of memory.
-            entries: 2_000_000,
-            // Deeper than tools can walk by path (PATH_MAX over two bytes a level).
-            depth: 1024,
-            // NAME_MAX.
-            name: 255,
-            // Sixteen PATH_MAX: reachable step by step, and no more than a tool would make.
-            path: 65_536,
-            // PATH_MAX with its NUL: what readlink can give.
-            target: 4095,
-            // 2,000,000 names of the usual length, several times over.
-            name_bytes: 256 << 20,
-            // The declared size is a hint, possibly of something else (the
-            // archive, an older count): this stops bombs, which are a thousandfold.
-            slack_factor: 16,
-            slack_bytes: 64 << 20,
-        }
-    }
 }
 
 /// How a store works.
@@ -372,6 +337,7 @@ impl Store {
             key,
             limits: &self.limits,
             declared: request.declared_size,
+            declared_files: request.declared_files,
             verify: request.verify,
             growing,
             arrived: request.arrived,
@@ -400,6 +366,7 @@ impl Store {
             archive_bytes: source.bytes,
             verified,
             skipped: unpacked.skipped,
+            omitted: unpacked.omitted.clone(),
             boot: sync::boot().map(str::to_string),
         };
         let sealed = staging.seal(key, &meta, progress)?;

@@ -35,7 +35,7 @@ mod transfers;
 mod xattr;
 mod yaml;
 
-pub use crate::store::Usage;
+pub use crate::store::{Seek, Usage};
 pub use attributes::{Access, Attributes, Stat};
 pub use control::{START_FILE, Writing};
 pub use crawlers::Asker;

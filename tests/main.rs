@@ -20,6 +20,7 @@ mod hostile;
 mod leaks;
 mod living;
 mod machine;
+mod made;
 mod makers;
 mod mapped;
 mod metrics;

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     park::{Park, Woken},
-    tree::{Answer, Attributes, Directory, Handle, Kind, Miss, Opened, Tree, View},
+    tree::{Answer, Attributes, Directory, Handle, Kind, Miss, Opened, Seek, Tree, View},
 };
 use fuser::{Errno, FileAttr, FileType, INodeNo, Notifier, Request};
 use std::{
@@ -132,7 +132,7 @@ impl Context {
         FileAttr {
             ino: INodeNo(attributes.ino),
             size: attributes.size,
-            blocks: attributes.size.div_ceil(512),
+            blocks: attributes.stored.div_ceil(512),
             atime: mtime,
             mtime,
             ctime: mtime,
@@ -165,6 +165,21 @@ impl Context {
             tracing::warn!("read failed: {error}");
         }
         read
+    }
+
+    /// Where the next data or hole of an open file is; `None` where there is none.
+    pub(super) fn seek(
+        &self,
+        view: &View<'_>,
+        ino: u64,
+        handle: u64,
+        offset: u64,
+        what: Seek,
+    ) -> Answer<Option<u64>> {
+        match &*self.handles.get(handle)? {
+            Open::File(handle) => view.seek(ino, handle, offset, what),
+            Open::Directory(_) => Err(Error::IsDirectory.into()),
+        }
     }
 
     /// The listing a directory handle reads from at `offset`.
@@ -236,6 +251,15 @@ pub(super) fn attempt<T: 'static>(
     }
 }
 
+/// What `lseek` looks for. All other ways the kernel answers by itself.
+pub(super) fn sought(whence: i32) -> Option<Seek> {
+    match whence {
+        libc::SEEK_DATA => Some(Seek::Data),
+        libc::SEEK_HOLE => Some(Seek::Hole),
+        _ => None,
+    }
+}
+
 pub(super) fn errno(error: &Error) -> Errno {
     Errno::from_i32(error.errno())
 }
@@ -271,6 +295,7 @@ pub(super) fn absent(context: &Context) -> FileAttr {
         ino: 0,
         kind: Kind::File,
         size: 0,
+        stored: 0,
         mtime: (0, 0),
         mode: 0,
         links: 0,

@@ -80,6 +80,7 @@ pub(super) fn fill_plus(
             ino,
             kind,
             size: 0,
+            stored: 0,
             mtime: (0, 0),
             mode: 0o555,
             links: 1,

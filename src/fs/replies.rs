@@ -11,7 +11,7 @@ use crate::{
 };
 use fuser::{
     Errno, FileHandle, FopenFlags, Generation, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry,
-    ReplyOpen, ReplyStatfs, ReplyXattr,
+    ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr,
 };
 
 pub(super) fn entry(context: &Context, found: Result<Found>, reply: ReplyEntry) {
@@ -89,6 +89,14 @@ pub(super) fn statfs(usage: &Usage, reply: ReplyStatfs) {
     let blocks = usage.ceiling / block;
     let free = blocks.saturating_sub(usage.bytes / block);
     reply.statfs(blocks, free, free, 0, 0, block as u32, 255, block as u32);
+}
+
+pub(super) fn sought(found: Result<Option<u64>>, reply: ReplyLseek) {
+    match found.map(|found| found.map(i64::try_from)) {
+        Ok(Some(Ok(offset))) => reply.offset(offset),
+        Ok(_) => reply.error(Errno::ENXIO),
+        Err(error) => reply.error(errno(&error)),
+    }
 }
 
 pub(super) fn empty(result: Result<()>, reply: ReplyEmpty) {

@@ -3,13 +3,16 @@
 //! the checksums that the index gives.
 
 use super::{
-    build::{Dirent, Sealed},
+    build::Dirent,
     evict::read_meta,
     format::{self, BLOCK},
+    holes::{self, Failed},
     index::{Index, Location},
     linger::Linger,
     meta::{Verified, Verify},
+    sealed::Sealed,
     sums::sum,
+    unpack::HASHED_HOLES,
     verify::Proof,
     version::{Version, open_in},
 };
@@ -17,12 +20,15 @@ use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 use std::{
     fs::File,
+    io,
     os::unix::fs::FileExt,
     path::Path,
     thread,
     time::{Duration, Instant},
 };
 
+/// Bytes of all names and targets (of `Limits`, and what makes them fit chunks).
+const ARENA: usize = 512 << 20;
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
 /// How long an evictor's look at the content may keep this from its own: the
@@ -131,6 +137,7 @@ fn contents(
     }
     // Files share nothing: together they are no more than has checksums.
     let mut left = u64::from(index.sums()) * BLOCK as u64;
+    let mut zeros = HASHED_HOLES;
     for node in 0..index.len() {
         if index
             .record(node)
@@ -138,11 +145,11 @@ fn contents(
         {
             continue;
         }
-        let (location, size) = index
+        let (location, stored) = index
             .location(node)
             .ok_or("the index points outside of the content")?;
         left = left
-            .checked_sub(size)
+            .checked_sub(stored)
             .ok_or("the index has more files than content")?;
         let blob;
         let (file, start) = match location {
@@ -152,23 +159,39 @@ fn contents(
                 blob = open_in(version.directory(), &name)
                     .map_err(|error| format!("{name}: {error}"))?;
                 let length = blob.metadata().map_err(|error| error.to_string())?.len();
-                if length != size {
-                    return Err(format!("{name} has {length} bytes instead of {size}"));
+                if length != stored {
+                    return Err(format!("{name} has {length} bytes instead of {stored}"));
                 }
                 if proof.is_none() {
                     let first = index.first_block(number).ok_or("no checksums")?;
-                    has_sums(index, &blob, &name, first, size, read)?;
+                    has_sums(index, &blob, &name, first, stored, read)?;
                 }
                 (&blob, 0)
             }
         };
         if let Some(proof) = &mut proof {
             let mut hash = Sha256::new();
-            pieces(file, start, size, CHUNK, |_, piece| {
+            let mut add = |_, piece: &[u8]| {
                 hash.update(piece);
                 read(piece.len() as u64);
                 Ok(())
-            })?;
+            };
+            match index.holes(node) {
+                None => pieces(file, start, stored, CHUNK, add)?,
+                Some(holes) => {
+                    let of = holes.of(index);
+                    let read = |at: u64, buf: &mut [u8]| {
+                        holes::fill(&of, at, buf, |at, part| {
+                            file.read_exact_at(part, start.saturating_add(at))
+                        })
+                    };
+                    // Where it is proven, holes were within what is hashed.
+                    zeros = zeros
+                        .checked_sub(holes.size() - stored)
+                        .ok_or("the index has more holes than were hashed")?;
+                    in_pieces(holes.size(), CHUNK, read, &mut add)?;
+                }
+            }
             proof.add(node, hash.finalize().into());
         }
     }
@@ -200,13 +223,28 @@ fn pieces(
     start: u64,
     length: u64,
     size: usize,
+    tell: impl FnMut(u64, &[u8]) -> Result<(), String>,
+) -> Result<(), String> {
+    let read = |at: u64, buf: &mut [u8]| {
+        let at = start.saturating_add(at);
+        file.read_exact_at(buf, at).map_err(Failed::Read)
+    };
+    in_pieces(length, size, read, tell)
+}
+
+fn in_pieces(
+    length: u64,
+    size: usize,
+    read: impl Fn(u64, &mut [u8]) -> Result<(), Failed<io::Error>>,
     mut tell: impl FnMut(u64, &[u8]) -> Result<(), String>,
 ) -> Result<(), String> {
     let mut buffer = vec![0; usize::try_from(length).map_or(size, |length| length.min(size))];
     for (number, done) in (0..length).step_by(size).enumerate() {
         let n = usize::try_from(length - done).map_or(size, |left| left.min(size));
-        file.read_exact_at(&mut buffer[..n], start + done)
-            .map_err(|error| format!("the content cannot be read: {error}"))?;
+        read(done, &mut buffer[..n]).map_err(|failed| match failed {
+            Failed::Read(error) => format!("the content cannot be read: {error}"),
+            Failed::Map => "the index contradicts itself about a file's holes".into(),
+        })?;
         tell(number as u64, &buffer[..n])?;
     }
     Ok(())
@@ -217,20 +255,42 @@ pub(super) fn sealed(index: &Index) -> Option<Sealed> {
     let nodes: Option<Vec<_>> = (0..index.len()).map(|node| index.record(node)).collect();
     let mut tree = Sealed {
         nodes: nodes?,
-        dirents: Vec::new(),
-        arena: Vec::new(),
+        ..Sealed::default()
     };
     for dir in 0..index.len() {
-        for position in 0..index.child_count(dir) {
+        let count = index.child_count(dir);
+        if count > 0 {
+            let record = &mut tree.nodes[dir as usize];
+            (record.location, record.children) = (tree.dirents.len() as u64, count);
+        }
+        for position in 0..count {
             let (name, node) = index.child_at(dir, position)?;
             // Directories that share entries would be more than the index holds.
             let most = index.dirents() as usize;
             (node < index.len() && tree.dirents.len() < most).then_some(())?;
-            let offset = u32::try_from(tree.arena.len()).ok()?;
-            let length = u16::try_from(name.len()).ok()?;
+            let here = u32::try_from(tree.dirents.len()).ok()?;
+            if let Some(own) = index.original(dir, position) {
+                let (offset, length) = keep(&mut tree.arena, own)?;
+                tree.longs.push((here, offset, length));
+            }
+            let (offset, length) = keep(&mut tree.arena, name)?;
+            let length = u16::try_from(length).ok()?;
             tree.dirents.push(Dirent::new(dir, offset, length, node));
-            tree.arena.extend_from_slice(name);
+        }
+    }
+    for node in 0..index.len() {
+        if let Some(target) = index.target(node) {
+            let (offset, _) = keep(&mut tree.arena, target)?;
+            tree.nodes[node as usize].location = u64::from(offset);
         }
     }
     Some(tree)
+}
+
+/// Puts a text into an arena; gives its offset and length. `None` where an index
+/// that lies makes it larger than any is.
+fn keep(arena: &mut Vec<u8>, text: &[u8]) -> Option<(u32, u32)> {
+    let offset = u32::try_from(arena.len()).ok()?;
+    (arena.len() + text.len() <= ARENA).then(|| arena.extend_from_slice(text))?;
+    Some((offset, u32::try_from(text.len()).ok()?))
 }

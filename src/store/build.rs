@@ -7,15 +7,14 @@
 
 use super::{
     Limits, escape,
-    format::{self, ARENA, Header, Record},
-    pack::Packed,
-    sums::sum,
+    format::{self, ARENA, Record},
+    holes::{Map, Pieces},
+    sealed::{Sealed, name_of},
 };
-use sha2::{Digest, Sha256};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
-    io::{self, Write},
+    sync::Arc,
 };
 
 /// No dirent, in [`Dirent::next`].
@@ -77,6 +76,12 @@ pub(super) struct Builder {
     arena: Vec<u8>,
     by_hash: HashMap<u64, u32, BuildHasherDefault<Given>>,
     hasher: RandomState,
+    /// Files with holes, and how many pieces they have together.
+    holes: BTreeMap<u32, Arc<Map>>,
+    pieces: u32,
+    /// The archive's own name where it was shortened, in the arena, by where there
+    /// the short one is.
+    longs: HashMap<u32, (u32, u32)>,
     limits: Limits,
 }
 
@@ -94,6 +99,9 @@ impl Builder {
             arena: Vec::new(),
             by_hash: HashMap::default(),
             hasher: RandomState::new(),
+            holes: BTreeMap::new(),
+            pieces: 0,
+            longs: HashMap::new(),
             limits: limits.clone(),
         }
     }
@@ -212,6 +220,42 @@ impl Builder {
         Ok(())
     }
 
+    /// Notes where the content of a file with holes lies.
+    pub(super) fn set_holes(&mut self, node: u32, map: Arc<Map>) -> Result<(), String> {
+        // A head is written for each.
+        self.pieces = self.pieces.saturating_add(map.count()).saturating_add(1);
+        if self.pieces > self.limits.pieces {
+            return Err(format!(
+                "files with holes of more than {} pieces together",
+                self.limits.pieces
+            ));
+        }
+        if let Some(record) = self.nodes.get_mut(node as usize) {
+            record.flags |= format::HOLES;
+            self.holes.insert(node, map);
+        }
+        Ok(())
+    }
+
+    /// Where the content of a file with holes lies.
+    pub(super) fn holes(&self, node: u32) -> Option<&Arc<Map>> {
+        self.holes.get(&node)
+    }
+
+    /// Notes the archive's own name of what is shown under a shortened one.
+    pub(super) fn set_original(&mut self, dir: u32, name: &[u8], own: &[u8]) -> Result<(), String> {
+        let Some(at) = self.find(dir, name) else {
+            return Ok(());
+        };
+        let name = self.dirents[at as usize].name;
+        if !self.longs.contains_key(&name) {
+            let length = u32::try_from(own.len()).map_err(|_| "a name too long".to_string())?;
+            let offset = self.store(own)?;
+            self.longs.insert(name, (offset, length));
+        }
+        Ok(())
+    }
+
     /// Keeps a symlink's target; its offset is the node's location.
     pub(super) fn store(&mut self, bytes: &[u8]) -> Result<u32, String> {
         let end = self.arena.len();
@@ -259,6 +303,8 @@ impl Builder {
             mut dirents,
             arena,
             by_hash,
+            holes,
+            longs,
             ..
         } = self;
         drop(by_hash);
@@ -329,7 +375,24 @@ impl Builder {
             nodes,
             dirents,
             arena,
+            ..Sealed::default()
         };
+        if !longs.is_empty() {
+            let own = sealed
+                .dirents
+                .iter()
+                .zip(0_u32..)
+                .filter_map(|(dirent, at)| {
+                    let (offset, length) = longs.get(&dirent.name)?;
+                    Some((at, *offset, *length))
+                });
+            sealed.longs = own.collect();
+        }
+        for (node, map) in holes {
+            if sealed.nodes[node as usize].kind == format::FILE {
+                sealed.set_holes(node, &map);
+            }
+        }
         escape::mark(&mut sealed);
         sealed
     }
@@ -349,145 +412,4 @@ fn live_directories(nodes: &[Record], dirents: &[Dirent]) -> Vec<bool> {
             record.kind == format::DIRECTORY && named[node] && live[record.parent as usize];
     }
     live
-}
-
-fn name_of<'a>(arena: &'a [u8], dirent: &Dirent) -> &'a [u8] {
-    let start = dirent.name as usize;
-    &arena[start..start + usize::from(dirent.length)]
-}
-
-/// The finished tree, dirents sorted by directory and name.
-pub(super) struct Sealed {
-    pub(super) nodes: Vec<Record>,
-    pub(super) dirents: Vec<Dirent>,
-    pub(super) arena: Vec<u8>,
-}
-
-impl Sealed {
-    pub(super) fn name(&self, dirent: &Dirent) -> &[u8] {
-        name_of(&self.arena, dirent)
-    }
-
-    pub(super) fn target(&self, record: &Record) -> &[u8] {
-        let start = record.location as usize;
-        self.arena
-            .get(start..start + record.size as usize)
-            .unwrap_or_default()
-    }
-
-    /// The node of that name in a directory.
-    pub(super) fn child(&self, dir: u32, name: &[u8]) -> Option<u32> {
-        let record = self.nodes.get(dir as usize)?;
-        let first = record.location as usize;
-        let children = self
-            .dirents
-            .get(first..first + record.children as usize)
-            .filter(|_| record.kind == format::DIRECTORY)?;
-        let at = children
-            .binary_search_by(|dirent| self.name(dirent).cmp(name))
-            .ok()?;
-        Some(children[at].node)
-    }
-
-    /// How many regular files there are (names, not nodes) and their bytes
-    /// (each node once).
-    pub(super) fn files(&self) -> (u64, u64) {
-        let is_file = |record: &&Record| record.kind == format::FILE;
-        let names = self.nodes.iter().filter(is_file);
-        (
-            names.map(|record| u64::from(record.nlink)).sum(),
-            self.nodes.iter().filter(is_file).map(|r| r.size).sum(),
-        )
-    }
-
-    /// The header of the `tree` file, all but the table's checksum.
-    fn header(&self, packed: &Packed) -> Header {
-        Header {
-            nodes: self.nodes.len() as u32,
-            dirents: self.dirents.len() as u32,
-            arena: self.arena.len() as u64,
-            pack: packed.pack,
-            blobs: packed.starts.len() as u32,
-            sums: packed.sums.len() as u32,
-            table: [0; 32],
-        }
-    }
-
-    /// Length of the `tree` file.
-    pub(super) fn file_length(&self, packed: &Packed) -> u64 {
-        self.header(packed).file_length().unwrap_or(u64::MAX)
-    }
-
-    /// Writes what follows the `tree` file's header, which is returned for the
-    /// caller to put in front, since it holds a checksum of it.
-    pub(super) fn write_body(&self, to: &mut impl Write, packed: &Packed) -> io::Result<Header> {
-        let header = self.header(packed);
-        let [nodes, dirents, words, arena] = header.sections().map(|(_, chunk)| chunk);
-        let mut table = Vec::new();
-        let mut section = Section::new(to, &mut table, nodes);
-        for record in &self.nodes {
-            section.put(&record.encode())?;
-        }
-        section.end()?;
-        let mut section = Section::new(to, &mut table, dirents);
-        for dirent in &self.dirents {
-            let (name, node) = (dirent.name, dirent.node);
-            section.put(&format::encode_dirent(name, node, dirent.length))?;
-        }
-        section.end()?;
-        let mut section = Section::new(to, &mut table, words);
-        for word in packed.starts.iter().chain(&packed.sums) {
-            section.put(&word.to_le_bytes())?;
-        }
-        section.end()?;
-        let mut section = Section::new(to, &mut table, arena);
-        for chunk in self.arena.chunks(arena) {
-            section.put(chunk)?;
-        }
-        section.end()?;
-        let table: Vec<u8> = table.into_iter().flat_map(u32::to_le_bytes).collect();
-        to.write_all(&table)?;
-        Ok(Header {
-            table: Sha256::digest(&table).into(),
-            ..header
-        })
-    }
-}
-
-/// A section of the `tree` file being written, a chunk at a time.
-struct Section<'a, W> {
-    to: &'a mut W,
-    table: &'a mut Vec<u32>,
-    chunk: Vec<u8>,
-    size: usize,
-}
-
-impl<'a, W: Write> Section<'a, W> {
-    fn new(to: &'a mut W, table: &'a mut Vec<u32>, size: usize) -> Self {
-        Self {
-            to,
-            table,
-            chunk: Vec::with_capacity(size),
-            size,
-        }
-    }
-
-    /// Adds a record, of which so many fill a chunk.
-    fn put(&mut self, record: &[u8]) -> io::Result<()> {
-        self.chunk.extend_from_slice(record);
-        match self.chunk.len() < self.size {
-            true => Ok(()),
-            false => self.end(),
-        }
-    }
-
-    /// Writes the chunk begun.
-    fn end(&mut self) -> io::Result<()> {
-        if !self.chunk.is_empty() {
-            self.table.push(sum(&self.chunk));
-            self.to.write_all(&self.chunk)?;
-            self.chunk.clear();
-        }
-        Ok(())
-    }
 }

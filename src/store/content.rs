@@ -10,7 +10,8 @@
 
 use super::{
     format::BLOCK,
-    index::Index,
+    holes::{self, Failed, Full, Seek},
+    index::{Holes, Index},
     sums::sum,
     version::{Pin, Version},
 };
@@ -34,6 +35,9 @@ pub struct Content {
     /// Where it begins in its file.
     pub(super) offset: u64,
     pub(super) size: u64,
+    /// Bytes that are stored of it, one piece after another where it has holes.
+    pub(super) stored: u64,
+    pub(super) holes: Option<Holes>,
 }
 
 /// Which blocks have been found good.
@@ -108,12 +112,33 @@ impl Content {
     pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
         let left = self.size.saturating_sub(offset);
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
-        match self.fill(self.offset.saturating_add(offset), &mut buf[..most]) {
+        let buf = &mut buf[..most];
+        let read = |at: u64, part: &mut [u8]| self.fill(self.offset.saturating_add(at), part);
+        let filled = match self.holes {
+            None => read(offset, buf),
+            Some(holes) => {
+                let pieces = holes.of(self.version.index());
+                holes::fill(&pieces, offset, buf, read).map_err(|failed| match failed {
+                    Failed::Map => "its pieces are damaged".into(),
+                    Failed::Read(why) => why,
+                })
+            }
+        };
+        match filled {
             Ok(()) => Some(most),
             Err(why) => {
                 self.version.give_up(&format!("{}: {why}", self.name()));
                 None
             }
+        }
+    }
+
+    /// Where the next stored byte or the next hole is, from `offset` on; `None`
+    /// where there is none, or where the index is damaged.
+    pub fn seek(&self, offset: u64, what: Seek) -> Option<u64> {
+        match self.holes {
+            Some(holes) => holes::seek(&holes.of(self.version.index()), offset, what),
+            None => holes::seek(&Full(self.size), offset, what),
         }
     }
 
@@ -131,7 +156,7 @@ impl Content {
             Some((_, number)) => Part {
                 number: number as usize + 1,
                 first: index.first_block(number)?,
-                length: self.size,
+                length: self.stored,
             },
             None => Part {
                 number: 0,

@@ -5,10 +5,7 @@
 //! links) leads nowhere on the host; from there on the way is followed by
 //! its words alone and must stay inside at every step.
 
-use super::{
-    build::{ROOT, Sealed},
-    format,
-};
+use super::{build::ROOT, format, sealed::Sealed};
 
 /// Links followed for one path: the kernel's own limit (`MAXSYMLINKS`).
 const LINKS: u32 = 40;

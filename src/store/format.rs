@@ -1,11 +1,18 @@
 //! The bytes of a `tree` file: what the builder writes and the index reads.
 //!
-//! `header · node records · dirent records · starts and sums · arena · table`,
-//! little-endian, no padding between. A change of anything here must raise
+//! `header · node records · dirent records · starts and sums · pieces · long names
+//! · arena · table`, little-endian, no padding between. A change of anything here must raise
 //! [`VERSION`]; a test pins the bytes.
 //!
 //! Starts and sums: 4 bytes for each blob, the number of its first sum, then
 //! 4 bytes for each [`BLOCK`] of content, the pack's first: its CRC-32.
+//!
+//! Pieces: of each file with holes a head (how many pieces follow, and how many
+//! bytes they are together), then each piece: where it begins in the file, and
+//! where among the bytes that are stored. Its length is told by the next one.
+//!
+//! Long names: the position of a dirent whose name was shortened, and where in the
+//! arena the archive's own is; by ascending position.
 //!
 //! The table has a CRC-32 for each chunk of each section before it ([`NODES`]
 //! and so on: no record lies in two chunks), so that a part of a large file can
@@ -16,16 +23,22 @@ use sha2::{Digest, Sha256};
 /// First bytes of the file. The newline shows a transfer in text mode.
 pub(super) const MAGIC: [u8; 8] = *b"vm0tree\n";
 /// Raised by every change of the format: an older file is then a miss.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// magic 8 · version 4 · zero 4 · nodes 4 · dirents 4 · arena 8 · pack 8 ·
-/// blobs 4 · sums 4 · sha256 of the table 32 · zero 16 · sha256 of the above 32.
+/// blobs 4 · sums 4 · sha256 of the table 32 · pieces 4 · long names 4 · zero 8 ·
+/// sha256 of the above 32.
 pub(super) const HEADER: usize = 128;
 /// mtime seconds 8 · size 8 · location 8 · mtime nanoseconds 4 · nlink 4 ·
 /// parent 4 · children 4 · kind 1 · flags 1 · zero 6.
 pub(super) const NODE: usize = 48;
 /// Name offset 4 · node 4 · name length 2 · zero 2.
 pub(super) const DIRENT: usize = 12;
+
+/// A head or a piece of a file with holes: two numbers of 8 bytes.
+pub(super) const PIECE: usize = 16;
+/// A long name: dirent 4 · offset in the arena 4 · length 4.
+pub(super) const LONG: usize = 12;
 
 /// One start or sum.
 pub(super) const WORD: usize = 4;
@@ -37,6 +50,8 @@ pub(super) const BLOCK: usize = 64 << 10;
 pub(super) const NODES: usize = (64 << 10) / NODE * NODE;
 pub(super) const DIRENTS: usize = (64 << 10) / DIRENT * DIRENT;
 pub(super) const WORDS: usize = 64 << 10;
+pub(super) const PIECES: usize = 64 << 10;
+pub(super) const LONGS: usize = (64 << 10) / LONG * LONG;
 /// … and of the arena, in which no name lies over the end of one.
 pub(super) const ARENA: usize = 64 << 10;
 
@@ -51,6 +66,8 @@ pub(super) const EXECUTABLE: u8 = 1;
 pub(super) const ESCAPES: u8 = 2;
 /// The content is `blob-<location>`, else it starts at `location` in `pack`.
 pub(super) const BLOB: u8 = 4;
+/// A file with holes: its pieces begin with the head of the number `children`.
+pub(super) const HOLES: u8 = 8;
 
 /// What the header says of the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +82,10 @@ pub(super) struct Header {
     /// How many checksums of content there are.
     pub(super) sums: u32,
     pub(super) table: [u8; 32],
+    /// How many heads and pieces of files with holes there are.
+    pub(super) pieces: u32,
+    /// How many names were shortened.
+    pub(super) longs: u32,
 }
 
 impl Header {
@@ -79,6 +100,8 @@ impl Header {
         bytes[40..44].copy_from_slice(&self.blobs.to_le_bytes());
         bytes[44..48].copy_from_slice(&self.sums.to_le_bytes());
         bytes[48..80].copy_from_slice(&self.table);
+        bytes[80..84].copy_from_slice(&self.pieces.to_le_bytes());
+        bytes[84..88].copy_from_slice(&self.longs.to_le_bytes());
         let checksum: [u8; 32] = Sha256::digest(&bytes[..96]).into();
         bytes[96..].copy_from_slice(&checksum);
         bytes
@@ -97,17 +120,21 @@ impl Header {
                 blobs: u32_at(bytes, 40)?,
                 sums: u32_at(bytes, 44)?,
                 table: bytes[48..80].try_into().ok()?,
+                pieces: u32_at(bytes, 80)?,
+                longs: u32_at(bytes, 84)?,
             },
         )
     }
 
     /// The sections with the length of each and that of its chunks.
-    pub(super) fn sections(&self) -> [(u64, usize); 4] {
+    pub(super) fn sections(&self) -> [(u64, usize); 6] {
         let words = u64::from(self.blobs) + u64::from(self.sums);
         [
             (u64::from(self.nodes) * NODE as u64, NODES),
             (u64::from(self.dirents) * DIRENT as u64, DIRENTS),
             (words * WORD as u64, WORDS),
+            (u64::from(self.pieces) * PIECE as u64, PIECES),
+            (u64::from(self.longs) * LONG as u64, LONGS),
             (self.arena, ARENA),
         ]
     }
@@ -134,14 +161,14 @@ impl Header {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) mtime: (i64, u32),
-    /// Of a file: bytes of content. Of a symlink: bytes of its target.
+    /// Of a file: bytes of content, holes included. Of a symlink: bytes of its target.
     pub(super) size: u64,
     /// Of a file: see [`BLOB`]. Of a symlink: the target's offset in the
     /// arena. Of a directory: its first dirent.
     pub(super) location: u64,
     pub(super) nlink: u32,
     pub(super) parent: u32,
-    /// Of a directory: how many dirents it has.
+    /// Of a directory: how many dirents it has. Of a file: see [`HOLES`].
     pub(super) children: u32,
     pub(super) kind: u8,
     pub(super) flags: u8,
@@ -192,6 +219,33 @@ pub(super) fn encode_dirent(name: u32, node: u32, length: u16) -> [u8; DIRENT] {
 pub(super) fn decode_dirent(bytes: &[u8]) -> Option<(u32, u16, u32)> {
     let length = u16::from_le_bytes(bytes.get(8..10)?.try_into().ok()?);
     Some((u32_at(bytes, 0)?, length, u32_at(bytes, 4)?))
+}
+
+/// One head or piece of a file with holes.
+pub(super) fn encode_piece(first: u64, second: u64) -> [u8; PIECE] {
+    let mut bytes = [0; PIECE];
+    bytes[..8].copy_from_slice(&first.to_le_bytes());
+    bytes[8..].copy_from_slice(&second.to_le_bytes());
+    bytes
+}
+
+/// One long name.
+pub(super) fn encode_long(dirent: u32, offset: u32, length: u32) -> [u8; LONG] {
+    let mut bytes = [0; LONG];
+    bytes[..4].copy_from_slice(&dirent.to_le_bytes());
+    bytes[4..8].copy_from_slice(&offset.to_le_bytes());
+    bytes[8..].copy_from_slice(&length.to_le_bytes());
+    bytes
+}
+
+/// Both numbers of a head or piece.
+pub(super) fn decode_piece(bytes: &[u8]) -> Option<(u64, u64)> {
+    Some((u64_at(bytes, 0)?, u64_at(bytes, 8)?))
+}
+
+/// Dirent, offset in the arena and length of a long name.
+pub(super) fn decode_long(bytes: &[u8]) -> Option<(u32, u32, u32)> {
+    Some((u32_at(bytes, 0)?, u32_at(bytes, 4)?, u32_at(bytes, 8)?))
 }
 
 /// The number at an offset, which nobody has looked at yet.

@@ -8,6 +8,7 @@
 use super::{
     build::Builder,
     format::{self, Record},
+    holes::{self, Failed, Full, Map, Pieces, Seek},
     index::{Node, NodeKind, node_of},
     pack::{Large, Pack, open_blob},
 };
@@ -15,6 +16,8 @@ use crate::error::{Error, Result};
 use nix::fcntl::Flock;
 use std::{
     fs::File,
+    io,
+    os::unix::fs::FileExt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -69,20 +72,26 @@ impl Growing {
     /// out of its version is known only at the end.
     pub fn node(&self, node: u32) -> Option<Node> {
         self.alive()?;
-        let record = *self.tree().record(node)?;
-        node_of(&record).filter(|node| node.kind != NodeKind::Symlink)
+        let tree = self.tree();
+        let record = *tree.record(node)?;
+        let stored = tree.holes(node).map_or(record.size, |map| map.stored());
+        drop(tree);
+        node_of(&record, stored).filter(|node| node.kind != NodeKind::Symlink)
     }
 
     /// Opens a file's content, from the moment that its header has passed.
     pub fn open(&self, node: u32) -> Option<GrowingContent> {
         self.alive()?;
+        let tree = self.tree();
         let Record {
             kind,
             size,
             location,
             flags,
             ..
-        } = *self.tree().record(node)?;
+        } = *tree.record(node)?;
+        let map = tree.holes(node).cloned();
+        drop(tree);
         if kind != format::FILE {
             return None;
         }
@@ -101,6 +110,7 @@ impl Growing {
             shared: Arc::clone(&self.shared),
             place,
             size,
+            map,
         })
     }
 
@@ -159,6 +169,8 @@ pub struct GrowingContent {
     shared: Arc<Shared>,
     place: Place,
     size: u64,
+    /// Where it has holes, where the pieces lie among what is stored.
+    map: Option<Arc<Map>>,
 }
 
 enum Place {
@@ -191,17 +203,48 @@ impl GrowingContent {
             return Ok(Progressed::Read(0));
         }
         let buf = &mut buf[..most];
-        let n = match &self.place {
-            Place::Pack(start) => self.shared.pack.read_at(start.saturating_add(offset), buf),
-            Place::Arriving(large) => large.read_at(offset, buf),
-            Place::Blob(file) => {
-                use std::os::unix::fs::FileExt;
-                file.read_exact_at(buf, offset).map(|()| most)
-            }
+        let n = match &self.map {
+            None => self.stored_at(offset, buf),
+            Some(map) => self.with_holes(map, offset, buf),
         };
         match n.map_err(|error| Error::io("reading a file of the cache", error))? {
             0 => Ok(Progressed::NotYet),
             n => Ok(Progressed::Read(n)),
+        }
+    }
+
+    /// Where the next stored byte or the next hole is, from `offset` on; `None`
+    /// where there is none.
+    pub fn seek(&self, offset: u64, what: Seek) -> Option<u64> {
+        match &self.map {
+            Some(map) => holes::seek(&**map, offset, what),
+            None => holes::seek(&Full(self.size), offset, what),
+        }
+    }
+
+    /// Reads what is there of the stored bytes; 0 where nothing is yet.
+    fn stored_at(&self, at: u64, buf: &mut [u8]) -> io::Result<usize> {
+        match &self.place {
+            Place::Pack(start) => self.shared.pack.read_at(start.saturating_add(at), buf),
+            Place::Arriving(large) => large.read_at(at, buf),
+            Place::Blob(file) => file.read_exact_at(buf, at).map(|()| buf.len()),
+        }
+    }
+
+    /// Reads all of `buf` or, where a part of a piece is not there yet, nothing.
+    fn with_holes(&self, map: &Map, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let filled = holes::fill(map, offset, buf, |at, part| {
+            match self.stored_at(at, part) {
+                Ok(n) if n == part.len() => Ok(()),
+                Ok(_) => Err(None),
+                Err(error) => Err(Some(error)),
+            }
+        });
+        match filled {
+            Ok(()) => Ok(buf.len()),
+            Err(Failed::Read(None)) => Ok(0),
+            Err(Failed::Read(Some(error))) => Err(error),
+            Err(Failed::Map) => Err(io::ErrorKind::InvalidData.into()),
         }
     }
 }

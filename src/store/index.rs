@@ -9,7 +9,8 @@
 //! answer is then to be thrown away: [`Index::is_damaged`] tells.
 
 use super::{
-    format::{self, BLOCK, DIRENT, HEADER, Header, NODE, Record, WORD},
+    format::{self, BLOCK, DIRENT, HEADER, Header, LONG, NODE, PIECE, Record, WORD},
+    holes::Pieces,
     sums::sum,
 };
 use sha2::{Digest, Sha256};
@@ -45,6 +46,8 @@ pub struct Node {
     pub kind: NodeKind,
     /// Bytes: a file's content, a symlink's target; 0 for a directory.
     pub size: u64,
+    /// Bytes of those that are stored: all but the holes of a file.
+    pub stored: u64,
     /// Time of last change: seconds since 1970, nanoseconds. A directory that
     /// the archive does not mention has the newest time of its children.
     pub mtime: (i64, u32),
@@ -58,8 +61,8 @@ pub struct Node {
     pub escapes: bool,
 }
 
-/// A record's attributes; `None` for a dead one.
-pub(super) fn node_of(record: &Record) -> Option<Node> {
+/// A record's attributes, of which so many bytes are stored; `None` for a dead one.
+pub(super) fn node_of(record: &Record, stored: u64) -> Option<Node> {
     let kind = match record.kind {
         format::DIRECTORY => NodeKind::Directory,
         format::FILE => NodeKind::File,
@@ -69,6 +72,7 @@ pub(super) fn node_of(record: &Record) -> Option<Node> {
     Some(Node {
         kind,
         size: record.size,
+        stored,
         mtime: record.mtime,
         executable: record.flags & format::EXECUTABLE != 0,
         nlink: record.nlink,
@@ -102,7 +106,9 @@ pub(super) enum Location {
 const NODES: usize = 0;
 const DIRENTS: usize = 1;
 const WORDS: usize = 2;
-const ARENA: usize = 3;
+const PIECES: usize = 3;
+const LONGS: usize = 4;
+const ARENA: usize = 5;
 
 /// A run of records of one kind.
 #[derive(Clone, Copy, Debug)]
@@ -126,8 +132,8 @@ pub struct Index {
     /// Closed once all of it has been read.
     file: Option<File>,
     header: Header,
-    /// Nodes, dirents, starts and sums, arena.
-    sections: [Section; 4],
+    /// Nodes, dirents, starts and sums, pieces, long names, arena.
+    sections: [Section; 6],
     table: Vec<u32>,
     chunks: Vec<Chunk>,
     damaged: AtomicBool,
@@ -250,7 +256,8 @@ impl Index {
 
     /// A node's attributes; `None` where there is no such node.
     pub fn node(&self, node: u32) -> Option<Node> {
-        node_of(&self.record(node)?)
+        let record = self.record(node)?;
+        node_of(&record, self.stored(&record)?)
     }
 
     /// The node of that name in a directory.
@@ -292,21 +299,82 @@ impl Index {
             .flatten()
     }
 
-    /// Where a file's content lies, and its length.
+    /// The archive's own name of a directory's entry, where it was shortened.
+    pub fn original(&self, dir: u32, position: u32) -> Option<&[u8]> {
+        let (first, count) = self.span(dir)?;
+        if self.header.longs == 0 || position >= count {
+            return None;
+        }
+        let wanted = first + u64::from(position);
+        let (mut low, mut high) = (0, self.header.longs);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let at = u64::from(middle) * LONG as u64;
+            let (found, offset, length) = format::decode_long(self.bytes(LONGS, at, LONG)?)?;
+            match u64::from(found).cmp(&wanted) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return self.arena(u64::from(offset), u64::from(length)),
+            }
+        }
+        None
+    }
+
+    /// How many names were shortened.
+    pub fn shortened(&self) -> u32 {
+        self.header.longs
+    }
+
+    /// Bytes that are stored of a file.
+    fn stored(&self, record: &Record) -> Option<u64> {
+        match record.kind == format::FILE && record.flags & format::HOLES != 0 {
+            true => Some(self.head(record)?.1),
+            false => Some(record.size),
+        }
+    }
+
+    /// How many pieces a file with holes has, and how many bytes they are.
+    fn head(&self, record: &Record) -> Option<(u32, u64)> {
+        let (count, stored) = self.pair(u64::from(record.children))?;
+        let end = count.checked_add(u64::from(record.children))?;
+        (end < u64::from(self.header.pieces) && stored <= record.size).then_some(())?;
+        Some((u32::try_from(count).ok()?, stored))
+    }
+
+    /// A head or a piece.
+    fn pair(&self, number: u64) -> Option<(u64, u64)> {
+        format::decode_piece(self.bytes(PIECES, number.checked_mul(PIECE as u64)?, PIECE)?)
+    }
+
+    /// The pieces of a file, where it has holes.
+    pub(super) fn holes(&self, node: u32) -> Option<Holes> {
+        let record = self.record(node)?;
+        (record.kind == format::FILE && record.flags & format::HOLES != 0).then_some(())?;
+        let (count, stored) = self.head(&record)?;
+        Some(Holes {
+            first: u64::from(record.children) + 1,
+            count,
+            stored,
+            size: record.size,
+        })
+    }
+
+    /// Where a file's content lies, and how many bytes are stored of it.
     pub(super) fn location(&self, node: u32) -> Option<(Location, u64)> {
         let record = self.record(node)?;
         if record.kind != format::FILE {
             return None;
         }
+        let stored = self.stored(&record)?;
         let location = if record.flags & format::BLOB != 0 {
             let blob = u32::try_from(record.location).ok()?;
-            let end = self.first_block(blob)?.checked_add(blocks(record.size))?;
+            let end = self.first_block(blob)?.checked_add(blocks(stored))?;
             (end <= u64::from(self.header.sums)).then_some(Location::Blob(blob))?
         } else {
-            let end = record.location.checked_add(record.size)?;
+            let end = record.location.checked_add(stored)?;
             (end <= self.header.pack).then_some(Location::Pack(record.location))?
         };
-        Some((location, record.size))
+        Some((location, stored))
     }
 
     /// How many names there are in all.
@@ -367,5 +435,50 @@ impl Index {
 
     fn arena(&self, offset: u64, length: u64) -> Option<&[u8]> {
         self.bytes(ARENA, offset, usize::try_from(length).ok()?)
+    }
+}
+
+/// Which pieces are those of a file with holes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Holes {
+    first: u64,
+    count: u32,
+    stored: u64,
+    size: u64,
+}
+
+impl Holes {
+    /// The pieces themselves, in the index that they are of.
+    pub(super) fn of(self, index: &Index) -> HolesOf<'_> {
+        HolesOf { index, holes: self }
+    }
+
+    /// Bytes of the file, holes included.
+    pub(super) fn size(self) -> u64 {
+        self.size
+    }
+}
+
+/// The pieces of a file with holes.
+pub(super) struct HolesOf<'a> {
+    index: &'a Index,
+    holes: Holes,
+}
+
+impl Pieces for HolesOf<'_> {
+    fn size(&self) -> u64 {
+        self.holes.size
+    }
+
+    fn stored(&self) -> u64 {
+        self.holes.stored
+    }
+
+    fn count(&self) -> u32 {
+        self.holes.count
+    }
+
+    fn piece(&self, number: u32) -> Option<(u64, u64)> {
+        self.index.pair(self.holes.first + u64::from(number))
     }
 }

@@ -56,7 +56,8 @@ pub struct Meta {
     pub version_id: String,
     /// Regular files, by name.
     pub file_count: u64,
-    /// Bytes in them, each hard-linked file once.
+    /// Bytes that are stored of them: holes are not, and each hard-linked file is
+    /// once.
     pub bytes: u64,
     /// Bytes that the service declared.
     pub declared_size: Option<u64>,
@@ -74,6 +75,9 @@ pub struct Meta {
     pub verified: Verified,
     /// Entries of the archive that are not shown (see `unpack`).
     pub skipped: u64,
+    /// Of the first of them, which and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub omitted: Vec<String>,
     /// The boot of the machine in which it was sealed before it was synced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<String>,

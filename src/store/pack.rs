@@ -148,14 +148,6 @@ impl Large {
             .store(at + data.len() as u64, Ordering::Release);
         Ok(())
     }
-
-    /// Zeros that take no room.
-    fn hole(&self, length: u64) -> io::Result<()> {
-        let end = self.written.load(Ordering::Relaxed) + length;
-        self.file.set_len(end)?;
-        self.written.store(end, Ordering::Release);
-        Ok(())
-    }
 }
 
 /// Opens `blob-N` of a version's directory.
@@ -213,7 +205,8 @@ impl<'a> Packer<'a> {
         self.staging.check(content)
     }
 
-    /// Starts a file; gives its place and whether that is a blob's number.
+    /// Starts a file of which so many bytes are stored; gives its place and whether
+    /// that is a blob's number.
     pub(super) fn begin(&mut self, size: u64) -> Result<(u64, bool)> {
         if size < BLOB {
             return Ok((self.pack_length, false));
@@ -247,22 +240,6 @@ impl<'a> Packer<'a> {
             }
             self.put(|| pack.flush())?;
         }
-    }
-
-    /// Zeros: a real hole in a blob, written out in the pack, where they are few.
-    pub(super) fn hole(&mut self, length: u64) -> Result<()> {
-        if let Some(large) = self.large.clone() {
-            self.charge(length)?;
-            self.sums.zeros(length);
-            return self.put(|| large.hole(length));
-        }
-        let mut left = length;
-        while left > 0 {
-            let n = left.min(4096);
-            self.write(&[0; 4096][..n as usize])?;
-            left -= n;
-        }
-        Ok(())
     }
 
     fn charge(&mut self, bytes: u64) -> Result<()> {

@@ -41,23 +41,6 @@ impl Summing {
         }
     }
 
-    /// So many zeros, which may be many more than there is room on the disk.
-    fn zeros(&mut self, mut count: u64) {
-        static ZEROS: [u8; BLOCK] = [0; BLOCK];
-        let mut whole = None;
-        while count > 0 {
-            let left = BLOCK - self.filled;
-            let now = usize::try_from(count).map_or(left, |count| count.min(left));
-            if now == BLOCK {
-                let whole = *whole.get_or_insert_with(|| sum(&ZEROS));
-                self.sums.push(whole);
-            } else {
-                self.add(&ZEROS[..now]);
-            }
-            count -= now as u64;
-        }
-    }
-
     fn close(&mut self) {
         self.sums.push(std::mem::take(&mut self.current).finalize());
         self.filled = 0;
@@ -100,10 +83,6 @@ impl Sums {
         self.current().add(data);
     }
 
-    pub(super) fn zeros(&mut self, count: u64) {
-        self.current().zeros(count);
-    }
-
     fn current(&mut self) -> &mut Summing {
         self.large.as_mut().unwrap_or(&mut self.pack)
     }
@@ -144,23 +123,6 @@ mod tests {
             let mut summing = Summing::new();
             bytes.chunks(piece).for_each(|piece| summing.add(piece));
             assert_eq!(summing.finish(), expected, "{piece}");
-        }
-    }
-
-    #[test]
-    fn zeros_are_bytes() {
-        for before in [0, 1, BLOCK - 1, BLOCK] {
-            for count in [0, 1, BLOCK - 1, BLOCK, 3 * BLOCK + 5] {
-                let mut summing = Summing::new();
-                summing.add(&vec![7; before]);
-                summing.zeros(count as u64);
-                summing.add(b"end");
-                let mut bytes = vec![7; before];
-                bytes.resize(before + count, 0);
-                bytes.extend(b"end");
-                let expected: Vec<u32> = bytes.chunks(BLOCK).map(sum).collect();
-                assert_eq!(summing.finish(), expected, "{before} {count}");
-            }
         }
     }
 

@@ -3,33 +3,48 @@
 //!
 //! As GNU tar where it matters: leading slashes and `.` are removed, a hard
 //! link names an earlier entry, the last entry of a name wins, execute is the
-//! only permission kept. Skipped, counted and logged: names with `..` or NUL,
-//! devices, fifos, sockets, hard links without their target, symlinks without
-//! one. An entry below something that is not a directory replaces it by one.
+//! only permission kept. Left out, counted, logged and told in an attribute: names
+//! with `..` or NUL, paths too long or too deep, devices, fifos, sockets, hard links
+//! without their target, symlinks without one or with one that no system call gives.
+//! A name too long for a directory is shortened. An entry below something that is
+//! not a directory replaces it by one.
 
 mod entries;
 mod gzip;
+mod hashing;
 mod inflate;
+mod kinds;
+mod numbers;
+mod paths;
 mod pax;
+mod sparse;
 
 use super::{
     Limits, VersionKey,
-    build::{Builder, ROOT, Sealed},
+    build::ROOT,
     format::{self, Record},
     growing::Growing,
+    holes::Map,
     meta::{Verified, Verify},
     pack::{Packed, Packer},
+    sealed::Sealed,
     staging::Staging,
-    verify::Proof,
+    verify::{self, Proof},
 };
 use crate::{
     error::{Error, Result},
     progress::Progress,
+    text::one_line,
 };
-use entries::{Entries, Entry, Piece};
+use entries::{Entries, Entry};
+use hashing::Hashing;
 use inflate::Inflated;
-use sha2::{Digest, Sha256};
-use std::io::{self, Read};
+use kinds::Other;
+use paths::{Paths, find, is_below, make};
+use std::{
+    io::{self, Read},
+    sync::Arc,
+};
 use tar::EntryType;
 
 /// Zeros after the end mark: tar pads to 10 KiB, tapes to some MiB.
@@ -38,14 +53,13 @@ const TRAILING: u64 = 64 << 20;
 /// entry its own header, padding, and a pax header or long name of some blocks.
 const OVERHEAD: u64 = 64 << 20;
 const OVERHEAD_ENTRY: u64 = 16 << 10;
-/// What paths may cost together, where a byte is 1 and a component, which is looked
-/// up, [`COMPONENT`]: a base, and so much for each entry. Of usual entries it is half
-/// of that. One global header can give every entry a path of 64 KiB.
-const PATHS: u64 = 256 << 20;
-const PATHS_ENTRY: u64 = 512;
-const COMPONENT: u64 = 16;
-/// Skipped entries that are logged one by one; the rest are only counted.
-const LOGGED: u64 = 10;
+/// Zeros of holes that are hashed for the proof of content: half a second. The
+/// content of more cannot be proven.
+pub(super) const HASHED_HOLES: u64 = 1 << 30;
+/// Entries left out that are told one by one; the rest are only counted.
+const TOLD: u64 = 10;
+/// Characters of what is told of one.
+const TOLD_LENGTH: usize = 120;
 
 /// Why unpacking stopped.
 #[derive(Debug)]
@@ -61,7 +75,11 @@ enum Fault {
 impl Fault {
     /// An error of the stream: the source's own, or what inflating found.
     fn read(error: io::Error, position: u64) -> Self {
-        match error.get_ref().and_then(|e| e.downcast_ref::<Error>()) {
+        let inner = error.get_ref();
+        if let Some(other) = inner.and_then(|error| error.downcast_ref::<Other>()) {
+            return Self::Bad(other.to_string());
+        }
+        match inner.and_then(|error| error.downcast_ref::<Error>()) {
             Some(error) => Self::Other(error.clone()),
             None => Self::Bad(format!(
                 "the compressed data is broken at byte {position} of its content: {error}"
@@ -89,8 +107,12 @@ impl From<Error> for Fault {
 pub(super) struct Unpacked {
     pub(super) tree: Sealed,
     pub(super) packed: Packed,
+    /// Entries left out: how many, and of the first ones which and why.
     pub(super) skipped: u64,
+    pub(super) omitted: Vec<String>,
     proof: Proof,
+    /// Files that the archive ought to have, where it ended without its end mark.
+    expected: Option<u64>,
 }
 
 impl Unpacked {
@@ -98,13 +120,29 @@ impl Unpacked {
     /// be told.
     ///
     /// # Errors
-    /// [`Error::BadArchive`] where it is not, and is to be.
+    /// [`Error::BadArchive`] where it is not, and is to be, and where the archive is
+    /// not whole.
     pub(super) fn prove(&self, key: &VersionKey, verify: Verify) -> Result<Verified> {
         let verified = match self.proof.check(key, &self.tree) {
             Some(true) => Verified::Yes,
             Some(false) => Verified::No,
             None => Verified::NotApplicable,
         };
+        if verified != Verified::Yes
+            && let Some(expected) = self.expected
+        {
+            let came = self.tree.files().0;
+            let is_whole = came == expected
+                || came + self.skipped == expected
+                || verify::files_with_links(&self.tree) == Some(expected);
+            if !is_whole {
+                let detail = format!(
+                    "it ends without its end mark after {came} files, while {expected} were \
+                     declared: it is cut"
+                );
+                return Err(Fault::Bad(detail).of(key));
+            }
+        }
         if verified == Verified::No && verify == Verify::Strict {
             let detail = "the version's id is not the hash of its content; --verify=warn shows \
                           it anyway";
@@ -124,7 +162,9 @@ impl Unpacked {
 pub(super) struct Job<'a> {
     pub(super) key: &'a VersionKey,
     pub(super) limits: &'a Limits,
+    /// Bytes and files that the service declared.
     pub(super) declared: Option<u64>,
+    pub(super) declared_files: Option<u64>,
     pub(super) verify: Verify,
     /// Where it may be looked at meanwhile.
     pub(super) growing: &'a Growing,
@@ -151,11 +191,14 @@ pub(super) fn unpack(
         proof: Proof::new(key, job.verify),
         limits,
         declared: job.declared,
+        declared_files: job.declared_files,
         allowed,
         content: 0,
         entries: 0,
-        paths: 0,
+        paths: Paths::default(),
+        holes: 0,
         skipped: 0,
+        omitted: Vec::new(),
     };
     let (blocks, used, inflated) = inflate::pair(job.arrived);
     std::thread::scope(|scope| {
@@ -173,31 +216,26 @@ struct Unpacker<'a> {
     proof: Proof,
     limits: &'a Limits,
     declared: Option<u64>,
+    declared_files: Option<u64>,
     /// Bytes of content that may come.
     allowed: u64,
     content: u64,
     entries: u64,
-    /// What paths have cost.
-    paths: u64,
+    paths: Paths,
+    /// Bytes of holes so far.
+    holes: u64,
     skipped: u64,
+    omitted: Vec<String>,
 }
 
 impl Unpacker<'_> {
     fn run(mut self, inflated: Inflated<'_>, key: &VersionKey) -> Result<Unpacked, Fault> {
-        let mut entries = Entries::new(inflated);
+        let mut entries = Entries::new(inflated, self.limits);
         while let Some(entry) = entries.next()? {
             self.entries += 1;
             self.check(&entry, entries.position())?;
             if let Err(why) = self.place(&entry, &mut entries)? {
-                self.proof.give_up();
-                self.skipped += 1;
-                if self.skipped <= LOGGED {
-                    tracing::warn!(
-                        version = %key.version_id,
-                        path = %entry.path.escape_ascii(),
-                        "archive entry skipped: {why}"
-                    );
-                }
+                self.leave_out(&entry, &why, key);
             }
         }
         entries.drain(TRAILING)?;
@@ -207,8 +245,24 @@ impl Unpacker<'_> {
             tree,
             packed,
             skipped: self.skipped,
+            omitted: self.omitted,
             proof: self.proof,
+            expected: self.declared_files.filter(|_| !entries.has_ended()),
         })
+    }
+
+    /// Counts an entry that is not shown, and tells of it.
+    fn leave_out(&mut self, entry: &Entry, why: &str, key: &VersionKey) {
+        self.proof.doubt();
+        self.skipped += 1;
+        if self.skipped > TOLD {
+            return;
+        }
+        let path = String::from_utf8_lossy(&entry.path);
+        let path = one_line(&path, TOLD_LENGTH / 2);
+        tracing::warn!(version = %key.version_id, path, "archive entry left out: {why}");
+        self.omitted
+            .push(one_line(&format!("{path}: {why}"), TOLD_LENGTH));
     }
 
     /// Holds the entry against the limits, before any of its content is read.
@@ -219,7 +273,7 @@ impl Unpacker<'_> {
                 self.limits.entries
             )));
         }
-        self.content = self.content.saturating_add(entry.size);
+        self.content = self.content.saturating_add(entry.stored);
         if self.content > self.allowed {
             return Err(Fault::Limit(format!(
                 "it unpacks to at least {} bytes, while {} were declared ({} are allowed)",
@@ -244,9 +298,14 @@ impl Unpacker<'_> {
         &mut self,
         entry: &Entry,
         entries: &mut Entries<'_>,
-    ) -> Result<Result<(), &'static str>, Fault> {
-        let Some(path) = self.components(&entry.path)? else {
-            return Ok(Err("its name holds `..` or NUL"));
+    ) -> Result<Result<(), String>, Fault> {
+        let omit = |why: &str| Ok(Err(why.to_owned()));
+        let path = self
+            .paths
+            .components(&entry.path, self.limits, self.entries)?;
+        let path = match path {
+            Ok(path) => path,
+            Err(why) => return Ok(Err(why)),
         };
         let slash = entry.path.ends_with(b"/");
         let kind = match entry.kind {
@@ -266,27 +325,26 @@ impl Unpacker<'_> {
                 self.growing.tree().set_directory(ROOT, entry.mtime);
                 return Ok(Ok(()));
             }
-            return Ok(Err("it has no name"));
+            return omit("it has no name");
         };
         match kind {
             EntryType::Directory => {
                 let mut tree = self.growing.tree();
                 let parent = make(&mut tree, parents)?;
-                let node = tree.directory(parent, name).map_err(Fault::Limit)?;
+                let node = tree.directory(parent, &name.name).map_err(Fault::Limit)?;
+                name.note(&mut tree, parent)?;
                 tree.set_directory(node, entry.mtime);
             }
             EntryType::Symlink => {
                 if entry.link.len() > self.limits.target as usize {
-                    return Err(Fault::Limit(format!(
-                        "a symlink's target of {} bytes; {} are allowed",
-                        entry.link.len(),
-                        self.limits.target
-                    )));
+                    let (is, most) = (entry.link.len(), self.limits.target);
+                    return omit(&format!(
+                        "a symlink's target of {is} bytes; {most} are shown"
+                    ));
                 }
                 if entry.link.is_empty() || entry.link.contains(&0) {
-                    return Ok(Err("a symlink without a usable target"));
+                    return omit("a symlink without a usable target");
                 }
-                self.proof.give_up();
                 let mut tree = self.growing.tree();
                 let parent = make(&mut tree, parents)?;
                 let location = tree.store(&entry.link).map_err(Fault::Limit)?;
@@ -296,33 +354,40 @@ impl Unpacker<'_> {
                     location: u64::from(location),
                     ..record
                 };
-                tree.insert(parent, name, record).map_err(Fault::Limit)?;
+                tree.insert(parent, &name.name, record)
+                    .map_err(Fault::Limit)?;
+                name.note(&mut tree, parent)?;
             }
             EntryType::Link => {
-                let path = self.components(&entry.link)?.unwrap_or_default();
+                let target = self
+                    .paths
+                    .components(&entry.link, self.limits, self.entries)?;
+                let target_path = match target {
+                    Ok(path) => path,
+                    Err(why) => return Ok(Err(format!("its target: {why}"))),
+                };
                 let mut tree = self.growing.tree();
-                let Some(target) = find(&tree, &path) else {
-                    return Ok(Err(
-                        "a hard link to what the archive does not hold before it",
-                    ));
+                let Some(target) = find(&tree, &target_path) else {
+                    return omit("a hard link to what the archive does not hold before it");
                 };
                 // Its folder would have to take the target's place.
-                if parents.starts_with(&path) {
-                    return Ok(Err("a hard link below its own target"));
+                if is_below(parents, &target_path) {
+                    return omit("a hard link below its own target");
                 }
-                self.proof.give_up();
                 let parent = make(&mut tree, parents)?;
-                tree.link(parent, name, target).map_err(Fault::Limit)?;
+                tree.link(parent, &name.name, target)
+                    .map_err(Fault::Limit)?;
+                name.note(&mut tree, parent)?;
             }
             EntryType::Char | EntryType::Block | EntryType::Fifo => {
-                return Ok(Err("a device or fifo"));
+                return omit("a device or fifo");
             }
             kind if matches!(kind.as_byte(), b'V' | b'M' | b'N') => {
-                return Ok(Err("a volume label or continuation"));
+                return omit("a volume label or continuation");
             }
             // POSIX: an unknown type is a regular file.
             _ => {
-                let (location, blob) = self.packer.begin(entry.size)?;
+                let (location, blob) = self.packer.begin(entry.stored)?;
                 let mut flags = if blob { format::BLOB } else { 0 };
                 if entry.mode & 0o111 != 0 {
                     flags |= format::EXECUTABLE;
@@ -338,9 +403,21 @@ impl Unpacker<'_> {
                 let node = {
                     let mut tree = self.growing.tree();
                     let parent = make(&mut tree, parents)?;
-                    tree.insert(parent, name, record).map_err(Fault::Limit)?
+                    let node = tree
+                        .insert(parent, &name.name, record)
+                        .map_err(Fault::Limit)?;
+                    name.note(&mut tree, parent)?;
+                    if let Some(holes) = &entry.holes {
+                        tree.set_holes(node, Arc::clone(holes))
+                            .map_err(Fault::Limit)?;
+                    }
+                    node
                 };
-                let digest = self.content(entries)?;
+                self.holes = self.holes.saturating_add(entry.size - entry.stored);
+                if self.holes > HASHED_HOLES {
+                    self.proof.give_up();
+                }
+                let digest = self.content(entries, entry.holes.as_deref())?;
                 if let Some(digest) = digest {
                     self.proof.add(node, digest);
                 }
@@ -350,87 +427,23 @@ impl Unpacker<'_> {
     }
 
     /// Writes the content of the entry begun; gives its digest.
-    fn content(&mut self, entries: &mut Entries<'_>) -> Result<Option<[u8; 32]>, Fault> {
-        let mut hash = self.proof.wanted().then(Sha256::new);
+    fn content(
+        &mut self,
+        entries: &mut Entries<'_>,
+        holes: Option<&Map>,
+    ) -> Result<Option<[u8; 32]>, Fault> {
+        let mut hash = self.proof.wanted().then(|| Hashing::new(holes));
         loop {
-            match entries.body()? {
-                Piece::Data(data) => {
-                    if let Some(hash) = &mut hash {
-                        hash.update(data);
-                    }
-                    self.packer.write(data)?;
-                }
-                Piece::Hole(length) => {
-                    if let Some(hash) = &mut hash {
-                        let zeros = [0; 4096];
-                        let mut left = length;
-                        while left > 0 {
-                            let n = left.min(4096);
-                            hash.update(&zeros[..n as usize]);
-                            left -= n;
-                        }
-                    }
-                    self.packer.hole(length)?;
-                }
-                Piece::End => break,
+            let data = entries.next_of_body()?;
+            if data.is_empty() {
+                break;
             }
+            if let Some(hash) = &mut hash {
+                hash.add(data);
+            }
+            self.packer.write(data)?;
         }
         self.packer.end();
-        Ok(hash.map(|hash| hash.finalize().into()))
+        Ok(hash.map(Hashing::finish))
     }
-
-    /// A path's components; `None` where it must be skipped.
-    fn components<'p>(&mut self, path: &'p [u8]) -> Result<Option<Vec<&'p [u8]>>, Fault> {
-        let limit = |what: &str, is: usize, most: u32| {
-            Err(Fault::Limit(format!("{what} of {is}; {most} are allowed")))
-        };
-        if path.len() > self.limits.path as usize {
-            return limit("a path length", path.len(), self.limits.path);
-        }
-        // Before anything reads it through.
-        self.paths += path.len() as u64;
-        let allowed = PATHS + PATHS_ENTRY * self.entries;
-        if self.paths > allowed {
-            return Err(Fault::Limit(format!(
-                "paths of more than {allowed} bytes for {} entries (a component counts {COMPONENT} more)",
-                self.entries
-            )));
-        }
-        if path.contains(&0) {
-            return Ok(None);
-        }
-        let components: Vec<&[u8]> = path
-            .split(|&byte| byte == b'/')
-            .filter(|name| !name.is_empty() && *name != b".")
-            .collect();
-        self.paths += COMPONENT * components.len() as u64;
-        if components.contains(&&b".."[..]) {
-            return Ok(None);
-        }
-        if let Some(name) = components
-            .iter()
-            .find(|name| name.len() > self.limits.name as usize)
-        {
-            return limit("a name length", name.len(), self.limits.name);
-        }
-        if components.len() > self.limits.depth as usize {
-            return limit("a depth", components.len(), self.limits.depth);
-        }
-        Ok(Some(components))
-    }
-}
-
-/// The directory of that path, made where it is missing.
-fn make(tree: &mut Builder, parents: &[&[u8]]) -> Result<u32, Fault> {
-    parents.iter().try_fold(ROOT, |dir, name| {
-        tree.directory(dir, name).map_err(Fault::Limit)
-    })
-}
-
-/// What a hard link may name: a file or symlink of that path.
-fn find(tree: &Builder, path: &[&[u8]]) -> Option<u32> {
-    let node = path
-        .iter()
-        .try_fold(ROOT, |dir, name| tree.child(dir, name))?;
-    (tree.record(node)?.kind != format::DIRECTORY).then_some(node)
 }

@@ -1,14 +1,20 @@
 //! The proof of content: a version's id recomputed from what was unpacked.
 //!
 //! `sha256("storage:" + id + "\n" + join("\n", sort(path + ":" + sha256hex)))`
-//! over the regular files, sorted as JavaScript sorts strings; without files
-//! the join is empty. Source: the service's content hash.
+//! over the files; without any the join is empty. Source: the service's content hash.
+//!
+//! Who made the archive decides what counts as a file: (1) regular files, a hard link
+//! as one more; (2) symlinks too, with the content of what they lead to, and what is
+//! in linked folders. And how paths are sorted: as JavaScript sorts strings, by UTF-16
+//! code units, or by bytes. All of them are tried.
 
 use super::{
     VersionKey,
-    build::{Dirent, ROOT, Sealed},
+    build::{Dirent, ROOT},
+    follow::{Linked, walk},
     format,
     meta::{Verify, hex, push_hex},
+    sealed::Sealed,
 };
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
@@ -23,11 +29,13 @@ const DIFFERS: u8 = 0xee;
 /// A colon and a digest in hexadecimal.
 const DIGEST: usize = 65;
 
-/// Digests of a version's files while it is unpacked; switched off as soon as
-/// the archive holds what the id does not cover.
+/// Digests of a version's files while it is unpacked.
 pub(super) struct Proof {
     /// By ascending node number. `None`: not applicable.
     digests: Option<Vec<(u32, [u8; 32])>>,
+    /// Whether the id may cover what is not here: that it is not the hash of what
+    /// is, says nothing then.
+    doubtful: bool,
 }
 
 impl Proof {
@@ -40,6 +48,7 @@ impl Proof {
                 .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         Self {
             digests: (is_hash && verify != Verify::Off).then(Vec::new),
+            doubtful: false,
         }
     }
 
@@ -48,9 +57,14 @@ impl Proof {
         self.digests.is_some()
     }
 
-    /// Something that the id does not cover: a link, a skipped entry.
+    /// Something that is not hashed.
     pub(super) fn give_up(&mut self) {
         self.digests = None;
+    }
+
+    /// Something was left out that the id may cover.
+    pub(super) fn doubt(&mut self) {
+        self.doubtful = true;
     }
 
     pub(super) fn add(&mut self, node: u32, digest: [u8; 32]) {
@@ -61,70 +75,150 @@ impl Proof {
 
     /// Whether the id is that of the tree; `None` where that cannot be told.
     pub(super) fn check(&self, key: &VersionKey, tree: &Sealed) -> Option<bool> {
-        let digests = self.digests.as_ref()?;
-        // Lines lie one after another: one allocation, not one for each file.
-        let mut lines = Vec::with_capacity(digests.len());
-        let mut paths = Paths::of(tree);
-        // Reserved at its length: growing it would take twice the memory.
-        let length: usize = digests
-            .iter()
-            .filter_map(|(node, _)| {
-                let (prefix, name) = paths.find(*node)?;
-                Some(prefix.len() + name.len() + DIGEST)
-            })
-            .sum();
-        if length > TEXT {
-            return None;
+        let mut lines = Lines::of(self.digests.as_deref()?, tree)?;
+        if lines.prove(key) {
+            return Some(true);
         }
-        let mut text = Vec::with_capacity(length);
-        for (node, digest) in digests {
-            let Some((prefix, name)) = paths.find(*node) else {
-                continue;
-            };
-            let start = text.len();
-            text.extend_from_slice(prefix);
-            text.extend_from_slice(name);
-            std::str::from_utf8(&text[start..]).ok()?;
-            text.push(b':');
-            push_hex(digest, &mut text);
-            lines.push((start, text.len()));
-        }
-        let line = |of: &(usize, usize)| &text[of.0..of.1];
-        if text.iter().any(|byte| *byte >= DIFFERS) {
-            lines.sort_unstable_by(|a, b| utf16_order(line(a), line(b)));
-        } else {
-            // The same order, many times as fast.
-            lines.sort_unstable_by(|a, b| line(a).cmp(line(b)));
-        }
-        let mut hash = Sha256::new();
-        hash.update(format!("storage:{}\n", key.storage_id));
-        for (at, (start, end)) in lines.into_iter().enumerate() {
-            if at > 0 {
-                hash.update(b"\n");
+        let mut doubtful = self.doubtful || !lines.is_text();
+        if tree.nodes.iter().any(|node| node.kind == format::SYMLINK) {
+            doubtful = true;
+            if lines.add_linked(tree) && lines.prove(key) {
+                return Some(true);
             }
-            hash.update(&text[start..end]);
         }
-        Some(hex(&hash.finalize()) == *key.version_id)
+        (!doubtful).then_some(false)
     }
 }
 
-/// The paths of a tree's nodes.
+/// How many files a tree has with what its symlinks lead to; `None` where they lead
+/// to more than is counted.
+pub(super) fn files_with_links(tree: &Sealed) -> Option<u64> {
+    let mut linked = 0;
+    let is_whole = walk(tree, TEXT, |_| linked += 1);
+    is_whole.then_some(tree.files().0 + linked)
+}
+
+/// A line for each file, one after another: one allocation, not one for each.
+struct Lines<'a> {
+    /// The digest of each node that has one, by position.
+    digests: &'a [(u32, [u8; 32])],
+    by_node: Vec<u32>,
+    text: Vec<u8>,
+    /// Beginning and end of each.
+    lines: Vec<(usize, usize)>,
+}
+
+impl<'a> Lines<'a> {
+    /// Those of all regular files; `None` where they are too many.
+    fn of(digests: &'a [(u32, [u8; 32])], tree: &Sealed) -> Option<Self> {
+        let mut by_node = vec![u32::MAX; tree.nodes.len()];
+        for (&(node, _), position) in digests.iter().zip(0..) {
+            *by_node.get_mut(node as usize)? = position;
+        }
+        let mut paths = Paths::of(tree);
+        let is_file = |dirent: &Dirent| tree.nodes[dirent.node as usize].kind == format::FILE;
+        let files = || {
+            let dirents = tree.dirents.iter().enumerate();
+            dirents.filter(|(_, dirent)| is_file(dirent))
+        };
+        // Reserved at its length: growing it would take twice the memory.
+        let mut length = 0;
+        for (at, dirent) in files() {
+            length += paths.of_directory(dirent.parent).len() + tree.original(at).len() + DIGEST;
+        }
+        if length > TEXT {
+            return None;
+        }
+        let mut all = Self {
+            digests,
+            by_node,
+            text: Vec::with_capacity(length),
+            lines: Vec::with_capacity(digests.len()),
+        };
+        for (at, dirent) in files() {
+            let start = all.text.len();
+            all.text
+                .extend_from_slice(paths.of_directory(dirent.parent));
+            all.text.extend_from_slice(tree.original(at));
+            all.end(start, dirent.node)?;
+        }
+        Some(all)
+    }
+
+    /// Ends the line that began there, with the digest of a node.
+    fn end(&mut self, start: usize, node: u32) -> Option<()> {
+        let position = *self.by_node.get(node as usize)?;
+        let (_, digest) = self.digests.get(position as usize)?;
+        self.text.push(b':');
+        push_hex(digest, &mut self.text);
+        self.lines.push((start, self.text.len()));
+        Some(())
+    }
+
+    /// Adds those of what symlinks lead to; false where they are too many.
+    fn add_linked(&mut self, tree: &Sealed) -> bool {
+        let room = TEXT.saturating_sub(self.text.len());
+        walk(tree, room, |Linked { path, node }| {
+            let start = self.text.len();
+            self.text.extend_from_slice(path);
+            if self.end(start, node).is_none() {
+                self.text.truncate(start);
+            }
+        })
+    }
+
+    /// Whether all names are text: others have no UTF-16.
+    fn is_text(&self) -> bool {
+        std::str::from_utf8(&self.text).is_ok()
+    }
+
+    /// Whether the id is the hash of the lines, sorted in either way.
+    fn prove(&mut self, key: &VersionKey) -> bool {
+        let Self { text, lines, .. } = self;
+        let line = |of: &(usize, usize)| &text[of.0..of.1];
+        lines.sort_unstable_by(|a, b| line(a).cmp(line(b)));
+        if is_id(key, lines.iter().map(line)) {
+            return true;
+        }
+        // Else the order is the same, and sorting by bytes many times as fast.
+        if text.iter().all(|byte| *byte < DIFFERS) {
+            return false;
+        }
+        lines.sort_unstable_by(|a, b| utf16_order(line(a), line(b)));
+        is_id(key, lines.iter().map(line))
+    }
+}
+
+/// Whether a version's id is the hash of these lines.
+fn is_id<'t>(key: &VersionKey, lines: impl Iterator<Item = &'t [u8]>) -> bool {
+    let mut hash = Sha256::new();
+    hash.update(format!("storage:{}\n", key.storage_id));
+    for (at, line) in lines.enumerate() {
+        if at > 0 {
+            hash.update(b"\n");
+        }
+        hash.update(line);
+    }
+    hex(&hash.finalize()) == *key.version_id
+}
+
+/// The paths of a tree's directories, by the archive's own names.
 struct Paths<'a> {
     tree: &'a Sealed,
-    /// The dirent of each node that a name leads to, by position.
-    names: Vec<Option<u32>>,
-    /// The directory last asked for, and its path with a slash: most files
-    /// come after one of the same directory.
+    /// The dirent of each directory, by position.
+    names: Vec<u32>,
+    /// The directory last asked for, and its path with a slash: files come after
+    /// others of the same directory.
     dir: u32,
     prefix: Vec<u8>,
 }
 
 impl<'a> Paths<'a> {
     fn of(tree: &'a Sealed) -> Self {
-        let mut names = vec![None; tree.nodes.len()];
-        for (at, dirent) in tree.dirents.iter().enumerate() {
-            if tree.nodes[dirent.node as usize].kind != format::DEAD {
-                names[dirent.node as usize] = u32::try_from(at).ok();
+        let mut names = vec![u32::MAX; tree.nodes.len()];
+        for (dirent, at) in tree.dirents.iter().zip(0..) {
+            if tree.nodes[dirent.node as usize].kind == format::DIRECTORY {
+                names[dirent.node as usize] = at;
             }
         }
         Self {
@@ -135,26 +229,24 @@ impl<'a> Paths<'a> {
         }
     }
 
-    fn dirent(&self, node: u32) -> Option<&'a Dirent> {
-        let name = *self.names.get(node as usize)?;
-        self.tree.dirents.get(name? as usize)
-    }
-
-    /// The path of a node in two parts; `None` where no name leads to it.
-    fn find(&mut self, node: u32) -> Option<(&[u8], &'a [u8])> {
-        let dirent = self.dirent(node)?;
-        if dirent.parent != self.dir {
-            self.enter(dirent.parent);
+    /// The path of a directory, with a slash behind it; nothing for the root.
+    fn of_directory(&mut self, dir: u32) -> &[u8] {
+        if dir != self.dir {
+            self.enter(dir);
         }
-        Some((&self.prefix, self.tree.name(dirent)))
+        &self.prefix
     }
 
     fn enter(&mut self, dir: u32) {
         // Depth is bounded by the limits of unpacking.
         let mut way = Vec::new();
         let mut above = dir;
-        while let Some(dirent) = self.dirent(above).filter(|_| above != ROOT) {
-            way.push(self.tree.name(dirent));
+        while above != ROOT {
+            let at = self.names[above as usize] as usize;
+            let Some(dirent) = self.tree.dirents.get(at) else {
+                break;
+            };
+            way.push(self.tree.original(at));
             above = dirent.parent;
         }
         self.prefix.clear();

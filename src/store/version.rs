@@ -178,13 +178,13 @@ impl Version {
     /// nodes that have no content, [`Error::Io`] where the cache's files
     /// cannot be opened for lack of file descriptors.
     pub fn open(self: &Arc<Self>, node: u32) -> Result<Option<Content>> {
-        let kind = self.index.node(node).ok_or(Error::Stale)?.kind;
-        match kind {
+        let found = self.index.node(node).ok_or(Error::Stale)?;
+        match found.kind {
             NodeKind::File => {}
             NodeKind::Directory => return Err(Error::IsDirectory),
             NodeKind::Symlink => return Err(Error::Invalid("a symlink has no content".into())),
         }
-        let Some((location, size)) = self.index.location(node) else {
+        let Some((location, stored)) = self.index.location(node) else {
             self.give_up("the tree points outside of the content");
             return Ok(None);
         };
@@ -196,7 +196,7 @@ impl Version {
         let (blob, offset) = match location {
             Location::Pack(offset) => (None, offset),
             Location::Blob(number) => match open_in(&self.directory, &format!("blob-{number}")) {
-                Ok(blob) if blob.metadata().is_ok_and(|data| data.len() == size) => {
+                Ok(blob) if blob.metadata().is_ok_and(|data| data.len() == stored) => {
                     (Some((blob, number)), 0)
                 }
                 Err(error) if out_of_descriptors(&error) => {
@@ -213,7 +213,9 @@ impl Version {
             pin,
             blob,
             offset,
-            size,
+            size: found.size,
+            stored,
+            holes: self.index.holes(node),
         }))
     }
 

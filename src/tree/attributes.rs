@@ -22,6 +22,8 @@ pub struct Attributes {
     pub kind: Kind,
     /// Size in bytes: always true, which may take a fetch to know.
     pub size: u64,
+    /// Bytes of it that are stored: all but the holes of a file.
+    pub stored: u64,
     /// Seconds since 1970 and nanoseconds.
     pub mtime: (i64, u32),
     /// Permissions, as in `st_mode`.
@@ -276,6 +278,7 @@ impl View<'_> {
             ino: self.ino(node),
             kind,
             size,
+            stored: size,
             mtime: at,
             mode: mode(kind),
             links: 1,
@@ -289,6 +292,7 @@ pub(super) fn entry_stat(ino: u64, entry: &store::Node) -> Stat {
         ino,
         kind: entry_kind(entry),
         size: entry.size,
+        stored: entry.stored,
         mtime: entry.mtime,
         mode: match entry.kind {
             store::NodeKind::File if entry.executable => READ_AND_ENTER,

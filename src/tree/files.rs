@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    store::{self, Content, Growing, GrowingContent, NodeKind, Progressed},
+    store::{self, Content, Growing, GrowingContent, NodeKind, Progressed, Seek},
 };
 use std::{
     io,
@@ -224,6 +224,23 @@ impl View<'_> {
             handle,
             is_final: false,
         })
+    }
+
+    /// Where the next data or hole of an open file is, from `offset` on; `None` where
+    /// there is none. What is not of a version has no holes but the one at its end.
+    ///
+    /// # Errors
+    /// What asking for its size fails with.
+    pub fn seek(&self, ino: u64, handle: &Handle, offset: u64, what: Seek) -> Answer<Option<u64>> {
+        let size = match handle {
+            Handle::Content(content, _) => return Ok(content.seek(offset, what)),
+            Handle::Growing(arriving) => return Ok(arriving.content.seek(offset, what)),
+            _ => self.getattr(ino)?.attributes.size,
+        };
+        Ok((offset < size).then_some(match what {
+            Seek::Data => offset,
+            Seek::Hole => size,
+        }))
     }
 
     /// Reads up to `size` bytes at `offset` into `buffer`, whose old content is

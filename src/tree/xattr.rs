@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::types::StorageKind,
     error::Error,
-    store::{Index, NodeKind, Verified},
+    store::{Index, Meta, NodeKind, Verified},
 };
 use std::sync::Arc;
 
@@ -114,6 +114,7 @@ impl View<'_> {
                 {
                     add("version", Some(version.to_string()));
                     out.extend(leading_out(sealed.index(), *number));
+                    out.extend(shortened(sealed.index(), *number));
                 }
             }
             _ => {}
@@ -169,10 +170,17 @@ impl View<'_> {
             ),
         ];
         let values = values.into_iter();
-        let symlinks = sealed.and_then(|sealed| leading_out(sealed.index(), 0));
+        let of_root = sealed.as_ref().map(|sealed| {
+            let index = sealed.index();
+            [
+                leading_out(index, 0),
+                shortened(index, 0),
+                left_out(sealed.meta()),
+            ]
+        });
         Ok(values
             .filter_map(|(name, value)| Some((name, value?.into_bytes())))
-            .chain(symlinks)
+            .chain(of_root.into_iter().flatten().flatten())
             .collect())
     }
 }
@@ -254,6 +262,60 @@ fn leading_out(index: &Index, directory: u32) -> Option<(&'static str, Vec<u8>)>
         }
     }
     (!lines.is_empty()).then_some(("symlinks", lines))
+}
+
+/// The most that the names of a directory, and what was left out of a version, may
+/// take: a disk has some 4 kB for all attributes of a file together, and programs that
+/// copy them fail beyond that. The longest name of macOS takes 765.
+const NAMES: usize = 900;
+const LEFT_OUT: usize = 500;
+
+/// The archive's own names of what a directory shows under shortened ones. A line
+/// each, `~hash.extension = own`, by how the shown one ends, as far as there is room;
+/// control characters and `\` as `\xNN`.
+fn shortened(index: &Index, directory: u32) -> Option<(&'static str, Vec<u8>)> {
+    if index.shortened() == 0 {
+        return None;
+    }
+    let lines = (0..index.child_count(directory)).filter_map(|position| {
+        let own = index.original(directory, position)?;
+        let (name, _) = index.child_at(directory, position)?;
+        // The hash is the last thing in it that begins so.
+        let end = name.iter().rposition(|byte| *byte == b'~').unwrap_or(0);
+        Some([&visible(&name[end..]), b" = ".as_slice(), &visible(own)].concat())
+    });
+    Some(("names", bounded(lines, NAMES)?))
+}
+
+/// Entries of the archive that the version does not show: how many, and which.
+fn left_out(meta: &Meta) -> Option<(&'static str, Vec<u8>)> {
+    let count = match meta.skipped {
+        0 => return None,
+        1 => "1 entry".to_owned(),
+        count => format!("{count} entries"),
+    };
+    let count = format!("{count} of the archive cannot be shown:").into_bytes();
+    let told = meta.omitted.iter().map(|line| visible(line.as_bytes()));
+    let more = (meta.omitted.len() as u64) < meta.skipped;
+    let more = more.then(|| b"...".to_vec());
+    let lines = [count].into_iter().chain(told).chain(more);
+    Some(("left_out", bounded(lines, LEFT_OUT)?))
+}
+
+/// Lines, as many as `most` bytes hold; `...` stands for the rest. `None` where
+/// there are none.
+fn bounded(lines: impl Iterator<Item = Vec<u8>>, most: usize) -> Option<Vec<u8>> {
+    let more = b"...\n";
+    let mut out = Vec::new();
+    for line in lines {
+        if out.len() + line.len() + 1 + more.len() > most {
+            out.extend_from_slice(more);
+            break;
+        }
+        out.extend(line);
+        out.push(b'\n');
+    }
+    (!out.is_empty()).then_some(out)
 }
 
 fn visible(text: &[u8]) -> Vec<u8> {

@@ -50,10 +50,46 @@ pub(super) fn tricks() -> Vec<Trick> {
         broken("length", changed(good.len() - 1), compressed),
         broken("deflate", reserved, compressed),
         broken("unknown-method", changed(2), compressed),
-        broken("empty", Vec::new(), compressed),
+        broken("empty", Vec::new(), "it is empty"),
         broken("gzip-of-nothing", gzip(b""), "it is empty"),
-        broken("html", b"<html>not an archive</html>".to_vec(), compressed),
-        broken("not-compressed", plain.clone(), compressed),
+        broken(
+            "html",
+            b"<html>not an archive</html>".to_vec(),
+            "it is an HTML page, no archive",
+        ),
+        broken("json", b"{\"error\": {}}".to_vec(), "it is a JSON document"),
+        broken(
+            "xml",
+            b"<?xml version=\"1.0\"?>".to_vec(),
+            "it is an XML document",
+        ),
+        broken(
+            "zstd",
+            b"\x28\xb5\x2f\xfd\0".to_vec(),
+            "it is zstd data; vm0fs reads tar",
+        ),
+        broken(
+            "zip",
+            b"PK\x03\x04".to_vec(),
+            "it is a zip archive; vm0fs reads tar",
+        ),
+        broken(
+            "words",
+            b"Not Found".to_vec(),
+            "neither gzip data nor a tar archive",
+        ),
+        broken(
+            "compressed-twice",
+            gzip(&good),
+            "it is not a tar archive but, compressed, gzip data",
+        ),
+        // A store or a proxy may have undone the compression.
+        shown("not-compressed", plain.clone(), &lines),
+        broken(
+            "not-compressed-and-cut",
+            plain[..100_000].to_vec(),
+            "the archive ends inside a file's content",
+        ),
         broken("not-tar", gzip(&[b'x'; 2_000]), "it is not a tar archive"),
         broken("not-even-a-header", gzip(b"short"), "ends inside a header"),
         broken("first-header", header(3), "it is not a tar archive"),
@@ -123,7 +159,17 @@ pub(super) fn tricks() -> Vec<Trick> {
             [&good[..], &Tar::default().file("late", "x").gz()].concat(),
             &lines,
         ),
-        shown("without-an-end-mark", gzip(&tar().bytes()), &lines),
+        // One file is declared of each of these.
+        broken(
+            "without-an-end-mark",
+            gzip(&tar().bytes()),
+            "it ends without its end mark after 2 files, while 1 were declared: it is cut",
+        ),
+        shown(
+            "whole-without-an-end-mark",
+            gzip(&Tar::default().file("first", "complete").bytes()),
+            &lines[..1],
+        ),
         shown("an-end-mark-only", gzip(&[0; 10_240]), &[]),
     ]
 }

@@ -13,8 +13,6 @@ pub(super) fn tricks(canary: &Canary) -> Vec<Trick> {
                 .edit(|block| block[329..345].copy_from_slice(b"0000001\x000000003\0"))
                 .special(b'4', "disk", "")
                 .special(b'6', "fifo", "")
-                // A body that only counts as one.
-                .special(b'6', "fifo-with-body", "x")
                 .special(b'V', "label", "")
                 .special(b'M', "continued", "")
                 .file("null-not", "a file")

@@ -4,6 +4,7 @@ use super::{
     super::{
         NodeKind, Version, audit,
         format::{self, BLOCK, HEADER, Header, NODE, Record, WORD},
+        index::Location,
         linger::Linger,
         meta::{Meta, Verified},
         sums::sum,
@@ -93,10 +94,10 @@ impl Sealed {
         };
         let index = version.index();
         sized("pack", index.pack_length());
-        let blobs = (0..index.len()).filter_map(|node| index.record(node));
-        let blobs = blobs.filter(|record| record.flags & format::BLOB != 0);
-        for blob in blobs.filter(|record| record.location < 3) {
-            sized(&format!("blob-{}", blob.location), blob.size);
+        for node in 0..index.len() {
+            if let Some((Location::Blob(number @ 0..3), stored)) = index.location(node) {
+                sized(&format!("blob-{number}"), stored);
+            }
         }
     }
 
@@ -175,6 +176,7 @@ fn fitting_meta(tree: &[u8], proven: bool) -> Vec<u8> {
             Verified::NotApplicable
         },
         skipped: 0,
+        omitted: Vec::new(),
         boot: None,
     };
     serde_json::to_vec(&meta).expect("JSON")
@@ -217,7 +219,7 @@ fn with_tree_sums(tree: &[u8], of_content: bool) -> Vec<u8> {
 /// Writes the sums of content that is all zeros: of the pack, and of blobs where
 /// the first node of each has them.
 fn sum_zeros(header: &Header, body: &mut [u8]) {
-    let [(nodes, _), (dirents, _), (words, _), _] = header.sections();
+    let [(nodes, _), (dirents, _), (words, _), ..] = header.sections();
     let (nodes, rest) = body.split_at_mut(nodes as usize);
     let words = &mut rest[dirents as usize..][..words as usize];
     let (starts, sums) = words.split_at_mut(header.blobs as usize * WORD);

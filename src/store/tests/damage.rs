@@ -121,27 +121,6 @@ fn what_changes_under_an_open_file_is_noticed() {
     }
 }
 
-#[test]
-fn zeros_that_take_no_room_have_checksums() {
-    let fixture = Fixture::new();
-    let length = 5 * pack::BLOB as usize + 3;
-    // A sparse file in GNU's old form: one byte at the end of a hole.
-    let mut tar = Tar::default().header(b'S', b"s", b"", 1, 0o644);
-    let header = tar.0.len() - 512;
-    let octal = |n: usize| format!("{n:011o}\0");
-    tar.0[header + 386..header + 398].copy_from_slice(octal(length - 1).as_bytes());
-    tar.0[header + 398..header + 410].copy_from_slice(octal(1).as_bytes());
-    tar.0[header + 483..header + 495].copy_from_slice(octal(length).as_bytes());
-    tar.0[header + 257..header + 265].copy_from_slice(b"ustar  \0");
-    let mut block: [u8; 512] = tar.0[header..].try_into().unwrap();
-    Tar::checksum(&mut block);
-    tar.0.truncate(header);
-    let version = fixture.put("v", &tar.raw(&block).body(b"x").gz()).unwrap();
-    let found = read(&version, "s").unwrap();
-    assert_eq!(found.len(), length);
-    assert!(found[..length - 1].iter().all(|byte| *byte == 0) && found[length - 1] == b'x');
-}
-
 /// Names enough for an index that is not read whole when it is opened.
 fn many() -> Vec<u8> {
     let names = (0..60_000).map(|n| format!("a-name-that-has-some-length-to-it-{n:05}"));

@@ -1,25 +1,27 @@
 //! A tar stream as entries with raw names: ustar, GNU long names and links,
-//! old GNU sparse files, pax headers for one entry and for all that follow.
+//! files with holes, pax headers for one entry and for all that follow.
 //! Nothing here is kept that the archive could make large.
 
 use super::{
     Fault,
     inflate::Inflated,
-    pax::{Pax, number},
+    kinds,
+    numbers::{BLOCK, is_header, number, path, size, until_nul},
+    pax::Pax,
 };
-use std::{collections::VecDeque, sync::Arc};
-use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
+use crate::store::{
+    Limits,
+    holes::{Map, Pieces},
+};
+use std::sync::Arc;
+use tar::{EntryType, Header};
 
-/// The unit of tar.
-const BLOCK: usize = 512;
-/// A header that is kept in memory: longer than any path that Linux takes,
-/// with room for other pax records (comments, extended attributes).
-const HEADER_BYTES: u64 = 1 << 20;
+/// A header that is kept in memory: longer than any path that Linux takes, with room
+/// for the map of a file with holes and for records that mean nothing here
+/// (comments, extended attributes).
+const HEADER_BYTES: u64 = 8 << 20;
 /// Extension headers before one entry: one of each kind is usual.
 const EXTENSIONS: u32 = 16;
-/// Pieces of a sparse file, those that say nothing included: 16 bytes of
-/// memory each, and a map that must end.
-const PIECES: usize = 100_000;
 
 /// One entry, its names as the archive gives them.
 #[derive(Debug)]
@@ -29,16 +31,13 @@ pub(super) struct Entry {
     pub(super) link: Arc<[u8]>,
     /// Bytes of content, holes included.
     pub(super) size: u64,
+    /// Bytes of content that are in the archive, one piece after another where it
+    /// has holes.
+    pub(super) stored: u64,
+    /// Where they belong, of a file with holes.
+    pub(super) holes: Option<Arc<Map>>,
     pub(super) mtime: (i64, u32),
     pub(super) mode: u32,
-}
-
-/// What comes next of a body.
-pub(super) enum Piece<'a> {
-    Data(&'a [u8]),
-    /// That many zeros.
-    Hole(u64),
-    End,
 }
 
 /// Reads a tar stream.
@@ -52,16 +51,17 @@ pub(super) struct Entries<'a> {
     /// Bytes of the current body not taken yet, and the zeros after them.
     body: u64,
     padding: u64,
-    /// Offset and length of a sparse file's data, not taken yet.
-    sparse: Option<VecDeque<(u64, u64)>>,
-    /// Bytes of the current content given out, and in all.
-    given: u64,
-    size: u64,
     global: Pax,
+    /// Whether there was a pax header.
+    pax: bool,
+    /// Whether the end mark has come.
+    ended: bool,
+    /// Pieces that a file with holes may have.
+    most_pieces: usize,
 }
 
 impl<'a> Entries<'a> {
-    pub(super) fn new(inner: Inflated<'a>) -> Self {
+    pub(super) fn new(inner: Inflated<'a>, limits: &Limits) -> Self {
         Self {
             inner,
             buffer: Vec::new(),
@@ -69,10 +69,10 @@ impl<'a> Entries<'a> {
             position: 0,
             body: 0,
             padding: 0,
-            sparse: None,
-            given: 0,
-            size: 0,
             global: Pax::default(),
+            pax: false,
+            ended: false,
+            most_pieces: limits.pieces as usize,
         }
     }
 
@@ -93,9 +93,11 @@ impl<'a> Entries<'a> {
                 };
             };
             let kind = header.entry_type();
-            let stored = number(&header.as_old().size)
-                .and_then(|size| u64::try_from(size).ok())
-                .ok_or_else(|| Fault::Bad(format!("byte {at}: malformed size")))?;
+            let stored = size(&header.as_old().size).ok_or_else(|| {
+                Fault::Bad(format!(
+                    "byte {at}: malformed size, which programs take differently or not at all"
+                ))
+            })?;
             let is_extension = kind.is_gnu_longname()
                 || kind.is_gnu_longlink()
                 || kind.is_pax_local_extensions()
@@ -123,8 +125,19 @@ impl<'a> Entries<'a> {
             match kind {
                 EntryType::GNULongName => long_path = Some(until_nul(&content).into()),
                 EntryType::GNULongLink => long_link = Some(until_nul(&content).into()),
-                EntryType::XGlobalHeader => self.global.parse(&content).map_err(placed)?,
-                _ => local.parse(&content).map_err(placed)?,
+                EntryType::XGlobalHeader => {
+                    let global = &mut self.global;
+                    global.parse(&content, self.most_pieces).map_err(placed)?;
+                    // GNU tar obeys it, bsdtar does not: they find other entries.
+                    if global.size.is_some() || global.sparse.is_some() {
+                        return Err(placed("a pax header with a size for all entries".into()));
+                    }
+                    self.pax = true;
+                }
+                _ => {
+                    local.parse(&content, self.most_pieces).map_err(placed)?;
+                    self.pax = true;
+                }
             }
         }
     }
@@ -140,36 +153,37 @@ impl<'a> Entries<'a> {
         let kind = header.entry_type();
         let at = self.position - BLOCK as u64;
         let old = header.as_old();
-        if pax.sparse {
-            return Err(Fault::Bad(format!(
-                "byte {at}: a sparse file in pax form, which vm0fs cannot read"
-            )));
-        }
-        // As GNU tar does: a link has no body, whatever its size says.
-        let stored = match kind {
-            EntryType::Link => 0,
-            _ => pax.size.unwrap_or(stored),
+        let sparse = pax.sparse.filter(|_| is_file(kind));
+        let name = sparse.as_ref().and_then(|sparse| sparse.name.clone());
+        let path = name
+            .or(pax.path)
+            .or(long_path)
+            .unwrap_or_else(|| path(header).into());
+        let body = self
+            .body_of(kind, path.ends_with(b"/"), stored, pax.size)
+            .ok_or_else(|| {
+                Fault::Bad(format!(
+                    "byte {at}: a body where none belongs, which programs take differently"
+                ))
+            })?;
+        self.body = body;
+        self.padding = body.wrapping_neg() % BLOCK as u64;
+        let holes = match (kind.is_gnu_sparse(), &sparse) {
+            (true, _) => Some(self.old_sparse(header, at)?),
+            (false, Some(sparse)) => self.pax_sparse(sparse, at)?,
+            (false, None) => None,
         };
-        self.body = stored;
-        self.padding = stored.wrapping_neg() % BLOCK as u64;
-        self.given = 0;
-        self.size = stored;
-        self.sparse = None;
-        if kind.is_gnu_sparse() {
-            self.sparse_map(header, at)?;
-        }
         let mode = number(&old.mode).unwrap_or(0);
         Ok(Entry {
             kind,
-            path: pax
-                .path
-                .or(long_path)
-                .unwrap_or_else(|| path(header).into()),
+            path,
             link: pax
                 .link
                 .or(long_link)
                 .unwrap_or_else(|| until_nul(&old.linkname).into()),
-            size: self.size,
+            size: holes.as_ref().map_or(body, |holes| holes.size()),
+            stored: self.body,
+            holes,
             mtime: pax
                 .mtime
                 .unwrap_or_else(|| (number(&old.mtime).unwrap_or(0), 0)),
@@ -177,42 +191,59 @@ impl<'a> Entries<'a> {
         })
     }
 
-    /// The next piece of the current entry's content.
-    pub(super) fn body(&mut self) -> Result<Piece<'_>, Fault> {
-        if let Some(pieces) = &mut self.sparse {
-            let next = pieces.front().map_or(self.size, |&(offset, _)| offset);
-            if self.given < next {
-                let hole = next - self.given;
-                self.given = next;
-                return Ok(Piece::Hole(hole));
+    /// How many bytes follow a header; `None` where GNU tar and bsdtar differ. As
+    /// they do it: the size in a header counts for files only, that of a pax header
+    /// for all but directories.
+    fn body_of(&self, kind: EntryType, slash: bool, stored: u64, pax: Option<u64>) -> Option<u64> {
+        let none = |size: u64| (size == 0).then_some(0);
+        match kind {
+            EntryType::Directory => none(pax.unwrap_or(0)),
+            // In archives with pax headers bsdtar reads a hard link's body.
+            EntryType::Link if self.pax => pax.or_else(|| none(stored)),
+            EntryType::Link => Some(0),
+            EntryType::Symlink | EntryType::Char | EntryType::Block | EntryType::Fifo => {
+                pax.or_else(|| none(stored))
             }
-            let Some(&(_, most)) = pieces.front() else {
-                return Ok(Piece::End);
-            };
-            let n = self.fill("a file's content")?.len() as u64;
-            let n = n.min(most);
-            if let Some(pieces) = &mut self.sparse {
-                match pieces.front_mut() {
-                    Some(piece) if piece.1 > n => *piece = (piece.0 + n, piece.1 - n),
-                    _ => drop(pieces.pop_front()),
-                }
-            }
-            return Ok(Piece::Data(self.give(n)));
+            kind if kind.as_byte() == b'V' => none(pax.unwrap_or(stored)),
+            // Old tars mark directories so.
+            EntryType::Regular if slash => none(pax.unwrap_or(stored)),
+            _ => Some(pax.unwrap_or(stored)),
         }
+    }
+
+    /// The next bytes of the current entry's content; none at its end.
+    pub(super) fn next_of_body(&mut self) -> Result<&[u8], Fault> {
         if self.body == 0 {
-            return Ok(Piece::End);
+            return Ok(&[]);
         }
         let n = self.fill("a file's content")?.len() as u64;
         let n = n.min(self.body);
-        Ok(Piece::Data(self.give(n)))
-    }
-
-    fn give(&mut self, n: u64) -> &[u8] {
         self.body -= n;
-        self.given += n;
         let from = self.start;
         self.take(n as usize);
-        &self.buffer[from..self.start]
+        Ok(&self.buffer[from..self.start])
+    }
+
+    /// Bytes of the current body that have not been taken.
+    pub(super) fn body(&self) -> u64 {
+        self.body
+    }
+
+    /// Counts bytes that are about to be taken as those of the body; false where it
+    /// has not as many.
+    pub(super) fn takes_from_body(&mut self, bytes: u64) -> bool {
+        let left = self.body.checked_sub(bytes);
+        self.body = left.unwrap_or(self.body);
+        left.is_some()
+    }
+
+    pub(super) fn most_pieces(&self) -> usize {
+        self.most_pieces
+    }
+
+    /// Whether the archive had its end mark.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Bytes of tar so far.
@@ -248,7 +279,7 @@ impl<'a> Entries<'a> {
             self.take(n);
             left -= n as u64;
         }
-        (self.body, self.padding, self.sparse) = (0, 0, None);
+        (self.body, self.padding) = (0, 0);
         Ok(())
     }
 
@@ -264,24 +295,17 @@ impl<'a> Entries<'a> {
         }
         let block = self.block("a header")?;
         if block == [0; BLOCK] {
+            self.ended = true;
             return Ok(None);
         }
-        let header = Header::from_byte_slice(&block).clone();
-        let field = 148..156;
-        let (mut unsigned, mut signed) = (0_i64, 0_i64);
-        for (at, &byte) in block.iter().enumerate() {
-            let byte = if field.contains(&at) { b' ' } else { byte };
-            unsigned += i64::from(byte);
-            signed += i64::from(byte as i8);
+        if is_header(&block) {
+            return Ok(Some(Header::from_byte_slice(&block).clone()));
         }
-        // Some old tars summed signed characters.
-        match number(&block[field]) {
-            Some(sum) if sum == unsigned || sum == signed => Ok(Some(header)),
-            _ if at == 0 => Err(Fault::Bad("it is not a tar archive".into())),
-            _ => Err(Fault::Bad(format!(
-                "byte {at}: the header's checksum is wrong"
-            ))),
-        }
+        Err(Fault::Bad(match (at, kinds::kind(&block)) {
+            (0, Some(kind)) => format!("it is not a tar archive but, compressed, {kind}"),
+            (0, None) => "it is not a tar archive".into(),
+            _ => format!("byte {at}: the header's checksum is wrong"),
+        }))
     }
 
     fn extension(&mut self, size: u64) -> Result<Vec<u8>, Fault> {
@@ -305,61 +329,7 @@ impl<'a> Entries<'a> {
         Ok(content)
     }
 
-    /// Reads the map of an old GNU sparse entry, which may go on in blocks of its own.
-    fn sparse_map(&mut self, header: &Header, at: u64) -> Result<(), Fault> {
-        let bad = || Fault::Bad(format!("byte {at}: malformed sparse file"));
-        let gnu = header.as_gnu().ok_or_else(bad)?;
-        let field = |bytes: &[u8]| number(bytes).and_then(|n| u64::try_from(n).ok());
-        let size = field(&gnu.realsize).ok_or_else(bad)?;
-        let (mut pieces, mut end, mut stored) = (VecDeque::new(), 0_u64, 0_u64);
-        let mut seen = 0;
-        let mut add = |piece: &GnuSparseHeader| -> Result<(), Fault> {
-            seen += 1;
-            if seen > PIECES {
-                return Err(Fault::Limit(format!(
-                    "byte {at}: a sparse file of more than {PIECES} pieces"
-                )));
-            }
-            if piece.offset[0] == 0 || piece.numbytes[0] == 0 {
-                return Ok(());
-            }
-            let offset = field(&piece.offset).ok_or_else(bad)?;
-            let length = field(&piece.numbytes).ok_or_else(bad)?;
-            let next = offset.checked_add(length).ok_or_else(bad)?;
-            if offset < end || next > size {
-                return Err(bad());
-            }
-            (end, stored) = (next, stored + length);
-            // Some writers close the map with an empty piece.
-            if length > 0 {
-                pieces.push_back((offset, length));
-            }
-            Ok(())
-        };
-        gnu.sparse.iter().try_for_each(&mut add)?;
-        let mut goes_on = gnu.isextended[0] == 1;
-        while goes_on {
-            let block = self.block("a sparse file's map")?;
-            for piece in block[..BLOCK - 8].chunks_exact(size_of::<GnuSparseHeader>()) {
-                let mut header = GnuSparseHeader {
-                    offset: [0; 12],
-                    numbytes: [0; 12],
-                };
-                header.offset.copy_from_slice(&piece[..12]);
-                header.numbytes.copy_from_slice(&piece[12..]);
-                add(&header)?;
-            }
-            goes_on = block[std::mem::offset_of!(GnuExtSparseHeader, isextended)] == 1;
-        }
-        if stored != self.body {
-            return Err(bad());
-        }
-        self.size = size;
-        self.sparse = Some(pieces);
-        Ok(())
-    }
-
-    fn block(&mut self, what: &str) -> Result<[u8; BLOCK], Fault> {
+    pub(super) fn block(&mut self, what: &str) -> Result<[u8; BLOCK], Fault> {
         let mut block = [0; BLOCK];
         let mut filled = 0;
         while filled < BLOCK {
@@ -397,16 +367,7 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// A header's own name: in ustar, two fields.
-fn path(header: &Header) -> Vec<u8> {
-    let name = until_nul(&header.as_old().name);
-    match header.as_ustar().map(|ustar| until_nul(&ustar.prefix)) {
-        Some(prefix) if !prefix.is_empty() => [prefix, b"/", name].concat(),
-        _ => name.to_vec(),
-    }
-}
-
-fn until_nul(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().position(|&byte| byte == 0);
-    &bytes[..end.unwrap_or(bytes.len())]
+/// Whether pax records of holes can be about an entry of that kind.
+fn is_file(kind: EntryType) -> bool {
+    matches!(kind, EntryType::Regular | EntryType::Continuous)
 }

@@ -1,6 +1,13 @@
 //! Gzip as `gzip -d` reads it: several members one after another, CRC and
 //! length of each checked, anything else after a complete member ignored.
+//!
+//! A tar archive that comes as it is passes through: an object store or a proxy may
+//! have undone the `Content-Encoding: gzip` under which it was stored.
 
+use super::{
+    kinds::Other,
+    numbers::{BLOCK, is_header},
+};
 use flate2::bufread::GzDecoder;
 use std::io::{self, BufRead, Read};
 
@@ -11,8 +18,8 @@ const BUFFER: usize = 128 << 10;
 /// First bytes of a member.
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// A buffered source that can show its next two bytes, wherever the reads
-/// that brought them were cut.
+/// A buffered source that can show its next bytes, wherever the reads that brought
+/// them were cut.
 struct Source<R> {
     inner: R,
     buffer: Box<[u8]>,
@@ -37,15 +44,16 @@ impl<R: Read> Source<R> {
         Ok(n)
     }
 
-    fn next_two(&mut self) -> io::Result<Option<[u8; 2]>> {
-        while self.end - self.start < 2 {
+    /// The next bytes, at least so many of them unless the source ends before.
+    fn peek(&mut self, least: usize) -> io::Result<&[u8]> {
+        while self.end - self.start < least {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
             if self.refill()? == 0 {
-                return Ok(None);
+                break;
             }
         }
-        Ok(Some([self.buffer[self.start], self.buffer[self.start + 1]]))
+        Ok(&self.buffer[self.start..self.end])
     }
 }
 
@@ -73,49 +81,83 @@ impl<R: Read> BufRead for Source<R> {
     }
 }
 
-/// Inflates a gzip stream to its end.
+/// Inflates a gzip stream to its end, or passes a tar archive through.
 pub(super) struct Gunzip<R> {
-    /// `None` past the last member.
-    member: Option<GzDecoder<Source<R>>>,
+    state: State<R>,
+}
+
+enum State<R> {
+    /// Nothing of it has been looked at.
+    New(Source<R>),
+    Gzip(Box<GzDecoder<Source<R>>>),
+    Tar(Source<R>),
+    /// Past the last member, or after an error.
+    Ended,
+}
+
+impl<R: Read> State<R> {
+    /// Of what a source gives, by its first bytes.
+    fn of(mut source: Source<R>) -> io::Result<Self> {
+        let head = source.peek(BLOCK)?;
+        // A single byte may be the first of a member that is cut.
+        if MAGIC.starts_with(&head[..head.len().min(MAGIC.len())]) && !head.is_empty() {
+            return Ok(Self::Gzip(Box::new(GzDecoder::new(source))));
+        }
+        match head.first_chunk().is_some_and(is_header) {
+            true => Ok(Self::Tar(source)),
+            false => Err(io::Error::other(Other::than_an_archive(head))),
+        }
+    }
 }
 
 impl<R: Read> Gunzip<R> {
     pub(super) fn new(source: R) -> Self {
         Self {
-            member: Some(GzDecoder::new(Source {
+            state: State::New(Source {
                 inner: source,
                 buffer: vec![0; BUFFER].into_boxed_slice(),
                 start: 0,
                 end: 0,
                 full: false,
                 hasty: false,
-            })),
+            }),
         }
     }
 
     /// Whether to give `WouldBlock` instead of waiting for the source.
     pub(super) fn set_hasty(&mut self, hasty: bool) {
-        if let Some(member) = &mut self.member {
-            member.get_mut().hasty = hasty;
+        match &mut self.state {
+            State::New(source) | State::Tar(source) => source.hasty = hasty,
+            State::Gzip(member) => member.get_mut().hasty = hasty,
+            State::Ended => {}
         }
     }
 }
 
 impl<R: Read> Read for Gunzip<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while let Some(member) = &mut self.member {
-            let n = member.read(into)?;
-            if n > 0 || into.is_empty() {
-                return Ok(n);
+        loop {
+            match &mut self.state {
+                State::New(_) => {}
+                State::Gzip(member) => {
+                    let n = member.read(into)?;
+                    if n > 0 || into.is_empty() {
+                        return Ok(n);
+                    }
+                    // The member is complete and checked: is there another?
+                    let next = member.get_mut().peek(MAGIC.len())?;
+                    if !next.starts_with(&MAGIC) {
+                        self.state = State::Ended;
+                    }
+                }
+                State::Tar(source) => return source.read(into),
+                State::Ended => return Ok(0),
             }
-            // The member is complete and checked: is there another?
-            let another = member.get_mut().next_two()? == Some(MAGIC);
-            self.member = self
-                .member
-                .take()
-                .filter(|_| another)
-                .map(|member| GzDecoder::new(member.into_inner()));
+            self.state = match std::mem::replace(&mut self.state, State::Ended) {
+                State::New(source) => State::of(source)?,
+                State::Gzip(member) => State::Gzip(Box::new(GzDecoder::new(member.into_inner()))),
+                state => state,
+            };
         }
-        Ok(0)
     }
 }

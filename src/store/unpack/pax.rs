@@ -1,23 +1,40 @@
 //! Pax extended headers (POSIX.1-2001, `pax` utility): the few records that
-//! matter here, and the numbers of tar headers.
+//! matter here.
 
+use super::sparse::Pieces;
 use std::sync::Arc;
 
 /// What extended headers say of an entry. Names are shared: the global header's,
-/// of up to a mebibyte, are those of every entry.
+/// of up to some mebibytes, are those of every entry.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pax {
     pub(super) path: Option<Arc<[u8]>>,
     pub(super) link: Option<Arc<[u8]>>,
     pub(super) size: Option<u64>,
     pub(super) mtime: Option<(i64, u32)>,
-    /// A sparse file in one of GNU tar's pax forms, whose body is not the content.
-    pub(super) sparse: bool,
+    /// A file with holes in one of GNU tar's pax forms.
+    pub(super) sparse: Option<Box<Sparse>>,
+}
+
+/// What GNU tar's records say of a file with holes (its manual, "Sparse Formats").
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sparse {
+    pub(super) major: u64,
+    pub(super) minor: u64,
+    /// The file's own name: the entry's is one for programs that do not know this.
+    pub(super) name: Option<Arc<[u8]>>,
+    /// Bytes of the file, holes included.
+    pub(super) size: Option<u64>,
+    /// Offset and length of each piece (forms 0.0 and 0.1).
+    pub(super) pieces: Pieces,
+    /// An offset whose length is still to come (form 0.0).
+    offset: Option<u64>,
 }
 
 impl Pax {
     /// Takes in the records of one header: `length key=value\n`, over and over.
-    pub(super) fn parse(&mut self, mut records: &[u8]) -> Result<(), String> {
+    /// No more than `most` pieces are kept of a file with holes.
+    pub(super) fn parse(&mut self, mut records: &[u8], most: usize) -> Result<(), String> {
         while !records.is_empty() {
             let bad = || "a pax header has a malformed record".to_string();
             let space = records.iter().position(|&b| b == b' ').ok_or_else(bad)?;
@@ -29,31 +46,31 @@ impl Pax {
                 .strip_suffix(b"\n")
                 .ok_or_else(bad)?;
             let equals = record.iter().position(|&b| b == b'=').ok_or_else(bad)?;
-            self.set(&record[..equals], &record[equals + 1..])?;
+            self.set(&record[..equals], &record[equals + 1..], most)?;
             records = &records[length..];
         }
         Ok(())
     }
 
-    fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
+    fn set(&mut self, key: &[u8], value: &[u8], most: usize) -> Result<(), String> {
         // An empty value takes the key back.
         let given = (!value.is_empty()).then_some(value);
-        let number = |what: &str| format!("a pax header has a malformed {what}");
         match key {
             b"path" => self.path = given.map(Arc::from),
             b"linkpath" => self.link = given.map(Arc::from),
-            b"size" => {
-                self.size = given
-                    .map(|value| decimal(value).ok_or_else(|| number("size")))
-                    .transpose()?;
+            // Programs take even an empty one differently.
+            b"size" => self.size = Some(decimal(value).ok_or("a pax header has a malformed size")?),
+            // One that cannot be read is no reason to refuse the content: the header
+            // has another.
+            b"mtime" => self.mtime = time(value),
+            _ => {
+                if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
+                    let sparse = self.sparse.get_or_insert_default();
+                    sparse
+                        .set(key, value, most)
+                        .ok_or("malformed sparse file: a record of its pax header is no number")?;
+                }
             }
-            b"mtime" => {
-                self.mtime = given
-                    .map(|value| time(value).ok_or_else(|| number("mtime")))
-                    .transpose()?;
-            }
-            _ if key.starts_with(b"GNU.sparse.") => self.sparse = true,
-            _ => {}
         }
         Ok(())
     }
@@ -63,14 +80,51 @@ impl Pax {
         Self {
             path: self.path.or_else(|| global.path.clone()),
             link: self.link.or_else(|| global.link.clone()),
-            size: self.size.or(global.size),
+            size: self.size,
             mtime: self.mtime.or(global.mtime),
-            sparse: self.sparse || global.sparse,
+            sparse: self.sparse,
         }
     }
 }
 
-fn decimal(digits: &[u8]) -> Option<u64> {
+impl Sparse {
+    /// Takes in a record; `None` where it is malformed.
+    fn set(&mut self, key: &[u8], value: &[u8], most: usize) -> Option<()> {
+        match key {
+            b"major" => self.major = decimal(value)?,
+            b"minor" => self.minor = decimal(value)?,
+            b"name" => self.name = Some(value.into()),
+            b"size" | b"realsize" => self.size = Some(decimal(value)?),
+            b"offset" => self.offset = Some(decimal(value)?),
+            b"numbytes" => {
+                let piece = (self.offset.take()?, decimal(value)?);
+                self.push(piece, most);
+            }
+            b"map" => {
+                self.pieces.clear();
+                let mut numbers = value.split(|&byte| byte == b',').map(decimal);
+                // An empty map is one empty text.
+                while let Some(offset) = numbers.next().filter(|_| !value.is_empty()) {
+                    let piece = (offset?, numbers.next()??);
+                    self.push(piece, most);
+                }
+            }
+            // How many pieces there are is told by the pieces.
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// One more than may be is kept, to be found.
+    fn push(&mut self, piece: (u64, u64), most: usize) {
+        if self.pieces.len() <= most {
+            self.pieces.push(piece);
+        }
+    }
+}
+
+/// A number in decimal digits alone.
+pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
@@ -81,8 +135,30 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 }
 
 /// Seconds with an optional sign and fraction; digits beyond nanoseconds are
-/// dropped towards the past, as the time before 1970 counts on from there.
+/// dropped towards the past, as the time before 1970 counts on from there. Other
+/// forms of a number are read as far as a float has digits (Python's tarfile writes
+/// `1e-05`), and of a number with something behind it, the number.
 fn time(value: &[u8]) -> Option<(i64, u32)> {
+    let is_part = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let end = value.iter().position(|byte| !is_part(byte));
+    exact(value)
+        .or_else(|| float(value))
+        .or_else(|| exact(&value[..end?]))
+}
+
+fn float(value: &[u8]) -> Option<(i64, u32)> {
+    let text = std::str::from_utf8(value).ok()?;
+    let seconds: f64 = text.trim().parse().ok()?;
+    let whole = seconds.floor();
+    // What a float can be beyond an i64 is far beyond.
+    if !seconds.is_finite() || whole.abs() >= i64::MAX as f64 {
+        return None;
+    }
+    let nanos = ((seconds - whole) * 1e9) as u32;
+    Some((whole as i64, nanos.min(999_999_999)))
+}
+
+fn exact(value: &[u8]) -> Option<(i64, u32)> {
     let (negative, value) = match value.strip_prefix(b"-") {
         Some(value) => (true, value),
         None => (false, value),
@@ -107,31 +183,6 @@ fn time(value: &[u8]) -> Option<(i64, u32)> {
     })
 }
 
-/// A numeric field of a tar header: octal between blanks, or GNU's base 256.
-/// Blank is zero.
-pub(super) fn number(field: &[u8]) -> Option<i64> {
-    let (&first, rest) = field.split_first()?;
-    if first & 0x80 != 0 {
-        // Two's complement below the marker bit, whose neighbour is the sign.
-        let sign: i128 = if first & 0x40 != 0 { -1 } else { 0 };
-        let start = (sign << 6) | i128::from(first & 0x3f);
-        let value = rest.iter().try_fold(start, |value, &byte| {
-            value.checked_mul(256)?.checked_add(i128::from(byte))
-        })?;
-        return i64::try_from(value).ok();
-    }
-    let blank = |byte: &u8| *byte == b' ' || *byte == 0;
-    let start = field.iter().position(|byte| !blank(byte));
-    let digits = &field[start.unwrap_or(field.len())..];
-    let end = digits.iter().position(blank).unwrap_or(digits.len());
-    digits[..end].iter().try_fold(0_i64, |value, digit| {
-        let digit = (b'0'..=b'7')
-            .contains(digit)
-            .then(|| i64::from(digit - b'0'))?;
-        value.checked_mul(8)?.checked_add(digit)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -146,44 +197,41 @@ mod tests {
             ("-1", Some((-1, 0))),
             ("-1.5", Some((-2, 500_000_000))),
             ("-0.000000001", Some((-1, 999_999_999))),
+            ("1e-05", Some((0, 10_000))),
+            ("+17", Some((17, 0))),
+            (".5", Some((0, 500_000_000))),
+            ("5.", Some((5, 0))),
+            ("-.5", Some((-1, 500_000_000))),
+            ("1.7e9", Some((1_700_000_000, 0))),
+            (" 12", Some((12, 0))),
             ("", None),
             ("x", None),
-            ("1.x", None),
+            ("12x", Some((12, 0))),
+            ("1748089464.951928467a", Some((1_748_089_464, 951_928_467))),
+            ("nan", None),
+            ("-inf", None),
+            ("1e400", None),
             ("99999999999999999999", None),
+            ("-99999999999999999999.5", None),
         ] {
             assert_eq!(time(text.as_bytes()), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn numbers() {
-        assert_eq!(number(b"0000644\0"), Some(0o644));
-        assert_eq!(number(b"  644 \0\0"), Some(0o644));
-        assert_eq!(number(&[0; 12]), Some(0));
-        assert_eq!(number(b"0000648\0"), None);
-        let mut field = [0xff; 12];
-        assert_eq!(number(&field), Some(-1));
-        field = [0; 12];
-        (field[0], field[7]) = (0x80, 1);
-        assert_eq!(number(&field), Some(1 << 32));
-        assert_eq!(
-            number(&[
-                0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
-            ]),
-            None
-        );
+        assert_eq!(time(b"\xff"), None);
     }
 
     #[test]
     fn records() {
         let mut pax = Pax::default();
-        pax.parse(b"12 path=a/b\n15 linkpath=\xff\xfe\n20 SCHILY.xattr.a=b\n")
-            .unwrap();
+        pax.parse(
+            b"12 path=a/b\n15 linkpath=\xff\xfe\n20 SCHILY.xattr.a=b\n",
+            9,
+        )
+        .unwrap();
         assert_eq!(pax.link.as_deref(), Some(&b"\xff\xfe"[..]));
-        pax.parse(b"12 path=a\nb\n10 size=7\n").unwrap();
+        pax.parse(b"12 path=a\nb\n10 size=7\n", 9).unwrap();
         assert_eq!(pax.path.as_deref(), Some(&b"a\nb"[..]));
         assert_eq!(pax.size, Some(7));
-        pax.parse(b"8 path=\n").unwrap();
+        pax.parse(b"8 path=\n", 9).unwrap();
         assert_eq!(pax.path, None);
         for bad in [
             &b"5 a=b"[..],
@@ -192,8 +240,34 @@ mod tests {
             b"0 a\n",
             b" a=b\n",
             b"11 size=-1\n",
+            b"8 size=\n",
+            b"11 size=+1\n",
+            b"23 GNU.sparse.major=x\n",
+            b"25 GNU.sparse.numbytes=1\n",
+            b"22 GNU.sparse.map=1,x\n",
+            b"20 GNU.sparse.map=1\n",
         ] {
-            assert!(Pax::default().parse(bad).is_err(), "{bad:?}");
+            assert!(Pax::default().parse(bad, 9).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn pieces_in_records() {
+        let mut pax = Pax::default();
+        pax.parse(
+            b"23 GNU.sparse.offset=1\n25 GNU.sparse.numbytes=2\n\
+              23 GNU.sparse.offset=5\n25 GNU.sparse.numbytes=1\n",
+            9,
+        )
+        .unwrap();
+        assert_eq!(pax.sparse.as_ref().unwrap().pieces, [(1, 2), (5, 1)]);
+        pax.parse(b"26 GNU.sparse.map=0,1,7,2\n", 9).unwrap();
+        assert_eq!(pax.sparse.as_ref().unwrap().pieces, [(0, 1), (7, 2)]);
+        pax.parse(b"19 GNU.sparse.map=\n", 9).unwrap();
+        assert!(pax.sparse.as_ref().unwrap().pieces.is_empty());
+        let many = [(0, 1); 3];
+        pax.parse(b"34 GNU.sparse.map=0,1,0,1,0,1,0,1\n", 2)
+            .unwrap();
+        assert_eq!(pax.sparse.unwrap().pieces, many);
     }
 }

@@ -1,0 +1,76 @@
+//! Names that are longer than a directory can hold (`NAME_MAX`), cut so that they
+//! stay readable, keep their extension and differ from one another.
+//!
+//! macOS and Windows count a name's UTF-16 units: 255 Chinese characters are one
+//! name there, and 765 bytes here.
+
+use sha2::{Digest, Sha256};
+
+/// Bytes of an extension, its point included, that is kept: `.markdown`, `.parquet`.
+const EXTENSION: usize = 20;
+/// Bytes of the hash in hexadecimal, and the `~` before it.
+const HASH: usize = 17;
+
+/// `name` in at most `most` bytes (at least 40): its beginning, `~`, 16 digits of
+/// its SHA-256, and its extension. UTF-8 is cut between characters.
+pub(super) fn shorten(name: &[u8], most: usize) -> Vec<u8> {
+    let extension = match name.iter().rposition(|&byte| byte == b'.') {
+        Some(point) if point > 0 && name.len() - point <= EXTENSION => &name[point..],
+        _ => &[],
+    };
+    let mut cut = most.saturating_sub(HASH + extension.len()).min(name.len());
+    // A byte that goes on with a character is no place to cut.
+    let goes_on = |at: usize| name.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+    if std::str::from_utf8(name).is_ok() {
+        while cut > 0 && goes_on(cut) {
+            cut -= 1;
+        }
+    }
+    let digest = Sha256::digest(name);
+    let mut short = name[..cut].to_vec();
+    short.push(b'~');
+    super::meta::push_hex(&digest[..8], &mut short);
+    short.extend_from_slice(extension);
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extension_and_whole_characters_are_kept() {
+        for (name, ends) in [
+            ("设".repeat(120) + ".md", ".md"),
+            ("n".repeat(256), ""),
+            ("n".repeat(300) + ".tar.gz", ".gz"),
+            (".".to_owned() + &"n".repeat(300), ""),
+            ("n".repeat(300) + "." + &"e".repeat(20), ""),
+            (
+                "n".repeat(300) + "." + &"e".repeat(19),
+                ".eeeeeeeeeeeeeeeeeee",
+            ),
+            ("n".repeat(300) + ".", "."),
+        ] {
+            for most in [40, 255] {
+                let short = String::from_utf8(shorten(name.as_bytes(), most)).unwrap();
+                assert!(short.len() <= most && short.len() + 3 >= most, "{short}");
+                assert!(short.ends_with(ends), "{short}");
+                let (stem, rest) = short.split_once('~').unwrap();
+                assert!(name.starts_with(stem), "{short}");
+                assert_eq!(rest.len(), 16 + ends.len(), "{short}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_differ_stay_different() {
+        let name = |last: char| "n".repeat(299) + &last.to_string();
+        assert_ne!(
+            shorten(name('a').as_bytes(), 255),
+            shorten(name('b').as_bytes(), 255)
+        );
+        // Bytes that are no UTF-8 are cut anywhere.
+        assert_eq!(shorten(&[0x80; 300], 255).len(), 255);
+    }
+}
