@@ -123,13 +123,16 @@ impl Proxies {
     fn dress(&self, builder: ClientBuilder) -> Result<ClientBuilder> {
         // Without this, the client would read the environment by its own rule.
         let mut builder = builder.no_proxy();
-        let parts: [(_, fn(Url) -> reqwest::Result<Proxy>); 2] =
-            [(&self.http, Proxy::http), (&self.https, Proxy::https)];
-        for (named, make) in parts {
-            let Some(Named { variable, proxy }) = named else {
-                continue;
-            };
-            let proxy = make(proxy.clone()).map_err(|_| cannot_be(variable))?;
+        let made = [
+            self.http
+                .as_ref()
+                .map(|it| (it, Proxy::http(it.proxy.clone()))),
+            self.https
+                .as_ref()
+                .map(|it| (it, Proxy::https(it.proxy.clone()))),
+        ];
+        for (named, proxy) in made.into_iter().flatten() {
+            let proxy = proxy.map_err(|_| cannot_be(named.variable))?;
             builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&self.no)));
         }
         Ok(builder)
