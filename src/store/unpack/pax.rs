@@ -139,16 +139,15 @@ pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
 /// forms of a number are read as far as a float has digits (Python's tarfile writes
 /// `1e-05`), and of a number with something behind it, the number.
 fn time(value: &[u8]) -> Option<(i64, u32)> {
-    let is_part = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    let end = value.iter().position(|byte| !is_part(byte));
-    exact(value)
-        .or_else(|| float(value))
-        .or_else(|| exact(&value[..end?]))
-}
-
-fn float(value: &[u8]) -> Option<(i64, u32)> {
-    let text = std::str::from_utf8(value).ok()?;
-    let seconds: f64 = text.trim().parse().ok()?;
+    if let Some(time) = exact(value) {
+        return Some(time);
+    }
+    let text = std::str::from_utf8(value).unwrap_or_default().trim();
+    let Ok(seconds) = text.parse::<f64>() else {
+        let is_part = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+        let end = value.iter().position(|byte| !is_part(byte))?;
+        return exact(&value[..end]);
+    };
     let whole = seconds.floor();
     // What a float can be beyond an i64 is far beyond.
     if !seconds.is_finite() || whole.abs() >= i64::MAX as f64 {
