@@ -16,7 +16,8 @@
 //! claude.tool("Bash", serde_json::json!({"command": "ls"})).wait(300).result("README.md");
 //! claude.wait(900).finish("There is one file.");
 //! run.tell(&mut claude);
-//! assert_eq!(run.logs.len(), 5);
+//! // The beginning, what it said, its call, the result, the answer and the end.
+//! assert_eq!(run.logs.len(), 6);
 //! ```
 
 mod claude;
