@@ -43,7 +43,7 @@ fn impossible_names_are_escaped() {
             assert_eq!(agent["name"], *name);
             assert_eq!(mount.cat(&format!("artifacts/{shown}/latest/name")), *name);
             assert_eq!(mount.cat(&format!("runs/{run}/artifact/name")), *name);
-            mount.run(&format!("cat 'runs/{run}/agent/agent.json'"));
+            mount.run(&format!("cat 'runs/{run}/agent'"));
         }
     }
 }
@@ -98,11 +98,7 @@ fn two_objects_of_one_name_both_appear() {
     );
     assert!(mount.list("agents/same/runs").is_empty());
     assert_eq!(mount.list(&format!("agents/{second}/runs")), [run.as_str()]);
-    assert!(
-        mount
-            .cat(&format!("runs/{run}/agent/agent.json"))
-            .contains(&ids[1])
-    );
+    assert!(mount.cat(&format!("runs/{run}/agent")).contains(&ids[1]));
     assert_eq!(
         mount.run(&format!("readlink agents/{}", ids[1])).trim_end(),
         second
