@@ -6,14 +6,9 @@
 mod fields;
 mod holes;
 
-use crate::support::{Bench, Mount};
+use crate::support::{Bench, Mount, node_tar};
 use sha2::{Digest, Sha256};
-use std::{
-    fmt::Write,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fmt::Write, fs, path::Path, process::Command};
 use vm0fs::demo::{Kind, VersionSpec, World};
 
 /// Runs a shell script in a folder; it must succeed.
@@ -28,18 +23,6 @@ fn shell(folder: &Path, script: &str) -> String {
         .unwrap();
     assert!(output.status.success(), "{script}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// The folder of the npm package that `scripts/test` installs.
-fn node_tar() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let path = target.join("node/node_modules/tar");
-    assert!(
-        path.exists(),
-        "{} is missing: run the tests with scripts/test",
-        path.display()
-    );
-    path
 }
 
 /// Names that each form of tar can hold.

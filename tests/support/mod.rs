@@ -110,6 +110,18 @@ fn hear_signals() {
     }
 }
 
+/// The folder of npm's package `tar` (node-tar), which `scripts/test` installs.
+pub(crate) fn node_tar() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let path = target.join("node/node_modules/tar");
+    assert!(
+        path.is_dir(),
+        "{} is missing: run the tests with scripts/test",
+        path.display()
+    );
+    path
+}
+
 fn open_to_all(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }

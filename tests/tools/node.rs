@@ -2,25 +2,18 @@
 //! JavaScript.
 
 use super::{artifact, project};
-use crate::support::{Bench, Mount, Who};
+use crate::support::{Bench, Mount, Who, node_tar};
 use std::{path::PathBuf, process::Command};
 use vm0fs::demo::{Agent, File, LogRow, Run};
 
-/// npm's packages, as `scripts/test` has installed them, where every user can read
-/// them.
+/// npm's packages, where every user can read them.
 fn packages(bench: &Bench) -> PathBuf {
-    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let packages = target.parent().unwrap().join("npm/node_modules");
-    let tar = packages.join("tar/package.json");
-    assert!(
-        tar.exists(),
-        "{} is missing: scripts/test installs it",
-        tar.display()
-    );
+    let packages = node_tar();
+    let packages = packages.parent().unwrap();
     let copy = bench.dir().join("npm");
     let copied = Command::new("cp")
         .arg("-r")
-        .args([&packages, &copy])
+        .args([packages, &copy])
         .status();
     assert!(copied.unwrap().success());
     copy
