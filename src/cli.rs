@@ -3,6 +3,7 @@
 mod cache;
 mod demo;
 mod doctor;
+mod help;
 mod mounts;
 mod place;
 mod prefetch;
@@ -11,6 +12,7 @@ mod status;
 
 pub use cache::{CacheArgs, CacheCommand};
 pub use doctor::DoctorArgs;
+pub use help::HelpArgs;
 pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
 pub use status::StatusArgs;
@@ -40,12 +42,16 @@ use std::{
     version,
     propagate_version = true,
     arg_required_else_help = true,
+    disable_help_subcommand = true,
     after_help = "Examples:
   vm0fs demo                       look around without an account
   vm0fs mount ~/vm0                mount what your token may see
   ls -lt ~/vm0/runs | head         the latest runs
   vm0fs run my-agent \"Do it\" -f   start a run, and see what it says
   vm0fs unmount ~/vm0
+
+The guide: vm0fs help TOPIC, where TOPIC is one of tree, runs, settings, consistency,
+cache, file-managers, limits, security, performance, troubleshooting.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage."
 )]
@@ -75,6 +81,8 @@ pub enum Command {
     Cache(CacheArgs),
     /// Mount a made-up world, served by this program itself, without an account
     Demo(DemoArgs),
+    /// Show a page of the guide, or the help of a command
+    Help(HelpArgs),
 }
 
 /// `vm0fs mount`.

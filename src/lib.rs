@@ -113,7 +113,7 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → park → tree → { api, store, conversation } → http → { error, progress, text, json, memory }
+//! main → cli → mount → fs → park → tree → { api, store, conversation } → http → { error, progress, text, json, memory, guide }
 //!         │      └──→ { config → api, unmount, signals }
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
@@ -165,6 +165,7 @@ mod conversation;
 pub mod demo;
 pub mod error;
 pub mod fs;
+pub mod guide;
 pub mod http;
 pub mod json;
 pub mod logging;

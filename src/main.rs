@@ -46,6 +46,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Prefetch(args) => return args.run(),
         Command::Cache(args) => return args.run(&environment),
         Command::Demo(args) => args.run(&environment)?,
+        Command::Help(args) => args.run()?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -345,18 +345,16 @@ fn named_tests(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn every_test_that_the_readme_names_exists() {
+fn every_test_that_holds_a_promise_exists() {
     let tests = tests();
-    let readme = text("README.md");
-    // Blocks of code have backquotes of their own.
-    let prose: String = readme.split("```").step_by(2).collect();
-    let named: Vec<&str> = named_tests(&prose).collect();
+    let main = text("tests/main.rs");
+    let named: Vec<&str> = named_tests(&main).collect();
     assert!(named.len() > 30, "{} are named", named.len());
     for name in named {
         let found = tests
             .iter()
             .any(|test| test == name || test.ends_with(&format!("::{name}")));
-        assert!(found, "the README names {name}, which is no test");
+        assert!(found, "tests/main.rs names {name}, which is no test");
     }
 }
 

@@ -145,6 +145,7 @@ impl View<'_> {
             | Node::Runs
             | Node::Storages(_)
             | Node::Meta
+            | Node::Guide
             | Node::ByStatus
             | Node::Status(_) => directory(started, FOR_EVER),
             Node::Agent(id) | Node::AgentRuns(id) => {
@@ -181,6 +182,7 @@ impl View<'_> {
                 Ok(stat)
             }
             Node::MetaFile(_)
+            | Node::GuidePage(_)
             | Node::RunsTable(..)
             | Node::AgentFile(..)
             | Node::RunFile(..)

@@ -6,6 +6,7 @@ use super::{
     cache::FOR_EVER,
     control::{Control, START_FILE},
     inodes::Inodes,
+    meta::{GUIDE, file_name},
     names::escape,
     node::{AgentFile, MetaFile, Node, RunFile, TOP},
     rows::Files,
@@ -13,6 +14,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    guide::PAGES,
     store::{self, NodeKind, Version},
 };
 use std::{sync::Arc, time::Duration};
@@ -89,6 +91,12 @@ impl View<'_> {
                 MetaFile::ALL
                     .iter()
                     .for_each(|(name, file)| add(name, Node::MetaFile(*file)));
+                add(GUIDE, Node::Guide);
+            }
+            Node::Guide => {
+                for (page, number) in PAGES.iter().zip(0..) {
+                    add(&file_name(page), Node::GuidePage(number));
+                }
             }
             Node::Agents => {
                 for item in self.agents()?.0.items() {
@@ -227,6 +235,7 @@ impl View<'_> {
             Some(Node::Status(_)) => Node::ByStatus,
             Some(Node::ByStatus | Node::Run(_)) => Node::Runs,
             Some(Node::Agent(_)) => Node::Agents,
+            Some(Node::Guide) => Node::Meta,
             Some(Node::AgentRuns(id)) => Node::Agent(id),
             Some(Node::RunVolumes(id)) => Node::Run(id),
             Some(Node::Storage(kind, _)) => Node::Storages(kind),

@@ -6,6 +6,7 @@ use super::{
     cache::FOR_EVER,
     control::{Control, START_FILE},
     known::StorageId,
+    meta::{GUIDE, file_name},
     names::{
         NAME_MAX, escape, is_content_id, is_probe, is_uuid, looks_like_id, may_be_run_id,
         may_be_version_prefix,
@@ -17,6 +18,7 @@ use super::{
 use crate::{
     api::types::{Agent, Row, RunStatus, Storage, StorageKind},
     error::Error,
+    guide::PAGES,
     store,
 };
 use std::{sync::Arc, time::Duration};
@@ -86,7 +88,7 @@ impl View<'_> {
     /// good where all names are fixed; elsewhere the listing's TTL bounds it.
     fn absent_for(&self, parent: &Node) -> Duration {
         match parent {
-            Node::Meta | Node::Root => FOR_EVER,
+            Node::Meta | Node::Guide | Node::Root => FOR_EVER,
             _ => Duration::ZERO,
         }
     }
@@ -98,6 +100,15 @@ impl View<'_> {
         match parent {
             Node::Root => match TOP.iter().find(|(each, _)| *each == text) {
                 Some((_, node)) => fixed(node.clone()),
+                None => Err(absent(text)),
+            },
+            Node::Meta if text == GUIDE => fixed(Node::Guide),
+            Node::Guide => match PAGES
+                .iter()
+                .zip(0..)
+                .find(|(page, _)| file_name(page) == text)
+            {
+                Some((_, number)) => fixed(Node::GuidePage(number)),
                 None => Err(absent(text)),
             },
             Node::Meta => match MetaFile::ALL.iter().find(|(each, _)| *each == text) {

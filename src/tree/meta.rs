@@ -1,7 +1,7 @@
 //! `.vm0fs`: the mount about itself. Nothing in here asks the network.
 
 use super::{Answer, View, cache::Lookup, node::MetaFile};
-use crate::error::Error;
+use crate::{error::Error, guide::Page};
 use jiff::Timestamp;
 use serde_json::json;
 use std::{
@@ -14,6 +14,14 @@ use std::{
 const PAGE_TTL: Duration = Duration::from_secs(1);
 
 const HELP: &str = include_str!("help.txt");
+
+/// The folder of the guide in `.vm0fs`.
+pub(super) const GUIDE: &str = "help";
+
+/// The file of a page in it.
+pub(super) fn file_name(page: &Page) -> String {
+    format!("{}.md", page.name)
+}
 
 impl View<'_> {
     pub(super) fn page(&self, file: MetaFile) -> Answer<Arc<[u8]>> {

@@ -9,7 +9,7 @@ use super::{
     logs::LogView,
     tables::Form,
 };
-use crate::api::types::StorageKind;
+use crate::{api::types::StorageKind, guide::PAGES};
 use std::sync::Arc;
 
 /// A file that shows a run.
@@ -118,6 +118,10 @@ pub(crate) enum Node {
     Storages(StorageKind),
     Meta,
     MetaFile(MetaFile),
+    /// `.vm0fs/help`
+    Guide,
+    /// `.vm0fs/help/<topic>.md`, by its place among the guide's pages
+    GuidePage(u32),
     /// `runs/.by-status`
     ByStatus,
     /// `runs/.by-status/<word>`, the word as a path component
@@ -158,7 +162,7 @@ pub(crate) enum Node {
 const ROOT_INO: u64 = 1;
 
 /// The nodes of [`Object::Fixed`].
-const FIXED: [(u32, Node); 13] = [
+const FIXED: [(u32, Node); 14] = [
     (ROOT_INO as u32, Node::Root),
     (2, Node::Agents),
     (3, Node::Runs),
@@ -172,6 +176,7 @@ const FIXED: [(u32, Node); 13] = [
     (11, Node::MetaFile(MetaFile::Transfers)),
     (12, Node::RunsTable(None, Form::Jsonl)),
     (13, Node::RunsTable(None, Form::Csv)),
+    (14, Node::Guide),
 ];
 
 /// The children of the root, by name.
@@ -241,6 +246,7 @@ impl Node {
             | Self::Runs
             | Self::Storages(_)
             | Self::Meta
+            | Self::Guide
             | Self::MetaFile(_)
             | Self::RunsTable(None, _)
             | Self::ByStatus => {
@@ -248,6 +254,7 @@ impl Node {
                 let place = FIXED.iter().find(|(_, node)| node == self);
                 (Object::Fixed, place.map_or(0, |(number, _)| *number))
             }
+            Self::GuidePage(page) => (Object::Fixed, FILES + page),
             Self::Status(word) => (Object::Status(word.clone()), SELF),
             Self::Agent(id) => (agent(id), SELF),
             Self::AgentRuns(id) => (agent(id), AGENT_RUNS),
@@ -276,6 +283,10 @@ impl Node {
 
     fn at(object: Object, number: u32) -> Option<Self> {
         match object {
+            Object::Fixed if number >= FILES => {
+                let page = number - FILES;
+                ((page as usize) < PAGES.len()).then_some(Self::GuidePage(page))
+            }
             Object::Fixed => FIXED
                 .iter()
                 .find(|(each, _)| *each == number)
@@ -320,6 +331,7 @@ impl Node {
             | Self::Runs
             | Self::Storages(_)
             | Self::Meta
+            | Self::Guide
             | Self::ByStatus
             | Self::Status(_)
             | Self::Agent(_)
@@ -329,6 +341,7 @@ impl Node {
             | Self::Storage(..)
             | Self::Entry(_, _, _, 0) => Some(Kind::Directory),
             Self::MetaFile(_)
+            | Self::GuidePage(_)
             | Self::RunsTable(..)
             | Self::AgentFile(..)
             | Self::RunFile(..)
@@ -351,6 +364,7 @@ mod tests {
         let id: Arc<str> = "0b7f1c9e-3c1d-4a52-9b1e-2f0a6f4f9d11".into();
         let version: Arc<str> = "deadbeef".into();
         let mut nodes: Vec<Node> = FIXED.iter().map(|(_, node)| node.clone()).collect();
+        nodes.extend((0..PAGES.len() as u32).map(Node::GuidePage));
         nodes.extend([
             Node::Status("running".into()),
             Node::Link("../../agents/x".into()),

@@ -12,6 +12,7 @@ use crate::{
     api::types::Run,
     conversation::report::Facts,
     error::{Error, Result},
+    guide::PAGES,
 };
 use serde_json::{Value, value::RawValue};
 use std::sync::Arc;
@@ -62,6 +63,10 @@ impl View<'_> {
                 bytes: self.page(*file)?,
                 is_final: false,
             }),
+            Node::GuidePage(number) => {
+                let page = PAGES.get(*number as usize).ok_or(Error::Stale)?;
+                Ok(File::text(page.text, false))
+            }
             Node::RunsTable(agent, form) => Ok(File {
                 bytes: self.runs_table(agent.as_ref(), *form)?.bytes.clone(),
                 is_final: false,

@@ -29,7 +29,7 @@ fn folders_list_what_the_service_has() {
         };
         let top = [".vm0fs", "agents", "artifacts", "runs", "volumes"];
         assert_eq!(mount.list("."), top);
-        let pages = ["errors", "help.txt", "status.json", "transfers"];
+        let pages = ["errors", "help", "help.txt", "status.json", "transfers"];
         assert_eq!(mount.list(".vm0fs"), pages);
         assert_eq!(mount.list("agents"), ["bare", "writer"]);
         let tables = [".runs.csv", ".runs.jsonl"];
@@ -427,4 +427,26 @@ fn what_a_run_names_but_has_not_stored_is_no_link() {
     mount.fails(&format!("ls runs/{lost}/artifact/"), reason::MISSING);
     mount.fails(&format!("cat runs/{lost}/agent"), reason::MISSING);
     assert_eq!(mount.cat(".vm0fs/errors"), "");
+}
+
+#[test]
+fn the_guide_is_the_same_in_the_mount_and_by_the_command() {
+    let bench = Bench::new(World::empty());
+    for who in Who::all() {
+        let mount = bench.mount_as(who).start();
+        let topics: Vec<String> = vm0fs::guide::PAGES
+            .iter()
+            .map(|page| page.name.to_owned())
+            .collect();
+        let mut files: Vec<String> = topics.iter().map(|topic| format!("{topic}.md")).collect();
+        files.sort();
+        assert_eq!(mount.list(".vm0fs/help"), files);
+        for topic in topics {
+            let told = bench.command(who).args(["help", &topic]).output().unwrap();
+            assert!(told.status.success());
+            let shown = mount.cat(&format!(".vm0fs/help/{topic}.md"));
+            assert_eq!(String::from_utf8_lossy(&told.stdout), shown, "{topic}");
+        }
+        mount.fails("cat .vm0fs/help/nothing.md", "No such file");
+    }
 }

@@ -1,0 +1,87 @@
+//! `vm0fs help`: a page of the guide, or what a command's `--help` shows.
+
+use super::{Cli, print};
+use crate::{
+    error::{Error, Result},
+    guide::{self, PAGES},
+};
+use clap::{Args, CommandFactory};
+
+/// `vm0fs help`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vm0fs help                       all commands and topics
+  vm0fs help troubleshooting       a page of the guide
+  vm0fs help mount                 the same as vm0fs mount --help
+
+A mount has the same pages in .vm0fs/help/.")]
+pub struct HelpArgs {
+    /// A topic of the guide, or a command and its subcommand
+    #[arg(value_name = "TOPIC")]
+    pub topic: Vec<String>,
+}
+
+impl HelpArgs {
+    /// Prints the page.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] where there is neither such a topic nor such a command.
+    pub fn run(self) -> Result<()> {
+        if let [topic] = self.topic.as_slice()
+            && let Some(page) = guide::page(topic)
+        {
+            return print(page.text);
+        }
+        let mut command = Cli::command();
+        command.build();
+        let mut found = &mut command;
+        for name in &self.topic {
+            found = found
+                .find_subcommand_mut(name)
+                .ok_or_else(|| unknown(&self.topic))?;
+        }
+        let mut text = found.render_long_help().to_string();
+        if self.topic.is_empty() {
+            text += "\nTopics of the guide:\n";
+            for page in PAGES {
+                text += &format!("  {:16} {}\n", page.name, page.about);
+            }
+        }
+        print(&text)
+    }
+}
+
+fn unknown(topic: &[String]) -> Error {
+    let names: Vec<&str> = PAGES.iter().map(|page| page.name).collect();
+    Error::Setup(format!(
+        "there is no topic and no command {:?}; topics: {}; vm0fs --help lists the commands",
+        topic.join(" "),
+        names.join(", "),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_and_commands_have_help_and_nothing_else_has() {
+        let run = |topic: &[&str]| {
+            let topic = topic.iter().map(|word| (*word).to_owned()).collect();
+            HelpArgs { topic }.run()
+        };
+        assert!(run(&["cache"]).is_ok() && run(&["mount"]).is_ok() && run(&[]).is_ok());
+        assert!(run(&["cache", "pin"]).is_ok());
+        let error = run(&["cahce"]).unwrap_err().to_string();
+        assert!(
+            error.contains("\"cahce\"") && error.contains("troubleshooting"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_programs_help_names_every_topic() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(PAGES.iter().all(|page| help.contains(page.name)), "{help}");
+    }
+}
