@@ -187,6 +187,7 @@ pub(super) fn unpack(
     });
     let unpacker = Unpacker {
         packer: Packer::new(staging, job.growing, job.progress),
+        progress: job.progress,
         growing: job.growing,
         proof: Proof::new(key, job.verify),
         limits,
@@ -210,8 +211,13 @@ pub(super) fn unpack(
     })
 }
 
+/// Entries between two signs of life: an archive that has come whole can take its
+/// time to be unpacked, and no deadline is to end that.
+const ALIVE: u64 = 1024;
+
 struct Unpacker<'a> {
     packer: Packer<'a>,
+    progress: &'a Progress,
     growing: &'a Growing,
     proof: Proof,
     limits: &'a Limits,
@@ -233,6 +239,9 @@ impl Unpacker<'_> {
         let mut entries = Entries::new(inflated, self.limits);
         while let Some(entry) = entries.next()? {
             self.entries += 1;
+            if self.entries.is_multiple_of(ALIVE) {
+                self.progress.advance(0);
+            }
             self.check(&entry, entries.position())?;
             if let Err(why) = self.place(&entry, &mut entries)? {
                 self.leave_out(&entry, &why, key);
