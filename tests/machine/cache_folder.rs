@@ -1,7 +1,10 @@
 //! The cache's folder, taken away in one way or another while it is used.
 
 use super::{comes_to, mounted, text, world};
-use crate::support::{Bench, Who, is_root, noise_of, reason};
+use crate::{
+    commands::until,
+    support::{Bench, Who, is_root, noise_of, reason},
+};
 use std::{
     os::unix::fs::chown,
     path::{Path, PathBuf},
@@ -28,8 +31,12 @@ impl Disk {
         Self(path.to_owned())
     }
 
+    /// Waits until no file is open for writing: what the mount has answered from can
+    /// still be on its way to the disk.
     fn remount(&self, how: &str) {
-        sh(&format!("mount -o remount,{how} '{}'", self.0.display()));
+        let script = format!("mount -o remount,{how} '{}'", self.0.display());
+        let mount = || Command::new("sh").args(["-c", &script]).output().unwrap();
+        until("it can be mounted anew", || mount().status.success());
     }
 }
 
