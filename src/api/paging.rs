@@ -111,13 +111,18 @@ impl Size {
                 }
                 Within::Larger(bytes) => bytes,
             };
-            // One that is as large as the last is so whatever is asked for.
-            let is_constant = larger.is_some() && larger == declared;
-            declared = larger;
-            if size == 1 || is_constant {
+            if size == 1 {
                 return Err(too_large(&request.label));
             }
-            self.0 = size / 2;
+            // One as large as the last holds all there is, of which half that many rows
+            // may be just as much; or it is as large whatever is asked for, which a few
+            // calls find out.
+            let is_constant = larger.is_some() && larger == declared;
+            declared = larger;
+            self.0 = match is_constant {
+                true => (size / 8).max(1),
+                false => size / 2,
+            };
             tracing::debug!(
                 request = request.label,
                 rows = size,

@@ -222,16 +222,22 @@ fn no_date_is_sent_that_the_service_cannot_read() {
 
 #[test]
 fn a_page_too_large_to_take_is_asked_for_in_smaller_ones() {
-    const LARGE: usize = 900_000;
-    let row = |n: usize| {
+    let row = |n: usize, large: usize| {
         let (minute, second, text) = (n / 60, n % 60, n.to_string());
-        let text = text.repeat(LARGE / text.len());
+        let text = text.repeat(large / text.len());
         format!(
             r#"{{"timestamp":"2025-01-01T00:{minute:02}:{second:02}Z","type":"agent","level":"info","message":"{text}"}}"#
         )
     };
-    for is_declared in [true, false] {
-        let rows: Vec<_> = (0..110).map(row).collect();
+    // All rows in one page, so that half of a page's rows are as many bytes.
+    let few: &[&str] = &["100", "50", "6", "12", "12", "12", "12"];
+    for (count, large, is_declared, expected) in [
+        (110, 900_000, true, &["100", "50", "50", "50"] as &[&str]),
+        (110, 900_000, false, &["100", "50", "50", "50"]),
+        (42, 1_700_000, true, few),
+        (42, 1_700_000, false, &["100", "50", "25", "25"]),
+    ] {
+        let rows: Vec<_> = (0..count).map(|n| row(n, large)).collect();
         let sent: Vec<usize> = rows.iter().map(String::len).collect();
         let server = Server::new(move |asked, _| {
             let size: usize = asked.get("limit").unwrap().parse().unwrap();
@@ -257,7 +263,7 @@ fn a_page_too_large_to_take_is_asked_for_in_smaller_ones() {
             .iter()
             .filter_map(|asked| asked.get("limit"))
             .collect();
-        assert_eq!(sizes, ["100", "50", "50", "50"]);
+        assert_eq!(sizes, expected);
     }
 }
 
