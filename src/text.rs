@@ -1,6 +1,7 @@
-//! Text from files and for people. A file's bytes become text here. Text from outside is made fit for a message: a server, an
-//! agent or a process name must not move a terminal's cursor or begin a line of
-//! the log. Sizes and times are written in the unit that suits them.
+//! Text from files and for people. A file's bytes become text here. Text from
+//! outside is made fit for a message: a server, an agent or a process name must not
+//! move a terminal's cursor or begin a line of the log. Sizes and times are written
+//! in the unit that suits them.
 
 use std::{fmt::Write, time::Duration};
 

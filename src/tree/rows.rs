@@ -23,7 +23,7 @@ use std::{hash::Hash, sync::Arc, time::Duration};
 pub(crate) enum Age {
     /// Within its lifetime: for what a user reads.
     Current,
-    /// Whatever is known: for attributes that only sort a listing.
+    /// As old as it is: for attributes that only sort a listing.
     Any,
     /// Asked for now: for who follows without a stream. Where asking fails, what is
     /// within its lifetime has to do.
@@ -40,7 +40,7 @@ pub(crate) enum Files {
     Growing(Arc<Growing>),
 }
 
-/// Whether an older answer may stand in: nobody was reached, or the service is
+/// Whether an older answer may stand in: the service was not reached, or the service is
 /// in trouble, as opposed to it having given a clear answer.
 pub(super) fn is_outage(error: &Error) -> bool {
     match error {
@@ -82,7 +82,7 @@ impl View<'_> {
         key: &K,
         want: impl FnOnce() -> Want,
     ) -> Answer<(Arc<T>, Duration)> {
-        // With nobody there, what is known is shown at once. Whether somebody is
+        // With no service there, what is known is shown at once. Whether it is
         // there again is found out behind the answer's back.
         if self.tree.is_away()
             && !matches!(cache.get(key, self.since), Lookup::Fresh(..))
@@ -235,7 +235,7 @@ impl View<'_> {
         if let Some((row, asked)) = newest {
             let mut left = self.tree.list_ttl().saturating_sub(asked.elapsed());
             if left.is_zero() && self.tree.follows.streams(id) {
-                // Whatever changes, the stream tells.
+                // The stream tells each change.
                 left = LIVE_TTL;
             }
             let is_good = !left.is_zero() && age != Age::Anew;
@@ -264,7 +264,7 @@ impl View<'_> {
     }
 
     /// A run with what only its own answer holds. One from before its status changed
-    /// is not shown, whatever has told of that.
+    /// is not shown, no matter what has told of that.
     pub(super) fn run_detail(&self, id: &Arc<str>) -> Answer<(Arc<Row<Run>>, Duration)> {
         self.run_detail_of(id, Age::Current)
     }

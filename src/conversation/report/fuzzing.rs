@@ -1,4 +1,4 @@
-//! What holds of each page, whatever an agent wrote: for the fuzz target `answer`
+//! What holds of each page, of any events: for the fuzz target `answer`
 //! and for the tests.
 
 /// Every element that a page can have, its doctype too. Of an agent's Markdown come
