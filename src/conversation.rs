@@ -249,7 +249,8 @@ fn lifecycle(kind: &str, value: &Value) -> Option<Event> {
         }
         "vm0_error" => {
             let error = value.get("error").map(words::json_text).unwrap_or_default();
-            Event::of(vec![Part::Note(Level::Error, format!("Failed: {error}"))])
+            let line = format!("Failed: {}", media::without_base64(&error));
+            Event::of(vec![Part::Note(Level::Error, line)])
         }
         _ => return None,
     })

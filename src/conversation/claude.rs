@@ -88,7 +88,10 @@ fn message(kind: &str, value: &Value) -> Event {
         _ => Vec::new(),
     };
     if let Some(error) = text(value, "error") {
-        parts.push(Part::Note(Level::Error, words::line(error, 200)));
+        parts.push(Part::Note(
+            Level::Error,
+            words::line(&media::without_base64(error), 200),
+        ));
     }
     let parent = owned(value, "parent_tool_use_id");
     Event {
@@ -128,10 +131,7 @@ fn block(speaker: Speaker, block: &Value) -> Vec<Part> {
             let blocks = Value::Array(vec![block.clone()]);
             vec![Part::Text(speaker, media::content(&blocks))]
         }
-        kind => vec![Part::Note(
-            Level::Info,
-            format!("{}: {}", words::line(kind, 60), words::json_line(block)),
-        )],
+        kind => Event::note(Level::Info, kind, &words::json_line(block)).parts,
     }
 }
 
@@ -179,6 +179,10 @@ fn end(value: &Value) -> End {
         let errors = array(value, "errors").iter().map(words::json_text);
         let mut said: Vec<String> = errors.chain(result.clone()).collect();
         said.retain(|text| !text.trim().is_empty());
+        let said: Vec<_> = said
+            .iter()
+            .map(|text| media::without_base64(text))
+            .collect();
         match (subtype.strip_prefix("error_"), said.is_empty()) {
             (Some(kind), true) => kind.replace('_', " "),
             (Some(kind), false) => format!("{}: {}", kind.replace('_', " "), said.join("\n")),

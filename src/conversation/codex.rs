@@ -59,7 +59,7 @@ fn failure(value: &Value) -> String {
     said.extend(text(error, "additional_details"));
     match said.is_empty() {
         true => words::json_line(value),
-        false => said.join("\n"),
+        false => media::without_base64(&said.join("\n")).into_owned(),
     }
 }
 
@@ -136,9 +136,12 @@ fn item(phase: &str, item: &Value) -> Vec<Part> {
         }
         "web_search" if is_done => vec![Part::Outcome(Outcome {
             call: owned(item, "id"),
-            title: Some(format!(
-                "WebSearch {}",
-                text(item, "query").unwrap_or_default()
+            title: Some(words::line(
+                &format!(
+                    "WebSearch {}",
+                    media::without_base64(text(item, "query").unwrap_or_default())
+                ),
+                200,
             )),
             ..Outcome::default()
         })],
@@ -172,7 +175,7 @@ fn call(item: &Value, name: &str, target: &str, input: Option<Block>) -> Part {
     Part::Call(Call {
         id: owned(item, "id"),
         name: name.into(),
-        target: words::line(target, 200),
+        target: words::line(&media::without_base64(target), 200),
         input,
     })
 }
@@ -193,7 +196,7 @@ fn goes_on(item: &Value) -> Part {
 /// A command that has run, or was not allowed to.
 fn ran(item: &Value) -> Part {
     let code = item.get("exit_code").and_then(Value::as_i64);
-    let mut title = words::line(&command(item), 120);
+    let mut title = words::line(&media::without_base64(&command(item)), 120);
     match (code, text(item, "status")) {
         (_, Some("declined")) => title += " (declined)",
         (Some(code), _) if code != 0 => title += &format!(" (exit code {code})"),

@@ -1,6 +1,6 @@
 //! An event as the lines of a log.
 
-use super::{Event, Level, Outcome, Part, Speaker, Todo, TodoState, words};
+use super::{Event, Level, Outcome, Part, Speaker, Todo, TodoState, media::without_base64, words};
 use crate::text::push_visible;
 
 /// Lines of a tool's output that are shown, and characters of each.
@@ -8,6 +8,9 @@ const OUTPUT_LINES: usize = 3;
 const OUTPUT_WIDTH: usize = 160;
 /// Characters of a thought.
 const THOUGHT: usize = 120;
+/// Characters of a line that is no event: one that the service has cut can be
+/// megabytes of JSON.
+const TEXT_WIDTH: usize = 1_000;
 
 /// Before what a tool is given, and before what it gave.
 const CALL: &str = "→ ";
@@ -33,12 +36,19 @@ pub(crate) fn message(event: &Event) -> (Level, String) {
     (event.level(), out)
 }
 
+/// What an agent wrote that is no event, in its lines.
+pub(crate) fn text(text: &str) -> String {
+    let lines = text.trim_end_matches(['\n', '\r']).split('\n');
+    let lines = lines.map(|line| cut(line, TEXT_WIDTH));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 fn said(part: &Part) -> String {
     match part {
         Part::Session(session) => session.line(),
-        Part::Text(Speaker::Agent, text) => text.clone(),
-        Part::Text(Speaker::User, text) => format!("User: {text}"),
-        Part::Thinking(thought) => match words::line(thought, THOUGHT) {
+        Part::Text(Speaker::Agent, text) => without_base64(text).into_owned(),
+        Part::Text(Speaker::User, text) => format!("User: {}", without_base64(text)),
+        Part::Thinking(thought) => match words::line(&without_base64(thought), THOUGHT) {
             line if line.is_empty() => "(thinking)".to_owned(),
             line => format!("(thinking) {line}"),
         },
@@ -151,7 +161,7 @@ fn output(outcome: &Outcome) -> String {
         lines.extend(
             first
                 .iter()
-                .map(|line| cut(line.get(indent..).unwrap_or_default())),
+                .map(|line| cut(line.get(indent..).unwrap_or_default(), OUTPUT_WIDTH)),
         );
         more = text.lines().count() - first.len();
     }
@@ -172,10 +182,10 @@ fn output(outcome: &Outcome) -> String {
 }
 
 /// A line, cut where it is long, with how much is left out.
-fn cut(line: &str) -> String {
+fn cut(line: &str, width: usize) -> String {
     let line = line.trim_end();
-    let line = super::media::without_base64(line);
-    match line.char_indices().nth(OUTPUT_WIDTH) {
+    let line = without_base64(line);
+    match line.char_indices().nth(width) {
         None => line.into_owned(),
         Some((end, _)) => {
             let more = line[end..].chars().count();

@@ -4,6 +4,7 @@
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod page;
+mod pieces;
 mod text;
 mod threads;
 
@@ -81,8 +82,8 @@ impl Report {
     }
 
     /// Adds a row of the agent's that is no event.
-    pub(crate) fn text(&mut self, text: &str, timestamp: &str) {
-        self.threads.text(text, timestamp);
+    pub(crate) fn text(&mut self, text: &str, place: Place<'_>) {
+        self.threads.text(text, place);
     }
 
     /// The page.

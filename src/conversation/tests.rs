@@ -1,6 +1,6 @@
 //! Events of both programs, as the lines of a log and as a transcript.
 
-use super::{lines, transcript::*, *};
+use super::{lines, transcript::*, usage::Summary, *};
 use serde_json::json;
 
 fn line(event: &Value) -> (Level, String) {
@@ -270,7 +270,7 @@ fn what_is_not_understood_is_one_line_and_nothing_panics() {
         (
             "assistant",
             r#"{"message":{"content":[{"type":5},7,null]}}"#,
-            ": {\"type\":5}\n: 7\n: ",
+            "{\"type\":5}\n7\n",
         ),
         (
             "item.completed",
@@ -332,7 +332,14 @@ fn a_transcript_tells_it_in_order_and_subagents_stand_deeper() {
     add(&said);
     let long: Vec<String> = (0..50).map(|n| n.to_string()).collect();
     add(&result_of(&json!(long.join("\n")), false));
-    Transcript::end("failed", Some("out of memory"), &mut out);
+    let ending = Ending {
+        status: "failed".into(),
+        error: Some("out of memory".into()),
+        milliseconds: Some(192_000),
+    };
+    let mut summary = Summary::default();
+    summary.add(&Event::read("assistant", &said_with_usage().to_string()));
+    Transcript::end(&ending, &summary.usage(), &mut out);
     for expected in [
         "# Run of research-analyst\n\n- Run: `r-1`\n",
         "## Prompt\n\n> Look\n> ```\n> here\n\n## Conversation\n\n",
@@ -340,8 +347,80 @@ fn a_transcript_tells_it_in_order_and_subagents_stand_deeper() {
         "> **Subagent** · 2026-01-02 03:04:06\n>\n> > It is !\\[x](y).\n>\n",
         "*Result*\n\n```text\n0\n1\n",
         "39\n```\n\n*10 more lines: `events.jsonl`, sequence 3*\n\n",
-        "## Outcome\n\nThe run ended: **failed**\n\n```text\nout of memory\n```\n",
+        "## Outcome\n\nThe run ended: **failed**\n\n```text\nout of memory\n```\n\n\
+         - Duration: 3 min 12 s\n- Tokens: 1.2k in, 5 out\n",
     ] {
         assert!(out.contains(expected), "{expected:?} is not in {out}");
     }
+}
+
+fn said_with_usage() -> Value {
+    json!({"type": "assistant", "message": {"id": "m", "content": "x", "usage":
+        {"input_tokens": 1_200, "output_tokens": 5}}})
+}
+
+#[test]
+fn the_end_of_a_transcript_names_a_reason_only_where_there_may_be_one() {
+    let end = |status: &str, error: Option<&str>| {
+        let ending = Ending {
+            status: status.into(),
+            error: error.map(str::to_owned),
+            milliseconds: None,
+        };
+        let mut out = String::new();
+        Transcript::end(&ending, &Summary::default().usage(), &mut out);
+        out
+    };
+    for status in ["completed", "cancelled"] {
+        let expected = format!("## Outcome\n\nThe run ended: **{status}**\n\n");
+        assert_eq!(end(status, None), expected);
+    }
+    assert!(end("timeout", None).contains("(why: the file `error`)"));
+    assert!(!end("failed", Some("x")).contains("why"));
+}
+
+#[test]
+fn base64_is_named_wherever_it_stands() {
+    let data = "QUJD".repeat(5_000);
+    let image = format!("see data:image/png;base64,{data} here");
+    let named = "see [image/png, 15 kB] here";
+    for event in [
+        assistant(&json!({"type": "text", "text": image})),
+        assistant(&json!({"type": "thinking", "thinking": image})),
+        json!({"type": "user", "message": {"content": image}}),
+        result_of(&json!(image), true),
+        json!({"type": "result", "is_error": true, "result": image}),
+        json!({"type": "turn.failed", "error": {"message": image}}),
+        json!({"type": "error", "message": image}),
+        json!({"type": "vm0_error", "error": image}),
+        json!({"type": "item.completed", "item": {"type": "agent_message", "text": image}}),
+        json!({"type": "item.completed", "item": {"type": "web_search", "query": image}}),
+        json!({"type": "item.started", "item": {"type": "web_search", "query": image}}),
+        json!({"type": "item.completed", "item": {"type": "mcp_tool_call", "error": image}}),
+        json!({"type": "item.completed", "item": {"type": "file_write", "path": "a", "diff": image}}),
+    ] {
+        let kind = event["type"].as_str().unwrap();
+        let read = Event::read(kind, &event.to_string());
+        let line = lines::message(&read).1;
+        let mut transcript = String::new();
+        let place = Place {
+            timestamp: "2026-01-02T03:04:06Z",
+            sequence: Some(1),
+        };
+        Transcript::default().event(&read, place, &mut transcript);
+        for shown in [&line, &transcript] {
+            assert!(shown.len() < 1_000, "{event} became {shown}");
+        }
+        let of_all = format!("{line}{transcript}").replace('\\', "");
+        assert!(of_all.contains(named), "{event} became {of_all}");
+    }
+}
+
+#[test]
+fn a_title_is_one_short_line() {
+    let query = format!("a\nb {}", "long ".repeat(1_000));
+    let event = json!({"type": "item.completed", "item": {"type": "web_search", "query": query}});
+    let line = line(&event).1;
+    assert!(line.starts_with("← WebSearch a b long"), "{line}");
+    assert!(line.chars().count() < 220, "{line}");
 }

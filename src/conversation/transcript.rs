@@ -4,7 +4,8 @@
 use super::{
     Block, Call, Event, Outcome, Part, Speaker, TodoState,
     markdown::{code, plain, push_fence, push_paragraph, push_quote},
-    usage::End,
+    media::without_base64,
+    usage::{End, Usage},
     words,
 };
 use jiff::Timestamp;
@@ -27,6 +28,17 @@ pub(crate) struct Head {
     pub(crate) created: Timestamp,
     /// What it was asked to do.
     pub(crate) prompt: String,
+}
+
+/// How a run as a whole has ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    /// The service's word for it.
+    pub(crate) status: String,
+    /// Why it failed, in the service's words, where they are known.
+    pub(crate) error: Option<String>,
+    /// From the start of its sandbox to its end, where both are known.
+    pub(crate) milliseconds: Option<u64>,
 }
 
 /// Where a transcript stands: what the next event needs to know of those before.
@@ -91,7 +103,7 @@ impl Transcript {
                         (Speaker::Agent, _) => "Subagent",
                     };
                     say(out, &format!("**{name}** {}", place.time()));
-                    push_quote(out, depth, text);
+                    push_quote(out, depth, &without_base64(text));
                 }
                 Part::Thinking(thought) if thought.trim().is_empty() => {
                     say(out, "*Thinking*");
@@ -136,21 +148,36 @@ impl Transcript {
     /// Appends a row of the agent's that is no event.
     pub(crate) fn text(text: &str, place: Place<'_>, out: &mut String) {
         push_paragraph(out, 0, &format!("**Agent** {}", place.time()));
-        push_quote(out, 0, text);
+        push_quote(out, 0, &super::lines::text(text));
     }
 
-    /// Appends how the run as a whole has ended, with the service's reason where
-    /// it has failed. Where that was not asked for, the file that has it is named.
-    pub(crate) fn end(status: &str, error: Option<&str>, out: &mut String) {
+    /// Appends how the run as a whole has ended and what it cost, with the service's
+    /// reason where it has failed. Where that was not asked for, the file that has it
+    /// is named.
+    pub(crate) fn end(ending: &Ending, usage: &Usage, out: &mut String) {
         push_paragraph(out, 0, "## Outcome");
-        let line = format!("The run ended: **{}**", plain(status));
-        match error {
-            Some(error) => {
-                push_paragraph(out, 0, &line);
-                push_fence(out, 0, "text", error);
-            }
-            None if status == "completed" => push_paragraph(out, 0, &line),
-            None => push_paragraph(out, 0, &format!("{line} (why: the file `error`)")),
+        let mut line = format!("The run ended: **{}**", plain(&ending.status));
+        // A run that completed or was cancelled has no reason that it could tell.
+        let has_reason = !["completed", "cancelled"].contains(&ending.status.as_str());
+        if ending.error.is_none() && has_reason {
+            line += " (why: the file `error`)";
+        }
+        push_paragraph(out, 0, &line);
+        if let Some(error) = &ending.error {
+            push_fence(out, 0, "text", error);
+        }
+        let facts = [
+            ("Duration", ending.milliseconds.map(words::time)),
+            ("Turns", usage.turns.map(|turns| turns.to_string())),
+            ("Tokens", usage.tokens_line()),
+            ("Cost", usage.cost_usd.map(words::dollars)),
+        ];
+        let told = facts
+            .into_iter()
+            .filter_map(|(name, fact)| Some(format!("- {name}: {}", fact?)));
+        let told: Vec<String> = told.collect();
+        if !told.is_empty() {
+            push_paragraph(out, 0, &told.join("\n"));
         }
     }
 }
@@ -216,7 +243,7 @@ fn push_end(out: &mut String, depth: usize, end: &End, place: Place<'_>) {
 
 /// The first lines of a text, and how many lines it has beyond them.
 fn cut(text: &str) -> (String, usize) {
-    let text = super::media::without_base64(text);
+    let text = without_base64(text);
     let mut lines = text.trim_end_matches(['\n', '\r']).lines();
     let mut shown = String::new();
     for line in lines.by_ref().take(LINES) {

@@ -1,7 +1,7 @@
 //! How an agent's work ended and what it cost: from what its program says at the
 //! end of each query or turn, and until then from the model's messages.
 
-use super::{Event, Part, Speaker};
+use super::{Event, Part, Speaker, words};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -90,6 +90,16 @@ pub(crate) struct Spent {
     pub(super) tokens: Tokens,
     /// Whether the agent itself said it, not a subagent.
     pub(super) is_main: bool,
+}
+
+impl Spent {
+    /// Tokens that the agent itself has read.
+    fn main_read(&self) -> u64 {
+        match self.is_main {
+            true => self.tokens.read(),
+            false => 0,
+        }
+    }
 }
 
 /// How a query (Claude Code) or a turn (Codex) ended.
@@ -182,6 +192,8 @@ pub(crate) struct Summary {
     /// What each message has used, and those since the last end.
     messages: HashMap<String, Spent>,
     since: Vec<String>,
+    /// What all messages of the agent itself have read.
+    main_read: u64,
 }
 
 /// What `usage.json` shows: null where no event tells.
@@ -205,15 +217,34 @@ pub(crate) struct Usage {
     pub(crate) models: BTreeMap<String, ModelUse>,
 }
 
+impl Usage {
+    /// Tokens read and written, as people read them: `477.2k in (468.7k cached), 840
+    /// out`. `None` where no event tells.
+    pub(super) fn tokens_line(&self) -> Option<String> {
+        let tokens = Tokens {
+            input: self.input_tokens?,
+            output: self.output_tokens?,
+            cached: self.cache_read_input_tokens.unwrap_or(0),
+            stored: self.cache_creation_input_tokens,
+        };
+        let cached = match tokens.cached {
+            0 => String::new(),
+            cached => format!(" ({} cached)", words::tokens(cached)),
+        };
+        let (read, output) = (words::tokens(tokens.read()), words::tokens(tokens.output));
+        Some(format!("{read} in{cached}, {output} out"))
+    }
+}
+
 impl Summary {
     /// Counts an event.
     pub(crate) fn add(&mut self, event: &Event) {
         if let Some(spent) = &event.spent {
-            let is_new = self
-                .messages
-                .insert(spent.message.clone(), spent.clone())
-                .is_none();
-            if is_new {
+            let before = self.messages.insert(spent.message.clone(), spent.clone());
+            let before_read = before.as_ref().map_or(0, Spent::main_read);
+            let others = self.main_read.saturating_sub(before_read);
+            self.main_read = others.saturating_add(spent.main_read());
+            if before.is_none() {
                 self.since.push(spent.message.clone());
             }
         }
@@ -269,12 +300,9 @@ impl Summary {
             return true;
         }
         // The one or the other is what its own messages add up to.
-        let sum = |of: &mut dyn Iterator<Item = &Spent>| {
-            let main = of.filter(|spent| spent.is_main);
-            main.fold(0_u64, |sum, spent| sum.saturating_add(spent.tokens.read()))
-        };
-        let all = sum(&mut self.messages.values());
-        let since = sum(&mut self.since.iter().filter_map(|id| self.messages.get(id)));
+        let since = self.since.iter().filter_map(|id| self.messages.get(id));
+        let since = since.fold(0_u64, |sum, spent| sum.saturating_add(spent.main_read()));
+        let all = self.main_read;
         all.abs_diff(tokens.read()) < since.abs_diff(tokens.read())
     }
 

@@ -1,6 +1,6 @@
 //! Who follows which run, and how often the service is asked for it.
 //!
-//! A run that somebody looks at again and again is followed by one stream of
+//! A run that is looked at again and again is followed by one stream of
 //! its events ([`Tree::follow`]), however many look. The stream tells the agent's
 //! lines at once; what else the log has is asked for when the stream shows that
 //! something happens, out of an allowance. Without a stream (it fails, there are
@@ -12,6 +12,7 @@ mod status;
 use super::{Lane, Tree, Want, cache::FOR_EVER, logs::Logs};
 use crate::{
     api::{LogReader, RunEvent, types::RunStatus},
+    conversation::transcript::Ending,
     error::Result,
     progress::Progress,
 };
@@ -40,13 +41,13 @@ const KEPT_FOR_NEWS: f64 = 2.0;
 /// The wait after a stream that failed, doubled with each in a row.
 const RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(120);
-/// Runs remembered: far more than anybody follows at a time.
+/// Runs remembered: far more than people follow at a time.
 const MOST: usize = 256;
 
 /// What is known of those who look at a run.
 #[derive(Debug)]
 struct Follow {
-    /// When somebody last looked.
+    /// When a process last looked.
     looked: Instant,
     /// When rows were last asked for.
     asked: Option<Instant>,
@@ -65,7 +66,7 @@ struct Follow {
     /// Streams that failed in a row, and when the next may be tried.
     failures: u32,
     next_try: Instant,
-    /// The last event that a stream told of. A log that nobody has asked for is
+    /// The last event that a stream told of. A log that was not asked for is
     /// not kept: the next stream goes on behind it all the same.
     told: Option<u64>,
     watch: Watch,
@@ -145,7 +146,7 @@ impl Follow {
     }
 }
 
-/// Drops whom nobody has looked at for longest, of those without a stream.
+/// Drops the run that was not looked at for longest, of those without a stream.
 fn forget_one(follows: &mut HashMap<Arc<str>, Follow>) {
     let idle = follows.iter().filter(|(_, follow)| !follow.streams());
     let oldest = idle.min_by_key(|(_, follow)| follow.looked);
@@ -177,7 +178,7 @@ impl Follows {
             .or_insert_with(|| Follow::new(now)))
     }
 
-    /// Notes that somebody looks at a run's log.
+    /// Notes that a process looks at a run's log.
     pub(super) fn look(&self, id: &Arc<str>, thrift: u32) -> Look {
         let look = self.with(id, |follow| follow.look(Instant::now(), thrift));
         match look {
@@ -241,7 +242,7 @@ impl Follows {
         })
     }
 
-    /// Whether anybody has looked lately.
+    /// Whether a process has looked lately.
     fn is_followed(&self, id: &Arc<str>) -> bool {
         self.with(id, |follow| follow.looked.elapsed() < FOLLOWING)
     }
@@ -280,7 +281,7 @@ impl Follows {
 }
 
 impl Tree {
-    /// Reads the events of a run for as long as somebody follows it, and keeps
+    /// Reads the events of a run for as long as a process follows it, and keeps
     /// what they tell. Blocks for that long.
     pub(super) fn follow(&self, id: &Arc<str>, progress: &Progress) {
         let end = self.told(self.read_events(id, progress));
@@ -347,8 +348,8 @@ impl Tree {
     }
 
     /// Asks, now and then, whether a run has ended that has nothing new to say:
-    /// without a stream nobody else may, and its log would be asked for as long
-    /// as somebody has it open.
+    /// without a stream nothing else may, and its log would be asked for as long
+    /// as a process has it open.
     fn look_for_the_end(&self, id: &Arc<str>, progress: &Progress) {
         let age = self.known.status_age(id);
         if age.is_none_or(|age| age >= self.list_ttl())
@@ -375,8 +376,15 @@ impl Tree {
     pub(super) fn conclude(&self, id: &Arc<str>, logs: &Logs) {
         let detail = self.known.run.last(id);
         let error = detail.and_then(|(row, _)| row.value.error.clone());
-        if let Some(status) = self.known.status(id) {
-            logs.conclude(status.as_str(), error.as_deref());
+        if let Some((_, row)) = self.known.newest_of(id) {
+            let run = &row.value;
+            let times = run.started_at.zip(run.completed_at);
+            let took = times.map(|(start, end)| end.duration_since(start).as_millis());
+            logs.conclude(Ending {
+                status: run.status.as_str().to_owned(),
+                error,
+                milliseconds: took.and_then(|took| u64::try_from(took).ok()),
+            });
         }
     }
 
@@ -410,7 +418,7 @@ impl Tree {
             self.conclude(id, &logs);
         }
         // What was shown in the order in which it came is shown in the order
-        // of time from now on; whoever has it open goes on as before.
+        // of time from now on; a process that has it open goes on as before.
         let kept = match ttl == FOR_EVER && !logs.is_in_order() {
             true => Arc::new(Logs::ended(logs.rows())),
             false => logs,

@@ -222,11 +222,17 @@ impl Known {
 
     /// A run's status, and when it was asked for.
     pub(crate) fn standing(&self, id: &Arc<str>) -> Option<(Instant, RunStatus)> {
-        let detail = self.run.last(id);
-        let detail = detail.map(|(row, asked)| (asked, row.value.status.clone()));
+        let newest = self.newest_of(id);
+        newest.map(|(asked, row)| (asked, row.value.status.clone()))
+    }
+
+    /// The newest answer on a run, its own or a listing's row, and when that was
+    /// asked for.
+    pub(crate) fn newest_of(&self, id: &Arc<str>) -> Option<(Instant, Arc<Row<Run>>)> {
+        let detail = self.run.last(id).map(|(row, asked)| (asked, row));
         let listing = self.runs.last(&());
         let item = listing.as_ref().and_then(|(listing, _)| listing.id(id));
-        let listed = item.map(|item| (item.asked, item.row.value.status.clone()));
+        let listed = item.map(|item| (item.asked, item.row.clone()));
         let newest = detail.into_iter().chain(listed);
         newest.max_by_key(|(asked, _)| *asked)
     }

@@ -5,6 +5,7 @@
 //! What a file shows of an event is drawn from the event alone (`conversation`),
 //! the same way whether the stream told of it or a row holds it.
 
+mod items;
 mod lines;
 
 use crate::{
@@ -13,15 +14,15 @@ use crate::{
         types::{AgentEvent, LogRow, Row},
     },
     conversation::{
-        self, lines as drawn,
         report::{Facts, Report},
-        transcript::{Head, Place, Transcript},
+        transcript::{Ending, Head, Transcript},
         usage::{Summary, Usage},
     },
 };
+use items::{Item, Said, converse, render};
 use jiff::Timestamp;
-use lines::{canonical, push_event_line, push_json_line};
-use serde_json::value::RawValue;
+use lines::canonical;
+use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
     mem,
@@ -67,39 +68,12 @@ const SHORT: usize = 1_000;
 /// How many forms there are.
 const VIEWS: usize = 7;
 
-/// What came, in the order in which it is shown.
-#[derive(Debug)]
-enum Item {
-    /// A row, and whether its event has been shown already.
-    Row { row: Row<LogRow>, is_shown: bool },
-    /// An event whose row has not come yet.
-    Event(AgentEvent),
-    /// The run has ended: its status, and why it failed.
-    End(String, Option<String>),
-}
+/// The SHA-256 of what an event says: agents write it, so a hash that can be made to
+/// collide would let them hide events.
+type Key = [u8; 32];
 
-impl Item {
-    /// What the agent's program told, unless it was shown already: the type, the
-    /// data and the place.
-    fn told(&self) -> Option<(&str, &RawValue, Place<'_>)> {
-        let (kind, data, timestamp, sequence) = match self {
-            Self::Event(event) => {
-                let sequence = Some(event.sequence);
-                (&*event.kind, &*event.data, &event.timestamp, sequence)
-            }
-            Self::Row { row, is_shown } if !is_shown => {
-                let (kind, data) = row.value.told()?;
-                let sequence = row.value.event.as_ref().map(|event| event.sequence);
-                (kind, data, &row.value.timestamp, sequence)
-            }
-            Self::Row { .. } | Self::End(..) => return None,
-        };
-        let place = Place {
-            timestamp,
-            sequence,
-        };
-        Some((kind, data, place))
-    }
+fn key(told: &str) -> Key {
+    Sha256::digest(told).into()
 }
 
 /// One file: the bytes so far, and how many items they are made of.
@@ -126,6 +100,10 @@ struct Inner {
     reader: LogReader,
     /// Events shown before their rows came, by their number: type and data.
     ahead: HashMap<u64, String>,
+    /// Rows without a number that were shown before the stream told of their
+    /// events: how many say the same. Of so many items.
+    untold: HashMap<Key, usize>,
+    searched: usize,
     /// The highest sequence of an event shown.
     last_event: Option<u64>,
     /// The newest time of a row, and whether anything is shown behind what it
@@ -211,12 +189,11 @@ impl Logs {
 
     /// Shows that the run has ended so, once. To be said when the rows have been
     /// asked for after that.
-    pub(crate) fn conclude(&self, status: &str, error: Option<&str>) {
+    pub(crate) fn conclude(&self, ending: Ending) {
         let mut inner = self.lock();
         if !inner.has_end {
             inner.has_end = true;
-            let error = error.map(str::to_owned);
-            inner.items.push(Item::End(status.to_owned(), error));
+            inner.items.push(Item::End(ending));
         }
     }
 
@@ -332,15 +309,45 @@ impl Inner {
             return;
         }
         self.last_event = Some(event.sequence);
-        self.ahead
-            .insert(event.sequence, canonical(&event.kind, &event.data));
+        let told = canonical(&event.kind, &event.data);
+        if self.has_row_of(&told) {
+            return;
+        }
+        self.ahead.insert(event.sequence, told);
         self.unsorted |= self.has_end;
         self.weight += 3 * event.data.get().len() + 128;
         self.items.push(Item::Event(event));
     }
 
+    /// Whether a row without a number has shown an event before the stream tells of
+    /// it: what was read before the stream began, or came sooner than it looked.
+    fn has_row_of(&mut self, told: &str) -> bool {
+        for item in &self.items[self.searched..] {
+            if let Item::Row { row, .. } = item
+                && row.value.event.is_none()
+                && let Some((kind, data, _)) = item.told()
+            {
+                *self.untold.entry(key(&canonical(kind, data))).or_default() += 1;
+            }
+        }
+        self.searched = self.items.len();
+        if self.untold.is_empty() {
+            return false;
+        }
+        let rows = self.untold.get_mut(&key(told)).filter(|rows| **rows > 0);
+        rows.is_some_and(|rows| {
+            *rows -= 1;
+            true
+        })
+    }
+
     /// A file's text with all that has come.
     fn file(&mut self, view: LogView) -> &str {
+        // What the transcript says at its end: what all events add up to.
+        let drawn = self.files[view as usize].items;
+        let ends = |item: &Item| matches!(item, Item::End(_));
+        let usage = (view == LogView::Transcript && self.items[drawn..].iter().any(ends))
+            .then(|| self.summary().usage());
         let file = &mut self.files[view as usize];
         if view == LogView::Transcript
             && file.text.is_empty()
@@ -349,8 +356,13 @@ impl Inner {
             Transcript::begin(head, &mut file.text);
         }
         for item in &self.items[file.items..] {
-            match view {
-                LogView::Transcript => converse(&mut self.transcript, item, &mut file.text),
+            match (view, item, &usage) {
+                (LogView::Transcript, Item::End(ending), Some(usage)) => {
+                    Transcript::end(ending, usage, &mut file.text);
+                }
+                (LogView::Transcript, ..) => {
+                    converse(&mut self.transcript, item, &mut file.text);
+                }
                 _ => render(view, item, &mut file.text),
             }
         }
@@ -373,15 +385,10 @@ impl Inner {
             if report.leaves_out_next() {
                 continue;
             }
-            if let Some((kind, data, place)) = item.told() {
-                let event = conversation::Event::read(kind, data.get());
-                report.event(&event, place);
-            } else if let Item::Row {
-                row,
-                is_shown: false,
-            } = item
-            {
-                report.text(&row.value.message, &row.value.timestamp);
+            match item.said() {
+                Some(Said::Event(event, place)) => report.event(&event, place),
+                Some(Said::Text(text, place)) => report.text(text, place),
+                None => {}
             }
         }
         let (answer, usage) = (
@@ -397,76 +404,12 @@ impl Inner {
     /// What all that has come adds up to.
     fn summary(&mut self) -> &Summary {
         for item in &self.items[self.summed..] {
-            if let Some((kind, data, _)) = item.told() {
-                self.summary
-                    .add(&conversation::Event::read(kind, data.get()));
+            if let Some(Said::Event(event, _)) = item.said() {
+                self.summary.add(&event);
             }
         }
         self.summed = self.items.len();
         &self.summary
-    }
-}
-
-/// Appends what the transcript shows of an item.
-fn converse(transcript: &mut Transcript, item: &Item, out: &mut String) {
-    match item {
-        Item::End(status, error) => Transcript::end(status, error.as_deref(), out),
-        _ => match (item.told(), item) {
-            (Some((kind, data, place)), _) => {
-                let event = conversation::Event::read(kind, data.get());
-                transcript.event(&event, place, out);
-            }
-            (None, Item::Row { row, is_shown }) if !is_shown && row.value.kind == "agent" => {
-                let place = Place {
-                    timestamp: &row.value.timestamp,
-                    sequence: None,
-                };
-                Transcript::text(&row.value.message, place, out);
-            }
-            _ => {}
-        },
-    }
-}
-
-/// Appends what a file shows of an item.
-fn render(view: LogView, item: &Item, out: &mut String) {
-    match (view, item) {
-        (LogView::Jsonl, Item::Row { row, .. }) => push_json_line(out, row.raw.get()),
-        (LogView::Jsonl, _) => {}
-        (LogView::Events, _) => {
-            if let Some((kind, data, place)) = item.told() {
-                push_event_line(out, kind, data, place);
-            }
-        }
-        _ => push_text(view, item, out),
-    }
-}
-
-/// Appends the lines that a text file has for an item.
-fn push_text(view: LogView, item: &Item, out: &mut String) {
-    let kind = match item {
-        Item::Row { row, .. } => row.value.kind.as_str(),
-        Item::Event(_) => "agent",
-        Item::End(..) => return,
-    };
-    let is_wanted = match view {
-        LogView::Agent => kind == "agent",
-        LogView::System => kind == "system",
-        LogView::Network => kind == "network",
-        _ => true,
-    };
-    if !is_wanted {
-        return;
-    }
-    if let Some((event, data, place)) = item.told() {
-        let event = conversation::Event::read(event, data.get());
-        let (level, message) = drawn::message(&event);
-        drawn::push(out, [place.timestamp, kind, level.word()], &message);
-    } else if let Item::Row { row, is_shown } = item
-        && !is_shown
-    {
-        let row = &row.value;
-        drawn::push(out, [&row.timestamp, kind, &row.level], &row.message);
     }
 }
 

@@ -9,7 +9,7 @@ use std::fmt::Write;
 /// All styling there is. Colours are those of the chart.
 const STYLE: &str = include_str!("report.css");
 
-/// Nothing is fetched and nothing runs, whatever stands in the page; pictures are in
+/// Nothing is fetched and nothing runs, even if markup came into the page; pictures are in
 /// the page itself.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 
@@ -123,21 +123,8 @@ fn write_facts(facts: &Facts, usage: &Usage, out: &mut String) {
     if let Some(turns) = usage.turns {
         row("Turns", &turns.to_string());
     }
-    if let (Some(input), Some(output)) = (usage.input_tokens, usage.output_tokens) {
-        let cached = usage.cache_read_input_tokens.unwrap_or(0);
-        let read = input + cached + usage.cache_creation_input_tokens.unwrap_or(0);
-        let cached = match cached {
-            0 => String::new(),
-            cached => format!(" ({} cached)", words::tokens(cached)),
-        };
-        row(
-            "Tokens",
-            &format!(
-                "{} in{cached}, {} out",
-                words::tokens(read),
-                words::tokens(output)
-            ),
-        );
+    if let Some(tokens) = usage.tokens_line() {
+        row("Tokens", &tokens);
     }
     if let Some(cost) = usage.cost_usd {
         row("Cost", &words::dollars(cost));

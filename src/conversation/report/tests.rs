@@ -129,6 +129,32 @@ fn a_subagent_stands_in_the_call_that_started_it_and_no_depth_harms() {
 }
 
 #[test]
+fn a_page_is_of_a_size_that_a_browser_shows() {
+    let text = |text: &str| message("assistant", None, &json!({"type": "text", "text": text}));
+    let result = |text: &str| {
+        let block = json!({"type": "tool_result", "tool_use_id": "x", "content": text});
+        message("user", None, &block)
+    };
+    let base = page(&[]).len();
+    // Data is named, in the words of an agent too.
+    let data = format!("data:image/png;base64,{}", "QUJD".repeat(5_000));
+    let named = page(&[text(&data), result(&data)]);
+    assert!(named.len() < base + 2_000, "{}", named.len());
+    assert_eq!(named.matches("[image/png, 15 kB]").count(), 2);
+    // A text of a megabyte is cut, and of a thousand such ones a little is shown.
+    let long = "word ".repeat(200 << 10);
+    let cut = page(&[text(&long)]);
+    assert!((256 << 10..300 << 10).contains(&(cut.len() - base)));
+    assert!(cut.contains("761856 more characters: <a href=\"events.jsonl\">"));
+    let much: Vec<Value> = (0..200)
+        .flat_map(|_| [text(&long), result(&long)])
+        .collect();
+    let much = page(&much);
+    assert!(much.len() < 16 << 20, "{}", much.len());
+    assert_eq!(much.matches("<h3>Agent</h3>").count(), 200);
+}
+
+#[test]
 fn a_long_conversation_shows_its_beginning_and_its_end() {
     let events: Vec<Value> = (0..10_000)
         .map(|n| {

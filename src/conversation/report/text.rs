@@ -71,7 +71,8 @@ pub(super) fn markdown(text: &str) -> String {
     });
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     html::push_html(&mut out, events);
-    out
+    // Markdown writes any character by its number, such as `&#27;`.
+    visible(&out)
 }
 
 fn below(level: HeadingLevel) -> u8 {
@@ -100,11 +101,13 @@ mod tests {
             "<!-- a --> <?php ?> <![CDATA[x]]>",
             "[![x](y)](javascript:z)",
             "\u{1b}]8;;x\u{7}",
+            "&#27;[2J [x](https://a.example/&#x1b;) ![&#27;](&#27;) `&#27;`",
         ] {
             let html = markdown(hostile);
             let lower = html.to_lowercase();
             for bad in [
                 "<script", "<img", "<iframe", "<div", "<b ", "<i>", "<!--", "<?", "<![", "\u{1b}",
+                "\u{7}",
             ] {
                 assert!(!lower.contains(bad), "{hostile:?} became {html:?}");
             }

@@ -3,21 +3,15 @@
 
 use super::{
     super::{
-        Block, Call, Event, Level, Outcome, Part, Speaker, Todo, TodoState, media, tools,
-        transcript::Place, usage::End, words,
+        Call, Event, Level, Part, Speaker, Todo, TodoState, tools, transcript::Place, usage::End,
+        words,
     },
     attribute, escaped, markdown,
+    pieces::{Cut, Gave, Room, write_block},
 };
 use jiff::Timestamp;
 use std::{collections::HashMap, fmt::Write};
 
-/// Lines of a tool's input or output that the page holds, and bytes.
-const LINES: usize = 200;
-const BYTES: usize = 32 << 10;
-/// Bytes of base64 that one picture may have, and all of a page: a screenshot has
-/// some 100 kB, and a page is to be there at once.
-const PICTURE: usize = 1 << 20;
-const PICTURES: usize = 8 << 20;
 /// Calls within calls that are nested; what is deeper stands beside them. The
 /// entries are written by recursion, and agents decide how deep they are.
 const DEEPEST: usize = 8;
@@ -37,13 +31,14 @@ enum Body {
     Said(&'static str, String),
     Call {
         call: Call,
+        input: Option<Cut>,
         todos: Vec<Todo>,
-        outcome: Option<Outcome>,
+        outcome: Option<Gave>,
         /// What a subagent said that it started.
         inner: Vec<usize>,
     },
     /// An outcome whose call is not known.
-    Outcome(Outcome),
+    Outcome(Gave),
     /// Events that are not shown.
     Gap(usize),
 }
@@ -57,8 +52,7 @@ pub(super) struct Threads {
     calls: HashMap<String, usize>,
     /// Entries that tell of a failure.
     failures: Vec<usize>,
-    /// Bytes of pictures so far.
-    pictures: usize,
+    room: Room,
 }
 
 impl Threads {
@@ -90,26 +84,16 @@ impl Threads {
     }
 
     /// Adds a row of the agent's that is no event.
-    pub(super) fn text(&mut self, text: &str, timestamp: &str) {
+    pub(super) fn text(&mut self, text: &str, place: Place<'_>) {
+        let mut html = String::new();
+        write_block("output", &self.room.cut(text), place.sequence, &mut html);
         let entry = Entry {
             depth: 0,
-            body: Body::Said("note", format!("<pre>{}</pre>", escaped(text))),
-            sequence: None,
-            time: time(timestamp),
+            body: Body::Said("note", html),
+            sequence: place.sequence,
+            time: time(place.timestamp),
         };
         self.add(None, entry);
-    }
-
-    /// An outcome with as many of its pictures as the page has room for.
-    fn fitting(&mut self, outcome: &Outcome) -> Outcome {
-        let mut outcome = outcome.clone();
-        outcome.pictures.retain(|picture| {
-            let size = picture.data.len();
-            let fits = size <= PICTURE && self.pictures + size <= PICTURES;
-            self.pictures += if fits { size } else { 0 };
-            fits
-        });
-        outcome
     }
 
     /// Adds what an event says.
@@ -123,9 +107,14 @@ impl Threads {
                 Part::Session(session) => {
                     Body::Said("note", format!("<p>{}</p>", escaped(&session.line())))
                 }
-                Part::Text(Speaker::Agent, text) if is_sub => said("agent", "Subagent", text),
-                Part::Text(Speaker::Agent, text) => said("agent", "Agent", text),
-                Part::Text(Speaker::User, text) => said("user", "User", text),
+                Part::Text(speaker, text) => {
+                    let (class, name) = match speaker {
+                        Speaker::Agent if is_sub => ("agent", "Subagent"),
+                        Speaker::Agent => ("agent", "Agent"),
+                        Speaker::User => ("user", "User"),
+                    };
+                    Body::Said(class, format!("<h3>{name}</h3>{}", self.room.said(text)))
+                }
                 Part::Thinking(thought) if thought.trim().is_empty() => {
                     Body::Said("note", "<p>Thinking</p>".into())
                 }
@@ -133,11 +122,15 @@ impl Threads {
                     "note",
                     format!(
                         "<details><summary>Thinking</summary><div class=\"quiet\">{}</div></details>",
-                        markdown(&cut(thought).0)
+                        markdown(&self.room.cut(thought).text)
                     ),
                 ),
                 Part::Call(call) => Body::Call {
-                    call: call.clone(),
+                    input: call.input.as_ref().map(|input| self.room.cut(&input.text)),
+                    call: Call {
+                        input: None,
+                        ..call.clone()
+                    },
                     todos: Vec::new(),
                     outcome: None,
                     inner: Vec::new(),
@@ -152,10 +145,10 @@ impl Threads {
                     Body::Said("note", list_of(list))
                 }
                 Part::Outcome(outcome) => {
-                    let outcome = self.fitting(outcome);
-                    match self.answer(&outcome) {
-                        true => continue,
-                        false => Body::Outcome(outcome),
+                    let gave = self.room.fitting(outcome);
+                    match self.answer(gave) {
+                        None => continue,
+                        Some(gave) => Body::Outcome(gave),
                     }
                 }
                 Part::End(end) => Body::Said(
@@ -180,7 +173,7 @@ impl Threads {
                 _ => None,
             };
             let has_failed = matches!(&body, Body::Said(class, _) if class.contains("failed"))
-                || matches!(&body, Body::Outcome(outcome) if outcome.failed);
+                || matches!(&body, Body::Outcome(gave) if gave.outcome.failed);
             let entry = Entry {
                 depth: 0,
                 body,
@@ -198,22 +191,24 @@ impl Threads {
         }
     }
 
-    /// Gives an outcome to its call. Whether there is one that has none yet.
-    fn answer(&mut self, answer: &Outcome) -> bool {
-        let Some(&number) = answer.call.as_ref().and_then(|call| self.calls.get(call)) else {
-            return false;
+    /// Gives an outcome to its call; gives it back where there is none, or one that
+    /// has its outcome.
+    fn answer(&mut self, gave: Gave) -> Option<Gave> {
+        let call = gave.outcome.call.as_ref();
+        let Some(&number) = call.and_then(|call| self.calls.get(call)) else {
+            return Some(gave);
         };
         let Body::Call { outcome, .. } = &mut self.entries[number].body else {
-            return false;
+            return Some(gave);
         };
         if outcome.is_some() {
-            return false;
+            return Some(gave);
         }
-        *outcome = Some(answer.clone());
-        if answer.failed {
+        if gave.outcome.failed {
             self.failures.push(number);
         }
-        true
+        *outcome = Some(gave);
+        None
     }
 
     /// Writes all of it.
@@ -268,29 +263,30 @@ impl Threads {
                      <a href=\"events.jsonl\">events.jsonl</a></p></article>"
                 );
             }
-            Body::Outcome(outcome) => {
-                let class = if outcome.failed {
+            Body::Outcome(gave) => {
+                let class = if gave.outcome.failed {
                     "tool failed"
                 } else {
                     "tool"
                 };
-                let title = outcome.title.as_deref().unwrap_or("Result");
+                let title = gave.outcome.title.as_deref().unwrap_or("Result");
                 let _ = write!(
                     out,
                     "<article id=\"e{number}\" class=\"{class}\">{time}<details><summary>{}{}</summary>",
                     escaped(&words::line(title, 200)),
-                    mark(outcome),
+                    mark(gave),
                 );
-                write_outcome(outcome, *sequence, out);
+                write_outcome(gave, *sequence, out);
                 out.push_str("</details></article>\n");
             }
             Body::Call {
                 call,
+                input,
                 todos,
                 outcome,
                 inner,
             } => {
-                let has_failed = outcome.as_ref().is_some_and(|outcome| outcome.failed);
+                let has_failed = outcome.as_ref().is_some_and(|gave| gave.outcome.failed);
                 let class = if has_failed { "tool failed" } else { "tool" };
                 // What people look for stands open.
                 let open = if has_failed || !todos.is_empty() {
@@ -309,15 +305,15 @@ impl Threads {
                 if !todos.is_empty() {
                     out.push_str(&list_of(todos));
                 }
-                if let Some(Block { text, .. }) = &call.input {
-                    write_block("input", text, *sequence, out);
+                if let Some(input) = input {
+                    write_block("input", input, *sequence, out);
                 }
                 for &number in inner {
                     self.write_entry(number, out);
                 }
                 // What such a tool says of itself adds nothing to the list.
-                if let Some(outcome) = outcome.as_ref().filter(|_| todos.is_empty() || has_failed) {
-                    write_outcome(outcome, *sequence, out);
+                if let Some(gave) = outcome.as_ref().filter(|_| todos.is_empty() || has_failed) {
+                    write_outcome(gave, *sequence, out);
                 }
                 out.push_str("</details></article>\n");
             }
@@ -326,9 +322,8 @@ impl Threads {
 }
 
 /// What a summary says of an outcome at its end.
-fn mark(outcome: &Outcome) -> String {
-    let lines = outcome.text.trim().lines().count();
-    match (outcome.failed, lines) {
+fn mark(gave: &Gave) -> String {
+    match (gave.outcome.failed, gave.lines) {
         (true, _) => " <span class=\"mark failed\">failed</span>".into(),
         (false, 0 | 1) => String::new(),
         (false, lines) => format!(
@@ -336,10 +331,6 @@ fn mark(outcome: &Outcome) -> String {
             words::count(lines, "line")
         ),
     }
-}
-
-fn said(class: &'static str, who: &str, text: &str) -> Body {
-    Body::Said(class, format!("<h3>{who}</h3>{}", markdown(text)))
 }
 
 fn ended(end: &End) -> String {
@@ -372,67 +363,27 @@ fn list_of(list: &[Todo]) -> String {
     out + "</ul>"
 }
 
-fn write_outcome(outcome: &Outcome, sequence: Option<u64>, out: &mut String) {
-    for picture in &outcome.pictures {
+fn write_outcome(gave: &Gave, sequence: Option<u64>, out: &mut String) {
+    for picture in &gave.outcome.pictures {
         let _ = write!(
             out,
             "<p><img alt=\"{0}\" src=\"data:{0};base64,{1}\"></p>",
             picture.kind, picture.data,
         );
     }
-    let text = outcome.text.trim_matches(['\n', '\r']);
-    match text.trim().is_empty() {
+    match gave.text.text.trim().is_empty() {
         true => out.push_str("<p class=\"quiet\">no output</p>"),
         false => write_block(
-            if outcome.failed {
+            if gave.outcome.failed {
                 "output failed"
             } else {
                 "output"
             },
-            text,
+            &gave.text,
             sequence,
             out,
         ),
     }
-}
-
-fn write_block(class: &str, text: &str, sequence: Option<u64>, out: &mut String) {
-    let (shown, more) = cut(text);
-    let _ = write!(out, "<pre class=\"{class}\">{}</pre>", escaped(&shown));
-    if more > 0 {
-        let place = sequence
-            .map(|sequence| format!(", sequence {sequence}"))
-            .unwrap_or_default();
-        let _ = write!(
-            out,
-            "<p class=\"quiet\">{}: <a href=\"events.jsonl\">events.jsonl</a>{place}</p>",
-            words::count(more, "more line"),
-        );
-    }
-}
-
-/// As much of a text as the page holds, and how many lines more it has.
-fn cut(text: &str) -> (String, usize) {
-    let text = media::without_base64(text);
-    let mut lines = text.lines();
-    let mut shown = String::new();
-    for (number, line) in lines.by_ref().take(LINES).enumerate() {
-        if number > 0 {
-            shown.push('\n');
-        }
-        let room = BYTES.saturating_sub(shown.len());
-        if line.len() > room {
-            let fits = line
-                .char_indices()
-                .map(|(at, _)| at)
-                .take_while(|at| *at <= room);
-            shown.push_str(&line[..fits.last().unwrap_or(0)]);
-            shown.push('…');
-            return (shown, lines.count() + 1);
-        }
-        shown.push_str(line);
-    }
-    (shown, lines.count())
 }
 
 /// The time of day, with the whole as its title.

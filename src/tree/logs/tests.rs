@@ -1,4 +1,4 @@
-//! A log's files from rows and events, in whatever order these come.
+//! A log's files from rows and events, in any order.
 
 use super::*;
 use serde_json::{Value, json};
@@ -9,6 +9,15 @@ fn row(value: &Value) -> Row<LogRow> {
     Row {
         value: serde_json::from_str(raw.get()).unwrap(),
         raw,
+    }
+}
+
+/// How a run that has failed ended.
+fn ending(error: Option<&str>) -> Ending {
+    Ending {
+        status: "failed".into(),
+        error: error.map(str::to_owned),
+        milliseconds: Some(61_000),
     }
 }
 
@@ -207,6 +216,59 @@ fn a_row_without_a_number_is_known_by_what_it_says() {
 }
 
 #[test]
+fn an_event_whose_row_without_a_number_came_first_is_shown_once() {
+    let logs = Logs::default();
+    logs.add_rows(vec![
+        bare(1, "one"),
+        bare(2, "two"),
+        plain(2, "system", "up"),
+    ]);
+    // The stream tells all from the beginning: nothing says how far rows went.
+    assert_eq!(logs.last_event(), None);
+    for (sequence, text) in [(1, "one"), (2, "two"), (3, "two"), (4, "three")] {
+        logs.add_event(event(4, sequence, text));
+    }
+    logs.add_rows(vec![bare(4, "two"), bare(4, "three"), bare(5, "four")]);
+    logs.add_event(event(5, 5, "four"));
+    let shown = [
+        line(1, "agent", "one"),
+        line(2, "agent", "two"),
+        line(2, "system", "up"),
+        line(4, "agent", "two"),
+        line(4, "agent", "three"),
+        line(5, "agent", "four"),
+    ];
+    assert_eq!(text(&logs, LogView::All), shown.concat());
+    assert_eq!(logs.last_event(), Some(5));
+    assert!(logs.is_in_order());
+}
+
+#[test]
+fn an_event_that_was_cut_is_shown_by_its_beginning() {
+    let cut = format!(
+        "[user] {{\"type\":\"user\",\"data\":\"{}",
+        "é ".repeat(1 << 20)
+    );
+    let row_of = |data: Value| {
+        row(&json!({
+            "timestamp": at(1), "type": "agent", "level": "info", "message": cut,
+            "metadata": {"sequenceNumber": 7, "eventType": "user", "eventData": data},
+        }))
+    };
+    for row in [plain(1, "agent", &cut), row_of(Value::Null)] {
+        let logs = Logs::ended(vec![row]);
+        for view in [LogView::All, LogView::Transcript] {
+            let shown = text(&logs, view);
+            assert!(shown.contains("user"), "{shown}");
+            assert!(shown.contains("é é… ") || shown.contains("é … "), "{shown}");
+            assert!(shown.contains(" more characters"), "{shown}");
+            assert!(shown.len() < 3_000, "{}", shown.len());
+        }
+        assert!(text(&logs, LogView::Jsonl).contains("é é é é"));
+    }
+}
+
+#[test]
 fn each_row_gives_a_line_however_broken_its_event_is() {
     let data = [
         json!({"type": "assistant", "message": {"content": []}}),
@@ -262,8 +324,8 @@ fn a_transcript_begins_with_the_run_and_ends_with_its_end_once() {
     logs.add_event(event(1, 1, "one"));
     logs.introduce(head);
     logs.add_rows(vec![spoken(1, 1, "one"), plain(2, "system", "bye")]);
-    logs.conclude("failed", Some("out of memory"));
-    logs.conclude("failed", None);
+    logs.conclude(ending(Some("out of memory")));
+    logs.conclude(ending(None));
     let whole = text(&logs, LogView::Transcript);
     assert!(whole.starts_with(&begun));
     assert_eq!(whole.matches("## Outcome").count(), 1);
@@ -271,6 +333,7 @@ fn a_transcript_begins_with_the_run_and_ends_with_its_end_once() {
         whole.contains("> one\n") && whole.contains("out of memory"),
         "{whole}"
     );
+    assert!(whole.ends_with("- Duration: 1 min 1 s\n\n"), "{whole}");
     assert!(
         !whole.contains("bye"),
         "the sandbox is not in the conversation"

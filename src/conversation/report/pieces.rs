@@ -1,0 +1,143 @@
+//! As much of what agents wrote as a page holds: a browser is to show it at once.
+
+use super::{
+    super::{Outcome, media, words},
+    escaped, markdown,
+};
+use std::fmt::Write;
+
+/// Lines of a tool's input or output that the page holds, and bytes.
+const LINES: usize = 200;
+const BYTES: usize = 32 << 10;
+/// Bytes of a text that was said: far more than people read, and a browser takes a
+/// second for it.
+const SAID: usize = 256 << 10;
+/// Bytes of texts that a page has room for. Of what comes when it is full, [`LEAST`]
+/// is shown.
+const ROOM: usize = 12 << 20;
+const LEAST: usize = 500;
+/// Bytes of base64 that one picture may have, and all of a page: a screenshot has
+/// some 100 kB, and a page is to be there at once.
+const PICTURE: usize = 1 << 20;
+const PICTURES: usize = 8 << 20;
+/// As much of a text as the page holds, and how many lines more it has.
+pub(super) struct Cut {
+    pub(super) text: String,
+    pub(super) more: usize,
+}
+
+/// What a tool gave, without the text that the page does not hold.
+pub(super) struct Gave {
+    /// All but its text.
+    pub(super) outcome: Outcome,
+    pub(super) text: Cut,
+    /// All lines that it has.
+    pub(super) lines: usize,
+}
+
+/// What a page has taken so far, in bytes.
+#[derive(Default)]
+pub(super) struct Room {
+    pictures: usize,
+    texts: usize,
+}
+
+impl Room {
+    /// As much of a text as the page holds.
+    pub(super) fn cut(&mut self, text: &str) -> Cut {
+        let cut = cut(text, self.left(BYTES));
+        self.texts += cut.text.len();
+        cut
+    }
+
+    /// How much of a text the page has room for, of so many bytes.
+    fn left(&self, most: usize) -> usize {
+        most.min(ROOM.saturating_sub(self.texts)).max(LEAST)
+    }
+
+    /// A text that was said, as HTML.
+    pub(super) fn said(&mut self, text: &str) -> String {
+        let (html, taken) = said(text, self.left(SAID));
+        self.texts += taken;
+        html
+    }
+
+    /// What a tool gave, with as many of its pictures as the page has room for.
+    pub(super) fn fitting(&mut self, outcome: &Outcome) -> Gave {
+        let text = outcome.text.trim_matches(['\n', '\r']);
+        let fits = |picture: &&media::Picture| {
+            let size = picture.data.len();
+            let fits = size <= PICTURE && self.pictures + size <= PICTURES;
+            self.pictures += if fits { size } else { 0 };
+            fits
+        };
+        let pictures = outcome.pictures.iter().filter(fits).cloned().collect();
+        Gave {
+            lines: text.trim().lines().count(),
+            text: self.cut(text),
+            outcome: Outcome {
+                call: outcome.call.clone(),
+                title: outcome.title.clone(),
+                text: String::new(),
+                pictures,
+                failed: outcome.failed,
+            },
+        }
+    }
+}
+
+/// A text as HTML, cut where it has more than `most` bytes, and the bytes taken of it.
+fn said(text: &str, most: usize) -> (String, usize) {
+    let text = media::without_base64(text);
+    let end = text.floor_char_boundary(most);
+    let mut html = markdown(&text[..end]);
+    let more = text[end..].chars().count();
+    if more > 0 {
+        let more = words::count(more, "more character");
+        html +=
+            &format!("<p class=\"quiet\">{more}: <a href=\"events.jsonl\">events.jsonl</a></p>");
+    }
+    (html, end)
+}
+
+/// Writes a piece, and where the rest of it is.
+pub(super) fn write_block(class: &str, shown: &Cut, sequence: Option<u64>, out: &mut String) {
+    let more = shown.more;
+    let _ = write!(out, "<pre class=\"{class}\">{}</pre>", escaped(&shown.text));
+    if more > 0 {
+        let place = sequence
+            .map(|sequence| format!(", sequence {sequence}"))
+            .unwrap_or_default();
+        let _ = write!(
+            out,
+            "<p class=\"quiet\">{}: <a href=\"events.jsonl\">events.jsonl</a>{place}</p>",
+            words::count(more, "more line"),
+        );
+    }
+}
+
+/// The first lines of a text, in at most so many bytes.
+fn cut(text: &str, most: usize) -> Cut {
+    let text = media::without_base64(text);
+    let mut lines = text.lines();
+    let mut shown = String::new();
+    for (number, line) in lines.by_ref().take(LINES).enumerate() {
+        if number > 0 {
+            shown.push('\n');
+        }
+        let room = most.saturating_sub(shown.len());
+        if line.len() > room {
+            shown.push_str(&line[..line.floor_char_boundary(room)]);
+            shown.push('…');
+            return Cut {
+                text: shown,
+                more: lines.count() + 1,
+            };
+        }
+        shown.push_str(line);
+    }
+    Cut {
+        text: shown,
+        more: lines.count(),
+    }
+}

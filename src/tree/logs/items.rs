@@ -1,0 +1,132 @@
+//! What a log is made of, and what each file of it shows of that.
+
+use super::{
+    LogView,
+    lines::{push_event_line, push_json_line},
+};
+use crate::{
+    api::types::{AgentEvent, LogRow, Row},
+    conversation::{
+        Event, lines as drawn,
+        transcript::{Ending, Place, Transcript},
+    },
+};
+use serde_json::value::RawValue;
+
+/// What came, in the order in which it is shown.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A row, and whether its event has been shown already.
+    Row { row: Row<LogRow>, is_shown: bool },
+    /// An event whose row has not come yet.
+    Event(AgentEvent),
+    /// The run has ended.
+    End(Ending),
+}
+
+/// What an agent said.
+pub(super) enum Said<'a> {
+    /// An event of its program.
+    Event(Event, Place<'a>),
+    /// What is no event: one that was cut, and what was printed beside them.
+    Text(&'a str, Place<'a>),
+}
+
+impl Item {
+    /// What the agent's program told, unless it was shown already: the type, the
+    /// data and the place.
+    pub(super) fn told(&self) -> Option<(&str, &RawValue, Place<'_>)> {
+        let (kind, data, timestamp, sequence) = match self {
+            Self::Event(event) => {
+                let sequence = Some(event.sequence);
+                (&*event.kind, &*event.data, &event.timestamp, sequence)
+            }
+            Self::Row { row, is_shown } if !is_shown => {
+                let (kind, data) = row.value.told()?;
+                let sequence = row.value.event.as_ref().map(|event| event.sequence);
+                (kind, data, &row.value.timestamp, sequence)
+            }
+            Self::Row { .. } | Self::End(_) => return None,
+        };
+        let place = Place {
+            timestamp,
+            sequence,
+        };
+        Some((kind, data, place))
+    }
+
+    /// What the agent said, unless it was shown already.
+    pub(super) fn said(&self) -> Option<Said<'_>> {
+        let told = self.told();
+        if let Self::Row { row, is_shown } = self
+            && !is_shown
+            && row.value.kind == "agent"
+            // An event without its data: the message has what is left of it.
+            && told.is_none_or(|(_, data, _)| data.get() == "null" && !row.value.message.is_empty())
+        {
+            let place = Place {
+                timestamp: &row.value.timestamp,
+                sequence: told.and_then(|(.., place)| place.sequence),
+            };
+            return Some(Said::Text(&row.value.message, place));
+        }
+        let (kind, data, place) = told?;
+        Some(Said::Event(Event::read(kind, data.get()), place))
+    }
+}
+
+/// Appends what the transcript shows of what an agent said.
+pub(super) fn converse(transcript: &mut Transcript, item: &Item, out: &mut String) {
+    match item.said() {
+        Some(Said::Event(event, place)) => transcript.event(&event, place, out),
+        Some(Said::Text(text, place)) => Transcript::text(text, place, out),
+        None => {}
+    }
+}
+
+/// Appends what a file shows of an item.
+pub(super) fn render(view: LogView, item: &Item, out: &mut String) {
+    match (view, item) {
+        (LogView::Jsonl, Item::Row { row, .. }) => push_json_line(out, row.raw.get()),
+        (LogView::Jsonl, _) => {}
+        (LogView::Events, _) => {
+            if let Some((kind, data, place)) = item.told() {
+                push_event_line(out, kind, data, place);
+            }
+        }
+        _ => push_text(view, item, out),
+    }
+}
+
+/// Appends the lines that a text file has for an item.
+fn push_text(view: LogView, item: &Item, out: &mut String) {
+    let kind = match item {
+        Item::Row { row, .. } => row.value.kind.as_str(),
+        Item::Event(_) => "agent",
+        Item::End(_) => return,
+    };
+    let is_wanted = match view {
+        LogView::Agent => kind == "agent",
+        LogView::System => kind == "system",
+        LogView::Network => kind == "network",
+        _ => true,
+    };
+    if !is_wanted {
+        return;
+    }
+    match (item.said(), item) {
+        (Some(Said::Event(event, place)), _) => {
+            let (level, message) = drawn::message(&event);
+            drawn::push(out, [place.timestamp, kind, level.word()], &message);
+        }
+        (Some(Said::Text(text, place)), Item::Row { row, .. }) => {
+            let words = [place.timestamp, kind, &row.value.level];
+            drawn::push(out, words, &drawn::text(text));
+        }
+        (None, Item::Row { row, is_shown }) if !is_shown => {
+            let row = &row.value;
+            drawn::push(out, [&row.timestamp, kind, &row.level], &row.message);
+        }
+        _ => {}
+    }
+}
