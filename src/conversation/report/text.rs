@@ -1,7 +1,13 @@
 //! What agents and users wrote, as HTML that can do nothing.
 
 use super::super::markdown::{options, visible};
-use pulldown_cmark::{CowStr, Event, HeadingLevel, Parser, Tag, TagEnd, html};
+use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
+
+/// Quotes, lists and the like within one another that are set apart: Chromium takes
+/// six seconds for a text of 100,000 `>`.
+const DEEPEST: usize = 24;
+/// Columns of a table: Chromium takes more than a minute for 50,000.
+const COLUMNS: usize = 100;
 
 /// Text with no meaning in HTML, nor in a terminal that shows the page's source.
 pub(super) fn escaped(text: &str) -> String {
@@ -34,10 +40,30 @@ fn escape(text: &str) -> String {
 /// image by its name; only links to the web are links.
 pub(super) fn markdown(text: &str) -> String {
     let text = visible(text);
+    let is_wide =
+        |event| matches!(event, Event::Start(Tag::Table(columns)) if columns.len() > COLUMNS);
+    let options = match Parser::new_ext(&text, options()).any(is_wide) {
+        true => options() - Options::ENABLE_TABLES,
+        false => options(),
+    };
+    // How many are open of what can stand in itself.
+    let mut depth = 0_usize;
+    let not_too_deep = |event: &Event<'_>| match event {
+        Event::Start(tag) if nests(&tag.to_end()) => {
+            depth += 1;
+            depth <= DEEPEST
+        }
+        Event::End(tag) if nests(tag) => {
+            depth -= 1;
+            depth < DEEPEST
+        }
+        _ => true,
+    };
     // Whether each link that is open is shown as one.
     let mut links = Vec::new();
     let own = |html: String| Event::InlineHtml(CowStr::from(html));
-    let events = Parser::new_ext(&text, options()).map(|event| match event {
+    let events = Parser::new_ext(&text, options).filter(not_too_deep);
+    let events = events.map(|event| match event {
         Event::Html(html) | Event::InlineHtml(html) => Event::Text(html),
         // A block of HTML is shown as a paragraph.
         Event::Start(Tag::HtmlBlock) => Event::Start(Tag::Paragraph),
@@ -75,6 +101,20 @@ pub(super) fn markdown(text: &str) -> String {
     visible(&out)
 }
 
+/// Whether a thing can stand in itself, as deep as its writer likes.
+fn nests(tag: &TagEnd) -> bool {
+    matches!(
+        tag,
+        TagEnd::BlockQuote(_)
+            | TagEnd::List(_)
+            | TagEnd::Item
+            | TagEnd::Emphasis
+            | TagEnd::Strong
+            | TagEnd::Strikethrough
+            | TagEnd::Image
+    )
+}
+
 fn below(level: HeadingLevel) -> u8 {
     (level as u8 + 3).min(6)
 }
@@ -82,6 +122,44 @@ fn below(level: HeadingLevel) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_text_is_slow_to_lay_out() {
+        for part in ["> ", "- ", "> - ", "1. ", "*a **b ", "![a ", "~~a *b "] {
+            let ends = match part {
+                "*a **b " => "c** d* ",
+                "![a " => "](b)",
+                "~~a *b " => "c* d~~ ",
+                _ => "",
+            };
+            let html = markdown(&format!("{}x{}", part.repeat(5_000), ends.repeat(5_000)));
+            let (mut depth, mut deepest) = (0_i64, 0);
+            for tag in html.split('<').skip(1) {
+                let change = match (tag.starts_with('/'), tag.starts_with("input")) {
+                    (true, _) => -1,
+                    (_, true) => 0,
+                    _ => 1,
+                };
+                depth += change;
+                deepest = deepest.max(depth);
+            }
+            assert!(
+                depth == 0 && deepest <= 1 + DEEPEST as i64,
+                "{part}: {deepest}"
+            );
+            assert!(html.contains('x'), "{part}");
+        }
+        let table = |columns| {
+            let row = |cell: &str| format!("|{cell}").repeat(columns);
+            markdown(&format!("{}\n{}\n{}", row("a"), row("-"), row("b")))
+        };
+        assert!(table(COLUMNS).contains("<table>"));
+        let wide = table(COLUMNS + 1);
+        assert!(
+            !wide.contains("<table>") && wide.contains("|b|b|b"),
+            "{wide}"
+        );
+    }
 
     #[test]
     fn markdown_brings_in_nothing() {
