@@ -111,7 +111,7 @@ impl Size {
                 }
                 Within::Larger(bytes) => bytes,
             };
-            // One that is as large as the last is so whatever is asked for.
+            // One that is as large as the last is so for any number of rows.
             let is_constant = larger.is_some() && larger == declared;
             declared = larger;
             if size == 1 || is_constant {

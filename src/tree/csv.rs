@@ -13,7 +13,7 @@
 //! as a formula, and a formula can start programs or send a file away (OWASP, "CSV
 //! Injection"). Such a cell gets a `'` in front, which spreadsheets know as the
 //! mark of text. Where a comma is the decimal point, spreadsheets take `;` for what
-//! separates cells, whatever is quoted: a `;` with the beginning of a formula behind
+//! separates cells, also within quotes: a `;` with the beginning of a formula behind
 //! it gets the same mark. Numbers stay numbers.
 
 use std::borrow::Cow;
@@ -47,7 +47,7 @@ fn push_cell(out: &mut String, cell: &str) {
     }
 }
 
-/// Whether spreadsheets take it for a number, whatever sign it has.
+/// Whether spreadsheets take it for a number, with any sign.
 fn is_number(cell: &str) -> bool {
     let is_part = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
     cell.chars().all(is_part) && cell.parse::<f64>().is_ok()

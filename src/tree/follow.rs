@@ -65,7 +65,7 @@ struct Follow {
     /// Streams that failed in a row, and when the next may be tried.
     failures: u32,
     next_try: Instant,
-    /// The last event that a stream told of. A log that nobody has asked for is
+    /// The last event that a stream told of. A log that no reader has asked for is
     /// not kept: the next stream goes on behind it all the same.
     told: Option<u64>,
     watch: Watch,
@@ -145,7 +145,7 @@ impl Follow {
     }
 }
 
-/// Drops whom nobody has looked at for longest, of those without a stream.
+/// Drops the run that was not looked at for longest, of those without a stream.
 fn forget_one(follows: &mut HashMap<Arc<str>, Follow>) {
     let idle = follows.iter().filter(|(_, follow)| !follow.streams());
     let oldest = idle.min_by_key(|(_, follow)| follow.looked);

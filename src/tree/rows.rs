@@ -264,7 +264,7 @@ impl View<'_> {
     }
 
     /// A run with what only its own answer holds. One from before its status changed
-    /// is not shown, whatever has told of that.
+    /// is not shown.
     pub(super) fn run_detail(&self, id: &Arc<str>) -> Answer<(Arc<Row<Run>>, Duration)> {
         self.run_detail_of(id, Age::Current)
     }

@@ -157,7 +157,7 @@ impl Follows {
 }
 
 impl View<'_> {
-    /// Notes that somebody looks at a file that shows how a run stands: done again
+    /// Notes that a process looks at a file that shows how a run stands: done again
     /// and again, that is following. Gives how new the run must be that the file is
     /// made of.
     pub(in crate::tree) fn look_at_status(&self, id: &Arc<str>, file: RunFile) -> Age {
