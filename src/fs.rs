@@ -440,7 +440,7 @@ impl Filesystem for Fs {
         self.serve(
             request.pid(),
             // Of a control file, `> run` cuts the length, `touch` sets times, and
-            // whoever copies a file onto it sets mode and owner too.
+            // programs that copy a file onto it set mode and owner too.
             move |_, view| {
                 let draft = open.as_ref().and_then(|open| open.writing());
                 view.touch(ino.0, is_owner, draft.zip(size))

@@ -12,7 +12,7 @@
 //! scheme, `http://`.
 //!
 //! This machine's own addresses (`localhost`, `127.0.0.0/8`, `::1`) never go
-//! through one, whatever the variables say: a proxy's loopback is not ours.
+//! through one, also where the variables say so: a proxy's loopback is not ours.
 
 use crate::error::{Error, Result};
 use hyper_util::client::proxy::matcher::Matcher;
@@ -36,7 +36,7 @@ pub fn connect_timeout(timeout: Duration) -> Duration {
 }
 
 /// A client that follows no redirect, sends nothing twice of its own accord, tells
-/// nobody where it comes from, and uses the proxies of this process's environment.
+/// no server where it comes from, and uses the proxies of this process's environment.
 ///
 /// # Errors
 /// [`Error::Setup`] for a proxy that cannot be one.

@@ -86,7 +86,9 @@
 //! - What can still change is opened with direct I/O, so that an opening shows its own
 //!   bytes to the end; but by io_uring Linux 6.18 reads such a file's first bytes
 //!   again and again. So what a process that has a ring opens goes through the page
-//!   cache, which each such open fills anew (`fs/asker`).
+//!   cache, which each such open fills anew (`fs/asker`); all others go on reading
+//!   that file directly, also once it is final, since a handle from before may
+//!   still fill the cache with its own bytes.
 //! - `runs/<id>/agent` leads to the agent's `agent.json`, and not to its folder, which
 //!   leads to the run: no links of the mount make a cycle.
 //! - Every page of a folder comes with attributes, which are cheap here. The kernel's own

@@ -27,7 +27,7 @@ const fn workers(lane: Lane) -> (usize, &'static str) {
         // Unpacking keeps a core busy, so more would only make each slower; yet
         // a stalled download must not stop the others.
         Lane::Contents => (6, "download"),
-        // Whoever gets none is served by calls.
+        // A reader that gets none is served by calls.
         Lane::Streams => (Lane::STREAMS, "stream"),
     }
 }

@@ -82,8 +82,8 @@ impl Signals {
     }
 }
 
-/// What every command needs, whatever the process that has started it did with its
-/// own signals. To be called before the first thread.
+/// What every command needs, since the process that has started it may have changed
+/// what signals do. To be called before the first thread.
 ///
 /// A write past a limit of file sizes (`ulimit -f`) fails with EFBIG, which can be
 /// told, instead of ending the process by SIGXFSZ. And a process can wait for the

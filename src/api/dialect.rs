@@ -45,7 +45,7 @@ pub(super) fn is_error(status: u16, kind: &str, code: &str) -> bool {
 }
 
 /// Whether an error of another form tells of another server. A gateway that says
-/// that nobody is behind it, that it waits, or that there is too much, tells of
+/// that no server is behind it, that it waits, or that there is too much, tells of
 /// an outage; and what fails inside of the service can come as HTML.
 fn tells_of_another(status: u16) -> bool {
     (400..500).contains(&status) && !matches!(status, 407 | 408 | 425 | 429)

@@ -42,7 +42,8 @@ thread_local! {
 const BLOCK_SIZE: u32 = 128 * 1024;
 
 /// The files of which the kernel's page cache may hold what has changed since: those
-/// that could still change when they were last opened, and were read through it.
+/// that could still change when they were opened to be read through it. A handle from
+/// then fills it with the old bytes as long as it is open.
 #[derive(Default)]
 pub(super) struct Passing(Mutex<HashSet<u64>>);
 
@@ -51,10 +52,13 @@ impl Passing {
         self.files().insert(ino);
     }
 
-    /// Whether a file that can change no more is none of these; with the open that
-    /// asks, which has its pages dropped, it is not any more.
-    pub(super) fn is_clean(&self, ino: u64) -> bool {
-        !self.files().remove(&ino)
+    pub(super) fn has(&self, ino: u64) -> bool {
+        self.files().contains(&ino)
+    }
+
+    /// For a file whose pages are dropped with the open that asks, for good.
+    pub(super) fn forget(&self, ino: u64) {
+        self.files().remove(&ino);
     }
 
     fn files(&self) -> MutexGuard<'_, HashSet<u64>> {

@@ -44,9 +44,12 @@ pub(super) fn opened(
     match opened {
         Ok(opened) => {
             let is_written = matches!(opened.handle, Handle::Control(_));
-            let flags = if opened.is_final && context.passing.is_clean(ino) {
+            let is_content = matches!(opened.handle, Handle::Content(..));
+            let flags = if opened.is_final && !context.passing.has(ino) {
                 FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH
-            } else if opened.is_final {
+            } else if is_content {
+                // Read while its archive arrived: who still does so reads the same now.
+                context.passing.forget(ino);
                 FopenFlags::FOPEN_NOFLUSH
             } else if !is_written && uses_io_uring(tid) {
                 // Through the page cache, which is filled anew with each such open.
@@ -57,7 +60,7 @@ pub(super) fn opened(
                 FopenFlags::FOPEN_DIRECT_IO
             };
             context.give_small(ino, &opened);
-            let has_next = opened.is_final && matches!(opened.handle, Handle::Content(..));
+            let has_next = opened.is_final && is_content;
             let handle = context.handles.add(Open::File(opened.handle));
             reply.opened(FileHandle(handle), flags);
             if has_next {

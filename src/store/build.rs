@@ -10,6 +10,7 @@ use super::{
     format::{self, ARENA, Record},
     holes::{Map, Pieces},
     sealed::{Sealed, name_of},
+    shorten,
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -305,6 +306,7 @@ impl Builder {
             by_hash,
             holes,
             longs,
+            limits,
             ..
         } = self;
         drop(by_hash);
@@ -393,6 +395,8 @@ impl Builder {
                 sealed.set_holes(node, &map);
             }
         }
+        // Whether a link leads out is asked of where it leads to now.
+        shorten::redirect(&mut sealed, limits.name as usize);
         escape::mark(&mut sealed);
         sealed
     }

@@ -1,15 +1,13 @@
 //! What a version's symlinks lead to inside of it, as a program finds that walks the
 //! version and follows them: files, and all that is in linked folders.
 
-use super::{build::ROOT, format, sealed::Sealed, shorten::shorten};
+use super::{build::ROOT, format, sealed::Sealed};
 
 /// Links followed for one path: the kernel's own limit (`MAXSYMLINKS`).
 const LINKS: u32 = 40;
 /// Names looked at for a whole version: links that lead to one another's folders can
 /// multiply without end.
 const STEPS: u64 = 5_000_000;
-/// The longest name that is kept as it is (`NAME_MAX` of Linux).
-const NAME_MAX: usize = 255;
 
 /// A file that a symlink leads to, or that is in a folder that one leads to.
 pub(super) struct Linked<'a> {
@@ -144,7 +142,6 @@ impl<T: FnMut(Linked<'_>)> Walk<'_, T> {
                 b"" | b"." => Some(current),
                 b".." if current == ROOT => None,
                 b".." => Some(record.parent),
-                name if name.len() > NAME_MAX => tree.child(current, &shorten(name, NAME_MAX)),
                 name => tree.child(current, name),
             };
             let Some(found) = found else {

@@ -222,7 +222,7 @@ impl GrowingContent {
         }
     }
 
-    /// Reads what is there of the stored bytes; 0 where nothing is yet.
+    /// Reads the stored bytes that have come; 0 where none has yet.
     fn stored_at(&self, at: u64, buf: &mut [u8]) -> io::Result<usize> {
         match &self.place {
             Place::Pack(start) => self.shared.pack.read_at(start.saturating_add(at), buf),

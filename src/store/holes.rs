@@ -3,7 +3,7 @@
 //!
 //! Nothing here trusts the numbers: those of a sealed version are read from disk.
 
-/// The pieces of a file, by ascending offset: a number for each, whatever keeps them.
+/// The pieces of a file, by ascending offset: a number for each; maps and indexes keep them.
 pub(super) trait Pieces {
     /// Bytes of the file, holes included.
     fn size(&self) -> u64;

@@ -4,7 +4,9 @@
 //! macOS and Windows count a name's UTF-16 units: 255 Chinese characters are one
 //! name there, and 765 bytes here.
 
+use super::{format, sealed::Sealed};
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 
 /// Bytes of an extension, its point included, that is kept: `.markdown`, `.parquet`.
 const EXTENSION: usize = 20;
@@ -32,6 +34,42 @@ pub(super) fn shorten(name: &[u8], most: usize) -> Vec<u8> {
     super::meta::push_hex(&digest[..8], &mut short);
     short.extend_from_slice(extension);
     short
+}
+
+/// Lets each symlink of a tree lead on to what is shown under a shortened name: the
+/// kernel refuses the long one. A target that names nothing of the tree stays as it is;
+/// programs keep texts in such links. `most` is what names were shortened to.
+pub(super) fn redirect(tree: &mut Sealed, most: usize) {
+    let shown = |at: u32| tree.dirents.get(at as usize).map(|it| tree.name(it));
+    let shown = tree.longs.iter().filter_map(|(at, _, _)| shown(*at));
+    let shown: HashSet<Vec<u8>> = shown.map(<[u8]>::to_vec).collect();
+    if shown.is_empty() {
+        return;
+    }
+    for node in 0..tree.nodes.len() {
+        let record = &tree.nodes[node];
+        if record.kind != format::SYMLINK || record.size <= most as u64 {
+            continue;
+        }
+        let own = tree.target(record);
+        // It leads out of the version.
+        if own.starts_with(b"/") {
+            continue;
+        }
+        let names = own.split(|&byte| byte == b'/').map(|name| {
+            let short = (name.len() > most).then(|| shorten(name, most));
+            short
+                .filter(|short| shown.contains(short))
+                .unwrap_or_else(|| name.to_vec())
+        });
+        let target = names.collect::<Vec<_>>().join(&b'/');
+        // In the place of the longer one.
+        let start = record.location as usize;
+        if let Some(place) = tree.arena.get_mut(start..start + target.len()) {
+            place.copy_from_slice(&target);
+            tree.nodes[node].size = target.len() as u64;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -198,7 +198,7 @@ impl View<'_> {
     /// Opens a file to be written.
     ///
     /// # Errors
-    /// EROFS for all but the control files; EACCES for whoever has not mounted.
+    /// EROFS for all but the control files; EACCES for a user who has not mounted.
     pub fn open_to_write(&self, ino: u64, is_owner: bool) -> Answer<Opened> {
         let node = self.node(ino)?;
         let Node::Control(control) = &node else {
@@ -222,7 +222,7 @@ impl View<'_> {
     /// these, and would report a run that has started as a failure.
     ///
     /// # Errors
-    /// EROFS for any other node; EACCES for whoever has not mounted.
+    /// EROFS for any other node; EACCES for a user who has not mounted.
     pub fn touch(&self, ino: u64, is_owner: bool, cut: Option<(&Writing, u64)>) -> Answer<Stat> {
         let node = self.node(ino)?;
         if !matches!(node, Node::Control(_)) {

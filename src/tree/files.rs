@@ -16,6 +16,7 @@ use crate::{
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
 };
 
 /// What an open file reads from. It stays good whatever is evicted or changes.
@@ -357,7 +358,12 @@ impl View<'_> {
     pub fn getattr_of(&self, ino: u64, handle: &Handle) -> Answer<Stat> {
         let mut stat = self.getattr(ino)?;
         if let Handle::Page(page) = handle {
-            stat.attributes.size = self.grown(page)?.len() as u64;
+            let size = self.grown(page)?.len() as u64;
+            if size != stat.attributes.size {
+                // What has changed since it was opened has another size for all others.
+                stat.attributes.size = size;
+                stat.lasts = Duration::ZERO;
+            }
         }
         Ok(stat)
     }

@@ -4,11 +4,11 @@
 //! An object's nodes are numbered from 0 in pages of 256. A page has a number of
 //! 45 bits, drawn from a hash of the object and of the page's place in it; the low
 //! 8 bits of an inode number are the node's place in its page. So a node keeps its
-//! number over a restart, in whatever order objects are met (git, rsync and backup
+//! number over a restart, in any order in which objects are met (git, rsync and backup
 //! programs notice when it does not), and an object with many nodes takes only as
 //! many pages as have been looked at. Of 200,000 pages two draw the same number
 //! once in 1,700 mounts: then the second to be met gets another, and a table on
-//! disk says so from then on, again in whatever order they are met.
+//! disk says so from then on, again in any order.
 //!
 //! The table in memory grows with the pages seen: FORGET has nothing to free, and
 //! no number is ever given twice.

@@ -104,3 +104,22 @@ impl View<'_> {
         Ok(text + "\n")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::node::{AgentFile, RunFile, TOP},
+        HELP,
+    };
+
+    #[test]
+    fn the_help_names_every_file_of_a_run_and_an_agent() {
+        let runs = RunFile::ALL.iter().map(|(name, _)| *name);
+        let agents = AgentFile::ALL.iter().map(|(name, _)| *name);
+        let top = TOP.iter().map(|(name, _)| *name);
+        for name in runs.chain(agents).chain(top) {
+            let words = || HELP.split([' ', '\n', '/']);
+            assert!(words().any(|word| word == name), "{name}");
+        }
+    }
+}

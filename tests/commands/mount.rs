@@ -123,8 +123,12 @@ fn a_dead_mount_is_replaced_even_where_a_shell_stands_in_it() {
         kill(place.pid(), SIGKILL);
         until("the process is gone", || servers_of(&place.path).is_empty());
         assert!(is_mounted(&place.path));
-        let dead = finish(&mut script(who, &place.inside("ls")));
-        dead.told(&["Transport endpoint is not connected"]);
+        // Not before the last of its threads has ended: until then a request waits, and
+        // is broken off.
+        until("the mount is dead", || {
+            let dead = finish(&mut script(who, &place.inside("ls")));
+            dead.err.contains("Transport endpoint is not connected")
+        });
 
         let said = finish(&mut place.mount(&bench));
         assert_eq!(said.code, Some(0), "{said:?}");

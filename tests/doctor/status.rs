@@ -72,6 +72,12 @@ fn stopped_dead_and_absent_mounts() {
         let status = || finish(bench.command(who).arg("status").arg(&place.path));
         let (pid, shown) = (place.pid(), place.path.display());
         crate::commands::kill(pid, SIGSTOP);
+        // A thread that works at the moment stops a little later.
+        until("it is stopped", || {
+            let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+            let mut states = threads.map(|thread| fs::read_to_string(thread.path().join("stat")));
+            states.all(|state| state.is_ok_and(|state| state.contains(") T ")))
+        });
         let said = status();
         crate::commands::kill(pid, SIGCONT);
         assert_eq!(said.code, Some(1), "{said:?}");

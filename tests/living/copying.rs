@@ -1,5 +1,5 @@
 //! A request that is copied to `agents/<name>/run` starts one run, and the program
-//! that copies it reports success, whatever else of a file it keeps.
+//! that copies it reports success, with everything of a file that it keeps.
 
 use super::{posts, world};
 use crate::support::{Bench, Who, reason};

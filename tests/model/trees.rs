@@ -93,6 +93,9 @@ const NAMES: [&[u8]; 30] = [
     b"0123456789abcdef",
 ];
 
+/// Names that the service's producers leave out, each at some place.
+const LEFT_OUT: [&[u8]; 2] = [b".git", b".vm0fs"];
+
 /// The longest path that is made: far below what one call may name.
 const LONGEST: usize = 2_000;
 
@@ -141,6 +144,9 @@ impl Making<'_> {
         };
         if self.is_honest && str::from_utf8(&name).is_err() {
             name = b"utf-8".to_vec();
+        }
+        if self.is_honest && LEFT_OUT.contains(&&name[..]) {
+            name = b"kept".to_vec();
         }
         name
     }

@@ -12,7 +12,7 @@ use crate::{
 use vm0fs::demo::{Action, Fault, File, Kind, VersionSpec, World};
 
 /// Nothing listens there.
-const NOBODY: &str = "127.0.0.1:9";
+const NO_SERVER: &str = "127.0.0.1:9";
 
 /// A world with a file in `artifacts/report/latest`, and the artifact's id.
 fn world() -> (World, String) {
@@ -31,7 +31,7 @@ fn this_machine_is_never_asked_through_one() {
             let bench = Bench::new(world().0);
             let mount = bench
                 .mount()
-                .env(variable, format!("{scheme}://{NOBODY}"))
+                .env(variable, format!("{scheme}://{NO_SERVER}"))
                 .start();
             assert_eq!(mount.cat(FILE), "content\n", "{variable} {scheme}");
             mount.unmount();
@@ -110,7 +110,7 @@ fn one_that_is_not_there_is_named() {
     let mount = bench
         .mount()
         .with(["--allow-http", "--api-url", "http://api.vm0.test"])
-        .env("all_proxy", format!("socks5h://me:secret@{NOBODY}"))
+        .env("all_proxy", format!("socks5h://me:secret@{NO_SERVER}"))
         .start();
     mount.fails("ls agents", UNREACHABLE);
     let errors = mount.cat(".vm0fs/errors");

@@ -94,7 +94,7 @@ pub(crate) fn program() -> &'static Path {
     path
 }
 
-/// Lets the programs that are started hear the signals that whoever started the tests
+/// Lets the programs that are started hear the signals that the process which started the tests
 /// may have had them ignore (`nohup`, a shell's `&`).
 #[allow(unsafe_code)]
 fn hear_signals() {

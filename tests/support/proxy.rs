@@ -1,5 +1,5 @@
 //! A proxy on loopback that speaks SOCKS4, 4a and 5, and HTTP for plain HTTP. It
-//! connects to this machine whatever host is asked for, and notes what was asked.
+//! connects to this machine for every host, and notes what was asked.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},

@@ -8,8 +8,8 @@ use io_uring::{IoUring, opcode, types};
 use jiff::Timestamp;
 use std::{
     fs::File,
-    io,
-    os::fd::AsRawFd,
+    io::{self, Seek, SeekFrom},
+    os::{fd::AsRawFd, unix::fs::FileExt},
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -145,5 +145,52 @@ fn what_a_log_grows_by_is_read_on_by_io_uring() {
             more.ends_with(&format!("new row {n}")) && more.lines().count() == 1,
             "{more}"
         );
+    }
+}
+
+#[test]
+fn a_handle_from_before_a_run_ended_changes_nothing_for_others() {
+    for has_ring in [false, true] {
+        let (world, _) = super::world();
+        let bench = Bench::new(world);
+        let mount = bench.mount().with(["--list-ttl", "1s"]).start();
+        let run = {
+            let mut world = bench.server.world();
+            let run = world.runs.iter_mut().find(|run| run.completed_at.is_none());
+            run.unwrap().id.clone()
+        };
+        let status = format!("runs/{run}/status");
+        // With a ring the file is opened to be read through the page cache.
+        let mut ring = has_ring.then(|| IoUring::new(4).unwrap());
+        let early = File::open(mount.join(&status)).unwrap();
+        let mut read = |at: u64| {
+            let mut buffer = [0; 100];
+            let length = match &mut ring {
+                Some(ring) => uring_read(ring, &early, at, &mut buffer),
+                None => early.read_at(&mut buffer, at).unwrap(),
+            };
+            String::from_utf8(buffer[..length].to_vec()).unwrap()
+        };
+        assert_eq!(read(0), "running\n");
+        let mut world = bench.server.world();
+        let ended = world.run_mut(&run).unwrap();
+        ended.finish(Timestamp::now(), "completed", None);
+        drop(world);
+        let end = Instant::now() + SOON;
+        while !mount
+            .cat(&format!("runs/{run}/run.json"))
+            .contains("\"completed\"")
+        {
+            assert!(Instant::now() < end, "the end is not seen");
+            thread::sleep(Duration::from_millis(100));
+        }
+        // The kernel asks for the size of what a handle has: no other's.
+        (&early).seek(SeekFrom::End(0)).unwrap();
+        for _ in 0..3 {
+            assert_eq!(read(0), "running\n", "what was opened");
+            assert_eq!(mount.cat(&status), "completed\n");
+            let size = mount.run(&format!("stat -c %s {status}"));
+            assert_eq!(size, "10\n");
+        }
     }
 }

@@ -114,7 +114,7 @@ fn an_outage_and_errors_of_v1_are_not_taken_for_another_server() {
         (500, none, HTML, "HTTP 500"),
         (429, none, "slow down", "HTTP 429"),
         (401, none, scope, "has no scope; create one"),
-        // Its own word that it is v1 counts, whatever else is wrong.
+        // Its own word that it is v1 counts, even where other things are wrong.
         (404, v1, odd, "HTTP 404"),
         (200, v1, HTML, "unexpected answer"),
         (200, v1, r#"{"data":[]}"#, "agents: "),

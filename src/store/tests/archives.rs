@@ -568,6 +568,53 @@ fn what_is_too_long_is_shortened_or_left_out() {
 }
 
 #[test]
+fn a_symlink_to_a_shortened_name_leads_to_it() {
+    let fixture = Fixture::new();
+    let (folder, file) = ("d".repeat(300), "设".repeat(120) + ".md");
+    let path = format!("{folder}/{file}");
+    let linked = |tar: Tar, name: &str, target: &str| {
+        tar.pax(b'x', &[("linkpath", target.as_bytes())])
+            .symlink(name, "y")
+    };
+    let mut tar = Tar::default()
+        .pax(b'x', &[("path", path.as_bytes())])
+        .file("x", "here");
+    tar = linked(tar, "link", &format!("./{path}"));
+    tar = linked(tar, "sub/up", &format!("..//{folder}/"));
+    // A text that a program keeps in a link names nothing here.
+    tar = linked(tar, "text", &"t".repeat(400));
+    // Out of the version by way of a shortened name, which is a link itself.
+    let out = "o".repeat(300);
+    tar = tar
+        .pax(b'x', &[("path", out.as_bytes())])
+        .symlink("x", "sub");
+    tar = linked(tar, "climbs", &format!("{out}/../../outside"));
+    tar = linked(tar, "absolute", &format!("/{folder}"));
+    let version = fixture.put("v", &tar.gz()).unwrap();
+    let index = version.index();
+    let short = |name: &str| String::from_utf8(shorten::shorten(name.as_bytes(), 255)).unwrap();
+    let target = |link: &str| {
+        let target = index.target(walk(index, link).unwrap()).unwrap();
+        String::from_utf8(target.to_vec()).unwrap()
+    };
+    let escapes = |link: &str| index.node(walk(index, link).unwrap()).unwrap().escapes;
+    assert_eq!(
+        target("link"),
+        format!("./{}/{}", short(&folder), short(&file))
+    );
+    assert_eq!(target("sub/up"), format!("..//{}/", short(&folder)));
+    assert_eq!(target("text"), "t".repeat(400));
+    assert_eq!(target("absolute"), format!("/{folder}"));
+    for link in ["link", "sub/up", "text"] {
+        let node = index.node(walk(index, link).unwrap()).unwrap();
+        assert_eq!(node.size, target(link).len() as u64, "{link}");
+        assert!(!node.escapes, "{link}");
+    }
+    assert!(escapes("climbs") && escapes("absolute"));
+    assert_eq!(version.meta().skipped, 0);
+}
+
+#[test]
 fn an_archive_that_comes_unpacked_is_read() {
     let fixture = Fixture::new();
     let tar = Tar::default()

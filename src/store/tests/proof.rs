@@ -216,7 +216,7 @@ fn an_archive_without_its_end_is_cut_unless_all_files_came() {
     // Left out, but come.
     let climbing = Tar::default().file("a", "").file("../b", "");
     taken_in(&climbing, "v", Some(2), false).unwrap();
-    // Proven by its id, whatever else is said of it.
+    // Proven by its id: then other numbers are hints.
     let id = id_of(&[("a", b"one")]);
     let one = Tar::default().file("a", "one");
     taken_in(&one, &id, Some(7), false).unwrap();
