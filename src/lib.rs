@@ -115,7 +115,7 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → park → tree → { api, store, conversation } → http → { error, progress, text, json, memory, guide }
+//! main → cli → mount → fs → park → tree → { api, store, conversation } → http → { error, progress, sync, text, json, memory, guide }
 //!         │      └──→ { config → api, unmount, signals }
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
@@ -138,7 +138,8 @@
 //!
 //! # Locks
 //!
-//! No lock is held across a fetch, a reply or a kernel notification. Each lock
+//! All locks are those of [`sync`]. No lock is held across a fetch, a reply or a kernel
+//! notification. Each lock
 //! guards one map for the length of one lookup or insertion, and none is taken
 //! while another is held. The exceptions are a control file's draft, held while it
 //! becomes an order, and the cache's accounts (`store/evict`),
@@ -177,6 +178,7 @@ pub mod park;
 pub mod progress;
 pub mod signals;
 pub mod store;
+pub mod sync;
 pub mod text;
 pub mod tree;
 pub mod unmount;

@@ -7,13 +7,13 @@
 use crate::{
     config::Environment,
     error::{Error, Result},
+    sync::{Mutex, MutexGuard},
 };
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
@@ -53,7 +53,7 @@ pub fn level(verbosity: u8, environment: &Environment) -> Result<LevelFilter> {
 /// `colour` only where that is a terminal for as long as the process lives.
 pub fn init(level: LevelFilter, colour: bool) {
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(|| Line(OUTPUT.lock()))
+        .with_writer(|| Line(OUTPUT.0.lock()))
         .with_ansi(colour)
         // A full disk must not turn each line of the log into two.
         .log_internal_errors(false);
@@ -97,17 +97,13 @@ pub fn to_file(dir: &Path) -> Result<PathBuf> {
     let path = dir.join(FILE);
     let file = LogFile::open(&path)
         .map_err(|error| Error::io(format!("opening the log {}", path.display()), error))?;
-    *OUTPUT.lock() = Some(file);
+    *OUTPUT.0.lock() = Some(file);
     Ok(path)
 }
 
 struct Output(Mutex<Option<LogFile>>);
 
-impl Output {
-    fn lock(&self) -> MutexGuard<'_, Option<LogFile>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl Output {}
 
 /// The output for the length of one line.
 struct Line(MutexGuard<'static, Option<LogFile>>);
@@ -196,7 +192,7 @@ mod tests {
 
     impl Write for Memory {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -219,7 +215,7 @@ mod tests {
             tracing::warn!(target: "fuser", "loud");
             tracing::trace!("own detail");
         });
-        let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(memory.0.lock().clone()).unwrap();
         assert!(
             text.contains("loud") && text.contains("own detail"),
             "{text}"

@@ -7,13 +7,14 @@
 use crate::{
     error::{Error, Result},
     progress::Progress,
+    sync::{Condvar, Mutex},
     tree::{Answer, Lane, Miss, Tree, View, Want},
 };
 use std::{
     collections::{HashMap, VecDeque},
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -117,7 +118,7 @@ impl Park {
     /// request that arrived at `since`. Never blocks.
     pub fn wait(&self, want: Want, since: Instant, waiter: Waiter) {
         let shared = &self.shared;
-        let mut state = shared.lock();
+        let mut state = shared.state.lock();
         if state.stopped {
             // Dropped outside the lock: a dropped reply writes to the kernel.
             drop(state);
@@ -149,7 +150,7 @@ impl Park {
         shared.signal(lane).notify_one();
         shared.clock.notify_one();
         if add_clock && spawn("clock", shared.clone(), |shared| shared.run_clock()).is_err() {
-            shared.lock().clock_runs = false;
+            shared.state.lock().clock_runs = false;
         }
         if add_worker
             && let Err(error) = spawn(name, shared.clone(), move |shared| shared.run_worker(lane))
@@ -191,13 +192,13 @@ impl Park {
 
     /// How many fetches are under way or queued, for diagnosis.
     pub fn pending(&self) -> usize {
-        self.shared.lock().pending.len()
+        self.shared.state.lock().pending.len()
     }
 
     /// Releases those to whom nothing has come for a second, as if that were the
     /// deadline: somebody wants to unmount, and whoever waits keeps a mount busy.
     pub fn let_go(&self) {
-        let hung = self.shared.lock().take_overdue(HUNG);
+        let hung = self.shared.state.lock().take_overdue(HUNG);
         self.shared
             .fail_overdue(hung, |want| Error::LetGo(want.to_string()));
     }
@@ -206,7 +207,7 @@ impl Park {
     /// Dropped replies answer EIO. Fetches under way are left to end by
     /// themselves.
     pub fn stop(&self) {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         state.stopped = true;
         state
             .queues
@@ -250,30 +251,23 @@ impl State {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn signal(&self, lane: Lane) -> &Condvar {
         &self.work[lane as usize]
     }
 
     fn run_worker(self: &Arc<Self>, lane: Lane) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             if state.stopped {
                 break;
             }
             let Some(want) = state.queue(lane).wants.pop_front() else {
                 state.queue(lane).idle += 1;
-                let (woken, timeout) = self
-                    .signal(lane)
-                    .wait_timeout(state, WORKER_IDLE)
-                    .unwrap_or_else(PoisonError::into_inner);
+                let (woken, has_timed_out) = self.signal(lane).wait_timeout(state, WORKER_IDLE);
                 state = woken;
                 let queue = state.queue(lane);
                 queue.idle -= 1;
-                if timeout.timed_out() && queue.wants.is_empty() {
+                if has_timed_out && queue.wants.is_empty() {
                     break;
                 }
                 continue;
@@ -292,7 +286,7 @@ impl Shared {
                 self.tree.fail(&want, &error);
                 None
             });
-            state = self.lock();
+            state = self.state.lock();
             let done = state.pending.remove(&want);
             drop(state);
             release(
@@ -300,7 +294,7 @@ impl Shared {
                 Woken::Settled,
             );
             drop(hold);
-            state = self.lock();
+            state = self.state.lock();
         }
         state.queue(lane).workers -= 1;
     }
@@ -308,7 +302,7 @@ impl Shared {
     /// Lets those who wait for `want` look at what has come so far. They run in
     /// a thread of their own: this one has more to bring.
     fn wake_early(self: &Arc<Self>, want: &Want) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let Some(pending) = state.pending.get_mut(want) else {
             return;
         };
@@ -327,23 +321,20 @@ impl Shared {
     }
 
     fn run_waker(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while !state.stopped {
             let ready = mem::take(&mut state.ready);
             if ready.is_empty() {
-                let (woken, timeout) = self
-                    .wake
-                    .wait_timeout(state, WORKER_IDLE)
-                    .unwrap_or_else(PoisonError::into_inner);
+                let (woken, has_timed_out) = self.wake.wait_timeout(state, WORKER_IDLE);
                 state = woken;
-                if timeout.timed_out() && state.ready.is_empty() {
+                if has_timed_out && state.ready.is_empty() {
                     break;
                 }
                 continue;
             }
             drop(state);
             release(ready, Woken::Arrived);
-            state = self.lock();
+            state = self.state.lock();
         }
         state.waker_runs = false;
     }
@@ -351,7 +342,7 @@ impl Shared {
     /// A worker could not be started. If none is left to serve the queue, those
     /// in it must not wait for ever.
     fn worker_failed(&self, lane: Lane, error: &Error) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let queue = state.queue(lane);
         queue.workers -= 1;
         if queue.workers > 0 {
@@ -377,18 +368,15 @@ impl Shared {
     }
 
     fn run_clock(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             if state.stopped {
                 break;
             }
             if state.pending.is_empty() {
-                let (woken, timeout) = self
-                    .clock
-                    .wait_timeout(state, WORKER_IDLE)
-                    .unwrap_or_else(PoisonError::into_inner);
+                let (woken, has_timed_out) = self.clock.wait_timeout(state, WORKER_IDLE);
                 state = woken;
-                if timeout.timed_out() && state.pending.is_empty() {
+                if has_timed_out && state.pending.is_empty() {
                     break;
                 }
                 continue;
@@ -400,7 +388,7 @@ impl Shared {
                 seconds: self.timeout.as_secs(),
             });
             thread::sleep(TICK);
-            state = self.lock();
+            state = self.state.lock();
         }
         state.clock_runs = false;
     }
@@ -626,7 +614,7 @@ mod tests {
             park.wait(run(round), Instant::now(), waiter(&done));
             expect(&wait, 1);
         }
-        let workers = park.shared.lock().queue(Lane::Calls).workers;
+        let workers = park.shared.state.lock().queue(Lane::Calls).workers;
         assert!((1..=4).contains(&workers), "{workers} for one at a time");
     }
 }

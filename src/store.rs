@@ -57,6 +57,7 @@ pub use version::{Hold, Version};
 use crate::{
     error::{Error, Result},
     progress::Progress,
+    sync::{Mutex, MutexGuard},
 };
 use build::Builder;
 #[cfg(debug_assertions)]
@@ -74,7 +75,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -424,21 +425,17 @@ impl Store {
     }
 
     fn all_growing(&self) -> MutexGuard<'_, HashMap<VersionKey, Arc<Growing>>> {
-        lock(&self.growing)
+        self.growing.lock()
     }
 
     fn opened(&self) -> MutexGuard<'_, LruCache<VersionKey, Arc<Version>>> {
-        lock(&self.open)
+        self.open.lock()
     }
 }
 
 /// Of a release build there is nothing to be had.
 #[cfg(not(debug_assertions))]
 fn crash_point(_: &str) {}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Counts what is read.
 struct Counted<R> {

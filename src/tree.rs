@@ -47,6 +47,7 @@ use crate::{
     api::{Client, types::StorageKind},
     error::Error,
     store::{Shelf, Store, Verify, Version},
+    sync::Mutex,
 };
 use control::Controls;
 use crawlers::Refusals;
@@ -65,7 +66,7 @@ use std::{
     collections::HashMap,
     fmt,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 use transfers::Transfers;

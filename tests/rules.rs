@@ -200,6 +200,20 @@ fn crates_are_named_where_they_belong() {
 }
 
 #[test]
+fn locks_are_those_of_one_module() {
+    for source in sources() {
+        // The demo's server shares no code with what it is to test.
+        let is_apart = source.is_in(&["sync", "demo"]);
+        let lines = source.naming("PoisonError");
+        assert!(
+            is_apart || lines.is_empty(),
+            "src/{} names PoisonError in lines {lines:?}: use crate::sync",
+            source.path
+        );
+    }
+}
+
+#[test]
 fn errno_constants_are_in_one_table() {
     for source in sources() {
         for (number, line) in source.lines() {

@@ -2,12 +2,10 @@
 //! on which nothing in the client depends.
 
 use super::answer::request_id;
+use crate::sync::Mutex;
 use reqwest::header::HeaderMap;
 use serde::Serialize;
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the client has asked and been told, for `.vm0fs/status.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -65,7 +63,7 @@ impl Counters {
             })
         };
         let (limit, id) = (limit(), request_id(headers, redact));
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         told.0 = limit.or(told.0);
         if id.is_some() {
             told.1 = id;
@@ -74,11 +72,7 @@ impl Counters {
 
     /// The counts so far.
     pub(super) fn calls(&self) -> Calls {
-        let (rate_limit, last_request_id) = self
-            .told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let (rate_limit, last_request_id) = self.told.lock().clone();
         Calls {
             made: self.made.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),

@@ -13,11 +13,11 @@ mod reader;
 mod refresh;
 
 use super::{types::RunStatus, *};
-use crate::error::TransportKind;
+use crate::{error::TransportKind, sync::Mutex};
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::Arc,
     thread,
     time::Instant,
 };
@@ -85,7 +85,7 @@ impl Server {
     }
 
     fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().clone()
     }
 
     fn client(&self) -> Client {
@@ -153,7 +153,7 @@ fn serve(
         asked.body = io::read_to_string(body).unwrap();
     }
     let number = {
-        let mut record = record.lock().unwrap();
+        let mut record = record.lock();
         record.push(asked.clone());
         record.len()
     };

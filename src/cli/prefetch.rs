@@ -9,6 +9,7 @@ use super::{place::Place, print};
 use crate::{
     error::{Error, Result},
     signals::Signals,
+    sync::Mutex,
     text,
 };
 use clap::Args;
@@ -20,7 +21,6 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, ExitCode},
     sync::{
-        Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
@@ -146,16 +146,14 @@ fn work(paths: &[PathBuf]) -> Result<()> {
             scope.spawn(|| {
                 while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(error) = one(path, &bars) {
-                        let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+                        let mut failures = failures.lock();
                         failures.push(error.to_string());
                     }
                 }
             });
         }
     });
-    let failures = failures
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
+    let failures = failures.into_inner();
     match failures.as_slice() {
         [] => Ok(()),
         [one] => Err(Error::Setup(one.clone())),

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     park::{Park, Woken},
+    sync::{Mutex, MutexGuard},
     tree::{Answer, Attributes, Directory, Handle, Kind, Miss, Opened, Seek, Tree, View},
 };
 use fuser::{Errno, FileAttr, FileType, INodeNo, Notifier, Request};
@@ -16,7 +17,7 @@ use std::{
     cell::RefCell,
     collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -62,7 +63,7 @@ impl Passing {
     }
 
     fn files(&self) -> MutexGuard<'_, HashSet<u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

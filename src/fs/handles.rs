@@ -2,12 +2,13 @@
 
 use crate::{
     error::{Error, Result},
+    sync::Mutex,
     tree::{Directory, Handle, Writing},
 };
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -24,10 +25,7 @@ impl Open {
     /// The listing that a directory handle reads from, if it has begun.
     pub(super) fn snapshot(&self) -> Option<Arc<Directory>> {
         match self {
-            Self::Directory(snapshot) => snapshot
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            Self::Directory(snapshot) => snapshot.lock().clone(),
             Self::File(_) => None,
         }
     }
@@ -43,7 +41,7 @@ impl Open {
     /// Takes a new listing: reading has begun, or begun again.
     pub(super) fn set_snapshot(&self, directory: Arc<Directory>) {
         if let Self::Directory(snapshot) = self {
-            *snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(directory);
+            *snapshot.lock() = Some(directory);
         }
     }
 }
@@ -58,12 +56,12 @@ pub(super) struct Handles {
 impl Handles {
     pub(super) fn add(&self, open: Open) -> u64 {
         let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        self.lock().insert(number, Arc::new(open));
+        self.open.lock().insert(number, Arc::new(open));
         number
     }
 
     pub(super) fn get(&self, number: u64) -> Result<Arc<Open>> {
-        self.lock().get(&number).cloned().ok_or(Error::Stale)
+        self.open.lock().get(&number).cloned().ok_or(Error::Stale)
     }
 
     /// A handle of a control file that is written.
@@ -75,18 +73,14 @@ impl Handles {
 
     /// Whether a control file is open to be written in another opening too.
     pub(super) fn is_written_beside(&self, writing: &Writing) -> bool {
-        let open = self.lock();
+        let open = self.open.lock();
         let mut others = open.values().filter_map(|open| open.writing());
         others.any(|other| other.is_beside(writing))
     }
 
     pub(super) fn remove(&self, number: u64) {
-        let removed = self.lock().remove(&number);
+        let removed = self.open.lock().remove(&number);
         // Closing files happens outside the lock.
         drop(removed);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Open>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,6 +15,7 @@
 //! ([`Awake`]), which spares the other too.
 
 use super::awake::Awake;
+use crate::sync::Mutex;
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     time::{ClockId, clock_gettime},
@@ -24,7 +25,7 @@ use std::{
     io,
     os::fd::OwnedFd,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, Thread},
@@ -195,7 +196,7 @@ impl Pace {
         if flag.load(Ordering::Relaxed) == to {
             return;
         }
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.turn.lock();
         if flag.swap(to, Ordering::AcqRel) != to
             && let Err(error) = how()
         {

@@ -10,10 +10,8 @@
 //! been answered: storing waits for the page's lock, which a READ under way
 //! holds, and that READ may be waiting for the very thread that stores.
 
-use std::{
-    collections::HashMap,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-};
+use crate::sync::{Condvar, Mutex, MutexGuard};
+use std::collections::HashMap;
 
 /// The files that were given or opened.
 #[derive(Default)]
@@ -53,10 +51,7 @@ impl Stored {
         }
         while state.under_way.contains(&ino) {
             state.waiting += 1;
-            state = self
-                .given
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.given.wait(state);
             state.waiting -= 1;
         }
     }
@@ -70,7 +65,7 @@ impl Stored {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Result},
     http,
     progress::Progress,
+    sync::{Mutex, MutexGuard},
 };
 use bytes::{Buf, Bytes};
 pub(super) use parts::Sizes;
@@ -23,7 +24,7 @@ use parts::{Shared, State};
 use reqwest::Client;
 use std::{
     io::{self, Read},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 use tokio::runtime::Runtime;
@@ -106,7 +107,7 @@ impl Downloader {
     }
 
     fn made(&self) -> MutexGuard<'_, Option<Made>> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+        self.made.lock()
     }
 
     fn ready<'a>(&self, made: &'a mut Option<Made>) -> Result<&'a Made> {

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     progress::Progress,
+    sync::{Mutex, MutexGuard},
 };
 use nix::fcntl::{Flock, FlockArg};
 use std::{
@@ -26,10 +27,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -148,7 +146,7 @@ impl Room {
 
     /// Takes the lock file, with a bounded wait.
     pub(super) fn lock(&self) -> Result<Accounts<'_>> {
-        let local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
+        let local = self.local.lock();
         let path = self.root.join("lock");
         let context = || format!("locking {}", path.display());
         let mut file = OpenOptions::new()
@@ -191,12 +189,12 @@ impl Room {
             .into_iter()
             .map(|path| look(path, &known, &mut looked))
             .collect();
-        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = looked;
+        *self.looked.lock() = looked;
         Ok(held)
     }
 
     fn looked(&self) -> HashMap<u64, Look> {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looked = self.looked.lock();
         std::mem::take(&mut looked)
     }
 

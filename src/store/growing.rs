@@ -12,14 +12,17 @@ use super::{
     index::{Node, NodeKind, node_of},
     pack::{Large, Pack, open_blob},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    sync::{Mutex, MutexGuard},
+};
 use nix::fcntl::Flock;
 use std::{
     fs::File,
     io,
     os::unix::fs::FileExt,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -120,7 +123,7 @@ impl Growing {
 
     /// The tree: for the length of one entry or one lookup.
     pub(super) fn tree(&self) -> MutexGuard<'_, Builder> {
-        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tree.lock()
     }
 
     /// Takes the tree for sealing. From now on nothing new is found here.
@@ -135,7 +138,7 @@ impl Growing {
     }
 
     pub(super) fn large(&self) -> MutexGuard<'_, Option<Arc<Large>>> {
-        self.large.lock().unwrap_or_else(PoisonError::into_inner)
+        self.large.lock()
     }
 
     /// The archive turned out unusable: every content of it fails from now on.

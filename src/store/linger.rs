@@ -3,8 +3,9 @@
 //! cost more than serving it.
 
 use super::version::Pin;
+use crate::sync::Mutex;
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -26,7 +27,7 @@ struct State {
 impl Linger {
     /// Holds `pin`, in the place of the one before.
     pub(super) fn hold(&self, pin: &Arc<Pin>) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let before = state.held.replace((Arc::clone(pin), Instant::now()));
         if !state.watched {
             let watcher = self.clone();
@@ -43,14 +44,14 @@ impl Linger {
 
     /// Lets go now: somebody needs the room.
     pub(super) fn let_go(&self) {
-        let held = self.lock().held.take();
+        let held = self.0.lock().held.take();
         drop(held);
     }
 
     fn watch(&self) {
         loop {
             thread::sleep(MOMENT);
-            let mut state = self.lock();
+            let mut state = self.0.lock();
             if state
                 .held
                 .as_ref()
@@ -64,9 +65,5 @@ impl Linger {
             drop(held);
             return;
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,6 +6,7 @@ use super::{crash_point, growing::Growing, staging::Staging, sums::Sums};
 use crate::{
     error::{Error, Result},
     progress::Progress,
+    sync::{Mutex, MutexGuard},
 };
 use nix::{
     fcntl::{Flock, OFlag, openat},
@@ -16,7 +17,7 @@ use std::{
     io,
     os::unix::fs::FileExt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -119,7 +120,7 @@ impl Pack {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -6,7 +6,10 @@
 //! in all; the least recently used go first.
 
 use super::{make_directory, meta::hex};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    sync::{Mutex, RwLock},
+};
 use nix::sys::{
     stat::{UtimensatFlags, utimensat},
     time::TimeSpec,
@@ -16,10 +19,7 @@ use std::{
     fs, io,
     io::Write as _,
     path::{Path, PathBuf},
-    sync::{
-        Mutex, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::SystemTime,
 };
 
@@ -103,7 +103,7 @@ impl Shelf {
     /// Waits for what is being written, and lets nothing be written from then
     /// on: the cache may be about to be removed.
     pub fn close(&self) {
-        *self.closed.write().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.closed.write() = true;
     }
 
     /// The most that it may hold.
@@ -117,7 +117,7 @@ impl Shelf {
     }
 
     fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
+        let closed = self.closed.read();
         if *closed {
             return Ok(());
         }
@@ -139,7 +139,7 @@ impl Shelf {
 
     /// Removes the least recently used of all accounts until the budget holds.
     fn make_room(&self) {
-        let Ok(_scan) = self.scan.try_lock() else {
+        let Some(_scan) = self.scan.try_lock() else {
             return;
         };
         self.written.store(0, Ordering::Relaxed);

@@ -7,7 +7,7 @@
 //! and bears no mark may have holes, and counts as none.
 
 use super::{crash_point, evict::read_meta, meta::Meta};
-use crate::memory;
+use crate::{memory, sync::Mutex};
 use nix::{
     fcntl::{OFlag, openat},
     sys::stat::Mode,
@@ -18,7 +18,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Mutex, OnceLock, PoisonError,
+        OnceLock,
         mpsc::{Sender, channel},
     },
     thread::Builder,
@@ -52,7 +52,7 @@ pub(super) struct Syncer(Mutex<Option<Sender<PathBuf>>>);
 impl Syncer {
     /// Has a version's directory synced and marked, some time.
     pub(super) fn send(&self, version: PathBuf) {
-        let mut sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sender = self.0.lock();
         if sender.is_none() {
             let (to, queue) = channel::<PathBuf>();
             let started = Builder::new().name("vm0fs-sync".into()).spawn(move || {

@@ -13,7 +13,10 @@ use super::{
     meta::Meta,
     sync::{MARK, survived},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    sync::Mutex,
+};
 use nix::{
     fcntl::{AtFlags, Flock, FlockArg, OFlag, openat},
     sys::{
@@ -28,7 +31,7 @@ use std::{
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -226,7 +229,7 @@ impl Version {
     }
 
     fn pin(&self) -> Result<Option<Arc<Pin>>> {
-        let mut shared = self.pin.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self.pin.lock();
         // One that lingers can be of content that was found damaged and removed.
         if let Some(pin) = shared.upgrade()
             && pin.pack.metadata().is_ok_and(|data| data.nlink() > 0)

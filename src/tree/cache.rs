@@ -1,11 +1,11 @@
 //! Answers of the API kept by key: fresh, failed lately, or only last known.
 //! Bounded in number and in weight; the least recently used go first.
 
-use crate::error::Error;
+use crate::{error::Error, sync::Mutex};
 use lru::LruCache;
 use std::{
     hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -74,7 +74,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
     /// What a request that arrived at `since` may use: an answer within its
     /// lifetime, or one asked for after the request arrived.
     pub(crate) fn get(&self, key: &K, since: Instant) -> Lookup<T> {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let Some(slot) = inner.slots.get(key) else {
             return Lookup::Missing;
         };
@@ -94,28 +94,28 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
 
     /// The last answer, however old, and when it was asked for.
     pub(crate) fn last(&self, key: &K) -> Option<(Arc<T>, Instant)> {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         let known = inner.slots.peek(key)?.value.as_ref()?;
         Some((known.value.clone(), known.asked))
     }
 
     /// The answer, if it is one that cannot change any more.
     pub(crate) fn last_for_good(&self, key: &K) -> Option<Arc<T>> {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         let known = inner.slots.peek(key)?.value.as_ref()?;
         (known.fresh_for == FOR_EVER).then(|| known.value.clone())
     }
 
     /// The last failure, if no answer came after it.
     pub(crate) fn last_failure(&self, key: &K) -> Option<Error> {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         Some(inner.slots.peek(key)?.failure.as_ref()?.0.clone())
     }
 
     /// How many answers have been kept so far: what was made of those before is
     /// as good as new while there is none more.
     pub(crate) fn answers(&self) -> u64 {
-        self.lock().answers
+        self.inner.lock().answers
     }
 
     /// Keeps an answer that was asked for at `asked` and is good for `fresh_for`,
@@ -149,7 +149,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
     /// Notes that asking failed at `asked`; an older answer is kept beside it.
     pub(crate) fn fail(&self, key: K, error: Error, asked: Instant, lasts: Duration) {
         let failure = Some((error, asked, lasts));
-        if let Some(slot) = self.lock().slots.get_mut(&key) {
+        if let Some(slot) = self.inner.lock().slots.get_mut(&key) {
             slot.failure = failure;
             return;
         }
@@ -168,7 +168,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
             return;
         };
         let changed = Arc::new(change(&value));
-        if let Some(slot) = self.lock().slots.get_mut(key)
+        if let Some(slot) = self.inner.lock().slots.get_mut(key)
             && let Some(known) = &mut slot.value
             // One that has come meanwhile is newer.
             && Arc::ptr_eq(&known.value, &value)
@@ -180,7 +180,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
     /// Ends the lifetime of an answer that is older than `min_age` and was asked
     /// for before `since`: reason has come up to ask again.
     pub(crate) fn expire(&self, key: &K, since: Instant, min_age: Duration) {
-        if let Some(slot) = self.lock().slots.get_mut(key)
+        if let Some(slot) = self.inner.lock().slots.get_mut(key)
             && let Some(known) = &mut slot.value
             && known.asked < since
             && known.asked.elapsed() >= min_age
@@ -191,7 +191,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
 
     /// Looks through the last answers, however old, for one, newest use first.
     pub(crate) fn find(&self, found: impl Fn(&K, &T) -> bool) -> Option<(K, Arc<T>)> {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         let mut values = inner
             .slots
             .iter()
@@ -202,7 +202,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
     }
 
     fn store(&self, key: K, slot: Slot<T>) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.answers += u64::from(slot.value.is_some());
         let added = slot.value.as_ref().map_or(0, |known| known.weight);
         let removed = inner.slots.put(key, slot).and_then(|slot| slot.value);
@@ -218,10 +218,6 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
                 .weight
                 .saturating_sub(gone.map_or(0, |known| known.weight));
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner<K, T>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     api::types::{Row, Run},
     error::{Error, Result},
     progress::Progress,
+    sync::{Mutex, MutexGuard},
     text::{decode, from_visible},
 };
 use jiff::Timestamp;
@@ -23,7 +24,7 @@ use serde_json::{Map, Value};
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -92,20 +93,16 @@ pub(super) fn not_yours() -> Miss {
     ))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Controls {
     fn new_order(&self, control: &Control) -> u64 {
         let order = self.next.fetch_add(1, Ordering::Relaxed);
-        lock(&self.last).insert(control.clone(), order);
+        self.last.lock().insert(control.clone(), order);
         order
     }
 
     /// The last run that was started through an agent's file, and when.
     pub(super) fn last_started(&self, agent: &str) -> Option<(String, Timestamp)> {
-        lock(&self.started).get(agent).cloned()
+        self.started.lock().get(agent).cloned()
     }
 }
 
@@ -159,7 +156,7 @@ fn request(text: Vec<u8>, agent: &str) -> Result<Map<String, Value>> {
 
 impl Writing {
     fn draft(&self) -> MutexGuard<'_, Draft> {
-        lock(&self.draft)
+        self.draft.lock()
     }
 
     pub(super) fn node(&self) -> &Node {
@@ -317,7 +314,7 @@ impl View<'_> {
             let order = tree.controls.new_order(&writing.control);
             match request(text, agent) {
                 Ok(request) => {
-                    lock(&tree.controls.requests).insert(order, request);
+                    tree.controls.requests.lock().insert(order, request);
                 }
                 Err(error) => tree.fail(&writing.control.want(order), &error),
             }
@@ -335,7 +332,7 @@ impl View<'_> {
 
     /// Why the last order that was given through a file failed, if it did.
     pub(super) fn last_refusal(&self, control: &Control) -> Option<String> {
-        let order = *lock(&self.tree.controls.last).get(control)?;
+        let order = *self.tree.controls.last.lock().get(control)?;
         let error = self.tree.last_failure(&control.want(order))?;
         Some(error.to_string())
     }
@@ -352,7 +349,7 @@ impl Tree {
     ) -> Result<()> {
         let sent = match want {
             Want::Start(..) => {
-                let request = lock(&self.controls.requests).remove(&order);
+                let request = self.controls.requests.lock().remove(&order);
                 let request = request
                     .ok_or_else(|| Error::Internal("a request was to be sent twice".into()))?;
                 self.api.start_run(&request, progress)
@@ -367,7 +364,7 @@ impl Tree {
         })?;
         if let Want::Start(agent, _) = want {
             let started = (row.value.id.clone(), Timestamp::now());
-            lock(&self.controls.started).insert(agent.clone(), started);
+            self.controls.started.lock().insert(agent.clone(), started);
         }
         self.known
             .orders

@@ -9,6 +9,7 @@
 use super::{Tree, Want, node::Node};
 use crate::{
     error::{Error, Result},
+    sync::Mutex,
     text::one_line,
 };
 use lru::LruCache;
@@ -16,7 +17,6 @@ use serde_json::{Map, Value};
 use std::{
     collections::BTreeMap,
     num::NonZeroUsize,
-    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -131,24 +131,20 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Notes that a list has just been read, or that it is counted.
     pub(super) fn note_listing(&self, list: &Node) {
-        self.lock().listed.put(list.clone(), Instant::now());
+        self.0.lock().listed.put(list.clone(), Instant::now());
     }
 
     fn was_just_listed(&self, list: &Node) -> bool {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let listed = state.listed.get(list);
         listed.is_some_and(|listed| listed.elapsed() < COUNTS_WITHIN)
     }
 
     /// Counts a refusal; whether it is the first of `what` to be told.
     fn count(&self, name: &str, what: &str) -> bool {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let name = match state.counts.contains_key(name) || state.counts.len() < COUNTED {
             true => name,
             false => "others",
@@ -160,7 +156,7 @@ impl Refusals {
 
     /// Requests refused, by program.
     pub(super) fn counts(&self) -> Map<String, Value> {
-        let state = self.lock();
+        let state = self.0.lock();
         let counts = state.counts.iter();
         counts
             .map(|(name, n)| (name.clone(), (*n).into()))
@@ -288,7 +284,7 @@ mod tests {
         assert!(refusals.was_just_listed(&Node::Runs));
         assert!(!refusals.was_just_listed(&Node::Agents));
         let before = Instant::now().checked_sub(COUNTS_WITHIN).unwrap();
-        refusals.lock().listed.put(Node::Runs, before);
+        refusals.0.lock().listed.put(Node::Runs, before);
         assert!(!refusals.was_just_listed(&Node::Runs));
     }
 }

@@ -12,10 +12,11 @@ use super::{
 use crate::{
     error::{Error, Result},
     store::{self, Content, Growing, GrowingContent, NodeKind, Progressed, Seek},
+    sync::Mutex,
 };
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -83,12 +84,8 @@ pub struct Page {
 }
 
 impl Page {
-    fn lock(&self) -> MutexGuard<'_, Arc<[u8]>> {
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn bytes(&self) -> Arc<[u8]> {
-        self.lock().clone()
+        self.bytes.lock().clone()
     }
 }
 
@@ -342,7 +339,7 @@ impl View<'_> {
         let known = page.bytes();
         match self.render(&page.node) {
             Ok(file) if file.bytes.starts_with(&known) => {
-                *page.lock() = file.bytes.clone();
+                *page.bytes.lock() = file.bytes.clone();
                 Ok(file.bytes)
             }
             Err(miss @ Miss::Want(_)) => Err(miss),

@@ -15,11 +15,12 @@ use crate::{
     conversation::transcript::Ending,
     error::Result,
     progress::Progress,
+    sync::Mutex,
 };
 use status::Watch;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -160,12 +161,8 @@ fn forget_one(follows: &mut HashMap<Arc<str>, Follow>) {
 pub(super) struct Follows(Mutex<HashMap<Arc<str>, Follow>>);
 
 impl Follows {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Follow>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn with<T>(&self, id: &Arc<str>, act: impl FnOnce(&mut Follow) -> T) -> T {
-        let mut follows = self.lock();
+        let mut follows = self.0.lock();
         let now = Instant::now();
         if follows.len() >= MOST && !follows.contains_key(id) {
             follows.retain(|_, follow| follow.streams() || follow.looked.elapsed() < FOLLOWING);
@@ -250,7 +247,7 @@ impl Follows {
     /// Notes that the stream is over, and why.
     fn end(&self, id: &Arc<str>, end: End) {
         if end == End::Run {
-            self.lock().remove(id);
+            self.0.lock().remove(id);
             return;
         }
         self.with(id, |follow| {
@@ -270,12 +267,12 @@ impl Follows {
 
     /// Whether a stream is open.
     pub(super) fn streams(&self, id: &Arc<str>) -> bool {
-        self.lock().get(id).is_some_and(Follow::streams)
+        self.0.lock().get(id).is_some_and(Follow::streams)
     }
 
     /// How many streams are open.
     pub(super) fn count(&self) -> usize {
-        let follows = self.lock();
+        let follows = self.0.lock();
         follows.values().filter(|follow| follow.streams()).count()
     }
 }
@@ -362,7 +359,7 @@ impl Tree {
 
     /// The log of a run that grows, the same for all who look at it.
     pub(super) fn live_logs(&self, id: &Arc<str>) -> Arc<Logs> {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut live = self.live.lock();
         if let Some(logs) = live.get(id).and_then(|logs| logs.upgrade()) {
             return logs;
         }

@@ -13,11 +13,14 @@
 //! The table in memory grows with the pages seen: FORGET has nothing to free, and
 //! no number is ever given twice.
 
-use crate::api::types::StorageKind;
+use crate::{
+    api::types::StorageKind,
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::Arc,
 };
 
 /// What the API has an id for.
@@ -184,11 +187,11 @@ impl Inodes {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Table> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.read()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Table> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.0.write()
     }
 }
 

@@ -1,14 +1,9 @@
 //! The last failures, for `.vm0fs/errors` and the log: the one place where a
 //! failure is told.
 
-use crate::error::Error;
+use crate::{error::Error, sync::Mutex};
 use jiff::Timestamp;
-use std::{
-    collections::VecDeque,
-    fmt::Write,
-    mem,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::VecDeque, fmt::Write, mem};
 
 /// How many failures are kept: some screens full, and a bound.
 const KEPT: usize = 200;
@@ -44,7 +39,7 @@ impl Journal {
     pub(crate) fn note(&self, subject: &str, error: &Error) {
         tracing::warn!(subject, errno = error.errno(), "{error}");
         let now = Timestamp::now();
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.0.lock();
         let same = |entry: &&mut Entry| entry.subject == subject && is_same(&entry.error, error);
         if let Some(entry) = entries.back_mut().filter(same) {
             entry.times += 1;
@@ -67,12 +62,12 @@ impl Journal {
 
     /// How many failures are held.
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.0.lock().len()
     }
 
     /// One line a failure, oldest first.
     pub(crate) fn render(&self) -> String {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.0.lock();
         let mut out = String::new();
         for entry in entries.iter() {
             // A message may quote the service: it stays on its line.

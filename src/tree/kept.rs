@@ -102,10 +102,7 @@ impl Tree {
     }
 
     fn may_write(&self, want: &Want) -> bool {
-        let mut written = self
-            .kept_at
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut written = self.kept_at.lock();
         match written.get(want) {
             Some(at) if at.elapsed() < LISTING_PAUSE => false,
             _ => {

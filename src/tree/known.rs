@@ -9,14 +9,17 @@ use super::{
     names::{escape, is_content_id},
     tables::{Form, Table},
 };
-use crate::api::types::{Agent, Row, Run, RunStatus, Storage, StorageKind, StorageVersion};
 use crate::store::{Shelf, Store, Usage};
+use crate::{
+    api::types::{Agent, Row, Run, RunStatus, Storage, StorageKind, StorageVersion},
+    sync::{Mutex, MutexGuard},
+};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use std::{
     collections::{HashMap, HashSet},
     hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -210,9 +213,7 @@ impl Known {
 
     /// The right to make the next listing of runs out of the last one.
     pub(crate) fn relisting(&self) -> MutexGuard<'_, ()> {
-        self.relisting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.relisting.lock()
     }
 
     /// How long ago a run's status was asked for last.

@@ -18,16 +18,13 @@ use crate::{
         transcript::{Ending, Head, Transcript},
         usage::{Summary, Usage},
     },
+    sync::Mutex,
 };
 use items::{Item, Said, converse, render};
 use jiff::Timestamp;
 use lines::canonical;
 use sha2::{Digest, Sha256};
-use std::{
-    collections::HashMap,
-    mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, mem, sync::Arc};
 
 /// Which rows, in which form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,24 +124,20 @@ impl Logs {
         logs
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes what tells where to go on asking. To be given back: one fetch asks
     /// at a time.
     pub(crate) fn take_reader(&self) -> LogReader {
-        mem::take(&mut self.lock().reader)
+        mem::take(&mut self.0.lock().reader)
     }
 
     /// Gives it back, whether or not asking has brought rows.
     pub(crate) fn give_reader(&self, reader: LogReader) {
-        self.lock().reader = reader;
+        self.0.lock().reader = reader;
     }
 
     /// Appends rows that have not come before. Whether there were any.
     pub(crate) fn add_rows(&self, rows: Vec<Row<LogRow>>) -> bool {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         let is_news = !rows.is_empty();
         for row in rows {
             inner.add_row(row);
@@ -154,7 +147,7 @@ impl Logs {
 
     /// Whether it has so few rows that reading all of them again costs little.
     pub(crate) fn is_short(&self) -> bool {
-        self.lock().items.len() <= SHORT
+        self.0.lock().items.len() <= SHORT
     }
 
     /// Appends those of all rows that have not come before. Whether there were
@@ -176,12 +169,12 @@ impl Logs {
 
     /// Appends an event, unless it was shown already.
     pub(crate) fn add_event(&self, event: AgentEvent) {
-        self.lock().add_event(event);
+        self.0.lock().add_event(event);
     }
 
     /// Tells with what the transcript begins, unless it has begun.
     pub(crate) fn introduce(&self, head: impl FnOnce() -> Head) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         if inner.head.is_none() {
             inner.head = Some(head());
         }
@@ -190,7 +183,7 @@ impl Logs {
     /// Shows that the run has ended so, once. To be said when the rows have been
     /// asked for after that.
     pub(crate) fn conclude(&self, ending: Ending) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         if !inner.has_end {
             inner.has_end = true;
             inner.items.push(Item::End(ending));
@@ -199,34 +192,34 @@ impl Logs {
 
     /// The agent's final answer; empty while there is none.
     pub(crate) fn answer(&self) -> String {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         inner.summary().answer().unwrap_or_default().to_owned()
     }
 
     /// What the agent's work has cost so far.
     pub(crate) fn usage(&self) -> Usage {
-        self.lock().summary().usage()
+        self.0.lock().summary().usage()
     }
 
     /// The sequence of the last event shown, after which a stream goes on.
     pub(crate) fn last_event(&self) -> Option<u64> {
-        self.lock().last_event
+        self.0.lock().last_event
     }
 
     /// When the newest row was written, as far as rows tell.
     pub(crate) fn newest(&self) -> Option<Timestamp> {
-        self.lock().newest
+        self.0.lock().newest
     }
 
     /// The size of one of the files in bytes.
     pub(crate) fn size(&self, view: LogView) -> u64 {
-        self.lock().file(view).len() as u64
+        self.0.lock().file(view).len() as u64
     }
 
     /// Appends up to `size` bytes of one of the files at `offset` to `buffer`:
     /// fewer only at its end.
     pub(crate) fn read(&self, view: LogView, offset: u64, size: usize, buffer: &mut Vec<u8>) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         let bytes = inner.file(view).as_bytes();
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let start = start.min(bytes.len());
@@ -236,24 +229,24 @@ impl Logs {
 
     /// The page of the run that this is the log of.
     pub(crate) fn report(&self, facts: &Facts) -> Arc<[u8]> {
-        self.lock().report(facts)
+        self.0.lock().report(facts)
     }
 
     /// Its weight in memory in bytes: the rows, parsed and raw, and the files.
     pub(crate) fn weight(&self) -> usize {
-        self.lock().weight
+        self.0.lock().weight
     }
 
     /// Whether the rows came in the order of their times, and nothing was drawn
     /// from an event whose row never came: then what was shown is final.
     pub(crate) fn is_in_order(&self) -> bool {
-        let inner = self.lock();
+        let inner = self.0.lock();
         !inner.unsorted && inner.ahead.is_empty()
     }
 
     /// The rows, oldest first.
     pub(crate) fn rows(&self) -> Vec<Row<LogRow>> {
-        let inner = self.lock();
+        let inner = self.0.lock();
         let mut moment = Timestamp::MIN;
         let rows = inner.items.iter().filter_map(|item| match item {
             Item::Row { row, .. } => {

@@ -7,10 +7,11 @@ mod palette;
 mod series;
 mod table;
 
+use crate::sync::Mutex;
 use crate::{api::types::Run, error::Result, text::one_line};
 use chart::Caption;
 use serde_json::value::RawValue;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// The most characters of a word from outside in a chart's title: an agent's
 /// name has 100 at most, by the service's rule.
@@ -78,7 +79,7 @@ impl Metrics {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Caption, Arc<[u8]>)>> {
-        self.chart.lock().unwrap_or_else(PoisonError::into_inner)
+        self.chart.lock()
     }
 }
 

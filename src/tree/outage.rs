@@ -2,11 +2,11 @@
 //! gateway, what is known is shown at once and the rest fails at once, instead of
 //! every request finding out for itself; one probe now and then finds the end of it.
 
-use crate::error::{Error, TransportKind};
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+use crate::{
+    error::{Error, TransportKind},
+    sync::Mutex,
 };
+use std::time::{Duration, Instant};
 
 /// The first probe comes this long after the failure, each further one twice
 /// as long after the one before …
@@ -65,12 +65,12 @@ impl Outage {
 
     /// The failure that an outage shows itself by, while there is one.
     pub(crate) fn error(&self) -> Option<Error> {
-        self.lock().error.clone()
+        self.0.lock().error.clone()
     }
 
     /// Asks whether a fetch makes sense now.
     pub(crate) fn way(&self) -> Way {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         // One that has not come back by then never will: its thread is gone.
         let probing = state
             .probing
@@ -88,7 +88,7 @@ impl Outage {
     /// Notes how a fetch ended. Only what tries the API itself counts: an
     /// object store that is away is another matter.
     pub(crate) fn note(&self, error: Option<&Error>) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         match error {
             Some(error) if Self::is_one(error) => match state.error {
                 None => state.begin(error),
@@ -101,16 +101,12 @@ impl Outage {
 
     /// Notes how a probe ended.
     pub(crate) fn probed(&self, error: Option<&Error>) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.probing = None;
         match error.filter(|error| Self::is_one(error) || is_down(error)) {
             Some(error) => state.begin(error),
             None => state.end(),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -155,17 +151,21 @@ mod tests {
         assert!(outage.error().is_none(), "an answer is no outage");
         outage.note(Some(&unreachable()));
         assert!(matches!(outage.way(), Way::Closed(_)));
-        outage.lock().next_probe = Some(Instant::now());
+        outage.0.lock().next_probe = Some(Instant::now());
         assert!(matches!(outage.way(), Way::Probe));
         assert!(
             matches!(outage.way(), Way::Closed(_)),
             "one probe at a time"
         );
         outage.note(Some(&unreachable()));
-        assert_eq!(outage.lock().pause, FIRST_PROBE, "not the probe's failure");
+        assert_eq!(
+            outage.0.lock().pause,
+            FIRST_PROBE,
+            "not the probe's failure"
+        );
         outage.probed(Some(&unreachable()));
-        assert_eq!(outage.lock().pause, FIRST_PROBE * 2);
-        outage.lock().next_probe = Some(Instant::now());
+        assert_eq!(outage.0.lock().pause, FIRST_PROBE * 2);
+        outage.0.lock().next_probe = Some(Instant::now());
         assert!(matches!(outage.way(), Way::Probe));
         outage.probed(None);
         assert!(matches!(outage.way(), Way::Open));
@@ -214,6 +214,6 @@ mod tests {
         for _ in 0..20 {
             outage.probed(Some(&unreachable()));
         }
-        assert_eq!(outage.lock().pause, LAST_PROBE);
+        assert_eq!(outage.0.lock().pause, LAST_PROBE);
     }
 }

@@ -2,11 +2,9 @@
 //! service's own record of a run may still lack it.
 
 use super::Tree;
+use crate::sync::Mutex;
 use lru::LruCache;
-use std::{
-    num::NonZeroUsize,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{num::NonZeroUsize, sync::Arc};
 
 /// Runs remembered: far more than are followed at a time.
 const MOST: NonZeroUsize = NonZeroUsize::new(256).unwrap();
@@ -21,18 +19,14 @@ impl Default for Reasons {
 }
 
 impl Reasons {
-    fn lock(&self) -> MutexGuard<'_, LruCache<Arc<str>, Arc<str>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Notes what a run's stream has told.
     pub(super) fn note(&self, id: &Arc<str>, reason: String) {
-        self.lock().put(id.clone(), reason.into());
+        self.0.lock().put(id.clone(), reason.into());
     }
 
     /// What it has told.
     pub(super) fn get(&self, id: &str) -> Option<Arc<str>> {
-        self.lock().peek(id).cloned()
+        self.0.lock().peek(id).cloned()
     }
 }
 

@@ -6,13 +6,14 @@ use crate::{
     api::types::StorageKind,
     error::{Error, Result},
     progress::Progress,
+    sync::Mutex,
     text::{self, one_line},
 };
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt::Write,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -71,13 +72,9 @@ pub(crate) struct Running<'a> {
 }
 
 impl Transfers {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Notes that a download begins, whose bytes `progress` counts.
     pub(crate) fn start(&self, version: VersionId, progress: &Progress) -> Running<'_> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let number = state.next;
         state.next += 1;
         let download = Download {
@@ -94,7 +91,7 @@ impl Transfers {
 
     /// Bytes so far and in all of the download of a version that is under way.
     pub(crate) fn of(&self, version: &VersionId) -> Option<(u64, Option<u64>)> {
-        let state = self.lock();
+        let state = self.0.lock();
         let mut running = state.running.values();
         let download = running.find(|download| download.version == *version)?;
         Some(so_far(&download.progress))
@@ -102,7 +99,7 @@ impl Transfers {
 
     /// How many there were, and what they brought.
     pub(crate) fn totals(&self) -> Totals {
-        let state = self.lock();
+        let state = self.0.lock();
         let running = state.running.values();
         Totals {
             running: state.running.len() as u64,
@@ -112,7 +109,7 @@ impl Transfers {
     }
 
     fn end(&self, number: u64, failure: Option<String>) -> Option<(u64, Duration)> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let download = state.running.remove(&number)?;
         let (bytes, expected) = so_far(&download.progress);
         let took = download.started.elapsed();
@@ -211,7 +208,7 @@ impl Tree {
     /// `.vm0fs/transfers`: what runs first, then what ended, the last first.
     pub(super) fn render_transfers(&self) -> String {
         // Copied out: naming them takes other locks.
-        let state = self.transfers.lock();
+        let state = self.transfers.0.lock();
         let running: Vec<_> = state.running.values().cloned().collect();
         let ended: Vec<_> = state.ended.iter().cloned().collect();
         drop(state);
@@ -331,7 +328,7 @@ mod tests {
             bytes: 8 * ended,
         };
         assert_eq!(transfers.totals(), totals);
-        let state = transfers.lock();
+        let state = transfers.0.lock();
         assert_eq!(state.ended.len(), KEPT);
         let last = state.ended.front().unwrap();
         assert_eq!(last.version, version(3 * KEPT - 1));
@@ -343,7 +340,7 @@ mod tests {
     fn one_that_panics_ends_too() {
         let transfers = Transfers::default();
         drop(transfers.start(version(0), &Progress::new()));
-        let state = transfers.lock();
+        let state = transfers.0.lock();
         assert!(state.running.is_empty());
         let failure = state.ended[0].failure.as_deref().unwrap();
         assert!(failure.contains("panicked"), "{failure}");

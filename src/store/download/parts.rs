@@ -5,13 +5,14 @@ use super::request::{self, Attempt};
 use crate::{
     error::{Error, Result},
     progress::Progress,
+    sync::{Condvar, Mutex, MutexGuard},
 };
 use bytes::Bytes;
 use reqwest::Client;
 use std::{
     collections::VecDeque,
     pin::pin,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{runtime::Handle, sync::Notify, task::AbortHandle};
@@ -285,7 +286,7 @@ impl Shared {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Waits for something new, as the reader.
@@ -295,11 +296,7 @@ impl Shared {
         most: Duration,
     ) -> MutexGuard<'a, State> {
         let started = Instant::now();
-        let mut state = self
-            .ready
-            .wait_timeout(state, most)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0;
+        let mut state = self.ready.wait_timeout(state, most).0;
         let before = state.waited;
         if state.consumed > 0 {
             state.waited += started.elapsed();

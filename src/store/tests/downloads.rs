@@ -79,7 +79,7 @@ impl Server {
                         path: first.split(' ').nth(1).unwrap().to_string(),
                         headers: headers.collect(),
                     };
-                    log.lock().unwrap().push(request.clone());
+                    log.lock().push(request.clone());
                     answer(number, &request, &mut stream);
                     let _ = stream.shutdown(Shutdown::Both);
                 });
@@ -111,7 +111,7 @@ impl Server {
     }
 
     pub(super) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().clone()
     }
 }
 

@@ -76,7 +76,7 @@ fn resumes_at_every_cut() {
             let server = Server::new(move |_, asked, stream| {
                 // The first answer to each part is cut, the second differently.
                 let end = asked.range().1;
-                let mut cuts = cuts.lock().unwrap();
+                let mut cuts = cuts.lock();
                 let answers: &mut usize = cuts.entry(end).or_default();
                 let most = match *answers % 3 {
                     0 => cut,

@@ -2,10 +2,9 @@
 
 use super::downloads::*;
 use super::*;
-use std::sync::{
-    Condvar,
-    atomic::{AtomicU32, AtomicUsize, Ordering},
-};
+use crate::sync::Condvar;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Instant;
 
 /// Longer than anything here takes, shorter than a hang.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,21 +18,23 @@ struct Gate {
 
 impl Gate {
     fn set(&self, count: usize) {
-        *self.count.lock().unwrap() = count;
+        *self.count.lock() = count;
         self.changed.notify_all();
     }
 
     fn add(&self) {
-        *self.count.lock().unwrap() += 1;
+        *self.count.lock() += 1;
         self.changed.notify_all();
     }
 
     fn wait(&self, least: usize) {
-        let (count, result) = self
-            .changed
-            .wait_timeout_while(self.count.lock().unwrap(), PATIENCE, |count| *count < least)
-            .unwrap();
-        assert!(!result.timed_out(), "waited for {least}, got {count}");
+        let end = Instant::now() + PATIENCE;
+        let mut count = self.count.lock();
+        while *count < least {
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "waited for {least}, got {count}");
+            (count, _) = self.changed.wait_timeout(count, left);
+        }
     }
 }
 
@@ -54,7 +55,7 @@ impl Held {
             let end = asked.range().1.min(archive.len());
             while at < end {
                 gate.wait(at + 1);
-                let to = end.min(*gate.count.lock().unwrap());
+                let to = end.min(*gate.count.lock());
                 if stream.write_all(&archive[at..to]).is_err() {
                     return;
                 }
@@ -352,7 +353,7 @@ fn a_corrupt_end_takes_back_what_was_there() {
             Some(content)
         });
         let grown = growing(&fixture).unwrap();
-        let told = *held.arrived.count.lock().unwrap();
+        let told = *held.arrived.count.lock();
         held.allowed.set(usize::MAX);
         let error = fetch.join().unwrap().unwrap_err();
         assert!(matches!(error, Error::BadArchive { .. }), "{error}");

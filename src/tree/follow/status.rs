@@ -141,7 +141,7 @@ impl Follows {
     /// Whether another stream may be opened beside those of other runs, where
     /// there may be so many; notes that it is being opened, then.
     pub(super) fn may_open(&self, id: &Arc<str>, most: usize) -> bool {
-        let mut follows = self.lock();
+        let mut follows = self.0.lock();
         let now = Instant::now();
         let others = follows.iter().filter(|(other, follow)| {
             let opening = follow.opening;

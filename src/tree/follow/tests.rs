@@ -135,7 +135,7 @@ fn the_runs_remembered_are_bounded() {
         follows.look(&id, 1);
         follows.with(&id, |follow| follow.looked = long_ago);
     }
-    assert!(follows.lock().len() <= MOST);
+    assert!(follows.0.lock().len() <= MOST);
     assert!(follows.streams(&streamed));
 }
 
