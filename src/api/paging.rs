@@ -115,7 +115,7 @@ impl Size {
                 return Err(too_large(&request.label));
             }
             // One as large as the last holds all there is, of which half that many rows
-            // may be just as much; or it is as large whatever is asked for, which a few
+            // may be just as much; or it is as large for any number of rows, which a few
             // calls find out.
             let is_constant = larger.is_some() && larger == declared;
             declared = larger;

@@ -146,7 +146,7 @@ fn read_input() -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Says something beside the output. That nobody reads it is no failure.
+/// Says something beside the output. A closed standard error is no failure.
 fn tell(text: &str) {
     let _ = writeln!(io::stderr(), "vm0fs: {}", one_line(text, LONGEST_REASON));
 }

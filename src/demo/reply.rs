@@ -74,7 +74,7 @@ impl Failure {
         )
     }
 
-    /// 500, as for whatever the service did not see coming.
+    /// 500, as for every failure that the service did not foresee.
     pub(crate) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -187,7 +187,7 @@ fn its_whole_tree_can_be_walked() {
              [ -z \"$(ls -A $version/)\" ] && continue; \
              getfattr --only-values -n user.vm0.verified $version || exit; echo; done | sort | uniq -c",
         );
-        // Whoever made the archive: GNU tar, node-tar or the Rust crate.
+        // Of each maker: GNU tar, node-tar or the Rust crate.
         let words: Vec<&str> = verified.split_whitespace().skip(1).collect();
         assert_eq!(words, ["yes"], "{verified}");
         assert_eq!(place.run("cat .vm0fs/errors"), "");

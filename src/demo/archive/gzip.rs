@@ -16,7 +16,7 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// An archive that is exactly `bytes`, whatever they are.
+    /// An archive that is exactly `bytes`, an archive or not.
     pub(crate) fn raw(bytes: Bytes) -> Self {
         let mut archive = Self::default();
         archive.push(bytes);
