@@ -218,16 +218,25 @@ impl Event {
 
 /// What has no form of its own: its type, and a piece of the rest.
 fn unknown(kind: &str, value: &Value) -> Event {
+    Event::note(Level::Info, kind, &rest(value, &[]).unwrap_or_default())
+}
+
+/// A piece of what an event says beside its type, its session and those fields;
+/// `None` where it has no other.
+fn rest(value: &Value, told: &[&str]) -> Option<String> {
     let mut rest = value.clone();
     if let Some(fields) = rest.as_object_mut() {
-        for known in ["type", "session_id", "uuid", "parent_tool_use_id"] {
-            fields.shift_remove(known);
+        for field in ["type", "session_id", "uuid", "parent_tool_use_id"] {
+            fields.shift_remove(field);
+        }
+        for field in told {
+            fields.shift_remove(*field);
         }
         if fields.is_empty() {
-            return Event::note(Level::Info, kind, "");
+            return None;
         }
     }
-    Event::note(Level::Info, kind, &words::piece(&rest.to_string()))
+    Some(words::piece(&rest.to_string()))
 }
 
 /// The events that some older deployments add themselves.

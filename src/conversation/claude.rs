@@ -2,7 +2,7 @@
 //! prints them (the types `SDKMessage` of its published TypeScript package).
 
 use super::{
-    Event, Level, Outcome, Part, Session, Speaker, array, media, owned, text, tools,
+    Event, Level, Outcome, Part, Session, Speaker, array, media, owned, rest, text, tools,
     usage::{End, Spent, Tokens, claude_models},
     words,
 };
@@ -49,22 +49,8 @@ fn system(value: &Value) -> Part {
             Part::Note(Level::Info, line)
         }
         subtype => {
-            let mut rest = value.clone();
-            if let Some(fields) = rest.as_object_mut() {
-                for known in [
-                    "type",
-                    "subtype",
-                    "session_id",
-                    "uuid",
-                    "parent_tool_use_id",
-                ] {
-                    fields.shift_remove(known);
-                }
-            }
-            let piece = match rest.as_object() {
-                Some(fields) if fields.is_empty() => String::new(),
-                _ => format!(": {}", words::piece(&rest.to_string())),
-            };
+            let piece = rest(value, &["subtype"]).map(|piece| format!(": {piece}"));
+            let piece = piece.unwrap_or_default();
             let kind = words::line(subtype, 60);
             Part::Note(Level::Info, format!("system {kind}{piece}"))
         }

@@ -1,13 +1,8 @@
 //! Numbers and pieces of text as people read them.
 
 use super::{PIECE, media};
-use crate::text::one_line;
+pub(super) use crate::text::one_line as line;
 use serde_json::Value;
-
-/// `text` on one line of at most `max` characters.
-pub(super) fn line(text: &str, max: usize) -> String {
-    one_line(text, max)
-}
 
 /// A piece of something that has no form of its own.
 pub(super) fn piece(text: &str) -> String {

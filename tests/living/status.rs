@@ -5,7 +5,7 @@ use crate::support::{Bench, Mount, SOON, Who};
 use std::{thread, time::Duration};
 use vm0fs::demo::{Action, Agent, Claude, Fault, File, Kind, Run, VersionSpec, World};
 
-/// A listing stands for this long in these tests: whatever is seen within it was
+/// A listing stands for this long in these tests: a change that is seen within it was
 /// not seen by asking for the listing again.
 const LONG: [&str; 2] = ["--list-ttl", "1h"];
 
@@ -181,7 +181,7 @@ fn a_minute_of_looking_at_the_status_costs_one_stream() {
     let calls = lines(&bench);
     assert!(calls.len() <= 5, "{calls:?}");
     drop(loops);
-    // Nobody looks any more.
+    // No process looks any more.
     until("nothing is followed any more", 2 * SOON, || {
         mount
             .cat(".vm0fs/status.json")
