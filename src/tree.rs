@@ -8,13 +8,13 @@ mod control;
 mod crawlers;
 mod csv;
 mod directories;
+mod failure_log;
 mod fetch;
 mod files;
 mod follow;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod inodes;
-mod journal;
 mod kept;
 mod known;
 mod links;
@@ -38,7 +38,7 @@ mod yaml;
 pub use crate::store::{Seek, Usage};
 pub use attributes::{Access, Attributes, Stat};
 pub use control::{START_FILE, Writing};
-pub use crawlers::Asker;
+pub use crawlers::Caller;
 pub use directories::{Directory, DirectoryEntry};
 pub use files::{Handle, Opened};
 pub use lookup::Found;
@@ -51,10 +51,10 @@ use crate::{
 };
 use control::Controls;
 use crawlers::Refusals;
+use failure_log::FailureLog;
 use follow::Follows;
 use inodes::Inodes;
 use jiff::Timestamp;
-use journal::Journal;
 use known::{Known, USAGE_TTL};
 use logs::Logs;
 use lru::LruCache;
@@ -119,11 +119,11 @@ pub enum Want {
 
 impl Want {
     /// Which workers bring it.
-    pub fn lane(&self) -> Lane {
+    pub fn pool(&self) -> Pool {
         match self {
-            Self::Content(..) => Lane::Contents,
-            Self::Follow(_) => Lane::Streams,
-            _ => Lane::Calls,
+            Self::Content(..) => Pool::Contents,
+            Self::Follow(_) => Pool::Streams,
+            _ => Pool::Calls,
         }
     }
 
@@ -136,7 +136,7 @@ impl Want {
 /// Fetches of one kind, which have workers of their own: neither a large
 /// download nor a stream that stays open delays a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
+pub enum Pool {
     /// Some JSON.
     Calls,
     /// An archive.
@@ -145,7 +145,7 @@ pub enum Lane {
     Streams,
 }
 
-impl Lane {
+impl Pool {
     /// How many kinds there are.
     pub const COUNT: usize = 3;
     /// How many streams are open at a time, at the most: each is a connection.
@@ -219,7 +219,7 @@ pub struct TreeOptions {
 pub struct Tree {
     inodes: Inodes,
     known: Known,
-    journal: Journal,
+    failures: FailureLog,
     transfers: Transfers,
     follows: Follows,
     /// The logs that grow, for as long as anybody holds them.
@@ -250,7 +250,7 @@ impl Tree {
         Self {
             inodes: Inodes::new(kept::numbers(&shelf)),
             known,
-            journal: Journal::default(),
+            failures: FailureLog::default(),
             transfers: Transfers::default(),
             follows: Follows::default(),
             live: Mutex::default(),

@@ -241,8 +241,8 @@ fn imports_go_downwards() {
     imported_only_by("mount", &["main", "cli"]);
     imported_only_by("fs", &["mount"]);
     // `cli` for `vm0fs run`, which goes the way of a mount without the kernel.
-    imported_only_by("park", &["fs", "mount", "cli"]);
-    imported_only_by("tree", &["fs", "park", "mount", "cli"]);
+    imported_only_by("pending", &["fs", "mount", "cli"]);
+    imported_only_by("tree", &["fs", "pending", "mount", "cli"]);
     // `cli` for the token of the demo's server.
     imported_only_by("api", &["tree", "config", "mount", "cli"]);
     // `cli` for the commands on the cache, `config` for what is asked of the store.

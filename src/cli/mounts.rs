@@ -8,7 +8,7 @@
 
 use crate::{
     error::{Error, Result},
-    park::LET_GO,
+    pending::LET_GO,
     text::one_line,
     unmount::{self, MountEntry, Server, Service},
 };

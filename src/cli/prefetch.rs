@@ -5,7 +5,7 @@
 //! such a thread does not end. So the waiting is done by a second process of
 //! this program (`--worker`), which Ctrl-C leaves behind.
 
-use super::{place::Place, print};
+use super::{mount_path::MountPath, print};
 use crate::{
     error::{Error, Result},
     signals::Signals,
@@ -167,7 +167,7 @@ fn work(paths: &[PathBuf]) -> Result<()> {
 }
 
 fn one(path: &Path, bars: &MultiProgress) -> Result<()> {
-    let place = Place::find(path)?;
+    let place = MountPath::find(path)?;
     let bar = bars.add(ProgressBar::new(0));
     set_style(&bar, WAITING);
     bar.set_message(place.label.clone());
@@ -205,7 +205,7 @@ enum Fetched {
 
 /// Makes the mount fetch a version, and waits for the whole of it. The waits
 /// end by the mount's own deadlines.
-fn bring(place: &Place, bar: &ProgressBar) -> Result<Fetched> {
+fn bring(place: &MountPath, bar: &ProgressBar) -> Result<Fetched> {
     let is_cached = || Ok::<_, Error>(place.attribute("cached")?.as_deref() == Some("yes"));
     if is_cached()? {
         return Ok(Fetched::Already);
@@ -246,7 +246,7 @@ fn bring(place: &Place, bar: &ProgressBar) -> Result<Fetched> {
 }
 
 /// Bytes so far and in all (0: not known) of a version's download.
-fn transfer(place: &Place) -> Result<Option<(u64, u64)>> {
+fn transfer(place: &MountPath) -> Result<Option<(u64, u64)>> {
     let Some(value) = place.attribute("transfer")? else {
         return Ok(None);
     };
@@ -255,7 +255,7 @@ fn transfer(place: &Place) -> Result<Option<(u64, u64)>> {
 }
 
 /// Why there is no content, in the mount's words where it has some.
-fn failure(place: &Place, error: Option<io::Error>) -> Error {
+fn failure(place: &MountPath, error: Option<io::Error>) -> Error {
     let told = place.attribute("last_error").ok().flatten();
     let reason = match (told, error) {
         (Some(told), _) => text::one_line(&told, usize::MAX),

@@ -7,7 +7,7 @@
 //! and bears no mark may have holes, and counts as none.
 
 use super::{crash_point, evict::read_meta, meta::Meta};
-use crate::{memory, sync::Mutex};
+use crate::{malloc, sync::Mutex};
 use nix::{
     fcntl::{OFlag, openat},
     sys::stat::Mode,
@@ -59,7 +59,7 @@ impl Syncer {
                 for version in queue {
                     work(&version);
                     // Unpacking takes memory by the entry.
-                    memory::give_back();
+                    malloc::give_back();
                 }
             });
             match started {

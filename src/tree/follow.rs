@@ -9,7 +9,7 @@
 
 mod status;
 
-use super::{Lane, Tree, Want, cache::FOR_EVER, logs::Logs};
+use super::{Pool, Tree, Want, cache::FOR_EVER, logs::Logs};
 use crate::{
     api::{LogReader, RunEvent, types::RunStatus},
     conversation::transcript::Ending,
@@ -180,7 +180,7 @@ impl Follows {
         let look = self.with(id, |follow| follow.look(Instant::now(), thrift));
         match look {
             Look::Unfollowed { begin: true } => Look::Unfollowed {
-                begin: self.may_open(id, Lane::STREAMS),
+                begin: self.may_open(id, Pool::STREAMS),
             },
             look => look,
         }

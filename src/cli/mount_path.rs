@@ -20,7 +20,7 @@ const SHOWN: usize = 200;
 
 /// A version in a mount.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct MountPath {
     /// As the user named it, fit for a message.
     pub(super) shown: String,
     /// Kind, storage and the beginning of the version, for a narrow column.
@@ -31,7 +31,7 @@ pub(super) struct Place {
     pub(super) mountpoint: PathBuf,
 }
 
-impl Place {
+impl MountPath {
     /// The version that `path` lies in, is, or leads to; of a volume or an
     /// artifact, the latest. Waits for the mount to look the path up.
     ///
@@ -178,9 +178,9 @@ mod tests {
 
     #[test]
     fn outside_of_a_mount() {
-        let error = Place::find(Path::new("/proc")).unwrap_err().to_string();
+        let error = MountPath::find(Path::new("/proc")).unwrap_err().to_string();
         assert_eq!(error, "/proc is not in a vm0fs mount");
-        let error = Place::find(Path::new("/proc/no\nne"))
+        let error = MountPath::find(Path::new("/proc/no\nne"))
             .unwrap_err()
             .to_string();
         assert!(error.starts_with("/proc/no ne: No such file"), "{error}");

@@ -1,13 +1,13 @@
 //! Who makes a request. The kernel gives the number of the thread; the rest is
 //! in `/proc`.
 
-use crate::tree::Asker;
+use crate::tree::Caller;
 use std::{fs, path::Path};
 
 /// What is known of the process that thread `tid` belongs to. Threads have
 /// names of their own, so that of the process is looked up. A thread that has
 /// ended, or is out of sight of this process (0), has no name.
-pub(super) fn asker(tid: u32) -> Asker {
+pub(super) fn caller(tid: u32) -> Caller {
     let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
     let group = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
     let pid = group.and_then(|pid| pid.trim().parse().ok()).unwrap_or(tid);
@@ -19,7 +19,7 @@ pub(super) fn asker(tid: u32) -> Asker {
     let program = fs::read_link(format!("/proc/{pid}/exe")).ok();
     let program = program.as_deref().and_then(Path::file_name);
     let program = program.map(|name| name.to_string_lossy().into_owned());
-    Asker { pid, comm, program }
+    Caller { pid, comm, program }
 }
 
 /// How many descriptors of a process are looked at: a ring is made before much else.
@@ -57,7 +57,7 @@ mod tests {
             })
             .unwrap();
         let tid = tid.recv().unwrap();
-        let found = asker(tid);
+        let found = caller(tid);
         assert_eq!(found.pid, std::process::id());
         assert_ne!(found.pid, tid);
         let own = std::env::current_exe().unwrap();
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn nobody_has_no_name() {
-        let nobody = asker(0);
+        let nobody = caller(0);
         assert_eq!((nobody.comm, nobody.program), (None, None));
     }
 }
