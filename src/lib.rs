@@ -175,6 +175,7 @@ pub mod logging;
 pub mod malloc;
 pub mod mount;
 pub mod pending;
+pub mod proc;
 pub mod progress;
 pub mod signals;
 pub mod store;

@@ -9,10 +9,11 @@ use crate::{
     error::{Error, Result},
     fs::{self, Fs},
     pending::PendingRequests,
+    proc::{self, MountEntry},
     signals::Signals,
     store::{Limits, Shelf, Store, StoreConfig},
     tree::{Tree, TreeOptions, Want},
-    unmount::{self, MountEntry},
+    unmount,
 };
 use background::{Ready, Side};
 use fuser::{Config, MountOption, Session, SessionACL};
@@ -233,7 +234,7 @@ impl Mounted {
         );
         let on_mounted = fs.on_mounted();
         let session = open_session(fs, &mountpoint, settings.allow_other)?;
-        let entry = unmount::mount_at(&mountpoint)?;
+        let entry = proc::mount_at(&mountpoint)?;
         let device = entry.as_ref().map(|entry| entry.device.clone());
         // Several threads have connections of their own, of which fuser shows one.
         let connection = is_sole().then(|| session.as_fd().try_clone_to_owned().ok());
@@ -299,7 +300,7 @@ impl Mounted {
 
     fn unmount(&self) {
         let path = self.mountpoint.as_path();
-        match unmount::mount_at(path) {
+        match proc::mount_at(path) {
             Ok(Some(found)) if self.entry.as_ref() == Some(&found) => {}
             // Detached before; what is there now is none of this process's.
             Ok(_) => return,

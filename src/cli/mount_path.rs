@@ -3,8 +3,8 @@
 
 use crate::{
     error::{Error, Result},
+    proc,
     text::one_line,
-    unmount,
 };
 use rustix::{fs::getxattr, io::Errno};
 use std::{
@@ -41,7 +41,7 @@ impl MountPath {
     pub(super) fn find(path: &Path) -> Result<Self> {
         let shown = one_line(&path.to_string_lossy(), SHOWN);
         let real = locate(path).map_err(|error| Error::io(shown.clone(), error))?;
-        let mounts = unmount::mounts()?;
+        let mounts = proc::mounts()?;
         let mount = real
             .ancestors()
             .find_map(|above| mounts.iter().rfind(|entry| entry.mountpoint == above))

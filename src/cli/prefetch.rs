@@ -8,6 +8,7 @@
 use super::{mount_path::MountPath, print};
 use crate::{
     error::{Error, Result},
+    proc::OWN_PROGRAM,
     signals::Signals,
     sync::Mutex,
     text,
@@ -84,7 +85,7 @@ pub(super) fn wait_for(paths: &[PathBuf]) -> Result<ExitCode> {
     let mut arguments: Vec<OsString> = vec!["prefetch".into(), "--worker".into(), "--".into()];
     arguments.extend(paths.iter().map(|path| path.clone().into_os_string()));
     // By this name even where the program's file has been replaced.
-    let mut child = Command::new("/proc/self/exe")
+    let mut child = Command::new(OWN_PROGRAM)
         .args(arguments)
         .spawn()
         .map_err(|error| Error::io("starting the process that waits", error))?;

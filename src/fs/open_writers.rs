@@ -5,11 +5,7 @@
 //! three on its way. The last close (RELEASE) comes too late to report an error
 //! to whoever closes. So the process table is asked.
 
-use std::{
-    fs,
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
-};
+use crate::proc::{Descriptor, DescriptorInfo, Process, processes};
 
 /// A file as other processes' descriptors tell it.
 pub(super) struct Held<'a> {
@@ -29,61 +25,39 @@ pub(super) struct Held<'a> {
 /// descriptor that is just being closed does not count: it is out of its table
 /// when FLUSH is sent.
 pub(super) fn is_held(file: &Held<'_>) -> bool {
-    let own = std::process::id().to_string();
-    let processes = entries(Path::new("/proc"));
-    let mut processes = processes.filter(|path| {
-        let name = path.file_name().map(|name| name.as_bytes());
-        name.is_some_and(|name| name[0].is_ascii_digit() && name != own.as_bytes())
-    });
-    processes.any(|process| holds(&process, file))
-}
-
-fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> {
-    // One that cannot be read has ended, or is somebody else's.
-    let entries = fs::read_dir(dir).into_iter().flatten();
-    entries.filter_map(|entry| Some(entry.ok()?.path()))
-}
-
-fn holds(process: &Path, file: &Held<'_>) -> bool {
-    entries(&process.join("fd")).any(|descriptor| {
-        // Reading the link asks nothing of the file system it leads to.
-        let target = fs::read_link(&descriptor);
-        let is_named = target.is_ok_and(|target| target.ends_with(file.name));
-        let number = descriptor.file_name();
-        is_named
-            && number.is_some_and(|number| {
-                let info = fs::read_to_string(process.join("fdinfo").join(number));
-                info.is_ok_and(|info| {
-                    is_writer(&info, file.ino)
-                        && is_at(&info, file.position)
-                        && is_on(&info, process, file)
-                })
-            })
+    let own = std::process::id();
+    let mut others = processes().filter(|process| process.pid() != own);
+    others.any(|process| {
+        let mut descriptors = process.descriptors().into_iter().flatten();
+        descriptors.any(|descriptor| holds(&process, &descriptor, file))
     })
 }
 
-/// By the text of `/proc/<pid>/fdinfo/<fd>` (`proc_pid_fdinfo(5)`): flags in
-/// octal, and since Linux 5.14 the inode.
-fn is_writer(info: &str, ino: u64) -> bool {
-    let flags = field(info, "flags:").and_then(|flags| i32::from_str_radix(flags, 8).ok());
-    let inode = field(info, "ino:").and_then(|inode| inode.parse::<u64>().ok());
-    flags.is_some_and(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY)
-        && inode.is_none_or(|inode| inode == ino)
+fn holds(process: &Process, descriptor: &Descriptor, file: &Held<'_>) -> bool {
+    descriptor.target().ends_with(file.name)
+        && descriptor.info().is_some_and(|info| {
+            is_writer(&info, file.ino) && is_at(&info, file.position) && is_on(&info, process, file)
+        })
 }
 
-fn is_at(info: &str, position: Option<u64>) -> bool {
-    let at = field(info, "pos:").and_then(|at| at.parse::<u64>().ok());
-    position.is_none() || at.is_none() || at == position
+fn is_writer(info: &DescriptorInfo, ino: u64) -> bool {
+    info.is_writable() && info.inode.is_none_or(|inode| inode == ino)
 }
 
-/// Whether a descriptor with that text is of the file's own mount. It is where
-/// that cannot be told: the last close is still to come then.
-fn is_on(info: &str, process: &Path, file: &Held<'_>) -> bool {
+fn is_at(info: &DescriptorInfo, position: Option<u64>) -> bool {
+    position.is_none() || info.position.is_none() || info.position == position
+}
+
+/// Whether a descriptor is of the file's own mount. It is where that cannot be
+/// told: the last close is still to come then.
+fn is_on(info: &DescriptorInfo, process: &Process, file: &Held<'_>) -> bool {
     let device = || {
-        let id = field(info, "mnt_id:")?;
         // Its own table: it may live among other mounts than this process.
-        let mounts = fs::read(process.join("mountinfo")).ok()?;
-        device_of(&String::from_utf8_lossy(&mounts), id)
+        let mounts = process.mounts().ok()?;
+        let mount = mounts
+            .into_iter()
+            .find(|entry| Some(entry.id) == info.mount);
+        mount.map(|entry| entry.device)
     };
     match (file.device, device()) {
         (Some(own), Some(other)) => own == other,
@@ -91,33 +65,28 @@ fn is_on(info: &str, process: &Path, file: &Held<'_>) -> bool {
     }
 }
 
-/// The device of the mount with that id, by the text of a `mountinfo`
-/// (`proc_pid_mountinfo(5)`): id, parent, device.
-fn device_of(mounts: &str, id: &str) -> Option<String> {
-    let mut lines = mounts.lines().map(|line| line.split(' '));
-    let mut fields = lines.find_map(|mut fields| (fields.next()? == id).then_some(fields))?;
-    fields.nth(1).map(str::to_owned)
-}
-
-fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
-    let line = info.lines().find_map(|line| line.strip_prefix(name));
-    line.map(str::trim)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn writers_count_and_readers_do_not() {
-        let writes = "pos:\t0\nflags:\t0100001\nmnt_id:\t29\nino:\t77\n";
-        assert!(is_writer(writes, 77) && !is_writer(writes, 78));
-        assert!(is_writer("flags:\t0100002\n", 77), "an older kernel");
-        assert!(!is_writer("flags:\t0100000\nino:\t77\n", 77));
-        assert!(!is_writer("", 77));
-        assert!(is_at("pos:\t12\n", Some(12)) && !is_at("pos:\t12\n", Some(2)));
-        assert!(is_at("pos:\t12\n", None) && is_at("", Some(12)));
+        let with = |flags, inode| DescriptorInfo {
+            flags: Some(flags),
+            inode,
+            position: Some(12),
+            ..DescriptorInfo::default()
+        };
+        let writes = with(0o100001, Some(77));
+        assert!(is_writer(&writes, 77) && !is_writer(&writes, 78));
+        assert!(is_writer(&with(0o100002, None), 77), "an older kernel");
+        assert!(!is_writer(&with(0o100000, Some(77)), 77));
+        let nothing = DescriptorInfo::default();
+        assert!(!is_writer(&nothing, 77));
+        assert!(is_at(&writes, Some(12)) && !is_at(&writes, Some(2)));
+        assert!(is_at(&writes, None) && is_at(&nothing, Some(12)));
     }
 
     #[test]
