@@ -19,7 +19,7 @@
 //! | No byte of the cache is trusted | checksums; what fails them is fetched again | `store::tests::distrust::no_flip_and_no_cut_of_a_tree_does_harm`, `cache::broken::damage_is_repaired` |
 //! | Only you enter, and what is kept is yours | the kernel asks who mounted; folders are 0700, files closed to others; token files that are not, are warned of; nothing listens, so there is no socket to guard | `leaks::nobody_else_enters`, `leaks::what_allow_other_exposes_is_told`, `config::the_cache_is_private`, `config::a_token_that_others_may_read_is_warned_of`, `rules::nothing_listens` |
 //! | Indexers download nothing | by their names | `crawlers::an_indexer_lists_names_and_starts_no_download`, `crawlers::a_file_manager_counts_for_nothing_and_opens_what_is_opened`, `doctor::faults::updatedb_is_to_leave_mounts_out` |
-//! | Few dependencies, all of them locked | `--locked` in every script; `tar` is 0.4.45 or later | `rules::dependencies_are_few_and_locked`, `rules::tar_is_not_older_than_0_4_45` |
+//! | Few dependencies, all of them locked | `--locked` in every script; `tar` is 0.4.45 or later | `rules::manifest::dependencies_are_few_and_locked`, `rules::manifest::tar_is_not_older_than_0_4_45` |
 //!
 //! | promise | how | tests |
 //! |---|---|---|
