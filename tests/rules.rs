@@ -4,6 +4,7 @@ mod circles;
 mod manifest;
 mod paths;
 mod promises;
+mod scripts;
 mod size;
 mod source;
 
