@@ -556,23 +556,26 @@ fn a_cache_that_is_not_there() {
     assert_eq!(text(&run(&["cache", "ls", "--json"])), "[]\n");
     let home = bench.folder("home-Myself", Who::Myself);
     assert!(!home.join(".cache").exists(), "a look makes nothing");
-    if crate::support::is_root() {
-        // Somebody else's cache.
-        let mine = bench.folder("mine", Who::Myself);
-        fs::create_dir_all(mine.join("v1/versions")).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        fs::set_permissions(&mine, mode).unwrap();
-        let mut command = bench.command(Who::Ordinary);
-        let output = command
-            .args(["cache", "ls", "--cache-dir"])
-            .arg(Path::new(&mine))
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(1), "as {ORDINARY_USER}");
-        assert!(
-            text(&output).contains("Permission denied"),
-            "{}",
-            text(&output)
-        );
-    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_cache_of_another_user_is_refused() {
+    let bench = Bench::new(World::empty());
+    let mine = bench.folder("mine", Who::Myself);
+    fs::create_dir_all(mine.join("v1/versions")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    fs::set_permissions(&mine, mode).unwrap();
+    let mut command = bench.command(Who::Ordinary);
+    let output = command
+        .args(["cache", "ls", "--cache-dir"])
+        .arg(Path::new(&mine))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "as {ORDINARY_USER}");
+    assert!(
+        text(&output).contains("Permission denied"),
+        "{}",
+        text(&output)
+    );
 }

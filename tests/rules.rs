@@ -6,6 +6,7 @@ mod paths;
 mod promises;
 mod scripts;
 mod size;
+mod skips;
 mod source;
 
 use source::{Source, sources};

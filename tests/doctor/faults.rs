@@ -3,13 +3,13 @@
 use super::{OWN_ETC, alone, line, tells};
 use crate::{
     commands::small_world,
-    support::{Bench, Who, is_root},
+    support::{Bench, Who},
 };
 use std::fs;
 use vm0fs::demo::{Action, Fault};
 
-fn bench() -> Option<Bench> {
-    is_root().then(|| Bench::new(small_world()))
+fn bench() -> Bench {
+    Bench::new(small_world())
 }
 
 /// Shell: `/dev` without `/dev/fuse`.
@@ -18,8 +18,9 @@ const NO_DEVICE: &str = "mkdir $DIR/dev; for name in null zero urandom; do
     mount --rbind $DIR/dev /dev; ";
 
 #[test]
+#[ignore = "needs root"]
 fn the_device() {
-    let Some(bench) = bench() else { return };
+    let bench = bench();
     for who in Who::all() {
         let said = alone(&bench, who, &format!("{NO_DEVICE} vm0fs doctor"));
         assert_eq!(said.code, Some(1), "{said:?}");
@@ -42,8 +43,9 @@ fn the_device() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_right_to_mount() {
-    let Some(bench) = bench() else { return };
+    let bench = bench();
     let said = alone(
         &bench,
         Who::Ordinary,
@@ -76,8 +78,9 @@ fn the_right_to_mount() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn letting_others_in_needs_a_line() {
-    let Some(bench) = bench() else { return };
+    let bench = bench();
     let config = "as mkdir -p $HOME/.config/vm0fs
         echo 'allow-other = true' | as tee $HOME/.config/vm0fs/config.toml > /dev/null; ";
     let script = format!(
@@ -95,8 +98,9 @@ fn letting_others_in_needs_a_line() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn updatedb_is_to_leave_mounts_out() {
-    let Some(bench) = bench() else { return };
+    let bench = bench();
     let script = format!(
         "{OWN_ETC} echo 'PRUNEFS=\"NFS fuse.sshfs\"' > /etc/updatedb.conf
         vm0fs doctor; sed -i 's/sshfs/sshfs fuse.vm0fs/' /etc/updatedb.conf; vm0fs doctor"
@@ -112,8 +116,9 @@ fn updatedb_is_to_leave_mounts_out() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn settings_and_token() {
-    let Some(bench) = bench() else { return };
+    let bench = bench();
     for who in Who::all() {
         let said = alone(&bench, who, "unset VM0_API_KEY; vm0fs doctor");
         assert_eq!(said.code, Some(1), "{said:?}");
@@ -155,8 +160,9 @@ fn settings_and_token() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_service_and_the_clock() {
-    let Some(bench) = bench() else { return };
+    let bench = bench();
     let doctor = |words: &str| alone(&bench, Who::Ordinary, &format!("vm0fs doctor {words}"));
     let said = doctor("--api-url http://127.0.0.1:1");
     assert_eq!(said.code, Some(1), "{said:?}");
@@ -207,8 +213,9 @@ fn the_service_and_the_clock() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_cache() {
-    let Some(bench) = bench() else { return };
+    let bench = bench();
     for who in Who::all() {
         let script = "mounted; vm0fs prefetch $MNT/artifacts/site/latest
             for tree in $HOME/.cache/vm0fs/v1/versions/*/tree; do : > $tree; done
@@ -235,8 +242,9 @@ fn the_cache() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_full_disk() {
-    let Some(bench) = bench() else { return };
+    let bench = bench();
     let script = "as mkdir -p $HOME/.cache/vm0fs
         mount -t tmpfs -o size=9m,mode=0700,uid=$(id -u $WHO) small $HOME/.cache/vm0fs
         echo 'cache-size = \"1GiB\"' > $DIR/config.toml; as mkdir -p $HOME/.config/vm0fs

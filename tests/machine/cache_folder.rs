@@ -3,7 +3,7 @@
 use super::{comes_to, mounted, text, world};
 use crate::{
     commands::until,
-    support::{Bench, Who, is_root, noise_of, reason},
+    support::{Bench, Who, noise_of, reason},
 };
 use std::{
     os::unix::fs::chown,
@@ -46,12 +46,10 @@ impl Drop for Disk {
     }
 }
 
+// Only root can mount a file system for the cache.
 #[test]
+#[ignore = "needs root"]
 fn read_only() {
-    if !is_root() {
-        eprintln!("skipped: only root can mount a file system for the cache");
-        return;
-    }
     for who in Who::all() {
         let (world, runs) = world(2);
         let bench = Bench::new(world);
@@ -76,12 +74,10 @@ fn read_only() {
     }
 }
 
+// Only root can give a folder to somebody else.
 #[test]
+#[ignore = "needs root"]
 fn owned_by_somebody_else() {
-    if !is_root() {
-        eprintln!("skipped: only root can give a folder to somebody else");
-        return;
-    }
     let who = Who::Ordinary;
     let (world, runs) = world(2);
     let bench = Bench::new(world);
@@ -120,12 +116,10 @@ fn owned_by_somebody_else() {
     mount.unmount();
 }
 
+// Only root can make a disk that is small.
 #[test]
+#[ignore = "needs root"]
 fn full_while_unpacking() {
-    if !is_root() {
-        eprintln!("skipped: only root can make a disk that is small");
-        return;
-    }
     for who in Who::all() {
         // Two of three fit at a time: the disk says so before the ceiling does.
         let mut world = World::empty();
