@@ -4,7 +4,7 @@
 //! it is run in a mount namespace of its own, which only root can make. What is
 //! missing from the machine there is missing for this test only.
 
-mod faults;
+mod findings;
 mod status;
 
 use crate::{

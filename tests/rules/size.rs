@@ -12,8 +12,8 @@ const KNOWN: [&str; 8] = [
     "src/store/tests/archives.rs",
     "src/store/tests/cache.rs",
     "src/store/tests/downloads.rs",
-    "tests/cache_commands.rs",
-    "tests/support/mod.rs",
+    "tests/commands/cache.rs",
+    "tests/support.rs",
 ];
 /// Begins the implementation of fuser's trait, which cannot be divided and is
 /// mostly signatures: it counts as a file of its own.

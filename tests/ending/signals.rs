@@ -1,8 +1,10 @@
 //! Signals end a mount in order: unmounted, exit code 0, and whoever still
 //! uses it meets an error instead of a hang.
 
-use super::{Place, Running, finish, kill, script, small_world, until};
-use crate::support::{Bench, Who, is_mounted};
+use crate::{
+    commands::{Place, Running, SOON, finish, kill, script, small_world, until},
+    support::{Bench, Who, is_mounted},
+};
 use nix::sys::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use vm0fs::demo::{Action, Fault, Port};
 
@@ -45,7 +47,7 @@ fn while_it_is_in_use() {
             bench.server.fault(Fault::store(Action::Stall));
             let file = mount.join("artifacts/site/latest/index.html");
             let mut reader = Running::script(who, &format!("cat '{}'", file.display()));
-            assert!(bench.server.wait_for(super::SOON, |requests| {
+            assert!(bench.server.wait_for(SOON, |requests| {
                 requests.iter().any(|request| request.port == Port::Store)
             }));
             mount.signal(signal);
@@ -74,11 +76,7 @@ fn before_the_mount_is_ready() {
             .stderr(std::process::Stdio::null())
             .spawn();
         let mut starting = Running(child.unwrap());
-        assert!(
-            bench
-                .server
-                .wait_for(super::SOON, |requests| !requests.is_empty())
-        );
+        assert!(bench.server.wait_for(SOON, |requests| !requests.is_empty()));
         kill(starting.0.id(), SIGINT);
         // After the greeting at the latest, with the mount taken away again.
         assert!(starting.end().is_some());
@@ -95,11 +93,7 @@ fn a_command_that_is_interrupted_leaves_no_mount() {
         let mut command = place.mount(&bench);
         let child = command.stderr(std::process::Stdio::null()).spawn();
         let mut starting = Running(child.unwrap());
-        assert!(
-            bench
-                .server
-                .wait_for(super::SOON, |requests| !requests.is_empty())
-        );
+        assert!(bench.server.wait_for(SOON, |requests| !requests.is_empty()));
         kill(starting.0.id(), SIGINT);
         assert_eq!(starting.end(), None, "a signal ended it");
         place.is_over();

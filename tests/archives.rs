@@ -5,6 +5,7 @@
 
 mod fields;
 mod holes;
+mod makers;
 
 use crate::support::{Bench, Mount, node_tar};
 use sha2::{Digest, Sha256};

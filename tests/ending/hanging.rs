@@ -1,7 +1,9 @@
 //! The end of a mount, whatever hangs.
 
-use super::{Deed, Scene};
-use crate::support::{SOON, is_mounted};
+use crate::{
+    faults::{Deed, Scene},
+    support::{SOON, is_mounted},
+};
 use nix::sys::signal::Signal::SIGTERM;
 use std::time::{Duration, Instant};
 use vm0fs::demo::{Action, Fault, Recorded};

@@ -1,7 +1,9 @@
 //! Errors of the service and of the network later in life.
 
-use super::world;
-use crate::support::{Bench, Mount, SOON, Who, reason};
+use crate::{
+    support::{Bench, Mount, SOON, Who, reason},
+    waiting::world,
+};
 use std::{
     thread,
     time::{Duration, Instant},

@@ -1,8 +1,8 @@
 //! The cache's folder, taken away in one way or another while it is used.
 
-use super::{comes_to, mounted, text, world};
 use crate::{
     commands::until,
+    machine::{comes_to, mounted, text, world},
     support::{Bench, Who, noise_of, reason},
 };
 use std::{

@@ -1,8 +1,8 @@
 //! A mount that follows a run ends as promptly as any other.
 
-use super::{say, streams_and_calls, until, world};
 use crate::{
     commands::finish,
+    living::{say, streams_and_calls, until, world},
     support::{Bench, Mount, SOON, Who, is_mounted},
 };
 use nix::sys::signal::SIGTERM;
