@@ -132,8 +132,8 @@
 //!
 //! `api` and `store` never meet except in the tree. Both make their clients with
 //! [`http`], which `cli` asks for the proxy that is used. `fuser` is named in `fs`
-//! and `mount` only, `reqwest` in `http`, `api` and `store/download`, `tar` and
-//! `flate2` in `store/unpack` (and the demo, which makes archives), `plotters`
+//! and `mount` only, `reqwest` in `http`, `api` and `store/fetch/download`, `tar` and
+//! `flate2` in `store/fetch/unpack` (and the demo, which makes archives), `plotters`
 //! in `tree/metrics`, `pulldown-cmark` in `conversation`, errno constants in `error`. A test reads `src/` and holds this.
 //!
 //! # Locks
@@ -142,7 +142,7 @@
 //! notification. Each lock
 //! guards one map for the length of one lookup or insertion, and none is taken
 //! while another is held. The exceptions are a control file's draft, held while it
-//! becomes an order, and the cache's accounts (`store/evict`),
+//! becomes an order, and the cache's accounts (`store/cache/quota`),
 //! which several processes share; their order stands there.
 //!
 //! # Words
