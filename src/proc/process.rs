@@ -25,6 +25,8 @@ pub struct Status {
     pub ignored_signals: Option<u64>,
     /// Its effective capabilities (`capabilities(7)`), a bit for each.
     pub capabilities: Option<u64>,
+    /// Whether programs that it starts get no more rights than it has, setuid or not.
+    pub no_new_privileges: bool,
 }
 
 /// All processes that this one can see.
@@ -154,6 +156,7 @@ impl Status {
             group: field(text, "Tgid:").and_then(|pid| pid.parse().ok()),
             ignored_signals: mask("SigIgn:"),
             capabilities: mask("CapEff:"),
+            no_new_privileges: field(text, "NoNewPrivs:") == Some("1"),
         }
     }
 }

@@ -131,7 +131,7 @@ fn helper(environment: &Environment) -> Check {
             ),
         );
     }
-    if own("NoNewPrivs:").is_some_and(|value| value == "1") {
+    if Process::own().status().no_new_privileges {
         return Check::fail(
             SUBJECT,
             format!("{shown} may not run as root here (no_new_privs is set)"),
