@@ -18,21 +18,16 @@ pub use run::RunArgs;
 pub use status::StatusArgs;
 
 use crate::{
-    config::{
-        Crawlers, Environment, Flags, Settings, parse_crawlers, parse_duration, parse_size,
-        parse_verify,
-    },
+    config::{Environment, MountOptions, Settings},
     error::{Error, Result},
     logging,
     mount::{self, Outcome},
-    store::Verify,
     unmount,
 };
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::{
     io::{self, IsTerminal, Write},
     path::PathBuf,
-    time::Duration,
 };
 
 /// Mount the VM0 platform as ordinary files: agents, runs, volumes and artifacts
@@ -106,55 +101,12 @@ pub struct MountArgs {
     /// Stay in the foreground, and log to standard error
     #[arg(short, long)]
     pub foreground: bool,
-    /// How to reach the service.
+    /// How the mount behaves.
     #[command(flatten)]
-    pub connection: ConnectionArgs,
-    /// Maximum size of the cache, such as 500MB or 10GiB. What was not used for longest is removed first [default: 10GiB, or a tenth of the free disk if that is less]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub cache_size: Option<u64>,
-    /// How long a listing is shown before the service is asked again, such as 5s or 2m [default: 30s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub list_ttl: Option<Duration>,
-    /// Let other users of this machine read the mount. An ordinary user needs the line user_allow_other in /etc/fuse.conf for that
-    #[arg(long)]
-    pub allow_other: bool,
-    /// Let symlinks of a version lead out of it. Programs that follow them then reach files of this machine
-    #[arg(long)]
-    pub allow_external_symlinks: bool,
-    /// Do not use the network. The mount shows what is in the cache, and listings as they were last known
-    #[arg(long)]
-    pub offline: bool,
-    /// What to do with content that does not match its version's id: warn (log it), strict (refuse it) or off (do not look) [default: warn]
-    #[arg(long, value_name = "WHAT", value_parser = parse_verify)]
-    pub verify: Option<Verify>,
-    /// Whether indexers and programs that make thumbnails may start downloads: deny or allow [default: deny]
-    #[arg(long, value_name = "WHAT", value_parser = parse_crawlers)]
-    pub crawlers: Option<Crawlers>,
+    pub options: MountOptions,
     /// Log what is done; given twice, also every request
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
-}
-
-/// How to reach the service: the same for all commands that do.
-#[derive(Debug, Args)]
-pub struct ConnectionArgs {
-    // Not a link: the text is the help of the command line.
-    #[allow(rustdoc::bare_urls)]
-    /// Address of the API; https:// is added where it has no scheme [default: https://api.vm0.ai]
-    #[arg(long, value_name = "URL")]
-    pub api_url: Option<String>,
-    /// File that holds the token and nothing else. Keep it at mode 0600 [default: the token of the environment or of the vm0 CLI]
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
-    /// Folder of the cache, where downloaded versions are kept [default: ~/.cache/vm0fs]
-    #[arg(long, value_name = "DIR")]
-    pub cache_dir: Option<PathBuf>,
-    /// How long the network may be silent before a read fails, such as 10s or 2m [default: 30s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub timeout: Option<Duration>,
-    /// Permit plain http:// to other machines. All on the way there can then read your token
-    #[arg(long)]
-    pub allow_http: bool,
 }
 
 /// `vm0fs unmount`.
@@ -199,19 +151,6 @@ pub struct DemoArgs {
     pub verbose: u8,
 }
 
-impl ConnectionArgs {
-    fn flags(self) -> Flags {
-        Flags {
-            api_url: self.api_url,
-            token_file: self.token_file,
-            cache_dir: self.cache_dir,
-            timeout: self.timeout,
-            allow_http: self.allow_http,
-            ..Flags::default()
-        }
-    }
-}
-
 impl MountArgs {
     /// Mounts; in the foreground, serves the mount to its end.
     ///
@@ -245,19 +184,9 @@ impl MountArgs {
 
     /// Settles what to mount. Log from before: warnings are told on the way.
     fn options(self, environment: &Environment) -> Result<mount::Options> {
-        let flags = Flags {
-            cache_size: self.cache_size,
-            list_ttl: self.list_ttl,
-            allow_other: self.allow_other,
-            allow_external_symlinks: self.allow_external_symlinks,
-            offline: self.offline,
-            verify: self.verify,
-            crawlers: self.crawlers,
-            ..self.connection.flags()
-        };
         Ok(mount::Options {
             mountpoint: environment.current_dir.join(self.mountpoint),
-            settings: Settings::load(flags, environment)?,
+            settings: Settings::load(self.options, environment)?,
             foreground: self.foreground,
         })
     }
@@ -320,6 +249,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use clap::{CommandFactory, error::ErrorKind};
+    use std::time::Duration;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
         Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)

@@ -7,9 +7,9 @@ mod machine;
 mod mounted;
 mod service;
 
-use super::{ConnectionArgs, print, start_logging};
+use super::{print, start_logging};
 use crate::{
-    config::{Environment, Settings},
+    config::{ConnectionOptions, Environment, Settings},
     error::{Error, Result},
     text::one_line,
 };
@@ -43,7 +43,7 @@ pub struct DoctorArgs {
     pub json: bool,
     /// How to reach the service.
     #[command(flatten)]
-    pub connection: ConnectionArgs,
+    pub connection: ConnectionOptions,
 }
 
 /// How bad what was found is.
@@ -133,13 +133,12 @@ impl DoctorArgs {
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
         // A token file that others may read is warned of.
         start_logging(0, false, environment)?;
-        let flags = self.connection.flags();
-        let settings = Settings::load(flags.clone(), environment);
+        let settings = Settings::load(self.connection.clone(), environment);
         let allow_other = settings.as_ref().is_ok_and(|settings| settings.allow_other);
         let mut checks = machine::check(environment, allow_other);
         checks.extend(mounted::check(self.fix));
         checks.extend(service::check(&settings));
-        checks.extend(cache::check(&flags, environment, self.fix));
+        checks.extend(cache::check(self.connection, environment, self.fix));
         checks.push(machine::updatedb());
 
         let ok = checks.iter().all(|check| check.level != Level::Fail);

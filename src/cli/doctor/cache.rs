@@ -3,7 +3,7 @@
 
 use super::Check;
 use crate::{
-    config::{CacheSettings, Environment, Flags},
+    config::{CacheSettings, ConnectionOptions, Environment},
     error::Result,
     logging,
     store::Inventory,
@@ -30,9 +30,13 @@ const LEAST_FREE: u64 = 64 << 20;
 const CACHE: &str = "cache";
 
 /// The folders, and what is in the cache.
-pub(super) fn check(flags: &Flags, environment: &Environment, fix: bool) -> Vec<Check> {
+pub(super) fn check(
+    options: ConnectionOptions,
+    environment: &Environment,
+    fix: bool,
+) -> Vec<Check> {
     let mut checks = Vec::new();
-    match CacheSettings::load(flags, environment) {
+    match CacheSettings::load(options.into(), environment) {
         Ok(settings) => {
             let (check, is_usable) = folder("cache folder", &settings.dir, fix);
             checks.push(check);
