@@ -4,31 +4,26 @@ mod cache;
 mod demo;
 mod doctor;
 mod help;
+mod mount;
 mod mount_path;
 mod mounts;
+mod output;
 mod prefetch;
 mod run;
 mod status;
+mod unmount;
 
 pub use cache::{CacheArgs, CacheCommand};
 pub use doctor::DoctorArgs;
 pub use help::HelpArgs;
+pub use mount::MountArgs;
 pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
 pub use status::StatusArgs;
+pub use unmount::UnmountArgs;
 
-use crate::{
-    config::{Environment, MountOptions, Settings},
-    error::{Error, Result},
-    logging,
-    mount::{self, Outcome},
-    unmount,
-};
 use clap::{ArgAction, Args, Parser, Subcommand};
-use std::{
-    io::{self, IsTerminal, Write},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 /// Mount the VM0 platform as ordinary files: agents, runs, volumes and artifacts
 #[derive(Debug, Parser)]
@@ -80,56 +75,6 @@ pub enum Command {
     Help(HelpArgs),
 }
 
-/// `vm0fs mount`.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "The token comes from the first of: --token-file, VM0_API_KEY, VM0_TOKEN,
-token-file in ~/.config/vm0fs/config.toml, the vm0 CLI's login (`vm0 auth login`).
-There is no option for the token itself: other users can read a command line.
-Every option that takes a value can stand in config.toml: cache-size = \"10GiB\"
-
-Examples:
-  vm0fs mount ~/vm0
-  vm0fs mount -f -v ~/vm0                            stay, and show what happens
-  vm0fs mount --token-file ~/.vm0-token ~/vm0
-  vm0fs mount --cache-size 50GB --list-ttl 5s ~/vm0
-  vm0fs mount --api-url http://localhost:3000 ~/vm0  a server in development"
-)]
-pub struct MountArgs {
-    /// The folder to mount at. It must be empty; it is made if it is missing
-    pub mountpoint: PathBuf,
-    /// Stay in the foreground, and log to standard error
-    #[arg(short, long)]
-    pub foreground: bool,
-    /// How the mount behaves.
-    #[command(flatten)]
-    pub options: MountOptions,
-    /// Log what is done; given twice, also every request
-    #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
-}
-
-/// `vm0fs unmount`.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "A mount that is in use stays, and you are told which processes use it. A process
-that only waits for the network in it gets an error, and does not keep it.
-
-Examples:
-  vm0fs unmount ~/vm0
-  vm0fs unmount --lazy ~/vm0    out of sight now, gone when no process uses it any more"
-)]
-pub struct UnmountArgs {
-    /// The folder where the platform is mounted
-    pub mountpoint: PathBuf,
-    /// Detach the mount now, even if it is in use. It ends when its last user has gone
-    #[arg(short, long)]
-    pub lazy: bool,
-    /// Ask the mount to let those go who wait in vain, in this very process.
-    #[arg(long, hide = true)]
-    pub worker: bool,
-}
-
 /// `vm0fs demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -151,103 +96,11 @@ pub struct DemoArgs {
     pub verbose: u8,
 }
 
-impl MountArgs {
-    /// Mounts; in the foreground, serves the mount to its end.
-    ///
-    /// # Errors
-    /// See [`Settings::load`] and [`mount::run`].
-    pub fn run(self, environment: &Environment) -> Result<Outcome> {
-        start_logging(self.verbose, self.foreground, environment)?;
-        let options = self.options(environment)?;
-        let foreground = options.foreground;
-        let set_up_logs = || {
-            if !foreground {
-                let file = logging::state_dir(environment).and_then(|dir| logging::to_file(&dir));
-                if let Err(error) = file {
-                    // No reason not to mount: failures are in .vm0fs/errors too.
-                    tracing::warn!("there will be no log file: {error}");
-                }
-            }
-            Ok(())
-        };
-        mount::run(options, set_up_logs, |mountpoint, warnings| {
-            let mut text: String = warnings
-                .iter()
-                .map(|warning| format!("vm0fs: warning: {warning}\n"))
-                .collect();
-            let shown = mountpoint.display();
-            text += &format!("vm0fs: mounted at {shown}; Ctrl-C unmounts\n");
-            // That nobody reads it is no reason to end.
-            let _ = io::stderr().write_all(text.as_bytes());
-        })
-    }
-
-    /// Settles what to mount. Log from before: warnings are told on the way.
-    fn options(self, environment: &Environment) -> Result<mount::Options> {
-        Ok(mount::Options {
-            mountpoint: environment.current_dir.join(self.mountpoint),
-            settings: Settings::load(self.options, environment)?,
-            foreground: self.foreground,
-        })
-    }
-}
-
-impl UnmountArgs {
-    /// Unmounts.
-    ///
-    /// # Errors
-    /// See [`unmount::unmount`].
-    pub fn run(self, environment: &Environment) -> Result<()> {
-        let mountpoint = environment.current_dir.join(self.mountpoint);
-        // Begun inside of the mount, this process would keep it busy itself.
-        std::env::set_current_dir("/").map_err(|error| Error::io("changing to /", error))?;
-        if self.worker {
-            return mounts::ask_to_let_go(&mountpoint);
-        }
-        unmount::unmount(&mountpoint, self.lazy, mounts::let_go)
-    }
-}
-
-/// Writes a command's result. A reader that has gone (`| head`) is no failure.
-///
-/// # Errors
-/// [`Error::Io`] where standard output cannot be written.
-fn print(text: &str) -> Result<()> {
-    print_bytes(text.as_bytes()).map(|_| ())
-}
-
-/// The same for what may be no text; whether there still is a reader.
-///
-/// # Errors
-/// [`Error::Io`] where standard output cannot be written.
-fn print_bytes(text: &[u8]) -> Result<bool> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(Error::io("writing to standard output", error)),
-    }
-}
-
-/// Begins to log to standard error; in colour where that stays a terminal.
-///
-/// # Errors
-/// [`Error::Setup`] for a bad `VM0FS_LOG`.
-fn start_logging(verbosity: u8, foreground: bool, environment: &Environment) -> Result<()> {
-    let colour = foreground
-        && io::stderr().is_terminal()
-        && environment
-            .variables
-            .get(std::ffi::OsStr::new("NO_COLOR"))
-            .is_none_or(|v| v.is_empty());
-    logging::init(logging::level(verbosity, environment)?, colour);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::config::Environment;
     use clap::{CommandFactory, error::ErrorKind};
     use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 mod report;
 
-use super::{mount_path::MountPath, prefetch, print};
+use super::{mount_path::MountPath, output::print, prefetch};
 use crate::{
     config::{ByteSize, CacheSettings, ConnectionOptions, Environment, MountOptions},
     error::{Error, Result},

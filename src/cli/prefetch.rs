@@ -5,7 +5,7 @@
 //! such a thread does not end. So the waiting is done by a second process of
 //! this program (`--worker`), which Ctrl-C leaves behind.
 
-use super::{mount_path::MountPath, print};
+use super::{mount_path::MountPath, output::print};
 use crate::{
     error::{Error, Result},
     proc::OWN_PROGRAM,

@@ -1,7 +1,7 @@
 //! `vm0fs run`: starts a run and, if asked to, follows its log to its end. It
 //! goes the way that a mount goes, through the tree, without the kernel.
 
-use super::{print, print_bytes, start_logging};
+use super::output::{print, print_bytes, start_logging};
 use crate::{
     config::{ConnectionOptions, Environment, MountOptions, Settings, Span},
     error::{Error, Result},

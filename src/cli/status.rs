@@ -1,13 +1,11 @@
 //! `vm0fs status`: the mounts of this machine, and what each says of itself.
 
-use super::{
-    mounts::{self, Health, Look},
-    print,
-};
+use super::{mounts, output::print};
 use crate::{
     config::Environment,
     error::{Error, Result},
     text::{duration, one_line, size},
+    unmount::{self, Health, MountState},
 };
 use clap::Args;
 use jiff::Timestamp;
@@ -51,26 +49,26 @@ impl StatusArgs {
         });
         let entries = match path {
             Some(path) if self.worker => {
-                print(&mounts::work(&path))?;
+                print(&unmount::report(&path))?;
                 return Ok(ExitCode::SUCCESS);
             }
             Some(path) => vec![mounts::at(&path)?],
             None => mounts::all()?,
         };
-        let looks: Vec<Look> = entries.into_iter().map(mounts::look).collect();
+        let states: Vec<MountState> = entries.into_iter().map(unmount::look).collect();
         let text = match self.json {
             true => {
-                let all: Vec<Value> = looks.iter().map(Look::json).collect();
+                let all: Vec<Value> = states.iter().map(MountState::json).collect();
                 serde_json::to_string_pretty(&all)
                     .map_err(|error| Error::Internal(error.to_string()))?
                     + "\n"
             }
-            false if looks.is_empty() => "nothing is mounted\n".into(),
-            false => looks.iter().map(describe).collect::<Vec<_>>().join("\n"),
+            false if states.is_empty() => "nothing is mounted\n".into(),
+            false => states.iter().map(describe).collect::<Vec<_>>().join("\n"),
         };
         print(&text)?;
-        let ill = |look: &Look| matches!(look.health, Health::Dead | Health::Hung(..));
-        Ok(match looks.iter().any(ill) {
+        let ill = |state: &MountState| matches!(state.health, Health::Dead | Health::Hung(..));
+        Ok(match states.iter().any(ill) {
             true => ExitCode::FAILURE,
             false => ExitCode::SUCCESS,
         })
@@ -78,18 +76,18 @@ impl StatusArgs {
 }
 
 /// A mount in some lines.
-fn describe(look: &Look) -> String {
-    let mut text = format!("{}: {}", look.shown(), look.word());
-    if let Some(pid) = look.pid {
+fn describe(state: &MountState) -> String {
+    let mut text = format!("{}: {}", state.shown(), state.word());
+    if let Some(pid) = state.pid {
         let _ = write!(text, ", process {pid}");
     }
-    if let Some((what, advice)) = look.trouble() {
+    if let Some((what, advice)) = state.trouble() {
         let _ = write!(text, ": {what}; {advice}");
     }
     text.push('\n');
-    match &look.health {
+    match &state.health {
         Health::Alive(status) => {
-            for (name, value) in rows(status, &look.entry.mountpoint) {
+            for (name, value) in rows(status, &state.entry.mountpoint) {
                 let _ = writeln!(text, "  {name:<10} {value}");
             }
         }

@@ -1,7 +1,7 @@
 //! The folders of the cache and of the log: whether they are private and whole,
 //! and whether the disk has room for what the cache may take.
 
-use super::Check;
+use super::check::Check;
 use crate::{
     config::{CacheSettings, ConnectionOptions, Environment},
     error::Result,
@@ -193,7 +193,7 @@ fn room(free: u64, wanted: u64) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Level, *};
+    use super::{super::check::Level, *};
 
     #[test]
     fn room_on_the_disk() {

@@ -1,7 +1,7 @@
 //! The settings, and the service that they name: one call tells whether it is
 //! there, whether it takes the token, and what time it is there.
 
-use super::Check;
+use super::check::Check;
 use crate::{
     api::Client,
     config::Settings,
@@ -134,7 +134,7 @@ fn clock(theirs: Timestamp, ours: Timestamp) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Level, *};
+    use super::{super::check::Level, *};
     use crate::error::{ApiError, TransportError};
     use std::sync::Arc;
 
