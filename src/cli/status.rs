@@ -4,7 +4,8 @@ use super::{mounts, output::print};
 use crate::{
     config::Environment,
     error::{Error, Result},
-    text::{duration, one_line, size},
+    humanize,
+    text::one_line,
     unmount::{self, Health, MountState},
 };
 use clap::Args;
@@ -107,7 +108,7 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
     };
     let since = words("/mounted_at").parse::<Timestamp>().ok();
     let age = since.and_then(|since| Duration::try_from(Timestamp::now() - since).ok());
-    let age = age.map_or("?".into(), |age| format!("{} ago", duration(age)));
+    let age = age.map_or("?".into(), |age| format!("{} ago", humanize::age(age)));
 
     let mut calls = format!(
         "{} made, {} failed",
@@ -151,8 +152,8 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
             "cache",
             format!(
                 "{} of {}; versions: {}, with content: {}; in {}",
-                size(count("/cache/bytes")),
-                size(count("/cache/ceiling_bytes")),
+                humanize::size(count("/cache/bytes")),
+                humanize::size(count("/cache/ceiling_bytes")),
                 count("/cache/versions"),
                 count("/cache/versions_with_content"),
                 words("/cache/dir")
@@ -165,7 +166,7 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
                 count("/downloads/running"),
                 count("/downloads/done"),
                 count("/downloads/failed"),
-                size(count("/downloads/bytes"))
+                humanize::size(count("/downloads/bytes"))
             ),
         ),
         ("runs", format!("{} followed", count("/runs_followed"))),

@@ -5,9 +5,9 @@ use super::check::Check;
 use crate::{
     config::{CacheSettings, ConnectionOptions, Environment},
     error::Result,
+    humanize::size,
     logging,
     store::Inventory,
-    text::size,
 };
 use nix::{
     sys::statvfs::statvfs,

@@ -7,8 +7,8 @@ use crate::{
     config::Settings,
     error::{Error, NOT_V1_ADVICE, Result, TransportKind},
     http,
+    humanize::age,
     progress::Progress,
-    text::duration,
 };
 use jiff::Timestamp;
 use std::time::{Duration, Instant};
@@ -127,7 +127,7 @@ fn clock(theirs: Timestamp, ours: Timestamp) -> Check {
     };
     Check::warn(
         SUBJECT,
-        format!("{} {word} the API's", duration(off)),
+        format!("{} {word} the API's", age(off)),
         "set it (timedatectl set-ntp true): logs have wrong times, and certificates may be refused",
     )
 }
