@@ -4,10 +4,11 @@
 mod cache;
 mod demo;
 mod mount;
+mod prefetch;
 mod refusals;
 mod unmount;
 
-use crate::support::{Bench, Who, is_mounted, program};
+use crate::support::{Bench, SOON, Who, is_mounted, program};
 use std::{
     fs,
     os::unix::{ffi::OsStrExt, process::CommandExt},
@@ -21,9 +22,6 @@ use vm0fs::demo::{Agent, File, Kind, VersionSpec, World};
 
 /// For a command that should not take long: whatever takes longer hangs.
 const HANGS: Duration = Duration::from_secs(60);
-
-/// For what ends on its own soon after something else.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// An agent `writer`, and an artifact `site` with one small file.
 pub(crate) fn small_world() -> World {

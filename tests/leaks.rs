@@ -88,7 +88,7 @@ fn faults(elsewhere: &str) -> Vec<Fault> {
 }
 
 #[test]
-fn secrets_are_nowhere() {
+fn secrets_appear_nowhere() {
     for who in Who::all() {
         let (world, runs) = world();
         let token = world.token.clone().unwrap();
@@ -224,7 +224,7 @@ fn secrets_are_nowhere() {
 // Another user is needed.
 #[test]
 #[ignore = "needs root"]
-fn nobody_else_enters() {
+fn no_other_user_enters_a_mount() {
     let (world, _) = world();
     let bench = Bench::new(world);
     for (mounts, enters) in [
@@ -253,7 +253,7 @@ fn nobody_else_enters() {
 // --allow-other needs root, or a line in /etc/fuse.conf.
 #[test]
 #[ignore = "needs root"]
-fn what_allow_other_exposes_is_told() {
+fn allow_other_warns_and_lets_others_only_read() {
     let (world, _) = world();
     let bench = Bench::new(world);
     let place = Place::new(&bench, Who::Myself, "mnt");

@@ -42,7 +42,7 @@ const LIVES: Lives = Lives {
 };
 
 #[test]
-fn random_mounts() {
+fn random_lives_of_a_mount_match_the_model() {
     let all = Tally::default();
     LIVES.live(|seed| all.add(&Life::new(seed).live()));
     let count = |count: &AtomicU64| count.load(Ordering::Relaxed);

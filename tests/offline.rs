@@ -85,7 +85,7 @@ fn ended_runs_are_never_asked_for_again() {
 }
 
 #[test]
-fn another_account_sees_nothing_of_it() {
+fn another_account_sees_no_kept_answers() {
     let (first, run) = world();
     let bench = Bench::new(first);
     let mount = bench.mount().start();

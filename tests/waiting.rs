@@ -2,7 +2,7 @@
 //!
 //! Nothing here is timed but against [`SOON`], which only a hang exceeds.
 
-mod deadlines;
+pub(crate) mod deadlines;
 mod quick;
 
 use crate::support::{Bench, Running, SOON};

@@ -17,7 +17,7 @@ fn nobody() -> Stdio {
 }
 
 #[test]
-fn a_mount_whose_words_nobody_reads_lives_and_ends_well() {
+fn a_mount_whose_output_is_closed_lives_and_ends_well() {
     let bench = Bench::new(World::empty());
     for arguments in [&["mount", "--foreground"][..], &["demo"][..]] {
         let path = bench.folder(arguments[0], Who::Myself);

@@ -98,7 +98,7 @@ fn trouble_of_the_service_is_eio_and_passes() {
 }
 
 #[test]
-fn one_failed_try_is_not_seen() {
+fn one_failed_try_is_repeated_unseen() {
     let (world, run) = world();
     let bench = Bench::new(world);
     let mount = bench.mount().start();
@@ -183,7 +183,7 @@ fn without_a_network_what_is_known_is_shown() {
 }
 
 #[test]
-fn a_store_out_of_reach_is_no_trouble_for_the_rest() {
+fn an_unreachable_object_store_fails_downloads_only() {
     let (world, run) = world();
     let bench = Bench::new(world);
     bench.server.fault(Fault::store(Action::CloseBeforeHeaders));

@@ -168,7 +168,7 @@ fn nobody_answers(mount: &Mount, words: &[&str]) {
 }
 
 #[test]
-fn no_host_of_that_name() {
+fn an_unknown_host_is_reported() {
     let bench = Bench::new(World::empty());
     let url = "https://nobody.invalid";
     let mount = bench
@@ -180,7 +180,7 @@ fn no_host_of_that_name() {
 }
 
 #[test]
-fn plain_text_where_tls_was_expected() {
+fn plain_text_instead_of_tls_is_reported() {
     let bench = Bench::new(World::empty());
     let listener = Listener::in_plain_text();
     let url = format!("https://{}", listener.address);
@@ -240,7 +240,7 @@ fn a_name_that_comes_to_be_known_is_noticed() {
 }
 
 #[test]
-fn a_certificate_that_nobody_has_signed() {
+fn an_unsigned_certificate_is_refused() {
     let bench = Bench::new(World::empty());
     let listener = Listener::with_tls();
     let url = format!("https://{}", listener.address);
@@ -314,7 +314,7 @@ fn a_service_that_is_down_behind_its_gateway_is_left_in_peace() {
 }
 
 #[test]
-fn an_order_is_not_sent_where_nobody_listens_and_is_not_kept() {
+fn an_order_to_an_unreachable_service_fails_and_is_not_kept() {
     let mut scene = Scene::new();
     let address = scene.bench.server.api_url();
     let address = address.trim_start_matches("http://").parse().unwrap();

@@ -9,7 +9,7 @@ fn body(text: &str) -> Action {
 }
 
 #[test]
-fn of_other_content() {
+fn answers_of_another_content_are_reported_and_pass() {
     let unexpected = &["unexpected answer"];
     check(vec![
         Row::new("empty", body(""), IO, unexpected).open(),
@@ -21,7 +21,7 @@ fn of_other_content() {
 }
 
 #[test]
-fn of_any_size() {
+fn an_answer_over_64_mib_is_reported_and_passes() {
     // More than is read into memory.
     let huge = vec![b' '; (64 << 20) + 1];
     check(vec![Row {

@@ -42,7 +42,7 @@ fn with_input(mut command: Command, input: &str) -> String {
 }
 
 #[test]
-fn it_prints_the_id_of_the_run_that_it_starts() {
+fn run_prints_the_id_of_the_run_that_it_starts() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -73,7 +73,7 @@ fn it_prints_the_id_of_the_run_that_it_starts() {
 }
 
 #[test]
-fn following_prints_the_log_and_exits_as_the_run_ends() {
+fn run_follow_prints_the_log_and_exits_as_the_run_ends() {
     for who in Who::all() {
         for (prompt, status, code) in [
             ("Summarise", "completed", 0),
@@ -108,7 +108,7 @@ fn following_prints_the_log_and_exits_as_the_run_ends() {
 }
 
 #[test]
-fn why_a_run_failed_is_said_and_events_are_printed_as_they_are() {
+fn run_says_why_a_run_failed_and_prints_events_unchanged() {
     for who in Who::all() {
         for (prompt, code, word) in [
             ("Summarise", 0, None),
@@ -187,7 +187,7 @@ fn following(bench: &Bench, who: Who) -> (Watched, String) {
 }
 
 #[test]
-fn a_line_is_printed_when_it_comes_and_a_cancel_is_told() {
+fn run_prints_each_line_as_it_comes_and_reports_a_cancel() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -226,7 +226,7 @@ fn a_line_is_printed_when_it_comes_and_a_cancel_is_told() {
 }
 
 #[test]
-fn a_service_that_fails_for_a_while_ends_no_following() {
+fn run_goes_on_following_through_a_failure_of_the_service() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -255,7 +255,7 @@ fn a_service_that_fails_for_a_while_ends_no_following() {
 }
 
 #[test]
-fn interrupting_it_stops_nothing_but_itself() {
+fn interrupting_the_run_command_cancels_no_run() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -268,7 +268,7 @@ fn interrupting_it_stops_nothing_but_itself() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_failure() {
+fn the_run_command_succeeds_when_its_reader_leaves() {
     let (world, _) = world();
     let bench = Bench::new(world);
     let id = first_id();
@@ -290,7 +290,7 @@ fn a_reader_that_leaves_is_no_failure() {
 }
 
 #[test]
-fn what_cannot_be_started_is_told() {
+fn run_reports_what_cannot_be_started() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);

@@ -486,6 +486,6 @@ fn counted(values: impl Iterator<Item = Value>) -> HashMap<String, usize> {
 }
 
 #[test]
-fn random_lives() {
+fn random_lives_of_a_run_match_the_model() {
     LIVES.live(|seed| Life::new(seed).live());
 }

@@ -17,7 +17,7 @@ fn started(bench: &Bench, mount: &Mount, number: usize) -> Run {
 }
 
 #[test]
-fn whatever_the_shell_writes_is_one_run() {
+fn every_way_that_a_shell_writes_starts_one_run() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -80,7 +80,7 @@ fn whatever_the_shell_writes_is_one_run() {
 }
 
 #[test]
-fn the_run_is_there_at_once() {
+fn a_started_run_is_listed_at_once() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -108,7 +108,7 @@ fn the_run_is_there_at_once() {
 }
 
 #[test]
-fn an_object_is_the_whole_request() {
+fn a_json_object_is_the_whole_request() {
     for who in Who::all() {
         let (world, earlier) = world();
         let bench = Bench::new(world);
@@ -160,7 +160,7 @@ fn a_megabyte_in_many_pieces_is_one_run() {
 }
 
 #[test]
-fn nothing_is_no_run() {
+fn an_empty_write_starts_no_run() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -196,7 +196,7 @@ fn python(body: &str) -> String {
 }
 
 #[test]
-fn programs_hear_of_a_refusal_when_they_close() {
+fn close_returns_the_refusal_of_a_run() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -274,7 +274,7 @@ fn programs_hear_of_a_refusal_when_they_close() {
 }
 
 #[test]
-fn whoever_closes_last_starts_it() {
+fn the_last_close_starts_the_run() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -320,7 +320,7 @@ fn whoever_closes_last_starts_it() {
 }
 
 #[test]
-fn each_opening_hears_of_its_own_run() {
+fn each_open_file_tells_of_its_own_run() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -355,7 +355,7 @@ fn each_opening_hears_of_its_own_run() {
 }
 
 #[test]
-fn what_may_have_been_received_is_not_sent_again() {
+fn a_request_that_may_have_arrived_is_not_sent_again() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -428,7 +428,7 @@ fn secrets_stay_out_of_logs_and_errors() {
 
 #[test]
 #[ignore = "needs root"]
-fn others_may_look_but_not_order() {
+fn other_users_may_read_but_not_start_or_cancel() {
     let other = Who::Ordinary;
     let (world, run) = world();
     let bench = Bench::new(world);

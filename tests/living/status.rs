@@ -100,7 +100,7 @@ fn scripts_that_wait_for_a_status_see_it_end() {
 }
 
 #[test]
-fn a_run_that_was_just_started_is_waited_for() {
+fn scripts_can_wait_for_a_run_that_was_just_started() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -133,7 +133,7 @@ fn a_run_that_was_just_started_is_waited_for() {
 }
 
 #[test]
-fn the_answer_is_waited_for_like_a_status() {
+fn scripts_can_wait_for_the_answer_like_for_a_status() {
     for who in Who::all() {
         let (world, run) = world();
         let bench = Bench::new(world);
@@ -267,7 +267,7 @@ fn a_loop_over_fifty_runs_is_bounded_and_sees_all_ends() {
 }
 
 #[test]
-fn without_a_stream_the_run_is_asked_for_now_and_then() {
+fn without_a_stream_the_status_is_polled() {
     for who in Who::all() {
         let (world, run) = world();
         let bench = Bench::new(world);

@@ -44,7 +44,7 @@ fn shim(bench: &Bench) -> (PathBuf, PathBuf) {
 }
 
 #[test]
-fn it_may_jump() {
+fn the_clock_of_the_machine_may_jump() {
     let (mut world, runs) = world(4);
     let live = vm0fs::demo::Run::new("writer", world.ago(60)).status("running");
     let live = world.add_run(live);
