@@ -49,11 +49,11 @@ fn imported_only_by(module: &str, importers: &[&str]) {
 #[test]
 fn crates_are_named_where_they_belong() {
     named_only_in("fuser", &["fs", "mount"]);
-    named_only_in("reqwest", &["http", "api", "store/download"]);
+    named_only_in("reqwest", &["http", "api", "store/fetch/download"]);
     named_only_in("hyper_util", &["http"]);
-    named_only_in("tar", &["store/unpack"]);
-    named_only_in("flate2", &["store/unpack", "demo"]);
-    named_only_in("crc32fast", &["store/sums"]);
+    named_only_in("tar", &["store/fetch/unpack"]);
+    named_only_in("flate2", &["store/fetch/unpack", "demo"]);
+    named_only_in("crc32fast", &["store/checksums"]);
     named_only_in("axum", &["demo"]);
     named_only_in("plotters", &["tree/metrics"]);
     named_only_in("clap", &["cli", "main"]);
