@@ -124,12 +124,12 @@ fn scripts_can_wait_for_a_run_that_was_just_started() {
         // It is pending for a while, and then it runs.
         thread::sleep(Duration::from_secs(3));
         assert_eq!(mount.cat(&format!("runs/{run}/status")), "pending\n");
-        bench.server.world().set_status(run, "running");
+        bench.server.world().set_status(&run, "running");
         let running = || mount.cat(&format!("runs/{run}/status")) == "running\n";
         until("it runs", SOON, running);
         let json = mount.cat(&format!("runs/{run}/run.json"));
         assert!(json.contains("\"running\""), "{json}");
-        end(bench, run, "failed");
+        end(bench, &run, "failed");
         script.expect("seen");
         let text = script.text();
         assert!(text.starts_with("Agent exited with code 1\n"), "{text}");
