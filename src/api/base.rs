@@ -1,24 +1,17 @@
 //! Where the API is: the bases that the token may be sent to.
 
-use crate::error::{Error, Result};
-use url::{Host, Url};
-
-/// Whether a host is this machine by its name alone.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
+use crate::{
+    error::{Error, Result},
+    http,
+};
+use url::Url;
 
 /// Refuses a base that would show the token, or that cannot be one.
 pub(super) fn check(base: &Url, allow_http: bool) -> Result<()> {
     let shown = base.origin().ascii_serialization();
     match base.scheme() {
         "https" => {}
-        "http" if allow_http || is_loopback(base) => {}
+        "http" if http::may_ask(base, Some(base), allow_http) => {}
         "http" => {
             return Err(Error::Setup(format!(
                 "{shown}: plain http:// would show the token to the network; use https://, or --allow-http if that network is yours"

@@ -11,18 +11,18 @@
 use super::{
     ClientConfig,
     answer::api_error,
-    base::{self, is_loopback},
+    base,
     body::{Body, Within, too_large},
     calls::Counters,
     clock::Clock,
     dialect,
-    failure::{Failure, Silence, backoff, cause, forbidden, severed, transport},
+    failure::{Failure, forbidden, severed},
     request::{Form, Request},
     token::Token,
 };
 use crate::{
-    error::{Error, Result, TransportKind},
-    http,
+    error::{Error, Result},
+    http::{self, Retry, Silence},
     progress::Progress,
     text::one_line,
 };
@@ -48,13 +48,6 @@ const MAX_ERROR_BODY: usize = 64 << 10;
 
 /// Redirects within the API's origin that one request follows.
 const MAX_REDIRECTS: usize = 5;
-
-/// Tries after the first one, for reads that a passing fault has hit.
-const MAX_RETRIES: u32 = 2;
-
-/// A rate limit that ends within this is waited for; a longer one is an error
-/// that the caller can act on.
-const MAX_RETRY_AFTER: u64 = 2;
 
 /// An unused connection is closed after this, before most gateways and NATs
 /// drop it silently (which would cost a whole `--timeout` to find out).
@@ -91,6 +84,9 @@ impl Http {
     pub(super) fn new(config: ClientConfig) -> Result<Self> {
         let base = config.base;
         base::check(&base, config.allow_http)?;
+        if base.scheme() == "https" {
+            http::require_certificates()?;
+        }
         let mut http = Self {
             client: None,
             stream_client: OnceLock::new(),
@@ -119,7 +115,7 @@ impl Http {
         ClientBuilder::from(builder)
             .timeout(silence)
             .build()
-            .map_err(|error| Error::Setup(format!("the HTTP client: {}", cause(&error))))
+            .map_err(|error| Error::Setup(format!("the HTTP client: {}", http::cause(&error))))
     }
 
     /// The service's time, as near as its answers tell it.
@@ -256,13 +252,7 @@ impl Http {
                 return Err(this.refused(response, request, progress));
             }
             let url = this.location(&request.url, response, &request.label)?;
-            let allowed = match url.scheme() {
-                "https" => true,
-                // Only an API on this machine may send us back to it.
-                "http" => this.allow_http || (is_loopback(&this.base) && is_loopback(&url)),
-                _ => false,
-            };
-            if !allowed || url.host().is_none() {
+            if !http::may_ask(&url, Some(&self.base), self.allow_http) {
                 return Err(forbidden(
                     &request.label,
                     format!(
@@ -288,28 +278,25 @@ impl Http {
         progress: &Progress,
         attempt: impl Fn(&Self) -> Result<T, Failure>,
     ) -> Result<T> {
-        for tries in 0.. {
-            // A pause is silence too: one as long as the reader bears would end
-            // his wait, and hide why there was one.
-            let (error, wait) = match attempt(self) {
+        let mut failures = 0;
+        loop {
+            let (error, pause) = match attempt(self) {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Final(error)) => (error, None),
-                Err(Failure::Passing(error, Some(wait))) => {
-                    (error, Some(wait).filter(|wait| *wait < self.timeout))
-                }
-                Err(Failure::Passing(error, None)) => {
-                    (error, Some(backoff(tries).min(self.timeout / 2)))
+                Err(Failure::Passing(error, asked)) => {
+                    let pause = Retry::CALL.pause(failures + 1, asked, self.timeout);
+                    (error, pause)
                 }
             };
+            failures += 1;
             self.counters.failed();
-            let Some(wait) = wait.filter(|_| tries < MAX_RETRIES) else {
+            let Some(pause) = pause else {
                 return Err(error);
             };
-            tracing::debug!(request = request.label, %error, ?wait, "trying again");
-            thread::sleep(wait);
+            tracing::debug!(request = request.label, %error, ?pause, "trying again");
+            thread::sleep(pause);
             progress.advance(0);
         }
-        Err(Error::Internal("retries without end".into()))
     }
 
     /// One request, up to its headers. Only ever to the API's own origin.
@@ -381,20 +368,13 @@ impl Http {
         if let Some(error) = self.foreign_error(request, &error, &body) {
             return Failure::Final(error);
         }
-        let after = error.retry_after;
+        let asked = error.retry_after.map(Duration::from_secs);
         let error = Error::Api(Arc::new(error));
-        let soon = after.is_none_or(|seconds| seconds <= MAX_RETRY_AFTER);
         match status {
-            StatusCode::TOO_MANY_REQUESTS if after.is_some() && soon => {
-                Failure::Passing(error, after.map(Duration::from_secs))
-            }
+            StatusCode::TOO_MANY_REQUESTS if asked.is_some() => Failure::Passing(error, asked),
             StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT
-                if soon =>
-            {
-                Failure::Passing(error, after.map(Duration::from_secs))
-            }
+            | StatusCode::GATEWAY_TIMEOUT => Failure::Passing(error, asked),
             _ => Failure::Final(error),
         }
     }
@@ -435,25 +415,13 @@ impl Http {
     /// A failure below HTTP, classed by what a retry could bring.
     fn broken(&self, request: &Request, error: &reqwest::Error) -> Failure {
         if !error.is_connect() {
-            return severed(&request.label, error, self.silence(request));
+            return severed(&request.label, self.silence(request), error);
         }
-        let failed = |message| transport(&request.label, TransportKind::Connect, message);
-        let mut host = self.base.origin().ascii_serialization();
-        if let Ok(Some(proxy)) = http::proxy_for(&self.base) {
-            host = format!("{host} through {proxy}");
+        let failed = http::not_connected(&request.label, &self.base, self.timeout, error);
+        match error.is_timeout() {
+            true => Failure::Final(failed),
+            false => Failure::Passing(failed, None),
         }
-        if error.is_timeout() {
-            let seconds = http::connect_timeout(self.timeout).as_secs_f32();
-            return Failure::Final(failed(format!(
-                "cannot connect to {host} within {seconds} s; check the network"
-            )));
-        }
-        let mut reason = cause(error);
-        if reason.contains("InvalidContentType") {
-            // What rustls says of a server that answers in plain text.
-            reason = "it does not speak TLS; is http:// meant?".into();
-        }
-        Failure::Passing(failed(format!("cannot connect to {host}: {reason}")), None)
     }
 }
 
