@@ -7,28 +7,28 @@
 //! run costs one of 500 writes, and is not sent again where it may have been
 //! received.
 
-mod answer;
 mod base;
 mod body;
-mod calls;
 mod clock;
+mod counters;
 mod dialect;
+mod error_body;
 mod events;
 mod failure;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-mod http;
 mod logs;
 mod paging;
+mod redaction;
 mod request;
 mod runs;
-mod secrets;
 pub mod sse;
 mod token;
+mod transport;
 pub mod types;
 
 pub use self::{
-    calls::{Calls, RateLimit},
+    counters::{Calls, RateLimit},
     events::{EventStream, RunEvent},
     logs::LogReader,
     runs::{KnownRuns, RunFilter},
@@ -37,9 +37,9 @@ pub use self::{
 
 use self::{
     failure::advise,
-    http::Http,
+    redaction::Secrets,
     request::Request,
-    secrets::Secrets,
+    transport::Transport,
     types::{Agent, LogRow, Row, Run, Storage, StorageKind, StorageVersion},
 };
 use crate::{
@@ -74,7 +74,7 @@ pub struct ClientConfig {
 /// where another server than v1's answers, [`Error::NotV1`].
 /// None may be called from within an async runtime.
 pub struct Client {
-    http: Http,
+    http: Transport,
     origin: String,
 }
 
@@ -91,7 +91,7 @@ impl Client {
             config.base.path().trim_end_matches('/')
         );
         Ok(Self {
-            http: Http::new(config)?,
+            http: Transport::new(config)?,
             origin,
         })
     }

@@ -3,8 +3,8 @@
 use super::{
     dialect,
     failure::{Failure, broke_off},
-    http::Http,
     request::Request,
+    transport::Transport,
 };
 use crate::{error::Error, progress::Progress, text::unmarked};
 use reqwest::blocking::Response;
@@ -29,7 +29,7 @@ pub(super) struct Body {
     pub(super) is_marked: bool,
 }
 
-impl Http {
+impl Transport {
     /// The whole body, if it is within the bound.
     pub(super) fn body(
         &self,

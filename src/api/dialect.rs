@@ -6,10 +6,10 @@
 //! `X-API-Version`), and what servers answer that do not speak it.
 
 use super::{
-    answer::title,
     body::Body,
-    http::Http,
+    error_body::title,
     request::{Form, Request},
+    transport::Transport,
 };
 use crate::{
     error::{ApiError, Error},
@@ -121,7 +121,7 @@ fn gist(object: &Map<String, Value>) -> String {
     }
 }
 
-impl Http {
+impl Transport {
     /// The error for an answer of a server that does not speak v1.
     pub(super) fn foreign(&self, request: &Request, came: &str) -> Error {
         let (url, method) = (&request.url, request.form.method());

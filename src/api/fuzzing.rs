@@ -3,9 +3,9 @@
 //! panics where what comes of them breaks a promise.
 
 use super::{
-    answer::api_error,
-    calls::Counters,
     clock::Clock,
+    counters::Counters,
+    error_body::api_error,
     events::{RunEvent, understand},
     logs::{LogReader, Walk},
     paging::{self, Pages, object},

@@ -20,8 +20,8 @@
 //! to be remembered for it.
 
 use super::{
-    http::Http,
     paging::{MAX_ROWS_BYTES, Size, page, too_much, understand},
+    transport::Transport,
     types::{LogRow, Row},
 };
 use crate::{
@@ -111,7 +111,7 @@ const STEPS: [Step; 3] = [Step::Cursor, Step::Microsecond, Step::Millisecond];
 /// Every row of the log that can be had and that `reader` has not given yet,
 /// oldest first.
 pub(super) fn run_logs(
-    http: &Http,
+    http: &Transport,
     run: &str,
     reader: &mut LogReader,
     progress: &Progress,
@@ -338,7 +338,7 @@ impl Walk {
     fn ask_for(
         &mut self,
         moment: Timestamp,
-        http: &Http,
+        http: &Transport,
         segments: &[&str],
         size: &mut Size,
         progress: &Progress,

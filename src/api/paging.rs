@@ -6,8 +6,8 @@
 
 use super::{
     body::{Body, MAX_BODY, Within, too_large},
-    http::Http,
     request::Request,
+    transport::Transport,
     types::Row,
 };
 use crate::{
@@ -85,7 +85,7 @@ impl Size {
     /// Asks for a page, again with fewer rows as long as it is too large.
     pub(super) fn ask(
         &mut self,
-        http: &Http,
+        http: &Transport,
         segments: &[&str],
         query: &[(&str, &str)],
         progress: &Progress,
@@ -134,7 +134,7 @@ impl Size {
 
 /// Asks for one row of a list: whether it can be had.
 pub(super) fn probe<T: DeserializeOwned>(
-    http: &Http,
+    http: &Transport,
     segments: &[&str],
     progress: &Progress,
 ) -> Result<()> {
@@ -145,7 +145,7 @@ pub(super) fn probe<T: DeserializeOwned>(
 
 /// Takes in the first page of a list, which shows whether it is one of v1's.
 fn first<T: DeserializeOwned>(
-    http: &Http,
+    http: &Transport,
     segments: &[&str],
     came: &Came,
     pages: &mut Pages<T>,
@@ -209,7 +209,7 @@ pub(super) fn understand<T: DeserializeOwned>(label: &str, raw: &RawValue) -> Op
 
 /// Every row of a list that its pages show, each once, in the order they came.
 pub(super) fn list<T: DeserializeOwned>(
-    http: &Http,
+    http: &Transport,
     segments: &[&str],
     query: &[(&str, &str)],
     progress: &Progress,
@@ -220,7 +220,7 @@ pub(super) fn list<T: DeserializeOwned>(
 /// The same up to the first page whose rows `is_last` says it of. It is given
 /// the rows that are new with the page.
 pub(super) fn list_until<T: DeserializeOwned>(
-    http: &Http,
+    http: &Transport,
     segments: &[&str],
     query: &[(&str, &str)],
     progress: &Progress,

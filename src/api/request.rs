@@ -1,6 +1,6 @@
 //! What is asked of the API: the address, and how it is asked.
 
-use super::{http::Http, secrets::Secrets};
+use super::{redaction::Secrets, transport::Transport};
 use crate::error::{Error, Result};
 use reqwest::{
     Method,
@@ -66,7 +66,7 @@ impl Request {
     }
 }
 
-impl Http {
+impl Transport {
     /// A GET of `/v1/<segments>`, each percent-encoded.
     pub(super) fn request(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Request> {
         self.asking(Form::Read, segments, query)

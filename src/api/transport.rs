@@ -9,13 +9,12 @@
 //! their own.
 
 use super::{
-    ClientConfig,
-    answer::api_error,
-    base,
+    ClientConfig, base,
     body::{Body, Within, too_large},
-    calls::Counters,
     clock::Clock,
+    counters::Counters,
     dialect,
+    error_body::api_error,
     failure::{Failure, forbidden, severed},
     request::{Form, Request},
     token::Token,
@@ -61,7 +60,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const STREAM_SILENCE: Duration = Duration::from_secs(40);
 
 /// The connection to one API origin.
-pub(super) struct Http {
+pub(super) struct Transport {
     /// `None` only while it is dropped.
     client: Option<Client>,
     /// For streams, where these may be silent for longer than the rest; made
@@ -80,14 +79,14 @@ pub(super) struct Http {
     spoken: AtomicBool,
 }
 
-impl Http {
+impl Transport {
     pub(super) fn new(config: ClientConfig) -> Result<Self> {
         let base = config.base;
         base::check(&base, config.allow_http)?;
         if base.scheme() == "https" {
             http::require_certificates()?;
         }
-        let mut http = Self {
+        let mut transport = Self {
             client: None,
             stream_client: OnceLock::new(),
             base,
@@ -101,8 +100,8 @@ impl Http {
             clock: Clock::default(),
             spoken: AtomicBool::new(false),
         };
-        http.client = Some(http.build(http.timeout)?);
-        Ok(http)
+        transport.client = Some(transport.build(transport.timeout)?);
+        Ok(transport)
     }
 
     /// A client of reqwest's that bears so much silence.
@@ -425,7 +424,7 @@ impl Http {
     }
 }
 
-impl Drop for Http {
+impl Drop for Transport {
     /// Dropping reqwest's client waits for its runtime, and that for a name
     /// look-up under way, which nobody can cut short. Unmounting must not.
     fn drop(&mut self) {
