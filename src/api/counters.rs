@@ -1,7 +1,7 @@
 //! What was asked and what the service told about itself: numbers for people,
 //! on which nothing in the client depends.
 
-use super::error_body::request_id;
+use super::headers::request_id;
 use crate::sync::Mutex;
 use reqwest::header::HeaderMap;
 use serde::Serialize;

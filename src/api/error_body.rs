@@ -1,7 +1,10 @@
 //! What an answer that is no success says: the service's JSON error, or what
 //! a gateway put in its place, as one short line without control characters.
 
-use super::dialect;
+use super::{
+    dialect::{self, title},
+    headers::{is_marked, request_id},
+};
 use crate::{error::ApiError, http::retry_after, text::one_line};
 use jiff::Timestamp;
 use reqwest::{StatusCode, header::HeaderMap};
@@ -9,9 +12,6 @@ use serde::Deserialize;
 
 /// Characters of a server's text that one message repeats.
 const MAX_TEXT: usize = 300;
-
-/// Characters of a request id that are kept; a UUID has 36.
-const MAX_REQUEST_ID: usize = 100;
 
 #[derive(Deserialize)]
 struct Envelope {
@@ -50,7 +50,7 @@ pub(super) fn api_error(
             error.code = shown(body.code);
             error.message = shown(body.message);
             error.param = body.param.map(|param| shown(Some(param)));
-            if dialect::is_marked(headers) {
+            if is_marked(headers) {
                 if error.kind.is_empty() {
                     error.kind.clone_from(&error.code);
                 }
@@ -83,21 +83,6 @@ fn summary(status: StatusCode, body: &[u8]) -> String {
         };
     }
     format!("{reason}: {text}")
-}
-
-/// The title of an HTML page.
-pub(super) fn title(text: &str) -> Option<&str> {
-    // Lengths of ASCII lowercase are those of the text itself.
-    let lower = text.to_ascii_lowercase();
-    let start = lower.find("<title>")? + "<title>".len();
-    let end = start + lower[start..].find("</title>")?;
-    Some(text[start..end].trim()).filter(|title| !title.is_empty())
-}
-
-/// `X-Request-Id`, made fit to be shown.
-pub(super) fn request_id(headers: &HeaderMap, redact: &dyn Fn(&str) -> String) -> Option<String> {
-    let id = headers.get("x-request-id")?.to_str().ok()?;
-    Some(one_line(&redact(id), MAX_REQUEST_ID)).filter(|id| !id.is_empty())
 }
 
 #[cfg(test)]

@@ -10,12 +10,13 @@
 
 use super::{
     ClientConfig, base,
-    body::{Body, Within, too_large},
+    body::{self, Body, Within, too_large},
     clock::Clock,
     counters::Counters,
     dialect,
     error_body::api_error,
     failure::{Failure, forbidden, severed},
+    headers::is_marked,
     request::{Form, Request},
     token::Token,
 };
@@ -44,6 +45,9 @@ use url::Url;
 
 /// The largest body of an error or redirect that is looked at.
 const MAX_ERROR_BODY: usize = 64 << 10;
+
+/// Characters of a server's text that a message repeats.
+const MAX_TEXT: usize = 200;
 
 /// Redirects within the API's origin that one request follows.
 const MAX_REDIRECTS: usize = 5;
@@ -82,7 +86,7 @@ pub(super) struct Transport {
 impl Transport {
     pub(super) fn new(config: ClientConfig) -> Result<Self> {
         let base = config.base;
-        base::check(&base, config.allow_http)?;
+        check(&base, config.allow_http)?;
         if base.scheme() == "https" {
             http::require_certificates()?;
         }
@@ -123,13 +127,37 @@ impl Transport {
     }
 
     /// Notes that the server speaks v1.
-    pub(super) fn speaks(&self) {
+    fn speaks(&self) {
         self.spoken.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the server has spoken v1.
-    pub(super) fn has_spoken(&self) -> bool {
-        self.spoken.load(Ordering::Relaxed)
+    /// Refuses the first page of a list, if it is none of v1's: `rows` of it have
+    /// been understood.
+    pub(super) fn check_list(
+        &self,
+        request: &Request,
+        body: &Body,
+        is_top: bool,
+        rows: usize,
+    ) -> Result<()> {
+        if let Some(came) = dialect::foreign_list(body, is_top, rows) {
+            return Err(self.foreign(request, &came));
+        }
+        if rows > 0 || body.is_marked {
+            self.speaks();
+        }
+        Ok(())
+    }
+
+    /// The error for an answer of a server that does not speak v1.
+    fn foreign(&self, request: &Request, came: &str) -> Error {
+        let (url, method) = (&request.url, request.form.method());
+        let host = url.origin().ascii_serialization();
+        Error::NotV1 {
+            asked: format!("{method} {host}{}", one_line(url.path(), MAX_TEXT)),
+            came: one_line(&self.redact(request, came), MAX_TEXT),
+            before: self.spoken.load(Ordering::Relaxed),
+        }
     }
 
     /// The body of a success.
@@ -144,12 +172,12 @@ impl Transport {
     pub(super) fn get_within(&self, request: &Request, progress: &Progress) -> Result<Within> {
         let within = self.retrying(request, progress, |this| {
             let response = this.follow(request, progress)?;
-            this.body(response, request, progress)
+            body::read(response, &request.label, this.silence(request), progress)
         })?;
         if let Within::Body(body) = &within
-            && let Some(error) = self.foreign_body(request, body)
+            && let Some(came) = dialect::foreign_body(body)
         {
-            return Err(error);
+            return Err(self.foreign(request, &came));
         }
         Ok(within)
     }
@@ -183,7 +211,8 @@ impl Transport {
         let attempt = |this: &Self| {
             let response = this.send(request, &request.url, progress)?;
             if response.status().is_success() {
-                return match this.body(response, request, progress)? {
+                return match body::read(response, &request.label, this.silence(request), progress)?
+                {
                     Within::Body(body) => Ok(body.bytes),
                     Within::Larger(_) => Err(Failure::Final(too_large(&request.label))),
                 };
@@ -312,7 +341,7 @@ impl Transport {
         let redact = |text: &str| self.redact(request, text);
         self.counters.answered(response.headers(), &redact);
         self.clock.told(response.headers(), Timestamp::now());
-        if dialect::is_marked(response.headers()) {
+        if is_marked(response.headers()) {
             self.speaks();
         }
         tracing::debug!(
@@ -364,8 +393,14 @@ impl Transport {
         progress.advance(body.len() as u64);
         let redact = |text: &str| self.redact(request, text);
         let error = api_error(&request.label, status, &headers, &body, &redact);
-        if let Some(error) = self.foreign_error(request, &error, &body) {
-            return Failure::Final(error);
+        if error.is_documented() {
+            self.speaks();
+        } else if !request.is_download()
+            // What is to act is sent to a server that is known.
+            && matches!(request.form, Form::Read | Form::Events(_))
+            && let Some(came) = dialect::foreign_error(error.status, &body)
+        {
+            return Failure::Final(self.foreign(request, &came));
         }
         let asked = error.retry_after.map(Duration::from_secs);
         let error = Error::Api(Arc::new(error));
@@ -380,12 +415,8 @@ impl Transport {
 
     /// `text` of the service without what a request was sent with and no message
     /// may hold.
-    pub(super) fn redact(&self, request: &Request, text: &str) -> String {
-        let text = self.token.redact(text);
-        match &request.form {
-            Form::Write(_, secrets) => secrets.redact(&text),
-            Form::Read | Form::Events(_) => text,
-        }
+    fn redact(&self, request: &Request, text: &str) -> String {
+        request.redact(self.token.redact(text))
     }
 
     /// The `Location` of a redirect, as an absolute URL without fragment.

@@ -1,10 +1,27 @@
-//! Where the API is: the bases that the token may be sent to.
+//! How to reach the service, and the bases that the token may be sent to.
 
+use super::token::Token;
 use crate::{
     error::{Error, Result},
     http,
 };
+use std::time::Duration;
 use url::Url;
+
+/// How to reach the service.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Where `/v1` is, e.g. `https://api.vm0.ai`; may have a path before it.
+    pub base: Url,
+    /// Sent to that origin only.
+    pub token: Token,
+    /// The longest silence: for an answer to begin, and for each piece of it.
+    pub timeout: Duration,
+    /// Permits plain `http://` to hosts other than this one.
+    pub allow_http: bool,
+    /// The `User-Agent`, e.g. `vm0fs/0.1.0`.
+    pub user_agent: String,
+}
 
 /// Refuses a base that would show the token, or that cannot be one.
 pub(super) fn check(base: &Url, allow_http: bool) -> Result<()> {
