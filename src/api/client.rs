@@ -10,16 +10,15 @@ use super::{
     redaction::Secrets,
     request::Request,
     transport::Transport,
-    types::{Agent, LogRow, Row, Run, Storage, StorageKind, StorageVersion},
+    types::{Agent, LogRow, Metrics, Row, Run, Storage, StorageKind, StorageVersion},
 };
 use crate::{
     error::{Error, Result},
     progress::Progress,
 };
 use jiff::Timestamp;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, value::RawValue};
-use std::time::Duration;
 use url::Url;
 
 /// A client of one API origin. Share it behind an `Arc`: it keeps connections.
@@ -235,11 +234,4 @@ impl Client {
         let row = paging::object(&body.bytes);
         row.map_err(|error| paging::bad_answer(&request.label, &error))
     }
-}
-
-/// Enough of a metrics answer to know it for one.
-#[derive(Deserialize)]
-struct Metrics {
-    #[serde(rename = "data")]
-    _data: Vec<serde::de::IgnoredAny>,
 }

@@ -72,13 +72,13 @@ pub struct LogReader {
 
 /// Where the next page begins: the beginning of the log, or so far behind it.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct From {
+struct Position {
     since: Option<Timestamp>,
     /// Of a page that had the same `since`: it may count from there.
     cursor: Option<String>,
 }
 
-impl From {
+impl Position {
     fn since(since: Timestamp) -> Self {
         Self {
             since: Some(since),
@@ -118,7 +118,7 @@ pub(super) fn run_logs(
 ) -> Result<Vec<Row<LogRow>>> {
     let segments = ["runs", run, "logs"];
     let mut log = Walk::new(reader);
-    let mut from = From {
+    let mut from = Position {
         since: reader.since,
         cursor: None,
     };
@@ -126,7 +126,7 @@ pub(super) fn run_logs(
     let mut size = Size::new();
     // What comes behind the furthest page, for a service that ignores `since`
     // and so shows its first page again; and the cursors that were used.
-    let mut furthest: Option<From> = None;
+    let mut furthest: Option<Position> = None;
     let mut cursors = HashSet::new();
     // The moment that a cursor is to lead through, and those that were asked for
     // by themselves.
@@ -174,7 +174,7 @@ pub(super) fn run_logs(
         if new > 0 {
             steps = STEPS.iter();
             furthest = from.behind(pagination.next_cursor);
-            from = From::since(last);
+            from = Position::since(last);
             continue;
         }
         // Nothing new, in a full page: one moment fills it.
@@ -186,8 +186,8 @@ pub(super) fn run_logs(
             Step::Microsecond => last
                 .checked_add(SignedDuration::from_micros(1))
                 .ok()
-                .map(From::since),
-            Step::Millisecond => next_millisecond(last).map(From::since),
+                .map(Position::since),
+            Step::Millisecond => next_millisecond(last).map(Position::since),
         });
         if next.as_ref().is_some_and(|next| next.cursor.is_some()) {
             crossing = Some(last);

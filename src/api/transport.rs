@@ -9,9 +9,9 @@
 //! their own.
 
 use super::{
-    ClientConfig, base,
     body::{self, Body, Within, too_large},
     clock::Clock,
+    config::{ClientConfig, check},
     counters::Counters,
     dialect,
     error_body::api_error,
