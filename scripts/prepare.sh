@@ -66,7 +66,7 @@ need_toolchain() {
     if [ ! -e /etc/ssl/certs/ca-certificates.crt ]; then missing+=(ca-certificates); fi
 }
 
-# Makes sure that this user, or as root everybody, can open /dev/fuse.
+# Makes sure that this user, or as root every user, can open /dev/fuse.
 open_fuse() {
     if [ ! -e /dev/fuse ] && command -v modprobe >/dev/null; then
         say "/dev/fuse is missing; loading the kernel module fuse"

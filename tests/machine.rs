@@ -73,7 +73,7 @@ pub(crate) fn comes_to(mount: &Mount, script: &str, expected: &str) {
     }
 }
 
-/// A mount as somebody, with a cache of a given folder and more than enough room.
+/// A mount as `who`, with a cache of a given folder and more than enough room.
 pub(crate) fn mounted(bench: &Bench, who: Who, cache: &Path) -> Mount {
     let mounting = bench
         .mount_as(who)

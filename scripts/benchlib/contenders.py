@@ -20,7 +20,7 @@ CACHE = "20GB"
 
 
 class Contender:
-    """`ids`: as whom the tools run; None: as whoever runs the bench."""
+    """`ids`: as whom the tools run; None: as the user who runs the bench."""
 
     key = label = ""
     ids = None
