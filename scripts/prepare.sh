@@ -44,11 +44,11 @@ install_missing() {
             "Install them (the names are Debian's), and run this again."
     local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120)
     if ! as_root true; then
-        fail "only root can install packages, and sudo is not to be had" \
+        fail "only root can install packages, and this user has no sudo" \
             "As root: apt-get install ${missing[*]}"
     fi
     as_root "${apt[@]}" update ||
-        say "apt-get update failed; trying with the lists that are there"
+        say "apt-get update failed; trying with the package lists of this machine"
     as_root "${apt[@]}" install --no-install-recommends "${missing[@]}" ||
         fail "apt-get could not install: ${missing[*]}" "Its messages are above."
     hash -r

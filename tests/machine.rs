@@ -1,4 +1,4 @@
-//! Faults of this machine: what runs out, what is taken away, and many at once.
+//! Faults of this machine: resources that run out, a clock that jumps, and load.
 
 mod clock;
 mod limits;

@@ -1,5 +1,5 @@
-"""The machine: what must be installed, who runs what, where scratch files
-lie, and how a command is run, timed and ended for certain."""
+"""The machine: packages, users, scratch folders, and how commands are run, timed
+and ended for certain."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-//! The cache's folder, taken away in one way or another while it is used.
+//! The cache's folder becomes read-only, full or another user's while it is used.
 
 use crate::{
     commands::until,

@@ -1,4 +1,4 @@
-//! However the program ends or is started, no dead mount stays behind.
+//! A mount whose standard streams are closed.
 
 use crate::support::{Bench, Who, is_mounted};
 use std::{

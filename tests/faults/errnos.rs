@@ -1,4 +1,4 @@
-//! Errors of the service and of the network later in life.
+//! The error number of each failure while mounted, and that it passes.
 
 use crate::{
     support::{Bench, Mount, SOON, Who, reason},

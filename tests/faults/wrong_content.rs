@@ -1,4 +1,4 @@
-//! Answers that say 200 and are none.
+//! Answers with status 200 and another content.
 
 use super::{Row, check};
 use crate::support::reason::IO;
