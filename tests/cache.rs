@@ -1,5 +1,5 @@
-//! The cache on disk, across mounts: what is in it is used again, what is
-//! broken in it is never shown, and its ceiling is one.
+//! The cache on disk, across mounts: its content is used again, damage is never
+//! shown, and its maximum size holds.
 
 #[cfg(debug_assertions)]
 mod crashes;

@@ -20,7 +20,7 @@ use std::{
 };
 use vm0fs::demo::{Agent, File, Kind, VersionSpec, World};
 
-/// For a command that should not take long: whatever takes longer hangs.
+/// For a command that should not take long: one that takes longer hangs.
 const HANGS: Duration = Duration::from_secs(60);
 
 /// An agent `writer`, and an artifact `site` with one small file.
@@ -100,7 +100,7 @@ pub(crate) fn finish(command: &mut Command) -> Said {
     }
 }
 
-/// A shell script as somebody, in the C locale and in `/`.
+/// A shell script as `who`, in the C locale and in `/`.
 pub(crate) fn script(who: Who, script: &str) -> Command {
     let mut command = Command::new("bash");
     command
@@ -113,7 +113,7 @@ pub(crate) fn script(who: Who, script: &str) -> Command {
     command
 }
 
-/// Runs a shell script as somebody; it must succeed.
+/// Runs a shell script as `who`; it must succeed.
 #[track_caller]
 pub(crate) fn shell(who: Who, text: &str) -> String {
     finish(&mut script(who, text)).succeeded()

@@ -1,5 +1,5 @@
 //! Indexers and thumbnailers, as real processes of their names: they list
-//! names, read what is there, and start no download.
+//! names, read what is cached, and start no download.
 
 use crate::{
     commands::until,
@@ -129,7 +129,7 @@ fn a_crawler_sees_names_but_no_content_of_an_evicted_version() {
         let output = command.args(arguments).args(["--cache-dir", cache]);
         String::from_utf8(output.output().unwrap().stdout).unwrap()
     };
-    // Whoever has just closed a file holds its content for a moment.
+    // A process that has just closed a file holds its content for a moment.
     until("the content is evicted", || {
         cached(&["cache", "clear"]);
         cached(&["cache", "ls"]).contains(" tree ")

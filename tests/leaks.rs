@@ -72,7 +72,7 @@ fn faults(elsewhere: &str) -> Vec<Fault> {
     let both = format!("{token} {RUN_SECRET}");
     let link = format!("{elsewhere}/x?X-Amz-Signature={LINK_SECRET}");
     let forbidden = format!("ftp://127.0.0.1/x?X-Amz-Signature={LINK_SECRET}");
-    let nobody = format!("http://127.0.0.1:1/x?X-Amz-Signature={LINK_SECRET}");
+    let elsewhere = format!("http://127.0.0.1:1/x?X-Amz-Signature={LINK_SECRET}");
     vec![
         Fault::api("/v1/", told(&token)).method("GET"),
         Fault::api("/v1/", refused(&token)).method("GET"),
@@ -81,7 +81,7 @@ fn faults(elsewhere: &str) -> Vec<Fault> {
         Fault::api("/v1/", page(&both)).method("POST"),
         Fault::api("/v1/", Action::redirect(302, &link)),
         Fault::api("/v1/", Action::redirect(302, &forbidden)),
-        Fault::api("/v1/", Action::redirect(302, &nobody)),
+        Fault::api("/v1/", Action::redirect(302, &elsewhere)),
         Fault::store(Action::ExpireUrl),
         Fault::store(Action::Truncate { after: 5 }),
     ]
@@ -265,7 +265,7 @@ fn allow_other_warns_and_lets_others_only_read() {
         finish(&mut script(Who::Ordinary, &text)).succeeded(),
         "content 0\n"
     );
-    // Others may read, and nothing else: not even end what somebody waits for.
+    // Other users may read, and nothing else: not even end the waits of a process.
     let text = place.inside("setfattr -n user.vm0.let-go -v 1 .");
     finish(&mut script(Who::Ordinary, &text)).failed(&[reason::READ_ONLY]);
     finish(&mut place.unmount(&bench)).succeeded();

@@ -2,7 +2,7 @@
 //!
 //! A life is made from a seed: a world of storages with versions of random
 //! trees, a cache that holds a few of them, one mount or two, which begin anew
-//! now and then or are killed. Its steps look at whatever there is (names,
+//! now and then or are killed. Its steps look at all that it shows (names,
 //! attributes, content, alone and many at a time, through files that stay open),
 //! let the world go on (runs, new versions), and put faults on the wire. After
 //! each step what was seen is what the model has; under a fault a deed may fail

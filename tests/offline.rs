@@ -117,7 +117,7 @@ fn an_outage_is_noticed_once_and_so_is_its_end() {
         .unwrap();
     let mount = bench.mount().with(["--list-ttl", "0s"]).start();
     look(&mount, &run);
-    // The port is free now, and nobody answers there.
+    // The port is free now, and no server answers there.
     bench.server = Server::start(World::empty()).unwrap();
     let began = Instant::now();
     for _ in 0..20 {

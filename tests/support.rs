@@ -28,14 +28,14 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// As whom a command or a mount runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
-    /// Whoever runs the tests.
+    /// The user that runs the tests.
     Myself,
     /// An ordinary user, where root runs the tests.
     Ordinary,
 }
 
 impl Who {
-    /// Everybody that this run can be: a root that cannot become an ordinary
+    /// All users that this run can be: a root that cannot become an ordinary
     /// user fails, rather than leave those tests out.
     pub(crate) fn all() -> Vec<Self> {
         if is_root() {
@@ -45,7 +45,7 @@ impl Who {
         }
     }
 
-    /// The user and group ids of an ordinary user; `None` for whoever runs this.
+    /// The user and group ids of an ordinary user; `None` for the user that runs this.
     pub(crate) fn ids(self) -> Option<(u32, u32)> {
         match self {
             Self::Myself => None,
@@ -187,12 +187,12 @@ impl Bench {
         command
     }
 
-    /// A mount that is still to be started, as whoever runs the tests.
+    /// A mount that is still to be started, as the user that runs the tests.
     pub(crate) fn mount(&self) -> Mounting<'_> {
         self.mount_as(Who::Myself)
     }
 
-    /// The same as somebody.
+    /// The same as `who`.
     pub(crate) fn mount_as(&self, who: Who) -> Mounting<'_> {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

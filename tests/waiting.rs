@@ -1,4 +1,4 @@
-//! Waits: what hangs delays nothing else, and every wait ends.
+//! Waits: a request that hangs delays no other, and every wait ends.
 //!
 //! Nothing here is timed but against [`SOON`], which only a hang exceeds.
 

@@ -1,4 +1,4 @@
-//! The cache's folder, taken away in one way or another while it is used.
+//! The cache's folder becomes read-only, full or another user's while it is used.
 
 use crate::{
     commands::until,
@@ -58,7 +58,7 @@ fn a_read_only_cache_fails_only_new_fetches() {
         let mount = mounted(&bench, who, &cache);
         assert_eq!(mount.cat("artifacts/a0/latest/f"), text(0));
         disk.remount("ro");
-        // What is there is there, and what needs no cache does as before.
+        // What the cache has can be read, and what needs no cache works as before.
         assert_eq!(mount.cat("artifacts/a0/latest/f"), text(0));
         assert_eq!(
             mount.cat(&format!("runs/{}/status", runs[0])),
@@ -74,7 +74,7 @@ fn a_read_only_cache_fails_only_new_fetches() {
     }
 }
 
-// Only root can give a folder to somebody else.
+// Only root can give a folder to another user.
 #[test]
 #[ignore = "needs root"]
 fn a_cache_given_to_another_user_fails_only_what_needs_it() {

@@ -1,4 +1,4 @@
-//! `--cache-size` is a ceiling, not a hope; and a full disk is told as one.
+//! `--cache-size` is a limit that holds; and a full disk is reported as one.
 
 use super::{disk_usage, is_right, mounted, world_of};
 use crate::{

@@ -36,7 +36,7 @@ pub(super) fn command(bench: &Bench, who: Who, mount: &Mount, arguments: &[&str]
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // The folder is entered by a shell: it may belong to somebody else.
+    // The folder is entered by a shell: it may belong to another user.
     let arguments: Vec<String> = arguments.iter().map(|a| format!("'{a}'")).collect();
     let script = format!(
         "cd '{}' && exec '{}' {}",

@@ -42,7 +42,7 @@ fn read_tour(stdout: ChildStdout) -> String {
     said
 }
 
-/// A port of this host that nobody uses now.
+/// A port of this host that no process uses now.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()

@@ -147,7 +147,7 @@ fn a_dead_mount_is_replaced_even_where_a_shell_stands_in_it() {
 fn mount_without_a_network_warns_and_works_later() {
     for (number, who) in Who::all().into_iter().enumerate() {
         let bench = Bench::new(small_world());
-        // An address of this test's own, so that nobody else takes the port.
+        // An address of this test's own, so that no other process takes the port.
         let host = [
             127,
             77,
@@ -207,10 +207,10 @@ fn mount_waits_only_a_moment_for_a_silent_network() {
         assert!(said.took < Duration::from_secs(15), "{said:?}");
         said.told(&["warning", "has not answered", "mounted all the same"]);
         assert_eq!(place.run("ls"), "agents\nartifacts\nruns\nvolumes\n");
-        // Whoever waits does not keep it from ending, either.
+        // A process that waits does not keep it from ending, either.
         let mut waiting = Running::script(who, &place.inside("ls agents"));
         let name = format!("/proc/{}/stat", waiting.0.id());
-        until("somebody waits", || {
+        until("a process waits", || {
             fs::read_to_string(&name).is_ok_and(|stat| stat.contains(") D") || stat.contains(") S"))
         });
         kill(place.pid(), nix::sys::signal::SIGTERM);
@@ -274,7 +274,7 @@ fn a_network_that_falls_silent_gives_errors_in_time() {
 
 #[test]
 fn plain_http_is_permitted_where_it_is_asked_for() {
-    // An address that is nobody's (RFC 5737): only the permission matters.
+    // An address of no host (RFC 5737): only the permission matters.
     let bench = Bench::new(small_world());
     let place = Place::new(&bench, Who::Myself, "mnt");
     let mut command = place.mount(&bench);

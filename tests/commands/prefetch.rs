@@ -98,7 +98,7 @@ fn the_transfers_file_shows_running_downloads() {
     let (world, ids) = world(&["slow \u{202e}name"], 3 * MIB);
     let bench = Bench::new(world);
     let rate = Action::Rate {
-        bytes_per_second: MIB as u64,
+        bytes_per_second: MIB as u64 / 2,
     };
     bench.server.fault(Fault::object(&ids[0], rate));
     let setting = Setting::new(&bench, Who::Myself, &[]);
@@ -135,7 +135,7 @@ fn the_transfers_file_shows_running_downloads() {
     let mut out = String::new();
     child.stdout.unwrap().read_to_string(&mut out).unwrap();
     assert!(out.contains("MiB in "), "{out}");
-    // No bar where nobody sees it.
+    // No bar where no terminal shows it.
     let mut err = String::new();
     child.stderr.unwrap().read_to_string(&mut err).unwrap();
     assert_eq!(err, "");

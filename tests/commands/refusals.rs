@@ -1,5 +1,5 @@
-//! `vm0fs mount` that does not come to a mount, wrong usage, and help: what is
-//! said, the exit code, and that nothing is left.
+//! `vm0fs mount` where it cannot mount, wrong usage, and help: the message, the
+//! exit code, and that nothing is left.
 
 use super::{Place, finish, script, servers_of, shell, small_world};
 use crate::support::{Bench, Who, is_mounted};

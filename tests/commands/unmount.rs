@@ -1,4 +1,5 @@
-//! `vm0fs unmount`: it waits, it says who is in the way, it can detach.
+//! `vm0fs unmount`: it waits, names the processes that use the mount, and can
+//! detach. What it does while something hangs is tested in `ending/hanging`.
 
 use super::{Place, Running, finish, script, servers_of, small_world, until};
 use crate::support::{Bench, Who, is_mounted};

@@ -124,7 +124,7 @@ fn status_does_not_wait_for_a_mount_that_does_not_answer() {
     if fs::read_dir("/sys/fs/fuse/connections").is_ok_and(|mut all| all.next().is_some()) {
         assert!(said.out.contains("1 request waits"), "{said:?}");
     }
-    // Whoever waits keeps it busy.
+    // A process that waits keeps it busy.
     let mut command = bench.command(Who::Myself);
     finish(command.args(["unmount", "--lazy"]).arg(&path)).succeeded();
     drop(session);

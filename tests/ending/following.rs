@@ -29,7 +29,7 @@ fn unmount_and_sigterm_return_while_a_stream_is_open() {
         let (world, run) = world();
         let bench = Bench::new(world);
         let mount = streaming(&bench, who, &run);
-        until("nobody has the file open", SOON, || {
+        until("no process has the file open", SOON, || {
             let script = format!("! fuser -s runs/{run}/logs 2>/dev/null || ! command -v fuser");
             mount.try_run(&script).status.success()
         });
@@ -47,8 +47,8 @@ fn unmount_and_sigterm_return_while_a_stream_is_open() {
         assert!(mount.wait().unwrap().success());
         assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
         until("the service sees it go", SOON, || {
-            // Whatever it has still to say finds nobody.
-            say(&bench, &run, "to nobody");
+            // What it has still to say finds no reader.
+            say(&bench, &run, "to no reader");
             streams_and_calls(&bench)
                 .0
                 .iter()

@@ -118,7 +118,7 @@ fn unmount_returns_while_a_download_hangs() {
         assert!(bench.server.wait_for(SOON, |requests| {
             requests.iter().any(|request| request.port == Port::Store)
         }));
-        // Whoever only waits is let go, and then nobody is in it.
+        // The reader only waits, so it is let go; then no process is in the mount.
         let said = finish(&mut place.unmount(&bench));
         assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
         assert!(said.took < PROMPT, "{said:?}");
@@ -192,7 +192,7 @@ fn unmount_returns_while_the_process_of_the_mount_is_stopped() {
         let file = place.path.join("artifacts/site/latest/index.html");
         let reader = Running::script(who, &format!("cat '{}'", file.display()));
         let name = format!("/proc/{}/comm", reader.0.id());
-        until("somebody waits for it", || {
+        until("a process waits for it", || {
             std::fs::read_to_string(&name).is_ok_and(|name| name == "cat\n")
         });
         let said = finish(&mut place.unmount(&bench));

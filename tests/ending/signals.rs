@@ -1,4 +1,4 @@
-//! Signals end a mount in order: unmounted, exit code 0, and whoever still
+//! Signals end a mount in order: unmounted, exit code 0, and a process that still
 //! uses it meets an error instead of a hang.
 
 use crate::{
@@ -55,7 +55,7 @@ fn signals_end_a_mount_in_use() {
             assert_eq!(status.and_then(|status| status.code()), Some(0), "{signal}");
             assert!(!is_mounted(mount.path()), "{who:?} {signal}");
             assert_eq!(reader.end(), Some(1), "an error, and not a hang");
-            // Whoever stands in it meets an error too.
+            // A process that stands in it meets an error too.
             let inside = format!("ls '/proc/{}/cwd/'", standing.0.id());
             let listed = finish(&mut script(who, &inside));
             assert_ne!(listed.code, Some(0), "{listed:?}");

@@ -1,4 +1,4 @@
-//! Answers that are errors.
+//! Answers with an error status, of the service and of gateways.
 
 use super::{Row, check};
 use crate::support::reason::{AGAIN, BUSY, DENIED, INVALID, IO, MISSING, TIMED_OUT};

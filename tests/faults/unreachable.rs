@@ -1,4 +1,4 @@
-//! Nobody there: no host of that name, no listener, no TLS; and a service that is
+//! No answer: no host of that name, no listener, no TLS; and a service that is
 //! down is left in peace.
 
 use super::{ARGUMENTS, Deed, Scene};
@@ -22,7 +22,7 @@ use std::{
 };
 use vm0fs::demo::{Action, Agent, Fault, Kind, Run, World};
 
-/// A certificate for 127.0.0.1 that nobody has signed, valid from 2020 to 2120,
+/// A certificate for 127.0.0.1 that no authority has signed, valid from 2020 to 2120,
 /// and its key.
 const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----
 MIIBWzCCAQGgAwIBAgIBATAKBggqhkjOPQQDAjAVMRMwEQYDVQQDDAp2bTBmcyB0
@@ -81,14 +81,14 @@ impl Listener {
             let (config, server) = (config.clone(), server.clone());
             thread::spawn(move || {
                 let connection = ServerConnection::new(config).unwrap();
-                // Whatever breaks is seen by the test.
+                // The test sees what breaks.
                 let _ = pass_on(StreamOwned::new(connection, stream), &server);
             });
             0
         })
     }
 
-    /// One that speaks TLS, with the certificate that nobody has signed.
+    /// One that speaks TLS, with the unsigned certificate.
     fn with_tls() -> Self {
         let config = tls();
         Self::new(move |stream| {
@@ -100,7 +100,7 @@ impl Listener {
         })
     }
 
-    /// One that answers in plain text whatever it is told.
+    /// One that answers every request in plain text.
     fn in_plain_text() -> Self {
         Self::new(|mut stream| refuse(&mut stream))
     }
@@ -146,7 +146,7 @@ fn pass_on(
     client.flush()
 }
 
-/// What each command says where nobody can be reached, and the error's words.
+/// What each command says where no server can be reached, and the error's words.
 #[track_caller]
 fn nobody_answers(mount: &Mount, words: &[&str]) {
     let run = vm0fs::demo::uuid("some run");

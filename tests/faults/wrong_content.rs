@@ -1,4 +1,4 @@
-//! Answers that say 200 and are none.
+//! Answers with status 200 and another content.
 
 use super::{Row, check};
 use crate::support::reason::IO;
@@ -70,7 +70,7 @@ fn redirects_are_followed_within_the_service_only() {
             &["redirected to"],
         ),
     ];
-    // Nobody knows what a redirect without a place means.
+    // A redirect without a place means nothing.
     let mut nowhere = to("");
     if let Action::Status { headers, .. } = &mut nowhere {
         headers.clear();

@@ -208,7 +208,7 @@ fn the_end_of_a_run_is_found_without_a_stream() {
         follower.expect("hello");
         say(&bench, &run, "last words");
         end_long_ago(&bench, &run);
-        // Nobody asks for its status but whoever has the log open.
+        // Only the process that has the log open makes the mount ask for its status.
         follower.expect("last words");
         thread::sleep(BY_ASKING);
         bench.server.clear_requests();

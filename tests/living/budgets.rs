@@ -107,9 +107,9 @@ fn a_run_that_is_not_followed_costs_nothing() {
             status().contains("\"runs_followed\": 0")
         });
         bench.server.clear_requests();
-        say(&bench, &run, "to nobody");
+        say(&bench, &run, "to no reader");
         thread::sleep(Duration::from_secs(8));
-        bench.expect_calls(0, "nobody looks");
+        bench.expect_calls(0, "no process looks");
         // Nor does one look make a follower.
         mount.cat(&format!("runs/{run}/logs"));
         thread::sleep(Duration::from_secs(5));

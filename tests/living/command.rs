@@ -18,7 +18,7 @@ fn first_id() -> String {
     uuid("started-run:1")
 }
 
-/// `vm0fs run` as somebody.
+/// `vm0fs run` as `who`.
 fn run(bench: &Bench, who: Who, arguments: &[&str]) -> Command {
     let mut command = bench.command(who);
     command.arg("run").args(arguments);
@@ -277,13 +277,16 @@ fn the_run_command_succeeds_when_its_reader_leaves() {
     drop(child.stdout.take());
     until("it is started", SOON, || posts(&bench) == 1);
     bench.server.world().set_status(&id, "running");
-    say(&bench, &id, "to nobody");
+    say(&bench, &id, "to no reader");
     let end = std::time::Instant::now() + SOON;
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        assert!(std::time::Instant::now() < end, "it goes on for nobody");
+        assert!(
+            std::time::Instant::now() < end,
+            "it goes on without a reader"
+        );
         thread::sleep(Duration::from_millis(50));
     };
     assert_eq!(status.code(), Some(0));

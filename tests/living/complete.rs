@@ -1,4 +1,4 @@
-//! Every row that the service holds, once, in order, whatever its paging does;
+//! Every row that the service holds, once, in order, however it pages;
 //! and of a run that has ended, once for ever.
 
 use super::{

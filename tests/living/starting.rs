@@ -325,7 +325,7 @@ fn each_open_file_tells_of_its_own_run() {
         let (world, _) = world();
         let bench = Bench::new(world);
         let mount = bench.mount_as(who).start();
-        // Somebody else has the file open all the while.
+        // Another process has the file open all the while.
         let beside = |script: &str| {
             format!("cd agents/writer && exec 7> run && {{ {script}; }} && exec 7>&-")
         };
@@ -350,7 +350,7 @@ fn each_open_file_tells_of_its_own_run() {
         mount.fails(&beside("echo x | tee run"), reason::INVALID);
         let many = "seq 20 | xargs -P 10 -I{} sh -c \
              'echo prompt {} | dd of=agents/writer/run status=none 2> /dev/null && echo fine; true' | wc -l";
-        assert_eq!(mount.run(many), "0\n", "refusals that nobody heard of");
+        assert_eq!(mount.run(many), "0\n", "refusals that no process heard of");
     }
 }
 

@@ -102,7 +102,7 @@ fn is_hasty(mount: &Mount) -> bool {
     })
 }
 
-// With one core nobody else could ask meanwhile; with more than three, several
+// With one core no other process could ask meanwhile; with more than three, several
 // threads take requests, and all of them sleep.
 #[test]
 #[ignore = "needs two or three cores"]

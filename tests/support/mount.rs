@@ -171,7 +171,7 @@ impl Mount {
 
     fn shell(&self, script: &str) -> Command {
         let mut command = Command::new("bash");
-        // The folder is entered by the shell: it may belong to somebody else.
+        // The folder is entered by the shell: it may belong to another user.
         let script = format!("set -o pipefail; cd '{}' && {script}", self.path.display());
         command
             .args(["-c", &script])

@@ -1,4 +1,4 @@
-//! Everything answers EROFS to change, whoever asks.
+//! Every change is answered with EROFS, to root and to an ordinary user.
 
 use super::Example;
 use crate::support::{Bench, Who, reason};

@@ -78,7 +78,7 @@ fn links_out_of_a_version_are_shown_but_not_followed() {
         mount.fails("cat artifacts/a/latest/escape/passwd", reason::DENIED);
         let kinds = mount.run("find artifacts/a/latest/ -type l | wc -l");
         assert_eq!(kinds.trim(), (INSIDE.len() + OUTSIDE.len() + 2).to_string());
-        // Linux gives nobody a `user.*` attribute of a symlink: the directory
+        // Linux has no `user.*` attributes of symlinks: the directory
         // tells where the links in it lead.
         let told = |folder: &str| {
             mount.run(&format!(

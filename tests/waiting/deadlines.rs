@@ -1,4 +1,4 @@
-//! Hanging downloads and calls: nobody else waits for them, and nobody for ever.
+//! Hanging downloads and calls: no other request waits for them, and none for ever.
 
 use super::{complaint, slow_version, wait_for_download, world};
 use crate::support::{Bench, SOON, Who, reason};
