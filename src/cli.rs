@@ -1,4 +1,4 @@
-//! The command line: what can be asked for, and its translation into settings.
+//! The command line: the commands and their arguments.
 
 mod cache;
 mod demo;

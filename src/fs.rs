@@ -30,11 +30,11 @@ use std::{
     time::Instant,
 };
 
-/// Where the kernel lets a process keep the cores awake, and whether it lets this
-/// one.
+/// The file by which a process keeps the cores awake, and whether this process may
+/// use it.
 ///
 /// # Errors
-/// EACCES for who may not, ENOENT where the kernel knows of no such thing.
+/// EACCES where it may not, ENOENT where the kernel has no such file.
 pub fn may_keep_awake() -> (&'static str, io::Result<()>) {
     (cpu_latency::BOUNDS, CpuLatency::new().map(drop))
 }
@@ -63,9 +63,9 @@ impl Fs {
         }
     }
 
-    /// What is to be given the mount's notifier when there is one, its device,
-    /// where that is known, and the connection to the kernel, where one thread
-    /// only takes requests from it and there are more cores than that.
+    /// A function to call once the mount is made: with its notifier, its device where
+    /// that is known, and the connection to the kernel if a single thread takes
+    /// requests from it and there are more cores than that.
     pub fn on_mounted(&self) -> impl FnOnce(Notifier, Option<String>, Option<OwnedFd>) + use<> {
         let context = self.context.clone();
         move |notifier, device, connection| {
@@ -81,8 +81,8 @@ impl Fs {
         }
     }
 
-    /// Runs an operation for thread `tid` now and, where it misses something,
-    /// again whenever that has been fetched, until it settles.
+    /// Runs an operation for thread `tid` now and, where it misses something, again
+    /// each time that has been fetched, until it succeeds or fails.
     fn serve<T: 'static>(
         &self,
         tid: u32,

@@ -1,6 +1,7 @@
-//! Requests that wait. Whoever misses something leaves what is to run when it
-//! is there; one fetch runs for all who want the same; whoever waits too long
-//! without a byte arriving is released with a failure.
+//! Requests that wait for a fetch. A request that misses something leaves a waiter,
+//! which runs when the fetch has ended. One fetch serves all requests that miss the
+//! same (single flight). A request to which no byte comes for too long is answered
+//! with a failure.
 //!
 //! Lock order: `state` is the only lock, and nothing is called while it is held.
 
@@ -34,39 +35,40 @@ const fn workers(pool: Pool) -> (usize, &'static str) {
 }
 /// How long a worker without work stays.
 const WORKER_IDLE: Duration = Duration::from_secs(10);
-/// How often deadlines are looked at while anyone waits.
+/// How often deadlines are checked while a request waits.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Nothing has come for this long to those whom [`PendingRequests::let_go`] releases.
+/// [`PendingRequests::let_go`] releases requests for which nothing has come for this long.
 const HUNG: Duration = Duration::from_secs(1);
 
-/// The attribute of a mount's root whose setting means [`PendingRequests::let_go`]: it needs
-/// neither a socket nor a signal, and the kernel says who sets it.
+/// A process that sets this attribute of a mount's root asks for
+/// [`PendingRequests::let_go`]. That needs neither a socket nor a signal, and the
+/// kernel says which user asks.
 pub const LET_GO: &str = "user.vm0.let-go";
 
 /// Why a request that waited runs again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// More of what it waits for has come.
+    /// Part of what it waits for has come.
     Arrived,
-    /// The fetch has ended, one way or another, or made no progress for too long.
+    /// The fetch has succeeded or failed, or made no progress for too long.
     Settled,
 }
 
-/// What runs again.
+/// What runs when the request is woken.
 pub type Waiter = Box<dyn FnOnce(Wake) + Send>;
 
-/// The one place where requests wait.
+/// The one place where requests wait, and the workers that fetch for them.
 pub struct PendingRequests {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     tree: Arc<Tree>,
-    /// For how long nothing may arrive.
+    /// How long a fetch may go on without a byte.
     timeout: Duration,
     state: Mutex<State>,
-    /// Work for each pool, and for the clock.
+    /// Signals work to each pool's workers, to the clock and to the waker.
     work: [Condvar; Pool::COUNT],
     clock: Condvar,
     wake: Condvar,
@@ -77,7 +79,7 @@ struct State {
     flights: HashMap<Want, Flight>,
     queues: [Queue; Pool::COUNT],
     clock_runs: bool,
-    /// Those for whom more has come, until the waker has run them.
+    /// Waiters for whom more has come, until the waker has run them.
     ready: Vec<Waiter>,
     waker_runs: bool,
     stopped: bool,
@@ -98,8 +100,8 @@ struct Flight {
 }
 
 impl PendingRequests {
-    /// The requests that wait for a tree, none of them longer than `timeout` without a
-    /// byte arriving.
+    /// For the requests of a tree. None of them waits longer than `timeout` without a
+    /// byte.
     pub fn new(tree: Arc<Tree>, timeout: Duration) -> Self {
         let shared = Shared {
             tree,
@@ -179,7 +181,7 @@ impl PendingRequests {
             };
             let (done, wait) = mpsc::channel();
             let waiter = move |_| {
-                // Whoever waits is there until this comes.
+                // The receiver below waits until this comes.
                 let _ = done.send(());
             };
             self.wait(want, since, Box::new(waiter));
@@ -190,22 +192,22 @@ impl PendingRequests {
         }
     }
 
-    /// How many fetches are under way or queued, for diagnosis.
+    /// The number of fetches that run or are queued, for diagnosis.
     pub fn count(&self) -> usize {
         self.shared.state.lock().flights.len()
     }
 
-    /// Releases those to whom nothing has come for a second, as if that were the
-    /// deadline: somebody wants to unmount, and whoever waits keeps a mount busy.
+    /// Fails the requests for which nothing has come for a second, as if that were
+    /// their deadline. For a process that unmounts: a request that waits keeps the
+    /// mount busy.
     pub fn let_go(&self) {
         let hung = self.shared.state.lock().take_overdue(HUNG);
         self.shared
             .fail_overdue(hung, |want| Error::LetGo(want.to_string()));
     }
 
-    /// Releases everybody and takes nobody in any more: the mount is ending.
-    /// Dropped replies answer EIO. Fetches under way are left to end by
-    /// themselves.
+    /// Drops all requests that wait, and those still to come: the mount is ending.
+    /// Dropped replies answer EIO. Fetches that run end by themselves.
     pub fn stop(&self) {
         let mut state = self.shared.state.lock();
         state.stopped = true;
@@ -299,8 +301,8 @@ impl Shared {
         state.queue(pool).workers -= 1;
     }
 
-    /// Lets those who wait for `want` look at what has come so far. They run in
-    /// a thread of their own: this one has more to bring.
+    /// Wakes the requests that wait for `want`, so that they look at what has come so
+    /// far. They run in a thread of their own: this one has more to fetch.
     fn wake_early(self: &Arc<Self>, want: &Want) {
         let mut state = self.state.lock();
         let Some(flight) = state.flights.get_mut(want) else {
@@ -315,7 +317,7 @@ impl Shared {
         drop(state);
         self.wake.notify_one();
         if add_waker && spawn("waker", self.clone(), |shared| shared.run_waker()).is_err() {
-            // Slower for the fetch, but nobody is left behind.
+            // Slower for the fetch, but all requests are woken.
             self.run_waker();
         }
     }
@@ -339,8 +341,8 @@ impl Shared {
         state.waker_runs = false;
     }
 
-    /// A worker could not be started. If none is left to serve the queue, those
-    /// in it must not wait for ever.
+    /// A worker could not be started. If none is left to serve the queue, the
+    /// requests in it must not wait for ever.
     fn worker_failed(&self, pool: Pool, error: &Error) {
         let mut state = self.state.lock();
         let queue = state.queue(pool);
@@ -395,10 +397,10 @@ impl Shared {
 }
 
 impl State {
-    /// Takes out those who wait for a fetch that makes no progress. The fetch
-    /// itself stays, so that nobody starts a second one beside it.
+    /// Takes out the requests that wait for a fetch without progress. The fetch
+    /// itself stays, so that no second one starts beside it.
     fn take_overdue(&mut self, timeout: Duration) -> Vec<(Want, Vec<Waiter>)> {
-        // What is queued is as alive as the liveliest fetch it queues behind.
+        // A queued fetch is as alive as the liveliest one that it queues behind.
         let mut liveliest = [Duration::MAX; Pool::COUNT];
         for (want, flight) in &self.flights {
             if flight.started {
@@ -407,7 +409,7 @@ impl State {
             }
         }
         let mut overdue = Vec::new();
-        // A stream may be silent, and nobody's answer waits for one.
+        // A stream may be silent, and no request waits for one.
         let waited_for = |want: &Want| want.pool() != Pool::Streams;
         for (want, flight) in &mut self.flights {
             let own = flight.progress.idle();
@@ -424,8 +426,8 @@ impl State {
     }
 }
 
-/// Runs what waited. One that panics must not keep the others waiting; its
-/// reply is dropped, which answers EIO.
+/// Runs waiters. One that panics must not keep the others from running; its reply is
+/// dropped, which answers EIO.
 fn release(waiters: Vec<Waiter>, woken: Wake) {
     for waiter in waiters {
         if catch_unwind(AssertUnwindSafe(|| waiter(woken))).is_err() {

@@ -1,4 +1,4 @@
-//! `vm0fs cache`: what the cache holds, and what becomes of it.
+//! `vm0fs cache`: lists, measures, checks, clears and pins versions in the cache.
 
 mod report;
 
@@ -18,14 +18,14 @@ use std::{
 
 /// The shortest beginning of a version's id that names it.
 const PREFIX: usize = 4;
-/// A version that other mounts evict between being fetched and being pinned is
-/// fetched again so often.
+/// If another mount evicts a version before it is pinned, it is fetched again this
+/// many times.
 const TRIES: u32 = 3;
 
 /// `vm0fs cache`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  vm0fs cache ls                               what is there, the last used first
+  vm0fs cache ls                               all versions, the last used first
   vm0fs cache pin ~/vm0/volumes/model/latest   keep it
   vm0fs cache clear                            free everything that is not pinned")]
 pub struct CacheArgs {
@@ -173,10 +173,10 @@ impl Which {
 }
 
 impl CacheArgs {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// [`Error::Setup`] for what was asked, [`Error::Io`] where the cache
+    /// [`Error::Setup`] where the command makes no sense, [`Error::Io`] where the cache
     /// cannot be read or changed.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
         match self.command {
@@ -272,7 +272,7 @@ enum Target {
 impl Target {
     fn find(target: &Path, which: &CacheSettings) -> Result<Self> {
         let not_a_path = match MountPath::find(target) {
-            Ok(place) => return Ok(Self::MountPath(place)),
+            Ok(path) => return Ok(Self::MountPath(path)),
             Err(error) => error,
         };
         let prefix = target.to_str().filter(|text| text.len() >= PREFIX);
@@ -299,7 +299,7 @@ impl Target {
     }
 }
 
-/// Does the same to each target; fails at the end where one did.
+/// Runs `action` on each target; fails at the end if it failed for one.
 fn each(
     args: PinArgs,
     environment: &Environment,
@@ -314,7 +314,7 @@ fn each(
         }
         let done = Target::find(target, &settings).and_then(|found| {
             let dir = match &found {
-                Target::MountPath(place) if !own_dir => place.cache_dir()?,
+                Target::MountPath(path) if !own_dir => path.cache_dir()?,
                 _ => settings.dir.clone(),
             };
             action(&found, &dir, settings.size)
@@ -335,8 +335,8 @@ fn no_cache(dir: &Path) -> Error {
 }
 
 fn pin(target: &Target, dir: &Path, size: u64) -> Result<String> {
-    let place = match target {
-        Target::MountPath(place) => place,
+    let path = match target {
+        Target::MountPath(path) => path,
         Target::Item(item) => {
             let inventory = Inventory::open(dir, size)?.ok_or_else(|| no_cache(dir))?;
             let new = inventory.pin(&item.key)?;
@@ -350,15 +350,15 @@ fn pin(target: &Target, dir: &Path, size: u64) -> Result<String> {
             });
         }
     };
-    let shown = &place.shown;
-    let key = place.key()?;
+    let shown = &path.shown;
+    let key = path.key()?;
     for _ in 0..TRIES {
-        if place.attribute("cached")?.as_deref() != Some("yes") {
-            fetch(place)?;
+        if path.attribute("cached")?.as_deref() != Some("yes") {
+            fetch(path)?;
         }
         if let Some(inventory) = Inventory::open(dir, size)? {
             match inventory.pin(&key) {
-                // Nothing evicts it from here on, so it is there or it never was.
+                // From here on no mount evicts it.
                 Ok(new) if inventory.has_content(&key) => {
                     return Ok(match new {
                         true => format!("{shown}: pinned"),
@@ -370,7 +370,7 @@ fn pin(target: &Target, dir: &Path, size: u64) -> Result<String> {
                 Err(error) => return Err(error),
             }
         }
-        if place.attribute("file_count")?.as_deref() == Some("0") {
+        if path.attribute("file_count")?.as_deref() == Some("0") {
             return Ok(format!("{shown}: has no files, so there is nothing to pin"));
         }
     }
@@ -380,19 +380,19 @@ fn pin(target: &Target, dir: &Path, size: u64) -> Result<String> {
     )))
 }
 
-fn fetch(place: &MountPath) -> Result<()> {
-    match prefetch::wait_for(std::slice::from_ref(&place.root))? {
+fn fetch(path: &MountPath) -> Result<()> {
+    match prefetch::wait_for(std::slice::from_ref(&path.root))? {
         ExitCode::SUCCESS => Ok(()),
         _ => Err(Error::Setup(format!(
             "{} cannot be fetched, and so not pinned",
-            place.shown
+            path.shown
         ))),
     }
 }
 
 fn unpin(target: &Target, dir: &Path, size: u64) -> Result<String> {
     let (title, key) = match target {
-        Target::MountPath(place) => (place.shown.clone(), place.key()?),
+        Target::MountPath(path) => (path.shown.clone(), path.key()?),
         Target::Item(item) => (report::title(item), item.key.clone()),
     };
     let inventory = Inventory::open(dir, size)?.ok_or_else(|| no_cache(dir))?;

@@ -1,6 +1,5 @@
-//! `vm0fs doctor`: looks at all that a mount needs, says what is wrong and what
-//! to do about it, and does what is safe. Works without a mount, without a
-//! token and without a network.
+//! `vm0fs doctor`: checks all that a mount needs, says what is wrong and what to do
+//! about it, and mends what it safely can. It needs no mount, no token and no network.
 
 mod cache;
 mod check;
@@ -52,7 +51,7 @@ struct Report<'a> {
 }
 
 impl DoctorArgs {
-    /// Looks, mends, and prints what was found.
+    /// Checks, mends, and prints what it found.
     ///
     /// # Errors
     /// [`Error::Io`] where standard output cannot be written.

@@ -55,7 +55,7 @@ impl MountArgs {
             if !foreground {
                 let file = logging::state_dir(environment).and_then(|dir| logging::to_file(&dir));
                 if let Err(error) = file {
-                    // No reason not to mount: failures are in .vm0fs/errors too.
+                    // The mount works without: failures are in .vm0fs/errors too.
                     tracing::warn!("there will be no log file: {error}");
                 }
             }
@@ -73,7 +73,7 @@ impl MountArgs {
         })
     }
 
-    /// Settles what to mount. Log from before: warnings are told on the way.
+    /// Settles what to mount. To be called after logging has begun: it warns.
     pub(super) fn options(self, environment: &Environment) -> Result<mount::Options> {
         Ok(mount::Options {
             mountpoint: environment.current_dir.join(self.mountpoint),

@@ -18,7 +18,7 @@ pub(super) fn print(text: &str) -> Result<()> {
     print_bytes(text.as_bytes()).map(|_| ())
 }
 
-/// The same for what may be no text; whether there still is a reader.
+/// The same for bytes that may be no text. Returns whether there still is a reader.
 ///
 /// # Errors
 /// [`Error::Io`] where standard output cannot be written.
@@ -31,7 +31,7 @@ pub(super) fn print_bytes(text: &[u8]) -> Result<bool> {
     }
 }
 
-/// Begins to log to standard error; in colour where that stays a terminal.
+/// Begins to log to standard error, in colour where that stays a terminal.
 ///
 /// # Errors
 /// [`Error::Setup`] for a bad `VM0FS_LOG`.

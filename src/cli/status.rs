@@ -1,4 +1,4 @@
-//! `vm0fs status`: the mounts of this machine, and what each says of itself.
+//! `vm0fs status`: shows the mounts of this machine, and the numbers of each.
 
 use super::{mounts, output::print};
 use crate::{
@@ -32,7 +32,7 @@ pub struct StatusArgs {
     /// Print the same as JSON, for programs
     #[arg(long)]
     pub json: bool,
-    /// Ask the mount in this very process.
+    /// Ask the mount in this process, not in a second one.
     #[arg(long, hide = true, requires = "mountpoint")]
     pub worker: bool,
 }
@@ -141,7 +141,7 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
         .map(|(name, times)| format!("{} {times} times", one_line(name, 64)))
         .collect();
     let refused = match refused.is_empty() {
-        true => "nobody refused".into(),
+        true => "none refused".into(),
         false => format!("refused to {}", refused.join(", ")),
     };
     vec![

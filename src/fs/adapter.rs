@@ -89,7 +89,7 @@ impl Filesystem for Fs {
         reply: ReplyData,
     ) {
         let size = size as usize;
-        // Nearly every read is answered here and now, from one buffer.
+        // Nearly every read is answered at once, from one buffer.
         let waits = BUFFER.with_borrow_mut(|buffer| {
             let now = Instant::now();
             self.context.busy_poll.note(now);
@@ -131,8 +131,8 @@ impl Filesystem for Fs {
             return reply.ok();
         };
         let device = self.context.device.get();
-        // Where only this opening is there, whatever is open is its own. Else its
-        // position tells it from those of others, who start runs of their own.
+        // A single opening owns every open descriptor. Of several, each is told from
+        // the others by its position: each starts a run of its own.
         let writing = open.writing();
         let position = writing
             .filter(|writing| self.context.handles.is_written_beside(writing))
@@ -162,7 +162,7 @@ impl Filesystem for Fs {
         let written = self.context.handles.written(fh.0);
         self.context.handles.remove(fh.0);
         match written {
-            // Whoever wrote it is gone: nobody hears how it ends.
+            // The writer is gone, and hears no result.
             Some(open) => self.finish(request.pid(), open, reply),
             None => reply.ok(),
         }
@@ -342,8 +342,8 @@ impl Filesystem for Fs {
         );
     }
 
-    // What would change something: EROFS, whoever asks. The defaults answer
-    // ENOSYS or EPERM, which tools take for other things.
+    // Changes are answered with EROFS, for root too. The defaults are ENOSYS and
+    // EPERM, which tools understand as something else.
 
     fn mknod(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
         reply.error(Errno::EROFS);
@@ -427,8 +427,8 @@ impl Filesystem for Fs {
         _: u32,
         reply: ReplyIoctl,
     ) {
-        // Many programs ask of all that they open whether it is a terminal.
-        // fuser's own answer would be a warning in the log each time.
+        // Many programs ask of every file whether it is a terminal. fuser's own
+        // answer would log a warning each time.
         reply.error(Errno::ENOTTY);
     }
 
@@ -442,7 +442,7 @@ impl Filesystem for Fs {
         _: i32,
         reply: ReplyEmpty,
     ) {
-        // Only control files can be open to be written, and take no room ahead.
+        // Only control files can be open to write, and they reserve no room.
         reply.error(Errno::EOPNOTSUPP);
     }
 
@@ -479,7 +479,7 @@ impl Filesystem for Fs {
         reply: ReplyWrite,
     ) {
         // From a file of the mount into a control file: the kernel then reads and
-        // writes, as between any two file systems.
+        // writes, as between two file systems.
         reply.error(Errno::ENOSYS);
     }
 }

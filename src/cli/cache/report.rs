@@ -1,5 +1,5 @@
-//! The cache's state as text: for people with what is hostile in names made
-//! harmless, for programs as JSON.
+//! The cache's state: as text for people, in which hostile names are made harmless,
+//! and as JSON for programs.
 
 use crate::{
     error::{Error, Result},
@@ -111,7 +111,7 @@ pub(super) fn items(items: &[Item]) -> Value {
     items.iter().map(item).collect()
 }
 
-/// What takes up the room, line by line.
+/// What takes up the space, line by line.
 pub(super) fn breakdown(sum: &Breakdown, dir: &Path) -> String {
     let versions = |number| count(number, "version");
     let lines = [
@@ -185,7 +185,7 @@ pub(super) fn cleared(cleared: &Cleared, all: bool) -> String {
         let _ = write!(line, "; kept {pinned} pinned (--pinned)");
     }
     if *in_use > 0 {
-        let _ = write!(line, "; kept {in_use} that somebody has open");
+        let _ = write!(line, "; kept {in_use} that a process has open");
     }
     line + "\n"
 }
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(
             cleared(&done, false),
             "freed 2.0 KiB: the content of 2 versions; kept 1 pinned (--pinned); \
-             kept 3 that somebody has open\n"
+             kept 3 that a process has open\n"
         );
     }
 
