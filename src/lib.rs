@@ -54,20 +54,21 @@
 //! [`cli`] parses, [`config`] settles the settings (flags, environment,
 //! `config.toml`, the `vm0` CLI's login), [`mount::run`] does the rest: it
 //! forks unless it is to stay in the foreground, blocks the [`signals`] before
-//! the first thread, prepares the folder, opens client, store, tree and pending requests,
-//! asks the API whether it knows the token, and opens the session with the
-//! kernel. Only then does the command return. From there on [`logging`] writes
+//! the first thread, prepares the folder, opens client, store, tree and pending
+//! requests, asks the API whether it knows the token, and opens the session with
+//! the kernel. Only then does the command return. From there on [`logging`] writes
 //! to a file.
 //!
-//! It ends when the session does (somebody has unmounted it) or when a signal
-//! comes; then waiting requests are stopped first, which answers everybody who waits,
-//! and [`unmount`] takes the mount away, lazily if it is busy. Nothing in
-//! this waits for the network. Somebody else who unmounts asks a busy mount, by
-//! setting an attribute of its root, to release those to whom nothing comes
+//! It ends when the session does (a user has unmounted it) or when a signal comes;
+//! then [`pending`] drops all requests that wait, which answers them, and [`unmount`]
+//! takes the mount away, lazily if it is busy. None of this waits for the network.
+//! Another process that unmounts asks a busy mount, by setting an attribute of its
+//! root, to fail the requests to which nothing comes
 //! ([`pending::PendingRequests::let_go`]): they would keep it in use. [`unmount`] reads
 //! the kernel's mount table and looks for the process that serves a mount ([`proc`],
-//! which alone reads `/proc`) rather than touch one that may be dead or hang. Where `doctor` and `status` must ask, a second process does
-//! (`cli/mounts`), since whoever waits for a FUSE mount may not be able to end.
+//! which alone reads `/proc`) rather than touch one that may be dead or hang. Where
+//! `mount`, `doctor` and `status` must ask, a second process does (`unmount/health`),
+//! since a process that waits for a FUSE mount may not be able to end.
 //!
 //! # Where this differs from what was planned
 //!
