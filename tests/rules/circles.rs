@@ -12,8 +12,7 @@ use super::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The modules that have circles today; none may be added.
-const KNOWN: [&str; 7] = [
-    "api",
+const KNOWN: [&str; 6] = [
     "cli",
     "config",
     "conversation",
