@@ -29,7 +29,7 @@ const FILE: &str = "vm0fs.log";
 const MAX_FILE: u64 = 4 << 20;
 
 /// Where every line goes; `None` is standard error. Locked for one write.
-static OUTPUT: Output = Output(Mutex::new(None));
+static OUTPUT: Mutex<Option<LogFile>> = Mutex::new(None);
 
 /// How much is logged: each `-v` is one level more than `info`; without one,
 /// `VM0FS_LOG` says it (`off`, `error`, `warn`, `info`, `debug`, `trace`).
@@ -53,7 +53,7 @@ pub fn level(verbosity: u8, environment: &Environment) -> Result<LevelFilter> {
 /// `colour` only where that is a terminal for as long as the process lives.
 pub fn init(level: LevelFilter, colour: bool) {
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(|| Line(OUTPUT.0.lock()))
+        .with_writer(|| Line(OUTPUT.lock()))
         .with_ansi(colour)
         // A full disk must not turn each line of the log into two.
         .log_internal_errors(false);
@@ -97,11 +97,9 @@ pub fn to_file(dir: &Path) -> Result<PathBuf> {
     let path = dir.join(FILE);
     let file = LogFile::open(&path)
         .map_err(|error| Error::io(format!("opening the log {}", path.display()), error))?;
-    *OUTPUT.0.lock() = Some(file);
+    *OUTPUT.lock() = Some(file);
     Ok(path)
 }
-
-struct Output(Mutex<Option<LogFile>>);
 
 /// The output for the length of one line.
 struct Line(MutexGuard<'static, Option<LogFile>>);

@@ -21,7 +21,7 @@ use nix::{
 use std::{
     io::{self, Read},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -37,6 +37,9 @@ const BUSY_LIMIT: Duration = Duration::from_millis(1600);
 
 /// How often waiting looks again.
 const POLL: Duration = Duration::from_millis(20);
+
+/// How often waiting for a process looks again.
+const CHILD_POLL: Duration = Duration::from_millis(5);
 
 /// Holders that a message names.
 const MAX_HOLDERS: usize = 8;
@@ -147,6 +150,23 @@ fn detach(entry: &MountEntry, lazy: bool) -> Result<(), Refusal> {
     ))
 }
 
+/// Waits until a process ends; kills it after `limit`, and returns `None`.
+///
+/// # Errors
+/// None known of; the system call has an error result.
+pub fn wait_within(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let end = Instant::now() + limit;
+    while Instant::now() < end {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        thread::sleep(CHILD_POLL);
+    }
+    // A setuid program cannot be killed. It is not waited for.
+    let _ = child.kill();
+    Ok(None)
+}
+
 /// Runs a helper to its end or for [`UNMOUNT_LIMIT`]; what it says of a failure.
 fn run(command: &mut Command) -> io::Result<Result<(), String>> {
     let mut child = command
@@ -157,20 +177,9 @@ fn run(command: &mut Command) -> io::Result<Result<(), String>> {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()?;
-    let end = Instant::now() + UNMOUNT_LIMIT;
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if Instant::now() >= end {
-            // It is setuid, so this can fail; it is not waited for then.
-            let _ = child.kill();
-            return Ok(Err(format!(
-                "no end of it within {} s",
-                UNMOUNT_LIMIT.as_secs()
-            )));
-        }
-        thread::sleep(POLL);
+    let Some(status) = wait_within(&mut child, UNMOUNT_LIMIT)? else {
+        let limit = UNMOUNT_LIMIT.as_secs();
+        return Ok(Err(format!("no end of it within {limit} s")));
     };
     if status.success() {
         return Ok(Ok(()));

@@ -2,9 +2,13 @@
 
 mod report;
 
-use super::{mount_path::MountPath, output::print, prefetch};
+use super::{
+    mount_path::MountPath,
+    output::{print, print_json},
+    prefetch,
+};
 use crate::{
-    config::{ByteSize, CacheSettings, ConnectionOptions, Environment, MountOptions},
+    config::{ByteSize, CacheSettings, Environment},
     error::{Error, Result},
     store::{Audit, Inventory, Item},
     text::one_line,
@@ -149,20 +153,8 @@ pub struct PinArgs {
 }
 
 impl Which {
-    fn settings(
-        self,
-        cache_size: Option<ByteSize>,
-        environment: &Environment,
-    ) -> Result<CacheSettings> {
-        let connection = ConnectionOptions {
-            cache_dir: self.cache_dir,
-            ..ConnectionOptions::default()
-        };
-        let options = MountOptions {
-            cache_size,
-            ..connection.into()
-        };
-        CacheSettings::load(options, environment)
+    fn settings(self, size: Option<ByteSize>, environment: &Environment) -> Result<CacheSettings> {
+        CacheSettings::load(self.cache_dir, size, environment)
     }
 
     /// The cache; `None` where there is none.
@@ -183,10 +175,10 @@ impl CacheArgs {
             CacheCommand::Ls(args) => {
                 let inventory = args.which.open(environment)?;
                 let items = inventory.map_or(Ok(Vec::new()), |inventory| inventory.list())?;
-                print(&match args.json {
-                    true => report::json(&report::items(&items))?,
-                    false => report::table(&items),
-                })?;
+                match args.json {
+                    true => print_json(&report::items(&items))?,
+                    false => print(&report::table(&items))?,
+                }
             }
             CacheCommand::Du(args) => {
                 let settings = args.which.settings(args.cache_size, environment)?;
@@ -197,10 +189,10 @@ impl CacheArgs {
                         ..Default::default()
                     },
                 };
-                print(&match args.json {
-                    true => report::json(&report::sums(&sum))?,
-                    false => report::breakdown(&sum, &settings.dir),
-                })?;
+                match args.json {
+                    true => print_json(&report::sums(&sum))?,
+                    false => print(&report::breakdown(&sum, &settings.dir))?,
+                }
             }
             CacheCommand::Verify(args) => {
                 let Some(inventory) = args.which.open(environment)? else {

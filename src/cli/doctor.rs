@@ -8,13 +8,13 @@ mod mounted;
 mod service;
 
 use self::check::{Check, Level};
-use super::output::{print, start_logging};
+use super::output::{print, print_json, start_logging};
 use crate::{
     config::{ConnectionOptions, Environment, Settings},
-    error::{Error, Result},
+    error::Result,
 };
 use clap::Args;
-use serde::Serialize;
+use serde_json::json;
 use std::process::ExitCode;
 
 /// `vm0fs doctor`.
@@ -43,13 +43,6 @@ pub struct DoctorArgs {
     pub connection: ConnectionOptions,
 }
 
-/// All of it, for programs.
-#[derive(Serialize)]
-struct Report<'a> {
-    ok: bool,
-    checks: &'a [Check],
-}
-
 impl DoctorArgs {
     /// Checks, mends, and prints what it found.
     ///
@@ -63,23 +56,18 @@ impl DoctorArgs {
         let mut checks = machine::check(environment, allow_other);
         checks.extend(mounted::check(self.fix));
         checks.extend(service::check(&settings));
-        checks.extend(cache::check(self.connection, environment, self.fix));
+        checks.extend(cache::check(
+            self.connection.cache_dir,
+            environment,
+            self.fix,
+        ));
         checks.push(machine::updatedb());
 
         let ok = checks.iter().all(|check| check.level != Level::Fail);
-        let text = match self.json {
-            true => {
-                let report = Report {
-                    ok,
-                    checks: &checks,
-                };
-                serde_json::to_string_pretty(&report)
-                    .map_err(|error| Error::Internal(error.to_string()))?
-                    + "\n"
-            }
-            false => checks.iter().map(Check::line).collect(),
-        };
-        print(&text)?;
+        match self.json {
+            true => print_json(&json!({"ok": ok, "checks": checks}))?,
+            false => print(&checks.iter().map(Check::line).collect::<String>())?,
+        }
         Ok(match ok {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,

@@ -10,12 +10,7 @@ use crate::{
 use nix::unistd::Uid;
 use rustix::fs::{XattrFlags, setxattr};
 use serde_json::{Value, json};
-use std::{
-    os::unix::process::CommandExt,
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{os::unix::process::CommandExt, path::Path, time::Duration};
 
 /// How long a mount may take to release the requests that wait.
 const LET_GO_LIMIT: Duration = Duration::from_millis(300);
@@ -57,16 +52,8 @@ pub(super) fn let_go(entry: &MountEntry) {
     if let (true, Some(user), Some(group)) = (Uid::effective().is_root(), entry.user, entry.group) {
         command.uid(user).gid(group);
     }
-    let Ok(mut child) = command.spawn() else {
-        return;
-    };
-    let end = Instant::now() + LET_GO_LIMIT;
-    while matches!(child.try_wait(), Ok(None)) {
-        if Instant::now() >= end {
-            let _ = child.kill();
-            return;
-        }
-        thread::sleep(Duration::from_millis(5));
+    if let Ok(mut child) = command.spawn() {
+        let _ = unmount::wait_within(&mut child, LET_GO_LIMIT);
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Result},
     logging,
 };
+use serde::Serialize;
 use std::{
     ffi::OsStr,
     io::{self, IsTerminal, Write},
@@ -29,6 +30,16 @@ pub(super) fn print_bytes(text: &[u8]) -> Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Error::io("writing to standard output", error)),
     }
+}
+
+/// Writes a command's result as JSON, for programs.
+///
+/// # Errors
+/// [`Error::Io`] where standard output cannot be written.
+pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value);
+    let text = text.map_err(|error| Error::Internal(error.to_string()))?;
+    print(&(text + "\n"))
 }
 
 /// Begins to log to standard error, in colour where that stays a terminal.

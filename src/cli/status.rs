@@ -1,9 +1,12 @@
 //! `vm0fs status`: shows the mounts of this machine, and the numbers of each.
 
-use super::{mounts, output::print};
+use super::{
+    mounts,
+    output::{print, print_json},
+};
 use crate::{
     config::Environment,
-    error::{Error, Result},
+    error::Result,
     humanize,
     text::one_line,
     unmount::{self, Health, MountState},
@@ -57,17 +60,11 @@ impl StatusArgs {
             None => mounts::all()?,
         };
         let states: Vec<MountState> = entries.into_iter().map(unmount::look).collect();
-        let text = match self.json {
-            true => {
-                let all: Vec<Value> = states.iter().map(MountState::json).collect();
-                serde_json::to_string_pretty(&all)
-                    .map_err(|error| Error::Internal(error.to_string()))?
-                    + "\n"
-            }
-            false if states.is_empty() => "nothing is mounted\n".into(),
-            false => states.iter().map(describe).collect::<Vec<_>>().join("\n"),
-        };
-        print(&text)?;
+        match self.json {
+            true => print_json(&states.iter().map(MountState::json).collect::<Vec<_>>())?,
+            false if states.is_empty() => print("nothing is mounted\n")?,
+            false => print(&states.iter().map(describe).collect::<Vec<_>>().join("\n"))?,
+        }
         let ill = |state: &MountState| matches!(state.health, Health::Dead | Health::Hung(..));
         Ok(match states.iter().any(ill) {
             true => ExitCode::FAILURE,

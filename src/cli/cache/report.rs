@@ -2,7 +2,6 @@
 //! and as JSON for programs.
 
 use crate::{
-    error::{Error, Result},
     humanize::{self, Align, age, count, size},
     store::{Audit, Breakdown, Cleared, Item},
     text::one_line,
@@ -161,12 +160,6 @@ pub(super) fn sums(sum: &Breakdown) -> Value {
     })
 }
 
-pub(super) fn json(value: &Value) -> Result<String> {
-    serde_json::to_string_pretty(value)
-        .map(|text| text + "\n")
-        .map_err(|error| Error::Internal(error.to_string()))
-}
-
 /// What clearing did, in one line.
 pub(super) fn cleared(cleared: &Cleared, all: bool) -> String {
     let Cleared {
@@ -251,7 +244,7 @@ mod tests {
         let value = items(&[one]);
         assert_eq!(value[0]["storage"], "st\u{1b}[2Jo\nre");
         assert_eq!(value[0]["version"], "v\u{202e}er\r1234567890");
-        assert!(!json(&value).unwrap().contains('\u{1b}'));
+        assert!(!value.to_string().contains('\u{1b}'));
     }
 
     #[test]

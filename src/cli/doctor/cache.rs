@@ -3,7 +3,7 @@
 
 use super::check::Check;
 use crate::{
-    config::{CacheSettings, ConnectionOptions, Environment},
+    config::{CacheSettings, Environment},
     error::Result,
     humanize::size,
     logging,
@@ -17,7 +17,7 @@ use std::{
     fs::{self, Permissions},
     io,
     os::unix::fs::{MetadataExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Permission bits of all users but the owner, and the mode that a folder should have.
@@ -30,13 +30,9 @@ const LEAST_FREE: u64 = 64 << 20;
 const CACHE: &str = "cache";
 
 /// The folders, and what is in the cache.
-pub(super) fn check(
-    options: ConnectionOptions,
-    environment: &Environment,
-    fix: bool,
-) -> Vec<Check> {
+pub(super) fn check(dir: Option<PathBuf>, environment: &Environment, fix: bool) -> Vec<Check> {
     let mut checks = Vec::new();
-    match CacheSettings::load(options.into(), environment) {
+    match CacheSettings::load(dir, None, environment) {
         Ok(settings) => {
             let (check, is_usable) = folder("cache folder", &settings.dir, fix);
             checks.push(check);
