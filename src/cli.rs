@@ -13,7 +13,7 @@ mod run;
 mod status;
 mod unmount;
 
-pub use cache::{CacheArgs, CacheCommand};
+pub use cache::CacheArgs;
 pub use doctor::DoctorArgs;
 pub use help::HelpArgs;
 pub use mount::MountArgs;

@@ -35,12 +35,12 @@ const TRIES: u32 = 3;
 pub struct CacheArgs {
     /// What to do.
     #[command(subcommand)]
-    pub command: CacheCommand,
+    command: CacheCommand,
 }
 
 /// What can be done with a cache.
 #[derive(Debug, Subcommand)]
-pub enum CacheCommand {
+enum CacheCommand {
     /// List the versions in the cache
     Ls(LsArgs),
     /// Show how much of the cache is used, and by what
@@ -57,10 +57,10 @@ pub enum CacheCommand {
 
 /// Which cache.
 #[derive(Debug, Args)]
-pub struct Which {
+struct Which {
     /// Folder of the cache [default: as for mount; for a PATH, that of its mount]
     #[arg(long, value_name = "DIR")]
-    pub cache_dir: Option<PathBuf>,
+    cache_dir: Option<PathBuf>,
 }
 
 /// `vm0fs cache ls`.
@@ -73,13 +73,13 @@ Examples:
   vm0fs cache ls
   vm0fs cache ls --json | jq -r '.[] | select(.pinned) | .version'"
 )]
-pub struct LsArgs {
+struct LsArgs {
     /// Print the same as JSON, with whole ids
     #[arg(long)]
-    pub json: bool,
+    json: bool,
     /// Which cache.
     #[command(flatten)]
-    pub which: Which,
+    which: Which,
 }
 
 /// `vm0fs cache du`.
@@ -87,16 +87,16 @@ pub struct LsArgs {
 #[command(after_help = "Examples:
   vm0fs cache du
   vm0fs cache du --json")]
-pub struct DuArgs {
+struct DuArgs {
     /// Print the same as JSON, in bytes
     #[arg(long)]
-    pub json: bool,
+    json: bool,
     /// Which cache.
     #[command(flatten)]
-    pub which: Which,
+    which: Which,
     /// Maximum size of the cache to compare with, such as 10GiB [default: as for mount]
     #[arg(long, value_name = "SIZE")]
-    pub cache_size: Option<ByteSize>,
+    cache_size: Option<ByteSize>,
 }
 
 /// `vm0fs cache verify`.
@@ -108,13 +108,13 @@ Examples:
   vm0fs cache verify
   vm0fs cache verify --fix    drop what is damaged: it is fetched again when used"
 )]
-pub struct VerifyArgs {
+struct VerifyArgs {
     /// Remove what is damaged. It is downloaded again when it is used
     #[arg(long)]
-    pub fix: bool,
+    fix: bool,
     /// Which cache.
     #[command(flatten)]
-    pub which: Which,
+    which: Which,
 }
 
 /// `vm0fs cache clear`.
@@ -123,16 +123,16 @@ pub struct VerifyArgs {
   vm0fs cache clear                   names and sizes stay: ls and find need no network
   vm0fs cache clear --all             those as well
   vm0fs cache clear --all --pinned    everything that no process has open")]
-pub struct ClearArgs {
+struct ClearArgs {
     /// Remove names and sizes as well, not only content
     #[arg(long)]
-    pub all: bool,
+    all: bool,
     /// Remove pinned versions as well
     #[arg(long)]
-    pub pinned: bool,
+    pinned: bool,
     /// Which cache.
     #[command(flatten)]
-    pub which: Which,
+    which: Which,
 }
 
 /// `vm0fs cache pin` and `unpin`.
@@ -143,13 +143,13 @@ Examples:
   vm0fs cache pin ~/vm0/volumes/model/latest
   vm0fs cache pin ~/vm0/runs/RUN-ID/artifact
   vm0fs cache unpin 3f9c0a7e                    an id, or its beginning, from `cache ls`")]
-pub struct PinArgs {
+struct PinArgs {
     /// Paths in a mount (a version, or anything in it), or ids of versions
     #[arg(required = true, value_name = "PATH|ID")]
-    pub targets: Vec<PathBuf>,
+    targets: Vec<PathBuf>,
     /// Which cache.
     #[command(flatten)]
-    pub which: Which,
+    which: Which,
 }
 
 impl Which {

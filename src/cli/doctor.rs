@@ -34,13 +34,13 @@ Examples:
 pub struct DoctorArgs {
     /// Mend what can be mended safely, and say what was done
     #[arg(long)]
-    pub fix: bool,
+    fix: bool,
     /// Print the same as JSON, for programs
     #[arg(long)]
-    pub json: bool,
+    json: bool,
     /// How to reach the service.
     #[command(flatten)]
-    pub connection: ConnectionOptions,
+    connection: ConnectionOptions,
 }
 
 impl DoctorArgs {

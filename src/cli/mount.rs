@@ -30,16 +30,16 @@ Examples:
 )]
 pub struct MountArgs {
     /// The folder to mount at. It must be empty; it is made if it is missing
-    pub mountpoint: PathBuf,
+    mountpoint: PathBuf,
     /// Stay in the foreground, and log to standard error
     #[arg(short, long)]
-    pub foreground: bool,
+    foreground: bool,
     /// How the mount behaves.
     #[command(flatten)]
-    pub options: MountOptions,
+    options: MountOptions,
     /// Log what is done; given twice, also every request
     #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
+    pub(super) verbose: u8,
 }
 
 impl MountArgs {

@@ -59,10 +59,10 @@ Examples:
 pub struct PrefetchArgs {
     /// Paths of versions, or of volumes and artifacts, in a mount
     #[arg(required = true, value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
+    paths: Vec<PathBuf>,
     /// Wait in this very process.
     #[arg(long, hide = true)]
-    pub worker: bool,
+    worker: bool,
 }
 
 impl PrefetchArgs {

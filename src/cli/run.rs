@@ -81,21 +81,21 @@ Examples:
 )]
 pub struct RunArgs {
     /// Name or id of the agent
-    pub agent: String,
+    agent: String,
     /// What the agent is to do, as text or as a JSON request [default: standard input, as with `-`]
-    pub prompt: Option<String>,
+    prompt: Option<String>,
     /// Print the run's log as it grows, until the run ends
     #[arg(short, long)]
-    pub follow: bool,
+    follow: bool,
     /// Print the agent's events as JSON, one object a line, instead of the log
     #[arg(long, requires = "follow")]
-    pub json: bool,
+    json: bool,
     /// How to reach the service.
     #[command(flatten)]
-    pub connection: ConnectionOptions,
+    connection: ConnectionOptions,
     /// Log what is done; given twice, also every request
     #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
+    verbose: u8,
 }
 
 impl RunArgs {

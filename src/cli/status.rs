@@ -31,13 +31,13 @@ Examples:
   vm0fs status --json | jq -r '.[] | select(.health != \"alive\") | .mountpoint'")]
 pub struct StatusArgs {
     /// The folder of one mount [default: all mounts of vm0fs]
-    pub mountpoint: Option<PathBuf>,
+    mountpoint: Option<PathBuf>,
     /// Print the same as JSON, for programs
     #[arg(long)]
-    pub json: bool,
+    json: bool,
     /// Ask the mount in this process, not in a second one.
     #[arg(long, hide = true, requires = "mountpoint")]
-    pub worker: bool,
+    worker: bool,
 }
 
 impl StatusArgs {

@@ -21,13 +21,13 @@ Examples:
 )]
 pub struct UnmountArgs {
     /// The folder where the platform is mounted
-    pub mountpoint: PathBuf,
+    mountpoint: PathBuf,
     /// Detach the mount now, even if it is in use. It ends when its last user has gone
     #[arg(short, long)]
-    pub lazy: bool,
+    pub(super) lazy: bool,
     /// Ask the mount to release requests that wait in vain, in this process.
     #[arg(long, hide = true)]
-    pub worker: bool,
+    worker: bool,
 }
 
 impl UnmountArgs {
