@@ -47,7 +47,7 @@ impl DoctorArgs {
     /// Checks, mends, and prints what it found.
     ///
     /// # Errors
-    /// [`Error::Io`] where standard output cannot be written.
+    /// Where standard output cannot be written.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
         // A token file that others may read is warned of.
         start_logging(0, false, environment)?;

@@ -44,7 +44,7 @@ impl StatusArgs {
     /// Looks at the mounts, and prints how they are.
     ///
     /// # Errors
-    /// [`Error::Setup`] where nothing of vm0fs is mounted at the mountpoint.
+    /// Where nothing of vm0fs is mounted at the mountpoint.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
         let path = self.mountpoint.map(|path| {
             // Without `.` and a slash at the end, as the kernel names it.
