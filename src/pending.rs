@@ -265,8 +265,8 @@ impl Shared {
             }
             let Some(want) = state.queue(pool).wants.pop_front() else {
                 state.queue(pool).idle += 1;
-                let (woken, has_timed_out) = self.signal(pool).wait_timeout(state, WORKER_IDLE);
-                state = woken;
+                let (guard, has_timed_out) = self.signal(pool).wait_timeout(state, WORKER_IDLE);
+                state = guard;
                 let queue = state.queue(pool);
                 queue.idle -= 1;
                 if has_timed_out && queue.wants.is_empty() {
@@ -327,8 +327,8 @@ impl Shared {
         while !state.stopped {
             let ready = mem::take(&mut state.ready);
             if ready.is_empty() {
-                let (woken, has_timed_out) = self.wake.wait_timeout(state, WORKER_IDLE);
-                state = woken;
+                let (guard, has_timed_out) = self.wake.wait_timeout(state, WORKER_IDLE);
+                state = guard;
                 if has_timed_out && state.ready.is_empty() {
                     break;
                 }
@@ -376,8 +376,8 @@ impl Shared {
                 break;
             }
             if state.flights.is_empty() {
-                let (woken, has_timed_out) = self.clock.wait_timeout(state, WORKER_IDLE);
-                state = woken;
+                let (guard, has_timed_out) = self.clock.wait_timeout(state, WORKER_IDLE);
+                state = guard;
                 if has_timed_out && state.flights.is_empty() {
                     break;
                 }
@@ -428,9 +428,9 @@ impl State {
 
 /// Runs waiters. One that panics must not keep the others from running; its reply is
 /// dropped, which answers EIO.
-fn release(waiters: Vec<Waiter>, woken: Wake) {
+fn release(waiters: Vec<Waiter>, wake: Wake) {
     for waiter in waiters {
-        if catch_unwind(AssertUnwindSafe(|| waiter(woken))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| waiter(wake))).is_err() {
             tracing::error!("an operation panicked; its caller got EIO");
         }
     }

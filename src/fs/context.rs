@@ -242,9 +242,9 @@ pub(super) fn attempt<T: 'static>(
             Err(error) => Err(error),
             Ok(()) => {
                 let pending = context.pending.clone();
-                let again = move |woken| {
+                let again = move |wake| {
                     // Looking again as more bytes come does not count as a round.
-                    let rounds = rounds - u32::from(woken == Wake::Settled);
+                    let rounds = rounds - u32::from(wake == Wake::Settled);
                     attempt(context, tid, since, rounds, operation, reply);
                 };
                 return pending.wait(want, since, Box::new(again));

@@ -10,7 +10,7 @@ const MAX_BACKGROUND: u16 = 64;
 pub(super) fn negotiate(config: &mut KernelConfig) {
     // Each by itself: an older kernel may lack any of them.
     for capability in [
-        // Without it one parked lookup blocks all others in its directory.
+        // Without it one lookup that waits blocks all others in its directory.
         InitFlags::FUSE_PARALLEL_DIROPS,
         // Always, and not where the kernel thinks it worth it: `find -size` and
         // `du` read a folder to its end before they ask for attributes, which
