@@ -1,7 +1,11 @@
 //! An event as the lines of a log.
 
-use super::{Event, Level, Outcome, Part, Speaker, Todo, TodoState, media::without_base64, words};
-use crate::text::push_visible;
+use super::{
+    event::{End, Event, Level, Outcome, Part, Session, Speaker, Todo, TodoState},
+    media::{self, without_base64},
+    words,
+};
+use crate::text::{one_line, push_visible};
 
 /// Lines of a tool's output that are shown, and characters of each.
 const OUTPUT_LINES: usize = 3;
@@ -48,7 +52,7 @@ fn said(part: &Part) -> String {
         Part::Session(session) => session.line(),
         Part::Text(Speaker::Agent, text) => without_base64(text).into_owned(),
         Part::Text(Speaker::User, text) => format!("User: {}", without_base64(text)),
-        Part::Thinking(thought) => match words::line(&without_base64(thought), THOUGHT) {
+        Part::Thinking(thought) => match media::line(thought, THOUGHT) {
             line if line.is_empty() => "(thinking)".to_owned(),
             line => format!("(thinking) {line}"),
         },
@@ -62,14 +66,14 @@ fn said(part: &Part) -> String {
     }
 }
 
-impl super::Session {
+impl Session {
     /// With what the session began, on one line.
     pub(crate) fn line(&self) -> String {
         let mut with: Vec<String> = vec![self.program.to_owned()];
-        with.extend(self.model.as_deref().map(|model| words::line(model, 80)));
+        with.extend(self.model.as_deref().map(|model| one_line(model, 80)));
         with.extend(self.tools.map(|tools| words::count(tools, "tool")));
         if !self.servers.is_empty() {
-            let names = words::line(&self.servers.join(", "), 120);
+            let names = one_line(&self.servers.join(", "), 120);
             with.push(format!(
                 "{} ({names})",
                 words::count(self.servers.len(), "MCP server")
@@ -78,13 +82,13 @@ impl super::Session {
         with.extend(
             self.folder
                 .as_deref()
-                .map(|folder| format!("in {}", words::line(folder, 200))),
+                .map(|folder| format!("in {}", one_line(folder, 200))),
         );
         format!("Session begins: {}", with.join(", "))
     }
 }
 
-impl super::usage::End {
+impl End {
     /// How it ended and what it cost, on one line; why it failed on the next ones.
     pub(crate) fn line(&self) -> String {
         let what = if self.is_turn { "Turn" } else { "Agent" };

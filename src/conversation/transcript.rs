@@ -2,10 +2,11 @@
 //! to hand on. It grows at its end only.
 
 use super::{
-    Block, Call, Event, Outcome, Part, Speaker, TodoState,
+    event::{Block, Call, End, Event, Level, Outcome, Part, Place, Speaker, TodoState},
+    lines,
     markdown::{code, plain, push_fence, push_paragraph, push_quote},
     media::without_base64,
-    usage::{End, Usage},
+    usage::Usage,
     words,
 };
 use jiff::Timestamp;
@@ -46,15 +47,6 @@ pub(crate) struct Ending {
 pub(crate) struct Transcript {
     /// How deep each tool call stood that may have started a subagent.
     calls: HashMap<String, usize>,
-}
-
-/// Where an event stands in the log.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
-    /// Its time, as it was sent.
-    pub(crate) timestamp: &'a str,
-    /// Its number in `events.jsonl`.
-    pub(crate) sequence: Option<u64>,
 }
 
 impl Transcript {
@@ -135,9 +127,9 @@ impl Transcript {
                 Part::End(end) => push_end(out, depth, end, place),
                 Part::Note(level, text) => {
                     let mark = match level {
-                        super::Level::Info => "",
-                        super::Level::Warn => "**Warning** ",
-                        super::Level::Error => "**Error** ",
+                        Level::Info => "",
+                        Level::Warn => "**Warning** ",
+                        Level::Error => "**Error** ",
                     };
                     say(out, &format!("{mark}*{}* {}", plain(text), place.time()));
                 }
@@ -148,7 +140,7 @@ impl Transcript {
     /// Appends a row of the agent's that is no event.
     pub(crate) fn text(text: &str, place: Place<'_>, out: &mut String) {
         push_paragraph(out, 0, &format!("**Agent** {}", place.time()));
-        push_quote(out, 0, &super::lines::text(text));
+        push_quote(out, 0, &lines::text(text));
     }
 
     /// Appends how the run as a whole has ended and what it cost, with the service's

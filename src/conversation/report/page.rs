@@ -1,7 +1,13 @@
 //! The page around the conversation.
 
 use super::{
-    super::usage::Usage, super::words, Facts, attribute, escaped, markdown, threads::Threads,
+    facts::Facts,
+    text::{attribute, escaped, markdown},
+    threads::Threads,
+};
+use crate::{
+    conversation::{usage::Usage, words},
+    text::one_line,
 };
 use jiff::Timestamp;
 use std::fmt::Write;
@@ -24,7 +30,7 @@ pub(super) fn write(facts: &Facts, answer: &str, usage: &Usage, threads: &Thread
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{}: {} ({})</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<header>\n",
         attribute(agent),
-        attribute(&crate::text::one_line(&facts.prompt, 80)),
+        attribute(&one_line(&facts.prompt, 80)),
         attribute(&facts.status),
     );
     let _ = writeln!(
@@ -116,7 +122,7 @@ fn write_facts(facts: &Facts, usage: &Usage, out: &mut String) {
         let models: Vec<String> = usage
             .models
             .keys()
-            .map(|name| escaped(&words::line(name, 80)))
+            .map(|name| escaped(&one_line(name, 80)))
             .collect();
         row("Model", &models.join(", "));
     }

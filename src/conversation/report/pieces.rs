@@ -1,8 +1,9 @@
 //! As much of what agents wrote as a page holds: a browser is to show it at once.
 
-use super::{
-    super::{Outcome, media, words},
-    escaped, markdown,
+use super::text::{escaped, markdown};
+use crate::conversation::{
+    event::{Outcome, Picture},
+    media, words,
 };
 use std::fmt::Write;
 
@@ -65,7 +66,7 @@ impl Room {
     /// What a tool gave, with as many of its pictures as the page has room for.
     pub(super) fn fitting(&mut self, outcome: &Outcome) -> Gave {
         let text = outcome.text.trim_matches(['\n', '\r']);
-        let fits = |picture: &&media::Picture| {
+        let fits = |picture: &&Picture| {
             let size = picture.data.len();
             let fits = size <= PICTURE && self.pictures + size <= PICTURES;
             self.pictures += if fits { size } else { 0 };

@@ -2,12 +2,15 @@
 //! subagent's words in the call that started it.
 
 use super::{
-    super::{
-        Call, Event, Level, Part, Speaker, Todo, TodoState, tools, transcript::Place, usage::End,
-        words,
-    },
-    attribute, escaped, markdown,
     pieces::{Cut, Gave, Room, write_block},
+    text::{attribute, escaped, markdown},
+};
+use crate::{
+    conversation::{
+        event::{Call, End, Event, Level, Part, Place, Speaker, Todo, TodoState},
+        tools, words,
+    },
+    text::one_line,
 };
 use jiff::Timestamp;
 use std::{collections::HashMap, fmt::Write};
@@ -273,7 +276,7 @@ impl Threads {
                 let _ = write!(
                     out,
                     "<article id=\"e{number}\" class=\"{class}\">{time}<details><summary>{}{}</summary>",
-                    escaped(&words::line(title, 200)),
+                    escaped(&one_line(title, 200)),
                     mark(gave),
                 );
                 write_outcome(gave, *sequence, out);
@@ -394,6 +397,6 @@ fn time(timestamp: &str) -> String {
             time,
             time.strftime("%H:%M:%S"),
         ),
-        Err(_) => format!("<time>{}</time>", escaped(&words::line(timestamp, 40))),
+        Err(_) => format!("<time>{}</time>", escaped(&one_line(timestamp, 40))),
     }
 }

@@ -7,8 +7,8 @@ use super::{
 use crate::{
     api::types::{AgentEvent, LogRow, Row},
     conversation::{
-        Event, lines as drawn,
-        transcript::{Ending, Place, Transcript},
+        Event, Place, lines as drawn,
+        transcript::{Ending, Transcript},
     },
 };
 use serde_json::value::RawValue;
