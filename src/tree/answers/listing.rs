@@ -1,7 +1,9 @@
 //! A listing of named objects: each row under the one name it has in the mount.
 
-use super::names::{NAME_MAX, escape, is_uuid, looks_like_id};
-use crate::api::types::{Agent, Row, Run, Storage};
+use crate::{
+    api::types::{Agent, Row, Run, Storage},
+    tree::node::names::{NAME_MAX, escape, is_uuid, looks_like_id},
+};
 use jiff::Timestamp;
 use std::{collections::HashMap, sync::Arc, time::Instant};
 

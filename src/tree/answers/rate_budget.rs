@@ -1,8 +1,7 @@
 //! How the last of an hour's allowance is spent: refreshes slow down, so that
 //! what nobody has read yet can still be asked for.
 
-use super::Tree;
-use crate::api::RateLimit;
+use crate::{api::RateLimit, tree::Tree};
 use std::time::Duration;
 
 /// So many times longer do answers stand when this share of the allowance, in
@@ -21,13 +20,13 @@ fn factor(told: Option<RateLimit>, now: u64) -> u32 {
 
 impl Tree {
     /// How many times longer than usual an answer stands.
-    pub(super) fn thrift(&self) -> u32 {
+    pub(in crate::tree) fn thrift(&self) -> u32 {
         let now = u64::try_from(self.api.now().as_second()).unwrap_or(0);
         factor(self.api.calls().rate_limit, now)
     }
 
     /// For how long listings and live objects stand.
-    pub(super) fn list_ttl(&self) -> Duration {
+    pub(in crate::tree) fn list_ttl(&self) -> Duration {
         self.options.list_ttl * self.thrift()
     }
 }

@@ -1,18 +1,16 @@
 //! An answer of the API as the bytes of a file.
 
-use super::{
-    Answer, View, Want,
-    cache::for_good,
-    control::Control,
-    node::{AgentFile, Node, RunFile},
-    rows::Age,
-    yaml::yaml,
-};
 use crate::{
     api::types::Run,
     conversation::report::Facts,
     error::{Error, Result},
     guide::PAGES,
+    tree::{
+        Answer, View, Want,
+        cache::for_good,
+        node::{AgentFile, Node, RunFile},
+        ops::{control::Control, rows::Age, yaml::yaml},
+    },
 };
 use serde_json::{Value, value::RawValue};
 use std::sync::Arc;
@@ -57,7 +55,7 @@ fn pretty_object(row: &RawValue) -> Result<String> {
 }
 
 impl View<'_> {
-    pub(super) fn render(&self, node: &Node) -> Answer<File> {
+    pub(in crate::tree) fn render(&self, node: &Node) -> Answer<File> {
         match node {
             Node::MetaFile(file) => Ok(File {
                 bytes: self.page(*file)?,
@@ -102,7 +100,7 @@ impl View<'_> {
             }
             Node::Control(Control::Cancel(_)) => Ok(File::text("", false)),
             Node::Entry(..) => Err(Error::Invalid("a file of a version".into()).into()),
-            _ if node.kind() == Some(super::Kind::Symlink) => {
+            _ if node.kind() == Some(crate::tree::Kind::Symlink) => {
                 Err(Error::Invalid("is a symbolic link".into()).into())
             }
             _ => Err(Error::IsDirectory.into()),

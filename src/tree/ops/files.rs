@@ -1,18 +1,20 @@
 //! Opening and reading.
 
-use super::{
-    Answer, Kind, Miss, Tree, View,
-    attributes::Stat,
-    control::{Writing, not_yours},
-    known::VersionId,
-    logs::{LogView, Logs},
-    node::Node,
-    rows::Files,
-};
 use crate::{
     error::{Error, Result},
     store::{self, Content, Growing, GrowingContent, NodeKind, Progressed, Seek},
     sync::Mutex,
+    tree::{
+        Answer, Kind, Miss, Tree, View,
+        answers::known::VersionId,
+        logs::{LogView, Logs},
+        node::Node,
+        ops::{
+            attributes::Stat,
+            control::{Writing, not_yours},
+            rows::Files,
+        },
+    },
 };
 use std::{
     io,

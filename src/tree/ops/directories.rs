@@ -1,21 +1,21 @@
 //! What a directory lists. Names only: nothing is fetched for attributes.
 
-use super::{
-    Answer, Kind, Miss, View,
-    attributes::{Stat, entry_kind, entry_stat},
-    cache::FOR_EVER,
-    control::{Control, START_FILE},
-    inodes::Inodes,
-    meta::{GUIDE, file_name},
-    names::escape,
-    node::{AgentFile, MetaFile, Node, RunFile, TOP},
-    rows::Files,
-    tables::Form,
-};
 use crate::{
     error::Error,
     guide::PAGES,
     store::{self, NodeKind, Version},
+    tree::{
+        Answer, Kind, Miss, View,
+        cache::FOR_EVER,
+        node::{AgentFile, MetaFile, Node, RunFile, TOP, inodes::Inodes, names::escape},
+        ops::{
+            attributes::{Stat, entry_kind, entry_stat},
+            control::{Control, START_FILE},
+            meta::{GUIDE, file_name},
+            rows::Files,
+            tables::Form,
+        },
+    },
 };
 use std::{sync::Arc, time::Duration};
 

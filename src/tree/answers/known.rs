@@ -1,18 +1,18 @@
 //! All that the API has told so far, by kind of answer.
 
-use super::{
-    Want,
-    cache::Cache,
-    listing::Listing,
-    logs::Logs,
-    metrics::Metrics,
-    names::{escape, is_content_id},
-    tables::{Form, Table},
-};
-use crate::store::{Shelf, Store, Usage};
 use crate::{
     api::types::{Agent, Row, Run, RunStatus, Storage, StorageKind, StorageVersion},
+    store::{Shelf, Store, Usage},
     sync::{Mutex, MutexGuard},
+    tree::{
+        Want,
+        answers::listing::Listing,
+        cache::Cache,
+        logs::Logs,
+        metrics::Metrics,
+        node::names::{escape, is_content_id},
+        ops::tables::{Form, Table},
+    },
 };
 use jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -138,7 +138,7 @@ pub(crate) struct Known {
     pub(crate) versions: Cache<StorageId, Versions>,
     /// Failures only: the content itself is the store's.
     pub(crate) content: Cache<VersionId, ()>,
-    pub(crate) pages: Cache<super::node::MetaFile, Page>,
+    pub(crate) pages: Cache<crate::tree::node::MetaFile, Page>,
     /// Tables of all runs and of agents' runs, made of the listing.
     pub(crate) tables: Cache<(Option<Arc<str>>, Form), Table>,
     pub(crate) usage: Cache<(), Usage>,

@@ -1,20 +1,22 @@
 //! What is known of an object, as fresh as the request needs it.
 
-use super::{
-    Answer, Miss, View, Want,
-    cache::{Cache, FOR_EVER, Lookup, for_good},
-    follow::{LIVE_TTL, Look},
-    known::Versions,
-    listing::{Item, Listing},
-    logs::{LogView, Logs},
-    metrics::Metrics,
-    names::escape,
-};
 use crate::{
     api::types::{Agent, Row, Run, Storage, StorageKind, StorageVersion},
     conversation::transcript::Head,
     error::{Error, TransportKind},
     store::{Growing, Version},
+    tree::{
+        Answer, Miss, View, Want,
+        answers::{
+            known::Versions,
+            listing::{Item, Listing},
+        },
+        cache::{Cache, FOR_EVER, Lookup, for_good},
+        live::follow::{LIVE_TTL, Look},
+        logs::{LogView, Logs},
+        metrics::Metrics,
+        node::names::escape,
+    },
 };
 use std::{hash::Hash, sync::Arc, time::Duration};
 
@@ -42,7 +44,7 @@ pub(crate) enum Files {
 
 /// Whether an older answer may stand in: the service was not reached, or the service is
 /// in trouble, as opposed to it having given a clear answer.
-pub(super) fn is_outage(error: &Error) -> bool {
+pub(in crate::tree) fn is_outage(error: &Error) -> bool {
     match error {
         Error::Transport(transport) => transport.kind != TransportKind::Forbidden,
         Error::Api(api) => {
@@ -57,7 +59,7 @@ pub(super) fn is_outage(error: &Error) -> bool {
 }
 
 impl View<'_> {
-    pub(super) fn need<K: Hash + Eq + Clone, T>(
+    pub(in crate::tree) fn need<K: Hash + Eq + Clone, T>(
         &self,
         cache: &Cache<K, T>,
         key: &K,
@@ -76,7 +78,7 @@ impl View<'_> {
     }
 
     /// As [`Self::need`], but in an outage the last answer is shown.
-    pub(super) fn need_or_last<K: Hash + Eq + Clone, T>(
+    pub(in crate::tree) fn need_or_last<K: Hash + Eq + Clone, T>(
         &self,
         cache: &Cache<K, T>,
         key: &K,
@@ -100,19 +102,22 @@ impl View<'_> {
         }
     }
 
-    pub(super) fn agents(&self) -> Answer<(Arc<Listing<Agent>>, Duration)> {
+    pub(in crate::tree) fn agents(&self) -> Answer<(Arc<Listing<Agent>>, Duration)> {
         self.need_or_last(&self.tree.known.agents, &(), || Want::Agents)
     }
 
-    pub(super) fn runs(&self) -> Answer<(Arc<Listing<Run>>, Duration)> {
+    pub(in crate::tree) fn runs(&self) -> Answer<(Arc<Listing<Run>>, Duration)> {
         self.need_or_last(&self.tree.known.runs, &(), || Want::Runs)
     }
 
-    pub(super) fn storages(&self, kind: StorageKind) -> Answer<(Arc<Listing<Storage>>, Duration)> {
+    pub(in crate::tree) fn storages(
+        &self,
+        kind: StorageKind,
+    ) -> Answer<(Arc<Listing<Storage>>, Duration)> {
         self.need_or_last(&self.tree.known.storages, &kind, || Want::Storages(kind))
     }
 
-    pub(super) fn versions(
+    pub(in crate::tree) fn versions(
         &self,
         kind: StorageKind,
         id: &Arc<str>,
@@ -123,12 +128,15 @@ impl View<'_> {
         })
     }
 
-    pub(super) fn agent_detail(&self, id: &Arc<str>) -> Answer<(Arc<Row<Agent>>, Duration)> {
+    pub(in crate::tree) fn agent_detail(
+        &self,
+        id: &Arc<str>,
+    ) -> Answer<(Arc<Row<Agent>>, Duration)> {
         self.need_or_last(&self.tree.known.agent, id, || Want::Agent(id.clone()))
     }
 
     /// The log of a run, and whether it is final.
-    pub(super) fn logs(&self, id: &Arc<str>) -> Answer<(Arc<Logs>, bool)> {
+    pub(in crate::tree) fn logs(&self, id: &Arc<str>) -> Answer<(Arc<Logs>, bool)> {
         let logs = &self.tree.known.logs;
         if let Some(logs) = logs.last_for_good(id) {
             self.tree.conclude(id, &logs);
@@ -161,7 +169,11 @@ impl View<'_> {
     }
 
     /// The log of a run as one of its files shows it, and whether it is final.
-    pub(super) fn log_file(&self, id: &Arc<str>, view: LogView) -> Answer<(Arc<Logs>, bool)> {
+    pub(in crate::tree) fn log_file(
+        &self,
+        id: &Arc<str>,
+        view: LogView,
+    ) -> Answer<(Arc<Logs>, bool)> {
         let (logs, is_final) = self.logs(id)?;
         if view == LogView::Transcript {
             let (row, _) = self.run(id, Age::Any)?;
@@ -175,12 +187,15 @@ impl View<'_> {
         Ok((logs, is_final))
     }
 
-    pub(super) fn metrics(&self, id: &Arc<str>) -> Answer<(Arc<Metrics>, Duration)> {
+    pub(in crate::tree) fn metrics(&self, id: &Arc<str>) -> Answer<(Arc<Metrics>, Duration)> {
         self.need(&self.tree.known.metrics, id, || Want::Metrics(id.clone()))
     }
 
     /// The agent of an id, with its path component, and for how long.
-    pub(super) fn agent_item(&self, id: &Arc<str>) -> Answer<(String, Arc<Row<Agent>>, Duration)> {
+    pub(in crate::tree) fn agent_item(
+        &self,
+        id: &Arc<str>,
+    ) -> Answer<(String, Arc<Row<Agent>>, Duration)> {
         // A listing that has shown it once is what refreshes it.
         if let Some((last, _)) = self.tree.known.agents.last(&())
             && last.id(id).is_some()
@@ -196,7 +211,7 @@ impl View<'_> {
 
     /// The storage of an id, with its path component. The id of its current
     /// version and the like may be as old as the listing's TTL says.
-    pub(super) fn storage_item(
+    pub(in crate::tree) fn storage_item(
         &self,
         kind: StorageKind,
         id: &Arc<str>,
@@ -217,7 +232,11 @@ impl View<'_> {
     }
 
     /// A run, from its own answer or from a listing's row, whichever serves.
-    pub(super) fn run(&self, id: &Arc<str>, age: Age) -> Answer<(Arc<Row<Run>>, Duration)> {
+    pub(in crate::tree) fn run(
+        &self,
+        id: &Arc<str>,
+        age: Age,
+    ) -> Answer<(Arc<Row<Run>>, Duration)> {
         let known = &self.tree.known;
         let detail = known.run.last(id);
         let listing = known.runs.last(&());
@@ -265,12 +284,12 @@ impl View<'_> {
 
     /// A run with what only its own answer holds. One from before its status changed
     /// is not shown, no matter what has told of that.
-    pub(super) fn run_detail(&self, id: &Arc<str>) -> Answer<(Arc<Row<Run>>, Duration)> {
+    pub(in crate::tree) fn run_detail(&self, id: &Arc<str>) -> Answer<(Arc<Row<Run>>, Duration)> {
         self.run_detail_of(id, Age::Current)
     }
 
     /// The same, as new as [`View::look_at_status`] says.
-    pub(super) fn run_detail_of(
+    pub(in crate::tree) fn run_detail_of(
         &self,
         id: &Arc<str>,
         age: Age,
@@ -300,7 +319,7 @@ impl View<'_> {
     /// A version's row. Versions are immutable: one that was ever seen is known.
     /// For one that the list may have skipped, an empty row: lookup has made
     /// sure that it exists.
-    pub(super) fn version_row(
+    pub(in crate::tree) fn version_row(
         &self,
         kind: StorageKind,
         id: &Arc<str>,
@@ -331,7 +350,7 @@ impl View<'_> {
     }
 
     /// The files of a version: fetched where its tree is not on disk.
-    pub(super) fn files(
+    pub(in crate::tree) fn files(
         &self,
         kind: StorageKind,
         id: &Arc<str>,
@@ -352,7 +371,7 @@ impl View<'_> {
     }
 
     /// What an operation answers that needs content which is not on disk.
-    pub(super) fn content_miss(
+    pub(in crate::tree) fn content_miss(
         &self,
         kind: StorageKind,
         id: &Arc<str>,

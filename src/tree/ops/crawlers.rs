@@ -6,11 +6,11 @@
 //! runs, or all versions, when somebody looks at their list. What they ask for
 //! right after the list is taken for counting; what somebody opens comes later.
 
-use super::{Tree, Want, node::Node};
 use crate::{
     error::{Error, Result},
     sync::Mutex,
     text::one_line,
+    tree::{Tree, Want, node::Node},
 };
 use lru::LruCache;
 use serde_json::{Map, Value};
@@ -132,7 +132,7 @@ impl Default for Refusals {
 
 impl Refusals {
     /// Notes that a list has just been read, or that it is counted.
-    pub(super) fn note_listing(&self, list: &Node) {
+    pub(in crate::tree) fn note_listing(&self, list: &Node) {
         self.0.lock().listed.put(list.clone(), Instant::now());
     }
 
@@ -155,7 +155,7 @@ impl Refusals {
     }
 
     /// Requests refused, by program.
-    pub(super) fn counts(&self) -> Map<String, Value> {
+    pub(in crate::tree) fn counts(&self) -> Map<String, Value> {
         let state = self.0.lock();
         let counts = state.counts.iter();
         counts

@@ -1,14 +1,19 @@
 //! What `stat` shows.
 
-use super::{
-    Answer, Kind, View,
-    cache::FOR_EVER,
-    control::{Control, not_yours},
-    names::escape,
-    node::Node,
-    rows::{Age, Files},
+use crate::{
+    api::types::Run,
+    error::Error,
+    store,
+    tree::{
+        Answer, Kind, View,
+        cache::FOR_EVER,
+        node::{Node, names::escape},
+        ops::{
+            control::{Control, not_yours},
+            rows::{Age, Files},
+        },
+    },
 };
-use crate::{api::types::Run, error::Error, store};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -70,7 +75,7 @@ fn mtime(at: Timestamp) -> (i64, u32) {
 }
 
 /// When a run last changed, as far as its row tells.
-pub(super) fn last_change(run: &Run) -> Timestamp {
+pub(in crate::tree) fn last_change(run: &Run) -> Timestamp {
     run.completed_at
         .or(run.started_at)
         .unwrap_or(run.created_at)
@@ -122,7 +127,7 @@ impl View<'_> {
 
     /// What the kernel may be told in passing of a node whose attributes are
     /// not known: the last known size or none, good for no time at all.
-    pub(super) fn stat_if_known(&self, node: &Node, kind: Kind) -> Stat {
+    pub(in crate::tree) fn stat_if_known(&self, node: &Node, kind: Kind) -> Stat {
         let passing = View {
             whatever_is_known: true,
             ..self.tree.at(self.since)
@@ -136,7 +141,7 @@ impl View<'_> {
         })
     }
 
-    pub(super) fn stat(&self, node: &Node) -> Answer<Stat> {
+    pub(in crate::tree) fn stat(&self, node: &Node) -> Answer<Stat> {
         let started = mtime(self.tree.started);
         let directory = |at, lasts| Ok(self.plain(node, Kind::Directory, 0, at, lasts));
         match node {
@@ -289,7 +294,7 @@ impl View<'_> {
 }
 
 /// The attributes of a version's node, from its index.
-pub(super) fn entry_stat(ino: u64, entry: &store::Node) -> Stat {
+pub(in crate::tree) fn entry_stat(ino: u64, entry: &store::Node) -> Stat {
     let attributes = Attributes {
         ino,
         kind: entry_kind(entry),
@@ -314,7 +319,7 @@ pub(super) fn entry_stat(ino: u64, entry: &store::Node) -> Stat {
 }
 
 /// The kind of a version's node.
-pub(super) fn entry_kind(entry: &store::Node) -> Kind {
+pub(in crate::tree) fn entry_kind(entry: &store::Node) -> Kind {
     match entry.kind {
         store::NodeKind::Directory => Kind::Directory,
         store::NodeKind::File => Kind::File,

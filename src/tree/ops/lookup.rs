@@ -1,25 +1,29 @@
 //! A name in a directory becomes a node.
 
-use super::{
-    Answer, Miss, View, Want,
-    attributes::{Stat, entry_stat},
-    cache::FOR_EVER,
-    control::{Control, START_FILE},
-    known::StorageId,
-    meta::{GUIDE, file_name},
-    names::{
-        NAME_MAX, escape, is_content_id, is_probe, is_uuid, looks_like_id, may_be_run_id,
-        may_be_version_prefix,
-    },
-    node::{AgentFile, MetaFile, Node, RunFile, TOP},
-    rows::{Age, Files},
-    tables::Form,
-};
 use crate::{
     api::types::{Agent, Row, RunStatus, Storage, StorageKind},
     error::Error,
     guide::PAGES,
     store,
+    tree::{
+        Answer, Miss, View, Want,
+        answers::known::StorageId,
+        cache::FOR_EVER,
+        node::{
+            AgentFile, MetaFile, Node, RunFile, TOP,
+            names::{
+                NAME_MAX, escape, is_content_id, is_probe, is_uuid, looks_like_id, may_be_run_id,
+                may_be_version_prefix,
+            },
+        },
+        ops::{
+            attributes::{Stat, entry_stat},
+            control::{Control, START_FILE},
+            meta::{GUIDE, file_name},
+            rows::{Age, Files},
+            tables::Form,
+        },
+    },
 };
 use std::{sync::Arc, time::Duration};
 

@@ -1,8 +1,7 @@
 //! Why runs have failed, as far as their streams have told: at once, while the
 //! service's own record of a run may still lack it.
 
-use super::Tree;
-use crate::sync::Mutex;
+use crate::{sync::Mutex, tree::Tree};
 use lru::LruCache;
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -10,7 +9,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 const MOST: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// The reasons, by runs.
-pub(super) struct Reasons(Mutex<LruCache<Arc<str>, Arc<str>>>);
+pub(in crate::tree) struct Reasons(Mutex<LruCache<Arc<str>, Arc<str>>>);
 
 impl Default for Reasons {
     fn default() -> Self {
@@ -20,12 +19,12 @@ impl Default for Reasons {
 
 impl Reasons {
     /// Notes what a run's stream has told.
-    pub(super) fn note(&self, id: &Arc<str>, reason: String) {
+    pub(in crate::tree) fn note(&self, id: &Arc<str>, reason: String) {
         self.0.lock().put(id.clone(), reason.into());
     }
 
     /// What it has told.
-    pub(super) fn get(&self, id: &str) -> Option<Arc<str>> {
+    pub(in crate::tree) fn get(&self, id: &str) -> Option<Arc<str>> {
         self.0.lock().peek(id).cloned()
     }
 }

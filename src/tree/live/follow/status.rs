@@ -17,7 +17,7 @@
 use super::{FOLLOWING, Follow, Follows, LIVE_TTL, QUIET_TTL};
 use crate::{
     api::types::RunStatus,
-    tree::{Lane, View, Want, node::RunFile, rows::Age},
+    tree::{Lane, View, Want, node::RunFile, ops::rows::Age},
 };
 use std::{
     sync::Arc,

@@ -9,13 +9,13 @@
 
 mod status;
 
-use super::{Lane, Tree, Want, cache::FOR_EVER, logs::Logs};
 use crate::{
     api::{LogReader, RunEvent, types::RunStatus},
     conversation::transcript::Ending,
     error::Result,
     progress::Progress,
     sync::Mutex,
+    tree::{Lane, Tree, Want, cache::FOR_EVER, logs::Logs},
 };
 use status::Watch;
 use std::{
@@ -27,7 +27,7 @@ use std::{
 /// Log rows of a live run stand this long without asking again: long enough
 /// for the `stat`, `open`, `read` of one command to agree, short enough that
 /// who follows sees a new line within two seconds.
-pub(super) const LIVE_TTL: Duration = Duration::from_secs(2);
+pub(in crate::tree) const LIVE_TTL: Duration = Duration::from_secs(2);
 /// The same where asking brought nothing new and no stream tells when to ask.
 const QUIET_TTL: Duration = Duration::from_secs(10);
 /// Who looks again within this follows; and who has not looked for so long does
@@ -88,7 +88,7 @@ enum End {
 
 /// How a log that is at hand stands to the service's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(in crate::tree) enum Look {
     /// As good as asking.
     Current,
     /// To be asked for again.
@@ -158,7 +158,7 @@ fn forget_one(follows: &mut HashMap<Arc<str>, Follow>) {
 
 /// All who look at runs that have not ended.
 #[derive(Debug, Default)]
-pub(super) struct Follows(Mutex<HashMap<Arc<str>, Follow>>);
+pub(in crate::tree) struct Follows(Mutex<HashMap<Arc<str>, Follow>>);
 
 impl Follows {
     fn with<T>(&self, id: &Arc<str>, act: impl FnOnce(&mut Follow) -> T) -> T {
@@ -176,7 +176,7 @@ impl Follows {
     }
 
     /// Notes that a process looks at a run's log.
-    pub(super) fn look(&self, id: &Arc<str>, thrift: u32) -> Look {
+    pub(in crate::tree) fn look(&self, id: &Arc<str>, thrift: u32) -> Look {
         let look = self.with(id, |follow| follow.look(Instant::now(), thrift));
         match look {
             Look::Unfollowed { begin: true } => Look::Unfollowed {
@@ -197,7 +197,7 @@ impl Follows {
     }
 
     /// Notes whether that brought any, and gives how long the answer stands.
-    pub(super) fn asked(&self, id: &Arc<str>, brought: bool) -> Duration {
+    pub(in crate::tree) fn asked(&self, id: &Arc<str>, brought: bool) -> Duration {
         self.with(id, |follow| {
             follow.pause = match brought || follow.streams() {
                 true => LIVE_TTL,
@@ -266,12 +266,12 @@ impl Follows {
     }
 
     /// Whether a stream is open.
-    pub(super) fn streams(&self, id: &Arc<str>) -> bool {
+    pub(in crate::tree) fn streams(&self, id: &Arc<str>) -> bool {
         self.0.lock().get(id).is_some_and(Follow::streams)
     }
 
     /// How many streams are open.
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::tree) fn count(&self) -> usize {
         let follows = self.0.lock();
         follows.values().filter(|follow| follow.streams()).count()
     }
@@ -280,7 +280,7 @@ impl Follows {
 impl Tree {
     /// Reads the events of a run for as long as a process follows it, and keeps
     /// what they tell. Blocks for that long.
-    pub(super) fn follow(&self, id: &Arc<str>, progress: &Progress) {
+    pub(in crate::tree) fn follow(&self, id: &Arc<str>, progress: &Progress) {
         let end = self.told(self.read_events(id, progress));
         if let Err(error) = &end {
             // Asking now and then serves as well: no failure to tell the user.
@@ -358,7 +358,7 @@ impl Tree {
     }
 
     /// The log of a run that grows, the same for all who look at it.
-    pub(super) fn live_logs(&self, id: &Arc<str>) -> Arc<Logs> {
+    pub(in crate::tree) fn live_logs(&self, id: &Arc<str>) -> Arc<Logs> {
         let mut live = self.live.lock();
         if let Some(logs) = live.get(id).and_then(|logs| logs.upgrade()) {
             return logs;
@@ -370,7 +370,7 @@ impl Tree {
     }
 
     /// Has a log show how its run has ended.
-    pub(super) fn conclude(&self, id: &Arc<str>, logs: &Logs) {
+    pub(in crate::tree) fn conclude(&self, id: &Arc<str>, logs: &Logs) {
         let detail = self.known.run.last(id);
         let error = detail.and_then(|(row, _)| row.value.error.clone());
         if let Some((_, row)) = self.known.newest_of(id) {
@@ -386,7 +386,7 @@ impl Tree {
     }
 
     /// Asks for the rows of a log that have not come yet.
-    pub(super) fn bring_logs(&self, id: &Arc<str>, progress: &Progress) -> Result<()> {
+    pub(in crate::tree) fn bring_logs(&self, id: &Arc<str>, progress: &Progress) -> Result<()> {
         let asked = Instant::now();
         // As it was before the call: a run that ends during it has more to say.
         let lasts = self.rest_lasts(id);

@@ -1,15 +1,17 @@
 //! Symlinks: where they lead, and which of them a run has.
 
-use super::{
-    Answer, View,
-    cache::for_good,
-    names::{escape, looks_like_id},
-    node::Node,
-    rows::{Age, Files},
-};
 use crate::{
     api::types::{Run, RunStatus},
     error::Error,
+    tree::{
+        Answer, View,
+        cache::for_good,
+        node::{
+            Node,
+            names::{escape, looks_like_id},
+        },
+        ops::rows::{Age, Files},
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -60,7 +62,7 @@ impl View<'_> {
     /// The target of `runs/<id>/agent`. It is a file of the agent and not its
     /// folder, which leads to the agent's runs, and so back: a program that follows
     /// links into folders would never come to an end.
-    pub(super) fn run_agent(&self, id: &Arc<str>) -> Answer<Option<Arc<str>>> {
+    pub(in crate::tree) fn run_agent(&self, id: &Arc<str>) -> Answer<Option<Arc<str>>> {
         let (row, _) = self.run(id, Age::Any)?;
         let run = &row.value;
         // Where the listing is at hand it knows the agent's component, which
@@ -88,7 +90,10 @@ impl View<'_> {
 
     /// The target of `runs/<id>/artifact`, where the run has one, and for how
     /// long: that of a live run can change.
-    pub(super) fn run_artifact(&self, id: &Arc<str>) -> Answer<Option<(Arc<str>, Duration)>> {
+    pub(in crate::tree) fn run_artifact(
+        &self,
+        id: &Arc<str>,
+    ) -> Answer<Option<(Arc<str>, Duration)>> {
         let (row, left) = self.run_detail(id)?;
         let run = &row.value;
         let older = || run.artifacts.as_ref()?.iter().next();
@@ -108,7 +113,7 @@ impl View<'_> {
 
     /// The links in `runs/<id>/volumes`, name and target, and for how long
     /// they are these.
-    pub(super) fn run_volumes(
+    pub(in crate::tree) fn run_volumes(
         &self,
         id: &Arc<str>,
     ) -> Answer<(BTreeMap<String, Arc<str>>, Duration)> {
@@ -122,7 +127,7 @@ impl View<'_> {
     }
 
     /// Whether a run is one of an agent's; older answers give the name only.
-    pub(super) fn is_run_of(&self, run: &Run, agent: &Arc<str>) -> Answer<bool> {
+    pub(in crate::tree) fn is_run_of(&self, run: &Run, agent: &Arc<str>) -> Answer<bool> {
         match (&run.agent_id, &run.agent_name) {
             (Some(id), _) => Ok(**id == **agent),
             (None, Some(name)) => Ok(self.agent_item(agent)?.1.value.name == *name),
@@ -131,7 +136,7 @@ impl View<'_> {
     }
 
     /// The status words that have a folder: all known ones, and those seen.
-    pub(super) fn statuses(&self) -> Answer<BTreeSet<String>> {
+    pub(in crate::tree) fn statuses(&self) -> Answer<BTreeSet<String>> {
         let (listing, _) = self.runs()?;
         let known = RunStatus::KNOWN
             .iter()

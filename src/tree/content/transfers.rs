@@ -1,13 +1,13 @@
 //! Downloads of versions: those under way and the last that ended, for
 //! `.vm0fs/transfers`, `user.vm0.transfer` and the log.
 
-use super::{Tree, known::VersionId, names::escape};
 use crate::{
     api::types::StorageKind,
     error::{Error, Result},
     progress::Progress,
     sync::Mutex,
     text::{self, one_line},
+    tree::{Tree, answers::known::VersionId, node::names::escape},
 };
 use serde::Serialize;
 use std::{
@@ -157,7 +157,7 @@ impl Drop for Running<'_> {
 
 impl Tree {
     /// Runs the download of a version, told in the register and the log.
-    pub(super) fn transfer(
+    pub(in crate::tree) fn transfer(
         &self,
         version: VersionId,
         progress: &Progress,
@@ -187,7 +187,7 @@ impl Tree {
     }
 
     /// The path component of a storage's name, where an answer has told it.
-    pub(super) fn name_of(&self, kind: StorageKind, id: &Arc<str>) -> Option<String> {
+    pub(in crate::tree) fn name_of(&self, kind: StorageKind, id: &Arc<str>) -> Option<String> {
         let listing = self.known.storages.last(&kind);
         let listed = listing.as_ref().and_then(|(listing, _)| listing.id(id));
         if let Some(item) = listed {
@@ -206,7 +206,7 @@ impl Tree {
     }
 
     /// `.vm0fs/transfers`: what runs first, then what ended, the last first.
-    pub(super) fn render_transfers(&self) -> String {
+    pub(in crate::tree) fn render_transfers(&self) -> String {
         // Copied out: naming them takes other locks.
         let state = self.transfers.0.lock();
         let running: Vec<_> = state.running.values().cloned().collect();

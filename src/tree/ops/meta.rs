@@ -1,7 +1,10 @@
 //! `.vm0fs`: the mount about itself. Nothing in here asks the network.
 
-use super::{Answer, View, cache::Lookup, node::MetaFile};
-use crate::{error::Error, guide::Page};
+use crate::{
+    error::Error,
+    guide::Page,
+    tree::{Answer, View, cache::Lookup, node::MetaFile},
+};
 use jiff::Timestamp;
 use serde_json::json;
 use std::{
@@ -16,15 +19,15 @@ const PAGE_TTL: Duration = Duration::from_secs(1);
 const HELP: &str = include_str!("help.txt");
 
 /// The folder of the guide in `.vm0fs`.
-pub(super) const GUIDE: &str = "help";
+pub(in crate::tree) const GUIDE: &str = "help";
 
 /// The file of a page in it.
-pub(super) fn file_name(page: &Page) -> String {
+pub(in crate::tree) fn file_name(page: &Page) -> String {
     format!("{}.md", page.name)
 }
 
 impl View<'_> {
-    pub(super) fn page(&self, file: MetaFile) -> Answer<Arc<[u8]>> {
+    pub(in crate::tree) fn page(&self, file: MetaFile) -> Answer<Arc<[u8]>> {
         if file == MetaFile::Help {
             return Ok(HELP.as_bytes().into());
         }
@@ -48,7 +51,7 @@ impl View<'_> {
         Ok(bytes)
     }
 
-    pub(super) fn page_time(&self, file: MetaFile) -> Timestamp {
+    pub(in crate::tree) fn page_time(&self, file: MetaFile) -> Timestamp {
         self.tree
             .known
             .pages
@@ -107,10 +110,8 @@ impl View<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::node::{AgentFile, RunFile, TOP},
-        HELP,
-    };
+    use super::HELP;
+    use crate::tree::node::{AgentFile, RunFile, TOP};
 
     #[test]
     fn the_help_names_every_file_of_a_run_and_an_agent() {

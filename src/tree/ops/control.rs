@@ -4,20 +4,22 @@
 //! `agents/<name>/run` takes all that is written until its last writer closes
 //! it, for the text of a run to be started; `runs/<id>/cancel` takes any byte.
 
-use super::{
-    Answer, Miss, Tree, View, Want,
-    attributes::Stat,
-    cache::FOR_EVER,
-    files::{Handle, Opened},
-    listing::Listing,
-    node::Node,
-};
 use crate::{
     api::types::{Row, Run},
     error::{Error, Result},
     progress::Progress,
     sync::{Mutex, MutexGuard},
     text::{decode, from_visible},
+    tree::{
+        Answer, Miss, Tree, View, Want,
+        answers::listing::Listing,
+        cache::FOR_EVER,
+        node::Node,
+        ops::{
+            attributes::Stat,
+            files::{Handle, Opened},
+        },
+    },
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -75,7 +77,7 @@ struct Draft {
 
 /// The orders given, apart from what came of them.
 #[derive(Default)]
-pub(super) struct Controls {
+pub(in crate::tree) struct Controls {
     next: AtomicU64,
     /// Requests that are to be sent.
     requests: Mutex<HashMap<u64, Map<String, Value>>>,
@@ -87,7 +89,7 @@ pub(super) struct Controls {
 
 /// What is done through a control file is done with the token of whoever has
 /// mounted.
-pub(super) fn not_yours() -> Miss {
+pub(in crate::tree) fn not_yours() -> Miss {
     Miss::Error(Error::Denied(
         "only whoever has mounted may use this".into(),
     ))
@@ -101,7 +103,7 @@ impl Controls {
     }
 
     /// The last run that was started through an agent's file, and when.
-    pub(super) fn last_started(&self, agent: &str) -> Option<(String, Timestamp)> {
+    pub(in crate::tree) fn last_started(&self, agent: &str) -> Option<(String, Timestamp)> {
         self.started.lock().get(agent).cloned()
     }
 }
@@ -159,7 +161,7 @@ impl Writing {
         self.draft.lock()
     }
 
-    pub(super) fn node(&self) -> &Node {
+    pub(in crate::tree) fn node(&self) -> &Node {
         &self.node
     }
 
@@ -331,7 +333,7 @@ impl View<'_> {
     }
 
     /// Why the last order that was given through a file failed, if it did.
-    pub(super) fn last_refusal(&self, control: &Control) -> Option<String> {
+    pub(in crate::tree) fn last_refusal(&self, control: &Control) -> Option<String> {
         let order = *self.tree.controls.last.lock().get(control)?;
         let error = self.tree.last_failure(&control.want(order))?;
         Some(error.to_string())
@@ -340,7 +342,7 @@ impl View<'_> {
 
 impl Tree {
     /// Sends an order, and takes in what it has changed.
-    pub(super) fn carry_out(
+    pub(in crate::tree) fn carry_out(
         &self,
         want: &Want,
         order: u64,

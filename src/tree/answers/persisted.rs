@@ -2,11 +2,20 @@
 //! What cannot change any more comes back instead of a call; the rest only
 //! when the service cannot be reached.
 
-use super::{
-    Tree, Want, cache::FOR_EVER, fetch::put_listing, inodes::Exceptions, known::Versions,
-    listing::Listing, logs::Logs, metrics::Metrics,
+use crate::{
+    api::types::Row,
+    json,
+    store::Shelf,
+    tree::{
+        Tree, Want,
+        answers::{known::Versions, listing::Listing},
+        cache::FOR_EVER,
+        fetch::put_listing,
+        logs::Logs,
+        metrics::Metrics,
+        node::inodes::Exceptions,
+    },
 };
-use crate::{api::types::Row, json, store::Shelf};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::time::{Duration, Instant};
@@ -20,7 +29,7 @@ const NUMBERS: &str = "inode numbers";
 
 /// The inode numbers that earlier mounts of this cache had to give in the place of
 /// those drawn.
-pub(super) fn numbers(shelf: &Shelf) -> Exceptions {
+pub(in crate::tree) fn numbers(shelf: &Shelf) -> Exceptions {
     let content = shelf.get(NUMBERS);
     let numbers = content.and_then(|content| serde_json::from_slice(&content).ok());
     numbers.unwrap_or_default()
@@ -76,7 +85,7 @@ fn json<'a>(raw: impl Iterator<Item = &'a RawValue>) -> Option<Vec<u8>> {
 
 impl Tree {
     /// Keeps what was just fetched, as far as it is worth it.
-    pub(super) fn keep(&self, want: &Want) {
+    pub(in crate::tree) fn keep(&self, want: &Want) {
         // New numbers are given to what has been fetched.
         self.keep_numbers();
         let Some(name) = want.kept_name() else { return };
@@ -89,7 +98,7 @@ impl Tree {
     }
 
     /// Writes down the inode numbers that the next mount could not draw anew.
-    pub(super) fn keep_numbers(&self) {
+    pub(in crate::tree) fn keep_numbers(&self) {
         if !self.inodes.is_unsaved() {
             return;
         }
@@ -155,13 +164,13 @@ impl Tree {
     }
 
     /// Brings back an answer that can never change. Whether there was one.
-    pub(super) fn recall_for_good(&self, want: &Want) -> bool {
+    pub(in crate::tree) fn recall_for_good(&self, want: &Want) -> bool {
         want.is_kept_for_good() && self.recall(want, Instant::now()).is_some()
     }
 
     /// Brings back what was last known, so that it can be shown while the
     /// service cannot be reached; not in the place of anything newer.
-    pub(super) fn recall_last(&self, want: &Want) {
+    pub(in crate::tree) fn recall_last(&self, want: &Want) {
         if !want.is_kept_for_good() && self.written(want).is_none() {
             // Older than every request, so that none takes it for fresh.
             let long_ago = self.opened - Duration::from_nanos(1);

@@ -178,7 +178,7 @@ fn until(what: &str, done: impl Fn() -> bool) {
 fn log(bench: &Bench, id: &Arc<str>) -> String {
     let mut text = Vec::new();
     let logs = bench.tree.live_logs(id);
-    logs.read(super::super::logs::LogView::All, 0, 1 << 20, &mut text);
+    logs.read(crate::tree::logs::LogView::All, 0, 1 << 20, &mut text);
     String::from_utf8(text).unwrap()
 }
 
@@ -278,6 +278,6 @@ fn a_run_that_ended_unseen_is_read_anew() {
     let read = bench.ask(|view| view.logs(&id)).unwrap();
     let mut text = Vec::new();
     read.0
-        .read(super::super::logs::LogView::All, 0, 1 << 20, &mut text);
+        .read(crate::tree::logs::LogView::All, 0, 1 << 20, &mut text);
     assert!(String::from_utf8(text).unwrap().contains("the end"));
 }

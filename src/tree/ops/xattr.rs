@@ -2,15 +2,15 @@
 //! wherever that is enough: `ls -l` and file managers ask for attributes of
 //! every file they show.
 
-use super::{
-    Answer, View, Want,
-    node::{Node, RunFile},
-    rows::{Age, Files},
-};
 use crate::{
     api::types::StorageKind,
     error::Error,
     store::{Index, Meta, NodeKind, Verified},
+    tree::{
+        Answer, View, Want,
+        node::{Node, RunFile},
+        ops::rows::{Age, Files},
+    },
 };
 use std::sync::Arc;
 

@@ -9,16 +9,20 @@
 //! characters of it and no control characters: all of it is the run's `prompt`.
 //!
 //! In JSON what is not known is `null`, and control characters, with those that
-//! reorder a terminal's line, are escapes. What CSV does is told in [`super::csv`].
+//! reorder a terminal's line, are escapes. What CSV does is told in [`csv`].
 
-use super::{
-    Answer, Miss, View, Want, attributes::last_change, cache::FOR_EVER, csv, listing::Listing,
-    names::escape, rows::Age,
-};
 use crate::{
     api::types::Run,
     error::{Error, Result},
     text::one_line,
+    tree::{
+        Answer, Miss, View, Want,
+        answers::listing::Listing,
+        cache::FOR_EVER,
+        csv,
+        node::names::escape,
+        ops::{attributes::last_change, rows::Age},
+    },
 };
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -187,7 +191,11 @@ impl<'a> Row<'a> {
 impl View<'_> {
     /// The table of all runs, or of an agent's. It is made anew where something
     /// has come that it does not show.
-    pub(super) fn runs_table(&self, agent: Option<&Arc<str>>, form: Form) -> Answer<Arc<Table>> {
+    pub(in crate::tree) fn runs_table(
+        &self,
+        agent: Option<&Arc<str>>,
+        form: Form,
+    ) -> Answer<Arc<Table>> {
         let known = &self.tree.known;
         let key = (agent.cloned(), form);
         let made = known.tables.last(&key).map(|(table, _)| table);
@@ -260,7 +268,7 @@ impl View<'_> {
 
     /// The target of `agents/<name>/latest`, the newest run of an agent; `None`
     /// where the agent has none.
-    pub(super) fn latest_run(&self, agent: &Arc<str>) -> Answer<Option<Arc<str>>> {
+    pub(in crate::tree) fn latest_run(&self, agent: &Arc<str>) -> Answer<Option<Arc<str>>> {
         let (listing, _) = self.runs()?;
         for item in listing.items().iter().rev() {
             if self.is_run_of(&item.row.value, agent)? {
