@@ -38,17 +38,15 @@ use answers::{
 };
 use content::transfers::Transfers;
 use jiff::Timestamp;
-use live::{follow::Follows, reasons::Reasons};
-use logs::Logs;
+use live::Live;
 use lru::LruCache;
 use node::{Node, inodes::Inodes};
 use ops::{control::Controls, crawlers::Refusals};
 use std::{
     cell::RefCell,
-    collections::HashMap,
     fmt,
     num::NonZeroUsize,
-    sync::{Arc, Weak},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -202,12 +200,9 @@ pub struct Tree {
     known: Known,
     journal: Journal,
     transfers: Transfers,
-    follows: Follows,
-    /// The logs that grow, for as long as anybody holds them.
-    live: Mutex<HashMap<Arc<str>, Weak<Logs>>>,
+    live: Live,
     controls: Controls,
     refusals: Refusals,
-    reasons: Reasons,
     api: Client,
     store: Store,
     /// Answers on disk, and when each listing was last written there.
@@ -233,11 +228,9 @@ impl Tree {
             known,
             journal: Journal::default(),
             transfers: Transfers::default(),
-            follows: Follows::default(),
-            live: Mutex::default(),
+            live: Live::new(Lane::STREAMS),
             controls: Controls::default(),
             refusals: Refusals::default(),
-            reasons: Reasons::default(),
             api,
             store,
             shelf,

@@ -14,7 +14,7 @@ use crate::{
             listing::{Listing, Named},
         },
         cache::{Cache, FOR_EVER, Lookup},
-        live::follow::LIVE_TTL,
+        live::LIVE_TTL,
         metrics::Metrics,
         ops::rows::is_outage,
     },
@@ -76,7 +76,7 @@ impl Tree {
         let mut hold = None;
         let brought = match want {
             Want::Follow(id) => {
-                self.follow(id, progress);
+                self.live.follow(self, id, progress);
                 return None;
             }
             Want::Content(kind, id, version) => {
@@ -165,8 +165,7 @@ impl Tree {
                 .map_or(FAILURE_TTL, Duration::from_secs)
                 .clamp(FAILURE_TTL, RATE_LIMIT_TTL),
             _ => match want {
-                // Whoever follows it asks again by himself.
-                Want::Logs(id) if !self.has_ended(id) => self.follows.asked(id, false),
+                Want::Logs(id) if !self.has_ended(id) => self.live.rows_failed(id),
                 _ => FAILURE_TTL,
             },
         };
@@ -217,7 +216,7 @@ impl Tree {
         match want {
             // The content itself is the store's.
             Want::Content(..) => failed,
-            Want::Follow(id) => failed || self.follows.streams(id),
+            Want::Follow(id) => failed || self.live.streams(id),
             _ => settled,
         }
     }
@@ -276,7 +275,11 @@ impl Tree {
                 self.note_artifact(&row.value);
                 known.run.put(id.clone(), row, asked, ttl, weight);
             }
-            Want::Logs(id) => self.bring_logs(id, progress)?,
+            Want::Logs(id) => {
+                let (logs, ttl) = self.live.fetch_rows(self, id, progress)?;
+                let weight = logs.weight();
+                known.logs.put(id.clone(), logs, asked, ttl, weight);
+            }
             Want::Metrics(id) => {
                 let ttl = self.rest_lasts(id).unwrap_or(LIVE_METRICS_TTL);
                 let metrics = Metrics::new(api.run_metrics(id, progress)?);
@@ -304,6 +307,14 @@ impl Tree {
             // Not an answer of the API.
             Want::Usage | Want::Follow(_) | Want::Content(..) => {}
         }
+        Ok(())
+    }
+
+    /// Asks for a run, and keeps the answer.
+    pub(super) fn fetch_run(&self, id: &Arc<str>, progress: &Progress) -> Result<()> {
+        let want = Want::Run(id.clone());
+        self.bring(&want, Instant::now(), progress)?;
+        self.keep(&want);
         Ok(())
     }
 

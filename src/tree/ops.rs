@@ -10,6 +10,7 @@ pub(super) mod lookup;
 pub(super) mod meta;
 pub(super) mod render;
 pub(super) mod rows;
+mod status;
 pub(super) mod tables;
 pub(super) mod xattr;
 pub(super) mod yaml;

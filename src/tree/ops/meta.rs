@@ -99,7 +99,7 @@ impl View<'_> {
                 },
                 "refused": self.tree.refusals.counts(),
             },
-            "runs_followed": self.tree.follows.count(),
+            "runs_followed": self.tree.live.stream_count(),
             "failures": self.tree.journal.len(),
         });
         let text = serde_json::to_string_pretty(&status)

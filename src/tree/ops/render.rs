@@ -110,7 +110,7 @@ impl View<'_> {
     fn render_run(&self, id: &Arc<str>, file: RunFile) -> Answer<File> {
         match file {
             RunFile::Status => {
-                let (row, _) = self.run(id, self.look_at_status(id, file))?;
+                let (row, _) = self.run(id, self.read_status(id, file))?;
                 let status = &row.value.status;
                 Ok(File::text(status.as_str(), status.is_terminal()))
             }
@@ -119,12 +119,12 @@ impl View<'_> {
                 Ok(File::text(row.value.prompt.as_str(), true))
             }
             RunFile::Json => {
-                let age = self.look_at_status(id, file);
+                let age = self.read_status(id, file);
                 let (row, left) = self.run_detail_of(id, age)?;
                 Ok(File::text(pretty_object(&row.raw)?, for_good(left)))
             }
             RunFile::Error => {
-                let age = self.look_at_status(id, file);
+                let age = self.read_status(id, file);
                 let (_, left) = self.run_detail_of(id, age)?;
                 let reason = self.tree.why_failed(id);
                 Ok(File::text(

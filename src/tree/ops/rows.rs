@@ -12,7 +12,7 @@ use crate::{
             listing::{Item, Listing},
         },
         cache::{Cache, FOR_EVER, Lookup, for_good},
-        live::follow::{LIVE_TTL, Look},
+        live::{LIVE_TTL, Show, conclude},
         logs::{LogView, Logs},
         metrics::Metrics,
         node::names::escape,
@@ -139,7 +139,7 @@ impl View<'_> {
     pub(in crate::tree) fn logs(&self, id: &Arc<str>) -> Answer<(Arc<Logs>, bool)> {
         let logs = &self.tree.known.logs;
         if let Some(logs) = logs.last_for_good(id) {
-            self.tree.conclude(id, &logs);
+            conclude(self.tree, id, &logs);
             return Ok((logs, true));
         }
         let may_ask = !(self.whatever_is_known || self.tree.is_away());
@@ -148,22 +148,23 @@ impl View<'_> {
             logs.expire(id, self.since, Duration::ZERO);
         }
         if may_ask && !self.tree.has_ended(id) {
-            match self.tree.follows.look(id, self.tree.thrift()) {
-                Look::Current => {
+            let decision = self.tree.live.log_read(id, self.tree.thrift());
+            if decision.open_stream {
+                self.wishes.borrow_mut().push(Want::Follow(id.clone()));
+            }
+            match decision.show {
+                Show::Last => {
                     if let Some((logs, _)) = logs.last(id) {
                         return Ok((logs, false));
                     }
                 }
-                Look::Due => logs.expire(id, self.since, Duration::ZERO),
-                Look::Unfollowed { begin: true } => {
-                    self.wishes.borrow_mut().push(Want::Follow(id.clone()));
-                }
-                Look::Unfollowed { begin: false } => {}
+                Show::Anew => logs.expire(id, self.since, Duration::ZERO),
+                Show::Fresh => {}
             }
         }
         let (logs, left) = self.need_or_last(logs, id, || Want::Logs(id.clone()))?;
         if for_good(left) {
-            self.tree.conclude(id, &logs);
+            conclude(self.tree, id, &logs);
         }
         Ok((logs, for_good(left)))
     }
@@ -253,7 +254,7 @@ impl View<'_> {
             .max_by_key(|(_, asked)| *asked);
         if let Some((row, asked)) = newest {
             let mut left = self.tree.list_ttl().saturating_sub(asked.elapsed());
-            if left.is_zero() && self.tree.follows.streams(id) {
+            if left.is_zero() && self.tree.live.streams(id) {
                 // The stream tells each change.
                 left = LIVE_TTL;
             }
@@ -288,7 +289,7 @@ impl View<'_> {
         self.run_detail_of(id, Age::Current)
     }
 
-    /// The same, as new as [`View::look_at_status`] says.
+    /// The same, as new as [`View::read_status`] says.
     pub(in crate::tree) fn run_detail_of(
         &self,
         id: &Arc<str>,
