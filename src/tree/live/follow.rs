@@ -15,7 +15,13 @@ use crate::{
     error::Result,
     progress::Progress,
     sync::Mutex,
-    tree::{Lane, Tree, Want, cache::FOR_EVER, logs::Logs},
+    tree::{
+        answers::{Fetched, LIVE_TTL, Run, RunLogs},
+        cache::FOR_EVER,
+        fetch_key::Pool,
+        logs::Logs,
+        view::Tree,
+    },
 };
 use status::Watch;
 use std::{
@@ -24,10 +30,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Log rows of a live run stand this long without asking again: long enough
-/// for the `stat`, `open`, `read` of one command to agree, short enough that
-/// who follows sees a new line within two seconds.
-pub(in crate::tree) const LIVE_TTL: Duration = Duration::from_secs(2);
 /// The same where asking brought nothing new and no stream tells when to ask.
 const QUIET_TTL: Duration = Duration::from_secs(10);
 /// Who looks again within this follows; and who has not looked for so long does
@@ -180,7 +182,7 @@ impl Follows {
         let look = self.with(id, |follow| follow.look(Instant::now(), thrift));
         match look {
             Look::Unfollowed { begin: true } => Look::Unfollowed {
-                begin: self.may_open(id, Lane::STREAMS),
+                begin: self.may_open(id, Pool::STREAMS),
             },
             look => look,
         }
@@ -281,7 +283,7 @@ impl Tree {
     /// Reads the events of a run for as long as a process follows it, and keeps
     /// what they tell. Blocks for that long.
     pub(in crate::tree) fn follow(&self, id: &Arc<str>, progress: &Progress) {
-        let end = self.told(self.read_events(id, progress));
+        let end = self.answers.service().note(self.read_events(id, progress));
         if let Err(error) = &end {
             // Asking now and then serves as well: no failure to tell the user.
             tracing::info!("no stream of run {id}: {error}");
@@ -292,7 +294,7 @@ impl Tree {
     fn read_events(&self, id: &Arc<str>, progress: &Progress) -> Result<End> {
         let logs = self.live_logs(id);
         let last = self.follows.last_event(id, logs.last_event());
-        let mut stream = self.api.run_events(id, last, progress)?;
+        let mut stream = self.answers.service().api().run_events(id, last, progress)?;
         self.follows.begin(id);
         let mut end = End::Failed;
         while self.follows.is_followed(id) {
@@ -309,10 +311,10 @@ impl Tree {
                 Some(RunEvent::Complete(status)) => {
                     self.note_status(id, &status, progress)?;
                     // The rest of its log is there now.
-                    let logs = &self.known.logs;
-                    logs.expire(id, Instant::now(), Duration::ZERO);
+                    let answers = &self.answers;
+                    answers.expire::<RunLogs>(id, Instant::now(), Duration::ZERO);
                     // An answer that does not say so yet is no end to it.
-                    return Ok(match self.has_ended(id) {
+                    return Ok(match answers.has_ended(id) {
                         true => End::Run,
                         false => End::Failed,
                     });
@@ -331,26 +333,20 @@ impl Tree {
 
     /// Asks for a run whose status is another one than was known.
     fn note_status(&self, id: &Arc<str>, status: &RunStatus, progress: &Progress) -> Result<()> {
-        if self.known.status(id).as_ref() == Some(status) {
+        let standing = self.answers.standing(id);
+        if standing.is_some_and(|(_, known)| known == *status) {
             return Ok(());
         }
-        self.ask_for_run(id, progress)
-    }
-
-    fn ask_for_run(&self, id: &Arc<str>, progress: &Progress) -> Result<()> {
-        let want = Want::Run(id.clone());
-        self.bring(&want, Instant::now(), progress)?;
-        self.keep(&want);
-        Ok(())
+        self.answers.fetch_run(id, progress)
     }
 
     /// Asks, now and then, whether a run has ended that has nothing new to say:
     /// without a stream nothing else may, and its log would be asked for as long
     /// as a process has it open.
     fn look_for_the_end(&self, id: &Arc<str>, progress: &Progress) {
-        let age = self.known.status_age(id);
-        if age.is_none_or(|age| age >= self.list_ttl())
-            && let Err(error) = self.ask_for_run(id, progress)
+        let age = self.answers.standing(id).map(|(asked, _)| asked.elapsed());
+        if age.is_none_or(|age| age >= self.answers.service().list_ttl())
+            && let Err(error) = self.answers.fetch_run(id, progress)
         {
             // The next time does as well.
             tracing::debug!("whether run {id} has ended: {error}");
@@ -371,9 +367,9 @@ impl Tree {
 
     /// Has a log show how its run has ended.
     pub(in crate::tree) fn conclude(&self, id: &Arc<str>, logs: &Logs) {
-        let detail = self.known.run.last(id);
+        let detail = self.answers.last::<Run>(id);
         let error = detail.and_then(|(row, _)| row.value.error.clone());
-        if let Some((_, row)) = self.known.newest_of(id) {
+        if let Some((_, row)) = self.answers.newest_of(id) {
             let run = &row.value;
             let times = run.started_at.zip(run.completed_at);
             let took = times.map(|(start, end)| end.duration_since(start).as_millis());
@@ -386,26 +382,26 @@ impl Tree {
     }
 
     /// Asks for the rows of a log that have not come yet.
-    pub(in crate::tree) fn bring_logs(&self, id: &Arc<str>, progress: &Progress) -> Result<()> {
-        let asked = Instant::now();
+    pub(in crate::tree) fn bring_logs(&self, id: &Arc<str>, progress: &Progress) -> Result<Fetched<Logs>> {
+        let (answers, service) = (&self.answers, self.answers.service());
         // As it was before the call: a run that ends during it has more to say.
-        let lasts = self.rest_lasts(id);
+        let lasts = answers.rest_lasts(id);
         let logs = self.live_logs(id);
         self.follows.asking(id);
         let brought = if lasts == Some(FOR_EVER) && logs.is_short() {
             // A row can have come so late that going on from the last one has
             // passed it over. All of it, for good, is worth a call more.
-            let rows = self.api.run_logs(id, &mut LogReader::default(), progress)?;
+            let rows = service.api().run_logs(id, &mut LogReader::default(), progress)?;
             logs.add_missing(rows)
         } else {
             let mut reader = logs.take_reader();
-            let rows = self.api.run_logs(id, &mut reader, progress);
+            let rows = service.api().run_logs(id, &mut reader, progress);
             logs.give_reader(reader);
             logs.add_rows(rows?)
         };
         let ttl = match lasts {
             Some(lasts) => lasts,
-            None => self.follows.asked(id, brought) * self.thrift(),
+            None => self.follows.asked(id, brought) * service.slowdown(),
         };
         if !brought && lasts.is_none() && !self.follows.streams(id) {
             self.look_for_the_end(id, progress);
@@ -420,9 +416,7 @@ impl Tree {
             true => Arc::new(Logs::ended(logs.rows())),
             false => logs,
         };
-        let weight = kept.weight();
-        self.known.logs.put(id.clone(), kept, asked, ttl, weight);
-        Ok(())
+        Ok(Fetched::new(kept, ttl))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Why runs have failed, as far as their streams have told: at once, while the
 //! service's own record of a run may still lack it.
 
-use crate::{sync::Mutex, tree::Tree};
+use crate::{sync::Mutex, tree::{answers::Run, view::Tree}};
 use lru::LruCache;
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -33,7 +33,7 @@ impl Tree {
     /// Why a run has failed, as far as it is known without asking: what the run
     /// itself says, else what its stream has told.
     pub fn why_failed(&self, id: &str) -> Option<Arc<str>> {
-        let own = self.known.run.last(&id.into());
+        let own = self.answers.last::<Run>(&id.into());
         let own = own.and_then(|(row, _)| row.value.error.as_deref().map(Arc::from));
         own.filter(|error: &Arc<str>| !error.is_empty())
             .or_else(|| self.reasons.get(id))

@@ -14,10 +14,16 @@
 //! at the most 10 s. Of runs that are listed, one refresh of the listing answers for
 //! all; runs that have ended cost nothing.
 
-use super::{FOLLOWING, Follow, Follows, LIVE_TTL, QUIET_TTL};
+use super::{FOLLOWING, Follow, Follows, QUIET_TTL};
 use crate::{
     api::types::RunStatus,
-    tree::{Lane, View, Want, node::RunFile, ops::rows::Age},
+    tree::{
+        answers::LIVE_TTL,
+        fetch_key::{FetchKey, Pool},
+        node::RunFile,
+        ops::freshness::Age,
+        view::View,
+    },
 };
 use std::{
     sync::Arc,
@@ -26,7 +32,7 @@ use std::{
 
 /// Streams that are opened for the status alone, at the most: some are left for
 /// logs, which come by nothing else within two seconds.
-const MOST: usize = Lane::STREAMS - 4;
+const MOST: usize = Pool::STREAMS - 4;
 
 /// What one command does with a file takes no longer, once it has what it waits for.
 const ONE_LOOK: Duration = Duration::from_millis(500);
@@ -162,16 +168,16 @@ impl View<'_> {
     /// made of.
     pub(in crate::tree) fn look_at_status(&self, id: &Arc<str>, file: RunFile) -> Age {
         let tree = self.tree;
-        if self.whatever_is_known || tree.is_away() || tree.has_ended(id) {
+        if self.any_age || self.is_away() || tree.answers.has_ended(id) {
             return Age::Current;
         }
-        let known = tree.known.standing(id);
-        let (thrift, times) = (tree.thrift(), (self.since, Instant::now()));
+        let known = tree.answers.standing(id);
+        let (thrift, times) = (tree.answers.service().slowdown(), (self.since, Instant::now()));
         let call = tree.follows.with(id, |follow| {
             follow.look_at(file, times, known.as_ref(), thrift)
         });
         if call.stream && tree.follows.may_open(id, MOST) {
-            self.wishes.borrow_mut().push(Want::Follow(id.clone()));
+            self.wish(FetchKey::stream(id.clone()));
         }
         match call.run {
             true => Age::Anew,
