@@ -7,13 +7,13 @@ use vm0fs::{
     cli::{Cli, Command},
     config::{self, Environment},
     error::Result,
-    memory,
+    malloc,
     mount::Outcome,
     signals,
 };
 
 fn main() -> ExitCode {
-    memory::settle();
+    malloc::settle();
     signals::settle();
     // Prints help, or what is wrong with the usage, and exits with 0 or 2.
     let cli = Cli::parse();

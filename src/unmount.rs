@@ -3,17 +3,16 @@
 //! and what must be asked is asked in a thread that is not waited for long.
 
 mod holders;
-mod mountinfo;
 mod server;
 
 pub use self::{
     holders::{Holder, Use, holders},
-    mountinfo::{MountEntry, mount_at, mounts},
     server::{Server, Service, service, waiting},
 };
 
 use crate::{
     error::{Error, Result},
+    proc::{MountEntry, mount_at, mounts},
     text::one_line,
 };
 use nix::{

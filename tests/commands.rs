@@ -1,10 +1,10 @@
 //! The commands as a user meets them: what they print, how they exit, and what
 //! they leave behind.
 
+mod cache;
 mod demo;
-mod ends;
 mod mount;
-mod signals;
+mod refusals;
 mod unmount;
 
 use crate::support::{Bench, Who, is_mounted, program};
@@ -289,7 +289,7 @@ impl Drop for Place {
             kill(pid, nix::sys::signal::SIGKILL);
         }
         // Nothing here may panic: the test may have failed already.
-        if !matches!(vm0fs::unmount::mount_at(&self.path), Ok(None)) {
+        if !matches!(vm0fs::proc::mount_at(&self.path), Ok(None)) {
             let mut command = Command::new(program());
             let _ = command.args(["unmount", "--lazy"]).arg(&self.path).output();
         }

@@ -2,7 +2,7 @@
 
 mod report;
 
-use super::{place::Place, prefetch, print};
+use super::{mount_path::MountPath, prefetch, print};
 use crate::{
     config::{CacheSettings, Environment, Flags, parse_size},
     error::{Error, Result},
@@ -257,15 +257,15 @@ fn verify(inventory: &Inventory, fix: bool) -> Result<ExitCode> {
 /// What a user named.
 enum Target {
     /// A version in a mount.
-    Place(Place),
+    MountPath(MountPath),
     /// A version in the cache alone.
     Item(Box<Item>),
 }
 
 impl Target {
     fn find(target: &Path, which: &CacheSettings) -> Result<Self> {
-        let not_a_path = match Place::find(target) {
-            Ok(place) => return Ok(Self::Place(place)),
+        let not_a_path = match MountPath::find(target) {
+            Ok(place) => return Ok(Self::MountPath(place)),
             Err(error) => error,
         };
         let prefix = target.to_str().filter(|text| text.len() >= PREFIX);
@@ -307,7 +307,7 @@ fn each(
         }
         let done = Target::find(target, &settings).and_then(|found| {
             let dir = match &found {
-                Target::Place(place) if !own_dir => place.cache_dir()?,
+                Target::MountPath(place) if !own_dir => place.cache_dir()?,
                 _ => settings.dir.clone(),
             };
             action(&found, &dir, settings.size)
@@ -329,7 +329,7 @@ fn no_cache(dir: &Path) -> Error {
 
 fn pin(target: &Target, dir: &Path, size: u64) -> Result<String> {
     let place = match target {
-        Target::Place(place) => place,
+        Target::MountPath(place) => place,
         Target::Item(item) => {
             let inventory = Inventory::open(dir, size)?.ok_or_else(|| no_cache(dir))?;
             let new = inventory.pin(&item.key)?;
@@ -373,7 +373,7 @@ fn pin(target: &Target, dir: &Path, size: u64) -> Result<String> {
     )))
 }
 
-fn fetch(place: &Place) -> Result<()> {
+fn fetch(place: &MountPath) -> Result<()> {
     match prefetch::wait_for(std::slice::from_ref(&place.root))? {
         ExitCode::SUCCESS => Ok(()),
         _ => Err(Error::Setup(format!(
@@ -385,7 +385,7 @@ fn fetch(place: &Place) -> Result<()> {
 
 fn unpin(target: &Target, dir: &Path, size: u64) -> Result<String> {
     let (title, key) = match target {
-        Target::Place(place) => (place.shown.clone(), place.key()?),
+        Target::MountPath(place) => (place.shown.clone(), place.key()?),
         Target::Item(item) => (report::title(item), item.key.clone()),
     };
     let inventory = Inventory::open(dir, size)?.ok_or_else(|| no_cache(dir))?;

@@ -8,9 +8,10 @@
 
 use crate::{
     error::{Error, Result},
-    park::LET_GO,
+    pending::LET_GO,
+    proc::{self, MountEntry, OWN_PROGRAM},
     text::one_line,
-    unmount::{self, MountEntry, Server, Service},
+    unmount::{self, Server, Service},
 };
 use nix::unistd::Uid;
 use rustix::fs::{XattrFlags, setxattr};
@@ -65,7 +66,7 @@ pub(super) struct Look {
 /// # Errors
 /// [`Error::Io`] where `/proc` is missing.
 pub(super) fn all() -> Result<Vec<MountEntry>> {
-    let mut mounts = unmount::mounts()?;
+    let mut mounts = proc::mounts()?;
     mounts.retain(MountEntry::is_vm0fs);
     Ok(mounts)
 }
@@ -79,7 +80,7 @@ pub(super) fn at(path: &Path) -> Result<MountEntry> {
     let named = all()?.into_iter().rfind(|entry| entry.mountpoint == path);
     let found = match named {
         Some(entry) => Some(entry),
-        None => unmount::mount_at(path)?.filter(MountEntry::is_vm0fs),
+        None => proc::mount_at(path)?.filter(MountEntry::is_vm0fs),
     };
     found.ok_or_else(|| {
         Error::Setup(format!(
@@ -142,7 +143,7 @@ fn ask(entry: &MountEntry) -> Health {
 
 /// The process that asks a mount on behalf of a command: it may hang, this one not.
 fn second_process(command: &str, mountpoint: &Path) -> Command {
-    let mut process = Command::new("/proc/self/exe");
+    let mut process = Command::new(OWN_PROGRAM);
     process
         .args([command, "--worker", "--"])
         .arg(mountpoint)

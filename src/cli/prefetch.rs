@@ -5,9 +5,10 @@
 //! such a thread does not end. So the waiting is done by a second process of
 //! this program (`--worker`), which Ctrl-C leaves behind.
 
-use super::{place::Place, print};
+use super::{mount_path::MountPath, print};
 use crate::{
     error::{Error, Result},
+    proc::OWN_PROGRAM,
     signals::Signals,
     sync::Mutex,
     text,
@@ -84,7 +85,7 @@ pub(super) fn wait_for(paths: &[PathBuf]) -> Result<ExitCode> {
     let mut arguments: Vec<OsString> = vec!["prefetch".into(), "--worker".into(), "--".into()];
     arguments.extend(paths.iter().map(|path| path.clone().into_os_string()));
     // By this name even where the program's file has been replaced.
-    let mut child = Command::new("/proc/self/exe")
+    let mut child = Command::new(OWN_PROGRAM)
         .args(arguments)
         .spawn()
         .map_err(|error| Error::io("starting the process that waits", error))?;
@@ -167,7 +168,7 @@ fn work(paths: &[PathBuf]) -> Result<()> {
 }
 
 fn one(path: &Path, bars: &MultiProgress) -> Result<()> {
-    let place = Place::find(path)?;
+    let place = MountPath::find(path)?;
     let bar = bars.add(ProgressBar::new(0));
     set_style(&bar, WAITING);
     bar.set_message(place.label.clone());
@@ -205,7 +206,7 @@ enum Fetched {
 
 /// Makes the mount fetch a version, and waits for the whole of it. The waits
 /// end by the mount's own deadlines.
-fn bring(place: &Place, bar: &ProgressBar) -> Result<Fetched> {
+fn bring(place: &MountPath, bar: &ProgressBar) -> Result<Fetched> {
     let is_cached = || Ok::<_, Error>(place.attribute("cached")?.as_deref() == Some("yes"));
     if is_cached()? {
         return Ok(Fetched::Already);
@@ -246,7 +247,7 @@ fn bring(place: &Place, bar: &ProgressBar) -> Result<Fetched> {
 }
 
 /// Bytes so far and in all (0: not known) of a version's download.
-fn transfer(place: &Place) -> Result<Option<(u64, u64)>> {
+fn transfer(place: &MountPath) -> Result<Option<(u64, u64)>> {
     let Some(value) = place.attribute("transfer")? else {
         return Ok(None);
     };
@@ -255,7 +256,7 @@ fn transfer(place: &Place) -> Result<Option<(u64, u64)>> {
 }
 
 /// Why there is no content, in the mount's words where it has some.
-fn failure(place: &Place, error: Option<io::Error>) -> Error {
+fn failure(place: &MountPath, error: Option<io::Error>) -> Error {
     let told = place.attribute("last_error").ok().flatten();
     let reason = match (told, error) {
         (Some(told), _) => text::one_line(&told, usize::MAX),

@@ -2,7 +2,8 @@
 
 use crate::{
     error::{Error, Result},
-    unmount::{self, Health, MountEntry},
+    proc::{self, MountEntry},
+    unmount::{self, Health},
 };
 use std::{
     fs, io,
@@ -34,7 +35,7 @@ impl Prepared {
 pub(super) fn prepare(path: &Path) -> Result<Prepared> {
     let path = std::path::absolute(path)
         .map_err(|error| Error::io(format!("mountpoint {}", path.display()), error))?;
-    if let Some(entry) = unmount::mount_at(&path)? {
+    if let Some(entry) = proc::mount_at(&path)? {
         take_away_if_dead(&path, &entry)?;
     }
     let shown = path.display();

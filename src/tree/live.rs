@@ -13,7 +13,6 @@ mod stream;
 mod watch;
 
 pub(super) use owner::Live;
-pub(super) use pauses::LIVE_TTL;
 pub(super) use rows::conclude;
 pub(super) use schedule::Show;
 

@@ -9,10 +9,10 @@
 //! status again and again does is told in [`super::watch`].
 
 use super::{
-    pauses::{FOLLOWING, LIVE_TTL, QUIET_TTL},
+    pauses::{FOLLOWING, QUIET_TTL},
     watch::{Standing, Watch},
 };
-use crate::tree::node::RunFile;
+use crate::tree::{answers::LIVE_TTL, node::RunFile};
 use std::time::{Duration, Instant};
 
 /// The wait after a stream that failed, doubled with each failure in a row.

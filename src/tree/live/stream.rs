@@ -8,7 +8,7 @@ use crate::{
     api::{RunEvent, types::RunStatus},
     error::Result,
     progress::Progress,
-    tree::Tree,
+    tree::answers::{Answers, RunLogs},
 };
 use std::{
     sync::Arc,
@@ -18,8 +18,10 @@ use std::{
 impl Live {
     /// Reads the events of a run for as long as a process follows it, and takes in
     /// what they tell. Blocks for that long.
-    pub(crate) fn follow(&self, tree: &Tree, id: &Arc<str>, progress: &Progress) {
-        let end = tree.told(self.read_events(tree, id, progress));
+    pub(crate) fn follow(&self, answers: &Answers, id: &Arc<str>, progress: &Progress) {
+        let end = answers
+            .service()
+            .note(self.read_events(answers, id, progress));
         if let Err(error) = &end {
             // Asking now and then serves as well: no failure to tell the user.
             tracing::info!("no stream of run {id}: {error}");
@@ -32,10 +34,10 @@ impl Live {
         self.decide(id, event, 1).log_event
     }
 
-    fn read_events(&self, tree: &Tree, id: &Arc<str>, progress: &Progress) -> Result<End> {
+    fn read_events(&self, answers: &Answers, id: &Arc<str>, progress: &Progress) -> Result<End> {
         let logs = self.log(id);
         let last = self.last_event(id, logs.last_event());
-        let mut stream = tree.api.run_events(id, last, progress)?;
+        let mut stream = answers.service().api().run_events(id, last, progress)?;
         self.note(id, Event::StreamOpened);
         let mut end = End::Failed;
         while self.is_followed(id) {
@@ -46,14 +48,13 @@ impl Live {
                         logs.add_event(event);
                     }
                 }
-                Some(RunEvent::Status(status)) => refresh(tree, id, &status, progress)?,
+                Some(RunEvent::Status(status)) => refresh(answers, id, &status, progress)?,
                 Some(RunEvent::Complete(status)) => {
-                    refresh(tree, id, &status, progress)?;
+                    refresh(answers, id, &status, progress)?;
                     // The service has the rest of its log now.
-                    let answers = &tree.known.logs;
-                    answers.expire(id, Instant::now(), Duration::ZERO);
+                    answers.expire::<RunLogs>(id, Instant::now(), Duration::ZERO);
                     // An answer that does not say so yet is no end to it.
-                    return Ok(match tree.has_ended(id) {
+                    return Ok(match answers.has_ended(id) {
                         true => End::Run,
                         false => End::Failed,
                     });
@@ -72,9 +73,14 @@ impl Live {
 }
 
 /// Asks for a run whose status has changed.
-fn refresh(tree: &Tree, id: &Arc<str>, status: &RunStatus, progress: &Progress) -> Result<()> {
-    if tree.known.status(id).as_ref() == Some(status) {
-        return Ok(());
+fn refresh(
+    answers: &Answers,
+    id: &Arc<str>,
+    status: &RunStatus,
+    progress: &Progress,
+) -> Result<()> {
+    match answers.standing(id) {
+        Some((_, known)) if known == *status => Ok(()),
+        _ => answers.fetch_run(id, progress),
     }
-    tree.fetch_run(id, progress)
 }

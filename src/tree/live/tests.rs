@@ -5,7 +5,7 @@ use crate::{
     api::types::RunStatus,
     demo::{Action, Claude, Fault, LogRow, Port, Run, World},
     progress::Progress,
-    tree::{Want, logs::LogView, tests::Bench},
+    tree::{answers::RunLogs, fetch_key::FetchKey, logs::LogView, tests::Bench},
 };
 use jiff::Timestamp;
 use std::{
@@ -37,7 +37,12 @@ fn say(bench: &Bench, id: &str, text: &str) {
 fn while_followed(bench: &Bench, id: &Arc<str>, done: impl FnOnce()) {
     bench.tree.live.log_read(id, 1);
     thread::scope(|scope| {
-        let following = scope.spawn(|| bench.tree.live.follow(&bench.tree, id, &Progress::new()));
+        let following = scope.spawn(|| {
+            bench
+                .tree
+                .live
+                .follow(&bench.tree.answers, id, &Progress::new())
+        });
         done();
         following.join().unwrap();
     });
@@ -53,9 +58,15 @@ fn until(what: &str, done: impl Fn() -> bool) {
 }
 
 fn fetch_rows(bench: &Bench, id: &Arc<str>) {
-    let want = Want::Logs(id.clone());
-    let fetched = bench.tree.bring(&want, Instant::now(), &Progress::new());
-    fetched.unwrap();
+    let rows = FetchKey::of::<RunLogs>(id.clone());
+    let (now, progress) = (Instant::now(), Progress::new());
+    drop(bench.tree.fetch(&rows, now, &progress, &|| ()));
+    assert!(bench.tree.last_failure(&rows).is_none());
+}
+
+fn status(bench: &Bench, id: &Arc<str>) -> Option<RunStatus> {
+    let standing = bench.tree.answers.standing(id);
+    standing.map(|(_, status)| status)
 }
 
 fn log(bench: &Bench, id: &Arc<str>) -> String {
@@ -77,7 +88,7 @@ fn a_stream_tells_the_lines_of_a_log_and_the_end_of_its_run() {
         until("the line is there", || log(&bench, &id).contains(" two\n"));
         bench.server.world().set_status(&id, "completed");
     });
-    assert_eq!(tree.known.status(&id), Some(RunStatus::Completed));
+    assert_eq!(status(&bench, &id), Some(RunStatus::Completed));
     assert_eq!(tree.live.stream_count(), 0);
     let calls = bench.server.requests_to(Port::Api, "/v1/runs/");
     let logs = calls.iter().filter(|call| call.path.ends_with("/logs"));
@@ -146,8 +157,7 @@ fn a_stream_is_closed_when_no_process_reads_any_more() {
 fn the_log_of_a_run_that_ended_unseen_is_read_anew() {
     let (bench, id) = bench();
     let tree = &bench.tree;
-    tree.bring(&Want::Run(id.clone()), Instant::now(), &Progress::new())
-        .unwrap();
+    tree.answers.fetch_run(&id, &Progress::new()).unwrap();
     fetch_rows(&bench, &id);
     {
         let mut world = bench.server.world();
@@ -156,8 +166,8 @@ fn the_log_of_a_run_that_ended_unseen_is_read_anew() {
         world.set_status(&id, "completed");
     }
     bench.tree.live.log_read(&id, 1);
-    tree.live.follow(tree, &id, &Progress::new());
-    assert_eq!(tree.known.status(&id), Some(RunStatus::Completed));
+    tree.live.follow(&tree.answers, &id, &Progress::new());
+    assert_eq!(status(&bench, &id), Some(RunStatus::Completed));
     let read = bench.ask(|view| view.logs(&id)).unwrap();
     let mut text = Vec::new();
     read.0.read(LogView::All, 0, 1 << 20, &mut text);

@@ -14,8 +14,11 @@
 //! runs that are listed, one refresh of the listing answers for all; runs that have
 //! ended cost nothing.
 
-use super::pauses::{FOLLOWING, LIVE_TTL, QUIET_TTL};
-use crate::{api::types::RunStatus, tree::node::RunFile};
+use super::pauses::{FOLLOWING, QUIET_TTL};
+use crate::{
+    api::types::RunStatus,
+    tree::{answers::LIVE_TTL, node::RunFile},
+};
 use std::time::{Duration, Instant};
 
 /// What one command does with a file takes no longer, once it has what it waits for.

@@ -1,0 +1,188 @@
+//! From a path that a user names to the version of a mount that it lies in,
+//! by what the mount itself says: its attributes and `.vm0fs/status.json`.
+
+use crate::{
+    error::{Error, Result},
+    proc,
+    text::one_line,
+};
+use rustix::{fs::getxattr, io::Errno};
+use std::{
+    ffi::OsStr,
+    fs, io,
+    path::{Component, Path, PathBuf},
+};
+
+/// The longest value of an attribute (`XATTR_SIZE_MAX` of Linux).
+const VALUE: usize = 64 << 10;
+/// Characters of a path in a message.
+const SHOWN: usize = 200;
+
+/// A version in a mount.
+#[derive(Clone, Debug)]
+pub(super) struct MountPath {
+    /// As the user named it, fit for a message.
+    pub(super) shown: String,
+    /// Kind, storage and the beginning of the version, for a narrow column.
+    pub(super) label: String,
+    /// The version's folder.
+    pub(super) root: PathBuf,
+    /// The mount.
+    pub(super) mountpoint: PathBuf,
+}
+
+impl MountPath {
+    /// The version that `path` lies in, is, or leads to; of a volume or an
+    /// artifact, the latest. Waits for the mount to look the path up.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] for a path that is in no version of a vm0fs mount,
+    /// [`Error::Io`] where it cannot be looked up.
+    pub(super) fn find(path: &Path) -> Result<Self> {
+        let shown = one_line(&path.to_string_lossy(), SHOWN);
+        let real = locate(path).map_err(|error| Error::io(shown.clone(), error))?;
+        let mounts = proc::mounts()?;
+        let mount = real
+            .ancestors()
+            .find_map(|above| mounts.iter().rfind(|entry| entry.mountpoint == above))
+            .filter(|entry| entry.is_vm0fs());
+        let Some(mount) = mount else {
+            return Err(Error::Setup(format!("{shown} is not in a vm0fs mount")));
+        };
+        let below = real.strip_prefix(&mount.mountpoint).unwrap_or(&real);
+        let names: Vec<&OsStr> = below
+            .components()
+            .filter_map(|part| match part {
+                Component::Normal(name) => Some(name),
+                _ => None,
+            })
+            .collect();
+        let is_storage = names
+            .first()
+            .is_some_and(|kind| *kind == "volumes" || *kind == "artifacts");
+        let root = match names.as_slice() {
+            [kind, storage, version, ..] if is_storage && *version != ".versions.json" => {
+                mount.mountpoint.join(kind).join(storage).join(version)
+            }
+            [kind, storage, ..] if is_storage => {
+                let latest = mount.mountpoint.join(kind).join(storage).join("latest");
+                fs::canonicalize(latest).map_err(|error| match error.kind() {
+                    io::ErrorKind::NotFound => Error::Setup(format!("{shown} has no version yet")),
+                    _ => Error::io(format!("the latest version of {shown}"), error),
+                })?
+            }
+            _ => {
+                return Err(Error::Setup(format!(
+                    "{shown} is in no version; name a folder like artifacts/NAME/latest, or a \
+                     file below it"
+                )));
+            }
+        };
+        Ok(Self {
+            shown,
+            label: label(&root),
+            root,
+            mountpoint: mount.mountpoint.clone(),
+        })
+    }
+
+    /// The version's name in the cache.
+    pub(super) fn key(&self) -> Result<String> {
+        self.attribute("key")?.ok_or_else(|| {
+            Error::Setup(format!(
+                "the mount does not say where {} is in its cache: is it one of an older vm0fs?",
+                self.shown
+            ))
+        })
+    }
+
+    /// The attribute `user.vm0.<name>` of the version.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the mount gives an error.
+    pub(super) fn attribute(&self, name: &str) -> Result<Option<String>> {
+        let mut value = vec![0; VALUE];
+        let name = format!("user.vm0.{name}");
+        match getxattr(&self.root, &name, &mut value[..]) {
+            Ok(length) => {
+                value.truncate(length);
+                Ok(Some(String::from_utf8_lossy(&value).into_owned()))
+            }
+            Err(Errno::NODATA) => Ok(None),
+            Err(error) => Err(Error::io(self.shown.clone(), error.into())),
+        }
+    }
+
+    /// The cache directory of the mount.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] where the mount does not tell it.
+    pub(super) fn cache_dir(&self) -> Result<PathBuf> {
+        let path = self.mountpoint.join(".vm0fs/status.json");
+        let context = || one_line(&path.to_string_lossy(), SHOWN);
+        let text = fs::read(&path).map_err(|error| Error::io(context(), error))?;
+        let status: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
+        let dir = status.as_ref().and_then(|status| {
+            let dir = status.pointer("/cache/dir")?.as_str()?;
+            Some(PathBuf::from(dir)).filter(|dir| dir.is_absolute())
+        });
+        dir.ok_or_else(|| {
+            Error::Setup(format!(
+                "{} does not tell the cache's folder; name it with --cache-dir",
+                context()
+            ))
+        })
+    }
+}
+
+/// The last three parts of a version's path, the version's shortened.
+fn label(root: &Path) -> String {
+    let mut parts = root.iter().rev().map(OsStr::to_string_lossy);
+    let version: String = parts.next().unwrap_or_default().chars().take(12).collect();
+    let storage = parts.next().unwrap_or_default();
+    let kind = parts.next().unwrap_or_default();
+    one_line(
+        &format!("{kind}/{}/{version}", one_line(&storage, 24)),
+        SHOWN,
+    )
+}
+
+/// The path without symlinks. The last part may be a symlink that leads
+/// nowhere, as archives hold them: then it is that symlink.
+fn locate(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Ok(path) => Ok(path),
+        Err(error) => match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) if fs::symlink_metadata(path).is_ok() => {
+                let parent = match parent.as_os_str().is_empty() {
+                    true => Path::new("."),
+                    false => parent,
+                };
+                Ok(fs::canonicalize(parent)?.join(name))
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_narrow() {
+        let root = format!("/mnt/volumes/{}\u{202e}b/0123456789abcdef", "é".repeat(30));
+        let label = label(Path::new(&root));
+        assert_eq!(label, format!("volumes/{}…/0123456789ab", "é".repeat(24)));
+    }
+
+    #[test]
+    fn outside_of_a_mount() {
+        let error = MountPath::find(Path::new("/proc")).unwrap_err().to_string();
+        assert_eq!(error, "/proc is not in a vm0fs mount");
+        let error = MountPath::find(Path::new("/proc/no\nne"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("/proc/no ne: No such file"), "{error}");
+    }
+}
