@@ -126,7 +126,8 @@ fn item(phase: &str, item: &Value) -> Vec<Part> {
     let kind = text(item, "type")
         .or(text(item, "item_type"))
         .unwrap_or("item");
-    let said = || text(item, "text").unwrap_or_default().to_owned();
+    let field = |name: &str| text(item, name).unwrap_or_default();
+    let said = || field("text").to_owned();
     let is_done = phase == "completed";
     match kind {
         "agent_message" if is_done => vec![Part::Text(Speaker::Agent, said())],
@@ -142,22 +143,11 @@ fn item(phase: &str, item: &Value) -> Vec<Part> {
         "command_execution" => vec![goes_on(item)],
         "mcp_tool_call" => tool(phase, item),
         "web_search" if phase == "started" => {
-            vec![call(
-                item,
-                "WebSearch",
-                text(item, "query").unwrap_or_default(),
-                None,
-            )]
+            vec![call(item, "WebSearch", field("query"), None)]
         }
         "web_search" if is_done => vec![Part::Outcome(Outcome {
             call: owned(item, "id"),
-            title: Some(one_line(
-                &format!(
-                    "WebSearch {}",
-                    media::without_base64(text(item, "query").unwrap_or_default())
-                ),
-                200,
-            )),
+            title: Some(media::line(&format!("WebSearch {}", field("query")), 200)),
             ..Outcome::default()
         })],
         "file_change" if is_done => vec![changed(item)],
@@ -171,12 +161,7 @@ fn item(phase: &str, item: &Value) -> Vec<Part> {
                 language: "diff".into(),
                 text: diff.into(),
             });
-            vec![call(
-                item,
-                name,
-                text(item, "path").unwrap_or_default(),
-                diff,
-            )]
+            vec![call(item, name, field("path"), diff)]
         }
         _ => {
             let rest = tools::summary(item);

@@ -211,6 +211,14 @@ pub(crate) struct Tokens {
     pub(crate) stored: Option<u64>,
 }
 
+/// The sum of what is told; `None` where neither is.
+pub(super) fn sum<T>(a: Option<T>, b: Option<T>, add: impl Fn(T, T) -> T) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(add(a, b)),
+        (a, b) => a.or(b),
+    }
+}
+
 impl Tokens {
     /// All that was read, from a cache or not.
     pub(crate) fn read(&self) -> u64 {
@@ -223,10 +231,7 @@ impl Tokens {
         self.input = self.input.saturating_add(other.input);
         self.output = self.output.saturating_add(other.output);
         self.cached = self.cached.saturating_add(other.cached);
-        self.stored = match (self.stored, other.stored) {
-            (Some(a), Some(b)) => Some(a.saturating_add(b)),
-            (a, b) => a.or(b),
-        };
+        self.stored = sum(self.stored, other.stored, u64::saturating_add);
     }
 
     /// Whether it can be a later count of the same.

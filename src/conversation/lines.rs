@@ -1,7 +1,7 @@
 //! An event as the lines of a log.
 
 use super::{
-    event::{End, Event, Level, Outcome, Part, Session, Speaker, Todo, TodoState},
+    event::{End, Event, Level, Outcome, Part, Session, Speaker, Todo, TodoState, Tokens},
     media::{self, without_base64},
     words,
 };
@@ -43,7 +43,7 @@ pub(crate) fn message(event: &Event) -> (Level, String) {
 /// What an agent wrote that is no event, in its lines.
 pub(crate) fn text(text: &str) -> String {
     let lines = text.trim_end_matches(['\n', '\r']).split('\n');
-    let lines = lines.map(|line| cut(line, TEXT_WIDTH));
+    let lines = lines.map(|line| short(line, TEXT_WIDTH));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -88,6 +88,19 @@ impl Session {
     }
 }
 
+impl Tokens {
+    /// Tokens read and written: `477.2k in (468.7k cached), 840 out`, with a noun behind
+    /// the first number where it needs one.
+    pub(super) fn line(&self, noun: &str) -> String {
+        let cached = match self.cached {
+            0 => String::new(),
+            cached => format!(" ({} cached)", words::tokens(cached)),
+        };
+        let (read, output) = (words::tokens(self.read()), words::tokens(self.output));
+        format!("{read}{noun} in{cached}, {output} out")
+    }
+}
+
 impl End {
     /// How it ended and what it cost, on one line; why it failed on the next ones.
     pub(crate) fn line(&self) -> String {
@@ -127,18 +140,8 @@ impl End {
         }
         let told = self
             .tokens
-            .filter(|tokens| tokens.read() > 0 || tokens.output > 0);
-        if let Some(tokens) = told {
-            let cached = match tokens.cached {
-                0 => String::new(),
-                cached => format!(" ({} cached)", words::tokens(cached)),
-            };
-            parts.push(format!(
-                "{} tokens in{cached}",
-                words::tokens(tokens.read())
-            ));
-            parts.push(format!("{} out", words::tokens(tokens.output)));
-        }
+            .filter(|told| told.read() > 0 || told.output > 0);
+        parts.extend(told.map(|told| told.line(" tokens")));
         parts.extend(self.dollars.map(words::dollars));
         if self.denials > 0 {
             parts.push(format!(
@@ -165,7 +168,7 @@ fn output(outcome: &Outcome) -> String {
         lines.extend(
             first
                 .iter()
-                .map(|line| cut(line.get(indent..).unwrap_or_default(), OUTPUT_WIDTH)),
+                .map(|line| short(line.get(indent..).unwrap_or_default(), OUTPUT_WIDTH)),
         );
         more = text.lines().count() - first.len();
     }
@@ -185,17 +188,9 @@ fn output(outcome: &Outcome) -> String {
     format!("{OUTCOME}{}", lines.join("\n"))
 }
 
-/// A line, cut where it is long, with how much is left out.
-fn cut(line: &str, width: usize) -> String {
-    let line = line.trim_end();
-    let line = without_base64(line);
-    match line.char_indices().nth(width) {
-        None => line.into_owned(),
-        Some((end, _)) => {
-            let more = line[end..].chars().count();
-            format!("{}… {}", &line[..end], words::count(more, "more character"))
-        }
-    }
+/// A line without base64, cut where it is long.
+fn short(line: &str, width: usize) -> String {
+    words::cut(&without_base64(line.trim_end()), width).into_owned()
 }
 
 /// A list of things to do, a line each.

@@ -158,16 +158,12 @@ impl Transcript {
         if let Some(error) = &ending.error {
             push_fence(out, 0, "text", error);
         }
-        let facts = [
-            ("Duration", ending.milliseconds.map(words::time)),
-            ("Turns", usage.turns.map(|turns| turns.to_string())),
-            ("Tokens", usage.tokens_line()),
-            ("Cost", usage.cost_usd.map(words::dollars)),
-        ];
-        let told = facts
-            .into_iter()
-            .filter_map(|(name, fact)| Some(format!("- {name}: {}", fact?)));
-        let told: Vec<String> = told.collect();
+        let took = ending.milliseconds.map(words::time);
+        let facts = took.map(|took| ("Duration", took)).into_iter();
+        let facts = facts.chain(usage.facts());
+        let told: Vec<String> = facts
+            .map(|(name, fact)| format!("- {name}: {fact}"))
+            .collect();
         if !told.is_empty() {
             push_paragraph(out, 0, &told.join("\n"));
         }
@@ -239,13 +235,7 @@ fn cut(text: &str) -> (String, usize) {
     let mut lines = text.trim_end_matches(['\n', '\r']).lines();
     let mut shown = String::new();
     for line in lines.by_ref().take(LINES) {
-        match line.char_indices().nth(WIDTH) {
-            Some((end, _)) => {
-                let more = words::count(line[end..].chars().count(), "more character");
-                shown += &format!("{}… {more}", &line[..end]);
-            }
-            None => shown += line,
-        }
+        shown += &words::cut(line, WIDTH);
         shown.push('\n');
     }
     (shown, lines.count())

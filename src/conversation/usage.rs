@@ -2,11 +2,14 @@
 //! end of each query or turn, and until then from the model's messages.
 
 use super::{
-    event::{End, Event, ModelUse, Part, Speaker, Spent, Tokens},
+    event::{End, Event, ModelUse, Part, Speaker, Spent, Tokens, sum},
     words,
 };
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Add,
+};
 
 /// What the ends so far add up to.
 #[derive(Clone, Debug, Default)]
@@ -29,12 +32,12 @@ struct Sum {
 
 impl Sum {
     fn add(&mut self, other: &Self) {
-        self.dollars = plus(self.dollars, other.dollars);
+        self.dollars = sum(self.dollars, other.dollars, f64::add);
         self.add_tokens(other.tokens.as_ref());
         for (name, usage) in &other.models {
-            let sum = self.models.entry(name.clone()).or_default();
-            sum.tokens.add(&usage.tokens);
-            sum.dollars = plus(sum.dollars, usage.dollars);
+            let total = self.models.entry(name.clone()).or_default();
+            total.tokens.add(&usage.tokens);
+            total.dollars = sum(total.dollars, usage.dollars, f64::add);
         }
     }
 
@@ -42,13 +45,6 @@ impl Sum {
         if let Some(tokens) = tokens {
             self.tokens.get_or_insert_default().add(tokens);
         }
-    }
-}
-
-fn plus(a: Option<f64>, b: Option<f64>) -> Option<f64> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a + b),
-        (a, b) => a.or(b),
     }
 }
 
@@ -88,21 +84,23 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Tokens read and written, as people read them: `477.2k in (468.7k cached), 840
-    /// out`. `None` where no event tells.
-    pub(super) fn tokens_line(&self) -> Option<String> {
-        let tokens = Tokens {
-            input: self.input_tokens?,
-            output: self.output_tokens?,
+    /// What people ask first, as far as events tell it: each fact with its name.
+    pub(super) fn facts(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let tokens = self.input_tokens.zip(self.output_tokens);
+        let tokens = tokens.map(|(input, output)| Tokens {
+            input,
+            output,
             cached: self.cache_read_input_tokens.unwrap_or(0),
             stored: self.cache_creation_input_tokens,
-        };
-        let cached = match tokens.cached {
-            0 => String::new(),
-            cached => format!(" ({} cached)", words::tokens(cached)),
-        };
-        let (read, output) = (words::tokens(tokens.read()), words::tokens(tokens.output));
-        Some(format!("{read} in{cached}, {output} out"))
+        });
+        let facts = [
+            ("Turns", self.turns.map(|turns| turns.to_string())),
+            ("Tokens", tokens.map(|tokens| tokens.line(""))),
+            ("Cost", self.cost_usd.map(words::dollars)),
+        ];
+        facts
+            .into_iter()
+            .filter_map(|(name, fact)| Some((name, fact?)))
     }
 }
 
@@ -135,14 +133,8 @@ impl Summary {
             self.answer = end.answer.clone().or(said).or(self.answer.take());
         }
         let ended = &mut self.ended;
-        ended.turns = match (ended.turns, end.turns) {
-            (Some(a), Some(b)) => Some(a.saturating_add(b)),
-            (a, b) => a.or(b),
-        };
-        ended.milliseconds = match (ended.milliseconds, end.milliseconds) {
-            (Some(a), Some(b)) => Some(a.saturating_add(b)),
-            (a, b) => a.or(b),
-        };
+        ended.turns = sum(ended.turns, end.turns, u64::saturating_add);
+        ended.milliseconds = sum(ended.milliseconds, end.milliseconds, u64::saturating_add);
         let sum = Sum {
             dollars: end.dollars,
             tokens: end.tokens,

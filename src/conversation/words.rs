@@ -1,10 +1,23 @@
-//! Numbers as people read them.
+//! Numbers as people read them, and text cut to what they read.
+
+use std::borrow::Cow;
 
 /// A count with its noun: `1 file`, `2 files`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     match number {
         1 => format!("1 {noun}"),
         _ => format!("{number} {noun}s"),
+    }
+}
+
+/// A line of at most `width` characters, and how many more it has.
+pub(super) fn cut(line: &str, width: usize) -> Cow<'_, str> {
+    match line.char_indices().nth(width) {
+        None => line.into(),
+        Some((end, _)) => {
+            let more = count(line[end..].chars().count(), "more character");
+            format!("{}… {more}", &line[..end]).into()
+        }
     }
 }
 

@@ -126,14 +126,8 @@ fn write_facts(facts: &Facts, usage: &Usage, out: &mut String) {
             .collect();
         row("Model", &models.join(", "));
     }
-    if let Some(turns) = usage.turns {
-        row("Turns", &turns.to_string());
-    }
-    if let Some(tokens) = usage.tokens_line() {
-        row("Tokens", &tokens);
-    }
-    if let Some(cost) = usage.cost_usd {
-        row("Cost", &words::dollars(cost));
+    for (name, fact) in usage.facts() {
+        row(name, &fact);
     }
     for (what, name, path) in &facts.links {
         row(
