@@ -294,7 +294,11 @@ impl Tree {
     fn read_events(&self, id: &Arc<str>, progress: &Progress) -> Result<End> {
         let logs = self.live_logs(id);
         let last = self.follows.last_event(id, logs.last_event());
-        let mut stream = self.answers.service().api().run_events(id, last, progress)?;
+        let mut stream = self
+            .answers
+            .service()
+            .api()
+            .run_events(id, last, progress)?;
         self.follows.begin(id);
         let mut end = End::Failed;
         while self.follows.is_followed(id) {
@@ -382,7 +386,11 @@ impl Tree {
     }
 
     /// Asks for the rows of a log that have not come yet.
-    pub(in crate::tree) fn bring_logs(&self, id: &Arc<str>, progress: &Progress) -> Result<Fetched<Logs>> {
+    pub(in crate::tree) fn bring_logs(
+        &self,
+        id: &Arc<str>,
+        progress: &Progress,
+    ) -> Result<Fetched<Logs>> {
         let (answers, service) = (&self.answers, self.answers.service());
         // As it was before the call: a run that ends during it has more to say.
         let lasts = answers.rest_lasts(id);
@@ -391,7 +399,9 @@ impl Tree {
         let brought = if lasts == Some(FOR_EVER) && logs.is_short() {
             // A row can have come so late that going on from the last one has
             // passed it over. All of it, for good, is worth a call more.
-            let rows = service.api().run_logs(id, &mut LogReader::default(), progress)?;
+            let rows = service
+                .api()
+                .run_logs(id, &mut LogReader::default(), progress)?;
             logs.add_missing(rows)
         } else {
             let mut reader = logs.take_reader();

@@ -1,7 +1,10 @@
 //! Why runs have failed, as far as their streams have told: at once, while the
 //! service's own record of a run may still lack it.
 
-use crate::{sync::Mutex, tree::{answers::Run, view::Tree}};
+use crate::{
+    sync::Mutex,
+    tree::{answers::Run, view::Tree},
+};
 use lru::LruCache;
 use std::{num::NonZeroUsize, sync::Arc};
 

@@ -172,7 +172,10 @@ impl View<'_> {
             return Age::Current;
         }
         let known = tree.answers.standing(id);
-        let (thrift, times) = (tree.answers.service().slowdown(), (self.since, Instant::now()));
+        let (thrift, times) = (
+            tree.answers.service().slowdown(),
+            (self.since, Instant::now()),
+        );
         let call = tree.follows.with(id, |follow| {
             follow.look_at(file, times, known.as_ref(), thrift)
         });

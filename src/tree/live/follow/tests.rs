@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     demo::{Action, Claude, Fault, LogRow, Port, Run, World},
-    tree::tests::Bench,
+    tree::{fetch_key::FetchKey, tests::Bench},
 };
 use jiff::Timestamp;
 use std::thread;
@@ -185,14 +185,18 @@ fn a_stream_brings_lines_and_the_end() {
     let (bench, id) = bench();
     let tree = &bench.tree;
     let held = tree.live_logs(&id);
-    tree.bring_logs(&id, &Progress::new()).unwrap();
+    tree.bring(&FetchKey::logs(&id), &Progress::new(), &|| ())
+        .unwrap();
     while_followed(&bench, &id, || {
         until("the stream is open", || tree.follows.streams(&id));
         say(&bench, &id, "two");
         until("the line is there", || log(&bench, &id).contains(" two\n"));
         bench.server.world().set_status(&id, "completed");
     });
-    assert_eq!(tree.known.status(&id), Some(RunStatus::Completed));
+    assert_eq!(
+        tree.answers.standing(&id).map(|(_, status)| status),
+        Some(RunStatus::Completed)
+    );
     assert_eq!(tree.follows.count(), 0);
     let calls = bench.server.requests_to(Port::Api, "/v1/runs/");
     let logs = calls.iter().filter(|call| call.path.ends_with("/logs"));
@@ -205,7 +209,8 @@ fn a_cut_stream_goes_on_behind_what_it_told() {
     let (bench, id) = bench();
     let tree = &bench.tree;
     let _held = tree.live_logs(&id);
-    tree.bring_logs(&id, &Progress::new()).unwrap();
+    tree.bring(&FetchKey::logs(&id), &Progress::new(), &|| ())
+        .unwrap();
     // The first event ends here; the next begins.
     let cut = Fault::api(
         &format!("/v1/runs/{id}/events"),
@@ -261,9 +266,10 @@ fn a_stream_that_nobody_looks_at_is_closed() {
 fn a_run_that_ended_unseen_is_read_anew() {
     let (bench, id) = bench();
     let tree = &bench.tree;
-    tree.bring(&Want::Run(id.clone()), Instant::now(), &Progress::new())
+    tree.bring(&FetchKey::run(&id), &Progress::new(), &|| ())
         .unwrap();
-    tree.bring_logs(&id, &Progress::new()).unwrap();
+    tree.bring(&FetchKey::logs(&id), &Progress::new(), &|| ())
+        .unwrap();
     {
         let mut world = bench.server.world();
         let late = world.ago(40);
@@ -272,7 +278,10 @@ fn a_run_that_ended_unseen_is_read_anew() {
     }
     bench.tree.follows.look(&id, 1);
     tree.follow(&id, &Progress::new());
-    assert_eq!(tree.known.status(&id), Some(RunStatus::Completed));
+    assert_eq!(
+        tree.answers.standing(&id).map(|(_, status)| status),
+        Some(RunStatus::Completed)
+    );
     let read = bench.ask(|view| view.logs(&id)).unwrap();
     let mut text = Vec::new();
     read.0
