@@ -57,7 +57,7 @@ use crate::{
     tree::{
         cache::{FOR_EVER, Lookup},
         logs::Logs,
-        node::{Node, names::escape},
+        node::names::escape,
     },
 };
 use breaker::State;

@@ -78,7 +78,7 @@ impl Tree {
         }
     }
 
-    fn bring(
+    pub(super) fn bring(
         &self,
         key: &FetchKey,
         progress: &Progress,

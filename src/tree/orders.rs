@@ -324,3 +324,6 @@ impl Writing {
             .truncate(usize::try_from(kept).unwrap_or(usize::MAX));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,7 @@ fn until(what: &str, done: impl Fn() -> bool) {
 }
 
 fn fetch_rows(bench: &Bench, id: &Arc<str>) {
-    let rows = FetchKey::of::<RunLogs>(id.clone());
+    let rows = FetchKey::logs(id);
     let (now, progress) = (Instant::now(), Progress::new());
     drop(bench.tree.fetch(&rows, now, &progress, &|| ()));
     assert!(bench.tree.last_failure(&rows).is_none());

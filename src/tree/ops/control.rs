@@ -119,6 +119,3 @@ impl View<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

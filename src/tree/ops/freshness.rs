@@ -74,7 +74,7 @@ impl View<'_> {
     }
 
     /// Whether the service cannot be reached, or is not to be asked.
-    pub(super) fn is_away(&self) -> bool {
+    pub(in crate::tree) fn is_away(&self) -> bool {
         self.tree.answers.service().is_away()
     }
 
@@ -111,7 +111,7 @@ impl View<'_> {
     }
 
     /// The log of a run, and whether it is final.
-    pub(super) fn logs(&self, id: &Arc<str>) -> Answer<(Arc<Logs>, bool)> {
+    pub(in crate::tree) fn logs(&self, id: &Arc<str>) -> Answer<(Arc<Logs>, bool)> {
         let answers = &self.tree.answers;
         if let Some(logs) = answers.last_final::<RunLogs>(id) {
             conclude(answers, id, &logs);

@@ -14,7 +14,6 @@ use crate::{
         view::View,
     },
 };
-use std::sync::Arc;
 
 /// The one kind of attributes that files here can have.
 const USER: &[u8] = b"user.";
