@@ -5,7 +5,7 @@ use crate::{
     api::types::RunStatus,
     demo::{Action, Claude, Fault, LogRow, Port, Run, World},
     progress::Progress,
-    tree::{answers::RunLogs, fetch_key::FetchKey, logs::LogView, tests::Bench},
+    tree::{fetch_key::FetchKey, logs::LogView, tests::Bench},
 };
 use jiff::Timestamp;
 use std::{
