@@ -218,11 +218,6 @@ impl Mounted {
     fn start(mountpoint: PathBuf, settings: &Settings) -> Result<Self> {
         let (tree, pending) = open(settings)?;
         let mut warnings = greet(&tree, &pending)?;
-        let early = tree.clone();
-        // Beside the mounting. Where it cannot be, the first download does it.
-        let _ = thread::Builder::new()
-            .name("vm0fs-prepare".into())
-            .spawn(move || early.prepare());
         if settings.allow_other {
             warnings.push(EXPOSED.into());
         }

@@ -78,12 +78,6 @@ impl Content {
         }
     }
 
-    /// Does what the first download would else have to wait for, which takes
-    /// some milliseconds.
-    pub(crate) fn prepare(&self) {
-        self.store.prepare();
-    }
-
     /// The directory of the cache.
     pub(crate) fn dir(&self) -> &Path {
         self.store.dir()

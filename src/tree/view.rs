@@ -92,14 +92,6 @@ impl Tree {
         }
     }
 
-    /// Does what the first download would else have to wait for, which takes
-    /// some milliseconds.
-    pub fn prepare(&self) {
-        if !self.answers.service().is_offline() {
-            self.content.prepare();
-        }
-    }
-
     /// Lets nothing be written to the cache any more on its own account.
     pub fn close(&self) {
         self.save_numbers();

@@ -41,11 +41,6 @@ impl Service {
         result
     }
 
-    /// Whether the service is never to be asked.
-    pub(crate) fn is_offline(&self) -> bool {
-        self.offline
-    }
-
     /// Whether the service cannot be reached, or is not to be asked.
     pub(crate) fn is_away(&self) -> bool {
         self.offline || self.breaker.error().is_some()
