@@ -115,7 +115,7 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → pending → tree → { api, store, conversation } → http → { error, proc, progress, sync, text, json, malloc, guide }
+//! main → cli → mount → fs → pending → tree → { api, store, conversation } → http → { error, proc, progress, sync, humanize, text, json, malloc, guide }
 //!         │      └──→ { config → api, unmount, signals }
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
@@ -170,6 +170,7 @@ pub mod error;
 pub mod fs;
 pub mod guide;
 pub mod http;
+pub mod humanize;
 pub mod json;
 pub mod logging;
 pub mod malloc;

@@ -2,9 +2,9 @@
 
 mod report;
 
-use super::{mount_path::MountPath, prefetch, print};
+use super::{mount_path::MountPath, output::print, prefetch};
 use crate::{
-    config::{CacheSettings, Environment, Flags, parse_size},
+    config::{ByteSize, CacheSettings, ConnectionOptions, Environment, MountOptions},
     error::{Error, Result},
     store::{Audit, Inventory, Item},
     text::one_line,
@@ -91,8 +91,8 @@ pub struct DuArgs {
     #[command(flatten)]
     pub which: Which,
     /// Maximum size of the cache to compare with, such as 10GiB [default: as for mount]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub cache_size: Option<u64>,
+    #[arg(long, value_name = "SIZE")]
+    pub cache_size: Option<ByteSize>,
 }
 
 /// `vm0fs cache verify`.
@@ -149,13 +149,20 @@ pub struct PinArgs {
 }
 
 impl Which {
-    fn settings(self, size: Option<u64>, environment: &Environment) -> Result<CacheSettings> {
-        let flags = Flags {
+    fn settings(
+        self,
+        cache_size: Option<ByteSize>,
+        environment: &Environment,
+    ) -> Result<CacheSettings> {
+        let connection = ConnectionOptions {
             cache_dir: self.cache_dir,
-            cache_size: size,
-            ..Flags::default()
+            ..ConnectionOptions::default()
         };
-        CacheSettings::load(&flags, environment)
+        let options = MountOptions {
+            cache_size,
+            ..connection.into()
+        };
+        CacheSettings::load(options, environment)
     }
 
     /// The cache; `None` where there is none.

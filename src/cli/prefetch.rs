@@ -5,13 +5,14 @@
 //! such a thread does not end. So the waiting is done by a second process of
 //! this program (`--worker`), which Ctrl-C leaves behind.
 
-use super::{mount_path::MountPath, print};
+use super::{mount_path::MountPath, output::print};
 use crate::{
     error::{Error, Result},
+    humanize,
     proc::OWN_PROGRAM,
     signals::Signals,
     sync::Mutex,
-    text,
+    text::one_line,
 };
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -181,10 +182,10 @@ fn one(path: &Path, bars: &MultiProgress) -> Result<()> {
         Fetched::Already => format!("{shown}: already there\n"),
         Fetched::Now(0) => format!("{shown}: fetched in {:.1} s\n", took.as_secs_f64()),
         Fetched::Now(bytes) => format!(
-            "{shown}: {} in {:.1} s, {}/s\n",
-            text::size(bytes),
+            "{shown}: {} in {:.1} s, {}\n",
+            humanize::size(bytes),
             took.as_secs_f64(),
-            text::size((bytes as f64 / took.as_secs_f64().max(0.001)) as u64)
+            humanize::rate(bytes, took)
         ),
     };
     bars.suspend(|| print(&line))
@@ -259,7 +260,7 @@ fn transfer(place: &MountPath) -> Result<Option<(u64, u64)>> {
 fn failure(place: &MountPath, error: Option<io::Error>) -> Error {
     let told = place.attribute("last_error").ok().flatten();
     let reason = match (told, error) {
-        (Some(told), _) => text::one_line(&told, usize::MAX),
+        (Some(told), _) => one_line(&told, usize::MAX),
         (None, Some(error)) => error.to_string(),
         (None, None) => {
             "it was evicted as soon as it was there; mount with a larger --cache-size, \

@@ -1,9 +1,9 @@
 //! `vm0fs run`: starts a run and, if asked to, follows its log to its end. It
 //! goes the way that a mount goes, through the tree, without the kernel.
 
-use super::{ConnectionArgs, print, print_bytes, start_logging};
+use super::output::{print, print_bytes, start_logging};
 use crate::{
-    config::{Environment, Flags, Settings},
+    config::{ConnectionOptions, Environment, MountOptions, Settings, Span},
     error::{Error, Result},
     mount,
     pending::PendingRequests,
@@ -92,7 +92,7 @@ pub struct RunArgs {
     pub json: bool,
     /// How to reach the service.
     #[command(flatten)]
-    pub connection: ConnectionArgs,
+    pub connection: ConnectionOptions,
     /// Log what is done; given twice, also every request
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
@@ -105,11 +105,11 @@ impl RunArgs {
     /// See [`Settings::load`]; whatever the service refuses.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
         start_logging(self.verbose, false, environment)?;
-        let flags = Flags {
-            list_ttl: Some(STATUS_TTL),
-            ..self.connection.flags()
+        let options = MountOptions {
+            list_ttl: Some(Span(STATUS_TTL)),
+            ..self.connection.into()
         };
-        let settings = Settings::load(flags, environment)?;
+        let settings = Settings::load(options, environment)?;
         let text = match self.prompt.as_deref() {
             None | Some("-") => read_input()?,
             Some(prompt) => prompt.as_bytes().to_vec(),

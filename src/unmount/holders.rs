@@ -21,7 +21,7 @@ const MAX_USES: usize = 3;
 
 /// How a process holds on to a mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Use {
+pub(super) enum Use {
     /// Its current directory is there.
     CurrentDirectory(PathBuf),
     /// Its root is there.
@@ -49,13 +49,13 @@ impl fmt::Display for Use {
 
 /// A process that holds on to a mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub(super) struct Holder {
     /// Its process id.
-    pub pid: u32,
+    pub(super) pid: u32,
     /// Its short name.
-    pub command: String,
+    pub(super) command: String,
     /// How it holds on: the first few ways found.
-    pub uses: Vec<Use>,
+    pub(super) uses: Vec<Use>,
 }
 
 impl fmt::Display for Holder {
@@ -70,7 +70,7 @@ impl fmt::Display for Holder {
 
 /// Processes other than this one that use something in `mountpoint`, as far
 /// as this user may know, within a few seconds.
-pub fn holders(mountpoint: &Path) -> Vec<Holder> {
+pub(super) fn holders(mountpoint: &Path) -> Vec<Holder> {
     let (sender, receiver) = mpsc::channel();
     let mountpoint = mountpoint.to_owned();
     let scan = move || {

@@ -13,16 +13,16 @@ const CONNECTIONS: &str = "/sys/fs/fuse/connections";
 
 /// A process that serves a mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
+pub(super) struct Server {
     /// Its process id.
-    pub pid: u32,
+    pub(super) pid: u32,
     /// Whether it is stopped (`SIGSTOP`, Ctrl-Z, a debugger).
-    pub is_stopped: bool,
+    pub(super) is_stopped: bool,
 }
 
 /// Who serves a mount, as far as `/proc` tells this user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Service {
+pub(super) enum Service {
     /// This process does.
     By(Server),
     /// No process does: the mount is dead.
@@ -34,7 +34,7 @@ pub enum Service {
 }
 
 /// Looks for the process that serves a FUSE mount; the kernel itself serves others.
-pub fn service(entry: &MountEntry) -> Service {
+pub(super) fn service(entry: &MountEntry) -> Service {
     let Some(user) = entry.user else {
         return Service::Unknown;
     };
@@ -89,7 +89,7 @@ fn search(
 
 /// How many requests wait for the mount's process, where fusectl tells this
 /// user: it is root's, and not mounted everywhere.
-pub fn waiting(entry: &MountEntry) -> Option<u64> {
+pub(super) fn waiting(entry: &MountEntry) -> Option<u64> {
     let file = format!("{CONNECTIONS}/{}/waiting", entry.minor());
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }

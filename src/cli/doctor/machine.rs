@@ -1,7 +1,7 @@
 //! What this machine must have for a mount to be made, and what runs on it
 //! that reads all files.
 
-use super::Check;
+use super::check::Check;
 use crate::{config::Environment, mount, proc::Process};
 use nix::unistd::Uid;
 use std::{
@@ -212,7 +212,7 @@ fn prunes(conf: io::Result<String>) -> Check {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{super::Level, *};
+    use super::{super::check::Level, *};
 
     #[test]
     fn a_root_without_rights() {
