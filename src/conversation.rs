@@ -22,7 +22,6 @@ pub(crate) mod report;
 mod tools;
 pub(crate) mod transcript;
 pub(crate) mod usage;
-mod words;
 
 pub(crate) use event::{Event, Place};
 

@@ -5,9 +5,9 @@ use super::{
     content,
     event::{End, Event, Level, ModelUse, Outcome, Part, Session, Speaker, Spent, Tokens},
     fields::{array, json_line, json_text, owned, piece, rest, text},
-    media, tools, words,
+    media, tools,
 };
-use crate::text::one_line;
+use crate::{humanize, text::one_line};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -47,7 +47,8 @@ fn system(value: &Value) -> Part {
         "compact_boundary" => {
             let metadata = value.get("compact_metadata").unwrap_or(&Value::Null);
             let before = metadata.get("pre_tokens").and_then(Value::as_u64);
-            let before = before.map(|tokens| format!(" ({} tokens before)", words::tokens(tokens)));
+            let before =
+                before.map(|tokens| format!(" ({} tokens before)", humanize::tokens(tokens)));
             let line = format!("Conversation compacted{}", before.unwrap_or_default());
             Part::Note(Level::Info, line)
         }

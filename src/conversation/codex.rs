@@ -7,9 +7,9 @@ use super::{
         Block, Call, End, Event, Level, Outcome, Part, Session, Speaker, Todo, TodoState, Tokens,
     },
     fields::{array, json_line, json_text, owned, text},
-    media, tools, words,
+    media, tools,
 };
-use crate::text::one_line;
+use crate::{humanize::count, text::one_line};
 use serde_json::Value;
 
 /// Understands an event, if it is of a type of Codex's.
@@ -253,7 +253,7 @@ fn changed(item: &Value) -> Part {
     let text: Vec<String> = lines.collect();
     Part::Outcome(Outcome {
         call: owned(item, "id"),
-        title: Some(format!("{} changed", words::count(changes.len(), "file"))),
+        title: Some(format!("{} changed", count(changes.len(), "file"))),
         text: text.join("\n"),
         pictures: Vec::new(),
         failed: has_failed(item),

@@ -3,9 +3,12 @@
 use super::{
     event::{End, Event, Level, Outcome, Part, Session, Speaker, Todo, TodoState, Tokens},
     media::{self, without_base64},
-    words,
 };
-use crate::text::{one_line, push_visible};
+use crate::{
+    humanize::{count, dollars, tokens, took},
+    text::{one_line, push_visible},
+};
+use std::{borrow::Cow, time::Duration};
 
 /// Lines of a tool's output that are shown, and characters of each.
 const OUTPUT_LINES: usize = 3;
@@ -71,12 +74,12 @@ impl Session {
     pub(crate) fn line(&self) -> String {
         let mut with: Vec<String> = vec![self.program.to_owned()];
         with.extend(self.model.as_deref().map(|model| one_line(model, 80)));
-        with.extend(self.tools.map(|tools| words::count(tools, "tool")));
+        with.extend(self.tools.map(|tools| count(tools, "tool")));
         if !self.servers.is_empty() {
             let names = one_line(&self.servers.join(", "), 120);
             with.push(format!(
                 "{} ({names})",
-                words::count(self.servers.len(), "MCP server")
+                count(self.servers.len(), "MCP server")
             ));
         }
         with.extend(
@@ -94,9 +97,9 @@ impl Tokens {
     pub(super) fn line(&self, noun: &str) -> String {
         let cached = match self.cached {
             0 => String::new(),
-            cached => format!(" ({} cached)", words::tokens(cached)),
+            cached => format!(" ({} cached)", tokens(cached)),
         };
-        let (read, output) = (words::tokens(self.read()), words::tokens(self.output));
+        let (read, output) = (tokens(self.read()), tokens(self.output));
         format!("{read}{noun} in{cached}, {output} out")
     }
 }
@@ -117,7 +120,7 @@ impl End {
             } else {
                 "in"
             };
-            line += &format!(" {joint} {}", words::time(milliseconds));
+            line += &format!(" {joint} {}", took(Duration::from_millis(milliseconds)));
         }
         let cost = self.cost();
         if !cost.is_empty() {
@@ -133,21 +136,15 @@ impl End {
     pub(crate) fn cost(&self) -> String {
         let mut parts = Vec::new();
         if let Some(turns) = self.turns.filter(|_| !self.is_turn) {
-            parts.push(words::count(
-                usize::try_from(turns).unwrap_or(usize::MAX),
-                "turn",
-            ));
+            parts.push(count(turns, "turn"));
         }
         let told = self
             .tokens
             .filter(|told| told.read() > 0 || told.output > 0);
         parts.extend(told.map(|told| told.line(" tokens")));
-        parts.extend(self.dollars.map(words::dollars));
+        parts.extend(self.dollars.map(dollars));
         if self.denials > 0 {
-            parts.push(format!(
-                "{} not permitted",
-                words::count(self.denials, "tool use")
-            ));
+            parts.push(format!("{} not permitted", count(self.denials, "tool use")));
         }
         parts.join(", ")
     }
@@ -183,14 +180,25 @@ fn output(outcome: &Outcome) -> String {
         );
     }
     if more > 0 {
-        lines.push(format!("… {}", words::count(more, "more line")));
+        lines.push(format!("… {}", count(more, "more line")));
     }
     format!("{OUTCOME}{}", lines.join("\n"))
 }
 
+/// A line of at most `width` characters, and how many more it has.
+pub(super) fn cut(line: &str, width: usize) -> Cow<'_, str> {
+    match line.char_indices().nth(width) {
+        None => line.into(),
+        Some((end, _)) => {
+            let more = count(line[end..].chars().count(), "more character");
+            format!("{}… {more}", &line[..end]).into()
+        }
+    }
+}
+
 /// A line without base64, cut where it is long.
 fn short(line: &str, width: usize) -> String {
-    words::cut(&without_base64(line.trim_end()), width).into_owned()
+    cut(&without_base64(line.trim_end()), width).into_owned()
 }
 
 /// A list of things to do, a line each.

@@ -1,7 +1,6 @@
 //! Base64 in a text: shown by its type and size.
 
-use super::words;
-use crate::text::one_line;
+use crate::{humanize::decimal_size, text::one_line};
 use std::borrow::Cow;
 
 /// From so many characters on, letters and digits without a break are data.
@@ -16,7 +15,7 @@ pub(super) fn named(kind: &str, base64: &str) -> String {
         .take_while(|&byte| byte == b'=')
         .count();
     let size = base64.len() / 4 * 3;
-    let size = words::bytes(size.saturating_sub(padding.min(2)));
+    let size = decimal_size(size.saturating_sub(padding.min(2)));
     format!("[{}, {size}]", one_line(kind, 60))
 }
 

@@ -7,10 +7,10 @@ use super::{
     markdown::{code, plain, push_fence, push_paragraph, push_quote},
     media::without_base64,
     usage::Usage,
-    words,
 };
+use crate::humanize::{count, date_and_time, took};
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 /// Lines of a tool's input or output that are shown, and characters of each.
 const LINES: usize = 40;
@@ -158,7 +158,7 @@ impl Transcript {
         if let Some(error) = &ending.error {
             push_fence(out, 0, "text", error);
         }
-        let took = ending.milliseconds.map(words::time);
+        let took = ending.milliseconds.map(Duration::from_millis).map(took);
         let facts = took.map(|took| ("Duration", took)).into_iter();
         let facts = facts.chain(usage.facts());
         let told: Vec<String> = facts
@@ -174,7 +174,7 @@ impl Place<'_> {
     /// `2026-01-02 03:04:05`, UTC; as it was sent where it is no time.
     fn time(&self) -> String {
         match self.timestamp.parse::<Timestamp>() {
-            Ok(time) => time.strftime("· %Y-%m-%d %H:%M:%S").to_string(),
+            Ok(time) => format!("· {}", date_and_time(time)),
             Err(_) => format!("· {}", plain(self.timestamp)),
         }
     }
@@ -235,7 +235,7 @@ fn cut(text: &str) -> (String, usize) {
     let mut lines = text.trim_end_matches(['\n', '\r']).lines();
     let mut shown = String::new();
     for line in lines.by_ref().take(LINES) {
-        shown += &words::cut(line, WIDTH);
+        shown += &lines::cut(line, WIDTH);
         shown.push('\n');
     }
     (shown, lines.count())
@@ -248,7 +248,7 @@ fn say_more(out: &mut String, depth: usize, more: usize, place: Place<'_>) {
             Some(sequence) => format!("`events.jsonl`, sequence {sequence}"),
             None => "`logs.jsonl`".to_owned(),
         };
-        let more = words::count(more, "more line");
+        let more = count(more, "more line");
         push_paragraph(out, depth, &format!("*{more}: {place}*"));
     }
 }

@@ -1,10 +1,8 @@
 //! How an agent's work ended and what it cost: from what its program says at the
 //! end of each query or turn, and until then from the model's messages.
 
-use super::{
-    event::{End, Event, ModelUse, Part, Speaker, Spent, Tokens, sum},
-    words,
-};
+use super::event::{End, Event, ModelUse, Part, Speaker, Spent, Tokens, sum};
+use crate::humanize::dollars;
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -96,7 +94,7 @@ impl Usage {
         let facts = [
             ("Turns", self.turns.map(|turns| turns.to_string())),
             ("Tokens", tokens.map(|tokens| tokens.line(""))),
-            ("Cost", self.cost_usd.map(words::dollars)),
+            ("Cost", self.cost_usd.map(dollars)),
         ];
         facts
             .into_iter()

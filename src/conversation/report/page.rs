@@ -6,11 +6,12 @@ use super::{
     threads::Threads,
 };
 use crate::{
-    conversation::{usage::Usage, words},
+    conversation::usage::Usage,
+    humanize::{date_and_time, took},
     text::one_line,
 };
 use jiff::Timestamp;
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 /// All styling there is. Colours are those of the chart.
 const STYLE: &str = include_str!("report.css");
@@ -112,11 +113,8 @@ fn write_facts(facts: &Facts, usage: &Usage, out: &mut String) {
         row("Ended", &moment(completed));
     }
     if let (Some(started), Some(completed)) = (facts.started, facts.completed) {
-        let milliseconds = completed.duration_since(started).as_millis();
-        row(
-            "Duration",
-            &words::time(u64::try_from(milliseconds).unwrap_or(0)),
-        );
+        let lasted = Duration::try_from(completed.duration_since(started));
+        row("Duration", &took(lasted.unwrap_or_default()));
     }
     if !usage.models.is_empty() {
         let models: Vec<String> = usage
@@ -139,8 +137,5 @@ fn write_facts(facts: &Facts, usage: &Usage, out: &mut String) {
 }
 
 fn moment(at: Timestamp) -> String {
-    format!(
-        "<time datetime=\"{at}\">{} UTC</time>",
-        at.strftime("%Y-%m-%d %H:%M:%S")
-    )
+    format!("<time datetime=\"{at}\">{} UTC</time>", date_and_time(at))
 }

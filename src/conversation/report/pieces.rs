@@ -1,9 +1,12 @@
 //! As much of what agents wrote as a page holds: a browser is to show it at once.
 
 use super::text::{escaped, markdown};
-use crate::conversation::{
-    event::{Outcome, Picture},
-    media, words,
+use crate::{
+    conversation::{
+        event::{Outcome, Picture},
+        media,
+    },
+    humanize::count,
 };
 use std::fmt::Write;
 
@@ -94,7 +97,7 @@ fn said(text: &str, most: usize) -> (String, usize) {
     let mut html = markdown(&text[..end]);
     let more = text[end..].chars().count();
     if more > 0 {
-        let more = words::count(more, "more character");
+        let more = count(more, "more character");
         html +=
             &format!("<p class=\"quiet\">{more}: <a href=\"events.jsonl\">events.jsonl</a></p>");
     }
@@ -112,7 +115,7 @@ pub(super) fn write_block(class: &str, shown: &Cut, sequence: Option<u64>, out: 
         let _ = write!(
             out,
             "<p class=\"quiet\">{}: <a href=\"events.jsonl\">events.jsonl</a>{place}</p>",
-            words::count(more, "more line"),
+            count(more, "more line"),
         );
     }
 }

@@ -8,8 +8,9 @@ use super::{
 use crate::{
     conversation::{
         event::{Call, End, Event, Level, Part, Place, Speaker, Todo, TodoState},
-        tools, words,
+        tools,
     },
+    humanize::{count, time_of_day},
     text::one_line,
 };
 use jiff::Timestamp;
@@ -227,8 +228,8 @@ impl Threads {
         if self.failures.is_empty() {
             return;
         }
-        let count = words::count(self.failures.len(), "failure");
-        let _ = write!(out, "<nav class=\"failed\"><b>{count}</b>");
+        let failures = count(self.failures.len(), "failure");
+        let _ = write!(out, "<nav class=\"failed\"><b>{failures}</b>");
         for &number in self.failures.iter().take(MOST) {
             let name = match &self.entries[number].body {
                 Body::Call { call, .. } => &call.name,
@@ -257,8 +258,8 @@ impl Threads {
                     "<article id=\"e{number}\" class=\"{class}\">{time}{html}</article>"
                 );
             }
-            Body::Gap(count) => {
-                let events = words::count(*count, "event");
+            Body::Gap(number) => {
+                let events = count(*number, "event");
                 let _ = writeln!(
                     out,
                     "<article class=\"note\"><p>{events} left out here: all are in \
@@ -329,10 +330,7 @@ fn mark(gave: &Gave) -> String {
     match (gave.outcome.failed, gave.lines) {
         (true, _) => " <span class=\"mark failed\">failed</span>".into(),
         (false, 0 | 1) => String::new(),
-        (false, lines) => format!(
-            " <span class=\"mark\">{}</span>",
-            words::count(lines, "line")
-        ),
+        (false, lines) => format!(" <span class=\"mark\">{}</span>", count(lines, "line")),
     }
 }
 
@@ -395,7 +393,7 @@ fn time(timestamp: &str) -> String {
         Ok(time) => format!(
             "<time datetime=\"{0}\" title=\"{0}\">{1}</time>",
             time,
-            time.strftime("%H:%M:%S"),
+            time_of_day(time),
         ),
         Err(_) => format!("<time>{}</time>", escaped(&one_line(timestamp, 40))),
     }
