@@ -1,8 +1,8 @@
 //! What a log is made of, and what each file of it shows of that.
 
 use super::{
-    LogView,
     lines::{push_event_line, push_json_line},
+    view::LogView,
 };
 use crate::{
     api::types::{AgentEvent, LogRow, Row},
