@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     progress::Progress,
     sync::{Condvar, Mutex},
-    tree::{Answer, Miss, Pool, Tree, View, Want},
+    tree::{Answer, FetchKey, Miss, Pool, Tree, View},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -76,7 +76,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    flights: HashMap<Want, Flight>,
+    flights: HashMap<FetchKey, Flight>,
     queues: [Queue; Pool::COUNT],
     clock_runs: bool,
     /// Waiters for whom more has come, until the waker has run them.
@@ -87,7 +87,7 @@ struct State {
 
 #[derive(Default)]
 struct Queue {
-    wants: VecDeque<Want>,
+    keys: VecDeque<FetchKey>,
     workers: usize,
     idle: usize,
 }
@@ -116,9 +116,9 @@ impl PendingRequests {
         }
     }
 
-    /// Lets `waiter` run once `want` has been fetched, or has failed, for a
+    /// Lets `waiter` run once `key` has been fetched, or has failed, for a
     /// request that arrived at `since`. Never blocks.
-    pub fn wait(&self, want: Want, since: Instant, waiter: Waiter) {
+    pub fn wait(&self, key: FetchKey, since: Instant, waiter: Waiter) {
         let shared = &self.shared;
         let mut state = shared.state.lock();
         if state.stopped {
@@ -127,7 +127,7 @@ impl PendingRequests {
             drop(waiter);
             return;
         }
-        if let Some(flight) = state.flights.get_mut(&want) {
+        if let Some(flight) = state.flights.get_mut(&key) {
             flight.waiters.push(waiter);
             return;
         }
@@ -137,13 +137,13 @@ impl PendingRequests {
             progress: Progress::new(),
             started: false,
         };
-        state.flights.insert(want.clone(), flight);
-        let pool = want.pool();
+        state.flights.insert(key.clone(), flight);
+        let pool = key.pool();
         let (most, name) = workers(pool);
         let queue = state.queue(pool);
-        queue.wants.push_back(want.clone());
-        // One worker a queued want, as far as they go; those at work come back.
-        let add_worker = queue.idle < queue.wants.len() && queue.workers < most;
+        queue.keys.push_back(key.clone());
+        // One worker for each queued fetch, up to the limit; busy ones come back.
+        let add_worker = queue.idle < queue.keys.len() && queue.workers < most;
         if add_worker {
             queue.workers += 1;
         }
@@ -171,20 +171,20 @@ impl PendingRequests {
         loop {
             let view = self.shared.tree.at(since);
             let answer = operation(&view);
-            for want in view.take_wishes() {
-                self.wait(want, since, Box::new(|_| ()));
+            for key in view.take_wishes() {
+                self.wait(key, since, Box::new(|_| ()));
             }
-            let want = match answer {
+            let key = match answer {
                 Ok(value) => return Ok(value),
                 Err(Miss::Error(error)) => return Err(error),
-                Err(Miss::Want(want)) => want,
+                Err(Miss::Fetch(key)) => key,
             };
             let (done, wait) = mpsc::channel();
             let waiter = move |_| {
                 // The receiver below waits until this comes.
                 let _ = done.send(());
             };
-            self.wait(want, since, Box::new(waiter));
+            self.wait(key, since, Box::new(waiter));
             // It comes by the deadline; dropped unused, the mount is ending.
             if wait.recv().is_err() {
                 return Err(Error::Internal("the mount is ending".into()));
@@ -203,7 +203,7 @@ impl PendingRequests {
     pub fn let_go(&self) {
         let hung = self.shared.state.lock().take_overdue(HUNG);
         self.shared
-            .fail_overdue(hung, |want| Error::LetGo(want.to_string()));
+            .fail_overdue(hung, |key| Error::LetGo(key.to_string()));
     }
 
     /// Drops all requests that wait, and those still to come: the mount is ending.
@@ -211,10 +211,7 @@ impl PendingRequests {
     pub fn stop(&self) {
         let mut state = self.shared.state.lock();
         state.stopped = true;
-        state
-            .queues
-            .iter_mut()
-            .for_each(|queue| queue.wants.clear());
+        state.queues.iter_mut().for_each(|queue| queue.keys.clear());
         let flights = mem::take(&mut state.flights);
         let ready = mem::take(&mut state.ready);
         drop(state);
@@ -263,33 +260,33 @@ impl Shared {
             if state.stopped {
                 break;
             }
-            let Some(want) = state.queue(pool).wants.pop_front() else {
+            let Some(key) = state.queue(pool).keys.pop_front() else {
                 state.queue(pool).idle += 1;
                 let (guard, has_timed_out) = self.signal(pool).wait_timeout(state, WORKER_IDLE);
                 state = guard;
                 let queue = state.queue(pool);
                 queue.idle -= 1;
-                if has_timed_out && queue.wants.is_empty() {
+                if has_timed_out && queue.keys.is_empty() {
                     break;
                 }
                 continue;
             };
-            let Some(flight) = state.flights.get_mut(&want) else {
+            let Some(flight) = state.flights.get_mut(&key) else {
                 continue;
             };
             flight.started = true;
             flight.progress.advance(0);
             let (since, progress) = (flight.since, flight.progress.clone());
             drop(state);
-            let arrived = || self.wake_early(&want);
-            let fetch = AssertUnwindSafe(|| self.tree.fetch(&want, since, &progress, &arrived));
+            let arrived = || self.wake_early(&key);
+            let fetch = AssertUnwindSafe(|| self.tree.fetch(&key, since, &progress, &arrived));
             let hold = catch_unwind(fetch).unwrap_or_else(|_| {
-                let error = Error::Internal(format!("fetching {want} panicked"));
-                self.tree.fail(&want, &error);
+                let error = Error::Internal(format!("fetching {key} panicked"));
+                self.tree.fail(&key, &error);
                 None
             });
             state = self.state.lock();
-            let done = state.flights.remove(&want);
+            let done = state.flights.remove(&key);
             drop(state);
             release(
                 done.map(|flight| flight.waiters).unwrap_or_default(),
@@ -301,11 +298,11 @@ impl Shared {
         state.queue(pool).workers -= 1;
     }
 
-    /// Wakes the requests that wait for `want`, so that they look at what has come so
+    /// Wakes the requests that wait for `key`, so that they look at what has come so
     /// far. They run in a thread of their own: this one has more to fetch.
-    fn wake_early(self: &Arc<Self>, want: &Want) {
+    fn wake_early(self: &Arc<Self>, key: &FetchKey) {
         let mut state = self.state.lock();
-        let Some(flight) = state.flights.get_mut(want) else {
+        let Some(flight) = state.flights.get_mut(key) else {
             return;
         };
         if flight.waiters.is_empty() {
@@ -350,21 +347,25 @@ impl Shared {
         if queue.workers > 0 {
             return;
         }
-        let stranded: Vec<Want> = queue.wants.drain(..).collect();
-        let stranded: Vec<(Want, Flight)> = stranded
+        let stranded: Vec<FetchKey> = queue.keys.drain(..).collect();
+        let stranded: Vec<(FetchKey, Flight)> = stranded
             .into_iter()
-            .filter_map(|want| state.flights.remove_entry(&want))
+            .filter_map(|key| state.flights.remove_entry(&key))
             .collect();
         drop(state);
-        for (want, flight) in stranded {
-            self.tree.fail(&want, error);
+        for (key, flight) in stranded {
+            self.tree.fail(&key, error);
             release(flight.waiters, Wake::Settled);
         }
     }
 
-    fn fail_overdue(&self, overdue: Vec<(Want, Vec<Waiter>)>, error: impl Fn(&Want) -> Error) {
-        for (want, waiters) in overdue {
-            self.tree.fail(&want, &error(&want));
+    fn fail_overdue(
+        &self,
+        overdue: Vec<(FetchKey, Vec<Waiter>)>,
+        error: impl Fn(&FetchKey) -> Error,
+    ) {
+        for (key, waiters) in overdue {
+            self.tree.fail(&key, &error(&key));
             release(waiters, Wake::Settled);
         }
     }
@@ -385,8 +386,8 @@ impl Shared {
             }
             let overdue = state.take_overdue(self.timeout);
             drop(state);
-            self.fail_overdue(overdue, |want| Error::Timeout {
-                what: want.to_string(),
+            self.fail_overdue(overdue, |key| Error::Timeout {
+                what: key.to_string(),
                 seconds: self.timeout.as_secs(),
             });
             thread::sleep(TICK);
@@ -399,27 +400,27 @@ impl Shared {
 impl State {
     /// Takes out the requests that wait for a fetch without progress. The fetch
     /// itself stays, so that no second one starts beside it.
-    fn take_overdue(&mut self, timeout: Duration) -> Vec<(Want, Vec<Waiter>)> {
+    fn take_overdue(&mut self, timeout: Duration) -> Vec<(FetchKey, Vec<Waiter>)> {
         // A queued fetch is as alive as the liveliest one that it queues behind.
         let mut liveliest = [Duration::MAX; Pool::COUNT];
-        for (want, flight) in &self.flights {
+        for (key, flight) in &self.flights {
             if flight.started {
-                let idle = &mut liveliest[want.pool() as usize];
+                let idle = &mut liveliest[key.pool() as usize];
                 *idle = flight.progress.idle().min(*idle);
             }
         }
         let mut overdue = Vec::new();
         // A stream may be silent, and no request waits for one.
-        let waited_for = |want: &Want| want.pool() != Pool::Streams;
-        for (want, flight) in &mut self.flights {
+        let waited_for = |key: &FetchKey| key.pool() != Pool::Streams;
+        for (key, flight) in &mut self.flights {
             let own = flight.progress.idle();
             let idle = if flight.started {
                 own
             } else {
-                own.min(liveliest[want.pool() as usize])
+                own.min(liveliest[key.pool() as usize])
             };
-            if idle >= timeout && !flight.waiters.is_empty() && waited_for(want) {
-                overdue.push((want.clone(), mem::take(&mut flight.waiters)));
+            if idle >= timeout && !flight.waiters.is_empty() && waited_for(key) {
+                overdue.push((key.clone(), mem::take(&mut flight.waiters)));
             }
         }
         overdue

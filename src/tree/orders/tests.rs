@@ -3,7 +3,13 @@
 use super::*;
 use crate::{
     demo::{Agent, Fault, Run as DemoRun, World, uuid},
-    tree::tests::{Bench, html},
+    tree::{
+        answers::Runs,
+        fetch_key::FetchKey,
+        ops::handle::{Handle, Opened},
+        tests::{Bench, html},
+        view::View,
+    },
 };
 use serde_json::json;
 
@@ -249,7 +255,8 @@ fn control_files_are_their_owners_alone() {
 fn runs_that_are_started_at_once_are_all_listed() {
     let (bench, ..) = bench();
     let tree = &bench.tree;
-    let list = || tree.bring(&Want::Runs, Instant::now(), &Progress::default());
+    let key = FetchKey::runs();
+    let list = || tree.bring(&key, &Progress::default(), &|| ());
     list().unwrap();
     let id = |thread: u32, n: u32| uuid(&format!("{thread} {n}"));
     let start = |id: String| {
@@ -257,15 +264,15 @@ fn runs_that_are_started_at_once_are_all_listed() {
             "prompt": "p", "created_at": "2026-01-02T03:04:05Z"});
         let raw = serde_json::value::to_raw_value(&raw).unwrap();
         let value = serde_json::from_str(raw.get()).unwrap();
-        tree.note_run(Row { value, raw }, Instant::now());
+        tree.answers.note_run(Row { value, raw }, Instant::now());
     };
     std::thread::scope(|scope| {
         for thread in 0..6 {
             scope.spawn(move || (0..30).for_each(|n| start(id(thread, n))));
         }
-        scope.spawn(|| (0..10).for_each(|_| list().unwrap()));
+        scope.spawn(|| (0..10).for_each(|_| drop(list().unwrap())));
     });
-    let (listing, _) = tree.known.runs.last(&()).unwrap();
+    let (listing, _) = tree.answers.last::<Runs>(&()).unwrap();
     let missing = (0..6).flat_map(|thread| (0..30).map(move |n| id(thread, n)));
     let missing = missing.filter(|id| listing.id(id).is_none());
     assert_eq!(missing.count(), 0, "started, and not listed");

@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     sync::Mutex,
     text::one_line,
-    tree::{Tree, Want, node::Node},
+    tree::{answers::FailureLog, fetch_key::FetchKey, node::Node},
 };
 use lru::LruCache;
 use serde_json::{Map, Value};
@@ -111,8 +111,13 @@ impl Caller {
     }
 }
 
-/// What has been refused.
-pub(crate) struct Refusals(Mutex<State>);
+/// What programs that read everything may have fetched.
+pub(crate) struct Crawlers {
+    /// Names of programs that start no downloads, beside those that are known
+    /// as indexers; `None` where every program may.
+    own: Option<Vec<String>>,
+    state: Mutex<State>,
+}
 
 struct State {
     counts: BTreeMap<String, u64>,
@@ -120,31 +125,90 @@ struct State {
     listed: LruCache<Node, Instant>,
 }
 
-impl Default for Refusals {
-    fn default() -> Self {
-        Self(Mutex::new(State {
-            counts: BTreeMap::new(),
-            told: LruCache::new(TOLD),
-            listed: LruCache::new(LISTED),
-        }))
+impl Crawlers {
+    pub(super) fn new(own: Option<Vec<String>>) -> Self {
+        Self {
+            own,
+            state: Mutex::new(State {
+                counts: BTreeMap::new(),
+                told: LruCache::new(TOLD),
+                listed: LruCache::new(LISTED),
+            }),
+        }
     }
-}
 
-impl Refusals {
+    /// The value of `--crawlers` that this is.
+    pub(super) fn policy(&self) -> &'static str {
+        match self.own {
+            Some(_) => "deny",
+            None => "allow",
+        }
+    }
+
+    /// Decides whether a request may have `key` fetched, which starts a download or
+    /// not. `caller` is called only where that depends on who asks, since to look a
+    /// process up costs more than most answers: for a download that is still to be
+    /// started, and within a moment after a list was read.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] for a crawler.
+    pub(super) fn permit(
+        &self,
+        key: &FetchKey,
+        starts_download: bool,
+        caller: impl FnOnce() -> Caller,
+        failures: &FailureLog,
+    ) -> Result<()> {
+        let Some(folder) = key.folder() else {
+            return Ok(());
+        };
+        let own = self.own.as_deref();
+        let was_just_listed = own.is_some() && self.was_just_listed(&folder);
+        if !starts_download && !was_just_listed {
+            return Ok(());
+        }
+        let caller = caller();
+        let (name, pid) = (caller.name(), caller.pid);
+        let goes_by = |names: &[&str]| names.iter().any(|name| caller.goes_by(name));
+        let is_own = |own: &[String]| own.iter().any(|name| caller.goes_by(name));
+        let crawls = own.is_some_and(|own| goes_by(&KNOWN) || is_own(own));
+        let (what, why) = if starts_download && crawls {
+            (key.to_string(), "indexers do not start downloads")
+        } else if was_just_listed && goes_by(&COUNTING) {
+            // Folders are counted one after another, for as long as that takes.
+            self.note_listing(&folder);
+            let what = format!("what is in each of {}", path(&folder));
+            (what, "it is not counted before somebody opens it")
+        } else {
+            if starts_download {
+                tracing::info!("{name} (pid {pid}) asks for {key}");
+            }
+            return Ok(());
+        };
+        let error = Error::Denied(format!(
+            "refused to {name} (pid {pid}): {why}; --crawlers allow changes that"
+        ));
+        if self.count(&name, &what) {
+            // Each program has a line of its own.
+            failures.note(&format!("{what} for {name}"), &error);
+        }
+        Err(error)
+    }
+
     /// Notes that a list has just been read, or that it is counted.
-    pub(in crate::tree) fn note_listing(&self, list: &Node) {
-        self.0.lock().listed.put(list.clone(), Instant::now());
+    pub(super) fn note_listing(&self, list: &Node) {
+        self.state.lock().listed.put(list.clone(), Instant::now());
     }
 
     fn was_just_listed(&self, list: &Node) -> bool {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let listed = state.listed.get(list);
         listed.is_some_and(|listed| listed.elapsed() < COUNTS_WITHIN)
     }
 
     /// Counts a refusal; whether it is the first of `what` to be told.
     fn count(&self, name: &str, what: &str) -> bool {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let name = match state.counts.contains_key(name) || state.counts.len() < COUNTED {
             true => name,
             false => "others",
@@ -155,8 +219,8 @@ impl Refusals {
     }
 
     /// Requests refused, by program.
-    pub(in crate::tree) fn counts(&self) -> Map<String, Value> {
-        let state = self.0.lock();
+    pub(super) fn counts(&self) -> Map<String, Value> {
+        let state = self.state.lock();
         let counts = state.counts.iter();
         counts
             .map(|(name, n)| (name.clone(), (*n).into()))
@@ -164,70 +228,13 @@ impl Refusals {
     }
 }
 
-/// The list in which what is wanted is one of many, and its name.
-fn list_of(want: &Want) -> Option<(Node, String)> {
-    Some(match want {
-        Want::Content(kind, id, _) => {
-            let name = format!("{}/{id}", kind.plural());
-            (Node::Storage(*kind, id.clone()), name)
-        }
-        Want::Versions(kind, _) => (Node::Storages(*kind), kind.plural().into()),
-        Want::Run(_) | Want::Logs(_) | Want::Metrics(_) => (Node::Runs, "runs".into()),
-        Want::Agent(_) | Want::AgentVersions(_) => (Node::Agents, "agents".into()),
-        _ => return None,
-    })
-}
-
-impl Tree {
-    /// Decides whether a request may have `want` brought. `caller` is called only
-    /// where that depends on who asks, since to look a process up costs more than
-    /// most answers: for a download that is still to be started, and within a
-    /// moment after a list was read.
-    ///
-    /// # Errors
-    /// [`Error::Denied`] for a crawler.
-    pub fn permit(&self, want: &Want, caller: impl FnOnce() -> Caller) -> Result<()> {
-        let Some((list, list_name)) = list_of(want) else {
-            return Ok(());
-        };
-        let own = self.options.crawlers.as_deref();
-        let starts_download = match want {
-            Want::Content(kind, id, version) => {
-                let key = self.version_key(*kind, id, version);
-                self.store.growing(&key).is_none()
-            }
-            _ => false,
-        };
-        let was_just_listed = own.is_some() && self.refusals.was_just_listed(&list);
-        if !starts_download && !was_just_listed {
-            return Ok(());
-        }
-        let caller = caller();
-        let (name, pid) = (caller.name(), caller.pid);
-        let goes_by = |names: &[&str]| names.iter().any(|name| caller.goes_by(name));
-        let is_own = |own: &[String]| own.iter().any(|name| caller.goes_by(name));
-        let crawls = own.is_some_and(|own| goes_by(&KNOWN) || is_own(own));
-        let (what, why) = if starts_download && crawls {
-            (want.to_string(), "indexers do not start downloads")
-        } else if was_just_listed && goes_by(&COUNTING) {
-            // Folders are counted one after another, for as long as that takes.
-            self.refusals.note_listing(&list);
-            let what = format!("what is in each of {list_name}");
-            (what, "it is not counted before somebody opens it")
-        } else {
-            if starts_download {
-                tracing::info!("{name} (pid {pid}) asks for {want}");
-            }
-            return Ok(());
-        };
-        let error = Error::Denied(format!(
-            "refused to {name} (pid {pid}): {why}; --crawlers allow changes that"
-        ));
-        if self.refusals.count(&name, &what) {
-            // Each program has a line of its own.
-            self.failures.note(&format!("{what} for {name}"), &error);
-        }
-        Err(error)
+/// A folder of many objects as a path.
+fn path(folder: &Node) -> String {
+    match folder {
+        Node::Agents => "agents".into(),
+        Node::Storages(kind) => kind.plural().into(),
+        Node::Storage(kind, id) => format!("{}/{id}", kind.plural()),
+        _ => "runs".into(),
     }
 }
 
@@ -263,14 +270,14 @@ mod tests {
 
     #[test]
     fn counts_and_telling_are_bounded() {
-        let refusals = Refusals::default();
-        assert!(refusals.count("a", "one"));
-        assert!(!refusals.count("a", "one"));
-        assert!(refusals.count("a", "two"));
+        let crawlers = Crawlers::new(None);
+        assert!(crawlers.count("a", "one"));
+        assert!(!crawlers.count("a", "one"));
+        assert!(crawlers.count("a", "two"));
         for n in 0..1000 {
-            refusals.count(&format!("x{n}"), "one");
+            crawlers.count(&format!("x{n}"), "one");
         }
-        let counts = refusals.counts();
+        let counts = crawlers.counts();
         assert_eq!(counts.len(), COUNTED + 1);
         assert_eq!(counts["a"], 3);
         assert_eq!(counts["others"], 1000 - (COUNTED as u64 - 1));
@@ -278,13 +285,13 @@ mod tests {
 
     #[test]
     fn a_list_is_remembered_for_a_moment() {
-        let refusals = Refusals::default();
-        assert!(!refusals.was_just_listed(&Node::Runs));
-        refusals.note_listing(&Node::Runs);
-        assert!(refusals.was_just_listed(&Node::Runs));
-        assert!(!refusals.was_just_listed(&Node::Agents));
+        let crawlers = Crawlers::new(None);
+        assert!(!crawlers.was_just_listed(&Node::Runs));
+        crawlers.note_listing(&Node::Runs);
+        assert!(crawlers.was_just_listed(&Node::Runs));
+        assert!(!crawlers.was_just_listed(&Node::Agents));
         let before = Instant::now().checked_sub(COUNTS_WITHIN).unwrap();
-        refusals.0.lock().listed.put(Node::Runs, before);
-        assert!(!refusals.was_just_listed(&Node::Runs));
+        crawlers.state.lock().listed.put(Node::Runs, before);
+        assert!(!crawlers.was_just_listed(&Node::Runs));
     }
 }
