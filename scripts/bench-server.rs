@@ -6,13 +6,16 @@
 //! far, `stats` counts them, `network LATENCY-MS BYTES-PER-SECOND` sets both
 //! for all answers that begin later (0: none). Ends when the input does.
 
+#[path = "../tests/support/fake/mod.rs"]
+mod fake;
+
+use fake::{Action, Fault, File, Kind, Port, Server, VersionSpec, World};
 use serde_json::{Value, json};
 use std::{
     error::Error,
     io::{self, BufRead, Write},
     time::Duration,
 };
-use vm0fs::demo::{Action, Fault, File, Kind, Port, Server, VersionSpec, World};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 

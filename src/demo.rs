@@ -1,15 +1,15 @@
 //! The embedded demo server: the VM0 API v1 with its quirks and a presigned
 //! object store, as real HTTP on loopback.
 //!
-//! `vm0fs demo` serves [`World::demo`]; the tests serve worlds of their own,
-//! change them while they run, put faults on the wire and count requests.
+//! `vm0fs demo` serves [`World::demo`]; the tests serve worlds of their own and
+//! change them while they run. Faults and the counting of requests are theirs
+//! (`tests/support/fake`), by way of [`Server::start_with`].
 //! Nothing of the client is used here, so that neither can hide a mistake of
 //! the other.
 
 mod api;
 mod archive;
 mod events;
-mod fault;
 mod live;
 mod objects;
 mod reply;
@@ -17,13 +17,10 @@ mod runs;
 mod scenario;
 mod session;
 mod story;
-mod wire;
 mod world;
 
 pub use archive::{File, Maker, version_id};
-pub use fault::{Action, Fault, Port};
 pub use session::{Claude, Codex, Events, Program, lifecycle};
-pub use wire::Recorded;
 pub use world::{
     Agent, AgentVersion, Kind, LogRow, Pace, Quirks, Run, Sample, Storage, Version, VersionSpec,
     World, is_terminal, uuid,
@@ -31,8 +28,7 @@ pub use world::{
 
 use crate::error::{Error, Result};
 use archive::sha256_hex;
-use axum::Router;
-use fault::Faults;
+use axum::{Router, serve::ListenerExt};
 use std::{
     fmt,
     future::IntoFuture,
@@ -44,11 +40,18 @@ use std::{
 };
 use tokio::runtime::{Builder, Runtime};
 
+/// Which of the server's two ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// The API.
+    Api,
+    /// The object store behind the presigned URLs.
+    Store,
+}
+
 /// What both ports and the live runs share.
 struct Shared {
     world: Mutex<World>,
-    faults: Faults,
-    journal: wire::Journal,
     limits: reply::Limits,
     /// Signs the presigned URLs.
     key: String,
@@ -75,9 +78,6 @@ pub struct Server {
 /// ends without waiting.
 const PACKING: Duration = Duration::from_millis(200);
 
-/// How often [`Server::wait_for`] looks.
-const POLL: Duration = Duration::from_millis(5);
-
 /// Two are enough for a server that mostly waits, and leave the machine to
 /// what is tested.
 const WORKERS: usize = 2;
@@ -96,7 +96,25 @@ impl Server {
     ///
     /// # Errors
     /// Where a port cannot be bound or no thread started.
-    pub fn start_on(mut world: World, address: SocketAddr) -> Result<Self> {
+    pub fn start_on(world: World, address: SocketAddr) -> Result<Self> {
+        Self::start_with(world, address, |_, listener, routes| {
+            // A delay of 40 ms on small answers would be no real network's.
+            let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+            tokio::spawn(axum::serve(listener, routes).into_future());
+        })
+    }
+
+    /// The same with the caller's own way to serve: `serve` is called once for
+    /// each port, inside the server's runtime, and starts a task that answers
+    /// by the routes.
+    ///
+    /// # Errors
+    /// Where a port cannot be bound or no thread started.
+    pub fn start_with(
+        mut world: World,
+        address: SocketAddr,
+        serve: impl Fn(Port, tokio::net::TcpListener, Router),
+    ) -> Result<Self> {
         let (api, address) = bind(address)?;
         let (store, store_address) = bind(SocketAddr::new(address.ip(), 0))?;
         let token = world
@@ -106,8 +124,6 @@ impl Server {
         let live = world.live.clone();
         let shared = Arc::new(Shared {
             world: Mutex::new(world),
-            faults: Faults::default(),
-            journal: wire::Journal::default(),
             limits: reply::Limits::default(),
             key: secret(),
             store_url: url(store_address),
@@ -120,8 +136,13 @@ impl Server {
             .map_err(|error| Error::io("starting the demo server's threads", error))?;
         {
             let _inside = runtime.enter();
-            serve(api, api::router(Arc::clone(&shared)))?;
-            serve(store, api::store_router(Arc::clone(&shared)))?;
+            let listener = |listener| {
+                tokio::net::TcpListener::from_std(listener)
+                    .map_err(|error| Error::io("starting the demo server", error))
+            };
+            let (api, store) = (listener(api)?, listener(store)?);
+            serve(Port::Api, api, api::router(Arc::clone(&shared)));
+            serve(Port::Store, store, api::store_router(Arc::clone(&shared)));
             for id in live {
                 tokio::spawn(live::keep_logging(Arc::clone(&shared), id));
             }
@@ -153,46 +174,6 @@ impl Server {
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.shared.world()
     }
-
-    /// Every request on both ports since the start or the last clearing.
-    pub fn requests(&self) -> Vec<Recorded> {
-        self.shared.journal.snapshot()
-    }
-
-    /// The requests on one port whose path begins with `prefix`.
-    pub fn requests_to(&self, port: Port, prefix: &str) -> Vec<Recorded> {
-        let mut requests = self.requests();
-        requests.retain(|request| request.port == port && request.path.starts_with(prefix));
-        requests
-    }
-
-    /// Waits until the requests are as `wanted` has them; false where they are
-    /// not after `limit`.
-    pub fn wait_for(&self, limit: Duration, wanted: impl Fn(&[Recorded]) -> bool) -> bool {
-        let start = std::time::Instant::now();
-        while !wanted(&self.requests()) {
-            if start.elapsed() >= limit {
-                return false;
-            }
-            std::thread::sleep(POLL);
-        }
-        true
-    }
-
-    /// Forgets the requests so far.
-    pub fn clear_requests(&self) {
-        self.shared.journal.clear();
-    }
-
-    /// Puts a fault on the wire.
-    pub fn fault(&self, fault: Fault) {
-        self.shared.faults.add(fault);
-    }
-
-    /// Takes all faults away; answers that already suffer from one go on so.
-    pub fn clear_faults(&self) {
-        self.shared.faults.clear();
-    }
 }
 
 impl fmt::Debug for Server {
@@ -220,15 +201,6 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
         Ok((listener, bound))
     };
     listen().map_err(|error: io::Error| Error::io(format!("listening on {address}"), error))
-}
-
-/// Starts serving; must be called inside the runtime.
-fn serve(listener: TcpListener, router: Router) -> Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)
-        .map_err(|error| Error::io("starting the demo server", error))?;
-    let service = router.into_make_service_with_connect_info::<wire::Connection>();
-    tokio::spawn(axum::serve(listener, service).into_future());
-    Ok(())
 }
 
 fn url(address: SocketAddr) -> String {

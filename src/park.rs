@@ -439,7 +439,7 @@ mod tests {
     use super::*;
     use crate::{
         api::types::StorageKind,
-        demo::{Action, Fault, Port, World},
+        fake::{Action, Fault, Port, World},
         tree::tests::Bench,
     };
     use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -539,7 +539,7 @@ mod tests {
         let (bench, park) = bench();
         let mut world = bench.server.world();
         let then = world.ago(60);
-        let run = world.add_run(crate::demo::Run::new("x", then).prompt("x".repeat(1000)));
+        let run = world.add_run(crate::fake::Run::new("x", then).prompt("x".repeat(1000)));
         drop(world);
         let slow = Action::Rate {
             bytes_per_second: 600,

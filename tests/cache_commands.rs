@@ -1,6 +1,7 @@
 //! `vm0fs cache` and `vm0fs prefetch` on real mounts, and what a mount tells of
 //! its downloads.
 
+use crate::support::fake::{Action, Fault, File, Kind, VersionSpec, World};
 use crate::support::{Bench, Mount, ORDINARY_USER, SOON, Who};
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
@@ -13,7 +14,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Action, Fault, File, Kind, VersionSpec, World};
 
 const MIB: usize = 1 << 20;
 
@@ -312,7 +312,7 @@ fn ctrl_c_stops_waiting_at_once() {
         let mut child = command(&bench, Who::Myself, &setting.mount, arguments)
             .spawn()
             .unwrap();
-        let stalls = |requests: &[vm0fs::demo::Recorded]| {
+        let stalls = |requests: &[crate::support::fake::Recorded]| {
             requests
                 .iter()
                 .any(|request| request.line().contains("/bucket/"))

@@ -16,6 +16,7 @@ mod status;
 mod unmounting;
 mod views;
 
+use crate::support::fake::{Agent, Claude, LogRow, Port, Recorded, Run, World};
 use crate::support::{Bench, Mount};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -23,7 +24,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Agent, Claude, LogRow, Port, Recorded, Run, World};
 
 /// For what is to happen within two seconds: a busy machine is slower, and
 /// what comes a poll later comes much later.

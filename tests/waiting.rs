@@ -6,8 +6,8 @@ mod ending;
 mod faults;
 mod quick;
 
+use crate::support::fake::{Agent, File, Kind, Port, Run, VersionSpec, World};
 use crate::support::{Bench, Running, SOON};
-use vm0fs::demo::{Agent, File, Kind, Port, Run, VersionSpec, World};
 
 /// Artifacts `slow` and `quick` of one version each, an agent and a run, whose
 /// id it gives.

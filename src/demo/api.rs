@@ -3,7 +3,7 @@
 use super::{
     Shared, events, objects,
     reply::{self, Answer, Failure, Query},
-    runs, wire,
+    runs,
     world::{Agent, Kind, Storage, Version, iso},
 };
 use axum::{
@@ -57,22 +57,12 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
             reply::frame,
         ))
         .fallback(reply::nowhere)
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&shared),
-            wire::api,
-        ))
         .with_state(shared)
 }
 
 /// The object store's port.
 pub(crate) fn store_router(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .fallback(objects::serve)
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&shared),
-            wire::store,
-        ))
-        .with_state(shared)
+    Router::new().fallback(objects::serve).with_state(shared)
 }
 
 fn agent_json(agent: &Agent) -> Value {

@@ -1,12 +1,7 @@
 //! The object store on its own port: presigned URLs, `Range`, `If-Range`,
 //! `If-Match`, `ETag`, and errors in XML.
 
-use super::{
-    Shared,
-    archive::{Archive, sha256_hex},
-    wire::StoreFaults,
-    world::Version,
-};
+use super::{Shared, archive::sha256_hex, world::Version};
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{Request, State},
@@ -78,12 +73,7 @@ async fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, Refus
             "The specified method is not allowed against this resource.",
         ));
     }
-    let faults = request
-        .extensions()
-        .get::<StoreFaults>()
-        .cloned()
-        .unwrap_or_default();
-    admit(&shared, &request, faults.expire)?;
+    admit(&shared, &request)?;
     let missing = Refusal(
         StatusCode::NOT_FOUND,
         "NoSuchKey",
@@ -92,36 +82,18 @@ async fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, Refus
     let Some(version) = find(&shared, request.uri().path()) else {
         return Err(missing);
     };
-    let mut etag = sha256_hex(&version.id)[..32].to_owned();
-    if faults.change_etag {
-        etag = sha256_hex(etag)[..32].to_owned();
-    }
-    let modified = version.created_at;
-    let source = match faults.content {
-        Some(bytes) => Source::Given(Arc::new(Archive::raw(bytes))),
-        // Packing takes its time, and the store has other requests.
-        None => Source::Stored(
-            tokio::task::spawn_blocking(move || {
-                version.archive();
-                version
-            })
-            .await
-            .map_err(|_| missing)?,
-        ),
-    };
+    // Packing takes its time, and the store has other requests.
+    let packing = tokio::task::spawn_blocking(move || {
+        version.archive();
+        version
+    });
+    let version = packing.await.map_err(|_| missing)?;
     let head = request.method() == Method::HEAD;
-    respond(
-        request.headers(),
-        source,
-        &format!("\"{etag}\""),
-        modified,
-        faults.no_range,
-        head,
-    )
+    respond(request.headers(), version, head)
 }
 
 /// Checks the presigned query, and that nothing else claims to give permission.
-fn admit(shared: &Shared, request: &Request, expire: bool) -> Result<(), Refusal> {
+fn admit(shared: &Shared, request: &Request) -> Result<(), Refusal> {
     if request.headers().contains_key(header::AUTHORIZATION) {
         return Err(Refusal(
             StatusCode::BAD_REQUEST,
@@ -151,7 +123,7 @@ fn admit(shared: &Shared, request: &Request, expire: bool) -> Result<(), Refusal
     }
     let signed = date.parse().map_or(0, Timestamp::as_second);
     let age = Timestamp::now().as_second().saturating_sub(signed);
-    if expire || age >= i64::try_from(lifetime).unwrap_or(i64::MAX) {
+    if age >= i64::try_from(lifetime).unwrap_or(i64::MAX) {
         return Err(Refusal(
             StatusCode::FORBIDDEN,
             "AccessDenied",
@@ -173,29 +145,9 @@ fn find(shared: &Shared, path: &str) -> Option<Version> {
     version.is_stored().then(|| version.clone())
 }
 
-/// Where an object's bytes are.
-enum Source {
-    Stored(Version),
-    Given(Arc<Archive>),
-}
-
-impl Source {
-    fn archive(&self) -> &Archive {
-        match self {
-            Self::Stored(version) => version.archive(),
-            Self::Given(archive) => archive,
-        }
-    }
-}
-
-fn respond(
-    headers: &HeaderMap,
-    source: Source,
-    etag: &str,
-    modified: Timestamp,
-    no_range: bool,
-    head: bool,
-) -> Result<Response, Refusal> {
+fn respond(headers: &HeaderMap, version: Version, head: bool) -> Result<Response, Refusal> {
+    let etag = &format!("\"{}\"", &sha256_hex(&version.id)[..32]);
+    let modified = version.created_at;
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::IF_MATCH).is_some_and(|wanted| wanted != "*" && wanted != etag) {
         return Err(Refusal(
@@ -204,13 +156,13 @@ fn respond(
             "At least one of the pre-conditions you specified did not hold",
         ));
     }
-    let length = source.archive().len();
+    let length = version.archive().len();
     let asked = text(header::RANGE)
-        .filter(|_| !no_range && !head)
+        .filter(|_| !head)
         .filter(|_| text(header::IF_RANGE).is_none_or(|wanted| wanted == etag))
         .and_then(|range| parse_range(range, length));
     let mut response = match asked {
-        None => Response::new(body(source, 0, length)),
+        None => Response::new(body(version, 0, length)),
         Some(None) => {
             let mut response = Refusal(
                 StatusCode::RANGE_NOT_SATISFIABLE,
@@ -222,16 +174,14 @@ fn respond(
             return Ok(response);
         }
         Some(Some((first, end))) => {
-            let mut response = Response::new(body(source, first, end));
+            let mut response = Response::new(body(version, first, end));
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             let range = format!("bytes {first}-{}/{length}", end - 1);
             insert(&mut response, "content-range", &range);
             response
         }
     };
-    if !no_range {
-        insert(&mut response, "accept-ranges", "bytes");
-    }
+    insert(&mut response, "accept-ranges", "bytes");
     insert(&mut response, "etag", etag);
     insert(&mut response, "content-type", "application/gzip");
     let modified = modified.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
@@ -266,9 +216,9 @@ fn parse_range(range: &str, length: u64) -> Option<Option<(u64, u64)>> {
     Some((first < length).then_some((first, end)))
 }
 
-fn body(source: Source, position: u64, end: u64) -> Body {
+fn body(version: Version, position: u64, end: u64) -> Body {
     Body::new(Stretch {
-        source,
+        version,
         position,
         end,
     })
@@ -279,7 +229,7 @@ const PIECE: u64 = 256 << 10;
 
 /// The bytes of an object from one position to another.
 struct Stretch {
-    source: Source,
+    version: Version,
     position: u64,
     end: u64,
 }
@@ -296,7 +246,7 @@ impl HttpBody for Stretch {
         if limit == 0 {
             return Poll::Ready(None);
         }
-        let piece = self.source.archive().slice(self.position, limit);
+        let piece = self.version.archive().slice(self.position, limit);
         self.position += piece.len() as u64;
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::fake::{Action, Fault, Recorded, Server};
 use jiff::Timestamp;
 use reqwest::{
     StatusCode,

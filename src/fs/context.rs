@@ -326,7 +326,7 @@ mod tests {
     }
     #[test]
     fn a_panic_ends_neither_the_thread_nor_the_mount() {
-        let bench = crate::tree::tests::Bench::new(crate::demo::World::empty());
+        let bench = crate::tree::tests::Bench::new(crate::fake::World::empty());
         let park = Arc::new(Park::new(bench.tree.clone(), Duration::from_secs(5)));
         let fs = super::super::Fs::new(bench.tree.clone(), park, 0, 0);
         let (reply, replied) = std::sync::mpsc::channel();

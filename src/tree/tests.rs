@@ -8,10 +8,10 @@ mod seeds;
 use super::*;
 use crate::{
     api::{ClientConfig, Token},
-    demo::{
+    error::Result,
+    fake::{
         Action, Agent, Fault, File, Kind as Storages, Port, Quirks, Run, Server, VersionSpec, World,
     },
-    error::Result,
     progress::Progress,
     store::{Limits, StoreConfig},
 };

@@ -2,9 +2,9 @@
 //! uses it meets an error instead of a hang.
 
 use super::{Place, Running, finish, kill, script, small_world, until};
+use crate::support::fake::{Action, Fault, Port};
 use crate::support::{Bench, Who, is_mounted};
 use nix::sys::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use vm0fs::demo::{Action, Fault, Port};
 
 #[test]
 fn in_the_foreground() {

@@ -1,9 +1,9 @@
 //! `vm0fs unmount`: it waits, it says who is in the way, it can detach.
 
 use super::{Place, Running, finish, script, servers_of, small_world, until};
+use crate::support::fake::{Action, Fault, File, Kind, Port, VersionSpec};
 use crate::support::{Bench, Who, is_mounted};
 use std::time::Duration;
-use vm0fs::demo::{Action, Fault, File, Kind, Port, VersionSpec};
 
 /// For an unmount that somebody's download must not delay: it takes two
 /// seconds at most on an idle machine.

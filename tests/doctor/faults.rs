@@ -1,12 +1,12 @@
 //! What a machine or a service can lack, one thing at a time.
 
 use super::{OWN_ETC, alone, line, tells};
+use crate::support::fake::{Action, Fault};
 use crate::{
     commands::small_world,
     support::{Bench, Who, is_root},
 };
 use std::fs;
-use vm0fs::demo::{Action, Fault};
 
 fn bench() -> Option<Bench> {
     is_root().then(|| Bench::new(small_world()))

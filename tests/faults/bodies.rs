@@ -1,8 +1,8 @@
 //! Answers that say 200 and are none.
 
 use super::{Row, check};
+use crate::support::fake::{Action, Server, World};
 use crate::support::reason::IO;
-use vm0fs::demo::{Action, Server, World};
 
 fn body(text: &str) -> Action {
     Action::WrongBody(text.to_owned().into())

@@ -1,10 +1,10 @@
 //! The end of a mount, whatever hangs.
 
 use super::{Deed, Scene};
+use crate::support::fake::{Action, Fault, Recorded};
 use crate::support::{SOON, is_mounted};
 use nix::sys::signal::Signal::SIGTERM;
 use std::time::{Duration, Instant};
-use vm0fs::demo::{Action, Fault, Recorded};
 
 /// Two seconds, and what a busy machine adds.
 const AT_ONCE: Duration = Duration::from_secs(6);

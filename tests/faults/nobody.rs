@@ -2,6 +2,7 @@
 //! down is left in peace.
 
 use super::{ARGUMENTS, Deed, Scene};
+use crate::support::fake::{Action, Agent, Fault, Kind, Run, World};
 use crate::{
     doctor::{OWN_ETC, alone},
     support::{Bench, Mount, SOON, Who, reason::UNREACHABLE},
@@ -20,7 +21,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Action, Agent, Fault, Kind, Run, World};
 
 /// A certificate for 127.0.0.1 that nobody has signed, valid from 2020 to 2120,
 /// and its key.
@@ -323,14 +323,14 @@ fn an_order_is_not_sent_where_nobody_listens_and_is_not_kept() {
     scene
         .mount
         .run(&format!("cat runs/{}/status", scene.runs[3]));
-    scene.bench.server = vm0fs::demo::Server::start(World::empty()).unwrap();
+    scene.bench.server = crate::support::fake::Server::start(World::empty()).unwrap();
     scene.mount.fails(&scene.script(Deed::Start), UNREACHABLE);
     scene.mount.fails(&scene.script(Deed::Cancel), UNREACHABLE);
     let errors = scene.mount.cat(".vm0fs/errors");
     for subject in ["start of a run", "cancel of run"] {
         assert!(errors.contains(subject), "{subject}: {errors}");
     }
-    let server = vm0fs::demo::Server::start_on(World::empty(), address).unwrap();
+    let server = crate::support::fake::Server::start_on(World::empty(), address).unwrap();
     // It does not come late.
     thread::sleep(Duration::from_secs(3));
     scene.mount.try_run("ls volumes");

@@ -2,10 +2,12 @@
 //! them. Everything is taken away again when it is dropped.
 
 pub(crate) mod archive;
+pub(crate) mod fake;
 pub(crate) mod proxy;
 pub(crate) mod seeds;
 pub(crate) mod watched;
 
+use crate::support::fake::{Port, Recorded, Server, World};
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -17,7 +19,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
-use vm0fs::demo::{Port, Recorded, Server, World};
 
 /// The ordinary user that `scripts/test` makes.
 pub(crate) const ORDINARY_USER: &str = "vm0fs-test";

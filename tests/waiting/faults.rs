@@ -1,12 +1,12 @@
 //! Errors of the service and of the network later in life.
 
 use super::world;
+use crate::support::fake::{Action, Fault, Port, Server, World, uuid};
 use crate::support::{Bench, Mount, SOON, Who, reason};
 use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Action, Fault, Port, Server, World, uuid};
 
 /// How long a failure stands for an answer, and a little.
 const FAILURE: Duration = Duration::from_millis(2_300);

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    demo::{Action, Claude, Fault, LogRow, Port, Run, World},
+    fake::{Action, Claude, Fault, LogRow, Port, Run, World},
     tree::tests::Bench,
 };
 use jiff::Timestamp;
