@@ -18,13 +18,13 @@
 //! ([`progress`] measures that), not when it has taken long.
 //!
 //! A run whose log or status is looked at again and again is *followed*: one stream
-//! of its events, in a lane of the park of its own, however many look (`tree/follow`).
+//! of its events, in a lane of the park of its own, however many look (`tree/live/follow`).
 //! Its log is one object that grows at its end; handles read from that. What an
 //! agent's events say is read by `conversation`, each event by itself, and drawn
 //! by it as a log's lines, as a transcript and as a page.
 //!
 //! What is written to a control file becomes an *order* when its last writer
-//! closes it (`tree/control`). An order is a want like any other, except that what
+//! closes it (`tree/ops/control`). An order is a want like any other, except that what
 //! came of it, good or bad, stands for good: nothing is sent twice.
 //!
 //! A version can be used while its archive arrives: the store publishes what
@@ -34,14 +34,14 @@
 //!
 //! Before it parks, [`fs`] asks [`tree::Tree::permit`] whether this process may
 //! have the want brought: indexers start no downloads, and file managers that
-//! count what is in every folder get no counts (`tree/crawlers`). A hit is never
+//! count what is in every folder get no counts (`tree/ops/crawlers`). A hit is never
 //! asked for that.
 //!
 //! What came, or why nothing did, is kept by the tree with how long it is good
 //! for; the operation finds it there. [`tree::Tree::fetch`] is the one place
 //! that decides on lifetimes, [`error::Error::errno`] the one that decides what
 //! number a failure becomes. When nobody can be reached at all, what was last
-//! known is shown at once and the rest fails at once (`tree/outage`); answers
+//! known is shown at once and the rest fails at once (`tree/answers/breaker`); answers
 //! outlive the mount on the store's [`store::Shelf`]. The same goes for a service of
 //! which only the gateway answers, once a probe has shown that it is down.
 //!
@@ -132,8 +132,8 @@
 //!
 //! `api` and `store` never meet except in the tree. Both make their clients with
 //! [`http`], which `cli` asks for the proxy that is used. `fuser` is named in `fs`
-//! and `mount` only, `reqwest` in `http`, `api` and `store/download`, `tar` and
-//! `flate2` in `store/unpack` (and the demo, which makes archives), `plotters`
+//! and `mount` only, `reqwest` in `http`, `api` and `store/fetch/download`, `tar` and
+//! `flate2` in `store/fetch/unpack` (and the demo, which makes archives), `plotters`
 //! in `tree/metrics`, `pulldown-cmark` in `conversation`, errno constants in `error`. A test reads `src/` and holds this.
 //!
 //! # Locks
@@ -142,7 +142,7 @@
 //! notification. Each lock
 //! guards one map for the length of one lookup or insertion, and none is taken
 //! while another is held. The exceptions are a control file's draft, held while it
-//! becomes an order, and the cache's accounts (`store/evict`),
+//! becomes an order, and the cache's accounts (`store/cache/quota`),
 //! which several processes share; their order stands there.
 //!
 //! # Words
@@ -150,7 +150,7 @@
 //! *Object*: what the API has an id for: an agent, a run, a volume or artifact
 //! (together: a *storage*), a version. *Node*: one inode of the mount; an
 //! object's nodes come in pages of 256, which share all but the low 8 bits of the
-//! inode number (`tree/inodes`: all are below 2^53, and what else they promise).
+//! inode number (`tree/node/inodes`: all are below 2^53, and what else they promise).
 //! *Listing*: what
 //! one list endpoint gave. *Want*: something that only a fetch can bring.
 //! *Pinned*: a version that a user has told the cache to keep.

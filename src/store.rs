@@ -13,60 +13,47 @@
 //! itself and of all content, against which every block is held when it is first
 //! read (`content`, `index`). Several processes may share one directory.
 
-mod audit;
-mod build;
-mod content;
-#[cfg(debug_assertions)]
+mod cache;
+mod checksums;
 pub mod crash;
-mod download;
-mod escape;
-mod evict;
-mod follow;
-mod format;
+mod durability;
+mod fetch;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-mod growing;
-mod holes;
 mod index;
-mod inventory;
 mod limits;
-mod linger;
 mod meta;
-mod pack;
-mod sealed;
-mod shelf;
-mod shorten;
-mod staging;
-mod sums;
-mod sync;
-mod unpack;
-mod verify;
-mod version;
 
-pub use audit::Audit;
-pub use content::Content;
-pub use growing::{Growing, GrowingContent, Progressed};
-pub use holes::Seek;
-pub use index::{Index, Node, NodeKind};
-pub use inventory::{Breakdown, Cleared, Inventory, Item};
+pub use cache::{
+    answers::Shelf,
+    audit::Audit,
+    content::Content,
+    inventory::{Breakdown, Cleared, Inventory, Item},
+    version::{Hold, Version},
+};
+pub use fetch::partial::{Growing, GrowingContent, Progressed};
+pub use index::{
+    holes::Seek,
+    reader::{Index, Node, NodeKind},
+};
 pub use limits::Limits;
 pub use meta::{Meta, Verified, Verify};
-pub use shelf::Shelf;
-pub use version::{Hold, Version};
 
 use crate::{
     error::{Error, Result},
     progress::Progress,
     sync::{Mutex, MutexGuard},
 };
-use build::Builder;
-#[cfg(debug_assertions)]
+use cache::{
+    inventory,
+    keepalive::Linger,
+    quota::{self, Room},
+};
 use crash::crash_point;
-use download::Downloader;
-use evict::Room;
-use linger::Linger;
+use durability::Syncer;
+use fetch::{download::Downloader, staging::Staging, unpack};
+use index::builder::Builder;
 use lru::LruCache;
-use staging::Staging;
 use std::{
     collections::HashMap,
     fs::{self, DirBuilder},
@@ -79,7 +66,6 @@ use std::{
     thread,
     time::Duration,
 };
-use sync::Syncer;
 use url::Url;
 
 /// Versions kept open: each costs one file descriptor, a large one two.
@@ -368,7 +354,7 @@ impl Store {
             verified,
             skipped: unpacked.skipped,
             omitted: unpacked.omitted.clone(),
-            boot: sync::boot().map(str::to_string),
+            boot: durability::boot().map(str::to_string),
         };
         let sealed = staging.seal(key, &meta, progress)?;
         // One without content may be open under this key.
@@ -417,7 +403,7 @@ impl Store {
             Err(_) => 0,
         };
         Usage {
-            bytes: held.iter().map(evict::Held::bytes).sum::<u64>() + reserved,
+            bytes: held.iter().map(quota::Held::bytes).sum::<u64>() + reserved,
             ceiling: self.room.ceiling,
             versions: held.len() as u64,
             with_content: held.iter().filter(|held| held.content > 0).count() as u64,
@@ -432,10 +418,6 @@ impl Store {
         self.open.lock()
     }
 }
-
-/// Of a release build there is nothing to be had.
-#[cfg(not(debug_assertions))]
-fn crash_point(_: &str) {}
 
 /// Counts what is read.
 struct Counted<R> {

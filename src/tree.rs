@@ -2,46 +2,28 @@
 //! operation answers, fails, or says what it [wants](Want). [`Tree::fetch`] is
 //! the other half: it brings what is wanted, and may take its time.
 
-mod attributes;
+mod answers;
 mod cache;
-mod control;
-mod crawlers;
+mod content;
 mod csv;
-mod directories;
 mod fetch;
-mod files;
-mod follow;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-mod inodes;
-mod journal;
-mod kept;
-mod known;
-mod links;
-mod listing;
+mod live;
 mod logs;
-mod lookup;
-mod meta;
 mod metrics;
-mod names;
 mod node;
-mod outage;
-mod reasons;
-mod render;
-mod rows;
-mod tables;
-mod thrift;
-mod transfers;
-mod xattr;
-mod yaml;
+mod ops;
 
 pub use crate::store::{Seek, Usage};
-pub use attributes::{Access, Attributes, Stat};
-pub use control::{START_FILE, Writing};
-pub use crawlers::Asker;
-pub use directories::{Directory, DirectoryEntry};
-pub use files::{Handle, Opened};
-pub use lookup::Found;
+pub use ops::{
+    attributes::{Access, Attributes, Stat},
+    control::{START_FILE, Writing},
+    crawlers::Asker,
+    directories::{Directory, DirectoryEntry},
+    files::{Handle, Opened},
+    lookup::Found,
+};
 
 use crate::{
     api::{Client, types::StorageKind},
@@ -49,18 +31,18 @@ use crate::{
     store::{Shelf, Store, Verify, Version},
     sync::Mutex,
 };
-use control::Controls;
-use crawlers::Refusals;
-use follow::Follows;
-use inodes::Inodes;
+use answers::{
+    breaker::Outage,
+    failure_log::Journal,
+    known::{Known, USAGE_TTL},
+};
+use content::transfers::Transfers;
 use jiff::Timestamp;
-use journal::Journal;
-use known::{Known, USAGE_TTL};
+use live::{follow::Follows, reasons::Reasons};
 use logs::Logs;
 use lru::LruCache;
-use node::Node;
-use outage::Outage;
-use reasons::Reasons;
+use node::{Node, inodes::Inodes};
+use ops::{control::Controls, crawlers::Refusals};
 use std::{
     cell::RefCell,
     collections::HashMap,
@@ -69,7 +51,6 @@ use std::{
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
-use transfers::Transfers;
 
 /// File, directory or symlink: the tree has nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,7 +229,7 @@ impl Tree {
         let known = Known::new();
         known.measure(&store, &shelf);
         Self {
-            inodes: Inodes::new(kept::numbers(&shelf)),
+            inodes: Inodes::new(answers::persisted::numbers(&shelf)),
             known,
             journal: Journal::default(),
             transfers: Transfers::default(),

@@ -1,10 +1,11 @@
 //! The cache on disk, across mounts: what is in it is used again, what is
 //! broken in it is never shown, and its ceiling is one.
 
-mod broken;
-mod ceiling;
 #[cfg(debug_assertions)]
 mod crashes;
+mod damage;
+mod folder;
+mod size;
 
 use crate::support::fake::{Action, Fault, File, Kind, Port, VersionSpec, World};
 use crate::{

@@ -1,10 +1,10 @@
 //! The commands as a user meets them: what they print, how they exit, and what
 //! they leave behind.
 
+mod cache;
 mod demo;
-mod ends;
 mod mount;
-mod signals;
+mod refusals;
 mod unmount;
 
 use crate::support::{Bench, Who, is_mounted, program};

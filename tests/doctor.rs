@@ -4,12 +4,12 @@
 //! it is run in a mount namespace of its own, which only root can make. What is
 //! missing from the machine there is missing for this test only.
 
-mod faults;
+mod findings;
 mod status;
 
 use crate::{
     commands::{Said, finish, small_world},
-    support::{Bench, ORDINARY_USER, Who, is_root, program},
+    support::{Bench, ORDINARY_USER, Who, program},
 };
 use serde_json::Value;
 use std::process::Command;
@@ -87,10 +87,8 @@ pub(crate) fn tells(said: &Said, level: &str, subject: &str, words: &[&str]) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_machine_that_is_well() {
-    if !is_root() {
-        return;
-    }
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let said = alone(&bench, who, "mounted; vm0fs doctor");
@@ -124,10 +122,8 @@ fn a_machine_that_is_well() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_dead_mount_is_told_and_with_fix_taken_away() {
-    if !is_root() {
-        return;
-    }
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let script = "mounted; kill -KILL $server; while kill -0 $server; do :; done 2> /dev/null
@@ -147,10 +143,8 @@ fn a_dead_mount_is_told_and_with_fix_taken_away() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_mount_whose_process_is_stopped_hangs_and_stays() {
-    if !is_root() {
-        return;
-    }
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let script = "mounted; kill -STOP $server
@@ -169,10 +163,8 @@ fn a_mount_whose_process_is_stopped_hangs_and_stays() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_dead_processes_left_and_open_folders_are_mended() {
-    if !is_root() {
-        return;
-    }
     for who in Who::all() {
         let bench = Bench::new(small_world());
         // A mount that lives would remove what is left by itself.

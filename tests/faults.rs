@@ -2,13 +2,13 @@
 //! told, how soon, what `.vm0fs/errors` says of it, how often the service was
 //! asked, and that all is well again afterwards.
 
-mod allowance;
-mod answers;
-mod archives;
-mod bodies;
 mod connections;
-mod ending;
-mod nobody;
+mod downloads;
+mod errnos;
+mod error_answers;
+mod rate_budget;
+mod unreachable;
+mod wrong_content;
 
 use crate::support::fake::{Action, Agent, Fault, File, Kind, Port, Run, VersionSpec, World};
 use crate::support::{Bench, Mount, SOON};
@@ -28,7 +28,7 @@ const TRIES: usize = 3;
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
+pub(crate) enum Deed {
     /// Listing a folder of names.
     List,
     /// Reading a run's status, by an id that nothing known holds.
@@ -44,7 +44,7 @@ enum Deed {
 }
 
 impl Deed {
-    const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::List,
         Self::Status,
         Self::Page,
@@ -122,10 +122,10 @@ impl Row {
 }
 
 /// A mount with something to do each deed on.
-struct Scene {
+pub(crate) struct Scene {
     /// Unmounted before its server goes.
-    mount: Mount,
-    bench: Bench,
+    pub(crate) mount: Mount,
+    pub(crate) bench: Bench,
     /// Runs for the status, the page, the log, and to be cancelled.
     runs: [String; 4],
 }
@@ -135,7 +135,7 @@ impl Scene {
         Self::with(&ARGUMENTS)
     }
 
-    fn with(arguments: &[&str]) -> Self {
+    pub(crate) fn with(arguments: &[&str]) -> Self {
         let mut world = World::empty();
         world.pace = None;
         world.add_agent(Agent::new("writer", world.ago(20_000)));
@@ -157,7 +157,7 @@ impl Scene {
         Self { mount, bench, runs }
     }
 
-    fn script(&self, deed: Deed) -> String {
+    pub(crate) fn script(&self, deed: Deed) -> String {
         let [status, page, logs, cancel] = &self.runs;
         match deed {
             Deed::List => "ls artifacts".into(),
@@ -171,7 +171,7 @@ impl Scene {
     }
 
     /// The request that a deed makes, and what tells its line in the errors.
-    fn request(&self, deed: Deed) -> (&'static str, String, String) {
+    pub(crate) fn request(&self, deed: Deed) -> (&'static str, String, String) {
         let [status, page, logs, cancel] = &self.runs;
         let (method, path, subject) = match deed {
             Deed::List => ("GET", "artifacts".into(), "list of artifacts".into()),

@@ -221,12 +221,10 @@ fn secrets_are_nowhere() {
     }
 }
 
+// Another user is needed.
 #[test]
+#[ignore = "needs root"]
 fn nobody_else_enters() {
-    if !is_root() {
-        eprintln!("skipped: another user is needed");
-        return;
-    }
     let (world, _) = world();
     let bench = Bench::new(world);
     for (mounts, enters) in [
@@ -252,12 +250,10 @@ fn nobody_else_enters() {
     }
 }
 
+// --allow-other needs root, or a line in /etc/fuse.conf.
 #[test]
+#[ignore = "needs root"]
 fn what_allow_other_exposes_is_told() {
-    if !is_root() {
-        eprintln!("skipped: --allow-other needs root, or a line in /etc/fuse.conf");
-        return;
-    }
     let (world, _) = world();
     let bench = Bench::new(world);
     let place = Place::new(&bench, Who::Myself, "mnt");

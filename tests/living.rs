@@ -1,19 +1,18 @@
 //! Runs while they live: logs that grow, runs that are started and cancelled,
 //! and what following them costs.
 
+mod broken_streams;
 mod budgets;
 mod cancelling;
 mod command;
 mod complete;
 mod conversation;
 mod copying;
-mod faults;
 mod growth;
 mod marks;
 mod model;
 mod starting;
 mod status;
-mod unmounting;
 mod views;
 
 use crate::support::fake::{Agent, Claude, LogRow, Port, Recorded, Run, World};
@@ -31,7 +30,7 @@ const TWO_SECONDS: Duration = Duration::from_secs(4);
 
 /// A world with an agent `writer` and one run of it that goes on until the test
 /// ends it. Its log holds one event and one row of the sandbox.
-fn world() -> (World, String) {
+pub(crate) fn world() -> (World, String) {
     let mut world = World::empty();
     world.pace = None;
     world.heartbeat = Duration::from_millis(500);
@@ -46,7 +45,7 @@ fn world() -> (World, String) {
 }
 
 /// The agent says something now.
-fn say(bench: &Bench, run: &str, text: &str) {
+pub(crate) fn say(bench: &Bench, run: &str, text: &str) {
     let mut world = bench.server.world();
     let run = world.run_mut(run).unwrap();
     run.event(Timestamp::now(), Claude::said(text));
@@ -238,7 +237,7 @@ fn shows(text: &str, rows: &[LogRow], what: &str) {
 }
 
 #[track_caller]
-fn until(what: &str, limit: Duration, done: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, limit: Duration, done: impl Fn() -> bool) {
     let end = Instant::now() + limit;
     while !done() {
         assert!(Instant::now() < end, "not within {limit:?}: {what}");
@@ -247,7 +246,7 @@ fn until(what: &str, limit: Duration, done: impl Fn() -> bool) {
 }
 
 /// The requests for a run's events, and all others to the API.
-fn streams_and_calls(bench: &Bench) -> (Vec<Recorded>, Vec<Recorded>) {
+pub(crate) fn streams_and_calls(bench: &Bench) -> (Vec<Recorded>, Vec<Recorded>) {
     let calls = bench.server.requests_to(Port::Api, "");
     calls
         .into_iter()

@@ -1,6 +1,5 @@
 //! Faults of this machine: what runs out, what is taken away, and many at once.
 
-mod cache_folder;
 mod clock;
 mod limits;
 mod load;
@@ -18,7 +17,7 @@ use std::{
 use vm0fs::demo::{Agent, File, Kind, Run, VersionSpec, World};
 
 /// Artifacts `a0` and so on with one small file `f`, an agent, and ended runs.
-fn world(artifacts: usize) -> (World, Vec<String>) {
+pub(crate) fn world(artifacts: usize) -> (World, Vec<String>) {
     let mut world = World::empty();
     world.add_agent(Agent::new("writer", world.ago(20_000)));
     for number in 0..artifacts {
@@ -32,7 +31,7 @@ fn world(artifacts: usize) -> (World, Vec<String>) {
 }
 
 /// What the file of an artifact holds.
-fn text(number: usize) -> String {
+pub(crate) fn text(number: usize) -> String {
     format!("content {number}\n")
 }
 
@@ -62,7 +61,7 @@ fn count(mount: &Mount, what: &str) -> usize {
 
 /// Repeats a command until it gives what it should.
 #[track_caller]
-fn comes_to(mount: &Mount, script: &str, expected: &str) {
+pub(crate) fn comes_to(mount: &Mount, script: &str, expected: &str) {
     let end = Instant::now() + SOON;
     loop {
         let output = mount.try_run(script);
@@ -75,7 +74,7 @@ fn comes_to(mount: &Mount, script: &str, expected: &str) {
 }
 
 /// A mount as somebody, with a cache of a given folder and more than enough room.
-fn mounted(bench: &Bench, who: Who, cache: &Path) -> Mount {
+pub(crate) fn mounted(bench: &Bench, who: Who, cache: &Path) -> Mount {
     let mounting = bench
         .mount_as(who)
         .with(["--timeout", "5s", "--cache-size", "1GiB"]);

@@ -1,8 +1,8 @@
 //! The readable tree: what is there, what it says, and what it refuses.
 
 mod access;
-mod archives;
 mod attributes;
+mod downloads;
 mod links;
 mod names;
 mod numbers;

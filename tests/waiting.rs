@@ -2,8 +2,7 @@
 //!
 //! Nothing here is timed but against [`SOON`], which only a hang exceeds.
 
-mod ending;
-mod faults;
+mod deadlines;
 mod quick;
 
 use crate::support::fake::{Agent, File, Kind, Port, Run, VersionSpec, World};
@@ -11,7 +10,7 @@ use crate::support::{Bench, Running, SOON};
 
 /// Artifacts `slow` and `quick` of one version each, an agent and a run, whose
 /// id it gives.
-fn world() -> (World, String) {
+pub(crate) fn world() -> (World, String) {
     let mut world = World::empty();
     for name in ["slow", "quick"] {
         let id = world.add_storage(Kind::Artifact, name);
@@ -37,7 +36,7 @@ fn slow_version(bench: &Bench) -> String {
 
 /// Waits until a request has reached the object store.
 #[track_caller]
-fn wait_for_download(bench: &Bench) {
+pub(crate) fn wait_for_download(bench: &Bench) {
     let came = bench.server.wait_for(SOON, |requests| {
         requests.iter().any(|request| request.port == Port::Store)
     });
@@ -46,7 +45,7 @@ fn wait_for_download(bench: &Bench) {
 
 /// What a command that failed has said.
 #[track_caller]
-fn complaint(running: Running) -> String {
+pub(crate) fn complaint(running: Running) -> String {
     let output = running.output();
     assert!(!output.status.success(), "it did not fail: {output:?}");
     String::from_utf8(output.stderr).unwrap()

@@ -1,6 +1,7 @@
 //! Every kind of file gives the same bytes and the same end, by whichever way of
 //! the kernel a program reads it.
 
+mod mapped;
 mod uring;
 
 use crate::support::fake::{

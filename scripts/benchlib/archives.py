@@ -4,7 +4,6 @@ headers, one gzip member of level 6. Nothing else is ever served or extracted:
 each archive is checked against the SHA-256 in its manifest first."""
 
 import hashlib
-import io
 import itertools
 import json
 import math
@@ -103,7 +102,7 @@ class Writer:
     """Writes the gzip stream, counting and hashing it."""
 
     def __init__(self, path):
-        self.file = open(path, "wb")
+        self.file = open(path, "wb")  # noqa: SIM115
         # 31: a gzip wrapper around the largest window; no name, no time.
         self.deflate = zlib.compressobj(6, zlib.DEFLATED, 31)
         self.hash = hashlib.sha256()
@@ -184,7 +183,7 @@ def make(name, quick, path):
 
 def sha256_of(path):
     digest = hashlib.sha256()
-    with io.open(path, "rb", buffering=0) as file:
+    with open(path, "rb", buffering=0) as file:
         while block := file.read(MIB):
             digest.update(block)
     return digest.hexdigest()

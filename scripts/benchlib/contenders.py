@@ -253,9 +253,9 @@ def available(bench):
     found = []
     for kind in ALL:
         why = None
-        if kind is Ratarmount and not find_ratarmount(bench.scratch):
-            why = "not installed (--install-rivals)"
-        elif kind is Archivemount and not shutil.which("archivemount"):
+        if (kind is Ratarmount and not find_ratarmount(bench.scratch)) or (
+            kind is Archivemount and not shutil.which("archivemount")
+        ):
             why = "not installed (--install-rivals)"
         elif kind is Igzip and not shutil.which("igzip", path=system.PATH):
             why = "igzip is not installed (package isal)"

@@ -34,7 +34,7 @@ def measure(bench):
             contender.restart()
             # Listings first: what remains is opening the index.
             system.timed(["ls", os.path.dirname(contender.tree)], contender.ids, LIMIT)
-            opened = system.call(lambda: time_of(lambda: os.stat(path)), contender.ids, LIMIT)
+            opened = system.call(lambda path=path: time_of(lambda: os.stat(path)), contender.ids, LIMIT)
             time.sleep(IDLE)
             idle = system.memory_of(contender.pid(), "VmRSS")
             found.append({"name": name, "files": artifact["files"], "size": artifact["size"],

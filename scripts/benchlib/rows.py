@@ -206,9 +206,9 @@ def listing_session(bench, contender, manifest, results):
                     continue
                 if partner and partner not in warm:
                     steps[partner]()
-                if not guarded(session, [row], lambda: session.note(row, steps[row]())):
-                    if results.hung(manifest["name"], row, contender.key):
-                        return
+                went_well = guarded(session, [row], lambda row=row: session.note(row, steps[row]()))
+                if not went_well and results.hung(manifest["name"], row, contender.key):
+                    return
 
     guarded(session, cold or warm[:1], everything)
 
@@ -258,7 +258,7 @@ def first_byte_sessions(bench, contender, manifest, results):
         with session:
             fetched = session.cold(None, lambda: 0.0)
             for row in rows:
-                guarded(session, [row], lambda: session.note(row, fetched + session.first_byte(row)))
+                guarded(session, [row], lambda row=row: session.note(row, fetched + session.first_byte(row)))
 
     guarded(session, rows, together)
 

@@ -1,6 +1,7 @@
 """The machine: what must be installed, who runs what, where scratch files
 lie, and how a command is run, timed and ended for certain."""
 
+import contextlib
 import json
 import mmap
 import os
@@ -261,10 +262,8 @@ def environment(home, **more):
 
 
 def kill_group(process):
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     try:
         process.wait(END)
         return True
@@ -277,8 +276,7 @@ def timed(arguments, ids, limit, output=None, expect=(0,), cwd="/"):
     text are a script for bash. Standard output goes to a file or away."""
     if isinstance(arguments, str):
         arguments = ["bash", "-o", "pipefail", "-c", arguments]
-    sink = open(output, "wb") if output else open(os.devnull, "wb")
-    with sink, open(os.devnull, "rb") as source:
+    with open(output or os.devnull, "wb") as sink, open(os.devnull, "rb") as source:
         start = time.perf_counter()
         process = subprocess.Popen(
             arguments, stdin=source, stdout=sink, stderr=subprocess.PIPE, cwd=cwd,
@@ -328,10 +326,8 @@ def call(function, ids, limit):
         answer = os.read(reader, 65536)
     finally:
         os.close(reader)
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         # One that waits for a dead file system cannot be waited for.
         for _ in range(END * 10):
             if os.waitpid(child, os.WNOHANG)[0]:

@@ -20,7 +20,7 @@ pub(super) struct Stored {
     given: Condvar,
 }
 
-/// Files whose inode numbers follow one another are in one page (`tree/inodes`).
+/// Files whose inode numbers follow one another are in one page (`tree/node/inodes`).
 type Bits = [u64; 4];
 
 #[derive(Default)]

@@ -1,9 +1,11 @@
 //! The moments of fetching and sealing at which tests have the process die or a
 //! thread panic, where that could leave something half done. Of debug builds only.
 
+#[cfg(debug_assertions)]
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Each moment, in the order in which a fetch comes to them.
+#[cfg(debug_assertions)]
 pub const STEPS: [&str; 16] = [
     "staging-locked",
     "staging-made",
@@ -25,6 +27,7 @@ pub const STEPS: [&str; 16] = [
 
 /// Ends the process as `kill -9` does, if `VM0FS_CRASH_AT` names this step; panics
 /// at the first one that `VM0FS_PANIC_AT` names.
+#[cfg(debug_assertions)]
 pub(super) fn crash_point(step: &str) {
     debug_assert!(STEPS.contains(&step), "{step} is to be listed in STEPS");
     if std::env::var_os("VM0FS_CRASH_AT").is_some_and(|at| *at == *step) {
@@ -37,3 +40,7 @@ pub(super) fn crash_point(step: &str) {
         "{step}"
     );
 }
+
+/// Of a release build there is nothing to be had.
+#[cfg(not(debug_assertions))]
+pub(super) fn crash_point(_: &str) {}

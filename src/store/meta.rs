@@ -1,7 +1,7 @@
 //! `meta.json`: what is known of a version beside its tree, for people and
 //! for the accounts of the cache.
 
-use super::VersionKey;
+use crate::store::VersionKey;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -15,6 +15,11 @@ mod speed;
 mod streaming;
 
 use super::*;
+use crate::store::{
+    cache::{audit, keepalive},
+    fetch::pack,
+    index::format,
+};
 use flate2::{Compression, write::GzEncoder};
 use tempfile::TempDir;
 

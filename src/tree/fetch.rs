@@ -1,21 +1,23 @@
 //! Brings what is wanted, from the API or through the version store, and keeps
 //! the answer, or the failure, where operations find it.
 
-use super::{
-    Tree, Want,
-    cache::{Cache, FOR_EVER, Lookup},
-    follow::LIVE_TTL,
-    known::{Versions, Visit},
-    listing::{Listing, Named},
-    metrics::Metrics,
-    outage::{Outage, Way},
-    rows::is_outage,
-};
 use crate::{
     api::types::{Row, Run, StorageKind},
     error::{Error, Result, TransportError, TransportKind},
     progress::Progress,
     store::{FetchRequest, Hold, VersionKey},
+    tree::{
+        Tree, Want,
+        answers::{
+            breaker::{Outage, Way},
+            known::{Versions, Visit},
+            listing::{Listing, Named},
+        },
+        cache::{Cache, FOR_EVER, Lookup},
+        live::follow::LIVE_TTL,
+        metrics::Metrics,
+        ops::rows::is_outage,
+    },
 };
 use std::{
     hash::Hash,

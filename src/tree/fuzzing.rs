@@ -1,12 +1,6 @@
 //! Door for the fuzz target `answer` (`tests/fuzz`) and for the test that runs
 //! its seeds: what the tree makes of what the API has answered.
 
-use super::{
-    listing::{Listing, Named},
-    logs::{LogView, Logs},
-    metrics::Metrics,
-    names::{NAME_MAX, escape},
-};
 use crate::{
     api::{
         RunEvent,
@@ -16,6 +10,12 @@ use crate::{
     conversation::{
         report::{Facts, fuzzing::check},
         transcript::Head,
+    },
+    tree::{
+        answers::listing::{Listing, Named},
+        logs::{LogView, Logs},
+        metrics::Metrics,
+        node::names::{NAME_MAX, escape},
     },
 };
 use jiff::Timestamp;

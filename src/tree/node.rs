@@ -1,15 +1,20 @@
 //! What exists: the nodes of the tree, their inode numbers, and the names
 //! under which fixed children are found. The path grammar is here and in
-//! [`super::names`], nowhere else.
+//! [`names`], nowhere else.
 
-use super::{
-    Kind,
-    control::Control,
-    inodes::{Inodes, Object},
-    logs::LogView,
-    tables::Form,
+pub(crate) mod inodes;
+pub(crate) mod names;
+
+use crate::{
+    api::types::StorageKind,
+    guide::PAGES,
+    tree::{
+        Kind,
+        logs::LogView,
+        node::inodes::{Inodes, Object},
+        ops::{control::Control, tables::Form},
+    },
 };
-use crate::{api::types::StorageKind, guide::PAGES};
 use std::sync::Arc;
 
 /// A file that shows a run.

@@ -1,7 +1,7 @@
 //! Descriptors, threads and the length of files, which run out.
 
 use super::{comes_to, count, limit, mounted, text, world};
-use crate::support::{Bench, Running, Who, is_root, noise, reason};
+use crate::support::{Bench, Running, Who, noise, reason};
 use vm0fs::demo::{File, Kind, VersionSpec};
 
 /// The limits as `/proc/<pid>/limits` calls them.
@@ -59,14 +59,10 @@ fn descriptors_run_out_and_come_back() {
     }
 }
 
+// The limit is one of all processes of a user, so another user is needed.
 #[test]
+#[ignore = "needs root"]
 fn threads_run_out_and_come_back() {
-    if !is_root() {
-        eprintln!(
-            "skipped: the limit is one of all processes of a user, so another user is needed"
-        );
-        return;
-    }
     let who = Who::Ordinary;
     let (world, runs) = world(3);
     let bench = Bench::new(world);

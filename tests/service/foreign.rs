@@ -5,7 +5,7 @@ use crate::support::fake::{Action, Fault};
 use crate::{
     commands::{finish, small_world},
     doctor::{alone, tells},
-    support::{Bench, Who, is_mounted, is_root, reason::IO},
+    support::{Bench, Who, is_mounted, reason::IO},
 };
 use std::{thread, time::Duration};
 
@@ -68,9 +68,9 @@ fn a_mount_of_one_fails_and_says_what_was_asked_what_came_and_what_to_do() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn doctor_names_one() {
-    assert!(is_root() || Who::all().len() == 1);
-    for (action, word) in answers().into_iter().filter(|_| is_root()) {
+    for (action, word) in answers() {
         let bench = Bench::new(small_world());
         bench.server.fault(Fault::api("/", action));
         let said = alone(&bench, Who::Myself, "vm0fs doctor");

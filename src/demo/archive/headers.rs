@@ -1,6 +1,6 @@
 //! Headers of tar entries, byte by byte as their makers write them: GNU tar 1.34,
 //! node-tar 7.5, and the Rust crate `tar` 0.4. A test holds them against the
-//! makers (`tests/makers.rs`).
+//! makers (`tests/archives/makers.rs`).
 
 use super::{File, Maker};
 

@@ -3,10 +3,10 @@
 use super::{
     super::{
         FetchRequest, Index, Limits, NodeKind, Store, StoreConfig, Version, VersionKey,
-        audit::{self, Audit},
-        build::ROOT,
+        cache::audit::{self, Audit},
+        checksums::sum,
+        index::builder::ROOT,
         meta::Verify,
-        sums::sum,
     },
     is_name, key,
 };

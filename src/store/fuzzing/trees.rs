@@ -2,12 +2,14 @@
 
 use super::{
     super::{
-        NodeKind, Version, audit,
-        format::{self, BLOCK, HEADER, Header, NODE, Record, WORD},
-        index::Location,
-        linger::Linger,
+        NodeKind, Version,
+        cache::{audit, keepalive::Linger},
+        checksums::sum,
+        index::{
+            format::{self, BLOCK, HEADER, Header, NODE, Record, WORD},
+            reader::Location,
+        },
         meta::{Meta, Verified},
-        sums::sum,
     },
     is_name, key,
 };

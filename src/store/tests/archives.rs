@@ -523,7 +523,8 @@ fn what_is_too_long_is_shortened_or_left_out() {
         .pax(b'x', &[("linkpath", &b"t".repeat(4096))])
         .symlink("target", "y");
     let version = fixture.put("v", &tar.gz()).unwrap();
-    let short = |name: &str| String::from_utf8(shorten::shorten(name.as_bytes(), 255)).unwrap();
+    let short =
+        |name: &str| String::from_utf8(index::shorten::shorten(name.as_bytes(), 255)).unwrap();
     let (folder_shown, file_shown) = (short(&folder), short(&file));
     assert_eq!(read(&version, &file_shown).unwrap(), b"again");
     let inside = format!("{folder_shown}/{file_shown}");
@@ -592,7 +593,8 @@ fn a_symlink_to_a_shortened_name_leads_to_it() {
     tar = linked(tar, "absolute", &format!("/{folder}"));
     let version = fixture.put("v", &tar.gz()).unwrap();
     let index = version.index();
-    let short = |name: &str| String::from_utf8(shorten::shorten(name.as_bytes(), 255)).unwrap();
+    let short =
+        |name: &str| String::from_utf8(index::shorten::shorten(name.as_bytes(), 255)).unwrap();
     let target = |link: &str| {
         let target = index.target(walk(index, link).unwrap()).unwrap();
         String::from_utf8(target.to_vec()).unwrap()

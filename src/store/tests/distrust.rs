@@ -2,7 +2,7 @@
 //! wrong reads as absent, and nothing panics or goes on for ever.
 
 use super::*;
-use crate::store::format::{DIRENT, HEADER, Header, NODE, WORD};
+use crate::store::index::format::{DIRENT, HEADER, Header, NODE, WORD};
 use sha2::{Digest, Sha256};
 
 /// A version with an entry of each kind, its tree and its `meta.json`.

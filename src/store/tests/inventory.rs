@@ -22,7 +22,7 @@ fn has(fixture: &Fixture, version: &str) -> Option<bool> {
 
 /// Room for that many bytes of content, and the rest of so many versions.
 fn room(content: u64, versions: u64) -> impl FnOnce(&mut StoreConfig) {
-    move |config| config.ceiling = content + versions * 2 * evict::OVERHEAD + 64 * KIB
+    move |config| config.ceiling = content + versions * 2 * quota::OVERHEAD + 64 * KIB
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn sums_and_names() {
     fixture.store.note_name(&key("a"), "wörk");
     fixture.store.note_name(&key("b"), &"x".repeat(5000));
     fixture.store.note_name(&key("none"), "x");
-    evict::remove_content(&fixture.path("b"));
+    quota::remove_content(&fixture.path("b"));
     let answers = fixture.folder.path().join("v1/answers/deep");
     fs::create_dir_all(&answers).unwrap();
     fs::write(answers.join("x"), [0; 77]).unwrap();
@@ -145,7 +145,7 @@ fn sums_and_names() {
     staging.expect(5000, &Progress::new()).unwrap();
     let sum = inventory.breakdown().unwrap();
     assert_eq!((sum.content, sum.with_content, sum.versions), (1000, 1, 2));
-    assert_eq!((sum.answers, sum.reserved), (77, 5000 + evict::OVERHEAD));
+    assert_eq!((sum.answers, sum.reserved), (77, 5000 + quota::OVERHEAD));
     assert_eq!(
         sum.total() - sum.answers,
         fixture.store.usage().bytes,
@@ -210,7 +210,7 @@ fn verifying_reads_all_of_it() {
     fixture.put("other", &other).unwrap();
     let verify = |version: &str| inventory.verify(&key(version).directory(), &mut |_| {});
     assert_eq!(verify("other"), Audit::Complete);
-    evict::remove_content(&fixture.path("other"));
+    quota::remove_content(&fixture.path("other"));
     assert_eq!(verify("other"), Audit::TreeOnly);
     assert_eq!(verify("gone"), Audit::Gone);
 }

@@ -2,7 +2,7 @@
 
 use super::downloads::*;
 use super::*;
-use crate::store::download::Sizes;
+use crate::store::fetch::download::Sizes;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Small enough that a small archive has many parts.

@@ -1,0 +1,256 @@
+//! Answers of the API on disk: what was last known, for when the network is
+//! gone, and what can never change, so that it is never asked for again.
+//!
+//! `<cache>/v1/answers/<account>/<name>`: a checksum line, then the answer as
+//! the tree wrote it. Whatever is wrong reads as absent. The files are bounded
+//! in all; the least recently used go first.
+
+use crate::store::{make_directory, meta::hex};
+use crate::{
+    error::{Error, Result},
+    sync::{Mutex, RwLock},
+};
+use nix::sys::{
+    stat::{UtimensatFlags, utimensat},
+    time::TimeSpec,
+};
+use sha2::{Digest, Sha256};
+use std::{
+    fs, io,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::SystemTime,
+};
+
+/// What the first line begins with. The number is raised when answers are
+/// written in another way: an older one is then absent.
+const MAGIC: &str = "vm0fs answer 1 ";
+/// One answer larger than this share of the budget is not kept: it would push
+/// out most of the others.
+const LARGEST_SHARE: u64 = 4;
+/// A scan for what to push out happens when so much of the budget was written.
+const SCAN_SHARE: u64 = 16;
+
+/// Answers of one account at one API.
+pub struct Shelf {
+    dir: PathBuf,
+    budget: u64,
+    /// Bytes written since the last scan.
+    written: AtomicU64,
+    /// Whether nothing is to be written any more. Held while something is.
+    closed: RwLock<bool>,
+    scan: Mutex<()>,
+}
+
+impl Shelf {
+    /// The shelf of an account below the cache directory, with `budget` bytes
+    /// for all accounts together. `account` is hashed: it may hold a secret.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where its directory cannot be made.
+    pub fn open(cache: &Path, account: &str, budget: u64) -> Result<Self> {
+        let dir = cache
+            .join("v1/answers")
+            .join(&digest(account.as_bytes())[..32]);
+        make_directory(&dir)?;
+        let shelf = Self {
+            dir,
+            budget,
+            written: AtomicU64::new(0),
+            closed: RwLock::new(false),
+            scan: Mutex::new(()),
+        };
+        shelf.make_room();
+        Ok(shelf)
+    }
+
+    /// The answer kept under a name.
+    pub fn get(&self, name: &str) -> Option<Vec<u8>> {
+        let path = self.path(name);
+        let mut content = fs::read(&path).ok()?;
+        let end = content.iter().position(|&byte| byte == b'\n')?;
+        let line = str::from_utf8(&content[..end]).ok()?;
+        let checksum = line.strip_prefix(MAGIC)?.to_owned();
+        content.drain(..=end);
+        if checksum != digest(&content) {
+            tracing::warn!(name, "a damaged answer in the cache is left aside");
+            let _ = fs::remove_file(&path);
+            return None;
+        }
+        // The time of last use, for what is pushed out first.
+        let (now, flags) = (TimeSpec::UTIME_NOW, UtimensatFlags::FollowSymlink);
+        let _ = utimensat(nix::fcntl::AT_FDCWD, &path, &now, &now, flags);
+        Some(content)
+    }
+
+    /// Keeps an answer. What goes wrong is only logged: it is a cache.
+    pub fn put(&self, name: &str, content: &[u8]) {
+        let length = content.len() as u64;
+        if length > self.budget / LARGEST_SHARE {
+            return;
+        }
+        if let Err(error) = self.write(name, content) {
+            tracing::debug!("{}", Error::io(format!("keeping the answer {name}"), error));
+            return;
+        }
+        let written = self.written.fetch_add(length, Ordering::Relaxed) + length;
+        if written > self.budget / SCAN_SHARE {
+            self.make_room();
+        }
+    }
+
+    /// Waits for what is being written, and lets nothing be written from then
+    /// on: the cache may be about to be removed.
+    pub fn close(&self) {
+        *self.closed.write() = true;
+    }
+
+    /// The most that it may hold.
+    pub fn budget(&self) -> u64 {
+        self.budget
+    }
+
+    /// What all accounts hold now, by a look at the disk.
+    pub fn bytes(&self) -> u64 {
+        self.files().iter().map(|(_, length, _)| length).sum()
+    }
+
+    fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let closed = self.closed.read();
+        if *closed {
+            return Ok(());
+        }
+        // A removed cache directory is made again.
+        make_directory(&self.dir).map_err(io::Error::other)?;
+        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        writeln!(file, "{MAGIC}{}", digest(content))?;
+        file.write_all(content)?;
+        // No fsync: after a crash of the machine the checksum tells.
+        file.persist(self.path(name))
+            .map(drop)
+            .map_err(|error| error.error)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        // Names hold ids, which the service chose: hashed, none can be a path.
+        self.dir.join(&digest(name.as_bytes())[..40])
+    }
+
+    /// Removes the least recently used of all accounts until the budget holds.
+    fn make_room(&self) {
+        let Some(_scan) = self.scan.try_lock() else {
+            return;
+        };
+        self.written.store(0, Ordering::Relaxed);
+        let mut files = self.files();
+        // Room for what is written until the next scan.
+        let keep = self.budget - self.budget / SCAN_SHARE;
+        let mut total: u64 = files.iter().map(|(_, length, _)| length).sum();
+        files.sort();
+        for (_, length, path) in files {
+            if total <= keep {
+                break;
+            }
+            if fs::remove_file(path).is_ok() {
+                total -= length;
+            }
+        }
+    }
+
+    /// Every answer of every account: time of last use, length, path.
+    fn files(&self) -> Vec<(SystemTime, u64, PathBuf)> {
+        let mut files = Vec::new();
+        let accounts = self.dir.parent().map(fs::read_dir);
+        for account in accounts.into_iter().flatten().flatten().flatten() {
+            for file in fs::read_dir(account.path()).into_iter().flatten().flatten() {
+                if let Ok(metadata) = file.metadata() {
+                    let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                    files.push((used, metadata.len(), file.path()));
+                }
+            }
+        }
+        files
+    }
+}
+
+/// The SHA-256 of some bytes in hex.
+fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_outlive_the_shelf_and_accounts_are_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = Shelf::open(dir.path(), "origin token", 1 << 20).unwrap();
+        assert_eq!(shelf.get("runs"), None);
+        shelf.put("runs", b"[1]");
+        shelf.put("runs", b"[1,2]");
+        shelf.put("../../escape", b"x");
+        drop(shelf);
+        let shelf = Shelf::open(dir.path(), "origin token", 1 << 20).unwrap();
+        assert_eq!(shelf.get("runs").as_deref(), Some(&b"[1,2]"[..]));
+        assert_eq!(shelf.get("../../escape").as_deref(), Some(&b"x"[..]));
+        let other = Shelf::open(dir.path(), "origin other", 1 << 20).unwrap();
+        assert_eq!(other.get("runs"), None);
+        let names = fs::read_dir(dir.path().join("v1/answers")).unwrap();
+        for name in names {
+            assert!(
+                !name
+                    .unwrap()
+                    .file_name()
+                    .to_string_lossy()
+                    .contains("token")
+            );
+        }
+    }
+
+    #[test]
+    fn damage_reads_as_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = Shelf::open(dir.path(), "a", 1 << 20).unwrap();
+        shelf.put("n", b"content");
+        let path = shelf.path("n");
+        let whole = fs::read(&path).unwrap();
+        for position in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[position] ^= 1;
+            fs::write(&path, &bytes).unwrap();
+            assert_eq!(shelf.get("n"), None, "byte {position}");
+            fs::write(&path, &whole[..position]).unwrap();
+            assert_eq!(shelf.get("n"), None, "cut at {position}");
+        }
+        fs::remove_dir_all(dir.path()).unwrap();
+        assert_eq!(shelf.get("n"), None);
+        shelf.put("n", b"again");
+        assert_eq!(shelf.get("n").as_deref(), Some(&b"again"[..]));
+    }
+
+    #[test]
+    fn bounded_and_the_least_recently_used_go_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = Shelf::open(dir.path(), "a", 100_000).unwrap();
+        shelf.put("huge", &[0; 50_000]);
+        assert_eq!(
+            shelf.get("huge"),
+            None,
+            "one answer must not push out all others"
+        );
+        shelf.put("first", &[1; 4000]);
+        for n in 0..100 {
+            shelf.put(&format!("n{n}"), &[2; 4000]);
+            assert!(shelf.get("first").is_some(), "used all the time");
+        }
+        let total: u64 = fs::read_dir(&shelf.dir)
+            .unwrap()
+            .map(|file| file.unwrap().metadata().unwrap().len())
+            .sum();
+        assert!(total <= 100_000, "{total}");
+        assert_eq!(shelf.get("n0"), None);
+        assert!(shelf.get("n99").is_some());
+    }
+}

@@ -1,0 +1,309 @@
+//! The proof of content: a version's id recomputed from what was unpacked.
+//!
+//! `sha256("storage:" + id + "\n" + join("\n", sort(path + ":" + sha256hex)))`
+//! over the files; without any the join is empty. Source: the service's content hash.
+//!
+//! Who made the archive decides what counts as a file: (1) regular files, a hard link
+//! as one more; (2) symlinks too, with the content of what they lead to, and what is
+//! in linked folders. And how paths are sorted: as JavaScript sorts strings, by UTF-16
+//! code units, or by bytes. All of them are tried.
+
+use crate::store::{
+    VersionKey,
+    index::{
+        builder::{Dirent, ROOT},
+        follow::{Linked, walk},
+        format,
+        records::Sealed,
+    },
+    meta::{Verify, hex, push_hex},
+};
+use sha2::{Digest, Sha256};
+use std::cmp::Ordering;
+
+/// Bytes of paths and digests that are sorted in memory: 2,000,000 files of
+/// usual paths. Beyond, a proof would cost more memory than unpacking does.
+const TEXT: usize = 256 << 20;
+
+/// Without such a byte or a greater, UTF-8 is in the order of UTF-16.
+const DIFFERS: u8 = 0xee;
+
+/// A colon and a digest in hexadecimal.
+const DIGEST: usize = 65;
+
+/// Digests of a version's files while it is unpacked.
+pub(in crate::store) struct Proof {
+    /// By ascending node number. `None`: not applicable.
+    digests: Option<Vec<(u32, [u8; 32])>>,
+    /// Whether the id may cover what is not here: that it is not the hash of what
+    /// is, says nothing then.
+    doubtful: bool,
+}
+
+impl Proof {
+    /// Starts where the id is a SHA-256 at all, and the proof is wanted.
+    pub(in crate::store) fn new(key: &VersionKey, verify: Verify) -> Self {
+        let id = key.version_id.as_bytes();
+        let is_hash = id.len() == 64
+            && id
+                .iter()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        Self {
+            digests: (is_hash && verify != Verify::Off).then(Vec::new),
+            doubtful: false,
+        }
+    }
+
+    /// Whether digests are still of use.
+    pub(in crate::store) fn wanted(&self) -> bool {
+        self.digests.is_some()
+    }
+
+    /// Something that is not hashed.
+    pub(in crate::store) fn give_up(&mut self) {
+        self.digests = None;
+    }
+
+    /// Something was left out that the id may cover.
+    pub(in crate::store) fn doubt(&mut self) {
+        self.doubtful = true;
+    }
+
+    pub(in crate::store) fn add(&mut self, node: u32, digest: [u8; 32]) {
+        if let Some(digests) = &mut self.digests {
+            digests.push((node, digest));
+        }
+    }
+
+    /// Whether the id is that of the tree; `None` where that cannot be told.
+    pub(in crate::store) fn check(&self, key: &VersionKey, tree: &Sealed) -> Option<bool> {
+        let mut lines = Lines::of(self.digests.as_deref()?, tree)?;
+        if lines.prove(key) {
+            return Some(true);
+        }
+        let mut doubtful = self.doubtful || !lines.is_text();
+        if tree.nodes.iter().any(|node| node.kind == format::SYMLINK) {
+            doubtful = true;
+            if lines.add_linked(tree) && lines.prove(key) {
+                return Some(true);
+            }
+        }
+        (!doubtful).then_some(false)
+    }
+}
+
+/// How many files a tree has with what its symlinks lead to; `None` where they lead
+/// to more than is counted.
+pub(in crate::store) fn files_with_links(tree: &Sealed) -> Option<u64> {
+    let mut linked = 0;
+    let is_whole = walk(tree, TEXT, |_| linked += 1);
+    is_whole.then_some(tree.files().0 + linked)
+}
+
+/// A line for each file, one after another: one allocation, not one for each.
+struct Lines<'a> {
+    /// The digest of each node that has one, by position.
+    digests: &'a [(u32, [u8; 32])],
+    by_node: Vec<u32>,
+    text: Vec<u8>,
+    /// Beginning and end of each.
+    lines: Vec<(usize, usize)>,
+}
+
+impl<'a> Lines<'a> {
+    /// Those of all regular files; `None` where they are too many.
+    fn of(digests: &'a [(u32, [u8; 32])], tree: &Sealed) -> Option<Self> {
+        let mut by_node = vec![u32::MAX; tree.nodes.len()];
+        for (&(node, _), position) in digests.iter().zip(0..) {
+            *by_node.get_mut(node as usize)? = position;
+        }
+        let mut paths = Paths::of(tree);
+        let is_file = |dirent: &Dirent| tree.nodes[dirent.node as usize].kind == format::FILE;
+        let files = || {
+            let dirents = tree.dirents.iter().enumerate();
+            dirents.filter(|(_, dirent)| is_file(dirent))
+        };
+        // Reserved at its length: growing it would take twice the memory.
+        let mut length = 0;
+        for (at, dirent) in files() {
+            length += paths.of_directory(dirent.parent).len() + tree.original(at).len() + DIGEST;
+        }
+        if length > TEXT {
+            return None;
+        }
+        let mut all = Self {
+            digests,
+            by_node,
+            text: Vec::with_capacity(length),
+            lines: Vec::with_capacity(digests.len()),
+        };
+        for (at, dirent) in files() {
+            let start = all.text.len();
+            all.text
+                .extend_from_slice(paths.of_directory(dirent.parent));
+            all.text.extend_from_slice(tree.original(at));
+            all.end(start, dirent.node)?;
+        }
+        Some(all)
+    }
+
+    /// Ends the line that began there, with the digest of a node.
+    fn end(&mut self, start: usize, node: u32) -> Option<()> {
+        let position = *self.by_node.get(node as usize)?;
+        let (_, digest) = self.digests.get(position as usize)?;
+        self.text.push(b':');
+        push_hex(digest, &mut self.text);
+        self.lines.push((start, self.text.len()));
+        Some(())
+    }
+
+    /// Adds those of what symlinks lead to; false where they are too many.
+    fn add_linked(&mut self, tree: &Sealed) -> bool {
+        let room = TEXT.saturating_sub(self.text.len());
+        walk(tree, room, |Linked { path, node }| {
+            let start = self.text.len();
+            self.text.extend_from_slice(path);
+            if self.end(start, node).is_none() {
+                self.text.truncate(start);
+            }
+        })
+    }
+
+    /// Whether all names are text: others have no UTF-16.
+    fn is_text(&self) -> bool {
+        std::str::from_utf8(&self.text).is_ok()
+    }
+
+    /// Whether the id is the hash of the lines, sorted in either way.
+    fn prove(&mut self, key: &VersionKey) -> bool {
+        let Self { text, lines, .. } = self;
+        let line = |of: &(usize, usize)| &text[of.0..of.1];
+        lines.sort_unstable_by(|a, b| line(a).cmp(line(b)));
+        if is_id(key, lines.iter().map(line)) {
+            return true;
+        }
+        // Else the order is the same, and sorting by bytes many times as fast.
+        if text.iter().all(|byte| *byte < DIFFERS) {
+            return false;
+        }
+        lines.sort_unstable_by(|a, b| utf16_order(line(a), line(b)));
+        is_id(key, lines.iter().map(line))
+    }
+}
+
+/// Whether a version's id is the hash of these lines.
+fn is_id<'t>(key: &VersionKey, lines: impl Iterator<Item = &'t [u8]>) -> bool {
+    let mut hash = Sha256::new();
+    hash.update(format!("storage:{}\n", key.storage_id));
+    for (at, line) in lines.enumerate() {
+        if at > 0 {
+            hash.update(b"\n");
+        }
+        hash.update(line);
+    }
+    hex(&hash.finalize()) == *key.version_id
+}
+
+/// The paths of a tree's directories, by the archive's own names.
+struct Paths<'a> {
+    tree: &'a Sealed,
+    /// The dirent of each directory, by position.
+    names: Vec<u32>,
+    /// The directory last asked for, and its path with a slash: files come after
+    /// others of the same directory.
+    dir: u32,
+    prefix: Vec<u8>,
+}
+
+impl<'a> Paths<'a> {
+    fn of(tree: &'a Sealed) -> Self {
+        let mut names = vec![u32::MAX; tree.nodes.len()];
+        for (dirent, at) in tree.dirents.iter().zip(0..) {
+            if tree.nodes[dirent.node as usize].kind == format::DIRECTORY {
+                names[dirent.node as usize] = at;
+            }
+        }
+        Self {
+            tree,
+            names,
+            dir: ROOT,
+            prefix: Vec::new(),
+        }
+    }
+
+    /// The path of a directory, with a slash behind it; nothing for the root.
+    fn of_directory(&mut self, dir: u32) -> &[u8] {
+        if dir != self.dir {
+            self.enter(dir);
+        }
+        &self.prefix
+    }
+
+    fn enter(&mut self, dir: u32) {
+        // Depth is bounded by the limits of unpacking.
+        let mut way = Vec::new();
+        let mut above = dir;
+        while above != ROOT {
+            let at = self.names[above as usize] as usize;
+            let Some(dirent) = self.tree.dirents.get(at) else {
+                break;
+            };
+            way.push(self.tree.original(at));
+            above = dirent.parent;
+        }
+        self.prefix.clear();
+        for name in way.into_iter().rev() {
+            self.prefix.extend_from_slice(name);
+            self.prefix.push(b'/');
+        }
+        self.dir = dir;
+    }
+}
+
+/// The order of UTF-16 code units, told from UTF-8: that of the bytes, but
+/// that U+E000 to U+FFFF (first bytes EE and EF) come after the surrogate
+/// pairs (first bytes F0 to F4).
+fn utf16_order(a: &[u8], b: &[u8]) -> Ordering {
+    let raised = |byte: u8| match byte {
+        0xee | 0xef => byte + 0x10,
+        byte => byte,
+    };
+    match a.iter().zip(b).position(|(a, b)| a != b) {
+        Some(at) => raised(a[at]).cmp(&raised(b[at])),
+        None => a.len().cmp(&b.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_is_that_of_utf16() {
+        let words = [
+            "",
+            "a",
+            "a:b",
+            "ab",
+            "é",
+            "\u{d7ff}",
+            "\u{e000}",
+            "\u{ffff}",
+            "\u{10000}",
+            "\u{10ffff}",
+            "a\u{fffd}",
+            "a\u{1f600}",
+            "a\u{1f601}",
+        ];
+        for a in words {
+            for b in words {
+                let expected = a.encode_utf16().cmp(b.encode_utf16());
+                let (a, b) = (a.as_bytes(), b.as_bytes());
+                assert_eq!(utf16_order(a, b), expected, "{a:?} {b:?}");
+                if a.iter().chain(b).all(|byte| *byte < DIFFERS) {
+                    assert_eq!(a.cmp(b), expected, "{a:?} {b:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Bringing sealed versions to the disk, after they are in use.
+//!
+//! Waiting for the disk would delay every reader, and only a crash of the
+//! machine can make a difference: a killed process loses nothing. So a version
+//! is sealed at once with the number of this boot in its `meta.json`, synced
+//! beside, and then marked by a file. One that was sealed before the last boot
+//! and bears no mark may have holes, and counts as none.
+
+use crate::store::{cache::quota::read_meta, crash::crash_point, meta::Meta};
+use crate::{memory, sync::Mutex};
+use nix::{
+    fcntl::{OFlag, openat},
+    sys::stat::Mode,
+    unistd::{UnlinkatFlags, unlinkat},
+};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        OnceLock,
+        mpsc::{Sender, channel},
+    },
+    thread::Builder,
+};
+
+/// The mark.
+pub(super) const MARK: &str = "synced";
+
+/// The number of this boot of the machine, where the system gives one.
+pub(super) fn boot() -> Option<&'static str> {
+    static BOOT: OnceLock<Option<String>> = OnceLock::new();
+    BOOT.get_or_init(|| {
+        // proc(5): a new random UUID at each boot.
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some(text.trim().to_string()).filter(|boot| !boot.is_empty())
+    })
+    .as_deref()
+}
+
+/// Whether a version is whole whatever happened to the machine: `marked` says
+/// if the mark is there.
+pub(super) fn survived(meta: &Meta, marked: impl FnOnce() -> bool) -> bool {
+    // Without a number it was synced before it was sealed.
+    meta.boot.is_none() || meta.boot.as_deref() == boot() || marked()
+}
+
+/// The thread that syncs, started at the first version.
+#[derive(Default)]
+pub(super) struct Syncer(Mutex<Option<Sender<PathBuf>>>);
+
+impl Syncer {
+    /// Has a version's directory synced and marked, some time.
+    pub(super) fn send(&self, version: PathBuf) {
+        let mut sender = self.0.lock();
+        if sender.is_none() {
+            let (to, queue) = channel::<PathBuf>();
+            let started = Builder::new().name("vm0fs-sync".into()).spawn(move || {
+                for version in queue {
+                    work(&version);
+                    // Unpacking takes memory by the entry.
+                    memory::give_back();
+                }
+            });
+            match started {
+                Ok(_) => *sender = Some(to),
+                Err(error) => {
+                    tracing::debug!(%error, "could not start syncing; versions count until the next boot");
+                    return;
+                }
+            }
+        }
+        if let Some(sender) = &*sender {
+            // The thread ends only with the sender.
+            let _ = sender.send(version);
+        }
+    }
+}
+
+fn work(version: &Path) {
+    let Ok(directory) = File::open(version) else {
+        // Gone already.
+        return;
+    };
+    match sync(&directory, version) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            tracing::warn!(
+                path = %version.display(),
+                "a version in the cache could not be brought to the disk and is given up: {error}"
+            );
+            let _ = unlinkat(&directory, "pack", UnlinkatFlags::NoRemoveDir);
+        }
+    }
+}
+
+/// Syncs all that is in a version's directory, its name, and then the mark.
+pub(super) fn sync(directory: &File, path: &Path) -> io::Result<()> {
+    let open = |name: &std::ffi::OsStr, flags: OFlag| -> io::Result<File> {
+        let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        let mode = Mode::from_bits_truncate(0o600);
+        Ok(openat(directory, name, flags, mode)?.into())
+    };
+    let meta = read_meta(open("meta.json".as_ref(), OFlag::O_RDONLY)?);
+    if meta.is_none_or(|meta| meta.boot.is_some() && meta.boot.as_deref() != boot()) {
+        // Of an earlier boot: syncing what is left would prove nothing.
+        return Ok(());
+    }
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name();
+        match open(&name, OFlag::O_RDONLY) {
+            Ok(file) => file.sync_all()?,
+            // Evicted meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    directory.sync_all()?;
+    if let Some(parent) = path.parent() {
+        File::open(parent)?.sync_all()?;
+    }
+    crash_point("synced");
+    open(MARK.as_ref(), OFlag::O_WRONLY | OFlag::O_CREAT)?.sync_all()?;
+    crash_point("marked");
+    directory.sync_all()
+}

@@ -1,0 +1,261 @@
+//! A version while its archive arrives: what has passed may be looked at
+//! before the end is known.
+//!
+//! The unpacking thread adds to it entry by entry; whoever asks takes the same
+//! locks for the length of one lookup or one copy, never across I/O. Nothing
+//! here says what does not exist: `None` means "not yet".
+
+use super::pack::{Large, Pack, open_blob};
+use crate::store::index::{
+    builder::Builder,
+    format::{self, Record},
+    holes::{self, Failed, Full, Map, Pieces, Seek},
+    reader::{Node, NodeKind, node_of},
+};
+use crate::{
+    error::{Error, Result},
+    sync::{Mutex, MutexGuard},
+};
+use nix::fcntl::Flock;
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// A version whose archive is on its way. Node numbers are those that the
+/// sealed index will have.
+pub struct Growing {
+    shared: Arc<Shared>,
+    /// The staging directory, by which blobs are reached: it is renamed at the end.
+    directory: File,
+    tree: Mutex<Builder>,
+    /// The large file that is arriving.
+    large: Mutex<Option<Arc<Large>>>,
+}
+
+/// What outlives the growing: the open contents hold it.
+struct Shared {
+    /// Its lock, shared, keeps the version from being evicted.
+    pack: Pack,
+    /// Why nothing of this is to be believed any more.
+    failed: OnceLock<Error>,
+    /// Contents that were opened.
+    opened: AtomicU64,
+}
+
+impl Growing {
+    pub(in crate::store) fn new(directory: File, pack: Flock<File>, tree: Builder) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                pack: Pack::new(pack),
+                failed: OnceLock::new(),
+                opened: AtomicU64::new(0),
+            }),
+            directory,
+            tree: Mutex::new(tree),
+            large: Mutex::new(None),
+        }
+    }
+
+    /// The node of that name in a directory, where it has passed already. The
+    /// last entry of a name wins, so a later answer may be another node.
+    pub fn child(&self, dir: u32, name: &[u8]) -> Option<u32> {
+        self.alive()?;
+        self.tree().child(dir, name)
+    }
+
+    /// A node's attributes as far as they are known: a file's size is final as
+    /// soon as its header has passed; its `nlink`, and a directory's time and
+    /// `nlink`, are those so far. Symlinks are not told of: whether one leads
+    /// out of its version is known only at the end.
+    pub fn node(&self, node: u32) -> Option<Node> {
+        self.alive()?;
+        let tree = self.tree();
+        let record = *tree.record(node)?;
+        let stored = tree.holes(node).map_or(record.size, |map| map.stored());
+        drop(tree);
+        node_of(&record, stored).filter(|node| node.kind != NodeKind::Symlink)
+    }
+
+    /// Opens a file's content, from the moment that its header has passed.
+    pub fn open(&self, node: u32) -> Option<GrowingContent> {
+        self.alive()?;
+        let tree = self.tree();
+        let Record {
+            kind,
+            size,
+            location,
+            flags,
+            ..
+        } = *tree.record(node)?;
+        let map = tree.holes(node).cloned();
+        drop(tree);
+        if kind != format::FILE {
+            return None;
+        }
+        let place = if flags & format::BLOB == 0 {
+            Place::Pack(location)
+        } else {
+            let number = u32::try_from(location).ok()?;
+            let arriving = self.large().clone();
+            match arriving.filter(|large| large.number == number) {
+                Some(large) => Place::Arriving(large),
+                None => Place::Blob(open_blob(&self.directory, number).ok()?),
+            }
+        };
+        self.shared.opened.fetch_add(1, Ordering::Relaxed);
+        Some(GrowingContent {
+            shared: Arc::clone(&self.shared),
+            place,
+            size,
+            map,
+        })
+    }
+
+    fn alive(&self) -> Option<()> {
+        self.shared.failed.get().is_none().then_some(())
+    }
+
+    /// The tree: for the length of one entry or one lookup.
+    pub(in crate::store) fn tree(&self) -> MutexGuard<'_, Builder> {
+        self.tree.lock()
+    }
+
+    /// Takes the tree for sealing. From now on nothing new is found here.
+    pub(in crate::store) fn take_tree(&self) -> Builder {
+        let mut tree = self.tree();
+        let empty = tree.empty();
+        std::mem::replace(&mut *tree, empty)
+    }
+
+    pub(in crate::store) fn pack(&self) -> &Pack {
+        &self.shared.pack
+    }
+
+    pub(in crate::store) fn large(&self) -> MutexGuard<'_, Option<Arc<Large>>> {
+        self.large.lock()
+    }
+
+    /// The archive turned out unusable: every content of it fails from now on.
+    /// Gives how many were opened.
+    pub(in crate::store) fn fail(&self, error: Error) -> u64 {
+        // A first failure stays the reason.
+        let _ = self.shared.failed.set(error);
+        self.shared.opened.load(Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Growing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Growing").finish_non_exhaustive()
+    }
+}
+
+/// How far a read came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progressed {
+    /// So many bytes: fewer than asked where no more is there yet, and 0 at
+    /// the end of the content only.
+    Read(usize),
+    /// Nothing is there yet at this offset.
+    NotYet,
+}
+
+/// A file's content while it may still be arriving. It stays readable when
+/// the version is sealed, and keeps it from being evicted.
+pub struct GrowingContent {
+    shared: Arc<Shared>,
+    place: Place,
+    size: u64,
+    /// Where it has holes, where the pieces lie among what is stored.
+    map: Option<Arc<Map>>,
+}
+
+enum Place {
+    /// At this offset of the pack.
+    Pack(u64),
+    /// A blob that was being written when it was opened.
+    Arriving(Arc<Large>),
+    /// A blob that was whole.
+    Blob(File),
+}
+
+impl GrowingContent {
+    /// Length in bytes, of the whole file.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Reads what is there of `buf.len()` bytes from `offset` on.
+    ///
+    /// # Errors
+    /// What the fetch failed with, once it has failed or begun anew;
+    /// [`Error::Io`] where the cache's file cannot be read.
+    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<Progressed> {
+        if let Some(error) = self.shared.failed.get() {
+            return Err(error.clone());
+        }
+        let left = self.size.saturating_sub(offset);
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
+        if most == 0 {
+            return Ok(Progressed::Read(0));
+        }
+        let buf = &mut buf[..most];
+        let n = match &self.map {
+            None => self.stored_at(offset, buf),
+            Some(map) => self.with_holes(map, offset, buf),
+        };
+        match n.map_err(|error| Error::io("reading a file of the cache", error))? {
+            0 => Ok(Progressed::NotYet),
+            n => Ok(Progressed::Read(n)),
+        }
+    }
+
+    /// Where the next stored byte or the next hole is, from `offset` on; `None`
+    /// where there is none.
+    pub fn seek(&self, offset: u64, what: Seek) -> Option<u64> {
+        match &self.map {
+            Some(map) => holes::seek(&**map, offset, what),
+            None => holes::seek(&Full(self.size), offset, what),
+        }
+    }
+
+    /// Reads the stored bytes that have come; 0 where none has yet.
+    fn stored_at(&self, at: u64, buf: &mut [u8]) -> io::Result<usize> {
+        match &self.place {
+            Place::Pack(start) => self.shared.pack.read_at(start.saturating_add(at), buf),
+            Place::Arriving(large) => large.read_at(at, buf),
+            Place::Blob(file) => file.read_exact_at(buf, at).map(|()| buf.len()),
+        }
+    }
+
+    /// Reads all of `buf` or, where a part of a piece is not there yet, nothing.
+    fn with_holes(&self, map: &Map, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let filled = holes::fill(map, offset, buf, |at, part| {
+            match self.stored_at(at, part) {
+                Ok(n) if n == part.len() => Ok(()),
+                Ok(_) => Err(None),
+                Err(error) => Err(Some(error)),
+            }
+        });
+        match filled {
+            Ok(()) => Ok(buf.len()),
+            Err(Failed::Read(None)) => Ok(0),
+            Err(Failed::Read(Some(error))) => Err(error),
+            Err(Failed::Map) => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+impl std::fmt::Debug for GrowingContent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GrowingContent")
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}

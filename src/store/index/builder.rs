@@ -1,0 +1,435 @@
+//! The tree of a version while its archive is read: entries go in by
+//! directory and name, the last one of a name wins, and sealing sorts the
+//! rest into the records of a `tree` file.
+//!
+//! Memory is bounded by [`Limits`]: about 110 bytes and the name for each
+//! entry, names found by the hash of (directory, name) instead of by paths.
+
+use super::{
+    escape,
+    format::{self, ARENA, Record},
+    holes::{Map, Pieces},
+    records::{Sealed, name_of},
+    shorten,
+};
+use crate::store::Limits;
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
+    sync::Arc,
+};
+
+/// No dirent, in [`Dirent::next`].
+const NONE: u32 = u32::MAX;
+
+/// The root's number.
+pub(in crate::store) const ROOT: u32 = 0;
+
+/// A name in a directory.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Dirent {
+    pub(in crate::store) parent: u32,
+    pub(in crate::store) name: u32,
+    pub(in crate::store) length: u16,
+    pub(in crate::store) node: u32,
+    /// The next dirent whose (directory, name) has the same hash.
+    next: u32,
+}
+
+impl Dirent {
+    /// A dirent of a finished tree.
+    pub(in crate::store) fn new(parent: u32, name: u32, length: u16, node: u32) -> Self {
+        Self {
+            parent,
+            name,
+            length,
+            node,
+            next: NONE,
+        }
+    }
+}
+
+/// The keys are hashes already: keyed SipHash, against collisions by design.
+#[derive(Default)]
+struct Given(u64);
+
+impl Hasher for Given {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// The growing tree. Errors are the text of a limit that was passed.
+pub(in crate::store) struct Builder {
+    nodes: Vec<Record>,
+    /// Whether the archive named this directory itself (else its time comes from its children).
+    explicit: Vec<bool>,
+    dirents: Vec<Dirent>,
+    arena: Vec<u8>,
+    by_hash: HashMap<u64, u32, BuildHasherDefault<Given>>,
+    hasher: RandomState,
+    /// Files with holes, and how many pieces they have together.
+    holes: BTreeMap<u32, Arc<Map>>,
+    pieces: u32,
+    /// The archive's own name where it was shortened, in the arena, by where there
+    /// the short one is.
+    longs: HashMap<u32, (u32, u32)>,
+    limits: Limits,
+}
+
+impl Builder {
+    pub(in crate::store) fn new(limits: &Limits) -> Self {
+        let root = Record {
+            kind: format::DIRECTORY,
+            nlink: 2,
+            ..Record::default()
+        };
+        Self {
+            nodes: vec![root],
+            explicit: vec![false],
+            dirents: Vec::new(),
+            arena: Vec::new(),
+            by_hash: HashMap::default(),
+            hasher: RandomState::new(),
+            holes: BTreeMap::new(),
+            pieces: 0,
+            longs: HashMap::new(),
+            limits: limits.clone(),
+        }
+    }
+
+    /// Another one, of the same limits, with nothing in it.
+    pub(in crate::store) fn empty(&self) -> Self {
+        Self::new(&self.limits)
+    }
+
+    pub(in crate::store) fn record(&self, node: u32) -> Option<&Record> {
+        self.nodes.get(node as usize)
+    }
+
+    /// The node of that name in a directory.
+    pub(in crate::store) fn child(&self, dir: u32, name: &[u8]) -> Option<u32> {
+        self.find(dir, name)
+            .map(|at| self.dirents[at as usize].node)
+    }
+
+    /// The directory of that name: the one there is, or a new one in the
+    /// place of whatever else had the name.
+    pub(in crate::store) fn directory(&mut self, dir: u32, name: &[u8]) -> Result<u32, String> {
+        match self.child(dir, name) {
+            Some(node) if self.nodes[node as usize].kind == format::DIRECTORY => Ok(node),
+            _ => self.insert(
+                dir,
+                name,
+                Record {
+                    kind: format::DIRECTORY,
+                    ..Record::default()
+                },
+            ),
+        }
+    }
+
+    /// Notes what the archive itself says of a directory.
+    pub(in crate::store) fn set_directory(&mut self, node: u32, mtime: (i64, u32)) {
+        if let Some(record) = self.nodes.get_mut(node as usize) {
+            record.mtime = mtime;
+            let parent = record.parent;
+            self.explicit[node as usize] = true;
+            self.freshen(parent, mtime);
+        }
+    }
+
+    /// Lets directories that the archive has not told of be as new as the newest
+    /// of what is in them so far: somebody may look before the archive's end.
+    fn freshen(&mut self, mut dir: u32, mtime: (i64, u32)) {
+        while !self.explicit[dir as usize] {
+            let record = &mut self.nodes[dir as usize];
+            if record.mtime != (0, 0) && record.mtime >= mtime {
+                return;
+            }
+            record.mtime = mtime;
+            if dir == ROOT {
+                return;
+            }
+            dir = record.parent;
+        }
+    }
+
+    /// A new node under that name, in the place of what had it.
+    pub(in crate::store) fn insert(
+        &mut self,
+        dir: u32,
+        name: &[u8],
+        record: Record,
+    ) -> Result<u32, String> {
+        if self.nodes.len() >= self.limits.entries as usize {
+            return Err(format!("more than {} entries", self.limits.entries));
+        }
+        let node = u32::try_from(self.nodes.len()).map_err(|_| "too many entries".to_string())?;
+        self.nodes.push(Record {
+            parent: dir,
+            nlink: match record.kind {
+                format::DIRECTORY => 1,
+                _ => 0,
+            },
+            ..record
+        });
+        self.explicit.push(false);
+        self.link(dir, name, node)?;
+        Ok(node)
+    }
+
+    /// One more name for a node. Links are counted for those who look before
+    /// the end; sealing counts again.
+    pub(in crate::store) fn link(
+        &mut self,
+        dir: u32,
+        name: &[u8],
+        node: u32,
+    ) -> Result<(), String> {
+        self.nodes[node as usize].nlink += 1;
+        if self.nodes[node as usize].kind == format::DIRECTORY {
+            self.nodes[dir as usize].nlink += 1;
+        }
+        match self.nodes[node as usize].mtime {
+            (0, 0) => {}
+            mtime => self.freshen(dir, mtime),
+        }
+        if let Some(at) = self.find(dir, name) {
+            let before = std::mem::replace(&mut self.dirents[at as usize].node, node);
+            let before = &mut self.nodes[before as usize];
+            before.nlink -= 1;
+            if before.kind == format::DIRECTORY {
+                self.nodes[dir as usize].nlink -= 1;
+            }
+            return Ok(());
+        }
+        if self.dirents.len() >= self.limits.entries as usize {
+            return Err(format!("more than {} entries", self.limits.entries));
+        }
+        let at = u32::try_from(self.dirents.len()).map_err(|_| "too many entries".to_string())?;
+        let length = u16::try_from(name.len()).map_err(|_| "a name too long".to_string())?;
+        let hash = self.hash(dir, name);
+        let next = self.by_hash.insert(hash, at).unwrap_or(NONE);
+        let name = self.store(name)?;
+        self.dirents.push(Dirent {
+            parent: dir,
+            name,
+            length,
+            node,
+            next,
+        });
+        Ok(())
+    }
+
+    /// Notes where the content of a file with holes lies.
+    pub(in crate::store) fn set_holes(&mut self, node: u32, map: Arc<Map>) -> Result<(), String> {
+        // A head is written for each.
+        self.pieces = self.pieces.saturating_add(map.count()).saturating_add(1);
+        if self.pieces > self.limits.pieces {
+            return Err(format!(
+                "files with holes of more than {} pieces together",
+                self.limits.pieces
+            ));
+        }
+        if let Some(record) = self.nodes.get_mut(node as usize) {
+            record.flags |= format::HOLES;
+            self.holes.insert(node, map);
+        }
+        Ok(())
+    }
+
+    /// Where the content of a file with holes lies.
+    pub(in crate::store) fn holes(&self, node: u32) -> Option<&Arc<Map>> {
+        self.holes.get(&node)
+    }
+
+    /// Notes the archive's own name of what is shown under a shortened one.
+    pub(in crate::store) fn set_original(
+        &mut self,
+        dir: u32,
+        name: &[u8],
+        own: &[u8],
+    ) -> Result<(), String> {
+        let Some(at) = self.find(dir, name) else {
+            return Ok(());
+        };
+        let name = self.dirents[at as usize].name;
+        if !self.longs.contains_key(&name) {
+            let length = u32::try_from(own.len()).map_err(|_| "a name too long".to_string())?;
+            let offset = self.store(own)?;
+            self.longs.insert(name, (offset, length));
+        }
+        Ok(())
+    }
+
+    /// Keeps a symlink's target; its offset is the node's location.
+    pub(in crate::store) fn store(&mut self, bytes: &[u8]) -> Result<u32, String> {
+        let end = self.arena.len();
+        // Within one chunk of the file.
+        let offset = match end % ARENA + bytes.len() > ARENA {
+            true => end.next_multiple_of(ARENA),
+            false => end,
+        };
+        if offset + bytes.len() > self.limits.name_bytes as usize {
+            return Err(format!(
+                "names and link targets of more than {} bytes together",
+                self.limits.name_bytes
+            ));
+        }
+        self.arena.resize(offset, 0);
+        self.arena.extend_from_slice(bytes);
+        u32::try_from(offset).map_err(|_| "too many names".to_string())
+    }
+
+    fn hash(&self, dir: u32, name: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u32(dir);
+        hasher.write(name);
+        hasher.finish()
+    }
+
+    fn find(&self, dir: u32, name: &[u8]) -> Option<u32> {
+        let mut at = *self.by_hash.get(&self.hash(dir, name))?;
+        while at != NONE {
+            let dirent = self.dirents.get(at as usize)?;
+            if dirent.parent == dir && name_of(&self.arena, dirent) == name {
+                return Some(at);
+            }
+            at = dirent.next;
+        }
+        None
+    }
+
+    /// Sorts the tree, drops what no name leads to, counts links, and marks
+    /// the symlinks that lead out.
+    pub(in crate::store) fn seal(self) -> Sealed {
+        let Self {
+            mut nodes,
+            explicit,
+            mut dirents,
+            arena,
+            by_hash,
+            holes,
+            longs,
+            limits,
+            ..
+        } = self;
+        drop(by_hash);
+        let live = live_directories(&nodes, &dirents);
+        dirents.retain(|dirent| live[dirent.parent as usize]);
+        dirents.sort_unstable_by(|a, b| {
+            (a.parent, name_of(&arena, a)).cmp(&(b.parent, name_of(&arena, b)))
+        });
+        for (node, record) in nodes.iter_mut().enumerate() {
+            record.nlink = match record.kind {
+                format::DIRECTORY if live[node] => 2,
+                _ => 0,
+            };
+            if record.kind == format::DIRECTORY {
+                (record.location, record.children) = (0, 0);
+            }
+        }
+        for (at, dirent) in dirents.iter().enumerate() {
+            let kind = nodes[dirent.node as usize].kind;
+            let parent = &mut nodes[dirent.parent as usize];
+            if parent.children == 0 {
+                parent.location = at as u64;
+            }
+            parent.children += 1;
+            match kind {
+                format::DIRECTORY => parent.nlink += 1,
+                _ => {
+                    let record = &mut nodes[dirent.node as usize];
+                    // The parent in which it was first seen may be gone.
+                    if record.nlink == 0 && !live[record.parent as usize] {
+                        record.parent = dirent.parent;
+                    }
+                    record.nlink += 1;
+                }
+            }
+        }
+        for record in &mut nodes {
+            if record.nlink == 0 {
+                *record = Record {
+                    kind: format::DEAD,
+                    ..Record::default()
+                };
+            }
+        }
+        // What they were while the archive arrived may be of entries that were
+        // replaced since.
+        for (record, explicit) in nodes.iter_mut().zip(&explicit) {
+            if record.kind == format::DIRECTORY && !explicit {
+                record.mtime = (0, 0);
+            }
+        }
+        // Directories have higher numbers than those they are in, so going
+        // backwards meets each after all that is in it. By name, not by node: a
+        // file is in every directory that has a name for it.
+        for dirent in dirents.iter().rev() {
+            let mtime = nodes[dirent.node as usize].mtime;
+            if !explicit[dirent.parent as usize] {
+                // An untouched implied directory starts at the smallest time.
+                let newest = &mut nodes[dirent.parent as usize].mtime;
+                *newest = if *newest == (0, 0) {
+                    mtime
+                } else {
+                    (*newest).max(mtime)
+                };
+            }
+        }
+        let mut sealed = Sealed {
+            nodes,
+            dirents,
+            arena,
+            ..Sealed::default()
+        };
+        if !longs.is_empty() {
+            let own = sealed
+                .dirents
+                .iter()
+                .zip(0_u32..)
+                .filter_map(|(dirent, at)| {
+                    let (offset, length) = longs.get(&dirent.name)?;
+                    Some((at, *offset, *length))
+                });
+            sealed.longs = own.collect();
+        }
+        for (node, map) in holes {
+            if sealed.nodes[node as usize].kind == format::FILE {
+                sealed.set_holes(node, &map);
+            }
+        }
+        // Whether a link leads out is asked of where it leads to now.
+        shorten::redirect(&mut sealed, limits.name as usize);
+        escape::mark(&mut sealed);
+        sealed
+    }
+}
+
+/// Which nodes are directories that can be reached from the root. A directory
+/// has one name, and a lower number than anything in it.
+fn live_directories(nodes: &[Record], dirents: &[Dirent]) -> Vec<bool> {
+    let mut live = vec![false; nodes.len()];
+    let mut named = vec![false; nodes.len()];
+    for dirent in dirents {
+        named[dirent.node as usize] = true;
+    }
+    live[ROOT as usize] = true;
+    for (node, record) in nodes.iter().enumerate().skip(1) {
+        live[node] =
+            record.kind == format::DIRECTORY && named[node] && live[record.parent as usize];
+    }
+    live
+}

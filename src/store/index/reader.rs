@@ -1,0 +1,484 @@
+//! The sealed tree of a version: a `tree` file, of which a chunk is read and
+//! held against its checksum when it is first needed. No byte of it is
+//! trusted: whatever does not add up reads as absent.
+//!
+//! Nothing is mapped: what another program does to the file can neither change
+//! what has been checked, nor end this process as cutting a mapped file does.
+//! Small ones are read whole at open, and are damaged there or never. Of large
+//! ones a chunk can turn out damaged in the middle of an operation, whose
+//! answer is then to be thrown away: [`Index::is_damaged`] tells.
+
+use super::{
+    format::{self, BLOCK, DIRENT, HEADER, Header, LONG, NODE, PIECE, Record, WORD},
+    holes::Pieces,
+};
+use crate::store::checksums::sum;
+use sha2::{Digest, Sha256};
+use std::{
+    cmp::Ordering,
+    fs::File,
+    os::unix::fs::FileExt,
+    sync::{
+        OnceLock,
+        atomic::{self, AtomicBool, AtomicU64},
+    },
+};
+
+/// Files up to this length are read at open: 4 MiB are some 50,000 entries and
+/// take a millisecond. Of a million, opening reads the 5 KB of checksums.
+const WHOLE: u64 = 4 << 20;
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Symlink,
+}
+
+/// A node's attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// What it is.
+    pub kind: NodeKind,
+    /// Bytes: a file's content, a symlink's target; 0 for a directory.
+    pub size: u64,
+    /// Bytes of those that are stored: all but the holes of a file.
+    pub stored: u64,
+    /// Time of last change: seconds since 1970, nanoseconds. A directory that
+    /// the archive does not mention has the newest time of its children.
+    pub mtime: (i64, u32),
+    /// Whether the archive had any execute bit on it.
+    pub executable: bool,
+    /// Names of a file or symlink; for a directory 2 and one for each subdirectory.
+    pub nlink: u32,
+    /// The directory it was first seen in; of the root, itself.
+    pub parent: u32,
+    /// A symlink that is absolute or leads out of its version.
+    pub escapes: bool,
+}
+
+/// A record's attributes, of which so many bytes are stored; `None` for a dead one.
+pub(in crate::store) fn node_of(record: &Record, stored: u64) -> Option<Node> {
+    let kind = match record.kind {
+        format::DIRECTORY => NodeKind::Directory,
+        format::FILE => NodeKind::File,
+        format::SYMLINK => NodeKind::Symlink,
+        _ => return None,
+    };
+    Some(Node {
+        kind,
+        size: record.size,
+        stored,
+        mtime: record.mtime,
+        executable: record.flags & format::EXECUTABLE != 0,
+        nlink: record.nlink,
+        parent: record.parent,
+        escapes: record.flags & format::ESCAPES != 0,
+    })
+}
+
+/// Whether a directory can hold such a name (`NAME_MAX` of Linux).
+fn is_component(name: &[u8]) -> bool {
+    !matches!(name, b"" | b"." | b"..")
+        && name.len() <= 255
+        && !name.iter().any(|byte| matches!(byte, b'/' | 0))
+}
+
+/// Blocks of so many bytes of content, each of which has a checksum.
+fn blocks(length: u64) -> u64 {
+    length.div_ceil(BLOCK as u64)
+}
+
+/// Where a file's content lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Location {
+    /// At this offset of `pack`.
+    Pack(u64),
+    /// The file `blob-N`.
+    Blob(u32),
+}
+
+/// Which section is which.
+const NODES: usize = 0;
+const DIRENTS: usize = 1;
+const WORDS: usize = 2;
+const PIECES: usize = 3;
+const LONGS: usize = 4;
+const ARENA: usize = 5;
+
+/// A run of records of one kind.
+#[derive(Clone, Copy, Debug)]
+struct Section {
+    /// Where it begins in the file.
+    start: u64,
+    length: u64,
+    /// Bytes of its chunks.
+    chunk: usize,
+    /// The number of its first chunk.
+    first: usize,
+}
+
+/// Bytes of a chunk, once they are wanted; `None` where they are damaged.
+type Chunk = OnceLock<Option<Box<[u8]>>>;
+
+/// The names and attributes of everything in one version. The root is node 0;
+/// the others are numbered in the archive's order.
+#[derive(Debug)]
+pub struct Index {
+    /// Closed once all of it has been read.
+    file: Option<File>,
+    header: Header,
+    /// Nodes, dirents, starts and sums, pieces, long names, arena.
+    sections: [Section; 6],
+    table: Vec<u32>,
+    chunks: Vec<Chunk>,
+    damaged: AtomicBool,
+    /// Bytes of chunks in memory.
+    loaded: AtomicU64,
+}
+
+impl Index {
+    /// Opens a `tree` file; `None` where it is not whole.
+    pub(in crate::store) fn open(file: File) -> Option<Self> {
+        let mut header = [0; HEADER];
+        file.read_exact_at(&mut header, 0).ok()?;
+        let header = Header::decode(&header)?;
+        // No content is longer than the sums there are of it: a file with a hole
+        // has any length, and whoever reads counts its blocks.
+        (blocks(header.pack) <= u64::from(header.sums)).then_some(())?;
+        let length = header.file_length()?;
+        // No more is taken into memory than there is on the disk.
+        (length == file.metadata().ok()?.len()).then_some(())?;
+        let count = usize::try_from(header.chunks()?).ok()?;
+        let mut table = vec![0; count.checked_mul(WORD)?];
+        let start = length.checked_sub(table.len() as u64)?;
+        file.read_exact_at(&mut table, start).ok()?;
+        (*Sha256::digest(&table) == header.table).then_some(())?;
+        let table: Option<Vec<u32>> = (0..count)
+            .map(|n| format::u32_at(&table, n * WORD))
+            .collect();
+        let (mut start, mut first) = (HEADER as u64, 0);
+        let sections = header.sections().map(|(length, chunk)| {
+            let section = Section {
+                start,
+                length,
+                chunk,
+                first,
+            };
+            start += length;
+            first += length.div_ceil(chunk as u64) as usize;
+            section
+        });
+        let mut index = Self {
+            file: Some(file),
+            header,
+            sections,
+            table: table?,
+            chunks: std::iter::repeat_with(Chunk::new).take(count).collect(),
+            damaged: AtomicBool::new(false),
+            loaded: AtomicU64::new(0),
+        };
+        if length <= WHOLE {
+            index.verify().then_some(())?;
+            index.file = None;
+        }
+        (index.record(0)?.kind == format::DIRECTORY).then_some(index)
+    }
+
+    /// Reads all of it; whether every chunk has its checksum.
+    pub(in crate::store) fn verify(&self) -> bool {
+        self.sections.iter().all(|section| {
+            let chunks = section.length.div_ceil(section.chunk as u64);
+            (0..chunks).all(|chunk| self.chunk(section, chunk as usize).is_some())
+        })
+    }
+
+    /// Whether something that was looked for lies in a damaged part: what was
+    /// found absent since may exist.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.load(atomic::Ordering::Relaxed)
+    }
+
+    /// Bytes of it in memory.
+    pub(in crate::store) fn loaded(&self) -> u64 {
+        self.loaded.load(atomic::Ordering::Relaxed)
+    }
+
+    /// A chunk of a section, read where it has not been.
+    fn chunk(&self, section: &Section, number: usize) -> Option<&[u8]> {
+        let at = section.first + number;
+        let chunk = self.chunks.get(at)?.get_or_init(|| {
+            let offset = number as u64 * section.chunk as u64;
+            let left = section.length.checked_sub(offset)?;
+            let length = usize::try_from(left).map_or(section.chunk, |n| n.min(section.chunk));
+            let mut bytes = vec![0; length].into_boxed_slice();
+            let file = self.file.as_ref()?;
+            file.read_exact_at(&mut bytes, section.start + offset)
+                .ok()
+                .filter(|()| sum(&bytes) == self.table[at])?;
+            self.loaded
+                .fetch_add(length as u64, atomic::Ordering::Relaxed);
+            Some(bytes)
+        });
+        if chunk.is_none() {
+            self.damaged.store(true, atomic::Ordering::Relaxed);
+        }
+        chunk.as_deref()
+    }
+
+    /// Bytes of a section; `None` where they do not lie in it, or not in one
+    /// chunk, as all that is written does.
+    fn bytes(&self, section: usize, offset: u64, length: usize) -> Option<&[u8]> {
+        let section = &self.sections[section];
+        (offset.checked_add(length as u64)? <= section.length).then_some(())?;
+        let chunk = section.chunk as u64;
+        let within = (offset % chunk) as usize;
+        if length == 0 {
+            return Some(&[]);
+        }
+        self.chunk(section, usize::try_from(offset / chunk).ok()?)?
+            .get(within..within.checked_add(length)?)
+    }
+
+    /// How many node numbers there are, the root included. Some may be unused.
+    pub fn len(&self) -> u32 {
+        self.header.nodes
+    }
+
+    /// Never true: there is always a root.
+    pub fn is_empty(&self) -> bool {
+        self.header.nodes == 0
+    }
+
+    /// A node's attributes; `None` where there is no such node.
+    pub fn node(&self, node: u32) -> Option<Node> {
+        let record = self.record(node)?;
+        node_of(&record, self.stored(&record)?)
+    }
+
+    /// The node of that name in a directory.
+    pub fn child(&self, dir: u32, name: &[u8]) -> Option<u32> {
+        let (first, count) = self.span(dir)?;
+        let (mut low, mut high) = (0, count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let (found, node) = self.dirent(dir, first + u64::from(middle))?;
+            match found.cmp(name) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Some(node),
+            }
+        }
+        None
+    }
+
+    /// How many entries a directory has; 0 for what is none.
+    pub fn child_count(&self, dir: u32) -> u32 {
+        self.span(dir).map_or(0, |(_, count)| count)
+    }
+
+    /// A directory's entry by position, in the order of the names' bytes;
+    /// `None` where it is damaged.
+    pub fn child_at(&self, dir: u32, position: u32) -> Option<(&[u8], u32)> {
+        let (first, count) = self.span(dir)?;
+        (position < count)
+            .then(|| self.dirent(dir, first + u64::from(position)))
+            .flatten()
+            .filter(|(name, _)| is_component(name))
+    }
+
+    /// A symlink's target, as the archive gave it.
+    pub fn target(&self, node: u32) -> Option<&[u8]> {
+        let record = self.record(node)?;
+        (record.kind == format::SYMLINK)
+            .then(|| self.arena(record.location, record.size))
+            .flatten()
+    }
+
+    /// The archive's own name of a directory's entry, where it was shortened.
+    pub fn original(&self, dir: u32, position: u32) -> Option<&[u8]> {
+        let (first, count) = self.span(dir)?;
+        if self.header.longs == 0 || position >= count {
+            return None;
+        }
+        let wanted = first + u64::from(position);
+        let (mut low, mut high) = (0, self.header.longs);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let at = u64::from(middle) * LONG as u64;
+            let (found, offset, length) = format::decode_long(self.bytes(LONGS, at, LONG)?)?;
+            match u64::from(found).cmp(&wanted) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return self.arena(u64::from(offset), u64::from(length)),
+            }
+        }
+        None
+    }
+
+    /// How many names were shortened.
+    pub fn shortened(&self) -> u32 {
+        self.header.longs
+    }
+
+    /// Bytes that are stored of a file.
+    fn stored(&self, record: &Record) -> Option<u64> {
+        match record.kind == format::FILE && record.flags & format::HOLES != 0 {
+            true => Some(self.head(record)?.1),
+            false => Some(record.size),
+        }
+    }
+
+    /// How many pieces a file with holes has, and how many bytes they are.
+    fn head(&self, record: &Record) -> Option<(u32, u64)> {
+        let (count, stored) = self.pair(u64::from(record.children))?;
+        let end = count.checked_add(u64::from(record.children))?;
+        (end < u64::from(self.header.pieces) && stored <= record.size).then_some(())?;
+        Some((u32::try_from(count).ok()?, stored))
+    }
+
+    /// A head or a piece.
+    fn pair(&self, number: u64) -> Option<(u64, u64)> {
+        format::decode_piece(self.bytes(PIECES, number.checked_mul(PIECE as u64)?, PIECE)?)
+    }
+
+    /// The pieces of a file, where it has holes.
+    pub(in crate::store) fn holes(&self, node: u32) -> Option<Holes> {
+        let record = self.record(node)?;
+        (record.kind == format::FILE && record.flags & format::HOLES != 0).then_some(())?;
+        let (count, stored) = self.head(&record)?;
+        Some(Holes {
+            first: u64::from(record.children) + 1,
+            count,
+            stored,
+            size: record.size,
+        })
+    }
+
+    /// Where a file's content lies, and how many bytes are stored of it.
+    pub(in crate::store) fn location(&self, node: u32) -> Option<(Location, u64)> {
+        let record = self.record(node)?;
+        if record.kind != format::FILE {
+            return None;
+        }
+        let stored = self.stored(&record)?;
+        let location = if record.flags & format::BLOB != 0 {
+            let blob = u32::try_from(record.location).ok()?;
+            let end = self.first_block(blob)?.checked_add(blocks(stored))?;
+            (end <= u64::from(self.header.sums)).then_some(Location::Blob(blob))?
+        } else {
+            let end = record.location.checked_add(stored)?;
+            (end <= self.header.pack).then_some(Location::Pack(record.location))?
+        };
+        Some((location, stored))
+    }
+
+    /// How many names there are in all.
+    pub(in crate::store) fn dirents(&self) -> u32 {
+        self.header.dirents
+    }
+
+    /// Length that the `pack` of this tree has.
+    pub(in crate::store) fn pack_length(&self) -> u64 {
+        self.header.pack
+    }
+
+    /// How many blobs belong to this tree.
+    pub(in crate::store) fn blobs(&self) -> u32 {
+        self.header.blobs
+    }
+
+    /// How many checksums of content there are.
+    pub(in crate::store) fn sums(&self) -> u32 {
+        self.header.sums
+    }
+
+    /// The checksum of a block of content.
+    pub(in crate::store) fn sum(&self, block: u64) -> Option<u32> {
+        (block < u64::from(self.header.sums)).then_some(())?;
+        self.word(u64::from(self.header.blobs) + block)
+    }
+
+    /// The number of a blob's first block.
+    pub(in crate::store) fn first_block(&self, blob: u32) -> Option<u64> {
+        (blob < self.header.blobs).then_some(())?;
+        self.word(u64::from(blob)).map(u64::from)
+    }
+
+    fn word(&self, number: u64) -> Option<u32> {
+        format::u32_at(self.bytes(WORDS, number * WORD as u64, WORD)?, 0)
+    }
+
+    pub(in crate::store) fn record(&self, node: u32) -> Option<Record> {
+        Record::decode(self.bytes(NODES, u64::from(node) * NODE as u64, NODE)?)
+    }
+
+    /// A directory's first dirent and their number.
+    fn span(&self, dir: u32) -> Option<(u64, u32)> {
+        let record = self.record(dir)?;
+        let end = record.location.checked_add(u64::from(record.children))?;
+        (record.kind == format::DIRECTORY && end <= u64::from(self.header.dirents))
+            .then_some((record.location, record.children))
+    }
+
+    fn dirent(&self, dir: u32, position: u64) -> Option<(&[u8], u32)> {
+        let bytes = self.bytes(DIRENTS, position.checked_mul(DIRENT as u64)?, DIRENT)?;
+        let (name, length, node) = format::decode_dirent(bytes)?;
+        // Directories are numbered before what they hold: no walk can go in circles.
+        (node > dir || self.record(node)?.kind != format::DIRECTORY).then_some(())?;
+        Some((self.arena(u64::from(name), u64::from(length))?, node))
+    }
+
+    fn arena(&self, offset: u64, length: u64) -> Option<&[u8]> {
+        self.bytes(ARENA, offset, usize::try_from(length).ok()?)
+    }
+}
+
+/// Which pieces are those of a file with holes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Holes {
+    first: u64,
+    count: u32,
+    stored: u64,
+    size: u64,
+}
+
+impl Holes {
+    /// The pieces themselves, in the index that they are of.
+    pub(in crate::store) fn of(self, index: &Index) -> HolesOf<'_> {
+        HolesOf { index, holes: self }
+    }
+
+    /// Bytes of the file, holes included.
+    pub(in crate::store) fn size(self) -> u64 {
+        self.size
+    }
+}
+
+/// The pieces of a file with holes.
+pub(in crate::store) struct HolesOf<'a> {
+    index: &'a Index,
+    holes: Holes,
+}
+
+impl Pieces for HolesOf<'_> {
+    fn size(&self) -> u64 {
+        self.holes.size
+    }
+
+    fn stored(&self) -> u64 {
+        self.holes.stored
+    }
+
+    fn count(&self) -> u32 {
+        self.holes.count
+    }
+
+    fn piece(&self, number: u32) -> Option<(u64, u64)> {
+        self.index.pair(self.holes.first + u64::from(number))
+    }
+}

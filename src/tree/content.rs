@@ -1,0 +1,3 @@
+//! The files of versions: their downloads.
+
+pub(super) mod transfers;

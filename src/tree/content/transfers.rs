@@ -1,0 +1,372 @@
+//! Downloads of versions: those under way and the last that ended, for
+//! `.vm0fs/transfers`, `user.vm0.transfer` and the log.
+
+use crate::{
+    api::types::StorageKind,
+    error::{Error, Result},
+    progress::Progress,
+    sync::Mutex,
+    text::{self, one_line},
+    tree::{Tree, answers::known::VersionId, node::names::escape},
+};
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt::Write,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Ended ones that are kept: a screen full.
+const KEPT: usize = 20;
+/// Characters of a version's id that are shown, as elsewhere.
+const SHORT_ID: usize = 12;
+/// Characters of a storage's name, and of a reason, in a line.
+const NAME: usize = 40;
+const REASON: usize = 160;
+
+/// The register.
+#[derive(Default)]
+pub(crate) struct Transfers(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    running: BTreeMap<u64, Download>,
+    ended: VecDeque<Ended>,
+    totals: Totals,
+}
+
+/// All downloads of this mount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Totals {
+    running: u64,
+    done: u64,
+    failed: u64,
+    /// Bytes of archives, those of downloads that run or failed included.
+    bytes: u64,
+}
+
+#[derive(Clone)]
+struct Download {
+    version: VersionId,
+    /// Its counter may be older: it counts from when the version was wanted.
+    started: Instant,
+    progress: Progress,
+}
+
+#[derive(Clone)]
+struct Ended {
+    version: VersionId,
+    at: Instant,
+    took: Duration,
+    bytes: u64,
+    expected: Option<u64>,
+    failure: Option<String>,
+}
+
+/// A download under way. Dropped without [`Running::end`], it has panicked.
+pub(crate) struct Running<'a> {
+    transfers: &'a Transfers,
+    number: u64,
+}
+
+impl Transfers {
+    /// Notes that a download begins, whose bytes `progress` counts.
+    pub(crate) fn start(&self, version: VersionId, progress: &Progress) -> Running<'_> {
+        let mut state = self.0.lock();
+        let number = state.next;
+        state.next += 1;
+        let download = Download {
+            version,
+            started: Instant::now(),
+            progress: progress.clone(),
+        };
+        state.running.insert(number, download);
+        Running {
+            transfers: self,
+            number,
+        }
+    }
+
+    /// Bytes so far and in all of the download of a version that is under way.
+    pub(crate) fn of(&self, version: &VersionId) -> Option<(u64, Option<u64>)> {
+        let state = self.0.lock();
+        let mut running = state.running.values();
+        let download = running.find(|download| download.version == *version)?;
+        Some(so_far(&download.progress))
+    }
+
+    /// How many there were, and what they brought.
+    pub(crate) fn totals(&self) -> Totals {
+        let state = self.0.lock();
+        let running = state.running.values();
+        Totals {
+            running: state.running.len() as u64,
+            bytes: state.totals.bytes + running.map(|each| so_far(&each.progress).0).sum::<u64>(),
+            ..state.totals
+        }
+    }
+
+    fn end(&self, number: u64, failure: Option<String>) -> Option<(u64, Duration)> {
+        let mut state = self.0.lock();
+        let download = state.running.remove(&number)?;
+        let (bytes, expected) = so_far(&download.progress);
+        let took = download.started.elapsed();
+        match &failure {
+            None => state.totals.done += 1,
+            Some(_) => state.totals.failed += 1,
+        }
+        state.totals.bytes += bytes;
+        state.ended.truncate(KEPT - 1);
+        state.ended.push_front(Ended {
+            version: download.version,
+            at: Instant::now(),
+            took,
+            bytes,
+            expected,
+            failure,
+        });
+        Some((bytes, took))
+    }
+}
+
+/// What has come of an archive. The counter also takes in the API's answer
+/// that says where the archive is: no more than all of it is shown.
+fn so_far(progress: &Progress) -> (u64, Option<u64>) {
+    let expected = progress.expected();
+    let bytes = progress.bytes();
+    (expected.map_or(bytes, |all| bytes.min(all)), expected)
+}
+
+impl Running<'_> {
+    /// Notes the end; gives the bytes that came and the time it took.
+    pub(crate) fn end(self, result: Result<(), &Error>) -> (u64, Duration) {
+        let failure = result.err().map(Error::to_string);
+        let end = self.transfers.end(self.number, failure);
+        end.unwrap_or_default()
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.transfers
+            .end(self.number, Some("the download panicked".into()));
+    }
+}
+
+impl Tree {
+    /// Runs the download of a version, told in the register and the log.
+    pub(in crate::tree) fn transfer(
+        &self,
+        version: VersionId,
+        progress: &Progress,
+        download: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let (kind, id, number) = &version;
+        let cached = self.store.version(&self.version_key(*kind, id, number));
+        if cached.is_some_and(|version| version.has_content()) {
+            // Somebody else's mount was faster: nothing will be moved.
+            return download();
+        }
+        let what = self.title(&version);
+        tracing::info!("fetching {what}");
+        let running = self.transfers.start(version, progress);
+        let result = download();
+        let (bytes, took) = running.end(result.as_ref().map(|_| ()));
+        if result.is_ok() {
+            // A failure is told by the journal, with its cause.
+            tracing::info!(
+                "fetched {what}: {} in {:.1} s, {}",
+                text::size(bytes),
+                took.as_secs_f64(),
+                rate(bytes, took)
+            );
+        }
+        result
+    }
+
+    /// The path component of a storage's name, where an answer has told it.
+    pub(in crate::tree) fn name_of(&self, kind: StorageKind, id: &Arc<str>) -> Option<String> {
+        let listing = self.known.storages.last(&kind);
+        let listed = listing.as_ref().and_then(|(listing, _)| listing.id(id));
+        if let Some(item) = listed {
+            return Some(item.component.clone());
+        }
+        let (row, _) = self.known.storage.last(&(kind, id.clone()))?;
+        Some(escape(&row.value.name))
+    }
+
+    /// A version in a line of text: kind, name or id, and the id's beginning.
+    fn title(&self, (kind, id, version): &VersionId) -> String {
+        let name = self.name_of(*kind, id).unwrap_or_else(|| escape(id));
+        let short: String = escape(version).chars().take(SHORT_ID).collect();
+        let path = format!("{}/{}/{short}", kind.plural(), one_line(&name, NAME));
+        one_line(&path, usize::MAX)
+    }
+
+    /// `.vm0fs/transfers`: what runs first, then what ended, the last first.
+    pub(in crate::tree) fn render_transfers(&self) -> String {
+        // Copied out: naming them takes other locks.
+        let state = self.transfers.0.lock();
+        let running: Vec<_> = state.running.values().cloned().collect();
+        let ended: Vec<_> = state.ended.iter().cloned().collect();
+        drop(state);
+        let running = running.iter().map(|download| {
+            let (bytes, expected) = so_far(&download.progress);
+            let age = download.started.elapsed();
+            Row {
+                what: self.title(&download.version),
+                bytes: amount(bytes, expected),
+                rate: rate(bytes, age),
+                age: text::duration(age),
+                state: state_of(bytes, expected, download.progress.idle()),
+            }
+        });
+        let ended = ended.iter().map(|ended| Row {
+            what: self.title(&ended.version),
+            bytes: amount(ended.bytes, ended.expected),
+            rate: rate(ended.bytes, ended.took),
+            age: format!("{} ago", text::duration(ended.at.elapsed())),
+            state: match &ended.failure {
+                None => format!("done in {:.1} s", ended.took.as_secs_f64()),
+                Some(why) => format!("failed: {}", one_line(why, REASON)),
+            },
+        });
+        let rows: Vec<Row> = running.chain(ended).collect();
+        table(&rows)
+    }
+}
+
+struct Row {
+    what: String,
+    bytes: String,
+    rate: String,
+    age: String,
+    state: String,
+}
+
+/// Without a byte for this long a download is shown as stalled.
+const STALLED: Duration = Duration::from_secs(3);
+
+fn state_of(bytes: u64, expected: Option<u64>, idle: Duration) -> String {
+    let word = if idle >= STALLED {
+        format!("stalled for {}", text::duration(idle))
+    } else {
+        "running".into()
+    };
+    match expected {
+        Some(all) => format!("{word} {} %", bytes.saturating_mul(100) / all.max(1)),
+        None => word,
+    }
+}
+
+fn amount(bytes: u64, expected: Option<u64>) -> String {
+    match expected {
+        Some(all) => format!("{} of {}", text::size(bytes), text::size(all)),
+        None => text::size(bytes),
+    }
+}
+
+fn rate(bytes: u64, took: Duration) -> String {
+    let per_second = bytes as f64 / took.as_secs_f64().max(0.001);
+    format!("{}/s", text::size(per_second as u64))
+}
+
+fn table(rows: &[Row]) -> String {
+    let width = |cell: fn(&Row) -> &str| {
+        let widths = rows.iter().map(|row| cell(row).chars().count());
+        widths.max().unwrap_or(0)
+    };
+    let what = width(|row| &row.what);
+    let bytes = width(|row| &row.bytes);
+    let rate = width(|row| &row.rate);
+    let age = width(|row| &row.age);
+    let mut out = String::new();
+    for row in rows {
+        let _ = writeln!(
+            out,
+            "{:what$}  {:>bytes$}  {:>rate$}  {:>age$}  {}",
+            row.what, row.bytes, row.rate, row.age, row.state
+        );
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(n: usize) -> VersionId {
+        (StorageKind::Volume, "s".into(), format!("v{n}").into())
+    }
+
+    #[test]
+    fn running_is_found_and_ended_is_bounded() {
+        let transfers = Transfers::default();
+        for n in 0..3 * KEPT {
+            let progress = Progress::new();
+            let running = transfers.start(version(n), &progress);
+            progress.advance(10);
+            assert_eq!(transfers.of(&version(n)), Some((10, None)));
+            progress.expect(8);
+            assert_eq!(transfers.of(&version(n)), Some((8, Some(8))));
+            assert_eq!(transfers.of(&version(n + 1)), None);
+            let totals = transfers.totals();
+            assert_eq!((totals.running, totals.bytes), (1, 8 * (n as u64 + 1)));
+            match n % 2 {
+                0 => assert_eq!(running.end(Ok(())).0, 8),
+                _ => assert_eq!(running.end(Err(&Error::Stale)).0, 8),
+            }
+            assert_eq!(transfers.of(&version(n)), None);
+        }
+        let ended = 3 * KEPT as u64;
+        let totals = Totals {
+            running: 0,
+            done: ended / 2,
+            failed: ended / 2,
+            bytes: 8 * ended,
+        };
+        assert_eq!(transfers.totals(), totals);
+        let state = transfers.0.lock();
+        assert_eq!(state.ended.len(), KEPT);
+        let last = state.ended.front().unwrap();
+        assert_eq!(last.version, version(3 * KEPT - 1));
+        assert_eq!(last.failure.as_deref(), Some("stale handle"));
+        assert_eq!(state.ended[1].failure, None);
+    }
+
+    #[test]
+    fn one_that_panics_ends_too() {
+        let transfers = Transfers::default();
+        drop(transfers.start(version(0), &Progress::new()));
+        let state = transfers.0.lock();
+        assert!(state.running.is_empty());
+        let failure = state.ended[0].failure.as_deref().unwrap();
+        assert!(failure.contains("panicked"), "{failure}");
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let row = |what: &str, bytes: &str| Row {
+            what: what.into(),
+            bytes: bytes.into(),
+            rate: "1 B/s".into(),
+            age: "2 s".into(),
+            state: "running".into(),
+        };
+        assert_eq!(
+            table(&[row("long name", "1 B"), row("x", "10 B of 20 B")]),
+            "long name           1 B  1 B/s  2 s  running\n\
+             x          10 B of 20 B  1 B/s  2 s  running\n"
+        );
+    }
+
+    #[test]
+    fn states() {
+        let s = Duration::from_secs;
+        assert_eq!(state_of(5, Some(10), s(0)), "running 50 %");
+        assert_eq!(state_of(5, None, s(0)), "running");
+        assert_eq!(state_of(5, Some(10), s(5)), "stalled for 5 s 50 %");
+    }
+}

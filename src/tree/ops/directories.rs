@@ -1,0 +1,333 @@
+//! What a directory lists. Names only: nothing is fetched for attributes.
+
+use crate::{
+    error::Error,
+    guide::PAGES,
+    store::{self, NodeKind, Version},
+    tree::{
+        Answer, Kind, Miss, View,
+        cache::FOR_EVER,
+        node::{AgentFile, MetaFile, Node, RunFile, TOP, inodes::Inodes, names::escape},
+        ops::{
+            attributes::{Stat, entry_kind, entry_stat},
+            control::{Control, START_FILE},
+            meta::{GUIDE, file_name},
+            rows::Files,
+            tables::Form,
+        },
+    },
+};
+use std::{sync::Arc, time::Duration};
+
+/// One name of a directory.
+#[derive(Clone, Debug)]
+pub struct DirectoryEntry {
+    /// The path component.
+    pub name: Vec<u8>,
+    /// Its inode number.
+    pub ino: u64,
+    /// Its kind.
+    pub kind: Kind,
+}
+
+/// A directory as it was when reading began; a handle holds it, so that pages
+/// of one reading fit together whatever changes meanwhile.
+pub enum Directory {
+    /// Names of a listing.
+    Listed(Vec<(DirectoryEntry, ListedNode)>),
+    /// A directory of a version, which cannot change: read from its index.
+    Sealed(SealedDirectory),
+}
+
+/// The node behind a listed name, for its attributes.
+pub struct ListedNode(Node);
+
+/// A directory in a sealed version.
+pub struct SealedDirectory {
+    version: Arc<Version>,
+    /// The inode number of the version's root.
+    root: u64,
+    number: u32,
+}
+
+impl Directory {
+    /// How many names it has.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Listed(entries) => entries.len(),
+            Self::Sealed(sealed) => sealed.version.index().child_count(sealed.number) as usize,
+        }
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the kernel may keep the listing for good.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Sealed(_))
+    }
+}
+
+impl View<'_> {
+    /// Takes the listing of a directory.
+    ///
+    /// # Errors
+    /// ENOTDIR, ESTALE, and whatever fetching fails with.
+    pub fn directory(&self, ino: u64) -> Answer<Directory> {
+        let mut entries: Vec<(Vec<u8>, Node)> = Vec::new();
+        let mut add = |name: &str, node: Node| entries.push((name.as_bytes().to_vec(), node));
+        let node = self.node(ino)?;
+        if matches!(
+            node,
+            Node::Agents | Node::Runs | Node::Storages(_) | Node::Storage(..)
+        ) {
+            self.tree.refusals.note_listing(&node);
+        }
+        match node {
+            Node::Root => TOP.iter().for_each(|(name, node)| add(name, node.clone())),
+            Node::Meta => {
+                MetaFile::ALL
+                    .iter()
+                    .for_each(|(name, file)| add(name, Node::MetaFile(*file)));
+                add(GUIDE, Node::Guide);
+            }
+            Node::Guide => {
+                for (page, number) in PAGES.iter().zip(0..) {
+                    add(&file_name(page), Node::GuidePage(number));
+                }
+            }
+            Node::Agents => {
+                for item in self.agents()?.0.items() {
+                    add(&item.component, Node::Agent(item.id.clone()));
+                }
+            }
+            Node::Agent(id) => {
+                let (row, _) = self.agent_detail(&id)?;
+                for (name, file) in AgentFile::ALL {
+                    if file != AgentFile::Config || row.value.config.is_some() {
+                        add(name, Node::AgentFile(id.clone(), file));
+                    }
+                }
+                add(START_FILE, Node::Control(Control::Start(id.clone())));
+                for (name, form) in Form::ALL {
+                    add(name, Node::RunsTable(Some(id.clone()), form));
+                }
+                match self.latest_run(&id) {
+                    Ok(Some(target)) => add("latest", Node::Link(target)),
+                    // What else is there can be listed without it.
+                    Ok(None) | Err(Miss::Error(_)) => {}
+                    Err(miss) => return Err(miss),
+                }
+                add("runs", Node::AgentRuns(id));
+            }
+            Node::AgentRuns(id) => {
+                for item in self.runs()?.0.items() {
+                    if self.is_run_of(&item.row.value, &id)? {
+                        add(&item.component, Node::RunOfAgent(item.id.clone()));
+                    }
+                }
+            }
+            Node::Runs => {
+                // Hidden, so that `runs/*` stays runs only.
+                add(".by-status", Node::ByStatus);
+                for (name, form) in Form::ALL {
+                    add(name, Node::RunsTable(None, form));
+                }
+                for item in self.runs()?.0.items() {
+                    add(&item.component, Node::Run(item.id.clone()));
+                }
+            }
+            Node::ByStatus => {
+                for word in self.statuses()? {
+                    add(&word, Node::Status(word.as_str().into()));
+                }
+            }
+            Node::Status(word) => {
+                for item in self.runs()?.0.items() {
+                    if escape(item.row.value.status.as_str()) == *word {
+                        add(&item.component, Node::RunOfStatus(item.id.clone()));
+                    }
+                }
+            }
+            Node::Run(id) => self.run_entries(&id, &mut add)?,
+            Node::RunVolumes(id) => {
+                for (name, target) in self.run_volumes(&id)?.0 {
+                    add(&name, Node::Link(target));
+                }
+            }
+            Node::Storages(kind) => {
+                for item in self.storages(kind)?.0.items() {
+                    add(&item.component, Node::Storage(kind, item.id.clone()));
+                }
+            }
+            Node::Storage(kind, id) => {
+                let (_, row, _) = self.storage_item(kind, &id)?;
+                add(".versions.json", Node::VersionsJson(kind, id.clone()));
+                if let Some(version) = &row.value.current_version_id {
+                    add(
+                        "latest",
+                        Node::Latest(kind, id.clone(), version.as_str().into()),
+                    );
+                }
+                for (component, row) in &self.versions(kind, &id)?.0.rows {
+                    let version = row.value.id.as_str().into();
+                    add(component, Node::Entry(kind, id.clone(), version, 0));
+                }
+            }
+            Node::Entry(kind, id, version, number) => match self.files(kind, &id, &version)? {
+                Files::None => {}
+                Files::Growing(_) => return Err(self.content_miss(kind, &id, &version)),
+                Files::Sealed(sealed) => {
+                    let entry = sealed.index().node(number).ok_or(Error::Stale)?;
+                    if entry.kind != NodeKind::Directory {
+                        return Err(Error::NotDirectory.into());
+                    }
+                    let root = self.ino(&Node::Entry(kind, id, version, 0));
+                    let sealed = SealedDirectory {
+                        version: sealed,
+                        root,
+                        number,
+                    };
+                    sealed.read_through();
+                    return Ok(Directory::Sealed(sealed));
+                }
+            },
+            _ => return Err(Error::NotDirectory.into()),
+        }
+        let list = |(name, node): (Vec<u8>, Node)| {
+            // Only entries of versions do not know their kind, and the only
+            // such entry in a listing is a version's root.
+            let kind = node.kind().unwrap_or(Kind::Directory);
+            (
+                DirectoryEntry {
+                    name,
+                    ino: self.ino(&node),
+                    kind,
+                },
+                ListedNode(node),
+            )
+        };
+        Ok(Directory::Listed(entries.into_iter().map(list).collect()))
+    }
+
+    fn run_entries(&self, id: &Arc<str>, add: &mut impl FnMut(&str, Node)) -> Answer<()> {
+        let artifact = self.run_artifact(id)?;
+        let agent = self.run_agent(id)?;
+        for (name, file) in RunFile::ALL {
+            add(name, Node::RunFile(id.clone(), file));
+        }
+        if let Some(target) = agent {
+            add("agent", Node::Link(target));
+        }
+        if let Some((target, _)) = artifact {
+            add("artifact", Node::Link(target));
+        }
+        add("volumes", Node::RunVolumes(id.clone()));
+        add("cancel", Node::Control(Control::Cancel(id.clone())));
+        Ok(())
+    }
+
+    /// The inode of a directory's parent, for its `..`.
+    pub fn parent(&self, ino: u64) -> u64 {
+        let parent = match Node::of(ino, &self.tree.inodes) {
+            Some(Node::Status(_)) => Node::ByStatus,
+            Some(Node::ByStatus | Node::Run(_)) => Node::Runs,
+            Some(Node::Agent(_)) => Node::Agents,
+            Some(Node::Guide) => Node::Meta,
+            Some(Node::AgentRuns(id)) => Node::Agent(id),
+            Some(Node::RunVolumes(id)) => Node::Run(id),
+            Some(Node::Storage(kind, _)) => Node::Storages(kind),
+            Some(Node::Entry(kind, id, _, 0)) => Node::Storage(kind, id),
+            Some(Node::Entry(kind, id, version, number)) => {
+                let key = self.tree.version_key(kind, &id, &version);
+                let sealed = self.tree.store.version(&key);
+                let parent = sealed.and_then(|sealed| sealed.index().node(number));
+                let parent = parent.map_or(0, |entry| entry.parent);
+                Node::Entry(kind, id, version, parent)
+            }
+            _ => Node::Root,
+        };
+        self.ino(&parent)
+    }
+
+    /// For how long a listed name leads to its node, as far as its attributes
+    /// do not say: a symlink of ours *is* its target, so what changes is which
+    /// one has the name.
+    fn name_lasts(&self, node: &Node) -> Duration {
+        match node {
+            Node::Latest(kind, id, version) => match self.storage_item(*kind, id) {
+                Ok((_, row, left)) if row.value.current_version_id.as_deref() == Some(version) => {
+                    left
+                }
+                _ => Duration::ZERO,
+            },
+            Node::Link(_) => Duration::ZERO,
+            _ => FOR_EVER,
+        }
+    }
+
+    /// The name at a position of a directory.
+    pub fn entry_at(&self, directory: &Directory, position: usize) -> Option<DirectoryEntry> {
+        match directory {
+            Directory::Listed(entries) => entries.get(position).map(|(entry, _)| entry.clone()),
+            Directory::Sealed(sealed) => sealed
+                .entry(position, &self.tree.inodes)
+                .map(|(entry, _)| entry),
+        }
+    }
+
+    /// The same with attributes, as far as they are known without a fetch.
+    pub fn entry_with_stat(
+        &self,
+        directory: &Directory,
+        position: usize,
+    ) -> Option<(DirectoryEntry, Stat)> {
+        match directory {
+            Directory::Listed(entries) => {
+                let (entry, ListedNode(node)) = entries.get(position)?;
+                let mut stat = self.stat_if_known(node, entry.kind);
+                // The kernel is told one lifetime for the name and for what it
+                // leads to.
+                stat.lasts = stat.lasts.min(self.name_lasts(node));
+                Some((entry.clone(), stat))
+            }
+            Directory::Sealed(sealed) => {
+                let (entry, node) = sealed.entry(position, &self.tree.inodes)?;
+                let stat = entry_stat(entry.ino, &node);
+                Some((entry, stat))
+            }
+        }
+    }
+}
+
+impl SealedDirectory {
+    /// Has all of it read from the disk, so that what is damaged shows before
+    /// the first page is answered ([`View::met_damage`]), not as its end.
+    fn read_through(&self) {
+        let count = self.version.index().child_count(self.number) as usize;
+        // Nothing is missing from an index that is not damaged.
+        let _ = (0..count).all(|position| self.child(position).is_some());
+    }
+
+    /// The name at a position, and its node.
+    fn child(&self, position: usize) -> Option<(&[u8], u32, store::Node)> {
+        let index = self.version.index();
+        let (name, number) = index.child_at(self.number, u32::try_from(position).ok()?)?;
+        Some((name, number, index.node(number)?))
+    }
+
+    fn entry(&self, position: usize, inodes: &Inodes) -> Option<(DirectoryEntry, store::Node)> {
+        let (name, number, node) = self.child(position)?;
+        let ino = inodes.beside(self.root, Node::entry_place(number))?;
+        Some((
+            DirectoryEntry {
+                name: name.to_vec(),
+                ino,
+                kind: entry_kind(&node),
+            },
+            node,
+        ))
+    }
+}

@@ -1,0 +1,409 @@
+//! Opening and reading.
+
+use crate::{
+    error::{Error, Result},
+    store::{self, Content, Growing, GrowingContent, NodeKind, Progressed, Seek},
+    sync::Mutex,
+    tree::{
+        Answer, Kind, Miss, Tree, View,
+        answers::known::VersionId,
+        logs::{LogView, Logs},
+        node::Node,
+        ops::{
+            attributes::Stat,
+            control::{Writing, not_yours},
+            rows::Files,
+        },
+    },
+};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+/// What an open file reads from. It stays good whatever is evicted or changes.
+pub enum Handle {
+    /// A file of ours that can never change.
+    Bytes(Arc<[u8]>),
+    /// A file of ours that may change, as it was when it was opened and as far
+    /// as it has grown since.
+    Page(Page),
+    /// A run's log, which grows while the run lives.
+    Log(OpenLog),
+    /// A control file that is written.
+    Control(Writing),
+    /// A file of a version, and its inode number.
+    Content(Content, u64),
+    /// A file of a version whose archive is, or was, still arriving.
+    Growing(Box<Arriving>),
+}
+
+/// An open file of a version that was arriving when it was opened.
+pub struct Arriving {
+    content: GrowingContent,
+    of: VersionId,
+    ino: u64,
+    number: u32,
+    /// The same file, once the version is sealed and has checksums.
+    sealed: OnceLock<Content>,
+}
+
+impl Arriving {
+    /// The file in the sealed version, where that has come of the archive that
+    /// it was opened on.
+    fn sealed(&self, tree: &Tree) -> Result<Option<&Content>> {
+        if let Some(content) = self.sealed.get() {
+            return Ok(Some(content));
+        }
+        // Another archive can have other files under the same numbers.
+        self.content.read_at(self.content.size(), &mut [])?;
+        let (kind, id, version) = &self.of;
+        let key = tree.version_key(*kind, id, version);
+        if tree.store.growing(&key).is_some() {
+            return Ok(None);
+        }
+        let Some(version) = tree.store.version(&key) else {
+            return Ok(None);
+        };
+        let content = version.open(self.number)?;
+        let content = content.filter(|content| content.size() == self.content.size());
+        Ok(content.map(|content| self.sealed.get_or_init(|| content)))
+    }
+}
+
+/// An open log of a run.
+pub struct OpenLog {
+    run: Arc<str>,
+    view: LogView,
+    logs: Arc<Logs>,
+}
+
+/// An open file that may change.
+pub struct Page {
+    node: Node,
+    bytes: Mutex<Arc<[u8]>>,
+}
+
+impl Page {
+    fn bytes(&self) -> Arc<[u8]> {
+        self.bytes.lock().clone()
+    }
+}
+
+/// An open file and how the kernel may treat it.
+pub struct Opened {
+    /// What it reads from.
+    pub handle: Handle,
+    /// The content can never change: pages of an earlier open are still good.
+    pub is_final: bool,
+}
+
+/// What of `bytes` is in `size` bytes at `offset`.
+fn part(bytes: &[u8], offset: u64, size: usize) -> &[u8] {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    let start = start.min(bytes.len());
+    &bytes[start..start.saturating_add(size).min(bytes.len())]
+}
+
+/// How many of `size` bytes at `offset` there are in a file.
+fn wanted(file: u64, offset: u64, size: usize) -> usize {
+    let left = file.saturating_sub(offset);
+    size.min(usize::try_from(left).unwrap_or(usize::MAX))
+}
+
+fn cut_short() -> Error {
+    Error::Io {
+        context: "reading the cache".into(),
+        source: Arc::new(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// What opening a version's node gives that needs no content.
+fn without_content(entry: &store::Node) -> Result<Option<Opened>> {
+    match entry.kind {
+        NodeKind::Directory => Err(Error::IsDirectory),
+        NodeKind::Symlink => Err(Error::Invalid("is a symbolic link".into())),
+        NodeKind::File if entry.size > 0 => Ok(None),
+        NodeKind::File => Ok(Some(Opened {
+            handle: Handle::Bytes(Arc::from([])),
+            is_final: true,
+        })),
+    }
+}
+
+impl View<'_> {
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// EISDIR, EINVAL for a symlink, EACCES for a control file where it is not its
+    /// owner who asks, ESTALE, and whatever fetching fails with.
+    pub fn open(&self, ino: u64, is_owner: bool) -> Answer<Opened> {
+        let node = self.node(ino)?;
+        if matches!(node, Node::Control(_)) && !is_owner {
+            return Err(not_yours());
+        }
+        let Node::Entry(kind, id, version, number) = &node else {
+            return self.open_ours(node);
+        };
+        match self.files(*kind, id, version)? {
+            Files::None => Err(Error::IsDirectory.into()),
+            Files::Growing(growing) => self.open_growing(&growing, &node, ino),
+            Files::Sealed(sealed) => {
+                let entry = sealed.index().node(*number).ok_or(Error::Stale)?;
+                if let Some(opened) = without_content(&entry)? {
+                    return Ok(opened);
+                }
+                if let Some(content) = sealed.open(*number)? {
+                    let handle = Handle::Content(content, ino);
+                    return Ok(Opened {
+                        handle,
+                        is_final: true,
+                    });
+                }
+                // Evicted, and perhaps on its way again, under the same numbers.
+                let key = self.tree.version_key(*kind, id, version);
+                match self.tree.store.growing(&key) {
+                    Some(growing) => self.open_growing(&growing, &node, ino),
+                    None => Err(self.content_miss(*kind, id, version)),
+                }
+            }
+        }
+    }
+
+    fn open_ours(&self, node: Node) -> Answer<Opened> {
+        if let Node::RunFile(id, file) = &node
+            && let Some(view) = file.log()
+        {
+            let (logs, is_final) = self.log_file(id, view)?;
+            return Ok(Opened {
+                handle: Handle::Log(OpenLog {
+                    run: id.clone(),
+                    view,
+                    logs,
+                }),
+                is_final,
+            });
+        }
+        let file = self.render(&node)?;
+        let handle = match file.is_final {
+            true => Handle::Bytes(file.bytes),
+            false => Handle::Page(Page {
+                node,
+                bytes: Mutex::new(file.bytes),
+            }),
+        };
+        Ok(Opened {
+            handle,
+            is_final: file.is_final,
+        })
+    }
+
+    fn open_growing(&self, growing: &Growing, node: &Node, ino: u64) -> Answer<Opened> {
+        let &Node::Entry(kind, ref id, ref version, number) = node else {
+            return Err(Error::Stale.into());
+        };
+        let not_yet = || self.content_miss(kind, id, version);
+        let entry = growing.node(number).ok_or_else(not_yet)?;
+        if let Some(opened) = without_content(&entry)? {
+            // The end of the archive can still prove all of it wrong.
+            return Ok(Opened {
+                is_final: false,
+                ..opened
+            });
+        }
+        let content = growing.open(number).ok_or_else(not_yet)?;
+        let handle = Handle::Growing(Box::new(Arriving {
+            content,
+            of: (kind, id.clone(), version.clone()),
+            ino,
+            number,
+            sealed: OnceLock::new(),
+        }));
+        Ok(Opened {
+            handle,
+            is_final: false,
+        })
+    }
+
+    /// Where the next data or hole of an open file is, from `offset` on; `None` where
+    /// there is none. What is not of a version has no holes but the one at its end.
+    ///
+    /// # Errors
+    /// What asking for its size fails with.
+    pub fn seek(&self, ino: u64, handle: &Handle, offset: u64, what: Seek) -> Answer<Option<u64>> {
+        let size = match handle {
+            Handle::Content(content, _) => return Ok(content.seek(offset, what)),
+            Handle::Growing(arriving) => return Ok(arriving.content.seek(offset, what)),
+            _ => self.getattr(ino)?.attributes.size,
+        };
+        Ok((offset < size).then_some(match what {
+            Seek::Data => offset,
+            Seek::Hole => size,
+        }))
+    }
+
+    /// Reads up to `size` bytes at `offset` into `buffer`, whose old content is
+    /// dropped: fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// EIO where the cache's files cannot be read, and whatever the fetch of a
+    /// file that is still arriving, or is damaged on disk, fails with.
+    pub fn read(
+        &self,
+        handle: &Handle,
+        offset: u64,
+        size: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Answer<()> {
+        // Content fills all of the buffer: what is in it need not be zeroed first.
+        if !matches!(handle, Handle::Content(..) | Handle::Growing(_)) {
+            buffer.clear();
+        }
+        match handle {
+            Handle::Bytes(bytes) => buffer.extend_from_slice(part(bytes, offset, size)),
+            Handle::Page(page) => self.read_page(page, offset, size, buffer)?,
+            Handle::Log(OpenLog { run, view, logs }) => {
+                logs.read(*view, offset, size, buffer);
+                // At its end, whoever reads may want to know whether it is still
+                // the end. Why asking fails is told elsewhere: what has been
+                // read stays true.
+                if buffer.is_empty()
+                    && let Err(miss @ Miss::Want(_)) = self.logs(run)
+                {
+                    return Err(miss);
+                }
+                logs.read(
+                    *view,
+                    offset + buffer.len() as u64,
+                    size - buffer.len(),
+                    buffer,
+                );
+            }
+            Handle::Control(writing) => {
+                let file = self.render(writing.node())?;
+                buffer.extend_from_slice(part(&file.bytes, offset, size));
+            }
+            Handle::Content(content, ino) => {
+                buffer.resize(wanted(content.size(), offset, size), 0);
+                if content.read_at(offset, buffer).is_none() {
+                    return self.read_anew(*ino, content.size(), offset, size, buffer);
+                }
+            }
+            Handle::Growing(arriving) => self.read_arriving(arriving, offset, size, buffer)?,
+        }
+        Ok(())
+    }
+
+    fn read_arriving(
+        &self,
+        arriving: &Arriving,
+        offset: u64,
+        size: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Answer<()> {
+        let content = &arriving.content;
+        buffer.resize(wanted(content.size(), offset, size), 0);
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        if let Some(sealed) = arriving.sealed(self.tree)? {
+            return match sealed.read_at(offset, buffer) {
+                Some(_) => Ok(()),
+                None => self.read_anew(arriving.ino, content.size(), offset, size, buffer),
+            };
+        }
+        match content.read_at(offset, buffer)? {
+            Progressed::Read(0) => Err(cut_short().into()),
+            Progressed::Read(read) if read == buffer.len() => Ok(()),
+            // Not a part of it: where the file is mapped, the kernel takes a
+            // short read for the end of the file.
+            Progressed::Read(_) | Progressed::NotYet => {
+                let (kind, id, version) = &arriving.of;
+                Err(self.content_miss(*kind, id, version))
+            }
+        }
+    }
+
+    /// At the end of a file that may have grown, what it has grown by; one that
+    /// has become another is read to the end as it was.
+    fn read_page(&self, page: &Page, offset: u64, size: usize, buffer: &mut Vec<u8>) -> Answer<()> {
+        let mut bytes = page.bytes();
+        if part(&bytes, offset, size).is_empty() && size > 0 {
+            bytes = self.grown(page)?;
+        }
+        buffer.extend_from_slice(part(&bytes, offset, size));
+        Ok(())
+    }
+
+    /// The bytes of an open file, and what it has grown by since it was opened.
+    fn grown(&self, page: &Page) -> Answer<Arc<[u8]>> {
+        let known = page.bytes();
+        match self.render(&page.node) {
+            Ok(file) if file.bytes.starts_with(&known) => {
+                *page.bytes.lock() = file.bytes.clone();
+                Ok(file.bytes)
+            }
+            Err(miss @ Miss::Want(_)) => Err(miss),
+            Ok(_) | Err(_) => Ok(known),
+        }
+    }
+
+    /// The attributes of an open file: its size is that of what can be read through
+    /// this handle.
+    ///
+    /// # Errors
+    /// As [`View::getattr`].
+    pub fn getattr_of(&self, ino: u64, handle: &Handle) -> Answer<Stat> {
+        let mut stat = self.getattr(ino)?;
+        if let Handle::Page(page) = handle {
+            let size = self.grown(page)?.len() as u64;
+            if size != stat.attributes.size {
+                // What has changed since it was opened has another size for all others.
+                stat.attributes.size = size;
+                stat.lasts = Duration::ZERO;
+            }
+        }
+        Ok(stat)
+    }
+
+    /// Reads, for a handle whose content turned out damaged, what has been
+    /// fetched in its place since.
+    fn read_anew(
+        &self,
+        ino: u64,
+        file: u64,
+        offset: u64,
+        size: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Answer<()> {
+        match self.open(ino, true)?.handle {
+            Handle::Content(content, _) if content.size() == file => {
+                // Twice in a row is more than an accident.
+                let read = content.read_at(offset, buffer);
+                read.map(drop).ok_or_else(|| cut_short().into())
+            }
+            Handle::Growing(arriving) if arriving.content.size() == file => {
+                // All or nothing: the kernel takes fewer bytes for the end of a
+                // file that is in its page cache, and fills up with zeros.
+                self.read_arriving(&arriving, offset, size, buffer)
+            }
+            // Another file than the handle was opened on.
+            _ => Err(cut_short().into()),
+        }
+    }
+
+    /// Checks for `opendir` that the inode is a directory. Says whether its
+    /// listing can never change.
+    ///
+    /// # Errors
+    /// ENOTDIR, ESTALE.
+    pub fn open_directory(&self, ino: u64) -> Answer<bool> {
+        match self.node(ino)? {
+            // The kernel opens as a directory only what it knows to be one.
+            Node::Entry(..) => Ok(true),
+            node if node.kind() == Some(Kind::Directory) => Ok(false),
+            _ => Err(Error::NotDirectory.into()),
+        }
+    }
+}

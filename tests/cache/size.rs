@@ -1,0 +1,196 @@
+//! `--cache-size` is a ceiling, not a hope; and a full disk is told as one.
+
+use super::{disk_usage, is_right, mounted, world_of};
+use crate::{
+    commands::{Place, finish, script, shell},
+    support::{Bench, Who},
+};
+use nix::fcntl::{Flock, FlockArg};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
+use vm0fs::demo::World;
+
+/// What a cache takes, seen while its lock is held: a walk beside a rename
+/// counts what has moved twice.
+fn disk_usage_at_rest(cache: &Path) -> u64 {
+    let lock = fs::OpenOptions::new()
+        .append(true)
+        .open(cache.join("v1/lock"));
+    let _lock = Flock::lock(lock.unwrap(), FlockArg::LockExclusive).unwrap();
+    disk_usage(cache)
+}
+
+/// Runs something and gives the most that a cache took meanwhile.
+fn most_used(cache: &Path, work: impl FnOnce()) -> u64 {
+    let (done, most) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                most.fetch_max(disk_usage_at_rest(cache), Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        // The watcher must end when the work fails, too.
+        struct End<'a>(&'a AtomicBool);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let _end = End(&done);
+        work();
+    });
+    most.load(Ordering::Relaxed)
+}
+
+/// The attribute `user.vm0.cached` of an artifact's version.
+fn cached(place: &Place, number: u64) -> String {
+    place.run(&format!(
+        "getfattr --only-values -n user.vm0.cached artifacts/a{number}/latest"
+    ))
+}
+
+#[test]
+fn the_least_recently_used_make_room() {
+    const CEILING: u64 = 6 << 20;
+    const LARGE: usize = 1 << 20;
+    for who in Who::all() {
+        let bench = Bench::new(world_of(8, LARGE));
+        let cache = bench.folder("cache", who);
+        let place = mounted(&bench, who, "mnt", &cache, &["--cache-size", "6MiB"]);
+        let listed = place.run("ls -lR artifacts/*/latest/ && find artifacts -follow -type f");
+        let most = most_used(&cache, || {
+            for number in 0..8 {
+                is_right(&place, number, LARGE);
+            }
+        });
+        assert!(most <= CEILING, "{most} of {CEILING}");
+        assert!(most > CEILING / 3, "{most} of {CEILING}: it is used");
+        let held: Vec<String> = (0..8).map(|number| cached(&place, number)).collect();
+        assert_eq!(
+            (held[0].as_str(), held[7].as_str()),
+            ("tree", "yes"),
+            "{held:?}"
+        );
+        let evicted = held.iter().filter(|held| *held == "tree").count();
+        assert!(evicted < 6, "{held:?}: no more than needed");
+
+        // The tree outlives the content: looking around costs no download.
+        bench.server.clear_requests();
+        let again = place.run("ls -lR artifacts/*/latest/ && find artifacts -follow -type f");
+        assert_eq!(again, listed);
+        assert_eq!(bench.downloads().len(), 0);
+        // One that is used again is kept before one that is not.
+        let used = held.iter().position(|held| held == "yes").unwrap() as u64;
+        thread::sleep(Duration::from_millis(1100));
+        let touch =
+            format!("cat artifacts/a{used}/latest/folder/text artifacts/a{used}/latest/small");
+        place.run(&touch);
+        assert_eq!(bench.downloads().len(), 0);
+        is_right(&place, 0, LARGE);
+        assert_eq!(bench.downloads().len(), 1);
+        assert_eq!(cached(&place, 0), "yes");
+        assert_eq!(cached(&place, used), "yes");
+        assert_eq!(cached(&place, used + 1), "tree", "longer unused");
+        finish(&mut place.unmount(&bench)).succeeded();
+        assert!(disk_usage(&cache) <= CEILING);
+    }
+}
+
+#[test]
+fn a_smaller_ceiling_holds_from_the_next_mount_on() {
+    const LARGE: usize = 1 << 20;
+    let who = Who::Myself;
+    let bench = Bench::new(world_of(6, LARGE));
+    let cache = bench.folder("cache", who);
+    let place = mounted(&bench, who, "mnt", &cache, &["--cache-size", "20MiB"]);
+    for number in 0..5 {
+        is_right(&place, number, LARGE);
+    }
+    finish(&mut place.unmount(&bench)).succeeded();
+    place.is_over();
+    assert!(disk_usage(&cache) > 4 << 20);
+    let place = mounted(&bench, who, "mnt", &cache, &["--cache-size", "3MiB"]);
+    is_right(&place, 5, LARGE);
+    assert!(disk_usage(&cache) <= 3 << 20, "{}", disk_usage(&cache));
+    finish(&mut place.unmount(&bench)).succeeded();
+}
+
+#[test]
+fn a_version_over_the_ceiling_is_refused_and_told() {
+    for who in Who::all() {
+        let bench = Bench::new(world_of(2, 3 << 20));
+        let cache = bench.folder("cache", who);
+        let place = mounted(&bench, who, "mnt", &cache, &["--cache-size", "2MiB"]);
+        let most = most_used(&cache, || {
+            let text = place.inside("cat artifacts/a0/latest/small");
+            let said = finish(&mut script(who, &text));
+            assert_ne!(said.code, Some(0), "{said:?}");
+            said.told(&["No space left on device"]);
+        });
+        assert!(most <= 2 << 20, "{most}");
+        let errors = place.run("cat .vm0fs/errors");
+        assert!(errors.contains("--cache-size"), "{errors}");
+        assert_eq!(place.run("ls artifacts"), "a0\na1\n");
+        finish(&mut place.unmount(&bench)).succeeded();
+    }
+}
+
+/// A file system of two megabytes that belongs to `who`, gone when dropped.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn new(bench: &Bench, who: Who) -> Self {
+        let path = bench.folder("disk", Who::Myself);
+        let (uid, gid) = who.ids().unwrap_or((0, 0));
+        shell(
+            Who::Myself,
+            &format!(
+                "mount -t tmpfs -o size=2m,mode=755,uid={uid},gid={gid} tmpfs '{}'",
+                path.display()
+            ),
+        );
+        Self(path)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+// Only root can make a disk that is small.
+#[test]
+#[ignore = "needs root"]
+fn a_full_disk_is_told_as_one() {
+    for who in Who::all() {
+        let mut world: World = world_of(1, 3 << 20);
+        let small = world.add_storage(vm0fs::demo::Kind::Artifact, "small");
+        let files = vec![vm0fs::demo::File::new("file", "fits\n")];
+        world.add_version(&small, vm0fs::demo::VersionSpec::files(files));
+        let bench = Bench::new(world);
+        let disk = SmallDisk::new(&bench, who);
+        // The ceiling is no help: it is larger than the disk.
+        let place = mounted(&bench, who, "mnt", &disk.0, &["--cache-size", "1GiB"]);
+        let text = place.inside("cat artifacts/a0/latest/large | wc -c");
+        let said = finish(&mut script(who, &text));
+        assert_ne!(said.code, Some(0), "{said:?}");
+        said.told(&["No space left on device"]);
+        let errors = place.run("cat .vm0fs/errors");
+        assert!(
+            errors.contains("No space left") && errors.contains("--cache-dir"),
+            "{errors}"
+        );
+        // What failed has left nothing, so that something smaller fits.
+        assert_eq!(fs::read_dir(disk.0.join("v1/staging")).unwrap().count(), 0);
+        assert_eq!(place.run("cat artifacts/small/latest/file"), "fits\n");
+        finish(&mut place.unmount(&bench)).succeeded();
+        place.is_over();
+    }
+}

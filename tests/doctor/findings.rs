@@ -1,0 +1,260 @@
+//! What a machine or a service can lack, one thing at a time.
+
+use super::{OWN_ETC, alone, line, tells};
+use crate::support::fake::{Action, Fault};
+use crate::{
+    commands::small_world,
+    support::{Bench, Who},
+};
+use std::fs;
+
+fn bench() -> Bench {
+    Bench::new(small_world())
+}
+
+/// Shell: `/dev` without `/dev/fuse`.
+const NO_DEVICE: &str = "mkdir $DIR/dev; for name in null zero urandom; do
+        touch $DIR/dev/$name; mount --bind /dev/$name $DIR/dev/$name; done
+    mount --rbind $DIR/dev /dev; ";
+
+#[test]
+#[ignore = "needs root"]
+fn the_device() {
+    let bench = bench();
+    for who in Who::all() {
+        let said = alone(&bench, who, &format!("{NO_DEVICE} vm0fs doctor"));
+        assert_eq!(said.code, Some(1), "{said:?}");
+        tells(
+            &said,
+            "fail",
+            "/dev/fuse",
+            &["missing", "modprobe fuse", "--device /dev/fuse"],
+        );
+        fs::remove_dir_all(bench.dir().join(format!("alone-{who:?}/dev"))).unwrap();
+    }
+    let closed = "touch $DIR/fuse; chmod 0600 $DIR/fuse; mount --bind $DIR/fuse /dev/fuse; ";
+    let said = alone(&bench, Who::Ordinary, &format!("{closed} vm0fs doctor"));
+    tells(
+        &said,
+        "fail",
+        "/dev/fuse",
+        &["may not open it", "chmod 0666"],
+    );
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_right_to_mount() {
+    let bench = bench();
+    let said = alone(
+        &bench,
+        Who::Ordinary,
+        "export PATH=/nowhere; /usr/bin/setpriv --reuid \
+        $WHO --regid $WHO --clear-groups $VM0FS doctor",
+    );
+    assert_eq!(said.code, Some(1), "{said:?}");
+    tells(
+        &said,
+        "fail",
+        "fusermount3",
+        &["not found in PATH", "package fuse3"],
+    );
+    let script = "as setpriv --no-new-privs $VM0FS doctor";
+    let said = alone(&bench, Who::Ordinary, script);
+    tells(
+        &said,
+        "fail",
+        "fusermount3",
+        &["no_new_privs", "NoNewPrivileges"],
+    );
+    let script = "setpriv --bounding-set -sys_admin $VM0FS doctor";
+    let said = alone(&bench, Who::Myself, script);
+    tells(
+        &said,
+        "fail",
+        "right to mount",
+        &["CAP_SYS_ADMIN", "--cap-add SYS_ADMIN"],
+    );
+}
+
+#[test]
+#[ignore = "needs root"]
+fn letting_others_in_needs_a_line() {
+    let bench = bench();
+    let config = "as mkdir -p $HOME/.config/vm0fs
+        echo 'allow-other = true' | as tee $HOME/.config/vm0fs/config.toml > /dev/null; ";
+    let script = format!(
+        "{OWN_ETC} {config} echo > /etc/fuse.conf; vm0fs doctor
+        echo user_allow_other > /etc/fuse.conf; vm0fs doctor"
+    );
+    let said = alone(&bench, Who::Ordinary, &script);
+    tells(
+        &said,
+        "fail",
+        "user_allow_other",
+        &["add the line user_allow_other to /etc/fuse.conf"],
+    );
+    tells(&said, "ok", "user_allow_other", &["set in /etc/fuse.conf"]);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn updatedb_is_to_leave_mounts_out() {
+    let bench = bench();
+    let script = format!(
+        "{OWN_ETC} echo 'PRUNEFS=\"NFS fuse.sshfs\"' > /etc/updatedb.conf
+        vm0fs doctor; sed -i 's/sshfs/sshfs fuse.vm0fs/' /etc/updatedb.conf; vm0fs doctor"
+    );
+    let said = alone(&bench, Who::Myself, &script);
+    tells(
+        &said,
+        "warn",
+        "updatedb",
+        &["PRUNEFS=\"NFS fuse.sshfs fuse.vm0fs\""],
+    );
+    tells(&said, "ok", "updatedb", &["leaves mounts of vm0fs out"]);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn settings_and_token() {
+    let bench = bench();
+    for who in Who::all() {
+        let said = alone(&bench, who, "unset VM0_API_KEY; vm0fs doctor");
+        assert_eq!(said.code, Some(1), "{said:?}");
+        tells(
+            &said,
+            "fail",
+            "settings",
+            &["no API token", "vm0 auth login", "--token-file"],
+        );
+        // The rest is looked at all the same.
+        line(&said, "ok", "cache folder");
+        let said = alone(
+            &bench,
+            who,
+            "export VM0_API_KEY=vm0_live_wrong; vm0fs doctor",
+        );
+        assert_eq!(said.code, Some(1), "{said:?}");
+        tells(&said, "ok", "API", &["answers, in "]);
+        tells(
+            &said,
+            "fail",
+            "token",
+            &[
+                "refuses it (HTTP 401: Invalid API key provided)",
+                "vm0 auth login",
+            ],
+        );
+        assert!(!said.out.contains("vm0_live_wrong"), "{said:?}");
+        let config = "as mkdir -p $HOME/.config/vm0fs
+            echo 'cache-size = \"much\"' | as tee $HOME/.config/vm0fs/config.toml > /dev/null; ";
+        let said = alone(&bench, who, &format!("{config} vm0fs doctor"));
+        tells(
+            &said,
+            "fail",
+            "settings",
+            &["cache-size", "\"much\" is not a size"],
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_service_and_the_clock() {
+    let bench = bench();
+    let doctor = |words: &str| alone(&bench, Who::Ordinary, &format!("vm0fs doctor {words}"));
+    let said = doctor("--api-url http://127.0.0.1:1");
+    assert_eq!(said.code, Some(1), "{said:?}");
+    tells(
+        &said,
+        "fail",
+        "API",
+        &["refused", "--api-url", "HTTPS_PROXY"],
+    );
+    tells(&said, "warn", "token", &["not known to be good"]);
+    let said = doctor("--api-url http://198.51.100.7");
+    tells(&said, "fail", "API", &["--allow-http"]);
+
+    let fault = |action: Action| {
+        bench.server.clear_faults();
+        bench.server.fault(Fault::api("/v1/agents", action));
+    };
+    fault(Action::internal_error());
+    tells(&doctor(""), "fail", "API", &["HTTP 500", "try again later"]);
+    fault(Action::rate_limited(1800));
+    let said = doctor("");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    tells(&said, "warn", "API", &["HTTP 429", "rate limit"]);
+    fault(Action::Stall);
+    tells(&doctor("--timeout 1s"), "fail", "API", &["network"]);
+    fault(Action::Status {
+        status: 200,
+        body: "{\"data\": [], \"pagination\": {\"has_more\": false}}".into(),
+        content_type: "application/json".into(),
+        headers: vec![("Date".into(), "Tue, 21 Oct 2025 07:28:00 GMT".into())],
+    });
+    let said = doctor("");
+    tells(&said, "ok", "token", &["takes it"]);
+    tells(
+        &said,
+        "warn",
+        "clock",
+        &["ahead of the API's", "timedatectl"],
+    );
+    bench.server.clear_faults();
+
+    bench.server.clear_requests();
+    let config = "as mkdir -p $HOME/.config/vm0fs
+        echo 'offline = true' | as tee $HOME/.config/vm0fs/config.toml > /dev/null; ";
+    let said = alone(&bench, Who::Ordinary, &format!("{config} vm0fs doctor"));
+    tells(&said, "ok", "API", &["not asked", "offline"]);
+    assert!(bench.api_calls().is_empty());
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_cache() {
+    let bench = bench();
+    for who in Who::all() {
+        let script = "mounted; vm0fs prefetch $MNT/artifacts/site/latest
+            for tree in $HOME/.cache/vm0fs/v1/versions/*/tree; do : > $tree; done
+            for meta in $HOME/.cache/vm0fs/v1/versions/*/meta.json; do : > $meta; done
+            vm0fs doctor; vm0fs cache verify --fix > /dev/null; vm0fs doctor";
+        let said = alone(&bench, who, script);
+        tells(
+            &said,
+            "warn",
+            "cache:",
+            &["broken: 1", "vm0fs cache verify --fix"],
+        );
+        tells(&said, "ok", "cache:", &["versions: 0"]);
+    }
+    let script = "mkdir $DIR/other; chmod 0700 $DIR/other; vm0fs doctor --cache-dir $DIR/other";
+    let said = alone(&bench, Who::Ordinary, script);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    tells(
+        &said,
+        "fail",
+        "cache folder",
+        &["belongs to another user (0)", "chown"],
+    );
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_full_disk() {
+    let bench = bench();
+    let script = "as mkdir -p $HOME/.cache/vm0fs
+        mount -t tmpfs -o size=9m,mode=0700,uid=$(id -u $WHO) small $HOME/.cache/vm0fs
+        echo 'cache-size = \"1GiB\"' > $DIR/config.toml; as mkdir -p $HOME/.config/vm0fs
+        as cp $DIR/config.toml $HOME/.config/vm0fs/config.toml; vm0fs doctor";
+    let said = alone(&bench, Who::Ordinary, script);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    tells(
+        &said,
+        "fail",
+        "free space",
+        &["9.0 MiB on the cache's disk", "--cache-dir"],
+    );
+}

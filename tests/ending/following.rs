@@ -1,0 +1,107 @@
+//! A mount that follows a run ends as promptly as any other.
+
+use crate::{
+    commands::finish,
+    living::{say, streams_and_calls, until, world},
+    support::{Bench, Mount, SOON, Who, is_mounted},
+};
+use nix::sys::signal::SIGTERM;
+use std::time::{Duration, Instant};
+
+/// Two seconds at most on an idle machine.
+const PROMPT: Duration = Duration::from_secs(5);
+
+/// A mount with an open stream, which tells nothing for a long time.
+fn streaming(bench: &Bench, who: Who, run: &str) -> Mount {
+    bench.server.world().heartbeat = Duration::from_secs(60);
+    let mount = bench.mount_as(who).start();
+    let follower = mount.watch(&format!("exec tail -n +1 -f runs/{run}/logs"));
+    follower.expect("hello");
+    until("a stream", SOON, || !streams_and_calls(bench).0.is_empty());
+    say(bench, run, "it flows");
+    follower.expect("it flows");
+    mount
+}
+
+#[test]
+fn an_open_stream_does_not_delay_the_end() {
+    for who in Who::all() {
+        let (world, run) = world();
+        let bench = Bench::new(world);
+        let mount = streaming(&bench, who, &run);
+        until("nobody has the file open", SOON, || {
+            let script = format!("! fuser -s runs/{run}/logs 2>/dev/null || ! command -v fuser");
+            mount.try_run(&script).status.success()
+        });
+        let start = Instant::now();
+        // The follower was killed, not waited for: it may be there for a moment.
+        while !finish(bench.command(who).arg("unmount").arg(mount.path()))
+            .err
+            .is_empty()
+        {
+            assert!(start.elapsed() < SOON);
+        }
+        assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
+        assert!(!is_mounted(mount.path()));
+        let mut mount = mount;
+        assert!(mount.wait().unwrap().success());
+        assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
+        until("the service sees it go", SOON, || {
+            // Whatever it has still to say finds nobody.
+            say(&bench, &run, "to nobody");
+            streams_and_calls(&bench)
+                .0
+                .iter()
+                .all(|call| call.finished || call.bytes_sent > 0)
+        });
+
+        let mut mount = streaming(&bench, who, &run);
+        let start = Instant::now();
+        mount.signal(SIGTERM);
+        assert!(mount.wait().unwrap().success());
+        assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
+        assert!(!is_mounted(mount.path()));
+    }
+}
+
+#[test]
+fn a_signal_ends_it_while_somebody_follows() {
+    for who in Who::all() {
+        let (world, run) = world();
+        let bench = Bench::new(world);
+        let mut mount = bench.mount_as(who).start();
+        let mut follower = mount.watch(&format!("exec tail -n +1 -f runs/{run}/logs"));
+        follower.expect("hello");
+        until("a stream", SOON, || !streams_and_calls(&bench).0.is_empty());
+        let start = Instant::now();
+        mount.signal(SIGTERM);
+        assert!(mount.wait().unwrap().success());
+        assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
+        assert!(!is_mounted(mount.path()));
+        // It meets an error, not a hang.
+        follower.end();
+    }
+}
+
+#[test]
+fn a_mount_that_is_followed_is_busy() {
+    for who in Who::all() {
+        let (world, run) = world();
+        let bench = Bench::new(world);
+        let mount = bench.mount_as(who).start();
+        let follower = mount.watch(&format!("exec tail -n +1 -f runs/{run}/logs"));
+        follower.expect("hello");
+        until("a stream", SOON, || !streams_and_calls(&bench).0.is_empty());
+        let said = finish(bench.command(who).arg("unmount").arg(mount.path()));
+        said.failed(&[
+            "in use",
+            &format!("tail (pid {})", follower.pid()),
+            "open file",
+            "/logs",
+            "--lazy",
+        ]);
+        assert!(said.took < PROMPT, "{said:?}");
+        say(&bench, &run, "still there");
+        follower.expect("still there");
+    }
+}
