@@ -20,7 +20,7 @@ mod story;
 mod world;
 
 pub use archive::{File, Maker, version_id};
-pub use session::{Claude, Codex, Events, Program, lifecycle};
+pub use session::{Claude, Codex, Events, Session, lifecycle};
 pub use world::{
     Agent, AgentVersion, Kind, LogRow, Pace, Quirks, Run, Sample, Storage, Version, VersionSpec,
     World, is_terminal, uuid,

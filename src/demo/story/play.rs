@@ -4,7 +4,7 @@
 use super::{
     super::{
         archive::File,
-        session::{Claude, Codex, Program, lifecycle},
+        session::{Claude, Codex, lifecycle},
         world::{Kind, Run, World, after},
     },
     Line, Step, steps,
