@@ -5,7 +5,7 @@ use super::{
     Shared,
     archive::{File, Maker},
     session::Claude,
-    story::{Line, Scene, answer, play, play_as},
+    story::{self, Line, Scene, answer, play, play_as},
     world::{Kind, LogRow, Pace, Run, Sample, VersionSpec, World, after, is_terminal},
 };
 use jiff::Timestamp;
@@ -15,16 +15,15 @@ use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
 const FAILS: &str = "fail";
 const TIMES_OUT: &str = "time out";
 
-/// What a run does that was started through the API, by its agent.
+/// The story of a run that was started through the API, by its agent.
 fn started(agent: &str) -> &'static str {
-    match agent {
-        "code-reviewer" => include_str!("stories/started-code-reviewer.story"),
-        "data-cleaner" => include_str!("stories/started-data-cleaner.story"),
-        "model-trainer" => include_str!("stories/started-model-trainer.story"),
-        "research-analyst" => include_str!("stories/started-research-analyst.story"),
-        "site-builder" => include_str!("stories/started-site-builder.story"),
-        _ => include_str!("stories/started.story"),
-    }
+    let own = story::text(&format!("started-{agent}"));
+    own.unwrap_or_else(|| text("started"))
+}
+
+/// A story that there is.
+fn text(name: &str) -> &'static str {
+    story::text(name).unwrap_or_default()
 }
 
 /// Carries a started run from pending to its end.
@@ -32,7 +31,7 @@ pub(crate) async fn progress(shared: Arc<Shared>, id: String, pace: Pace) {
     tokio::time::sleep(pace.pending).await;
     let began = {
         let mut world = shared.world();
-        let (lines, files) = story(&world, &id, pace);
+        let (lines, files) = plan(&world, &id, pace);
         let run = world.run_mut(&id).filter(|run| !is_terminal(&run.status));
         run.map(|run| {
             let now = Timestamp::now();
@@ -63,7 +62,7 @@ pub(crate) async fn progress(shared: Arc<Shared>, id: String, pace: Pace) {
 
 /// The lines of a started run, each with the time after its start, and the file
 /// that it makes.
-fn story(world: &World, id: &str, pace: Pace) -> (Vec<(Duration, Line)>, Vec<File>) {
+fn plan(world: &World, id: &str, pace: Pace) -> (Vec<(Duration, Line)>, Vec<File>) {
     let Some(run) = world.run(id) else {
         return (Vec::new(), Vec::new());
     };
@@ -109,11 +108,9 @@ const WRITES: &str = "Write RESULT.md\n";
 fn ended<'a>(story: &'a str, prompt: &str) -> Cow<'a, str> {
     let prompt = prompt.to_lowercase();
     let end = match (prompt.contains(FAILS), prompt.contains(TIMES_OUT)) {
-        (true, _) if story.starts_with("%codex") => {
-            include_str!("stories/started-fails-codex.story")
-        }
-        (true, _) => include_str!("stories/started-fails.story"),
-        (_, true) => include_str!("stories/started-times-out.story"),
+        (true, _) if story.starts_with("%codex") => text("fails-codex"),
+        (true, _) => text("fails"),
+        (_, true) => text("times-out"),
         _ => return story.into(),
     };
     let begun = story.find(WRITES).and_then(|at| story[..at].rfind('\n'));
@@ -268,7 +265,7 @@ impl Watch {
             lines: VecDeque::new(),
         };
         if run.logs.is_empty() {
-            watch.play(include_str!("stories/watch-begin.story"), run);
+            watch.play(text("watch-begin"), run);
         }
         watch
     }
@@ -301,8 +298,8 @@ impl Watch {
         if self.lines.is_empty() {
             self.order += 1;
             let story = match (self.order as usize) % POSTCODES.len() {
-                4 => include_str!("stories/watcher-flag.story"),
-                _ => include_str!("stories/watcher.story"),
+                4 => text("watcher-flag"),
+                _ => text("watcher"),
             };
             self.play(story, run);
         }

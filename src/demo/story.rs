@@ -17,8 +17,10 @@
 //! return. Waits are scaled to the length that the run has.
 
 mod play;
+mod texts;
 
 pub(crate) use play::{Scene, play, play_as};
+pub(crate) use texts::text;
 
 use super::world::{LogRow, Run};
 use jiff::Timestamp;
@@ -90,6 +92,7 @@ const TOOK: f64 = 0.4;
 
 /// The steps of a story, repeated ones as often as they are to be.
 fn steps(story: &str, words: &[(&str, String)]) -> Vec<Step> {
+    let words = || words.iter().map(|(name, word)| (name, word));
     let mut all: Vec<Step> = Vec::new();
     // Where the repeated part begins, and how often it is to be there.
     let mut repeat: Option<(usize, usize)> = None;
@@ -101,7 +104,7 @@ fn steps(story: &str, words: &[(&str, String)]) -> Vec<Step> {
                 || *head == "again"
         };
         if let Some(head) = line.strip_prefix('@').filter(is_head) {
-            let head = &fill(head, words);
+            let head = &fill(head, words());
             if let Some(count) = head.strip_prefix("repeat ") {
                 repeat = Some((all.len(), count.trim().parse().unwrap_or(1)));
             } else if head == "again" {
@@ -120,17 +123,20 @@ fn steps(story: &str, words: &[(&str, String)]) -> Vec<Step> {
     for step in &mut all {
         let body = step.body.trim_end_matches('\n');
         step.body = body.replace("\\e", "\u{1b}").replace("\\r", "\r");
-        step.body = fill(&step.body, words);
+        step.body = fill(&step.body, words());
     }
     all
 }
 
 /// A text with its words in place.
-fn fill(text: &str, words: &[(&str, String)]) -> String {
+pub(crate) fn fill<N: AsRef<str>, W: AsRef<str>>(
+    text: &str,
+    words: impl IntoIterator<Item = (N, W)>,
+) -> String {
     let mut text = text.to_owned();
     for (name, word) in words {
         if text.contains('{') {
-            text = text.replace(&format!("{{{name}}}"), word);
+            text = text.replace(&format!("{{{}}}", name.as_ref()), word.as_ref());
         }
     }
     text

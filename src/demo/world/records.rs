@@ -8,6 +8,7 @@ use super::{
 };
 use axum::body::Bytes;
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -211,7 +212,8 @@ pub struct Sample {
 }
 
 /// Which of the two kinds of stored trees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Inputs of runs.
     Volume,
