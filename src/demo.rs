@@ -9,13 +9,16 @@
 
 mod api;
 mod archive;
+mod digest;
 mod events;
+mod limits;
 mod live;
 mod objects;
 mod reply;
 mod runs;
 mod scenario;
 mod session;
+mod state;
 mod story;
 mod world;
 
@@ -27,15 +30,16 @@ pub use world::{
 };
 
 use crate::error::{Error, Result};
-use archive::sha256_hex;
 use axum::{Router, serve::ListenerExt};
+use digest::sha256_hex;
+use state::ServerState;
 use std::{
     fmt,
     future::IntoFuture,
     hash::{BuildHasher, RandomState},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 use tokio::runtime::{Builder, Runtime};
@@ -49,27 +53,11 @@ pub enum Port {
     Store,
 }
 
-/// What both ports and the live runs share.
-struct Shared {
-    world: Mutex<World>,
-    limits: reply::Limits,
-    /// Signs the presigned URLs.
-    key: String,
-    store_url: String,
-}
-
-impl Shared {
-    fn world(&self) -> MutexGuard<'_, World> {
-        // A test that panics while it holds the world has failed already.
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// A running server. Dropping it stops it at once, whatever it is doing.
 pub struct Server {
     /// Present until the drop.
     runtime: Option<Runtime>,
-    shared: Arc<Shared>,
+    state: Arc<ServerState>,
     address: SocketAddr,
     token: String,
 }
@@ -122,12 +110,7 @@ impl Server {
             .get_or_insert_with(|| format!("vm0_test_{}", secret()))
             .clone();
         let live = world.live.clone();
-        let shared = Arc::new(Shared {
-            world: Mutex::new(world),
-            limits: reply::Limits::default(),
-            key: secret(),
-            store_url: url(store_address),
-        });
+        let state = Arc::new(ServerState::new(world, secret(), url(store_address)));
         let runtime = Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .thread_name("vm0fs-demo")
@@ -141,15 +124,15 @@ impl Server {
                     .map_err(|error| Error::io("starting the demo server", error))
             };
             let (api, store) = (listener(api)?, listener(store)?);
-            serve(Port::Api, api, api::router(Arc::clone(&shared)));
-            serve(Port::Store, store, api::store_router(Arc::clone(&shared)));
+            serve(Port::Api, api, api::router(Arc::clone(&state)));
+            serve(Port::Store, store, api::store_router(Arc::clone(&state)));
             for id in live {
-                tokio::spawn(live::keep_logging(Arc::clone(&shared), id));
+                tokio::spawn(live::keep_logging(Arc::clone(&state), id));
             }
         }
         Ok(Self {
             runtime: Some(runtime),
-            shared,
+            state,
             address,
             token,
         })
@@ -162,7 +145,7 @@ impl Server {
 
     /// The object store's base URL.
     pub fn store_url(&self) -> String {
-        self.shared.store_url.clone()
+        self.state.store_url().into()
     }
 
     /// The token that the API accepts.
@@ -172,7 +155,7 @@ impl Server {
 
     /// The world, to look at and to change. The server waits while it is held.
     pub fn world(&self) -> MutexGuard<'_, World> {
-        self.shared.world()
+        self.state.world()
     }
 }
 

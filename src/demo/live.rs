@@ -2,9 +2,9 @@
 //! world that go on logging while the server lives.
 
 use super::{
-    Shared,
     archive::{File, Maker},
     session::Claude,
+    state::ServerState,
     story::{self, Line, Scene, answer, play, play_as},
     world::{Kind, LogRow, Pace, Run, Sample, VersionSpec, World, after, is_terminal},
 };
@@ -27,10 +27,10 @@ fn text(name: &str) -> &'static str {
 }
 
 /// Carries a started run from pending to its end.
-pub(crate) async fn progress(shared: Arc<Shared>, id: String, pace: Pace) {
+pub(crate) async fn progress(state: Arc<ServerState>, id: String, pace: Pace) {
     tokio::time::sleep(pace.pending).await;
     let began = {
-        let mut world = shared.world();
+        let mut world = state.world();
         let (lines, files) = plan(&world, &id, pace);
         let run = world.run_mut(&id).filter(|run| !is_terminal(&run.status));
         run.map(|run| {
@@ -47,7 +47,7 @@ pub(crate) async fn progress(shared: Arc<Shared>, id: String, pace: Pace) {
     let clock = tokio::time::Instant::now();
     for (step, (at, line)) in (1..).zip(lines) {
         tokio::time::sleep_until(clock + at).await;
-        let told = with_run(&shared, &id, |run| {
+        let told = with_run(&state, &id, |run| {
             let now = Timestamp::now();
             run.line(now, line);
             run.metrics.push(sample(now, step));
@@ -57,7 +57,7 @@ pub(crate) async fn progress(shared: Arc<Shared>, id: String, pace: Pace) {
         }
     }
     tokio::time::sleep(pace.row).await;
-    end(&mut shared.world(), &id, files, start);
+    end(&mut state.world(), &id, files, start);
 }
 
 /// The lines of a started run, each with the time after its start, and the file
@@ -119,8 +119,8 @@ fn ended<'a>(story: &'a str, prompt: &str) -> Cow<'a, str> {
 }
 
 /// Acts on a run that is there and has not ended.
-fn with_run<T>(shared: &Shared, id: &str, act: impl FnOnce(&mut Run) -> T) -> Option<T> {
-    let mut world = shared.world();
+fn with_run<T>(state: &ServerState, id: &str, act: impl FnOnce(&mut Run) -> T) -> Option<T> {
+    let mut world = state.world();
     let run = world.run_mut(id)?;
     (!is_terminal(&run.status)).then(|| act(run))
 }
@@ -202,9 +202,9 @@ const TICKS_A_SAMPLE: u32 = 5;
 const MOST_ROWS: usize = 30_000;
 
 /// Goes on logging for the run of that id until it is cancelled.
-pub(crate) async fn keep_logging(shared: Arc<Shared>, id: String) {
+pub(crate) async fn keep_logging(state: Arc<ServerState>, id: String) {
     let watch = {
-        let world = shared.world();
+        let world = state.world();
         world.run(&id).map(|run| Watch::new(&world, run))
     };
     let Some(mut watch) = watch else {
@@ -212,7 +212,7 @@ pub(crate) async fn keep_logging(shared: Arc<Shared>, id: String) {
     };
     for tick in 0_u32.. {
         tokio::time::sleep(TICK).await;
-        let went_on = with_run(&shared, &id, |run| {
+        let went_on = with_run(&state, &id, |run| {
             let now = Timestamp::now();
             watch.tick(run, now);
             if tick.is_multiple_of(TICKS_A_SAMPLE) {

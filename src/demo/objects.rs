@@ -1,7 +1,7 @@
 //! The object store on its own port: presigned URLs, `Range`, `If-Range`,
 //! `If-Match`, `ETag`, and errors in XML.
 
-use super::{Shared, archive::sha256_hex, world::Version};
+use super::{digest::sha256_hex, state::ServerState, world::Version};
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{Request, State},
@@ -19,13 +19,13 @@ use std::{
 use url::form_urlencoded;
 
 /// A link to an object that carries its own permission.
-pub(crate) fn presign(shared: &Shared, path: &str, lifetime: u64) -> String {
+pub(crate) fn presign(state: &ServerState, path: &str, lifetime: u64) -> String {
     let date = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let signature = signature(shared, path, &date, lifetime);
+    let signature = signature(state, path, &date, lifetime);
     format!(
         "{}{path}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date={date}&X-Amz-Expires={lifetime}\
          &X-Amz-SignedHeaders=host&X-Amz-Signature={signature}",
-        shared.store_url
+        state.store_url()
     )
 }
 
@@ -35,10 +35,11 @@ pub(crate) fn object_path(kind: &str, storage_id: &str, version_id: &str) -> Str
 }
 
 /// Not AWS's algorithm, but as unguessable: nothing here verifies theirs.
-fn signature(shared: &Shared, path: &str, date: &str, lifetime: u64) -> String {
+fn signature(state: &ServerState, path: &str, date: &str, lifetime: u64) -> String {
     sha256_hex(format!(
         "{}\n{path}\n{date}\n{lifetime}\n{}",
-        shared.key, shared.key
+        state.key(),
+        state.key()
     ))
 }
 
@@ -58,14 +59,14 @@ impl IntoResponse for Refusal {
 }
 
 /// Answers every request on the store's port.
-pub(crate) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    match answer(shared, request).await {
+pub(crate) async fn serve(State(state): State<Arc<ServerState>>, request: Request) -> Response {
+    match answer(state, request).await {
         Ok(response) => response,
         Err(refusal) => refusal.into_response(),
     }
 }
 
-async fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, Refusal> {
+async fn answer(state: Arc<ServerState>, request: Request) -> Result<Response, Refusal> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(Refusal(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -73,13 +74,13 @@ async fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, Refus
             "The specified method is not allowed against this resource.",
         ));
     }
-    admit(&shared, &request)?;
+    admit(&state, &request)?;
     let missing = Refusal(
         StatusCode::NOT_FOUND,
         "NoSuchKey",
         "The specified key does not exist.",
     );
-    let Some(version) = find(&shared, request.uri().path()) else {
+    let Some(version) = find(&state, request.uri().path()) else {
         return Err(missing);
     };
     // Packing takes its time, and the store has other requests.
@@ -93,7 +94,7 @@ async fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, Refus
 }
 
 /// Checks the presigned query, and that nothing else claims to give permission.
-fn admit(shared: &Shared, request: &Request) -> Result<(), Refusal> {
+fn admit(state: &ServerState, request: &Request) -> Result<(), Refusal> {
     if request.headers().contains_key(header::AUTHORIZATION) {
         return Err(Refusal(
             StatusCode::BAD_REQUEST,
@@ -114,7 +115,7 @@ fn admit(shared: &Shared, request: &Request) -> Result<(), Refusal> {
             _ => {}
         }
     }
-    if given != signature(shared, request.uri().path(), &date, lifetime) {
+    if given != signature(state, request.uri().path(), &date, lifetime) {
         return Err(Refusal(
             StatusCode::FORBIDDEN,
             "SignatureDoesNotMatch",
@@ -133,10 +134,10 @@ fn admit(shared: &Shared, request: &Request) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn find(shared: &Shared, path: &str) -> Option<Version> {
+fn find(state: &ServerState, path: &str) -> Option<Version> {
     let mut segments = path.strip_prefix("/bucket/")?.split('/');
     let (kind, storage, version) = (segments.next()?, segments.next()?, segments.next()?);
-    let world = shared.world();
+    let world = state.world();
     let storage = world
         .storages
         .iter()

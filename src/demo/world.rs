@@ -1,16 +1,18 @@
 //! What the fake service knows: plain data, changed freely by whoever holds
 //! it. Ids follow from names, so that a test can tell them beforehand.
 
+mod forms;
 mod records;
 mod rows;
 
+pub use forms::uuid;
+pub(crate) use forms::{after, iso};
 pub use records::{
     Agent, AgentVersion, Kind, Run, Sample, Storage, Version, VersionSpec, is_terminal,
 };
 pub use rows::LogRow;
 
-use super::archive::sha256_hex;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// All that the service holds, and how it behaves.
@@ -240,28 +242,4 @@ impl World {
             run.completed_at = is_terminal(status).then_some(now);
         }
     }
-}
-
-/// The UUID that follows from `seed`.
-pub fn uuid(seed: &str) -> String {
-    let hex = sha256_hex(seed);
-    format!(
-        "{}-{}-4{}-a{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[13..16],
-        &hex[17..20],
-        &hex[20..32]
-    )
-}
-
-/// `at` plus so many milliseconds.
-pub(crate) fn after(at: Timestamp, milliseconds: i64) -> Timestamp {
-    at.checked_add(SignedDuration::from_millis(milliseconds))
-        .unwrap_or(at)
-}
-
-/// As JavaScript's `toISOString` writes it.
-pub(crate) fn iso(at: Timestamp) -> String {
-    format!("{at:.3}")
 }

@@ -1,7 +1,7 @@
 //! One gzip member as segments: blocks that repeat are compressed once and
 //! stand in it as often as they are to.
 
-use super::Blocks;
+use super::file::Blocks;
 use axum::body::Bytes;
 use flate2::{Compression, Crc, write::DeflateEncoder};
 use std::io::Write as _;

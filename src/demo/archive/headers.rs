@@ -2,7 +2,7 @@
 //! node-tar 7.5, and the Rust crate `tar` 0.4. A test holds them against the
 //! makers (`tests/archives/makers.rs`).
 
-use super::{File, Maker};
+use super::file::{File, Maker};
 
 /// Bytes for a name and a link's target in a header.
 const NAME: usize = 100;

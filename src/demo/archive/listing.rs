@@ -1,7 +1,10 @@
 //! What of a tree a maker lists, which decides a version's id, and which entries
 //! its archive has, in their order.
 
-use super::{Body, File, Maker, headers::Header};
+use super::{
+    file::{Body, File, Maker},
+    headers::Header,
+};
 use std::collections::{BTreeMap, HashMap};
 
 /// A listed file: its path, and the file whose content it has.

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 use super::*;
+use axum::body::Bytes;
+use sha2::{Digest, Sha256};
 use std::io::Read;
 
 fn unpack(archive: &Archive) -> Vec<(String, u32, Vec<u8>)> {

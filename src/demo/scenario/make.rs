@@ -67,7 +67,7 @@ mod tests {
             file.parts().for_each(|part| hasher.update(part));
             let hash: [u8; 32] = hasher.finalize().into();
             assert_eq!(file.size(), dimensions << 20);
-            let hex = crate::demo::archive::hex(&hash);
+            let hex = crate::demo::digest::hex(&hash);
             assert_eq!(file.sha256(), hash, "{dimensions}: {hex}");
         }
     }

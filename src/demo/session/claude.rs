@@ -56,11 +56,11 @@ struct Talk {
 /// `thinking`, `text` and `tool` that follow each other are blocks of one API
 /// message, an event each with the same `message.id`; a result ends it.
 /// Results belong to the oldest call without one.
-pub type Claude = Session<State>;
+pub type Claude = Session<ClaudeState>;
 
 /// What Claude Code knows of its session.
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct ClaudeState {
     session: String,
     /// Servers that add tools, and whether each could be reached.
     servers: Vec<(String, bool)>,
@@ -75,7 +75,7 @@ pub struct State {
 impl Claude {
     /// A session that begins at `start`. Its ids follow from `seed`.
     pub fn new(seed: &str, start: Timestamp) -> Self {
-        let state = State {
+        let state = ClaudeState {
             session: uuid(&format!("claude:{seed}")),
             servers: Vec::new(),
             talks: vec![Talk::default()],

@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// A session of Codex.
-pub type Codex = Session<State>;
+pub type Codex = Session<CodexState>;
 
 /// What Codex knows of its session.
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct CodexState {
     items: u64,
     /// The command that runs: its item's id and its line.
     command: Option<(String, String)>,
@@ -23,7 +23,7 @@ pub struct State {
 impl Codex {
     /// A session that begins at `start`. Its ids follow from `seed`.
     pub fn new(seed: &str, start: Timestamp) -> Self {
-        let state = State {
+        let state = CodexState {
             items: 0,
             command: None,
             todo: None,

@@ -1,6 +1,6 @@
 //! What the sessions of all agent programs have.
 
-use crate::demo::{archive::sha256_hex, world::after};
+use crate::demo::{digest::sha256_hex, world::after};
 use jiff::Timestamp;
 use serde_json::Value;
 

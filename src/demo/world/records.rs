@@ -1,10 +1,12 @@
 //! The records of the fake service, and how they are built.
 
 use super::{
-    super::archive::{Archive, File, Maker, id_of, listed, sha256_hex},
-    after,
+    forms::{after, uuid},
     rows::LogRow,
-    uuid,
+};
+use crate::demo::{
+    archive::{Archive, File, Maker, id_of, listed},
+    digest::sha256_hex,
 };
 use axum::body::Bytes;
 use jiff::Timestamp;

@@ -1,6 +1,6 @@
 //! Rows of a run's log, in the forms that the service gives them.
 
-use super::iso;
+use super::forms::iso;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! The body of an answer on its way: counted, and stopped, cut or slowed down
 //! where a fault asks for that.
 
-use super::journal::Entry;
+use super::journal::Exchange;
 use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 use std::{
@@ -34,7 +34,7 @@ const CUT_DELAY: Duration = Duration::from_millis(30);
 pub(super) struct Served {
     inner: Body,
     plan: Plan,
-    entry: Arc<Entry>,
+    exchange: Arc<Exchange>,
     sent: u64,
     started: Instant,
     /// Taken from `inner`, not yet given.
@@ -45,14 +45,14 @@ pub(super) struct Served {
 }
 
 impl Served {
-    pub(super) fn new(inner: Body, plan: Plan, entry: Arc<Entry>) -> Self {
+    pub(super) fn new(inner: Body, plan: Plan, exchange: Arc<Exchange>) -> Self {
         if inner.is_end_stream() {
-            entry.finish();
+            exchange.finish();
         }
         Self {
             inner,
             plan,
-            entry,
+            exchange,
             sent: 0,
             started: Instant::now(),
             rest: Bytes::new(),
@@ -111,7 +111,7 @@ impl HttpBody for Served {
                 },
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 None => {
-                    this.entry.finish();
+                    this.exchange.finish();
                     return Poll::Ready(None);
                 }
             }
@@ -121,9 +121,9 @@ impl HttpBody for Served {
             .min(this.rest.len());
         let piece = this.rest.split_to(length);
         this.sent += piece.len() as u64;
-        this.entry.sent(this.sent);
+        this.exchange.sent(this.sent);
         if this.rest.is_empty() && this.inner.is_end_stream() {
-            this.entry.finish();
+            this.exchange.finish();
         }
         if let Some(rate) = this.plan.rate {
             let due = Duration::from_micros(this.sent.saturating_mul(1_000_000) / rate);

@@ -50,7 +50,7 @@ impl Recorded {
 
 /// A recorded request while its answer may still be going on.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct Exchange {
     request: Recorded,
     /// 0 while no answer has begun.
     status: AtomicU16,
@@ -58,7 +58,7 @@ pub(super) struct Entry {
     finished: AtomicBool,
 }
 
-impl Entry {
+impl Exchange {
     /// The answer begins.
     pub(super) fn begin(&self, status: StatusCode) {
         self.status.store(status.as_u16(), Ordering::Relaxed);
@@ -77,19 +77,19 @@ impl Entry {
 
 /// All requests since the start or the last clearing.
 #[derive(Debug, Default)]
-pub(super) struct Journal(Mutex<Vec<Arc<Entry>>>);
+pub(super) struct Journal(Mutex<Vec<Arc<Exchange>>>);
 
 impl Journal {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Entry>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Exchange>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn note(&self, port: Port, request: &Request) -> Arc<Entry> {
+    pub(super) fn note(&self, port: Port, request: &Request) -> Arc<Exchange> {
         let text = |name: HeaderName| {
             let value = request.headers().get(name)?;
             Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
-        let entry = Arc::new(Entry {
+        let exchange = Arc::new(Exchange {
             request: Recorded {
                 port,
                 at: std::time::Instant::now(),
@@ -109,19 +109,19 @@ impl Journal {
             sent: AtomicU64::new(0),
             finished: AtomicBool::new(false),
         });
-        self.lock().push(Arc::clone(&entry));
-        entry
+        self.lock().push(Arc::clone(&exchange));
+        exchange
     }
 
     pub(super) fn snapshot(&self) -> Vec<Recorded> {
-        let entries = self.lock();
-        entries
+        let exchanges = self.lock();
+        exchanges
             .iter()
-            .map(|entry| Recorded {
-                status: Some(entry.status.load(Ordering::Relaxed)).filter(|&status| status != 0),
-                bytes_sent: entry.sent.load(Ordering::Relaxed),
-                finished: entry.finished.load(Ordering::Relaxed),
-                ..entry.request.clone()
+            .map(|exchange| Recorded {
+                status: Some(exchange.status.load(Ordering::Relaxed)).filter(|&status| status != 0),
+                bytes_sent: exchange.sent.load(Ordering::Relaxed),
+                finished: exchange.finished.load(Ordering::Relaxed),
+                ..exchange.request.clone()
             })
             .collect()
     }

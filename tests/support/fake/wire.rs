@@ -68,7 +68,7 @@ pub(super) fn serve(wire: &Arc<Wire>, port: Port, listener: TcpListener, routes:
 }
 
 async fn observe(wire: &Wire, port: Port, request: Request, next: Next) -> Response {
-    let entry = wire.journal.note(port, &request);
+    let exchange = wire.journal.note(port, &request);
     let (method, path) = (request.method().as_str(), request.uri().path());
     let actions = wire.faults.take(port, method, path);
     let connection = request.extensions().get::<ConnectInfo<Connection>>();
@@ -81,10 +81,10 @@ async fn observe(wire: &Wire, port: Port, request: Request, next: Next) -> Respo
         Some(response) => response,
         None => changes.answer(port, request, next).await,
     };
-    entry.begin(response.status());
+    exchange.begin(response.status());
     let (mut parts, body) = response.into_parts();
     changes.head(&mut parts.headers, &body);
-    Response::from_parts(parts, Body::new(Served::new(body, changes.body, entry)))
+    Response::from_parts(parts, Body::new(Served::new(body, changes.body, exchange)))
 }
 
 /// What the faults that meet a request make of its answer.
