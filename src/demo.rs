@@ -2,10 +2,10 @@
 //! object store, as real HTTP on loopback.
 //!
 //! `vm0fs demo` serves [`World::demo`]; the tests serve worlds of their own and
-//! change them while they run. Faults and the counting of requests are theirs
-//! (`tests/support/fake`), by way of [`Server::start_with`].
-//! Nothing of the client is used here, so that neither can hide a mistake of
-//! the other.
+//! change them while the server runs. Faults and the journal of requests belong to
+//! the tests (`tests/support/fake`), which wrap this server by
+//! [`Server::start_with`]. This module uses nothing of the client, so that neither
+//! can hide a mistake of the other.
 
 mod api;
 mod archive;
@@ -53,7 +53,7 @@ pub enum Port {
     Store,
 }
 
-/// A running server. Dropping it stops it at once, whatever it is doing.
+/// A running server. Dropping it stops it at once, also while it answers.
 pub struct Server {
     /// Present until the drop.
     runtime: Option<Runtime>,
@@ -66,8 +66,8 @@ pub struct Server {
 /// ends without waiting.
 const PACKING: Duration = Duration::from_millis(200);
 
-/// Two are enough for a server that mostly waits, and leave the machine to
-/// what is tested.
+/// Threads of the server: two are enough, since it mostly waits, and leave the
+/// cores to the code under test.
 const WORKERS: usize = 2;
 
 impl Server {
@@ -86,15 +86,15 @@ impl Server {
     /// Where a port cannot be bound or no thread started.
     pub fn start_on(world: World, address: SocketAddr) -> Result<Self> {
         Self::start_with(world, address, |_, listener, routes| {
-            // A delay of 40 ms on small answers would be no real network's.
+            // Nagle's algorithm would delay small answers by 40 ms.
             let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
             tokio::spawn(axum::serve(listener, routes).into_future());
         })
     }
 
-    /// The same with the caller's own way to serve: `serve` is called once for
-    /// each port, inside the server's runtime, and starts a task that answers
-    /// by the routes.
+    /// Serves `world` as [`Server::start_on`] does, with the caller's own way to
+    /// serve: the server calls `serve` once for each port, inside its runtime, and
+    /// `serve` starts a task that answers requests by the routes.
     ///
     /// # Errors
     /// Where a port cannot be bound or no thread started.
@@ -153,7 +153,7 @@ impl Server {
         &self.token
     }
 
-    /// The world, to look at and to change. The server waits while it is held.
+    /// The world, to read and to change. Requests wait while the caller holds it.
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.state.world()
     }
@@ -187,7 +187,7 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
 }
 
 fn url(address: SocketAddr) -> String {
-    // Where the server listens on every address, loopback is one that works.
+    // A server that listens on every address is reached by loopback.
     let host = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         ip => ip,
@@ -195,7 +195,7 @@ fn url(address: SocketAddr) -> String {
     format!("http://{}", SocketAddr::new(host, address.port()))
 }
 
-/// 64 hex characters that nobody can guess: the standard library seeds each
+/// 64 hex characters that cannot be guessed: the standard library seeds a
 /// process's first hasher from the system's random source.
 fn secret() -> String {
     let numbers: Vec<u64> = (0..4u64).map(|n| RandomState::new().hash_one(n)).collect();

@@ -110,7 +110,7 @@ async fn agent_versions(State(state): App, Path(id): Path<String>, uri: Uri) -> 
     let world = state.world();
     let agent = find_agent(&world.agents, &id)?;
     let hide = world.quirks.hide_agent_config;
-    // Newest first, also among versions of one instant.
+    // Newest first, also among versions with the same time.
     let rows: Vec<_> = agent.versions.iter().enumerate().rev().collect();
     reply::list(
         rows.iter().collect(),

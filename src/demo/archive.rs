@@ -1,8 +1,8 @@
 //! Makes the `tar.gz` archives that the service's producers make, and the
 //! version ids that belong to them.
 //!
-//! Contents made of repeated blocks are compressed once a block and joined, so
-//! that an archive of gigabytes costs neither time nor memory.
+//! A content made of repeated blocks is compressed block by block, each once, and
+//! joined, so that an archive of gigabytes costs neither time nor memory.
 
 mod file;
 mod gzip;
@@ -19,19 +19,19 @@ use gzip::Gzip;
 
 /// The id of a version of storage `storage_id` with `files`, as the service
 /// computes it: over `path:sha256` lines in JavaScript's string order. Links are
-/// followed, as all that make archives do.
+/// followed, as all producers of archives do.
 pub fn version_id(storage_id: &str, files: &[File]) -> String {
     id_of(storage_id, &listed(files, Maker::Sandbox))
 }
 
-/// The same of files that have been listed already.
+/// The version id of files that have been listed already.
 pub(crate) fn id_of(storage_id: &str, listed: &[Listed<'_>]) -> String {
     let mut lines: Vec<String> = listed
         .iter()
         .map(|(path, file)| format!("{path}:{}", hex(&file.sha256())))
         .collect();
     if lines.iter().all(|line| line.is_ascii()) {
-        // The same order, found faster.
+        // ASCII sorts the same by bytes, and faster.
         lines.sort_unstable();
     } else {
         lines.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));

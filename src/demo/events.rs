@@ -64,14 +64,14 @@ pub(crate) async fn stream(
     Ok((headers, Body::new(stream)).into_response())
 }
 
-/// One open stream. It looks at the world now and then, which serves runs
-/// that progress by themselves and worlds that a test changes alike.
+/// One open stream. It reads the world at intervals, and so sees both runs that
+/// progress by themselves and changes that a test makes.
 struct Stream {
     state: Arc<ServerState>,
     id: String,
     /// Sequence of the last event given.
     last: u64,
-    /// Rows of the log at the last look.
+    /// Rows of the log when the stream last read it.
     rows: usize,
     /// The status last given.
     status: Option<String>,
@@ -89,7 +89,7 @@ fn event(name: &str, id: Option<u64>, data: &Value) -> Bytes {
 }
 
 impl Stream {
-    /// Queues what has happened since the last look.
+    /// Queues events for what has changed since the last call.
     fn look(&mut self) {
         let state = Arc::clone(&self.state);
         let world = state.world();

@@ -20,12 +20,13 @@ pub(crate) struct Limits {
 const WINDOW: i64 = 3_600;
 
 impl Limits {
-    /// The number of a request, which none before has had.
+    /// A number for a request, different for each.
     pub(crate) fn number(&self) -> u64 {
         self.requests.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Counts a request; gives how many there were and when the window ends.
+    /// Counts a request; gives how many the window has and when it ends, in unix
+    /// seconds.
     pub(crate) fn count(&self, endpoint: String, writes: bool) -> (u64, i64) {
         let now = Timestamp::now().as_second();
         let start = now - now % WINDOW;

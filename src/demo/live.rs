@@ -21,7 +21,7 @@ fn started(agent: &str) -> &'static str {
     own.unwrap_or_else(|| text("started"))
 }
 
-/// A story that there is.
+/// A story that exists.
 fn text(name: &str) -> &'static str {
     story::text(name).unwrap_or_default()
 }
@@ -60,8 +60,8 @@ pub(crate) async fn progress(state: Arc<ServerState>, id: String, pace: Pace) {
     end(&mut state.world(), &id, files, start);
 }
 
-/// The lines of a started run, each with the time after its start, and the file
-/// that it makes.
+/// The lines of a started run, each with its time after the start, and the files
+/// that the run makes.
 fn plan(world: &World, id: &str, pace: Pace) -> (Vec<(Duration, Line)>, Vec<File>) {
     let Some(run) = world.run(id) else {
         return (Vec::new(), Vec::new());
@@ -77,7 +77,7 @@ fn plan(world: &World, id: &str, pace: Pace) -> (Vec<(Duration, Line)>, Vec<File
     let files = vec![File::new("RESULT.md", report).modified(modified)];
     let mut scene = Scene::of(world, run);
     if scene.input.is_empty() {
-        // The agent's own volume, which a request need not name.
+        // A request need not name the volume that the agent's configuration names.
         let volume = world.agent_volume(&run.agent_name);
         scene.input = volume.map_or_else(Vec::new, |version| version.files().to_vec());
     }
@@ -100,11 +100,11 @@ fn plan(world: &World, id: &str, pace: Pace) -> (Vec<(Duration, Line)>, Vec<File
     (lines.collect(), files)
 }
 
-/// The step with which a started run writes down its result.
+/// The step in which a started run writes its result.
 const WRITES: &str = "Write RESULT.md\n";
 
-/// The story of a run with the end that its prompt asks for: one that fails or
-/// takes too long does not come to write its result.
+/// The story of a run with the end that its prompt asks for: a run that fails or
+/// takes too long ends before it writes its result.
 fn ended<'a>(story: &'a str, prompt: &str) -> Cow<'a, str> {
     let prompt = prompt.to_lowercase();
     let end = match (prompt.contains(FAILS), prompt.contains(TIMES_OUT)) {
@@ -118,14 +118,14 @@ fn ended<'a>(story: &'a str, prompt: &str) -> Cow<'a, str> {
     format!("{begun}{end}").into()
 }
 
-/// Acts on a run that is there and has not ended.
+/// Calls `act` on the run of that id, unless there is none or it has ended.
 fn with_run<T>(state: &ServerState, id: &str, act: impl FnOnce(&mut Run) -> T) -> Option<T> {
     let mut world = state.world();
     let run = world.run_mut(id)?;
     (!is_terminal(&run.status)).then(|| act(run))
 }
 
-/// A believable sample: work in waves, memory that grows, a disk that fills.
+/// A plausible sample: CPU in waves, memory that grows, a disk that fills.
 pub(crate) fn sample(at: Timestamp, step: u32) -> Sample {
     let wave = (f64::from(step) * 0.45).sin() * 0.5 + 0.5;
     let ripple = (f64::from(step) * 1.7).sin() * 0.5 + 0.5;
@@ -191,14 +191,14 @@ fn end(world: &mut World, id: &str, made: Vec<File>, start: Timestamp) {
     }
 }
 
-/// Time between two rows of a run that logs for ever.
+/// Time between two rows of a run that goes on logging.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Rows between two samples of such a run: samples come about every 5 s.
+/// Rows between two samples of such a run: the service takes a sample every 5 s.
 const TICKS_A_SAMPLE: u32 = 5;
 
-/// Rows that such a run keeps at most, those of eight hours and some 100 MB: a
-/// demo left alone must not eat the memory.
+/// The most rows of such a run, about eight hours and 100 MB: it ends then, so
+/// that a demo left alone does not use up the memory.
 const MOST_ROWS: usize = 30_000;
 
 /// Goes on logging for the run of that id until it is cancelled.
@@ -229,7 +229,8 @@ pub(crate) async fn keep_logging(state: Arc<ServerState>, id: String) {
     }
 }
 
-/// What the watcher finds. Seven, so that they do not fall in step with the rest.
+/// The watcher's findings. Seven, which shares no factor with the other lists, so
+/// that combinations repeat late.
 const FINDINGS: [&str; 7] = [
     "paid, in stock, nothing to do",
     "paid, leaves with today's parcels",
@@ -243,21 +244,20 @@ const FINDINGS: [&str; 7] = [
 /// Postcodes that customers gave; the shop's volume knows all but the last.
 const POSTCODES: [&str; 5] = ["10115", "20095", "50667", "80331", "01097"];
 
-/// The order at which the watch begins.
+/// The number of the first order.
 const FIRST_ORDER: u32 = 48_210;
 
-/// The demo's watcher, which looks after a web shop's orders and never ends: a
-/// row each second.
+/// The demo's watcher, which checks a web shop's orders and logs a row each second.
 pub(crate) struct Watch {
     order: u32,
     /// Files of the volume that it reads.
     input: Vec<File>,
-    /// What is still to be told of the order.
+    /// The order's lines that are not logged yet.
     lines: VecDeque<Line>,
 }
 
 impl Watch {
-    /// The watcher of a run as far as its log goes.
+    /// The watcher of a run, which continues after the last row of its log.
     pub(crate) fn new(world: &World, run: &Run) -> Self {
         let mut watch = Self {
             order: FIRST_ORDER + run.logs.len() as u32,
@@ -308,7 +308,7 @@ impl Watch {
         }
     }
 
-    /// The end of a watch that has become too long.
+    /// Ends a watch that has become too long.
     fn end(&mut self, run: &mut Run, now: Timestamp) {
         let started = run.started_at.unwrap_or(now);
         let mut claude = Claude::new(&format!("{}:end", run.id), started);

@@ -34,7 +34,7 @@ pub(crate) fn object_path(kind: &str, storage_id: &str, version_id: &str) -> Str
     format!("/bucket/{kind}s/{storage_id}/{version_id}/archive.tar.gz")
 }
 
-/// Not AWS's algorithm, but as unguessable: nothing here verifies theirs.
+/// Not AWS's algorithm, but as hard to guess: no client verifies theirs.
 fn signature(state: &ServerState, path: &str, date: &str, lifetime: u64) -> String {
     sha256_hex(format!(
         "{}\n{path}\n{date}\n{lifetime}\n{}",
@@ -83,7 +83,7 @@ async fn answer(state: Arc<ServerState>, request: Request) -> Result<Response, R
     let Some(version) = find(&state, request.uri().path()) else {
         return Err(missing);
     };
-    // Packing takes its time, and the store has other requests.
+    // Packing is slow, and would hold up other requests on an async thread.
     let packing = tokio::task::spawn_blocking(move || {
         version.archive();
         version
@@ -93,7 +93,7 @@ async fn answer(state: Arc<ServerState>, request: Request) -> Result<Response, R
     respond(request.headers(), version, head)
 }
 
-/// Checks the presigned query, and that nothing else claims to give permission.
+/// Checks the presigned query, and refuses an `Authorization` beside it.
 fn admit(state: &ServerState, request: &Request) -> Result<(), Refusal> {
     if request.headers().contains_key(header::AUTHORIZATION) {
         return Err(Refusal(
@@ -196,8 +196,8 @@ fn insert(response: &mut Response, name: &'static str, value: &str) {
     }
 }
 
-/// First byte and end of a single range; `Some(None)` where nothing of it
-/// exists; `None` where the header is to be ignored.
+/// First byte and end of a single range; `Some(None)` where the range lies past the
+/// object's end; `None` where the header is to be ignored.
 fn parse_range(range: &str, length: u64) -> Option<Option<(u64, u64)>> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
     if first.is_empty() {
@@ -225,7 +225,7 @@ fn body(version: Version, position: u64, end: u64) -> Body {
     })
 }
 
-/// Bytes given to the network at once: large enough to be cheap.
+/// Bytes handed to the network at once: few enough calls to be cheap.
 const PIECE: u64 = 256 << 10;
 
 /// The bytes of an object from one position to another.

@@ -44,7 +44,7 @@ impl Failure {
         }
     }
 
-    /// 400 for a parameter that is not there.
+    /// 400 for a missing parameter.
     pub(crate) fn missing(param: &'static str, message: impl Into<String>) -> Self {
         Self {
             param: Some(param),
@@ -68,7 +68,7 @@ impl Failure {
         )
     }
 
-    /// 500, as for every failure that the service did not foresee.
+    /// 500, which the service answers for every failure that it does not expect.
     pub(crate) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -111,7 +111,7 @@ pub(crate) fn ok(value: &Value) -> Reply {
 pub(crate) struct Query(HashMap<String, String>);
 
 impl Query {
-    /// Reads each value as JSON where it parses, but of a download.
+    /// Reads each value as JSON where it parses as such, except for downloads.
     pub(crate) fn of(uri: &Uri) -> Self {
         let is_plain = is_download(uri.path());
         let text = |value: String| match serde_json::from_str::<Value>(&value) {
@@ -125,8 +125,8 @@ impl Query {
         )
     }
 
-    /// Refuses values that are JSON, but not of the kind that is wanted: a number
-    /// for `limit`, texts for the rest.
+    /// Refuses values that are JSON of another type than the parameter has: a number
+    /// for `limit`, strings for the rest.
     fn check(uri: &Uri) -> Result<(), Failure> {
         let wrong = pairs(uri).find(|(name, value)| {
             let value = serde_json::from_str::<Value>(value);
@@ -158,8 +158,7 @@ impl Query {
         }
     }
 
-    /// A time, ISO 8601. The service does not look whether it is one before it
-    /// uses it.
+    /// A time, ISO 8601. The service does not validate it: a bad one is a 500.
     pub(crate) fn time(&self, name: &'static str) -> Result<Option<Timestamp>, Failure> {
         let time = self.get(name).map(str::parse).transpose();
         time.map_err(|_| Failure::internal())
@@ -171,12 +170,12 @@ fn pairs(uri: &Uri) -> impl Iterator<Item = (String, String)> + '_ {
     form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned()
 }
 
-/// Whether a path is a download's, which stands outside of the common form.
+/// Whether a path is a download's, which another handler answers than the rest.
 fn is_download(path: &str) -> bool {
     path.ends_with("/download")
 }
 
-/// Whether an id can be looked for in a column of UUIDs.
+/// Whether the database accepts an id for a column of UUIDs.
 fn is_uuid(id: &str) -> bool {
     let groups: Vec<&str> = id.split('-').collect();
     let is_hex = |group: &&str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -219,12 +218,12 @@ pub(crate) fn list<T>(
     page(rows.into_iter().map(render).collect(), next)
 }
 
-/// What the paths that exist nowhere get: not the API's JSON.
+/// The answer for paths that do not exist: HTML, not the API's JSON.
 pub(crate) async fn nowhere() -> Response {
     html(StatusCode::NOT_FOUND, "This page could not be found.")
 }
 
-/// A page of the framework that the service is built with.
+/// An error page of the framework that the service is built with.
 fn html(status: StatusCode, title: &str) -> Response {
     let code = status.as_u16();
     let page = format!(
@@ -287,7 +286,7 @@ pub(crate) async fn frame(
         }
     };
     if is_download(&path) {
-        // Outside of the handler that all others have.
+        // Another handler than that of the other endpoints answers this.
         if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
             response = html(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
         }

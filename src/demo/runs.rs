@@ -216,7 +216,7 @@ pub(crate) async fn logs(State(state): App, Path(id): Path<String>, uri: Uri) ->
     let run = find(&world, &id)?;
     let by_time = world.quirks.log_cursor_by_time;
     let cursor = query.get("cursor");
-    // The running service knows no finer times than milliseconds.
+    // The running service cuts times to milliseconds.
     let time = |name| -> Result<Option<Timestamp>, Failure> {
         let time = query.time(name)?;
         Ok(match by_time {
@@ -229,7 +229,7 @@ pub(crate) async fn logs(State(state): App, Path(id): Path<String>, uri: Uri) ->
         true => time("cursor")?,
         false => None,
     };
-    // The log is in order, so times cut a range out of it.
+    // The log is sorted by time, so times select a range of it.
     let before =
         |time: Option<Timestamp>| time.map(|time| run.logs.partition_point(|row| row.at < time));
     let through =
@@ -251,7 +251,7 @@ pub(crate) async fn logs(State(state): App, Path(id): Path<String>, uri: Uri) ->
     reply::page(rows.into_iter().map(row_json).collect(), next)
 }
 
-/// The beginning of a time's millisecond.
+/// A time cut to whole milliseconds.
 fn whole_milliseconds(time: Timestamp) -> Timestamp {
     let nanoseconds = time.as_nanosecond();
     let begin = nanoseconds - nanoseconds.rem_euclid(1_000_000);
@@ -261,8 +261,8 @@ fn whole_milliseconds(time: Timestamp) -> Timestamp {
 /// Rows of one page, and the cursor where there are more.
 type Page<'a> = (Vec<&'a LogRow>, Option<String>);
 
-/// As the running service does it: it takes up to `limit` rows of each type,
-/// merges them, and knows of more only where the merged rows are too many.
+/// A page as the running service makes it: it takes up to `limit` rows of each type,
+/// merges them, and reports more only if the merged rows exceed `limit`.
 fn page_by_time<'a>(selected: impl Iterator<Item = &'a LogRow>, limit: usize) -> Page<'a> {
     let mut taken: Vec<(&str, usize)> = Vec::new();
     let mut rows = Vec::new();
@@ -287,7 +287,7 @@ fn page_by_time<'a>(selected: impl Iterator<Item = &'a LogRow>, limit: usize) ->
     (rows, next)
 }
 
-/// As the documentation has it: nothing is lost, nothing comes twice.
+/// A page as the documentation has it: no row is lost or repeated.
 fn page_by_position<'a>(
     selected: impl Iterator<Item = &'a LogRow>,
     limit: usize,
@@ -320,7 +320,7 @@ pub(crate) async fn metrics(State(state): App, Path(id): Path<String>) -> Reply 
     let run = find(&world, &id)?;
     let samples = &run.metrics;
     let total: f64 = samples.iter().map(|sample| sample.cpu_percent).sum();
-    // A mean of no sample is zero here, as the service has it.
+    // The service gives 0 as the mean of no samples.
     let average = total / samples.len().max(1) as f64;
     let peak = samples.iter().map(|sample| sample.memory_used_mb).max();
     let data: Vec<Value> = samples

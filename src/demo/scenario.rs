@@ -1,5 +1,5 @@
 //! The demo world: a small company's agents, what they read, what they wrote,
-//! and how their runs went. Everything follows from the time of the start.
+//! and how their runs went. All of it follows from the time of the start.
 
 mod agents;
 mod data;

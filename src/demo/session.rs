@@ -1,9 +1,9 @@
 //! Writes down what agent programs do, in the events that they really send:
 //! [`Claude`] for Claude Code, [`Codex`] for Codex. The demo's stories and the
-//! tests take their events from here, so that no shape is made up elsewhere.
+//! tests take their events from here, so that no test invents a shape.
 //!
-//! A session has a clock of its own. Its methods gather events at the clock's
-//! time; [`Run::tell`] puts what has been gathered into a run's log.
+//! A session has its own clock. Its methods add events at the clock's time;
+//! [`Run::tell`] moves the events into a run's log.
 //!
 //! ```
 //! use vm0fs::demo::{Claude, Run, World};
@@ -32,7 +32,7 @@ pub use common::{Events, Session};
 use super::world::Run;
 
 impl Run {
-    /// Adds what a session has gathered to the log, an agent row an event.
+    /// Moves a session's events into the log, an agent row for each.
     pub fn tell<P>(&mut self, session: &mut Session<P>) {
         for (at, event) in session.take() {
             self.event(at, event);
@@ -58,7 +58,7 @@ pub mod lifecycle {
         })
     }
 
-    /// The last event of a run that has done its work.
+    /// The last event of a run that has succeeded.
     pub fn result(run: &Run) -> Value {
         let artifact = run
             .artifact_name
@@ -74,7 +74,7 @@ pub mod lifecycle {
         })
     }
 
-    /// The last event of a run that has not.
+    /// The last event of a run that has failed.
     pub fn error(message: &str) -> Value {
         json!({"type": "vm0_error", "error": message})
     }

@@ -26,12 +26,12 @@ impl ServerState {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The requests that have been counted.
+    /// The requests counted so far, for the rate limits.
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// What signs the presigned URLs.
+    /// The key that signs presigned URLs.
     pub(crate) fn key(&self) -> &str {
         &self.key
     }

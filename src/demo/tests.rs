@@ -1,4 +1,4 @@
-//! The server as a client meets it, by plain HTTP.
+//! The server as a client sees it, over plain HTTP.
 
 #![allow(clippy::unwrap_used)]
 

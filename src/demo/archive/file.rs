@@ -1,4 +1,4 @@
-//! Files of versions, and who packs them.
+//! The files of versions, and the producers of archives.
 
 use axum::body::Bytes;
 use sha2::{Digest, Sha256};
@@ -24,14 +24,14 @@ pub enum Maker {
 pub(super) enum Body {
     Bytes(Bytes),
     Blocks(Arc<Blocks>),
-    /// A symbolic link with its target, as it stands.
+    /// A symbolic link with its target, unchanged.
     Symlink(String),
-    /// One more name of the file at a path.
+    /// A further name of the file at a path.
     HardLink(String),
     Folder,
 }
 
-/// A content that is a sequence of a few distinct blocks.
+/// A sequence of a few distinct blocks.
 #[derive(Debug)]
 pub(super) struct Blocks {
     pub(super) distinct: Vec<Bytes>,
@@ -40,7 +40,7 @@ pub(super) struct Blocks {
     sha256: OnceLock<[u8; 32]>,
 }
 
-/// One file of a version: a regular one as a rule.
+/// One entry of a version: a regular file, a link or a folder.
 #[derive(Clone, Debug)]
 pub struct File {
     /// Path relative to the version's root.
@@ -49,7 +49,7 @@ pub struct File {
     pub executable: bool,
     /// Modification time in unix seconds.
     pub modified: u64,
-    /// Its mode, where that is neither 0644 nor 0755.
+    /// Its mode, if that is neither 0644 nor 0755.
     pub(super) mode: Option<u32>,
     pub(super) body: Body,
 }
@@ -73,17 +73,17 @@ impl File {
         }
     }
 
-    /// A symbolic link to `target`, which stands as it is.
+    /// A symbolic link to `target`, which is stored unchanged.
     pub fn symlink(path: impl Into<String>, target: impl Into<String>) -> Self {
         Self::with(path, Body::Symlink(target.into()))
     }
 
-    /// One more name of the file at the path `of`.
+    /// A further name of the file at the path `of`.
     pub fn hard_link(path: impl Into<String>, of: impl Into<String>) -> Self {
         Self::with(path, Body::HardLink(of.into()))
     }
 
-    /// A directory of its own, such as one without files.
+    /// A directory, which may be empty.
     pub fn folder(path: impl Into<String>) -> Self {
         Self::with(path, Body::Folder)
     }

@@ -1,5 +1,5 @@
-//! What the demo world is made from: `agents.toml`, `runs.toml`, and a file of
-//! `storages/` for each volume and artifact.
+//! The data of the demo world: `agents.toml`, `runs.toml`, and a file in `storages/`
+//! for each volume and artifact.
 
 use crate::demo::world::Kind;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 pub(super) const HOUR: i64 = 3_600;
 pub(super) const DAY: i64 = 24 * HOUR;
 
-/// Words that stand in braces in stories and files, each with its text.
+/// Texts for the words in braces of stories and files, by word.
 pub(super) type Words = BTreeMap<String, String>;
 
 /// The parts of the demo world.
@@ -33,10 +33,10 @@ pub(super) struct Agent {
     pub(super) framework: Option<String>,
     /// The volume that it reads by its configuration.
     pub(super) volume: Option<String>,
-    /// A volume that its runs are given beside that, always the latest version.
+    /// A second volume of its runs, always in the latest version.
     pub(super) also: Option<String>,
     pub(super) versions: i64,
-    /// Since when there is the first version.
+    /// The age of its first version.
     pub(super) ago: Span,
 }
 
@@ -62,19 +62,19 @@ pub(super) struct Storage {
 #[serde(deny_unknown_fields)]
 pub(super) struct Version {
     pub(super) message: Option<String>,
-    /// When it was stored; absent where a run has stored it.
+    /// Its age; absent if a run has stored it.
     pub(super) ago: Option<Span>,
-    /// Words of its files, and of the story of the run that has stored it.
+    /// Words for its files and for the story of the run that has stored it.
     #[serde(default)]
     pub(super) words: Words,
 }
 
-/// A file, or several of one form.
+/// A file, or several files of one form.
 #[derive(Debug, Deserialize)]
 pub(super) struct File {
-    /// With words, as the content.
+    /// May contain words, as the content may.
     pub(super) path: String,
-    /// Absent where it is a folder, such as one without files.
+    /// Absent for a folder.
     #[serde(flatten)]
     pub(super) content: Option<Content>,
     #[serde(default)]
@@ -84,9 +84,10 @@ pub(super) struct File {
     pub(super) since: usize,
     #[serde(default = "forever")]
     pub(super) until: usize,
-    /// What there is a file for. Neighbours for the same come together.
+    /// What the file is repeated for. Consecutive files that are repeated for the same
+    /// are repeated together.
     pub(super) each: Option<Each>,
-    /// What follows the text.
+    /// Follows the text.
     pub(super) rows: Option<Rows>,
 }
 
@@ -99,13 +100,13 @@ fn forever() -> usize {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Content {
     Text(String),
-    /// What makes it, and its arguments ([`super::make::file`]).
+    /// The generator that makes it, and its arguments ([`super::make::file`]).
     Made(String),
     Symlink(String),
     HardLink(String),
 }
 
-/// A part of a text that is there several times.
+/// A repeated part of a text.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rows {
@@ -113,16 +114,16 @@ pub(super) struct Rows {
     pub(super) text: String,
 }
 
-/// What a file or a part of one is repeated for, with the words of each.
+/// What a file or a part of a text is repeated for.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Each {
     /// The versions up to this one.
     Version,
     VersionNewestFirst,
-    /// The pages of the shop's manual, as many as the word `pages` says.
+    /// The first pages of the shop's manual: their number is the word `pages`.
     Page,
-    /// The sections of its topics, as many for each as `sections` says.
+    /// The first sections of each of its topics: their number is the word `sections`.
     Section,
 }
 
@@ -133,15 +134,15 @@ pub(super) struct Run {
     pub(super) agent: String,
     pub(super) prompt: String,
     pub(super) status: String,
-    /// When it was asked for.
+    /// How long ago it was requested.
     pub(super) ago: Span,
-    /// How long it ran, if it has ended.
+    /// How long it ran; 0 if it has not ended.
     #[serde(default)]
     pub(super) took: Span,
-    /// Its stories, which it plays one after the other.
+    /// The stories that it plays, one after the other.
     #[serde(default)]
     pub(super) stories: Vec<String>,
-    /// Words of its story, beside those of the version that it stored.
+    /// Words for its story, in addition to those of the version that it stored.
     #[serde(default)]
     pub(super) words: Words,
     /// Whether it has metrics.
@@ -173,7 +174,7 @@ pub(super) struct Live {
     pub(super) ago: Span,
 }
 
-/// Seconds, written such as `22d 3h`.
+/// A time in seconds, written as in `22d 3h`.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct Span(pub(super) i64);
@@ -227,7 +228,7 @@ const STORAGES: &[(&str, &str)] = storages! {
 };
 
 impl Scenario {
-    /// The only one, read once.
+    /// The demo's scenario, which is read once.
     pub(super) fn get() -> &'static Self {
         static SCENARIO: LazyLock<Scenario> = LazyLock::new(Scenario::read);
         &SCENARIO
@@ -270,7 +271,7 @@ impl Scenario {
 /// Reads a file that is part of the program.
 ///
 /// # Panics
-/// Where the file is not as the types want it, which the tests would notice.
+/// If the file does not fit the types. It is a constant, and tests read it.
 fn parse<T: DeserializeOwned>(name: &str, text: &str) -> T {
     toml::from_str(text).unwrap_or_else(|error| panic!("the demo's {name}: {error}"))
 }

@@ -1,5 +1,4 @@
-//! Makes the contents that no file spells out: tables, pictures, vectors, and
-//! the pages of a manual.
+//! Generates contents: tables, pictures, vectors, and the pages of a manual.
 
 mod dice;
 mod manual;
@@ -13,10 +12,10 @@ use super::data::Words;
 use crate::demo::archive::File;
 use serde_json::{Value, json};
 
-/// The file at `path` that `line` asks for: what makes it, and its arguments.
+/// The file at `path` from the generator that `line` names, with its arguments.
 ///
 /// # Panics
-/// Where nothing of that name makes files, which the tests would notice.
+/// If there is no such generator. Lines are constants, and tests use them all.
 pub(super) fn file(path: String, line: &str, words: &Words) -> File {
     let (name, arguments) = line.split_once(' ').unwrap_or((line, ""));
     let number = || arguments.parse().unwrap_or(0);
@@ -37,7 +36,7 @@ pub(super) fn file(path: String, line: &str, words: &Words) -> File {
     }
 }
 
-/// The red of the shop's amber.
+/// The red component of the shop's amber.
 const AMBER: u8 = 214;
 
 fn numbers(text: &str) -> Vec<u32> {

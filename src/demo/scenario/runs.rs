@@ -48,7 +48,7 @@ fn run(world: &World, scenario: &Scenario, number: usize, data: &data::Run) -> R
         log(world, scenario, &mut run, data, started, end);
     }
     if data.sampled && has_started {
-        // A sample each 5 s, as the service takes them.
+        // The service takes a sample every 5 s.
         let samples = (end.as_second() - started.as_second()) / 5;
         run.metrics = (0..samples)
             .map(|step| live::sample(after(started, step * 5_000), step as u32 + number as u32))

@@ -37,7 +37,7 @@ fn add_storage(world: &mut World, scenario: &Scenario, storage: &Storage) {
     }
 }
 
-/// The version of that number, counted from 1.
+/// The version of number `number`, counted from 1.
 fn version(world: &World, storage: &Storage, number: usize, age: i64) -> VersionSpec {
     let at = world.ago(age);
     let seconds = u64::try_from(at.as_second()).unwrap_or(0);
@@ -77,7 +77,7 @@ fn files(storage: &Storage, number: usize) -> Vec<File> {
     all
 }
 
-/// The words of all that something is repeated for.
+/// The words of each repetition.
 fn repeats(each: Each, storage: &Storage, number: usize) -> Vec<Words> {
     let versions = &storage.versions[..number];
     let so_far = versions.iter().map(|version| version.words.clone());

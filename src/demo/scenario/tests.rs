@@ -1,4 +1,4 @@
-//! The demo world has what it promises, and hangs together.
+//! The demo world contains what it promises, and its parts fit together.
 
 #![allow(clippy::unwrap_used)]
 
@@ -64,7 +64,7 @@ fn the_demo_world_hangs_together() {
 fn the_demo_starts_at_once_and_its_live_run_goes_on() {
     let start = Instant::now();
     let server = Server::start(World::demo()).unwrap();
-    // Under a second with room for a loaded machine: no 100 MB is hashed.
+    // It takes under a second, and more on a busy machine: no 100 MB is hashed.
     assert!(
         start.elapsed() < Duration::from_secs(10),
         "{:?}",
@@ -260,7 +260,7 @@ fn no_word_of_a_story_is_left_open() {
     };
     for run in &world.runs {
         for row in &run.logs {
-            // What a search page writes itself is no word of a story.
+            // This one is an argument of curl, not a word of a story.
             let text = row.message.replace("%{http_code}", "");
             assert!(!open(&text), "{}: {text}", run.prompt);
         }

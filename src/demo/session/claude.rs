@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 
-/// What it can be asked to use, beside what servers add.
+/// Its own tools; MCP servers add more.
 const TOOLS: [&str; 12] = [
     "Task",
     "Bash",
@@ -44,7 +44,7 @@ struct Call {
 struct Talk {
     /// The call that started the subagent.
     started_by: Option<Call>,
-    /// The API message whose blocks come now, and what it used.
+    /// The id and the tokens of the API message whose blocks are being added.
     message: Option<(String, Usage)>,
     calls: VecDeque<Call>,
     /// Tokens of the conversation so far.
@@ -58,7 +58,7 @@ struct Talk {
 /// Results belong to the oldest call without one.
 pub type Claude = Session<ClaudeState>;
 
-/// What Claude Code knows of its session.
+/// The state of a session of Claude Code.
 #[derive(Clone, Debug)]
 pub struct ClaudeState {
     session: String,
@@ -100,14 +100,14 @@ impl Claude {
         self
     }
 
-    /// Lets the ids begin at another number: so a session that is told in parts
-    /// repeats none.
+    /// Lets the ids begin at another number, so that a session that is written in
+    /// parts repeats none.
     pub fn numbered_from(&mut self, number: u64) -> &mut Self {
         self.ids = number;
         self
     }
 
-    /// Adds an MCP server, to be said before [`Claude::init`].
+    /// Adds an MCP server; call it before [`Claude::init`].
     pub fn server(&mut self, name: &str, is_connected: bool) -> &mut Self {
         self.program.servers.push((name.into(), is_connected));
         self
@@ -141,7 +141,7 @@ impl Claude {
         self.raw(event);
     }
 
-    /// The first event: what it has to work with.
+    /// The first event: its tools, servers and model.
     pub fn init(&mut self) -> &mut Self {
         let servers: Vec<Value> = self
             .program
@@ -171,7 +171,7 @@ impl Claude {
         self
     }
 
-    /// The conversation was summed up, since it had become too long.
+    /// It has summarised the conversation, which had become too long.
     pub fn compacted(&mut self) -> &mut Self {
         let tokens = self.talk().context;
         self.talk().context = tokens / 8;
@@ -245,7 +245,7 @@ impl Claude {
         )
     }
 
-    /// It thinks, and the service hides what.
+    /// It thinks, and the service hides the text.
     pub fn redacted_thinking(&mut self) -> &mut Self {
         let data = STANDARD.encode(self.id("hidden").repeat(4));
         self.block(json!({"type": "redacted_thinking", "data": data}), 80)
@@ -280,8 +280,8 @@ impl Claude {
         self
     }
 
-    /// The subagent has ended; what it gives back is the result of the call
-    /// that started it. Nothing where no subagent speaks.
+    /// The subagent has ended; its answer is the result of the call that started it.
+    /// Without a subagent, this does nothing.
     pub fn returned(&mut self, text: &str) -> &mut Self {
         if self.program.talks.len() > 1
             && let Some(call) = self.program.talks.pop().and_then(|talk| talk.started_by)
@@ -329,7 +329,7 @@ impl Claude {
         )
     }
 
-    /// The result of that call, in blocks as they stand.
+    /// The result of that call, in content blocks.
     pub fn blocks(&mut self, content: Value) -> &mut Self {
         self.answer(content.clone(), None, content)
     }
@@ -352,7 +352,7 @@ impl Claude {
         Some(&self.talk().calls.front()?.name)
     }
 
-    /// What some tools say of their result beside its text.
+    /// The structured result that some tools give beside the text.
     fn structured(&mut self, text: &str) -> Value {
         let Some(Call { name, input, .. }) = self.talk().calls.front().cloned() else {
             return Value::Null;
@@ -411,7 +411,7 @@ impl Claude {
         self.raw(event);
     }
 
-    /// A message from the user, as a string: so a continued session has it.
+    /// A message from the user, as a string: a continued session has one.
     pub fn asked(&mut self, text: &str) -> &mut Self {
         self.user(text.into(), None);
         self

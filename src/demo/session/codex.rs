@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 /// A session of Codex.
 pub type Codex = Session<CodexState>;
 
-/// What Codex knows of its session.
+/// The state of a session of Codex.
 #[derive(Clone, Debug)]
 pub struct CodexState {
     items: u64,
     /// The command that runs: its item's id and its line.
     command: Option<(String, String)>,
-    /// The list of things to do: its item's id and where it stands.
+    /// The list of things to do: its item's id and its entries.
     todo: Option<(String, Value)>,
     /// Characters said and read, from which the tokens follow.
     read: u64,
@@ -185,7 +185,7 @@ impl Codex {
         self.item(step, json!({"id": id, "type": "todo_list", "items": items}))
     }
 
-    /// Something is not as it should be, and it goes on.
+    /// It reports a problem and goes on.
     pub fn warning(&mut self, message: &str) -> &mut Self {
         self.completed("error", json!({ "message": message }))
     }

@@ -1,4 +1,4 @@
-//! What the sessions of all agent programs have.
+//! The part that sessions of all agent programs share.
 
 use crate::demo::{digest::sha256_hex, world::after};
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use serde_json::Value;
 pub type Events = Vec<(Timestamp, Value)>;
 
 /// A session of an agent program: a clock, ids that follow from a seed, the
-/// events so far, and what the program itself knows.
+/// events so far, and the program's own state.
 #[derive(Clone, Debug)]
 pub struct Session<P> {
     pub(super) seed: String,
@@ -49,13 +49,13 @@ impl<P> Session<P> {
         self.now
     }
 
-    /// Any event, as it stands.
+    /// Adds any event, unchanged.
     pub fn raw(&mut self, event: Value) -> &mut Self {
         self.events.push((self.now, event));
         self
     }
 
-    /// Gives what the session has gathered since the last time, oldest first.
+    /// Takes the events that were added since the last call, oldest first.
     pub fn take(&mut self) -> Events {
         std::mem::take(&mut self.events)
     }

@@ -1,4 +1,4 @@
-//! The sessions have the shapes that the programs send.
+//! The events have the shapes that the programs send.
 
 #![allow(clippy::unwrap_used)]
 use super::*;

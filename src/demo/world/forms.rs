@@ -22,7 +22,7 @@ pub(crate) fn after(at: Timestamp, milliseconds: i64) -> Timestamp {
         .unwrap_or(at)
 }
 
-/// As JavaScript's `toISOString` writes it.
+/// A time as JavaScript's `toISOString` writes it.
 pub(crate) fn iso(at: Timestamp) -> String {
     format!("{at:.3}")
 }

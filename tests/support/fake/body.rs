@@ -1,5 +1,5 @@
-//! The body of an answer on its way: counted, and stopped, cut or slowed down
-//! where a fault asks for that.
+//! The body of an answer: it counts its bytes, and stops, breaks off or slows down
+//! as a fault asks.
 
 use super::journal::Exchange;
 use axum::body::{Body, Bytes, HttpBody};
@@ -27,10 +27,10 @@ pub(super) struct Plan {
     pub(super) hides_length: bool,
 }
 
-/// How long a cut waits, so that what was sent before it does arrive.
+/// How long a cut waits, so that the bytes before it arrive.
 const CUT_DELAY: Duration = Duration::from_millis(30);
 
-/// A body that counts what it gives and keeps to a [`Plan`].
+/// A body that counts its bytes and follows a [`Plan`].
 pub(super) struct Served {
     inner: Body,
     plan: Plan,
@@ -61,7 +61,7 @@ impl Served {
         }
     }
 
-    /// Bytes that may go out at once; `None` when all that may ever go has gone.
+    /// Bytes that may be sent at once; `None` when the plan allows no more.
     fn allowance(&self) -> Option<u64> {
         let end = [self.plan.stall, self.plan.truncate]
             .into_iter()
@@ -69,7 +69,7 @@ impl Served {
             .min()
             .unwrap_or(u64::MAX);
         let left = end.saturating_sub(self.sent);
-        // Twenty pieces a second: smooth, yet few timers.
+        // Twenty pieces a second are smooth enough, with few timers.
         let piece = self.plan.rate.map_or(u64::MAX, |rate| (rate / 20).max(1));
         (left > 0).then_some(left.min(piece))
     }

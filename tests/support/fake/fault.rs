@@ -54,12 +54,12 @@ pub(crate) enum Action {
         /// Bytes that still come.
         after: u64,
     },
-    /// `Content-Length` says so much, whatever the body's length: of a longer one
-    /// the rest never comes, after a shorter one the connection is cut.
+    /// `Content-Length` says this instead of the body's length: of a longer body the
+    /// rest is not sent, after a shorter one the connection is cut.
     ContentLength(u64),
     /// `Content-Range` says this.
     ContentRange(String),
-    /// The API's body, or the store's object, is this instead. The `ETag` stays.
+    /// Replaces the API's body, or the store's object. The `ETag` stays.
     WrongBody(Bytes),
     /// The store ignores `Range` and answers 200 with everything.
     NoRange,

@@ -1,4 +1,4 @@
-//! The journal: every request, and what became of it.
+//! The journal: every request, and how it was answered.
 
 use super::Port;
 use axum::{
@@ -10,10 +10,10 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
 };
 
-/// A request that the server has seen, and what became of it.
+/// A request that the server has received, and how it was answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorded {
-    /// On which port it came.
+    /// The port that received it.
     pub(crate) port: Port,
     /// When it came.
     pub(crate) at: std::time::Instant,
@@ -33,11 +33,11 @@ pub(crate) struct Recorded {
     pub(crate) if_match: Option<String>,
     /// Its `User-Agent` header.
     pub(crate) user_agent: Option<String>,
-    /// The status answered; `None` while, or where, no answer began.
+    /// The answer's status; `None` before an answer begins.
     pub(crate) status: Option<u16>,
     /// Bytes of the body handed to the network so far.
     pub(crate) bytes_sent: u64,
-    /// Whether the answer has gone out whole.
+    /// Whether the whole answer has been sent.
     pub(crate) finished: bool,
 }
 
@@ -69,7 +69,7 @@ impl Exchange {
         self.sent.store(bytes, Ordering::Relaxed);
     }
 
-    /// The answer has gone out whole.
+    /// The whole answer has been sent.
     pub(super) fn finish(&self) {
         self.finished.store(true, Ordering::Relaxed);
     }

@@ -25,11 +25,11 @@ use std::{
 use vm0fs::{demo, error::Result};
 use wire::Wire;
 
-/// How often [`Server::wait_for`] looks.
+/// How often [`Server::wait_for`] checks.
 const POLL: Duration = Duration::from_millis(5);
 
 /// The demo's server, whose requests are recorded and can meet faults.
-/// Dropping it stops it at once, whatever it is doing.
+/// Dropping it stops it at once, also while it answers.
 #[derive(Debug)]
 pub(crate) struct Server {
     server: demo::Server,
@@ -72,8 +72,8 @@ impl Server {
         requests
     }
 
-    /// Waits until the requests are as `wanted` has them; false where they are
-    /// not after `limit`.
+    /// Waits until `wanted` is true of the requests; gives false if it is not within
+    /// `limit`.
     pub(crate) fn wait_for(&self, limit: Duration, wanted: impl Fn(&[Recorded]) -> bool) -> bool {
         let start = Instant::now();
         while !wanted(&self.requests()) {
@@ -95,7 +95,7 @@ impl Server {
         self.wire.faults.add(fault);
     }
 
-    /// Takes all faults away; answers that already suffer from one go on so.
+    /// Removes all faults; answers that one already affects stay so.
     pub(crate) fn clear_faults(&self) {
         self.wire.faults.clear();
     }

@@ -1,5 +1,5 @@
-//! What stands between the network and the demo's handlers: it records every
-//! request, lets faults act on it, and counts the bytes of its answer.
+//! The layer between the network and the demo's handlers: it records every request,
+//! applies faults to it, and counts the bytes of its answer.
 
 use super::{
     Port,
@@ -32,8 +32,8 @@ pub(super) struct Wire {
     pub(super) journal: Journal,
 }
 
-/// A request's connection, to be reset; `None` where the process has no
-/// descriptor left for it.
+/// A request's connection, to be reset; `None` if the process has no descriptor
+/// left for a copy.
 #[derive(Clone, Debug)]
 struct Connection(Option<Arc<OwnedFd>>);
 
@@ -46,7 +46,7 @@ impl Connected<IncomingStream<'_, TcpListener>> for Connection {
 }
 
 impl Connection {
-    /// Lets its end be a reset instead of an orderly close.
+    /// Makes its end a reset instead of an orderly close.
     fn reset_at_end(&self) {
         if let Some(own) = &self.0 {
             let _ = rustix::net::sockopt::set_socket_linger(own, Some(Duration::ZERO));
@@ -87,7 +87,7 @@ async fn observe(wire: &Wire, port: Port, request: Request, next: Next) -> Respo
     Response::from_parts(parts, Body::new(Served::new(body, changes.body, exchange)))
 }
 
-/// What the faults that meet a request make of its answer.
+/// The changes that faults make to an answer.
 #[derive(Default)]
 struct Changes {
     /// The whole answer.
@@ -102,7 +102,7 @@ struct Changes {
 }
 
 impl Changes {
-    /// Does what an action does before the answer, and keeps the rest.
+    /// Applies an action: at once if it acts before the answer, otherwise later.
     async fn add(&mut self, action: Action, connection: Option<&Connection>) {
         match action {
             Action::Delay(time) => tokio::time::sleep(time).await,
@@ -188,8 +188,8 @@ impl Changes {
         response
     }
 
-    /// Says in the headers what the faults want said, and else the body's true
-    /// length, which hyper says only of bodies that it knows to be whole.
+    /// Sets the headers that faults ask for, and else the body's true length, which
+    /// hyper states only for bodies that it knows to be whole.
     fn head(&mut self, headers: &mut HeaderMap, body: &Body) {
         let range = self.content_range.take().map(HeaderValue::try_from);
         if let Some(Ok(range)) = range {
@@ -207,8 +207,8 @@ impl Changes {
     }
 }
 
-/// Makes an entity tag another one, and that one the first again: both sides
-/// then agree on the other.
+/// Reverses an entity tag: a different one, which turns back into the first on the
+/// way in, so that client and store agree.
 fn reverse(headers: &mut HeaderMap, name: HeaderName) {
     if let Some(value) = headers.get_mut(name) {
         let reversed: Vec<u8> = value.as_bytes().iter().rev().copied().collect();
@@ -216,8 +216,8 @@ fn reverse(headers: &mut HeaderMap, name: HeaderName) {
     }
 }
 
-/// The store's answer with all of an object, as if the object were `bytes`:
-/// those of them that are asked for.
+/// Turns the store's answer with a whole object into the answer for `bytes` instead,
+/// cut to the range that the client has asked for.
 fn substitute(whole: Response, bytes: &Bytes, range: Option<&HeaderValue>) -> Response {
     let length = bytes.len();
     let (mut parts, _) = whole.into_parts();

@@ -1,6 +1,6 @@
-//! Numbers that look found.
+//! Numbers that look random.
 
-/// Numbers that are the same each time (xorshift64*, Vigna 2016).
+/// Pseudo-random numbers, the same each time (xorshift64*, Vigna 2016).
 pub(super) struct Dice(u64);
 
 impl Dice {

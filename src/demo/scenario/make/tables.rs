@@ -101,7 +101,7 @@ pub(super) fn texts(first: u64) -> String {
         let text = format!("A {adjective} {noun} in {material}, made to last.");
         format!("{}\n", json!({"id": id, "lang": "en", "text": text}))
     };
-    // Each follows from those before it.
+    // The numbers of each row follow from those of all rows before it.
     let rows = (0..first + TEXTS).map(&mut text);
     rows.skip(first as usize).collect()
 }

@@ -1,4 +1,4 @@
-//! Vectors of embeddings: much data that exists only while it is sent.
+//! Vectors of embeddings: large files, generated while they are sent.
 
 use super::dice::Dice;
 use crate::demo::archive::File;
@@ -8,11 +8,11 @@ use axum::body::Bytes;
 const BLOCK: usize = 256 << 10;
 
 /// SHA-256 of the vectors' file with 64 and with 128 dimensions, so that the
-/// demo starts without hashing 192 MiB. A test holds them.
+/// demo starts without hashing 192 MiB. A test checks them.
 const VECTORS_64: &str = "0490eb150135a379edad123ed7801aa4ebb27ee1b454be5ee1f35bc6f8c90bc8";
 const VECTORS_128: &str = "7fb67cddd6563c8a176a41cdbc2ec03959e3d4d227b63b03f19543d1ef5f5a1e";
 
-/// A megabyte of vectors for each dimension: 64 MiB or 128 MiB.
+/// A MiB of vectors for each dimension.
 pub(super) fn file(path: String, dimensions: u64) -> File {
     let mut dice = Dice::new(dimensions);
     let distinct: Vec<Bytes> = (0..4).map(|_| block(&mut dice)).collect();

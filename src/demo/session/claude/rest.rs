@@ -1,5 +1,5 @@
-//! What a session tells beside its conversation: lists of things to do, pieces,
-//! limits, and how it ends.
+//! Events beside the conversation: lists of things to do, partial messages, limits,
+//! and the end.
 
 use super::{
     super::usage::{HAIKU, SONNET},
@@ -23,7 +23,7 @@ impl Claude {
         )
     }
 
-    /// A piece of a message that is not whole yet.
+    /// A part of a message that is still being written.
     pub fn partial(&mut self, text: &str) -> &mut Self {
         let event = json!({
             "type": "stream_event",
@@ -38,7 +38,7 @@ impl Claude {
         self.raw(event)
     }
 
-    /// How much of the allowance is left, which it tells now and then.
+    /// It reports the state of its rate limit, as it does at times.
     pub fn rate_limit(&mut self) -> &mut Self {
         let event = json!({
             "type": "rate_limit_event",
@@ -59,7 +59,7 @@ impl Claude {
         self.end("success", false, Some(answer))
     }
 
-    /// It ends with nothing more to say than `error`, such as an error of the API.
+    /// It ends with `error` alone, such as an error of the API.
     pub fn fail(&mut self, error: &str) -> &mut Self {
         self.end("success", true, Some(error))
     }
@@ -74,7 +74,7 @@ impl Claude {
         self
     }
 
-    /// The event at the end, with what it took and cost.
+    /// The last event, with time and cost.
     pub fn end(&mut self, subtype: &str, is_error: bool, answer: Option<&str>) -> &mut Self {
         let elapsed = self.elapsed();
         let mut models = json!({ SONNET.0: self.program.used.of_model(SONNET.1) });
