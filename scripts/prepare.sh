@@ -44,11 +44,11 @@ install_missing() {
             "Install them (the names are Debian's), and run this again."
     local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120)
     if ! as_root true; then
-        fail "only root can install packages, and sudo is not to be had" \
+        fail "only root can install packages, and this user has no sudo" \
             "As root: apt-get install ${missing[*]}"
     fi
     as_root "${apt[@]}" update ||
-        say "apt-get update failed; trying with the lists that are there"
+        say "apt-get update failed; trying with the package lists of this machine"
     as_root "${apt[@]}" install --no-install-recommends "${missing[@]}" ||
         fail "apt-get could not install: ${missing[*]}" "Its messages are above."
     hash -r
@@ -66,7 +66,7 @@ need_toolchain() {
     if [ ! -e /etc/ssl/certs/ca-certificates.crt ]; then missing+=(ca-certificates); fi
 }
 
-# Makes sure that this user, or as root everybody, can open /dev/fuse.
+# Makes sure that this user, or as root every user, can open /dev/fuse.
 open_fuse() {
     if [ ! -e /dev/fuse ] && command -v modprobe >/dev/null; then
         say "/dev/fuse is missing; loading the kernel module fuse"

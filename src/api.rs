@@ -7,284 +7,37 @@
 //! run costs one of 500 writes, and is not sent again where it may have been
 //! received.
 
-mod answer;
-mod base;
 mod body;
-mod calls;
+mod client;
 mod clock;
+mod config;
+mod counters;
 mod dialect;
+mod error_body;
 mod events;
 mod failure;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-mod http;
+mod headers;
 mod logs;
 mod paging;
+mod redaction;
 mod request;
 mod runs;
-mod secrets;
 pub mod sse;
 mod token;
+mod transport;
 pub mod types;
 
 pub use self::{
-    calls::{Calls, RateLimit},
+    client::Client,
+    config::ClientConfig,
+    counters::{Calls, RateLimit},
     events::{EventStream, RunEvent},
     logs::LogReader,
     runs::{KnownRuns, RunFilter},
     token::Token,
 };
-
-use self::{
-    failure::advise,
-    http::Http,
-    request::Request,
-    secrets::Secrets,
-    types::{Agent, LogRow, Row, Run, Storage, StorageKind, StorageVersion},
-};
-use crate::{
-    error::{Error, Result},
-    progress::Progress,
-};
-use jiff::Timestamp;
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Map, Value, value::RawValue};
-use std::time::Duration;
-use url::Url;
-
-/// How to reach the service.
-#[derive(Clone, Debug)]
-pub struct ClientConfig {
-    /// Where `/v1` is, e.g. `https://api.vm0.ai`; may have a path before it.
-    pub base: Url,
-    /// Sent to that origin only.
-    pub token: Token,
-    /// The longest silence: for an answer to begin, and for each piece of it.
-    pub timeout: Duration,
-    /// Permits plain `http://` to hosts other than this one.
-    pub allow_http: bool,
-    /// The `User-Agent`, e.g. `vm0fs/0.1.0`.
-    pub user_agent: String,
-}
-
-/// A client of one API origin. Share it behind an `Arc`: it keeps connections.
-///
-/// Every method blocks, reports to `progress` what arrives, and ends: with an
-/// answer, or with [`Error::Api`], [`Error::Transport`], [`Error::BadAnswer`] or,
-/// where another server than v1's answers, [`Error::NotV1`].
-/// None may be called from within an async runtime.
-pub struct Client {
-    http: Http,
-    origin: String,
-}
-
-impl Client {
-    /// Prepares a client; nothing is sent yet.
-    ///
-    /// # Errors
-    /// [`Error::Setup`] for a base URL that the
-    /// token must not be sent to.
-    pub fn new(config: ClientConfig) -> Result<Self> {
-        let origin = format!(
-            "{}{}",
-            config.base.origin().ascii_serialization(),
-            config.base.path().trim_end_matches('/')
-        );
-        Ok(Self {
-            http: Http::new(config)?,
-            origin,
-        })
-    }
-
-    /// The base without a slash at its end, e.g. `https://api.vm0.ai`: the
-    /// name of the namespace that all ids belong to.
-    pub fn origin(&self) -> &str {
-        &self.origin
-    }
-
-    /// Asks for one agent: whether the service is there and takes the token.
-    pub fn check(&self, progress: &Progress) -> Result<()> {
-        paging::probe::<Agent>(&self.http, &["agents"], progress)
-    }
-
-    /// `GET /v1/agents`.
-    pub fn agents(&self, progress: &Progress) -> Result<Vec<Row<Agent>>> {
-        Ok(paging::list(&self.http, &["agents"], &[], progress)?.rows)
-    }
-
-    /// `GET /v1/agents/:id`.
-    pub fn agent(&self, id: &str, progress: &Progress) -> Result<Row<Agent>> {
-        self.one(&["agents", id], progress)
-    }
-
-    /// `GET /v1/agents/:id/versions`, newest first, as sent.
-    pub fn agent_versions(&self, id: &str, progress: &Progress) -> Result<Vec<Box<RawValue>>> {
-        let segments = ["agents", id, "versions"];
-        let listing = paging::list::<serde::de::IgnoredAny>(&self.http, &segments, &[], progress)?;
-        Ok(listing.rows.into_iter().map(|row| row.raw).collect())
-    }
-
-    /// `GET /v1/runs/:id`.
-    pub fn run(&self, id: &str, progress: &Progress) -> Result<Row<Run>> {
-        self.one(&["runs", id], progress)
-    }
-
-    /// `POST /v1/runs`: starts a run, and gives it as it stands then. `body` is
-    /// as the API documents it; the texts under its `secrets` are kept out of
-    /// errors.
-    ///
-    /// Sent once, unless it is certain that the service has not begun with it.
-    ///
-    /// # Errors
-    /// Where they leave open whether the run has been started, they say so.
-    pub fn start_run(&self, body: &Map<String, Value>, progress: &Progress) -> Result<Row<Run>> {
-        let secrets = body.get("secrets").map(Secrets::of).unwrap_or_default();
-        let sent = serde_json::to_vec(body)
-            .map_err(|error| Error::Internal(format!("POST /v1/runs: {error}")))?;
-        let request = self.http.post_request(&["runs"], sent, secrets)?;
-        let advice = "the run may have been started: look in runs/ before trying again";
-        self.act(&request, advice, progress)
-    }
-
-    /// `POST /v1/runs/:id/cancel`: ends a run that has not ended, and gives it as
-    /// it stands then. Sent once, as for [`Client::start_run`].
-    ///
-    /// # Errors
-    /// 400 where the run has ended already. Where they leave open whether the run
-    /// has been cancelled, they say so.
-    pub fn cancel_run(&self, id: &str, progress: &Progress) -> Result<Row<Run>> {
-        let segments = ["runs", id, "cancel"];
-        let request = self
-            .http
-            .post_request(&segments, Vec::new(), Secrets::default())?;
-        let advice =
-            "the run may have been cancelled: look at its status in runs/ before trying again";
-        self.act(&request, advice, progress)
-    }
-
-    /// `GET /v1/runs/:id/logs`: every row of every type that `reader` has not
-    /// given yet, each once, oldest first. A row that comes late is found where
-    /// its time is at most two seconds before the newest row's.
-    ///
-    /// One call where less than a page has been added since the last time. After
-    /// an error the reader is as it was.
-    pub fn run_logs(
-        &self,
-        id: &str,
-        reader: &mut LogReader,
-        progress: &Progress,
-    ) -> Result<Vec<Row<LogRow>>> {
-        logs::run_logs(&self.http, id, reader, progress)
-    }
-
-    /// `GET /v1/runs/:id/events`: what happens in a run from now on, and its
-    /// events after the one of the number `after` (from its first by default).
-    /// Of a run that has ended there are only the status and the end.
-    pub fn run_events(
-        &self,
-        id: &str,
-        after: Option<u64>,
-        progress: &Progress,
-    ) -> Result<EventStream> {
-        let request = self.http.events_request(&["runs", id, "events"], after)?;
-        let response = self.http.open(&request, progress)?;
-        let silence = self.http.silence(&request);
-        Ok(EventStream::new(response, request.label, silence, progress))
-    }
-
-    /// `GET /v1/runs/:id/metrics`: samples and summary, as sent.
-    pub fn run_metrics(&self, id: &str, progress: &Progress) -> Result<Box<RawValue>> {
-        let row = self.one::<Metrics>(&["runs", id, "metrics"], progress)?;
-        Ok(row.raw)
-    }
-
-    /// `GET /v1/volumes` or `/v1/artifacts`.
-    pub fn storages(&self, kind: StorageKind, progress: &Progress) -> Result<Vec<Row<Storage>>> {
-        Ok(paging::list(&self.http, &[kind.plural()], &[], progress)?.rows)
-    }
-
-    /// `GET /v1/volumes/:id` or `/v1/artifacts/:id`.
-    pub fn storage(&self, kind: StorageKind, id: &str, p: &Progress) -> Result<Row<Storage>> {
-        self.one(&[kind.plural(), id], p)
-    }
-
-    /// `GET /v1/volumes/:id/versions` or `/v1/artifacts/:id/versions`, newest first.
-    pub fn storage_versions(
-        &self,
-        kind: StorageKind,
-        id: &str,
-        progress: &Progress,
-    ) -> Result<Vec<Row<StorageVersion>>> {
-        let segments = [kind.plural(), id, "versions"];
-        Ok(paging::list(&self.http, &segments, &[], progress)?.rows)
-    }
-
-    /// `GET /v1/volumes/:id/download`: the presigned URL of a version's
-    /// archive, valid for an hour. It is a secret, and must be asked without
-    /// the token.
-    ///
-    /// # Errors
-    /// 404 for a version without files.
-    pub fn download_url(
-        &self,
-        kind: StorageKind,
-        id: &str,
-        version_id: &str,
-        progress: &Progress,
-    ) -> Result<Url> {
-        let query = [("version_id", version_id)];
-        let request = self
-            .http
-            .request(&[kind.plural(), id, "download"], &query)?;
-        self.http.get_location(&request, progress)
-    }
-
-    /// What has been asked so far, and what the service told about limits.
-    pub fn calls(&self) -> Calls {
-        self.http.counters.calls()
-    }
-
-    /// The service's time: this machine's, corrected by what the last answer's
-    /// `Date` shows. To whole seconds, and off by up to two.
-    pub fn now(&self) -> Timestamp {
-        self.http.now()
-    }
-
-    /// A POST whose answer is one object. `advice` is what to do where nobody
-    /// knows whether it has taken effect.
-    fn act<T: DeserializeOwned>(
-        &self,
-        request: &Request,
-        advice: &str,
-        progress: &Progress,
-    ) -> Result<Row<T>> {
-        let answer = self.http.post(request, progress).and_then(|body| {
-            // Not in the error's own words: they may repeat the answer's, which
-            // may repeat what was sent.
-            let bad = |error: serde_json::Error| Error::BadAnswer {
-                what: request.label.clone(),
-                detail: format!("not the documented JSON at column {}", error.column()),
-            };
-            paging::object(&body).map_err(bad)
-        });
-        answer.map_err(|error| advise(error, advice))
-    }
-
-    /// An endpoint whose whole body is one object.
-    fn one<T: DeserializeOwned>(&self, segments: &[&str], progress: &Progress) -> Result<Row<T>> {
-        let request = self.http.request(segments, &[])?;
-        let body = self.http.get(&request, progress)?;
-        let row = paging::object(&body.bytes);
-        row.map_err(|error| paging::bad_answer(&request.label, &error))
-    }
-}
-
-/// Enough of a metrics answer to know it for one.
-#[derive(Deserialize)]
-struct Metrics {
-    #[serde(rename = "data")]
-    _data: Vec<serde::de::IgnoredAny>,
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,289 +1,59 @@
-//! How HTTP clients are made: the one builder, and the one rule for proxies, for
-//! calls of the API and for downloads alike.
-//!
-//! # Proxies
-//!
-//! As curl has them: `http_proxy`, `https_proxy` and, for both, `all_proxy`; each
-//! also in capitals, the small letters first (`HTTP_PROXY` not where
-//! `REQUEST_METHOD` is set: there a web server sets it from a request's header).
-//! `no_proxy` names hosts, domains and networks that are asked directly, `*` all.
-//! A proxy is `http://`, `https://`, `socks4://`, `socks4a://`, `socks5://` or
-//! `socks5h://`, where `socks4a` and `socks5h` also look up names; without a
-//! scheme, `http://`.
-//!
-//! This machine's own addresses (`localhost`, `127.0.0.0/8`, `::1`) never go
-//! through one, also where the variables say so: a proxy's loopback is not ours.
+//! HTTP as calls of the API and downloads have it in common: the builder of their
+//! clients with one TLS configuration, which URLs may be asked and through which
+//! proxy, when to try again, and what a failure is.
 
-use crate::error::{Error, Result};
-use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::{ClientBuilder, NoProxy, Proxy, redirect::Policy};
-use std::{env, fmt, time::Duration};
-use url::Url;
+mod address;
+mod failure;
+mod proxy;
+mod retry;
+mod tls;
+
+pub use self::{
+    address::{is_loopback, may_ask, shown},
+    failure::{Silence, cause, not_connected, severed, transport},
+    proxy::{Used, proxy_for},
+    retry::{Retry, retry_after},
+    tls::require_certificates,
+};
+
+use crate::error::Result;
+use reqwest::{ClientBuilder, redirect::Policy};
+use std::time::Duration;
 
 /// A reachable host answers a TCP and TLS handshake well within this.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The hosts that are this machine, in the form of `no_proxy`.
-const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
-
-/// Schemes that a proxy can have.
-const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
-
-/// How long connecting may take, where nothing may be silent for longer than
+/// How long connecting may take, where a server may not be silent for longer than
 /// `timeout`.
-pub fn connect_timeout(timeout: Duration) -> Duration {
+fn connect_timeout(timeout: Duration) -> Duration {
     CONNECT_TIMEOUT.min(timeout)
 }
 
-/// A client that follows no redirect, sends nothing twice of its own accord, tells
-/// no server where it comes from, and uses the proxies of this process's environment.
+/// A client that follows no redirect, sends no request twice by itself, tells no
+/// server where it comes from, and uses the proxies of this process's environment.
+/// It speaks HTTP/2 with servers that do. Its only timeout is that of connecting.
 ///
 /// # Errors
-/// [`Error::Setup`] for a proxy that cannot be one.
+/// [`crate::error::Error::Setup`] for a proxy that cannot be one.
 pub fn builder(user_agent: &str, timeout: Duration) -> Result<ClientBuilder> {
-    // Another client of this process may have installed it: the same one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::config(&["h2", "http/1.1"]))
         .user_agent(user_agent)
         .redirect(Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
         .connect_timeout(connect_timeout(timeout));
-    Proxies::of_process()?.dress(builder)
+    proxy::dress(builder)
 }
 
-/// Through which proxy a URL is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Used {
-    /// The variable that names the proxy.
-    pub variable: &'static str,
-    /// Its scheme, host and port, without user and password.
-    pub address: String,
-}
-
-impl fmt::Display for Used {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the proxy {} ({})", self.address, self.variable)
-    }
-}
-
-/// The proxy that this process's environment names for a URL, if any.
+/// The same for a client that makes a connection for each request at work: with
+/// HTTP/1.1, these share no window to wait for.
 ///
 /// # Errors
-/// [`Error::Setup`] for a proxy that cannot be one.
-pub fn proxy_for(url: &Url) -> Result<Option<Used>> {
-    Ok(Proxies::of_process()?.used(url))
-}
-
-/// One variable, and the proxy that it names.
-struct Named {
-    variable: &'static str,
-    proxy: Url,
-}
-
-/// What the environment says of proxies.
-struct Proxies {
-    http: Option<Named>,
-    https: Option<Named>,
-    no: String,
-}
-
-impl Proxies {
-    fn of_process() -> Result<Self> {
-        Self::of(|name| env::var(name).ok())
-    }
-
-    fn of(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        let set = |name: &'static str| {
-            let value = variable(name).filter(|value| !value.trim().is_empty())?;
-            Some((name, value))
-        };
-        let first = |small, large| set(small).or_else(|| set(large));
-        let is_cgi = set("REQUEST_METHOD").is_some();
-        let http = set("http_proxy").or_else(|| set("HTTP_PROXY").filter(|_| !is_cgi));
-        let https = first("https_proxy", "HTTPS_PROXY");
-        let all = first("all_proxy", "ALL_PROXY");
-        let named = |found: Option<(&'static str, String)>| {
-            found
-                .or_else(|| all.clone())
-                .map(|(variable, value)| {
-                    let proxy = parse(variable, &value)?;
-                    Ok(Named { variable, proxy })
-                })
-                .transpose()
-        };
-        let no = first("no_proxy", "NO_PROXY").map_or_else(String::new, |(_, value)| value);
-        Ok(Self {
-            http: named(http)?,
-            https: named(https)?,
-            no: format!("{LOOPBACK},{no}"),
-        })
-    }
-
-    fn dress(&self, builder: ClientBuilder) -> Result<ClientBuilder> {
-        // Without this, the client would read the environment by its own rule.
-        let mut builder = builder.no_proxy();
-        let made = [
-            self.http
-                .as_ref()
-                .map(|it| (it, Proxy::http(it.proxy.clone()))),
-            self.https
-                .as_ref()
-                .map(|it| (it, Proxy::https(it.proxy.clone()))),
-        ];
-        for (named, proxy) in made.into_iter().flatten() {
-            let proxy = proxy.map_err(|_| cannot_be(named.variable))?;
-            builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&self.no)));
-        }
-        Ok(builder)
-    }
-
-    fn used(&self, url: &Url) -> Option<Used> {
-        let named = match url.scheme() {
-            "https" => self.https.as_ref(),
-            _ => self.http.as_ref(),
-        }?;
-        // The same matcher as the client's.
-        let matcher = Matcher::builder()
-            .all(named.proxy.as_str())
-            .no(&self.no)
-            .build();
-        let origin = url.origin().ascii_serialization();
-        matcher.intercept(&origin.parse().ok()?)?;
-        let (scheme, host) = (named.proxy.scheme(), named.proxy.host_str()?);
-        let port = named.proxy.port_or_known_default();
-        Some(Used {
-            variable: named.variable,
-            address: match port {
-                Some(port) => format!("{scheme}://{host}:{port}"),
-                None => format!("{scheme}://{host}"),
-            },
-        })
-    }
-}
-
-/// The URL of a proxy as people write it.
-fn parse(variable: &'static str, value: &str) -> Result<Url> {
-    let value = value.trim();
-    let whole = match value.contains("://") {
-        true => value.to_owned(),
-        false => format!("http://{value}"),
-    };
-    let url: Url = whole.parse().map_err(|_| cannot_be(variable))?;
-    if !SCHEMES.contains(&url.scheme()) || url.host_str().is_none_or(str::is_empty) {
-        return Err(cannot_be(variable));
-    }
-    Ok(url)
-}
-
-/// The value is not repeated: it may hold a password.
-fn cannot_be(variable: &str) -> Error {
-    Error::Setup(format!(
-        "{variable} names no proxy that can be used; write it like http://host:3128 or \
-         socks5h://host:1080 ({}), or unset it",
-        SCHEMES.join(", ")
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What is used for a URL, with these variables.
-    fn used(variables: &[(&str, &str)], url: &str) -> Option<String> {
-        let proxies = Proxies::of(|name| {
-            let found = variables.iter().find(|(each, _)| *each == name);
-            found.map(|(_, value)| (*value).to_owned())
-        });
-        let proxies = proxies.unwrap();
-        // As the library sees it, too.
-        let _ = proxies.dress(reqwest::Client::builder()).unwrap();
-        let used = proxies.used(&url.parse().unwrap());
-        used.map(|used| format!("{} {}", used.variable, used.address))
-    }
-
-    #[test]
-    fn one_rule_for_all_that_is_asked() {
-        let both = [
-            ("http_proxy", "plain:1"),
-            ("https_proxy", "http://user:pass@tls:2/"),
-        ];
-        let some = |text: &str| Some(text.to_owned());
-        assert_eq!(used(&[], "https://a.test/"), None);
-        assert_eq!(
-            used(&both, "http://a.test/x"),
-            some("http_proxy http://plain:1")
-        );
-        assert_eq!(
-            used(&both, "https://a.test/"),
-            some("https_proxy http://tls:2")
-        );
-        let all = [("ALL_PROXY", "socks5h://s"), ("https_proxy", "")];
-        for url in ["http://a.test", "https://a.test"] {
-            assert_eq!(used(&all, url), some("ALL_PROXY socks5h://s"), "{url}");
-        }
-        let first = [
-            ("HTTPS_PROXY", "http://large:1"),
-            ("https_proxy", "http://small:1"),
-            ("all_proxy", "http://all:1"),
-        ];
-        assert_eq!(
-            used(&first, "https://a.test"),
-            some("https_proxy http://small:1")
-        );
-        assert_eq!(
-            used(&first, "http://a.test"),
-            some("all_proxy http://all:1")
-        );
-        let cgi = [("HTTP_PROXY", "http://evil:1"), ("REQUEST_METHOD", "GET")];
-        assert_eq!(used(&cgi, "http://a.test"), None);
-        assert!(used(&cgi[..1], "http://a.test").is_some());
-    }
-
-    #[test]
-    fn loopback_and_what_no_proxy_names_are_asked_directly() {
-        let variables = [
-            ("all_proxy", "http://p:1"),
-            ("no_proxy", "b.test, .c.test,10.0.0.0/8"),
-        ];
-        for direct in [
-            "http://localhost:3000",
-            "https://LOCALHOST",
-            "http://127.0.0.1:80",
-            "http://127.8.9.1",
-            "http://[::1]:8080/v1",
-            "https://b.test",
-            "https://x.b.test",
-            "https://x.c.test",
-            "http://10.1.2.3",
-        ] {
-            assert_eq!(used(&variables, direct), None, "{direct}");
-        }
-        for proxied in [
-            "http://notlocalhost",
-            "http://128.0.0.1",
-            "https://ab.test",
-            "http://[::2]/",
-        ] {
-            assert!(used(&variables, proxied).is_some(), "{proxied}");
-        }
-        let none = [("all_proxy", "http://p:1"), ("NO_PROXY", "*")];
-        assert_eq!(used(&none, "https://a.test"), None);
-    }
-
-    #[test]
-    fn what_is_no_proxy_is_said_without_its_password() {
-        for bad in [
-            "ftp://u:secret@h:1",
-            "http://:secret@",
-            "h:secret",
-            "socks9://secret",
-            "://secret",
-        ] {
-            let proxies = Proxies::of(|name| (name == "ALL_PROXY").then(|| bad.to_owned()));
-            let error = proxies.map(|_| ()).unwrap_err().to_string();
-            assert!(error.contains("ALL_PROXY"), "{error}");
-            assert!(!error.contains("secret"), "{error}");
-        }
-    }
+/// As those of [`builder`].
+pub fn http1_builder(user_agent: &str, timeout: Duration) -> Result<ClientBuilder> {
+    let builder = builder(user_agent, timeout)?
+        .http1_only()
+        .tls_backend_preconfigured(tls::config(&["http/1.1"]));
+    Ok(builder)
 }

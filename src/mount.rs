@@ -217,11 +217,6 @@ impl Mounted {
     fn start(mountpoint: PathBuf, settings: &Settings) -> Result<Self> {
         let (tree, park) = open(settings)?;
         let mut warnings = greet(&tree, &park)?;
-        let early = tree.clone();
-        // Beside the mounting. Where it cannot be, the first download does it.
-        let _ = thread::Builder::new()
-            .name("vm0fs-prepare".into())
-            .spawn(move || early.prepare());
         if settings.allow_other {
             warnings.push(EXPOSED.into());
         }

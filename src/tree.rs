@@ -250,14 +250,6 @@ impl Tree {
         }
     }
 
-    /// Does what the first download would else have to wait for, which takes
-    /// some milliseconds.
-    pub fn prepare(&self) {
-        if !self.options.offline {
-            self.store.prepare();
-        }
-    }
-
     /// Lets nothing be written to the cache any more on its own account.
     pub fn close(&self) {
         self.keep_numbers();

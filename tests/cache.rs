@@ -1,5 +1,5 @@
-//! The cache on disk, across mounts: what is in it is used again, what is
-//! broken in it is never shown, and its ceiling is one.
+//! The cache on disk, across mounts: its content is used again, damage is never
+//! shown, and its maximum size holds.
 
 #[cfg(debug_assertions)]
 mod crashes;
@@ -98,7 +98,7 @@ fn staged_in(cache: &Path) -> usize {
 const LARGE: usize = 3 << 20;
 
 #[test]
-fn it_survives_a_restart() {
+fn cached_versions_survive_a_restart() {
     for who in Who::all() {
         let bench = Bench::new(world_of(2, LARGE));
         let cache = bench.folder("cache", who);
@@ -136,7 +136,7 @@ fn a_kill_during_a_download_leaves_nothing_broken() {
             .fault(Fault::store(Action::StallBody { after: 1 << 20 }));
         let file = place.path.join("artifacts/a0/latest/small");
         let reader = Running::script(who, &format!("cat '{}'", file.display()));
-        assert!(bench.server.wait_for(crate::commands::SOON, |requests| {
+        assert!(bench.server.wait_for(crate::support::SOON, |requests| {
             requests.iter().any(|request| request.bytes_sent >= 1 << 20)
         }));
         until("the download has begun to unpack", || staged_in(&cache) > 0);
@@ -180,7 +180,7 @@ fn mounted_over_dead(bench: &Bench, dead: &Place, cache: &Path) -> Place {
 }
 
 #[test]
-fn two_mounts_share_one() {
+fn two_mounts_share_one_cache() {
     const CEILING: u64 = 16 << 20;
     for who in Who::all() {
         let bench = Bench::new(world_of(3, LARGE));
@@ -214,7 +214,7 @@ fn two_mounts_share_one() {
 }
 
 #[test]
-fn one_that_is_removed_while_mounted_is_made_again() {
+fn a_cache_removed_while_mounted_is_made_again() {
     for who in Who::all() {
         let bench = Bench::new(world_of(2, LARGE));
         let cache = bench.folder("cache", who);
@@ -231,7 +231,7 @@ fn one_that_is_removed_while_mounted_is_made_again() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_used_is_told_before_mounting() {
+fn an_unusable_cache_folder_is_reported_before_mounting() {
     for who in Who::all() {
         let bench = Bench::new(world_of(1, 10));
         let file = bench.folder("files", who).join("file");

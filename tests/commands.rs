@@ -4,10 +4,11 @@
 mod cache;
 mod demo;
 mod mount;
+mod prefetch;
 mod refusals;
 mod unmount;
 
-use crate::support::{Bench, Who, is_mounted, program};
+use crate::support::{Bench, SOON, Who, is_mounted, program};
 use std::{
     fs,
     os::unix::{ffi::OsStrExt, process::CommandExt},
@@ -19,11 +20,8 @@ use std::{
 };
 use vm0fs::demo::{Agent, File, Kind, VersionSpec, World};
 
-/// For a command that should not take long: whatever takes longer hangs.
+/// For a command that should not take long: one that takes longer hangs.
 const HANGS: Duration = Duration::from_secs(60);
-
-/// For what ends on its own soon after something else.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// An agent `writer`, and an artifact `site` with one small file.
 pub(crate) fn small_world() -> World {
@@ -102,7 +100,7 @@ pub(crate) fn finish(command: &mut Command) -> Said {
     }
 }
 
-/// A shell script as somebody, in the C locale and in `/`.
+/// A shell script as `who`, in the C locale and in `/`.
 pub(crate) fn script(who: Who, script: &str) -> Command {
     let mut command = Command::new("bash");
     command
@@ -115,7 +113,7 @@ pub(crate) fn script(who: Who, script: &str) -> Command {
     command
 }
 
-/// Runs a shell script as somebody; it must succeed.
+/// Runs a shell script as `who`; it must succeed.
 #[track_caller]
 pub(crate) fn shell(who: Who, text: &str) -> String {
     finish(&mut script(who, text)).succeeded()

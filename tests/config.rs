@@ -173,7 +173,7 @@ fn an_address_without_a_scheme_means_https() {
 }
 
 #[test]
-fn settings_that_cannot_be_read_are_told_with_their_place() {
+fn invalid_settings_are_reported_with_file_and_line() {
     for who in Who::all() {
         let bench = Bench::new(World::empty());
         let home = Home::new(&bench, who);
@@ -276,7 +276,7 @@ fn modes_below(path: &Path) -> Vec<(PathBuf, u32)> {
 }
 
 #[test]
-fn the_cache_is_private() {
+fn the_cache_folder_is_private() {
     for who in Who::all() {
         let mut world = World::empty();
         let id = world.add_storage(Kind::Artifact, "secret");
@@ -328,7 +328,7 @@ fn the_cache_is_private() {
 }
 
 #[test]
-fn a_byte_order_mark_before_any_of_them_is_skipped() {
+fn a_byte_order_mark_before_any_settings_file_is_skipped() {
     // As UTF-8, and as UTF-16 of both orders.
     let codings: [fn(&str) -> Vec<u8>; 3] = [
         |text| format!("\u{feff}{text}").into_bytes(),

@@ -1,5 +1,5 @@
 //! Indexers and thumbnailers, as real processes of their names: they list
-//! names, read what is there, and start no download.
+//! names, read what is cached, and start no download.
 
 use crate::support::fake::{Action, Agent, Fault, File, Kind, Port, VersionSpec, World};
 use crate::{
@@ -99,7 +99,7 @@ fn an_indexer_lists_names_and_starts_no_download() {
 }
 
 #[test]
-fn everybody_reads_what_is_cached() {
+fn every_program_reads_what_is_cached() {
     for who in Who::all() {
         let bench = Bench::new(world());
         let mount = bench.mount_as(who).start();
@@ -118,7 +118,7 @@ fn everybody_reads_what_is_cached() {
 }
 
 #[test]
-fn of_an_evicted_version_names_stay_and_content_is_refused() {
+fn a_crawler_sees_names_but_no_content_of_an_evicted_version() {
     let bench = Bench::new(world());
     let cache = bench.folder("cache", Who::Myself);
     let cache = cache.to_str().unwrap();
@@ -129,7 +129,7 @@ fn of_an_evicted_version_names_stay_and_content_is_refused() {
         let output = command.args(arguments).args(["--cache-dir", cache]);
         String::from_utf8(output.output().unwrap().stdout).unwrap()
     };
-    // Whoever has just closed a file holds its content for a moment.
+    // A process that has just closed a file holds its content for a moment.
     until("the content is evicted", || {
         cached(&["cache", "clear"]);
         cached(&["cache", "ls"]).contains(" tree ")
@@ -145,7 +145,7 @@ fn of_an_evicted_version_names_stay_and_content_is_refused() {
 }
 
 #[test]
-fn a_download_under_way_is_for_all() {
+fn a_crawler_reads_from_a_download_under_way() {
     let mut world = world();
     let storage = world.add_storage(Kind::Artifact, "large");
     let files = vec![
@@ -171,7 +171,7 @@ fn a_download_under_way_is_for_all() {
 }
 
 #[test]
-fn the_policy_is_the_users() {
+fn the_option_sets_the_policy_for_crawlers() {
     let bench = Bench::new(world());
     let tumblerd = program(&bench, "cat", "tumblerd");
     let mount = bench.mount().with(["--crawlers", "allow"]).start();

@@ -88,7 +88,7 @@ pub(crate) fn tells(said: &Said, level: &str, subject: &str, words: &[&str]) {
 
 #[test]
 #[ignore = "needs root"]
-fn a_machine_that_is_well() {
+fn doctor_passes_on_a_healthy_machine() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let said = alone(&bench, who, "mounted; vm0fs doctor");
@@ -123,7 +123,7 @@ fn a_machine_that_is_well() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_dead_mount_is_told_and_with_fix_taken_away() {
+fn doctor_reports_a_dead_mount_and_fix_unmounts_it() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let script = "mounted; kill -KILL $server; while kill -0 $server; do :; done 2> /dev/null
@@ -144,7 +144,7 @@ fn a_dead_mount_is_told_and_with_fix_taken_away() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_mount_whose_process_is_stopped_hangs_and_stays() {
+fn doctor_reports_a_stopped_mount_as_hung_and_leaves_it() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let script = "mounted; kill -STOP $server
@@ -164,7 +164,7 @@ fn a_mount_whose_process_is_stopped_hangs_and_stays() {
 
 #[test]
 #[ignore = "needs root"]
-fn what_dead_processes_left_and_open_folders_are_mended() {
+fn doctor_fix_removes_leftovers_and_closes_open_folders() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         // A mount that lives would remove what is left by itself.

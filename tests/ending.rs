@@ -1,4 +1,4 @@
-//! However a mount ends, it ends in order and within two seconds, whatever hangs.
+//! However a mount ends, it ends in order and within two seconds, even while requests hang.
 
 mod following;
 mod hanging;

@@ -74,7 +74,7 @@ struct Canary {
 }
 
 impl Canary {
-    const CONTENT: &str = "the content of the canary, which nobody may see";
+    const CONTENT: &str = "the content of the canary, which no reader may see";
 
     fn new() -> Self {
         let dir = tempfile::Builder::new()

@@ -72,7 +72,7 @@ fn faults(elsewhere: &str) -> Vec<Fault> {
     let both = format!("{token} {RUN_SECRET}");
     let link = format!("{elsewhere}/x?X-Amz-Signature={LINK_SECRET}");
     let forbidden = format!("ftp://127.0.0.1/x?X-Amz-Signature={LINK_SECRET}");
-    let nobody = format!("http://127.0.0.1:1/x?X-Amz-Signature={LINK_SECRET}");
+    let elsewhere = format!("http://127.0.0.1:1/x?X-Amz-Signature={LINK_SECRET}");
     vec![
         Fault::api("/v1/", told(&token)).method("GET"),
         Fault::api("/v1/", refused(&token)).method("GET"),
@@ -81,14 +81,14 @@ fn faults(elsewhere: &str) -> Vec<Fault> {
         Fault::api("/v1/", page(&both)).method("POST"),
         Fault::api("/v1/", Action::redirect(302, &link)),
         Fault::api("/v1/", Action::redirect(302, &forbidden)),
-        Fault::api("/v1/", Action::redirect(302, &nobody)),
+        Fault::api("/v1/", Action::redirect(302, &elsewhere)),
         Fault::store(Action::ExpireUrl),
         Fault::store(Action::Truncate { after: 5 }),
     ]
 }
 
 #[test]
-fn secrets_are_nowhere() {
+fn secrets_appear_nowhere() {
     for who in Who::all() {
         let (world, runs) = world();
         let token = world.token.clone().unwrap();
@@ -224,7 +224,7 @@ fn secrets_are_nowhere() {
 // Another user is needed.
 #[test]
 #[ignore = "needs root"]
-fn nobody_else_enters() {
+fn no_other_user_enters_a_mount() {
     let (world, _) = world();
     let bench = Bench::new(world);
     for (mounts, enters) in [
@@ -253,7 +253,7 @@ fn nobody_else_enters() {
 // --allow-other needs root, or a line in /etc/fuse.conf.
 #[test]
 #[ignore = "needs root"]
-fn what_allow_other_exposes_is_told() {
+fn allow_other_warns_and_lets_others_only_read() {
     let (world, _) = world();
     let bench = Bench::new(world);
     let place = Place::new(&bench, Who::Myself, "mnt");
@@ -265,7 +265,7 @@ fn what_allow_other_exposes_is_told() {
         finish(&mut script(Who::Ordinary, &text)).succeeded(),
         "content 0\n"
     );
-    // Others may read, and nothing else: not even end what somebody waits for.
+    // Other users may read, and nothing else: not even end the waits of a process.
     let text = place.inside("setfattr -n user.vm0.let-go -v 1 .");
     finish(&mut script(Who::Ordinary, &text)).failed(&[reason::READ_ONLY]);
     finish(&mut place.unmount(&bench)).succeeded();

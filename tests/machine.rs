@@ -1,4 +1,4 @@
-//! Faults of this machine: what runs out, what is taken away, and many at once.
+//! Faults of this machine: resources that run out, a clock that jumps, and load.
 
 mod clock;
 mod limits;
@@ -73,7 +73,7 @@ pub(crate) fn comes_to(mount: &Mount, script: &str, expected: &str) {
     }
 }
 
-/// A mount as somebody, with a cache of a given folder and more than enough room.
+/// A mount as `who`, with a cache of a given folder and more than enough room.
 pub(crate) fn mounted(bench: &Bench, who: Who, cache: &Path) -> Mount {
     let mounting = bench
         .mount_as(who)

@@ -107,7 +107,7 @@ fn charts_are_svg_that_says_what_it_shows() {
 }
 
 #[test]
-fn names_and_words_stay_text() {
+fn markup_in_names_and_words_of_a_chart_stays_text() {
     let (mut world, [run], _) = world(HOSTILE, [3]);
     world.run_mut(&run).unwrap().status = "</text><script>".into();
     let bench = Bench::new(world);
@@ -123,7 +123,7 @@ fn names_and_words_stay_text() {
 }
 
 #[test]
-fn three_files_come_from_one_answer_and_that_is_kept() {
+fn the_three_metrics_files_share_one_cached_answer() {
     let (world, [run], _) = world("writer", [30]);
     let bench = Bench::new(world);
     let mount = bench.mount().start();

@@ -2,7 +2,7 @@
 //!
 //! A life is made from a seed: a world of storages with versions of random
 //! trees, a cache that holds a few of them, one mount or two, which begin anew
-//! now and then or are killed. Its steps look at whatever there is (names,
+//! now and then or are killed. Its steps look at all that it shows (names,
 //! attributes, content, alone and many at a time, through files that stay open),
 //! let the world go on (runs, new versions), and put faults on the wire. After
 //! each step what was seen is what the model has; under a fault a deed may fail
@@ -42,7 +42,7 @@ const LIVES: Lives = Lives {
 };
 
 #[test]
-fn random_mounts() {
+fn random_lives_of_a_mount_match_the_model() {
     let all = Tally::default();
     LIVES.live(|seed| all.add(&Life::new(seed).live()));
     let count = |count: &AtomicU64| count.load(Ordering::Relaxed);

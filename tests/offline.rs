@@ -85,7 +85,7 @@ fn ended_runs_are_never_asked_for_again() {
 }
 
 #[test]
-fn another_account_sees_nothing_of_it() {
+fn another_account_sees_no_kept_answers() {
     let (first, run) = world();
     let bench = Bench::new(first);
     let mount = bench.mount().start();
@@ -117,7 +117,7 @@ fn an_outage_is_noticed_once_and_so_is_its_end() {
         .unwrap();
     let mount = bench.mount().with(["--list-ttl", "0s"]).start();
     look(&mount, &run);
-    // The port is free now, and nobody answers there.
+    // The port is free now, and no server answers there.
     bench.server = Server::start(World::empty()).unwrap();
     let began = Instant::now();
     for _ in 0..20 {

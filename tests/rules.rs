@@ -50,7 +50,8 @@ fn imported_only_by(module: &str, importers: &[&str]) {
 fn crates_are_named_where_they_belong() {
     named_only_in("fuser", &["fs", "mount"]);
     named_only_in("reqwest", &["http", "api", "store/fetch/download"]);
-    named_only_in("hyper_util", &["http"]);
+    named_only_in("hyper_util", &["http/proxy"]);
+    named_only_in("rustls", &["http/tls"]);
     named_only_in("tar", &["store/fetch/unpack"]);
     named_only_in("flate2", &["store/fetch/unpack", "demo"]);
     named_only_in("crc32fast", &["store/checksums"]);

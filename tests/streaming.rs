@@ -24,7 +24,7 @@ fn world(spec: VersionSpec) -> (World, String) {
 }
 
 #[test]
-fn what_has_passed_can_be_read_while_the_rest_hangs() {
+fn files_that_have_arrived_can_be_read_while_the_rest_hangs() {
     for who in Who::all() {
         let (world, version) = world(spec());
         let bench = Bench::new(world);
@@ -147,7 +147,7 @@ fn a_large_archive_comes_in_several_ranges_at_a_time() {
 }
 
 #[test]
-fn content_that_is_not_what_its_version_says() {
+fn content_that_differs_from_its_version_id_is_marked_or_refused() {
     let wrong = "0123456789abcdef".repeat(4);
     for (option, verified) in [("warn", Some("no")), ("off", Some("n/a")), ("strict", None)] {
         let (world, _) = world(spec().id(&wrong));

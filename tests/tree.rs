@@ -1,4 +1,4 @@
-//! The readable tree: what is there, what it says, and what it refuses.
+//! The readable tree: its names, its content, and what it refuses.
 
 mod access;
 mod attributes;

@@ -1,8 +1,8 @@
-//! Waits: what hangs delays nothing else, and every wait ends.
+//! Waits: a request that hangs delays no other, and every wait ends.
 //!
 //! Nothing here is timed but against [`SOON`], which only a hang exceeds.
 
-mod deadlines;
+pub(crate) mod deadlines;
 mod quick;
 
 use crate::support::fake::{Agent, File, Kind, Port, Run, VersionSpec, World};

@@ -1,4 +1,4 @@
-"""Those who are compared. Each is started in a fresh folder of its own, then
+"""The programs that are compared. Each is started in a fresh folder of its own, then
 fetches (what a cold measurement includes), shows a tree, can be restarted as
 after a reboot, and is stopped without trace."""
 
@@ -13,14 +13,14 @@ from . import system
 
 # How long a mount may take to appear, beyond what is measured.
 MOUNT = 60
-# How often one looks whether it has.
+# The pause between two looks.
 POLL = 0.001
 # Enough for every archive here.
 CACHE = "20GB"
 
 
 class Contender:
-    """`ids`: as whom the tools run; None: as whoever runs the bench."""
+    """`ids`: as whom the tools run; None: as the user who runs the bench."""
 
     key = label = ""
     ids = None

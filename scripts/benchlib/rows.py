@@ -195,7 +195,7 @@ def listing_session(bench, contender, manifest, results):
             if not warm:
                 return
             # What was unpacked is on its way to the disk, and page caches to come
-            # have no memory yet: both would be measured with whatever is first now.
+            # have no memory yet: both would be measured with the row that is first now.
             system.flush(bench.workspace.path)
             system.back_memory(2 * manifest["size"])
             for row in warm:

@@ -1,5 +1,5 @@
-"""The machine: what must be installed, who runs what, where scratch files
-lie, and how a command is run, timed and ended for certain."""
+"""The machine: packages, users, scratch folders, and how commands are run, timed
+and ended for certain."""
 
 import contextlib
 import json
@@ -136,7 +136,7 @@ def scratch_folder(path):
     os.makedirs(path, mode=0o755, exist_ok=True)
     about = os.lstat(path)
     if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid() or about.st_mode & 0o022:
-        raise Failure(f"{path} must be a folder of your own that nobody else can write; name another with --scratch")
+        raise Failure(f"{path} must be a folder of your own that no other user can write; name another with --scratch")
     return os.path.realpath(path)
 
 
@@ -272,7 +272,7 @@ def kill_group(process):
 
 
 def timed(arguments, ids, limit, output=None, expect=(0,), cwd="/"):
-    """Runs a command as somebody; gives the seconds it took. `arguments` as a
+    """Runs a command as a user; gives the seconds it took. `arguments` as a
     text are a script for bash. Standard output goes to a file or away."""
     if isinstance(arguments, str):
         arguments = ["bash", "-o", "pipefail", "-c", arguments]
@@ -297,7 +297,7 @@ def timed(arguments, ids, limit, output=None, expect=(0,), cwd="/"):
 
 
 def call(function, ids, limit):
-    """Runs a Python function as somebody in a process of its own; gives what
+    """Runs a Python function as a user in a process of its own; gives what
     it gives, if JSON can say it."""
     reader, writer = os.pipe()
     child = os.fork()

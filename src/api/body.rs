@@ -1,12 +1,10 @@
 //! The body of a success, read within bounds.
 
 use super::{
-    dialect,
     failure::{Failure, broke_off},
-    http::Http,
-    request::Request,
+    headers::is_marked,
 };
-use crate::{error::Error, progress::Progress, text::unmarked};
+use crate::{error::Error, http::Silence, progress::Progress, text::unmarked};
 use reqwest::blocking::Response;
 use std::io::Read;
 
@@ -29,45 +27,42 @@ pub(super) struct Body {
     pub(super) is_marked: bool,
 }
 
-impl Http {
-    /// The whole body, if it is within the bound.
-    pub(super) fn body(
-        &self,
-        mut response: Response,
-        request: &Request,
-        progress: &Progress,
-    ) -> Result<Within, Failure> {
-        let declared = response.content_length();
-        if declared.is_some_and(|length| length > MAX_BODY as u64) {
-            return Ok(Within::Larger(declared));
-        }
-        let is_marked = dialect::is_marked(response.headers());
-        let mut bytes = Vec::new();
-        let mut chunk = vec![0; 64 << 10];
-        loop {
-            match response.read(&mut chunk) {
-                Ok(0) => {
-                    // JSON has no byte order mark; a reader may let one pass
-                    // (RFC 8259, 8.1).
-                    let mark = bytes.len() - unmarked(&bytes).len();
-                    bytes.drain(..mark);
-                    return Ok(Within::Body(Body { bytes, is_marked }));
+/// Reads the whole body, if it is within the bound.
+pub(super) fn read(
+    mut response: Response,
+    label: &str,
+    silence: Silence,
+    progress: &Progress,
+) -> Result<Within, Failure> {
+    let declared = response.content_length();
+    if declared.is_some_and(|length| length > MAX_BODY as u64) {
+        return Ok(Within::Larger(declared));
+    }
+    let is_marked = is_marked(response.headers());
+    let mut bytes = Vec::new();
+    let mut chunk = vec![0; 64 << 10];
+    loop {
+        match response.read(&mut chunk) {
+            Ok(0) => {
+                // JSON has no byte order mark; a reader may let one pass
+                // (RFC 8259, 8.1).
+                let mark = bytes.len() - unmarked(&bytes).len();
+                bytes.drain(..mark);
+                return Ok(Within::Body(Body { bytes, is_marked }));
+            }
+            Ok(read) => {
+                progress.advance(read as u64);
+                if bytes.len() + read > MAX_BODY {
+                    return Ok(Within::Larger(declared));
                 }
-                Ok(read) => {
-                    progress.advance(read as u64);
-                    if bytes.len() + read > MAX_BODY {
-                        return Ok(Within::Larger(declared));
-                    }
-                    bytes.extend_from_slice(&chunk[..read]);
-                }
-                Err(error) => {
-                    return Err(broke_off(&request.label, &error, self.silence(request)));
-                }
+                bytes.extend_from_slice(&chunk[..read]);
+            }
+            Err(error) => {
+                return Err(broke_off(label, &error, silence));
             }
         }
     }
 }
-
 /// The error for a body over [`MAX_BODY`].
 pub(super) fn too_large(label: &str) -> Error {
     Error::BadAnswer {

@@ -5,31 +5,12 @@
 //! Sources: the public v1 contracts (the forms of lists and errors, the header
 //! `X-API-Version`), and what servers answer that do not speak it.
 
-use super::{
-    answer::title,
-    body::Body,
-    http::Http,
-    request::{Form, Request},
-};
-use crate::{
-    error::{ApiError, Error},
-    text::one_line,
-};
-use reqwest::{StatusCode, header::HeaderMap};
+use super::body::Body;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 
-/// Characters of a server's text that a message repeats.
-const MAX_TEXT: usize = 200;
-
 /// Names of fields that a message repeats.
 const MAX_FIELDS: usize = 5;
-
-/// Whether an answer says of itself that it is v1's.
-pub(super) fn is_marked(headers: &HeaderMap) -> bool {
-    let version = headers.get("x-api-version");
-    version.is_some_and(|version| version.as_bytes().eq_ignore_ascii_case(b"v1"))
-}
 
 /// Whether an error has the form that v1 documents: a type that goes with the
 /// status, and a code. Other products have errors that are nearly alike.
@@ -59,20 +40,32 @@ struct List {
     pagination: Option<IgnoredAny>,
 }
 
-/// What is wrong with the first page of a list, if it is none of v1's: `rows` of
-/// it have been understood. Top lists are always paged.
-pub(super) fn not_a_list(body: &Body, is_top: bool, rows: usize) -> Option<&'static str> {
+/// What an error of another form was, where it tells of another server.
+pub(super) fn foreign_error(status: u16, body: &[u8]) -> Option<String> {
+    tells_of_another(status).then(|| in_words(status, body))
+}
+
+/// What a success was, where it is no JSON that v1 sends.
+pub(super) fn foreign_body(body: &Body) -> Option<String> {
+    let is_other = !body.is_marked && !may_be_json(&body.bytes);
+    is_other.then(|| in_words(200, &body.bytes))
+}
+
+/// What the first page of a list was, where it is none of v1's: `rows` of it have
+/// been understood. Top lists are always paged.
+pub(super) fn foreign_list(body: &Body, is_top: bool, rows: usize) -> Option<String> {
     if body.is_marked {
         return None;
     }
-    match serde_json::from_slice::<List>(&body.bytes) {
+    let why = match serde_json::from_slice::<List>(&body.bytes) {
         // Broken off, rather than of another form.
-        Err(error) if error.is_eof() => None,
-        Err(_) => Some("no list `data`"),
-        Ok(list) if is_top && list.pagination.is_none() => Some("a list without `pagination`"),
-        Ok(list) if rows == 0 && !list.data.is_empty() => Some("a list of other things"),
-        Ok(_) => None,
-    }
+        Err(error) if error.is_eof() => return None,
+        Err(_) => "no list `data`",
+        Ok(list) if is_top && list.pagination.is_none() => "a list without `pagination`",
+        Ok(list) if rows == 0 && !list.data.is_empty() => "a list of other things",
+        Ok(_) => return None,
+    };
+    Some(format!("{}: {why}", in_words(200, &body.bytes)))
 }
 
 /// Whether a body could be JSON that v1 sends: an object.
@@ -81,8 +74,7 @@ fn may_be_json(body: &[u8]) -> bool {
 }
 
 /// A body in a few words, for a sentence that begins "was answered with".
-fn in_words(status: StatusCode, body: &[u8]) -> String {
-    let status = status.as_u16();
+fn in_words(status: u16, body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let text = text.trim();
     if text.is_empty() {
@@ -121,60 +113,11 @@ fn gist(object: &Map<String, Value>) -> String {
     }
 }
 
-impl Http {
-    /// The error for an answer of a server that does not speak v1.
-    pub(super) fn foreign(&self, request: &Request, came: &str) -> Error {
-        let (url, method) = (&request.url, request.form.method());
-        let host = url.origin().ascii_serialization();
-        Error::NotV1 {
-            asked: format!("{method} {host}{}", one_line(url.path(), MAX_TEXT)),
-            came: one_line(&self.redact(request, came), MAX_TEXT),
-            before: self.has_spoken(),
-        }
-    }
-
-    /// The same for an error answer, if it is such a one.
-    pub(super) fn foreign_error(
-        &self,
-        request: &Request,
-        error: &ApiError,
-        body: &[u8],
-    ) -> Option<Error> {
-        if error.is_documented() {
-            self.speaks();
-            return None;
-        }
-        // Failures of downloads stand outside of the common form; and what is to
-        // act is sent to a server that is known.
-        let may_tell = matches!(request.form, Form::Read | Form::Events(_));
-        if !may_tell || !tells_of_another(error.status) || request.is_download() {
-            return None;
-        }
-        let status = StatusCode::from_u16(error.status).ok()?;
-        Some(self.foreign(request, &in_words(status, body)))
-    }
-
-    /// The same for a success that is no JSON.
-    pub(super) fn foreign_body(&self, request: &Request, body: &Body) -> Option<Error> {
-        let is_other = !body.is_marked && !may_be_json(&body.bytes);
-        is_other.then(|| self.foreign(request, &in_words(StatusCode::OK, &body.bytes)))
-    }
-
-    /// The same for the first page of a list; `rows` of it have been understood.
-    pub(super) fn foreign_list(
-        &self,
-        request: &Request,
-        body: &Body,
-        is_top: bool,
-        rows: usize,
-    ) -> Option<Error> {
-        let Some(why) = not_a_list(body, is_top, rows) else {
-            if rows > 0 || body.is_marked {
-                self.speaks();
-            }
-            return None;
-        };
-        let came = in_words(StatusCode::OK, &body.bytes);
-        Some(self.foreign(request, &format!("{came}: {why}")))
-    }
+/// The title of an HTML page.
+pub(super) fn title(text: &str) -> Option<&str> {
+    // Lengths of ASCII lowercase are those of the text itself.
+    let lower = text.to_ascii_lowercase();
+    let start = lower.find("<title>")? + "<title>".len();
+    let end = start + lower[start..].find("</title>")?;
+    Some(text[start..end].trim()).filter(|title| !title.is_empty())
 }

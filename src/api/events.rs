@@ -1,12 +1,13 @@
 //! The live events of one run, as they happen.
 
 use super::{
-    failure::{Silence, broke_off},
+    failure::broke_off,
     sse::{Event, Parser},
     types::{AgentEvent, RunStatus},
 };
 use crate::{
     error::{Error, Result},
+    http::Silence,
     progress::Progress,
 };
 use reqwest::blocking::Response;

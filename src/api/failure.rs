@@ -1,26 +1,16 @@
 //! What can come of one try besides an answer, and what to do about it.
 
 use crate::{
-    error::{Error, TransportError, TransportKind},
-    text::one_line,
+    error::{Error, TransportKind},
+    http::{self, Silence},
 };
-use std::{
-    error::Error as _,
-    hash::{BuildHasher, RandomState},
-    io,
-    sync::Arc,
-    time::Duration,
-};
-
-/// The wait before the first retry, four times as long before the second,
-/// each with a random half more or less so that many clients spread out.
-const BACKOFF: Duration = Duration::from_millis(200);
+use std::{io, sync::Arc, time::Duration};
 
 /// What came of one try.
 pub(super) enum Failure {
     /// Asking again would not help.
     Final(Error),
-    /// A passing fault: try again after the given wait, or the usual one.
+    /// A passing fault: try again, after the pause that the server asks for.
     Passing(Error, Option<Duration>),
 }
 
@@ -79,33 +69,14 @@ pub(super) fn advise(mut error: Error, advice: &str) -> Error {
     error
 }
 
-/// How long nothing may come.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Silence {
-    pub(super) limit: Duration,
-    /// Follows the time in the message: what sets it and what to do next.
-    pub(super) remedy: &'static str,
-}
-
 /// A connection that was made and then broke or fell silent.
-pub(super) fn severed(label: &str, error: &reqwest::Error, silence: Silence) -> Failure {
-    if error.is_timeout() {
-        // The reader has waited long enough already.
-        return Failure::Final(transport(
-            label,
-            TransportKind::Stalled,
-            format!(
-                "no byte for {} s{}",
-                silence.limit.as_secs_f32(),
-                silence.remedy
-            ),
-        ));
+pub(super) fn severed(label: &str, silence: Silence, error: &reqwest::Error) -> Failure {
+    let failed = http::severed(label, silence, error);
+    // After a silence, the reader has waited long enough already.
+    match error.is_timeout() || error.is_builder() {
+        true => Failure::Final(failed),
+        false => Failure::Passing(failed, None),
     }
-    if error.is_builder() {
-        return Failure::Final(Error::Internal(format!("{label}: {}", cause(error))));
-    }
-    let message = format!("the connection broke: {}", cause(error));
-    Failure::Passing(transport(label, TransportKind::Broken, message), None)
 }
 
 /// The same for a body that was being read.
@@ -114,64 +85,15 @@ pub(super) fn broke_off(label: &str, error: &io::Error, silence: Silence) -> Fai
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<reqwest::Error>());
     match inner {
-        Some(inner) => severed(label, inner, silence),
+        Some(inner) => severed(label, silence, inner),
         None => {
             let message = format!("the answer broke off: {error}");
-            Failure::Passing(transport(label, TransportKind::Broken, message), None)
+            Failure::Passing(http::transport(label, TransportKind::Broken, message), None)
         }
     }
-}
-
-/// An error below HTTP.
-pub(super) fn transport(label: &str, kind: TransportKind, message: String) -> Error {
-    Error::Transport(Arc::new(TransportError {
-        request: label.to_owned(),
-        kind,
-        message,
-    }))
 }
 
 /// An answer that would have led where it must not be followed.
 pub(super) fn forbidden(label: &str, message: String) -> Failure {
-    Failure::Final(transport(label, TransportKind::Forbidden, message))
-}
-
-/// The innermost cause: the outer layers of reqwest repeat the URL, query included.
-pub(super) fn cause(error: &reqwest::Error) -> String {
-    let Some(mut cause) = error.source() else {
-        return "unknown cause".into();
-    };
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    one_line(&cause.to_string(), 200)
-}
-
-/// How long to wait after so many tries.
-pub(super) fn backoff(tries: u32) -> Duration {
-    // A fresh hasher's keys are random; all the randomness that jitter needs.
-    let random = RandomState::new().hash_one(tries) % 1000;
-    let full = BACKOFF * 4u32.saturating_pow(tries.min(4));
-    full.mul_f64(0.5 + random as f64 / 1000.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn waits_grow_and_differ() {
-        for tries in 0..8 {
-            let waits: HashSet<Duration> = (0..100).map(|_| backoff(tries)).collect();
-            let full = BACKOFF * 4_u32.pow(tries.min(4));
-            assert!(waits.len() > 20, "of many clients, few come together");
-            assert!(
-                waits
-                    .iter()
-                    .all(|wait| (full / 2..full * 3 / 2).contains(wait)),
-                "{waits:?}"
-            );
-        }
-    }
+    Failure::Final(http::transport(label, TransportKind::Forbidden, message))
 }

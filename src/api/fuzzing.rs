@@ -3,15 +3,15 @@
 //! panics where what comes of them breaks a promise.
 
 use super::{
-    answer::api_error,
-    calls::Counters,
     clock::Clock,
+    counters::Counters,
+    error_body::api_error,
     events::{RunEvent, understand},
     logs::{LogReader, Walk},
     paging::{self, Pages, object},
     sse::{Event, Parser},
     token::Token,
-    types::{Agent, LogRow, Row, Run, Storage, StorageVersion},
+    types::{Agent, LogRow, Metrics, Row, Run, Storage, StorageVersion},
 };
 use crate::error::Error;
 use jiff::Timestamp;
@@ -176,7 +176,7 @@ pub fn answer(data: &[u8]) -> Understood {
         6 => Understood::Runs(one(body)),
         7 => Understood::Storages(one(body)),
         8 => Understood::Versions(one(body)),
-        9 => match object::<super::Metrics>(body) {
+        9 => match object::<Metrics>(body) {
             Ok(row) => Understood::Metrics(row.raw),
             Err(_) => Understood::Nothing,
         },

@@ -20,8 +20,8 @@
 //! to be remembered for it.
 
 use super::{
-    http::Http,
     paging::{MAX_ROWS_BYTES, Size, page, too_much, understand},
+    transport::Transport,
     types::{LogRow, Row},
 };
 use crate::{
@@ -72,13 +72,13 @@ pub struct LogReader {
 
 /// Where the next page begins: the beginning of the log, or so far behind it.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct From {
+struct Position {
     since: Option<Timestamp>,
     /// Of a page that had the same `since`: it may count from there.
     cursor: Option<String>,
 }
 
-impl From {
+impl Position {
     fn since(since: Timestamp) -> Self {
         Self {
             since: Some(since),
@@ -111,14 +111,14 @@ const STEPS: [Step; 3] = [Step::Cursor, Step::Microsecond, Step::Millisecond];
 /// Every row of the log that can be had and that `reader` has not given yet,
 /// oldest first.
 pub(super) fn run_logs(
-    http: &Http,
+    transport: &Transport,
     run: &str,
     reader: &mut LogReader,
     progress: &Progress,
 ) -> Result<Vec<Row<LogRow>>> {
     let segments = ["runs", run, "logs"];
     let mut log = Walk::new(reader);
-    let mut from = From {
+    let mut from = Position {
         since: reader.since,
         cursor: None,
     };
@@ -126,7 +126,7 @@ pub(super) fn run_logs(
     let mut size = Size::new();
     // What comes behind the furthest page, for a service that ignores `since`
     // and so shows its first page again; and the cursors that were used.
-    let mut furthest: Option<From> = None;
+    let mut furthest: Option<Position> = None;
     let mut cursors = HashSet::new();
     // The moment that a cursor is to lead through, and those that were asked for
     // by themselves.
@@ -143,7 +143,7 @@ pub(super) fn run_logs(
         if let Some(cursor) = &from.cursor {
             query.push(("cursor", cursor));
         }
-        let came = size.ask(http, &segments, &query, progress)?;
+        let came = size.ask(transport, &segments, &query, progress)?;
         let label = &came.request.label;
         let page = page(label, &came.body.bytes)?;
         let pagination = page.pagination.unwrap_or_default();
@@ -157,24 +157,24 @@ pub(super) fn run_logs(
             && first != Some(moment)
             && asked.insert(moment)
         {
-            log.ask_for(moment, http, &segments, &mut size, progress)?;
+            log.ask_for(moment, transport, &segments, &mut size, progress)?;
         }
         if length == 0 || (length < came.size && !pagination.has_more) {
-            return Ok(log.finish(http.now(), reader));
+            return Ok(log.finish(transport.now(), reader));
         }
         let Some(last) = log.last else {
             // No row so far whose time can be read: only a cursor leads on.
             let next = from.behind(pagination.next_cursor);
             match next.filter(|next| cursors.insert(next.clone())) {
                 Some(next) => from = next,
-                None => return Ok(log.finish(http.now(), reader)),
+                None => return Ok(log.finish(transport.now(), reader)),
             }
             continue;
         };
         if new > 0 {
             steps = STEPS.iter();
             furthest = from.behind(pagination.next_cursor);
-            from = From::since(last);
+            from = Position::since(last);
             continue;
         }
         // Nothing new, in a full page: one moment fills it.
@@ -186,17 +186,17 @@ pub(super) fn run_logs(
             Step::Microsecond => last
                 .checked_add(SignedDuration::from_micros(1))
                 .ok()
-                .map(From::since),
-            Step::Millisecond => next_millisecond(last).map(From::since),
+                .map(Position::since),
+            Step::Millisecond => next_millisecond(last).map(Position::since),
         });
         if next.as_ref().is_some_and(|next| next.cursor.is_some()) {
             crossing = Some(last);
         } else if asked.insert(last) {
-            log.ask_for(last, http, &segments, &mut size, progress)?;
+            log.ask_for(last, transport, &segments, &mut size, progress)?;
         }
         match next {
             Some(next) => from = next,
-            None => return Ok(log.finish(http.now(), reader)),
+            None => return Ok(log.finish(transport.now(), reader)),
         }
     }
     Err(Error::BadAnswer {
@@ -338,7 +338,7 @@ impl Walk {
     fn ask_for(
         &mut self,
         moment: Timestamp,
-        http: &Http,
+        transport: &Transport,
         segments: &[&str],
         size: &mut Size,
         progress: &Progress,
@@ -367,7 +367,7 @@ impl Walk {
                 ("since", &*since),
                 ("until", &*until),
             ];
-            let came = size.ask(http, segments, &query, progress)?;
+            let came = size.ask(transport, segments, &query, progress)?;
             let page = page(&came.request.label, &came.body.bytes)?;
             let is_full = page.data.len() >= came.size;
             came_last.set(page.data.len());
@@ -396,7 +396,7 @@ impl Walk {
             // before them has none to give.
             (_, true) if came_last.get() == 0 && !is_cut && millisecond(moment) != moment => {
                 self.is_cut = true;
-                return self.ask_for(moment, http, segments, size, progress);
+                return self.ask_for(moment, transport, segments, size, progress);
             }
             (rows, true) => {
                 take(rows)?;

@@ -6,8 +6,8 @@
 
 use super::{
     body::{Body, MAX_BODY, Within, too_large},
-    http::Http,
     request::Request,
+    transport::Transport,
     types::Row,
 };
 use crate::{
@@ -85,7 +85,7 @@ impl Size {
     /// Asks for a page, again with fewer rows as long as it is too large.
     pub(super) fn ask(
         &mut self,
-        http: &Http,
+        transport: &Transport,
         segments: &[&str],
         query: &[(&str, &str)],
         progress: &Progress,
@@ -96,8 +96,8 @@ impl Size {
             let limit = size.to_string();
             let mut query = query.to_vec();
             query.push(("limit", &limit));
-            let request = http.request(segments, &query)?;
-            let larger = match http.get_within(&request, progress)? {
+            let request = Request::read(&transport.base, segments, &query)?;
+            let larger = match transport.get_within(&request, progress)? {
                 Within::Body(body) => {
                     // What is ahead may be of the usual size again.
                     if body.bytes.len() < MAX_BODY / 4 {
@@ -134,18 +134,18 @@ impl Size {
 
 /// Asks for one row of a list: whether it can be had.
 pub(super) fn probe<T: DeserializeOwned>(
-    http: &Http,
+    transport: &Transport,
     segments: &[&str],
     progress: &Progress,
 ) -> Result<()> {
-    let came = Size(1).ask(http, segments, &[], progress)?;
+    let came = Size(1).ask(transport, segments, &[], progress)?;
     let mut pages = Pages::<T>::new();
-    first(http, segments, &came, &mut pages, |_| true).map(|_| ())
+    first(transport, segments, &came, &mut pages, |_| true).map(|_| ())
 }
 
 /// Takes in the first page of a list, which shows whether it is one of v1's.
 fn first<T: DeserializeOwned>(
-    http: &Http,
+    transport: &Transport,
     segments: &[&str],
     came: &Came,
     pages: &mut Pages<T>,
@@ -153,10 +153,8 @@ fn first<T: DeserializeOwned>(
 ) -> Result<Option<String>> {
     let next = pages.add(&came.request.label, &came.body.bytes, is_last);
     let (is_top, rows) = (segments.len() == 1, pages.listing.rows.len());
-    match http.foreign_list(&came.request, &came.body, is_top, rows) {
-        Some(error) => Err(error),
-        None => next,
-    }
+    transport.check_list(&came.request, &came.body, is_top, rows)?;
+    next
 }
 
 /// Takes a page apart.
@@ -209,18 +207,18 @@ pub(super) fn understand<T: DeserializeOwned>(label: &str, raw: &RawValue) -> Op
 
 /// Every row of a list that its pages show, each once, in the order they came.
 pub(super) fn list<T: DeserializeOwned>(
-    http: &Http,
+    transport: &Transport,
     segments: &[&str],
     query: &[(&str, &str)],
     progress: &Progress,
 ) -> Result<Listing<T>> {
-    list_until(http, segments, query, progress, |_| false)
+    list_until(transport, segments, query, progress, |_| false)
 }
 
 /// The same up to the first page whose rows `is_last` says it of. It is given
 /// the rows that are new with the page.
 pub(super) fn list_until<T: DeserializeOwned>(
-    http: &Http,
+    transport: &Transport,
     segments: &[&str],
     query: &[(&str, &str)],
     progress: &Progress,
@@ -234,9 +232,9 @@ pub(super) fn list_until<T: DeserializeOwned>(
         if let Some(cursor) = &cursor {
             query.push(("cursor", cursor));
         }
-        let came = size.ask(http, segments, &query, progress)?;
+        let came = size.ask(transport, segments, &query, progress)?;
         cursor = match number {
-            0 => first(http, segments, &came, &mut pages, &is_last)?,
+            0 => first(transport, segments, &came, &mut pages, &is_last)?,
             _ => pages.add(&came.request.label, &came.body.bytes, &is_last)?,
         };
         if cursor.is_none() {

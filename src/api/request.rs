@@ -1,6 +1,6 @@
 //! What is asked of the API: the address, and how it is asked.
 
-use super::{http::Http, secrets::Secrets};
+use super::redaction::Secrets;
 use crate::error::{Error, Result};
 use reqwest::{
     Method,
@@ -59,38 +59,30 @@ impl Form {
 }
 
 impl Request {
-    /// Whether it asks where an archive is: such endpoints stand outside of the
-    /// service's common form. They take values as they are, and fail in HTML.
-    pub(super) fn is_download(&self) -> bool {
-        self.url.path().ends_with("/download")
-    }
-}
-
-impl Http {
-    /// A GET of `/v1/<segments>`, each percent-encoded.
-    pub(super) fn request(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Request> {
-        self.asking(Form::Read, segments, query)
+    /// A GET of `/v1/<segments>` below `base`, each percent-encoded.
+    pub(super) fn read(base: &Url, segments: &[&str], query: &[(&str, &str)]) -> Result<Self> {
+        Self::new(base, Form::Read, segments, query)
     }
 
     /// A GET of a stream of events, those after the given one.
-    pub(super) fn events_request(&self, segments: &[&str], after: Option<u64>) -> Result<Request> {
+    pub(super) fn events(base: &Url, segments: &[&str], after: Option<u64>) -> Result<Self> {
         let last = after.map(|after| after.to_string());
         let last = last.as_deref().map(|last| ("last_event_id", last));
-        self.asking(Form::Events(after), segments, last.as_slice())
+        Self::new(base, Form::Events(after), segments, last.as_slice())
     }
 
     /// A POST of a JSON body, or of none. The secrets are kept out of errors.
-    pub(super) fn post_request(
-        &self,
+    pub(super) fn write(
+        base: &Url,
         segments: &[&str],
         body: Vec<u8>,
         secrets: Secrets,
-    ) -> Result<Request> {
-        self.asking(Form::Write(body, secrets), segments, &[])
+    ) -> Result<Self> {
+        Self::new(base, Form::Write(body, secrets), segments, &[])
     }
 
-    fn asking(&self, form: Form, segments: &[&str], query: &[(&str, &str)]) -> Result<Request> {
-        let mut url = self.base.clone();
+    fn new(base: &Url, form: Form, segments: &[&str], query: &[(&str, &str)]) -> Result<Self> {
+        let mut url = base.clone();
         // The URL parser would drop such a segment and name another endpoint.
         if let Some(bad) = segments.iter().find(|s| matches!(**s, "" | "." | "..")) {
             return Err(Error::NotFound(format!("{bad:?}")));
@@ -101,7 +93,7 @@ impl Http {
             .push("v1")
             .extend(segments);
         let label = format!("{} {}", form.method(), url.path());
-        let mut request = Request { url, label, form };
+        let mut request = Self { url, label, form };
         if !query.is_empty() {
             let is_plain = request.is_download();
             let sent = query.iter().map(|(name, value)| match is_plain {
@@ -111,6 +103,19 @@ impl Http {
             request.url.query_pairs_mut().extend_pairs(sent);
         }
         Ok(request)
+    }
+    /// Whether it asks where an archive is: such endpoints stand outside of the
+    /// service's common form. They take values as they are, and fail in HTML.
+    pub(super) fn is_download(&self) -> bool {
+        self.url.path().ends_with("/download")
+    }
+
+    /// `text` of the service without the secrets that were sent.
+    pub(super) fn redact(&self, text: String) -> String {
+        match &self.form {
+            Form::Write(_, secrets) => secrets.redact(&text),
+            Form::Read | Form::Events(_) => text,
+        }
     }
 }
 

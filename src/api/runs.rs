@@ -1,7 +1,8 @@
 //! The list of runs: read as a whole, and kept up to date with few calls.
 
 use super::{
-    Client, paging,
+    client::Client,
+    paging,
     types::{Row, Run, RunStatus},
 };
 use crate::{error::Result, progress::Progress};
@@ -208,6 +209,6 @@ impl Client {
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
         .collect();
-        paging::list_until(&self.http, &["runs"], &query, progress, is_last)
+        paging::list_until(&self.transport, &["runs"], &query, progress, is_last)
     }
 }

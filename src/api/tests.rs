@@ -12,15 +12,22 @@ mod posts;
 mod reader;
 mod refresh;
 
-use super::{types::RunStatus, *};
-use crate::{error::TransportKind, sync::Mutex};
+use super::{types::*, *};
+use crate::{
+    error::{Error, Result, TransportKind},
+    progress::Progress,
+    sync::Mutex,
+};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::Arc,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
+use url::Url;
 
 /// What the server was asked.
 #[derive(Clone, Debug)]

@@ -367,3 +367,10 @@ pub struct StorageVersion {
     /// When.
     pub created_at: Timestamp,
 }
+
+/// Enough of a metrics answer to know it for one.
+#[derive(Deserialize)]
+pub(super) struct Metrics {
+    #[serde(rename = "data")]
+    _data: Vec<serde::de::IgnoredAny>,
+}

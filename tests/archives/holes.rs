@@ -27,7 +27,7 @@ const SPARSE: &str = "
 ";
 
 #[test]
-fn holes_stay_holes_whoever_found_them() {
+fn holes_stay_holes_whichever_program_found_them() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     shell(folder, SPARSE);
@@ -158,7 +158,7 @@ fn attribute(mount: &Mount, path: &str, name: &str) -> String {
 }
 
 #[test]
-fn what_was_shortened_or_left_out_is_told() {
+fn shortened_names_and_omitted_entries_are_listed_in_attributes() {
     let own = "设计".repeat(60) + ".md";
     let tar = Tar::default()
         .pax(b'x', &[("path", format!("d/{own}").as_bytes())])

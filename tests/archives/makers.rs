@@ -1,5 +1,5 @@
-//! The archives of the demo and the tests are those that the service's makers
-//! make: GNU tar, node-tar and the Rust crate, header by header.
+//! The archives of the demo and the tests are those of the programs that pack for
+//! the service: GNU tar, node-tar and the Rust crate, header by header.
 
 use crate::support::node_tar;
 use flate2::read::GzDecoder;

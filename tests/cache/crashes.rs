@@ -27,7 +27,7 @@ fn crash(bench: &Bench, place: &Place, cache: &Path, step: &str) -> bool {
     finish(command.env("VM0FS_CRASH_AT", step)).succeeded();
     let sums = place.inside("cd artifacts/a0/latest && sha256sum small folder/text large");
     let said = finish(&mut script(Who::Myself, &sums));
-    // Whatever it could read before it died was right.
+    // What it could read before it died was right.
     for line in said.out.lines() {
         assert!(expected_sums(0, LARGE).contains(line), "{step}: {said:?}");
     }

@@ -85,7 +85,7 @@ fn after_damage(bench: &Bench, cache: &Path, name: &str, damage: Damage) -> Plac
 }
 
 #[test]
-fn damage_is_repaired() {
+fn damaged_cache_files_are_repaired() {
     let damages: [(&str, &str, Damage); 15] = [
         ("tree", "cut", cut),
         ("tree", "emptied", empty),
@@ -223,7 +223,7 @@ fn of_many_files() -> World {
 }
 
 #[test]
-fn a_large_index_is_repaired_too() {
+fn a_damaged_large_index_is_repaired() {
     let bench = Bench::new(of_many_files());
     let cache = bench.folder("cache", Who::Myself);
     let place = mounted(&bench, Who::Myself, "mnt", &cache, &[]);

@@ -1,4 +1,4 @@
-//! The cache's folder, taken away in one way or another while it is used.
+//! The cache's folder becomes read-only, full or another user's while it is used.
 
 use crate::{
     commands::until,
@@ -49,7 +49,7 @@ impl Drop for Disk {
 // Only root can mount a file system for the cache.
 #[test]
 #[ignore = "needs root"]
-fn read_only() {
+fn a_read_only_cache_fails_only_new_fetches() {
     for who in Who::all() {
         let (world, runs) = world(2);
         let bench = Bench::new(world);
@@ -58,7 +58,7 @@ fn read_only() {
         let mount = mounted(&bench, who, &cache);
         assert_eq!(mount.cat("artifacts/a0/latest/f"), text(0));
         disk.remount("ro");
-        // What is there is there, and what needs no cache does as before.
+        // What the cache has can be read, and what needs no cache works as before.
         assert_eq!(mount.cat("artifacts/a0/latest/f"), text(0));
         assert_eq!(
             mount.cat(&format!("runs/{}/status", runs[0])),
@@ -74,10 +74,10 @@ fn read_only() {
     }
 }
 
-// Only root can give a folder to somebody else.
+// Only root can give a folder to another user.
 #[test]
 #[ignore = "needs root"]
-fn owned_by_somebody_else() {
+fn a_cache_given_to_another_user_fails_only_what_needs_it() {
     let who = Who::Ordinary;
     let (world, runs) = world(2);
     let bench = Bench::new(world);
@@ -119,7 +119,7 @@ fn owned_by_somebody_else() {
 // Only root can make a disk that is small.
 #[test]
 #[ignore = "needs root"]
-fn full_while_unpacking() {
+fn a_disk_that_fills_up_while_unpacking_evicts_versions() {
     for who in Who::all() {
         // Two of three fit at a time: the disk says so before the ceiling does.
         let mut world = World::empty();

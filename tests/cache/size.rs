@@ -1,4 +1,4 @@
-//! `--cache-size` is a ceiling, not a hope; and a full disk is told as one.
+//! `--cache-size` is a limit that holds; and a full disk is reported as one.
 
 use super::{disk_usage, is_right, mounted, world_of};
 use crate::{
@@ -56,7 +56,7 @@ fn cached(place: &Place, number: u64) -> String {
 }
 
 #[test]
-fn the_least_recently_used_make_room() {
+fn the_least_recently_used_versions_are_evicted() {
     const CEILING: u64 = 6 << 20;
     const LARGE: usize = 1 << 20;
     for who in Who::all() {
@@ -103,7 +103,7 @@ fn the_least_recently_used_make_room() {
 }
 
 #[test]
-fn a_smaller_ceiling_holds_from_the_next_mount_on() {
+fn a_smaller_cache_size_holds_from_the_next_mount_on() {
     const LARGE: usize = 1 << 20;
     let who = Who::Myself;
     let bench = Bench::new(world_of(6, LARGE));
@@ -122,7 +122,7 @@ fn a_smaller_ceiling_holds_from_the_next_mount_on() {
 }
 
 #[test]
-fn a_version_over_the_ceiling_is_refused_and_told() {
+fn a_version_larger_than_the_cache_is_refused_with_a_reason() {
     for who in Who::all() {
         let bench = Bench::new(world_of(2, 3 << 20));
         let cache = bench.folder("cache", who);
@@ -168,7 +168,7 @@ impl Drop for SmallDisk {
 // Only root can make a disk that is small.
 #[test]
 #[ignore = "needs root"]
-fn a_full_disk_is_told_as_one() {
+fn a_full_disk_is_reported_as_a_full_disk() {
     for who in Who::all() {
         let mut world: World = world_of(1, 3 << 20);
         let small = world.add_storage(vm0fs::demo::Kind::Artifact, "small");

@@ -1,43 +1,26 @@
-//! `vm0fs cache` and `vm0fs prefetch` on real mounts, and what a mount tells of
-//! its downloads.
+//! `vm0fs cache` on real mounts.
 
-use crate::support::fake::{Action, Fault, File, Kind, VersionSpec, World};
-use crate::support::{Bench, Mount, ORDINARY_USER, SOON, Who};
-use nix::sys::signal::{Signal, kill};
+use crate::support::{Bench, Mount, ORDINARY_USER, SOON, Who, noise_of};
 use serde_json::Value;
 use std::{
     fs,
-    io::Read,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
+use vm0fs::demo::{File, Kind, VersionSpec, World};
 
-const MIB: usize = 1 << 20;
-
-/// Bytes that do not compress, different for each seed.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| next()).collect();
-    bytes.truncate(length);
-    bytes
-}
+pub(super) const MIB: usize = 1 << 20;
 
 /// A volume for each name, of one version with one file `f` of that many bytes.
-fn world(names: &[&str], bytes: usize) -> (World, Vec<String>) {
+pub(super) fn world(names: &[&str], bytes: usize) -> (World, Vec<String>) {
     let mut world = World::empty();
     let mut ids = Vec::new();
     for (seed, name) in names.iter().enumerate() {
         let storage = world.add_storage(Kind::Volume, name);
-        let file = File::new("d/f", noise(seed as u64 + 1, bytes));
+        let file = File::new("d/f", noise_of(seed as u64 + 1, bytes));
         let spec = VersionSpec::files(vec![file, File::new("empty", "")]);
         ids.push(world.add_version(&storage, spec));
     }
@@ -45,7 +28,7 @@ fn world(names: &[&str], bytes: usize) -> (World, Vec<String>) {
 }
 
 /// `vm0fs` without a token, in the folder of the mount.
-fn command(bench: &Bench, who: Who, mount: &Mount, arguments: &[&str]) -> Command {
+pub(super) fn command(bench: &Bench, who: Who, mount: &Mount, arguments: &[&str]) -> Command {
     let mut command = bench.command(who);
     command
         .env_remove("VM0_API_KEY")
@@ -53,7 +36,7 @@ fn command(bench: &Bench, who: Who, mount: &Mount, arguments: &[&str]) -> Comman
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // The folder is entered by a shell: it may belong to somebody else.
+    // The folder is entered by a shell: it may belong to another user.
     let arguments: Vec<String> = arguments.iter().map(|a| format!("'{a}'")).collect();
     let script = format!(
         "cd '{}' && exec '{}' {}",
@@ -84,15 +67,16 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-struct Setting<'a> {
-    bench: &'a Bench,
-    who: Who,
-    mount: Mount,
-    cache: PathBuf,
+/// A mount and its cache, and `vm0fs` run on them.
+pub(super) struct Setting<'a> {
+    pub(super) bench: &'a Bench,
+    pub(super) who: Who,
+    pub(super) mount: Mount,
+    pub(super) cache: PathBuf,
 }
 
 impl<'a> Setting<'a> {
-    fn new(bench: &'a Bench, who: Who, arguments: &[&str]) -> Self {
+    pub(super) fn new(bench: &'a Bench, who: Who, arguments: &[&str]) -> Self {
         let cache = bench.folder(&format!("cache-{who:?}"), who);
         let mut mounting = bench
             .mount_as(who)
@@ -108,7 +92,7 @@ impl<'a> Setting<'a> {
         }
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(super) fn run(&self, arguments: &[&str]) -> Output {
         command(self.bench, self.who, &self.mount, arguments)
             .output()
             .unwrap()
@@ -116,7 +100,7 @@ impl<'a> Setting<'a> {
 
     /// Runs `vm0fs`, which must succeed; gives what it wrote.
     #[track_caller]
-    fn good(&self, arguments: &[&str]) -> String {
+    pub(super) fn good(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let text = text(&output);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {text}");
@@ -125,7 +109,7 @@ impl<'a> Setting<'a> {
 
     /// Runs `vm0fs`, which must fail; gives what it wrote.
     #[track_caller]
-    fn bad(&self, arguments: &[&str]) -> String {
+    pub(super) fn bad(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let text = text(&output);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {text}");
@@ -133,26 +117,26 @@ impl<'a> Setting<'a> {
     }
 
     /// A `vm0fs cache` command on this cache.
-    fn cache<'b>(&'b self, arguments: &[&'b str]) -> Vec<&'b str> {
+    pub(super) fn cache<'b>(&'b self, arguments: &[&'b str]) -> Vec<&'b str> {
         let mut all = vec!["cache"];
         all.extend_from_slice(arguments);
         all.extend(["--cache-dir", self.cache.to_str().unwrap()]);
         all
     }
 
-    fn list(&self) -> Vec<Value> {
+    pub(super) fn list(&self) -> Vec<Value> {
         let text = self.good(&self.cache(&["ls", "--json"]));
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
     #[track_caller]
-    fn version(&self, id: &str) -> Value {
+    pub(super) fn version(&self, id: &str) -> Value {
         let list = self.list();
         let found = list.iter().find(|item| item["version"] == id);
         found.unwrap_or_else(|| panic!("{id}: {list:?}")).clone()
     }
 
-    fn xattr(&self, path: &str, name: &str) -> Option<String> {
+    pub(super) fn xattr(&self, path: &str, name: &str) -> Option<String> {
         let output = self
             .mount
             .try_run(&format!("getfattr --only-values -n user.vm0.{name} {path}"));
@@ -162,175 +146,14 @@ impl<'a> Setting<'a> {
             .then(|| String::from_utf8(output.stdout).unwrap())
     }
 
-    fn folder(&self, id: &str) -> PathBuf {
+    pub(super) fn folder(&self, id: &str) -> PathBuf {
         let key = self.version(id)["key"].as_str().unwrap().to_owned();
         self.cache.join("v1/versions").join(key)
     }
 }
 
 #[test]
-fn prefetch_brings_what_is_named() {
-    for who in Who::all() {
-        let (mut world, ids) = world(&["one", "two", "three"], 300_000);
-        world.add_storage(Kind::Volume, "none");
-        let bench = Bench::new(world);
-        let setting = Setting::new(&bench, who, &[]);
-        bench.server.clear_requests();
-        let below = format!("volumes/two/{}/d/f", ids[1]);
-        let out = setting.good(&["prefetch", "volumes/one", &below, "volumes/three/latest/"]);
-        for name in ["volumes/one: ", &below, "volumes/three/latest/: "] {
-            assert!(out.contains(name), "{who:?} {name}: {out}");
-        }
-        assert_eq!(bench.downloads().len(), 3, "{who:?}");
-        for (id, name) in ids.iter().zip(["one", "two", "three"]) {
-            let item = setting.version(id);
-            assert_eq!(item["content"], true, "{who:?}");
-            assert_eq!(item["name"], name);
-            assert_eq!(item["verified"], "yes");
-            assert_eq!(
-                (&item["files"], &item["size"]),
-                (&2.into(), &300_000.into())
-            );
-            let path = format!("volumes/{name}/latest/");
-            assert_eq!(setting.xattr(&path, "key").as_deref(), item["key"].as_str());
-            assert_eq!(setting.xattr(&path, "cached").as_deref(), Some("yes"));
-            assert_eq!(setting.xattr(&path, "transfer"), None);
-        }
-        let out = setting.good(&["prefetch", "volumes/one"]);
-        assert_eq!(out, "volumes/one: already there\n", "{who:?}");
-        assert_eq!(bench.downloads().len(), 3, "{who:?}");
-        // What is not there, is no version, or is no mount.
-        let out = setting.bad(&["prefetch", "volumes/none", "volumes/nix", "agents", "/etc"]);
-        for words in [
-            "4 of 4 could not be fetched",
-            "volumes/none has no version yet",
-            "volumes/nix: No such file",
-            "agents is in no version",
-            "/etc is not in a vm0fs mount",
-        ] {
-            assert!(out.contains(words), "{who:?} {words}: {out}");
-        }
-        let status: Value = serde_json::from_str(&setting.mount.cat(".vm0fs/status.json")).unwrap();
-        assert_eq!(status["cache"]["dir"], setting.cache.to_str().unwrap());
-        let log = setting.mount.unmount().join("\n");
-        let short = &ids[0][..12];
-        assert!(
-            log.contains(&format!("fetching volumes/one/{short}")),
-            "{log}"
-        );
-        assert!(
-            log.contains(&format!("fetched volumes/one/{short}: ")),
-            "{log}"
-        );
-    }
-}
-
-#[test]
-fn a_failed_prefetch_says_why() {
-    let (world, ids) = world(&["good", "bad"], 1000);
-    let bench = Bench::new(world);
-    let broken = Action::WrongBody(b"this is no archive".to_vec().into());
-    bench.server.fault(Fault::object(&ids[1], broken));
-    let setting = Setting::new(&bench, Who::Myself, &[]);
-    let out = setting.bad(&["prefetch", "volumes/good", "volumes/bad"]);
-    assert!(out.contains("volumes/good: "), "{out}");
-    assert!(
-        out.contains("vm0fs: volumes/bad: archive of version"),
-        "{out}"
-    );
-    let transfers = setting.mount.cat(".vm0fs/transfers");
-    let failed = transfers.lines().find(|line| line.contains("/bad/"));
-    assert!(
-        failed.unwrap().contains("failed: archive of"),
-        "{transfers}"
-    );
-    let out = setting.bad(&["cache", "pin", "volumes/bad"]);
-    assert!(out.contains("archive of version"), "{out}");
-    assert!(setting.list().iter().all(|item| item["pinned"] == false));
-}
-
-#[test]
-fn transfers_show_what_runs() {
-    let (world, ids) = world(&["slow \u{202e}name"], 3 * MIB);
-    let bench = Bench::new(world);
-    let rate = Action::Rate {
-        bytes_per_second: MIB as u64,
-    };
-    bench.server.fault(Fault::object(&ids[0], rate));
-    let setting = Setting::new(&bench, Who::Myself, &[]);
-    assert_eq!(setting.mount.cat(".vm0fs/transfers"), "");
-    let path = setting.mount.path().join("volumes");
-    let path = fs::read_dir(path).unwrap().next().unwrap().unwrap().path();
-    let mut child = command(
-        &bench,
-        Who::Myself,
-        &setting.mount,
-        &["prefetch", path.to_str().unwrap()],
-    )
-    .spawn()
-    .unwrap();
-    let end = Instant::now() + SOON;
-    let line = loop {
-        let text = setting.mount.cat(".vm0fs/transfers");
-        if text.contains("running") && !text.contains(" 0 %") {
-            break text;
-        }
-        assert!(Instant::now() < end, "{text:?}");
-        thread::sleep(Duration::from_millis(50));
-    };
-    assert!(line.starts_with("volumes/slow name/"), "{line}");
-    assert!(
-        line.contains(" of 3.0 MiB") && line.contains("/s  "),
-        "{line}"
-    );
-    assert_eq!(line.lines().count(), 1, "{line}");
-    assert!(child.wait().unwrap().success());
-    thread::sleep(Duration::from_millis(1100));
-    let text = setting.mount.cat(".vm0fs/transfers");
-    assert!(text.contains("done in"), "{text}");
-    let mut out = String::new();
-    child.stdout.unwrap().read_to_string(&mut out).unwrap();
-    assert!(out.contains("MiB in "), "{out}");
-    // No bar where nobody sees it.
-    let mut err = String::new();
-    child.stderr.unwrap().read_to_string(&mut err).unwrap();
-    assert_eq!(err, "");
-}
-
-#[test]
-fn ctrl_c_stops_waiting_at_once() {
-    for arguments in [
-        &["prefetch", "volumes/v"][..],
-        &["cache", "pin", "volumes/v"],
-    ] {
-        let (world, ids) = world(&["v"], MIB);
-        let bench = Bench::new(world);
-        bench
-            .server
-            .fault(Fault::object(&ids[0], Action::StallBody { after: 1000 }));
-        let setting = Setting::new(&bench, Who::Myself, &["--timeout", "20s"]);
-        let mut child = command(&bench, Who::Myself, &setting.mount, arguments)
-            .spawn()
-            .unwrap();
-        let stalls = |requests: &[crate::support::fake::Recorded]| {
-            requests
-                .iter()
-                .any(|request| request.line().contains("/bucket/"))
-        };
-        assert!(bench.server.wait_for(SOON, stalls), "{arguments:?}");
-        let pid = nix::unistd::Pid::from_raw(child.id() as i32);
-        let started = Instant::now();
-        kill(pid, Signal::SIGINT).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(1), "{arguments:?}");
-        assert!(started.elapsed() < Duration::from_secs(15), "{arguments:?}");
-        // The mount is as alive as before, and still fetching.
-        assert_eq!(setting.mount.list("volumes"), ["v"]);
-        assert!(setting.mount.cat(".vm0fs/transfers").contains("volumes/v/"));
-    }
-}
-
-#[test]
-fn pinned_versions_outlive_pressure() {
+fn pinned_versions_are_not_evicted() {
     for who in Who::all() {
         let (world, ids) = world(&["keep", "b", "c", "d"], 2 * MIB);
         let bench = Bench::new(world);
@@ -387,7 +210,7 @@ fn pinned_versions_outlive_pressure() {
 }
 
 #[test]
-fn pin_by_id_or_not_at_all() {
+fn pin_takes_a_whole_id_and_refuses_an_ambiguous_one() {
     let mut world = World::empty();
     let storage = world.add_storage(Kind::Artifact, "void");
     world.add_version(&storage, VersionSpec::files(Vec::new()));
@@ -427,7 +250,7 @@ fn pin_by_id_or_not_at_all() {
 }
 
 #[test]
-fn damage_is_found_fixed_and_fetched_again() {
+fn cache_verify_finds_and_fixes_damage() {
     for who in Who::all() {
         let (world, ids) = world(&["good", "hurt", "lost"], 100_000);
         let bench = Bench::new(world);
@@ -464,7 +287,7 @@ fn damage_is_found_fixed_and_fetched_again() {
 }
 
 #[test]
-fn clearing_beside_a_mount() {
+fn cache_clear_works_beside_a_mount() {
     for who in Who::all() {
         let (world, ids) = world(&["open", "idle", "kept"], 400_000);
         let bench = Bench::new(world);
@@ -536,7 +359,7 @@ fn clearing_beside_a_mount() {
 }
 
 #[test]
-fn a_cache_that_is_not_there() {
+fn cache_commands_report_a_missing_cache_as_empty() {
     let bench = Bench::new(World::empty());
     let run = |arguments: &[&str]| {
         let mut command = bench.command(Who::Myself);

@@ -42,7 +42,7 @@ fn read_tour(stdout: ChildStdout) -> String {
     said
 }
 
-/// A port of this host that nobody uses now.
+/// A port of this host that no process uses now.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
@@ -89,7 +89,7 @@ impl Demo {
 }
 
 #[test]
-fn it_mounts_prints_a_tour_and_ends_without_a_trace() {
+fn demo_mounts_prints_a_tour_and_leaves_no_trace() {
     for who in Who::all() {
         let bench = Bench::new(World::empty());
         let ends: [fn(&Bench, &Demo); 3] = [
@@ -146,7 +146,7 @@ fn what_a_killed_demo_leaves_the_next_one_removes() {
 }
 
 #[test]
-fn a_folder_that_was_there_stays() {
+fn demo_keeps_a_mountpoint_that_existed() {
     let bench = Bench::new(World::empty());
     let place = Place::new(&bench, Who::Myself, "demo");
     fs::create_dir(&place.path).unwrap();
@@ -158,7 +158,7 @@ fn a_folder_that_was_there_stays() {
 }
 
 #[test]
-fn its_whole_tree_can_be_walked() {
+fn the_whole_tree_of_the_demo_can_be_walked() {
     for who in Who::all() {
         let bench = Bench::new(World::empty());
         let demo = Demo::start(&bench, who);
@@ -197,7 +197,7 @@ fn its_whole_tree_can_be_walked() {
 }
 
 #[test]
-fn serve_only_serves_curl() {
+fn demo_serve_only_answers_curl() {
     for who in Who::all() {
         let bench = Bench::new(World::empty());
         let mut command = bench.command(who);
@@ -243,7 +243,7 @@ fn serve_only_serves_curl() {
 }
 
 #[test]
-fn a_port_in_use_is_told() {
+fn demo_reports_a_port_in_use() {
     let bench = Bench::new(World::empty());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
@@ -258,7 +258,7 @@ fn a_port_in_use_is_told() {
 }
 
 #[test]
-fn a_mountpoint_that_cannot_be_used_is_told() {
+fn demo_reports_an_unusable_mountpoint() {
     for who in Who::all() {
         let bench = Bench::new(World::empty());
         let folder = bench.folder("used", who);

@@ -17,7 +17,7 @@ use std::{
 };
 
 #[test]
-fn the_command_returns_when_the_mount_is_usable() {
+fn mount_returns_when_the_mount_is_usable() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         // Neither the folder nor the one above it exists.
@@ -144,10 +144,10 @@ fn a_dead_mount_is_replaced_even_where_a_shell_stands_in_it() {
 }
 
 #[test]
-fn without_a_network_it_mounts_with_a_warning_and_works_later() {
+fn mount_without_a_network_warns_and_works_later() {
     for (number, who) in Who::all().into_iter().enumerate() {
         let bench = Bench::new(small_world());
-        // An address of this test's own, so that nobody else takes the port.
+        // An address of this test's own, so that no other process takes the port.
         let host = [
             127,
             77,
@@ -194,7 +194,7 @@ fn silence() -> SocketAddr {
 }
 
 #[test]
-fn a_silent_network_is_waited_for_a_moment_only() {
+fn mount_waits_only_a_moment_for_a_silent_network() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let place = Place::new(&bench, who, "mnt");
@@ -207,10 +207,10 @@ fn a_silent_network_is_waited_for_a_moment_only() {
         assert!(said.took < Duration::from_secs(15), "{said:?}");
         said.told(&["warning", "has not answered", "mounted all the same"]);
         assert_eq!(place.run("ls"), "agents\nartifacts\nruns\nvolumes\n");
-        // Whoever waits does not keep it from ending, either.
+        // A process that waits does not keep it from ending, either.
         let mut waiting = Running::script(who, &place.inside("ls agents"));
         let name = format!("/proc/{}/stat", waiting.0.id());
-        until("somebody waits", || {
+        until("a process waits", || {
             fs::read_to_string(&name).is_ok_and(|stat| stat.contains(") D") || stat.contains(") S"))
         });
         kill(place.pid(), nix::sys::signal::SIGTERM);
@@ -221,7 +221,7 @@ fn a_silent_network_is_waited_for_a_moment_only() {
 }
 
 #[test]
-fn a_proxy_that_answers_nonsense_is_no_reason_not_to_mount() {
+fn mount_works_behind_a_proxy_that_answers_nonsense() {
     let bench = Bench::new(small_world());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -274,7 +274,7 @@ fn a_network_that_falls_silent_gives_errors_in_time() {
 
 #[test]
 fn plain_http_is_permitted_where_it_is_asked_for() {
-    // An address that is nobody's (RFC 5737): only the permission matters.
+    // An address of no host (RFC 5737): only the permission matters.
     let bench = Bench::new(small_world());
     let place = Place::new(&bench, Who::Myself, "mnt");
     let mut command = place.mount(&bench);

@@ -1,5 +1,5 @@
-//! `vm0fs mount` that does not come to a mount, wrong usage, and help: what is
-//! said, the exit code, and that nothing is left.
+//! `vm0fs mount` where it cannot mount, wrong usage, and help: the message, the
+//! exit code, and that nothing is left.
 
 use super::{Place, finish, script, servers_of, shell, small_world};
 use crate::support::{Bench, Who, is_mounted};
@@ -13,7 +13,7 @@ fn nothing_left(place: &Place) {
 }
 
 #[test]
-fn a_refused_token_is_told_by_the_command() {
+fn mount_reports_a_refused_token() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let place = Place::new(&bench, who, "mnt");
@@ -36,7 +36,7 @@ fn a_refused_token_is_told_by_the_command() {
 }
 
 #[test]
-fn without_a_token_it_says_how_to_get_one() {
+fn mount_without_a_token_says_how_to_get_one() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let place = Place::new(&bench, who, "mnt");
@@ -67,7 +67,7 @@ fn a_token_is_not_sent_in_the_open() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_used_is_refused() {
+fn an_unusable_mountpoint_is_refused() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let place = Place::new(&bench, who, "used");
@@ -97,7 +97,7 @@ fn a_folder_that_cannot_be_used_is_refused() {
 
 #[test]
 #[ignore = "needs root"]
-fn an_ordinary_user_cannot_mount_where_the_folder_is_not_his() {
+fn an_ordinary_user_cannot_mount_on_a_folder_of_another() {
     let who = Who::Ordinary;
     let bench = Bench::new(small_world());
     let path = bench.folder("of-root", Who::Myself);
@@ -137,7 +137,7 @@ fn a_living_mount_is_not_mounted_over() {
 // Only root can mount a tmpfs; `/proc` stands for it above.
 #[test]
 #[ignore = "needs root"]
-fn another_kind_of_mount_is_left_alone() {
+fn a_mount_of_another_file_system_is_left_alone() {
     let bench = Bench::new(small_world());
     let place = Place::new(&bench, Who::Myself, "tmpfs");
     let shown = place.path.display();
@@ -180,7 +180,7 @@ fn wrong_usage_exits_with_2() {
 }
 
 #[test]
-fn help_has_examples_and_the_version_is_told() {
+fn help_has_examples_and_the_version_is_printed() {
     let bench = Bench::new(small_world());
     for (line, words) in [
         (
@@ -204,7 +204,7 @@ fn help_has_examples_and_the_version_is_told() {
 }
 
 #[test]
-fn a_log_that_cannot_be_kept_is_no_reason_not_to_mount() {
+fn mount_works_without_a_log_file() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let place = Place::new(&bench, who, "mnt");

@@ -1,16 +1,11 @@
-//! `vm0fs unmount`: it waits, it says who is in the way, it can detach.
+//! `vm0fs unmount`: it waits, names the processes that use the mount, and can
+//! detach. What it does while something hangs is tested in `ending/hanging`.
 
 use super::{Place, Running, finish, script, servers_of, small_world, until};
-use crate::support::fake::{Action, Fault, File, Kind, Port, VersionSpec};
 use crate::support::{Bench, Who, is_mounted};
-use std::time::Duration;
-
-/// For an unmount that somebody's download must not delay: it takes two
-/// seconds at most on an idle machine.
-const PROMPT: Duration = Duration::from_secs(10);
 
 #[test]
-fn it_waits_until_the_mount_is_gone() {
+fn unmount_waits_until_the_mount_is_gone() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         for command in ["unmount", "umount"] {
@@ -26,7 +21,7 @@ fn it_waits_until_the_mount_is_gone() {
 }
 
 #[test]
-fn paths_are_taken_as_they_are_written() {
+fn unmount_takes_links_and_relative_paths() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let place = Place::mounted(&bench, who, "mnt");
@@ -43,7 +38,7 @@ fn paths_are_taken_as_they_are_written() {
 }
 
 #[test]
-fn it_works_from_inside() {
+fn unmount_works_from_inside_the_mount() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let place = Place::mounted(&bench, who, "mnt");
@@ -66,7 +61,7 @@ fn it_works_from_inside() {
 }
 
 #[test]
-fn what_is_no_mount_of_ours_is_refused() {
+fn unmount_refuses_what_is_no_mount_of_vm0fs() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let folder = bench.folder("plain", who);
@@ -121,131 +116,6 @@ fn a_busy_mount_is_left_alone_and_its_users_are_named() {
         );
         drop((standing, reading));
         place.is_over();
-    }
-}
-
-#[test]
-fn a_hung_download_does_not_hold_it_up() {
-    for who in Who::all() {
-        let bench = Bench::new(small_world());
-        let place = Place::mounted(&bench, who, "mnt");
-        bench.server.fault(Fault::store(Action::Stall));
-        let text = "cat artifacts/site/latest/index.html";
-        let file = place.path.join(text.strip_prefix("cat ").unwrap());
-        let mut reader = Running::script(who, &format!("cat '{}'", file.display()));
-        assert!(bench.server.wait_for(super::SOON, |requests| {
-            requests.iter().any(|request| request.port == Port::Store)
-        }));
-        // Whoever only waits is let go, and then nobody is in it.
-        let said = finish(&mut place.unmount(&bench));
-        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
-        assert!(said.took < PROMPT, "{said:?}");
-        assert!(!is_mounted(&place.path));
-        assert_ne!(reader.end(), Some(0));
-        place.is_over();
-    }
-}
-
-// Only root unmounts the mounts of others.
-#[test]
-#[ignore = "needs root"]
-fn root_lets_go_of_those_in_the_mount_of_another() {
-    let bench = Bench::new(small_world());
-    let place = Place::mounted(&bench, Who::Ordinary, "mnt");
-    bench.server.fault(Fault::store(Action::Stall));
-    let file = place.path.join("artifacts/site/latest/index.html");
-    let mut reader = Running::script(Who::Ordinary, &format!("cat '{}'", file.display()));
-    assert!(bench.server.wait_for(super::SOON, |requests| {
-        requests.iter().any(|request| request.port == Port::Store)
-    }));
-    let mut unmount = bench.command(Who::Myself);
-    let said = finish(unmount.arg("unmount").arg(&place.path));
-    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
-    assert_ne!(reader.end(), Some(0));
-    place.is_over();
-}
-
-#[test]
-fn whoever_receives_something_is_not_let_go() {
-    for who in Who::all() {
-        let mut world = small_world();
-        let noise = world.add_storage(Kind::Artifact, "noise");
-        let files = vec![File::new("noise", crate::support::noise(400_000))];
-        world.add_version(&noise, VersionSpec::files(files));
-        let bench = Bench::new(world);
-        let place = Place::mounted(&bench, who, "mnt");
-        bench.server.fault(Fault::store(Action::Rate {
-            bytes_per_second: 80_000,
-        }));
-        let file = place.path.join("artifacts/noise/latest/noise");
-        let mut reader = Running::script(who, &format!("cat '{}'", file.display()));
-        assert!(bench.server.wait_for(super::SOON, |requests| {
-            requests
-                .iter()
-                .any(|request| request.port == Port::Store && request.bytes_sent > 0)
-        }));
-        let said = finish(&mut place.unmount(&bench));
-        said.failed(&["in use", &format!("cat (pid {})", reader.0.id())]);
-        assert_eq!(reader.end(), Some(0), "it has read on to the end");
-        finish(&mut place.unmount(&bench)).succeeded();
-        place.is_over();
-    }
-}
-
-#[test]
-fn a_stopped_process_does_not_hold_it_up() {
-    for who in Who::all() {
-        let bench = Bench::new(small_world());
-        let place = Place::mounted(&bench, who, "mnt");
-        let server = place.pid();
-        super::kill(server, nix::sys::signal::SIGSTOP);
-        // All of it, or it takes one more question, whose asker cannot be ended.
-        until("it stands still", || {
-            let threads = std::fs::read_dir(format!("/proc/{server}/task")).unwrap();
-            threads.flatten().all(|thread| {
-                let stat = std::fs::read_to_string(thread.path().join("stat"));
-                stat.is_ok_and(|stat| stat.contains(") T "))
-            })
-        });
-        let file = place.path.join("artifacts/site/latest/index.html");
-        let reader = Running::script(who, &format!("cat '{}'", file.display()));
-        let name = format!("/proc/{}/comm", reader.0.id());
-        until("somebody waits for it", || {
-            std::fs::read_to_string(&name).is_ok_and(|name| name == "cat\n")
-        });
-        let said = finish(&mut place.unmount(&bench));
-        said.failed(&["in use", "--lazy"]);
-        assert!(said.took < PROMPT, "{said:?}");
-        drop(reader);
-        let said = finish(&mut place.unmount(&bench));
-        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
-        assert!(said.took < PROMPT, "{said:?}");
-        super::kill(server, nix::sys::signal::SIGCONT);
-        place.is_over();
-    }
-}
-
-#[test]
-fn a_download_that_nobody_waits_for_any_more_does_not_hold_it_up() {
-    for who in Who::all() {
-        let bench = Bench::new(small_world());
-        let place = Place::new(&bench, who, "mnt");
-        finish(place.mount(&bench).args(["--timeout", "3s"])).succeeded();
-        bench.server.fault(Fault::store(Action::Rate {
-            bytes_per_second: 1,
-        }));
-        let file = place.path.join("artifacts/site/latest/index.html");
-        let reader = Running::script(who, &format!("timeout -s KILL 1 cat '{}'", file.display()));
-        assert!(bench.server.wait_for(super::SOON, |requests| {
-            requests
-                .iter()
-                .any(|request| request.port == Port::Store && request.bytes_sent > 0)
-        }));
-        drop(reader);
-        let said = finish(place.unmount(&bench).arg("--lazy"));
-        assert!(said.took < PROMPT, "{said:?}");
-        assert_eq!(said.code, Some(0), "{said:?}");
-        until("the mount is gone", || !is_mounted(&place.path));
     }
 }
 

@@ -19,7 +19,7 @@ const NO_DEVICE: &str = "mkdir $DIR/dev; for name in null zero urandom; do
 
 #[test]
 #[ignore = "needs root"]
-fn the_device() {
+fn doctor_reports_a_missing_or_closed_fuse_device() {
     let bench = bench();
     for who in Who::all() {
         let said = alone(&bench, who, &format!("{NO_DEVICE} vm0fs doctor"));
@@ -44,7 +44,7 @@ fn the_device() {
 
 #[test]
 #[ignore = "needs root"]
-fn the_right_to_mount() {
+fn doctor_reports_a_missing_right_to_mount() {
     let bench = bench();
     let said = alone(
         &bench,
@@ -79,7 +79,7 @@ fn the_right_to_mount() {
 
 #[test]
 #[ignore = "needs root"]
-fn letting_others_in_needs_a_line() {
+fn doctor_reports_a_missing_user_allow_other() {
     let bench = bench();
     let config = "as mkdir -p $HOME/.config/vm0fs
         echo 'allow-other = true' | as tee $HOME/.config/vm0fs/config.toml > /dev/null; ";
@@ -99,7 +99,7 @@ fn letting_others_in_needs_a_line() {
 
 #[test]
 #[ignore = "needs root"]
-fn updatedb_is_to_leave_mounts_out() {
+fn doctor_reports_an_updatedb_that_indexes_mounts() {
     let bench = bench();
     let script = format!(
         "{OWN_ETC} echo 'PRUNEFS=\"NFS fuse.sshfs\"' > /etc/updatedb.conf
@@ -117,7 +117,7 @@ fn updatedb_is_to_leave_mounts_out() {
 
 #[test]
 #[ignore = "needs root"]
-fn settings_and_token() {
+fn doctor_reports_bad_settings_and_tokens() {
     let bench = bench();
     for who in Who::all() {
         let said = alone(&bench, who, "unset VM0_API_KEY; vm0fs doctor");
@@ -161,7 +161,7 @@ fn settings_and_token() {
 
 #[test]
 #[ignore = "needs root"]
-fn the_service_and_the_clock() {
+fn doctor_reports_a_failing_service_and_a_wrong_clock() {
     let bench = bench();
     let doctor = |words: &str| alone(&bench, Who::Ordinary, &format!("vm0fs doctor {words}"));
     let said = doctor("--api-url http://127.0.0.1:1");
@@ -214,7 +214,7 @@ fn the_service_and_the_clock() {
 
 #[test]
 #[ignore = "needs root"]
-fn the_cache() {
+fn doctor_reports_an_unusable_cache() {
     let bench = bench();
     for who in Who::all() {
         let script = "mounted; vm0fs prefetch $MNT/artifacts/site/latest
@@ -243,7 +243,7 @@ fn the_cache() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_full_disk() {
+fn doctor_reports_a_full_disk() {
     let bench = bench();
     let script = "as mkdir -p $HOME/.cache/vm0fs
         mount -t tmpfs -o size=9m,mode=0700,uid=$(id -u $WHO) small $HOME/.cache/vm0fs

@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::{ffi::OsStr, fs, sync::Mutex, time::Duration};
 
 #[test]
-fn a_living_mount_tells_of_itself() {
+fn status_describes_a_living_mount() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let place = Place::mounted(&bench, who, "my mnt");
@@ -52,7 +52,7 @@ fn a_living_mount_tells_of_itself() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_mount_of_another_user_is_listed_and_not_asked() {
+fn status_lists_a_mount_of_another_user_without_asking_it() {
     let bench = Bench::new(small_world());
     for (mounts, asks) in [(Who::Ordinary, Who::Myself), (Who::Myself, Who::Ordinary)] {
         let place = Place::mounted(&bench, mounts, "mnt");
@@ -63,7 +63,7 @@ fn a_mount_of_another_user_is_listed_and_not_asked() {
 }
 
 #[test]
-fn stopped_dead_and_absent_mounts() {
+fn status_reports_stopped_dead_and_absent_mounts() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let place = Place::mounted(&bench, who, "mnt");
@@ -104,7 +104,7 @@ impl Filesystem for Silent {
 }
 
 #[test]
-fn a_mount_that_does_not_answer_keeps_nobody_waiting() {
+fn status_does_not_wait_for_a_mount_that_does_not_answer() {
     let bench = Bench::new(small_world());
     let path = bench.folder("silent", Who::Myself);
     let mut config = Config::default();
@@ -124,7 +124,7 @@ fn a_mount_that_does_not_answer_keeps_nobody_waiting() {
     if fs::read_dir("/sys/fs/fuse/connections").is_ok_and(|mut all| all.next().is_some()) {
         assert!(said.out.contains("1 request waits"), "{said:?}");
     }
-    // Whoever waits keeps it busy.
+    // A process that waits keeps it busy.
     let mut command = bench.command(Who::Myself);
     finish(command.args(["unmount", "--lazy"]).arg(&path)).succeeded();
     drop(session);

@@ -24,12 +24,12 @@ fn streaming(bench: &Bench, who: Who, run: &str) -> Mount {
 }
 
 #[test]
-fn an_open_stream_does_not_delay_the_end() {
+fn unmount_and_sigterm_return_while_a_stream_is_open() {
     for who in Who::all() {
         let (world, run) = world();
         let bench = Bench::new(world);
         let mount = streaming(&bench, who, &run);
-        until("nobody has the file open", SOON, || {
+        until("no process has the file open", SOON, || {
             let script = format!("! fuser -s runs/{run}/logs 2>/dev/null || ! command -v fuser");
             mount.try_run(&script).status.success()
         });
@@ -47,8 +47,8 @@ fn an_open_stream_does_not_delay_the_end() {
         assert!(mount.wait().unwrap().success());
         assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
         until("the service sees it go", SOON, || {
-            // Whatever it has still to say finds nobody.
-            say(&bench, &run, "to nobody");
+            // What it has still to say finds no reader.
+            say(&bench, &run, "to no reader");
             streams_and_calls(&bench)
                 .0
                 .iter()
@@ -65,7 +65,7 @@ fn an_open_stream_does_not_delay_the_end() {
 }
 
 #[test]
-fn a_signal_ends_it_while_somebody_follows() {
+fn sigterm_ends_a_mount_while_a_run_is_followed() {
     for who in Who::all() {
         let (world, run) = world();
         let bench = Bench::new(world);
@@ -84,7 +84,7 @@ fn a_signal_ends_it_while_somebody_follows() {
 }
 
 #[test]
-fn a_mount_that_is_followed_is_busy() {
+fn unmount_names_the_process_that_follows_a_run() {
     for who in Who::all() {
         let (world, run) = world();
         let bench = Bench::new(world);

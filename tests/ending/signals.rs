@@ -1,15 +1,15 @@
-//! Signals end a mount in order: unmounted, exit code 0, and whoever still
+//! Signals end a mount in order: unmounted, exit code 0, and a process that still
 //! uses it meets an error instead of a hang.
 
 use crate::support::fake::{Action, Fault, Port};
 use crate::{
-    commands::{Place, Running, SOON, finish, kill, script, small_world, until},
-    support::{Bench, Who, is_mounted},
+    commands::{Place, Running, finish, kill, script, small_world, until},
+    support::{Bench, SOON, Who, is_mounted},
 };
 use nix::sys::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 #[test]
-fn in_the_foreground() {
+fn signals_end_a_foreground_mount() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
@@ -24,7 +24,7 @@ fn in_the_foreground() {
 }
 
 #[test]
-fn in_the_background() {
+fn signals_end_a_background_mount() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
@@ -38,7 +38,7 @@ fn in_the_background() {
 }
 
 #[test]
-fn while_it_is_in_use() {
+fn signals_end_a_mount_in_use() {
     for who in Who::all() {
         for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
             let bench = Bench::new(small_world());
@@ -55,7 +55,7 @@ fn while_it_is_in_use() {
             assert_eq!(status.and_then(|status| status.code()), Some(0), "{signal}");
             assert!(!is_mounted(mount.path()), "{who:?} {signal}");
             assert_eq!(reader.end(), Some(1), "an error, and not a hang");
-            // Whoever stands in it meets an error too.
+            // A process that stands in it meets an error too.
             let inside = format!("ls '/proc/{}/cwd/'", standing.0.id());
             let listed = finish(&mut script(who, &inside));
             assert_ne!(listed.code, Some(0), "{listed:?}");
@@ -64,7 +64,7 @@ fn while_it_is_in_use() {
 }
 
 #[test]
-fn before_the_mount_is_ready() {
+fn sigint_before_the_mount_is_ready_leaves_no_mount() {
     // The API says nothing; the command is interrupted while it waits.
     for who in Who::all() {
         let bench = Bench::new(small_world());
@@ -85,7 +85,7 @@ fn before_the_mount_is_ready() {
 }
 
 #[test]
-fn a_command_that_is_interrupted_leaves_no_mount() {
+fn sigint_to_the_waiting_command_leaves_no_mount() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         bench.server.fault(Fault::api("/", Action::Stall));
@@ -141,7 +141,7 @@ fn no_other_signal_ends_a_mount_or_stops_it() {
 }
 
 #[test]
-fn what_a_mount_was_started_to_ignore_does_not_end_it() {
+fn signals_ignored_from_the_start_do_not_end_a_mount() {
     // As `nohup` and a script's `&` do.
     let bench = Bench::new(small_world());
     for (ignored, signal) in [("HUP", SIGHUP), ("INT", SIGINT), ("QUIT", SIGQUIT)] {
@@ -187,7 +187,7 @@ fn happens_within_a_moment(mut so: impl FnMut() -> bool) -> bool {
 }
 
 #[test]
-fn a_mount_whose_parent_ignores_its_children_can_be_made() {
+fn mount_works_where_the_parent_ignores_sigchld() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let place = Place::new(&bench, who, "mnt");

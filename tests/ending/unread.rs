@@ -1,4 +1,4 @@
-//! However the program ends or is started, no dead mount stays behind.
+//! A mount whose standard streams are closed.
 
 use crate::support::{Bench, Who, is_mounted};
 use std::{
@@ -9,15 +9,15 @@ use std::{
 };
 use vm0fs::demo::World;
 
-/// A stream that nobody reads.
-fn nobody() -> Stdio {
+/// A pipe without a reader.
+fn unread() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     OwnedFd::from(writer).into()
 }
 
 #[test]
-fn a_mount_whose_words_nobody_reads_lives_and_ends_well() {
+fn a_mount_whose_output_is_closed_lives_and_ends_well() {
     let bench = Bench::new(World::empty());
     for arguments in [&["mount", "--foreground"][..], &["demo"][..]] {
         let path = bench.folder(arguments[0], Who::Myself);
@@ -26,8 +26,8 @@ fn a_mount_whose_words_nobody_reads_lives_and_ends_well() {
             .args(arguments)
             .arg(&path)
             .stdin(Stdio::null())
-            .stdout(nobody())
-            .stderr(nobody())
+            .stdout(unread())
+            .stderr(unread())
             .spawn()
             .unwrap();
         let end = Instant::now() + Duration::from_secs(10);

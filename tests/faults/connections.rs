@@ -5,7 +5,7 @@ use crate::support::fake::Action;
 use crate::support::reason::{IO, TIMED_OUT};
 
 #[test]
-fn that_break() {
+fn broken_connections_are_reported_and_pass() {
     let broke = &["the connection broke"];
     check(vec![
         Row::new("closed", Action::CloseBeforeHeaders, IO, broke)
@@ -41,7 +41,7 @@ fn that_break() {
 }
 
 #[test]
-fn that_fall_silent() {
+fn silent_connections_end_at_the_timeout() {
     assert_eq!(vm0fs::config::DEFAULT_TIMEOUT.as_secs(), 30, "as promised");
     let silent = &["no byte for 2 s (--timeout)"];
     check(vec![

@@ -131,7 +131,7 @@ fn check(timeout: &str, rows: Vec<Row>) {
 }
 
 #[test]
-fn the_link() {
+fn failures_of_the_download_link_are_reported_and_pass() {
     let elsewhere = Server::start(World::empty()).unwrap();
     let other = format!("{}/x?X-Amz-Signature=hidden", elsewhere.api_url());
     let row = |name, action, reason, words, links| Row {
@@ -245,7 +245,7 @@ fn the_link() {
 }
 
 #[test]
-fn the_object_store() {
+fn failures_of_the_object_store_are_reported_and_pass() {
     let row = |name, action, reason, words, links, downloads| Row {
         name,
         faults: store(action),
@@ -343,7 +343,7 @@ fn the_object_store() {
 }
 
 #[test]
-fn the_bytes() {
+fn broken_archives_are_reported_and_pass() {
     let row = |name, faults, reason, words| Row {
         name,
         faults,

@@ -1,4 +1,4 @@
-//! Errors of the service and of the network later in life.
+//! The error number of each failure while mounted, and that it passes.
 
 use crate::support::fake::{Action, Fault, Port, Server, World, uuid};
 use crate::{
@@ -98,7 +98,7 @@ fn trouble_of_the_service_is_eio_and_passes() {
 }
 
 #[test]
-fn one_failed_try_is_not_seen() {
+fn one_failed_try_is_repeated_unseen() {
     let (world, run) = world();
     let bench = Bench::new(world);
     let mount = bench.mount().start();
@@ -161,7 +161,7 @@ fn without_a_network_what_is_known_is_shown() {
         let mount = bench.mount_as(who).with(["--list-ttl", "0s"]).start();
         mount.run("ls agents runs artifacts artifacts/quick; cat artifacts/quick/latest/f");
         mount.run(&format!("cat runs/{run}/run.json runs/{run}/logs"));
-        // Nobody listens any more on the ports that the mount knows.
+        // No server listens any more on the ports that the mount knows.
         bench.server = Server::start(World::empty()).unwrap();
         assert_eq!(mount.list("artifacts"), ["quick", "slow"]);
         assert_eq!(mount.list("agents"), ["writer"]);
@@ -174,7 +174,7 @@ fn without_a_network_what_is_known_is_shown() {
         mount.fails("cat artifacts/slow/latest/f", reason::UNREACHABLE);
         mount.fails("ls volumes", reason::UNREACHABLE);
         mount.fails(&format!("cat runs/{run}/metrics.json"), reason::UNREACHABLE);
-        // One line for everything that nobody is there to be asked about.
+        // One line for all that no server can be asked about.
         let line = error_line(&mount, "the network");
         assert!(line.contains("GET /v1/"), "{line}");
         let names = mount.run("getfattr -d artifacts volumes");
@@ -183,7 +183,7 @@ fn without_a_network_what_is_known_is_shown() {
 }
 
 #[test]
-fn a_store_out_of_reach_is_no_trouble_for_the_rest() {
+fn an_unreachable_object_store_fails_downloads_only() {
     let (world, run) = world();
     let bench = Bench::new(world);
     bench.server.fault(Fault::store(Action::CloseBeforeHeaders));

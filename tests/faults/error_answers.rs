@@ -1,4 +1,4 @@
-//! Answers that are errors.
+//! Answers with an error status, of the service and of gateways.
 
 use super::{Row, check};
 use crate::support::fake::Action;
@@ -9,7 +9,7 @@ fn documented(status: u16, kind: &str, code: &str) -> Action {
 }
 
 #[test]
-fn of_the_service() {
+fn error_answers_of_the_service_are_reported_and_pass() {
     let invalid = "invalid_request_error";
     check(vec![
         Row::new(
@@ -59,7 +59,7 @@ fn of_the_service() {
 }
 
 #[test]
-fn of_rate_limits() {
+fn rate_limit_answers_are_eagain_and_pass() {
     check(vec![
         Row::new(
             "429 without Retry-After",
@@ -88,7 +88,7 @@ fn of_rate_limits() {
 }
 
 #[test]
-fn of_gateways() {
+fn error_answers_of_gateways_are_reported_and_pass() {
     let html = |status, body: &'static str| Action::Status {
         status,
         body: body.into(),

@@ -1,4 +1,4 @@
-//! The last of an hour's allowance.
+//! The last requests of an hour's rate limit.
 
 use crate::support::Bench;
 use std::{

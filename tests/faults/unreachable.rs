@@ -1,4 +1,4 @@
-//! Nobody there: no host of that name, no listener, no TLS; and a service that is
+//! No answer: no host of that name, no listener, no TLS; and a service that is
 //! down is left in peace.
 
 use super::{ARGUMENTS, Deed, Scene};
@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A certificate for 127.0.0.1 that nobody has signed, valid from 2020 to 2120,
+/// A certificate for 127.0.0.1 that no authority has signed, valid from 2020 to 2120,
 /// and its key.
 const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----
 MIIBWzCCAQGgAwIBAgIBATAKBggqhkjOPQQDAjAVMRMwEQYDVQQDDAp2bTBmcyB0
@@ -81,14 +81,14 @@ impl Listener {
             let (config, server) = (config.clone(), server.clone());
             thread::spawn(move || {
                 let connection = ServerConnection::new(config).unwrap();
-                // Whatever breaks is seen by the test.
+                // The test sees what breaks.
                 let _ = pass_on(StreamOwned::new(connection, stream), &server);
             });
             0
         })
     }
 
-    /// One that speaks TLS, with the certificate that nobody has signed.
+    /// One that speaks TLS, with the unsigned certificate.
     fn with_tls() -> Self {
         let config = tls();
         Self::new(move |stream| {
@@ -100,7 +100,7 @@ impl Listener {
         })
     }
 
-    /// One that answers in plain text whatever it is told.
+    /// One that answers every request in plain text.
     fn in_plain_text() -> Self {
         Self::new(|mut stream| refuse(&mut stream))
     }
@@ -146,7 +146,7 @@ fn pass_on(
     client.flush()
 }
 
-/// What each command says where nobody can be reached, and the error's words.
+/// What each command says where no server can be reached, and the error's words.
 #[track_caller]
 fn nobody_answers(mount: &Mount, words: &[&str]) {
     let run = vm0fs::demo::uuid("some run");
@@ -168,7 +168,7 @@ fn nobody_answers(mount: &Mount, words: &[&str]) {
 }
 
 #[test]
-fn no_host_of_that_name() {
+fn an_unknown_host_is_reported() {
     let bench = Bench::new(World::empty());
     let url = "https://nobody.invalid";
     let mount = bench
@@ -180,7 +180,7 @@ fn no_host_of_that_name() {
 }
 
 #[test]
-fn plain_text_where_tls_was_expected() {
+fn plain_text_instead_of_tls_is_reported() {
     let bench = Bench::new(World::empty());
     let listener = Listener::in_plain_text();
     let url = format!("https://{}", listener.address);
@@ -240,7 +240,7 @@ fn a_name_that_comes_to_be_known_is_noticed() {
 }
 
 #[test]
-fn a_certificate_that_nobody_has_signed() {
+fn an_unsigned_certificate_is_refused() {
     let bench = Bench::new(World::empty());
     let listener = Listener::with_tls();
     let url = format!("https://{}", listener.address);
@@ -314,7 +314,7 @@ fn a_service_that_is_down_behind_its_gateway_is_left_in_peace() {
 }
 
 #[test]
-fn an_order_is_not_sent_where_nobody_listens_and_is_not_kept() {
+fn an_order_to_an_unreachable_service_fails_and_is_not_kept() {
     let mut scene = Scene::new();
     let address = scene.bench.server.api_url();
     let address = address.trim_start_matches("http://").parse().unwrap();

@@ -1,4 +1,4 @@
-//! Answers that say 200 and are none.
+//! Answers with status 200 and another content.
 
 use super::{Row, check};
 use crate::support::fake::{Action, Server, World};
@@ -9,7 +9,7 @@ fn body(text: &str) -> Action {
 }
 
 #[test]
-fn of_other_content() {
+fn answers_of_another_content_are_reported_and_pass() {
     let unexpected = &["unexpected answer"];
     check(vec![
         Row::new("empty", body(""), IO, unexpected).open(),
@@ -21,7 +21,7 @@ fn of_other_content() {
 }
 
 #[test]
-fn of_any_size() {
+fn an_answer_over_64_mib_is_reported_and_passes() {
     // More than is read into memory.
     let huge = vec![b' '; (64 << 20) + 1];
     check(vec![Row {
@@ -70,7 +70,7 @@ fn redirects_are_followed_within_the_service_only() {
             &["redirected to"],
         ),
     ];
-    // Nobody knows what a redirect without a place means.
+    // A redirect without a place means nothing.
     let mut nowhere = to("");
     if let Action::Status { headers, .. } = &mut nowhere {
         headers.clear();

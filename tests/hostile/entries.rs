@@ -1,4 +1,4 @@
-//! Kinds of entries that do not belong in a version, rights that nobody may
+//! Kinds of entries that do not belong in a version, rights that no file may
 //! get from one, and entries that contradict one another.
 
 use super::{Canary, Trick, shown};

@@ -24,7 +24,7 @@ fn follow(mount: &Mount, run: &str) -> Watched {
 }
 
 #[test]
-fn without_a_stream_the_log_is_asked_for() {
+fn without_a_stream_the_log_is_polled() {
     let (mut world, first) = world();
     let faults = [
         Action::internal_error(),
@@ -99,7 +99,7 @@ fn without_a_stream_the_log_is_asked_for() {
 }
 
 #[test]
-fn a_stream_that_is_cut_goes_on_where_it_was() {
+fn a_cut_stream_goes_on_where_it_was() {
     for who in Who::all() {
         let (world, run) = world();
         let bench = Bench::new(world);
@@ -142,7 +142,7 @@ fn a_stream_that_is_cut_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_log_that_cannot_be_asked_for_is_shown_as_far_as_it_is_known() {
+fn a_log_that_cannot_be_fetched_is_shown_as_far_as_it_is_known() {
     let (world, run) = world();
     let bench = Bench::new(world);
     let mount = bench.mount().start();
@@ -175,7 +175,7 @@ fn a_log_that_cannot_be_asked_for_is_shown_as_far_as_it_is_known() {
 }
 
 #[test]
-fn without_stream_and_log_it_asks_less_and_less() {
+fn without_stream_and_log_polling_slows_down() {
     let (world, run) = world();
     let bench = Bench::new(world);
     let mount = bench.mount().start();
@@ -208,7 +208,7 @@ fn the_end_of_a_run_is_found_without_a_stream() {
         follower.expect("hello");
         say(&bench, &run, "last words");
         end_long_ago(&bench, &run);
-        // Nobody asks for its status but whoever has the log open.
+        // Only the process that has the log open makes the mount ask for its status.
         follower.expect("last words");
         thread::sleep(BY_ASKING);
         bench.server.clear_requests();

@@ -93,7 +93,7 @@ fn a_silent_minute_costs_as_little() {
 }
 
 #[test]
-fn nobody_following_costs_nothing() {
+fn a_run_that_is_not_followed_costs_nothing() {
     for who in Who::all() {
         let (world, run) = world();
         let bench = Bench::new(world);
@@ -107,9 +107,9 @@ fn nobody_following_costs_nothing() {
             status().contains("\"runs_followed\": 0")
         });
         bench.server.clear_requests();
-        say(&bench, &run, "to nobody");
+        say(&bench, &run, "to no reader");
         thread::sleep(Duration::from_secs(8));
-        bench.expect_calls(0, "nobody looks");
+        bench.expect_calls(0, "no process looks");
         // Nor does one look make a follower.
         mount.cat(&format!("runs/{run}/logs"));
         thread::sleep(Duration::from_secs(5));
@@ -120,7 +120,7 @@ fn nobody_following_costs_nothing() {
 }
 
 #[test]
-fn many_followed_runs_have_a_stream_each_as_far_as_they_go() {
+fn followed_runs_have_a_stream_each_up_to_the_limit() {
     let (mut world, first) = world();
     let mut runs = vec![first];
     for _ in 0..19 {

@@ -53,7 +53,7 @@ fn a_finished_run_is_refused_in_the_services_words() {
 }
 
 #[test]
-fn nothing_written_cancels_nothing() {
+fn an_empty_write_cancels_nothing() {
     for who in Who::all() {
         let (world, run) = world();
         let bench = Bench::new(world);
@@ -95,7 +95,7 @@ fn a_cancel_of_doubtful_end_is_not_repeated() {
 }
 
 #[test]
-fn a_follower_sees_the_end() {
+fn a_follower_sees_the_end_of_a_cancelled_run() {
     for who in Who::all() {
         let (world, run) = world();
         let bench = Bench::new(world);

@@ -18,7 +18,7 @@ fn first_id() -> String {
     uuid("started-run:1")
 }
 
-/// `vm0fs run` as somebody.
+/// `vm0fs run` as `who`.
 fn run(bench: &Bench, who: Who, arguments: &[&str]) -> Command {
     let mut command = bench.command(who);
     command.arg("run").args(arguments);
@@ -42,7 +42,7 @@ fn with_input(mut command: Command, input: &str) -> String {
 }
 
 #[test]
-fn it_prints_the_id_of_the_run_that_it_starts() {
+fn run_prints_the_id_of_the_run_that_it_starts() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -73,7 +73,7 @@ fn it_prints_the_id_of_the_run_that_it_starts() {
 }
 
 #[test]
-fn following_prints_the_log_and_exits_as_the_run_ends() {
+fn run_follow_prints_the_log_and_exits_as_the_run_ends() {
     for who in Who::all() {
         for (prompt, status, code) in [
             ("Summarise", "completed", 0),
@@ -108,7 +108,7 @@ fn following_prints_the_log_and_exits_as_the_run_ends() {
 }
 
 #[test]
-fn why_a_run_failed_is_said_and_events_are_printed_as_they_are() {
+fn run_says_why_a_run_failed_and_prints_events_unchanged() {
     for who in Who::all() {
         for (prompt, code, word) in [
             ("Summarise", 0, None),
@@ -187,7 +187,7 @@ fn following(bench: &Bench, who: Who) -> (Watched, String) {
 }
 
 #[test]
-fn a_line_is_printed_when_it_comes_and_a_cancel_is_told() {
+fn run_prints_each_line_as_it_comes_and_reports_a_cancel() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -229,7 +229,7 @@ fn a_line_is_printed_when_it_comes_and_a_cancel_is_told() {
 }
 
 #[test]
-fn a_service_that_fails_for_a_while_ends_no_following() {
+fn run_goes_on_following_through_a_failure_of_the_service() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -258,7 +258,7 @@ fn a_service_that_fails_for_a_while_ends_no_following() {
 }
 
 #[test]
-fn interrupting_it_stops_nothing_but_itself() {
+fn interrupting_the_run_command_cancels_no_run() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -271,7 +271,7 @@ fn interrupting_it_stops_nothing_but_itself() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_failure() {
+fn the_run_command_succeeds_when_its_reader_leaves() {
     let (world, _) = world();
     let bench = Bench::new(world);
     let id = first_id();
@@ -280,20 +280,23 @@ fn a_reader_that_leaves_is_no_failure() {
     drop(child.stdout.take());
     until("it is started", SOON, || posts(&bench) == 1);
     bench.server.world().set_status(&id, "running");
-    say(&bench, &id, "to nobody");
+    say(&bench, &id, "to no reader");
     let end = std::time::Instant::now() + SOON;
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        assert!(std::time::Instant::now() < end, "it goes on for nobody");
+        assert!(
+            std::time::Instant::now() < end,
+            "it goes on without a reader"
+        );
         thread::sleep(Duration::from_millis(50));
     };
     assert_eq!(status.code(), Some(0));
 }
 
 #[test]
-fn what_cannot_be_started_is_told() {
+fn run_reports_what_cannot_be_started() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);

@@ -1,4 +1,4 @@
-//! Every row that the service holds, once, in order, whatever its paging does;
+//! Every row that the service holds, once, in order, however it pages;
 //! and of a run that has ended, once for ever.
 
 use super::{
@@ -76,7 +76,7 @@ fn rows_of_one_type_are_all_there_although_no_page_says_that_there_are_more() {
 }
 
 #[test]
-fn finer_timestamps_keep_their_order() {
+fn rows_with_finer_timestamps_keep_their_order() {
     let (mut world, run) = world_of(0, Quirks::default(), "completed");
     let start = world.ago(600);
     for n in 0..250 {
@@ -93,7 +93,7 @@ fn finer_timestamps_keep_their_order() {
 }
 
 #[test]
-fn what_comes_long_after_its_time_is_there_in_the_end() {
+fn rows_that_come_late_are_in_the_final_log() {
     for who in Who::all() {
         let (world, run) = world();
         let bench = Bench::new(world);
@@ -179,7 +179,7 @@ fn a_hundred_thousand_rows_are_followed_in_bounded_memory() {
 
 /// A service in JavaScript writes half a character where it has cut a text.
 #[test]
-fn a_row_with_half_a_character_is_there() {
+fn a_row_with_half_a_character_is_shown() {
     for who in Who::all() {
         let (world, run) = world_of(0, Quirks::default(), "completed");
         let bench = Bench::new(world);
@@ -214,7 +214,7 @@ fn a_row_with_half_a_character_is_there() {
 
 /// Who reads a log, sees the run's end and leaves at once has it for good.
 #[test]
-fn the_last_word_is_asked_for_as_soon_as_the_end_is_known() {
+fn the_last_rows_are_fetched_as_soon_as_the_end_is_known() {
     let (world, run) = world_of(120, Quirks::default(), "running");
     let bench = Bench::new(world);
     let mount = bench.mount().with(["--list-ttl", "500ms"]).start();

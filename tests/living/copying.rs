@@ -32,7 +32,7 @@ const COPIES: [&str; 21] = [
 ];
 
 #[test]
-fn whatever_a_copy_keeps_of_a_file_it_starts_one_run_and_succeeds() {
+fn every_kind_of_copy_to_a_control_file_starts_one_run() {
     for who in Who::all() {
         let (mut world, _) = world();
         let id = world.add_storage(Kind::Artifact, "a");
@@ -78,7 +78,7 @@ fn whatever_a_copy_keeps_of_a_file_it_starts_one_run_and_succeeds() {
 }
 
 #[test]
-fn what_a_control_file_has_can_be_set_and_means_nothing() {
+fn attributes_of_a_control_file_can_be_set_without_effect() {
     for who in Who::all() {
         let (world, run) = world();
         let bench = Bench::new(world);

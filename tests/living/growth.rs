@@ -88,7 +88,7 @@ fn tools_show_new_lines_within_two_seconds() {
 }
 
 #[test]
-fn sizes_are_true_and_what_was_read_stays() {
+fn a_growing_log_has_its_true_size_and_keeps_what_was_read() {
     for who in Who::all() {
         let (world, run) = world();
         let bench = Bench::new(world);
@@ -155,7 +155,7 @@ fn a_handle_sees_its_file_grow_and_never_change() {
 }
 
 #[test]
-fn the_page_cache_serves_nothing_stale() {
+fn the_page_cache_serves_no_stale_log() {
     let (mut world, run) = world();
     // Of the same length, so that nothing but the content tells them apart.
     let then = world.ago(50);
@@ -195,7 +195,7 @@ fn the_page_cache_serves_nothing_stale() {
 }
 
 #[test]
-fn events_are_a_file_of_their_own() {
+fn events_have_a_file_of_their_own() {
     for who in Who::all() {
         let (world, run) = world();
         let bench = Bench::new(world);
@@ -229,7 +229,7 @@ fn events_are_a_file_of_their_own() {
 }
 
 #[test]
-fn an_event_is_told_with_whatever_it_holds() {
+fn an_event_of_any_shape_is_shown() {
     let (mut world, run) = world();
     let at = world.ago(30);
     let said = Claude::said("quote \" backslash \\ newline \n unicode \u{1f600} tab \t");

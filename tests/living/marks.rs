@@ -51,7 +51,7 @@ fn a_request_behind_a_byte_order_mark_is_understood() {
 }
 
 #[test]
-fn what_begins_like_an_object_and_is_none_is_never_sent_nor_told() {
+fn a_broken_json_object_is_neither_sent_nor_logged() {
     let (world, _) = world();
     let bench = Bench::new(world);
     let mount = bench.mount().start();

@@ -54,7 +54,7 @@ const FILES: [&str; 6] = [
 /// A row that comes later than its time by more is found in the end only.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(2);
 
-/// When all that came in time is to be seen by whoever opens the file anew.
+/// When all that came in time is to be seen by a process that opens the file anew.
 const SEEN: Duration = Duration::from_secs(30);
 
 /// How long a fault of the wire may be felt when it is over.
@@ -352,7 +352,7 @@ impl Life {
         super::rows(&self.bench, &self.run)
     }
 
-    /// With a good wire, whatever came in time is there soon, and nothing else.
+    /// With a good wire, all that came in time is there soon, and nothing else.
     fn all_is_seen(&mut self) {
         self.bench.server.clear_faults();
         self.is_faulty = false;
@@ -486,6 +486,6 @@ fn counted(values: impl Iterator<Item = Value>) -> HashMap<String, usize> {
 }
 
 #[test]
-fn random_lives() {
+fn random_lives_of_a_run_match_the_model() {
     LIVES.live(|seed| Life::new(seed).live());
 }

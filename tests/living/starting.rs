@@ -17,7 +17,7 @@ fn started(bench: &Bench, mount: &Mount, number: usize) -> Run {
 }
 
 #[test]
-fn whatever_the_shell_writes_is_one_run() {
+fn every_way_that_a_shell_writes_starts_one_run() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -80,7 +80,7 @@ fn whatever_the_shell_writes_is_one_run() {
 }
 
 #[test]
-fn the_run_is_there_at_once() {
+fn a_started_run_is_listed_at_once() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -108,7 +108,7 @@ fn the_run_is_there_at_once() {
 }
 
 #[test]
-fn an_object_is_the_whole_request() {
+fn a_json_object_is_the_whole_request() {
     for who in Who::all() {
         let (world, earlier) = world();
         let bench = Bench::new(world);
@@ -160,7 +160,7 @@ fn a_megabyte_in_many_pieces_is_one_run() {
 }
 
 #[test]
-fn nothing_is_no_run() {
+fn an_empty_write_starts_no_run() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -196,7 +196,7 @@ fn python(body: &str) -> String {
 }
 
 #[test]
-fn programs_hear_of_a_refusal_when_they_close() {
+fn close_returns_the_refusal_of_a_run() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -274,7 +274,7 @@ fn programs_hear_of_a_refusal_when_they_close() {
 }
 
 #[test]
-fn whoever_closes_last_starts_it() {
+fn the_last_close_starts_the_run() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -320,12 +320,12 @@ fn whoever_closes_last_starts_it() {
 }
 
 #[test]
-fn each_opening_hears_of_its_own_run() {
+fn each_open_file_tells_of_its_own_run() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
         let mount = bench.mount_as(who).start();
-        // Somebody else has the file open all the while.
+        // Another process has the file open all the while.
         let beside = |script: &str| {
             format!("cd agents/writer && exec 7> run && {{ {script}; }} && exec 7>&-")
         };
@@ -350,12 +350,12 @@ fn each_opening_hears_of_its_own_run() {
         mount.fails(&beside("echo x | tee run"), reason::INVALID);
         let many = "seq 20 | xargs -P 10 -I{} sh -c \
              'echo prompt {} | dd of=agents/writer/run status=none 2> /dev/null && echo fine; true' | wc -l";
-        assert_eq!(mount.run(many), "0\n", "refusals that nobody heard of");
+        assert_eq!(mount.run(many), "0\n", "refusals that no process heard of");
     }
 }
 
 #[test]
-fn what_may_have_been_received_is_not_sent_again() {
+fn a_request_that_may_have_arrived_is_not_sent_again() {
     for who in Who::all() {
         let (world, _) = world();
         let bench = Bench::new(world);
@@ -428,7 +428,7 @@ fn secrets_stay_out_of_logs_and_errors() {
 
 #[test]
 #[ignore = "needs root"]
-fn others_may_look_but_not_order() {
+fn other_users_may_read_but_not_start_or_cancel() {
     let other = Who::Ordinary;
     let (world, run) = world();
     let bench = Bench::new(world);

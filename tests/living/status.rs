@@ -39,14 +39,26 @@ fn end(bench: &Bench, run: &str, status: &str) {
     run.finish(jiff::Timestamp::now(), status, error);
 }
 
-#[test]
-fn scripts_that_wait_for_a_status_see_it_end() {
+/// Does something as each user, with a world's run and a fresh mount of it.
+fn each_user(check: impl Fn(&Bench, &Mount, &str)) {
     for who in Who::all() {
         let (world, run) = world();
         let bench = Bench::new(world);
         let mount = bench.mount_as(who).with(LONG).start();
-        mount.run("ls runs");
-        bench.server.clear_requests();
+        check(&bench, &mount, &run);
+    }
+}
+
+/// Lists the runs, so that what follows costs no listing.
+fn listed(bench: &Bench, mount: &Mount) {
+    mount.run("ls runs");
+    bench.server.clear_requests();
+}
+
+#[test]
+fn scripts_that_wait_for_a_status_see_it_end() {
+    each_user(|bench, mount, run| {
+        listed(bench, mount);
         let file = |name: &str| format!("runs/{run}/{name}");
         let (status, json) = (file("status"), file("run.json"));
         // Each by another file, or in another way; all of them at once.
@@ -69,19 +81,19 @@ fn scripts_that_wait_for_a_status_see_it_end() {
             ),
         ];
         let scripts: Vec<_> = scripts.iter().map(|script| mount.watch(script)).collect();
-        until("a stream is open", SOON, || streams(&bench) == 1);
+        until("a stream is open", SOON, || streams(bench) == 1);
         // For as long as nothing happens, nothing is asked.
         thread::sleep(Duration::from_secs(6));
         for script in &scripts {
             assert!(!script.text().contains("seen"), "{}", script.text());
         }
-        end(&bench, &run, "completed");
+        end(bench, run, "completed");
         for script in &scripts {
             script.expect("seen");
         }
-        assert_eq!(streams(&bench), 1, "one stream for all of them");
+        assert_eq!(streams(bench), 1, "one stream for all of them");
         let own = format!("GET /v1/runs/{run}");
-        let calls = lines(&bench);
+        let calls = lines(bench);
         assert!(
             calls.len() <= 2 && calls.iter().all(|call| *call == own),
             "{calls:?}"
@@ -96,21 +108,18 @@ fn scripts_that_wait_for_a_status_see_it_end() {
                 .contains("artifacts/made/")
         );
         bench.expect_calls(0, "told by the run's own answer");
-    }
+    });
 }
 
 #[test]
-fn a_run_that_was_just_started_is_waited_for() {
-    for who in Who::all() {
-        let (world, _) = world();
-        let bench = Bench::new(world);
-        let mount = bench.mount_as(who).with(LONG).start();
+fn scripts_can_wait_for_a_run_that_was_just_started() {
+    each_user(|bench, mount, _| {
         let script = mount.watch(
             "exec sh -c 'echo Go > agents/writer/run; id=$(cat agents/writer/run); \
              until [ \"$(cat runs/$id/status)\" = failed ]; do sleep 1; done; \
              cat runs/$id/error; grep status runs/$id/run.json; echo seen'",
         );
-        until("it is followed", SOON, || streams(&bench) == 1);
+        until("it is followed", SOON, || streams(bench) == 1);
         let run = bench.server.world().runs[1].id.clone();
         // It is pending for a while, and then it runs.
         thread::sleep(Duration::from_secs(3));
@@ -120,29 +129,25 @@ fn a_run_that_was_just_started_is_waited_for() {
         until("it runs", SOON, running);
         let json = mount.cat(&format!("runs/{run}/run.json"));
         assert!(json.contains("\"running\""), "{json}");
-        end(&bench, &run, "failed");
+        end(bench, &run, "failed");
         script.expect("seen");
         let text = script.text();
         assert!(text.starts_with("Agent exited with code 1\n"), "{text}");
         assert!(text.contains("\"status\": \"failed\""), "{text}");
-        let calls = lines(&bench);
+        let calls = lines(bench);
         let asked = calls.iter().filter(|call| call.ends_with(&run)).count();
         assert!(asked <= 2, "once for each change: {calls:?}");
-        assert_eq!(streams(&bench), 1);
-    }
+        assert_eq!(streams(bench), 1);
+    });
 }
 
 #[test]
-fn the_answer_is_waited_for_like_a_status() {
-    for who in Who::all() {
-        let (world, run) = world();
-        let bench = Bench::new(world);
-        let mount = bench.mount_as(who).with(LONG).start();
-        mount.run("ls runs");
-        bench.server.clear_requests();
+fn scripts_can_wait_for_the_answer_like_for_a_status() {
+    each_user(|bench, mount, run| {
+        listed(bench, mount);
         let file = format!("runs/{run}/result");
         let script = mount.watch(&waiting(&file, &format!("[ -s {file} ]"), "1"));
-        until("a stream is open", SOON, || streams(&bench) == 1);
+        until("a stream is open", SOON, || streams(bench) == 1);
         {
             let mut world = bench.server.world();
             let mut claude = Claude::new("the end", jiff::Timestamp::now());
@@ -155,9 +160,9 @@ fn the_answer_is_waited_for_like_a_status() {
             "{}",
             script.text()
         );
-        assert_eq!(streams(&bench), 1);
-        assert!(lines(&bench).len() <= 10, "{:?}", lines(&bench));
-    }
+        assert_eq!(streams(bench), 1);
+        assert!(lines(bench).len() <= 10, "{:?}", lines(bench));
+    });
 }
 
 #[test]
@@ -267,15 +272,12 @@ fn a_loop_over_fifty_runs_is_bounded_and_sees_all_ends() {
 }
 
 #[test]
-fn without_a_stream_the_run_is_asked_for_now_and_then() {
-    for who in Who::all() {
-        let (world, run) = world();
-        let bench = Bench::new(world);
+fn without_a_stream_the_status_is_polled() {
+    each_user(|bench, mount, run| {
         let events = format!("/v1/runs/{run}/events");
         bench
             .server
             .fault(Fault::api(&events, Action::internal_error()));
-        let mount = bench.mount_as(who).with(LONG).start();
         bench.server.clear_requests();
         let status = format!("runs/{run}/status");
         let script = mount.watch(&waiting(
@@ -284,7 +286,7 @@ fn without_a_stream_the_run_is_asked_for_now_and_then() {
             "1",
         ));
         thread::sleep(Duration::from_secs(30));
-        let (tries, calls) = (streams(&bench), lines(&bench));
+        let (tries, calls) = (streams(bench), lines(bench));
         assert!((2..=6).contains(&tries), "{tries} streams");
         assert!((3..=8).contains(&calls.len()), "{calls:?}");
         // A service in trouble hides nothing that is known.
@@ -294,29 +296,26 @@ fn without_a_stream_the_run_is_asked_for_now_and_then() {
             .fault(Fault::api(&own, Action::internal_error()).times(2));
         thread::sleep(Duration::from_secs(11));
         assert_eq!(mount.cat(&status), "running\n");
-        bench.server.world().set_status(&run, "cancelled");
+        bench.server.world().set_status(run, "cancelled");
         script.expect("seen");
-    }
+    });
 }
 
 #[test]
 fn a_log_opened_while_the_status_is_followed_is_in_order() {
-    for who in Who::all() {
-        let (world, run) = world();
-        let bench = Bench::new(world);
-        let mount = bench.mount_as(who).with(LONG).start();
+    each_user(|bench, mount, run| {
         let script = mount.watch(&format!(
             "exec sh -c 'while cat runs/{run}/status; do sleep 0.6; done'"
         ));
-        until("a stream is open", SOON, || streams(&bench) == 1);
+        until("a stream is open", SOON, || streams(bench) == 1);
         for n in 0..3 {
-            say(&bench, &run, &format!("said {n}"));
-            log(&bench, &run, &format!("row {n}"));
+            say(bench, run, &format!("said {n}"));
+            log(bench, run, &format!("row {n}"));
         }
         thread::sleep(Duration::from_secs(1));
         let tail = mount.watch(&format!("exec tail -n +1 -f runs/{run}/logs"));
         tail.expect("row 2");
-        say(&bench, &run, "at last");
+        say(bench, run, "at last");
         tail.expect("at last");
         let text = tail.text();
         let said = [
@@ -327,7 +326,7 @@ fn a_log_opened_while_the_status_is_followed_is_in_order() {
             text.find(words)
         });
         assert!(places.is_sorted(), "{text}");
-        assert_eq!(streams(&bench), 1, "the same stream");
+        assert_eq!(streams(bench), 1, "the same stream");
         drop(script);
-    }
+    });
 }

@@ -125,7 +125,7 @@ fn views_show_the_runs_that_they_name() {
 }
 
 #[test]
-fn a_lossy_listing_is_made_up_for_by_the_statuses() {
+fn a_lossy_listing_is_completed_by_listings_of_each_status() {
     let mut world = world_of(0, Quirks::default());
     // The newest have the greatest ids, so that the first page ends the listing.
     for n in 0..320_u32 {

@@ -44,7 +44,7 @@ fn shim(bench: &Bench) -> (PathBuf, PathBuf) {
 }
 
 #[test]
-fn it_may_jump() {
+fn the_clock_of_the_machine_may_jump() {
     let (mut world, runs) = world(4);
     let live = vm0fs::demo::Run::new("writer", world.ago(60)).status("running");
     let live = world.add_run(live);
@@ -52,7 +52,7 @@ fn it_may_jump() {
     let (library, ahead) = shim(&bench);
     let cache = bench.folder("cache", Who::Myself);
     let set = |seconds: i64| {
-        // Whole or not at all, for whoever reads it meanwhile.
+        // Whole or not at all, for a process that reads it meanwhile.
         let new = bench.dir().join("new");
         fs::write(&new, seconds.to_string()).unwrap();
         fs::rename(new, &ahead).unwrap();

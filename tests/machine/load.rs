@@ -102,11 +102,11 @@ fn is_hasty(mount: &Mount) -> bool {
     })
 }
 
-// With one core nobody else could ask meanwhile; with more than three, several
+// With one core no other process could ask meanwhile; with more than three, several
 // threads take requests, and all of them sleep.
 #[test]
 #[ignore = "needs two or three cores"]
-fn a_burst_of_requests_is_taken_without_sleep_and_then_nobody_is_busy() {
+fn a_burst_of_requests_keeps_a_thread_awake_only_while_it_lasts() {
     let (world, _) = world(1);
     let bench = Bench::new(world);
     let cache = bench.folder("cache", Who::Myself);

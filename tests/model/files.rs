@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-/// A file that stays open, whatever is evicted meanwhile.
+/// A file that stays open while versions are evicted.
 pub(super) struct Kept {
     what: String,
     /// Bytes of the cache that it keeps from being evicted.

@@ -187,7 +187,7 @@ impl Life {
             let mut world = self.scene.bench.server.world();
             return self.scene.truth.add_run(&mut self.random, &mut world);
         }
-        // Whoever has seen the old one is to see the new one.
+        // A process that has seen the old one is to see the new one.
         self.latest_comes();
         let mut world = self.scene.bench.server.world();
         self.scene.truth.add_version(&mut self.random, &mut world);
@@ -231,7 +231,7 @@ impl Life {
         }
     }
 
-    /// A byte of what is on disk turns over. It is fetched again; nobody sees it.
+    /// A byte on disk turns over. The version is fetched again; no reader sees it.
     fn damage(&mut self) {
         let mut files = Vec::new();
         for version in versions_in(&self.cache) {

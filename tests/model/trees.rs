@@ -59,7 +59,7 @@ impl Tree {
     }
 }
 
-/// Names that mean something to somebody, or are hard to write.
+/// Names that mean something to a program, or are hard to write.
 const NAMES: [&[u8]; 30] = [
     b"a",
     b"file.txt",

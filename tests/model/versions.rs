@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Names that are nowhere, or that somebody probes for.
+/// Names that are nowhere, or that programs probe for.
 const ABSENT: [&[u8]; 4] = [b"not there", b"\xfe", b".git", b"autorun.inf"];
 
 /// An extended attribute, where it is there.

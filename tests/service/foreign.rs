@@ -44,7 +44,7 @@ fn answers() -> Vec<(Action, &'static str)> {
 }
 
 #[test]
-fn a_mount_of_one_fails_and_says_what_was_asked_what_came_and_what_to_do() {
+fn mounting_a_foreign_server_fails_and_says_what_came_and_what_to_do() {
     for (action, word) in answers() {
         let bench = Bench::new(small_world());
         bench.server.fault(Fault::api("/", action));
@@ -69,7 +69,7 @@ fn a_mount_of_one_fails_and_says_what_was_asked_what_came_and_what_to_do() {
 
 #[test]
 #[ignore = "needs root"]
-fn doctor_names_one() {
+fn doctor_names_a_foreign_server() {
     for (action, word) in answers() {
         let bench = Bench::new(small_world());
         bench.server.fault(Fault::api("/", action));
@@ -85,7 +85,7 @@ fn doctor_names_one() {
 }
 
 #[test]
-fn an_outage_at_the_mount_is_none() {
+fn an_outage_while_mounting_is_not_taken_for_a_foreign_server() {
     let bench = Bench::new(small_world());
     bench.server.fault(Fault::api("/", Action::bad_gateway()));
     let mount = bench.mount().with(["--list-ttl", "1s"]).start();
@@ -98,7 +98,7 @@ fn an_outage_at_the_mount_is_none() {
 }
 
 #[test]
-fn one_that_was_the_right_server_before_shows_what_was_known_and_says_so() {
+fn a_server_that_became_foreign_shows_what_was_known_and_says_so() {
     for (action, word) in answers() {
         let bench = Bench::new(small_world());
         let cache = bench.folder("cache", Who::Myself);
@@ -123,7 +123,7 @@ fn one_that_was_the_right_server_before_shows_what_was_known_and_says_so() {
 }
 
 #[test]
-fn one_that_becomes_another_while_mounted_never_lists_nothing() {
+fn a_server_that_becomes_foreign_while_mounted_never_lists_nothing() {
     for (action, word) in answers() {
         let bench = Bench::new(small_world());
         let mount = bench.mount().with(["--list-ttl", "1s"]).start();

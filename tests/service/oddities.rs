@@ -74,7 +74,7 @@ fn a_millisecond_that_fills_a_page_loses_no_row() {
 }
 
 #[test]
-fn what_can_be_no_id_where_ids_are_uuids_is_not_asked_for() {
+fn names_that_are_no_uuid_are_not_asked_for() {
     let bench = Bench::new(small_world());
     let mount = bench.mount().start();
     for folder in ["agents", "runs", "volumes", "artifacts"] {

@@ -25,7 +25,7 @@ fn world() -> (World, String) {
 const FILE: &str = "artifacts/report/latest/f";
 
 #[test]
-fn this_machine_is_never_asked_through_one() {
+fn this_machine_is_never_asked_through_a_proxy() {
     for variable in ["http_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY"] {
         for scheme in ["http", "socks5h"] {
             let bench = Bench::new(world().0);
@@ -58,7 +58,7 @@ fn link(bench: &Bench, artifact: &str, host: &str) -> String {
 }
 
 #[test]
-fn calls_and_downloads_go_through_the_same_one() {
+fn calls_and_downloads_go_through_the_same_proxy() {
     let login = format!("{}:{}@", LOGIN.0, LOGIN.1.replace('@', "%40"));
     for (variable, scheme, api, store) in [
         // Names that only the proxy knows.
@@ -105,7 +105,7 @@ fn calls_and_downloads_go_through_the_same_one() {
 }
 
 #[test]
-fn one_that_is_not_there_is_named() {
+fn an_unreachable_proxy_is_named() {
     let bench = Bench::new(world().0);
     let mount = bench
         .mount()
@@ -120,7 +120,7 @@ fn one_that_is_not_there_is_named() {
 }
 
 #[test]
-fn one_that_cannot_be_is_refused() {
+fn an_invalid_proxy_is_refused() {
     let bench = Bench::new(world().0);
     for value in ["ftp://secret@x:1", "http://", "socks9://h:1"] {
         let mut command = bench.command(Who::Myself);
@@ -136,7 +136,7 @@ fn one_that_cannot_be_is_refused() {
 
 #[test]
 #[ignore = "needs root"]
-fn doctor_says_which_one_is_used() {
+fn doctor_says_which_proxy_is_used() {
     let bench = Bench::new(world().0);
     let script = "export ALL_PROXY=socks5h://me:secret@127.0.0.1:9; vm0fs doctor";
     let said = alone(&bench, Who::Myself, script);

@@ -1,6 +1,6 @@
 //! A program that goes on printing, and what it has printed so far.
 
-use super::SOON;
+use super::{SOON, mount::wait_for_end};
 use std::{
     io::Read,
     process::{Child, Command, ExitStatus, Stdio},
@@ -66,7 +66,7 @@ impl Watched {
     /// Waits for its end, for so long that only a hang takes longer.
     #[track_caller]
     pub(crate) fn end(&mut self) -> ExitStatus {
-        let status = super::wait_for_end(&mut self.child);
+        let status = wait_for_end(&mut self.child);
         status.unwrap_or_else(|| panic!("not ended within {SOON:?}: {}", self.text()))
     }
 }

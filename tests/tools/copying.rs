@@ -47,7 +47,7 @@ fn copies_are_the_original() {
 }
 
 #[test]
-fn sums_searches_and_sizes() {
+fn checksums_searches_and_sizes_match_the_original() {
     for who in Who::all() {
         let files = project();
         let bench = Bench::new(artifact(files.clone()));

@@ -5,7 +5,7 @@ use crate::support::{Bench, Who};
 use vm0fs::demo::{File, LogRow, Run};
 
 #[test]
-fn a_git_repository() {
+fn git_works_on_a_repository_in_a_version() {
     let source = tempfile::tempdir().unwrap();
     let folder = source.path().join("repo");
     super::write_out(&project(), &folder);
@@ -45,7 +45,7 @@ fn a_git_repository() {
 }
 
 #[test]
-fn an_sqlite3_database() {
+fn sqlite3_reads_a_database_in_a_version() {
     let source = tempfile::tempdir().unwrap();
     prepare(
         source.path(),
@@ -92,7 +92,7 @@ fn an_sqlite3_database() {
 }
 
 #[test]
-fn memory_maps() {
+fn files_of_a_version_can_be_mapped() {
     for who in Who::all() {
         let files = project();
         let bench = Bench::new(artifact(files.clone()));

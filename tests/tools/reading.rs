@@ -12,7 +12,7 @@ use std::{
 use vm0fs::demo::{File, Kind, VersionSpec, World};
 
 #[test]
-fn a_large_file_byte_for_byte() {
+fn a_large_file_is_read_byte_for_byte() {
     const BLOCK: usize = 1 << 20;
     // 64 MiB of 16 different blocks in an order of their own, and a tail.
     let blocks: Vec<Vec<u8>> = noise(16 * BLOCK)
@@ -134,7 +134,7 @@ fn an_open_file_outlives_the_eviction_of_its_version() {
 }
 
 #[test]
-fn more_than_the_cache_can_hold_is_enospc() {
+fn a_version_larger_than_the_cache_is_enospc() {
     let bench = Bench::new(artifact(vec![
         File::new("f", noise(3 << 20)),
         File::new("g", ""),

@@ -36,7 +36,7 @@ fn ids_are_links_to_names() {
 }
 
 #[test]
-fn version_prefixes() {
+fn a_prefix_of_a_version_id_is_a_link_if_it_is_unique() {
     let mut world = World::empty();
     let id = world.add_storage(Kind::Artifact, "a");
     let spec = |text: &str| VersionSpec::files(vec![File::new("f", text.to_owned())]);
@@ -83,7 +83,7 @@ fn crowded() -> World {
 }
 
 #[test]
-fn what_no_listing_shows_is_there_by_its_id() {
+fn an_object_that_no_listing_shows_is_found_by_its_id() {
     let world = crowded();
     let (run, storage) = (world.runs[250].id.clone(), world.storages[250].id.clone());
     let bench = Bench::new(world);

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt};
 use vm0fs::demo::{Agent, File, Kind, LogRow, Run, VersionSpec, World, uuid};
 
 #[test]
-fn modes_and_owner() {
+fn files_have_the_modes_and_the_owner_of_the_mount() {
     for who in Who::all() {
         let Example {
             world,
@@ -237,7 +237,7 @@ fn attributes(mount: &Mount, path: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn extended_attributes() {
+fn extended_attributes_describe_objects_and_versions() {
     for who in Who::all() {
         let Example {
             world,
@@ -306,7 +306,7 @@ fn extended_attributes() {
 }
 
 #[test]
-fn content_that_is_not_what_the_id_says_is_told() {
+fn a_version_whose_content_differs_from_its_id_is_marked() {
     let mut world = World::empty();
     let id = world.add_storage(Kind::Artifact, "a");
     let file = || vec![File::new("f", "content")];

@@ -1,4 +1,4 @@
-//! Archives that are not there, or on a way with obstacles.
+//! Archives that are empty or lost, or whose download meets a fault.
 
 use crate::support::fake::{Action, Fault, File, Kind, Port, VersionSpec, World};
 use crate::support::{Bench, noise, reason};

@@ -1,11 +1,11 @@
-//! Everything answers EROFS to change, whoever asks.
+//! Every change is answered with EROFS, to root and to an ordinary user.
 
 use super::Example;
 use crate::support::{Bench, Who, reason};
 use std::{fs, io, os::unix::fs::symlink};
 
 #[test]
-fn nothing_can_be_changed() {
+fn every_change_is_refused() {
     for who in Who::all() {
         let Example {
             world,
@@ -58,7 +58,7 @@ fn nothing_can_be_changed() {
 }
 
 #[test]
-fn the_number_is_erofs() {
+fn the_error_number_of_a_change_is_erofs() {
     let Example { world, report, .. } = Example::new();
     let bench = Bench::new(world);
     let mount = bench.mount().start();

@@ -127,7 +127,7 @@ fn folders_list_what_the_service_has() {
 }
 
 #[test]
-fn files_of_runs() {
+fn a_run_folder_has_its_files() {
     let Example {
         world,
         complete,
@@ -201,7 +201,7 @@ fn files_of_runs() {
 }
 
 #[test]
-fn a_live_run_goes_on() {
+fn files_of_a_live_run_follow_its_status() {
     let Example { world, running, .. } = Example::new();
     let bench = Bench::new(world);
     let mount = bench.mount().with(["--list-ttl", "0s"]).start();
@@ -222,7 +222,7 @@ fn now() -> jiff::Timestamp {
 }
 
 #[test]
-fn files_of_agents_and_storages() {
+fn agent_and_storage_folders_have_their_files() {
     let Example {
         world,
         report: [first, second, third],
@@ -319,7 +319,7 @@ fn links_lead_where_they_say() {
 }
 
 #[test]
-fn the_mount_shows_itself() {
+fn dot_vm0fs_shows_the_mount_itself() {
     let bench = Bench::new(Example::new().world);
     let mount = bench.mount().with(["--list-ttl", "45s"]).start();
     let help = mount.cat(".vm0fs/help.txt");
@@ -338,7 +338,7 @@ fn the_mount_shows_itself() {
 }
 
 #[test]
-fn an_empty_world() {
+fn an_empty_account_has_empty_folders() {
     let bench = Bench::new(World::empty());
     let mount = bench.mount().start();
     for folder in ["agents", "volumes", "artifacts"] {
@@ -365,7 +365,7 @@ fn a_storage_without_versions_is_a_folder_without_latest() {
 }
 
 #[test]
-fn more_than_a_page_of_everything() {
+fn listings_longer_than_a_page_are_complete() {
     let mut world = World::empty();
     for n in 0..130 {
         let at = world.ago(1_000 + n);
@@ -381,7 +381,7 @@ fn more_than_a_page_of_everything() {
 }
 
 #[test]
-fn states_that_nobody_has_heard_of() {
+fn unknown_states_of_runs_are_shown() {
     let mut world = World::empty();
     let [queued, odd] = ["queued", "a/b"].map(|word| {
         let run = Run::new("writer", world.ago(10)).status(word);
@@ -403,7 +403,7 @@ fn states_that_nobody_has_heard_of() {
 }
 
 #[test]
-fn what_a_run_names_but_has_not_stored_is_no_link() {
+fn a_run_has_no_link_to_a_version_that_was_not_stored() {
     let mut world = World::empty();
     let id = world.add_storage(Kind::Artifact, "a");
     world.add_version(&id, vm0fs::demo::VersionSpec::files(Vec::new()));

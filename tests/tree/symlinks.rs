@@ -78,7 +78,7 @@ fn links_out_of_a_version_are_shown_but_not_followed() {
         mount.fails("cat artifacts/a/latest/escape/passwd", reason::DENIED);
         let kinds = mount.run("find artifacts/a/latest/ -type l | wc -l");
         assert_eq!(kinds.trim(), (INSIDE.len() + OUTSIDE.len() + 2).to_string());
-        // Linux gives nobody a `user.*` attribute of a symlink: the directory
+        // Linux has no `user.*` attributes of symlinks: the directory
         // tells where the links in it lead.
         let told = |folder: &str| {
             mount.run(&format!(
@@ -104,7 +104,7 @@ fn links_out_of_a_version_are_shown_but_not_followed() {
 }
 
 #[test]
-fn they_are_shown_raw_where_that_is_asked_for() {
+fn allow_external_symlinks_shows_links_with_their_targets() {
     let bench = Bench::new(world());
     let mount = bench.mount().with(["--allow-external-symlinks"]).start();
     for (path, target) in OUTSIDE {
@@ -116,7 +116,7 @@ fn they_are_shown_raw_where_that_is_asked_for() {
 }
 
 #[test]
-fn so_many_links_lead_out_that_no_disk_takes_the_attribute() {
+fn the_attribute_that_lists_external_links_is_cut_to_what_a_disk_takes() {
     let mut world = World::empty();
     let id = world.add_storage(Kind::Artifact, "a");
     let target = format!("/{}", "x".repeat(90));

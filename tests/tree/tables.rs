@@ -218,7 +218,7 @@ fn tables_cost_the_listing_and_their_sizes_are_true() {
 }
 
 #[test]
-fn a_table_follows_what_is_told_of_its_runs() {
+fn a_table_follows_the_answers_for_its_runs() {
     let bench = Bench::new(world());
     let mount = bench.mount().with(["--list-ttl", "1h"]).start();
     let status = "jq -r .status runs/.runs.jsonl | sort | uniq -c | tr -s ' \\n' ' '";
@@ -270,7 +270,7 @@ fn latest_leads_to_the_newest_run_of_an_agent() {
 }
 
 #[test]
-fn an_agent_is_listed_where_the_runs_cannot_be() {
+fn an_agent_is_listed_although_its_runs_cannot_be() {
     use crate::support::fake::{Action, Fault};
     let bench = Bench::new(world());
     bench

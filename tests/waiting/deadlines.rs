@@ -1,16 +1,13 @@
-//! Hanging downloads and calls: nobody else waits for them, and nobody for ever.
+//! Hanging downloads and calls: no other request waits for them, and none for ever.
 
 use super::{complaint, slow_version, wait_for_download, world};
 use crate::support::fake::{Action, Fault};
-use crate::support::{Bench, SOON, Who, is_mounted, program, reason};
+use crate::support::{Bench, SOON, Who, reason};
 use nix::sys::signal::Signal;
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// Longer than a test may take: only what does not wait passes.
-const LONG: [&str; 2] = ["--timeout", "5m"];
+pub(crate) const LONG: [&str; 2] = ["--timeout", "5m"];
 
 #[test]
 fn a_hanging_download_delays_nothing_else() {
@@ -170,55 +167,7 @@ fn a_slow_but_steady_download_takes_its_time() {
 }
 
 #[test]
-fn signals_end_the_mount_while_a_download_hangs() {
-    for who in Who::all() {
-        for signal in [Signal::SIGTERM, Signal::SIGINT] {
-            let (world, _) = world();
-            let bench = Bench::new(world);
-            bench
-                .server
-                .fault(Fault::store(Action::StallBody { after: 1_000 }));
-            let mut mount = bench.mount_as(who).with(LONG).start();
-            let hanging = mount.start("cat artifacts/slow/latest/f");
-            wait_for_download(&bench);
-            mount.signal(signal);
-            let status = mount.wait();
-            assert!(
-                status.is_some_and(|status| status.success()),
-                "{signal}: {status:?}"
-            );
-            assert!(!is_mounted(mount.path()), "{signal}");
-            complaint(hanging);
-        }
-    }
-}
-
-#[test]
-fn a_lazy_unmount_works_while_a_download_hangs() {
-    for who in Who::all() {
-        let (world, _) = world();
-        let bench = Bench::new(world);
-        bench.server.fault(Fault::store(Action::Stall));
-        let mut mount = bench.mount_as(who).with(["--timeout", "2s"]).start();
-        let hanging = mount.start("cat artifacts/slow/latest/f");
-        wait_for_download(&bench);
-        let mut command = Command::new(program());
-        command.args(["unmount", "--lazy"]).arg(mount.path());
-        if let Some((uid, gid)) = who.ids() {
-            use std::os::unix::process::CommandExt;
-            command.uid(uid).gid(gid);
-        }
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        assert!(!is_mounted(mount.path()), "out of sight at once");
-        complaint(hanging);
-        let status = mount.wait();
-        assert!(status.is_some_and(|status| status.success()), "{status:?}");
-    }
-}
-
-#[test]
-fn killed_readers_go_away_at_the_deadline() {
+fn killed_readers_end_at_the_deadline() {
     let (world, _) = world();
     let bench = Bench::new(world);
     bench.server.fault(Fault::store(Action::Stall));

@@ -112,8 +112,8 @@ fn a_silent_stream_ends_with_an_error() {
         Reply::Stall(format!("{head}event: heartbeat\ndata: {{}}\n\n: still"))
     });
     let mut client = server.client();
-    assert_eq!(client.http.stream_timeout, Duration::from_secs(40));
-    client.http.stream_timeout = Duration::from_millis(400);
+    assert_eq!(client.transport.stream_timeout, Duration::from_secs(40));
+    client.transport.stream_timeout = Duration::from_millis(400);
     let mut stream = client.run_events("r", None, &Progress::new()).unwrap();
     assert!(matches!(next(&mut stream), RunEvent::Heartbeat));
     let error = stream.next().unwrap_err();
@@ -124,7 +124,7 @@ fn a_silent_stream_ends_with_an_error() {
         "after an error it has ended"
     );
     let longer = server.client_with(Duration::from_secs(90));
-    assert_eq!(longer.http.stream_timeout, Duration::from_secs(90));
+    assert_eq!(longer.transport.stream_timeout, Duration::from_secs(90));
 }
 
 /// A server that answers every stream with this body.

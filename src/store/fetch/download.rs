@@ -11,7 +11,6 @@
 mod parts;
 mod request;
 
-use crate::store::Store;
 use crate::{
     error::{Error, Result},
     http,
@@ -39,8 +38,7 @@ pub(in crate::store) struct Downloader {
     user_agent: String,
     allow_http: bool,
     pub(in crate::store) sizes: Sizes,
-    /// Made at the first download: a mount that needs none must not fail for
-    /// a missing certificate store.
+    /// Made at the first download: many mounts need none.
     made: Mutex<Option<Made>>,
 }
 
@@ -55,17 +53,6 @@ impl Drop for Made {
         // An ordinary drop would wait for look-ups of host names.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
-        }
-    }
-}
-
-impl Store {
-    /// Does what the first download would else have to wait for: reading some
-    /// two hundred certificates of the system. Whether that fails, the download
-    /// says.
-    pub fn prepare(&self) {
-        if let Err(error) = self.downloader.ready(&mut self.downloader.made()) {
-            tracing::debug!("{error}");
         }
     }
 }
@@ -123,11 +110,9 @@ impl Downloader {
             source: Arc::new(io::Error::other(error)),
         };
         // No timeouts but for connecting: the tasks have their own for every wait.
-        let client = http::builder(&self.user_agent, self.timeout)?
-            // One stream for each connection: no shared window to wait for.
-            .http1_only()
+        let client = http::http1_builder(&self.user_agent, self.timeout)?
             .build()
-            .map_err(|error| failed(request::words(&error)))?;
+            .map_err(|error| failed(http::cause(&error)))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("vm0fs-download")

@@ -75,7 +75,7 @@ fn text(value: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// The rows as CSV with a header. The numbers come from the sandbox, where an
-/// agent may have written something else: see [`csv`] for what is done about it.
+/// agent may have written something else: see [`mod@csv`] for what is done about it.
 pub(super) fn csv<'a>(rows: impl Iterator<Item = Row<'a>>) -> String {
     let mut out = String::new();
     csv::push_row(&mut out, COLUMNS.map(Some));

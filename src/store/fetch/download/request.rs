@@ -452,7 +452,7 @@ fn transport(what: &str, error: &reqwest::Error) -> Error {
 }
 
 /// The causes of an error in words. The outermost names the URL, and is left out.
-pub(super) fn words(error: &reqwest::Error) -> String {
+fn words(error: &reqwest::Error) -> String {
     let mut words = String::new();
     let mut cause = error.source();
     while let Some(error) = cause {

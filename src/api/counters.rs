@@ -1,7 +1,7 @@
 //! What was asked and what the service told about itself: numbers for people,
 //! on which nothing in the client depends.
 
-use super::answer::request_id;
+use super::headers::request_id;
 use crate::sync::Mutex;
 use reqwest::header::HeaderMap;
 use serde::Serialize;
@@ -52,7 +52,7 @@ impl Counters {
     }
 
     /// Remembers what an answer's headers tell about the account. `redact` is as
-    /// for [`super::answer::api_error`].
+    /// for [`super::error_body::api_error`].
     pub(super) fn answered(&self, headers: &HeaderMap, redact: &dyn Fn(&str) -> String) {
         let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse().ok();
         let limit = || {

@@ -9,20 +9,20 @@
 //! their own.
 
 use super::{
-    ClientConfig,
-    answer::api_error,
-    base::{self, is_loopback},
-    body::{Body, Within, too_large},
-    calls::Counters,
+    body::{self, Body, Within, too_large},
     clock::Clock,
+    config::{ClientConfig, check},
+    counters::Counters,
     dialect,
-    failure::{Failure, Silence, backoff, cause, forbidden, severed, transport},
+    error_body::api_error,
+    failure::{Failure, forbidden, severed},
+    headers::is_marked,
     request::{Form, Request},
     token::Token,
 };
 use crate::{
-    error::{Error, Result, TransportKind},
-    http,
+    error::{Error, Result},
+    http::{self, Retry, Silence},
     progress::Progress,
     text::one_line,
 };
@@ -46,15 +46,11 @@ use url::Url;
 /// The largest body of an error or redirect that is looked at.
 const MAX_ERROR_BODY: usize = 64 << 10;
 
+/// Characters of a server's text that a message repeats.
+const MAX_TEXT: usize = 200;
+
 /// Redirects within the API's origin that one request follows.
 const MAX_REDIRECTS: usize = 5;
-
-/// Tries after the first one, for reads that a passing fault has hit.
-const MAX_RETRIES: u32 = 2;
-
-/// A rate limit that ends within this is waited for; a longer one is an error
-/// that the caller can act on.
-const MAX_RETRY_AFTER: u64 = 2;
 
 /// An unused connection is closed after this, before most gateways and NATs
 /// drop it silently (which would cost a whole `--timeout` to find out).
@@ -68,7 +64,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const STREAM_SILENCE: Duration = Duration::from_secs(40);
 
 /// The connection to one API origin.
-pub(super) struct Http {
+pub(super) struct Transport {
     /// `None` only while it is dropped.
     client: Option<Client>,
     /// For streams, where these may be silent for longer than the rest; made
@@ -87,11 +83,14 @@ pub(super) struct Http {
     spoken: AtomicBool,
 }
 
-impl Http {
+impl Transport {
     pub(super) fn new(config: ClientConfig) -> Result<Self> {
         let base = config.base;
-        base::check(&base, config.allow_http)?;
-        let mut http = Self {
+        check(&base, config.allow_http)?;
+        if base.scheme() == "https" {
+            http::require_certificates()?;
+        }
+        let mut transport = Self {
             client: None,
             stream_client: OnceLock::new(),
             base,
@@ -105,8 +104,8 @@ impl Http {
             clock: Clock::default(),
             spoken: AtomicBool::new(false),
         };
-        http.client = Some(http.build(http.timeout)?);
-        Ok(http)
+        transport.client = Some(transport.build(transport.timeout)?);
+        Ok(transport)
     }
 
     /// A client of reqwest's that bears so much silence.
@@ -119,7 +118,7 @@ impl Http {
         ClientBuilder::from(builder)
             .timeout(silence)
             .build()
-            .map_err(|error| Error::Setup(format!("the HTTP client: {}", cause(&error))))
+            .map_err(|error| Error::Setup(format!("the HTTP client: {}", http::cause(&error))))
     }
 
     /// The service's time, as near as its answers tell it.
@@ -128,13 +127,37 @@ impl Http {
     }
 
     /// Notes that the server speaks v1.
-    pub(super) fn speaks(&self) {
+    fn speaks(&self) {
         self.spoken.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the server has spoken v1.
-    pub(super) fn has_spoken(&self) -> bool {
-        self.spoken.load(Ordering::Relaxed)
+    /// Refuses the first page of a list, if it is none of v1's: `rows` of it have
+    /// been understood.
+    pub(super) fn check_list(
+        &self,
+        request: &Request,
+        body: &Body,
+        is_top: bool,
+        rows: usize,
+    ) -> Result<()> {
+        if let Some(came) = dialect::foreign_list(body, is_top, rows) {
+            return Err(self.foreign(request, &came));
+        }
+        if rows > 0 || body.is_marked {
+            self.speaks();
+        }
+        Ok(())
+    }
+
+    /// The error for an answer of a server that does not speak v1.
+    fn foreign(&self, request: &Request, came: &str) -> Error {
+        let (url, method) = (&request.url, request.form.method());
+        let host = url.origin().ascii_serialization();
+        Error::NotV1 {
+            asked: format!("{method} {host}{}", one_line(url.path(), MAX_TEXT)),
+            came: one_line(&self.redact(request, came), MAX_TEXT),
+            before: self.spoken.load(Ordering::Relaxed),
+        }
     }
 
     /// The body of a success.
@@ -149,12 +172,12 @@ impl Http {
     pub(super) fn get_within(&self, request: &Request, progress: &Progress) -> Result<Within> {
         let within = self.retrying(request, progress, |this| {
             let response = this.follow(request, progress)?;
-            this.body(response, request, progress)
+            body::read(response, &request.label, this.silence(request), progress)
         })?;
         if let Within::Body(body) = &within
-            && let Some(error) = self.foreign_body(request, body)
+            && let Some(came) = dialect::foreign_body(body)
         {
-            return Err(error);
+            return Err(self.foreign(request, &came));
         }
         Ok(within)
     }
@@ -188,7 +211,8 @@ impl Http {
         let attempt = |this: &Self| {
             let response = this.send(request, &request.url, progress)?;
             if response.status().is_success() {
-                return match this.body(response, request, progress)? {
+                return match body::read(response, &request.label, this.silence(request), progress)?
+                {
                     Within::Body(body) => Ok(body.bytes),
                     Within::Larger(_) => Err(Failure::Final(too_large(&request.label))),
                 };
@@ -256,13 +280,7 @@ impl Http {
                 return Err(this.refused(response, request, progress));
             }
             let url = this.location(&request.url, response, &request.label)?;
-            let allowed = match url.scheme() {
-                "https" => true,
-                // Only an API on this machine may send us back to it.
-                "http" => this.allow_http || (is_loopback(&this.base) && is_loopback(&url)),
-                _ => false,
-            };
-            if !allowed || url.host().is_none() {
+            if !http::may_ask(&url, Some(&self.base), self.allow_http) {
                 return Err(forbidden(
                     &request.label,
                     format!(
@@ -288,28 +306,25 @@ impl Http {
         progress: &Progress,
         attempt: impl Fn(&Self) -> Result<T, Failure>,
     ) -> Result<T> {
-        for tries in 0.. {
-            // A pause is silence too: one as long as the reader bears would end
-            // his wait, and hide why there was one.
-            let (error, wait) = match attempt(self) {
+        let mut failures = 0;
+        loop {
+            let (error, pause) = match attempt(self) {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Final(error)) => (error, None),
-                Err(Failure::Passing(error, Some(wait))) => {
-                    (error, Some(wait).filter(|wait| *wait < self.timeout))
-                }
-                Err(Failure::Passing(error, None)) => {
-                    (error, Some(backoff(tries).min(self.timeout / 2)))
+                Err(Failure::Passing(error, asked)) => {
+                    let pause = Retry::CALL.pause(failures + 1, asked, self.timeout);
+                    (error, pause)
                 }
             };
+            failures += 1;
             self.counters.failed();
-            let Some(wait) = wait.filter(|_| tries < MAX_RETRIES) else {
+            let Some(pause) = pause else {
                 return Err(error);
             };
-            tracing::debug!(request = request.label, %error, ?wait, "trying again");
-            thread::sleep(wait);
+            tracing::debug!(request = request.label, %error, ?pause, "trying again");
+            thread::sleep(pause);
             progress.advance(0);
         }
-        Err(Error::Internal("retries without end".into()))
     }
 
     /// One request, up to its headers. Only ever to the API's own origin.
@@ -326,7 +341,7 @@ impl Http {
         let redact = |text: &str| self.redact(request, text);
         self.counters.answered(response.headers(), &redact);
         self.clock.told(response.headers(), Timestamp::now());
-        if dialect::is_marked(response.headers()) {
+        if is_marked(response.headers()) {
             self.speaks();
         }
         tracing::debug!(
@@ -378,35 +393,30 @@ impl Http {
         progress.advance(body.len() as u64);
         let redact = |text: &str| self.redact(request, text);
         let error = api_error(&request.label, status, &headers, &body, &redact);
-        if let Some(error) = self.foreign_error(request, &error, &body) {
-            return Failure::Final(error);
+        if error.is_documented() {
+            self.speaks();
+        } else if !request.is_download()
+            // What is to act is sent to a server that is known.
+            && matches!(request.form, Form::Read | Form::Events(_))
+            && let Some(came) = dialect::foreign_error(error.status, &body)
+        {
+            return Failure::Final(self.foreign(request, &came));
         }
-        let after = error.retry_after;
+        let asked = error.retry_after.map(Duration::from_secs);
         let error = Error::Api(Arc::new(error));
-        let soon = after.is_none_or(|seconds| seconds <= MAX_RETRY_AFTER);
         match status {
-            StatusCode::TOO_MANY_REQUESTS if after.is_some() && soon => {
-                Failure::Passing(error, after.map(Duration::from_secs))
-            }
+            StatusCode::TOO_MANY_REQUESTS if asked.is_some() => Failure::Passing(error, asked),
             StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT
-                if soon =>
-            {
-                Failure::Passing(error, after.map(Duration::from_secs))
-            }
+            | StatusCode::GATEWAY_TIMEOUT => Failure::Passing(error, asked),
             _ => Failure::Final(error),
         }
     }
 
     /// `text` of the service without what a request was sent with and no message
     /// may hold.
-    pub(super) fn redact(&self, request: &Request, text: &str) -> String {
-        let text = self.token.redact(text);
-        match &request.form {
-            Form::Write(_, secrets) => secrets.redact(&text),
-            Form::Read | Form::Events(_) => text,
-        }
+    fn redact(&self, request: &Request, text: &str) -> String {
+        request.redact(self.token.redact(text))
     }
 
     /// The `Location` of a redirect, as an absolute URL without fragment.
@@ -435,29 +445,17 @@ impl Http {
     /// A failure below HTTP, classed by what a retry could bring.
     fn broken(&self, request: &Request, error: &reqwest::Error) -> Failure {
         if !error.is_connect() {
-            return severed(&request.label, error, self.silence(request));
+            return severed(&request.label, self.silence(request), error);
         }
-        let failed = |message| transport(&request.label, TransportKind::Connect, message);
-        let mut host = self.base.origin().ascii_serialization();
-        if let Ok(Some(proxy)) = http::proxy_for(&self.base) {
-            host = format!("{host} through {proxy}");
+        let failed = http::not_connected(&request.label, &self.base, self.timeout, error);
+        match error.is_timeout() {
+            true => Failure::Final(failed),
+            false => Failure::Passing(failed, None),
         }
-        if error.is_timeout() {
-            let seconds = http::connect_timeout(self.timeout).as_secs_f32();
-            return Failure::Final(failed(format!(
-                "cannot connect to {host} within {seconds} s; check the network"
-            )));
-        }
-        let mut reason = cause(error);
-        if reason.contains("InvalidContentType") {
-            // What rustls says of a server that answers in plain text.
-            reason = "it does not speak TLS; is http:// meant?".into();
-        }
-        Failure::Passing(failed(format!("cannot connect to {host}: {reason}")), None)
     }
 }
 
-impl Drop for Http {
+impl Drop for Transport {
     /// Dropping reqwest's client waits for its runtime, and that for a name
     /// look-up under way, which nobody can cut short. Unmounting must not.
     fn drop(&mut self) {

@@ -1,16 +1,26 @@
-//! Where the API is: the bases that the token may be sent to.
+//! How to reach the service, and the bases that the token may be sent to.
 
-use crate::error::{Error, Result};
-use url::{Host, Url};
+use super::token::Token;
+use crate::{
+    error::{Error, Result},
+    http,
+};
+use std::time::Duration;
+use url::Url;
 
-/// Whether a host is this machine by its name alone.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
+/// How to reach the service.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Where `/v1` is, e.g. `https://api.vm0.ai`; may have a path before it.
+    pub base: Url,
+    /// Sent to that origin only.
+    pub token: Token,
+    /// The longest silence: for an answer to begin, and for each piece of it.
+    pub timeout: Duration,
+    /// Permits plain `http://` to hosts other than this one.
+    pub allow_http: bool,
+    /// The `User-Agent`, e.g. `vm0fs/0.1.0`.
+    pub user_agent: String,
 }
 
 /// Refuses a base that would show the token, or that cannot be one.
@@ -18,7 +28,7 @@ pub(super) fn check(base: &Url, allow_http: bool) -> Result<()> {
     let shown = base.origin().ascii_serialization();
     match base.scheme() {
         "https" => {}
-        "http" if allow_http || is_loopback(base) => {}
+        "http" if http::may_ask(base, Some(base), allow_http) => {}
         "http" => {
             return Err(Error::Setup(format!(
                 "{shown}: plain http:// would show the token to the network; use https://, or --allow-http if that network is yours"

@@ -1,20 +1,17 @@
 //! What an answer that is no success says: the service's JSON error, or what
 //! a gateway put in its place, as one short line without control characters.
 
-use super::dialect;
-use crate::{error::ApiError, text::one_line};
-use jiff::Timestamp;
-use reqwest::{
-    StatusCode,
-    header::{DATE, HeaderMap, RETRY_AFTER},
+use super::{
+    dialect::{self, title},
+    headers::{is_marked, request_id},
 };
+use crate::{error::ApiError, http::retry_after, text::one_line};
+use jiff::Timestamp;
+use reqwest::{StatusCode, header::HeaderMap};
 use serde::Deserialize;
 
 /// Characters of a server's text that one message repeats.
 const MAX_TEXT: usize = 300;
-
-/// Characters of a request id that are kept; a UUID has 36.
-const MAX_REQUEST_ID: usize = 100;
 
 #[derive(Deserialize)]
 struct Envelope {
@@ -44,7 +41,7 @@ pub(super) fn api_error(
         request: request.to_owned(),
         status: status.as_u16(),
         request_id: request_id(headers, redact),
-        retry_after: retry_after(headers, Timestamp::now()),
+        retry_after: retry_after(headers, Timestamp::now()).map(|asked| asked.as_secs()),
         ..ApiError::default()
     };
     match serde_json::from_slice::<Envelope>(body) {
@@ -53,7 +50,7 @@ pub(super) fn api_error(
             error.code = shown(body.code);
             error.message = shown(body.message);
             error.param = body.param.map(|param| shown(Some(param)));
-            if dialect::is_marked(headers) {
+            if is_marked(headers) {
                 if error.kind.is_empty() {
                     error.kind.clone_from(&error.code);
                 }
@@ -86,35 +83,6 @@ fn summary(status: StatusCode, body: &[u8]) -> String {
         };
     }
     format!("{reason}: {text}")
-}
-
-/// The title of an HTML page.
-pub(super) fn title(text: &str) -> Option<&str> {
-    // Lengths of ASCII lowercase are those of the text itself.
-    let lower = text.to_ascii_lowercase();
-    let start = lower.find("<title>")? + "<title>".len();
-    let end = start + lower[start..].find("</title>")?;
-    Some(text[start..end].trim()).filter(|title| !title.is_empty())
-}
-
-/// `X-Request-Id`, made fit to be shown.
-pub(super) fn request_id(headers: &HeaderMap, redact: &dyn Fn(&str) -> String) -> Option<String> {
-    let id = headers.get("x-request-id")?.to_str().ok()?;
-    Some(one_line(&redact(id), MAX_REQUEST_ID)).filter(|id| !id.is_empty())
-}
-
-/// `Retry-After` in seconds; both of its forms. A date counts from the answer's
-/// own `Date`, however this machine's clock is set; from `now` where it has none.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<u64> {
-    let text = |name| Some(headers.get(name)?.to_str().ok()?.trim());
-    let date = |text| Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp());
-    let wait = text(RETRY_AFTER)?;
-    if let Ok(seconds) = wait.parse() {
-        return Some(seconds);
-    }
-    let then = date(wait)?;
-    let now = text(DATE).and_then(date).unwrap_or(now);
-    Some(u64::try_from(then.as_second() - now.as_second()).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -189,32 +157,5 @@ mod tests {
     fn a_request_id_does_not_echo_the_token() {
         let error = decode(404, &[("x-request-id", "of vm0_live_secret")], "");
         assert_eq!(error.request_id.as_deref(), Some("of [token]"));
-    }
-
-    #[test]
-    fn retry_after_forms() {
-        let now: Timestamp = "2015-10-21T07:27:30Z".parse().unwrap();
-        for (text, expected) in [
-            ("2", Some(2)),
-            ("Wed, 21 Oct 2015 07:28:00 GMT", Some(30)),
-            ("Wed, 21 Oct 2015 07:00:00 GMT", Some(0)),
-            ("soon", None),
-            ("-1", None),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert("retry-after", text.parse().unwrap());
-            assert_eq!(retry_after(&headers, now), expected, "{text}");
-        }
-        // A clock that has jumped, and a service that says what time it is.
-        let mut headers = HeaderMap::new();
-        for (name, text) in [
-            ("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"),
-            ("date", "Wed, 21 Oct 2015 07:27:50 GMT"),
-        ] {
-            headers.insert(name, text.parse().unwrap());
-        }
-        for jumped in ["1970-01-01T00:00:00Z", "2100-01-01T00:00:00Z"] {
-            assert_eq!(retry_after(&headers, jumped.parse().unwrap()), Some(10));
-        }
     }
 }
