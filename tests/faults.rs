@@ -149,7 +149,7 @@ impl Scene {
             let run = Run::new("writer", world.ago(9_000 + n)).status(status);
             world.add_run(run)
         });
-        let bench = Bench::new(world);
+        let bench = Bench::at_own_address(world);
         let mounting = arguments
             .iter()
             .fold(bench.mount(), |mounting, each| mounting.with([*each]));

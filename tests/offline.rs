@@ -4,7 +4,6 @@
 use crate::support::fake::{Agent, File, Kind, Run, Server, VersionSpec, World};
 use crate::support::{Bench, SOON, Who, reason};
 use std::{
-    net::SocketAddr,
     thread,
     time::{Duration, Instant},
 };
@@ -108,17 +107,10 @@ fn another_account_sees_no_kept_answers() {
 #[test]
 fn an_outage_is_noticed_once_and_so_is_its_end() {
     let (world, run) = world();
-    let mut bench = Bench::new(world);
-    let address: SocketAddr = bench
-        .server
-        .api_url()
-        .trim_start_matches("http://")
-        .parse()
-        .unwrap();
+    let mut bench = Bench::at_own_address(world);
     let mount = bench.mount().with(["--list-ttl", "0s"]).start();
     look(&mount, &run);
-    // The port is free now, and no server answers there.
-    bench.server = Server::start(World::empty()).unwrap();
+    let address = bench.end_server();
     let began = Instant::now();
     for _ in 0..20 {
         shows_what_is_known(&mount, &run);

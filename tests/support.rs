@@ -12,10 +12,14 @@ use fake::{Port, Recorded, Server, World};
 pub(crate) use mount::{Mount, Mounting, Running, is_mounted};
 use std::{
     fs,
+    net::SocketAddr,
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, AtomicU32, Ordering},
+    },
     time::Duration,
 };
 use tempfile::TempDir;
@@ -123,6 +127,15 @@ pub(crate) fn node_tar() -> PathBuf {
     path
 }
 
+/// A loopback address that no other test uses, and any port of it.
+pub(crate) fn own_address() -> SocketAddr {
+    static NUMBER: AtomicU8 = AtomicU8::new(1);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    // Tests can run in several processes.
+    let process = (std::process::id() % 250) as u8 + 1;
+    SocketAddr::from(([127, 77, process, number], 0))
+}
+
 fn open_to_all(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
@@ -137,6 +150,16 @@ pub(crate) struct Bench {
 impl Bench {
     /// Serves `world`.
     pub(crate) fn new(world: World) -> Self {
+        Self::with(Server::start(world).unwrap())
+    }
+
+    /// Serves `world` at an address of its own: no other test takes a port that
+    /// this server has left.
+    pub(crate) fn at_own_address(world: World) -> Self {
+        Self::with(Server::start_on(world, own_address()).unwrap())
+    }
+
+    fn with(server: Server) -> Self {
         assert!(
             Path::new("/dev/fuse").exists(),
             "/dev/fuse is missing: these tests mount for real (modprobe fuse, or give the container the device)"
@@ -146,10 +169,15 @@ impl Bench {
             .tempdir_in("/tmp")
             .unwrap();
         open_to_all(dir.path());
-        Self {
-            server: Server::start(world).unwrap(),
-            dir,
-        }
+        Self { server, dir }
+    }
+
+    /// Ends the server; gives its address, where no server answers from now on.
+    pub(crate) fn end_server(&mut self) -> SocketAddr {
+        let address = self.server.api_url();
+        let address = address.trim_start_matches("http://").parse();
+        self.server = Server::start(World::empty()).unwrap();
+        address.unwrap()
     }
 
     /// A folder for the test's own files.
@@ -195,8 +223,8 @@ impl Bench {
 
     /// The same as `who`.
     pub(crate) fn mount_as(&self, who: Who) -> Mounting<'_> {
-        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         Mounting::new(self, who, self.folder(&format!("mnt{number}"), who))
     }
 

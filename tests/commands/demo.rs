@@ -7,10 +7,14 @@ use nix::sys::signal::{SIGINT, SIGTERM};
 use std::{
     fs,
     io::{BufRead, BufReader},
+    iter,
     net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{ChildStdout, Stdio},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicU16, Ordering},
+        mpsc,
+    },
     thread,
 };
 use vm0fs::demo::World;
@@ -42,10 +46,16 @@ fn read_tour(stdout: ChildStdout) -> String {
     said
 }
 
-/// A port of this host that no process uses now.
+/// A port of this host that no process uses, nor is given by the kernel.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    static NUMBER: AtomicU16 = AtomicU16::new(0);
+    let process = (std::process::id() % 1000) as u16;
+    let mut ports = iter::repeat_with(|| {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        10_000 + 20 * process + number % 20
+    });
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(is_free).unwrap()
 }
 
 impl Demo {

@@ -3,7 +3,7 @@
 
 use super::{Place, Running, finish, kill, script, servers_of, shell, small_world, until};
 use crate::support::fake::Server;
-use crate::support::{Bench, Who, is_mounted};
+use crate::support::{Bench, Who, is_mounted, own_address};
 use nix::sys::signal::SIGKILL;
 use std::{
     fs,
@@ -145,16 +145,9 @@ fn a_dead_mount_is_replaced_even_where_a_shell_stands_in_it() {
 
 #[test]
 fn mount_without_a_network_warns_and_works_later() {
-    for (number, who) in Who::all().into_iter().enumerate() {
+    for who in Who::all() {
         let bench = Bench::new(small_world());
-        // An address of this test's own, so that no other process takes the port.
-        let host = [
-            127,
-            77,
-            (std::process::id() % 250) as u8 + 1,
-            number as u8 + 1,
-        ];
-        let listener = TcpListener::bind(SocketAddr::from((host, 0))).unwrap();
+        let listener = TcpListener::bind(own_address()).unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
         let place = Place::new(&bench, who, "mnt");

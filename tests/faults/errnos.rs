@@ -1,6 +1,6 @@
 //! The error number of each failure while mounted, and that it passes.
 
-use crate::support::fake::{Action, Fault, Port, Server, World, uuid};
+use crate::support::fake::{Action, Fault, Port, uuid};
 use crate::{
     support::{Bench, Mount, SOON, Who, reason},
     waiting::world,
@@ -157,12 +157,11 @@ fn one_bad_row_does_not_cost_the_list() {
 fn without_a_network_what_is_known_is_shown() {
     for who in Who::all() {
         let (world, run) = world();
-        let mut bench = Bench::new(world);
+        let mut bench = Bench::at_own_address(world);
         let mount = bench.mount_as(who).with(["--list-ttl", "0s"]).start();
         mount.run("ls agents runs artifacts artifacts/quick; cat artifacts/quick/latest/f");
         mount.run(&format!("cat runs/{run}/run.json runs/{run}/logs"));
-        // No server listens any more on the ports that the mount knows.
-        bench.server = Server::start(World::empty()).unwrap();
+        bench.end_server();
         assert_eq!(mount.list("artifacts"), ["quick", "slow"]);
         assert_eq!(mount.list("agents"), ["writer"]);
         assert_eq!(mount.run("ls runs").trim(), run);
