@@ -4,36 +4,26 @@ mod cache;
 mod demo;
 mod doctor;
 mod help;
+mod mount;
+mod mount_path;
 mod mounts;
-mod place;
+mod output;
 mod prefetch;
 mod run;
 mod status;
+mod unmount;
 
 pub use cache::{CacheArgs, CacheCommand};
 pub use doctor::DoctorArgs;
 pub use help::HelpArgs;
+pub use mount::MountArgs;
 pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
 pub use status::StatusArgs;
+pub use unmount::UnmountArgs;
 
-use crate::{
-    config::{
-        Crawlers, Environment, Flags, Settings, parse_crawlers, parse_duration, parse_size,
-        parse_verify,
-    },
-    error::{Error, Result},
-    logging,
-    mount::{self, Outcome},
-    store::Verify,
-    unmount,
-};
 use clap::{ArgAction, Args, Parser, Subcommand};
-use std::{
-    io::{self, IsTerminal, Write},
-    path::PathBuf,
-    time::Duration,
-};
+use std::path::PathBuf;
 
 /// Mount the VM0 platform as ordinary files: agents, runs, volumes and artifacts
 #[derive(Debug, Parser)]
@@ -85,99 +75,6 @@ pub enum Command {
     Help(HelpArgs),
 }
 
-/// `vm0fs mount`.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "The token comes from the first of: --token-file, VM0_API_KEY, VM0_TOKEN,
-token-file in ~/.config/vm0fs/config.toml, the vm0 CLI's login (`vm0 auth login`).
-There is no option for the token itself: other users can read a command line.
-Every option that takes a value can stand in config.toml: cache-size = \"10GiB\"
-
-Examples:
-  vm0fs mount ~/vm0
-  vm0fs mount -f -v ~/vm0                            stay, and show what happens
-  vm0fs mount --token-file ~/.vm0-token ~/vm0
-  vm0fs mount --cache-size 50GB --list-ttl 5s ~/vm0
-  vm0fs mount --api-url http://localhost:3000 ~/vm0  a server in development"
-)]
-pub struct MountArgs {
-    /// The folder to mount at. It must be empty; it is made if it is missing
-    pub mountpoint: PathBuf,
-    /// Stay in the foreground, and log to standard error
-    #[arg(short, long)]
-    pub foreground: bool,
-    /// How to reach the service.
-    #[command(flatten)]
-    pub connection: ConnectionArgs,
-    /// Maximum size of the cache, such as 500MB or 10GiB. What was not used for longest is removed first [default: 10GiB, or a tenth of the free disk if that is less]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub cache_size: Option<u64>,
-    /// How long a listing is shown before the service is asked again, such as 5s or 2m [default: 30s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub list_ttl: Option<Duration>,
-    /// Let other users of this machine read the mount. An ordinary user needs the line user_allow_other in /etc/fuse.conf for that
-    #[arg(long)]
-    pub allow_other: bool,
-    /// Let symlinks of a version lead out of it. Programs that follow them then reach files of this machine
-    #[arg(long)]
-    pub allow_external_symlinks: bool,
-    /// Do not use the network. The mount shows what is in the cache, and listings as they were last known
-    #[arg(long)]
-    pub offline: bool,
-    /// What to do with content that does not match its version's id: warn (log it), strict (refuse it) or off (do not look) [default: warn]
-    #[arg(long, value_name = "WHAT", value_parser = parse_verify)]
-    pub verify: Option<Verify>,
-    /// Whether indexers and programs that make thumbnails may start downloads: deny or allow [default: deny]
-    #[arg(long, value_name = "WHAT", value_parser = parse_crawlers)]
-    pub crawlers: Option<Crawlers>,
-    /// Log what is done; given twice, also every request
-    #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
-}
-
-/// How to reach the service: the same for all commands that do.
-#[derive(Debug, Args)]
-pub struct ConnectionArgs {
-    // Not a link: the text is the help of the command line.
-    #[allow(rustdoc::bare_urls)]
-    /// Address of the API; https:// is added where it has no scheme [default: https://api.vm0.ai]
-    #[arg(long, value_name = "URL")]
-    pub api_url: Option<String>,
-    /// File that holds the token and nothing else. Keep it at mode 0600 [default: the token of the environment or of the vm0 CLI]
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
-    /// Folder of the cache, where downloaded versions are kept [default: ~/.cache/vm0fs]
-    #[arg(long, value_name = "DIR")]
-    pub cache_dir: Option<PathBuf>,
-    /// How long the network may be silent before a read fails, such as 10s or 2m [default: 30s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub timeout: Option<Duration>,
-    /// Permit plain http:// to other machines. All on the way there can then read your token
-    #[arg(long)]
-    pub allow_http: bool,
-}
-
-/// `vm0fs unmount`.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "A mount that is in use stays, and you are told which processes use it. A process
-that only waits for the network in it gets an error, and does not keep it.
-
-Examples:
-  vm0fs unmount ~/vm0
-  vm0fs unmount --lazy ~/vm0    out of sight now, gone when no process uses it any more"
-)]
-pub struct UnmountArgs {
-    /// The folder where the platform is mounted
-    pub mountpoint: PathBuf,
-    /// Detach the mount now, even if it is in use. It ends when its last user has gone
-    #[arg(short, long)]
-    pub lazy: bool,
-    /// Ask the mount to let those go who wait in vain, in this very process.
-    #[arg(long, hide = true)]
-    pub worker: bool,
-}
-
 /// `vm0fs demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -199,127 +96,13 @@ pub struct DemoArgs {
     pub verbose: u8,
 }
 
-impl ConnectionArgs {
-    fn flags(self) -> Flags {
-        Flags {
-            api_url: self.api_url,
-            token_file: self.token_file,
-            cache_dir: self.cache_dir,
-            timeout: self.timeout,
-            allow_http: self.allow_http,
-            ..Flags::default()
-        }
-    }
-}
-
-impl MountArgs {
-    /// Mounts; in the foreground, serves the mount to its end.
-    ///
-    /// # Errors
-    /// See [`Settings::load`] and [`mount::run`].
-    pub fn run(self, environment: &Environment) -> Result<Outcome> {
-        start_logging(self.verbose, self.foreground, environment)?;
-        let options = self.options(environment)?;
-        let foreground = options.foreground;
-        let set_up_logs = || {
-            if !foreground {
-                let file = logging::state_dir(environment).and_then(|dir| logging::to_file(&dir));
-                if let Err(error) = file {
-                    // No reason not to mount: failures are in .vm0fs/errors too.
-                    tracing::warn!("there will be no log file: {error}");
-                }
-            }
-            Ok(())
-        };
-        mount::run(options, set_up_logs, |mountpoint, warnings| {
-            let mut text: String = warnings
-                .iter()
-                .map(|warning| format!("vm0fs: warning: {warning}\n"))
-                .collect();
-            let shown = mountpoint.display();
-            text += &format!("vm0fs: mounted at {shown}; Ctrl-C unmounts\n");
-            // That nobody reads it is no reason to end.
-            let _ = io::stderr().write_all(text.as_bytes());
-        })
-    }
-
-    /// Settles what to mount. Log from before: warnings are told on the way.
-    fn options(self, environment: &Environment) -> Result<mount::Options> {
-        let flags = Flags {
-            cache_size: self.cache_size,
-            list_ttl: self.list_ttl,
-            allow_other: self.allow_other,
-            allow_external_symlinks: self.allow_external_symlinks,
-            offline: self.offline,
-            verify: self.verify,
-            crawlers: self.crawlers,
-            ..self.connection.flags()
-        };
-        Ok(mount::Options {
-            mountpoint: environment.current_dir.join(self.mountpoint),
-            settings: Settings::load(flags, environment)?,
-            foreground: self.foreground,
-        })
-    }
-}
-
-impl UnmountArgs {
-    /// Unmounts.
-    ///
-    /// # Errors
-    /// See [`unmount::unmount`].
-    pub fn run(self, environment: &Environment) -> Result<()> {
-        let mountpoint = environment.current_dir.join(self.mountpoint);
-        // Begun inside of the mount, this process would keep it busy itself.
-        std::env::set_current_dir("/").map_err(|error| Error::io("changing to /", error))?;
-        if self.worker {
-            return mounts::ask_to_let_go(&mountpoint);
-        }
-        unmount::unmount(&mountpoint, self.lazy, mounts::let_go)
-    }
-}
-
-/// Writes a command's result. A reader that has gone (`| head`) is no failure.
-///
-/// # Errors
-/// [`Error::Io`] where standard output cannot be written.
-fn print(text: &str) -> Result<()> {
-    print_bytes(text.as_bytes()).map(|_| ())
-}
-
-/// The same for what may be no text; whether there still is a reader.
-///
-/// # Errors
-/// [`Error::Io`] where standard output cannot be written.
-fn print_bytes(text: &[u8]) -> Result<bool> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(Error::io("writing to standard output", error)),
-    }
-}
-
-/// Begins to log to standard error; in colour where that stays a terminal.
-///
-/// # Errors
-/// [`Error::Setup`] for a bad `VM0FS_LOG`.
-fn start_logging(verbosity: u8, foreground: bool, environment: &Environment) -> Result<()> {
-    let colour = foreground
-        && io::stderr().is_terminal()
-        && environment
-            .variables
-            .get(std::ffi::OsStr::new("NO_COLOR"))
-            .is_none_or(|v| v.is_empty());
-    logging::init(logging::level(verbosity, environment)?, colour);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::config::Environment;
     use clap::{CommandFactory, error::ErrorKind};
+    use std::time::Duration;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
         Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)

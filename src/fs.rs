@@ -1,23 +1,23 @@
 //! The fuser adapter: a request in, an operation of the tree, bytes out. No
 //! decisions are made here, and no callback waits.
 
-mod asker;
-mod awake;
+mod busy_poll;
+mod caller;
 mod context;
+mod cpu_latency;
 mod handles;
-mod pace;
-mod pages;
+mod open_writers;
+mod page_fill;
+mod readdir;
 mod replies;
-mod stored;
-mod writers;
 
 use crate::{
     error::{Error, Result},
-    park::{LET_GO, Park},
+    pending::{LET_GO, PendingRequests},
     tree::{Access, Answer, Miss, START_FILE, Tree, View, Writing},
 };
-use awake::Awake;
 use context::{BUFFER, Context, MOST_ROUNDS, Passing, attempt, errno, sought};
+use cpu_latency::CpuLatency;
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo,
     InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenAccMode, OpenFlags, RenameFlags,
@@ -26,7 +26,8 @@ use fuser::{
     WriteFlags,
 };
 use handles::{Handles, Open};
-use pages::{fill, fill_plus};
+use page_fill::PageFill;
+use readdir::{fill, fill_plus};
 use std::{
     ffi::OsStr,
     io,
@@ -35,7 +36,6 @@ use std::{
     sync::{Arc, OnceLock},
     time::{Instant, SystemTime},
 };
-use stored::Stored;
 
 /// Requests the kernel may have under way in the background (readahead). The
 /// default of 16 is soon full of reads that wait for one download.
@@ -47,7 +47,7 @@ const MAX_BACKGROUND: u16 = 64;
 /// # Errors
 /// EACCES for who may not, ENOENT where the kernel knows of no such thing.
 pub fn may_keep_awake() -> (&'static str, io::Result<()>) {
-    (awake::BOUNDS, Awake::new().map(drop))
+    (cpu_latency::BOUNDS, CpuLatency::new().map(drop))
 }
 
 /// The file system as fuser sees it.
@@ -57,15 +57,15 @@ pub struct Fs {
 
 impl Fs {
     /// An adapter whose files belong to `uid` and `gid`.
-    pub fn new(tree: Arc<Tree>, park: Arc<Park>, uid: u32, gid: u32) -> Self {
+    pub fn new(tree: Arc<Tree>, pending: Arc<PendingRequests>, uid: u32, gid: u32) -> Self {
         Self {
             context: Arc::new(Context {
                 tree,
-                park,
+                pending,
                 handles: Handles::default(),
-                stored: Stored::default(),
+                page_fill: PageFill::default(),
                 passing: Passing::default(),
-                pace: Arc::default(),
+                busy_poll: Arc::default(),
                 notifier: OnceLock::new(),
                 device: OnceLock::new(),
                 uid,
@@ -81,10 +81,10 @@ impl Fs {
         let context = self.context.clone();
         move |notifier, device, connection| {
             if let Some(connection) = connection {
-                let awake = Awake::new().inspect_err(|error| {
+                let awake = CpuLatency::new().inspect_err(|error| {
                     tracing::debug!("the cores may halt between requests: {error}");
                 });
-                context.pace.begin(connection, awake.ok());
+                context.busy_poll.begin(connection, awake.ok());
             }
             // Only the first counts, and there is only one.
             let _ = context.notifier.set(notifier);
@@ -101,7 +101,7 @@ impl Fs {
         reply: impl FnOnce(&Context, Result<T>) + Send + 'static,
     ) {
         let now = Instant::now();
-        self.context.pace.note(now);
+        self.context.busy_poll.note(now);
         attempt(
             self.context.clone(),
             tid,
@@ -225,7 +225,7 @@ impl Filesystem for Fs {
         // Nearly every read is answered here and now, from one buffer.
         let waits = BUFFER.with_borrow_mut(|buffer| {
             let now = Instant::now();
-            self.context.pace.note(now);
+            self.context.busy_poll.note(now);
             let view = self.context.tree.at(now);
             match self.context.read(&view, fh.0, offset, size, buffer) {
                 Ok(()) => {
@@ -270,13 +270,13 @@ impl Filesystem for Fs {
         let position = writing
             .filter(|writing| self.context.handles.is_written_beside(writing))
             .and_then(Writing::position);
-        let file = writers::Held {
+        let file = open_writers::Held {
             device: device.and_then(Option::as_deref),
             ino: ino.0,
             name: START_FILE,
             position,
         };
-        match writers::is_held(&file) {
+        match open_writers::is_held(&file) {
             true => reply.ok(),
             false => self.finish(request.pid(), open, reply),
         }
@@ -555,7 +555,7 @@ impl Filesystem for Fs {
         reply: ReplyEmpty,
     ) {
         if ino == INodeNo::ROOT && name == LET_GO && self.context.is_owner(request) {
-            self.context.park.let_go();
+            self.context.pending.let_go();
             return reply.ok();
         }
         self.no_xattr(request, ino, reply);

@@ -6,19 +6,19 @@
 //! ```text
 //! kernel request → fs (fuser in, bytes out; no decisions) → tree (operation on what is known)
 //!      hit  → reply
-//!      miss → Want → park(Want, reply) → worker: api client or version store → wake → operation again → reply
+//!      miss → Want → pending(Want, reply) → worker: api client or version store → wake → operation again → reply
 //! ```
 //!
 //! An operation on the [`tree`] never waits. It answers from what is known, or
 //! returns the [`tree::Want`] that it misses. [`fs`] then parks the reply with
-//! [`park`], which runs one fetch for all who want the same thing and lets
+//! [`pending`], which runs one fetch for all who want the same thing and lets
 //! every operation run again when the fetch is done. Calls and downloads have
 //! workers of their own, so a stalled download delays no listing. A reply that
 //! waits is released with a failure when nothing has arrived for `--timeout`
 //! ([`progress`] measures that), not when it has taken long.
 //!
 //! A run whose log or status is looked at again and again is *followed*: one stream
-//! of its events, in a lane of the park of its own, however many look (`tree/live/follow`).
+//! of its events, in a pool of workers of its own, however many look (`tree/live/follow`).
 //! Its log is one object that grows at its end; handles read from that. What an
 //! agent's events say is read by `conversation`, each event by itself, and drawn
 //! by it as a log's lines, as a transcript and as a page.
@@ -54,19 +54,19 @@
 //! [`cli`] parses, [`config`] settles the settings (flags, environment,
 //! `config.toml`, the `vm0` CLI's login), [`mount::run`] does the rest: it
 //! forks unless it is to stay in the foreground, blocks the [`signals`] before
-//! the first thread, prepares the folder, opens client, store, tree and park,
+//! the first thread, prepares the folder, opens client, store, tree and pending requests,
 //! asks the API whether it knows the token, and opens the session with the
 //! kernel. Only then does the command return. From there on [`logging`] writes
 //! to a file.
 //!
 //! It ends when the session does (somebody has unmounted it) or when a signal
-//! comes; then the park is stopped first, which answers everybody who waits,
+//! comes; then waiting requests are stopped first, which answers everybody who waits,
 //! and [`unmount`] takes the mount away, lazily if it is busy. Nothing in
 //! this waits for the network. Somebody else who unmounts asks a busy mount, by
 //! setting an attribute of its root, to release those to whom nothing comes
-//! ([`park::Park::let_go`]): they would keep it in use. [`unmount`] reads the kernel's mount table and
-//! looks for the process that serves a mount rather than touch one that may be
-//! dead or hang. Where `doctor` and `status` must ask, a second process does
+//! ([`pending::PendingRequests::let_go`]): they would keep it in use. [`unmount`] reads
+//! the kernel's mount table and looks for the process that serves a mount ([`proc`],
+//! which alone reads `/proc`) rather than touch one that may be dead or hang. Where `doctor` and `status` must ask, a second process does
 //! (`cli/mounts`), since whoever waits for a FUSE mount may not be able to end.
 //!
 //! # Where this differs from what was planned
@@ -77,7 +77,7 @@
 //!   file: whoever mounted, and root. `cancel` is 0600, not 0200, and empty, so
 //!   that `cp -a` and `grep -r` of a run meet no error.
 //! - FLUSH does not say whether it is the last one: `{ a; b; } > run` closes the
-//!   file several times. So the process table is asked (`fs/writers`), and what
+//!   file several times. So the process table is asked (`fs/open_writers`), and what
 //!   no FLUSH has ended, RELEASE does.
 //! - A symlink cannot have `user.*` attributes on Linux: the targets of those
 //!   that lead out are `user.vm0.symlinks` of their directory.
@@ -86,7 +86,7 @@
 //! - What can still change is opened with direct I/O, so that an opening shows its own
 //!   bytes to the end; but by io_uring Linux 6.18 reads such a file's first bytes
 //!   again and again. So what a process that has a ring opens goes through the page
-//!   cache, which each such open fills anew (`fs/asker`); all others go on reading
+//!   cache, which each such open fills anew (`fs/caller`); all others go on reading
 //!   that file directly, also once it is final, since a handle from before may
 //!   still fill the cache with its own bytes.
 //! - `runs/<id>/agent` leads to the agent's `agent.json`, and not to its folder, which
@@ -98,11 +98,11 @@
 //!   a program that cuts or changes a mapped file could end this process, or
 //!   change what has been checked.
 //! - Small files are put into the page cache with their first open, or with the
-//!   open of the one before (`fs/stored`); opens stay ordinary ones. There are
+//!   open of the one before (`fs/page_fill`); opens stay ordinary ones. There are
 //!   half as many session threads as cores: on two cores a second one made small
 //!   files a quarter slower. Where there is one, it does not sleep between
 //!   requests that follow one another closely, and where it may it keeps the
-//!   other core from sleeping (`fs/pace`): to wake a core costs more than an
+//!   other core from sleeping (`fs/busy_poll`): to wake a core costs more than an
 //!   answer.
 //!   Passthrough, which root can have, is not used: what the kernel reads by
 //!   itself is held against no checksum. It would pay: a first sequential read of
@@ -115,12 +115,12 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → park → tree → { api, store, conversation } → http → { error, progress, sync, text, json, memory, guide }
+//! main → cli → mount → fs → pending → tree → { api, store, conversation } → http → { error, proc, progress, sync, humanize, text, json, malloc, guide }
 //!         │      └──→ { config → api, unmount, signals }
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
 //!
-//! `cli` knows `park` and `tree` for `vm0fs run`, which goes the way of a mount
+//! `cli` knows `pending` and `tree` for `vm0fs run`, which goes the way of a mount
 //! without the kernel.
 //!
 //! `config` knows `api` for the token and its client's settings, `logging`
@@ -170,11 +170,13 @@ pub mod error;
 pub mod fs;
 pub mod guide;
 pub mod http;
+pub mod humanize;
 pub mod json;
 pub mod logging;
-pub mod memory;
+pub mod malloc;
 pub mod mount;
-pub mod park;
+pub mod pending;
+pub mod proc;
 pub mod progress;
 pub mod signals;
 pub mod store;

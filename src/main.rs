@@ -1,19 +1,19 @@
 //! The command line program: parse, dispatch, exit code. The only place that
 //! prints an error.
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 use vm0fs::{
     cli::{Cli, Command},
     config::{self, Environment},
     error::Result,
-    memory,
+    malloc,
     mount::Outcome,
     signals,
 };
 
 fn main() -> ExitCode {
-    memory::settle();
+    malloc::settle();
     signals::settle();
     // Prints help, or what is wrong with the usage, and exits with 0 or 2.
     let cli = Cli::parse();
@@ -46,7 +46,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Prefetch(args) => return args.run(),
         Command::Cache(args) => return args.run(&environment),
         Command::Demo(args) => args.run(&environment)?,
-        Command::Help(args) => args.run()?,
+        Command::Help(args) => args.run(Cli::command())?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,11 +8,12 @@ use crate::{
     config::{self, Crawlers, Settings},
     error::{Error, Result},
     fs::{self, Fs},
-    park::Park,
+    pending::PendingRequests,
+    proc::{self, MountEntry},
     signals::Signals,
     store::{Limits, Shelf, Store, StoreConfig},
     tree::{Tree, TreeOptions, Want},
-    unmount::{self, MountEntry},
+    unmount,
 };
 use background::{Ready, Side};
 use fuser::{Config, MountOption, Session, SessionACL};
@@ -148,7 +149,7 @@ pub fn run(
 ///
 /// # Errors
 /// [`Error::Setup`] for settings that cannot be used.
-pub fn open(settings: &Settings) -> Result<(Arc<Tree>, Arc<Park>)> {
+pub fn open(settings: &Settings) -> Result<(Arc<Tree>, Arc<PendingRequests>)> {
     let client = Client::new(settings.client_config())?;
     // Answers take their share of the cache, so that the ceiling holds for both.
     let answers = (settings.cache_size / ANSWERS_SHARE).min(MOST_ANSWERS);
@@ -176,8 +177,8 @@ pub fn open(settings: &Settings) -> Result<(Arc<Tree>, Arc<Park>)> {
     };
     let shelf = Shelf::open(&settings.cache_dir, &account, answers)?;
     let tree = Arc::new(Tree::new(client, store, shelf, options));
-    let park = Arc::new(Park::new(tree.clone(), settings.timeout));
-    Ok((tree, park))
+    let pending = Arc::new(PendingRequests::new(tree.clone(), settings.timeout));
+    Ok((tree, pending))
 }
 
 /// Allows this process as many open files as it may allow itself: each file that
@@ -197,7 +198,7 @@ struct Mounted {
     /// This mount in the kernel's table: in its place there may be another by
     /// the time it ends.
     entry: Option<MountEntry>,
-    park: Arc<Park>,
+    pending: Arc<PendingRequests>,
     warnings: Vec<String>,
     /// Whether it has come to its orderly end.
     is_over: bool,
@@ -215,20 +216,20 @@ enum Event {
 
 impl Mounted {
     fn start(mountpoint: PathBuf, settings: &Settings) -> Result<Self> {
-        let (tree, park) = open(settings)?;
-        let mut warnings = greet(&tree, &park)?;
+        let (tree, pending) = open(settings)?;
+        let mut warnings = greet(&tree, &pending)?;
         if settings.allow_other {
             warnings.push(EXPOSED.into());
         }
         let fs = Fs::new(
             tree,
-            park.clone(),
+            pending.clone(),
             Uid::effective().as_raw(),
             Gid::effective().as_raw(),
         );
         let on_mounted = fs.on_mounted();
         let session = open_session(fs, &mountpoint, settings.allow_other)?;
-        let entry = unmount::mount_at(&mountpoint)?;
+        let entry = proc::mount_at(&mountpoint)?;
         let device = entry.as_ref().map(|entry| entry.device.clone());
         // Several threads have connections of their own, of which fuser shows one.
         let connection = is_sole().then(|| session.as_fd().try_clone_to_owned().ok());
@@ -253,7 +254,7 @@ impl Mounted {
         Ok(Self {
             mountpoint,
             entry,
-            park,
+            pending,
             warnings,
             is_over: false,
             events,
@@ -280,7 +281,7 @@ impl Mounted {
             Ok(Event::Signal(signal)) => {
                 tracing::info!("{signal}: unmounting {}", self.mountpoint.display());
                 // Those who wait for the network are let go, or they keep it busy.
-                self.park.stop();
+                self.pending.stop();
                 self.unmount();
                 // What is not over by then ends with the process.
                 let _ = self.happens.recv_timeout(SESSION_END);
@@ -294,7 +295,7 @@ impl Mounted {
 
     fn unmount(&self) {
         let path = self.mountpoint.as_path();
-        match unmount::mount_at(path) {
+        match proc::mount_at(path) {
             Ok(Some(found)) if self.entry.as_ref() == Some(&found) => {}
             // Detached before; what is there now is none of this process's.
             Ok(_) => return,
@@ -315,7 +316,7 @@ impl Drop for Mounted {
     /// Whatever ends the process, an error or a panic of this thread, must not
     /// leave a dead mount behind.
     fn drop(&mut self) {
-        self.park.stop();
+        self.pending.stop();
         if !self.is_over {
             self.unmount();
         }
@@ -339,9 +340,9 @@ fn serve_session(session: Session<Fs>) -> std::io::Result<()> {
 
 /// Asks the API for its agents: whether it knows the token, and the first
 /// listing that a user will want. Returns warnings.
-fn greet(tree: &Arc<Tree>, park: &Park) -> Result<Vec<String>> {
+fn greet(tree: &Arc<Tree>, pending: &PendingRequests) -> Result<Vec<String>> {
     let (done, wait) = mpsc::channel();
-    park.wait(
+    pending.wait(
         Want::Agents,
         Instant::now(),
         Box::new(move |_| {

@@ -1,9 +1,11 @@
 //! The signals that end a mount or a server, waited for by a thread instead of
 //! interrupting one; all others that the environment can send end nothing.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    proc::Process,
+};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use std::fs;
 
 /// The signals by which a user, a terminal or a service manager asks for the end.
 const ENDS: [Signal; 4] = [
@@ -40,7 +42,7 @@ impl Signals {
     /// # Errors
     /// None known of; the system call has an error result.
     pub fn block() -> Result<Self> {
-        let ignored = ignored(&fs::read_to_string("/proc/self/status").unwrap_or_default());
+        let ignored = Process::own().status().ignored_signals.unwrap_or(0);
         let mut signals = SigSet::empty();
         for signal in ENDS {
             if ignored & bit(signal) == 0 {
@@ -105,28 +107,6 @@ fn block(signals: &SigSet) -> Result<()> {
     blocked.map_err(|errno| Error::io("blocking signals", errno.into()))
 }
 
-/// The signals that a process ignores, by the text of its `/proc/<pid>/status`
-/// (`proc_pid_status(5)`): a bit for each, the lowest for signal 1.
-fn ignored(status: &str) -> u64 {
-    let mut lines = status.lines();
-    let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.unwrap_or(0)
-}
-
 fn bit(signal: Signal) -> u64 {
     1 << (signal as u32 - 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ignored_signals_are_read_from_the_process_table() {
-        let status = "Name:\tcat\nSigBlk:\t0000000000000002\nSigIgn:\t0000000000001001\n";
-        assert_eq!(ignored(status), bit(Signal::SIGHUP) | bit(Signal::SIGPIPE));
-        assert_eq!(ignored("Name:\tcat\n"), 0);
-        assert_eq!(ignored("SigIgn:\tno number\n"), 0);
-    }
 }

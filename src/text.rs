@@ -1,9 +1,8 @@
-//! Text from files and for people. A file's bytes become text here. Text from
-//! outside is made fit for a message: a server, an agent or a process name must not
-//! move a terminal's cursor or begin a line of the log. Sizes and times are written
-//! in the unit that suits them.
+//! Text from outside. A file's bytes become text here, and what a server, an agent or
+//! a process says is made fit for a message: it must not move a terminal's cursor or
+//! begin a line of the log.
 
-use std::{fmt::Write, time::Duration};
+use std::fmt::Write;
 
 /// What editors and shells, those of Windows above all, put before UTF-8 text
 /// (Unicode, "byte order mark"): it says how the text is written, and is no part
@@ -101,40 +100,6 @@ pub fn push_visible(out: &mut String, text: &str) {
     }
 }
 
-/// Bytes as people read them: `17 B`, `1.5 MiB`, `20 GiB`. Binary units, as
-/// those of the cache's size.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1024.0;
-    let mut units = UNITS.iter();
-    let mut unit = units.next();
-    // What would be rounded up to 1024 is one of the next unit.
-    while value >= 1023.5 {
-        value /= 1024.0;
-        unit = units.next();
-    }
-    let unit = unit.unwrap_or(&UNITS[5]);
-    if value < 9.95 {
-        format!("{value:.1} {unit}")
-    } else {
-        format!("{value:.0} {unit}")
-    }
-}
-
-/// A length of time in its largest unit, rounded down: `3 s`, `5 min`, `2 h`, `4 d`.
-pub fn duration(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min", seconds / 60),
-        3_600..86_400 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,35 +132,6 @@ mod tests {
         assert_eq!(unmarked(b"\xef\xbb\xbf[]"), b"[]");
         assert_eq!(unmarked_text("\u{feff}a\u{feff}"), "a\u{feff}");
         assert_eq!(from_visible("\u{feff}\u{200b} \0\r\n{ }"), "{ }");
-    }
-
-    #[test]
-    fn sizes() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1536, "1.5 KiB"),
-            (10 << 10, "10 KiB"),
-            ((1 << 20) - 1, "1.0 MiB"),
-            (10 << 30, "10 GiB"),
-            (u64::MAX, "16 EiB"),
-        ] {
-            assert_eq!(size(bytes), text, "{bytes}");
-        }
-    }
-
-    #[test]
-    fn durations() {
-        for (seconds, text) in [
-            (0, "0 s"),
-            (59, "59 s"),
-            (60, "1 min"),
-            (7_199, "1 h"),
-            (200_000, "2 d"),
-        ] {
-            assert_eq!(duration(Duration::from_secs(seconds)), text);
-        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub use crate::store::{Seek, Usage};
 pub use ops::{
     attributes::{Access, Attributes, Stat},
     control::{START_FILE, Writing},
-    crawlers::Asker,
+    crawlers::Caller,
     directories::{Directory, DirectoryEntry},
     files::{Handle, Opened},
     lookup::Found,
@@ -33,7 +33,7 @@ use crate::{
 };
 use answers::{
     breaker::Outage,
-    failure_log::Journal,
+    failure_log::FailureLog,
     known::{Known, USAGE_TTL},
 };
 use content::transfers::Transfers;
@@ -100,11 +100,11 @@ pub enum Want {
 
 impl Want {
     /// Which workers bring it.
-    pub fn lane(&self) -> Lane {
+    pub fn pool(&self) -> Pool {
         match self {
-            Self::Content(..) => Lane::Contents,
-            Self::Follow(_) => Lane::Streams,
-            _ => Lane::Calls,
+            Self::Content(..) => Pool::Contents,
+            Self::Follow(_) => Pool::Streams,
+            _ => Pool::Calls,
         }
     }
 
@@ -117,7 +117,7 @@ impl Want {
 /// Fetches of one kind, which have workers of their own: neither a large
 /// download nor a stream that stays open delays a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
+pub enum Pool {
     /// Some JSON.
     Calls,
     /// An archive.
@@ -126,7 +126,7 @@ pub enum Lane {
     Streams,
 }
 
-impl Lane {
+impl Pool {
     /// How many kinds there are.
     pub const COUNT: usize = 3;
     /// How many streams are open at a time, at the most: each is a connection.
@@ -200,7 +200,7 @@ pub struct TreeOptions {
 pub struct Tree {
     inodes: Inodes,
     known: Known,
-    journal: Journal,
+    failures: FailureLog,
     transfers: Transfers,
     follows: Follows,
     /// The logs that grow, for as long as anybody holds them.
@@ -231,7 +231,7 @@ impl Tree {
         Self {
             inodes: Inodes::new(answers::persisted::numbers(&shelf)),
             known,
-            journal: Journal::default(),
+            failures: FailureLog::default(),
             transfers: Transfers::default(),
             follows: Follows::default(),
             live: Mutex::default(),

@@ -2,24 +2,20 @@
 //! touching what may be dead or hang: the kernel's tables are read instead,
 //! and what must be asked is asked in a thread that is not waited for long.
 
+mod health;
 mod holders;
-mod mountinfo;
 mod server;
 
-pub use self::{
-    holders::{Holder, Use, holders},
-    mountinfo::{MountEntry, mount_at, mounts},
-    server::{Server, Service, service, waiting},
-};
+pub use self::health::{Health, MountState, look, report, second_process};
 
+use self::holders::holders;
 use crate::{
     error::{Error, Result},
+    proc::{MountEntry, mount_at, mounts},
     text::one_line,
 };
 use nix::{
-    errno::Errno,
     mount::{MntFlags, umount2},
-    sys::statvfs::statvfs,
     unistd::Uid,
 };
 use std::{
@@ -42,46 +38,8 @@ const BUSY_LIMIT: Duration = Duration::from_millis(1600);
 /// How often waiting looks again.
 const POLL: Duration = Duration::from_millis(20);
 
-/// A mount that does not answer `statfs` for this long counts as hung; vm0fs
-/// answers it from memory.
-const PROBE_LIMIT: Duration = Duration::from_secs(2);
-
 /// Holders that a message names.
 const MAX_HOLDERS: usize = 8;
-
-/// Whether somebody answers for a mount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// It answers.
-    Alive,
-    /// Its process is gone: every use gives "Transport endpoint is not connected".
-    Dead,
-    /// Nothing came within a few seconds; its process may be alive.
-    Hung,
-}
-
-/// Looks for the process that serves a mount, and only where that does not tell
-/// asks the mount for its statistics, in a thread that is left behind where it
-/// hangs.
-pub fn probe(entry: &MountEntry) -> Health {
-    match service(entry) {
-        Service::Nobody => return Health::Dead,
-        Service::By(server) if server.is_stopped => return Health::Hung,
-        Service::By(_) | Service::Unknown => {}
-    }
-    let mountpoint = entry.mountpoint.clone();
-    let kind = |error: Errno| io::Error::from(error).kind();
-    match bounded(PROBE_LIMIT, move || statvfs(&mountpoint).err().map(kind)) {
-        Some(Some(io::ErrorKind::NotConnected | io::ErrorKind::ConnectionAborted)) => Health::Dead,
-        Some(_) => Health::Alive,
-        None => Health::Hung,
-    }
-}
-
-/// Whether a mount's process is gone, so that only unmounting it is left.
-pub fn is_dead(entry: &MountEntry) -> bool {
-    probe(entry) == Health::Dead
-}
 
 /// Unmounts the vm0fs at `path` and waits until it is gone. `lazy` detaches
 /// it from the tree now and lets those who use it finish. While it is busy,
@@ -302,13 +260,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let message = unmount(dir.path(), true, |_| ()).unwrap_err().to_string();
         assert!(message.contains("nothing is mounted"), "{message}");
-    }
-
-    #[test]
-    fn a_living_mount_is_alive() {
-        let entry = mount_at(Path::new("/proc")).unwrap().unwrap();
-        assert_eq!(probe(&entry), Health::Alive);
-        assert!(!is_dead(&entry));
     }
 
     #[test]

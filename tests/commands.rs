@@ -287,7 +287,7 @@ impl Drop for Place {
             kill(pid, nix::sys::signal::SIGKILL);
         }
         // Nothing here may panic: the test may have failed already.
-        if !matches!(vm0fs::unmount::mount_at(&self.path), Ok(None)) {
+        if !matches!(vm0fs::proc::mount_at(&self.path), Ok(None)) {
             let mut command = Command::new(program());
             let _ = command.args(["unmount", "--lazy"]).arg(&self.path).output();
         }

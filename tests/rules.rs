@@ -57,7 +57,7 @@ fn crates_are_named_where_they_belong() {
     named_only_in("crc32fast", &["store/checksums"]);
     named_only_in("axum", &["demo"]);
     named_only_in("plotters", &["tree/metrics"]);
-    named_only_in("clap", &["cli", "main"]);
+    named_only_in("clap", &["cli", "config", "main"]);
     named_only_in("pulldown_cmark", &["conversation"]);
 }
 
@@ -72,6 +72,20 @@ fn locks_are_those_of_one_module() {
             "src/{} names PoisonError in lines {lines:?}: use crate::sync",
             source.path
         );
+    }
+}
+
+#[test]
+fn proc_is_read_in_one_place() {
+    for source in sources() {
+        let is_apart = source.is_in(&["proc", "demo"]);
+        for (number, line) in source.lines() {
+            assert!(
+                is_apart || !line.contains("\"/proc"),
+                "src/{}:{number} reads /proc: use crate::proc",
+                source.path
+            );
+        }
     }
 }
 
@@ -103,8 +117,8 @@ fn imports_go_downwards() {
     imported_only_by("mount", &["main", "cli"]);
     imported_only_by("fs", &["mount"]);
     // `cli` for `vm0fs run`, which goes the way of a mount without the kernel.
-    imported_only_by("park", &["fs", "mount", "cli"]);
-    imported_only_by("tree", &["fs", "park", "mount", "cli"]);
+    imported_only_by("pending", &["fs", "mount", "cli"]);
+    imported_only_by("tree", &["fs", "pending", "mount", "cli"]);
     // `cli` for the token of the demo's server.
     imported_only_by("api", &["tree", "config", "mount", "cli"]);
     // `cli` for the commands on the cache, `config` for what is asked of the store.

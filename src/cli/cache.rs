@@ -2,9 +2,9 @@
 
 mod report;
 
-use super::{place::Place, prefetch, print};
+use super::{mount_path::MountPath, output::print, prefetch};
 use crate::{
-    config::{CacheSettings, Environment, Flags, parse_size},
+    config::{ByteSize, CacheSettings, ConnectionOptions, Environment, MountOptions},
     error::{Error, Result},
     store::{Audit, Inventory, Item},
     text::one_line,
@@ -91,8 +91,8 @@ pub struct DuArgs {
     #[command(flatten)]
     pub which: Which,
     /// Maximum size of the cache to compare with, such as 10GiB [default: as for mount]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub cache_size: Option<u64>,
+    #[arg(long, value_name = "SIZE")]
+    pub cache_size: Option<ByteSize>,
 }
 
 /// `vm0fs cache verify`.
@@ -149,13 +149,20 @@ pub struct PinArgs {
 }
 
 impl Which {
-    fn settings(self, size: Option<u64>, environment: &Environment) -> Result<CacheSettings> {
-        let flags = Flags {
+    fn settings(
+        self,
+        cache_size: Option<ByteSize>,
+        environment: &Environment,
+    ) -> Result<CacheSettings> {
+        let connection = ConnectionOptions {
             cache_dir: self.cache_dir,
-            cache_size: size,
-            ..Flags::default()
+            ..ConnectionOptions::default()
         };
-        CacheSettings::load(&flags, environment)
+        let options = MountOptions {
+            cache_size,
+            ..connection.into()
+        };
+        CacheSettings::load(options, environment)
     }
 
     /// The cache; `None` where there is none.
@@ -257,15 +264,15 @@ fn verify(inventory: &Inventory, fix: bool) -> Result<ExitCode> {
 /// What a user named.
 enum Target {
     /// A version in a mount.
-    Place(Place),
+    MountPath(MountPath),
     /// A version in the cache alone.
     Item(Box<Item>),
 }
 
 impl Target {
     fn find(target: &Path, which: &CacheSettings) -> Result<Self> {
-        let not_a_path = match Place::find(target) {
-            Ok(place) => return Ok(Self::Place(place)),
+        let not_a_path = match MountPath::find(target) {
+            Ok(place) => return Ok(Self::MountPath(place)),
             Err(error) => error,
         };
         let prefix = target.to_str().filter(|text| text.len() >= PREFIX);
@@ -307,7 +314,7 @@ fn each(
         }
         let done = Target::find(target, &settings).and_then(|found| {
             let dir = match &found {
-                Target::Place(place) if !own_dir => place.cache_dir()?,
+                Target::MountPath(place) if !own_dir => place.cache_dir()?,
                 _ => settings.dir.clone(),
             };
             action(&found, &dir, settings.size)
@@ -329,7 +336,7 @@ fn no_cache(dir: &Path) -> Error {
 
 fn pin(target: &Target, dir: &Path, size: u64) -> Result<String> {
     let place = match target {
-        Target::Place(place) => place,
+        Target::MountPath(place) => place,
         Target::Item(item) => {
             let inventory = Inventory::open(dir, size)?.ok_or_else(|| no_cache(dir))?;
             let new = inventory.pin(&item.key)?;
@@ -373,7 +380,7 @@ fn pin(target: &Target, dir: &Path, size: u64) -> Result<String> {
     )))
 }
 
-fn fetch(place: &Place) -> Result<()> {
+fn fetch(place: &MountPath) -> Result<()> {
     match prefetch::wait_for(std::slice::from_ref(&place.root))? {
         ExitCode::SUCCESS => Ok(()),
         _ => Err(Error::Setup(format!(
@@ -385,7 +392,7 @@ fn fetch(place: &Place) -> Result<()> {
 
 fn unpin(target: &Target, dir: &Path, size: u64) -> Result<String> {
     let (title, key) = match target {
-        Target::Place(place) => (place.shown.clone(), place.key()?),
+        Target::MountPath(place) => (place.shown.clone(), place.key()?),
         Target::Item(item) => (report::title(item), item.key.clone()),
     };
     let inventory = Inventory::open(dir, size)?.ok_or_else(|| no_cache(dir))?;

@@ -7,6 +7,7 @@ use crate::{
     demo::{Server, World},
     error::{Error, Result},
     mount,
+    proc::Process,
     signals::Signals,
     store::Verify,
 };
@@ -110,13 +111,13 @@ fn remove_dead() {
         let pid = name
             .to_str()
             .and_then(|name| name.strip_prefix(PREFIX)?.split('-').next());
-        let Some(pid) = pid.filter(|pid| pid.parse::<u32>().is_ok()) else {
+        let Some(pid) = pid.and_then(|pid| pid.parse().ok()) else {
             continue;
         };
         let is_own = entry
             .metadata()
             .is_ok_and(|data| data.is_dir() && data.uid() == own);
-        if is_own && !Path::new("/proc").join(pid).exists() {
+        if is_own && !Process::new(pid).exists() {
             remove(&entry.path());
         }
     }

@@ -3,22 +3,20 @@
 //! token and without a network.
 
 mod cache;
+mod check;
 mod machine;
 mod mounted;
 mod service;
 
-use super::{ConnectionArgs, print, start_logging};
+use self::check::{Check, Level};
+use super::output::{print, start_logging};
 use crate::{
-    config::{Environment, Settings},
+    config::{ConnectionOptions, Environment, Settings},
     error::{Error, Result},
-    text::one_line,
 };
 use clap::Args;
 use serde::Serialize;
-use std::{fmt::Write, process::ExitCode};
-
-/// Characters of a line's parts. The line of `PRUNEFS` is some hundred long.
-const LONGEST: usize = 2000;
+use std::process::ExitCode;
 
 /// `vm0fs doctor`.
 #[derive(Debug, Args)]
@@ -43,79 +41,7 @@ pub struct DoctorArgs {
     pub json: bool,
     /// How to reach the service.
     #[command(flatten)]
-    pub connection: ConnectionArgs,
-}
-
-/// How bad what was found is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Level {
-    /// As it should be.
-    Ok,
-    /// It works, though not as it might.
-    Warn,
-    /// Something does not work.
-    Fail,
-}
-
-/// What was looked at, and what was found.
-#[derive(Clone, Debug, Serialize)]
-struct Check {
-    level: Level,
-    /// What was looked at.
-    subject: String,
-    /// What was found, or done about it.
-    found: String,
-    /// What to do.
-    advice: Option<String>,
-    /// Whether it was mended.
-    fixed: bool,
-}
-
-impl Check {
-    fn new(level: Level, subject: &str, found: &str, advice: Option<&str>) -> Self {
-        Self {
-            level,
-            subject: one_line(subject, LONGEST),
-            found: one_line(found, LONGEST),
-            advice: advice.map(|advice| one_line(advice, LONGEST)),
-            fixed: false,
-        }
-    }
-
-    fn ok(subject: &str, found: impl AsRef<str>) -> Self {
-        Self::new(Level::Ok, subject, found.as_ref(), None)
-    }
-
-    fn warn(subject: &str, found: impl AsRef<str>, advice: impl AsRef<str>) -> Self {
-        Self::new(Level::Warn, subject, found.as_ref(), Some(advice.as_ref()))
-    }
-
-    fn fail(subject: &str, found: impl AsRef<str>, advice: impl AsRef<str>) -> Self {
-        Self::new(Level::Fail, subject, found.as_ref(), Some(advice.as_ref()))
-    }
-
-    /// What was mended, and how.
-    fn fixed(subject: &str, done: impl AsRef<str>) -> Self {
-        Self {
-            fixed: true,
-            ..Self::ok(subject, done)
-        }
-    }
-
-    fn line(&self) -> String {
-        let level = match self.level {
-            Level::Ok => "ok",
-            Level::Warn => "warn",
-            Level::Fail => "fail",
-        };
-        let mut line = format!("{level:<4}  {}: {}", self.subject, self.found);
-        if let Some(advice) = &self.advice {
-            let _ = write!(line, "; {advice}");
-        }
-        line.push('\n');
-        line
-    }
+    pub connection: ConnectionOptions,
 }
 
 /// All of it, for programs.
@@ -133,13 +59,12 @@ impl DoctorArgs {
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
         // A token file that others may read is warned of.
         start_logging(0, false, environment)?;
-        let flags = self.connection.flags();
-        let settings = Settings::load(flags.clone(), environment);
+        let settings = Settings::load(self.connection.clone(), environment);
         let allow_other = settings.as_ref().is_ok_and(|settings| settings.allow_other);
         let mut checks = machine::check(environment, allow_other);
         checks.extend(mounted::check(self.fix));
         checks.extend(service::check(&settings));
-        checks.extend(cache::check(&flags, environment, self.fix));
+        checks.extend(cache::check(self.connection, environment, self.fix));
         checks.push(machine::updatedb());
 
         let ok = checks.iter().all(|check| check.level != Level::Fail);

@@ -1,11 +1,11 @@
 //! `vm0fs help`: a page of the guide, or what a command's `--help` shows.
 
-use super::{Cli, print};
+use super::output::print;
 use crate::{
     error::{Error, Result},
     guide::{self, PAGES},
 };
-use clap::{Args, CommandFactory};
+use clap::Args;
 
 /// `vm0fs help`.
 #[derive(Debug, Args)]
@@ -22,17 +22,16 @@ pub struct HelpArgs {
 }
 
 impl HelpArgs {
-    /// Prints the page.
+    /// Prints the page, or the help of `command` or of one below it.
     ///
     /// # Errors
     /// [`Error::Setup`] where there is neither such a topic nor such a command.
-    pub fn run(self) -> Result<()> {
+    pub fn run(self, mut command: clap::Command) -> Result<()> {
         if let [topic] = self.topic.as_slice()
             && let Some(page) = guide::page(topic)
         {
             return print(page.text);
         }
-        let mut command = Cli::command();
         command.build();
         let mut found = &mut command;
         for name in &self.topic {
@@ -63,12 +62,14 @@ fn unknown(topic: &[String]) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Cli;
+    use clap::CommandFactory;
 
     #[test]
     fn topics_and_commands_have_help_and_nothing_else_has() {
         let run = |topic: &[&str]| {
             let topic = topic.iter().map(|word| (*word).to_owned()).collect();
-            HelpArgs { topic }.run()
+            HelpArgs { topic }.run(Cli::command())
         };
         assert!(run(&["cache"]).is_ok() && run(&["mount"]).is_ok() && run(&[]).is_ok());
         assert!(run(&["cache", "pin"]).is_ok());

@@ -5,12 +5,14 @@
 //! such a thread does not end. So the waiting is done by a second process of
 //! this program (`--worker`), which Ctrl-C leaves behind.
 
-use super::{place::Place, print};
+use super::{mount_path::MountPath, output::print};
 use crate::{
     error::{Error, Result},
+    humanize,
+    proc::OWN_PROGRAM,
     signals::Signals,
     sync::Mutex,
-    text,
+    text::one_line,
 };
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -84,7 +86,7 @@ pub(super) fn wait_for(paths: &[PathBuf]) -> Result<ExitCode> {
     let mut arguments: Vec<OsString> = vec!["prefetch".into(), "--worker".into(), "--".into()];
     arguments.extend(paths.iter().map(|path| path.clone().into_os_string()));
     // By this name even where the program's file has been replaced.
-    let mut child = Command::new("/proc/self/exe")
+    let mut child = Command::new(OWN_PROGRAM)
         .args(arguments)
         .spawn()
         .map_err(|error| Error::io("starting the process that waits", error))?;
@@ -167,7 +169,7 @@ fn work(paths: &[PathBuf]) -> Result<()> {
 }
 
 fn one(path: &Path, bars: &MultiProgress) -> Result<()> {
-    let place = Place::find(path)?;
+    let place = MountPath::find(path)?;
     let bar = bars.add(ProgressBar::new(0));
     set_style(&bar, WAITING);
     bar.set_message(place.label.clone());
@@ -180,10 +182,10 @@ fn one(path: &Path, bars: &MultiProgress) -> Result<()> {
         Fetched::Already => format!("{shown}: already there\n"),
         Fetched::Now(0) => format!("{shown}: fetched in {:.1} s\n", took.as_secs_f64()),
         Fetched::Now(bytes) => format!(
-            "{shown}: {} in {:.1} s, {}/s\n",
-            text::size(bytes),
+            "{shown}: {} in {:.1} s, {}\n",
+            humanize::size(bytes),
             took.as_secs_f64(),
-            text::size((bytes as f64 / took.as_secs_f64().max(0.001)) as u64)
+            humanize::rate(bytes, took)
         ),
     };
     bars.suspend(|| print(&line))
@@ -205,7 +207,7 @@ enum Fetched {
 
 /// Makes the mount fetch a version, and waits for the whole of it. The waits
 /// end by the mount's own deadlines.
-fn bring(place: &Place, bar: &ProgressBar) -> Result<Fetched> {
+fn bring(place: &MountPath, bar: &ProgressBar) -> Result<Fetched> {
     let is_cached = || Ok::<_, Error>(place.attribute("cached")?.as_deref() == Some("yes"));
     if is_cached()? {
         return Ok(Fetched::Already);
@@ -246,7 +248,7 @@ fn bring(place: &Place, bar: &ProgressBar) -> Result<Fetched> {
 }
 
 /// Bytes so far and in all (0: not known) of a version's download.
-fn transfer(place: &Place) -> Result<Option<(u64, u64)>> {
+fn transfer(place: &MountPath) -> Result<Option<(u64, u64)>> {
     let Some(value) = place.attribute("transfer")? else {
         return Ok(None);
     };
@@ -255,10 +257,10 @@ fn transfer(place: &Place) -> Result<Option<(u64, u64)>> {
 }
 
 /// Why there is no content, in the mount's words where it has some.
-fn failure(place: &Place, error: Option<io::Error>) -> Error {
+fn failure(place: &MountPath, error: Option<io::Error>) -> Error {
     let told = place.attribute("last_error").ok().flatten();
     let reason = match (told, error) {
-        (Some(told), _) => text::one_line(&told, usize::MAX),
+        (Some(told), _) => one_line(&told, usize::MAX),
         (None, Some(error)) => error.to_string(),
         (None, None) => {
             "it was evicted as soon as it was there; mount with a larger --cache-size, \

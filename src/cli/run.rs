@@ -1,12 +1,12 @@
 //! `vm0fs run`: starts a run and, if asked to, follows its log to its end. It
 //! goes the way that a mount goes, through the tree, without the kernel.
 
-use super::{ConnectionArgs, print, print_bytes, start_logging};
+use super::output::{print, print_bytes, start_logging};
 use crate::{
-    config::{Environment, Flags, Settings},
+    config::{ConnectionOptions, Environment, MountOptions, Settings, Span},
     error::{Error, Result},
     mount,
-    park::Park,
+    pending::PendingRequests,
     text::one_line,
     tree::{Found, Handle, Kind, START_FILE, Tree},
 };
@@ -92,7 +92,7 @@ pub struct RunArgs {
     pub json: bool,
     /// How to reach the service.
     #[command(flatten)]
-    pub connection: ConnectionArgs,
+    pub connection: ConnectionOptions,
     /// Log what is done; given twice, also every request
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
@@ -105,19 +105,19 @@ impl RunArgs {
     /// See [`Settings::load`]; whatever the service refuses.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
         start_logging(self.verbose, false, environment)?;
-        let flags = Flags {
-            list_ttl: Some(STATUS_TTL),
-            ..self.connection.flags()
+        let options = MountOptions {
+            list_ttl: Some(Span(STATUS_TTL)),
+            ..self.connection.into()
         };
-        let settings = Settings::load(flags, environment)?;
+        let settings = Settings::load(options, environment)?;
         let text = match self.prompt.as_deref() {
             None | Some("-") => read_input()?,
             Some(prompt) => prompt.as_bytes().to_vec(),
         };
-        let (tree, park) = mount::open(&settings)?;
+        let (tree, pending) = mount::open(&settings)?;
         let session = Session {
             tree: &tree,
-            park: &park,
+            pending: &pending,
         };
         let id = session.start(&self.agent, &text)?;
         match self.json {
@@ -154,7 +154,7 @@ fn tell(text: &str) {
 /// A tree that is asked as the kernel would.
 struct Session<'a> {
     tree: &'a Tree,
-    park: &'a Park,
+    pending: &'a PendingRequests,
 }
 
 impl Session<'_> {
@@ -166,7 +166,9 @@ impl Session<'_> {
             // An id is a symlink to a name.
             let mut links = 4;
             parent = loop {
-                let found = self.park.run(|view| view.lookup(parent, name.as_bytes()))?;
+                let found = self
+                    .pending
+                    .run(|view| view.lookup(parent, name.as_bytes()))?;
                 let stat = match found {
                     Found::Node(stat, _) => stat,
                     Found::Absent(_) => return Err(Error::NotFound(path.join("/"))),
@@ -175,7 +177,9 @@ impl Session<'_> {
                     break stat.attributes.ino;
                 }
                 links -= 1;
-                let target = self.park.run(|view| view.readlink(stat.attributes.ino))?;
+                let target = self
+                    .pending
+                    .run(|view| view.readlink(stat.attributes.ino))?;
                 name = String::from_utf8_lossy(&target).into_owned();
             };
         }
@@ -195,24 +199,25 @@ impl Session<'_> {
                 )),
                 error => error,
             })?;
-        let opened = self.park.run(|view| view.open_to_write(ino, true))?;
+        let opened = self.pending.run(|view| view.open_to_write(ino, true))?;
         let Handle::Control(writing) = &opened.handle else {
             return Err(Error::Internal("the run file cannot be written".into()));
         };
-        self.park.run(|view| view.write(writing, Some(0), text))?;
-        self.park.run(|view| view.finish(writing))?;
+        self.pending
+            .run(|view| view.write(writing, Some(0), text))?;
+        self.pending.run(|view| view.finish(writing))?;
         let id = self.read_whole(ino)?;
         Ok(id.trim_end().to_owned())
     }
 
     fn read_whole(&self, ino: u64) -> Result<String> {
-        let opened = self.park.run(|view| view.open(ino, true))?;
+        let opened = self.pending.run(|view| view.open(ino, true))?;
         let bytes = self.read(&opened.handle, 0)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     fn read(&self, handle: &Handle, offset: u64) -> Result<Vec<u8>> {
-        self.park.run(|view| {
+        self.pending.run(|view| {
             let mut buffer = Vec::new();
             view.read(handle, offset, PIECE, &mut buffer)?;
             Ok(buffer)
@@ -264,7 +269,7 @@ impl Session<'_> {
     fn follow(&self, id: &str, file: &str) -> Result<ExitCode> {
         let status = self.patiently(|| self.find(&["runs", id, "status"]))?;
         let log = self.patiently(|| self.find(&["runs", id, file]))?;
-        let opened = self.patiently(|| self.park.run(|view| view.open(log, true)))?;
+        let opened = self.patiently(|| self.pending.run(|view| view.open(log, true)))?;
         let mut offset = 0;
         let mut ended: Option<(u8, Instant)> = None;
         let mut said = false;

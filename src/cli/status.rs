@@ -1,13 +1,12 @@
 //! `vm0fs status`: the mounts of this machine, and what each says of itself.
 
-use super::{
-    mounts::{self, Health, Look},
-    print,
-};
+use super::{mounts, output::print};
 use crate::{
     config::Environment,
     error::{Error, Result},
-    text::{duration, one_line, size},
+    humanize,
+    text::one_line,
+    unmount::{self, Health, MountState},
 };
 use clap::Args;
 use jiff::Timestamp;
@@ -51,26 +50,26 @@ impl StatusArgs {
         });
         let entries = match path {
             Some(path) if self.worker => {
-                print(&mounts::work(&path))?;
+                print(&unmount::report(&path))?;
                 return Ok(ExitCode::SUCCESS);
             }
             Some(path) => vec![mounts::at(&path)?],
             None => mounts::all()?,
         };
-        let looks: Vec<Look> = entries.into_iter().map(mounts::look).collect();
+        let states: Vec<MountState> = entries.into_iter().map(unmount::look).collect();
         let text = match self.json {
             true => {
-                let all: Vec<Value> = looks.iter().map(Look::json).collect();
+                let all: Vec<Value> = states.iter().map(MountState::json).collect();
                 serde_json::to_string_pretty(&all)
                     .map_err(|error| Error::Internal(error.to_string()))?
                     + "\n"
             }
-            false if looks.is_empty() => "nothing is mounted\n".into(),
-            false => looks.iter().map(describe).collect::<Vec<_>>().join("\n"),
+            false if states.is_empty() => "nothing is mounted\n".into(),
+            false => states.iter().map(describe).collect::<Vec<_>>().join("\n"),
         };
         print(&text)?;
-        let ill = |look: &Look| matches!(look.health, Health::Dead | Health::Hung(..));
-        Ok(match looks.iter().any(ill) {
+        let ill = |state: &MountState| matches!(state.health, Health::Dead | Health::Hung(..));
+        Ok(match states.iter().any(ill) {
             true => ExitCode::FAILURE,
             false => ExitCode::SUCCESS,
         })
@@ -78,18 +77,18 @@ impl StatusArgs {
 }
 
 /// A mount in some lines.
-fn describe(look: &Look) -> String {
-    let mut text = format!("{}: {}", look.shown(), look.word());
-    if let Some(pid) = look.pid {
+fn describe(state: &MountState) -> String {
+    let mut text = format!("{}: {}", state.shown(), state.word());
+    if let Some(pid) = state.pid {
         let _ = write!(text, ", process {pid}");
     }
-    if let Some((what, advice)) = look.trouble() {
+    if let Some((what, advice)) = state.trouble() {
         let _ = write!(text, ": {what}; {advice}");
     }
     text.push('\n');
-    match &look.health {
+    match &state.health {
         Health::Alive(status) => {
-            for (name, value) in rows(status, &look.entry.mountpoint) {
+            for (name, value) in rows(status, &state.entry.mountpoint) {
                 let _ = writeln!(text, "  {name:<10} {value}");
             }
         }
@@ -109,7 +108,7 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
     };
     let since = words("/mounted_at").parse::<Timestamp>().ok();
     let age = since.and_then(|since| Duration::try_from(Timestamp::now() - since).ok());
-    let age = age.map_or("?".into(), |age| format!("{} ago", duration(age)));
+    let age = age.map_or("?".into(), |age| format!("{} ago", humanize::age(age)));
 
     let mut calls = format!(
         "{} made, {} failed",
@@ -153,8 +152,8 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
             "cache",
             format!(
                 "{} of {}; versions: {}, with content: {}; in {}",
-                size(count("/cache/bytes")),
-                size(count("/cache/ceiling_bytes")),
+                humanize::size(count("/cache/bytes")),
+                humanize::size(count("/cache/ceiling_bytes")),
                 count("/cache/versions"),
                 count("/cache/versions_with_content"),
                 words("/cache/dir")
@@ -167,7 +166,7 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
                 count("/downloads/running"),
                 count("/downloads/done"),
                 count("/downloads/failed"),
-                size(count("/downloads/bytes"))
+                humanize::size(count("/downloads/bytes"))
             ),
         ),
         ("runs", format!("{} followed", count("/runs_followed"))),

@@ -1,7 +1,7 @@
 //! The files that settings come from: `config.toml`, the `vm0` CLI's login,
 //! and a file with a token.
 
-use super::{Flags, parse_crawlers, parse_duration, parse_size, parse_verify};
+use super::options::{ConnectionOptions, MountOptions};
 use crate::{
     api::Token,
     error::{Error, Result},
@@ -14,31 +14,13 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
+use toml::de::DeTable;
 
 /// No settings file is longer; more is the wrong file.
 const MAX_FILE: u64 = 64 << 10;
 
-/// Permission bits of everybody but the owner.
+/// Permission bits of all users but the owner.
 const OTHERS: u32 = 0o077;
-
-/// `config.toml`. Sizes and durations are text, as on the command line.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-struct Table {
-    api_url: Option<String>,
-    token_file: Option<PathBuf>,
-    cache_dir: Option<PathBuf>,
-    cache_size: Option<String>,
-    list_ttl: Option<String>,
-    timeout: Option<String>,
-    allow_http: bool,
-    allow_other: bool,
-    allow_external_symlinks: bool,
-    offline: bool,
-    verify: Option<String>,
-    crawlers: Option<String>,
-    crawler_names: Vec<String>,
-}
 
 /// The `vm0` CLI's `config.json`; its other fields are its own.
 #[derive(Default, Deserialize)]
@@ -50,52 +32,66 @@ pub(super) struct CliLogin {
 
 /// Reads `config.toml`; nothing where there is none. Paths in it may begin
 /// with `~/`, and are otherwise relative to its folder.
-pub(super) fn read_config(path: &Path, home: Option<&Path>) -> Result<Flags> {
+pub(super) fn read_config(path: &Path, home: Option<&Path>) -> Result<MountOptions> {
     let Some((text, _)) = read(path)? else {
-        return Ok(Flags::default());
+        return Ok(MountOptions::default());
     };
-    let table: Table = toml::from_str(&text).map_err(|error| {
-        let place = error.span().map_or(String::new(), |span| {
-            let before = text.get(..span.start).unwrap_or(&text);
+    let mut options = parse(&text).map_err(|wrong| {
+        let place = wrong.at.map_or(String::new(), |at| {
+            let before = text.get(..at).unwrap_or(&text);
             let number = before.matches('\n').count();
             let line = text.lines().nth(number).unwrap_or_default();
             format!(", line {}: `{}`", number + 1, line.trim())
         });
-        Error::Setup(format!("{}{place}: {}", path.display(), error.message()))
+        Error::Setup(format!("{}{place}: {}", path.display(), wrong.message))
     })?;
-    let wrong = |key: &str, message| Error::Setup(format!("{}: {key}: {message}", path.display()));
     let absolute = |value: PathBuf| match (value.strip_prefix("~"), home) {
         (Ok(rest), Some(home)) => home.join(rest),
         _ => path.parent().unwrap_or(Path::new("/")).join(value),
     };
-    let duration = |key, value: Option<String>| {
-        value
-            .map(|text| parse_duration(&text).map_err(|message| wrong(key, message)))
-            .transpose()
-    };
-    Ok(Flags {
-        api_url: table.api_url,
-        token_file: table.token_file.map(absolute),
-        cache_dir: table.cache_dir.map(absolute),
-        cache_size: table
-            .cache_size
-            .map(|text| parse_size(&text).map_err(|message| wrong("cache-size", message)))
-            .transpose()?,
-        list_ttl: duration("list-ttl", table.list_ttl)?,
-        timeout: duration("timeout", table.timeout)?,
-        allow_http: table.allow_http,
-        allow_other: table.allow_other,
-        allow_external_symlinks: table.allow_external_symlinks,
-        offline: table.offline,
-        verify: table
-            .verify
-            .map(|text| parse_verify(&text).map_err(|message| wrong("verify", message)))
-            .transpose()?,
-        crawlers: table
-            .crawlers
-            .map(|text| parse_crawlers(&text).map_err(|message| wrong("crawlers", message)))
-            .transpose()?,
-        crawler_names: table.crawler_names,
+    let connection = &mut options.connection;
+    connection.token_file = connection.token_file.take().map(absolute);
+    connection.cache_dir = connection.cache_dir.take().map(absolute);
+    Ok(options)
+}
+
+/// What is wrong with a text, and at which byte.
+struct Wrong {
+    at: Option<usize>,
+    message: String,
+}
+
+impl From<toml::de::Error> for Wrong {
+    fn from(error: toml::de::Error) -> Self {
+        Self {
+            at: error.span().map(|span| span.start),
+            message: error.message().to_owned(),
+        }
+    }
+}
+
+fn parse(text: &str) -> Result<MountOptions, Wrong> {
+    let table = DeTable::parse(text)?;
+    let known = MountOptions::keys();
+    let unknown = table.get_ref().keys().filter(|key| {
+        let key = key.get_ref().as_ref();
+        !known.iter().any(|name| name == key)
+    });
+    if let Some(key) = unknown.min_by_key(|key| key.span().start) {
+        return Err(Wrong {
+            at: Some(key.span().start),
+            message: format!(
+                "unknown field `{}`, expected one of `{}`",
+                key.get_ref(),
+                known.join("`, `")
+            ),
+        });
+    }
+    // Each reads its own keys. (`serde(flatten)` would lose the places of errors.)
+    let connection: ConnectionOptions = toml::from_str(text)?;
+    Ok(MountOptions {
+        connection,
+        ..toml::from_str(text)?
     })
 }
 

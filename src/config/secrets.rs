@@ -1,7 +1,7 @@
 //! The token stays in this process: not in the environment of what it starts,
 //! not in a core file.
 
-use super::{API_KEY, TOKEN};
+use super::environment::TOKENS;
 use nix::sys::resource::{Resource, setrlimit};
 
 /// Takes the token's variables out of the environment that children inherit
@@ -9,9 +9,9 @@ use nix::sys::resource::{Resource, setrlimit};
 /// hold all that is in memory. To be called while the process has one thread,
 /// after the environment was read.
 pub fn keep() {
-    for variable in [API_KEY, TOKEN] {
-        // SAFETY: changing the environment is safe while nobody else can read it:
-        // no thread has been started yet.
+    for variable in TOKENS {
+        // SAFETY: changing the environment is safe while no other thread can read it:
+        // none has been started yet.
         #[expect(unsafe_code, reason = "there is no safe way to do it")]
         unsafe {
             std::env::remove_var(variable);

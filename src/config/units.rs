@@ -1,8 +1,7 @@
-//! Values as people write them: sizes (`50MB`, `10GiB`), durations (`500ms`,
-//! `2m`), and words of a choice.
+//! Values as people write them: sizes (`50MB`, `10GiB`) and durations (`500ms`,
+//! `2m`).
 
-use crate::store::Verify;
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 /// Bytes in each unit. A bare letter is binary, as in `du`, `ls` and systemd.
 const SIZES: [(&str, u64); 14] = [
@@ -31,58 +30,81 @@ const DURATIONS: [(&str, u64); 5] = [
     ("d", 86_400_000),
 ];
 
-/// Reads what to do about content that is not what it should be.
-///
-/// # Errors
-/// A sentence that names the three words.
-pub fn parse_verify(text: &str) -> Result<Verify, String> {
-    match text.trim() {
-        "warn" => Ok(Verify::Warn),
-        "strict" => Ok(Verify::Strict),
-        "off" => Ok(Verify::Off),
-        _ => Err(format!("{text:?} is none of warn, strict, off")),
+/// A number of bytes, written `4096`, `1_000`, `50MB`, `1.5 GiB`, `10g`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse(text, &SIZES)
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is not a size; write it like 50MB, 10GiB or 4096"))
     }
 }
 
-/// Whether indexers and makers of thumbnails may start downloads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Crawlers {
-    /// They read what is there.
-    #[default]
-    Deny,
-    /// They may, like everybody.
-    Allow,
-}
-
-/// Reads what indexers may do.
-///
-/// # Errors
-/// A sentence that names the two words.
-pub fn parse_crawlers(text: &str) -> Result<Crawlers, String> {
-    match text.trim() {
-        "deny" => Ok(Crawlers::Deny),
-        "allow" => Ok(Crawlers::Allow),
-        _ => Err(format!("{text:?} is neither deny nor allow")),
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write(
+            f,
+            self.0,
+            [
+                ("TiB", 1 << 40),
+                ("GiB", 1 << 30),
+                ("MiB", 1 << 20),
+                ("KiB", 1 << 10),
+            ],
+            "",
+        )
     }
 }
 
-/// Reads a number of bytes: `4096`, `1_000`, `50MB`, `1.5 GiB`, `10g`.
-///
-/// # Errors
-/// A sentence that repeats the text and gives examples.
-pub fn parse_size(text: &str) -> Result<u64, String> {
-    parse(text, &SIZES)
-        .ok_or_else(|| format!("{text:?} is not a size; write it like 50MB, 10GiB or 4096"))
+/// A length of time, written with its unit: `500ms`, `3s`, `1.5m`, `1h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse(text, &DURATIONS)
+            .map(|milliseconds| Self(Duration::from_millis(milliseconds)))
+            .ok_or_else(|| format!("{text:?} is not a duration; write it like 500ms, 3s, 2m or 1h"))
+    }
 }
 
-/// Reads a duration, which must have a unit: `500ms`, `3s`, `1.5m`, `1h`.
-///
-/// # Errors
-/// A sentence that repeats the text and gives examples.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    parse(text, &DURATIONS)
-        .map(Duration::from_millis)
-        .ok_or_else(|| format!("{text:?} is not a duration; write it like 500ms, 3s, 2m or 1h"))
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        write(
+            f,
+            milliseconds,
+            [("h", 3_600_000), ("m", 60_000), ("s", 1_000)],
+            "ms",
+        )
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        span.0
+    }
+}
+
+/// Writes `value` in the largest of these units that it is a whole number of, else
+/// in the base unit.
+fn write<const N: usize>(
+    f: &mut fmt::Formatter<'_>,
+    value: u64,
+    units: [(&str, u64); N],
+    base: &str,
+) -> fmt::Result {
+    let mut fitting = units.iter().filter(|(_, size)| value >= *size);
+    match fitting.find(|(_, size)| value.is_multiple_of(*size)) {
+        Some((unit, size)) => write!(f, "{}{unit}", value / size),
+        None => write!(f, "{value}{base}"),
+    }
 }
 
 /// `number unit` in the units' base, rounded down; the unit in any case.
@@ -133,7 +155,7 @@ mod tests {
             ("2TB", 2_000_000_000_000),
             ("1.9999999999999999999KB", 1999),
         ] {
-            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+            assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
         for text in [
             "",
@@ -152,7 +174,7 @@ mod tests {
             "10GiBB",
             "0x10",
         ] {
-            let message = parse_size(text).expect_err(text);
+            let message = text.parse::<ByteSize>().expect_err(text);
             assert!(message.contains("10GiB"), "{message}");
         }
     }
@@ -168,11 +190,7 @@ mod tests {
             ("0s", 0),
             ("1d", 86_400_000),
         ] {
-            assert_eq!(
-                parse_duration(text),
-                Ok(Duration::from_millis(ms)),
-                "{text}"
-            );
+            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(ms))), "{text}");
         }
         for text in [
             "",
@@ -183,8 +201,22 @@ mod tests {
             "-3s",
             "99999999999999999999s",
         ] {
-            let message = parse_duration(text).expect_err(text);
+            let message = text.parse::<Span>().expect_err(text);
             assert!(message.contains("500ms"), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        for text in ["0", "4096", "4KiB", "1MiB", "10GiB", "1025", "3TiB"] {
+            let size: ByteSize = text.parse().unwrap();
+            let shown = size.to_string();
+            assert_eq!(shown.parse(), Ok(size), "{shown}");
+            assert!(shown == text || text == "4096", "{shown}");
+        }
+        for text in ["0ms", "500ms", "30s", "90s", "2m", "24h", "1500ms"] {
+            let span: Span = text.parse().unwrap();
+            assert_eq!(span.to_string(), text);
         }
     }
 }

@@ -1,14 +1,14 @@
 //! What runs an operation, now and again, and what its answer is for fuser.
 
 use super::{
-    asker::asker,
+    busy_poll::BusyPoll,
+    caller::caller,
     handles::{Handles, Open},
-    pace::Pace,
-    stored::Stored,
+    page_fill::PageFill,
 };
 use crate::{
     error::{Error, Result},
-    park::{Park, Woken},
+    pending::{PendingRequests, Wake},
     sync::{Mutex, MutexGuard},
     tree::{Answer, Attributes, Directory, Handle, Kind, Miss, Opened, Seek, Tree, View},
 };
@@ -70,11 +70,11 @@ impl Passing {
 /// What an operation needs to run, and to run again.
 pub(super) struct Context {
     pub(super) tree: Arc<Tree>,
-    pub(super) park: Arc<Park>,
+    pub(super) pending: Arc<PendingRequests>,
     pub(super) handles: Handles,
-    pub(super) stored: Stored,
+    pub(super) page_fill: PageFill,
     pub(super) passing: Passing,
-    pub(super) pace: Arc<Pace>,
+    pub(super) busy_poll: Arc<BusyPoll>,
     /// Set once the mount is made: the way to the kernel's page cache.
     pub(super) notifier: OnceLock<Notifier>,
     /// Set then too: the mount's device, as `mountinfo` writes it.
@@ -90,9 +90,9 @@ impl Context {
     pub(super) fn give_small(&self, ino: u64, opened: &Opened) {
         match &opened.handle {
             Handle::Content(content, _) if opened.is_final && content.size() <= MOST_GIVEN => {
-                self.stored.once(ino, || self.store(ino, &opened.handle));
+                self.page_fill.once(ino, || self.store(ino, &opened.handle));
             }
-            Handle::Content(..) | Handle::Growing(_) => self.stored.once(ino, || ()),
+            Handle::Content(..) | Handle::Growing(_) => self.page_fill.once(ino, || ()),
             Handle::Bytes(_) | Handle::Page(_) | Handle::Log(_) | Handle::Control(_) => {}
         }
     }
@@ -118,7 +118,7 @@ impl Context {
         let Some((before, next)) = self.tree.inodes_around(ino) else {
             return;
         };
-        if !self.stored.has(before) || self.stored.has(next) {
+        if !self.page_fill.has(before) || self.page_fill.has(next) {
             return;
         }
         // Whatever is missing for it is not fetched: nobody has asked for it.
@@ -229,7 +229,7 @@ pub(super) fn attempt<T: 'static>(
         return attempt(context, tid, since, rounds - 1, operation, reply);
     }
     for want in view.take_wishes() {
-        context.park.wait(want, since, Box::new(|_| ()));
+        context.pending.wait(want, since, Box::new(|_| ()));
     }
     let result = match outcome {
         Ok(value) => Ok(value),
@@ -237,16 +237,16 @@ pub(super) fn attempt<T: 'static>(
         Err(Miss::Want(want)) if rounds == 0 => Err(Error::Internal(format!(
             "{want} is lost as soon as it is fetched"
         ))),
-        Err(Miss::Want(want)) => match context.tree.permit(&want, || asker(tid)) {
+        Err(Miss::Want(want)) => match context.tree.permit(&want, || caller(tid)) {
             Err(error) => Err(error),
             Ok(()) => {
-                let park = context.park.clone();
+                let pending = context.pending.clone();
                 let again = move |woken| {
                     // Looking again as more comes is no sign of going in circles.
-                    let rounds = rounds - u32::from(woken == Woken::Settled);
+                    let rounds = rounds - u32::from(woken == Wake::Settled);
                     attempt(context, tid, since, rounds, operation, reply);
                 };
-                return park.wait(want, since, Box::new(again));
+                return pending.wait(want, since, Box::new(again));
             }
         },
     };
@@ -327,8 +327,11 @@ mod tests {
     #[test]
     fn a_panic_ends_neither_the_thread_nor_the_mount() {
         let bench = crate::tree::tests::Bench::new(crate::demo::World::empty());
-        let park = Arc::new(Park::new(bench.tree.clone(), Duration::from_secs(5)));
-        let fs = super::super::Fs::new(bench.tree.clone(), park, 0, 0);
+        let pending = Arc::new(PendingRequests::new(
+            bench.tree.clone(),
+            Duration::from_secs(5),
+        ));
+        let fs = super::super::Fs::new(bench.tree.clone(), pending, 0, 0);
         let (reply, replied) = std::sync::mpsc::channel();
         fs.serve::<()>(
             0,

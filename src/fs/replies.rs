@@ -1,7 +1,7 @@
 //! What an operation has come to, as fuser's replies.
 
 use super::{
-    asker::uses_io_uring,
+    caller::uses_io_uring,
     context::{Context, absent, errno, ttl},
     handles::Open,
 };

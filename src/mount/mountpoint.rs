@@ -2,7 +2,8 @@
 
 use crate::{
     error::{Error, Result},
-    unmount::{self, Health, MountEntry},
+    proc::{self, MountEntry},
+    unmount::{self, Health},
 };
 use std::{
     fs, io,
@@ -34,7 +35,7 @@ impl Prepared {
 pub(super) fn prepare(path: &Path) -> Result<Prepared> {
     let path = std::path::absolute(path)
         .map_err(|error| Error::io(format!("mountpoint {}", path.display()), error))?;
-    if let Some(entry) = unmount::mount_at(&path)? {
+    if let Some(entry) = proc::mount_at(&path)? {
         take_away_if_dead(&path, &entry)?;
     }
     let shown = path.display();
@@ -73,16 +74,16 @@ fn take_away_if_dead(path: &Path, entry: &MountEntry) -> Result<()> {
             entry.fstype
         )));
     }
-    match unmount::probe(entry) {
+    match unmount::look(entry.clone()).health {
         Health::Dead => {
             tracing::info!("taking away the dead mount at {shown}");
             // Lazily, since a shell may still stand in it.
             unmount::unmount(path, true, |_| ())
         }
-        Health::Alive => Err(Error::Setup(format!(
+        Health::Alive(_) | Health::Closed | Health::Unknown(_) => Err(Error::Setup(format!(
             "vm0fs is mounted at {shown} already; use it, or end it with: vm0fs unmount {shown}"
         ))),
-        Health::Hung => Err(Error::Setup(format!(
+        Health::Hung(..) => Err(Error::Setup(format!(
             "the vm0fs mounted at {shown} does not answer; detach it with: \
              vm0fs unmount --lazy {shown}"
         ))),

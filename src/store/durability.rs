@@ -7,7 +7,7 @@
 //! and bears no mark may have holes, and counts as none.
 
 use crate::store::{cache::quota::read_meta, crash::crash_point, meta::Meta};
-use crate::{memory, sync::Mutex};
+use crate::{malloc, proc, sync::Mutex};
 use nix::{
     fcntl::{OFlag, openat},
     sys::stat::Mode,
@@ -30,12 +30,7 @@ pub(super) const MARK: &str = "synced";
 /// The number of this boot of the machine, where the system gives one.
 pub(super) fn boot() -> Option<&'static str> {
     static BOOT: OnceLock<Option<String>> = OnceLock::new();
-    BOOT.get_or_init(|| {
-        // proc(5): a new random UUID at each boot.
-        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-        Some(text.trim().to_string()).filter(|boot| !boot.is_empty())
-    })
-    .as_deref()
+    BOOT.get_or_init(proc::boot_id).as_deref()
 }
 
 /// Whether a version is whole whatever happened to the machine: `marked` says
@@ -59,7 +54,7 @@ impl Syncer {
                 for version in queue {
                     work(&version);
                     // Unpacking takes memory by the entry.
-                    memory::give_back();
+                    malloc::give_back();
                 }
             });
             match started {

@@ -66,7 +66,7 @@ impl Tree {
             self.recall_last(want);
             if want.is_order() {
                 // Whoever gives one looks for what became of it.
-                self.journal.note(&want.to_string(), &error);
+                self.failures.note(&want.to_string(), &error);
             }
             self.set_failure(want, &error);
             return None;
@@ -107,7 +107,7 @@ impl Tree {
     fn way(&self, progress: &Progress) -> Result<()> {
         if self.options.offline {
             let error = offline();
-            self.journal.note("the network", &error);
+            self.failures.note("the network", &error);
             return Err(error);
         }
         match self.outage.way() {
@@ -123,7 +123,7 @@ impl Tree {
                     } else {
                         "the service"
                     };
-                    self.journal.note(subject, error);
+                    self.failures.note(subject, error);
                 })
             }
         }
@@ -146,9 +146,9 @@ impl Tree {
         if Outage::is_one(error) && self.is_away() && !want.is_order() {
             // One line for all that cannot be asked while nobody is there. An
             // object store that is away is not the network.
-            self.journal.note("the network", error);
+            self.failures.note("the network", error);
         } else if !error.is_not_found() {
-            self.journal.note(&want.to_string(), error);
+            self.failures.note(&want.to_string(), error);
         }
         self.set_failure(want, error);
     }

@@ -70,7 +70,7 @@ impl Bench {
         }
     }
 
-    /// Runs an operation to its end, as the park does.
+    /// Runs an operation to its end, as pending requests do.
     pub(super) fn ask<T>(&self, operation: impl Fn(&View<'_>) -> Answer<T>) -> Result<T> {
         let since = Instant::now();
         for _ in 0..8 {

@@ -1,11 +1,11 @@
-//! Who keeps a mount busy, found in `/proc`: only its links and tables are
-//! read, never what they lead to.
+//! Which processes keep a mount busy, as far as `/proc` tells.
 
-use crate::text::one_line;
+use crate::{
+    proc::{Process, processes},
+    text::one_line,
+};
 use std::{
-    ffi::OsStr,
-    fmt, fs,
-    os::unix::ffi::OsStrExt,
+    fmt,
     path::{Path, PathBuf},
     sync::mpsc,
     thread,
@@ -21,7 +21,7 @@ const MAX_USES: usize = 3;
 
 /// How a process holds on to a mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Use {
+pub(super) enum Use {
     /// Its current directory is there.
     CurrentDirectory(PathBuf),
     /// Its root is there.
@@ -49,13 +49,13 @@ impl fmt::Display for Use {
 
 /// A process that holds on to a mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub(super) struct Holder {
     /// Its process id.
-    pub pid: u32,
+    pub(super) pid: u32,
     /// Its short name.
-    pub command: String,
+    pub(super) command: String,
     /// How it holds on: the first few ways found.
-    pub uses: Vec<Use>,
+    pub(super) uses: Vec<Use>,
 }
 
 impl fmt::Display for Holder {
@@ -70,23 +70,13 @@ impl fmt::Display for Holder {
 
 /// Processes other than this one that use something in `mountpoint`, as far
 /// as this user may know, within a few seconds.
-pub fn holders(mountpoint: &Path) -> Vec<Holder> {
+pub(super) fn holders(mountpoint: &Path) -> Vec<Holder> {
     let (sender, receiver) = mpsc::channel();
     let mountpoint = mountpoint.to_owned();
     let scan = move || {
-        let own = std::process::id();
-        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        for process in processes {
-            let name = process.file_name();
-            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            if pid == own {
-                continue;
-            }
-            if let Some(holder) = inspect(pid, &process.path(), &mountpoint)
-                && sender.send(holder).is_err()
-            {
+        let held = others().filter_map(|process| inspect(&process, &mountpoint));
+        for holder in held {
+            if sender.send(holder).is_err() {
                 return;
             }
         }
@@ -103,54 +93,50 @@ pub fn holders(mountpoint: &Path) -> Vec<Holder> {
     found
 }
 
+/// All processes but this one.
+fn others() -> impl Iterator<Item = Process> {
+    let own = std::process::id();
+    processes().filter(move |process| process.pid() != own)
+}
+
 /// Processes that wait for an answer of some FUSE mount, in words. Of a
 /// process that is still on its way to a file, nothing tells of which mount.
 pub(super) fn waiting() -> Vec<String> {
-    let own = std::process::id();
-    let mut found = Vec::new();
-    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let name = process.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        let place = fs::read_to_string(process.path().join("wchan")).unwrap_or_default();
-        if pid != own && (place.contains("fuse") || place == "request_wait_answer") {
-            found.push(format!(
-                "{} (pid {pid}): waits for a file, perhaps of this mount",
-                command_of(&process.path())
-            ));
-        }
-    }
-    found
+    let waiting = others().filter(|process| {
+        let function = process.sleeps_in();
+        function.contains("fuse") || function == "request_wait_answer"
+    });
+    waiting
+        .map(|process| {
+            format!(
+                "{} (pid {}): waits for a file, perhaps of this mount",
+                command_of(&process),
+                process.pid()
+            )
+        })
+        .collect()
 }
 
-fn command_of(process: &Path) -> String {
-    let command = fs::read(process.join("comm")).unwrap_or_default();
-    one_line(&String::from_utf8_lossy(&command), 32)
+fn command_of(process: &Process) -> String {
+    one_line(&process.name().unwrap_or_default(), 32)
 }
 
-fn inspect(pid: u32, process: &Path, mountpoint: &Path) -> Option<Holder> {
-    let inside = |path: &Path| path.starts_with(mountpoint);
-    let link = |path: PathBuf| fs::read_link(path).ok().filter(|path| inside(path));
+fn inspect(process: &Process, mountpoint: &Path) -> Option<Holder> {
+    let inside = |path: &PathBuf| path.starts_with(mountpoint);
     let mut uses = Vec::new();
-    uses.extend(link(process.join("cwd")).map(Use::CurrentDirectory));
+    let directory = process.current_directory().filter(inside);
+    uses.extend(directory.map(Use::CurrentDirectory));
     // Everything is inside of `/`; only a root of its own is told.
-    uses.extend(link(process.join("root")).map(Use::Root));
-    uses.extend(link(process.join("exe")).map(Use::Program));
-    let open = fs::read_dir(process.join("fd"));
-    for file in open.into_iter().flatten().flatten() {
-        uses.extend(link(file.path()).map(Use::OpenFile));
-    }
-    if uses.len() < MAX_USES
-        && let Ok(maps) = fs::read(process.join("maps"))
-    {
-        for path in mapped(&maps).filter(|path| inside(path)) {
-            let held = Use::MappedFile(path.to_owned());
-            let told = uses
-                .iter()
-                .any(|held| matches!(held, Use::Program(program) if program == path));
-            if !told && !uses.contains(&held) {
-                uses.push(held);
+    uses.extend(process.root().filter(inside).map(Use::Root));
+    uses.extend(process.program().filter(inside).map(Use::Program));
+    let open = process.descriptors().into_iter().flatten();
+    let open = open.map(|descriptor| descriptor.target().to_owned());
+    uses.extend(open.filter(inside).map(Use::OpenFile));
+    if uses.len() < MAX_USES {
+        for path in process.mapped_files().into_iter().filter(inside) {
+            let (program, mapped) = (Use::Program(path.clone()), Use::MappedFile(path));
+            if !uses.contains(&program) && !uses.contains(&mapped) {
+                uses.push(mapped);
             }
         }
     }
@@ -159,18 +145,9 @@ fn inspect(pid: u32, process: &Path, mountpoint: &Path) -> Option<Holder> {
     }
     uses.truncate(MAX_USES);
     Some(Holder {
-        pid,
+        pid: process.pid(),
         command: command_of(process),
         uses,
-    })
-}
-
-/// Paths in a `maps` table: what follows the first `/` of a line, since the
-/// address, permissions, offset, device and inode before it have none.
-fn mapped(maps: &[u8]) -> impl Iterator<Item = &Path> {
-    maps.split(|&byte| byte == b'\n').filter_map(|line| {
-        let start = line.iter().position(|&byte| byte == b'/')?;
-        Some(Path::new(OsStr::from_bytes(&line[start..])))
     })
 }
 
@@ -178,6 +155,7 @@ fn mapped(maps: &[u8]) -> impl Iterator<Item = &Path> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::fs;
     use std::process::{Child, Command, Stdio};
 
     struct Reaped(Child);
@@ -187,15 +165,6 @@ mod tests {
             let _ = self.0.kill();
             let _ = self.0.wait();
         }
-    }
-
-    #[test]
-    fn maps() {
-        let text = b"7f00-7f01 r--p 00000000 08:01 12   /lib/a b.so\n\
-            7f02-7f03 rw-p 00000000 00:00 0\n\
-            7f04-7f05 rw-p 00000000 00:00 0   [heap]\n";
-        let paths: Vec<_> = mapped(text).collect();
-        assert_eq!(paths, [Path::new("/lib/a b.so")]);
     }
 
     #[test]

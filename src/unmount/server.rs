@@ -1,12 +1,8 @@
 //! Which process serves a FUSE mount, found in `/proc` without a word to the
-//! mount itself: whoever answers for it holds its connection open.
+//! mount itself: the process that answers for it holds its connection open.
 
-use super::MountEntry;
-use std::{
-    fs, io,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
+use crate::proc::{MountEntry, Process, hides_processes, processes};
+use std::{fs, io, path::Path};
 
 /// The device through which connections are held.
 const DEVICE: &str = "/dev/fuse";
@@ -15,22 +11,18 @@ const DEVICE: &str = "/dev/fuse";
 /// (Documentation/filesystems/fuse in the kernel's source).
 const CONNECTIONS: &str = "/sys/fs/fuse/connections";
 
-/// The number of the first process namespace (`PROC_PID_INIT_INO` in the
-/// kernel's `include/linux/proc_ns.h`): from there every process can be seen.
-const ALL_PROCESSES: &str = "pid:[4026531836]";
-
 /// A process that serves a mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
+pub(super) struct Server {
     /// Its process id.
-    pub pid: u32,
+    pub(super) pid: u32,
     /// Whether it is stopped (`SIGSTOP`, Ctrl-Z, a debugger).
-    pub is_stopped: bool,
+    pub(super) is_stopped: bool,
 }
 
 /// Who serves a mount, as far as `/proc` tells this user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Service {
+pub(super) enum Service {
     /// This process does.
     By(Server),
     /// No process does: the mount is dead.
@@ -42,65 +34,50 @@ pub enum Service {
 }
 
 /// Looks for the process that serves a FUSE mount; the kernel itself serves others.
-pub fn service(entry: &MountEntry) -> Service {
+pub(super) fn service(entry: &MountEntry) -> Service {
     let Some(user) = entry.user else {
         return Service::Unknown;
     };
-    let processes = numbered(Path::new("/proc"));
-    let found = search(entry.minor(), processes, |process, why| {
-        // Of those that may not be looked at, it can be one of whoever mounted.
-        let is_somebodys = why.kind() == io::ErrorKind::PermissionDenied;
-        let owner = fs::metadata(process).map(|data| data.uid());
-        is_somebodys && owner.is_ok_and(|owner| owner == user)
+    let found = search(entry.minor(), processes(), |process, why| {
+        // Of those that may not be looked at, it can be one of the user who mounted.
+        let is_hidden = why.kind() == io::ErrorKind::PermissionDenied;
+        is_hidden && process.owner().is_ok_and(|owner| owner == user)
     });
-    let sees_all = fs::read_link("/proc/self/ns/pid");
     match found {
-        Service::Nobody if sees_all.is_ok_and(|own| own != Path::new(ALL_PROCESSES)) => {
-            Service::Unknown
-        }
+        Service::Nobody if hides_processes() => Service::Unknown,
         found => found,
     }
-}
-
-/// The processes or descriptors below a folder of `/proc`.
-fn numbered(dir: &Path) -> impl Iterator<Item = PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_name().as_encoded_bytes()[0].is_ascii_digit())
-        .map(|entry| entry.path())
 }
 
 /// Looks through `processes` for the one that holds the connection `device`;
 /// `matters` says whether one that cannot be looked at might be it.
 fn search(
     device: u32,
-    processes: impl Iterator<Item = PathBuf>,
-    matters: impl Fn(&Path, &io::Error) -> bool,
+    processes: impl Iterator<Item = Process>,
+    matters: impl Fn(&Process, &io::Error) -> bool,
 ) -> Service {
     let mut is_certain = true;
     for process in processes {
-        let descriptors = process.join("fd");
-        if let Err(error) = fs::read_dir(&descriptors) {
-            is_certain &= !matters(&process, &error);
-            continue;
-        }
-        for descriptor in numbered(&descriptors) {
-            if !fs::read_link(&descriptor).is_ok_and(|target| target == Path::new(DEVICE)) {
+        let descriptors = match process.descriptors() {
+            Ok(descriptors) => descriptors,
+            Err(error) => {
+                is_certain &= !matters(&process, &error);
                 continue;
             }
-            let Some(number) = descriptor.file_name() else {
-                continue;
-            };
-            let info = fs::read_to_string(process.join("fdinfo").join(number));
-            match info.ok().map(|info| connection(&info)) {
-                Some(Some(held)) if held == device => {
-                    if let Some(server) = server(&process) {
-                        return Service::By(server);
+        };
+        for descriptor in descriptors.filter(|each| each.target() == Path::new(DEVICE)) {
+            match descriptor.info().and_then(|info| info.fuse_connection) {
+                Some(held) if held == device => {
+                    if let Some(is_stopped) = process.is_stopped() {
+                        return Service::By(Server {
+                            pid: process.pid(),
+                            is_stopped,
+                        });
                     }
                 }
-                Some(Some(_)) => {}
+                Some(_) => {}
                 // The kernel does not tell, or the process is just ending.
-                Some(None) | None => is_certain = false,
+                None => is_certain = false,
             }
         }
     }
@@ -110,29 +87,9 @@ fn search(
     }
 }
 
-/// The connection in `/proc/<pid>/fdinfo/<fd>` of an open `/dev/fuse`.
-fn connection(info: &str) -> Option<u32> {
-    let mut lines = info.lines();
-    let held = lines.find_map(|line| line.strip_prefix("fuse_connection:"))?;
-    held.trim().parse().ok()
-}
-
-/// By `/proc/<pid>/stat`: the state follows the name, which is in brackets and
-/// may hold brackets of its own.
-fn server(process: &Path) -> Option<Server> {
-    let pid = process.file_name()?.to_str()?.parse().ok()?;
-    let stat = fs::read(process.join("stat")).ok()?;
-    let after = stat.iter().rposition(|&byte| byte == b')')? + 1;
-    let state = stat[after..].trim_ascii_start().first()?;
-    Some(Server {
-        pid,
-        is_stopped: matches!(state, b'T' | b't'),
-    })
-}
-
 /// How many requests wait for the mount's process, where fusectl tells this
 /// user: it is root's, and not mounted everywhere.
-pub fn waiting(entry: &MountEntry) -> Option<u64> {
+pub(super) fn waiting(entry: &MountEntry) -> Option<u64> {
     let file = format!("{CONNECTIONS}/{}/waiting", entry.minor());
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
@@ -157,7 +114,7 @@ mod tests {
     }
 
     fn look(table: &tempfile::TempDir, device: u32) -> Service {
-        search(device, numbered(table.path()), |_, _| true)
+        search(device, Process::all_in(table.path()), |_, _| true)
     }
 
     #[test]
@@ -184,7 +141,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("7")).unwrap();
         assert_eq!(look(&dir, 57), Service::Unknown);
-        let other = search(57, numbered(dir.path()), |_, _| false);
+        let other = search(57, Process::all_in(dir.path()), |_, _| false);
         assert_eq!(other, Service::Nobody);
     }
 }

@@ -284,5 +284,5 @@ pub(super) fn wait_for_end(child: &mut Child) -> Option<std::process::ExitStatus
 
 /// Whether anything is mounted at a path, asked of the kernel's table.
 pub(crate) fn is_mounted(path: &Path) -> bool {
-    vm0fs::unmount::mount_at(path).unwrap().is_some()
+    vm0fs::proc::mount_at(path).unwrap().is_some()
 }

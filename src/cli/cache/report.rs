@@ -3,8 +3,9 @@
 
 use crate::{
     error::{Error, Result},
+    humanize::{self, Align, age, count, size},
     store::{Audit, Breakdown, Cleared, Item},
-    text::{duration, one_line, size},
+    text::one_line,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -15,13 +16,17 @@ const SHORT_ID: usize = 12;
 /// Characters of a storage's name that are shown.
 const NAME: usize = 40;
 
-const HEADINGS: [&str; 10] = [
-    "KIND", "STORAGE", "VERSION", "FILES", "SIZE", "ON DISK", "CONTENT", "PINNED", "VERIFIED",
-    "LAST USE",
-];
-/// Which of them hold numbers, and stand to the right.
-const RIGHT: [bool; 10] = [
-    false, false, false, true, true, true, false, false, false, true,
+const HEADINGS: [(&str, Align); 10] = [
+    ("KIND", Align::Left),
+    ("STORAGE", Align::Left),
+    ("VERSION", Align::Left),
+    ("FILES", Align::Right),
+    ("SIZE", Align::Right),
+    ("ON DISK", Align::Right),
+    ("CONTENT", Align::Left),
+    ("PINNED", Align::Left),
+    ("VERIFIED", Align::Left),
+    ("LAST USE", Align::Right),
 ];
 
 /// One line a version, under headings.
@@ -52,26 +57,9 @@ pub(super) fn table(items: &[Item]) -> String {
             },
         ]
     });
-    let rows: Vec<[String; 10]> = std::iter::once(HEADINGS.map(str::to_owned))
-        .chain(rows)
-        .collect();
-    let width = |column: usize| {
-        let widths = rows.iter().map(|row| row[column].chars().count());
-        widths.max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
-    let mut out = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for ((cell, right), width) in row.iter().zip(RIGHT).zip(&widths) {
-            let _ = match right {
-                true => write!(line, "{cell:>width$}  "),
-                false => write!(line, "{cell:width$}  "),
-            };
-        }
-        let _ = writeln!(out, "{}", line.trim_end());
-    }
-    out
+    let headings = std::iter::once(HEADINGS.map(|(heading, _)| heading.to_owned()));
+    let rows: Vec<[String; 10]> = headings.chain(rows).collect();
+    humanize::table(&rows, HEADINGS.map(|(_, align)| align))
 }
 
 /// Kind, storage and version, fit for a terminal.
@@ -95,7 +83,7 @@ pub(super) fn title(item: &Item) -> String {
 }
 
 fn ago(then: SystemTime) -> String {
-    duration(then.elapsed().unwrap_or_default())
+    age(then.elapsed().unwrap_or_default())
 }
 
 /// The list for programs.
@@ -125,10 +113,7 @@ pub(super) fn items(items: &[Item]) -> Value {
 
 /// What takes up the room, line by line.
 pub(super) fn breakdown(sum: &Breakdown, dir: &Path) -> String {
-    let versions = |count: u64| match count {
-        1 => "1 version".to_owned(),
-        count => format!("{count} versions"),
-    };
+    let versions = |number| count(number, "version");
     let lines = [
         ("content", sum.content, versions(sum.with_content)),
         ("trees", sum.trees, versions(sum.versions)),
@@ -190,14 +175,11 @@ pub(super) fn cleared(cleared: &Cleared, all: bool) -> String {
         pinned,
         in_use,
     } = cleared;
-    let plural = if *versions == 1 { "" } else { "s" };
-    let mut line = match (versions, all) {
-        (0, _) => "nothing to free".to_owned(),
-        (_, true) => format!("freed {}: {versions} version{plural}", size(*bytes)),
-        (_, false) => format!(
-            "freed {}: the content of {versions} version{plural}",
-            size(*bytes)
-        ),
+    let freed = || format!("freed {}", size(*bytes));
+    let mut line = match (count(*versions as u64, "version"), all) {
+        _ if *versions == 0 => "nothing to free".to_owned(),
+        (versions, true) => format!("{}: {versions}", freed()),
+        (versions, false) => format!("{}: the content of {versions}", freed()),
     };
     if *pinned > 0 {
         let _ = write!(line, "; kept {pinned} pinned (--pinned)");

@@ -1,13 +1,13 @@
 //! The folders of the cache and of the log: whether they are private and whole,
 //! and whether the disk has room for what the cache may take.
 
-use super::Check;
+use super::check::Check;
 use crate::{
-    config::{CacheSettings, Environment, Flags},
+    config::{CacheSettings, ConnectionOptions, Environment},
     error::Result,
+    humanize::size,
     logging,
     store::Inventory,
-    text::size,
 };
 use nix::{
     sys::statvfs::statvfs,
@@ -30,9 +30,13 @@ const LEAST_FREE: u64 = 64 << 20;
 const CACHE: &str = "cache";
 
 /// The folders, and what is in the cache.
-pub(super) fn check(flags: &Flags, environment: &Environment, fix: bool) -> Vec<Check> {
+pub(super) fn check(
+    options: ConnectionOptions,
+    environment: &Environment,
+    fix: bool,
+) -> Vec<Check> {
     let mut checks = Vec::new();
-    match CacheSettings::load(flags, environment) {
+    match CacheSettings::load(options.into(), environment) {
         Ok(settings) => {
             let (check, is_usable) = folder("cache folder", &settings.dir, fix);
             checks.push(check);
@@ -189,7 +193,7 @@ fn room(free: u64, wanted: u64) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Level, *};
+    use super::{super::check::Level, *};
 
     #[test]
     fn room_on_the_disk() {

@@ -1,8 +1,8 @@
 //! What this machine must have for a mount to be made, and what runs on it
 //! that reads all files.
 
-use super::Check;
-use crate::{config::Environment, mount};
+use super::check::Check;
+use crate::{config::Environment, mount, proc::Process};
 use nix::unistd::Uid;
 use std::{
     env,
@@ -30,7 +30,7 @@ const CONTAINER: &str = "give a container --device /dev/fuse --cap-add SYS_ADMIN
 pub(super) fn check(environment: &Environment, allow_other: bool) -> Vec<Check> {
     let is_root = Uid::effective().is_root();
     let helper = match is_root {
-        true => right_to_mount(&own("CapEff:").unwrap_or_default()),
+        true => right_to_mount(Process::own().status().capabilities),
         false => helper(environment),
     };
     let mut checks = vec![
@@ -89,18 +89,11 @@ fn device() -> Check {
     }
 }
 
-/// A line of this process's `/proc/self/status`.
-fn own(name: &str) -> Option<String> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let value = status.lines().find_map(|line| line.strip_prefix(name))?;
-    Some(value.trim().to_owned())
-}
-
 /// Whether a root, which needs no helper, may mount.
-fn right_to_mount(capabilities: &str) -> Check {
+fn right_to_mount(capabilities: Option<u64>) -> Check {
     const SUBJECT: &str = "right to mount";
-    match u64::from_str_radix(capabilities, 16) {
-        Ok(set) if set & CAP_SYS_ADMIN == 0 => Check::fail(
+    match capabilities {
+        Some(set) if set & CAP_SYS_ADMIN == 0 => Check::fail(
             SUBJECT,
             "this root may not mount (no CAP_SYS_ADMIN)",
             CONTAINER,
@@ -138,7 +131,7 @@ fn helper(environment: &Environment) -> Check {
             ),
         );
     }
-    if own("NoNewPrivs:").is_some_and(|value| value == "1") {
+    if Process::own().status().no_new_privileges {
         return Check::fail(
             SUBJECT,
             format!("{shown} may not run as root here (no_new_privs is set)"),
@@ -219,13 +212,16 @@ fn prunes(conf: io::Result<String>) -> Check {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{super::Level, *};
+    use super::{super::check::Level, *};
 
     #[test]
     fn a_root_without_rights() {
-        assert_eq!(right_to_mount("00000000a80425fb").level, Level::Fail);
-        assert_eq!(right_to_mount("000001ffffffffff").level, Level::Ok);
-        assert_eq!(right_to_mount("").level, Level::Ok);
+        assert_eq!(
+            right_to_mount(Some(0x0000_0000_a804_25fb)).level,
+            Level::Fail
+        );
+        assert_eq!(right_to_mount(Some(0x0000_01ff_ffff_ffff)).level, Level::Ok);
+        assert_eq!(right_to_mount(None).level, Level::Ok);
     }
 
     #[test]

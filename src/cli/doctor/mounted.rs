@@ -1,9 +1,9 @@
 //! The mounts of this machine: those that are dead are taken away.
 
-use super::Check;
+use super::check::Check;
 use crate::{
-    cli::mounts::{self, Health, Look},
-    unmount,
+    cli::mounts,
+    unmount::{self, Health, MountState},
 };
 use nix::unistd::Uid;
 
@@ -19,14 +19,14 @@ pub(super) fn check(fix: bool) -> Vec<Check> {
     if entries.is_empty() {
         return vec![Check::ok("mounts", "none")];
     }
-    let looks = entries.into_iter().map(mounts::look);
-    looks.map(|look| one(&look, fix)).collect()
+    let states = entries.into_iter().map(unmount::look);
+    states.map(|state| one(&state, fix)).collect()
 }
 
-fn one(look: &Look, fix: bool) -> Check {
-    let subject = format!("mount {}", look.shown());
-    let Some((what, advice)) = look.trouble() else {
-        let found = match (&look.health, look.pid) {
+fn one(state: &MountState, fix: bool) -> Check {
+    let subject = format!("mount {}", state.shown());
+    let Some((what, advice)) = state.trouble() else {
+        let found = match (&state.health, state.pid) {
             (Health::Alive(_), Some(pid)) => format!("alive: process {pid} answers"),
             (Health::Alive(_), None) => "alive: it answers".into(),
             (_, Some(pid)) => format!("process {pid} serves it, for another user"),
@@ -34,16 +34,16 @@ fn one(look: &Look, fix: bool) -> Check {
         };
         return Check::ok(&subject, found);
     };
-    let word = look.word();
+    let word = state.word();
     let found = format!("{word}: {what}");
     let user = Uid::effective();
-    let is_mine = look.entry.user.is_none_or(|own| own == user.as_raw());
-    match look.health {
+    let is_mine = state.entry.user.is_none_or(|own| own == user.as_raw());
+    match state.health {
         Health::Dead if !is_mine && !user.is_root() => {
             let advice = "its user, or root, can take it away: vm0fs doctor --fix";
             Check::warn(&subject, found, advice)
         }
-        Health::Dead if fix => match unmount::unmount(&look.entry.mountpoint, true, |_| ()) {
+        Health::Dead if fix => match unmount::unmount(&state.entry.mountpoint, true, |_| ()) {
             Ok(()) => Check::fixed(&subject, "was dead; it has been unmounted"),
             Err(error) => Check::fail(&subject, format!("{found}; {error}"), advice),
         },

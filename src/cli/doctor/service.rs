@@ -1,14 +1,14 @@
 //! The settings, and the service that they name: one call tells whether it is
 //! there, whether it takes the token, and what time it is there.
 
-use super::Check;
+use super::check::Check;
 use crate::{
     api::Client,
     config::Settings,
     error::{Error, NOT_V1_ADVICE, Result, TransportKind},
     http,
+    humanize::age,
     progress::Progress,
-    text::duration,
 };
 use jiff::Timestamp;
 use std::time::{Duration, Instant};
@@ -127,14 +127,14 @@ fn clock(theirs: Timestamp, ours: Timestamp) -> Check {
     };
     Check::warn(
         SUBJECT,
-        format!("{} {word} the API's", duration(off)),
+        format!("{} {word} the API's", age(off)),
         "set it (timedatectl set-ntp true): logs have wrong times, and certificates may be refused",
     )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Level, *};
+    use super::{super::check::Level, *};
     use crate::error::{ApiError, TransportError};
     use std::sync::Arc;
 

@@ -31,9 +31,9 @@ fn is_same(a: &Error, b: &Error) -> bool {
 
 /// A ring of failures.
 #[derive(Default)]
-pub(crate) struct Journal(Mutex<VecDeque<Entry>>);
+pub(crate) struct FailureLog(Mutex<VecDeque<Entry>>);
 
-impl Journal {
+impl FailureLog {
     /// Notes a failure and logs it; the same one in a row is counted. What the
     /// service said otherwise, or what was wrong otherwise, is another one.
     pub(crate) fn note(&self, subject: &str, error: &Error) {
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_is_said_otherwise_is_another_failure() {
-        let journal = Journal::default();
+        let failures = FailureLog::default();
         let refused = |message: &str, id: &str| {
             let error = ApiError {
                 status: 400,
@@ -107,15 +107,15 @@ mod tests {
                 request_id: Some(id.into()),
                 ..ApiError::default()
             };
-            journal.note("start of a run", &Error::Api(error.into()));
+            failures.note("start of a run", &Error::Api(error.into()));
         };
         refused("too vague", "1");
         refused("too vague", "2");
         refused("too long", "3");
         for why in ["no prompt", "not UTF-8"] {
-            journal.note("start of a run", &Error::Invalid(why.into()));
+            failures.note("start of a run", &Error::Invalid(why.into()));
         }
-        let text = journal.render();
+        let text = failures.render();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 4, "{text}");
         assert!(lines[0].contains("too vague [request id 2]") && lines[0].contains("2 times"));
@@ -124,17 +124,17 @@ mod tests {
 
     #[test]
     fn bounded_and_counted() {
-        let journal = Journal::default();
+        let failures = FailureLog::default();
         for _ in 0..3 {
-            journal.note("logs of run x", &Error::Invalid("a\nb".into()));
+            failures.note("logs of run x", &Error::Invalid("a\nb".into()));
         }
-        assert_eq!(journal.len(), 1);
-        let text = journal.render();
+        assert_eq!(failures.len(), 1);
+        let text = failures.render();
         assert_eq!(text.lines().count(), 1);
         assert!(text.contains("a b") && text.contains("3 times"), "{text}");
         for i in 0..1000 {
-            journal.note(&format!("run {i}"), &Error::Stale);
+            failures.note(&format!("run {i}"), &Error::Stale);
         }
-        assert_eq!(journal.len(), KEPT);
+        assert_eq!(failures.len(), KEPT);
     }
 }

@@ -4,15 +4,15 @@
 use crate::{
     api::types::StorageKind,
     error::{Error, Result},
+    humanize::{self, Align},
     progress::Progress,
     sync::Mutex,
-    text::{self, one_line},
+    text::one_line,
     tree::{Tree, answers::known::VersionId, node::names::escape},
 };
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, VecDeque},
-    fmt::Write,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -175,12 +175,12 @@ impl Tree {
         let result = download();
         let (bytes, took) = running.end(result.as_ref().map(|_| ()));
         if result.is_ok() {
-            // A failure is told by the journal, with its cause.
+            // A failure is told by the failure log, with its cause.
             tracing::info!(
                 "fetched {what}: {} in {:.1} s, {}",
-                text::size(bytes),
+                humanize::size(bytes),
                 took.as_secs_f64(),
-                rate(bytes, took)
+                humanize::rate(bytes, took)
             );
         }
         result
@@ -215,43 +215,46 @@ impl Tree {
         let running = running.iter().map(|download| {
             let (bytes, expected) = so_far(&download.progress);
             let age = download.started.elapsed();
-            Row {
-                what: self.title(&download.version),
-                bytes: amount(bytes, expected),
-                rate: rate(bytes, age),
-                age: text::duration(age),
-                state: state_of(bytes, expected, download.progress.idle()),
-            }
+            [
+                self.title(&download.version),
+                amount(bytes, expected),
+                humanize::rate(bytes, age),
+                humanize::age(age),
+                state_of(bytes, expected, download.progress.idle()),
+            ]
         });
-        let ended = ended.iter().map(|ended| Row {
-            what: self.title(&ended.version),
-            bytes: amount(ended.bytes, ended.expected),
-            rate: rate(ended.bytes, ended.took),
-            age: format!("{} ago", text::duration(ended.at.elapsed())),
-            state: match &ended.failure {
-                None => format!("done in {:.1} s", ended.took.as_secs_f64()),
-                Some(why) => format!("failed: {}", one_line(why, REASON)),
-            },
+        let ended = ended.iter().map(|ended| {
+            [
+                self.title(&ended.version),
+                amount(ended.bytes, ended.expected),
+                humanize::rate(ended.bytes, ended.took),
+                format!("{} ago", humanize::age(ended.at.elapsed())),
+                match &ended.failure {
+                    None => format!("done in {:.1} s", ended.took.as_secs_f64()),
+                    Some(why) => format!("failed: {}", one_line(why, REASON)),
+                },
+            ]
         });
-        let rows: Vec<Row> = running.chain(ended).collect();
-        table(&rows)
+        let rows: Vec<_> = running.chain(ended).collect();
+        humanize::table(&rows, COLUMNS)
     }
 }
 
-struct Row {
-    what: String,
-    bytes: String,
-    rate: String,
-    age: String,
-    state: String,
-}
+/// What is downloaded, how much of it, how fast, for how long, and how it goes.
+const COLUMNS: [Align; 5] = [
+    Align::Left,
+    Align::Right,
+    Align::Right,
+    Align::Right,
+    Align::Left,
+];
 
 /// Without a byte for this long a download is shown as stalled.
 const STALLED: Duration = Duration::from_secs(3);
 
 fn state_of(bytes: u64, expected: Option<u64>, idle: Duration) -> String {
     let word = if idle >= STALLED {
-        format!("stalled for {}", text::duration(idle))
+        format!("stalled for {}", humanize::age(idle))
     } else {
         "running".into()
     };
@@ -263,34 +266,9 @@ fn state_of(bytes: u64, expected: Option<u64>, idle: Duration) -> String {
 
 fn amount(bytes: u64, expected: Option<u64>) -> String {
     match expected {
-        Some(all) => format!("{} of {}", text::size(bytes), text::size(all)),
-        None => text::size(bytes),
+        Some(all) => format!("{} of {}", humanize::size(bytes), humanize::size(all)),
+        None => humanize::size(bytes),
     }
-}
-
-fn rate(bytes: u64, took: Duration) -> String {
-    let per_second = bytes as f64 / took.as_secs_f64().max(0.001);
-    format!("{}/s", text::size(per_second as u64))
-}
-
-fn table(rows: &[Row]) -> String {
-    let width = |cell: fn(&Row) -> &str| {
-        let widths = rows.iter().map(|row| cell(row).chars().count());
-        widths.max().unwrap_or(0)
-    };
-    let what = width(|row| &row.what);
-    let bytes = width(|row| &row.bytes);
-    let rate = width(|row| &row.rate);
-    let age = width(|row| &row.age);
-    let mut out = String::new();
-    for row in rows {
-        let _ = writeln!(
-            out,
-            "{:what$}  {:>bytes$}  {:>rate$}  {:>age$}  {}",
-            row.what, row.bytes, row.rate, row.age, row.state
-        );
-    }
-    out
 }
 
 #[cfg(test)]
@@ -344,22 +322,6 @@ mod tests {
         assert!(state.running.is_empty());
         let failure = state.ended[0].failure.as_deref().unwrap();
         assert!(failure.contains("panicked"), "{failure}");
-    }
-
-    #[test]
-    fn columns_are_aligned() {
-        let row = |what: &str, bytes: &str| Row {
-            what: what.into(),
-            bytes: bytes.into(),
-            rate: "1 B/s".into(),
-            age: "2 s".into(),
-            state: "running".into(),
-        };
-        assert_eq!(
-            table(&[row("long name", "1 B"), row("x", "10 B of 20 B")]),
-            "long name           1 B  1 B/s  2 s  running\n\
-             x          10 B of 20 B  1 B/s  2 s  running\n"
-        );
     }
 
     #[test]

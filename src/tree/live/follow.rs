@@ -15,7 +15,7 @@ use crate::{
     error::Result,
     progress::Progress,
     sync::Mutex,
-    tree::{Lane, Tree, Want, cache::FOR_EVER, logs::Logs},
+    tree::{Pool, Tree, Want, cache::FOR_EVER, logs::Logs},
 };
 use status::Watch;
 use std::{
@@ -180,7 +180,7 @@ impl Follows {
         let look = self.with(id, |follow| follow.look(Instant::now(), thrift));
         match look {
             Look::Unfollowed { begin: true } => Look::Unfollowed {
-                begin: self.may_open(id, Lane::STREAMS),
+                begin: self.may_open(id, Pool::STREAMS),
             },
             look => look,
         }

@@ -84,7 +84,7 @@ const COUNTED: usize = 64;
 
 /// Who makes a request, as far as `/proc` tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asker {
+pub struct Caller {
     /// The process's id.
     pub pid: u32,
     /// Its name, which the kernel cuts to 15 bytes.
@@ -94,7 +94,7 @@ pub struct Asker {
     pub program: Option<String>,
 }
 
-impl Asker {
+impl Caller {
     fn goes_by(&self, name: &str) -> bool {
         // Wherever the cut falls, so bytes are compared.
         let cut = &name.as_bytes()[..name.len().min(COMM)];
@@ -179,14 +179,14 @@ fn list_of(want: &Want) -> Option<(Node, String)> {
 }
 
 impl Tree {
-    /// Decides whether a request may have `want` brought. `asker` is called only
+    /// Decides whether a request may have `want` brought. `caller` is called only
     /// where that depends on who asks, since to look a process up costs more than
     /// most answers: for a download that is still to be started, and within a
     /// moment after a list was read.
     ///
     /// # Errors
     /// [`Error::Denied`] for a crawler.
-    pub fn permit(&self, want: &Want, asker: impl FnOnce() -> Asker) -> Result<()> {
+    pub fn permit(&self, want: &Want, caller: impl FnOnce() -> Caller) -> Result<()> {
         let Some((list, list_name)) = list_of(want) else {
             return Ok(());
         };
@@ -202,10 +202,10 @@ impl Tree {
         if !starts_download && !was_just_listed {
             return Ok(());
         }
-        let asker = asker();
-        let (name, pid) = (asker.name(), asker.pid);
-        let goes_by = |names: &[&str]| names.iter().any(|name| asker.goes_by(name));
-        let is_own = |own: &[String]| own.iter().any(|name| asker.goes_by(name));
+        let caller = caller();
+        let (name, pid) = (caller.name(), caller.pid);
+        let goes_by = |names: &[&str]| names.iter().any(|name| caller.goes_by(name));
+        let is_own = |own: &[String]| own.iter().any(|name| caller.goes_by(name));
         let crawls = own.is_some_and(|own| goes_by(&KNOWN) || is_own(own));
         let (what, why) = if starts_download && crawls {
             (want.to_string(), "indexers do not start downloads")
@@ -225,7 +225,7 @@ impl Tree {
         ));
         if self.refusals.count(&name, &what) {
             // Each program has a line of its own.
-            self.journal.note(&format!("{what} for {name}"), &error);
+            self.failures.note(&format!("{what} for {name}"), &error);
         }
         Err(error)
     }
@@ -235,8 +235,8 @@ impl Tree {
 mod tests {
     use super::*;
 
-    fn asker(comm: &str, program: Option<&str>) -> Asker {
-        Asker {
+    fn caller(comm: &str, program: Option<&str>) -> Caller {
+        Caller {
             pid: 7,
             comm: Some(comm.to_owned()),
             program: program.map(str::to_owned),
@@ -245,9 +245,9 @@ mod tests {
 
     #[test]
     fn names_as_the_kernel_cuts_them() {
-        assert!(asker("tracker-extract", None).goes_by("tracker-extract-3"));
-        assert!(asker("tumblerd", None).goes_by("tumblerd"));
-        assert!(asker("renamed", Some("tracker-extract-3")).goes_by("tracker-extract-3"));
+        assert!(caller("tracker-extract", None).goes_by("tracker-extract-3"));
+        assert!(caller("tumblerd", None).goes_by("tumblerd"));
+        assert!(caller("renamed", Some("tracker-extract-3")).goes_by("tracker-extract-3"));
         for (own, name) in [
             ("cat", "updatedb"),
             ("updatedb", "updatedb.plocate"),
@@ -256,9 +256,9 @@ mod tests {
             // Cut within a character.
             ("abc", "abcdefghijklmné"),
         ] {
-            assert!(!asker(own, Some("cat")).goes_by(name), "{own} {name}");
+            assert!(!caller(own, Some("cat")).goes_by(name), "{own} {name}");
         }
-        assert!(!Asker::default().goes_by("updatedb"));
+        assert!(!Caller::default().goes_by("updatedb"));
     }
 
     #[test]

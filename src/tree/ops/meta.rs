@@ -36,7 +36,7 @@ impl View<'_> {
             return Ok(page.1.clone());
         }
         let text = match file {
-            MetaFile::Errors => self.tree.journal.render(),
+            MetaFile::Errors => self.tree.failures.render(),
             MetaFile::Transfers => self.tree.render_transfers(),
             _ => self.status()?,
         };
@@ -100,7 +100,7 @@ impl View<'_> {
                 "refused": self.tree.refusals.counts(),
             },
             "runs_followed": self.tree.follows.count(),
-            "failures": self.tree.journal.len(),
+            "failures": self.tree.failures.len(),
         });
         let text = serde_json::to_string_pretty(&status)
             .map_err(|error| Error::Internal(error.to_string()))?;

@@ -17,7 +17,7 @@
 use super::{FOLLOWING, Follow, Follows, LIVE_TTL, QUIET_TTL};
 use crate::{
     api::types::RunStatus,
-    tree::{Lane, View, Want, node::RunFile, ops::rows::Age},
+    tree::{Pool, View, Want, node::RunFile, ops::rows::Age},
 };
 use std::{
     sync::Arc,
@@ -26,7 +26,7 @@ use std::{
 
 /// Streams that are opened for the status alone, at the most: some are left for
 /// logs, which come by nothing else within two seconds.
-const MOST: usize = Lane::STREAMS - 4;
+const MOST: usize = Pool::STREAMS - 4;
 
 /// What one command does with a file takes no longer, once it has what it waits for.
 const ONE_LOOK: Duration = Duration::from_millis(500);

@@ -1,25 +1,22 @@
 //! Who makes a request. The kernel gives the number of the thread; the rest is
 //! in `/proc`.
 
-use crate::tree::Asker;
-use std::{fs, path::Path};
+use crate::{proc::Process, tree::Caller};
+use std::path::Path;
 
 /// What is known of the process that thread `tid` belongs to. Threads have
 /// names of their own, so that of the process is looked up. A thread that has
 /// ended, or is out of sight of this process (0), has no name.
-pub(super) fn asker(tid: u32) -> Asker {
-    let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
-    let group = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
-    let pid = group.and_then(|pid| pid.trim().parse().ok()).unwrap_or(tid);
-    let comm = fs::read(format!("/proc/{pid}/comm")).ok().map(|comm| {
-        let comm = comm.strip_suffix(b"\n").unwrap_or(&comm);
-        String::from_utf8_lossy(comm).into_owned()
-    });
-    // Of another user's process only root may know it.
-    let program = fs::read_link(format!("/proc/{pid}/exe")).ok();
+pub(super) fn caller(tid: u32) -> Caller {
+    let pid = Process::new(tid).status().group.unwrap_or(tid);
+    let process = Process::new(pid);
+    let program = process.program();
     let program = program.as_deref().and_then(Path::file_name);
-    let program = program.map(|name| name.to_string_lossy().into_owned());
-    Asker { pid, comm, program }
+    Caller {
+        pid,
+        comm: process.name(),
+        program: program.map(|name| name.to_string_lossy().into_owned()),
+    }
 }
 
 /// How many descriptors of a process are looked at: a ring is made before much else.
@@ -31,13 +28,12 @@ const MOST_LOOKED_AT: usize = 256;
 /// move the file's position (`fuse_direct_IO` of Linux 6.18, which reads from a
 /// copy of it), and Node.js reads streams by position.
 pub(super) fn uses_io_uring(tid: u32) -> bool {
-    let descriptors = fs::read_dir(format!("/proc/{tid}/fd"));
-    let mut descriptors = descriptors.into_iter().flatten().flatten();
-    descriptors.by_ref().take(MOST_LOOKED_AT).any(|descriptor| {
-        // Reading the link asks nothing of the file system it leads to.
-        let target = fs::read_link(descriptor.path());
-        target.is_ok_and(|target| target == Path::new("anon_inode:[io_uring]"))
-    })
+    let process = Process::new(tid);
+    let mut descriptors = process.descriptors().into_iter().flatten();
+    descriptors
+        .by_ref()
+        .take(MOST_LOOKED_AT)
+        .any(|descriptor| descriptor.target() == Path::new("anon_inode:[io_uring]"))
 }
 
 #[cfg(test)]
@@ -57,12 +53,12 @@ mod tests {
             })
             .unwrap();
         let tid = tid.recv().unwrap();
-        let found = asker(tid);
+        let found = caller(tid);
         assert_eq!(found.pid, std::process::id());
         assert_ne!(found.pid, tid);
         let own = std::env::current_exe().unwrap();
         assert_eq!(found.program.as_deref(), own.file_name().unwrap().to_str());
-        let comm = fs::read_to_string("/proc/self/comm").unwrap();
+        let comm = std::fs::read_to_string("/proc/self/comm").unwrap();
         assert_eq!(found.comm.as_deref(), Some(comm.trim_end()));
     }
 
@@ -83,7 +79,7 @@ mod tests {
 
     #[test]
     fn nobody_has_no_name() {
-        let nobody = asker(0);
+        let nobody = caller(0);
         assert_eq!((nobody.comm, nobody.program), (None, None));
     }
 }

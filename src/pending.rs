@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     progress::Progress,
     sync::{Condvar, Mutex},
-    tree::{Answer, Lane, Miss, Tree, View, Want},
+    tree::{Answer, Miss, Pool, Tree, View, Want},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,17 +19,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many workers each lane may have, and their name.
-const fn workers(lane: Lane) -> (usize, &'static str) {
-    match lane {
+/// How many workers each pool may have, and their name.
+const fn workers(pool: Pool) -> (usize, &'static str) {
+    match pool {
         // A hung call holds its worker until its own timeout, so there are more
         // than a well service needs.
-        Lane::Calls => (16, "call"),
+        Pool::Calls => (16, "call"),
         // Unpacking keeps a core busy, so more would only make each slower; yet
         // a stalled download must not stop the others.
-        Lane::Contents => (6, "download"),
+        Pool::Contents => (6, "download"),
         // A reader that gets none is served by calls.
-        Lane::Streams => (Lane::STREAMS, "stream"),
+        Pool::Streams => (Pool::STREAMS, "stream"),
     }
 }
 /// How long a worker without work stays.
@@ -37,16 +37,16 @@ const WORKER_IDLE: Duration = Duration::from_secs(10);
 /// How often deadlines are looked at while anyone waits.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Nothing has come for this long to those whom [`Park::let_go`] releases.
+/// Nothing has come for this long to those whom [`PendingRequests::let_go`] releases.
 const HUNG: Duration = Duration::from_secs(1);
 
-/// The attribute of a mount's root whose setting means [`Park::let_go`]: it needs
+/// The attribute of a mount's root whose setting means [`PendingRequests::let_go`]: it needs
 /// neither a socket nor a signal, and the kernel says who sets it.
 pub const LET_GO: &str = "user.vm0.let-go";
 
 /// Why a request that waited runs again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Woken {
+pub enum Wake {
     /// More of what it waits for has come.
     Arrived,
     /// The fetch has ended, one way or another, or made no progress for too long.
@@ -54,10 +54,10 @@ pub enum Woken {
 }
 
 /// What runs again.
-pub type Waiter = Box<dyn FnOnce(Woken) + Send>;
+pub type Waiter = Box<dyn FnOnce(Wake) + Send>;
 
 /// The one place where requests wait.
-pub struct Park {
+pub struct PendingRequests {
     shared: Arc<Shared>,
 }
 
@@ -66,16 +66,16 @@ struct Shared {
     /// For how long nothing may arrive.
     timeout: Duration,
     state: Mutex<State>,
-    /// Work for each lane, and for the clock.
-    work: [Condvar; Lane::COUNT],
+    /// Work for each pool, and for the clock.
+    work: [Condvar; Pool::COUNT],
     clock: Condvar,
     wake: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    pending: HashMap<Want, Pending>,
-    queues: [Queue; Lane::COUNT],
+    flights: HashMap<Want, Flight>,
+    queues: [Queue; Pool::COUNT],
     clock_runs: bool,
     /// Those for whom more has come, until the waker has run them.
     ready: Vec<Waiter>,
@@ -90,15 +90,15 @@ struct Queue {
     idle: usize,
 }
 
-struct Pending {
+struct Flight {
     waiters: Vec<Waiter>,
     since: Instant,
     progress: Progress,
     started: bool,
 }
 
-impl Park {
-    /// A park for a tree, in which nobody waits longer than `timeout` without a
+impl PendingRequests {
+    /// The requests that wait for a tree, none of them longer than `timeout` without a
     /// byte arriving.
     pub fn new(tree: Arc<Tree>, timeout: Duration) -> Self {
         let shared = Shared {
@@ -125,20 +125,20 @@ impl Park {
             drop(waiter);
             return;
         }
-        if let Some(pending) = state.pending.get_mut(&want) {
-            pending.waiters.push(waiter);
+        if let Some(flight) = state.flights.get_mut(&want) {
+            flight.waiters.push(waiter);
             return;
         }
-        let pending = Pending {
+        let flight = Flight {
             waiters: vec![waiter],
             since,
             progress: Progress::new(),
             started: false,
         };
-        state.pending.insert(want.clone(), pending);
-        let lane = want.lane();
-        let (most, name) = workers(lane);
-        let queue = state.queue(lane);
+        state.flights.insert(want.clone(), flight);
+        let pool = want.pool();
+        let (most, name) = workers(pool);
+        let queue = state.queue(pool);
         queue.wants.push_back(want.clone());
         // One worker a queued want, as far as they go; those at work come back.
         let add_worker = queue.idle < queue.wants.len() && queue.workers < most;
@@ -147,15 +147,15 @@ impl Park {
         }
         let add_clock = !mem::replace(&mut state.clock_runs, true);
         drop(state);
-        shared.signal(lane).notify_one();
+        shared.signal(pool).notify_one();
         shared.clock.notify_one();
         if add_clock && spawn("clock", shared.clone(), |shared| shared.run_clock()).is_err() {
             shared.state.lock().clock_runs = false;
         }
         if add_worker
-            && let Err(error) = spawn(name, shared.clone(), move |shared| shared.run_worker(lane))
+            && let Err(error) = spawn(name, shared.clone(), move |shared| shared.run_worker(pool))
         {
-            shared.worker_failed(lane, &error);
+            shared.worker_failed(pool, &error);
         }
     }
 
@@ -163,7 +163,7 @@ impl Park {
     /// which may wait.
     ///
     /// # Errors
-    /// What the operation fails with; [`Error::Internal`] once the park has stopped.
+    /// What the operation fails with; [`Error::Internal`] once the mount is ending.
     pub fn run<T>(&self, operation: impl Fn(&View<'_>) -> Answer<T>) -> Result<T> {
         let since = Instant::now();
         loop {
@@ -183,16 +183,16 @@ impl Park {
                 let _ = done.send(());
             };
             self.wait(want, since, Box::new(waiter));
-            // It comes by the deadline; dropped unused, the park has stopped.
+            // It comes by the deadline; dropped unused, the mount is ending.
             if wait.recv().is_err() {
-                return Err(Error::Internal("the park has stopped".into()));
+                return Err(Error::Internal("the mount is ending".into()));
             }
         }
     }
 
     /// How many fetches are under way or queued, for diagnosis.
-    pub fn pending(&self) -> usize {
-        self.shared.state.lock().pending.len()
+    pub fn count(&self) -> usize {
+        self.shared.state.lock().flights.len()
     }
 
     /// Releases those to whom nothing has come for a second, as if that were the
@@ -213,7 +213,7 @@ impl Park {
             .queues
             .iter_mut()
             .for_each(|queue| queue.wants.clear());
-        let pending = mem::take(&mut state.pending);
+        let flights = mem::take(&mut state.flights);
         let ready = mem::take(&mut state.ready);
         drop(state);
         let Shared {
@@ -222,12 +222,12 @@ impl Park {
         for signal in work.iter().chain([clock, wake]) {
             signal.notify_all();
         }
-        drop((pending, ready));
+        drop((flights, ready));
         self.shared.tree.close();
     }
 }
 
-impl Drop for Park {
+impl Drop for PendingRequests {
     fn drop(&mut self) {
         self.stop();
     }
@@ -245,39 +245,39 @@ fn spawn(
 }
 
 impl State {
-    fn queue(&mut self, lane: Lane) -> &mut Queue {
-        &mut self.queues[lane as usize]
+    fn queue(&mut self, pool: Pool) -> &mut Queue {
+        &mut self.queues[pool as usize]
     }
 }
 
 impl Shared {
-    fn signal(&self, lane: Lane) -> &Condvar {
-        &self.work[lane as usize]
+    fn signal(&self, pool: Pool) -> &Condvar {
+        &self.work[pool as usize]
     }
 
-    fn run_worker(self: &Arc<Self>, lane: Lane) {
+    fn run_worker(self: &Arc<Self>, pool: Pool) {
         let mut state = self.state.lock();
         loop {
             if state.stopped {
                 break;
             }
-            let Some(want) = state.queue(lane).wants.pop_front() else {
-                state.queue(lane).idle += 1;
-                let (woken, has_timed_out) = self.signal(lane).wait_timeout(state, WORKER_IDLE);
+            let Some(want) = state.queue(pool).wants.pop_front() else {
+                state.queue(pool).idle += 1;
+                let (woken, has_timed_out) = self.signal(pool).wait_timeout(state, WORKER_IDLE);
                 state = woken;
-                let queue = state.queue(lane);
+                let queue = state.queue(pool);
                 queue.idle -= 1;
                 if has_timed_out && queue.wants.is_empty() {
                     break;
                 }
                 continue;
             };
-            let Some(pending) = state.pending.get_mut(&want) else {
+            let Some(flight) = state.flights.get_mut(&want) else {
                 continue;
             };
-            pending.started = true;
-            pending.progress.advance(0);
-            let (since, progress) = (pending.since, pending.progress.clone());
+            flight.started = true;
+            flight.progress.advance(0);
+            let (since, progress) = (flight.since, flight.progress.clone());
             drop(state);
             let arrived = || self.wake_early(&want);
             let fetch = AssertUnwindSafe(|| self.tree.fetch(&want, since, &progress, &arrived));
@@ -287,29 +287,29 @@ impl Shared {
                 None
             });
             state = self.state.lock();
-            let done = state.pending.remove(&want);
+            let done = state.flights.remove(&want);
             drop(state);
             release(
-                done.map(|pending| pending.waiters).unwrap_or_default(),
-                Woken::Settled,
+                done.map(|flight| flight.waiters).unwrap_or_default(),
+                Wake::Settled,
             );
             drop(hold);
             state = self.state.lock();
         }
-        state.queue(lane).workers -= 1;
+        state.queue(pool).workers -= 1;
     }
 
     /// Lets those who wait for `want` look at what has come so far. They run in
     /// a thread of their own: this one has more to bring.
     fn wake_early(self: &Arc<Self>, want: &Want) {
         let mut state = self.state.lock();
-        let Some(pending) = state.pending.get_mut(want) else {
+        let Some(flight) = state.flights.get_mut(want) else {
             return;
         };
-        if pending.waiters.is_empty() {
+        if flight.waiters.is_empty() {
             return;
         }
-        let waiters = mem::take(&mut pending.waiters);
+        let waiters = mem::take(&mut flight.waiters);
         state.ready.extend(waiters);
         let add_waker = !mem::replace(&mut state.waker_runs, true);
         drop(state);
@@ -333,7 +333,7 @@ impl Shared {
                 continue;
             }
             drop(state);
-            release(ready, Woken::Arrived);
+            release(ready, Wake::Arrived);
             state = self.state.lock();
         }
         state.waker_runs = false;
@@ -341,29 +341,29 @@ impl Shared {
 
     /// A worker could not be started. If none is left to serve the queue, those
     /// in it must not wait for ever.
-    fn worker_failed(&self, lane: Lane, error: &Error) {
+    fn worker_failed(&self, pool: Pool, error: &Error) {
         let mut state = self.state.lock();
-        let queue = state.queue(lane);
+        let queue = state.queue(pool);
         queue.workers -= 1;
         if queue.workers > 0 {
             return;
         }
         let stranded: Vec<Want> = queue.wants.drain(..).collect();
-        let stranded: Vec<(Want, Pending)> = stranded
+        let stranded: Vec<(Want, Flight)> = stranded
             .into_iter()
-            .filter_map(|want| state.pending.remove_entry(&want))
+            .filter_map(|want| state.flights.remove_entry(&want))
             .collect();
         drop(state);
-        for (want, pending) in stranded {
+        for (want, flight) in stranded {
             self.tree.fail(&want, error);
-            release(pending.waiters, Woken::Settled);
+            release(flight.waiters, Wake::Settled);
         }
     }
 
     fn fail_overdue(&self, overdue: Vec<(Want, Vec<Waiter>)>, error: impl Fn(&Want) -> Error) {
         for (want, waiters) in overdue {
             self.tree.fail(&want, &error(&want));
-            release(waiters, Woken::Settled);
+            release(waiters, Wake::Settled);
         }
     }
 
@@ -373,10 +373,10 @@ impl Shared {
             if state.stopped {
                 break;
             }
-            if state.pending.is_empty() {
+            if state.flights.is_empty() {
                 let (woken, has_timed_out) = self.clock.wait_timeout(state, WORKER_IDLE);
                 state = woken;
-                if has_timed_out && state.pending.is_empty() {
+                if has_timed_out && state.flights.is_empty() {
                     break;
                 }
                 continue;
@@ -399,25 +399,25 @@ impl State {
     /// itself stays, so that nobody starts a second one beside it.
     fn take_overdue(&mut self, timeout: Duration) -> Vec<(Want, Vec<Waiter>)> {
         // What is queued is as alive as the liveliest fetch it queues behind.
-        let mut liveliest = [Duration::MAX; Lane::COUNT];
-        for (want, pending) in &self.pending {
-            if pending.started {
-                let idle = &mut liveliest[want.lane() as usize];
-                *idle = pending.progress.idle().min(*idle);
+        let mut liveliest = [Duration::MAX; Pool::COUNT];
+        for (want, flight) in &self.flights {
+            if flight.started {
+                let idle = &mut liveliest[want.pool() as usize];
+                *idle = flight.progress.idle().min(*idle);
             }
         }
         let mut overdue = Vec::new();
         // A stream may be silent, and nobody's answer waits for one.
-        let waited_for = |want: &Want| want.lane() != Lane::Streams;
-        for (want, pending) in &mut self.pending {
-            let own = pending.progress.idle();
-            let idle = if pending.started {
+        let waited_for = |want: &Want| want.pool() != Pool::Streams;
+        for (want, flight) in &mut self.flights {
+            let own = flight.progress.idle();
+            let idle = if flight.started {
                 own
             } else {
-                own.min(liveliest[want.lane() as usize])
+                own.min(liveliest[want.pool() as usize])
             };
-            if idle >= timeout && !pending.waiters.is_empty() && waited_for(want) {
-                overdue.push((want.clone(), mem::take(&mut pending.waiters)));
+            if idle >= timeout && !flight.waiters.is_empty() && waited_for(want) {
+                overdue.push((want.clone(), mem::take(&mut flight.waiters)));
             }
         }
         overdue
@@ -426,7 +426,7 @@ impl State {
 
 /// Runs what waited. One that panics must not keep the others waiting; its
 /// reply is dropped, which answers EIO.
-fn release(waiters: Vec<Waiter>, woken: Woken) {
+fn release(waiters: Vec<Waiter>, woken: Wake) {
     for waiter in waiters {
         if catch_unwind(AssertUnwindSafe(|| waiter(woken))).is_err() {
             tracing::error!("an operation panicked; its caller got EIO");
@@ -435,186 +435,4 @@ fn release(waiters: Vec<Waiter>, woken: Woken) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        api::types::StorageKind,
-        demo::{Action, Fault, Port, World},
-        tree::tests::Bench,
-    };
-    use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-
-    const SOON: Duration = Duration::from_secs(5);
-    const TIMEOUT: Duration = Duration::from_millis(700);
-
-    fn bench() -> (Bench, Park) {
-        let bench = Bench::new(World::empty());
-        let park = Park::new(bench.tree.clone(), TIMEOUT);
-        (bench, park)
-    }
-
-    fn run(id: usize) -> Want {
-        Want::Run(format!("run-{id}").into())
-    }
-
-    /// Says when it runs; dropped, it hangs up.
-    fn waiter(done: &Sender<()>) -> Waiter {
-        let done = done.clone();
-        Box::new(move |_| done.send(()).unwrap())
-    }
-
-    #[track_caller]
-    fn expect(done: &Receiver<()>, times: usize) {
-        for n in 0..times {
-            done.recv_timeout(SOON)
-                .unwrap_or_else(|error| panic!("{n} of {times} ran: {error}"));
-        }
-    }
-
-    #[test]
-    fn one_fetch_serves_all_who_wait() {
-        let (bench, park) = bench();
-        let delay = Action::Delay(Duration::from_millis(200));
-        bench.server.fault(Fault::api("/v1/agents", delay));
-        let (done, wait) = channel();
-        let since = Instant::now();
-        for _ in 0..40 {
-            park.wait(Want::Agents, since, waiter(&done));
-        }
-        assert_eq!(park.pending(), 1);
-        expect(&wait, 40);
-        assert_eq!(bench.server.requests_to(Port::Api, "/v1/agents").len(), 1);
-        assert!(bench.tree.last_failure(&Want::Agents).is_none());
-        // What was asked for after a request came is good enough for it.
-        park.wait(Want::Agents, since, waiter(&done));
-        expect(&wait, 1);
-        assert_eq!(bench.server.requests_to(Port::Api, "/v1/agents").len(), 1);
-    }
-
-    #[test]
-    fn who_waits_without_a_byte_is_released_and_nothing_is_asked_twice() {
-        let (bench, park) = bench();
-        bench.server.fault(Fault::api("/v1/", Action::Stall));
-        let (done, wait) = channel();
-        let started = Instant::now();
-        // More than there are workers: who is queued is released as well.
-        for id in 0..workers(Lane::Calls).0 + 4 {
-            park.wait(run(id), started, waiter(&done));
-        }
-        expect(&wait, workers(Lane::Calls).0 + 4);
-        let waited = started.elapsed();
-        assert!(waited >= TIMEOUT && waited < 3 * TIMEOUT, "{waited:?}");
-        let failure = bench.tree.last_failure(&run(0));
-        assert!(
-            matches!(failure, Some(Error::Timeout { .. })),
-            "{failure:?}"
-        );
-        // The hung fetch is still the only one.
-        park.wait(run(0), Instant::now(), waiter(&done));
-        expect(&wait, 1);
-        assert_eq!(
-            bench.server.requests_to(Port::Api, "/v1/runs/run-0").len(),
-            1
-        );
-    }
-
-    #[test]
-    fn who_waits_in_vain_is_let_go() {
-        let bench = Bench::new(World::empty());
-        let park = Park::new(bench.tree.clone(), 10 * SOON);
-        bench.server.fault(Fault::api("/v1/", Action::Stall));
-        let (done, wait) = channel();
-        park.wait(run(0), Instant::now(), waiter(&done));
-        park.let_go();
-        assert!(wait.recv_timeout(HUNG / 4).is_err(), "a moment is nothing");
-        thread::sleep(HUNG);
-        park.let_go();
-        expect(&wait, 1);
-        let failure = bench.tree.last_failure(&run(0));
-        assert!(matches!(failure, Some(Error::LetGo(_))), "{failure:?}");
-    }
-
-    #[test]
-    fn bytes_that_come_keep_a_wait_alive() {
-        let (bench, park) = bench();
-        let mut world = bench.server.world();
-        let then = world.ago(60);
-        let run = world.add_run(crate::demo::Run::new("x", then).prompt("x".repeat(1000)));
-        drop(world);
-        let slow = Action::Rate {
-            bytes_per_second: 600,
-        };
-        bench.server.fault(Fault::api("/v1/runs/", slow));
-        let (done, wait) = channel();
-        let (want, started) = (Want::Run(run.into()), Instant::now());
-        park.wait(want.clone(), started, waiter(&done));
-        expect(&wait, 1);
-        assert!(started.elapsed() > 2 * TIMEOUT, "{:?}", started.elapsed());
-        let failure = bench.tree.last_failure(&want);
-        assert!(failure.is_none(), "{failure:?}");
-    }
-
-    #[test]
-    fn hung_downloads_delay_no_call() {
-        let (bench, park) = bench();
-        bench
-            .server
-            .fault(Fault::api("/v1/volumes/", Action::Stall));
-        let (stalled, _wait) = channel();
-        let since = Instant::now();
-        for id in 0..workers(Lane::Contents).0 + 4 {
-            let id: Arc<str> = format!("volume-{id}").into();
-            let want = Want::Content(StorageKind::Volume, id.clone(), id);
-            park.wait(want, since, waiter(&stalled));
-        }
-        let (done, wait) = channel();
-        park.wait(Want::Agents, since, waiter(&done));
-        expect(&wait, 1);
-        assert!(since.elapsed() < TIMEOUT, "{:?}", since.elapsed());
-    }
-
-    #[test]
-    fn a_panic_harms_nobody_else() {
-        let (_bench, park) = bench();
-        let (done, wait) = channel();
-        let since = Instant::now();
-        for _ in 0..3 {
-            park.wait(Want::Agents, since, Box::new(|_| panic!("an operation")));
-            park.wait(Want::Agents, since, waiter(&done));
-        }
-        expect(&wait, 3);
-        park.wait(Want::Runs, Instant::now(), waiter(&done));
-        expect(&wait, 1);
-    }
-
-    #[test]
-    fn stopping_lets_everybody_go_at_once() {
-        let (bench, park) = bench();
-        bench.server.fault(Fault::api("/v1/", Action::Stall));
-        let (done, wait) = channel();
-        let since = Instant::now();
-        for id in 0..workers(Lane::Calls).0 + 4 {
-            park.wait(run(id), since, waiter(&done));
-        }
-        park.stop();
-        park.wait(Want::Agents, since, waiter(&done));
-        drop(done);
-        // Dropped without having run.
-        assert_eq!(wait.recv_timeout(SOON), Err(RecvTimeoutError::Disconnected));
-        assert!(since.elapsed() < TIMEOUT, "{:?}", since.elapsed());
-        assert_eq!(park.pending(), 0);
-    }
-
-    #[test]
-    fn threads_come_with_work_and_leave_without() {
-        let (_bench, park) = bench();
-        let (done, wait) = channel();
-        for round in 0..200 {
-            // Each wants anew: nothing is known yet when it arrives.
-            park.wait(run(round), Instant::now(), waiter(&done));
-            expect(&wait, 1);
-        }
-        let workers = park.shared.state.lock().queue(Lane::Calls).workers;
-        assert!((1..=4).contains(&workers), "{workers} for one at a time");
-    }
-}
+mod tests;

@@ -21,9 +21,9 @@ const ANY: i32 = -1;
 
 /// A bound on how deep the cores may sleep; none at first.
 #[derive(Debug)]
-pub(super) struct Awake(File);
+pub(super) struct CpuLatency(File);
 
-impl Awake {
+impl CpuLatency {
     /// # Errors
     /// EACCES for who may not set a bound, ENOENT where the kernel knows none.
     pub(super) fn new() -> io::Result<Self> {

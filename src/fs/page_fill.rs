@@ -15,7 +15,7 @@ use std::collections::HashMap;
 
 /// The files that were given or opened.
 #[derive(Default)]
-pub(super) struct Stored {
+pub(super) struct PageFill {
     state: Mutex<State>,
     given: Condvar,
 }
@@ -34,7 +34,7 @@ struct State {
     waiting: usize,
 }
 
-impl Stored {
+impl PageFill {
     /// For before an open is answered, or will be: gives the file by `give`, if
     /// this is the first time, or waits until another thread has.
     pub(super) fn once(&self, ino: u64, give: impl FnOnce()) {
@@ -70,7 +70,7 @@ impl Stored {
 }
 
 /// Says, when dropped, that a file is being given no more.
-struct Ended<'a>(&'a Stored, u64);
+struct Ended<'a>(&'a PageFill, u64);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn once_for_each_file() {
-        let stored = Stored::default();
+        let stored = PageFill::default();
         for ino in [1, 64, 65, 255, 256, 1 << 32, (1 << 32) | 1, (1 << 53) - 1] {
             assert!(!stored.has(ino), "{ino}");
             let mut given = 0;
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn no_open_is_answered_while_the_file_is_given() {
-        let stored = Stored::default();
+        let stored = PageFill::default();
         let (begin, begun) = channel();
         let (end, ended) = channel::<()>();
         scope(|scope| {
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn who_panics_keeps_nobody_waiting() {
-        let stored = Stored::default();
+        let stored = PageFill::default();
         scope(|scope| {
             let first = scope.spawn(|| stored.once(1, || panic!("while giving")));
             assert!(first.join().is_err());

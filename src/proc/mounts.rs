@@ -1,6 +1,7 @@
 //! The kernel's own list of mounts. It is read and never asked through the
 //! file systems themselves, of which one may be dead or hang.
 
+use super::read;
 use crate::error::{Error, Result};
 use std::{
     ffi::OsString,
@@ -54,7 +55,8 @@ impl MountEntry {
 /// [`Error::Io`] where `/proc` is missing.
 pub fn mounts() -> Result<Vec<MountEntry>> {
     const FILE: &str = "/proc/self/mountinfo";
-    let text = fs::read(FILE).map_err(|error| Error::io(format!("reading {FILE}"), error))?;
+    let text =
+        read(Path::new(FILE)).map_err(|error| Error::io(format!("reading {FILE}"), error))?;
     Ok(parse(&text))
 }
 
@@ -111,7 +113,7 @@ fn top<'a>(mounts: &'a [MountEntry], path: &Path) -> Option<&'a MountEntry> {
 }
 
 /// Parses the file; a line that is not as documented is left out.
-fn parse(text: &[u8]) -> Vec<MountEntry> {
+pub(super) fn parse(text: &[u8]) -> Vec<MountEntry> {
     text.split(|&byte| byte == b'\n')
         .filter_map(parse_line)
         .collect()

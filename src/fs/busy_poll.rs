@@ -12,9 +12,9 @@
 //!
 //! That spares one of the two wakings, that of this side. Where it is allowed,
 //! requests that only follow one another keep the cores from halting at all
-//! ([`Awake`]), which spares the other too.
+//! ([`CpuLatency`]), which spares the other too.
 
-use super::awake::Awake;
+use super::cpu_latency::CpuLatency;
 use crate::sync::Mutex;
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
@@ -120,7 +120,7 @@ thread_local! {
 
 /// The pace of a mount's one thread that takes requests.
 #[derive(Default)]
-pub(super) struct Pace {
+pub(super) struct BusyPoll {
     way: OnceLock<Way>,
     requests: AtomicU64,
     /// Whether the device is read without blocking.
@@ -136,15 +136,15 @@ struct Way {
     /// The mount's connection.
     device: OwnedFd,
     /// Where this process may keep the cores awake.
-    awake: Option<Awake>,
+    awake: Option<CpuLatency>,
     /// Who sees an end.
     watcher: Thread,
 }
 
-impl Pace {
+impl BusyPoll {
     /// Begins with the connection `device`, a duplicate of the only descriptor
     /// that requests are taken from.
-    pub(super) fn begin(self: &Arc<Self>, device: OwnedFd, awake: Option<Awake>) {
+    pub(super) fn begin(self: &Arc<Self>, device: OwnedFd, awake: Option<CpuLatency>) {
         let pace = Arc::downgrade(self);
         let name = thread::Builder::new().name("vm0fs-pace".into());
         match name.spawn(move || watch(&pace)) {
@@ -209,7 +209,7 @@ impl Pace {
     }
 }
 
-impl Drop for Pace {
+impl Drop for BusyPoll {
     fn drop(&mut self) {
         if let Some(way) = self.way.get() {
             way.watcher.unpark();
@@ -218,7 +218,7 @@ impl Drop for Pace {
 }
 
 /// Ends runs: whoever takes requests does not come back while there are none.
-fn watch(pace: &Weak<Pace>) {
+fn watch(pace: &Weak<BusyPoll>) {
     loop {
         thread::park();
         let mut last = None;
@@ -298,8 +298,8 @@ mod tests {
     fn the_pace_is_kept_while_requests_come_and_given_up_after() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let (device, _other) = nix::unistd::pipe().unwrap();
-        let pace = Arc::new(Pace::default());
-        let awake = Awake::at(file.path()).unwrap();
+        let pace = Arc::new(BusyPoll::default());
+        let awake = CpuLatency::at(file.path()).unwrap();
         pace.begin(device.try_clone().unwrap(), Some(awake));
         let is_blocking = || {
             let flags = fcntl(&device, FcntlArg::F_GETFL).unwrap();

@@ -3,8 +3,8 @@
 
 use crate::{
     error::{Error, Result},
+    proc,
     text::one_line,
-    unmount,
 };
 use rustix::{fs::getxattr, io::Errno};
 use std::{
@@ -20,7 +20,7 @@ const SHOWN: usize = 200;
 
 /// A version in a mount.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct MountPath {
     /// As the user named it, fit for a message.
     pub(super) shown: String,
     /// Kind, storage and the beginning of the version, for a narrow column.
@@ -31,7 +31,7 @@ pub(super) struct Place {
     pub(super) mountpoint: PathBuf,
 }
 
-impl Place {
+impl MountPath {
     /// The version that `path` lies in, is, or leads to; of a volume or an
     /// artifact, the latest. Waits for the mount to look the path up.
     ///
@@ -41,7 +41,7 @@ impl Place {
     pub(super) fn find(path: &Path) -> Result<Self> {
         let shown = one_line(&path.to_string_lossy(), SHOWN);
         let real = locate(path).map_err(|error| Error::io(shown.clone(), error))?;
-        let mounts = unmount::mounts()?;
+        let mounts = proc::mounts()?;
         let mount = real
             .ancestors()
             .find_map(|above| mounts.iter().rfind(|entry| entry.mountpoint == above))
@@ -178,9 +178,9 @@ mod tests {
 
     #[test]
     fn outside_of_a_mount() {
-        let error = Place::find(Path::new("/proc")).unwrap_err().to_string();
+        let error = MountPath::find(Path::new("/proc")).unwrap_err().to_string();
         assert_eq!(error, "/proc is not in a vm0fs mount");
-        let error = Place::find(Path::new("/proc/no\nne"))
+        let error = MountPath::find(Path::new("/proc/no\nne"))
             .unwrap_err()
             .to_string();
         assert!(error.starts_with("/proc/no ne: No such file"), "{error}");

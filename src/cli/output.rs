@@ -1,0 +1,51 @@
+//! What commands write to standard output and standard error.
+
+use crate::{
+    config::Environment,
+    error::{Error, Result},
+    logging,
+};
+use std::{
+    ffi::OsStr,
+    io::{self, IsTerminal, Write},
+};
+
+/// Writes a command's result. A reader that has gone (`| head`) is no failure.
+///
+/// # Errors
+/// [`Error::Io`] where standard output cannot be written.
+pub(super) fn print(text: &str) -> Result<()> {
+    print_bytes(text.as_bytes()).map(|_| ())
+}
+
+/// The same for what may be no text; whether there still is a reader.
+///
+/// # Errors
+/// [`Error::Io`] where standard output cannot be written.
+pub(super) fn print_bytes(text: &[u8]) -> Result<bool> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::io("writing to standard output", error)),
+    }
+}
+
+/// Begins to log to standard error; in colour where that stays a terminal.
+///
+/// # Errors
+/// [`Error::Setup`] for a bad `VM0FS_LOG`.
+pub(super) fn start_logging(
+    verbosity: u8,
+    foreground: bool,
+    environment: &Environment,
+) -> Result<()> {
+    let colour = foreground
+        && io::stderr().is_terminal()
+        && environment
+            .variables
+            .get(OsStr::new("NO_COLOR"))
+            .is_none_or(|v| v.is_empty());
+    logging::init(logging::level(verbosity, environment)?, colour);
+    Ok(())
+}

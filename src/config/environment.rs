@@ -1,0 +1,74 @@
+//! The process's surroundings: variables, home, current directory.
+
+use crate::{
+    error::{Error, Result},
+    text::unmarked_text,
+};
+use nix::unistd::{Uid, User};
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+
+/// The variables that hold a token: the API's documentation names the first, the
+/// `vm0` CLI reads the second.
+pub(super) const TOKENS: [&str; 2] = ["VM0_API_KEY", "VM0_TOKEN"];
+
+/// The process's surroundings, as a value so that tests can make their own.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// Environment variables.
+    pub variables: BTreeMap<OsString, OsString>,
+    /// The user's home folder.
+    pub home: Option<PathBuf>,
+    /// Where relative paths begin.
+    pub current_dir: PathBuf,
+}
+
+impl Environment {
+    /// Of this process. The home is `HOME`, else the password database's.
+    pub fn of_process() -> Self {
+        let variables: BTreeMap<_, _> = std::env::vars_os().collect();
+        let home = variables
+            .get(&OsString::from("HOME"))
+            .filter(|home| !home.is_empty())
+            .map(PathBuf::from)
+            .or_else(|| Some(User::from_uid(Uid::effective()).ok()??.dir));
+        Self {
+            variables,
+            home,
+            current_dir: std::env::current_dir().unwrap_or_else(|_| "/".into()),
+        }
+    }
+
+    /// A variable's text. One that is empty counts as not set.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] where it is not UTF-8; the value is not repeated.
+    pub fn text(&self, name: &str) -> Result<Option<&str>> {
+        let Some(value) = self.variables.get(&OsString::from(name)) else {
+            return Ok(None);
+        };
+        let text = value
+            .to_str()
+            .ok_or_else(|| Error::Setup(format!("{name} is not UTF-8 text")))?;
+        // Of a file that the shell has read into it.
+        let text = unmarked_text(text);
+        Ok(Some(text).filter(|text| !text.trim().is_empty()))
+    }
+
+    /// A base directory of the XDG specification, which wants relative values
+    /// ignored: `variable`, else `fallback` under the home.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] where neither is known.
+    pub fn xdg(&self, variable: &str, fallback: &str) -> Result<PathBuf> {
+        self.variables
+            .get(&OsString::from(variable))
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+            .or_else(|| Some(self.home.as_ref()?.join(fallback)))
+            .ok_or_else(|| {
+                Error::Setup(format!(
+                    "the home folder is not known; set HOME or {variable}"
+                ))
+            })
+    }
+}

@@ -1,0 +1,164 @@
+//! The options, each declared once: as an argument of the command line, and as a
+//! key of `config.toml` of the same name.
+
+use super::units::{ByteSize, Span};
+use crate::store::Verify;
+use clap::Args;
+use serde::{Deserialize, Deserializer, de::Error as _};
+use std::{path::PathBuf, str::FromStr};
+
+/// How to reach the service: the same for all commands that do.
+#[derive(Args, Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct ConnectionOptions {
+    // Not a link: the text is the help of the command line.
+    #[allow(rustdoc::bare_urls)]
+    /// Address of the API; https:// is added where it has no scheme [default: https://api.vm0.ai]
+    #[arg(long, value_name = "URL")]
+    pub api_url: Option<String>,
+    /// File that holds the token and nothing else. Keep it at mode 0600 [default: the token of the environment or of the vm0 CLI]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Folder of the cache, where downloaded versions are kept [default: ~/.cache/vm0fs]
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// How long the network may be silent before a read fails, such as 10s or 2m [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    #[serde(deserialize_with = "text")]
+    pub timeout: Option<Span>,
+    /// Permit plain http:// to other machines. All on the way there can then read your token
+    #[arg(long)]
+    pub allow_http: bool,
+}
+
+/// How a mount behaves.
+#[derive(Args, Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct MountOptions {
+    /// How to reach the service.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub connection: ConnectionOptions,
+    /// Maximum size of the cache, such as 500MB or 10GiB. What was not used for longest is removed first [default: 10GiB, or a tenth of the free disk if that is less]
+    #[arg(long, value_name = "SIZE")]
+    #[serde(deserialize_with = "text")]
+    pub cache_size: Option<ByteSize>,
+    /// How long a listing is shown before the service is asked again, such as 5s or 2m [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    #[serde(deserialize_with = "text")]
+    pub list_ttl: Option<Span>,
+    /// Let other users of this machine read the mount. An ordinary user needs the line user_allow_other in /etc/fuse.conf for that
+    #[arg(long)]
+    pub allow_other: bool,
+    /// Let symlinks of a version lead out of it. Programs that follow them then reach files of this machine
+    #[arg(long)]
+    pub allow_external_symlinks: bool,
+    /// Do not use the network. The mount shows what is in the cache, and listings as they were last known
+    #[arg(long)]
+    pub offline: bool,
+    /// What to do with content that does not match its version's id: warn (log it), strict (refuse it) or off (do not look) [default: warn]
+    #[arg(long, value_name = "WHAT")]
+    #[serde(deserialize_with = "text")]
+    pub verify: Option<Verify>,
+    /// Whether indexers and programs that make thumbnails may start downloads: deny or allow [default: deny]
+    #[arg(long, value_name = "WHAT")]
+    #[serde(deserialize_with = "text")]
+    pub crawlers: Option<Crawlers>,
+    /// Names of programs that count as indexers, beside the known ones. In
+    /// `config.toml` only.
+    #[arg(skip)]
+    pub crawler_names: Vec<String>,
+}
+
+/// Whether indexers and makers of thumbnails may start downloads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Crawlers {
+    /// They read only what the cache holds.
+    #[default]
+    Deny,
+    /// They may, like every other program.
+    Allow,
+}
+
+impl FromStr for Crawlers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "deny" => Ok(Self::Deny),
+            "allow" => Ok(Self::Allow),
+            _ => Err(format!("{text:?} is neither deny nor allow")),
+        }
+    }
+}
+
+impl FromStr for Verify {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "warn" => Ok(Self::Warn),
+            "strict" => Ok(Self::Strict),
+            "off" => Ok(Self::Off),
+            _ => Err(format!("{text:?} is none of warn, strict, off")),
+        }
+    }
+}
+
+impl ConnectionOptions {
+    /// These, and what they leave out from `others`.
+    pub(super) fn or(self, others: Self) -> Self {
+        Self {
+            api_url: self.api_url.or(others.api_url),
+            token_file: self.token_file.or(others.token_file),
+            cache_dir: self.cache_dir.or(others.cache_dir),
+            timeout: self.timeout.or(others.timeout),
+            allow_http: self.allow_http || others.allow_http,
+        }
+    }
+}
+
+impl MountOptions {
+    /// These, and what they leave out from `others`.
+    pub(super) fn or(self, others: Self) -> Self {
+        Self {
+            connection: self.connection.or(others.connection),
+            cache_size: self.cache_size.or(others.cache_size),
+            list_ttl: self.list_ttl.or(others.list_ttl),
+            allow_other: self.allow_other || others.allow_other,
+            allow_external_symlinks: self.allow_external_symlinks || others.allow_external_symlinks,
+            offline: self.offline || others.offline,
+            verify: self.verify.or(others.verify),
+            crawlers: self.crawlers.or(others.crawlers),
+            crawler_names: [self.crawler_names, others.crawler_names].concat(),
+        }
+    }
+
+    /// The keys of `config.toml`: the long names of the arguments, and what only
+    /// that file can say.
+    pub(super) fn keys() -> Vec<String> {
+        let command = Self::augment_args(clap::Command::new("vm0fs"));
+        let arguments = command.get_arguments().filter_map(clap::Arg::get_long);
+        arguments
+            .chain(["crawler-names"])
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl From<ConnectionOptions> for MountOptions {
+    fn from(connection: ConnectionOptions) -> Self {
+        Self {
+            connection,
+            ..Self::default()
+        }
+    }
+}
+
+/// A value that `config.toml` holds as text, written as on the command line.
+fn text<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(D::Error::custom)
+}

@@ -1,0 +1,251 @@
+//! Where each setting comes from, and what is wrong with a bad one.
+
+use super::*;
+use std::fs;
+
+struct World {
+    dir: tempfile::TempDir,
+    environment: Environment,
+}
+
+impl World {
+    fn new(variables: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let environment = Environment {
+            variables: variables
+                .iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            home: Some(dir.path().to_owned()),
+            current_dir: dir.path().to_owned(),
+        };
+        Self { dir, environment }
+    }
+
+    fn file(self, path: &str, text: &str) -> Self {
+        let path = self.dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    fn load(&self, flags: MountOptions) -> Result<Settings> {
+        Settings::load(flags, &self.environment)
+    }
+
+    fn problem(&self, flags: MountOptions) -> String {
+        self.load(flags).unwrap_err().to_string()
+    }
+}
+
+/// A token shows nothing of itself, but blots itself out.
+fn is(token: &Token, text: &str) -> bool {
+    token.redact(text) == "[token]"
+}
+
+const CONFIG: &str = ".config/vm0fs/config.toml";
+const LOGIN: &str = ".vm0/config.json";
+
+#[test]
+fn defaults() {
+    let world = World::new(&[("VM0_API_KEY", " tok \n"), ("VM0_API_URL", "")]);
+    let settings = world.load(MountOptions::default()).unwrap();
+    assert_eq!(settings.api_url.as_str(), "https://api.vm0.ai/");
+    assert!(is(&settings.token, "tok"));
+    assert_eq!(settings.cache_dir, world.dir.path().join(".cache/vm0fs"));
+    assert!(settings.cache_size <= DEFAULT_CACHE_SIZE);
+    assert_eq!(settings.list_ttl, Duration::from_secs(30));
+    assert_eq!(settings.timeout, Duration::from_secs(30));
+    assert!(!settings.allow_http && !settings.allow_other);
+    assert!(!format!("{settings:?}").contains("tok\""));
+}
+
+#[test]
+fn api_url_precedence() {
+    let all = |variables: &[(&str, &str)], config: &str| {
+        World::new(variables)
+            .file(CONFIG, config)
+            .file(LOGIN, r#"{"token":"cli","apiUrl":"https://cli","x":1}"#)
+    };
+    let flags = MountOptions::from(ConnectionOptions {
+        api_url: Some("flag:1/p".into()),
+        ..ConnectionOptions::default()
+    });
+    let env = [("VM0_API_URL", "env.example")];
+    let url = |world: World, flags| world.load(flags).unwrap().api_url.to_string();
+    let config = "api-url = \"https://config\"";
+    assert_eq!(url(all(&env, config), flags), "https://flag:1/p");
+    let none = MountOptions::default;
+    assert_eq!(url(all(&env, config), none()), "https://env.example/");
+    assert_eq!(url(all(&[], config), none()), "https://config/");
+    assert_eq!(url(all(&[], ""), none()), "https://cli/");
+    let alone = World::new(&[("VM0_TOKEN", "t")]);
+    assert_eq!(url(alone, none()), "https://api.vm0.ai/");
+}
+
+#[test]
+fn token_precedence() {
+    let world = |variables: &[(&str, &str)], config: &str| {
+        World::new(variables)
+            .file("flag", "flag\n")
+            .file(".config/vm0fs/there", "config")
+            .file(CONFIG, config)
+            .file(LOGIN, r#"{"token":"cli"}"#)
+    };
+    let flags = MountOptions::from(ConnectionOptions {
+        token_file: Some("flag".into()),
+        ..ConnectionOptions::default()
+    });
+    let both = [("VM0_API_KEY", "key"), ("VM0_TOKEN", "token")];
+    let config = "token-file = \"there\"";
+    let token = |world: World, flags| world.load(flags).unwrap().token;
+    assert!(is(&token(world(&both, config), flags), "flag"));
+    let none = MountOptions::default;
+    assert!(is(&token(world(&both, config), none()), "key"));
+    assert!(is(&token(world(&both[1..], config), none()), "token"));
+    assert!(is(&token(world(&[], config), none()), "config"));
+    assert!(is(&token(world(&[], ""), none()), "cli"));
+}
+
+#[test]
+fn no_token_says_how_to_get_one() {
+    for world in [
+        World::new(&[]),
+        World::new(&[("VM0_API_KEY", " ")]),
+        World::new(&[]).file(LOGIN, "{}"),
+        World::new(&[]).file(LOGIN, r#"{"token":""}"#),
+    ] {
+        let message = world.problem(MountOptions::default());
+        for word in [
+            "vm0 auth login",
+            "VM0_API_KEY",
+            "--token-file",
+            "vm0fs demo",
+        ] {
+            assert!(message.contains(word), "{message}");
+        }
+    }
+}
+
+#[test]
+fn the_cli_login_is_read_only_where_needed() {
+    let broken = |variables: &[(&str, &str)]| World::new(variables).file(LOGIN, "{\"token\": sec");
+    let message = broken(&[]).problem(MountOptions::default());
+    assert!(message.contains(".vm0/config.json"), "{message}");
+    assert!(!message.contains("sec"), "{message}");
+    assert!(
+        broken(&[("VM0_API_KEY", "k"), ("VM0_API_URL", "u")])
+            .load(MountOptions::default())
+            .is_ok()
+    );
+}
+
+#[test]
+fn the_config_file() {
+    let world = World::new(&[("VM0_TOKEN", "t")]).file(
+        CONFIG,
+        "cache-dir = \"~/c\"\ncache-size = \"50MB\"\nlist-ttl = \"0s\"\ntimeout = \"2m\"\n\
+         allow-http = true\nallow-other = true\nallow-external-symlinks = true\n",
+    );
+    let settings = world.load(MountOptions::default()).unwrap();
+    assert_eq!(settings.cache_dir, world.dir.path().join("c"));
+    assert_eq!(settings.cache_size, 50_000_000);
+    assert_eq!(settings.list_ttl, Duration::ZERO);
+    assert_eq!(settings.timeout, Duration::from_secs(120));
+    assert!(settings.allow_http && settings.allow_other && settings.allow_external_symlinks);
+    let flags = MountOptions {
+        connection: ConnectionOptions {
+            cache_dir: Some("rel".into()),
+            timeout: Some(Span(Duration::from_secs(2))),
+            ..ConnectionOptions::default()
+        },
+        cache_size: Some(ByteSize(2 << 20)),
+        list_ttl: Some(Span(Duration::from_secs(1))),
+        ..MountOptions::default()
+    };
+    let settings = world.load(flags).unwrap();
+    assert_eq!(settings.cache_dir, world.dir.path().join("rel"));
+    assert_eq!(settings.cache_size, 2 << 20);
+    assert_eq!(settings.list_ttl, Duration::from_secs(1));
+    assert_eq!(settings.timeout, Duration::from_secs(2));
+}
+
+#[test]
+fn the_cache_needs_no_token() {
+    let world = World::new(&[]).file(LOGIN, "{\"token\": bro");
+    let load = |flags: MountOptions| CacheSettings::load(flags, &world.environment).unwrap();
+    let settings = load(MountOptions::default());
+    assert_eq!(settings.dir, world.dir.path().join(".cache/vm0fs"));
+    let world = World::new(&[]).file(CONFIG, "cache-dir = \"~/c\"\ncache-size = \"50MB\"");
+    let load = |flags: MountOptions| CacheSettings::load(flags, &world.environment).unwrap();
+    let settings = load(MountOptions::default());
+    assert_eq!(settings.dir, world.dir.path().join("c"));
+    assert_eq!(settings.size, 50_000_000);
+    let flags = MountOptions::from(ConnectionOptions {
+        cache_dir: Some("rel".into()),
+        ..ConnectionOptions::default()
+    });
+    assert_eq!(load(flags).dir, world.dir.path().join("rel"));
+}
+
+#[test]
+fn a_bad_config_file_is_named_with_line_and_key() {
+    for (text, words) in [
+        (
+            "timeout = \"2m\"\ntime-out = 3",
+            &["line 2", "time-out", "unknown field"][..],
+        ),
+        ("\n\nallow-http = \"yes\"", &["line 3", "allow-http"]),
+        ("timeout = ", &["line 1", "timeout"]),
+        ("timeout = \"soon\"", &["timeout", "soon", "500ms"]),
+        ("cache-size = \"big\"", &["cache-size", "big", "10GiB"]),
+        ("cache-size = 5", &["line 1", "cache-size"]),
+        ("[section]\nx = 1", &["section"]),
+    ] {
+        let world = World::new(&[("VM0_TOKEN", "t")]).file(CONFIG, text);
+        let message = world.problem(MountOptions::default());
+        assert!(message.contains("vm0fs/config.toml"), "{message}");
+        for word in words {
+            assert!(message.contains(word), "{word}: {message}");
+        }
+    }
+}
+
+#[test]
+fn bad_values() {
+    let world = World::new(&[("VM0_TOKEN", "t")])
+        .file("empty", "\n")
+        .file("two", "a b")
+        .file("long", &"x".repeat(70_000));
+    let with = |change: fn(&mut MountOptions)| {
+        let mut flags = MountOptions::default();
+        change(&mut flags);
+        world.problem(flags)
+    };
+    assert!(with(|f| f.connection.api_url = Some("http://".into())).contains("--api-url"));
+    assert!(with(|f| f.connection.token_file = Some("none".into())).contains("no such file"));
+    assert!(with(|f| f.connection.token_file = Some("empty".into())).contains("is empty"));
+    assert!(with(|f| f.connection.token_file = Some("two".into())).contains("one word"));
+    assert!(with(|f| f.connection.token_file = Some("long".into())).contains("64 KiB"));
+    assert!(with(|f| f.cache_size = Some(ByteSize(5))).contains("--cache-size"));
+    assert!(with(|f| f.connection.timeout = Some(Span(Duration::ZERO))).contains("--timeout"));
+    assert!(with(|f| f.list_ttl = Some(Span(MAX_DURATION * 2))).contains("--list-ttl"));
+    let message = World::new(&[("VM0_API_KEY", "a\u{1}b")]).problem(MountOptions::default());
+    assert!(message.contains("VM0_API_KEY") && !message.contains('\u{1}'));
+}
+
+#[test]
+fn relative_xdg_folders_are_ignored() {
+    let world = World::new(&[("XDG_CACHE_HOME", "rel"), ("VM0_TOKEN", "t")]);
+    let settings = world.load(MountOptions::default()).unwrap();
+    assert_eq!(settings.cache_dir, world.dir.path().join(".cache/vm0fs"));
+    let world = World::new(&[("XDG_CACHE_HOME", "/abs"), ("VM0_TOKEN", "t")]);
+    let settings = world.load(MountOptions::default()).unwrap();
+    assert_eq!(settings.cache_dir, Path::new("/abs/vm0fs"));
+    let nowhere = Environment {
+        variables: [("VM0_TOKEN".into(), "t".into())].into(),
+        ..Environment::default()
+    };
+    let message = Settings::load(MountOptions::default(), &nowhere).unwrap_err();
+    assert!(message.to_string().contains("XDG_CACHE_HOME"));
+}

@@ -1,0 +1,123 @@
+//! Who holds a file open to write.
+//!
+//! The kernel says when a descriptor is closed (FLUSH), but not whether others
+//! of the same opening are left: a shell's `{ echo a; cat b; } > run` closes
+//! three on its way. The last close (RELEASE) comes too late to report an error
+//! to whoever closes. So the process table is asked.
+
+use crate::proc::{Descriptor, DescriptorInfo, Process, processes};
+
+/// A file as other processes' descriptors tell it.
+pub(super) struct Held<'a> {
+    /// The file system's device, as `/proc/<pid>/mountinfo` writes it; `None`
+    /// where it is not known. Another mount has the same inodes.
+    pub(super) device: Option<&'a str>,
+    /// The inode.
+    pub(super) ino: u64,
+    /// The file's own name.
+    pub(super) name: &'a str,
+    /// The position that the descriptors sought have, in bytes; `None` for any.
+    /// Descriptors of one opening share it, those of another have their own.
+    pub(super) position: Option<u64>,
+}
+
+/// Whether any process that may be looked at has the file open to write. A
+/// descriptor that is just being closed does not count: it is out of its table
+/// when FLUSH is sent.
+pub(super) fn is_held(file: &Held<'_>) -> bool {
+    let own = std::process::id();
+    let mut others = processes().filter(|process| process.pid() != own);
+    others.any(|process| {
+        let mut descriptors = process.descriptors().into_iter().flatten();
+        descriptors.any(|descriptor| holds(&process, &descriptor, file))
+    })
+}
+
+fn holds(process: &Process, descriptor: &Descriptor, file: &Held<'_>) -> bool {
+    descriptor.target().ends_with(file.name)
+        && descriptor.info().is_some_and(|info| {
+            is_writer(&info, file.ino) && is_at(&info, file.position) && is_on(&info, process, file)
+        })
+}
+
+fn is_writer(info: &DescriptorInfo, ino: u64) -> bool {
+    info.is_writable() && info.inode.is_none_or(|inode| inode == ino)
+}
+
+fn is_at(info: &DescriptorInfo, position: Option<u64>) -> bool {
+    position.is_none() || info.position.is_none() || info.position == position
+}
+
+/// Whether a descriptor is of the file's own mount. It is where that cannot be
+/// told: the last close is still to come then.
+fn is_on(info: &DescriptorInfo, process: &Process, file: &Held<'_>) -> bool {
+    let device = || {
+        // Its own table: it may live among other mounts than this process.
+        let mounts = process.mounts().ok()?;
+        let mount = mounts
+            .into_iter()
+            .find(|entry| Some(entry.id) == info.mount);
+        mount.map(|entry| entry.device)
+    };
+    match (file.device, device()) {
+        (Some(own), Some(other)) => own == other,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn writers_count_and_readers_do_not() {
+        let with = |flags, inode| DescriptorInfo {
+            flags: Some(flags),
+            inode,
+            position: Some(12),
+            ..DescriptorInfo::default()
+        };
+        let writes = with(0o100001, Some(77));
+        assert!(is_writer(&writes, 77) && !is_writer(&writes, 78));
+        assert!(is_writer(&with(0o100002, None), 77), "an older kernel");
+        assert!(!is_writer(&with(0o100000, Some(77)), 77));
+        let nothing = DescriptorInfo::default();
+        assert!(!is_writer(&nothing, 77));
+        assert!(is_at(&writes, Some(12)) && !is_at(&writes, Some(2)));
+        assert!(is_at(&writes, None) && is_at(&nothing, Some(12)));
+    }
+
+    #[test]
+    fn another_process_that_holds_a_file_is_found_until_it_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run");
+        let file = fs::File::create(&path).unwrap();
+        let ino = file.metadata().unwrap().ino();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .stdout(file)
+            .spawn()
+            .unwrap();
+        let number = dir.path().metadata().unwrap().dev();
+        let device = format!("{}:{}", libc::major(number), libc::minor(number));
+        let held = |device, ino, name| {
+            is_held(&Held {
+                device,
+                ino,
+                name,
+                position: None,
+            })
+        };
+        assert!(held(None, ino, "run") && held(Some(&device), ino, "run"));
+        assert!(!held(None, ino, "cancel") && !held(None, ino + 1, "run"));
+        assert!(
+            !held(Some("0:0"), ino, "run"),
+            "another file system's inode"
+        );
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!held(None, ino, "run"));
+    }
+}

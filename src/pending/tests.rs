@@ -1,0 +1,183 @@
+//! One fetch for all who wait, deadlines, and the end.
+
+use super::*;
+use crate::{
+    api::types::StorageKind,
+    demo::{Action, Fault, Port, World},
+    tree::tests::Bench,
+};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+
+const SOON: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_millis(700);
+
+fn bench() -> (Bench, PendingRequests) {
+    let bench = Bench::new(World::empty());
+    let pending = PendingRequests::new(bench.tree.clone(), TIMEOUT);
+    (bench, pending)
+}
+
+fn run(id: usize) -> Want {
+    Want::Run(format!("run-{id}").into())
+}
+
+/// Says when it runs; dropped, it hangs up.
+fn waiter(done: &Sender<()>) -> Waiter {
+    let done = done.clone();
+    Box::new(move |_| done.send(()).unwrap())
+}
+
+#[track_caller]
+fn expect(done: &Receiver<()>, times: usize) {
+    for n in 0..times {
+        done.recv_timeout(SOON)
+            .unwrap_or_else(|error| panic!("{n} of {times} ran: {error}"));
+    }
+}
+
+#[test]
+fn one_fetch_serves_all_who_wait() {
+    let (bench, pending) = bench();
+    let delay = Action::Delay(Duration::from_millis(200));
+    bench.server.fault(Fault::api("/v1/agents", delay));
+    let (done, wait) = channel();
+    let since = Instant::now();
+    for _ in 0..40 {
+        pending.wait(Want::Agents, since, waiter(&done));
+    }
+    assert_eq!(pending.count(), 1);
+    expect(&wait, 40);
+    assert_eq!(bench.server.requests_to(Port::Api, "/v1/agents").len(), 1);
+    assert!(bench.tree.last_failure(&Want::Agents).is_none());
+    // What was asked for after a request came is good enough for it.
+    pending.wait(Want::Agents, since, waiter(&done));
+    expect(&wait, 1);
+    assert_eq!(bench.server.requests_to(Port::Api, "/v1/agents").len(), 1);
+}
+
+#[test]
+fn who_waits_without_a_byte_is_released_and_nothing_is_asked_twice() {
+    let (bench, pending) = bench();
+    bench.server.fault(Fault::api("/v1/", Action::Stall));
+    let (done, wait) = channel();
+    let started = Instant::now();
+    // More than there are workers: who is queued is released as well.
+    for id in 0..workers(Pool::Calls).0 + 4 {
+        pending.wait(run(id), started, waiter(&done));
+    }
+    expect(&wait, workers(Pool::Calls).0 + 4);
+    let waited = started.elapsed();
+    assert!(waited >= TIMEOUT && waited < 3 * TIMEOUT, "{waited:?}");
+    let failure = bench.tree.last_failure(&run(0));
+    assert!(
+        matches!(failure, Some(Error::Timeout { .. })),
+        "{failure:?}"
+    );
+    // The hung fetch is still the only one.
+    pending.wait(run(0), Instant::now(), waiter(&done));
+    expect(&wait, 1);
+    assert_eq!(
+        bench.server.requests_to(Port::Api, "/v1/runs/run-0").len(),
+        1
+    );
+}
+
+#[test]
+fn who_waits_in_vain_is_let_go() {
+    let bench = Bench::new(World::empty());
+    let pending = PendingRequests::new(bench.tree.clone(), 10 * SOON);
+    bench.server.fault(Fault::api("/v1/", Action::Stall));
+    let (done, wait) = channel();
+    pending.wait(run(0), Instant::now(), waiter(&done));
+    pending.let_go();
+    assert!(wait.recv_timeout(HUNG / 4).is_err(), "a moment is nothing");
+    thread::sleep(HUNG);
+    pending.let_go();
+    expect(&wait, 1);
+    let failure = bench.tree.last_failure(&run(0));
+    assert!(matches!(failure, Some(Error::LetGo(_))), "{failure:?}");
+}
+
+#[test]
+fn bytes_that_come_keep_a_wait_alive() {
+    let (bench, pending) = bench();
+    let mut world = bench.server.world();
+    let then = world.ago(60);
+    let run = world.add_run(crate::demo::Run::new("x", then).prompt("x".repeat(1000)));
+    drop(world);
+    let slow = Action::Rate {
+        bytes_per_second: 600,
+    };
+    bench.server.fault(Fault::api("/v1/runs/", slow));
+    let (done, wait) = channel();
+    let (want, started) = (Want::Run(run.into()), Instant::now());
+    pending.wait(want.clone(), started, waiter(&done));
+    expect(&wait, 1);
+    assert!(started.elapsed() > 2 * TIMEOUT, "{:?}", started.elapsed());
+    let failure = bench.tree.last_failure(&want);
+    assert!(failure.is_none(), "{failure:?}");
+}
+
+#[test]
+fn hung_downloads_delay_no_call() {
+    let (bench, pending) = bench();
+    bench
+        .server
+        .fault(Fault::api("/v1/volumes/", Action::Stall));
+    let (stalled, _wait) = channel();
+    let since = Instant::now();
+    for id in 0..workers(Pool::Contents).0 + 4 {
+        let id: Arc<str> = format!("volume-{id}").into();
+        let want = Want::Content(StorageKind::Volume, id.clone(), id);
+        pending.wait(want, since, waiter(&stalled));
+    }
+    let (done, wait) = channel();
+    pending.wait(Want::Agents, since, waiter(&done));
+    expect(&wait, 1);
+    assert!(since.elapsed() < TIMEOUT, "{:?}", since.elapsed());
+}
+
+#[test]
+fn a_panic_harms_nobody_else() {
+    let (_bench, pending) = bench();
+    let (done, wait) = channel();
+    let since = Instant::now();
+    for _ in 0..3 {
+        pending.wait(Want::Agents, since, Box::new(|_| panic!("an operation")));
+        pending.wait(Want::Agents, since, waiter(&done));
+    }
+    expect(&wait, 3);
+    pending.wait(Want::Runs, Instant::now(), waiter(&done));
+    expect(&wait, 1);
+}
+
+#[test]
+fn stopping_lets_everybody_go_at_once() {
+    let (bench, pending) = bench();
+    bench.server.fault(Fault::api("/v1/", Action::Stall));
+    let (done, wait) = channel();
+    let since = Instant::now();
+    for id in 0..workers(Pool::Calls).0 + 4 {
+        pending.wait(run(id), since, waiter(&done));
+    }
+    pending.stop();
+    pending.wait(Want::Agents, since, waiter(&done));
+    drop(done);
+    // Dropped without having run.
+    assert_eq!(wait.recv_timeout(SOON), Err(RecvTimeoutError::Disconnected));
+    assert!(since.elapsed() < TIMEOUT, "{:?}", since.elapsed());
+    assert_eq!(pending.count(), 0);
+}
+
+#[test]
+fn threads_come_with_work_and_leave_without() {
+    let (_bench, pending) = bench();
+    let (done, wait) = channel();
+    for round in 0..200 {
+        // Each wants anew: nothing is known yet when it arrives.
+        pending.wait(run(round), Instant::now(), waiter(&done));
+        expect(&wait, 1);
+    }
+    let workers = pending.shared.state.lock().queue(Pool::Calls).workers;
+    assert!((1..=4).contains(&workers), "{workers} for one at a time");
+}

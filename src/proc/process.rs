@@ -1,0 +1,187 @@
+//! A process, by its folder in `/proc`.
+
+use super::{Descriptor, MountEntry, field, mounts, read};
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::{ffi::OsStringExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+};
+
+/// A process, or a thread that is looked at as one. It can end at any time: then
+/// nothing is known of it any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pid: u32,
+    folder: PathBuf,
+}
+
+/// What `/proc/<pid>/status` says (`proc_pid_status(5)`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The process that a thread belongs to.
+    pub group: Option<u32>,
+    /// The signals that it ignores: a bit for each, the lowest for signal 1.
+    pub ignored_signals: Option<u64>,
+    /// Its effective capabilities (`capabilities(7)`), a bit for each.
+    pub capabilities: Option<u64>,
+    /// Whether programs that it starts get no more rights than it has, setuid or not.
+    pub no_new_privileges: bool,
+}
+
+/// All processes that this one can see.
+pub fn processes() -> impl Iterator<Item = Process> {
+    Process::all_in(Path::new("/proc"))
+}
+
+impl Process {
+    /// The process, or thread, with this id. It need not exist.
+    pub fn new(pid: u32) -> Self {
+        Self {
+            pid,
+            folder: format!("/proc/{pid}").into(),
+        }
+    }
+
+    /// This process.
+    pub fn own() -> Self {
+        Self::new(std::process::id())
+    }
+
+    /// All processes of a table: the folders whose names are numbers.
+    pub(crate) fn all_in(table: &Path) -> impl Iterator<Item = Self> + use<> {
+        numbered(fs::read_dir(table)).map(|(pid, folder)| Self { pid, folder })
+    }
+
+    /// The id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Whether there is such a process.
+    pub fn exists(&self) -> bool {
+        self.folder.exists()
+    }
+
+    /// The user whom it belongs to.
+    ///
+    /// # Errors
+    /// `NotFound` once it has ended.
+    pub fn owner(&self) -> io::Result<u32> {
+        fs::metadata(&self.folder).map(|data| data.uid())
+    }
+
+    /// Its own short name, at most 15 bytes of its own choice; another thread may
+    /// have another.
+    pub fn name(&self) -> Option<String> {
+        let name = read(&self.folder.join("comm")).ok()?;
+        let name = name.strip_suffix(b"\n").unwrap_or(&name);
+        Some(String::from_utf8_lossy(name).into_owned())
+    }
+
+    /// What its `status` says; nothing once it has ended.
+    pub fn status(&self) -> Status {
+        let text = read(&self.folder.join("status")).unwrap_or_default();
+        Status::parse(&text)
+    }
+
+    /// Whether it is stopped (`SIGSTOP`, Ctrl-Z, a debugger); `None` once it has
+    /// ended. By `/proc/<pid>/stat`: the state follows the name, which is in
+    /// brackets and may hold brackets of its own.
+    pub fn is_stopped(&self) -> Option<bool> {
+        let stat = read(&self.folder.join("stat")).ok()?;
+        let after = stat.iter().rposition(|&byte| byte == b')')? + 1;
+        let state = stat[after..].trim_ascii_start().first()?;
+        Some(matches!(state, b'T' | b't'))
+    }
+
+    /// The function of the kernel that it sleeps in; empty where it does not, or
+    /// the kernel does not say.
+    pub fn sleeps_in(&self) -> String {
+        let function = read(&self.folder.join("wchan")).unwrap_or_default();
+        String::from_utf8_lossy(&function).into_owned()
+    }
+
+    /// The program that it runs. Of another user's process only root may know it.
+    pub fn program(&self) -> Option<PathBuf> {
+        self.link("exe")
+    }
+
+    /// Its current directory.
+    pub fn current_directory(&self) -> Option<PathBuf> {
+        self.link("cwd")
+    }
+
+    /// Its root.
+    pub fn root(&self) -> Option<PathBuf> {
+        self.link("root")
+    }
+
+    fn link(&self, name: &str) -> Option<PathBuf> {
+        fs::read_link(self.folder.join(name)).ok()
+    }
+
+    /// Its open descriptors, as far as they are still open when they are come to.
+    ///
+    /// # Errors
+    /// `PermissionDenied` where this user may not look at them, `NotFound` once it
+    /// has ended.
+    pub fn descriptors(&self) -> io::Result<impl Iterator<Item = Descriptor> + '_> {
+        let entries = fs::read_dir(self.folder.join("fd"))?;
+        Ok(numbered(Ok(entries)).filter_map(|(number, path)| {
+            let target = fs::read_link(path).ok()?;
+            Some(Descriptor::new(&self.folder, number, target))
+        }))
+    }
+
+    /// The files that it has mapped into memory, each as often as it has mapped
+    /// parts. Can wait for a lock that a process stuck in a page fault holds.
+    pub fn mapped_files(&self) -> Vec<PathBuf> {
+        mapped(&read(&self.folder.join("maps")).unwrap_or_default())
+    }
+
+    /// The mounts that it lives among.
+    ///
+    /// # Errors
+    /// As for [`Process::descriptors`].
+    pub fn mounts(&self) -> io::Result<Vec<MountEntry>> {
+        Ok(mounts::parse(&read(&self.folder.join("mountinfo"))?))
+    }
+}
+
+impl Status {
+    pub(super) fn parse(text: &[u8]) -> Self {
+        let mask = |name| field(text, name).and_then(|mask| u64::from_str_radix(mask, 16).ok());
+        Self {
+            group: field(text, "Tgid:").and_then(|pid| pid.parse().ok()),
+            ignored_signals: mask("SigIgn:"),
+            capabilities: mask("CapEff:"),
+            no_new_privileges: field(text, "NoNewPrivs:") == Some("1"),
+        }
+    }
+}
+
+/// The entries of a folder whose names are numbers. One that cannot be read has
+/// ended, or belongs to another user.
+fn numbered(folder: io::Result<fs::ReadDir>) -> impl Iterator<Item = (u32, PathBuf)> {
+    folder.into_iter().flatten().flatten().filter_map(|entry| {
+        let number = entry.file_name().to_str()?.parse().ok()?;
+        Some((number, entry.path()))
+    })
+}
+
+/// Paths in a `maps` table: what follows the first `/` of a line, since the
+/// address, permissions, offset, device and inode before it have none. Of a path's
+/// own bytes the kernel writes a line break as `\012`.
+pub(super) fn mapped(maps: &[u8]) -> Vec<PathBuf> {
+    let lines = maps.split(|&byte| byte == b'\n');
+    let paths = lines.filter_map(|line| {
+        let start = line.iter().position(|&byte| byte == b'/')?;
+        let mut path = line[start..].to_vec();
+        while let Some(at) = path.windows(4).position(|four| four == b"\\012") {
+            path.splice(at..at + 4, [b'\n']);
+        }
+        Some(OsString::from_vec(path).into())
+    });
+    paths.collect()
+}
