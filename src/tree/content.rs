@@ -37,8 +37,8 @@ pub(crate) enum Files {
     None,
     /// A sealed version. Its content may be evicted; its tree is there.
     Sealed(Arc<Version>),
-    /// A version whose archive is arriving: what has passed can be used.
-    Growing(Arc<PartialVersion>),
+    /// A version whose archive is being read: what has passed can be used.
+    Partial(Arc<PartialVersion>),
 }
 
 /// The content of versions.
@@ -98,8 +98,8 @@ impl Content {
         self.store.version(&self.key(version))
     }
 
-    /// A version whose archive is arriving.
-    pub(crate) fn growing(&self, version: &VersionId) -> Option<Arc<PartialVersion>> {
+    /// A version whose archive is being read.
+    pub(crate) fn partial(&self, version: &VersionId) -> Option<Arc<PartialVersion>> {
         self.store.partial(&self.key(version))
     }
 
@@ -109,7 +109,7 @@ impl Content {
         if let Some(sealed) = self.store.version(&key) {
             return Some(Files::Sealed(sealed));
         }
-        self.store.partial(&key).map(Files::Growing)
+        self.store.partial(&key).map(Files::Partial)
     }
 
     /// Why a request that arrived at `since` need not have a version downloaded: that
