@@ -12,6 +12,7 @@ use super::{
 use crate::error::{Error, Result};
 use crate::store::files::{self, META, PACK, PINNED};
 use crate::store::meta::Meta;
+use serde::Serialize;
 use std::{
     fs::{self, File, OpenOptions},
     io,
@@ -52,12 +53,13 @@ pub struct Item {
     pub pinned: bool,
 }
 
-/// What takes up the room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What takes up the room. Serialized for `vm0fs cache du --json`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Breakdown {
     /// Bytes of content.
     pub content: u64,
     /// Versions with content.
+    #[serde(rename = "versions_with_content")]
     pub with_content: u64,
     /// Bytes of trees and what belongs to them.
     pub trees: u64,
@@ -68,6 +70,7 @@ pub struct Breakdown {
     /// Versions that are pinned.
     pub pinned_versions: u64,
     /// Bytes reserved by downloads at work.
+    #[serde(rename = "reservations")]
     pub reserved: u64,
     /// Bytes of everything else: the API's answers that outlive a mount.
     pub answers: u64,
