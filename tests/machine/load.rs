@@ -3,7 +3,10 @@
 use super::{count, mounted, world};
 use crate::{
     commands::shell,
-    support::{Bench, Mount, Who},
+    support::{
+        Bench, Mount, Who,
+        fake::{Action, Fault},
+    },
 };
 use std::{
     fs,
@@ -11,7 +14,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Action, Fault};
 
 /// For workers without work to leave: they wait ten seconds for more.
 const REST: Duration = Duration::from_secs(40);
