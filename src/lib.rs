@@ -6,11 +6,11 @@
 //! ```text
 //! kernel request → fs (fuser in, bytes out; no decisions) → tree (operation on what is known)
 //!      hit  → reply
-//!      miss → Want → pending(Want, reply) → worker: api client or version store → wake → operation again → reply
+//!      miss → FetchKey → pending(FetchKey, reply) → worker: api client or version store → wake → operation again → reply
 //! ```
 //!
 //! An operation on the [`tree`] never waits. It answers from what is known, or
-//! returns the [`tree::Want`] that it misses. [`fs`] then leaves the reply with
+//! returns the [`tree::FetchKey`] that it misses. [`fs`] then leaves the reply with
 //! [`pending`], which runs one fetch for all requests that miss the same thing and
 //! runs their operations again when the fetch is done. Calls and downloads have
 //! workers of their own, so a stalled download delays no listing. A reply that
