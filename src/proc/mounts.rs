@@ -96,8 +96,11 @@ pub fn mount_at(path: &Path) -> Result<Option<MountEntry>> {
     Ok(None)
 }
 
-/// The path as the kernel names it, its last part not looked at.
-fn locate(path: &Path) -> io::Result<PathBuf> {
+/// The path as the kernel names it; its last part is not looked at.
+///
+/// # Errors
+/// Where the way to the folder is barred or missing.
+pub fn locate(path: &Path) -> io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     match (path.parent(), path.components().next_back()) {
         (Some(parent), Some(Component::Normal(name))) => Ok(fs::canonicalize(parent)?.join(name)),
