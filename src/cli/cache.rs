@@ -6,7 +6,7 @@ use super::{mount_path::MountPath, output::print, prefetch};
 use crate::{
     config::{ByteSize, CacheSettings, ConnectionOptions, Environment, MountOptions},
     error::{Error, Result},
-    store::{Audit, Inventory, Item},
+    store::{Audit, CachedVersion, Inventory},
     text::one_line,
 };
 use clap::{Args, Subcommand};
@@ -266,7 +266,7 @@ enum Target {
     /// A version in a mount.
     MountPath(MountPath),
     /// A version in the cache alone.
-    Item(Box<Item>),
+    Item(Box<CachedVersion>),
 }
 
 impl Target {
