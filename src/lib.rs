@@ -42,7 +42,7 @@
 //! that decides on lifetimes, [`error::Error::errno`] the one that decides what
 //! number a failure becomes. When no server can be reached at all, what was last
 //! known is shown at once and the rest fails at once (`tree/answers/breaker`); answers
-//! outlive the mount on the store's [`store::Shelf`]. The same goes for a service of
+//! outlive the mount on the store's [`store::AnswerStore`]. The same goes for a service of
 //! which only the gateway answers, once a probe has shown that it is down.
 //!
 //! Content that was fetched cannot be evicted before those who waited for it have
