@@ -1,4 +1,4 @@
-//! The live events of one run, as they happen.
+//! The stream of a run's events.
 
 use super::{
     failure::broke_off,
@@ -15,21 +15,21 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::io::Read;
 
-/// Bytes asked of the connection at a time.
+/// Bytes of one read.
 const PIECE: usize = 16 << 10;
 
-/// What a run's stream tells.
+/// One event of a run's stream.
 #[derive(Clone, Debug)]
 pub enum RunEvent {
-    /// Where the run stands: at the beginning, and at each change.
+    /// The run's status, at the beginning and at each change.
     Status(RunStatus),
     /// The agent did or said something.
     Output(AgentEvent),
     /// The run failed, with the reason.
     Error(String),
-    /// The run has ended, so. The stream ends after this.
+    /// The run has ended with this status. The stream ends after this event.
     Complete(RunStatus),
-    /// Nothing has happened, and the stream lives.
+    /// The stream lives, and there is no other event.
     Heartbeat,
 }
 
@@ -38,7 +38,7 @@ pub enum RunEvent {
 pub struct EventStream {
     response: Response,
     parser: Parser,
-    /// The piece that came last, and how much of it the parser has taken.
+    /// The last read, and how much of it the parser has taken.
     piece: Vec<u8>,
     taken: usize,
     ended: bool,
@@ -66,14 +66,13 @@ impl EventStream {
         }
     }
 
-    /// Waits for the next event; `None` when the stream has ended, which it may
-    /// do before the run does. Events that are not known, or not as documented,
-    /// are passed over.
+    /// Waits for the next event. Returns `None` when the stream has ended, which can be
+    /// before the run has. Unknown and undocumented events are skipped.
     ///
     /// # Errors
-    /// [`Error::Transport`] where the connection breaks, or not even a heartbeat
-    /// comes for 40 s (or `--timeout`, if that is longer); [`Error::BadAnswer`]
-    /// for an event of more than 16 MiB. After an error the stream has ended.
+    /// [`Error::Transport`] if the connection breaks, or no byte arrives for 40 s (or
+    /// `--timeout`, if that is longer); [`Error::BadAnswer`] for an event of more than
+    /// 16 MiB. An error ends the stream.
     #[allow(clippy::should_implement_trait, reason = "it can fail, and then ends")]
     pub fn next(&mut self) -> Result<Option<RunEvent>> {
         while !self.ended {
@@ -141,7 +140,7 @@ struct Reason {
     message: String,
 }
 
-/// What vm0fs understands of an event.
+/// Decodes an event, if vm0fs knows it.
 pub(super) fn understand(label: &str, event: Event) -> Option<RunEvent> {
     let data = &event.data;
     let standing = || serde_json::from_str(data).map(|Standing { status }| status);

@@ -1,6 +1,6 @@
-//! Doors for the fuzz targets `sse` and `answer` (`tests/fuzz`) and for the test
-//! that runs their seeds. Each takes bytes as a server might send them, and
-//! panics where what comes of them breaks a promise.
+//! Entry points of the fuzz targets `sse` and `answer` (`tests/fuzz`), also for the
+//! test that runs their seeds. Each takes bytes as a server might send them, and
+//! panics if the result breaks a promise.
 
 use super::{
     clock::Clock,
@@ -23,10 +23,10 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 use std::{collections::HashSet, time::Duration};
 
-/// The token that no message may hold.
+/// The token, which no message may show.
 pub const TOKEN: &str = "vm0_pat_fuzzing";
 
-/// What an answer has been understood as.
+/// What an answer was decoded as.
 pub enum Understood {
     /// Agents, of a list or one alone.
     Agents(Vec<Row<Agent>>),
@@ -36,8 +36,7 @@ pub enum Understood {
     Storages(Vec<Row<Storage>>),
     /// Versions of a volume or artifact.
     Versions(Vec<Row<StorageVersion>>),
-    /// A log as two readings have brought it, and an agent's events that came
-    /// before its rows.
+    /// An agent's events from a stream, and the rows of a log from two readings.
     Log(Vec<RunEvent>, Vec<Row<LogRow>>),
     /// Samples and summary of a run.
     Metrics(Box<RawValue>),
@@ -45,16 +44,15 @@ pub enum Understood {
     Nothing,
 }
 
-/// What a stream came to: its events, what it asked to wait, and whether it was
-/// given up.
+/// A stream's events, the wait that it asked for, and whether it ended with an error.
 type Parsed = (Vec<Event>, Option<Duration>, bool);
 
 /// A stream of events.
 ///
 /// `data`: the number of lengths (modulo 16), those lengths, and the stream, which
-/// comes in pieces of these lengths over and over. In whatever pieces it comes,
-/// it must give the same events, which are those of a parser that is as simple as
-/// the standard's text; and each must be understood or passed over.
+/// is cut into pieces of these lengths, over and over. All ways of cutting must give
+/// the same events, which are those of a parser as simple as the standard's text; and
+/// each event must be decoded or skipped.
 pub fn sse(data: &[u8]) -> Vec<RunEvent> {
     let Some((&count, rest)) = data.split_first() else {
         return Vec::new();

@@ -1,23 +1,21 @@
-//! A run's log as a whole, and then what is added to it: rows without ids,
-//! behind a cursor that loses some.
+//! A run's log, and then the rows that are added to it. Rows have no ids, and the
+//! service's cursor loses some of them.
 //!
-//! In some deployments the cursor is the last row's timestamp and goes on
-//! strictly later, which loses the rows that share it, and `has_more` says no
-//! while there is more. So a full page is always followed from its last
-//! timestamp, inclusive, and what was seen already is dropped: whole rows are
-//! compared, and repeats counted, since a program may well log the same line
-//! twice. More rows than a page holds at one timestamp cannot be had this way
-//! where the cursor is such a one: then the walk steps over that moment, which
-//! is asked for by itself, from both ends and by type.
+//! In some deployments the cursor is the last row's timestamp and continues strictly
+//! later, which loses the rows that share it; and `has_more` can be false while there
+//! are more rows. So the reader continues a full page from its last timestamp,
+//! inclusive, and drops the rows it has seen. It compares whole rows and counts
+//! repeats, since a program may log the same line twice. If one timestamp has more
+//! rows than a page holds, the reader steps over that moment, and asks for it
+//! separately: from both ends, and by type.
 //!
 //! The service cuts `since`, `until` and `cursor` to whole milliseconds, while rows
-//! have microseconds or more. Then what fills a page is a millisecond, not a moment,
-//! and it is a millisecond that is asked for by itself: up to the beginning of the
-//! next, since `until` leaves out what is later in its own.
+//! have microseconds or more. Then a millisecond rather than a moment fills a page,
+//! and the reader asks for that millisecond up to the beginning of the next, since
+//! `until` leaves out what is later in its own millisecond.
 //!
-//! A further reading walks in the same way from a little before the newest row,
-//! and drops what an earlier one has given. Only the rows of that overlap have
-//! to be remembered for it.
+//! A later reading begins a little before the newest row, and drops the rows that
+//! were returned before. The reader remembers only the rows of that overlap.
 
 use super::{
     paging::{MAX_ROWS_BYTES, Size, page, too_much, understand},
@@ -39,42 +37,43 @@ use std::{
     collections::{HashMap, HashSet},
 };
 
-/// How much older than the newest row a row may be that comes after it: rows
-/// come from several programs, each of which sends them in bundles.
+/// How much older than the newest row a row may be that the service adds later:
+/// several programs send rows, each of them in batches.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(2);
 
-/// Pages that one reading of a log may have: a million rows, twice an hour's
-/// allowance of reads. A list is bounded sooner, but a log is no use in part.
+/// Maximum pages of one reading of a log: a million rows, and twice the reads that
+/// an account has an hour. The bound of lists is lower, but a part of a log is of
+/// no use.
 const MAX_PAGES: usize = 10_000;
 
-/// The SHA-256 of a row's text: agents write the text, so a hash that can be
-/// made to collide would let them hide rows.
+/// The SHA-256 of a row's text. Agents write the text, and could hide rows behind
+/// collisions of a weaker hash.
 pub(super) type Key = [u8; 32];
 
-/// Rows that are the same from the first character to the last.
+/// Rows with the same text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Alike {
     count: usize,
-    /// Their time. The latest there is where it cannot be read, so that they are
-    /// never forgotten; the earliest where nothing of the row can.
+    /// Their time. [`Timestamp::MAX`] if the time cannot be read, so that the rows
+    /// are never forgotten; [`Timestamp::MIN`] if nothing of the row can.
     at: Timestamp,
 }
 
-/// How far a run's log has been read. Some kilobytes, however long the log is.
+/// How far a run's log has been read. Takes some kilobytes, however long the log is.
 #[derive(Debug, Default)]
 pub struct LogReader {
-    /// Where the next reading begins: no row before it is new. `None` for the
-    /// beginning of the log.
+    /// Where the next reading begins; `None` for the beginning of the log. No row
+    /// before it is new.
     since: Option<Timestamp>,
-    /// The rows from `since` on that have been given.
+    /// The rows from `since` on that were returned.
     pub(super) given: HashMap<Key, Alike>,
 }
 
-/// Where the next page begins: the beginning of the log, or so far behind it.
+/// Where a page begins. Without `since` and cursor, at the beginning of the log.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Position {
     since: Option<Timestamp>,
-    /// Of a page that had the same `since`: it may count from there.
+    /// From a page with the same `since`, from which the service may count.
     cursor: Option<String>,
 }
 
@@ -86,7 +85,7 @@ impl Position {
         }
     }
 
-    /// Behind the page that began here and gave that cursor.
+    /// After the page that began here and sent that cursor.
     fn behind(&self, cursor: Option<String>) -> Option<Self> {
         Some(Self {
             since: self.since,
@@ -95,12 +94,12 @@ impl Position {
     }
 }
 
-/// Ways past a moment that fills a page by itself, the least lossy first.
+/// Ways past a moment whose rows fill a page, the least lossy first.
 #[derive(Clone, Copy)]
 enum Step {
-    /// The service's own cursor: loses nothing where it is a sound one.
+    /// The service's cursor, which loses nothing in a sound deployment.
     Cursor,
-    /// The timestamps' usual resolution.
+    /// The usual resolution of timestamps.
     Microsecond,
     /// For a service that reads `since` in milliseconds.
     Millisecond,
@@ -108,8 +107,7 @@ enum Step {
 
 const STEPS: [Step; 3] = [Step::Cursor, Step::Microsecond, Step::Millisecond];
 
-/// Every row of the log that can be had and that `reader` has not given yet,
-/// oldest first.
+/// Every row of the log that `reader` has not returned yet, oldest first.
 pub(super) fn run_logs(
     transport: &Transport,
     run: &str,
@@ -124,17 +122,17 @@ pub(super) fn run_logs(
     };
     let mut steps = STEPS.iter();
     let mut size = Size::new();
-    // What comes behind the furthest page, for a service that ignores `since`
-    // and so shows its first page again; and the cursors that were used.
+    // Where to continue after the furthest page, if the service ignores `since` and
+    // so shows its first page again; and the cursors that were used.
     let mut furthest: Option<Position> = None;
     let mut cursors = HashSet::new();
-    // The moment that a cursor is to lead through, and those that were asked for
-    // by themselves.
+    // The moment that a cursor is to lead through, and the moments that were asked
+    // for separately.
     let mut crossing: Option<Timestamp> = None;
     let mut asked = HashSet::new();
     for _ in 0..MAX_PAGES {
-        // Written by ourselves: the service fails at a date that it cannot read,
-        // and with what precision it has, since rows of its moment are wanted.
+        // Formatted here, since the service fails at dates that it cannot read; with
+        // full precision, since rows of that very moment are wanted.
         let since = from.since.map(|since| since.to_string());
         let mut query = vec![("order", "asc")];
         if let Some(since) = &since {
@@ -163,7 +161,7 @@ pub(super) fn run_logs(
             return Ok(log.finish(transport.now(), reader));
         }
         let Some(last) = log.last else {
-            // No row so far whose time can be read: only a cursor leads on.
+            // No row so far has a time that can be read, so only a cursor leads on.
             let next = from.behind(pagination.next_cursor);
             match next.filter(|next| cursors.insert(next.clone())) {
                 Some(next) => from = next,
@@ -177,7 +175,7 @@ pub(super) fn run_logs(
             from = Position::since(last);
             continue;
         }
-        // Nothing new, in a full page: one moment fills it.
+        // A full page without a new row: one moment fills it.
         let next = steps.by_ref().find_map(|step| match step {
             Step::Cursor => [furthest.take(), from.behind(pagination.next_cursor.clone())]
                 .into_iter()
@@ -212,7 +210,7 @@ fn millisecond(moment: Timestamp) -> Timestamp {
     Timestamp::from_nanosecond(begin).unwrap_or(moment)
 }
 
-/// The beginning of the one after it.
+/// The beginning of the millisecond after a moment's.
 fn next_millisecond(moment: Timestamp) -> Option<Timestamp> {
     let next = millisecond(moment).checked_add(SignedDuration::from_millis(1));
     next.ok()
@@ -222,7 +220,7 @@ fn is_same_millisecond(a: Timestamp, b: Timestamp) -> bool {
     millisecond(a) == millisecond(b)
 }
 
-/// How many rows at the end of one list are those at the beginning of the other.
+/// How many rows at the end of one list are the first ones of the other.
 fn common(a: &[Box<RawValue>], b: &[Box<RawValue>]) -> usize {
     let most = a.len().min(b.len());
     let is_common = |length: &usize| {
@@ -232,9 +230,9 @@ fn common(a: &[Box<RawValue>], b: &[Box<RawValue>]) -> usize {
     (1..=most).rev().find(is_common).unwrap_or(0)
 }
 
-/// A row's time, where it can be read.
+/// A row's time, if it can be read.
 fn time_of(row: &RawValue) -> Option<Timestamp> {
-    /// As much of a row as that takes.
+    /// The part of a row that holds it.
     #[derive(Deserialize)]
     struct At<'a> {
         #[serde(borrow)]
@@ -244,21 +242,21 @@ fn time_of(row: &RawValue) -> Option<Timestamp> {
     at.timestamp.parse().ok()
 }
 
-/// One reading of a log, from its beginning or from where a reader was.
+/// One reading of a log, from its beginning or from where a reader ended.
 pub(super) struct Walk {
     /// As the reader was when the walk began.
     since: Option<Timestamp>,
     given: HashMap<Key, Alike>,
     /// The new rows, each with its time.
     rows: Vec<(Timestamp, Row<LogRow>)>,
-    /// What the walk has come upon, new or not.
+    /// The rows that the walk has seen, new or not.
     seen: HashMap<Key, Alike>,
-    /// The time of the last row of the last page, of those whose time can be read.
+    /// The time of the last row of the last page whose time can be read.
     last: Option<Timestamp>,
-    /// Whether the service has shown that it cuts times to whole milliseconds.
+    /// Whether the service cuts times to whole milliseconds, as a page has shown.
     is_cut: bool,
-    /// The time of the last row that was come upon: that of one whose own
-    /// cannot be read.
+    /// The time of the last row that was seen. A row whose own time cannot be read is
+    /// sorted by this.
     moment: Timestamp,
     newest: Option<Timestamp>,
     bytes: usize,
@@ -279,10 +277,10 @@ impl Walk {
         }
     }
 
-    /// Takes what a page adds; returns how many rows the walk had not come upon
-    /// before. Only a page that a cursor gave follows the last one without
-    /// overlap, so there a row like an earlier one is another row, unless the
-    /// page has nothing else, or the service cuts cursors.
+    /// Adds the rows of a page; returns how many of them the walk had not seen. Only
+    /// a page after a cursor does not overlap with the one before. There, a row with
+    /// the text of an earlier one is another row, unless the page has no other rows,
+    /// or the service cuts cursors.
     pub(super) fn add(
         &mut self,
         label: &str,
@@ -312,11 +310,11 @@ impl Walk {
             added += 1;
             self.moment = time.unwrap_or(self.moment);
             let count = seen + 1;
-            // What nobody is given need not be remembered.
+            // A row that is not returned need not be remembered.
             let unknown = value.as_ref().map_or(Timestamp::MIN, |_| Timestamp::MAX);
             let at = time.unwrap_or(unknown);
             self.seen.insert(key, Alike { count, at });
-            // A service that ignores `since` shows again what is long given.
+            // A service that ignores `since` shows rows again that were returned before.
             let given = self.given.get(&key).map_or(0, |alike| alike.count);
             let is_new = count > given && self.since.is_none_or(|since| at >= since);
             if let (Some(value), true) = (value, is_new) {
@@ -331,10 +329,9 @@ impl Walk {
         Ok(added)
     }
 
-    /// Asks for the rows of one moment, or of its millisecond where the service
-    /// knows no less, from both ends and, where these do not meet, for those of
-    /// each type: where the cursor steps over a moment that fills a page, there is
-    /// no other way.
+    /// Asks for the rows of one moment, or of its millisecond if the service cuts
+    /// times, from both ends; and by type, if these do not meet. There is no other
+    /// way past a moment that fills a page, if the cursor steps over it.
     fn ask_for(
         &mut self,
         moment: Timestamp,
@@ -371,11 +368,11 @@ impl Walk {
             let page = page(&came.request.label, &came.body.bytes)?;
             let is_full = page.data.len() >= came.size;
             came_last.set(page.data.len());
-            // A service may know less of its own parameters than it says.
+            // A service may ignore parameters that it documents.
             let rows = page.data.into_iter().filter(|row| is_wanted(row));
             Ok((rows.map(ToOwned::to_owned).collect(), is_full))
         };
-        // The rows that both ends give, and whether these meet.
+        // The rows from both ends, and whether the ends meet.
         let mut both_ends = |kind: &str| -> Result<(Vec<Box<RawValue>>, bool)> {
             let (mut rows, is_full) = ask(kind, "asc")?;
             if !is_full {
@@ -392,8 +389,8 @@ impl Walk {
             self.add("the log rows of one moment", &rows, false)
         };
         match both_ends("all")? {
-            // There are rows at that moment: only a service that cuts `until` to
-            // before them has none to give.
+            // There are rows at that moment. A service that sends none has cut `until`
+            // to before them.
             (_, true) if came_last.get() == 0 && !is_cut && millisecond(moment) != moment => {
                 self.is_cut = true;
                 return self.ask_for(moment, transport, segments, size, progress);
@@ -401,7 +398,7 @@ impl Walk {
             (rows, true) => {
                 take(rows)?;
             }
-            // In some order of the types, then.
+            // Then the rows of the moment come ordered by type.
             (_, false) => {
                 for kind in ["agent", "system", "network"] {
                     let (rows, is_whole) = both_ends(kind)?;
@@ -420,15 +417,15 @@ impl Walk {
         Ok(())
     }
 
-    /// The rows, oldest first even where the service did not sort them, and
-    /// the reader set to go on behind them. A row whose time cannot be read
-    /// stays behind the one it came after.
+    /// The rows, oldest first even if the service did not sort them; sets the reader
+    /// to continue after them. A row whose time cannot be read stays after the one
+    /// that it followed.
     pub(super) fn finish(mut self, now: Timestamp, reader: &mut LogReader) -> Vec<Row<LogRow>> {
-        // A row from the future, by a wrong clock, must not hide those that
-        // come after it with the right time.
+        // A row with a time in the future, by a wrong clock, must not hide later rows
+        // with the right time.
         let newest = self.newest.map(|newest| newest.min(now));
         let since = newest.and_then(|newest| {
-            // Whole milliseconds: some services know no finer ones.
+            // Some deployments know whole milliseconds only.
             let since = newest.checked_sub(OVERLAP).ok()?.as_millisecond();
             Timestamp::from_millisecond(since).ok()
         });

@@ -1,12 +1,11 @@
-//! One request to the API's own origin: sent with the token, followed within
-//! the origin only, read within bounds, tried again where that is safe.
+//! Requests to the API's origin: sends the token, follows redirects within the
+//! origin only, reads bounded bodies, and tries again where that is safe.
 //!
-//! Waiting is measured by silence. reqwest's blocking client applies its
-//! `timeout` once up to the headers and then anew to each read of the body
-//! (`blocking/client.rs`, `blocking/response.rs`), which is what is wanted
-//! here; a timeout set on a single *request* would count the whole body. Streams
-//! of events may be silent for longer than the rest, so they have a client of
-//! their own.
+//! Timeouts limit silence, not the whole request. reqwest's blocking client applies
+//! its `timeout` once up to the headers and again to each read of the body
+//! (`blocking/client.rs`, `blocking/response.rs`); a timeout of a single *request*
+//! would count the whole body. Streams of events may be silent for longer than
+//! other answers, so they have a separate client.
 
 use super::{
     body::{self, Body, Within, too_large},
@@ -43,7 +42,7 @@ use std::{
 };
 use url::Url;
 
-/// The largest body of an error or redirect that is looked at.
+/// Bytes of the body of an error or redirect that are read.
 const MAX_ERROR_BODY: usize = 64 << 10;
 
 /// Characters of a server's text that a message repeats.
@@ -52,23 +51,23 @@ const MAX_TEXT: usize = 200;
 /// Redirects within the API's origin that one request follows.
 const MAX_REDIRECTS: usize = 5;
 
-/// An unused connection is closed after this, before most gateways and NATs
-/// drop it silently (which would cost a whole `--timeout` to find out).
+/// The client closes an unused connection after this, before most gateways and
+/// NATs drop it silently (which the next request would notice after `--timeout`).
 const IDLE_CONNECTION: Duration = Duration::from_secs(50);
 
-/// How often a quiet HTTP/2 or TCP connection in use is asked whether it lives.
+/// Interval of the keep-alive probes on quiet TCP and HTTP/2 connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// The least silence after which a stream of events counts as dead: two of the
-/// service's heartbeats, which come every 15 s, and some time on the way.
+/// The shortest silence after which a stream of events counts as dead: two of the
+/// service's heartbeats, which come every 15 s, and some latency.
 const STREAM_SILENCE: Duration = Duration::from_secs(40);
 
-/// The connection to one API origin.
+/// The way to one API origin.
 pub(super) struct Transport {
-    /// `None` only while it is dropped.
+    /// `None` only during `drop`.
     client: Option<Client>,
-    /// For streams, where these may be silent for longer than the rest; made
-    /// when the first one is opened, since a client has a thread.
+    /// For streams that may be silent for longer than `timeout`. Made for the first
+    /// stream, since a client has a thread.
     stream_client: OnceLock<Client>,
     pub(super) base: Url,
     user_agent: String,
@@ -79,7 +78,7 @@ pub(super) struct Transport {
     allow_http: bool,
     pub(super) counters: Counters,
     clock: Clock,
-    /// Whether an answer was v1's.
+    /// Whether the server has answered as the API v1 does.
     spoken: AtomicBool,
 }
 
@@ -108,7 +107,7 @@ impl Transport {
         Ok(transport)
     }
 
-    /// A client of reqwest's that bears so much silence.
+    /// A reqwest client with this timeout.
     fn build(&self, silence: Duration) -> Result<Client> {
         let builder = http::builder(&self.user_agent, self.timeout)?
             .pool_idle_timeout(IDLE_CONNECTION)
@@ -121,7 +120,7 @@ impl Transport {
             .map_err(|error| Error::Setup(format!("the HTTP client: {}", http::cause(&error))))
     }
 
-    /// The service's time, as near as its answers tell it.
+    /// The service's time, as its answers tell it.
     pub(super) fn now(&self) -> Timestamp {
         self.clock.at(Timestamp::now())
     }
@@ -131,8 +130,8 @@ impl Transport {
         self.spoken.store(true, Ordering::Relaxed);
     }
 
-    /// Refuses the first page of a list, if it is none of v1's: `rows` of it have
-    /// been understood.
+    /// Refuses the first page of a list if it is not one of the API v1. `rows` is how
+    /// many of its rows vm0fs understood.
     pub(super) fn check_list(
         &self,
         request: &Request,
@@ -168,7 +167,7 @@ impl Transport {
         }
     }
 
-    /// The same, or that it is larger than is read.
+    /// The body of a success, or that it is larger than [`body::MAX_BODY`].
     pub(super) fn get_within(&self, request: &Request, progress: &Progress) -> Result<Within> {
         let within = self.retrying(request, progress, |this| {
             let response = this.follow(request, progress)?;
@@ -205,8 +204,8 @@ impl Transport {
         })
     }
 
-    /// The body of the success of a POST: sent once, unless it is certain that
-    /// nobody has begun with it.
+    /// The body of a successful POST. The request is sent again only if the service
+    /// has certainly not begun it.
     pub(super) fn post(&self, request: &Request, progress: &Progress) -> Result<Vec<u8>> {
         let attempt = |this: &Self| {
             let response = this.send(request, &request.url, progress)?;
@@ -234,7 +233,7 @@ impl Transport {
         })
     }
 
-    /// A success, found behind redirects within the API's origin.
+    /// A success, after redirects within the API's origin.
     fn follow(&self, request: &Request, progress: &Progress) -> Result<Response, Failure> {
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
@@ -264,7 +263,7 @@ impl Transport {
         ))
     }
 
-    /// Where a download's redirect leads: a presigned URL, to be asked
+    /// The target of a download's redirect: a presigned URL, which must be requested
     /// without the token.
     pub(super) fn get_location(&self, request: &Request, progress: &Progress) -> Result<Url> {
         self.retrying(request, progress, |this| {
@@ -299,7 +298,7 @@ impl Transport {
         })
     }
 
-    /// Runs `attempt` until it gives an answer, a final error, or has had its tries.
+    /// Runs `attempt` until it succeeds, fails for good, or [`Retry::CALL`] gives up.
     fn retrying<T>(
         &self,
         request: &Request,
@@ -327,7 +326,7 @@ impl Transport {
         }
     }
 
-    /// One request, up to its headers. Only ever to the API's own origin.
+    /// Sends one request, and waits for the headers. `url` is of the API's origin.
     fn send(&self, request: &Request, url: &Url, progress: &Progress) -> Result<Response, Failure> {
         let label = &request.label;
         let client = self.client_for(request).map_err(Failure::Final)?;
@@ -352,7 +351,7 @@ impl Transport {
         Ok(response)
     }
 
-    /// The client that bears the silence which the request may meet.
+    /// The client whose timeout suits the request.
     fn client_for(&self, request: &Request) -> Result<&Client> {
         let gone = || Error::Internal(format!("{}: the client is gone", request.label));
         if self.silence(request).limit == self.timeout {
@@ -376,7 +375,7 @@ impl Transport {
                 limit: self.stream_timeout,
                 remedy: ", not even a heartbeat; open it again, or check the network",
             },
-            // What to do next depends on what was asked: the caller says it.
+            // What to do next depends on the request: the caller says it.
             Form::Write(..) => Silence {
                 limit: self.timeout,
                 remedy: " (--timeout)",
@@ -384,7 +383,7 @@ impl Transport {
         }
     }
 
-    /// An error answer, decoded; and whether asking again can help.
+    /// An error answer, decoded, and whether a retry can help.
     fn refused(&self, response: Response, request: &Request, progress: &Progress) -> Failure {
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
@@ -396,7 +395,7 @@ impl Transport {
         if error.is_documented() {
             self.speaks();
         } else if !request.is_download()
-            // What is to act is sent to a server that is known.
+            // The user sends orders to a server that is known to speak v1.
             && matches!(request.form, Form::Read | Form::Events(_))
             && let Some(came) = dialect::foreign_error(error.status, &body)
         {
@@ -413,8 +412,7 @@ impl Transport {
         }
     }
 
-    /// `text` of the service without what a request was sent with and no message
-    /// may hold.
+    /// A text of the service without the token and the secrets of the request.
     fn redact(&self, request: &Request, text: &str) -> String {
         request.redact(self.token.redact(text))
     }
@@ -427,7 +425,7 @@ impl Transport {
             .get(LOCATION)
             .and_then(|location| location.to_str().ok())
             .and_then(|location| from.join(location).ok());
-        // Read to its end, a short body lets the connection be used again.
+        // The connection can be used again only if the body was read to its end.
         let _ = std::io::copy(
             &mut response.take(MAX_ERROR_BODY as u64),
             &mut std::io::sink(),
@@ -442,7 +440,7 @@ impl Transport {
         Ok(url)
     }
 
-    /// A failure below HTTP, classed by what a retry could bring.
+    /// A failure below HTTP, and whether a retry can help.
     fn broken(&self, request: &Request, error: &reqwest::Error) -> Failure {
         if !error.is_connect() {
             return severed(&request.label, self.silence(request), error);
@@ -456,8 +454,8 @@ impl Transport {
 }
 
 impl Drop for Transport {
-    /// Dropping reqwest's client waits for its runtime, and that for a name
-    /// look-up under way, which nobody can cut short. Unmounting must not.
+    /// Dropping a reqwest client waits for its runtime, which waits for name look-ups
+    /// under way; these cannot be cancelled, and unmounting must not wait for them.
     fn drop(&mut self) {
         let clients = (self.client.take(), self.stream_client.take());
         let _ = thread::Builder::new().spawn(move || drop(clients));

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn error_answers() {
+fn error_answers_are_decoded() {
     let table = [
         (
             401,
@@ -111,7 +111,7 @@ fn silence_is_bounded_and_a_slow_answer_is_not_cut() {
 }
 
 #[test]
-fn nobody_there() {
+fn a_refused_connection_is_an_error_that_names_the_host() {
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -123,7 +123,7 @@ fn nobody_there() {
 }
 
 #[test]
-fn too_large_a_body_is_refused() {
+fn a_body_that_is_too_large_is_refused() {
     let server = Server::new(|_, _| {
         Reply::Raw("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n{".into())
     });

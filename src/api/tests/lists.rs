@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn one_page_one_call() {
+fn a_list_of_one_page_costs_one_call() {
     let server = Server::new(|_, _| {
         Reply::Whole(
             200,
@@ -45,7 +45,7 @@ fn one_page_one_call() {
 }
 
 #[test]
-fn pages_that_overlap_and_cursors_that_repeat() {
+fn overlapping_pages_and_repeated_cursors_double_no_row() {
     let server = Server::new(|asked, _| {
         json(match asked.get("cursor") {
             None => page_json(&[agent_json("a"), agent_json("b")], true, Some("b")),
@@ -99,7 +99,7 @@ fn bad_rows_cost_only_themselves() {
 }
 
 #[test]
-fn bodies_that_are_not_the_envelope() {
+fn a_body_without_the_envelope_is_an_error() {
     for body in [
         "",
         "[]",
@@ -119,7 +119,7 @@ fn bodies_that_are_not_the_envelope() {
 }
 
 #[test]
-fn objects_versions_and_metrics() {
+fn objects_versions_and_metrics_are_read() {
     let server = Server::new(|asked, _| {
         json(match asked.path.as_str() {
             "/v1/agents/a%2F..%2Fb%20c" => agent_json("a"),
@@ -178,7 +178,7 @@ fn run_filters_are_applied_again() {
 }
 
 #[test]
-fn skipped_runs_come_back_by_status_and_a_sound_list_costs_no_more() {
+fn skipped_runs_are_found_by_status() {
     let server = Server::new(|asked, _| {
         json(match (asked.get("status"), asked.get("cursor")) {
             (None, None) => page_json(

@@ -9,17 +9,17 @@ use super::{
 
 /// The size of the chart, and of everything on it, in CSS pixels.
 const SIZE: Place = (960.0, 640.0);
-/// The columns into which points are gathered: one is 1.4 pixels wide, less
+/// The number of columns into which points are gathered. One is 1.4 pixels wide, less
 /// than a line.
 const COLUMNS: f64 = 600.0;
 
-/// The ends of all plots: the names of values stand to the left of them.
+/// The left and right end of all plots. The names of values stand to the left.
 const LEFT: f64 = 88.0;
 const RIGHT: f64 = SIZE.0 - 36.0;
 /// Where title and period begin.
 const MARGIN: f64 = 24.0;
-/// Where the first panel begins, how far the next one is from it, and what of
-/// it is its heading and its plot.
+/// Where the first panel begins, the distance of the panels, and the heights of their
+/// heading and plot.
 const PANELS: f64 = 90.0;
 const PITCH: f64 = 172.0;
 const HEADING: f64 = 32.0;
@@ -30,8 +30,7 @@ const TITLE: f64 = 28.0;
 const NAME: f64 = 20.0;
 const SMALL: f64 = 17.0;
 
-/// What a chart says of its run: text that is fit for one line of XML once
-/// the backend has escaped it.
+/// What a chart says of its run. Each text is one line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Caption {
     pub(super) run: String,
@@ -48,7 +47,7 @@ impl Caption {
     }
 }
 
-/// A series with all that is said of it.
+/// A series, its name, colour and figures.
 struct Panel {
     name: &'static str,
     colour: Colour,
@@ -105,8 +104,8 @@ impl Panel {
     }
 }
 
-/// Draws the chart of a run: of these samples, which are all those with a time;
-/// whether there are no others either `is_empty` tells.
+/// Draws the chart of a run. `samples` are those with a time; `is_empty` tells whether
+/// the run has no samples at all.
 pub(super) fn draw(caption: &Caption, samples: &[Sample], is_empty: bool) -> String {
     let mut shapes = Shapes::default();
     let panels = Panel::all(samples);
@@ -141,7 +140,7 @@ pub(super) fn draw(caption: &Caption, samples: &[Sample], is_empty: bool) -> Str
     shapes.document(SIZE, &title, &description, &palette::style())
 }
 
-/// From when to when, for how long, and how many samples.
+/// First and last time, the time between them, and the number of samples.
 fn period(first: f64, last: f64, samples: usize) -> String {
     let day = "%Y-%m-%d";
     let (from, to) = (clock(first, day), clock(last, day));
@@ -155,12 +154,12 @@ fn period(first: f64, last: f64, samples: usize) -> String {
     )
 }
 
-/// The title, smaller where it is long, and a band of the status' colour, which
-/// can be seen where no text can be read.
+/// The title, in a smaller font if it is long, and a band in the colour of the status,
+/// which shows also in thumbnails.
 fn draw_title(shapes: &mut Shapes, caption: &Caption) {
     shapes.rectangle((SIZE.0, 8.0), palette::of_status(&caption.status));
     let title = caption.title();
-    // Widths of bold letters, roughly, in the size of the font.
+    // Rough widths of bold letters, in units of the font size.
     let width = |c: char| if c.is_ascii() { 0.62 } else { 1.0 };
     let width: f64 = title.chars().map(width).sum();
     let size = TITLE.min((SIZE.0 - 2.0 * MARGIN) / width);

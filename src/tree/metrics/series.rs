@@ -1,16 +1,15 @@
-//! Samples as numbers that can be drawn, their figures, and their line with
-//! few points.
+//! Samples as numbers to draw, their figures, and their lines with few points.
 
 use super::table::Row;
 use jiff::Timestamp;
 use std::borrow::Cow;
 
-/// The most that is believed: a thousand cores, a pebibyte. What is beyond is
-/// left out of the chart, as a negative number is; the table has it.
+/// Maximum plausible values: a thousand cores, a pebibyte. The chart leaves out larger
+/// values and negative ones; the table has them.
 const MOST_PERCENT: f64 = 100_000.0;
 const MOST_MB: f64 = (1u64 << 30) as f64;
 
-/// A sample of which the time is known.
+/// A sample with a time.
 pub(super) struct Sample {
     /// Seconds since 1970.
     pub(super) at: f64,
@@ -22,13 +21,13 @@ pub(super) struct Sample {
     pub(super) disk_total: Option<f64>,
 }
 
-/// A cell's number, if it is one that can be.
+/// The number of a cell, if it is plausible.
 fn number(cell: Option<Cow<'_, str>>, most: f64) -> Option<f64> {
     let value = cell?.parse().ok()?;
     (0.0..=most).contains(&value).then_some(value)
 }
 
-/// The rows that have a time, earliest first.
+/// The rows with a time, earliest first.
 pub(super) fn samples<'a>(rows: impl Iterator<Item = Row<'a>>) -> Vec<Sample> {
     let sample = |[at, cpu, memory, memory_total, disk, disk_total]: Row<'a>| {
         let at: Timestamp = at?.parse().ok()?;
@@ -46,7 +45,7 @@ pub(super) fn samples<'a>(rows: impl Iterator<Item = Row<'a>>) -> Vec<Sample> {
     samples
 }
 
-/// What the values of a series come to.
+/// Average and maximum of a series.
 #[derive(Debug, PartialEq)]
 pub(super) struct Figures {
     pub(super) average: f64,
@@ -54,7 +53,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Of the values there are; `None` without any.
+    /// The figures of the values that are not missing; `None` without any.
     pub(super) fn of(values: impl Iterator<Item = Option<f64>>) -> Option<Self> {
         let (mut count, mut sum, mut highest) = (0_u32, 0.0, 0.0_f64);
         for value in values.flatten() {
@@ -90,10 +89,10 @@ impl Column {
     }
 }
 
-/// The lines that a series of points, earliest first, is drawn with: broken
-/// where a value is missing, and of each column of `width` seconds only the
-/// lowest and the highest point. So peaks stay, and a day takes no more room
-/// than an hour. What is missing within a column could not be seen.
+/// The lines of a series of points, earliest first. A missing value breaks a line,
+/// unless the gap is too small to be seen. A line has only the lowest and the highest
+/// point of each column of `width` seconds, so peaks stay, and the chart of a day is
+/// no larger than that of an hour.
 pub(super) fn lines(
     points: impl Iterator<Item = (f64, Option<f64>)>,
     from: f64,
