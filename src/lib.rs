@@ -28,7 +28,7 @@
 //! came of it, good or bad, stands for good: nothing is sent twice.
 //!
 //! A version can be used while its archive arrives: the store publishes what
-//! has passed ([`store::Growing`]), and the fetch lets those who wait look again
+//! has passed ([`store::PartialVersion`]), and the fetch lets those who wait look again
 //! whenever there is more. What they cannot find yet they go on waiting for;
 //! only the sealed version says what does not exist.
 //!

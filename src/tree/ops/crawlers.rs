@@ -194,7 +194,7 @@ impl Tree {
         let starts_download = match want {
             Want::Content(kind, id, version) => {
                 let key = self.version_key(*kind, id, version);
-                self.store.growing(&key).is_none()
+                self.store.partial(&key).is_none()
             }
             _ => false,
         };

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    store::{self, Content, Growing, GrowingContent, NodeKind, Progressed, Seek},
+    store::{self, Content, NodeKind, PartialFile, PartialRead, PartialVersion, Seek},
     sync::Mutex,
     tree::{
         Answer, Kind, Miss, Tree, View,
@@ -41,7 +41,7 @@ pub enum Handle {
 
 /// An open file of a version that was arriving when it was opened.
 pub struct Arriving {
-    content: GrowingContent,
+    content: PartialFile,
     of: VersionId,
     ino: u64,
     number: u32,
@@ -60,7 +60,7 @@ impl Arriving {
         self.content.read_at(self.content.size(), &mut [])?;
         let (kind, id, version) = &self.of;
         let key = tree.version_key(*kind, id, version);
-        if tree.store.growing(&key).is_some() {
+        if tree.store.partial(&key).is_some() {
             return Ok(None);
         }
         let Some(version) = tree.store.version(&key) else {
@@ -163,7 +163,7 @@ impl View<'_> {
                 }
                 // Evicted, and perhaps on its way again, under the same numbers.
                 let key = self.tree.version_key(*kind, id, version);
-                match self.tree.store.growing(&key) {
+                match self.tree.store.partial(&key) {
                     Some(growing) => self.open_growing(&growing, &node, ino),
                     None => Err(self.content_miss(*kind, id, version)),
                 }
@@ -199,7 +199,7 @@ impl View<'_> {
         })
     }
 
-    fn open_growing(&self, growing: &Growing, node: &Node, ino: u64) -> Answer<Opened> {
+    fn open_growing(&self, growing: &PartialVersion, node: &Node, ino: u64) -> Answer<Opened> {
         let &Node::Entry(kind, ref id, ref version, number) = node else {
             return Err(Error::Stale.into());
         };
@@ -314,11 +314,11 @@ impl View<'_> {
             };
         }
         match content.read_at(offset, buffer)? {
-            Progressed::Read(0) => Err(cut_short().into()),
-            Progressed::Read(read) if read == buffer.len() => Ok(()),
+            PartialRead::Read(0) => Err(cut_short().into()),
+            PartialRead::Read(read) if read == buffer.len() => Ok(()),
             // Not a part of it: where the file is mapped, the kernel takes a
             // short read for the end of the file.
-            Progressed::Read(_) | Progressed::NotYet => {
+            PartialRead::Read(_) | PartialRead::NotYet => {
                 let (kind, id, version) = &arriving.of;
                 Err(self.content_miss(*kind, id, version))
             }

@@ -4,7 +4,7 @@ use crate::{
     api::types::{Agent, Row, Run, Storage, StorageKind, StorageVersion},
     conversation::transcript::Head,
     error::{Error, TransportKind},
-    store::{Growing, Version},
+    store::{PartialVersion, Version},
     tree::{
         Answer, Miss, View, Want,
         answers::{
@@ -39,7 +39,7 @@ pub(crate) enum Files {
     /// A sealed version. Its content may be evicted; its tree is there.
     Sealed(Arc<Version>),
     /// A version whose archive is arriving: what has passed can be used.
-    Growing(Arc<Growing>),
+    Growing(Arc<PartialVersion>),
 }
 
 /// Whether an older answer may stand in: the service was not reached, or the service is
@@ -361,7 +361,7 @@ impl View<'_> {
             *self.sealed.borrow_mut() = Some(Arc::clone(&version));
             return Ok(Files::Sealed(version));
         }
-        if let Some(growing) = self.tree.store.growing(&key) {
+        if let Some(growing) = self.tree.store.partial(&key) {
             return Ok(Files::Growing(growing));
         }
         if self.version_row(kind, id, version)?.file_count == Some(0) {
