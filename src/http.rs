@@ -43,7 +43,7 @@ pub fn builder(user_agent: &str, timeout: Duration) -> Result<ClientBuilder> {
         .retry(reqwest::retry::never())
         .referer(false)
         .connect_timeout(connect_timeout(timeout));
-    proxy::dress(builder)
+    proxy::apply(builder)
 }
 
 /// The same for a client that makes a connection for each request at work: with

@@ -7,7 +7,7 @@ use super::{
     counters::Counters,
     error_body::api_error,
     events::{RunEvent, understand},
-    logs::{LogReader, Walk},
+    logs::{LogReader, Rows},
     paging::{self, Pages, object},
     sse::{Event, Parser},
     token::Token,
@@ -223,17 +223,17 @@ fn log(body: &[u8]) -> Understood {
     let now: Timestamp = Timestamp::from_second(1_800_000_000).unwrap_or_default();
     let mut reader = LogReader::default();
     let mut read = || {
-        let mut walk = Walk::new(&reader);
+        let mut rows = Rows::new(&reader);
         for page in &pages {
             let Ok(read) = paging::page("", page) else {
                 break;
             };
             let by_cursor = page.starts_with(b"\n");
-            if walk.add("", &read.data, by_cursor).is_err() {
+            if rows.add("", &read.data, by_cursor).is_err() {
                 break;
             }
         }
-        walk.finish(now, &mut reader)
+        rows.finish(now, &mut reader)
     };
     let rows = read();
     assert_eq!(read().len(), 0, "what has been given is not given again");

@@ -17,8 +17,13 @@
 //! A later reading begins a little before the newest row, and drops the rows that
 //! were returned before. The reader remembers only the rows of that overlap.
 
+mod rows;
+
+pub use rows::LogReader;
+pub(super) use rows::Rows;
+
 use super::{
-    paging::{MAX_ROWS_BYTES, Size, page, too_much, understand},
+    paging::{Came, Size, page},
     transport::Transport,
     types::{LogRow, Row},
 };
@@ -30,44 +35,12 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
-use std::{
-    borrow::Cow,
-    cell::Cell,
-    collections::{HashMap, HashSet},
-};
-
-/// How much older than the newest row a row may be that the service adds later:
-/// several programs send rows, each of them in batches.
-const OVERLAP: SignedDuration = SignedDuration::from_secs(2);
+use std::{borrow::Cow, collections::HashSet};
 
 /// Maximum pages of one reading of a log: a million rows, and twice the reads that
 /// an account has an hour. The bound of lists is lower, but a part of a log is of
 /// no use.
 const MAX_PAGES: usize = 10_000;
-
-/// The SHA-256 of a row's text. Agents write the text, and could hide rows behind
-/// collisions of a weaker hash.
-pub(super) type Key = [u8; 32];
-
-/// Rows with the same text.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Alike {
-    count: usize,
-    /// Their time. [`Timestamp::MAX`] if the time cannot be read, so that the rows
-    /// are never forgotten; [`Timestamp::MIN`] if nothing of the row can.
-    at: Timestamp,
-}
-
-/// How far a run's log has been read. Takes some kilobytes, however long the log is.
-#[derive(Debug, Default)]
-pub struct LogReader {
-    /// Where the next reading begins; `None` for the beginning of the log. No row
-    /// before it is new.
-    since: Option<Timestamp>,
-    /// The rows from `since` on that were returned.
-    pub(super) given: HashMap<Key, Alike>,
-}
 
 /// Where a page begins. Without `since` and cursor, at the beginning of the log.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -114,93 +87,253 @@ pub(super) fn run_logs(
     reader: &mut LogReader,
     progress: &Progress,
 ) -> Result<Vec<Row<LogRow>>> {
-    let segments = ["runs", run, "logs"];
-    let mut log = Walk::new(reader);
-    let mut from = Position {
-        since: reader.since,
-        cursor: None,
+    let source = Source {
+        transport,
+        segments: ["runs", run, "logs"],
+        progress,
+        size: Size::new(),
     };
-    let mut steps = STEPS.iter();
-    let mut size = Size::new();
-    // Where to continue after the furthest page, if the service ignores `since` and
-    // so shows its first page again; and the cursors that were used.
-    let mut furthest: Option<Position> = None;
-    let mut cursors = HashSet::new();
-    // The moment that a cursor is to lead through, and the moments that were asked
-    // for separately.
-    let mut crossing: Option<Timestamp> = None;
-    let mut asked = HashSet::new();
+    let mut reading = Reading::new(source, reader);
     for _ in 0..MAX_PAGES {
-        // Formatted here, since the service fails at dates that it cannot read; with
-        // full precision, since rows of that very moment are wanted.
-        let since = from.since.map(|since| since.to_string());
-        let mut query = vec![("order", "asc")];
-        if let Some(since) = &since {
-            query.push(("since", since));
-        }
-        if let Some(cursor) = &from.cursor {
-            query.push(("cursor", cursor));
-        }
-        let came = size.ask(transport, &segments, &query, progress)?;
-        let label = &came.request.label;
-        let page = page(label, &came.body.bytes)?;
-        let pagination = page.pagination.unwrap_or_default();
-        let length = page.data.len();
-        let first = page.data.first().and_then(|row| time_of(row));
-        if let (Some(since), Some(first), None) = (from.since, first, &from.cursor) {
-            log.is_cut |= first < since && is_same_millisecond(first, since);
-        }
-        let new = log.add(label, &page.data, from.cursor.is_some())?;
-        if let Some(moment) = crossing.take()
-            && first != Some(moment)
-            && asked.insert(moment)
-        {
-            log.ask_for(moment, transport, &segments, &mut size, progress)?;
-        }
-        if length == 0 || (length < came.size && !pagination.has_more) {
-            return Ok(log.finish(transport.now(), reader));
-        }
-        let Some(last) = log.last else {
-            // No row so far has a time that can be read, so only a cursor leads on.
-            let next = from.behind(pagination.next_cursor);
-            match next.filter(|next| cursors.insert(next.clone())) {
-                Some(next) => from = next,
-                None => return Ok(log.finish(transport.now(), reader)),
-            }
-            continue;
-        };
-        if new > 0 {
-            steps = STEPS.iter();
-            furthest = from.behind(pagination.next_cursor);
-            from = Position::since(last);
-            continue;
-        }
-        // A full page without a new row: one moment fills it.
-        let next = steps.by_ref().find_map(|step| match step {
-            Step::Cursor => [furthest.take(), from.behind(pagination.next_cursor.clone())]
-                .into_iter()
-                .flatten()
-                .find(|next| cursors.insert(next.clone())),
-            Step::Microsecond => last
-                .checked_add(SignedDuration::from_micros(1))
-                .ok()
-                .map(Position::since),
-            Step::Millisecond => next_millisecond(last).map(Position::since),
-        });
-        if next.as_ref().is_some_and(|next| next.cursor.is_some()) {
-            crossing = Some(last);
-        } else if asked.insert(last) {
-            log.ask_for(last, transport, &segments, &mut size, progress)?;
-        }
-        match next {
-            Some(next) => from = next,
-            None => return Ok(log.finish(transport.now(), reader)),
+        match reading.page()? {
+            Some(next) => reading.from = next,
+            None => return Ok(reading.rows.finish(transport.now(), reader)),
         }
     }
     Err(Error::BadAnswer {
         what: format!("GET /v1/runs/{}/logs", one_line(run, 80)),
         detail: format!("more than {MAX_PAGES} pages of log rows"),
     })
+}
+
+/// Where the pages of a log come from.
+struct Source<'a> {
+    transport: &'a Transport,
+    segments: [&'a str; 3],
+    progress: &'a Progress,
+    size: Size,
+}
+
+impl Source<'_> {
+    fn ask(&mut self, query: &[(&str, &str)]) -> Result<Came> {
+        self.size
+            .ask(self.transport, &self.segments, query, self.progress)
+    }
+
+    /// The rows of a moment of the given type, from one end.
+    fn ask_end(&mut self, moment: Moment, kind: &str, order: &str) -> Result<End> {
+        let (since, until) = moment.bounds();
+        let came = self.ask(&[
+            ("order", order),
+            ("type", kind),
+            ("since", &since.to_string()),
+            ("until", &until.to_string()),
+        ])?;
+        let page = page(&came.request.label, &came.body.bytes)?;
+        let (is_full, is_empty) = (page.data.len() >= came.size, page.data.is_empty());
+        // A service may ignore parameters that it documents.
+        let rows = page.data.into_iter().filter(|row| moment.holds(row));
+        Ok(End {
+            rows: rows.map(ToOwned::to_owned).collect(),
+            is_full,
+            is_empty,
+        })
+    }
+
+    /// The rows of a moment of the given type, from both ends. The result is full if
+    /// the ends do not meet.
+    fn ask_both_ends(&mut self, moment: Moment, kind: &str) -> Result<End> {
+        let mut end = self.ask_end(moment, kind, "asc")?;
+        if end.is_full {
+            let mut other = self.ask_end(moment, kind, "desc")?.rows;
+            other.reverse();
+            let both = common(&end.rows, &other);
+            end.rows.extend(other.drain(both..));
+            end.is_full = both == 0;
+        }
+        Ok(end)
+    }
+}
+
+/// Rows of a moment.
+struct End {
+    rows: Vec<Box<RawValue>>,
+    /// Whether there may be more.
+    is_full: bool,
+    /// Whether the service sent no row at all.
+    is_empty: bool,
+}
+
+/// A reading under way.
+struct Reading<'a> {
+    source: Source<'a>,
+    rows: Rows,
+    /// Where the next page begins.
+    from: Position,
+    /// The steps that were not tried at the last new row's moment.
+    steps: std::slice::Iter<'static, Step>,
+    /// Where to continue after the furthest page, if the service ignores `since` and
+    /// so shows its first page again.
+    furthest: Option<Position>,
+    /// The cursors that were used.
+    cursors: HashSet<Position>,
+    /// The moment that a cursor is to lead through.
+    crossing: Option<Timestamp>,
+    /// The moments that were asked for separately.
+    asked: HashSet<Timestamp>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(source: Source<'a>, reader: &LogReader) -> Self {
+        Self {
+            source,
+            rows: Rows::new(reader),
+            from: Position {
+                since: reader.since,
+                cursor: None,
+            },
+            steps: STEPS.iter(),
+            furthest: None,
+            cursors: HashSet::new(),
+            crossing: None,
+            asked: HashSet::new(),
+        }
+    }
+
+    /// Reads a page; returns where the next one begins, or `None` at the end.
+    fn page(&mut self) -> Result<Option<Position>> {
+        // Formatted here, since the service fails at dates that it cannot read; with
+        // full precision, since rows of that very moment are wanted.
+        let since = self.from.since.map(|since| since.to_string());
+        let mut query = vec![("order", "asc")];
+        query.extend(since.iter().map(|since| ("since", &**since)));
+        query.extend(self.from.cursor.iter().map(|cursor| ("cursor", &**cursor)));
+        let came = self.source.ask(&query)?;
+        let label = &came.request.label;
+        let page = page(label, &came.body.bytes)?;
+        let pagination = page.pagination.unwrap_or_default();
+        let length = page.data.len();
+        let first = page.data.first().and_then(|row| time_of(row));
+        if let (Some(since), Some(first), None) = (self.from.since, first, &self.from.cursor) {
+            self.rows.is_cut |= first < since && millisecond(first) == millisecond(since);
+        }
+        let by_cursor = self.from.cursor.is_some();
+        let new = self.rows.add(label, &page.data, by_cursor)?;
+        if let Some(moment) = self.crossing.take()
+            && first != Some(moment)
+        {
+            self.ask_for(moment)?;
+        }
+        match length == 0 || (length < came.size && !pagination.has_more) {
+            true => Ok(None),
+            false => self.next(new, pagination.next_cursor),
+        }
+    }
+
+    /// Where the page begins that follows one with so many new rows and this cursor.
+    fn next(&mut self, new: usize, cursor: Option<String>) -> Result<Option<Position>> {
+        let behind = self.from.behind(cursor);
+        let Some(last) = self.rows.last else {
+            // No row so far has a time that can be read, so only a cursor leads on.
+            return Ok(behind.filter(|next| self.cursors.insert(next.clone())));
+        };
+        if new > 0 {
+            self.steps = STEPS.iter();
+            self.furthest = behind;
+            return Ok(Some(Position::since(last)));
+        }
+        // A full page without a new row: one moment fills it.
+        let next = self.step(last, behind);
+        match next.as_ref().is_some_and(|next| next.cursor.is_some()) {
+            true => self.crossing = Some(last),
+            false => self.ask_for(last)?,
+        }
+        Ok(next)
+    }
+
+    /// The next way past the moment `last` that was not tried.
+    fn step(&mut self, last: Timestamp, behind: Option<Position>) -> Option<Position> {
+        let by_cursor = [self.furthest.take(), behind].into_iter().flatten();
+        let mut by_cursor = by_cursor.filter(|next| self.cursors.insert(next.clone()));
+        self.steps.find_map(|step| match step {
+            Step::Cursor => by_cursor.next(),
+            Step::Microsecond => last
+                .checked_add(SignedDuration::from_micros(1))
+                .ok()
+                .map(Position::since),
+            Step::Millisecond => next_millisecond(last).map(Position::since),
+        })
+    }
+
+    /// Asks once for the rows of one moment, from both ends; and by type, if these do
+    /// not meet. There is no other way past a moment that fills a page, if the cursor
+    /// steps over it.
+    fn ask_for(&mut self, moment: Timestamp) -> Result<()> {
+        if !self.asked.insert(moment) {
+            return Ok(());
+        }
+        let last = self.rows.last;
+        let mut window = Moment::new(moment, self.rows.is_cut);
+        let mut all = self.source.ask_both_ends(window, "all")?;
+        if all.is_empty && !window.is_cut && millisecond(moment) != moment {
+            // There are rows at that moment. A service that sends none has cut `until`
+            // to before them.
+            self.rows.is_cut = true;
+            window = Moment::new(moment, true);
+            all = self.source.ask_both_ends(window, "all")?;
+        }
+        if !all.is_full {
+            self.rows.add_moment(&all.rows)?;
+        } else {
+            // Then the rows of the moment come ordered by type.
+            for kind in ["agent", "system", "network"] {
+                let end = self.source.ask_both_ends(window, kind)?;
+                self.rows.add_moment(&end.rows)?;
+                if end.is_full {
+                    tracing::warn!(
+                        kind,
+                        %moment,
+                        "more log rows at one moment than can be asked for: some are missing"
+                    );
+                }
+            }
+        }
+        self.rows.last = last;
+        Ok(())
+    }
+}
+
+/// A moment that is asked for separately, or its millisecond if the service cuts
+/// times.
+#[derive(Clone, Copy)]
+struct Moment {
+    at: Timestamp,
+    is_cut: bool,
+}
+
+impl Moment {
+    fn new(at: Timestamp, is_cut: bool) -> Self {
+        let is_cut = is_cut && millisecond(at) != at;
+        Self { at, is_cut }
+    }
+
+    /// The values of `since` and `until`.
+    fn bounds(self) -> (Timestamp, Timestamp) {
+        match self.is_cut {
+            true => (
+                millisecond(self.at),
+                next_millisecond(self.at).unwrap_or(self.at),
+            ),
+            false => (self.at, self.at),
+        }
+    }
+
+    fn holds(self, row: &RawValue) -> bool {
+        time_of(row).is_some_and(|at| match self.is_cut {
+            true => millisecond(at) == millisecond(self.at),
+            false => at == self.at,
+        })
+    }
 }
 
 /// The beginning of a moment's millisecond.
@@ -214,10 +347,6 @@ fn millisecond(moment: Timestamp) -> Timestamp {
 fn next_millisecond(moment: Timestamp) -> Option<Timestamp> {
     let next = millisecond(moment).checked_add(SignedDuration::from_millis(1));
     next.ok()
-}
-
-fn is_same_millisecond(a: Timestamp, b: Timestamp) -> bool {
-    millisecond(a) == millisecond(b)
 }
 
 /// How many rows at the end of one list are the first ones of the other.
@@ -240,206 +369,4 @@ fn time_of(row: &RawValue) -> Option<Timestamp> {
     }
     let at = serde_json::from_str::<At<'_>>(row.get()).ok()?;
     at.timestamp.parse().ok()
-}
-
-/// One reading of a log, from its beginning or from where a reader ended.
-pub(super) struct Walk {
-    /// As the reader was when the walk began.
-    since: Option<Timestamp>,
-    given: HashMap<Key, Alike>,
-    /// The new rows, each with its time.
-    rows: Vec<(Timestamp, Row<LogRow>)>,
-    /// The rows that the walk has seen, new or not.
-    seen: HashMap<Key, Alike>,
-    /// The time of the last row of the last page whose time can be read.
-    last: Option<Timestamp>,
-    /// Whether the service cuts times to whole milliseconds, as a page has shown.
-    is_cut: bool,
-    /// The time of the last row that was seen. A row whose own time cannot be read is
-    /// sorted by this.
-    moment: Timestamp,
-    newest: Option<Timestamp>,
-    bytes: usize,
-}
-
-impl Walk {
-    pub(super) fn new(reader: &LogReader) -> Self {
-        Self {
-            since: reader.since,
-            given: reader.given.clone(),
-            rows: Vec::new(),
-            seen: HashMap::new(),
-            last: None,
-            is_cut: false,
-            moment: reader.since.unwrap_or(Timestamp::MIN),
-            newest: None,
-            bytes: 0,
-        }
-    }
-
-    /// Adds the rows of a page; returns how many of them the walk had not seen. Only
-    /// a page after a cursor does not overlap with the one before. There, a row with
-    /// the text of an earlier one is another row, unless the page has no other rows,
-    /// or the service cuts cursors.
-    pub(super) fn add(
-        &mut self,
-        label: &str,
-        page: &[&RawValue],
-        by_cursor: bool,
-    ) -> Result<usize> {
-        let keys: Vec<Key> = page
-            .iter()
-            .map(|raw| Sha256::digest(raw.get()).into())
-            .collect();
-        let follows =
-            by_cursor && !self.is_cut && keys.iter().any(|key| !self.seen.contains_key(key));
-        let mut here: HashMap<Key, usize> = HashMap::new();
-        let mut added = 0;
-        for (raw, key) in page.iter().zip(keys) {
-            let here = here.entry(key).or_default();
-            *here += 1;
-            let seen = self.seen.get(&key).map_or(0, |alike| alike.count);
-            let is_seen = !follows && *here <= seen;
-            let value = understand::<LogRow>(label, raw);
-            let time = value.as_ref().and_then(|row| row.timestamp.parse().ok());
-            self.last = time.or(self.last);
-            self.newest = self.newest.max(time);
-            if is_seen {
-                continue;
-            }
-            added += 1;
-            self.moment = time.unwrap_or(self.moment);
-            let count = seen + 1;
-            // A row that is not returned need not be remembered.
-            let unknown = value.as_ref().map_or(Timestamp::MIN, |_| Timestamp::MAX);
-            let at = time.unwrap_or(unknown);
-            self.seen.insert(key, Alike { count, at });
-            // A service that ignores `since` shows rows again that were returned before.
-            let given = self.given.get(&key).map_or(0, |alike| alike.count);
-            let is_new = count > given && self.since.is_none_or(|since| at >= since);
-            if let (Some(value), true) = (value, is_new) {
-                self.bytes += raw.get().len();
-                if self.bytes > MAX_ROWS_BYTES {
-                    return Err(too_much(label));
-                }
-                let raw = (*raw).to_owned();
-                self.rows.push((self.moment, Row { value, raw }));
-            }
-        }
-        Ok(added)
-    }
-
-    /// Asks for the rows of one moment, or of its millisecond if the service cuts
-    /// times, from both ends; and by type, if these do not meet. There is no other
-    /// way past a moment that fills a page, if the cursor steps over it.
-    fn ask_for(
-        &mut self,
-        moment: Timestamp,
-        transport: &Transport,
-        segments: &[&str],
-        size: &mut Size,
-        progress: &Progress,
-    ) -> Result<()> {
-        let last = self.last;
-        let is_cut = self.is_cut && millisecond(moment) != moment;
-        let (since, until) = match is_cut {
-            true => (
-                millisecond(moment),
-                next_millisecond(moment).unwrap_or(moment),
-            ),
-            false => (moment, moment),
-        };
-        let (since, until) = (since.to_string(), until.to_string());
-        let is_wanted = |row: &RawValue| {
-            time_of(row).is_some_and(|at| match is_cut {
-                true => is_same_millisecond(at, moment),
-                false => at == moment,
-            })
-        };
-        let came_last = Cell::new(0);
-        let mut ask = |kind: &str, order: &str| -> Result<(Vec<Box<RawValue>>, bool)> {
-            let query = [
-                ("order", order),
-                ("type", kind),
-                ("since", &*since),
-                ("until", &*until),
-            ];
-            let came = size.ask(transport, segments, &query, progress)?;
-            let page = page(&came.request.label, &came.body.bytes)?;
-            let is_full = page.data.len() >= came.size;
-            came_last.set(page.data.len());
-            // A service may ignore parameters that it documents.
-            let rows = page.data.into_iter().filter(|row| is_wanted(row));
-            Ok((rows.map(ToOwned::to_owned).collect(), is_full))
-        };
-        // The rows from both ends, and whether the ends meet.
-        let mut both_ends = |kind: &str| -> Result<(Vec<Box<RawValue>>, bool)> {
-            let (mut rows, is_full) = ask(kind, "asc")?;
-            if !is_full {
-                return Ok((rows, true));
-            }
-            let (mut end, _) = ask(kind, "desc")?;
-            end.reverse();
-            let both = common(&rows, &end);
-            rows.extend(end.drain(both..));
-            Ok((rows, both > 0))
-        };
-        let mut take = |rows: Vec<Box<RawValue>>| {
-            let rows: Vec<&RawValue> = rows.iter().map(|row| &**row).collect();
-            self.add("the log rows of one moment", &rows, false)
-        };
-        match both_ends("all")? {
-            // There are rows at that moment. A service that sends none has cut `until`
-            // to before them.
-            (_, true) if came_last.get() == 0 && !is_cut && millisecond(moment) != moment => {
-                self.is_cut = true;
-                return self.ask_for(moment, transport, segments, size, progress);
-            }
-            (rows, true) => {
-                take(rows)?;
-            }
-            // Then the rows of the moment come ordered by type.
-            (_, false) => {
-                for kind in ["agent", "system", "network"] {
-                    let (rows, is_whole) = both_ends(kind)?;
-                    take(rows)?;
-                    if !is_whole {
-                        tracing::warn!(
-                            kind,
-                            %moment,
-                            "more log rows at one moment than can be asked for: some are missing"
-                        );
-                    }
-                }
-            }
-        }
-        self.last = last;
-        Ok(())
-    }
-
-    /// The rows, oldest first even if the service did not sort them; sets the reader
-    /// to continue after them. A row whose time cannot be read stays after the one
-    /// that it followed.
-    pub(super) fn finish(mut self, now: Timestamp, reader: &mut LogReader) -> Vec<Row<LogRow>> {
-        // A row with a time in the future, by a wrong clock, must not hide later rows
-        // with the right time.
-        let newest = self.newest.map(|newest| newest.min(now));
-        let since = newest.and_then(|newest| {
-            // Some deployments know whole milliseconds only.
-            let since = newest.checked_sub(OVERLAP).ok()?.as_millisecond();
-            Timestamp::from_millisecond(since).ok()
-        });
-        let since = since.max(self.since);
-        for (key, alike) in self.seen {
-            let count = |given: &mut Alike| given.count = given.count.max(alike.count);
-            self.given.entry(key).and_modify(count).or_insert(alike);
-        }
-        self.given
-            .retain(|_, alike| since.is_none_or(|since| alike.at >= since));
-        self.given.shrink_to_fit();
-        reader.since = since;
-        reader.given = self.given;
-        self.rows.sort_by_key(|(moment, _)| *moment);
-        self.rows.into_iter().map(|(_, row)| row).collect()
-    }
 }

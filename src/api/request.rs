@@ -40,7 +40,7 @@ impl Form {
     }
 
     /// Adds the headers and the body of this kind.
-    pub(super) fn dress(&self, call: RequestBuilder) -> RequestBuilder {
+    pub(super) fn apply(&self, call: RequestBuilder) -> RequestBuilder {
         let accept = match self {
             Self::Events(_) => "text/event-stream",
             Self::Read | Self::Write(..) => "application/json",

@@ -333,7 +333,7 @@ impl Transport {
         let call = client
             .request(request.form.method(), url.clone())
             .header(AUTHORIZATION, self.authorization.clone());
-        let call = request.form.dress(call);
+        let call = request.form.apply(call);
         self.counters.sent();
         let response = call.send().map_err(|error| self.broken(request, &error))?;
         progress.advance(0);

@@ -137,11 +137,11 @@ fn a_body_that_is_too_large_is_refused() {
     assert_eq!(sizes, ["100", "50", "6", "1"], "which are no smaller");
     // Without a length: found while it comes.
     let server = Server::new(|_, _| {
-        let mut text = "HTTP/1.1 200 OK\r\n\r\n".to_owned();
-        text.extend(std::iter::repeat_n(' ', (64 << 20) + 1));
-        Reply::Raw(text)
+        let blanks = " ".repeat((64 << 20) + 1);
+        Reply::Raw(format!("HTTP/1.1 200 OK\r\n\r\n{blanks}"))
     });
-    let error = server.client().run("r", &Progress::new()).unwrap_err();
+    let client = Client::new(config(&server.base, Duration::from_secs(60))).unwrap();
+    let error = client.run("r", &Progress::new()).unwrap_err();
     assert!(error.to_string().contains("64 MiB"), "{error}");
     assert_eq!(server.asked().len(), 1);
 }
