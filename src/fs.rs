@@ -236,7 +236,7 @@ impl Filesystem for Fs {
                     reply.error(errno(&error));
                     None
                 }
-                Err(Miss::Want(_)) => Some(reply),
+                Err(Miss::Fetch(_)) => Some(reply),
             }
         });
         let Some(reply) = waits else { return };

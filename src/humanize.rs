@@ -2,7 +2,10 @@
 //! these. What is for programs is written elsewhere, and exactly.
 
 use jiff::Timestamp;
-use std::{fmt::Write, time::Duration};
+use std::{
+    fmt::{Display, Write},
+    time::Duration,
+};
 
 /// Bytes: `17 B`, `1.5 MiB`, `20 GiB`. Binary units, as those of the cache's size.
 pub fn size(bytes: u64) -> String {
@@ -75,11 +78,9 @@ pub fn date_and_time(at: Timestamp) -> String {
 }
 
 /// A count with its noun: `1 file`, `2 files`.
-pub fn count(number: u64, noun: &str) -> String {
-    match number {
-        1 => format!("1 {noun}"),
-        _ => format!("{number} {noun}s"),
-    }
+pub fn count<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    let plural = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }
 
 /// US dollars, with as many digits as a small sum needs: `$0.42`, `$0.0031`.

@@ -12,7 +12,7 @@ use crate::{
     proc::{self, MountEntry},
     signals::Signals,
     store::{Limits, Shelf, Store, StoreConfig},
-    tree::{Tree, TreeOptions, Want},
+    tree::{FetchKey, Tree, TreeOptions},
     unmount,
 };
 use background::{Ready, Side};
@@ -343,7 +343,7 @@ fn serve_session(session: Session<Fs>) -> std::io::Result<()> {
 fn greet(tree: &Arc<Tree>, pending: &PendingRequests) -> Result<Vec<String>> {
     let (done, wait) = mpsc::channel();
     pending.wait(
-        Want::Agents,
+        FetchKey::agents(),
         Instant::now(),
         Box::new(move |_| {
             // Nobody listens any more if it came too late.
@@ -356,7 +356,7 @@ fn greet(tree: &Arc<Tree>, pending: &PendingRequests) -> Result<Vec<String>> {
             GREETING.as_secs()
         )]);
     }
-    match tree.last_failure(&Want::Agents) {
+    match tree.last_failure(&FetchKey::agents()) {
         None => Ok(Vec::new()),
         // Answers of an earlier mount show that it was the right server then.
         Some(error @ Error::NotV1 { .. }) if !tree.knows_agents() => {

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     progress::Progress,
     sync::{Condvar, Mutex},
-    tree::{Answer, Miss, Pool, Tree, View, Want},
+    tree::{Answer, FetchKey, Miss, Pool, Tree, View},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -74,7 +74,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    flights: HashMap<Want, Flight>,
+    flights: HashMap<FetchKey, Flight>,
     queues: [Queue; Pool::COUNT],
     clock_runs: bool,
     /// Those for whom more has come, until the waker has run them.
@@ -85,7 +85,7 @@ struct State {
 
 #[derive(Default)]
 struct Queue {
-    wants: VecDeque<Want>,
+    wants: VecDeque<FetchKey>,
     workers: usize,
     idle: usize,
 }
@@ -116,7 +116,7 @@ impl PendingRequests {
 
     /// Lets `waiter` run once `want` has been fetched, or has failed, for a
     /// request that arrived at `since`. Never blocks.
-    pub fn wait(&self, want: Want, since: Instant, waiter: Waiter) {
+    pub fn wait(&self, want: FetchKey, since: Instant, waiter: Waiter) {
         let shared = &self.shared;
         let mut state = shared.state.lock();
         if state.stopped {
@@ -175,7 +175,7 @@ impl PendingRequests {
             let want = match answer {
                 Ok(value) => return Ok(value),
                 Err(Miss::Error(error)) => return Err(error),
-                Err(Miss::Want(want)) => want,
+                Err(Miss::Fetch(want)) => want,
             };
             let (done, wait) = mpsc::channel();
             let waiter = move |_| {
@@ -301,7 +301,7 @@ impl Shared {
 
     /// Lets those who wait for `want` look at what has come so far. They run in
     /// a thread of their own: this one has more to bring.
-    fn wake_early(self: &Arc<Self>, want: &Want) {
+    fn wake_early(self: &Arc<Self>, want: &FetchKey) {
         let mut state = self.state.lock();
         let Some(flight) = state.flights.get_mut(want) else {
             return;
@@ -348,8 +348,8 @@ impl Shared {
         if queue.workers > 0 {
             return;
         }
-        let stranded: Vec<Want> = queue.wants.drain(..).collect();
-        let stranded: Vec<(Want, Flight)> = stranded
+        let stranded: Vec<FetchKey> = queue.wants.drain(..).collect();
+        let stranded: Vec<(FetchKey, Flight)> = stranded
             .into_iter()
             .filter_map(|want| state.flights.remove_entry(&want))
             .collect();
@@ -360,7 +360,11 @@ impl Shared {
         }
     }
 
-    fn fail_overdue(&self, overdue: Vec<(Want, Vec<Waiter>)>, error: impl Fn(&Want) -> Error) {
+    fn fail_overdue(
+        &self,
+        overdue: Vec<(FetchKey, Vec<Waiter>)>,
+        error: impl Fn(&FetchKey) -> Error,
+    ) {
         for (want, waiters) in overdue {
             self.tree.fail(&want, &error(&want));
             release(waiters, Wake::Settled);
@@ -397,7 +401,7 @@ impl Shared {
 impl State {
     /// Takes out those who wait for a fetch that makes no progress. The fetch
     /// itself stays, so that nobody starts a second one beside it.
-    fn take_overdue(&mut self, timeout: Duration) -> Vec<(Want, Vec<Waiter>)> {
+    fn take_overdue(&mut self, timeout: Duration) -> Vec<(FetchKey, Vec<Waiter>)> {
         // What is queued is as alive as the liveliest fetch it queues behind.
         let mut liveliest = [Duration::MAX; Pool::COUNT];
         for (want, flight) in &self.flights {
@@ -408,7 +412,7 @@ impl State {
         }
         let mut overdue = Vec::new();
         // A stream may be silent, and nobody's answer waits for one.
-        let waited_for = |want: &Want| want.pool() != Pool::Streams;
+        let waited_for = |want: &FetchKey| want.pool() != Pool::Streams;
         for (want, flight) in &mut self.flights {
             let own = flight.progress.idle();
             let idle = if flight.started {

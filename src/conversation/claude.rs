@@ -2,11 +2,14 @@
 //! prints them (the types `SDKMessage` of its published TypeScript package).
 
 use super::{
-    Event, Level, Outcome, Part, Session, Speaker, array, media, owned, rest, text, tools,
-    usage::{End, Spent, Tokens, claude_models},
-    words,
+    content,
+    event::{End, Event, Level, ModelUse, Outcome, Part, Session, Speaker, Spent, Tokens},
+    fields::{array, json_line, json_text, owned, piece, rest, text},
+    media, tools,
 };
+use crate::{humanize, text::one_line};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Understands an event, if it is of a type of Claude Code's.
 pub(super) fn read(kind: &str, value: &Value) -> Option<Event> {
@@ -44,14 +47,15 @@ fn system(value: &Value) -> Part {
         "compact_boundary" => {
             let metadata = value.get("compact_metadata").unwrap_or(&Value::Null);
             let before = metadata.get("pre_tokens").and_then(Value::as_u64);
-            let before = before.map(|tokens| format!(" ({} tokens before)", words::tokens(tokens)));
+            let before =
+                before.map(|tokens| format!(" ({} tokens before)", humanize::tokens(tokens)));
             let line = format!("Conversation compacted{}", before.unwrap_or_default());
             Part::Note(Level::Info, line)
         }
         subtype => {
             let piece = rest(value, &["subtype"]).map(|piece| format!(": {piece}"));
             let piece = piece.unwrap_or_default();
-            let kind = words::line(subtype, 60);
+            let kind = one_line(subtype, 60);
             Part::Note(Level::Info, format!("system {kind}{piece}"))
         }
     }
@@ -74,10 +78,7 @@ fn message(kind: &str, value: &Value) -> Event {
         _ => Vec::new(),
     };
     if let Some(error) = text(value, "error") {
-        parts.push(Part::Note(
-            Level::Error,
-            words::line(&media::without_base64(error), 200),
-        ));
+        parts.push(Part::Note(Level::Error, media::line(error, 200)));
     }
     let parent = owned(value, "parent_tool_use_id");
     Event {
@@ -103,33 +104,33 @@ fn block(speaker: Speaker, block: &Value) -> Vec<Part> {
                 || block.get("is_error").and_then(Value::as_bool) == Some(true);
             let text = match kind {
                 "web_search_tool_result" => found(content),
-                _ => media::content(content),
+                _ => content::shown(content),
             };
             vec![Part::Outcome(Outcome {
                 call: owned(block, "tool_use_id"),
                 title: None,
                 text: without_tags(&text).to_owned(),
-                pictures: media::pictures(content),
+                pictures: content::pictures(content),
                 failed,
             })]
         }
         "image" | "document" => {
             let blocks = Value::Array(vec![block.clone()]);
-            vec![Part::Text(speaker, media::content(&blocks))]
+            vec![Part::Text(speaker, content::shown(&blocks))]
         }
-        kind => Event::note(Level::Info, kind, &words::json_line(block)).parts,
+        kind => Event::note(Level::Info, kind, &json_line(block)).parts,
     }
 }
 
 /// What a search of the web has found: a line each, title and address.
 fn found(content: &Value) -> String {
     let Some(results) = content.as_array() else {
-        return media::content(content);
+        return content::shown(content);
     };
     let lines = results.iter().map(|each| {
         let title = text(each, "title").unwrap_or_default();
         let address = text(each, "url").unwrap_or_default();
-        words::line(&format!("{title} {address}"), 300)
+        one_line(&format!("{title} {address}"), 300)
     });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -150,7 +151,7 @@ fn spent(message: &Value, is_main: bool) -> Option<Spent> {
     Some(Spent {
         message: owned(message, "id")?,
         model,
-        tokens: Tokens::of_claude(message.get("usage")?),
+        tokens: tokens(message.get("usage")?),
         is_main,
     })
 }
@@ -162,7 +163,7 @@ fn end(value: &Value) -> End {
     let is_error = value.get("is_error").and_then(Value::as_bool);
     let failed = is_error.unwrap_or(subtype.starts_with("error"));
     let failure = failed.then(|| {
-        let errors = array(value, "errors").iter().map(words::json_text);
+        let errors = array(value, "errors").iter().map(json_text);
         let mut said: Vec<String> = errors.chain(result.clone()).collect();
         said.retain(|text| !text.trim().is_empty());
         let said: Vec<_> = said
@@ -172,7 +173,7 @@ fn end(value: &Value) -> End {
         match (subtype.strip_prefix("error_"), said.is_empty()) {
             (Some(kind), true) => kind.replace('_', " "),
             (Some(kind), false) => format!("{}: {}", kind.replace('_', " "), said.join("\n")),
-            (None, true) => words::line(subtype, 60),
+            (None, true) => one_line(subtype, 60),
             (None, false) => said.join("\n"),
         }
     });
@@ -182,11 +183,39 @@ fn end(value: &Value) -> End {
         turns: number("num_turns"),
         milliseconds: number("duration_ms"),
         dollars: value.get("total_cost_usd").and_then(Value::as_f64),
-        tokens: value.get("usage").map(Tokens::of_claude),
-        models: claude_models(value.get("modelUsage").unwrap_or(&Value::Null)),
+        tokens: value.get("usage").map(tokens),
+        models: models(value.get("modelUsage").unwrap_or(&Value::Null)),
         denials: array(value, "permission_denials").len(),
         is_turn: false,
     }
+}
+
+/// From a `usage` of Claude's API.
+fn tokens(usage: &Value) -> Tokens {
+    let number = |name: &str| usage.get(name).and_then(Value::as_u64);
+    Tokens {
+        input: number("input_tokens").unwrap_or(0),
+        output: number("output_tokens").unwrap_or(0),
+        cached: number("cache_read_input_tokens").unwrap_or(0),
+        stored: Some(number("cache_creation_input_tokens").unwrap_or(0)),
+    }
+}
+
+/// The `modelUsage` of a result.
+fn models(value: &Value) -> BTreeMap<String, ModelUse> {
+    let fields = value.as_object().into_iter().flatten();
+    let models = fields.map(|(name, usage)| {
+        let number = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let tokens = Tokens {
+            input: number("inputTokens"),
+            output: number("outputTokens"),
+            cached: number("cacheReadInputTokens"),
+            stored: Some(number("cacheCreationInputTokens")),
+        };
+        let dollars = usage.get("costUSD").and_then(Value::as_f64);
+        (name.clone(), ModelUse { tokens, dollars })
+    });
+    models.collect()
 }
 
 /// A piece of a message that is still being written.
@@ -195,11 +224,11 @@ fn partial(value: &Value) -> Part {
     let kind = text(event, "type").unwrap_or("a part of a message");
     let delta = event.get("delta").unwrap_or(&Value::Null);
     let fields = ["text", "partial_json", "thinking"];
-    let piece = fields.into_iter().find_map(|name| text(delta, name));
-    let piece = piece.map(|piece| format!(": {}", words::piece(piece)));
-    let kind = words::line(kind, 60);
+    let told = fields.into_iter().find_map(|name| text(delta, name));
+    let told = told.map(|told| format!(": {}", piece(told)));
+    let kind = one_line(kind, 60);
     Part::Note(
         Level::Info,
-        format!("stream_event {kind}{}", piece.unwrap_or_default()),
+        format!("stream_event {kind}{}", told.unwrap_or_default()),
     )
 }

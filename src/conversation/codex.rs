@@ -2,11 +2,14 @@
 //! public sources).
 
 use super::{
-    Block, Call, Event, Level, Outcome, Part, Session, Speaker, Todo, TodoState, array, media,
-    owned, text, tools,
-    usage::{End, Tokens},
-    words,
+    content,
+    event::{
+        Block, Call, End, Event, Level, Outcome, Part, Session, Speaker, Todo, TodoState, Tokens,
+    },
+    fields::{array, json_line, json_text, owned, text},
+    media, tools,
 };
+use crate::{humanize::count, text::one_line};
 use serde_json::Value;
 
 /// Understands an event, if it is of a type of Codex's.
@@ -19,7 +22,7 @@ pub(super) fn read(kind: &str, value: &Value) -> Option<Event> {
         })],
         "turn.started" => vec![Part::Note(Level::Info, "Turn begins".into())],
         "turn.completed" => vec![Part::End(Box::new(End {
-            tokens: value.get("usage").map(Tokens::of_codex),
+            tokens: value.get("usage").map(tokens),
             ..turn()
         }))],
         "turn.failed" => vec![Part::End(Box::new(End {
@@ -50,6 +53,18 @@ fn turn() -> End {
     }
 }
 
+/// From Codex, whose input tokens are all that were read, cached or not.
+fn tokens(usage: &Value) -> Tokens {
+    let number = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let cached = number("cached_input_tokens");
+    Tokens {
+        input: number("input_tokens").saturating_sub(cached),
+        output: number("output_tokens"),
+        cached,
+        stored: None,
+    }
+}
+
 /// Why something failed: the message, of itself or of the error in it.
 fn failure(value: &Value) -> String {
     let error = value.get("error").unwrap_or(&Value::Null);
@@ -58,7 +73,7 @@ fn failure(value: &Value) -> String {
     said.dedup();
     said.extend(text(error, "additional_details"));
     match said.is_empty() {
-        true => words::json_line(value),
+        true => json_line(value),
         false => media::without_base64(&said.join("\n")).into_owned(),
     }
 }
@@ -70,7 +85,7 @@ fn todos(value: &Value, field: &str, name: &str) -> Vec<Todo> {
             Some(false) => TodoState::Open,
             None => TodoState::of(text(item, "status").unwrap_or_default()),
         },
-        text: words::line(text(item, name).unwrap_or_default(), 200),
+        text: one_line(text(item, name).unwrap_or_default(), 200),
     };
     array(value, field).iter().map(todo).collect()
 }
@@ -111,7 +126,8 @@ fn item(phase: &str, item: &Value) -> Vec<Part> {
     let kind = text(item, "type")
         .or(text(item, "item_type"))
         .unwrap_or("item");
-    let said = || text(item, "text").unwrap_or_default().to_owned();
+    let field = |name: &str| text(item, name).unwrap_or_default();
+    let said = || field("text").to_owned();
     let is_done = phase == "completed";
     match kind {
         "agent_message" if is_done => vec![Part::Text(Speaker::Agent, said())],
@@ -127,22 +143,11 @@ fn item(phase: &str, item: &Value) -> Vec<Part> {
         "command_execution" => vec![goes_on(item)],
         "mcp_tool_call" => tool(phase, item),
         "web_search" if phase == "started" => {
-            vec![call(
-                item,
-                "WebSearch",
-                text(item, "query").unwrap_or_default(),
-                None,
-            )]
+            vec![call(item, "WebSearch", field("query"), None)]
         }
         "web_search" if is_done => vec![Part::Outcome(Outcome {
             call: owned(item, "id"),
-            title: Some(words::line(
-                &format!(
-                    "WebSearch {}",
-                    media::without_base64(text(item, "query").unwrap_or_default())
-                ),
-                200,
-            )),
+            title: Some(media::line(&format!("WebSearch {}", field("query")), 200)),
             ..Outcome::default()
         })],
         "file_change" if is_done => vec![changed(item)],
@@ -156,17 +161,12 @@ fn item(phase: &str, item: &Value) -> Vec<Part> {
                 language: "diff".into(),
                 text: diff.into(),
             });
-            vec![call(
-                item,
-                name,
-                text(item, "path").unwrap_or_default(),
-                diff,
-            )]
+            vec![call(item, name, field("path"), diff)]
         }
         _ => {
             let rest = tools::summary(item);
-            let line = format!("{} {phase}: {rest}", words::line(kind, 60));
-            vec![Part::Note(Level::Info, words::line(&line, 200))]
+            let line = format!("{} {phase}: {rest}", one_line(kind, 60));
+            vec![Part::Note(Level::Info, one_line(&line, 200))]
         }
     }
 }
@@ -175,7 +175,7 @@ fn call(item: &Value, name: &str, target: &str, input: Option<Block>) -> Part {
     Part::Call(Call {
         id: owned(item, "id"),
         name: name.into(),
-        target: words::line(&media::without_base64(target), 200),
+        target: media::line(target, 200),
         input,
     })
 }
@@ -188,7 +188,7 @@ fn has_failed(item: &Value) -> bool {
 fn goes_on(item: &Value) -> Part {
     let output = text(item, "aggregated_output").unwrap_or_default();
     let last = output.lines().rev().find(|line| !line.trim().is_empty());
-    let last = last.map(|line| format!(": {}", words::line(line, 120)));
+    let last = last.map(|line| format!(": {}", one_line(line, 120)));
     let line = format!("Bash goes on{}", last.unwrap_or_default());
     Part::Note(Level::Info, line)
 }
@@ -196,7 +196,7 @@ fn goes_on(item: &Value) -> Part {
 /// A command that has run, or was not allowed to.
 fn ran(item: &Value) -> Part {
     let code = item.get("exit_code").and_then(Value::as_i64);
-    let mut title = words::line(&media::without_base64(&command(item)), 120);
+    let mut title = media::line(&command(item), 120);
     match (code, text(item, "status")) {
         (_, Some("declined")) => title += " (declined)",
         (Some(code), _) if code != 0 => title += &format!(" (exit code {code})"),
@@ -213,7 +213,7 @@ fn ran(item: &Value) -> Part {
 }
 
 fn tool(phase: &str, item: &Value) -> Vec<Part> {
-    let word = |name: &str| words::line(text(item, name).unwrap_or("?"), 60);
+    let word = |name: &str| one_line(text(item, name).unwrap_or("?"), 60);
     let name = format!("{} {}", word("server"), word("tool"));
     let arguments = item.get("arguments").unwrap_or(&Value::Null);
     if phase != "completed" {
@@ -222,17 +222,18 @@ fn tool(phase: &str, item: &Value) -> Vec<Part> {
     }
     let error = item.get("error").filter(|error| !error.is_null());
     let text = match (error, item.get("result")) {
-        (Some(error), _) => {
-            text(error, "message").map_or_else(|| words::json_text(error), str::to_owned)
-        }
-        (None, Some(result)) => media::content(result),
+        (Some(error), _) => text(error, "message").map_or_else(|| json_text(error), str::to_owned),
+        (None, Some(result)) => content::shown(result),
         (None, None) => String::new(),
     };
     vec![Part::Outcome(Outcome {
         call: owned(item, "id"),
         title: Some(name),
         text,
-        pictures: item.get("result").map(media::pictures).unwrap_or_default(),
+        pictures: item
+            .get("result")
+            .map(content::pictures)
+            .unwrap_or_default(),
         failed: error.is_some() || has_failed(item),
     })]
 }
@@ -245,14 +246,14 @@ fn changed(item: &Value) -> Part {
         let path = text(change, "path").unwrap_or_default();
         format!(
             "{} {}",
-            words::line(kind.unwrap_or("change"), 20),
-            words::line(path, 200)
+            one_line(kind.unwrap_or("change"), 20),
+            one_line(path, 200)
         )
     });
     let text: Vec<String> = lines.collect();
     Part::Outcome(Outcome {
         call: owned(item, "id"),
-        title: Some(format!("{} changed", words::count(changes.len(), "file"))),
+        title: Some(format!("{} changed", count(changes.len(), "file"))),
         text: text.join("\n"),
         pictures: Vec::new(),
         failed: has_failed(item),

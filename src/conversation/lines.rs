@@ -1,7 +1,14 @@
 //! An event as the lines of a log.
 
-use super::{Event, Level, Outcome, Part, Speaker, Todo, TodoState, media::without_base64, words};
-use crate::text::push_visible;
+use super::{
+    event::{End, Event, Level, Outcome, Part, Session, Speaker, Todo, TodoState, Tokens},
+    media::{self, without_base64},
+};
+use crate::{
+    humanize::{count, dollars, tokens, took},
+    text::{one_line, push_visible},
+};
+use std::{borrow::Cow, time::Duration};
 
 /// Lines of a tool's output that are shown, and characters of each.
 const OUTPUT_LINES: usize = 3;
@@ -39,7 +46,7 @@ pub(crate) fn message(event: &Event) -> (Level, String) {
 /// What an agent wrote that is no event, in its lines.
 pub(crate) fn text(text: &str) -> String {
     let lines = text.trim_end_matches(['\n', '\r']).split('\n');
-    let lines = lines.map(|line| cut(line, TEXT_WIDTH));
+    let lines = lines.map(|line| short(line, TEXT_WIDTH));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -48,7 +55,7 @@ fn said(part: &Part) -> String {
         Part::Session(session) => session.line(),
         Part::Text(Speaker::Agent, text) => without_base64(text).into_owned(),
         Part::Text(Speaker::User, text) => format!("User: {}", without_base64(text)),
-        Part::Thinking(thought) => match words::line(&without_base64(thought), THOUGHT) {
+        Part::Thinking(thought) => match media::line(thought, THOUGHT) {
             line if line.is_empty() => "(thinking)".to_owned(),
             line => format!("(thinking) {line}"),
         },
@@ -62,29 +69,42 @@ fn said(part: &Part) -> String {
     }
 }
 
-impl super::Session {
+impl Session {
     /// With what the session began, on one line.
     pub(crate) fn line(&self) -> String {
         let mut with: Vec<String> = vec![self.program.to_owned()];
-        with.extend(self.model.as_deref().map(|model| words::line(model, 80)));
-        with.extend(self.tools.map(|tools| words::count(tools, "tool")));
+        with.extend(self.model.as_deref().map(|model| one_line(model, 80)));
+        with.extend(self.tools.map(|tools| count(tools, "tool")));
         if !self.servers.is_empty() {
-            let names = words::line(&self.servers.join(", "), 120);
+            let names = one_line(&self.servers.join(", "), 120);
             with.push(format!(
                 "{} ({names})",
-                words::count(self.servers.len(), "MCP server")
+                count(self.servers.len(), "MCP server")
             ));
         }
         with.extend(
             self.folder
                 .as_deref()
-                .map(|folder| format!("in {}", words::line(folder, 200))),
+                .map(|folder| format!("in {}", one_line(folder, 200))),
         );
         format!("Session begins: {}", with.join(", "))
     }
 }
 
-impl super::usage::End {
+impl Tokens {
+    /// Tokens read and written: `477.2k in (468.7k cached), 840 out`, with a noun behind
+    /// the first number where it needs one.
+    pub(super) fn line(&self, noun: &str) -> String {
+        let cached = match self.cached {
+            0 => String::new(),
+            cached => format!(" ({} cached)", tokens(cached)),
+        };
+        let (read, output) = (tokens(self.read()), tokens(self.output));
+        format!("{read}{noun} in{cached}, {output} out")
+    }
+}
+
+impl End {
     /// How it ended and what it cost, on one line; why it failed on the next ones.
     pub(crate) fn line(&self) -> String {
         let what = if self.is_turn { "Turn" } else { "Agent" };
@@ -100,7 +120,7 @@ impl super::usage::End {
             } else {
                 "in"
             };
-            line += &format!(" {joint} {}", words::time(milliseconds));
+            line += &format!(" {joint} {}", took(Duration::from_millis(milliseconds)));
         }
         let cost = self.cost();
         if !cost.is_empty() {
@@ -116,31 +136,15 @@ impl super::usage::End {
     pub(crate) fn cost(&self) -> String {
         let mut parts = Vec::new();
         if let Some(turns) = self.turns.filter(|_| !self.is_turn) {
-            parts.push(words::count(
-                usize::try_from(turns).unwrap_or(usize::MAX),
-                "turn",
-            ));
+            parts.push(count(turns, "turn"));
         }
         let told = self
             .tokens
-            .filter(|tokens| tokens.read() > 0 || tokens.output > 0);
-        if let Some(tokens) = told {
-            let cached = match tokens.cached {
-                0 => String::new(),
-                cached => format!(" ({} cached)", words::tokens(cached)),
-            };
-            parts.push(format!(
-                "{} tokens in{cached}",
-                words::tokens(tokens.read())
-            ));
-            parts.push(format!("{} out", words::tokens(tokens.output)));
-        }
-        parts.extend(self.dollars.map(words::dollars));
+            .filter(|told| told.read() > 0 || told.output > 0);
+        parts.extend(told.map(|told| told.line(" tokens")));
+        parts.extend(self.dollars.map(dollars));
         if self.denials > 0 {
-            parts.push(format!(
-                "{} not permitted",
-                words::count(self.denials, "tool use")
-            ));
+            parts.push(format!("{} not permitted", count(self.denials, "tool use")));
         }
         parts.join(", ")
     }
@@ -161,7 +165,7 @@ fn output(outcome: &Outcome) -> String {
         lines.extend(
             first
                 .iter()
-                .map(|line| cut(line.get(indent..).unwrap_or_default(), OUTPUT_WIDTH)),
+                .map(|line| short(line.get(indent..).unwrap_or_default(), OUTPUT_WIDTH)),
         );
         more = text.lines().count() - first.len();
     }
@@ -176,22 +180,25 @@ fn output(outcome: &Outcome) -> String {
         );
     }
     if more > 0 {
-        lines.push(format!("… {}", words::count(more, "more line")));
+        lines.push(format!("… {}", count(more, "more line")));
     }
     format!("{OUTCOME}{}", lines.join("\n"))
 }
 
-/// A line, cut where it is long, with how much is left out.
-fn cut(line: &str, width: usize) -> String {
-    let line = line.trim_end();
-    let line = without_base64(line);
+/// A line of at most `width` characters, and how many more it has.
+pub(super) fn cut(line: &str, width: usize) -> Cow<'_, str> {
     match line.char_indices().nth(width) {
-        None => line.into_owned(),
+        None => line.into(),
         Some((end, _)) => {
-            let more = line[end..].chars().count();
-            format!("{}… {}", &line[..end], words::count(more, "more character"))
+            let more = count(line[end..].chars().count(), "more character");
+            format!("{}… {more}", &line[..end]).into()
         }
     }
+}
+
+/// A line without base64, cut where it is long.
+fn short(line: &str, width: usize) -> String {
+    cut(&without_base64(line.trim_end()), width).into_owned()
 }
 
 /// A list of things to do, a line each.

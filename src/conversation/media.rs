@@ -1,14 +1,13 @@
-//! What is no text in what tools give and take: shown by its type and size.
+//! Base64 in a text: shown by its type and size.
 
-use super::{array, text, words};
-use serde_json::Value;
+use crate::{humanize::decimal_size, text::one_line};
 use std::borrow::Cow;
 
 /// From so many characters on, letters and digits without a break are data.
 const DATA: usize = 512;
 
 /// `[image/png, 15 kB]`, from the type and the base64 text.
-fn named(kind: &str, base64: &str) -> String {
+pub(super) fn named(kind: &str, base64: &str) -> String {
     // RFC 4648: four characters for three bytes, padding for none.
     let padding = base64
         .bytes()
@@ -16,95 +15,8 @@ fn named(kind: &str, base64: &str) -> String {
         .take_while(|&byte| byte == b'=')
         .count();
     let size = base64.len() / 4 * 3;
-    let size = words::bytes(size.saturating_sub(padding.min(2)));
-    format!("[{}, {size}]", words::line(kind, 60))
-}
-
-/// What a block of content shows that is no text: an image or a document, in
-/// Claude's form or in MCP's. `None` for another block.
-fn block(block: &Value) -> Option<String> {
-    let source = block.get("source").unwrap_or(block);
-    if let Some(data) = text(source, "data") {
-        let kind = text(source, "media_type").or(text(source, "mimeType"));
-        return Some(named(kind.or(text(block, "type")).unwrap_or("data"), data));
-    }
-    if let Some(address) = text(source, "url") {
-        let kind = text(block, "type").unwrap_or("file");
-        return Some(format!(
-            "[{}: {}]",
-            words::line(kind, 60),
-            words::line(address, 200)
-        ));
-    }
-    None
-}
-
-/// The content of a tool's result: a text, or blocks of which each is a text, an
-/// image, a document or something else.
-pub(super) fn content(value: &Value) -> String {
-    let blocks = match value {
-        Value::Array(blocks) => blocks.as_slice(),
-        Value::Object(_) => array(value, "content"),
-        _ => return words::json_text(value),
-    };
-    if blocks.is_empty() && value.as_object().is_some_and(|fields| !fields.is_empty()) {
-        return value.to_string();
-    }
-    let shown = blocks.iter().map(|each| {
-        match text(each, "type") {
-            Some("text") => words::json_text(each.get("text").unwrap_or(&Value::Null)),
-            Some("tool_reference") => {
-                format!("[tool {}]", text(each, "tool_name").unwrap_or("?"))
-            }
-            // An MCP resource: a text, or data of some type.
-            Some("resource") => {
-                let inner = each.get("resource").unwrap_or(each);
-                let blob = text(inner, "blob");
-                let kind = text(inner, "mimeType").unwrap_or("data");
-                let data = blob.map(|blob| named(kind, blob));
-                data.or_else(|| text(inner, "text").map(str::to_owned))
-                    .unwrap_or_else(|| words::json_line(inner))
-            }
-            _ => block(each).unwrap_or_else(|| words::json_line(each)),
-        }
-    });
-    shown.collect::<Vec<_>>().join("\n")
-}
-
-/// A picture that a browser can show.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Picture {
-    /// Its media type, one of [`KINDS`].
-    pub(crate) kind: &'static str,
-    /// Base64: letters, digits, `+`, `/` and `=`.
-    pub(crate) data: String,
-}
-
-/// Media types of pictures, and how base64 of such a file begins: no picture is
-/// taken for one because of its type alone, and none that can hold a script is.
-const KINDS: [(&str, &str); 4] = [
-    ("image/png", "iVBORw0KGgo"),
-    ("image/jpeg", "/9j/"),
-    ("image/gif", "R0lGODlh"),
-    ("image/webp", "UklGR"),
-];
-
-/// The pictures in a tool's result.
-pub(super) fn pictures(value: &Value) -> Vec<Picture> {
-    let blocks = match value {
-        Value::Array(blocks) => blocks.as_slice(),
-        _ => array(value, "content"),
-    };
-    let picture = |block: &Value| {
-        let data = text(block.get("source").unwrap_or(block), "data")?;
-        let (kind, _) = KINDS.iter().find(|(_, begin)| data.starts_with(begin))?;
-        let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
-        data.bytes().all(is_base64).then(|| Picture {
-            kind,
-            data: data.to_owned(),
-        })
-    };
-    blocks.iter().filter_map(picture).collect()
+    let size = decimal_size(size.saturating_sub(padding.min(2)));
+    format!("[{}, {size}]", one_line(kind, 60))
 }
 
 /// The text with each piece of base64 in it replaced by its name and size.
@@ -141,55 +53,14 @@ pub(super) fn without_base64(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// A text on one line of at most `max` characters, base64 in it by its name and size.
+pub(super) fn line(text: &str, max: usize) -> String {
+    one_line(&without_base64(text), max)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn what_is_no_text_is_shown_by_type_and_size() {
-        let data = "QUJD".repeat(5_000);
-        let image = json!({"type": "image", "source": {
-            "type": "base64", "media_type": "image/png", "data": data}});
-        let mcp = json!({"type": "image", "data": data, "mimeType": "image/webp"});
-        let document = json!({"type": "document", "source": {
-            "type": "base64", "media_type": "application/pdf", "data": "QQ=="}});
-        let linked = json!({"type": "image", "source": {"type": "url", "url": "https://x/y.png"}});
-        let blob = json!({"type": "resource", "resource": {"blob": data, "mimeType": "a/b"}});
-        let blocks = json!([{"type": "text", "text": "see"}, image, mcp, document, linked, blob]);
-        assert_eq!(
-            content(&blocks),
-            "see\n[image/png, 15 kB]\n[image/webp, 15 kB]\n[application/pdf, 1 B]\n\
-             [image: https://x/y.png]\n[a/b, 15 kB]"
-        );
-        assert_eq!(
-            content(&json!({"content": [{"type": "text", "text": "a"}]})),
-            "a"
-        );
-        assert_eq!(content(&json!("plain")), "plain");
-        assert_eq!(content(&Value::Null), "");
-        assert_eq!(content(&json!({"ok": true})), "{\"ok\":true}");
-    }
-
-    #[test]
-    fn a_picture_is_known_by_its_bytes() {
-        let block =
-            |data: &str| json!({"type": "image", "data": data, "mimeType": "image/svg+xml"});
-        let blocks = json!([
-            block("iVBORw0KGgoAAA=="),
-            block("PHN2Zz48c2NyaXB0Pg=="),
-            block("iVBORw0KGgo\"><script>"),
-            {"type": "text", "text": "iVBORw0KGgo"},
-        ]);
-        let expected = Picture {
-            kind: "image/png",
-            data: "iVBORw0KGgoAAA==".into(),
-        };
-        for content in [blocks.clone(), json!({"content": blocks})] {
-            assert_eq!(pictures(&content), std::slice::from_ref(&expected));
-        }
-        assert_eq!(pictures(&Value::Null), []);
-    }
 
     #[test]
     fn base64_in_a_text_is_named_and_nothing_else() {

@@ -1,7 +1,7 @@
 //! Events of both programs, as the lines of a log and as a transcript.
 
-use super::{lines, transcript::*, usage::Summary, *};
-use serde_json::json;
+use super::{event::*, lines, transcript::*, usage::Summary};
+use serde_json::{Value, json};
 
 fn line(event: &Value) -> (Level, String) {
     let kind = event["type"].as_str().unwrap_or("odd");

@@ -2,7 +2,12 @@
 //! names and inputs are those of Claude Code's own tools; any other tool, an MCP
 //! server's too, is shown by the fields of its input.
 
-use super::{Block, Call, Part, Todo, TodoState, array, media, text, words};
+use super::{
+    event::{Block, Call, Part, Todo, TodoState},
+    fields::{array, json_line, text},
+    media,
+};
+use crate::text::one_line;
 use serde_json::Value;
 
 /// The most characters of a headline's target.
@@ -62,7 +67,7 @@ pub(super) fn call(id: Option<String>, name: &str, input: &Value) -> Vec<Part> {
     let call = Call {
         id,
         name: name_of(name),
-        target: words::line(&media::without_base64(&target), TARGET),
+        target: media::line(&target, TARGET),
         input: block,
     };
     [Part::Call(call)]
@@ -80,7 +85,7 @@ fn name_of(name: &str) -> String {
         || name.to_owned(),
         |(server, tool)| format!("{server} {tool}"),
     );
-    match words::line(&name, 100) {
+    match one_line(&name, 100) {
         name if name.is_empty() => "a tool".to_owned(),
         name => name,
     }
@@ -89,7 +94,7 @@ fn name_of(name: &str) -> String {
 fn todo(item: &Value) -> Todo {
     Todo {
         state: TodoState::of(text(item, "status").unwrap_or_default()),
-        text: words::line(text(item, "content").unwrap_or_default(), TARGET),
+        text: one_line(text(item, "content").unwrap_or_default(), TARGET),
     }
 }
 
@@ -105,7 +110,7 @@ pub(super) fn progress(list: &[Todo]) -> String {
 /// The fields of an input on one line.
 pub(super) fn summary(input: &Value) -> String {
     let Some(fields) = input.as_object() else {
-        return words::json_line(input);
+        return json_line(input);
     };
     let mut out = String::new();
     for (name, value) in fields {
@@ -113,11 +118,7 @@ pub(super) fn summary(input: &Value) -> String {
             break;
         }
         let separator = if out.is_empty() { "" } else { ", " };
-        out += &format!(
-            "{separator}{}: {}",
-            words::line(name, 60),
-            words::json_line(value)
-        );
+        out += &format!("{separator}{}: {}", one_line(name, 60), json_line(value));
     }
     out
 }

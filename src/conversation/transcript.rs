@@ -2,14 +2,15 @@
 //! to hand on. It grows at its end only.
 
 use super::{
-    Block, Call, Event, Outcome, Part, Speaker, TodoState,
+    event::{Block, Call, End, Event, Level, Outcome, Part, Place, Speaker, TodoState},
+    lines,
     markdown::{code, plain, push_fence, push_paragraph, push_quote},
     media::without_base64,
-    usage::{End, Usage},
-    words,
+    usage::Usage,
 };
+use crate::humanize::{count, date_and_time, took};
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 /// Lines of a tool's input or output that are shown, and characters of each.
 const LINES: usize = 40;
@@ -46,15 +47,6 @@ pub(crate) struct Ending {
 pub(crate) struct Transcript {
     /// How deep each tool call stood that may have started a subagent.
     calls: HashMap<String, usize>,
-}
-
-/// Where an event stands in the log.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
-    /// Its time, as it was sent.
-    pub(crate) timestamp: &'a str,
-    /// Its number in `events.jsonl`.
-    pub(crate) sequence: Option<u64>,
 }
 
 impl Transcript {
@@ -135,9 +127,9 @@ impl Transcript {
                 Part::End(end) => push_end(out, depth, end, place),
                 Part::Note(level, text) => {
                     let mark = match level {
-                        super::Level::Info => "",
-                        super::Level::Warn => "**Warning** ",
-                        super::Level::Error => "**Error** ",
+                        Level::Info => "",
+                        Level::Warn => "**Warning** ",
+                        Level::Error => "**Error** ",
                     };
                     say(out, &format!("{mark}*{}* {}", plain(text), place.time()));
                 }
@@ -148,7 +140,7 @@ impl Transcript {
     /// Appends a row of the agent's that is no event.
     pub(crate) fn text(text: &str, place: Place<'_>, out: &mut String) {
         push_paragraph(out, 0, &format!("**Agent** {}", place.time()));
-        push_quote(out, 0, &super::lines::text(text));
+        push_quote(out, 0, &lines::text(text));
     }
 
     /// Appends how the run as a whole has ended and what it cost, with the service's
@@ -166,16 +158,12 @@ impl Transcript {
         if let Some(error) = &ending.error {
             push_fence(out, 0, "text", error);
         }
-        let facts = [
-            ("Duration", ending.milliseconds.map(words::time)),
-            ("Turns", usage.turns.map(|turns| turns.to_string())),
-            ("Tokens", usage.tokens_line()),
-            ("Cost", usage.cost_usd.map(words::dollars)),
-        ];
-        let told = facts
-            .into_iter()
-            .filter_map(|(name, fact)| Some(format!("- {name}: {}", fact?)));
-        let told: Vec<String> = told.collect();
+        let took = ending.milliseconds.map(Duration::from_millis).map(took);
+        let facts = took.map(|took| ("Duration", took)).into_iter();
+        let facts = facts.chain(usage.facts());
+        let told: Vec<String> = facts
+            .map(|(name, fact)| format!("- {name}: {fact}"))
+            .collect();
         if !told.is_empty() {
             push_paragraph(out, 0, &told.join("\n"));
         }
@@ -186,7 +174,7 @@ impl Place<'_> {
     /// `2026-01-02 03:04:05`, UTC; as it was sent where it is no time.
     fn time(&self) -> String {
         match self.timestamp.parse::<Timestamp>() {
-            Ok(time) => time.strftime("· %Y-%m-%d %H:%M:%S").to_string(),
+            Ok(time) => format!("· {}", date_and_time(time)),
             Err(_) => format!("· {}", plain(self.timestamp)),
         }
     }
@@ -247,13 +235,7 @@ fn cut(text: &str) -> (String, usize) {
     let mut lines = text.trim_end_matches(['\n', '\r']).lines();
     let mut shown = String::new();
     for line in lines.by_ref().take(LINES) {
-        match line.char_indices().nth(WIDTH) {
-            Some((end, _)) => {
-                let more = words::count(line[end..].chars().count(), "more character");
-                shown += &format!("{}… {more}", &line[..end]);
-            }
-            None => shown += line,
-        }
+        shown += &lines::cut(line, WIDTH);
         shown.push('\n');
     }
     (shown, lines.count())
@@ -266,7 +248,7 @@ fn say_more(out: &mut String, depth: usize, more: usize, place: Place<'_>) {
             Some(sequence) => format!("`events.jsonl`, sequence {sequence}"),
             None => "`logs.jsonl`".to_owned(),
         };
-        let more = words::count(more, "more line");
+        let more = count(more, "more line");
         push_paragraph(out, depth, &format!("*{more}: {place}*"));
     }
 }

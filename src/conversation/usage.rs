@@ -1,142 +1,13 @@
 //! How an agent's work ended and what it cost: from what its program says at the
 //! end of each query or turn, and until then from the model's messages.
 
-use super::{Event, Part, Speaker, words};
+use super::event::{End, Event, ModelUse, Part, Speaker, Spent, Tokens, sum};
+use crate::humanize::dollars;
 use serde::Serialize;
-use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
-
-/// Tokens of the model, each kind counted once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Tokens {
-    /// Read and not from a cache.
-    #[serde(rename = "input_tokens")]
-    pub(crate) input: u64,
-    /// Written.
-    #[serde(rename = "output_tokens")]
-    pub(crate) output: u64,
-    /// Read from a cache.
-    #[serde(rename = "cache_read_input_tokens")]
-    pub(crate) cached: u64,
-    /// Read, and put into a cache; Codex does not tell.
-    #[serde(rename = "cache_creation_input_tokens")]
-    pub(crate) stored: Option<u64>,
-}
-
-impl Tokens {
-    /// From a `usage` of Claude's API.
-    pub(super) fn of_claude(usage: &Value) -> Self {
-        let number = |name: &str| usage.get(name).and_then(Value::as_u64);
-        Self {
-            input: number("input_tokens").unwrap_or(0),
-            output: number("output_tokens").unwrap_or(0),
-            cached: number("cache_read_input_tokens").unwrap_or(0),
-            stored: Some(number("cache_creation_input_tokens").unwrap_or(0)),
-        }
-    }
-
-    /// From Codex, whose input tokens are all that were read, cached or not.
-    pub(super) fn of_codex(usage: &Value) -> Self {
-        let number = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
-        let cached = number("cached_input_tokens");
-        Self {
-            input: number("input_tokens").saturating_sub(cached),
-            output: number("output_tokens"),
-            cached,
-            stored: None,
-        }
-    }
-
-    /// All that was read, from a cache or not.
-    pub(crate) fn read(&self) -> u64 {
-        self.input
-            .saturating_add(self.cached)
-            .saturating_add(self.stored.unwrap_or(0))
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.input = self.input.saturating_add(other.input);
-        self.output = self.output.saturating_add(other.output);
-        self.cached = self.cached.saturating_add(other.cached);
-        self.stored = match (self.stored, other.stored) {
-            (Some(a), Some(b)) => Some(a.saturating_add(b)),
-            (a, b) => a.or(b),
-        };
-    }
-
-    /// Whether it can be a later count of the same.
-    fn continues(&self, earlier: &Self) -> bool {
-        self.read() >= earlier.read() && self.output >= earlier.output
-    }
-}
-
-/// What one model has used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct ModelUse {
-    /// Its tokens.
-    #[serde(flatten)]
-    pub(crate) tokens: Tokens,
-    /// US dollars.
-    #[serde(rename = "cost_usd")]
-    pub(crate) dollars: Option<f64>,
-}
-
-/// The usage of one message of the model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Spent {
-    /// The message's id.
-    pub(super) message: String,
-    pub(super) model: Option<String>,
-    pub(super) tokens: Tokens,
-    /// Whether the agent itself said it, not a subagent.
-    pub(super) is_main: bool,
-}
-
-impl Spent {
-    /// Tokens that the agent itself has read.
-    fn main_read(&self) -> u64 {
-        match self.is_main {
-            true => self.tokens.read(),
-            false => 0,
-        }
-    }
-}
-
-/// How a query (Claude Code) or a turn (Codex) ended.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct End {
-    /// Why it failed, if it did.
-    pub(crate) failure: Option<String>,
-    /// The final answer, where the end itself says it.
-    pub(crate) answer: Option<String>,
-    pub(crate) turns: Option<u64>,
-    pub(crate) milliseconds: Option<u64>,
-    /// US dollars.
-    pub(crate) dollars: Option<f64>,
-    pub(crate) tokens: Option<Tokens>,
-    pub(crate) models: BTreeMap<String, ModelUse>,
-    /// Tools' uses that were not permitted.
-    pub(crate) denials: usize,
-    /// One of Codex's turns: the last text before it is the answer.
-    pub(crate) is_turn: bool,
-}
-
-/// The `modelUsage` of a result.
-pub(super) fn claude_models(value: &Value) -> BTreeMap<String, ModelUse> {
-    let fields = value.as_object().into_iter().flatten();
-    let models = fields.map(|(name, usage)| {
-        let number = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
-        let tokens = Tokens {
-            input: number("inputTokens"),
-            output: number("outputTokens"),
-            cached: number("cacheReadInputTokens"),
-            stored: Some(number("cacheCreationInputTokens")),
-        };
-        let dollars = usage.get("costUSD").and_then(Value::as_f64);
-        (name.clone(), ModelUse { tokens, dollars })
-    });
-    models.collect()
-}
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Add,
+};
 
 /// What the ends so far add up to.
 #[derive(Clone, Debug, Default)]
@@ -159,12 +30,12 @@ struct Sum {
 
 impl Sum {
     fn add(&mut self, other: &Self) {
-        self.dollars = plus(self.dollars, other.dollars);
+        self.dollars = sum(self.dollars, other.dollars, f64::add);
         self.add_tokens(other.tokens.as_ref());
         for (name, usage) in &other.models {
-            let sum = self.models.entry(name.clone()).or_default();
-            sum.tokens.add(&usage.tokens);
-            sum.dollars = plus(sum.dollars, usage.dollars);
+            let total = self.models.entry(name.clone()).or_default();
+            total.tokens.add(&usage.tokens);
+            total.dollars = sum(total.dollars, usage.dollars, f64::add);
         }
     }
 
@@ -172,13 +43,6 @@ impl Sum {
         if let Some(tokens) = tokens {
             self.tokens.get_or_insert_default().add(tokens);
         }
-    }
-}
-
-fn plus(a: Option<f64>, b: Option<f64>) -> Option<f64> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a + b),
-        (a, b) => a.or(b),
     }
 }
 
@@ -218,21 +82,23 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Tokens read and written, as people read them: `477.2k in (468.7k cached), 840
-    /// out`. `None` where no event tells.
-    pub(super) fn tokens_line(&self) -> Option<String> {
-        let tokens = Tokens {
-            input: self.input_tokens?,
-            output: self.output_tokens?,
+    /// What people ask first, as far as events tell it: each fact with its name.
+    pub(super) fn facts(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let tokens = self.input_tokens.zip(self.output_tokens);
+        let tokens = tokens.map(|(input, output)| Tokens {
+            input,
+            output,
             cached: self.cache_read_input_tokens.unwrap_or(0),
             stored: self.cache_creation_input_tokens,
-        };
-        let cached = match tokens.cached {
-            0 => String::new(),
-            cached => format!(" ({} cached)", words::tokens(cached)),
-        };
-        let (read, output) = (words::tokens(tokens.read()), words::tokens(tokens.output));
-        Some(format!("{read} in{cached}, {output} out"))
+        });
+        let facts = [
+            ("Turns", self.turns.map(|turns| turns.to_string())),
+            ("Tokens", tokens.map(|tokens| tokens.line(""))),
+            ("Cost", self.cost_usd.map(dollars)),
+        ];
+        facts
+            .into_iter()
+            .filter_map(|(name, fact)| Some((name, fact?)))
     }
 }
 
@@ -265,14 +131,8 @@ impl Summary {
             self.answer = end.answer.clone().or(said).or(self.answer.take());
         }
         let ended = &mut self.ended;
-        ended.turns = match (ended.turns, end.turns) {
-            (Some(a), Some(b)) => Some(a.saturating_add(b)),
-            (a, b) => a.or(b),
-        };
-        ended.milliseconds = match (ended.milliseconds, end.milliseconds) {
-            (Some(a), Some(b)) => Some(a.saturating_add(b)),
-            (a, b) => a.or(b),
-        };
+        ended.turns = sum(ended.turns, end.turns, u64::saturating_add);
+        ended.milliseconds = sum(ended.milliseconds, end.milliseconds, u64::saturating_add);
         let sum = Sum {
             dollars: end.dollars,
             tokens: end.tokens,
@@ -345,7 +205,7 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn add(summary: &mut Summary, event: &Value) {
         let kind = event["type"].as_str().unwrap();

@@ -92,7 +92,7 @@ impl Context {
             Handle::Content(content, _) if opened.is_final && content.size() <= MOST_GIVEN => {
                 self.page_fill.once(ino, || self.store(ino, &opened.handle));
             }
-            Handle::Content(..) | Handle::Growing(_) => self.page_fill.once(ino, || ()),
+            Handle::Content(..) | Handle::Partial(_) => self.page_fill.once(ino, || ()),
             Handle::Bytes(_) | Handle::Page(_) | Handle::Log(_) | Handle::Control(_) => {}
         }
     }
@@ -223,7 +223,7 @@ pub(super) fn attempt<T: 'static>(
     // A panic would end fuser's thread, and with it the mount.
     let outcome = catch_unwind(run)
         .unwrap_or_else(|_| Err(Error::Internal("an operation panicked".into()).into()));
-    let is_answer = !matches!(outcome, Err(Miss::Want(_)));
+    let is_answer = !matches!(outcome, Err(Miss::Fetch(_)));
     if is_answer && rounds > 0 && view.met_damage() {
         drop(view);
         return attempt(context, tid, since, rounds - 1, operation, reply);
@@ -234,10 +234,10 @@ pub(super) fn attempt<T: 'static>(
     let result = match outcome {
         Ok(value) => Ok(value),
         Err(Miss::Error(error)) => Err(error),
-        Err(Miss::Want(want)) if rounds == 0 => Err(Error::Internal(format!(
+        Err(Miss::Fetch(want)) if rounds == 0 => Err(Error::Internal(format!(
             "{want} is lost as soon as it is fetched"
         ))),
-        Err(Miss::Want(want)) => match context.tree.permit(&want, || caller(tid)) {
+        Err(Miss::Fetch(want)) => match context.tree.permit(&want, || caller(tid)) {
             Err(error) => Err(error),
             Ok(()) => {
                 let pending = context.pending.clone();

@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::{
-    api::types::StorageKind,
-    demo::{Action, Fault, Port, World},
+    fake::{Action, Fault, Port, World},
     tree::tests::Bench,
 };
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -17,8 +16,8 @@ fn bench() -> (Bench, PendingRequests) {
     (bench, pending)
 }
 
-fn run(id: usize) -> Want {
-    Want::Run(format!("run-{id}").into())
+fn run(id: usize) -> FetchKey {
+    FetchKey::run(&format!("run-{id}"))
 }
 
 /// Says when it runs; dropped, it hangs up.
@@ -43,14 +42,14 @@ fn one_fetch_serves_all_who_wait() {
     let (done, wait) = channel();
     let since = Instant::now();
     for _ in 0..40 {
-        pending.wait(Want::Agents, since, waiter(&done));
+        pending.wait(FetchKey::agents(), since, waiter(&done));
     }
     assert_eq!(pending.count(), 1);
     expect(&wait, 40);
     assert_eq!(bench.server.requests_to(Port::Api, "/v1/agents").len(), 1);
-    assert!(bench.tree.last_failure(&Want::Agents).is_none());
+    assert!(bench.tree.last_failure(&FetchKey::agents()).is_none());
     // What was asked for after a request came is good enough for it.
-    pending.wait(Want::Agents, since, waiter(&done));
+    pending.wait(FetchKey::agents(), since, waiter(&done));
     expect(&wait, 1);
     assert_eq!(bench.server.requests_to(Port::Api, "/v1/agents").len(), 1);
 }
@@ -103,14 +102,14 @@ fn bytes_that_come_keep_a_wait_alive() {
     let (bench, pending) = bench();
     let mut world = bench.server.world();
     let then = world.ago(60);
-    let run = world.add_run(crate::demo::Run::new("x", then).prompt("x".repeat(1000)));
+    let run = world.add_run(crate::fake::Run::new("x", then).prompt("x".repeat(1000)));
     drop(world);
     let slow = Action::Rate {
         bytes_per_second: 600,
     };
     bench.server.fault(Fault::api("/v1/runs/", slow));
     let (done, wait) = channel();
-    let (want, started) = (Want::Run(run.into()), Instant::now());
+    let (want, started) = (FetchKey::run(&run), Instant::now());
     pending.wait(want.clone(), started, waiter(&done));
     expect(&wait, 1);
     assert!(started.elapsed() > 2 * TIMEOUT, "{:?}", started.elapsed());
@@ -128,11 +127,11 @@ fn hung_downloads_delay_no_call() {
     let since = Instant::now();
     for id in 0..workers(Pool::Contents).0 + 4 {
         let id: Arc<str> = format!("volume-{id}").into();
-        let want = Want::Content(StorageKind::Volume, id.clone(), id);
+        let want = FetchKey::volume_version(&id, &id);
         pending.wait(want, since, waiter(&stalled));
     }
     let (done, wait) = channel();
-    pending.wait(Want::Agents, since, waiter(&done));
+    pending.wait(FetchKey::agents(), since, waiter(&done));
     expect(&wait, 1);
     assert!(since.elapsed() < TIMEOUT, "{:?}", since.elapsed());
 }
@@ -143,11 +142,15 @@ fn a_panic_harms_nobody_else() {
     let (done, wait) = channel();
     let since = Instant::now();
     for _ in 0..3 {
-        pending.wait(Want::Agents, since, Box::new(|_| panic!("an operation")));
-        pending.wait(Want::Agents, since, waiter(&done));
+        pending.wait(
+            FetchKey::agents(),
+            since,
+            Box::new(|_| panic!("an operation")),
+        );
+        pending.wait(FetchKey::agents(), since, waiter(&done));
     }
     expect(&wait, 3);
-    pending.wait(Want::Runs, Instant::now(), waiter(&done));
+    pending.wait(FetchKey::runs(), Instant::now(), waiter(&done));
     expect(&wait, 1);
 }
 
@@ -161,7 +164,7 @@ fn stopping_lets_everybody_go_at_once() {
         pending.wait(run(id), since, waiter(&done));
     }
     pending.stop();
-    pending.wait(Want::Agents, since, waiter(&done));
+    pending.wait(FetchKey::agents(), since, waiter(&done));
     drop(done);
     // Dropped without having run.
     assert_eq!(wait.recv_timeout(SOON), Err(RecvTimeoutError::Disconnected));

@@ -53,12 +53,15 @@ pub(crate) struct Cache<K: Hash + Eq, T> {
     inner: Mutex<Inner<K, T>>,
     max_entries: usize,
     max_weight: usize,
+    /// Held while the next answer is made of the last one, which two fetches may do
+    /// at once: taken before `inner`.
+    changing: Mutex<()>,
 }
 
 impl<K: Hash + Eq + Clone, T> Cache<K, T> {
     /// An empty cache for so many entries and so much weight (bytes, roughly)
     /// in all. One entry is always kept, however heavy.
-    pub(crate) fn new(max_entries: usize, max_weight: usize) -> Self {
+    pub(crate) fn new((max_entries, max_weight): (usize, usize)) -> Self {
         let inner = Inner {
             slots: LruCache::unbounded(),
             weight: 0,
@@ -68,6 +71,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
             inner: Mutex::new(inner),
             max_entries,
             max_weight,
+            changing: Mutex::default(),
         }
     }
 
@@ -146,6 +150,20 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
         );
     }
 
+    /// Keeps an answer that `make` makes of the last one, with its weight.
+    pub(crate) fn merge(
+        &self,
+        key: K,
+        asked: Instant,
+        fresh_for: Duration,
+        make: impl FnOnce(Option<&T>) -> (Arc<T>, usize),
+    ) {
+        let _changing = self.changing.lock();
+        let last = self.last(&key);
+        let (value, weight) = make(last.as_ref().map(|(value, _)| &**value));
+        self.put(key, value, asked, fresh_for, weight);
+    }
+
     /// Notes that asking failed at `asked`; an older answer is kept beside it.
     pub(crate) fn fail(&self, key: K, error: Error, asked: Instant, lasts: Duration) {
         let failure = Some((error, asked, lasts));
@@ -164,6 +182,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
 
     /// Changes an answer that is there, without making it any fresher.
     pub(crate) fn amend(&self, key: &K, change: impl FnOnce(&T) -> T) {
+        let _changing = self.changing.lock();
         let Some((value, _)) = self.last(key) else {
             return;
         };
@@ -189,8 +208,9 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
         }
     }
 
-    /// Looks through the last answers, however old, for one, newest use first.
-    pub(crate) fn find(&self, found: impl Fn(&K, &T) -> bool) -> Option<(K, Arc<T>)> {
+    /// Looks through the last answers, however old, for one, newest use first; gives
+    /// its key.
+    pub(crate) fn find(&self, found: impl Fn(&K, &T) -> bool) -> Option<K> {
         let inner = self.inner.lock();
         let mut values = inner
             .slots
@@ -198,7 +218,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
             .filter_map(|(key, slot)| Some((key, &slot.value.as_ref()?.value)));
         values
             .find(|(key, value)| found(key, value))
-            .map(|(key, value)| (key.clone(), value.clone()))
+            .map(|(key, _)| key.clone())
     }
 
     fn store(&self, key: K, slot: Slot<T>) {
@@ -236,7 +256,7 @@ mod tests {
 
     #[test]
     fn an_answer_asked_for_after_the_request_is_fresh_whatever_its_lifetime() {
-        let cache = Cache::new(10, 1000);
+        let cache = Cache::new((10, 1000));
         let before = Instant::now();
         std::thread::sleep(Duration::from_millis(2));
         cache.put("a", 1, Instant::now(), Duration::ZERO, 1);
@@ -250,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_failure_stands_for_its_time_and_keeps_the_old_answer() {
-        let cache = Cache::new(10, 1000);
+        let cache = Cache::new((10, 1000));
         cache.put("a", 1, Instant::now(), Duration::ZERO, 1);
         std::thread::sleep(Duration::from_millis(2));
         let error = Error::NotFound("a".into());
@@ -267,7 +287,7 @@ mod tests {
 
     #[test]
     fn bounded_in_number_and_weight() {
-        let cache = Cache::new(3, 100);
+        let cache = Cache::new((3, 100));
         for key in 0..10 {
             cache.put(key, key, Instant::now(), HOUR, 1);
         }

@@ -1,3 +1,209 @@
-//! The files of versions: their downloads.
+//! The files of versions: what is on disk, what is being downloaded, and what the
+//! cache holds.
 
-pub(super) mod transfers;
+mod transfers;
+
+pub(crate) use transfers::Totals;
+
+use crate::{
+    api::types::StorageVersion,
+    error::{Error, Result},
+    progress::Progress,
+    store::{FetchRequest, Hold, PartialVersion, Shelf, Store, Usage, Verify, Version, VersionKey},
+    sync::Mutex,
+    tree::{
+        cache::{Cache, Lookup},
+        node::VersionId,
+    },
+};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use transfers::Transfers;
+use url::Url;
+
+/// Versions whose failures are remembered.
+const FAILURES: (usize, usize) = (20_000, usize::MAX);
+
+/// How long a measure of the cache stands. This mount measures after each of
+/// its own downloads, so what is missed is what other mounts change.
+const USAGE_TTL: Duration = Duration::from_secs(1);
+
+/// The files of a version.
+pub(crate) enum Files {
+    /// A version without files: an empty directory.
+    None,
+    /// A sealed version. Its content may be evicted; its tree is there.
+    Sealed(Arc<Version>),
+    /// A version whose archive is being read: what has passed can be used.
+    Partial(Arc<PartialVersion>),
+}
+
+/// The content of versions.
+pub(crate) struct Content {
+    store: Store,
+    verify: Verify,
+    /// The API's origin, shared by all keys.
+    origin: Arc<str>,
+    transfers: Transfers,
+    /// Why downloads failed lately: what they bring is the store's.
+    failures: Cache<VersionId, ()>,
+    usage: Mutex<(Usage, Instant)>,
+}
+
+/// What else a download needs to know of its version.
+pub(crate) struct Download<'a> {
+    /// What the list of versions says, if it is known.
+    pub(crate) declared: Option<&'a StorageVersion>,
+    /// The path component of the storage's name, if it is known.
+    pub(crate) name: Option<String>,
+    /// Asks the API for a presigned URL.
+    pub(crate) url: &'a (dyn Fn() -> Result<Url> + Sync),
+    /// Called whenever part of the version can be used.
+    pub(crate) arrived: &'a (dyn Fn() + Sync),
+}
+
+impl Content {
+    /// The content of the versions of an API.
+    pub(crate) fn new(store: Store, verify: Verify, origin: Arc<str>) -> Self {
+        Self {
+            store,
+            verify,
+            origin,
+            transfers: Transfers::default(),
+            failures: Cache::new(FAILURES),
+            usage: Mutex::new((Usage::default(), Instant::now())),
+        }
+    }
+
+    /// The directory of the cache.
+    pub(crate) fn dir(&self) -> &Path {
+        self.store.dir()
+    }
+
+    /// The store's name for a version.
+    pub(crate) fn key(&self, version: &VersionId) -> VersionKey {
+        VersionKey {
+            origin: self.origin.clone(),
+            kind: version.kind.plural(),
+            storage_id: version.storage.clone(),
+            version_id: version.id.clone(),
+        }
+    }
+
+    /// A version that is on disk; its content may be evicted.
+    pub(crate) fn sealed(&self, version: &VersionId) -> Option<Arc<Version>> {
+        self.store.version(&self.key(version))
+    }
+
+    /// A version whose archive is being read.
+    pub(crate) fn partial(&self, version: &VersionId) -> Option<Arc<PartialVersion>> {
+        self.store.partial(&self.key(version))
+    }
+
+    /// The files of a version, where they are on disk or on their way.
+    pub(crate) fn files(&self, version: &VersionId) -> Option<Files> {
+        let key = self.key(version);
+        if let Some(sealed) = self.store.version(&key) {
+            return Some(Files::Sealed(sealed));
+        }
+        self.store.partial(&key).map(Files::Partial)
+    }
+
+    /// Why a request that arrived at `since` need not have a version downloaded: that
+    /// failed a moment ago.
+    pub(crate) fn failure(&self, version: &VersionId, since: Instant) -> Option<Error> {
+        match self.failures.get(version, since) {
+            Lookup::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Why the last download of a version failed.
+    pub(crate) fn last_failure(&self, version: &VersionId) -> Option<Error> {
+        self.failures.last_failure(version)
+    }
+
+    /// Notes that a download failed, which stands for so long.
+    pub(crate) fn fail(&self, version: &VersionId, error: &Error, lasts: Duration) {
+        let (version, error) = (version.clone(), error.clone());
+        self.failures.fail(version, error, Instant::now(), lasts);
+    }
+
+    /// Downloads a version. What it gives is to be held until those who waited for the
+    /// version have run: in a cache that is too small for what is read, the content
+    /// would be evicted before.
+    ///
+    /// # Errors
+    /// What the download fails with.
+    pub(crate) fn fetch(
+        &self,
+        version: &VersionId,
+        download: &Download<'_>,
+        progress: &Progress,
+    ) -> Result<Option<Hold>> {
+        let asked = Instant::now();
+        let request = FetchRequest {
+            key: self.key(version),
+            declared_size: download.declared.and_then(|row| row.size),
+            declared_files: download.declared.and_then(|row| row.file_count),
+            url: download.url,
+            arrived: download.arrived,
+            verify: self.verify,
+        };
+        let fetch = || self.store.fetch(&request, progress);
+        // Where another mount was faster, nothing will be moved.
+        let is_there = self
+            .sealed(version)
+            .is_some_and(|sealed| sealed.has_content());
+        let fetched = match is_there {
+            true => fetch(),
+            false => {
+                let title = transfers::title(version, download.name.clone());
+                self.transfers.run(version, &title, progress, fetch)
+            }
+        }?;
+        let hold = fetched.hold();
+        if let Some(name) = &download.name {
+            self.store.note_name(fetched.key(), name);
+        }
+        // Takes back an earlier failure.
+        self.failures
+            .put(version.clone(), (), asked, Duration::ZERO, 0);
+        Ok(hold)
+    }
+
+    /// Bytes so far and in all of the download of a version that is under way.
+    pub(crate) fn transfer(&self, version: &VersionId) -> Option<(u64, Option<u64>)> {
+        self.transfers.of(version)
+    }
+
+    /// How many downloads there were, and what they brought.
+    pub(crate) fn totals(&self) -> Totals {
+        self.transfers.totals()
+    }
+
+    /// The downloads as a table. `name` knows the names of storages.
+    pub(crate) fn table(&self, name: impl Fn(&VersionId) -> Option<String>) -> String {
+        self.transfers
+            .render(|version| transfers::title(version, name(version)))
+    }
+
+    /// Looks how full the cache is, with the answers' share of it, which reads the
+    /// disk and can wait.
+    pub(crate) fn measure(&self, answers: &Shelf) {
+        let at = Instant::now();
+        let mut usage = self.store.usage();
+        usage.bytes += answers.bytes();
+        usage.ceiling += answers.budget();
+        *self.usage.lock() = (usage, at);
+    }
+
+    /// What the cache holds, as last measured, and whether that is to be done again.
+    pub(crate) fn usage(&self) -> (Usage, bool) {
+        let (usage, at) = *self.usage.lock();
+        (usage, at.elapsed() >= USAGE_TTL)
+    }
+}

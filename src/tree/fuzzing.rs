@@ -12,7 +12,7 @@ use crate::{
         transcript::Head,
     },
     tree::{
-        answers::listing::{Listing, Named},
+        answers::{Listing, Named},
         logs::{LogView, Logs},
         metrics::Metrics,
         node::names::{NAME_MAX, escape},

@@ -1,4 +1,20 @@
-//! Runs that go on: who follows them, and what their streams tell.
+//! Live runs: which processes follow them, when the service is asked for them, and
+//! what the streams of their events tell.
+//!
+//! [`Live`] owns what is known of that. [`schedule`] decides when to ask, [`stream`]
+//! and [`rows`] do it.
 
-pub(super) mod follow;
-pub(super) mod reasons;
+mod owner;
+mod pauses;
+mod rows;
+mod runs;
+mod schedule;
+mod stream;
+mod watch;
+
+pub(super) use owner::Live;
+pub(super) use rows::conclude;
+pub(super) use schedule::Show;
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,9 @@
 
 mod items;
 mod lines;
+mod view;
+
+pub(crate) use view::LogView;
 
 use crate::{
     api::{
@@ -26,44 +29,8 @@ use lines::canonical;
 use sha2::{Digest, Sha256};
 use std::{collections::HashMap, mem, sync::Arc};
 
-/// Which rows, in which form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogView {
-    /// Every row as a text line.
-    All,
-    /// Every row as the JSON it came as.
-    Jsonl,
-    /// The agent's rows as text lines.
-    Agent,
-    /// The sandbox's rows as text lines.
-    System,
-    /// Network rows as text lines.
-    Network,
-    /// The agent's events as JSON lines.
-    Events,
-    /// The conversation as Markdown.
-    Transcript,
-}
-
-#[cfg(any(test, fuzzing))]
-impl LogView {
-    /// Every one there is.
-    pub(crate) const ALL: [Self; VIEWS] = [
-        Self::All,
-        Self::Jsonl,
-        Self::Agent,
-        Self::System,
-        Self::Network,
-        Self::Events,
-        Self::Transcript,
-    ];
-}
-
 /// Rows of a log that is read in some ten calls.
 const SHORT: usize = 1_000;
-
-/// How many forms there are.
-const VIEWS: usize = 7;
 
 /// The SHA-256 of what an event says: agents write it, so a hash that can be made to
 /// collide would let them hide events.
@@ -84,7 +51,7 @@ struct File {
 #[derive(Debug, Default)]
 struct Inner {
     items: Vec<Item>,
-    files: [File; VIEWS],
+    files: [File; LogView::COUNT],
     /// With what the transcript begins, and where it stands.
     head: Option<Head>,
     transcript: Transcript,

@@ -2,116 +2,29 @@
 //! under which fixed children are found. The path grammar is here and in
 //! [`names`], nowhere else.
 
+pub(crate) mod files;
+pub(crate) mod ids;
 pub(crate) mod inodes;
 pub(crate) mod names;
 
-use crate::{
-    api::types::StorageKind,
-    guide::PAGES,
-    tree::{
-        Kind,
-        logs::LogView,
-        node::inodes::{Inodes, Object},
-        ops::{control::Control, tables::Form},
-    },
+pub(crate) use self::{
+    files::{AgentFile, Control, Form, MetaFile, RunFile},
+    ids::{StorageId, VersionId},
 };
+
+use crate::{api::types::StorageKind, guide::PAGES};
+use inodes::{Inodes, Object};
 use std::sync::Arc;
 
-/// A file that shows a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum RunFile {
-    Status,
-    Json,
-    Prompt,
-    Error,
-    Logs,
-    LogsJsonl,
-    AgentLog,
-    SystemLog,
-    NetworkLog,
-    MetricsJson,
-    MetricsCsv,
-    MetricsSvg,
-    Events,
-    Transcript,
-    Report,
-    Result,
-    Usage,
-}
-
-impl RunFile {
-    /// Every such file, by the name it has in a run's directory.
-    pub(crate) const ALL: [(&'static str, Self); 17] = [
-        ("status", Self::Status),
-        ("run.json", Self::Json),
-        ("prompt", Self::Prompt),
-        ("error", Self::Error),
-        ("logs", Self::Logs),
-        ("logs.jsonl", Self::LogsJsonl),
-        ("agent.log", Self::AgentLog),
-        ("system.log", Self::SystemLog),
-        ("network.log", Self::NetworkLog),
-        ("metrics.json", Self::MetricsJson),
-        ("metrics.csv", Self::MetricsCsv),
-        ("metrics.svg", Self::MetricsSvg),
-        ("events.jsonl", Self::Events),
-        ("transcript.md", Self::Transcript),
-        ("report.html", Self::Report),
-        ("result", Self::Result),
-        ("usage.json", Self::Usage),
-    ];
-
-    /// Which form of the log it is, if it is one.
-    pub(crate) fn log(self) -> Option<LogView> {
-        match self {
-            Self::Logs => Some(LogView::All),
-            Self::LogsJsonl => Some(LogView::Jsonl),
-            Self::AgentLog => Some(LogView::Agent),
-            Self::SystemLog => Some(LogView::System),
-            Self::NetworkLog => Some(LogView::Network),
-            Self::Events => Some(LogView::Events),
-            Self::Transcript => Some(LogView::Transcript),
-            Self::Status | Self::Json | Self::Prompt | Self::Error => None,
-            Self::Report | Self::Result | Self::Usage => None,
-            Self::MetricsJson | Self::MetricsCsv | Self::MetricsSvg => None,
-        }
-    }
-}
-
-/// A file that shows an agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum AgentFile {
-    Json,
-    Config,
-    Versions,
-}
-
-impl AgentFile {
-    /// Every such file, by the name it has in an agent's directory.
-    pub(crate) const ALL: [(&'static str, Self); 3] = [
-        ("agent.json", Self::Json),
-        ("config.yaml", Self::Config),
-        ("versions.json", Self::Versions),
-    ];
-}
-
-/// A file in which the mount shows itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum MetaFile {
-    Status,
-    Errors,
-    Help,
-    Transfers,
-}
-
-impl MetaFile {
-    /// Every such file, by the name it has in `.vm0fs`.
-    pub(crate) const ALL: [(&'static str, Self); 4] = [
-        ("status.json", Self::Status),
-        ("errors", Self::Errors),
-        ("transfers", Self::Transfers),
-        ("help.txt", Self::Help),
-    ];
+/// File, directory or symlink: the tree has nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Symlink,
 }
 
 /// One inode.
@@ -152,7 +65,7 @@ pub(crate) enum Node {
     /// `<storage>/latest`, a symlink. The version is part of the node: the
     /// kernel caches a symlink's target with its inode, so a new target needs a
     /// new inode.
-    Latest(StorageKind, Arc<str>, Arc<str>),
+    Latest(VersionId),
     /// `<storage>/.versions.json`
     VersionsJson(StorageKind, Arc<str>),
     /// Any other symlink of ours (`agents/<id>`, `<storage>/<prefix>`,
@@ -160,7 +73,7 @@ pub(crate) enum Node {
     /// [`Node::Latest`].
     Link(Arc<str>),
     /// A node of a version's own tree; 0 is its root directory
-    Entry(StorageKind, Arc<str>, Arc<str>, u32),
+    Entry(VersionId, u32),
 }
 
 /// The inode number of the mount's root, which FUSE fixes.
@@ -276,13 +189,8 @@ impl Node {
             Self::Storage(kind, id) => (storage(kind, id), SELF),
             Self::VersionsJson(kind, id) => (storage(kind, id), VERSIONS_JSON),
             Self::Link(target) => (Object::Link(target.clone()), SELF),
-            Self::Latest(kind, storage, id) => {
-                (Object::Version(*kind, storage.clone(), id.clone()), LATEST)
-            }
-            Self::Entry(kind, storage, id, n) => (
-                Object::Version(*kind, storage.clone(), id.clone()),
-                Self::entry_place(*n),
-            ),
+            Self::Latest(version) => (Object::Version(version.clone()), LATEST),
+            Self::Entry(version, n) => (Object::Version(version.clone()), Self::entry_place(*n)),
         }
     }
 
@@ -319,10 +227,10 @@ impl Node {
                 VERSIONS_JSON => Some(Self::VersionsJson(kind, id)),
                 _ => None,
             },
-            Object::Version(kind, storage, id) => match number {
+            Object::Version(version) => match number {
                 0 => None,
-                LATEST => Some(Self::Latest(kind, storage, id)),
-                _ => Some(Self::Entry(kind, storage, id, number - ENTRIES)),
+                LATEST => Some(Self::Latest(version)),
+                _ => Some(Self::Entry(version, number - ENTRIES)),
             },
         }
     }
@@ -344,7 +252,7 @@ impl Node {
             | Self::Run(_)
             | Self::RunVolumes(_)
             | Self::Storage(..)
-            | Self::Entry(_, _, _, 0) => Some(Kind::Directory),
+            | Self::Entry(_, 0) => Some(Kind::Directory),
             Self::MetaFile(_)
             | Self::GuidePage(_)
             | Self::RunsTable(..)
@@ -390,9 +298,9 @@ mod tests {
             nodes.extend([
                 Node::Storage(kind, id.clone()),
                 Node::VersionsJson(kind, id.clone()),
-                Node::Latest(kind, id.clone(), version.clone()),
-                Node::Entry(kind, id.clone(), version.clone(), 0),
-                Node::Entry(kind, id.clone(), version.clone(), 1_000_000),
+                Node::Latest(VersionId::new(kind, id.clone(), version.clone())),
+                Node::Entry(VersionId::new(kind, id.clone(), version.clone()), 0),
+                Node::Entry(VersionId::new(kind, id.clone(), version.clone()), 1_000_000),
             ]);
         }
         let inodes = Inodes::default();

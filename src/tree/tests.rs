@@ -7,15 +7,38 @@ mod seeds;
 
 use super::*;
 use crate::{
-    api::{ClientConfig, Token},
-    demo::{
+    api::{Client, ClientConfig, Token, types::StorageKind},
+    fake::{
         Action, Agent, Fault, File, Kind as Storages, Port, Quirks, Run, Server, VersionSpec, World,
     },
-    error::Result,
     progress::Progress,
-    store::{Limits, StoreConfig},
+    store::{Limits, Store, StoreConfig},
 };
-use std::thread;
+use answers::Runs;
+use node::{Node, VersionId};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+impl FetchKey {
+    pub(crate) fn runs() -> Self {
+        Self::of::<Runs>(())
+    }
+
+    pub(crate) fn run(id: &str) -> Self {
+        Self::of::<answers::Run>(id.into())
+    }
+
+    pub(crate) fn logs(run: &str) -> Self {
+        Self::of::<answers::RunLogs>(run.into())
+    }
+
+    pub(crate) fn volume_version(volume: &str, id: &str) -> Self {
+        Self::content(VersionId::new(StorageKind::Volume, volume, id))
+    }
+}
 
 /// The lifetime of listings here: short enough to wait for.
 const TTL: Duration = Duration::from_millis(300);
@@ -77,7 +100,7 @@ impl Bench {
             match operation(&self.tree.at(since)) {
                 Ok(value) => return Ok(value),
                 Err(Miss::Error(error)) => return Err(error),
-                Err(Miss::Want(want)) => {
+                Err(Miss::Fetch(want)) => {
                     drop(self.tree.fetch(&want, since, &Progress::new(), &|| ()));
                 }
             }

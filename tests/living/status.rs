@@ -1,9 +1,9 @@
 //! Scripts that wait for a run by looking at its status, and what that costs.
 
 use super::{log, say, streams_and_calls, until, world};
+use crate::support::fake::{Action, Agent, Claude, Fault, File, Kind, Run, VersionSpec, World};
 use crate::support::{Bench, Mount, SOON, Who};
 use std::{thread, time::Duration};
-use vm0fs::demo::{Action, Agent, Claude, Fault, File, Kind, Run, VersionSpec, World};
 
 /// A listing stands for this long in these tests: a change that is seen within it was
 /// not seen by asking for the listing again.

@@ -1,6 +1,7 @@
 //! What a load takes is given back after it.
 
 use super::{count, mounted, world};
+use crate::support::fake::{Action, Fault};
 use crate::support::{Bench, Mount, Who};
 use std::{
     fs,
@@ -8,7 +9,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Action, Fault};
 
 /// For workers without work to leave: they wait ten seconds for more.
 const REST: Duration = Duration::from_secs(40);

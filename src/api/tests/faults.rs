@@ -140,7 +140,7 @@ fn a_body_that_is_too_large_is_refused() {
         let blanks = " ".repeat((64 << 20) + 1);
         Reply::Raw(format!("HTTP/1.1 200 OK\r\n\r\n{blanks}"))
     });
-    let client = Client::new(config(&server.base, Duration::from_secs(60))).unwrap();
+    let client = server.client_with(Duration::from_secs(60));
     let error = client.run("r", &Progress::new()).unwrap_err();
     assert!(error.to_string().contains("64 MiB"), "{error}");
     assert_eq!(server.asked().len(), 1);

@@ -176,7 +176,7 @@ pub(super) fn cleared(cleared: &Cleared, all: bool) -> String {
         in_use,
     } = cleared;
     let freed = || format!("freed {}", size(*bytes));
-    let mut line = match (count(*versions as u64, "version"), all) {
+    let mut line = match (count(*versions, "version"), all) {
         _ if *versions == 0 => "nothing to free".to_owned(),
         (versions, true) => format!("{}: {versions}", freed()),
         (versions, false) => format!("{}: the content of {versions}", freed()),

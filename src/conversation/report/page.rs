@@ -1,10 +1,17 @@
 //! The page around the conversation.
 
 use super::{
-    super::usage::Usage, super::words, Facts, attribute, escaped, markdown, threads::Threads,
+    facts::Facts,
+    text::{attribute, escaped, markdown},
+    threads::Threads,
+};
+use crate::{
+    conversation::usage::Usage,
+    humanize::{date_and_time, took},
+    text::one_line,
 };
 use jiff::Timestamp;
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 /// All styling there is. Colours are those of the chart.
 const STYLE: &str = include_str!("report.css");
@@ -24,7 +31,7 @@ pub(super) fn write(facts: &Facts, answer: &str, usage: &Usage, threads: &Thread
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{}: {} ({})</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<header>\n",
         attribute(agent),
-        attribute(&crate::text::one_line(&facts.prompt, 80)),
+        attribute(&one_line(&facts.prompt, 80)),
         attribute(&facts.status),
     );
     let _ = writeln!(
@@ -106,28 +113,19 @@ fn write_facts(facts: &Facts, usage: &Usage, out: &mut String) {
         row("Ended", &moment(completed));
     }
     if let (Some(started), Some(completed)) = (facts.started, facts.completed) {
-        let milliseconds = completed.duration_since(started).as_millis();
-        row(
-            "Duration",
-            &words::time(u64::try_from(milliseconds).unwrap_or(0)),
-        );
+        let lasted = Duration::try_from(completed.duration_since(started));
+        row("Duration", &took(lasted.unwrap_or_default()));
     }
     if !usage.models.is_empty() {
         let models: Vec<String> = usage
             .models
             .keys()
-            .map(|name| escaped(&words::line(name, 80)))
+            .map(|name| escaped(&one_line(name, 80)))
             .collect();
         row("Model", &models.join(", "));
     }
-    if let Some(turns) = usage.turns {
-        row("Turns", &turns.to_string());
-    }
-    if let Some(tokens) = usage.tokens_line() {
-        row("Tokens", &tokens);
-    }
-    if let Some(cost) = usage.cost_usd {
-        row("Cost", &words::dollars(cost));
+    for (name, fact) in usage.facts() {
+        row(name, &fact);
     }
     for (what, name, path) in &facts.links {
         row(
@@ -139,8 +137,5 @@ fn write_facts(facts: &Facts, usage: &Usage, out: &mut String) {
 }
 
 fn moment(at: Timestamp) -> String {
-    format!(
-        "<time datetime=\"{at}\">{} UTC</time>",
-        at.strftime("%Y-%m-%d %H:%M:%S")
-    )
+    format!("<time datetime=\"{at}\">{} UTC</time>", date_and_time(at))
 }

@@ -1,8 +1,12 @@
 //! As much of what agents wrote as a page holds: a browser is to show it at once.
 
-use super::{
-    super::{Outcome, media, words},
-    escaped, markdown,
+use super::text::{escaped, markdown};
+use crate::{
+    conversation::{
+        event::{Outcome, Picture},
+        media,
+    },
+    humanize::count,
 };
 use std::fmt::Write;
 
@@ -65,7 +69,7 @@ impl Room {
     /// What a tool gave, with as many of its pictures as the page has room for.
     pub(super) fn fitting(&mut self, outcome: &Outcome) -> Gave {
         let text = outcome.text.trim_matches(['\n', '\r']);
-        let fits = |picture: &&media::Picture| {
+        let fits = |picture: &&Picture| {
             let size = picture.data.len();
             let fits = size <= PICTURE && self.pictures + size <= PICTURES;
             self.pictures += if fits { size } else { 0 };
@@ -93,7 +97,7 @@ fn said(text: &str, most: usize) -> (String, usize) {
     let mut html = markdown(&text[..end]);
     let more = text[end..].chars().count();
     if more > 0 {
-        let more = words::count(more, "more character");
+        let more = count(more, "more character");
         html +=
             &format!("<p class=\"quiet\">{more}: <a href=\"events.jsonl\">events.jsonl</a></p>");
     }
@@ -111,7 +115,7 @@ pub(super) fn write_block(class: &str, shown: &Cut, sequence: Option<u64>, out: 
         let _ = write!(
             out,
             "<p class=\"quiet\">{}: <a href=\"events.jsonl\">events.jsonl</a>{place}</p>",
-            words::count(more, "more line"),
+            count(more, "more line"),
         );
     }
 }

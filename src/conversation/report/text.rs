@@ -1,6 +1,9 @@
 //! What agents and users wrote, as HTML that can do nothing.
 
-use super::super::markdown::{options, visible};
+use crate::{
+    conversation::markdown::{options, visible},
+    text::one_line,
+};
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
 /// Quotes, lists and the like within one another that are set apart: Chromium takes
@@ -16,7 +19,7 @@ pub(super) fn escaped(text: &str) -> String {
 
 /// The same for the value of an attribute, on one line.
 pub(super) fn attribute(text: &str) -> String {
-    escape(&crate::text::one_line(text, 2_000))
+    escape(&one_line(text, 2_000))
 }
 
 fn escape(text: &str) -> String {

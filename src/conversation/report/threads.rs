@@ -2,12 +2,16 @@
 //! subagent's words in the call that started it.
 
 use super::{
-    super::{
-        Call, Event, Level, Part, Speaker, Todo, TodoState, tools, transcript::Place, usage::End,
-        words,
-    },
-    attribute, escaped, markdown,
     pieces::{Cut, Gave, Room, write_block},
+    text::{attribute, escaped, markdown},
+};
+use crate::{
+    conversation::{
+        event::{Call, End, Event, Level, Part, Place, Speaker, Todo, TodoState},
+        tools,
+    },
+    humanize::{count, time_of_day},
+    text::one_line,
 };
 use jiff::Timestamp;
 use std::{collections::HashMap, fmt::Write};
@@ -224,8 +228,8 @@ impl Threads {
         if self.failures.is_empty() {
             return;
         }
-        let count = words::count(self.failures.len(), "failure");
-        let _ = write!(out, "<nav class=\"failed\"><b>{count}</b>");
+        let failures = count(self.failures.len(), "failure");
+        let _ = write!(out, "<nav class=\"failed\"><b>{failures}</b>");
         for &number in self.failures.iter().take(MOST) {
             let name = match &self.entries[number].body {
                 Body::Call { call, .. } => &call.name,
@@ -254,8 +258,8 @@ impl Threads {
                     "<article id=\"e{number}\" class=\"{class}\">{time}{html}</article>"
                 );
             }
-            Body::Gap(count) => {
-                let events = words::count(*count, "event");
+            Body::Gap(number) => {
+                let events = count(*number, "event");
                 let _ = writeln!(
                     out,
                     "<article class=\"note\"><p>{events} left out here: all are in \
@@ -273,7 +277,7 @@ impl Threads {
                 let _ = write!(
                     out,
                     "<article id=\"e{number}\" class=\"{class}\">{time}<details><summary>{}{}</summary>",
-                    escaped(&words::line(title, 200)),
+                    escaped(&one_line(title, 200)),
                     mark(gave),
                 );
                 write_outcome(gave, *sequence, out);
@@ -326,10 +330,7 @@ fn mark(gave: &Gave) -> String {
     match (gave.outcome.failed, gave.lines) {
         (true, _) => " <span class=\"mark failed\">failed</span>".into(),
         (false, 0 | 1) => String::new(),
-        (false, lines) => format!(
-            " <span class=\"mark\">{}</span>",
-            words::count(lines, "line")
-        ),
+        (false, lines) => format!(" <span class=\"mark\">{}</span>", count(lines, "line")),
     }
 }
 
@@ -392,8 +393,8 @@ fn time(timestamp: &str) -> String {
         Ok(time) => format!(
             "<time datetime=\"{0}\" title=\"{0}\">{1}</time>",
             time,
-            time.strftime("%H:%M:%S"),
+            time_of_day(time),
         ),
-        Err(_) => format!("<time>{}</time>", escaped(&words::line(timestamp, 40))),
+        Err(_) => format!("<time>{}</time>", escaped(&one_line(timestamp, 40))),
     }
 }

@@ -22,10 +22,10 @@ const PROBE_LIMIT: Duration = Duration::from_secs(120);
 
 /// The state of the way to the service.
 #[derive(Default)]
-pub(crate) struct Outage(Mutex<State>);
+pub(crate) struct Breaker(Mutex<Inner>);
 
 #[derive(Default)]
-struct State {
+struct Inner {
     /// The failure that began it, or the newest probe's.
     error: Option<Error>,
     next_probe: Option<Instant>,
@@ -36,6 +36,16 @@ struct State {
     strikes: u32,
 }
 
+/// Whether a failure means that the service cannot be reached, as opposed to an
+/// answer that is an error.
+pub(crate) fn is_unreachable(error: &Error) -> bool {
+    match error {
+        Error::Transport(transport) => transport.kind == TransportKind::Connect,
+        // One answer that does not come says nothing of the others.
+        _ => false,
+    }
+}
+
 /// Whether a gateway says that nobody is behind it.
 fn is_down(error: &Error) -> bool {
     matches!(error.status(), Some(502..=504))
@@ -43,33 +53,23 @@ fn is_down(error: &Error) -> bool {
 
 /// What a fetch may do.
 #[derive(Debug)]
-pub(crate) enum Way {
-    /// Go on.
-    Open,
-    /// Go on, as the one that finds out.
-    Probe,
-    /// Do not try: this is why.
-    Closed(Error),
+pub(crate) enum State {
+    /// Call the service.
+    Closed,
+    /// Call the service, as the only one, to find out whether it is back.
+    HalfOpen,
+    /// Fail at once: this is why.
+    Open(Error),
 }
 
-impl Outage {
-    /// Whether a failure means that nobody can be reached, as opposed to an
-    /// answer that is an error.
-    pub(crate) fn is_one(error: &Error) -> bool {
-        match error {
-            Error::Transport(transport) => transport.kind == TransportKind::Connect,
-            // One answer that does not come says nothing of the others.
-            _ => false,
-        }
-    }
-
+impl Breaker {
     /// The failure that an outage shows itself by, while there is one.
     pub(crate) fn error(&self) -> Option<Error> {
         self.0.lock().error.clone()
     }
 
     /// Asks whether a fetch makes sense now.
-    pub(crate) fn way(&self) -> Way {
+    pub(crate) fn admit(&self) -> State {
         let mut state = self.0.lock();
         // One that has not come back by then never will: its thread is gone.
         let probing = state
@@ -77,12 +77,12 @@ impl Outage {
             .is_some_and(|began| began.elapsed() < PROBE_LIMIT);
         let due = state.next_probe.is_none_or(|at| at <= Instant::now());
         match state.error.clone() {
-            None if probing || state.strikes < STRIKES => return Way::Open,
-            Some(error) if probing || !due => return Way::Closed(error),
+            None if probing || state.strikes < STRIKES => return State::Closed,
+            Some(error) if probing || !due => return State::Open(error),
             _ => {}
         }
         state.probing = Some(Instant::now());
-        Way::Probe
+        State::HalfOpen
     }
 
     /// Notes how a fetch ended. Only what tries the API itself counts: an
@@ -90,7 +90,7 @@ impl Outage {
     pub(crate) fn note(&self, error: Option<&Error>) {
         let mut state = self.0.lock();
         match error {
-            Some(error) if Self::is_one(error) => match state.error {
+            Some(error) if is_unreachable(error) => match state.error {
                 None => state.begin(error),
                 Some(_) => state.error = Some(error.clone()),
             },
@@ -103,14 +103,14 @@ impl Outage {
     pub(crate) fn probed(&self, error: Option<&Error>) {
         let mut state = self.0.lock();
         state.probing = None;
-        match error.filter(|error| Self::is_one(error) || is_down(error)) {
+        match error.filter(|error| is_unreachable(error) || is_down(error)) {
             Some(error) => state.begin(error),
             None => state.end(),
         }
     }
 }
 
-impl State {
+impl Inner {
     fn begin(&mut self, error: &Error) {
         let longer = (self.pause * 2).min(LAST_PROBE);
         self.pause = longer.max(FIRST_PROBE);
@@ -145,31 +145,31 @@ mod tests {
 
     #[test]
     fn closed_until_a_probe_succeeds() {
-        let outage = Outage::default();
-        assert!(matches!(outage.way(), Way::Open));
-        outage.note(Some(&Error::NotFound("x".into())));
-        assert!(outage.error().is_none(), "an answer is no outage");
-        outage.note(Some(&unreachable()));
-        assert!(matches!(outage.way(), Way::Closed(_)));
-        outage.0.lock().next_probe = Some(Instant::now());
-        assert!(matches!(outage.way(), Way::Probe));
+        let breaker = Breaker::default();
+        assert!(matches!(breaker.admit(), State::Closed));
+        breaker.note(Some(&Error::NotFound("x".into())));
+        assert!(breaker.error().is_none(), "an answer is no outage");
+        breaker.note(Some(&unreachable()));
+        assert!(matches!(breaker.admit(), State::Open(_)));
+        breaker.0.lock().next_probe = Some(Instant::now());
+        assert!(matches!(breaker.admit(), State::HalfOpen));
         assert!(
-            matches!(outage.way(), Way::Closed(_)),
+            matches!(breaker.admit(), State::Open(_)),
             "one probe at a time"
         );
-        outage.note(Some(&unreachable()));
+        breaker.note(Some(&unreachable()));
         assert_eq!(
-            outage.0.lock().pause,
+            breaker.0.lock().pause,
             FIRST_PROBE,
             "not the probe's failure"
         );
-        outage.probed(Some(&unreachable()));
-        assert_eq!(outage.0.lock().pause, FIRST_PROBE * 2);
-        outage.0.lock().next_probe = Some(Instant::now());
-        assert!(matches!(outage.way(), Way::Probe));
-        outage.probed(None);
-        assert!(matches!(outage.way(), Way::Open));
-        assert!(outage.error().is_none());
+        breaker.probed(Some(&unreachable()));
+        assert_eq!(breaker.0.lock().pause, FIRST_PROBE * 2);
+        breaker.0.lock().next_probe = Some(Instant::now());
+        assert!(matches!(breaker.admit(), State::HalfOpen));
+        breaker.probed(None);
+        assert!(matches!(breaker.admit(), State::Closed));
+        assert!(breaker.error().is_none());
     }
 
     #[test]
@@ -180,40 +180,46 @@ mod tests {
                 ..ApiError::default()
             }))
         };
-        let outage = Outage::default();
+        let breaker = Breaker::default();
         for answer in [None, Some(error(500)), Some(error(404))] {
             for _ in 1..STRIKES {
-                outage.note(Some(&error(503)));
+                breaker.note(Some(&error(503)));
             }
-            assert!(matches!(outage.way(), Way::Open));
-            outage.note(answer.as_ref());
+            assert!(matches!(breaker.admit(), State::Closed));
+            breaker.note(answer.as_ref());
         }
         for _ in 0..STRIKES {
-            assert!(matches!(outage.way(), Way::Open));
-            outage.note(Some(&error(502)));
+            assert!(matches!(breaker.admit(), State::Closed));
+            breaker.note(Some(&error(502)));
         }
-        assert!(matches!(outage.way(), Way::Probe));
-        assert!(matches!(outage.way(), Way::Open), "nothing is known yet");
-        outage.probed(None);
-        assert!(matches!(outage.way(), Way::Open), "one part was broken");
+        assert!(matches!(breaker.admit(), State::HalfOpen));
+        assert!(
+            matches!(breaker.admit(), State::Closed),
+            "nothing is known yet"
+        );
+        breaker.probed(None);
+        assert!(
+            matches!(breaker.admit(), State::Closed),
+            "one part was broken"
+        );
         for _ in 0..STRIKES {
-            outage.note(Some(&error(504)));
+            breaker.note(Some(&error(504)));
         }
-        assert!(matches!(outage.way(), Way::Probe));
-        outage.probed(Some(&error(502)));
-        assert!(matches!(outage.way(), Way::Closed(_)));
-        outage.note(Some(&error(502)));
-        assert!(outage.error().is_some(), "one that was under way");
-        outage.note(None);
-        assert!(matches!(outage.way(), Way::Open));
+        assert!(matches!(breaker.admit(), State::HalfOpen));
+        breaker.probed(Some(&error(502)));
+        assert!(matches!(breaker.admit(), State::Open(_)));
+        breaker.note(Some(&error(502)));
+        assert!(breaker.error().is_some(), "one that was under way");
+        breaker.note(None);
+        assert!(matches!(breaker.admit(), State::Closed));
     }
 
     #[test]
     fn pauses_grow_to_a_bound() {
-        let outage = Outage::default();
+        let breaker = Breaker::default();
         for _ in 0..20 {
-            outage.probed(Some(&unreachable()));
+            breaker.probed(Some(&unreachable()));
         }
-        assert_eq!(outage.0.lock().pause, LAST_PROBE);
+        assert_eq!(breaker.0.lock().pause, LAST_PROBE);
     }
 }

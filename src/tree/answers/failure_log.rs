@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_is_said_otherwise_is_another_failure() {
-        let failures = FailureLog::default();
+        let log = FailureLog::default();
         let refused = |message: &str, id: &str| {
             let error = ApiError {
                 status: 400,
@@ -107,15 +107,15 @@ mod tests {
                 request_id: Some(id.into()),
                 ..ApiError::default()
             };
-            failures.note("start of a run", &Error::Api(error.into()));
+            log.note("start of a run", &Error::Api(error.into()));
         };
         refused("too vague", "1");
         refused("too vague", "2");
         refused("too long", "3");
         for why in ["no prompt", "not UTF-8"] {
-            failures.note("start of a run", &Error::Invalid(why.into()));
+            log.note("start of a run", &Error::Invalid(why.into()));
         }
-        let text = failures.render();
+        let text = log.render();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 4, "{text}");
         assert!(lines[0].contains("too vague [request id 2]") && lines[0].contains("2 times"));
@@ -124,17 +124,17 @@ mod tests {
 
     #[test]
     fn bounded_and_counted() {
-        let failures = FailureLog::default();
+        let log = FailureLog::default();
         for _ in 0..3 {
-            failures.note("logs of run x", &Error::Invalid("a\nb".into()));
+            log.note("logs of run x", &Error::Invalid("a\nb".into()));
         }
-        assert_eq!(failures.len(), 1);
-        let text = failures.render();
+        assert_eq!(log.len(), 1);
+        let text = log.render();
         assert_eq!(text.lines().count(), 1);
         assert!(text.contains("a b") && text.contains("3 times"), "{text}");
         for i in 0..1000 {
-            failures.note(&format!("run {i}"), &Error::Stale);
+            log.note(&format!("run {i}"), &Error::Stale);
         }
-        assert_eq!(failures.len(), KEPT);
+        assert_eq!(log.len(), KEPT);
     }
 }

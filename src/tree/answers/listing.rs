@@ -5,6 +5,7 @@ use crate::{
     tree::node::names::{NAME_MAX, escape, is_uuid, looks_like_id},
 };
 use jiff::Timestamp;
+use serde_json::value::RawValue;
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 /// What a listing needs to know of a row.
@@ -95,15 +96,9 @@ impl<T: Named> Listing<T> {
 
     /// The same with the rows of an earlier listing that this one does not
     /// show: paging can skip rows of objects that still exist.
-    pub(crate) fn with_earlier(rows: Vec<Row<T>>, asked: Instant, earlier: &Self) -> Self {
-        let mut all: Vec<_> = rows.into_iter().map(|row| (Arc::new(row), asked)).collect();
-        all.extend(
-            earlier
-                .items
-                .iter()
-                .map(|item| (item.row.clone(), item.asked)),
-        );
-        Self::named(all)
+    pub(crate) fn with_earlier(&self, earlier: &Self) -> Self {
+        let all = self.items.iter().chain(&earlier.items);
+        Self::named(all.map(|item| (item.row.clone(), item.asked)).collect())
     }
 
     fn named(mut rows: Vec<(Arc<Row<T>>, Instant)>) -> Self {
@@ -168,6 +163,11 @@ impl<T: Named> Listing<T> {
         &self.items
     }
 
+    /// The rows as they were sent.
+    pub(crate) fn raw(&self) -> impl Iterator<Item = &RawValue> {
+        self.items.iter().map(|item| &*item.row.raw)
+    }
+
     /// The object under a path component.
     pub(crate) fn component(&self, component: &str) -> Option<&Item<T>> {
         self.items.get(*self.by_component.get(component)?)
@@ -181,17 +181,13 @@ impl<T: Named> Listing<T> {
     /// Its weight in memory, roughly, in bytes.
     pub(crate) fn weight(&self) -> usize {
         // The row's parsed half is about as large as its text; names and maps come on top.
-        self.items
-            .iter()
-            .map(|item| 2 * item.row.raw.get().len() + 256)
-            .sum()
+        self.raw().map(|raw| 2 * raw.get().len() + 256).sum()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::value::RawValue;
 
     fn agent(id: &str, name: &str, second: i64) -> Row<Agent> {
         let value = Agent {
@@ -267,11 +263,9 @@ mod tests {
         let listing = Listing::new(vec![agent("a", "n", 1), agent("a", "n", 1)], now);
         assert_eq!(listing.items().len(), 1);
         let later = now + std::time::Duration::from_secs(1);
-        let listing = Listing::with_earlier(
-            vec![agent("a", "n", 1), agent("b", "m", 2)],
-            later,
-            &Listing::new(vec![agent("a", "n", 1), agent("c", "o", 3)], now),
-        );
+        let earlier = Listing::new(vec![agent("a", "n", 1), agent("c", "o", 3)], now);
+        let listing = Listing::new(vec![agent("a", "n", 1), agent("b", "m", 2)], later);
+        let listing = listing.with_earlier(&earlier);
         let asked: Vec<_> = listing
             .items()
             .iter()

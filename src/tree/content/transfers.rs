@@ -2,18 +2,16 @@
 //! `.vm0fs/transfers`, `user.vm0.transfer` and the log.
 
 use crate::{
-    api::types::StorageKind,
     error::{Error, Result},
     humanize::{self, Align},
     progress::Progress,
     sync::Mutex,
     text::one_line,
-    tree::{Tree, answers::known::VersionId, node::names::escape},
+    tree::node::{VersionId, names::escape},
 };
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -27,7 +25,7 @@ const REASON: usize = 160;
 
 /// The register.
 #[derive(Default)]
-pub(crate) struct Transfers(Mutex<State>);
+pub(super) struct Transfers(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -66,14 +64,14 @@ struct Ended {
 }
 
 /// A download under way. Dropped without [`Running::end`], it has panicked.
-pub(crate) struct Running<'a> {
+struct Running<'a> {
     transfers: &'a Transfers,
     number: u64,
 }
 
 impl Transfers {
     /// Notes that a download begins, whose bytes `progress` counts.
-    pub(crate) fn start(&self, version: VersionId, progress: &Progress) -> Running<'_> {
+    fn start(&self, version: VersionId, progress: &Progress) -> Running<'_> {
         let mut state = self.0.lock();
         let number = state.next;
         state.next += 1;
@@ -90,7 +88,7 @@ impl Transfers {
     }
 
     /// Bytes so far and in all of the download of a version that is under way.
-    pub(crate) fn of(&self, version: &VersionId) -> Option<(u64, Option<u64>)> {
+    pub(super) fn of(&self, version: &VersionId) -> Option<(u64, Option<u64>)> {
         let state = self.0.lock();
         let mut running = state.running.values();
         let download = running.find(|download| download.version == *version)?;
@@ -98,7 +96,7 @@ impl Transfers {
     }
 
     /// How many there were, and what they brought.
-    pub(crate) fn totals(&self) -> Totals {
+    pub(super) fn totals(&self) -> Totals {
         let state = self.0.lock();
         let running = state.running.values();
         Totals {
@@ -141,7 +139,7 @@ fn so_far(progress: &Progress) -> (u64, Option<u64>) {
 
 impl Running<'_> {
     /// Notes the end; gives the bytes that came and the time it took.
-    pub(crate) fn end(self, result: Result<(), &Error>) -> (u64, Duration) {
+    fn end(self, result: Result<(), &Error>) -> (u64, Duration) {
         let failure = result.err().map(Error::to_string);
         let end = self.transfers.end(self.number, failure);
         end.unwrap_or_default()
@@ -155,29 +153,24 @@ impl Drop for Running<'_> {
     }
 }
 
-impl Tree {
-    /// Runs the download of a version, told in the register and the log.
-    pub(in crate::tree) fn transfer(
+impl Transfers {
+    /// Runs the download of a version, which is told in the register and, by its
+    /// title, in the log.
+    pub(super) fn run<T>(
         &self,
-        version: VersionId,
+        version: &VersionId,
+        title: &str,
         progress: &Progress,
-        download: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
-        let (kind, id, number) = &version;
-        let cached = self.store.version(&self.version_key(*kind, id, number));
-        if cached.is_some_and(|version| version.has_content()) {
-            // Somebody else's mount was faster: nothing will be moved.
-            return download();
-        }
-        let what = self.title(&version);
-        tracing::info!("fetching {what}");
-        let running = self.transfers.start(version, progress);
+        download: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        tracing::info!("fetching {title}");
+        let running = self.start(version.clone(), progress);
         let result = download();
         let (bytes, took) = running.end(result.as_ref().map(|_| ()));
         if result.is_ok() {
             // A failure is told by the failure log, with its cause.
             tracing::info!(
-                "fetched {what}: {} in {:.1} s, {}",
+                "fetched {title}: {} in {:.1} s, {}",
                 humanize::size(bytes),
                 took.as_secs_f64(),
                 humanize::rate(bytes, took)
@@ -186,29 +179,10 @@ impl Tree {
         result
     }
 
-    /// The path component of a storage's name, where an answer has told it.
-    pub(in crate::tree) fn name_of(&self, kind: StorageKind, id: &Arc<str>) -> Option<String> {
-        let listing = self.known.storages.last(&kind);
-        let listed = listing.as_ref().and_then(|(listing, _)| listing.id(id));
-        if let Some(item) = listed {
-            return Some(item.component.clone());
-        }
-        let (row, _) = self.known.storage.last(&(kind, id.clone()))?;
-        Some(escape(&row.value.name))
-    }
-
-    /// A version in a line of text: kind, name or id, and the id's beginning.
-    fn title(&self, (kind, id, version): &VersionId) -> String {
-        let name = self.name_of(*kind, id).unwrap_or_else(|| escape(id));
-        let short: String = escape(version).chars().take(SHORT_ID).collect();
-        let path = format!("{}/{}/{short}", kind.plural(), one_line(&name, NAME));
-        one_line(&path, usize::MAX)
-    }
-
     /// `.vm0fs/transfers`: what runs first, then what ended, the last first.
-    pub(in crate::tree) fn render_transfers(&self) -> String {
+    pub(super) fn render(&self, title: impl Fn(&VersionId) -> String) -> String {
         // Copied out: naming them takes other locks.
-        let state = self.transfers.0.lock();
+        let state = self.0.lock();
         let running: Vec<_> = state.running.values().cloned().collect();
         let ended: Vec<_> = state.ended.iter().cloned().collect();
         drop(state);
@@ -216,7 +190,7 @@ impl Tree {
             let (bytes, expected) = so_far(&download.progress);
             let age = download.started.elapsed();
             [
-                self.title(&download.version),
+                title(&download.version),
                 amount(bytes, expected),
                 humanize::rate(bytes, age),
                 humanize::age(age),
@@ -225,7 +199,7 @@ impl Tree {
         });
         let ended = ended.iter().map(|ended| {
             [
-                self.title(&ended.version),
+                title(&ended.version),
                 amount(ended.bytes, ended.expected),
                 humanize::rate(ended.bytes, ended.took),
                 format!("{} ago", humanize::age(ended.at.elapsed())),
@@ -238,6 +212,19 @@ impl Tree {
         let rows: Vec<_> = running.chain(ended).collect();
         humanize::table(&rows, COLUMNS)
     }
+}
+
+/// A version in a line of text: kind, the storage's name or id, and the beginning
+/// of the version's id.
+pub(super) fn title(version: &VersionId, name: Option<String>) -> String {
+    let name = name.unwrap_or_else(|| escape(&version.storage));
+    let short: String = escape(&version.id).chars().take(SHORT_ID).collect();
+    let path = format!(
+        "{}/{}/{short}",
+        version.kind.plural(),
+        one_line(&name, NAME)
+    );
+    one_line(&path, usize::MAX)
 }
 
 /// What is downloaded, how much of it, how fast, for how long, and how it goes.
@@ -274,9 +261,10 @@ fn amount(bytes: u64, expected: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::types::StorageKind;
 
     fn version(n: usize) -> VersionId {
-        (StorageKind::Volume, "s".into(), format!("v{n}").into())
+        VersionId::new(StorageKind::Volume, "s", format!("v{n}"))
     }
 
     #[test]

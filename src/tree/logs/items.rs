@@ -1,14 +1,14 @@
 //! What a log is made of, and what each file of it shows of that.
 
 use super::{
-    LogView,
     lines::{push_event_line, push_json_line},
+    view::LogView,
 };
 use crate::{
     api::types::{AgentEvent, LogRow, Row},
     conversation::{
-        Event, lines as drawn,
-        transcript::{Ending, Place, Transcript},
+        Event, Place, lines as drawn,
+        transcript::{Ending, Transcript},
     },
 };
 use serde_json::value::RawValue;

@@ -1,6 +1,6 @@
 //! A row of a log, and an event, as a line of JSON.
 
-use crate::{conversation::transcript::Place, json};
+use crate::{conversation::Place, json};
 use serde::Serialize;
 use serde_json::value::RawValue;
 

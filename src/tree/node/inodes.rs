@@ -13,6 +13,7 @@
 //! The table in memory grows with the pages seen: FORGET has nothing to free, and
 //! no number is ever given twice.
 
+use super::ids::VersionId;
 use crate::{
     api::types::StorageKind,
     sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
@@ -39,7 +40,7 @@ pub(crate) enum Object {
     /// A volume's or artifact's id.
     Storage(StorageKind, Arc<str>),
     /// A version: of which storage, and its own id.
-    Version(StorageKind, Arc<str>, Arc<str>),
+    Version(VersionId),
 }
 
 /// The bits of an inode number: integers below 2^53 are exact in a double
@@ -264,9 +265,9 @@ fn digest(object: &Object) -> [u8; 32] {
         Object::Agent(id) => ["agent", id].into_iter().for_each(&mut part),
         Object::Run(id) => ["run", id].into_iter().for_each(&mut part),
         Object::Storage(kind, id) => [kind.plural(), id].into_iter().for_each(&mut part),
-        Object::Version(kind, storage, id) => {
-            [kind.plural(), storage, id].into_iter().for_each(&mut part);
-        }
+        Object::Version(version) => [version.kind.plural(), &version.storage, &version.id]
+            .into_iter()
+            .for_each(&mut part),
     }
     hash.finalize().into()
 }
@@ -279,7 +280,7 @@ mod tests {
     fn objects(count: usize) -> Vec<Object> {
         let object = |n: usize| match n % 5 {
             0 => Object::Run(format!("run-{n}").into()),
-            1 => Object::Version(StorageKind::Artifact, "a".into(), format!("v{n}").into()),
+            1 => Object::Version(VersionId::new(StorageKind::Artifact, "a", format!("v{n}"))),
             2 => Object::Link(format!("../../runs/{n}").into()),
             3 => Object::Storage(StorageKind::Volume, format!("s{n}").into()),
             _ => Object::Agent(format!("agent-{n}").into()),
@@ -349,7 +350,7 @@ mod tests {
     #[test]
     fn a_node_beside_another_is_found_by_its_number_alone() {
         let inodes = Inodes::default();
-        let object = Object::Version(StorageKind::Volume, "s".into(), "v".into());
+        let object = Object::Version(VersionId::new(StorageKind::Volume, "s", "v"));
         let ino = inodes.number(&object, 255);
         for node in [0, 255, 256, 70_000] {
             assert_eq!(inodes.beside(ino, node), Some(inodes.number(&object, node)));

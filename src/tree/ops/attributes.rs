@@ -1,98 +1,23 @@
 //! What `stat` shows.
 
 use crate::{
-    api::types::Run,
     error::Error,
-    store,
     tree::{
-        Answer, Kind, View,
+        answers::{Versions, last_change},
         cache::FOR_EVER,
-        node::{Node, names::escape},
+        content::Files,
+        fetch_key::Answer,
+        node::{Control, Kind, Node, names::escape},
         ops::{
-            control::{Control, not_yours},
-            rows::{Age, Files},
+            control::not_yours,
+            freshness::Age,
+            stat::{Access, Attributes, OWNER, Stat, entry_stat, mode, mtime},
         },
+        view::View,
     },
 };
 use jiff::Timestamp;
 use std::time::Duration;
-
-/// Attributes of a node, without what is the same for the whole mount (owner,
-/// block size).
-#[derive(Clone, Copy, Debug)]
-pub struct Attributes {
-    /// Inode number.
-    pub ino: u64,
-    /// Kind of node.
-    pub kind: Kind,
-    /// Size in bytes: always true, which may take a fetch to know.
-    pub size: u64,
-    /// Bytes of it that are stored: all but the holes of a file.
-    pub stored: u64,
-    /// Seconds since 1970 and nanoseconds.
-    pub mtime: (i64, u32),
-    /// Permissions, as in `st_mode`.
-    pub mode: u16,
-    /// Names that lead to the inode. 1 for directories, which tells `find` not
-    /// to derive the number of subdirectories from it.
-    pub links: u32,
-}
-
-/// Permissions of what is only read.
-const READ: u16 = 0o444;
-const READ_AND_ENTER: u16 = 0o555;
-/// Permissions of a control file: what it does is done in its owner's name.
-const OWNER: u16 = 0o600;
-/// Those of a symlink mean nothing, and are these.
-const LINK: u16 = 0o777;
-
-/// Permissions where only the kind of node decides.
-fn mode(kind: Kind) -> u16 {
-    match kind {
-        Kind::Directory => READ_AND_ENTER,
-        Kind::File => READ,
-        Kind::Symlink => LINK,
-    }
-}
-
-/// Attributes and for how long they hold.
-#[derive(Clone, Copy, Debug)]
-pub struct Stat {
-    /// The attributes.
-    pub attributes: Attributes,
-    /// How long the kernel may answer with them.
-    pub lasts: Duration,
-}
-
-/// An instant as `stat` has it.
-fn mtime(at: Timestamp) -> (i64, u32) {
-    let (second, nanosecond) = (at.as_second(), at.subsec_nanosecond());
-    match u32::try_from(nanosecond) {
-        Ok(nanosecond) => (second, nanosecond),
-        // Before 1970 both are negative; stat counts nanoseconds upwards.
-        Err(_) => (second - 1, (1_000_000_000 + nanosecond) as u32),
-    }
-}
-
-/// When a run last changed, as far as its row tells.
-pub(in crate::tree) fn last_change(run: &Run) -> Timestamp {
-    run.completed_at
-        .or(run.started_at)
-        .unwrap_or(run.created_at)
-}
-
-/// What somebody asks to be allowed.
-#[derive(Clone, Copy, Debug)]
-pub struct Access {
-    /// To read.
-    pub read: bool,
-    /// To write.
-    pub write: bool,
-    /// To run a file or enter a directory.
-    pub execute: bool,
-    /// Whether it is whoever has mounted, or root.
-    pub is_owner: bool,
-}
 
 impl View<'_> {
     /// Whether an access is allowed.
@@ -127,12 +52,8 @@ impl View<'_> {
 
     /// What the kernel may be told in passing of a node whose attributes are
     /// not known: the last known size or none, good for no time at all.
-    pub(in crate::tree) fn stat_if_known(&self, node: &Node, kind: Kind) -> Stat {
-        let passing = View {
-            whatever_is_known: true,
-            ..self.tree.at(self.since)
-        };
-        passing.stat(node).unwrap_or_else(|_| {
+    pub(super) fn stat_if_known(&self, node: &Node, kind: Kind) -> Stat {
+        self.in_passing().stat(node).unwrap_or_else(|_| {
             let attributes = self.attributes(node, kind, 0, (0, 0));
             Stat {
                 attributes,
@@ -141,7 +62,7 @@ impl View<'_> {
         })
     }
 
-    pub(in crate::tree) fn stat(&self, node: &Node) -> Answer<Stat> {
+    pub(super) fn stat(&self, node: &Node) -> Answer<Stat> {
         let started = mtime(self.tree.started);
         let directory = |at, lasts| Ok(self.plain(node, Kind::Directory, 0, at, lasts));
         match node {
@@ -177,7 +98,7 @@ impl View<'_> {
             Node::Control(control) => {
                 let file = self.render(node)?;
                 let at = match control {
-                    Control::Start(agent) => self.tree.controls.last_started(agent),
+                    Control::Start(agent) => self.tree.orders.last_started(agent),
                     Control::Cancel(_) => None,
                 };
                 let at = at.map_or(self.tree.started, |(_, at)| at);
@@ -210,33 +131,32 @@ impl View<'_> {
             Node::Link(target) => {
                 Ok(self.plain(node, Kind::Symlink, target.len() as u64, started, FOR_EVER))
             }
-            Node::Latest(kind, id, version) => {
-                let size = escape(version).len() as u64;
+            Node::Latest(version) => {
+                let size = escape(&version.id).len() as u64;
                 // A link must not cost the list of versions: where that is not
                 // at hand, the storage's own time is as good.
-                let key = (*kind, id.clone());
-                let versions = self.tree.known.versions.last(&key);
+                let versions = self.tree.answers.last::<Versions>(&version.of());
                 let created = versions
                     .as_ref()
-                    .and_then(|(versions, _)| versions.get(version).map(|row| row.created_at));
+                    .and_then(|(versions, _)| Some(versions.get(&version.id)?.created_at));
                 let at = match created {
                     Some(at) => at,
                     None => {
-                        let (_, row, _) = self.storage_item(*kind, id)?;
+                        let (_, row, _) = self.storage_item(version.kind, &version.storage)?;
                         row.value.updated_at.unwrap_or(row.value.created_at)
                     }
                 };
                 Ok(self.plain(node, Kind::Symlink, size, mtime(at), FOR_EVER))
             }
-            Node::Entry(kind, id, version, 0) => {
-                let row = self.version_row(*kind, id, version)?;
+            Node::Entry(version, 0) => {
+                let row = self.version_row(version)?;
                 directory(mtime(row.created_at), FOR_EVER)
             }
-            Node::Entry(kind, id, version, number) => match self.files(*kind, id, version)? {
+            Node::Entry(version, number) => match self.files(version)? {
                 Files::None => Err(Error::Stale.into()),
-                Files::Growing(growing) => {
-                    let entry = growing.node(*number);
-                    let entry = entry.ok_or_else(|| self.content_miss(*kind, id, version))?;
+                Files::Partial(partial) => {
+                    let entry = partial.node(*number);
+                    let entry = entry.ok_or_else(|| self.content_miss(version))?;
                     // A later entry of the archive may still change it.
                     let stat = entry_stat(self.ino(node), &entry);
                     Ok(Stat {
@@ -267,7 +187,7 @@ impl View<'_> {
             Node::MetaFile(file) => self.page_time(*file),
             Node::RunsTable(agent, form) => {
                 let table = self.runs_table(agent.as_ref(), *form)?;
-                table.changed.unwrap_or(self.tree.started)
+                table.changed().unwrap_or(self.tree.started)
             }
             _ => self.tree.started,
         })
@@ -290,52 +210,5 @@ impl View<'_> {
             mode: mode(kind),
             links: 1,
         }
-    }
-}
-
-/// The attributes of a version's node, from its index.
-pub(in crate::tree) fn entry_stat(ino: u64, entry: &store::Node) -> Stat {
-    let attributes = Attributes {
-        ino,
-        kind: entry_kind(entry),
-        size: entry.size,
-        stored: entry.stored,
-        mtime: entry.mtime,
-        mode: match entry.kind {
-            store::NodeKind::File if entry.executable => READ_AND_ENTER,
-            _ => mode(entry_kind(entry)),
-        },
-        // 1 for directories, as everywhere.
-        links: if entry.kind == store::NodeKind::Directory {
-            1
-        } else {
-            entry.nlink
-        },
-    };
-    Stat {
-        attributes,
-        lasts: FOR_EVER,
-    }
-}
-
-/// The kind of a version's node.
-pub(in crate::tree) fn entry_kind(entry: &store::Node) -> Kind {
-    match entry.kind {
-        store::NodeKind::Directory => Kind::Directory,
-        store::NodeKind::File => Kind::File,
-        store::NodeKind::Symlink => Kind::Symlink,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_before_1970_count_nanoseconds_upwards() {
-        let at = |nanoseconds| mtime(Timestamp::from_nanosecond(nanoseconds).unwrap());
-        assert_eq!(at(1_500_000_000), (1, 500_000_000));
-        assert_eq!(at(-1_500_000_000), (-2, 500_000_000));
-        assert_eq!(at(-1_000_000_000), (-1, 0));
     }
 }

@@ -5,16 +5,19 @@ use crate::{
     guide::PAGES,
     store::{self, NodeKind, Version},
     tree::{
-        Answer, Kind, Miss, View,
         cache::FOR_EVER,
-        node::{AgentFile, MetaFile, Node, RunFile, TOP, inodes::Inodes, names::escape},
-        ops::{
-            attributes::{Stat, entry_kind, entry_stat},
-            control::{Control, START_FILE},
-            meta::{GUIDE, file_name},
-            rows::Files,
-            tables::Form,
+        content::Files,
+        fetch_key::{Answer, Miss},
+        node::{
+            AgentFile, Control, Form, Kind, MetaFile, Node, RunFile, TOP, VersionId,
+            inodes::Inodes, names::escape,
         },
+        ops::{
+            meta::{GUIDE, file_name},
+            stat::{Stat, entry_kind, entry_stat},
+        },
+        orders::START_FILE,
+        view::View,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -83,7 +86,7 @@ impl View<'_> {
             node,
             Node::Agents | Node::Runs | Node::Storages(_) | Node::Storage(..)
         ) {
-            self.tree.refusals.note_listing(&node);
+            self.tree.crawlers.note_listing(&node);
         }
         match node {
             Node::Root => TOP.iter().for_each(|(name, node)| add(name, node.clone())),
@@ -166,25 +169,23 @@ impl View<'_> {
                 let (_, row, _) = self.storage_item(kind, &id)?;
                 add(".versions.json", Node::VersionsJson(kind, id.clone()));
                 if let Some(version) = &row.value.current_version_id {
-                    add(
-                        "latest",
-                        Node::Latest(kind, id.clone(), version.as_str().into()),
-                    );
+                    let version = VersionId::new(kind, id.clone(), version.as_str());
+                    add("latest", Node::Latest(version));
                 }
                 for (component, row) in &self.versions(kind, &id)?.0.rows {
-                    let version = row.value.id.as_str().into();
-                    add(component, Node::Entry(kind, id.clone(), version, 0));
+                    let version = VersionId::new(kind, id.clone(), row.value.id.as_str());
+                    add(component, Node::Entry(version, 0));
                 }
             }
-            Node::Entry(kind, id, version, number) => match self.files(kind, &id, &version)? {
+            Node::Entry(version, number) => match self.files(&version)? {
                 Files::None => {}
-                Files::Growing(_) => return Err(self.content_miss(kind, &id, &version)),
+                Files::Partial(_) => return Err(self.content_miss(&version)),
                 Files::Sealed(sealed) => {
                     let entry = sealed.index().node(number).ok_or(Error::Stale)?;
                     if entry.kind != NodeKind::Directory {
                         return Err(Error::NotDirectory.into());
                     }
-                    let root = self.ino(&Node::Entry(kind, id, version, 0));
+                    let root = self.ino(&Node::Entry(version, 0));
                     let sealed = SealedDirectory {
                         version: sealed,
                         root,
@@ -239,13 +240,11 @@ impl View<'_> {
             Some(Node::AgentRuns(id)) => Node::Agent(id),
             Some(Node::RunVolumes(id)) => Node::Run(id),
             Some(Node::Storage(kind, _)) => Node::Storages(kind),
-            Some(Node::Entry(kind, id, _, 0)) => Node::Storage(kind, id),
-            Some(Node::Entry(kind, id, version, number)) => {
-                let key = self.tree.version_key(kind, &id, &version);
-                let sealed = self.tree.store.version(&key);
+            Some(Node::Entry(version, 0)) => Node::Storage(version.kind, version.storage),
+            Some(Node::Entry(version, number)) => {
+                let sealed = self.tree.content.sealed(&version);
                 let parent = sealed.and_then(|sealed| sealed.index().node(number));
-                let parent = parent.map_or(0, |entry| entry.parent);
-                Node::Entry(kind, id, version, parent)
+                Node::Entry(version, parent.map_or(0, |entry| entry.parent))
             }
             _ => Node::Root,
         };
@@ -257,8 +256,10 @@ impl View<'_> {
     /// one has the name.
     fn name_lasts(&self, node: &Node) -> Duration {
         match node {
-            Node::Latest(kind, id, version) => match self.storage_item(*kind, id) {
-                Ok((_, row, left)) if row.value.current_version_id.as_deref() == Some(version) => {
+            Node::Latest(version) => match self.storage_item(version.kind, &version.storage) {
+                Ok((_, row, left))
+                    if row.value.current_version_id.as_deref() == Some(&version.id) =>
+                {
                     left
                 }
                 _ => Duration::ZERO,

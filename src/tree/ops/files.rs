@@ -2,102 +2,20 @@
 
 use crate::{
     error::{Error, Result},
-    store::{self, Content, NodeKind, PartialFile, PartialRead, PartialVersion, Seek},
-    sync::Mutex,
+    store::{self, NodeKind, PartialRead, PartialVersion, Seek},
     tree::{
-        Answer, Kind, Miss, Tree, View,
-        answers::known::VersionId,
-        logs::{LogView, Logs},
-        node::Node,
+        content::Files,
+        fetch_key::{Answer, Miss},
+        node::{Kind, Node, VersionId},
         ops::{
-            attributes::Stat,
-            control::{Writing, not_yours},
-            rows::Files,
+            control::not_yours,
+            handle::{Handle, OpenLog, OpenPartial, Opened, Page},
+            stat::Stat,
         },
+        view::View,
     },
 };
-use std::{
-    io,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
-
-/// What an open file reads from. It stays good whatever is evicted or changes.
-pub enum Handle {
-    /// A file of ours that can never change.
-    Bytes(Arc<[u8]>),
-    /// A file of ours that may change, as it was when it was opened and as far
-    /// as it has grown since.
-    Page(Page),
-    /// A run's log, which grows while the run lives.
-    Log(OpenLog),
-    /// A control file that is written.
-    Control(Writing),
-    /// A file of a version, and its inode number.
-    Content(Content, u64),
-    /// A file of a version whose archive is, or was, still arriving.
-    Growing(Box<Arriving>),
-}
-
-/// An open file of a version that was arriving when it was opened.
-pub struct Arriving {
-    content: PartialFile,
-    of: VersionId,
-    ino: u64,
-    number: u32,
-    /// The same file, once the version is sealed and has checksums.
-    sealed: OnceLock<Content>,
-}
-
-impl Arriving {
-    /// The file in the sealed version, where that has come of the archive that
-    /// it was opened on.
-    fn sealed(&self, tree: &Tree) -> Result<Option<&Content>> {
-        if let Some(content) = self.sealed.get() {
-            return Ok(Some(content));
-        }
-        // Another archive can have other files under the same numbers.
-        self.content.read_at(self.content.size(), &mut [])?;
-        let (kind, id, version) = &self.of;
-        let key = tree.version_key(*kind, id, version);
-        if tree.store.partial(&key).is_some() {
-            return Ok(None);
-        }
-        let Some(version) = tree.store.version(&key) else {
-            return Ok(None);
-        };
-        let content = version.open(self.number)?;
-        let content = content.filter(|content| content.size() == self.content.size());
-        Ok(content.map(|content| self.sealed.get_or_init(|| content)))
-    }
-}
-
-/// An open log of a run.
-pub struct OpenLog {
-    run: Arc<str>,
-    view: LogView,
-    logs: Arc<Logs>,
-}
-
-/// An open file that may change.
-pub struct Page {
-    node: Node,
-    bytes: Mutex<Arc<[u8]>>,
-}
-
-impl Page {
-    fn bytes(&self) -> Arc<[u8]> {
-        self.bytes.lock().clone()
-    }
-}
-
-/// An open file and how the kernel may treat it.
-pub struct Opened {
-    /// What it reads from.
-    pub handle: Handle,
-    /// The content can never change: pages of an earlier open are still good.
-    pub is_final: bool,
-}
+use std::{io, sync::Arc, time::Duration};
 
 /// What of `bytes` is in `size` bytes at `offset`.
 fn part(bytes: &[u8], offset: u64, size: usize) -> &[u8] {
@@ -143,12 +61,12 @@ impl View<'_> {
         if matches!(node, Node::Control(_)) && !is_owner {
             return Err(not_yours());
         }
-        let Node::Entry(kind, id, version, number) = &node else {
+        let Node::Entry(version, number) = &node else {
             return self.open_ours(node);
         };
-        match self.files(*kind, id, version)? {
+        match self.files(version)? {
             Files::None => Err(Error::IsDirectory.into()),
-            Files::Growing(growing) => self.open_growing(&growing, &node, ino),
+            Files::Partial(partial) => self.open_partial(&partial, version, *number, ino),
             Files::Sealed(sealed) => {
                 let entry = sealed.index().node(*number).ok_or(Error::Stale)?;
                 if let Some(opened) = without_content(&entry)? {
@@ -162,10 +80,9 @@ impl View<'_> {
                     });
                 }
                 // Evicted, and perhaps on its way again, under the same numbers.
-                let key = self.tree.version_key(*kind, id, version);
-                match self.tree.store.partial(&key) {
-                    Some(growing) => self.open_growing(&growing, &node, ino),
-                    None => Err(self.content_miss(*kind, id, version)),
+                match self.tree.content.partial(version) {
+                    Some(partial) => self.open_partial(&partial, version, *number, ino),
+                    None => Err(self.content_miss(version)),
                 }
             }
         }
@@ -188,10 +105,7 @@ impl View<'_> {
         let file = self.render(&node)?;
         let handle = match file.is_final {
             true => Handle::Bytes(file.bytes),
-            false => Handle::Page(Page {
-                node,
-                bytes: Mutex::new(file.bytes),
-            }),
+            false => Handle::Page(Page::new(node, file.bytes)),
         };
         Ok(Opened {
             handle,
@@ -199,12 +113,15 @@ impl View<'_> {
         })
     }
 
-    fn open_growing(&self, growing: &PartialVersion, node: &Node, ino: u64) -> Answer<Opened> {
-        let &Node::Entry(kind, ref id, ref version, number) = node else {
-            return Err(Error::Stale.into());
-        };
-        let not_yet = || self.content_miss(kind, id, version);
-        let entry = growing.node(number).ok_or_else(not_yet)?;
+    fn open_partial(
+        &self,
+        partial: &PartialVersion,
+        version: &VersionId,
+        number: u32,
+        ino: u64,
+    ) -> Answer<Opened> {
+        let not_yet = || self.content_miss(version);
+        let entry = partial.node(number).ok_or_else(not_yet)?;
         if let Some(opened) = without_content(&entry)? {
             // The end of the archive can still prove all of it wrong.
             return Ok(Opened {
@@ -212,16 +129,10 @@ impl View<'_> {
                 ..opened
             });
         }
-        let content = growing.open(number).ok_or_else(not_yet)?;
-        let handle = Handle::Growing(Box::new(Arriving {
-            content,
-            of: (kind, id.clone(), version.clone()),
-            ino,
-            number,
-            sealed: OnceLock::new(),
-        }));
+        let content = partial.open(number).ok_or_else(not_yet)?;
+        let open = OpenPartial::new(content, version.clone(), ino, number);
         Ok(Opened {
-            handle,
+            handle: Handle::Partial(Box::new(open)),
             is_final: false,
         })
     }
@@ -234,7 +145,7 @@ impl View<'_> {
     pub fn seek(&self, ino: u64, handle: &Handle, offset: u64, what: Seek) -> Answer<Option<u64>> {
         let size = match handle {
             Handle::Content(content, _) => return Ok(content.seek(offset, what)),
-            Handle::Growing(arriving) => return Ok(arriving.content.seek(offset, what)),
+            Handle::Partial(open) => return Ok(open.content.seek(offset, what)),
             _ => self.getattr(ino)?.attributes.size,
         };
         Ok((offset < size).then_some(match what {
@@ -248,7 +159,7 @@ impl View<'_> {
     ///
     /// # Errors
     /// EIO where the cache's files cannot be read, and whatever the fetch of a
-    /// file that is still arriving, or is damaged on disk, fails with.
+    /// file of a partial version, or of one that is damaged on disk, fails with.
     pub fn read(
         &self,
         handle: &Handle,
@@ -257,7 +168,7 @@ impl View<'_> {
         buffer: &mut Vec<u8>,
     ) -> Answer<()> {
         // Content fills all of the buffer: what is in it need not be zeroed first.
-        if !matches!(handle, Handle::Content(..) | Handle::Growing(_)) {
+        if !matches!(handle, Handle::Content(..) | Handle::Partial(_)) {
             buffer.clear();
         }
         match handle {
@@ -269,7 +180,7 @@ impl View<'_> {
                 // the end. Why asking fails is told elsewhere: what has been
                 // read stays true.
                 if buffer.is_empty()
-                    && let Err(miss @ Miss::Want(_)) = self.logs(run)
+                    && let Err(miss @ Miss::Fetch(_)) = self.logs(run)
                 {
                     return Err(miss);
                 }
@@ -281,7 +192,7 @@ impl View<'_> {
                 );
             }
             Handle::Control(writing) => {
-                let file = self.render(writing.node())?;
+                let file = self.render(&writing.node())?;
                 buffer.extend_from_slice(part(&file.bytes, offset, size));
             }
             Handle::Content(content, ino) => {
@@ -290,27 +201,27 @@ impl View<'_> {
                     return self.read_anew(*ino, content.size(), offset, size, buffer);
                 }
             }
-            Handle::Growing(arriving) => self.read_arriving(arriving, offset, size, buffer)?,
+            Handle::Partial(open) => self.read_partial(open, offset, size, buffer)?,
         }
         Ok(())
     }
 
-    fn read_arriving(
+    fn read_partial(
         &self,
-        arriving: &Arriving,
+        open: &OpenPartial,
         offset: u64,
         size: usize,
         buffer: &mut Vec<u8>,
     ) -> Answer<()> {
-        let content = &arriving.content;
+        let content = &open.content;
         buffer.resize(wanted(content.size(), offset, size), 0);
         if buffer.is_empty() {
             return Ok(());
         }
-        if let Some(sealed) = arriving.sealed(self.tree)? {
+        if let Some(sealed) = open.sealed(&self.tree.content)? {
             return match sealed.read_at(offset, buffer) {
                 Some(_) => Ok(()),
-                None => self.read_anew(arriving.ino, content.size(), offset, size, buffer),
+                None => self.read_anew(open.ino, content.size(), offset, size, buffer),
             };
         }
         match content.read_at(offset, buffer)? {
@@ -318,10 +229,7 @@ impl View<'_> {
             PartialRead::Read(read) if read == buffer.len() => Ok(()),
             // Not a part of it: where the file is mapped, the kernel takes a
             // short read for the end of the file.
-            PartialRead::Read(_) | PartialRead::NotYet => {
-                let (kind, id, version) = &arriving.of;
-                Err(self.content_miss(*kind, id, version))
-            }
+            PartialRead::Read(_) | PartialRead::NotYet => Err(self.content_miss(&open.of)),
         }
     }
 
@@ -339,12 +247,12 @@ impl View<'_> {
     /// The bytes of an open file, and what it has grown by since it was opened.
     fn grown(&self, page: &Page) -> Answer<Arc<[u8]>> {
         let known = page.bytes();
-        match self.render(&page.node) {
+        match self.render(page.node()) {
             Ok(file) if file.bytes.starts_with(&known) => {
-                *page.bytes.lock() = file.bytes.clone();
+                page.grow(file.bytes.clone());
                 Ok(file.bytes)
             }
-            Err(miss @ Miss::Want(_)) => Err(miss),
+            Err(miss @ Miss::Fetch(_)) => Err(miss),
             Ok(_) | Err(_) => Ok(known),
         }
     }
@@ -383,10 +291,10 @@ impl View<'_> {
                 let read = content.read_at(offset, buffer);
                 read.map(drop).ok_or_else(|| cut_short().into())
             }
-            Handle::Growing(arriving) if arriving.content.size() == file => {
+            Handle::Partial(open) if open.content.size() == file => {
                 // All or nothing: the kernel takes fewer bytes for the end of a
                 // file that is in its page cache, and fills up with zeros.
-                self.read_arriving(&arriving, offset, size, buffer)
+                self.read_partial(&open, offset, size, buffer)
             }
             // Another file than the handle was opened on.
             _ => Err(cut_short().into()),

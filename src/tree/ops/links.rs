@@ -4,13 +4,16 @@ use crate::{
     api::types::{Run, RunStatus},
     error::Error,
     tree::{
-        Answer, View,
+        answers::Agents,
         cache::for_good,
+        content::Files,
+        fetch_key::Answer,
         node::{
             Node,
             names::{escape, looks_like_id},
         },
-        ops::rows::{Age, Files},
+        ops::freshness::Age,
+        view::View,
     },
 };
 use std::{
@@ -33,19 +36,19 @@ impl View<'_> {
     pub fn readlink(&self, ino: u64) -> Answer<Vec<u8>> {
         match self.node(ino)? {
             Node::Link(target) => Ok(target.as_bytes().to_vec()),
-            Node::Latest(_, _, version) => Ok(escape(&version).into_bytes()),
+            Node::Latest(version) => Ok(escape(&version.id).into_bytes()),
             Node::RunOfAgent(id) => Ok(format!("../../../runs/{}", escape(&id)).into_bytes()),
             Node::RunOfStatus(id) => Ok(format!("../../{}", escape(&id)).into_bytes()),
-            Node::Entry(kind, id, version, node) => {
-                let sealed = match self.files(kind, &id, &version)? {
+            Node::Entry(version, node) => {
+                let sealed = match self.files(&version)? {
                     Files::Sealed(sealed) => sealed,
                     // Whether it leads out is known at the end.
-                    Files::Growing(_) => return Err(self.content_miss(kind, &id, &version)),
+                    Files::Partial(_) => return Err(self.content_miss(&version)),
                     Files::None => return Err(Error::Stale.into()),
                 };
                 let entry = sealed.index().node(node).ok_or(Error::Stale)?;
                 let target = sealed.index().target(node).ok_or_else(not_a_link)?;
-                if entry.escapes && !self.tree.options.external_symlinks {
+                if entry.escapes && !self.tree.external_symlinks {
                     return Err(Error::Denied(
                         "the symlink leads out of its version (its target is in the attribute \
                          user.vm0.symlinks of its directory; --allow-external-symlinks shows it)"
@@ -62,12 +65,12 @@ impl View<'_> {
     /// The target of `runs/<id>/agent`. It is a file of the agent and not its
     /// folder, which leads to the agent's runs, and so back: a program that follows
     /// links into folders would never come to an end.
-    pub(in crate::tree) fn run_agent(&self, id: &Arc<str>) -> Answer<Option<Arc<str>>> {
+    pub(super) fn run_agent(&self, id: &Arc<str>) -> Answer<Option<Arc<str>>> {
         let (row, _) = self.run(id, Age::Any)?;
         let run = &row.value;
         // Where the listing is at hand it knows the agent's component, which
         // is not its bare name where two agents share one.
-        let listing = self.tree.known.agents.last(&());
+        let listing = self.tree.answers.last::<Agents>(&());
         let listed = run
             .agent_id
             .as_deref()
@@ -90,10 +93,7 @@ impl View<'_> {
 
     /// The target of `runs/<id>/artifact`, where the run has one, and for how
     /// long: that of a live run can change.
-    pub(in crate::tree) fn run_artifact(
-        &self,
-        id: &Arc<str>,
-    ) -> Answer<Option<(Arc<str>, Duration)>> {
+    pub(super) fn run_artifact(&self, id: &Arc<str>) -> Answer<Option<(Arc<str>, Duration)>> {
         let (row, left) = self.run_detail(id)?;
         let run = &row.value;
         let older = || run.artifacts.as_ref()?.iter().next();
@@ -113,7 +113,7 @@ impl View<'_> {
 
     /// The links in `runs/<id>/volumes`, name and target, and for how long
     /// they are these.
-    pub(in crate::tree) fn run_volumes(
+    pub(super) fn run_volumes(
         &self,
         id: &Arc<str>,
     ) -> Answer<(BTreeMap<String, Arc<str>>, Duration)> {
@@ -127,7 +127,7 @@ impl View<'_> {
     }
 
     /// Whether a run is one of an agent's; older answers give the name only.
-    pub(in crate::tree) fn is_run_of(&self, run: &Run, agent: &Arc<str>) -> Answer<bool> {
+    pub(super) fn is_run_of(&self, run: &Run, agent: &Arc<str>) -> Answer<bool> {
         match (&run.agent_id, &run.agent_name) {
             (Some(id), _) => Ok(**id == **agent),
             (None, Some(name)) => Ok(self.agent_item(agent)?.1.value.name == *name),
@@ -136,7 +136,7 @@ impl View<'_> {
     }
 
     /// The status words that have a folder: all known ones, and those seen.
-    pub(in crate::tree) fn statuses(&self) -> Answer<BTreeSet<String>> {
+    pub(super) fn statuses(&self) -> Answer<BTreeSet<String>> {
         let (listing, _) = self.runs()?;
         let known = RunStatus::KNOWN
             .iter()

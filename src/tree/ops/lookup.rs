@@ -1,28 +1,29 @@
 //! A name in a directory becomes a node.
 
 use crate::{
-    api::types::{Agent, Row, RunStatus, Storage, StorageKind},
+    api::types::{self, Row, RunStatus, StorageKind},
     error::Error,
     guide::PAGES,
     store,
     tree::{
-        Answer, Miss, View, Want,
-        answers::known::StorageId,
+        answers::{Agent, Agents, Run, Runs, Storage, Storages, Versions},
         cache::FOR_EVER,
+        content::Files,
+        fetch_key::{Answer, Miss},
         node::{
-            AgentFile, MetaFile, Node, RunFile, TOP,
+            AgentFile, Control, Form, MetaFile, Node, RunFile, StorageId, TOP, VersionId,
             names::{
                 NAME_MAX, escape, is_content_id, is_probe, is_uuid, looks_like_id, may_be_run_id,
                 may_be_version_prefix,
             },
         },
         ops::{
-            attributes::{Stat, entry_stat},
-            control::{Control, START_FILE},
+            freshness::Age,
             meta::{GUIDE, file_name},
-            rows::{Age, Files},
-            tables::Form,
+            stat::{Stat, entry_stat},
         },
+        orders::START_FILE,
+        view::View,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -66,8 +67,8 @@ impl View<'_> {
         }
         let ino = parent;
         let parent = self.node(ino)?;
-        if let Node::Entry(kind, id, version, directory) = &parent {
-            return match self.entry_child(*kind, id, version, *directory, name)? {
+        if let Node::Entry(version, directory) = &parent {
+            return match self.entry_child(version, *directory, name)? {
                 Some((number, entry, lasts)) => {
                     let beside = self.tree.inodes.beside(ino, Node::entry_place(number));
                     let stat = entry_stat(beside.ok_or(Error::Stale)?, &entry);
@@ -151,7 +152,9 @@ impl View<'_> {
                 Ok((Node::RunOfStatus(run), left))
             }
             Node::Run(id) => self.run_child(id, text),
-            Node::RunVolumes(id) if is_probe(text) && self.tree.known.run.last(id).is_none() => {
+            Node::RunVolumes(id)
+                if is_probe(text) && self.tree.answers.last::<Run>(id).is_none() =>
+            {
                 Err(absent(text))
             }
             Node::RunVolumes(id) => {
@@ -166,13 +169,13 @@ impl View<'_> {
     }
 
     fn agent_child(&self, name: &str) -> Answer<Child> {
-        let known = &self.tree.known;
+        let answers = &self.tree.answers;
         if is_probe(name) {
             // Only a listing that is there already can show such a name.
-            let listing = known.agents.last(&());
+            let listing = answers.last::<Agents>(&());
             let item = listing.as_ref().and_then(|(last, _)| last.component(name));
             let item = item.ok_or_else(|| absent(name))?;
-            return Ok((Node::Agent(item.id.clone()), self.tree.list_ttl()));
+            return Ok((Node::Agent(item.id.clone()), self.list_ttl()));
         }
         let (listing, left) = self.agents()?;
         if let Some(item) = listing.component(name) {
@@ -182,10 +185,10 @@ impl View<'_> {
             return Ok((Node::Link(item.component.as_str().into()), left));
         }
         // One that was reached by its id is there by its name too.
-        let reached = |id: &Arc<str>, row: &Row<Agent>| {
+        let reached = |id: &Arc<str>, row: &Row<types::Agent>| {
             listing.id(id).is_none() && escape(&row.value.name) == name
         };
-        if let Some((id, _)) = known.agent.find(reached) {
+        if let Some(id) = answers.find::<Agent>(reached) {
             let (row, left) = self.agent_detail(&id)?;
             return match reached(&id, &row) {
                 true => Ok((Node::Agent(id), left)),
@@ -200,12 +203,12 @@ impl View<'_> {
     }
 
     fn storage_child(&self, kind: StorageKind, name: &str) -> Answer<Child> {
-        let known = &self.tree.known;
+        let answers = &self.tree.answers;
         if is_probe(name) {
-            let listing = known.storages.last(&kind);
+            let listing = answers.last::<Storages>(&kind);
             let item = listing.as_ref().and_then(|(last, _)| last.component(name));
             let item = item.ok_or_else(|| absent(name))?;
-            return Ok((Node::Storage(kind, item.id.clone()), self.tree.list_ttl()));
+            return Ok((Node::Storage(kind, item.id.clone()), self.list_ttl()));
         }
         let (listing, left) = self.storages(kind)?;
         if let Some(item) = listing.component(name) {
@@ -214,12 +217,11 @@ impl View<'_> {
         if let Some(item) = listing.id(name) {
             return Ok((Node::Link(item.component.as_str().into()), left));
         }
-        let reached = |(of, id): &StorageId, row: &Row<Storage>| {
+        let reached = |(of, id): &StorageId, row: &Row<types::Storage>| {
             *of == kind && listing.id(id).is_none() && escape(&row.value.name) == name
         };
-        if let Some((key, _)) = known.storage.find(reached) {
-            let want = || Want::Storage(kind, key.1.clone());
-            let (row, left) = self.need_or_last(&known.storage, &key, want)?;
+        if let Some(key) = answers.find::<Storage>(reached) {
+            let (row, left) = self.need_or_last::<Storage>(&key)?;
             return match reached(&key, &row) {
                 true => Ok((Node::Storage(kind, key.1), left)),
                 false => Err(absent(name)),
@@ -258,8 +260,8 @@ impl View<'_> {
 
     /// The run of an id, from a listing or, where none shows it, by a call.
     fn named_run(&self, name: &str) -> Answer<(Arc<str>, Duration)> {
-        let known = &self.tree.known;
-        if let Some((listing, _)) = known.runs.last(&())
+        let answers = &self.tree.answers;
+        if let Some((listing, _)) = answers.last::<Runs>(&())
             && let Some(item) = listing.component(name)
         {
             // Runs do not vanish.
@@ -300,7 +302,7 @@ impl View<'_> {
             "cancel" => Ok((Node::Control(Control::Cancel(id.clone())), FOR_EVER)),
             "agent" => {
                 let target = self.run_agent(id)?.ok_or_else(|| absent(name))?;
-                Ok((Node::Link(target), self.tree.list_ttl()))
+                Ok((Node::Link(target), self.list_ttl()))
             }
             "artifact" => {
                 let (target, left) = self.run_artifact(id)?.ok_or_else(|| absent(name))?;
@@ -318,14 +320,20 @@ impl View<'_> {
             "latest" => {
                 let (_, row, left) = self.storage_item(kind, id)?;
                 let version = row.value.current_version_id.as_deref();
-                let version = version.ok_or_else(|| absent(name))?.into();
-                return Ok((Node::Latest(kind, id.clone(), version), left));
+                let version = version.ok_or_else(|| absent(name))?;
+                return Ok((
+                    Node::Latest(VersionId::new(kind, id.clone(), version)),
+                    left,
+                ));
             }
             _ => {}
         }
-        let entry = |version: &str| (Node::Entry(kind, id.clone(), version.into(), 0), FOR_EVER);
+        let entry = |version: &str| {
+            let version = VersionId::new(kind, id.clone(), version);
+            (Node::Entry(version, 0), FOR_EVER)
+        };
         let key = (kind, id.clone());
-        if let Some((versions, _)) = self.tree.known.versions.last(&key)
+        if let Some((versions, _)) = self.tree.answers.last::<Versions>(&key)
             && let Some(found) = versions.component(name)
         {
             return Ok(entry(found));
@@ -337,10 +345,8 @@ impl View<'_> {
         if versions.component(name).is_none() && (is_content_id(name) || looks_like_id(name)) {
             // A run that has just ended points at a version which is newer than
             // the list: a whole id is worth looking again.
-            self.tree
-                .known
-                .versions
-                .expire(&key, self.since, LOOK_AGAIN);
+            let answers = &self.tree.answers;
+            answers.expire::<Versions>(&key, self.since, LOOK_AGAIN);
             (versions, left) = self.versions(kind, id)?;
         }
         if let Some(found) = versions.component(name) {
@@ -349,7 +355,7 @@ impl View<'_> {
         if versions.may_lack(name) {
             // A run can point at it; there is no other way to ask for it than
             // to fetch it.
-            self.files(kind, id, &name.into())?;
+            self.files(&VersionId::new(kind, id.clone(), name))?;
             return Ok(entry(name));
         }
         // An ambiguous prefix names nothing.
@@ -360,13 +366,11 @@ impl View<'_> {
     /// The node under a name in a directory of a version.
     fn entry_child(
         &self,
-        kind: StorageKind,
-        id: &Arc<str>,
-        version: &Arc<str>,
+        version: &VersionId,
         directory: u32,
         name: &[u8],
     ) -> Answer<Option<(u32, store::Node, Duration)>> {
-        match self.files(kind, id, version) {
+        match self.files(version) {
             Ok(Files::None) if directory == 0 => Ok(None),
             Ok(Files::None) => Err(Error::Stale.into()),
             Ok(Files::Sealed(sealed)) => {
@@ -382,10 +386,10 @@ impl View<'_> {
             }
             // What has not passed yet may still come, and a later entry of the
             // archive may still change what has.
-            Ok(Files::Growing(growing)) => {
-                let not_yet = || self.content_miss(kind, id, version);
-                let number = growing.child(directory, name).ok_or_else(not_yet)?;
-                let node = growing.node(number).ok_or_else(not_yet)?;
+            Ok(Files::Partial(partial)) => {
+                let not_yet = || self.content_miss(version);
+                let number = partial.child(directory, name).ok_or_else(not_yet)?;
+                let node = partial.node(number).ok_or_else(not_yet)?;
                 Ok(Some((number, node, Duration::ZERO)))
             }
             // The version is gone, which says nothing of a name in it: the

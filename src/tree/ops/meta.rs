@@ -1,9 +1,16 @@
 //! `.vm0fs`: the mount about itself. Nothing in here asks the network.
 
 use crate::{
+    api::types::StorageKind,
     error::Error,
     guide::Page,
-    tree::{Answer, View, cache::Lookup, node::MetaFile},
+    tree::{
+        answers::{Agents, Registered, Runs, Storages},
+        cache::Lookup,
+        fetch_key::Answer,
+        node::{MetaFile, VersionId},
+        view::View,
+    },
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -19,25 +26,25 @@ const PAGE_TTL: Duration = Duration::from_secs(1);
 const HELP: &str = include_str!("help.txt");
 
 /// The folder of the guide in `.vm0fs`.
-pub(in crate::tree) const GUIDE: &str = "help";
+pub(super) const GUIDE: &str = "help";
 
 /// The file of a page in it.
-pub(in crate::tree) fn file_name(page: &Page) -> String {
+pub(super) fn file_name(page: &Page) -> String {
     format!("{}.md", page.name)
 }
 
 impl View<'_> {
-    pub(in crate::tree) fn page(&self, file: MetaFile) -> Answer<Arc<[u8]>> {
+    pub(super) fn page(&self, file: MetaFile) -> Answer<Arc<[u8]>> {
         if file == MetaFile::Help {
             return Ok(HELP.as_bytes().into());
         }
-        let pages = &self.tree.known.pages;
+        let pages = &self.tree.pages;
         if let Lookup::Fresh(page, _) = pages.get(&file, Instant::now()) {
             return Ok(page.1.clone());
         }
         let text = match file {
-            MetaFile::Errors => self.tree.failures.render(),
-            MetaFile::Transfers => self.tree.render_transfers(),
+            MetaFile::Errors => self.tree.answers.failures().render(),
+            MetaFile::Transfers => self.transfers(),
             _ => self.status()?,
         };
         let bytes: Arc<[u8]> = text.into_bytes().into();
@@ -51,56 +58,63 @@ impl View<'_> {
         Ok(bytes)
     }
 
-    pub(in crate::tree) fn page_time(&self, file: MetaFile) -> Timestamp {
+    pub(super) fn page_time(&self, file: MetaFile) -> Timestamp {
         self.tree
-            .known
             .pages
             .last(&file)
             .map_or(self.tree.started, |(page, _)| page.0)
     }
 
+    /// The seconds since an answer was last asked for.
+    fn age<R: Registered>(&self, key: &R::Key) -> Option<u64> {
+        let (_, asked) = self.tree.answers.last::<R>(key)?;
+        Some(asked.elapsed().as_secs())
+    }
+
+    fn transfers(&self) -> String {
+        let answers = &self.tree.answers;
+        let name = |version: &VersionId| answers.name_of(version.kind, &version.storage);
+        self.tree.content.table(name)
+    }
+
     fn status(&self) -> Answer<String> {
-        let (calls, usage) = (self.tree.api.calls(), self.usage());
-        let age = |asked: Option<Instant>| asked.map(|asked| asked.elapsed().as_secs());
-        let known = &self.tree.known;
-        let storages = |kind| age(known.storages.last(&kind).map(|(_, asked)| asked));
+        let answers = &self.tree.answers;
+        let (service, content) = (answers.service(), &self.tree.content);
+        let (calls, usage) = (service.api().calls(), self.usage());
         let status = json!({
             "vm0fs": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
             "mounted_at": self.tree.started.to_string(),
             "api": {
-                "origin": self.tree.api.origin(),
+                "origin": service.api().origin(),
                 "calls": calls.made,
                 "failed": calls.failed,
                 "last_request_id": calls.last_request_id,
                 "rate_limit": calls.rate_limit,
             },
             "cache": {
-                "dir": self.tree.store.dir().to_string_lossy(),
+                "dir": content.dir().to_string_lossy(),
                 "bytes": usage.bytes,
                 "ceiling_bytes": usage.ceiling,
                 "versions": usage.versions,
                 "versions_with_content": usage.with_content,
             },
-            "downloads": self.tree.transfers.totals(),
+            "downloads": content.totals(),
             "listings": {
-                "ttl_seconds": self.tree.options.list_ttl.as_secs_f64(),
+                "ttl_seconds": service.usual_list_ttl().as_secs_f64(),
                 "age_seconds": {
-                    "agents": age(known.agents.last(&()).map(|(_, asked)| asked)),
-                    "runs": age(known.runs.last(&()).map(|(_, asked)| asked)),
-                    "volumes": storages(crate::api::types::StorageKind::Volume),
-                    "artifacts": storages(crate::api::types::StorageKind::Artifact),
+                    "agents": self.age::<Agents>(&()),
+                    "runs": self.age::<Runs>(&()),
+                    "volumes": self.age::<Storages>(&StorageKind::Volume),
+                    "artifacts": self.age::<Storages>(&StorageKind::Artifact),
                 },
             },
             "crawlers": {
-                "policy": match self.tree.options.crawlers {
-                    Some(_) => "deny",
-                    None => "allow",
-                },
-                "refused": self.tree.refusals.counts(),
+                "policy": self.tree.crawlers.policy(),
+                "refused": self.tree.crawlers.counts(),
             },
-            "runs_followed": self.tree.follows.count(),
-            "failures": self.tree.failures.len(),
+            "runs_followed": self.tree.live.stream_count(),
+            "failures": answers.failures().len(),
         });
         let text = serde_json::to_string_pretty(&status)
             .map_err(|error| Error::Internal(error.to_string()))?;

@@ -6,10 +6,12 @@ use crate::{
     error::{Error, Result},
     guide::PAGES,
     tree::{
-        Answer, View, Want,
+        answers::AgentVersions,
         cache::for_good,
-        node::{AgentFile, Node, RunFile},
-        ops::{control::Control, rows::Age, yaml::yaml},
+        fetch_key::Answer,
+        node::{AgentFile, Control, Kind, Node, RunFile},
+        ops::{freshness::Age, yaml::yaml},
+        view::View,
     },
 };
 use serde_json::{Value, value::RawValue};
@@ -55,7 +57,7 @@ fn pretty_object(row: &RawValue) -> Result<String> {
 }
 
 impl View<'_> {
-    pub(in crate::tree) fn render(&self, node: &Node) -> Answer<File> {
+    pub(super) fn render(&self, node: &Node) -> Answer<File> {
         match node {
             Node::MetaFile(file) => Ok(File {
                 bytes: self.page(*file)?,
@@ -66,7 +68,7 @@ impl View<'_> {
                 Ok(File::text(page.text, false))
             }
             Node::RunsTable(agent, form) => Ok(File {
-                bytes: self.runs_table(agent.as_ref(), *form)?.bytes.clone(),
+                bytes: self.runs_table(agent.as_ref(), *form)?.bytes(),
                 is_final: false,
             }),
             Node::AgentFile(id, AgentFile::Json) => {
@@ -80,8 +82,7 @@ impl View<'_> {
                 Ok(File::text(yaml(config)?, false))
             }
             Node::AgentFile(id, AgentFile::Versions) => {
-                let want = || Want::AgentVersions(id.clone());
-                let (rows, _) = self.need_or_last(&self.tree.known.agent_versions, id, want)?;
+                let (rows, _) = self.need_or_last::<AgentVersions>(id)?;
                 Ok(File::text(
                     pretty_array(rows.iter().map(AsRef::as_ref))?,
                     false,
@@ -89,18 +90,17 @@ impl View<'_> {
             }
             Node::VersionsJson(kind, id) => {
                 let (versions, _) = self.versions(*kind, id)?;
-                let rows = versions.rows.iter().map(|(_, row)| &*row.raw);
-                Ok(File::text(pretty_array(rows)?, false))
+                Ok(File::text(pretty_array(versions.raw())?, false))
             }
             Node::RunFile(id, file) => self.render_run(id, *file),
             Node::Control(Control::Start(agent)) => {
-                let started = self.tree.controls.last_started(agent);
+                let started = self.tree.orders.last_started(agent);
                 let id = started.map(|(id, _)| id).unwrap_or_default();
                 Ok(File::text(id, false))
             }
             Node::Control(Control::Cancel(_)) => Ok(File::text("", false)),
             Node::Entry(..) => Err(Error::Invalid("a file of a version".into()).into()),
-            _ if node.kind() == Some(crate::tree::Kind::Symlink) => {
+            _ if node.kind() == Some(Kind::Symlink) => {
                 Err(Error::Invalid("is a symbolic link".into()).into())
             }
             _ => Err(Error::IsDirectory.into()),
@@ -110,7 +110,7 @@ impl View<'_> {
     fn render_run(&self, id: &Arc<str>, file: RunFile) -> Answer<File> {
         match file {
             RunFile::Status => {
-                let (row, _) = self.run(id, self.look_at_status(id, file))?;
+                let (row, _) = self.run(id, self.read_status(id, file))?;
                 let status = &row.value.status;
                 Ok(File::text(status.as_str(), status.is_terminal()))
             }
@@ -119,12 +119,12 @@ impl View<'_> {
                 Ok(File::text(row.value.prompt.as_str(), true))
             }
             RunFile::Json => {
-                let age = self.look_at_status(id, file);
+                let age = self.read_status(id, file);
                 let (row, left) = self.run_detail_of(id, age)?;
                 Ok(File::text(pretty_object(&row.raw)?, for_good(left)))
             }
             RunFile::Error => {
-                let age = self.look_at_status(id, file);
+                let age = self.read_status(id, file);
                 let (_, left) = self.run_detail_of(id, age)?;
                 let reason = self.tree.why_failed(id);
                 Ok(File::text(

@@ -3,16 +3,17 @@
 //! every file they show.
 
 use crate::{
-    api::types::StorageKind,
     error::Error,
     store::{Index, Meta, NodeKind, Verified},
     tree::{
-        Answer, View, Want,
-        node::{Node, RunFile},
-        ops::rows::{Age, Files},
+        answers::{Agent, Agents, Registered, Run, RunLogs, RunMetrics, Runs, Storages, Versions},
+        content::Files,
+        fetch_key::Answer,
+        node::{Node, RunFile, VersionId},
+        ops::freshness::Age,
+        view::View,
     },
 };
-use std::sync::Arc;
 
 /// The one kind of attributes that files here can have.
 const USER: &[u8] = b"user.";
@@ -60,7 +61,6 @@ impl View<'_> {
     }
 
     fn all_xattrs(&self, node: &Node) -> Answer<Attributes> {
-        let failure = |want: Want| self.failure(&want);
         let mut out = Attributes::new();
         let mut add = |name, value: Option<String>| {
             if let Some(value) = value {
@@ -68,31 +68,37 @@ impl View<'_> {
             }
         };
         match node {
-            Node::Agents => add("last_error", failure(Want::Agents)),
-            Node::Runs => add("last_error", failure(Want::Runs)),
-            Node::Storages(kind) => add("last_error", failure(Want::Storages(*kind))),
+            Node::Agents => add("last_error", self.failure::<Agents>(())),
+            Node::Runs => add("last_error", self.failure::<Runs>(())),
+            Node::Storages(kind) => add("last_error", self.failure::<Storages>(*kind)),
             Node::Agent(id) => {
                 let (_, row, _) = self.agent_item(id)?;
                 add("id", Some(id.to_string()));
                 add("version", row.value.current_version_id.clone());
-                add("last_error", failure(Want::Agent(id.clone())));
+                add("last_error", self.failure::<Agent>(id.clone()));
             }
             Node::Run(id) => {
                 self.run(id, Age::Any)?;
                 add("id", Some(id.to_string()));
-                add("last_error", failure(Want::Run(id.clone())));
+                add("last_error", self.failure::<Run>(id.clone()));
             }
             Node::RunFile(id, file) => {
-                let want = match file {
-                    RunFile::Status | RunFile::Json | RunFile::Prompt | RunFile::Error => Want::Run,
-                    RunFile::MetricsJson | RunFile::MetricsCsv | RunFile::MetricsSvg => {
-                        Want::Metrics
+                let id = id.clone();
+                let failure = match file {
+                    RunFile::Status | RunFile::Json | RunFile::Prompt | RunFile::Error => {
+                        self.failure::<Run>(id)
                     }
-                    _ => Want::Logs,
+                    RunFile::MetricsJson | RunFile::MetricsCsv | RunFile::MetricsSvg => {
+                        self.failure::<RunMetrics>(id)
+                    }
+                    _ => self.failure::<RunLogs>(id),
                 };
-                add("last_error", failure(want(id.clone())));
+                add("last_error", failure);
             }
-            Node::Control(control) => add("last_error", self.last_refusal(control)),
+            Node::Control(control) => {
+                let failure = self.tree.orders.last_failure(control);
+                add("last_error", failure.map(|error| error.to_string()));
+            }
             Node::Storage(kind, id) => {
                 let (_, row, _) = self.storage_item(*kind, id)?;
                 add("id", Some(id.to_string()));
@@ -102,17 +108,17 @@ impl View<'_> {
                     row.value.file_count.map(|count| count.to_string()),
                 );
                 add("size", row.value.size.map(|size| size.to_string()));
-                add("last_error", failure(Want::Versions(*kind, id.clone())));
+                add("last_error", self.failure::<Versions>((*kind, id.clone())));
             }
-            Node::Entry(kind, id, version, 0) => return self.version_xattrs(*kind, id, version),
-            Node::Entry(kind, id, version, number) => {
-                if let Files::Sealed(sealed) = self.files(*kind, id, version)?
+            Node::Entry(version, 0) => return self.version_xattrs(version),
+            Node::Entry(version, number) => {
+                if let Files::Sealed(sealed) = self.files(version)?
                     && let Some(entry) = sealed.index().node(*number)
                     // The kernel gives no `user.*` attribute of a symlink to
                     // anybody, so none is listed either.
                     && entry.kind != NodeKind::Symlink
                 {
-                    add("version", Some(version.to_string()));
+                    add("version", Some(version.id.to_string()));
                     out.extend(leading_out(sealed.index(), *number));
                     out.extend(shortened(sealed.index(), *number));
                 }
@@ -122,20 +128,17 @@ impl View<'_> {
         Ok(out)
     }
 
-    fn failure(&self, want: &Want) -> Option<String> {
-        self.tree.last_failure(want).map(|error| error.to_string())
+    /// Why asking for an answer failed, if that is the last that is known.
+    fn failure<R: Registered>(&self, key: R::Key) -> Option<String> {
+        let error = self.tree.answers.last_failure(&R::key(key))?;
+        Some(error.to_string())
     }
 
-    fn version_xattrs(
-        &self,
-        kind: StorageKind,
-        id: &Arc<str>,
-        version: &Arc<str>,
-    ) -> Answer<Attributes> {
-        let row = self.version_row(kind, id, version)?;
+    fn version_xattrs(&self, version: &VersionId) -> Answer<Attributes> {
+        let row = self.version_row(version)?;
         // Only what is on disk: asking whether it is cached must not cache it.
-        let key = self.tree.version_key(kind, id, version);
-        let sealed = self.tree.store.version(&key);
+        let content = &self.tree.content;
+        let sealed = content.sealed(version);
         let cached = match &sealed {
             Some(sealed) if sealed.has_content() => "yes",
             Some(_) => "tree",
@@ -148,11 +151,12 @@ impl View<'_> {
             Some(Verified::NotApplicable) => Some("n/a"),
             None => None,
         };
-        let transfer = self.tree.transfers.of(&(kind, id.clone(), version.clone()));
+        let failure = content.last_failure(version);
+        let transfer = content.transfer(version);
         let transfer = transfer.map(|(bytes, all)| format!("{bytes} {}", all.unwrap_or(0)));
         let values = [
-            ("id", Some(version.to_string())),
-            ("version", Some(version.to_string())),
+            ("id", Some(version.id.to_string())),
+            ("version", Some(version.id.to_string())),
             ("message", row.message),
             ("created_by", row.created_by),
             ("file_count", row.file_count.map(|count| count.to_string())),
@@ -160,14 +164,11 @@ impl View<'_> {
             ("cached", Some(cached.to_owned())),
             ("verified", verified.map(str::to_owned)),
             // The version's name in the cache directory.
-            ("key", Some(key.directory())),
+            ("key", Some(content.key(version).directory())),
             // Bytes that have come and are to come in all (0: not known), while
             // it is downloaded.
             ("transfer", transfer),
-            (
-                "last_error",
-                self.failure(&Want::Content(kind, id.clone(), version.clone())),
-            ),
+            ("last_error", failure.map(|error| error.to_string())),
         ];
         let values = values.into_iter();
         let of_root = sealed.as_ref().map(|sealed| {

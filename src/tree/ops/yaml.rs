@@ -10,7 +10,7 @@ use std::cell::RefCell;
 ///
 /// # Errors
 /// [`Error::Internal`] where the YAML library refuses it.
-pub(in crate::tree) fn yaml(value: &Value) -> Result<String> {
+pub(super) fn yaml(value: &Value) -> Result<String> {
     let json = value.to_string();
     // The library writes numbers of the types that Rust has. In the place of any
     // other a word is written that is found nowhere in the value.

@@ -38,7 +38,7 @@ fn inside_a_version_that_is_gone_nothing_is_absent_for_good() {
     let root = bench.ino(&format!("volumes/data/{version}"));
     // A kernel may hold the inode for longer than the answers are kept.
     let fresh = Bench::new(World::empty());
-    let node = Node::Entry(StorageKind::Volume, id.into(), version.into(), 0);
+    let node = Node::Entry(VersionId::new(StorageKind::Volume, id, version), 0);
     let again = node.ino(&fresh.tree.inodes);
     assert_eq!(again, root, "inodes outlive a restart");
     let answer = fresh.lookup(again, "a.txt");

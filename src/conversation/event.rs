@@ -1,0 +1,292 @@
+//! What an event says.
+
+use crate::text::one_line;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// An event, understood as far as it can be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Event {
+    /// What it says, in its order. Never empty.
+    pub(crate) parts: Vec<Part>,
+    /// The tool call that started the subagent which said it.
+    pub(crate) parent: Option<String>,
+    /// What one message of the model has used, by the message's id: a message
+    /// can come in several events, each with the usage of the whole.
+    pub(crate) spent: Option<Spent>,
+}
+
+/// One thing that an event says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Part {
+    /// The agent's program has begun a session.
+    Session(Session),
+    /// A text.
+    Text(Speaker, String),
+    /// What the model thought; empty where only it can read it.
+    Thinking(String),
+    /// A tool is used.
+    Call(Call),
+    /// What came of a tool's use.
+    Outcome(Outcome),
+    /// A list of things to do, as it stands now.
+    Todo(Vec<Todo>),
+    /// A turn or a session has ended.
+    End(Box<End>),
+    /// One line about something else.
+    Note(Level, String),
+}
+
+/// Who says a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaker {
+    /// The agent.
+    Agent,
+    /// The user, or the agent's program in the user's place.
+    User,
+}
+
+/// How serious a part is, in the words of a log's level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// Everything that is as it should be.
+    Info,
+    /// Something that the agent was warned of.
+    Warn,
+    /// A failure.
+    Error,
+}
+
+impl Level {
+    /// The word in a log's line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// With what a session began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Session {
+    /// The program: `Claude Code` or `Codex`.
+    pub(crate) program: &'static str,
+    pub(crate) id: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) folder: Option<String>,
+    pub(crate) tools: Option<usize>,
+    /// Names of MCP servers.
+    pub(crate) servers: Vec<String>,
+}
+
+/// A tool's use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// By which its outcome refers to it.
+    pub(crate) id: Option<String>,
+    /// The tool.
+    pub(crate) name: String,
+    /// What it is used on, on one line: a path, a command, a query. May be empty.
+    pub(crate) target: String,
+    /// The whole of what it was given, where the headline does not say it all.
+    pub(crate) input: Option<Block>,
+}
+
+/// What came of a tool's use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// The call's id.
+    pub(crate) call: Option<String>,
+    /// What was done, where the event says so itself (Codex does).
+    pub(crate) title: Option<String>,
+    /// What the tool gave: texts, and what is no text by its name and size.
+    pub(crate) text: String,
+    /// Those of it that a page can show.
+    pub(crate) pictures: Vec<Picture>,
+    pub(crate) failed: bool,
+}
+
+/// A text that is shown as it is, and the language that a highlighter needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// As in the info string of a Markdown fence: letters and digits.
+    pub(crate) language: String,
+    pub(crate) text: String,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Todo {
+    pub(crate) state: TodoState,
+    pub(crate) text: String,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TodoState {
+    /// Not begun.
+    Open,
+    /// Being done.
+    Current,
+    /// Done.
+    Done,
+}
+
+impl TodoState {
+    /// Reads the word of either program.
+    pub(super) fn of(word: &str) -> Self {
+        match word {
+            "completed" => Self::Done,
+            "in_progress" | "inProgress" => Self::Current,
+            _ => Self::Open,
+        }
+    }
+}
+
+impl Event {
+    /// How serious it is: as serious as the worst of its parts.
+    pub(crate) fn level(&self) -> Level {
+        let levels = self.parts.iter().map(|part| match part {
+            Part::Outcome(outcome) if outcome.failed => Level::Error,
+            Part::End(end) if end.failure.is_some() => Level::Error,
+            Part::Note(level, _) => *level,
+            _ => Level::Info,
+        });
+        levels.max().unwrap_or(Level::Info)
+    }
+
+    pub(super) fn of(parts: Vec<Part>) -> Self {
+        Self {
+            parts,
+            ..Self::default()
+        }
+    }
+
+    /// One line: what kind of thing it is, and a piece of it.
+    pub(super) fn note(level: Level, kind: &str, piece: &str) -> Self {
+        let kind = one_line(kind, 60);
+        let line = match (kind.is_empty(), piece.is_empty()) {
+            (true, _) => piece.to_owned(),
+            (_, true) => kind,
+            _ => format!("{kind}: {piece}"),
+        };
+        Self::of(vec![Part::Note(level, line)])
+    }
+}
+
+/// Where an event stands in the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    /// Its time, as it was sent.
+    pub(crate) timestamp: &'a str,
+    /// Its number in `events.jsonl`.
+    pub(crate) sequence: Option<u64>,
+}
+
+/// A picture that a browser can show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Picture {
+    /// Its media type, such as `image/png`.
+    pub(crate) kind: &'static str,
+    /// Base64: letters, digits, `+`, `/` and `=`.
+    pub(crate) data: String,
+}
+
+/// Tokens of the model, each kind counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Tokens {
+    /// Read and not from a cache.
+    #[serde(rename = "input_tokens")]
+    pub(crate) input: u64,
+    /// Written.
+    #[serde(rename = "output_tokens")]
+    pub(crate) output: u64,
+    /// Read from a cache.
+    #[serde(rename = "cache_read_input_tokens")]
+    pub(crate) cached: u64,
+    /// Read, and put into a cache; Codex does not tell.
+    #[serde(rename = "cache_creation_input_tokens")]
+    pub(crate) stored: Option<u64>,
+}
+
+/// The sum of what is told; `None` where neither is.
+pub(super) fn sum<T>(a: Option<T>, b: Option<T>, add: impl Fn(T, T) -> T) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(add(a, b)),
+        (a, b) => a.or(b),
+    }
+}
+
+impl Tokens {
+    /// All that was read, from a cache or not.
+    pub(crate) fn read(&self) -> u64 {
+        self.input
+            .saturating_add(self.cached)
+            .saturating_add(self.stored.unwrap_or(0))
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.input = self.input.saturating_add(other.input);
+        self.output = self.output.saturating_add(other.output);
+        self.cached = self.cached.saturating_add(other.cached);
+        self.stored = sum(self.stored, other.stored, u64::saturating_add);
+    }
+
+    /// Whether it can be a later count of the same.
+    pub(super) fn continues(&self, earlier: &Self) -> bool {
+        self.read() >= earlier.read() && self.output >= earlier.output
+    }
+}
+
+/// What one model has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct ModelUse {
+    /// Its tokens.
+    #[serde(flatten)]
+    pub(crate) tokens: Tokens,
+    /// US dollars.
+    #[serde(rename = "cost_usd")]
+    pub(crate) dollars: Option<f64>,
+}
+
+/// The usage of one message of the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Spent {
+    /// The message's id.
+    pub(super) message: String,
+    pub(super) model: Option<String>,
+    pub(super) tokens: Tokens,
+    /// Whether the agent itself said it, not a subagent.
+    pub(super) is_main: bool,
+}
+
+impl Spent {
+    /// Tokens that the agent itself has read.
+    pub(super) fn main_read(&self) -> u64 {
+        match self.is_main {
+            true => self.tokens.read(),
+            false => 0,
+        }
+    }
+}
+
+/// How a query (Claude Code) or a turn (Codex) ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct End {
+    /// Why it failed, if it did.
+    pub(crate) failure: Option<String>,
+    /// The final answer, where the end itself says it.
+    pub(crate) answer: Option<String>,
+    pub(crate) turns: Option<u64>,
+    pub(crate) milliseconds: Option<u64>,
+    /// US dollars.
+    pub(crate) dollars: Option<f64>,
+    pub(crate) tokens: Option<Tokens>,
+    pub(crate) models: BTreeMap<String, ModelUse>,
+    /// Tools' uses that were not permitted.
+    pub(crate) denials: usize,
+    /// One of Codex's turns: the last text before it is the answer.
+    pub(crate) is_turn: bool,
+}

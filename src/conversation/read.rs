@@ -1,0 +1,60 @@
+//! The events of either program, and those of the platform itself.
+
+use super::{
+    claude, codex,
+    event::{Event, Level, Part},
+    fields::{PIECE, json_line, json_text, piece, rest, text},
+    media,
+};
+use crate::{json, text::one_line};
+use serde_json::Value;
+
+impl Event {
+    /// Understands an event of that type, whose data is JSON as it was sent.
+    pub(crate) fn read(kind: &str, data: &str) -> Self {
+        let Ok(value) = json::parse::<Value>(data) else {
+            return Self::note(Level::Info, kind, &piece(data));
+        };
+        // The type that an event itself says is what its form goes by.
+        let kind = text(&value, "type").unwrap_or(kind);
+        let event = claude::read(kind, &value)
+            .or_else(|| codex::read(kind, &value))
+            .or_else(|| lifecycle(kind, &value));
+        let mut event = event.unwrap_or_default();
+        if event.parts.is_empty() {
+            event.parts = unknown(kind, &value).parts;
+        }
+        event
+    }
+}
+
+/// What has no form of its own: its type, and a piece of the rest.
+fn unknown(kind: &str, value: &Value) -> Event {
+    Event::note(Level::Info, kind, &rest(value, &[]).unwrap_or_default())
+}
+
+/// The events that some older deployments add themselves.
+fn lifecycle(kind: &str, value: &Value) -> Option<Event> {
+    Some(match kind {
+        "vm0_start" => {
+            let agent = text(value, "agent").unwrap_or("an agent");
+            let prompt = text(value, "prompt").unwrap_or_default();
+            let line = format!("Run of {} begins: {prompt}", one_line(agent, 80));
+            Event::of(vec![Part::Note(Level::Info, one_line(&line, PIECE))])
+        }
+        "vm0_result" => {
+            let artifact = value.get("artifact").map(json_line);
+            let line = artifact.map_or_else(
+                || "Run has stored its result".to_owned(),
+                |artifact| format!("Run has stored its result: artifact {artifact}"),
+            );
+            Event::of(vec![Part::Note(Level::Info, line)])
+        }
+        "vm0_error" => {
+            let error = value.get("error").map(json_text).unwrap_or_default();
+            let line = format!("Failed: {}", media::without_base64(&error));
+            Event::of(vec![Part::Note(Level::Error, line)])
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,148 @@
+//! What is done with one answer, whichever resource it is of.
+
+use super::{
+    persisted::Persisted,
+    resource::{Ask, FetchLogs, Resource},
+    service::Service,
+};
+use crate::{
+    error::{Error, Result},
+    progress::Progress,
+    tree::cache::{Cache, FOR_EVER, Lookup},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// With what an answer is fetched.
+pub(super) struct Fetch<'a> {
+    pub(super) service: &'a Service,
+    pub(super) persisted: &'a Persisted,
+    pub(super) progress: &'a Progress,
+    /// When the fetch began.
+    pub(super) asked: Instant,
+    pub(super) rest_lasts: &'a dyn Fn(&Arc<str>) -> Option<Duration>,
+    pub(super) logs: &'a FetchLogs<'a>,
+}
+
+/// The version of an artifact that has been stored: the artifact's name and the
+/// version's id.
+pub(super) type StoredVersion = (String, String);
+
+/// The answer of a resource under a key.
+pub(super) struct OneAnswer<'a, R: Resource> {
+    cache: &'a Cache<R::Key, R::Value>,
+    key: &'a R::Key,
+}
+
+/// The same without the resource's type.
+pub(super) trait AnyAnswer {
+    /// Whether it needs no fetch for a request that arrived at `since`: it is fresh,
+    /// or a fetch failed a moment ago.
+    fn is_settled(&self, since: Instant) -> bool;
+    /// Why the last fetch failed, if no answer came after it.
+    fn last_failure(&self) -> Option<Error>;
+    /// Notes that a fetch has failed, which stands for an answer for so long.
+    fn fail(&self, error: &Error, lasts: Duration);
+
+    /// Asks the service, and takes in what it says. Gives the version that has been
+    /// stored, if the answer tells of one.
+    fn fetch(&self, fetch: &Fetch<'_>) -> Result<Option<StoredVersion>>;
+
+    /// Reads an answer from disk that cannot change any more. Whether there was one.
+    fn recall_final(&self, persisted: &Persisted) -> bool;
+    /// Reads from disk what was last known, so that it can be shown while the
+    /// service cannot be reached; not in the place of anything newer.
+    fn recall_last(&self, persisted: &Persisted);
+    /// Writes the answer to disk, as far as it is worth it.
+    fn persist(&self, persisted: &Persisted);
+}
+
+impl<'a, R: Resource> OneAnswer<'a, R> {
+    pub(super) fn new(cache: &'a Cache<R::Key, R::Value>, key: &'a R::Key) -> Self {
+        Self { cache, key }
+    }
+
+    fn recall(&self, persisted: &Persisted, asked: Instant, fresh_for: Duration) -> bool {
+        let content = persisted.get(&R::stored_name(self.key));
+        let Some(value) = content.and_then(|content| R::decode(&content, asked)) else {
+            return false;
+        };
+        let weight = R::weight(&value);
+        self.cache
+            .put(self.key.clone(), value, asked, fresh_for, weight);
+        tracing::debug!("{} comes from the cache", R::title(self.key));
+        true
+    }
+}
+
+impl<R: Resource> AnyAnswer for OneAnswer<'_, R> {
+    fn is_settled(&self, since: Instant) -> bool {
+        !matches!(self.cache.get(self.key, since), Lookup::Missing)
+    }
+
+    fn last_failure(&self) -> Option<Error> {
+        self.cache.last_failure(self.key)
+    }
+
+    fn fail(&self, error: &Error, lasts: Duration) {
+        self.cache
+            .fail(self.key.clone(), error.clone(), Instant::now(), lasts);
+    }
+
+    fn fetch(&self, fetch: &Fetch<'_>) -> Result<Option<StoredVersion>> {
+        if R::CONTINUES {
+            // What an earlier mount knew need not be read again.
+            self.recall_last(fetch.persisted);
+        }
+        let ask = Ask {
+            service: fetch.service,
+            progress: fetch.progress,
+            asked: fetch.asked,
+            earlier: self.cache.last(self.key).map(|(value, _)| value),
+            rest_lasts: fetch.rest_lasts,
+            logs: fetch.logs,
+        };
+        let fetched = R::fetch(self.key, &ask)?;
+        let stored = R::stored_version(&fetched.value);
+        let stored = stored.map(|(name, version)| (name.to_owned(), version.to_owned()));
+        let value = fetched.value;
+        self.cache.merge(
+            self.key.clone(),
+            fetch.asked,
+            fetched.fresh_for,
+            |earlier| {
+                let value = match earlier {
+                    Some(earlier) => R::merge(value, earlier),
+                    None => value,
+                };
+                let weight = R::weight(&value);
+                (value, weight)
+            },
+        );
+        Ok(stored)
+    }
+
+    fn recall_final(&self, persisted: &Persisted) -> bool {
+        R::STORES_FINAL_ONLY && self.recall(persisted, Instant::now(), FOR_EVER)
+    }
+
+    fn recall_last(&self, persisted: &Persisted) {
+        if !R::STORES_FINAL_ONLY && self.cache.last(self.key).is_none() {
+            self.recall(persisted, persisted.long_ago(), Duration::ZERO);
+        }
+    }
+
+    fn persist(&self, persisted: &Persisted) {
+        let name = R::stored_name(self.key);
+        let value = match R::STORES_FINAL_ONLY {
+            true => self.cache.last_for_good(self.key),
+            false if !persisted.is_due(&name) => None,
+            false => self.cache.last(self.key).map(|(value, _)| value),
+        };
+        if let Some(content) = value.and_then(|value| R::encode(&value)) {
+            persisted.put(&name, &content);
+        }
+    }
+}

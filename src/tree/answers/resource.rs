@@ -1,0 +1,113 @@
+//! What a resource of the API is to the tree: its keys and values, how an answer
+//! is fetched, how long it stays fresh, and how it is written to disk.
+
+use super::service::Service;
+use crate::{
+    error::Result,
+    progress::Progress,
+    tree::{logs::Logs, node::Node},
+};
+use std::{
+    fmt::Debug,
+    hash::Hash,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The most answers of a resource that are held in memory, and the most bytes.
+/// Together the bounds of all resources keep the memory of a mount that has seen
+/// everything near 200 MB; an answer that is pushed out is asked for again.
+pub(crate) type Bounds = (usize, usize);
+
+/// For answers that are one object.
+const OBJECTS: Bounds = (20_000, 32 << 20);
+/// For answers of which there are a few, whatever their size.
+pub(super) const LISTINGS: Bounds = (8, usize::MAX);
+
+/// One kind of answers. Each has a file of its own below `answers`, and a line in
+/// [`super::registry`].
+pub(crate) trait Resource {
+    /// What tells its answers apart.
+    type Key: Clone + Debug + Eq + Hash;
+    /// An answer.
+    type Value;
+
+    /// How many answers are held.
+    const BOUNDS: Bounds = OBJECTS;
+    /// Whether only answers that cannot change any more are written to disk. Those
+    /// are read from there instead of being asked for; all others only when the
+    /// service cannot be reached.
+    const STORES_FINAL_ONLY: bool = false;
+    /// Whether a fetch goes on from the last answer, if need be that of an earlier
+    /// mount.
+    const CONTINUES: bool = false;
+    /// Whether the service always has an answer: then "not found" is trouble.
+    const ALWAYS_EXISTS: bool = false;
+
+    /// The answer in a user's words.
+    fn title(key: &Self::Key) -> String;
+    /// The name of the answer on disk.
+    fn stored_name(key: &Self::Key) -> String;
+    /// The folder that shows the object among many of its kind.
+    fn folder(_: &Self::Key) -> Option<Node> {
+        None
+    }
+    /// The run whose followers decide when a failed fetch is repeated.
+    fn followed(_: &Self::Key) -> Option<&Arc<str>> {
+        None
+    }
+
+    /// Asks the service.
+    ///
+    /// # Errors
+    /// What the call fails with.
+    fn fetch(key: &Self::Key, ask: &Ask<'_, Self::Value>) -> Result<Fetched<Self::Value>>;
+    /// A new answer with what only an earlier one shows.
+    fn merge(new: Arc<Self::Value>, _earlier: &Self::Value) -> Arc<Self::Value> {
+        new
+    }
+    /// The version of an artifact that the answer says has been stored: the
+    /// artifact's name and the version's id.
+    fn stored_version(_: &Self::Value) -> Option<(&str, &str)> {
+        None
+    }
+
+    /// Bytes in memory, roughly.
+    fn weight(value: &Self::Value) -> usize;
+    /// The answer as it is written to disk.
+    fn encode(value: &Self::Value) -> Option<Vec<u8>>;
+    /// The answer that was written to disk; it counts as asked for at `asked`.
+    fn decode(content: &[u8], asked: Instant) -> Option<Self::Value>;
+}
+
+/// How the rows of a run's log are fetched: by whoever keeps the logs that grow.
+pub(crate) type FetchLogs<'a> = dyn Fn(&Arc<str>, &Progress) -> Result<Fetched<Logs>> + 'a;
+
+/// What a resource is fetched with.
+pub(crate) struct Ask<'a, T> {
+    pub(super) service: &'a Service,
+    pub(super) progress: &'a Progress,
+    /// When the fetch began.
+    pub(super) asked: Instant,
+    /// The last answer, however old.
+    pub(super) earlier: Option<Arc<T>>,
+    /// How long what is asked for now of a run stays fresh, where the run is known
+    /// to have ended.
+    pub(super) rest_lasts: &'a dyn Fn(&Arc<str>) -> Option<Duration>,
+    pub(super) logs: &'a FetchLogs<'a>,
+}
+
+/// What a fetch has brought.
+pub(crate) struct Fetched<T> {
+    pub(crate) value: Arc<T>,
+    pub(crate) fresh_for: Duration,
+}
+
+impl<T> Fetched<T> {
+    pub(crate) fn new(value: impl Into<Arc<T>>, fresh_for: Duration) -> Self {
+        Self {
+            value: value.into(),
+            fresh_for,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The versions of a volume or artifact: `GET /v1/volumes/:id/versions`,
+//! `GET /v1/artifacts/:id/versions`.
+
+use super::{
+    encoding,
+    resource::{Ask, Fetched, Resource},
+};
+use crate::{
+    api::types::{Row, StorageVersion},
+    error::Result,
+    tree::node::{
+        Node, StorageId,
+        names::{escape, is_content_id},
+    },
+};
+use serde_json::value::RawValue;
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
+/// Rows of a full page of a list: the most that the API gives at a time.
+const FULL_PAGE: usize = 100;
+
+/// The versions of a storage, in the API's order.
+#[derive(Debug)]
+pub(crate) struct Versions {
+    /// Each with the path component of its id.
+    pub(crate) rows: Vec<(String, Row<StorageVersion>)>,
+    by_id: HashMap<String, usize>,
+    by_component: HashMap<String, usize>,
+}
+
+impl Versions {
+    pub(crate) fn new(rows: Vec<Row<StorageVersion>>) -> Self {
+        let rows = rows.into_iter().map(|row| (escape(&row.value.id), row));
+        Self::named(rows.collect())
+    }
+
+    /// The same with the rows of an earlier answer that this one does not show,
+    /// after the others: paging can skip rows, and versions do not vanish.
+    fn with_earlier(&self, earlier: &Self) -> Self {
+        let skipped = earlier
+            .rows
+            .iter()
+            .filter(|(name, _)| !self.by_component.contains_key(name));
+        Self::named(self.rows.iter().chain(skipped).cloned().collect())
+    }
+
+    fn named(rows: Vec<(String, Row<StorageVersion>)>) -> Self {
+        let by_id = rows
+            .iter()
+            .enumerate()
+            .map(|(n, (_, row))| (row.value.id.clone(), n));
+        let by_component = rows
+            .iter()
+            .enumerate()
+            .map(|(n, (name, _))| (name.clone(), n));
+        Self {
+            by_id: by_id.collect(),
+            by_component: by_component.collect(),
+            rows,
+        }
+    }
+
+    /// Whether there may be a version of this id all the same: where the
+    /// answer took more than a page, its pages can have skipped rows. Only a
+    /// whole id is worth asking for.
+    pub(crate) fn may_lack(&self, id: &str) -> bool {
+        self.rows.len() >= FULL_PAGE && is_content_id(id) && self.get(id).is_none()
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<&StorageVersion> {
+        self.by_id.get(id).map(|&n| &self.rows[n].1.value)
+    }
+
+    /// The id of the version under a path component.
+    pub(crate) fn component(&self, component: &str) -> Option<&str> {
+        self.by_component
+            .get(component)
+            .map(|&n| self.rows[n].1.value.id.as_str())
+    }
+
+    /// The component of the one version whose id begins so.
+    pub(crate) fn by_prefix(&self, prefix: &str) -> Option<&str> {
+        let mut matching = self
+            .rows
+            .iter()
+            .filter(|(_, row)| row.value.id.starts_with(prefix));
+        let (component, _) = matching.next()?;
+        matching.next().is_none().then_some(component)
+    }
+
+    /// The rows as they were sent.
+    pub(crate) fn raw(&self) -> impl Iterator<Item = &RawValue> {
+        self.rows.iter().map(|(_, row)| &*row.raw)
+    }
+}
+
+impl Resource for Versions {
+    type Key = StorageId;
+    type Value = Self;
+
+    fn title((kind, id): &StorageId) -> String {
+        format!("versions of {}/{id}", kind.plural())
+    }
+
+    fn stored_name((kind, id): &StorageId) -> String {
+        format!("versions {} {id}", kind.plural())
+    }
+
+    fn folder((kind, _): &StorageId) -> Option<Node> {
+        Some(Node::Storages(*kind))
+    }
+
+    fn fetch((kind, id): &StorageId, ask: &Ask<'_, Self>) -> Result<Fetched<Self>> {
+        let rows = ask
+            .service
+            .api()
+            .storage_versions(*kind, id, ask.progress)?;
+        Ok(Fetched::new(Self::new(rows), ask.service.list_ttl()))
+    }
+
+    fn merge(new: Arc<Self>, earlier: &Self) -> Arc<Self> {
+        new.with_earlier(earlier).into()
+    }
+
+    fn weight(versions: &Self) -> usize {
+        versions.raw().map(|raw| 2 * raw.get().len() + 256).sum()
+    }
+
+    fn encode(versions: &Self) -> Option<Vec<u8>> {
+        encoding::array(versions.raw())
+    }
+
+    fn decode(content: &[u8], _: Instant) -> Option<Self> {
+        Some(Self::new(encoding::rows(content)?))
+    }
+}

@@ -1,0 +1,297 @@
+//! Programs that read everything they find: indexers and makers of thumbnails.
+//! They may list names and read what is on disk, and join a download that is
+//! under way; by default they start none.
+//!
+//! File managers that count what is in each folder that they show ask for all
+//! runs, or all versions, when somebody looks at their list. What they ask for
+//! right after the list is taken for counting; what somebody opens comes later.
+
+use crate::{
+    error::{Error, Result},
+    sync::Mutex,
+    text::one_line,
+    tree::{answers::FailureLog, fetch_key::FetchKey, node::Node},
+};
+use lru::LruCache;
+use serde_json::{Map, Value};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    time::{Duration, Instant},
+};
+
+/// What the kernel keeps of a program's name (`TASK_COMM_LEN` without its NUL).
+const COMM: usize = 15;
+
+/// The names of their programs. `find` and `kioworker` are not among them:
+/// users' own copies and searches go by the same names.
+const KNOWN: [&str; 31] = [
+    // locate: mlocate, plocate, and the links to them.
+    "updatedb",
+    "updatedb.mlocate",
+    "updatedb.plocate",
+    // GNOME: Tracker, and LocalSearch as it is called since version 3.8.
+    "tracker-miner-fs",
+    "tracker-miner-fs-3",
+    "tracker-extract",
+    "tracker-extract-3",
+    "localsearch",
+    "localsearch-3",
+    "localsearch-extractor-3",
+    "zeitgeist-datahub",
+    // KDE.
+    "baloo_file",
+    "baloo_file_extractor",
+    "baloo_filemetadata_temp_extractor",
+    "baloorunner",
+    // Of no desktop.
+    "recollindex",
+    "beagled",
+    "strigidaemon",
+    "docfetcher-daemon",
+    // Thumbnails: Xfce's service, and what file managers start for a file.
+    "tumblerd",
+    "ffmpegthumbnailer",
+    "totem-video-thumbnailer",
+    "gst-video-thumbnailer",
+    "gdk-pixbuf-thumbnailer",
+    "glycin-thumbnailer",
+    "gnome-thumbnail-font",
+    "gsf-office-thumbnailer",
+    "evince-thumbnailer",
+    "papers-thumbnailer",
+    "atril-thumbnailer",
+    "xreader-thumbnailer",
+];
+
+/// File managers that count what is in folders of any disk but a network's,
+/// which they know by name.
+const COUNTING: [&str; 5] = ["nautilus", "nemo", "caja", "dolphin", "io.elementary.files"];
+
+/// What one of these asks for so soon after a list, or after it was last found
+/// counting there, nobody has clicked on.
+const COUNTS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Lists whose reading is remembered: nobody looks at more within that time.
+const LISTED: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// Refusals whose telling is remembered, by program and version or list: of
+/// more, one is told again.
+const TOLD: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
+/// Programs whose refusals are counted: who runs them chooses their names.
+const COUNTED: usize = 64;
+
+/// Who makes a request, as far as `/proc` tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The process's id.
+    pub pid: u32,
+    /// Its name, which the kernel cuts to 15 bytes.
+    pub comm: Option<String>,
+    /// The name of the program's file, where one may know it: that of the
+    /// interpreter for a script.
+    pub program: Option<String>,
+}
+
+impl Caller {
+    fn goes_by(&self, name: &str) -> bool {
+        // Wherever the cut falls, so bytes are compared.
+        let cut = &name.as_bytes()[..name.len().min(COMM)];
+        let comm = self.comm.as_ref().map(String::as_bytes);
+        !name.is_empty() && (comm == Some(cut) || self.program.as_deref() == Some(name))
+    }
+
+    /// Its name, fit for a message.
+    fn name(&self) -> String {
+        match &self.comm {
+            Some(name) => one_line(name, COMM),
+            None => "a process".into(),
+        }
+    }
+}
+
+/// What programs that read everything may have fetched.
+pub(crate) struct Crawlers {
+    /// Names of programs that start no downloads, beside those that are known
+    /// as indexers; `None` where every program may.
+    own: Option<Vec<String>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    counts: BTreeMap<String, u64>,
+    told: LruCache<(String, String), ()>,
+    listed: LruCache<Node, Instant>,
+}
+
+impl Crawlers {
+    pub(super) fn new(own: Option<Vec<String>>) -> Self {
+        Self {
+            own,
+            state: Mutex::new(State {
+                counts: BTreeMap::new(),
+                told: LruCache::new(TOLD),
+                listed: LruCache::new(LISTED),
+            }),
+        }
+    }
+
+    /// The value of `--crawlers` that this is.
+    pub(super) fn policy(&self) -> &'static str {
+        match self.own {
+            Some(_) => "deny",
+            None => "allow",
+        }
+    }
+
+    /// Decides whether a request may have `key` fetched, which starts a download or
+    /// not. `caller` is called only where that depends on who asks, since to look a
+    /// process up costs more than most answers: for a download that is still to be
+    /// started, and within a moment after a list was read.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] for a crawler.
+    pub(super) fn permit(
+        &self,
+        key: &FetchKey,
+        starts_download: bool,
+        caller: impl FnOnce() -> Caller,
+        failures: &FailureLog,
+    ) -> Result<()> {
+        let Some(folder) = key.folder() else {
+            return Ok(());
+        };
+        let own = self.own.as_deref();
+        let was_just_listed = own.is_some() && self.was_just_listed(&folder);
+        if !starts_download && !was_just_listed {
+            return Ok(());
+        }
+        let caller = caller();
+        let (name, pid) = (caller.name(), caller.pid);
+        let goes_by = |names: &[&str]| names.iter().any(|name| caller.goes_by(name));
+        let is_own = |own: &[String]| own.iter().any(|name| caller.goes_by(name));
+        let crawls = own.is_some_and(|own| goes_by(&KNOWN) || is_own(own));
+        let (what, why) = if starts_download && crawls {
+            (key.to_string(), "indexers do not start downloads")
+        } else if was_just_listed && goes_by(&COUNTING) {
+            // Folders are counted one after another, for as long as that takes.
+            self.note_listing(&folder);
+            let what = format!("what is in each of {}", path(&folder));
+            (what, "it is not counted before somebody opens it")
+        } else {
+            if starts_download {
+                tracing::info!("{name} (pid {pid}) asks for {key}");
+            }
+            return Ok(());
+        };
+        let error = Error::Denied(format!(
+            "refused to {name} (pid {pid}): {why}; --crawlers allow changes that"
+        ));
+        if self.count(&name, &what) {
+            // Each program has a line of its own.
+            failures.note(&format!("{what} for {name}"), &error);
+        }
+        Err(error)
+    }
+
+    /// Notes that a list has just been read, or that it is counted.
+    pub(super) fn note_listing(&self, list: &Node) {
+        self.state.lock().listed.put(list.clone(), Instant::now());
+    }
+
+    fn was_just_listed(&self, list: &Node) -> bool {
+        let mut state = self.state.lock();
+        let listed = state.listed.get(list);
+        listed.is_some_and(|listed| listed.elapsed() < COUNTS_WITHIN)
+    }
+
+    /// Counts a refusal; whether it is the first of `what` to be told.
+    fn count(&self, name: &str, what: &str) -> bool {
+        let mut state = self.state.lock();
+        let name = match state.counts.contains_key(name) || state.counts.len() < COUNTED {
+            true => name,
+            false => "others",
+        };
+        *state.counts.entry(name.to_owned()).or_default() += 1;
+        let told = (name.to_owned(), what.to_owned());
+        state.told.put(told, ()).is_none()
+    }
+
+    /// Requests refused, by program.
+    pub(super) fn counts(&self) -> Map<String, Value> {
+        let state = self.state.lock();
+        let counts = state.counts.iter();
+        counts
+            .map(|(name, n)| (name.clone(), (*n).into()))
+            .collect()
+    }
+}
+
+/// A folder of many objects as a path.
+fn path(folder: &Node) -> String {
+    match folder {
+        Node::Agents => "agents".into(),
+        Node::Storages(kind) => kind.plural().into(),
+        Node::Storage(kind, id) => format!("{}/{id}", kind.plural()),
+        _ => "runs".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(comm: &str, program: Option<&str>) -> Caller {
+        Caller {
+            pid: 7,
+            comm: Some(comm.to_owned()),
+            program: program.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn names_as_the_kernel_cuts_them() {
+        assert!(caller("tracker-extract", None).goes_by("tracker-extract-3"));
+        assert!(caller("tumblerd", None).goes_by("tumblerd"));
+        assert!(caller("renamed", Some("tracker-extract-3")).goes_by("tracker-extract-3"));
+        for (own, name) in [
+            ("cat", "updatedb"),
+            ("updatedb", "updatedb.plocate"),
+            ("tracker-extract-3", "tracker-extract-3"),
+            ("", ""),
+            // Cut within a character.
+            ("abc", "abcdefghijklmné"),
+        ] {
+            assert!(!caller(own, Some("cat")).goes_by(name), "{own} {name}");
+        }
+        assert!(!Caller::default().goes_by("updatedb"));
+    }
+
+    #[test]
+    fn counts_and_telling_are_bounded() {
+        let crawlers = Crawlers::new(None);
+        assert!(crawlers.count("a", "one"));
+        assert!(!crawlers.count("a", "one"));
+        assert!(crawlers.count("a", "two"));
+        for n in 0..1000 {
+            crawlers.count(&format!("x{n}"), "one");
+        }
+        let counts = crawlers.counts();
+        assert_eq!(counts.len(), COUNTED + 1);
+        assert_eq!(counts["a"], 3);
+        assert_eq!(counts["others"], 1000 - (COUNTED as u64 - 1));
+    }
+
+    #[test]
+    fn a_list_is_remembered_for_a_moment() {
+        let crawlers = Crawlers::new(None);
+        assert!(!crawlers.was_just_listed(&Node::Runs));
+        crawlers.note_listing(&Node::Runs);
+        assert!(crawlers.was_just_listed(&Node::Runs));
+        assert!(!crawlers.was_just_listed(&Node::Agents));
+        let before = Instant::now().checked_sub(COUNTS_WITHIN).unwrap();
+        crawlers.state.lock().listed.put(Node::Runs, before);
+        assert!(!crawlers.was_just_listed(&Node::Runs));
+    }
+}

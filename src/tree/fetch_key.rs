@@ -1,0 +1,137 @@
+//! What one fetch brings, and what an operation answers that needs it.
+
+use crate::{
+    error::Error,
+    tree::{
+        answers::{Agents, Key, Registered},
+        node::{Control, Node, VersionId},
+    },
+};
+use std::{fmt, sync::Arc};
+
+/// What one fetch brings. Requests with equal keys share one fetch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FetchKey(pub(super) Fetchable);
+
+/// The kinds of what fetches bring.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Fetchable {
+    /// An answer of the API.
+    Answer(Key),
+    /// The files of a version.
+    Content(VersionId),
+    /// How much the cache holds, by a look at the disk.
+    Usage,
+    /// The events of a run, for as long as a process follows it.
+    Stream(Arc<str>),
+    /// What came of an order, which changes something at the service: by the file
+    /// through which it was given, and its number.
+    Order(Control, u64),
+}
+
+impl FetchKey {
+    /// The answer of a resource.
+    pub(crate) fn of<R: Registered>(key: R::Key) -> Self {
+        Self(Fetchable::Answer(R::key(key)))
+    }
+
+    /// The listing of agents.
+    pub fn agents() -> Self {
+        Self::of::<Agents>(())
+    }
+
+    /// The files of a version.
+    pub(crate) fn content(version: VersionId) -> Self {
+        Self(Fetchable::Content(version))
+    }
+
+    /// The events of a run.
+    pub(crate) fn stream(run: Arc<str>) -> Self {
+        Self(Fetchable::Stream(run))
+    }
+
+    /// What came of an order.
+    pub(crate) fn order(control: Control, number: u64) -> Self {
+        Self(Fetchable::Order(control, number))
+    }
+
+    /// What the cache holds.
+    pub(crate) fn usage() -> Self {
+        Self(Fetchable::Usage)
+    }
+
+    /// The folder that shows what is fetched among many of its kind.
+    pub(super) fn folder(&self) -> Option<Node> {
+        match &self.0 {
+            Fetchable::Answer(key) => key.folder(),
+            Fetchable::Content(version) => {
+                Some(Node::Storage(version.kind, version.storage.clone()))
+            }
+            Fetchable::Usage | Fetchable::Stream(_) | Fetchable::Order(..) => None,
+        }
+    }
+
+    /// Which workers bring it.
+    pub fn pool(&self) -> Pool {
+        match self.0 {
+            Fetchable::Content(_) => Pool::Contents,
+            Fetchable::Stream(_) => Pool::Streams,
+            Fetchable::Answer(_) | Fetchable::Usage | Fetchable::Order(..) => Pool::Calls,
+        }
+    }
+
+    /// Whether this changes something at the service: it is done once.
+    pub(super) fn is_order(&self) -> bool {
+        matches!(self.0, Fetchable::Order(..))
+    }
+}
+
+/// In a user's words, for messages.
+impl fmt::Display for FetchKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Fetchable::Answer(key) => key.fmt(f),
+            Fetchable::Content(version) => write!(f, "files of {version}"),
+            Fetchable::Usage => write!(f, "usage of the cache"),
+            Fetchable::Stream(run) => write!(f, "events of run {run}"),
+            Fetchable::Order(control, _) => control.fmt(f),
+        }
+    }
+}
+
+/// Workers for fetches of one kind, so that neither a large download nor a stream
+/// that stays open delays a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// Some JSON.
+    Calls,
+    /// An archive.
+    Contents,
+    /// Events for as long as a process follows them.
+    Streams,
+}
+
+impl Pool {
+    /// How many kinds there are.
+    pub const COUNT: usize = 3;
+    /// How many streams are open at a time, at the most: each is a connection.
+    pub const STREAMS: usize = 16;
+}
+
+/// Why an operation has no answer yet, or none at all.
+#[derive(Debug)]
+pub enum Miss {
+    /// Run the operation again when this has been fetched.
+    Fetch(FetchKey),
+    /// The answer is an error.
+    Error(Error),
+}
+
+impl From<Error> for Miss {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// What an operation returns.
+pub type Answer<T> = Result<T, Miss>;

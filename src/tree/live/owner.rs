@@ -1,0 +1,143 @@
+//! What is known of live runs.
+
+use super::{
+    runs::Runs,
+    schedule::{Decision, Event},
+    watch::Standing,
+};
+use crate::{
+    error::Error,
+    sync::Mutex,
+    tree::{
+        cache::{Cache, Lookup},
+        logs::Logs,
+        node::RunFile,
+    },
+};
+use lru::LruCache;
+use std::{
+    collections::HashMap,
+    num::NonZeroUsize,
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+/// Failed runs remembered: far more than people follow at a time.
+const REASONS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+
+/// Runs remembered whose streams could not be opened.
+const FAILURES: usize = 20_000;
+
+/// The live runs that processes read.
+pub(crate) struct Live {
+    runs: Mutex<Runs>,
+    /// The logs that grow, for as long as a handle or an answer holds them.
+    logs: Mutex<HashMap<Arc<str>, Weak<Logs>>>,
+    /// Why runs have failed, by what their streams have told: at once, while the
+    /// service's own record of a run may still lack it.
+    reasons: Mutex<LruCache<Arc<str>, Arc<str>>>,
+    /// Failures only: a stream that is open gives no answer.
+    failures: Cache<Arc<str>, ()>,
+}
+
+impl Live {
+    /// No run is read yet. At most `streams` are open at a time.
+    pub(crate) fn new(streams: usize) -> Self {
+        Self {
+            runs: Mutex::new(Runs::new(streams)),
+            logs: Mutex::default(),
+            reasons: Mutex::new(LruCache::new(REASONS)),
+            failures: Cache::new((FAILURES, usize::MAX)),
+        }
+    }
+
+    /// Notes that a process reads a run's log, and decides what it is shown. Answers
+    /// stand `slowdown` times as long as usual.
+    pub(crate) fn log_read(&self, id: &Arc<str>, slowdown: u32) -> Decision {
+        self.decide(id, Event::LogRead, slowdown)
+    }
+
+    /// Notes that a process reads a file that shows a run's status, by a request that
+    /// arrived at `arrived`, and decides what it is shown. `known` is the status by the
+    /// newest answer, and when that was asked for.
+    pub(crate) fn status_read(
+        &self,
+        id: &Arc<str>,
+        (file, arrived): (RunFile, Instant),
+        known: Option<&Standing>,
+        slowdown: u32,
+    ) -> Decision {
+        self.decide(id, Event::StatusRead(file, arrived, known), slowdown)
+    }
+
+    /// Notes that a fetch of a live run's rows has failed, and decides how long the
+    /// failure stands.
+    pub(crate) fn rows_failed(&self, id: &Arc<str>) -> Duration {
+        self.decide(id, Event::RowsFailed, 1).lasts
+    }
+
+    pub(super) fn decide(&self, id: &Arc<str>, event: Event<'_>, slowdown: u32) -> Decision {
+        self.runs.lock().on(id, event, Instant::now(), slowdown)
+    }
+
+    /// Whether a stream of the run's events is open.
+    pub(crate) fn streams(&self, id: &Arc<str>) -> bool {
+        self.runs.lock().streams(id)
+    }
+
+    /// How many streams are open.
+    pub(crate) fn stream_count(&self) -> usize {
+        self.runs.lock().count()
+    }
+
+    /// Whether a process has read the run lately.
+    pub(super) fn is_followed(&self, id: &Arc<str>) -> bool {
+        self.runs.lock().is_followed(id, Instant::now())
+    }
+
+    /// The event after which a stream of the run begins, where `shown` is the last one
+    /// that its log shows.
+    pub(super) fn last_event(&self, id: &Arc<str>, shown: Option<u64>) -> Option<u64> {
+        self.runs.lock().last_event(id, shown)
+    }
+
+    /// The log of a live run, the same for all processes that read it.
+    pub(crate) fn log(&self, id: &Arc<str>) -> Arc<Logs> {
+        let mut all = self.logs.lock();
+        if let Some(logs) = all.get(id).and_then(Weak::upgrade) {
+            return logs;
+        }
+        all.retain(|_, logs| logs.strong_count() > 0);
+        let logs = Arc::new(Logs::default());
+        all.insert(id.clone(), Arc::downgrade(&logs));
+        logs
+    }
+
+    /// Whether a request that arrived at `since` needs no stream of the run to be opened:
+    /// one is open, or could not be opened a moment ago.
+    pub(crate) fn needs_no_stream(&self, id: &Arc<str>, since: Instant) -> bool {
+        matches!(self.failures.get(id, since), Lookup::Failed(_)) || self.streams(id)
+    }
+
+    /// Notes that no stream of the run could be opened. It is not tried again for
+    /// `lasts`.
+    pub(crate) fn stream_failed(&self, id: &Arc<str>, error: &Error, lasts: Duration) {
+        let (id, error) = (id.clone(), error.clone());
+        self.failures.fail(id, error, Instant::now(), lasts);
+    }
+
+    /// Why no stream of the run could be opened, if one could not.
+    pub(crate) fn last_stream_failure(&self, id: &Arc<str>) -> Option<Error> {
+        self.failures.last_failure(id)
+    }
+
+    /// Notes why a run has failed.
+    pub(super) fn note_reason(&self, id: &Arc<str>, reason: String) {
+        self.reasons.lock().put(id.clone(), reason.into());
+    }
+
+    /// Why a run has failed, where its stream has told.
+    pub(crate) fn reason(&self, id: &str) -> Option<Arc<str>> {
+        self.reasons.lock().peek(id).cloned()
+    }
+}

@@ -1,0 +1,98 @@
+//! The rows of a run's log, as a fetch brings them.
+
+use super::{owner::Live, schedule::Event};
+use crate::{
+    api::LogReader,
+    conversation::transcript::Ending,
+    error::Result,
+    progress::Progress,
+    tree::{
+        answers::{Answers, Fetched, Run},
+        cache::FOR_EVER,
+        logs::Logs,
+    },
+};
+use std::{sync::Arc, time::Duration};
+
+impl Live {
+    /// Asks for the rows of a log that have not come yet.
+    ///
+    /// # Errors
+    /// What the call fails with.
+    pub(crate) fn fetch_rows(
+        &self,
+        answers: &Answers,
+        id: &Arc<str>,
+        progress: &Progress,
+    ) -> Result<Fetched<Logs>> {
+        // As it was before the call: a run that ends during it has more to say.
+        let lasts = answers.rest_lasts(id);
+        let logs = self.log(id);
+        let api = answers.service().api();
+        self.decide(id, Event::RowsAsked, 1);
+        let any = if lasts == Some(FOR_EVER) && logs.is_short() {
+            // A row can have come so late that going on from the last one has
+            // passed it over. All of it, for good, is worth a call more.
+            let rows = api.run_logs(id, &mut LogReader::default(), progress)?;
+            logs.add_missing(rows)
+        } else {
+            let mut reader = logs.take_reader();
+            let rows = api.run_logs(id, &mut reader, progress);
+            logs.give_reader(reader);
+            logs.add_rows(rows?)
+        };
+        let Some(lasts) = lasts else {
+            let lasts = self.after_rows(answers, id, any, progress);
+            return Ok(Fetched::new(logs, lasts));
+        };
+        // The run had ended before this was asked: what it still says comes late.
+        conclude(answers, id, &logs);
+        // What was shown in the order in which it came is shown in the order
+        // of time from now on; a process that has it open goes on as before.
+        let logs = match lasts == FOR_EVER && !logs.is_in_order() {
+            true => Arc::new(Logs::ended(logs.rows())),
+            false => logs,
+        };
+        Ok(Fetched::new(logs, lasts))
+    }
+
+    /// Decides how long the rows of a live run stand, and asks whether the run has
+    /// ended where nothing else would tell.
+    fn after_rows(
+        &self,
+        answers: &Answers,
+        id: &Arc<str>,
+        any: bool,
+        progress: &Progress,
+    ) -> Duration {
+        let came = Event::RowsCame {
+            any,
+            status_age: answers.standing(id).map(|(asked, _)| asked.elapsed()),
+            status_ttl: answers.service().list_ttl(),
+        };
+        let decision = self.decide(id, came, answers.service().slowdown());
+        if decision.ask_for_run
+            && let Err(error) = answers.fetch_run(id, progress)
+        {
+            // The next time does as well.
+            tracing::debug!("whether run {id} has ended: {error}");
+        }
+        decision.lasts
+    }
+}
+
+/// Has a log show how its run has ended.
+pub(crate) fn conclude(answers: &Answers, id: &Arc<str>, logs: &Logs) {
+    let detail = answers.last::<Run>(id);
+    let error = detail.and_then(|(row, _)| row.value.error.clone());
+    if let Some((_, row)) = answers.newest_of(id) {
+        let run = &row.value;
+        let times = run.started_at.zip(run.completed_at);
+        let took = times.map(|(start, end)| end.duration_since(start).as_millis());
+        logs.conclude(Ending {
+            status: run.status.as_str().to_owned(),
+            error,
+            milliseconds: took.and_then(|took| u64::try_from(took).ok()),
+        });
+    }
+}

@@ -1,0 +1,86 @@
+//! The stream of a run's events, read for as long as processes follow the run.
+
+use super::{
+    owner::Live,
+    schedule::{End, Event},
+};
+use crate::{
+    api::{RunEvent, types::RunStatus},
+    error::Result,
+    progress::Progress,
+    tree::answers::{Answers, RunLogs},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+impl Live {
+    /// Reads the events of a run for as long as a process follows it, and takes in
+    /// what they tell. Blocks for that long.
+    pub(crate) fn follow(&self, answers: &Answers, id: &Arc<str>, progress: &Progress) {
+        let end = answers
+            .service()
+            .note(self.read_events(answers, id, progress));
+        if let Err(error) = &end {
+            // Asking now and then serves as well: no failure to tell the user.
+            tracing::info!("no stream of run {id}: {error}");
+        }
+        self.note(id, Event::StreamEnded(end.unwrap_or(End::Failed)));
+    }
+
+    /// Takes in what the stream shows. Whether an event of it belongs into the log.
+    fn note(&self, id: &Arc<str>, event: Event<'_>) -> bool {
+        self.decide(id, event, 1).log_event
+    }
+
+    fn read_events(&self, answers: &Answers, id: &Arc<str>, progress: &Progress) -> Result<End> {
+        let logs = self.log(id);
+        let last = self.last_event(id, logs.last_event());
+        let mut stream = answers.service().api().run_events(id, last, progress)?;
+        self.note(id, Event::StreamOpened);
+        let mut end = End::Failed;
+        while self.is_followed(id) {
+            match stream.next()? {
+                Some(RunEvent::Output(event)) => {
+                    end = End::Cut;
+                    if self.note(id, Event::StreamTold(event.sequence)) {
+                        logs.add_event(event);
+                    }
+                }
+                Some(RunEvent::Status(status)) => refresh(answers, id, &status, progress)?,
+                Some(RunEvent::Complete(status)) => {
+                    refresh(answers, id, &status, progress)?;
+                    // The service has the rest of its log now.
+                    answers.expire::<RunLogs>(id, Instant::now(), Duration::ZERO);
+                    // An answer that does not say so yet is no end to it.
+                    return Ok(match answers.has_ended(id) {
+                        true => End::Run,
+                        false => End::Failed,
+                    });
+                }
+                Some(RunEvent::Heartbeat) => {
+                    self.note(id, Event::StreamLives);
+                    end = End::Cut;
+                }
+                Some(RunEvent::Error(reason)) => self.note_reason(id, reason),
+                // The next stream goes on from the last event.
+                None => return Ok(end),
+            }
+        }
+        Ok(End::Followers)
+    }
+}
+
+/// Asks for a run whose status has changed.
+fn refresh(
+    answers: &Answers,
+    id: &Arc<str>,
+    status: &RunStatus,
+    progress: &Progress,
+) -> Result<()> {
+    match answers.standing(id) {
+        Some((_, known)) if known == *status => Ok(()),
+        _ => answers.fetch_run(id, progress),
+    }
+}

@@ -1,0 +1,175 @@
+//! The stream, with a server.
+
+use super::pauses::FOLLOWING;
+use crate::{
+    api::types::RunStatus,
+    fake::{Action, Claude, Fault, LogRow, Port, Run, World},
+    progress::Progress,
+    tree::{fetch_key::FetchKey, logs::LogView, tests::Bench},
+};
+use jiff::Timestamp;
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A live run of an agent that has said one thing, and the server's beat.
+fn bench() -> (Bench, Arc<str>) {
+    let mut world = World::empty();
+    world.heartbeat = Duration::from_millis(200);
+    let then = world.ago(60);
+    let mut run = Run::new("writer", then).status("running");
+    run.event(then, Claude::said("one"));
+    let id = world.add_run(run);
+    (Bench::new(world), id.as_str().into())
+}
+
+fn say(bench: &Bench, id: &str, text: &str) {
+    let mut world = bench.server.world();
+    let run = world.run_mut(id).unwrap();
+    run.event(Timestamp::now(), Claude::said(text));
+}
+
+/// Follows in a thread of its own until `done`, which may look at the log.
+fn while_followed(bench: &Bench, id: &Arc<str>, done: impl FnOnce()) {
+    bench.tree.live.log_read(id, 1);
+    thread::scope(|scope| {
+        let following = scope.spawn(|| {
+            bench
+                .tree
+                .live
+                .follow(&bench.tree.answers, id, &Progress::new())
+        });
+        done();
+        following.join().unwrap();
+    });
+}
+
+#[track_caller]
+fn until(what: &str, done: impl Fn() -> bool) {
+    let end = Instant::now() + 10 * SECOND;
+    while !done() {
+        assert!(Instant::now() < end, "not within 10 s: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn fetch_rows(bench: &Bench, id: &Arc<str>) {
+    let rows = FetchKey::logs(id);
+    let (now, progress) = (Instant::now(), Progress::new());
+    drop(bench.tree.fetch(&rows, now, &progress, &|| ()));
+    assert!(bench.tree.last_failure(&rows).is_none());
+}
+
+fn status(bench: &Bench, id: &Arc<str>) -> Option<RunStatus> {
+    let standing = bench.tree.answers.standing(id);
+    standing.map(|(_, status)| status)
+}
+
+fn log(bench: &Bench, id: &Arc<str>) -> String {
+    let mut text = Vec::new();
+    let logs = bench.tree.live.log(id);
+    logs.read(LogView::All, 0, 1 << 20, &mut text);
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn a_stream_tells_the_lines_of_a_log_and_the_end_of_its_run() {
+    let (bench, id) = bench();
+    let tree = &bench.tree;
+    let held = tree.live.log(&id);
+    fetch_rows(&bench, &id);
+    while_followed(&bench, &id, || {
+        until("the stream is open", || tree.live.streams(&id));
+        say(&bench, &id, "two");
+        until("the line is there", || log(&bench, &id).contains(" two\n"));
+        bench.server.world().set_status(&id, "completed");
+    });
+    assert_eq!(status(&bench, &id), Some(RunStatus::Completed));
+    assert_eq!(tree.live.stream_count(), 0);
+    let calls = bench.server.requests_to(Port::Api, "/v1/runs/");
+    let logs = calls.iter().filter(|call| call.path.ends_with("/logs"));
+    assert_eq!(logs.count(), 1, "the line came by the stream");
+    drop(held);
+}
+
+#[test]
+fn a_stream_that_was_cut_goes_on_after_the_last_event_it_told() {
+    let (bench, id) = bench();
+    let tree = &bench.tree;
+    let _held = tree.live.log(&id);
+    fetch_rows(&bench, &id);
+    // The first event ends here; the next begins.
+    let cut = Fault::api(
+        &format!("/v1/runs/{id}/events"),
+        Action::Truncate { after: 2_500 },
+    );
+    bench.server.fault(cut.times(1));
+    while_followed(&bench, &id, || {
+        until("the stream is open", || tree.live.streams(&id));
+        for n in 0..6 {
+            say(&bench, &id, &format!("before {n}"));
+        }
+    });
+    assert!(!tree.live.streams(&id));
+    let told = tree.live.log(&id).last_event().unwrap();
+    assert!((2..7).contains(&told), "cut in the middle: {told}");
+    say(&bench, &id, "after");
+    while_followed(&bench, &id, || {
+        until("the rest is there", || {
+            log(&bench, &id).contains(" after\n")
+        });
+        bench.server.world().set_status(&id, "failed");
+    });
+    let text = log(&bench, &id);
+    let mut said = text
+        .lines()
+        .map(|line| line.rsplit(" info ").next().unwrap());
+    let expected = [
+        "one", "before 0", "before 1", "before 2", "before 3", "before 4",
+    ];
+    assert!(said.by_ref().take(6).eq(expected), "{text}");
+    assert!(said.eq(["before 5", "after"]), "{text}");
+    let events = bench
+        .server
+        .requests_to(Port::Api, &format!("/v1/runs/{id}/events"));
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[1].query, format!("last_event_id=%22{told}%22"));
+}
+
+#[test]
+fn a_stream_is_closed_when_no_process_reads_any_more() {
+    let (bench, id) = bench();
+    let tree = &bench.tree;
+    let start = Instant::now();
+    while_followed(&bench, &id, || {
+        until("the stream is open", || tree.live.streams(&id));
+    });
+    let lasted = start.elapsed();
+    assert!(lasted >= FOLLOWING && lasted < 3 * FOLLOWING, "{lasted:?}");
+    assert_eq!(tree.live.stream_count(), 0);
+}
+
+#[test]
+fn the_log_of_a_run_that_ended_unseen_is_read_anew() {
+    let (bench, id) = bench();
+    let tree = &bench.tree;
+    tree.answers.fetch_run(&id, &Progress::new()).unwrap();
+    fetch_rows(&bench, &id);
+    {
+        let mut world = bench.server.world();
+        let late = world.ago(40);
+        world.add_log(&id, LogRow::system(late, "the end"));
+        world.set_status(&id, "completed");
+    }
+    bench.tree.live.log_read(&id, 1);
+    tree.live.follow(&tree.answers, &id, &Progress::new());
+    assert_eq!(status(&bench, &id), Some(RunStatus::Completed));
+    let read = bench.ask(|view| view.logs(&id)).unwrap();
+    let mut text = Vec::new();
+    read.0.read(LogView::All, 0, 1 << 20, &mut text);
+    assert!(String::from_utf8(text).unwrap().contains("the end"));
+}

@@ -1,0 +1,337 @@
+//! What is known of an object, as fresh as the request needs it.
+
+use crate::{
+    api::types::{self, Row, StorageKind, StorageVersion},
+    conversation::transcript::Head,
+    error::Error,
+    tree::{
+        answers::{
+            Agent, Agents, Item, LIVE_TTL, Listing, Registered, Run, RunLogs, RunMetrics, Runs,
+            Storage, Storages, Versions, is_outage,
+        },
+        cache::{FOR_EVER, Lookup, for_good},
+        content::Files,
+        fetch_key::{Answer, FetchKey, Miss},
+        live::{Show, conclude},
+        logs::{LogView, Logs},
+        metrics::Metrics,
+        node::{VersionId, names::escape},
+        view::View,
+    },
+};
+use std::{sync::Arc, time::Duration};
+
+/// How new an answer must be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// Within its lifetime: for what a user reads.
+    Current,
+    /// As old as it is: for attributes that only sort a listing.
+    Any,
+    /// Asked for now: for who follows without a stream. Where asking fails, what is
+    /// within its lifetime has to do.
+    Anew,
+}
+
+impl View<'_> {
+    /// An answer of a resource that is fresh enough, and for how long it stays so.
+    pub(super) fn need<R: Registered>(&self, key: &R::Key) -> Answer<(Arc<R::Value>, Duration)> {
+        let answers = &self.tree.answers;
+        match answers.get::<R>(key, self.since) {
+            Lookup::Fresh(value, left) => Ok((value, left)),
+            _ if self.any_age
+                && let Some((value, _)) = answers.last::<R>(key) =>
+            {
+                Ok((value, Duration::ZERO))
+            }
+            Lookup::Failed(error) => Err(error.into()),
+            Lookup::Missing => Err(Miss::Fetch(FetchKey::of::<R>(key.clone()))),
+        }
+    }
+
+    /// As [`Self::need`], but in an outage the last answer is shown.
+    pub(super) fn need_or_last<R: Registered>(
+        &self,
+        key: &R::Key,
+    ) -> Answer<(Arc<R::Value>, Duration)> {
+        let answers = &self.tree.answers;
+        // With no service there, what is known is shown at once. Whether it is
+        // there again is found out behind the answer's back.
+        if self.is_away()
+            && !matches!(answers.get::<R>(key, self.since), Lookup::Fresh(..))
+            && let Some((value, _)) = answers.last::<R>(key)
+        {
+            self.wish(FetchKey::of::<R>(key.clone()));
+            return Ok((value, Duration::ZERO));
+        }
+        match self.need::<R>(key) {
+            Err(Miss::Error(error)) if is_outage(&error) => match answers.last::<R>(key) {
+                Some((value, _)) => Ok((value, Duration::ZERO)),
+                None => Err(error.into()),
+            },
+            answer => answer,
+        }
+    }
+
+    /// Whether the service cannot be reached, or is not to be asked.
+    pub(in crate::tree) fn is_away(&self) -> bool {
+        self.tree.answers.service().is_away()
+    }
+
+    /// For how long listings and live objects are shown without asking again.
+    pub(super) fn list_ttl(&self) -> Duration {
+        self.tree.answers.service().list_ttl()
+    }
+
+    pub(super) fn agents(&self) -> Answer<(Arc<Listing<types::Agent>>, Duration)> {
+        self.need_or_last::<Agents>(&())
+    }
+
+    pub(super) fn runs(&self) -> Answer<(Arc<Listing<types::Run>>, Duration)> {
+        self.need_or_last::<Runs>(&())
+    }
+
+    pub(super) fn storages(
+        &self,
+        kind: StorageKind,
+    ) -> Answer<(Arc<Listing<types::Storage>>, Duration)> {
+        self.need_or_last::<Storages>(&kind)
+    }
+
+    pub(super) fn versions(
+        &self,
+        kind: StorageKind,
+        id: &Arc<str>,
+    ) -> Answer<(Arc<Versions>, Duration)> {
+        self.need_or_last::<Versions>(&(kind, id.clone()))
+    }
+
+    pub(super) fn agent_detail(&self, id: &Arc<str>) -> Answer<(Arc<Row<types::Agent>>, Duration)> {
+        self.need_or_last::<Agent>(id)
+    }
+
+    /// The log of a run, and whether it is final.
+    pub(in crate::tree) fn logs(&self, id: &Arc<str>) -> Answer<(Arc<Logs>, bool)> {
+        let answers = &self.tree.answers;
+        if let Some(logs) = answers.last_final::<RunLogs>(id) {
+            conclude(answers, id, &logs);
+            return Ok((logs, true));
+        }
+        let may_ask = !(self.any_age || self.is_away());
+        // What was asked for while the run lived is not the last word on it.
+        if may_ask && answers.rest_lasts(id) == Some(FOR_EVER) {
+            answers.expire::<RunLogs>(id, self.since, Duration::ZERO);
+        }
+        if may_ask && !answers.has_ended(id) {
+            let decision = self.tree.live.log_read(id, answers.service().slowdown());
+            if decision.open_stream {
+                self.wish(FetchKey::stream(id.clone()));
+            }
+            match decision.show {
+                Show::Last => {
+                    if let Some((logs, _)) = answers.last::<RunLogs>(id) {
+                        return Ok((logs, false));
+                    }
+                }
+                Show::Anew => answers.expire::<RunLogs>(id, self.since, Duration::ZERO),
+                Show::Fresh => {}
+            }
+        }
+        let (logs, left) = self.need_or_last::<RunLogs>(id)?;
+        if for_good(left) {
+            conclude(answers, id, &logs);
+        }
+        Ok((logs, for_good(left)))
+    }
+
+    /// The log of a run as one of its files shows it, and whether it is final.
+    pub(super) fn log_file(&self, id: &Arc<str>, view: LogView) -> Answer<(Arc<Logs>, bool)> {
+        let (logs, is_final) = self.logs(id)?;
+        if view == LogView::Transcript {
+            let (row, _) = self.run(id, Age::Any)?;
+            logs.introduce(|| Head {
+                run: row.value.id.clone(),
+                agent: row.value.agent_name.clone(),
+                created: row.value.created_at,
+                prompt: row.value.prompt.clone(),
+            });
+        }
+        Ok((logs, is_final))
+    }
+
+    pub(super) fn metrics(&self, id: &Arc<str>) -> Answer<(Arc<Metrics>, Duration)> {
+        self.need::<RunMetrics>(id)
+    }
+
+    /// The agent of an id, with its path component, and for how long.
+    pub(super) fn agent_item(
+        &self,
+        id: &Arc<str>,
+    ) -> Answer<(String, Arc<Row<types::Agent>>, Duration)> {
+        // A listing that has shown it once is what refreshes it.
+        if let Some((last, _)) = self.tree.answers.last::<Agents>(&())
+            && last.id(id).is_some()
+        {
+            let (listing, left) = self.agents()?;
+            if let Some(item) = listing.id(id) {
+                return Ok((item.component.clone(), item.row.clone(), left));
+            }
+        }
+        let (row, left) = self.agent_detail(id)?;
+        Ok((escape(&row.value.name), row, left))
+    }
+
+    /// The storage of an id, with its path component. The id of its current
+    /// version and the like may be as old as the listing's TTL says.
+    pub(super) fn storage_item(
+        &self,
+        kind: StorageKind,
+        id: &Arc<str>,
+    ) -> Answer<(String, Arc<Row<types::Storage>>, Duration)> {
+        let answers = &self.tree.answers;
+        if let Some((last, _)) = answers.last::<Storages>(&kind)
+            && last.id(id).is_some()
+        {
+            let (listing, left) = self.storages(kind)?;
+            if let Some(item) = listing.id(id) {
+                return Ok((item.component.clone(), item.row.clone(), left));
+            }
+        }
+        let (row, left) = self.need_or_last::<Storage>(&(kind, id.clone()))?;
+        Ok((escape(&row.value.name), row, left))
+    }
+
+    /// A run, from its own answer or from a listing's row, whichever serves.
+    pub(super) fn run(&self, id: &Arc<str>, age: Age) -> Answer<(Arc<Row<types::Run>>, Duration)> {
+        let answers = &self.tree.answers;
+        let detail = answers.last::<Run>(id);
+        let listing = answers.last::<Runs>(&());
+        let listed = listing.as_ref().and_then(|(listing, _)| listing.id(id));
+        let listed = listed.map(|item: &Item<types::Run>| (item.row.clone(), item.asked));
+        let is_listed = listed.is_some();
+        let ended = |row: &Row<types::Run>| row.value.status.is_terminal();
+        if let Some((row, _)) = detail.iter().chain(&listed).find(|(row, _)| ended(row)) {
+            return Ok((row.clone(), FOR_EVER));
+        }
+        let newest = detail
+            .into_iter()
+            .chain(listed)
+            .max_by_key(|(_, asked)| *asked);
+        if let Some((row, asked)) = newest {
+            let mut left = self.list_ttl().saturating_sub(asked.elapsed());
+            if left.is_zero() && self.tree.live.streams(id) {
+                // The stream tells each change.
+                left = LIVE_TTL;
+            }
+            let is_good = !left.is_zero() && age != Age::Anew;
+            if age == Age::Any || is_good || asked >= self.since {
+                return Ok((row, left));
+            }
+        }
+        if age == Age::Anew {
+            match is_listed {
+                true => answers.expire::<Runs>(&(), self.since, LIVE_TTL),
+                false => answers.expire::<Run>(id, self.since, LIVE_TTL),
+            }
+        }
+        // One listing refreshes every live run, so it comes before a call for one.
+        if is_listed {
+            let (listing, left) = self.need::<Runs>(&())?;
+            if let Some(item) = listing.id(id)
+                && (item.asked >= self.since
+                    || item.asked.elapsed() < self.list_ttl()
+                    || ended(&item.row))
+            {
+                return Ok((item.row.clone(), left));
+            }
+        }
+        self.run_detail(id)
+    }
+
+    /// A run with what only its own answer holds. One from before its status changed
+    /// is not shown, no matter what has told of that.
+    pub(super) fn run_detail(&self, id: &Arc<str>) -> Answer<(Arc<Row<types::Run>>, Duration)> {
+        self.run_detail_of(id, Age::Current)
+    }
+
+    /// The same, as new as [`View::read_status`] says.
+    pub(super) fn run_detail_of(
+        &self,
+        id: &Arc<str>,
+        age: Age,
+    ) -> Answer<(Arc<Row<types::Run>>, Duration)> {
+        let answers = &self.tree.answers;
+        let last = answers.last::<Run>(id);
+        let may_ask = !(self.any_age || self.is_away());
+        if may_ask && let Some((row, _)) = &last {
+            if answers
+                .standing(id)
+                .is_none_or(|(_, status)| status != row.value.status)
+            {
+                answers.expire::<Run>(id, self.since, Duration::ZERO);
+            } else if age == Age::Anew {
+                answers.expire::<Run>(id, self.since, LIVE_TTL);
+            }
+        }
+        match self.need::<Run>(id) {
+            Err(Miss::Error(error))
+                if is_outage(&error)
+                    && let Some((row, asked)) = last
+                    && asked.elapsed() < self.list_ttl() =>
+            {
+                Ok((row, Duration::ZERO))
+            }
+            answer => answer,
+        }
+    }
+
+    /// A version's row. Versions are immutable: one that was ever seen is known.
+    /// For one that the list may have skipped, an empty row: lookup has made
+    /// sure that it exists.
+    pub(super) fn version_row(&self, version: &VersionId) -> Answer<StorageVersion> {
+        if let Some((versions, _)) = self.tree.answers.last::<Versions>(&version.of())
+            && let Some(row) = versions.get(&version.id)
+        {
+            return Ok(row.clone());
+        }
+        let (versions, _) = self.versions(version.kind, &version.storage)?;
+        if let Some(row) = versions.get(&version.id) {
+            return Ok(row.clone());
+        }
+        if !versions.may_lack(&version.id) {
+            return Err(Error::NotFound(format!("version {}", version.id)).into());
+        }
+        // Its archive tells whether it exists; nothing tells what its row says.
+        let (_, storage, _) = self.storage_item(version.kind, &version.storage)?;
+        Ok(StorageVersion {
+            id: version.id.to_string(),
+            size: None,
+            file_count: None,
+            message: None,
+            created_by: None,
+            created_at: storage.value.created_at,
+        })
+    }
+
+    /// The files of a version: fetched where its tree is not on disk.
+    pub(super) fn files(&self, version: &VersionId) -> Answer<Files> {
+        if let Some(files) = self.tree.content.files(version) {
+            if let Files::Sealed(sealed) = &files {
+                self.note_sealed(sealed);
+            }
+            return Ok(files);
+        }
+        if self.version_row(version)?.file_count == Some(0) {
+            return Ok(Files::None);
+        }
+        Err(self.content_miss(version))
+    }
+
+    /// What an operation answers that needs content which is not on disk.
+    pub(super) fn content_miss(&self, version: &VersionId) -> Miss {
+        match self.tree.content.failure(version, self.since) {
+            Some(error) => Miss::Error(error),
+            None => Miss::Fetch(FetchKey::content(version.clone())),
+        }
+    }
+}

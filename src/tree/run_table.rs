@@ -1,0 +1,233 @@
+//! The listing of runs as a table: `runs/.runs.jsonl` and `.runs.csv`, and the
+//! same of one agent's runs. Hidden, so that `runs/*` stays runs only. They are
+//! made of the listing: no call beyond it.
+//!
+//! Newest first, a line each, with the columns of [`COLUMNS`]: times are UTC in
+//! RFC 3339 with milliseconds, so that they sort as text; the duration is in
+//! seconds, from the start of the sandbox to the end, as far as both are known.
+//! Of the prompt it is the first line that is not blank, at most [`PROMPT`]
+//! characters of it and no control characters: all of it is the run's `prompt`.
+//!
+//! In JSON what is not known is `null`, and control characters, with those that
+//! reorder a terminal's line, are escapes. What CSV does is told in [`csv`].
+
+use crate::{
+    api::types::Run,
+    error::{Error, Result},
+    text::one_line,
+    tree::{
+        answers::{Listing, last_change},
+        csv,
+        node::Form,
+    },
+};
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use std::{
+    fmt::Write,
+    sync::{Arc, Weak},
+};
+
+/// The columns, in their order; in JSON the names of the fields.
+const COLUMNS: [&str; 8] = [
+    "id",
+    "agent",
+    "status",
+    "created",
+    "started",
+    "completed",
+    "duration",
+    "prompt",
+];
+
+/// The most characters that a table shows of a prompt: a prompt may be a book on
+/// one line, and a table of ten thousand runs is read as a whole.
+const PROMPT: usize = 500;
+
+/// A table as it was made last.
+#[derive(Debug)]
+pub(super) struct Table {
+    bytes: Arc<[u8]>,
+    /// When a run in it last changed, if there is any.
+    changed: Option<Timestamp>,
+    /// What it was made of: a listing, and so many answers on single runs.
+    listing: Weak<Listing<Run>>,
+    answers: u64,
+}
+
+impl Table {
+    /// Whether it was made of this listing, and no answer on a run has come since.
+    pub(super) fn is_of(&self, listing: &Arc<Listing<Run>>, answers: u64) -> bool {
+        self.answers == answers && self.listing.as_ptr() == Arc::as_ptr(listing)
+    }
+
+    /// The file's bytes.
+    pub(super) fn bytes(&self) -> Arc<[u8]> {
+        self.bytes.clone()
+    }
+
+    /// When a run in it last changed, if there is any.
+    pub(super) fn changed(&self) -> Option<Timestamp> {
+        self.changed
+    }
+}
+
+/// A table that is being made.
+pub(super) struct Rows {
+    form: Form,
+    text: String,
+    changed: Option<Timestamp>,
+}
+
+impl Rows {
+    /// A table without rows.
+    pub(super) fn new(form: Form) -> Self {
+        let mut text = String::new();
+        if form == Form::Csv {
+            csv::push_row(&mut text, COLUMNS.map(Some));
+        }
+        Self {
+            form,
+            text,
+            changed: None,
+        }
+    }
+
+    /// Appends a run, of an agent of this name.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where it cannot be written as JSON.
+    pub(super) fn push(&mut self, run: &Run, agent: Option<&str>) -> Result<()> {
+        self.changed = self.changed.max(Some(last_change(run)));
+        let row = Row::new(run, agent);
+        match self.form {
+            Form::Csv => row.push_csv(&mut self.text),
+            Form::Jsonl => row.push_json(&mut self.text)?,
+        }
+        Ok(())
+    }
+
+    /// The table, made of a listing when so many answers on runs had come.
+    pub(super) fn table(self, listing: &Arc<Listing<Run>>, answers: u64) -> Table {
+        Table {
+            bytes: self.text.into_bytes().into(),
+            changed: self.changed,
+            listing: Arc::downgrade(listing),
+            answers,
+        }
+    }
+}
+
+/// A run as a row.
+#[derive(Serialize)]
+struct Row<'a> {
+    id: &'a str,
+    agent: Option<&'a str>,
+    status: &'a str,
+    created: Moment,
+    started: Option<Moment>,
+    completed: Option<Moment>,
+    duration: Option<Seconds>,
+    prompt: String,
+}
+
+/// An instant as the table writes it.
+#[derive(Clone, Copy)]
+struct Moment(Timestamp);
+
+impl Moment {
+    fn text(self) -> String {
+        format!("{:.3}", self.0)
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text())
+    }
+}
+
+/// A length of time in milliseconds, written in seconds: whole where it can be.
+#[derive(Clone, Copy)]
+struct Seconds(u64);
+
+impl Seconds {
+    /// `None` where the end is before the start: clocks differ, and a table is
+    /// added up.
+    fn between(start: Timestamp, end: Timestamp) -> Option<Self> {
+        u64::try_from(end.duration_since(start).as_millis())
+            .ok()
+            .map(Self)
+    }
+
+    fn value(self) -> f64 {
+        self.0 as f64 / 1000.0
+    }
+}
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self.0 % 1000 {
+            0 => serializer.serialize_u64(self.0 / 1000),
+            _ => serializer.serialize_f64(self.value()),
+        }
+    }
+}
+
+impl<'a> Row<'a> {
+    fn new(run: &'a Run, agent: Option<&'a str>) -> Self {
+        let is_blank = |line: &&str| !line.trim().is_empty();
+        let first_line = run.prompt.lines().find(is_blank).unwrap_or_default();
+        let ends = run.started_at.zip(run.completed_at);
+        Self {
+            id: &run.id,
+            agent,
+            status: run.status.as_str(),
+            created: Moment(run.created_at),
+            started: run.started_at.map(Moment),
+            completed: run.completed_at.map(Moment),
+            duration: ends.and_then(|(start, end)| Seconds::between(start, end)),
+            prompt: one_line(first_line, PROMPT),
+        }
+    }
+
+    fn push_csv(&self, out: &mut String) {
+        let text = |moment: Option<Moment>| moment.map(Moment::text);
+        let created = self.created.text();
+        let (started, completed) = (text(self.started), text(self.completed));
+        let duration = self.duration.map(|seconds| seconds.value().to_string());
+        let cells: [Option<&str>; COLUMNS.len()] = [
+            Some(self.id),
+            self.agent,
+            Some(self.status),
+            Some(&created),
+            started.as_deref(),
+            completed.as_deref(),
+            duration.as_deref(),
+            Some(&self.prompt),
+        ];
+        csv::push_row(out, cells);
+    }
+
+    fn push_json(&self, out: &mut String) -> Result<()> {
+        let json =
+            serde_json::to_string(self).map_err(|error| Error::Internal(error.to_string()))?;
+        for character in json.chars() {
+            match character {
+                // JSON itself forbids only the first of them in a string.
+                '\u{7f}'..='\u{9f}'
+                | '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}' => {
+                    // Writing to a String cannot fail.
+                    let _ = write!(out, "\\u{:04x}", character as u32);
+                }
+                c => out.push(c),
+            }
+        }
+        out.push('\n');
+        Ok(())
+    }
+}

@@ -1,0 +1,210 @@
+//! The tree, and the view of it that one request has.
+
+use crate::{
+    api::Client,
+    error::Error,
+    store::{Shelf, Store, Usage, Verify, Version},
+    tree::{
+        answers::{Agents, Answers},
+        cache::Cache,
+        content::Content,
+        crawlers::Crawlers,
+        fetch_key::{Answer, FetchKey, Pool},
+        live::Live,
+        node::{
+            Form, MetaFile, Node,
+            inodes::{Exceptions, Inodes},
+        },
+        orders::Orders,
+        run_table::Table,
+    },
+};
+use jiff::Timestamp;
+use std::{
+    cell::RefCell,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Tables that are held, and the bytes of all of them.
+const TABLES: (usize, usize) = (64, 16 << 20);
+/// The same for the files in which the mount shows itself.
+const PAGES: (usize, usize) = (8, usize::MAX);
+
+/// The name on disk of the inode numbers that are not the ones drawn for their nodes.
+const NUMBERS: &str = "inode numbers";
+
+/// How the tree behaves, as far as a user may choose.
+#[derive(Clone, Debug)]
+pub struct TreeOptions {
+    /// For how long listings and live objects are shown without asking again.
+    pub list_ttl: Duration,
+    /// Show symlinks that lead out of their version as they are.
+    pub external_symlinks: bool,
+    /// Never ask the network.
+    pub offline: bool,
+    /// What to do about content that is not what its version's id says.
+    pub verify: Verify,
+    /// Names of programs that start no downloads, beside those that are known
+    /// as indexers; `None` where every program may.
+    pub crawlers: Option<Vec<String>>,
+}
+
+/// A file in which the mount shows itself, with the time it was written.
+pub(super) type Page = (Timestamp, Arc<[u8]>);
+
+/// The whole file system, without a kernel.
+pub struct Tree {
+    pub(super) answers: Answers,
+    pub(super) content: Content,
+    pub(super) orders: Orders,
+    pub(super) crawlers: Crawlers,
+    pub(super) live: Live,
+    pub(super) inodes: Inodes,
+    /// The answers on disk, and the numbers of inodes beside them.
+    pub(super) shelf: Arc<Shelf>,
+    pub(super) pages: Cache<MetaFile, Page>,
+    /// Tables of all runs and of agents' runs.
+    pub(super) tables: Cache<(Option<Arc<str>>, Form), Table>,
+    pub(super) external_symlinks: bool,
+    pub(super) started: Timestamp,
+}
+
+impl Tree {
+    /// A tree that knows nothing yet.
+    pub fn new(api: Client, store: Store, shelf: Shelf, options: TreeOptions) -> Self {
+        let shelf = Arc::new(shelf);
+        let origin = api.origin().into();
+        let content = Content::new(store, options.verify, origin);
+        content.measure(&shelf);
+        Self {
+            answers: Answers::new(api, shelf.clone(), options.list_ttl, options.offline),
+            content,
+            orders: Orders::default(),
+            crawlers: Crawlers::new(options.crawlers),
+            live: Live::new(Pool::STREAMS),
+            inodes: Inodes::new(numbers(&shelf)),
+            shelf,
+            pages: Cache::new(PAGES),
+            tables: Cache::new(TABLES),
+            external_symlinks: options.external_symlinks,
+            started: Timestamp::now(),
+        }
+    }
+
+    /// Lets nothing be written to the cache any more on its own account.
+    pub fn close(&self) {
+        self.save_numbers();
+        self.shelf.close();
+    }
+
+    /// Whether any list of agents is known, be it from an earlier mount.
+    pub fn knows_agents(&self) -> bool {
+        self.answers.last::<Agents>(&()).is_some()
+    }
+
+    /// Writes down the inode numbers that the next mount could not draw anew.
+    pub(super) fn save_numbers(&self) {
+        if !self.inodes.is_unsaved() {
+            return;
+        }
+        // Another mount may have written down some of its own meanwhile.
+        let mut all = numbers(&self.shelf);
+        all.extend(self.inodes.save());
+        if let Ok(content) = serde_json::to_vec(&all) {
+            self.shelf.put(NUMBERS, &content);
+        }
+    }
+
+    /// The inode numbers of the files before and after one in its version's
+    /// archive, where there can be both; neither need exist.
+    pub fn inodes_around(&self, ino: u64) -> Option<(u64, u64)> {
+        self.inodes.around(ino)
+    }
+
+    /// The tree from the view of a request that arrived at `since`: whatever
+    /// was asked of the API after that is fresh enough for it.
+    pub fn at(&self, since: Instant) -> View<'_> {
+        View {
+            tree: self,
+            since,
+            any_age: false,
+            wishes: RefCell::default(),
+            sealed: RefCell::default(),
+        }
+    }
+}
+
+/// The inode numbers that earlier mounts of this cache had to give in the place of
+/// those drawn.
+fn numbers(shelf: &Shelf) -> Exceptions {
+    let content = shelf.get(NUMBERS);
+    let numbers = content.and_then(|content| serde_json::from_slice(&content).ok());
+    numbers.unwrap_or_default()
+}
+
+/// The operations, for one request.
+pub struct View<'a> {
+    pub(super) tree: &'a Tree,
+    pub(super) since: Instant,
+    /// Answers however old will do, as for what is told in passing.
+    pub(super) any_age: bool,
+    /// What would be good to have, though the answer does not wait for it.
+    wishes: RefCell<Vec<FetchKey>>,
+    /// The sealed version that the operation last looked into.
+    sealed: RefCell<Option<Arc<Version>>>,
+}
+
+impl View<'_> {
+    /// The same view, to which answers of any age are good enough.
+    pub(super) fn in_passing(&self) -> View<'_> {
+        View {
+            any_age: true,
+            ..self.tree.at(self.since)
+        }
+    }
+
+    /// Takes what the operation left to be fetched behind its back.
+    pub fn take_wishes(&self) -> Vec<FetchKey> {
+        self.wishes.take()
+    }
+
+    /// Leaves something to be fetched for which the answer does not wait.
+    pub(super) fn wish(&self, key: FetchKey) {
+        self.wishes.borrow_mut().push(key);
+    }
+
+    /// Notes the sealed version that the operation looks into.
+    pub(super) fn note_sealed(&self, version: &Arc<Version>) {
+        *self.sealed.borrow_mut() = Some(version.clone());
+    }
+
+    /// Whether a part of a version's index turned out damaged under the
+    /// operation: what it then did not find may exist. To be run again, which
+    /// finds that version no more.
+    pub fn met_damage(&self) -> bool {
+        let sealed = self.sealed.borrow();
+        sealed
+            .as_ref()
+            .is_some_and(|version| version.index().is_damaged())
+    }
+
+    /// What the cache holds, for `statfs`: at once, as last measured, since
+    /// even a look at the disk can wait for another mount that shares the
+    /// cache. An old measure is taken anew for the next question.
+    pub fn usage(&self) -> Usage {
+        let (usage, is_old) = self.tree.content.usage();
+        if is_old {
+            self.wish(FetchKey::usage());
+        }
+        usage
+    }
+
+    pub(super) fn ino(&self, node: &Node) -> u64 {
+        node.ino(&self.tree.inodes)
+    }
+
+    pub(super) fn node(&self, ino: u64) -> Answer<Node> {
+        Ok(Node::of(ino, &self.tree.inodes).ok_or(Error::Stale)?)
+    }
+}
