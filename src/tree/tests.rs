@@ -8,6 +8,7 @@ mod seeds;
 use super::*;
 use crate::{
     api::{Client, ClientConfig, Token, types::StorageKind},
+    error::Result,
     fake::{
         Action, Agent, Fault, File, Kind as Storages, Port, Quirks, Run, Server, VersionSpec, World,
     },

@@ -3,7 +3,6 @@
 
 use super::{ARGUMENTS, Deed, Scene};
 use crate::support::fake::{Action, Agent, Fault, File, Kind, Run, VersionSpec, World};
-use crate::support::fake::{Action, Agent, Fault, Kind, Run, World};
 use crate::{
     doctor::{OWN_ETC, alone},
     support::{Bench, Mount, SOON, Who, reason::UNREACHABLE},
