@@ -152,7 +152,7 @@ fn scripts_can_wait_for_the_answer_like_for_a_status() {
             let mut world = bench.server.world();
             let mut claude = Claude::new("the end", jiff::Timestamp::now());
             claude.finish("All is well");
-            world.run_mut(&run).unwrap().tell(&mut claude);
+            world.run_mut(run).unwrap().tell(&mut claude);
         }
         script.expect("seen");
         assert!(
