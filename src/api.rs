@@ -35,7 +35,7 @@ pub use self::{
     counters::{Calls, RateLimit},
     events::{EventStream, RunEvent},
     logs::LogReader,
-    runs::{KnownRuns, RunFilter},
+    runs::KnownRuns,
     token::Token,
 };
 

@@ -10,7 +10,7 @@ mod tls;
 
 pub use self::{
     address::{is_loopback, may_ask, shown},
-    failure::{Silence, cause, not_connected, severed, transport},
+    failure::{Silence, bad_answer, cause, not_connected, severed, transport},
     proxy::{Used, proxy_for},
     retry::{Retry, retry_after},
     tls::require_certificates,

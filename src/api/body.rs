@@ -4,7 +4,12 @@ use super::{
     failure::{Failure, broke_off},
     headers::is_marked,
 };
-use crate::{error::Error, http::Silence, progress::Progress, text::unmarked};
+use crate::{
+    error::Error,
+    http::{Silence, bad_answer},
+    progress::Progress,
+    text::unmarked,
+};
 use reqwest::blocking::Response;
 use std::io::Read;
 
@@ -65,8 +70,8 @@ pub(super) fn read(
 }
 /// The error for a body over [`MAX_BODY`].
 pub(super) fn too_large(label: &str) -> Error {
-    Error::BadAnswer {
-        what: label.to_owned(),
-        detail: format!("more than {} MiB in one answer", MAX_BODY >> 20),
-    }
+    bad_answer(
+        label,
+        format!("more than {} MiB in one answer", MAX_BODY >> 20),
+    )
 }

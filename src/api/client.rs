@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    http::bad_answer,
     progress::Progress,
 };
 use jiff::Timestamp;
@@ -217,11 +218,10 @@ impl Client {
         let answer = self.transport.post(request, progress).and_then(|body| {
             // Not in the decoder's words: they may repeat the answer, which may
             // repeat the secrets that were sent.
-            let bad = |error: serde_json::Error| Error::BadAnswer {
-                what: request.label.clone(),
-                detail: format!("not the documented JSON at column {}", error.column()),
-            };
-            paging::object(&body).map_err(bad)
+            paging::object(&body).map_err(|error| {
+                let detail = format!("not the documented JSON at column {}", error.column());
+                bad_answer(&request.label, detail)
+            })
         });
         answer.map_err(|error| advise(error, advice))
     }
@@ -231,6 +231,6 @@ impl Client {
         let request = Request::read(&self.transport.base, segments, &[])?;
         let body = self.transport.get(&request, progress)?;
         let row = paging::object(&body.bytes);
-        row.map_err(|error| paging::bad_answer(&request.label, &error))
+        row.map_err(|error| paging::not_documented(&request.label, &error))
     }
 }

@@ -6,13 +6,12 @@ use super::{
     types::{AgentEvent, RunStatus},
 };
 use crate::{
-    error::{Error, Result},
-    http::Silence,
+    error::Result,
+    http::{Silence, bad_answer},
     progress::Progress,
 };
 use reqwest::blocking::Response;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::io::Read;
 
 /// Bytes of one read.
@@ -70,8 +69,8 @@ impl EventStream {
     /// before the run has. Unknown and undocumented events are skipped.
     ///
     /// # Errors
-    /// [`Error::Transport`] if the connection breaks, or no byte arrives for 40 s (or
-    /// `--timeout`, if that is longer); [`Error::BadAnswer`] for an event of more than
+    /// [`crate::error::Error::Transport`] if the connection breaks, or no byte arrives for 40 s (or
+    /// `--timeout`, if that is longer); [`crate::error::Error::BadAnswer`] for an event of more than
     /// 16 MiB. An error ends the stream.
     #[allow(clippy::should_implement_trait, reason = "it can fail, and then ends")]
     pub fn next(&mut self) -> Result<Option<RunEvent>> {
@@ -96,10 +95,7 @@ impl EventStream {
             let mut rest = &self.piece[self.taken..];
             let event = self.parser.next(&mut rest);
             self.taken = self.piece.len() - rest.len();
-            let event = event.map_err(|error| Error::BadAnswer {
-                what: self.label.clone(),
-                detail: error.to_string(),
-            })?;
+            let event = event.map_err(|error| bad_answer(&self.label, error.to_string()))?;
             if event.is_some() {
                 return Ok(event);
             }
@@ -125,17 +121,6 @@ struct Standing {
 }
 
 #[derive(Deserialize)]
-struct Output<'a> {
-    sequence: u64,
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
-    #[serde(default)]
-    timestamp: String,
-}
-
-#[derive(Deserialize)]
 struct Reason {
     message: String,
 }
@@ -147,16 +132,7 @@ pub(super) fn understand(label: &str, event: Event) -> Option<RunEvent> {
     let understood = match event.name.as_str() {
         "status" => standing().map(RunEvent::Status),
         "complete" => standing().map(RunEvent::Complete),
-        "output" => serde_json::from_str::<Output<'_>>(data).map(|output| {
-            RunEvent::Output(AgentEvent {
-                sequence: output.sequence,
-                kind: output.kind,
-                data: output
-                    .data
-                    .map_or_else(|| RawValue::NULL.to_owned(), ToOwned::to_owned),
-                timestamp: output.timestamp,
-            })
-        }),
+        "output" => serde_json::from_str(data).map(RunEvent::Output),
         "error" => serde_json::from_str(data).map(|Reason { message }| RunEvent::Error(message)),
         "heartbeat" => Ok(RunEvent::Heartbeat),
         _ => return None,

@@ -192,7 +192,8 @@ fn parts(body: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 fn one<T: DeserializeOwned>(body: &[u8]) -> Vec<Row<T>> {
     let row = object(body);
-    let row = row.map_err(|error| no_secret(&paging::bad_answer("GET /v1", &error).to_string()));
+    let row =
+        row.map_err(|error| no_secret(&paging::not_documented("GET /v1", &error).to_string()));
     row.into_iter().collect()
 }
 

@@ -27,11 +27,7 @@ use super::{
     transport::Transport,
     types::{LogRow, Row},
 };
-use crate::{
-    error::{Error, Result},
-    progress::Progress,
-    text::one_line,
-};
+use crate::{error::Result, http::bad_answer, progress::Progress, text::one_line};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -100,10 +96,10 @@ pub(super) fn run_logs(
             None => return Ok(reading.rows.finish(transport.now(), reader)),
         }
     }
-    Err(Error::BadAnswer {
-        what: format!("GET /v1/runs/{}/logs", one_line(run, 80)),
-        detail: format!("more than {MAX_PAGES} pages of log rows"),
-    })
+    Err(bad_answer(
+        &format!("GET /v1/runs/{}/logs", one_line(run, 80)),
+        format!("more than {MAX_PAGES} pages of log rows"),
+    ))
 }
 
 /// Where the pages of a log come from.

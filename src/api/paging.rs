@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    http::bad_answer,
     json,
     progress::Progress,
     text::one_line,
@@ -158,7 +159,7 @@ fn first<T: DeserializeOwned>(
 
 /// Decodes a page.
 pub(super) fn page<'a>(label: &str, body: &'a [u8]) -> Result<Page<'a>> {
-    serde_json::from_slice(body).map_err(|error| bad_answer(label, &error))
+    serde_json::from_slice(body).map_err(|error| not_documented(label, &error))
 }
 
 /// Decodes an answer that is one object.
@@ -169,11 +170,8 @@ pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<Row
 }
 
 /// The error for an answer that is not the documented JSON.
-pub(super) fn bad_answer(label: &str, error: &serde_json::Error) -> Error {
-    Error::BadAnswer {
-        what: label.to_owned(),
-        detail: format!("not the documented JSON: {}", why(error)),
-    }
+pub(super) fn not_documented(label: &str, error: &serde_json::Error) -> Error {
+    bad_answer(label, format!("not the documented JSON: {}", why(error)))
 }
 
 /// What is wrong with an answer, without its content: a server can send back the
@@ -336,13 +334,11 @@ impl<T: DeserializeOwned> Pages<T> {
 
 /// The error for rows beyond [`MAX_ROWS_BYTES`].
 pub(super) fn too_much(label: &str) -> Error {
-    Error::BadAnswer {
-        what: label.to_owned(),
-        detail: format!(
-            "more than {} MiB of rows, which is more than is kept in memory",
-            MAX_ROWS_BYTES >> 20
-        ),
-    }
+    let most = MAX_ROWS_BYTES >> 20;
+    bad_answer(
+        label,
+        format!("more than {most} MiB of rows, which is more than is kept in memory"),
+    )
 }
 
 #[cfg(test)]
@@ -359,7 +355,7 @@ mod tests {
             r#"{"id":"a secret"}"#,
             r#"{"id":"r"} a secret"#,
         ] {
-            let error = object::<Run>(body.as_bytes()).map_err(|error| bad_answer("GET", &error));
+            let error = object::<Run>(body.as_bytes()).map_err(|error| not_documented("GET", &error));
             let text = error.map_or_else(|error| error.to_string(), |_| String::new());
             assert!(
                 text.contains("line 1") && !text.contains("secret"),

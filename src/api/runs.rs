@@ -6,40 +6,11 @@ use super::{
     types::{Row, Run, RunStatus},
 };
 use crate::{error::Result, progress::Progress};
-use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 
 /// Maximum runs that one refresh asks for one by one. A run ends once, so there
 /// are seldom many; the next refresh asks for the rest.
 const MAX_DETAILS: usize = 10;
-
-/// Which runs to list: by default all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct RunFilter {
-    /// Runs of this agent. The client checks the answer, but must trust the service
-    /// for rows without an agent's id.
-    pub agent_id: Option<String>,
-    /// Runs in this state.
-    pub status: Option<RunStatus>,
-    /// Runs created then or later.
-    pub since: Option<Timestamp>,
-}
-
-impl RunFilter {
-    /// Checks a row again, since some deployments ignore some filters.
-    fn admits(&self, run: &Run) -> bool {
-        let agent = match (&self.agent_id, &run.agent_id) {
-            (Some(wanted), Some(id)) => wanted == id,
-            _ => true,
-        };
-        agent
-            && self
-                .status
-                .as_ref()
-                .is_none_or(|status| *status == run.status)
-            && self.since.is_none_or(|since| run.created_at >= since)
-    }
-}
 
 /// The runs that a caller knows, with their last known status. The caller makes it
 /// from its list for each [`Client::runs_since`].
@@ -81,31 +52,25 @@ impl Client {
     ///
     /// If the pages show that the service skips rows, the client also reads the list
     /// of each status, which has most of the skipped rows.
-    pub fn runs(&self, filter: &RunFilter, progress: &Progress) -> Result<Vec<Row<Run>>> {
-        let listing = self.runs_listing(filter, progress, |_| false)?;
+    pub fn runs(&self, progress: &Progress) -> Result<Vec<Row<Run>>> {
+        let listing = self.runs_listing(None, progress, |_| false)?;
         let mut rows = listing.rows;
-        if listing.gaps && filter.status.is_none() {
+        if listing.gaps {
             let mut ids: HashSet<_> = rows.iter().map(|row| row.value.id.clone()).collect();
-            for status in RunStatus::KNOWN {
-                let filter = RunFilter {
-                    status: Some(status),
-                    ..filter.clone()
-                };
-                let more = match self.runs_listing(&filter, progress, |_| false) {
-                    Ok(listing) => listing.rows,
+            for status in &RunStatus::KNOWN {
+                match self.runs_listing(Some(status), progress, |_| false) {
+                    Ok(listing) => {
+                        let more = listing.rows.into_iter();
+                        rows.extend(more.filter(|row| ids.insert(row.value.id.clone())));
+                    }
                     // An incomplete list is better than an error.
                     Err(error) => {
                         tracing::warn!(%error, "skipped runs are not all found");
                         break;
                     }
-                };
-                rows.extend(
-                    more.into_iter()
-                        .filter(|row| ids.insert(row.value.id.clone())),
-                );
+                }
             }
         }
-        rows.retain(|row| filter.admits(&row.value));
         rows.sort_by_key(|row| std::cmp::Reverse(row.value.created_at));
         Ok(rows)
     }
@@ -122,9 +87,8 @@ impl Client {
     /// Those of the first list. If a later call fails, the result is what was read
     /// until then, and the next call reads the rest.
     pub fn runs_since(&self, known: &KnownRuns<'_>, progress: &Progress) -> Result<Vec<Row<Run>>> {
-        let everything = RunFilter::default();
         if known.0.is_empty() {
-            return self.runs(&everything, progress);
+            return self.runs(progress);
         }
         // The list is newest first, so all runs below a known one are known too. Only
         // the last run of a page tells: one further up may be known because it was
@@ -133,9 +97,9 @@ impl Client {
             page.last()
                 .is_none_or(|row| known.0.contains_key(row.value.id.as_str()))
         };
-        let listing = self.runs_listing(&everything, progress, reaches_known)?;
+        let listing = self.runs_listing(None, progress, reaches_known)?;
         if listing.gaps {
-            return self.runs(&everything, progress);
+            return self.runs(progress);
         }
         let mut brought = Brought::default();
         listing.rows.into_iter().for_each(|row| brought.take(row));
@@ -165,11 +129,7 @@ impl Client {
                 if !missing.iter().any(|(_, known)| **known == status) {
                     continue;
                 }
-                let filter = RunFilter {
-                    status: Some(status.clone()),
-                    ..RunFilter::default()
-                };
-                let listing = self.runs_listing(&filter, progress, |_| true)?;
+                let listing = self.runs_listing(Some(&status), progress, |_| true)?;
                 if listing.more {
                     long.push(status);
                 }
@@ -191,22 +151,16 @@ impl Client {
         Ok(())
     }
 
-    /// The pages of the list up to the first for which `is_last` is true.
+    /// The pages of the list, or of that of a status, up to the first for which
+    /// `is_last` is true.
     fn runs_listing(
         &self,
-        filter: &RunFilter,
+        status: Option<&RunStatus>,
         progress: &Progress,
         is_last: impl Fn(&[Row<Run>]) -> bool,
     ) -> Result<paging::Listing<Run>> {
-        let since = filter.since.map(|since| since.to_string());
-        let query: Vec<_> = [
-            ("agent_id", filter.agent_id.as_deref()),
-            ("status", filter.status.as_ref().map(RunStatus::as_str)),
-            ("since", since.as_deref()),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect();
-        paging::list_until(&self.transport, &["runs"], &query, progress, is_last)
+        let status = status.map(|status| ("status", status.as_str()));
+        let (transport, query) = (&self.transport, status.as_slice());
+        paging::list_until(transport, &["runs"], query, progress, is_last)
     }
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    http::{self, Retry, Silence},
+    http::{self, Retry, Silence, bad_answer},
     progress::Progress,
     text::one_line,
 };
@@ -32,7 +32,7 @@ use reqwest::{
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION},
 };
 use std::{
-    io::Read,
+    io::{self, Read},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -43,7 +43,7 @@ use std::{
 use url::Url;
 
 /// Bytes of the body of an error or redirect that are read.
-const MAX_ERROR_BODY: usize = 64 << 10;
+const MAX_ERROR_BODY: u64 = 64 << 10;
 
 /// Characters of a server's text that a message repeats.
 const MAX_TEXT: usize = 200;
@@ -61,6 +61,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The shortest silence after which a stream of events counts as dead: two of the
 /// service's heartbeats, which come every 15 s, and some latency.
 const STREAM_SILENCE: Duration = Duration::from_secs(40);
+
+/// An answer that is no error.
+enum Reply {
+    Success(Response),
+    Redirect(Url),
+}
 
 /// The way to one API origin.
 pub(super) struct Transport {
@@ -171,7 +177,7 @@ impl Transport {
     pub(super) fn get_within(&self, request: &Request, progress: &Progress) -> Result<Within> {
         let within = self.retrying(request, progress, |this| {
             let response = this.follow(request, progress)?;
-            body::read(response, &request.label, this.silence(request), progress)
+            this.body(response, request, progress)
         })?;
         if let Within::Body(body) = &within
             && let Some(came) = dialect::foreign_body(body)
@@ -193,40 +199,24 @@ impl Transport {
             {
                 return Ok(response);
             }
-            Err(Failure::Final(Error::BadAnswer {
-                what: request.label.clone(),
-                detail: format!(
-                    "HTTP {} with content type {:?} instead of a stream of events",
-                    response.status().as_u16(),
-                    one_line(&this.redact(request, essence), 80)
-                ),
-            }))
+            let (status, kind) = (response.status().as_u16(), this.redact(request, essence));
+            let kind = one_line(&kind, 80);
+            Err(Failure::Final(bad_answer(
+                &request.label,
+                format!("HTTP {status} with content type {kind:?} instead of a stream of events"),
+            )))
         })
     }
 
     /// The body of a successful POST. The request is sent again only if the service
     /// has certainly not begun it.
     pub(super) fn post(&self, request: &Request, progress: &Progress) -> Result<Vec<u8>> {
-        let attempt = |this: &Self| {
-            let response = this.send(request, &request.url, progress)?;
-            if response.status().is_success() {
-                return match body::read(response, &request.label, this.silence(request), progress)?
-                {
-                    Within::Body(body) => Ok(body.bytes),
-                    Within::Larger(_) => Err(Failure::Final(too_large(&request.label))),
-                };
-            }
-            if !response.status().is_redirection() {
-                return Err(this.refused(response, request, progress));
-            }
-            let next = this.location(&request.url, response, &request.label)?;
-            Err(forbidden(
-                &request.label,
-                format!(
-                    "redirected to {}, which a POST does not follow; if that is the API's right address, use --api-url",
-                    next.origin().ascii_serialization()
-                ),
-            ))
+        let attempt = |this: &Self| match this.exchange(request, &request.url, progress)? {
+            Reply::Success(response) => match this.body(response, request, progress)? {
+                Within::Body(body) => Ok(body.bytes),
+                Within::Larger(_) => Err(Failure::Final(too_large(&request.label))),
+            },
+            Reply::Redirect(url) => Err(elsewhere(request, &url, "which a POST does not follow")),
         };
         self.retrying(request, progress, |this| {
             attempt(this).map_err(Failure::unless_received)
@@ -237,65 +227,45 @@ impl Transport {
     fn follow(&self, request: &Request, progress: &Progress) -> Result<Response, Failure> {
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.send(request, &url, progress)?;
-            let status = response.status();
-            if status.is_success() {
-                return Ok(response);
+            url = match self.exchange(request, &url, progress)? {
+                Reply::Success(response) => return Ok(response),
+                Reply::Redirect(url) => url,
+            };
+            if url.origin() != self.base.origin() || !url.username().is_empty() {
+                return Err(elsewhere(request, &url, "where the token is not sent"));
             }
-            if !status.is_redirection() {
-                return Err(self.refused(response, request, progress));
-            }
-            let next = self.location(&url, response, &request.label)?;
-            if next.origin() != self.base.origin() || !next.username().is_empty() {
-                return Err(forbidden(
-                    &request.label,
-                    format!(
-                        "redirected to {}, where the token is not sent; if that is the API's right address, use --api-url",
-                        next.origin().ascii_serialization()
-                    ),
-                ));
-            }
-            url = next;
         }
-        Err(forbidden(
-            &request.label,
-            format!("more than {MAX_REDIRECTS} redirects"),
-        ))
+        let message = format!("more than {MAX_REDIRECTS} redirects");
+        Err(forbidden(&request.label, message))
     }
 
     /// The target of a download's redirect: a presigned URL, which must be requested
     /// without the token.
     pub(super) fn get_location(&self, request: &Request, progress: &Progress) -> Result<Url> {
-        self.retrying(request, progress, |this| {
-            let response = this.send(request, &request.url, progress)?;
-            let status = response.status();
-            if status.is_success() {
-                return Err(Failure::Final(Error::BadAnswer {
-                    what: request.label.clone(),
-                    detail: format!("HTTP {} instead of a redirect to the archive", status.as_u16()),
-                }));
+        let attempt = |this: &Self| match this.exchange(request, &request.url, progress)? {
+            Reply::Success(response) => {
+                let status = response.status().as_u16();
+                let detail = format!("HTTP {status} instead of a redirect to the archive");
+                Err(Failure::Final(bad_answer(&request.label, detail)))
             }
-            if !status.is_redirection() {
-                return Err(this.refused(response, request, progress));
-            }
-            let url = this.location(&request.url, response, &request.label)?;
-            if !http::may_ask(&url, Some(&self.base), self.allow_http) {
-                return Err(forbidden(
-                    &request.label,
-                    format!(
-                        "the archive is at {}, which is not https:// (--allow-http permits plain http://)",
-                        url.origin().ascii_serialization()
-                    ),
-                ));
-            }
-            if !url.username().is_empty() || url.password().is_some() {
-                return Err(forbidden(
-                    &request.label,
-                    "the archive's address holds a user or password".into(),
-                ));
-            }
-            Ok(url)
-        })
+            Reply::Redirect(url) => match this.objection(&url) {
+                Some(message) => Err(forbidden(&request.label, message)),
+                None => Ok(url),
+            },
+        };
+        self.retrying(request, progress, attempt)
+    }
+
+    /// Why the URL of an archive must not be requested, if it must not.
+    fn objection(&self, url: &Url) -> Option<String> {
+        if !http::may_ask(url, Some(&self.base), self.allow_http) {
+            let origin = url.origin().ascii_serialization();
+            return Some(format!(
+                "the archive is at {origin}, which is not https:// (--allow-http permits plain http://)"
+            ));
+        }
+        let has_login = !url.username().is_empty() || url.password().is_some();
+        has_login.then(|| "the archive's address holds a user or password".into())
     }
 
     /// Runs `attempt` until it succeeds, fails for good, or [`Retry::CALL`] gives up.
@@ -323,6 +293,32 @@ impl Transport {
             tracing::debug!(request = request.label, %error, ?pause, "trying again");
             thread::sleep(pause);
             progress.advance(0);
+        }
+    }
+
+    fn body(
+        &self,
+        response: Response,
+        request: &Request,
+        progress: &Progress,
+    ) -> Result<Within, Failure> {
+        body::read(response, &request.label, self.silence(request), progress)
+    }
+
+    /// Sends one request. An error answer is a failure.
+    fn exchange(
+        &self,
+        request: &Request,
+        url: &Url,
+        progress: &Progress,
+    ) -> Result<Reply, Failure> {
+        let response = self.send(request, url, progress)?;
+        match response.status() {
+            status if status.is_success() => Ok(Reply::Success(response)),
+            status if status.is_redirection() => {
+                location(url, response, &request.label).map(Reply::Redirect)
+            }
+            _ => Err(self.refused(response, request, progress)),
         }
     }
 
@@ -388,7 +384,7 @@ impl Transport {
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
         // An error whose body breaks off is still that error.
-        let _ = response.take(MAX_ERROR_BODY as u64).read_to_end(&mut body);
+        let _ = response.take(MAX_ERROR_BODY).read_to_end(&mut body);
         progress.advance(body.len() as u64);
         let redact = |text: &str| self.redact(request, text);
         let error = api_error(&request.label, status, &headers, &body, &redact);
@@ -417,29 +413,6 @@ impl Transport {
         request.redact(self.token.redact(text))
     }
 
-    /// The `Location` of a redirect, as an absolute URL without fragment.
-    fn location(&self, from: &Url, response: Response, label: &str) -> Result<Url, Failure> {
-        let status = response.status();
-        let location = response
-            .headers()
-            .get(LOCATION)
-            .and_then(|location| location.to_str().ok())
-            .and_then(|location| from.join(location).ok());
-        // The connection can be used again only if the body was read to its end.
-        let _ = std::io::copy(
-            &mut response.take(MAX_ERROR_BODY as u64),
-            &mut std::io::sink(),
-        );
-        let Some(mut url) = location else {
-            return Err(Failure::Final(Error::BadAnswer {
-                what: label.to_owned(),
-                detail: format!("HTTP {} without a usable Location header", status.as_u16()),
-            }));
-        };
-        url.set_fragment(None);
-        Ok(url)
-    }
-
     /// A failure below HTTP, and whether a retry can help.
     fn broken(&self, request: &Request, error: &reqwest::Error) -> Failure {
         if !error.is_connect() {
@@ -460,4 +433,29 @@ impl Drop for Transport {
         let clients = (self.client.take(), self.stream_client.take());
         let _ = thread::Builder::new().spawn(move || drop(clients));
     }
+}
+
+/// The `Location` of a redirect, as an absolute URL without fragment.
+fn location(from: &Url, response: Response, label: &str) -> Result<Url, Failure> {
+    let status = response.status().as_u16();
+    let location = response.headers().get(LOCATION);
+    let location = location
+        .and_then(|location| location.to_str().ok())
+        .and_then(|location| from.join(location).ok());
+    // The connection can be used again only if the body was read to its end.
+    let _ = io::copy(&mut response.take(MAX_ERROR_BODY), &mut io::sink());
+    let mut url = location.ok_or_else(|| {
+        let detail = format!("HTTP {status} without a usable Location header");
+        Failure::Final(bad_answer(label, detail))
+    })?;
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// The failure of a redirect that must not be followed.
+fn elsewhere(request: &Request, url: &Url, why: &str) -> Failure {
+    let origin = url.origin().ascii_serialization();
+    let message =
+        format!("redirected to {origin}, {why}; if that is the API's right address, use --api-url");
+    forbidden(&request.label, message)
 }

@@ -61,15 +61,9 @@ pub enum RunStatus {
 
 impl From<String> for RunStatus {
     fn from(word: String) -> Self {
-        match word.as_str() {
-            "pending" => Self::Pending,
-            "running" => Self::Running,
-            "completed" => Self::Completed,
-            "failed" => Self::Failed,
-            "timeout" => Self::Timeout,
-            "cancelled" => Self::Cancelled,
-            _ => Self::Other(word),
-        }
+        let known = Self::KNOWN.into_iter();
+        let mut known = known.filter(|status| status.as_str() == word);
+        known.next().unwrap_or(Self::Other(word))
     }
 }
 
@@ -191,16 +185,23 @@ pub struct Told {
 }
 
 /// Something that an agent did or said, from a log row or from the run's stream.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct AgentEvent {
     /// Its number within the run, from 1.
     pub sequence: u64,
     /// What it is, such as `assistant`.
+    #[serde(rename = "type")]
     pub kind: String,
     /// What the agent's program wrote, as sent, or `null`.
+    #[serde(default = "null")]
     pub data: Box<RawValue>,
     /// Its time, ISO 8601 as sent; for a row's event, that of the row.
+    #[serde(default)]
     pub timestamp: String,
+}
+
+fn null() -> Box<RawValue> {
+    RawValue::NULL.to_owned()
 }
 
 /// A log row as sent.
@@ -285,7 +286,7 @@ impl<'de> Deserialize<'de> for LogRow {
                 let event = AgentEvent {
                     sequence,
                     kind,
-                    data: data.unwrap_or_else(|| RawValue::NULL.to_owned()),
+                    data: data.unwrap_or_else(null),
                     timestamp: sent.timestamp.clone(),
                 };
                 (Some(event), None)

@@ -162,7 +162,7 @@ fn more_new_runs_than_a_page_holds_are_read() {
         let (made, changed) = caller.refresh();
         if calls == u64::MAX {
             // Pages that skip rows: all that a full reading shows.
-            let full = caller.client.runs(&RunFilter::default(), &Progress::new());
+            let full = caller.client.runs(&Progress::new());
             for row in full.unwrap() {
                 assert!(caller.known.contains_key(&row.value.id));
             }
@@ -186,7 +186,7 @@ fn without_known_runs_the_whole_list_is_read() {
         let mut caller = Caller::new(&server);
         caller.known.clear();
         let (_, brought) = caller.refresh();
-        let full = caller.client.runs(&RunFilter::default(), &Progress::new());
+        let full = caller.client.runs(&Progress::new());
         let full: BTreeSet<_> = full.unwrap().into_iter().map(|r| r.value.id).collect();
         assert_eq!(brought, full);
         assert!(full.len() > 200, "{}", full.len());

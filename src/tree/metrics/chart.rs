@@ -6,6 +6,7 @@ use super::{
     series::{Figures, Sample, lines},
     svg::{Place, Shapes},
 };
+use crate::humanize::count;
 
 /// The size of the chart, and of everything on it, in CSS pixels.
 const SIZE: Place = (960.0, 640.0);
@@ -51,25 +52,25 @@ impl Caption {
 struct Panel {
     name: &'static str,
     colour: Colour,
-    values: fn(&Sample) -> Option<f64>,
+    /// Its place among a sample's values.
+    value: usize,
     total: Option<f64>,
     figures: Option<Figures>,
 }
 
 impl Panel {
     fn all(samples: &[Sample]) -> [Self; 3] {
-        let last = |total: fn(&Sample) -> Option<f64>| samples.iter().rev().find_map(total);
-        let panel = |name, colour, values: fn(&Sample) -> Option<f64>, total| Self {
+        let panel = |name, colour, value: usize, total: Option<usize>| Self {
             name,
             colour,
-            values,
-            total,
-            figures: Figures::of(samples.iter().map(values)),
+            value,
+            total: total.and_then(|n| samples.iter().rev().find_map(|each| each.values[n])),
+            figures: Figures::of(samples.iter().map(|each| each.values[value])),
         };
         [
-            panel("CPU", CPU, |sample| sample.cpu, None),
-            panel("Memory", MEMORY, |s| s.memory, last(|s| s.memory_total)),
-            panel("Disk", DISK, |s| s.disk, last(|s| s.disk_total)),
+            panel("CPU", CPU, 0, None),
+            panel("Memory", MEMORY, 1, Some(2)),
+            panel("Disk", DISK, 3, Some(4)),
         ]
     }
 
@@ -146,11 +147,11 @@ fn period(first: f64, last: f64, samples: usize) -> String {
     let (from, to) = (clock(first, day), clock(last, day));
     let to = if from == to { String::new() } else { to + " " };
     format!(
-        "{from} {} – {to}{} UTC · {} · {samples} {}",
+        "{from} {} – {to}{} UTC · {} · {}",
         clock(first, "%H:%M:%S"),
         clock(last, "%H:%M:%S"),
         length(last - first),
-        if samples == 1 { "sample" } else { "samples" },
+        count(samples, "sample"),
     )
 }
 
@@ -187,7 +188,9 @@ fn draw_panel(shapes: &mut Shapes, panel: &Panel, top: f64, samples: &[Sample], 
         let ends = [(LEFT, y(total)), (RIGHT, y(total))];
         shapes.line(&ends, panel.colour, 0.5);
     }
-    let points = samples.iter().map(|each| (each.at, (panel.values)(each)));
+    let points = samples
+        .iter()
+        .map(|each| (each.at, each.values[panel.value]));
     let column = (times.to - times.from) / COLUMNS;
     for line in lines(points, times.from, column) {
         let line: Vec<Place> = line.iter().map(|(at, value)| (x(*at), y(*value))).collect();

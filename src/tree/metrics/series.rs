@@ -1,6 +1,6 @@
 //! Samples as numbers to draw, their figures, and their lines with few points.
 
-use super::table::Row;
+use super::table::{COLUMNS, Row};
 use jiff::Timestamp;
 use std::borrow::Cow;
 
@@ -13,12 +13,8 @@ const MOST_MB: f64 = (1u64 << 30) as f64;
 pub(super) struct Sample {
     /// Seconds since 1970.
     pub(super) at: f64,
-    pub(super) cpu: Option<f64>,
-    /// In MB, as are the others.
-    pub(super) memory: Option<f64>,
-    pub(super) memory_total: Option<f64>,
-    pub(super) disk: Option<f64>,
-    pub(super) disk_total: Option<f64>,
+    /// The values of the other columns: percent of a CPU, and MB.
+    pub(super) values: [Option<f64>; COLUMNS.len() - 1],
 }
 
 /// The number of a cell, if it is plausible.
@@ -29,15 +25,18 @@ fn number(cell: Option<Cow<'_, str>>, most: f64) -> Option<f64> {
 
 /// The rows with a time, earliest first.
 pub(super) fn samples<'a>(rows: impl Iterator<Item = Row<'a>>) -> Vec<Sample> {
-    let sample = |[at, cpu, memory, memory_total, disk, disk_total]: Row<'a>| {
+    let sample = |[at, cpu, sizes @ ..]: Row<'a>| {
         let at: Timestamp = at?.parse().ok()?;
+        let [used, total, disk_used, disk_total] = sizes.map(|cell| number(cell, MOST_MB));
         Some(Sample {
             at: at.as_millisecond() as f64 / 1_000.0,
-            cpu: number(cpu, MOST_PERCENT),
-            memory: number(memory, MOST_MB),
-            memory_total: number(memory_total, MOST_MB),
-            disk: number(disk, MOST_MB),
-            disk_total: number(disk_total, MOST_MB),
+            values: [
+                number(cpu, MOST_PERCENT),
+                used,
+                total,
+                disk_used,
+                disk_total,
+            ],
         })
     };
     let mut samples: Vec<Sample> = rows.filter_map(sample).collect();
@@ -74,18 +73,19 @@ pub(super) type Point = (f64, f64);
 /// The lowest and the highest point of a column of the chart.
 struct Column {
     number: u64,
+    /// Whether a gap before it can be seen.
+    follows_gap: bool,
     lowest: Point,
     highest: Point,
 }
 
 impl Column {
-    fn push_to(self, line: &mut Vec<Point>) {
-        let (a, b) = (self.lowest, self.highest);
-        let (first, second) = if a.0 <= b.0 { (a, b) } else { (b, a) };
-        line.push(first);
-        if first != second {
-            line.push(second);
-        }
+    /// Both points, the earlier one first; one if they are the same.
+    fn points(&self) -> impl Iterator<Item = Point> {
+        let mut points = [self.lowest, self.highest];
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let is_one = points[0] == points[1];
+        points.into_iter().skip(usize::from(is_one))
     }
 }
 
@@ -98,18 +98,15 @@ pub(super) fn lines(
     from: f64,
     width: f64,
 ) -> Vec<Vec<Point>> {
-    let mut lines = Vec::new();
-    let mut line = Vec::new();
-    let mut current: Option<Column> = None;
+    let mut columns: Vec<Column> = Vec::new();
     let mut is_missing = false;
     for (at, value) in points {
         let Some(value) = value else {
             is_missing = true;
             continue;
         };
-        let point = (at, value);
-        let number = ((at - from) / width) as u64;
-        match &mut current {
+        let (point, number) = ((at, value), ((at - from) / width) as u64);
+        match columns.last_mut() {
             Some(column) if column.number == number => {
                 if value < column.lowest.1 {
                     column.lowest = point;
@@ -118,26 +115,20 @@ pub(super) fn lines(
                     column.highest = point;
                 }
             }
-            _ => {
-                let column = Column {
+            last => {
+                let is_far = last.is_some_and(|last| number > last.number + 1);
+                columns.push(Column {
                     number,
+                    follows_gap: is_missing && is_far,
                     lowest: point,
                     highest: point,
-                };
-                if let Some(done) = current.replace(column) {
-                    let is_far = number > done.number + 1;
-                    done.push_to(&mut line);
-                    if is_missing && is_far {
-                        lines.push(std::mem::take(&mut line));
-                    }
-                }
+                });
             }
         }
         is_missing = false;
     }
-    if let Some(last) = current {
-        last.push_to(&mut line);
-        lines.push(line);
-    }
+    let lines = columns.chunk_by(|_, next| !next.follows_gap);
     lines
+        .map(|line| line.iter().flat_map(Column::points).collect())
+        .collect()
 }
