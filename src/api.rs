@@ -24,7 +24,7 @@ mod paging;
 mod redaction;
 mod request;
 mod runs;
-pub mod sse;
+mod sse;
 mod token;
 mod transport;
 pub mod types;

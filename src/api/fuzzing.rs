@@ -21,7 +21,7 @@ use reqwest::{
 };
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 /// The token, which no message may show.
 pub const TOKEN: &str = "vm0_pat_fuzzing";
@@ -44,8 +44,8 @@ pub enum Understood {
     Nothing,
 }
 
-/// A stream's events, the wait that it asked for, and whether it ended with an error.
-type Parsed = (Vec<Event>, Option<Duration>, bool);
+/// A stream's events, and whether it ended with an error.
+type Parsed = (Vec<Event>, bool);
 
 /// A stream of events.
 ///
@@ -81,12 +81,12 @@ fn parse<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Parsed {
             match parser.next(&mut piece) {
                 Ok(Some(event)) => events.push(event),
                 Ok(None) => break,
-                Err(_) => return (events, parser.retry(), true),
+                Err(_) => return (events, true),
             }
         }
         assert!(piece.is_empty(), "all of a piece is taken");
     }
-    (events, parser.retry(), false)
+    (events, false)
 }
 
 /// `stream` cut into pieces of the given lengths, over and over; empty ones count.

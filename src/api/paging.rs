@@ -355,7 +355,8 @@ mod tests {
             r#"{"id":"a secret"}"#,
             r#"{"id":"r"} a secret"#,
         ] {
-            let error = object::<Run>(body.as_bytes()).map_err(|error| not_documented("GET", &error));
+            let error =
+                object::<Run>(body.as_bytes()).map_err(|error| not_documented("GET", &error));
             let text = error.map_or_else(|error| error.to_string(), |_| String::new());
             assert!(
                 text.contains("line 1") && !text.contains("secret"),

@@ -4,33 +4,33 @@
 //! event stream" and "Interpreting an event stream".
 
 use crate::text::unmarked;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 /// Maximum size of one event in memory, in bytes as sent: its name, data, id and
 /// the line that is being read. (Replacing bytes that are not UTF-8 can triple
 /// them.) The largest events hold a tool's output, which the service keeps far
 /// smaller.
-pub const MAX_EVENT: usize = 16 << 20;
+pub(super) const MAX_EVENT: usize = 16 << 20;
 
 /// Capacity in bytes that the line buffer keeps between lines.
 const KEPT_BUFFER: usize = 64 << 10;
 
 /// One event as the stream sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub(super) struct Event {
     /// `event:`, or `message` where the stream named none.
-    pub name: String,
+    pub(super) name: String,
     /// The `data:` lines, with a line feed between two of them.
-    pub data: String,
+    pub(super) data: String,
     /// The last `id:` so far, or empty. Shared, since a long id stays the id of all
     /// events that follow.
-    pub id: Arc<str>,
+    pub(super) id: Arc<str>,
 }
 
 /// An event or a line is longer than [`MAX_EVENT`] bytes. The rest of the stream
 /// cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooLong;
+pub(super) struct TooLong;
 
 impl fmt::Display for TooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,7 +41,7 @@ impl fmt::Display for TooLong {
 /// Divides a stream into events. Lines after the last empty line of the stream are
 /// no event, and are dropped with the parser.
 #[derive(Debug, Default)]
-pub struct Parser {
+pub(super) struct Parser {
     /// The part of the current line that has arrived.
     line: Vec<u8>,
     /// Whether a line feed as the next byte belongs to the previous line.
@@ -51,7 +51,6 @@ pub struct Parser {
     name: String,
     data: String,
     id: Arc<str>,
-    retry: Option<Duration>,
 }
 
 impl Parser {
@@ -60,7 +59,7 @@ impl Parser {
     ///
     /// # Errors
     /// [`TooLong`].
-    pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Event>, TooLong> {
+    pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Event>, TooLong> {
         while let Some(&first) = bytes.first() {
             if std::mem::take(&mut self.after_return) && first == b'\n' {
                 *bytes = &bytes[1..];
@@ -82,11 +81,6 @@ impl Parser {
             }
         }
         Ok(None)
-    }
-
-    /// How long the stream asks clients to wait before they open it again, if it does.
-    pub fn retry(&self) -> Option<Duration> {
-        self.retry
     }
 
     /// Bytes in memory that count against [`MAX_EVENT`].
@@ -127,11 +121,8 @@ impl Parser {
                 self.data.push('\n');
             }
             b"id" if !value.contains(&0) => self.id = text(value).into(),
-            b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
-                let milliseconds = text(value).parse().unwrap_or(u64::MAX);
-                self.retry = Some(Duration::from_millis(milliseconds));
-            }
-            // A comment, which is a line with an empty field, or an unknown field.
+            // A comment, which is a line with an empty field, `retry`, which nothing here
+            // follows, or an unknown field.
             _ => {}
         }
     }
@@ -249,25 +240,6 @@ mod tests {
         for (bytes, expected) in table {
             let shown = String::from_utf8_lossy(bytes);
             assert_eq!(parse([bytes]), expected, "{shown:?}");
-        }
-    }
-
-    #[test]
-    fn retry_is_taken_in_milliseconds() {
-        let mut parser = Parser::default();
-        for (line, expected) in [
-            ("retry: soon\n", None),
-            ("retry:\n", None),
-            ("retry: 1500\n", Some(1500)),
-            ("retry: -1\n", Some(1500)),
-            ("retry: 99999999999999999999999\n", Some(u64::MAX)),
-        ] {
-            assert_eq!(parser.next(&mut line.as_bytes()), Ok(None));
-            assert_eq!(
-                parser.retry(),
-                expected.map(Duration::from_millis),
-                "{line}"
-            );
         }
     }
 
