@@ -17,11 +17,12 @@
 //! waits is released with a failure when nothing has arrived for `--timeout`
 //! ([`progress`] measures that), not when it has taken long.
 //!
-//! A run whose log or status is looked at again and again is *followed*: one stream
-//! of its events, in a pool of workers of its own, however many look (`tree/live/follow`).
-//! Its log is one object that grows at its end; handles read from that. What an
-//! agent's events say is read by `conversation`, each event by itself, and drawn
-//! by it as a log's lines, as a transcript and as a page.
+//! A process that reads a run's log or status again and again *follows* the run: one
+//! stream of its events, in a pool of workers of its own, serves all processes that
+//! follow it. A pure state machine decides when to ask and when to open a stream
+//! (`tree/live/schedule`). The log of a live run is one object that grows at its end,
+//! and handles read from that. The events of an agent are read by `conversation`, each
+//! event by itself, and drawn there as a log's lines, as a transcript and as a page.
 //!
 //! What is written to a control file becomes an *order* when its last writer
 //! closes it (`tree/ops/control`). An order is a want like any other, except that what

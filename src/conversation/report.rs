@@ -25,13 +25,13 @@ const LAST: usize = 2_500;
 /// A report that is being written, event by event.
 pub(crate) struct Report {
     threads: Threads,
-    /// Events that are to come in all, and how many have come.
+    /// How many events there are in all, and how many were added.
     all: usize,
     seen: usize,
 }
 
 impl Report {
-    /// A report of that many events.
+    /// An empty report, for that many events.
     pub(crate) fn new(all: usize) -> Self {
         Self {
             threads: Threads::default(),
@@ -40,8 +40,7 @@ impl Report {
         }
     }
 
-    /// Whether the next event is one of those that the page leaves out: it need
-    /// not be read then.
+    /// Whether the page leaves out the next event, so that it need not be read.
     pub(crate) fn leaves_out_next(&mut self) -> bool {
         let number = self.seen;
         self.seen += 1;

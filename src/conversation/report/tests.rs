@@ -105,7 +105,7 @@ fn nothing_that_an_agent_wrote_is_markup() {
 }
 
 #[test]
-fn a_subagent_stands_in_the_call_that_started_it_and_no_depth_harms() {
+fn a_subagent_is_nested_in_its_call_and_no_depth_harms() {
     let call = |id: &str, parent: Option<&str>| {
         let input = json!({"description": format!("do {id}")});
         message(
@@ -129,7 +129,7 @@ fn a_subagent_stands_in_the_call_that_started_it_and_no_depth_harms() {
 }
 
 #[test]
-fn a_page_is_of_a_size_that_a_browser_shows() {
+fn a_page_is_small_enough_for_a_browser() {
     let text = |text: &str| message("assistant", None, &json!({"type": "text", "text": text}));
     let result = |text: &str| {
         let block = json!({"type": "tool_result", "tool_use_id": "x", "content": text});

@@ -1,5 +1,5 @@
-//! The conversation as nested entries: a tool's call with what came of it, and a
-//! subagent's words in the call that started it.
+//! The conversation as nested entries: a tool call with its result, and a subagent's
+//! words in the call that started it.
 
 use super::{
     pieces::{Cut, Gave, Room, write_block},
@@ -16,8 +16,8 @@ use crate::{
 use jiff::Timestamp;
 use std::{collections::HashMap, fmt::Write};
 
-/// Calls within calls that are nested; what is deeper stands beside them. The
-/// entries are written by recursion, and agents decide how deep they are.
+/// The most calls within calls that are nested; deeper ones are put on the top level.
+/// Entries are written by recursion, and an agent decides how deep they are.
 const DEEPEST: usize = 8;
 
 /// One entry.
@@ -31,14 +31,14 @@ struct Entry {
 }
 
 enum Body {
-    /// HTML that is finished, in an element of that class.
+    /// Finished HTML, in an element of that class.
     Said(&'static str, String),
     Call {
         call: Call,
         input: Option<Cut>,
         todos: Vec<Todo>,
         outcome: Option<Gave>,
-        /// What a subagent said that it started.
+        /// Entries of the subagent that the call started.
         inner: Vec<usize>,
     },
     /// An outcome whose call is not known.
@@ -51,7 +51,7 @@ enum Body {
 #[derive(Default)]
 pub(super) struct Threads {
     entries: Vec<Entry>,
-    /// Those that stand at the top.
+    /// The entries of the top level.
     top: Vec<usize>,
     calls: HashMap<String, usize>,
     /// Entries that tell of a failure.
@@ -195,8 +195,8 @@ impl Threads {
         }
     }
 
-    /// Gives an outcome to its call; gives it back where there is none, or one that
-    /// has its outcome.
+    /// Gives an outcome to its call. Gives it back where the call is not known or has an
+    /// outcome already.
     fn answer(&mut self, gave: Gave) -> Option<Gave> {
         let call = gave.outcome.call.as_ref();
         let Some(&number) = call.and_then(|call| self.calls.get(call)) else {
@@ -215,14 +215,14 @@ impl Threads {
         None
     }
 
-    /// Writes all of it.
+    /// Writes all entries.
     pub(super) fn write(&self, out: &mut String) {
         for &number in &self.top {
             self.write_entry(number, out);
         }
     }
 
-    /// Writes links to what has failed: their number, and each.
+    /// Writes the number of failures, and a link to each.
     pub(super) fn write_failures(&self, out: &mut String) {
         const MOST: usize = 20;
         if self.failures.is_empty() {
@@ -292,7 +292,7 @@ impl Threads {
             } => {
                 let has_failed = outcome.as_ref().is_some_and(|gave| gave.outcome.failed);
                 let class = if has_failed { "tool failed" } else { "tool" };
-                // What people look for stands open.
+                // Failures and lists of tasks are open: people look for them.
                 let open = if has_failed || !todos.is_empty() {
                     " open"
                 } else {
@@ -315,7 +315,7 @@ impl Threads {
                 for &number in inner {
                     self.write_entry(number, out);
                 }
-                // What such a tool says of itself adds nothing to the list.
+                // The output of a tool that writes a list repeats the list.
                 if let Some(gave) = outcome.as_ref().filter(|_| todos.is_empty() || has_failed) {
                     write_outcome(gave, *sequence, out);
                 }
@@ -325,7 +325,7 @@ impl Threads {
     }
 }
 
-/// What a summary says of an outcome at its end.
+/// The mark at the end of a summary: whether the call failed, and the lines of output.
 fn mark(gave: &Gave) -> String {
     match (gave.outcome.failed, gave.lines) {
         (true, _) => " <span class=\"mark failed\">failed</span>".into(),
@@ -387,7 +387,7 @@ fn write_outcome(gave: &Gave, sequence: Option<u64>, out: &mut String) {
     }
 }
 
-/// The time of day, with the whole as its title.
+/// The time of day, with date and time as its title.
 fn time(timestamp: &str) -> String {
     match timestamp.parse::<Timestamp>() {
         Ok(time) => format!(
