@@ -29,7 +29,7 @@
 //! came of it, good or bad, stands for good: nothing is sent twice.
 //!
 //! A version can be used while its archive arrives: the store publishes what
-//! has passed ([`store::Growing`]), and the fetch lets those who wait look again
+//! has passed ([`store::PartialVersion`]), and the fetch lets those who wait look again
 //! whenever there is more. What they cannot find yet they go on waiting for;
 //! only the sealed version says what does not exist.
 //!
@@ -131,11 +131,12 @@
 //!
 //! The commands of `cli` on a cache without a mount use the [`store`] themselves.
 //!
-//! `api` and `store` never meet except in the tree. Both make their clients with
-//! [`http`], which `cli` asks for the proxy that is used. `fuser` is named in `fs`
+//! `api` and `store` never meet except in the tree. Both use [`http`]: its
+//! clients with one TLS configuration, its rules for proxies and plain HTTP, its retries
+//! and its words for failures; `cli` asks it for the proxy that is used. `fuser` is named in `fs`
 //! and `mount` only, `reqwest` in `http`, `api` and `store/fetch/download`, `tar` and
-//! `flate2` in `store/fetch/unpack` (and the demo, which makes archives), `plotters`
-//! in `tree/metrics`, `pulldown-cmark` in `conversation`, errno constants in `error`. A test reads `src/` and holds this.
+//! `flate2` in `store/fetch/unpack` (and the demo, which makes archives), `pulldown-cmark`
+//! in `conversation`, errno constants in `error`. A test reads `src/` and holds this.
 //!
 //! # Locks
 //!

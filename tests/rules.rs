@@ -56,7 +56,6 @@ fn crates_are_named_where_they_belong() {
     named_only_in("flate2", &["store/fetch/unpack", "demo"]);
     named_only_in("crc32fast", &["store/checksums"]);
     named_only_in("axum", &["demo"]);
-    named_only_in("plotters", &["tree/metrics"]);
     named_only_in("clap", &["cli", "config", "main"]);
     named_only_in("pulldown_cmark", &["conversation"]);
 }

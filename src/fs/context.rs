@@ -92,7 +92,7 @@ impl Context {
             Handle::Content(content, _) if opened.is_final && content.size() <= MOST_GIVEN => {
                 self.page_fill.once(ino, || self.store(ino, &opened.handle));
             }
-            Handle::Content(..) | Handle::Growing(_) => self.page_fill.once(ino, || ()),
+            Handle::Content(..) | Handle::Partial(_) => self.page_fill.once(ino, || ()),
             Handle::Bytes(_) | Handle::Page(_) | Handle::Log(_) | Handle::Control(_) => {}
         }
     }

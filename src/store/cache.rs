@@ -1,10 +1,186 @@
 //! Sealed versions on disk: opened, read, checked, counted and evicted.
 
-pub(super) mod answers;
+mod answers;
 pub(super) mod audit;
-pub(super) mod content;
-pub(super) mod inventory;
-pub(super) mod keepalive;
-pub(super) mod proof;
-pub(super) mod quota;
-pub(super) mod version;
+mod checked;
+mod content;
+pub(super) mod entries;
+mod inventory;
+mod keepalive;
+mod lock;
+mod name;
+mod proof;
+mod quota;
+mod reservations;
+mod version;
+
+pub use answers::Shelf;
+pub use audit::Audit;
+pub use content::Content;
+pub(super) use entries::OVERHEAD;
+pub use inventory::{Breakdown, Cleared, Inventory, Item};
+pub(super) use keepalive::Keepalive;
+pub(super) use proof::{HASHED_HOLES, Proof, files_with_links};
+pub(super) use quota::Quota;
+pub use quota::Usage;
+pub(super) use reservations::{lock_of, write_reservation};
+pub use version::{Hold, Version};
+
+use super::{durability::Syncer, files::make_directory, key::VersionKey};
+use crate::{
+    error::Result,
+    sync::{Mutex, MutexGuard},
+};
+use lru::LruCache;
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    num::NonZeroUsize,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Versions kept open: each costs one file descriptor, a large one two.
+const OPEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+/// Bytes that the indexes of open versions may take of the memory when one more
+/// is opened: that of a million files takes 80 MB when all of it has been seen.
+pub(super) const INDEXES: u64 = 96 << 20;
+/// What tells backup tools to leave a cache alone (<https://bford.info/cachedir/>).
+const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
+    # A cache of vm0fs. It may be removed while nothing is mounted.\n";
+
+/// The versions in one cache directory, and those of them that are open.
+pub(super) struct Cache {
+    quota: Arc<Quota>,
+    open: Mutex<LruCache<VersionKey, Arc<Version>>>,
+    keepalive: Keepalive,
+    syncer: Syncer,
+}
+
+impl Cache {
+    /// Opens the cache in `dir`, makes it where it is missing, and removes what dead
+    /// processes left.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Io`] or [`crate::error::Error::NoSpace`] where the
+    /// directory cannot be made or used.
+    pub(super) fn open(dir: &Path, ceiling: u64) -> Result<Self> {
+        let root = dir.join("v1");
+        for dir in ["versions", "staging"] {
+            make_directory(&root.join(dir))?;
+        }
+        let tag = root.join("CACHEDIR.TAG");
+        if !tag.exists()
+            && let Err(error) = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&tag)
+                .and_then(|mut file| file.write_all(TAG.as_bytes()))
+        {
+            tracing::debug!(%error, "could not write CACHEDIR.TAG");
+        }
+        let cache = Self {
+            quota: Arc::new(Quota::open(root, ceiling)?),
+            open: Mutex::new(LruCache::new(OPEN)),
+            keepalive: Keepalive::default(),
+            syncer: Syncer::default(),
+        };
+        for version in cache.quota.unsynced() {
+            cache.syncer.send(version);
+        }
+        Ok(cache)
+    }
+
+    /// The cache directory that it was opened with.
+    pub(super) fn dir(&self) -> &Path {
+        let root = self.quota.root();
+        root.parent().unwrap_or(root)
+    }
+
+    /// What may be written, and what is reserved of it.
+    pub(super) fn quota(&self) -> &Arc<Quota> {
+        &self.quota
+    }
+
+    /// The version as far as it is on disk now, its content possibly evicted.
+    pub(super) fn version(&self, key: &VersionKey) -> Option<Arc<Version>> {
+        // For every operation on a version: the path, a hash, is made once.
+        let known = self.opened().get(key).cloned();
+        if let Some(version) = known.filter(|version| version.was_current()) {
+            return Some(version);
+        }
+        self.opened().pop(key);
+        let path = self.path(key);
+        if !path.exists() {
+            return None;
+        }
+        let version = Arc::new(Version::load(&path, key, &self.keepalive)?);
+        let mut opened = self.opened();
+        opened.put(key.clone(), Arc::clone(&version));
+        let loaded = |version: &Arc<Version>| version.index().loaded();
+        let mut sum: u64 = opened.iter().map(|(_, version)| loaded(version)).sum();
+        while sum > INDEXES && opened.len() > 1 {
+            sum -= opened.pop_lru().map_or(0, |(_, version)| loaded(&version));
+        }
+        drop(opened);
+        Some(version)
+    }
+
+    /// The version, where its content is on disk too. Counts as a use of it.
+    pub(super) fn with_content(&self, key: &VersionKey) -> Option<Arc<Version>> {
+        // Another process may have replaced it with a complete copy.
+        let mut opened = self.opened();
+        if opened
+            .peek(key)
+            .is_some_and(|version| !version.is_current())
+        {
+            opened.pop(key);
+        }
+        drop(opened);
+        let version = self.version(key).filter(|version| version.has_content())?;
+        version.touch();
+        Some(version)
+    }
+
+    /// Takes note of a version that has been sealed; `unsynced` is its path where it is
+    /// still to be brought to the disk.
+    pub(super) fn add(&self, key: &VersionKey, unsynced: Option<PathBuf>) {
+        // One without content may be open under this key.
+        self.forget(key);
+        if let Some(version) = unsynced {
+            self.syncer.send(version);
+        }
+    }
+
+    /// Closes a version, unless a reader has it.
+    pub(super) fn forget(&self, key: &VersionKey) {
+        self.opened().pop(key);
+    }
+
+    /// Closes the content that was used last: a fetch needs the space.
+    pub(super) fn release(&self) {
+        self.keepalive.release();
+    }
+
+    /// Notes a storage's name beside one of its versions. Does nothing where the version
+    /// is not there.
+    pub(super) fn note_name(&self, key: &VersionKey, name: &str) {
+        name::note_name(&self.path(key), name);
+    }
+
+    /// What the cache holds now, by a look at the disk. Takes the cache's lock.
+    pub(super) fn usage(&self) -> Usage {
+        self.quota.usage()
+    }
+
+    fn path(&self, key: &VersionKey) -> PathBuf {
+        self.quota.versions().join(key.directory())
+    }
+
+    /// The versions that are open.
+    pub(super) fn opened(&self) -> MutexGuard<'_, LruCache<VersionKey, Arc<Version>>> {
+        self.open.lock()
+    }
+}

@@ -5,22 +5,29 @@
 //! against accidents; that nobody makes matching content on purpose is what
 //! the folder's mode (0700) and the proof of content are for.
 
-use crate::store::index::format::BLOCK;
+/// Bytes of content that have one checksum, the last of a file fewer: what the
+/// kernel asks for at once is two of them, and a checksum is nothing beside it.
+pub(super) const BLOCK: usize = 64 << 10;
+
+/// How many blocks so many bytes of content have.
+pub(super) fn blocks(length: u64) -> u64 {
+    length.div_ceil(BLOCK as u64)
+}
 
 /// The checksum of one block.
-pub(super) fn sum(block: &[u8]) -> u32 {
+pub(super) fn checksum(block: &[u8]) -> u32 {
     crc32fast::hash(block)
 }
 
 /// The checksums of one file of content so far.
-struct Summing {
+struct FileChecksums {
     sums: Vec<u32>,
     /// The block at work, and how many bytes of it have come.
     current: crc32fast::Hasher,
     filled: usize,
 }
 
-impl Summing {
+impl FileChecksums {
     fn new() -> Self {
         Self {
             sums: Vec::new(),
@@ -56,53 +63,84 @@ impl Summing {
 }
 
 /// The checksums of a version's content while it is written.
-pub(super) struct Sums {
-    pack: Summing,
-    large: Option<Summing>,
-    /// For each blob, the number of its first sum among those of blobs.
+pub(super) struct Checksums {
+    pack: FileChecksums,
+    pack_length: u64,
+    /// The blob at work.
+    blob: Option<FileChecksums>,
+    /// For each blob, the number of its first checksum among those of blobs.
     starts: Vec<u32>,
     blobs: Vec<u32>,
+    content: u64,
 }
 
-impl Sums {
+/// A version's content as the index describes it.
+pub(super) struct Packed {
+    /// Length of `pack`.
+    pub(super) pack: u64,
+    /// For each `blob-N` the number of its first checksum.
+    pub(super) starts: Vec<u32>,
+    /// Checksums of all blocks, those of `pack` first.
+    pub(super) sums: Vec<u32>,
+    /// Bytes of all of it.
+    pub(super) content: u64,
+}
+
+impl Checksums {
     pub(super) fn new() -> Self {
         Self {
-            pack: Summing::new(),
-            large: None,
+            pack: FileChecksums::new(),
+            pack_length: 0,
+            blob: None,
             starts: Vec::new(),
             blobs: Vec::new(),
+            content: 0,
         }
     }
 
-    /// From now on, until [`Self::end`], comes a blob.
-    pub(super) fn begin_blob(&mut self) {
-        self.large = Some(Summing::new());
+    /// Bytes of the `pack` so far.
+    pub(super) fn pack_length(&self) -> u64 {
+        self.pack_length
+    }
+
+    /// From now on, until [`Self::end`], comes the next blob; gives its number.
+    pub(super) fn begin_blob(&mut self) -> u32 {
+        self.blob = Some(FileChecksums::new());
+        number(self.starts.len())
     }
 
     pub(super) fn add(&mut self, data: &[u8]) {
-        self.current().add(data);
-    }
-
-    fn current(&mut self) -> &mut Summing {
-        self.large.as_mut().unwrap_or(&mut self.pack)
+        self.content += data.len() as u64;
+        match &mut self.blob {
+            Some(blob) => blob.add(data),
+            None => {
+                self.pack_length += data.len() as u64;
+                self.pack.add(data);
+            }
+        }
     }
 
     /// The file has ended.
     pub(super) fn end(&mut self) {
-        if let Some(large) = self.large.take() {
+        if let Some(blob) = self.blob.take() {
             self.starts.push(number(self.blobs.len()));
-            self.blobs.extend(large.finish());
+            self.blobs.extend(blob.finish());
         }
     }
 
-    /// The starts of the blobs and all sums, as a `tree` file has them.
-    pub(super) fn finish(self) -> (Vec<u32>, Vec<u32>) {
+    /// All of it, as an index has it.
+    pub(super) fn finish(self) -> Packed {
         let mut sums = self.pack.finish();
         let first = number(sums.len());
         let starts = self.starts.into_iter();
         let starts = starts.map(|start| start.saturating_add(first)).collect();
         sums.extend(self.blobs);
-        (starts, sums)
+        Packed {
+            pack: self.pack_length,
+            starts,
+            sums,
+            content: self.content,
+        }
     }
 }
 
@@ -118,9 +156,9 @@ mod tests {
     #[test]
     fn however_it_comes() {
         let bytes: Vec<u8> = (0..200_000_u64).map(|n| ((n * n) >> 7) as u8).collect();
-        let expected: Vec<u32> = bytes.chunks(BLOCK).map(sum).collect();
+        let expected: Vec<u32> = bytes.chunks(BLOCK).map(checksum).collect();
         for piece in [1000, BLOCK - 1, BLOCK, BLOCK + 1, bytes.len()] {
-            let mut summing = Summing::new();
+            let mut summing = FileChecksums::new();
             bytes.chunks(piece).for_each(|piece| summing.add(piece));
             assert_eq!(summing.finish(), expected, "{piece}");
         }
@@ -128,7 +166,7 @@ mod tests {
 
     #[test]
     fn blobs_come_after_the_pack() {
-        let mut sums = Sums::new();
+        let mut sums = Checksums::new();
         sums.add(b"small");
         for length in [BLOCK + 1, 2 * BLOCK] {
             sums.begin_blob();
@@ -136,9 +174,9 @@ mod tests {
             sums.end();
             sums.add(b"more");
         }
-        let (starts, sums) = sums.finish();
+        let Packed { starts, sums, .. } = sums.finish();
         assert_eq!((starts, sums.len()), (vec![1, 3], 5));
-        assert_eq!(sums[0], sum(b"smallmoremore"));
-        assert_eq!(sums[2], sum(&[(BLOCK + 1) as u8]));
+        assert_eq!(sums[0], checksum(b"smallmoremore"));
+        assert_eq!(sums[2], checksum(&[(BLOCK + 1) as u8]));
     }
 }

@@ -6,7 +6,11 @@
 //! beside, and then marked by a file. One that was sealed before the last boot
 //! and bears no mark may have holes, and counts as none.
 
-use crate::store::{cache::quota::read_meta, crash::crash_point, meta::Meta};
+use super::{
+    crash::crash_point,
+    files::{META, PACK, SYNCED},
+    meta::Meta,
+};
 use crate::{malloc, proc, sync::Mutex};
 use nix::{
     fcntl::{OFlag, openat},
@@ -23,9 +27,6 @@ use std::{
     },
     thread::Builder,
 };
-
-/// The mark.
-pub(super) const MARK: &str = "synced";
 
 /// The number of this boot of the machine, where the system gives one.
 pub(super) fn boot() -> Option<&'static str> {
@@ -85,7 +86,7 @@ fn work(version: &Path) {
                 path = %version.display(),
                 "a version in the cache could not be brought to the disk and is given up: {error}"
             );
-            let _ = unlinkat(&directory, "pack", UnlinkatFlags::NoRemoveDir);
+            let _ = unlinkat(&directory, PACK, UnlinkatFlags::NoRemoveDir);
         }
     }
 }
@@ -97,7 +98,7 @@ pub(super) fn sync(directory: &File, path: &Path) -> io::Result<()> {
         let mode = Mode::from_bits_truncate(0o600);
         Ok(openat(directory, name, flags, mode)?.into())
     };
-    let meta = read_meta(open("meta.json".as_ref(), OFlag::O_RDONLY)?);
+    let meta = Meta::read(open(META.as_ref(), OFlag::O_RDONLY)?);
     if meta.is_none_or(|meta| meta.boot.is_some() && meta.boot.as_deref() != boot()) {
         // Of an earlier boot: syncing what is left would prove nothing.
         return Ok(());
@@ -116,7 +117,7 @@ pub(super) fn sync(directory: &File, path: &Path) -> io::Result<()> {
         File::open(parent)?.sync_all()?;
     }
     crash_point("synced");
-    open(MARK.as_ref(), OFlag::O_WRONLY | OFlag::O_CREAT)?.sync_all()?;
+    open(SYNCED.as_ref(), OFlag::O_WRONLY | OFlag::O_CREAT)?.sync_all()?;
     crash_point("marked");
     directory.sync_all()
 }

@@ -1,7 +1,234 @@
-//! From a presigned URL to a sealed version.
+//! From a presigned URL to a sealed version: downloaded, unpacked, and published in the
+//! cache by one rename.
 
 pub(super) mod download;
-pub(super) mod pack;
-pub(super) mod partial;
+mod pack;
+pub(super) mod packer;
+mod partial;
+mod request;
 pub(super) mod staging;
-pub(super) mod unpack;
+mod unpack;
+
+pub use partial::{PartialFile, PartialRead, PartialVersion};
+pub use request::FetchRequest;
+
+use super::{
+    cache::{Cache, Version},
+    crash::crash_point,
+    durability,
+    files::make_directory,
+    index::Builder,
+    key::VersionKey,
+    limits::Limits,
+    meta::Meta,
+};
+use crate::{
+    error::{Error, Result},
+    progress::Progress,
+    sync::{Mutex, MutexGuard},
+};
+use download::Downloader;
+use staging::Staging;
+use std::{
+    collections::HashMap,
+    io::{self, Read},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+    thread,
+};
+use unpack::Job;
+
+/// Downloads of one version in one fetch: it starts over where the object
+/// changed under it, or other mounts evict at once.
+const STARTS: u32 = 3;
+
+/// Brings versions into a cache.
+pub(super) struct Fetcher {
+    limits: Limits,
+    downloader: Downloader,
+    partial: Mutex<HashMap<VersionKey, Arc<PartialVersion>>>,
+}
+
+impl Fetcher {
+    pub(super) fn new(limits: Limits, downloader: Downloader) -> Self {
+        Self {
+            limits,
+            downloader,
+            partial: Mutex::default(),
+        }
+    }
+
+    /// For tests that change the sizes of parts.
+    #[cfg(test)]
+    pub(super) fn downloader(&mut self) -> &mut Downloader {
+        &mut self.downloader
+    }
+
+    /// What has come so far of a version that this process fetches now.
+    pub(super) fn partial(&self, key: &VersionKey) -> Option<Arc<PartialVersion>> {
+        self.arriving().get(key).cloned()
+    }
+
+    /// The version with its content, downloaded where the cache does not have it.
+    ///
+    /// # Errors
+    /// Those of [`Store::fetch`](super::Store::fetch).
+    pub(super) fn fetch(
+        &self,
+        cache: &Cache,
+        request: &FetchRequest<'_>,
+        progress: &Progress,
+    ) -> Result<Arc<Version>> {
+        let result = self.bring(cache, request, progress);
+        (request.arrived)();
+        result
+    }
+
+    fn bring(
+        &self,
+        cache: &Cache,
+        request: &FetchRequest<'_>,
+        progress: &Progress,
+    ) -> Result<Arc<Version>> {
+        if let Some(version) = cache.with_content(&request.key) {
+            return Ok(version);
+        }
+        cache.release();
+        let mut starts = 1;
+        loop {
+            let mut download = self.downloader.start(request.url, progress)?;
+            let length = download.length()?;
+            let result = self.take_in(cache, request, &mut download, length, progress);
+            let why = match result {
+                Err(_) if download.changed() && starts < STARTS => "the archive changed",
+                Err(error) => return Err(error),
+                Ok(()) => match cache.with_content(&request.key) {
+                    Some(version) => return Ok(version),
+                    // Another mount needed the space more, in that very moment.
+                    None if starts < STARTS => "the version was evicted",
+                    None => {
+                        return Err(Error::NoSpace(format!(
+                            "version {} is evicted by other mounts as soon as it is there; \
+                             raise --cache-size",
+                            request.key.version_id
+                        )));
+                    }
+                },
+            };
+            starts += 1;
+            tracing::info!(version = %request.key.version_id, "{why}; downloading it again");
+        }
+    }
+
+    /// Unpacks an archive of `length` bytes, where that is known, and seals it.
+    pub(super) fn take_in(
+        &self,
+        cache: &Cache,
+        request: &FetchRequest<'_>,
+        source: impl Read + Send,
+        length: Option<u64>,
+        progress: &Progress,
+    ) -> Result<()> {
+        let quota = cache.quota();
+        // A user who needed the disk may have removed the cache meanwhile.
+        make_directory(&quota.versions())?;
+        make_directory(&quota.staging())?;
+        let mut staging = Staging::new(quota)?;
+        let expected = request.declared_size.or(length).unwrap_or(0);
+        staging.expect(expected, progress)?;
+        crash_point("room-reserved");
+        let key = &request.key;
+        let partial = Arc::new(PartialVersion::new(
+            staging.directory()?,
+            staging.create_pack()?,
+            Builder::new(&self.limits),
+        ));
+        self.arriving().insert(key.clone(), Arc::clone(&partial));
+        let seal = || self.seal(cache, request, source, staging, &partial, progress);
+        // Where it panics, what has come must not stay to be read.
+        let result = catch_unwind(AssertUnwindSafe(seal)).unwrap_or_else(|_| {
+            let what = format!("unpacking version {} panicked", key.version_id);
+            Err(Error::Internal(what))
+        });
+        // Another fetch of it may have begun meanwhile.
+        self.arriving()
+            .retain(|_, known| !Arc::ptr_eq(known, &partial));
+        if let Err(error) = &result {
+            let opened = partial.fail(error.clone());
+            if opened > 0 {
+                tracing::warn!(
+                    version = %key.version_id,
+                    files = opened,
+                    "files were opened before their archive turned out unusable: {error}"
+                );
+            }
+        }
+        result
+    }
+
+    fn seal(
+        &self,
+        cache: &Cache,
+        request: &FetchRequest<'_>,
+        source: impl Read + Send,
+        mut staging: Staging,
+        partial: &PartialVersion,
+        progress: &Progress,
+    ) -> Result<()> {
+        let key = &request.key;
+        let mut source = Counted { source, bytes: 0 };
+        let job = Job {
+            request,
+            limits: &self.limits,
+            partial,
+            progress,
+        };
+        let unpacked = unpack::unpack(&mut source, &mut staging, &job)?;
+        // Beside writing the index: who waits for the listing waits for both.
+        let verified = thread::scope(|scope| {
+            let proof = scope.spawn(|| unpacked.prove(key, request.verify));
+            staging.write_index(&unpacked.records, &unpacked.packed, progress)?;
+            proof.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })?;
+        let (file_count, bytes) = unpacked.records.files();
+        let meta = Meta {
+            origin: key.origin.to_string(),
+            kind: key.kind.to_string(),
+            storage_id: key.storage_id.to_string(),
+            version_id: key.version_id.to_string(),
+            file_count,
+            bytes,
+            declared_size: request.declared_size,
+            declared_files: request.declared_files,
+            sealed_at: jiff::Timestamp::now(),
+            content_bytes: unpacked.packed.content,
+            tree_bytes: unpacked.records.file_length(&unpacked.packed),
+            archive_bytes: source.bytes,
+            verified,
+            skipped: unpacked.skipped,
+            omitted: unpacked.omitted.clone(),
+            boot: durability::boot().map(str::to_string),
+        };
+        let unsynced = staging.seal(key, &meta, progress)?;
+        cache.add(key, unsynced);
+        Ok(())
+    }
+
+    fn arriving(&self) -> MutexGuard<'_, HashMap<VersionKey, Arc<PartialVersion>>> {
+        self.partial.lock()
+    }
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    source: R,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.source.read(buf)?;
+        self.bytes += n as u64;
+        Ok(n)
+    }
+}

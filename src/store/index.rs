@@ -1,11 +1,21 @@
 //! The index of a version: names, attributes, places and checksums of all that is
 //! in it, as it is written while an archive is unpacked and read ever after.
 
-pub(super) mod builder;
+mod builder;
 mod escape;
 pub(super) mod follow;
 pub(super) mod format;
 pub(super) mod holes;
-pub(super) mod reader;
-pub(super) mod records;
-pub(super) mod shorten;
+mod reader;
+mod records;
+mod restore;
+mod shorten;
+mod writer;
+
+pub(super) use builder::{Builder, TooMuch};
+pub use holes::Seek;
+pub(super) use reader::{Holes, Location, node_of};
+pub use reader::{Index, Node, NodeKind};
+pub(super) use records::{Dirent, Records};
+pub(super) use restore::restore;
+pub(super) use shorten::shorten;

@@ -1,10 +1,13 @@
 //! `meta.json`: what is known of a version beside its tree, for people and
 //! for the accounts of the cache.
 
-use crate::store::VersionKey;
+use super::key::VersionKey;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use std::{fs::File, io::Read};
+
+/// Bytes of a `meta.json` that are read: ours are below a kilobyte.
+const LONGEST: u64 = 64 << 10;
 
 /// What is done about the proof of content (`--verify`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,17 +87,14 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// Whether this is the version that was looked for.
-    pub(super) fn is_of(&self, key: &VersionKey) -> bool {
-        *self.origin == *key.origin
-            && self.kind == key.kind
-            && *self.storage_id == *key.storage_id
-            && *self.version_id == *key.version_id
+    /// Reads a `meta.json`; `None` where it is not one.
+    pub(super) fn read(file: File) -> Option<Self> {
+        let mut text = Vec::new();
+        file.take(LONGEST).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
     }
-}
 
-impl Meta {
-    /// What it is the meta of; `None` where it names a kind that there is not.
+    /// What it is the meta of; `None` where it names an unknown kind.
     pub(super) fn key(&self) -> Option<VersionKey> {
         let kind = ["volumes", "artifacts"]
             .into_iter()
@@ -105,40 +105,5 @@ impl Meta {
             storage_id: self.storage_id.as_str().into(),
             version_id: self.version_id.as_str().into(),
         })
-    }
-}
-
-impl VersionKey {
-    /// Name of the version's directory: a hash, so that no id can be a path.
-    pub fn directory(&self) -> String {
-        let mut hash = Sha256::new();
-        for part in [
-            &*self.origin,
-            self.kind,
-            &*self.storage_id,
-            &*self.version_id,
-        ] {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        hex(&hash.finalize())
-    }
-}
-
-/// Lowercase hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut text = Vec::with_capacity(2 * bytes.len());
-    push_hex(bytes, &mut text);
-    // ASCII only.
-    String::from_utf8(text).unwrap_or_default()
-}
-
-/// The same behind a text.
-pub(super) fn push_hex(bytes: &[u8], text: &mut Vec<u8>) {
-    // By a table: formatting each byte took a tenth of unpacking small files.
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |half: u8| DIGITS[usize::from(half & 15)];
-    for byte in bytes {
-        text.extend_from_slice(&[digit(byte >> 4), digit(*byte)]);
     }
 }

@@ -15,13 +15,25 @@ mod speed;
 mod streaming;
 
 use super::*;
-use crate::store::{
-    cache::{audit, keepalive},
-    fetch::pack,
-    index::format,
+use crate::{
+    error::Error,
+    store::{
+        cache::{Keepalive, audit, entries},
+        checksums::BLOCK,
+        fetch::{packer, staging::Staging},
+        hex::hex,
+        index::format,
+    },
+    sync::Mutex,
 };
 use flate2::{Compression, write::GzEncoder};
+use std::{
+    collections::HashMap,
+    fs,
+    io::{self, Read, Write},
+};
 use tempfile::TempDir;
+use url::Url;
 
 /// A tar made by hand, so that it can be as wrong as a test wants.
 #[derive(Default, Clone)]
@@ -143,6 +155,19 @@ fn request(version: &str) -> FetchRequest<'static> {
     }
 }
 
+/// Takes an archive in as a download would be.
+fn take_in(
+    store: &Store,
+    request: &FetchRequest<'_>,
+    archive: &[u8],
+    length: Option<u64>,
+) -> Result<()> {
+    let (cache, progress) = (&store.cache, Progress::new());
+    store
+        .fetcher
+        .take_in(cache, request, archive, length, &progress)
+}
+
 /// A store over a temporary folder.
 struct Fixture {
     folder: TempDir,
@@ -170,9 +195,8 @@ impl Fixture {
     fn take_in(&self, request: &FetchRequest<'_>, archive: &[u8]) -> Result<()> {
         let length = Some(archive.len() as u64);
         // As every fetch does.
-        self.store.linger.let_go();
-        self.store
-            .take_in(request, archive, length, &Progress::new())
+        self.store.cache.release();
+        take_in(&self.store, request, archive, length)
     }
 
     /// What is in `versions` and `staging`.

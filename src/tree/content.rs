@@ -9,7 +9,7 @@ use crate::{
     api::types::StorageVersion,
     error::{Error, Result},
     progress::Progress,
-    store::{FetchRequest, Growing, Hold, Shelf, Store, Usage, Verify, Version, VersionKey},
+    store::{FetchRequest, Hold, PartialVersion, Shelf, Store, Usage, Verify, Version, VersionKey},
     sync::Mutex,
     tree::{
         cache::{Cache, Lookup},
@@ -37,8 +37,8 @@ pub(crate) enum Files {
     None,
     /// A sealed version. Its content may be evicted; its tree is there.
     Sealed(Arc<Version>),
-    /// A version whose archive is arriving: what has passed can be used.
-    Growing(Arc<Growing>),
+    /// A version whose archive is being read: what has passed can be used.
+    Partial(Arc<PartialVersion>),
 }
 
 /// The content of versions.
@@ -98,9 +98,9 @@ impl Content {
         self.store.version(&self.key(version))
     }
 
-    /// A version whose archive is arriving.
-    pub(crate) fn growing(&self, version: &VersionId) -> Option<Arc<Growing>> {
-        self.store.growing(&self.key(version))
+    /// A version whose archive is being read.
+    pub(crate) fn partial(&self, version: &VersionId) -> Option<Arc<PartialVersion>> {
+        self.store.partial(&self.key(version))
     }
 
     /// The files of a version, where they are on disk or on their way.
@@ -109,7 +109,7 @@ impl Content {
         if let Some(sealed) = self.store.version(&key) {
             return Some(Files::Sealed(sealed));
         }
-        self.store.growing(&key).map(Files::Growing)
+        self.store.partial(&key).map(Files::Partial)
     }
 
     /// Why a request that arrived at `since` need not have a version downloaded: that

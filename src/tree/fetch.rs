@@ -247,7 +247,7 @@ impl Tree {
     /// [`Error::Denied`] for a crawler.
     pub fn permit(&self, key: &FetchKey, caller: impl FnOnce() -> Caller) -> Result<()> {
         let starts_download = match &key.0 {
-            Fetchable::Content(version) => self.content.growing(version).is_none(),
+            Fetchable::Content(version) => self.content.partial(version).is_none(),
             _ => false,
         };
         let failures = self.answers.failures();

@@ -39,8 +39,8 @@ pub fn answer(data: &[u8]) -> bool {
             let csv = metrics.csv();
             assert!(csv.ends_with(b"\n") && str::from_utf8(&csv).is_ok());
             let run = run();
-            let svg = metrics.svg(&run).map(|svg| String::from_utf8(svg.to_vec()));
-            assert!(matches!(svg, Ok(Ok(_))), "there is a chart of anything");
+            let svg = metrics.svg(&run);
+            assert!(str::from_utf8(&svg).is_ok(), "there is a chart of anything");
             assert!(csv.len() <= 8 * metrics.raw().get().len() + 200);
         }
         Understood::Nothing => return false,

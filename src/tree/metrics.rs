@@ -5,10 +5,10 @@ mod axis;
 mod chart;
 mod palette;
 mod series;
+mod svg;
 mod table;
 
-use crate::sync::Mutex;
-use crate::{api::types::Run, error::Result, text::one_line};
+use crate::{api::types::Run, sync::Mutex, text::one_line};
 use chart::Caption;
 use serde_json::value::RawValue;
 use std::sync::{Arc, OnceLock};
@@ -59,27 +59,20 @@ impl Metrics {
     }
 
     /// The bytes of `metrics.svg` of the run that this is about.
-    ///
-    /// # Errors
-    /// [`crate::error::Error::Internal`] if the chart cannot be drawn.
-    pub(crate) fn svg(&self, run: &Run) -> Result<Arc<[u8]>> {
+    pub(crate) fn svg(&self, run: &Run) -> Arc<[u8]> {
         let caption = caption(run);
-        if let Some((drawn, bytes)) = &*self.lock()
+        if let Some((drawn, bytes)) = &*self.chart.lock()
             && *drawn == caption
         {
-            return Ok(bytes.clone());
+            return bytes.clone();
         }
         // Without the lock: two who draw at once draw the same.
         let mut rows = table::rows(self.raw.get()).peekable();
         let is_empty = rows.peek().is_none();
-        let svg = chart::draw(&caption, &series::samples(rows), is_empty)?;
+        let svg = chart::draw(&caption, &series::samples(rows), is_empty);
         let bytes: Arc<[u8]> = svg.into_bytes().into();
-        *self.lock() = Some((caption, bytes.clone()));
-        Ok(bytes)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Caption, Arc<[u8]>)>> {
-        self.chart.lock()
+        *self.chart.lock() = Some((caption, bytes.clone()));
+        bytes
     }
 }
 

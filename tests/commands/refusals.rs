@@ -67,6 +67,17 @@ fn a_token_is_not_sent_in_the_open() {
 }
 
 #[test]
+fn https_without_certificates_is_refused() {
+    let bench = Bench::new(small_world());
+    let place = Place::new(&bench, Who::Myself, "mnt");
+    let mut mount = place.mount(&bench);
+    mount.args(["--api-url", "https://127.0.0.1:1"]);
+    let said = finish(mount.env("SSL_CERT_FILE", "/nonexistent"));
+    said.failed(&["ca-certificates", "SSL_CERT_FILE"]);
+    nothing_left(&place);
+}
+
+#[test]
 fn an_unusable_mountpoint_is_refused() {
     for who in Who::all() {
         let bench = Bench::new(small_world());

@@ -20,7 +20,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Action, Agent, Fault, Kind, Run, World};
+use vm0fs::demo::{Action, Agent, Fault, File, Kind, Run, VersionSpec, World};
 
 /// A certificate for 127.0.0.1 that no authority has signed, valid from 2020 to 2120,
 /// and its key.
@@ -215,6 +215,17 @@ fn tls_that_comes_to_work_is_noticed() {
     nobody_answers(&mount, &[&url]);
     is_well.store(true, Ordering::Relaxed);
     super::recovers(&mount, "ls artifacts/report", "TLS");
+}
+
+#[test]
+fn plain_http_needs_no_certificates() {
+    let mut world = World::empty();
+    let report = world.add_storage(Kind::Artifact, "report");
+    let files = vec![File::new("f", "content\n")];
+    world.add_version(&report, VersionSpec::files(files));
+    let bench = Bench::new(world);
+    let mount = bench.mount().env("SSL_CERT_FILE", "/nonexistent").start();
+    assert_eq!(mount.cat("artifacts/report/latest/f"), "content\n");
 }
 
 // Only root can change what names mean, for itself.

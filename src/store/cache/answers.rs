@@ -5,7 +5,7 @@
 //! the tree wrote it. Whatever is wrong reads as absent. The files are bounded
 //! in all; the least recently used go first.
 
-use crate::store::{make_directory, meta::hex};
+use crate::store::{files::make_directory, hex::hex};
 use crate::{
     error::{Error, Result},
     sync::{Mutex, RwLock},

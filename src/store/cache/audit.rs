@@ -3,41 +3,24 @@
 //! the checksums that the index gives.
 
 use super::{
-    keepalive::Linger,
-    proof::Proof,
-    quota::read_meta,
-    version::{Version, open_in},
+    keepalive::Keepalive,
+    proof::{HASHED_HOLES, Proof},
+    version::Version,
 };
-use crate::store::{
-    checksums::sum,
-    fetch::unpack::HASHED_HOLES,
-    index::{
-        builder::Dirent,
-        format::{self, BLOCK},
-        holes::{self, Failed},
-        reader::{Index, Location},
-        records::Sealed,
-    },
-    meta::{Verified, Verify},
-};
-use nix::fcntl::{Flock, FlockArg};
+use crate::store::checksums::{BLOCK, checksum};
+use crate::store::content_lock::ContentLock;
+use crate::store::files::{self, META, PACK};
+use crate::store::index::holes::{self, Failed};
+use crate::store::index::{Index, Location, format, restore};
+use crate::store::meta::{Meta, Verified, Verify};
 use sha2::{Digest, Sha256};
-use std::{
-    fs::File,
-    io,
-    os::unix::fs::FileExt,
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
-/// Bytes of all names and targets (of `Limits`, and what makes them fit chunks).
-const ARENA: usize = 512 << 20;
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
-/// How long an evictor's look at the content may keep this from its own: the
-/// look takes microseconds, an eviction some milliseconds.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// Tries to lock the content, half a second in all: an evictor that looks takes
+/// microseconds, one that evicts some milliseconds.
+const TRIES: u32 = 2500;
 
 /// What an audit found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,14 +52,14 @@ pub(in crate::store) fn audit(path: &Path, name: &str, read: &mut dyn FnMut(u64)
         true => Audit::Broken(why.to_owned()),
         false => Audit::Gone,
     };
-    let meta = File::open(path.join("meta.json")).ok();
-    let Some(meta) = meta.and_then(read_meta) else {
+    let meta = File::open(path.join(META)).ok();
+    let Some(meta) = meta.and_then(Meta::read) else {
         return broken("meta.json is missing or unreadable");
     };
     let Some(key) = meta.key().filter(|key| key.directory() == name) else {
         return broken("meta.json belongs to another version");
     };
-    let Some(version) = Version::load(path, &key, &Linger::default()) else {
+    let Some(version) = Version::load(path, &key, &Keepalive::default()) else {
         return broken("the index is missing, cut or damaged");
     };
     if !version.index().verify() {
@@ -88,12 +71,12 @@ pub(in crate::store) fn audit(path: &Path, name: &str, read: &mut dyn FnMut(u64)
         Err(why) => return Audit::ContentDamaged(why),
     };
     let proof = (meta.verified == Verified::Yes).then(|| Proof::new(&key, Verify::Warn));
-    match contents(&version, &pack, proof, read) {
+    match contents(&version, pack.pack(), proof, read) {
         Err(why) => Audit::ContentDamaged(why),
         Ok(None) => Audit::Complete,
-        Ok(Some(proof)) => match sealed(version.index()) {
+        Ok(Some(proof)) => match restore(version.index()) {
             None => Audit::Broken("the index contradicts itself".into()),
-            Some(sealed) => match proof.check(&key, &sealed) {
+            Some(records) => match proof.check(&key, &records) {
                 Some(true) => Audit::Proven,
                 Some(false) => {
                     Audit::ContentDamaged("the content has another hash than the id".into())
@@ -104,27 +87,14 @@ pub(in crate::store) fn audit(path: &Path, name: &str, read: &mut dyn FnMut(u64)
     }
 }
 
-/// The open `pack`, kept from eviction; `None` where it is evicted.
-fn content(version: &Version) -> Result<Option<Flock<File>>, String> {
-    let started = Instant::now();
-    loop {
-        let Ok(file) = open_in(version.directory(), "pack") else {
-            return Ok(None);
-        };
-        match Flock::lock(file, FlockArg::LockSharedNonblock) {
-            Ok(pack) => {
-                let data = pack.metadata().map_err(|error| error.to_string())?;
-                let (is, was) = (data.len(), version.index().pack_length());
-                return match std::os::unix::fs::MetadataExt::nlink(&data) {
-                    0 => Ok(None),
-                    _ if is != was => Err(format!("pack has {is} bytes instead of {was}")),
-                    _ => Ok(Some(pack)),
-                };
-            }
-            Err(_) if started.elapsed() < PATIENCE => thread::sleep(PATIENCE / 100),
-            // An evictor has it: it is as good as gone.
-            Err(_) => return Ok(None),
-        }
+/// The lock on the content; `None` where that is evicted.
+fn content(version: &Version) -> Result<Option<ContentLock>, String> {
+    // Where file descriptors have run out, nothing can be said of it either.
+    let lock = ContentLock::take(version.directory(), TRIES).ok().flatten();
+    let was = version.index().pack_length();
+    match lock.as_ref().and_then(ContentLock::length) {
+        Some(is) if is != was => Err(format!("pack has {is} bytes instead of {was}")),
+        _ => Ok(lock),
     }
 }
 
@@ -137,10 +107,10 @@ fn contents(
 ) -> Result<Option<Proof>, String> {
     let index = version.index();
     if proof.is_none() {
-        has_sums(index, pack, "pack", 0, index.pack_length(), read)?;
+        has_checksums(index, pack, PACK, 0, index.pack_length(), read)?;
     }
     // Files share nothing: together they are no more than has checksums.
-    let mut left = u64::from(index.sums()) * BLOCK as u64;
+    let mut left = u64::from(index.checksums()) * BLOCK as u64;
     let mut zeros = HASHED_HOLES;
     for node in 0..index.len() {
         if index
@@ -159,8 +129,8 @@ fn contents(
         let (file, start) = match location {
             Location::Pack(offset) => (pack, offset),
             Location::Blob(number) => {
-                let name = format!("blob-{number}");
-                blob = open_in(version.directory(), &name)
+                let name = files::blob(number);
+                blob = files::open(version.directory(), &name)
                     .map_err(|error| format!("{name}: {error}"))?;
                 let length = blob.metadata().map_err(|error| error.to_string())?.len();
                 if length != stored {
@@ -168,7 +138,7 @@ fn contents(
                 }
                 if proof.is_none() {
                     let first = index.first_block(number).ok_or("no checksums")?;
-                    has_sums(index, &blob, &name, first, stored, read)?;
+                    has_checksums(index, &blob, &name, first, stored, read)?;
                 }
                 (&blob, 0)
             }
@@ -203,7 +173,7 @@ fn contents(
 }
 
 /// Whether all blocks of a file of content have their checksums, from `first` on.
-fn has_sums(
+fn has_checksums(
     index: &Index,
     file: &File,
     name: &str,
@@ -213,7 +183,7 @@ fn has_sums(
 ) -> Result<(), String> {
     pieces(file, 0, length, BLOCK, |number, block| {
         read(block.len() as u64);
-        match index.sum(first + number) == Some(sum(block)) {
+        match index.checksum(first + number) == Some(checksum(block)) {
             true => Ok(()),
             false => Err(format!("block {number} of {name} has another checksum")),
         }
@@ -252,49 +222,4 @@ fn in_pieces(
         tell(number as u64, &buffer[..n])?;
     }
     Ok(())
-}
-
-/// The index in the form in which the id is computed.
-pub(in crate::store) fn sealed(index: &Index) -> Option<Sealed> {
-    let nodes: Option<Vec<_>> = (0..index.len()).map(|node| index.record(node)).collect();
-    let mut tree = Sealed {
-        nodes: nodes?,
-        ..Sealed::default()
-    };
-    for dir in 0..index.len() {
-        let count = index.child_count(dir);
-        if count > 0 {
-            let record = &mut tree.nodes[dir as usize];
-            (record.location, record.children) = (tree.dirents.len() as u64, count);
-        }
-        for position in 0..count {
-            let (name, node) = index.child_at(dir, position)?;
-            // Directories that share entries would be more than the index holds.
-            let most = index.dirents() as usize;
-            (node < index.len() && tree.dirents.len() < most).then_some(())?;
-            let here = u32::try_from(tree.dirents.len()).ok()?;
-            if let Some(own) = index.original(dir, position) {
-                let (offset, length) = keep(&mut tree.arena, own)?;
-                tree.longs.push((here, offset, length));
-            }
-            let (offset, length) = keep(&mut tree.arena, name)?;
-            let length = u16::try_from(length).ok()?;
-            tree.dirents.push(Dirent::new(dir, offset, length, node));
-        }
-    }
-    for node in 0..index.len() {
-        if let Some(target) = index.target(node) {
-            let (offset, _) = keep(&mut tree.arena, target)?;
-            tree.nodes[node as usize].location = u64::from(offset);
-        }
-    }
-    Some(tree)
-}
-
-/// Puts a text into an arena; gives its offset and length. `None` where an index
-/// that lies makes it larger than any is.
-fn keep(arena: &mut Vec<u8>, text: &[u8]) -> Option<(u32, u32)> {
-    let offset = u32::try_from(arena.len()).ok()?;
-    (arena.len() + text.len() <= ARENA).then(|| arena.extend_from_slice(text))?;
-    Some((offset, u32::try_from(text.len()).ok()?))
 }

@@ -8,98 +8,74 @@
 //! What the disk loses under a mount that has read it before, and once more from
 //! the disk since, is not.
 
-use super::version::{Pin, Version};
-use crate::store::{
-    checksums::sum,
-    index::{
-        format::BLOCK,
-        holes::{self, Failed, Full, Seek},
-        reader::{Holes, Index},
-    },
-};
-use std::{
-    fs::File,
-    io,
-    os::unix::fs::{FileExt, MetadataExt},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use super::{checked::Part, version::Version};
+use crate::error::{Error, Result};
+use crate::store::checksums::{BLOCK, checksum};
+use crate::store::index::holes::{self, Failed, Full};
+use crate::store::index::{Holes, Location, NodeKind, Seek};
+use crate::store::{content_lock::ContentLock, files};
+use std::{fs::File, os::unix::fs::FileExt, sync::Arc};
 
 /// A file's content. While it lives, its version is not evicted.
 #[derive(Debug)]
 pub struct Content {
-    pub(in crate::store) version: Arc<Version>,
-    pub(in crate::store) pin: Arc<Pin>,
+    version: Arc<Version>,
+    lock: Arc<ContentLock>,
     /// The blob and its number, for what does not lie in the pack.
-    pub(in crate::store) blob: Option<(File, u32)>,
+    blob: Option<(File, u32)>,
     /// Where it begins in its file.
-    pub(in crate::store) offset: u64,
-    pub(in crate::store) size: u64,
+    offset: u64,
+    size: u64,
     /// Bytes that are stored of it, one piece after another where it has holes.
-    pub(in crate::store) stored: u64,
-    pub(in crate::store) holes: Option<Holes>,
+    stored: u64,
+    holes: Option<Holes>,
 }
 
-/// Which blocks have been found good.
-#[derive(Debug)]
-pub(in crate::store) struct Checked {
-    /// A bit for each block.
-    bits: Box<[AtomicU64]>,
-    /// The time of change of the pack and of each blob for which they hold.
-    changed: Box<[AtomicU64]>,
-}
-
-impl Checked {
-    /// None of the blocks of an index.
-    pub(in crate::store) fn none(index: &Index) -> Self {
-        let zeros = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
-        Self {
-            bits: zeros(index.sums().div_ceil(64) as usize),
-            changed: zeros(index.blobs() as usize + 1),
+impl Version {
+    /// Opens a file's content; `None` where it is evicted (or found damaged,
+    /// and given up): fetch the version again.
+    ///
+    /// # Errors
+    /// [`Error::Stale`], [`Error::IsDirectory`] and [`Error::Invalid`] for
+    /// nodes that have no content, [`Error::Io`] where the cache's files
+    /// cannot be opened for lack of file descriptors.
+    pub fn open(self: &Arc<Self>, node: u32) -> Result<Option<Content>> {
+        let found = self.index().node(node).ok_or(Error::Stale)?;
+        match found.kind {
+            NodeKind::File => {}
+            NodeKind::Directory => return Err(Error::IsDirectory),
+            NodeKind::Symlink => return Err(Error::Invalid("a symlink has no content".into())),
         }
-    }
-
-    fn has(&self, block: u64) -> bool {
-        let word = usize::try_from(block / 64).ok();
-        word.and_then(|word| self.bits.get(word))
-            .is_some_and(|word| word.load(Ordering::Acquire) & (1 << (block % 64)) != 0)
-    }
-
-    fn add(&self, block: u64) {
-        let word = usize::try_from(block / 64).ok();
-        if let Some(word) = word.and_then(|word| self.bits.get(word)) {
-            word.fetch_or(1 << (block % 64), Ordering::Release);
-        }
-    }
-
-    /// Forgets the blocks of a file that has changed since they were checked.
-    fn renew(&self, part: &Part, file: &File) -> io::Result<()> {
-        let data = file.metadata()?;
-        let now = data.ctime().wrapping_mul(1_000_000_000) + data.ctime_nsec();
-        let Some(changed) = self.changed.get(part.number) else {
-            return Ok(());
+        let Some((location, stored)) = self.index().location(node) else {
+            self.give_up("the tree points outside of the content");
+            return Ok(None);
         };
-        if changed.load(Ordering::Acquire) != now as u64 {
-            for block in part.first..part.first + part.length.div_ceil(BLOCK as u64) {
-                if let Some(word) = self.bits.get(block as usize / 64) {
-                    word.fetch_and(!(1 << (block % 64)), Ordering::AcqRel);
-                }
+        let Some(lock) = self.lock()? else {
+            return Ok(None);
+        };
+        self.keep(&lock);
+        let (blob, offset) = match location {
+            Location::Pack(offset) => (None, offset),
+            Location::Blob(number) => {
+                let blob = files::open_existing(self.directory(), &files::blob(number))?;
+                let is_whole = |blob: &File| blob.metadata().is_ok_and(|data| data.len() == stored);
+                let Some(blob) = blob.filter(is_whole) else {
+                    self.give_up("a blob is missing or cut");
+                    return Ok(None);
+                };
+                (Some((blob, number)), 0)
             }
-            changed.store(now as u64, Ordering::Release);
-        }
-        Ok(())
+        };
+        Ok(Some(Content {
+            version: Arc::clone(self),
+            lock,
+            blob,
+            offset,
+            size: found.size,
+            stored,
+            holes: self.index().holes(node),
+        }))
     }
-}
-
-/// A file of the cache that holds content.
-struct Part {
-    /// 0 for the pack, one more than its own for a blob.
-    number: usize,
-    /// The number of its first block.
-    first: u64,
-    length: u64,
 }
 
 impl Content {
@@ -147,8 +123,8 @@ impl Content {
     /// The name of its file in the version's directory.
     fn name(&self) -> String {
         match &self.blob {
-            Some((_, number)) => format!("blob-{number}"),
-            None => "pack".into(),
+            Some((_, number)) => files::blob(*number),
+            None => files::PACK.into(),
         }
     }
 
@@ -169,12 +145,15 @@ impl Content {
     }
 
     /// Fills all of `buf` from `start` of the file on; the error says what is wrong.
-    fn fill(&self, start: u64, buf: &mut [u8]) -> Result<(), String> {
+    fn fill(&self, start: u64, buf: &mut [u8]) -> std::result::Result<(), String> {
         if buf.is_empty() {
             return Ok(());
         }
         let (index, checked) = (self.version.index(), self.version.checked());
-        let file: &File = self.blob.as_ref().map_or(self.pin.pack(), |(blob, _)| blob);
+        let file: &File = self
+            .blob
+            .as_ref()
+            .map_or(self.lock.pack(), |(blob, _)| blob);
         let read = |buf: &mut [u8], at: u64| {
             file.read_exact_at(buf, at)
                 .map_err(|error| format!("{} bytes at {at}: {error}", buf.len()))
@@ -191,21 +170,21 @@ impl Content {
                 continue;
             }
             let expected = index
-                .sum(part.first + block)
+                .checksum(part.first + block)
                 .ok_or("its checksums are damaged")?;
             let (from, to) = (block * size, part.length.min((block + 1) * size));
             // What of the block was asked for, as offsets of the file.
             let (wanted, until) = (from.max(start), to.min(end));
             let asked = &mut buf[(wanted - start) as usize..(until - start) as usize];
             let is_good = if (wanted, until) == (from, to) {
-                sum(asked) == expected
+                checksum(asked) == expected
             } else {
                 let mut whole = vec![0; (to - from) as usize];
                 read(&mut whole, from)?;
                 // What was checked, not what was read before.
                 let here = (wanted - from) as usize;
                 asked.copy_from_slice(&whole[here..here + asked.len()]);
-                sum(&whole) == expected
+                checksum(&whole) == expected
             };
             if !is_good {
                 return Err(format!(

@@ -4,24 +4,23 @@
 
 use super::{
     audit::{self, Audit},
+    entries::{QuotaEntry, remove_content},
     keepalive,
-    quota::{Held, PINNED, Room, Tried, entries, read_meta, remove_content, try_lock},
+    name::read_name,
+    quota::Quota,
 };
 use crate::error::{Error, Result};
+use crate::store::files::{self, META, PACK, PINNED};
 use crate::store::meta::Meta;
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read},
+    io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     thread,
     time::SystemTime,
 };
 
-/// The file in a version's directory that holds its storage's name.
-const NAME: &str = "name";
-/// The longest name that is read: a path component and its escapes.
-const NAME_BYTES: u64 = 1024;
 /// How deep the rest of the cache is summed up: it is a few levels deep.
 const DEPTH: u32 = 8;
 /// Hexadecimal digits in the name of a version's directory: a SHA-256.
@@ -29,7 +28,7 @@ const KEY_LENGTH: usize = 64;
 
 /// A cache directory, looked at from outside of a mount.
 pub struct Inventory {
-    room: Room,
+    quota: Quota,
 }
 
 /// A version in the cache.
@@ -103,9 +102,9 @@ impl Inventory {
     /// # Errors
     /// [`Error::Io`] where the directory cannot be read.
     pub fn open(dir: &Path, ceiling: u64) -> Result<Option<Self>> {
-        let room = Room::at(dir.join("v1"), ceiling);
-        match fs::read_dir(room.versions()) {
-            Ok(_) => Ok(Some(Self { room })),
+        let quota = Quota::at(dir.join("v1"), ceiling);
+        match fs::read_dir(quota.versions()) {
+            Ok(_) => Ok(Some(Self { quota })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => {
                 let context = format!("opening the cache {}", dir.display());
@@ -119,7 +118,7 @@ impl Inventory {
     /// # Errors
     /// [`Error::Io`] where the directory cannot be read.
     pub fn list(&self) -> Result<Vec<Item>> {
-        let mut items: Vec<Item> = self.room.held()?.into_iter().map(item).collect();
+        let mut items: Vec<Item> = self.quota.entries()?.into_iter().map(item).collect();
         items.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.key.cmp(&b.key)));
         Ok(items)
     }
@@ -129,20 +128,20 @@ impl Inventory {
     /// # Errors
     /// [`Error::Io`] where the directory cannot be read or locked.
     pub fn breakdown(&self) -> Result<Breakdown> {
-        let _accounts = self.room.lock()?;
+        let _guard = self.quota.lock()?;
         let mut sum = Breakdown {
-            reserved: self.room.staged("")?.reserved,
+            reserved: self.quota.staged("")?.reserved,
             answers: self.answers(),
-            ceiling: self.room.ceiling,
+            ceiling: self.quota.ceiling(),
             ..Breakdown::default()
         };
-        for held in self.room.held()? {
-            sum.content += held.content;
-            sum.trees += held.rest;
+        for entry in self.quota.entries()? {
+            sum.content += entry.content;
+            sum.trees += entry.rest;
             sum.versions += 1;
-            sum.with_content += u64::from(has_content(&held.path));
-            if held.pinned {
-                sum.pinned += held.bytes();
+            sum.with_content += u64::from(has_content(&entry.path));
+            if entry.pinned {
+                sum.pinned += entry.bytes();
                 sum.pinned_versions += 1;
             }
         }
@@ -152,7 +151,7 @@ impl Inventory {
     /// Bytes of what is neither a version nor a download.
     fn answers(&self) -> u64 {
         let own = ["versions", "staging", "lock", "CACHEDIR.TAG"];
-        let all = entries(self.room.root()).unwrap_or_default();
+        let all = files::list(self.quota.root()).unwrap_or_default();
         all.iter()
             .filter(|path| !own.iter().any(|own| path.ends_with(own)))
             .map(|path| size_of(path, DEPTH))
@@ -181,31 +180,24 @@ impl Inventory {
     }
 
     fn clear_idle(&self, trees: bool, pinned: bool) -> Result<Cleared> {
-        let _accounts = self.room.lock()?;
+        let _guard = self.quota.lock()?;
         let mut done = Cleared::default();
-        for held in self.room.held()? {
-            let has_content = has_content(&held.path);
-            let whole = trees || held.broken;
+        for entry in self.quota.entries()? {
+            let has_content = has_content(&entry.path);
+            let whole = trees || entry.broken;
             if !whole && !has_content {
                 continue;
             }
-            if held.pinned && !pinned && !held.broken {
+            if entry.is_kept() && !pinned {
                 done.pinned += 1;
                 continue;
             }
-            // Held until the content is gone: nobody opens it in between.
-            let lock = try_lock(&held.path.join("pack"));
-            if matches!(lock, Tried::Busy) {
+            if !self.quota.free(&entry.path, whole) {
                 done.in_use += 1;
                 continue;
             }
-            if whole {
-                self.room.discard(&held.path);
-            } else {
-                remove_content(&held.path);
-            }
             done.versions += 1;
-            done.bytes += if whole { held.bytes() } else { held.content };
+            done.bytes += if whole { entry.bytes() } else { entry.content };
         }
         Ok(done)
     }
@@ -216,15 +208,15 @@ impl Inventory {
     /// # Errors
     /// [`Error::Io`] where the directory cannot be read or locked.
     pub fn leftovers(&self, remove: bool) -> Result<(u64, u64)> {
-        let _accounts = self.room.lock()?;
-        let staged = self.room.staged("")?;
+        let _guard = self.quota.lock()?;
+        let staged = self.quota.staged("")?;
         let paths = staged.dead.iter().map(|(path, _)| path);
         let bytes = paths.map(|path| size_of(path, DEPTH)).sum();
         let found = staged.dead.len() as u64;
         // With the locks, which would keep it from being removed.
         drop(staged);
         if remove && found > 0 {
-            self.room.reservations("")?;
+            self.quota.staged("")?.clean();
         }
         Ok((found, bytes))
     }
@@ -236,7 +228,7 @@ impl Inventory {
     /// [`Error::NotFound`] where it is not in the cache, [`Error::Io`] and
     /// [`Error::NoSpace`] where the mark cannot be written.
     pub fn pin(&self, key: &str) -> Result<bool> {
-        let _accounts = self.room.lock()?;
+        let _guard = self.quota.lock()?;
         let path = self.path(key)?;
         let mut open = OpenOptions::new();
         match open
@@ -260,7 +252,7 @@ impl Inventory {
     /// # Errors
     /// As for [`Self::pin`].
     pub fn unpin(&self, key: &str) -> Result<bool> {
-        let _accounts = self.room.lock()?;
+        let _guard = self.quota.lock()?;
         let path = self.path(key)?;
         match fs::remove_file(path.join(PINNED)).and_then(|()| File::open(&path)?.sync_all()) {
             Ok(()) => Ok(true),
@@ -291,9 +283,9 @@ impl Inventory {
     /// # Errors
     /// [`Error::Io`] where the cache cannot be locked.
     pub fn drop_damaged(&self, key: &str, whole: bool) -> Result<()> {
-        let _accounts = self.room.lock()?;
+        let _guard = self.quota.lock()?;
         match self.path(key) {
-            Ok(path) if whole => self.room.discard(&path),
+            Ok(path) if whole => self.quota.discard(&path),
             Ok(path) => remove_content(&path),
             // Gone already.
             Err(_) => {}
@@ -304,11 +296,11 @@ impl Inventory {
     fn path(&self, key: &str) -> Result<PathBuf> {
         // A key may come from an attribute that anybody has set on a file.
         let is_key = key.len() == KEY_LENGTH && key.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let path = self.room.versions().join(key);
+        let path = self.quota.versions().join(key);
         if is_key && path.is_dir() {
             return Ok(path);
         }
-        let dir = self.room.root().parent().unwrap_or(Path::new("/"));
+        let dir = self.quota.root().parent().unwrap_or(Path::new("/"));
         Err(Error::NotFound(format!(
             "the version in the cache {}",
             dir.display()
@@ -317,55 +309,28 @@ impl Inventory {
 }
 
 fn has_content(version: &Path) -> bool {
-    version.join("pack").exists()
+    version.join(PACK).exists()
 }
 
-fn item(held: Held) -> Item {
-    let meta = File::open(held.path.join("meta.json")).ok();
-    let key = held.path.file_name().unwrap_or_default();
+fn item(entry: QuotaEntry) -> Item {
+    let meta = File::open(entry.path.join(META)).ok();
+    let key = entry.path.file_name().unwrap_or_default();
     Item {
         key: key.to_string_lossy().into_owned(),
-        meta: meta.and_then(read_meta),
-        name: read_name(&held.path),
-        has_content: has_content(&held.path),
-        on_disk: held.bytes(),
-        content: held.content,
-        used: held.used,
-        pinned: held.pinned,
-    }
-}
-
-fn read_name(version: &Path) -> Option<String> {
-    let mut name = String::new();
-    let file = File::open(version.join(NAME)).ok()?;
-    file.take(NAME_BYTES).read_to_string(&mut name).ok()?;
-    Some(name).filter(|name| !name.is_empty())
-}
-
-/// Writes a storage's name beside a version, where it is another than before.
-/// A name is a convenience: that it cannot be written is no failure.
-pub(in crate::store) fn note_name(version: &Path, name: &str) {
-    if name.len() as u64 > NAME_BYTES || read_name(version).as_deref() == Some(name) {
-        return;
-    }
-    // By a rename: others must not read half of it.
-    let new = version.join(format!("{NAME}.{}", std::process::id()));
-    let mut open = OpenOptions::new();
-    let open = open.write(true).create(true).truncate(true).mode(0o600);
-    let written = open
-        .open(&new)
-        .and_then(|mut file| io::Write::write_all(&mut file, name.as_bytes()))
-        .and_then(|()| fs::rename(&new, version.join(NAME)));
-    if let Err(error) = written {
-        let _ = fs::remove_file(&new);
-        tracing::debug!(%error, "could not note a name in the cache");
+        meta: meta.and_then(Meta::read),
+        name: read_name(&entry.path),
+        has_content: has_content(&entry.path),
+        on_disk: entry.bytes(),
+        content: entry.content,
+        used: entry.used,
+        pinned: entry.pinned,
     }
 }
 
 fn size_of(path: &Path, depth: u32) -> u64 {
     match fs::symlink_metadata(path) {
         Ok(data) if data.is_dir() && depth > 0 => {
-            let below = entries(path).unwrap_or_default();
+            let below = files::list(path).unwrap_or_default();
             below.iter().map(|path| size_of(path, depth - 1)).sum()
         }
         Ok(data) if data.is_file() => data.len(),

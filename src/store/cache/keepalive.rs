@@ -2,7 +2,7 @@
 //! one after another, opening, locking and closing their `pack` for each would
 //! cost more than serving it.
 
-use super::version::Pin;
+use crate::store::content_lock::ContentLock;
 use crate::sync::Mutex;
 use std::{
     sync::Arc,
@@ -13,25 +13,25 @@ use std::{
 /// How long after its last use. Eviction, by whichever mount, waits longer.
 pub(in crate::store) const MOMENT: Duration = Duration::from_millis(500);
 
-/// Holds the last pin.
+/// Holds the last lock.
 #[derive(Clone, Debug, Default)]
-pub(in crate::store) struct Linger(Arc<Mutex<State>>);
+pub(in crate::store) struct Keepalive(Arc<Mutex<Kept>>);
 
 #[derive(Debug, Default)]
-struct State {
-    held: Option<(Arc<Pin>, Instant)>,
-    /// A thread is there to let go of it.
+struct Kept {
+    held: Option<(Arc<ContentLock>, Instant)>,
+    /// Whether a thread waits to let go of it.
     watched: bool,
 }
 
-impl Linger {
-    /// Holds `pin`, in the place of the one before.
-    pub(in crate::store) fn hold(&self, pin: &Arc<Pin>) {
+impl Keepalive {
+    /// Holds `lock`, in the place of the one before.
+    pub(in crate::store) fn hold(&self, lock: &Arc<ContentLock>) {
         let mut state = self.0.lock();
-        let before = state.held.replace((Arc::clone(pin), Instant::now()));
+        let before = state.held.replace((Arc::clone(lock), Instant::now()));
         if !state.watched {
             let watcher = self.clone();
-            let name = thread::Builder::new().name("vm0fs-linger".into());
+            let name = thread::Builder::new().name("vm0fs-keepalive".into());
             state.watched = name.spawn(move || watcher.watch()).is_ok();
             if !state.watched {
                 state.held = None;
@@ -42,8 +42,8 @@ impl Linger {
         drop(before);
     }
 
-    /// Lets go now: somebody needs the room.
-    pub(in crate::store) fn let_go(&self) {
+    /// Lets go now: a fetch needs the space.
+    pub(in crate::store) fn release(&self) {
         let held = self.0.lock().held.take();
         drop(held);
     }

@@ -8,16 +8,11 @@
 //! in linked folders. And how paths are sorted: as JavaScript sorts strings, by UTF-16
 //! code units, or by bytes. All of them are tried.
 
-use crate::store::{
-    VersionKey,
-    index::{
-        builder::{Dirent, ROOT},
-        follow::{Linked, walk},
-        format,
-        records::Sealed,
-    },
-    meta::{Verify, hex, push_hex},
-};
+use crate::store::hex::{hex, push_hex};
+use crate::store::index::follow::{Linked, walk};
+use crate::store::index::format::{self, ROOT};
+use crate::store::index::{Dirent, Records};
+use crate::store::{key::VersionKey, meta::Verify};
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
 
@@ -27,6 +22,10 @@ const TEXT: usize = 256 << 20;
 
 /// Without such a byte or a greater, UTF-8 is in the order of UTF-16.
 const DIFFERS: u8 = 0xee;
+
+/// Zeros of holes that are hashed: half a second. The content of a version with more
+/// cannot be proven.
+pub(in crate::store) const HASHED_HOLES: u64 = 1 << 30;
 
 /// A colon and a digest in hexadecimal.
 const DIGEST: usize = 65;
@@ -76,15 +75,19 @@ impl Proof {
     }
 
     /// Whether the id is that of the tree; `None` where that cannot be told.
-    pub(in crate::store) fn check(&self, key: &VersionKey, tree: &Sealed) -> Option<bool> {
-        let mut lines = Lines::of(self.digests.as_deref()?, tree)?;
+    pub(in crate::store) fn check(&self, key: &VersionKey, records: &Records) -> Option<bool> {
+        let mut lines = Lines::of(self.digests.as_deref()?, records)?;
         if lines.prove(key) {
             return Some(true);
         }
         let mut doubtful = self.doubtful || !lines.is_text();
-        if tree.nodes.iter().any(|node| node.kind == format::SYMLINK) {
+        if records
+            .nodes
+            .iter()
+            .any(|node| node.kind == format::SYMLINK)
+        {
             doubtful = true;
-            if lines.add_linked(tree) && lines.prove(key) {
+            if lines.add_linked(records) && lines.prove(key) {
                 return Some(true);
             }
         }
@@ -94,10 +97,10 @@ impl Proof {
 
 /// How many files a tree has with what its symlinks lead to; `None` where they lead
 /// to more than is counted.
-pub(in crate::store) fn files_with_links(tree: &Sealed) -> Option<u64> {
+pub(in crate::store) fn files_with_links(records: &Records) -> Option<u64> {
     let mut linked = 0;
-    let is_whole = walk(tree, TEXT, |_| linked += 1);
-    is_whole.then_some(tree.files().0 + linked)
+    let is_whole = walk(records, TEXT, |_| linked += 1);
+    is_whole.then_some(records.files().0 + linked)
 }
 
 /// A line for each file, one after another: one allocation, not one for each.
@@ -112,21 +115,21 @@ struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     /// Those of all regular files; `None` where they are too many.
-    fn of(digests: &'a [(u32, [u8; 32])], tree: &Sealed) -> Option<Self> {
-        let mut by_node = vec![u32::MAX; tree.nodes.len()];
+    fn of(digests: &'a [(u32, [u8; 32])], records: &Records) -> Option<Self> {
+        let mut by_node = vec![u32::MAX; records.nodes.len()];
         for (&(node, _), position) in digests.iter().zip(0..) {
             *by_node.get_mut(node as usize)? = position;
         }
-        let mut paths = Paths::of(tree);
-        let is_file = |dirent: &Dirent| tree.nodes[dirent.node as usize].kind == format::FILE;
+        let mut paths = Paths::of(records);
+        let is_file = |dirent: &Dirent| records.nodes[dirent.node as usize].kind == format::FILE;
         let files = || {
-            let dirents = tree.dirents.iter().enumerate();
+            let dirents = records.dirents.iter().enumerate();
             dirents.filter(|(_, dirent)| is_file(dirent))
         };
         // Reserved at its length: growing it would take twice the memory.
         let mut length = 0;
         for (at, dirent) in files() {
-            length += paths.of_directory(dirent.parent).len() + tree.original(at).len() + DIGEST;
+            length += paths.of_directory(dirent.parent).len() + records.original(at).len() + DIGEST;
         }
         if length > TEXT {
             return None;
@@ -141,7 +144,7 @@ impl<'a> Lines<'a> {
             let start = all.text.len();
             all.text
                 .extend_from_slice(paths.of_directory(dirent.parent));
-            all.text.extend_from_slice(tree.original(at));
+            all.text.extend_from_slice(records.original(at));
             all.end(start, dirent.node)?;
         }
         Some(all)
@@ -158,9 +161,9 @@ impl<'a> Lines<'a> {
     }
 
     /// Adds those of what symlinks lead to; false where they are too many.
-    fn add_linked(&mut self, tree: &Sealed) -> bool {
+    fn add_linked(&mut self, records: &Records) -> bool {
         let room = TEXT.saturating_sub(self.text.len());
-        walk(tree, room, |Linked { path, node }| {
+        walk(records, room, |Linked { path, node }| {
             let start = self.text.len();
             self.text.extend_from_slice(path);
             if self.end(start, node).is_none() {
@@ -206,7 +209,7 @@ fn is_id<'t>(key: &VersionKey, lines: impl Iterator<Item = &'t [u8]>) -> bool {
 
 /// The paths of a tree's directories, by the archive's own names.
 struct Paths<'a> {
-    tree: &'a Sealed,
+    records: &'a Records,
     /// The dirent of each directory, by position.
     names: Vec<u32>,
     /// The directory last asked for, and its path with a slash: files come after
@@ -216,15 +219,15 @@ struct Paths<'a> {
 }
 
 impl<'a> Paths<'a> {
-    fn of(tree: &'a Sealed) -> Self {
-        let mut names = vec![u32::MAX; tree.nodes.len()];
-        for (dirent, at) in tree.dirents.iter().zip(0..) {
-            if tree.nodes[dirent.node as usize].kind == format::DIRECTORY {
+    fn of(records: &'a Records) -> Self {
+        let mut names = vec![u32::MAX; records.nodes.len()];
+        for (dirent, at) in records.dirents.iter().zip(0..) {
+            if records.nodes[dirent.node as usize].kind == format::DIRECTORY {
                 names[dirent.node as usize] = at;
             }
         }
         Self {
-            tree,
+            records,
             names,
             dir: ROOT,
             prefix: Vec::new(),
@@ -245,10 +248,10 @@ impl<'a> Paths<'a> {
         let mut above = dir;
         while above != ROOT {
             let at = self.names[above as usize] as usize;
-            let Some(dirent) = self.tree.dirents.get(at) else {
+            let Some(dirent) = self.records.dirents.get(at) else {
                 break;
             };
-            way.push(self.tree.original(at));
+            way.push(self.records.original(at));
             above = dirent.parent;
         }
         self.prefix.clear();

@@ -4,32 +4,22 @@
 //! path: where another mount puts a new copy in its place, this one still
 //! sees its own files or none, and never reads the new content by the old tree.
 
-use super::{
-    content::{Checked, Content},
-    keepalive::Linger,
-    quota::read_meta,
-};
+use super::{checked::Checked, keepalive::Keepalive};
+use crate::store::files::{self, INDEX, META, PACK, SYNCED};
 use crate::store::{
-    VersionKey,
-    durability::{MARK, survived},
-    index::reader::{Index, Location, NodeKind},
-    meta::Meta,
+    content_lock::ContentLock, durability::survived, index::Index, key::VersionKey, meta::Meta,
 };
-use crate::{
-    error::{Error, Result},
-    sync::Mutex,
-};
+use crate::{error::Result, sync::Mutex};
 use nix::{
-    fcntl::{AtFlags, Flock, FlockArg, OFlag, openat},
+    fcntl::{AtFlags, OFlag},
     sys::{
-        stat::{Mode, UtimensatFlags, fstatat, utimensat},
+        stat::{UtimensatFlags, fstatat, utimensat},
         time::TimeSpec,
     },
     unistd::{UnlinkatFlags, unlinkat},
 };
 use std::{
     fs::File,
-    io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
@@ -44,10 +34,9 @@ use std::{
 const SEEN: Duration = Duration::from_millis(100);
 /// The time of last use is written at most this often.
 const TOUCH: Duration = Duration::from_secs(1);
-/// An evictor that only looks holds a pack's lock for microseconds: so many
-/// tries, a moment apart, tell it from one that evicts.
+/// Tries to lock the content: enough to tell an evictor that only looks from one that
+/// evicts.
 const TRIES: u32 = 5;
-const TRY_AGAIN: Duration = Duration::from_micros(200);
 
 /// One version on disk: its tree, and its content while that is not evicted.
 #[derive(Debug)]
@@ -60,8 +49,9 @@ pub struct Version {
     directory: File,
     /// Device and inode of `directory`.
     identity: (u64, u64),
-    pin: Mutex<Weak<Pin>>,
-    linger: Linger,
+    /// What those who read the content share.
+    lock: Mutex<Weak<ContentLock>>,
+    keepalive: Keepalive,
     /// Milliseconds after `opened` when it was last seen in its place, and one.
     seen: AtomicU64,
     opened: Instant,
@@ -69,22 +59,20 @@ pub struct Version {
     touched: AtomicU64,
 }
 
-/// The open `pack`, whose shared lock keeps the content from being evicted.
-#[derive(Debug)]
-pub(in crate::store) struct Pin {
-    pack: Flock<File>,
-}
-
 /// While it lives, its version's content is not evicted.
 #[derive(Debug)]
 #[must_use = "dropped, it holds nothing"]
 pub struct Hold {
-    _pin: Arc<Pin>,
+    _lock: Arc<ContentLock>,
 }
 
 impl Version {
     /// Opens what is there; `None` where it is not a whole version of that key.
-    pub(in crate::store) fn load(path: &Path, key: &VersionKey, linger: &Linger) -> Option<Self> {
+    pub(in crate::store) fn load(
+        path: &Path,
+        key: &VersionKey,
+        keepalive: &Keepalive,
+    ) -> Option<Self> {
         let directory = std::fs::OpenOptions::new()
             .read(true)
             .custom_flags((OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits())
@@ -93,10 +81,11 @@ impl Version {
         let identity = directory.metadata().ok()?;
         let identity = (identity.dev(), identity.ino());
         let found = || -> Option<(Meta, Index)> {
-            let meta = read_meta(open_in(&directory, "meta.json").ok()?)?;
-            let tree = open_in(&directory, "tree").ok()?;
-            (meta.is_of(key) && tree.metadata().ok()?.len() == meta.tree_bytes).then_some(())?;
-            let marked = || fstatat(&directory, MARK, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok();
+            let meta = Meta::read(files::open(&directory, META).ok()?)?;
+            let tree = files::open(&directory, INDEX).ok()?;
+            (meta.key().as_ref() == Some(key) && tree.metadata().ok()?.len() == meta.tree_bytes)
+                .then_some(())?;
+            let marked = || fstatat(&directory, SYNCED, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok();
             survived(&meta, marked).then_some(())?;
             Some((meta, Index::open(tree)?))
         };
@@ -112,8 +101,8 @@ impl Version {
             path: path.to_owned(),
             directory,
             identity,
-            pin: Mutex::new(Weak::new()),
-            linger: linger.clone(),
+            lock: Mutex::new(Weak::new()),
+            keepalive: keepalive.clone(),
             seen: AtomicU64::new(0),
             opened: Instant::now(),
             touched: AtomicU64::new(0),
@@ -126,7 +115,7 @@ impl Version {
         let seen = self.seen.load(Ordering::Relaxed);
         if self.index.is_damaged() {
             self.give_up("a part of the tree has another checksum");
-            let _ = unlinkat(&self.directory, "tree", UnlinkatFlags::NoRemoveDir);
+            let _ = unlinkat(&self.directory, INDEX, UnlinkatFlags::NoRemoveDir);
             return false;
         }
         if seen != 0 && now.saturating_sub(seen) < SEEN.as_millis() as u64 {
@@ -160,7 +149,7 @@ impl Version {
         &self.meta
     }
 
-    pub(in crate::store) fn checked(&self) -> &Checked {
+    pub(super) fn checked(&self) -> &Checked {
         &self.checked
     }
 
@@ -171,108 +160,52 @@ impl Version {
 
     /// Whether the content is on disk.
     pub fn has_content(&self) -> bool {
-        fstatat(&self.directory, "pack", AtFlags::AT_SYMLINK_NOFOLLOW)
+        fstatat(&self.directory, PACK, AtFlags::AT_SYMLINK_NOFOLLOW)
             .is_ok_and(|pack| u64::try_from(pack.st_size) == Ok(self.index.pack_length()))
-    }
-
-    /// Opens a file's content; `None` where it is evicted (or found damaged,
-    /// and given up): fetch the version again.
-    ///
-    /// # Errors
-    /// [`Error::Stale`], [`Error::IsDirectory`] and [`Error::Invalid`] for
-    /// nodes that have no content, [`Error::Io`] where the cache's files
-    /// cannot be opened for lack of file descriptors.
-    pub fn open(self: &Arc<Self>, node: u32) -> Result<Option<Content>> {
-        let found = self.index.node(node).ok_or(Error::Stale)?;
-        match found.kind {
-            NodeKind::File => {}
-            NodeKind::Directory => return Err(Error::IsDirectory),
-            NodeKind::Symlink => return Err(Error::Invalid("a symlink has no content".into())),
-        }
-        let Some((location, stored)) = self.index.location(node) else {
-            self.give_up("the tree points outside of the content");
-            return Ok(None);
-        };
-        let Some(pin) = self.pin()? else {
-            return Ok(None);
-        };
-        self.linger.hold(&pin);
-        self.touch();
-        let (blob, offset) = match location {
-            Location::Pack(offset) => (None, offset),
-            Location::Blob(number) => match open_in(&self.directory, &format!("blob-{number}")) {
-                Ok(blob) if blob.metadata().is_ok_and(|data| data.len() == stored) => {
-                    (Some((blob, number)), 0)
-                }
-                Err(error) if out_of_descriptors(&error) => {
-                    return Err(Error::io("opening a file of the cache", error));
-                }
-                _ => {
-                    self.give_up("a blob is missing or cut");
-                    return Ok(None);
-                }
-            },
-        };
-        Ok(Some(Content {
-            version: Arc::clone(self),
-            pin,
-            blob,
-            offset,
-            size: found.size,
-            stored,
-            holes: self.index.holes(node),
-        }))
     }
 
     /// Keeps the content from being evicted; `None` where it is gone already.
     pub fn hold(&self) -> Option<Hold> {
-        let _pin = self.pin().ok().flatten()?;
-        Some(Hold { _pin })
+        let _lock = self.lock().ok().flatten()?;
+        Some(Hold { _lock })
     }
 
-    fn pin(&self) -> Result<Option<Arc<Pin>>> {
-        let mut shared = self.pin.lock();
-        // One that lingers can be of content that was found damaged and removed.
-        if let Some(pin) = shared.upgrade()
-            && pin.pack.metadata().is_ok_and(|data| data.nlink() > 0)
-        {
-            return Ok(Some(pin));
+    /// Locks the content for reading; `None` where it is evicted, or cut and given up.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Io`] where file descriptors have run out.
+    pub(super) fn lock(&self) -> Result<Option<Arc<ContentLock>>> {
+        let mut shared = self.lock.lock();
+        // One that is kept alive can be of content that was found damaged and removed.
+        if let Some(lock) = shared.upgrade().filter(|lock| lock.is_current()) {
+            return Ok(Some(lock));
         }
-        for _ in 0..TRIES {
-            let pack = match open_in(&self.directory, "pack") {
-                Ok(pack) => pack,
-                Err(error) if out_of_descriptors(&error) => {
-                    return Err(Error::io("opening a file of the cache", error));
-                }
-                Err(_) => return Ok(None),
-            };
-            let Ok(pack) = Flock::lock(pack, FlockArg::LockSharedNonblock) else {
-                std::thread::sleep(TRY_AGAIN);
-                continue;
-            };
-            // Unlinked between open and lock: evicted.
-            let Some(data) = pack.metadata().ok().filter(|data| data.nlink() > 0) else {
-                return Ok(None);
-            };
-            if data.len() != self.index.pack_length() {
-                self.give_up("the pack is cut");
-                return Ok(None);
-            }
-            let pin = Arc::new(Pin { pack });
-            *shared = Arc::downgrade(&pin);
-            return Ok(Some(pin));
+        let Some(lock) = ContentLock::take(&self.directory, TRIES)? else {
+            return Ok(None);
+        };
+        if lock.length() != Some(self.index.pack_length()) {
+            self.give_up("the pack is cut");
+            return Ok(None);
         }
-        Ok(None)
+        let lock = Arc::new(lock);
+        *shared = Arc::downgrade(&lock);
+        Ok(Some(lock))
+    }
+
+    /// Keeps the lock for a moment after its last use, and notes the use.
+    pub(super) fn keep(&self, lock: &Arc<ContentLock>) {
+        self.keepalive.hold(lock);
+        self.touch();
     }
 
     /// Damaged: the next look finds a version without content, to be fetched again.
     pub(in crate::store) fn give_up(&self, why: &str) {
         // Told once: several readers may come upon it.
         let unlink = |name: &str| unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir);
-        if unlink("pack").is_ok() {
+        if unlink(PACK).is_ok() {
             // Without the pack they would not count, and yet take room.
             for number in 0..self.index.blobs() {
-                let _ = unlink(&format!("blob-{number}"));
+                let _ = unlink(&files::blob(number));
             }
             tracing::warn!(
                 version = %self.key.version_id,
@@ -292,28 +225,10 @@ impl Version {
         self.touched.store(now, Ordering::Relaxed);
         let _ = utimensat(
             &self.directory,
-            "meta.json",
+            META,
             &TimeSpec::UTIME_NOW,
             &TimeSpec::UTIME_NOW,
             UtimensatFlags::NoFollowSymlink,
         );
     }
-}
-
-impl Pin {
-    pub(in crate::store) fn pack(&self) -> &File {
-        &self.pack
-    }
-}
-
-pub(in crate::store) fn open_in(directory: &File, name: &str) -> io::Result<File> {
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    Ok(openat(directory, name, flags, Mode::empty())?.into())
-}
-
-fn out_of_descriptors(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error().map(nix::Error::from_raw),
-        Some(nix::Error::EMFILE | nix::Error::ENFILE)
-    )
 }

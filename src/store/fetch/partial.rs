@@ -5,18 +5,15 @@
 //! locks for the length of one lookup or one copy, never across I/O. Nothing
 //! here says what does not exist: `None` means "not yet".
 
-use super::pack::{Large, Pack, open_blob};
-use crate::store::index::{
-    builder::Builder,
-    format::{self, Record},
-    holes::{self, Failed, Full, Map, Pieces, Seek},
-    reader::{Node, NodeKind, node_of},
-};
+use super::pack::{Blob, Pack};
+use crate::store::index::format::{self, Record};
+use crate::store::index::holes::{self, Failed, Full, Map, Pieces};
+use crate::store::index::{Builder, Node, NodeKind, Seek, node_of};
+use crate::store::{content_lock::ContentLock, files};
 use crate::{
     error::{Error, Result},
     sync::{Mutex, MutexGuard},
 };
-use nix::fcntl::Flock;
 use std::{
     fs::File,
     io,
@@ -29,18 +26,17 @@ use std::{
 
 /// A version whose archive is on its way. Node numbers are those that the
 /// sealed index will have.
-pub struct Growing {
-    shared: Arc<Shared>,
+pub struct PartialVersion {
+    shared: Arc<Arriving>,
     /// The staging directory, by which blobs are reached: it is renamed at the end.
     directory: File,
-    tree: Mutex<Builder>,
+    index: Mutex<Builder>,
     /// The large file that is arriving.
-    large: Mutex<Option<Arc<Large>>>,
+    blob: Mutex<Option<Arc<Blob>>>,
 }
 
-/// What outlives the growing: the open contents hold it.
-struct Shared {
-    /// Its lock, shared, keeps the version from being evicted.
+/// What outlives the partial version: its open files hold it.
+struct Arriving {
     pack: Pack,
     /// Why nothing of this is to be believed any more.
     failed: OnceLock<Error>,
@@ -48,17 +44,17 @@ struct Shared {
     opened: AtomicU64,
 }
 
-impl Growing {
-    pub(in crate::store) fn new(directory: File, pack: Flock<File>, tree: Builder) -> Self {
+impl PartialVersion {
+    pub(super) fn new(directory: File, lock: ContentLock, index: Builder) -> Self {
         Self {
-            shared: Arc::new(Shared {
-                pack: Pack::new(pack),
+            shared: Arc::new(Arriving {
+                pack: Pack::new(lock),
                 failed: OnceLock::new(),
                 opened: AtomicU64::new(0),
             }),
             directory,
-            tree: Mutex::new(tree),
-            large: Mutex::new(None),
+            index: Mutex::new(index),
+            blob: Mutex::new(None),
         }
     }
 
@@ -66,7 +62,7 @@ impl Growing {
     /// last entry of a name wins, so a later answer may be another node.
     pub fn child(&self, dir: u32, name: &[u8]) -> Option<u32> {
         self.alive()?;
-        self.tree().child(dir, name)
+        self.index().child(dir, name)
     }
 
     /// A node's attributes as far as they are known: a file's size is final as
@@ -75,26 +71,26 @@ impl Growing {
     /// out of its version is known only at the end.
     pub fn node(&self, node: u32) -> Option<Node> {
         self.alive()?;
-        let tree = self.tree();
-        let record = *tree.record(node)?;
-        let stored = tree.holes(node).map_or(record.size, |map| map.stored());
-        drop(tree);
+        let index = self.index();
+        let record = *index.record(node)?;
+        let stored = index.holes(node).map_or(record.size, |map| map.stored());
+        drop(index);
         node_of(&record, stored).filter(|node| node.kind != NodeKind::Symlink)
     }
 
     /// Opens a file's content, from the moment that its header has passed.
-    pub fn open(&self, node: u32) -> Option<GrowingContent> {
+    pub fn open(&self, node: u32) -> Option<PartialFile> {
         self.alive()?;
-        let tree = self.tree();
+        let index = self.index();
         let Record {
             kind,
             size,
             location,
             flags,
             ..
-        } = *tree.record(node)?;
-        let map = tree.holes(node).cloned();
-        drop(tree);
+        } = *index.record(node)?;
+        let map = index.holes(node).cloned();
+        drop(index);
         if kind != format::FILE {
             return None;
         }
@@ -102,14 +98,14 @@ impl Growing {
             Place::Pack(location)
         } else {
             let number = u32::try_from(location).ok()?;
-            let arriving = self.large().clone();
-            match arriving.filter(|large| large.number == number) {
-                Some(large) => Place::Arriving(large),
-                None => Place::Blob(open_blob(&self.directory, number).ok()?),
+            let arriving = self.blob.lock().clone();
+            match arriving.filter(|blob| blob.number == number) {
+                Some(blob) => Place::Arriving(blob),
+                None => Place::Blob(files::open(&self.directory, &files::blob(number)).ok()?),
             }
         };
         self.shared.opened.fetch_add(1, Ordering::Relaxed);
-        Some(GrowingContent {
+        Some(PartialFile {
             shared: Arc::clone(&self.shared),
             place,
             size,
@@ -121,44 +117,45 @@ impl Growing {
         self.shared.failed.get().is_none().then_some(())
     }
 
-    /// The tree: for the length of one entry or one lookup.
-    pub(in crate::store) fn tree(&self) -> MutexGuard<'_, Builder> {
-        self.tree.lock()
+    /// The index so far: for the length of one entry or one lookup.
+    pub(super) fn index(&self) -> MutexGuard<'_, Builder> {
+        self.index.lock()
     }
 
-    /// Takes the tree for sealing. From now on nothing new is found here.
-    pub(in crate::store) fn take_tree(&self) -> Builder {
-        let mut tree = self.tree();
-        let empty = tree.empty();
-        std::mem::replace(&mut *tree, empty)
+    /// Takes the index for sealing. From now on nothing new is found here.
+    pub(super) fn take_index(&self) -> Builder {
+        let mut index = self.index();
+        let empty = index.empty();
+        std::mem::replace(&mut *index, empty)
     }
 
-    pub(in crate::store) fn pack(&self) -> &Pack {
+    pub(super) fn pack(&self) -> &Pack {
         &self.shared.pack
     }
 
-    pub(in crate::store) fn large(&self) -> MutexGuard<'_, Option<Arc<Large>>> {
-        self.large.lock()
+    /// Says which blob is being written.
+    pub(super) fn set_blob(&self, blob: Option<Arc<Blob>>) {
+        *self.blob.lock() = blob;
     }
 
     /// The archive turned out unusable: every content of it fails from now on.
     /// Gives how many were opened.
-    pub(in crate::store) fn fail(&self, error: Error) -> u64 {
+    pub(super) fn fail(&self, error: Error) -> u64 {
         // A first failure stays the reason.
         let _ = self.shared.failed.set(error);
         self.shared.opened.load(Ordering::Relaxed)
     }
 }
 
-impl std::fmt::Debug for Growing {
+impl std::fmt::Debug for PartialVersion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Growing").finish_non_exhaustive()
+        f.debug_struct("PartialVersion").finish_non_exhaustive()
     }
 }
 
 /// How far a read came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progressed {
+pub enum PartialRead {
     /// So many bytes: fewer than asked where no more is there yet, and 0 at
     /// the end of the content only.
     Read(usize),
@@ -168,8 +165,8 @@ pub enum Progressed {
 
 /// A file's content while it may still be arriving. It stays readable when
 /// the version is sealed, and keeps it from being evicted.
-pub struct GrowingContent {
-    shared: Arc<Shared>,
+pub struct PartialFile {
+    shared: Arc<Arriving>,
     place: Place,
     size: u64,
     /// Where it has holes, where the pieces lie among what is stored.
@@ -180,12 +177,12 @@ enum Place {
     /// At this offset of the pack.
     Pack(u64),
     /// A blob that was being written when it was opened.
-    Arriving(Arc<Large>),
+    Arriving(Arc<Blob>),
     /// A blob that was whole.
     Blob(File),
 }
 
-impl GrowingContent {
+impl PartialFile {
     /// Length in bytes, of the whole file.
     pub fn size(&self) -> u64 {
         self.size
@@ -196,14 +193,14 @@ impl GrowingContent {
     /// # Errors
     /// What the fetch failed with, once it has failed or begun anew;
     /// [`Error::Io`] where the cache's file cannot be read.
-    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<Progressed> {
+    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<PartialRead> {
         if let Some(error) = self.shared.failed.get() {
             return Err(error.clone());
         }
         let left = self.size.saturating_sub(offset);
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
         if most == 0 {
-            return Ok(Progressed::Read(0));
+            return Ok(PartialRead::Read(0));
         }
         let buf = &mut buf[..most];
         let n = match &self.map {
@@ -211,8 +208,8 @@ impl GrowingContent {
             Some(map) => self.with_holes(map, offset, buf),
         };
         match n.map_err(|error| Error::io("reading a file of the cache", error))? {
-            0 => Ok(Progressed::NotYet),
-            n => Ok(Progressed::Read(n)),
+            0 => Ok(PartialRead::NotYet),
+            n => Ok(PartialRead::Read(n)),
         }
     }
 
@@ -229,7 +226,7 @@ impl GrowingContent {
     fn stored_at(&self, at: u64, buf: &mut [u8]) -> io::Result<usize> {
         match &self.place {
             Place::Pack(start) => self.shared.pack.read_at(start.saturating_add(at), buf),
-            Place::Arriving(large) => large.read_at(at, buf),
+            Place::Arriving(blob) => blob.read_at(at, buf),
             Place::Blob(file) => file.read_exact_at(buf, at).map(|()| buf.len()),
         }
     }
@@ -252,9 +249,9 @@ impl GrowingContent {
     }
 }
 
-impl std::fmt::Debug for GrowingContent {
+impl std::fmt::Debug for PartialFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GrowingContent")
+        f.debug_struct("PartialFile")
             .field("size", &self.size)
             .finish_non_exhaustive()
     }

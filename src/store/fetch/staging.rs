@@ -1,18 +1,11 @@
 //! A version in the making: a directory under `staging/` that one rename
 //! turns into a sealed version, or that goes away whole.
 
-use super::unpack::Unpacked;
+use crate::store::cache::{Keepalive, OVERHEAD, Quota, Version, lock_of, write_reservation};
+use crate::store::files::{INDEX, META, PACK, PINNED};
 use crate::store::{
-    VersionKey,
-    cache::{
-        keepalive::Linger,
-        quota::{OVERHEAD, PINNED, Room},
-        version::Version,
-    },
-    crash::crash_point,
-    durability::sync,
-    index::format::HEADER,
-    meta::Meta,
+    checksums::Packed, content_lock::ContentLock, crash::crash_point, durability::sync,
+    index::Records, key::VersionKey, meta::Meta,
 };
 use crate::{
     error::{Error, Result},
@@ -22,9 +15,9 @@ use nix::fcntl::{Flock, FlockArg};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     hash::{BuildHasher, RandomState},
-    io::{self, BufWriter, Seek, Write},
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -35,9 +28,9 @@ const STEP: u64 = 32 << 20;
 /// the room of those beside it.
 const STEP_SHARE: u64 = 16;
 
-/// The directory, and the room that it has reserved.
+/// The directory, and the bytes that it has reserved.
 pub(in crate::store) struct Staging {
-    room: Arc<Room>,
+    quota: Arc<Quota>,
     id: String,
     path: PathBuf,
     /// Held while this lives: what tells it from one that a crash left.
@@ -48,20 +41,20 @@ pub(in crate::store) struct Staging {
 }
 
 impl Staging {
-    pub(in crate::store) fn new(room: &Arc<Room>) -> Result<Self> {
+    pub(in crate::store) fn new(quota: &Arc<Quota>) -> Result<Self> {
         // Unguessable is not needed, unique is: the lock file is made exclusively.
         let random = RandomState::new().hash_one(std::time::Instant::now());
         let id = format!("{}-{random:016x}", std::process::id());
-        let path = room.staging().join(&id);
+        let path = quota.staging().join(&id);
         let context = || format!("making {}", path.display());
         // Under the lock: others take a directory without a held lock for dead.
-        let accounts = room.lock()?;
+        let guard = quota.lock()?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(path.with_extension("lock"))
+            .open(lock_of(&path))
             .map_err(|error| Error::io(context(), error))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|(_, error)| Error::io(context(), error.into()))?;
@@ -70,10 +63,10 @@ impl Staging {
             .mode(0o700)
             .create(&path)
             .map_err(|error| Error::io(context(), error))?;
-        drop(accounts);
+        drop(guard);
         crash_point("staging-made");
         Ok(Self {
-            room: Arc::clone(room),
+            quota: Arc::clone(quota),
             id,
             path,
             lock,
@@ -95,28 +88,27 @@ impl Staging {
     }
 
     /// Makes the `pack`, with the lock on it that keeps a version from being
-    /// evicted: whoever reads it while it grows goes on afterwards.
-    pub(in crate::store) fn create_pack(&self) -> Result<Flock<File>> {
-        let file = self.create("pack")?;
+    /// evicted: a process that reads it while it grows goes on afterwards.
+    pub(super) fn create_pack(&self) -> Result<ContentLock> {
+        let pack = self.create(PACK)?;
         crash_point("pack-made");
-        Flock::lock(file, FlockArg::LockSharedNonblock)
-            .map_err(|(_, error)| Error::io("locking a file of the cache", error.into()))
+        ContentLock::lock(pack).map_err(|error| Error::io("locking a file of the cache", error))
     }
 
     /// The directory, to reach its files by wherever it is renamed to.
-    pub(in crate::store) fn directory(&self) -> Result<File> {
+    pub(super) fn directory(&self) -> Result<File> {
         File::open(&self.path).map_err(|error| Error::io("opening a directory of the cache", error))
     }
 
     /// Frees room on the disk where that is full below the ceiling; whether
     /// there was something to free.
-    pub(in crate::store) fn relieve(&self) -> bool {
-        self.room.relieve()
+    pub(super) fn relieve(&self) -> bool {
+        self.quota.relieve()
     }
 
     /// Refuses content that cannot fit at all.
-    pub(in crate::store) fn check(&self, content: u64) -> Result<()> {
-        self.room.check(content.saturating_add(OVERHEAD))
+    pub(super) fn check(&self, content: u64) -> Result<()> {
+        self.quota.check(content.saturating_add(OVERHEAD))
     }
 
     /// Reserves what is expected, before the first byte.
@@ -126,10 +118,10 @@ impl Staging {
     }
 
     /// Accounts for bytes that are about to be written.
-    pub(in crate::store) fn charge(&mut self, bytes: u64, progress: &Progress) -> Result<()> {
+    pub(super) fn charge(&mut self, bytes: u64, progress: &Progress) -> Result<()> {
         let used = self.used.saturating_add(bytes);
         if used > self.reserved {
-            let step = STEP.min(self.room.ceiling / STEP_SHARE);
+            let step = STEP.min(self.quota.ceiling() / STEP_SHARE);
             self.reserve(used, used.saturating_add(step), progress)?;
         }
         self.used = used;
@@ -139,25 +131,27 @@ impl Staging {
     fn reserve(&mut self, least: u64, most: u64, progress: &Progress) -> Result<()> {
         let lock: &File = &self.lock;
         self.reserved = self
-            .room
+            .quota
             .reserve(&self.id, least, most, progress, |bytes| {
                 write_reservation(lock, bytes)
             })?;
         Ok(())
     }
 
-    /// Writes the tree beside the content.
-    pub(in crate::store) fn write_tree(
+    /// Writes the index beside the content.
+    pub(super) fn write_index(
         &mut self,
-        unpacked: &Unpacked,
+        records: &Records,
+        packed: &Packed,
         progress: &Progress,
     ) -> Result<()> {
-        let length = unpacked.tree.file_length(&unpacked.packed);
+        let length = records.file_length(packed);
         self.charge(length.saturating_add(OVERHEAD), progress)?;
         loop {
-            match self.try_to_write(unpacked).map_err(failed) {
+            let file = self.create(INDEX);
+            match file.and_then(|file| records.write(&file, packed).map_err(failed)) {
                 Err(Error::NoSpace(_)) if self.relieve() => {
-                    let _ = fs::remove_file(self.path.join("tree"));
+                    let _ = fs::remove_file(self.path.join(INDEX));
                 }
                 result => break result?,
             }
@@ -167,10 +161,10 @@ impl Staging {
         Ok(())
     }
 
-    /// Writes meta beside tree and content and makes all of it a version by
+    /// Writes meta beside index and content and makes all of it a version by
     /// one rename. Where another process was faster, its result stays. Gives
     /// the version's path where it is still to be synced.
-    pub(in crate::store) fn seal(
+    pub(super) fn seal(
         mut self,
         key: &VersionKey,
         meta: &Meta,
@@ -178,7 +172,7 @@ impl Staging {
     ) -> Result<Option<PathBuf>> {
         // At once: unbuffered, each word would be a system call.
         let text = serde_json::to_vec_pretty(meta).map_err(|error| failed(error.into()))?;
-        let mut file = self.create("meta.json")?;
+        let mut file = self.create(META)?;
         file.write_all(&text).map_err(failed)?;
         crash_point("meta-written");
         if meta.boot.is_none() {
@@ -186,11 +180,11 @@ impl Staging {
         }
         progress.advance(0);
 
-        let target = self.room.versions().join(key.directory());
-        let accounts = self.room.lock()?;
+        let target = self.quota.versions().join(key.directory());
+        let guard = self.quota.lock()?;
         crash_point("before-renames");
         if target.exists() {
-            if Version::load(&target, key, &Linger::default())
+            if Version::load(&target, key, &Keepalive::default())
                 .is_some_and(|version| version.has_content())
             {
                 return Ok(None);
@@ -202,27 +196,15 @@ impl Staging {
                     .and_then(|dir| dir.sync_all())
                     .map_err(failed)?;
             }
-            self.room.discard(&target);
+            self.quota.discard(&target);
             crash_point("old-removed");
         }
         fs::rename(&self.path, &target).map_err(failed)?;
         self.sealed = true;
         crash_point("sealed");
-        let _ = fs::remove_file(self.path.with_extension("lock"));
-        drop(accounts);
+        let _ = fs::remove_file(lock_of(&self.path));
+        drop(guard);
         Ok(Some(target).filter(|_| meta.boot.is_some()))
-    }
-
-    fn try_to_write(&self, unpacked: &Unpacked) -> io::Result<()> {
-        let file = self.create("tree").map_err(io::Error::other)?;
-        let mut writer = BufWriter::with_capacity(1 << 20, &file);
-        writer.write_all(&[0; HEADER])?;
-        let header = unpacked.tree.write_body(&mut writer, &unpacked.packed)?;
-        writer.flush()?;
-        drop(writer);
-        crash_point("tree-half-written");
-        (&file).rewind()?;
-        (&file).write_all(&header.encode())
     }
 }
 
@@ -235,18 +217,7 @@ impl Drop for Staging {
         if !self.sealed {
             // The lock file last: it is what says that the rest is alive.
             let _ = fs::remove_dir_all(&self.path);
-            let _ = fs::remove_file(self.path.with_extension("lock"));
+            let _ = fs::remove_file(lock_of(&self.path));
         }
     }
-}
-
-/// Writes a reservation in the form that [`read_reservation`] takes.
-pub(in crate::store) fn write_reservation(mut file: &File, bytes: u64) -> io::Result<()> {
-    // Fixed width: rewriting never leaves old digits behind.
-    file.rewind()?;
-    file.write_all(format!("{bytes:020}").as_bytes())
-}
-
-pub(in crate::store) fn read_reservation(path: &Path) -> Option<u64> {
-    fs::read_to_string(path).ok()?.parse().ok()
 }

@@ -10,6 +10,7 @@
 //! not a directory replaces it by one.
 
 mod entries;
+mod fault;
 mod gzip;
 mod hashing;
 mod inflate;
@@ -18,37 +19,25 @@ mod numbers;
 mod paths;
 mod pax;
 mod sparse;
+mod stream;
 
-use super::{
-    pack::{Packed, Packer},
-    partial::Growing,
-    staging::Staging,
-};
-use crate::store::{
-    Limits, VersionKey,
-    cache::proof::{self, Proof},
-    index::{
-        builder::ROOT,
-        format::{self, Record},
-        holes::Map,
-        records::Sealed,
-    },
-    meta::{Verified, Verify},
-};
+use super::{packer::Packer, partial::PartialVersion, request::FetchRequest, staging::Staging};
+use crate::store::cache::{HASHED_HOLES, Proof, files_with_links};
+use crate::store::index::format::{self, ROOT, Record};
+use crate::store::index::{Builder, Records, holes::Map};
+use crate::store::meta::{Verified, Verify};
+use crate::store::{checksums::Packed, key::VersionKey, limits::Limits};
 use crate::{
     error::{Error, Result},
     progress::Progress,
     text::one_line,
 };
 use entries::{Entries, Entry};
+use fault::{Fault, omit};
 use hashing::Hashing;
 use inflate::Inflated;
-use kinds::Other;
-use paths::{Paths, find, is_below, make};
-use std::{
-    io::{self, Read},
-    sync::Arc,
-};
+use paths::{Component, Paths, enter, find, is_below};
+use std::{io::Read, sync::Arc};
 use tar::EntryType;
 
 /// Zeros after the end mark: tar pads to 10 KiB, tapes to some MiB.
@@ -57,63 +46,18 @@ const TRAILING: u64 = 64 << 20;
 /// entry its own header, padding, and a pax header or long name of some blocks.
 const OVERHEAD: u64 = 64 << 20;
 const OVERHEAD_ENTRY: u64 = 16 << 10;
-/// Zeros of holes that are hashed for the proof of content: half a second. The
-/// content of more cannot be proven.
-pub(in crate::store) const HASHED_HOLES: u64 = 1 << 30;
 /// Entries left out that are told one by one; the rest are only counted.
 const TOLD: u64 = 10;
 /// Characters of what is told of one.
 const TOLD_LENGTH: usize = 120;
 
-/// Why unpacking stopped.
-#[derive(Debug)]
-enum Fault {
-    /// The archive is broken.
-    Bad(String),
-    /// The archive is too much.
-    Limit(String),
-    /// Not the archive's fault.
-    Other(Error),
-}
-
-impl Fault {
-    /// An error of the stream: the source's own, or what inflating found.
-    fn read(error: io::Error, position: u64) -> Self {
-        let inner = error.get_ref();
-        if let Some(other) = inner.and_then(|error| error.downcast_ref::<Other>()) {
-            return Self::Bad(other.to_string());
-        }
-        match inner.and_then(|error| error.downcast_ref::<Error>()) {
-            Some(error) => Self::Other(error.clone()),
-            None => Self::Bad(format!(
-                "the compressed data is broken at byte {position} of its content: {error}"
-            )),
-        }
-    }
-
-    fn of(self, key: &VersionKey) -> Error {
-        let version = key.version_id.to_string();
-        match self {
-            Self::Bad(detail) => Error::BadArchive { version, detail },
-            Self::Limit(detail) => Error::Limit { version, detail },
-            Self::Other(error) => error,
-        }
-    }
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        Self::Other(error)
-    }
-}
-
 /// What unpacking gave.
-pub(in crate::store) struct Unpacked {
-    pub(in crate::store) tree: Sealed,
-    pub(in crate::store) packed: Packed,
+pub(super) struct Unpacked {
+    pub(super) records: Records,
+    pub(super) packed: Packed,
     /// Entries left out: how many, and of the first ones which and why.
-    pub(in crate::store) skipped: u64,
-    pub(in crate::store) omitted: Vec<String>,
+    pub(super) skipped: u64,
+    pub(super) omitted: Vec<String>,
     proof: Proof,
     /// Files that the archive ought to have, where it ended without its end mark.
     expected: Option<u64>,
@@ -126,8 +70,8 @@ impl Unpacked {
     /// # Errors
     /// [`Error::BadArchive`] where it is not, and is to be, and where the archive is
     /// not whole.
-    pub(in crate::store) fn prove(&self, key: &VersionKey, verify: Verify) -> Result<Verified> {
-        let verified = match self.proof.check(key, &self.tree) {
+    pub(super) fn prove(&self, key: &VersionKey, verify: Verify) -> Result<Verified> {
+        let verified = match self.proof.check(key, &self.records) {
             Some(true) => Verified::Yes,
             Some(false) => Verified::No,
             None => Verified::NotApplicable,
@@ -135,10 +79,10 @@ impl Unpacked {
         if verified != Verified::Yes
             && let Some(expected) = self.expected
         {
-            let came = self.tree.files().0;
+            let came = self.records.files().0;
             let is_whole = came == expected
                 || came + self.skipped == expected
-                || proof::files_with_links(&self.tree) == Some(expected);
+                || files_with_links(&self.records) == Some(expected);
             if !is_whole {
                 let detail = format!(
                     "it ends without its end mark after {came} files, while {expected} were \
@@ -163,40 +107,39 @@ impl Unpacked {
 }
 
 /// What to unpack, and for whom.
-pub(in crate::store) struct Job<'a> {
-    pub(in crate::store) key: &'a VersionKey,
-    pub(in crate::store) limits: &'a Limits,
-    /// Bytes and files that the service declared.
-    pub(in crate::store) declared: Option<u64>,
-    pub(in crate::store) declared_files: Option<u64>,
-    pub(in crate::store) verify: Verify,
+pub(super) struct Job<'a> {
+    pub(super) request: &'a FetchRequest<'a>,
+    pub(super) limits: &'a Limits,
     /// Where it may be looked at meanwhile.
-    pub(in crate::store) growing: &'a Growing,
-    /// Tells those who look.
-    pub(in crate::store) arrived: &'a (dyn Fn() + Sync),
-    pub(in crate::store) progress: &'a Progress,
+    pub(super) partial: &'a PartialVersion,
+    pub(super) progress: &'a Progress,
 }
 
 /// Unpacks the whole of `source` into `staging`.
-pub(in crate::store) fn unpack(
+pub(super) fn unpack(
     source: impl Read + Send,
     staging: &mut Staging,
     job: &Job<'_>,
 ) -> Result<Unpacked> {
-    let Job { key, limits, .. } = *job;
-    let allowed = job.declared.map_or(u64::MAX, |declared| {
+    let Job {
+        request,
+        limits,
+        partial,
+        progress,
+    } = *job;
+    let key = &request.key;
+    let allowed = request.declared_size.map_or(u64::MAX, |declared| {
         declared
             .saturating_mul(limits.slack_factor)
             .saturating_add(limits.slack_bytes)
     });
     let unpacker = Unpacker {
-        packer: Packer::new(staging, job.growing, job.progress),
-        progress: job.progress,
-        growing: job.growing,
-        proof: Proof::new(key, job.verify),
+        packer: Packer::new(staging, partial, progress),
+        request,
         limits,
-        declared: job.declared,
-        declared_files: job.declared_files,
+        partial,
+        progress,
+        proof: Proof::new(key, request.verify),
         allowed,
         content: 0,
         entries: 0,
@@ -205,13 +148,13 @@ pub(in crate::store) fn unpack(
         skipped: 0,
         omitted: Vec::new(),
     };
-    let (blocks, used, inflated) = inflate::pair(job.arrived);
+    let (blocks, used, inflated) = inflate::pair(request.arrived);
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .name("vm0fs-inflate".into())
             .spawn_scoped(scope, || inflate::inflate(source, blocks, used))
             .map_err(Error::no_thread)?;
-        unpacker.run(inflated, key).map_err(|fault| fault.of(key))
+        unpacker.run(inflated).map_err(|fault| fault.of(key))
     })
 }
 
@@ -221,12 +164,11 @@ const ALIVE: u64 = 1024;
 
 struct Unpacker<'a> {
     packer: Packer<'a>,
-    progress: &'a Progress,
-    growing: &'a Growing,
-    proof: Proof,
+    request: &'a FetchRequest<'a>,
     limits: &'a Limits,
-    declared: Option<u64>,
-    declared_files: Option<u64>,
+    partial: &'a PartialVersion,
+    progress: &'a Progress,
+    proof: Proof,
     /// Bytes of content that may come.
     allowed: u64,
     content: u64,
@@ -239,7 +181,7 @@ struct Unpacker<'a> {
 }
 
 impl Unpacker<'_> {
-    fn run(mut self, inflated: Inflated<'_>, key: &VersionKey) -> Result<Unpacked, Fault> {
+    fn run(mut self, inflated: Inflated<'_>) -> Result<Unpacked, Fault> {
         let mut entries = Entries::new(inflated, self.limits);
         while let Some(entry) = entries.next()? {
             self.entries += 1;
@@ -247,25 +189,26 @@ impl Unpacker<'_> {
                 self.progress.advance(0);
             }
             self.check(&entry, entries.position())?;
-            if let Err(why) = self.place(&entry, &mut entries)? {
-                self.leave_out(&entry, &why, key);
+            match self.place(&entry, &mut entries) {
+                Err(Fault::Entry(why)) => self.leave_out(&entry, &why),
+                result => result?,
             }
         }
         entries.drain(TRAILING)?;
         let packed = self.packer.finish()?;
-        let tree = self.growing.take_tree().seal();
+        let records = self.partial.take_index().seal();
         Ok(Unpacked {
-            tree,
+            records,
             packed,
             skipped: self.skipped,
             omitted: self.omitted,
             proof: self.proof,
-            expected: self.declared_files.filter(|_| !entries.has_ended()),
+            expected: self.request.declared_files.filter(|_| !entries.has_ended()),
         })
     }
 
     /// Counts an entry that is not shown, and tells of it.
-    fn leave_out(&mut self, entry: &Entry, why: &str, key: &VersionKey) {
+    fn leave_out(&mut self, entry: &Entry, why: &str) {
         self.proof.doubt();
         self.skipped += 1;
         if self.skipped > TOLD {
@@ -273,7 +216,8 @@ impl Unpacker<'_> {
         }
         let path = String::from_utf8_lossy(&entry.path);
         let path = one_line(&path, TOLD_LENGTH / 2);
-        tracing::warn!(version = %key.version_id, path, "archive entry left out: {why}");
+        let version = &self.request.key.version_id;
+        tracing::warn!(%version, path, "archive entry left out: {why}");
         self.omitted
             .push(one_line(&format!("{path}: {why}"), TOLD_LENGTH));
     }
@@ -291,7 +235,7 @@ impl Unpacker<'_> {
             return Err(Fault::Limit(format!(
                 "it unpacks to at least {} bytes, while {} were declared ({} are allowed)",
                 self.content,
-                self.declared.unwrap_or(0),
+                self.request.declared_size.unwrap_or(0),
                 self.allowed
             )));
         }
@@ -306,137 +250,117 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    /// Puts one entry into the tree; the inner error says why it is skipped.
-    fn place(
-        &mut self,
-        entry: &Entry,
-        entries: &mut Entries<'_>,
-    ) -> Result<Result<(), String>, Fault> {
-        let omit = |why: &str| Ok(Err(why.to_owned()));
+    /// Puts one entry into the index; [`Fault::Entry`] where it is left out.
+    fn place(&mut self, entry: &Entry, entries: &mut Entries<'_>) -> Result<(), Fault> {
         let path = self
             .paths
             .components(&entry.path, self.limits, self.entries)?;
-        let path = match path {
-            Ok(path) => path,
-            Err(why) => return Ok(Err(why)),
-        };
-        let slash = entry.path.ends_with(b"/");
-        let kind = match entry.kind {
-            // Old tars mark directories by a slash only.
-            EntryType::Regular | EntryType::Continuous if slash => EntryType::Directory,
-            // What an incremental GNU tar writes for a directory.
-            kind if kind.as_byte() == b'D' => EntryType::Directory,
-            kind => kind,
-        };
-        let record = Record {
-            mtime: entry.mtime,
-            ..Record::default()
-        };
-        let Some((name, parents)) = path.split_last() else {
+        let kind = kind_of(entry);
+        let Some((_, parents)) = path.split_last() else {
             // The version itself.
             if kind.is_dir() {
-                self.growing.tree().set_directory(ROOT, entry.mtime);
-                return Ok(Ok(()));
+                self.partial.index().set_directory(ROOT, entry.mtime);
+                return Ok(());
             }
             return omit("it has no name");
         };
         match kind {
             EntryType::Directory => {
-                let mut tree = self.growing.tree();
-                let parent = make(&mut tree, parents)?;
-                let node = tree.directory(parent, &name.name).map_err(Fault::Limit)?;
-                name.note(&mut tree, parent)?;
-                tree.set_directory(node, entry.mtime);
+                let mut index = self.partial.index();
+                let node = enter(&mut index, &path, Builder::directory)?;
+                index.set_directory(node, entry.mtime);
+                Ok(())
             }
-            EntryType::Symlink => {
-                if entry.link.len() > self.limits.target as usize {
-                    let (is, most) = (entry.link.len(), self.limits.target);
-                    return omit(&format!(
-                        "a symlink's target of {is} bytes; {most} are shown"
-                    ));
-                }
-                if entry.link.is_empty() || entry.link.contains(&0) {
-                    return omit("a symlink without a usable target");
-                }
-                let mut tree = self.growing.tree();
-                let parent = make(&mut tree, parents)?;
-                let location = tree.store(&entry.link).map_err(Fault::Limit)?;
-                let record = Record {
-                    kind: format::SYMLINK,
-                    size: entry.link.len() as u64,
-                    location: u64::from(location),
-                    ..record
-                };
-                tree.insert(parent, &name.name, record)
-                    .map_err(Fault::Limit)?;
-                name.note(&mut tree, parent)?;
-            }
+            EntryType::Symlink => self.symlink(entry, &path),
             EntryType::Link => {
                 let target = self
                     .paths
-                    .components(&entry.link, self.limits, self.entries)?;
-                let target_path = match target {
-                    Ok(path) => path,
-                    Err(why) => return Ok(Err(format!("its target: {why}"))),
-                };
-                let mut tree = self.growing.tree();
-                let Some(target) = find(&tree, &target_path) else {
+                    .components(&entry.link, self.limits, self.entries)
+                    .map_err(|fault| match fault {
+                        Fault::Entry(why) => Fault::Entry(format!("its target: {why}")),
+                        fault => fault,
+                    })?;
+                let mut index = self.partial.index();
+                let Some(node) = find(&index, &target) else {
                     return omit("a hard link to what the archive does not hold before it");
                 };
                 // Its folder would have to take the target's place.
-                if is_below(parents, &target_path) {
+                if is_below(parents, &target) {
                     return omit("a hard link below its own target");
                 }
-                let parent = make(&mut tree, parents)?;
-                tree.link(parent, &name.name, target)
-                    .map_err(Fault::Limit)?;
-                name.note(&mut tree, parent)?;
+                enter(&mut index, &path, |index, dir, name| {
+                    index.link(dir, name, node).map(|()| node)
+                })?;
+                Ok(())
             }
-            EntryType::Char | EntryType::Block | EntryType::Fifo => {
-                return omit("a device or fifo");
-            }
+            EntryType::Char | EntryType::Block | EntryType::Fifo => omit("a device or fifo"),
             kind if matches!(kind.as_byte(), b'V' | b'M' | b'N') => {
-                return omit("a volume label or continuation");
+                omit("a volume label or continuation")
             }
             // POSIX: an unknown type is a regular file.
-            _ => {
-                let (location, blob) = self.packer.begin(entry.stored)?;
-                let mut flags = if blob { format::BLOB } else { 0 };
-                if entry.mode & 0o111 != 0 {
-                    flags |= format::EXECUTABLE;
-                }
-                let record = Record {
-                    kind: format::FILE,
-                    size: entry.size,
-                    location,
-                    flags,
-                    ..record
-                };
-                // Before its content has come: it is readable as far as that has.
-                let node = {
-                    let mut tree = self.growing.tree();
-                    let parent = make(&mut tree, parents)?;
-                    let node = tree
-                        .insert(parent, &name.name, record)
-                        .map_err(Fault::Limit)?;
-                    name.note(&mut tree, parent)?;
-                    if let Some(holes) = &entry.holes {
-                        tree.set_holes(node, Arc::clone(holes))
-                            .map_err(Fault::Limit)?;
-                    }
-                    node
-                };
-                self.holes = self.holes.saturating_add(entry.size - entry.stored);
-                if self.holes > HASHED_HOLES {
-                    self.proof.give_up();
-                }
-                let digest = self.content(entries, entry.holes.as_deref())?;
-                if let Some(digest) = digest {
-                    self.proof.add(node, digest);
-                }
-            }
+            _ => self.file(entry, &path, entries),
         }
-        Ok(Ok(()))
+    }
+
+    fn symlink(&self, entry: &Entry, path: &[Component<'_>]) -> Result<(), Fault> {
+        let (length, most) = (entry.link.len(), self.limits.target);
+        if length > most as usize {
+            return omit(format!(
+                "a symlink's target of {length} bytes; {most} are shown"
+            ));
+        }
+        if length == 0 || entry.link.contains(&0) {
+            return omit("a symlink without a usable target");
+        }
+        enter(&mut self.partial.index(), path, |index, dir, name| {
+            let record = Record {
+                kind: format::SYMLINK,
+                size: length as u64,
+                location: u64::from(index.store(&entry.link)?),
+                mtime: entry.mtime,
+                ..Record::default()
+            };
+            index.insert(dir, name, record)
+        })?;
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        entry: &Entry,
+        path: &[Component<'_>],
+        entries: &mut Entries<'_>,
+    ) -> Result<(), Fault> {
+        let (location, blob) = self.packer.begin(entry.stored)?;
+        let mut flags = if blob { format::BLOB } else { 0 };
+        if entry.mode & 0o111 != 0 {
+            flags |= format::EXECUTABLE;
+        }
+        let record = Record {
+            kind: format::FILE,
+            size: entry.size,
+            location,
+            flags,
+            mtime: entry.mtime,
+            ..Record::default()
+        };
+        // Before its content has come: it is readable as far as that has.
+        let mut index = self.partial.index();
+        let node = enter(&mut index, path, |index, dir, name| {
+            index.insert(dir, name, record)
+        })?;
+        if let Some(holes) = &entry.holes {
+            index.set_holes(node, Arc::clone(holes))?;
+        }
+        drop(index);
+        self.holes = self.holes.saturating_add(entry.size - entry.stored);
+        if self.holes > HASHED_HOLES {
+            self.proof.give_up();
+        }
+        if let Some(digest) = self.content(entries, entry.holes.as_deref())? {
+            self.proof.add(node, digest);
+        }
+        Ok(())
     }
 
     /// Writes the content of the entry begun; gives its digest.
@@ -458,5 +382,18 @@ impl Unpacker<'_> {
         }
         self.packer.end();
         Ok(hash.map(Hashing::finish))
+    }
+}
+
+/// What an entry is: the kind in its header, but for two ways to write a directory.
+fn kind_of(entry: &Entry) -> EntryType {
+    match entry.kind {
+        // Old tars mark directories by a slash only.
+        EntryType::Regular | EntryType::Continuous if entry.path.ends_with(b"/") => {
+            EntryType::Directory
+        }
+        // What an incremental GNU tar writes for a directory.
+        kind if kind.as_byte() == b'D' => EntryType::Directory,
+        kind => kind,
     }
 }

@@ -1,14 +1,10 @@
 //! Archives, taken in by a store as a download would be.
 
-use super::{
-    super::{
-        FetchRequest, Index, Limits, NodeKind, Store, StoreConfig, Version, VersionKey,
-        cache::audit::{self, Audit},
-        checksums::sum,
-        index::builder::ROOT,
-        meta::Verify,
-    },
-    is_name, key,
+use super::key::{is_name, key};
+use crate::store::cache::{Audit, audit};
+use crate::store::{
+    FetchRequest, Index, Limits, NodeKind, Store, StoreConfig, Verify, Version, VersionKey,
+    checksums::checksum, index::format::ROOT,
 };
 use crate::{error::Error, progress::Progress};
 use std::{
@@ -108,31 +104,30 @@ impl Unpacker {
         };
         let length = Some(archive.len() as u64);
         let progress = Progress::new();
-        let result = match how & 0x40 {
-            0 => self
-                .store
-                .take_in(&request, &archive[..], length, &progress),
-            _ => self
-                .store
-                .take_in(&request, Trickle(&archive), length, &progress),
+        let Store { cache, fetcher } = &self.store;
+        let source: Box<dyn Read + Send> = match how & 0x40 {
+            0 => Box::new(&archive[..]),
+            _ => Box::new(Trickle(&archive)),
         };
-        let path = self.store.room.versions().join(request.key.directory());
-        let staged = fs::read_dir(self.store.room.staging()).map(Iterator::count);
+        let result = fetcher.take_in(cache, &request, source, length, &progress);
+        let quota = cache.quota();
+        let path = quota.versions().join(request.key.directory());
+        let staged = fs::read_dir(quota.staging()).map(Iterator::count);
         assert_eq!(staged.ok(), Some(0), "nothing is left of the download");
         match result {
             Ok(()) => {
                 let version = self.store.version(&request.key).expect("what was sealed");
                 whole(&version);
                 drop(version);
-                self.store.linger.let_go();
+                self.store.cache.release();
                 let name = request.key.directory();
                 let audit = audit::audit(&path, &name, &mut |_| ());
                 assert!(
                     matches!(audit, Audit::Complete | Audit::Proven),
                     "{audit:?}"
                 );
-                self.store.opened().pop(&request.key);
-                self.store.room.discard(&path);
+                self.store.cache.forget(&request.key);
+                quota.discard(&path);
             }
             Err(error) => {
                 let expected = matches!(
@@ -149,7 +144,7 @@ impl Unpacker {
 
     /// As somebody who uses the version while it arrives.
     fn look_at_what_grows(&self, key: &VersionKey) {
-        let Some(growing) = self.store.growing(key) else {
+        let Some(growing) = self.store.partial(key) else {
             return;
         };
         let mut bytes = [0; 100];
@@ -334,7 +329,7 @@ fn stored_gzip(bytes: &[u8]) -> Vec<u8> {
         out.extend(block);
     }
     out.extend([1, 0, 0, 0xff, 0xff]);
-    out.extend(sum(bytes).to_le_bytes());
+    out.extend(checksum(bytes).to_le_bytes());
     out.extend((bytes.len() as u32).to_le_bytes());
     out
 }

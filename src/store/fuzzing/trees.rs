@@ -1,18 +1,12 @@
 //! The files of a sealed version, opened and asked for everything.
 
-use super::{
-    super::{
-        NodeKind, Version,
-        cache::{audit, keepalive::Linger},
-        checksums::sum,
-        index::{
-            format::{self, BLOCK, HEADER, Header, NODE, Record, WORD},
-            reader::Location,
-        },
-        meta::{Meta, Verified},
-    },
-    is_name, key,
-};
+use super::key::{is_name, key};
+use crate::store::cache::{Keepalive, audit};
+use crate::store::checksums::{BLOCK, checksum};
+use crate::store::index::format::{self, HEADER, Header, NODE, Record, WORD};
+use crate::store::index::{Location, restore};
+use crate::store::meta::{Meta, Verified};
+use crate::store::{NodeKind, Version};
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
@@ -70,7 +64,7 @@ impl Sealed {
         let put = |name: &str, bytes: &[u8]| fs::write(self.path.join(name), bytes);
         put("meta.json", &meta).expect("a file written");
         put("tree", &tree).expect("a file written");
-        let version = Version::load(&self.path, &key("v"), &Linger::default());
+        let version = Version::load(&self.path, &key("v"), &Keepalive::default());
         let Some(version) = version.map(Arc::new) else {
             return false;
         };
@@ -81,8 +75,8 @@ impl Sealed {
         self.put_content(&version);
         let name = key("v").directory();
         let _ = audit::audit(&self.path, &name, &mut |_| ());
-        if let Some(sealed) = audit::sealed(version.index()) {
-            assert!(sealed.dirents.len() <= version.index().dirents() as usize);
+        if let Some(records) = restore(version.index()) {
+            assert!(records.dirents.len() <= version.index().dirents() as usize);
         }
         true
     }
@@ -193,8 +187,8 @@ fn with_tree_sums(tree: &[u8], of_content: bool) -> Vec<u8> {
     head.resize(head.len().max(HEADER), 0);
     head[..8].copy_from_slice(&format::MAGIC);
     head[8..12].copy_from_slice(&format::VERSION.to_le_bytes());
-    let checksum = Sha256::digest(&head[..96]);
-    head[96..HEADER].copy_from_slice(&checksum);
+    let digest = Sha256::digest(&head[..96]);
+    head[96..HEADER].copy_from_slice(&digest);
     let Some(mut header) = Header::decode(&head) else {
         return tree.to_vec();
     };
@@ -212,7 +206,12 @@ fn with_tree_sums(tree: &[u8], of_content: bool) -> Vec<u8> {
     for (length, chunk) in header.sections() {
         let (section, after) = rest.split_at(length as usize);
         rest = after;
-        table.extend(section.chunks(chunk).map(sum).flat_map(u32::to_le_bytes));
+        table.extend(
+            section
+                .chunks(chunk)
+                .map(checksum)
+                .flat_map(u32::to_le_bytes),
+        );
     }
     header.table = Sha256::digest(&table).into();
     [&header.encode()[..], &body, &table].concat()
@@ -232,7 +231,7 @@ fn sum_zeros(header: &Header, body: &mut [u8]) {
             let place = at.ok().and_then(|at| sums.get_mut(at..)?.get_mut(..WORD));
             let Some(place) = place else { return };
             let left = (length - block * BLOCK as u64).min(BLOCK as u64);
-            place.copy_from_slice(&sum(&zeros[..left as usize]).to_le_bytes());
+            place.copy_from_slice(&checksum(&zeros[..left as usize]).to_le_bytes());
         }
     };
     for record in nodes.chunks_exact(NODE).filter_map(Record::decode) {

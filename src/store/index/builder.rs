@@ -7,9 +7,9 @@
 
 use super::{
     escape,
-    format::{self, ARENA, Record},
+    format::{self, ARENA, ROOT, Record},
     holes::{Map, Pieces},
-    records::{Sealed, name_of},
+    records::{Dirent, NONE, Records, name_of},
     shorten,
 };
 use crate::store::Limits;
@@ -18,36 +18,6 @@ use std::{
     hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
     sync::Arc,
 };
-
-/// No dirent, in [`Dirent::next`].
-const NONE: u32 = u32::MAX;
-
-/// The root's number.
-pub(in crate::store) const ROOT: u32 = 0;
-
-/// A name in a directory.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::store) struct Dirent {
-    pub(in crate::store) parent: u32,
-    pub(in crate::store) name: u32,
-    pub(in crate::store) length: u16,
-    pub(in crate::store) node: u32,
-    /// The next dirent whose (directory, name) has the same hash.
-    next: u32,
-}
-
-impl Dirent {
-    /// A dirent of a finished tree.
-    pub(in crate::store) fn new(parent: u32, name: u32, length: u16, node: u32) -> Self {
-        Self {
-            parent,
-            name,
-            length,
-            node,
-            next: NONE,
-        }
-    }
-}
 
 /// The keys are hashes already: keyed SipHash, against collisions by design.
 #[derive(Default)]
@@ -69,7 +39,11 @@ impl Hasher for Given {
     }
 }
 
-/// The growing tree. Errors are the text of a limit that was passed.
+/// Which limit an archive passes.
+#[derive(Debug)]
+pub(in crate::store) struct TooMuch(pub(in crate::store) String);
+
+/// The index while its archive is read.
 pub(in crate::store) struct Builder {
     nodes: Vec<Record>,
     /// Whether the archive named this directory itself (else its time comes from its children).
@@ -125,7 +99,7 @@ impl Builder {
 
     /// The directory of that name: the one there is, or a new one in the
     /// place of whatever else had the name.
-    pub(in crate::store) fn directory(&mut self, dir: u32, name: &[u8]) -> Result<u32, String> {
+    pub(in crate::store) fn directory(&mut self, dir: u32, name: &[u8]) -> Result<u32, TooMuch> {
         match self.child(dir, name) {
             Some(node) if self.nodes[node as usize].kind == format::DIRECTORY => Ok(node),
             _ => self.insert(
@@ -171,11 +145,12 @@ impl Builder {
         dir: u32,
         name: &[u8],
         record: Record,
-    ) -> Result<u32, String> {
+    ) -> Result<u32, TooMuch> {
         if self.nodes.len() >= self.limits.entries as usize {
-            return Err(format!("more than {} entries", self.limits.entries));
+            return Err(self.too_many_entries());
         }
-        let node = u32::try_from(self.nodes.len()).map_err(|_| "too many entries".to_string())?;
+        let node =
+            u32::try_from(self.nodes.len()).map_err(|_| TooMuch("too many entries".into()))?;
         self.nodes.push(Record {
             parent: dir,
             nlink: match record.kind {
@@ -196,7 +171,7 @@ impl Builder {
         dir: u32,
         name: &[u8],
         node: u32,
-    ) -> Result<(), String> {
+    ) -> Result<(), TooMuch> {
         self.nodes[node as usize].nlink += 1;
         if self.nodes[node as usize].kind == format::DIRECTORY {
             self.nodes[dir as usize].nlink += 1;
@@ -215,10 +190,11 @@ impl Builder {
             return Ok(());
         }
         if self.dirents.len() >= self.limits.entries as usize {
-            return Err(format!("more than {} entries", self.limits.entries));
+            return Err(self.too_many_entries());
         }
-        let at = u32::try_from(self.dirents.len()).map_err(|_| "too many entries".to_string())?;
-        let length = u16::try_from(name.len()).map_err(|_| "a name too long".to_string())?;
+        let at =
+            u32::try_from(self.dirents.len()).map_err(|_| TooMuch("too many entries".into()))?;
+        let length = u16::try_from(name.len()).map_err(|_| TooMuch("a name too long".into()))?;
         let hash = self.hash(dir, name);
         let next = self.by_hash.insert(hash, at).unwrap_or(NONE);
         let name = self.store(name)?;
@@ -233,14 +209,14 @@ impl Builder {
     }
 
     /// Notes where the content of a file with holes lies.
-    pub(in crate::store) fn set_holes(&mut self, node: u32, map: Arc<Map>) -> Result<(), String> {
+    pub(in crate::store) fn set_holes(&mut self, node: u32, map: Arc<Map>) -> Result<(), TooMuch> {
         // A head is written for each.
         self.pieces = self.pieces.saturating_add(map.count()).saturating_add(1);
         if self.pieces > self.limits.pieces {
-            return Err(format!(
+            return Err(TooMuch(format!(
                 "files with holes of more than {} pieces together",
                 self.limits.pieces
-            ));
+            )));
         }
         if let Some(record) = self.nodes.get_mut(node as usize) {
             record.flags |= format::HOLES;
@@ -260,13 +236,13 @@ impl Builder {
         dir: u32,
         name: &[u8],
         own: &[u8],
-    ) -> Result<(), String> {
+    ) -> Result<(), TooMuch> {
         let Some(at) = self.find(dir, name) else {
             return Ok(());
         };
         let name = self.dirents[at as usize].name;
         if !self.longs.contains_key(&name) {
-            let length = u32::try_from(own.len()).map_err(|_| "a name too long".to_string())?;
+            let length = u32::try_from(own.len()).map_err(|_| TooMuch("a name too long".into()))?;
             let offset = self.store(own)?;
             self.longs.insert(name, (offset, length));
         }
@@ -274,7 +250,7 @@ impl Builder {
     }
 
     /// Keeps a symlink's target; its offset is the node's location.
-    pub(in crate::store) fn store(&mut self, bytes: &[u8]) -> Result<u32, String> {
+    pub(in crate::store) fn store(&mut self, bytes: &[u8]) -> Result<u32, TooMuch> {
         let end = self.arena.len();
         // Within one chunk of the file.
         let offset = match end % ARENA + bytes.len() > ARENA {
@@ -282,14 +258,18 @@ impl Builder {
             false => end,
         };
         if offset + bytes.len() > self.limits.name_bytes as usize {
-            return Err(format!(
+            return Err(TooMuch(format!(
                 "names and link targets of more than {} bytes together",
                 self.limits.name_bytes
-            ));
+            )));
         }
         self.arena.resize(offset, 0);
         self.arena.extend_from_slice(bytes);
-        u32::try_from(offset).map_err(|_| "too many names".to_string())
+        u32::try_from(offset).map_err(|_| TooMuch("too many names".into()))
+    }
+
+    fn too_many_entries(&self) -> TooMuch {
+        TooMuch(format!("more than {} entries", self.limits.entries))
     }
 
     fn hash(&self, dir: u32, name: &[u8]) -> u64 {
@@ -313,7 +293,7 @@ impl Builder {
 
     /// Sorts the tree, drops what no name leads to, counts links, and marks
     /// the symlinks that lead out.
-    pub(in crate::store) fn seal(self) -> Sealed {
+    pub(in crate::store) fn seal(self) -> Records {
         let Self {
             mut nodes,
             explicit,
@@ -389,14 +369,14 @@ impl Builder {
                 };
             }
         }
-        let mut sealed = Sealed {
+        let mut records = Records {
             nodes,
             dirents,
             arena,
-            ..Sealed::default()
+            ..Records::default()
         };
         if !longs.is_empty() {
-            let own = sealed
+            let own = records
                 .dirents
                 .iter()
                 .zip(0_u32..)
@@ -404,17 +384,17 @@ impl Builder {
                     let (offset, length) = longs.get(&dirent.name)?;
                     Some((at, *offset, *length))
                 });
-            sealed.longs = own.collect();
+            records.longs = own.collect();
         }
         for (node, map) in holes {
-            if sealed.nodes[node as usize].kind == format::FILE {
-                sealed.set_holes(node, &map);
+            if records.nodes[node as usize].kind == format::FILE {
+                records.set_holes(node, &map);
             }
         }
         // Whether a link leads out is asked of where it leads to now.
-        shorten::redirect(&mut sealed, limits.name as usize);
-        escape::mark(&mut sealed);
-        sealed
+        shorten::redirect(&mut records, limits.name as usize);
+        escape::mark(&mut records);
+        records
     }
 }
 

@@ -5,7 +5,10 @@
 //! links) leads nowhere on the host; from there on the way is followed by
 //! its words alone and must stay inside at every step.
 
-use super::{builder::ROOT, format, records::Sealed};
+use super::{
+    format::{self, ROOT},
+    records::Records,
+};
 
 /// Links followed for one path: the kernel's own limit (`MAXSYMLINKS`).
 const LINKS: u32 = 40;
@@ -15,22 +18,22 @@ const LINKS: u32 = 40;
 const STEPS: u64 = 50_000_000;
 
 /// Sets the flag on each symlink of the tree that leads out from any of its names.
-pub(in crate::store) fn mark(tree: &mut Sealed) {
+pub(in crate::store) fn mark(records: &mut Records) {
     let mut steps = STEPS;
-    let escaping: Vec<u32> = tree
+    let escaping: Vec<u32> = records
         .dirents
         .iter()
-        .filter(|dirent| tree.nodes[dirent.node as usize].kind == format::SYMLINK)
-        .filter(|dirent| escapes(tree, dirent.parent, dirent.node, &mut steps))
+        .filter(|dirent| records.nodes[dirent.node as usize].kind == format::SYMLINK)
+        .filter(|dirent| escapes(records, dirent.parent, dirent.node, &mut steps))
         .map(|dirent| dirent.node)
         .collect();
     for node in escaping {
-        tree.nodes[node as usize].flags |= format::ESCAPES;
+        records.nodes[node as usize].flags |= format::ESCAPES;
     }
 }
 
-fn escapes(tree: &Sealed, dir: u32, link: u32, steps: &mut u64) -> bool {
-    let target = |node: u32| tree.target(&tree.nodes[node as usize]);
+fn escapes(records: &Records, dir: u32, link: u32, steps: &mut u64) -> bool {
+    let target = |node: u32| records.target(&records.nodes[node as usize]);
     if target(link).starts_with(b"/") {
         return true;
     }
@@ -56,10 +59,10 @@ fn escapes(tree: &Sealed, dir: u32, link: u32, steps: &mut u64) -> bool {
             b"" | b"." => {}
             b".." if unreal > 0 => unreal -= 1,
             b".." if current == ROOT => return true,
-            b".." => current = tree.nodes[current as usize].parent,
+            b".." => current = records.nodes[current as usize].parent,
             _ if unreal > 0 => unreal += 1,
-            name => match tree.child(current, name) {
-                Some(node) => match tree.nodes[node as usize].kind {
+            name => match records.child(current, name) {
+                Some(node) => match records.nodes[node as usize].kind {
                     format::DIRECTORY => current = node,
                     format::SYMLINK if links < LINKS => {
                         links += 1;

@@ -1,7 +1,10 @@
 //! What a version's symlinks lead to inside of it, as a program finds that walks the
 //! version and follows them: files, and all that is in linked folders.
 
-use super::{builder::ROOT, format, records::Sealed};
+use super::{
+    format::{self, ROOT},
+    records::Records,
+};
 
 /// Links followed for one path: the kernel's own limit (`MAXSYMLINKS`).
 const LINKS: u32 = 40;
@@ -19,9 +22,13 @@ pub(in crate::store) struct Linked<'a> {
 /// Tells of each file that symlinks lead to; whether that was all, within so many
 /// bytes of paths. A link that leads back to a folder that it is in is not followed,
 /// nor is one that leads nowhere or out.
-pub(in crate::store) fn walk(tree: &Sealed, bytes: usize, tell: impl FnMut(Linked<'_>)) -> bool {
+pub(in crate::store) fn walk(
+    records: &Records,
+    bytes: usize,
+    tell: impl FnMut(Linked<'_>),
+) -> bool {
     let mut walk = Walk {
-        tree,
+        records,
         path: Vec::new(),
         way: vec![ROOT],
         links: 0,
@@ -33,7 +40,7 @@ pub(in crate::store) fn walk(tree: &Sealed, bytes: usize, tell: impl FnMut(Linke
 }
 
 struct Walk<'a, T> {
-    tree: &'a Sealed,
+    records: &'a Records,
     path: Vec<u8>,
     /// The folders from the root to the one at work.
     way: Vec<u32>,
@@ -67,10 +74,10 @@ impl<T: FnMut(Linked<'_>)> Walk<'_, T> {
             let at = level.next;
             level.next += 1;
             self.steps = self.steps.checked_sub(1)?;
-            let dirent = self.tree.dirents.get(at)?;
-            let (start, name) = (self.path.len(), self.tree.original(at));
+            let dirent = self.records.dirents.get(at)?;
+            let (start, name) = (self.path.len(), self.records.original(at));
             self.path.extend_from_slice(name);
-            let kind = self.tree.nodes.get(dirent.node as usize)?.kind;
+            let kind = self.records.nodes.get(dirent.node as usize)?.kind;
             let (node, by_link) = match kind {
                 format::SYMLINK => match self.resolve(dirent.parent, dirent.node)? {
                     Some(node) => (node, true),
@@ -81,7 +88,7 @@ impl<T: FnMut(Linked<'_>)> Walk<'_, T> {
                 },
                 _ => (dirent.node, false),
             };
-            let kind = self.tree.nodes.get(node as usize)?.kind;
+            let kind = self.records.nodes.get(node as usize)?.kind;
             if kind == format::DIRECTORY && !self.way.contains(&node) {
                 self.path.push(b'/');
                 self.way.push(node);
@@ -104,7 +111,7 @@ impl<T: FnMut(Linked<'_>)> Walk<'_, T> {
     }
 
     fn level(&self, node: u32, by_link: bool) -> Level {
-        let record = self.tree.nodes.get(node as usize);
+        let record = self.records.nodes.get(node as usize);
         let (first, count) = record.map_or((0, 0), |record| (record.location, record.children));
         Level {
             next: first as usize,
@@ -117,8 +124,13 @@ impl<T: FnMut(Linked<'_>)> Walk<'_, T> {
     /// What a symlink in a folder leads to; the outer `None` where that is too much
     /// to find out.
     fn resolve(&mut self, dir: u32, link: u32) -> Option<Option<u32>> {
-        let tree = self.tree;
-        let target = |node: u32| tree.nodes.get(node as usize).map(|node| tree.target(node));
+        let records = self.records;
+        let target = |node: u32| {
+            records
+                .nodes
+                .get(node as usize)
+                .map(|node| records.target(node))
+        };
         // Rests of targets still to walk, the innermost last.
         let mut rests = vec![target(link)?];
         let (mut links, mut current) = (1, dir);
@@ -134,7 +146,7 @@ impl<T: FnMut(Linked<'_>)> Walk<'_, T> {
             if !rest.is_empty() {
                 rests.push(rest);
             }
-            let record = tree.nodes.get(current as usize)?;
+            let record = records.nodes.get(current as usize)?;
             if record.kind != format::DIRECTORY {
                 return Some(None);
             }
@@ -142,12 +154,12 @@ impl<T: FnMut(Linked<'_>)> Walk<'_, T> {
                 b"" | b"." => Some(current),
                 b".." if current == ROOT => None,
                 b".." => Some(record.parent),
-                name => tree.child(current, name),
+                name => records.child(current, name),
             };
             let Some(found) = found else {
                 return Some(None);
             };
-            if tree.nodes.get(found as usize)?.kind == format::SYMLINK {
+            if records.nodes.get(found as usize)?.kind == format::SYMLINK {
                 links += 1;
                 if links > LINKS {
                     return Some(None);

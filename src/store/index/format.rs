@@ -5,7 +5,7 @@
 //! [`VERSION`]; a test pins the bytes.
 //!
 //! Starts and sums: 4 bytes for each blob, the number of its first sum, then
-//! 4 bytes for each [`BLOCK`] of content, the pack's first: its CRC-32.
+//! 4 bytes for each [`BLOCK`](super::super::checksums::BLOCK) of content, the pack's first: its CRC-32.
 //!
 //! Pieces: of each file with holes a head (how many pieces follow, and how many
 //! bytes they are together), then each piece: where it begins in the file, and
@@ -43,9 +43,6 @@ pub(in crate::store) const LONG: usize = 12;
 /// One start or sum.
 pub(in crate::store) const WORD: usize = 4;
 
-/// Bytes of content that have one checksum, the last of a file fewer: what the
-/// kernel asks for at once is two of them, and a sum is nothing beside it.
-pub(in crate::store) const BLOCK: usize = 64 << 10;
 /// Bytes of a chunk of each section: whole records, some 64 KiB.
 pub(in crate::store) const NODES: usize = (64 << 10) / NODE * NODE;
 pub(in crate::store) const DIRENTS: usize = (64 << 10) / DIRENT * DIRENT;
@@ -54,6 +51,9 @@ pub(in crate::store) const PIECES: usize = 64 << 10;
 pub(in crate::store) const LONGS: usize = (64 << 10) / LONG * LONG;
 /// … and of the arena, in which no name lies over the end of one.
 pub(in crate::store) const ARENA: usize = 64 << 10;
+
+/// The number of the root.
+pub(in crate::store) const ROOT: u32 = 0;
 
 /// A node that no name leads to any more (a later entry took its place).
 pub(in crate::store) const DEAD: u8 = 0;

@@ -9,10 +9,10 @@
 //! answer is then to be thrown away: [`Index::is_damaged`] tells.
 
 use super::{
-    format::{self, BLOCK, DIRENT, HEADER, Header, LONG, NODE, PIECE, Record, WORD},
+    format::{self, DIRENT, HEADER, Header, LONG, NODE, PIECE, Record, WORD},
     holes::Pieces,
 };
-use crate::store::checksums::sum;
+use crate::store::checksums::{blocks, checksum};
 use sha2::{Digest, Sha256};
 use std::{
     cmp::Ordering,
@@ -86,11 +86,6 @@ fn is_component(name: &[u8]) -> bool {
     !matches!(name, b"" | b"." | b"..")
         && name.len() <= 255
         && !name.iter().any(|byte| matches!(byte, b'/' | 0))
-}
-
-/// Blocks of so many bytes of content, each of which has a checksum.
-fn blocks(length: u64) -> u64 {
-    length.div_ceil(BLOCK as u64)
 }
 
 /// Where a file's content lies.
@@ -219,7 +214,7 @@ impl Index {
             let file = self.file.as_ref()?;
             file.read_exact_at(&mut bytes, section.start + offset)
                 .ok()
-                .filter(|()| sum(&bytes) == self.table[at])?;
+                .filter(|()| checksum(&bytes) == self.table[at])?;
             self.loaded
                 .fetch_add(length as u64, atomic::Ordering::Relaxed);
             Some(bytes)
@@ -393,12 +388,12 @@ impl Index {
     }
 
     /// How many checksums of content there are.
-    pub(in crate::store) fn sums(&self) -> u32 {
+    pub(in crate::store) fn checksums(&self) -> u32 {
         self.header.sums
     }
 
     /// The checksum of a block of content.
-    pub(in crate::store) fn sum(&self, block: u64) -> Option<u32> {
+    pub(in crate::store) fn checksum(&self, block: u64) -> Option<u32> {
         (block < u64::from(self.header.sums)).then_some(())?;
         self.word(u64::from(self.header.blobs) + block)
     }

@@ -1,17 +1,30 @@
-//! The finished tree of a version, and how it becomes a `tree` file.
+//! The records of a whole index in memory: what the builder makes of an archive, and
+//! what the proof of content reads.
 
 use super::{
-    builder::Dirent,
-    format::{self, Header, Record},
+    format::{self, Record},
     holes::{Map, Pieces},
 };
-use crate::store::{checksums::sum, fetch::pack::Packed};
-use sha2::{Digest, Sha256};
-use std::io::{self, Write};
 
-/// The finished tree, dirents sorted by directory and name.
+/// No dirent, in [`Dirent::next`].
+pub(super) const NONE: u32 = u32::MAX;
+
+/// A name in a directory.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Dirent {
+    pub(in crate::store) parent: u32,
+    /// Where in the arena the name begins.
+    pub(in crate::store) name: u32,
+    pub(in crate::store) length: u16,
+    pub(in crate::store) node: u32,
+    /// While an index is built: the next dirent whose (directory, name) has the same
+    /// hash.
+    pub(super) next: u32,
+}
+
+/// All records of an index, dirents sorted by directory and name.
 #[derive(Default)]
-pub(in crate::store) struct Sealed {
+pub(in crate::store) struct Records {
     pub(in crate::store) nodes: Vec<Record>,
     pub(in crate::store) dirents: Vec<Dirent>,
     pub(in crate::store) arena: Vec<u8>,
@@ -28,7 +41,7 @@ pub(in crate::store) fn name_of<'a>(arena: &'a [u8], dirent: &Dirent) -> &'a [u8
     &arena[start..start + usize::from(dirent.length)]
 }
 
-impl Sealed {
+impl Records {
     pub(in crate::store) fn name(&self, dirent: &Dirent) -> &[u8] {
         name_of(&self.arena, dirent)
     }
@@ -100,113 +113,5 @@ impl Sealed {
                 .map(|record| self.stored(record))
                 .sum(),
         )
-    }
-
-    /// The header of the `tree` file, all but the table's checksum.
-    fn header(&self, packed: &Packed) -> Header {
-        Header {
-            nodes: self.nodes.len() as u32,
-            dirents: self.dirents.len() as u32,
-            arena: self.arena.len() as u64,
-            pack: packed.pack,
-            blobs: packed.starts.len() as u32,
-            sums: packed.sums.len() as u32,
-            table: [0; 32],
-            pieces: self.pieces.len() as u32,
-            longs: self.longs.len() as u32,
-        }
-    }
-
-    /// Length of the `tree` file.
-    pub(in crate::store) fn file_length(&self, packed: &Packed) -> u64 {
-        self.header(packed).file_length().unwrap_or(u64::MAX)
-    }
-
-    /// Writes what follows the `tree` file's header, which is returned for the
-    /// caller to put in front, since it holds a checksum of it.
-    pub(in crate::store) fn write_body(
-        &self,
-        to: &mut impl Write,
-        packed: &Packed,
-    ) -> io::Result<Header> {
-        let header = self.header(packed);
-        let [nodes, dirents, words, pieces, longs, arena] =
-            header.sections().map(|(_, chunk)| chunk);
-        let mut table = Vec::new();
-        let mut section = Section::new(to, &mut table, nodes);
-        for record in &self.nodes {
-            section.put(&record.encode())?;
-        }
-        section.end()?;
-        let mut section = Section::new(to, &mut table, dirents);
-        for dirent in &self.dirents {
-            let (name, node) = (dirent.name, dirent.node);
-            section.put(&format::encode_dirent(name, node, dirent.length))?;
-        }
-        section.end()?;
-        let mut section = Section::new(to, &mut table, words);
-        for word in packed.starts.iter().chain(&packed.sums) {
-            section.put(&word.to_le_bytes())?;
-        }
-        section.end()?;
-        let mut section = Section::new(to, &mut table, pieces);
-        for (first, second) in &self.pieces {
-            section.put(&format::encode_piece(*first, *second))?;
-        }
-        section.end()?;
-        let mut section = Section::new(to, &mut table, longs);
-        for (position, offset, length) in &self.longs {
-            section.put(&format::encode_long(*position, *offset, *length))?;
-        }
-        section.end()?;
-        let mut section = Section::new(to, &mut table, arena);
-        for chunk in self.arena.chunks(arena) {
-            section.put(chunk)?;
-        }
-        section.end()?;
-        let table: Vec<u8> = table.into_iter().flat_map(u32::to_le_bytes).collect();
-        to.write_all(&table)?;
-        Ok(Header {
-            table: Sha256::digest(&table).into(),
-            ..header
-        })
-    }
-}
-
-/// A section of the `tree` file being written, a chunk at a time.
-struct Section<'a, W> {
-    to: &'a mut W,
-    table: &'a mut Vec<u32>,
-    chunk: Vec<u8>,
-    size: usize,
-}
-
-impl<'a, W: Write> Section<'a, W> {
-    fn new(to: &'a mut W, table: &'a mut Vec<u32>, size: usize) -> Self {
-        Self {
-            to,
-            table,
-            chunk: Vec::with_capacity(size),
-            size,
-        }
-    }
-
-    /// Adds a record, of which so many fill a chunk.
-    fn put(&mut self, record: &[u8]) -> io::Result<()> {
-        self.chunk.extend_from_slice(record);
-        match self.chunk.len() < self.size {
-            true => Ok(()),
-            false => self.end(),
-        }
-    }
-
-    /// Writes the chunk begun.
-    fn end(&mut self) -> io::Result<()> {
-        if !self.chunk.is_empty() {
-            self.table.push(sum(&self.chunk));
-            self.to.write_all(&self.chunk)?;
-            self.chunk.clear();
-        }
-        Ok(())
     }
 }

@@ -4,7 +4,8 @@
 //! macOS and Windows count a name's UTF-16 units: 255 Chinese characters are one
 //! name there, and 765 bytes here.
 
-use super::{format, records::Sealed};
+use super::{format, records::Records};
+use crate::store::hex::push_hex;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 
@@ -31,7 +32,7 @@ pub(in crate::store) fn shorten(name: &[u8], most: usize) -> Vec<u8> {
     let digest = Sha256::digest(name);
     let mut short = name[..cut].to_vec();
     short.push(b'~');
-    crate::store::meta::push_hex(&digest[..8], &mut short);
+    push_hex(&digest[..8], &mut short);
     short.extend_from_slice(extension);
     short
 }
@@ -39,19 +40,19 @@ pub(in crate::store) fn shorten(name: &[u8], most: usize) -> Vec<u8> {
 /// Lets each symlink of a tree lead on to what is shown under a shortened name: the
 /// kernel refuses the long one. A target that names nothing of the tree stays as it is;
 /// programs keep texts in such links. `most` is what names were shortened to.
-pub(in crate::store) fn redirect(tree: &mut Sealed, most: usize) {
-    let shown = |at: u32| tree.dirents.get(at as usize).map(|it| tree.name(it));
-    let shown = tree.longs.iter().filter_map(|(at, _, _)| shown(*at));
+pub(in crate::store) fn redirect(records: &mut Records, most: usize) {
+    let shown = |at: u32| records.dirents.get(at as usize).map(|it| records.name(it));
+    let shown = records.longs.iter().filter_map(|(at, _, _)| shown(*at));
     let shown: HashSet<Vec<u8>> = shown.map(<[u8]>::to_vec).collect();
     if shown.is_empty() {
         return;
     }
-    for node in 0..tree.nodes.len() {
-        let record = &tree.nodes[node];
+    for node in 0..records.nodes.len() {
+        let record = &records.nodes[node];
         if record.kind != format::SYMLINK || record.size <= most as u64 {
             continue;
         }
-        let own = tree.target(record);
+        let own = records.target(record);
         // It leads out of the version.
         if own.starts_with(b"/") {
             continue;
@@ -65,9 +66,9 @@ pub(in crate::store) fn redirect(tree: &mut Sealed, most: usize) {
         let target = names.collect::<Vec<_>>().join(&b'/');
         // In the place of the longer one.
         let start = record.location as usize;
-        if let Some(place) = tree.arena.get_mut(start..start + target.len()) {
+        if let Some(place) = records.arena.get_mut(start..start + target.len()) {
             place.copy_from_slice(&target);
-            tree.nodes[node].size = target.len() as u64;
+            records.nodes[node].size = target.len() as u64;
         }
     }
 }

@@ -19,7 +19,7 @@ fn limit(result: Result<Arc<Version>>) -> String {
 #[test]
 fn plain() {
     let fixture = Fixture::new();
-    let big = vec![7; (pack::BLOB + 5) as usize];
+    let big = vec![7; (packer::BLOB + 5) as usize];
     let archive = Tar::default()
         .file("b/one", "1")
         .file("./a", "two")
@@ -523,8 +523,7 @@ fn what_is_too_long_is_shortened_or_left_out() {
         .pax(b'x', &[("linkpath", &b"t".repeat(4096))])
         .symlink("target", "y");
     let version = fixture.put("v", &tar.gz()).unwrap();
-    let short =
-        |name: &str| String::from_utf8(index::shorten::shorten(name.as_bytes(), 255)).unwrap();
+    let short = |name: &str| String::from_utf8(index::shorten(name.as_bytes(), 255)).unwrap();
     let (folder_shown, file_shown) = (short(&folder), short(&file));
     assert_eq!(read(&version, &file_shown).unwrap(), b"again");
     let inside = format!("{folder_shown}/{file_shown}");
@@ -593,8 +592,7 @@ fn a_symlink_to_a_shortened_name_leads_to_it() {
     tar = linked(tar, "absolute", &format!("/{folder}"));
     let version = fixture.put("v", &tar.gz()).unwrap();
     let index = version.index();
-    let short =
-        |name: &str| String::from_utf8(index::shorten::shorten(name.as_bytes(), 255)).unwrap();
+    let short = |name: &str| String::from_utf8(index::shorten(name.as_bytes(), 255)).unwrap();
     let target = |link: &str| {
         let target = index.target(walk(index, link).unwrap()).unwrap();
         String::from_utf8(target.to_vec()).unwrap()

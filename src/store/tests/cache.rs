@@ -39,10 +39,7 @@ fn bytes_of_a_small_index() {
     let tree = fs::read(fixture.path("v").join("tree")).unwrap();
     // A change of these bytes must raise `format::VERSION`.
     let expected = include_str!("tree.hex");
-    assert_eq!(
-        meta::hex(&tree),
-        expected.split_whitespace().collect::<String>()
-    );
+    assert_eq!(hex(&tree), expected.split_whitespace().collect::<String>());
 }
 
 /// Gives a small `tree` checksums that agree with what is in it.
@@ -55,7 +52,7 @@ fn agree(bytes: &mut [u8]) {
                 break;
             };
             if length > 0 {
-                table.extend(checksums::sum(section).to_le_bytes());
+                table.extend(checksums::checksum(section).to_le_bytes());
             }
             at += length as usize;
         }
@@ -91,7 +88,7 @@ fn no_byte_of_a_tree_is_trusted() {
     fixture.put("v", &archive).unwrap();
     let path = fixture.path("v").join("tree");
     let good = fs::read(&path).unwrap();
-    let load = || Version::load(&fixture.path("v"), &key("v"), &keepalive::Linger::default());
+    let load = || Version::load(&fixture.path("v"), &key("v"), &Keepalive::default());
     for at in 0..good.len() {
         let mut bytes = good.clone();
         bytes[at] ^= 0x80;
@@ -265,7 +262,7 @@ fn content_that_is_held_stays_for_whoever_waits() {
     let error = fixture.put("b", &archive(200 * KIB)).unwrap_err();
     assert_eq!(error.errno(), libc::ENOSPC, "{error}");
     assert!(version.open(1).unwrap().is_some());
-    fixture.store.linger.let_go();
+    fixture.store.cache.release();
     drop(hold);
     fixture.put("b", &archive(200 * KIB)).unwrap();
     assert!(version.hold().is_none(), "nothing to hold any more");
@@ -283,9 +280,7 @@ fn open_content_is_kept_and_waited_for() {
     })
     .unwrap();
     let new = archive(200 * KIB);
-    let error = other
-        .take_in(&request("b"), &new[..], None, &Progress::new())
-        .unwrap_err();
+    let error = take_in(&other, &request("b"), &new[..], None).unwrap_err();
     assert_eq!(error.errno(), libc::ENOSPC);
     assert!(error.to_string().contains("--cache-size"), "{error}");
     assert!(version.has_content());
@@ -297,9 +292,7 @@ fn open_content_is_kept_and_waited_for() {
             assert_eq!(content.read_at(5, &mut byte).unwrap(), 1);
             drop(content);
         });
-        other
-            .take_in(&request("b"), &new[..], None, &Progress::new())
-            .unwrap();
+        take_in(&other, &request("b"), &new[..], None).unwrap();
     });
     assert!(!version.has_content() && version.open(1).unwrap().is_none());
 }
@@ -307,7 +300,7 @@ fn open_content_is_kept_and_waited_for() {
 #[test]
 fn deletion_hurts_no_reader() {
     let fixture = Fixture::new();
-    let big = vec![9; (pack::BLOB + 1) as usize];
+    let big = vec![9; (packer::BLOB + 1) as usize];
     let tar = Tar::default().file("small", "s").file("big", &big);
     let version = fixture.put("a", &tar.gz()).unwrap();
     let open = |path: &str| {
@@ -331,7 +324,7 @@ fn damaged_content_is_a_miss() {
     let fixture = Fixture::new();
     let tar = Tar::default()
         .file("small", "s")
-        .file("big", vec![9; (pack::BLOB + 1) as usize]);
+        .file("big", vec![9; (packer::BLOB + 1) as usize]);
     let cut = |name: &str, length: u64| {
         let file = fs::File::options()
             .write(true)
@@ -342,7 +335,7 @@ fn damaged_content_is_a_miss() {
     for name in ["pack", "blob-0"] {
         let version = fixture.put("a", &tar.clone().gz()).unwrap();
         assert!(read(&version, "big").is_some());
-        fixture.store.linger.let_go();
+        fixture.store.cache.release();
         cut(name, 0);
         let big = walk(version.index(), "big").unwrap();
         assert!(version.open(big).unwrap().is_none(), "{name}");
@@ -366,9 +359,7 @@ fn the_first_to_seal_wins() {
     let first = fixture.put("v", &archive).unwrap();
     let content = first.open(1).unwrap().unwrap();
     let other = Store::open(config(fixture.folder.path())).unwrap();
-    other
-        .take_in(&request("v"), &archive[..], None, &Progress::new())
-        .unwrap();
+    take_in(&other, &request("v"), &archive[..], None).unwrap();
     assert!(first.is_current());
     let mut byte = [0];
     assert_eq!(content.read_at(0, &mut byte).unwrap(), 1);
@@ -400,9 +391,7 @@ fn many_at_once() {
                         let name = format!("v{at}");
                         loop {
                             let archive = &archives[at][..];
-                            store
-                                .take_in(&request(&name), archive, None, &Progress::new())
-                                .unwrap();
+                            take_in(&store, &request(&name), archive, None).unwrap();
                             let Some(version) = store.version(&key(&name)) else {
                                 continue;
                             };
@@ -430,7 +419,7 @@ fn many_at_once() {
 fn a_crash_leaves_a_version_or_nothing() {
     let fixture = Fixture::new();
     let tar = Tar::default()
-        .file("big", vec![9; (pack::BLOB + 1) as usize])
+        .file("big", vec![9; (packer::BLOB + 1) as usize])
         .file("f", "x");
     fixture.put("v", &tar.gz()).unwrap();
     let v1 = fixture.folder.path().join("v1");
@@ -482,7 +471,7 @@ fn a_crash_leaves_a_version_or_nothing() {
 #[test]
 fn a_living_download_is_left_alone_and_counted() {
     let fixture = Fixture::with(|config| config.ceiling = 300 * KIB);
-    let mut staging = Staging::new(&fixture.store.room).unwrap();
+    let mut staging = Staging::new(fixture.store.cache.quota()).unwrap();
     staging.expect(200 * KIB, &Progress::new()).unwrap();
     fs::write(
         fixture.folder.path().join("v1/staging").join("x"),
@@ -494,26 +483,12 @@ fn a_living_download_is_left_alone_and_counted() {
         ..config(fixture.folder.path())
     })
     .unwrap();
-    assert_eq!(other.usage().bytes, 200 * KIB + quota::OVERHEAD);
-    let error = other
-        .take_in(
-            &request("v"),
-            &archive(150 * KIB)[..],
-            None,
-            &Progress::new(),
-        )
-        .unwrap_err();
+    assert_eq!(other.usage().bytes, 200 * KIB + entries::OVERHEAD);
+    let error = take_in(&other, &request("v"), &archive(150 * KIB)[..], None).unwrap_err();
     assert_eq!(error.errno(), libc::ENOSPC);
     assert!(staging.create("still-there").is_ok());
     drop(staging);
-    other
-        .take_in(
-            &request("v"),
-            &archive(150 * KIB)[..],
-            None,
-            &Progress::new(),
-        )
-        .unwrap();
+    take_in(&other, &request("v"), &archive(150 * KIB)[..], None).unwrap();
     assert_eq!(other.usage().versions, 1);
 }
 
@@ -532,13 +507,11 @@ fn writes_until_killed() {
     let store = Store::open(config).unwrap();
     for round in 0_u32.. {
         let tar = Tar::default()
-            .file("big", vec![round as u8; (pack::BLOB + 1) as usize])
+            .file("big", vec![round as u8; (packer::BLOB + 1) as usize])
             .file("small", [round as u8; 100]);
         let name = format!("v{}", round % 12);
         let archive = tar.gz();
-        store
-            .take_in(&request(&name), &archive[..], None, &Progress::new())
-            .unwrap();
+        take_in(&store, &request(&name), &archive[..], None).unwrap();
     }
 }
 
@@ -577,7 +550,7 @@ fn killed_at_any_moment() {
             assert_eq!(listing(&version), ["big", "small"]);
             if let (Some(big), Some(small)) = (read(&version, "big"), read(&version, "small")) {
                 seen += 1;
-                assert_eq!((big.len() as u64, small.len()), (pack::BLOB + 1, 100));
+                assert_eq!((big.len() as u64, small.len()), (packer::BLOB + 1, 100));
                 assert!(big.iter().chain(&small).all(|byte| *byte == big[0]));
             }
         }
@@ -600,12 +573,12 @@ fn soon(what: &str, mut test: impl FnMut() -> bool) {
 fn sealed_at_once_and_synced_soon() {
     let fixture = Fixture::new();
     let tar = Tar::default()
-        .file("big", vec![9; (pack::BLOB + 1) as usize])
+        .file("big", vec![9; (packer::BLOB + 1) as usize])
         .file("f", "x");
     let version = fixture.put("v", &tar.clone().gz()).unwrap();
     assert!(version.meta().boot.is_some());
     // By `take_in`, as every fetch does.
-    let mark = fixture.path("v").join(durability::MARK);
+    let mark = fixture.path("v").join(files::SYNCED);
     soon("synced", || mark.exists());
     let reopen = || Store::open(config(fixture.folder.path())).unwrap();
     let meta = fixture.path("v").join("meta.json");
@@ -626,9 +599,7 @@ fn sealed_at_once_and_synced_soon() {
     assert!(!mark.exists(), "what a crash left is not taken for synced");
     // It is replaced, and older versions, synced before they were sealed, stay good.
     let archive = tar.gz();
-    store
-        .take_in(&request("v"), &archive[..], None, &Progress::new())
-        .unwrap();
+    take_in(&store, &request("v"), &archive[..], None).unwrap();
     soon("synced again", || mark.exists());
     let mut meta: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(&meta).unwrap()).unwrap();
@@ -642,7 +613,7 @@ fn sealed_at_once_and_synced_soon() {
 fn killed_between_seal_and_sync() {
     let fixture = Fixture::new();
     let path = fixture.path("v");
-    let mark = path.join(durability::MARK);
+    let mark = path.join(files::SYNCED);
     fixture
         .put("v", &Tar::default().file("f", "x").gz())
         .unwrap();
@@ -672,7 +643,7 @@ fn accounts_of_thousands_are_quick() {
     }
     assert_eq!(fixture.store.usage().with_content, 3001);
     let started = std::time::Instant::now();
-    assert_eq!(fixture.store.room.held().unwrap().len(), 3001);
+    assert_eq!(fixture.store.usage().versions, 3001);
     eprintln!("a look at 3001 versions: {:?}", started.elapsed());
     // No `meta.json` is read again: one that would not be understood is not noticed.
     fs::write(versions.join(format!("{:064x}", 9)).join("meta.json"), "?").unwrap();
@@ -704,8 +675,7 @@ fn a_full_disk_evicts_before_it_fails() {
     }
     let _unmount = Unmount(folder.path());
     let store = Store::open(config(folder.path())).unwrap();
-    let put =
-        |name: &str, archive: &[u8]| store.take_in(&request(name), archive, None, &Progress::new());
+    let put = |name: &str, archive: &[u8]| take_in(&store, &request(name), archive, None);
     // Below the ceiling of a gigabyte all the while.
     let has = |name: &str| store.version(&key(name)).is_some_and(|v| v.has_content());
     for (name, ago) in [("a", 30), ("b", 20), ("c", 10)] {

@@ -29,9 +29,9 @@ fn noise(length: usize) -> Vec<u8> {
 /// one in a blob whose last block is not full.
 const FILES: [(&str, usize); 4] = [
     ("a", 1000),
-    ("b", 2 * format::BLOCK),
-    ("c", format::BLOCK),
-    ("d", pack::BLOB as usize + 10),
+    ("b", 2 * BLOCK),
+    ("c", BLOCK),
+    ("d", packer::BLOB as usize + 10),
 ];
 
 fn archive() -> Vec<u8> {
@@ -45,7 +45,7 @@ fn archive() -> Vec<u8> {
 #[test]
 fn a_block_that_has_turned_is_never_given() {
     let (fixture, archive) = (Fixture::new(), archive());
-    let block = format::BLOCK as u64;
+    let block = BLOCK as u64;
     // The byte that is turned, and which files have its block.
     for (file, at, bad) in [
         ("pack", 0, "ab"),
@@ -55,12 +55,12 @@ fn a_block_that_has_turned_is_never_given() {
         ("pack", 2 * block, "bc"),
         ("pack", 3 * block + 999, "c"),
         ("blob-0", 0, "d"),
-        ("blob-0", pack::BLOB - 1, "d"),
-        ("blob-0", pack::BLOB + 9, "d"),
+        ("blob-0", packer::BLOB - 1, "d"),
+        ("blob-0", packer::BLOB + 9, "d"),
     ] {
         for (name, length) in FILES {
             let version = fixture.put("v", &archive).unwrap();
-            fixture.store.linger.let_go();
+            fixture.store.cache.release();
             flip(&fixture.path("v").join(file), at);
             let found = read(&version, name);
             assert_eq!(found.is_none(), bad.contains(name), "{file} {at} {name}");
@@ -113,8 +113,8 @@ fn what_changes_under_an_open_file_is_noticed() {
         assert!(read(&version, name).is_some());
         // The kernel's clock for files may stand for a tick.
         std::thread::sleep(Duration::from_millis(20));
-        flip(&fixture.path("v").join(file), 3 * format::BLOCK as u64);
-        let mut bytes = vec![0; 4 * format::BLOCK];
+        flip(&fixture.path("v").join(file), 3 * BLOCK as u64);
+        let mut bytes = vec![0; 4 * BLOCK];
         assert_eq!(content.read_at(0, &mut bytes), None, "{file}");
         assert!(!version.has_content());
         assert!(version.open(node).unwrap().is_none());
@@ -161,9 +161,7 @@ fn a_large_index_is_read_where_it_is_wanted() {
         assert!(found.count() < 60_000 && index.is_damaged(), "{at}");
         // From then on there is no such version, and a fetch makes it anew.
         assert!(store.version(&key("v")).is_none());
-        store
-            .take_in(&request("v"), &archive[..], None, &Progress::new())
-            .unwrap();
+        take_in(&store, &request("v"), &archive[..], None).unwrap();
         assert!(listing(&store.version(&key("v")).unwrap()) == names);
         assert_eq!(fs::read(&tree).unwrap(), good);
     }
@@ -185,12 +183,12 @@ fn indexes_of_many_versions_take_bounded_memory() {
     for at in 0..20 {
         let version = fixture.put(&format!("v{at}"), &archive).unwrap();
         assert!(version.index().verify());
-        let opened = fixture.store.opened();
+        let opened = fixture.store.cache.opened();
         held = opened.iter().map(|(_, v)| v.index().loaded()).sum();
-        assert!(held <= INDEXES + (6 << 20), "{held}");
+        assert!(held <= crate::store::cache::INDEXES + (6 << 20), "{held}");
     }
     assert!(
-        held > INDEXES / 2,
+        held > crate::store::cache::INDEXES / 2,
         "{held}: they are kept as long as they may be"
     );
 }

@@ -12,7 +12,7 @@ fn sealed(fixture: &Fixture) -> (PathBuf, Vec<u8>, Vec<u8>) {
         .file("d/e/f", "more")
         .symlink("d/link", "../a")
         .hard("same", "a")
-        .file("big", vec![7; pack::BLOB as usize])
+        .file("big", vec![7; packer::BLOB as usize])
         .gz();
     fixture.put("v", &archive).unwrap();
     let path = fixture.path("v");
@@ -22,7 +22,7 @@ fn sealed(fixture: &Fixture) -> (PathBuf, Vec<u8>, Vec<u8>) {
 }
 
 fn opened(path: &Path) -> Option<Arc<Version>> {
-    Version::load(path, &key("v"), &Linger::default()).map(Arc::new)
+    Version::load(path, &key("v"), &Keepalive::default()).map(Arc::new)
 }
 
 /// A tree without its header and without the checksums at its end.
@@ -140,7 +140,7 @@ fn content_is_not_longer_than_its_checksums() {
     let (path, tree, _) = sealed(&fixture);
     let header = Header::decode(&tree).unwrap();
     let body = body(&tree, &header).to_vec();
-    let block = format::BLOCK as u64;
+    let block = BLOCK as u64;
     let most = u64::from(header.sums) * block;
     for (pack, opens) in [
         (header.pack, true),
@@ -183,7 +183,7 @@ fn an_audit_reads_no_content_twice() {
     for record in changed.chunks_mut(NODE).take(header.nodes as usize) {
         if record[40] == format::FILE {
             record[41] |= format::BLOB;
-            let size = (pack::BLOB).to_le_bytes();
+            let size = (packer::BLOB).to_le_bytes();
             record[8..24].copy_from_slice(&[size, [0; 8]].concat());
         }
     }
@@ -192,7 +192,7 @@ fn an_audit_reads_no_content_twice() {
     let audit = audit::audit(&path, &key("v").directory(), &mut |bytes| read += bytes);
     assert!(audit.is_damage(), "{audit:?}");
     assert!(
-        read <= u64::from(header.sums) * format::BLOCK as u64,
+        read <= u64::from(header.sums) * BLOCK as u64,
         "{read} bytes"
     );
 }
@@ -244,7 +244,7 @@ fn every_flip_and_every_cut_of_what_is_known_of_a_version() {
         flipped[at] ^= 0x05;
         fs::write(path.join("meta.json"), &flipped).unwrap();
         if let Some(version) = opened(&path) {
-            assert!(version.meta().is_of(&key("v")), "byte {at}");
+            assert!(version.meta().key() == Some(key("v")), "byte {at}");
             ask_for_all(&version);
         }
         fs::write(path.join("meta.json"), &meta[..at]).unwrap();

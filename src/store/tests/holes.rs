@@ -311,7 +311,7 @@ fn a_damaged_piece_is_never_given() {
     let mut bytes = fs::read(&pack).unwrap();
     bytes[66_000] ^= 1;
     fs::write(&pack, bytes).unwrap();
-    fixture.store.opened().pop(&key("v"));
+    fixture.store.cache.forget(&key("v"));
     let version = fixture.store.version(&key("v")).unwrap();
     let content = version
         .open(walk(version.index(), "f").unwrap())

@@ -22,7 +22,7 @@ fn has(fixture: &Fixture, version: &str) -> Option<bool> {
 
 /// Room for that many bytes of content, and the rest of so many versions.
 fn room(content: u64, versions: u64) -> impl FnOnce(&mut StoreConfig) {
-    move |config| config.ceiling = content + versions * 2 * quota::OVERHEAD + 64 * KIB
+    move |config| config.ceiling = content + versions * 2 * entries::OVERHEAD + 64 * KIB
 }
 
 #[test]
@@ -136,16 +136,16 @@ fn sums_and_names() {
     fixture.store.note_name(&key("a"), "wörk");
     fixture.store.note_name(&key("b"), &"x".repeat(5000));
     fixture.store.note_name(&key("none"), "x");
-    quota::remove_content(&fixture.path("b"));
+    entries::remove_content(&fixture.path("b"));
     let answers = fixture.folder.path().join("v1/answers/deep");
     fs::create_dir_all(&answers).unwrap();
     fs::write(answers.join("x"), [0; 77]).unwrap();
-    let staging = Staging::new(&fixture.store.room);
+    let staging = Staging::new(fixture.store.cache.quota());
     let mut staging = staging.unwrap();
     staging.expect(5000, &Progress::new()).unwrap();
     let sum = inventory.breakdown().unwrap();
     assert_eq!((sum.content, sum.with_content, sum.versions), (1000, 1, 2));
-    assert_eq!((sum.answers, sum.reserved), (77, 5000 + quota::OVERHEAD));
+    assert_eq!((sum.answers, sum.reserved), (77, 5000 + entries::OVERHEAD));
     assert_eq!(
         sum.total() - sum.answers,
         fixture.store.usage().bytes,
@@ -176,11 +176,11 @@ fn no_cache_is_none() {
 fn proven(fixture: &Fixture) -> String {
     let files = [
         ("a:b", vec![b'1'; 3000]),
-        ("d/a", vec![b'2'; (pack::BLOB + 5) as usize]),
+        ("d/a", vec![b'2'; (packer::BLOB + 5) as usize]),
         ("d/\u{1f600}", vec![b'3'; 10]),
         ("d/\u{ff5e}", vec![]),
     ];
-    let hash = |bytes: &[u8]| meta::hex(&<sha2::Sha256 as sha2::Digest>::digest(bytes));
+    let hash = |bytes: &[u8]| hex(&<sha2::Sha256 as sha2::Digest>::digest(bytes));
     let lines: Vec<String> = files
         .iter()
         .map(|(path, content)| format!("{path}:{}", hash(content)))
@@ -205,12 +205,12 @@ fn verifying_reads_all_of_it() {
         inventory.verify(&name, &mut |bytes| read += bytes),
         Audit::Proven
     );
-    assert_eq!(read, 3010 + pack::BLOB + 5);
+    assert_eq!(read, 3010 + packer::BLOB + 5);
     let other = Tar::default().file("f", "abc").symlink("s", "f").gz();
     fixture.put("other", &other).unwrap();
     let verify = |version: &str| inventory.verify(&key(version).directory(), &mut |_| {});
     assert_eq!(verify("other"), Audit::Complete);
-    quota::remove_content(&fixture.path("other"));
+    entries::remove_content(&fixture.path("other"));
     assert_eq!(verify("other"), Audit::TreeOnly);
     assert_eq!(verify("gone"), Audit::Gone);
 }
@@ -236,7 +236,7 @@ fn every_kind_of_damage_is_found() {
     let in_content: [(&str, Damage); 6] = [
         ("a bit of the pack", |path| change(&path.join("pack"), 3005)),
         ("a bit of a blob", |path| {
-            change(&path.join("blob-0"), pack::BLOB)
+            change(&path.join("blob-0"), packer::BLOB)
         }),
         ("the pack's end", |path| cut(&path.join("pack"))),
         ("a blob's end", |path| cut(&path.join("blob-0"))),

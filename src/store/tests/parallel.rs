@@ -19,7 +19,7 @@ const SIZES: Sizes = Sizes {
 
 fn fixture() -> Fixture {
     let mut fixture = Fixture::new();
-    fixture.store.downloader.sizes = SIZES;
+    fixture.store.fetcher.downloader().sizes = SIZES;
     fixture
 }
 
@@ -254,10 +254,15 @@ fn memory_is_bounded_by_the_window() {
             let _ = stream.write_all(&body[start..end]);
         });
         let mut fixture = Fixture::new();
-        fixture.store.downloader.sizes = sizes;
+        fixture.store.fetcher.downloader().sizes = sizes;
         let link = || server.link();
         let progress = Progress::new();
-        let mut download = fixture.store.downloader.start(&link, &progress).unwrap();
+        let mut download = fixture
+            .store
+            .fetcher
+            .downloader()
+            .start(&link, &progress)
+            .unwrap();
         assert_eq!(download.length().unwrap(), Some(archive.len() as u64));
         let window = match etag {
             "\"1\"" => sizes.window,
@@ -285,11 +290,12 @@ fn given_up_it_stops_asking() {
     let server = Server::new(move |_, asked, stream| {
         serve(stream, asked, &sent, "\"1\"", usize::MAX);
     });
-    let fixture = fixture();
+    let mut fixture = fixture();
     let link = || server.link();
     let mut download = fixture
         .store
-        .downloader
+        .fetcher
+        .downloader()
         .start(&link, &Progress::new())
         .unwrap();
     download.read_exact(&mut [0; 10]).unwrap();

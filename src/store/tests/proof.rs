@@ -4,7 +4,7 @@ use super::*;
 use sha2::{Digest, Sha256};
 
 fn hash(bytes: &[u8]) -> String {
-    meta::hex(&Sha256::digest(bytes))
+    hex(&Sha256::digest(bytes))
 }
 
 /// The id of a version of `storage` with these files, in the order that is given.

@@ -55,15 +55,16 @@ fn speed_of_downloads_and_unpacking() {
     let drain = |connections: u64, rate: Option<u64>| {
         let server = serve_file(path.clone(), rate);
         let mut fixture = Fixture::new();
-        fixture.store.downloader.sizes.connections = connections;
+        fixture.store.fetcher.downloader().sizes.connections = connections;
         if connections == 1 {
-            fixture.store.downloader.sizes.first = 1 << 40;
+            fixture.store.fetcher.downloader().sizes.first = 1 << 40;
         }
         let link = || server.link();
         let started = Instant::now();
         let mut download = fixture
             .store
-            .downloader
+            .fetcher
+            .downloader()
             .start(&link, &Progress::new())
             .unwrap();
         let mut buf = vec![0; 128 << 10];
@@ -78,9 +79,9 @@ fn speed_of_downloads_and_unpacking() {
     let unpack = |connections: u64, id: &str, rate: Option<u64>| {
         let server = serve_file(path.clone(), rate);
         let mut fixture = Fixture::with(|config| config.ceiling = 40 << 30);
-        fixture.store.downloader.sizes.connections = connections;
+        fixture.store.fetcher.downloader().sizes.connections = connections;
         if connections == 1 {
-            fixture.store.downloader.sizes.first = 1 << 40;
+            fixture.store.fetcher.downloader().sizes.first = 1 << 40;
         }
         let (link, started) = (|| server.link(), Instant::now());
         let request = FetchRequest {

@@ -91,28 +91,28 @@ impl Held {
     }
 }
 
-fn growing(fixture: &Fixture) -> Option<Arc<Growing>> {
-    fixture.store.growing(&key("v"))
+fn growing(fixture: &Fixture) -> Option<Arc<PartialVersion>> {
+    fixture.store.partial(&key("v"))
 }
 
-fn find(growing: &Growing, path: &str) -> Option<u32> {
+fn find(growing: &PartialVersion, path: &str) -> Option<u32> {
     path.split('/')
         .try_fold(0, |dir, name| growing.child(dir, name.as_bytes()))
 }
 
 /// The whole content, where that has come.
-fn all(content: &GrowingContent) -> Option<Vec<u8>> {
+fn all(content: &PartialFile) -> Option<Vec<u8>> {
     let mut bytes = vec![0; content.size() as usize];
     let mut at = 0;
     while at < bytes.len() {
         match content.read_at(at as u64, &mut bytes[at..]).unwrap() {
-            Progressed::Read(n) => at += n,
-            Progressed::NotYet => return None,
+            PartialRead::Read(n) => at += n,
+            PartialRead::NotYet => return None,
         }
     }
     assert_eq!(
         content.read_at(at as u64, &mut [0; 5]).unwrap(),
-        Progressed::Read(0)
+        PartialRead::Read(0)
     );
     Some(bytes)
 }
@@ -147,7 +147,7 @@ fn every_entry_before_the_next_is_sent() {
     let names = ["a", "d/b", "d/e/c", "big", "z"];
     let contents: Vec<_> = (0..names.len())
         .map(|at| match names[at] {
-            "big" => noise(9, (pack::BLOB + 5000) as usize),
+            "big" => noise(9, (packer::BLOB + 5000) as usize),
             _ => noise(at as u64, 700 + at * 3000),
         })
         .collect();
@@ -208,7 +208,7 @@ fn every_entry_before_the_next_is_sent() {
         })
         .unwrap();
         let new = Tar::default().file("f", vec![b'x'; 2 << 20]).gz();
-        let full = other.take_in(&super::request("w"), &new[..], None, &Progress::new());
+        let full = take_in(&other, &super::request("w"), &new[..], None);
         assert_eq!(full.unwrap_err().errno(), libc::ENOSPC);
         assert!(version.has_content());
         fs::remove_dir_all(fixture.path("v")).unwrap();
@@ -221,7 +221,7 @@ fn every_entry_before_the_next_is_sent() {
 
 #[test]
 fn a_file_is_read_while_it_arrives() {
-    for length in [300_000, (pack::BLOB + 300_000) as usize] {
+    for length in [300_000, (packer::BLOB + 300_000) as usize] {
         let content = noise(1, length);
         let archive = Tar::default()
             .file("f", &content)
@@ -243,12 +243,12 @@ fn a_file_is_read_while_it_arrives() {
                 held.until(|| {
                     let mut buf = [0; 7_001];
                     match open.read_at(read.len() as u64, &mut buf).unwrap() {
-                        Progressed::Read(n) => {
+                        PartialRead::Read(n) => {
                             read.extend_from_slice(&buf[..n]);
                             (read.len() + 600 >= length || read.len() > before + 3_000)
                                 .then_some(())
                         }
-                        Progressed::NotYet => None,
+                        PartialRead::NotYet => None,
                     }
                 });
                 held.allowed.set(allowed);
@@ -260,7 +260,7 @@ fn a_file_is_read_while_it_arrives() {
             fetch.join().unwrap().unwrap();
             assert!(all(&open).unwrap() == content);
             // The last byte was not there before it was sent.
-            assert_eq!(far, Progressed::NotYet);
+            assert_eq!(far, PartialRead::NotYet);
         });
     }
 }
@@ -463,8 +463,8 @@ fn strict_warn_and_off() {
     );
     let right = {
         use sha2::{Digest, Sha256};
-        let content = meta::hex(&Sha256::digest(b"b"));
-        meta::hex(&Sha256::digest(format!("storage:storage\na:{content}")))
+        let content = hex(&Sha256::digest(b"b"));
+        hex(&Sha256::digest(format!("storage:storage\na:{content}")))
     };
     assert_eq!(with(&right, Verify::Strict).unwrap(), Verified::Yes);
 }

@@ -1,11 +1,6 @@
 //! Where the axes of a chart end, which values they name, and how.
 
 use jiff::Timestamp;
-use plotters::coord::{
-    ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter},
-    types::RangedCoordf64,
-};
-use std::ops::Range;
 
 /// Steps between the times that are named, in seconds.
 const TIME_STEPS: [u32; 20] = [
@@ -26,24 +21,13 @@ const MUCH: f64 = 0.4;
 /// have 4,096 or 20,480 of them.
 const UNITS: [(&str, f64); 3] = [("MB", 1.0), ("GB", 1_024.0), ("TB", 1_048_576.0)];
 
-/// An axis: its ends, and what stands along it.
-#[derive(Clone)]
+/// An axis: its ends, and the values that are named along it.
 pub(super) struct Axis {
     /// Seconds since 1970, percent or MB.
     pub(super) from: f64,
     pub(super) to: f64,
-    /// The values that are named.
-    named: Vec<f64>,
-    names: Names,
-}
-
-/// How an axis names its values.
-#[derive(Clone)]
-enum Names {
-    /// In this unit, which is so many of the axis'.
-    In(&'static str, f64),
-    /// As a time in UTC, in `strftime`'s format.
-    Time(&'static str),
+    /// Values and their names.
+    pub(super) marks: Vec<(f64, String)>,
 }
 
 /// The largest unit of which there is at least one.
@@ -76,13 +60,17 @@ impl Axis {
         let step = nice.into_iter().find(|step| *step >= about);
         let step = step.unwrap_or(10.0 * power);
         let parts = (highest / step).ceil();
+        let mark = |part| {
+            let value = f64::from(part) * step;
+            // A step has at most three digits behind the point; a sum of steps may
+            // have more.
+            let shown = (value * 1_000.0).round() / 1_000.0;
+            (value * per_unit, format!("{shown} {unit}"))
+        };
         Self {
             from: 0.0,
             to: parts * step * per_unit,
-            named: (0..=parts as u32)
-                .map(|part| f64::from(part) * step * per_unit)
-                .collect(),
-            names: Names::In(unit, per_unit),
+            marks: (0..=parts as u32).map(mark).collect(),
         }
     }
 
@@ -104,43 +92,17 @@ impl Axis {
             _ if step < 60.0 => "%H:%M:%S",
             _ => "%H:%M",
         };
+        let times = (first..=last).map(|number| number as f64 * step);
         Self {
             from,
             to,
-            named: (first..=last).map(|number| number as f64 * step).collect(),
-            names: Names::Time(format),
+            marks: times.map(|at| (at, clock(at, format))).collect(),
         }
     }
-}
 
-impl Ranged for Axis {
-    type FormatOption = NoDefaultFormatting;
-    type ValueType = f64;
-
-    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
-        RangedCoordf64::from(self.range()).map(value, limit)
-    }
-
-    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
-        self.named.clone()
-    }
-
-    fn range(&self) -> Range<f64> {
-        self.from..self.to
-    }
-}
-
-impl ValueFormatter<f64> for Axis {
-    fn format_ext(&self, value: &f64) -> String {
-        match self.names {
-            Names::In(unit, size) => {
-                // A step has three digits at most behind the point; a sum of
-                // steps may not.
-                let value = (value / size * 1_000.0).round() / 1_000.0;
-                format!("{value} {unit}")
-            }
-            Names::Time(format) => clock(*value, format),
-        }
+    /// Where a value stands on an axis that is drawn between two places.
+    pub(super) fn place(&self, value: f64, from: f64, to: f64) -> f64 {
+        from + (to - from) * (value - self.from) / (self.to - self.from)
     }
 }
 

@@ -1,49 +1,29 @@
 //! `metrics.svg`: CPU, memory and disk over time, one above the other.
-//!
-//! plotters' SVG backend knows whole numbers only, so it draws on a larger
-//! canvas, which the document then shows at its size. It measures no text: no
-//! font is needed, and nothing here depends on how wide a text is.
 
 use super::{
     axis::{Axis, amount, clock, length},
-    palette::{self, CPU, Colour, DISK, FAINT, GRID, INK, MEMORY, PAPER},
+    palette::{self, CPU, Colour, DISK, INK, MEMORY, PAPER},
     series::{Figures, Sample, lines},
-};
-use crate::error::{Error, Result};
-use plotters::{
-    chart::{ChartBuilder, LabelAreaPosition},
-    coord::Shift,
-    drawing::{DrawingArea, IntoDrawingArea},
-    element::{Circle, PathElement, Rectangle, Text},
-    prelude::SVGBackend,
-    series::AreaSeries,
-    style::{
-        Color, FontStyle, IntoFont, TextStyle,
-        text_anchor::{HPos, Pos, VPos},
-    },
+    svg::{Place, Shapes},
 };
 
 /// The size of the chart, and of everything on it, in CSS pixels.
-const SIZE: (i32, i32) = (960, 640);
-/// Units of the canvas in a pixel.
-const FINE: i32 = 4;
+const SIZE: Place = (960.0, 640.0);
 /// The columns into which points are gathered: one is 1.4 pixels wide, less
 /// than a line.
 const COLUMNS: f64 = 600.0;
 
-/// Margins at the left, which the names of values stand in, and at the right.
-const LEFT: i32 = 88;
-const RIGHT: i32 = 36;
+/// The ends of all plots: the names of values stand to the left of them.
+const LEFT: f64 = 88.0;
+const RIGHT: f64 = SIZE.0 - 36.0;
+/// Where title and period begin.
+const MARGIN: f64 = 24.0;
 /// Where the first panel begins, how far the next one is from it, and what of
 /// it is its heading and its plot.
-const PANELS: i32 = 90;
-const PITCH: i32 = 172;
-const HEADING: i32 = 32;
-const PLOT: i32 = 124;
-/// The room for the names of times below the last panel.
-const TIMES: i32 = 44;
-const LINE: i32 = 2;
-const DOT: i32 = 4;
+const PANELS: f64 = 90.0;
+const PITCH: f64 = 172.0;
+const HEADING: f64 = 32.0;
+const PLOT: f64 = 124.0;
 
 /// Sizes of text.
 const TITLE: f64 = 28.0;
@@ -66,16 +46,6 @@ impl Caption {
         let agent = self.agent.as_deref().unwrap_or("run");
         format!("{agent} · {run} · {}", self.status)
     }
-}
-
-type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-fn failed(error: impl std::fmt::Display) -> Error {
-    Error::Internal(format!("drawing a chart: {error}"))
-}
-
-fn px(x: i32, y: i32) -> (i32, i32) {
-    (x * FINE, y * FINE)
 }
 
 /// A series with all that is said of it.
@@ -137,34 +107,38 @@ impl Panel {
 
 /// Draws the chart of a run: of these samples, which are all those with a time;
 /// whether there are no others either `is_empty` tells.
-pub(super) fn draw(caption: &Caption, samples: &[Sample], is_empty: bool) -> Result<String> {
-    let mut drawing = String::new();
-    let (width, height) = px(SIZE.0, SIZE.1);
+pub(super) fn draw(caption: &Caption, samples: &[Sample], is_empty: bool) -> String {
+    let mut shapes = Shapes::default();
     let panels = Panel::all(samples);
-    {
-        let size = (width.unsigned_abs(), height.unsigned_abs());
-        let canvas = SVGBackend::with_string(&mut drawing, size).into_drawing_area();
-        canvas.fill(&PAPER.light).map_err(failed)?;
-        draw_title(&canvas, caption)?;
-        if let [first, .., last] | [first @ last] = samples {
-            let when = period(first.at, last.at, samples.len());
-            text(&canvas, &when, (24, 72), SMALL, FAINT, HPos::Left)?;
-            let times = Axis::time(first.at, last.at);
-            for (number, panel) in panels.iter().enumerate() {
-                draw_panel(&canvas, panel, number, samples, &times)?;
-            }
-        } else {
-            let middle = (SIZE.0 / 2, SIZE.1 / 2);
-            let says = match (is_empty, caption.has_ended) {
-                (true, true) => "No metrics were recorded for this run",
-                (true, false) => "No metrics yet",
-                _ => "No sample has a time that can be read: see metrics.csv",
-            };
-            text(&canvas, says, middle, NAME, FAINT, HPos::Center)?;
+    shapes.rectangle(SIZE, PAPER);
+    draw_title(&mut shapes, caption);
+    if let [first, .., last] | [first @ last] = samples {
+        let when = period(first.at, last.at, samples.len());
+        shapes.text(&when, (MARGIN, 72.0), "start", SMALL);
+        let times = Axis::time(first.at, last.at);
+        let mut top = PANELS;
+        for panel in &panels {
+            draw_panel(&mut shapes, panel, top, samples, &times);
+            top += PITCH;
         }
-        canvas.present().map_err(failed)?;
+        draw_times(&mut shapes, &times, top - PITCH + HEADING + PLOT);
+    } else {
+        let middle = (SIZE.0 / 2.0, SIZE.1 / 2.0);
+        let says = match (is_empty, caption.has_ended) {
+            (true, true) => "No metrics were recorded for this run",
+            (true, false) => "No metrics yet",
+            _ => "No sample has a time that can be read: see metrics.csv",
+        };
+        shapes.text(says, middle, "middle", NAME);
     }
-    document(caption, &panels, !samples.is_empty(), &drawing)
+    let agent = caption.agent.as_deref().unwrap_or("unknown");
+    let title = format!("Run {} of agent {agent}: {}", caption.run, caption.status);
+    let figures = panels.map(|panel| format!("{}: {}", panel.name, panel.summary()));
+    let description = match samples.is_empty() {
+        false => figures.join("; "),
+        true => "No metrics".into(),
+    };
+    shapes.document(SIZE, &title, &description, &palette::style())
 }
 
 /// From when to when, for how long, and how many samples.
@@ -181,150 +155,58 @@ fn period(first: f64, last: f64, samples: usize) -> String {
     )
 }
 
-fn font(size: f64, colour: Colour, at: HPos) -> TextStyle<'static> {
-    // The backend divides sizes by this.
-    let size = size * 1.24 * f64::from(FINE);
-    ("sans-serif", size)
-        .into_font()
-        .color(&colour.light)
-        .pos(Pos::new(at, VPos::Center))
-}
-
-fn text(
-    canvas: &Canvas<'_>,
-    text: &str,
-    at: (i32, i32),
-    size: f64,
-    colour: Colour,
-    anchor: HPos,
-) -> Result<()> {
-    let style = font(size, colour, anchor);
-    let element = Text::new(text.to_owned(), px(at.0, at.1), style);
-    canvas.draw(&element).map_err(failed)
-}
-
-fn bold(canvas: &Canvas<'_>, text: &str, at: (i32, i32), size: f64, colour: Colour) -> Result<()> {
-    let mut style = font(size, colour, HPos::Left);
-    style.font = style.font.style(FontStyle::Bold);
-    let element = Text::new(text.to_owned(), px(at.0, at.1), style);
-    canvas.draw(&element).map_err(failed)
-}
-
 /// The title, smaller where it is long, and a band of the status' colour, which
 /// can be seen where no text can be read.
-fn draw_title(canvas: &Canvas<'_>, caption: &Caption) -> Result<()> {
-    let band = palette::of_status(&caption.status).light.filled();
-    let band = Rectangle::new([px(0, 0), px(SIZE.0, 8)], band);
-    canvas.draw(&band).map_err(failed)?;
+fn draw_title(shapes: &mut Shapes, caption: &Caption) {
+    shapes.rectangle((SIZE.0, 8.0), palette::of_status(&caption.status));
     let title = caption.title();
     // Widths of bold letters, roughly, in the size of the font.
-    let width: f64 = title
-        .chars()
-        .map(|c| if c.is_ascii() { 0.62 } else { 1.0 })
-        .sum();
-    let size = TITLE.min(f64::from(SIZE.0 - 48) / width);
-    bold(canvas, &title, (24, 40), size, INK)
+    let width = |c: char| if c.is_ascii() { 0.62 } else { 1.0 };
+    let width: f64 = title.chars().map(width).sum();
+    let size = TITLE.min((SIZE.0 - 2.0 * MARGIN) / width);
+    shapes.heading(&title, (MARGIN, 40.0), size, INK);
 }
 
-/// A heading with the figures, and the plot below it. The last panel also names
-/// the times, which all of them share.
-fn draw_panel(
-    canvas: &Canvas<'_>,
-    panel: &Panel,
-    number: usize,
-    samples: &[Sample],
-    times: &Axis,
-) -> Result<()> {
-    let top = PANELS + PITCH * number as i32;
-    let is_last = number == 2;
-    let heading = top + HEADING / 2;
-    let name = (LEFT, heading);
-    bold(canvas, panel.name, name, NAME, panel.colour)?;
-    let end = (SIZE.0 - RIGHT, heading);
-    text(canvas, &panel.summary(), end, SMALL, FAINT, HPos::Right)?;
-    let below = if is_last { TIMES } else { 0 };
-    if is_last {
-        let corner = (LEFT - 12, top + HEADING + PLOT + 25);
-        text(canvas, "UTC", corner, SMALL, FAINT, HPos::Right)?;
+/// A heading with the figures, and the plot below it.
+fn draw_panel(shapes: &mut Shapes, panel: &Panel, top: f64, samples: &[Sample], times: &Axis) {
+    let (heading, floor) = (top + HEADING / 2.0, top + HEADING + PLOT);
+    shapes.heading(panel.name, (LEFT, heading), NAME, panel.colour);
+    let summary = panel.summary();
+    shapes.text(&summary, (RIGHT, heading), "end", SMALL);
+    let values = panel.axis();
+    let x = |at: f64| times.place(at, LEFT, RIGHT);
+    let y = |value: f64| values.place(value, floor, floor - PLOT);
+    for (at, _) in &times.marks {
+        shapes.rule((x(*at), floor - PLOT), (x(*at), floor));
     }
-    let (width, height) = px(SIZE.0 - RIGHT, PLOT + below);
-    let area = canvas.clone().shrink(px(0, top + HEADING), (width, height));
-    let axis = panel.axis();
-    let mut chart = ChartBuilder::on(&area)
-        .set_label_area_size(LabelAreaPosition::Left, LEFT * FINE)
-        .set_label_area_size(LabelAreaPosition::Bottom, below * FINE)
-        .build_cartesian_2d(times.clone(), axis.clone())
-        .map_err(failed)?;
-    chart
-        .configure_mesh()
-        .bold_line_style(GRID.light.stroke_width(FINE.unsigned_abs()))
-        .light_line_style(plotters::style::TRANSPARENT)
-        .axis_style(plotters::style::TRANSPARENT)
-        // None are drawn; names stand twice as far from their axis.
-        .set_tick_mark_size(LabelAreaPosition::Left, 6 * FINE)
-        .set_tick_mark_size(LabelAreaPosition::Bottom, 8 * FINE)
-        .x_label_style(font(SMALL, FAINT, HPos::Center))
-        .y_label_style(font(SMALL, FAINT, HPos::Right))
-        .draw()
-        .map_err(failed)?;
-    let colour = panel.colour.light;
-    if let Some(total) = panel.total.filter(|total| *total <= axis.to) {
-        let line = colour.mix(0.5).stroke_width((LINE * FINE).unsigned_abs());
-        let ends = [(times.from, total), (times.to, total)];
-        chart
-            .draw_series([PathElement::new(ends, line)])
-            .map_err(failed)?;
+    for (value, name) in &values.marks {
+        shapes.rule((LEFT, y(*value)), (RIGHT, y(*value)));
+        let place = (LEFT - 12.0, y(*value));
+        shapes.text(name, place, "end", SMALL);
+    }
+    if let Some(total) = panel.total.filter(|total| *total <= values.to) {
+        let ends = [(LEFT, y(total)), (RIGHT, y(total))];
+        shapes.line(&ends, panel.colour, 0.5);
     }
     let points = samples.iter().map(|each| (each.at, (panel.values)(each)));
     let column = (times.to - times.from) / COLUMNS;
     for line in lines(points, times.from, column) {
+        let line: Vec<Place> = line.iter().map(|(at, value)| (x(*at), y(*value))).collect();
         if let [point] = line[..] {
-            let dot = Circle::new(point, DOT * FINE, colour.filled());
-            chart.draw_series([dot]).map_err(failed)?;
+            shapes.dot(point, panel.colour);
         } else {
-            let border = colour.stroke_width((LINE * FINE).unsigned_abs());
-            let area = AreaSeries::new(line, 0.0, colour.mix(0.25)).border_style(border);
-            chart.draw_series(area).map_err(failed)?;
+            shapes.area(&line, floor, panel.colour);
+            shapes.line(&line, panel.colour, 1.0);
         }
     }
-    Ok(())
 }
 
-/// The drawing with its size in pixels, its colours in the dark, and what is
-/// read out of it to those who cannot see it.
-fn document(
-    caption: &Caption,
-    panels: &[Panel],
-    has_samples: bool,
-    drawing: &str,
-) -> Result<String> {
-    let (_, shapes) = drawing
-        .split_once(">\n")
-        .ok_or_else(|| failed("no opening tag"))?;
-    let agent = caption.agent.as_deref().unwrap_or("unknown");
-    let title = format!("Run {} of agent {agent}: {}", caption.run, caption.status);
-    let figures = panels
-        .iter()
-        .map(|panel| format!("{}: {}", panel.name, panel.summary()));
-    let description = match has_samples {
-        true => figures.collect::<Vec<_>>().join("; "),
-        false => "No metrics".into(),
-    };
-    let (width, height) = SIZE;
-    let (wide, high) = px(width, height);
-    Ok(format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-         viewBox=\"0 0 {wide} {high}\" role=\"img\" stroke-linejoin=\"round\" \
-         stroke-linecap=\"round\">\n<title>{}</title>\n<desc>{}</desc>\n<style>\n{}\n</style>\n{shapes}",
-        escape(&title),
-        escape(&description),
-        palette::style(),
-    ))
-}
-
-/// Text as the content of an XML element.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+/// The names of the times, which all panels share, below the last one's `floor`.
+fn draw_times(shapes: &mut Shapes, times: &Axis, floor: f64) {
+    let y = floor + 25.0;
+    shapes.text("UTC", (LEFT - 12.0, y), "end", SMALL);
+    for (at, name) in &times.marks {
+        let x = times.place(*at, LEFT, RIGHT);
+        shapes.text(name, (x, y), "middle", SMALL);
+    }
 }

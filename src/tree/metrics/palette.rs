@@ -3,37 +3,33 @@
 //! Shapes carry the light colours as attributes, which every viewer knows. A
 //! style sheet gives those who ask for the dark the other of each pair.
 
-use plotters::style::RGBColor;
 use std::fmt::Write;
 
 /// A colour and what it is in the dark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Colour {
-    pub(super) light: RGBColor,
-    dark: RGBColor,
+    pub(super) light: &'static str,
+    dark: &'static str,
 }
 
-const fn pair(light: (u8, u8, u8), dark: (u8, u8, u8)) -> Colour {
-    Colour {
-        light: RGBColor(light.0, light.1, light.2),
-        dark: RGBColor(dark.0, dark.1, dark.2),
-    }
+const fn pair(light: &'static str, dark: &'static str) -> Colour {
+    Colour { light, dark }
 }
 
-pub(super) const PAPER: Colour = pair((0xff, 0xff, 0xff), (0x0d, 0x11, 0x17));
-pub(super) const INK: Colour = pair((0x1f, 0x23, 0x28), (0xf0, 0xf3, 0xf6));
-pub(super) const FAINT: Colour = pair((0x59, 0x63, 0x6e), (0x9d, 0xa7, 0xb1));
-pub(super) const GRID: Colour = pair((0xdf, 0xe3, 0xe8), (0x2b, 0x31, 0x39));
+pub(super) const PAPER: Colour = pair("#ffffff", "#0d1117");
+pub(super) const INK: Colour = pair("#1f2328", "#f0f3f6");
+pub(super) const FAINT: Colour = pair("#59636e", "#9da7b1");
+pub(super) const GRID: Colour = pair("#dfe3e8", "#2b3139");
 
-pub(super) const CPU: Colour = pair((0x1f, 0x6f, 0xeb), (0x58, 0xa6, 0xff));
-pub(super) const MEMORY: Colour = pair((0x8a, 0x4f, 0xdd), (0xbc, 0x8c, 0xff));
-pub(super) const DISK: Colour = pair((0x0b, 0x85, 0x7a), (0x2f, 0xcb, 0xb6));
+pub(super) const CPU: Colour = pair("#1f6feb", "#58a6ff");
+pub(super) const MEMORY: Colour = pair("#8a4fdd", "#bc8cff");
+pub(super) const DISK: Colour = pair("#0b857a", "#2fcbb6");
 
-const GOOD: Colour = pair((0x1a, 0x7f, 0x37), (0x3f, 0xb9, 0x50));
-const BAD: Colour = pair((0xcf, 0x22, 0x2e), (0xf8, 0x51, 0x49));
-const LATE: Colour = pair((0xbc, 0x6c, 0x00), (0xe3, 0xa0, 0x2c));
-const ENDED: Colour = pair((0x6e, 0x77, 0x81), (0x8b, 0x94, 0x9e));
-const LIVE: Colour = pair((0x09, 0x69, 0xda), (0x4c, 0x9d, 0xf5));
+const GOOD: Colour = pair("#1a7f37", "#3fb950");
+const BAD: Colour = pair("#cf222e", "#f85149");
+const LATE: Colour = pair("#bc6c00", "#e3a02c");
+const ENDED: Colour = pair("#6e7781", "#8b949e");
+const LIVE: Colour = pair("#0969da", "#4c9df5");
 
 const ALL: [Colour; 12] = [
     PAPER, INK, FAINT, GRID, CPU, MEMORY, DISK, GOOD, BAD, LATE, ENDED, LIVE,
@@ -50,13 +46,10 @@ pub(super) fn of_status(status: &str) -> Colour {
     }
 }
 
-/// The style sheet. It finds shapes by the colours they carry, as plotters
-/// writes them.
+/// The style sheet. It finds shapes by the light colours that they carry.
 pub(super) fn style() -> String {
-    let hex = |RGBColor(r, g, b): RGBColor| format!("#{r:02X}{g:02X}{b:02X}");
     let mut style = String::from("@media (prefers-color-scheme: dark) {\n");
-    for colour in ALL {
-        let (light, dark) = (hex(colour.light), hex(colour.dark));
+    for Colour { light, dark } in ALL {
         // Writing to a String cannot fail.
         let _ = writeln!(
             style,

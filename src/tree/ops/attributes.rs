@@ -154,8 +154,8 @@ impl View<'_> {
             }
             Node::Entry(version, number) => match self.files(version)? {
                 Files::None => Err(Error::Stale.into()),
-                Files::Growing(growing) => {
-                    let entry = growing.node(*number);
+                Files::Partial(partial) => {
+                    let entry = partial.node(*number);
                     let entry = entry.ok_or_else(|| self.content_miss(version))?;
                     // A later entry of the archive may still change it.
                     let stat = entry_stat(self.ino(node), &entry);

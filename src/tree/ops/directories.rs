@@ -179,7 +179,7 @@ impl View<'_> {
             }
             Node::Entry(version, number) => match self.files(&version)? {
                 Files::None => {}
-                Files::Growing(_) => return Err(self.content_miss(&version)),
+                Files::Partial(_) => return Err(self.content_miss(&version)),
                 Files::Sealed(sealed) => {
                     let entry = sealed.index().node(number).ok_or(Error::Stale)?;
                     if entry.kind != NodeKind::Directory {

@@ -2,14 +2,14 @@
 
 use crate::{
     error::{Error, Result},
-    store::{self, Growing, NodeKind, Progressed, Seek},
+    store::{self, NodeKind, PartialRead, PartialVersion, Seek},
     tree::{
         content::Files,
         fetch_key::{Answer, Miss},
         node::{Kind, Node, VersionId},
         ops::{
             control::not_yours,
-            handle::{Arriving, Handle, OpenLog, Opened, Page},
+            handle::{Handle, OpenLog, OpenPartial, Opened, Page},
             stat::Stat,
         },
         view::View,
@@ -66,7 +66,7 @@ impl View<'_> {
         };
         match self.files(version)? {
             Files::None => Err(Error::IsDirectory.into()),
-            Files::Growing(growing) => self.open_growing(&growing, version, *number, ino),
+            Files::Partial(partial) => self.open_partial(&partial, version, *number, ino),
             Files::Sealed(sealed) => {
                 let entry = sealed.index().node(*number).ok_or(Error::Stale)?;
                 if let Some(opened) = without_content(&entry)? {
@@ -80,8 +80,8 @@ impl View<'_> {
                     });
                 }
                 // Evicted, and perhaps on its way again, under the same numbers.
-                match self.tree.content.growing(version) {
-                    Some(growing) => self.open_growing(&growing, version, *number, ino),
+                match self.tree.content.partial(version) {
+                    Some(partial) => self.open_partial(&partial, version, *number, ino),
                     None => Err(self.content_miss(version)),
                 }
             }
@@ -113,15 +113,15 @@ impl View<'_> {
         })
     }
 
-    fn open_growing(
+    fn open_partial(
         &self,
-        growing: &Growing,
+        partial: &PartialVersion,
         version: &VersionId,
         number: u32,
         ino: u64,
     ) -> Answer<Opened> {
         let not_yet = || self.content_miss(version);
-        let entry = growing.node(number).ok_or_else(not_yet)?;
+        let entry = partial.node(number).ok_or_else(not_yet)?;
         if let Some(opened) = without_content(&entry)? {
             // The end of the archive can still prove all of it wrong.
             return Ok(Opened {
@@ -129,10 +129,10 @@ impl View<'_> {
                 ..opened
             });
         }
-        let content = growing.open(number).ok_or_else(not_yet)?;
-        let arriving = Arriving::new(content, version.clone(), ino, number);
+        let content = partial.open(number).ok_or_else(not_yet)?;
+        let open = OpenPartial::new(content, version.clone(), ino, number);
         Ok(Opened {
-            handle: Handle::Growing(Box::new(arriving)),
+            handle: Handle::Partial(Box::new(open)),
             is_final: false,
         })
     }
@@ -145,7 +145,7 @@ impl View<'_> {
     pub fn seek(&self, ino: u64, handle: &Handle, offset: u64, what: Seek) -> Answer<Option<u64>> {
         let size = match handle {
             Handle::Content(content, _) => return Ok(content.seek(offset, what)),
-            Handle::Growing(arriving) => return Ok(arriving.content.seek(offset, what)),
+            Handle::Partial(open) => return Ok(open.content.seek(offset, what)),
             _ => self.getattr(ino)?.attributes.size,
         };
         Ok((offset < size).then_some(match what {
@@ -159,7 +159,7 @@ impl View<'_> {
     ///
     /// # Errors
     /// EIO where the cache's files cannot be read, and whatever the fetch of a
-    /// file that is still arriving, or is damaged on disk, fails with.
+    /// file of a partial version, or of one that is damaged on disk, fails with.
     pub fn read(
         &self,
         handle: &Handle,
@@ -168,7 +168,7 @@ impl View<'_> {
         buffer: &mut Vec<u8>,
     ) -> Answer<()> {
         // Content fills all of the buffer: what is in it need not be zeroed first.
-        if !matches!(handle, Handle::Content(..) | Handle::Growing(_)) {
+        if !matches!(handle, Handle::Content(..) | Handle::Partial(_)) {
             buffer.clear();
         }
         match handle {
@@ -201,35 +201,35 @@ impl View<'_> {
                     return self.read_anew(*ino, content.size(), offset, size, buffer);
                 }
             }
-            Handle::Growing(arriving) => self.read_arriving(arriving, offset, size, buffer)?,
+            Handle::Partial(open) => self.read_partial(open, offset, size, buffer)?,
         }
         Ok(())
     }
 
-    fn read_arriving(
+    fn read_partial(
         &self,
-        arriving: &Arriving,
+        open: &OpenPartial,
         offset: u64,
         size: usize,
         buffer: &mut Vec<u8>,
     ) -> Answer<()> {
-        let content = &arriving.content;
+        let content = &open.content;
         buffer.resize(wanted(content.size(), offset, size), 0);
         if buffer.is_empty() {
             return Ok(());
         }
-        if let Some(sealed) = arriving.sealed(&self.tree.content)? {
+        if let Some(sealed) = open.sealed(&self.tree.content)? {
             return match sealed.read_at(offset, buffer) {
                 Some(_) => Ok(()),
-                None => self.read_anew(arriving.ino, content.size(), offset, size, buffer),
+                None => self.read_anew(open.ino, content.size(), offset, size, buffer),
             };
         }
         match content.read_at(offset, buffer)? {
-            Progressed::Read(0) => Err(cut_short().into()),
-            Progressed::Read(read) if read == buffer.len() => Ok(()),
+            PartialRead::Read(0) => Err(cut_short().into()),
+            PartialRead::Read(read) if read == buffer.len() => Ok(()),
             // Not a part of it: where the file is mapped, the kernel takes a
             // short read for the end of the file.
-            Progressed::Read(_) | Progressed::NotYet => Err(self.content_miss(&arriving.of)),
+            PartialRead::Read(_) | PartialRead::NotYet => Err(self.content_miss(&open.of)),
         }
     }
 
@@ -291,10 +291,10 @@ impl View<'_> {
                 let read = content.read_at(offset, buffer);
                 read.map(drop).ok_or_else(|| cut_short().into())
             }
-            Handle::Growing(arriving) if arriving.content.size() == file => {
+            Handle::Partial(open) if open.content.size() == file => {
                 // All or nothing: the kernel takes fewer bytes for the end of a
                 // file that is in its page cache, and fills up with zeros.
-                self.read_arriving(&arriving, offset, size, buffer)
+                self.read_partial(&open, offset, size, buffer)
             }
             // Another file than the handle was opened on.
             _ => Err(cut_short().into()),

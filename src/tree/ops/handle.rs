@@ -2,7 +2,7 @@
 
 use crate::{
     error::Result,
-    store::{self, GrowingContent},
+    store::{self, PartialFile},
     sync::Mutex,
     tree::{
         content::Content,
@@ -26,13 +26,13 @@ pub enum Handle {
     Control(Writing),
     /// A file of a version, and its inode number.
     Content(store::Content, u64),
-    /// A file of a version whose archive is, or was, still arriving.
-    Growing(Box<Arriving>),
+    /// A file of a version that is, or was, partial.
+    Partial(Box<OpenPartial>),
 }
 
-/// An open file of a version that was arriving when it was opened.
-pub struct Arriving {
-    pub(super) content: GrowingContent,
+/// An open file of a version that was partial when it was opened.
+pub struct OpenPartial {
+    pub(super) content: PartialFile,
     pub(super) of: VersionId,
     pub(super) ino: u64,
     number: u32,
@@ -40,8 +40,8 @@ pub struct Arriving {
     sealed: OnceLock<store::Content>,
 }
 
-impl Arriving {
-    pub(super) fn new(content: GrowingContent, of: VersionId, ino: u64, number: u32) -> Self {
+impl OpenPartial {
+    pub(super) fn new(content: PartialFile, of: VersionId, ino: u64, number: u32) -> Self {
         Self {
             content,
             of,
@@ -59,7 +59,7 @@ impl Arriving {
         }
         // Another archive can have other files under the same numbers.
         self.content.read_at(self.content.size(), &mut [])?;
-        if content.growing(&self.of).is_some() {
+        if content.partial(&self.of).is_some() {
             return Ok(None);
         }
         let Some(version) = content.sealed(&self.of) else {

@@ -43,7 +43,7 @@ impl View<'_> {
                 let sealed = match self.files(&version)? {
                     Files::Sealed(sealed) => sealed,
                     // Whether it leads out is known at the end.
-                    Files::Growing(_) => return Err(self.content_miss(&version)),
+                    Files::Partial(_) => return Err(self.content_miss(&version)),
                     Files::None => return Err(Error::Stale.into()),
                 };
                 let entry = sealed.index().node(node).ok_or(Error::Stale)?;

@@ -386,10 +386,10 @@ impl View<'_> {
             }
             // What has not passed yet may still come, and a later entry of the
             // archive may still change what has.
-            Ok(Files::Growing(growing)) => {
+            Ok(Files::Partial(partial)) => {
                 let not_yet = || self.content_miss(version);
-                let number = growing.child(directory, name).ok_or_else(not_yet)?;
-                let node = growing.node(number).ok_or_else(not_yet)?;
+                let number = partial.child(directory, name).ok_or_else(not_yet)?;
+                let node = partial.node(number).ok_or_else(not_yet)?;
                 Ok(Some((number, node, Duration::ZERO)))
             }
             // The version is gone, which says nothing of a name in it: the

@@ -3,23 +3,19 @@
 //! Nothing here is kept that the archive could make large.
 
 use super::{
-    Fault,
+    fault::Fault,
     inflate::Inflated,
     kinds,
     numbers::{BLOCK, is_header, number, path, size, until_nul},
     pax::Pax,
+    sparse,
+    stream::Stream,
 };
-use crate::store::{
-    Limits,
-    index::holes::{Map, Pieces},
-};
+use crate::store::index::holes::{Map, Pieces};
+use crate::store::limits::Limits;
 use std::sync::Arc;
 use tar::{EntryType, Header};
 
-/// A header that is kept in memory: longer than any path that Linux takes, with room
-/// for the map of a file with holes and for records that mean nothing here
-/// (comments, extended attributes).
-const HEADER_BYTES: u64 = 8 << 20;
 /// Extension headers before one entry: one of each kind is usual.
 const EXTENSIONS: u32 = 16;
 
@@ -42,15 +38,7 @@ pub(super) struct Entry {
 
 /// Reads a tar stream.
 pub(super) struct Entries<'a> {
-    inner: Inflated<'a>,
-    /// The block at work, and where in it.
-    buffer: Vec<u8>,
-    start: usize,
-    /// Bytes of tar taken so far, to say where something is wrong.
-    position: u64,
-    /// Bytes of the current body not taken yet, and the zeros after them.
-    body: u64,
-    padding: u64,
+    stream: Stream<'a>,
     global: Pax,
     /// Whether there was a pax header.
     pax: bool,
@@ -63,12 +51,7 @@ pub(super) struct Entries<'a> {
 impl<'a> Entries<'a> {
     pub(super) fn new(inner: Inflated<'a>, limits: &Limits) -> Self {
         Self {
-            inner,
-            buffer: Vec::new(),
-            start: 0,
-            position: 0,
-            body: 0,
-            padding: 0,
+            stream: Stream::new(inner),
             global: Pax::default(),
             pax: false,
             ended: false,
@@ -79,11 +62,11 @@ impl<'a> Entries<'a> {
     /// The next entry; `None` at the end mark or a clean end of the stream.
     /// What is left of the last body is passed over.
     pub(super) fn next(&mut self) -> Result<Option<Entry>, Fault> {
-        self.pass()?;
+        self.stream.pass()?;
         let (mut local, mut long_path, mut long_link) = (Pax::default(), None, None);
         let mut extensions = 0;
         loop {
-            let at = self.position;
+            let at = self.stream.position();
             let Some(header) = self.header()? else {
                 return match extensions {
                     0 => Ok(None),
@@ -120,7 +103,7 @@ impl<'a> Entries<'a> {
                     "byte {at}: more than {EXTENSIONS} extension headers before one entry"
                 )));
             }
-            let content = self.extension(stored)?;
+            let content = self.stream.extension(stored)?;
             let placed = |text: String| Fault::Bad(format!("byte {at}: {text}"));
             match kind {
                 EntryType::GNULongName => long_path = Some(until_nul(&content).into()),
@@ -151,7 +134,7 @@ impl<'a> Entries<'a> {
         stored: u64,
     ) -> Result<Entry, Fault> {
         let kind = header.entry_type();
-        let at = self.position - BLOCK as u64;
+        let at = self.stream.position() - BLOCK as u64;
         let old = header.as_old();
         let sparse = pax.sparse.filter(|_| is_file(kind));
         let name = sparse.as_ref().and_then(|sparse| sparse.name.clone());
@@ -166,11 +149,11 @@ impl<'a> Entries<'a> {
                     "byte {at}: a body where none belongs, which programs take differently"
                 ))
             })?;
-        self.body = body;
-        self.padding = body.wrapping_neg() % BLOCK as u64;
+        self.stream.begin(body);
+        let most = self.most_pieces;
         let holes = match (kind.is_gnu_sparse(), &sparse) {
-            (true, _) => Some(self.old_sparse(header, at)?),
-            (false, Some(sparse)) => self.pax_sparse(sparse, at)?,
+            (true, _) => Some(sparse::old(&mut self.stream, header, at, most)?),
+            (false, Some(records)) => sparse::pax(&mut self.stream, records, at, most)?,
             (false, None) => None,
         };
         let mode = number(&old.mode).unwrap_or(0);
@@ -182,7 +165,7 @@ impl<'a> Entries<'a> {
                 .or(long_link)
                 .unwrap_or_else(|| until_nul(&old.linkname).into()),
             size: holes.as_ref().map_or(body, |holes| holes.size()),
-            stored: self.body,
+            stored: self.stream.body(),
             holes,
             mtime: pax
                 .mtime
@@ -213,32 +196,18 @@ impl<'a> Entries<'a> {
 
     /// The next bytes of the current entry's content; none at its end.
     pub(super) fn next_of_body(&mut self) -> Result<&[u8], Fault> {
-        if self.body == 0 {
-            return Ok(&[]);
-        }
-        let n = self.fill("a file's content")?.len() as u64;
-        let n = n.min(self.body);
-        self.body -= n;
-        let from = self.start;
-        self.take(n as usize);
-        Ok(&self.buffer[from..self.start])
+        self.stream.next_of_body()
     }
 
-    /// Bytes of the current body that have not been taken.
-    pub(super) fn body(&self) -> u64 {
-        self.body
+    /// Bytes of tar so far.
+    pub(super) fn position(&self) -> u64 {
+        self.stream.position()
     }
 
-    /// Counts bytes that are about to be taken as those of the body; false where it
-    /// has not as many.
-    pub(super) fn takes_from_body(&mut self, bytes: u64) -> bool {
-        let left = self.body.checked_sub(bytes);
-        self.body = left.unwrap_or(self.body);
-        left.is_some()
-    }
-
-    pub(super) fn most_pieces(&self) -> usize {
-        self.most_pieces
+    /// After the end mark: reads what is left, so that the compression is
+    /// checked to its end. More than `most` is refused.
+    pub(super) fn drain(&mut self, most: u64) -> Result<(), Fault> {
+        self.stream.drain(most)
     }
 
     /// Whether the archive had its end mark.
@@ -246,54 +215,17 @@ impl<'a> Entries<'a> {
         self.ended
     }
 
-    /// Bytes of tar so far.
-    pub(super) fn position(&self) -> u64 {
-        self.position
-    }
-
-    /// After the end mark: reads what is left, so that the compression is
-    /// checked to its end. More than `most` is refused.
-    pub(super) fn drain(&mut self, most: u64) -> Result<(), Fault> {
-        let mut rest = 0;
-        loop {
-            let n = self.buffer.len() - self.start;
-            rest += n as u64;
-            self.take(n);
-            if rest > most {
-                return Err(Fault::Limit(format!(
-                    "more than {most} bytes after the end of the archive"
-                )));
-            }
-            if !self.refill()? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Passes over what is left of the current body.
-    fn pass(&mut self) -> Result<(), Fault> {
-        let mut left = self.body.saturating_add(self.padding);
-        while left > 0 {
-            let n = self.fill("an entry")?.len();
-            let n = n.min(usize::try_from(left).unwrap_or(n));
-            self.take(n);
-            left -= n as u64;
-        }
-        (self.body, self.padding) = (0, 0);
-        Ok(())
-    }
-
     /// The next header; `None` at a block of zeros or the end of the stream.
     fn header(&mut self) -> Result<Option<Header>, Fault> {
-        let at = self.position;
-        if self.start == self.buffer.len() && !self.refill()? {
+        let at = self.stream.position();
+        if self.stream.is_at_end()? {
             // Nothing at all is not an archive.
             return match at {
                 0 => Err(Fault::Bad("it is empty".into())),
                 _ => Ok(None),
             };
         }
-        let block = self.block("a header")?;
+        let block = self.stream.block("a header")?;
         if block == [0; BLOCK] {
             self.ended = true;
             return Ok(None);
@@ -306,64 +238,6 @@ impl<'a> Entries<'a> {
             (0, None) => "it is not a tar archive".into(),
             _ => format!("byte {at}: the header's checksum is wrong"),
         }))
-    }
-
-    fn extension(&mut self, size: u64) -> Result<Vec<u8>, Fault> {
-        if size > HEADER_BYTES {
-            return Err(Fault::Limit(format!(
-                "byte {}: an extension header of {size} bytes; {HEADER_BYTES} are allowed",
-                self.position
-            )));
-        }
-        let mut content = Vec::with_capacity(size as usize);
-        let mut left = size as usize;
-        while left > 0 {
-            let from = self.fill("an extension header")?;
-            let n = from.len().min(left);
-            content.extend_from_slice(&from[..n]);
-            self.take(n);
-            left -= n;
-        }
-        self.padding = size.wrapping_neg() % BLOCK as u64;
-        self.pass()?;
-        Ok(content)
-    }
-
-    pub(super) fn block(&mut self, what: &str) -> Result<[u8; BLOCK], Fault> {
-        let mut block = [0; BLOCK];
-        let mut filled = 0;
-        while filled < BLOCK {
-            let from = self.fill(what)?;
-            let n = from.len().min(BLOCK - filled);
-            block[filled..filled + n].copy_from_slice(&from[..n]);
-            self.take(n);
-            filled += n;
-        }
-        Ok(block)
-    }
-
-    /// What is buffered, at least one byte; the end of the stream is an error.
-    fn fill(&mut self, inside: &str) -> Result<&[u8], Fault> {
-        if self.start == self.buffer.len() && !self.refill()? {
-            return Err(Fault::Bad(format!(
-                "byte {}: the archive ends inside {inside}",
-                self.position
-            )));
-        }
-        Ok(&self.buffer[self.start..])
-    }
-
-    fn take(&mut self, n: usize) {
-        self.start += n;
-        self.position += n as u64;
-    }
-
-    /// Reads on; false at the end of the stream.
-    fn refill(&mut self) -> Result<bool, Fault> {
-        self.start = 0;
-        self.inner
-            .next(&mut self.buffer)
-            .map_err(|error| Fault::read(error, self.position))
     }
 }
 

@@ -1,14 +1,9 @@
 //! An entry's name as the components of a path, and what all names may cost.
 
-use super::Fault;
-use crate::store::{
-    Limits,
-    index::{
-        builder::{Builder, ROOT},
-        format,
-        shorten::shorten,
-    },
-};
+use super::fault::{Fault, omit};
+use crate::store::index::format::{self, ROOT};
+use crate::store::index::{Builder, TooMuch, shorten};
+use crate::store::limits::Limits;
 use std::borrow::Cow;
 
 /// What paths may cost together, where a byte is 1 and a component, which is looked
@@ -22,18 +17,16 @@ const COMPONENT: u64 = 16;
 #[derive(Clone, Debug)]
 pub(super) struct Component<'a> {
     /// As it is shown.
-    pub(super) name: Cow<'a, [u8]>,
+    name: Cow<'a, [u8]>,
     /// As the archive has it, where that is longer than a directory can hold.
     own: Option<&'a [u8]>,
 }
 
 impl Component<'_> {
     /// Notes the archive's own name of what is shown under a shortened one.
-    pub(super) fn note(&self, tree: &mut Builder, dir: u32) -> Result<(), Fault> {
+    fn note(&self, index: &mut Builder, dir: u32) -> Result<(), TooMuch> {
         match self.own {
-            Some(own) => tree
-                .set_original(dir, &self.name, own)
-                .map_err(Fault::Limit),
+            Some(own) => index.set_original(dir, &self.name, own),
             None => Ok(()),
         }
     }
@@ -46,16 +39,16 @@ pub(super) struct Paths {
 }
 
 impl Paths {
-    /// A path's components; the inner error says why its entry cannot be shown.
+    /// A path's components; [`Fault::Entry`] where it cannot be shown.
     pub(super) fn components<'p>(
         &mut self,
         path: &'p [u8],
         limits: &Limits,
         entries: u64,
-    ) -> Result<Result<Vec<Component<'p>>, String>, Fault> {
+    ) -> Result<Vec<Component<'p>>, Fault> {
         if path.len() > limits.path as usize {
             let (is, most) = (path.len(), limits.path);
-            return Ok(Err(format!("a path length of {is}; {most} are shown")));
+            return omit(format!("a path length of {is}; {most} are shown"));
         }
         // Before anything reads it through.
         self.cost += path.len() as u64;
@@ -65,7 +58,7 @@ impl Paths {
                 "paths of more than {allowed} bytes for {entries} entries (a component counts {COMPONENT} more)"
             )));
         }
-        let unusable = || Ok(Err("its name holds `..` or NUL".into()));
+        let unusable = || omit("its name holds `..` or NUL");
         if path.contains(&0) {
             return unusable();
         }
@@ -90,27 +83,39 @@ impl Paths {
         }
         if components.len() > limits.depth as usize {
             let (is, most) = (components.len(), limits.depth);
-            return Ok(Err(format!("a depth of {is}; {most} are shown")));
+            return omit(format!("a depth of {is}; {most} are shown"));
         }
-        Ok(Ok(components))
+        Ok(components)
     }
 }
 
-/// The directory of that path, made where it is missing.
-pub(super) fn make(tree: &mut Builder, parents: &[Component<'_>]) -> Result<u32, Fault> {
-    parents.iter().try_fold(ROOT, |dir, component| {
-        let node = tree.directory(dir, &component.name).map_err(Fault::Limit)?;
-        component.note(tree, dir)?;
-        Ok(node)
-    })
+/// Makes the directories of a path that are missing, and has `add` put its last
+/// component into the last of them; gives the node.
+pub(super) fn enter(
+    index: &mut Builder,
+    path: &[Component<'_>],
+    add: impl FnOnce(&mut Builder, u32, &[u8]) -> Result<u32, TooMuch>,
+) -> Result<u32, TooMuch> {
+    let Some((last, parents)) = path.split_last() else {
+        return Ok(ROOT);
+    };
+    let mut dir = ROOT;
+    for component in parents {
+        let node = index.directory(dir, &component.name)?;
+        component.note(index, dir)?;
+        dir = node;
+    }
+    let node = add(index, dir, &last.name)?;
+    last.note(index, dir)?;
+    Ok(node)
 }
 
 /// What a hard link may name: a file or symlink of that path.
-pub(super) fn find(tree: &Builder, path: &[Component<'_>]) -> Option<u32> {
+pub(super) fn find(index: &Builder, path: &[Component<'_>]) -> Option<u32> {
     let node = path
         .iter()
-        .try_fold(ROOT, |dir, component| tree.child(dir, &component.name))?;
-    (tree.record(node)?.kind != format::DIRECTORY).then_some(node)
+        .try_fold(ROOT, |dir, component| index.child(dir, &component.name))?;
+    (index.record(node)?.kind != format::DIRECTORY).then_some(node)
 }
 
 /// Whether a path leads through another, or is it.

@@ -1,7 +1,6 @@
 //! Pax extended headers (POSIX.1-2001, `pax` utility): the few records that
 //! matter here.
 
-use super::sparse::Pieces;
 use std::sync::Arc;
 
 /// What extended headers say of an entry. Names are shared: the global header's,
@@ -26,7 +25,7 @@ pub(super) struct Sparse {
     /// Bytes of the file, holes included.
     pub(super) size: Option<u64>,
     /// Offset and length of each piece (forms 0.0 and 0.1).
-    pub(super) pieces: Pieces,
+    pub(super) pieces: Vec<(u64, u64)>,
     /// An offset whose length is still to come (form 0.0).
     offset: Option<u64>,
 }

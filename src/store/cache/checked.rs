@@ -1,0 +1,69 @@
+//! Which blocks of a version's content have been held against their checksums.
+
+use crate::store::{checksums::blocks, index::Index};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::MetadataExt,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+/// A file of the cache that holds content.
+pub(super) struct Part {
+    /// 0 for the pack, one more than its own for a blob.
+    pub(super) number: usize,
+    /// The number of its first block.
+    pub(super) first: u64,
+    pub(super) length: u64,
+}
+
+/// Which blocks have been found good.
+#[derive(Debug)]
+pub(super) struct Checked {
+    /// A bit for each block.
+    bits: Box<[AtomicU64]>,
+    /// The time of change of the pack and of each blob for which they hold.
+    changed: Box<[AtomicU64]>,
+}
+
+impl Checked {
+    /// None of the blocks of an index.
+    pub(super) fn none(index: &Index) -> Self {
+        let zeros = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
+        Self {
+            bits: zeros(index.checksums().div_ceil(64) as usize),
+            changed: zeros(index.blobs() as usize + 1),
+        }
+    }
+
+    pub(super) fn has(&self, block: u64) -> bool {
+        let word = usize::try_from(block / 64).ok();
+        word.and_then(|word| self.bits.get(word))
+            .is_some_and(|word| word.load(Ordering::Acquire) & (1 << (block % 64)) != 0)
+    }
+
+    pub(super) fn add(&self, block: u64) {
+        let word = usize::try_from(block / 64).ok();
+        if let Some(word) = word.and_then(|word| self.bits.get(word)) {
+            word.fetch_or(1 << (block % 64), Ordering::Release);
+        }
+    }
+
+    /// Forgets the blocks of a file that has changed since they were checked.
+    pub(super) fn renew(&self, part: &Part, file: &File) -> io::Result<()> {
+        let data = file.metadata()?;
+        let now = data.ctime().wrapping_mul(1_000_000_000) + data.ctime_nsec();
+        let Some(changed) = self.changed.get(part.number) else {
+            return Ok(());
+        };
+        if changed.load(Ordering::Acquire) != now as u64 {
+            for block in part.first..part.first + blocks(part.length) {
+                if let Some(word) = self.bits.get(block as usize / 64) {
+                    word.fetch_and(!(1 << (block % 64)), Ordering::AcqRel);
+                }
+            }
+            changed.store(now as u64, Ordering::Release);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! The versions in the cache as its accounts see them: how much each takes, when it was
+//! last used, and whether it may be evicted.
+
+use crate::store::files::{self, BLOB, META, PACK, PINNED, SYNCED};
+use crate::store::{durability::survived, meta::Meta};
+use crate::{error::Result, sync::Mutex};
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    hash::{DefaultHasher, Hash, Hasher},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+/// What a version takes beside content and index: its directory, `meta.json`,
+/// and the unused ends of the last blocks.
+pub(in crate::store) const OVERHEAD: u64 = 16 << 10;
+
+/// A version as the accounts see it.
+pub(super) struct QuotaEntry {
+    pub(super) path: PathBuf,
+    /// Bytes of content, 0 where evicted.
+    pub(super) content: u64,
+    /// Bytes of the index and the like.
+    pub(super) rest: u64,
+    pub(super) used: SystemTime,
+    /// A user wants it kept.
+    pub(super) pinned: bool,
+    /// Not a whole version: nothing is lost with it.
+    pub(super) broken: bool,
+}
+
+/// Reads the entries of all versions.
+#[derive(Default)]
+pub(super) struct Entries {
+    /// What was read of each version's `meta.json`, by the file's inode: it is
+    /// never written again, only replaced.
+    known: Mutex<HashMap<u64, Known>>,
+}
+
+/// The part of a `meta.json` that the accounts need.
+#[derive(Clone, Copy)]
+struct Known {
+    content: u64,
+    rest: u64,
+    /// Hash of the path, against an inode that was used again.
+    path: u64,
+}
+
+impl QuotaEntry {
+    pub(super) fn bytes(&self) -> u64 {
+        self.content + self.rest
+    }
+
+    /// Whether a user's pin keeps it. What is broken can be pinned no more than used.
+    pub(super) fn is_kept(&self) -> bool {
+        self.pinned && !self.broken
+    }
+}
+
+impl Entries {
+    /// Those of all versions below `versions`. Needs no lock for a look.
+    pub(super) fn read(&self, versions: &Path) -> Result<Vec<QuotaEntry>> {
+        let paths = files::list(versions)?;
+        let before = std::mem::take(&mut *self.known.lock());
+        let mut known = HashMap::with_capacity(paths.len());
+        let entries = paths
+            .into_iter()
+            .map(|path| entry(path, &before, &mut known))
+            .collect();
+        *self.known.lock() = known;
+        Ok(entries)
+    }
+}
+
+fn entry(
+    path: PathBuf,
+    before: &HashMap<u64, Known>,
+    known: &mut HashMap<u64, Known>,
+) -> QuotaEntry {
+    let pinned = path.join(PINNED).exists();
+    let mut whole = || -> Option<(u64, u64, SystemTime)> {
+        let meta = path.join(META);
+        let data = meta.symlink_metadata().ok()?;
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        let hash = hasher.finish();
+        let found = match before.get(&data.ino()).filter(|known| known.path == hash) {
+            Some(found) => *found,
+            None => {
+                let meta = Meta::read(File::open(&meta).ok()?)?;
+                survived(&meta, || path.join(SYNCED).exists()).then_some(())?;
+                Known {
+                    content: meta.content_bytes,
+                    rest: meta.tree_bytes.saturating_add(OVERHEAD),
+                    path: hash,
+                }
+            }
+        };
+        known.insert(data.ino(), found);
+        let content = match path.join(PACK).exists() {
+            true => found.content,
+            false => 0,
+        };
+        Some((content, found.rest, data.modified().ok()?))
+    };
+    match whole() {
+        Some((content, rest, used)) => QuotaEntry {
+            path,
+            content,
+            rest,
+            used,
+            pinned,
+            broken: false,
+        },
+        None => {
+            let files = files::list(&path).unwrap_or_default();
+            let sizes = files.iter().filter_map(|file| file.metadata().ok());
+            QuotaEntry {
+                content: 0,
+                rest: sizes.map(|data| data.len()).sum::<u64>() + OVERHEAD,
+                used: SystemTime::UNIX_EPOCH,
+                pinned,
+                broken: true,
+                path,
+            }
+        }
+    }
+}
+
+/// Removes a version's content, `pack` first: without it the rest does not count.
+pub(in crate::store) fn remove_content(version: &Path) {
+    let _ = fs::remove_file(version.join(PACK));
+    for path in files::list(version).unwrap_or_default() {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        if name.starts_with(BLOB.as_bytes()) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}

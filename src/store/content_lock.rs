@@ -1,0 +1,82 @@
+//! The lock on a version's content: shared by all who read it, in whichever process,
+//! and exclusive for whoever evicts it. It lies on the `pack`.
+
+use super::files::{self, PACK};
+use crate::error::Result;
+use nix::fcntl::{Flock, FlockArg};
+use std::{fs::File, io, os::unix::fs::MetadataExt, path::Path, thread, time::Duration};
+
+/// How long to wait before another try.
+const TRY_AGAIN: Duration = Duration::from_micros(200);
+
+/// The open `pack`. While it lives, no process evicts the version's content.
+#[derive(Debug)]
+pub(super) struct ContentLock(Flock<File>);
+
+impl ContentLock {
+    /// Locks a `pack` that has just been made.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn lock(pack: File) -> io::Result<Self> {
+        let lock = Flock::lock(pack, FlockArg::LockSharedNonblock);
+        lock.map(Self).map_err(|(_, error)| error.into())
+    }
+
+    /// Locks the content of the version in an open directory; `None` where that is
+    /// evicted, or where an evictor holds it for longer than so many tries. One that
+    /// only looks holds it for microseconds.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Io`] where file descriptors have run out.
+    pub(super) fn take(directory: &File, tries: u32) -> Result<Option<Self>> {
+        for _ in 0..tries {
+            let Some(pack) = files::open_existing(directory, PACK)? else {
+                return Ok(None);
+            };
+            if let Ok(lock) = Self::lock(pack) {
+                // Unlinked between open and lock: evicted.
+                return Ok(Some(lock).filter(Self::is_current));
+            }
+            thread::sleep(TRY_AGAIN);
+        }
+        Ok(None)
+    }
+
+    /// Whether the `pack` is still in the version's directory.
+    pub(super) fn is_current(&self) -> bool {
+        self.0.metadata().is_ok_and(|data| data.nlink() > 0)
+    }
+
+    /// Bytes of the `pack`, where the kernel says.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.0.metadata().ok().map(|data| data.len())
+    }
+
+    /// The `pack`.
+    pub(super) fn pack(&self) -> &File {
+        &self.0
+    }
+}
+
+/// What came of a try to lock a file exclusively.
+pub(super) enum Tried {
+    /// Locked, until this is dropped.
+    Free(Flock<File>),
+    /// Another holds it.
+    Busy,
+    /// There is no such file.
+    Absent,
+}
+
+/// Tries to lock a file exclusively, without waiting.
+pub(super) fn try_lock(path: &Path) -> Tried {
+    match File::open(path) {
+        Ok(file) => match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Tried::Free(lock),
+            Err(_) => Tried::Busy,
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Tried::Absent,
+        Err(_) => Tried::Busy,
+    }
+}

@@ -1,0 +1,117 @@
+//! Writes the content of one version: small files one after another into `pack`, large
+//! ones each into a `blob-N`. Every byte is charged to the cache's quota before it is
+//! written, and can be read by others as soon as it is taken in.
+
+use super::{pack::Blob, partial::PartialVersion, staging::Staging};
+use crate::store::checksums::{Checksums, Packed};
+use crate::store::{crash::crash_point, files};
+use crate::{
+    error::{Error, Result},
+    progress::Progress,
+};
+use std::{io, sync::Arc};
+
+/// Files from this size on get their own `blob-N`. Below it, a file of its own
+/// costs more than it brings (an inode, half a block, a create); above it, the
+/// create is nothing beside the writing, and the kernel can serve it directly
+/// (FUSE passthrough).
+pub(in crate::store) const BLOB: u64 = 1 << 20;
+
+/// Writes the content of one version.
+pub(super) struct Packer<'a> {
+    staging: &'a mut Staging,
+    partial: &'a PartialVersion,
+    progress: &'a Progress,
+    /// The blob being written.
+    blob: Option<Arc<Blob>>,
+    checksums: Checksums,
+}
+
+impl<'a> Packer<'a> {
+    pub(super) fn new(
+        staging: &'a mut Staging,
+        partial: &'a PartialVersion,
+        progress: &'a Progress,
+    ) -> Self {
+        Self {
+            staging,
+            partial,
+            progress,
+            blob: None,
+            checksums: Checksums::new(),
+        }
+    }
+
+    /// Refuses content that can never fit, before it evicts others on its way.
+    pub(super) fn check(&self, content: u64) -> Result<()> {
+        self.staging.check(content)
+    }
+
+    /// Starts a file of which so many bytes are stored; gives its place and whether
+    /// that is a blob's number.
+    pub(super) fn begin(&mut self, size: u64) -> Result<(u64, bool)> {
+        if size < BLOB {
+            return Ok((self.checksums.pack_length(), false));
+        }
+        let number = self.checksums.begin_blob();
+        let file = self.staging.create(&files::blob(number))?;
+        let blob = Arc::new(Blob::new(number, file));
+        crash_point("blob-made");
+        self.blob = Some(Arc::clone(&blob));
+        self.partial.set_blob(Some(blob));
+        Ok((u64::from(number), true))
+    }
+
+    pub(super) fn write(&mut self, mut data: &[u8]) -> Result<()> {
+        self.progress.advance(0);
+        self.staging.charge(data.len() as u64, self.progress)?;
+        self.checksums.add(data);
+        if let Some(blob) = &self.blob {
+            return self.put(|| blob.write(data));
+        }
+        let pack = self.partial.pack();
+        loop {
+            let n = pack.append(data);
+            data = &data[n..];
+            if data.is_empty() {
+                return Ok(());
+            }
+            self.put(|| pack.flush())?;
+        }
+    }
+
+    /// Writes; where the disk is full although the ceiling is not reached,
+    /// makes room as if it were.
+    fn put(&self, write: impl Fn() -> io::Result<()>) -> Result<()> {
+        loop {
+            let Err(error) = write() else {
+                return Ok(());
+            };
+            let error = failed(error);
+            if !matches!(error, Error::NoSpace(_)) || !self.staging.relieve() {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Ends the file that [`Self::begin`] started.
+    pub(super) fn end(&mut self) {
+        self.checksums.end();
+        if self.blob.take().is_some() {
+            crash_point("blob-written");
+            self.partial.set_blob(None);
+        }
+    }
+
+    /// Writes the rest.
+    pub(super) fn finish(self) -> Result<Packed> {
+        let pack = self.partial.pack();
+        self.put(|| pack.flush())?;
+        crash_point("pack-written");
+        Ok(self.checksums.finish())
+    }
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::io("writing to the cache", error)
+}

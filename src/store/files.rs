@@ -1,0 +1,83 @@
+//! The files of the cache: their names, and how they are made, listed and opened.
+
+use crate::error::{Error, Result};
+use nix::{
+    fcntl::{OFlag, openat},
+    sys::stat::Mode,
+};
+use std::{
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+/// Facts about a version, as JSON (see `meta`).
+pub(super) const META: &str = "meta.json";
+/// The index of a version (see `index`).
+pub(super) const INDEX: &str = "tree";
+/// The content of small files, one after another. Without it, a version has no content.
+pub(super) const PACK: &str = "pack";
+/// Marks a version that has been brought to the disk (see `durability`).
+pub(super) const SYNCED: &str = "synced";
+/// Keeps eviction away from a version, in every process. Empty: that the file exists is
+/// all it says.
+pub(super) const PINNED: &str = "pinned";
+/// The beginning of the name of a [`blob`].
+pub(super) const BLOB: &str = "blob-";
+
+/// The name of the file that holds a large file's content.
+pub(super) fn blob(number: u32) -> String {
+    format!("{BLOB}{number}")
+}
+
+/// Makes a directory of the cache, with all above it, for the user alone.
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::NoSpace`] where that fails.
+pub(super) fn make_directory(path: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| Error::io(format!("making {}", path.display()), error))
+}
+
+/// The paths of a directory's entries.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be read.
+pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>> {
+    let read = || -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(directory)?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect()
+    };
+    read().map_err(|error| Error::io(format!("reading {}", directory.display()), error))
+}
+
+/// Opens a file of an open directory for reading. No symlink is followed.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn open(directory: &File, name: &str) -> io::Result<File> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    Ok(openat(directory, name, flags, Mode::empty())?.into())
+}
+
+/// Opens a file of an open directory for reading; `None` where it is missing or
+/// unreadable.
+///
+/// # Errors
+/// [`Error::Io`] where file descriptors have run out, which says nothing of the file.
+pub(super) fn open_existing(directory: &File, name: &str) -> Result<Option<File>> {
+    match open(directory, name) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) => match error.raw_os_error().map(nix::Error::from_raw) {
+            Some(nix::Error::EMFILE | nix::Error::ENFILE) => {
+                Err(Error::io("opening a file of the cache", error))
+            }
+            _ => Ok(None),
+        },
+    }
+}
