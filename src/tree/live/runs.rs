@@ -106,7 +106,7 @@ impl Runs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::{live::pauses::FOLLOWING, node::RunFile};
+    use crate::tree::{live::watch::FOLLOWING, node::RunFile};
     use std::time::Duration;
 
     fn ids(count: usize) -> Vec<Arc<str>> {

@@ -8,10 +8,7 @@
 //! read the log for a while) rows are asked for now and then. What reading a run's
 //! status again and again does is told in [`super::watch`].
 
-use super::{
-    pauses::{FOLLOWING, QUIET_TTL},
-    watch::{Standing, Watch},
-};
+use super::watch::{FOLLOWING, QUIET_TTL, Standing, Watch};
 use crate::tree::{answers::LIVE_TTL, node::RunFile};
 use std::time::{Duration, Instant};
 
