@@ -108,19 +108,14 @@ impl End {
     /// How it ended and what it cost, on one line; why it failed on the next ones.
     pub(crate) fn line(&self) -> String {
         let what = if self.is_turn { "Turn" } else { "Agent" };
-        let how = if self.failure.is_some() {
-            "failed"
-        } else {
-            "done"
+        let (how, joint) = match self.failure {
+            Some(_) => ("failed", "after"),
+            None => ("done", "in"),
         };
         let mut line = format!("{what} {how}");
         if let Some(milliseconds) = self.milliseconds {
-            let joint = if self.failure.is_some() {
-                "after"
-            } else {
-                "in"
-            };
-            line += &format!(" {joint} {}", took(Duration::from_millis(milliseconds)));
+            let took = took(Duration::from_millis(milliseconds));
+            line += &format!(" {joint} {took}");
         }
         let cost = self.cost();
         if !cost.is_empty() {
@@ -170,14 +165,11 @@ fn output(outcome: &Outcome) -> String {
         more = text.lines().count() - first.len();
     }
     if lines.is_empty() {
-        lines.push(
-            if outcome.failed {
-                "failed"
-            } else {
-                "no output"
-            }
-            .to_owned(),
-        );
+        let none = match outcome.failed {
+            true => "failed",
+            false => "no output",
+        };
+        lines.push(none.to_owned());
     }
     if more > 0 {
         lines.push(format!("… {}", count(more, "more line")));

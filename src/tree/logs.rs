@@ -17,7 +17,7 @@ use crate::{
         types::{AgentEvent, LogRow, Row},
     },
     conversation::{
-        report::{Facts, Report},
+        report::{Facts, Threads, page},
         transcript::{Ending, Head, Transcript},
         usage::{Summary, Usage},
     },
@@ -338,22 +338,20 @@ impl Inner {
         let is_agents =
             |item: &&Item| !matches!(item, Item::Row { row, .. } if row.value.kind != "agent");
         let items: Vec<&Item> = self.items.iter().filter(is_agents).collect();
-        let mut report = Report::new(items.len());
+        let mut threads = Threads::new(items.len());
         for item in items {
-            if report.leaves_out_next() {
+            if threads.leaves_out_next() {
                 continue;
             }
             match item.said() {
-                Some(Said::Event(event, place)) => report.event(&event, place),
-                Some(Said::Text(text, place)) => report.text(text, place),
+                Some(Said::Event(event, place)) => threads.event(&event, place),
+                Some(Said::Text(text, place)) => threads.text(text, place),
                 None => {}
             }
         }
-        let (answer, usage) = (
-            self.summary().answer().map(str::to_owned),
-            self.summary().usage(),
-        );
-        let page = report.page(facts, &answer.unwrap_or_default(), &usage);
+        let summary = self.summary();
+        let answer = summary.answer().unwrap_or_default();
+        let page = page(facts, answer, &summary.usage(), &threads);
         let bytes: Arc<[u8]> = page.into_bytes().into();
         self.report = Some((self.items.len(), Arc::new(facts.clone()), bytes.clone()));
         bytes

@@ -20,8 +20,8 @@ const STYLE: &str = include_str!("report.css");
 /// pictures are in the page itself.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 
-/// Writes the page.
-pub(super) fn write(facts: &Facts, answer: &str, usage: &Usage, threads: &Threads) -> String {
+/// The page of a run.
+pub(crate) fn page(facts: &Facts, answer: &str, usage: &Usage, threads: &Threads) -> String {
     let agent = facts.agent.as_deref().unwrap_or("an agent");
     let mut out = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\

@@ -20,6 +20,11 @@ use std::{collections::HashMap, fmt::Write};
 /// Entries are written by recursion, and an agent decides how deep they are.
 const DEEPEST: usize = 8;
 
+/// Events of the conversation that the page shows: the first and the last ones.
+/// A browser takes some seconds to lay out more.
+const FIRST: usize = 500;
+const LAST: usize = 2_500;
+
 /// One entry.
 struct Entry {
     depth: usize,
@@ -47,9 +52,12 @@ enum Body {
     Gap(usize),
 }
 
-/// All entries.
+/// The conversation of a page, which grows event by event.
 #[derive(Default)]
-pub(super) struct Threads {
+pub(crate) struct Threads {
+    /// How many events there are in all, and how many were added.
+    all: usize,
+    seen: usize,
     entries: Vec<Entry>,
     /// The entries of the top level.
     top: Vec<usize>,
@@ -60,48 +68,56 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    fn add(&mut self, parent: Option<usize>, mut entry: Entry) -> usize {
+    /// No entries yet, for that many events.
+    pub(crate) fn new(all: usize) -> Self {
+        Self {
+            all,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the page leaves out the next event, so that it need not be read.
+    pub(crate) fn leaves_out_next(&mut self) -> bool {
+        let number = self.seen;
+        self.seen += 1;
+        let is_left_out = number >= FIRST && number + LAST < self.all;
+        if is_left_out {
+            match self.entries.last_mut().map(|entry| &mut entry.body) {
+                Some(Body::Gap(count)) => *count += 1,
+                _ => {
+                    self.add(None, Body::Gap(1), None);
+                }
+            }
+        }
+        is_left_out
+    }
+
+    fn add(&mut self, parent: Option<usize>, body: Body, place: Option<Place<'_>>) -> usize {
         let number = self.entries.len();
         let parent = parent.filter(|&parent| self.entries[parent].depth < DEEPEST);
-        entry.depth = parent.map_or(0, |parent| self.entries[parent].depth + 1);
+        let depth = parent.map_or(0, |parent| self.entries[parent].depth + 1);
         match parent.map(|parent| &mut self.entries[parent].body) {
             Some(Body::Call { inner, .. }) => inner.push(number),
             _ => self.top.push(number),
         }
-        self.entries.push(entry);
+        self.entries.push(Entry {
+            depth,
+            body,
+            sequence: place.and_then(|place| place.sequence),
+            time: place.map(|place| time(place.timestamp)).unwrap_or_default(),
+        });
         number
     }
 
-    /// Counts an event that is not shown.
-    pub(super) fn leave_out(&mut self) {
-        if let Some(Body::Gap(count)) = self.entries.last_mut().map(|entry| &mut entry.body) {
-            *count += 1;
-            return;
-        }
-        let entry = Entry {
-            depth: 0,
-            body: Body::Gap(1),
-            sequence: None,
-            time: String::new(),
-        };
-        self.add(None, entry);
-    }
-
     /// Adds a row of the agent's that is no event.
-    pub(super) fn text(&mut self, text: &str, place: Place<'_>) {
+    pub(crate) fn text(&mut self, text: &str, place: Place<'_>) {
         let mut html = String::new();
         write_block("output", &self.room.cut(text), place.sequence, &mut html);
-        let entry = Entry {
-            depth: 0,
-            body: Body::Said("note", html),
-            sequence: place.sequence,
-            time: time(place.timestamp),
-        };
-        self.add(None, entry);
+        self.add(None, Body::Said("note", html), Some(place));
     }
 
-    /// Adds what an event says.
-    pub(super) fn event(&mut self, event: &Event, place: Place<'_>) {
+    /// Adds an event.
+    pub(crate) fn event(&mut self, event: &Event, place: Place<'_>) {
         let parent = event.parent.as_ref();
         let parent = parent.and_then(|parent| self.calls.get(parent).copied());
         let is_sub = event.parent.is_some();
@@ -155,14 +171,10 @@ impl Threads {
                         Some(gave) => Body::Outcome(gave),
                     }
                 }
-                Part::End(end) => Body::Said(
-                    if end.failure.is_some() {
-                        "end failed"
-                    } else {
-                        "end"
-                    },
-                    ended(end),
-                ),
+                Part::End(end) => {
+                    let class = end.failure.as_ref().map_or("end", |_| "end failed");
+                    Body::Said(class, ended(end))
+                }
                 Part::Note(level, text) => {
                     let class = match level {
                         Level::Info => "note",
@@ -178,13 +190,7 @@ impl Threads {
             };
             let has_failed = matches!(&body, Body::Said(class, _) if class.contains("failed"))
                 || matches!(&body, Body::Outcome(gave) if gave.outcome.failed);
-            let entry = Entry {
-                depth: 0,
-                body,
-                sequence: place.sequence,
-                time: time(place.timestamp),
-            };
-            let number = self.add(parent, entry);
+            let number = self.add(parent, body, Some(place));
             if has_failed {
                 self.failures.push(number);
             }
