@@ -3,9 +3,7 @@
 
 use super::{
     content,
-    event::{
-        Block, Call, End, Event, Level, Outcome, Part, Session, Speaker, Todo, TodoState, Tokens,
-    },
+    event::{Block, End, Event, Level, Outcome, Part, Session, Speaker, Todo, TodoState, Tokens},
     fields::{array, json_line, json_text, owned, text},
     media, tools,
 };
@@ -92,12 +90,8 @@ fn todos(value: &Value, field: &str, name: &str) -> Vec<Todo> {
 
 /// A list of tasks after its headline.
 fn list(name: &str, list: Vec<Todo>) -> [Part; 2] {
-    let call = Call {
-        name: name.into(),
-        target: tools::progress(&list),
-        ..Call::default()
-    };
-    [Part::Call(call), Part::Todo(list)]
+    let call = tools::part(None, name.to_owned(), &tools::progress(&list), None);
+    [call, Part::Todo(list)]
 }
 
 /// A command without the shell that runs it.
@@ -172,12 +166,7 @@ fn item(phase: &str, item: &Value) -> Vec<Part> {
 }
 
 fn call(item: &Value, name: &str, target: &str, input: Option<Block>) -> Part {
-    Part::Call(Call {
-        id: owned(item, "id"),
-        name: name.into(),
-        target: media::line(target, 200),
-        input,
-    })
+    tools::part(owned(item, "id"), name.to_owned(), target, input)
 }
 
 fn has_failed(item: &Value) -> bool {

@@ -265,10 +265,7 @@ pub(crate) struct Spent {
 impl Spent {
     /// Tokens that the agent itself has read, without its subagents.
     pub(super) fn main_read(&self) -> u64 {
-        match self.is_main {
-            true => self.tokens.read(),
-            false => 0,
-        }
+        if self.is_main { self.tokens.read() } else { 0 }
     }
 }
 

@@ -64,16 +64,20 @@ pub(super) fn call(id: Option<String>, name: &str, input: &Value) -> Vec<Part> {
         }
         _ => (summary(input), json(input)),
     };
-    let call = Call {
-        id,
-        name: name_of(name),
-        target: media::line(&target, TARGET),
-        input: block,
-    };
-    [Part::Call(call)]
+    [part(id, name_of(name), &target, block)]
         .into_iter()
         .chain(todos.map(Part::Todo))
         .collect()
+}
+
+/// A tool call with the target of its headline.
+pub(super) fn part(id: Option<String>, name: String, target: &str, input: Option<Block>) -> Part {
+    Part::Call(Call {
+        id,
+        name,
+        target: media::line(target, TARGET),
+        input,
+    })
 }
 
 /// A tool's name as people say it: `github create_issue` for an MCP server's.

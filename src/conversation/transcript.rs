@@ -97,14 +97,13 @@ impl Transcript {
                     say(out, &format!("**{name}** {}", place.time()));
                     push_quote(out, depth, &without_base64(text));
                 }
-                Part::Thinking(thought) if thought.trim().is_empty() => {
-                    say(out, "*Thinking*");
-                }
                 Part::Thinking(thought) => {
                     say(out, "*Thinking*");
                     let (shown, more) = cut(thought);
-                    push_quote(out, depth, &shown);
-                    say_more(out, depth, more, place);
+                    if !thought.trim().is_empty() {
+                        push_quote(out, depth, &shown);
+                        say_more(out, depth, more, place);
+                    }
                 }
                 Part::Call(call) => {
                     if let Some(id) = &call.id {
@@ -192,17 +191,15 @@ fn push_block(out: &mut String, depth: usize, block: &Block, place: Place<'_>) {
 }
 
 fn push_outcome(out: &mut String, depth: usize, outcome: &Outcome, place: Place<'_>) {
-    let what = if outcome.failed {
-        "**Failed**"
-    } else {
-        "*Result*"
+    let what = match outcome.failed {
+        true => "**Failed**",
+        false => "*Result*",
     };
     let title = outcome.title.as_deref().map(code).unwrap_or_default();
     let text = outcome.text.trim_matches(['\n', '\r']);
-    let nothing = if text.trim().is_empty() {
-        " (no output)"
-    } else {
-        ""
+    let nothing = match text.trim() {
+        "" => " (no output)",
+        _ => "",
     };
     let line = format!("{what} {title}");
     push_paragraph(out, depth, &format!("{}{nothing}", line.trim_end()));

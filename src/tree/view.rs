@@ -3,7 +3,7 @@
 use crate::{
     api::Client,
     error::Error,
-    store::{Shelf, Store, Usage, Verify, Version},
+    store::{AnswerStore, Store, Usage, Verify, Version},
     tree::{
         answers::{Agents, Answers},
         cache::Cache,
@@ -62,7 +62,7 @@ pub struct Tree {
     pub(super) live: Live,
     pub(super) inodes: Inodes,
     /// The answers on disk, and the numbers of inodes beside them.
-    pub(super) shelf: Arc<Shelf>,
+    pub(super) shelf: Arc<AnswerStore>,
     pub(super) pages: Cache<MetaFile, Page>,
     /// Tables of all runs and of agents' runs.
     pub(super) tables: Cache<(Option<Arc<str>>, Form), Table>,
@@ -72,7 +72,7 @@ pub struct Tree {
 
 impl Tree {
     /// A tree that knows nothing yet.
-    pub fn new(api: Client, store: Store, shelf: Shelf, options: TreeOptions) -> Self {
+    pub fn new(api: Client, store: Store, shelf: AnswerStore, options: TreeOptions) -> Self {
         let shelf = Arc::new(shelf);
         let origin = api.origin().into();
         let content = Content::new(store, options.verify, origin);
@@ -137,7 +137,7 @@ impl Tree {
 
 /// The inode numbers that earlier mounts of this cache had to give in the place of
 /// those drawn.
-fn numbers(shelf: &Shelf) -> Exceptions {
+fn numbers(shelf: &AnswerStore) -> Exceptions {
     let content = shelf.get(NUMBERS);
     let numbers = content.and_then(|content| serde_json::from_slice(&content).ok());
     numbers.unwrap_or_default()

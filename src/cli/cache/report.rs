@@ -1,10 +1,9 @@
-//! The cache's state as text: for people with what is hostile in names made
-//! harmless, for programs as JSON.
+//! The cache's state: as text for people, in which hostile names are made harmless,
+//! and as JSON for programs.
 
 use crate::{
-    error::{Error, Result},
     humanize::{self, Align, age, count, size},
-    store::{Audit, Breakdown, Cleared, Item},
+    store::{Audit, Breakdown, CachedVersion, Cleared},
     text::one_line,
 };
 use jiff::Timestamp;
@@ -30,7 +29,7 @@ const HEADINGS: [(&str, Align); 10] = [
 ];
 
 /// One line a version, under headings.
-pub(super) fn table(items: &[Item]) -> String {
+pub(super) fn table(items: &[CachedVersion]) -> String {
     let rows = items.iter().map(|item| {
         let (kind, storage, version) = names(item);
         let yes = |is| if is { "yes" } else { "-" };
@@ -63,7 +62,7 @@ pub(super) fn table(items: &[Item]) -> String {
 }
 
 /// Kind, storage and version, fit for a terminal.
-fn names(item: &Item) -> (String, String, String) {
+fn names(item: &CachedVersion) -> (String, String, String) {
     let short = |text: &str| -> String { one_line(text, SHORT_ID).replace('…', "") };
     let Some(meta) = &item.meta else {
         return ("?".into(), "?".into(), short(&item.key));
@@ -77,7 +76,7 @@ fn names(item: &Item) -> (String, String, String) {
 }
 
 /// A version in a line of text.
-pub(super) fn title(item: &Item) -> String {
+pub(super) fn title(item: &CachedVersion) -> String {
     let (kind, storage, version) = names(item);
     format!("{kind}/{storage}/{version}")
 }
@@ -87,8 +86,8 @@ fn ago(then: SystemTime) -> String {
 }
 
 /// The list for programs.
-pub(super) fn items(items: &[Item]) -> Value {
-    let item = |item: &Item| {
+pub(super) fn items(items: &[CachedVersion]) -> Value {
+    let item = |item: &CachedVersion| {
         let meta = item.meta.as_ref();
         json!({
             "key": item.key,
@@ -111,7 +110,7 @@ pub(super) fn items(items: &[Item]) -> Value {
     items.iter().map(item).collect()
 }
 
-/// What takes up the room, line by line.
+/// What takes up the space, line by line.
 pub(super) fn breakdown(sum: &Breakdown, dir: &Path) -> String {
     let versions = |number| count(number, "version");
     let lines = [
@@ -161,12 +160,6 @@ pub(super) fn sums(sum: &Breakdown) -> Value {
     })
 }
 
-pub(super) fn json(value: &Value) -> Result<String> {
-    serde_json::to_string_pretty(value)
-        .map(|text| text + "\n")
-        .map_err(|error| Error::Internal(error.to_string()))
-}
-
 /// What clearing did, in one line.
 pub(super) fn cleared(cleared: &Cleared, all: bool) -> String {
     let Cleared {
@@ -185,7 +178,7 @@ pub(super) fn cleared(cleared: &Cleared, all: bool) -> String {
         let _ = write!(line, "; kept {pinned} pinned (--pinned)");
     }
     if *in_use > 0 {
-        let _ = write!(line, "; kept {in_use} that somebody has open");
+        let _ = write!(line, "; kept {in_use} that a process has open");
     }
     line + "\n"
 }
@@ -208,8 +201,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn item(meta: Value) -> Item {
-        Item {
+    fn item(meta: Value) -> CachedVersion {
+        CachedVersion {
             key: "ab".repeat(32),
             meta: serde_json::from_value(meta).ok(),
             name: None,
@@ -251,7 +244,7 @@ mod tests {
         let value = items(&[one]);
         assert_eq!(value[0]["storage"], "st\u{1b}[2Jo\nre");
         assert_eq!(value[0]["version"], "v\u{202e}er\r1234567890");
-        assert!(!json(&value).unwrap().contains('\u{1b}'));
+        assert!(!value.to_string().contains('\u{1b}'));
     }
 
     #[test]
@@ -267,7 +260,7 @@ mod tests {
         assert_eq!(
             cleared(&done, false),
             "freed 2.0 KiB: the content of 2 versions; kept 1 pinned (--pinned); \
-             kept 3 that somebody has open\n"
+             kept 3 that a process has open\n"
         );
     }
 
