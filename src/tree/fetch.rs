@@ -143,7 +143,7 @@ impl Tree {
             }
             // The content itself is the store's.
             Fetchable::Content(version) => self.content.failure(version, since).is_some(),
-            Fetchable::Stream(run) => self.live.needs_no_stream(run, since),
+            Fetchable::Stream(run) => self.live.streams(run),
             Fetchable::Order(_, order) => {
                 !matches!(self.orders.outcome(*order, since), Lookup::Missing)
             }
@@ -197,9 +197,9 @@ impl Tree {
                 let lasts = lasts.unwrap_or(FAILURE_TTL);
                 self.content.fail(version, error, lasts);
             }
-            Fetchable::Stream(run) => self.live.stream_failed(run, error, FAILURE_TTL),
             Fetchable::Order(_, order) => self.orders.fail(*order, error),
-            Fetchable::Usage => {}
+            // No request waits for these: the next that wants them tries again.
+            Fetchable::Stream(_) | Fetchable::Usage => {}
         }
     }
 
@@ -208,9 +208,8 @@ impl Tree {
         match &key.0 {
             Fetchable::Answer(key) => self.answers.last_failure(key),
             Fetchable::Content(version) => self.content.last_failure(version),
-            Fetchable::Stream(run) => self.live.last_stream_failure(run),
             Fetchable::Order(_, order) => self.orders.failure(*order),
-            Fetchable::Usage => None,
+            Fetchable::Stream(_) | Fetchable::Usage => None,
         }
     }
 
