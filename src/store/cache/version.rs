@@ -111,7 +111,7 @@ impl Version {
 
     /// Whether this is, or was a moment ago, the directory at its path.
     pub(in crate::store) fn was_current(&self) -> bool {
-        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1;
+        let now = self.now();
         let seen = self.seen.load(Ordering::Relaxed);
         if self.index.is_damaged() {
             self.give_up("a part of the tree has another checksum");
@@ -125,6 +125,11 @@ impl Version {
         self.seen
             .store(if is_current { now } else { 0 }, Ordering::Relaxed);
         is_current
+    }
+
+    /// Milliseconds since it was opened, plus one: 0 stands for never.
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
     }
 
     /// Whether this is still the directory at its path.
@@ -217,7 +222,7 @@ impl Version {
 
     /// Notes the time of use, for all mounts that share the cache.
     pub(in crate::store) fn touch(&self) {
-        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1;
+        let now = self.now();
         let last = self.touched.load(Ordering::Relaxed);
         if last != 0 && now.saturating_sub(last) < TOUCH.as_millis() as u64 {
             return;
