@@ -6,13 +6,13 @@
 //! ```text
 //! kernel request → fs (fuser in, bytes out; no decisions) → tree (operation on what is known)
 //!      hit  → reply
-//!      miss → Want → pending(Want, reply) → worker: api client or version store → wake → operation again → reply
+//!      miss → FetchKey → pending(FetchKey, reply) → worker: api client or version store → wake → operation again → reply
 //! ```
 //!
 //! An operation on the [`tree`] never waits. It answers from what is known, or
-//! returns the [`tree::Want`] that it misses. [`fs`] then parks the reply with
-//! [`pending`], which runs one fetch for all who want the same thing and lets
-//! every operation run again when the fetch is done. Calls and downloads have
+//! returns the [`tree::FetchKey`] that it misses. [`fs`] then leaves the reply with
+//! [`pending`], which runs one fetch for all requests that miss the same thing and
+//! runs their operations again when the fetch is done. Calls and downloads have
 //! workers of their own, so a stalled download delays no listing. A reply that
 //! waits is released with a failure when nothing has arrived for `--timeout`
 //! ([`progress`] measures that), not when it has taken long.
@@ -32,7 +32,7 @@
 //! whenever there is more. What they cannot find yet they go on waiting for;
 //! only the sealed version says what does not exist.
 //!
-//! Before it parks, [`fs`] asks [`tree::Tree::permit`] whether this process may
+//! Before it leaves a reply there, [`fs`] asks [`tree::Tree::permit`] whether this process may
 //! have the want brought: indexers start no downloads, and file managers that
 //! count what is in every folder get no counts (`tree/ops/crawlers`). A hit is never
 //! asked for that.
@@ -40,7 +40,7 @@
 //! What came, or why nothing did, is kept by the tree with how long it is good
 //! for; the operation finds it there. [`tree::Tree::fetch`] is the one place
 //! that decides on lifetimes, [`error::Error::errno`] the one that decides what
-//! number a failure becomes. When nobody can be reached at all, what was last
+//! number a failure becomes. When no server can be reached at all, what was last
 //! known is shown at once and the rest fails at once (`tree/answers/breaker`); answers
 //! outlive the mount on the store's [`store::AnswerStore`]. The same goes for a service of
 //! which only the gateway answers, once a probe has shown that it is down.
@@ -54,27 +54,28 @@
 //! [`cli`] parses, [`config`] settles the settings (flags, environment,
 //! `config.toml`, the `vm0` CLI's login), [`mount::run`] does the rest: it
 //! forks unless it is to stay in the foreground, blocks the [`signals`] before
-//! the first thread, prepares the folder, opens client, store, tree and pending requests,
-//! asks the API whether it knows the token, and opens the session with the
-//! kernel. Only then does the command return. From there on [`logging`] writes
+//! the first thread, prepares the folder, opens client, store, tree and pending
+//! requests, asks the API whether it knows the token, and opens the session with
+//! the kernel. Only then does the command return. From there on [`logging`] writes
 //! to a file.
 //!
-//! It ends when the session does (somebody has unmounted it) or when a signal
-//! comes; then waiting requests are stopped first, which answers everybody who waits,
-//! and [`unmount`] takes the mount away, lazily if it is busy. Nothing in
-//! this waits for the network. Somebody else who unmounts asks a busy mount, by
-//! setting an attribute of its root, to release those to whom nothing comes
+//! It ends when the session does (a user has unmounted it) or when a signal comes;
+//! then [`pending`] drops all requests that wait, which answers them, and [`unmount`]
+//! takes the mount away, lazily if it is busy. None of this waits for the network.
+//! Another process that unmounts asks a busy mount, by setting an attribute of its
+//! root, to fail the requests to which nothing comes
 //! ([`pending::PendingRequests::let_go`]): they would keep it in use. [`unmount`] reads
 //! the kernel's mount table and looks for the process that serves a mount ([`proc`],
-//! which alone reads `/proc`) rather than touch one that may be dead or hang. Where `doctor` and `status` must ask, a second process does
-//! (`cli/mounts`), since whoever waits for a FUSE mount may not be able to end.
+//! which alone reads `/proc`) rather than touch one that may be dead or hang. Where
+//! `mount`, `doctor` and `status` must ask, a second process does (`unmount/health`),
+//! since a process that waits for a FUSE mount may not be able to end.
 //!
 //! # Where this differs from what was planned
 //!
 //! - Permissions are decided here (no `default_permissions`): so every change but
-//!   to control files is EROFS to everybody, which the kernel would answer with
+//!   to control files is EROFS to all users, which the kernel would answer with
 //!   EACCES to ordinary users. All there is to decide is who may use a control
-//!   file: whoever mounted, and root. `cancel` is 0600, not 0200, and empty, so
+//!   file: the user who mounted, and root. `cancel` is 0600, not 0200, and empty, so
 //!   that `cp -a` and `grep -r` of a run meet no error.
 //! - FLUSH does not say whether it is the last one: `{ a; b; } > run` closes the
 //!   file several times. So the process table is asked (`fs/open_writers`), and what

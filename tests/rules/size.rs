@@ -3,20 +3,6 @@
 use super::source::{files, text};
 
 const LONGEST: usize = 500;
-/// Begins the implementation of fuser's trait, which cannot be divided and is
-/// mostly signatures: it counts as a file of its own.
-const ADAPTER: &str = "impl Filesystem for Fs {";
-
-/// How many lines a file has, the longer of the two if it has [`ADAPTER`].
-fn length(text: &str) -> usize {
-    let mut lines = text.lines();
-    let all = lines.clone().count();
-    let adapter = match lines.any(|line| line == ADAPTER) {
-        true => 2 + lines.take_while(|line| *line != "}").count(),
-        false => 0,
-    };
-    adapter.max(all - adapter)
-}
 
 /// Whether a file of the repository is code: Rust, Python or a shell script.
 fn is_code(path: &str) -> bool {
@@ -30,17 +16,10 @@ fn no_file_is_longer_than_500_lines() {
     let mut count = 0;
     for path in files(&["src", "tests", "scripts"]) {
         if is_code(&path) {
-            let lines = length(&text(&path));
+            let lines = text(&path).lines().count();
             count += 1;
             assert!(lines <= LONGEST, "{path} has {lines} lines");
         }
     }
     assert!(count > 200, "{count} files have been found");
-}
-
-#[test]
-fn the_adapter_counts_as_a_file() {
-    assert_eq!(length("a\nb\nc\n"), 3);
-    assert_eq!(length(&format!("a\n{ADAPTER}\n    b\n}}\n")), 3);
-    assert_eq!(length(&format!("a\na\na\n{ADAPTER}\n}}\na\n")), 4);
 }
