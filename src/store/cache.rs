@@ -8,7 +8,6 @@ mod content;
 pub(super) mod entries;
 mod inventory;
 mod keepalive;
-mod lock;
 mod proof;
 mod quota;
 mod reservations;

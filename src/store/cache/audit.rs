@@ -91,7 +91,7 @@ pub(in crate::store) fn audit(path: &Path, name: &str, read: &mut dyn FnMut(u64)
 fn content(version: &Version) -> Result<Option<ContentLock>, String> {
     // Without file descriptors the content cannot be checked: that is no damage.
     let lock = ContentLock::take(version.directory(), TRIES).ok().flatten();
-    let was = version.index().pack_length();
+    let was = version.index().header().pack;
     match lock.as_ref().and_then(ContentLock::length) {
         Some(is) if is != was => Err(format!("pack has {is} bytes instead of {was}")),
         _ => Ok(lock),
@@ -107,10 +107,10 @@ fn contents(
 ) -> Result<Option<Proof>, String> {
     let index = version.index();
     if proof.is_none() {
-        has_checksums(index, pack, PACK, 0, index.pack_length(), read)?;
+        has_checksums(index, pack, PACK, 0, index.header().pack, read)?;
     }
     // Files share no content: together they are no longer than what has checksums.
-    let mut left = u64::from(index.checksums()) * BLOCK as u64;
+    let mut left = u64::from(index.header().sums) * BLOCK as u64;
     let mut zeros = HASHED_HOLES;
     for node in 0..index.len() {
         let record = index.record(node);

@@ -166,7 +166,7 @@ impl Version {
     /// Whether the content is on disk.
     pub fn has_content(&self) -> bool {
         fstatat(&self.directory, PACK, AtFlags::AT_SYMLINK_NOFOLLOW)
-            .is_ok_and(|pack| u64::try_from(pack.st_size) == Ok(self.index.pack_length()))
+            .is_ok_and(|pack| u64::try_from(pack.st_size) == Ok(self.index.header().pack))
     }
 
     /// Keeps the content from being evicted; `None` if it is evicted already.
@@ -188,7 +188,7 @@ impl Version {
         let Some(lock) = ContentLock::take(&self.directory, TRIES)? else {
             return Ok(None);
         };
-        if lock.length() != Some(self.index.pack_length()) {
+        if lock.length() != Some(self.index.header().pack) {
             self.give_up("the pack is cut");
             return Ok(None);
         }
@@ -209,7 +209,7 @@ impl Version {
         let unlink = |name: &str| unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir);
         if unlink(PACK).is_ok() {
             // Without the pack, blobs would not count, and yet take space.
-            for number in 0..self.index.blobs() {
+            for number in 0..self.index.header().blobs {
                 let _ = unlink(&files::blob(number));
             }
             tracing::warn!(

@@ -374,24 +374,9 @@ impl Index {
         Some((location, stored))
     }
 
-    /// How many names there are in all.
-    pub(in crate::store) fn dirents(&self) -> u32 {
-        self.header.dirents
-    }
-
-    /// Length that the version's `pack` has.
-    pub(in crate::store) fn pack_length(&self) -> u64 {
-        self.header.pack
-    }
-
-    /// How many blobs the version has.
-    pub(in crate::store) fn blobs(&self) -> u32 {
-        self.header.blobs
-    }
-
-    /// How many checksums of content there are.
-    pub(in crate::store) fn checksums(&self) -> u32 {
-        self.header.sums
+    /// The lengths of all sections, and those of the version's content.
+    pub(in crate::store) fn header(&self) -> &Header {
+        &self.header
     }
 
     /// The checksum of a block of content.
