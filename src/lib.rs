@@ -37,7 +37,7 @@
 //! | inode number | `tree/node/inodes` |
 //! | the bytes of a file that the mount makes | `tree/ops/render`, then by file: `tree/logs`, `tree/metrics`, `tree/run_table`, `tree/ops/meta`, `conversation` |
 //! | an extended attribute | `tree/ops/xattr` |
-//! | where a symlink leads | `tree/ops/links`; inside a version `store/index/{escape,follow}` |
+//! | where a symlink leads | `tree/ops/links`; inside a version `store/index/{escape,walk}` |
 //! | an answer is too old, or asked for too often | its resource below `tree/answers`, `tree/answers/one_answer`; the hour's allowance: `tree/answers/rate_budget` |
 //! | a live log or status lags, repeats or costs too many calls | `tree/live/schedule` (when), `tree/live/{stream,rows,watch}` (how), `tree/logs` (what is shown) |
 //! | offline, outage, recovery | `tree/answers/breaker`; answers on disk: `tree/answers/persisted`, `store/cache/answers` |

@@ -27,8 +27,8 @@ use crate::{
         cache::{Keepalive, audit, entries},
         checksums::BLOCK,
         fetch::{packer, staging::Staging},
-        hex::hex,
         index::format,
+        key::hex,
     },
     sync::Mutex,
 };
