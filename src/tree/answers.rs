@@ -8,7 +8,6 @@ mod agent;
 mod agent_versions;
 mod agents;
 mod breaker;
-mod encoding;
 mod failure_log;
 mod listing;
 mod one_answer;
@@ -23,6 +22,7 @@ mod runs;
 mod service;
 mod storage;
 mod storages;
+mod value;
 mod versions;
 
 #[cfg(any(test, fuzzing))]
@@ -61,13 +61,14 @@ use crate::{
     },
 };
 use breaker::State;
-use one_answer::Fetch;
+use one_answer::{AnyAnswer, Fetch};
 use persisted::Persisted;
 use registry::Caches;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use value::Value;
 
 /// What a run says while it lives is shown this long without asking again: long
 /// enough for the `stat`, `open`, `read` of one command to agree, short enough that
@@ -162,19 +163,9 @@ impl Answers {
 
 /// Any answer.
 impl Answers {
-    /// Whether an answer needs no fetch for a request that arrived at `since`.
-    pub(crate) fn is_settled(&self, key: &Key, since: Instant) -> bool {
-        self.caches.with(key, |answer| answer.is_settled(since))
-    }
-
-    /// Why the last fetch of an answer failed, if no answer came after it.
-    pub(crate) fn last_failure(&self, key: &Key) -> Option<Error> {
-        self.caches.with(key, |answer| answer.last_failure())
-    }
-
-    /// Notes that a fetch has failed, which stands for an answer for so long.
-    pub(crate) fn fail(&self, key: &Key, error: &Error, lasts: Duration) {
-        self.caches.with(key, |answer| answer.fail(error, lasts));
+    /// Does something with an answer, whatever its resource.
+    pub(crate) fn with<T>(&self, key: &Key, act: impl FnOnce(&dyn AnyAnswer) -> T) -> T {
+        self.caches.with(&self.persisted, key, act)
     }
 
     /// Asks the circuit breaker whether a fetch makes sense now, and finds out whether
@@ -188,7 +179,7 @@ impl Answers {
             State::Closed => Ok(()),
             State::Open(error) => Err(error),
             State::HalfOpen => {
-                let probe = self.ask(&Agents::key(()), progress, &no_logs);
+                let probe = self.fetch(&Agents::key(()), progress, &no_logs);
                 self.service.probed(probe.as_ref().err());
                 probe.inspect_err(|error| {
                     let subject = match is_unreachable(error) {
@@ -207,45 +198,16 @@ impl Answers {
     /// # Errors
     /// What the call fails with.
     pub(crate) fn fetch(&self, key: &Key, progress: &Progress, logs: &FetchLogs<'_>) -> Result<()> {
-        self.ask(key, progress, logs)?;
-        self.persist(key);
-        Ok(())
-    }
-
-    fn ask(&self, key: &Key, progress: &Progress, logs: &FetchLogs<'_>) -> Result<()> {
         let fetch = Fetch {
             service: &self.service,
-            persisted: &self.persisted,
             progress,
-            asked: Instant::now(),
             rest_lasts: &|run| self.rest_lasts(run),
             logs,
         };
-        let stored = self.caches.with(key, |answer| answer.fetch(&fetch))?;
-        if let Some((artifact, version)) = stored {
+        if let Some((artifact, version)) = self.with(key, |answer| answer.fetch(&fetch))? {
             self.expect_version(&artifact, &version);
         }
         Ok(())
-    }
-
-    /// Reads an answer from disk that cannot change any more. Whether there was one.
-    pub(crate) fn recall_final(&self, key: &Key) -> bool {
-        let persisted = &self.persisted;
-        self.caches
-            .with(key, |answer| answer.recall_final(persisted))
-    }
-
-    /// Reads from disk what was last known, to be shown while the service cannot be
-    /// reached.
-    pub(crate) fn recall_last(&self, key: &Key) {
-        let persisted = &self.persisted;
-        self.caches
-            .with(key, |answer| answer.recall_last(persisted));
-    }
-
-    fn persist(&self, key: &Key) {
-        let persisted = &self.persisted;
-        self.caches.with(key, |answer| answer.persist(persisted));
     }
 }
 
@@ -266,12 +228,12 @@ impl Answers {
             true => FOR_EVER,
             false => self.service.list_ttl(),
         };
-        let weight = encoding::weight(&row);
+        let weight = row.weight();
         Runs::cache(&self.caches).amend(&(), |listing| {
             Listing::new(vec![row.clone()], asked).with_earlier(listing)
         });
         Run::cache(&self.caches).put(id.clone(), row, asked, lasts, weight);
-        self.persist(&Run::key(id));
+        self.with(&Run::key(id), |answer| answer.persist());
     }
 
     /// The newest answer on a run, its own or a listing's row, and when that was

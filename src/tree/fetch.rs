@@ -138,9 +138,7 @@ impl Tree {
     /// names is fresh, on disk for good, or could not be fetched a moment ago.
     fn is_settled(&self, key: &FetchKey, since: Instant) -> bool {
         match &key.0 {
-            Fetchable::Answer(key) => {
-                self.answers.is_settled(key, since) || self.answers.recall_final(key)
-            }
+            Fetchable::Answer(key) => self.answers.with(key, |answer| answer.is_settled(since)),
             // The content itself is the store's.
             Fetchable::Content(version) => self.content.failure(version, since).is_some(),
             Fetchable::Stream(run) => self.live.needs_no_stream(run, since),
@@ -156,7 +154,7 @@ impl Tree {
 
     fn recall_last(&self, key: &FetchKey) {
         if let Fetchable::Answer(key) = &key.0 {
-            self.answers.recall_last(key);
+            self.answers.with(key, |answer| answer.recall_last());
         }
     }
 
@@ -191,7 +189,7 @@ impl Tree {
                 let followed = key.followed().filter(|run| !self.answers.has_ended(run));
                 let asked = || followed.map(|run| self.live.rows_failed(run));
                 let lasts = lasts.or_else(asked).unwrap_or(FAILURE_TTL);
-                self.answers.fail(key, error, lasts);
+                self.answers.with(key, |answer| answer.fail(error, lasts));
             }
             Fetchable::Content(version) => {
                 let lasts = lasts.unwrap_or(FAILURE_TTL);
@@ -206,7 +204,7 @@ impl Tree {
     /// Why fetching `key` failed, if that is the last that is known.
     pub fn last_failure(&self, key: &FetchKey) -> Option<Error> {
         match &key.0 {
-            Fetchable::Answer(key) => self.answers.last_failure(key),
+            Fetchable::Answer(key) => self.answers.with(key, |answer| answer.last_failure()),
             Fetchable::Content(version) => self.content.last_failure(version),
             Fetchable::Stream(run) => self.live.last_stream_failure(run),
             Fetchable::Order(_, order) => self.orders.failure(*order),

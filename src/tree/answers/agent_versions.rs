@@ -1,12 +1,9 @@
 //! The versions of an agent: `GET /v1/agents/:id/versions`.
 
-use super::{
-    encoding,
-    resource::{Ask, Fetched, Resource},
-};
-use crate::{error::Result, tree::node::Node};
+use super::resource::{Ask, Outcome, Resource};
+use crate::tree::node::Node;
 use serde_json::value::RawValue;
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 /// The resource.
 pub(crate) struct AgentVersions;
@@ -14,6 +11,8 @@ pub(crate) struct AgentVersions;
 impl Resource for AgentVersions {
     type Key = Arc<str>;
     type Value = Vec<Box<RawValue>>;
+
+    const FOLDER: Option<Node> = Some(Node::Agents);
 
     fn title(id: &Arc<str>) -> String {
         format!("versions of agent {id}")
@@ -23,24 +22,7 @@ impl Resource for AgentVersions {
         format!("agent versions {id}")
     }
 
-    fn folder(_: &Arc<str>) -> Option<Node> {
-        Some(Node::Agents)
-    }
-
-    fn fetch(id: &Arc<str>, ask: &Ask<'_, Self::Value>) -> Result<Fetched<Self::Value>> {
-        let rows = ask.service.api().agent_versions(id, ask.progress)?;
-        Ok(Fetched::new(rows, ask.service.list_ttl()))
-    }
-
-    fn weight(rows: &Self::Value) -> usize {
-        rows.iter().map(|row| row.get().len()).sum()
-    }
-
-    fn encode(rows: &Self::Value) -> Option<Vec<u8>> {
-        encoding::array(rows.iter().map(|row| &**row))
-    }
-
-    fn decode(content: &[u8], _: Instant) -> Option<Self::Value> {
-        encoding::elements(content)
+    fn fetch(id: &Arc<str>, ask: &Ask<'_, Self>) -> Outcome<Self> {
+        ask.listed(ask.api.agent_versions(id, ask.progress)?)
     }
 }

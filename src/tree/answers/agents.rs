@@ -1,12 +1,10 @@
 //! The listing of agents: `GET /v1/agents`.
 
 use super::{
-    encoding,
     listing::Listing,
-    resource::{Ask, Bounds, Fetched, LISTINGS, Resource},
+    resource::{Ask, Bounds, LISTINGS, Outcome, Resource},
 };
-use crate::{api::types::Agent, error::Result};
-use std::time::Instant;
+use crate::api::types::Agent;
 
 /// The resource.
 pub(crate) struct Agents;
@@ -26,23 +24,7 @@ impl Resource for Agents {
         "agents".into()
     }
 
-    fn fetch((): &(), ask: &Ask<'_, Self::Value>) -> Result<Fetched<Self::Value>> {
-        let rows = ask.service.api().agents(ask.progress)?;
-        Ok(Fetched::new(
-            Listing::new(rows, ask.asked),
-            ask.service.list_ttl(),
-        ))
-    }
-
-    fn weight(listing: &Self::Value) -> usize {
-        listing.weight()
-    }
-
-    fn encode(listing: &Self::Value) -> Option<Vec<u8>> {
-        encoding::array(listing.raw())
-    }
-
-    fn decode(content: &[u8], asked: Instant) -> Option<Self::Value> {
-        Some(Listing::new(encoding::rows(content)?, asked))
+    fn fetch((): &(), ask: &Ask<'_, Self>) -> Outcome<Self> {
+        ask.listed(Listing::new(ask.api.agents(ask.progress)?, ask.asked))
     }
 }

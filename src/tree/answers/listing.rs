@@ -177,12 +177,6 @@ impl<T: Named> Listing<T> {
     pub(crate) fn id(&self, id: &str) -> Option<&Item<T>> {
         self.items.get(*self.by_id.get(id)?)
     }
-
-    /// Its weight in memory, roughly, in bytes.
-    pub(crate) fn weight(&self) -> usize {
-        // The row's parsed half is about as large as its text; names and maps come on top.
-        self.raw().map(|raw| 2 * raw.get().len() + 256).sum()
-    }
 }
 
 #[cfg(test)]

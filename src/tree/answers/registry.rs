@@ -5,6 +5,7 @@ use super::{
     agent_versions::AgentVersions,
     agents::Agents,
     one_answer::{AnyAnswer, OneAnswer},
+    persisted::Persisted,
     resource::Resource,
     run::Run,
     run_logs::RunLogs,
@@ -80,9 +81,18 @@ macro_rules! resources {
 
         impl Caches {
             /// Does something with the answer of a key, whatever its resource.
-            pub(super) fn with<T>(&self, key: &Key, act: impl FnOnce(&dyn AnyAnswer) -> T) -> T {
+            pub(super) fn with<T>(
+                &self,
+                persisted: &Persisted,
+                key: &Key,
+                act: impl FnOnce(&dyn AnyAnswer) -> T,
+            ) -> T {
                 match key {
-                    $(Key::$resource(key) => act(&OneAnswer::<$resource>::new(&self.$cache, key)),)*
+                    $(Key::$resource(key) => act(&OneAnswer::<$resource> {
+                        cache: &self.$cache,
+                        persisted,
+                        key,
+                    }),)*
                 }
             }
         }

@@ -1,8 +1,9 @@
 //! What a resource of the API is to the tree: its keys and values, how an answer
 //! is fetched, how long it stays fresh, and how it is written to disk.
 
-use super::service::Service;
+use super::value::Value;
 use crate::{
+    api::Client,
     error::Result,
     progress::Progress,
     tree::{logs::Logs, node::Node},
@@ -26,11 +27,11 @@ pub(super) const LISTINGS: Bounds = (8, usize::MAX);
 
 /// One kind of answers. Each has a file of its own below `answers`, and a line in
 /// [`super::registry`].
-pub(crate) trait Resource {
+pub(crate) trait Resource: Sized {
     /// What tells its answers apart.
     type Key: Clone + Debug + Eq + Hash;
     /// An answer.
-    type Value;
+    type Value: Value;
 
     /// How many answers are held.
     const BOUNDS: Bounds = OBJECTS;
@@ -38,6 +39,8 @@ pub(crate) trait Resource {
     /// are read from there instead of being asked for; all others only when the
     /// service cannot be reached.
     const STORES_FINAL_ONLY: bool = false;
+    /// The folder that shows the objects of all keys, if it is one.
+    const FOLDER: Option<Node> = None;
     /// Whether a fetch goes on from the last answer, if need be that of an earlier
     /// mount.
     const CONTINUES: bool = false;
@@ -47,10 +50,12 @@ pub(crate) trait Resource {
     /// The answer in a user's words.
     fn title(key: &Self::Key) -> String;
     /// The name of the answer on disk.
-    fn stored_name(key: &Self::Key) -> String;
+    fn stored_name(key: &Self::Key) -> String {
+        Self::title(key)
+    }
     /// The folder that shows the object among many of its kind.
     fn folder(_: &Self::Key) -> Option<Node> {
-        None
+        Self::FOLDER
     }
     /// The run whose followers decide when a failed fetch is repeated.
     fn followed(_: &Self::Key) -> Option<&Arc<str>> {
@@ -61,7 +66,7 @@ pub(crate) trait Resource {
     ///
     /// # Errors
     /// What the call fails with.
-    fn fetch(key: &Self::Key, ask: &Ask<'_, Self::Value>) -> Result<Fetched<Self::Value>>;
+    fn fetch(key: &Self::Key, ask: &Ask<'_, Self>) -> Outcome<Self>;
     /// A new answer with what only an earlier one shows.
     fn merge(new: Arc<Self::Value>, _earlier: &Self::Value) -> Arc<Self::Value> {
         new
@@ -71,31 +76,37 @@ pub(crate) trait Resource {
     fn stored_version(_: &Self::Value) -> Option<(&str, &str)> {
         None
     }
-
-    /// Bytes in memory, roughly.
-    fn weight(value: &Self::Value) -> usize;
-    /// The answer as it is written to disk.
-    fn encode(value: &Self::Value) -> Option<Vec<u8>>;
-    /// The answer that was written to disk; it counts as asked for at `asked`.
-    fn decode(content: &[u8], asked: Instant) -> Option<Self::Value>;
 }
 
 /// How the rows of a run's log are fetched: by whoever keeps the logs that grow.
 pub(crate) type FetchLogs<'a> = dyn Fn(&Arc<str>, &Progress) -> Result<Fetched<Logs>> + 'a;
 
 /// What a resource is fetched with.
-pub(crate) struct Ask<'a, T> {
-    pub(super) service: &'a Service,
+pub(crate) struct Ask<'a, R: Resource> {
+    pub(super) api: &'a Client,
     pub(super) progress: &'a Progress,
     /// When the fetch began.
     pub(super) asked: Instant,
     /// The last answer, however old.
-    pub(super) earlier: Option<Arc<T>>,
+    pub(super) earlier: Option<Arc<R::Value>>,
+    /// For how long listings and live objects are shown without asking again, by
+    /// what the service has said last of the rate limit.
+    pub(super) list_ttl: &'a dyn Fn() -> Duration,
     /// How long what is asked for now of a run stays fresh, where the run is known
     /// to have ended.
     pub(super) rest_lasts: &'a dyn Fn(&Arc<str>) -> Option<Duration>,
     pub(super) logs: &'a FetchLogs<'a>,
 }
+
+impl<R: Resource> Ask<'_, R> {
+    /// An answer that is fresh for as long as listings and live objects are.
+    pub(super) fn listed(&self, value: R::Value) -> Outcome<R> {
+        Ok(Fetched::new(value, (self.list_ttl)()))
+    }
+}
+
+/// What the fetch of a resource has brought.
+pub(super) type Outcome<R> = Result<Fetched<<R as Resource>::Value>>;
 
 /// What a fetch has brought.
 pub(crate) struct Fetched<T> {

@@ -1,13 +1,10 @@
 //! Every row of a run's log: `GET /v1/runs/:id/logs`.
 
 use super::{
-    encoding,
-    resource::{Ask, Bounds, Fetched, Resource},
+    resource::{Ask, Bounds, Outcome, Resource},
+    value::{self, Value},
 };
-use crate::{
-    error::Result,
-    tree::{logs::Logs, node::Node},
-};
+use crate::tree::{logs::Logs, node::Node};
 use std::{sync::Arc, time::Instant};
 
 /// The resource.
@@ -18,6 +15,7 @@ impl Resource for RunLogs {
     type Value = Logs;
 
     const BOUNDS: Bounds = (256, 96 << 20);
+    const FOLDER: Option<Node> = Some(Node::Runs);
     const STORES_FINAL_ONLY: bool = true;
 
     fn title(id: &Arc<str>) -> String {
@@ -28,27 +26,25 @@ impl Resource for RunLogs {
         format!("logs {id}")
     }
 
-    fn folder(_: &Arc<str>) -> Option<Node> {
-        Some(Node::Runs)
-    }
-
     fn followed(id: &Arc<str>) -> Option<&Arc<str>> {
         Some(id)
     }
 
-    fn fetch(id: &Arc<str>, ask: &Ask<'_, Self::Value>) -> Result<Fetched<Self::Value>> {
+    fn fetch(id: &Arc<str>, ask: &Ask<'_, Self>) -> Outcome<Self> {
         (ask.logs)(id, ask.progress)
     }
+}
 
-    fn weight(logs: &Self::Value) -> usize {
-        logs.weight()
+impl Value for Logs {
+    fn weight(&self) -> usize {
+        self.weight()
     }
 
-    fn encode(logs: &Self::Value) -> Option<Vec<u8>> {
-        encoding::array(logs.rows().iter().map(|row| &*row.raw))
+    fn encode(&self) -> Option<Vec<u8>> {
+        value::array(self.rows().iter().map(|row| &*row.raw))
     }
 
-    fn decode(content: &[u8], _: Instant) -> Option<Self::Value> {
-        Some(Logs::ended(encoding::rows(content)?))
+    fn decode(content: &[u8], _: Instant) -> Option<Self> {
+        Some(Self::ended(value::rows(content)?))
     }
 }

@@ -1,15 +1,10 @@
 //! One volume or artifact: `GET /v1/volumes/:id`, `GET /v1/artifacts/:id`.
 
-use super::{
-    encoding,
-    resource::{Ask, Fetched, Resource},
-};
+use super::resource::{Ask, Outcome, Resource};
 use crate::{
     api::types::{self, Row},
-    error::Result,
     tree::node::StorageId,
 };
-use std::time::Instant;
 
 /// The resource.
 pub(crate) struct Storage;
@@ -26,20 +21,7 @@ impl Resource for Storage {
         format!("{} {id}", kind.plural())
     }
 
-    fn fetch((kind, id): &StorageId, ask: &Ask<'_, Self::Value>) -> Result<Fetched<Self::Value>> {
-        let row = ask.service.api().storage(*kind, id, ask.progress)?;
-        Ok(Fetched::new(row, ask.service.list_ttl()))
-    }
-
-    fn weight(row: &Self::Value) -> usize {
-        encoding::weight(row)
-    }
-
-    fn encode(row: &Self::Value) -> Option<Vec<u8>> {
-        Some(row.raw.get().into())
-    }
-
-    fn decode(content: &[u8], _: Instant) -> Option<Self::Value> {
-        encoding::row(content)
+    fn fetch((kind, id): &StorageId, ask: &Ask<'_, Self>) -> Outcome<Self> {
+        ask.listed(ask.api.storage(*kind, id, ask.progress)?)
     }
 }

@@ -1,15 +1,10 @@
 //! The listings of volumes and of artifacts: `GET /v1/volumes`, `GET /v1/artifacts`.
 
 use super::{
-    encoding,
     listing::Listing,
-    resource::{Ask, Bounds, Fetched, LISTINGS, Resource},
+    resource::{Ask, Bounds, LISTINGS, Outcome, Resource},
 };
-use crate::{
-    api::types::{Storage, StorageKind},
-    error::Result,
-};
-use std::time::Instant;
+use crate::api::types::{Storage, StorageKind};
 
 /// The resource.
 pub(crate) struct Storages;
@@ -29,23 +24,8 @@ impl Resource for Storages {
         kind.plural().into()
     }
 
-    fn fetch(kind: &StorageKind, ask: &Ask<'_, Self::Value>) -> Result<Fetched<Self::Value>> {
-        let rows = ask.service.api().storages(*kind, ask.progress)?;
-        Ok(Fetched::new(
-            Listing::new(rows, ask.asked),
-            ask.service.list_ttl(),
-        ))
-    }
-
-    fn weight(listing: &Self::Value) -> usize {
-        listing.weight()
-    }
-
-    fn encode(listing: &Self::Value) -> Option<Vec<u8>> {
-        encoding::array(listing.raw())
-    }
-
-    fn decode(content: &[u8], asked: Instant) -> Option<Self::Value> {
-        Some(Listing::new(encoding::rows(content)?, asked))
+    fn fetch(kind: &StorageKind, ask: &Ask<'_, Self>) -> Outcome<Self> {
+        let rows = ask.api.storages(*kind, ask.progress)?;
+        ask.listed(Listing::new(rows, ask.asked))
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     tree::{
         answers::{Agent, Agents, Registered, Run, RunLogs, RunMetrics, Runs, Storages, Versions},
         content::Files,
-        fetch_key::Answer,
+        fetch_key::{Answer, FetchKey},
         node::{Node, RunFile, VersionId},
         ops::freshness::Age,
         view::View,
@@ -130,8 +130,8 @@ impl View<'_> {
 
     /// Why asking for an answer failed, if that is the last that is known.
     fn failure<R: Registered>(&self, key: R::Key) -> Option<String> {
-        let error = self.tree.answers.last_failure(&R::key(key))?;
-        Some(error.to_string())
+        let failure = self.tree.last_failure(&FetchKey::of::<R>(key))?;
+        Some(failure.to_string())
     }
 
     fn version_xattrs(&self, version: &VersionId) -> Answer<Attributes> {
