@@ -1,49 +1,28 @@
 //! The answers of the API: what is known, how fresh it is, and how it is asked for
 //! again.
 //!
-//! Each endpoint that is asked for is a [`resource`] with a file of its own, and a
-//! line in the [`registry`]. All that is done with any answer is [`one_answer`].
+//! Each endpoint that is asked for is a [`resource`], and a file of [`resources`]. All that is done with any answer is [`one_answer`].
 
-mod agent;
-mod agent_versions;
-mod agents;
 mod breaker;
 mod failure_log;
 mod listing;
 mod one_answer;
 mod persisted;
 mod rate_budget;
-mod registry;
 mod resource;
-mod run;
-mod run_logs;
-mod run_metrics;
-mod runs;
+mod resources;
 mod service;
-mod storage;
-mod storages;
 mod value;
-mod versions;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::listing::Named;
 pub(crate) use self::{
-    agent::Agent,
-    agent_versions::AgentVersions,
-    agents::Agents,
     breaker::is_unreachable,
     failure_log::FailureLog,
     listing::{Item, Listing},
-    registry::{Key, Registered},
     resource::{FetchLogs, Fetched},
-    run::{Run, last_change},
-    run_logs::RunLogs,
-    run_metrics::RunMetrics,
-    runs::Runs,
+    resources::*,
     service::Service,
-    storage::Storage,
-    storages::Storages,
-    versions::Versions,
 };
 
 use crate::{
@@ -63,7 +42,6 @@ use crate::{
 use breaker::State;
 use one_answer::{AnyAnswer, Fetch};
 use persisted::Persisted;
-use registry::Caches;
 use std::{
     sync::Arc,
     time::{Duration, Instant},

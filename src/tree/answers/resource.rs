@@ -23,10 +23,9 @@ pub(crate) type Bounds = (usize, usize);
 /// For answers that are one object.
 const OBJECTS: Bounds = (20_000, 32 << 20);
 /// For answers of which there are a few, whatever their size.
-pub(super) const LISTINGS: Bounds = (8, usize::MAX);
+pub(crate) const LISTINGS: Bounds = (8, usize::MAX);
 
-/// One kind of answers. Each has a file of its own below `answers`, and a line in
-/// [`super::registry`].
+/// One kind of answers. Each has a file of its own in [`super::resources`].
 pub(crate) trait Resource: Sized {
     /// What tells its answers apart.
     type Key: Clone + Debug + Eq + Hash;
@@ -100,13 +99,13 @@ pub(crate) struct Ask<'a, R: Resource> {
 
 impl<R: Resource> Ask<'_, R> {
     /// An answer that is fresh for as long as listings and live objects are.
-    pub(super) fn listed(&self, value: R::Value) -> Outcome<R> {
+    pub(in crate::tree::answers) fn listed(&self, value: R::Value) -> Outcome<R> {
         Ok(Fetched::new(value, (self.list_ttl)()))
     }
 }
 
 /// What the fetch of a resource has brought.
-pub(super) type Outcome<R> = Result<Fetched<<R as Resource>::Value>>;
+pub(crate) type Outcome<R> = Result<Fetched<<R as Resource>::Value>>;
 
 /// What a fetch has brought.
 pub(crate) struct Fetched<T> {

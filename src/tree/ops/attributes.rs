@@ -7,7 +7,7 @@ use crate::{
         cache::FOR_EVER,
         content::Files,
         fetch_key::Answer,
-        node::{Control, Kind, Node, names::escape},
+        node::{Control, Kind, Node, RunFile, names::escape},
         ops::{
             control::not_yours,
             freshness::Age,
@@ -88,12 +88,12 @@ impl View<'_> {
                 let at = row.value.updated_at.unwrap_or(row.value.created_at);
                 directory(mtime(at), left)
             }
-            Node::RunFile(id, file) if let Some(view) = file.log() => {
-                let (logs, is_final) = self.log_file(id, view)?;
+            Node::RunFile(id, RunFile::Log(view)) => {
+                let (logs, is_final) = self.log_file(id, *view)?;
                 let changed = last_change(&self.run(id, Age::Any)?.0.value);
                 let at = logs.newest().map_or(changed, |newest| newest.max(changed));
                 let lasts = if is_final { FOR_EVER } else { Duration::ZERO };
-                Ok(self.plain(node, Kind::File, logs.size(view), mtime(at), lasts))
+                Ok(self.plain(node, Kind::File, logs.size(*view), mtime(at), lasts))
             }
             Node::Control(control) => {
                 let file = self.render(node)?;

@@ -6,7 +6,7 @@ use crate::{
     tree::{
         content::Files,
         fetch_key::{Answer, Miss},
-        node::{Kind, Node, VersionId},
+        node::{Kind, Node, RunFile, VersionId},
         ops::{
             control::not_yours,
             handle::{Handle, OpenLog, OpenPartial, Opened, Page},
@@ -89,9 +89,7 @@ impl View<'_> {
     }
 
     fn open_ours(&self, node: Node) -> Answer<Opened> {
-        if let Node::RunFile(id, file) = &node
-            && let Some(view) = file.log()
-        {
+        if let &Node::RunFile(ref id, RunFile::Log(view)) = &node {
             let (logs, is_final) = self.log_file(id, view)?;
             return Ok(Opened {
                 handle: Handle::Log(OpenLog {

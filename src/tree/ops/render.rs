@@ -175,13 +175,7 @@ impl View<'_> {
                     .map_err(|error| Error::Internal(error.to_string()))?;
                 Ok(File::text(usage, is_final))
             }
-            RunFile::Logs
-            | RunFile::Transcript
-            | RunFile::LogsJsonl
-            | RunFile::AgentLog
-            | RunFile::SystemLog
-            | RunFile::NetworkLog
-            | RunFile::Events => Err(Error::Internal("a log is not rendered".into()).into()),
+            RunFile::Log(_) => Err(Error::Internal("a log is not rendered".into()).into()),
         }
     }
 

@@ -1,9 +1,11 @@
 //! One volume or artifact: `GET /v1/volumes/:id`, `GET /v1/artifacts/:id`.
 
-use super::resource::{Ask, Outcome, Resource};
 use crate::{
     api::types::{self, Row},
-    tree::node::StorageId,
+    tree::{
+        answers::resource::{Ask, Outcome, Resource},
+        node::StorageId,
+    },
 };
 
 /// The resource.

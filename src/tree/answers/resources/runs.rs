@@ -1,10 +1,12 @@
 //! The listing of runs: `GET /v1/runs`, and no more of it than can have changed.
 
-use super::{
-    listing::Listing,
-    resource::{Ask, Bounds, LISTINGS, Outcome, Resource},
+use crate::{
+    api::types::Run,
+    tree::answers::{
+        listing::Listing,
+        resource::{Ask, Bounds, LISTINGS, Outcome, Resource},
+    },
 };
-use crate::api::types::Run;
 use std::sync::Arc;
 
 /// The resource.

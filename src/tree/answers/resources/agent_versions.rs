@@ -1,7 +1,9 @@
 //! The versions of an agent: `GET /v1/agents/:id/versions`.
 
-use super::resource::{Ask, Outcome, Resource};
-use crate::tree::node::Node;
+use crate::tree::{
+    answers::resource::{Ask, Outcome, Resource},
+    node::Node,
+};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 

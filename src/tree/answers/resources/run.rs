@@ -1,9 +1,12 @@
 //! One run in full: `GET /v1/runs/:id`.
 
-use super::resource::{Ask, Fetched, Outcome, Resource};
 use crate::{
     api::types::{self, Row},
-    tree::{cache::FOR_EVER, node::Node},
+    tree::{
+        answers::resource::{Ask, Fetched, Outcome, Resource},
+        cache::FOR_EVER,
+        node::Node,
+    },
 };
 use jiff::Timestamp;
 use std::sync::Arc;

@@ -1,15 +1,17 @@
 //! The versions of a volume or artifact: `GET /v1/volumes/:id/versions`,
 //! `GET /v1/artifacts/:id/versions`.
 
-use super::{
-    resource::{Ask, Outcome, Resource},
-    value::{self, Value},
-};
 use crate::{
     api::types::{Row, StorageVersion},
-    tree::node::{
-        Node, StorageId,
-        names::{escape, is_content_id},
+    tree::{
+        answers::{
+            resource::{Ask, Outcome, Resource},
+            value::{self, Value},
+        },
+        node::{
+            Node, StorageId,
+            names::{escape, is_content_id},
+        },
     },
 };
 use serde_json::value::RawValue;

@@ -1,10 +1,13 @@
 //! The metrics of a run: `GET /v1/runs/:id/metrics`.
 
-use super::{
-    resource::{Ask, Bounds, Fetched, Outcome, Resource},
-    value::Value,
+use crate::tree::{
+    answers::{
+        resource::{Ask, Bounds, Fetched, Outcome, Resource},
+        value::Value,
+    },
+    metrics::Metrics,
+    node::Node,
 };
-use crate::tree::{metrics::Metrics, node::Node};
 use std::{
     sync::Arc,
     time::{Duration, Instant},

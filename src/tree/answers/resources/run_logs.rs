@@ -1,10 +1,13 @@
 //! Every row of a run's log: `GET /v1/runs/:id/logs`.
 
-use super::{
-    resource::{Ask, Bounds, Outcome, Resource},
-    value::{self, Value},
+use crate::tree::{
+    answers::{
+        resource::{Ask, Bounds, Outcome, Resource},
+        value::{self, Value},
+    },
+    logs::Logs,
+    node::Node,
 };
-use crate::tree::{logs::Logs, node::Node};
 use std::{sync::Arc, time::Instant};
 
 /// The resource.

@@ -1,10 +1,12 @@
 //! The listing of agents: `GET /v1/agents`.
 
-use super::{
-    listing::Listing,
-    resource::{Ask, Bounds, LISTINGS, Outcome, Resource},
+use crate::{
+    api::types::Agent,
+    tree::answers::{
+        listing::Listing,
+        resource::{Ask, Bounds, LISTINGS, Outcome, Resource},
+    },
 };
-use crate::api::types::Agent;
 
 /// The resource.
 pub(crate) struct Agents;

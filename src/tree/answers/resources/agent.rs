@@ -1,9 +1,11 @@
 //! One agent with its configuration: `GET /v1/agents/:id`.
 
-use super::resource::{Ask, Outcome, Resource};
 use crate::{
     api::types::{self, Row},
-    tree::node::Node,
+    tree::{
+        answers::resource::{Ask, Outcome, Resource},
+        node::Node,
+    },
 };
 use std::sync::Arc;
 

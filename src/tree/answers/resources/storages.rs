@@ -1,10 +1,12 @@
 //! The listings of volumes and of artifacts: `GET /v1/volumes`, `GET /v1/artifacts`.
 
-use super::{
-    listing::Listing,
-    resource::{Ask, Bounds, LISTINGS, Outcome, Resource},
+use crate::{
+    api::types::{Storage, StorageKind},
+    tree::answers::{
+        listing::Listing,
+        resource::{Ask, Bounds, LISTINGS, Outcome, Resource},
+    },
 };
-use crate::api::types::{Storage, StorageKind};
 
 /// The resource.
 pub(crate) struct Storages;
