@@ -1,7 +1,8 @@
 //! The answers of the API: what is known, how fresh it is, and how it is asked for
 //! again.
 //!
-//! Each endpoint that is asked for is a [`resource`], and a file of [`resources`]. All that is done with any answer is [`one_answer`].
+//! Each endpoint is a [`resource`] with a file in [`resources`]; what is done with the
+//! answers of all of them is in [`one_answer`].
 
 mod breaker;
 mod failure_log;
@@ -48,16 +49,16 @@ use std::{
 };
 use value::Value;
 
-/// What a run says while it lives is shown this long without asking again: long
-/// enough for the `stat`, `open`, `read` of one command to agree, short enough that
-/// a process which follows a log sees a new line within two seconds.
+/// How long an answer on a live run is fresh: long enough for the `stat`, `open`,
+/// `read` of one command to agree, short enough that a process which follows a log
+/// sees a new line within two seconds.
 pub(crate) const LIVE_TTL: Duration = Duration::from_secs(2);
 
 /// Log rows can still arrive for some seconds after a run has ended.
 const LATE_ROWS: Duration = Duration::from_secs(30);
 
-/// Whether an older answer may stand in: the service was not reached, or is in
-/// trouble, as opposed to it having given a clear answer.
+/// Whether an older answer may be shown instead: the service was not reached or is in
+/// trouble, as opposed to having given a clear answer.
 pub(crate) fn is_outage(error: &Error) -> bool {
     match error {
         Error::Transport(transport) => transport.kind != TransportKind::Forbidden,
@@ -96,7 +97,7 @@ impl Answers {
         &self.service
     }
 
-    /// The failures that users are told of.
+    /// The failures for `.vm0fs/errors`.
     pub(crate) fn failures(&self) -> &FailureLog {
         &self.failures
     }
@@ -189,7 +190,7 @@ impl Answers {
     }
 }
 
-/// What answers tell of runs and of storages, whichever of them does.
+/// What several answers tell of one run or one storage.
 impl Answers {
     /// Asks for a run.
     ///

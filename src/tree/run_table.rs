@@ -40,8 +40,8 @@ const COLUMNS: [&str; 8] = [
     "prompt",
 ];
 
-/// The most characters that a table shows of a prompt: a prompt may be a book on
-/// one line, and a table of ten thousand runs is read as a whole.
+/// The most characters that a table shows of a prompt: a prompt may be a book in one
+/// line, and programs read a table of ten thousand runs as a whole.
 const PROMPT: usize = 500;
 
 /// A table as it was made last.

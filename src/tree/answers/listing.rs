@@ -14,7 +14,7 @@ pub(crate) trait Named {
     fn id(&self) -> &str;
     /// The name a user gave it.
     fn name(&self) -> &str;
-    /// When it was made; the oldest of one name keeps that name bare.
+    /// When it was made: of several objects with one name the oldest keeps the name.
     fn created_at(&self) -> Timestamp;
 }
 
@@ -88,8 +88,8 @@ impl<T> Listing<T> {
 
 impl<T: Named> Listing<T> {
     /// Names the rows: each gets its name as a path component; of several with
-    /// one name the oldest keeps it and the others become `name~<id8>`. Of rows
-    /// with one id the last asked for counts.
+    /// one name the oldest keeps it and the others become `name~<id8>`. Of several
+    /// rows with one id the one that was asked for last counts.
     pub(crate) fn new(rows: Vec<Row<T>>, asked: Instant) -> Self {
         Self::named(rows.into_iter().map(|row| (Arc::new(row), asked)).collect())
     }
@@ -138,7 +138,7 @@ impl<T: Named> Listing<T> {
             return plain;
         }
         let id = escape(id);
-        // Eight characters tell ids apart as a rule; where they do not, take more.
+        // Eight characters usually tell ids apart; where they do not, take more.
         let mut length = 8;
         loop {
             let tag: String = id.chars().take(length).collect();

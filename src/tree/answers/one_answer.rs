@@ -1,4 +1,4 @@
-//! What is done with one answer, whichever resource it is of.
+//! What is done with the answers of all resources.
 
 use super::{
     persisted::Persisted,
@@ -42,15 +42,18 @@ pub(crate) trait AnyAnswer {
     fn is_settled(&self, since: Instant) -> bool;
     /// Why the last fetch failed, if no answer came after it.
     fn last_failure(&self) -> Option<Error>;
-    /// Notes that a fetch has failed, which stands for an answer for so long.
+    /// Notes that a fetch has failed, and that none is to follow for `lasts`.
     fn fail(&self, error: &Error, lasts: Duration);
-    /// Asks the service, and takes in what it says, in memory and on disk. Gives the
-    /// version that has been stored, if the answer tells of one.
+    /// Asks the service, and keeps the answer in memory and on disk. Gives the version
+    /// that has been stored, if the answer tells of one.
+    ///
+    /// # Errors
+    /// What the call fails with.
     fn fetch(&self, fetch: &Fetch<'_>) -> Result<Option<StoredVersion>>;
-    /// Reads from disk what was last known, so that it can be shown while the
-    /// service cannot be reached; not in the place of anything newer.
+    /// Reads the last answer from disk where memory has none, to be shown while the
+    /// service cannot be reached.
     fn recall_last(&self);
-    /// Writes the answer to disk, as far as it is worth it.
+    /// Writes the answer to disk, unless it may change and was written a moment ago.
     fn persist(&self);
 }
 
@@ -86,7 +89,7 @@ impl<R: Resource> AnyAnswer for OneAnswer<'_, R> {
 
     fn fetch(&self, fetch: &Fetch<'_>) -> Result<Option<StoredVersion>> {
         if R::CONTINUES {
-            // What an earlier mount knew need not be read again.
+            // What an earlier mount has fetched need not be fetched again.
             self.recall_last();
         }
         let asked = Instant::now();

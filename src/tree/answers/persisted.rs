@@ -1,5 +1,5 @@
-//! Answers on disk. Those that cannot change any more are read instead of asking
-//! the service; all others only while the service cannot be reached.
+//! Answers on disk: those that can no longer change are read instead of calling the
+//! service, all others only while the service cannot be reached.
 
 use crate::{store::Shelf, sync::Mutex};
 use lru::LruCache;
@@ -13,8 +13,8 @@ use std::{
 /// every live run, and its loss costs one call.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Answers whose time of writing is remembered; of others they are written
-/// again, which costs little.
+/// How many times of writing are remembered. An answer whose time is forgotten is
+/// written again, which costs little.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// The answers on disk, by their names.

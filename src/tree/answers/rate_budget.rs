@@ -1,13 +1,13 @@
-//! How the last of an hour's allowance is spent: refreshes slow down, so that
-//! what nobody has read yet can still be asked for.
+//! How the rest of an hour's rate limit is spent: refreshes slow down, so that calls
+//! are left for what no process has read yet.
 
 use crate::api::RateLimit;
 
-/// So many times longer do answers stand when this share of the allowance, in
+/// Answers stay fresh this many times longer when this share of the limit, in
 /// percent, or more is left.
 const STEPS: [(u64, u32); 4] = [(20, 1), (10, 2), (5, 5), (0, 10)];
 
-/// How many times longer than usual an answer is shown at `now`, in Unix seconds.
+/// How many times longer than usual an answer stays fresh at `now`, in Unix seconds.
 pub(super) fn slowdown(told: Option<RateLimit>, now: u64) -> u32 {
     let Some(told) = told.filter(|told| told.limit > 0 && told.reset > now) else {
         return 1;

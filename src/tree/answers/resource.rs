@@ -22,7 +22,7 @@ pub(crate) type Bounds = (usize, usize);
 
 /// For answers that are one object.
 const OBJECTS: Bounds = (20_000, 32 << 20);
-/// For answers of which there are a few, whatever their size.
+/// For resources with a few answers, which may have any size.
 pub(crate) const LISTINGS: Bounds = (8, usize::MAX);
 
 /// One kind of answers. Each has a file of its own in [`super::resources`].
@@ -34,9 +34,9 @@ pub(crate) trait Resource: Sized {
 
     /// How many answers are held.
     const BOUNDS: Bounds = OBJECTS;
-    /// Whether only answers that cannot change any more are written to disk. Those
-    /// are read from there instead of being asked for; all others only when the
-    /// service cannot be reached.
+    /// Whether only answers that can no longer change are written to disk. They are
+    /// read from there instead of calling the service; answers of other resources
+    /// are read from disk only while the service cannot be reached.
     const STORES_FINAL_ONLY: bool = false;
     /// The folder that shows the objects of all keys, if it is one.
     const FOLDER: Option<Node> = None;
@@ -77,7 +77,8 @@ pub(crate) trait Resource: Sized {
     }
 }
 
-/// How the rows of a run's log are fetched: by whoever keeps the logs that grow.
+/// Fetches the rows of a run's log. Live runs are above the answers, so a fetch gets
+/// this as an argument.
 pub(crate) type FetchLogs<'a> = dyn Fn(&Arc<str>, &Progress) -> Result<Fetched<Logs>> + 'a;
 
 /// What a resource is fetched with.
@@ -88,8 +89,8 @@ pub(crate) struct Ask<'a, R: Resource> {
     pub(super) asked: Instant,
     /// The last answer, however old.
     pub(super) earlier: Option<Arc<R::Value>>,
-    /// For how long listings and live objects are shown without asking again, by
-    /// what the service has said last of the rate limit.
+    /// How long listings and live objects are fresh, by what the service has last said
+    /// of the rate limit.
     pub(super) list_ttl: &'a dyn Fn() -> Duration,
     /// How long what is asked for now of a run stays fresh, where the run is known
     /// to have ended.

@@ -1,4 +1,4 @@
-//! The service, and whether and how often to ask it.
+//! The service: its client, whether it can be called, and how often to call it.
 
 use super::{
     breaker::{Breaker, State},
@@ -14,9 +14,9 @@ use std::{sync::Arc, time::Duration};
 pub(crate) struct Service {
     api: Client,
     breaker: Breaker,
-    /// For how long listings and live objects are shown without asking again.
+    /// How long listings and live objects are fresh.
     list_ttl: Duration,
-    /// Never ask.
+    /// Whether the service is never called.
     offline: bool,
 }
 
@@ -30,40 +30,42 @@ impl Service {
         }
     }
 
-    /// The client. How a call ended is to be passed to [`Service::note`].
+    /// The client. Pass the result of each call to [`Service::note`].
     pub(crate) fn api(&self) -> &Client {
         &self.api
     }
 
-    /// Passes on how a call ended, and lets the circuit breaker know.
+    /// Tells the circuit breaker how a call ended, and gives its result back.
     pub(crate) fn note<T>(&self, result: Result<T>) -> Result<T> {
         self.breaker.note(result.as_ref().err());
         result
     }
 
-    /// Whether the service cannot be reached, or is not to be asked.
+    /// Whether the service cannot be reached, or is never called.
     pub(crate) fn is_away(&self) -> bool {
         self.offline || self.breaker.error().is_some()
     }
 
-    /// How many times longer than usual an answer is shown.
+    /// How many times longer than usual an answer stays fresh.
     pub(crate) fn slowdown(&self) -> u32 {
         let now = u64::try_from(self.api.now().as_second()).unwrap_or(0);
         rate_budget::slowdown(self.api.calls().rate_limit, now)
     }
 
-    /// For how long listings and live objects are shown without asking again.
+    /// How long listings and live objects are fresh.
     pub(crate) fn list_ttl(&self) -> Duration {
         self.list_ttl * self.slowdown()
     }
 
-    /// The same while the rate limit is far.
+    /// The same while most of the rate limit is left.
     pub(crate) fn usual_list_ttl(&self) -> Duration {
         self.list_ttl
     }
 
-    /// What the circuit breaker says to a fetch; an error for a mount that is
-    /// offline.
+    /// Whether a fetch may call the service.
+    ///
+    /// # Errors
+    /// The mount is offline.
     pub(super) fn admit(&self) -> Result<State> {
         match self.offline {
             true => Err(offline()),
@@ -71,13 +73,13 @@ impl Service {
         }
     }
 
-    /// Notes how the fetch ended that was to find out whether the service is back.
+    /// Notes how the probe ended that the circuit breaker asked for.
     pub(super) fn probed(&self, error: Option<&Error>) {
         self.breaker.probed(error);
     }
 }
 
-/// What `--offline` answers instead of asking.
+/// Why an offline mount does not call the service.
 fn offline() -> Error {
     Error::Transport(Arc::new(TransportError {
         request: "the API".into(),

@@ -120,8 +120,8 @@ const PROBES: [&str; 13] = [
     "BDMV",
 ];
 
-/// Whether a name is one that programs probe for everywhere: not worth a call
-/// as long as no listing holds it.
+/// Whether programs look for this name in every folder: not worth a call while no
+/// listing has it.
 pub(crate) fn is_probe(name: &str) -> bool {
     name.starts_with('.') || PROBES.contains(&name)
 }

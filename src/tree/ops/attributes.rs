@@ -23,7 +23,7 @@ impl View<'_> {
     /// Whether an access is allowed.
     ///
     /// # Errors
-    /// EROFS for writing to what is no control file; EACCES.
+    /// EROFS for writing to a file that is no control file; EACCES.
     pub fn access(&self, ino: u64, access: Access) -> Answer<()> {
         let node = self.node(ino)?;
         if matches!(node, Node::Control(_)) {
@@ -45,13 +45,13 @@ impl View<'_> {
     /// The attributes of an inode.
     ///
     /// # Errors
-    /// ESTALE for an unknown number, and whatever fetching fails with.
+    /// ESTALE for an unknown number, and what a fetch fails with.
     pub fn getattr(&self, ino: u64) -> Answer<Stat> {
         self.stat(&self.node(ino)?)
     }
 
-    /// What the kernel may be told in passing of a node whose attributes are
-    /// not known: the last known size or none, good for no time at all.
+    /// The attributes of a node without a fetch: if need be as last known or with size
+    /// 0, and then valid for no time.
     pub(super) fn stat_if_known(&self, node: &Node, kind: Kind) -> Stat {
         self.in_passing().stat(node).unwrap_or_else(|_| {
             let attributes = self.attributes(node, kind, 0, (0, 0));

@@ -1,8 +1,8 @@
-//! Files that are written: what somebody writes becomes an order to the
-//! service, which is given once.
+//! Control files: what a process writes to one becomes an order to the service,
+//! which is given once.
 //!
-//! `agents/<name>/run` takes all that is written until its last writer closes
-//! it, for the text of a run to be started; `runs/<id>/cancel` takes any byte.
+//! `agents/<name>/run` starts a run with all that is written until the last writer
+//! closes it; any byte written to `runs/<id>/cancel` cancels the run.
 
 use crate::{
     error::Error,
@@ -17,11 +17,10 @@ use crate::{
     },
 };
 
-/// What is done through a control file is done with the token of whoever has
-/// mounted.
+/// A control file acts with the token of the user who mounted.
 pub(super) fn not_yours() -> Miss {
     Miss::Error(Error::Denied(
-        "only whoever has mounted may use this".into(),
+        "only the user who mounted may use this".into(),
     ))
 }
 
@@ -77,13 +76,13 @@ impl View<'_> {
         })
     }
 
-    /// Takes what is written to a control file: at an offset, or at the end of
-    /// what has been written so far. A file that is appended to says the latter:
-    /// where the kernel takes its end to be depends on who looks at it meanwhile.
+    /// Takes a write to a control file: at an offset, or at the end of what was written
+    /// before. The latter is for files that are opened to append: what the kernel
+    /// takes for their end depends on other processes that look at the file.
     ///
     /// # Errors
-    /// EFBIG, EINVAL for a hole and for a file that has done its work; for a
-    /// cancel, whatever it fails with.
+    /// EFBIG, EINVAL for a hole and for a file that has started its run; what a cancel
+    /// fails with.
     pub fn write(&self, writing: &Writing, offset: Option<u64>, data: &[u8]) -> Answer<()> {
         if data.is_empty() {
             return Ok(());
@@ -94,10 +93,10 @@ impl View<'_> {
         }
     }
 
-    /// Ends the writing of a control file: what was written is ordered.
+    /// Ends the writing of a control file: what was written becomes an order.
     ///
     /// # Errors
-    /// EINVAL for a request that cannot be, and whatever the order fails with.
+    /// EINVAL for a request that is not valid, and what the order fails with.
     pub fn finish(&self, writing: &Writing) -> Answer<()> {
         let Some((order, refused)) = self.tree.orders.finish(writing) else {
             return Ok(());

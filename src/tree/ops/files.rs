@@ -54,8 +54,8 @@ impl View<'_> {
     /// Opens a file for reading.
     ///
     /// # Errors
-    /// EISDIR, EINVAL for a symlink, EACCES for a control file where it is not its
-    /// owner who asks, ESTALE, and whatever fetching fails with.
+    /// EISDIR, EINVAL for a symlink, EACCES for a control file of another user, ESTALE,
+    /// and what a fetch fails with.
     pub fn open(&self, ino: u64, is_owner: bool) -> Answer<Opened> {
         let node = self.node(ino)?;
         if matches!(node, Node::Control(_)) && !is_owner {
@@ -79,7 +79,7 @@ impl View<'_> {
                         is_final: true,
                     });
                 }
-                // Evicted, and perhaps on its way again, under the same numbers.
+                // Evicted, and perhaps being downloaded again, under the same numbers.
                 match self.tree.content.partial(version) {
                     Some(partial) => self.open_partial(&partial, version, *number, ino),
                     None => Err(self.content_miss(version)),
@@ -156,8 +156,8 @@ impl View<'_> {
     /// dropped: fewer only at the end of the file.
     ///
     /// # Errors
-    /// EIO where the cache's files cannot be read, and whatever the fetch of a
-    /// file of a partial version, or of one that is damaged on disk, fails with.
+    /// EIO where the cache's files cannot be read, and what the fetch of a version
+    /// fails with that is partial, or damaged on disk.
     pub fn read(
         &self,
         handle: &Handle,
@@ -174,9 +174,8 @@ impl View<'_> {
             Handle::Page(page) => self.read_page(page, offset, size, buffer)?,
             Handle::Log(OpenLog { run, view, logs }) => {
                 logs.read(*view, offset, size, buffer);
-                // At its end, whoever reads may want to know whether it is still
-                // the end. Why asking fails is told elsewhere: what has been
-                // read stays true.
+                // A process that reads at the end may wait for more. Why a fetch fails
+                // is reported elsewhere: what the process has read stays true.
                 if buffer.is_empty()
                     && let Err(miss @ Miss::Fetch(_)) = self.logs(run)
                 {

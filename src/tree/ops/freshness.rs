@@ -28,8 +28,8 @@ pub(crate) enum Age {
     Current,
     /// As old as it is: for attributes that only sort a listing.
     Any,
-    /// Asked for now: for who follows without a stream. Where asking fails, what is
-    /// within its lifetime has to do.
+    /// Asked for now: for a process that follows without a stream. Where the call fails,
+    /// an answer within its lifetime has to do.
     Anew,
 }
 
@@ -55,8 +55,8 @@ impl View<'_> {
         key: &R::Key,
     ) -> Answer<(Arc<R::Value>, Duration)> {
         let answers = &self.tree.answers;
-        // With no service there, what is known is shown at once. Whether it is
-        // there again is found out behind the answer's back.
+        // While the service cannot be reached, the last answer is shown at once. A
+        // fetch that no request waits for finds out whether the service is back.
         if self.is_away()
             && !matches!(answers.get::<R>(key, self.since), Lookup::Fresh(..))
             && let Some((value, _)) = answers.last::<R>(key)
@@ -73,12 +73,12 @@ impl View<'_> {
         }
     }
 
-    /// Whether the service cannot be reached, or is not to be asked.
+    /// Whether the service cannot be reached, or is never called.
     pub(in crate::tree) fn is_away(&self) -> bool {
         self.tree.answers.service().is_away()
     }
 
-    /// For how long listings and live objects are shown without asking again.
+    /// How long listings and live objects are fresh.
     pub(super) fn list_ttl(&self) -> Duration {
         self.tree.answers.service().list_ttl()
     }
@@ -201,7 +201,7 @@ impl View<'_> {
         Ok((escape(&row.value.name), row, left))
     }
 
-    /// A run, from its own answer or from a listing's row, whichever serves.
+    /// A run, from its own answer or from a listing's row.
     pub(super) fn run(&self, id: &Arc<str>, age: Age) -> Answer<(Arc<Row<types::Run>>, Duration)> {
         let answers = &self.tree.answers;
         let detail = answers.last::<Run>(id);
@@ -248,8 +248,8 @@ impl View<'_> {
         self.run_detail(id)
     }
 
-    /// A run with what only its own answer holds. One from before its status changed
-    /// is not shown, no matter what has told of that.
+    /// A run with what only its own answer holds, never one from before the last change
+    /// of status that is known.
     pub(super) fn run_detail(&self, id: &Arc<str>) -> Answer<(Arc<Row<types::Run>>, Duration)> {
         self.run_detail_of(id, Age::Current)
     }

@@ -13,7 +13,7 @@ use crate::{
 };
 use std::sync::{Arc, OnceLock};
 
-/// What an open file reads from. It stays good whatever is evicted or changes.
+/// What an open file reads from. It stays readable when content is evicted or changes.
 pub enum Handle {
     /// A file of ours that can never change.
     Bytes(Arc<[u8]>),
@@ -110,6 +110,7 @@ impl Page {
 pub struct Opened {
     /// What it reads from.
     pub handle: Handle,
-    /// The content can never change: pages of an earlier open are still good.
+    /// The content can never change, so the kernel may keep its pages from an earlier
+    /// open.
     pub is_final: bool,
 }

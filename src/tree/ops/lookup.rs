@@ -33,7 +33,7 @@ use std::{sync::Arc, time::Duration};
 pub enum Found {
     /// A node, and for how long the name leads to it.
     Node(Stat, Duration),
-    /// No such name, for so long.
+    /// No such name, and for how long there is none.
     Absent(Duration),
 }
 
@@ -59,8 +59,8 @@ impl View<'_> {
     /// Looks `name` up in the directory `parent`.
     ///
     /// # Errors
-    /// ENAMETOOLONG, ENOTDIR, ESTALE, and whatever fetching fails with. A name
-    /// that does not exist is not an error but [`Found::Absent`].
+    /// ENAMETOOLONG, ENOTDIR, ESTALE, and what a fetch fails with. A name that does not
+    /// exist is not an error but [`Found::Absent`].
     pub fn lookup(&self, parent: u64, name: &[u8]) -> Answer<Found> {
         if name.len() > NAME_MAX {
             return Err(Error::NameTooLong.into());
@@ -171,7 +171,7 @@ impl View<'_> {
     fn agent_child(&self, name: &str) -> Answer<Child> {
         let answers = &self.tree.answers;
         if is_probe(name) {
-            // Only a listing that is there already can show such a name.
+            // Only a listing that is known already can show such a name.
             let listing = answers.last::<Agents>(&());
             let item = listing.as_ref().and_then(|(last, _)| last.component(name));
             let item = item.ok_or_else(|| absent(name))?;
@@ -184,7 +184,7 @@ impl View<'_> {
         if let Some(item) = listing.id(name) {
             return Ok((Node::Link(item.component.as_str().into()), left));
         }
-        // One that was reached by its id is there by its name too.
+        // An agent that was reached by its id also has its name.
         let reached = |id: &Arc<str>, row: &Row<types::Agent>| {
             listing.id(id).is_none() && escape(&row.value.name) == name
         };

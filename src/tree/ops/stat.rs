@@ -15,7 +15,7 @@ pub struct Attributes {
     pub ino: u64,
     /// Kind of node.
     pub kind: Kind,
-    /// Size in bytes: always true, which may take a fetch to know.
+    /// Size in bytes: always the true one, which may take a fetch.
     pub size: u64,
     /// Bytes of it that are stored: all but the holes of a file.
     pub stored: u64,
@@ -31,9 +31,9 @@ pub struct Attributes {
 /// Permissions of what is only read.
 const READ: u16 = 0o444;
 const READ_AND_ENTER: u16 = 0o555;
-/// Permissions of a control file: what it does is done in its owner's name.
+/// Permissions of a control file, which acts with its owner's token.
 pub(super) const OWNER: u16 = 0o600;
-/// Those of a symlink mean nothing, and are these.
+/// Permissions of a symlink, which mean nothing.
 const LINK: u16 = 0o777;
 
 /// Permissions where only the kind of node decides.
@@ -64,7 +64,7 @@ pub(super) fn mtime(at: Timestamp) -> (i64, u32) {
     }
 }
 
-/// What somebody asks to be allowed.
+/// What a process asks to be allowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
     /// To read.
@@ -73,7 +73,7 @@ pub struct Access {
     pub write: bool,
     /// To run a file or enter a directory.
     pub execute: bool,
-    /// Whether it is whoever has mounted, or root.
+    /// Whether its user is the one who mounted, or root.
     pub is_owner: bool,
 }
 

@@ -15,14 +15,14 @@ use crate::{
 use std::{sync::Arc, time::Instant};
 
 impl View<'_> {
-    /// The table of all runs, or of an agent's. It is made anew where something
-    /// has come that it does not show.
+    /// The table of all runs, or of an agent's. It is made again when answers have come
+    /// that it does not show.
     pub(super) fn runs_table(&self, agent: Option<&Arc<str>>, form: Form) -> Answer<Arc<Table>> {
         let (answers, tables) = (&self.tree.answers, &self.tree.tables);
         let key = (agent.cloned(), form);
         let made = tables.last(&key).map(|(table, _)| table);
         if self.any_age {
-            // In passing, as by `ls -l`, none is made: that takes a while.
+            // No table is made for an attribute in a listing: that takes a while.
             return made.ok_or(Miss::Fetch(FetchKey::of::<Runs>(())));
         }
         let asked = Instant::now();
@@ -57,7 +57,7 @@ impl View<'_> {
             {
                 continue;
             }
-            // What was told of it since the listing.
+            // An answer on the run may be newer than the listing.
             let (newest, _) = match item.row.value.status.is_terminal() {
                 true => (item.row.clone(), FOR_EVER),
                 false => self.run(&item.id, Age::Any)?,

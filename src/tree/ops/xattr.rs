@@ -114,8 +114,8 @@ impl View<'_> {
             Node::Entry(version, number) => {
                 if let Files::Sealed(sealed) = self.files(version)?
                     && let Some(entry) = sealed.index().node(*number)
-                    // The kernel gives no `user.*` attribute of a symlink to
-                    // anybody, so none is listed either.
+                    // The kernel never passes on `user.*` attributes of a symlink, so
+                    // none is listed either.
                     && entry.kind != NodeKind::Symlink
                 {
                     add("version", Some(version.id.to_string()));
@@ -128,7 +128,7 @@ impl View<'_> {
         Ok(out)
     }
 
-    /// Why asking for an answer failed, if that is the last that is known.
+    /// Why the last fetch of an answer failed, if it did.
     fn failure<R: Registered>(&self, key: R::Key) -> Option<String> {
         let failure = self.tree.last_failure(&FetchKey::of::<R>(key))?;
         Some(failure.to_string())

@@ -35,8 +35,8 @@ impl Resource for Runs {
         ask.listed(Listing::new(rows, ask.asked))
     }
 
-    /// Runs do not vanish, and only what may have changed was asked for. By now the
-    /// earlier listing may have a run that was started meanwhile.
+    /// Runs do not vanish, and the fetch asked only for what may have changed. A run
+    /// that was started during the fetch is in the earlier listing only.
     fn merge(new: Arc<Self::Value>, earlier: &Self::Value) -> Arc<Self::Value> {
         new.with_earlier(earlier).into()
     }
