@@ -1,18 +1,21 @@
-//! The server that `scripts/bench` measures against: archives given as files,
-//! or made up where asked for, served as artifacts by the demo's service.
+//! The server that `scripts/bench` measures against: it serves archives, given as
+//! files or generated, as artifacts of the demo's service.
 //!
-//! Prints one line of JSON when it listens. Then each line on standard input
-//! is a command, answered by a line of JSON: `clear` forgets the requests so
-//! far, `stats` counts them, `network LATENCY-MS BYTES-PER-SECOND` sets both
-//! for all answers that begin later (0: none). Ends when the input does.
+//! It prints one line of JSON when it listens. Then each line on standard input
+//! is a command, which it answers with a line of JSON: `clear` forgets the requests
+//! so far, `stats` counts them, `network LATENCY-MS BYTES-PER-SECOND` sets both for
+//! all later answers (0: none). It ends when its input ends.
 
+#[path = "../tests/support/fake/mod.rs"]
+mod fake;
+
+use fake::{Action, Fault, File, Kind, Port, Server, VersionSpec, World};
 use serde_json::{Value, json};
 use std::{
     error::Error,
     io::{self, BufRead, Write},
     time::Duration,
 };
-use vm0fs::demo::{Action, Fault, File, Kind, Port, Server, VersionSpec, World};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -122,7 +125,7 @@ fn given(world: &mut World, path: &str) -> Outcome<Value> {
     Ok(json!({"name": text("name")?, "storage_id": storage, "id": version}))
 }
 
-/// Adds an artifact of made-up files.
+/// Adds an artifact of generated files.
 fn made(world: &mut World, name: &str, files: Vec<File>) -> Value {
     let storage = world.add_storage(Kind::Artifact, name);
     let size: u64 = files.iter().map(File::size).sum();
@@ -152,7 +155,7 @@ fn huge() -> Vec<File> {
         .collect()
 }
 
-/// A block that compresses to about a half: random hexadecimal digits.
+/// A block that compresses to about half its size: random hexadecimal digits.
 fn noise(seed: u32) -> Vec<u8> {
     let mut state = u64::from(seed) + 1;
     (0..BLOCK)

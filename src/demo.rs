@@ -1,72 +1,63 @@
 //! The embedded demo server: the VM0 API v1 with its quirks and a presigned
 //! object store, as real HTTP on loopback.
 //!
-//! `vm0fs demo` serves [`World::demo`]; the tests serve worlds of their own,
-//! change them while they run, put faults on the wire and count requests.
-//! Nothing of the client is used here, so that neither can hide a mistake of
-//! the other.
+//! `vm0fs demo` serves [`World::demo`]; the tests serve worlds of their own and
+//! change them while the server runs. Faults and the journal of requests belong to
+//! the tests (`tests/support/fake`), which wrap this server by
+//! [`Server::start_with`]. This module uses nothing of the client, so that neither
+//! can hide a mistake of the other.
 
 mod api;
 mod archive;
+mod digest;
 mod events;
-mod fault;
+mod limits;
 mod live;
 mod objects;
 mod reply;
 mod runs;
 mod scenario;
 mod session;
+mod state;
 mod story;
-mod wire;
 mod world;
 
 pub use archive::{File, Maker, version_id};
-pub use fault::{Action, Fault, Port};
-pub use session::{Claude, Codex, Events, Program, lifecycle};
-pub use wire::Recorded;
+pub use session::{Claude, Codex, Events, Session, lifecycle};
 pub use world::{
     Agent, AgentVersion, Kind, LogRow, Pace, Quirks, Run, Sample, Storage, Version, VersionSpec,
     World, is_terminal, uuid,
 };
 
 use crate::error::{Error, Result};
-use archive::sha256_hex;
-use axum::Router;
-use fault::Faults;
+use axum::{Router, serve::ListenerExt};
+use digest::sha256_hex;
+use state::ServerState;
 use std::{
     fmt,
     future::IntoFuture,
     hash::{BuildHasher, RandomState},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 use tokio::runtime::{Builder, Runtime};
 
-/// What both ports and the live runs share.
-struct Shared {
-    world: Mutex<World>,
-    faults: Faults,
-    journal: wire::Journal,
-    limits: reply::Limits,
-    /// Signs the presigned URLs.
-    key: String,
-    store_url: String,
+/// Which of the server's two ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// The API.
+    Api,
+    /// The object store behind the presigned URLs.
+    Store,
 }
 
-impl Shared {
-    fn world(&self) -> MutexGuard<'_, World> {
-        // A test that panics while it holds the world has failed already.
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A running server. Dropping it stops it at once, whatever it is doing.
+/// A running server. Dropping it stops it at once, also while it answers.
 pub struct Server {
     /// Present until the drop.
     runtime: Option<Runtime>,
-    shared: Arc<Shared>,
+    state: Arc<ServerState>,
     address: SocketAddr,
     token: String,
 }
@@ -75,11 +66,8 @@ pub struct Server {
 /// ends without waiting.
 const PACKING: Duration = Duration::from_millis(200);
 
-/// How often [`Server::wait_for`] looks.
-const POLL: Duration = Duration::from_millis(5);
-
-/// Two are enough for a server that mostly waits, and leave the machine to
-/// what is tested.
+/// Threads of the server: two are enough, since it mostly waits, and leave the
+/// cores to the code under test.
 const WORKERS: usize = 2;
 
 impl Server {
@@ -96,7 +84,25 @@ impl Server {
     ///
     /// # Errors
     /// Where a port cannot be bound or no thread started.
-    pub fn start_on(mut world: World, address: SocketAddr) -> Result<Self> {
+    pub fn start_on(world: World, address: SocketAddr) -> Result<Self> {
+        Self::start_with(world, address, |_, listener, routes| {
+            // Nagle's algorithm would delay small answers by 40 ms.
+            let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+            tokio::spawn(axum::serve(listener, routes).into_future());
+        })
+    }
+
+    /// Serves `world` as [`Server::start_on`] does, with the caller's own way to
+    /// serve: the server calls `serve` once for each port, inside its runtime, and
+    /// `serve` starts a task that answers requests by the routes.
+    ///
+    /// # Errors
+    /// Where a port cannot be bound or no thread started.
+    pub fn start_with(
+        mut world: World,
+        address: SocketAddr,
+        serve: impl Fn(Port, tokio::net::TcpListener, Router),
+    ) -> Result<Self> {
         let (api, address) = bind(address)?;
         let (store, store_address) = bind(SocketAddr::new(address.ip(), 0))?;
         let token = world
@@ -104,14 +110,7 @@ impl Server {
             .get_or_insert_with(|| format!("vm0_test_{}", secret()))
             .clone();
         let live = world.live.clone();
-        let shared = Arc::new(Shared {
-            world: Mutex::new(world),
-            faults: Faults::default(),
-            journal: wire::Journal::default(),
-            limits: reply::Limits::default(),
-            key: secret(),
-            store_url: url(store_address),
-        });
+        let state = Arc::new(ServerState::new(world, secret(), url(store_address)));
         let runtime = Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .thread_name("vm0fs-demo")
@@ -120,15 +119,20 @@ impl Server {
             .map_err(|error| Error::io("starting the demo server's threads", error))?;
         {
             let _inside = runtime.enter();
-            serve(api, api::router(Arc::clone(&shared)))?;
-            serve(store, api::store_router(Arc::clone(&shared)))?;
+            let listener = |listener| {
+                tokio::net::TcpListener::from_std(listener)
+                    .map_err(|error| Error::io("starting the demo server", error))
+            };
+            let (api, store) = (listener(api)?, listener(store)?);
+            serve(Port::Api, api, api::router(Arc::clone(&state)));
+            serve(Port::Store, store, api::store_router(Arc::clone(&state)));
             for id in live {
-                tokio::spawn(live::keep_logging(Arc::clone(&shared), id));
+                tokio::spawn(live::keep_logging(Arc::clone(&state), id));
             }
         }
         Ok(Self {
             runtime: Some(runtime),
-            shared,
+            state,
             address,
             token,
         })
@@ -141,7 +145,7 @@ impl Server {
 
     /// The object store's base URL.
     pub fn store_url(&self) -> String {
-        self.shared.store_url.clone()
+        self.state.store_url().into()
     }
 
     /// The token that the API accepts.
@@ -149,49 +153,9 @@ impl Server {
         &self.token
     }
 
-    /// The world, to look at and to change. The server waits while it is held.
+    /// The world, to read and to change. Requests wait while the caller holds it.
     pub fn world(&self) -> MutexGuard<'_, World> {
-        self.shared.world()
-    }
-
-    /// Every request on both ports since the start or the last clearing.
-    pub fn requests(&self) -> Vec<Recorded> {
-        self.shared.journal.snapshot()
-    }
-
-    /// The requests on one port whose path begins with `prefix`.
-    pub fn requests_to(&self, port: Port, prefix: &str) -> Vec<Recorded> {
-        let mut requests = self.requests();
-        requests.retain(|request| request.port == port && request.path.starts_with(prefix));
-        requests
-    }
-
-    /// Waits until the requests are as `wanted` has them; false where they are
-    /// not after `limit`.
-    pub fn wait_for(&self, limit: Duration, wanted: impl Fn(&[Recorded]) -> bool) -> bool {
-        let start = std::time::Instant::now();
-        while !wanted(&self.requests()) {
-            if start.elapsed() >= limit {
-                return false;
-            }
-            std::thread::sleep(POLL);
-        }
-        true
-    }
-
-    /// Forgets the requests so far.
-    pub fn clear_requests(&self) {
-        self.shared.journal.clear();
-    }
-
-    /// Puts a fault on the wire.
-    pub fn fault(&self, fault: Fault) {
-        self.shared.faults.add(fault);
-    }
-
-    /// Takes all faults away; answers that already suffer from one go on so.
-    pub fn clear_faults(&self) {
-        self.shared.faults.clear();
+        self.state.world()
     }
 }
 
@@ -222,17 +186,8 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     listen().map_err(|error: io::Error| Error::io(format!("listening on {address}"), error))
 }
 
-/// Starts serving; must be called inside the runtime.
-fn serve(listener: TcpListener, router: Router) -> Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)
-        .map_err(|error| Error::io("starting the demo server", error))?;
-    let service = router.into_make_service_with_connect_info::<wire::Connection>();
-    tokio::spawn(axum::serve(listener, service).into_future());
-    Ok(())
-}
-
 fn url(address: SocketAddr) -> String {
-    // Where the server listens on every address, loopback is one that works.
+    // A server that listens on every address is reached by loopback.
     let host = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         ip => ip,
@@ -240,7 +195,7 @@ fn url(address: SocketAddr) -> String {
     format!("http://{}", SocketAddr::new(host, address.port()))
 }
 
-/// 64 hex characters that nobody can guess: the standard library seeds each
+/// 64 hex characters that cannot be guessed: the standard library seeds a
 /// process's first hasher from the system's random source.
 fn secret() -> String {
     let numbers: Vec<u64> = (0..4u64).map(|n| RandomState::new().hash_one(n)).collect();

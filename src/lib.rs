@@ -162,12 +162,19 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+// The tests' fake service names this crate as the integration tests do.
+#[cfg(test)]
+extern crate self as vm0fs;
+
 pub mod api;
 pub mod cli;
 pub mod config;
 mod conversation;
 pub mod demo;
 pub mod error;
+#[cfg(test)]
+#[path = "../tests/support/fake/mod.rs"]
+mod fake;
 pub mod fs;
 pub mod guide;
 pub mod http;

@@ -5,7 +5,7 @@ mod listings;
 mod versions;
 
 use crate::support::Bench;
-use vm0fs::demo::{Port, Recorded};
+use crate::support::fake::{Port, Recorded};
 
 /// The lines of all requests to the API so far, sorted; and forgets them.
 fn calls(bench: &Bench) -> Vec<String> {

@@ -7,6 +7,7 @@ mod damage;
 mod folder;
 mod size;
 
+use crate::support::fake::{Action, Fault, File, Kind, Port, VersionSpec, World};
 use crate::{
     commands::{Place, Running, finish, kill, script, until},
     support::{Bench, Who, is_mounted, noise_of},
@@ -17,7 +18,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use vm0fs::demo::{Action, Fault, File, Kind, Port, VersionSpec, World};
 
 /// A world of artifacts `a0`, `a1` and so on, each of one version with a
 /// small file, a text in a folder, and a large file of so many bytes.

@@ -1,6 +1,7 @@
 //! Where settings come from, through real processes: which server is asked,
 //! with which token, and where the cache goes.
 
+use crate::support::fake::{Agent, File, Kind, Server, VersionSpec, World};
 use crate::{
     commands::{Place, finish, script, shell},
     support::{Bench, Who},
@@ -11,7 +12,6 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use vm0fs::demo::{Agent, File, Kind, Server, VersionSpec, World};
 
 /// A server that has one agent, of the server's name, and a token of its own.
 fn server(name: &str) -> Server {

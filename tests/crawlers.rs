@@ -1,6 +1,7 @@
 //! Indexers and thumbnailers, as real processes of their names: they list
 //! names, read what is cached, and start no download.
 
+use crate::support::fake::{Action, Agent, Fault, File, Kind, Port, VersionSpec, World};
 use crate::{
     commands::until,
     support::{Bench, Mount, Who, reason},
@@ -11,7 +12,6 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use vm0fs::demo::{Action, Agent, Fault, File, Kind, Port, VersionSpec, World};
 
 /// An artifact `site` with one version of one file, and a volume `data`.
 fn world() -> World {

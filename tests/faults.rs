@@ -10,6 +10,7 @@ mod rate_budget;
 mod unreachable;
 mod wrong_content;
 
+use crate::support::fake::{Action, Agent, Fault, File, Kind, Port, Run, VersionSpec, World};
 use crate::support::{Bench, Mount, SOON};
 use std::{
     ops::RangeInclusive,
@@ -17,7 +18,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Action, Agent, Fault, File, Kind, Port, Run, VersionSpec, World};
 
 /// How the mounts here are started: the longest silence, and for how long a name
 /// that was not found stays so.

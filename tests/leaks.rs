@@ -1,6 +1,7 @@
 //! Nothing leaks: the token, the queries of presigned links and a run's secrets
 //! are nowhere but where they are meant to go, and what is on disk is private.
 
+use crate::support::fake::{Action, Agent, Fault, File, Kind, Run, Server, VersionSpec, World};
 use crate::{
     commands::{Place, finish, script},
     support::{Bench, Who, is_root, reason},
@@ -10,7 +11,6 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
-use vm0fs::demo::{Action, Agent, Fault, File, Kind, Run, Server, VersionSpec, World};
 
 /// A secret of a run, and one in the query of a link that leads nowhere.
 const RUN_SECRET: &str = "the-secret-of-a-run-7c1f";

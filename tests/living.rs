@@ -15,6 +15,7 @@ mod starting;
 mod status;
 mod views;
 
+use crate::support::fake::{Agent, Claude, LogRow, Port, Recorded, Run, World};
 use crate::support::{Bench, Mount};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -22,7 +23,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Agent, Claude, LogRow, Port, Recorded, Run, World};
 
 /// For what is to happen within two seconds: a busy machine is slower, and
 /// what comes a poll later comes much later.

@@ -3,7 +3,11 @@
 //!
 //! They need `/dev/fuse`, and fail where it is missing. As root they also test
 //! what an ordinary user meets, as the user `vm0fs-test` that `scripts/test`
-//! makes.
+//! makes. Tests that need root are ignored (`cargo test -- --include-ignored`
+//! runs them); `scripts/test` runs them as root.
+//!
+//! They hold on a busy machine: a test waits for a condition, with a bound that
+//! only a hang exceeds, and does not assume that something is done after a sleep.
 //!
 //! # Which test holds which promise
 //!

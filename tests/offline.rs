@@ -1,12 +1,12 @@
 //! Without a network: what was known is shown, at once, and the rest is an
 //! honest error; over restarts too.
 
+use crate::support::fake::{Agent, File, Kind, Run, Server, VersionSpec, World};
 use crate::support::{Bench, SOON, Who, reason};
 use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Agent, File, Kind, Run, Server, VersionSpec, World};
 
 /// An agent, an ended run with a log, and two artifacts.
 fn world() -> (World, String) {

@@ -1,8 +1,8 @@
 //! Reading a version while its archive arrives, and the proof of its content.
 
+use crate::support::fake::{Action, Fault, File, Kind, VersionSpec, World};
 use crate::support::{Bench, Running, Who, noise, reason};
 use std::time::Instant;
-use vm0fs::demo::{Action, Fault, File, Kind, VersionSpec, World};
 
 /// Bytes of the padding between the first file and the last.
 const PADDING: usize = 400_000;

@@ -2,11 +2,13 @@
 //! them. Everything is taken away again when it is dropped.
 
 pub(crate) mod archive;
+pub(crate) mod fake;
 mod mount;
 pub(crate) mod proxy;
 pub(crate) mod seeds;
 pub(crate) mod watched;
 
+use fake::{Port, Recorded, Server, World};
 pub(crate) use mount::{Mount, Mounting, Running, is_mounted};
 use std::{
     fs,
@@ -21,7 +23,6 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use vm0fs::demo::{Port, Recorded, Server, World};
 
 /// The ordinary user that `scripts/test` makes.
 pub(crate) const ORDINARY_USER: &str = "vm0fs-test";

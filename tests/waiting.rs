@@ -5,8 +5,8 @@
 pub(crate) mod deadlines;
 mod quick;
 
+use crate::support::fake::{Agent, File, Kind, Port, Run, VersionSpec, World};
 use crate::support::{Bench, Running, SOON};
-use vm0fs::demo::{Agent, File, Kind, Port, Run, VersionSpec, World};
 
 /// Artifacts `slow` and `quick` of one version each, an agent and a run, whose
 /// id it gives.

@@ -4,6 +4,9 @@
 mod mapped;
 mod uring;
 
+use crate::support::fake::{
+    Action, Agent, Fault, File, Kind, LogRow, Run, Sample, VersionSpec, World,
+};
 use crate::support::{Bench, Mount, Who, noise};
 use std::{
     fs::File as Opened,
@@ -12,7 +15,6 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use vm0fs::demo::{Action, Agent, Fault, File, Kind, LogRow, Run, Sample, VersionSpec, World};
 
 /// How much one read asks for: less than a page, a page, and more than one request
 /// of the kernel to the mount is.

@@ -232,7 +232,7 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 /// A client of the demo server.
-fn demo_client(server: &crate::demo::Server, timeout: Duration) -> Client {
+fn demo_client(server: &crate::fake::Server, timeout: Duration) -> Client {
     let token = Token::new(server.token()).unwrap();
     let config = config(&server.api_url(), timeout);
     Client::new(ClientConfig { token, ..config }).unwrap()

@@ -21,19 +21,19 @@ use std::{
     time::Duration,
 };
 
-/// The folder in the home where the demo is mounted by default.
+/// The default mountpoint, in the home folder.
 const FOLDER: &str = "vm0-demo";
 
-/// Listings of the demo are short-lived: its runs are to be seen moving.
+/// Lifetime of listings: short, so that the user sees runs progress.
 const LIST_TTL: Duration = Duration::from_secs(3);
 
-/// Room for the demo's large artifact and all the rest of it.
+/// Size of the cache: the demo's large artifact and the rest fit in.
 const CACHE_SIZE: u64 = 1 << 30;
 
-/// What the names of the demos' caches begin with; the process id follows.
+/// Prefix of the name of a demo's cache folder; the process id follows.
 const PREFIX: &str = "vm0fs-demo-";
 
-/// How often, and with which pause, the removal of the demo's cache is tried.
+/// Attempts to remove the demo's cache, and the pause between them.
 const REMOVALS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -41,7 +41,7 @@ impl DemoArgs {
     /// Serves the demo until a signal or an unmount ends it.
     ///
     /// # Errors
-    /// Where the port is taken, or the mountpoint cannot be used.
+    /// If the port is taken or the mountpoint cannot be used.
     pub fn run(self, environment: &Environment) -> Result<()> {
         let signals = Signals::outlast_others()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.unwrap_or(0)));
@@ -55,7 +55,7 @@ impl DemoArgs {
         let mountpoint = self.place(environment)?;
         let is_new = fs::symlink_metadata(&mountpoint)
             .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
-        // Nothing of the demo is to stay behind, least of all in the real cache.
+        // The demo has its own cache, which it removes at its end.
         remove_dead();
         let prefix = format!("{PREFIX}{}-", process::id());
         let cache = tempfile::Builder::new().prefix(&prefix).tempdir();
@@ -67,17 +67,17 @@ impl DemoArgs {
             foreground: true,
         };
         let outcome = mount::run(options, || Ok(()), print_tour);
-        // Downloads under way end with their server, before their folder goes.
+        // Downloads in progress end with their server, before their folder is removed.
         drop(server);
         remove(&cache.keep());
         if is_new {
-            // Made for the demo, and empty again unless somebody else used it.
+            // This fails, as it should, if another program has put files there.
             let _ = fs::remove_dir(&mountpoint);
         }
         outcome.map(|_| ())
     }
 
-    /// Says what to do about a port that cannot be had.
+    /// Says what to do if the port is taken.
     fn explain(&self, error: Error) -> Error {
         match self.port {
             Some(port) => Error::Setup(format!(
@@ -99,7 +99,7 @@ impl DemoArgs {
     }
 }
 
-/// Removes the caches of demos that were killed, as far as they are this user's.
+/// Removes caches that killed demos of this user have left.
 fn remove_dead() {
     let own = nix::unistd::Uid::effective().as_raw();
     for entry in fs::read_dir(std::env::temp_dir())
@@ -123,8 +123,8 @@ fn remove_dead() {
     }
 }
 
-/// Removes the demo's cache. What is being written to the disk in the
-/// background can put a file into a folder that was just emptied: again, then.
+/// Removes the demo's cache. A thread that still writes to it can put a file into a
+/// folder that was just emptied, so the removal is tried again.
 fn remove(cache: &Path) {
     for _ in 0..REMOVALS {
         match fs::remove_dir_all(cache) {
@@ -189,8 +189,8 @@ Ctrl-C ends it, and so does: vm0fs unmount {shown}"
     ));
 }
 
-/// Prints a text. That nobody reads it (`vm0fs demo | head`) is no reason to
-/// end, which `println!` would.
+/// Prints a text. Unlike `println!`, it does not panic when the reader has gone
+/// (`vm0fs demo | head`).
 fn say(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
 }

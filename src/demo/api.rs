@@ -1,9 +1,10 @@
 //! The API's routes, and the endpoints of agents, volumes and artifacts.
 
 use super::{
-    Shared, events, objects,
-    reply::{self, Answer, Failure, Query},
-    runs, wire,
+    events, objects,
+    reply::{self, Failure, Query, Reply},
+    runs,
+    state::ServerState,
     world::{Agent, Kind, Storage, Version, iso},
 };
 use axum::{
@@ -17,10 +18,10 @@ use axum::{
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-type App = State<Arc<Shared>>;
+type App = State<Arc<ServerState>>;
 
 /// The API's port.
-pub(crate) fn router(shared: Arc<Shared>) -> Router {
+pub(crate) fn router(state: Arc<ServerState>) -> Router {
     let mut router = Router::new()
         .route("/v1/agents", get(agents))
         .route("/v1/agents/{id}", get(agent))
@@ -53,26 +54,16 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     }
     router
         .route_layer(middleware::from_fn_with_state(
-            Arc::clone(&shared),
+            Arc::clone(&state),
             reply::frame,
         ))
         .fallback(reply::nowhere)
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&shared),
-            wire::api,
-        ))
-        .with_state(shared)
+        .with_state(state)
 }
 
 /// The object store's port.
-pub(crate) fn store_router(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .fallback(objects::serve)
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&shared),
-            wire::store,
-        ))
-        .with_state(shared)
+pub(crate) fn store_router(state: Arc<ServerState>) -> Router {
+    Router::new().fallback(objects::serve).with_state(state)
 }
 
 fn agent_json(agent: &Agent) -> Value {
@@ -85,9 +76,9 @@ fn agent_json(agent: &Agent) -> Value {
     })
 }
 
-async fn agents(State(shared): App, uri: Uri) -> Answer {
+async fn agents(State(state): App, uri: Uri) -> Reply {
     let query = Query::of(&uri);
-    let world = shared.world();
+    let world = state.world();
     let rows = world
         .agents
         .iter()
@@ -97,8 +88,8 @@ async fn agents(State(shared): App, uri: Uri) -> Answer {
     reply::list(rows, &query, by_id, |a| (a.created_at, &a.id), agent_json)
 }
 
-async fn agent(State(shared): App, Path(id): Path<String>) -> Answer {
-    let world = shared.world();
+async fn agent(State(state): App, Path(id): Path<String>) -> Reply {
+    let world = state.world();
     let agent = find_agent(&world.agents, &id)?;
     let mut value = agent_json(agent);
     let config = agent.versions.last().and_then(|v| v.config.as_ref());
@@ -115,11 +106,11 @@ fn find_agent<'a>(agents: &'a [Agent], id: &str) -> Result<&'a Agent, Failure> {
         .ok_or_else(|| Failure::not_found("agent", id))
 }
 
-async fn agent_versions(State(shared): App, Path(id): Path<String>, uri: Uri) -> Answer {
-    let world = shared.world();
+async fn agent_versions(State(state): App, Path(id): Path<String>, uri: Uri) -> Reply {
+    let world = state.world();
     let agent = find_agent(&world.agents, &id)?;
     let hide = world.quirks.hide_agent_config;
-    // Newest first, also among versions of one instant.
+    // Newest first, also among versions with the same time.
     let rows: Vec<_> = agent.versions.iter().enumerate().rev().collect();
     reply::list(
         rows.iter().collect(),
@@ -171,16 +162,16 @@ fn find_storage<'a>(all: &'a [Storage], kind: Kind, id: &str) -> Result<&'a Stor
         .ok_or_else(|| Failure::not_found(kind.word(), id))
 }
 
-fn storages(State(shared): App, uri: Uri, kind: Kind) -> Answer {
-    let world = shared.world();
+fn storages(State(state): App, uri: Uri, kind: Kind) -> Reply {
+    let world = state.world();
     let rows = world.storages.iter().filter(|s| s.kind == kind).collect();
     let by_id = world.quirks.cursor_by_id;
     let query = Query::of(&uri);
     reply::list(rows, &query, by_id, |s| (s.created_at, &s.id), storage_json)
 }
 
-fn storage(State(shared): App, Path(id): Path<String>, kind: Kind) -> Answer {
-    let world = shared.world();
+fn storage(State(state): App, Path(id): Path<String>, kind: Kind) -> Reply {
+    let world = state.world();
     let storage = find_storage(&world.storages, kind, &id)?;
     let mut value = storage_json(storage);
     value["current_version"] = storage
@@ -190,8 +181,8 @@ fn storage(State(shared): App, Path(id): Path<String>, kind: Kind) -> Answer {
     reply::ok(&value)
 }
 
-fn versions(State(shared): App, Path(id): Path<String>, uri: Uri, kind: Kind) -> Answer {
-    let world = shared.world();
+fn versions(State(state): App, Path(id): Path<String>, uri: Uri, kind: Kind) -> Reply {
+    let world = state.world();
     let storage = find_storage(&world.storages, kind, &id)?;
     reply::list(
         storage.versions.iter().rev().collect(),
@@ -205,9 +196,9 @@ fn versions(State(shared): App, Path(id): Path<String>, uri: Uri, kind: Kind) ->
 /// The shortest prefix of a version's id that stands for it.
 const SHORTEST_PREFIX: usize = 8;
 
-fn download(State(shared): App, Path(id): Path<String>, uri: Uri, kind: Kind) -> Answer {
+fn download(State(state): App, Path(id): Path<String>, uri: Uri, kind: Kind) -> Reply {
     let (path, lifetime) = {
-        let world = shared.world();
+        let world = state.world();
         let storage = find_storage(&world.storages, kind, &id)?;
         let version = match Query::of(&uri).get("version_id") {
             None => storage
@@ -223,7 +214,7 @@ fn download(State(shared): App, Path(id): Path<String>, uri: Uri, kind: Kind) ->
             world.url_lifetime.as_secs(),
         )
     };
-    let location = objects::presign(&shared, &path, lifetime);
+    let location = objects::presign(&state, &path, lifetime);
     Ok((StatusCode::FOUND, [(header::LOCATION, location)]).into_response())
 }
 

@@ -1,8 +1,8 @@
 //! `GET /v1/runs/:id/events`: Server-Sent Events of one run, until it ends.
 
 use super::{
-    Shared,
     reply::{Failure, Query},
+    state::ServerState,
     world::{Run, is_terminal, iso},
 };
 use axum::{
@@ -26,7 +26,7 @@ use std::{
 use tokio::time::{Instant, Sleep};
 
 pub(crate) async fn stream(
-    State(shared): State<Arc<Shared>>,
+    State(state): State<Arc<ServerState>>,
     Path(id): Path<String>,
     headers: HeaderMap,
     uri: Uri,
@@ -38,14 +38,14 @@ pub(crate) async fn stream(
         Failure::invalid("last_event_id", "last_event_id must be an event's sequence")
     })?;
     let (heartbeat, look) = {
-        let world = shared.world();
+        let world = state.world();
         if world.run(&id).is_none() {
             return Err(Failure::not_found("run", &id));
         }
         (world.heartbeat, world.look)
     };
     let stream = Stream {
-        shared,
+        state,
         id,
         last,
         rows: 0,
@@ -64,14 +64,14 @@ pub(crate) async fn stream(
     Ok((headers, Body::new(stream)).into_response())
 }
 
-/// One open stream. It looks at the world now and then, which serves runs
-/// that progress by themselves and worlds that a test changes alike.
+/// One open stream. It reads the world at intervals, and so sees both runs that
+/// progress by themselves and changes that a test makes.
 struct Stream {
-    shared: Arc<Shared>,
+    state: Arc<ServerState>,
     id: String,
     /// Sequence of the last event given.
     last: u64,
-    /// Rows of the log at the last look.
+    /// Rows of the log when the stream last read it.
     rows: usize,
     /// The status last given.
     status: Option<String>,
@@ -89,10 +89,10 @@ fn event(name: &str, id: Option<u64>, data: &Value) -> Bytes {
 }
 
 impl Stream {
-    /// Queues what has happened since the last look.
+    /// Queues events for what has changed since the last call.
     fn look(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        let world = shared.world();
+        let state = Arc::clone(&self.state);
+        let world = state.world();
         let Some(run) = world.run(&self.id) else {
             self.ended = true;
             return;

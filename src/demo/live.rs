@@ -2,10 +2,10 @@
 //! world that go on logging while the server lives.
 
 use super::{
-    Shared,
     archive::{File, Maker},
     session::Claude,
-    story::{Line, Scene, answer, play, play_as},
+    state::ServerState,
+    story::{self, Line, Scene, answer, play, play_as},
     world::{Kind, LogRow, Pace, Run, Sample, VersionSpec, World, after, is_terminal},
 };
 use jiff::Timestamp;
@@ -15,24 +15,23 @@ use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
 const FAILS: &str = "fail";
 const TIMES_OUT: &str = "time out";
 
-/// What a run does that was started through the API, by its agent.
+/// The story of a run that was started through the API, by its agent.
 fn started(agent: &str) -> &'static str {
-    match agent {
-        "code-reviewer" => include_str!("stories/started-code-reviewer.story"),
-        "data-cleaner" => include_str!("stories/started-data-cleaner.story"),
-        "model-trainer" => include_str!("stories/started-model-trainer.story"),
-        "research-analyst" => include_str!("stories/started-research-analyst.story"),
-        "site-builder" => include_str!("stories/started-site-builder.story"),
-        _ => include_str!("stories/started.story"),
-    }
+    let own = story::text(&format!("started-{agent}"));
+    own.unwrap_or_else(|| text("started"))
+}
+
+/// A story that exists.
+fn text(name: &str) -> &'static str {
+    story::text(name).unwrap_or_default()
 }
 
 /// Carries a started run from pending to its end.
-pub(crate) async fn progress(shared: Arc<Shared>, id: String, pace: Pace) {
+pub(crate) async fn progress(state: Arc<ServerState>, id: String, pace: Pace) {
     tokio::time::sleep(pace.pending).await;
     let began = {
-        let mut world = shared.world();
-        let (lines, files) = story(&world, &id, pace);
+        let mut world = state.world();
+        let (lines, files) = plan(&world, &id, pace);
         let run = world.run_mut(&id).filter(|run| !is_terminal(&run.status));
         run.map(|run| {
             let now = Timestamp::now();
@@ -48,7 +47,7 @@ pub(crate) async fn progress(shared: Arc<Shared>, id: String, pace: Pace) {
     let clock = tokio::time::Instant::now();
     for (step, (at, line)) in (1..).zip(lines) {
         tokio::time::sleep_until(clock + at).await;
-        let told = with_run(&shared, &id, |run| {
+        let told = with_run(&state, &id, |run| {
             let now = Timestamp::now();
             run.line(now, line);
             run.metrics.push(sample(now, step));
@@ -58,12 +57,12 @@ pub(crate) async fn progress(shared: Arc<Shared>, id: String, pace: Pace) {
         }
     }
     tokio::time::sleep(pace.row).await;
-    end(&mut shared.world(), &id, files, start);
+    end(&mut state.world(), &id, files, start);
 }
 
-/// The lines of a started run, each with the time after its start, and the file
-/// that it makes.
-fn story(world: &World, id: &str, pace: Pace) -> (Vec<(Duration, Line)>, Vec<File>) {
+/// The lines of a started run, each with its time after the start, and the files
+/// that the run makes.
+fn plan(world: &World, id: &str, pace: Pace) -> (Vec<(Duration, Line)>, Vec<File>) {
     let Some(run) = world.run(id) else {
         return (Vec::new(), Vec::new());
     };
@@ -78,7 +77,7 @@ fn story(world: &World, id: &str, pace: Pace) -> (Vec<(Duration, Line)>, Vec<Fil
     let files = vec![File::new("RESULT.md", report).modified(modified)];
     let mut scene = Scene::of(world, run);
     if scene.input.is_empty() {
-        // The agent's own volume, which a request need not name.
+        // A request need not name the volume that the agent's configuration names.
         let volume = world.agent_volume(&run.agent_name);
         scene.input = volume.map_or_else(Vec::new, |version| version.files().to_vec());
     }
@@ -101,19 +100,17 @@ fn story(world: &World, id: &str, pace: Pace) -> (Vec<(Duration, Line)>, Vec<Fil
     (lines.collect(), files)
 }
 
-/// The step with which a started run writes down its result.
+/// The step in which a started run writes its result.
 const WRITES: &str = "Write RESULT.md\n";
 
-/// The story of a run with the end that its prompt asks for: one that fails or
-/// takes too long does not come to write its result.
+/// The story of a run with the end that its prompt asks for: a run that fails or
+/// takes too long ends before it writes its result.
 fn ended<'a>(story: &'a str, prompt: &str) -> Cow<'a, str> {
     let prompt = prompt.to_lowercase();
     let end = match (prompt.contains(FAILS), prompt.contains(TIMES_OUT)) {
-        (true, _) if story.starts_with("%codex") => {
-            include_str!("stories/started-fails-codex.story")
-        }
-        (true, _) => include_str!("stories/started-fails.story"),
-        (_, true) => include_str!("stories/started-times-out.story"),
+        (true, _) if story.starts_with("%codex") => text("fails-codex"),
+        (true, _) => text("fails"),
+        (_, true) => text("times-out"),
         _ => return story.into(),
     };
     let begun = story.find(WRITES).and_then(|at| story[..at].rfind('\n'));
@@ -121,14 +118,14 @@ fn ended<'a>(story: &'a str, prompt: &str) -> Cow<'a, str> {
     format!("{begun}{end}").into()
 }
 
-/// Acts on a run that is there and has not ended.
-fn with_run<T>(shared: &Shared, id: &str, act: impl FnOnce(&mut Run) -> T) -> Option<T> {
-    let mut world = shared.world();
+/// Calls `act` on the run of that id, unless there is none or it has ended.
+fn with_run<T>(state: &ServerState, id: &str, act: impl FnOnce(&mut Run) -> T) -> Option<T> {
+    let mut world = state.world();
     let run = world.run_mut(id)?;
     (!is_terminal(&run.status)).then(|| act(run))
 }
 
-/// A believable sample: work in waves, memory that grows, a disk that fills.
+/// A plausible sample: CPU in waves, memory that grows, a disk that fills.
 pub(crate) fn sample(at: Timestamp, step: u32) -> Sample {
     let wave = (f64::from(step) * 0.45).sin() * 0.5 + 0.5;
     let ripple = (f64::from(step) * 1.7).sin() * 0.5 + 0.5;
@@ -194,20 +191,20 @@ fn end(world: &mut World, id: &str, made: Vec<File>, start: Timestamp) {
     }
 }
 
-/// Time between two rows of a run that logs for ever.
+/// Time between two rows of a run that goes on logging.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Rows between two samples of such a run: samples come about every 5 s.
+/// Rows between two samples of such a run: the service takes a sample every 5 s.
 const TICKS_A_SAMPLE: u32 = 5;
 
-/// Rows that such a run keeps at most, those of eight hours and some 100 MB: a
-/// demo left alone must not eat the memory.
+/// The most rows of such a run, about eight hours and 100 MB: it ends then, so
+/// that a demo left alone does not use up the memory.
 const MOST_ROWS: usize = 30_000;
 
 /// Goes on logging for the run of that id until it is cancelled.
-pub(crate) async fn keep_logging(shared: Arc<Shared>, id: String) {
+pub(crate) async fn keep_logging(state: Arc<ServerState>, id: String) {
     let watch = {
-        let world = shared.world();
+        let world = state.world();
         world.run(&id).map(|run| Watch::new(&world, run))
     };
     let Some(mut watch) = watch else {
@@ -215,7 +212,7 @@ pub(crate) async fn keep_logging(shared: Arc<Shared>, id: String) {
     };
     for tick in 0_u32.. {
         tokio::time::sleep(TICK).await;
-        let went_on = with_run(&shared, &id, |run| {
+        let went_on = with_run(&state, &id, |run| {
             let now = Timestamp::now();
             watch.tick(run, now);
             if tick.is_multiple_of(TICKS_A_SAMPLE) {
@@ -232,7 +229,8 @@ pub(crate) async fn keep_logging(shared: Arc<Shared>, id: String) {
     }
 }
 
-/// What the watcher finds. Seven, so that they do not fall in step with the rest.
+/// The watcher's findings. Seven, which shares no factor with the other lists, so
+/// that combinations repeat late.
 const FINDINGS: [&str; 7] = [
     "paid, in stock, nothing to do",
     "paid, leaves with today's parcels",
@@ -246,21 +244,20 @@ const FINDINGS: [&str; 7] = [
 /// Postcodes that customers gave; the shop's volume knows all but the last.
 const POSTCODES: [&str; 5] = ["10115", "20095", "50667", "80331", "01097"];
 
-/// The order at which the watch begins.
+/// The number of the first order.
 const FIRST_ORDER: u32 = 48_210;
 
-/// The demo's watcher, which looks after a web shop's orders and never ends: a
-/// row each second.
+/// The demo's watcher, which checks a web shop's orders and logs a row each second.
 pub(crate) struct Watch {
     order: u32,
     /// Files of the volume that it reads.
     input: Vec<File>,
-    /// What is still to be told of the order.
+    /// The order's lines that are not logged yet.
     lines: VecDeque<Line>,
 }
 
 impl Watch {
-    /// The watcher of a run as far as its log goes.
+    /// The watcher of a run, which continues after the last row of its log.
     pub(crate) fn new(world: &World, run: &Run) -> Self {
         let mut watch = Self {
             order: FIRST_ORDER + run.logs.len() as u32,
@@ -268,7 +265,7 @@ impl Watch {
             lines: VecDeque::new(),
         };
         if run.logs.is_empty() {
-            watch.play(include_str!("stories/watch-begin.story"), run);
+            watch.play(text("watch-begin"), run);
         }
         watch
     }
@@ -301,8 +298,8 @@ impl Watch {
         if self.lines.is_empty() {
             self.order += 1;
             let story = match (self.order as usize) % POSTCODES.len() {
-                4 => include_str!("stories/watcher-flag.story"),
-                _ => include_str!("stories/watcher.story"),
+                4 => text("watcher-flag"),
+                _ => text("watcher"),
             };
             self.play(story, run);
         }
@@ -311,7 +308,7 @@ impl Watch {
         }
     }
 
-    /// The end of a watch that has become too long.
+    /// Ends a watch that has become too long.
     fn end(&mut self, run: &mut Run, now: Timestamp) {
         let started = run.started_at.unwrap_or(now);
         let mut claude = Claude::new(&format!("{}:end", run.id), started);

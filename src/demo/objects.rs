@@ -1,12 +1,7 @@
 //! The object store on its own port: presigned URLs, `Range`, `If-Range`,
 //! `If-Match`, `ETag`, and errors in XML.
 
-use super::{
-    Shared,
-    archive::{Archive, sha256_hex},
-    wire::StoreFaults,
-    world::Version,
-};
+use super::{digest::sha256_hex, state::ServerState, world::Version};
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{Request, State},
@@ -24,13 +19,13 @@ use std::{
 use url::form_urlencoded;
 
 /// A link to an object that carries its own permission.
-pub(crate) fn presign(shared: &Shared, path: &str, lifetime: u64) -> String {
+pub(crate) fn presign(state: &ServerState, path: &str, lifetime: u64) -> String {
     let date = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let signature = signature(shared, path, &date, lifetime);
+    let signature = signature(state, path, &date, lifetime);
     format!(
         "{}{path}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date={date}&X-Amz-Expires={lifetime}\
          &X-Amz-SignedHeaders=host&X-Amz-Signature={signature}",
-        shared.store_url
+        state.store_url()
     )
 }
 
@@ -39,11 +34,12 @@ pub(crate) fn object_path(kind: &str, storage_id: &str, version_id: &str) -> Str
     format!("/bucket/{kind}s/{storage_id}/{version_id}/archive.tar.gz")
 }
 
-/// Not AWS's algorithm, but as unguessable: nothing here verifies theirs.
-fn signature(shared: &Shared, path: &str, date: &str, lifetime: u64) -> String {
+/// Not AWS's algorithm, but as hard to guess: no client verifies theirs.
+fn signature(state: &ServerState, path: &str, date: &str, lifetime: u64) -> String {
     sha256_hex(format!(
         "{}\n{path}\n{date}\n{lifetime}\n{}",
-        shared.key, shared.key
+        state.key(),
+        state.key()
     ))
 }
 
@@ -63,14 +59,14 @@ impl IntoResponse for Refusal {
 }
 
 /// Answers every request on the store's port.
-pub(crate) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    match answer(shared, request).await {
+pub(crate) async fn serve(State(state): State<Arc<ServerState>>, request: Request) -> Response {
+    match answer(state, request).await {
         Ok(response) => response,
         Err(refusal) => refusal.into_response(),
     }
 }
 
-async fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, Refusal> {
+async fn answer(state: Arc<ServerState>, request: Request) -> Result<Response, Refusal> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(Refusal(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -78,50 +74,27 @@ async fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, Refus
             "The specified method is not allowed against this resource.",
         ));
     }
-    let faults = request
-        .extensions()
-        .get::<StoreFaults>()
-        .cloned()
-        .unwrap_or_default();
-    admit(&shared, &request, faults.expire)?;
+    admit(&state, &request)?;
     let missing = Refusal(
         StatusCode::NOT_FOUND,
         "NoSuchKey",
         "The specified key does not exist.",
     );
-    let Some(version) = find(&shared, request.uri().path()) else {
+    let Some(version) = find(&state, request.uri().path()) else {
         return Err(missing);
     };
-    let mut etag = sha256_hex(&version.id)[..32].to_owned();
-    if faults.change_etag {
-        etag = sha256_hex(etag)[..32].to_owned();
-    }
-    let modified = version.created_at;
-    let source = match faults.content {
-        Some(bytes) => Source::Given(Arc::new(Archive::raw(bytes))),
-        // Packing takes its time, and the store has other requests.
-        None => Source::Stored(
-            tokio::task::spawn_blocking(move || {
-                version.archive();
-                version
-            })
-            .await
-            .map_err(|_| missing)?,
-        ),
-    };
+    // Packing is slow, and would hold up other requests on an async thread.
+    let packing = tokio::task::spawn_blocking(move || {
+        version.archive();
+        version
+    });
+    let version = packing.await.map_err(|_| missing)?;
     let head = request.method() == Method::HEAD;
-    respond(
-        request.headers(),
-        source,
-        &format!("\"{etag}\""),
-        modified,
-        faults.no_range,
-        head,
-    )
+    respond(request.headers(), version, head)
 }
 
-/// Checks the presigned query, and that nothing else claims to give permission.
-fn admit(shared: &Shared, request: &Request, expire: bool) -> Result<(), Refusal> {
+/// Checks the presigned query, and refuses an `Authorization` beside it.
+fn admit(state: &ServerState, request: &Request) -> Result<(), Refusal> {
     if request.headers().contains_key(header::AUTHORIZATION) {
         return Err(Refusal(
             StatusCode::BAD_REQUEST,
@@ -142,7 +115,7 @@ fn admit(shared: &Shared, request: &Request, expire: bool) -> Result<(), Refusal
             _ => {}
         }
     }
-    if given != signature(shared, request.uri().path(), &date, lifetime) {
+    if given != signature(state, request.uri().path(), &date, lifetime) {
         return Err(Refusal(
             StatusCode::FORBIDDEN,
             "SignatureDoesNotMatch",
@@ -151,7 +124,7 @@ fn admit(shared: &Shared, request: &Request, expire: bool) -> Result<(), Refusal
     }
     let signed = date.parse().map_or(0, Timestamp::as_second);
     let age = Timestamp::now().as_second().saturating_sub(signed);
-    if expire || age >= i64::try_from(lifetime).unwrap_or(i64::MAX) {
+    if age >= i64::try_from(lifetime).unwrap_or(i64::MAX) {
         return Err(Refusal(
             StatusCode::FORBIDDEN,
             "AccessDenied",
@@ -161,10 +134,10 @@ fn admit(shared: &Shared, request: &Request, expire: bool) -> Result<(), Refusal
     Ok(())
 }
 
-fn find(shared: &Shared, path: &str) -> Option<Version> {
+fn find(state: &ServerState, path: &str) -> Option<Version> {
     let mut segments = path.strip_prefix("/bucket/")?.split('/');
     let (kind, storage, version) = (segments.next()?, segments.next()?, segments.next()?);
-    let world = shared.world();
+    let world = state.world();
     let storage = world
         .storages
         .iter()
@@ -173,29 +146,9 @@ fn find(shared: &Shared, path: &str) -> Option<Version> {
     version.is_stored().then(|| version.clone())
 }
 
-/// Where an object's bytes are.
-enum Source {
-    Stored(Version),
-    Given(Arc<Archive>),
-}
-
-impl Source {
-    fn archive(&self) -> &Archive {
-        match self {
-            Self::Stored(version) => version.archive(),
-            Self::Given(archive) => archive,
-        }
-    }
-}
-
-fn respond(
-    headers: &HeaderMap,
-    source: Source,
-    etag: &str,
-    modified: Timestamp,
-    no_range: bool,
-    head: bool,
-) -> Result<Response, Refusal> {
+fn respond(headers: &HeaderMap, version: Version, head: bool) -> Result<Response, Refusal> {
+    let etag = &format!("\"{}\"", &sha256_hex(&version.id)[..32]);
+    let modified = version.created_at;
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::IF_MATCH).is_some_and(|wanted| wanted != "*" && wanted != etag) {
         return Err(Refusal(
@@ -204,13 +157,13 @@ fn respond(
             "At least one of the pre-conditions you specified did not hold",
         ));
     }
-    let length = source.archive().len();
+    let length = version.archive().len();
     let asked = text(header::RANGE)
-        .filter(|_| !no_range && !head)
+        .filter(|_| !head)
         .filter(|_| text(header::IF_RANGE).is_none_or(|wanted| wanted == etag))
         .and_then(|range| parse_range(range, length));
     let mut response = match asked {
-        None => Response::new(body(source, 0, length)),
+        None => Response::new(body(version, 0, length)),
         Some(None) => {
             let mut response = Refusal(
                 StatusCode::RANGE_NOT_SATISFIABLE,
@@ -222,16 +175,14 @@ fn respond(
             return Ok(response);
         }
         Some(Some((first, end))) => {
-            let mut response = Response::new(body(source, first, end));
+            let mut response = Response::new(body(version, first, end));
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             let range = format!("bytes {first}-{}/{length}", end - 1);
             insert(&mut response, "content-range", &range);
             response
         }
     };
-    if !no_range {
-        insert(&mut response, "accept-ranges", "bytes");
-    }
+    insert(&mut response, "accept-ranges", "bytes");
     insert(&mut response, "etag", etag);
     insert(&mut response, "content-type", "application/gzip");
     let modified = modified.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
@@ -245,8 +196,8 @@ fn insert(response: &mut Response, name: &'static str, value: &str) {
     }
 }
 
-/// First byte and end of a single range; `Some(None)` where nothing of it
-/// exists; `None` where the header is to be ignored.
+/// First byte and end of a single range; `Some(None)` where the range lies past the
+/// object's end; `None` where the header is to be ignored.
 fn parse_range(range: &str, length: u64) -> Option<Option<(u64, u64)>> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
     if first.is_empty() {
@@ -266,20 +217,20 @@ fn parse_range(range: &str, length: u64) -> Option<Option<(u64, u64)>> {
     Some((first < length).then_some((first, end)))
 }
 
-fn body(source: Source, position: u64, end: u64) -> Body {
+fn body(version: Version, position: u64, end: u64) -> Body {
     Body::new(Stretch {
-        source,
+        version,
         position,
         end,
     })
 }
 
-/// Bytes given to the network at once: large enough to be cheap.
+/// Bytes handed to the network at once: few enough calls to be cheap.
 const PIECE: u64 = 256 << 10;
 
 /// The bytes of an object from one position to another.
 struct Stretch {
-    source: Source,
+    version: Version,
     position: u64,
     end: u64,
 }
@@ -296,7 +247,7 @@ impl HttpBody for Stretch {
         if limit == 0 {
             return Poll::Ready(None);
         }
-        let piece = self.source.archive().slice(self.position, limit);
+        let piece = self.version.archive().slice(self.position, limit);
         self.position += piece.len() as u64;
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }

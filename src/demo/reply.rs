@@ -1,6 +1,6 @@
 //! How the API speaks: JSON answers, the documented errors, queries, pages.
 
-use super::{Shared, world::uuid};
+use super::{state::ServerState, world::uuid};
 use axum::{
     extract::{MatchedPath, Request, State},
     http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
@@ -9,17 +9,11 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::HashMap, sync::Arc};
 use url::form_urlencoded;
 
 /// An answer, or the documented error.
-pub(crate) type Answer = Result<Response, Failure>;
+pub(crate) type Reply = Result<Response, Failure>;
 
 /// An error as the API documents it.
 #[derive(Debug)]
@@ -50,7 +44,7 @@ impl Failure {
         }
     }
 
-    /// 400 for a parameter that is not there.
+    /// 400 for a missing parameter.
     pub(crate) fn missing(param: &'static str, message: impl Into<String>) -> Self {
         Self {
             param: Some(param),
@@ -74,7 +68,7 @@ impl Failure {
         )
     }
 
-    /// 500, as for every failure that the service did not foresee.
+    /// 500, which the service answers for every failure that it does not expect.
     pub(crate) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -109,7 +103,7 @@ pub(crate) fn json_response(status: StatusCode, value: &Value) -> Response {
 }
 
 /// A JSON answer with status 200.
-pub(crate) fn ok(value: &Value) -> Answer {
+pub(crate) fn ok(value: &Value) -> Reply {
     Ok(json_response(StatusCode::OK, value))
 }
 
@@ -117,7 +111,7 @@ pub(crate) fn ok(value: &Value) -> Answer {
 pub(crate) struct Query(HashMap<String, String>);
 
 impl Query {
-    /// Reads each value as JSON where it parses, but of a download.
+    /// Reads each value as JSON where it parses as such, except for downloads.
     pub(crate) fn of(uri: &Uri) -> Self {
         let is_plain = is_download(uri.path());
         let text = |value: String| match serde_json::from_str::<Value>(&value) {
@@ -131,8 +125,8 @@ impl Query {
         )
     }
 
-    /// Refuses values that are JSON, but not of the kind that is wanted: a number
-    /// for `limit`, texts for the rest.
+    /// Refuses values that are JSON of another type than the parameter has: a number
+    /// for `limit`, strings for the rest.
     fn check(uri: &Uri) -> Result<(), Failure> {
         let wrong = pairs(uri).find(|(name, value)| {
             let value = serde_json::from_str::<Value>(value);
@@ -164,8 +158,7 @@ impl Query {
         }
     }
 
-    /// A time, ISO 8601. The service does not look whether it is one before it
-    /// uses it.
+    /// A time, ISO 8601. The service does not validate it: a bad one is a 500.
     pub(crate) fn time(&self, name: &'static str) -> Result<Option<Timestamp>, Failure> {
         let time = self.get(name).map(str::parse).transpose();
         time.map_err(|_| Failure::internal())
@@ -177,12 +170,12 @@ fn pairs(uri: &Uri) -> impl Iterator<Item = (String, String)> + '_ {
     form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned()
 }
 
-/// Whether a path is a download's, which stands outside of the common form.
+/// Whether a path is a download's, which another handler answers than the rest.
 fn is_download(path: &str) -> bool {
     path.ends_with("/download")
 }
 
-/// Whether an id can be looked for in a column of UUIDs.
+/// Whether the database accepts an id for a column of UUIDs.
 fn is_uuid(id: &str) -> bool {
     let groups: Vec<&str> = id.split('-').collect();
     let is_hex = |group: &&str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -190,7 +183,7 @@ fn is_uuid(id: &str) -> bool {
 }
 
 /// One page: its rows, and the cursor where there are more.
-pub(crate) fn page(data: Vec<Value>, next_cursor: Option<String>) -> Answer {
+pub(crate) fn page(data: Vec<Value>, next_cursor: Option<String>) -> Reply {
     ok(&json!({
         "data": data,
         "pagination": {"has_more": next_cursor.is_some(), "next_cursor": next_cursor},
@@ -207,7 +200,7 @@ pub(crate) fn list<T>(
     cursor_by_id: bool,
     key: impl Fn(&T) -> (Timestamp, &str),
     render: impl Fn(&T) -> Value,
-) -> Answer {
+) -> Reply {
     let limit = query.limit()?;
     rows.sort_by_key(|row| std::cmp::Reverse(key(row).0));
     if let Some(cursor) = query.get("cursor") {
@@ -225,12 +218,12 @@ pub(crate) fn list<T>(
     page(rows.into_iter().map(render).collect(), next)
 }
 
-/// What the paths that exist nowhere get: not the API's JSON.
+/// The answer for paths that do not exist: HTML, not the API's JSON.
 pub(crate) async fn nowhere() -> Response {
     html(StatusCode::NOT_FOUND, "This page could not be found.")
 }
 
-/// A page of the framework that the service is built with.
+/// An error page of the framework that the service is built with.
 fn html(status: StatusCode, title: &str) -> Response {
     let code = status.as_u16();
     let page = format!(
@@ -241,34 +234,9 @@ fn html(status: StatusCode, title: &str) -> Response {
     (status, headers, page).into_response()
 }
 
-/// Requests counted in fixed windows, by endpoint and whether they write.
-#[derive(Debug, Default)]
-pub(crate) struct Limits {
-    windows: Mutex<HashMap<(String, bool), (i64, u64)>>,
-    requests: AtomicU64,
-}
-
-/// Seconds of a rate limit's window.
-const WINDOW: i64 = 3_600;
-
-impl Limits {
-    /// Counts a request; gives how many there were and when the window ends.
-    fn count(&self, endpoint: String, writes: bool) -> (u64, i64) {
-        let now = Timestamp::now().as_second();
-        let start = now - now % WINDOW;
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let window = windows.entry((endpoint, writes)).or_insert((start, 0));
-        if window.0 != start {
-            *window = (start, 0);
-        }
-        window.1 += 1;
-        (window.1, start + WINDOW)
-    }
-}
-
 /// Checks the token and the rate limit, and puts the API's headers on the answer.
 pub(crate) async fn frame(
-    State(shared): State<Arc<Shared>>,
+    State(state): State<Arc<ServerState>>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -277,18 +245,18 @@ pub(crate) async fn frame(
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(String::new, |path| path.as_str().to_owned());
-    let quirks = shared.world().quirks.clone();
+    let quirks = state.world().quirks.clone();
     let limit = if writes {
         quirks.write_limit
     } else {
         quirks.read_limit
     };
     let path = request.uri().path().to_owned();
-    let number = shared.limits.requests.fetch_add(1, Ordering::Relaxed);
-    let mut response = match authorize(&shared, &request) {
+    let number = state.limits().number();
+    let mut response = match authorize(&state, &request) {
         Err(failure) => failure.into_response(),
         Ok(()) => {
-            let (count, reset) = shared.limits.count(endpoint, writes);
+            let (count, reset) = state.limits().count(endpoint, writes);
             let mut response = if quirks.enforce_limits && count > limit {
                 let mut response = Failure::new(
                     StatusCode::TOO_MANY_REQUESTS,
@@ -318,13 +286,13 @@ pub(crate) async fn frame(
         }
     };
     if is_download(&path) {
-        // Outside of the handler that all others have.
+        // Another handler than that of the other endpoints answers this.
         if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
             response = html(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
         }
         return response;
     }
-    let id = uuid(&format!("request:{}:{number}", shared.key));
+    let id = uuid(&format!("request:{}:{number}", state.key()));
     insert(&mut response, "x-request-id", &id);
     insert(&mut response, "x-api-version", "v1");
     response
@@ -338,7 +306,7 @@ fn insert(response: &mut Response, name: &'static str, value: &str) {
     }
 }
 
-fn authorize(shared: &Shared, request: &Request) -> Result<(), Failure> {
+fn authorize(state: &ServerState, request: &Request) -> Result<(), Failure> {
     let Some(given) = request.headers().get(header::AUTHORIZATION) else {
         return Err(Failure::unauthorized(
             "missing_api_key",
@@ -346,7 +314,7 @@ fn authorize(shared: &Shared, request: &Request) -> Result<(), Failure> {
         ));
     };
     let token = given.to_str().ok().and_then(|v| v.strip_prefix("Bearer "));
-    let world = shared.world();
+    let world = state.world();
     if token.is_none() || token != world.token.as_deref() {
         return Err(Failure::unauthorized(
             "invalid_api_key",

@@ -1,8 +1,9 @@
 //! The endpoints of runs: list, get, start, cancel, logs, metrics.
 
 use super::{
-    Shared, live,
-    reply::{self, Answer, Failure, Query, json_response, ok},
+    live,
+    reply::{self, Failure, Query, Reply, json_response, ok},
+    state::ServerState,
     world::{LogRow, Run, World, iso, uuid},
 };
 use axum::{
@@ -15,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 
-type App = State<Arc<Shared>>;
+type App = State<Arc<ServerState>>;
 
 const STATUSES: [&str; 6] = [
     "pending",
@@ -62,14 +63,14 @@ fn find<'a>(world: &'a World, id: &str) -> Result<&'a Run, Failure> {
     world.run(id).ok_or_else(|| Failure::not_found("run", id))
 }
 
-pub(crate) async fn list(State(shared): App, uri: Uri) -> Answer {
+pub(crate) async fn list(State(state): App, uri: Uri) -> Reply {
     let query = Query::of(&uri);
     let status = query.get("status");
     if status.is_some_and(|status| !STATUSES.contains(&status)) {
         return Err(Failure::invalid("status", "Invalid status"));
     }
     let since = query.time("since")?;
-    let world = shared.world();
+    let world = state.world();
     let filter = !world.quirks.ignore_run_filters;
     let agent = query.get("agent_id").filter(|_| filter);
     let since = since.filter(|_| filter);
@@ -86,8 +87,8 @@ pub(crate) async fn list(State(shared): App, uri: Uri) -> Answer {
     reply::list(rows, &query, by_id, |r| (r.created_at, &r.id), summary)
 }
 
-pub(crate) async fn get(State(shared): App, Path(id): Path<String>) -> Answer {
-    let world = shared.world();
+pub(crate) async fn get(State(state): App, Path(id): Path<String>) -> Reply {
+    let world = state.world();
     ok(&detail(find(&world, &id)?))
 }
 
@@ -109,7 +110,7 @@ struct Request {
     _secrets: Option<BTreeMap<String, String>>,
 }
 
-pub(crate) async fn create(State(shared): App, body: Bytes) -> Answer {
+pub(crate) async fn create(State(state): App, body: Bytes) -> Reply {
     let request: Request = serde_json::from_slice(&body).map_err(|error| {
         Failure::bad_request(
             "invalid_parameter",
@@ -117,14 +118,14 @@ pub(crate) async fn create(State(shared): App, body: Bytes) -> Answer {
         )
     })?;
     let value = {
-        let mut world = shared.world();
+        let mut world = state.world();
         let run = prepare(&world, request)?;
         let value = detail(&run);
         let id = world.add_run(run);
         let pace = world.pace;
         drop(world);
         if let Some(pace) = pace {
-            tokio::spawn(live::progress(Arc::clone(&shared), id, pace));
+            tokio::spawn(live::progress(Arc::clone(&state), id, pace));
         }
         value
     };
@@ -186,8 +187,8 @@ fn prepare(world: &World, request: Request) -> Result<Run, Failure> {
     Ok(run)
 }
 
-pub(crate) async fn cancel(State(shared): App, Path(id): Path<String>) -> Answer {
-    let mut world = shared.world();
+pub(crate) async fn cancel(State(state): App, Path(id): Path<String>) -> Reply {
+    let mut world = state.world();
     let run = world
         .run_mut(&id)
         .ok_or_else(|| Failure::not_found("run", &id))?;
@@ -199,7 +200,7 @@ pub(crate) async fn cancel(State(shared): App, Path(id): Path<String>) -> Answer
     ok(&detail(run))
 }
 
-pub(crate) async fn logs(State(shared): App, Path(id): Path<String>, uri: Uri) -> Answer {
+pub(crate) async fn logs(State(state): App, Path(id): Path<String>, uri: Uri) -> Reply {
     let query = Query::of(&uri);
     let limit = query.limit()?;
     let descending = match query.get("order").unwrap_or("asc") {
@@ -211,11 +212,11 @@ pub(crate) async fn logs(State(shared): App, Path(id): Path<String>, uri: Uri) -
     if !["all", "agent", "system", "network"].contains(&kind) {
         return Err(Failure::invalid("type", "Invalid type"));
     }
-    let world = shared.world();
+    let world = state.world();
     let run = find(&world, &id)?;
     let by_time = world.quirks.log_cursor_by_time;
     let cursor = query.get("cursor");
-    // The running service knows no finer times than milliseconds.
+    // The running service cuts times to milliseconds.
     let time = |name| -> Result<Option<Timestamp>, Failure> {
         let time = query.time(name)?;
         Ok(match by_time {
@@ -228,7 +229,7 @@ pub(crate) async fn logs(State(shared): App, Path(id): Path<String>, uri: Uri) -
         true => time("cursor")?,
         false => None,
     };
-    // The log is in order, so times cut a range out of it.
+    // The log is sorted by time, so times select a range of it.
     let before =
         |time: Option<Timestamp>| time.map(|time| run.logs.partition_point(|row| row.at < time));
     let through =
@@ -250,7 +251,7 @@ pub(crate) async fn logs(State(shared): App, Path(id): Path<String>, uri: Uri) -
     reply::page(rows.into_iter().map(row_json).collect(), next)
 }
 
-/// The beginning of a time's millisecond.
+/// A time cut to whole milliseconds.
 fn whole_milliseconds(time: Timestamp) -> Timestamp {
     let nanoseconds = time.as_nanosecond();
     let begin = nanoseconds - nanoseconds.rem_euclid(1_000_000);
@@ -260,8 +261,8 @@ fn whole_milliseconds(time: Timestamp) -> Timestamp {
 /// Rows of one page, and the cursor where there are more.
 type Page<'a> = (Vec<&'a LogRow>, Option<String>);
 
-/// As the running service does it: it takes up to `limit` rows of each type,
-/// merges them, and knows of more only where the merged rows are too many.
+/// A page as the running service makes it: it takes up to `limit` rows of each type,
+/// merges them, and reports more only if the merged rows exceed `limit`.
 fn page_by_time<'a>(selected: impl Iterator<Item = &'a LogRow>, limit: usize) -> Page<'a> {
     let mut taken: Vec<(&str, usize)> = Vec::new();
     let mut rows = Vec::new();
@@ -286,7 +287,7 @@ fn page_by_time<'a>(selected: impl Iterator<Item = &'a LogRow>, limit: usize) ->
     (rows, next)
 }
 
-/// As the documentation has it: nothing is lost, nothing comes twice.
+/// A page as the documentation has it: no row is lost or repeated.
 fn page_by_position<'a>(
     selected: impl Iterator<Item = &'a LogRow>,
     limit: usize,
@@ -314,12 +315,12 @@ fn row_json(row: &LogRow) -> Value {
     value
 }
 
-pub(crate) async fn metrics(State(shared): App, Path(id): Path<String>) -> Answer {
-    let world = shared.world();
+pub(crate) async fn metrics(State(state): App, Path(id): Path<String>) -> Reply {
+    let world = state.world();
     let run = find(&world, &id)?;
     let samples = &run.metrics;
     let total: f64 = samples.iter().map(|sample| sample.cpu_percent).sum();
-    // A mean of no sample is zero here, as the service has it.
+    // The service gives 0 as the mean of no samples.
     let average = total / samples.len().max(1) as f64;
     let peak = samples.iter().map(|sample| sample.memory_used_mb).max();
     let data: Vec<Value> = samples

@@ -1,9 +1,9 @@
 //! Writes down what agent programs do, in the events that they really send:
 //! [`Claude`] for Claude Code, [`Codex`] for Codex. The demo's stories and the
-//! tests take their events from here, so that no shape is made up elsewhere.
+//! tests take their events from here, so that no test invents a shape.
 //!
-//! A session has a clock of its own. Its methods gather events at the clock's
-//! time; [`Run::tell`] puts what has been gathered into a run's log.
+//! A session has its own clock. Its methods add events at the clock's time;
+//! [`Run::tell`] moves the events into a run's log.
 //!
 //! ```
 //! use vm0fs::demo::{Claude, Run, World};
@@ -22,89 +22,28 @@
 
 mod claude;
 mod codex;
+mod common;
 mod usage;
 
 pub use claude::Claude;
 pub use codex::Codex;
+pub use common::{Events, Session};
 
-use super::{
-    archive::sha256_hex,
-    world::{Run, after},
-};
-use jiff::Timestamp;
-use serde_json::{Value, json};
-
-/// Events of a program, each with the time at which it was sent.
-pub type Events = Vec<(Timestamp, Value)>;
-
-/// A program whose events can be taken to a run's log.
-pub trait Program {
-    /// Gives what it has gathered since the last time, oldest first.
-    fn take(&mut self) -> Events;
-}
+use super::world::Run;
 
 impl Run {
-    /// Adds what a program has gathered to the log, an agent row an event.
-    pub fn tell(&mut self, program: &mut impl Program) {
-        for (at, event) in program.take() {
+    /// Moves a session's events into the log, an agent row for each.
+    pub fn tell<P>(&mut self, session: &mut Session<P>) {
+        for (at, event) in session.take() {
             self.event(at, event);
         }
     }
 }
 
-/// What every program has: an own clock, ids that follow from a seed, and the
-/// events so far.
-#[derive(Clone, Debug)]
-struct Script {
-    seed: String,
-    start: Timestamp,
-    now: Timestamp,
-    ids: u64,
-    events: Events,
-}
-
-impl Script {
-    fn new(seed: &str, start: Timestamp) -> Self {
-        Self {
-            seed: seed.into(),
-            start,
-            now: start,
-            ids: 0,
-            events: Vec::new(),
-        }
-    }
-
-    fn push(&mut self, event: Value) {
-        self.events.push((self.now, event));
-    }
-
-    fn wait(&mut self, milliseconds: i64) {
-        self.now = after(self.now, milliseconds);
-    }
-
-    /// Milliseconds since the start.
-    fn elapsed(&self) -> i64 {
-        (self.now.as_millisecond() - self.start.as_millisecond()).max(0)
-    }
-
-    /// `msg_01…`, `toolu_01…`: a prefix, and 22 letters and digits.
-    fn id(&mut self, prefix: &str) -> String {
-        const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-        self.ids += 1;
-        let hash = sha256_hex(format!("{prefix}:{}:{}", self.seed, self.ids));
-        let letters = hash.as_bytes().chunks(2).take(22).map(|pair| {
-            let number = pair
-                .iter()
-                .fold(0, |sum, &digit| sum * 7 + usize::from(digit));
-            char::from(ALPHABET[number % ALPHABET.len()])
-        });
-        format!("{prefix}_01{}", letters.collect::<String>())
-    }
-}
-
 /// The events that some older deployments add among the agent program's own.
 pub mod lifecycle {
-    use super::{Run, Value, json};
+    use super::Run;
+    use serde_json::{Value, json};
 
     /// The first event of a run.
     pub fn start(run: &Run) -> Value {
@@ -119,7 +58,7 @@ pub mod lifecycle {
         })
     }
 
-    /// The last event of a run that has done its work.
+    /// The last event of a run that has succeeded.
     pub fn result(run: &Run) -> Value {
         let artifact = run
             .artifact_name
@@ -135,7 +74,7 @@ pub mod lifecycle {
         })
     }
 
-    /// The last event of a run that has not.
+    /// The last event of a run that has failed.
     pub fn error(message: &str) -> Value {
         json!({"type": "vm0_error", "error": message})
     }

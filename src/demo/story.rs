@@ -1,5 +1,5 @@
-//! Stories of runs, as text: what an agent does step by step (`stories/*.story`),
-//! played as the rows that the service would have of it.
+//! Stories of runs, as text (`stories/*.story`): what an agent does, step by step.
+//! Playing a story gives the rows that the service would log.
 //!
 //! ```text
 //! %codex                        the agent program; without it, Claude Code
@@ -14,17 +14,19 @@
 //! ```
 //!
 //! `{name}` becomes a word of the [`Scene`], `\e` an escape and `\r` a carriage
-//! return. Waits are scaled to the length that the run has.
+//! return. Waits are scaled to the run's length.
 
 mod play;
+mod texts;
 
 pub(crate) use play::{Scene, play, play_as};
+pub(crate) use texts::text;
 
 use super::world::{LogRow, Run};
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// What a row is made from.
+/// The content of a row, before it has its time.
 #[derive(Clone, Debug)]
 pub(crate) enum Line {
     Event(Value),
@@ -53,7 +55,7 @@ impl Run {
     }
 }
 
-/// What a story comes to: the text of its last result.
+/// The text of a story's last result.
 pub(crate) fn answer(story: &str) -> String {
     let steps = steps(story, &[]).into_iter();
     let mut results = steps.filter(|step| step.verb == "result");
@@ -76,7 +78,7 @@ struct Step {
 }
 
 impl Step {
-    /// What stands before ` :: `, and behind it.
+    /// The parts before and after ` :: `.
     fn parts(&self) -> (&str, Option<&str>) {
         match self.rest.split_once(" :: ") {
             Some((first, second)) => (first, Some(second)),
@@ -88,10 +90,11 @@ impl Step {
 /// Seconds that a tool takes where the story does not say.
 const TOOK: f64 = 0.4;
 
-/// The steps of a story, repeated ones as often as they are to be.
+/// The steps of a story, with repeated parts written out.
 fn steps(story: &str, words: &[(&str, String)]) -> Vec<Step> {
+    let words = || words.iter().map(|(name, word)| (name, word));
     let mut all: Vec<Step> = Vec::new();
-    // Where the repeated part begins, and how often it is to be there.
+    // Where the repeated part begins, and how often it is repeated.
     let mut repeat: Option<(usize, usize)> = None;
     for line in story.lines() {
         // Other lines may begin with the sign, such as `@media`.
@@ -101,7 +104,7 @@ fn steps(story: &str, words: &[(&str, String)]) -> Vec<Step> {
                 || *head == "again"
         };
         if let Some(head) = line.strip_prefix('@').filter(is_head) {
-            let head = &fill(head, words);
+            let head = &fill(head, words());
             if let Some(count) = head.strip_prefix("repeat ") {
                 repeat = Some((all.len(), count.trim().parse().unwrap_or(1)));
             } else if head == "again" {
@@ -120,17 +123,20 @@ fn steps(story: &str, words: &[(&str, String)]) -> Vec<Step> {
     for step in &mut all {
         let body = step.body.trim_end_matches('\n');
         step.body = body.replace("\\e", "\u{1b}").replace("\\r", "\r");
-        step.body = fill(&step.body, words);
+        step.body = fill(&step.body, words());
     }
     all
 }
 
-/// A text with its words in place.
-fn fill(text: &str, words: &[(&str, String)]) -> String {
+/// A text with each `{name}` replaced by its word.
+pub(crate) fn fill<N: AsRef<str>, W: AsRef<str>>(
+    text: &str,
+    words: impl IntoIterator<Item = (N, W)>,
+) -> String {
     let mut text = text.to_owned();
     for (name, word) in words {
         if text.contains('{') {
-            text = text.replace(&format!("{{{name}}}"), word);
+            text = text.replace(&format!("{{{}}}", name.as_ref()), word.as_ref());
         }
     }
     text
@@ -154,9 +160,10 @@ fn parse(head: &str) -> Step {
     }
 }
 
-/// The step of a turn of a repeated part: its number, and one that looks found.
+/// The step in the `n`th repetition: `{n}` and `{nnn}` are its number, `{roll}` is a
+/// number that looks random.
 fn numbered(step: &Step, n: usize) -> Step {
-    // The golden ratio's bits, as hashes spread numbers with.
+    // Fibonacci hashing: the golden ratio's bits spread consecutive numbers.
     let roll = ((n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) % 900 + 100;
     let fill = |text: &str| {
         let text = text.replace("{nnn}", &(100 + n).to_string());

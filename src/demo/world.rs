@@ -1,22 +1,24 @@
-//! What the fake service knows: plain data, changed freely by whoever holds
-//! it. Ids follow from names, so that a test can tell them beforehand.
+//! The data of the fake service: plain values, which a test may change as it likes.
+//! Ids follow from names, so that a test knows them beforehand.
 
+mod forms;
 mod records;
 mod rows;
 
+pub use forms::uuid;
+pub(crate) use forms::{after, iso};
 pub use records::{
     Agent, AgentVersion, Kind, Run, Sample, Storage, Version, VersionSpec, is_terminal,
 };
 pub use rows::LogRow;
 
-use super::archive::sha256_hex;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use std::time::Duration;
 
-/// All that the service holds, and how it behaves.
+/// The service's data, and how it behaves.
 #[derive(Debug)]
 pub struct World {
-    /// The one token that is accepted; made at the server's start where absent.
+    /// The only token that the API accepts; the server makes one if absent.
     pub token: Option<String>,
     /// Which oddities of the running service are in force.
     pub quirks: Quirks,
@@ -24,7 +26,7 @@ pub struct World {
     pub pace: Option<Pace>,
     /// Time between two SSE heartbeats.
     pub heartbeat: Duration,
-    /// How often a stream looks for news: once a second in production, far
+    /// How often a stream checks for news: once a second in production, far
     /// more often for tests.
     pub look: Duration,
     /// How long a presigned URL is valid.
@@ -47,12 +49,13 @@ pub struct Quirks {
     /// List cursors are the last row's id, and the next page is the newest
     /// rows with a greater id.
     pub cursor_by_id: bool,
-    /// Log cursors are timestamps, strictly passed; `has_more` is false with
-    /// rows of one type. They, `since` and `until` are cut to whole milliseconds.
+    /// Log cursors are timestamps, and a page begins strictly after its cursor;
+    /// `has_more` is false for rows of one type. The service cuts cursors, `since` and
+    /// `until` to whole milliseconds.
     pub log_cursor_by_time: bool,
     /// `agent_id` and `since` do not filter the list of runs.
     pub ignore_run_filters: bool,
-    /// Ids are kept in columns of UUIDs: one that is none is a 500, not a 404.
+    /// The database keeps ids in columns of UUIDs: another text is a 500, not a 404.
     pub uuid_columns: bool,
     /// `config` is absent from agents and their versions.
     pub hide_agent_config: bool,
@@ -60,7 +63,7 @@ pub struct Quirks {
     pub read_limit: u64,
     /// Writes allowed per endpoint and hour.
     pub write_limit: u64,
-    /// Whether going over the limits is a 429, or only counted.
+    /// Whether a request over the limit is answered with 429, or only counted.
     pub enforce_limits: bool,
 }
 
@@ -125,7 +128,7 @@ impl Default for World {
 }
 
 impl World {
-    /// A world with nothing in it, and the service's quirks.
+    /// An empty world with the service's quirks.
     pub fn empty() -> Self {
         Self {
             token: None,
@@ -240,28 +243,4 @@ impl World {
             run.completed_at = is_terminal(status).then_some(now);
         }
     }
-}
-
-/// The UUID that follows from `seed`.
-pub fn uuid(seed: &str) -> String {
-    let hex = sha256_hex(seed);
-    format!(
-        "{}-{}-4{}-a{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[13..16],
-        &hex[17..20],
-        &hex[20..32]
-    )
-}
-
-/// `at` plus so many milliseconds.
-pub(crate) fn after(at: Timestamp, milliseconds: i64) -> Timestamp {
-    at.checked_add(SignedDuration::from_millis(milliseconds))
-        .unwrap_or(at)
-}
-
-/// As JavaScript's `toISOString` writes it.
-pub(crate) fn iso(at: Timestamp) -> String {
-    format!("{at:.3}")
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    demo::{Action, Fault, Port, World},
+    fake::{Action, Fault, Port, World},
     tree::tests::Bench,
 };
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -102,7 +102,7 @@ fn bytes_that_come_keep_a_wait_alive() {
     let (bench, pending) = bench();
     let mut world = bench.server.world();
     let then = world.ago(60);
-    let run = world.add_run(crate::demo::Run::new("x", then).prompt("x".repeat(1000)));
+    let run = world.add_run(crate::fake::Run::new("x", then).prompt("x".repeat(1000)));
     drop(world);
     let slow = Action::Rate {
         bytes_per_second: 600,

@@ -8,10 +8,10 @@ mod seeds;
 use super::*;
 use crate::{
     api::{Client, ClientConfig, Token, types::StorageKind},
-    demo::{
+    error::Result,
+    fake::{
         Action, Agent, Fault, File, Kind as Storages, Port, Quirks, Run, Server, VersionSpec, World,
     },
-    error::Result,
     progress::Progress,
     store::{Limits, Store, StoreConfig},
 };

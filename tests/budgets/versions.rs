@@ -1,8 +1,8 @@
 //! Downloads, and where the token goes.
 
 use super::{calls, downloads};
+use crate::support::fake::{Agent, File, Kind, Port, Run, VersionSpec, World};
 use crate::support::{Bench, Who};
-use vm0fs::demo::{Agent, File, Kind, Port, Run, VersionSpec, World};
 
 /// An artifact `a` of two versions; gives their ids.
 fn world() -> (World, [String; 2]) {

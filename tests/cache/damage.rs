@@ -2,6 +2,7 @@
 //! error; never other content.
 
 use super::{LARGE, expected_sums, is_right, mounted, versions_in, world_of};
+use crate::support::fake::{Action, Fault, File, Kind, VersionSpec, World};
 use crate::{
     commands::{Place, finish, script},
     support::{Bench, Who, noise_of},
@@ -12,7 +13,6 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
-use vm0fs::demo::{Action, Fault, File, Kind, VersionSpec, World};
 
 /// What is done to a file.
 type Damage = fn(&Path);

@@ -2,6 +2,7 @@
 //! with and without a network.
 
 use super::{Place, Running, finish, kill, script, servers_of, shell, small_world, until};
+use crate::support::fake::Server;
 use crate::support::{Bench, Who, is_mounted, own_address};
 use nix::sys::signal::SIGKILL;
 use std::{
@@ -14,7 +15,6 @@ use std::{
     thread,
     time::Duration,
 };
-use vm0fs::demo::Server;
 
 #[test]
 fn mount_returns_when_the_mount_is_usable() {
@@ -82,8 +82,8 @@ fn neither_logs_nor_status_nor_arguments_hold_a_secret() {
         // A download, one that fails, and a call that fails.
         let page = place.run("cat artifacts/site/latest/index.html");
         assert_eq!(page, "<h1>It works</h1>\n");
-        bench.server.fault(vm0fs::demo::Fault::everywhere(
-            vm0fs::demo::Action::internal_error(),
+        bench.server.fault(crate::support::fake::Fault::everywhere(
+            crate::support::fake::Action::internal_error(),
         ));
         let listed = finish(&mut script(who, &place.inside("ls runs volumes")));
         assert_ne!(listed.code, Some(0), "{listed:?}");
@@ -244,9 +244,9 @@ fn a_network_that_falls_silent_gives_errors_in_time() {
         let place = Place::new(&bench, who, "mnt");
         let mut command = place.mount(&bench);
         finish(command.args(["--timeout", "1s", "--list-ttl", "0s"])).succeeded();
-        bench
-            .server
-            .fault(vm0fs::demo::Fault::everywhere(vm0fs::demo::Action::Stall));
+        bench.server.fault(crate::support::fake::Fault::everywhere(
+            crate::support::fake::Action::Stall,
+        ));
         // What was listed before is still shown; what was not is an error.
         assert_eq!(place.run("ls agents"), "writer\n");
         for what in ["ls volumes", "cat artifacts/site/latest/index.html"] {

@@ -1,6 +1,7 @@
 //! `vm0fs prefetch` on real mounts, and what a mount tells of its downloads.
 
 use super::cache::{MIB, Setting, command, world};
+use crate::support::fake::{Action, Fault, Kind};
 use crate::support::{Bench, SOON, Who};
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
@@ -10,7 +11,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Action, Fault, Kind};
 
 #[test]
 fn prefetch_fetches_the_versions_that_are_named() {
@@ -156,7 +156,7 @@ fn ctrl_c_ends_prefetch_and_pin_at_once() {
         let mut child = command(&bench, Who::Myself, &setting.mount, arguments)
             .spawn()
             .unwrap();
-        let stalls = |requests: &[vm0fs::demo::Recorded]| {
+        let stalls = |requests: &[crate::support::fake::Recorded]| {
             requests
                 .iter()
                 .any(|request| request.line().contains("/bucket/"))

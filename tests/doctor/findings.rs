@@ -1,12 +1,12 @@
 //! What a machine or a service can lack, one thing at a time.
 
 use super::{OWN_ETC, alone, line, tells};
+use crate::support::fake::{Action, Fault};
 use crate::{
     commands::small_world,
     support::{Bench, Who},
 };
 use std::fs;
-use vm0fs::demo::{Action, Fault};
 
 fn bench() -> Bench {
     Bench::new(small_world())

@@ -1,5 +1,6 @@
 //! A mount ends, and `vm0fs unmount` returns, while downloads and calls hang.
 
+use crate::support::fake::{Action, Fault, File, Kind, Port, Recorded, VersionSpec};
 use crate::{
     commands::{Place, Running, finish, kill, small_world, until},
     faults::{Deed, Scene},
@@ -11,7 +12,6 @@ use std::{
     process::Command,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Action, Fault, File, Kind, Port, Recorded, VersionSpec};
 
 /// Two seconds, and what a busy machine adds.
 const AT_ONCE: Duration = Duration::from_secs(6);

@@ -1,12 +1,12 @@
 //! Signals end a mount in order: unmounted, exit code 0, and a process that still
 //! uses it meets an error instead of a hang.
 
+use crate::support::fake::{Action, Fault, Port};
 use crate::{
     commands::{Place, Running, finish, kill, script, small_world, until},
     support::{Bench, SOON, Who, is_mounted},
 };
 use nix::sys::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use vm0fs::demo::{Action, Fault, Port};
 
 #[test]
 fn signals_end_a_foreground_mount() {

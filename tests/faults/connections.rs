@@ -1,8 +1,8 @@
 //! Connections that break or fall silent.
 
 use super::{Row, check};
+use crate::support::fake::Action;
 use crate::support::reason::{IO, TIMED_OUT};
-use vm0fs::demo::Action;
 
 #[test]
 fn broken_connections_are_reported_and_pass() {

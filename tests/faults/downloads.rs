@@ -1,12 +1,12 @@
 //! Downloads: the link, the object store, and the bytes that come from it.
 
 use super::{each, recovers};
+use crate::support::fake::{Action, Fault, File, Kind, Port, Server, VersionSpec, World};
 use crate::support::{
     Bench, Mount, noise,
     reason::{AGAIN, DENIED, IO, TIMED_OUT, UNREACHABLE},
 };
 use std::ops::RangeInclusive;
-use vm0fs::demo::{Action, Fault, File, Kind, Port, Server, VersionSpec, World};
 
 /// What is read: the last file of an archive of two parts, and its text.
 const SCRIPT: &str = "cat artifacts/report/latest/z";

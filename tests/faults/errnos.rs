@@ -1,5 +1,6 @@
 //! The error number of each failure while mounted, and that it passes.
 
+use crate::support::fake::{Action, Fault, Port, uuid};
 use crate::{
     support::{Bench, Mount, SOON, Who, reason},
     waiting::world,
@@ -8,7 +9,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Action, Fault, Port, uuid};
 
 /// How long a failure stands for an answer, and a little.
 const FAILURE: Duration = Duration::from_millis(2_300);

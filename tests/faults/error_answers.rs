@@ -1,8 +1,8 @@
 //! Answers with an error status, of the service and of gateways.
 
 use super::{Row, check};
+use crate::support::fake::Action;
 use crate::support::reason::{AGAIN, BUSY, DENIED, INVALID, IO, MISSING, TIMED_OUT};
-use vm0fs::demo::Action;
 
 fn documented(status: u16, kind: &str, code: &str) -> Action {
     Action::api_error(status, kind, code, "so says the test")

@@ -2,6 +2,7 @@
 //! down is left in peace.
 
 use super::{ARGUMENTS, Deed, Scene};
+use crate::support::fake::{Action, Agent, Fault, File, Kind, Run, VersionSpec, World};
 use crate::{
     doctor::{OWN_ETC, alone},
     support::{Bench, Mount, SOON, Who, reason::UNREACHABLE},
@@ -20,7 +21,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Action, Agent, Fault, File, Kind, Run, VersionSpec, World};
 
 /// A certificate for 127.0.0.1 that no authority has signed, valid from 2020 to 2120,
 /// and its key.
@@ -339,7 +339,7 @@ fn an_order_to_an_unreachable_service_fails_and_is_not_kept() {
     for subject in ["start of a run", "cancel of run"] {
         assert!(errors.contains(subject), "{subject}: {errors}");
     }
-    let server = vm0fs::demo::Server::start_on(World::empty(), address).unwrap();
+    let server = crate::support::fake::Server::start_on(World::empty(), address).unwrap();
     // It does not come late.
     thread::sleep(Duration::from_secs(3));
     scene.mount.try_run("ls volumes");

@@ -1,8 +1,8 @@
 //! Answers with status 200 and another content.
 
 use super::{Row, check};
+use crate::support::fake::{Action, Server, World};
 use crate::support::reason::IO;
-use vm0fs::demo::{Action, Server, World};
 
 fn body(text: &str) -> Action {
     Action::WrongBody(text.to_owned().into())

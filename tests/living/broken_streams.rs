@@ -3,9 +3,9 @@
 use super::{
     difference, end_long_ago, files_are_the_rows, rows, say, streams_and_calls, until, world,
 };
+use crate::support::fake::{Action, Claude, Fault, Run};
 use crate::support::{Bench, Mount, SOON, Who, watched::Watched};
 use std::{thread, time::Duration};
-use vm0fs::demo::{Action, Claude, Fault, Run};
 
 /// So long may a line take where the log is asked for now and then.
 const BY_ASKING: Duration = Duration::from_secs(15);

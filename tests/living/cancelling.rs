@@ -1,8 +1,8 @@
 //! `runs/<id>/cancel`.
 
 use super::{log, posts, streams_and_calls, until, world};
+use crate::support::fake::{Action, Fault};
 use crate::support::{Bench, SOON, Who, reason};
-use vm0fs::demo::{Action, Fault};
 
 #[test]
 fn a_run_is_cancelled_and_shows_it_at_once() {

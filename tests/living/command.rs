@@ -1,6 +1,7 @@
 //! `vm0fs run`.
 
 use super::{difference, in_order, log, posts, rows, say, until, world};
+use crate::support::fake::{Action, Fault, Pace, uuid};
 use crate::{
     commands::{finish, kill},
     support::{Bench, SOON, Who, watched::Watched},
@@ -11,7 +12,6 @@ use std::{
     thread,
     time::Duration,
 };
-use vm0fs::demo::{Action, Fault, Pace, uuid};
 
 /// The id of the run that a test starts first: the world has one already.
 fn first_id() -> String {
@@ -163,7 +163,7 @@ fn the_reason_is_in_the_file_error_as_soon_as_the_stream_tells() {
         let path = format!("/v1/runs/{id}/events");
         !bench
             .server
-            .requests_to(vm0fs::demo::Port::Api, &path)
+            .requests_to(crate::support::fake::Port::Api, &path)
             .is_empty()
     });
     let reason = "The sandbox ran out of memory";
@@ -198,7 +198,10 @@ fn run_prints_each_line_as_it_comes_and_reports_a_cancel() {
         until("a stream", SOON, || {
             !bench
                 .server
-                .requests_to(vm0fs::demo::Port::Api, &format!("/v1/runs/{id}/events"))
+                .requests_to(
+                    crate::support::fake::Port::Api,
+                    &format!("/v1/runs/{id}/events"),
+                )
                 .is_empty()
         });
         say(&bench, &id, "second \u{1b}[2J");

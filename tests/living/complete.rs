@@ -4,10 +4,10 @@
 use super::{
     files_are_the_rows, json_lines, json_of, rows, shows, streams_and_calls, until, url, world,
 };
+use crate::support::fake::{Action, Claude, Fault, LogRow, Port, Quirks, Run, World};
 use crate::support::{Bench, SOON, Who};
 use jiff::SignedDuration;
 use std::fs;
-use vm0fs::demo::{Action, Claude, Fault, LogRow, Port, Quirks, Run, World};
 
 /// A log of so many rows, some hundreds of which share a moment, in all types,
 /// with lines that are said twice.

@@ -10,6 +10,7 @@
 mod rows;
 
 use super::{difference, events_of, json_lines, json_of, of_kind};
+use crate::support::fake::{Action, Agent, Fault, LogRow, Quirks, Run, World};
 use crate::support::{
     Bench, Mount, Who,
     seeds::{Lives, Random},
@@ -25,7 +26,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Action, Agent, Fault, LogRow, Quirks, Run, World};
 
 const LIVES: Lives = Lives {
     kept: &[

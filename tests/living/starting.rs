@@ -1,9 +1,9 @@
 //! `agents/<name>/run`: what is written to it becomes one run.
 
 use super::{posts, world};
+use crate::support::fake::{Action, Fault, Run, uuid};
 use crate::support::{Bench, Mount, Who, reason};
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, time::Duration};
-use vm0fs::demo::{Action, Fault, Run, uuid};
 
 /// The only run started so far, as the service has it; and the file shows it.
 #[track_caller]

@@ -1,9 +1,9 @@
 //! Scripts that wait for a run by looking at its status, and what that costs.
 
 use super::{log, say, streams_and_calls, until, world};
+use crate::support::fake::{Action, Agent, Claude, Fault, File, Kind, Run, VersionSpec, World};
 use crate::support::{Bench, Mount, SOON, Who};
 use std::{thread, time::Duration};
-use vm0fs::demo::{Action, Agent, Claude, Fault, File, Kind, Run, VersionSpec, World};
 
 /// A listing stands for this long in these tests: a change that is seen within it was
 /// not seen by asking for the listing again.
@@ -152,7 +152,7 @@ fn scripts_can_wait_for_the_answer_like_for_a_status() {
             let mut world = bench.server.world();
             let mut claude = Claude::new("the end", jiff::Timestamp::now());
             claude.finish("All is well");
-            world.run_mut(&run).unwrap().tell(&mut claude);
+            world.run_mut(run).unwrap().tell(&mut claude);
         }
         script.expect("seen");
         assert!(

@@ -1,9 +1,9 @@
 //! The clock of the machine that jumps, by years, forwards and backwards.
 
 use super::{comes_to, text, world};
+use crate::support::fake::{Action, Fault, File, Kind, LogRow, VersionSpec};
 use crate::support::{Bench, Who, reason};
 use std::{fs, path::PathBuf, process::Command};
-use vm0fs::demo::{Action, Fault, File, Kind, LogRow, VersionSpec};
 
 /// In the place of the C library's function: the time of day and so many seconds
 /// as a file says.

@@ -1,14 +1,19 @@
 //! What a load takes is given back after it.
 
 use super::{count, mounted, world};
-use crate::support::{Bench, Mount, Who};
+use crate::{
+    commands::shell,
+    support::{
+        Bench, Mount, Who,
+        fake::{Action, Fault},
+    },
+};
 use std::{
     fs,
     path::Path,
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Action, Fault};
 
 /// For workers without work to leave: they wait ten seconds for more.
 const REST: Duration = Duration::from_secs(40);
@@ -102,23 +107,76 @@ fn is_hasty(mount: &Mount) -> bool {
     })
 }
 
-// With one core no other process could ask meanwhile; with more than three, several
-// threads take requests, and all of them sleep.
+/// This thread and what it starts, before all other processes of the machine and on
+/// two cores at most: with more than three a mount takes requests with several
+/// threads, and all of them sleep.
+struct Favoured {
+    thread: String,
+    cores: String,
+}
+
+impl Favoured {
+    fn new() -> Self {
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+        let mut lines = status.lines();
+        let cores = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let cores = cores.unwrap().trim().to_owned();
+        let thread = nix::unistd::gettid().to_string();
+        let favoured = Self { thread, cores };
+        let two: Vec<String> = favoured
+            .all()
+            .take(2)
+            .map(|core| core.to_string())
+            .collect();
+        favoured.set("-20", &two.join(","));
+        favoured
+    }
+
+    /// The numbers of a list such as `0-3,8`.
+    fn all(&self) -> impl Iterator<Item = usize> {
+        self.cores.split(',').flat_map(|range| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            first.parse().unwrap()..=last.parse().unwrap()
+        })
+    }
+
+    fn set(&self, nice: &str, cores: &str) {
+        let thread = &self.thread;
+        // A container can lack the right to go before others.
+        let script = format!("renice -n {nice} -p {thread} || true; taskset -cp {cores} {thread}");
+        shell(Who::Myself, &script);
+    }
+}
+
+impl Drop for Favoured {
+    fn drop(&mut self) {
+        self.set("0", &self.cores);
+    }
+}
+
+// Only root can go before other processes, whose work would end the burst.
 #[test]
-#[ignore = "needs two or three cores"]
+#[ignore = "needs root"]
 fn a_burst_of_requests_keeps_a_thread_awake_only_while_it_lasts() {
     let (world, _) = world(1);
     let bench = Bench::new(world);
     let cache = bench.folder("cache", Who::Myself);
+    let favoured = Favoured::new();
     let mount = mounted(&bench, Who::Myself, &cache);
     let file = mount.path().join("artifacts/a0/latest/f");
-    let end = Instant::now() + REST;
-    while !is_hasty(&mount) {
-        assert!(Instant::now() < end, "never");
+    let burst = || {
         for _ in 0..1_000 {
             drop(fs::File::open(&file).unwrap());
         }
+    };
+    let end = Instant::now() + REST;
+    burst();
+    // With one core no other process could ask meanwhile, so the thread sleeps.
+    while favoured.all().count() > 1 && !is_hasty(&mount) {
+        assert!(Instant::now() < end, "never");
+        burst();
     }
+    drop(favoured);
     let end = Instant::now() + REST;
     while is_hasty(&mount) {
         assert!(Instant::now() < end, "still without a request");

@@ -1,8 +1,8 @@
 //! Many readers of more versions than the cache holds.
 
+use crate::support::fake::{Action, Fault, File, Kind, VersionSpec, World};
 use crate::support::{Bench, noise_of};
 use std::{fmt::Write, time::Duration};
-use vm0fs::demo::{Action, Fault, File, Kind, VersionSpec, World};
 
 /// Versions, each with a file of so many bytes, and a ceiling that holds five
 /// beside the share of the API's answers.

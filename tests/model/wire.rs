@@ -1,12 +1,12 @@
 //! What is wrong with the wire, and which errors a deed may meet for it.
 
+use crate::support::fake::{Action, Fault, Server};
 use crate::support::{SOON, seeds::Random};
 use libc::{EACCES, EAGAIN, EBUSY, EIO, ETIMEDOUT};
 use std::{
     collections::{BTreeSet, HashSet},
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Action, Fault, Server};
 
 /// The state of the wire.
 #[derive(Default)]

@@ -8,12 +8,7 @@ use super::{
 
 /// Why tests may be ignored; `scripts/test` runs those of the first reason as root.
 const ROOT: &str = "needs root";
-const REASONS: [&str; 4] = [
-    ROOT,
-    "needs two or three cores",
-    "measures",
-    "run by another test",
-];
+const REASONS: [&str; 3] = [ROOT, "measures", "run by another test"];
 
 /// What a file says of a test.
 struct Test {

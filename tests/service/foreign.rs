@@ -1,13 +1,13 @@
 //! Servers that do not speak v1: they are named, and never pass for an account
 //! without agents.
 
+use crate::support::fake::{Action, Fault};
 use crate::{
     commands::{finish, small_world},
     doctor::{alone, tells},
     support::{Bench, Who, is_mounted, reason::IO},
 };
 use std::{thread, time::Duration};
-use vm0fs::demo::{Action, Fault};
 
 fn answer(status: u16, content_type: &str, body: &'static str) -> Action {
     Action::Status {

@@ -1,12 +1,12 @@
 //! Oddities of the running service, through a mount.
 
+use crate::support::fake::{Action, Agent, Claude, Fault, LogRow, Port, Run, World, uuid};
 use crate::{
     commands::{finish, small_world},
     doctor::{alone, tells},
     support::{Bench, Who, reason::IO},
 };
 use jiff::{SignedDuration, Timestamp};
-use vm0fs::demo::{Action, Agent, Claude, Fault, LogRow, Port, Run, World, uuid};
 
 /// A world with one ended run, of these rows.
 fn logged(rows: impl IntoIterator<Item = LogRow>) -> (World, String) {

@@ -1,5 +1,6 @@
 //! Proxies: one rule for calls and downloads.
 
+use crate::support::fake::{Action, Fault, File, Kind, VersionSpec, World};
 use crate::{
     commands::finish,
     doctor::{alone, tells},
@@ -9,7 +10,6 @@ use crate::{
         reason::UNREACHABLE,
     },
 };
-use vm0fs::demo::{Action, Fault, File, Kind, VersionSpec, World};
 
 /// Nothing listens there.
 const NO_SERVER: &str = "127.0.0.1:9";

@@ -1,8 +1,8 @@
 //! Archives that are empty or lost, or whose download meets a fault.
 
+use crate::support::fake::{Action, Fault, File, Kind, Port, VersionSpec, World};
 use crate::support::{Bench, noise, reason};
 use std::fs;
-use vm0fs::demo::{Action, Fault, File, Kind, Port, VersionSpec, World};
 
 /// A world with one artifact `a` of one version, and the version's id.
 fn one(spec: VersionSpec) -> (World, String) {

@@ -2,8 +2,8 @@
 //! than 64 bits or a double hold.
 
 use crate::support::Bench;
+use crate::support::fake::{Action, Agent, Fault, Kind, Run, VersionSpec, World};
 use serde_json::json;
-use vm0fs::demo::{Action, Agent, Fault, Kind, Run, VersionSpec, World};
 
 /// Numbers that no type of a programming language holds as they are.
 const NUMBERS: [&str; 5] = [

@@ -271,7 +271,7 @@ fn latest_leads_to_the_newest_run_of_an_agent() {
 
 #[test]
 fn an_agent_is_listed_although_its_runs_cannot_be() {
-    use vm0fs::demo::{Action, Fault};
+    use crate::support::fake::{Action, Fault};
     let bench = Bench::new(world());
     bench
         .server

@@ -1,10 +1,10 @@
 //! Hanging downloads and calls: no other request waits for them, and none for ever.
 
 use super::{complaint, slow_version, wait_for_download, world};
+use crate::support::fake::{Action, Fault};
 use crate::support::{Bench, SOON, Who, reason};
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
-use vm0fs::demo::{Action, Fault};
 
 /// Longer than a test may take: only what does not wait passes.
 pub(crate) const LONG: [&str; 2] = ["--timeout", "5m"];
@@ -78,7 +78,7 @@ fn a_hanging_call_delays_no_other() {
     ));
     let mut listing = mount.start("ls artifacts");
     let mut logs = mount.start(&format!("cat runs/{run}/logs"));
-    let both = |requests: &[vm0fs::demo::Recorded]| {
+    let both = |requests: &[crate::support::fake::Recorded]| {
         let asked = |part: &str| requests.iter().any(|request| request.path.contains(part));
         asked("/artifacts") && asked("/logs")
     };
@@ -229,7 +229,7 @@ fn more_hanging_calls_than_workers_end_too() {
         bench.server.fault(Fault::api_exact(&path, Action::Stall));
     }
     let all = mount.start("for run in runs/*; do cat $run/logs & done; wait");
-    let hung = |requests: &[vm0fs::demo::Recorded]| {
+    let hung = |requests: &[crate::support::fake::Recorded]| {
         let logs = requests
             .iter()
             .filter(|request| request.path.ends_with("/logs"));

@@ -1,6 +1,7 @@
 //! What needs no network: quick while everything hangs, and never asking.
 
 use super::world;
+use crate::support::fake::{Action, Fault, File, Kind, Run, VersionSpec};
 use crate::support::{Bench, SOON};
 use std::{
     fs, io,
@@ -9,7 +10,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Action, Fault, File, Kind, Run, VersionSpec};
 
 /// What each kind of operation may take, as promised. Compared with the one in
 /// the middle of many, which takes a few tenths of a millisecond: a machine that

@@ -1,7 +1,7 @@
 //! The stream of a run's events, from the demo server and from worse ones.
 
 use super::*;
-use crate::demo::{self, World};
+use crate::fake::{self, World};
 use serde_json::json;
 
 fn next(stream: &mut EventStream) -> RunEvent {
@@ -12,9 +12,9 @@ fn next(stream: &mut EventStream) -> RunEvent {
 fn running(events: u64) -> World {
     let mut world = World::empty();
     let now = Timestamp::now();
-    let mut run = demo::Run::new("a", now).id("r").status("running");
+    let mut run = fake::Run::new("a", now).id("r").status("running");
     for n in 1..=events {
-        run.event(now, demo::Claude::said(&n.to_string()));
+        run.event(now, fake::Claude::said(&n.to_string()));
     }
     world.add_run(run);
     world
@@ -22,7 +22,7 @@ fn running(events: u64) -> World {
 
 #[test]
 fn a_run_from_its_first_event_to_its_end() {
-    let server = demo::Server::start(running(2)).unwrap();
+    let server = fake::Server::start(running(2)).unwrap();
     let client = demo_client(&server, Duration::from_secs(5));
     let progress = Progress::new();
     let mut stream = client.run_events("r", None, &progress).unwrap();
@@ -35,7 +35,7 @@ fn a_run_from_its_first_event_to_its_end() {
             panic!("no output");
         };
         assert_eq!((event.sequence, &*event.kind), (n, "assistant"));
-        let said = demo::Claude::said(&n.to_string());
+        let said = fake::Claude::said(&n.to_string());
         assert_eq!(event.data.get(), said.to_string());
         assert!(event.timestamp.parse::<Timestamp>().is_ok());
     }
@@ -70,7 +70,7 @@ fn a_run_from_its_first_event_to_its_end() {
 
 #[test]
 fn on_from_an_event_and_a_run_that_has_ended() {
-    let server = demo::Server::start(running(5)).unwrap();
+    let server = fake::Server::start(running(5)).unwrap();
     let client = demo_client(&server, Duration::from_secs(5));
     let mut stream = client.run_events("r", Some(4), &Progress::new()).unwrap();
     assert!(matches!(next(&mut stream), RunEvent::Status(_)));
@@ -88,7 +88,7 @@ fn on_from_an_event_and_a_run_that_has_ended() {
         RunEvent::Complete(RunStatus::Completed)
     ));
     assert!(stream.next().unwrap().is_none());
-    let error = client.run_events(&demo::uuid("none"), None, &Progress::new());
+    let error = client.run_events(&fake::uuid("none"), None, &Progress::new());
     assert!(error.err().unwrap().is_not_found());
 }
 
@@ -96,7 +96,7 @@ fn on_from_an_event_and_a_run_that_has_ended() {
 fn a_stream_lives_by_its_heartbeats_whatever_the_timeout() {
     let mut world = running(0);
     world.heartbeat = Duration::from_millis(700);
-    let server = demo::Server::start(world).unwrap();
+    let server = fake::Server::start(world).unwrap();
     let client = demo_client(&server, Duration::from_millis(200));
     let mut stream = client.run_events("r", None, &Progress::new()).unwrap();
     assert!(matches!(next(&mut stream), RunEvent::Status(_)));

@@ -1,15 +1,15 @@
 //! Starting and cancelling runs: what is sent, and that it is sent once.
 
 use super::*;
-use crate::demo::{self, Action, Fault, World};
+use crate::fake::{self, Action, Fault, World};
 use serde_json::json;
 
 #[test]
 fn a_run_is_started_and_cancelled() {
     let mut world = World::empty();
     world.pace = None;
-    world.add_agent(demo::Agent::new("scribe", Timestamp::now()));
-    let server = demo::Server::start(world).unwrap();
+    world.add_agent(fake::Agent::new("scribe", Timestamp::now()));
+    let server = fake::Server::start(world).unwrap();
     let client = demo_client(&server, Duration::from_secs(5));
     let progress = Progress::new();
     let body = object(json!({
@@ -29,7 +29,7 @@ fn a_run_is_started_and_cancelled() {
     assert!(error.to_string().contains("invalid_state"), "{error}");
     assert_eq!(error.status(), Some(400));
     let error = client
-        .cancel_run(&demo::uuid("none"), &progress)
+        .cancel_run(&fake::uuid("none"), &progress)
         .unwrap_err();
     assert!(error.is_not_found());
     let body = object(json!({"agent": "nobody", "prompt": "x"}));
@@ -47,7 +47,7 @@ fn a_run_is_started_and_cancelled() {
             "POST /v1/runs",
             &cancel,
             &cancel,
-            &format!("POST /v1/runs/{}/cancel", demo::uuid("none")),
+            &format!("POST /v1/runs/{}/cancel", fake::uuid("none")),
             "POST /v1/runs"
         ]
     );
@@ -174,8 +174,8 @@ fn a_passing_rate_limit_and_nobody_there() {
 fn a_connection_that_dies_under_a_post_is_not_used_to_send_it_twice() {
     let mut world = World::empty();
     world.pace = None;
-    world.add_agent(demo::Agent::new("a", Timestamp::now()));
-    let server = demo::Server::start(world).unwrap();
+    world.add_agent(fake::Agent::new("a", Timestamp::now()));
+    let server = fake::Server::start(world).unwrap();
     let client = demo_client(&server, Duration::from_secs(5));
     client.agents(&Progress::new()).unwrap();
     server.fault(Fault::api("/v1/runs", Action::CloseBeforeHeaders).times(1));

@@ -1,14 +1,14 @@
 //! Logs that are read on from where they were read to, and what their rows hold.
 
 use super::*;
-use crate::demo::{self, Action, Fault, Quirks, World};
+use crate::fake::{self, Action, Fault, Quirks, World};
 use jiff::SignedDuration;
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A log on the demo server, and somebody who reads it.
 struct Log {
-    server: demo::Server,
+    server: fake::Server,
     client: Client,
     reader: LogReader,
     /// What was given so far, as raw rows.
@@ -21,8 +21,8 @@ impl Log {
         let mut world = World::empty();
         world.quirks = quirks;
         let start = world.ago(3600);
-        world.add_run(demo::Run::new("a", start).id("r").status("running"));
-        let server = demo::Server::start(world).unwrap();
+        world.add_run(fake::Run::new("a", start).id("r").status("running"));
+        let server = fake::Server::start(world).unwrap();
         Self {
             client: demo_client(&server, Duration::from_secs(10)),
             server,
@@ -35,7 +35,7 @@ impl Log {
     /// Adds a row so many milliseconds after the log's beginning.
     fn add(&self, at: i64, text: &str) {
         let at = self.start + SignedDuration::from_millis(at);
-        let row = demo::LogRow::system(at, text);
+        let row = fake::LogRow::system(at, text);
         self.server.world().add_log("r", row);
     }
 

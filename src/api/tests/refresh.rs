@@ -1,19 +1,19 @@
 //! Keeping the list of runs up to date with few calls.
 
 use super::*;
-use crate::demo::{self, Action, Fault, Quirks, World};
+use crate::fake::{self, Action, Fault, Quirks, World};
 use std::collections::{BTreeSet, HashMap};
 
 /// A server with so many ended runs, a minute apart, the first the oldest.
-fn server_with(runs: usize, quirks: Quirks) -> demo::Server {
+fn server_with(runs: usize, quirks: Quirks) -> fake::Server {
     let mut world = World::empty();
     world.quirks = quirks;
     world.pace = None;
     for n in 0..runs {
         let created = world.ago(60 * (runs - n) as i64);
-        world.add_run(demo::Run::new("a", created));
+        world.add_run(fake::Run::new("a", created));
     }
-    demo::Server::start(world).unwrap()
+    fake::Server::start(world).unwrap()
 }
 
 fn both() -> [Quirks; 2] {
@@ -21,10 +21,10 @@ fn both() -> [Quirks; 2] {
 }
 
 /// Adds so many runs that are newer than the rest.
-fn add_newer(server: &demo::Server, runs: usize, status: &str) -> Vec<String> {
+fn add_newer(server: &fake::Server, runs: usize, status: &str) -> Vec<String> {
     let mut world = server.world();
     let add = |_| {
-        let run = demo::Run::new("a", Timestamp::now()).status(status);
+        let run = fake::Run::new("a", Timestamp::now()).status(status);
         world.add_run(run)
     };
     (0..runs).map(add).collect()
@@ -38,8 +38,8 @@ struct Caller {
 
 impl Caller {
     /// Knows what the world holds now.
-    fn new(server: &demo::Server) -> Self {
-        let run = |run: &demo::Run| Run {
+    fn new(server: &fake::Server) -> Self {
+        let run = |run: &fake::Run| Run {
             id: run.id.clone(),
             status: run.status.clone().into(),
             ..serde_json::from_str(&run_json("x", "completed", 0)).unwrap()

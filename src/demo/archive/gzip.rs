@@ -1,7 +1,7 @@
-//! One gzip member as segments: blocks that repeat are compressed once and
-//! stand in it as often as they are to.
+//! One gzip member in segments: a block that repeats is compressed once and its
+//! segment used again.
 
-use super::Blocks;
+use super::file::Blocks;
 use axum::body::Bytes;
 use flate2::{Compression, Crc, write::DeflateEncoder};
 use std::io::Write as _;
@@ -16,7 +16,7 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// An archive that is exactly `bytes`, an archive or not.
+    /// An archive of exactly `bytes`, which need not be a valid one.
     pub(crate) fn raw(bytes: Bytes) -> Self {
         let mut archive = Self::default();
         archive.push(bytes);
@@ -36,7 +36,7 @@ impl Archive {
         self.length
     }
 
-    /// Some bytes from `position` on, at most `limit`; empty only at the end.
+    /// Bytes from `position` on, at most `limit`; empty only at the end.
     pub(crate) fn slice(&self, position: u64, limit: u64) -> Bytes {
         let index = self.starts.partition_point(|&start| start <= position);
         let Some(index) = index.checked_sub(1) else {
@@ -90,8 +90,8 @@ impl Gzip {
         Bytes::from(std::mem::take(encoder.get_mut()))
     }
 
-    /// A block compressed by a fresh encoder refers to nothing before it, so
-    /// its bytes may stand anywhere that the stream is at a byte boundary.
+    /// A block compressed by a fresh encoder refers to no earlier bytes, so its
+    /// segment may follow wherever the stream is at a byte boundary.
     pub(super) fn blocks(&mut self, blocks: &Blocks) {
         self.archive.push(Self::cut(&mut self.encoder));
         let compressed: Vec<(Bytes, Crc)> = blocks

@@ -2,14 +2,14 @@
 //! node-tar 7.5, and the Rust crate `tar` 0.4. A test holds them against the
 //! makers (`tests/archives/makers.rs`).
 
-use super::{File, Maker};
+use super::file::{File, Maker};
 
 /// Bytes for a name and a link's target in a header.
 const NAME: usize = 100;
 /// Bytes for the prefix of a name, which node-tar cuts short to keep two times.
 const PREFIX: usize = 130;
 
-/// Who owns what a sandbox stores, and what the CLI does.
+/// The owners in the headers of the sandbox and of the CLI.
 const SANDBOX_USER: &[u8] = b"user";
 const CLI_USER: &str = "ada";
 const USER_ID: u64 = 1000;
@@ -20,7 +20,7 @@ pub(super) struct Header<'a> {
     path: String,
     kind: u8,
     link: &'a str,
-    /// The link's target where it is no text of a file's own.
+    /// The link's target, if it is not a text of the file.
     first: Option<String>,
     mode: u32,
     /// Bytes of content behind it.
@@ -62,7 +62,7 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// One more name of what was written as `first`.
+    /// A further name of the entry that was written as `first`.
     pub(super) fn hard_link(path: String, first: &str, file: &File) -> Self {
         Self {
             first: Some(first.into()),
@@ -74,7 +74,7 @@ impl<'a> Header<'a> {
         self.first.as_deref().unwrap_or(self.link)
     }
 
-    /// Its header, and before it the extensions that it needs.
+    /// Its header, preceded by the extensions that it needs.
     pub(super) fn bytes(&self, maker: Maker) -> Vec<u8> {
         match maker {
             Maker::NodeTar => self.by_node(),
@@ -250,7 +250,7 @@ fn put(block: &mut Block, at: usize, bytes: &[u8]) {
     block[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-/// A number too large for octal digits, as all write it: base 256.
+/// A number too large for octal digits, in base 256 as all producers write it.
 fn put_large(block: &mut Block, number: u64) {
     put(block, SIZE, &[0x80, 0, 0, 0]);
     put(block, SIZE + 4, &number.to_be_bytes());
@@ -299,7 +299,7 @@ fn node(name: &str, prefix: &str, kind: u8, mode: u32, size: u64, modified: u64)
     block
 }
 
-/// What stands behind the six digits of a checksum.
+/// The bytes after the six digits of a checksum.
 const GNU_SUM: &[u8; 2] = b"\0 ";
 const NODE_SUM: &[u8; 2] = b" \0";
 

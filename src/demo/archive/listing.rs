@@ -1,13 +1,16 @@
-//! What of a tree a maker lists, which decides a version's id, and which entries
-//! its archive has, in their order.
+//! Which files of a tree a maker lists, which decides the version's id, and which
+//! entries its archive has, in which order.
 
-use super::{Body, File, Maker, headers::Header};
+use super::{
+    file::{Body, File, Maker},
+    headers::Header,
+};
 use std::collections::{BTreeMap, HashMap};
 
 /// A listed file: its path, and the file whose content it has.
 pub(crate) type Listed<'a> = (String, &'a File);
 
-/// What is at a path, and below it.
+/// A path's file, and the tree below it.
 #[derive(Debug, Default)]
 struct Node<'a> {
     file: Option<&'a File>,
@@ -68,8 +71,8 @@ impl<'a> Node<'a> {
             .unwrap_or(0)
     }
 
-    /// What a path leads to, seen from a folder; `None` outside of the tree and
-    /// where nothing is. To be asked of the root.
+    /// The node that a path leads to from a folder; `None` outside of the tree and for
+    /// a path that does not exist. Call it on the root.
     fn resolve(&self, from: &[&'a str], path: &'a str, links: u32) -> Option<Vec<&'a str>> {
         if path.starts_with('/') || links > MOST_LINKS {
             return None;
@@ -91,7 +94,7 @@ impl<'a> Node<'a> {
         Some(at)
     }
 
-    /// The path whose content is at a path: another where that is a hard link.
+    /// The path that holds a path's content: another path for a hard link.
     fn content(&self, at: &[&'a str]) -> Vec<&'a str> {
         let mut at = at.to_vec();
         for _ in 0..MOST_LINKS {
@@ -108,7 +111,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// The files that a maker lists, with what they hold: hard links as copies. The
+/// The files that a maker lists, with their content: hard links as copies. The
 /// sandbox follows symbolic links, into linked folders too; the CLI follows those
 /// to files, for their content; the Rust crate takes none.
 pub(crate) fn listed(files: &[File], maker: Maker) -> Vec<Listed<'_>> {
@@ -199,7 +202,7 @@ pub(super) fn entries(files: &[File], maker: Maker) -> Vec<Header<'_>> {
 /// Where each content was written first, by the path whose content it is.
 type Written<'a> = HashMap<Vec<&'a str>, String>;
 
-/// The entry of what is no folder.
+/// The entry of a file or a link.
 fn entry<'a>(
     root: &Node<'a>,
     name: String,

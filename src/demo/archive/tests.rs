@@ -1,8 +1,10 @@
-//! The archives are what their makers make: read by another reader, and held
-//! against GNU tar and node-tar header by header.
+//! The archives are as their makers make them: another reader unpacks them, and the
+//! headers are compared with those of GNU tar and node-tar.
 
 #![allow(clippy::unwrap_used)]
 use super::*;
+use axum::body::Bytes;
+use sha2::{Digest, Sha256};
 use std::io::Read;
 
 fn unpack(archive: &Archive) -> Vec<(String, u32, Vec<u8>)> {

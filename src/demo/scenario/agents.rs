@@ -1,82 +1,36 @@
 //! The agents of the demo world.
 
-use super::{
-    super::world::{Agent, World},
-    DAY,
-};
+use super::data::{self, Scenario};
+use crate::demo::world::{Agent, World};
 use serde_json::{Value, json};
 
-/// Name, what it does, the volume it reads and where, versions, days since the first.
-pub(super) const AGENTS: [(&str, &str, &str, usize, i64); 6] = [
-    (
-        "research-analyst",
-        "Reads market data and writes a weekly report with figures and sources",
-        "market-data",
-        4,
-        61,
-    ),
-    (
-        "data-cleaner",
-        "Brings raw sales exports into one clean, documented table",
-        "raw-sales",
-        3,
-        48,
-    ),
-    (
-        "site-builder",
-        "Builds the documentation website from Markdown",
-        "site-content",
-        5,
-        75,
-    ),
-    (
-        "code-reviewer",
-        "Reviews the payments service and runs its tests",
-        "payments-service",
-        2,
-        33,
-    ),
-    (
-        "order-watcher",
-        "Watches incoming orders and flags those that need a person",
-        "shop-config",
-        2,
-        20,
-    ),
-    (
-        "model-trainer",
-        "Trains product embeddings for the shop's search",
-        "training-corpus",
-        3,
-        40,
-    ),
-];
-
-pub(super) fn add(world: &mut World) {
-    for (name, description, volume, versions, days) in AGENTS {
-        let first = world.ago(days * DAY);
-        let mut agent = Agent::new(name, first);
-        for number in 1..=versions {
-            // The versions come ever closer to each other, the last some days ago.
-            let age = days * DAY / number as i64;
-            let config = config(name, description, volume, number);
-            agent = agent.version(world.ago(age), Some(config));
-        }
+pub(super) fn add(world: &mut World, scenario: &Scenario) {
+    for agent in &scenario.agents {
+        let agent = self::agent(world, agent);
         world.add_agent(agent);
     }
-    // Made by an older command line: the service has no configuration of it.
-    let made = world.ago(90 * DAY);
-    world.add_agent(Agent::new("changelog-writer", made).version(made, None));
 }
 
-fn config(name: &str, description: &str, volume: &str, number: usize) -> Value {
-    // The trainer runs Codex, all others run Claude Code.
-    let (framework, key) = match name {
-        "model-trainer" => ("codex", "OPENAI_API_KEY"),
-        _ => ("claude-code", "ANTHROPIC_API_KEY"),
+fn agent(world: &World, data: &data::Agent) -> Agent {
+    let first = data.ago.0;
+    let mut agent = Agent::new(&*data.name, world.ago(first));
+    for number in 1..=data.versions {
+        // The versions come ever closer to each other, the last some days ago.
+        let version = config(data, number);
+        agent = agent.version(world.ago(first / number), version);
+    }
+    agent
+}
+
+/// The configuration of a version, if the service has one.
+fn config(data: &data::Agent, number: i64) -> Option<Value> {
+    let (framework, volume) = (data.framework.as_ref()?, data.volume.as_ref()?);
+    let key = match framework.as_str() {
+        "codex" => "OPENAI_API_KEY",
+        _ => "ANTHROPIC_API_KEY",
     };
     let mut agent = json!({
-        "description": description,
+        "description": data.description,
         "framework": framework,
         "image": format!("vm0/{framework}:latest"),
         "working_dir": "/home/user/workspace",
@@ -95,8 +49,8 @@ fn config(name: &str, description: &str, volume: &str, number: usize) -> Value {
         agent["experimental_runner"] = json!({"group": "acme/large"});
     }
     let mut agents = json!({});
-    agents[name] = agent;
+    agents[&data.name] = agent;
     let mut volumes = json!({});
     volumes[volume] = json!({"name": volume, "version": "latest"});
-    json!({"version": "1.0", "agents": agents, "volumes": volumes})
+    Some(json!({"version": "1.0", "agents": agents, "volumes": volumes}))
 }

@@ -1,137 +1,73 @@
-//! Makes contents: tables, pictures, and numbers that look found.
+//! Generates contents: tables, pictures, vectors, and the pages of a manual.
 
-use flate2::{Compression, Crc, write::ZlibEncoder};
-use std::{fmt::Write as _, io::Write as _};
+mod dice;
+mod manual;
+mod pictures;
+mod tables;
+mod vectors;
 
-/// Numbers that are the same each time (xorshift64*, Vigna 2016).
-pub(super) struct Dice(u64);
+pub(super) use manual::{pages, sections};
 
-impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
+use super::data::Words;
+use crate::demo::archive::File;
+use serde_json::{Value, json};
 
-    pub(super) fn roll(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
-    }
-
-    /// A number under `end`, which is not 0.
-    pub(super) fn below(&mut self, end: u64) -> u64 {
-        self.roll() % end
-    }
-
-    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
+/// The file at `path` from the generator that `line` names, with its arguments.
+///
+/// # Panics
+/// If there is no such generator. Lines are constants, and tests use them all.
+pub(super) fn file(path: String, line: &str, words: &Words) -> File {
+    let (name, arguments) = line.split_once(' ').unwrap_or((line, ""));
+    let number = || arguments.parse().unwrap_or(0);
+    match (name, arguments.split_once(' ')) {
+        ("prices", _) => File::new(path, tables::prices(number())),
+        ("orders", Some((form, rows))) => File::new(
+            path,
+            tables::orders(rows.parse().unwrap_or(0), form == "raw"),
+        ),
+        ("texts", _) => File::new(path, tables::texts(number())),
+        ("alerts", _) => File::new(path, tables::alerts()),
+        ("bars", _) => File::new(path, pictures::bars(&numbers(arguments))),
+        ("mark", _) => File::new(path, pictures::mark(number() as u32, AMBER)),
+        ("figures", _) => File::new(path, figures(&numbers(arguments), words)),
+        ("search-index", _) => File::new(path, pretty(&manual::search_index(number() as usize))),
+        ("vectors", _) => vectors::file(path, number()),
+        _ => panic!("the demo's {path}: nothing makes {name:?}"),
     }
 }
 
-const REGIONS: [&str; 5] = ["North", "South", "East", "West", "Online"];
-const PRODUCTS: [(&str, u64); 8] = [
-    ("Walnut desk", 64_900),
-    ("Oak shelf", 18_900),
-    ("Reading lamp", 7_450),
-    ("Linen curtain", 5_995),
-    ("Office chair", 32_900),
-    ("Wool rug", 24_500),
-    ("Ceramic vase", 3_950),
-    ("Wall clock", 4_990),
-];
+/// The red component of the shop's amber.
+const AMBER: u8 = 214;
 
-/// Orders of a furniture shop as CSV; raw ones have what needs cleaning:
-/// repeated rows, gaps, two ways to write a date.
-pub(super) fn orders(rows: u64, seed: u64, raw: bool) -> String {
-    let mut dice = Dice::new(seed);
-    let mut csv = String::from("order_id,date,region,product,quantity,unit_price,total\n");
-    for row in 0..rows {
-        let (product, cents) = dice.pick(&PRODUCTS);
-        let quantity = 1 + dice.below(6);
-        let (month, day) = (1 + row * 12 / rows, 1 + dice.below(28));
-        let mut region = dice.pick(&REGIONS);
-        let mut date = format!("2025-{month:02}-{day:02}");
-        let flaw = dice.below(12);
-        if raw && flaw == 0 {
-            region = "";
-        } else if raw && flaw == 1 {
-            date = format!("{day}.{month}.2025");
+fn numbers(text: &str) -> Vec<u32> {
+    text.split(' ').flat_map(str::parse).collect()
+}
+
+/// The figures of a weekly report.
+fn figures(index: &[u32], words: &Words) -> String {
+    pretty(&json!({"week": words["week"], "index": index, "finding": words["finding"]}))
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn the_known_hashes_of_the_vectors_are_true() {
+        for dimensions in [64, 128] {
+            let file = vectors::file("vectors.f32".into(), dimensions);
+            let mut hasher = Sha256::new();
+            file.parts().for_each(|part| hasher.update(part));
+            let hash: [u8; 32] = hasher.finalize().into();
+            assert_eq!(file.size(), dimensions << 20);
+            let hex = crate::demo::digest::hex(&hash);
+            assert_eq!(file.sha256(), hash, "{dimensions}: {hex}");
         }
-        let line = format!(
-            "{},{date},{region},{product},{quantity},{},{}",
-            48_000 + row,
-            euros(cents),
-            euros(cents * quantity)
-        );
-        let _ = writeln!(csv, "{line}");
-        if raw && flaw == 2 {
-            let _ = writeln!(csv, "{line}");
-        }
     }
-    csv
-}
-
-fn euros(cents: u64) -> String {
-    format!("{}.{:02}", cents / 100, cents % 100)
-}
-
-/// A PNG of `width` times `height` pixels, RGB.
-pub(super) fn png(width: u32, height: u32, pixel: impl Fn(u32, u32) -> [u8; 3]) -> Vec<u8> {
-    let mut rows = Vec::new();
-    for y in 0..height {
-        rows.push(0); // no filter
-        (0..width).for_each(|x| rows.extend(pixel(x, y)));
-    }
-    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
-    let _ = zlib.write_all(&rows); // a Vec takes all
-    let mut header = Vec::new();
-    header.extend(width.to_be_bytes());
-    header.extend(height.to_be_bytes());
-    header.extend([8, 2, 0, 0, 0]); // 8 bits, RGB, the only methods there are
-    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
-    chunk(&mut png, b"IHDR", &header);
-    chunk(&mut png, b"IDAT", &zlib.finish().unwrap_or_default());
-    chunk(&mut png, b"IEND", &[]);
-    png
-}
-
-fn chunk(png: &mut Vec<u8>, name: &[u8; 4], data: &[u8]) {
-    let mut crc = Crc::new();
-    crc.update(name);
-    crc.update(data);
-    png.extend((data.len() as u32).to_be_bytes());
-    png.extend(name);
-    png.extend(data);
-    png.extend(crc.sum().to_be_bytes());
-}
-
-/// A bar chart of some values, largest 100, as a PNG.
-pub(super) fn bars(values: &[u32]) -> Vec<u8> {
-    let width = values.len() as u32 * 24 + 8;
-    png(width, 120, |x, y| {
-        let (bar, inside) = (x.saturating_sub(8) / 24, x.saturating_sub(8) % 24);
-        let value = values.get(bar as usize).copied().unwrap_or(0);
-        if x >= 8 && inside < 16 && y < 112 && 112 - y <= value {
-            [46, 112 + (bar * 9 % 60) as u8, 170]
-        } else if y == 112 {
-            [90, 90, 96]
-        } else {
-            [250, 250, 248]
-        }
-    })
-}
-
-/// A round mark on a soft gradient, as a PNG.
-pub(super) fn mark(size: u32, hue: u8) -> Vec<u8> {
-    png(size, size, |x, y| {
-        let centre = i64::from(size) / 2;
-        let (dx, dy) = (i64::from(x) - centre, i64::from(y) - centre);
-        let inside = dx * dx + dy * dy < centre * centre * 6 / 10;
-        let shade = (y * 120 / size) as u8;
-        if inside {
-            [hue, 90 + shade, 200 - shade]
-        } else {
-            [244, 244 - shade / 8, 238]
-        }
-    })
 }

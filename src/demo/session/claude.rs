@@ -4,7 +4,7 @@ mod rest;
 
 use super::{
     super::world::uuid,
-    Events, Program, Script,
+    common::Session,
     usage::{HAIKU, SONNET, Usage},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 
-/// What it can be asked to use, beside what servers add.
+/// Its own tools; MCP servers add more.
 const TOOLS: [&str; 12] = [
     "Task",
     "Bash",
@@ -44,7 +44,7 @@ struct Call {
 struct Talk {
     /// The call that started the subagent.
     started_by: Option<Call>,
-    /// The API message whose blocks come now, and what it used.
+    /// The id and the tokens of the API message whose blocks are being added.
     message: Option<(String, Usage)>,
     calls: VecDeque<Call>,
     /// Tokens of the conversation so far.
@@ -56,9 +56,11 @@ struct Talk {
 /// `thinking`, `text` and `tool` that follow each other are blocks of one API
 /// message, an event each with the same `message.id`; a result ends it.
 /// Results belong to the oldest call without one.
+pub type Claude = Session<ClaudeState>;
+
+/// The state of a session of Claude Code.
 #[derive(Clone, Debug)]
-pub struct Claude {
-    script: Script,
+pub struct ClaudeState {
     session: String,
     /// Servers that add tools, and whether each could be reached.
     servers: Vec<(String, bool)>,
@@ -70,17 +72,10 @@ pub struct Claude {
     denials: Vec<Value>,
 }
 
-impl Program for Claude {
-    fn take(&mut self) -> Events {
-        std::mem::take(&mut self.script.events)
-    }
-}
-
 impl Claude {
     /// A session that begins at `start`. Its ids follow from `seed`.
     pub fn new(seed: &str, start: Timestamp) -> Self {
-        Self {
-            script: Script::new(seed, start),
+        let state = ClaudeState {
             session: uuid(&format!("claude:{seed}")),
             servers: Vec::new(),
             talks: vec![Talk::default()],
@@ -88,7 +83,8 @@ impl Claude {
             used: Usage::default(),
             used_by_subagents: Usage::default(),
             denials: Vec::new(),
-        }
+        };
+        Self::of(state, seed, start)
     }
 
     /// The event with which it says a text, outside of any session.
@@ -100,62 +96,39 @@ impl Claude {
 
     /// Continues another session: its id is that of the agent's session.
     pub fn session(&mut self, id: &str) -> &mut Self {
-        self.session = id.into();
+        self.program.session = id.into();
         self
     }
 
-    /// Lets the ids begin at another number: so a session that is told in parts
-    /// repeats none.
+    /// Lets the ids begin at another number, so that a session that is written in
+    /// parts repeats none.
     pub fn numbered_from(&mut self, number: u64) -> &mut Self {
-        self.script.ids = number;
+        self.ids = number;
         self
     }
 
-    /// Adds an MCP server, to be said before [`Claude::init`].
+    /// Adds an MCP server; call it before [`Claude::init`].
     pub fn server(&mut self, name: &str, is_connected: bool) -> &mut Self {
-        self.servers.push((name.into(), is_connected));
-        self
-    }
-
-    /// Moves the clock on.
-    pub fn wait(&mut self, milliseconds: i64) -> &mut Self {
-        self.script.wait(milliseconds);
-        self
-    }
-
-    /// Sets the clock.
-    pub fn at(&mut self, time: Timestamp) -> &mut Self {
-        self.script.now = time;
-        self
-    }
-
-    /// The clock's time.
-    pub fn now(&self) -> Timestamp {
-        self.script.now
-    }
-
-    /// Any event, as it stands.
-    pub fn raw(&mut self, event: Value) -> &mut Self {
-        self.script.push(event);
+        self.program.servers.push((name.into(), is_connected));
         self
     }
 
     fn talk(&mut self) -> &mut Talk {
-        if self.talks.is_empty() {
-            self.talks.push(Talk::default());
+        if self.program.talks.is_empty() {
+            self.program.talks.push(Talk::default());
         }
-        let last = self.talks.len() - 1;
-        &mut self.talks[last]
+        let last = self.program.talks.len() - 1;
+        &mut self.program.talks[last]
     }
 
     fn parent(&self) -> Option<&str> {
-        let call = self.talks.last()?.started_by.as_ref()?;
+        let call = self.program.talks.last()?.started_by.as_ref()?;
         Some(&call.id)
     }
 
     fn uuid(&mut self) -> String {
-        self.script.ids += 1;
-        uuid(&format!("event:{}:{}", self.script.seed, self.script.ids))
+        self.ids += 1;
+        uuid(&format!("event:{}:{}", self.seed, self.ids))
     }
 
     fn system(&mut self, subtype: &str, more: Value) {
@@ -163,14 +136,15 @@ impl Claude {
         if let (Value::Object(event), Value::Object(more)) = (&mut event, more) {
             event.extend(more);
         }
-        event["session_id"] = self.session.clone().into();
+        event["session_id"] = self.program.session.clone().into();
         event["uuid"] = self.uuid().into();
-        self.script.push(event);
+        self.raw(event);
     }
 
-    /// The first event: what it has to work with.
+    /// The first event: its tools, servers and model.
     pub fn init(&mut self) -> &mut Self {
         let servers: Vec<Value> = self
+            .program
             .servers
             .iter()
             .map(|(name, is_connected)| {
@@ -197,7 +171,7 @@ impl Claude {
         self
     }
 
-    /// The conversation was summed up, since it had become too long.
+    /// It has summarised the conversation, which had become too long.
     pub fn compacted(&mut self) -> &mut Self {
         let tokens = self.talk().context;
         self.talk().context = tokens / 8;
@@ -210,12 +184,12 @@ impl Claude {
 
     fn block(&mut self, block: Value, characters: usize) -> &mut Self {
         let output = characters as u64 / 4 + 9;
-        let is_sub = self.talks.len() > 1;
+        let is_sub = self.program.talks.len() > 1;
         let model = if is_sub { HAIKU } else { SONNET }.0;
         let (id, usage) = match self.talk().message.clone() {
             Some(message) => message,
             None => {
-                let id = self.script.id("msg");
+                let id = self.id("msg");
                 let talk = self.talk();
                 let fresh = 300 + characters as u64 / 3;
                 let usage = Usage {
@@ -227,10 +201,10 @@ impl Claude {
                 talk.context += fresh;
                 talk.message = Some((id.clone(), usage));
                 match is_sub {
-                    true => self.used_by_subagents.add(usage),
+                    true => self.program.used_by_subagents.add(usage),
                     false => {
-                        self.used.add(usage);
-                        self.turns += 1;
+                        self.program.used.add(usage);
+                        self.program.turns += 1;
                     }
                 }
                 (id, usage)
@@ -250,10 +224,10 @@ impl Claude {
                 "context_management": null,
             },
             "parent_tool_use_id": self.parent(),
-            "session_id": self.session,
+            "session_id": self.program.session,
             "uuid": self.uuid(),
         });
-        self.script.push(event);
+        self.raw(event);
         self
     }
 
@@ -264,22 +238,22 @@ impl Claude {
 
     /// It thinks.
     pub fn thinking(&mut self, text: &str) -> &mut Self {
-        let signature = STANDARD.encode(self.script.id("thought").repeat(3));
+        let signature = STANDARD.encode(self.id("thought").repeat(3));
         self.block(
             json!({"type": "thinking", "thinking": text, "signature": signature}),
             text.len(),
         )
     }
 
-    /// It thinks, and the service hides what.
+    /// It thinks, and the service hides the text.
     pub fn redacted_thinking(&mut self) -> &mut Self {
-        let data = STANDARD.encode(self.script.id("hidden").repeat(4));
+        let data = STANDARD.encode(self.id("hidden").repeat(4));
         self.block(json!({"type": "redacted_thinking", "data": data}), 80)
     }
 
     /// It calls a tool.
     pub fn tool(&mut self, name: &str, input: Value) -> &mut Self {
-        let id = self.script.id("toolu");
+        let id = self.id("toolu");
         let length = input.to_string().len();
         let block = json!({"type": "tool_use", "id": id, "name": name, "input": input});
         self.talk().calls.push_back(Call {
@@ -297,7 +271,7 @@ impl Claude {
             json!({"description": description, "prompt": prompt, "subagent_type": kind}),
         );
         let started_by = self.talk().calls.pop_back();
-        self.talks.push(Talk {
+        self.program.talks.push(Talk {
             started_by,
             ..Talk::default()
         });
@@ -306,11 +280,11 @@ impl Claude {
         self
     }
 
-    /// The subagent has ended; what it gives back is the result of the call
-    /// that started it. Nothing where no subagent speaks.
+    /// The subagent has ended; its answer is the result of the call that started it.
+    /// Without a subagent, this does nothing.
     pub fn returned(&mut self, text: &str) -> &mut Self {
-        if self.talks.len() > 1
-            && let Some(call) = self.talks.pop().and_then(|talk| talk.started_by)
+        if self.program.talks.len() > 1
+            && let Some(call) = self.program.talks.pop().and_then(|talk| talk.started_by)
         {
             let content = json!([{"type": "text", "text": text}]);
             let structured = json!({
@@ -318,7 +292,7 @@ impl Claude {
                 "prompt": call.input["prompt"],
                 "content": content,
                 "totalDurationMs": 21_400,
-                "totalTokens": self.used_by_subagents.output + self.used_by_subagents.cache_creation,
+                "totalTokens": self.program.used_by_subagents.output + self.program.used_by_subagents.cache_creation,
                 "totalToolUseCount": 2,
             });
             self.talk().calls.push_front(call);
@@ -355,7 +329,7 @@ impl Claude {
         )
     }
 
-    /// The result of that call, in blocks as they stand.
+    /// The result of that call, in content blocks.
     pub fn blocks(&mut self, content: Value) -> &mut Self {
         self.answer(content.clone(), None, content)
     }
@@ -365,7 +339,7 @@ impl Claude {
         let Some(call) = self.talk().calls.front().cloned() else {
             return self;
         };
-        self.denials.push(json!({
+        self.program.denials.push(json!({
             "tool_name": call.name, "tool_use_id": call.id, "tool_input": call.input,
         }));
         self.failed(&format!(
@@ -378,7 +352,7 @@ impl Claude {
         Some(&self.talk().calls.front()?.name)
     }
 
-    /// What some tools say of their result beside its text.
+    /// The structured result that some tools give beside the text.
     fn structured(&mut self, text: &str) -> Value {
         let Some(Call { name, input, .. }) = self.talk().calls.front().cloned() else {
             return Value::Null;
@@ -412,7 +386,7 @@ impl Claude {
 
     fn answer(&mut self, content: Value, is_error: Option<bool>, structured: Value) -> &mut Self {
         let call = self.talk().calls.pop_front();
-        let id = call.map_or_else(|| self.script.id("toolu"), |call| call.id);
+        let id = call.map_or_else(|| self.id("toolu"), |call| call.id);
         let mut block = json!({"tool_use_id": id, "type": "tool_result", "content": content});
         if let Some(is_error) = is_error {
             block["is_error"] = is_error.into();
@@ -428,16 +402,16 @@ impl Claude {
             "type": "user",
             "message": {"role": "user", "content": content},
             "parent_tool_use_id": self.parent(),
-            "session_id": self.session,
+            "session_id": self.program.session,
             "uuid": self.uuid(),
         });
         if let Some(structured) = structured {
             event["tool_use_result"] = structured;
         }
-        self.script.push(event);
+        self.raw(event);
     }
 
-    /// A message from the user, as a string: so a continued session has it.
+    /// A message from the user, as a string: a continued session has one.
     pub fn asked(&mut self, text: &str) -> &mut Self {
         self.user(text.into(), None);
         self

@@ -1,79 +1,52 @@
 //! Sessions of Codex, as it prints them with `exec --json`.
 
-use super::{super::world::uuid, Events, Program, Script};
+use super::{super::world::uuid, common::Session};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// A session of Codex.
+pub type Codex = Session<CodexState>;
+
+/// The state of a session of Codex.
 #[derive(Clone, Debug)]
-pub struct Codex {
-    script: Script,
+pub struct CodexState {
     items: u64,
     /// The command that runs: its item's id and its line.
     command: Option<(String, String)>,
-    /// The list of things to do: its item's id and where it stands.
+    /// The list of things to do: its item's id and its entries.
     todo: Option<(String, Value)>,
     /// Characters said and read, from which the tokens follow.
     read: u64,
     said: u64,
 }
 
-impl Program for Codex {
-    fn take(&mut self) -> Events {
-        std::mem::take(&mut self.script.events)
-    }
-}
-
 impl Codex {
     /// A session that begins at `start`. Its ids follow from `seed`.
     pub fn new(seed: &str, start: Timestamp) -> Self {
-        Self {
-            script: Script::new(seed, start),
+        let state = CodexState {
             items: 0,
             command: None,
             todo: None,
             read: 0,
             said: 0,
-        }
-    }
-
-    /// Moves the clock on.
-    pub fn wait(&mut self, milliseconds: i64) -> &mut Self {
-        self.script.wait(milliseconds);
-        self
-    }
-
-    /// Sets the clock.
-    pub fn at(&mut self, time: Timestamp) -> &mut Self {
-        self.script.now = time;
-        self
-    }
-
-    /// The clock's time.
-    pub fn now(&self) -> Timestamp {
-        self.script.now
-    }
-
-    /// Any event, as it stands.
-    pub fn raw(&mut self, event: Value) -> &mut Self {
-        self.script.push(event);
-        self
+        };
+        Self::of(state, seed, start)
     }
 
     /// The first events: the thread, and its first turn.
     pub fn begin(&mut self) -> &mut Self {
-        let thread = uuid(&format!("codex:{}", self.script.seed));
+        let thread = uuid(&format!("codex:{}", self.seed));
         self.raw(json!({"type": "thread.started", "thread_id": thread}))
             .raw(json!({"type": "turn.started"}))
     }
 
     fn next_item(&mut self) -> String {
-        self.items += 1;
-        format!("item_{}", self.items - 1)
+        self.program.items += 1;
+        format!("item_{}", self.program.items - 1)
     }
 
     fn item(&mut self, step: &str, item: Value) -> &mut Self {
-        self.said += item.to_string().len() as u64;
+        self.program.said += item.to_string().len() as u64;
         self.raw(json!({"type": format!("item.{step}"), "item": item}))
     }
 
@@ -99,7 +72,7 @@ impl Codex {
     pub fn command(&mut self, line: &str) -> &mut Self {
         let id = self.next_item();
         let line = format!("bash -lc '{line}'");
-        self.command = Some((id.clone(), line.clone()));
+        self.program.command = Some((id.clone(), line.clone()));
         self.item(
             "started",
             json!({
@@ -121,7 +94,7 @@ impl Codex {
         } else {
             "failed"
         };
-        self.read += output.len() as u64;
+        self.program.read += output.len() as u64;
         self.command_is("completed", output, Some(exit_code), status)
     }
 
@@ -137,11 +110,11 @@ impl Codex {
         exit_code: Option<i32>,
         status: &str,
     ) -> &mut Self {
-        let Some((id, line)) = self.command.clone() else {
+        let Some((id, line)) = self.program.command.clone() else {
             return self;
         };
         if step == "completed" {
-            self.command = None;
+            self.program.command = None;
         }
         self.item(
             step,
@@ -204,21 +177,21 @@ impl Codex {
             .iter()
             .map(|(text, completed)| json!({"text": text, "completed": completed}))
             .collect();
-        let (step, id) = match &self.todo {
+        let (step, id) = match &self.program.todo {
             Some((id, _)) => ("updated", id.clone()),
             None => ("started", self.next_item()),
         };
-        self.todo = Some((id.clone(), items.clone().into()));
+        self.program.todo = Some((id.clone(), items.clone().into()));
         self.item(step, json!({"id": id, "type": "todo_list", "items": items}))
     }
 
-    /// Something is not as it should be, and it goes on.
+    /// It reports a problem and goes on.
     pub fn warning(&mut self, message: &str) -> &mut Self {
         self.completed("error", json!({ "message": message }))
     }
 
     fn end_items(&mut self) {
-        if let Some((id, items)) = self.todo.take() {
+        if let Some((id, items)) = self.program.todo.take() {
             self.item(
                 "completed",
                 json!({"id": id, "type": "todo_list", "items": items}),
@@ -229,11 +202,11 @@ impl Codex {
     /// The turn has ended. Its last message is the answer.
     pub fn finish(&mut self) -> &mut Self {
         self.end_items();
-        let input = 9_800 * (self.items + 1) + self.read / 4;
+        let input = 9_800 * (self.program.items + 1) + self.program.read / 4;
         let usage = json!({
             "input_tokens": input,
             "cached_input_tokens": input * 8 / 10,
-            "output_tokens": self.said / 5 + 40,
+            "output_tokens": self.program.said / 5 + 40,
         });
         self.raw(json!({"type": "turn.completed", "usage": usage}))
     }

@@ -1,12 +1,12 @@
-//! The sessions have the shapes that the programs send.
+//! The events have the shapes that the programs send.
 
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::demo::World;
-use serde_json::json;
+use serde_json::{Value, json};
 
-fn events(program: &mut impl Program) -> Vec<Value> {
-    program.take().into_iter().map(|(_, event)| event).collect()
+fn events<P>(session: &mut Session<P>) -> Vec<Value> {
+    session.take().into_iter().map(|(_, event)| event).collect()
 }
 
 fn claude() -> Claude {

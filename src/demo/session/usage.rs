@@ -40,7 +40,7 @@ impl Usage {
         (millionths / 100.0).round() / 10_000.0
     }
 
-    /// As a message and a result have it.
+    /// As a message and a result report it.
     pub(super) fn json(self) -> Value {
         json!({
             "input_tokens": self.input,
@@ -55,7 +55,7 @@ impl Usage {
         })
     }
 
-    /// As a result has it for each model.
+    /// As a result reports it for each model.
     pub(super) fn of_model(self, prices: Prices) -> Value {
         json!({
             "inputTokens": self.input,

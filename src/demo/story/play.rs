@@ -4,7 +4,7 @@
 use super::{
     super::{
         archive::File,
-        session::{Claude, Codex, Program, lifecycle},
+        session::{Claude, Codex, lifecycle},
         world::{Kind, Run, World, after},
     },
     Line, Step, steps,
@@ -17,13 +17,13 @@ use serde_json::{Value, json};
 const INPUT: &str = "/home/user/input";
 const WORKSPACE: &str = "/home/user/workspace";
 
-/// What a story takes place in: the run, what it reads and what it writes, and
-/// words for the story.
+/// The surroundings of a story: the run, the files it reads and writes, and the
+/// words that fill the story.
 pub(crate) struct Scene<'a> {
     pub(crate) run: &'a Run,
-    /// Files of the volumes it was given.
+    /// Files of the run's volumes.
     pub(crate) input: Vec<File>,
-    /// Files that it makes.
+    /// Files of the artifact version that the run stores.
     pub(crate) output: Vec<File>,
     pub(crate) words: Vec<(&'a str, String)>,
 }
@@ -75,7 +75,7 @@ impl<'a> Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// A text in which the line `<head COUNT PATH>` is so many lines of a file.
+    /// The text with each line `<head COUNT PATH>` replaced by the first lines of a file.
     fn quoted(&self, text: &str) -> String {
         let quote = |line: &str| {
             let asked = line.strip_prefix("<head ")?.strip_suffix('>')?;
@@ -110,14 +110,14 @@ fn numbered(text: &str) -> String {
     lines.join("\n")
 }
 
-/// What speaks.
+/// The agent program that acts in a story.
 enum Speaker {
     Claude(Claude),
     Codex(Codex),
 }
 
-/// The rows of a story that begins at `start`, with their times. With a length,
-/// all waits are scaled so that it takes as long.
+/// The rows of a story that begins at `start`, with their times. `length` is in
+/// milliseconds: all waits are scaled so that the story takes as long.
 pub(crate) fn play(
     story: &str,
     scene: &Scene<'_>,
@@ -127,7 +127,7 @@ pub(crate) fn play(
     play_as(&scene.run.id, story, scene, start, length)
 }
 
-/// The same with ids that follow from `seed`, for one part of a run.
+/// Plays a story with ids that follow from `seed`, for one part of a run.
 pub(crate) fn play_as(
     seed: &str,
     story: &str,
@@ -232,7 +232,7 @@ fn list(body: &str) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// What Claude Code does without a tool; false where the step is a tool call.
+/// Plays a step that is no tool call; false if it is one.
 fn claude_speaks(claude: &mut Claude, step: &Step) -> bool {
     let (first, second) = step.parts();
     let body = step.body.as_str();

@@ -1,13 +1,16 @@
 //! The records of the fake service, and how they are built.
 
 use super::{
-    super::archive::{Archive, File, Maker, id_of, listed, sha256_hex},
-    after,
+    forms::{after, uuid},
     rows::LogRow,
-    uuid,
+};
+use crate::demo::{
+    archive::{Archive, File, Maker, id_of, listed},
+    digest::sha256_hex,
 };
 use axum::body::Bytes;
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -75,7 +78,7 @@ pub struct Run {
     pub agent_id: String,
     /// The agent's name.
     pub agent_name: String,
-    /// The word for its state; any word is allowed.
+    /// Its status; any word is allowed.
     pub status: String,
     /// What it was asked to do.
     pub prompt: String,
@@ -172,7 +175,7 @@ impl Run {
         self
     }
 
-    /// Adds a row to the log, behind all rows that are not younger.
+    /// Adds a row to the log, after all rows with the same or an earlier time.
     pub fn log(&mut self, row: LogRow) {
         let at = self.logs.partition_point(|other| other.at <= row.at);
         self.logs.insert(at, row);
@@ -202,16 +205,17 @@ pub struct Sample {
     pub cpu_percent: f64,
     /// Memory used, in MiB.
     pub memory_used_mb: u64,
-    /// Memory there is, in MiB.
+    /// Total memory, in MiB.
     pub memory_total_mb: u64,
     /// Disk used, in MiB.
     pub disk_used_mb: u64,
-    /// Disk there is, in MiB.
+    /// Total disk, in MiB.
     pub disk_total_mb: u64,
 }
 
 /// Which of the two kinds of stored trees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Inputs of runs.
     Volume,
@@ -259,7 +263,7 @@ impl Storage {
                 let listed = listed(files, *maker);
                 let sizes = listed.iter().map(|(_, file)| file.size());
                 (
-                    // Not computed where one is given: it may be a long way.
+                    // A given id is not computed, which can take long.
                     spec.id.is_none().then(|| id_of(&self.id, &listed)),
                     sizes.sum(),
                     listed.len() as u64,
@@ -338,7 +342,7 @@ impl Version {
         bytes
     }
 
-    /// The files it was made from; none where it was given as an archive.
+    /// The files it was made from; empty if it was given as an archive.
     pub fn files(&self) -> &[File] {
         match &self.content {
             Content::Files(files, _) => files,
@@ -402,13 +406,13 @@ impl VersionSpec {
         self
     }
 
-    /// Declares a size, true or not.
+    /// Declares a size, which may be false.
     pub fn declared_size(mut self, bytes: u64) -> Self {
         self.size = Some(bytes);
         self
     }
 
-    /// Declares a number of files, true or not.
+    /// Declares a number of files, which may be false.
     pub fn declared_file_count(mut self, files: u64) -> Self {
         self.file_count = Some(files);
         self
@@ -426,7 +430,7 @@ impl VersionSpec {
         self
     }
 
-    /// Gives the time; else the world's birth.
+    /// Gives the time; the default is the world's birth.
     pub fn created_at(mut self, at: Timestamp) -> Self {
         self.created_at = Some(at);
         self

@@ -1,6 +1,6 @@
 //! Rows of a run's log, in the forms that the service gives them.
 
-use super::iso;
+use super::forms::iso;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ impl LogRow {
     /// A row with a timestamp in milliseconds.
     pub fn new(at: Timestamp, kind: &str, level: &str, message: impl Into<String>) -> Self {
         let timestamp = iso(at);
-        // What is sent is what the service knows: nothing finer.
+        // The service itself has no finer time than it sends.
         let at = timestamp.parse().unwrap_or(at);
         Self {
             at,
@@ -62,7 +62,7 @@ impl LogRow {
         }))
     }
 
-    /// The same row as older ones are: without metadata.
+    /// The same row without metadata, as rows were in the past.
     pub fn bare(mut self) -> Self {
         self.metadata = None;
         self

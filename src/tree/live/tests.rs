@@ -3,7 +3,7 @@
 use super::pauses::FOLLOWING;
 use crate::{
     api::types::RunStatus,
-    demo::{Action, Claude, Fault, LogRow, Port, Run, World},
+    fake::{Action, Claude, Fault, LogRow, Port, Run, World},
     progress::Progress,
     tree::{fetch_key::FetchKey, logs::LogView, tests::Bench},
 };

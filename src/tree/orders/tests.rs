@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    demo::{Agent, Fault, Run as DemoRun, World, uuid},
+    fake::{Agent, Fault, Run as DemoRun, World, uuid},
     tree::{
         answers::Runs,
         fetch_key::FetchKey,

@@ -125,7 +125,7 @@ fn late_rows_of_a_run_without_an_end_time_are_not_missed() {
     bench
         .server
         .world()
-        .add_log(&run, crate::demo::LogRow::system(then, "late"));
+        .add_log(&run, crate::fake::LogRow::system(then, "late"));
     thread::sleep(Duration::from_millis(2100));
     assert!(
         bench

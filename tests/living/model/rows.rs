@@ -4,7 +4,7 @@
 use super::Life;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use vm0fs::demo::{Claude, Codex, LogRow, Program};
+use vm0fs::demo::{Claude, Codex, LogRow};
 
 impl Life {
     fn message(&mut self) -> String {

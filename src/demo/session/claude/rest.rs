@@ -1,5 +1,5 @@
-//! What a session tells beside its conversation: lists of things to do, pieces,
-//! limits, and how it ends.
+//! Events beside the conversation: lists of things to do, partial messages, limits,
+//! and the end.
 
 use super::{
     super::usage::{HAIKU, SONNET},
@@ -23,7 +23,7 @@ impl Claude {
         )
     }
 
-    /// A piece of a message that is not whole yet.
+    /// A part of a message that is still being written.
     pub fn partial(&mut self, text: &str) -> &mut Self {
         let event = json!({
             "type": "stream_event",
@@ -31,23 +31,23 @@ impl Claude {
                 "type": "content_block_delta", "index": 0,
                 "delta": {"type": "text_delta", "text": text},
             },
-            "session_id": self.session,
+            "session_id": self.program.session,
             "parent_tool_use_id": self.parent(),
             "uuid": self.uuid(),
         });
         self.raw(event)
     }
 
-    /// How much of the allowance is left, which it tells now and then.
+    /// It reports the state of its rate limit, as it does at times.
     pub fn rate_limit(&mut self) -> &mut Self {
         let event = json!({
             "type": "rate_limit_event",
             "rate_limit_info": {
                 "status": "allowed",
-                "resetsAt": self.script.now.as_second() + 9_000,
+                "resetsAt": self.now.as_second() + 9_000,
                 "rateLimitType": "five_hour",
             },
-            "session_id": self.session,
+            "session_id": self.program.session,
             "uuid": self.uuid(),
         });
         self.raw(event)
@@ -59,7 +59,7 @@ impl Claude {
         self.end("success", false, Some(answer))
     }
 
-    /// It ends with nothing more to say than `error`, such as an error of the API.
+    /// It ends with `error` alone, such as an error of the API.
     pub fn fail(&mut self, error: &str) -> &mut Self {
         self.end("success", true, Some(error))
     }
@@ -68,20 +68,20 @@ impl Claude {
     /// `error_during_execution`, which has no answer.
     pub fn abort(&mut self, subtype: &str, errors: &[&str]) -> &mut Self {
         self.end(subtype, true, None);
-        if let Some((_, event)) = self.script.events.last_mut() {
+        if let Some((_, event)) = self.events.last_mut() {
             event["errors"] = json!(errors);
         }
         self
     }
 
-    /// The event at the end, with what it took and cost.
+    /// The last event, with time and cost.
     pub fn end(&mut self, subtype: &str, is_error: bool, answer: Option<&str>) -> &mut Self {
-        let elapsed = self.script.elapsed();
-        let mut models = json!({ SONNET.0: self.used.of_model(SONNET.1) });
-        let mut cost = self.used.cost(SONNET.1);
-        if self.used_by_subagents.output > 0 {
-            models[HAIKU.0] = self.used_by_subagents.of_model(HAIKU.1);
-            cost += self.used_by_subagents.cost(HAIKU.1);
+        let elapsed = self.elapsed();
+        let mut models = json!({ SONNET.0: self.program.used.of_model(SONNET.1) });
+        let mut cost = self.program.used.cost(SONNET.1);
+        if self.program.used_by_subagents.output > 0 {
+            models[HAIKU.0] = self.program.used_by_subagents.of_model(HAIKU.1);
+            cost += self.program.used_by_subagents.cost(HAIKU.1);
         }
         let mut event = json!({
             "type": "result",
@@ -89,16 +89,16 @@ impl Claude {
             "is_error": is_error,
             "duration_ms": elapsed,
             "duration_api_ms": elapsed * 7 / 10,
-            "num_turns": self.turns,
+            "num_turns": self.program.turns,
         });
         if let Some(answer) = answer {
             event["result"] = answer.into();
         }
-        event["session_id"] = self.session.clone().into();
+        event["session_id"] = self.program.session.clone().into();
         event["total_cost_usd"] = json!((cost * 10_000.0).round() / 10_000.0);
-        event["usage"] = self.used.json();
+        event["usage"] = self.program.used.json();
         event["modelUsage"] = models;
-        event["permission_denials"] = json!(self.denials);
+        event["permission_denials"] = json!(self.program.denials);
         event["uuid"] = self.uuid().into();
         self.talk().message = None;
         self.raw(event)

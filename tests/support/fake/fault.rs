@@ -1,22 +1,13 @@
 //! Faults that a test puts on the wire: which requests they meet, how often,
 //! and what happens to the answer.
 
-use super::world::uuid;
+use super::{Port, uuid};
 use axum::body::Bytes;
 use serde_json::json;
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
-
-/// Which of the server's two ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Port {
-    /// The API.
-    Api,
-    /// The object store behind the presigned URLs.
-    Store,
-}
 
 /// Which paths a fault meets.
 #[derive(Clone, Debug)]
@@ -28,7 +19,7 @@ enum Paths {
 
 /// What a fault does.
 #[derive(Clone, Debug)]
-pub enum Action {
+pub(crate) enum Action {
     /// The answer begins so much later.
     Delay(Duration),
     /// The answer never begins.
@@ -63,12 +54,12 @@ pub enum Action {
         /// Bytes that still come.
         after: u64,
     },
-    /// `Content-Length` says so much, whatever the body's length: of a longer one
-    /// the rest never comes, after a shorter one the connection is cut.
+    /// `Content-Length` says this instead of the body's length: of a longer body the
+    /// rest is not sent, after a shorter one the connection is cut.
     ContentLength(u64),
     /// `Content-Range` says this.
     ContentRange(String),
-    /// The API's body, or the store's object, is this instead. The `ETag` stays.
+    /// Replaces the API's body, or the store's object. The `ETag` stays.
     WrongBody(Bytes),
     /// The store ignores `Range` and answers 200 with everything.
     NoRange,
@@ -86,7 +77,7 @@ pub enum Action {
 impl Action {
     /// An answer with a JSON error body as the API documents it, and the
     /// request id `uuid("fault")`.
-    pub fn api_error(status: u16, kind: &str, code: &str, message: &str) -> Self {
+    pub(crate) fn api_error(status: u16, kind: &str, code: &str, message: &str) -> Self {
         let error = json!({"error": {"type": kind, "code": code, "message": message}});
         Self::Status {
             status,
@@ -97,12 +88,12 @@ impl Action {
     }
 
     /// 500, as the API documents it.
-    pub fn internal_error() -> Self {
+    pub(crate) fn internal_error() -> Self {
         Self::api_error(500, "api_error", "internal_error", "Internal server error")
     }
 
     /// 502 with HTML, as a gateway in front of the API answers.
-    pub fn bad_gateway() -> Self {
+    pub(crate) fn bad_gateway() -> Self {
         Self::Status {
             status: 502,
             body: "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
@@ -114,7 +105,7 @@ impl Action {
     }
 
     /// A redirect to `location`.
-    pub fn redirect(status: u16, location: &str) -> Self {
+    pub(crate) fn redirect(status: u16, location: &str) -> Self {
         Self::Status {
             status,
             body: Bytes::new(),
@@ -124,7 +115,7 @@ impl Action {
     }
 
     /// 429 with `Retry-After` in seconds.
-    pub fn rate_limited(retry_after: u64) -> Self {
+    pub(crate) fn rate_limited(retry_after: u64) -> Self {
         let kind = "rate_limit_error";
         let mut action = Self::api_error(429, kind, "rate_limit_exceeded", "Too many requests");
         if let Self::Status { headers, .. } = &mut action {
@@ -137,7 +128,7 @@ impl Action {
 /// An action on the requests that it meets. Where several faults meet one
 /// request, all of them act, in the order in which they were set.
 #[derive(Clone, Debug)]
-pub struct Fault {
+pub(crate) struct Fault {
     port: Option<Port>,
     method: Option<String>,
     paths: Paths,
@@ -159,44 +150,44 @@ impl Fault {
     }
 
     /// On all paths of the API that begin with `prefix`.
-    pub fn api(prefix: &str, action: Action) -> Self {
+    pub(crate) fn api(prefix: &str, action: Action) -> Self {
         Self::new(Some(Port::Api), Paths::Prefix(prefix.into()), action)
     }
 
     /// On exactly this path of the API.
-    pub fn api_exact(path: &str, action: Action) -> Self {
+    pub(crate) fn api_exact(path: &str, action: Action) -> Self {
         Self::new(Some(Port::Api), Paths::Exact(path.into()), action)
     }
 
     /// On all objects of the store.
-    pub fn store(action: Action) -> Self {
+    pub(crate) fn store(action: Action) -> Self {
         Self::new(Some(Port::Store), Paths::Prefix("/".into()), action)
     }
 
     /// On the objects of the store whose path contains `part`, such as a version's id.
-    pub fn object(part: &str, action: Action) -> Self {
+    pub(crate) fn object(part: &str, action: Action) -> Self {
         Self::new(Some(Port::Store), Paths::Containing(part.into()), action)
     }
 
     /// On everything.
-    pub fn everywhere(action: Action) -> Self {
+    pub(crate) fn everywhere(action: Action) -> Self {
         Self::new(None, Paths::Prefix("/".into()), action)
     }
 
     /// Only so many times.
-    pub fn times(mut self, times: u32) -> Self {
+    pub(crate) fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
         self
     }
 
     /// Only for this method.
-    pub fn method(mut self, method: &str) -> Self {
+    pub(crate) fn method(mut self, method: &str) -> Self {
         self.method = Some(method.into());
         self
     }
 
     /// Only after so many matching requests.
-    pub fn skip(mut self, requests: u32) -> Self {
+    pub(crate) fn skip(mut self, requests: u32) -> Self {
         self.skip = requests;
         self
     }
@@ -214,23 +205,23 @@ impl Fault {
 
 /// The faults in force.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(Mutex<Vec<Fault>>);
+pub(super) struct Faults(Mutex<Vec<Fault>>);
 
 impl Faults {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Fault>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn add(&self, fault: Fault) {
+    pub(super) fn add(&self, fault: Fault) {
         self.lock().push(fault);
     }
 
-    pub(crate) fn clear(&self) {
+    pub(super) fn clear(&self) {
         self.lock().clear();
     }
 
     /// The actions on this request, counting it.
-    pub(crate) fn take(&self, port: Port, method: &str, path: &str) -> Vec<Action> {
+    pub(super) fn take(&self, port: Port, method: &str, path: &str) -> Vec<Action> {
         let mut actions = Vec::new();
         for fault in self.lock().iter_mut() {
             if !fault.meets(port, method, path) {
