@@ -6,25 +6,25 @@
 //! ```text
 //! kernel request → fs (fuser in, bytes out; no decisions) → tree (operation on what is known)
 //!      hit  → reply
-//!      miss → Want → pending(Want, reply) → worker: api client or version store → wake → operation again → reply
+//!      miss → FetchKey → pending(FetchKey, reply) → worker: api client or version store → wake → operation again → reply
 //! ```
 //!
 //! An operation on the [`tree`] never waits. It answers from what is known, or
-//! returns the [`tree::Want`] that it misses. [`fs`] then parks the reply with
-//! [`pending`], which runs one fetch for all who want the same thing and lets
+//! returns the [`tree::FetchKey`] that it misses. [`fs`] then leaves the reply with
+//! [`pending`], which runs one fetch for all requests of one key and lets
 //! every operation run again when the fetch is done. Calls and downloads have
 //! workers of their own, so a stalled download delays no listing. A reply that
 //! waits is released with a failure when nothing has arrived for `--timeout`
 //! ([`progress`] measures that), not when it has taken long.
 //!
 //! A run whose log or status is looked at again and again is *followed*: one stream
-//! of its events, in a pool of workers of its own, however many look (`tree/live/follow`).
+//! of its events, in a pool of workers of its own, however many look (`tree/live`).
 //! Its log is one object that grows at its end; handles read from that. What an
 //! agent's events say is read by `conversation`, each event by itself, and drawn
 //! by it as a log's lines, as a transcript and as a page.
 //!
 //! What is written to a control file becomes an *order* when its last writer
-//! closes it (`tree/ops/control`). An order is a want like any other, except that what
+//! closes it (`tree/orders`). An order is fetched like anything else, except that what
 //! came of it, good or bad, stands for good: nothing is sent twice.
 //!
 //! A version can be used while its archive arrives: the store publishes what
@@ -32,15 +32,19 @@
 //! whenever there is more. What they cannot find yet they go on waiting for;
 //! only the sealed version says what does not exist.
 //!
-//! Before it parks, [`fs`] asks [`tree::Tree::permit`] whether this process may
-//! have the want brought: indexers start no downloads, and file managers that
-//! count what is in every folder get no counts (`tree/ops/crawlers`). A hit is never
+//! Before a reply waits, [`fs`] asks [`tree::Tree::permit`] whether this process may
+//! have the key fetched: indexers start no downloads, and file managers that
+//! count what is in every folder get no counts (`tree/crawlers`). A hit is never
 //! asked for that.
 //!
-//! What came, or why nothing did, is kept by the tree with how long it is good
-//! for; the operation finds it there. [`tree::Tree::fetch`] is the one place
-//! that decides on lifetimes, [`error::Error::errno`] the one that decides what
-//! number a failure becomes. When nobody can be reached at all, what was last
+//! The tree keeps what came, or why nothing did, where the operation finds it. Each
+//! kind of it has an owner with private state: the answers of the API
+//! (`tree/answers`), the content of versions (`tree/content`), live runs
+//! (`tree/live`) and orders (`tree/orders`). Each endpoint has one file below
+//! `tree/answers/resources`, which says how an answer is fetched, how long it is
+//! fresh and what it is called on disk; the list of resources is beside them.
+//! [`tree::Tree::fetch`] calls the owner of a key and decides how long a failure
+//! stands; [`error::Error::errno`] decides which number it becomes. When nobody can be reached at all, what was last
 //! known is shown at once and the rest fails at once (`tree/answers/breaker`); answers
 //! outlive the mount on the store's [`store::Shelf`]. The same goes for a service of
 //! which only the gateway answers, once a probe has shown that it is down.
@@ -153,7 +157,7 @@
 //! object's nodes come in pages of 256, which share all but the low 8 bits of the
 //! inode number (`tree/node/inodes`: all are below 2^53, and what else they promise).
 //! *Listing*: what
-//! one list endpoint gave. *Want*: something that only a fetch can bring.
+//! one list endpoint gave. *Fetch key*: what one fetch brings.
 //! *Pinned*: a version that a user has told the cache to keep.
 //! *Piece*: of a file with holes, a run of bytes that is stored; holes are not.
 //! *Sealed*: a version whose whole archive has been read and checked.

@@ -9,18 +9,15 @@ mod failure_log;
 mod listing;
 mod one_answer;
 mod persisted;
-mod rate_budget;
 mod resource;
 mod resources;
 mod service;
 mod value;
 
-#[cfg(any(test, fuzzing))]
-pub(crate) use self::listing::Named;
 pub(crate) use self::{
     breaker::is_unreachable,
     failure_log::FailureLog,
-    listing::{Item, Listing},
+    listing::{Item, Listing, Named},
     resource::{FetchLogs, Fetched},
     resources::*,
     service::Service,
@@ -41,8 +38,9 @@ use crate::{
     },
 };
 use breaker::State;
-use one_answer::{AnyAnswer, Fetch};
+use one_answer::AnyAnswer;
 use persisted::Persisted;
+use resource::Fetch;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -159,7 +157,7 @@ impl Answers {
             State::Open(error) => Err(error),
             State::HalfOpen => {
                 let probe = self.fetch(&Agents::key(()), progress, &no_logs);
-                self.service.probed(probe.as_ref().err());
+                self.service.breaker.probed(probe.as_ref().err());
                 probe.inspect_err(|error| {
                     let subject = match is_unreachable(error) {
                         true => "the network",

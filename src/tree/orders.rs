@@ -274,6 +274,11 @@ fn request(text: Vec<u8>, agent: &str) -> Result<Map<String, Value>> {
     Ok(request)
 }
 
+/// A control file acts with the token of the user who mounted.
+pub(super) fn not_yours() -> Error {
+    Error::Denied("only the user who mounted may use this".into())
+}
+
 impl Writing {
     /// An opening of a control file.
     pub(super) fn new(control: Control) -> Self {

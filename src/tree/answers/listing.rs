@@ -18,40 +18,26 @@ pub(crate) trait Named {
     fn created_at(&self) -> Timestamp;
 }
 
-impl Named for Agent {
-    fn id(&self) -> &str {
-        &self.id
-    }
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
+macro_rules! named {
+    ($($row:ident by $name:ident,)*) => {
+        $(impl Named for $row {
+            fn id(&self) -> &str {
+                &self.id
+            }
+            fn name(&self) -> &str {
+                &self.$name
+            }
+            fn created_at(&self) -> Timestamp {
+                self.created_at
+            }
+        })*
+    };
 }
 
-impl Named for Storage {
-    fn id(&self) -> &str {
-        &self.id
-    }
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-}
-
-impl Named for Run {
-    fn id(&self) -> &str {
-        &self.id
-    }
-    fn name(&self) -> &str {
-        &self.id
-    }
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
+named! {
+    Agent by name,
+    Storage by name,
+    Run by id,
 }
 
 /// One object of a listing.

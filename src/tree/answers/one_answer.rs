@@ -2,27 +2,14 @@
 
 use super::{
     persisted::Persisted,
-    resource::{Ask, FetchLogs, Resource},
-    service::Service,
+    resource::{Ask, Fetch, Resource},
     value::Value,
 };
 use crate::{
     error::{Error, Result},
-    progress::Progress,
     tree::cache::{Cache, FOR_EVER, Lookup},
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-/// With what an answer is fetched.
-pub(crate) struct Fetch<'a> {
-    pub(super) service: &'a Service,
-    pub(super) progress: &'a Progress,
-    pub(super) rest_lasts: &'a dyn Fn(&Arc<str>) -> Option<Duration>,
-    pub(super) logs: &'a FetchLogs<'a>,
-}
+use std::time::{Duration, Instant};
 
 /// The version of an artifact that has been stored: the artifact's name and the
 /// version's id.
@@ -59,7 +46,7 @@ pub(crate) trait AnyAnswer {
 
 impl<R: Resource> OneAnswer<'_, R> {
     fn recall(&self, asked: Instant, fresh_for: Duration) -> bool {
-        let content = self.persisted.get(&R::stored_name(self.key));
+        let content = self.persisted.store.get(&R::stored_name(self.key));
         let value = content.and_then(|content| R::Value::decode(&content, asked));
         let Some(value) = value else {
             return false;
@@ -94,13 +81,11 @@ impl<R: Resource> AnyAnswer for OneAnswer<'_, R> {
         }
         let asked = Instant::now();
         let ask = Ask {
+            fetch,
             api: fetch.service.api(),
             progress: fetch.progress,
             asked,
             earlier: self.cache.last(self.key).map(|(value, _)| value),
-            list_ttl: &|| fetch.service.list_ttl(),
-            rest_lasts: fetch.rest_lasts,
-            logs: fetch.logs,
         };
         let fetched = R::fetch(self.key, &ask)?;
         let stored = R::stored_version(&fetched.value);
@@ -133,7 +118,7 @@ impl<R: Resource> AnyAnswer for OneAnswer<'_, R> {
             false => self.cache.last(self.key).map(|(value, _)| value),
         };
         if let Some(content) = value.and_then(|value| value.encode()) {
-            self.persisted.put(&name, &content);
+            self.persisted.store.put(&name, &content);
         }
     }
 }

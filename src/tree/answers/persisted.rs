@@ -19,7 +19,7 @@ const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// The answers on disk, by their names.
 pub(super) struct Persisted {
-    store: Arc<Shelf>,
+    pub(super) store: Arc<Shelf>,
     /// When answers that may change were last written.
     written: Mutex<LruCache<String, Instant>>,
     opened: Instant,
@@ -32,16 +32,6 @@ impl Persisted {
             written: Mutex::new(LruCache::new(REMEMBERED)),
             opened: Instant::now(),
         }
-    }
-
-    /// The answer of a name.
-    pub(super) fn get(&self, name: &str) -> Option<Vec<u8>> {
-        self.store.get(name)
-    }
-
-    /// Writes an answer.
-    pub(super) fn put(&self, name: &str, content: &[u8]) {
-        self.store.put(name, content);
     }
 
     /// Whether an answer that may change is to be written again; counts it as

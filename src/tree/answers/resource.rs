@@ -1,7 +1,7 @@
 //! What a resource of the API is to the tree: its keys and values, how an answer
 //! is fetched, how long it stays fresh, and how it is written to disk.
 
-use super::value::Value;
+use super::{service::Service, value::Value};
 use crate::{
     api::Client,
     error::Result,
@@ -81,27 +81,32 @@ pub(crate) trait Resource: Sized {
 /// this as an argument.
 pub(crate) type FetchLogs<'a> = dyn Fn(&Arc<str>, &Progress) -> Result<Fetched<Logs>> + 'a;
 
-/// What a resource is fetched with.
-pub(crate) struct Ask<'a, R: Resource> {
-    pub(super) api: &'a Client,
+/// With what any resource is fetched.
+pub(crate) struct Fetch<'a> {
+    pub(super) service: &'a Service,
     pub(super) progress: &'a Progress,
-    /// When the fetch began.
-    pub(super) asked: Instant,
-    /// The last answer, however old.
-    pub(super) earlier: Option<Arc<R::Value>>,
-    /// How long listings and live objects are fresh, by what the service has last said
-    /// of the rate limit.
-    pub(super) list_ttl: &'a dyn Fn() -> Duration,
     /// How long what is asked for now of a run stays fresh, where the run is known
     /// to have ended.
     pub(super) rest_lasts: &'a dyn Fn(&Arc<str>) -> Option<Duration>,
     pub(super) logs: &'a FetchLogs<'a>,
 }
 
+/// With what one answer of a resource is fetched.
+pub(crate) struct Ask<'a, R: Resource> {
+    pub(super) fetch: &'a Fetch<'a>,
+    pub(super) api: &'a Client,
+    pub(super) progress: &'a Progress,
+    /// When the fetch began.
+    pub(super) asked: Instant,
+    /// The last answer, however old.
+    pub(super) earlier: Option<Arc<R::Value>>,
+}
+
 impl<R: Resource> Ask<'_, R> {
-    /// An answer that is fresh for as long as listings and live objects are.
-    pub(in crate::tree::answers) fn listed(&self, value: R::Value) -> Outcome<R> {
-        Ok(Fetched::new(value, (self.list_ttl)()))
+    /// An answer that is fresh for as long as listings and live objects are, by what
+    /// the service has last said of the rate limit.
+    pub(super) fn listed(&self, value: R::Value) -> Outcome<R> {
+        Ok(Fetched::new(value, self.fetch.service.list_ttl()))
     }
 }
 

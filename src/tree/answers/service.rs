@@ -1,19 +1,32 @@
-//! The service: its client, whether it can be called, and how often to call it.
+//! The service: its client, whether it can be called, and how often to call it. Near
+//! the end of an hour's rate limit refreshes slow down, so that calls are left for
+//! what no process has read yet.
 
-use super::{
-    breaker::{Breaker, State},
-    rate_budget,
-};
+use super::breaker::{Breaker, State};
 use crate::{
-    api::Client,
+    api::{Client, RateLimit},
     error::{Error, Result, TransportError, TransportKind},
 };
 use std::{sync::Arc, time::Duration};
 
+/// Answers stay fresh this many times longer when this share of the limit, in
+/// percent, or more is left.
+const STEPS: [(u64, u32); 4] = [(20, 1), (10, 2), (5, 5), (0, 10)];
+
+/// How many times longer than usual an answer stays fresh at `now`, in Unix seconds.
+fn slowdown(told: Option<RateLimit>, now: u64) -> u32 {
+    let Some(told) = told.filter(|told| told.limit > 0 && told.reset > now) else {
+        return 1;
+    };
+    let left = told.remaining.saturating_mul(100) / told.limit;
+    let step = STEPS.iter().find(|(share, _)| left >= *share);
+    step.map_or(1, |(_, times)| *times)
+}
+
 /// The way to the service.
 pub(crate) struct Service {
     api: Client,
-    breaker: Breaker,
+    pub(super) breaker: Breaker,
     /// How long listings and live objects are fresh.
     list_ttl: Duration,
     /// Whether the service is never called.
@@ -49,7 +62,7 @@ impl Service {
     /// How many times longer than usual an answer stays fresh.
     pub(crate) fn slowdown(&self) -> u32 {
         let now = u64::try_from(self.api.now().as_second()).unwrap_or(0);
-        rate_budget::slowdown(self.api.calls().rate_limit, now)
+        slowdown(self.api.calls().rate_limit, now)
     }
 
     /// How long listings and live objects are fresh.
@@ -72,11 +85,6 @@ impl Service {
             false => Ok(self.breaker.admit()),
         }
     }
-
-    /// Notes how the probe ended that the circuit breaker asked for.
-    pub(super) fn probed(&self, error: Option<&Error>) {
-        self.breaker.probed(error);
-    }
 }
 
 /// Why an offline mount does not call the service.
@@ -86,4 +94,32 @@ fn offline() -> Error {
         kind: TransportKind::Connect,
         message: "not asked: this mount is offline (--offline)".into(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_less_is_left_the_slower() {
+        let left = |remaining| {
+            let told = RateLimit {
+                limit: 5_000,
+                remaining,
+                reset: 100,
+            };
+            slowdown(Some(told), 99)
+        };
+        assert_eq!(
+            [5_000, 1_000, 999, 500, 499, 250, 249, 0].map(left),
+            [1, 1, 2, 2, 5, 5, 10, 10]
+        );
+        let over = RateLimit {
+            limit: 5_000,
+            remaining: 0,
+            reset: 99,
+        };
+        assert_eq!(slowdown(Some(over), 99), 1, "the hour is over");
+        assert_eq!(slowdown(None, 99), 1);
+    }
 }

@@ -10,39 +10,13 @@ use crate::{
         cache::Lookup,
         fetch_key::{Answer, FetchKey, Miss},
         node::{Control, Node},
-        ops::handle::{Handle, Opened},
-        ops::stat::Stat,
-        orders::Writing,
+        ops::attributes::Stat,
+        orders::{Writing, not_yours},
         view::View,
     },
 };
 
-/// A control file acts with the token of the user who mounted.
-pub(super) fn not_yours() -> Miss {
-    Miss::Error(Error::Denied(
-        "only the user who mounted may use this".into(),
-    ))
-}
-
 impl View<'_> {
-    /// Opens a file to be written.
-    ///
-    /// # Errors
-    /// EROFS for all but the control files; EACCES for a user who has not mounted.
-    pub fn open_to_write(&self, ino: u64, is_owner: bool) -> Answer<Opened> {
-        let node = self.node(ino)?;
-        let Node::Control(control) = node else {
-            return Err(Error::ReadOnly.into());
-        };
-        if !is_owner {
-            return Err(not_yours());
-        }
-        Ok(Opened {
-            handle: Handle::Control(Writing::new(control)),
-            is_final: false,
-        })
-    }
-
     /// Lets mode, owner, times and length of a control file be set, which changes
     /// nothing but what has been written so far: programs that copy a file keep
     /// these, and would report a run that has started as a failure.
@@ -55,7 +29,7 @@ impl View<'_> {
             return Err(Error::ReadOnly.into());
         }
         if !is_owner {
-            return Err(not_yours());
+            return Err(not_yours().into());
         }
         if let Some((writing, size)) = cut {
             writing.truncate(size);

@@ -13,8 +13,8 @@ use crate::{
             inodes::Inodes, names::escape,
         },
         ops::{
+            attributes::{Stat, entry_kind, entry_stat},
             meta::{GUIDE, file_name},
-            stat::{Stat, entry_kind, entry_stat},
         },
         orders::START_FILE,
         view::View,

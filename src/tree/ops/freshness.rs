@@ -6,8 +6,8 @@ use crate::{
     error::Error,
     tree::{
         answers::{
-            Agent, Agents, Item, LIVE_TTL, Listing, Registered, Run, RunLogs, RunMetrics, Runs,
-            Storage, Storages, Versions, is_outage,
+            Agent, Agents, Item, LIVE_TTL, Listing, Named, Registered, Run, RunLogs, RunMetrics,
+            Runs, Storage, Storages, Versions, is_outage,
         },
         cache::{FOR_EVER, Lookup, for_good},
         content::Files,
@@ -15,8 +15,8 @@ use crate::{
         live::{Show, conclude},
         logs::{LogView, Logs},
         metrics::Metrics,
-        node::{VersionId, names::escape},
-        view::View,
+        node::{RunFile, VersionId, names::escape},
+        view::{Tree, View},
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -32,6 +32,9 @@ pub(crate) enum Age {
     /// an answer within its lifetime has to do.
     Anew,
 }
+
+/// An object: its path component, its row, and how long they are fresh.
+type Shown<T> = (String, Arc<Row<T>>, Duration);
 
 impl View<'_> {
     /// An answer of a resource that is fresh enough, and for how long it stays so.
@@ -163,42 +166,36 @@ impl View<'_> {
         self.need::<RunMetrics>(id)
     }
 
-    /// The agent of an id, with its path component, and for how long.
-    pub(super) fn agent_item(
-        &self,
-        id: &Arc<str>,
-    ) -> Answer<(String, Arc<Row<types::Agent>>, Duration)> {
+    /// The object of an id, with its path component, and how long it is fresh.
+    fn item<L, R, T>(&self, list: &L::Key, key: &R::Key, id: &str) -> Answer<Shown<T>>
+    where
+        L: Registered<Value = Listing<T>>,
+        R: Registered<Value = Row<T>>,
+        T: Named,
+    {
         // A listing that has shown it once is what refreshes it.
-        if let Some((last, _)) = self.tree.answers.last::<Agents>(&())
-            && last.id(id).is_some()
-        {
-            let (listing, left) = self.agents()?;
+        let last = self.tree.answers.last::<L>(list);
+        if last.is_some_and(|(last, _)| last.id(id).is_some()) {
+            let (listing, left) = self.need_or_last::<L>(list)?;
             if let Some(item) = listing.id(id) {
                 return Ok((item.component.clone(), item.row.clone(), left));
             }
         }
-        let (row, left) = self.agent_detail(id)?;
-        Ok((escape(&row.value.name), row, left))
+        let (row, left) = self.need_or_last::<R>(key)?;
+        Ok((escape(row.value.name()), row, left))
     }
 
-    /// The storage of an id, with its path component. The id of its current
-    /// version and the like may be as old as the listing's TTL says.
+    pub(super) fn agent_item(&self, id: &Arc<str>) -> Answer<Shown<types::Agent>> {
+        self.item::<Agents, Agent, _>(&(), id, id)
+    }
+
+    /// The id of the storage's current version and the like may be as old as a listing.
     pub(super) fn storage_item(
         &self,
         kind: StorageKind,
         id: &Arc<str>,
-    ) -> Answer<(String, Arc<Row<types::Storage>>, Duration)> {
-        let answers = &self.tree.answers;
-        if let Some((last, _)) = answers.last::<Storages>(&kind)
-            && last.id(id).is_some()
-        {
-            let (listing, left) = self.storages(kind)?;
-            if let Some(item) = listing.id(id) {
-                return Ok((item.component.clone(), item.row.clone(), left));
-            }
-        }
-        let (row, left) = self.need_or_last::<Storage>(&(kind, id.clone()))?;
-        Ok((escape(&row.value.name), row, left))
+    ) -> Answer<Shown<types::Storage>> {
+        self.item::<Storages, Storage, _>(&kind, &(kind, id.clone()), id)
     }
 
     /// A run, from its own answer or from a listing's row.
@@ -285,6 +282,25 @@ impl View<'_> {
         }
     }
 
+    /// Notes that a process reads a file that shows a run's status: again and again,
+    /// that is following. Gives how new the run must be that the file is made of.
+    pub(super) fn read_status(&self, id: &Arc<str>, file: RunFile) -> Age {
+        let (answers, live) = (&self.tree.answers, &self.tree.live);
+        if self.any_age || self.is_away() || answers.has_ended(id) {
+            return Age::Current;
+        }
+        let known = answers.standing(id);
+        let slowdown = answers.service().slowdown();
+        let decision = live.status_read(id, (file, self.since), known.as_ref(), slowdown);
+        if decision.open_stream {
+            self.wish(FetchKey::stream(id.clone()));
+        }
+        match decision.show {
+            Show::Anew => Age::Anew,
+            Show::Fresh | Show::Last => Age::Current,
+        }
+    }
+
     /// A version's row. Versions are immutable: one that was ever seen is known.
     /// For one that the list may have skipped, an empty row: lookup has made
     /// sure that it exists.
@@ -333,5 +349,16 @@ impl View<'_> {
             Some(error) => Miss::Error(error),
             None => Miss::Fetch(FetchKey::content(version.clone())),
         }
+    }
+}
+
+impl Tree {
+    /// Why a run has failed, as far as it is known without asking: what the run
+    /// itself says, else what its stream has told.
+    pub fn why_failed(&self, id: &str) -> Option<Arc<str>> {
+        let own = self.answers.last::<Run>(&id.into());
+        let own = own.and_then(|(row, _)| row.value.error.as_deref().map(Arc::from));
+        own.filter(|error: &Arc<str>| !error.is_empty())
+            .or_else(|| self.live.reason(id))
     }
 }

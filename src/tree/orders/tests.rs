@@ -6,7 +6,7 @@ use crate::{
     tree::{
         answers::Runs,
         fetch_key::FetchKey,
-        ops::handle::{Handle, Opened},
+        ops::files::{Handle, Opened},
         tests::{Bench, html},
         view::View,
     },

@@ -34,7 +34,7 @@ impl Resource for RunLogs {
     }
 
     fn fetch(id: &Arc<str>, ask: &Ask<'_, Self>) -> Outcome<Self> {
-        (ask.logs)(id, ask.progress)
+        (ask.fetch.logs)(id, ask.progress)
     }
 }
 

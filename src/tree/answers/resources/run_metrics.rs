@@ -38,7 +38,7 @@ impl Resource for RunMetrics {
 
     fn fetch(id: &Arc<str>, ask: &Ask<'_, Self>) -> Outcome<Self> {
         // Before the call: a run that ends during it has more to say.
-        let fresh_for = (ask.rest_lasts)(id).unwrap_or(LIVE_TTL);
+        let fresh_for = (ask.fetch.rest_lasts)(id).unwrap_or(LIVE_TTL);
         let raw = ask.api.run_metrics(id, ask.progress)?;
         Ok(Fetched::new(Metrics::new(raw), fresh_for))
     }
