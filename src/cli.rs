@@ -1,4 +1,4 @@
-//! The command line: what can be asked for, and its translation into settings.
+//! The command line: the commands and their arguments.
 
 mod cache;
 mod demo;
@@ -13,7 +13,7 @@ mod run;
 mod status;
 mod unmount;
 
-pub use cache::{CacheArgs, CacheCommand};
+pub use cache::CacheArgs;
 pub use doctor::DoctorArgs;
 pub use help::HelpArgs;
 pub use mount::MountArgs;

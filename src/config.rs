@@ -108,20 +108,26 @@ impl CacheSettings {
     ///
     /// # Errors
     /// [`Error::Setup`] for a bad `config.toml`, or where no home is known.
-    pub fn load(arguments: MountOptions, environment: &Environment) -> Result<Self> {
-        let options = arguments.or(read_config(environment)?);
-        Self::settle(&options, environment)
+    pub fn load(
+        dir: Option<PathBuf>,
+        size: Option<ByteSize>,
+        environment: &Environment,
+    ) -> Result<Self> {
+        let file = read_config(environment)?;
+        let dir = dir.or(file.connection.cache_dir);
+        Self::settle(dir, size.or(file.cache_size), environment)
     }
 
-    fn settle(options: &MountOptions, environment: &Environment) -> Result<Self> {
-        let dir = match &options.connection.cache_dir {
+    fn settle(
+        dir: Option<PathBuf>,
+        size: Option<ByteSize>,
+        environment: &Environment,
+    ) -> Result<Self> {
+        let dir = match dir {
             Some(dir) => environment.current_dir.join(dir),
             None => environment.xdg("XDG_CACHE_HOME", ".cache")?.join("vm0fs"),
         };
-        let size = match options.cache_size {
-            Some(ByteSize(size)) => size,
-            None => default_cache_size(&dir),
-        };
+        let size = size.map_or_else(|| default_cache_size(&dir), |size| size.0);
         Ok(Self { dir, size })
     }
 }
@@ -142,8 +148,9 @@ impl Settings {
         let api_url = api_url(&arguments, &file, &login)?;
         let token = token(&arguments, &file, &login)?;
         let options = arguments.or(file);
-        let cache = CacheSettings::settle(&options, environment)?;
-        let timeout = options.connection.timeout.map(Duration::from);
+        let connection = options.connection;
+        let cache = CacheSettings::settle(connection.cache_dir, options.cache_size, environment)?;
+        let timeout = connection.timeout.map(Duration::from);
         let settings = Self {
             api_url,
             token,
@@ -151,7 +158,7 @@ impl Settings {
             cache_size: cache.size,
             list_ttl: options.list_ttl.map_or(DEFAULT_LIST_TTL, Duration::from),
             timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
-            allow_http: options.connection.allow_http,
+            allow_http: connection.allow_http,
             allow_other: options.allow_other,
             allow_external_symlinks: options.allow_external_symlinks,
             offline: options.offline,

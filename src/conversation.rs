@@ -1,6 +1,6 @@
 //! What an agent's events say: who said what, which tool was used on what, what
 //! came of it, how it ended. Claude Code's events and Codex's become the same
-//! [`Part`]s here; [`lines`] draws them for a log, [`transcript`] as Markdown,
+//! [parts](event::Part) here; [`lines`] draws them for a log, [`transcript`] as Markdown,
 //! [`report`] as a page, and [`usage`] adds up what they cost.
 //!
 //! An event is read by itself, without those before it: so a line is the same

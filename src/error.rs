@@ -68,7 +68,7 @@ pub enum Error {
         /// How long nothing came, in seconds.
         seconds: u64,
     },
-    /// Nothing arrives, and somebody wants to unmount.
+    /// Nothing arrives, and a process wants to unmount.
     #[error("{0}: nothing came, and the mount is to be unmounted")]
     LetGo(String),
     /// The service sent something that is not what it promises.
@@ -199,7 +199,7 @@ impl fmt::Display for ApiError {
 /// Why no usable answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransportKind {
-    /// Refused, unreachable, no such host, TLS failed: nobody was reached.
+    /// Refused, unreachable, no such host, TLS failed: no server was reached.
     Connect,
     /// The connection broke before or inside an answer.
     Broken,

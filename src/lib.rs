@@ -11,20 +11,20 @@
 //!
 //! An operation on the [`tree`] never waits. It answers from what is known, or
 //! returns the [`tree::FetchKey`] that it misses. [`fs`] then leaves the reply with
-//! [`pending`], which runs one fetch for all requests of one key and lets
-//! every operation run again when the fetch is done. Calls and downloads have
+//! [`pending`], which runs one fetch for all requests that miss the same thing and
+//! runs their operations again when the fetch is done. Calls and downloads have
 //! workers of their own, so a stalled download delays no listing. A reply that
 //! waits is released with a failure when nothing has arrived for `--timeout`
 //! ([`progress`] measures that), not when it has taken long.
 //!
 //! A run whose log or status is looked at again and again is *followed*: one stream
-//! of its events, in a pool of workers of its own, however many look (`tree/live`).
+//! of its events, in a pool of workers of its own, however many look (`tree/live/follow`).
 //! Its log is one object that grows at its end; handles read from that. What an
 //! agent's events say is read by `conversation`, each event by itself, and drawn
 //! by it as a log's lines, as a transcript and as a page.
 //!
 //! What is written to a control file becomes an *order* when its last writer
-//! closes it (`tree/orders`). An order is fetched like anything else, except that what
+//! closes it (`tree/ops/control`). An order is a want like any other, except that what
 //! came of it, good or bad, stands for good: nothing is sent twice.
 //!
 //! A version can be used while its archive arrives: the store publishes what
@@ -32,19 +32,15 @@
 //! whenever there is more. What they cannot find yet they go on waiting for;
 //! only the sealed version says what does not exist.
 //!
-//! Before a reply waits, [`fs`] asks [`tree::Tree::permit`] whether this process may
-//! have the key fetched: indexers start no downloads, and file managers that
-//! count what is in every folder get no counts (`tree/crawlers`). A hit is never
+//! Before it leaves a reply there, [`fs`] asks [`tree::Tree::permit`] whether this process may
+//! have the want brought: indexers start no downloads, and file managers that
+//! count what is in every folder get no counts (`tree/ops/crawlers`). A hit is never
 //! asked for that.
 //!
-//! The tree keeps what came, or why nothing did, where the operation finds it. Each
-//! kind of it has an owner with private state: the answers of the API
-//! (`tree/answers`), the content of versions (`tree/content`), live runs
-//! (`tree/live`) and orders (`tree/orders`). Each endpoint has one file below
-//! `tree/answers/resources`, which says how an answer is fetched, how long it is
-//! fresh and what it is called on disk; the list of resources is beside them.
-//! [`tree::Tree::fetch`] calls the owner of a key and decides how long a failure
-//! stands; [`error::Error::errno`] decides which number it becomes. When nobody can be reached at all, what was last
+//! What came, or why nothing did, is kept by the tree with how long it is good
+//! for; the operation finds it there. [`tree::Tree::fetch`] is the one place
+//! that decides on lifetimes, [`error::Error::errno`] the one that decides what
+//! number a failure becomes. When no server can be reached at all, what was last
 //! known is shown at once and the rest fails at once (`tree/answers/breaker`); answers
 //! outlive the mount on the store's [`store::Shelf`]. The same goes for a service of
 //! which only the gateway answers, once a probe has shown that it is down.
@@ -58,27 +54,28 @@
 //! [`cli`] parses, [`config`] settles the settings (flags, environment,
 //! `config.toml`, the `vm0` CLI's login), [`mount::run`] does the rest: it
 //! forks unless it is to stay in the foreground, blocks the [`signals`] before
-//! the first thread, prepares the folder, opens client, store, tree and pending requests,
-//! asks the API whether it knows the token, and opens the session with the
-//! kernel. Only then does the command return. From there on [`logging`] writes
+//! the first thread, prepares the folder, opens client, store, tree and pending
+//! requests, asks the API whether it knows the token, and opens the session with
+//! the kernel. Only then does the command return. From there on [`logging`] writes
 //! to a file.
 //!
-//! It ends when the session does (somebody has unmounted it) or when a signal
-//! comes; then waiting requests are stopped first, which answers everybody who waits,
-//! and [`unmount`] takes the mount away, lazily if it is busy. Nothing in
-//! this waits for the network. Somebody else who unmounts asks a busy mount, by
-//! setting an attribute of its root, to release those to whom nothing comes
+//! It ends when the session does (a user has unmounted it) or when a signal comes;
+//! then [`pending`] drops all requests that wait, which answers them, and [`unmount`]
+//! takes the mount away, lazily if it is busy. None of this waits for the network.
+//! Another process that unmounts asks a busy mount, by setting an attribute of its
+//! root, to fail the requests to which nothing comes
 //! ([`pending::PendingRequests::let_go`]): they would keep it in use. [`unmount`] reads
 //! the kernel's mount table and looks for the process that serves a mount ([`proc`],
-//! which alone reads `/proc`) rather than touch one that may be dead or hang. Where `doctor` and `status` must ask, a second process does
-//! (`cli/mounts`), since whoever waits for a FUSE mount may not be able to end.
+//! which alone reads `/proc`) rather than touch one that may be dead or hang. Where
+//! `mount`, `doctor` and `status` must ask, a second process does (`unmount/health`),
+//! since a process that waits for a FUSE mount may not be able to end.
 //!
 //! # Where this differs from what was planned
 //!
 //! - Permissions are decided here (no `default_permissions`): so every change but
-//!   to control files is EROFS to everybody, which the kernel would answer with
+//!   to control files is EROFS to all users, which the kernel would answer with
 //!   EACCES to ordinary users. All there is to decide is who may use a control
-//!   file: whoever mounted, and root. `cancel` is 0600, not 0200, and empty, so
+//!   file: the user who mounted, and root. `cancel` is 0600, not 0200, and empty, so
 //!   that `cp -a` and `grep -r` of a run meet no error.
 //! - FLUSH does not say whether it is the last one: `{ a; b; } > run` closes the
 //!   file several times. So the process table is asked (`fs/open_writers`), and what
@@ -157,7 +154,7 @@
 //! object's nodes come in pages of 256, which share all but the low 8 bits of the
 //! inode number (`tree/node/inodes`: all are below 2^53, and what else they promise).
 //! *Listing*: what
-//! one list endpoint gave. *Fetch key*: what one fetch brings.
+//! one list endpoint gave. *Want*: something that only a fetch can bring.
 //! *Pinned*: a version that a user has told the cache to keep.
 //! *Piece*: of a file with holes, a run of bytes that is stored; holes are not.
 //! *Sealed*: a version whose whole archive has been read and checked.

@@ -1,8 +1,8 @@
-//! Where the log goes and how much of it: standard error, or once a mount is
-//! in the background a file that only its owner may read and that stays small.
+//! Where the log goes, and how much of it: to standard error, or once a mount is in
+//! the background to a file that only its owner may read and that stays small.
 //!
-//! Whatever the level, other crates log warnings only: their details hold
-//! whole URLs, and with them presigned queries.
+//! Other crates log warnings only, at any level: their details hold whole URLs, and
+//! with them presigned queries.
 
 use crate::{
     config::Environment,
@@ -28,11 +28,11 @@ const FILE: &str = "vm0fs.log";
 /// twice as much at most: days of ordinary use, an hour of the finest detail.
 const MAX_FILE: u64 = 4 << 20;
 
-/// Where every line goes; `None` is standard error. Taken for one write.
-static OUTPUT: Output = Output(Mutex::new(None));
+/// Where every line goes; `None` is standard error. Locked for one write.
+static OUTPUT: Mutex<Option<LogFile>> = Mutex::new(None);
 
-/// How much is logged: `-v` counts upwards from information; without it
-/// `VM0FS_LOG` says (`off`, `error`, `warn`, `info`, `debug`, `trace`).
+/// How much is logged: each `-v` is one level more than `info`; without one,
+/// `VM0FS_LOG` says it (`off`, `error`, `warn`, `info`, `debug`, `trace`).
 ///
 /// # Errors
 /// [`Error::Setup`] for another word in `VM0FS_LOG`.
@@ -53,7 +53,7 @@ pub fn level(verbosity: u8, environment: &Environment) -> Result<LevelFilter> {
 /// `colour` only where that is a terminal for as long as the process lives.
 pub fn init(level: LevelFilter, colour: bool) {
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(|| Line(OUTPUT.0.lock()))
+        .with_writer(|| Line(OUTPUT.lock()))
         .with_ansi(colour)
         // A full disk must not turn each line of the log into two.
         .log_internal_errors(false);
@@ -64,8 +64,8 @@ pub fn init(level: LevelFilter, colour: bool) {
     std::panic::set_hook(Box::new(log_panic));
 }
 
-/// Logs where a panic was: in the background nobody would hear of it. What it says
-/// is left out, since that can quote anything, secrets too.
+/// Logs where a panic was, which a mount in the background could not print. Its message
+/// is left out, since it can quote anything, secrets too.
 fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string);
     let place = place.unwrap_or_else(|| "an unknown place".into());
@@ -88,7 +88,7 @@ pub fn state_dir(environment: &Environment) -> Result<PathBuf> {
         .join("vm0fs"))
 }
 
-/// From now on logs to a file in `dir`, which is made where it is missing;
+/// Logs to a file in `dir` from now on, and makes that folder where it is missing;
 /// returns the file's path. For the process that stays in the background.
 ///
 /// # Errors
@@ -97,13 +97,9 @@ pub fn to_file(dir: &Path) -> Result<PathBuf> {
     let path = dir.join(FILE);
     let file = LogFile::open(&path)
         .map_err(|error| Error::io(format!("opening the log {}", path.display()), error))?;
-    *OUTPUT.0.lock() = Some(file);
+    *OUTPUT.lock() = Some(file);
     Ok(path)
 }
-
-struct Output(Mutex<Option<LogFile>>);
-
-impl Output {}
 
 /// The output for the length of one line.
 struct Line(MutexGuard<'static, Option<LogFile>>);

@@ -1,4 +1,4 @@
-//! What the C library keeps of the memory that was given back to it.
+//! Tells the C library to keep little of the memory that is freed.
 //!
 //! An archive is fetched and unpacked by several threads, with buffers of their
 //! own and lists that grow by the entry. Left to itself, glibc raises the size
@@ -12,9 +12,9 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const MAPPED: libc::c_int = 1 << 20;
 
-/// Has large blocks given back to the system as soon as they are freed, which
-/// takes a quarter off the peak memory of fetching 100,000 files. For the start
-/// of a process.
+/// Makes the C library return large blocks to the system as soon as they are freed,
+/// which takes a quarter off the peak memory of fetching 100,000 files. To be called
+/// at the start of the process.
 pub fn settle() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: mallopt(3) has no preconditions but that of being called early.
@@ -24,7 +24,7 @@ pub fn settle() {
     }
 }
 
-/// Gives back what is free by now, which the C library would keep.
+/// Makes the C library return free memory to the system.
 pub fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: malloc_trim(3) has no preconditions and may be called from any thread.

@@ -1,4 +1,4 @@
-//! Wiring: settings in, a living mount out, and its orderly end.
+//! Makes a mount from its settings, serves it, and ends it in order.
 
 mod background;
 mod mountpoint;
@@ -33,23 +33,23 @@ use std::{
 /// What the kernel's mount table calls the type: `fuse.vm0fs`.
 const SUBTYPE: &str = "vm0fs";
 
-/// The most threads that read requests: past that they contend for one queue.
+/// Maximum number of threads that read requests: more contend for one queue.
 const MOST_SESSION_THREADS: usize = 4;
 
-/// Threads that read requests: half as many as there are cores, since whoever
-/// asks needs one too. Operations do not wait, so one can serve many; measured
-/// on 2 cores, a second thread makes `grep -r` over small files a quarter slower.
+/// Threads that read requests: half as many as there are cores, since the programs
+/// that send them need cores too. Operations do not wait, so one thread can serve
+/// many; on 2 cores, a second one makes `grep -r` over small files a quarter slower.
 fn session_threads() -> usize {
     (cores() / 2).clamp(1, MOST_SESSION_THREADS)
 }
 
-/// Whether a mount has one such thread and others a core beside, which is when
-/// the waking of cores costs the most.
+/// Whether a mount has one such thread and programs have another core, which is when
+/// waking cores costs the most.
 fn is_sole() -> bool {
     session_threads() == 1 && cores() > 1
 }
 
-/// Where a mount would keep the cores awake while requests follow one another,
+/// The file by which a mount keeps the cores awake while requests follow one another,
 /// and whether it may; `None` where it would not.
 pub fn may_keep_awake() -> Option<(&'static str, io::Result<()>)> {
     is_sole().then(fs::may_keep_awake)
@@ -63,24 +63,24 @@ fn cores() -> usize {
 /// network that swallows packets would make every mount slow.
 const GREETING: Duration = Duration::from_secs(5);
 
-/// The share of the cache that is for answers of the API, and the most of it:
+/// The share of the cache that holds answers of the API, and its maximum in bytes:
 /// listings, details and logs of ended runs are small beside archives.
 const ANSWERS_SHARE: u64 = 10;
 const MOST_ANSWERS: u64 = 256 << 20;
 
-/// What `--allow-other` means, for whoever asks for it.
+/// Warns users of `--allow-other` of what it means.
 const EXPOSED: &str = "--allow-other: every user of this machine can read what your token can \
     read: runs, logs, volumes and artifacts; only you and root can start and cancel runs";
 
 /// How long the session may take to end once it is unmounted.
 const SESSION_END: Duration = Duration::from_secs(1);
 
-/// What `vm0fs mount` was asked to do.
+/// What `vm0fs mount` is to do.
 #[derive(Debug)]
 pub struct Options {
-    /// Where.
+    /// The folder to mount at.
     pub mountpoint: PathBuf,
-    /// How.
+    /// How the mount behaves.
     pub settings: Settings,
     /// Stay in the foreground.
     pub foreground: bool,
@@ -91,7 +91,7 @@ pub struct Options {
 pub enum Outcome {
     /// A mount lives in the background; these warnings are for the user.
     Background(Vec<String>),
-    /// The background process failed, and has told why itself.
+    /// The background process failed, and has printed why.
     Failed,
     /// This process has served the mount to its end.
     Ended,
@@ -103,7 +103,7 @@ pub enum Outcome {
 ///
 /// # Errors
 /// [`Error::Setup`] for a mountpoint that cannot be used or a token that the
-/// API refuses; whatever the kernel or `fusermount3` refuses.
+/// API refuses, and where the kernel or `fusermount3` refuses to mount.
 pub fn run(
     options: Options,
     set_up_logs: impl FnOnce() -> Result<()>,
@@ -181,9 +181,9 @@ pub fn open(settings: &Settings) -> Result<(Arc<Tree>, Arc<PendingRequests>)> {
     Ok((tree, pending))
 }
 
-/// Allows this process as many open files as it may allow itself: each file that
-/// somebody has open in the mount can be one here, and many systems start
-/// programs with 1,024.
+/// Raises this process's limit of open files as far as it may: each file that a
+/// program has open in the mount can be one of this process, and many systems start
+/// programs with a limit of 1,024.
 fn raise_open_files() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
@@ -208,7 +208,7 @@ struct Mounted {
 
 enum Event {
     Signal(&'static str),
-    /// The session has ended: somebody has unmounted it.
+    /// The session has ended: a user or a program has unmounted it.
     Ended,
     /// The session has failed, and left the mount.
     Failed,
@@ -246,7 +246,7 @@ impl Mounted {
                         Event::Failed
                     }
                 };
-                // Nobody listens any more when the mount is ending anyway.
+                // Fails if the mount is ending anyway.
                 let _ = ended.send(event);
             })
             .map_err(|error| Error::io("starting the session thread", error))?;
@@ -262,7 +262,7 @@ impl Mounted {
         })
     }
 
-    /// Waits for a signal or for somebody to unmount, and ends in order.
+    /// Waits for a signal or an unmount, and ends in order.
     fn serve(mut self, signals: Signals) {
         let signalled = self.events.clone();
         let listener = thread::Builder::new()
@@ -280,7 +280,7 @@ impl Mounted {
         match self.happens.recv() {
             Ok(Event::Signal(signal)) => {
                 tracing::info!("{signal}: unmounting {}", self.mountpoint.display());
-                // Those who wait for the network are let go, or they keep it busy.
+                // Requests that wait for the network would keep it busy.
                 self.pending.stop();
                 self.unmount();
                 // What is not over by then ends with the process.
@@ -297,7 +297,7 @@ impl Mounted {
         let path = self.mountpoint.as_path();
         match proc::mount_at(path) {
             Ok(Some(found)) if self.entry.as_ref() == Some(&found) => {}
-            // Detached before; what is there now is none of this process's.
+            // It was detached before: a mount there now belongs to another process.
             Ok(_) => return,
             Err(error) => return tracing::error!("{error}"),
         }
@@ -305,7 +305,7 @@ impl Mounted {
             return;
         };
         tracing::warn!("{error}");
-        // Asked to end, it ends: whoever uses it meets an error, not a hang.
+        // The user asked for the end: programs that use it get an error, no hang.
         if let Err(error) = unmount::unmount(path, true, |_| ()) {
             tracing::error!("{error}");
         }
@@ -313,8 +313,8 @@ impl Mounted {
 }
 
 impl Drop for Mounted {
-    /// Whatever ends the process, an error or a panic of this thread, must not
-    /// leave a dead mount behind.
+    /// An error or a panic of this thread that ends the process must not leave a dead
+    /// mount behind.
     fn drop(&mut self) {
         self.pending.stop();
         if !self.is_over {
@@ -324,8 +324,8 @@ impl Drop for Mounted {
 }
 
 /// Serves a session to its end, and never unmounts: fuser 0.18 would, by the
-/// path, even where somebody else has done it long ago (its look at the device
-/// takes POLLERR for a living mount), and so take away a newer mount.
+/// path, also where another process has done so long before (it takes POLLERR of the
+/// device for a living mount), and so take away a newer mount.
 fn serve_session(session: Session<Fs>) -> std::io::Result<()> {
     let mut session = session.spawn()?;
     let nothing = thread::Builder::new().spawn(|| Ok(()))?;
@@ -346,7 +346,7 @@ fn greet(tree: &Arc<Tree>, pending: &PendingRequests) -> Result<Vec<String>> {
         FetchKey::agents(),
         Instant::now(),
         Box::new(move |_| {
-            // Nobody listens any more if it came too late.
+            // Fails if it came too late.
             let _ = done.send(());
         }),
     );

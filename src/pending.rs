@@ -1,6 +1,7 @@
-//! Requests that wait. Whoever misses something leaves what is to run when it
-//! is there; one fetch runs for all who want the same; whoever waits too long
-//! without a byte arriving is released with a failure.
+//! Requests that wait for a fetch. A request that misses something leaves a waiter,
+//! which runs when the fetch has ended. One fetch serves all requests that miss the
+//! same (single flight). A request to which no byte comes for too long is answered
+//! with a failure.
 //!
 //! Lock order: `state` is the only lock, and nothing is called while it is held.
 
@@ -34,39 +35,40 @@ const fn workers(pool: Pool) -> (usize, &'static str) {
 }
 /// How long a worker without work stays.
 const WORKER_IDLE: Duration = Duration::from_secs(10);
-/// How often deadlines are looked at while anyone waits.
+/// How often deadlines are checked while a request waits.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Nothing has come for this long to those whom [`PendingRequests::let_go`] releases.
+/// [`PendingRequests::let_go`] releases requests for which nothing has come for this long.
 const HUNG: Duration = Duration::from_secs(1);
 
-/// The attribute of a mount's root whose setting means [`PendingRequests::let_go`]: it needs
-/// neither a socket nor a signal, and the kernel says who sets it.
+/// A process that sets this attribute of a mount's root asks for
+/// [`PendingRequests::let_go`]. That needs neither a socket nor a signal, and the
+/// kernel says which user asks.
 pub const LET_GO: &str = "user.vm0.let-go";
 
 /// Why a request that waited runs again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// More of what it waits for has come.
+    /// Part of what it waits for has come.
     Arrived,
-    /// The fetch has ended, one way or another, or made no progress for too long.
+    /// The fetch has succeeded or failed, or made no progress for too long.
     Settled,
 }
 
-/// What runs again.
+/// What runs when the request is woken.
 pub type Waiter = Box<dyn FnOnce(Wake) + Send>;
 
-/// The one place where requests wait.
+/// The one place where requests wait, and the workers that fetch for them.
 pub struct PendingRequests {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     tree: Arc<Tree>,
-    /// For how long nothing may arrive.
+    /// How long a fetch may go on without a byte.
     timeout: Duration,
     state: Mutex<State>,
-    /// Work for each pool, and for the clock.
+    /// Signals work to each pool's workers, to the clock and to the waker.
     work: [Condvar; Pool::COUNT],
     clock: Condvar,
     wake: Condvar,
@@ -77,7 +79,7 @@ struct State {
     flights: HashMap<FetchKey, Flight>,
     queues: [Queue; Pool::COUNT],
     clock_runs: bool,
-    /// Those for whom more has come, until the waker has run them.
+    /// Waiters for whom more has come, until the waker has run them.
     ready: Vec<Waiter>,
     waker_runs: bool,
     stopped: bool,
@@ -85,7 +87,7 @@ struct State {
 
 #[derive(Default)]
 struct Queue {
-    wants: VecDeque<FetchKey>,
+    keys: VecDeque<FetchKey>,
     workers: usize,
     idle: usize,
 }
@@ -98,8 +100,8 @@ struct Flight {
 }
 
 impl PendingRequests {
-    /// The requests that wait for a tree, none of them longer than `timeout` without a
-    /// byte arriving.
+    /// For the requests of a tree. None of them waits longer than `timeout` without a
+    /// byte.
     pub fn new(tree: Arc<Tree>, timeout: Duration) -> Self {
         let shared = Shared {
             tree,
@@ -114,9 +116,9 @@ impl PendingRequests {
         }
     }
 
-    /// Lets `waiter` run once `want` has been fetched, or has failed, for a
+    /// Lets `waiter` run once `key` has been fetched, or has failed, for a
     /// request that arrived at `since`. Never blocks.
-    pub fn wait(&self, want: FetchKey, since: Instant, waiter: Waiter) {
+    pub fn wait(&self, key: FetchKey, since: Instant, waiter: Waiter) {
         let shared = &self.shared;
         let mut state = shared.state.lock();
         if state.stopped {
@@ -125,7 +127,7 @@ impl PendingRequests {
             drop(waiter);
             return;
         }
-        if let Some(flight) = state.flights.get_mut(&want) {
+        if let Some(flight) = state.flights.get_mut(&key) {
             flight.waiters.push(waiter);
             return;
         }
@@ -135,13 +137,13 @@ impl PendingRequests {
             progress: Progress::new(),
             started: false,
         };
-        state.flights.insert(want.clone(), flight);
-        let pool = want.pool();
+        state.flights.insert(key.clone(), flight);
+        let pool = key.pool();
         let (most, name) = workers(pool);
         let queue = state.queue(pool);
-        queue.wants.push_back(want.clone());
-        // One worker a queued want, as far as they go; those at work come back.
-        let add_worker = queue.idle < queue.wants.len() && queue.workers < most;
+        queue.keys.push_back(key.clone());
+        // One worker for each queued fetch, up to the limit; busy ones come back.
+        let add_worker = queue.idle < queue.keys.len() && queue.workers < most;
         if add_worker {
             queue.workers += 1;
         }
@@ -169,20 +171,20 @@ impl PendingRequests {
         loop {
             let view = self.shared.tree.at(since);
             let answer = operation(&view);
-            for want in view.take_wishes() {
-                self.wait(want, since, Box::new(|_| ()));
+            for key in view.take_wishes() {
+                self.wait(key, since, Box::new(|_| ()));
             }
-            let want = match answer {
+            let key = match answer {
                 Ok(value) => return Ok(value),
                 Err(Miss::Error(error)) => return Err(error),
-                Err(Miss::Fetch(want)) => want,
+                Err(Miss::Fetch(key)) => key,
             };
             let (done, wait) = mpsc::channel();
             let waiter = move |_| {
-                // Whoever waits is there until this comes.
+                // The receiver below waits until this comes.
                 let _ = done.send(());
             };
-            self.wait(want, since, Box::new(waiter));
+            self.wait(key, since, Box::new(waiter));
             // It comes by the deadline; dropped unused, the mount is ending.
             if wait.recv().is_err() {
                 return Err(Error::Internal("the mount is ending".into()));
@@ -190,29 +192,26 @@ impl PendingRequests {
         }
     }
 
-    /// How many fetches are under way or queued, for diagnosis.
+    /// The number of fetches that run or are queued, for diagnosis.
     pub fn count(&self) -> usize {
         self.shared.state.lock().flights.len()
     }
 
-    /// Releases those to whom nothing has come for a second, as if that were the
-    /// deadline: somebody wants to unmount, and whoever waits keeps a mount busy.
+    /// Fails the requests for which nothing has come for a second, as if that were
+    /// their deadline. For a process that unmounts: a request that waits keeps the
+    /// mount busy.
     pub fn let_go(&self) {
         let hung = self.shared.state.lock().take_overdue(HUNG);
         self.shared
-            .fail_overdue(hung, |want| Error::LetGo(want.to_string()));
+            .fail_overdue(hung, |key| Error::LetGo(key.to_string()));
     }
 
-    /// Releases everybody and takes nobody in any more: the mount is ending.
-    /// Dropped replies answer EIO. Fetches under way are left to end by
-    /// themselves.
+    /// Drops all requests that wait, and those still to come: the mount is ending.
+    /// Dropped replies answer EIO. Fetches that run end by themselves.
     pub fn stop(&self) {
         let mut state = self.shared.state.lock();
         state.stopped = true;
-        state
-            .queues
-            .iter_mut()
-            .for_each(|queue| queue.wants.clear());
+        state.queues.iter_mut().for_each(|queue| queue.keys.clear());
         let flights = mem::take(&mut state.flights);
         let ready = mem::take(&mut state.ready);
         drop(state);
@@ -261,33 +260,33 @@ impl Shared {
             if state.stopped {
                 break;
             }
-            let Some(want) = state.queue(pool).wants.pop_front() else {
+            let Some(key) = state.queue(pool).keys.pop_front() else {
                 state.queue(pool).idle += 1;
-                let (woken, has_timed_out) = self.signal(pool).wait_timeout(state, WORKER_IDLE);
-                state = woken;
+                let (guard, has_timed_out) = self.signal(pool).wait_timeout(state, WORKER_IDLE);
+                state = guard;
                 let queue = state.queue(pool);
                 queue.idle -= 1;
-                if has_timed_out && queue.wants.is_empty() {
+                if has_timed_out && queue.keys.is_empty() {
                     break;
                 }
                 continue;
             };
-            let Some(flight) = state.flights.get_mut(&want) else {
+            let Some(flight) = state.flights.get_mut(&key) else {
                 continue;
             };
             flight.started = true;
             flight.progress.advance(0);
             let (since, progress) = (flight.since, flight.progress.clone());
             drop(state);
-            let arrived = || self.wake_early(&want);
-            let fetch = AssertUnwindSafe(|| self.tree.fetch(&want, since, &progress, &arrived));
+            let arrived = || self.wake_early(&key);
+            let fetch = AssertUnwindSafe(|| self.tree.fetch(&key, since, &progress, &arrived));
             let hold = catch_unwind(fetch).unwrap_or_else(|_| {
-                let error = Error::Internal(format!("fetching {want} panicked"));
-                self.tree.fail(&want, &error);
+                let error = Error::Internal(format!("fetching {key} panicked"));
+                self.tree.fail(&key, &error);
                 None
             });
             state = self.state.lock();
-            let done = state.flights.remove(&want);
+            let done = state.flights.remove(&key);
             drop(state);
             release(
                 done.map(|flight| flight.waiters).unwrap_or_default(),
@@ -299,11 +298,11 @@ impl Shared {
         state.queue(pool).workers -= 1;
     }
 
-    /// Lets those who wait for `want` look at what has come so far. They run in
-    /// a thread of their own: this one has more to bring.
-    fn wake_early(self: &Arc<Self>, want: &FetchKey) {
+    /// Wakes the requests that wait for `key`, so that they look at what has come so
+    /// far. They run in a thread of their own: this one has more to fetch.
+    fn wake_early(self: &Arc<Self>, key: &FetchKey) {
         let mut state = self.state.lock();
-        let Some(flight) = state.flights.get_mut(want) else {
+        let Some(flight) = state.flights.get_mut(key) else {
             return;
         };
         if flight.waiters.is_empty() {
@@ -315,7 +314,7 @@ impl Shared {
         drop(state);
         self.wake.notify_one();
         if add_waker && spawn("waker", self.clone(), |shared| shared.run_waker()).is_err() {
-            // Slower for the fetch, but nobody is left behind.
+            // Slower for the fetch, but all requests are woken.
             self.run_waker();
         }
     }
@@ -325,8 +324,8 @@ impl Shared {
         while !state.stopped {
             let ready = mem::take(&mut state.ready);
             if ready.is_empty() {
-                let (woken, has_timed_out) = self.wake.wait_timeout(state, WORKER_IDLE);
-                state = woken;
+                let (guard, has_timed_out) = self.wake.wait_timeout(state, WORKER_IDLE);
+                state = guard;
                 if has_timed_out && state.ready.is_empty() {
                     break;
                 }
@@ -339,8 +338,8 @@ impl Shared {
         state.waker_runs = false;
     }
 
-    /// A worker could not be started. If none is left to serve the queue, those
-    /// in it must not wait for ever.
+    /// A worker could not be started. If none is left to serve the queue, the
+    /// requests in it must not wait for ever.
     fn worker_failed(&self, pool: Pool, error: &Error) {
         let mut state = self.state.lock();
         let queue = state.queue(pool);
@@ -348,14 +347,14 @@ impl Shared {
         if queue.workers > 0 {
             return;
         }
-        let stranded: Vec<FetchKey> = queue.wants.drain(..).collect();
+        let stranded: Vec<FetchKey> = queue.keys.drain(..).collect();
         let stranded: Vec<(FetchKey, Flight)> = stranded
             .into_iter()
-            .filter_map(|want| state.flights.remove_entry(&want))
+            .filter_map(|key| state.flights.remove_entry(&key))
             .collect();
         drop(state);
-        for (want, flight) in stranded {
-            self.tree.fail(&want, error);
+        for (key, flight) in stranded {
+            self.tree.fail(&key, error);
             release(flight.waiters, Wake::Settled);
         }
     }
@@ -365,8 +364,8 @@ impl Shared {
         overdue: Vec<(FetchKey, Vec<Waiter>)>,
         error: impl Fn(&FetchKey) -> Error,
     ) {
-        for (want, waiters) in overdue {
-            self.tree.fail(&want, &error(&want));
+        for (key, waiters) in overdue {
+            self.tree.fail(&key, &error(&key));
             release(waiters, Wake::Settled);
         }
     }
@@ -378,8 +377,8 @@ impl Shared {
                 break;
             }
             if state.flights.is_empty() {
-                let (woken, has_timed_out) = self.clock.wait_timeout(state, WORKER_IDLE);
-                state = woken;
+                let (guard, has_timed_out) = self.clock.wait_timeout(state, WORKER_IDLE);
+                state = guard;
                 if has_timed_out && state.flights.is_empty() {
                     break;
                 }
@@ -387,8 +386,8 @@ impl Shared {
             }
             let overdue = state.take_overdue(self.timeout);
             drop(state);
-            self.fail_overdue(overdue, |want| Error::Timeout {
-                what: want.to_string(),
+            self.fail_overdue(overdue, |key| Error::Timeout {
+                what: key.to_string(),
                 seconds: self.timeout.as_secs(),
             });
             thread::sleep(TICK);
@@ -399,40 +398,40 @@ impl Shared {
 }
 
 impl State {
-    /// Takes out those who wait for a fetch that makes no progress. The fetch
-    /// itself stays, so that nobody starts a second one beside it.
+    /// Takes out the requests that wait for a fetch without progress. The fetch
+    /// itself stays, so that no second one starts beside it.
     fn take_overdue(&mut self, timeout: Duration) -> Vec<(FetchKey, Vec<Waiter>)> {
-        // What is queued is as alive as the liveliest fetch it queues behind.
+        // A queued fetch is as alive as the liveliest one that it queues behind.
         let mut liveliest = [Duration::MAX; Pool::COUNT];
-        for (want, flight) in &self.flights {
+        for (key, flight) in &self.flights {
             if flight.started {
-                let idle = &mut liveliest[want.pool() as usize];
+                let idle = &mut liveliest[key.pool() as usize];
                 *idle = flight.progress.idle().min(*idle);
             }
         }
         let mut overdue = Vec::new();
-        // A stream may be silent, and nobody's answer waits for one.
-        let waited_for = |want: &FetchKey| want.pool() != Pool::Streams;
-        for (want, flight) in &mut self.flights {
+        // A stream may be silent, and no request waits for one.
+        let waited_for = |key: &FetchKey| key.pool() != Pool::Streams;
+        for (key, flight) in &mut self.flights {
             let own = flight.progress.idle();
             let idle = if flight.started {
                 own
             } else {
-                own.min(liveliest[want.pool() as usize])
+                own.min(liveliest[key.pool() as usize])
             };
-            if idle >= timeout && !flight.waiters.is_empty() && waited_for(want) {
-                overdue.push((want.clone(), mem::take(&mut flight.waiters)));
+            if idle >= timeout && !flight.waiters.is_empty() && waited_for(key) {
+                overdue.push((key.clone(), mem::take(&mut flight.waiters)));
             }
         }
         overdue
     }
 }
 
-/// Runs what waited. One that panics must not keep the others waiting; its
-/// reply is dropped, which answers EIO.
-fn release(waiters: Vec<Waiter>, woken: Wake) {
+/// Runs waiters. One that panics must not keep the others from running; its reply is
+/// dropped, which answers EIO.
+fn release(waiters: Vec<Waiter>, wake: Wake) {
     for waiter in waiters {
-        if catch_unwind(AssertUnwindSafe(|| waiter(woken))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| waiter(wake))).is_err() {
             tracing::error!("an operation panicked; its caller got EIO");
         }
     }

@@ -1,6 +1,5 @@
-//! How far a fetch has come, seen from outside: what deadlines are measured
-//! by, and what transfers show. Written by whoever moves bytes, read by
-//! whoever waits.
+//! How far a fetch has come. The fetch writes it; deadlines and the display of
+//! transfers read it.
 
 use std::{
     sync::{
@@ -51,7 +50,7 @@ impl Progress {
         self.0.last.fetch_max(now, Ordering::Relaxed);
     }
 
-    /// Says how many bytes are to come in all.
+    /// Sets how many bytes are to come in all.
     pub fn expect(&self, bytes: u64) {
         self.0.expected.store(bytes, Ordering::Relaxed);
     }
@@ -66,7 +65,7 @@ impl Progress {
         Some(self.0.expected.load(Ordering::Relaxed)).filter(|&bytes| bytes > 0)
     }
 
-    /// How long nothing has come.
+    /// How long ago the last byte came.
     pub fn idle(&self) -> Duration {
         let last = Duration::from_millis(self.0.last.load(Ordering::Relaxed));
         self.0.started.elapsed().saturating_sub(last)

@@ -1,5 +1,5 @@
-//! The signals that end a mount or a server, waited for by a thread instead of
-//! interrupting one; all others that the environment can send end nothing.
+//! The signals that end a mount or a server. A thread waits for them, so that they
+//! interrupt none; the other signals that the environment can send end nothing.
 
 use crate::{
     error::{Error, Result},
@@ -36,8 +36,8 @@ impl Signals {
     /// Blocks them in this thread and in all that it starts from here on: to
     /// be called before the first thread. Programs that are run get them back.
     ///
-    /// One that the process was started to ignore goes on being ignored, as
-    /// `nohup` and a shell's `&` want it: blocked, it would be waited for.
+    /// A signal that the process was started to ignore stays ignored, as `nohup` and a
+    /// shell's `&` want it: if it were blocked, [`Signals::wait`] would receive it.
     ///
     /// # Errors
     /// None known of; the system call has an error result.
@@ -72,7 +72,7 @@ impl Signals {
         Self::block()
     }
 
-    /// Waits until one comes, and gives its name.
+    /// Waits for the next one, and returns its name.
     ///
     /// # Errors
     /// None known of; the system call has an error result.

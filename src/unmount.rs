@@ -1,6 +1,6 @@
-//! Taking a mount away, and telling what state one is in, without ever
-//! touching what may be dead or hang: the kernel's tables are read instead,
-//! and what must be asked is asked in a thread that is not waited for long.
+//! Takes a mount away, and finds out how one is, without touching what may be dead
+//! or hang: it reads the kernel's tables, and where it must ask a mount, it waits only
+//! for a bounded time.
 
 mod health;
 mod holders;
@@ -21,7 +21,7 @@ use nix::{
 use std::{
     io::{self, Read},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -30,25 +30,28 @@ use std::{
 /// The longest wait for a mount to be gone, and for `fusermount3` to answer.
 const UNMOUNT_LIMIT: Duration = Duration::from_secs(10);
 
-/// A mount is busy for a moment when a file has just been closed or a process
-/// has just ended, or by those who wait in vain and are let go after a second:
-/// only one that stays busy for this long is reported.
+/// A mount is busy for a moment after a process has closed a file or ended, and while
+/// requests wait in vain, which the mount releases after a second. Only a mount that
+/// stays busy for this long is reported.
 const BUSY_LIMIT: Duration = Duration::from_millis(1600);
 
 /// How often waiting looks again.
 const POLL: Duration = Duration::from_millis(20);
 
+/// How often waiting for a process looks again.
+const CHILD_POLL: Duration = Duration::from_millis(5);
+
 /// Holders that a message names.
 const MAX_HOLDERS: usize = 8;
 
-/// Unmounts the vm0fs at `path` and waits until it is gone. `lazy` detaches
-/// it from the tree now and lets those who use it finish. While it is busy,
-/// `let_go` is called again and again, to ask its process to release those who
-/// wait in it for what does not come.
+/// Unmounts the vm0fs at `path` and waits until it is gone. `lazy` detaches it from
+/// the tree of folders at once, and programs that use it can finish. While it is busy,
+/// this calls `let_go` again and again, to ask the mount's process to fail requests
+/// to which nothing comes.
 ///
 /// # Errors
-/// [`Error::Setup`] where there is no vm0fs, where it is busy (with who holds
-/// it), or where it does not go in time.
+/// [`Error::Setup`] where there is no vm0fs, where it is busy (naming the processes that
+/// hold it), or where it does not go in time.
 pub fn unmount(path: &Path, lazy: bool, let_go: impl Fn(&MountEntry)) -> Result<()> {
     let owned = path.to_owned();
     let entry = bounded(UNMOUNT_LIMIT, move || mount_at(&owned)).ok_or_else(|| {
@@ -69,7 +72,7 @@ pub fn unmount(path: &Path, lazy: bool, let_go: impl Fn(&MountEntry)) -> Result<
     loop {
         match detach(&entry, lazy) {
             Ok(()) => break,
-            // Somebody else was faster.
+            // Another process was faster.
             Err(_) if !is_mounted(&entry)? => return Ok(()),
             Err(Refusal::Busy) if Instant::now() < busy_until => {
                 let_go(&entry);
@@ -147,6 +150,23 @@ fn detach(entry: &MountEntry, lazy: bool) -> Result<(), Refusal> {
     ))
 }
 
+/// Waits until a process ends; kills it after `limit`, and returns `None`.
+///
+/// # Errors
+/// None known of; the system call has an error result.
+pub fn wait_within(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let end = Instant::now() + limit;
+    while Instant::now() < end {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        thread::sleep(CHILD_POLL);
+    }
+    // A setuid program cannot be killed. It is not waited for.
+    let _ = child.kill();
+    Ok(None)
+}
+
 /// Runs a helper to its end or for [`UNMOUNT_LIMIT`]; what it says of a failure.
 fn run(command: &mut Command) -> io::Result<Result<(), String>> {
     let mut child = command
@@ -157,20 +177,9 @@ fn run(command: &mut Command) -> io::Result<Result<(), String>> {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()?;
-    let end = Instant::now() + UNMOUNT_LIMIT;
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if Instant::now() >= end {
-            // It is setuid, so this can fail; it is not waited for then.
-            let _ = child.kill();
-            return Ok(Err(format!(
-                "no end of it within {} s",
-                UNMOUNT_LIMIT.as_secs()
-            )));
-        }
-        thread::sleep(POLL);
+    let Some(status) = wait_within(&mut child, UNMOUNT_LIMIT)? else {
+        let limit = UNMOUNT_LIMIT.as_secs();
+        return Ok(Err(format!("no end of it within {limit} s")));
     };
     if status.success() {
         return Ok(Ok(()));
@@ -207,7 +216,7 @@ fn nothing_at(path: &Path) -> Error {
     })
 }
 
-/// Says who holds a mount, and what to do.
+/// Names the processes that hold a mount, and says what to do.
 fn busy(entry: &MountEntry) -> Error {
     let mut lines: Vec<String> = mounts()
         .unwrap_or_default()

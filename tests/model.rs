@@ -24,7 +24,13 @@ mod world;
 use crate::support::seeds::Lives;
 use life::Life;
 use scene::Tally;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// For how long a fault that is over may be felt, and a change not be seen.
+const SOON: Duration = Duration::from_secs(20);
 
 const LIVES: Lives = Lives {
     kept: &[

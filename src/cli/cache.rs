@@ -1,10 +1,14 @@
-//! `vm0fs cache`: what the cache holds, and what becomes of it.
+//! `vm0fs cache`: lists, measures, checks, clears and pins versions in the cache.
 
 mod report;
 
-use super::{mount_path::MountPath, output::print, prefetch};
+use super::{
+    mount_path::MountPath,
+    output::{print, print_json},
+    prefetch,
+};
 use crate::{
-    config::{ByteSize, CacheSettings, ConnectionOptions, Environment, MountOptions},
+    config::{ByteSize, CacheSettings, Environment},
     error::{Error, Result},
     store::{Audit, Inventory, Item},
     text::one_line,
@@ -18,25 +22,25 @@ use std::{
 
 /// The shortest beginning of a version's id that names it.
 const PREFIX: usize = 4;
-/// A version that other mounts evict between being fetched and being pinned is
-/// fetched again so often.
+/// If another mount evicts a version before it is pinned, it is fetched again this
+/// many times.
 const TRIES: u32 = 3;
 
 /// `vm0fs cache`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  vm0fs cache ls                               what is there, the last used first
+  vm0fs cache ls                               all versions, the last used first
   vm0fs cache pin ~/vm0/volumes/model/latest   keep it
   vm0fs cache clear                            free everything that is not pinned")]
 pub struct CacheArgs {
     /// What to do.
     #[command(subcommand)]
-    pub command: CacheCommand,
+    command: CacheCommand,
 }
 
 /// What can be done with a cache.
 #[derive(Debug, Subcommand)]
-pub enum CacheCommand {
+enum CacheCommand {
     /// List the versions in the cache
     Ls(LsArgs),
     /// Show how much of the cache is used, and by what
@@ -53,10 +57,10 @@ pub enum CacheCommand {
 
 /// Which cache.
 #[derive(Debug, Args)]
-pub struct Which {
+struct Which {
     /// Folder of the cache [default: as for mount; for a PATH, that of its mount]
     #[arg(long, value_name = "DIR")]
-    pub cache_dir: Option<PathBuf>,
+    cache_dir: Option<PathBuf>,
 }
 
 /// `vm0fs cache ls`.
@@ -69,13 +73,13 @@ Examples:
   vm0fs cache ls
   vm0fs cache ls --json | jq -r '.[] | select(.pinned) | .version'"
 )]
-pub struct LsArgs {
+struct LsArgs {
     /// Print the same as JSON, with whole ids
     #[arg(long)]
-    pub json: bool,
+    json: bool,
     /// Which cache.
     #[command(flatten)]
-    pub which: Which,
+    which: Which,
 }
 
 /// `vm0fs cache du`.
@@ -83,16 +87,16 @@ pub struct LsArgs {
 #[command(after_help = "Examples:
   vm0fs cache du
   vm0fs cache du --json")]
-pub struct DuArgs {
+struct DuArgs {
     /// Print the same as JSON, in bytes
     #[arg(long)]
-    pub json: bool,
+    json: bool,
     /// Which cache.
     #[command(flatten)]
-    pub which: Which,
+    which: Which,
     /// Maximum size of the cache to compare with, such as 10GiB [default: as for mount]
     #[arg(long, value_name = "SIZE")]
-    pub cache_size: Option<ByteSize>,
+    cache_size: Option<ByteSize>,
 }
 
 /// `vm0fs cache verify`.
@@ -104,13 +108,13 @@ Examples:
   vm0fs cache verify
   vm0fs cache verify --fix    drop what is damaged: it is fetched again when used"
 )]
-pub struct VerifyArgs {
+struct VerifyArgs {
     /// Remove what is damaged. It is downloaded again when it is used
     #[arg(long)]
-    pub fix: bool,
+    fix: bool,
     /// Which cache.
     #[command(flatten)]
-    pub which: Which,
+    which: Which,
 }
 
 /// `vm0fs cache clear`.
@@ -119,16 +123,16 @@ pub struct VerifyArgs {
   vm0fs cache clear                   names and sizes stay: ls and find need no network
   vm0fs cache clear --all             those as well
   vm0fs cache clear --all --pinned    everything that no process has open")]
-pub struct ClearArgs {
+struct ClearArgs {
     /// Remove names and sizes as well, not only content
     #[arg(long)]
-    pub all: bool,
+    all: bool,
     /// Remove pinned versions as well
     #[arg(long)]
-    pub pinned: bool,
+    pinned: bool,
     /// Which cache.
     #[command(flatten)]
-    pub which: Which,
+    which: Which,
 }
 
 /// `vm0fs cache pin` and `unpin`.
@@ -139,30 +143,18 @@ Examples:
   vm0fs cache pin ~/vm0/volumes/model/latest
   vm0fs cache pin ~/vm0/runs/RUN-ID/artifact
   vm0fs cache unpin 3f9c0a7e                    an id, or its beginning, from `cache ls`")]
-pub struct PinArgs {
+struct PinArgs {
     /// Paths in a mount (a version, or anything in it), or ids of versions
     #[arg(required = true, value_name = "PATH|ID")]
-    pub targets: Vec<PathBuf>,
+    targets: Vec<PathBuf>,
     /// Which cache.
     #[command(flatten)]
-    pub which: Which,
+    which: Which,
 }
 
 impl Which {
-    fn settings(
-        self,
-        cache_size: Option<ByteSize>,
-        environment: &Environment,
-    ) -> Result<CacheSettings> {
-        let connection = ConnectionOptions {
-            cache_dir: self.cache_dir,
-            ..ConnectionOptions::default()
-        };
-        let options = MountOptions {
-            cache_size,
-            ..connection.into()
-        };
-        CacheSettings::load(options, environment)
+    fn settings(self, size: Option<ByteSize>, environment: &Environment) -> Result<CacheSettings> {
+        CacheSettings::load(self.cache_dir, size, environment)
     }
 
     /// The cache; `None` where there is none.
@@ -173,20 +165,20 @@ impl Which {
 }
 
 impl CacheArgs {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// [`Error::Setup`] for what was asked, [`Error::Io`] where the cache
+    /// [`Error::Setup`] where the command makes no sense, [`Error::Io`] where the cache
     /// cannot be read or changed.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
         match self.command {
             CacheCommand::Ls(args) => {
                 let inventory = args.which.open(environment)?;
                 let items = inventory.map_or(Ok(Vec::new()), |inventory| inventory.list())?;
-                print(&match args.json {
-                    true => report::json(&report::items(&items))?,
-                    false => report::table(&items),
-                })?;
+                match args.json {
+                    true => print_json(&report::items(&items))?,
+                    false => print(&report::table(&items))?,
+                }
             }
             CacheCommand::Du(args) => {
                 let settings = args.which.settings(args.cache_size, environment)?;
@@ -197,10 +189,10 @@ impl CacheArgs {
                         ..Default::default()
                     },
                 };
-                print(&match args.json {
-                    true => report::json(&report::sums(&sum))?,
-                    false => report::breakdown(&sum, &settings.dir),
-                })?;
+                match args.json {
+                    true => print_json(&report::sums(&sum))?,
+                    false => print(&report::breakdown(&sum, &settings.dir))?,
+                }
             }
             CacheCommand::Verify(args) => {
                 let Some(inventory) = args.which.open(environment)? else {
@@ -272,7 +264,7 @@ enum Target {
 impl Target {
     fn find(target: &Path, which: &CacheSettings) -> Result<Self> {
         let not_a_path = match MountPath::find(target) {
-            Ok(place) => return Ok(Self::MountPath(place)),
+            Ok(path) => return Ok(Self::MountPath(path)),
             Err(error) => error,
         };
         let prefix = target.to_str().filter(|text| text.len() >= PREFIX);
@@ -299,7 +291,7 @@ impl Target {
     }
 }
 
-/// Does the same to each target; fails at the end where one did.
+/// Runs `action` on each target; fails at the end if it failed for one.
 fn each(
     args: PinArgs,
     environment: &Environment,
@@ -314,7 +306,7 @@ fn each(
         }
         let done = Target::find(target, &settings).and_then(|found| {
             let dir = match &found {
-                Target::MountPath(place) if !own_dir => place.cache_dir()?,
+                Target::MountPath(path) if !own_dir => path.cache_dir()?,
                 _ => settings.dir.clone(),
             };
             action(&found, &dir, settings.size)
@@ -335,8 +327,8 @@ fn no_cache(dir: &Path) -> Error {
 }
 
 fn pin(target: &Target, dir: &Path, size: u64) -> Result<String> {
-    let place = match target {
-        Target::MountPath(place) => place,
+    let path = match target {
+        Target::MountPath(path) => path,
         Target::Item(item) => {
             let inventory = Inventory::open(dir, size)?.ok_or_else(|| no_cache(dir))?;
             let new = inventory.pin(&item.key)?;
@@ -350,15 +342,15 @@ fn pin(target: &Target, dir: &Path, size: u64) -> Result<String> {
             });
         }
     };
-    let shown = &place.shown;
-    let key = place.key()?;
+    let shown = &path.shown;
+    let key = path.key()?;
     for _ in 0..TRIES {
-        if place.attribute("cached")?.as_deref() != Some("yes") {
-            fetch(place)?;
+        if path.attribute("cached")?.as_deref() != Some("yes") {
+            fetch(path)?;
         }
         if let Some(inventory) = Inventory::open(dir, size)? {
             match inventory.pin(&key) {
-                // Nothing evicts it from here on, so it is there or it never was.
+                // From here on no mount evicts it.
                 Ok(new) if inventory.has_content(&key) => {
                     return Ok(match new {
                         true => format!("{shown}: pinned"),
@@ -370,7 +362,7 @@ fn pin(target: &Target, dir: &Path, size: u64) -> Result<String> {
                 Err(error) => return Err(error),
             }
         }
-        if place.attribute("file_count")?.as_deref() == Some("0") {
+        if path.attribute("file_count")?.as_deref() == Some("0") {
             return Ok(format!("{shown}: has no files, so there is nothing to pin"));
         }
     }
@@ -380,19 +372,19 @@ fn pin(target: &Target, dir: &Path, size: u64) -> Result<String> {
     )))
 }
 
-fn fetch(place: &MountPath) -> Result<()> {
-    match prefetch::wait_for(std::slice::from_ref(&place.root))? {
+fn fetch(path: &MountPath) -> Result<()> {
+    match prefetch::wait_for(std::slice::from_ref(&path.root))? {
         ExitCode::SUCCESS => Ok(()),
         _ => Err(Error::Setup(format!(
             "{} cannot be fetched, and so not pinned",
-            place.shown
+            path.shown
         ))),
     }
 }
 
 fn unpin(target: &Target, dir: &Path, size: u64) -> Result<String> {
     let (title, key) = match target {
-        Target::MountPath(place) => (place.shown.clone(), place.key()?),
+        Target::MountPath(path) => (path.shown.clone(), path.key()?),
         Target::Item(item) => (report::title(item), item.key.clone()),
     };
     let inventory = Inventory::open(dir, size)?.ok_or_else(|| no_cache(dir))?;

@@ -1,6 +1,5 @@
-//! `vm0fs doctor`: looks at all that a mount needs, says what is wrong and what
-//! to do about it, and does what is safe. Works without a mount, without a
-//! token and without a network.
+//! `vm0fs doctor`: checks all that a mount needs, says what is wrong and what to do
+//! about it, and mends what it safely can. It needs no mount, no token and no network.
 
 mod cache;
 mod check;
@@ -9,13 +8,13 @@ mod mounted;
 mod service;
 
 use self::check::{Check, Level};
-use super::output::{print, start_logging};
+use super::output::{print, print_json, start_logging};
 use crate::{
     config::{ConnectionOptions, Environment, Settings},
-    error::{Error, Result},
+    error::Result,
 };
 use clap::Args;
-use serde::Serialize;
+use serde_json::json;
 use std::process::ExitCode;
 
 /// `vm0fs doctor`.
@@ -35,27 +34,20 @@ Examples:
 pub struct DoctorArgs {
     /// Mend what can be mended safely, and say what was done
     #[arg(long)]
-    pub fix: bool,
+    fix: bool,
     /// Print the same as JSON, for programs
     #[arg(long)]
-    pub json: bool,
+    json: bool,
     /// How to reach the service.
     #[command(flatten)]
-    pub connection: ConnectionOptions,
-}
-
-/// All of it, for programs.
-#[derive(Serialize)]
-struct Report<'a> {
-    ok: bool,
-    checks: &'a [Check],
+    connection: ConnectionOptions,
 }
 
 impl DoctorArgs {
-    /// Looks, mends, and prints what was found.
+    /// Checks, mends, and prints what it found.
     ///
     /// # Errors
-    /// [`Error::Io`] where standard output cannot be written.
+    /// Where standard output cannot be written.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
         // A token file that others may read is warned of.
         start_logging(0, false, environment)?;
@@ -64,23 +56,18 @@ impl DoctorArgs {
         let mut checks = machine::check(environment, allow_other);
         checks.extend(mounted::check(self.fix));
         checks.extend(service::check(&settings));
-        checks.extend(cache::check(self.connection, environment, self.fix));
+        checks.extend(cache::check(
+            self.connection.cache_dir,
+            environment,
+            self.fix,
+        ));
         checks.push(machine::updatedb());
 
         let ok = checks.iter().all(|check| check.level != Level::Fail);
-        let text = match self.json {
-            true => {
-                let report = Report {
-                    ok,
-                    checks: &checks,
-                };
-                serde_json::to_string_pretty(&report)
-                    .map_err(|error| Error::Internal(error.to_string()))?
-                    + "\n"
-            }
-            false => checks.iter().map(Check::line).collect(),
-        };
-        print(&text)?;
+        match self.json {
+            true => print_json(&json!({"ok": ok, "checks": checks}))?,
+            false => print(&checks.iter().map(Check::line).collect::<String>())?,
+        }
         Ok(match ok {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,

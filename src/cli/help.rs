@@ -18,7 +18,7 @@ A mount has the same pages in .vm0fs/help/.")]
 pub struct HelpArgs {
     /// A topic of the guide, or a command and its subcommand
     #[arg(value_name = "TOPIC")]
-    pub topic: Vec<String>,
+    topic: Vec<String>,
 }
 
 impl HelpArgs {

@@ -30,16 +30,16 @@ Examples:
 )]
 pub struct MountArgs {
     /// The folder to mount at. It must be empty; it is made if it is missing
-    pub mountpoint: PathBuf,
+    mountpoint: PathBuf,
     /// Stay in the foreground, and log to standard error
     #[arg(short, long)]
-    pub foreground: bool,
+    foreground: bool,
     /// How the mount behaves.
     #[command(flatten)]
-    pub options: MountOptions,
+    options: MountOptions,
     /// Log what is done; given twice, also every request
     #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
+    pub(super) verbose: u8,
 }
 
 impl MountArgs {
@@ -55,7 +55,7 @@ impl MountArgs {
             if !foreground {
                 let file = logging::state_dir(environment).and_then(|dir| logging::to_file(&dir));
                 if let Err(error) = file {
-                    // No reason not to mount: failures are in .vm0fs/errors too.
+                    // The mount works without: failures are in .vm0fs/errors too.
                     tracing::warn!("there will be no log file: {error}");
                 }
             }
@@ -73,7 +73,7 @@ impl MountArgs {
         })
     }
 
-    /// Settles what to mount. Log from before: warnings are told on the way.
+    /// Settles what to mount. To be called after logging has begun: it warns.
     pub(super) fn options(self, environment: &Environment) -> Result<mount::Options> {
         Ok(mount::Options {
             mountpoint: environment.current_dir.join(self.mountpoint),

@@ -1,5 +1,5 @@
-//! From a path that a user names to the version of a mount that it lies in,
-//! by what the mount itself says: its attributes and `.vm0fs/status.json`.
+//! Finds the version of a mount that a path lies in, by what the mount says: its
+//! attributes and `.vm0fs/status.json`.
 
 use crate::{
     error::{Error, Result},
@@ -21,7 +21,7 @@ const SHOWN: usize = 200;
 /// A version in a mount.
 #[derive(Clone, Debug)]
 pub(super) struct MountPath {
-    /// As the user named it, fit for a message.
+    /// The path as the user wrote it, fit for a message.
     pub(super) shown: String,
     /// Kind, storage and the beginning of the version, for a narrow column.
     pub(super) label: String,
@@ -32,8 +32,8 @@ pub(super) struct MountPath {
 }
 
 impl MountPath {
-    /// The version that `path` lies in, is, or leads to; of a volume or an
-    /// artifact, the latest. Waits for the mount to look the path up.
+    /// The version that `path` lies in, is, or leads to; for a volume or an
+    /// artifact, its latest. Waits until the mount has looked the path up.
     ///
     /// # Errors
     /// [`Error::Setup`] for a path that is in no version of a vm0fs mount,

@@ -10,14 +10,9 @@ use crate::{
 use nix::unistd::Uid;
 use rustix::fs::{XattrFlags, setxattr};
 use serde_json::{Value, json};
-use std::{
-    os::unix::process::CommandExt,
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{os::unix::process::CommandExt, path::Path, time::Duration};
 
-/// How long a mount is waited for that is asked to let go of those who wait.
+/// How long a mount may take to release the requests that wait.
 const LET_GO_LIMIT: Duration = Duration::from_millis(300);
 
 /// All vm0fs mounts in the kernel's table.
@@ -35,7 +30,7 @@ pub(super) fn all() -> Result<Vec<MountEntry>> {
 /// # Errors
 /// [`Error::Setup`] where none is.
 pub(super) fn at(path: &Path) -> Result<MountEntry> {
-    // By its name alone first: the folder that it lies in is not touched then.
+    // First by its name alone, which does not touch the folder that it lies in.
     let named = all()?.into_iter().rfind(|entry| entry.mountpoint == path);
     let found = match named {
         Some(entry) => Some(entry),
@@ -49,28 +44,20 @@ pub(super) fn at(path: &Path) -> Result<MountEntry> {
     })
 }
 
-/// Asks a mount, in a second process, to let those go who wait in vain. What
-/// comes of it is seen by whoever unmounts.
+/// Asks a mount, in a second process, to fail the requests to which nothing comes.
+/// The caller sees by unmounting whether that helped.
 pub(super) fn let_go(entry: &MountEntry) {
     let mut command = unmount::second_process("unmount", &entry.mountpoint);
-    // Another user's mount lets not even root in.
+    // Without `allow_other` not even root may enter another user's mount.
     if let (true, Some(user), Some(group)) = (Uid::effective().is_root(), entry.user, entry.group) {
         command.uid(user).gid(group);
     }
-    let Ok(mut child) = command.spawn() else {
-        return;
-    };
-    let end = Instant::now() + LET_GO_LIMIT;
-    while matches!(child.try_wait(), Ok(None)) {
-        if Instant::now() >= end {
-            let _ = child.kill();
-            return;
-        }
-        thread::sleep(Duration::from_millis(5));
+    if let Ok(mut child) = command.spawn() {
+        let _ = unmount::wait_within(&mut child, LET_GO_LIMIT);
     }
 }
 
-/// The second process: asks it.
+/// What the second process does: asks the mount to release requests.
 ///
 /// # Errors
 /// [`Error::Io`] where the mount does not know how, or may not be asked.
@@ -89,7 +76,7 @@ impl MountState {
     pub(super) fn word(&self) -> &'static str {
         match self.health {
             Health::Alive(_) => "alive",
-            // Whether that process answers is for others to find out.
+            // Only that user can ask whether it answers.
             Health::Closed if self.pid.is_some() => "alive",
             Health::Dead => "dead",
             Health::Hung(..) => "hung",

@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Result},
     logging,
 };
+use serde::Serialize;
 use std::{
     ffi::OsStr,
     io::{self, IsTerminal, Write},
@@ -18,7 +19,7 @@ pub(super) fn print(text: &str) -> Result<()> {
     print_bytes(text.as_bytes()).map(|_| ())
 }
 
-/// The same for what may be no text; whether there still is a reader.
+/// The same for bytes that may be no text. Returns whether there still is a reader.
 ///
 /// # Errors
 /// [`Error::Io`] where standard output cannot be written.
@@ -31,7 +32,17 @@ pub(super) fn print_bytes(text: &[u8]) -> Result<bool> {
     }
 }
 
-/// Begins to log to standard error; in colour where that stays a terminal.
+/// Writes a command's result as JSON, for programs.
+///
+/// # Errors
+/// [`Error::Io`] where standard output cannot be written.
+pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value);
+    let text = text.map_err(|error| Error::Internal(error.to_string()))?;
+    print(&(text + "\n"))
+}
+
+/// Begins to log to standard error, in colour where that stays a terminal.
 ///
 /// # Errors
 /// [`Error::Setup`] for a bad `VM0FS_LOG`.

@@ -1,9 +1,9 @@
 //! `vm0fs prefetch`: makes the content of versions present, through the mount
 //! that shows them.
 //!
-//! Whoever waits for a FUSE mount sleeps uninterruptibly, and a process with
-//! such a thread does not end. So the waiting is done by a second process of
-//! this program (`--worker`), which Ctrl-C leaves behind.
+//! A thread that waits for a FUSE mount sleeps uninterruptibly, and its process does
+//! not end. So a second process of this program waits (`--worker`), which Ctrl-C
+//! leaves behind.
 
 use super::{mount_path::MountPath, output::print};
 use crate::{
@@ -30,18 +30,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Versions waited for at once: a few more than the mount downloads at once,
+/// Versions that are asked for at once: a few more than the mount downloads at once,
 /// so that it is never without work.
 const AT_ONCE: usize = 8;
-/// How often progress is asked for.
+/// How often the mount is asked for progress.
 const TICK: Duration = Duration::from_millis(100);
-/// How often a version without a download is looked at again before it counts
-/// as failed.
+/// A version without a download counts as failed after this many looks.
 const LOOKS: u32 = 3;
-/// How often the first process looks whether the second has ended.
+/// How often the first process checks whether the second has ended.
 const CHILD_TICK: Duration = Duration::from_millis(20);
-/// How a bar looks before anything has come, and after; the columns line up for
-/// names of up to 48 characters, which is what a label has.
+/// A progress bar before the first byte, and after it. The columns line up for names of
+/// up to 48 characters, as labels have them.
 const WAITING: &str = "{msg:48!} [                        ] waiting";
 const BAR: &str = "{msg:48!} [{bar:24}] {binary_bytes:>10} of {binary_total_bytes:>10} \
                    {binary_bytes_per_sec:>13}  {eta:>4} left";
@@ -60,10 +59,10 @@ Examples:
 pub struct PrefetchArgs {
     /// Paths of versions, or of volumes and artifacts, in a mount
     #[arg(required = true, value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
+    paths: Vec<PathBuf>,
     /// Wait in this very process.
     #[arg(long, hide = true)]
-    pub worker: bool,
+    worker: bool,
 }
 
 impl PrefetchArgs {
@@ -79,8 +78,8 @@ impl PrefetchArgs {
     }
 }
 
-/// Has another process fetch the versions; gives its exit code, or ends with a
-/// signal.
+/// Has a second process fetch the versions, and returns its exit code; fails when a
+/// signal comes first.
 pub(super) fn wait_for(paths: &[PathBuf]) -> Result<ExitCode> {
     listen()?;
     let mut arguments: Vec<OsString> = vec!["prefetch".into(), "--worker".into(), "--".into()];
@@ -92,7 +91,7 @@ pub(super) fn wait_for(paths: &[PathBuf]) -> Result<ExitCode> {
         .map_err(|error| Error::io("starting the process that waits", error))?;
     loop {
         if is_stopped() {
-            // It ends when the mount answers it, which nobody needs to see.
+            // It ends when the mount answers it, and is not waited for.
             let _ = child.kill();
             return Err(stopped());
         }
@@ -110,12 +109,12 @@ pub(super) fn wait_for(paths: &[PathBuf]) -> Result<ExitCode> {
 /// Whether a signal has come since this process began to listen for one.
 static STOPPED: AtomicBool = AtomicBool::new(false);
 
-/// Whether the user has had enough.
+/// Whether the user has stopped this command.
 pub(super) fn is_stopped() -> bool {
     STOPPED.load(Ordering::Relaxed)
 }
 
-/// What is said then.
+/// The error that says so.
 pub(super) fn stopped() -> Error {
     Error::Setup("stopped waiting; the mount goes on fetching (see .vm0fs/transfers in it)".into())
 }
@@ -169,15 +168,15 @@ fn work(paths: &[PathBuf]) -> Result<()> {
 }
 
 fn one(path: &Path, bars: &MultiProgress) -> Result<()> {
-    let place = MountPath::find(path)?;
+    let path = MountPath::find(path)?;
     let bar = bars.add(ProgressBar::new(0));
     set_style(&bar, WAITING);
-    bar.set_message(place.label.clone());
+    bar.set_message(path.label.clone());
     let started = Instant::now();
-    let fetched = bring(&place, &bar);
+    let fetched = bring(&path, &bar);
     let took = started.elapsed();
     bar.finish_and_clear();
-    let shown = &place.shown;
+    let shown = &path.shown;
     let line = match fetched? {
         Fetched::Already => format!("{shown}: already there\n"),
         Fetched::Now(0) => format!("{shown}: fetched in {:.1} s\n", took.as_secs_f64()),
@@ -192,46 +191,46 @@ fn one(path: &Path, bars: &MultiProgress) -> Result<()> {
 }
 
 fn set_style(bar: &ProgressBar, template: &str) {
-    // A template is wrong or right at all times: the plain bar is no failure.
+    // A test checks the templates; a bar without style would do too.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
 }
 
 enum Fetched {
-    /// Nothing was to be done.
+    /// The cache had it already.
     Already,
-    /// So many bytes came, as far as was seen.
+    /// So many bytes came, as far as this has seen.
     Now(u64),
 }
 
-/// Makes the mount fetch a version, and waits for the whole of it. The waits
-/// end by the mount's own deadlines.
-fn bring(place: &MountPath, bar: &ProgressBar) -> Result<Fetched> {
-    let is_cached = || Ok::<_, Error>(place.attribute("cached")?.as_deref() == Some("yes"));
+/// Makes the mount fetch a version, and waits until all of it has come. The waits end
+/// by the mount's own deadlines.
+fn bring(path: &MountPath, bar: &ProgressBar) -> Result<Fetched> {
+    let is_cached = || Ok::<_, Error>(path.attribute("cached")?.as_deref() == Some("yes"));
     if is_cached()? {
         return Ok(Fetched::Already);
     }
     thread::scope(|scope| {
         let (done, wait) = mpsc::channel();
-        // Nobody listens any more after a failure.
-        scope.spawn(move || done.send(touch(&place.root)).ok());
+        // Fails if this has returned with a failure.
+        scope.spawn(move || done.send(touch(&path.root)).ok());
         let (mut touched, mut seen, mut patience) = (None, 0, LOOKS);
         loop {
             match wait.recv_timeout(TICK) {
-                Ok(Err(error)) => return Err(failure(place, Some(error))),
+                Ok(Err(error)) => return Err(failure(path, Some(error))),
                 Ok(Ok(has_content)) => touched = Some(has_content),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(TICK),
             }
-            if let Some((bytes, all)) = transfer(place)? {
+            if let Some((bytes, all)) = transfer(path)? {
                 if seen == 0 && bytes > 0 {
                     set_style(bar, BAR);
                 }
                 seen = bytes;
                 bar.set_length(all.max(bytes));
                 bar.set_position(bytes);
-                // What was touched may have come before the rest.
+                // The file that was read may have come before the rest.
                 continue;
             }
             match touched {
@@ -239,17 +238,17 @@ fn bring(place: &MountPath, bar: &ProgressBar) -> Result<Fetched> {
                 // Nothing but folders, links and empty files.
                 Some(false) => return Ok(Fetched::Now(seen)),
                 Some(true) if is_cached()? => return Ok(Fetched::Now(seen)),
-                // The mount tells of a failure just after the download's end.
+                // The mount reports a failure just after the download's end.
                 Some(true) if patience > 0 => patience -= 1,
-                Some(true) => return Err(failure(place, None)),
+                Some(true) => return Err(failure(path, None)),
             }
         }
     })
 }
 
 /// Bytes so far and in all (0: not known) of a version's download.
-fn transfer(place: &MountPath) -> Result<Option<(u64, u64)>> {
-    let Some(value) = place.attribute("transfer")? else {
+fn transfer(path: &MountPath) -> Result<Option<(u64, u64)>> {
+    let Some(value) = path.attribute("transfer")? else {
         return Ok(None);
     };
     let numbers = value.split_once(' ');
@@ -257,8 +256,8 @@ fn transfer(place: &MountPath) -> Result<Option<(u64, u64)>> {
 }
 
 /// Why there is no content, in the mount's words where it has some.
-fn failure(place: &MountPath, error: Option<io::Error>) -> Error {
-    let told = place.attribute("last_error").ok().flatten();
+fn failure(path: &MountPath, error: Option<io::Error>) -> Error {
+    let told = path.attribute("last_error").ok().flatten();
     let reason = match (told, error) {
         (Some(told), _) => one_line(&told, usize::MAX),
         (None, Some(error)) => error.to_string(),
@@ -268,7 +267,7 @@ fn failure(place: &MountPath, error: Option<io::Error>) -> Error {
                 .into()
         }
     };
-    Error::Setup(format!("{}: {reason}", place.shown))
+    Error::Setup(format!("{}: {reason}", path.shown))
 }
 
 /// Reads a byte of the first file that has one, which makes the mount fetch

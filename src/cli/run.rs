@@ -81,28 +81,28 @@ Examples:
 )]
 pub struct RunArgs {
     /// Name or id of the agent
-    pub agent: String,
+    agent: String,
     /// What the agent is to do, as text or as a JSON request [default: standard input, as with `-`]
-    pub prompt: Option<String>,
+    prompt: Option<String>,
     /// Print the run's log as it grows, until the run ends
     #[arg(short, long)]
-    pub follow: bool,
+    follow: bool,
     /// Print the agent's events as JSON, one object a line, instead of the log
     #[arg(long, requires = "follow")]
-    pub json: bool,
+    json: bool,
     /// How to reach the service.
     #[command(flatten)]
-    pub connection: ConnectionOptions,
+    connection: ConnectionOptions,
     /// Log what is done; given twice, also every request
     #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
+    verbose: u8,
 }
 
 impl RunArgs {
     /// Starts the run, and follows it.
     ///
     /// # Errors
-    /// See [`Settings::load`]; whatever the service refuses.
+    /// See [`Settings::load`]; what the service refuses.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
         start_logging(self.verbose, false, environment)?;
         let options = MountOptions {
@@ -146,19 +146,19 @@ fn read_input() -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Says something beside the output. A closed standard error is no failure.
+/// Writes a line to standard error. A closed one is no failure.
 fn tell(text: &str) {
     let _ = writeln!(io::stderr(), "vm0fs: {}", one_line(text, LONGEST_REASON));
 }
 
-/// A tree that is asked as the kernel would.
+/// A tree, asked as the kernel would ask it.
 struct Session<'a> {
     tree: &'a Tree,
     pending: &'a PendingRequests,
 }
 
 impl Session<'_> {
-    /// The inode of a path, symlinks at its end followed.
+    /// The inode of a path, after its symlinks.
     fn find(&self, path: &[&str]) -> Result<u64> {
         let mut parent = ROOT;
         for name in path {
@@ -224,7 +224,7 @@ impl Session<'_> {
         })
     }
 
-    /// Asks again and again as long as the answer is a failure that may pass.
+    /// Asks again until the answer is no failure that may pass.
     fn patiently<T>(&self, ask: impl Fn() -> Result<T>) -> Result<T> {
         let mut pause = RETRY;
         loop {
@@ -236,7 +236,7 @@ impl Session<'_> {
         }
     }
 
-    /// Says why a run has failed, where that is known and not said already.
+    /// Says once why a run has failed, where that is known.
     fn say_why(&self, id: &str, said: &mut bool) {
         if !*said && let Some(reason) = self.tree.why_failed(id) {
             tell(&format!("run {id}: {reason}"));
@@ -244,9 +244,9 @@ impl Session<'_> {
         }
     }
 
-    /// The same for a run that has ended in that way.
+    /// Says once how a run has ended, and why.
     fn say_end(&self, id: &str, end: &str, said: &mut bool) {
-        // Only its own answer has the reason, and it may have to be asked for.
+        // Only the answer for this run has the reason, and may have to be fetched.
         let error = self.find(&["runs", id, "error"]);
         if let Err(error) = error.and_then(|error| self.read_whole(error)) {
             tracing::warn!("the error of run {id} cannot be read: {error}");
@@ -279,7 +279,7 @@ impl Session<'_> {
             if !bytes.is_empty() {
                 offset += bytes.len() as u64;
                 if !print_bytes(&bytes)? {
-                    // Nobody reads any more.
+                    // The reader has gone.
                     return Ok(ExitCode::SUCCESS);
                 }
                 continue;
@@ -296,7 +296,7 @@ impl Session<'_> {
                         }
                         pause = RETRY;
                     }
-                    // The log tells of the failure; rows may still come.
+                    // The failure is in the log; rows may still come.
                     Err(error) if may_pass(&error) => {
                         next_look = Instant::now() + pause;
                         pause = LONGEST_RETRY.min(2 * pause);

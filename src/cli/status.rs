@@ -1,9 +1,12 @@
-//! `vm0fs status`: the mounts of this machine, and what each says of itself.
+//! `vm0fs status`: shows the mounts of this machine, and the numbers of each.
 
-use super::{mounts, output::print};
+use super::{
+    mounts,
+    output::{print, print_json},
+};
 use crate::{
     config::Environment,
-    error::{Error, Result},
+    error::Result,
     humanize,
     text::one_line,
     unmount::{self, Health, MountState},
@@ -28,20 +31,20 @@ Examples:
   vm0fs status --json | jq -r '.[] | select(.health != \"alive\") | .mountpoint'")]
 pub struct StatusArgs {
     /// The folder of one mount [default: all mounts of vm0fs]
-    pub mountpoint: Option<PathBuf>,
+    mountpoint: Option<PathBuf>,
     /// Print the same as JSON, for programs
     #[arg(long)]
-    pub json: bool,
-    /// Ask the mount in this very process.
+    json: bool,
+    /// Ask the mount in this process, not in a second one.
     #[arg(long, hide = true, requires = "mountpoint")]
-    pub worker: bool,
+    worker: bool,
 }
 
 impl StatusArgs {
     /// Looks at the mounts, and prints how they are.
     ///
     /// # Errors
-    /// [`Error::Setup`] where nothing of vm0fs is mounted at the mountpoint.
+    /// Where nothing of vm0fs is mounted at the mountpoint.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
         let path = self.mountpoint.map(|path| {
             // Without `.` and a slash at the end, as the kernel names it.
@@ -57,17 +60,11 @@ impl StatusArgs {
             None => mounts::all()?,
         };
         let states: Vec<MountState> = entries.into_iter().map(unmount::look).collect();
-        let text = match self.json {
-            true => {
-                let all: Vec<Value> = states.iter().map(MountState::json).collect();
-                serde_json::to_string_pretty(&all)
-                    .map_err(|error| Error::Internal(error.to_string()))?
-                    + "\n"
-            }
-            false if states.is_empty() => "nothing is mounted\n".into(),
-            false => states.iter().map(describe).collect::<Vec<_>>().join("\n"),
-        };
-        print(&text)?;
+        match self.json {
+            true => print_json(&states.iter().map(MountState::json).collect::<Vec<_>>())?,
+            false if states.is_empty() => print("nothing is mounted\n")?,
+            false => print(&states.iter().map(describe).collect::<Vec<_>>().join("\n"))?,
+        }
         let ill = |state: &MountState| matches!(state.health, Health::Dead | Health::Hung(..));
         Ok(match states.iter().any(ill) {
             true => ExitCode::FAILURE,
@@ -141,7 +138,7 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
         .map(|(name, times)| format!("{} {times} times", one_line(name, 64)))
         .collect();
     let refused = match refused.is_empty() {
-        true => "nobody refused".into(),
+        true => "none refused".into(),
         false => format!("refused to {}", refused.join(", ")),
     };
     vec![

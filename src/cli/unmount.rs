@@ -21,13 +21,13 @@ Examples:
 )]
 pub struct UnmountArgs {
     /// The folder where the platform is mounted
-    pub mountpoint: PathBuf,
+    mountpoint: PathBuf,
     /// Detach the mount now, even if it is in use. It ends when its last user has gone
     #[arg(short, long)]
-    pub lazy: bool,
-    /// Ask the mount to let those go who wait in vain, in this very process.
+    pub(super) lazy: bool,
+    /// Ask the mount to release requests that wait in vain, in this process.
     #[arg(long, hide = true)]
-    pub worker: bool,
+    worker: bool,
 }
 
 impl UnmountArgs {
@@ -37,7 +37,7 @@ impl UnmountArgs {
     /// See [`unmount::unmount`].
     pub fn run(self, environment: &Environment) -> Result<()> {
         let mountpoint = environment.current_dir.join(self.mountpoint);
-        // Begun inside of the mount, this process would keep it busy itself.
+        // Started inside the mount, this process would keep it busy itself.
         std::env::set_current_dir("/").map_err(|error| Error::io("changing to /", error))?;
         if self.worker {
             return mounts::ask_to_let_go(&mountpoint);

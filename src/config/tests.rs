@@ -171,21 +171,44 @@ fn the_config_file() {
 }
 
 #[test]
+fn every_option_is_a_key_of_the_file() {
+    let lines = [
+        "api-url = \"a.example\"",
+        "token-file = \"t\"",
+        "cache-dir = \"c\"",
+        "timeout = \"1s\"",
+        "allow-http = true",
+        "cache-size = \"2MB\"",
+        "list-ttl = \"1s\"",
+        "allow-other = true",
+        "allow-external-symlinks = true",
+        "offline = true",
+        "verify = \"off\"",
+        "crawlers = \"allow\"",
+        "crawler-names = [\"walker\"]",
+    ];
+    let keys: Vec<_> = lines.map(|line| line.split(' ').next().unwrap()).into();
+    assert_eq!(MountOptions::keys(), keys);
+    for line in lines {
+        let world = World::new(&[]).file(CONFIG, line);
+        let read = read_config(&world.environment).unwrap();
+        assert_ne!(read, MountOptions::default(), "{line}");
+    }
+}
+
+#[test]
 fn the_cache_needs_no_token() {
     let world = World::new(&[]).file(LOGIN, "{\"token\": bro");
-    let load = |flags: MountOptions| CacheSettings::load(flags, &world.environment).unwrap();
-    let settings = load(MountOptions::default());
+    let load = |dir: Option<PathBuf>| CacheSettings::load(dir, None, &world.environment).unwrap();
+    let settings = load(None);
     assert_eq!(settings.dir, world.dir.path().join(".cache/vm0fs"));
     let world = World::new(&[]).file(CONFIG, "cache-dir = \"~/c\"\ncache-size = \"50MB\"");
-    let load = |flags: MountOptions| CacheSettings::load(flags, &world.environment).unwrap();
-    let settings = load(MountOptions::default());
+    let load = |dir: Option<PathBuf>| CacheSettings::load(dir, None, &world.environment).unwrap();
+    let settings = load(None);
     assert_eq!(settings.dir, world.dir.path().join("c"));
     assert_eq!(settings.size, 50_000_000);
-    let flags = MountOptions::from(ConnectionOptions {
-        cache_dir: Some("rel".into()),
-        ..ConnectionOptions::default()
-    });
-    assert_eq!(load(flags).dir, world.dir.path().join("rel"));
+    let flag = Some("rel".into());
+    assert_eq!(load(flag).dir, world.dir.path().join("rel"));
 }
 
 #[test]

@@ -1,18 +1,18 @@
-//! Taking requests without a sleep in between, while they follow one another
+//! Takes requests without a sleep in between, while they follow one another
 //! closely.
 //!
-//! A program that opens many small files asks, waits for the answer, and asks
-//! again. Between two of its requests this side sleeps for some microseconds,
-//! and the waking costs more than the answer: the other core has halted by
+//! A program that opens many small files sends a request, waits for the answer, and
+//! sends the next. Between two of them the mount's thread sleeps for some
+//! microseconds, and waking it costs more than the answer: its core has halted by
 //! then, and where a hypervisor has to start it again that takes 20 µs and
 //! more. (FUSE over io_uring gets rid of the same cost by a queue on each core;
-//! fuser does not have that.) So after a run of close requests the device is
-//! read without blocking, which makes fuser ask again at once. It blocks again
-//! after a pause, and as soon as anybody else needs the core.
+//! fuser does not have that.) So after a run of close requests the thread reads the
+//! device without blocking, which makes fuser ask again at once. It blocks again
+//! after a pause, and as soon as another thread needs the core.
 //!
-//! That spares one of the two wakings, that of this side. Where it is allowed,
-//! requests that only follow one another keep the cores from halting at all
-//! ([`CpuLatency`]), which spares the other too.
+//! That spares one of the two wakings, that of the mount. Where the mount may, it also
+//! keeps the cores from halting at all while requests follow one another
+//! ([`CpuLatency`]), which spares the program's too.
 
 use super::cpu_latency::CpuLatency;
 use crate::sync::Mutex;
@@ -32,25 +32,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A request is close to the one before when it comes so soon after it: what
-/// `cat` needs for a small file when everybody sleeps in between.
+/// A request is close to the one before when it comes so soon after it: `cat` needs
+/// that long for a small file when both sides sleep in between.
 const CLOSE: Duration = Duration::from_micros(250);
-/// So many close ones are a run: less is over before it pays.
+/// So many close requests are a run: a shorter one is over before it pays.
 const RUN: u32 = 64;
 /// Requests that are no further apart than this follow one another: `ls -lR`
 /// asks for a page of a large directory about once a millisecond.
 const FOLLOWING: Duration = Duration::from_millis(2);
-/// So many are worth keeping the cores awake.
+/// After so many, it is worth keeping the cores awake.
 const SEQUENCE: u32 = 16;
-/// Without a request for so long, twice at most, both are over.
+/// Both end after this long without a request, or twice this long at most.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Of the time that a run takes, a thread that never sleeps has at least this
-/// share, in percent, or others need its core.
+/// A thread that never sleeps gets at least this share of the time of a run, in
+/// percent, unless other threads need its core.
 const SHARE: u32 = 80;
-/// How long to sleep as usual when they do.
+/// How long it sleeps as usual when they do.
 const AWAY: Duration = Duration::from_millis(500);
 
-/// What a thread that takes requests has seen of them.
+/// What a thread has seen of the requests that it takes.
 #[derive(Clone, Copy)]
 struct Seen {
     last: Option<Instant>,
@@ -73,12 +73,12 @@ impl Seen {
         not_before: None,
     };
 
-    /// Notes a request; says at the end of a run whether not to sleep from now
-    /// on. `is_hasty`: whether it does not now; `cpu`: the thread's CPU time.
+    /// Notes a request; says at the end of a run whether to poll from now on.
+    /// `is_polling`: whether the thread polls now; `cpu`: its CPU time.
     fn note(
         &mut self,
         now: Instant,
-        is_hasty: bool,
+        is_polling: bool,
         cpu: impl FnOnce() -> Duration,
     ) -> Option<bool> {
         let gap = self.last.replace(now);
@@ -102,7 +102,7 @@ impl Seen {
         }
         let cpu = cpu();
         let since = self.since.replace((now, cpu));
-        if let Some((began, used)) = since.filter(|_| is_hasty) {
+        if let Some((began, used)) = since.filter(|_| is_polling) {
             let took = now.saturating_duration_since(began);
             if cpu.saturating_sub(used) * 100 < took * SHARE {
                 self.since = None;
@@ -118,26 +118,26 @@ thread_local! {
     static SEEN: Cell<Seen> = const { Cell::new(Seen::NOTHING) };
 }
 
-/// The pace of a mount's one thread that takes requests.
+/// The polling of a mount's one thread that takes requests.
 #[derive(Default)]
 pub(super) struct BusyPoll {
     way: OnceLock<Way>,
     requests: AtomicU64,
-    /// Whether the device is read without blocking.
-    is_hasty: AtomicBool,
+    /// Whether the thread reads the device without blocking.
+    is_polling: AtomicBool,
     /// Whether the cores are kept awake.
     is_awake: AtomicBool,
-    /// Held while either changes, so that the last who changed it had his way.
+    /// Held while either changes, so that the device and the flag agree.
     turn: Mutex<()>,
 }
 
-/// What a pace is kept with.
+/// What polling acts on.
 struct Way {
     /// The mount's connection.
     device: OwnedFd,
     /// Where this process may keep the cores awake.
     awake: Option<CpuLatency>,
-    /// Who sees an end.
+    /// The thread that ends it.
     watcher: Thread,
 }
 
@@ -145,9 +145,9 @@ impl BusyPoll {
     /// Begins with the connection `device`, a duplicate of the only descriptor
     /// that requests are taken from.
     pub(super) fn begin(self: &Arc<Self>, device: OwnedFd, awake: Option<CpuLatency>) {
-        let pace = Arc::downgrade(self);
+        let busy_poll = Arc::downgrade(self);
         let name = thread::Builder::new().name("vm0fs-pace".into());
-        match name.spawn(move || watch(&pace)) {
+        match name.spawn(move || watch(&busy_poll)) {
             Ok(watcher) => {
                 let watcher = watcher.thread().clone();
                 // Only the first counts, and there is only one.
@@ -166,21 +166,21 @@ impl BusyPoll {
         let Some(way) = self.way.get() else { return };
         self.requests.fetch_add(1, Ordering::Relaxed);
         let mut seen = SEEN.get();
-        let hasty = seen.note(now, self.is_hasty.load(Ordering::Relaxed), thread_time);
+        let polling = seen.note(now, self.is_polling.load(Ordering::Relaxed), thread_time);
         SEEN.set(seen);
         if seen.sequence >= SEQUENCE {
             self.set_awake(way, true);
         }
-        if let Some(hasty) = hasty {
-            self.set_hasty(way, hasty);
+        if let Some(polling) = polling {
+            self.set_polling(way, polling);
         }
     }
 
-    fn set_hasty(&self, way: &Way, hasty: bool) {
-        self.change(&self.is_hasty, hasty, way, || {
+    fn set_polling(&self, way: &Way, polling: bool) {
+        self.change(&self.is_polling, polling, way, || {
             let flags = fcntl(&way.device, FcntlArg::F_GETFL)?;
             let mut flags = OFlag::from_bits_retain(flags);
-            flags.set(OFlag::O_NONBLOCK, hasty);
+            flags.set(OFlag::O_NONBLOCK, polling);
             Ok(fcntl(&way.device, FcntlArg::F_SETFL(flags)).map(drop)?)
         });
     }
@@ -191,7 +191,7 @@ impl BusyPoll {
         }
     }
 
-    /// Changes one of the two, unless it is so already, as nearly always.
+    /// Changes one of the two, unless it is so already, as it nearly always is.
     fn change(&self, flag: &AtomicBool, to: bool, way: &Way, how: impl Fn() -> io::Result<()>) {
         if flag.load(Ordering::Relaxed) == to {
             return;
@@ -200,7 +200,7 @@ impl BusyPoll {
         if flag.swap(to, Ordering::AcqRel) != to
             && let Err(error) = how()
         {
-            tracing::debug!("the pace of requests cannot be changed: {error}");
+            tracing::debug!("polling cannot be changed: {error}");
         }
         drop(turn);
         if to {
@@ -217,24 +217,28 @@ impl Drop for BusyPoll {
     }
 }
 
-/// Ends runs: whoever takes requests does not come back while there are none.
-fn watch(pace: &Weak<BusyPoll>) {
+/// Ends polling: the thread that takes requests blocks while there are none.
+fn watch(busy_poll: &Weak<BusyPoll>) {
     loop {
         thread::park();
         let mut last = None;
         loop {
-            let Some(pace) = pace.upgrade() else { return };
-            let Some(way) = pace.way.get() else { break };
-            let requests = pace.requests.load(Ordering::Relaxed);
+            let Some(busy_poll) = busy_poll.upgrade() else {
+                return;
+            };
+            let Some(way) = busy_poll.way.get() else {
+                break;
+            };
+            let requests = busy_poll.requests.load(Ordering::Relaxed);
             if last.replace(requests) == Some(requests) {
-                pace.set_hasty(way, false);
-                pace.set_awake(way, false);
+                busy_poll.set_polling(way, false);
+                busy_poll.set_awake(way, false);
             }
             let is_on = |flag: &AtomicBool| flag.load(Ordering::Acquire);
-            if !is_on(&pace.is_hasty) && !is_on(&pace.is_awake) {
+            if !is_on(&busy_poll.is_polling) && !is_on(&busy_poll.is_awake) {
                 break;
             }
-            drop(pace);
+            drop(busy_poll);
             thread::sleep(PAUSE);
         }
     }
@@ -257,20 +261,20 @@ mod tests {
         now: &mut Instant,
         cpu: &mut Duration,
         share: u32,
-        hasty: bool,
+        polling: bool,
     ) -> Option<bool> {
         for _ in 1..RUN {
             *now += STEP;
             *cpu += STEP * share / 100;
-            assert_eq!(seen.note(*now, hasty, || *cpu), None);
+            assert_eq!(seen.note(*now, polling, || *cpu), None);
         }
         *now += STEP;
         *cpu += STEP * share / 100;
-        seen.note(*now, hasty, || *cpu)
+        seen.note(*now, polling, || *cpu)
     }
 
     #[test]
-    fn a_run_of_close_requests_gives_up_sleeping() {
+    fn a_run_of_close_requests_begins_to_poll() {
         let (mut seen, mut now, mut cpu) = (Seen::NOTHING, Instant::now(), Duration::ZERO);
         seen.note(now, false, || cpu);
         assert_eq!(run(&mut seen, &mut now, &mut cpu, 30, false), Some(true));
@@ -295,12 +299,12 @@ mod tests {
     }
 
     #[test]
-    fn the_pace_is_kept_while_requests_come_and_given_up_after() {
+    fn polling_goes_on_while_requests_come_and_ends_after() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let (device, _other) = nix::unistd::pipe().unwrap();
-        let pace = Arc::new(BusyPoll::default());
+        let busy_poll = Arc::new(BusyPoll::default());
         let awake = CpuLatency::at(file.path()).unwrap();
-        pace.begin(device.try_clone().unwrap(), Some(awake));
+        busy_poll.begin(device.try_clone().unwrap(), Some(awake));
         let is_blocking = || {
             let flags = fcntl(&device, FcntlArg::F_GETFL).unwrap();
             !OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK)
@@ -309,9 +313,9 @@ mod tests {
         let bounds = || std::fs::read(file.path()).unwrap();
         let none = 0_i32.to_ne_bytes().to_vec();
         let now = Instant::now();
-        (0..SEQUENCE).for_each(|_| pace.note(now));
+        (0..SEQUENCE).for_each(|_| busy_poll.note(now));
         assert!(bounds().is_empty() && is_blocking());
-        (0..RUN).for_each(|_| pace.note(now));
+        (0..RUN).for_each(|_| busy_poll.note(now));
         assert!(bounds().starts_with(&none));
         let over = [none, (-1_i32).to_ne_bytes().to_vec()].concat();
         let until = Instant::now() + Duration::from_secs(30);
@@ -320,12 +324,12 @@ mod tests {
             thread::sleep(PAUSE);
         }
         // And anew.
-        (0..=SEQUENCE).for_each(|_| pace.note(now));
+        (0..=SEQUENCE).for_each(|_| busy_poll.note(now));
         assert!(bounds().len() > over.len());
     }
 
     #[test]
-    fn who_is_kept_from_its_core_sleeps_for_a_while() {
+    fn a_thread_that_is_kept_from_its_core_sleeps_for_a_while() {
         let (mut seen, mut now, mut cpu) = (Seen::NOTHING, Instant::now(), Duration::ZERO);
         seen.note(now, false, || cpu);
         assert_eq!(run(&mut seen, &mut now, &mut cpu, 30, false), Some(true));

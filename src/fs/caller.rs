@@ -1,5 +1,5 @@
-//! Who makes a request. The kernel gives the number of the thread; the rest is
-//! in `/proc`.
+//! Which process makes a request. The kernel gives the number of the thread; `/proc`
+//! tells the rest.
 
 use crate::{proc::Process, tree::Caller};
 use std::path::Path;
@@ -19,7 +19,7 @@ pub(super) fn caller(tid: u32) -> Caller {
     }
 }
 
-/// How many descriptors of a process are looked at: a ring is made before much else.
+/// How many descriptors of a process are checked: a program opens its ring early.
 const MOST_LOOKED_AT: usize = 256;
 
 /// Whether the process of thread `tid` reads by io_uring, as far as its descriptors
@@ -78,8 +78,8 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_no_name() {
-        let nobody = caller(0);
-        assert_eq!((nobody.comm, nobody.program), (None, None));
+    fn a_process_out_of_sight_has_no_name() {
+        let hidden = caller(0);
+        assert_eq!((hidden.comm, hidden.program), (None, None));
     }
 }

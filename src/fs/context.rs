@@ -1,4 +1,5 @@
-//! What runs an operation, now and again, and what its answer is for fuser.
+//! Runs operations, again after each fetch, and turns their results into fuser's
+//! types.
 
 use super::{
     busy_poll::BusyPoll,
@@ -21,30 +22,30 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// The longest that the kernel is told to keep anything: for good, in the life
-/// of a mount, yet far from the edges of the kernel's clock arithmetic.
+/// The longest time for which the kernel is told to keep anything: for good in the
+/// life of a mount, and far from the limits of the kernel's clock arithmetic.
 const LONGEST_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// How many fetches one request may need one after another. The deepest chain
 /// is four (listing, versions, content, content again after an eviction); more
-/// means that answers are lost as fast as they come.
+/// means that the cache drops content as fast as it comes.
 pub(super) const MOST_ROUNDS: u32 = 16;
 
-/// The largest file that is given to the kernel when it is opened: what its
+/// The largest file that is stored in the page cache when it is opened: as much as
 /// readahead would ask for at once.
 const MOST_GIVEN: u64 = 64 * 1024;
 
 thread_local! {
-    /// What is read goes through one buffer of each thread.
+    /// Each thread reads through one buffer.
     pub(super) static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What `stat` gives as the best size for a read: one kernel request.
 const BLOCK_SIZE: u32 = 128 * 1024;
 
-/// The files of which the kernel's page cache may hold what has changed since: those
-/// that could still change when they were opened to be read through it. A handle from
-/// then fills it with the old bytes as long as it is open.
+/// The files of which the page cache may hold outdated bytes: they could still change
+/// when a program opened them to read through it. Such a handle fills the cache with
+/// the old bytes as long as it is open.
 #[derive(Default)]
 pub(super) struct Passing(Mutex<HashSet<u64>>);
 
@@ -57,7 +58,7 @@ impl Passing {
         self.files().contains(&ino)
     }
 
-    /// For a file whose pages are dropped with the open that asks, for good.
+    /// For a file whose outdated pages the present open drops for good.
     pub(super) fn forget(&self, ino: u64) {
         self.files().remove(&ino);
     }
@@ -75,9 +76,9 @@ pub(super) struct Context {
     pub(super) page_fill: PageFill,
     pub(super) passing: Passing,
     pub(super) busy_poll: Arc<BusyPoll>,
-    /// Set once the mount is made: the way to the kernel's page cache.
+    /// The way to the kernel's page cache; set once the mount is made.
     pub(super) notifier: OnceLock<Notifier>,
-    /// Set then too: the mount's device, as `mountinfo` writes it.
+    /// The mount's device, as `mountinfo` writes it; set then too.
     pub(super) device: OnceLock<Option<String>>,
     pub(super) uid: u32,
     pub(super) gid: u32,
@@ -106,14 +107,14 @@ impl Context {
             if view.read(handle, 0, MOST_GIVEN as usize, buffer).is_ok()
                 && let Err(error) = notifier.store(INodeNo(ino), 0, buffer)
             {
-                // It is read the ordinary way, then.
+                // The kernel reads it the ordinary way, then.
                 tracing::debug!("storing inode {ino}: {error}");
             }
         });
     }
 
-    /// Does the same for the file that follows one that has just been opened,
-    /// where that followed another: while the kernel's side is busy with this.
+    /// Stores the file that follows the one just opened, if that one followed another
+    /// that was opened before. To be called after the reply: the program is busy then.
     pub(super) fn give_next(&self, ino: u64) {
         let Some((before, next)) = self.tree.inodes_around(ino) else {
             return;
@@ -121,13 +122,13 @@ impl Context {
         if !self.page_fill.has(before) || self.page_fill.has(next) {
             return;
         }
-        // Whatever is missing for it is not fetched: nobody has asked for it.
+        // What it misses is not fetched: no program has asked for this file.
         if let Ok(opened) = self.tree.at(Instant::now()).open(next, false) {
             self.give_small(next, &opened);
         }
     }
 
-    /// Whether a request comes from whoever mounted, or from root.
+    /// Whether a request comes from the user who mounted, or from root.
     pub(super) fn is_owner(&self, request: &Request) -> bool {
         request.uid() == self.uid || request.uid() == 0
     }
@@ -196,7 +197,7 @@ impl Context {
         offset: u64,
     ) -> Answer<Arc<Directory>> {
         let open = self.handles.get(handle)?;
-        // Offset 0 is a first reading, or rewinddir, which asks for it anew.
+        // Offset 0 is a first reading, or rewinddir, which asks for a new listing.
         if offset > 0
             && let Some(directory) = open.snapshot()
         {
@@ -241,9 +242,9 @@ pub(super) fn attempt<T: 'static>(
             Err(error) => Err(error),
             Ok(()) => {
                 let pending = context.pending.clone();
-                let again = move |woken| {
-                    // Looking again as more comes is no sign of going in circles.
-                    let rounds = rounds - u32::from(woken == Wake::Settled);
+                let again = move |wake| {
+                    // Looking again as more bytes come does not count as a round.
+                    let rounds = rounds - u32::from(wake == Wake::Settled);
                     attempt(context, tid, since, rounds, operation, reply);
                 };
                 return pending.wait(want, since, Box::new(again));
@@ -320,7 +321,7 @@ mod tests {
             UNIX_EPOCH - Duration::from_millis(1500)
         );
         for absurd in [(i64::MAX, u32::MAX), (i64::MIN, u32::MAX)] {
-            // Whatever comes out, it must come out.
+            // Any time will do, but no panic.
             let _ = system_time(absurd);
         }
     }

@@ -1,10 +1,10 @@
-//! Keeping the cores from halting while requests follow one another.
+//! Keeps the cores from halting while requests follow one another.
 //!
-//! The kernel lets a process ask that no core falls asleep so deep that it takes
-//! longer than a bound to come back, 0 meaning not at all: PM QoS, by
-//! `/dev/cpu_dma_latency` (Documentation/power/pm_qos_interface.rst). That is for
-//! root, or for whom root has given the file to. The bound ends with the file, so
-//! with the process at the latest.
+//! A process can ask the kernel that no core sleeps so deep that it takes longer
+//! than a bound to wake up; 0 means no sleep at all. That is PM QoS, by
+//! `/dev/cpu_dma_latency` (Documentation/power/pm_qos_interface.rst). Root may do
+//! it, and users to whom root has given the file. The bound ends when the file is
+//! closed, so with the process at the latest.
 
 use std::{
     fs::{File, OpenOptions},
@@ -25,7 +25,7 @@ pub(super) struct CpuLatency(File);
 
 impl CpuLatency {
     /// # Errors
-    /// EACCES for who may not set a bound, ENOENT where the kernel knows none.
+    /// EACCES where this user may not set a bound, ENOENT where the kernel has none.
     pub(super) fn new() -> io::Result<Self> {
         Self::at(BOUNDS.as_ref())
     }
@@ -34,10 +34,10 @@ impl CpuLatency {
         OpenOptions::new().write(true).open(path).map(Self)
     }
 
-    /// Keeps the cores awake from now on, or does so no more.
+    /// Keeps the cores awake from now on, or lets them sleep again.
     ///
     /// # Errors
-    /// Whatever the kernel says.
+    /// What the kernel says.
     pub(super) fn set(&self, awake: bool) -> io::Result<()> {
         let bound = if awake { NONE } else { ANY };
         (&self.0).write_all(&bound.to_ne_bytes())

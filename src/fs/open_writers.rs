@@ -1,13 +1,13 @@
-//! Who holds a file open to write.
+//! Which processes hold a file open to write.
 //!
-//! The kernel says when a descriptor is closed (FLUSH), but not whether others
-//! of the same opening are left: a shell's `{ echo a; cat b; } > run` closes
+//! The kernel says when a process closes a descriptor (FLUSH), but not whether
+//! others of the same opening are left: a shell's `{ echo a; cat b; } > run` closes
 //! three on its way. The last close (RELEASE) comes too late to report an error
-//! to whoever closes. So the process table is asked.
+//! to the process that closes. So this looks into the process table.
 
 use crate::proc::{Descriptor, DescriptorInfo, Process, processes};
 
-/// A file as other processes' descriptors tell it.
+/// A file, by what the descriptors of other processes say of it.
 pub(super) struct Held<'a> {
     /// The file system's device, as `/proc/<pid>/mountinfo` writes it; `None`
     /// where it is not known. Another mount has the same inodes.
@@ -16,14 +16,14 @@ pub(super) struct Held<'a> {
     pub(super) ino: u64,
     /// The file's own name.
     pub(super) name: &'a str,
-    /// The position that the descriptors sought have, in bytes; `None` for any.
+    /// The position of the descriptors looked for, in bytes; `None` for any.
     /// Descriptors of one opening share it, those of another have their own.
     pub(super) position: Option<u64>,
 }
 
-/// Whether any process that may be looked at has the file open to write. A
-/// descriptor that is just being closed does not count: it is out of its table
-/// when FLUSH is sent.
+/// Whether another process has the file open to write, as far as this one may look.
+/// A descriptor that is just being closed does not count: the kernel takes it out of
+/// its table before it sends FLUSH.
 pub(super) fn is_held(file: &Held<'_>) -> bool {
     let own = std::process::id();
     let mut others = processes().filter(|process| process.pid() != own);
@@ -48,8 +48,8 @@ fn is_at(info: &DescriptorInfo, position: Option<u64>) -> bool {
     position.is_none() || info.position.is_none() || info.position == position
 }
 
-/// Whether a descriptor is of the file's own mount. It is where that cannot be
-/// told: the last close is still to come then.
+/// Whether a descriptor belongs to the file's own mount. Where the kernel does not
+/// say, it counts as such: the last close is still to come then.
 fn is_on(info: &DescriptorInfo, process: &Process, file: &Held<'_>) -> bool {
     let device = || {
         // Its own table: it may live among other mounts than this process.

@@ -1,19 +1,19 @@
-//! Which small files have been put into the kernel's page cache already.
+//! Which small files this mount has put into the kernel's page cache.
 //!
-//! A small file is given to the kernel together with its first open, which
-//! spares the READ that would follow: for many small files a request is what
-//! costs. When files are opened one after another, the next is given too, while
-//! whoever asks is busy with the one just opened. Where the kernel has dropped
-//! the pages since, it reads as usual.
+//! A mount stores a small file in the page cache before it answers the first open,
+//! which spares the READ that would follow: with many small files, each request
+//! costs more than its bytes. When a program opens files one after another, the
+//! mount stores the next one too, while the program is busy with the one just
+//! opened. If the kernel has dropped the pages since, it sends a READ as usual.
 //!
-//! A file is given once in the life of a mount, and only while no open of it has
-//! been answered: storing waits for the page's lock, which a READ under way
-//! holds, and that READ may be waiting for the very thread that stores.
+//! A mount stores a file once in its life, and only before it has answered an open
+//! of it: storing waits for the page's lock, which a running READ holds, and that
+//! READ may be waiting for the very thread that stores.
 
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::collections::HashMap;
 
-/// The files that were given or opened.
+/// The files that were stored or opened.
 #[derive(Default)]
 pub(super) struct PageFill {
     state: Mutex<State>,
@@ -28,15 +28,15 @@ struct State {
     /// A bit for each file, by the high bits of its inode number. It grows with
     /// the files opened, by 20 KB for 100,000 of one version.
     files: HashMap<u64, Bits>,
-    /// Those that are being given.
+    /// Those that are being stored.
     under_way: Vec<u64>,
-    /// How many wait for one of these.
+    /// How many threads wait for one of these.
     waiting: usize,
 }
 
 impl PageFill {
-    /// For before an open is answered, or will be: gives the file by `give`, if
-    /// this is the first time, or waits until another thread has.
+    /// To be called before an open is answered: stores the file by `give`, if this is
+    /// the first open, or waits until another thread has.
     pub(super) fn once(&self, ino: u64, give: impl FnOnce()) {
         let (page, word, bit) = place(ino);
         let mut state = self.state();
@@ -56,7 +56,7 @@ impl PageFill {
         }
     }
 
-    /// Whether a file was given or opened.
+    /// Whether a file was stored or opened.
     pub(super) fn has(&self, ino: u64) -> bool {
         let (page, word, bit) = place(ino);
         let state = self.state();
@@ -69,21 +69,21 @@ impl PageFill {
     }
 }
 
-/// Says, when dropped, that a file is being given no more.
+/// Says, when dropped, that a file is no longer being stored.
 struct Ended<'a>(&'a PageFill, u64);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.under_way.retain(|ino| *ino != self.1);
-        // To wake nobody costs a system call too.
+        // Waking costs a system call even if no thread waits.
         if state.waiting > 0 {
             self.0.given.notify_all();
         }
     }
 }
 
-/// Where a file's bit is: in which page's words, in which, and the bit of it.
+/// Where a file's bit is: the page of inodes, the word in it, and the bit.
 fn place(ino: u64) -> (u64, usize, u64) {
     (ino >> 8, (ino >> 6) as usize % 4, 1 << (ino % 64))
 }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn who_panics_keeps_nobody_waiting() {
+    fn a_panic_while_storing_keeps_no_thread_waiting() {
         let stored = PageFill::default();
         scope(|scope| {
             let first = scope.spawn(|| stored.once(1, || panic!("while giving")));

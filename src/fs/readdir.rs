@@ -69,56 +69,33 @@ pub(super) fn fill_plus(
     offset: u64,
     mut reply: ReplyDirectoryPlus,
 ) {
+    // The kernel takes no attributes from `.` and `..`.
+    let dots = |ino| Attributes {
+        ino,
+        kind: Kind::Directory,
+        size: 0,
+        stored: 0,
+        mtime: (0, 0),
+        mode: 0o555,
+        links: 1,
+    };
+    let entry = |position: u64| match position {
+        0 => Some((b".".to_vec(), dots(ino), Duration::ZERO)),
+        1 => Some((b"..".to_vec(), dots(view.parent(ino)), Duration::ZERO)),
+        _ => {
+            let index = usize::try_from(position - 2).ok()?;
+            let (entry, stat) = view.entry_with_stat(directory, index)?;
+            Some((entry.name, stat.attributes, ttl(stat.lasts)))
+        }
+    };
     let mut end = offset;
-    for (position, name, ino, kind) in page(view, directory, ino, offset).take_while(|_| offset < 2)
-    {
-        // The kernel takes no attributes from these two.
-        if position > 2 {
-            break;
-        }
-        let dots = Attributes {
-            ino,
-            kind,
-            size: 0,
-            stored: 0,
-            mtime: (0, 0),
-            mode: 0o555,
-            links: 1,
-        };
-        let attr = context.file_attr(&dots);
-        let name = OsStr::from_bytes(&name);
-        if reply.add(
-            INodeNo(ino),
-            position,
-            name,
-            &Duration::ZERO,
-            &attr,
-            Generation(0),
-        ) {
+    while let Some((name, attributes, lasts)) = entry(end) {
+        let (ino, name) = (INodeNo(attributes.ino), OsStr::from_bytes(&name));
+        let attr = context.file_attr(&attributes);
+        if reply.add(ino, end + 1, name, &lasts, &attr, Generation(0)) {
             return reply.ok();
         }
-        end = position;
-    }
-    for position in offset.max(2).. {
-        let entry = usize::try_from(position - 2).ok();
-        let entry = entry.and_then(|index| view.entry_with_stat(directory, index));
-        let Some((entry, stat)) = entry else {
-            break;
-        };
-        let attr = context.file_attr(&stat.attributes);
-        let name = OsStr::from_bytes(&entry.name);
-        let lasts = ttl(stat.lasts);
-        if reply.add(
-            INodeNo(entry.ino),
-            position + 1,
-            name,
-            &lasts,
-            &attr,
-            Generation(0),
-        ) {
-            return reply.ok();
-        }
-        end = position + 1;
+        end += 1;
     }
     match damaged(directory, offset, end) {
         Some(error) => reply.error(error),

@@ -1,4 +1,4 @@
-//! What an operation has come to, as fuser's replies.
+//! Gives the result of an operation to fuser's replies.
 
 use super::{
     caller::uses_io_uring,
@@ -48,7 +48,7 @@ pub(super) fn opened(
             let flags = if opened.is_final && !context.passing.has(ino) {
                 FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH
             } else if is_content {
-                // Read while its archive arrived: who still does so reads the same now.
+                // Programs that opened it while its archive arrived read the same bytes.
                 context.passing.forget(ino);
                 FopenFlags::FOPEN_NOFLUSH
             } else if !is_written && uses_io_uring(tid) {
@@ -56,7 +56,7 @@ pub(super) fn opened(
                 context.passing.note(ino);
                 FopenFlags::FOPEN_NOFLUSH
             } else {
-                // The handle's own bytes, whatever size was known before.
+                // The handle's own bytes, also where the kernel knows another size.
                 FopenFlags::FOPEN_DIRECT_IO
             };
             context.give_small(ino, &opened);

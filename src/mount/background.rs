@@ -34,7 +34,7 @@ impl Ready {
     pub(super) fn report(self, warnings: &str) -> Result<()> {
         let null = OpenOptions::new().read(true).write(true).open("/dev/null");
         let null = null.map_err(|error| Error::io("opening /dev/null", error))?;
-        // Whoever reads the command's output to its end waits for the last
+        // A program that reads the command's output to its end waits for the last
         // process that holds it.
         let streams = dup2_stdin(&null)
             .and_then(|()| dup2_stdout(&null))
@@ -42,7 +42,7 @@ impl Ready {
         streams.map_err(|errno| Error::io("leaving the terminal", errno.into()))?;
         let mut message = vec![READY];
         message.extend_from_slice(warnings.as_bytes());
-        // Fails where the command has been interrupted: nobody wants the mount.
+        // Fails if the user has interrupted the command, and so wants no mount.
         File::from(self.0)
             .write_all(&message)
             .map_err(|error| Error::io("the command has ended before the mount was ready", error))

@@ -1,4 +1,4 @@
-//! Makes sure that a folder can be mounted on, before anything else happens.
+//! Makes sure that a folder can be mounted on, before the mount is made.
 
 use crate::{
     error::{Error, Result},
@@ -19,10 +19,10 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Takes away what was made, after all for nothing.
+    /// Removes the folders that were made, since there will be no mount.
     pub(super) fn take_back(&self) {
         for path in self.made.iter().rev() {
-            // Not empty any more, if this fails: somebody uses it.
+            // If this fails, a program has put something into it.
             if fs::remove_dir(path).is_err() {
                 break;
             }

@@ -1,5 +1,5 @@
-//! The kernel's own list of mounts. It is read and never asked through the
-//! file systems themselves, of which one may be dead or hang.
+//! The kernel's own list of mounts. Reading it touches no mount, which may be dead or
+//! hang.
 
 use super::read;
 use crate::error::{Error, Result};
@@ -60,11 +60,11 @@ pub fn mounts() -> Result<Vec<MountEntry>> {
     Ok(parse(&text))
 }
 
-/// The uppermost mount at exactly this path, whatever its type.
+/// The uppermost mount at exactly this path, of any type.
 ///
-/// Only the folder that the path lies in is looked at, never the mountpoint,
-/// so a dead or hung mount there does not hang the caller. (It can hang where
-/// the folder itself lies in such a mount.)
+/// This looks only at the folder that the path lies in, never at the mountpoint, so a
+/// dead or hung mount there does not hang the caller. (One that the folder itself lies
+/// in does.)
 ///
 /// # Errors
 /// [`Error::Io`] where `/proc` is missing or the way to the folder is barred.
@@ -87,7 +87,7 @@ pub fn mount_at(path: &Path) -> Result<Option<MountEntry>> {
         if let Some(entry) = top(&mounts, &path) {
             return Ok(Some(entry.clone()));
         }
-        // No mountpoint, so it may be looked at: perhaps a link to one.
+        // It is no mountpoint, so it is safe to look at: perhaps a link to one.
         let Ok(target) = fs::read_link(&path) else {
             return Ok(None);
         };

@@ -71,7 +71,7 @@ pub fn look(entry: MountEntry) -> MountState {
             };
             (Some(u64::from(pid)), health)
         }
-        Service::Nobody => (None, Health::Dead),
+        Service::Missing => (None, Health::Dead),
         Service::Unknown => (None, ask(&entry)),
     };
     if let Health::Alive(status) = &health {

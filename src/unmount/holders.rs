@@ -19,30 +19,13 @@ const SCAN_LIMIT: Duration = Duration::from_secs(3);
 /// Uses of one process that are told; an editor can have hundreds.
 const MAX_USES: usize = 3;
 
-/// How a process holds on to a mount.
+/// How a process holds on to a mount: what it has there, and its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Use {
-    /// Its current directory is there.
-    CurrentDirectory(PathBuf),
-    /// Its root is there.
-    Root(PathBuf),
-    /// It runs a program from there.
-    Program(PathBuf),
-    /// It has a file or directory open.
-    OpenFile(PathBuf),
-    /// It has a file mapped into memory.
-    MappedFile(PathBuf),
-}
+pub(super) struct Use(&'static str, PathBuf);
 
 impl fmt::Display for Use {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, path) = match self {
-            Self::CurrentDirectory(path) => ("current directory", path),
-            Self::Root(path) => ("root directory", path),
-            Self::Program(path) => ("running program", path),
-            Self::OpenFile(path) => ("open file", path),
-            Self::MappedFile(path) => ("mapped file", path),
-        };
+        let Self(what, path) = self;
         write!(f, "{what} {}", one_line(&path.to_string_lossy(), 200))
     }
 }
@@ -122,21 +105,28 @@ fn command_of(process: &Process) -> String {
 }
 
 fn inspect(process: &Process, mountpoint: &Path) -> Option<Holder> {
-    let inside = |path: &PathBuf| path.starts_with(mountpoint);
-    let mut uses = Vec::new();
-    let directory = process.current_directory().filter(inside);
-    uses.extend(directory.map(Use::CurrentDirectory));
-    // Everything is inside of `/`; only a root of its own is told.
-    uses.extend(process.root().filter(inside).map(Use::Root));
-    uses.extend(process.program().filter(inside).map(Use::Program));
+    let links = [
+        ("current directory", process.current_directory()),
+        // Everything is inside of `/`; only a root of its own is told.
+        ("root directory", process.root()),
+        ("running program", process.program()),
+    ];
+    let links = links
+        .into_iter()
+        .filter_map(|(what, path)| Some((what, path?)));
     let open = process.descriptors().into_iter().flatten();
-    let open = open.map(|descriptor| descriptor.target().to_owned());
-    uses.extend(open.filter(inside).map(Use::OpenFile));
+    let open = open.map(|descriptor| ("open file", descriptor.target().to_owned()));
+    let inside = |path: &PathBuf| path.starts_with(mountpoint);
+    let mut uses: Vec<Use> = links
+        .chain(open)
+        .filter(|(_, path)| inside(path))
+        .map(|(what, path)| Use(what, path))
+        .collect();
     if uses.len() < MAX_USES {
         for path in process.mapped_files().into_iter().filter(inside) {
-            let (program, mapped) = (Use::Program(path.clone()), Use::MappedFile(path));
-            if !uses.contains(&program) && !uses.contains(&mapped) {
-                uses.push(mapped);
+            let is_told = |held: &Use| held.1 == path && held.0 != "open file";
+            if !uses.iter().any(is_told) {
+                uses.push(Use("mapped file", path));
             }
         }
     }
@@ -188,7 +178,10 @@ mod tests {
         assert_eq!(found[0].pid, child.0.id());
         assert_eq!(
             found[0].uses,
-            [Use::CurrentDirectory(inner.clone()), Use::OpenFile(file)]
+            [
+                Use("current directory", inner.clone()),
+                Use("open file", file)
+            ]
         );
         let shown = found[0].to_string();
         assert!(shown.starts_with("sleep (pid "), "{shown}");

@@ -20,16 +20,16 @@ pub(super) struct Server {
     pub(super) is_stopped: bool,
 }
 
-/// Who serves a mount, as far as `/proc` tells this user.
+/// Which process serves a mount, as far as `/proc` tells this user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     /// This process does.
     By(Server),
     /// No process does: the mount is dead.
-    Nobody,
-    /// It cannot be told: some processes may not be looked at, as those outside
-    /// of a container, or the kernel (before 6.16) does not say which connection
-    /// a process holds.
+    Missing,
+    /// It is not known: this user may not look at some processes, as those outside of
+    /// a container, or the kernel (before 6.16) does not say which connection a process
+    /// holds.
     Unknown,
 }
 
@@ -39,12 +39,12 @@ pub(super) fn service(entry: &MountEntry) -> Service {
         return Service::Unknown;
     };
     let found = search(entry.minor(), processes(), |process, why| {
-        // Of those that may not be looked at, it can be one of the user who mounted.
+        // Of the processes out of sight, it can be one of the user who mounted.
         let is_hidden = why.kind() == io::ErrorKind::PermissionDenied;
         is_hidden && process.owner().is_ok_and(|owner| owner == user)
     });
     match found {
-        Service::Nobody if hides_processes() => Service::Unknown,
+        Service::Missing if hides_processes() => Service::Unknown,
         found => found,
     }
 }
@@ -82,7 +82,7 @@ fn search(
         }
     }
     match is_certain {
-        true => Service::Nobody,
+        true => Service::Missing,
         false => Service::Unknown,
     }
 }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_holds_the_connection_serves_it() {
+    fn the_process_that_holds_the_connection_serves_it() {
         let by = |is_stopped| {
             Service::By(Server {
                 pid: 42,
@@ -128,20 +128,20 @@ mod tests {
         let info = "pos:\t0\nflags:\t02\nfuse_connection:\t57\n";
         let sleeps = table(info, "S");
         assert_eq!(look(&sleeps, 57), by(false));
-        assert_eq!(look(&sleeps, 5), Service::Nobody);
+        assert_eq!(look(&sleeps, 5), Service::Missing);
         assert_eq!(look(&table(info, "T"), 57), by(true));
         let older = table("pos:\t0\nflags:\t02\n", "S");
         assert_eq!(look(&older, 57), Service::Unknown);
         let empty = tempfile::tempdir().unwrap();
-        assert_eq!(look(&empty, 57), Service::Nobody);
+        assert_eq!(look(&empty, 57), Service::Missing);
     }
 
     #[test]
-    fn whoever_may_not_be_looked_at_might_be_it() {
+    fn a_process_out_of_sight_might_be_it() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("7")).unwrap();
         assert_eq!(look(&dir, 57), Service::Unknown);
         let other = search(57, Process::all_in(dir.path()), |_, _| false);
-        assert_eq!(other, Service::Nobody);
+        assert_eq!(other, Service::Missing);
     }
 }

@@ -311,7 +311,7 @@ fn cache_clear_works_beside_a_mount() {
             let cleared = loop {
                 let out = setting.good(&setting.cache(&["clear"]));
                 assert!(out.contains("kept 1 pinned"), "{who:?}: {out}");
-                if out.contains("kept 1 that somebody has open") {
+                if out.contains("kept 1 that a process has open") {
                     break out;
                 }
                 assert!(Instant::now() < end, "{out}");

@@ -31,7 +31,7 @@ fn status_describes_a_living_mount() {
             "versions: 1, with content: 1; in ",
             "0 running, 1 done, 0 failed; ",
             "failures   none\n",
-            "crawlers   deny; nobody refused\n",
+            "crawlers   deny; none refused\n",
         ] {
             assert!(said.contains(word), "{word:?} is not in {said}");
         }

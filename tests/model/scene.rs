@@ -2,10 +2,11 @@
 //! goes well, or it fails as is promised.
 
 use super::{
+    SOON,
     wire::{Verdict, Wire},
     world::{Truth, Version},
 };
-use crate::support::{Bench, Mount, SOON, seeds::Random};
+use crate::support::{Bench, Mount, seeds::Random};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     io,

@@ -2,12 +2,12 @@
 //! of one. And what runs show.
 
 use super::{
-    directories,
+    SOON, directories,
     scene::{Mounted, Scene, inside},
     trees::{Entry, join},
     world::{ARun, Version},
 };
-use crate::support::{SOON, seeds::Random};
+use crate::support::seeds::Random;
 use rustix::fs::FileType;
 use std::{
     collections::BTreeSet,

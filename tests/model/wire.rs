@@ -1,7 +1,8 @@
 //! What is wrong with the wire, and which errors a deed may meet for it.
 
+use super::SOON;
 use crate::support::fake::{Action, Fault, Server};
-use crate::support::{SOON, seeds::Random};
+use crate::support::seeds::Random;
 use libc::{EACCES, EAGAIN, EBUSY, EIO, ETIMEDOUT};
 use std::{
     collections::{BTreeSet, HashSet},

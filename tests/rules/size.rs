@@ -10,20 +10,6 @@ const KNOWN: [&str; 3] = [
     "src/store/tests/cache.rs",
     "src/store/tests/downloads.rs",
 ];
-/// Begins the implementation of fuser's trait, which cannot be divided and is
-/// mostly signatures: it counts as a file of its own.
-const ADAPTER: &str = "impl Filesystem for Fs {";
-
-/// How many lines a file has, the longer of the two if it has [`ADAPTER`].
-fn length(text: &str) -> usize {
-    let mut lines = text.lines();
-    let all = lines.clone().count();
-    let adapter = match lines.any(|line| line == ADAPTER) {
-        true => 2 + lines.take_while(|line| *line != "}").count(),
-        false => 0,
-    };
-    adapter.max(all - adapter)
-}
 
 /// Whether a file of the repository is code: Rust, Python or a shell script.
 fn is_code(path: &str) -> bool {
@@ -38,7 +24,7 @@ fn no_file_is_longer_than_500_lines() {
     let mut count = 0;
     for path in files(&["src", "tests", "scripts"]) {
         if is_code(&path) {
-            let lines = length(&text(&path));
+            let lines = text(&path).lines().count();
             count += 1;
             let is_known = lines <= LONGEST || known.remove(path.as_str());
             assert!(is_known, "{path} has {lines} lines");
@@ -49,11 +35,4 @@ fn no_file_is_longer_than_500_lines() {
         known.is_empty(),
         "not that long any more: take {known:?} out of KNOWN"
     );
-}
-
-#[test]
-fn the_adapter_counts_as_a_file() {
-    assert_eq!(length("a\nb\nc\n"), 3);
-    assert_eq!(length(&format!("a\n{ADAPTER}\n    b\n}}\n")), 3);
-    assert_eq!(length(&format!("a\na\na\n{ADAPTER}\n}}\na\n")), 4);
 }

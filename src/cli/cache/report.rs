@@ -1,8 +1,7 @@
-//! The cache's state as text: for people with what is hostile in names made
-//! harmless, for programs as JSON.
+//! The cache's state: as text for people, in which hostile names are made harmless,
+//! and as JSON for programs.
 
 use crate::{
-    error::{Error, Result},
     humanize::{self, Align, age, count, size},
     store::{Audit, Breakdown, Cleared, Item},
     text::one_line,
@@ -111,7 +110,7 @@ pub(super) fn items(items: &[Item]) -> Value {
     items.iter().map(item).collect()
 }
 
-/// What takes up the room, line by line.
+/// What takes up the space, line by line.
 pub(super) fn breakdown(sum: &Breakdown, dir: &Path) -> String {
     let versions = |number| count(number, "version");
     let lines = [
@@ -161,12 +160,6 @@ pub(super) fn sums(sum: &Breakdown) -> Value {
     })
 }
 
-pub(super) fn json(value: &Value) -> Result<String> {
-    serde_json::to_string_pretty(value)
-        .map(|text| text + "\n")
-        .map_err(|error| Error::Internal(error.to_string()))
-}
-
 /// What clearing did, in one line.
 pub(super) fn cleared(cleared: &Cleared, all: bool) -> String {
     let Cleared {
@@ -185,7 +178,7 @@ pub(super) fn cleared(cleared: &Cleared, all: bool) -> String {
         let _ = write!(line, "; kept {pinned} pinned (--pinned)");
     }
     if *in_use > 0 {
-        let _ = write!(line, "; kept {in_use} that somebody has open");
+        let _ = write!(line, "; kept {in_use} that a process has open");
     }
     line + "\n"
 }
@@ -251,7 +244,7 @@ mod tests {
         let value = items(&[one]);
         assert_eq!(value[0]["storage"], "st\u{1b}[2Jo\nre");
         assert_eq!(value[0]["version"], "v\u{202e}er\r1234567890");
-        assert!(!json(&value).unwrap().contains('\u{1b}'));
+        assert!(!value.to_string().contains('\u{1b}'));
     }
 
     #[test]
@@ -267,7 +260,7 @@ mod tests {
         assert_eq!(
             cleared(&done, false),
             "freed 2.0 KiB: the content of 2 versions; kept 1 pinned (--pinned); \
-             kept 3 that somebody has open\n"
+             kept 3 that a process has open\n"
         );
     }
 

@@ -3,7 +3,7 @@
 
 use super::check::Check;
 use crate::{
-    config::{CacheSettings, ConnectionOptions, Environment},
+    config::{CacheSettings, Environment},
     error::Result,
     humanize::size,
     logging,
@@ -17,26 +17,22 @@ use std::{
     fs::{self, Permissions},
     io,
     os::unix::fs::{MetadataExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-/// Permission bits of everybody but the owner, and what a folder should have.
+/// Permission bits of all users but the owner, and the mode that a folder should have.
 const OTHERS: u32 = 0o077;
 const PRIVATE: u32 = 0o700;
 
-/// Below this not even a small version fits.
+/// With less free space not even a small version fits.
 const LEAST_FREE: u64 = 64 << 20;
 
 const CACHE: &str = "cache";
 
 /// The folders, and what is in the cache.
-pub(super) fn check(
-    options: ConnectionOptions,
-    environment: &Environment,
-    fix: bool,
-) -> Vec<Check> {
+pub(super) fn check(dir: Option<PathBuf>, environment: &Environment, fix: bool) -> Vec<Check> {
     let mut checks = Vec::new();
-    match CacheSettings::load(options.into(), environment) {
+    match CacheSettings::load(dir, None, environment) {
         Ok(settings) => {
             let (check, is_usable) = folder("cache folder", &settings.dir, fix);
             checks.push(check);
@@ -57,7 +53,7 @@ pub(super) fn check(
     checks
 }
 
-/// Whether a folder of ours is private; and whether it is there and can be used.
+/// Whether a folder of vm0fs is private; and whether it exists and can be used.
 fn folder(subject: &str, dir: &Path, fix: bool) -> (Check, bool) {
     let shown = dir.display();
     let data = match fs::metadata(dir) {
@@ -67,7 +63,11 @@ fn folder(subject: &str, dir: &Path, fix: bool) -> (Check, bool) {
             return (Check::ok(subject, found), false);
         }
         Err(error) => {
-            let check = Check::fail(subject, format!("{shown}: {error}"), "see who may enter it");
+            let check = Check::fail(
+                subject,
+                format!("{shown}: {error}"),
+                "see which users may enter it (ls -ld)",
+            );
             return (check, false);
         }
     };
@@ -108,12 +108,12 @@ fn folder(subject: &str, dir: &Path, fix: bool) -> (Check, bool) {
     (Check::ok(subject, format!("{shown} is private")), true)
 }
 
-/// What is in the cache; gives the bytes that it takes.
+/// Checks what the cache holds; returns the bytes that it takes.
 fn content(settings: &CacheSettings, fix: bool, checks: &mut Vec<Check>) -> u64 {
     match inventory(settings, fix, checks) {
         Ok(used) => used,
         Err(error) => {
-            let advice = "see who may read it, or start anew: vm0fs cache clear --all --pinned";
+            let advice = "see which users may read it (ls -l), or start anew: vm0fs cache clear --all --pinned";
             checks.push(Check::fail(CACHE, error.to_string(), advice));
             0
         }

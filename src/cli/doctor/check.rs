@@ -24,13 +24,13 @@ pub(super) enum Level {
 pub(super) struct Check {
     pub(super) level: Level,
     /// What was looked at.
-    pub(super) subject: String,
+    subject: String,
     /// What was found, or done about it.
     pub(super) found: String,
     /// What to do.
     pub(super) advice: Option<String>,
     /// Whether it was mended.
-    pub(super) fixed: bool,
+    fixed: bool,
 }
 
 impl Check {

@@ -1,5 +1,5 @@
-//! What this machine must have for a mount to be made, and what runs on it
-//! that reads all files.
+//! Checks what mounting needs of this machine, and whether `updatedb` would read all
+//! files of a mount.
 
 use super::check::Check;
 use crate::{config::Environment, mount, proc::Process};
@@ -42,8 +42,8 @@ pub(super) fn check(environment: &Environment, allow_other: bool) -> Vec<Check> 
     checks
 }
 
-/// Whether a mount keeps the cores from halting between requests. It works
-/// without, and only root can change it: nothing to warn of.
+/// Whether a mount keeps the cores from halting between requests. A mount works
+/// without it, and only root can change it, so this never warns.
 fn awake(file: &str, allowed: io::Result<()>) -> Check {
     const SUBJECT: &str = "cores";
     match allowed {

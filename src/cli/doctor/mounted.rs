@@ -1,4 +1,4 @@
-//! The mounts of this machine: those that are dead are taken away.
+//! Checks the mounts of this machine, and takes dead ones away.
 
 use super::check::Check;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 use nix::unistd::Uid;
 
-/// Each mount, and with `fix` what was done about it.
+/// Checks each mount; with `fix`, unmounts those that are dead.
 pub(super) fn check(fix: bool) -> Vec<Check> {
     let entries = match mounts::all() {
         Ok(entries) => entries,

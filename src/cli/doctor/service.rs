@@ -1,5 +1,5 @@
-//! The settings, and the service that they name: one call tells whether it is
-//! there, whether it takes the token, and what time it is there.
+//! Checks the settings and the service that they name. One call tells whether it
+//! answers, whether it takes the token, and what time it has.
 
 use super::check::Check;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 use jiff::Timestamp;
 use std::time::{Duration, Instant};
 
-/// The longest silence that is waited for here, whatever `--timeout` says.
+/// Maximum wait for the API here, also where `--timeout` is longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A clock that is off by less does no harm: the service's times are shown as
@@ -71,7 +71,7 @@ fn proxy(settings: &Settings) -> Check {
     }
 }
 
-/// What the answer says of the API and of the token.
+/// What an answer says about the API and the token.
 fn judge(origin: &str, error: Option<&Error>, took: Duration) -> Vec<Check> {
     let there = || Check::ok(API, format!("{origin} answers, in {} ms", took.as_millis()));
     let Some(error) = error else {

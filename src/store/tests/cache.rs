@@ -391,7 +391,7 @@ fn many_at_once() {
                         let name = format!("v{at}");
                         loop {
                             let archive = &archives[at][..];
-                            take_in(&store, &request(&name), archive, None).unwrap();
+                            take_in(store, &request(&name), archive, None).unwrap();
                             let Some(version) = store.version(&key(&name)) else {
                                 continue;
                             };

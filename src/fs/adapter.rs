@@ -1,0 +1,485 @@
+//! fuser's trait: each request becomes an operation of the tree, or is refused.
+
+use super::{
+    Fs,
+    context::{BUFFER, errno, sought},
+    handles::Open,
+    negotiate::negotiate,
+    open_writers,
+    readdir::{fill, fill_plus},
+    replies,
+};
+use crate::{
+    error::Error,
+    pending::LET_GO,
+    tree::{Access, Miss, START_FILE, Writing},
+};
+use fuser::{
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo,
+    IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr,
+    ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl,
+    ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+use std::{
+    ffi::OsStr,
+    io,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+    time::{Instant, SystemTime},
+};
+
+impl Filesystem for Fs {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        negotiate(config);
+        Ok(())
+    }
+
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let name = name.as_bytes().to_vec();
+        self.serve(
+            request.pid(),
+            move |_, view| view.lookup(parent.0, &name),
+            |context, found| replies::entry(context, found, reply),
+        );
+    }
+
+    fn getattr(&self, request: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
+        // The kernel names a handle when it reads through the page cache.
+        let open = fh.and_then(|fh| self.context.handles.get(fh.0).ok());
+        self.serve(
+            request.pid(),
+            move |_, view| match open.as_deref() {
+                Some(Open::File(handle)) => view.getattr_of(ino.0, handle),
+                Some(Open::Directory(_)) | None => view.getattr(ino.0),
+            },
+            |context, stat| replies::attr(context, stat, reply),
+        );
+    }
+
+    fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
+        self.serve(
+            request.pid(),
+            move |_, view| view.readlink(ino.0),
+            |_, target| replies::data(target, reply),
+        );
+    }
+
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let writes = flags.acc_mode() != OpenAccMode::O_RDONLY;
+        let (is_owner, tid) = (self.context.is_owner(request), request.pid());
+        self.serve(
+            tid,
+            move |_, view| match writes {
+                true => view.open_to_write(ino.0, is_owner),
+                false => view.open(ino.0, is_owner),
+            },
+            move |context, opened| replies::opened(context, ino.0, tid, opened, reply),
+        );
+    }
+
+    fn read(
+        &self,
+        request: &Request,
+        _: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let size = size as usize;
+        // Nearly every read is answered at once, from one buffer.
+        let waits = BUFFER.with_borrow_mut(|buffer| {
+            let now = Instant::now();
+            self.context.busy_poll.note(now);
+            let view = self.context.tree.at(now);
+            match self.context.read(&view, fh.0, offset, size, buffer) {
+                Ok(()) => {
+                    reply.data(buffer);
+                    None
+                }
+                Err(Miss::Error(error)) => {
+                    reply.error(errno(&error));
+                    None
+                }
+                Err(Miss::Fetch(_)) => Some(reply),
+            }
+        });
+        let Some(reply) = waits else { return };
+        self.serve(
+            request.pid(),
+            move |context, view| {
+                let mut buffer = Vec::new();
+                context.read(view, fh.0, offset, size, &mut buffer)?;
+                Ok(buffer)
+            },
+            |_, read| replies::data(read, reply),
+        );
+    }
+
+    fn flush(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        _: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        // ENOSYS, the default, would switch FLUSH off for the whole mount.
+        let Some(open) = self.context.handles.written(fh.0) else {
+            return reply.ok();
+        };
+        let device = self.context.device.get();
+        // A single opening owns every open descriptor. Of several, each is told from
+        // the others by its position: each starts a run of its own.
+        let writing = open.writing();
+        let position = writing
+            .filter(|writing| self.context.handles.is_written_beside(writing))
+            .and_then(Writing::position);
+        let file = open_writers::Held {
+            device: device.and_then(Option::as_deref),
+            ino: ino.0,
+            name: START_FILE,
+            position,
+        };
+        match open_writers::is_held(&file) {
+            true => reply.ok(),
+            false => self.finish(request.pid(), open, reply),
+        }
+    }
+
+    fn release(
+        &self,
+        request: &Request,
+        _: INodeNo,
+        fh: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _: bool,
+        reply: ReplyEmpty,
+    ) {
+        let written = self.context.handles.written(fh.0);
+        self.context.handles.remove(fh.0);
+        match written {
+            // The writer is gone, and hears no result.
+            Some(open) => self.finish(request.pid(), open, reply),
+            None => reply.ok(),
+        }
+    }
+
+    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
+    fn opendir(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        self.serve(
+            request.pid(),
+            move |_, view| view.open_directory(ino.0),
+            |context, opened| replies::opened_directory(context, opened, reply),
+        );
+    }
+
+    fn readdir(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        reply: ReplyDirectory,
+    ) {
+        self.serve(
+            request.pid(),
+            move |context, view| context.listing(view, ino.0, fh.0, offset),
+            move |context, directory| match directory {
+                Ok(directory) => {
+                    let view = context.tree.at(Instant::now());
+                    fill(&view, &directory, ino.0, offset, reply);
+                }
+                Err(error) => reply.error(errno(&error)),
+            },
+        );
+    }
+
+    fn readdirplus(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        reply: ReplyDirectoryPlus,
+    ) {
+        self.serve(
+            request.pid(),
+            move |context, view| context.listing(view, ino.0, fh.0, offset),
+            move |context, directory| match directory {
+                Ok(directory) => {
+                    let view = context.tree.at(Instant::now());
+                    fill_plus(context, &view, &directory, ino.0, offset, reply);
+                }
+                Err(error) => reply.error(errno(&error)),
+            },
+        );
+    }
+
+    fn releasedir(&self, _: &Request, _: INodeNo, fh: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
+        self.context.handles.remove(fh.0);
+        reply.ok();
+    }
+
+    fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
+    fn statfs(&self, request: &Request, _: INodeNo, reply: ReplyStatfs) {
+        self.serve(
+            request.pid(),
+            |_, view| Ok(view.usage()),
+            |_, usage| replies::statfs(&usage.unwrap_or_default(), reply),
+        );
+    }
+
+    fn access(&self, request: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+        let access = Access {
+            read: mask.contains(AccessFlags::R_OK),
+            write: mask.contains(AccessFlags::W_OK),
+            execute: mask.contains(AccessFlags::X_OK),
+            is_owner: self.context.is_owner(request),
+        };
+        self.serve(
+            request.pid(),
+            move |_, view| view.access(ino.0, access),
+            |_, allowed| replies::empty(allowed, reply),
+        );
+    }
+
+    fn getxattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        size: u32,
+        reply: ReplyXattr,
+    ) {
+        let name = name.as_bytes().to_vec();
+        self.serve(
+            request.pid(),
+            move |_, view| view.getxattr(ino.0, &name),
+            move |_, value| replies::xattr(value, size, reply),
+        );
+    }
+
+    fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        self.serve(
+            request.pid(),
+            move |_, view| view.listxattr(ino.0),
+            move |_, names| replies::xattr(names, size, reply),
+        );
+    }
+
+    fn setattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        _: Option<u32>,
+        _: Option<u32>,
+        _: Option<u32>,
+        size: Option<u64>,
+        _: Option<TimeOrNow>,
+        _: Option<TimeOrNow>,
+        _: Option<SystemTime>,
+        fh: Option<FileHandle>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let open = fh.and_then(|fh| self.context.handles.written(fh.0));
+        let is_owner = self.context.is_owner(request);
+        self.serve(
+            request.pid(),
+            // Of a control file, `> run` cuts the length, `touch` sets times, and
+            // programs that copy a file onto it set mode and owner too.
+            move |_, view| {
+                let draft = open.as_ref().and_then(|open| open.writing());
+                view.touch(ino.0, is_owner, draft.zip(size))
+            },
+            |context, stat| replies::attr(context, stat, reply),
+        );
+    }
+
+    fn write(
+        &self,
+        request: &Request,
+        _: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _: WriteFlags,
+        flags: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let place = (flags.0 & libc::O_APPEND == 0).then_some(offset);
+        let Some(open) = self.context.handles.written(fh.0) else {
+            return reply.error(Errno::EROFS);
+        };
+        let data = data.to_vec();
+        let length = data.len() as u32;
+        self.serve(
+            request.pid(),
+            move |_, view| match open.writing() {
+                Some(writing) => view
+                    .write(writing, place, &data)
+                    .inspect(|()| writing.note_write(offset, data.len())),
+                None => Err(Error::ReadOnly.into()),
+            },
+            move |_, written| match written {
+                Ok(()) => reply.written(length),
+                Err(error) => reply.error(errno(&error)),
+            },
+        );
+    }
+
+    // Changes are answered with EROFS, for root too. The defaults are ENOSYS and
+    // EPERM, which tools understand as something else.
+
+    fn mknod(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn mkdir(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn unlink(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn rmdir(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn symlink(&self, _: &Request, _: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn rename(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: &OsStr,
+        _: INodeNo,
+        _: &OsStr,
+        _: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn create(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: &OsStr,
+        _: u32,
+        _: u32,
+        _: i32,
+        reply: ReplyCreate,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn setxattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        _: &[u8],
+        _: i32,
+        _: u32,
+        reply: ReplyEmpty,
+    ) {
+        if ino == INodeNo::ROOT && name == LET_GO && self.context.is_owner(request) {
+            self.context.pending.let_go();
+            return reply.ok();
+        }
+        self.no_xattr(request, ino, reply);
+    }
+
+    fn removexattr(&self, request: &Request, ino: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        self.no_xattr(request, ino, reply);
+    }
+
+    fn ioctl(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: IoctlFlags,
+        _: u32,
+        _: &[u8],
+        _: u32,
+        reply: ReplyIoctl,
+    ) {
+        // Many programs ask of every file whether it is a terminal. fuser's own
+        // answer would log a warning each time.
+        reply.error(Errno::ENOTTY);
+    }
+
+    fn fallocate(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: u64,
+        _: u64,
+        _: i32,
+        reply: ReplyEmpty,
+    ) {
+        // Only control files can be open to write, and they reserve no room.
+        reply.error(Errno::EOPNOTSUPP);
+    }
+
+    fn lseek(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        let Some(what) = sought(whence) else {
+            return reply.error(Errno::EINVAL);
+        };
+        self.serve(
+            request.pid(),
+            move |context, view| context.seek(view, ino.0, fh.0, offset.unsigned_abs(), what),
+            |_, found| replies::sought(found, reply),
+        );
+    }
+
+    fn copy_file_range(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: u64,
+        _: INodeNo,
+        _: FileHandle,
+        _: u64,
+        _: u64,
+        _: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        // From a file of the mount into a control file: the kernel then reads and
+        // writes, as between two file systems.
+        reply.error(Errno::ENOSYS);
+    }
+}
