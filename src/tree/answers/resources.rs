@@ -126,3 +126,6 @@ resources! {
     storage::Storage,
     versions::Versions,
 }
+
+#[cfg(test)]
+mod tests;
