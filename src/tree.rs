@@ -21,7 +21,6 @@ mod metrics;
 mod node;
 mod ops;
 mod orders;
-mod run_table;
 mod view;
 
 pub use self::{

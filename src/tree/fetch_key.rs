@@ -40,26 +40,6 @@ impl FetchKey {
         Self::of::<Agents>(())
     }
 
-    /// The files of a version.
-    pub(crate) fn content(version: VersionId) -> Self {
-        Self(Fetchable::Content(version))
-    }
-
-    /// The events of a run.
-    pub(crate) fn stream(run: Arc<str>) -> Self {
-        Self(Fetchable::Stream(run))
-    }
-
-    /// What came of an order.
-    pub(crate) fn order(control: Control, number: u64) -> Self {
-        Self(Fetchable::Order(control, number))
-    }
-
-    /// What the cache holds.
-    pub(crate) fn usage() -> Self {
-        Self(Fetchable::Usage)
-    }
-
     /// The folder that shows what is fetched among many of its kind.
     pub(super) fn folder(&self) -> Option<Node> {
         match &self.0 {

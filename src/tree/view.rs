@@ -1,28 +1,27 @@
 //! The tree, and the view of it that one request has.
 
 use crate::{
-    api::Client,
+    api::{Client, types::Run},
     error::Error,
     store::{Shelf, Store, Usage, Verify, Version},
     tree::{
-        answers::{Agents, Answers},
+        answers::{Agents, Answers, Listing},
         cache::Cache,
         content::Content,
         crawlers::Crawlers,
-        fetch_key::{Answer, FetchKey, Pool},
+        fetch_key::{Answer, FetchKey, Fetchable, Pool},
         live::Live,
         node::{
             Form, MetaFile, Node,
             inodes::{Exceptions, Inodes},
         },
         orders::Orders,
-        run_table::Table,
     },
 };
 use jiff::Timestamp;
 use std::{
     cell::RefCell,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -52,6 +51,16 @@ pub struct TreeOptions {
 
 /// A file in which the mount shows itself, with the time it was written.
 pub(super) type Page = (Timestamp, Arc<[u8]>);
+
+/// A table of runs as it was made last.
+pub(super) struct Table {
+    pub(super) bytes: Arc<[u8]>,
+    /// When a run in it last changed, if there is any.
+    pub(super) changed: Option<Timestamp>,
+    /// What it was made of: a listing, and so many answers on single runs.
+    pub(super) listing: Weak<Listing<Run>>,
+    pub(super) answers: u64,
+}
 
 /// The whole file system, without a kernel.
 pub struct Tree {
@@ -193,7 +202,7 @@ impl View<'_> {
     pub fn usage(&self) -> Usage {
         let (usage, is_old) = self.tree.content.usage();
         if is_old {
-            self.wish(FetchKey::usage());
+            self.wish(FetchKey(Fetchable::Usage));
         }
         usage
     }

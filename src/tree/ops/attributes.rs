@@ -229,7 +229,7 @@ impl View<'_> {
             Node::MetaFile(file) => (self.page_time(*file), FOR_EVER),
             Node::RunsTable(agent, form) => {
                 let table = self.runs_table(agent.as_ref(), *form)?;
-                (table.changed().unwrap_or(started), FOR_EVER)
+                (table.changed.unwrap_or(started), FOR_EVER)
             }
             Node::Control(Control::Start(agent)) => {
                 let last = self.tree.orders.last_started(agent);

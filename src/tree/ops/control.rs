@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     tree::{
         cache::Lookup,
-        fetch_key::{Answer, FetchKey, Miss},
+        fetch_key::{Answer, FetchKey, Fetchable, Miss},
         node::{Control, Node},
         ops::attributes::Stat,
         orders::{Writing, not_yours},
@@ -88,7 +88,10 @@ impl View<'_> {
         match self.tree.orders.outcome(order, self.since) {
             Lookup::Fresh(..) => Ok(()),
             Lookup::Failed(error) => Err(error.into()),
-            Lookup::Missing => Err(Miss::Fetch(FetchKey::order(control.clone(), order))),
+            Lookup::Missing => Err(Miss::Fetch(FetchKey(Fetchable::Order(
+                control.clone(),
+                order,
+            )))),
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     guide::PAGES,
     store::{self, NodeKind, Version},
     tree::{
+        answers::{Agents, Storages},
         cache::FOR_EVER,
         content::Files,
         fetch_key::{Answer, Miss},
@@ -102,7 +103,7 @@ impl View<'_> {
                 }
             }
             Node::Agents => {
-                for item in self.agents()?.0.items() {
+                for item in self.need_or_last::<Agents>(&())?.0.items() {
                     add(&item.component, Node::Agent(item.id.clone()));
                 }
             }
@@ -161,7 +162,7 @@ impl View<'_> {
                 }
             }
             Node::Storages(kind) => {
-                for item in self.storages(kind)?.0.items() {
+                for item in self.need_or_last::<Storages>(&kind)?.0.items() {
                     add(&item.component, Node::Storage(kind, item.id.clone()));
                 }
             }

@@ -11,7 +11,7 @@ use crate::{
         },
         cache::{FOR_EVER, Lookup, for_good},
         content::Files,
-        fetch_key::{Answer, FetchKey, Miss},
+        fetch_key::{Answer, FetchKey, Fetchable, Miss},
         live::{Show, conclude},
         logs::{LogView, Logs},
         metrics::Metrics,
@@ -86,19 +86,8 @@ impl View<'_> {
         self.tree.answers.service().list_ttl()
     }
 
-    pub(super) fn agents(&self) -> Answer<(Arc<Listing<types::Agent>>, Duration)> {
-        self.need_or_last::<Agents>(&())
-    }
-
     pub(super) fn runs(&self) -> Answer<(Arc<Listing<types::Run>>, Duration)> {
         self.need_or_last::<Runs>(&())
-    }
-
-    pub(super) fn storages(
-        &self,
-        kind: StorageKind,
-    ) -> Answer<(Arc<Listing<types::Storage>>, Duration)> {
-        self.need_or_last::<Storages>(&kind)
     }
 
     pub(super) fn versions(
@@ -128,7 +117,7 @@ impl View<'_> {
         if may_ask && !answers.has_ended(id) {
             let decision = self.tree.live.log_read(id, answers.service().slowdown());
             if decision.open_stream {
-                self.wish(FetchKey::stream(id.clone()));
+                self.wish(FetchKey(Fetchable::Stream(id.clone())));
             }
             match decision.show {
                 Show::Last => {
@@ -293,7 +282,7 @@ impl View<'_> {
         let slowdown = answers.service().slowdown();
         let decision = live.status_read(id, (file, self.since), known.as_ref(), slowdown);
         if decision.open_stream {
-            self.wish(FetchKey::stream(id.clone()));
+            self.wish(FetchKey(Fetchable::Stream(id.clone())));
         }
         match decision.show {
             Show::Anew => Age::Anew,
@@ -347,7 +336,7 @@ impl View<'_> {
     pub(super) fn content_miss(&self, version: &VersionId) -> Miss {
         match self.tree.content.failure(version, self.since) {
             Some(error) => Miss::Error(error),
-            None => Miss::Fetch(FetchKey::content(version.clone())),
+            None => Miss::Fetch(FetchKey(Fetchable::Content(version.clone()))),
         }
     }
 }

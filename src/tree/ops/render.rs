@@ -65,7 +65,7 @@ impl View<'_> {
                 Ok(File::text(page.text, false))
             }
             Node::RunsTable(agent, form) => Ok(File {
-                bytes: self.runs_table(agent.as_ref(), *form)?.bytes(),
+                bytes: self.runs_table(agent.as_ref(), *form)?.bytes.clone(),
                 is_final: false,
             }),
             Node::AgentFile(id, AgentFile::Json) => {
