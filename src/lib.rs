@@ -1,57 +1,112 @@
 //! **vm0fs** mounts the VM0 platform as ordinary files. This page is the
-//! architecture of record.
+//! architecture of record: how a request goes through the house, which room does
+//! what, where a fault is to be looked for, and what may import what.
 //!
 //! # One way through
 //!
 //! ```text
-//! kernel request → fs (fuser in, bytes out; no decisions) → tree (operation on what is known)
+//! kernel request → fs (fuser in, bytes out; no decisions) → tree (an operation on what is known)
 //!      hit  → reply
-//!      miss → FetchKey → pending(FetchKey, reply) → worker: api client or version store → wake → operation again → reply
+//!      miss → FetchKey → pending (single flight) → worker: api client or version store → wake → the operation again → reply
 //! ```
 //!
 //! An operation on the [`tree`] never waits. It answers from what is known, or
 //! returns the [`tree::FetchKey`] that it misses. [`fs`] then leaves the reply with
 //! [`pending`], which runs one fetch for all requests that miss the same thing and
-//! runs their operations again when the fetch is done. Calls and downloads have
-//! workers of their own, so a stalled download delays no listing. A reply that
-//! waits is released with a failure when nothing has arrived for `--timeout`
-//! ([`progress`] measures that), not when it has taken long.
+//! runs their operations again when the fetch is done. API calls, downloads and
+//! streams have worker pools of their own ([`tree::Pool`]), so a stalled download
+//! delays no listing. A reply that waits fails when no byte has arrived for
+//! `--timeout` ([`progress`] measures that), not when it has taken long.
 //!
-//! A run whose log or status is looked at again and again is *followed*: one stream
-//! of its events, in a pool of workers of its own, however many look (`tree/live/follow`).
-//! Its log is one object that grows at its end; handles read from that. What an
-//! agent's events say is read by `conversation`, each event by itself, and drawn
-//! by it as a log's lines, as a transcript and as a page.
+//! What a fetch brings, or why it failed, is kept by an owner of the tree together
+//! with how long it is good for; the operation finds it there when it runs again.
+//! [`tree::Tree::fetch`] is the other half of the operations: it asks the owner that
+//! a key belongs to.
 //!
-//! What is written to a control file becomes an *order* when its last writer
-//! closes it (`tree/ops/control`). An order is a want like any other, except that what
-//! came of it, good or bad, stands for good: nothing is sent twice.
+//! Before it leaves a reply to wait, [`fs`] asks [`tree::Tree::permit`] whether the
+//! calling process may start that fetch: indexers start no downloads, and file
+//! managers that count the entries of every folder get no counts
+//! (`tree/crawlers`). A hit is never asked for that.
 //!
-//! A version can be used while its archive arrives: the store publishes what
-//! has passed ([`store::PartialVersion`]), and the fetch lets those who wait look again
-//! whenever there is more. What they cannot find yet they go on waiting for;
-//! only the sealed version says what does not exist.
+//! # Where to look
 //!
-//! Before it leaves a reply there, [`fs`] asks [`tree::Tree::permit`] whether this process may
-//! have the want brought: indexers start no downloads, and file managers that
-//! count what is in every folder get no counts (`tree/ops/crawlers`). A hit is never
-//! asked for that.
+//! | what is wrong | where it is decided |
+//! |---|---|
+//! | a name is missing, doubled, or spelt wrong | `tree/ops/lookup`, `tree/ops/directories`; the path grammar: `tree/node`, `tree/node/names` |
+//! | size, time, mode or owner in `stat` | `tree/ops/attributes`, `tree/ops/stat` |
+//! | inode number | `tree/node/inodes` |
+//! | the bytes of a file that the mount makes | `tree/ops/render`, then by file: `tree/logs`, `tree/metrics`, `tree/run_table`, `tree/ops/meta`, `conversation` |
+//! | an extended attribute | `tree/ops/xattr` |
+//! | where a symlink leads | `tree/ops/links`; inside a version `store/index/{escape,follow}` |
+//! | an answer is too old, or asked for too often | its resource below `tree/answers`, `tree/answers/one_answer`; the hour's allowance: `tree/answers/rate_budget` |
+//! | a live log or status lags, repeats or costs too many calls | `tree/live/schedule` (when), `tree/live/{stream,rows,watch}` (how), `tree/logs` (what is shown) |
+//! | offline, outage, recovery | `tree/answers/breaker`; answers on disk: `tree/answers/persisted`, `store/cache/answers` |
+//! | a run is started twice, or not at all | `tree/orders`; when a control file counts as closed: `fs/open_writers` |
+//! | which process is refused a download | `tree/crawlers`, `fs/caller` |
+//! | a request hangs, or fails too soon | [`pending`], [`progress`] |
+//! | an API call: address, paging, token, retry, an error's text | [`api`]; retries, TLS, proxies, words of failures: [`http`] |
+//! | the object store: ranges, resuming, expired links | `store/fetch/download` |
+//! | an archive is read wrongly, or refused | `store/fetch/unpack` |
+//! | a version while its archive arrives | `store/fetch/partial` |
+//! | content is damaged, or held to be | `store/cache/{content,checked,audit,proof}` |
+//! | the cache grows too large, or evicts too early | `store/cache/{quota,reservations,entries}` |
+//! | a listing or a lookup of a version is slow or wrong | `store/index` |
+//! | errno of a failure | [`error::Error::errno`], the only table |
+//! | caching in the kernel, page cache, readahead, latency | [`fs`]: `page_fill`, `busy_poll`, `readdir`, `replies` |
+//! | mounting, signals, the background | [`mount`], [`signals`] |
+//! | unmounting, dead or busy mounts | [`unmount`], [`proc`] |
+//! | an option, its default or its source | [`config`]; the command's own: [`cli`] |
+//! | sizes, times and tables in words | [`humanize`] |
 //!
-//! What came, or why nothing did, is kept by the tree with how long it is good
-//! for; the operation finds it there. [`tree::Tree::fetch`] is the one place
-//! that decides on lifetimes, [`error::Error::errno`] the one that decides what
-//! number a failure becomes. When no server can be reached at all, what was last
-//! known is shown at once and the rest fails at once (`tree/answers/breaker`); answers
-//! outlive the mount on the store's [`store::Shelf`]. The same goes for a service of
-//! which only the gateway answers, once a probe has shown that it is down.
+//! # Rooms
 //!
-//! Content that was fetched cannot be evicted before those who waited for it have
-//! run ([`store::Hold`]): in a cache too small for what is read, it would be
-//! fetched again and again for one of them.
+//! [`fs`] translates between fuser and the tree. It decides nothing about files; it
+//! holds handles, and what the kernel is told about caching.
+//!
+//! [`tree`] is the file system without a kernel. Owners with private state hold what
+//! is known: `answers` of the API, `content` of versions, `live` runs, `orders` to the
+//! service, `crawlers`. The operations (`tree/ops`) belong to a [`tree::View`], which is
+//! the tree as one request sees it: whatever was asked for after the request
+//! arrived is fresh enough for it.
+//!
+//! A resource of the API is one file below `tree/answers` (its key, how it is
+//! fetched, how long it stays fresh, how it is written to disk, what it is called)
+//! and one line in `tree/answers/registry`.
+//!
+//! A run whose log or status a process reads again and again is *followed*: one
+//! stream of its events, however many processes read. When to ask the service is a
+//! pure schedule (`tree/live/schedule`), to which time is an argument. The log is one
+//! object that grows at its end, and handles read from that.
+//!
+//! What a process writes to a control file becomes an *order* when the last writer
+//! closes it (`tree/orders`). Its fetch is like any other, except that the outcome,
+//! good or bad, stands for good: no order is sent twice.
+//!
+//! `conversation` reads what an agent's events say, each event by itself, and draws
+//! it as the lines of a log, as a transcript and as a page.
+//!
+//! [`store`] has versions on disk, in three rooms: `fetch` downloads and unpacks,
+//! `cache` holds sealed versions under one ceiling, `index` tells what is in a version.
+//! A version can be used while its archive arrives ([`store::PartialVersion`]); a
+//! request that does not find its file yet waits on, and only the sealed version
+//! says what does not exist. Content cannot be evicted before the requests that
+//! waited for it have run ([`store::Hold`]): in a cache too small for what is read, it
+//! would be fetched again for each of them.
+//!
+//! [`api`] is the client of the service, one method an endpoint; [`http`] is what it
+//! has in common with the downloads. When no server can be reached, or only a
+//! gateway answers, the circuit breaker opens: what was last known is shown at once,
+//! all else fails at once, and a probe finds out when the service is back. Answers
+//! outlive the mount in the store's [`store::AnswerStore`].
+//!
+//! [`demo`] is a server that plays the API, for `vm0fs demo` and for the tests. It
+//! shares no code with what it is to test; its world is data (`demo/scenario`). The
+//! faults that tests have it commit live below `tests/support/fake`, and are not in the
+//! program.
 //!
 //! # The life of a mount
 //!
-//! [`cli`] parses, [`config`] settles the settings (flags, environment,
+//! [`cli`] parses, [`config`] settles the settings (arguments, environment,
 //! `config.toml`, the `vm0` CLI's login), [`mount::run`] does the rest: it
 //! forks unless it is to stay in the foreground, blocks the [`signals`] before
 //! the first thread, prepares the folder, opens client, store, tree and pending
@@ -121,45 +176,42 @@
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
 //!
+//! Inside of a room, too, no two files import each other, and no file its parent's
+//! items: what both need is a leaf beside them.
+//!
 //! `cli` knows `pending` and `tree` for `vm0fs run`, which goes the way of a mount
-//! without the kernel.
-//!
-//! `config` knows `api` for the token and its client's settings, `logging`
+//! without the kernel, and the commands on a cache without a mount use the [`store`]
+//! themselves. `config` knows `api` for the token and its client's settings, `logging`
 //! knows `config` for the environment; `unmount` and `signals` know nothing of
-//! the file system. `demo`, the server that plays the API, is imported by `cli`
-//! and the tests only, and shares no code with what it is to test.
+//! the file system. `demo` is imported by `cli` and the tests only.
 //!
-//! The commands of `cli` on a cache without a mount use the [`store`] themselves.
-//!
-//! `api` and `store` never meet except in the tree. Both use [`http`]: its
-//! clients with one TLS configuration, its rules for proxies and plain HTTP, its retries
-//! and its words for failures; `cli` asks it for the proxy that is used. `fuser` is named in `fs`
-//! and `mount` only, `reqwest` in `http`, `api` and `store/fetch/download`, `tar` and
-//! `flate2` in `store/fetch/unpack` (and the demo, which makes archives), `pulldown-cmark`
-//! in `conversation`, errno constants in `error`. A test reads `src/` and holds this.
+//! `api` and `store` never meet except in the tree. `fuser` is named in `fs` and `mount`
+//! only, `reqwest` in `http`, `api` and `store/fetch/download`, `tar` and `flate2` in
+//! `store/fetch/unpack` (and the demo, which makes archives), `pulldown-cmark` in
+//! `conversation`, errno constants in `error`. `tests/rules` reads `src` and holds all of
+//! this, and that no file is longer than 500 lines.
 //!
 //! # Locks
 //!
 //! All locks are those of [`sync`]. No lock is held across a fetch, a reply or a kernel
-//! notification. Each lock
-//! guards one map for the length of one lookup or insertion, and none is taken
-//! while another is held. The exceptions are a control file's draft, held while it
-//! becomes an order, and the cache's accounts (`store/cache/quota`),
+//! notification. Each lock guards one map for the length of one lookup or insertion,
+//! and none is taken while another is held. The exceptions are a control file's draft,
+//! held while it becomes an order, and the cache's accounts (`store/cache/quota`),
 //! which several processes share; their order stands there.
 //!
 //! # Words
 //!
 //! *Object*: what the API has an id for: an agent, a run, a volume or artifact
-//! (together: a *storage*), a version. *Node*: one inode of the mount; an
-//! object's nodes come in pages of 256, which share all but the low 8 bits of the
+//! (together: a *storage*), a version. *Resource*: an endpoint that answers about
+//! objects. *Listing*: the answer of one list endpoint. *Node*: one inode of the mount;
+//! an object's nodes come in pages of 256, which share all but the low 8 bits of the
 //! inode number (`tree/node/inodes`: all are below 2^53, and what else they promise).
-//! *Listing*: what
-//! one list endpoint gave. *Want*: something that only a fetch can bring.
-//! *Pinned*: a version that a user has told the cache to keep.
-//! *Piece*: of a file with holes, a run of bytes that is stored; holes are not.
-//! *Sealed*: a version whose whole archive has been read and checked.
-//! *Presigned URL*: a link to the object store that carries its own permission
-//! in the query, hence a secret.
+//! *Fetch key*: names something that only a fetch can bring. *Single flight*: one fetch
+//! for all requests with equal keys. *Sealed*: a version whose whole archive has been
+//! read and checked; until then it is *partial*. *Pinned*: a version that a user has
+//! told the cache to keep. *Piece*: of a file with holes, a run of bytes that is
+//! stored; holes are not. *Presigned URL*: a link to the object store that carries its
+//! own permission in the query, hence a secret.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -11,7 +11,7 @@ use crate::{
     pending::PendingRequests,
     proc::{self, MountEntry},
     signals::Signals,
-    store::{Limits, Shelf, Store, StoreConfig},
+    store::{AnswerStore, Limits, Store, StoreConfig},
     tree::{FetchKey, Tree, TreeOptions},
     unmount,
 };
@@ -175,7 +175,7 @@ pub fn open(settings: &Settings) -> Result<(Arc<Tree>, Arc<PendingRequests>)> {
             Crawlers::Allow => None,
         },
     };
-    let shelf = Shelf::open(&settings.cache_dir, &account, answers)?;
+    let shelf = AnswerStore::open(&settings.cache_dir, &account, answers)?;
     let tree = Arc::new(Tree::new(client, store, shelf, options));
     let pending = Arc::new(PendingRequests::new(tree.clone(), settings.timeout));
     Ok((tree, pending))

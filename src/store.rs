@@ -43,7 +43,9 @@ mod key;
 mod limits;
 mod meta;
 
-pub use cache::{Audit, Breakdown, Cleared, Content, Hold, Inventory, Item, Shelf, Usage, Version};
+pub use cache::{
+    AnswerStore, Audit, Breakdown, CachedVersion, Cleared, Content, Hold, Inventory, Usage, Version,
+};
 pub use fetch::{FetchRequest, PartialFile, PartialRead, PartialVersion};
 pub use index::{Index, Node, NodeKind, Seek};
 pub use key::VersionKey;

@@ -3,6 +3,7 @@
 mod circles;
 mod manifest;
 mod paths;
+mod places;
 mod promises;
 mod scripts;
 mod size;

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::{ByteSize, CacheSettings, Environment},
     error::{Error, Result},
-    store::{Audit, Inventory, Item},
+    store::{Audit, CachedVersion, Inventory},
     text::one_line,
 };
 use clap::{Args, Subcommand};
@@ -258,7 +258,7 @@ enum Target {
     /// A version in a mount.
     MountPath(MountPath),
     /// A version in the cache alone.
-    Item(Box<Item>),
+    Item(Box<CachedVersion>),
 }
 
 impl Target {

@@ -1,4 +1,5 @@
-//! Sealed versions on disk: opened, read, checked, counted and evicted.
+//! The cache of sealed versions: opens, reads and checks them, counts what they take, and
+//! evicts them. Beside them it keeps the API's answers (`answers`).
 
 mod answers;
 pub(super) mod audit;
@@ -14,11 +15,11 @@ mod quota;
 mod reservations;
 mod version;
 
-pub use answers::Shelf;
+pub use answers::AnswerStore;
 pub use audit::Audit;
 pub use content::Content;
 pub(super) use entries::OVERHEAD;
-pub use inventory::{Breakdown, Cleared, Inventory, Item};
+pub use inventory::{Breakdown, CachedVersion, Cleared, Inventory};
 pub(super) use keepalive::Keepalive;
 pub(super) use proof::{HASHED_HOLES, Proof, files_with_links};
 pub(super) use quota::Quota;
@@ -43,8 +44,8 @@ use std::{
 
 /// Versions kept open: each costs one file descriptor, a large one two.
 const OPEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
-/// Bytes that the indexes of open versions may take of the memory when one more
-/// is opened: that of a million files takes 80 MB when all of it has been seen.
+/// Bytes of memory that the indexes of open versions may have when another version is
+/// opened. The index of a million files takes 80 MB once all of it has been read.
 pub(super) const INDEXES: u64 = 96 << 20;
 /// What tells backup tools to leave a cache alone (<https://bford.info/cachedir/>).
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
@@ -59,7 +60,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Opens the cache in `dir`, makes it where it is missing, and removes what dead
+    /// Opens the cache in `dir`, makes it if it is missing, and removes what dead
     /// processes left.
     ///
     /// # Errors
@@ -99,14 +100,14 @@ impl Cache {
         root.parent().unwrap_or(root)
     }
 
-    /// What may be written, and what is reserved of it.
+    /// The quota of the cache.
     pub(super) fn quota(&self) -> &Arc<Quota> {
         &self.quota
     }
 
-    /// The version as far as it is on disk now, its content possibly evicted.
+    /// The version, if it is on disk. Its content may be evicted.
     pub(super) fn version(&self, key: &VersionKey) -> Option<Arc<Version>> {
-        // For every operation on a version: the path, a hash, is made once.
+        // Called for every operation on a version: the path, a hash, is made once.
         let known = self.opened().get(key).cloned();
         if let Some(version) = known.filter(|version| version.was_current()) {
             return Some(version);
@@ -128,7 +129,7 @@ impl Cache {
         Some(version)
     }
 
-    /// The version, where its content is on disk too. Counts as a use of it.
+    /// The version, if its content is on disk too. Counts as a use of it.
     pub(super) fn with_content(&self, key: &VersionKey) -> Option<Arc<Version>> {
         // Another process may have replaced it with a complete copy.
         let mut opened = self.opened();
@@ -144,17 +145,17 @@ impl Cache {
         Some(version)
     }
 
-    /// Takes note of a version that has been sealed; `unsynced` is its path where it is
-    /// still to be brought to the disk.
+    /// Takes note of a version that has been sealed; `unsynced` is its path if it must
+    /// still be synced.
     pub(super) fn add(&self, key: &VersionKey, unsynced: Option<PathBuf>) {
-        // One without content may be open under this key.
+        // An older copy without content may be open under this key.
         self.forget(key);
         if let Some(version) = unsynced {
             self.syncer.send(version);
         }
     }
 
-    /// Closes a version, unless a reader has it.
+    /// Closes a version, as far as no reader has it open.
     pub(super) fn forget(&self, key: &VersionKey) {
         self.opened().pop(key);
     }
@@ -164,13 +165,13 @@ impl Cache {
         self.keepalive.release();
     }
 
-    /// Notes a storage's name beside one of its versions. Does nothing where the version
-    /// is not there.
+    /// Notes a storage's name beside one of its versions. Does nothing if the version
+    /// is not in the cache.
     pub(super) fn note_name(&self, key: &VersionKey, name: &str) {
         name::note_name(&self.path(key), name);
     }
 
-    /// What the cache holds now, by a look at the disk. Takes the cache's lock.
+    /// What the cache holds, read from disk. Takes the cache's lock.
     pub(super) fn usage(&self) -> Usage {
         self.quota.usage()
     }

@@ -1,12 +1,12 @@
 //! Checksums of what is written, block by block, in the pass that writes it.
 //!
 //! CRC-32, in hardware: it finds every change of up to 32 bits in a row and all
-//! others but one in four billion, at many times the speed of reading. It is
-//! against accidents; that nobody makes matching content on purpose is what
-//! the folder's mode (0700) and the proof of content are for.
+//! others but one in four billion, at many times the speed of reading. It guards
+//! against accidents. Against a program that makes matching content on purpose stand
+//! the folder's mode (0700) and the proof of content.
 
-/// Bytes of content that have one checksum, the last of a file fewer: what the
-/// kernel asks for at once is two of them, and a checksum is nothing beside it.
+/// Bytes of content that share one checksum; the last block of a file may be shorter.
+/// One read of the kernel is two blocks, beside which a checksum costs nothing.
 pub(super) const BLOCK: usize = 64 << 10;
 
 /// How many blocks so many bytes of content have.
@@ -22,7 +22,7 @@ pub(super) fn checksum(block: &[u8]) -> u32 {
 /// The checksums of one file of content so far.
 struct FileChecksums {
     sums: Vec<u32>,
-    /// The block at work, and how many bytes of it have come.
+    /// The current block, and how many bytes of it have come.
     current: crc32fast::Hasher,
     filled: usize,
 }
@@ -53,7 +53,7 @@ impl FileChecksums {
         self.filled = 0;
     }
 
-    /// All of them, with that of a last block that is not full.
+    /// The checksums of all blocks, a last one that is not full included.
     fn finish(mut self) -> Vec<u32> {
         if self.filled > 0 {
             self.close();
@@ -66,7 +66,7 @@ impl FileChecksums {
 pub(super) struct Checksums {
     pack: FileChecksums,
     pack_length: u64,
-    /// The blob at work.
+    /// The current blob.
     blob: Option<FileChecksums>,
     /// For each blob, the number of its first checksum among those of blobs.
     starts: Vec<u32>,
@@ -82,7 +82,7 @@ pub(super) struct Packed {
     pub(super) starts: Vec<u32>,
     /// Checksums of all blocks, those of `pack` first.
     pub(super) sums: Vec<u32>,
-    /// Bytes of all of it.
+    /// Bytes of `pack` and all blobs.
     pub(super) content: u64,
 }
 
@@ -103,7 +103,7 @@ impl Checksums {
         self.pack_length
     }
 
-    /// From now on, until [`Self::end`], comes the next blob; gives its number.
+    /// Begins the next blob, which ends with [`Self::end`]; returns its number.
     pub(super) fn begin_blob(&mut self) -> u32 {
         self.blob = Some(FileChecksums::new());
         number(self.starts.len())
@@ -120,7 +120,7 @@ impl Checksums {
         }
     }
 
-    /// The file has ended.
+    /// Ends the current blob, if there is one.
     pub(super) fn end(&mut self) {
         if let Some(blob) = self.blob.take() {
             self.starts.push(number(self.blobs.len()));
@@ -128,7 +128,7 @@ impl Checksums {
         }
     }
 
-    /// All of it, as an index has it.
+    /// Lengths and checksums, as the index stores them.
     pub(super) fn finish(self) -> Packed {
         let mut sums = self.pack.finish();
         let first = number(sums.len());
@@ -144,7 +144,7 @@ impl Checksums {
     }
 }
 
-/// There is no disk on which this matters: 2^32 blocks are 256 TiB.
+/// Saturates, which no disk is large enough for: 2^32 blocks are 256 TiB.
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }

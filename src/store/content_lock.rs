@@ -1,5 +1,5 @@
-//! The lock on a version's content: shared by all who read it, in whichever process,
-//! and exclusive for whoever evicts it. It lies on the `pack`.
+//! The lock on a version's content, a flock on its `pack`: readers of all processes hold
+//! it shared, a process that evicts the content takes it exclusively.
 
 use super::files::{self, PACK};
 use crate::error::Result;
@@ -14,7 +14,7 @@ const TRY_AGAIN: Duration = Duration::from_micros(200);
 pub(super) struct ContentLock(Flock<File>);
 
 impl ContentLock {
-    /// Locks a `pack` that has just been made.
+    /// Locks an open `pack`, without waiting.
     ///
     /// # Errors
     /// What the kernel says.
@@ -23,9 +23,9 @@ impl ContentLock {
         lock.map(Self).map_err(|(_, error)| error.into())
     }
 
-    /// Locks the content of the version in an open directory; `None` where that is
-    /// evicted, or where an evictor holds it for longer than so many tries. One that
-    /// only looks holds it for microseconds.
+    /// Locks the content of the version in an open directory; `None` if it is evicted,
+    /// or if an evicting process holds the lock for longer than `tries`. A process that
+    /// only looks for what it could evict holds it for microseconds.
     ///
     /// # Errors
     /// [`crate::error::Error::Io`] where file descriptors have run out.
@@ -48,7 +48,7 @@ impl ContentLock {
         self.0.metadata().is_ok_and(|data| data.nlink() > 0)
     }
 
-    /// Bytes of the `pack`, where the kernel says.
+    /// Length of the `pack` in bytes.
     pub(super) fn length(&self) -> Option<u64> {
         self.0.metadata().ok().map(|data| data.len())
     }
@@ -59,13 +59,13 @@ impl ContentLock {
     }
 }
 
-/// What came of a try to lock a file exclusively.
+/// The result of [`try_lock`].
 pub(super) enum Tried {
     /// Locked, until this is dropped.
     Free(Flock<File>),
-    /// Another holds it.
+    /// Another open file has a lock on it.
     Busy,
-    /// There is no such file.
+    /// The file does not exist.
     Absent,
 }
 

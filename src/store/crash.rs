@@ -1,10 +1,10 @@
-//! The moments of fetching and sealing at which tests have the process die or a
-//! thread panic, where that could leave something half done. Of debug builds only.
+//! The steps of a fetch at which tests kill the process or make a thread panic, to see
+//! that nothing is left half done. In debug builds only.
 
 #[cfg(debug_assertions)]
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Each moment, in the order in which a fetch comes to them.
+/// The steps, in the order in which a fetch comes to them.
 #[cfg(debug_assertions)]
 pub const STEPS: [&str; 16] = [
     "staging-locked",
@@ -41,6 +41,6 @@ pub(super) fn crash_point(step: &str) {
     );
 }
 
-/// Of a release build there is nothing to be had.
+/// Does nothing in release builds.
 #[cfg(not(debug_assertions))]
 pub(super) fn crash_point(_: &str) {}

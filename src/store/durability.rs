@@ -1,10 +1,10 @@
-//! Bringing sealed versions to the disk, after they are in use.
+//! Syncs sealed versions to the disk while they are already in use.
 //!
 //! Waiting for the disk would delay every reader, and only a crash of the
-//! machine can make a difference: a killed process loses nothing. So a version
-//! is sealed at once with the number of this boot in its `meta.json`, synced
-//! beside, and then marked by a file. One that was sealed before the last boot
-//! and bears no mark may have holes, and counts as none.
+//! machine makes a difference: a killed process loses nothing. So a version
+//! is sealed at once with the id of the machine's boot in its `meta.json`. A thread
+//! syncs it, and then marks it with the file `synced`. A version that was sealed in an
+//! earlier boot and has no mark may have lost data: it is treated as absent.
 
 use super::{
     crash::crash_point,
@@ -28,25 +28,25 @@ use std::{
     thread::Builder,
 };
 
-/// The number of this boot of the machine, where the system gives one.
+/// The id of the machine's current boot, if the system has one.
 pub(super) fn boot() -> Option<&'static str> {
     static BOOT: OnceLock<Option<String>> = OnceLock::new();
     BOOT.get_or_init(proc::boot_id).as_deref()
 }
 
-/// Whether a version is whole whatever happened to the machine: `marked` says
-/// if the mark is there.
+/// Whether a version cannot have lost data in a crash of the machine. `marked` looks for
+/// the mark.
 pub(super) fn survived(meta: &Meta, marked: impl FnOnce() -> bool) -> bool {
-    // Without a number it was synced before it was sealed.
+    // A version without a boot id was synced before it was sealed.
     meta.boot.is_none() || meta.boot.as_deref() == boot() || marked()
 }
 
-/// The thread that syncs, started at the first version.
+/// The thread that syncs, started for the first version.
 #[derive(Default)]
 pub(super) struct Syncer(Mutex<Option<Sender<PathBuf>>>);
 
 impl Syncer {
-    /// Has a version's directory synced and marked, some time.
+    /// Queues a version's directory to be synced and marked.
     pub(super) fn send(&self, version: PathBuf) {
         let mut sender = self.0.lock();
         if sender.is_none() {
@@ -54,7 +54,7 @@ impl Syncer {
             let started = Builder::new().name("vm0fs-sync".into()).spawn(move || {
                 for version in queue {
                     work(&version);
-                    // Unpacking takes memory by the entry.
+                    // Unpacking has allocated memory for each entry.
                     malloc::give_back();
                 }
             });
@@ -75,7 +75,7 @@ impl Syncer {
 
 fn work(version: &Path) {
     let Ok(directory) = File::open(version) else {
-        // Gone already.
+        // Evicted already.
         return;
     };
     match sync(&directory, version) {
@@ -91,7 +91,7 @@ fn work(version: &Path) {
     }
 }
 
-/// Syncs all that is in a version's directory, its name, and then the mark.
+/// Syncs all files in a version's directory and its name, and then makes the mark.
 pub(super) fn sync(directory: &File, path: &Path) -> io::Result<()> {
     let open = |name: &std::ffi::OsStr, flags: OFlag| -> io::Result<File> {
         let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
@@ -100,7 +100,7 @@ pub(super) fn sync(directory: &File, path: &Path) -> io::Result<()> {
     };
     let meta = Meta::read(open(META.as_ref(), OFlag::O_RDONLY)?);
     if meta.is_none_or(|meta| meta.boot.is_some() && meta.boot.as_deref() != boot()) {
-        // Of an earlier boot: syncing what is left would prove nothing.
+        // Sealed in an earlier boot: syncing now would not bring back what was lost.
         return Ok(());
     }
     for entry in fs::read_dir(path)? {

@@ -1,5 +1,5 @@
-//! From a presigned URL to a sealed version: downloaded, unpacked, and published in the
-//! cache by one rename.
+//! Fetches versions: downloads an archive from its presigned URL, unpacks it, and
+//! publishes it in the cache by one rename.
 
 pub(super) mod download;
 mod pack;
@@ -38,11 +38,11 @@ use std::{
 };
 use unpack::Job;
 
-/// Downloads of one version in one fetch: it starts over where the object
-/// changed under it, or other mounts evict at once.
+/// Maximum number of downloads of one version in one fetch: it starts over if the object
+/// has changed meanwhile, or if other mounts evict the version at once.
 const STARTS: u32 = 3;
 
-/// Brings versions into a cache.
+/// Fetches versions into a cache.
 pub(super) struct Fetcher {
     limits: Limits,
     downloader: Downloader,
@@ -69,7 +69,7 @@ impl Fetcher {
         self.arriving().get(key).cloned()
     }
 
-    /// The version with its content, downloaded where the cache does not have it.
+    /// The version with its content, downloaded if the cache does not have it.
     ///
     /// # Errors
     /// Those of [`Store::fetch`](super::Store::fetch).
@@ -80,7 +80,7 @@ impl Fetcher {
         progress: &Progress,
     ) -> Result<Arc<Version>> {
         let result = self.bring(cache, request, progress);
-        (request.arrived)();
+        (request.on_partial)();
         result
     }
 
@@ -104,7 +104,7 @@ impl Fetcher {
                 Err(error) => return Err(error),
                 Ok(()) => match cache.with_content(&request.key) {
                     Some(version) => return Ok(version),
-                    // Another mount needed the space more, in that very moment.
+                    // Another mount needed the space in that very moment.
                     None if starts < STARTS => "the version was evicted",
                     None => {
                         return Err(Error::NoSpace(format!(
@@ -120,7 +120,7 @@ impl Fetcher {
         }
     }
 
-    /// Unpacks an archive of `length` bytes, where that is known, and seals it.
+    /// Unpacks an archive of `length` bytes, if that is known, and seals it.
     pub(super) fn take_in(
         &self,
         cache: &Cache,
@@ -145,12 +145,12 @@ impl Fetcher {
         ));
         self.arriving().insert(key.clone(), Arc::clone(&partial));
         let seal = || self.seal(cache, request, source, staging, &partial, progress);
-        // Where it panics, what has come must not stay to be read.
+        // After a panic, the partial version must not stay readable.
         let result = catch_unwind(AssertUnwindSafe(seal)).unwrap_or_else(|_| {
             let what = format!("unpacking version {} panicked", key.version_id);
             Err(Error::Internal(what))
         });
-        // Another fetch of it may have begun meanwhile.
+        // Another fetch of the version may have begun meanwhile.
         self.arriving()
             .retain(|_, known| !Arc::ptr_eq(known, &partial));
         if let Err(error) = &result {
@@ -184,7 +184,7 @@ impl Fetcher {
             progress,
         };
         let unpacked = unpack::unpack(&mut source, &mut staging, &job)?;
-        // Beside writing the index: who waits for the listing waits for both.
+        // At the same time as the index is written: a listing waits for both.
         let verified = thread::scope(|scope| {
             let proof = scope.spawn(|| unpacked.prove(key, request.verify));
             staging.write_index(&unpacked.records, &unpacked.packed, progress)?;
@@ -219,7 +219,7 @@ impl Fetcher {
     }
 }
 
-/// Counts what is read.
+/// Counts the bytes that are read.
 struct Counted<R> {
     source: R,
     bytes: u64,

@@ -1,7 +1,6 @@
-//! Doors for the fuzz targets `unpack` and `index` (`tests/fuzz`) and for the
-//! test that runs their seeds. Each takes bytes that somebody has put into an
-//! archive or a file of the cache, and panics where what comes of them breaks a
-//! promise.
+//! The fuzz targets `unpack` and `index` (`tests/fuzz`), which the test of their seeds
+//! runs too. Each takes the bytes of an archive or of a file of the cache, and panics if
+//! the result breaks a promise.
 
 mod archives;
 mod key;

@@ -1,9 +1,9 @@
-//! What keeps an archive from doing harm.
+//! The limits that keep an archive from doing harm.
 
-/// What keeps an archive from doing harm.
+/// The limits that keep an archive from doing harm.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Entries, directories that are only implied included.
+    /// Entries, with the directories that are only implied.
     pub entries: u32,
     /// Components of a path; a deeper entry is left out.
     pub depth: u32,
@@ -18,7 +18,7 @@ pub struct Limits {
     pub pieces: u32,
     /// Bytes of all names and targets together, which are in memory while unpacking.
     pub name_bytes: u32,
-    /// Content may be the declared size times this, and …
+    /// Content may have the declared size times this factor, and …
     pub slack_factor: u64,
     /// … so many bytes more.
     pub slack_bytes: u64,

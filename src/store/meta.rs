@@ -1,12 +1,12 @@
-//! `meta.json`: what is known of a version beside its tree, for people and
-//! for the accounts of the cache.
+//! `meta.json`: facts about a version beside its index, for people and for the quota of
+//! the cache.
 
 use super::key::VersionKey;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{fs::File, io::Read};
 
-/// Bytes of a `meta.json` that are read: ours are below a kilobyte.
+/// Bytes of a `meta.json` that are read: a genuine one is below a kilobyte.
 const LONGEST: u64 = 64 << 10;
 
 /// What is done about the proof of content (`--verify`).
@@ -68,9 +68,9 @@ pub struct Meta {
     pub declared_files: Option<u64>,
     /// When it was unpacked.
     pub sealed_at: Timestamp,
-    /// Bytes of content on disk while it is there: `pack` and blobs.
+    /// Bytes of content, which are on disk until it is evicted: `pack` and blobs.
     pub content_bytes: u64,
-    /// Bytes of `tree`.
+    /// Bytes of the index, the file `tree`.
     pub tree_bytes: u64,
     /// Bytes of the archive as downloaded.
     pub archive_bytes: u64,
@@ -78,23 +78,23 @@ pub struct Meta {
     pub verified: Verified,
     /// Entries of the archive that are not shown (see `unpack`).
     pub skipped: u64,
-    /// Of the first of them, which and why.
+    /// The first of them, with the reason for each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub omitted: Vec<String>,
-    /// The boot of the machine in which it was sealed before it was synced.
+    /// The boot of the machine in which it was sealed, if it was not synced before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<String>,
 }
 
 impl Meta {
-    /// Reads a `meta.json`; `None` where it is not one.
+    /// Reads a `meta.json`; `None` if it is malformed.
     pub(super) fn read(file: File) -> Option<Self> {
         let mut text = Vec::new();
         file.take(LONGEST).read_to_end(&mut text).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
-    /// What it is the meta of; `None` where it names an unknown kind.
+    /// The key of the version; `None` if its kind is unknown.
     pub(super) fn key(&self) -> Option<VersionKey> {
         let kind = ["volumes", "artifacts"]
             .into_iter()

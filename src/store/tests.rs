@@ -3,14 +3,20 @@
 
 mod archives;
 mod cache;
+mod crashes;
 mod damage;
 mod distrust;
 mod downloads;
+mod eviction;
 mod holes;
+mod index_bytes;
 mod inventory;
+mod limits;
+mod links;
 mod parallel;
 mod proof;
 mod seeds;
+mod server;
 mod speed;
 mod streaming;
 
@@ -150,7 +156,7 @@ fn request(version: &str) -> FetchRequest<'static> {
         declared_size: None,
         declared_files: None,
         url: &no_link,
-        arrived: &|| (),
+        on_partial: &|| (),
         verify: Verify::Warn,
     }
 }

@@ -30,7 +30,7 @@ use crate::{
     },
     error::{Error, Result, TransportKind},
     progress::Progress,
-    store::Shelf,
+    store::AnswerStore,
     tree::{
         cache::{FOR_EVER, Lookup},
         logs::Logs,
@@ -81,7 +81,12 @@ pub(crate) struct Answers {
 
 impl Answers {
     /// No answers but those that earlier mounts have left in the store.
-    pub(crate) fn new(api: Client, store: Arc<Shelf>, list_ttl: Duration, offline: bool) -> Self {
+    pub(crate) fn new(
+        api: Client,
+        store: Arc<AnswerStore>,
+        list_ttl: Duration,
+        offline: bool,
+    ) -> Self {
         Self {
             caches: Caches::default(),
             persisted: Persisted::new(store),

@@ -9,7 +9,9 @@ use crate::{
     api::types::StorageVersion,
     error::{Error, Result},
     progress::Progress,
-    store::{FetchRequest, Hold, PartialVersion, Shelf, Store, Usage, Verify, Version, VersionKey},
+    store::{
+        AnswerStore, FetchRequest, Hold, PartialVersion, Store, Usage, Verify, Version, VersionKey,
+    },
     sync::Mutex,
     tree::{
         cache::{Cache, Lookup},
@@ -149,7 +151,7 @@ impl Content {
             declared_size: download.declared.and_then(|row| row.size),
             declared_files: download.declared.and_then(|row| row.file_count),
             url: download.url,
-            arrived: download.arrived,
+            on_partial: download.arrived,
             verify: self.verify,
         };
         let fetch = || self.store.fetch(&request, progress);
@@ -192,7 +194,7 @@ impl Content {
 
     /// Measures how full the cache is, with the answers' share of it. This reads the disk
     /// and can wait.
-    pub(crate) fn measure(&self, answers: &Shelf) {
+    pub(crate) fn measure(&self, answers: &AnswerStore) {
         let at = Instant::now();
         let mut usage = self.store.usage();
         usage.bytes += answers.bytes();

@@ -49,7 +49,7 @@ impl Tree {
             return None;
         }
         if key.0 == Fetchable::Usage {
-            self.content.measure(&self.shelf);
+            self.content.measure(&self.answer_store);
             return None;
         }
         if let Err(error) = self.answers.admit(progress) {
@@ -88,7 +88,7 @@ impl Tree {
         let brought = match &key.0 {
             Fetchable::Content(version) => {
                 let brought = self.bring_content(version, progress, arrived);
-                self.content.measure(&self.shelf);
+                self.content.measure(&self.answer_store);
                 return brought;
             }
             Fetchable::Stream(run) => {

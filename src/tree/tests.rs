@@ -79,7 +79,7 @@ impl Bench {
             user_agent: "vm0fs-test".into(),
             allow_http: true,
         });
-        let shelf = crate::store::Shelf::open(dir.path(), "test", 16 << 20);
+        let shelf = crate::store::AnswerStore::open(dir.path(), "test", 16 << 20);
         let options = TreeOptions {
             list_ttl,
             external_symlinks: false,

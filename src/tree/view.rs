@@ -3,7 +3,7 @@
 use crate::{
     api::{Client, types::Run},
     error::Error,
-    store::{Shelf, Store, Usage, Verify, Version},
+    store::{AnswerStore, Store, Usage, Verify, Version},
     tree::{
         answers::{Agents, Answers, Listing},
         cache::Cache,
@@ -71,7 +71,7 @@ pub struct Tree {
     pub(super) live: Live,
     pub(super) inodes: Inodes,
     /// The answers on disk, and the numbers of inodes beside them.
-    pub(super) shelf: Arc<Shelf>,
+    pub(super) answer_store: Arc<AnswerStore>,
     pub(super) pages: Cache<MetaFile, Page>,
     /// Tables of all runs and of agents' runs.
     pub(super) tables: Cache<(Option<Arc<str>>, Form), Table>,
@@ -81,19 +81,19 @@ pub struct Tree {
 
 impl Tree {
     /// A tree that has asked for nothing yet.
-    pub fn new(api: Client, store: Store, shelf: Shelf, options: TreeOptions) -> Self {
-        let shelf = Arc::new(shelf);
+    pub fn new(api: Client, store: Store, answer_store: AnswerStore, options: TreeOptions) -> Self {
+        let answer_store = Arc::new(answer_store);
         let origin = api.origin().into();
         let content = Content::new(store, options.verify, origin);
-        content.measure(&shelf);
+        content.measure(&answer_store);
         Self {
-            answers: Answers::new(api, shelf.clone(), options.list_ttl, options.offline),
+            answers: Answers::new(api, answer_store.clone(), options.list_ttl, options.offline),
             content,
             orders: Orders::default(),
             crawlers: Crawlers::new(options.crawlers),
             live: Live::new(Pool::STREAMS),
-            inodes: Inodes::new(numbers(&shelf)),
-            shelf,
+            inodes: Inodes::new(numbers(&answer_store)),
+            answer_store,
             pages: Cache::new(PAGES),
             tables: Cache::new(TABLES),
             external_symlinks: options.external_symlinks,
@@ -104,7 +104,7 @@ impl Tree {
     /// Writes nothing more to the cache.
     pub fn close(&self) {
         self.save_numbers();
-        self.shelf.close();
+        self.answer_store.close();
     }
 
     /// Whether a list of agents is known, if only from an earlier mount.
@@ -118,10 +118,10 @@ impl Tree {
             return;
         }
         // Another mount may have written some of its own meanwhile.
-        let mut all = numbers(&self.shelf);
+        let mut all = numbers(&self.answer_store);
         all.extend(self.inodes.save());
         if let Ok(content) = serde_json::to_vec(&all) {
-            self.shelf.put(NUMBERS, &content);
+            self.answer_store.put(NUMBERS, &content);
         }
     }
 
@@ -145,8 +145,8 @@ impl Tree {
 }
 
 /// The inode numbers that earlier mounts of this cache gave instead of those drawn.
-fn numbers(shelf: &Shelf) -> Exceptions {
-    let content = shelf.get(NUMBERS);
+fn numbers(answer_store: &AnswerStore) -> Exceptions {
+    let content = answer_store.get(NUMBERS);
     let numbers = content.and_then(|content| serde_json::from_slice(&content).ok());
     numbers.unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     humanize::{self, Align, age, count, size},
-    store::{Audit, Breakdown, Cleared, Item},
+    store::{Audit, Breakdown, CachedVersion, Cleared},
     text::one_line,
 };
 use jiff::Timestamp;
@@ -29,7 +29,7 @@ const HEADINGS: [(&str, Align); 10] = [
 ];
 
 /// One line a version, under headings.
-pub(super) fn table(items: &[Item]) -> String {
+pub(super) fn table(items: &[CachedVersion]) -> String {
     let rows = items.iter().map(|item| {
         let (kind, storage, version) = names(item);
         let yes = |is| if is { "yes" } else { "-" };
@@ -62,7 +62,7 @@ pub(super) fn table(items: &[Item]) -> String {
 }
 
 /// Kind, storage and version, fit for a terminal.
-fn names(item: &Item) -> (String, String, String) {
+fn names(item: &CachedVersion) -> (String, String, String) {
     let short = |text: &str| -> String { one_line(text, SHORT_ID).replace('…', "") };
     let Some(meta) = &item.meta else {
         return ("?".into(), "?".into(), short(&item.key));
@@ -76,7 +76,7 @@ fn names(item: &Item) -> (String, String, String) {
 }
 
 /// A version in a line of text.
-pub(super) fn title(item: &Item) -> String {
+pub(super) fn title(item: &CachedVersion) -> String {
     let (kind, storage, version) = names(item);
     format!("{kind}/{storage}/{version}")
 }
@@ -86,8 +86,8 @@ fn ago(then: SystemTime) -> String {
 }
 
 /// The list for programs.
-pub(super) fn items(items: &[Item]) -> Value {
-    let item = |item: &Item| {
+pub(super) fn items(items: &[CachedVersion]) -> Value {
+    let item = |item: &CachedVersion| {
         let meta = item.meta.as_ref();
         json!({
             "key": item.key,
@@ -201,8 +201,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn item(meta: Value) -> Item {
-        Item {
+    fn item(meta: Value) -> CachedVersion {
+        CachedVersion {
             key: "ab".repeat(32),
             meta: serde_json::from_value(meta).ok(),
             name: None,

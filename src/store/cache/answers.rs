@@ -1,9 +1,9 @@
-//! Answers of the API on disk: what was last known, for when the network is
-//! gone, and what can never change, so that it is never asked for again.
+//! Answers of the API on disk: the last ones, for when the network is
+//! gone, and those that can never change, so that they are never asked for again.
 //!
 //! `<cache>/v1/answers/<account>/<name>`: a checksum line, then the answer as
-//! the tree wrote it. Whatever is wrong reads as absent. The files are bounded
-//! in all; the least recently used go first.
+//! the tree wrote it. A damaged file reads as absent. The files have a maximum size
+//! together; the least recently used are removed first.
 
 use crate::store::{files::make_directory, hex::hex};
 use crate::{
@@ -23,46 +23,46 @@ use std::{
     time::SystemTime,
 };
 
-/// What the first line begins with. The number is raised when answers are
-/// written in another way: an older one is then absent.
+/// The beginning of the first line. The number is raised when answers are
+/// written in another way: an older one then reads as absent.
 const MAGIC: &str = "vm0fs answer 1 ";
 /// One answer larger than this share of the budget is not kept: it would push
 /// out most of the others.
 const LARGEST_SHARE: u64 = 4;
-/// A scan for what to push out happens when so much of the budget was written.
+/// After writing this share of the budget, a scan looks for files to remove.
 const SCAN_SHARE: u64 = 16;
 
 /// Answers of one account at one API.
-pub struct Shelf {
+pub struct AnswerStore {
     dir: PathBuf,
     budget: u64,
     /// Bytes written since the last scan.
     written: AtomicU64,
-    /// Whether nothing is to be written any more. Held while something is.
+    /// Whether nothing may be written any more. Read-locked during each write.
     closed: RwLock<bool>,
     scan: Mutex<()>,
 }
 
-impl Shelf {
-    /// The shelf of an account below the cache directory, with `budget` bytes
+impl AnswerStore {
+    /// The answers of an account below the cache directory, with `budget` bytes
     /// for all accounts together. `account` is hashed: it may hold a secret.
     ///
     /// # Errors
-    /// [`Error::Io`] where its directory cannot be made.
+    /// [`Error::Io`] if its directory cannot be made.
     pub fn open(cache: &Path, account: &str, budget: u64) -> Result<Self> {
         let dir = cache
             .join("v1/answers")
             .join(&digest(account.as_bytes())[..32]);
         make_directory(&dir)?;
-        let shelf = Self {
+        let store = Self {
             dir,
             budget,
             written: AtomicU64::new(0),
             closed: RwLock::new(false),
             scan: Mutex::new(()),
         };
-        shelf.make_room();
-        Ok(shelf)
+        store.make_room();
+        Ok(store)
     }
 
     /// The answer kept under a name.
@@ -78,13 +78,13 @@ impl Shelf {
             let _ = fs::remove_file(&path);
             return None;
         }
-        // The time of last use, for what is pushed out first.
+        // Notes the time of last use, by which files are removed.
         let (now, flags) = (TimeSpec::UTIME_NOW, UtimensatFlags::FollowSymlink);
         let _ = utimensat(nix::fcntl::AT_FDCWD, &path, &now, &now, flags);
         Some(content)
     }
 
-    /// Keeps an answer. What goes wrong is only logged: it is a cache.
+    /// Keeps an answer. A failure is only logged: this is a cache.
     pub fn put(&self, name: &str, content: &[u8]) {
         let length = content.len() as u64;
         if length > self.budget / LARGEST_SHARE {
@@ -100,18 +100,18 @@ impl Shelf {
         }
     }
 
-    /// Waits for what is being written, and lets nothing be written from then
-    /// on: the cache may be about to be removed.
+    /// Waits for writes to end, and prevents new ones: the cache may be about to be
+    /// removed.
     pub fn close(&self) {
         *self.closed.write() = true;
     }
 
-    /// The most that it may hold.
+    /// Maximum size of all answers, in bytes.
     pub fn budget(&self) -> u64 {
         self.budget
     }
 
-    /// What all accounts hold now, by a look at the disk.
+    /// Bytes that the answers of all accounts take, read from disk.
     pub fn bytes(&self) -> u64 {
         self.files().iter().map(|(_, length, _)| length).sum()
     }
@@ -126,7 +126,7 @@ impl Shelf {
         let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
         writeln!(file, "{MAGIC}{}", digest(content))?;
         file.write_all(content)?;
-        // No fsync: after a crash of the machine the checksum tells.
+        // No fsync: after a crash of the machine the checksum shows what is damaged.
         file.persist(self.path(name))
             .map(drop)
             .map_err(|error| error.error)
@@ -144,7 +144,7 @@ impl Shelf {
         };
         self.written.store(0, Ordering::Relaxed);
         let mut files = self.files();
-        // Room for what is written until the next scan.
+        // Leaves space for what is written until the next scan.
         let keep = self.budget - self.budget / SCAN_SHARE;
         let mut total: u64 = files.iter().map(|(_, length, _)| length).sum();
         files.sort();
@@ -184,18 +184,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_outlive_the_shelf_and_accounts_are_apart() {
+    fn answers_outlive_the_store_and_accounts_are_apart() {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = Shelf::open(dir.path(), "origin token", 1 << 20).unwrap();
-        assert_eq!(shelf.get("runs"), None);
-        shelf.put("runs", b"[1]");
-        shelf.put("runs", b"[1,2]");
-        shelf.put("../../escape", b"x");
-        drop(shelf);
-        let shelf = Shelf::open(dir.path(), "origin token", 1 << 20).unwrap();
-        assert_eq!(shelf.get("runs").as_deref(), Some(&b"[1,2]"[..]));
-        assert_eq!(shelf.get("../../escape").as_deref(), Some(&b"x"[..]));
-        let other = Shelf::open(dir.path(), "origin other", 1 << 20).unwrap();
+        let store = AnswerStore::open(dir.path(), "origin token", 1 << 20).unwrap();
+        assert_eq!(store.get("runs"), None);
+        store.put("runs", b"[1]");
+        store.put("runs", b"[1,2]");
+        store.put("../../escape", b"x");
+        drop(store);
+        let store = AnswerStore::open(dir.path(), "origin token", 1 << 20).unwrap();
+        assert_eq!(store.get("runs").as_deref(), Some(&b"[1,2]"[..]));
+        assert_eq!(store.get("../../escape").as_deref(), Some(&b"x"[..]));
+        let other = AnswerStore::open(dir.path(), "origin other", 1 << 20).unwrap();
         assert_eq!(other.get("runs"), None);
         let names = fs::read_dir(dir.path().join("v1/answers")).unwrap();
         for name in names {
@@ -212,45 +212,45 @@ mod tests {
     #[test]
     fn damage_reads_as_absent() {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = Shelf::open(dir.path(), "a", 1 << 20).unwrap();
-        shelf.put("n", b"content");
-        let path = shelf.path("n");
+        let store = AnswerStore::open(dir.path(), "a", 1 << 20).unwrap();
+        store.put("n", b"content");
+        let path = store.path("n");
         let whole = fs::read(&path).unwrap();
         for position in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[position] ^= 1;
             fs::write(&path, &bytes).unwrap();
-            assert_eq!(shelf.get("n"), None, "byte {position}");
+            assert_eq!(store.get("n"), None, "byte {position}");
             fs::write(&path, &whole[..position]).unwrap();
-            assert_eq!(shelf.get("n"), None, "cut at {position}");
+            assert_eq!(store.get("n"), None, "cut at {position}");
         }
         fs::remove_dir_all(dir.path()).unwrap();
-        assert_eq!(shelf.get("n"), None);
-        shelf.put("n", b"again");
-        assert_eq!(shelf.get("n").as_deref(), Some(&b"again"[..]));
+        assert_eq!(store.get("n"), None);
+        store.put("n", b"again");
+        assert_eq!(store.get("n").as_deref(), Some(&b"again"[..]));
     }
 
     #[test]
     fn bounded_and_the_least_recently_used_go_first() {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = Shelf::open(dir.path(), "a", 100_000).unwrap();
-        shelf.put("huge", &[0; 50_000]);
+        let store = AnswerStore::open(dir.path(), "a", 100_000).unwrap();
+        store.put("huge", &[0; 50_000]);
         assert_eq!(
-            shelf.get("huge"),
+            store.get("huge"),
             None,
             "one answer must not push out all others"
         );
-        shelf.put("first", &[1; 4000]);
+        store.put("first", &[1; 4000]);
         for n in 0..100 {
-            shelf.put(&format!("n{n}"), &[2; 4000]);
-            assert!(shelf.get("first").is_some(), "used all the time");
+            store.put(&format!("n{n}"), &[2; 4000]);
+            assert!(store.get("first").is_some(), "used all the time");
         }
-        let total: u64 = fs::read_dir(&shelf.dir)
+        let total: u64 = fs::read_dir(&store.dir)
             .unwrap()
             .map(|file| file.unwrap().metadata().unwrap().len())
             .sum();
         assert!(total <= 100_000, "{total}");
-        assert_eq!(shelf.get("n0"), None);
-        assert!(shelf.get("n99").is_some());
+        assert_eq!(store.get("n0"), None);
+        assert!(store.get("n99").is_some());
     }
 }

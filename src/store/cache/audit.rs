@@ -1,6 +1,6 @@
-//! Is a version in the cache still what was sealed? Checks the index by its
-//! checksums, content by the version's id where that is its hash, and else by
-//! the checksums that the index gives.
+//! Checks whether a version in the cache is still what was sealed: the index by its
+//! checksums, the content by the version's id if that is its hash, and otherwise by
+//! the checksums in the index.
 
 use super::{
     keepalive::Keepalive,
@@ -18,11 +18,11 @@ use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
-/// Tries to lock the content, half a second in all: an evictor that looks takes
-/// microseconds, one that evicts some milliseconds.
+/// Tries to lock the content, half a second in all: a process that only looks holds the
+/// lock for microseconds, one that evicts for some milliseconds.
 const TRIES: u32 = 2500;
 
-/// What an audit found.
+/// The result of an audit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audit {
     /// The id is still the hash of the content.
@@ -34,9 +34,9 @@ pub enum Audit {
     TreeOnly,
     /// Content is damaged, for this reason; the index is good.
     ContentDamaged(String),
-    /// The version is no version, for this reason.
+    /// The version is not usable, for this reason.
     Broken(String),
-    /// It went away before it was looked at.
+    /// The version was removed before it was read.
     Gone,
 }
 
@@ -87,9 +87,9 @@ pub(in crate::store) fn audit(path: &Path, name: &str, read: &mut dyn FnMut(u64)
     }
 }
 
-/// The lock on the content; `None` where that is evicted.
+/// The lock on the content; `None` if that is evicted.
 fn content(version: &Version) -> Result<Option<ContentLock>, String> {
-    // Where file descriptors have run out, nothing can be said of it either.
+    // Without file descriptors the content cannot be checked: that is no damage.
     let lock = ContentLock::take(version.directory(), TRIES).ok().flatten();
     let was = version.index().pack_length();
     match lock.as_ref().and_then(ContentLock::length) {
@@ -109,7 +109,7 @@ fn contents(
     if proof.is_none() {
         has_checksums(index, pack, PACK, 0, index.pack_length(), read)?;
     }
-    // Files share nothing: together they are no more than has checksums.
+    // Files share no content: together they are no longer than what has checksums.
     let mut left = u64::from(index.checksums()) * BLOCK as u64;
     let mut zeros = HASHED_HOLES;
     for node in 0..index.len() {
@@ -159,7 +159,7 @@ fn contents(
                             file.read_exact_at(part, start.saturating_add(at))
                         })
                     };
-                    // Where it is proven, holes were within what is hashed.
+                    // A proven version has no more holes than are hashed.
                     zeros = zeros
                         .checked_sub(holes.size() - stored)
                         .ok_or("the index has more holes than were hashed")?;
@@ -172,7 +172,7 @@ fn contents(
     Ok(proof)
 }
 
-/// Whether all blocks of a file of content have their checksums, from `first` on.
+/// Whether all blocks of a file of content have their checksums, which begin at `first`.
 fn has_checksums(
     index: &Index,
     file: &File,
@@ -190,7 +190,7 @@ fn has_checksums(
     })
 }
 
-/// Reads `length` bytes from `start` on in pieces of `size`, and tells of each
+/// Reads `length` bytes from `start` on in pieces of `size`, and calls `tell` for each
 /// with its number.
 fn pieces(
     file: &File,

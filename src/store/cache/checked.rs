@@ -1,4 +1,4 @@
-//! Which blocks of a version's content have been held against their checksums.
+//! Which blocks of a version's content have been verified against their checksums.
 
 use crate::store::{checksums::blocks, index::Index};
 use std::{
@@ -17,17 +17,17 @@ pub(super) struct Part {
     pub(super) length: u64,
 }
 
-/// Which blocks have been found good.
+/// The blocks that have been verified.
 #[derive(Debug)]
 pub(super) struct Checked {
     /// A bit for each block.
     bits: Box<[AtomicU64]>,
-    /// The time of change of the pack and of each blob for which they hold.
+    /// The ctime of the pack and of each blob when they were verified.
     changed: Box<[AtomicU64]>,
 }
 
 impl Checked {
-    /// None of the blocks of an index.
+    /// No blocks yet.
     pub(super) fn none(index: &Index) -> Self {
         let zeros = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
         Self {

@@ -1,12 +1,11 @@
-//! Reading a file of a sealed version, and whether its bytes are still those
-//! that were written.
+//! Reads files of sealed versions, and verifies that their bytes are those that were
+//! written.
 //!
-//! A block of content is held against its checksum when it is first read, and
-//! again once the file that holds it has changed, which its time of change
-//! tells. So nothing is read or summed twice, and what a program does to a file
-//! of the cache is seen, as is what the disk has lost since an earlier mount.
-//! What the disk loses under a mount that has read it before, and once more from
-//! the disk since, is not.
+//! A block of content is verified against its checksum when it is first read, and
+//! again when the ctime of the file that holds it has changed. So no block is read or
+//! summed twice, and a change that a program makes to a file of the cache is noticed, as
+//! is damage on disk since an earlier mount. A bit flip on disk after a mount has
+//! verified a block is not noticed by that mount.
 
 use super::{checked::Part, version::Version};
 use crate::error::{Error, Result};
@@ -21,24 +20,23 @@ use std::{fs::File, os::unix::fs::FileExt, sync::Arc};
 pub struct Content {
     version: Arc<Version>,
     lock: Arc<ContentLock>,
-    /// The blob and its number, for what does not lie in the pack.
+    /// The blob and its number, for a file that is not in the pack.
     blob: Option<(File, u32)>,
-    /// Where it begins in its file.
+    /// Where it begins in the pack or blob.
     offset: u64,
     size: u64,
-    /// Bytes that are stored of it, one piece after another where it has holes.
+    /// Bytes that are stored of it: of a file with holes, one piece after another.
     stored: u64,
     holes: Option<Holes>,
 }
 
 impl Version {
-    /// Opens a file's content; `None` where it is evicted (or found damaged,
-    /// and given up): fetch the version again.
+    /// Opens a file's content; `None` if it is evicted, or found damaged and given up:
+    /// the version must be fetched again.
     ///
     /// # Errors
     /// [`Error::Stale`], [`Error::IsDirectory`] and [`Error::Invalid`] for
-    /// nodes that have no content, [`Error::Io`] where the cache's files
-    /// cannot be opened for lack of file descriptors.
+    /// nodes that have no content, [`Error::Io`] if file descriptors have run out.
     pub fn open(self: &Arc<Self>, node: u32) -> Result<Option<Content>> {
         let found = self.index().node(node).ok_or(Error::Stale)?;
         match found.kind {
@@ -84,9 +82,9 @@ impl Content {
         self.size
     }
 
-    /// Fills `buf` from `offset` on, and gives how many bytes: fewer only at
-    /// the end of the content. `None` where it is damaged, and given up: fetch
-    /// the version again and open it anew.
+    /// Fills `buf` from `offset` on, and returns how many bytes: fewer only at
+    /// the end of the content. `None` if it is damaged and given up: the version must be
+    /// fetched and the file opened again.
     pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
         let left = self.size.saturating_sub(offset);
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
@@ -111,8 +109,8 @@ impl Content {
         }
     }
 
-    /// Where the next stored byte or the next hole is, from `offset` on; `None`
-    /// where there is none, or where the index is damaged.
+    /// The next stored byte or the next hole, from `offset` on; `None` if there is none,
+    /// or if the index is damaged.
     pub fn seek(&self, offset: u64, what: Seek) -> Option<u64> {
         match self.holes {
             Some(holes) => holes::seek(&holes.of(self.version.index()), offset, what),
@@ -144,7 +142,7 @@ impl Content {
         })
     }
 
-    /// Fills all of `buf` from `start` of the file on; the error says what is wrong.
+    /// Fills all of `buf` from `start` of the pack or blob on; the error is the damage.
     fn fill(&self, start: u64, buf: &mut [u8]) -> std::result::Result<(), String> {
         if buf.is_empty() {
             return Ok(());
@@ -173,7 +171,7 @@ impl Content {
                 .checksum(part.first + block)
                 .ok_or("its checksums are damaged")?;
             let (from, to) = (block * size, part.length.min((block + 1) * size));
-            // What of the block was asked for, as offsets of the file.
+            // The part of the block that was asked for, as offsets of the file.
             let (wanted, until) = (from.max(start), to.min(end));
             let asked = &mut buf[(wanted - start) as usize..(until - start) as usize];
             let is_good = if (wanted, until) == (from, to) {
@@ -181,7 +179,7 @@ impl Content {
             } else {
                 let mut whole = vec![0; (to - from) as usize];
                 read(&mut whole, from)?;
-                // What was checked, not what was read before.
+                // The bytes that are verified, not those that were read before.
                 let here = (wanted - from) as usize;
                 asked.copy_from_slice(&whole[here..here + asked.len()]);
                 checksum(&whole) == expected

@@ -1,4 +1,4 @@
-//! The versions in the cache as its accounts see them: how much each takes, when it was
+//! The versions in the cache as the quota counts them: how much each takes, when it was
 //! last used, and whether it may be evicted.
 
 use crate::store::files::{self, BLOB, META, PACK, PINNED, SYNCED};
@@ -17,34 +17,34 @@ use std::{
 /// and the unused ends of the last blocks.
 pub(in crate::store) const OVERHEAD: u64 = 16 << 10;
 
-/// A version as the accounts see it.
+/// A version as the quota counts it.
 pub(super) struct QuotaEntry {
     pub(super) path: PathBuf,
-    /// Bytes of content, 0 where evicted.
+    /// Bytes of content, 0 if it is evicted.
     pub(super) content: u64,
     /// Bytes of the index and the like.
     pub(super) rest: u64,
     pub(super) used: SystemTime,
-    /// A user wants it kept.
+    /// A user has pinned it.
     pub(super) pinned: bool,
-    /// Not a whole version: nothing is lost with it.
+    /// Not a whole version: it is of no use.
     pub(super) broken: bool,
 }
 
 /// Reads the entries of all versions.
 #[derive(Default)]
 pub(super) struct Entries {
-    /// What was read of each version's `meta.json`, by the file's inode: it is
+    /// The figures of each version's `meta.json`, by the file's inode: the file is
     /// never written again, only replaced.
     known: Mutex<HashMap<u64, Known>>,
 }
 
-/// The part of a `meta.json` that the accounts need.
+/// The part of a `meta.json` that the quota needs.
 #[derive(Clone, Copy)]
 struct Known {
     content: u64,
     rest: u64,
-    /// Hash of the path, against an inode that was used again.
+    /// Hash of the path, in case the inode number is used again.
     path: u64,
 }
 
@@ -53,14 +53,15 @@ impl QuotaEntry {
         self.content + self.rest
     }
 
-    /// Whether a user's pin keeps it. What is broken can be pinned no more than used.
+    /// Whether a user's pin keeps it: a broken version is not worth keeping.
     pub(super) fn is_kept(&self) -> bool {
         self.pinned && !self.broken
     }
 }
 
 impl Entries {
-    /// Those of all versions below `versions`. Needs no lock for a look.
+    /// The entries of all versions below `versions`. The caller takes the cache's lock if
+    /// it acts on them.
     pub(super) fn read(&self, versions: &Path) -> Result<Vec<QuotaEntry>> {
         let paths = files::list(versions)?;
         let before = std::mem::take(&mut *self.known.lock());
@@ -129,7 +130,7 @@ fn entry(
     }
 }
 
-/// Removes a version's content, `pack` first: without it the rest does not count.
+/// Removes a version's content, `pack` first: without it, blobs do not count.
 pub(in crate::store) fn remove_content(version: &Path) {
     let _ = fs::remove_file(version.join(PACK));
     for path in files::list(version).unwrap_or_default() {

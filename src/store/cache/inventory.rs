@@ -1,6 +1,5 @@
-//! The cache as the commands see it: what is in it, what is pinned, and what a
-//! user wants gone. Works beside mounts that use the same directory, by the
-//! same locks.
+//! The cache as the commands see it: lists, pins, checks and clears versions. Works
+//! beside mounts that use the same directory, by the same locks.
 
 use super::{
     audit::{self, Audit},
@@ -21,28 +20,28 @@ use std::{
     time::SystemTime,
 };
 
-/// How deep the rest of the cache is summed up: it is a few levels deep.
+/// Levels of directories that are summed up: the cache has a few.
 const DEPTH: u32 = 8;
 /// Hexadecimal digits in the name of a version's directory: a SHA-256.
 const KEY_LENGTH: usize = 64;
 
-/// A cache directory, looked at from outside of a mount.
+/// A cache directory, used without a mount.
 pub struct Inventory {
     quota: Quota,
 }
 
 /// A version in the cache.
 #[derive(Clone, Debug)]
-pub struct Item {
+pub struct CachedVersion {
     /// The name of its directory, which is its key in the cache.
     pub key: String,
-    /// Facts about it; `None` where it is broken.
+    /// Facts about it; `None` if it is broken.
     pub meta: Option<Meta>,
-    /// Its storage's name when it was fetched, where that was known.
+    /// Its storage's name when it was fetched, if that was known.
     pub name: Option<String>,
-    /// Whether the content is there, too.
+    /// Whether the content is on disk too.
     pub has_content: bool,
-    /// Bytes that it takes of the ceiling.
+    /// Bytes that it takes of the cache's maximum size.
     pub on_disk: u64,
     /// Bytes of them that are content.
     pub content: u64,
@@ -52,14 +51,14 @@ pub struct Item {
     pub pinned: bool,
 }
 
-/// What takes up the room.
+/// What takes the space in the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Breakdown {
     /// Bytes of content.
     pub content: u64,
     /// Versions with content.
     pub with_content: u64,
-    /// Bytes of trees and what belongs to them.
+    /// Bytes of indexes and what belongs to them.
     pub trees: u64,
     /// Versions.
     pub versions: u64,
@@ -67,22 +66,22 @@ pub struct Breakdown {
     pub pinned: u64,
     /// Versions that are pinned.
     pub pinned_versions: u64,
-    /// Bytes reserved by downloads at work.
+    /// Bytes reserved by fetches at work.
     pub reserved: u64,
     /// Bytes of everything else: the API's answers that outlive a mount.
     pub answers: u64,
-    /// Bytes that the cache may have.
+    /// Maximum size of the cache, in bytes.
     pub ceiling: u64,
 }
 
 impl Breakdown {
-    /// All of it.
+    /// Bytes of all of it.
     pub fn total(&self) -> u64 {
         self.content + self.trees + self.reserved + self.answers
     }
 }
 
-/// What clearing did.
+/// The result of clearing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cleared {
     /// Versions that were cleared.
@@ -91,16 +90,16 @@ pub struct Cleared {
     pub bytes: u64,
     /// Versions left alone because they are pinned.
     pub pinned: u64,
-    /// Versions left alone because somebody has a file of them open.
+    /// Versions left alone because a process has a file of them open.
     pub in_use: u64,
 }
 
 impl Inventory {
-    /// Looks at the cache in `dir`, for which `ceiling` holds. Makes nothing:
-    /// `None` where there is no cache.
+    /// Opens the cache in `dir`, of `ceiling` bytes at most. Makes nothing:
+    /// `None` if there is no cache.
     ///
     /// # Errors
-    /// [`Error::Io`] where the directory cannot be read.
+    /// [`Error::Io`] if the directory cannot be read.
     pub fn open(dir: &Path, ceiling: u64) -> Result<Option<Self>> {
         let quota = Quota::at(dir.join("v1"), ceiling);
         match fs::read_dir(quota.versions()) {
@@ -113,20 +112,20 @@ impl Inventory {
         }
     }
 
-    /// Every version there is, the last used first.
+    /// All versions, the last used first.
     ///
     /// # Errors
-    /// [`Error::Io`] where the directory cannot be read.
-    pub fn list(&self) -> Result<Vec<Item>> {
-        let mut items: Vec<Item> = self.quota.entries()?.into_iter().map(item).collect();
+    /// [`Error::Io`] if the directory cannot be read.
+    pub fn list(&self) -> Result<Vec<CachedVersion>> {
+        let mut items: Vec<CachedVersion> = self.quota.entries()?.into_iter().map(item).collect();
         items.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.key.cmp(&b.key)));
         Ok(items)
     }
 
-    /// What takes up the room. Takes the cache's lock.
+    /// What takes the space in the cache. Takes the cache's lock.
     ///
     /// # Errors
-    /// [`Error::Io`] where the directory cannot be read or locked.
+    /// [`Error::Io`] if the directory cannot be read or locked.
     pub fn breakdown(&self) -> Result<Breakdown> {
         let _guard = self.quota.lock()?;
         let mut sum = Breakdown {
@@ -148,7 +147,7 @@ impl Inventory {
         Ok(sum)
     }
 
-    /// Bytes of what is neither a version nor a download.
+    /// Bytes of all that is neither a version nor a fetch.
     fn answers(&self) -> u64 {
         let own = ["versions", "staging", "lock", "CACHEDIR.TAG"];
         let all = files::list(self.quota.root()).unwrap_or_default();
@@ -158,18 +157,18 @@ impl Inventory {
             .sum()
     }
 
-    /// Frees content, and with `trees` whole versions; pinned ones only with
-    /// `pinned`, which leaves them pinned where they stay. What somebody has
-    /// open stays.
+    /// Removes content, and with `trees` whole versions; pinned ones only with
+    /// `pinned`, and they stay pinned if their index stays. Versions that a process has
+    /// open stay.
     ///
     /// # Errors
-    /// [`Error::Io`] where the directory cannot be read or locked.
+    /// [`Error::Io`] if the directory cannot be read or locked.
     pub fn clear(&self, trees: bool, pinned: bool) -> Result<Cleared> {
         let first = self.clear_idle(trees, pinned)?;
         if first.in_use == 0 {
             return Ok(first);
         }
-        // A mount keeps what was used last open for a moment.
+        // A mount keeps the content that was used last open for a moment.
         thread::sleep(keepalive::MOMENT * 2);
         let second = self.clear_idle(trees, pinned)?;
         Ok(Cleared {
@@ -202,18 +201,18 @@ impl Inventory {
         Ok(done)
     }
 
-    /// How many downloads dead processes have left, and how many bytes they
-    /// take; with `remove` they are removed.
+    /// How many fetches dead processes have left, and how many bytes those
+    /// take; with `remove`, removes them.
     ///
     /// # Errors
-    /// [`Error::Io`] where the directory cannot be read or locked.
+    /// [`Error::Io`] if the directory cannot be read or locked.
     pub fn leftovers(&self, remove: bool) -> Result<(u64, u64)> {
         let _guard = self.quota.lock()?;
         let staged = self.quota.staged("")?;
         let paths = staged.dead.iter().map(|(path, _)| path);
         let bytes = paths.map(|path| size_of(path, DEPTH)).sum();
         let found = staged.dead.len() as u64;
-        // With the locks, which would keep it from being removed.
+        // The locks in it would prevent the removal.
         drop(staged);
         if remove && found > 0 {
             self.quota.staged("")?.clean();
@@ -221,12 +220,12 @@ impl Inventory {
         Ok((found, bytes))
     }
 
-    /// Keeps a version from eviction, in every process and across a crash.
-    /// `false` where it was pinned already.
+    /// Pins a version: no process evicts it, also after a crash.
+    /// `false` if it was pinned already.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where it is not in the cache, [`Error::Io`] and
-    /// [`Error::NoSpace`] where the mark cannot be written.
+    /// [`Error::NotFound`] if it is not in the cache, [`Error::Io`] and
+    /// [`Error::NoSpace`] if the mark cannot be written.
     pub fn pin(&self, key: &str) -> Result<bool> {
         let _guard = self.quota.lock()?;
         let path = self.path(key)?;
@@ -247,7 +246,7 @@ impl Inventory {
         }
     }
 
-    /// Leaves a version to eviction again. `false` where it was not pinned.
+    /// Unpins a version. `false` if it was not pinned.
     ///
     /// # Errors
     /// As for [`Self::pin`].
@@ -261,14 +260,13 @@ impl Inventory {
         }
     }
 
-    /// Whether a version's content is there.
+    /// Whether a version's content is on disk.
     pub fn has_content(&self, key: &str) -> bool {
         self.path(key).is_ok_and(|path| has_content(&path))
     }
 
-    /// Reads a version whole and says whether it is what it was when it was
-    /// sealed; tells `read` how many bytes it has just read. Keeps the content
-    /// from eviction meanwhile.
+    /// Reads a whole version and says whether it is what was sealed. Calls `read` with
+    /// the number of bytes after each read. Keeps the content from eviction meanwhile.
     pub fn verify(&self, key: &str, read: &mut dyn FnMut(u64)) -> Audit {
         match self.path(key) {
             Ok(path) => audit::audit(&path, key, read),
@@ -276,25 +274,24 @@ impl Inventory {
         }
     }
 
-    /// Drops what is damaged of a version, so that it is fetched again when it
-    /// is next used: the content, with `whole` the tree as well. Files that are
-    /// open stay readable.
+    /// Removes a damaged version's content, with `whole` its index as well, so that it is
+    /// fetched again when it is next used. Files that are open stay readable.
     ///
     /// # Errors
-    /// [`Error::Io`] where the cache cannot be locked.
+    /// [`Error::Io`] if the cache cannot be locked.
     pub fn drop_damaged(&self, key: &str, whole: bool) -> Result<()> {
         let _guard = self.quota.lock()?;
         match self.path(key) {
             Ok(path) if whole => self.quota.discard(&path),
             Ok(path) => remove_content(&path),
-            // Gone already.
+            // Removed already.
             Err(_) => {}
         }
         Ok(())
     }
 
     fn path(&self, key: &str) -> Result<PathBuf> {
-        // A key may come from an attribute that anybody has set on a file.
+        // A key may come from an attribute, which any process can set on a file.
         let is_key = key.len() == KEY_LENGTH && key.bytes().all(|byte| byte.is_ascii_hexdigit());
         let path = self.quota.versions().join(key);
         if is_key && path.is_dir() {
@@ -312,10 +309,10 @@ fn has_content(version: &Path) -> bool {
     version.join(PACK).exists()
 }
 
-fn item(entry: QuotaEntry) -> Item {
+fn item(entry: QuotaEntry) -> CachedVersion {
     let meta = File::open(entry.path.join(META)).ok();
     let key = entry.path.file_name().unwrap_or_default();
-    Item {
+    CachedVersion {
         key: key.to_string_lossy().into_owned(),
         meta: meta.and_then(Meta::read),
         name: read_name(&entry.path),

@@ -1,6 +1,6 @@
-//! The content that was used last stays open for a moment: for many small files
-//! one after another, opening, locking and closing their `pack` for each would
-//! cost more than serving it.
+//! Keeps the content that was used last open for a moment. When a process reads many
+//! small files one after another, opening, locking and closing their `pack` for each
+//! would cost more than reading it.
 
 use crate::store::content_lock::ContentLock;
 use crate::sync::Mutex;
@@ -10,22 +10,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long after its last use. Eviction, by whichever mount, waits longer.
-pub(in crate::store) const MOMENT: Duration = Duration::from_millis(500);
+/// How long content stays open after its last use. Eviction, in any process, waits longer.
+pub(super) const MOMENT: Duration = Duration::from_millis(500);
 
-/// Holds the last lock.
+/// Holds the lock on the content that was used last.
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct Keepalive(Arc<Mutex<Kept>>);
 
 #[derive(Debug, Default)]
 struct Kept {
     held: Option<(Arc<ContentLock>, Instant)>,
-    /// Whether a thread waits to let go of it.
+    /// Whether a thread waits to drop it.
     watched: bool,
 }
 
 impl Keepalive {
-    /// Holds `lock`, in the place of the one before.
+    /// Holds `lock` instead of the one before.
     pub(in crate::store) fn hold(&self, lock: &Arc<ContentLock>) {
         let mut state = self.0.lock();
         let before = state.held.replace((Arc::clone(lock), Instant::now()));
@@ -38,11 +38,11 @@ impl Keepalive {
             }
         }
         drop(state);
-        // Closing happens outside of the lock.
+        // The file is closed after the mutex is released.
         drop(before);
     }
 
-    /// Lets go now: a fetch needs the space.
+    /// Drops the lock now: a fetch needs the space.
     pub(in crate::store) fn release(&self) {
         let held = self.0.lock().held.take();
         drop(held);

@@ -1,5 +1,5 @@
-//! The lock under which the cache's accounts change: one file for all processes that
-//! share the directory.
+//! The lock under which versions and reservations change: one file for all processes
+//! that share the cache directory.
 
 use crate::{
     error::{Error, Result},
@@ -14,20 +14,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the lock file may be held by another process: it is held for a
-/// scan and some unlinks, so longer means a stopped process.
+/// How long another process may hold the lock: it does so for a scan and some unlinks, so
+/// longer means that it is stopped.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often a wait looks again.
+/// Time between two tries.
 const TICK: Duration = Duration::from_millis(2);
 
 /// The lock file of a cache directory.
 pub(super) struct CacheLock {
     path: PathBuf,
-    /// Taken first: threads of one process wait for it without looking again.
+    /// Taken first: the threads of one process wait here, without polling.
     local: Mutex<()>,
 }
 
-/// The right to change the accounts.
+/// The right to change versions and reservations.
 pub(in crate::store) struct CacheGuard<'a> {
     _file: Flock<File>,
     _local: MutexGuard<'a, ()>,
@@ -41,7 +41,7 @@ impl CacheLock {
         }
     }
 
-    /// Takes the lock, with a bounded wait.
+    /// Takes the lock; waits for it as long as [`PATIENCE`].
     pub(super) fn take(&self) -> Result<CacheGuard<'_>> {
         let local = self.local.lock();
         let context = || format!("locking {}", self.path.display());

@@ -13,7 +13,7 @@ const NAME: &str = "name";
 /// The longest name that is read: a path component and its escapes.
 const NAME_BYTES: u64 = 1024;
 
-/// The name, where it was noted.
+/// The name, if it was noted.
 pub(super) fn read_name(version: &Path) -> Option<String> {
     let mut name = String::new();
     let file = File::open(version.join(NAME)).ok()?;
@@ -21,13 +21,13 @@ pub(super) fn read_name(version: &Path) -> Option<String> {
     Some(name).filter(|name| !name.is_empty())
 }
 
-/// Writes a storage's name beside a version, where it is another than before.
-/// A name is a convenience: that it cannot be written is no failure.
+/// Writes a storage's name beside a version, unless it is the same as before.
+/// A failure is only logged: the name is a convenience.
 pub(super) fn note_name(version: &Path, name: &str) {
     if name.len() as u64 > NAME_BYTES || read_name(version).as_deref() == Some(name) {
         return;
     }
-    // By a rename: others must not read half of it.
+    // By a rename: no process may read half of it.
     let new = version.join(format!("{NAME}.{}", std::process::id()));
     let mut open = OpenOptions::new();
     let open = open.write(true).create(true).truncate(true).mode(0o600);

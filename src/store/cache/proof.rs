@@ -3,10 +3,10 @@
 //! `sha256("storage:" + id + "\n" + join("\n", sort(path + ":" + sha256hex)))`
 //! over the files; without any the join is empty. Source: the service's content hash.
 //!
-//! Who made the archive decides what counts as a file: (1) regular files, a hard link
-//! as one more; (2) symlinks too, with the content of what they lead to, and what is
-//! in linked folders. And how paths are sorted: as JavaScript sorts strings, by UTF-16
-//! code units, or by bytes. All of them are tried.
+//! The program that made the archive decides what counts as a file: (1) regular files, a
+//! hard link as one more; (2) symlinks too, with the content of the file that they lead
+//! to, and all files in linked folders. It also decides how paths are sorted: as
+//! JavaScript sorts strings, by UTF-16 code units, or by bytes. All ways are tried.
 
 use crate::store::hex::{hex, push_hex};
 use crate::store::index::follow::{Linked, walk};
@@ -16,15 +16,15 @@ use crate::store::{key::VersionKey, meta::Verify};
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
 
-/// Bytes of paths and digests that are sorted in memory: 2,000,000 files of
-/// usual paths. Beyond, a proof would cost more memory than unpacking does.
+/// Maximum size of the paths and digests that are sorted in memory: 2,000,000 files of
+/// usual paths. A larger proof would take more memory than unpacking does.
 const TEXT: usize = 256 << 20;
 
-/// Without such a byte or a greater, UTF-8 is in the order of UTF-16.
+/// UTF-8 without this byte and greater ones sorts as UTF-16 does.
 const DIFFERS: u8 = 0xee;
 
-/// Zeros of holes that are hashed: half a second. The content of a version with more
-/// cannot be proven.
+/// Maximum size of the holes that are hashed, which takes half a second. The content of a
+/// version with larger holes cannot be proven.
 pub(in crate::store) const HASHED_HOLES: u64 = 1 << 30;
 
 /// A colon and a digest in hexadecimal.
@@ -34,13 +34,13 @@ const DIGEST: usize = 65;
 pub(in crate::store) struct Proof {
     /// By ascending node number. `None`: not applicable.
     digests: Option<Vec<(u32, [u8; 32])>>,
-    /// Whether the id may cover what is not here: that it is not the hash of what
-    /// is, says nothing then.
+    /// Whether the id may cover entries that were left out: a mismatch then proves
+    /// nothing.
     doubtful: bool,
 }
 
 impl Proof {
-    /// Starts where the id is a SHA-256 at all, and the proof is wanted.
+    /// Starts a proof, if the id has the form of a SHA-256 and `verify` asks for one.
     pub(in crate::store) fn new(key: &VersionKey, verify: Verify) -> Self {
         let id = key.version_id.as_bytes();
         let is_hash = id.len() == 64
@@ -53,17 +53,17 @@ impl Proof {
         }
     }
 
-    /// Whether digests are still of use.
+    /// Whether digests are still needed.
     pub(in crate::store) fn wanted(&self) -> bool {
         self.digests.is_some()
     }
 
-    /// Something that is not hashed.
+    /// Gives the proof up: a part of the content is not hashed.
     pub(in crate::store) fn give_up(&mut self) {
         self.digests = None;
     }
 
-    /// Something was left out that the id may cover.
+    /// Notes that an entry was left out that the id may cover.
     pub(in crate::store) fn doubt(&mut self) {
         self.doubtful = true;
     }
@@ -74,7 +74,7 @@ impl Proof {
         }
     }
 
-    /// Whether the id is that of the tree; `None` where that cannot be told.
+    /// Whether the id is the hash of the content; `None` if that cannot be known.
     pub(in crate::store) fn check(&self, key: &VersionKey, records: &Records) -> Option<bool> {
         let mut lines = Lines::of(self.digests.as_deref()?, records)?;
         if lines.prove(key) {
@@ -95,15 +95,15 @@ impl Proof {
     }
 }
 
-/// How many files a tree has with what its symlinks lead to; `None` where they lead
-/// to more than is counted.
+/// How many files a version has if symlinks are followed; `None` if that is more than
+/// is counted.
 pub(in crate::store) fn files_with_links(records: &Records) -> Option<u64> {
     let mut linked = 0;
     let is_whole = walk(records, TEXT, |_| linked += 1);
     is_whole.then_some(records.files().0 + linked)
 }
 
-/// A line for each file, one after another: one allocation, not one for each.
+/// A line for each file, all in one allocation.
 struct Lines<'a> {
     /// The digest of each node that has one, by position.
     digests: &'a [(u32, [u8; 32])],
@@ -114,7 +114,7 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// Those of all regular files; `None` where they are too many.
+    /// The lines of all regular files; `None` if they are too many.
     fn of(digests: &'a [(u32, [u8; 32])], records: &Records) -> Option<Self> {
         let mut by_node = vec![u32::MAX; records.nodes.len()];
         for (&(node, _), position) in digests.iter().zip(0..) {
@@ -126,7 +126,7 @@ impl<'a> Lines<'a> {
             let dirents = records.dirents.iter().enumerate();
             dirents.filter(|(_, dirent)| is_file(dirent))
         };
-        // Reserved at its length: growing it would take twice the memory.
+        // Allocated at its final length: growing it would take twice the memory.
         let mut length = 0;
         for (at, dirent) in files() {
             length += paths.of_directory(dirent.parent).len() + records.original(at).len() + DIGEST;
@@ -150,7 +150,7 @@ impl<'a> Lines<'a> {
         Some(all)
     }
 
-    /// Ends the line that began there, with the digest of a node.
+    /// Ends the line that begins at `start`, with the digest of a node.
     fn end(&mut self, start: usize, node: u32) -> Option<()> {
         let position = *self.by_node.get(node as usize)?;
         let (_, digest) = self.digests.get(position as usize)?;
@@ -160,7 +160,7 @@ impl<'a> Lines<'a> {
         Some(())
     }
 
-    /// Adds those of what symlinks lead to; false where they are too many.
+    /// Adds the lines of files that symlinks lead to; false if they are too many.
     fn add_linked(&mut self, records: &Records) -> bool {
         let room = TEXT.saturating_sub(self.text.len());
         walk(records, room, |Linked { path, node }| {
@@ -172,12 +172,12 @@ impl<'a> Lines<'a> {
         })
     }
 
-    /// Whether all names are text: others have no UTF-16.
+    /// Whether all names are UTF-8: others have no UTF-16 form.
     fn is_text(&self) -> bool {
         std::str::from_utf8(&self.text).is_ok()
     }
 
-    /// Whether the id is the hash of the lines, sorted in either way.
+    /// Whether the id is the hash of the lines, sorted in one of both ways.
     fn prove(&mut self, key: &VersionKey) -> bool {
         let Self { text, lines, .. } = self;
         let line = |of: &(usize, usize)| &text[of.0..of.1];
@@ -185,7 +185,7 @@ impl<'a> Lines<'a> {
         if is_id(key, lines.iter().map(line)) {
             return true;
         }
-        // Else the order is the same, and sorting by bytes many times as fast.
+        // Both orders are the same, and the first is many times as fast.
         if text.iter().all(|byte| *byte < DIFFERS) {
             return false;
         }
@@ -207,13 +207,13 @@ fn is_id<'t>(key: &VersionKey, lines: impl Iterator<Item = &'t [u8]>) -> bool {
     hex(&hash.finalize()) == *key.version_id
 }
 
-/// The paths of a tree's directories, by the archive's own names.
+/// The paths of directories, by the archive's own names.
 struct Paths<'a> {
     records: &'a Records,
     /// The dirent of each directory, by position.
     names: Vec<u32>,
-    /// The directory last asked for, and its path with a slash: files come after
-    /// others of the same directory.
+    /// The last directory and its path with a slash: the files of a directory follow one
+    /// another.
     dir: u32,
     prefix: Vec<u8>,
 }
@@ -263,7 +263,7 @@ impl<'a> Paths<'a> {
     }
 }
 
-/// The order of UTF-16 code units, told from UTF-8: that of the bytes, but
+/// The order of UTF-16 code units, for texts in UTF-8: that of the bytes, except
 /// that U+E000 to U+FFFF (first bytes EE and EF) come after the surrogate
 /// pairs (first bytes F0 to F4).
 fn utf16_order(a: &[u8], b: &[u8]) -> Ordering {

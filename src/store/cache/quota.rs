@@ -1,6 +1,6 @@
-//! The quota of the cache: a maximum size for all mounts that share the directory,
-//! reserved before writing, and eviction of the least recently used content that no
-//! process has open.
+//! The quota of the cache: a maximum size for all mounts that share the directory. A fetch
+//! reserves bytes before it writes them; for that, the least recently used content
+//! that no process has open is evicted.
 //!
 //! The truth is on disk: `meta.json` of each version (its mtime is the time of
 //! last use), whether its `pack` is there, and the reservations of fetches
@@ -31,7 +31,7 @@ use std::{
 /// How long a full cache waits for open files to be closed: long enough for a
 /// `cp` to finish its file, short enough for a user who looks on.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How often a wait looks again.
+/// Time between two looks.
 const TICK: Duration = Duration::from_millis(20);
 
 /// The quota of one cache directory.
@@ -48,16 +48,16 @@ pub(in crate::store) struct Quota {
 pub struct Usage {
     /// Bytes taken or reserved.
     pub bytes: u64,
-    /// Bytes that it may have.
+    /// Maximum size of the cache, in bytes.
     pub ceiling: u64,
-    /// Versions whose index is there.
+    /// Versions whose index is on disk.
     pub versions: u64,
-    /// Versions whose content is there too.
+    /// Versions whose content is on disk too.
     pub with_content: u64,
 }
 
 impl Quota {
-    /// The quota of `<cache>/v1`, as it is.
+    /// The quota of `<cache>/v1`; changes nothing there.
     pub(super) fn at(root: PathBuf, ceiling: u64) -> Self {
         Self {
             lock: CacheLock::new(root.join("lock")),
@@ -88,7 +88,7 @@ impl Quota {
         &self.root
     }
 
-    /// Bytes that the cache may have.
+    /// Maximum size of the cache, in bytes.
     pub(in crate::store) fn ceiling(&self) -> u64 {
         self.ceiling
     }
@@ -103,31 +103,31 @@ impl Quota {
         self.root.join("staging")
     }
 
-    /// Takes the cache's lock, with a bounded wait.
+    /// Takes the cache's lock; waits ten seconds at most.
     pub(in crate::store) fn lock(&self) -> Result<CacheGuard<'_>> {
         self.lock.take()
     }
 
-    /// The versions that are not known to be on the disk.
+    /// The versions that are not marked as synced.
     pub(super) fn unsynced(&self) -> Vec<PathBuf> {
         let mut all = files::list(&self.versions()).unwrap_or_default();
         all.retain(|path| !path.join(SYNCED).exists());
         all
     }
 
-    /// Every version there is. Needs no lock for a look.
+    /// All versions. The caller takes the lock if it acts on them.
     pub(super) fn entries(&self) -> Result<Vec<QuotaEntry>> {
         self.entries.read(&self.versions())
     }
 
-    /// The fetches at work but `own`; needs the lock.
+    /// All fetches but `own`. The caller holds the lock.
     pub(super) fn staged(&self, own: &str) -> Result<Staged> {
         Staged::read(&self.staging(), own)
     }
 
-    /// What the cache holds now.
+    /// What the cache holds.
     pub(super) fn usage(&self) -> Usage {
-        // Under the lock, so that no version counts twice while it is sealed.
+        // Under the lock: otherwise a version could count twice while it is sealed.
         let guard = self.lock();
         let entries = self.entries().unwrap_or_default();
         let staged = guard.as_ref().ok().and_then(|_| self.staged("").ok());
@@ -140,12 +140,12 @@ impl Quota {
         }
     }
 
-    /// Reserves at least `least` bytes in all for the download `own`, up to
-    /// `most` where that is free anyway; evicts for the first only. `note`
-    /// records the reservation, under the lock.
+    /// Reserves at least `least` bytes in all for the fetch `own`, and up to `most` if
+    /// they are free; evicts for the first only. `note` records the reservation, under
+    /// the lock.
     ///
-    /// Waits a short while for open files to be closed; then
-    /// [`Error::NoSpace`].
+    /// # Errors
+    /// [`Error::NoSpace`] if a few seconds later too many files are still open.
     pub(in crate::store) fn reserve(
         &self,
         own: &str,
@@ -166,7 +166,7 @@ impl Quota {
             let pinned = entries.iter().filter(|entry| entry.is_kept());
             let pinned: u64 = pinned.map(QuotaEntry::bytes).sum();
             if pinned.saturating_add(least) > self.ceiling {
-                // Waiting would not help: only the user can let them go.
+                // Waiting would not help: only the user can unpin them.
                 return Err(Error::NoSpace(format!(
                     "this version needs {least} bytes or more; pinned versions hold {pinned} of \
                      the {} bytes that the cache may have; let some go (vm0fs cache unpin), or \
@@ -199,8 +199,8 @@ impl Quota {
         }
     }
 
-    /// Frees the content least recently used for a write that found the disk
-    /// full, although the ceiling is not reached; whether anything was freed.
+    /// Evicts the least recently used content for a write that found the disk
+    /// full below the maximum size; whether it evicted any.
     pub(in crate::store) fn relieve(&self) -> bool {
         let Ok(_guard) = self.lock() else {
             return false;
@@ -214,7 +214,7 @@ impl Quota {
         freed
     }
 
-    /// Refuses what could not fit into an empty cache.
+    /// Refuses content that would not fit into an empty cache.
     pub(in crate::store) fn check(&self, bytes: u64) -> Result<()> {
         if bytes > self.ceiling {
             return Err(Error::NoSpace(format!(
@@ -225,9 +225,9 @@ impl Quota {
         Ok(())
     }
 
-    /// Frees `excess` bytes or nothing: contents first, then whole versions,
-    /// each time the least recently used that is neither open nor pinned.
-    /// Gives what was freed.
+    /// Frees `excess` bytes or nothing: contents first, then whole versions, the least
+    /// recently used first, without those that are open or pinned. Returns the bytes
+    /// freed.
     fn evict(&self, entries: &mut [QuotaEntry], excess: u64) -> u64 {
         entries.sort_by_key(|entry| (!entry.broken, entry.used));
         let is_free = |entry: &&QuotaEntry| {
@@ -243,10 +243,10 @@ impl Quota {
                 if freed >= excess {
                     return freed;
                 }
-                // What is broken serves no reader: it goes first, and whole.
+                // A broken version serves no reader: it goes first, and whole.
                 let whole = whole || entry.broken;
                 let bytes = if whole { entry.bytes() } else { entry.content };
-                // A process may have opened it since the look above.
+                // A process may have opened it since the check above.
                 if entry.is_kept() || bytes == 0 || !self.free(&entry.path, whole) {
                     continue;
                 }
@@ -261,9 +261,9 @@ impl Quota {
     }
 
     /// Removes a version or its content, unless a process has that open; whether it did.
-    /// Needs the lock.
+    /// The caller holds the lock.
     pub(super) fn free(&self, version: &Path, whole: bool) -> bool {
-        // Held until the content is gone: no process opens it in between.
+        // Held until the content is removed: no process opens it in between.
         let lock = try_lock(&version.join(PACK));
         if matches!(lock, Tried::Busy) {
             return false;
@@ -277,7 +277,8 @@ impl Quota {
         true
     }
 
-    /// Takes a version's directory away at once, then removes it. Needs the lock.
+    /// Moves a version's directory away at once, then removes it. The caller holds the
+    /// lock.
     pub(in crate::store) fn discard(&self, path: &Path) {
         let number = self.trash.fetch_add(1, Ordering::Relaxed);
         let trash = self
@@ -286,7 +287,7 @@ impl Quota {
         let moved = fs::rename(path, &trash);
         crash_point("old-moved-away");
         let gone = match moved {
-            // Again, where another thread has just marked it as synced.
+            // Again, in case another thread has just marked it as synced.
             Ok(()) => fs::remove_dir_all(&trash).or_else(|_| fs::remove_dir_all(&trash)),
             Err(_) => fs::remove_dir_all(path),
         };

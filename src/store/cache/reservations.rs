@@ -1,5 +1,5 @@
-//! The fetches at work in a cache, in whichever process, and the bytes that each has
-//! reserved: `staging/<id>.lock`, held by flock while its process lives.
+//! The fetches at work in a cache, of all processes, and the bytes that each has
+//! reserved: they stand in `staging/<id>.lock`, which its process holds by flock.
 
 use crate::error::Result;
 use crate::store::content_lock::{Tried, try_lock};
@@ -17,15 +17,15 @@ const LOCK: &str = "lock";
 /// The fetches in a cache, living and dead.
 #[derive(Default)]
 pub(super) struct Staged {
-    /// Bytes reserved by those that live.
+    /// Bytes reserved by the living.
     pub(super) reserved: u64,
-    /// What dead processes left, with the lock that shows it.
+    /// The directories of the dead, with the locks that show that they are dead.
     pub(super) dead: Vec<(PathBuf, Option<Flock<File>>)>,
 }
 
 impl Staged {
-    /// Looks at the fetches below `staging` but `own`, under the cache's lock: a fetch
-    /// that begins makes its lock file first.
+    /// All fetches below `staging` but `own`. The caller holds the cache's lock: a fetch
+    /// makes its lock file and its directory under it.
     pub(super) fn read(staging: &Path, own: &str) -> Result<Self> {
         let mut staged = Self::default();
         let mut living = Vec::new();
@@ -58,7 +58,7 @@ impl Staged {
         Ok(staged)
     }
 
-    /// Removes what dead processes left; gives the bytes that the living have reserved.
+    /// Removes what dead processes left; returns the bytes that the living have reserved.
     pub(super) fn clean(self) -> u64 {
         for (path, held) in self.dead {
             tracing::debug!(path = %path.display(), "removing what a dead process left");

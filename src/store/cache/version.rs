@@ -1,8 +1,8 @@
-//! A sealed version and its open contents.
+//! A sealed version on disk.
 //!
-//! Everything is reached through the version's open directory, never by its
-//! path: where another mount puts a new copy in its place, this one still
-//! sees its own files or none, and never reads the new content by the old tree.
+//! All its files are reached through its open directory, never by path: if another
+//! process puts a new copy in its place, this one still sees its own files or none,
+//! and never reads new content by an old index.
 
 use super::{checked::Checked, keepalive::Keepalive};
 use crate::store::files::{self, INDEX, META, PACK, SYNCED};
@@ -29,16 +29,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a version is taken to be in its place without looking: a newer one
-/// of the same key has the same bytes.
+/// How long a version is assumed to be in its place without a look: a newer copy
+/// has the same bytes.
 const SEEN: Duration = Duration::from_millis(100);
 /// The time of last use is written at most this often.
 const TOUCH: Duration = Duration::from_secs(1);
-/// Tries to lock the content: enough to tell an evictor that only looks from one that
+/// Tries to lock the content: enough to tell a process that only looks from one that
 /// evicts.
 const TRIES: u32 = 5;
 
-/// One version on disk: its tree, and its content while that is not evicted.
+/// One version on disk: its index, and its content until that is evicted.
 #[derive(Debug)]
 pub struct Version {
     key: VersionKey,
@@ -49,13 +49,13 @@ pub struct Version {
     directory: File,
     /// Device and inode of `directory`.
     identity: (u64, u64),
-    /// What those who read the content share.
+    /// The lock that all readers of the content share.
     lock: Mutex<Weak<ContentLock>>,
     keepalive: Keepalive,
-    /// Milliseconds after `opened` when it was last seen in its place, and one.
+    /// Milliseconds after `opened` when it was last seen in its place, plus one.
     seen: AtomicU64,
     opened: Instant,
-    /// Milliseconds after `opened` of the last touch, and one.
+    /// Milliseconds after `opened` of the last touch, plus one.
     touched: AtomicU64,
 }
 
@@ -67,7 +67,7 @@ pub struct Hold {
 }
 
 impl Version {
-    /// Opens what is there; `None` where it is not a whole version of that key.
+    /// Opens the version at `path`; `None` if it is not a whole version of that key.
     pub(in crate::store) fn load(
         path: &Path,
         key: &VersionKey,
@@ -109,7 +109,7 @@ impl Version {
         })
     }
 
-    /// Whether this is, or was a moment ago, what lies at its path.
+    /// Whether this is, or was a moment ago, the directory at its path.
     pub(in crate::store) fn was_current(&self) -> bool {
         let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1;
         let seen = self.seen.load(Ordering::Relaxed);
@@ -127,7 +127,7 @@ impl Version {
         is_current
     }
 
-    /// Whether this is still what lies at its path.
+    /// Whether this is still the directory at its path.
     pub(in crate::store) fn is_current(&self) -> bool {
         self.path
             .symlink_metadata()
@@ -153,7 +153,7 @@ impl Version {
         &self.checked
     }
 
-    /// Its directory, open: what is read through it belongs to this tree.
+    /// Its open directory, whose files belong to this index.
     pub(in crate::store) fn directory(&self) -> &File {
         &self.directory
     }
@@ -164,19 +164,19 @@ impl Version {
             .is_ok_and(|pack| u64::try_from(pack.st_size) == Ok(self.index.pack_length()))
     }
 
-    /// Keeps the content from being evicted; `None` where it is gone already.
+    /// Keeps the content from being evicted; `None` if it is evicted already.
     pub fn hold(&self) -> Option<Hold> {
         let _lock = self.lock().ok().flatten()?;
         Some(Hold { _lock })
     }
 
-    /// Locks the content for reading; `None` where it is evicted, or cut and given up.
+    /// Locks the content for reading; `None` if it is evicted, or cut and given up.
     ///
     /// # Errors
-    /// [`crate::error::Error::Io`] where file descriptors have run out.
+    /// [`crate::error::Error::Io`] if file descriptors have run out.
     pub(super) fn lock(&self) -> Result<Option<Arc<ContentLock>>> {
         let mut shared = self.lock.lock();
-        // One that is kept alive can be of content that was found damaged and removed.
+        // A lock that is kept alive can be of content that was found damaged and removed.
         if let Some(lock) = shared.upgrade().filter(|lock| lock.is_current()) {
             return Ok(Some(lock));
         }
@@ -198,12 +198,12 @@ impl Version {
         self.touch();
     }
 
-    /// Damaged: the next look finds a version without content, to be fetched again.
+    /// Removes damaged content: the next lookup finds a version to be fetched again.
     pub(in crate::store) fn give_up(&self, why: &str) {
-        // Told once: several readers may come upon it.
+        // Logged once: several readers may find the damage.
         let unlink = |name: &str| unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir);
         if unlink(PACK).is_ok() {
-            // Without the pack they would not count, and yet take room.
+            // Without the pack, blobs would not count, and yet take space.
             for number in 0..self.index.blobs() {
                 let _ = unlink(&files::blob(number));
             }
@@ -215,7 +215,7 @@ impl Version {
         }
     }
 
-    /// Notes the use, for all mounts that share the cache.
+    /// Notes the time of use, for all mounts that share the cache.
     pub(in crate::store) fn touch(&self) {
         let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1;
         let last = self.touched.load(Ordering::Relaxed);

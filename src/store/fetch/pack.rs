@@ -1,5 +1,5 @@
-//! Content on its way to disk: the `pack` and the `blob-N` that are being written, which
-//! readers may read as far as they have come.
+//! The `pack` and the `blob-N` of a partial version. One thread writes them, and any
+//! thread may read the bytes that have come.
 
 use crate::store::content_lock::ContentLock;
 use crate::sync::Mutex;
@@ -13,14 +13,13 @@ use std::{
     },
 };
 
-/// Bytes collected for one write: small files arrive by the kilobyte.
+/// Bytes buffered for one write: small files have a few kilobytes each.
 const BUFFER: usize = 512 << 10;
 
-/// The `pack` being written, its newest bytes still in memory. One thread
-/// appends, any may read.
+/// The `pack` being written, its newest bytes still in memory.
 pub(super) struct Pack {
-    /// Its lock keeps the version from being evicted once it is sealed: a process that
-    /// reads it while it grows goes on afterwards.
+    /// Keeps the version from being evicted once it is sealed: readers of the partial
+    /// version go on reading.
     lock: ContentLock,
     buffers: Mutex<Buffers>,
 }
@@ -29,7 +28,7 @@ pub(super) struct Pack {
 struct Buffers {
     /// Bytes in the file.
     written: u64,
-    /// The bytes after those, on their way into it.
+    /// The bytes after those, which are being written.
     writing: Option<Arc<Vec<u8>>>,
     /// The bytes after those.
     filling: Vec<u8>,
@@ -43,7 +42,7 @@ impl Pack {
         }
     }
 
-    /// Takes in bytes; gives how many. Fewer than all: [`Self::flush`] is due.
+    /// Buffers bytes; returns how many. If not all fit, call [`Self::flush`].
     pub(super) fn append(&self, data: &[u8]) -> usize {
         let mut buffers = self.buffers.lock();
         if buffers.filling.capacity() == 0 {
@@ -54,7 +53,7 @@ impl Pack {
         n
     }
 
-    /// Writes what is in memory. After an error it may be tried again.
+    /// Writes the buffer. After an error the caller may try again.
     pub(super) fn flush(&self) -> io::Result<()> {
         let (full, at) = {
             let mut buffers = self.buffers.lock();
@@ -80,7 +79,7 @@ impl Pack {
         Ok(())
     }
 
-    /// Reads what is there from `offset` on; 0 where nothing is yet.
+    /// Reads the bytes from `offset` on that have come; 0 if none have yet.
     pub(super) fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let written = {
             let buffers = self.buffers.lock();
@@ -112,7 +111,7 @@ impl Pack {
 pub(super) struct Blob {
     pub(super) number: u32,
     file: File,
-    /// Bytes that are in it.
+    /// Bytes in the file.
     written: AtomicU64,
 }
 
@@ -125,7 +124,7 @@ impl Blob {
         }
     }
 
-    /// Reads what is there from `offset` on; 0 where nothing is yet.
+    /// Reads the bytes from `offset` on that have come; 0 if none have yet.
     pub(super) fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let left = self.written.load(Ordering::Acquire).saturating_sub(offset);
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());

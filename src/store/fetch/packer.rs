@@ -1,6 +1,6 @@
 //! Writes the content of one version: small files one after another into `pack`, large
 //! ones each into a `blob-N`. Every byte is charged to the cache's quota before it is
-//! written, and can be read by others as soon as it is taken in.
+//! written. Readers of the partial version can read it at once.
 
 use super::{pack::Blob, partial::PartialVersion, staging::Staging};
 use crate::store::checksums::{Checksums, Packed};
@@ -11,10 +11,9 @@ use crate::{
 };
 use std::{io, sync::Arc};
 
-/// Files from this size on get their own `blob-N`. Below it, a file of its own
-/// costs more than it brings (an inode, half a block, a create); above it, the
-/// create is nothing beside the writing, and the kernel can serve it directly
-/// (FUSE passthrough).
+/// Files from this size on get their own `blob-N`. For smaller ones that costs too much
+/// (an inode, half a block, a create). For larger ones the create costs nothing beside
+/// the writing, and the kernel could read the blob directly (FUSE passthrough).
 pub(in crate::store) const BLOB: u64 = 1 << 20;
 
 /// Writes the content of one version.
@@ -42,12 +41,12 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// Refuses content that can never fit, before it evicts others on its way.
+    /// Refuses content that can never fit, before other versions are evicted for it.
     pub(super) fn check(&self, content: u64) -> Result<()> {
         self.staging.check(content)
     }
 
-    /// Starts a file of which so many bytes are stored; gives its place and whether
+    /// Begins a file of which so many bytes are stored; returns its location and whether
     /// that is a blob's number.
     pub(super) fn begin(&mut self, size: u64) -> Result<(u64, bool)> {
         if size < BLOB {
@@ -80,8 +79,7 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// Writes; where the disk is full although the ceiling is not reached,
-    /// makes room as if it were.
+    /// Writes; if the disk is full below the cache's maximum size, evicts and tries again.
     fn put(&self, write: impl Fn() -> io::Result<()>) -> Result<()> {
         loop {
             let Err(error) = write() else {
@@ -103,7 +101,7 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// Writes the rest.
+    /// Writes the rest of the `pack`.
     pub(super) fn finish(self) -> Result<Packed> {
         let pack = self.partial.pack();
         self.put(|| pack.flush())?;

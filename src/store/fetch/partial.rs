@@ -1,9 +1,9 @@
-//! A version while its archive arrives: what has passed may be looked at
-//! before the end is known.
+//! A partial version: one whose archive is still arriving. Its files can be found and read
+//! as far as they have come.
 //!
-//! The unpacking thread adds to it entry by entry; whoever asks takes the same
-//! locks for the length of one lookup or one copy, never across I/O. Nothing
-//! here says what does not exist: `None` means "not yet".
+//! The unpacking thread adds to it entry by entry. Readers take the same locks for the
+//! length of one lookup or one copy, never across I/O. A partial version cannot tell
+//! what does not exist: `None` means "not yet".
 
 use super::pack::{Blob, Pack};
 use crate::store::index::format::{self, Record};
@@ -24,7 +24,7 @@ use std::{
     },
 };
 
-/// A version whose archive is on its way. Node numbers are those that the
+/// A version whose archive is still arriving. Node numbers are those that the
 /// sealed index will have.
 pub struct PartialVersion {
     shared: Arc<Arriving>,
@@ -38,9 +38,9 @@ pub struct PartialVersion {
 /// What outlives the partial version: its open files hold it.
 struct Arriving {
     pack: Pack,
-    /// Why nothing of this is to be believed any more.
+    /// Why the fetch failed: nothing of the version can be trusted then.
     failed: OnceLock<Error>,
-    /// Contents that were opened.
+    /// How many files were opened.
     opened: AtomicU64,
 }
 
@@ -58,17 +58,16 @@ impl PartialVersion {
         }
     }
 
-    /// The node of that name in a directory, where it has passed already. The
-    /// last entry of a name wins, so a later answer may be another node.
+    /// The node of that name in a directory, if its entry has come. The last entry of a
+    /// name wins, so a later call may return another node.
     pub fn child(&self, dir: u32, name: &[u8]) -> Option<u32> {
         self.alive()?;
         self.index().child(dir, name)
     }
 
-    /// A node's attributes as far as they are known: a file's size is final as
-    /// soon as its header has passed; its `nlink`, and a directory's time and
-    /// `nlink`, are those so far. Symlinks are not told of: whether one leads
-    /// out of its version is known only at the end.
+    /// A node's attributes so far. A file's size is final as soon as its header has come;
+    /// its `nlink`, and a directory's time and `nlink`, may change. Symlinks are not
+    /// shown: whether one leads out of its version is known only at the end.
     pub fn node(&self, node: u32) -> Option<Node> {
         self.alive()?;
         let index = self.index();
@@ -78,7 +77,7 @@ impl PartialVersion {
         node_of(&record, stored).filter(|node| node.kind != NodeKind::Symlink)
     }
 
-    /// Opens a file's content, from the moment that its header has passed.
+    /// Opens a file, as soon as its header has come.
     pub fn open(&self, node: u32) -> Option<PartialFile> {
         self.alive()?;
         let index = self.index();
@@ -117,12 +116,12 @@ impl PartialVersion {
         self.shared.failed.get().is_none().then_some(())
     }
 
-    /// The index so far: for the length of one entry or one lookup.
+    /// The index so far; to be locked for one entry or one lookup only.
     pub(super) fn index(&self) -> MutexGuard<'_, Builder> {
         self.index.lock()
     }
 
-    /// Takes the index for sealing. From now on nothing new is found here.
+    /// Takes the index for sealing. From then on this finds no files.
     pub(super) fn take_index(&self) -> Builder {
         let mut index = self.index();
         let empty = index.empty();
@@ -133,15 +132,15 @@ impl PartialVersion {
         &self.shared.pack
     }
 
-    /// Says which blob is being written.
+    /// Sets the blob that is being written.
     pub(super) fn set_blob(&self, blob: Option<Arc<Blob>>) {
         *self.blob.lock() = blob;
     }
 
-    /// The archive turned out unusable: every content of it fails from now on.
-    /// Gives how many were opened.
+    /// Notes that the archive is unusable: reads of all its files fail from then on.
+    /// Returns how many files were opened.
     pub(super) fn fail(&self, error: Error) -> u64 {
-        // A first failure stays the reason.
+        // The first failure stays the reason.
         let _ = self.shared.failed.set(error);
         self.shared.opened.load(Ordering::Relaxed)
     }
@@ -153,32 +152,32 @@ impl std::fmt::Debug for PartialVersion {
     }
 }
 
-/// How far a read came.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartialRead {
-    /// So many bytes: fewer than asked where no more is there yet, and 0 at
-    /// the end of the content only.
+    /// So many bytes: fewer than asked for if no more have come, and 0 only at the end
+    /// of the file.
     Read(usize),
-    /// Nothing is there yet at this offset.
+    /// No bytes at this offset have come yet.
     NotYet,
 }
 
-/// A file's content while it may still be arriving. It stays readable when
-/// the version is sealed, and keeps it from being evicted.
+/// An open file of a partial version. It stays readable when the version is sealed, and
+/// keeps it from being evicted.
 pub struct PartialFile {
     shared: Arc<Arriving>,
     place: Place,
     size: u64,
-    /// Where it has holes, where the pieces lie among what is stored.
+    /// The pieces of a file with holes.
     map: Option<Arc<Map>>,
 }
 
 enum Place {
     /// At this offset of the pack.
     Pack(u64),
-    /// A blob that was being written when it was opened.
+    /// A blob that was being written when the file was opened.
     Arriving(Arc<Blob>),
-    /// A blob that was whole.
+    /// A blob that was complete then.
     Blob(File),
 }
 
@@ -188,11 +187,11 @@ impl PartialFile {
         self.size
     }
 
-    /// Reads what is there of `buf.len()` bytes from `offset` on.
+    /// Reads up to `buf.len()` bytes from `offset` on, as far as they have come.
     ///
     /// # Errors
-    /// What the fetch failed with, once it has failed or begun anew;
-    /// [`Error::Io`] where the cache's file cannot be read.
+    /// The error of the fetch, once it has failed or started over;
+    /// [`Error::Io`] if the cache's file cannot be read.
     pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<PartialRead> {
         if let Some(error) = self.shared.failed.get() {
             return Err(error.clone());
@@ -213,8 +212,7 @@ impl PartialFile {
         }
     }
 
-    /// Where the next stored byte or the next hole is, from `offset` on; `None`
-    /// where there is none.
+    /// The next stored byte or the next hole, from `offset` on; `None` if there is none.
     pub fn seek(&self, offset: u64, what: Seek) -> Option<u64> {
         match &self.map {
             Some(map) => holes::seek(&**map, offset, what),
@@ -222,7 +220,7 @@ impl PartialFile {
         }
     }
 
-    /// Reads the stored bytes that have come; 0 where none has yet.
+    /// Reads the stored bytes that have come; 0 if none have yet.
     fn stored_at(&self, at: u64, buf: &mut [u8]) -> io::Result<usize> {
         match &self.place {
             Place::Pack(start) => self.shared.pack.read_at(start.saturating_add(at), buf),
@@ -231,7 +229,7 @@ impl PartialFile {
         }
     }
 
-    /// Reads all of `buf` or, where a part of a piece is not there yet, nothing.
+    /// Reads all of `buf` or, if a part of a piece has not come yet, nothing.
     fn with_holes(&self, map: &Map, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let filled = holes::fill(map, offset, buf, |at, part| {
             match self.stored_at(at, part) {

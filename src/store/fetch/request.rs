@@ -1,4 +1,4 @@
-//! What is to be fetched, and what the service says of it.
+//! The request to fetch a version.
 
 use crate::error::Result;
 use crate::store::{key::VersionKey, meta::Verify};
@@ -8,17 +8,17 @@ use url::Url;
 pub struct FetchRequest<'a> {
     /// The version.
     pub key: VersionKey,
-    /// Bytes unpacked, as declared: a hint.
+    /// Bytes of content that the service declares: a hint.
     pub declared_size: Option<u64>,
-    /// Files, as declared: a hint.
+    /// Files that the service declares: a hint.
     pub declared_files: Option<u64>,
     /// Asks the API for a presigned URL; asked again when one has expired.
     pub url: &'a (dyn Fn() -> Result<Url> + Sync),
-    /// Called when there is more to find in the version that arrives
-    /// ([`Store::partial`](crate::store::Store::partial)), soon after the first entry,
-    /// then at most every few milliseconds, and when the fetch has ended. From a thread
-    /// that works on the archive: keep it short.
-    pub arrived: &'a (dyn Fn() + Sync),
+    /// Called when there is more to find in the partial version
+    /// ([`Store::partial`](crate::store::Store::partial)): soon after the first entry,
+    /// then at most every few milliseconds, and when the fetch has ended. The thread that
+    /// unpacks calls it: it must return soon.
+    pub on_partial: &'a (dyn Fn() + Sync),
     /// What to do about the proof of content.
     pub verify: Verify,
 }

@@ -1,5 +1,5 @@
-//! A version in the making: a directory under `staging/` that one rename
-//! turns into a sealed version, or that goes away whole.
+//! The directory of a fetch below `staging/`: one rename makes it a sealed version, or it
+//! is removed as a whole.
 
 use crate::store::cache::{Keepalive, OVERHEAD, Quota, Version, lock_of, write_reservation};
 use crate::store::files::{INDEX, META, PACK, PINNED};
@@ -21,11 +21,11 @@ use std::{
     sync::Arc,
 };
 
-/// Reserved at once beyond what is written: a scan of the cache for each step
-/// is nothing beside writing this much.
+/// Bytes reserved ahead of what is written. Each reservation scans the cache, which costs
+/// nothing beside writing this much.
 const STEP: u64 = 32 << 20;
-/// … but of a small cache no more than this part, or one download would take
-/// the room of those beside it.
+/// Of a small cache no more than this share is reserved ahead, or one fetch would take
+/// the space of others.
 const STEP_SHARE: u64 = 16;
 
 /// The directory, and the bytes that it has reserved.
@@ -33,7 +33,7 @@ pub(in crate::store) struct Staging {
     quota: Arc<Quota>,
     id: String,
     path: PathBuf,
-    /// Held while this lives: what tells it from one that a crash left.
+    /// Held while the fetch lives: tells its directory from one that a crash left.
     lock: Flock<File>,
     reserved: u64,
     used: u64,
@@ -42,12 +42,12 @@ pub(in crate::store) struct Staging {
 
 impl Staging {
     pub(in crate::store) fn new(quota: &Arc<Quota>) -> Result<Self> {
-        // Unguessable is not needed, unique is: the lock file is made exclusively.
+        // The id need not be unguessable, only unique: the lock file is made exclusively.
         let random = RandomState::new().hash_one(std::time::Instant::now());
         let id = format!("{}-{random:016x}", std::process::id());
         let path = quota.staging().join(&id);
         let context = || format!("making {}", path.display());
-        // Under the lock: others take a directory without a held lock for dead.
+        // Under the lock: other processes remove a directory whose lock file is not locked.
         let guard = quota.lock()?;
         let file = OpenOptions::new()
             .read(true)
@@ -87,21 +87,21 @@ impl Staging {
             .map_err(|error| Error::io("making a file in the cache", error))
     }
 
-    /// Makes the `pack`, with the lock on it that keeps a version from being
-    /// evicted: a process that reads it while it grows goes on afterwards.
+    /// Makes the `pack` and locks it: readers of the partial version keep the sealed one
+    /// from being evicted.
     pub(super) fn create_pack(&self) -> Result<ContentLock> {
         let pack = self.create(PACK)?;
         crash_point("pack-made");
         ContentLock::lock(pack).map_err(|error| Error::io("locking a file of the cache", error))
     }
 
-    /// The directory, to reach its files by wherever it is renamed to.
+    /// The open directory, by which its files are reached also after the rename.
     pub(super) fn directory(&self) -> Result<File> {
         File::open(&self.path).map_err(|error| Error::io("opening a directory of the cache", error))
     }
 
-    /// Frees room on the disk where that is full below the ceiling; whether
-    /// there was something to free.
+    /// Evicts for a disk that is full below the cache's maximum size; whether there was
+    /// content to evict.
     pub(super) fn relieve(&self) -> bool {
         self.quota.relieve()
     }
@@ -117,7 +117,7 @@ impl Staging {
         self.reserve(all, all, progress)
     }
 
-    /// Accounts for bytes that are about to be written.
+    /// Counts bytes that are about to be written, and reserves more if needed.
     pub(super) fn charge(&mut self, bytes: u64, progress: &Progress) -> Result<()> {
         let used = self.used.saturating_add(bytes);
         if used > self.reserved {
@@ -161,16 +161,16 @@ impl Staging {
         Ok(())
     }
 
-    /// Writes meta beside index and content and makes all of it a version by
-    /// one rename. Where another process was faster, its result stays. Gives
-    /// the version's path where it is still to be synced.
+    /// Writes `meta.json` beside index and content and makes the directory a version by
+    /// one rename. If another process was faster, its version stays. Returns the
+    /// version's path if it must still be synced.
     pub(super) fn seal(
         mut self,
         key: &VersionKey,
         meta: &Meta,
         progress: &Progress,
     ) -> Result<Option<PathBuf>> {
-        // At once: unbuffered, each word would be a system call.
+        // Serialized first: written directly, each word would be a system call.
         let text = serde_json::to_vec_pretty(meta).map_err(|error| failed(error.into()))?;
         let mut file = self.create(META)?;
         file.write_all(&text).map_err(failed)?;
@@ -190,7 +190,7 @@ impl Staging {
                 return Ok(None);
             }
             if target.join(PINNED).exists() {
-                // Under the lock: whoever pins meanwhile finds the new one.
+                // Under the lock: a process that pins it meanwhile finds the new copy.
                 self.create(PINNED)?;
                 File::open(&self.path)
                     .and_then(|dir| dir.sync_all())
@@ -215,7 +215,7 @@ fn failed(error: io::Error) -> Error {
 impl Drop for Staging {
     fn drop(&mut self) {
         if !self.sealed {
-            // The lock file last: it is what says that the rest is alive.
+            // The lock file last: it shows that the rest is in use.
             let _ = fs::remove_dir_all(&self.path);
             let _ = fs::remove_file(lock_of(&self.path));
         }

@@ -1,13 +1,13 @@
-//! A `tar.gz` stream becomes numbered files and a tree. Names from the
-//! archive go into the tree only, never to the host.
+//! Unpacks a `tar.gz` stream into numbered files and an index. Names from the
+//! archive go into the index only, never to the host's file system.
 //!
-//! As GNU tar where it matters: leading slashes and `.` are removed, a hard
-//! link names an earlier entry, the last entry of a name wins, execute is the
-//! only permission kept. Left out, counted, logged and told in an attribute: names
+//! As GNU tar does: leading slashes and `.` are removed, a hard link names an earlier
+//! entry, and the last entry of a name wins. Execute is the only permission that is
+//! kept. These entries are left out, counted, logged and listed in an attribute: names
 //! with `..` or NUL, paths too long or too deep, devices, fifos, sockets, hard links
-//! without their target, symlinks without one or with one that no system call gives.
-//! A name too long for a directory is shortened. An entry below something that is
-//! not a directory replaces it by one.
+//! without their target, symlinks without one or with one that no system call returns.
+//! A name too long for a directory is shortened. If an entry lies below a file or
+//! symlink, a directory replaces that.
 
 mod entries;
 mod fault;
@@ -42,34 +42,34 @@ use tar::EntryType;
 
 /// Zeros after the end mark: tar pads to 10 KiB, tapes to some MiB.
 const TRAILING: u64 = 64 << 20;
-/// What headers and padding may take beside content: a base, and for each
+/// Maximum size of headers and padding beside content: a base, and for each
 /// entry its own header, padding, and a pax header or long name of some blocks.
 const OVERHEAD: u64 = 64 << 20;
 const OVERHEAD_ENTRY: u64 = 16 << 10;
-/// Entries left out that are told one by one; the rest are only counted.
+/// Entries left out that are listed one by one; the rest are only counted.
 const TOLD: u64 = 10;
-/// Characters of what is told of one.
+/// Characters of one in the list.
 const TOLD_LENGTH: usize = 120;
 
-/// What unpacking gave.
+/// The result of unpacking.
 pub(super) struct Unpacked {
     pub(super) records: Records,
     pub(super) packed: Packed,
-    /// Entries left out: how many, and of the first ones which and why.
+    /// Entries left out: how many, and the first ones with their reasons.
     pub(super) skipped: u64,
     pub(super) omitted: Vec<String>,
     proof: Proof,
-    /// Files that the archive ought to have, where it ended without its end mark.
+    /// Files that the archive should have, if it ended without its end mark.
     expected: Option<u64>,
 }
 
 impl Unpacked {
     /// Whether the version's id is the hash of its content, as far as that can
-    /// be told.
+    /// be known.
     ///
     /// # Errors
-    /// [`Error::BadArchive`] where it is not, and is to be, and where the archive is
-    /// not whole.
+    /// [`Error::BadArchive`] if it is not and `verify` is strict, and if the archive is
+    /// cut.
     pub(super) fn prove(&self, key: &VersionKey, verify: Verify) -> Result<Verified> {
         let verified = match self.proof.check(key, &self.records) {
             Some(true) => Verified::Yes,
@@ -106,11 +106,11 @@ impl Unpacked {
     }
 }
 
-/// What to unpack, and for whom.
+/// What to unpack, and under which limits.
 pub(super) struct Job<'a> {
     pub(super) request: &'a FetchRequest<'a>,
     pub(super) limits: &'a Limits,
-    /// Where it may be looked at meanwhile.
+    /// Where readers find it meanwhile.
     pub(super) partial: &'a PartialVersion,
     pub(super) progress: &'a Progress,
 }
@@ -148,7 +148,7 @@ pub(super) fn unpack(
         skipped: 0,
         omitted: Vec::new(),
     };
-    let (blocks, used, inflated) = inflate::pair(request.arrived);
+    let (blocks, used, inflated) = inflate::pair(request.on_partial);
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .name("vm0fs-inflate".into())
@@ -158,8 +158,8 @@ pub(super) fn unpack(
     })
 }
 
-/// Entries between two signs of life: an archive that has come whole can take its
-/// time to be unpacked, and no deadline is to end that.
+/// Entries between two signs of progress: unpacking an archive that has arrived may take
+/// long, and no deadline may end it.
 const ALIVE: u64 = 1024;
 
 struct Unpacker<'a> {
@@ -169,7 +169,7 @@ struct Unpacker<'a> {
     partial: &'a PartialVersion,
     progress: &'a Progress,
     proof: Proof,
-    /// Bytes of content that may come.
+    /// Maximum size of the content, in bytes.
     allowed: u64,
     content: u64,
     entries: u64,
@@ -207,7 +207,7 @@ impl Unpacker<'_> {
         })
     }
 
-    /// Counts an entry that is not shown, and tells of it.
+    /// Counts an entry that is left out, and lists it.
     fn leave_out(&mut self, entry: &Entry, why: &str) {
         self.proof.doubt();
         self.skipped += 1;
@@ -222,7 +222,7 @@ impl Unpacker<'_> {
             .push(one_line(&format!("{path}: {why}"), TOLD_LENGTH));
     }
 
-    /// Holds the entry against the limits, before any of its content is read.
+    /// Checks the entry against the limits, before any of its content is read.
     fn check(&mut self, entry: &Entry, position: u64) -> Result<(), Fault> {
         if self.entries > u64::from(self.limits.entries) {
             return Err(Fault::Limit(format!(
@@ -250,7 +250,7 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    /// Puts one entry into the index; [`Fault::Entry`] where it is left out.
+    /// Puts one entry into the index; [`Fault::Entry`] if it is left out.
     fn place(&mut self, entry: &Entry, entries: &mut Entries<'_>) -> Result<(), Fault> {
         let path = self
             .paths
@@ -284,7 +284,7 @@ impl Unpacker<'_> {
                 let Some(node) = find(&index, &target) else {
                     return omit("a hard link to what the archive does not hold before it");
                 };
-                // Its folder would have to take the target's place.
+                // A directory would have to replace the target.
                 if is_below(parents, &target) {
                     return omit("a hard link below its own target");
                 }
@@ -344,7 +344,7 @@ impl Unpacker<'_> {
             mtime: entry.mtime,
             ..Record::default()
         };
-        // Before its content has come: it is readable as far as that has.
+        // Before its content has come: readers can read what has come of it.
         let mut index = self.partial.index();
         let node = enter(&mut index, path, |index, dir, name| {
             index.insert(dir, name, record)
@@ -363,7 +363,7 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    /// Writes the content of the entry begun; gives its digest.
+    /// Writes the content of the current entry; returns its digest.
     fn content(
         &mut self,
         entries: &mut Entries<'_>,
@@ -385,14 +385,14 @@ impl Unpacker<'_> {
     }
 }
 
-/// What an entry is: the kind in its header, but for two ways to write a directory.
+/// The kind of an entry: that in its header, except for two ways to write a directory.
 fn kind_of(entry: &Entry) -> EntryType {
     match entry.kind {
-        // Old tars mark directories by a slash only.
+        // Old tar programs mark directories by a slash only.
         EntryType::Regular | EntryType::Continuous if entry.path.ends_with(b"/") => {
             EntryType::Directory
         }
-        // What an incremental GNU tar writes for a directory.
+        // An incremental GNU tar writes directories so.
         kind if kind.as_byte() == b'D' => EntryType::Directory,
         kind => kind,
     }

@@ -1,4 +1,4 @@
-//! Archives, taken in by a store as a download would be.
+//! Archives, unpacked by a store as a download would be.
 
 use super::key::{is_name, key};
 use crate::store::cache::{Audit, audit};
@@ -16,10 +16,10 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Bytes that the store may have: what an archive may take of the disk.
+/// Maximum size of the cache, in bytes.
 const CEILING: u64 = 8 << 20;
 
-/// Small, so that a few hundred bytes pass each of them.
+/// Small, so that a few hundred bytes exceed each of them.
 const LIMITS: Limits = Limits {
     entries: 64,
     depth: 16,
@@ -52,7 +52,7 @@ impl Unpacker {
     /// An empty one, in the folder for temporary files.
     ///
     /// # Panics
-    /// Where that cannot be written.
+    /// If that cannot be written.
     pub fn new() -> Self {
         let folder = TempDir::new().expect("a folder for temporary files");
         let config = StoreConfig {
@@ -69,16 +69,16 @@ impl Unpacker {
         }
     }
 
-    /// Takes an archive in as a download would be, and looks at all that comes of it.
+    /// Unpacks an archive as a download would be, and checks all of the result.
     ///
     /// `data`: how (a byte), and the archive. Of how, bits 0 and 1: 0 for gzip as
     /// it is, 1 for a tar to be wrapped in it, else one whose headers get the
     /// checksums that belong to them before; bits 2 and 3: the declared size; 4 and
     /// 5: the proof of content; 6: whether it comes slowly; 7: whether the version's
-    /// id is no hash. Gives whether it was taken in.
+    /// id is no hash. Returns whether it was sealed.
     ///
     /// # Panics
-    /// Where the store breaks a promise.
+    /// If the store breaks a promise.
     pub fn run(&self, data: &[u8]) -> bool {
         let Some((&how, archive)) = data.split_first() else {
             return false;
@@ -98,7 +98,7 @@ impl Unpacker {
             declared_size: [None, None, Some(0), Some(1 << 20)][usize::from(how >> 2 & 3)],
             declared_files: None,
             url: &|| Err(Error::Stale),
-            arrived: &|| self.look_at_what_grows(&key(&id)),
+            on_partial: &|| self.look_at_what_grows(&key(&id)),
             verify: [Verify::Warn, Verify::Strict, Verify::Off, Verify::Warn]
                 [usize::from(how >> 4 & 3)],
         };
@@ -142,7 +142,7 @@ impl Unpacker {
         true
     }
 
-    /// As somebody who uses the version while it arrives.
+    /// As a process that reads the version while it arrives.
     fn look_at_what_grows(&self, key: &VersionKey) {
         let Some(growing) = self.store.partial(key) else {
             return;

@@ -15,7 +15,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A version's directory whose files are anything.
+/// A version's directory with arbitrary files.
 pub struct Sealed {
     path: PathBuf,
     _folder: TempDir,
@@ -25,7 +25,7 @@ impl Sealed {
     /// An empty one, in the folder for temporary files.
     ///
     /// # Panics
-    /// Where that cannot be written.
+    /// If that cannot be written.
     pub fn new() -> Self {
         let folder = TempDir::new().expect("a folder for temporary files");
         let path = folder.path().join(key("v").directory());
@@ -36,17 +36,17 @@ impl Sealed {
         }
     }
 
-    /// Opens a version with these files, and asks for everything that there could be.
+    /// Opens a version with these files, and reads everything that could be in it.
     ///
     /// `data`: how (a byte), the length of a `meta.json` (two bytes) and the file,
     /// and a `tree`. Of how, bit 0: whether the tree gets the checksums and the
     /// length that belong to it; 1: whether also the sums of content do, which is
     /// all zeros; 2: whether the version is said to be proven. An empty `meta.json`
     /// stands for one that fits. The content has the length that the tree has for it.
-    /// Gives whether there was a version.
+    /// Returns whether it could be opened.
     ///
     /// # Panics
-    /// Where something is found that cannot be.
+    /// If the version has contents that cannot be.
     pub fn run(&self, data: &[u8]) -> bool {
         let Some((&[how, low, high], rest)) = data.split_first_chunk() else {
             return false;

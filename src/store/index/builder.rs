@@ -1,9 +1,9 @@
-//! The tree of a version while its archive is read: entries go in by
-//! directory and name, the last one of a name wins, and sealing sorts the
-//! rest into the records of a `tree` file.
+//! Builds the index of a version while its archive is read. Entries are added by
+//! directory and name, and the last one of a name wins. Sealing sorts them into the
+//! records of the index.
 //!
 //! Memory is bounded by [`Limits`]: about 110 bytes and the name for each
-//! entry, names found by the hash of (directory, name) instead of by paths.
+//! entry. Names are found by the hash of (directory, name) instead of by paths.
 
 use super::{
     escape,
@@ -39,14 +39,15 @@ impl Hasher for Given {
     }
 }
 
-/// Which limit an archive passes.
+/// The limit that an archive exceeds.
 #[derive(Debug)]
 pub(in crate::store) struct TooMuch(pub(in crate::store) String);
 
 /// The index while its archive is read.
 pub(in crate::store) struct Builder {
     nodes: Vec<Record>,
-    /// Whether the archive named this directory itself (else its time comes from its children).
+    /// Whether the archive has an entry for the directory itself: otherwise its time comes
+    /// from its children.
     explicit: Vec<bool>,
     dirents: Vec<Dirent>,
     arena: Vec<u8>,
@@ -55,7 +56,7 @@ pub(in crate::store) struct Builder {
     /// Files with holes, and how many pieces they have together.
     holes: BTreeMap<u32, Arc<Map>>,
     pieces: u32,
-    /// The archive's own name where it was shortened, in the arena, by where there
+    /// Names that were shortened: where the archive's own name is in the arena, by where
     /// the short one is.
     longs: HashMap<u32, (u32, u32)>,
     limits: Limits,
@@ -82,7 +83,7 @@ impl Builder {
         }
     }
 
-    /// Another one, of the same limits, with nothing in it.
+    /// An empty builder with the same limits.
     pub(in crate::store) fn empty(&self) -> Self {
         Self::new(&self.limits)
     }
@@ -97,8 +98,8 @@ impl Builder {
             .map(|at| self.dirents[at as usize].node)
     }
 
-    /// The directory of that name: the one there is, or a new one in the
-    /// place of whatever else had the name.
+    /// The directory of that name. If there is none, a new one replaces the file or
+    /// symlink that had the name.
     pub(in crate::store) fn directory(&mut self, dir: u32, name: &[u8]) -> Result<u32, TooMuch> {
         match self.child(dir, name) {
             Some(node) if self.nodes[node as usize].kind == format::DIRECTORY => Ok(node),
@@ -113,7 +114,7 @@ impl Builder {
         }
     }
 
-    /// Notes what the archive itself says of a directory.
+    /// Sets the time that the archive has for a directory.
     pub(in crate::store) fn set_directory(&mut self, node: u32, mtime: (i64, u32)) {
         if let Some(record) = self.nodes.get_mut(node as usize) {
             record.mtime = mtime;
@@ -123,8 +124,8 @@ impl Builder {
         }
     }
 
-    /// Lets directories that the archive has not told of be as new as the newest
-    /// of what is in them so far: somebody may look before the archive's end.
+    /// Makes implied directories as new as the newest entry in them so far: processes
+    /// may look at them before the archive ends.
     fn freshen(&mut self, mut dir: u32, mtime: (i64, u32)) {
         while !self.explicit[dir as usize] {
             let record = &mut self.nodes[dir as usize];
@@ -139,7 +140,7 @@ impl Builder {
         }
     }
 
-    /// A new node under that name, in the place of what had it.
+    /// Adds a node under that name, in the place of the node that had it.
     pub(in crate::store) fn insert(
         &mut self,
         dir: u32,
@@ -164,8 +165,8 @@ impl Builder {
         Ok(node)
     }
 
-    /// One more name for a node. Links are counted for those who look before
-    /// the end; sealing counts again.
+    /// Adds a name for a node. Links are counted for processes that look before the
+    /// archive ends; sealing counts them again.
     pub(in crate::store) fn link(
         &mut self,
         dir: u32,
@@ -208,9 +209,9 @@ impl Builder {
         Ok(())
     }
 
-    /// Notes where the content of a file with holes lies.
+    /// Sets where the content of a file with holes lies.
     pub(in crate::store) fn set_holes(&mut self, node: u32, map: Arc<Map>) -> Result<(), TooMuch> {
-        // A head is written for each.
+        // Each file has a head beside its pieces.
         self.pieces = self.pieces.saturating_add(map.count()).saturating_add(1);
         if self.pieces > self.limits.pieces {
             return Err(TooMuch(format!(
@@ -230,7 +231,7 @@ impl Builder {
         self.holes.get(&node)
     }
 
-    /// Notes the archive's own name of what is shown under a shortened one.
+    /// Keeps the archive's own name of an entry that is shown under a shortened one.
     pub(in crate::store) fn set_original(
         &mut self,
         dir: u32,
@@ -252,7 +253,7 @@ impl Builder {
     /// Keeps a symlink's target; its offset is the node's location.
     pub(in crate::store) fn store(&mut self, bytes: &[u8]) -> Result<u32, TooMuch> {
         let end = self.arena.len();
-        // Within one chunk of the file.
+        // No text may lie in two chunks of the file.
         let offset = match end % ARENA + bytes.len() > ARENA {
             true => end.next_multiple_of(ARENA),
             false => end,
@@ -291,7 +292,7 @@ impl Builder {
         None
     }
 
-    /// Sorts the tree, drops what no name leads to, counts links, and marks
+    /// Sorts the entries, drops nodes that no name leads to, counts links, and marks
     /// the symlinks that lead out.
     pub(in crate::store) fn seal(self) -> Records {
         let Self {
@@ -347,8 +348,7 @@ impl Builder {
                 };
             }
         }
-        // What they were while the archive arrived may be of entries that were
-        // replaced since.
+        // Their times so far may come from entries that were replaced since.
         for (record, explicit) in nodes.iter_mut().zip(&explicit) {
             if record.kind == format::DIRECTORY && !explicit {
                 record.mtime = (0, 0);
@@ -391,7 +391,7 @@ impl Builder {
                 records.set_holes(node, &map);
             }
         }
-        // Whether a link leads out is asked of where it leads to now.
+        // Links are checked after they have been redirected.
         shorten::redirect(&mut records, limits.name as usize);
         escape::mark(&mut records);
         records

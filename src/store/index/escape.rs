@@ -1,9 +1,9 @@
 //! Which symlinks lead out of their version: absolute ones, and those whose
-//! way, followed as the kernel would follow it, climbs above the root.
+//! path, followed as the kernel would follow it, climbs above the root.
 //!
-//! What cannot be resolved (a missing name, a file in the way, too many
-//! links) leads nowhere on the host; from there on the way is followed by
-//! its words alone and must stay inside at every step.
+//! A path that cannot be resolved (a missing name, a file in the way, too many
+//! links) leads nowhere on the host. From there on the path is followed by
+//! its names alone and must stay inside at every step.
 
 use super::{
     format::{self, ROOT},
@@ -17,7 +17,7 @@ const LINKS: u32 = 40;
 /// unless it plainly cannot: refusing is the safe mistake.
 const STEPS: u64 = 50_000_000;
 
-/// Sets the flag on each symlink of the tree that leads out from any of its names.
+/// Sets the flag of each symlink that leads out from any of its names.
 pub(in crate::store) fn mark(records: &mut Records) {
     let mut steps = STEPS;
     let escaping: Vec<u32> = records
@@ -41,7 +41,7 @@ fn escapes(records: &Records, dir: u32, link: u32, steps: &mut u64) -> bool {
     let mut rests: Vec<&[u8]> = vec![target(link)];
     let mut links = 1;
     let mut current = dir;
-    // How deep below `current` the way has gone by words alone.
+    // How deep below `current` the path has gone by names alone.
     let mut unreal = 0_u32;
     while let Some(rest) = rests.pop() {
         let (name, rest) = match rest.iter().position(|&byte| byte == b'/') {

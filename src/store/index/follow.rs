@@ -19,9 +19,9 @@ pub(in crate::store) struct Linked<'a> {
     pub(in crate::store) node: u32,
 }
 
-/// Tells of each file that symlinks lead to; whether that was all, within so many
-/// bytes of paths. A link that leads back to a folder that it is in is not followed,
-/// nor is one that leads nowhere or out.
+/// Calls `tell` for each file that symlinks lead to. Returns whether that was all of
+/// them, within so many `bytes` of paths. A link is not followed if it leads back to a
+/// folder that it is in, nowhere, or out.
 pub(in crate::store) fn walk(
     records: &Records,
     bytes: usize,
@@ -42,7 +42,7 @@ pub(in crate::store) fn walk(
 struct Walk<'a, T> {
     records: &'a Records,
     path: Vec<u8>,
-    /// The folders from the root to the one at work.
+    /// The folders from the root to the current one.
     way: Vec<u32>,
     /// How many of them were entered by a link.
     links: u32,
@@ -51,7 +51,7 @@ struct Walk<'a, T> {
     tell: T,
 }
 
-/// A folder at work: where in it, and what to take back after it.
+/// A folder being walked: the position in it, and what to undo after it.
 struct Level {
     next: usize,
     end: usize,
@@ -60,7 +60,7 @@ struct Level {
 }
 
 impl<T: FnMut(Linked<'_>)> Walk<'_, T> {
-    /// `None` where it is too much.
+    /// `None` if there is too much to walk.
     fn directory(&mut self, root: u32) -> Option<()> {
         let mut levels = vec![self.level(root, false)];
         while let Some(level) = levels.last_mut() {
@@ -121,8 +121,8 @@ impl<T: FnMut(Linked<'_>)> Walk<'_, T> {
         }
     }
 
-    /// What a symlink in a folder leads to; the outer `None` where that is too much
-    /// to find out.
+    /// The node that a symlink in a folder leads to. The outer `None` means that finding
+    /// it out takes too many steps.
     fn resolve(&mut self, dir: u32, link: u32) -> Option<Option<u32>> {
         let records = self.records;
         let target = |node: u32| {

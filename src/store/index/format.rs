@@ -1,11 +1,12 @@
-//! The bytes of a `tree` file: what the builder writes and the index reads.
+//! The format of the index, the file `tree`.
 //!
 //! `header · node records · dirent records · starts and sums · pieces · long names
 //! · arena · table`, little-endian, no padding between. A change of anything here must raise
 //! [`VERSION`]; a test pins the bytes.
 //!
 //! Starts and sums: 4 bytes for each blob, the number of its first sum, then
-//! 4 bytes for each [`BLOCK`](super::super::checksums::BLOCK) of content, the pack's first: its CRC-32.
+//! 4 bytes for each block of content, those of the pack first: its CRC-32
+//! ([`crate::store::checksums`]).
 //!
 //! Pieces: of each file with holes a head (how many pieces follow, and how many
 //! bytes they are together), then each piece: where it begins in the file, and
@@ -16,7 +17,7 @@
 //!
 //! The table has a CRC-32 for each chunk of each section before it ([`NODES`]
 //! and so on: no record lies in two chunks), so that a part of a large file can
-//! be believed without reading the whole. The header vouches for the table.
+//! be trusted without reading the whole. The header has a checksum of the table.
 
 use sha2::{Digest, Sha256};
 
@@ -36,38 +37,38 @@ pub(in crate::store) const NODE: usize = 48;
 pub(in crate::store) const DIRENT: usize = 12;
 
 /// A head or a piece of a file with holes: two numbers of 8 bytes.
-pub(in crate::store) const PIECE: usize = 16;
+pub(super) const PIECE: usize = 16;
 /// A long name: dirent 4 · offset in the arena 4 · length 4.
-pub(in crate::store) const LONG: usize = 12;
+pub(super) const LONG: usize = 12;
 
 /// One start or sum.
 pub(in crate::store) const WORD: usize = 4;
 
 /// Bytes of a chunk of each section: whole records, some 64 KiB.
-pub(in crate::store) const NODES: usize = (64 << 10) / NODE * NODE;
-pub(in crate::store) const DIRENTS: usize = (64 << 10) / DIRENT * DIRENT;
+pub(super) const NODES: usize = (64 << 10) / NODE * NODE;
+pub(super) const DIRENTS: usize = (64 << 10) / DIRENT * DIRENT;
 pub(in crate::store) const WORDS: usize = 64 << 10;
-pub(in crate::store) const PIECES: usize = 64 << 10;
-pub(in crate::store) const LONGS: usize = (64 << 10) / LONG * LONG;
+pub(super) const PIECES: usize = 64 << 10;
+pub(super) const LONGS: usize = (64 << 10) / LONG * LONG;
 /// … and of the arena, in which no name lies over the end of one.
-pub(in crate::store) const ARENA: usize = 64 << 10;
+pub(super) const ARENA: usize = 64 << 10;
 
 /// The number of the root.
 pub(in crate::store) const ROOT: u32 = 0;
 
 /// A node that no name leads to any more (a later entry took its place).
-pub(in crate::store) const DEAD: u8 = 0;
+pub(super) const DEAD: u8 = 0;
 pub(in crate::store) const DIRECTORY: u8 = 1;
 pub(in crate::store) const FILE: u8 = 2;
 pub(in crate::store) const SYMLINK: u8 = 3;
 
 pub(in crate::store) const EXECUTABLE: u8 = 1;
 /// A symlink that leads out of its version.
-pub(in crate::store) const ESCAPES: u8 = 2;
+pub(super) const ESCAPES: u8 = 2;
 /// The content is `blob-<location>`, else it starts at `location` in `pack`.
 pub(in crate::store) const BLOB: u8 = 4;
 /// A file with holes: its pieces begin with the head of the number `children`.
-pub(in crate::store) const HOLES: u8 = 8;
+pub(super) const HOLES: u8 = 8;
 
 /// What the header says of the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ pub(in crate::store) struct Header {
     pub(in crate::store) nodes: u32,
     pub(in crate::store) dirents: u32,
     pub(in crate::store) arena: u64,
-    /// Length of the `pack` that belongs to this tree.
+    /// Length of the `pack` that belongs to this index.
     pub(in crate::store) pack: u64,
     /// How many `blob-N` belong to it, numbered from 0.
     pub(in crate::store) blobs: u32,
@@ -207,7 +208,7 @@ impl Record {
 }
 
 /// One dirent record.
-pub(in crate::store) fn encode_dirent(name: u32, node: u32, length: u16) -> [u8; DIRENT] {
+pub(super) fn encode_dirent(name: u32, node: u32, length: u16) -> [u8; DIRENT] {
     let mut bytes = [0; DIRENT];
     bytes[..4].copy_from_slice(&name.to_le_bytes());
     bytes[4..8].copy_from_slice(&node.to_le_bytes());
@@ -216,13 +217,13 @@ pub(in crate::store) fn encode_dirent(name: u32, node: u32, length: u16) -> [u8;
 }
 
 /// Name offset, name length and node of a dirent record.
-pub(in crate::store) fn decode_dirent(bytes: &[u8]) -> Option<(u32, u16, u32)> {
+pub(super) fn decode_dirent(bytes: &[u8]) -> Option<(u32, u16, u32)> {
     let length = u16::from_le_bytes(bytes.get(8..10)?.try_into().ok()?);
     Some((u32_at(bytes, 0)?, length, u32_at(bytes, 4)?))
 }
 
 /// One head or piece of a file with holes.
-pub(in crate::store) fn encode_piece(first: u64, second: u64) -> [u8; PIECE] {
+pub(super) fn encode_piece(first: u64, second: u64) -> [u8; PIECE] {
     let mut bytes = [0; PIECE];
     bytes[..8].copy_from_slice(&first.to_le_bytes());
     bytes[8..].copy_from_slice(&second.to_le_bytes());
@@ -230,7 +231,7 @@ pub(in crate::store) fn encode_piece(first: u64, second: u64) -> [u8; PIECE] {
 }
 
 /// One long name.
-pub(in crate::store) fn encode_long(dirent: u32, offset: u32, length: u32) -> [u8; LONG] {
+pub(super) fn encode_long(dirent: u32, offset: u32, length: u32) -> [u8; LONG] {
     let mut bytes = [0; LONG];
     bytes[..4].copy_from_slice(&dirent.to_le_bytes());
     bytes[4..8].copy_from_slice(&offset.to_le_bytes());
@@ -239,16 +240,16 @@ pub(in crate::store) fn encode_long(dirent: u32, offset: u32, length: u32) -> [u
 }
 
 /// Both numbers of a head or piece.
-pub(in crate::store) fn decode_piece(bytes: &[u8]) -> Option<(u64, u64)> {
+pub(super) fn decode_piece(bytes: &[u8]) -> Option<(u64, u64)> {
     Some((u64_at(bytes, 0)?, u64_at(bytes, 8)?))
 }
 
 /// Dirent, offset in the arena and length of a long name.
-pub(in crate::store) fn decode_long(bytes: &[u8]) -> Option<(u32, u32, u32)> {
+pub(super) fn decode_long(bytes: &[u8]) -> Option<(u32, u32, u32)> {
     Some((u32_at(bytes, 0)?, u32_at(bytes, 4)?, u32_at(bytes, 8)?))
 }
 
-/// The number at an offset, which nobody has looked at yet.
+/// The number at an offset of bytes that have not been checked.
 pub(in crate::store) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(
         bytes.get(at..)?.get(..4)?.try_into().ok()?,

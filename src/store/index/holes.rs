@@ -1,9 +1,10 @@
 //! Where the content of a file with holes lies: only its pieces are stored, one
 //! after another, so that a hole costs neither disk nor time.
 //!
-//! Nothing here trusts the numbers: those of a sealed version are read from disk.
+//! The numbers are not trusted: those of a sealed version are read from disk.
 
-/// The pieces of a file, by ascending offset: a number for each; maps and indexes keep them.
+/// The pieces of a file, numbered by ascending offset. A [`Map`] has them while the file is
+/// unpacked, the index afterwards.
 pub(in crate::store) trait Pieces {
     /// Bytes of the file, holes included.
     fn size(&self) -> u64;
@@ -15,16 +16,16 @@ pub(in crate::store) trait Pieces {
     fn piece(&self, number: u32) -> Option<(u64, u64)>;
 }
 
-/// What lies at an offset of a file, from there on.
+/// A run of stored bytes or of zeros, from an offset of a file on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Span {
+enum Span {
     /// So many bytes, the first of which is stored there.
     Data { at: u64, length: u64 },
     /// So many zeros.
     Hole(u64),
 }
 
-/// What a read of a file with holes failed with.
+/// Why a read of a file with holes failed.
 #[derive(Debug)]
 pub(in crate::store) enum Failed<E> {
     /// The pieces contradict one another.
@@ -33,9 +34,9 @@ pub(in crate::store) enum Failed<E> {
     Read(E),
 }
 
-/// What lies at `offset`, at least one byte; `None` past the end, and where the
-/// pieces contradict one another.
-pub(in crate::store) fn span(pieces: &impl Pieces, offset: u64) -> Option<Span> {
+/// The run at `offset`, at least one byte; `None` past the end, and if the pieces
+/// contradict one another.
+fn span(pieces: &impl Pieces, offset: u64) -> Option<Span> {
     let (size, stored) = (pieces.size(), pieces.stored());
     if offset >= size {
         return None;
@@ -103,8 +104,7 @@ pub enum Seek {
     Hole,
 }
 
-/// The offset that a search from `offset` leads to; `None` where there is none,
-/// which is ENXIO.
+/// The offset that a search from `offset` finds; `None` (ENXIO) if there is none.
 pub(in crate::store) fn seek(pieces: &impl Pieces, offset: u64, what: Seek) -> Option<u64> {
     let mut at = offset;
     loop {
@@ -157,8 +157,8 @@ impl Map {
         }
     }
 
-    /// Adds a piece of so many bytes behind those there are; false where it lies
-    /// before their end, or goes beyond that of the file.
+    /// Adds a piece of so many bytes behind the others; false if it begins before their
+    /// end, or ends behind the end of the file.
     pub(in crate::store) fn add(&mut self, offset: u64, length: u64) -> bool {
         let end = self.end();
         if offset < end || offset.checked_add(length).is_none_or(|to| to > self.size) {

@@ -1,12 +1,12 @@
-//! The sealed tree of a version: a `tree` file, of which a chunk is read and
-//! held against its checksum when it is first needed. No byte of it is
-//! trusted: whatever does not add up reads as absent.
+//! Reads the index of a sealed version. A chunk of the file is read, and its checksum
+//! verified, when it is first needed. No byte is trusted: what contradicts
+//! the rest reads as absent.
 //!
-//! Nothing is mapped: what another program does to the file can neither change
-//! what has been checked, nor end this process as cutting a mapped file does.
-//! Small ones are read whole at open, and are damaged there or never. Of large
-//! ones a chunk can turn out damaged in the middle of an operation, whose
-//! answer is then to be thrown away: [`Index::is_damaged`] tells.
+//! The file is not mapped: a program that changes it cannot change what has been
+//! verified, and a program that cuts it cannot end this process.
+//! A small file is read whole at open, and is found damaged there or never. In a large
+//! one a chunk can turn out damaged in the middle of an operation, whose answer must
+//! then be thrown away ([`Index::is_damaged`]).
 
 use super::{
     format::{self, DIRENT, HEADER, Header, LONG, NODE, PIECE, Record, WORD},
@@ -25,7 +25,7 @@ use std::{
 };
 
 /// Files up to this length are read at open: 4 MiB are some 50,000 entries and
-/// take a millisecond. Of a million, opening reads the 5 KB of checksums.
+/// take a millisecond. For a million entries, opening reads the 5 KB of checksums.
 const WHOLE: u64 = 4 << 20;
 
 /// What a node is.
@@ -61,7 +61,7 @@ pub struct Node {
     pub escapes: bool,
 }
 
-/// A record's attributes, of which so many bytes are stored; `None` for a dead one.
+/// The attributes of a record; `None` for a dead one.
 pub(in crate::store) fn node_of(record: &Record, stored: u64) -> Option<Node> {
     let kind = match record.kind {
         format::DIRECTORY => NodeKind::Directory,
@@ -97,7 +97,7 @@ pub(in crate::store) enum Location {
     Blob(u32),
 }
 
-/// Which section is which.
+/// The positions of the sections.
 const NODES: usize = 0;
 const DIRENTS: usize = 1;
 const WORDS: usize = 2;
@@ -117,7 +117,7 @@ struct Section {
     first: usize,
 }
 
-/// Bytes of a chunk, once they are wanted; `None` where they are damaged.
+/// The bytes of a chunk, read when first needed; `None` if they are damaged.
 type Chunk = OnceLock<Option<Box<[u8]>>>;
 
 /// The names and attributes of everything in one version. The root is node 0;
@@ -137,16 +137,16 @@ pub struct Index {
 }
 
 impl Index {
-    /// Opens a `tree` file; `None` where it is not whole.
+    /// Opens an index file; `None` if it is cut or damaged.
     pub(in crate::store) fn open(file: File) -> Option<Self> {
         let mut header = [0; HEADER];
         file.read_exact_at(&mut header, 0).ok()?;
         let header = Header::decode(&header)?;
-        // No content is longer than the sums there are of it: a file with a hole
-        // has any length, and whoever reads counts its blocks.
+        // No content is longer than what its checksums cover: a sparse `pack` could
+        // have any length, and a reader counts its blocks.
         (blocks(header.pack) <= u64::from(header.sums)).then_some(())?;
         let length = header.file_length()?;
-        // No more is taken into memory than there is on the disk.
+        // No more memory is taken than the file has bytes on disk.
         (length == file.metadata().ok()?.len()).then_some(())?;
         let count = usize::try_from(header.chunks()?).ok()?;
         let mut table = vec![0; count.checked_mul(WORD)?];
@@ -184,7 +184,7 @@ impl Index {
         (index.record(0)?.kind == format::DIRECTORY).then_some(index)
     }
 
-    /// Reads all of it; whether every chunk has its checksum.
+    /// Reads the whole index; whether every chunk has its checksum.
     pub(in crate::store) fn verify(&self) -> bool {
         self.sections.iter().all(|section| {
             let chunks = section.length.div_ceil(section.chunk as u64);
@@ -192,18 +192,18 @@ impl Index {
         })
     }
 
-    /// Whether something that was looked for lies in a damaged part: what was
-    /// found absent since may exist.
+    /// Whether a lookup has met a damaged part: names that were found absent since then
+    /// may exist.
     pub fn is_damaged(&self) -> bool {
         self.damaged.load(atomic::Ordering::Relaxed)
     }
 
-    /// Bytes of it in memory.
+    /// Bytes of the index that are in memory.
     pub(in crate::store) fn loaded(&self) -> u64 {
         self.loaded.load(atomic::Ordering::Relaxed)
     }
 
-    /// A chunk of a section, read where it has not been.
+    /// A chunk of a section, read if it is not in memory yet.
     fn chunk(&self, section: &Section, number: usize) -> Option<&[u8]> {
         let at = section.first + number;
         let chunk = self.chunks.get(at)?.get_or_init(|| {
@@ -225,8 +225,8 @@ impl Index {
         chunk.as_deref()
     }
 
-    /// Bytes of a section; `None` where they do not lie in it, or not in one
-    /// chunk, as all that is written does.
+    /// Bytes of a section; `None` if they lie outside of it, or in two chunks, which the
+    /// writer avoids.
     fn bytes(&self, section: usize, offset: u64, length: usize) -> Option<&[u8]> {
         let section = &self.sections[section];
         (offset.checked_add(length as u64)? <= section.length).then_some(())?;
@@ -249,7 +249,7 @@ impl Index {
         self.header.nodes == 0
     }
 
-    /// A node's attributes; `None` where there is no such node.
+    /// A node's attributes; `None` if the node does not exist.
     pub fn node(&self, node: u32) -> Option<Node> {
         let record = self.record(node)?;
         node_of(&record, self.stored(&record)?)
@@ -271,13 +271,13 @@ impl Index {
         None
     }
 
-    /// How many entries a directory has; 0 for what is none.
+    /// How many entries a directory has; 0 for other nodes.
     pub fn child_count(&self, dir: u32) -> u32 {
         self.span(dir).map_or(0, |(_, count)| count)
     }
 
     /// A directory's entry by position, in the order of the names' bytes;
-    /// `None` where it is damaged.
+    /// `None` if it is damaged.
     pub fn child_at(&self, dir: u32, position: u32) -> Option<(&[u8], u32)> {
         let (first, count) = self.span(dir)?;
         (position < count)
@@ -294,7 +294,7 @@ impl Index {
             .flatten()
     }
 
-    /// The archive's own name of a directory's entry, where it was shortened.
+    /// The archive's own name of a directory's entry, if it was shortened.
     pub fn original(&self, dir: u32, position: u32) -> Option<&[u8]> {
         let (first, count) = self.span(dir)?;
         if self.header.longs == 0 || position >= count {
@@ -341,7 +341,7 @@ impl Index {
         format::decode_piece(self.bytes(PIECES, number.checked_mul(PIECE as u64)?, PIECE)?)
     }
 
-    /// The pieces of a file, where it has holes.
+    /// The pieces of a file, if it has holes.
     pub(in crate::store) fn holes(&self, node: u32) -> Option<Holes> {
         let record = self.record(node)?;
         (record.kind == format::FILE && record.flags & format::HOLES != 0).then_some(())?;
@@ -377,12 +377,12 @@ impl Index {
         self.header.dirents
     }
 
-    /// Length that the `pack` of this tree has.
+    /// Length that the version's `pack` has.
     pub(in crate::store) fn pack_length(&self) -> u64 {
         self.header.pack
     }
 
-    /// How many blobs belong to this tree.
+    /// How many blobs the version has.
     pub(in crate::store) fn blobs(&self) -> u32 {
         self.header.blobs
     }
@@ -423,7 +423,7 @@ impl Index {
     fn dirent(&self, dir: u32, position: u64) -> Option<(&[u8], u32)> {
         let bytes = self.bytes(DIRENTS, position.checked_mul(DIRENT as u64)?, DIRENT)?;
         let (name, length, node) = format::decode_dirent(bytes)?;
-        // Directories are numbered before what they hold: no walk can go in circles.
+        // A directory has a lower number than its entries: no walk can go in circles.
         (node > dir || self.record(node)?.kind != format::DIRECTORY).then_some(())?;
         Some((self.arena(u64::from(name), u64::from(length))?, node))
     }

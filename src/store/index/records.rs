@@ -1,5 +1,5 @@
-//! The records of a whole index in memory: what the builder makes of an archive, and
-//! what the proof of content reads.
+//! All records of an index in memory: the builder makes them, the proof of content reads
+//! them, and the writer writes them.
 
 use super::{
     format::{self, Record},
@@ -32,11 +32,11 @@ pub(in crate::store) struct Records {
     pub(in crate::store) pieces: Vec<(u64, u64)>,
     /// Dirents whose names were shortened, by ascending position: where in the
     /// arena the archive's own name is, and its length.
-    pub(in crate::store) longs: Vec<(u32, u32, u32)>,
+    pub(super) longs: Vec<(u32, u32, u32)>,
 }
 
 /// A name in an arena.
-pub(in crate::store) fn name_of<'a>(arena: &'a [u8], dirent: &Dirent) -> &'a [u8] {
+pub(super) fn name_of<'a>(arena: &'a [u8], dirent: &Dirent) -> &'a [u8] {
     let start = dirent.name as usize;
     &arena[start..start + usize::from(dirent.length)]
 }
@@ -61,10 +61,10 @@ impl Records {
         }
     }
 
-    /// Writes down the pieces of a file with holes.
+    /// Adds the pieces of a file with holes.
     pub(in crate::store) fn set_holes(&mut self, node: u32, map: &Map) {
         let record = &mut self.nodes[node as usize];
-        // Limits keep their number far below what does not fit.
+        // `Limits` keeps their number far below u32::MAX.
         record.children = u32::try_from(self.pieces.len()).unwrap_or(u32::MAX);
         self.pieces.push((u64::from(map.count()), map.stored()));
         self.pieces.extend_from_slice(map.pieces());

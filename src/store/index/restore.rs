@@ -5,7 +5,7 @@ use super::{
     records::{Dirent, NONE, Records},
 };
 
-/// Bytes of all names and targets (of `Limits`, and what makes them fit chunks).
+/// Maximum size of all names and targets: that of `Limits`, and the padding of chunks.
 const ARENA: usize = 512 << 20;
 
 /// All records of an index; `None` where it contradicts itself.
@@ -51,8 +51,8 @@ pub(in crate::store) fn restore(index: &Index) -> Option<Records> {
     Some(records)
 }
 
-/// Puts a text into an arena; gives its offset and length. `None` where an index
-/// that lies makes it larger than any is.
+/// Adds a text to an arena; returns its offset and length. `None` if that makes it larger
+/// than that of any genuine index.
 fn keep(arena: &mut Vec<u8>, text: &[u8]) -> Option<(u32, u32)> {
     let offset = u32::try_from(arena.len()).ok()?;
     (arena.len() + text.len() <= ARENA).then(|| arena.extend_from_slice(text))?;

@@ -22,7 +22,7 @@ pub(in crate::store) fn shorten(name: &[u8], most: usize) -> Vec<u8> {
         _ => &[],
     };
     let mut cut = most.saturating_sub(HASH + extension.len()).min(name.len());
-    // A byte that goes on with a character is no place to cut.
+    // No cut within a character.
     let goes_on = |at: usize| name.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
     if std::str::from_utf8(name).is_ok() {
         while cut > 0 && goes_on(cut) {
@@ -37,9 +37,9 @@ pub(in crate::store) fn shorten(name: &[u8], most: usize) -> Vec<u8> {
     short
 }
 
-/// Lets each symlink of a tree lead on to what is shown under a shortened name: the
-/// kernel refuses the long one. A target that names nothing of the tree stays as it is;
-/// programs keep texts in such links. `most` is what names were shortened to.
+/// Replaces long names in the targets of symlinks by the shortened names that are shown:
+/// the kernel refuses the long ones. A target that names nothing in the version stays as
+/// it is, since programs keep texts in such links. `most` is what names were shortened to.
 pub(in crate::store) fn redirect(records: &mut Records, most: usize) {
     let shown = |at: u32| records.dirents.get(at as usize).map(|it| records.name(it));
     let shown = records.longs.iter().filter_map(|(at, _, _)| shown(*at));
@@ -53,7 +53,7 @@ pub(in crate::store) fn redirect(records: &mut Records, most: usize) {
             continue;
         }
         let own = records.target(record);
-        // It leads out of the version.
+        // The link leads out of the version.
         if own.starts_with(b"/") {
             continue;
         }
@@ -64,7 +64,7 @@ pub(in crate::store) fn redirect(records: &mut Records, most: usize) {
                 .unwrap_or_else(|| name.to_vec())
         });
         let target = names.collect::<Vec<_>>().join(&b'/');
-        // In the place of the longer one.
+        // It is shorter, so it fits in the place of the old one.
         let start = record.location as usize;
         if let Some(place) = records.arena.get_mut(start..start + target.len()) {
             place.copy_from_slice(&target);

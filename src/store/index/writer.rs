@@ -12,7 +12,7 @@ use std::{
     io::{self, BufWriter, Seek, Write},
 };
 
-/// Bytes collected for one write.
+/// Bytes buffered for one write.
 const BUFFER: usize = 1 << 20;
 
 impl Records {
@@ -36,7 +36,7 @@ impl Records {
         self.header(packed).file_length().unwrap_or(u64::MAX)
     }
 
-    /// Writes all of it to an empty file.
+    /// Writes the whole index to an empty file.
     ///
     /// # Errors
     /// What the kernel says.
@@ -96,7 +96,7 @@ struct Sections<'a, W> {
 }
 
 impl<W: Write> Sections<'_, W> {
-    /// Writes a section of these records, of which so many bytes are a chunk.
+    /// Writes a section of these records in chunks of `size` bytes.
     fn put<R: AsRef<[u8]>>(
         &mut self,
         size: usize,
@@ -112,7 +112,7 @@ impl<W: Write> Sections<'_, W> {
         self.end(&mut chunk)
     }
 
-    /// Writes the chunk begun.
+    /// Writes the current chunk.
     fn end(&mut self, chunk: &mut Vec<u8>) -> io::Result<()> {
         if !chunk.is_empty() {
             self.table.push(checksum(chunk));

@@ -1,6 +1,6 @@
 //! Downloads in parts that are in flight together.
 
-use super::downloads::*;
+use super::server::*;
 use super::*;
 use crate::store::fetch::download::Sizes;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,7 +1,7 @@
 //! Measurements, not tests:
 //! `VM0FS_ARCHIVE=<a tar.gz> cargo test --release --lib -- --ignored --nocapture speed`.
 
-use super::downloads::*;
+use super::server::*;
 use super::*;
 use std::{os::unix::fs::FileExt, time::Instant};
 
@@ -107,5 +107,96 @@ fn speed_of_downloads_and_unpacking() {
     eprintln!(
         "limited to 20 MB/s a connection: {:.0} MB/s",
         drain(6, limit)
+    );
+}
+
+/// Not a test but a measurement: `cargo test --release -- --ignored --nocapture how_fast`.
+#[test]
+#[ignore = "measures"]
+fn how_fast() {
+    const WORDS: [&str; 32] = [
+        "let", "mut", "return", "self", "function", "import", "const", "value", "if", "else",
+        "for", "while", "struct", "string", "number", "async", "await", "export", "default",
+        "class", "public", "static", "void", "null", "true", "false", "match", "enum", "impl",
+        "trait", "where", "use",
+    ];
+    let mut state = 1_u64;
+    let mut tar = Tar::default();
+    for at in 0..100_000 {
+        // Compresses about threefold, as text does.
+        let mut content = Vec::with_capacity(2060);
+        while content.len() < 2048 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1442);
+            content.extend_from_slice(WORDS[(state >> 59) as usize].as_bytes());
+            content.extend_from_slice(&[b" \n_.,"[(state >> 40) as usize % 5]]);
+            content.extend_from_slice((state >> 44 & 0xff).to_string().as_bytes());
+        }
+        content.truncate(2048);
+        tar = tar.file(
+            format!("dir{}/sub{}/file{at}.txt", at / 1000, at / 100),
+            content,
+        );
+    }
+    let archive = tar.gz();
+    let started = std::time::Instant::now();
+    let mut inflated = flate2::read::MultiGzDecoder::new(&archive[..]);
+    io::copy(&mut inflated, &mut io::sink()).unwrap();
+    eprintln!("inflating alone: {:?}", started.elapsed());
+    for id in ["v".to_string(), "0".repeat(64)] {
+        let fixture = Fixture::new();
+        let started = std::time::Instant::now();
+        let version = fixture.put(&id, &archive).unwrap();
+        let took = started.elapsed();
+        let fresh = Store::open(config(fixture.folder.path())).unwrap();
+        let started = std::time::Instant::now();
+        let again = fresh.version(&key(&id)).unwrap();
+        eprintln!(
+            "{} entries, {} MB of gzip, hashed: {}: {took:?}; tree of {} bytes opens in {:?}",
+            version.index().len(),
+            archive.len() >> 20,
+            id.len() == 64,
+            again.meta().tree_bytes,
+            started.elapsed()
+        );
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    eprintln!(
+        "{:?}",
+        status.lines().find(|line| line.starts_with("VmHWM"))
+    );
+}
+
+/// As [`how_fast`], for memory: run it alone.
+#[test]
+#[ignore = "measures"]
+fn a_million_files() {
+    let peak = || {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM"));
+        line.unwrap().to_string()
+    };
+    // Made in pieces, each a member of its own: the tar is not in memory.
+    let mut archive = Vec::new();
+    for piece in 0..1000 {
+        let files = (0..1000).fold(Tar::default(), |tar, at| {
+            tar.file(format!("directory-{piece}/some-file-{at}.txt"), "content")
+        });
+        archive.extend(gzip(&files.0));
+    }
+    archive.extend(gzip(&[0; 1024]));
+    let fixture = Fixture::new();
+    let before = peak();
+    let started = std::time::Instant::now();
+    fixture.put(&"0".repeat(64), &archive).unwrap();
+    eprintln!("{:?}, peak {} after {before}", started.elapsed(), peak());
+    let fresh = Store::open(config(fixture.folder.path())).unwrap();
+    let started = std::time::Instant::now();
+    let version = fresh.version(&key(&"0".repeat(64))).unwrap();
+    eprintln!(
+        "tree of {} bytes opens in {:?}",
+        version.meta().tree_bytes,
+        started.elapsed()
     );
 }

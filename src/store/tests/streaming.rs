@@ -1,6 +1,6 @@
 //! What is there before the end is.
 
-use super::downloads::*;
+use super::server::*;
 use super::*;
 use crate::sync::Condvar;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -73,7 +73,7 @@ impl Held {
         let link = || self.server.link();
         let request = FetchRequest {
             url: &link,
-            arrived: &|| self.arrived.add(),
+            on_partial: &|| self.arrived.add(),
             ..request("v")
         };
         fixture.store.fetch(&request, &Progress::new())
@@ -386,7 +386,7 @@ fn a_changed_object_begins_anew() {
             let link = || server.link();
             let request = FetchRequest {
                 url: &link,
-                arrived: &|| arrived.add(),
+                on_partial: &|| arrived.add(),
                 ..request("v")
             };
             fixture.store.fetch(&request, &Progress::new())
@@ -424,7 +424,7 @@ fn told_at_once_and_then_not_too_often() {
     let link = || server.link();
     let request = FetchRequest {
         url: &link,
-        arrived: &|| {
+        on_partial: &|| {
             calls.fetch_add(1, Ordering::Relaxed);
             let now = started.elapsed().as_millis() as usize;
             first.fetch_min(now, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! Answers on disk: those that can no longer change are read instead of calling the
 //! service, all others only while the service cannot be reached.
 
-use crate::{store::Shelf, sync::Mutex};
+use crate::{store::AnswerStore, sync::Mutex};
 use lru::LruCache;
 use std::{
     num::NonZeroUsize,
@@ -19,14 +19,14 @@ const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// The answers on disk, by their names.
 pub(super) struct Persisted {
-    pub(super) store: Arc<Shelf>,
+    pub(super) store: Arc<AnswerStore>,
     /// When answers that may change were last written.
     written: Mutex<LruCache<String, Instant>>,
     opened: Instant,
 }
 
 impl Persisted {
-    pub(super) fn new(store: Arc<Shelf>) -> Self {
+    pub(super) fn new(store: Arc<AnswerStore>) -> Self {
         Self {
             store,
             written: Mutex::new(LruCache::new(REMEMBERED)),

@@ -1,6 +1,6 @@
 //! A tar stream as entries with raw names: ustar, GNU long names and links,
 //! files with holes, pax headers for one entry and for all that follow.
-//! Nothing here is kept that the archive could make large.
+//! The archive cannot make what is kept here large.
 
 use super::{
     fault::Fault,
@@ -16,7 +16,7 @@ use crate::store::limits::Limits;
 use std::sync::Arc;
 use tar::{EntryType, Header};
 
-/// Extension headers before one entry: one of each kind is usual.
+/// Maximum number of extension headers before one entry; one of each kind is usual.
 const EXTENSIONS: u32 = 16;
 
 /// One entry, its names as the archive gives them.
@@ -30,7 +30,7 @@ pub(super) struct Entry {
     /// Bytes of content that are in the archive, one piece after another where it
     /// has holes.
     pub(super) stored: u64,
-    /// Where they belong, of a file with holes.
+    /// The pieces of a file with holes.
     pub(super) holes: Option<Arc<Map>>,
     pub(super) mtime: (i64, u32),
     pub(super) mode: u32,
@@ -44,7 +44,7 @@ pub(super) struct Entries<'a> {
     pax: bool,
     /// Whether the end mark has come.
     ended: bool,
-    /// Pieces that a file with holes may have.
+    /// Maximum number of pieces of a file with holes.
     most_pieces: usize,
 }
 
@@ -60,7 +60,7 @@ impl<'a> Entries<'a> {
     }
 
     /// The next entry; `None` at the end mark or a clean end of the stream.
-    /// What is left of the last body is passed over.
+    /// Skips what is left of the last body.
     pub(super) fn next(&mut self) -> Result<Option<Entry>, Fault> {
         self.stream.pass()?;
         let (mut local, mut long_path, mut long_link) = (Pax::default(), None, None);
@@ -174,9 +174,9 @@ impl<'a> Entries<'a> {
         })
     }
 
-    /// How many bytes follow a header; `None` where GNU tar and bsdtar differ. As
-    /// they do it: the size in a header counts for files only, that of a pax header
-    /// for all but directories.
+    /// How many bytes follow a header; `None` if GNU tar and bsdtar differ. For both, the
+    /// size in a header counts for files only, that in a pax header for all entries but
+    /// directories.
     fn body_of(&self, kind: EntryType, slash: bool, stored: u64, pax: Option<u64>) -> Option<u64> {
         let none = |size: u64| (size == 0).then_some(0);
         match kind {
@@ -188,7 +188,7 @@ impl<'a> Entries<'a> {
                 pax.or_else(|| none(stored))
             }
             kind if kind.as_byte() == b'V' => none(pax.unwrap_or(stored)),
-            // Old tars mark directories so.
+            // Old tar programs mark directories so.
             EntryType::Regular if slash => none(pax.unwrap_or(stored)),
             _ => Some(pax.unwrap_or(stored)),
         }
@@ -204,8 +204,8 @@ impl<'a> Entries<'a> {
         self.stream.position()
     }
 
-    /// After the end mark: reads what is left, so that the compression is
-    /// checked to its end. More than `most` is refused.
+    /// Reads what follows the end mark, so that the compression is checked to its end.
+    /// Refuses more than `most` bytes.
     pub(super) fn drain(&mut self, most: u64) -> Result<(), Fault> {
         self.stream.drain(most)
     }
@@ -219,7 +219,7 @@ impl<'a> Entries<'a> {
     fn header(&mut self) -> Result<Option<Header>, Fault> {
         let at = self.stream.position();
         if self.stream.is_at_end()? {
-            // Nothing at all is not an archive.
+            // An empty stream is no archive.
             return match at {
                 0 => Err(Fault::Bad("it is empty".into())),
                 _ => Ok(None),

@@ -8,18 +8,18 @@ use std::io;
 /// Why unpacking stopped.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The entry at hand cannot be shown; the rest of the archive can.
+    /// The current entry cannot be shown; the rest of the archive can.
     Entry(String),
     /// The archive is broken.
     Bad(String),
-    /// The archive is too much.
+    /// The archive exceeds a limit.
     Limit(String),
-    /// Not the archive's fault.
+    /// An error that is not the archive's fault.
     Other(Error),
 }
 
 impl Fault {
-    /// An error of the stream: the source's own, or what inflating found.
+    /// From an error of the stream: the source's own, or one of inflating.
     pub(super) fn read(error: io::Error, position: u64) -> Self {
         let inner = error.get_ref();
         if let Some(other) = inner.and_then(|error| error.downcast_ref::<Other>()) {
@@ -55,7 +55,7 @@ impl From<TooMuch> for Fault {
     }
 }
 
-/// Leaves out the entry at hand.
+/// Leaves out the current entry.
 pub(super) fn omit<T>(why: impl Into<String>) -> Result<T, Fault> {
     Err(Fault::Entry(why.into()))
 }

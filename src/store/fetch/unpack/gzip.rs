@@ -1,7 +1,7 @@
 //! Gzip as `gzip -d` reads it: several members one after another, CRC and
 //! length of each checked, anything else after a complete member ignored.
 //!
-//! A tar archive that comes as it is passes through: an object store or a proxy may
+//! An uncompressed tar archive passes through: an object store or a proxy may
 //! have undone the `Content-Encoding: gzip` under which it was stored.
 
 use super::{
@@ -18,23 +18,22 @@ const BUFFER: usize = 128 << 10;
 /// First bytes of a member.
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// A buffered source that can show its next bytes, wherever the reads that brought
-/// them were cut.
+/// A buffered source that can show its next bytes, also across the ends of reads.
 struct Source<R> {
     inner: R,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
-    /// Whether the last read filled all that it was given.
+    /// Whether the last read filled the whole buffer.
     full: bool,
     hasty: bool,
 }
 
 impl<R: Read> Source<R> {
-    /// Reads on from the source, behind what is kept.
+    /// Reads on from the source, behind the bytes that are kept.
     fn refill(&mut self) -> io::Result<usize> {
-        // Sources give all that they have: after less than was asked for, the
-        // next read waits.
+        // A source returns all bytes that it has: after a short read, the next one
+        // waits.
         if self.hasty && !self.full {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -44,7 +43,7 @@ impl<R: Read> Source<R> {
         Ok(n)
     }
 
-    /// The next bytes, at least so many of them unless the source ends before.
+    /// The next bytes, at least `least` of them unless the source ends before.
     fn peek(&mut self, least: usize) -> io::Result<&[u8]> {
         while self.end - self.start < least {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -87,7 +86,7 @@ pub(super) struct Gunzip<R> {
 }
 
 enum State<R> {
-    /// Nothing of it has been looked at.
+    /// The first bytes have not been read yet.
     New(Source<R>),
     Gzip(Box<GzDecoder<Source<R>>>),
     Tar(Source<R>),
@@ -96,10 +95,10 @@ enum State<R> {
 }
 
 impl<R: Read> State<R> {
-    /// Of what a source gives, by its first bytes.
+    /// The kind of a source, by its first bytes.
     fn of(mut source: Source<R>) -> io::Result<Self> {
         let head = source.peek(BLOCK)?;
-        // A single byte may be the first of a member that is cut.
+        // A single byte may be the first one of a cut member.
         if MAGIC.starts_with(&head[..head.len().min(MAGIC.len())]) && !head.is_empty() {
             return Ok(Self::Gzip(Box::new(GzDecoder::new(source))));
         }
@@ -124,7 +123,7 @@ impl<R: Read> Gunzip<R> {
         }
     }
 
-    /// Whether to give `WouldBlock` instead of waiting for the source.
+    /// Whether to return `WouldBlock` instead of waiting for the source.
     pub(super) fn set_hasty(&mut self, hasty: bool) {
         match &mut self.state {
             State::New(source) | State::Tar(source) => source.hasty = hasty,

@@ -6,14 +6,14 @@ use sha2::{Digest, Sha256};
 /// Zeros that are hashed at once.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-/// A digest in the making.
+/// The digest of a file so far.
 pub(super) struct Hashing<'a> {
     hash: Sha256,
     holes: Option<&'a Map>,
     /// Bytes of the file so far, and those of them that were stored.
     given: u64,
     stored: u64,
-    /// The piece at work, or the next one.
+    /// The current piece, or the next one.
     piece: u32,
 }
 
@@ -28,7 +28,7 @@ impl<'a> Hashing<'a> {
         }
     }
 
-    /// Takes in stored bytes.
+    /// Adds stored bytes.
     pub(super) fn add(&mut self, mut data: &[u8]) {
         let Some(map) = self.holes else {
             return self.hash.update(data);
@@ -56,7 +56,7 @@ impl<'a> Hashing<'a> {
         self.hash.finalize().into()
     }
 
-    /// Takes in zeros up to an offset; does nothing past it.
+    /// Adds zeros up to an offset; does nothing past it.
     fn zeros(&mut self, until: u64) {
         while self.given < until {
             let now = (until - self.given).min(ZEROS.len() as u64);

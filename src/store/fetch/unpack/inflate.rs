@@ -1,5 +1,5 @@
-//! Inflating on a thread of its own, ahead of parsing, hashing and writing:
-//! it takes more time than these together.
+//! Inflates on a thread of its own, ahead of parsing, hashing and writing: it takes
+//! more time than these together.
 
 use super::gzip::Gunzip;
 use std::{
@@ -8,21 +8,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Bytes in one block: few hand-overs, and blocks that fit in the CPU's cache.
+/// Bytes in one block: large enough for few hand-overs, small enough for the CPU's cache.
 const BLOCK: usize = 256 << 10;
-/// Blocks on their way: what inflating may be ahead.
+/// How many blocks inflating may be ahead.
 const AHEAD: usize = 4;
-/// News are told at most this often: nobody sees the difference, and each
-/// telling runs again what waits.
+/// Readers are notified at most this often: each notification runs all waiting
+/// operations again, and a user does not notice the difference.
 const TELL: Duration = Duration::from_millis(4);
 
 /// Where inflated blocks go.
 pub(super) type Blocks = SyncSender<io::Result<Vec<u8>>>;
 
-/// Inflates `source` and sends the blocks, until its end, an error, or nobody
-/// wants more. Used blocks come back through `used`. A block is sent unfilled
-/// where the source may not have more yet, so that nothing that came waits
-/// for what did not.
+/// Inflates `source` and sends the blocks, until it ends or fails, or the receiver is
+/// gone. Used blocks come back through `used`. A block is sent before it is full if the
+/// source would have to wait, so that bytes that have come do not wait for others.
 pub(super) fn inflate(source: impl Read, blocks: Blocks, used: Receiver<Vec<u8>>) {
     let mut gunzip = Gunzip::new(source);
     loop {
@@ -43,7 +42,7 @@ pub(super) fn inflate(source: impl Read, blocks: Blocks, used: Receiver<Vec<u8>>
             }
         };
         block.truncate(filled);
-        // What came before an error is sent before it.
+        // The bytes before an error are sent before it.
         if filled > 0 && blocks.send(Ok(block)).is_err() {
             return;
         }
@@ -51,7 +50,7 @@ pub(super) fn inflate(source: impl Read, blocks: Blocks, used: Receiver<Vec<u8>>
             Ok(0) => return,
             Ok(_) => {}
             Err(error) => {
-                // Nobody may be there to hear it.
+                // The receiver may be gone.
                 let _ = blocks.send(Err(error));
                 return;
             }
@@ -59,25 +58,25 @@ pub(super) fn inflate(source: impl Read, blocks: Blocks, used: Receiver<Vec<u8>>
     }
 }
 
-/// The blocks as they come, and the telling of others that they came.
+/// Receives the blocks, and notifies readers when they have been unpacked.
 pub(super) struct Inflated<'a> {
     blocks: Receiver<io::Result<Vec<u8>>>,
     used: SyncSender<Vec<u8>>,
-    arrived: &'a (dyn Fn() + Sync),
-    /// Whether there is something to tell.
+    on_partial: &'a (dyn Fn() + Sync),
+    /// Whether blocks have been unpacked since the last notification.
     news: bool,
     told: Option<Instant>,
 }
 
-/// Both ends of the hand-over, and the way back of used blocks. `arrived` is
-/// called when what a block brought has been worked in.
-pub(super) fn pair(arrived: &(dyn Fn() + Sync)) -> (Blocks, Receiver<Vec<u8>>, Inflated<'_>) {
+/// Both ends of the hand-over, and the way back for used blocks. `on_partial` is
+/// called when blocks have been unpacked.
+pub(super) fn pair(on_partial: &(dyn Fn() + Sync)) -> (Blocks, Receiver<Vec<u8>>, Inflated<'_>) {
     let (to, blocks) = sync_channel(AHEAD);
     let (used, back) = sync_channel(AHEAD);
     let inflated = Inflated {
         blocks,
         used,
-        arrived,
+        on_partial,
         news: false,
         told: None,
     };
@@ -85,13 +84,12 @@ pub(super) fn pair(arrived: &(dyn Fn() + Sync)) -> (Blocks, Receiver<Vec<u8>>, I
 }
 
 impl Inflated<'_> {
-    /// Puts the next block in the place of one that has been worked in; false
-    /// at the end.
+    /// Replaces a block that has been unpacked by the next one; false at the end.
     pub(super) fn next(&mut self, block: &mut Vec<u8>) -> io::Result<bool> {
         let used = std::mem::take(block);
         if used.capacity() > 0 {
             self.news = true;
-            // A full way back only means that the block is freed instead.
+            // If the way back is full, the block is freed instead.
             let _ = self.used.try_send(used);
         }
         match self.receive() {
@@ -103,8 +101,7 @@ impl Inflated<'_> {
         }
     }
 
-    /// The next block. Before a wait, and now and then while there is none,
-    /// what came is told.
+    /// The next block. Notifies readers before it waits, and now and then while it does.
     fn receive(&mut self) -> Option<io::Result<Vec<u8>>> {
         let due = self
             .told
@@ -130,6 +127,6 @@ impl Inflated<'_> {
     fn tell(&mut self) {
         self.news = false;
         self.told = Some(Instant::now());
-        (self.arrived)();
+        (self.on_partial)();
     }
 }

@@ -1,9 +1,9 @@
-//! What came instead of a tar archive, told by its first bytes, so that an error can
+//! Recognizes what came instead of a tar archive by its first bytes, so that an error can
 //! name it.
 
 use std::fmt;
 
-/// That the data is no archive that is read here.
+/// The error for data that is no archive that vm0fs reads.
 #[derive(Debug)]
 pub(super) struct Other(String);
 
@@ -32,7 +32,7 @@ const MAGIC: [(&[u8], &str); 12] = [
 ];
 
 impl Other {
-    /// For data that begins so.
+    /// The error for data that begins so.
     pub(super) fn than_an_archive(head: &[u8]) -> Self {
         if head.is_empty() {
             return Self("it is empty".into());
@@ -50,7 +50,7 @@ impl Other {
     }
 }
 
-/// What data is that begins so; `None` where that is not known.
+/// The kind of data that begins so; `None` if that is not known.
 pub(super) fn kind(head: &[u8]) -> Option<&'static str> {
     let known = MAGIC.iter().find(|(magic, _)| head.starts_with(magic));
     if let Some((_, kind)) = known {

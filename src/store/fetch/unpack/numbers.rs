@@ -1,10 +1,10 @@
 //! The numbers of tar headers, read as GNU tar and bsdtar (libarchive) read them.
 //!
-//! Where two programs take different sizes from one header, they find different
-//! entries after it, which is how an archive shows one thing to who checks it and
-//! another to who unpacks it. So both ways are here, from the sources of GNU tar 1.34
-//! (`from_header`) and libarchive 3.6 (`tar_atol`), and a number on which they differ
-//! is none. A test holds this against the programs themselves.
+//! If two programs read different sizes from one header, they find different
+//! entries after it. So an archive could show one thing to a program that checks it and
+//! another to one that unpacks it. Both ways to read a number are here, from the sources
+//! of GNU tar 1.34 (`from_header`) and libarchive 3.6 (`tar_atol`), and a number on which
+//! they differ is refused. A test compares this with the programs themselves.
 
 use tar::Header;
 
@@ -25,7 +25,7 @@ pub(super) fn size(field: &[u8]) -> Option<u64> {
 pub(super) fn is_header(block: &[u8; BLOCK]) -> bool {
     let place = 148..156;
     let field = &block[place.clone()];
-    // libarchive takes nothing else here, GNU tar no base 256.
+    // libarchive accepts no other bytes here, GNU tar no base 256.
     if !field
         .iter()
         .all(|byte| matches!(byte, b'0'..=b'7' | b' ' | 0))
@@ -35,13 +35,13 @@ pub(super) fn is_header(block: &[u8; BLOCK]) -> bool {
     let Some(expected) = number(field) else {
         return false;
     };
-    // Blanks stand for the field itself. It is taken away again, instead of being left
-    // out: such a sum is one of vectors, and archives have a million headers.
+    // The field itself counts as blanks. It is subtracted from the sum of the whole block,
+    // which the CPU adds up by vectors: archives have a million headers.
     let sum = |value: fn(&u8) -> i32| {
         let of = |bytes: &[u8]| bytes.iter().map(value).sum::<i32>();
         i64::from(of(block) - of(field) + 8 * i32::from(b' '))
     };
-    // Some old tars summed signed characters.
+    // Some old tar programs summed signed characters.
     expected == sum(|byte| i32::from(*byte)) || expected == sum(|byte| i32::from(*byte as i8))
 }
 
@@ -81,8 +81,8 @@ fn gnu(field: &[u8]) -> Option<i64> {
     })
 }
 
-/// As libarchive: blanks and tabs may come first, then a sign; what is no digit ends
-/// the number, which may be empty. What is too large is the largest.
+/// As libarchive: blanks and tabs may come first, then a sign; a byte that is no digit ends
+/// the number, which may be empty. A number that is too large saturates.
 fn bsd(field: &[u8]) -> i64 {
     if field.first().is_some_and(|first| first & 0x80 != 0) {
         let largest = match field[0] & 0x40 {

@@ -6,9 +6,9 @@ use crate::store::index::{Builder, TooMuch, shorten};
 use crate::store::limits::Limits;
 use std::borrow::Cow;
 
-/// What paths may cost together, where a byte is 1 and a component, which is looked
-/// up, [`COMPONENT`]: a base, and so much for each entry. Of usual entries it is half
-/// of that. One global header can give every entry a path of some mebibytes.
+/// Maximum cost of all paths: a base, and so much for each entry. A byte costs 1, and a
+/// component, which is looked up, [`COMPONENT`]; usual entries cost half of that. Without
+/// it, one global header could give every entry a path of some mebibytes.
 const PATHS: u64 = 256 << 20;
 const PATHS_ENTRY: u64 = 512;
 const COMPONENT: u64 = 16;
@@ -18,12 +18,12 @@ const COMPONENT: u64 = 16;
 pub(super) struct Component<'a> {
     /// As it is shown.
     name: Cow<'a, [u8]>,
-    /// As the archive has it, where that is longer than a directory can hold.
+    /// As the archive has it, if that is longer than a directory can hold.
     own: Option<&'a [u8]>,
 }
 
 impl Component<'_> {
-    /// Notes the archive's own name of what is shown under a shortened one.
+    /// Keeps the archive's own name of an entry that is shown under a shortened one.
     fn note(&self, index: &mut Builder, dir: u32) -> Result<(), TooMuch> {
         match self.own {
             Some(own) => index.set_original(dir, &self.name, own),
@@ -32,14 +32,14 @@ impl Component<'_> {
     }
 }
 
-/// Takes names apart, and counts what that costs.
+/// Splits paths into components, and counts what that costs.
 #[derive(Default)]
 pub(super) struct Paths {
     cost: u64,
 }
 
 impl Paths {
-    /// A path's components; [`Fault::Entry`] where it cannot be shown.
+    /// A path's components; [`Fault::Entry`] if it cannot be shown.
     pub(super) fn components<'p>(
         &mut self,
         path: &'p [u8],
@@ -50,7 +50,7 @@ impl Paths {
             let (is, most) = (path.len(), limits.path);
             return omit(format!("a path length of {is}; {most} are shown"));
         }
-        // Before anything reads it through.
+        // Counted before its bytes are read.
         self.cost += path.len() as u64;
         let allowed = PATHS + PATHS_ENTRY * entries;
         if self.cost > allowed {
@@ -89,8 +89,8 @@ impl Paths {
     }
 }
 
-/// Makes the directories of a path that are missing, and has `add` put its last
-/// component into the last of them; gives the node.
+/// Makes the missing directories of a path, and calls `add` with the last directory and
+/// the last component; returns the node that it added.
 pub(super) fn enter(
     index: &mut Builder,
     path: &[Component<'_>],
@@ -110,7 +110,7 @@ pub(super) fn enter(
     Ok(node)
 }
 
-/// What a hard link may name: a file or symlink of that path.
+/// The file or symlink of that path, which a hard link may name.
 pub(super) fn find(index: &Builder, path: &[Component<'_>]) -> Option<u32> {
     let node = path
         .iter()

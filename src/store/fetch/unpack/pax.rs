@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-/// What extended headers say of an entry. Names are shared: the global header's,
-/// of up to some mebibytes, are those of every entry.
+/// What extended headers say of an entry. Names are shared, since those of the global
+/// header, of up to some mebibytes, count for every entry.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pax {
     pub(super) path: Option<Arc<[u8]>>,
@@ -20,7 +20,7 @@ pub(super) struct Pax {
 pub(super) struct Sparse {
     pub(super) major: u64,
     pub(super) minor: u64,
-    /// The file's own name: the entry's is one for programs that do not know this.
+    /// The file's own name: the entry's name is for programs that do not know this form.
     pub(super) name: Option<Arc<[u8]>>,
     /// Bytes of the file, holes included.
     pub(super) size: Option<u64>,
@@ -31,8 +31,8 @@ pub(super) struct Sparse {
 }
 
 impl Pax {
-    /// Takes in the records of one header: `length key=value\n`, over and over.
-    /// No more than `most` pieces are kept of a file with holes.
+    /// Adds the records of one header, each of the form `length key=value\n`.
+    /// At most `most` pieces of a file with holes are kept.
     pub(super) fn parse(&mut self, mut records: &[u8], most: usize) -> Result<(), String> {
         while !records.is_empty() {
             let bad = || "a pax header has a malformed record".to_string();
@@ -52,15 +52,15 @@ impl Pax {
     }
 
     fn set(&mut self, key: &[u8], value: &[u8], most: usize) -> Result<(), String> {
-        // An empty value takes the key back.
+        // An empty value cancels the key.
         let given = (!value.is_empty()).then_some(value);
         match key {
             b"path" => self.path = given.map(Arc::from),
             b"linkpath" => self.link = given.map(Arc::from),
-            // Programs take even an empty one differently.
+            // Programs differ even on an empty one.
             b"size" => self.size = Some(decimal(value).ok_or("a pax header has a malformed size")?),
-            // One that cannot be read is no reason to refuse the content: the header
-            // has another.
+            // A malformed time is no reason to refuse the content: the header has
+            // another.
             b"mtime" => self.mtime = time(value),
             _ => {
                 if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
@@ -74,7 +74,7 @@ impl Pax {
         Ok(())
     }
 
-    /// What a file's own header leaves open, from the global one.
+    /// Adds from the global header what the entry's own header leaves open.
     pub(super) fn or(self, global: &Self) -> Self {
         Self {
             path: self.path.or_else(|| global.path.clone()),
@@ -87,7 +87,7 @@ impl Pax {
 }
 
 impl Sparse {
-    /// Takes in a record; `None` where it is malformed.
+    /// Adds a record; `None` if it is malformed.
     fn set(&mut self, key: &[u8], value: &[u8], most: usize) -> Option<()> {
         match key {
             b"major" => self.major = decimal(value)?,
@@ -108,13 +108,13 @@ impl Sparse {
                     self.push(piece, most);
                 }
             }
-            // How many pieces there are is told by the pieces.
+            // The number of pieces is not needed.
             _ => {}
         }
         Some(())
     }
 
-    /// One more than may be is kept, to be found.
+    /// Keeps one piece more than allowed, so that the excess is noticed.
     fn push(&mut self, piece: (u64, u64), most: usize) {
         if self.pieces.len() <= most {
             self.pieces.push(piece);
@@ -133,10 +133,9 @@ pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// Seconds with an optional sign and fraction; digits beyond nanoseconds are
-/// dropped towards the past, as the time before 1970 counts on from there. Other
-/// forms of a number are read as far as a float has digits (Python's tarfile writes
-/// `1e-05`), and of a number with something behind it, the number.
+/// Seconds with an optional sign and fraction. Digits beyond nanoseconds are dropped,
+/// towards the past before 1970. Other forms of a number are read with the precision of a
+/// float (Python's tarfile writes `1e-05`). Text behind a number is ignored.
 fn time(value: &[u8]) -> Option<(i64, u32)> {
     if let Some(time) = exact(value) {
         return Some(time);
@@ -148,7 +147,7 @@ fn time(value: &[u8]) -> Option<(i64, u32)> {
         return exact(&value[..end]);
     };
     let whole = seconds.floor();
-    // What a float can be beyond an i64 is far beyond.
+    // Rounding does not matter so far from any real time.
     if !seconds.is_finite() || whole.abs() >= i64::MAX as f64 {
         return None;
     }

@@ -13,7 +13,7 @@ use tar::{GnuExtSparseHeader, GnuHeader, GnuSparseHeader, Header};
 
 /// The largest file that Linux has a size for.
 const LARGEST: u64 = i64::MAX as u64;
-/// A number of a 1.0 map: more digits than any that fits.
+/// Maximum number of digits of a number in a 1.0 map: more than any u64 has.
 const DIGITS: usize = 20;
 
 /// The pieces of an old GNU entry, whose map may go on in blocks of its own.
@@ -26,7 +26,7 @@ pub(super) fn old(
     let gnu: &GnuHeader = header.as_gnu().ok_or_else(|| bad(at))?;
     let real = size(&gnu.realsize).ok_or_else(|| bad(at))?;
     let mut pieces = Vec::new();
-    // Gives whether it was one.
+    // Returns whether the field holds a piece.
     let mut add = |piece: &GnuSparseHeader| -> Result<bool, Fault> {
         if piece.offset[0] == 0 || piece.numbytes[0] == 0 {
             return Ok(false);
@@ -74,8 +74,7 @@ pub(super) fn old(
     map(stream, real, &pieces, at, most)
 }
 
-/// The pieces of an entry with such pax records; `None` where they say nothing of
-/// holes.
+/// The pieces of an entry with these pax records; `None` if they do not mention holes.
 pub(super) fn pax(
     stream: &mut Stream<'_>,
     records: &Sparse,
@@ -99,8 +98,8 @@ pub(super) fn pax(
     }
 }
 
-/// The map before the content (form 1.0): decimal numbers, each ended by a
-/// newline, how many pieces and then each; filled up to a block.
+/// The map before the content (form 1.0): decimal numbers, each with a newline behind it.
+/// First the number of pieces, then each piece; filled up to a block.
 fn map_in_body(stream: &mut Stream<'_>, at: u64, most: usize) -> Result<Vec<(u64, u64)>, Fault> {
     let mut block = [0; BLOCK];
     let mut next = BLOCK;
@@ -139,7 +138,7 @@ fn block_of_body(stream: &mut Stream<'_>, at: u64) -> Result<[u8; BLOCK], Fault>
     stream.block("a sparse file's map")
 }
 
-/// The file of so many bytes with these pieces, which are all that is left of the
+/// The file of `real` bytes with these pieces, which must be all that is left of the
 /// current body.
 fn map(
     stream: &Stream<'_>,
@@ -156,8 +155,8 @@ fn map(
     }
     let mut map = Map::new(real);
     for &(offset, length) in pieces {
-        // GNU tar reads each piece in whole blocks, other programs one right after
-        // another: what comes after one that ends within a block, they differ on.
+        // GNU tar reads each piece in whole blocks, other programs read one right after
+        // another: they differ on what follows a piece that ends within a block.
         let is_aligned = map.stored().is_multiple_of(BLOCK as u64);
         if !(is_aligned || length == 0) || !map.add(offset, length) {
             return Err(bad(at));

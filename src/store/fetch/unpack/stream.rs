@@ -1,19 +1,18 @@
-//! A tar stream as blocks and bodies. Nothing here is kept that the archive could make
-//! large.
+//! A tar stream as blocks and bodies. The archive cannot make what is kept here large.
 
 use super::{fault::Fault, inflate::Inflated, numbers::BLOCK};
 
-/// A header that is kept in memory: longer than any path that Linux takes, with room
-/// for the map of a file with holes and for records that mean nothing here
+/// Maximum size of a header that is kept in memory: longer than any path that Linux
+/// accepts, with space for the map of a file with holes and for records that are ignored
 /// (comments, extended attributes).
 const HEADER_BYTES: u64 = 8 << 20;
 /// Reads the bytes of a tar stream.
 pub(super) struct Stream<'a> {
     inner: Inflated<'a>,
-    /// The block at work, and where in it.
+    /// The current block, and the position in it.
     buffer: Vec<u8>,
     start: usize,
-    /// Bytes of tar taken so far, to say where something is wrong.
+    /// Bytes of tar taken so far, for error messages.
     position: u64,
     /// Bytes of the current body not taken yet, and the zeros after them.
     body: u64,
@@ -56,8 +55,8 @@ impl<'a> Stream<'a> {
         self.body
     }
 
-    /// Counts bytes that are about to be taken as those of the body; false where it
-    /// has not as many.
+    /// Counts bytes that are about to be taken as part of the body; false if it has
+    /// fewer left.
     pub(super) fn takes_from_body(&mut self, bytes: u64) -> bool {
         let left = self.body.checked_sub(bytes);
         self.body = left.unwrap_or(self.body);
@@ -87,7 +86,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Passes over what is left of the current body.
+    /// Skips what is left of the current body.
     pub(super) fn pass(&mut self) -> Result<(), Fault> {
         let mut left = self.body.saturating_add(self.padding);
         while left > 0 {
@@ -141,7 +140,7 @@ impl<'a> Stream<'a> {
         Ok(block)
     }
 
-    /// What is buffered, at least one byte; the end of the stream is an error.
+    /// The buffered bytes, at least one; the end of the stream is an error.
     fn fill(&mut self, inside: &str) -> Result<&[u8], Fault> {
         if self.is_at_end()? {
             return Err(Fault::Bad(format!(
