@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_asked_for_after_the_request_is_fresh_whatever_its_lifetime() {
+    fn an_answer_asked_for_after_the_request_is_fresh_for_it() {
         let cache = Cache::new((10, 1000));
         let before = Instant::now();
         std::thread::sleep(Duration::from_millis(2));
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_stands_for_its_time_and_keeps_the_old_answer() {
+    fn a_failure_lasts_and_keeps_the_old_answer() {
         let cache = Cache::new((10, 1000));
         cache.put("a", 1, Instant::now(), Duration::ZERO, 1);
         std::thread::sleep(Duration::from_millis(2));
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn bounded_in_number_and_weight() {
+    fn the_cache_is_bounded_in_number_and_weight() {
         let cache = Cache::new((3, 100));
         for key in 0..10 {
             cache.put(key, key, Instant::now(), HOUR, 1);

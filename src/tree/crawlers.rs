@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn names_as_the_kernel_cuts_them() {
+    fn programs_are_known_by_names_that_the_kernel_has_cut() {
         assert!(caller("tracker-extract", None).goes_by("tracker-extract-3"));
         assert!(caller("tumblerd", None).goes_by("tumblerd"));
         assert!(caller("renamed", Some("tracker-extract-3")).goes_by("tracker-extract-3"));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_and_telling_are_bounded() {
+    fn counted_and_reported_refusals_are_bounded() {
         let crawlers = Crawlers::new(None);
         assert!(crawlers.count("a", "one"));
         assert!(!crawlers.count("a", "one"));
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_remembered_for_a_moment() {
+    fn a_listing_is_remembered_for_a_second() {
         let crawlers = Crawlers::new(None);
         assert!(!crawlers.was_just_listed(&Node::Runs));
         crawlers.note_listing(&Node::Runs);

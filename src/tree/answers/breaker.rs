@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn closed_until_a_probe_succeeds() {
+    fn the_breaker_stays_open_until_a_probe_succeeds() {
         let breaker = Breaker::default();
         assert!(matches!(breaker.admit(), State::Closed));
         breaker.note(Some(&Error::NotFound("x".into())));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_alone_is_probed_before_it_counts() {
+    fn gateway_errors_open_the_breaker_only_after_a_probe() {
         let error = |status| {
             Error::Api(Arc::new(ApiError {
                 status,
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_to_a_bound() {
+    fn pauses_between_probes_grow_to_a_bound() {
         let breaker = Breaker::default();
         for _ in 0..20 {
             breaker.probed(Some(&unreachable()));

@@ -98,7 +98,7 @@ mod tests {
     use crate::error::ApiError;
 
     #[test]
-    fn what_is_said_otherwise_is_another_failure() {
+    fn a_failure_with_another_message_has_a_line_of_its_own() {
         let log = FailureLog::default();
         let refused = |message: &str, id: &str| {
             let error = ApiError {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn bounded_and_counted() {
+    fn failures_in_a_row_are_counted_and_the_log_is_bounded() {
         let log = FailureLog::default();
         for _ in 0..3 {
             log.note("logs of run x", &Error::Invalid("a\nb".into()));

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn one_name_for_many_objects_shows_them_all() {
+    fn objects_of_one_name_are_all_listed() {
         let listing = Listing::new(
             vec![
                 agent("bbbbbbbb-2222", "same", 20),
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_twice_still_fits() {
+    fn two_objects_of_one_long_name_fit() {
         let name = "x".repeat(300);
         let listing = Listing::new(
             vec![agent("id-1-aaaa", &name, 1), agent("id-2-bbbb", &name, 2)],
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_row_is_one_object() {
+    fn rows_with_one_id_are_one_object() {
         let now = Instant::now();
         let listing = Listing::new(vec![agent("a", "n", 1), agent("a", "n", 1)], now);
         assert_eq!(listing.items().len(), 1);

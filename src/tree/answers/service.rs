@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_less_is_left_the_slower() {
+    fn refreshes_slow_down_as_the_rate_limit_runs_out() {
         let left = |remaining| {
             let told = RateLimit {
                 limit: 5_000,

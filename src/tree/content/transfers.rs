@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn running_is_found_and_ended_is_bounded() {
+    fn running_downloads_are_found_and_ended_ones_are_bounded() {
         let transfers = Transfers::default();
         for n in 0..3 * KEPT {
             let progress = Progress::new();
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_panics_ends_too() {
+    fn a_download_that_panics_ends() {
         let transfers = Transfers::default();
         drop(transfers.start(version(0), &Progress::new()));
         let state = transfers.0.lock();
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn states() {
+    fn a_download_without_a_byte_for_three_seconds_is_stalled() {
         let s = Duration::from_secs;
         assert_eq!(state_of(5, Some(10), s(0)), "running 50 %");
         assert_eq!(state_of(5, None, s(0)), "running");

@@ -343,13 +343,13 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_not_cut() {
+    fn attributes_that_fit_are_not_cut() {
         let short: Attributes = vec![("id", vec![b'a'; 64]), ("message", vec![b'm'; 1_800])];
         assert!(fitted(short.clone()) == short);
     }
 
     #[test]
-    fn the_longest_are_cut_and_say_so() {
+    fn the_longest_attributes_are_cut_and_say_so() {
         let message = "🦀".repeat(2_400);
         let symlinks = "name -> /elsewhere\n".repeat(150);
         let long: Attributes = vec![
