@@ -13,6 +13,7 @@ mod index_bytes;
 mod inventory;
 mod limits;
 mod links;
+mod odd_servers;
 mod parallel;
 mod proof;
 mod seeds;
