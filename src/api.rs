@@ -1,11 +1,11 @@
-//! The service's client: one method an endpoint, blocking, made for workers
-//! that may wait. Answers come with their raw JSON; paging, redirects and
-//! retries are settled inside.
+//! The client of the VM0 API: one method an endpoint. Methods block, for workers
+//! that may wait, and return the raw JSON with what vm0fs understands of it;
+//! paging, redirects and retries are done inside.
 //!
-//! Each method costs at least one of the 5,000 reads that the service allows
-//! an hour; lists and logs cost one for each 100 rows. What starts or cancels a
-//! run costs one of 500 writes, and is not sent again where it may have been
-//! received.
+//! Each method costs at least one of the 5,000 reads that the service allows an
+//! hour; lists and logs cost one for each 100 rows. A request that starts or
+//! cancels a run costs one of 500 writes, and is not sent again if the service may
+//! have received it.
 
 mod body;
 mod client;
@@ -24,7 +24,7 @@ mod paging;
 mod redaction;
 mod request;
 mod runs;
-pub mod sse;
+mod sse;
 mod token;
 mod transport;
 pub mod types;
@@ -35,7 +35,7 @@ pub use self::{
     counters::{Calls, RateLimit},
     events::{EventStream, RunEvent},
     logs::LogReader,
-    runs::{KnownRuns, RunFilter},
+    runs::KnownRuns,
     token::Token,
 };
 

@@ -1,13 +1,13 @@
-//! What an agent's events say: who said what, which tool was used on what, what
-//! came of it, how it ended. Claude Code's events and Codex's become the same
-//! [parts](event::Part) here; [`lines`] draws them for a log, [`transcript`] as Markdown,
-//! [`report`] as a page, and [`usage`] adds up what they cost.
+//! An agent's events, understood: who said what, which tool was called with what and
+//! with which result, how the work ended. [`claude`] and [`codex`] read the events of
+//! both programs into the same [`event`]s; [`lines`] draws them for a log,
+//! [`transcript`] as Markdown, [`report`] as a page, and [`usage`] adds up their cost.
 //!
-//! An event is read by itself, without those before it: so a line is the same
-//! whether its event came by the stream or in a row, and in which order. The
-//! shapes are those of the two programs' public formats (`claude -p
-//! --output-format stream-json`, `codex exec --json`); all fields are optional,
-//! and what is not known is shown by its type and a piece of it.
+//! An event is read by itself, without those before it, so its line is the same
+//! whether the event came by the stream or in a row, and in any order. The formats are
+//! the two programs' public ones (`claude -p --output-format stream-json`, `codex exec
+//! --json`). All fields are optional, and an unknown event is shown by its type and the
+//! beginning of its JSON.
 
 mod claude;
 mod codex;

@@ -10,7 +10,7 @@ mod tls;
 
 pub use self::{
     address::{is_loopback, may_ask, shown},
-    failure::{Silence, cause, not_connected, severed, transport},
+    failure::{Silence, bad_answer, cause, not_connected, severed, transport},
     proxy::{Used, proxy_for},
     retry::{Retry, retry_after},
     tls::require_certificates,
@@ -43,7 +43,7 @@ pub fn builder(user_agent: &str, timeout: Duration) -> Result<ClientBuilder> {
         .retry(reqwest::retry::never())
         .referer(false)
         .connect_timeout(connect_timeout(timeout));
-    proxy::dress(builder)
+    proxy::apply(builder)
 }
 
 /// The same for a client that makes a connection for each request at work: with

@@ -33,12 +33,12 @@
 //! | what is wrong | where it is decided |
 //! |---|---|
 //! | a name is missing, doubled, or spelt wrong | `tree/ops/lookup`, `tree/ops/directories`; the path grammar: `tree/node`, `tree/node/names` |
-//! | size, time, mode or owner in `stat` | `tree/ops/attributes`, `tree/ops/stat` |
+//! | size, time, mode or owner in `stat` | `tree/ops/attributes` |
 //! | inode number | `tree/node/inodes` |
-//! | the bytes of a file that the mount makes | `tree/ops/render`, then by file: `tree/logs`, `tree/metrics`, `tree/run_table`, `tree/ops/meta`, `conversation` |
+//! | the bytes of a file that the mount makes | `tree/ops/render`, then by file: `tree/logs`, `tree/metrics`, `tree/ops/tables`, `tree/ops/meta`, `conversation` |
 //! | an extended attribute | `tree/ops/xattr` |
-//! | where a symlink leads | `tree/ops/links`; inside a version `store/index/{escape,follow}` |
-//! | an answer is too old, or asked for too often | its resource below `tree/answers`, `tree/answers/one_answer`; the hour's allowance: `tree/answers/rate_budget` |
+//! | where a symlink leads | `tree/ops/links`; inside a version `store/index/{escape,walk}` |
+//! | an answer is too old, or asked for too often | its resource below `tree/answers/resources`, `tree/answers/one_answer`; the rate budget: `tree/answers/service` |
 //! | a live log or status lags, repeats or costs too many calls | `tree/live/schedule` (when), `tree/live/{stream,rows,watch}` (how), `tree/logs` (what is shown) |
 //! | offline, outage, recovery | `tree/answers/breaker`; answers on disk: `tree/answers/persisted`, `store/cache/answers` |
 //! | a run is started twice, or not at all | `tree/orders`; when a control file counts as closed: `fs/open_writers` |
@@ -69,9 +69,9 @@
 //! the tree as one request sees it: whatever was asked for after the request
 //! arrived is fresh enough for it.
 //!
-//! A resource of the API is one file below `tree/answers` (its key, how it is
+//! A resource of the API is one file below `tree/answers/resources` (its key, how it is
 //! fetched, how long it stays fresh, how it is written to disk, what it is called)
-//! and one line in `tree/answers/registry`.
+//! and its lines in `tree/answers/resources`.
 //!
 //! A run whose log or status a process reads again and again is *followed*: one
 //! stream of its events, however many processes read. When to ask the service is a

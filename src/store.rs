@@ -11,7 +11,7 @@
 //! Three rooms over leaves, each of which imports only those behind it:
 //!
 //! ```text
-//! fetch → cache → index → { key, limits, meta, checksums, files, content_lock, durability, crash, hex }
+//! fetch → cache → index → { key, limits, meta, checksums, files, content_lock, durability, crash }
 //! ```
 //!
 //! - `index`: what is in a version. Built entry by entry while an archive is unpacked,
@@ -37,7 +37,6 @@ mod fetch;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-mod hex;
 mod index;
 mod key;
 mod limits;

@@ -21,7 +21,6 @@ mod metrics;
 mod node;
 mod ops;
 mod orders;
-mod run_table;
 mod view;
 
 pub use self::{
@@ -29,10 +28,10 @@ pub use self::{
     fetch_key::{Answer, FetchKey, Miss, Pool},
     node::Kind,
     ops::{
+        attributes::{Access, Attributes, Stat},
         directories::{Directory, DirectoryEntry},
-        handle::{Handle, Opened},
+        files::{Handle, Opened},
         lookup::Found,
-        stat::{Access, Attributes, Stat},
     },
     orders::{START_FILE, Writing},
     view::{Tree, TreeOptions, View},

@@ -4,30 +4,35 @@ use super::{
     failure::{Failure, broke_off},
     headers::is_marked,
 };
-use crate::{error::Error, http::Silence, progress::Progress, text::unmarked};
+use crate::{
+    error::Error,
+    http::{Silence, bad_answer},
+    progress::Progress,
+    text::unmarked,
+};
 use reqwest::blocking::Response;
 use std::io::Read;
 
-/// The largest body read into memory. A page has 100 rows; the largest seen
-/// are log pages of some MB. A larger page is asked for again with fewer rows; a
-/// larger answer of another kind is an attack or a mistake.
+/// Maximum bytes of a body in memory. The largest pages seen, of 100 log rows, have
+/// some MB. The client asks for a larger page again with fewer rows; another answer
+/// of that size is an attack or a mistake.
 pub(super) const MAX_BODY: usize = 64 << 20;
 
-/// What came of reading a body.
+/// A body, or that it is too large.
 pub(super) enum Within {
-    /// It is within the bound.
+    /// At most [`MAX_BODY`] bytes.
     Body(Body),
-    /// It is larger; by how many bytes it says that it has, where it does.
+    /// More. Holds the length that the answer declares, if it does.
     Larger(Option<u64>),
 }
 
-/// A body, and whether its headers say that it is v1's.
+/// A body, and whether the answer's headers name the API v1.
 pub(super) struct Body {
     pub(super) bytes: Vec<u8>,
     pub(super) is_marked: bool,
 }
 
-/// Reads the whole body, if it is within the bound.
+/// Reads a body of at most [`MAX_BODY`] bytes.
 pub(super) fn read(
     mut response: Response,
     label: &str,
@@ -44,8 +49,8 @@ pub(super) fn read(
     loop {
         match response.read(&mut chunk) {
             Ok(0) => {
-                // JSON has no byte order mark; a reader may let one pass
-                // (RFC 8259, 8.1).
+                // JSON has no byte order mark, but a reader may ignore one (RFC
+                // 8259, 8.1).
                 let mark = bytes.len() - unmarked(&bytes).len();
                 bytes.drain(..mark);
                 return Ok(Within::Body(Body { bytes, is_marked }));
@@ -65,8 +70,8 @@ pub(super) fn read(
 }
 /// The error for a body over [`MAX_BODY`].
 pub(super) fn too_large(label: &str) -> Error {
-    Error::BadAnswer {
-        what: label.to_owned(),
-        detail: format!("more than {} MiB in one answer", MAX_BODY >> 20),
-    }
+    bad_answer(
+        label,
+        format!("more than {} MiB in one answer", MAX_BODY >> 20),
+    )
 }

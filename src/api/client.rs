@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    http::bad_answer,
     progress::Progress,
 };
 use jiff::Timestamp;
@@ -23,21 +24,21 @@ use url::Url;
 
 /// A client of one API origin. Share it behind an `Arc`: it keeps connections.
 ///
-/// Every method blocks, reports to `progress` what arrives, and ends: with an
-/// answer, or with [`Error::Api`], [`Error::Transport`], [`Error::BadAnswer`] or,
-/// where another server than v1's answers, [`Error::NotV1`].
-/// None may be called from within an async runtime.
+/// Every method blocks, and reports to `progress` what arrives. It fails with
+/// [`Error::Api`], [`Error::Transport`], [`Error::BadAnswer`] or, if the server
+/// does not speak the API v1, with [`Error::NotV1`]. No method may be called
+/// within an async runtime.
 pub struct Client {
     pub(super) transport: Transport,
     origin: String,
 }
 
 impl Client {
-    /// Prepares a client; nothing is sent yet.
+    /// Makes a client, and sends nothing yet.
     ///
     /// # Errors
-    /// [`Error::Setup`] for a base URL that the
-    /// token must not be sent to.
+    /// [`Error::Setup`] for a base URL that the token must not be sent to, and for
+    /// `https://` on a machine without certificates.
     pub fn new(config: ClientConfig) -> Result<Self> {
         let origin = format!(
             "{}{}",
@@ -50,13 +51,13 @@ impl Client {
         })
     }
 
-    /// The base without a slash at its end, e.g. `https://api.vm0.ai`: the
-    /// name of the namespace that all ids belong to.
+    /// The base URL without a slash at its end, e.g. `https://api.vm0.ai`. It names
+    /// the namespace of all ids.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// Asks for one agent: whether the service is there and takes the token.
+    /// Asks for one agent, to see whether the service answers and accepts the token.
     pub fn check(&self, progress: &Progress) -> Result<()> {
         paging::probe::<Agent>(&self.transport, &["agents"], progress)
     }
@@ -84,14 +85,13 @@ impl Client {
         self.one(&["runs", id], progress)
     }
 
-    /// `POST /v1/runs`: starts a run, and gives it as it stands then. `body` is
-    /// as the API documents it; the texts under its `secrets` are kept out of
-    /// errors.
+    /// `POST /v1/runs`: starts a run, and returns it. `body` is as the API documents
+    /// it; errors never show the texts below its `secrets`.
     ///
-    /// Sent once, unless it is certain that the service has not begun with it.
+    /// The request is sent again only if the service has certainly not begun it.
     ///
     /// # Errors
-    /// Where they leave open whether the run has been started, they say so.
+    /// An error that leaves open whether the run was started says so.
     pub fn start_run(&self, body: &Map<String, Value>, progress: &Progress) -> Result<Row<Run>> {
         let secrets = body.get("secrets").map(Secrets::of).unwrap_or_default();
         let sent = serde_json::to_vec(body)
@@ -101,12 +101,12 @@ impl Client {
         self.act(&request, advice, progress)
     }
 
-    /// `POST /v1/runs/:id/cancel`: ends a run that has not ended, and gives it as
-    /// it stands then. Sent once, as for [`Client::start_run`].
+    /// `POST /v1/runs/:id/cancel`: ends a run that has not ended, and returns it.
+    /// Sent again as rarely as [`Client::start_run`].
     ///
     /// # Errors
-    /// 400 where the run has ended already. Where they leave open whether the run
-    /// has been cancelled, they say so.
+    /// 400 if the run has ended already. An error that leaves open whether the run
+    /// was cancelled says so.
     pub fn cancel_run(&self, id: &str, progress: &Progress) -> Result<Row<Run>> {
         let segments = ["runs", id, "cancel"];
         let request = Request::write(
@@ -120,12 +120,12 @@ impl Client {
         self.act(&request, advice, progress)
     }
 
-    /// `GET /v1/runs/:id/logs`: every row of every type that `reader` has not
-    /// given yet, each once, oldest first. A row that comes late is found where
-    /// its time is at most two seconds before the newest row's.
+    /// `GET /v1/runs/:id/logs`: the rows of every type that `reader` has not
+    /// returned yet, each once, oldest first. A row that the service adds late is
+    /// found if its time is at most two seconds before the newest row's.
     ///
-    /// One call where less than a page has been added since the last time. After
-    /// an error the reader is as it was.
+    /// Costs one call if less than a page was added since the last time. An error
+    /// leaves the reader as it was.
     pub fn run_logs(
         &self,
         id: &str,
@@ -135,9 +135,9 @@ impl Client {
         logs::run_logs(&self.transport, id, reader, progress)
     }
 
-    /// `GET /v1/runs/:id/events`: what happens in a run from now on, and its
-    /// events after the one of the number `after` (from its first by default).
-    /// Of a run that has ended there are only the status and the end.
+    /// `GET /v1/runs/:id/events`: the events of a run after number `after` (by
+    /// default all), and those to come. The stream of a run that has ended has only
+    /// its status and its end.
     pub fn run_events(
         &self,
         id: &str,
@@ -177,8 +177,8 @@ impl Client {
         Ok(paging::list(&self.transport, &segments, &[], progress)?.rows)
     }
 
-    /// `GET /v1/volumes/:id/download`: the presigned URL of a version's
-    /// archive, valid for an hour. It is a secret, and must be asked without
+    /// `GET /v1/volumes/:id/download`: the presigned URL of a version's archive,
+    /// valid for an hour. The URL is a secret, and a request for it must not carry
     /// the token.
     ///
     /// # Errors
@@ -196,19 +196,19 @@ impl Client {
         self.transport.get_location(&request, progress)
     }
 
-    /// What has been asked so far, and what the service told about limits.
+    /// The requests sent so far, and the rate limit as the service last told it.
     pub fn calls(&self) -> Calls {
         self.transport.counters.calls()
     }
 
-    /// The service's time: this machine's, corrected by what the last answer's
-    /// `Date` shows. To whole seconds, and off by up to two.
+    /// The service's time: this machine's, corrected by the last answer's `Date`.
+    /// In whole seconds, and off by up to two.
     pub fn now(&self) -> Timestamp {
         self.transport.now()
     }
 
-    /// A POST whose answer is one object. `advice` is what to do where nobody
-    /// knows whether it has taken effect.
+    /// A POST whose answer is one object. `advice` tells the user what to do where
+    /// it is unknown whether the POST took effect.
     fn act<T: DeserializeOwned>(
         &self,
         request: &Request,
@@ -216,13 +216,12 @@ impl Client {
         progress: &Progress,
     ) -> Result<Row<T>> {
         let answer = self.transport.post(request, progress).and_then(|body| {
-            // Not in the error's own words: they may repeat the answer's, which
-            // may repeat what was sent.
-            let bad = |error: serde_json::Error| Error::BadAnswer {
-                what: request.label.clone(),
-                detail: format!("not the documented JSON at column {}", error.column()),
-            };
-            paging::object(&body).map_err(bad)
+            // Not in the decoder's words: they may repeat the answer, which may
+            // repeat the secrets that were sent.
+            paging::object(&body).map_err(|error| {
+                let detail = format!("not the documented JSON at column {}", error.column());
+                bad_answer(&request.label, detail)
+            })
         });
         answer.map_err(|error| advise(error, advice))
     }
@@ -232,6 +231,6 @@ impl Client {
         let request = Request::read(&self.transport.base, segments, &[])?;
         let body = self.transport.get(&request, progress)?;
         let row = paging::object(&body.bytes);
-        row.map_err(|error| paging::bad_answer(&request.label, &error))
+        row.map_err(|error| paging::not_documented(&request.label, &error))
     }
 }

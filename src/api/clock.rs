@@ -1,24 +1,23 @@
-//! The service's clock, as near as its answers tell it: whether something of
-//! the service is past must not depend on how this machine's clock is set.
+//! The service's clock, as its answers tell it. Whether something of the service is
+//! past must not depend on this machine's clock.
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{DATE, HeaderMap};
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Less is no difference that can be told: `Date` has whole seconds, and an
-/// answer is some time on its way.
+/// The least difference in seconds that counts: `Date` has whole seconds, and
+/// answers have latency.
 const LEAST: i64 = 2;
 
 /// How far this machine's clock is from the service's.
 #[derive(Default)]
 pub(super) struct Clock {
-    /// Seconds that the service's clock is ahead; 0 while nothing is known.
+    /// Seconds that the service's clock is ahead; 0 while unknown.
     ahead: AtomicI64,
 }
 
 impl Clock {
-    /// Takes the `Date` of an answer that came at `local`. One without keeps
-    /// what is known.
+    /// Takes the `Date` of an answer that arrived at `local`, if it has one.
     pub(super) fn told(&self, headers: &HeaderMap, local: Timestamp) {
         let date = headers.get(DATE).and_then(|date| date.to_str().ok());
         let Some(date) = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) else {
@@ -42,11 +41,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn offsets() {
+    fn the_last_date_sets_the_offset() {
         let local: Timestamp = "2025-10-21T07:28:00.9Z".parse().unwrap();
         let clock = Clock::default();
         assert_eq!(clock.at(local), local);
-        // In turn: what an answer does not tell stays as it was.
+        // In this order: an answer without a date changes nothing.
         for (date, ahead) in [
             (Some("Tue, 21 Oct 2025 07:28:01 GMT"), 0),
             (Some("Tue, 21 Oct 2025 07:27:59 GMT"), 0),

@@ -11,19 +11,19 @@ use url::Url;
 /// How to reach the service.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// Where `/v1` is, e.g. `https://api.vm0.ai`; may have a path before it.
+    /// The URL before `/v1`, e.g. `https://api.vm0.ai`; may have a path.
     pub base: Url,
-    /// Sent to that origin only.
+    /// Sent to the origin of `base` only.
     pub token: Token,
-    /// The longest silence: for an answer to begin, and for each piece of it.
+    /// The longest silence before an answer and within it.
     pub timeout: Duration,
-    /// Permits plain `http://` to hosts other than this one.
+    /// Permits plain `http://` to other hosts than this machine.
     pub allow_http: bool,
     /// The `User-Agent`, e.g. `vm0fs/0.1.0`.
     pub user_agent: String,
 }
 
-/// Refuses a base that would show the token, or that cannot be one.
+/// Refuses a base URL that would show the token, or that cannot be one.
 pub(super) fn check(base: &Url, allow_http: bool) -> Result<()> {
     let shown = base.origin().ascii_serialization();
     match base.scheme() {

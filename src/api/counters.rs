@@ -1,5 +1,5 @@
-//! What was asked and what the service told about itself: numbers for people,
-//! on which nothing in the client depends.
+//! Counts of requests, and the rate limit: numbers for people, which the client does
+//! not use.
 
 use super::headers::request_id;
 use crate::sync::Mutex;
@@ -7,12 +7,12 @@ use reqwest::header::HeaderMap;
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What the client has asked and been told, for `.vm0fs/status.json`.
+/// The client's requests, and what the service said of them, for `.vm0fs/status.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Calls {
-    /// Requests sent, retries and followed redirects included.
+    /// Requests sent, with retries and followed redirects.
     pub made: u64,
-    /// Those that brought no usable answer.
+    /// Requests without a usable answer.
     pub failed: u64,
     /// The rate limit as last told.
     pub rate_limit: Option<RateLimit>,
@@ -20,7 +20,7 @@ pub struct Calls {
     pub last_request_id: Option<String>,
 }
 
-/// A rate limit, from `X-RateLimit-*`; it counts a user and an endpoint.
+/// A rate limit, from `X-RateLimit-*`. The service counts by user and endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct RateLimit {
     /// Requests allowed in the window.
@@ -36,23 +36,23 @@ pub struct RateLimit {
 pub(super) struct Counters {
     made: AtomicU64,
     failed: AtomicU64,
-    /// Told by the last answers. Taken for the length of a copy only.
+    /// As told by the last answers.
     told: Mutex<(Option<RateLimit>, Option<String>)>,
 }
 
 impl Counters {
-    /// A request goes out.
+    /// Counts a request.
     pub(super) fn sent(&self) {
         self.made.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One came to nothing.
+    /// Counts a request without a usable answer.
     pub(super) fn failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Remembers what an answer's headers tell about the account. `redact` is as
-    /// for [`super::error_body::api_error`].
+    /// Remembers the rate limit and the request id of an answer. `redact` is as for
+    /// [`super::error_body::api_error`].
     pub(super) fn answered(&self, headers: &HeaderMap, redact: &dyn Fn(&str) -> String) {
         let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse().ok();
         let limit = || {

@@ -1,9 +1,8 @@
-//! Whether what answers is the API v1 at all, or another server: one that has
-//! never heard of it, or that spoke it once. Such a server must be named, and
-//! must never pass for an account without agents.
+//! Whether a server speaks the API v1. An answer of another server must become an
+//! error that names it, and never look like an account without agents.
 //!
 //! Sources: the public v1 contracts (the forms of lists and errors, the header
-//! `X-API-Version`), and what servers answer that do not speak it.
+//! `X-API-Version`), and answers of servers that do not speak v1.
 
 use super::body::Body;
 use serde::{Deserialize, de::IgnoredAny};
@@ -12,8 +11,8 @@ use serde_json::{Map, Value};
 /// Names of fields that a message repeats.
 const MAX_FIELDS: usize = 5;
 
-/// Whether an error has the form that v1 documents: a type that goes with the
-/// status, and a code. Other products have errors that are nearly alike.
+/// Whether an error has the form that v1 documents: a type that fits the status, and
+/// a code. Other products have errors of nearly the same form.
 pub(super) fn is_error(status: u16, kind: &str, code: &str) -> bool {
     let fits = match status {
         400 => kind == "invalid_request_error",
@@ -25,14 +24,13 @@ pub(super) fn is_error(status: u16, kind: &str, code: &str) -> bool {
     fits && !code.is_empty()
 }
 
-/// Whether an error of another form tells of another server. A gateway that says
-/// that no server is behind it, that it waits, or that there is too much, tells of
-/// an outage; and what fails inside of the service can come as HTML.
+/// Whether an error of another form means another server. Other statuses may come
+/// from a gateway in an outage, or as HTML from inside the service.
 fn tells_of_another(status: u16) -> bool {
     (400..500).contains(&status) && !matches!(status, 407 | 408 | 425 | 429)
 }
 
-/// The form of a list, as far as it takes to know one.
+/// The part of a list that shows that it is one of v1.
 #[derive(Deserialize)]
 struct List {
     data: Vec<IgnoredAny>,
@@ -40,25 +38,25 @@ struct List {
     pagination: Option<IgnoredAny>,
 }
 
-/// What an error of another form was, where it tells of another server.
+/// Describes an error of another form, if it means another server.
 pub(super) fn foreign_error(status: u16, body: &[u8]) -> Option<String> {
     tells_of_another(status).then(|| in_words(status, body))
 }
 
-/// What a success was, where it is no JSON that v1 sends.
+/// Describes a success that v1 does not send.
 pub(super) fn foreign_body(body: &Body) -> Option<String> {
     let is_other = !body.is_marked && !may_be_json(&body.bytes);
     is_other.then(|| in_words(200, &body.bytes))
 }
 
-/// What the first page of a list was, where it is none of v1's: `rows` of it have
-/// been understood. Top lists are always paged.
+/// Describes the first page of a list that v1 does not send. `rows` is how many of
+/// its rows vm0fs understood. Lists of the top level (`is_top`) are always paged.
 pub(super) fn foreign_list(body: &Body, is_top: bool, rows: usize) -> Option<String> {
     if body.is_marked {
         return None;
     }
     let why = match serde_json::from_slice::<List>(&body.bytes) {
-        // Broken off, rather than of another form.
+        // Truncated, rather than of another form.
         Err(error) if error.is_eof() => return None,
         Err(_) => "no list `data`",
         Ok(list) if is_top && list.pagination.is_none() => "a list without `pagination`",
@@ -68,7 +66,7 @@ pub(super) fn foreign_list(body: &Body, is_top: bool, rows: usize) -> Option<Str
     Some(format!("{}: {why}", in_words(200, &body.bytes)))
 }
 
-/// Whether a body could be JSON that v1 sends: an object.
+/// Whether a body could be JSON of v1: an object.
 fn may_be_json(body: &[u8]) -> bool {
     body.trim_ascii_start().first() == Some(&b'{')
 }
@@ -95,7 +93,7 @@ fn in_words(status: u16, body: &[u8]) -> String {
     }
 }
 
-/// What an object says, or else which fields it has.
+/// The message of an object, or else the names of its fields.
 fn gist(object: &Map<String, Value>) -> String {
     let text = |object: &Map<String, Value>| {
         let names = ["message", "error", "detail", "title"];

@@ -1,5 +1,5 @@
-//! What an answer that is no success says: the service's JSON error, or what
-//! a gateway put in its place, as one short line without control characters.
+//! The body of an error answer: the service's JSON, or a gateway's page, as one short
+//! line without control characters.
 
 use super::{
     dialect::{self, title},
@@ -27,8 +27,8 @@ struct Body {
     param: Option<String>,
 }
 
-/// Decodes an error answer; `body` may be anything. `redact` blots out what no
-/// message may hold, should the server echo it.
+/// Decodes an error answer; `body` may be anything. `redact` removes secrets, which
+/// the server may echo.
 pub(super) fn api_error(
     request: &str,
     status: StatusCode,
@@ -55,7 +55,7 @@ pub(super) fn api_error(
                     error.kind.clone_from(&error.code);
                 }
             } else if !dialect::is_error(error.status, &error.kind, &error.code) {
-                // Another server's: its word on what exists counts for nothing.
+                // Another server's error says nothing of what exists.
                 error.kind.clear();
             }
         }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn documented_json() {
+    fn a_documented_error_is_shown_with_its_parameter_and_request_id() {
         let error = decode(
             400,
             &[("x-request-id", "abc"), ("retry-after", "7")],
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bodies() {
+    fn other_bodies_become_one_short_line() {
         let table = [
             (
                 502,

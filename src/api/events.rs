@@ -1,4 +1,4 @@
-//! The live events of one run, as they happen.
+//! The stream of a run's events.
 
 use super::{
     failure::broke_off,
@@ -6,30 +6,29 @@ use super::{
     types::{AgentEvent, RunStatus},
 };
 use crate::{
-    error::{Error, Result},
-    http::Silence,
+    error::Result,
+    http::{Silence, bad_answer},
     progress::Progress,
 };
 use reqwest::blocking::Response;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::io::Read;
 
-/// Bytes asked of the connection at a time.
+/// Bytes of one read.
 const PIECE: usize = 16 << 10;
 
-/// What a run's stream tells.
+/// One event of a run's stream.
 #[derive(Clone, Debug)]
 pub enum RunEvent {
-    /// Where the run stands: at the beginning, and at each change.
+    /// The run's status, at the beginning and at each change.
     Status(RunStatus),
     /// The agent did or said something.
     Output(AgentEvent),
     /// The run failed, with the reason.
     Error(String),
-    /// The run has ended, so. The stream ends after this.
+    /// The run has ended with this status. The stream ends after this event.
     Complete(RunStatus),
-    /// Nothing has happened, and the stream lives.
+    /// The stream lives, and there is no other event.
     Heartbeat,
 }
 
@@ -38,7 +37,7 @@ pub enum RunEvent {
 pub struct EventStream {
     response: Response,
     parser: Parser,
-    /// The piece that came last, and how much of it the parser has taken.
+    /// The last read, and how much of it the parser has taken.
     piece: Vec<u8>,
     taken: usize,
     ended: bool,
@@ -66,14 +65,13 @@ impl EventStream {
         }
     }
 
-    /// Waits for the next event; `None` when the stream has ended, which it may
-    /// do before the run does. Events that are not known, or not as documented,
-    /// are passed over.
+    /// Waits for the next event. Returns `None` when the stream has ended, which can be
+    /// before the run has. Unknown and undocumented events are skipped.
     ///
     /// # Errors
-    /// [`Error::Transport`] where the connection breaks, or not even a heartbeat
-    /// comes for 40 s (or `--timeout`, if that is longer); [`Error::BadAnswer`]
-    /// for an event of more than 16 MiB. After an error the stream has ended.
+    /// [`crate::error::Error::Transport`] if the connection breaks, or no byte arrives for 40 s (or
+    /// `--timeout`, if that is longer); [`crate::error::Error::BadAnswer`] for an event of more than
+    /// 16 MiB. An error ends the stream.
     #[allow(clippy::should_implement_trait, reason = "it can fail, and then ends")]
     pub fn next(&mut self) -> Result<Option<RunEvent>> {
         while !self.ended {
@@ -97,10 +95,7 @@ impl EventStream {
             let mut rest = &self.piece[self.taken..];
             let event = self.parser.next(&mut rest);
             self.taken = self.piece.len() - rest.len();
-            let event = event.map_err(|error| Error::BadAnswer {
-                what: self.label.clone(),
-                detail: error.to_string(),
-            })?;
+            let event = event.map_err(|error| bad_answer(&self.label, error.to_string()))?;
             if event.is_some() {
                 return Ok(event);
             }
@@ -126,38 +121,18 @@ struct Standing {
 }
 
 #[derive(Deserialize)]
-struct Output<'a> {
-    sequence: u64,
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
-    #[serde(default)]
-    timestamp: String,
-}
-
-#[derive(Deserialize)]
 struct Reason {
     message: String,
 }
 
-/// What vm0fs understands of an event.
+/// Decodes an event, if vm0fs knows it.
 pub(super) fn understand(label: &str, event: Event) -> Option<RunEvent> {
     let data = &event.data;
     let standing = || serde_json::from_str(data).map(|Standing { status }| status);
     let understood = match event.name.as_str() {
         "status" => standing().map(RunEvent::Status),
         "complete" => standing().map(RunEvent::Complete),
-        "output" => serde_json::from_str::<Output<'_>>(data).map(|output| {
-            RunEvent::Output(AgentEvent {
-                sequence: output.sequence,
-                kind: output.kind,
-                data: output
-                    .data
-                    .map_or_else(|| RawValue::NULL.to_owned(), ToOwned::to_owned),
-                timestamp: output.timestamp,
-            })
-        }),
+        "output" => serde_json::from_str(data).map(RunEvent::Output),
         "error" => serde_json::from_str(data).map(|Reason { message }| RunEvent::Error(message)),
         "heartbeat" => Ok(RunEvent::Heartbeat),
         _ => return None,

@@ -1,4 +1,4 @@
-//! What can come of one try besides an answer, and what to do about it.
+//! Failures of one try, and whether another try can help.
 
 use crate::{
     error::{Error, TransportKind},
@@ -6,18 +6,17 @@ use crate::{
 };
 use std::{io, sync::Arc, time::Duration};
 
-/// What came of one try.
+/// Why a try failed.
 pub(super) enum Failure {
-    /// Asking again would not help.
+    /// Another try would fail too.
     Final(Error),
-    /// A passing fault: try again, after the pause that the server asks for.
+    /// Another try may succeed, after the pause that the server asks for, if any.
     Passing(Error, Option<Duration>),
 }
 
 impl Failure {
-    /// The same for a request that must not take effect twice: it may be sent
-    /// again only where nobody can have received it, or where the service said
-    /// that it has not acted on it.
+    /// The failure of a request that must not take effect twice: final unless the
+    /// service cannot have received it, or says that it has not acted on it.
     pub(super) fn unless_received(self) -> Self {
         match self {
             Self::Passing(error, wait) if !is_unheard(&error) => {
@@ -28,7 +27,7 @@ impl Failure {
         }
     }
 
-    /// The error, whether or not a retry could help.
+    /// The error of either kind.
     pub(super) fn error(self) -> Error {
         match self {
             Self::Final(error) | Self::Passing(error, _) => error,
@@ -36,7 +35,7 @@ impl Failure {
     }
 }
 
-/// Whether it is certain that the service did not begin with the request.
+/// Whether the service has certainly not begun the request.
 fn is_unheard(error: &Error) -> bool {
     match error {
         Error::Transport(transport) => transport.kind == TransportKind::Connect,
@@ -44,8 +43,7 @@ fn is_unheard(error: &Error) -> bool {
     }
 }
 
-/// The error of a POST with `advice` at its end, where it leaves open whether
-/// the service has acted.
+/// The error of a POST, with `advice` at its end if the service may have acted.
 pub(super) fn advise(mut error: Error, advice: &str) -> Error {
     match &mut error {
         Error::Transport(transport)
@@ -60,7 +58,7 @@ pub(super) fn advise(mut error: Error, advice: &str) -> Error {
         Error::Api(api) if api.status >= 500 => {
             let api = Arc::make_mut(api);
             api.advice = Some(advice.to_owned());
-            // When to try again is not what matters any more.
+            // The advice matters more than when to try again.
             api.retry_after = None;
         }
         Error::BadAnswer { detail, .. } => *detail = format!("{detail}; {advice}"),
@@ -69,17 +67,17 @@ pub(super) fn advise(mut error: Error, advice: &str) -> Error {
     error
 }
 
-/// A connection that was made and then broke or fell silent.
+/// The failure of a connection that broke or fell silent.
 pub(super) fn severed(label: &str, silence: Silence, error: &reqwest::Error) -> Failure {
     let failed = http::severed(label, silence, error);
-    // After a silence, the reader has waited long enough already.
+    // After a silence, the user has waited long enough already.
     match error.is_timeout() || error.is_builder() {
         true => Failure::Final(failed),
         false => Failure::Passing(failed, None),
     }
 }
 
-/// The same for a body that was being read.
+/// The failure of reading a body.
 pub(super) fn broke_off(label: &str, error: &io::Error, silence: Silence) -> Failure {
     let inner = error
         .get_ref()
@@ -93,7 +91,7 @@ pub(super) fn broke_off(label: &str, error: &io::Error, silence: Silence) -> Fai
     }
 }
 
-/// An answer that would have led where it must not be followed.
+/// The failure of an answer that must not be followed.
 pub(super) fn forbidden(label: &str, message: String) -> Failure {
     Failure::Final(http::transport(label, TransportKind::Forbidden, message))
 }

@@ -1,13 +1,13 @@
-//! Doors for the fuzz targets `sse` and `answer` (`tests/fuzz`) and for the test
-//! that runs their seeds. Each takes bytes as a server might send them, and
-//! panics where what comes of them breaks a promise.
+//! Entry points of the fuzz targets `sse` and `answer` (`tests/fuzz`), also for the
+//! test that runs their seeds. Each takes bytes as a server might send them, and
+//! panics if the result breaks a promise.
 
 use super::{
     clock::Clock,
     counters::Counters,
     error_body::api_error,
     events::{RunEvent, understand},
-    logs::{LogReader, Walk},
+    logs::{LogReader, Rows},
     paging::{self, Pages, object},
     sse::{Event, Parser},
     token::Token,
@@ -21,12 +21,12 @@ use reqwest::{
 };
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
-/// The token that no message may hold.
+/// The token, which no message may show.
 pub const TOKEN: &str = "vm0_pat_fuzzing";
 
-/// What an answer has been understood as.
+/// What an answer was decoded as.
 pub enum Understood {
     /// Agents, of a list or one alone.
     Agents(Vec<Row<Agent>>),
@@ -36,8 +36,7 @@ pub enum Understood {
     Storages(Vec<Row<Storage>>),
     /// Versions of a volume or artifact.
     Versions(Vec<Row<StorageVersion>>),
-    /// A log as two readings have brought it, and an agent's events that came
-    /// before its rows.
+    /// An agent's events from a stream, and the rows of a log from two readings.
     Log(Vec<RunEvent>, Vec<Row<LogRow>>),
     /// Samples and summary of a run.
     Metrics(Box<RawValue>),
@@ -45,16 +44,15 @@ pub enum Understood {
     Nothing,
 }
 
-/// What a stream came to: its events, what it asked to wait, and whether it was
-/// given up.
-type Parsed = (Vec<Event>, Option<Duration>, bool);
+/// A stream's events, and whether it ended with an error.
+type Parsed = (Vec<Event>, bool);
 
 /// A stream of events.
 ///
 /// `data`: the number of lengths (modulo 16), those lengths, and the stream, which
-/// comes in pieces of these lengths over and over. In whatever pieces it comes,
-/// it must give the same events, which are those of a parser that is as simple as
-/// the standard's text; and each must be understood or passed over.
+/// is cut into pieces of these lengths, over and over. All ways of cutting must give
+/// the same events, which are those of a parser as simple as the standard's text; and
+/// each event must be decoded or skipped.
 pub fn sse(data: &[u8]) -> Vec<RunEvent> {
     let Some((&count, rest)) = data.split_first() else {
         return Vec::new();
@@ -83,12 +81,12 @@ fn parse<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Parsed {
             match parser.next(&mut piece) {
                 Ok(Some(event)) => events.push(event),
                 Ok(None) => break,
-                Err(_) => return (events, parser.retry(), true),
+                Err(_) => return (events, true),
             }
         }
         assert!(piece.is_empty(), "all of a piece is taken");
     }
-    (events, parser.retry(), false)
+    (events, false)
 }
 
 /// `stream` cut into pieces of the given lengths, over and over; empty ones count.
@@ -194,7 +192,8 @@ fn parts(body: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 fn one<T: DeserializeOwned>(body: &[u8]) -> Vec<Row<T>> {
     let row = object(body);
-    let row = row.map_err(|error| no_secret(&paging::bad_answer("GET /v1", &error).to_string()));
+    let row =
+        row.map_err(|error| no_secret(&paging::not_documented("GET /v1", &error).to_string()));
     row.into_iter().collect()
 }
 
@@ -225,17 +224,17 @@ fn log(body: &[u8]) -> Understood {
     let now: Timestamp = Timestamp::from_second(1_800_000_000).unwrap_or_default();
     let mut reader = LogReader::default();
     let mut read = || {
-        let mut walk = Walk::new(&reader);
+        let mut rows = Rows::new(&reader);
         for page in &pages {
             let Ok(read) = paging::page("", page) else {
                 break;
             };
             let by_cursor = page.starts_with(b"\n");
-            if walk.add("", &read.data, by_cursor).is_err() {
+            if rows.add("", &read.data, by_cursor).is_err() {
                 break;
             }
         }
-        walk.finish(now, &mut reader)
+        rows.finish(now, &mut reader)
     };
     let rows = read();
     assert_eq!(read().len(), 0, "what has been given is not given again");

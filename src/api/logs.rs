@@ -1,80 +1,48 @@
-//! A run's log as a whole, and then what is added to it: rows without ids,
-//! behind a cursor that loses some.
+//! A run's log, and then the rows that are added to it. Rows have no ids, and the
+//! service's cursor loses some of them.
 //!
-//! In some deployments the cursor is the last row's timestamp and goes on
-//! strictly later, which loses the rows that share it, and `has_more` says no
-//! while there is more. So a full page is always followed from its last
-//! timestamp, inclusive, and what was seen already is dropped: whole rows are
-//! compared, and repeats counted, since a program may well log the same line
-//! twice. More rows than a page holds at one timestamp cannot be had this way
-//! where the cursor is such a one: then the walk steps over that moment, which
-//! is asked for by itself, from both ends and by type.
+//! In some deployments the cursor is the last row's timestamp and continues strictly
+//! later, which loses the rows that share it; and `has_more` can be false while there
+//! are more rows. So the reader continues a full page from its last timestamp,
+//! inclusive, and drops the rows it has seen. It compares whole rows and counts
+//! repeats, since a program may log the same line twice. If one timestamp has more
+//! rows than a page holds, the reader steps over that moment, and asks for it
+//! separately: from both ends, and by type.
 //!
 //! The service cuts `since`, `until` and `cursor` to whole milliseconds, while rows
-//! have microseconds or more. Then what fills a page is a millisecond, not a moment,
-//! and it is a millisecond that is asked for by itself: up to the beginning of the
-//! next, since `until` leaves out what is later in its own.
+//! have microseconds or more. Then a millisecond rather than a moment fills a page,
+//! and the reader asks for that millisecond up to the beginning of the next, since
+//! `until` leaves out what is later in its own millisecond.
 //!
-//! A further reading walks in the same way from a little before the newest row,
-//! and drops what an earlier one has given. Only the rows of that overlap have
-//! to be remembered for it.
+//! A later reading begins a little before the newest row, and drops the rows that
+//! were returned before. The reader remembers only the rows of that overlap.
+
+mod rows;
+
+pub use rows::LogReader;
+pub(super) use rows::Rows;
 
 use super::{
-    paging::{MAX_ROWS_BYTES, Size, page, too_much, understand},
+    paging::{Came, Size, page},
     transport::Transport,
     types::{LogRow, Row},
 };
-use crate::{
-    error::{Error, Result},
-    progress::Progress,
-    text::one_line,
-};
+use crate::{error::Result, http::bad_answer, progress::Progress, text::one_line};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
-use std::{
-    borrow::Cow,
-    cell::Cell,
-    collections::{HashMap, HashSet},
-};
+use std::{borrow::Cow, collections::HashSet};
 
-/// How much older than the newest row a row may be that comes after it: rows
-/// come from several programs, each of which sends them in bundles.
-const OVERLAP: SignedDuration = SignedDuration::from_secs(2);
-
-/// Pages that one reading of a log may have: a million rows, twice an hour's
-/// allowance of reads. A list is bounded sooner, but a log is no use in part.
+/// Maximum pages of one reading of a log: a million rows, and twice the reads that
+/// an account has an hour. The bound of lists is lower, but a part of a log is of
+/// no use.
 const MAX_PAGES: usize = 10_000;
 
-/// The SHA-256 of a row's text: agents write the text, so a hash that can be
-/// made to collide would let them hide rows.
-pub(super) type Key = [u8; 32];
-
-/// Rows that are the same from the first character to the last.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Alike {
-    count: usize,
-    /// Their time. The latest there is where it cannot be read, so that they are
-    /// never forgotten; the earliest where nothing of the row can.
-    at: Timestamp,
-}
-
-/// How far a run's log has been read. Some kilobytes, however long the log is.
-#[derive(Debug, Default)]
-pub struct LogReader {
-    /// Where the next reading begins: no row before it is new. `None` for the
-    /// beginning of the log.
-    since: Option<Timestamp>,
-    /// The rows from `since` on that have been given.
-    pub(super) given: HashMap<Key, Alike>,
-}
-
-/// Where the next page begins: the beginning of the log, or so far behind it.
+/// Where a page begins. Without `since` and cursor, at the beginning of the log.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Position {
     since: Option<Timestamp>,
-    /// Of a page that had the same `since`: it may count from there.
+    /// From a page with the same `since`, from which the service may count.
     cursor: Option<String>,
 }
 
@@ -86,7 +54,7 @@ impl Position {
         }
     }
 
-    /// Behind the page that began here and gave that cursor.
+    /// After the page that began here and sent that cursor.
     fn behind(&self, cursor: Option<String>) -> Option<Self> {
         Some(Self {
             since: self.since,
@@ -95,12 +63,12 @@ impl Position {
     }
 }
 
-/// Ways past a moment that fills a page by itself, the least lossy first.
+/// Ways past a moment whose rows fill a page, the least lossy first.
 #[derive(Clone, Copy)]
 enum Step {
-    /// The service's own cursor: loses nothing where it is a sound one.
+    /// The service's cursor, which loses nothing in a sound deployment.
     Cursor,
-    /// The timestamps' usual resolution.
+    /// The usual resolution of timestamps.
     Microsecond,
     /// For a service that reads `since` in milliseconds.
     Millisecond,
@@ -108,101 +76,260 @@ enum Step {
 
 const STEPS: [Step; 3] = [Step::Cursor, Step::Microsecond, Step::Millisecond];
 
-/// Every row of the log that can be had and that `reader` has not given yet,
-/// oldest first.
+/// Every row of the log that `reader` has not returned yet, oldest first.
 pub(super) fn run_logs(
     transport: &Transport,
     run: &str,
     reader: &mut LogReader,
     progress: &Progress,
 ) -> Result<Vec<Row<LogRow>>> {
-    let segments = ["runs", run, "logs"];
-    let mut log = Walk::new(reader);
-    let mut from = Position {
-        since: reader.since,
-        cursor: None,
+    let source = Source {
+        transport,
+        segments: ["runs", run, "logs"],
+        progress,
+        size: Size::new(),
     };
-    let mut steps = STEPS.iter();
-    let mut size = Size::new();
-    // What comes behind the furthest page, for a service that ignores `since`
-    // and so shows its first page again; and the cursors that were used.
-    let mut furthest: Option<Position> = None;
-    let mut cursors = HashSet::new();
-    // The moment that a cursor is to lead through, and those that were asked for
-    // by themselves.
-    let mut crossing: Option<Timestamp> = None;
-    let mut asked = HashSet::new();
+    let mut reading = Reading::new(source, reader);
     for _ in 0..MAX_PAGES {
-        // Written by ourselves: the service fails at a date that it cannot read,
-        // and with what precision it has, since rows of its moment are wanted.
-        let since = from.since.map(|since| since.to_string());
+        match reading.page()? {
+            Some(next) => reading.from = next,
+            None => return Ok(reading.rows.finish(transport.now(), reader)),
+        }
+    }
+    Err(bad_answer(
+        &format!("GET /v1/runs/{}/logs", one_line(run, 80)),
+        format!("more than {MAX_PAGES} pages of log rows"),
+    ))
+}
+
+/// Where the pages of a log come from.
+struct Source<'a> {
+    transport: &'a Transport,
+    segments: [&'a str; 3],
+    progress: &'a Progress,
+    size: Size,
+}
+
+impl Source<'_> {
+    fn ask(&mut self, query: &[(&str, &str)]) -> Result<Came> {
+        self.size
+            .ask(self.transport, &self.segments, query, self.progress)
+    }
+
+    /// The rows of a moment of the given type, from one end.
+    fn ask_end(&mut self, moment: Moment, kind: &str, order: &str) -> Result<End> {
+        let (since, until) = moment.bounds();
+        let came = self.ask(&[
+            ("order", order),
+            ("type", kind),
+            ("since", &since.to_string()),
+            ("until", &until.to_string()),
+        ])?;
+        let page = page(&came.request.label, &came.body.bytes)?;
+        let (is_full, is_empty) = (page.data.len() >= came.size, page.data.is_empty());
+        // A service may ignore parameters that it documents.
+        let rows = page.data.into_iter().filter(|row| moment.holds(row));
+        Ok(End {
+            rows: rows.map(ToOwned::to_owned).collect(),
+            is_full,
+            is_empty,
+        })
+    }
+
+    /// The rows of a moment of the given type, from both ends. The result is full if
+    /// the ends do not meet.
+    fn ask_both_ends(&mut self, moment: Moment, kind: &str) -> Result<End> {
+        let mut end = self.ask_end(moment, kind, "asc")?;
+        if end.is_full {
+            let mut other = self.ask_end(moment, kind, "desc")?.rows;
+            other.reverse();
+            let both = common(&end.rows, &other);
+            end.rows.extend(other.drain(both..));
+            end.is_full = both == 0;
+        }
+        Ok(end)
+    }
+}
+
+/// Rows of a moment.
+struct End {
+    rows: Vec<Box<RawValue>>,
+    /// Whether there may be more.
+    is_full: bool,
+    /// Whether the service sent no row at all.
+    is_empty: bool,
+}
+
+/// A reading under way.
+struct Reading<'a> {
+    source: Source<'a>,
+    rows: Rows,
+    /// Where the next page begins.
+    from: Position,
+    /// The steps that were not tried at the last new row's moment.
+    steps: std::slice::Iter<'static, Step>,
+    /// Where to continue after the furthest page, if the service ignores `since` and
+    /// so shows its first page again.
+    furthest: Option<Position>,
+    /// The cursors that were used.
+    cursors: HashSet<Position>,
+    /// The moment that a cursor is to lead through.
+    crossing: Option<Timestamp>,
+    /// The moments that were asked for separately.
+    asked: HashSet<Timestamp>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(source: Source<'a>, reader: &LogReader) -> Self {
+        Self {
+            source,
+            rows: Rows::new(reader),
+            from: Position {
+                since: reader.since,
+                cursor: None,
+            },
+            steps: STEPS.iter(),
+            furthest: None,
+            cursors: HashSet::new(),
+            crossing: None,
+            asked: HashSet::new(),
+        }
+    }
+
+    /// Reads a page; returns where the next one begins, or `None` at the end.
+    fn page(&mut self) -> Result<Option<Position>> {
+        // Formatted here, since the service fails at dates that it cannot read; with
+        // full precision, since rows of that very moment are wanted.
+        let since = self.from.since.map(|since| since.to_string());
         let mut query = vec![("order", "asc")];
-        if let Some(since) = &since {
-            query.push(("since", since));
-        }
-        if let Some(cursor) = &from.cursor {
-            query.push(("cursor", cursor));
-        }
-        let came = size.ask(transport, &segments, &query, progress)?;
+        query.extend(since.iter().map(|since| ("since", &**since)));
+        query.extend(self.from.cursor.iter().map(|cursor| ("cursor", &**cursor)));
+        let came = self.source.ask(&query)?;
         let label = &came.request.label;
         let page = page(label, &came.body.bytes)?;
         let pagination = page.pagination.unwrap_or_default();
         let length = page.data.len();
         let first = page.data.first().and_then(|row| time_of(row));
-        if let (Some(since), Some(first), None) = (from.since, first, &from.cursor) {
-            log.is_cut |= first < since && is_same_millisecond(first, since);
+        if let (Some(since), Some(first), None) = (self.from.since, first, &self.from.cursor) {
+            self.rows.is_cut |= first < since && millisecond(first) == millisecond(since);
         }
-        let new = log.add(label, &page.data, from.cursor.is_some())?;
-        if let Some(moment) = crossing.take()
+        let by_cursor = self.from.cursor.is_some();
+        let new = self.rows.add(label, &page.data, by_cursor)?;
+        if let Some(moment) = self.crossing.take()
             && first != Some(moment)
-            && asked.insert(moment)
         {
-            log.ask_for(moment, transport, &segments, &mut size, progress)?;
+            self.ask_for(moment)?;
         }
-        if length == 0 || (length < came.size && !pagination.has_more) {
-            return Ok(log.finish(transport.now(), reader));
+        match length == 0 || (length < came.size && !pagination.has_more) {
+            true => Ok(None),
+            false => self.next(new, pagination.next_cursor),
         }
-        let Some(last) = log.last else {
-            // No row so far whose time can be read: only a cursor leads on.
-            let next = from.behind(pagination.next_cursor);
-            match next.filter(|next| cursors.insert(next.clone())) {
-                Some(next) => from = next,
-                None => return Ok(log.finish(transport.now(), reader)),
-            }
-            continue;
+    }
+
+    /// Where the page begins that follows one with so many new rows and this cursor.
+    fn next(&mut self, new: usize, cursor: Option<String>) -> Result<Option<Position>> {
+        let behind = self.from.behind(cursor);
+        let Some(last) = self.rows.last else {
+            // No row so far has a time that can be read, so only a cursor leads on.
+            return Ok(behind.filter(|next| self.cursors.insert(next.clone())));
         };
         if new > 0 {
-            steps = STEPS.iter();
-            furthest = from.behind(pagination.next_cursor);
-            from = Position::since(last);
-            continue;
+            self.steps = STEPS.iter();
+            self.furthest = behind;
+            return Ok(Some(Position::since(last)));
         }
-        // Nothing new, in a full page: one moment fills it.
-        let next = steps.by_ref().find_map(|step| match step {
-            Step::Cursor => [furthest.take(), from.behind(pagination.next_cursor.clone())]
-                .into_iter()
-                .flatten()
-                .find(|next| cursors.insert(next.clone())),
+        // A full page without a new row: one moment fills it.
+        let next = self.step(last, behind);
+        match next.as_ref().is_some_and(|next| next.cursor.is_some()) {
+            true => self.crossing = Some(last),
+            false => self.ask_for(last)?,
+        }
+        Ok(next)
+    }
+
+    /// The next way past the moment `last` that was not tried.
+    fn step(&mut self, last: Timestamp, behind: Option<Position>) -> Option<Position> {
+        let by_cursor = [self.furthest.take(), behind].into_iter().flatten();
+        let mut by_cursor = by_cursor.filter(|next| self.cursors.insert(next.clone()));
+        self.steps.find_map(|step| match step {
+            Step::Cursor => by_cursor.next(),
             Step::Microsecond => last
                 .checked_add(SignedDuration::from_micros(1))
                 .ok()
                 .map(Position::since),
             Step::Millisecond => next_millisecond(last).map(Position::since),
-        });
-        if next.as_ref().is_some_and(|next| next.cursor.is_some()) {
-            crossing = Some(last);
-        } else if asked.insert(last) {
-            log.ask_for(last, transport, &segments, &mut size, progress)?;
+        })
+    }
+
+    /// Asks once for the rows of one moment, from both ends; and by type, if these do
+    /// not meet. There is no other way past a moment that fills a page, if the cursor
+    /// steps over it.
+    fn ask_for(&mut self, moment: Timestamp) -> Result<()> {
+        if !self.asked.insert(moment) {
+            return Ok(());
         }
-        match next {
-            Some(next) => from = next,
-            None => return Ok(log.finish(transport.now(), reader)),
+        let last = self.rows.last;
+        let mut window = Moment::new(moment, self.rows.is_cut);
+        let mut all = self.source.ask_both_ends(window, "all")?;
+        if all.is_empty && !window.is_cut && millisecond(moment) != moment {
+            // There are rows at that moment. A service that sends none has cut `until`
+            // to before them.
+            self.rows.is_cut = true;
+            window = Moment::new(moment, true);
+            all = self.source.ask_both_ends(window, "all")?;
+        }
+        if !all.is_full {
+            self.rows.add_moment(&all.rows)?;
+        } else {
+            // Then the rows of the moment come ordered by type.
+            for kind in ["agent", "system", "network"] {
+                let end = self.source.ask_both_ends(window, kind)?;
+                self.rows.add_moment(&end.rows)?;
+                if end.is_full {
+                    tracing::warn!(
+                        kind,
+                        %moment,
+                        "more log rows at one moment than can be asked for: some are missing"
+                    );
+                }
+            }
+        }
+        self.rows.last = last;
+        Ok(())
+    }
+}
+
+/// A moment that is asked for separately, or its millisecond if the service cuts
+/// times.
+#[derive(Clone, Copy)]
+struct Moment {
+    at: Timestamp,
+    is_cut: bool,
+}
+
+impl Moment {
+    fn new(at: Timestamp, is_cut: bool) -> Self {
+        let is_cut = is_cut && millisecond(at) != at;
+        Self { at, is_cut }
+    }
+
+    /// The values of `since` and `until`.
+    fn bounds(self) -> (Timestamp, Timestamp) {
+        match self.is_cut {
+            true => (
+                millisecond(self.at),
+                next_millisecond(self.at).unwrap_or(self.at),
+            ),
+            false => (self.at, self.at),
         }
     }
-    Err(Error::BadAnswer {
-        what: format!("GET /v1/runs/{}/logs", one_line(run, 80)),
-        detail: format!("more than {MAX_PAGES} pages of log rows"),
-    })
+
+    fn holds(self, row: &RawValue) -> bool {
+        time_of(row).is_some_and(|at| match self.is_cut {
+            true => millisecond(at) == millisecond(self.at),
+            false => at == self.at,
+        })
+    }
 }
 
 /// The beginning of a moment's millisecond.
@@ -212,17 +339,13 @@ fn millisecond(moment: Timestamp) -> Timestamp {
     Timestamp::from_nanosecond(begin).unwrap_or(moment)
 }
 
-/// The beginning of the one after it.
+/// The beginning of the millisecond after a moment's.
 fn next_millisecond(moment: Timestamp) -> Option<Timestamp> {
     let next = millisecond(moment).checked_add(SignedDuration::from_millis(1));
     next.ok()
 }
 
-fn is_same_millisecond(a: Timestamp, b: Timestamp) -> bool {
-    millisecond(a) == millisecond(b)
-}
-
-/// How many rows at the end of one list are those at the beginning of the other.
+/// How many rows at the end of one list are the first ones of the other.
 fn common(a: &[Box<RawValue>], b: &[Box<RawValue>]) -> usize {
     let most = a.len().min(b.len());
     let is_common = |length: &usize| {
@@ -232,9 +355,9 @@ fn common(a: &[Box<RawValue>], b: &[Box<RawValue>]) -> usize {
     (1..=most).rev().find(is_common).unwrap_or(0)
 }
 
-/// A row's time, where it can be read.
+/// A row's time, if it can be read.
 fn time_of(row: &RawValue) -> Option<Timestamp> {
-    /// As much of a row as that takes.
+    /// The part of a row that holds it.
     #[derive(Deserialize)]
     struct At<'a> {
         #[serde(borrow)]
@@ -242,207 +365,4 @@ fn time_of(row: &RawValue) -> Option<Timestamp> {
     }
     let at = serde_json::from_str::<At<'_>>(row.get()).ok()?;
     at.timestamp.parse().ok()
-}
-
-/// One reading of a log, from its beginning or from where a reader was.
-pub(super) struct Walk {
-    /// As the reader was when the walk began.
-    since: Option<Timestamp>,
-    given: HashMap<Key, Alike>,
-    /// The new rows, each with its time.
-    rows: Vec<(Timestamp, Row<LogRow>)>,
-    /// What the walk has come upon, new or not.
-    seen: HashMap<Key, Alike>,
-    /// The time of the last row of the last page, of those whose time can be read.
-    last: Option<Timestamp>,
-    /// Whether the service has shown that it cuts times to whole milliseconds.
-    is_cut: bool,
-    /// The time of the last row that was come upon: that of one whose own
-    /// cannot be read.
-    moment: Timestamp,
-    newest: Option<Timestamp>,
-    bytes: usize,
-}
-
-impl Walk {
-    pub(super) fn new(reader: &LogReader) -> Self {
-        Self {
-            since: reader.since,
-            given: reader.given.clone(),
-            rows: Vec::new(),
-            seen: HashMap::new(),
-            last: None,
-            is_cut: false,
-            moment: reader.since.unwrap_or(Timestamp::MIN),
-            newest: None,
-            bytes: 0,
-        }
-    }
-
-    /// Takes what a page adds; returns how many rows the walk had not come upon
-    /// before. Only a page that a cursor gave follows the last one without
-    /// overlap, so there a row like an earlier one is another row, unless the
-    /// page has nothing else, or the service cuts cursors.
-    pub(super) fn add(
-        &mut self,
-        label: &str,
-        page: &[&RawValue],
-        by_cursor: bool,
-    ) -> Result<usize> {
-        let keys: Vec<Key> = page
-            .iter()
-            .map(|raw| Sha256::digest(raw.get()).into())
-            .collect();
-        let follows =
-            by_cursor && !self.is_cut && keys.iter().any(|key| !self.seen.contains_key(key));
-        let mut here: HashMap<Key, usize> = HashMap::new();
-        let mut added = 0;
-        for (raw, key) in page.iter().zip(keys) {
-            let here = here.entry(key).or_default();
-            *here += 1;
-            let seen = self.seen.get(&key).map_or(0, |alike| alike.count);
-            let is_seen = !follows && *here <= seen;
-            let value = understand::<LogRow>(label, raw);
-            let time = value.as_ref().and_then(|row| row.timestamp.parse().ok());
-            self.last = time.or(self.last);
-            self.newest = self.newest.max(time);
-            if is_seen {
-                continue;
-            }
-            added += 1;
-            self.moment = time.unwrap_or(self.moment);
-            let count = seen + 1;
-            // What nobody is given need not be remembered.
-            let unknown = value.as_ref().map_or(Timestamp::MIN, |_| Timestamp::MAX);
-            let at = time.unwrap_or(unknown);
-            self.seen.insert(key, Alike { count, at });
-            // A service that ignores `since` shows again what is long given.
-            let given = self.given.get(&key).map_or(0, |alike| alike.count);
-            let is_new = count > given && self.since.is_none_or(|since| at >= since);
-            if let (Some(value), true) = (value, is_new) {
-                self.bytes += raw.get().len();
-                if self.bytes > MAX_ROWS_BYTES {
-                    return Err(too_much(label));
-                }
-                let raw = (*raw).to_owned();
-                self.rows.push((self.moment, Row { value, raw }));
-            }
-        }
-        Ok(added)
-    }
-
-    /// Asks for the rows of one moment, or of its millisecond where the service
-    /// knows no less, from both ends and, where these do not meet, for those of
-    /// each type: where the cursor steps over a moment that fills a page, there is
-    /// no other way.
-    fn ask_for(
-        &mut self,
-        moment: Timestamp,
-        transport: &Transport,
-        segments: &[&str],
-        size: &mut Size,
-        progress: &Progress,
-    ) -> Result<()> {
-        let last = self.last;
-        let is_cut = self.is_cut && millisecond(moment) != moment;
-        let (since, until) = match is_cut {
-            true => (
-                millisecond(moment),
-                next_millisecond(moment).unwrap_or(moment),
-            ),
-            false => (moment, moment),
-        };
-        let (since, until) = (since.to_string(), until.to_string());
-        let is_wanted = |row: &RawValue| {
-            time_of(row).is_some_and(|at| match is_cut {
-                true => is_same_millisecond(at, moment),
-                false => at == moment,
-            })
-        };
-        let came_last = Cell::new(0);
-        let mut ask = |kind: &str, order: &str| -> Result<(Vec<Box<RawValue>>, bool)> {
-            let query = [
-                ("order", order),
-                ("type", kind),
-                ("since", &*since),
-                ("until", &*until),
-            ];
-            let came = size.ask(transport, segments, &query, progress)?;
-            let page = page(&came.request.label, &came.body.bytes)?;
-            let is_full = page.data.len() >= came.size;
-            came_last.set(page.data.len());
-            // A service may know less of its own parameters than it says.
-            let rows = page.data.into_iter().filter(|row| is_wanted(row));
-            Ok((rows.map(ToOwned::to_owned).collect(), is_full))
-        };
-        // The rows that both ends give, and whether these meet.
-        let mut both_ends = |kind: &str| -> Result<(Vec<Box<RawValue>>, bool)> {
-            let (mut rows, is_full) = ask(kind, "asc")?;
-            if !is_full {
-                return Ok((rows, true));
-            }
-            let (mut end, _) = ask(kind, "desc")?;
-            end.reverse();
-            let both = common(&rows, &end);
-            rows.extend(end.drain(both..));
-            Ok((rows, both > 0))
-        };
-        let mut take = |rows: Vec<Box<RawValue>>| {
-            let rows: Vec<&RawValue> = rows.iter().map(|row| &**row).collect();
-            self.add("the log rows of one moment", &rows, false)
-        };
-        match both_ends("all")? {
-            // There are rows at that moment: only a service that cuts `until` to
-            // before them has none to give.
-            (_, true) if came_last.get() == 0 && !is_cut && millisecond(moment) != moment => {
-                self.is_cut = true;
-                return self.ask_for(moment, transport, segments, size, progress);
-            }
-            (rows, true) => {
-                take(rows)?;
-            }
-            // In some order of the types, then.
-            (_, false) => {
-                for kind in ["agent", "system", "network"] {
-                    let (rows, is_whole) = both_ends(kind)?;
-                    take(rows)?;
-                    if !is_whole {
-                        tracing::warn!(
-                            kind,
-                            %moment,
-                            "more log rows at one moment than can be asked for: some are missing"
-                        );
-                    }
-                }
-            }
-        }
-        self.last = last;
-        Ok(())
-    }
-
-    /// The rows, oldest first even where the service did not sort them, and
-    /// the reader set to go on behind them. A row whose time cannot be read
-    /// stays behind the one it came after.
-    pub(super) fn finish(mut self, now: Timestamp, reader: &mut LogReader) -> Vec<Row<LogRow>> {
-        // A row from the future, by a wrong clock, must not hide those that
-        // come after it with the right time.
-        let newest = self.newest.map(|newest| newest.min(now));
-        let since = newest.and_then(|newest| {
-            // Whole milliseconds: some services know no finer ones.
-            let since = newest.checked_sub(OVERLAP).ok()?.as_millisecond();
-            Timestamp::from_millisecond(since).ok()
-        });
-        let since = since.max(self.since);
-        for (key, alike) in self.seen {
-            let count = |given: &mut Alike| given.count = given.count.max(alike.count);
-            self.given.entry(key).and_modify(count).or_insert(alike);
-        }
-        self.given
-            .retain(|_, alike| since.is_none_or(|since| alike.at >= since));
-        self.given.shrink_to_fit();
-        reader.since = since;
-        reader.given = self.given;
-        self.rows.sort_by_key(|(moment, _)| *moment);
-        self.rows.into_iter().map(|(_, row)| row).collect()
-    }
 }

@@ -1,8 +1,8 @@
-//! Lists in pages, with a service whose pages overlap, repeat and skip.
+//! Lists in pages, of a service whose pages overlap, repeat and skip rows.
 //!
-//! The running service orders rows by time but continues by id, so a row can
-//! come twice, some never come, and a cursor can repeat. What holds whatever
-//! it does: each row once, an end, and a sign where rows may be missing.
+//! The service orders rows by time but continues by id, so a row can come twice or
+//! never, and a cursor can repeat. Here each row comes once, every list ends, and
+//! [`Listing::gaps`] tells if rows may be missing.
 
 use super::{
     body::{Body, MAX_BODY, Within, too_large},
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    http::bad_answer,
     json,
     progress::Progress,
     text::one_line,
@@ -20,20 +21,20 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 
-/// Rows a page: the most that the service gives.
+/// Rows of a page: the service's maximum.
 pub(super) const PAGE: usize = 100;
 
-/// Pages that one list or log may have: a fifth of an hour's allowance of
-/// 5,000 reads, and far more rows than a directory is usable with.
+/// Maximum pages of one list: a fifth of the 5,000 reads that an account has an
+/// hour, and far more rows than a directory is usable with.
 pub(super) const MAX_PAGES: usize = 1000;
 
-/// Bytes of rows that one list or log may hold in memory.
+/// Maximum bytes of rows that one list or log may hold in memory.
 pub(super) const MAX_ROWS_BYTES: usize = 256 << 20;
 
-/// One page as it travels.
+/// One page as the service sends it.
 #[derive(Deserialize)]
 pub(super) struct Page<'a> {
-    /// The rows, uninterpreted.
+    /// The rows as sent.
     #[serde(borrow)]
     pub(super) data: Vec<&'a RawValue>,
     /// Absent where a deployment does not page this list.
@@ -55,26 +56,26 @@ struct Identified {
     id: String,
 }
 
-/// A list, or the part of it that was wanted.
+/// A list, or its first pages.
 #[derive(Debug)]
 pub(super) struct Listing<T> {
     pub(super) rows: Vec<Row<T>>,
-    /// Whether the service showed that it may have skipped rows.
+    /// Whether the service may have skipped rows.
     pub(super) gaps: bool,
-    /// Whether reading ended where it was to end, with more to come.
+    /// Whether the caller ended the reading before the list's end.
     pub(super) more: bool,
 }
 
-/// A page that has come.
+/// A page that has arrived.
 pub(super) struct Came {
     pub(super) request: Request,
     pub(super) body: Body,
-    /// The rows that were asked for.
+    /// The number of rows that the request asked for.
     pub(super) size: usize,
 }
 
-/// How many rows of a list are asked for at a time: as many as the service gives,
-/// unless that makes an answer too large to take.
+/// The page size: the service's maximum, or less while such a page would be larger
+/// than [`MAX_BODY`].
 pub(super) struct Size(usize);
 
 impl Size {
@@ -82,7 +83,7 @@ impl Size {
         Self(PAGE)
     }
 
-    /// Asks for a page, again with fewer rows as long as it is too large.
+    /// Asks for a page, with fewer rows each time that it is too large.
     pub(super) fn ask(
         &mut self,
         transport: &Transport,
@@ -99,7 +100,7 @@ impl Size {
             let request = Request::read(&transport.base, segments, &query)?;
             let larger = match transport.get_within(&request, progress)? {
                 Within::Body(body) => {
-                    // What is ahead may be of the usual size again.
+                    // The rows that follow may be small again.
                     if body.bytes.len() < MAX_BODY / 4 {
                         self.0 = PAGE.min(2 * size);
                     }
@@ -114,9 +115,8 @@ impl Size {
             if size == 1 {
                 return Err(too_large(&request.label));
             }
-            // One as large as the last holds all there is, of which half that many rows
-            // may be just as much; or it is as large for any number of rows, which a few
-            // calls find out.
+            // A page as large as the one before holds the whole list, or is as large
+            // for any number of rows. Larger steps find that out with few calls.
             let is_constant = larger.is_some() && larger == declared;
             declared = larger;
             self.0 = match is_constant {
@@ -132,7 +132,7 @@ impl Size {
     }
 }
 
-/// Asks for one row of a list: whether it can be had.
+/// Asks for one row of a list, to see whether the service answers.
 pub(super) fn probe<T: DeserializeOwned>(
     transport: &Transport,
     segments: &[&str],
@@ -143,7 +143,7 @@ pub(super) fn probe<T: DeserializeOwned>(
     first(transport, segments, &came, &mut pages, |_| true).map(|_| ())
 }
 
-/// Takes in the first page of a list, which shows whether it is one of v1's.
+/// Adds the first page of a list, which shows whether the server speaks v1.
 fn first<T: DeserializeOwned>(
     transport: &Transport,
     segments: &[&str],
@@ -157,31 +157,28 @@ fn first<T: DeserializeOwned>(
     next
 }
 
-/// Takes a page apart.
+/// Decodes a page.
 pub(super) fn page<'a>(label: &str, body: &'a [u8]) -> Result<Page<'a>> {
-    serde_json::from_slice(body).map_err(|error| bad_answer(label, &error))
+    serde_json::from_slice(body).map_err(|error| not_documented(label, &error))
 }
 
-/// An answer that is one object.
+/// Decodes an answer that is one object.
 pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<Row<T>> {
     let raw: Box<RawValue> = serde_json::from_slice(body)?;
     let value = json::parse(raw.get())?;
     Ok(Row { value, raw })
 }
 
-/// An answer that is not the documented JSON.
-pub(super) fn bad_answer(label: &str, error: &serde_json::Error) -> Error {
-    Error::BadAnswer {
-        what: label.to_owned(),
-        detail: format!("not the documented JSON: {}", why(error)),
-    }
+/// The error for an answer that is not the documented JSON.
+pub(super) fn not_documented(label: &str, error: &serde_json::Error) -> Error {
+    bad_answer(label, format!("not the documented JSON: {}", why(error)))
 }
 
-/// What is wrong with an answer, without what it holds: a service can send back
-/// what it was sent, and the token is in no message.
+/// What is wrong with an answer, without its content: a server can send back the
+/// token, which no message may show.
 fn why(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    // The decoder repeats values that it did not expect; names of fields are ours.
+    // The decoder's message repeats an unexpected value; field names are vm0fs's own.
     if error.is_data() && !text.starts_with("missing field") {
         let (line, column) = (error.line(), error.column());
         return format!("a value of another kind at line {line} column {column}");
@@ -189,8 +186,8 @@ fn why(error: &serde_json::Error) -> String {
     one_line(&text, 200)
 }
 
-/// The part of a row that vm0fs understands; `None` with a warning where it
-/// understands nothing, for one bad row must not cost the list.
+/// The part of a row that vm0fs understands. A bad row gives `None` and a warning,
+/// since it must not cost the list.
 pub(super) fn understand<T: DeserializeOwned>(label: &str, raw: &RawValue) -> Option<T> {
     match json::parse(raw.get()) {
         Ok(value) => Some(value),
@@ -205,7 +202,7 @@ pub(super) fn understand<T: DeserializeOwned>(label: &str, raw: &RawValue) -> Op
     }
 }
 
-/// Every row of a list that its pages show, each once, in the order they came.
+/// Every row of a list, each once, in the service's order.
 pub(super) fn list<T: DeserializeOwned>(
     transport: &Transport,
     segments: &[&str],
@@ -215,8 +212,8 @@ pub(super) fn list<T: DeserializeOwned>(
     list_until(transport, segments, query, progress, |_| false)
 }
 
-/// The same up to the first page whose rows `is_last` says it of. It is given
-/// the rows that are new with the page.
+/// The rows up to the first page for which `is_last` is true. It gets the rows that
+/// are new with that page.
 pub(super) fn list_until<T: DeserializeOwned>(
     transport: &Transport,
     segments: &[&str],
@@ -246,19 +243,19 @@ pub(super) fn list_until<T: DeserializeOwned>(
         pages = MAX_PAGES,
         "the list is longer than is read; what it does not show can be reached by its id"
     );
-    // More calls would not mend that.
+    // Reading it again would not find more rows.
     pages.listing.gaps = false;
     Ok(pages.listing)
 }
 
-/// A list while its pages come.
+/// A list whose pages are being read.
 pub(super) struct Pages<T> {
     pub(super) listing: Listing<T>,
     ids: HashSet<String>,
     cursors: HashSet<String>,
     /// Bytes of the rows so far.
     bytes: usize,
-    /// The greatest id of the last page, where the next went on from it.
+    /// The greatest id of the previous page, if the next page continues from it.
     passed: Option<String>,
 }
 
@@ -277,7 +274,7 @@ impl<T: DeserializeOwned> Pages<T> {
         }
     }
 
-    /// Takes in a page; gives the cursor of the next one, where there is to be one.
+    /// Adds a page, and returns the cursor of the next one, if it is to be read.
     pub(super) fn add(
         &mut self,
         label: &str,
@@ -310,8 +307,8 @@ impl<T: DeserializeOwned> Pages<T> {
             }
         }
         if let Some(greatest) = self.passed.take() {
-            // By chance, the last id of a page can be its greatest; but then the
-            // next page has smaller ones as well.
+            // By chance, the last id of a page can be its greatest; then the next
+            // page has smaller ids too.
             self.listing.gaps |= here.iter().all(|id| *id > greatest);
         }
         let pagination = page.pagination.unwrap_or_default();
@@ -323,8 +320,8 @@ impl<T: DeserializeOwned> Pages<T> {
             return Ok(None);
         }
         let next = pagination.next_cursor.filter(|next| !next.is_empty());
-        // Going on from the greatest id of a page, even the service that
-        // skips rows shows none twice.
+        // A service that continues by id from the greatest of a page skips rows
+        // without showing one twice.
         self.passed = here
             .into_iter()
             .max()
@@ -337,13 +334,11 @@ impl<T: DeserializeOwned> Pages<T> {
 
 /// The error for rows beyond [`MAX_ROWS_BYTES`].
 pub(super) fn too_much(label: &str) -> Error {
-    Error::BadAnswer {
-        what: label.to_owned(),
-        detail: format!(
-            "more than {} MiB of rows, which is more than is kept in memory",
-            MAX_ROWS_BYTES >> 20
-        ),
-    }
+    let most = MAX_ROWS_BYTES >> 20;
+    bad_answer(
+        label,
+        format!("more than {most} MiB of rows, which is more than is kept in memory"),
+    )
 }
 
 #[cfg(test)]
@@ -360,7 +355,8 @@ mod tests {
             r#"{"id":"a secret"}"#,
             r#"{"id":"r"} a secret"#,
         ] {
-            let error = object::<Run>(body.as_bytes()).map_err(|error| bad_answer("GET", &error));
+            let error =
+                object::<Run>(body.as_bytes()).map_err(|error| not_documented("GET", &error));
             let text = error.map_or_else(|error| error.to_string(), |_| String::new());
             assert!(
                 text.contains("line 1") && !text.contains("secret"),

@@ -1,30 +1,30 @@
-//! The secrets that a request carries, kept out of what is said about it.
+//! Keeps the secrets of a request out of messages.
 
 use serde_json::Value;
 
-/// What stands in a secret's place.
+/// Replaces a secret.
 const HIDDEN: &str = "[secret]";
 
-/// Texts that no message may hold.
+/// Texts that no message may show.
 #[derive(Default)]
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// Every text under `value`, at any depth; empty ones hide nothing.
+    /// Every text below `value` that is not empty.
     pub(super) fn of(value: &Value) -> Self {
         let mut texts = Vec::new();
         collect(value, &mut texts);
-        // The longest first: one may be a part of another.
+        // The longest first, since one may be a part of another.
         texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
         texts.dedup();
         Self(texts)
     }
 
-    /// `text` with each of them blotted out, should a server echo it.
+    /// `text` without the secrets, which a server may echo.
     pub(super) fn redact(&self, text: &str) -> String {
         let mut shown = String::with_capacity(text.len());
         let mut rest = text;
-        // One pass, so that what stands in a secret's place is not searched.
+        // One pass, so that the replacements are not searched.
         while let Some(character) = rest.chars().next() {
             match self.0.iter().find(|secret| rest.starts_with(&***secret)) {
                 Some(secret) => {
@@ -64,7 +64,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn hidden() {
+    fn secrets_are_replaced_also_as_json_escapes_them() {
         let secrets = Secrets::of(&json!({
             "A": "abc", "B": "abcdef", "C": "", "D": 7, "E": ["line\n\"2\""], "F": "secret", "G": "é",
         }));

@@ -1,4 +1,4 @@
-//! What is asked of the API: the address, and how it is asked.
+//! A request to the API: its URL, method, headers and body.
 
 use super::redaction::Secrets;
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use url::Url;
 
-/// What is asked: the URL, and its name in messages.
+/// A request, and its name in messages.
 pub(super) struct Request {
     /// The whole URL, with its query.
     pub(super) url: Url,
@@ -21,13 +21,13 @@ pub(super) struct Request {
     pub(super) form: Form,
 }
 
-/// What kind of answer is wanted, and what is sent for it.
+/// The kind of a request.
 pub(super) enum Form {
-    /// JSON.
+    /// A GET of JSON.
     Read,
-    /// A stream of events, after the given one.
+    /// A GET of a stream of events, after the one of this number.
     Events(Option<u64>),
-    /// That something happens, once. The body is JSON, or empty.
+    /// A POST. The body is JSON, or empty; the secrets are in it.
     Write(Vec<u8>, Secrets),
 }
 
@@ -39,8 +39,8 @@ impl Form {
         }
     }
 
-    /// The headers and the body that this kind of request has.
-    pub(super) fn dress(&self, call: RequestBuilder) -> RequestBuilder {
+    /// Adds the headers and the body of this kind.
+    pub(super) fn apply(&self, call: RequestBuilder) -> RequestBuilder {
         let accept = match self {
             Self::Events(_) => "text/event-stream",
             Self::Read | Self::Write(..) => "application/json",
@@ -48,7 +48,7 @@ impl Form {
         let call = call.header(ACCEPT, accept);
         match self {
             Self::Events(Some(after)) => call.header("last-event-id", *after),
-            // Left out by hyper, and some gateways refuse a POST without it.
+            // hyper leaves it out, and some gateways refuse a POST without it.
             Self::Write(body, _) if body.is_empty() => call.header(CONTENT_LENGTH, 0),
             Self::Write(body, _) => call
                 .header(CONTENT_TYPE, "application/json")
@@ -59,19 +59,19 @@ impl Form {
 }
 
 impl Request {
-    /// A GET of `/v1/<segments>` below `base`, each percent-encoded.
+    /// A GET of `/v1/<segments>` below `base`. The segments are percent-encoded here.
     pub(super) fn read(base: &Url, segments: &[&str], query: &[(&str, &str)]) -> Result<Self> {
         Self::new(base, Form::Read, segments, query)
     }
 
-    /// A GET of a stream of events, those after the given one.
+    /// A GET of a stream of the events after the one of this number.
     pub(super) fn events(base: &Url, segments: &[&str], after: Option<u64>) -> Result<Self> {
         let last = after.map(|after| after.to_string());
         let last = last.as_deref().map(|last| ("last_event_id", last));
         Self::new(base, Form::Events(after), segments, last.as_slice())
     }
 
-    /// A POST of a JSON body, or of none. The secrets are kept out of errors.
+    /// A POST of a JSON body, or of none. Errors never show the secrets.
     pub(super) fn write(
         base: &Url,
         segments: &[&str],
@@ -104,13 +104,13 @@ impl Request {
         }
         Ok(request)
     }
-    /// Whether it asks where an archive is: such endpoints stand outside of the
-    /// service's common form. They take values as they are, and fail in HTML.
+    /// Whether it asks for the URL of an archive. These endpoints differ from the
+    /// others: they take values as they are, and fail with HTML.
     pub(super) fn is_download(&self) -> bool {
         self.url.path().ends_with("/download")
     }
 
-    /// `text` of the service without the secrets that were sent.
+    /// A text of the service without the secrets of this request.
     pub(super) fn redact(&self, text: String) -> String {
         match &self.form {
             Form::Write(_, secrets) => secrets.redact(&text),
@@ -119,9 +119,8 @@ impl Request {
     }
 }
 
-/// A value as the service has to be sent it, to take it for a text: it reads each
-/// as JSON where it parses, and `123`, `true` or `null` would be none. `limit` is
-/// a number.
+/// A query value in the form that the service reads as a text. It decodes each value
+/// as JSON if it can, so `123`, `true` or `null` must be quoted. `limit` is a number.
 fn as_text<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
     match name != "limit" && serde_json::from_str::<IgnoredAny>(value).is_ok() {
         true => Value::from(value).to_string().into(),

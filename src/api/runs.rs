@@ -1,4 +1,4 @@
-//! The list of runs: read as a whole, and kept up to date with few calls.
+//! The list of runs: read as a whole, or refreshed with few calls.
 
 use super::{
     client::Client,
@@ -6,43 +6,14 @@ use super::{
     types::{Row, Run, RunStatus},
 };
 use crate::{error::Result, progress::Progress};
-use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 
-/// Runs that one refresh asks for one by one, at the most. A run ends once, so
-/// there are seldom many; those left over have their turn at the next refresh.
+/// Maximum runs that one refresh asks for one by one. A run ends once, so there
+/// are seldom many; the next refresh asks for the rest.
 const MAX_DETAILS: usize = 10;
 
-/// Which runs to list; all by default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct RunFilter {
-    /// Runs of this agent. Checked again here, except for rows that do not
-    /// name their agent's id: those are taken at the service's word.
-    pub agent_id: Option<String>,
-    /// Runs in this state.
-    pub status: Option<RunStatus>,
-    /// Runs created then or later.
-    pub since: Option<Timestamp>,
-}
-
-impl RunFilter {
-    /// Some deployments ignore some filters.
-    fn admits(&self, run: &Run) -> bool {
-        let agent = match (&self.agent_id, &run.agent_id) {
-            (Some(wanted), Some(id)) => wanted == id,
-            _ => true,
-        };
-        agent
-            && self
-                .status
-                .as_ref()
-                .is_none_or(|status| *status == run.status)
-            && self.since.is_none_or(|since| run.created_at >= since)
-    }
-}
-
-/// The runs that a caller knows already, and how they stood: made anew from its
-/// listing for each [`Client::runs_since`].
+/// The runs that a caller knows, with their last known status. The caller makes it
+/// from its list for each [`Client::runs_since`].
 #[derive(Clone, Debug, Default)]
 pub struct KnownRuns<'a>(HashMap<&'a str, &'a RunStatus>);
 
@@ -53,7 +24,7 @@ impl<'a> FromIterator<&'a Run> for KnownRuns<'a> {
     }
 }
 
-/// What a refresh has brought so far, each run once, as it was told last.
+/// The runs that a refresh has read so far, each once, as the service told it last.
 #[derive(Default)]
 struct Brought {
     rows: Vec<Row<Run>>,
@@ -79,65 +50,56 @@ impl Brought {
 impl Client {
     /// `GET /v1/runs`, newest first.
     ///
-    /// Where the service's pages show that it skips rows, the list of each
-    /// status is read too, which brings back most of them.
-    pub fn runs(&self, filter: &RunFilter, progress: &Progress) -> Result<Vec<Row<Run>>> {
-        let listing = self.runs_listing(filter, progress, |_| false)?;
+    /// If the pages show that the service skips rows, the client also reads the list
+    /// of each status, which has most of the skipped rows.
+    pub fn runs(&self, progress: &Progress) -> Result<Vec<Row<Run>>> {
+        let listing = self.runs_listing(None, progress, |_| false)?;
         let mut rows = listing.rows;
-        if listing.gaps && filter.status.is_none() {
+        if listing.gaps {
             let mut ids: HashSet<_> = rows.iter().map(|row| row.value.id.clone()).collect();
-            for status in RunStatus::KNOWN {
-                let filter = RunFilter {
-                    status: Some(status),
-                    ..filter.clone()
-                };
-                let more = match self.runs_listing(&filter, progress, |_| false) {
-                    Ok(listing) => listing.rows,
-                    // The list that the service gave is worth more than none.
+            for status in &RunStatus::KNOWN {
+                match self.runs_listing(Some(status), progress, |_| false) {
+                    Ok(listing) => {
+                        let more = listing.rows.into_iter();
+                        rows.extend(more.filter(|row| ids.insert(row.value.id.clone())));
+                    }
+                    // An incomplete list is better than an error.
                     Err(error) => {
                         tracing::warn!(%error, "skipped runs are not all found");
                         break;
                     }
-                };
-                rows.extend(
-                    more.into_iter()
-                        .filter(|row| ids.insert(row.value.id.clone())),
-                );
+                }
             }
         }
-        rows.retain(|row| filter.admits(&row.value));
         rows.sort_by_key(|row| std::cmp::Reverse(row.value.created_at));
         Ok(rows)
     }
 
-    /// What `GET /v1/runs` has that `known` has not: the runs that are new, and
-    /// how those stand that had not ended. Runs that are known may be among the
-    /// rows, with what is said of them now; the caller merges. In no order that
-    /// counts.
+    /// What changed in `GET /v1/runs` since `known`: the new runs, and the present
+    /// state of those that had not ended. Other known runs may be among the rows; the
+    /// caller merges them. The order means nothing.
     ///
-    /// As a rule this is one call, two where runs that are not among the newest
-    /// hundred had not ended, and one more for each of those that has ended now.
-    /// With nothing known, or where more has happened than the service's pages
-    /// show without gaps, it is all of [`Client::runs`].
+    /// Costs one call as a rule; a second one if older runs than the newest hundred
+    /// had not ended, and one more for each of these that has ended now. If nothing
+    /// is known, or the pages have gaps, it costs as much as [`Client::runs`].
     ///
     /// # Errors
-    /// Those of the first list. Where the rest fails, what has been read is
-    /// given, and what is missing is left to the next call.
+    /// Those of the first list. If a later call fails, the result is what was read
+    /// until then, and the next call reads the rest.
     pub fn runs_since(&self, known: &KnownRuns<'_>, progress: &Progress) -> Result<Vec<Row<Run>>> {
-        let everything = RunFilter::default();
         if known.0.is_empty() {
-            return self.runs(&everything, progress);
+            return self.runs(progress);
         }
-        // Newest first, so everything below a run that is known is known too.
-        // It must be the last of a page: one further up may be known because it
-        // was started from here, with others that are not known below it.
+        // The list is newest first, so all runs below a known one are known too. Only
+        // the last run of a page tells: one further up may be known because it was
+        // started from this mount, with unknown runs below it.
         let reaches_known = |page: &[Row<Run>]| {
             page.last()
                 .is_none_or(|row| known.0.contains_key(row.value.id.as_str()))
         };
-        let listing = self.runs_listing(&everything, progress, reaches_known)?;
+        let listing = self.runs_listing(None, progress, reaches_known)?;
         if listing.gaps {
-            return self.runs(&everything, progress);
+            return self.runs(progress);
         }
         let mut brought = Brought::default();
         listing.rows.into_iter().for_each(|row| brought.take(row));
@@ -147,7 +109,7 @@ impl Client {
         Ok(brought.rows)
     }
 
-    /// Looks how the runs stand that had not ended and that `brought` lacks.
+    /// Reads the state of the runs that had not ended and are not in `brought`.
     fn refresh_live(
         &self,
         known: &KnownRuns<'_>,
@@ -160,18 +122,14 @@ impl Client {
             .map(|(id, status)| (*id, *status))
             .filter(|(id, status)| !status.is_terminal() && !brought.has(id))
             .collect();
-        // The statuses whose list did not end with its first page.
+        // The statuses whose list has more than one page.
         let mut long = Vec::new();
         if missing.len() > 1 {
             for status in [RunStatus::Running, RunStatus::Pending] {
                 if !missing.iter().any(|(_, known)| **known == status) {
                     continue;
                 }
-                let filter = RunFilter {
-                    status: Some(status.clone()),
-                    ..RunFilter::default()
-                };
-                let listing = self.runs_listing(&filter, progress, |_| true)?;
+                let listing = self.runs_listing(Some(&status), progress, |_| true)?;
                 if listing.more {
                     long.push(status);
                 }
@@ -179,7 +137,7 @@ impl Client {
             }
             missing.retain(|(id, _)| !brought.has(id));
         }
-        // Those first that are certain to stand otherwise now.
+        // First the runs whose status has certainly changed.
         missing.sort_by_key(|(_, status)| long.contains(*status));
         for (id, _) in missing.into_iter().take(MAX_DETAILS) {
             match self.run(id, progress) {
@@ -193,22 +151,16 @@ impl Client {
         Ok(())
     }
 
-    /// The pages of the list up to the one that `is_last` says it of.
+    /// The pages of the list, or of that of a status, up to the first for which
+    /// `is_last` is true.
     fn runs_listing(
         &self,
-        filter: &RunFilter,
+        status: Option<&RunStatus>,
         progress: &Progress,
         is_last: impl Fn(&[Row<Run>]) -> bool,
     ) -> Result<paging::Listing<Run>> {
-        let since = filter.since.map(|since| since.to_string());
-        let query: Vec<_> = [
-            ("agent_id", filter.agent_id.as_deref()),
-            ("status", filter.status.as_ref().map(RunStatus::as_str)),
-            ("since", since.as_deref()),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect();
-        paging::list_until(&self.transport, &["runs"], &query, progress, is_last)
+        let status = status.map(|status| ("status", status.as_str()));
+        let (transport, query) = (&self.transport, status.as_slice());
+        paging::list_until(transport, &["runs"], query, progress, is_last)
     }
 }

@@ -4,33 +4,33 @@
 //! event stream" and "Interpreting an event stream".
 
 use crate::text::unmarked;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
-/// The most that one event may hold in memory, in bytes: its name, data, id
-/// and the line that is being read, as it was sent. (What is not UTF-8 takes up
-/// to three times as much when it is replaced.) An agent's event is a tool's output at the
-/// most; the service keeps those far below.
-pub const MAX_EVENT: usize = 16 << 20;
+/// Maximum size of one event in memory, in bytes as sent: its name, data, id and
+/// the line that is being read. (Replacing bytes that are not UTF-8 can triple
+/// them.) The largest events hold a tool's output, which the service keeps far
+/// smaller.
+pub(super) const MAX_EVENT: usize = 16 << 20;
 
-/// How many bytes a line's buffer keeps for the next line.
+/// Capacity in bytes that the line buffer keeps between lines.
 const KEPT_BUFFER: usize = 64 << 10;
 
-/// One event as the stream gave it.
+/// One event as the stream sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub(super) struct Event {
     /// `event:`, or `message` where the stream named none.
-    pub name: String,
+    pub(super) name: String,
     /// The `data:` lines, with a line feed between two of them.
-    pub data: String,
-    /// The last `id:` so far; empty where there was none. Shared, since a long one
-    /// stays for all the events that follow.
-    pub id: Arc<str>,
+    pub(super) data: String,
+    /// The last `id:` so far, or empty. Shared, since a long id stays the id of all
+    /// events that follow.
+    pub(super) id: Arc<str>,
 }
 
-/// An event or a line of more than [`MAX_EVENT`] bytes. The stream is of no use
-/// from there on.
+/// An event or a line is longer than [`MAX_EVENT`] bytes. The rest of the stream
+/// cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooLong;
+pub(super) struct TooLong;
 
 impl fmt::Display for TooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,29 +38,28 @@ impl fmt::Display for TooLong {
     }
 }
 
-/// Takes a stream apart. What stands behind the last empty line at the end of
-/// the stream is no event, and is dropped with the parser.
+/// Divides a stream into events. Lines after the last empty line of the stream are
+/// no event, and are dropped with the parser.
 #[derive(Debug, Default)]
-pub struct Parser {
-    /// The line that is being read, as far as it has come.
+pub(super) struct Parser {
+    /// The part of the current line that has arrived.
     line: Vec<u8>,
-    /// Whether the next byte, if a line feed, belongs to the line before.
+    /// Whether a line feed as the next byte belongs to the previous line.
     after_return: bool,
-    /// Whether the first line has passed, and with it the place of a BOM.
+    /// Whether the first line, which may begin with a BOM, has ended.
     begun: bool,
     name: String,
     data: String,
     id: Arc<str>,
-    retry: Option<Duration>,
 }
 
 impl Parser {
-    /// Takes from the front of `bytes` what the next event needs, and gives that
-    /// event; `None` with `bytes` empty where it is not complete yet.
+    /// Takes the next event from the front of `bytes`. Returns `None`, with `bytes`
+    /// empty, if the event is not complete yet.
     ///
     /// # Errors
     /// [`TooLong`].
-    pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Event>, TooLong> {
+    pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Event>, TooLong> {
         while let Some(&first) = bytes.first() {
             if std::mem::take(&mut self.after_return) && first == b'\n' {
                 *bytes = &bytes[1..];
@@ -84,17 +83,12 @@ impl Parser {
         Ok(None)
     }
 
-    /// How long the stream asks to wait before it is opened again, where it did.
-    pub fn retry(&self) -> Option<Duration> {
-        self.retry
-    }
-
-    /// Bytes in memory that count.
+    /// Bytes in memory that count against [`MAX_EVENT`].
     fn held(&self) -> usize {
         self.line.len() + self.name.len() + self.data.len() + self.id.len()
     }
 
-    /// Acts on the line that has ended; gives the event that it ended.
+    /// Acts on the line that has ended. Returns the event, if the line ended one.
     fn end_line(&mut self) -> Option<Event> {
         let mut line = std::mem::take(&mut self.line);
         let text = match std::mem::replace(&mut self.begun, true) {
@@ -127,12 +121,8 @@ impl Parser {
                 self.data.push('\n');
             }
             b"id" if !value.contains(&0) => self.id = text(value).into(),
-            b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
-                let milliseconds = text(value).parse().unwrap_or(u64::MAX);
-                self.retry = Some(Duration::from_millis(milliseconds));
-            }
-            // A comment, which is a line whose field is empty, or a field that
-            // the standard does not know.
+            // A comment, which is a line with an empty field, `retry`, which nothing here
+            // follows, or an unknown field.
             _ => {}
         }
     }
@@ -140,7 +130,7 @@ impl Parser {
     fn dispatch(&mut self) -> Option<Event> {
         let mut name = std::mem::take(&mut self.name);
         let mut data = std::mem::take(&mut self.data);
-        // An event without a data line is none.
+        // Without a data line, there is no event.
         data.pop()?;
         if name.is_empty() {
             name.push_str("message");
@@ -209,8 +199,8 @@ mod tests {
     }
 
     #[test]
-    fn as_the_standard_has_it() {
-        // The standard's own examples, and what is around them.
+    fn events_are_those_of_the_standards_examples() {
+        // The standard's own examples, and cases near them.
         let table: [(&[u8], Vec<Event>); 10] = [
             (
                 b"data: YHOO\ndata: +2\ndata: 10\n\n",
@@ -254,26 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn retry() {
-        let mut parser = Parser::default();
-        for (line, expected) in [
-            ("retry: soon\n", None),
-            ("retry:\n", None),
-            ("retry: 1500\n", Some(1500)),
-            ("retry: -1\n", Some(1500)),
-            ("retry: 99999999999999999999999\n", Some(u64::MAX)),
-        ] {
-            assert_eq!(parser.next(&mut line.as_bytes()), Ok(None));
-            assert_eq!(
-                parser.retry(),
-                expected.map(Duration::from_millis),
-                "{line}"
-            );
-        }
-    }
-
-    #[test]
-    fn memory_is_bounded() {
+    fn events_are_bounded_in_memory() {
         let piece = vec![b'x'; 1 << 20];
         // A line without end; a comment without end; data lines without end.
         for (start, between) in [("data: ", ""), (":", ""), ("data: ", "\ndata: ")] {
@@ -286,7 +257,7 @@ mod tests {
             assert!((14..=16).contains(&fed), "{start:?} {between:?}: {fed} MiB");
             assert!(parser.held() <= MAX_EVENT);
         }
-        // Many events, each of them in bounds, are none too long.
+        // Many events within the bound are no error.
         let mut parser = Parser::default();
         for _ in 0..40 {
             for part in ["data: ".as_bytes(), &piece] {

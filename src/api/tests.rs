@@ -1,5 +1,5 @@
 //! The client against a scripted server on loopback: real HTTP over real
-//! sockets, with the quirks and faults of the service and of what is between.
+//! sockets, with the quirks and faults of the service and of gateways.
 #![allow(clippy::unwrap_used)]
 
 mod addresses;

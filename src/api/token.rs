@@ -1,4 +1,4 @@
-//! The secret that opens the API: opaque, and never shown.
+//! The API token, which is never shown.
 
 use crate::{
     error::{Error, Result},
@@ -8,8 +8,8 @@ use reqwest::header::HeaderValue;
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 
-/// Longer than any token the service has given out; a whole file that was
-/// named by mistake is refused rather than sent.
+/// Maximum length in bytes, longer than any token of the service. A user who names
+/// another file by mistake gets an error, and the file is not sent.
 const MAX_TOKEN: usize = 8 * 1024;
 
 /// A bearer token. Neither `Debug` nor `Display` show it.
@@ -17,12 +17,12 @@ const MAX_TOKEN: usize = 8 * 1024;
 pub struct Token(String);
 
 impl Token {
-    /// Takes a token as a user has it: white space around it is dropped, and what
-    /// editors put before a text.
+    /// Takes a token from a user's text, without white space around it and without a
+    /// byte order mark.
     ///
     /// # Errors
-    /// [`Error::Setup`] where it is empty or holds what no header may hold.
-    /// The message never repeats the token.
+    /// [`Error::Setup`] if it is empty or cannot be sent in a header. The message never
+    /// shows the token.
     pub fn new(text: &str) -> Result<Self> {
         let text = unmarked_text(text.trim()).trim();
         let problem = if text.is_empty() {
@@ -39,7 +39,7 @@ impl Token {
         Err(Error::Setup(format!("the token {problem}")))
     }
 
-    /// The `Authorization` header, marked so that nothing below logs it.
+    /// The `Authorization` header, marked as sensitive so that no library logs it.
     pub(super) fn header(&self) -> Result<HeaderValue> {
         let mut value = HeaderValue::from_str(&format!("Bearer {}", self.0))
             .map_err(|_| Error::Setup("the token cannot be sent in a header".into()))?;
@@ -47,12 +47,12 @@ impl Token {
         Ok(value)
     }
 
-    /// Tells accounts apart without holding the secret: a hash, one way.
+    /// A one-way hash, which tells accounts apart without the secret.
     pub fn fingerprint(&self) -> [u8; 32] {
         Sha256::digest(format!("vm0fs account {}", self.0)).into()
     }
 
-    /// `text` with this token blotted out, should a server echo it.
+    /// `text` without this token, which a server may echo.
     pub(crate) fn redact(&self, text: &str) -> String {
         text.replace(&self.0, "[token]")
     }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shown_nowhere() {
+    fn a_token_is_shown_nowhere() {
         let token = Token::new(" vm0_live_secret\n").unwrap();
         let header = token.header().unwrap();
         assert_eq!(header.to_str().unwrap(), "Bearer vm0_live_secret");
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn a_text_that_cannot_be_a_token_is_refused() {
         for (text, word) in [
             ("", "empty"),
             (" \n", "empty"),

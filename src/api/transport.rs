@@ -1,12 +1,11 @@
-//! One request to the API's own origin: sent with the token, followed within
-//! the origin only, read within bounds, tried again where that is safe.
+//! Requests to the API's origin: sends the token, follows redirects within the
+//! origin only, reads bounded bodies, and tries again where that is safe.
 //!
-//! Waiting is measured by silence. reqwest's blocking client applies its
-//! `timeout` once up to the headers and then anew to each read of the body
-//! (`blocking/client.rs`, `blocking/response.rs`), which is what is wanted
-//! here; a timeout set on a single *request* would count the whole body. Streams
-//! of events may be silent for longer than the rest, so they have a client of
-//! their own.
+//! Timeouts limit silence, not the whole request. reqwest's blocking client applies
+//! its `timeout` once up to the headers and again to each read of the body
+//! (`blocking/client.rs`, `blocking/response.rs`); a timeout of a single *request*
+//! would count the whole body. Streams of events may be silent for longer than
+//! other answers, so they have a separate client.
 
 use super::{
     body::{self, Body, Within, too_large},
@@ -22,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    http::{self, Retry, Silence},
+    http::{self, Retry, Silence, bad_answer},
     progress::Progress,
     text::one_line,
 };
@@ -33,7 +32,7 @@ use reqwest::{
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION},
 };
 use std::{
-    io::Read,
+    io::{self, Read},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -43,8 +42,8 @@ use std::{
 };
 use url::Url;
 
-/// The largest body of an error or redirect that is looked at.
-const MAX_ERROR_BODY: usize = 64 << 10;
+/// Bytes of the body of an error or redirect that are read.
+const MAX_ERROR_BODY: u64 = 64 << 10;
 
 /// Characters of a server's text that a message repeats.
 const MAX_TEXT: usize = 200;
@@ -52,23 +51,29 @@ const MAX_TEXT: usize = 200;
 /// Redirects within the API's origin that one request follows.
 const MAX_REDIRECTS: usize = 5;
 
-/// An unused connection is closed after this, before most gateways and NATs
-/// drop it silently (which would cost a whole `--timeout` to find out).
+/// The client closes an unused connection after this, before most gateways and
+/// NATs drop it silently (which the next request would notice after `--timeout`).
 const IDLE_CONNECTION: Duration = Duration::from_secs(50);
 
-/// How often a quiet HTTP/2 or TCP connection in use is asked whether it lives.
+/// Interval of the keep-alive probes on quiet TCP and HTTP/2 connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// The least silence after which a stream of events counts as dead: two of the
-/// service's heartbeats, which come every 15 s, and some time on the way.
+/// The shortest silence after which a stream of events counts as dead: two of the
+/// service's heartbeats, which come every 15 s, and some latency.
 const STREAM_SILENCE: Duration = Duration::from_secs(40);
 
-/// The connection to one API origin.
+/// An answer that is no error.
+enum Reply {
+    Success(Response),
+    Redirect(Url),
+}
+
+/// The way to one API origin.
 pub(super) struct Transport {
-    /// `None` only while it is dropped.
+    /// `None` only during `drop`.
     client: Option<Client>,
-    /// For streams, where these may be silent for longer than the rest; made
-    /// when the first one is opened, since a client has a thread.
+    /// For streams that may be silent for longer than `timeout`. Made for the first
+    /// stream, since a client has a thread.
     stream_client: OnceLock<Client>,
     pub(super) base: Url,
     user_agent: String,
@@ -79,7 +84,7 @@ pub(super) struct Transport {
     allow_http: bool,
     pub(super) counters: Counters,
     clock: Clock,
-    /// Whether an answer was v1's.
+    /// Whether the server has answered as the API v1 does.
     spoken: AtomicBool,
 }
 
@@ -108,7 +113,7 @@ impl Transport {
         Ok(transport)
     }
 
-    /// A client of reqwest's that bears so much silence.
+    /// A reqwest client with this timeout.
     fn build(&self, silence: Duration) -> Result<Client> {
         let builder = http::builder(&self.user_agent, self.timeout)?
             .pool_idle_timeout(IDLE_CONNECTION)
@@ -121,7 +126,7 @@ impl Transport {
             .map_err(|error| Error::Setup(format!("the HTTP client: {}", http::cause(&error))))
     }
 
-    /// The service's time, as near as its answers tell it.
+    /// The service's time, as its answers tell it.
     pub(super) fn now(&self) -> Timestamp {
         self.clock.at(Timestamp::now())
     }
@@ -131,8 +136,8 @@ impl Transport {
         self.spoken.store(true, Ordering::Relaxed);
     }
 
-    /// Refuses the first page of a list, if it is none of v1's: `rows` of it have
-    /// been understood.
+    /// Refuses the first page of a list if it is not one of the API v1. `rows` is how
+    /// many of its rows vm0fs understood.
     pub(super) fn check_list(
         &self,
         request: &Request,
@@ -168,11 +173,11 @@ impl Transport {
         }
     }
 
-    /// The same, or that it is larger than is read.
+    /// The body of a success, or that it is larger than [`body::MAX_BODY`].
     pub(super) fn get_within(&self, request: &Request, progress: &Progress) -> Result<Within> {
         let within = self.retrying(request, progress, |this| {
             let response = this.follow(request, progress)?;
-            body::read(response, &request.label, this.silence(request), progress)
+            this.body(response, request, progress)
         })?;
         if let Within::Body(body) = &within
             && let Some(came) = dialect::foreign_body(body)
@@ -194,112 +199,76 @@ impl Transport {
             {
                 return Ok(response);
             }
-            Err(Failure::Final(Error::BadAnswer {
-                what: request.label.clone(),
-                detail: format!(
-                    "HTTP {} with content type {:?} instead of a stream of events",
-                    response.status().as_u16(),
-                    one_line(&this.redact(request, essence), 80)
-                ),
-            }))
+            let (status, kind) = (response.status().as_u16(), this.redact(request, essence));
+            let kind = one_line(&kind, 80);
+            Err(Failure::Final(bad_answer(
+                &request.label,
+                format!("HTTP {status} with content type {kind:?} instead of a stream of events"),
+            )))
         })
     }
 
-    /// The body of the success of a POST: sent once, unless it is certain that
-    /// nobody has begun with it.
+    /// The body of a successful POST. The request is sent again only if the service
+    /// has certainly not begun it.
     pub(super) fn post(&self, request: &Request, progress: &Progress) -> Result<Vec<u8>> {
-        let attempt = |this: &Self| {
-            let response = this.send(request, &request.url, progress)?;
-            if response.status().is_success() {
-                return match body::read(response, &request.label, this.silence(request), progress)?
-                {
-                    Within::Body(body) => Ok(body.bytes),
-                    Within::Larger(_) => Err(Failure::Final(too_large(&request.label))),
-                };
-            }
-            if !response.status().is_redirection() {
-                return Err(this.refused(response, request, progress));
-            }
-            let next = this.location(&request.url, response, &request.label)?;
-            Err(forbidden(
-                &request.label,
-                format!(
-                    "redirected to {}, which a POST does not follow; if that is the API's right address, use --api-url",
-                    next.origin().ascii_serialization()
-                ),
-            ))
+        let attempt = |this: &Self| match this.exchange(request, &request.url, progress)? {
+            Reply::Success(response) => match this.body(response, request, progress)? {
+                Within::Body(body) => Ok(body.bytes),
+                Within::Larger(_) => Err(Failure::Final(too_large(&request.label))),
+            },
+            Reply::Redirect(url) => Err(elsewhere(request, &url, "which a POST does not follow")),
         };
         self.retrying(request, progress, |this| {
             attempt(this).map_err(Failure::unless_received)
         })
     }
 
-    /// A success, found behind redirects within the API's origin.
+    /// A success, after redirects within the API's origin.
     fn follow(&self, request: &Request, progress: &Progress) -> Result<Response, Failure> {
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.send(request, &url, progress)?;
-            let status = response.status();
-            if status.is_success() {
-                return Ok(response);
+            url = match self.exchange(request, &url, progress)? {
+                Reply::Success(response) => return Ok(response),
+                Reply::Redirect(url) => url,
+            };
+            if url.origin() != self.base.origin() || !url.username().is_empty() {
+                return Err(elsewhere(request, &url, "where the token is not sent"));
             }
-            if !status.is_redirection() {
-                return Err(self.refused(response, request, progress));
-            }
-            let next = self.location(&url, response, &request.label)?;
-            if next.origin() != self.base.origin() || !next.username().is_empty() {
-                return Err(forbidden(
-                    &request.label,
-                    format!(
-                        "redirected to {}, where the token is not sent; if that is the API's right address, use --api-url",
-                        next.origin().ascii_serialization()
-                    ),
-                ));
-            }
-            url = next;
         }
-        Err(forbidden(
-            &request.label,
-            format!("more than {MAX_REDIRECTS} redirects"),
-        ))
+        let message = format!("more than {MAX_REDIRECTS} redirects");
+        Err(forbidden(&request.label, message))
     }
 
-    /// Where a download's redirect leads: a presigned URL, to be asked
+    /// The target of a download's redirect: a presigned URL, which must be requested
     /// without the token.
     pub(super) fn get_location(&self, request: &Request, progress: &Progress) -> Result<Url> {
-        self.retrying(request, progress, |this| {
-            let response = this.send(request, &request.url, progress)?;
-            let status = response.status();
-            if status.is_success() {
-                return Err(Failure::Final(Error::BadAnswer {
-                    what: request.label.clone(),
-                    detail: format!("HTTP {} instead of a redirect to the archive", status.as_u16()),
-                }));
+        let attempt = |this: &Self| match this.exchange(request, &request.url, progress)? {
+            Reply::Success(response) => {
+                let status = response.status().as_u16();
+                let detail = format!("HTTP {status} instead of a redirect to the archive");
+                Err(Failure::Final(bad_answer(&request.label, detail)))
             }
-            if !status.is_redirection() {
-                return Err(this.refused(response, request, progress));
-            }
-            let url = this.location(&request.url, response, &request.label)?;
-            if !http::may_ask(&url, Some(&self.base), self.allow_http) {
-                return Err(forbidden(
-                    &request.label,
-                    format!(
-                        "the archive is at {}, which is not https:// (--allow-http permits plain http://)",
-                        url.origin().ascii_serialization()
-                    ),
-                ));
-            }
-            if !url.username().is_empty() || url.password().is_some() {
-                return Err(forbidden(
-                    &request.label,
-                    "the archive's address holds a user or password".into(),
-                ));
-            }
-            Ok(url)
-        })
+            Reply::Redirect(url) => match this.objection(&url) {
+                Some(message) => Err(forbidden(&request.label, message)),
+                None => Ok(url),
+            },
+        };
+        self.retrying(request, progress, attempt)
     }
 
-    /// Runs `attempt` until it gives an answer, a final error, or has had its tries.
+    /// Why the URL of an archive must not be requested, if it must not.
+    fn objection(&self, url: &Url) -> Option<String> {
+        if !http::may_ask(url, Some(&self.base), self.allow_http) {
+            let origin = url.origin().ascii_serialization();
+            return Some(format!(
+                "the archive is at {origin}, which is not https:// (--allow-http permits plain http://)"
+            ));
+        }
+        let has_login = !url.username().is_empty() || url.password().is_some();
+        has_login.then(|| "the archive's address holds a user or password".into())
+    }
+
+    /// Runs `attempt` until it succeeds, fails for good, or [`Retry::CALL`] gives up.
     fn retrying<T>(
         &self,
         request: &Request,
@@ -327,14 +296,40 @@ impl Transport {
         }
     }
 
-    /// One request, up to its headers. Only ever to the API's own origin.
+    fn body(
+        &self,
+        response: Response,
+        request: &Request,
+        progress: &Progress,
+    ) -> Result<Within, Failure> {
+        body::read(response, &request.label, self.silence(request), progress)
+    }
+
+    /// Sends one request. An error answer is a failure.
+    fn exchange(
+        &self,
+        request: &Request,
+        url: &Url,
+        progress: &Progress,
+    ) -> Result<Reply, Failure> {
+        let response = self.send(request, url, progress)?;
+        match response.status() {
+            status if status.is_success() => Ok(Reply::Success(response)),
+            status if status.is_redirection() => {
+                location(url, response, &request.label).map(Reply::Redirect)
+            }
+            _ => Err(self.refused(response, request, progress)),
+        }
+    }
+
+    /// Sends one request, and waits for the headers. `url` is of the API's origin.
     fn send(&self, request: &Request, url: &Url, progress: &Progress) -> Result<Response, Failure> {
         let label = &request.label;
         let client = self.client_for(request).map_err(Failure::Final)?;
         let call = client
             .request(request.form.method(), url.clone())
             .header(AUTHORIZATION, self.authorization.clone());
-        let call = request.form.dress(call);
+        let call = request.form.apply(call);
         self.counters.sent();
         let response = call.send().map_err(|error| self.broken(request, &error))?;
         progress.advance(0);
@@ -352,7 +347,7 @@ impl Transport {
         Ok(response)
     }
 
-    /// The client that bears the silence which the request may meet.
+    /// The client whose timeout suits the request.
     fn client_for(&self, request: &Request) -> Result<&Client> {
         let gone = || Error::Internal(format!("{}: the client is gone", request.label));
         if self.silence(request).limit == self.timeout {
@@ -376,7 +371,7 @@ impl Transport {
                 limit: self.stream_timeout,
                 remedy: ", not even a heartbeat; open it again, or check the network",
             },
-            // What to do next depends on what was asked: the caller says it.
+            // What to do next depends on the request: the caller says it.
             Form::Write(..) => Silence {
                 limit: self.timeout,
                 remedy: " (--timeout)",
@@ -384,19 +379,19 @@ impl Transport {
         }
     }
 
-    /// An error answer, decoded; and whether asking again can help.
+    /// An error answer, decoded, and whether a retry can help.
     fn refused(&self, response: Response, request: &Request, progress: &Progress) -> Failure {
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
         // An error whose body breaks off is still that error.
-        let _ = response.take(MAX_ERROR_BODY as u64).read_to_end(&mut body);
+        let _ = response.take(MAX_ERROR_BODY).read_to_end(&mut body);
         progress.advance(body.len() as u64);
         let redact = |text: &str| self.redact(request, text);
         let error = api_error(&request.label, status, &headers, &body, &redact);
         if error.is_documented() {
             self.speaks();
         } else if !request.is_download()
-            // What is to act is sent to a server that is known.
+            // The user sends orders to a server that is known to speak v1.
             && matches!(request.form, Form::Read | Form::Events(_))
             && let Some(came) = dialect::foreign_error(error.status, &body)
         {
@@ -413,36 +408,12 @@ impl Transport {
         }
     }
 
-    /// `text` of the service without what a request was sent with and no message
-    /// may hold.
+    /// A text of the service without the token and the secrets of the request.
     fn redact(&self, request: &Request, text: &str) -> String {
         request.redact(self.token.redact(text))
     }
 
-    /// The `Location` of a redirect, as an absolute URL without fragment.
-    fn location(&self, from: &Url, response: Response, label: &str) -> Result<Url, Failure> {
-        let status = response.status();
-        let location = response
-            .headers()
-            .get(LOCATION)
-            .and_then(|location| location.to_str().ok())
-            .and_then(|location| from.join(location).ok());
-        // Read to its end, a short body lets the connection be used again.
-        let _ = std::io::copy(
-            &mut response.take(MAX_ERROR_BODY as u64),
-            &mut std::io::sink(),
-        );
-        let Some(mut url) = location else {
-            return Err(Failure::Final(Error::BadAnswer {
-                what: label.to_owned(),
-                detail: format!("HTTP {} without a usable Location header", status.as_u16()),
-            }));
-        };
-        url.set_fragment(None);
-        Ok(url)
-    }
-
-    /// A failure below HTTP, classed by what a retry could bring.
+    /// A failure below HTTP, and whether a retry can help.
     fn broken(&self, request: &Request, error: &reqwest::Error) -> Failure {
         if !error.is_connect() {
             return severed(&request.label, self.silence(request), error);
@@ -456,10 +427,35 @@ impl Transport {
 }
 
 impl Drop for Transport {
-    /// Dropping reqwest's client waits for its runtime, and that for a name
-    /// look-up under way, which nobody can cut short. Unmounting must not.
+    /// Dropping a reqwest client waits for its runtime, which waits for name look-ups
+    /// under way; these cannot be cancelled, and unmounting must not wait for them.
     fn drop(&mut self) {
         let clients = (self.client.take(), self.stream_client.take());
         let _ = thread::Builder::new().spawn(move || drop(clients));
     }
+}
+
+/// The `Location` of a redirect, as an absolute URL without fragment.
+fn location(from: &Url, response: Response, label: &str) -> Result<Url, Failure> {
+    let status = response.status().as_u16();
+    let location = response.headers().get(LOCATION);
+    let location = location
+        .and_then(|location| location.to_str().ok())
+        .and_then(|location| from.join(location).ok());
+    // The connection can be used again only if the body was read to its end.
+    let _ = io::copy(&mut response.take(MAX_ERROR_BODY), &mut io::sink());
+    let mut url = location.ok_or_else(|| {
+        let detail = format!("HTTP {status} without a usable Location header");
+        Failure::Final(bad_answer(label, detail))
+    })?;
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// The failure of a redirect that must not be followed.
+fn elsewhere(request: &Request, url: &Url, why: &str) -> Failure {
+    let origin = url.origin().ascii_serialization();
+    let message =
+        format!("redirected to {origin}, {why}; if that is the API's right address, use --api-url");
+    forbidden(&request.label, message)
 }

@@ -1,5 +1,5 @@
-//! The service's objects as they travel: unknown fields are tolerated, and
-//! fields that a deployment may leave out are optional.
+//! The service's objects as it sends them. Unknown fields are ignored, and fields
+//! that a deployment may leave out are optional.
 //!
 //! Source: the public v1 contracts and routes of the VM0 API.
 
@@ -10,11 +10,10 @@ use std::collections::BTreeMap;
 
 /// A row as the service sent it, with the part that vm0fs understands.
 ///
-/// The raw text is what `run.json` and the like show, so that nothing the
-/// service says is lost.
+/// `run.json` and the like show the raw text, so that no field is lost.
 #[derive(Clone, Debug)]
 pub struct Row<T> {
-    /// The understood part.
+    /// The part that vm0fs understands.
     pub value: T,
     /// The whole JSON object, as received.
     pub raw: Box<RawValue>,
@@ -35,12 +34,12 @@ pub struct Agent {
     /// When it last changed.
     #[serde(default)]
     pub updated_at: Option<Timestamp>,
-    /// The `vm0.yaml` content, only where the service gives it.
+    /// The content of `vm0.yaml`, if the service sends it.
     #[serde(default)]
     pub config: Option<Value>,
 }
 
-/// The state of a run; an unknown word is kept, not refused.
+/// The state of a run. An unknown word is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(from = "String")]
 pub enum RunStatus {
@@ -62,15 +61,9 @@ pub enum RunStatus {
 
 impl From<String> for RunStatus {
     fn from(word: String) -> Self {
-        match word.as_str() {
-            "pending" => Self::Pending,
-            "running" => Self::Running,
-            "completed" => Self::Completed,
-            "failed" => Self::Failed,
-            "timeout" => Self::Timeout,
-            "cancelled" => Self::Cancelled,
-            _ => Self::Other(word),
-        }
+        let known = Self::KNOWN.into_iter();
+        let mut known = known.filter(|status| status.as_str() == word);
+        known.next().unwrap_or(Self::Other(word))
     }
 }
 
@@ -98,7 +91,7 @@ impl RunStatus {
         }
     }
 
-    /// Whether nothing about the run changes any more (late log rows excepted).
+    /// Whether the run has ended. Only late log rows can change it then.
     pub fn is_terminal(&self) -> bool {
         matches!(
             self,
@@ -151,25 +144,25 @@ pub struct Run {
 /// One row of a run's log. Rows have no id of their own.
 #[derive(Clone, Debug)]
 pub struct LogRow {
-    /// ISO 8601, kept as sent: its precision differs between rows.
+    /// ISO 8601, as sent: its precision differs between rows.
     pub timestamp: String,
     /// `agent`, `system` or `network`.
     pub kind: String,
     /// `debug`, `info`, `warn` or `error`.
     pub level: String,
-    /// The text, which an agent may have written.
+    /// The text, which may be an agent's.
     pub message: String,
-    /// The agent's event that the row tells of, where its metadata number it.
+    /// The agent's event that the row reports, if its metadata number it.
     pub event: Option<AgentEvent>,
-    /// The same without a number: of a row whose metadata lack it, or that has no
-    /// metadata, as older rows. Never beside [`LogRow::event`].
+    /// The event of a row whose metadata have no number, or of an older row, which
+    /// has no metadata. `None` if [`LogRow::event`] is not.
     pub unnumbered: Option<Told>,
 }
 
 impl LogRow {
-    /// What the agent's program told, whether or not the event has a number:
-    /// its kind and data. `None` where the row is no agent's, or its event is
-    /// not there whole; then the message is all there is.
+    /// Kind and data of the agent's event, with or without a number. `None` if the
+    /// row is not an agent's, or holds only a part of the event; then there is only
+    /// the message.
     pub fn told(&self) -> Option<(&str, &RawValue)> {
         let numbered = self.event.as_ref().map(|event| (&event.kind, &event.data));
         let unnumbered = || {
@@ -182,29 +175,36 @@ impl LogRow {
     }
 }
 
-/// What an agent's program told, of an event that has no number.
+/// An agent's event without a number.
 #[derive(Clone, Debug)]
 pub struct Told {
     /// What it is, such as `assistant`.
     pub kind: String,
-    /// The event as sent: an object, where the service keeps to its own rules.
+    /// The event as sent: an object, if the service keeps to its own rules.
     pub data: Box<RawValue>,
 }
 
-/// Something that an agent did or said, of its log row or of the run's stream.
-#[derive(Clone, Debug)]
+/// Something that an agent did or said, from a log row or from the run's stream.
+#[derive(Clone, Debug, Deserialize)]
 pub struct AgentEvent {
     /// Its number within the run, from 1.
     pub sequence: u64,
     /// What it is, such as `assistant`.
+    #[serde(rename = "type")]
     pub kind: String,
-    /// What the agent's program told, as sent; `null` where absent.
+    /// What the agent's program wrote, as sent, or `null`.
+    #[serde(default = "null")]
     pub data: Box<RawValue>,
-    /// When, ISO 8601 as sent: for a row's event, the row's.
+    /// Its time, ISO 8601 as sent; for a row's event, that of the row.
+    #[serde(default)]
     pub timestamp: String,
 }
 
-/// A log row as it travels.
+fn null() -> Box<RawValue> {
+    RawValue::NULL.to_owned()
+}
+
+/// A log row as sent.
 #[derive(Deserialize)]
 struct SentRow<'a> {
     timestamp: String,
@@ -218,7 +218,7 @@ struct SentRow<'a> {
     metadata: Option<&'a RawValue>,
 }
 
-/// What should be a string: a row that has something else there is shown, too.
+/// A string; a row with another value there is shown, too.
 fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => text,
@@ -227,9 +227,9 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::
     })
 }
 
-/// The metadata of an agent's row. All is optional, since those of other rows
-/// are of other shapes, and each is read by itself, since one odd value must not
-/// cost the others.
+/// The metadata of an agent's row. All fields are optional, since other rows have
+/// other metadata, and each is decoded separately, since one odd value must not cost
+/// the others.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata<'a> {
@@ -241,14 +241,14 @@ struct Metadata<'a> {
     event_data: Option<&'a RawValue>,
 }
 
-/// What an event says itself of what it is.
+/// The type of an event, by its own data.
 #[derive(Deserialize)]
 struct OwnType {
     r#type: String,
 }
 
-/// The event that an agent's message holds: `[`, its type, `] `, and the whole
-/// event as a JSON object. `None` for one that is cut, or is text.
+/// The event in an agent's message: `[`, its type, `] `, and the whole event as a
+/// JSON object. `None` for text, and for an event that is cut.
 fn bracketed(message: &str) -> Option<(&str, &RawValue)> {
     let (kind, data) = message.strip_prefix('[')?.split_once(']')?;
     let data = data.trim_start();
@@ -256,21 +256,21 @@ fn bracketed(message: &str) -> Option<(&str, &RawValue)> {
     Some((kind, data.starts_with('{').then(object).flatten()?))
 }
 
-/// A value of the kind that is wanted; others count as absent.
+/// A value of type `T`; other values count as absent.
 fn value<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
     serde_json::from_str(raw?.get()).ok()
 }
 
 impl<'de> Deserialize<'de> for LogRow {
-    /// From JSON text that stays in memory meanwhile: the metadata are borrowed.
+    /// From JSON text in memory, since the metadata are borrowed.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let sent = SentRow::deserialize(deserializer)?;
         let metadata: Metadata<'_> = value(sent.metadata).unwrap_or_default();
         let sequence = value::<u64>(metadata.sequence_number);
         let kind = value::<String>(metadata.event_type);
         let data = metadata.event_data;
-        // Nearly all rows have the event in their metadata: only of the others is
-        // the message read, which can be megabytes.
+        // Nearly all rows have the event in their metadata. Only the others' messages
+        // are decoded, which can be megabytes.
         let needs_message = sent.kind == "agent" && (kind.is_none() || data.is_none());
         let in_message = needs_message
             .then(|| bracketed(&sent.message))
@@ -286,7 +286,7 @@ impl<'de> Deserialize<'de> for LogRow {
                 let event = AgentEvent {
                     sequence,
                     kind,
-                    data: data.unwrap_or_else(|| RawValue::NULL.to_owned()),
+                    data: data.unwrap_or_else(null),
                     timestamp: sent.timestamp.clone(),
                 };
                 (Some(event), None)
@@ -305,7 +305,7 @@ impl<'de> Deserialize<'de> for LogRow {
     }
 }
 
-/// Which of the two kinds of stored trees.
+/// The two kinds of storages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StorageKind {
     /// Inputs of runs.
@@ -368,7 +368,7 @@ pub struct StorageVersion {
     pub created_at: Timestamp,
 }
 
-/// Enough of a metrics answer to know it for one.
+/// The part of a metrics answer that shows that it is one.
 #[derive(Deserialize)]
 pub(super) struct Metrics {
     #[serde(rename = "data")]

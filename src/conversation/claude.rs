@@ -11,7 +11,7 @@ use crate::{humanize, text::one_line};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Understands an event, if it is of a type of Claude Code's.
+/// Reads an event, if its type is one of Claude Code's.
 pub(super) fn read(kind: &str, value: &Value) -> Option<Event> {
     let parts = match kind {
         "system" => vec![system(value)],
@@ -61,7 +61,7 @@ fn system(value: &Value) -> Part {
     }
 }
 
-/// A message of the model, or one to it: tools' results, and what a user says.
+/// A message of the model, or one to it: results of tools, and texts of the user.
 fn message(kind: &str, value: &Value) -> Event {
     let null = Value::Null;
     let message = value.get("message").unwrap_or(&null);
@@ -122,7 +122,7 @@ fn block(speaker: Speaker, block: &Value) -> Vec<Part> {
     }
 }
 
-/// What a search of the web has found: a line each, title and address.
+/// The results of a web search: title and address, a line each.
 fn found(content: &Value) -> String {
     let Some(results) = content.as_array() else {
         return content::shown(content);
@@ -135,7 +135,7 @@ fn found(content: &Value) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The program wraps its own refusals of a tool's use so.
+/// A result without the tags that the program puts around its own refusals.
 fn without_tags(text: &str) -> &str {
     let inner = text.trim().strip_prefix("<tool_use_error>");
     let inner = inner.and_then(|text| text.strip_suffix("</tool_use_error>"));
@@ -144,7 +144,7 @@ fn without_tags(text: &str) -> &str {
 
 fn spent(message: &Value, is_main: bool) -> Option<Spent> {
     let model = owned(message, "model");
-    // What the program says in the model's place has cost nothing.
+    // A message that the program itself writes in the model's place costs nothing.
     if model.as_deref().is_some_and(|model| model.starts_with('<')) {
         return None;
     }
@@ -190,7 +190,7 @@ fn end(value: &Value) -> End {
     }
 }
 
-/// From a `usage` of Claude's API.
+/// The tokens of a `usage` of Claude's API.
 fn tokens(usage: &Value) -> Tokens {
     let number = |name: &str| usage.get(name).and_then(Value::as_u64);
     Tokens {
@@ -201,7 +201,7 @@ fn tokens(usage: &Value) -> Tokens {
     }
 }
 
-/// The `modelUsage` of a result.
+/// The `modelUsage` of a result, by model.
 fn models(value: &Value) -> BTreeMap<String, ModelUse> {
     let fields = value.as_object().into_iter().flatten();
     let models = fields.map(|(name, usage)| {
@@ -218,7 +218,7 @@ fn models(value: &Value) -> BTreeMap<String, ModelUse> {
     models.collect()
 }
 
-/// A piece of a message that is still being written.
+/// A piece of a message that the model is still writing.
 fn partial(value: &Value) -> Part {
     let event = value.get("event").unwrap_or(&Value::Null);
     let kind = text(event, "type").unwrap_or("a part of a message");

@@ -3,16 +3,14 @@
 
 use super::{
     content,
-    event::{
-        Block, Call, End, Event, Level, Outcome, Part, Session, Speaker, Todo, TodoState, Tokens,
-    },
+    event::{Block, End, Event, Level, Outcome, Part, Session, Speaker, Todo, TodoState, Tokens},
     fields::{array, json_line, json_text, owned, text},
     media, tools,
 };
 use crate::{humanize::count, text::one_line};
 use serde_json::Value;
 
-/// Understands an event, if it is of a type of Codex's.
+/// Reads an event, if its type is one of Codex's.
 pub(super) fn read(kind: &str, value: &Value) -> Option<Event> {
     let parts = match kind {
         "thread.started" => vec![Part::Session(Session {
@@ -53,7 +51,7 @@ fn turn() -> End {
     }
 }
 
-/// From Codex, whose input tokens are all that were read, cached or not.
+/// The tokens of a `usage`, whose input tokens are all that were read, cached or not.
 fn tokens(usage: &Value) -> Tokens {
     let number = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
     let cached = number("cached_input_tokens");
@@ -65,7 +63,7 @@ fn tokens(usage: &Value) -> Tokens {
     }
 }
 
-/// Why something failed: the message, of itself or of the error in it.
+/// Why something failed: its own message, or that of the error in it.
 fn failure(value: &Value) -> String {
     let error = value.get("error").unwrap_or(&Value::Null);
     let inner = text(error, "message").or(error.as_str());
@@ -90,14 +88,10 @@ fn todos(value: &Value, field: &str, name: &str) -> Vec<Todo> {
     array(value, field).iter().map(todo).collect()
 }
 
-/// A list behind its headline.
+/// A list of tasks after its headline.
 fn list(name: &str, list: Vec<Todo>) -> [Part; 2] {
-    let call = Call {
-        name: name.into(),
-        target: tools::progress(&list),
-        ..Call::default()
-    };
-    [Part::Call(call), Part::Todo(list)]
+    let call = tools::part(None, name.to_owned(), &tools::progress(&list), None);
+    [call, Part::Todo(list)]
 }
 
 /// A command without the shell that runs it.
@@ -172,19 +166,14 @@ fn item(phase: &str, item: &Value) -> Vec<Part> {
 }
 
 fn call(item: &Value, name: &str, target: &str, input: Option<Block>) -> Part {
-    Part::Call(Call {
-        id: owned(item, "id"),
-        name: name.into(),
-        target: media::line(target, 200),
-        input,
-    })
+    tools::part(owned(item, "id"), name.to_owned(), target, input)
 }
 
 fn has_failed(item: &Value) -> bool {
     matches!(text(item, "status"), Some("failed" | "declined"))
 }
 
-/// A command that has not ended, with the last that it wrote.
+/// A command that still runs, with the last line that it wrote.
 fn goes_on(item: &Value) -> Part {
     let output = text(item, "aggregated_output").unwrap_or_default();
     let last = output.lines().rev().find(|line| !line.trim().is_empty());
@@ -193,7 +182,7 @@ fn goes_on(item: &Value) -> Part {
     Part::Note(Level::Info, line)
 }
 
-/// A command that has run, or was not allowed to.
+/// A command that has ended, or was not permitted.
 fn ran(item: &Value) -> Part {
     let code = item.get("exit_code").and_then(Value::as_i64);
     let mut title = media::line(&command(item), 120);
@@ -238,7 +227,7 @@ fn tool(phase: &str, item: &Value) -> Vec<Part> {
     })]
 }
 
-/// Files that were changed, a line each.
+/// The files that were changed, a line each.
 fn changed(item: &Value) -> Part {
     let changes = array(item, "changes");
     let lines = changes.iter().map(|change| {

@@ -1,4 +1,4 @@
-//! What is no text in what tools give and take: shown by its type and size.
+//! The content of a tool's result: text, and pictures and documents by type and size.
 
 use super::{
     event::Picture,
@@ -8,8 +8,8 @@ use super::{
 use crate::text::one_line;
 use serde_json::Value;
 
-/// What a block of content shows that is no text: an image or a document, in
-/// Claude's form or in MCP's. `None` for another block.
+/// The type and size of a block that is an image or a document, in Claude's form or in
+/// MCP's. `None` for another block.
 fn block(block: &Value) -> Option<String> {
     let source = block.get("source").unwrap_or(block);
     if let Some(data) = text(source, "data") {
@@ -27,8 +27,8 @@ fn block(block: &Value) -> Option<String> {
     None
 }
 
-/// The content of a tool's result: a text, or blocks of which each is a text, an
-/// image, a document or something else.
+/// The content of a tool's result as text: it is a text, or blocks of which each is a
+/// text, an image, a document or something else.
 pub(super) fn shown(value: &Value) -> String {
     let blocks = match value {
         Value::Array(blocks) => blocks.as_slice(),
@@ -59,8 +59,8 @@ pub(super) fn shown(value: &Value) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Media types of pictures, and how base64 of such a file begins: no picture is
-/// taken for one because of its type alone, and none that can hold a script is.
+/// Media types of pictures, and how base64 of such a file begins. The type that an agent
+/// tells proves nothing, and formats that can hold a script are left out.
 const KINDS: [(&str, &str); 4] = [
     ("image/png", "iVBORw0KGgo"),
     ("image/jpeg", "/9j/"),
@@ -92,7 +92,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_is_no_text_is_shown_by_type_and_size() {
+    fn images_and_documents_are_shown_by_type_and_size() {
         let data = "QUJD".repeat(5_000);
         let image = json!({"type": "image", "source": {
             "type": "base64", "media_type": "image/png", "data": data}});

@@ -1,4 +1,4 @@
-//! What an event says.
+//! One event of an agent's program, in the same types for each program.
 
 use crate::text::one_line;
 use serde::Serialize;
@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 pub(crate) struct Event {
     /// What it says, in its order. Never empty.
     pub(crate) parts: Vec<Part>,
-    /// The tool call that started the subagent which said it.
+    /// The tool call that started the subagent that the event is of.
     pub(crate) parent: Option<String>,
-    /// What one message of the model has used, by the message's id: a message
-    /// can come in several events, each with the usage of the whole.
+    /// The tokens of one message of the model: a message can come in several events,
+    /// each with the usage of the whole message.
     pub(crate) spent: Option<Spent>,
 }
 
@@ -23,17 +23,17 @@ pub(crate) enum Part {
     Session(Session),
     /// A text.
     Text(Speaker, String),
-    /// What the model thought; empty where only it can read it.
+    /// A thought of the model; empty where it is encrypted.
     Thinking(String),
-    /// A tool is used.
+    /// The agent calls a tool.
     Call(Call),
-    /// What came of a tool's use.
+    /// The result of a tool call.
     Outcome(Outcome),
-    /// A list of things to do, as it stands now.
+    /// The agent's list of tasks, as it is now.
     Todo(Vec<Todo>),
     /// A turn or a session has ended.
     End(Box<End>),
-    /// One line about something else.
+    /// Anything else, on one line.
     Note(Level, String),
 }
 
@@ -49,9 +49,9 @@ pub(crate) enum Speaker {
 /// How serious a part is, in the words of a log's level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
-    /// Everything that is as it should be.
+    /// No trouble.
     Info,
-    /// Something that the agent was warned of.
+    /// A warning to the agent.
     Warn,
     /// A failure.
     Error,
@@ -68,7 +68,7 @@ impl Level {
     }
 }
 
-/// With what a session began.
+/// The beginning of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Session {
     /// The program: `Claude Code` or `Codex`.
@@ -81,34 +81,34 @@ pub(crate) struct Session {
     pub(crate) servers: Vec<String>,
 }
 
-/// A tool's use.
+/// A tool call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// By which its outcome refers to it.
+    /// The id by which the outcome refers to the call.
     pub(crate) id: Option<String>,
     /// The tool.
     pub(crate) name: String,
-    /// What it is used on, on one line: a path, a command, a query. May be empty.
+    /// Its main argument on one line: a path, a command, a query. May be empty.
     pub(crate) target: String,
-    /// The whole of what it was given, where the headline does not say it all.
+    /// The whole input, where name and target do not say it all.
     pub(crate) input: Option<Block>,
 }
 
-/// What came of a tool's use.
+/// The result of a tool call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// The call's id.
     pub(crate) call: Option<String>,
-    /// What was done, where the event says so itself (Codex does).
+    /// The call in words, where the event repeats it (Codex does).
     pub(crate) title: Option<String>,
-    /// What the tool gave: texts, and what is no text by its name and size.
+    /// The output: text, and everything else by its type and size.
     pub(crate) text: String,
-    /// Those of it that a page can show.
+    /// The pictures of the output that a page can show.
     pub(crate) pictures: Vec<Picture>,
     pub(crate) failed: bool,
 }
 
-/// A text that is shown as it is, and the language that a highlighter needs.
+/// A text that is shown as it is, and its language for a highlighter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
     /// As in the info string of a Markdown fence: letters and digits.
@@ -116,14 +116,14 @@ pub(crate) struct Block {
     pub(crate) text: String,
 }
 
-/// One thing to do.
+/// One task of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Todo {
     pub(crate) state: TodoState,
     pub(crate) text: String,
 }
 
-/// How far it is.
+/// How far a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TodoState {
     /// Not begun.
@@ -135,7 +135,7 @@ pub(crate) enum TodoState {
 }
 
 impl TodoState {
-    /// Reads the word of either program.
+    /// Reads the word of Claude Code or of Codex.
     pub(super) fn of(word: &str) -> Self {
         match word {
             "completed" => Self::Done,
@@ -146,7 +146,7 @@ impl TodoState {
 }
 
 impl Event {
-    /// How serious it is: as serious as the worst of its parts.
+    /// The level of the most serious part.
     pub(crate) fn level(&self) -> Level {
         let levels = self.parts.iter().map(|part| match part {
             Part::Outcome(outcome) if outcome.failed => Level::Error,
@@ -164,7 +164,7 @@ impl Event {
         }
     }
 
-    /// One line: what kind of thing it is, and a piece of it.
+    /// An event with one line: its kind, and a piece of it.
     pub(super) fn note(level: Level, kind: &str, piece: &str) -> Self {
         let kind = one_line(kind, 60);
         let line = match (kind.is_empty(), piece.is_empty()) {
@@ -176,7 +176,7 @@ impl Event {
     }
 }
 
-/// Where an event stands in the log.
+/// The place of an event in the log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
     /// Its time, as it was sent.
@@ -197,7 +197,7 @@ pub(crate) struct Picture {
 /// Tokens of the model, each kind counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Tokens {
-    /// Read and not from a cache.
+    /// Read, not from a cache.
     #[serde(rename = "input_tokens")]
     pub(crate) input: u64,
     /// Written.
@@ -206,12 +206,12 @@ pub(crate) struct Tokens {
     /// Read from a cache.
     #[serde(rename = "cache_read_input_tokens")]
     pub(crate) cached: u64,
-    /// Read, and put into a cache; Codex does not tell.
+    /// Read and written to a cache; Codex does not tell.
     #[serde(rename = "cache_creation_input_tokens")]
     pub(crate) stored: Option<u64>,
 }
 
-/// The sum of what is told; `None` where neither is.
+/// The sum of those of two numbers that are known; `None` where neither is.
 pub(super) fn sum<T>(a: Option<T>, b: Option<T>, add: impl Fn(T, T) -> T) -> Option<T> {
     match (a, b) {
         (Some(a), Some(b)) => Some(add(a, b)),
@@ -234,7 +234,7 @@ impl Tokens {
         self.stored = sum(self.stored, other.stored, u64::saturating_add);
     }
 
-    /// Whether it can be a later count of the same.
+    /// Whether these can be a later count of the same tokens.
     pub(super) fn continues(&self, earlier: &Self) -> bool {
         self.read() >= earlier.read() && self.output >= earlier.output
     }
@@ -258,17 +258,14 @@ pub(crate) struct Spent {
     pub(super) message: String,
     pub(super) model: Option<String>,
     pub(super) tokens: Tokens,
-    /// Whether the agent itself said it, not a subagent.
+    /// Whether the message is the agent's own, not a subagent's.
     pub(super) is_main: bool,
 }
 
 impl Spent {
-    /// Tokens that the agent itself has read.
+    /// Tokens that the agent itself has read, without its subagents.
     pub(super) fn main_read(&self) -> u64 {
-        match self.is_main {
-            true => self.tokens.read(),
-            false => 0,
-        }
+        if self.is_main { self.tokens.read() } else { 0 }
     }
 }
 
@@ -285,8 +282,8 @@ pub(crate) struct End {
     pub(crate) dollars: Option<f64>,
     pub(crate) tokens: Option<Tokens>,
     pub(crate) models: BTreeMap<String, ModelUse>,
-    /// Tools' uses that were not permitted.
+    /// Tool calls that were not permitted.
     pub(crate) denials: usize,
-    /// One of Codex's turns: the last text before it is the answer.
+    /// Whether this is a turn of Codex: the last text before it is the answer.
     pub(crate) is_turn: bool,
 }

@@ -3,7 +3,7 @@
 use super::media;
 use serde_json::Value;
 
-/// How much of something that has no form of its own is shown, in characters.
+/// Characters of a piece of JSON that are shown.
 pub(super) const PIECE: usize = 160;
 
 /// A field's text, unless it is empty.
@@ -24,12 +24,12 @@ pub(super) fn array<'a>(value: &'a Value, field: &str) -> &'a [Value] {
         .map_or(&[], Vec::as_slice)
 }
 
-/// A piece of something that has no form of its own.
+/// The beginning of a text, on one line.
 pub(super) fn piece(text: &str) -> String {
     media::line(text, PIECE)
 }
 
-/// A value on one line: a string's text, else the JSON.
+/// The beginning of a value on one line: a string's text, else the JSON.
 pub(super) fn json_line(value: &Value) -> String {
     piece(&json_text(value))
 }
@@ -43,8 +43,8 @@ pub(super) fn json_text(value: &Value) -> String {
     }
 }
 
-/// A piece of what an event says beside its type, its session and those fields;
-/// `None` where it has no other.
+/// The beginning of an event's JSON without its type, its session and those fields;
+/// `None` where it has no other fields.
 pub(super) fn rest(value: &Value, told: &[&str]) -> Option<String> {
     let mut rest = value.clone();
     if let Some(fields) = rest.as_object_mut() {
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_piece_is_one_short_line_however_long_the_text() {
+    fn a_piece_of_a_long_text_is_one_short_line() {
         let long = "word ".repeat(1 << 20);
         assert!(piece(&long).chars().count() <= PIECE + 1);
         assert_eq!(piece("a\n\u{1b}[2Jb"), "a [2Jb");

@@ -19,11 +19,11 @@ const THOUGHT: usize = 120;
 /// megabytes of JSON.
 const TEXT_WIDTH: usize = 1_000;
 
-/// Before what a tool is given, and before what it gave.
+/// The marks before a tool call and before its output.
 const CALL: &str = "→ ";
 const OUTCOME: &str = "← ";
 
-/// How serious an event is and what it says, in one line or more.
+/// The level of an event and its text, in one line or more.
 pub(crate) fn message(event: &Event) -> (Level, String) {
     let mut out = String::new();
     for part in &event.parts {
@@ -33,7 +33,7 @@ pub(crate) fn message(event: &Event) -> (Level, String) {
             if !out.is_empty() {
                 out.push('\n');
             }
-            // What a subagent says stands behind a bar.
+            // A bar marks the words of a subagent.
             if event.parent.is_some() {
                 out.push_str("| ");
             }
@@ -43,7 +43,7 @@ pub(crate) fn message(event: &Event) -> (Level, String) {
     (event.level(), out)
 }
 
-/// What an agent wrote that is no event, in its lines.
+/// A text of the agent's that is no event, in its lines.
 pub(crate) fn text(text: &str) -> String {
     let lines = text.trim_end_matches(['\n', '\r']).split('\n');
     let lines = lines.map(|line| short(line, TEXT_WIDTH));
@@ -70,7 +70,7 @@ fn said(part: &Part) -> String {
 }
 
 impl Session {
-    /// With what the session began, on one line.
+    /// How the session began, on one line.
     pub(crate) fn line(&self) -> String {
         let mut with: Vec<String> = vec![self.program.to_owned()];
         with.extend(self.model.as_deref().map(|model| one_line(model, 80)));
@@ -92,7 +92,7 @@ impl Session {
 }
 
 impl Tokens {
-    /// Tokens read and written: `477.2k in (468.7k cached), 840 out`, with a noun behind
+    /// Tokens read and written: `477.2k in (468.7k cached), 840 out`, with a noun after
     /// the first number where it needs one.
     pub(super) fn line(&self, noun: &str) -> String {
         let cached = match self.cached {
@@ -108,19 +108,14 @@ impl End {
     /// How it ended and what it cost, on one line; why it failed on the next ones.
     pub(crate) fn line(&self) -> String {
         let what = if self.is_turn { "Turn" } else { "Agent" };
-        let how = if self.failure.is_some() {
-            "failed"
-        } else {
-            "done"
+        let (how, joint) = match self.failure {
+            Some(_) => ("failed", "after"),
+            None => ("done", "in"),
         };
         let mut line = format!("{what} {how}");
         if let Some(milliseconds) = self.milliseconds {
-            let joint = if self.failure.is_some() {
-                "after"
-            } else {
-                "in"
-            };
-            line += &format!(" {joint} {}", took(Duration::from_millis(milliseconds)));
+            let took = took(Duration::from_millis(milliseconds));
+            line += &format!(" {joint} {took}");
         }
         let cost = self.cost();
         if !cost.is_empty() {
@@ -150,7 +145,7 @@ impl End {
     }
 }
 
-/// The first lines of what a tool gave, and how many more there are.
+/// The first lines of a tool's output, and how many more it has.
 fn output(outcome: &Outcome) -> String {
     let mut lines: Vec<String> = outcome.title.iter().cloned().collect();
     let text = outcome.text.trim_matches(['\n', '\r']);
@@ -158,7 +153,7 @@ fn output(outcome: &Outcome) -> String {
     let mut more = 0;
     if !text.trim().is_empty() {
         let first: Vec<&str> = text.lines().take(room).collect();
-        // Columns stay columns, and the first line stands behind its mark.
+        // All lines lose the same indent, so columns stay columns.
         let indent = |line: &&str| line.len() - line.trim_start_matches(' ').len();
         let filled = first.iter().filter(|line| !line.trim().is_empty());
         let indent = filled.map(indent).min().unwrap_or(0);
@@ -170,14 +165,11 @@ fn output(outcome: &Outcome) -> String {
         more = text.lines().count() - first.len();
     }
     if lines.is_empty() {
-        lines.push(
-            if outcome.failed {
-                "failed"
-            } else {
-                "no output"
-            }
-            .to_owned(),
-        );
+        let none = match outcome.failed {
+            true => "failed",
+            false => "no output",
+        };
+        lines.push(none.to_owned());
     }
     if more > 0 {
         lines.push(format!("… {}", count(more, "more line")));
@@ -201,7 +193,7 @@ fn short(line: &str, width: usize) -> String {
     cut(&without_base64(line.trim_end()), width).into_owned()
 }
 
-/// A list of things to do, a line each.
+/// A list of tasks, a line each.
 fn todo(list: &[Todo]) -> String {
     if list.is_empty() {
         return "Nothing to do".to_owned();

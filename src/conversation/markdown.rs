@@ -1,19 +1,18 @@
-//! What agents write is Markdown more often than not. Here it is made fit for a
-//! document that others made: it cannot bring in an image or HTML, and cannot
-//! break out of the quote or fence that it stands in.
+//! Makes an agent's Markdown safe inside our own: it cannot bring in an image or HTML,
+//! and cannot break out of the quote or fence around it.
 
 use crate::text::push_visible;
 use pulldown_cmark::{BrokenLink, CowStr, Event, Options, Parser, Tag};
 
-/// What is read of Markdown beyond CommonMark: what GitHub reads, too.
+/// The extensions of CommonMark that are read: GitHub reads them, too.
 pub(super) fn options() -> Options {
     Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS
 }
 
-/// How often a text is looked through again after escaping something in it.
+/// How often a text is searched again after something in it was escaped.
 const ROUNDS: usize = 4;
 
-/// The text without what drives a terminal.
+/// The text, with characters that control a terminal written as escapes.
 pub(super) fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (number, line) in text.split('\n').enumerate() {
@@ -25,8 +24,8 @@ pub(super) fn visible(text: &str) -> String {
     out
 }
 
-/// The positions before which a backslash takes the meaning from an image or
-/// HTML. References count as if each was defined: another text can define them.
+/// The positions where a backslash turns an image or HTML into text. Each reference
+/// counts as defined, since another text can define it.
 fn dangers(text: &str) -> Vec<usize> {
     let mut define = |_: BrokenLink<'_>| Some((CowStr::from("#"), CowStr::from("")));
     let parser = Parser::new_with_broken_link_callback(text, options(), Some(&mut define));
@@ -46,8 +45,8 @@ fn dangers(text: &str) -> Vec<usize> {
     found
 }
 
-/// The same Markdown with images and HTML as the text that they are; `None`
-/// where that cannot be reached.
+/// The same Markdown with images and HTML as plain text; `None` where escaping does not
+/// achieve that.
 fn tame(text: &str) -> Option<String> {
     let mut text = visible(text);
     for _ in 0..ROUNDS {
@@ -68,7 +67,7 @@ fn tame(text: &str) -> Option<String> {
     None
 }
 
-/// Appends lines, each behind so many quotation marks.
+/// Appends lines, each after `depth` quotation marks.
 fn push_lines(out: &mut String, depth: usize, lines: &str) {
     for line in lines.split('\n') {
         for _ in 0..depth {
@@ -82,14 +81,14 @@ fn push_lines(out: &mut String, depth: usize, lines: &str) {
     }
 }
 
-/// Appends a paragraph of our own Markdown, and the empty line behind it.
+/// Appends a paragraph of our own Markdown and an empty line.
 pub(super) fn push_paragraph(out: &mut String, depth: usize, text: &str) {
     push_lines(out, depth, text);
     push_lines(out, depth, "");
 }
 
-/// Appends a text of an agent's as a quote, in which its Markdown works but for
-/// images and HTML.
+/// Appends an agent's text as a quote, in which its Markdown works except for images
+/// and HTML.
 pub(super) fn push_quote(out: &mut String, depth: usize, text: &str) {
     let text = text.trim_end().trim_start_matches(['\n', '\r']);
     match tame(text) {
@@ -101,8 +100,8 @@ pub(super) fn push_quote(out: &mut String, depth: usize, text: &str) {
     }
 }
 
-/// Appends a text as it is between two fences, which are longer than any in it, and
-/// the empty line behind it.
+/// Appends a text as it is between two fences, which are longer than any in it, and an
+/// empty line.
 pub(super) fn push_fence(out: &mut String, depth: usize, language: &str, text: &str) {
     let text = visible(text);
     let fence = "`".repeat(longest_run(&text).max(2) + 1);
@@ -127,7 +126,7 @@ pub(super) fn code(text: &str) -> String {
     format!("{marks}{space}{text}{space}{marks}")
 }
 
-/// A text within a line of our own, with no meaning in Markdown.
+/// A text within a line of our own, escaped so that it has no meaning in Markdown.
 pub(super) fn plain(text: &str) -> String {
     let mut out = String::new();
     for c in visible(&crate::text::one_line(text, 400)).chars() {
@@ -139,7 +138,7 @@ pub(super) fn plain(text: &str) -> String {
     out
 }
 
-/// The most backticks that follow one another.
+/// The length of the longest run of backticks.
 fn longest_run(text: &str) -> usize {
     let runs = text.split(|c| c != '`').map(str::len);
     runs.max().unwrap_or(0)
@@ -149,7 +148,7 @@ fn longest_run(text: &str) -> usize {
 mod tests {
     use super::*;
 
-    /// Whether a document brings in anything, however its references are defined.
+    /// Whether a document brings in nothing, whether or not its references are defined.
     fn is_tame(document: &str) -> bool {
         let defined = format!("{document}\n\n[r]: https://evil.example/x\n");
         dangers(document).is_empty() && dangers(&defined).is_empty()
@@ -193,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_harmless_stays_as_it_was_written() {
+    fn harmless_markdown_stays_as_it_was_written() {
         for text in [
             "`Vec<String>` and\n\n```rust\n#![allow(dead_code)]\nlet x: Vec<u8>;\n```",
             "a < b, c > d, wow! [link](https://x.example)\n\n- one\n  - two",

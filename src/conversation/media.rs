@@ -1,9 +1,9 @@
-//! Base64 in a text: shown by its type and size.
+//! Base64 in a text, which is shown by its type and size.
 
 use crate::{humanize::decimal_size, text::one_line};
 use std::borrow::Cow;
 
-/// From so many characters on, letters and digits without a break are data.
+/// So many letters and digits without a break, or more, are base64.
 const DATA: usize = 512;
 
 /// `[image/png, 15 kB]`, from the type and the base64 text.

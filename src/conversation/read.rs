@@ -1,4 +1,4 @@
-//! The events of either program, and those of the platform itself.
+//! Reads an event of Claude Code, of Codex, or of the platform itself.
 
 use super::{
     claude, codex,
@@ -10,12 +10,12 @@ use crate::{json, text::one_line};
 use serde_json::Value;
 
 impl Event {
-    /// Understands an event of that type, whose data is JSON as it was sent.
+    /// Reads an event of that type, whose data is JSON as it was sent.
     pub(crate) fn read(kind: &str, data: &str) -> Self {
         let Ok(value) = json::parse::<Value>(data) else {
             return Self::note(Level::Info, kind, &piece(data));
         };
-        // The type that an event itself says is what its form goes by.
+        // The event's own type tells its form.
         let kind = text(&value, "type").unwrap_or(kind);
         let event = claude::read(kind, &value)
             .or_else(|| codex::read(kind, &value))
@@ -28,12 +28,12 @@ impl Event {
     }
 }
 
-/// What has no form of its own: its type, and a piece of the rest.
+/// An event of an unknown type: its type, and a piece of the rest.
 fn unknown(kind: &str, value: &Value) -> Event {
     Event::note(Level::Info, kind, &rest(value, &[]).unwrap_or_default())
 }
 
-/// The events that some older deployments add themselves.
+/// The events that older deployments of the platform add themselves.
 fn lifecycle(kind: &str, value: &Value) -> Option<Event> {
     Some(match kind {
         "vm0_start" => {

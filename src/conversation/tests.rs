@@ -20,7 +20,7 @@ fn result_of(content: &Value, is_error: bool) -> Value {
 }
 
 #[test]
-fn each_event_of_claude_code_is_drawn_as_what_happened() {
+fn each_event_of_claude_code_is_drawn_as_a_line_that_people_read() {
     let image = json!([{"type": "text", "text": "read"}, {"type": "image", "source": {
         "type": "base64", "media_type": "image/png", "data": "QUJD".repeat(5_000)}}]);
     let done = json!({
@@ -149,7 +149,7 @@ fn a_failure_has_the_level_error() {
 }
 
 #[test]
-fn each_event_of_codex_is_drawn_as_what_happened() {
+fn each_event_of_codex_is_drawn_as_a_line_that_people_read() {
     let item = |phase: &str, item: Value| json!({"type": format!("item.{phase}"), "item": item});
     let cases = [
         (
@@ -234,14 +234,14 @@ fn each_event_of_codex_is_drawn_as_what_happened() {
 }
 
 #[test]
-fn a_subagents_words_stand_behind_a_bar() {
+fn a_bar_marks_the_words_of_a_subagent() {
     let mut event = assistant(&json!({"type": "text", "text": "a\nb"}));
     event["parent_tool_use_id"] = json!("toolu_1");
     assert_eq!(line(&event).1, "| a\n| b");
 }
 
 #[test]
-fn what_is_not_understood_is_one_line_and_nothing_panics() {
+fn an_unknown_event_is_one_line_and_nothing_panics() {
     for (kind, data, expected) in [
         (
             "new_type",
@@ -300,7 +300,7 @@ fn what_is_not_understood_is_one_line_and_nothing_panics() {
 }
 
 #[test]
-fn a_transcript_tells_it_in_order_and_subagents_stand_deeper() {
+fn a_transcript_keeps_the_order_and_indents_subagents() {
     let mut out = String::new();
     let head = Head {
         run: "r-1".into(),

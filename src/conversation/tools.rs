@@ -1,6 +1,6 @@
-//! The use of a tool as a headline: which tool, and what it is used on. The
-//! names and inputs are those of Claude Code's own tools; any other tool, an MCP
-//! server's too, is shown by the fields of its input.
+//! A tool call as a headline: the tool and its main argument. The names and inputs are
+//! those of Claude Code's own tools; any other tool, such as an MCP server's, is shown
+//! by the fields of its input.
 
 use super::{
     event::{Block, Call, Part, Todo, TodoState},
@@ -13,7 +13,7 @@ use serde_json::Value;
 /// The most characters of a headline's target.
 const TARGET: usize = 200;
 
-/// A tool's use, and the list that it writes, if it is such a tool.
+/// A tool call, and the list of tasks where the call writes one.
 pub(super) fn call(id: Option<String>, name: &str, input: &Value) -> Vec<Part> {
     let field = |name: &str| text(input, name).unwrap_or_default();
     let path = || {
@@ -64,16 +64,20 @@ pub(super) fn call(id: Option<String>, name: &str, input: &Value) -> Vec<Part> {
         }
         _ => (summary(input), json(input)),
     };
-    let call = Call {
-        id,
-        name: name_of(name),
-        target: media::line(&target, TARGET),
-        input: block,
-    };
-    [Part::Call(call)]
+    [part(id, name_of(name), &target, block)]
         .into_iter()
         .chain(todos.map(Part::Todo))
         .collect()
+}
+
+/// A tool call with the target of its headline.
+pub(super) fn part(id: Option<String>, name: String, target: &str, input: Option<Block>) -> Part {
+    Part::Call(Call {
+        id,
+        name,
+        target: media::line(target, TARGET),
+        input,
+    })
 }
 
 /// A tool's name as people say it: `github create_issue` for an MCP server's.
@@ -98,7 +102,7 @@ fn todo(item: &Value) -> Todo {
     }
 }
 
-/// How far a list has come: `2 of 5 done`.
+/// How many tasks of a list are done: `2 of 5 done`.
 pub(super) fn progress(list: &[Todo]) -> String {
     let done = list
         .iter()
@@ -123,22 +127,22 @@ pub(super) fn summary(input: &Value) -> String {
     out
 }
 
-/// A text as a block, where there is any.
+/// A text as a block, unless it is empty.
 pub(super) fn plain(text: &str) -> Option<Block> {
     block("text", text)
 }
 
-/// The same of a command.
+/// A command as a block, unless it is empty.
 pub(super) fn shell(text: &str) -> Option<Block> {
     block("sh", text)
 }
 
-/// A command that its headline does not hold.
+/// A command as a block where it is too long for its headline.
 pub(super) fn long_shell(command: &str) -> Option<Block> {
     shell(command).filter(|_| command.trim().contains('\n') || command.chars().count() > TARGET)
 }
 
-/// A value as JSON in lines, where it has anything in it.
+/// A value as indented JSON, unless it is empty.
 pub(super) fn json(value: &Value) -> Option<Block> {
     let is_empty = match value {
         Value::Null => true,
@@ -171,7 +175,7 @@ fn code(path: &str, content: &str) -> Option<Block> {
     block(extension.filter(is_word).unwrap_or("text"), content)
 }
 
-/// A change of a text as lines of a diff, without what both have at their ends.
+/// A change of a text as a diff, without the lines that both have at their ends.
 fn change(old: &str, new: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let before = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
@@ -184,7 +188,7 @@ fn change(old: &str, new: &str) -> String {
             out += &format!("{sign}{line}\n");
         }
     };
-    // A line of what is around tells where it is.
+    // One line of context on each side tells the place.
     add(" ", &old[before.saturating_sub(1)..before]);
     add("-", &old[before..old.len() - after]);
     add("+", &new[before..new.len() - after]);

@@ -1,5 +1,5 @@
 //! `transcript.md`: the conversation of a run as Markdown, for people to read and
-//! to hand on. It grows at its end only.
+//! to pass on. It grows at its end only.
 
 use super::{
     event::{Block, Call, End, Event, Level, Outcome, Part, Place, Speaker, TodoState},
@@ -15,26 +15,26 @@ use std::{collections::HashMap, time::Duration};
 /// Lines of a tool's input or output that are shown, and characters of each.
 const LINES: usize = 40;
 const WIDTH: usize = 1_000;
-/// Subagents within subagents that are set apart.
+/// The most subagents within subagents that are indented.
 const DEEPEST: usize = 6;
 
-/// With what a transcript begins: what is known of a run from its first moment.
+/// The beginning of a transcript: what is known of a run from its first moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     /// The run's id.
     pub(crate) run: String,
     /// The agent's name, where it is known.
     pub(crate) agent: Option<String>,
-    /// When the run was asked for.
+    /// When the run was created.
     pub(crate) created: Timestamp,
-    /// What it was asked to do.
+    /// The task that the user gave.
     pub(crate) prompt: String,
 }
 
 /// How a run as a whole has ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Ending {
-    /// The service's word for it.
+    /// The service's word for how it ended.
     pub(crate) status: String,
     /// Why it failed, in the service's words, where they are known.
     pub(crate) error: Option<String>,
@@ -42,10 +42,10 @@ pub(crate) struct Ending {
     pub(crate) milliseconds: Option<u64>,
 }
 
-/// Where a transcript stands: what the next event needs to know of those before.
+/// A transcript that is being written: what the next event needs of those before it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Transcript {
-    /// How deep each tool call stood that may have started a subagent.
+    /// The depth of each tool call, which may have started a subagent.
     calls: HashMap<String, usize>,
 }
 
@@ -73,7 +73,7 @@ impl Transcript {
         push_paragraph(out, 0, "## Conversation");
     }
 
-    /// Appends what an event says.
+    /// Appends an event.
     pub(crate) fn event(&mut self, event: &Event, place: Place<'_>, out: &mut String) {
         let depth = event.parent.as_ref().map_or(0, |parent| {
             let call = self.calls.get(parent).copied().unwrap_or(0);
@@ -97,14 +97,13 @@ impl Transcript {
                     say(out, &format!("**{name}** {}", place.time()));
                     push_quote(out, depth, &without_base64(text));
                 }
-                Part::Thinking(thought) if thought.trim().is_empty() => {
-                    say(out, "*Thinking*");
-                }
                 Part::Thinking(thought) => {
                     say(out, "*Thinking*");
                     let (shown, more) = cut(thought);
-                    push_quote(out, depth, &shown);
-                    say_more(out, depth, more, place);
+                    if !thought.trim().is_empty() {
+                        push_quote(out, depth, &shown);
+                        say_more(out, depth, more, place);
+                    }
                 }
                 Part::Call(call) => {
                     if let Some(id) = &call.id {
@@ -143,13 +142,12 @@ impl Transcript {
         push_quote(out, 0, &lines::text(text));
     }
 
-    /// Appends how the run as a whole has ended and what it cost, with the service's
-    /// reason where it has failed. Where that was not asked for, the file that has it
-    /// is named.
+    /// Appends how the run as a whole ended and what it cost, and why it failed, in the
+    /// service's words. Where the reason is not known here, names the file that has it.
     pub(crate) fn end(ending: &Ending, usage: &Usage, out: &mut String) {
         push_paragraph(out, 0, "## Outcome");
         let mut line = format!("The run ended: **{}**", plain(&ending.status));
-        // A run that completed or was cancelled has no reason that it could tell.
+        // A run that completed or was cancelled has no reason to tell.
         let has_reason = !["completed", "cancelled"].contains(&ending.status.as_str());
         if ending.error.is_none() && has_reason {
             line += " (why: the file `error`)";
@@ -193,17 +191,15 @@ fn push_block(out: &mut String, depth: usize, block: &Block, place: Place<'_>) {
 }
 
 fn push_outcome(out: &mut String, depth: usize, outcome: &Outcome, place: Place<'_>) {
-    let what = if outcome.failed {
-        "**Failed**"
-    } else {
-        "*Result*"
+    let what = match outcome.failed {
+        true => "**Failed**",
+        false => "*Result*",
     };
     let title = outcome.title.as_deref().map(code).unwrap_or_default();
     let text = outcome.text.trim_matches(['\n', '\r']);
-    let nothing = if text.trim().is_empty() {
-        " (no output)"
-    } else {
-        ""
+    let nothing = match text.trim() {
+        "" => " (no output)",
+        _ => "",
     };
     let line = format!("{what} {title}");
     push_paragraph(out, depth, &format!("{}{nothing}", line.trim_end()));
@@ -229,7 +225,7 @@ fn push_end(out: &mut String, depth: usize, end: &End, place: Place<'_>) {
     }
 }
 
-/// The first lines of a text, and how many lines it has beyond them.
+/// The first lines of a text, and how many more lines it has.
 fn cut(text: &str) -> (String, usize) {
     let text = without_base64(text);
     let mut lines = text.trim_end_matches(['\n', '\r']).lines();
@@ -241,7 +237,7 @@ fn cut(text: &str) -> (String, usize) {
     (shown, lines.count())
 }
 
-/// Says where the lines are that were left out.
+/// Appends where the lines are that were left out.
 fn say_more(out: &mut String, depth: usize, more: usize, place: Place<'_>) {
     if more > 0 {
         let place = match place.sequence {

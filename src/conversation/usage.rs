@@ -1,5 +1,5 @@
-//! How an agent's work ended and what it cost: from what its program says at the
-//! end of each query or turn, and until then from the model's messages.
+//! How an agent's work ended and what it cost: by what its program tells at the end of
+//! each query or turn, and until then by the model's messages.
 
 use super::event::{End, Event, ModelUse, Part, Speaker, Spent, Tokens, sum};
 use crate::humanize::dollars;
@@ -9,14 +9,14 @@ use std::{
     ops::Add,
 };
 
-/// What the ends so far add up to.
+/// The sum of the ends so far.
 #[derive(Clone, Debug, Default)]
 struct Ended {
     turns: Option<u64>,
     milliseconds: Option<u64>,
-    /// Of queries that are over and done with.
+    /// The queries whose numbers no later end counts again.
     closed: Sum,
-    /// Of the last one, whose numbers a later one may count again.
+    /// The last query, whose numbers a later end may count again.
     last: Sum,
 }
 
@@ -50,17 +50,17 @@ impl Sum {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Summary {
     ended: Ended,
-    /// The last text that the agent itself has said.
+    /// The last text of the agent itself.
     said: Option<String>,
     answer: Option<String>,
-    /// What each message has used, and those since the last end.
+    /// The usage of each message, and the messages since the last end.
     messages: HashMap<String, Spent>,
     since: Vec<String>,
-    /// What all messages of the agent itself have read.
+    /// The tokens that all messages of the agent itself have read.
     main_read: u64,
 }
 
-/// What `usage.json` shows: null where no event tells.
+/// The content of `usage.json`: null where no event tells.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Usage {
     /// Turns of the agent.
@@ -77,12 +77,13 @@ pub(crate) struct Usage {
     pub(crate) cache_read_input_tokens: Option<u64>,
     /// See [`Tokens`].
     pub(crate) cache_creation_input_tokens: Option<u64>,
-    /// The same by model, subagents and helpers of the program included.
+    /// The same by model, with those of subagents and of the program's own helpers.
     pub(crate) models: BTreeMap<String, ModelUse>,
 }
 
 impl Usage {
-    /// What people ask first, as far as events tell it: each fact with its name.
+    /// The facts that people ask for first, each with its name, as far as events tell
+    /// them.
     pub(super) fn facts(&self) -> impl Iterator<Item = (&'static str, String)> {
         let tokens = self.input_tokens.zip(self.output_tokens);
         let tokens = tokens.map(|(input, output)| Tokens {
@@ -146,8 +147,8 @@ impl Summary {
         self.since.clear();
     }
 
-    /// Whether an end's numbers hold those of the end before: a program that goes
-    /// on counts on, one that was started again for a continued run begins anew.
+    /// Whether an end's numbers include those of the end before: a program that goes on
+    /// counts on, and one that was started again for a continued run counts from zero.
     fn counts_again(&self, end: &End) -> bool {
         let (Some(tokens), Some(last)) = (&end.tokens, &self.ended.last.tokens) else {
             return false;
@@ -159,7 +160,7 @@ impl Summary {
             // Codex gives the total of its thread (`total_token_usage`).
             return true;
         }
-        // The one or the other is what its own messages add up to.
+        // The sum of its own messages tells which of the two.
         let since = self.since.iter().filter_map(|id| self.messages.get(id));
         let since = since.fold(0_u64, |sum, spent| sum.saturating_add(spent.main_read()));
         let all = self.main_read;
@@ -175,7 +176,7 @@ impl Summary {
     pub(crate) fn usage(&self) -> Usage {
         let mut sum = self.ended.closed.clone();
         sum.add(&self.ended.last);
-        // What no end has counted yet.
+        // The messages that no end has counted yet.
         let mut rest = Sum::default();
         for spent in self.since.iter().filter_map(|id| self.messages.get(id)) {
             rest.add_tokens(Some(&spent.tokens));
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_counts_once_however_many_events_it_came_in() {
+    fn a_message_that_comes_in_several_events_counts_once() {
         let mut summary = Summary::default();
         add(&mut summary, &said("a", "one", 10));
         add(&mut summary, &said("a", "two", 10));

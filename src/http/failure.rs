@@ -26,6 +26,14 @@ pub fn transport(request: &str, kind: TransportKind, message: String) -> Error {
     }))
 }
 
+/// The error for an answer that is not what the server promises.
+pub fn bad_answer(request: &str, detail: impl Into<String>) -> Error {
+    Error::BadAnswer {
+        what: request.to_owned(),
+        detail: detail.into(),
+    }
+}
+
 /// The error for a connection to `url` that was not made, by a client of
 /// [`super::builder`] with that `timeout`.
 pub fn not_connected(request: &str, url: &Url, timeout: Duration, error: &reqwest::Error) -> Error {

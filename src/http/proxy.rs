@@ -27,8 +27,8 @@ const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "soc
 ///
 /// # Errors
 /// [`Error::Setup`] for a proxy that cannot be one.
-pub(super) fn dress(builder: ClientBuilder) -> Result<ClientBuilder> {
-    Proxies::of_process()?.dress(builder)
+pub(super) fn apply(builder: ClientBuilder) -> Result<ClientBuilder> {
+    Proxies::of_process()?.apply(builder)
 }
 
 /// Through which proxy a URL is asked for.
@@ -99,7 +99,7 @@ impl Proxies {
         })
     }
 
-    fn dress(&self, builder: ClientBuilder) -> Result<ClientBuilder> {
+    fn apply(&self, builder: ClientBuilder) -> Result<ClientBuilder> {
         // Without this, the client would read the environment by its own rule.
         let mut builder = builder.no_proxy();
         let made = [
@@ -176,7 +176,7 @@ mod tests {
         });
         let proxies = proxies.unwrap();
         // As the library sees it, too.
-        let _ = proxies.dress(reqwest::Client::builder()).unwrap();
+        let _ = proxies.apply(reqwest::Client::builder()).unwrap();
         let used = proxies.used(&url.parse().unwrap());
         used.map(|used| format!("{} {}", used.variable, used.address))
     }

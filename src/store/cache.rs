@@ -8,8 +8,6 @@ mod content;
 pub(super) mod entries;
 mod inventory;
 mod keepalive;
-mod lock;
-mod name;
 mod proof;
 mod quota;
 mod reservations;
@@ -27,7 +25,7 @@ pub use quota::Usage;
 pub(super) use reservations::{lock_of, write_reservation};
 pub use version::{Hold, Version};
 
-use super::{durability::Syncer, files::make_directory, key::VersionKey};
+use super::{durability, files::make_directory, key::VersionKey};
 use crate::{
     error::Result,
     sync::{Mutex, MutexGuard},
@@ -56,7 +54,6 @@ pub(super) struct Cache {
     quota: Arc<Quota>,
     open: Mutex<LruCache<VersionKey, Arc<Version>>>,
     keepalive: Keepalive,
-    syncer: Syncer,
 }
 
 impl Cache {
@@ -82,16 +79,13 @@ impl Cache {
         {
             tracing::debug!(%error, "could not write CACHEDIR.TAG");
         }
-        let cache = Self {
-            quota: Arc::new(Quota::open(root, ceiling)?),
+        let quota = Quota::open(root, ceiling)?;
+        durability::sync_later(quota.unsynced());
+        Ok(Self {
+            quota: Arc::new(quota),
             open: Mutex::new(LruCache::new(OPEN)),
             keepalive: Keepalive::default(),
-            syncer: Syncer::default(),
-        };
-        for version in cache.quota.unsynced() {
-            cache.syncer.send(version);
-        }
-        Ok(cache)
+        })
     }
 
     /// The cache directory that it was opened with.
@@ -150,9 +144,7 @@ impl Cache {
     pub(super) fn add(&self, key: &VersionKey, unsynced: Option<PathBuf>) {
         // An older copy without content may be open under this key.
         self.forget(key);
-        if let Some(version) = unsynced {
-            self.syncer.send(version);
-        }
+        durability::sync_later(unsynced.into_iter().collect());
     }
 
     /// Closes a version, as far as no reader has it open.
@@ -168,7 +160,7 @@ impl Cache {
     /// Notes a storage's name beside one of its versions. Does nothing if the version
     /// is not in the cache.
     pub(super) fn note_name(&self, key: &VersionKey, name: &str) {
-        name::note_name(&self.path(key), name);
+        inventory::note_name(&self.path(key), name);
     }
 
     /// What the cache holds, read from disk. Takes the cache's lock.

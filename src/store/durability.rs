@@ -11,7 +11,7 @@ use super::{
     files::{META, PACK, SYNCED},
     meta::Meta,
 };
-use crate::{malloc, proc, sync::Mutex};
+use crate::{malloc, proc};
 use nix::{
     fcntl::{OFlag, openat},
     sys::stat::Mode,
@@ -21,10 +21,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::{
-        OnceLock,
-        mpsc::{Sender, channel},
-    },
+    sync::OnceLock,
     thread::Builder,
 };
 
@@ -41,35 +38,18 @@ pub(super) fn survived(meta: &Meta, marked: impl FnOnce() -> bool) -> bool {
     meta.boot.is_none() || meta.boot.as_deref() == boot() || marked()
 }
 
-/// The thread that syncs, started for the first version.
-#[derive(Default)]
-pub(super) struct Syncer(Mutex<Option<Sender<PathBuf>>>);
-
-impl Syncer {
-    /// Queues a version's directory to be synced and marked.
-    pub(super) fn send(&self, version: PathBuf) {
-        let mut sender = self.0.lock();
-        if sender.is_none() {
-            let (to, queue) = channel::<PathBuf>();
-            let started = Builder::new().name("vm0fs-sync".into()).spawn(move || {
-                for version in queue {
-                    work(&version);
-                    // Unpacking has allocated memory for each entry.
-                    malloc::give_back();
-                }
-            });
-            match started {
-                Ok(_) => *sender = Some(to),
-                Err(error) => {
-                    tracing::debug!(%error, "could not start syncing; versions count until the next boot");
-                    return;
-                }
-            }
-        }
-        if let Some(sender) = &*sender {
-            // The thread ends only with the sender.
-            let _ = sender.send(version);
-        }
+/// Syncs and marks the directories of versions on a thread of its own.
+pub(super) fn sync_later(versions: Vec<PathBuf>) {
+    if versions.is_empty() {
+        return;
+    }
+    let thread = Builder::new().name("vm0fs-sync".into()).spawn(move || {
+        versions.iter().for_each(|version| work(version));
+        // Unpacking has allocated memory for each entry.
+        malloc::give_back();
+    });
+    if let Err(error) = thread {
+        tracing::debug!(%error, "could not start syncing; versions count until the next boot");
     }
 }
 

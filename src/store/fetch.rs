@@ -97,8 +97,9 @@ impl Fetcher {
         let mut starts = 1;
         loop {
             let mut download = self.downloader.start(request.url, progress)?;
-            let length = download.length()?;
-            let result = self.take_in(cache, request, &mut download, length, progress);
+            let result = download
+                .length()
+                .and_then(|length| self.take_in(cache, request, &mut download, length, progress));
             let why = match result {
                 Err(_) if download.changed() && starts < STARTS => "the archive changed",
                 Err(error) => return Err(error),

@@ -3,19 +3,18 @@
 
 mod builder;
 mod escape;
-pub(super) mod follow;
 pub(super) mod format;
 pub(super) mod holes;
 mod reader;
 mod records;
 mod restore;
 mod shorten;
-mod writer;
+pub(super) mod walk;
 
 pub(super) use builder::{Builder, TooMuch};
 pub use holes::Seek;
 pub(super) use reader::{Holes, Location, node_of};
 pub use reader::{Index, Node, NodeKind};
-pub(super) use records::{Dirent, Records};
+pub(super) use records::Records;
 pub(super) use restore::restore;
 pub(super) use shorten::shorten;

@@ -13,6 +13,7 @@ mod index_bytes;
 mod inventory;
 mod limits;
 mod links;
+mod odd_servers;
 mod parallel;
 mod proof;
 mod seeds;
@@ -27,8 +28,8 @@ use crate::{
         cache::{Keepalive, audit, entries},
         checksums::BLOCK,
         fetch::{packer, staging::Staging},
-        hex::hex,
         index::format,
+        key::hex,
     },
     sync::Mutex,
 };

@@ -1,49 +1,26 @@
 //! The answers of the API: what is known, how fresh it is, and how it is asked for
 //! again.
 //!
-//! Each endpoint that is asked for is a [`resource`] with a file of its own, and a
-//! line in the [`registry`]. All that is done with any answer is [`one_answer`].
+//! Each endpoint is a [`resource`] with a file in [`resources`]; what is done with the
+//! answers of all of them is in [`one_answer`].
 
-mod agent;
-mod agent_versions;
-mod agents;
 mod breaker;
-mod encoding;
 mod failure_log;
 mod listing;
 mod one_answer;
 mod persisted;
-mod rate_budget;
-mod registry;
 mod resource;
-mod run;
-mod run_logs;
-mod run_metrics;
-mod runs;
+mod resources;
 mod service;
-mod storage;
-mod storages;
-mod versions;
+mod value;
 
-#[cfg(any(test, fuzzing))]
-pub(crate) use self::listing::Named;
 pub(crate) use self::{
-    agent::Agent,
-    agent_versions::AgentVersions,
-    agents::Agents,
     breaker::is_unreachable,
     failure_log::FailureLog,
-    listing::{Item, Listing},
-    registry::{Key, Registered},
+    listing::{Item, Listing, Named},
     resource::{FetchLogs, Fetched},
-    run::{Run, last_change},
-    run_logs::RunLogs,
-    run_metrics::RunMetrics,
-    runs::Runs,
+    resources::*,
     service::Service,
-    storage::Storage,
-    storages::Storages,
-    versions::Versions,
 };
 
 use crate::{
@@ -61,24 +38,25 @@ use crate::{
     },
 };
 use breaker::State;
-use one_answer::Fetch;
+use one_answer::AnyAnswer;
 use persisted::Persisted;
-use registry::Caches;
+use resource::Fetch;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use value::Value;
 
-/// What a run says while it lives is shown this long without asking again: long
-/// enough for the `stat`, `open`, `read` of one command to agree, short enough that
-/// a process which follows a log sees a new line within two seconds.
+/// How long an answer on a live run is fresh: long enough for the `stat`, `open`,
+/// `read` of one command to agree, short enough that a process which follows a log
+/// sees a new line within two seconds.
 pub(crate) const LIVE_TTL: Duration = Duration::from_secs(2);
 
 /// Log rows can still arrive for some seconds after a run has ended.
 const LATE_ROWS: Duration = Duration::from_secs(30);
 
-/// Whether an older answer may stand in: the service was not reached, or is in
-/// trouble, as opposed to it having given a clear answer.
+/// Whether an older answer may be shown instead: the service was not reached or is in
+/// trouble, as opposed to having given a clear answer.
 pub(crate) fn is_outage(error: &Error) -> bool {
     match error {
         Error::Transport(transport) => transport.kind != TransportKind::Forbidden,
@@ -122,7 +100,7 @@ impl Answers {
         &self.service
     }
 
-    /// The failures that users are told of.
+    /// The failures for `.vm0fs/errors`.
     pub(crate) fn failures(&self) -> &FailureLog {
         &self.failures
     }
@@ -167,19 +145,9 @@ impl Answers {
 
 /// Any answer.
 impl Answers {
-    /// Whether an answer needs no fetch for a request that arrived at `since`.
-    pub(crate) fn is_settled(&self, key: &Key, since: Instant) -> bool {
-        self.caches.with(key, |answer| answer.is_settled(since))
-    }
-
-    /// Why the last fetch of an answer failed, if no answer came after it.
-    pub(crate) fn last_failure(&self, key: &Key) -> Option<Error> {
-        self.caches.with(key, |answer| answer.last_failure())
-    }
-
-    /// Notes that a fetch has failed, which stands for an answer for so long.
-    pub(crate) fn fail(&self, key: &Key, error: &Error, lasts: Duration) {
-        self.caches.with(key, |answer| answer.fail(error, lasts));
+    /// Does something with an answer, whatever its resource.
+    pub(crate) fn with<T>(&self, key: &Key, act: impl FnOnce(&dyn AnyAnswer) -> T) -> T {
+        self.caches.with(&self.persisted, key, act)
     }
 
     /// Asks the circuit breaker whether a fetch makes sense now, and finds out whether
@@ -193,8 +161,8 @@ impl Answers {
             State::Closed => Ok(()),
             State::Open(error) => Err(error),
             State::HalfOpen => {
-                let probe = self.ask(&Agents::key(()), progress, &no_logs);
-                self.service.probed(probe.as_ref().err());
+                let probe = self.fetch(&Agents::key(()), progress, &no_logs);
+                self.service.breaker.probed(probe.as_ref().err());
                 probe.inspect_err(|error| {
                     let subject = match is_unreachable(error) {
                         true => "the network",
@@ -212,49 +180,20 @@ impl Answers {
     /// # Errors
     /// What the call fails with.
     pub(crate) fn fetch(&self, key: &Key, progress: &Progress, logs: &FetchLogs<'_>) -> Result<()> {
-        self.ask(key, progress, logs)?;
-        self.persist(key);
-        Ok(())
-    }
-
-    fn ask(&self, key: &Key, progress: &Progress, logs: &FetchLogs<'_>) -> Result<()> {
         let fetch = Fetch {
             service: &self.service,
-            persisted: &self.persisted,
             progress,
-            asked: Instant::now(),
             rest_lasts: &|run| self.rest_lasts(run),
             logs,
         };
-        let stored = self.caches.with(key, |answer| answer.fetch(&fetch))?;
-        if let Some((artifact, version)) = stored {
+        if let Some((artifact, version)) = self.with(key, |answer| answer.fetch(&fetch))? {
             self.expect_version(&artifact, &version);
         }
         Ok(())
     }
-
-    /// Reads an answer from disk that cannot change any more. Whether there was one.
-    pub(crate) fn recall_final(&self, key: &Key) -> bool {
-        let persisted = &self.persisted;
-        self.caches
-            .with(key, |answer| answer.recall_final(persisted))
-    }
-
-    /// Reads from disk what was last known, to be shown while the service cannot be
-    /// reached.
-    pub(crate) fn recall_last(&self, key: &Key) {
-        let persisted = &self.persisted;
-        self.caches
-            .with(key, |answer| answer.recall_last(persisted));
-    }
-
-    fn persist(&self, key: &Key) {
-        let persisted = &self.persisted;
-        self.caches.with(key, |answer| answer.persist(persisted));
-    }
 }
 
-/// What answers tell of runs and of storages, whichever of them does.
+/// What several answers tell of one run or one storage.
 impl Answers {
     /// Asks for a run.
     ///
@@ -271,12 +210,12 @@ impl Answers {
             true => FOR_EVER,
             false => self.service.list_ttl(),
         };
-        let weight = encoding::weight(&row);
+        let weight = row.weight();
         Runs::cache(&self.caches).amend(&(), |listing| {
             Listing::new(vec![row.clone()], asked).with_earlier(listing)
         });
         Run::cache(&self.caches).put(id.clone(), row, asked, lasts, weight);
-        self.persist(&Run::key(id));
+        self.with(&Run::key(id), |answer| answer.persist());
     }
 
     /// The newest answer on a run, its own or a listing's row, and when that was

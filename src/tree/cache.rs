@@ -1,5 +1,6 @@
-//! Answers of the API kept by key: fresh, failed lately, or only last known.
-//! Bounded in number and in weight; the least recently used go first.
+//! A cache whose entries have a lifetime: answers by key, each fresh, failed lately, or
+//! outdated. It is bounded in number and in weight, and evicts the least recently
+//! used entries first.
 
 use crate::{error::Error, sync::Mutex};
 use lru::LruCache;
@@ -9,28 +10,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// For how long an answer that cannot change any more is fresh.
+/// The lifetime of an answer that can no longer change.
 pub(crate) const FOR_EVER: Duration = Duration::MAX;
 
-/// Whether an answer with that much of its life left is for good.
+/// Whether an answer with this much of its lifetime left can no longer change.
 pub(crate) fn for_good(left: Duration) -> bool {
     left > FOR_EVER / 2
 }
 
-/// What is known under a key, from the view of a request.
+/// What a request finds under a key.
 #[derive(Debug)]
 pub(crate) enum Lookup<T> {
-    /// An answer that is good enough, and for how long it stays so.
+    /// A fresh answer, and how much of its lifetime is left.
     Fresh(Arc<T>, Duration),
-    /// Asking failed a moment ago; asking again so soon would not help.
+    /// The last fetch failed a moment ago; another one so soon would not help.
     Failed(Error),
-    /// Nothing, or nothing fresh.
+    /// No answer, or none that is fresh.
     Missing,
 }
 
 struct Slot<T> {
     value: Option<Known<T>>,
-    /// The last failure, and until when it stands for an answer.
+    /// The last failure, when it was, and for how long no fetch follows it.
     failure: Option<(Error, Instant, Duration)>,
 }
 
@@ -48,7 +49,7 @@ struct Inner<K: Hash + Eq, T> {
     answers: u64,
 }
 
-/// A map of answers.
+/// Answers by key.
 pub(crate) struct Cache<K: Hash + Eq, T> {
     inner: Mutex<Inner<K, T>>,
     max_entries: usize,
@@ -59,8 +60,8 @@ pub(crate) struct Cache<K: Hash + Eq, T> {
 }
 
 impl<K: Hash + Eq + Clone, T> Cache<K, T> {
-    /// An empty cache for so many entries and so much weight (bytes, roughly)
-    /// in all. One entry is always kept, however heavy.
+    /// An empty cache for this many entries and this much weight (bytes, roughly)
+    /// in all. It always keeps one entry, however heavy.
     pub(crate) fn new((max_entries, max_weight): (usize, usize)) -> Self {
         let inner = Inner {
             slots: LruCache::unbounded(),
@@ -116,14 +117,14 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
         Some(inner.slots.peek(key)?.failure.as_ref()?.0.clone())
     }
 
-    /// How many answers have been kept so far: what was made of those before is
-    /// as good as new while there is none more.
+    /// How many answers have been put so far. While the number stays the same, so
+    /// does everything that was made of the answers.
     pub(crate) fn answers(&self) -> u64 {
         self.inner.lock().answers
     }
 
-    /// Keeps an answer that was asked for at `asked` and is good for `fresh_for`,
-    /// unless one that was asked for later has come before it.
+    /// Puts an answer that was asked for at `asked` and is fresh for `fresh_for`,
+    /// unless the cache has one that was asked for later.
     pub(crate) fn put(
         &self,
         key: K,
@@ -150,7 +151,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
         );
     }
 
-    /// Keeps an answer that `make` makes of the last one, with its weight.
+    /// Puts an answer that `make` makes of the last one, with its weight.
     pub(crate) fn merge(
         &self,
         key: K,
@@ -164,7 +165,8 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
         self.put(key, value, asked, fresh_for, weight);
     }
 
-    /// Notes that asking failed at `asked`; an older answer is kept beside it.
+    /// Notes that a fetch failed at `asked`, and that none is to follow for `lasts`.
+    /// An older answer stays.
     pub(crate) fn fail(&self, key: K, error: Error, asked: Instant, lasts: Duration) {
         let failure = Some((error, asked, lasts));
         if let Some(slot) = self.inner.lock().slots.get_mut(&key) {
@@ -180,7 +182,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
         );
     }
 
-    /// Changes an answer that is there, without making it any fresher.
+    /// Changes an answer without making it fresher.
     pub(crate) fn amend(&self, key: &K, change: impl FnOnce(&T) -> T) {
         let _changing = self.changing.lock();
         let Some((value, _)) = self.last(key) else {
@@ -189,7 +191,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
         let changed = Arc::new(change(&value));
         if let Some(slot) = self.inner.lock().slots.get_mut(key)
             && let Some(known) = &mut slot.value
-            // One that has come meanwhile is newer.
+            // Another answer that has come meanwhile is newer.
             && Arc::ptr_eq(&known.value, &value)
         {
             known.value = changed;
@@ -197,7 +199,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
     }
 
     /// Ends the lifetime of an answer that is older than `min_age` and was asked
-    /// for before `since`: reason has come up to ask again.
+    /// for before `since`, so that the next request has it fetched again.
     pub(crate) fn expire(&self, key: &K, since: Instant, min_age: Duration) {
         if let Some(slot) = self.inner.lock().slots.get_mut(key)
             && let Some(known) = &mut slot.value
@@ -208,8 +210,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
         }
     }
 
-    /// Looks through the last answers, however old, for one, newest use first; gives
-    /// its key.
+    /// The key of the most recently used answer, however old, that `found` accepts.
     pub(crate) fn find(&self, found: impl Fn(&K, &T) -> bool) -> Option<K> {
         let inner = self.inner.lock();
         let mut values = inner
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_asked_for_after_the_request_is_fresh_whatever_its_lifetime() {
+    fn an_answer_asked_for_after_the_request_is_fresh_for_it() {
         let cache = Cache::new((10, 1000));
         let before = Instant::now();
         std::thread::sleep(Duration::from_millis(2));
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_stands_for_its_time_and_keeps_the_old_answer() {
+    fn a_failure_lasts_and_keeps_the_old_answer() {
         let cache = Cache::new((10, 1000));
         cache.put("a", 1, Instant::now(), Duration::ZERO, 1);
         std::thread::sleep(Duration::from_millis(2));
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn bounded_in_number_and_weight() {
+    fn the_cache_is_bounded_in_number_and_weight() {
         let cache = Cache::new((3, 100));
         for key in 0..10 {
             cache.put(key, key, Instant::now(), HOUR, 1);

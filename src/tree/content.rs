@@ -39,7 +39,7 @@ pub(crate) enum Files {
     None,
     /// A sealed version. Its content may be evicted; its tree is there.
     Sealed(Arc<Version>),
-    /// A version whose archive is being read: what has passed can be used.
+    /// A version whose archive is being read: the entries so far can be used.
     Partial(Arc<PartialVersion>),
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Content {
     /// The API's origin, shared by all keys.
     origin: Arc<str>,
     transfers: Transfers,
-    /// Why downloads failed lately: what they bring is the store's.
+    /// Why downloads have failed lately.
     failures: Cache<VersionId, ()>,
     usage: Mutex<(Usage, Instant)>,
 }
@@ -105,7 +105,7 @@ impl Content {
         self.store.partial(&self.key(version))
     }
 
-    /// The files of a version, where they are on disk or on their way.
+    /// The files of a version, where they are on disk or being downloaded.
     pub(crate) fn files(&self, version: &VersionId) -> Option<Files> {
         let key = self.key(version);
         if let Some(sealed) = self.store.version(&key) {
@@ -114,8 +114,8 @@ impl Content {
         self.store.partial(&key).map(Files::Partial)
     }
 
-    /// Why a request that arrived at `since` need not have a version downloaded: that
-    /// failed a moment ago.
+    /// Why a download failed a moment ago, for a request that arrived at `since` and
+    /// does not try again so soon.
     pub(crate) fn failure(&self, version: &VersionId, since: Instant) -> Option<Error> {
         match self.failures.get(version, since) {
             Lookup::Failed(error) => Some(error),
@@ -128,15 +128,14 @@ impl Content {
         self.failures.last_failure(version)
     }
 
-    /// Notes that a download failed, which stands for so long.
+    /// Notes that a download failed, and that none is to follow for `lasts`.
     pub(crate) fn fail(&self, version: &VersionId, error: &Error, lasts: Duration) {
         let (version, error) = (version.clone(), error.clone());
         self.failures.fail(version, error, Instant::now(), lasts);
     }
 
-    /// Downloads a version. What it gives is to be held until those who waited for the
-    /// version have run: in a cache that is too small for what is read, the content
-    /// would be evicted before.
+    /// Downloads a version. The hold that this gives keeps the content from being
+    /// evicted before the operations that waited for it have run.
     ///
     /// # Errors
     /// What the download fails with.
@@ -156,7 +155,7 @@ impl Content {
             verify: self.verify,
         };
         let fetch = || self.store.fetch(&request, progress);
-        // Where another mount was faster, nothing will be moved.
+        // Where another mount was faster, nothing is downloaded.
         let is_there = self
             .sealed(version)
             .is_some_and(|sealed| sealed.has_content());
@@ -182,7 +181,7 @@ impl Content {
         self.transfers.of(version)
     }
 
-    /// How many downloads there were, and what they brought.
+    /// How many downloads there were, and how many bytes they brought.
     pub(crate) fn totals(&self) -> Totals {
         self.transfers.totals()
     }
@@ -193,8 +192,8 @@ impl Content {
             .render(|version| transfers::title(version, name(version)))
     }
 
-    /// Looks how full the cache is, with the answers' share of it, which reads the
-    /// disk and can wait.
+    /// Measures how full the cache is, with the answers' share of it. This reads the disk
+    /// and can wait.
     pub(crate) fn measure(&self, answers: &AnswerStore) {
         let at = Instant::now();
         let mut usage = self.store.usage();
@@ -203,7 +202,7 @@ impl Content {
         *self.usage.lock() = (usage, at);
     }
 
-    /// What the cache holds, as last measured, and whether that is to be done again.
+    /// How full the cache is, as last measured, and whether it is to be measured again.
     pub(crate) fn usage(&self) -> (Usage, bool) {
         let (usage, at) = *self.usage.lock();
         (usage, at.elapsed() >= USAGE_TTL)

@@ -1,10 +1,10 @@
 //! Programs that read everything they find: indexers and makers of thumbnails.
-//! They may list names and read what is on disk, and join a download that is
-//! under way; by default they start none.
+//! They may list names, read what is on disk and join a running download; by default
+//! they start no download.
 //!
-//! File managers that count what is in each folder that they show ask for all
-//! runs, or all versions, when somebody looks at their list. What they ask for
-//! right after the list is taken for counting; what somebody opens comes later.
+//! File managers count the items of each folder that they show: they ask for every
+//! run, or for all versions, when a user looks at the list. Requests within a second
+//! of a listing are refused as item counting; a user who opens a folder comes later.
 
 use crate::{
     error::{Error, Result},
@@ -20,11 +20,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What the kernel keeps of a program's name (`TASK_COMM_LEN` without its NUL).
+/// Bytes that the kernel keeps of a program's name (`TASK_COMM_LEN` without its NUL).
 const COMM: usize = 15;
 
-/// The names of their programs. `find` and `kioworker` are not among them:
-/// users' own copies and searches go by the same names.
+/// The names of such programs. `find` and `kioworker` are not among them: a user's
+/// own searches and copies have the same names.
 const KNOWN: [&str; 31] = [
     // locate: mlocate, plocate, and the links to them.
     "updatedb",
@@ -64,39 +64,40 @@ const KNOWN: [&str; 31] = [
     "xreader-thumbnailer",
 ];
 
-/// File managers that count what is in folders of any disk but a network's,
-/// which they know by name.
+/// File managers that count the items of folders on all file systems except network
+/// file systems, which they know by name.
 const COUNTING: [&str; 5] = ["nautilus", "nemo", "caja", "dolphin", "io.elementary.files"];
 
-/// What one of these asks for so soon after a list, or after it was last found
-/// counting there, nobody has clicked on.
+/// A request of a file manager this soon after a listing, or after its last refused
+/// request, is item counting: no user clicks so fast.
 const COUNTS_WITHIN: Duration = Duration::from_secs(1);
 
-/// Lists whose reading is remembered: nobody looks at more within that time.
+/// Lists whose reading is remembered: a user looks at fewer within that time.
 const LISTED: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
-/// Refusals whose telling is remembered, by program and version or list: of
-/// more, one is told again.
+/// Reported refusals that are remembered, by program and version or list; a
+/// forgotten one is reported again.
 const TOLD: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
-/// Programs whose refusals are counted: who runs them chooses their names.
+/// Programs whose refusals are counted by name: users choose the names of programs,
+/// so there may be any number.
 const COUNTED: usize = 64;
 
-/// Who makes a request, as far as `/proc` tells.
+/// The process that makes a request, as far as `/proc` tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
     /// The process's id.
     pub pid: u32,
     /// Its name, which the kernel cuts to 15 bytes.
     pub comm: Option<String>,
-    /// The name of the program's file, where one may know it: that of the
-    /// interpreter for a script.
+    /// The name of the program's file, where this process may read it; for a script
+    /// that of the interpreter.
     pub program: Option<String>,
 }
 
 impl Caller {
     fn goes_by(&self, name: &str) -> bool {
-        // Wherever the cut falls, so bytes are compared.
+        // The kernel may cut within a character, so bytes are compared.
         let cut = &name.as_bytes()[..name.len().min(COMM)];
         let comm = self.comm.as_ref().map(String::as_bytes);
         !name.is_empty() && (comm == Some(cut) || self.program.as_deref() == Some(name))
@@ -111,7 +112,7 @@ impl Caller {
     }
 }
 
-/// What programs that read everything may have fetched.
+/// What crawlers may have fetched, and what they were refused.
 pub(crate) struct Crawlers {
     /// Names of programs that start no downloads, beside those that are known
     /// as indexers; `None` where every program may.
@@ -145,10 +146,9 @@ impl Crawlers {
         }
     }
 
-    /// Decides whether a request may have `key` fetched, which starts a download or
-    /// not. `caller` is called only where that depends on who asks, since to look a
-    /// process up costs more than most answers: for a download that is still to be
-    /// started, and within a moment after a list was read.
+    /// Decides whether a request may have `key` fetched. `caller` is called only where
+    /// the decision depends on it, since looking a process up costs more than most
+    /// answers: for a fetch that starts a download, and shortly after a listing.
     ///
     /// # Errors
     /// [`Error::Denied`] for a crawler.
@@ -175,7 +175,7 @@ impl Crawlers {
         let (what, why) = if starts_download && crawls {
             (key.to_string(), "indexers do not start downloads")
         } else if was_just_listed && goes_by(&COUNTING) {
-            // Folders are counted one after another, for as long as that takes.
+            // The file manager counts folder after folder, for as long as that takes.
             self.note_listing(&folder);
             let what = format!("what is in each of {}", path(&folder));
             (what, "it is not counted before somebody opens it")
@@ -195,7 +195,7 @@ impl Crawlers {
         Err(error)
     }
 
-    /// Notes that a list has just been read, or that it is counted.
+    /// Notes that a process has just read a list, or counts its items.
     pub(super) fn note_listing(&self, list: &Node) {
         self.state.lock().listed.put(list.clone(), Instant::now());
     }
@@ -206,7 +206,7 @@ impl Crawlers {
         listed.is_some_and(|listed| listed.elapsed() < COUNTS_WITHIN)
     }
 
-    /// Counts a refusal; whether it is the first of `what` to be told.
+    /// Counts a refusal. Whether it is to be reported: the first of `what` is.
     fn count(&self, name: &str, what: &str) -> bool {
         let mut state = self.state.lock();
         let name = match state.counts.contains_key(name) || state.counts.len() < COUNTED {
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn names_as_the_kernel_cuts_them() {
+    fn programs_are_known_by_names_that_the_kernel_has_cut() {
         assert!(caller("tracker-extract", None).goes_by("tracker-extract-3"));
         assert!(caller("tumblerd", None).goes_by("tumblerd"));
         assert!(caller("renamed", Some("tracker-extract-3")).goes_by("tracker-extract-3"));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_and_telling_are_bounded() {
+    fn counted_and_reported_refusals_are_bounded() {
         let crawlers = Crawlers::new(None);
         assert!(crawlers.count("a", "one"));
         assert!(!crawlers.count("a", "one"));
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_remembered_for_a_moment() {
+    fn a_listing_is_remembered_for_a_second() {
         let crawlers = Crawlers::new(None);
         assert!(!crawlers.was_just_listed(&Node::Runs));
         crawlers.note_listing(&Node::Runs);

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_are_quoted_and_no_formula() {
+    fn cells_are_quoted_and_never_a_formula() {
         for (cell, written) in [
             ("", ""),
             ("a b", "a b"),

@@ -1,5 +1,5 @@
-//! Fetches what operations miss, from the API or through the version store, and
-//! leaves the outcome, or the failure, where operations find it.
+//! Fetches what operations miss, from the API or through the version store. The owner
+//! of each kind keeps the outcome, or the failure, for the operations to find.
 
 use crate::{
     error::{Error, Result},
@@ -20,23 +20,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a failure stands for an answer, so that the many requests of one
-/// `ls -l` do not repeat it, yet a user who tries again is soon heard.
+/// How long after a failure no fetch is tried, so that the many requests of one `ls -l`
+/// do not repeat it, but a user who tries again soon gets an answer.
 const FAILURE_TTL: Duration = Duration::from_secs(2);
-/// The same for an archive that is bad: it is immutable, so trying again is for
-/// the case that it was the way here that spoilt it.
+/// The same for a bad archive: archives are immutable, so another try helps only where
+/// the archive was damaged on its way.
 const BAD_ARCHIVE_TTL: Duration = Duration::from_secs(60);
-/// The longest that a rate limit is taken at its word: one is given out for an
-/// hour, and an administrator may have raised it meanwhile.
+/// The longest time that a rate limit's `Retry-After` is followed: it can be an hour,
+/// and an administrator may raise the limit meanwhile.
 const RATE_LIMIT_TTL: Duration = Duration::from_secs(60);
 
 impl Tree {
-    /// Fetches what `key` names for a request that arrived at `since`. The outcome is
-    /// kept either way; the operations that wait are to run again after it.
-    /// Calls `arrived` whenever part of it can be used already.
+    /// Fetches what `key` names, for a request that arrived at `since`. Operations that
+    /// wait for it are to run again afterwards: they find what came, or why it did
+    /// not. `arrived` is called whenever part of it can be used.
     ///
-    /// Content that it gives is to be held until they have run: in a cache that is
-    /// too small for what is read, it would be evicted before.
+    /// The hold that this gives keeps fetched content from being evicted before those
+    /// operations have run, as a cache that is too small would.
     pub fn fetch(
         &self,
         key: &FetchKey,
@@ -44,18 +44,18 @@ impl Tree {
         progress: &Progress,
         arrived: &(dyn Fn() + Sync),
     ) -> Option<Hold> {
-        // The answer may have come between the operation's look and this call.
+        // It may have come after the operation missed it.
         if self.is_settled(key, since) {
             return None;
         }
         if key.0 == Fetchable::Usage {
-            self.content.measure(&self.shelf);
+            self.content.measure(&self.answer_store);
             return None;
         }
         if let Err(error) = self.answers.admit(progress) {
             self.recall_last(key);
             if key.is_order() {
-                // Whoever gives one looks for what became of it.
+                // The process that gave the order looks there for what came of it.
                 self.answers.failures().note(&key.to_string(), &error);
             }
             self.set_failure(key, &error);
@@ -64,7 +64,7 @@ impl Tree {
         tracing::debug!("fetching {key}");
         match self.bring(key, progress, arrived) {
             Ok(hold) => {
-                // New numbers are given to what has been fetched.
+                // What was fetched may have got new inode numbers.
                 self.save_numbers();
                 hold
             }
@@ -88,7 +88,7 @@ impl Tree {
         let brought = match &key.0 {
             Fetchable::Content(version) => {
                 let brought = self.bring_content(version, progress, arrived);
-                self.content.measure(&self.shelf);
+                self.content.measure(&self.answer_store);
                 return brought;
             }
             Fetchable::Stream(run) => {
@@ -134,16 +134,14 @@ impl Tree {
         self.content.fetch(version, &download, progress)
     }
 
-    /// Whether `key` needs no fetch for a request that arrived at `since`: what it
-    /// names is fresh, on disk for good, or could not be fetched a moment ago.
+    /// Whether a request that arrived at `since` needs no fetch of `key`: what it names
+    /// is fresh, is on disk for good, or could not be fetched a moment ago.
     fn is_settled(&self, key: &FetchKey, since: Instant) -> bool {
         match &key.0 {
-            Fetchable::Answer(key) => {
-                self.answers.is_settled(key, since) || self.answers.recall_final(key)
-            }
+            Fetchable::Answer(key) => self.answers.with(key, |answer| answer.is_settled(since)),
             // The content itself is the store's.
             Fetchable::Content(version) => self.content.failure(version, since).is_some(),
-            Fetchable::Stream(run) => self.live.needs_no_stream(run, since),
+            Fetchable::Stream(run) => self.live.streams(run),
             Fetchable::Order(_, order) => {
                 !matches!(self.orders.outcome(*order, since), Lookup::Missing)
             }
@@ -156,19 +154,19 @@ impl Tree {
 
     fn recall_last(&self, key: &FetchKey) {
         if let Fetchable::Answer(key) = &key.0 {
-            self.answers.recall_last(key);
+            self.answers.with(key, |answer| answer.recall_last());
         }
     }
 
-    /// Keeps a failure as what came of `key`, and tells it.
+    /// Notes that `key` could not be fetched, and reports it.
     pub fn fail(&self, key: &FetchKey, error: &Error) {
         let failures = self.answers.failures();
-        // That a path does not exist is an answer, not trouble.
         if is_unreachable(error) && self.answers.service().is_away() && !key.is_order() {
-            // One line for all that cannot be asked while the service is away. An
-            // object store that is away is not the network.
+            // One line for all calls while the service cannot be reached. For an
+            // object store that cannot be reached each download has its own.
             failures.note("the network", error);
         } else if !error.is_not_found() {
+            // A path that does not exist is an answer, not trouble.
             failures.note(&key.to_string(), error);
         }
         self.set_failure(key, error);
@@ -191,32 +189,31 @@ impl Tree {
                 let followed = key.followed().filter(|run| !self.answers.has_ended(run));
                 let asked = || followed.map(|run| self.live.rows_failed(run));
                 let lasts = lasts.or_else(asked).unwrap_or(FAILURE_TTL);
-                self.answers.fail(key, error, lasts);
+                self.answers.with(key, |answer| answer.fail(error, lasts));
             }
             Fetchable::Content(version) => {
                 let lasts = lasts.unwrap_or(FAILURE_TTL);
                 self.content.fail(version, error, lasts);
             }
-            Fetchable::Stream(run) => self.live.stream_failed(run, error, FAILURE_TTL),
             Fetchable::Order(_, order) => self.orders.fail(*order, error),
-            Fetchable::Usage => {}
+            // No request waits for these: the next that wants them tries again.
+            Fetchable::Stream(_) | Fetchable::Usage => {}
         }
     }
 
-    /// Why fetching `key` failed, if that is the last that is known.
+    /// Why the last fetch of `key` failed, if it did.
     pub fn last_failure(&self, key: &FetchKey) -> Option<Error> {
         match &key.0 {
-            Fetchable::Answer(key) => self.answers.last_failure(key),
+            Fetchable::Answer(key) => self.answers.with(key, |answer| answer.last_failure()),
             Fetchable::Content(version) => self.content.last_failure(version),
-            Fetchable::Stream(run) => self.live.last_stream_failure(run),
             Fetchable::Order(_, order) => self.orders.failure(*order),
-            Fetchable::Usage => None,
+            Fetchable::Stream(_) | Fetchable::Usage => None,
         }
     }
 
-    /// An error as it is told. The lists exist, and so does the archive of a version
-    /// that is listed as one with files: "not found" is trouble with them, and must
-    /// not make names vanish.
+    /// An error as it is reported. The lists exist, and so does the archive of a version
+    /// that is listed with files: there "not found" is trouble, and must not make names
+    /// vanish.
     fn explain(&self, key: &FetchKey, error: Error) -> Error {
         if !error.is_not_found() && error.status() != Some(404) {
             return error;
@@ -241,7 +238,7 @@ impl Tree {
     }
 
     /// Decides whether a request may have `key` fetched. `caller` is called only where
-    /// that depends on who asks.
+    /// the decision depends on the process.
     ///
     /// # Errors
     /// [`Error::Denied`] for a crawler.

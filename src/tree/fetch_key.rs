@@ -1,4 +1,4 @@
-//! What one fetch brings, and what an operation answers that needs it.
+//! What one fetch brings, and what an operation returns that needs it.
 
 use crate::{
     error::Error,
@@ -13,7 +13,7 @@ use std::{fmt, sync::Arc};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FetchKey(pub(super) Fetchable);
 
-/// The kinds of what fetches bring.
+/// What fetches bring, by kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fetchable {
     /// An answer of the API.
@@ -40,26 +40,6 @@ impl FetchKey {
         Self::of::<Agents>(())
     }
 
-    /// The files of a version.
-    pub(crate) fn content(version: VersionId) -> Self {
-        Self(Fetchable::Content(version))
-    }
-
-    /// The events of a run.
-    pub(crate) fn stream(run: Arc<str>) -> Self {
-        Self(Fetchable::Stream(run))
-    }
-
-    /// What came of an order.
-    pub(crate) fn order(control: Control, number: u64) -> Self {
-        Self(Fetchable::Order(control, number))
-    }
-
-    /// What the cache holds.
-    pub(crate) fn usage() -> Self {
-        Self(Fetchable::Usage)
-    }
-
     /// The folder that shows what is fetched among many of its kind.
     pub(super) fn folder(&self) -> Option<Node> {
         match &self.0 {
@@ -80,7 +60,7 @@ impl FetchKey {
         }
     }
 
-    /// Whether this changes something at the service: it is done once.
+    /// Whether this changes something at the service, so that it is sent once.
     pub(super) fn is_order(&self) -> bool {
         matches!(self.0, Fetchable::Order(..))
     }
@@ -103,18 +83,18 @@ impl fmt::Display for FetchKey {
 /// that stays open delays a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
-    /// Some JSON.
+    /// For JSON.
     Calls,
-    /// An archive.
+    /// For archives.
     Contents,
-    /// Events for as long as a process follows them.
+    /// For events, read for as long as a process follows them.
     Streams,
 }
 
 impl Pool {
-    /// How many kinds there are.
+    /// How many pools there are.
     pub const COUNT: usize = 3;
-    /// How many streams are open at a time, at the most: each is a connection.
+    /// The most streams that are open at a time: each is a connection.
     pub const STREAMS: usize = 16;
 }
 

@@ -5,7 +5,6 @@
 //! and [`rows`] do it.
 
 mod owner;
-mod pauses;
 mod rows;
 mod runs;
 mod schedule;

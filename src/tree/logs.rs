@@ -17,7 +17,7 @@ use crate::{
         types::{AgentEvent, LogRow, Row},
     },
     conversation::{
-        report::{Facts, Report},
+        report::{Facts, Threads, page},
         transcript::{Ending, Head, Transcript},
         usage::{Summary, Usage},
     },
@@ -29,7 +29,7 @@ use lines::canonical;
 use sha2::{Digest, Sha256};
 use std::{collections::HashMap, mem, sync::Arc};
 
-/// Rows of a log that is read in some ten calls.
+/// The most rows of a log that is read in some ten calls.
 const SHORT: usize = 1_000;
 
 /// The SHA-256 of what an event says: agents write it, so a hash that can be made to
@@ -47,34 +47,33 @@ struct File {
     items: usize,
 }
 
-/// How the log came about, and how it goes on.
+/// The rows and events of a log, and what was made of them.
 #[derive(Debug, Default)]
 struct Inner {
     items: Vec<Item>,
     files: [File; LogView::COUNT],
-    /// With what the transcript begins, and where it stands.
+    /// The beginning of the transcript, and what its next event needs.
     head: Option<Head>,
     transcript: Transcript,
-    /// What the events add up to, and of how many items.
+    /// The sum of the events, and of how many items.
     summary: Summary,
     summed: usize,
-    /// The page of the run as it was last drawn, with what it was drawn of.
+    /// The page of the run as it was last drawn, with the items and facts it shows.
     report: Option<(usize, Arc<Facts>, Arc<[u8]>)>,
-    /// Where the next rows are asked for.
+    /// The position after which the next rows are asked for.
     reader: LogReader,
-    /// Events shown before their rows came, by their number: type and data.
+    /// Events shown before their rows came, by their number, as type and data.
     ahead: HashMap<u64, String>,
-    /// Rows without a number that were shown before the stream told of their
-    /// events: how many say the same. Of so many items.
+    /// Rows without a number that were shown before the stream told of their events: how
+    /// many say the same, of the first `searched` items.
     untold: HashMap<Key, usize>,
     searched: usize,
     /// The highest sequence of an event shown.
     last_event: Option<u64>,
-    /// The newest time of a row, and whether anything is shown behind what it
-    /// came before.
+    /// The newest time of a row, and whether the files show an item after a later one.
     newest: Option<Timestamp>,
     unsorted: bool,
-    /// Whether the end is shown.
+    /// Whether the files show the end.
     has_end: bool,
     weight: usize,
 }
@@ -91,18 +90,18 @@ impl Logs {
         logs
     }
 
-    /// Takes what tells where to go on asking. To be given back: one fetch asks
-    /// at a time.
+    /// Takes the position after which the next rows are asked for. The fetch, one at a
+    /// time, gives it back.
     pub(crate) fn take_reader(&self) -> LogReader {
         mem::take(&mut self.0.lock().reader)
     }
 
-    /// Gives it back, whether or not asking has brought rows.
+    /// Gives the position back, whether or not the fetch brought rows.
     pub(crate) fn give_reader(&self, reader: LogReader) {
         self.0.lock().reader = reader;
     }
 
-    /// Appends rows that have not come before. Whether there were any.
+    /// Appends new rows. Whether there are any.
     pub(crate) fn add_rows(&self, rows: Vec<Row<LogRow>>) -> bool {
         let mut inner = self.0.lock();
         let is_news = !rows.is_empty();
@@ -117,8 +116,7 @@ impl Logs {
         self.0.lock().items.len() <= SHORT
     }
 
-    /// Appends those of all rows that have not come before. Whether there were
-    /// any.
+    /// Appends those of all rows that are new. Whether there are any.
     pub(crate) fn add_missing(&self, mut rows: Vec<Row<LogRow>>) -> bool {
         let mut known: HashMap<String, usize> = HashMap::new();
         for row in self.rows() {
@@ -139,7 +137,7 @@ impl Logs {
         self.0.lock().add_event(event);
     }
 
-    /// Tells with what the transcript begins, unless it has begun.
+    /// Sets the beginning of the transcript, unless it is set.
     pub(crate) fn introduce(&self, head: impl FnOnce() -> Head) {
         let mut inner = self.0.lock();
         if inner.head.is_none() {
@@ -147,8 +145,8 @@ impl Logs {
         }
     }
 
-    /// Shows that the run has ended so, once. To be said when the rows have been
-    /// asked for after that.
+    /// Shows the end of the run, once. For when the rows were asked for after the run
+    /// had ended.
     pub(crate) fn conclude(&self, ending: Ending) {
         let mut inner = self.0.lock();
         if !inner.has_end {
@@ -157,7 +155,7 @@ impl Logs {
         }
     }
 
-    /// The agent's final answer; empty while there is none.
+    /// The agent's final answer; empty until it is known.
     pub(crate) fn answer(&self) -> String {
         let mut inner = self.0.lock();
         inner.summary().answer().unwrap_or_default().to_owned()
@@ -173,7 +171,7 @@ impl Logs {
         self.0.lock().last_event
     }
 
-    /// When the newest row was written, as far as rows tell.
+    /// The time of the newest row whose time can be read.
     pub(crate) fn newest(&self) -> Option<Timestamp> {
         self.0.lock().newest
     }
@@ -194,7 +192,7 @@ impl Logs {
         buffer.extend_from_slice(&bytes[start..end]);
     }
 
-    /// The page of the run that this is the log of.
+    /// The page of the run.
     pub(crate) fn report(&self, facts: &Facts) -> Arc<[u8]> {
         self.0.lock().report(facts)
     }
@@ -204,8 +202,8 @@ impl Logs {
         self.0.lock().weight
     }
 
-    /// Whether the rows came in the order of their times, and nothing was drawn
-    /// from an event whose row never came: then what was shown is final.
+    /// Whether the rows came in the order of their times, and each event that was shown
+    /// has its row: then the files are final.
     pub(crate) fn is_in_order(&self) -> bool {
         let inner = self.0.lock();
         !inner.unsorted && inner.ahead.is_empty()
@@ -230,7 +228,7 @@ impl Logs {
 
 impl Inner {
     fn add_row(&mut self, row: Row<LogRow>) {
-        // Parsed and raw, and twice as text.
+        // The row parsed and raw, and its text in two files.
         self.weight += 4 * row.raw.get().len() + 128;
         if let Ok(moment) = row.value.timestamp.parse::<Timestamp>() {
             self.unsorted |= self.newest.is_some_and(|newest| moment < newest);
@@ -240,7 +238,7 @@ impl Inner {
         if let Some(event) = row.value.event.as_ref().filter(|_| !is_shown) {
             self.last_event = self.last_event.max(Some(event.sequence));
         }
-        // Shown behind an event that it came before, or behind the end.
+        // It is shown after an event that is later, or after the end.
         let is_late = !self.ahead.is_empty() || self.has_end && row.value.kind == "agent";
         self.unsorted |= !is_shown && is_late;
         self.items.push(Item::Row { row, is_shown });
@@ -254,7 +252,7 @@ impl Inner {
         if let Some(event) = &row.event {
             return self.ahead.remove(&event.sequence).is_some();
         }
-        // Only what it says tells which event it is.
+        // Only the content tells which event it is.
         let Some((kind, data)) = row.told() else {
             return false;
         };
@@ -279,8 +277,8 @@ impl Inner {
         self.items.push(Item::Event(event));
     }
 
-    /// Whether a row without a number has shown an event before the stream tells of
-    /// it: what was read before the stream began, or came sooner than it looked.
+    /// Whether a row without a number has shown an event before the stream tells of it:
+    /// the row was read before the stream began, or came sooner.
     fn has_row_of(&mut self, told: &str) -> bool {
         for item in &self.items[self.searched..] {
             if let Item::Row { row, .. } = item
@@ -301,9 +299,9 @@ impl Inner {
         })
     }
 
-    /// A file's text with all that has come.
+    /// A file's text, with everything that has come.
     fn file(&mut self, view: LogView) -> &str {
-        // What the transcript says at its end: what all events add up to.
+        // The transcript shows the sum of all events at its end.
         let drawn = self.files[view as usize].items;
         let ends = |item: &Item| matches!(item, Item::End(_));
         let usage = (view == LogView::Transcript && self.items[drawn..].iter().any(ends))
@@ -340,28 +338,26 @@ impl Inner {
         let is_agents =
             |item: &&Item| !matches!(item, Item::Row { row, .. } if row.value.kind != "agent");
         let items: Vec<&Item> = self.items.iter().filter(is_agents).collect();
-        let mut report = Report::new(items.len());
+        let mut threads = Threads::new(items.len());
         for item in items {
-            if report.leaves_out_next() {
+            if threads.leaves_out_next() {
                 continue;
             }
             match item.said() {
-                Some(Said::Event(event, place)) => report.event(&event, place),
-                Some(Said::Text(text, place)) => report.text(text, place),
+                Some(Said::Event(event, place)) => threads.event(&event, place),
+                Some(Said::Text(text, place)) => threads.text(text, place),
                 None => {}
             }
         }
-        let (answer, usage) = (
-            self.summary().answer().map(str::to_owned),
-            self.summary().usage(),
-        );
-        let page = report.page(facts, &answer.unwrap_or_default(), &usage);
+        let summary = self.summary();
+        let answer = summary.answer().unwrap_or_default();
+        let page = page(facts, answer, &summary.usage(), &threads);
         let bytes: Arc<[u8]> = page.into_bytes().into();
         self.report = Some((self.items.len(), Arc::new(facts.clone()), bytes.clone()));
         bytes
     }
 
-    /// What all that has come adds up to.
+    /// The sum of all events that have come.
     fn summary(&mut self) -> &Summary {
         for item in &self.items[self.summed..] {
             if let Some(Said::Event(event, _)) = item.said() {

@@ -1,5 +1,5 @@
-//! A run's metrics, and the files made of them: the answer itself, a table,
-//! and a chart.
+//! A run's metrics, and the files made of them: the answer as sent, a table, and a
+//! chart.
 
 mod axis;
 mod chart;
@@ -13,17 +13,17 @@ use chart::Caption;
 use serde_json::value::RawValue;
 use std::sync::{Arc, OnceLock};
 
-/// The most characters of a word from outside in a chart's title: an agent's
-/// name has 100 at most, by the service's rule.
+/// Maximum characters of a name and of a status in a chart's title. An agent's name
+/// has up to 100 by the service's rule.
 const NAME: usize = 60;
 const WORD: usize = 20;
 
-/// What the service has measured of a run, and the files made of it so far.
+/// The metrics of a run, and the files made of them so far.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     raw: Box<RawValue>,
     table: OnceLock<Arc<[u8]>>,
-    /// With what it is captioned: a live run's status changes.
+    /// With its caption, since the status of a live run changes.
     chart: Mutex<Option<(Caption, Arc<[u8]>)>>,
 }
 
@@ -36,18 +36,18 @@ impl Metrics {
         }
     }
 
-    /// The answer as it was sent.
+    /// The answer as sent.
     pub(crate) fn raw(&self) -> &RawValue {
         &self.raw
     }
 
-    /// Its weight in memory in bytes: the answer, the table, which is seldom longer,
-    /// and the chart, which grows with them until it is thinned out.
+    /// Its size in memory in bytes, roughly: the answer, the table, which is seldom
+    /// longer, and the chart, which is seldom longer either.
     pub(crate) fn weight(&self) -> usize {
         3 * self.raw.get().len() + (16 << 10)
     }
 
-    /// Whether nothing was measured.
+    /// Whether there is no sample.
     pub(crate) fn is_empty(&self) -> bool {
         table::rows(self.raw.get()).next().is_none()
     }
@@ -58,7 +58,7 @@ impl Metrics {
         self.table.get_or_init(make).clone()
     }
 
-    /// The bytes of `metrics.svg` of the run that this is about.
+    /// The bytes of `metrics.svg`; `run` is the run of these metrics.
     pub(crate) fn svg(&self, run: &Run) -> Arc<[u8]> {
         let caption = caption(run);
         if let Some((drawn, bytes)) = &*self.chart.lock()
@@ -66,7 +66,7 @@ impl Metrics {
         {
             return bytes.clone();
         }
-        // Without the lock: two who draw at once draw the same.
+        // Without the lock: two threads that draw at once draw the same.
         let mut rows = table::rows(self.raw.get()).peekable();
         let is_empty = rows.peek().is_none();
         let svg = chart::draw(&caption, &series::samples(rows), is_empty);
@@ -76,8 +76,8 @@ impl Metrics {
     }
 }
 
-/// `text` as one line that XML can hold: it forbids two characters that are
-/// not control characters.
+/// `text` as one line without the two characters, besides control characters, that
+/// XML forbids.
 fn words(text: &str, max: usize) -> String {
     one_line(text, max).replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }

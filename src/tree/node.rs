@@ -1,6 +1,5 @@
-//! What exists: the nodes of the tree, their inode numbers, and the names
-//! under which fixed children are found. The path grammar is here and in
-//! [`names`], nowhere else.
+//! The nodes of the tree, their inode numbers, and the names of fixed children. The
+//! path grammar is here, in [`files`] and in [`names`], and nowhere else.
 
 pub(crate) mod files;
 pub(crate) mod ids;
@@ -135,7 +134,7 @@ fn table_entry<T: Copy>(table: &[(&'static str, T)], number: u32) -> Option<T> {
 }
 
 impl Node {
-    /// Its inode number, good for as long as the mount lives and after.
+    /// Its inode number, the same in all mounts.
     pub(crate) fn ino(&self, inodes: &Inodes) -> u64 {
         let (object, number) = self.place();
         inodes.number(&object, number)

@@ -1,17 +1,14 @@
 //! The operations on the tree, each for one request.
 
-mod attributes;
+pub(super) mod attributes;
 mod control;
 pub(super) mod directories;
-mod files;
-pub(super) mod freshness;
-pub(super) mod handle;
+pub(super) mod files;
+mod freshness;
 mod links;
 pub(super) mod lookup;
 mod meta;
 mod render;
-pub(super) mod stat;
-mod status;
 mod tables;
 mod xattr;
 mod yaml;

@@ -1,4 +1,4 @@
-//! Orders to the service: what processes write to control files, sent once.
+//! Orders to the service: what processes write to control files, each sent once.
 
 use crate::{
     api::types::{Row, Run},
@@ -23,8 +23,8 @@ use std::{
     time::Instant,
 };
 
-/// The most that may be written for one run. A prompt has no limit of its own
-/// that is documented; this is past what a model can read.
+/// The most bytes that a process may write for one run. The service documents no limit
+/// for a prompt; this is more than a model can read.
 const LARGEST: usize = 16 << 20;
 
 /// The kernel sends a larger write in pieces of at least this many bytes: FUSE
@@ -46,11 +46,11 @@ pub struct Writing {
 /// What has been written so far.
 #[derive(Default)]
 struct Draft {
-    /// The offset of the first write, which is not 0 where somebody goes to the
-    /// end first: the file's size is that of the last run's id.
+    /// The offset of the first write. It is not 0 where a process seeks to the end
+    /// first: the file's size is that of the last run's id.
     base: u64,
     text: Vec<u8>,
-    /// Where the last write has left the opening's position, as far as it tells.
+    /// The file position after the last write, where the write tells it.
     position: Option<u64>,
     /// The number of the order that it became.
     order: Option<u64>,
@@ -65,7 +65,7 @@ pub(crate) struct Orders {
     last: Mutex<HashMap<Control, u64>>,
     /// The last run that was started of each agent.
     started: Mutex<HashMap<Arc<str>, (String, Timestamp)>>,
-    /// What came of them, good or bad: for good, as nothing is sent twice.
+    /// What came of them, for good: nothing is sent twice.
     outcomes: Cache<u64, ()>,
 }
 
@@ -91,11 +91,11 @@ impl Orders {
         order
     }
 
-    /// Takes what is written to a control file: at an offset, or at the end of
-    /// what has been written so far. Gives the order that the write is at once.
+    /// Takes a write to a control file, at an offset or at the end of what was written
+    /// before. Gives the order, if the write is one by itself.
     ///
     /// # Errors
-    /// EFBIG, EINVAL for a hole and for a file that has done its work.
+    /// EFBIG, EINVAL for a hole and for a file that has started its run.
     pub(super) fn write(
         &self,
         writing: &Writing,
@@ -144,7 +144,7 @@ impl Orders {
         self.outcomes.get(&order, since)
     }
 
-    /// Notes that an order has failed: it is given once, whatever came of it.
+    /// Notes that an order has failed, for good: it is not given again.
     pub(super) fn fail(&self, order: u64, error: &Error) {
         let now = Instant::now();
         self.outcomes.fail(order, error.clone(), now, FOR_EVER);
@@ -166,7 +166,7 @@ impl Orders {
         self.started.lock().get(agent).cloned()
     }
 
-    /// Sends an order, and takes in what it has changed.
+    /// Sends an order, and notes what it has changed.
     ///
     /// # Errors
     /// What the call fails with.
@@ -274,6 +274,11 @@ fn request(text: Vec<u8>, agent: &str) -> Result<Map<String, Value>> {
     Ok(request)
 }
 
+/// A control file acts with the token of the user who mounted.
+pub(super) fn not_yours() -> Error {
+    Error::Denied("only the user who mounted may use this".into())
+}
+
 impl Writing {
     /// An opening of a control file.
     pub(super) fn new(control: Control) -> Self {
@@ -304,8 +309,8 @@ impl Writing {
 
     /// Notes a write as the kernel sent it, at an offset in bytes.
     pub(crate) fn note_write(&self, offset: u64, length: usize) {
-        // One so large may be a part of what somebody is still writing: the
-        // position moves when all of it is written.
+        // Such a large write may be one piece of several: the file position moves
+        // when the kernel has sent all of them.
         self.draft().position = (length < PIECE).then_some(offset + length as u64);
     }
 

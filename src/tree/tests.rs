@@ -16,6 +16,7 @@ use crate::{
     store::{Limits, Store, StoreConfig},
 };
 use answers::Runs;
+use fetch_key::Fetchable;
 use node::{Node, VersionId};
 use std::{
     sync::Arc,
@@ -37,7 +38,11 @@ impl FetchKey {
     }
 
     pub(crate) fn volume_version(volume: &str, id: &str) -> Self {
-        Self::content(VersionId::new(StorageKind::Volume, volume, id))
+        Self(Fetchable::Content(VersionId::new(
+            StorageKind::Volume,
+            volume,
+            id,
+        )))
     }
 }
 

@@ -1,28 +1,27 @@
 //! The tree, and the view of it that one request has.
 
 use crate::{
-    api::Client,
+    api::{Client, types::Run},
     error::Error,
     store::{AnswerStore, Store, Usage, Verify, Version},
     tree::{
-        answers::{Agents, Answers},
+        answers::{Agents, Answers, Listing},
         cache::Cache,
         content::Content,
         crawlers::Crawlers,
-        fetch_key::{Answer, FetchKey, Pool},
+        fetch_key::{Answer, FetchKey, Fetchable, Pool},
         live::Live,
         node::{
             Form, MetaFile, Node,
             inodes::{Exceptions, Inodes},
         },
         orders::Orders,
-        run_table::Table,
     },
 };
 use jiff::Timestamp;
 use std::{
     cell::RefCell,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -34,24 +33,34 @@ const PAGES: (usize, usize) = (8, usize::MAX);
 /// The name on disk of the inode numbers that are not the ones drawn for their nodes.
 const NUMBERS: &str = "inode numbers";
 
-/// How the tree behaves, as far as a user may choose.
+/// How the tree behaves, as the user chooses.
 #[derive(Clone, Debug)]
 pub struct TreeOptions {
-    /// For how long listings and live objects are shown without asking again.
+    /// How long listings and live objects are fresh.
     pub list_ttl: Duration,
     /// Show symlinks that lead out of their version as they are.
     pub external_symlinks: bool,
-    /// Never ask the network.
+    /// Never use the network.
     pub offline: bool,
-    /// What to do about content that is not what its version's id says.
+    /// What to do with content that does not have its version's id as checksum.
     pub verify: Verify,
-    /// Names of programs that start no downloads, beside those that are known
-    /// as indexers; `None` where every program may.
+    /// Names of programs that may start no downloads, beside the known indexers; `None`
+    /// where every program may.
     pub crawlers: Option<Vec<String>>,
 }
 
 /// A file in which the mount shows itself, with the time it was written.
 pub(super) type Page = (Timestamp, Arc<[u8]>);
+
+/// A table of runs as it was made last.
+pub(super) struct Table {
+    pub(super) bytes: Arc<[u8]>,
+    /// When a run in it last changed, if there is any.
+    pub(super) changed: Option<Timestamp>,
+    /// What it was made of: a listing, and so many answers on single runs.
+    pub(super) listing: Weak<Listing<Run>>,
+    pub(super) answers: u64,
+}
 
 /// The whole file system, without a kernel.
 pub struct Tree {
@@ -62,7 +71,7 @@ pub struct Tree {
     pub(super) live: Live,
     pub(super) inodes: Inodes,
     /// The answers on disk, and the numbers of inodes beside them.
-    pub(super) shelf: Arc<AnswerStore>,
+    pub(super) answer_store: Arc<AnswerStore>,
     pub(super) pages: Cache<MetaFile, Page>,
     /// Tables of all runs and of agents' runs.
     pub(super) tables: Cache<(Option<Arc<str>>, Form), Table>,
@@ -71,20 +80,20 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// A tree that knows nothing yet.
-    pub fn new(api: Client, store: Store, shelf: AnswerStore, options: TreeOptions) -> Self {
-        let shelf = Arc::new(shelf);
+    /// A tree that has asked for nothing yet.
+    pub fn new(api: Client, store: Store, answer_store: AnswerStore, options: TreeOptions) -> Self {
+        let answer_store = Arc::new(answer_store);
         let origin = api.origin().into();
         let content = Content::new(store, options.verify, origin);
-        content.measure(&shelf);
+        content.measure(&answer_store);
         Self {
-            answers: Answers::new(api, shelf.clone(), options.list_ttl, options.offline),
+            answers: Answers::new(api, answer_store.clone(), options.list_ttl, options.offline),
             content,
             orders: Orders::default(),
             crawlers: Crawlers::new(options.crawlers),
             live: Live::new(Pool::STREAMS),
-            inodes: Inodes::new(numbers(&shelf)),
-            shelf,
+            inodes: Inodes::new(numbers(&answer_store)),
+            answer_store,
             pages: Cache::new(PAGES),
             tables: Cache::new(TABLES),
             external_symlinks: options.external_symlinks,
@@ -92,38 +101,38 @@ impl Tree {
         }
     }
 
-    /// Lets nothing be written to the cache any more on its own account.
+    /// Writes nothing more to the cache.
     pub fn close(&self) {
         self.save_numbers();
-        self.shelf.close();
+        self.answer_store.close();
     }
 
-    /// Whether any list of agents is known, be it from an earlier mount.
+    /// Whether a list of agents is known, if only from an earlier mount.
     pub fn knows_agents(&self) -> bool {
         self.answers.last::<Agents>(&()).is_some()
     }
 
-    /// Writes down the inode numbers that the next mount could not draw anew.
+    /// Writes to disk the inode numbers that the next mount would not draw again.
     pub(super) fn save_numbers(&self) {
         if !self.inodes.is_unsaved() {
             return;
         }
-        // Another mount may have written down some of its own meanwhile.
-        let mut all = numbers(&self.shelf);
+        // Another mount may have written some of its own meanwhile.
+        let mut all = numbers(&self.answer_store);
         all.extend(self.inodes.save());
         if let Ok(content) = serde_json::to_vec(&all) {
-            self.shelf.put(NUMBERS, &content);
+            self.answer_store.put(NUMBERS, &content);
         }
     }
 
-    /// The inode numbers of the files before and after one in its version's
-    /// archive, where there can be both; neither need exist.
+    /// The inode numbers of the files before and after one in its version's archive,
+    /// where both are possible; there need not be such files.
     pub fn inodes_around(&self, ino: u64) -> Option<(u64, u64)> {
         self.inodes.around(ino)
     }
 
-    /// The tree from the view of a request that arrived at `since`: whatever
-    /// was asked of the API after that is fresh enough for it.
+    /// The tree for a request that arrived at `since`: an answer that was asked for
+    /// after that is fresh enough for it.
     pub fn at(&self, since: Instant) -> View<'_> {
         View {
             tree: self,
@@ -135,10 +144,9 @@ impl Tree {
     }
 }
 
-/// The inode numbers that earlier mounts of this cache had to give in the place of
-/// those drawn.
-fn numbers(shelf: &AnswerStore) -> Exceptions {
-    let content = shelf.get(NUMBERS);
+/// The inode numbers that earlier mounts of this cache gave instead of those drawn.
+fn numbers(answer_store: &AnswerStore) -> Exceptions {
+    let content = answer_store.get(NUMBERS);
     let numbers = content.and_then(|content| serde_json::from_slice(&content).ok());
     numbers.unwrap_or_default()
 }
@@ -147,9 +155,9 @@ fn numbers(shelf: &AnswerStore) -> Exceptions {
 pub struct View<'a> {
     pub(super) tree: &'a Tree,
     pub(super) since: Instant,
-    /// Answers however old will do, as for what is told in passing.
+    /// Whether answers of any age will do, as for attributes in a listing.
     pub(super) any_age: bool,
-    /// What would be good to have, though the answer does not wait for it.
+    /// What is to be fetched although the operation does not wait for it.
     wishes: RefCell<Vec<FetchKey>>,
     /// The sealed version that the operation last looked into.
     sealed: RefCell<Option<Arc<Version>>>,
@@ -164,12 +172,12 @@ impl View<'_> {
         }
     }
 
-    /// Takes what the operation left to be fetched behind its back.
+    /// Takes what is to be fetched although the operation does not wait for it.
     pub fn take_wishes(&self) -> Vec<FetchKey> {
         self.wishes.take()
     }
 
-    /// Leaves something to be fetched for which the answer does not wait.
+    /// Has something fetched without waiting for it.
     pub(super) fn wish(&self, key: FetchKey) {
         self.wishes.borrow_mut().push(key);
     }
@@ -179,9 +187,8 @@ impl View<'_> {
         *self.sealed.borrow_mut() = Some(version.clone());
     }
 
-    /// Whether a part of a version's index turned out damaged under the
-    /// operation: what it then did not find may exist. To be run again, which
-    /// finds that version no more.
+    /// Whether the operation met a damaged part of a version's index, so that what it
+    /// did not find may exist. Run again, it does not find that version any more.
     pub fn met_damage(&self) -> bool {
         let sealed = self.sealed.borrow();
         sealed
@@ -189,13 +196,13 @@ impl View<'_> {
             .is_some_and(|version| version.index().is_damaged())
     }
 
-    /// What the cache holds, for `statfs`: at once, as last measured, since
-    /// even a look at the disk can wait for another mount that shares the
-    /// cache. An old measure is taken anew for the next question.
+    /// How full the cache is, for `statfs`, as last measured: measuring reads the disk
+    /// and can wait for another mount that shares the cache, so it is done for the
+    /// next call.
     pub fn usage(&self) -> Usage {
         let (usage, is_old) = self.tree.content.usage();
         if is_old {
-            self.wish(FetchKey::usage());
+            self.wish(FetchKey(Fetchable::Usage));
         }
         usage
     }

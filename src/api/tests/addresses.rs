@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_token_stays_at_home() {
+fn the_token_goes_to_no_other_origin() {
     let other = Server::new(|_, _| json(page_json(&[], false, None)));
     let location = format!("location: {}/v1/agents?sig=hidden", other.base);
     let server = Server::new(move |_, _| status(302, &[&location], ""));
@@ -15,7 +15,7 @@ fn the_token_stays_at_home() {
 }
 
 #[test]
-fn redirects_within_the_origin() {
+fn redirects_within_the_origin_are_followed() {
     let server = Server::new(|asked, _| match asked.path.as_str() {
         "/v1/agents" => status(308, &["location: /v1/agents/"], ""),
         "/v1/agents/" => json(page_json(&[], false, None)),
@@ -30,7 +30,7 @@ fn redirects_within_the_origin() {
 }
 
 #[test]
-fn download_locations() {
+fn a_download_leads_to_https_or_from_loopback_to_loopback() {
     let table = [
         (
             "location: https://store.example/a.tar.gz?sig=hidden#f",
@@ -90,7 +90,7 @@ fn download_locations() {
 }
 
 #[test]
-fn bases() {
+fn bases_that_would_show_the_token_are_refused() {
     let client = |base: &str, allow_http| {
         Client::new(ClientConfig {
             allow_http,

@@ -1,12 +1,12 @@
-//! Servers that do not speak v1, and what is said of them.
+//! Servers that do not speak v1, and the errors for them.
 
 use super::*;
 
 const HTML: &str =
     "<!DOCTYPE html><html><head><TITLE>404: This page could not be found.</TITLE></head>";
 
-/// What a client says of a server that answers so and does not speak v1; an error
-/// with what else it makes of the answer.
+/// The message of the client if it takes the answer for one of another server, or
+/// an error with another outcome.
 fn said(code: u16, headers: &[&str], body: &str) -> Result<String, String> {
     let body = body.to_owned();
     let headers: Vec<String> = headers.iter().map(ToString::to_string).collect();
@@ -39,7 +39,7 @@ fn said(code: u16, headers: &[&str], body: &str) -> Result<String, String> {
 }
 
 #[test]
-fn a_server_that_is_no_v1_is_named_as_such() {
+fn a_server_that_does_not_speak_v1_is_named() {
     let unknown = r#"{"error":{"message":"Not found","code":"NOT_FOUND"}}"#;
     let route =
         r#"{"message":"Route GET:/v1/agents not found","error":"Not Found","statusCode":404}"#;

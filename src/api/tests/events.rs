@@ -21,7 +21,7 @@ fn running(events: u64) -> World {
 }
 
 #[test]
-fn a_run_from_its_first_event_to_its_end() {
+fn a_stream_has_a_runs_events_to_its_end() {
     let server = fake::Server::start(running(2)).unwrap();
     let client = demo_client(&server, Duration::from_secs(5));
     let progress = Progress::new();
@@ -39,7 +39,7 @@ fn a_run_from_its_first_event_to_its_end() {
         assert_eq!(event.data.get(), said.to_string());
         assert!(event.timestamp.parse::<Timestamp>().is_ok());
     }
-    // What happens while somebody listens.
+    // Events during the stream.
     {
         let mut world = server.world();
         let run = world.run_mut("r").unwrap();
@@ -69,7 +69,7 @@ fn a_run_from_its_first_event_to_its_end() {
 }
 
 #[test]
-fn on_from_an_event_and_a_run_that_has_ended() {
+fn a_stream_continues_after_an_event() {
     let server = fake::Server::start(running(5)).unwrap();
     let client = demo_client(&server, Duration::from_secs(5));
     let mut stream = client.run_events("r", Some(4), &Progress::new()).unwrap();
@@ -80,7 +80,7 @@ fn on_from_an_event_and_a_run_that_has_ended() {
     server.world().set_status("r", "completed");
     assert!(matches!(next(&mut stream), RunEvent::Status(_)));
     assert!(matches!(next(&mut stream), RunEvent::Complete(_)));
-    // Two and no more.
+    // The status and the end.
     let mut stream = client.run_events("r", None, &Progress::new()).unwrap();
     assert!(matches!(next(&mut stream), RunEvent::Status(_)));
     assert!(matches!(
@@ -93,7 +93,7 @@ fn on_from_an_event_and_a_run_that_has_ended() {
 }
 
 #[test]
-fn a_stream_lives_by_its_heartbeats_whatever_the_timeout() {
+fn heartbeats_keep_a_stream_alive_beyond_the_timeout() {
     let mut world = running(0);
     world.heartbeat = Duration::from_millis(700);
     let server = fake::Server::start(world).unwrap();
@@ -140,7 +140,7 @@ fn streaming(body: impl Into<String>) -> Server {
 }
 
 #[test]
-fn what_is_not_documented_is_passed_over() {
+fn undocumented_events_are_skipped() {
     let server = streaming(
         "event: novelty\ndata: {}\n\nevent: output\ndata: {\"sequence\":\"x\"}\n\n\
          event: status\ndata: not json\n\ndata: {\"status\":\"running\"}\n\n\
@@ -177,7 +177,7 @@ fn a_stream_that_breaks_or_never_ends_a_line_is_an_error() {
 }
 
 #[test]
-fn answers_that_are_no_stream() {
+fn an_answer_that_is_no_stream_is_an_error() {
     const HTML: &[&str] = &["content-type: text/html"];
     const ECHO: &[&str] = &["content-type: for/vm0_live_secret"];
     const ELSEWHERE: &[&str] = &["location: http://127.0.0.1:9/v1/runs/r/events"];

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn error_answers() {
+fn error_answers_are_decoded() {
     let table = [
         (
             401,
@@ -111,7 +111,7 @@ fn silence_is_bounded_and_a_slow_answer_is_not_cut() {
 }
 
 #[test]
-fn nobody_there() {
+fn a_refused_connection_is_an_error_that_names_the_host() {
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -123,7 +123,7 @@ fn nobody_there() {
 }
 
 #[test]
-fn too_large_a_body_is_refused() {
+fn a_body_that_is_too_large_is_refused() {
     let server = Server::new(|_, _| {
         Reply::Raw("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n{".into())
     });
@@ -137,11 +137,11 @@ fn too_large_a_body_is_refused() {
     assert_eq!(sizes, ["100", "50", "6", "1"], "which are no smaller");
     // Without a length: found while it comes.
     let server = Server::new(|_, _| {
-        let mut text = "HTTP/1.1 200 OK\r\n\r\n".to_owned();
-        text.extend(std::iter::repeat_n(' ', (64 << 20) + 1));
-        Reply::Raw(text)
+        let blanks = " ".repeat((64 << 20) + 1);
+        Reply::Raw(format!("HTTP/1.1 200 OK\r\n\r\n{blanks}"))
     });
-    let error = server.client().run("r", &Progress::new()).unwrap_err();
+    let client = server.client_with(Duration::from_secs(60));
+    let error = client.run("r", &Progress::new()).unwrap_err();
     assert!(error.to_string().contains("64 MiB"), "{error}");
     assert_eq!(server.asked().len(), 1);
 }

@@ -115,7 +115,7 @@ fn logs_lose_nothing_and_repeat_nothing() {
 }
 
 #[test]
-fn more_rows_at_one_moment_than_a_page_holds() {
+fn more_rows_at_one_moment_than_a_page_holds_are_read() {
     let moments = || [0; 10].into_iter().chain([5; 150]).chain(6..20);
     // A sound cursor: everything.
     let mut service = LogService::new(moments());
@@ -268,7 +268,7 @@ fn a_page_too_large_to_take_is_asked_for_in_smaller_ones() {
 }
 
 #[test]
-fn logs_of_a_service_that_ignores_since() {
+fn logs_of_a_service_that_ignores_since_are_read() {
     let mut service = LogService::new(0..350);
     (service.has_more, service.ignore_since) = (true, true);
     let (sent, got, calls) = service.run();

@@ -55,7 +55,7 @@ fn a_run_is_started_and_cancelled() {
 }
 
 #[test]
-fn what_is_sent() {
+fn a_post_sends_the_documented_request() {
     let server = Server::new(|_, _| status(202, &[], &run_json("1", "pending", 0)));
     let client = server.client();
     let body = object(json!({"prompt": "é", "agent": "a"}));
@@ -95,7 +95,7 @@ const CANCELLED: &str =
     "; the run may have been cancelled: look at its status in runs/ before trying again";
 
 #[test]
-fn where_the_outcome_is_open_nothing_is_sent_again_and_the_error_says_so() {
+fn a_post_with_an_open_outcome_is_not_sent_again_and_says_so() {
     let replies: [fn() -> Reply; 11] = [
         || status(500, &["x-request-id: q7"], ""),
         || status(502, &[], "<html>"),
@@ -120,7 +120,7 @@ fn where_the_outcome_is_open_nothing_is_sent_again_and_the_error_says_so() {
 }
 
 #[test]
-fn where_the_outcome_is_known_the_error_leaves_no_doubt() {
+fn a_post_with_a_known_outcome_has_no_advice() {
     let known = r#"{"error":{"type":"invalid_request_error","code":"missing_parameter","message":"m","param":"prompt"}}"#;
     for (code, headers, calls) in [
         (400, [].as_slice(), 1),
@@ -149,7 +149,7 @@ fn where_the_outcome_is_known_the_error_leaves_no_doubt() {
 }
 
 #[test]
-fn a_passing_rate_limit_and_nobody_there() {
+fn a_post_that_the_service_has_not_begun_is_sent_again() {
     let server = Server::new(|_, number| match number {
         1 => status(429, &["retry-after: 0"], ""),
         _ => status(202, &[], &run_json("1", "pending", 0)),
@@ -166,7 +166,11 @@ fn a_passing_rate_limit_and_nobody_there() {
     let error = client.start_run(&body, &Progress::new()).unwrap_err();
     assert_eq!(transport_kind(&error), TransportKind::Connect);
     assert!(!error.to_string().contains("may have been"), "{error}");
-    assert_eq!(client.calls().made, 3, "tried again: nobody can have heard");
+    assert_eq!(
+        client.calls().made,
+        3,
+        "tried again: no server can have received it"
+    );
 }
 
 /// A kept connection that the server closes instead of answering.

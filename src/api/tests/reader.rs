@@ -6,12 +6,12 @@ use jiff::SignedDuration;
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A log on the demo server, and somebody who reads it.
+/// A log on the demo server, and its reader.
 struct Log {
     server: fake::Server,
     client: Client,
     reader: LogReader,
-    /// What was given so far, as raw rows.
+    /// The rows returned so far, raw.
     given: Vec<String>,
     start: Timestamp,
 }
@@ -39,7 +39,7 @@ impl Log {
         self.server.world().add_log("r", row);
     }
 
-    /// Reads on; gives the messages, oldest first, and what it cost.
+    /// Reads on; returns the messages, oldest first, and the number of calls.
     fn read(&mut self) -> Result<(Vec<String>, u64)> {
         let before = self.client.calls().made;
         let rows = self
@@ -51,7 +51,7 @@ impl Log {
         Ok((texts, self.client.calls().made - before))
     }
 
-    /// Asserts that what was given, in whatever order, is what the log holds.
+    /// Asserts that the rows returned are those of the log, in any order.
     #[track_caller]
     fn assert_complete(&self) {
         let mut fresh = LogReader::default();
@@ -73,7 +73,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn only_news_and_for_one_call() {
+fn a_further_reading_costs_one_call_and_returns_new_rows_only() {
     for quirks in [Quirks::default(), Quirks::none()] {
         let mut log = Log::new(quirks);
         assert_eq!(log.read().unwrap(), (vec![], 1));
@@ -102,7 +102,7 @@ fn only_news_and_for_one_call() {
 }
 
 #[test]
-fn news_of_many_pages_and_many_rows_a_moment() {
+fn a_further_reading_of_many_pages_loses_nothing() {
     for quirks in [Quirks::default(), Quirks::none()] {
         for spacing in [1, 7, 60] {
             let mut log = Log::new(quirks.clone());
@@ -239,7 +239,7 @@ fn a_service_that_ignores_since_and_rows_without_a_time_double_nothing() {
 }
 
 #[test]
-fn the_events_of_agents_rows() {
+fn the_event_of_an_agents_row_is_read() {
     let row = |metadata: Value| {
         let row =
             json!({"timestamp": "2025-01-01T00:00:00.5Z", "message": "m", "metadata": metadata});
@@ -358,7 +358,7 @@ fn an_agents_row_without_metadata_has_its_event_in_its_message() {
 }
 
 #[test]
-fn the_clock_is_the_services() {
+fn the_services_clock_is_used() {
     let ahead = SignedDuration::from_hours(3);
     let server = Server::new(move |_, number| {
         let date = match number {

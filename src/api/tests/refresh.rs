@@ -30,7 +30,7 @@ fn add_newer(server: &fake::Server, runs: usize, status: &str) -> Vec<String> {
     (0..runs).map(add).collect()
 }
 
-/// Somebody who keeps what is known of the runs.
+/// A caller that keeps the runs it knows.
 struct Caller {
     client: Client,
     known: HashMap<String, Run>,
@@ -51,7 +51,7 @@ impl Caller {
         }
     }
 
-    /// Refreshes; gives what it cost and which runs are told of otherwise now.
+    /// Refreshes; returns the number of calls and the runs that changed.
     fn refresh(&mut self) -> (u64, BTreeSet<String>) {
         let before = self.client.calls().made;
         let known: KnownRuns<'_> = self.known.values().collect();
@@ -79,7 +79,7 @@ fn set(ids: &[&String]) -> BTreeSet<String> {
 }
 
 #[test]
-fn nothing_new_is_one_call_however_many_runs_there_are() {
+fn a_refresh_without_changes_costs_one_call() {
     for quirks in both() {
         let server = server_with(10_000, quirks);
         let mut caller = Caller::new(&server);
@@ -94,7 +94,7 @@ fn nothing_new_is_one_call_however_many_runs_there_are() {
 }
 
 #[test]
-fn what_started_and_what_ended_among_the_newest_is_one_call() {
+fn changes_among_the_newest_runs_cost_one_call() {
     for quirks in both() {
         let server = server_with(300, quirks);
         let live = add_newer(&server, 3, "running");
@@ -111,7 +111,7 @@ fn what_started_and_what_ended_among_the_newest_is_one_call() {
 }
 
 #[test]
-fn older_runs_that_had_not_ended_are_looked_after() {
+fn older_live_runs_are_refreshed() {
     for quirks in both() {
         let server = server_with(0, quirks);
         let old = add_newer(&server, 4, "running");
@@ -144,7 +144,7 @@ fn older_runs_that_had_not_ended_are_looked_after() {
 }
 
 #[test]
-fn more_new_runs_than_a_page_holds() {
+fn more_new_runs_than_a_page_holds_are_read() {
     for (quirks, calls) in [(Quirks::none(), 3), (Quirks::default(), u64::MAX)] {
         let server = server_with(120, quirks);
         let mut caller = Caller::new(&server);
@@ -162,7 +162,7 @@ fn more_new_runs_than_a_page_holds() {
         let (made, changed) = caller.refresh();
         if calls == u64::MAX {
             // Pages that skip rows: all that a full reading shows.
-            let full = caller.client.runs(&RunFilter::default(), &Progress::new());
+            let full = caller.client.runs(&Progress::new());
             for row in full.unwrap() {
                 assert!(caller.known.contains_key(&row.value.id));
             }
@@ -178,7 +178,7 @@ fn more_new_runs_than_a_page_holds() {
 }
 
 #[test]
-fn with_nothing_known_everything_is_read() {
+fn without_known_runs_the_whole_list_is_read() {
     for quirks in both() {
         let server = server_with(0, quirks);
         add_newer(&server, 130, "completed");
@@ -186,7 +186,7 @@ fn with_nothing_known_everything_is_read() {
         let mut caller = Caller::new(&server);
         caller.known.clear();
         let (_, brought) = caller.refresh();
-        let full = caller.client.runs(&RunFilter::default(), &Progress::new());
+        let full = caller.client.runs(&Progress::new());
         let full: BTreeSet<_> = full.unwrap().into_iter().map(|r| r.value.id).collect();
         assert_eq!(brought, full);
         assert!(full.len() > 200, "{}", full.len());
@@ -194,7 +194,7 @@ fn with_nothing_known_everything_is_read() {
 }
 
 #[test]
-fn many_ends_at_once_are_spread_over_several_refreshes() {
+fn many_ends_at_once_take_several_refreshes() {
     let server = server_with(0, Quirks::default());
     let old = add_newer(&server, 25, "running");
     add_newer(&server, 100, "completed");
@@ -212,7 +212,7 @@ fn many_ends_at_once_are_spread_over_several_refreshes() {
 }
 
 #[test]
-fn more_live_runs_than_a_page_shows() {
+fn more_live_runs_than_a_page_holds_are_refreshed() {
     let server = server_with(0, Quirks::none());
     let old = add_newer(&server, 130, "running");
     let waiting = add_newer(&server, 2, "pending");
@@ -232,7 +232,7 @@ fn more_live_runs_than_a_page_shows() {
 }
 
 #[test]
-fn what_fails_after_the_first_page_is_left_for_the_next_time() {
+fn a_failure_after_the_first_page_is_left_to_the_next_refresh() {
     let server = server_with(0, Quirks::default());
     let old = add_newer(&server, 2, "running");
     add_newer(&server, 100, "completed");
@@ -253,7 +253,7 @@ fn what_fails_after_the_first_page_is_left_for_the_next_time() {
 }
 
 #[test]
-fn runs_of_a_state_that_is_not_known_and_runs_that_are_gone() {
+fn unknown_states_and_vanished_runs_are_no_error() {
     let server = server_with(0, Quirks::default());
     let old = add_newer(&server, 2, "queued");
     add_newer(&server, 100, "completed");

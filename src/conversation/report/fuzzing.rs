@@ -1,8 +1,8 @@
-//! What holds of each page, of any events: for the fuzz target `answer`
-//! and for the tests.
+//! What must hold for each page, of any events: for the fuzz target `answer` and for
+//! the tests.
 
-/// Every element that a page can have, its doctype too. Of an agent's Markdown come
-/// those behind `ul`.
+/// Every element that a page can have, and its doctype. Those after `ul` come from an
+/// agent's Markdown.
 const OWN: [&str; 51] = [
     "!DOCTYPE",
     "a",
@@ -56,9 +56,9 @@ const OWN: [&str; 51] = [
     "input",
     "img",
 ];
-/// Those that have no end.
+/// The elements that have no end tag.
 const EMPTY: [&str; 6] = ["!DOCTYPE", "meta", "hr", "br", "input", "img"];
-/// Attributes that they can have.
+/// The attributes that elements can have.
 const ATTRIBUTES: [&str; 23] = [
     "html",
     "lang",

@@ -13,15 +13,15 @@ use crate::{
 use jiff::Timestamp;
 use std::{fmt::Write, time::Duration};
 
-/// All styling there is. Colours are those of the chart.
+/// The whole style sheet. Its colours are those of the chart.
 const STYLE: &str = include_str!("report.css");
 
-/// Nothing is fetched and nothing runs, even if markup came into the page; pictures are in
-/// the page itself.
+/// The browser fetches nothing and runs nothing, even if markup got into the page;
+/// pictures are in the page itself.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 
-/// Writes the page.
-pub(super) fn write(facts: &Facts, answer: &str, usage: &Usage, threads: &Threads) -> String {
+/// The page of a run.
+pub(crate) fn page(facts: &Facts, answer: &str, usage: &Usage, threads: &Threads) -> String {
     let agent = facts.agent.as_deref().unwrap_or("an agent");
     let mut out = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -78,7 +78,7 @@ pub(super) fn write(facts: &Facts, answer: &str, usage: &Usage, threads: &Thread
     out
 }
 
-/// Markdown below a heading, where there is any.
+/// Markdown below a heading, unless it is empty.
 fn section(out: &mut String, title: &str, text: &str) {
     if !text.trim().is_empty() {
         let _ = writeln!(

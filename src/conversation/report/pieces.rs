@@ -1,4 +1,4 @@
-//! As much of what agents wrote as a page holds: a browser is to show it at once.
+//! As much of what agents wrote as a page holds, so that a browser shows it at once.
 
 use super::text::{escaped, markdown};
 use crate::{
@@ -10,36 +10,37 @@ use crate::{
 };
 use std::fmt::Write;
 
-/// Lines of a tool's input or output that the page holds, and bytes.
+/// Lines and bytes of a tool's input or output that the page holds.
 const LINES: usize = 200;
 const BYTES: usize = 32 << 10;
-/// Bytes of a text that was said: far more than people read, and a browser takes a
-/// second for it.
+/// Bytes of a text of the agent or the user: far more than people read, and a browser
+/// takes a second to show it.
 const SAID: usize = 256 << 10;
-/// Bytes of texts that a page has room for. Of what comes when it is full, [`LEAST`]
-/// is shown.
+/// Bytes of texts that a page has room for. When it is full, [`LEAST`] bytes of each
+/// further text are shown.
 const ROOM: usize = 12 << 20;
 const LEAST: usize = 500;
-/// Bytes of base64 that one picture may have, and all of a page: a screenshot has
-/// some 100 kB, and a page is to be there at once.
+/// Bytes of base64 that one picture may have, and all pictures of a page: a screenshot
+/// has some 100 kB, and a page should open at once.
 const PICTURE: usize = 1 << 20;
 const PICTURES: usize = 8 << 20;
-/// As much of a text as the page holds, and how many lines more it has.
+
+/// As much of a text as the page holds, and how many more lines it has.
 pub(super) struct Cut {
     pub(super) text: String,
     pub(super) more: usize,
 }
 
-/// What a tool gave, without the text that the page does not hold.
+/// A tool's output, without the text that the page does not hold.
 pub(super) struct Gave {
-    /// All but its text.
+    /// Everything but the text.
     pub(super) outcome: Outcome,
     pub(super) text: Cut,
-    /// All lines that it has.
+    /// How many lines the whole text has.
     pub(super) lines: usize,
 }
 
-/// What a page has taken so far, in bytes.
+/// The bytes that a page holds so far.
 #[derive(Default)]
 pub(super) struct Room {
     pictures: usize,
@@ -54,19 +55,19 @@ impl Room {
         cut
     }
 
-    /// How much of a text the page has room for, of so many bytes.
+    /// How much of a text the page has room for, `most` bytes at most.
     fn left(&self, most: usize) -> usize {
         most.min(ROOM.saturating_sub(self.texts)).max(LEAST)
     }
 
-    /// A text that was said, as HTML.
+    /// A text of the agent or the user, as HTML.
     pub(super) fn said(&mut self, text: &str) -> String {
         let (html, taken) = said(text, self.left(SAID));
         self.texts += taken;
         html
     }
 
-    /// What a tool gave, with as many of its pictures as the page has room for.
+    /// A tool's output, with as many of its pictures as the page has room for.
     pub(super) fn fitting(&mut self, outcome: &Outcome) -> Gave {
         let text = outcome.text.trim_matches(['\n', '\r']);
         let fits = |picture: &&Picture| {
@@ -104,7 +105,7 @@ fn said(text: &str, most: usize) -> (String, usize) {
     (html, end)
 }
 
-/// Writes a piece, and where the rest of it is.
+/// Writes as much of a text as the page holds, and where the rest is.
 pub(super) fn write_block(class: &str, shown: &Cut, sequence: Option<u64>, out: &mut String) {
     let more = shown.more;
     let _ = write!(out, "<pre class=\"{class}\">{}</pre>", escaped(&shown.text));

@@ -1,7 +1,10 @@
 //! The page of a run whose agent writes what it should not.
 
 use super::*;
-use crate::conversation::usage::Summary;
+use crate::conversation::{
+    event::{Event, Place},
+    usage::Summary,
+};
 use serde_json::{Value, json};
 
 const HOSTILE: &str = "</pre></details></article></main><script>alert(1)</script><img src=x onerror=alert(1)>\" onload=\"x ' \u{1b}[2J";
@@ -22,11 +25,11 @@ fn facts() -> Facts {
     }
 }
 
-fn page(events: &[Value]) -> String {
-    let mut report = Report::new(events.len());
+fn page_of(events: &[Value]) -> String {
+    let mut threads = Threads::new(events.len());
     let mut summary = Summary::default();
     for (number, event) in events.iter().enumerate() {
-        if report.leaves_out_next() {
+        if threads.leaves_out_next() {
             continue;
         }
         let kind = event["type"].as_str().unwrap();
@@ -36,9 +39,9 @@ fn page(events: &[Value]) -> String {
             timestamp: HOSTILE,
             sequence: Some(number as u64 + 1),
         };
-        report.event(&event, place);
+        threads.event(&event, place);
     }
-    report.page(&facts(), HOSTILE, &summary.usage())
+    page(&facts(), HOSTILE, &summary.usage(), &threads)
 }
 
 fn message(kind: &str, parent: Option<&str>, block: &Value) -> Value {
@@ -91,7 +94,7 @@ fn nothing_that_an_agent_wrote_is_markup() {
         json!({"type": "result", "is_error": true, "result": HOSTILE, "modelUsage": {HOSTILE: {}}}),
         json!({"type": HOSTILE, HOSTILE: HOSTILE}),
     ];
-    let page = page(&events);
+    let page = page_of(&events);
     fuzzing::check(&page);
     assert!(
         page.matches("&lt;script&gt;").count() >= 20,
@@ -105,7 +108,7 @@ fn nothing_that_an_agent_wrote_is_markup() {
 }
 
 #[test]
-fn a_subagent_stands_in_the_call_that_started_it_and_no_depth_harms() {
+fn a_subagent_is_nested_in_its_call_and_no_depth_harms() {
     let call = |id: &str, parent: Option<&str>| {
         let input = json!({"description": format!("do {id}")});
         message(
@@ -121,7 +124,7 @@ fn a_subagent_stands_in_the_call_that_started_it_and_no_depth_harms() {
     // A call that is its own parent, and two of one id.
     events.push(call("self", Some("self")));
     events.push(call("0", Some("0")));
-    let page = page(&events);
+    let page = page_of(&events);
     fuzzing::check(&page);
     let inner = page.find("do 1</code>").unwrap();
     let outer_end = page.find("</details>").unwrap();
@@ -129,26 +132,26 @@ fn a_subagent_stands_in_the_call_that_started_it_and_no_depth_harms() {
 }
 
 #[test]
-fn a_page_is_of_a_size_that_a_browser_shows() {
+fn a_page_is_small_enough_for_a_browser() {
     let text = |text: &str| message("assistant", None, &json!({"type": "text", "text": text}));
     let result = |text: &str| {
         let block = json!({"type": "tool_result", "tool_use_id": "x", "content": text});
         message("user", None, &block)
     };
-    let base = page(&[]).len();
+    let base = page_of(&[]).len();
     // Data is named, in the words of an agent too.
     let data = format!("data:image/png;base64,{}", "QUJD".repeat(5_000));
-    let named = page(&[text(&data), result(&data)]);
+    let named = page_of(&[text(&data), result(&data)]);
     assert!(named.len() < base + 2_000, "{}", named.len());
     assert_eq!(named.matches("[image/png, 15 kB]").count(), 2);
     // A text of a megabyte is cut, and where the page is full a little is shown.
     let long = "word ".repeat(200 << 10);
-    let cut = page(&[text(&long)]);
+    let cut = page_of(&[text(&long)]);
     assert!((256 << 10..300 << 10).contains(&(cut.len() - base)));
     assert!(cut.contains("761856 more characters: <a href=\"events.jsonl\">"));
     let long = &long[..257 << 10];
     let much: Vec<Value> = (0..60).flat_map(|_| [text(long), result(long)]).collect();
-    let much = page(&much);
+    let much = page_of(&much);
     assert!(much.len() < 13 << 20, "{}", much.len());
     assert_eq!(much.matches("<h3>Agent</h3>").count(), 60);
 }
@@ -164,7 +167,7 @@ fn a_long_conversation_shows_its_beginning_and_its_end() {
             )
         })
         .collect();
-    let page = page(&events);
+    let page = page_of(&events);
     for shown in [
         "said 0.",
         "said 499.",

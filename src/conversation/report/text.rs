@@ -1,4 +1,4 @@
-//! What agents and users wrote, as HTML that can do nothing.
+//! Texts of agents and users as HTML that fetches nothing and runs nothing.
 
 use crate::{
     conversation::markdown::{options, visible},
@@ -6,10 +6,10 @@ use crate::{
 };
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
-/// Quotes, lists and the like within one another that are set apart: Chromium takes
-/// six seconds for a text of 100,000 `>`.
+/// The most quotes, lists and the like within one another: Chromium takes six seconds
+/// for a text of 100,000 `>`.
 const DEEPEST: usize = 24;
-/// Columns of a table: Chromium takes more than a minute for 50,000.
+/// The most columns of a table: Chromium takes more than a minute for 50,000.
 const COLUMNS: usize = 100;
 
 /// Text with no meaning in HTML, nor in a terminal that shows the page's source.
@@ -49,7 +49,7 @@ pub(super) fn markdown(text: &str) -> String {
         true => options() - Options::ENABLE_TABLES,
         false => options(),
     };
-    // How many are open of what can stand in itself.
+    // How many elements are open that can nest in themselves.
     let mut depth = 0_usize;
     let not_too_deep = |event: &Event<'_>| match event {
         Event::Start(tag) if nests(&tag.to_end()) => {
@@ -93,18 +93,18 @@ pub(super) fn markdown(text: &str) -> String {
             Some(true) => own("</a>".into()),
             _ => own("</span>".into()),
         },
-        // The page has its own headings above these.
+        // The page's own headings are above these.
         Event::Start(Tag::Heading { level, .. }) => own(format!("<h{}>", below(level))),
         Event::End(TagEnd::Heading(level)) => own(format!("</h{}>\n", below(level))),
         event => event,
     });
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     html::push_html(&mut out, events);
-    // Markdown writes any character by its number, such as `&#27;`.
+    // Markdown can write any character by its number, such as `&#27;`.
     visible(&out)
 }
 
-/// Whether a thing can stand in itself, as deep as its writer likes.
+/// Whether an element can nest in itself, to any depth.
 fn nests(tag: &TagEnd) -> bool {
     matches!(
         tag,

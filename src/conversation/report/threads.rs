@@ -1,5 +1,5 @@
-//! The conversation as nested entries: a tool's call with what came of it, and a
-//! subagent's words in the call that started it.
+//! The conversation as nested entries: a tool call with its result, and a subagent's
+//! words in the call that started it.
 
 use super::{
     pieces::{Cut, Gave, Room, write_block},
@@ -16,9 +16,14 @@ use crate::{
 use jiff::Timestamp;
 use std::{collections::HashMap, fmt::Write};
 
-/// Calls within calls that are nested; what is deeper stands beside them. The
-/// entries are written by recursion, and agents decide how deep they are.
+/// The most calls within calls that are nested; deeper ones are put on the top level.
+/// Entries are written by recursion, and an agent decides how deep they are.
 const DEEPEST: usize = 8;
+
+/// Events of the conversation that the page shows: the first and the last ones.
+/// A browser takes some seconds to lay out more.
+const FIRST: usize = 500;
+const LAST: usize = 2_500;
 
 /// One entry.
 struct Entry {
@@ -31,14 +36,14 @@ struct Entry {
 }
 
 enum Body {
-    /// HTML that is finished, in an element of that class.
+    /// Finished HTML, in an element of that class.
     Said(&'static str, String),
     Call {
         call: Call,
         input: Option<Cut>,
         todos: Vec<Todo>,
         outcome: Option<Gave>,
-        /// What a subagent said that it started.
+        /// Entries of the subagent that the call started.
         inner: Vec<usize>,
     },
     /// An outcome whose call is not known.
@@ -47,11 +52,14 @@ enum Body {
     Gap(usize),
 }
 
-/// All entries.
+/// The conversation of a page, which grows event by event.
 #[derive(Default)]
-pub(super) struct Threads {
+pub(crate) struct Threads {
+    /// How many events there are in all, and how many were added.
+    all: usize,
+    seen: usize,
     entries: Vec<Entry>,
-    /// Those that stand at the top.
+    /// The entries of the top level.
     top: Vec<usize>,
     calls: HashMap<String, usize>,
     /// Entries that tell of a failure.
@@ -60,48 +68,56 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    fn add(&mut self, parent: Option<usize>, mut entry: Entry) -> usize {
+    /// No entries yet, for that many events.
+    pub(crate) fn new(all: usize) -> Self {
+        Self {
+            all,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the page leaves out the next event, so that it need not be read.
+    pub(crate) fn leaves_out_next(&mut self) -> bool {
+        let number = self.seen;
+        self.seen += 1;
+        let is_left_out = number >= FIRST && number + LAST < self.all;
+        if is_left_out {
+            match self.entries.last_mut().map(|entry| &mut entry.body) {
+                Some(Body::Gap(count)) => *count += 1,
+                _ => {
+                    self.add(None, Body::Gap(1), None);
+                }
+            }
+        }
+        is_left_out
+    }
+
+    fn add(&mut self, parent: Option<usize>, body: Body, place: Option<Place<'_>>) -> usize {
         let number = self.entries.len();
         let parent = parent.filter(|&parent| self.entries[parent].depth < DEEPEST);
-        entry.depth = parent.map_or(0, |parent| self.entries[parent].depth + 1);
+        let depth = parent.map_or(0, |parent| self.entries[parent].depth + 1);
         match parent.map(|parent| &mut self.entries[parent].body) {
             Some(Body::Call { inner, .. }) => inner.push(number),
             _ => self.top.push(number),
         }
-        self.entries.push(entry);
+        self.entries.push(Entry {
+            depth,
+            body,
+            sequence: place.and_then(|place| place.sequence),
+            time: place.map(|place| time(place.timestamp)).unwrap_or_default(),
+        });
         number
     }
 
-    /// Counts an event that is not shown.
-    pub(super) fn leave_out(&mut self) {
-        if let Some(Body::Gap(count)) = self.entries.last_mut().map(|entry| &mut entry.body) {
-            *count += 1;
-            return;
-        }
-        let entry = Entry {
-            depth: 0,
-            body: Body::Gap(1),
-            sequence: None,
-            time: String::new(),
-        };
-        self.add(None, entry);
-    }
-
     /// Adds a row of the agent's that is no event.
-    pub(super) fn text(&mut self, text: &str, place: Place<'_>) {
+    pub(crate) fn text(&mut self, text: &str, place: Place<'_>) {
         let mut html = String::new();
         write_block("output", &self.room.cut(text), place.sequence, &mut html);
-        let entry = Entry {
-            depth: 0,
-            body: Body::Said("note", html),
-            sequence: place.sequence,
-            time: time(place.timestamp),
-        };
-        self.add(None, entry);
+        self.add(None, Body::Said("note", html), Some(place));
     }
 
-    /// Adds what an event says.
-    pub(super) fn event(&mut self, event: &Event, place: Place<'_>) {
+    /// Adds an event.
+    pub(crate) fn event(&mut self, event: &Event, place: Place<'_>) {
         let parent = event.parent.as_ref();
         let parent = parent.and_then(|parent| self.calls.get(parent).copied());
         let is_sub = event.parent.is_some();
@@ -155,14 +171,10 @@ impl Threads {
                         Some(gave) => Body::Outcome(gave),
                     }
                 }
-                Part::End(end) => Body::Said(
-                    if end.failure.is_some() {
-                        "end failed"
-                    } else {
-                        "end"
-                    },
-                    ended(end),
-                ),
+                Part::End(end) => {
+                    let class = end.failure.as_ref().map_or("end", |_| "end failed");
+                    Body::Said(class, ended(end))
+                }
                 Part::Note(level, text) => {
                     let class = match level {
                         Level::Info => "note",
@@ -178,13 +190,7 @@ impl Threads {
             };
             let has_failed = matches!(&body, Body::Said(class, _) if class.contains("failed"))
                 || matches!(&body, Body::Outcome(gave) if gave.outcome.failed);
-            let entry = Entry {
-                depth: 0,
-                body,
-                sequence: place.sequence,
-                time: time(place.timestamp),
-            };
-            let number = self.add(parent, entry);
+            let number = self.add(parent, body, Some(place));
             if has_failed {
                 self.failures.push(number);
             }
@@ -195,8 +201,8 @@ impl Threads {
         }
     }
 
-    /// Gives an outcome to its call; gives it back where there is none, or one that
-    /// has its outcome.
+    /// Gives an outcome to its call. Gives it back where the call is not known or has an
+    /// outcome already.
     fn answer(&mut self, gave: Gave) -> Option<Gave> {
         let call = gave.outcome.call.as_ref();
         let Some(&number) = call.and_then(|call| self.calls.get(call)) else {
@@ -215,14 +221,14 @@ impl Threads {
         None
     }
 
-    /// Writes all of it.
+    /// Writes all entries.
     pub(super) fn write(&self, out: &mut String) {
         for &number in &self.top {
             self.write_entry(number, out);
         }
     }
 
-    /// Writes links to what has failed: their number, and each.
+    /// Writes the number of failures, and a link to each.
     pub(super) fn write_failures(&self, out: &mut String) {
         const MOST: usize = 20;
         if self.failures.is_empty() {
@@ -292,7 +298,7 @@ impl Threads {
             } => {
                 let has_failed = outcome.as_ref().is_some_and(|gave| gave.outcome.failed);
                 let class = if has_failed { "tool failed" } else { "tool" };
-                // What people look for stands open.
+                // Failures and lists of tasks are open: people look for them.
                 let open = if has_failed || !todos.is_empty() {
                     " open"
                 } else {
@@ -315,7 +321,7 @@ impl Threads {
                 for &number in inner {
                     self.write_entry(number, out);
                 }
-                // What such a tool says of itself adds nothing to the list.
+                // The output of a tool that writes a list repeats the list.
                 if let Some(gave) = outcome.as_ref().filter(|_| todos.is_empty() || has_failed) {
                     write_outcome(gave, *sequence, out);
                 }
@@ -325,7 +331,7 @@ impl Threads {
     }
 }
 
-/// What a summary says of an outcome at its end.
+/// The mark at the end of a summary: whether the call failed, and the lines of output.
 fn mark(gave: &Gave) -> String {
     match (gave.outcome.failed, gave.lines) {
         (true, _) => " <span class=\"mark failed\">failed</span>".into(),
@@ -387,7 +393,7 @@ fn write_outcome(gave: &Gave, sequence: Option<u64>, out: &mut String) {
     }
 }
 
-/// The time of day, with the whole as its title.
+/// The time of day, with date and time as its title.
 fn time(timestamp: &str) -> String {
     match timestamp.parse::<Timestamp>() {
         Ok(time) => format!(

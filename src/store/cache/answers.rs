@@ -5,7 +5,7 @@
 //! the tree wrote it. A damaged file reads as absent. The files have a maximum size
 //! together; the least recently used are removed first.
 
-use crate::store::{files::make_directory, hex::hex};
+use crate::store::{files::make_directory, key::hex};
 use crate::{
     error::{Error, Result},
     sync::{Mutex, RwLock},

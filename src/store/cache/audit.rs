@@ -10,11 +10,11 @@ use super::{
 use crate::store::checksums::{BLOCK, checksum};
 use crate::store::content_lock::ContentLock;
 use crate::store::files::{self, META, PACK};
-use crate::store::index::holes::{self, Failed};
+use crate::store::index::holes::{self, Failed, Full, Pieces};
 use crate::store::index::{Index, Location, format, restore};
 use crate::store::meta::{Meta, Verified, Verify};
 use sha2::{Digest, Sha256};
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+use std::{fs::File, os::unix::fs::FileExt, path::Path};
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
@@ -91,7 +91,7 @@ pub(in crate::store) fn audit(path: &Path, name: &str, read: &mut dyn FnMut(u64)
 fn content(version: &Version) -> Result<Option<ContentLock>, String> {
     // Without file descriptors the content cannot be checked: that is no damage.
     let lock = ContentLock::take(version.directory(), TRIES).ok().flatten();
-    let was = version.index().pack_length();
+    let was = version.index().header().pack;
     match lock.as_ref().and_then(ContentLock::length) {
         Some(is) if is != was => Err(format!("pack has {is} bytes instead of {was}")),
         _ => Ok(lock),
@@ -107,16 +107,14 @@ fn contents(
 ) -> Result<Option<Proof>, String> {
     let index = version.index();
     if proof.is_none() {
-        has_checksums(index, pack, PACK, 0, index.pack_length(), read)?;
+        has_checksums(index, pack, PACK, 0, index.header().pack, read)?;
     }
     // Files share no content: together they are no longer than what has checksums.
-    let mut left = u64::from(index.checksums()) * BLOCK as u64;
+    let mut left = u64::from(index.header().sums) * BLOCK as u64;
     let mut zeros = HASHED_HOLES;
     for node in 0..index.len() {
-        if index
-            .record(node)
-            .is_none_or(|record| record.kind != format::FILE)
-        {
+        let record = index.record(node);
+        if record.is_none_or(|record| record.kind != format::FILE) {
             continue;
         }
         let (location, stored) = index
@@ -145,25 +143,19 @@ fn contents(
         };
         if let Some(proof) = &mut proof {
             let mut hash = Sha256::new();
-            let mut add = |_, piece: &[u8]| {
+            let add = |_, piece: &[u8]| {
                 hash.update(piece);
                 read(piece.len() as u64);
                 Ok(())
             };
             match index.holes(node) {
-                None => pieces(file, start, stored, CHUNK, add)?,
+                None => pieces(file, start, &Full(stored), CHUNK, add)?,
                 Some(holes) => {
-                    let of = holes.of(index);
-                    let read = |at: u64, buf: &mut [u8]| {
-                        holes::fill(&of, at, buf, |at, part| {
-                            file.read_exact_at(part, start.saturating_add(at))
-                        })
-                    };
                     // A proven version has no more holes than are hashed.
                     zeros = zeros
                         .checked_sub(holes.size() - stored)
                         .ok_or("the index has more holes than were hashed")?;
-                    in_pieces(holes.size(), CHUNK, read, &mut add)?;
+                    pieces(file, start, &holes.of(index), CHUNK, add)?;
                 }
             }
             proof.add(node, hash.finalize().into());
@@ -181,7 +173,7 @@ fn has_checksums(
     length: u64,
     read: &mut dyn FnMut(u64),
 ) -> Result<(), String> {
-    pieces(file, 0, length, BLOCK, |number, block| {
+    pieces(file, 0, &Full(length), BLOCK, |number, block| {
         read(block.len() as u64);
         match index.checksum(first + number) == Some(checksum(block)) {
             true => Ok(()),
@@ -190,36 +182,26 @@ fn has_checksums(
     })
 }
 
-/// Reads `length` bytes from `start` on in pieces of `size`, and calls `tell` for each
-/// with its number.
+/// Reads a file whose stored bytes begin at `start` in pieces of `size` bytes, holes
+/// included, and calls `tell` for each with its number.
 fn pieces(
     file: &File,
     start: u64,
-    length: u64,
+    of: &impl Pieces,
     size: usize,
-    tell: impl FnMut(u64, &[u8]) -> Result<(), String>,
-) -> Result<(), String> {
-    let read = |at: u64, buf: &mut [u8]| {
-        let at = start.saturating_add(at);
-        file.read_exact_at(buf, at).map_err(Failed::Read)
-    };
-    in_pieces(length, size, read, tell)
-}
-
-fn in_pieces(
-    length: u64,
-    size: usize,
-    read: impl Fn(u64, &mut [u8]) -> Result<(), Failed<io::Error>>,
     mut tell: impl FnMut(u64, &[u8]) -> Result<(), String>,
 ) -> Result<(), String> {
+    let length = of.size();
+    let read = |at: u64, part: &mut [u8]| file.read_exact_at(part, start.saturating_add(at));
     let mut buffer = vec![0; usize::try_from(length).map_or(size, |length| length.min(size))];
     for (number, done) in (0..length).step_by(size).enumerate() {
         let n = usize::try_from(length - done).map_or(size, |left| left.min(size));
-        read(done, &mut buffer[..n]).map_err(|failed| match failed {
+        let buffer = &mut buffer[..n];
+        holes::fill(of, done, buffer, read).map_err(|failed| match failed {
             Failed::Read(error) => format!("the content cannot be read: {error}"),
             Failed::Map => "the index contradicts itself about a file's holes".into(),
         })?;
-        tell(number as u64, &buffer[..n])?;
+        tell(number as u64, buffer)?;
     }
     Ok(())
 }

@@ -31,8 +31,8 @@ impl Checked {
     pub(super) fn none(index: &Index) -> Self {
         let zeros = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
         Self {
-            bits: zeros(index.checksums().div_ceil(64) as usize),
-            changed: zeros(index.blobs() as usize + 1),
+            bits: zeros(index.header().sums.div_ceil(64) as usize),
+            changed: zeros(index.header().blobs as usize + 1),
         }
     }
 

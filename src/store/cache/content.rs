@@ -137,7 +137,7 @@ impl Content {
             None => Part {
                 number: 0,
                 first: 0,
-                length: index.pack_length(),
+                length: index.header().pack,
             },
         })
     }

@@ -5,7 +5,6 @@ use super::{
     audit::{self, Audit},
     entries::{QuotaEntry, remove_content},
     keepalive,
-    name::read_name,
     quota::Quota,
 };
 use crate::error::{Error, Result};
@@ -14,13 +13,17 @@ use crate::store::meta::Meta;
 use serde::Serialize;
 use std::{
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     thread,
     time::SystemTime,
 };
 
+/// The file in a version's directory that holds the name.
+const NAME: &str = "name";
+/// The longest name that is read: a path component and its escapes.
+const NAME_BYTES: u64 = 1024;
 /// Levels of directories that are summed up: the cache has a few.
 const DEPTH: u32 = 8;
 /// Hexadecimal digits in the name of a version's directory: a SHA-256.
@@ -324,6 +327,34 @@ fn item(entry: QuotaEntry) -> CachedVersion {
         content: entry.content,
         used: entry.used,
         pinned: entry.pinned,
+    }
+}
+
+/// The name, if it was noted.
+fn read_name(version: &Path) -> Option<String> {
+    let mut name = String::new();
+    let file = File::open(version.join(NAME)).ok()?;
+    file.take(NAME_BYTES).read_to_string(&mut name).ok()?;
+    Some(name).filter(|name| !name.is_empty())
+}
+
+/// Writes a storage's name beside a version, unless it is the same as before.
+/// A failure is only logged: the name is a convenience.
+pub(super) fn note_name(version: &Path, name: &str) {
+    if name.len() as u64 > NAME_BYTES || read_name(version).as_deref() == Some(name) {
+        return;
+    }
+    // By a rename: no process may read half of it.
+    let new = version.join(format!("{NAME}.{}", std::process::id()));
+    let mut open = OpenOptions::new();
+    let open = open.write(true).create(true).truncate(true).mode(0o600);
+    let written = open
+        .open(&new)
+        .and_then(|mut file| file.write_all(name.as_bytes()))
+        .and_then(|()| fs::rename(&new, version.join(NAME)));
+    if let Err(error) = written {
+        let _ = fs::remove_file(&new);
+        tracing::debug!(%error, "could not note a name in the cache");
     }
 }
 

@@ -8,11 +8,10 @@
 //! to, and all files in linked folders. It also decides how paths are sorted: as
 //! JavaScript sorts strings, by UTF-16 code units, or by bytes. All ways are tried.
 
-use crate::store::hex::{hex, push_hex};
-use crate::store::index::follow::{Linked, walk};
-use crate::store::index::format::{self, ROOT};
-use crate::store::index::{Dirent, Records};
-use crate::store::{key::VersionKey, meta::Verify};
+use crate::store::index::walk::{self, DIGEST};
+use crate::store::index::{Records, format};
+use crate::store::key::{VersionKey, hex, push_hex};
+use crate::store::meta::Verify;
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
 
@@ -26,9 +25,6 @@ const DIFFERS: u8 = 0xee;
 /// Maximum size of the holes that are hashed, which takes half a second. The content of a
 /// version with larger holes cannot be proven.
 pub(in crate::store) const HASHED_HOLES: u64 = 1 << 30;
-
-/// A colon and a digest in hexadecimal.
-const DIGEST: usize = 65;
 
 /// Digests of a version's files while it is unpacked.
 pub(in crate::store) struct Proof {
@@ -99,7 +95,7 @@ impl Proof {
 /// is counted.
 pub(in crate::store) fn files_with_links(records: &Records) -> Option<u64> {
     let mut linked = 0;
-    let is_whole = walk(records, TEXT, |_| linked += 1);
+    let is_whole = walk::linked(records, TEXT, |_, _| linked += 1);
     is_whole.then_some(records.files().0 + linked)
 }
 
@@ -120,55 +116,40 @@ impl<'a> Lines<'a> {
         for (&(node, _), position) in digests.iter().zip(0..) {
             *by_node.get_mut(node as usize)? = position;
         }
-        let mut paths = Paths::of(records);
-        let is_file = |dirent: &Dirent| records.nodes[dirent.node as usize].kind == format::FILE;
-        let files = || {
-            let dirents = records.dirents.iter().enumerate();
-            dirents.filter(|(_, dirent)| is_file(dirent))
-        };
         // Allocated at its final length: growing it would take twice the memory.
         let mut length = 0;
-        for (at, dirent) in files() {
-            length += paths.of_directory(dirent.parent).len() + records.original(at).len() + DIGEST;
-        }
-        if length > TEXT {
-            return None;
-        }
+        walk::files(records, TEXT, |path, _| length += path.len() + DIGEST).then_some(())?;
         let mut all = Self {
             digests,
             by_node,
             text: Vec::with_capacity(length),
             lines: Vec::with_capacity(digests.len()),
         };
-        for (at, dirent) in files() {
-            let start = all.text.len();
-            all.text
-                .extend_from_slice(paths.of_directory(dirent.parent));
-            all.text.extend_from_slice(records.original(at));
-            all.end(start, dirent.node)?;
-        }
-        Some(all)
+        let mut is_whole = true;
+        walk::files(records, TEXT, |path, node| is_whole &= all.add(path, node));
+        is_whole.then_some(all)
     }
 
-    /// Ends the line that begins at `start`, with the digest of a node.
-    fn end(&mut self, start: usize, node: u32) -> Option<()> {
-        let position = *self.by_node.get(node as usize)?;
-        let (_, digest) = self.digests.get(position as usize)?;
+    /// Adds the line of a file; false if its node has no digest.
+    fn add(&mut self, path: &[u8], node: u32) -> bool {
+        let position = self.by_node.get(node as usize);
+        let digest = position.and_then(|at| self.digests.get(*at as usize));
+        let Some((_, digest)) = digest else {
+            return false;
+        };
+        let start = self.text.len();
+        self.text.extend_from_slice(path);
         self.text.push(b':');
         push_hex(digest, &mut self.text);
         self.lines.push((start, self.text.len()));
-        Some(())
+        true
     }
 
     /// Adds the lines of files that symlinks lead to; false if they are too many.
     fn add_linked(&mut self, records: &Records) -> bool {
-        let room = TEXT.saturating_sub(self.text.len());
-        walk(records, room, |Linked { path, node }| {
-            let start = self.text.len();
-            self.text.extend_from_slice(path);
-            if self.end(start, node).is_none() {
-                self.text.truncate(start);
-            }
+        let left = TEXT.saturating_sub(self.text.len());
+        walk::linked(records, left, |path, node| {
+            self.add(path, node);
         })
     }
 
@@ -205,62 +186,6 @@ fn is_id<'t>(key: &VersionKey, lines: impl Iterator<Item = &'t [u8]>) -> bool {
         hash.update(line);
     }
     hex(&hash.finalize()) == *key.version_id
-}
-
-/// The paths of directories, by the archive's own names.
-struct Paths<'a> {
-    records: &'a Records,
-    /// The dirent of each directory, by position.
-    names: Vec<u32>,
-    /// The last directory and its path with a slash: the files of a directory follow one
-    /// another.
-    dir: u32,
-    prefix: Vec<u8>,
-}
-
-impl<'a> Paths<'a> {
-    fn of(records: &'a Records) -> Self {
-        let mut names = vec![u32::MAX; records.nodes.len()];
-        for (dirent, at) in records.dirents.iter().zip(0..) {
-            if records.nodes[dirent.node as usize].kind == format::DIRECTORY {
-                names[dirent.node as usize] = at;
-            }
-        }
-        Self {
-            records,
-            names,
-            dir: ROOT,
-            prefix: Vec::new(),
-        }
-    }
-
-    /// The path of a directory, with a slash behind it; nothing for the root.
-    fn of_directory(&mut self, dir: u32) -> &[u8] {
-        if dir != self.dir {
-            self.enter(dir);
-        }
-        &self.prefix
-    }
-
-    fn enter(&mut self, dir: u32) {
-        // Depth is bounded by the limits of unpacking.
-        let mut way = Vec::new();
-        let mut above = dir;
-        while above != ROOT {
-            let at = self.names[above as usize] as usize;
-            let Some(dirent) = self.records.dirents.get(at) else {
-                break;
-            };
-            way.push(self.records.original(at));
-            above = dirent.parent;
-        }
-        self.prefix.clear();
-        for name in way.into_iter().rev() {
-            self.prefix.extend_from_slice(name);
-            self.prefix.push(b'/');
-        }
-        self.dir = dir;
-    }
 }
 
 /// The order of UTF-16 code units, for texts in UTF-8: that of the bytes, except

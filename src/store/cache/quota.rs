@@ -5,12 +5,11 @@
 //! The truth is on disk: `meta.json` of each version (its mtime is the time of
 //! last use), whether its `pack` is there, and the reservations of fetches
 //! that live (`reservations`). All of it changes only under the cache's lock,
-//! so processes agree. Lock order: the cache's lock (`lock`), then `pack` or
+//! so processes agree. Lock order: the cache's lock first, then `pack` or
 //! `.lock` files, which are only ever tried.
 
 use super::{
     entries::{Entries, QuotaEntry, remove_content},
-    lock::{CacheGuard, CacheLock},
     reservations::Staged,
 };
 use crate::store::content_lock::{Tried, try_lock};
@@ -19,15 +18,24 @@ use crate::store::files::{self, PACK, SYNCED};
 use crate::{
     error::{Error, Result},
     progress::Progress,
+    sync::{Mutex, MutexGuard},
 };
+use nix::fcntl::{Flock, FlockArg};
 use std::{
-    fs, io,
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
+/// How long another process may hold the cache's lock: it does so for a scan and some
+/// unlinks, so longer means that it is stopped.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// Time between two tries to lock.
+const LOCK_TICK: Duration = Duration::from_millis(2);
 /// How long a full cache waits for open files to be closed: long enough for a
 /// `cp` to finish its file, short enough for a user who looks on.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -38,9 +46,16 @@ const TICK: Duration = Duration::from_millis(20);
 pub(in crate::store) struct Quota {
     root: PathBuf,
     ceiling: u64,
-    lock: CacheLock,
+    /// Taken before the lock file: the threads of one process wait here, without polling.
+    local: Mutex<()>,
     trash: AtomicU64,
     entries: Entries,
+}
+
+/// The right to change versions and reservations.
+pub(in crate::store) struct CacheGuard<'a> {
+    _file: Flock<File>,
+    _local: MutexGuard<'a, ()>,
 }
 
 /// What the cache holds.
@@ -60,8 +75,8 @@ impl Quota {
     /// The quota of `<cache>/v1`; changes nothing there.
     pub(super) fn at(root: PathBuf, ceiling: u64) -> Self {
         Self {
-            lock: CacheLock::new(root.join("lock")),
             root,
+            local: Mutex::new(()),
             ceiling,
             trash: AtomicU64::new(0),
             entries: Entries::default(),
@@ -103,9 +118,33 @@ impl Quota {
         self.root.join("staging")
     }
 
-    /// Takes the cache's lock; waits ten seconds at most.
+    /// Takes the cache's lock: one file for all processes that share the directory.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if another process holds it for more than ten seconds.
     pub(in crate::store) fn lock(&self) -> Result<CacheGuard<'_>> {
-        self.lock.take()
+        let local = self.local.lock();
+        let path = self.root.join("lock");
+        let failed = |error| Error::io(format!("locking {}", path.display()), error);
+        let mut open = OpenOptions::new();
+        let open = open.create(true).append(true).mode(0o600).open(&path);
+        let mut file = open.map_err(failed)?;
+        let started = Instant::now();
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(file) => {
+                    return Ok(CacheGuard {
+                        _file: file,
+                        _local: local,
+                    });
+                }
+                Err((back, nix::Error::EWOULDBLOCK)) if started.elapsed() < LOCK_PATIENCE => {
+                    file = back;
+                    thread::sleep(LOCK_TICK);
+                }
+                Err((_, error)) => return Err(failed(error.into())),
+            }
+        }
     }
 
     /// The versions that are not marked as synced.

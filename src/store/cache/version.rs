@@ -111,7 +111,7 @@ impl Version {
 
     /// Whether this is, or was a moment ago, the directory at its path.
     pub(in crate::store) fn was_current(&self) -> bool {
-        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1;
+        let now = self.now();
         let seen = self.seen.load(Ordering::Relaxed);
         if self.index.is_damaged() {
             self.give_up("a part of the tree has another checksum");
@@ -125,6 +125,11 @@ impl Version {
         self.seen
             .store(if is_current { now } else { 0 }, Ordering::Relaxed);
         is_current
+    }
+
+    /// Milliseconds since it was opened, plus one: 0 stands for never.
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
     }
 
     /// Whether this is still the directory at its path.
@@ -161,7 +166,7 @@ impl Version {
     /// Whether the content is on disk.
     pub fn has_content(&self) -> bool {
         fstatat(&self.directory, PACK, AtFlags::AT_SYMLINK_NOFOLLOW)
-            .is_ok_and(|pack| u64::try_from(pack.st_size) == Ok(self.index.pack_length()))
+            .is_ok_and(|pack| u64::try_from(pack.st_size) == Ok(self.index.header().pack))
     }
 
     /// Keeps the content from being evicted; `None` if it is evicted already.
@@ -183,7 +188,7 @@ impl Version {
         let Some(lock) = ContentLock::take(&self.directory, TRIES)? else {
             return Ok(None);
         };
-        if lock.length() != Some(self.index.pack_length()) {
+        if lock.length() != Some(self.index.header().pack) {
             self.give_up("the pack is cut");
             return Ok(None);
         }
@@ -204,7 +209,7 @@ impl Version {
         let unlink = |name: &str| unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir);
         if unlink(PACK).is_ok() {
             // Without the pack, blobs would not count, and yet take space.
-            for number in 0..self.index.blobs() {
+            for number in 0..self.index.header().blobs {
                 let _ = unlink(&files::blob(number));
             }
             tracing::warn!(
@@ -217,7 +222,7 @@ impl Version {
 
     /// Notes the time of use, for all mounts that share the cache.
     pub(in crate::store) fn touch(&self) {
-        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1;
+        let now = self.now();
         let last = self.touched.load(Ordering::Relaxed);
         if last != 0 && now.saturating_sub(last) < TOUCH.as_millis() as u64 {
             return;

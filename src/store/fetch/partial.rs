@@ -146,12 +146,6 @@ impl PartialVersion {
     }
 }
 
-impl std::fmt::Debug for PartialVersion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PartialVersion").finish_non_exhaustive()
-    }
-}
-
 /// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartialRead {
@@ -244,13 +238,5 @@ impl PartialFile {
             Err(Failed::Read(Some(error))) => Err(error),
             Err(Failed::Map) => Err(io::ErrorKind::InvalidData.into()),
         }
-    }
-}
-
-impl std::fmt::Debug for PartialFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PartialFile")
-            .field("size", &self.size)
-            .finish_non_exhaustive()
     }
 }

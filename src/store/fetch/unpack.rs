@@ -188,13 +188,14 @@ impl Unpacker<'_> {
             if self.entries.is_multiple_of(ALIVE) {
                 self.progress.advance(0);
             }
-            self.check(&entry, entries.position())?;
+            self.check(&entry, entries.stream.position())?;
             match self.place(&entry, &mut entries) {
                 Err(Fault::Entry(why)) => self.leave_out(&entry, &why),
                 result => result?,
             }
         }
-        entries.drain(TRAILING)?;
+        // So that the compression is checked to its end.
+        entries.stream.drain(TRAILING)?;
         let packed = self.packer.finish()?;
         let records = self.partial.take_index().seal();
         Ok(Unpacked {
@@ -371,7 +372,7 @@ impl Unpacker<'_> {
     ) -> Result<Option<[u8; 32]>, Fault> {
         let mut hash = self.proof.wanted().then(|| Hashing::new(holes));
         loop {
-            let data = entries.next_of_body()?;
+            let data = entries.stream.next_of_body()?;
             if data.is_empty() {
                 break;
             }

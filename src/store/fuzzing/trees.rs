@@ -76,7 +76,7 @@ impl Sealed {
         let name = key("v").directory();
         let _ = audit::audit(&self.path, &name, &mut |_| ());
         if let Some(records) = restore(version.index()) {
-            assert!(records.dirents.len() <= version.index().dirents() as usize);
+            assert!(records.dirents.len() <= version.index().header().dirents as usize);
         }
         true
     }
@@ -89,7 +89,7 @@ impl Sealed {
             let _ = file.set_len(length);
         };
         let index = version.index();
-        sized("pack", index.pack_length());
+        sized("pack", index.header().pack);
         for node in 0..index.len() {
             if let Some((Location::Blob(number @ 0..3), stored)) = index.location(node) {
                 sized(&format!("blob-{number}"), stored);

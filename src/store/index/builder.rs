@@ -312,63 +312,8 @@ impl Builder {
         dirents.sort_unstable_by(|a, b| {
             (a.parent, name_of(&arena, a)).cmp(&(b.parent, name_of(&arena, b)))
         });
-        for (node, record) in nodes.iter_mut().enumerate() {
-            record.nlink = match record.kind {
-                format::DIRECTORY if live[node] => 2,
-                _ => 0,
-            };
-            if record.kind == format::DIRECTORY {
-                (record.location, record.children) = (0, 0);
-            }
-        }
-        for (at, dirent) in dirents.iter().enumerate() {
-            let kind = nodes[dirent.node as usize].kind;
-            let parent = &mut nodes[dirent.parent as usize];
-            if parent.children == 0 {
-                parent.location = at as u64;
-            }
-            parent.children += 1;
-            match kind {
-                format::DIRECTORY => parent.nlink += 1,
-                _ => {
-                    let record = &mut nodes[dirent.node as usize];
-                    // The parent in which it was first seen may be gone.
-                    if record.nlink == 0 && !live[record.parent as usize] {
-                        record.parent = dirent.parent;
-                    }
-                    record.nlink += 1;
-                }
-            }
-        }
-        for record in &mut nodes {
-            if record.nlink == 0 {
-                *record = Record {
-                    kind: format::DEAD,
-                    ..Record::default()
-                };
-            }
-        }
-        // Their times so far may come from entries that were replaced since.
-        for (record, explicit) in nodes.iter_mut().zip(&explicit) {
-            if record.kind == format::DIRECTORY && !explicit {
-                record.mtime = (0, 0);
-            }
-        }
-        // Directories have higher numbers than those they are in, so going
-        // backwards meets each after all that is in it. By name, not by node: a
-        // file is in every directory that has a name for it.
-        for dirent in dirents.iter().rev() {
-            let mtime = nodes[dirent.node as usize].mtime;
-            if !explicit[dirent.parent as usize] {
-                // An untouched implied directory starts at the smallest time.
-                let newest = &mut nodes[dirent.parent as usize].mtime;
-                *newest = if *newest == (0, 0) {
-                    mtime
-                } else {
-                    (*newest).max(mtime)
-                };
-            }
-        }
+        count_links(&mut nodes, &dirents, &live);
+        set_implied_times(&mut nodes, &dirents, &explicit);
         let mut records = Records {
             nodes,
             dirents,
@@ -376,15 +321,11 @@ impl Builder {
             ..Records::default()
         };
         if !longs.is_empty() {
-            let own = records
-                .dirents
-                .iter()
-                .zip(0_u32..)
-                .filter_map(|(dirent, at)| {
-                    let (offset, length) = longs.get(&dirent.name)?;
-                    Some((at, *offset, *length))
-                });
-            records.longs = own.collect();
+            let own = |(dirent, at): (&Dirent, u32)| {
+                let (offset, length) = longs.get(&dirent.name)?;
+                Some((at, *offset, *length))
+            };
+            records.longs = records.dirents.iter().zip(0..).filter_map(own).collect();
         }
         for (node, map) in holes {
             if records.nodes[node as usize].kind == format::FILE {
@@ -412,4 +353,63 @@ fn live_directories(nodes: &[Record], dirents: &[Dirent]) -> Vec<bool> {
             record.kind == format::DIRECTORY && named[node] && live[record.parent as usize];
     }
     live
+}
+
+/// Counts the entries of each directory and the links of each node, and marks nodes
+/// without a name as dead. The dirents are sorted.
+fn count_links(nodes: &mut [Record], dirents: &[Dirent], live: &[bool]) {
+    for (record, live) in nodes.iter_mut().zip(live) {
+        record.nlink = if *live { 2 } else { 0 };
+        if record.kind == format::DIRECTORY {
+            (record.location, record.children) = (0, 0);
+        }
+    }
+    for (dirent, at) in dirents.iter().zip(0..) {
+        let kind = nodes[dirent.node as usize].kind;
+        let parent = &mut nodes[dirent.parent as usize];
+        if parent.children == 0 {
+            parent.location = at;
+        }
+        parent.children += 1;
+        if kind == format::DIRECTORY {
+            parent.nlink += 1;
+            continue;
+        }
+        let record = &mut nodes[dirent.node as usize];
+        // The parent in which it was first seen may be gone.
+        if record.nlink == 0 && !live[record.parent as usize] {
+            record.parent = dirent.parent;
+        }
+        record.nlink += 1;
+    }
+    for record in nodes.iter_mut().filter(|record| record.nlink == 0) {
+        *record = Record {
+            kind: format::DEAD,
+            ..Record::default()
+        };
+    }
+}
+
+/// Gives directories without an entry of their own the newest time of their children.
+fn set_implied_times(nodes: &mut [Record], dirents: &[Dirent], explicit: &[bool]) {
+    // Their times so far may come from entries that were replaced since.
+    for (record, explicit) in nodes.iter_mut().zip(explicit) {
+        if record.kind == format::DIRECTORY && !explicit {
+            record.mtime = (0, 0);
+        }
+    }
+    // Directories have higher numbers than those they are in, so going
+    // backwards meets each after all that is in it. By name, not by node: a
+    // file is in every directory that has a name for it.
+    for dirent in dirents.iter().rev() {
+        let mtime = nodes[dirent.node as usize].mtime;
+        if !explicit[dirent.parent as usize] {
+            // (0, 0) stands for no time yet.
+            let newest = &mut nodes[dirent.parent as usize].mtime;
+            *newest = match *newest {
+                (0, 0) => mtime,
+                newest => newest.max(mtime),
+            };
+        }
+    }
 }

@@ -88,6 +88,21 @@ fn is_component(name: &[u8]) -> bool {
         && !name.iter().any(|byte| matches!(byte, b'/' | 0))
 }
 
+/// Binary search in `count` sorted records: `look` compares one with what is searched
+/// for, and returns what it has; `None` where it is damaged.
+fn search<T>(count: u32, mut look: impl FnMut(u32) -> Option<(Ordering, T)>) -> Option<T> {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match look(middle)? {
+            (Ordering::Less, _) => low = middle + 1,
+            (Ordering::Greater, _) => high = middle,
+            (Ordering::Equal, found) => return Some(found),
+        }
+    }
+    None
+}
+
 /// Where a file's content lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Location {
@@ -258,17 +273,10 @@ impl Index {
     /// The node of that name in a directory.
     pub fn child(&self, dir: u32, name: &[u8]) -> Option<u32> {
         let (first, count) = self.span(dir)?;
-        let (mut low, mut high) = (0, count);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let (found, node) = self.dirent(dir, first + u64::from(middle))?;
-            match found.cmp(name) {
-                Ordering::Less => low = middle + 1,
-                Ordering::Greater => high = middle,
-                Ordering::Equal => return Some(node),
-            }
-        }
-        None
+        search(count, |position| {
+            let (found, node) = self.dirent(dir, first + u64::from(position))?;
+            Some((found.cmp(name), node))
+        })
     }
 
     /// How many entries a directory has; 0 for other nodes.
@@ -301,18 +309,12 @@ impl Index {
             return None;
         }
         let wanted = first + u64::from(position);
-        let (mut low, mut high) = (0, self.header.longs);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let at = u64::from(middle) * LONG as u64;
+        let (offset, length) = search(self.header.longs, |number| {
+            let at = u64::from(number) * LONG as u64;
             let (found, offset, length) = format::decode_long(self.bytes(LONGS, at, LONG)?)?;
-            match u64::from(found).cmp(&wanted) {
-                Ordering::Less => low = middle + 1,
-                Ordering::Greater => high = middle,
-                Ordering::Equal => return self.arena(u64::from(offset), u64::from(length)),
-            }
-        }
-        None
+            Some((u64::from(found).cmp(&wanted), (offset, length)))
+        })?;
+        self.arena(u64::from(offset), u64::from(length))
     }
 
     /// How many names were shortened.
@@ -372,24 +374,9 @@ impl Index {
         Some((location, stored))
     }
 
-    /// How many names there are in all.
-    pub(in crate::store) fn dirents(&self) -> u32 {
-        self.header.dirents
-    }
-
-    /// Length that the version's `pack` has.
-    pub(in crate::store) fn pack_length(&self) -> u64 {
-        self.header.pack
-    }
-
-    /// How many blobs the version has.
-    pub(in crate::store) fn blobs(&self) -> u32 {
-        self.header.blobs
-    }
-
-    /// How many checksums of content there are.
-    pub(in crate::store) fn checksums(&self) -> u32 {
-        self.header.sums
+    /// The lengths of all sections, and those of the version's content.
+    pub(in crate::store) fn header(&self) -> &Header {
+        &self.header
     }
 
     /// The checksum of a block of content.

@@ -24,7 +24,7 @@ pub(in crate::store) fn restore(index: &Index) -> Option<Records> {
         for position in 0..count {
             let (name, node) = index.child_at(dir, position)?;
             // Directories that share entries would be more than the index holds.
-            let most = index.dirents() as usize;
+            let most = index.header().dirents as usize;
             (node < index.len() && records.dirents.len() < most).then_some(())?;
             let here = u32::try_from(records.dirents.len()).ok()?;
             if let Some(own) = index.original(dir, position) {

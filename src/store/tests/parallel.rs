@@ -13,11 +13,10 @@ const SIZES: Sizes = Sizes {
     window: 15_000,
     opening: 15_000,
     patience: Duration::ZERO,
-    sequential: 3000,
-    stretch: 500,
+    chunk: 180,
 };
 
-fn fixture() -> Fixture {
+pub(super) fn fixture() -> Fixture {
     let mut fixture = Fixture::new();
     fixture.store.fetcher.downloader().sizes = SIZES;
     fixture
@@ -244,8 +243,7 @@ fn memory_is_bounded_by_the_window() {
         window: 1_500_000,
         opening: 1_500_000,
         patience: Duration::ZERO,
-        sequential: 1_000_000,
-        stretch: 100_000,
+        chunk: 60_000,
     };
     for etag in ["\"1\"", "W/\"1\""] {
         let body = archive.clone();
@@ -266,7 +264,8 @@ fn memory_is_bounded_by_the_window() {
         assert_eq!(download.length().unwrap(), Some(archive.len() as u64));
         let window = match etag {
             "\"1\"" => sizes.window,
-            _ => sizes.sequential,
+            // What the channel of one part holds.
+            _ => 1_000_000,
         };
         let (mut read, mut most) = (0, 0);
         let mut buf = [0; 10_000];

@@ -1,6 +1,6 @@
-//! Whether the service can be reached at all. When nobody answers, or only its
-//! gateway, what is known is shown at once and the rest fails at once, instead of
-//! every request finding out for itself; one probe now and then finds the end of it.
+//! The circuit breaker. When the service does not answer, or only its gateway does,
+//! requests get what is known, or fail, at once, instead of each waiting for a call
+//! of its own to fail; now and then one probe finds out whether the service is back.
 
 use crate::{
     error::{Error, TransportKind},
@@ -13,24 +13,24 @@ use std::time::{Duration, Instant};
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 /// … but never longer than this: a network that is back is soon noticed.
 const LAST_PROBE: Duration = Duration::from_secs(30);
-/// So many fetches in a row to which only a gateway has answered raise the
-/// question whether the service is down. Less could be one part of it, and a
-/// probe, which tells, costs a call.
+/// After this many fetches in a row to which only a gateway has answered, the service
+/// may be down. Fewer can mean that one part of it is; and the probe that tells
+/// costs a call.
 const STRIKES: u32 = 4;
-/// Longer than any call takes to fail.
+/// Longer than any call takes to fail: a probe that takes longer has panicked.
 const PROBE_LIMIT: Duration = Duration::from_secs(120);
 
-/// The state of the way to the service.
+/// Whether calls pass to the service.
 #[derive(Default)]
 pub(crate) struct Breaker(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// The failure that began it, or the newest probe's.
+    /// The failure that opened the breaker, or that of the newest probe.
     error: Option<Error>,
     next_probe: Option<Instant>,
     pause: Duration,
-    /// When the probe that is under way began.
+    /// When the running probe began.
     probing: Option<Instant>,
     /// Fetches in a row to which only a gateway has answered.
     strikes: u32,
@@ -41,12 +41,12 @@ struct Inner {
 pub(crate) fn is_unreachable(error: &Error) -> bool {
     match error {
         Error::Transport(transport) => transport.kind == TransportKind::Connect,
-        // One answer that does not come says nothing of the others.
+        // One lost answer says nothing about others.
         _ => false,
     }
 }
 
-/// Whether a gateway says that nobody is behind it.
+/// Whether a gateway says that it does not reach the service.
 fn is_down(error: &Error) -> bool {
     matches!(error.status(), Some(502..=504))
 }
@@ -63,15 +63,15 @@ pub(crate) enum State {
 }
 
 impl Breaker {
-    /// The failure that an outage shows itself by, while there is one.
+    /// The failure that keeps the breaker open, while it is.
     pub(crate) fn error(&self) -> Option<Error> {
         self.0.lock().error.clone()
     }
 
-    /// Asks whether a fetch makes sense now.
+    /// Asks whether a fetch may call the service.
     pub(crate) fn admit(&self) -> State {
         let mut state = self.0.lock();
-        // One that has not come back by then never will: its thread is gone.
+        // The thread of a probe that has not ended by then is gone.
         let probing = state
             .probing
             .is_some_and(|began| began.elapsed() < PROBE_LIMIT);
@@ -85,8 +85,8 @@ impl Breaker {
         State::HalfOpen
     }
 
-    /// Notes how a fetch ended. Only what tries the API itself counts: an
-    /// object store that is away is another matter.
+    /// Notes how a call of the API ended. Downloads do not count: the object store
+    /// is another service.
     pub(crate) fn note(&self, error: Option<&Error>) {
         let mut state = self.0.lock();
         match error {
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn closed_until_a_probe_succeeds() {
+    fn the_breaker_stays_open_until_a_probe_succeeds() {
         let breaker = Breaker::default();
         assert!(matches!(breaker.admit(), State::Closed));
         breaker.note(Some(&Error::NotFound("x".into())));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_alone_is_probed_before_it_counts() {
+    fn gateway_errors_open_the_breaker_only_after_a_probe() {
         let error = |status| {
             Error::Api(Arc::new(ApiError {
                 status,
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_to_a_bound() {
+    fn pauses_between_probes_grow_to_a_bound() {
         let breaker = Breaker::default();
         for _ in 0..20 {
             breaker.probed(Some(&unreachable()));

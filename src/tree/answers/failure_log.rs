@@ -1,24 +1,24 @@
-//! The last failures, for `.vm0fs/errors` and the log: the one place where a
-//! failure is told.
+//! The last failures, for `.vm0fs/errors` and the log: each failure is reported here
+//! and nowhere else.
 
 use crate::{error::Error, sync::Mutex};
 use jiff::Timestamp;
 use std::{collections::VecDeque, fmt::Write, mem};
 
-/// How many failures are kept: some screens full, and a bound.
+/// How many failures are kept: a few screens full.
 const KEPT: usize = 200;
 
 struct Entry {
     at: Timestamp,
     subject: String,
     error: Error,
-    /// How often the same has happened in a row, and when last.
+    /// How often the same failure has happened in a row, and when last.
     times: u64,
     last: Timestamp,
 }
 
-/// Whether two failures say the same. Request ids differ each time, and so can
-/// how far an answer came.
+/// Whether two failures say the same. Request ids always differ, and so can the
+/// number of bytes that came before a failure.
 fn is_same(a: &Error, b: &Error) -> bool {
     match (a, b) {
         (Error::Api(a), Error::Api(b)) => {
@@ -29,13 +29,13 @@ fn is_same(a: &Error, b: &Error) -> bool {
     }
 }
 
-/// A ring of failures.
+/// The last failures.
 #[derive(Default)]
 pub(crate) struct FailureLog(Mutex<VecDeque<Entry>>);
 
 impl FailureLog {
-    /// Notes a failure and logs it; the same one in a row is counted. What the
-    /// service said otherwise, or what was wrong otherwise, is another one.
+    /// Notes a failure and logs it; the same failure in a row is counted. One with
+    /// another message is another failure.
     pub(crate) fn note(&self, subject: &str, error: &Error) {
         tracing::warn!(subject, errno = error.errno(), "{error}");
         let now = Timestamp::now();
@@ -98,7 +98,7 @@ mod tests {
     use crate::error::ApiError;
 
     #[test]
-    fn what_is_said_otherwise_is_another_failure() {
+    fn a_failure_with_another_message_has_a_line_of_its_own() {
         let log = FailureLog::default();
         let refused = |message: &str, id: &str| {
             let error = ApiError {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn bounded_and_counted() {
+    fn failures_in_a_row_are_counted_and_the_log_is_bounded() {
         let log = FailureLog::default();
         for _ in 0..3 {
             log.note("logs of run x", &Error::Invalid("a\nb".into()));

@@ -14,44 +14,30 @@ pub(crate) trait Named {
     fn id(&self) -> &str;
     /// The name a user gave it.
     fn name(&self) -> &str;
-    /// When it was made; the oldest of one name keeps that name bare.
+    /// When it was made: of several objects with one name the oldest keeps the name.
     fn created_at(&self) -> Timestamp;
 }
 
-impl Named for Agent {
-    fn id(&self) -> &str {
-        &self.id
-    }
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
+macro_rules! named {
+    ($($row:ident by $name:ident,)*) => {
+        $(impl Named for $row {
+            fn id(&self) -> &str {
+                &self.id
+            }
+            fn name(&self) -> &str {
+                &self.$name
+            }
+            fn created_at(&self) -> Timestamp {
+                self.created_at
+            }
+        })*
+    };
 }
 
-impl Named for Storage {
-    fn id(&self) -> &str {
-        &self.id
-    }
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-}
-
-impl Named for Run {
-    fn id(&self) -> &str {
-        &self.id
-    }
-    fn name(&self) -> &str {
-        &self.id
-    }
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
+named! {
+    Agent by name,
+    Storage by name,
+    Run by id,
 }
 
 /// One object of a listing.
@@ -88,8 +74,8 @@ impl<T> Listing<T> {
 
 impl<T: Named> Listing<T> {
     /// Names the rows: each gets its name as a path component; of several with
-    /// one name the oldest keeps it and the others become `name~<id8>`. Of rows
-    /// with one id the last asked for counts.
+    /// one name the oldest keeps it and the others become `name~<id8>`. Of several
+    /// rows with one id the one that was asked for last counts.
     pub(crate) fn new(rows: Vec<Row<T>>, asked: Instant) -> Self {
         Self::named(rows.into_iter().map(|row| (Arc::new(row), asked)).collect())
     }
@@ -138,7 +124,7 @@ impl<T: Named> Listing<T> {
             return plain;
         }
         let id = escape(id);
-        // Eight characters tell ids apart as a rule; where they do not, take more.
+        // Eight characters usually tell ids apart; where they do not, take more.
         let mut length = 8;
         loop {
             let tag: String = id.chars().take(length).collect();
@@ -177,12 +163,6 @@ impl<T: Named> Listing<T> {
     pub(crate) fn id(&self, id: &str) -> Option<&Item<T>> {
         self.items.get(*self.by_id.get(id)?)
     }
-
-    /// Its weight in memory, roughly, in bytes.
-    pub(crate) fn weight(&self) -> usize {
-        // The row's parsed half is about as large as its text; names and maps come on top.
-        self.raw().map(|raw| 2 * raw.get().len() + 256).sum()
-    }
 }
 
 #[cfg(test)]
@@ -205,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn one_name_for_many_objects_shows_them_all() {
+    fn objects_of_one_name_are_all_listed() {
         let listing = Listing::new(
             vec![
                 agent("bbbbbbbb-2222", "same", 20),
@@ -241,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_twice_still_fits() {
+    fn two_objects_of_one_long_name_fit() {
         let name = "x".repeat(300);
         let listing = Listing::new(
             vec![agent("id-1-aaaa", &name, 1), agent("id-2-bbbb", &name, 2)],
@@ -258,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_row_is_one_object() {
+    fn rows_with_one_id_are_one_object() {
         let now = Instant::now();
         let listing = Listing::new(vec![agent("a", "n", 1), agent("a", "n", 1)], now);
         assert_eq!(listing.items().len(), 1);

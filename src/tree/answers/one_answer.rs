@@ -1,30 +1,15 @@
-//! What is done with one answer, whichever resource it is of.
+//! What is done with the answers of all resources.
 
 use super::{
     persisted::Persisted,
-    resource::{Ask, FetchLogs, Resource},
-    service::Service,
+    resource::{Ask, Fetch, Resource},
+    value::Value,
 };
 use crate::{
     error::{Error, Result},
-    progress::Progress,
     tree::cache::{Cache, FOR_EVER, Lookup},
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-/// With what an answer is fetched.
-pub(super) struct Fetch<'a> {
-    pub(super) service: &'a Service,
-    pub(super) persisted: &'a Persisted,
-    pub(super) progress: &'a Progress,
-    /// When the fetch began.
-    pub(super) asked: Instant,
-    pub(super) rest_lasts: &'a dyn Fn(&Arc<str>) -> Option<Duration>,
-    pub(super) logs: &'a FetchLogs<'a>,
-}
+use std::time::{Duration, Instant};
 
 /// The version of an artifact that has been stored: the artifact's name and the
 /// version's id.
@@ -32,44 +17,41 @@ pub(super) type StoredVersion = (String, String);
 
 /// The answer of a resource under a key.
 pub(super) struct OneAnswer<'a, R: Resource> {
-    cache: &'a Cache<R::Key, R::Value>,
-    key: &'a R::Key,
+    pub(super) cache: &'a Cache<R::Key, R::Value>,
+    pub(super) persisted: &'a Persisted,
+    pub(super) key: &'a R::Key,
 }
 
 /// The same without the resource's type.
-pub(super) trait AnyAnswer {
+pub(crate) trait AnyAnswer {
     /// Whether it needs no fetch for a request that arrived at `since`: it is fresh,
-    /// or a fetch failed a moment ago.
+    /// for good on disk, or a fetch failed a moment ago.
     fn is_settled(&self, since: Instant) -> bool;
     /// Why the last fetch failed, if no answer came after it.
     fn last_failure(&self) -> Option<Error>;
-    /// Notes that a fetch has failed, which stands for an answer for so long.
+    /// Notes that a fetch has failed, and that none is to follow for `lasts`.
     fn fail(&self, error: &Error, lasts: Duration);
-
-    /// Asks the service, and takes in what it says. Gives the version that has been
-    /// stored, if the answer tells of one.
+    /// Asks the service, and keeps the answer in memory and on disk. Gives the version
+    /// that has been stored, if the answer tells of one.
+    ///
+    /// # Errors
+    /// What the call fails with.
     fn fetch(&self, fetch: &Fetch<'_>) -> Result<Option<StoredVersion>>;
-
-    /// Reads an answer from disk that cannot change any more. Whether there was one.
-    fn recall_final(&self, persisted: &Persisted) -> bool;
-    /// Reads from disk what was last known, so that it can be shown while the
-    /// service cannot be reached; not in the place of anything newer.
-    fn recall_last(&self, persisted: &Persisted);
-    /// Writes the answer to disk, as far as it is worth it.
-    fn persist(&self, persisted: &Persisted);
+    /// Reads the last answer from disk where memory has none, to be shown while the
+    /// service cannot be reached.
+    fn recall_last(&self);
+    /// Writes the answer to disk, unless it may change and was written a moment ago.
+    fn persist(&self);
 }
 
-impl<'a, R: Resource> OneAnswer<'a, R> {
-    pub(super) fn new(cache: &'a Cache<R::Key, R::Value>, key: &'a R::Key) -> Self {
-        Self { cache, key }
-    }
-
-    fn recall(&self, persisted: &Persisted, asked: Instant, fresh_for: Duration) -> bool {
-        let content = persisted.get(&R::stored_name(self.key));
-        let Some(value) = content.and_then(|content| R::decode(&content, asked)) else {
+impl<R: Resource> OneAnswer<'_, R> {
+    fn recall(&self, asked: Instant, fresh_for: Duration) -> bool {
+        let content = self.persisted.store.get(&R::stored_name(self.key));
+        let value = content.and_then(|content| R::Value::decode(&content, asked));
+        let Some(value) = value else {
             return false;
         };
-        let weight = R::weight(&value);
+        let weight = value.weight();
         self.cache
             .put(self.key.clone(), value, asked, fresh_for, weight);
         tracing::debug!("{} comes from the cache", R::title(self.key));
@@ -80,6 +62,7 @@ impl<'a, R: Resource> OneAnswer<'a, R> {
 impl<R: Resource> AnyAnswer for OneAnswer<'_, R> {
     fn is_settled(&self, since: Instant) -> bool {
         !matches!(self.cache.get(self.key, since), Lookup::Missing)
+            || R::STORES_FINAL_ONLY && self.recall(Instant::now(), FOR_EVER)
     }
 
     fn last_failure(&self) -> Option<Error> {
@@ -93,56 +76,49 @@ impl<R: Resource> AnyAnswer for OneAnswer<'_, R> {
 
     fn fetch(&self, fetch: &Fetch<'_>) -> Result<Option<StoredVersion>> {
         if R::CONTINUES {
-            // What an earlier mount knew need not be read again.
-            self.recall_last(fetch.persisted);
+            // What an earlier mount has fetched need not be fetched again.
+            self.recall_last();
         }
+        let asked = Instant::now();
         let ask = Ask {
-            service: fetch.service,
+            fetch,
+            api: fetch.service.api(),
             progress: fetch.progress,
-            asked: fetch.asked,
+            asked,
             earlier: self.cache.last(self.key).map(|(value, _)| value),
-            rest_lasts: fetch.rest_lasts,
-            logs: fetch.logs,
         };
         let fetched = R::fetch(self.key, &ask)?;
         let stored = R::stored_version(&fetched.value);
         let stored = stored.map(|(name, version)| (name.to_owned(), version.to_owned()));
-        let value = fetched.value;
-        self.cache.merge(
-            self.key.clone(),
-            fetch.asked,
-            fetched.fresh_for,
-            |earlier| {
-                let value = match earlier {
-                    Some(earlier) => R::merge(value, earlier),
-                    None => value,
-                };
-                let weight = R::weight(&value);
-                (value, weight)
-            },
-        );
+        let make = |earlier: Option<&R::Value>| {
+            let value = match earlier {
+                Some(earlier) => R::merge(fetched.value, earlier),
+                None => fetched.value,
+            };
+            let weight = value.weight();
+            (value, weight)
+        };
+        self.cache
+            .merge(self.key.clone(), asked, fetched.fresh_for, make);
+        self.persist();
         Ok(stored)
     }
 
-    fn recall_final(&self, persisted: &Persisted) -> bool {
-        R::STORES_FINAL_ONLY && self.recall(persisted, Instant::now(), FOR_EVER)
-    }
-
-    fn recall_last(&self, persisted: &Persisted) {
+    fn recall_last(&self) {
         if !R::STORES_FINAL_ONLY && self.cache.last(self.key).is_none() {
-            self.recall(persisted, persisted.long_ago(), Duration::ZERO);
+            self.recall(self.persisted.long_ago(), Duration::ZERO);
         }
     }
 
-    fn persist(&self, persisted: &Persisted) {
+    fn persist(&self) {
         let name = R::stored_name(self.key);
         let value = match R::STORES_FINAL_ONLY {
             true => self.cache.last_for_good(self.key),
-            false if !persisted.is_due(&name) => None,
+            false if !self.persisted.is_due(&name) => None,
             false => self.cache.last(self.key).map(|(value, _)| value),
         };
-        if let Some(content) = value.and_then(|value| R::encode(&value)) {
-            persisted.put(&name, &content);
+        if let Some(content) = value.and_then(|value| value.encode()) {
+            self.persisted.store.put(&name, &content);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Answers on disk. Those that cannot change any more are read instead of asking
-//! the service; all others only while the service cannot be reached.
+//! Answers on disk: those that can no longer change are read instead of calling the
+//! service, all others only while the service cannot be reached.
 
 use crate::{store::AnswerStore, sync::Mutex};
 use lru::LruCache;
@@ -13,13 +13,13 @@ use std::{
 /// every live run, and its loss costs one call.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Answers whose time of writing is remembered; of others they are written
-/// again, which costs little.
+/// How many times of writing are remembered. An answer whose time is forgotten is
+/// written again, which costs little.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// The answers on disk, by their names.
 pub(super) struct Persisted {
-    store: Arc<AnswerStore>,
+    pub(super) store: Arc<AnswerStore>,
     /// When answers that may change were last written.
     written: Mutex<LruCache<String, Instant>>,
     opened: Instant,
@@ -32,16 +32,6 @@ impl Persisted {
             written: Mutex::new(LruCache::new(REMEMBERED)),
             opened: Instant::now(),
         }
-    }
-
-    /// The answer of a name.
-    pub(super) fn get(&self, name: &str) -> Option<Vec<u8>> {
-        self.store.get(name)
-    }
-
-    /// Writes an answer.
-    pub(super) fn put(&self, name: &str, content: &[u8]) {
-        self.store.put(name, content);
     }
 
     /// Whether an answer that may change is to be written again; counts it as

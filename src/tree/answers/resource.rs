@@ -1,8 +1,9 @@
 //! What a resource of the API is to the tree: its keys and values, how an answer
 //! is fetched, how long it stays fresh, and how it is written to disk.
 
-use super::service::Service;
+use super::{service::Service, value::Value};
 use crate::{
+    api::Client,
     error::Result,
     progress::Progress,
     tree::{logs::Logs, node::Node},
@@ -21,23 +22,24 @@ pub(crate) type Bounds = (usize, usize);
 
 /// For answers that are one object.
 const OBJECTS: Bounds = (20_000, 32 << 20);
-/// For answers of which there are a few, whatever their size.
-pub(super) const LISTINGS: Bounds = (8, usize::MAX);
+/// For resources with a few answers, which may have any size.
+pub(crate) const LISTINGS: Bounds = (8, usize::MAX);
 
-/// One kind of answers. Each has a file of its own below `answers`, and a line in
-/// [`super::registry`].
-pub(crate) trait Resource {
+/// One kind of answers. Each has a file of its own in [`super::resources`].
+pub(crate) trait Resource: Sized {
     /// What tells its answers apart.
     type Key: Clone + Debug + Eq + Hash;
     /// An answer.
-    type Value;
+    type Value: Value;
 
     /// How many answers are held.
     const BOUNDS: Bounds = OBJECTS;
-    /// Whether only answers that cannot change any more are written to disk. Those
-    /// are read from there instead of being asked for; all others only when the
-    /// service cannot be reached.
+    /// Whether only answers that can no longer change are written to disk. They are
+    /// read from there instead of calling the service; answers of other resources
+    /// are read from disk only while the service cannot be reached.
     const STORES_FINAL_ONLY: bool = false;
+    /// The folder that shows the objects of all keys, if it is one.
+    const FOLDER: Option<Node> = None;
     /// Whether a fetch goes on from the last answer, if need be that of an earlier
     /// mount.
     const CONTINUES: bool = false;
@@ -47,10 +49,12 @@ pub(crate) trait Resource {
     /// The answer in a user's words.
     fn title(key: &Self::Key) -> String;
     /// The name of the answer on disk.
-    fn stored_name(key: &Self::Key) -> String;
+    fn stored_name(key: &Self::Key) -> String {
+        Self::title(key)
+    }
     /// The folder that shows the object among many of its kind.
     fn folder(_: &Self::Key) -> Option<Node> {
-        None
+        Self::FOLDER
     }
     /// The run whose followers decide when a failed fetch is repeated.
     fn followed(_: &Self::Key) -> Option<&Arc<str>> {
@@ -61,7 +65,7 @@ pub(crate) trait Resource {
     ///
     /// # Errors
     /// What the call fails with.
-    fn fetch(key: &Self::Key, ask: &Ask<'_, Self::Value>) -> Result<Fetched<Self::Value>>;
+    fn fetch(key: &Self::Key, ask: &Ask<'_, Self>) -> Outcome<Self>;
     /// A new answer with what only an earlier one shows.
     fn merge(new: Arc<Self::Value>, _earlier: &Self::Value) -> Arc<Self::Value> {
         new
@@ -71,31 +75,43 @@ pub(crate) trait Resource {
     fn stored_version(_: &Self::Value) -> Option<(&str, &str)> {
         None
     }
-
-    /// Bytes in memory, roughly.
-    fn weight(value: &Self::Value) -> usize;
-    /// The answer as it is written to disk.
-    fn encode(value: &Self::Value) -> Option<Vec<u8>>;
-    /// The answer that was written to disk; it counts as asked for at `asked`.
-    fn decode(content: &[u8], asked: Instant) -> Option<Self::Value>;
 }
 
-/// How the rows of a run's log are fetched: by whoever keeps the logs that grow.
+/// Fetches the rows of a run's log. Live runs are above the answers, so a fetch gets
+/// this as an argument.
 pub(crate) type FetchLogs<'a> = dyn Fn(&Arc<str>, &Progress) -> Result<Fetched<Logs>> + 'a;
 
-/// What a resource is fetched with.
-pub(crate) struct Ask<'a, T> {
+/// With what any resource is fetched.
+pub(crate) struct Fetch<'a> {
     pub(super) service: &'a Service,
     pub(super) progress: &'a Progress,
-    /// When the fetch began.
-    pub(super) asked: Instant,
-    /// The last answer, however old.
-    pub(super) earlier: Option<Arc<T>>,
     /// How long what is asked for now of a run stays fresh, where the run is known
     /// to have ended.
     pub(super) rest_lasts: &'a dyn Fn(&Arc<str>) -> Option<Duration>,
     pub(super) logs: &'a FetchLogs<'a>,
 }
+
+/// With what one answer of a resource is fetched.
+pub(crate) struct Ask<'a, R: Resource> {
+    pub(super) fetch: &'a Fetch<'a>,
+    pub(super) api: &'a Client,
+    pub(super) progress: &'a Progress,
+    /// When the fetch began.
+    pub(super) asked: Instant,
+    /// The last answer, however old.
+    pub(super) earlier: Option<Arc<R::Value>>,
+}
+
+impl<R: Resource> Ask<'_, R> {
+    /// An answer that is fresh for as long as listings and live objects are, by what
+    /// the service has last said of the rate limit.
+    pub(super) fn listed(&self, value: R::Value) -> Outcome<R> {
+        Ok(Fetched::new(value, self.fetch.service.list_ttl()))
+    }
+}
+
+/// What the fetch of a resource has brought.
+pub(crate) type Outcome<R> = Result<Fetched<<R as Resource>::Value>>;
 
 /// What a fetch has brought.
 pub(crate) struct Fetched<T> {

@@ -1,22 +1,35 @@
-//! The service, and whether and how often to ask it.
+//! The service: its client, whether it can be called, and how often to call it. Near
+//! the end of an hour's rate limit refreshes slow down, so that calls are left for
+//! what no process has read yet.
 
-use super::{
-    breaker::{Breaker, State},
-    rate_budget,
-};
+use super::breaker::{Breaker, State};
 use crate::{
-    api::Client,
+    api::{Client, RateLimit},
     error::{Error, Result, TransportError, TransportKind},
 };
 use std::{sync::Arc, time::Duration};
 
+/// Answers stay fresh this many times longer when this share of the limit, in
+/// percent, or more is left.
+const STEPS: [(u64, u32); 4] = [(20, 1), (10, 2), (5, 5), (0, 10)];
+
+/// How many times longer than usual an answer stays fresh at `now`, in Unix seconds.
+fn slowdown(told: Option<RateLimit>, now: u64) -> u32 {
+    let Some(told) = told.filter(|told| told.limit > 0 && told.reset > now) else {
+        return 1;
+    };
+    let left = told.remaining.saturating_mul(100) / told.limit;
+    let step = STEPS.iter().find(|(share, _)| left >= *share);
+    step.map_or(1, |(_, times)| *times)
+}
+
 /// The way to the service.
 pub(crate) struct Service {
     api: Client,
-    breaker: Breaker,
-    /// For how long listings and live objects are shown without asking again.
+    pub(super) breaker: Breaker,
+    /// How long listings and live objects are fresh.
     list_ttl: Duration,
-    /// Never ask.
+    /// Whether the service is never called.
     offline: bool,
 }
 
@@ -30,58 +43,83 @@ impl Service {
         }
     }
 
-    /// The client. How a call ended is to be passed to [`Service::note`].
+    /// The client. Pass the result of each call to [`Service::note`].
     pub(crate) fn api(&self) -> &Client {
         &self.api
     }
 
-    /// Passes on how a call ended, and lets the circuit breaker know.
+    /// Tells the circuit breaker how a call ended, and gives its result back.
     pub(crate) fn note<T>(&self, result: Result<T>) -> Result<T> {
         self.breaker.note(result.as_ref().err());
         result
     }
 
-    /// Whether the service cannot be reached, or is not to be asked.
+    /// Whether the service cannot be reached, or is never called.
     pub(crate) fn is_away(&self) -> bool {
         self.offline || self.breaker.error().is_some()
     }
 
-    /// How many times longer than usual an answer is shown.
+    /// How many times longer than usual an answer stays fresh.
     pub(crate) fn slowdown(&self) -> u32 {
         let now = u64::try_from(self.api.now().as_second()).unwrap_or(0);
-        rate_budget::slowdown(self.api.calls().rate_limit, now)
+        slowdown(self.api.calls().rate_limit, now)
     }
 
-    /// For how long listings and live objects are shown without asking again.
+    /// How long listings and live objects are fresh.
     pub(crate) fn list_ttl(&self) -> Duration {
         self.list_ttl * self.slowdown()
     }
 
-    /// The same while the rate limit is far.
+    /// The same while most of the rate limit is left.
     pub(crate) fn usual_list_ttl(&self) -> Duration {
         self.list_ttl
     }
 
-    /// What the circuit breaker says to a fetch; an error for a mount that is
-    /// offline.
+    /// Whether a fetch may call the service.
+    ///
+    /// # Errors
+    /// The mount is offline.
     pub(super) fn admit(&self) -> Result<State> {
         match self.offline {
             true => Err(offline()),
             false => Ok(self.breaker.admit()),
         }
     }
-
-    /// Notes how the fetch ended that was to find out whether the service is back.
-    pub(super) fn probed(&self, error: Option<&Error>) {
-        self.breaker.probed(error);
-    }
 }
 
-/// What `--offline` answers instead of asking.
+/// Why an offline mount does not call the service.
 fn offline() -> Error {
     Error::Transport(Arc::new(TransportError {
         request: "the API".into(),
         kind: TransportKind::Connect,
         message: "not asked: this mount is offline (--offline)".into(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refreshes_slow_down_as_the_rate_limit_runs_out() {
+        let left = |remaining| {
+            let told = RateLimit {
+                limit: 5_000,
+                remaining,
+                reset: 100,
+            };
+            slowdown(Some(told), 99)
+        };
+        assert_eq!(
+            [5_000, 1_000, 999, 500, 499, 250, 249, 0].map(left),
+            [1, 1, 2, 2, 5, 5, 10, 10]
+        );
+        let over = RateLimit {
+            limit: 5_000,
+            remaining: 0,
+            reset: 99,
+        };
+        assert_eq!(slowdown(Some(over), 99), 1, "the hour is over");
+        assert_eq!(slowdown(None, 99), 1);
+    }
 }

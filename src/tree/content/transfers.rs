@@ -1,5 +1,5 @@
-//! Downloads of versions: those under way and the last that ended, for
-//! `.vm0fs/transfers`, `user.vm0.transfer` and the log.
+//! The downloads that run and the last that ended, for `.vm0fs/transfers`,
+//! `user.vm0.transfer` and the log.
 
 use crate::{
     error::{Error, Result},
@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Ended ones that are kept: a screen full.
+/// Ended downloads that are kept: a screen full.
 const KEPT: usize = 20;
 /// Characters of a version's id that are shown, as elsewhere.
 const SHORT_ID: usize = 12;
@@ -23,7 +23,7 @@ const SHORT_ID: usize = 12;
 const NAME: usize = 40;
 const REASON: usize = 160;
 
-/// The register.
+/// The downloads of this mount.
 #[derive(Default)]
 pub(super) struct Transfers(Mutex<State>);
 
@@ -48,7 +48,7 @@ pub(crate) struct Totals {
 #[derive(Clone)]
 struct Download {
     version: VersionId,
-    /// Its counter may be older: it counts from when the version was wanted.
+    /// `progress` may be older: it counts from when a request missed the version.
     started: Instant,
     progress: Progress,
 }
@@ -63,7 +63,7 @@ struct Ended {
     failure: Option<String>,
 }
 
-/// A download under way. Dropped without [`Running::end`], it has panicked.
+/// A running download. Dropped without [`Running::end`], it has panicked.
 struct Running<'a> {
     transfers: &'a Transfers,
     number: u64,
@@ -129,8 +129,8 @@ impl Transfers {
     }
 }
 
-/// What has come of an archive. The counter also takes in the API's answer
-/// that says where the archive is: no more than all of it is shown.
+/// Bytes of an archive so far and in all. `progress` also counts the API's answer that
+/// says where the archive is, so it can be more than all.
 fn so_far(progress: &Progress) -> (u64, Option<u64>) {
     let expected = progress.expected();
     let bytes = progress.bytes();
@@ -154,8 +154,7 @@ impl Drop for Running<'_> {
 }
 
 impl Transfers {
-    /// Runs the download of a version, which is told in the register and, by its
-    /// title, in the log.
+    /// Runs the download of a version, and logs its title.
     pub(super) fn run<T>(
         &self,
         version: &VersionId,
@@ -168,7 +167,7 @@ impl Transfers {
         let result = download();
         let (bytes, took) = running.end(result.as_ref().map(|_| ()));
         if result.is_ok() {
-            // A failure is told by the failure log, with its cause.
+            // The failure log reports a failure, with its cause.
             tracing::info!(
                 "fetched {title}: {} in {:.1} s, {}",
                 humanize::size(bytes),
@@ -179,7 +178,7 @@ impl Transfers {
         result
     }
 
-    /// `.vm0fs/transfers`: what runs first, then what ended, the last first.
+    /// `.vm0fs/transfers`: running downloads, then ended ones, the last first.
     pub(super) fn render(&self, title: impl Fn(&VersionId) -> String) -> String {
         // Copied out: naming them takes other locks.
         let state = self.0.lock();
@@ -268,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn running_is_found_and_ended_is_bounded() {
+    fn running_downloads_are_found_and_ended_ones_are_bounded() {
         let transfers = Transfers::default();
         for n in 0..3 * KEPT {
             let progress = Progress::new();
@@ -303,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_panics_ends_too() {
+    fn a_download_that_panics_ends() {
         let transfers = Transfers::default();
         drop(transfers.start(version(0), &Progress::new()));
         let state = transfers.0.lock();
@@ -313,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn states() {
+    fn a_download_without_a_byte_for_three_seconds_is_stalled() {
         let s = Duration::from_secs;
         assert_eq!(state_of(5, Some(10), s(0)), "running 50 %");
         assert_eq!(state_of(5, None, s(0)), "running");

@@ -2,17 +2,12 @@
 
 use super::{
     runs::Runs,
-    schedule::{Decision, Event},
+    schedule::{Decision, Event, Schedule},
     watch::Standing,
 };
 use crate::{
-    error::Error,
     sync::Mutex,
-    tree::{
-        cache::{Cache, Lookup},
-        logs::Logs,
-        node::RunFile,
-    },
+    tree::{logs::Logs, node::RunFile},
 };
 use lru::LruCache;
 use std::{
@@ -25,9 +20,6 @@ use std::{
 /// Failed runs remembered: far more than people follow at a time.
 const REASONS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
-/// Runs remembered whose streams could not be opened.
-const FAILURES: usize = 20_000;
-
 /// The live runs that processes read.
 pub(crate) struct Live {
     runs: Mutex<Runs>,
@@ -36,8 +28,6 @@ pub(crate) struct Live {
     /// Why runs have failed, by what their streams have told: at once, while the
     /// service's own record of a run may still lack it.
     reasons: Mutex<LruCache<Arc<str>, Arc<str>>>,
-    /// Failures only: a stream that is open gives no answer.
-    failures: Cache<Arc<str>, ()>,
 }
 
 impl Live {
@@ -47,7 +37,6 @@ impl Live {
             runs: Mutex::new(Runs::new(streams)),
             logs: Mutex::default(),
             reasons: Mutex::new(LruCache::new(REASONS)),
-            failures: Cache::new((FAILURES, usize::MAX)),
         }
     }
 
@@ -82,7 +71,7 @@ impl Live {
 
     /// Whether a stream of the run's events is open.
     pub(crate) fn streams(&self, id: &Arc<str>) -> bool {
-        self.runs.lock().streams(id)
+        self.runs.lock().get(id).is_some_and(Schedule::streams)
     }
 
     /// How many streams are open.
@@ -92,13 +81,18 @@ impl Live {
 
     /// Whether a process has read the run lately.
     pub(super) fn is_followed(&self, id: &Arc<str>) -> bool {
-        self.runs.lock().is_followed(id, Instant::now())
+        let now = Instant::now();
+        self.runs
+            .lock()
+            .get(id)
+            .is_some_and(|run| run.is_followed(now))
     }
 
     /// The event after which a stream of the run begins, where `shown` is the last one
     /// that its log shows.
     pub(super) fn last_event(&self, id: &Arc<str>, shown: Option<u64>) -> Option<u64> {
-        self.runs.lock().last_event(id, shown)
+        let runs = self.runs.lock();
+        runs.get(id).map_or(shown, |run| run.last_event(shown))
     }
 
     /// The log of a live run, the same for all processes that read it.
@@ -111,24 +105,6 @@ impl Live {
         let logs = Arc::new(Logs::default());
         all.insert(id.clone(), Arc::downgrade(&logs));
         logs
-    }
-
-    /// Whether a request that arrived at `since` needs no stream of the run to be opened:
-    /// one is open, or could not be opened a moment ago.
-    pub(crate) fn needs_no_stream(&self, id: &Arc<str>, since: Instant) -> bool {
-        matches!(self.failures.get(id, since), Lookup::Failed(_)) || self.streams(id)
-    }
-
-    /// Notes that no stream of the run could be opened. It is not tried again for
-    /// `lasts`.
-    pub(crate) fn stream_failed(&self, id: &Arc<str>, error: &Error, lasts: Duration) {
-        let (id, error) = (id.clone(), error.clone());
-        self.failures.fail(id, error, Instant::now(), lasts);
-    }
-
-    /// Why no stream of the run could be opened, if one could not.
-    pub(crate) fn last_stream_failure(&self, id: &Arc<str>) -> Option<Error> {
-        self.failures.last_failure(id)
     }
 
     /// Notes why a run has failed.

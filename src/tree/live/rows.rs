@@ -65,12 +65,11 @@ impl Live {
         any: bool,
         progress: &Progress,
     ) -> Duration {
-        let came = Event::RowsCame {
-            any,
-            status_age: answers.standing(id).map(|(asked, _)| asked.elapsed()),
-            status_ttl: answers.service().list_ttl(),
-        };
-        let decision = self.decide(id, came, answers.service().slowdown());
+        let service = answers.service();
+        let asked = answers.standing(id).map(|(asked, _)| asked.elapsed());
+        let old_status = asked.is_none_or(|age| age >= service.list_ttl());
+        let came = Event::RowsCame { any, old_status };
+        let decision = self.decide(id, came, service.slowdown());
         if decision.ask_for_run
             && let Err(error) = answers.fetch_run(id, progress)
         {

@@ -78,9 +78,9 @@ impl Runs {
         others.filter(|(_, run)| run.takes_a_stream(now)).count()
     }
 
-    /// Whether a stream of the run is open.
-    pub(super) fn streams(&self, id: &Arc<str>) -> bool {
-        self.schedules.get(id).is_some_and(Schedule::streams)
+    /// What has happened to a run, if a process has read it.
+    pub(super) fn get(&self, id: &str) -> Option<&Schedule> {
+        self.schedules.get(id)
     }
 
     /// How many streams are open.
@@ -88,25 +88,12 @@ impl Runs {
         let runs = self.schedules.values();
         runs.filter(|run| run.streams()).count()
     }
-
-    /// Whether a process has read the run lately.
-    pub(super) fn is_followed(&self, id: &Arc<str>, now: Instant) -> bool {
-        let run = self.schedules.get(id);
-        run.is_some_and(|run| run.is_followed(now))
-    }
-
-    /// The event after which a stream of the run begins, where `shown` is the last one
-    /// that its log shows.
-    pub(super) fn last_event(&self, id: &Arc<str>, shown: Option<u64>) -> Option<u64> {
-        let run = self.schedules.get(id);
-        run.map_or(shown, |run| run.last_event(shown))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::{live::pauses::FOLLOWING, node::RunFile};
+    use crate::tree::{live::watch::FOLLOWING, node::RunFile};
     use std::time::Duration;
 
     fn ids(count: usize) -> Vec<Arc<str>> {
@@ -151,7 +138,7 @@ mod tests {
             runs.on(id, Event::LogRead, start + n * Duration::from_millis(1), 1);
         }
         assert!(runs.schedules.len() <= MOST);
-        assert!(runs.streams(&streamed));
+        assert!(runs.get(&streamed).is_some_and(Schedule::streams));
         let later = start + 3 * FOLLOWING;
         runs.on(&"new".into(), Event::LogRead, later, 1);
         assert_eq!(runs.schedules.len(), 2, "the others are followed no more");

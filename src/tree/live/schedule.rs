@@ -8,10 +8,7 @@
 //! read the log for a while) rows are asked for now and then. What reading a run's
 //! status again and again does is told in [`super::watch`].
 
-use super::{
-    pauses::{FOLLOWING, QUIET_TTL},
-    watch::{Standing, Watch},
-};
+use super::watch::{FOLLOWING, QUIET_TTL, Standing, Watch};
 use crate::tree::{answers::LIVE_TTL, node::RunFile};
 use std::time::{Duration, Instant};
 
@@ -29,14 +26,9 @@ pub(super) enum Event<'a> {
     StatusRead(RunFile, Instant, Option<&'a Standing>),
     /// A fetch of rows begins.
     RowsAsked,
-    /// It brought rows, or none that are new.
-    RowsCame {
-        any: bool,
-        /// How long ago the run's status was asked for.
-        status_age: Option<Duration>,
-        /// How long a status is shown.
-        status_ttl: Duration,
-    },
+    /// It brought rows, or none that are new. Whether the run's status was asked for so
+    /// long ago that it may have changed.
+    RowsCame { any: bool, old_status: bool },
     /// It failed.
     RowsFailed,
     /// A stream is about to be opened.
@@ -194,16 +186,11 @@ impl Schedule {
                 self.asked = Some(now);
                 self.news = false;
             }
-            Event::RowsCame {
-                any,
-                status_age,
-                status_ttl,
-            } => {
+            Event::RowsCame { any, old_status } => {
                 decision.lasts = self.rest(any) * slowdown;
                 // Without a stream nothing else may tell of the end, and a process
                 // that has the log open would have it asked for without end.
-                decision.ask_for_run =
-                    !any && !self.streams() && status_age.is_none_or(|age| age >= status_ttl);
+                decision.ask_for_run = !any && old_status && !self.streams();
             }
             // A process that follows asks again by itself.
             Event::RowsFailed => decision.lasts = self.rest(false),

@@ -26,25 +26,21 @@ impl Live {
             // Asking now and then serves as well: no failure to tell the user.
             tracing::info!("no stream of run {id}: {error}");
         }
-        self.note(id, Event::StreamEnded(end.unwrap_or(End::Failed)));
-    }
-
-    /// Takes in what the stream shows. Whether an event of it belongs into the log.
-    fn note(&self, id: &Arc<str>, event: Event<'_>) -> bool {
-        self.decide(id, event, 1).log_event
+        self.decide(id, Event::StreamEnded(end.unwrap_or(End::Failed)), 1);
     }
 
     fn read_events(&self, answers: &Answers, id: &Arc<str>, progress: &Progress) -> Result<End> {
         let logs = self.log(id);
         let last = self.last_event(id, logs.last_event());
         let mut stream = answers.service().api().run_events(id, last, progress)?;
-        self.note(id, Event::StreamOpened);
+        self.decide(id, Event::StreamOpened, 1);
         let mut end = End::Failed;
         while self.is_followed(id) {
             match stream.next()? {
                 Some(RunEvent::Output(event)) => {
                     end = End::Cut;
-                    if self.note(id, Event::StreamTold(event.sequence)) {
+                    let told = Event::StreamTold(event.sequence);
+                    if self.decide(id, told, 1).log_event {
                         logs.add_event(event);
                     }
                 }
@@ -60,7 +56,7 @@ impl Live {
                     });
                 }
                 Some(RunEvent::Heartbeat) => {
-                    self.note(id, Event::StreamLives);
+                    self.decide(id, Event::StreamLives, 1);
                     end = End::Cut;
                 }
                 Some(RunEvent::Error(reason)) => self.note_reason(id, reason),

@@ -1,6 +1,6 @@
 //! The stream, with a server.
 
-use super::pauses::FOLLOWING;
+use super::watch::FOLLOWING;
 use crate::{
     api::types::RunStatus,
     fake::{Action, Claude, Fault, LogRow, Port, Run, World},

@@ -14,13 +14,18 @@
 //! runs that are listed, one refresh of the listing answers for all; runs that have
 //! ended cost nothing.
 
-use super::pauses::{FOLLOWING, QUIET_TTL};
 use crate::{
     api::types::RunStatus,
     tree::{answers::LIVE_TTL, node::RunFile},
 };
 use std::time::{Duration, Instant};
 
+/// The longest that the rows or the status of a live run are shown without asking again,
+/// where asking brings nothing new and no stream tells when to ask.
+pub(super) const QUIET_TTL: Duration = Duration::from_secs(10);
+/// A process that reads again within this time follows the run, and stops following
+/// when it has not read for so long.
+pub(super) const FOLLOWING: Duration = Duration::from_secs(10);
 /// What one command does with a file takes no longer, once it has what it waits for.
 const ONE_READ: Duration = Duration::from_millis(500);
 

@@ -1,4 +1,4 @@
-//! What a log is made of, and what each file of it shows of that.
+//! The items of a log, and how each file shows them.
 
 use super::{
     lines::{push_event_line, push_json_line},
@@ -13,7 +13,7 @@ use crate::{
 };
 use serde_json::value::RawValue;
 
-/// What came, in the order in which it is shown.
+/// One item of a log. They are shown in the order in which they came.
 #[derive(Debug)]
 pub(super) enum Item {
     /// A row, and whether its event has been shown already.
@@ -24,17 +24,16 @@ pub(super) enum Item {
     End(Ending),
 }
 
-/// What an agent said.
+/// A statement of an agent.
 pub(super) enum Said<'a> {
     /// An event of its program.
     Event(Event, Place<'a>),
-    /// What is no event: one that was cut, and what was printed beside them.
+    /// A text that is no event: an event that was cut, or other output of the program.
     Text(&'a str, Place<'a>),
 }
 
 impl Item {
-    /// What the agent's program told, unless it was shown already: the type, the
-    /// data and the place.
+    /// The event of the item, unless it was shown already: its type, data and place.
     pub(super) fn told(&self) -> Option<(&str, &RawValue, Place<'_>)> {
         let (kind, data, timestamp, sequence) = match self {
             Self::Event(event) => {
@@ -55,13 +54,13 @@ impl Item {
         Some((kind, data, place))
     }
 
-    /// What the agent said, unless it was shown already.
+    /// The agent's statement, unless it was shown already.
     pub(super) fn said(&self) -> Option<Said<'_>> {
         let told = self.told();
         if let Self::Row { row, is_shown } = self
             && !is_shown
             && row.value.kind == "agent"
-            // An event without its data: the message has what is left of it.
+            // Of an event without its data, the message has the beginning.
             && told.is_none_or(|(_, data, _)| data.get() == "null" && !row.value.message.is_empty())
         {
             let place = Place {
@@ -75,7 +74,7 @@ impl Item {
     }
 }
 
-/// Appends what the transcript shows of what an agent said.
+/// Appends an item to the transcript.
 pub(super) fn converse(transcript: &mut Transcript, item: &Item, out: &mut String) {
     match item.said() {
         Some(Said::Event(event, place)) => transcript.event(&event, place, out),
@@ -84,7 +83,7 @@ pub(super) fn converse(transcript: &mut Transcript, item: &Item, out: &mut Strin
     }
 }
 
-/// Appends what a file shows of an item.
+/// Appends an item to a file other than the transcript.
 pub(super) fn render(view: LogView, item: &Item, out: &mut String) {
     match (view, item) {
         (LogView::Jsonl, Item::Row { row, .. }) => push_json_line(out, row.raw.get()),
@@ -98,7 +97,7 @@ pub(super) fn render(view: LogView, item: &Item, out: &mut String) {
     }
 }
 
-/// Appends the lines that a text file has for an item.
+/// Appends the lines of an item to a text file.
 fn push_text(view: LogView, item: &Item, out: &mut String) {
     let kind = match item {
         Item::Row { row, .. } => row.value.kind.as_str(),

@@ -1,11 +1,11 @@
-//! A row of a log, and an event, as a line of JSON.
+//! Rows and events of a log as lines of JSON.
 
 use crate::{conversation::Place, json};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// JSON has line breaks between tokens only, never inside a string, so a space
-/// in their place changes nothing.
+/// Appends JSON on one line: it has line breaks between tokens only, never inside a
+/// string, so a space in their place changes nothing.
 pub(super) fn push_json_line(out: &mut String, raw: &str) {
     out.extend(
         raw.trim()
@@ -15,9 +15,9 @@ pub(super) fn push_json_line(out: &mut String, raw: &str) {
     out.push('\n');
 }
 
-/// `{"sequence", "type", "data", "timestamp"}`: the same bytes whether the event
-/// came from the stream or out of a row. Null for the number that rows of older
-/// deployments lack.
+/// Appends `{"sequence", "type", "data", "timestamp"}`: the same bytes whether the event
+/// came from the stream or in a row. The sequence is null where a row of an older
+/// deployment lacks it.
 pub(super) fn push_event_line(out: &mut String, kind: &str, data: &RawValue, place: Place<'_>) {
     #[derive(Serialize)]
     struct Line<'a> {
@@ -27,8 +27,8 @@ pub(super) fn push_event_line(out: &mut String, kind: &str, data: &RawValue, pla
         data: &'a RawValue,
         timestamp: &'a str,
     }
-    // Without its white space, JSON is still JSON; and programs that read it know
-    // no halves of characters.
+    // White space differs between the stream and the rows. A lone half of a UTF-16 pair
+    // is replaced, which many programs cannot read.
     let tight = RawValue::from_string(tight(data));
     let line = Line {
         sequence: place.sequence,
@@ -41,7 +41,7 @@ pub(super) fn push_event_line(out: &mut String, kind: &str, data: &RawValue, pla
     }
 }
 
-/// What an event says, the same however it was spaced.
+/// The content of an event, without the white space between its tokens.
 pub(super) fn canonical(kind: &str, data: &RawValue) -> String {
     format!("{kind} {}", tight(data))
 }
@@ -50,8 +50,7 @@ fn tight(data: &RawValue) -> String {
     without_white_space(&json::whole(data.get()))
 }
 
-/// JSON without the white space between its tokens, which differs with the way
-/// that it came.
+/// JSON without the white space between its tokens.
 fn without_white_space(json: &str) -> String {
     let (mut in_string, mut escaped) = (false, false);
     let keep = |character: &char| {
@@ -71,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_the_same_line_however_it_was_spaced() {
+    fn white_space_in_an_event_does_not_change_its_line() {
         let line = |data: &str| {
             let mut out = String::new();
             let data = RawValue::from_string(data.into()).unwrap();

@@ -119,7 +119,7 @@ fn each_file_has_its_rows_in_their_order() {
 }
 
 #[test]
-fn any_part_can_be_read() {
+fn a_log_can_be_read_at_any_offset_and_size() {
     let logs = Logs::ended((0..40).map(|n| plain(n, "agent", "é – ok")).collect());
     let whole = text(&logs, LogView::All).into_bytes();
     for offset in [0, 1, 30, whole.len() - 1, whole.len(), whole.len() + 9] {
@@ -190,7 +190,7 @@ fn a_line_is_drawn_from_an_event_at_once_and_its_row_adds_nothing_to_it() {
 }
 
 #[test]
-fn a_row_without_a_number_is_known_by_what_it_says() {
+fn a_row_without_a_number_is_matched_with_its_event_by_content() {
     let logs = Logs::default();
     logs.add_event(event(1, 1, "one"));
     logs.add_event(event(2, 2, "two"));
@@ -269,7 +269,7 @@ fn an_event_that_was_cut_is_shown_by_its_beginning() {
 }
 
 #[test]
-fn each_row_gives_a_line_however_broken_its_event_is() {
+fn each_row_gives_a_line_even_if_its_event_is_broken() {
     let data = [
         json!({"type": "assistant", "message": {"content": []}}),
         json!({"type": "assistant", "message": {"content": [{"type": "text", "text": ""}]}}),
@@ -291,7 +291,7 @@ fn each_row_gives_a_line_however_broken_its_event_is() {
 }
 
 #[test]
-fn a_failure_has_its_level_whatever_the_row_says() {
+fn a_failure_has_the_level_error_even_if_its_row_says_info() {
     let failed = json!({"type": "user", "message": {"role": "user", "content": [
         {"type": "tool_result", "tool_use_id": "t", "content": "No such file", "is_error": true}]}});
     let logs = Logs::ended(vec![told(1, 1, &failed)]);
@@ -300,7 +300,7 @@ fn a_failure_has_its_level_whatever_the_row_says() {
 }
 
 #[test]
-fn an_event_is_one_line_however_it_came() {
+fn an_event_is_the_same_line_from_the_stream_and_in_a_row() {
     let streamed = Logs::default();
     streamed.add_event(event(1, 1, "a \"quoted\"\nword"));
     let rows = Logs::ended(vec![spoken(1, 1, "a \"quoted\"\nword")]);
@@ -376,7 +376,7 @@ fn the_answer_and_the_cost_are_those_of_all_events() {
 }
 
 #[test]
-fn what_was_read_stays_whatever_comes() {
+fn bytes_that_were_read_stay_when_rows_and_events_come() {
     let logs = Logs::default();
     let mut before = LogView::ALL.map(|view| text(&logs, view));
     for n in 1..50_u64 {
@@ -407,7 +407,7 @@ fn what_was_read_stays_whatever_comes() {
 }
 
 #[test]
-fn what_came_late_is_in_its_place_in_the_end() {
+fn late_rows_are_in_their_order_once_the_log_is_final() {
     let logs = Logs::default();
     logs.add_rows(vec![plain(1, "agent", "a"), plain(5, "agent", "e")]);
     assert!(logs.is_in_order());

@@ -1,7 +1,7 @@
 //! The forms in which a log is shown.
 
 /// Which rows, in which form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum LogView {
     /// Every row as a text line.
     All,

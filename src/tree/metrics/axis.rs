@@ -1,4 +1,4 @@
-//! Where the axes of a chart end, which values they name, and how.
+//! The axes of a chart: their ends, and the values that they name.
 
 use jiff::Timestamp;
 
@@ -8,17 +8,18 @@ const TIME_STEPS: [u32; 20] = [
     172_800, 604_800,
 ];
 const DAY: u32 = 86_400;
-/// Times that are named at most, and the shortest time that is shown.
+/// Maximum number of named times, and the shortest time that an axis shows, in
+/// seconds.
 const TIMES: f64 = 7.0;
 const SHORTEST: f64 = 10.0;
-/// So near the ends, in parts of the whole, a time's name would stick out.
+/// The share of the axis at its ends where the name of a time would stick out.
 const EDGE: f64 = 0.05;
-/// About how many parts an axis of values is divided into.
+/// The approximate number of parts of an axis of values.
 const PARTS: f64 = 4.0;
-/// From this share on, what is used is shown with all there is.
+/// If this share of the total is used, the axis reaches up to the total.
 const MUCH: f64 = 0.4;
-/// The units of memory. The service's "mb" count 1,024 to a "gb": sandboxes
-/// have 4,096 or 20,480 of them.
+/// The units of memory, in MB. 1,024 of the service's "mb" make a "gb": sandboxes
+/// have 4,096 or 20,480.
 const UNITS: [(&str, f64); 3] = [("MB", 1.0), ("GB", 1_024.0), ("TB", 1_048_576.0)];
 
 /// An axis: its ends, and the values that are named along it.
@@ -30,15 +31,15 @@ pub(super) struct Axis {
     pub(super) marks: Vec<(f64, String)>,
 }
 
-/// The largest unit of which there is at least one.
+/// The largest unit that is not larger than the amount.
 fn unit(megabytes: f64) -> (&'static str, f64) {
     let fits = |(_, size): &&(_, f64)| megabytes >= *size;
     *UNITS.iter().rev().find(fits).unwrap_or(&UNITS[0])
 }
 
 impl Axis {
-    /// For percentages. Up to 100 charts have one scale and can be compared;
-    /// there is more with several cores.
+    /// For percentages. The axis reaches at least 100, so that charts can be compared;
+    /// several cores use more.
     pub(super) fn percent(highest: f64) -> Self {
         Self::up_to(highest.max(100.0), ("%", 1.0))
     }
@@ -74,14 +75,14 @@ impl Axis {
         }
     }
 
-    /// For time, from the first to the last sample, or some seconds around few.
+    /// For times, from the first to the last sample, but at least [`SHORTEST`].
     pub(super) fn time(first: f64, last: f64) -> Self {
         let widen = (SHORTEST - (last - first)).max(0.0) / 2.0;
         let (from, to) = (first - widen, last + widen);
         let span = to - from;
         let fits = |step: &f64| span / step <= TIMES;
         let mut steps = TIME_STEPS.into_iter().map(f64::from);
-        // Beyond the weeks as many days as it takes.
+        // Beyond weeks, as many days as necessary.
         let days = f64::from(DAY) * (span / TIMES / f64::from(DAY)).ceil();
         let step = steps.find(fits).unwrap_or(days);
         let first = ((from + EDGE * span) / step).ceil() as i64;
@@ -118,7 +119,7 @@ pub(super) fn amount(megabytes: f64) -> String {
     }
 }
 
-/// A time in UTC, in `strftime`'s way of saying how.
+/// A time in UTC, in a format of `strftime`.
 pub(super) fn clock(at: f64, format: &str) -> String {
     let at = Timestamp::from_millisecond((at * 1_000.0) as i64);
     at.map(|at| at.strftime(format).to_string())

@@ -6,20 +6,21 @@ use super::{
     series::{Figures, Sample, lines},
     svg::{Place, Shapes},
 };
+use crate::humanize::count;
 
 /// The size of the chart, and of everything on it, in CSS pixels.
 const SIZE: Place = (960.0, 640.0);
-/// The columns into which points are gathered: one is 1.4 pixels wide, less
+/// The number of columns into which points are gathered. One is 1.4 pixels wide, less
 /// than a line.
 const COLUMNS: f64 = 600.0;
 
-/// The ends of all plots: the names of values stand to the left of them.
+/// The left and right end of all plots. The names of values stand to the left.
 const LEFT: f64 = 88.0;
 const RIGHT: f64 = SIZE.0 - 36.0;
 /// Where title and period begin.
 const MARGIN: f64 = 24.0;
-/// Where the first panel begins, how far the next one is from it, and what of
-/// it is its heading and its plot.
+/// Where the first panel begins, the distance of the panels, and the heights of their
+/// heading and plot.
 const PANELS: f64 = 90.0;
 const PITCH: f64 = 172.0;
 const HEADING: f64 = 32.0;
@@ -30,8 +31,7 @@ const TITLE: f64 = 28.0;
 const NAME: f64 = 20.0;
 const SMALL: f64 = 17.0;
 
-/// What a chart says of its run: text that is fit for one line of XML once
-/// the backend has escaped it.
+/// What a chart says of its run. Each text is one line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Caption {
     pub(super) run: String,
@@ -48,29 +48,29 @@ impl Caption {
     }
 }
 
-/// A series with all that is said of it.
+/// A series, its name, colour and figures.
 struct Panel {
     name: &'static str,
     colour: Colour,
-    values: fn(&Sample) -> Option<f64>,
+    /// Its place among a sample's values.
+    value: usize,
     total: Option<f64>,
     figures: Option<Figures>,
 }
 
 impl Panel {
     fn all(samples: &[Sample]) -> [Self; 3] {
-        let last = |total: fn(&Sample) -> Option<f64>| samples.iter().rev().find_map(total);
-        let panel = |name, colour, values: fn(&Sample) -> Option<f64>, total| Self {
+        let panel = |name, colour, value: usize, total: Option<usize>| Self {
             name,
             colour,
-            values,
-            total,
-            figures: Figures::of(samples.iter().map(values)),
+            value,
+            total: total.and_then(|n| samples.iter().rev().find_map(|each| each.values[n])),
+            figures: Figures::of(samples.iter().map(|each| each.values[value])),
         };
         [
-            panel("CPU", CPU, |sample| sample.cpu, None),
-            panel("Memory", MEMORY, |s| s.memory, last(|s| s.memory_total)),
-            panel("Disk", DISK, |s| s.disk, last(|s| s.disk_total)),
+            panel("CPU", CPU, 0, None),
+            panel("Memory", MEMORY, 1, Some(2)),
+            panel("Disk", DISK, 3, Some(4)),
         ]
     }
 
@@ -105,8 +105,8 @@ impl Panel {
     }
 }
 
-/// Draws the chart of a run: of these samples, which are all those with a time;
-/// whether there are no others either `is_empty` tells.
+/// Draws the chart of a run. `samples` are those with a time; `is_empty` tells whether
+/// the run has no samples at all.
 pub(super) fn draw(caption: &Caption, samples: &[Sample], is_empty: bool) -> String {
     let mut shapes = Shapes::default();
     let panels = Panel::all(samples);
@@ -141,26 +141,26 @@ pub(super) fn draw(caption: &Caption, samples: &[Sample], is_empty: bool) -> Str
     shapes.document(SIZE, &title, &description, &palette::style())
 }
 
-/// From when to when, for how long, and how many samples.
+/// First and last time, the time between them, and the number of samples.
 fn period(first: f64, last: f64, samples: usize) -> String {
     let day = "%Y-%m-%d";
     let (from, to) = (clock(first, day), clock(last, day));
     let to = if from == to { String::new() } else { to + " " };
     format!(
-        "{from} {} – {to}{} UTC · {} · {samples} {}",
+        "{from} {} – {to}{} UTC · {} · {}",
         clock(first, "%H:%M:%S"),
         clock(last, "%H:%M:%S"),
         length(last - first),
-        if samples == 1 { "sample" } else { "samples" },
+        count(samples, "sample"),
     )
 }
 
-/// The title, smaller where it is long, and a band of the status' colour, which
-/// can be seen where no text can be read.
+/// The title, in a smaller font if it is long, and a band in the colour of the status,
+/// which shows also in thumbnails.
 fn draw_title(shapes: &mut Shapes, caption: &Caption) {
     shapes.rectangle((SIZE.0, 8.0), palette::of_status(&caption.status));
     let title = caption.title();
-    // Widths of bold letters, roughly, in the size of the font.
+    // Rough widths of bold letters, in units of the font size.
     let width = |c: char| if c.is_ascii() { 0.62 } else { 1.0 };
     let width: f64 = title.chars().map(width).sum();
     let size = TITLE.min((SIZE.0 - 2.0 * MARGIN) / width);
@@ -188,7 +188,9 @@ fn draw_panel(shapes: &mut Shapes, panel: &Panel, top: f64, samples: &[Sample], 
         let ends = [(LEFT, y(total)), (RIGHT, y(total))];
         shapes.line(&ends, panel.colour, 0.5);
     }
-    let points = samples.iter().map(|each| (each.at, (panel.values)(each)));
+    let points = samples
+        .iter()
+        .map(|each| (each.at, each.values[panel.value]));
     let column = (times.to - times.from) / COLUMNS;
     for line in lines(points, times.from, column) {
         let line: Vec<Place> = line.iter().map(|(at, value)| (x(*at), y(*value))).collect();

@@ -1,11 +1,11 @@
-//! The colours of a chart, in the light and in the dark.
+//! The colours of a chart, for light and for dark pages.
 //!
-//! Shapes carry the light colours as attributes, which every viewer knows. A
-//! style sheet gives those who ask for the dark the other of each pair.
+//! Shapes have the light colours as attributes, which every viewer shows. A style
+//! sheet replaces them by the dark ones if the user prefers a dark page.
 
 use std::fmt::Write;
 
-/// A colour and what it is in the dark.
+/// A colour, and the one for dark pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Colour {
     pub(super) light: &'static str,
@@ -46,7 +46,7 @@ pub(super) fn of_status(status: &str) -> Colour {
     }
 }
 
-/// The style sheet. It finds shapes by the light colours that they carry.
+/// The style sheet. It selects shapes by their light colour.
 pub(super) fn style() -> String {
     let mut style = String::from("@media (prefers-color-scheme: dark) {\n");
     for Colour { light, dark } in ALL {
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_colour_has_one_dark_one() {
+    fn no_two_colours_are_the_same_on_a_light_page() {
         for (n, colour) in ALL.iter().enumerate() {
             let mut others = ALL[..n].iter();
             assert!(others.all(|other| other.light != colour.light));

@@ -1,44 +1,42 @@
-//! Samples as numbers that can be drawn, their figures, and their line with
-//! few points.
+//! Samples as numbers to draw, their figures, and their lines with few points.
 
-use super::table::Row;
+use super::table::{COLUMNS, Row};
 use jiff::Timestamp;
 use std::borrow::Cow;
 
-/// The most that is believed: a thousand cores, a pebibyte. What is beyond is
-/// left out of the chart, as a negative number is; the table has it.
+/// Maximum plausible values: a thousand cores, a pebibyte. The chart leaves out larger
+/// values and negative ones; the table has them.
 const MOST_PERCENT: f64 = 100_000.0;
 const MOST_MB: f64 = (1u64 << 30) as f64;
 
-/// A sample of which the time is known.
+/// A sample with a time.
 pub(super) struct Sample {
     /// Seconds since 1970.
     pub(super) at: f64,
-    pub(super) cpu: Option<f64>,
-    /// In MB, as are the others.
-    pub(super) memory: Option<f64>,
-    pub(super) memory_total: Option<f64>,
-    pub(super) disk: Option<f64>,
-    pub(super) disk_total: Option<f64>,
+    /// The values of the other columns: percent of a CPU, and MB.
+    pub(super) values: [Option<f64>; COLUMNS.len() - 1],
 }
 
-/// A cell's number, if it is one that can be.
+/// The number of a cell, if it is plausible.
 fn number(cell: Option<Cow<'_, str>>, most: f64) -> Option<f64> {
     let value = cell?.parse().ok()?;
     (0.0..=most).contains(&value).then_some(value)
 }
 
-/// The rows that have a time, earliest first.
+/// The rows with a time, earliest first.
 pub(super) fn samples<'a>(rows: impl Iterator<Item = Row<'a>>) -> Vec<Sample> {
-    let sample = |[at, cpu, memory, memory_total, disk, disk_total]: Row<'a>| {
+    let sample = |[at, cpu, sizes @ ..]: Row<'a>| {
         let at: Timestamp = at?.parse().ok()?;
+        let [used, total, disk_used, disk_total] = sizes.map(|cell| number(cell, MOST_MB));
         Some(Sample {
             at: at.as_millisecond() as f64 / 1_000.0,
-            cpu: number(cpu, MOST_PERCENT),
-            memory: number(memory, MOST_MB),
-            memory_total: number(memory_total, MOST_MB),
-            disk: number(disk, MOST_MB),
-            disk_total: number(disk_total, MOST_MB),
+            values: [
+                number(cpu, MOST_PERCENT),
+                used,
+                total,
+                disk_used,
+                disk_total,
+            ],
         })
     };
     let mut samples: Vec<Sample> = rows.filter_map(sample).collect();
@@ -46,7 +44,7 @@ pub(super) fn samples<'a>(rows: impl Iterator<Item = Row<'a>>) -> Vec<Sample> {
     samples
 }
 
-/// What the values of a series come to.
+/// Average and maximum of a series.
 #[derive(Debug, PartialEq)]
 pub(super) struct Figures {
     pub(super) average: f64,
@@ -54,7 +52,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Of the values there are; `None` without any.
+    /// The figures of the values that are not missing; `None` without any.
     pub(super) fn of(values: impl Iterator<Item = Option<f64>>) -> Option<Self> {
         let (mut count, mut sum, mut highest) = (0_u32, 0.0, 0.0_f64);
         for value in values.flatten() {
@@ -75,42 +73,40 @@ pub(super) type Point = (f64, f64);
 /// The lowest and the highest point of a column of the chart.
 struct Column {
     number: u64,
+    /// Whether a gap before it can be seen.
+    follows_gap: bool,
     lowest: Point,
     highest: Point,
 }
 
 impl Column {
-    fn push_to(self, line: &mut Vec<Point>) {
-        let (a, b) = (self.lowest, self.highest);
-        let (first, second) = if a.0 <= b.0 { (a, b) } else { (b, a) };
-        line.push(first);
-        if first != second {
-            line.push(second);
-        }
+    /// Both points, the earlier one first; one if they are the same.
+    fn points(&self) -> impl Iterator<Item = Point> {
+        let mut points = [self.lowest, self.highest];
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let is_one = points[0] == points[1];
+        points.into_iter().skip(usize::from(is_one))
     }
 }
 
-/// The lines that a series of points, earliest first, is drawn with: broken
-/// where a value is missing, and of each column of `width` seconds only the
-/// lowest and the highest point. So peaks stay, and a day takes no more room
-/// than an hour. What is missing within a column could not be seen.
+/// The lines of a series of points, earliest first. A missing value breaks a line,
+/// unless the gap is too small to be seen. A line has only the lowest and the highest
+/// point of each column of `width` seconds, so peaks stay, and the chart of a day is
+/// no larger than that of an hour.
 pub(super) fn lines(
     points: impl Iterator<Item = (f64, Option<f64>)>,
     from: f64,
     width: f64,
 ) -> Vec<Vec<Point>> {
-    let mut lines = Vec::new();
-    let mut line = Vec::new();
-    let mut current: Option<Column> = None;
+    let mut columns: Vec<Column> = Vec::new();
     let mut is_missing = false;
     for (at, value) in points {
         let Some(value) = value else {
             is_missing = true;
             continue;
         };
-        let point = (at, value);
-        let number = ((at - from) / width) as u64;
-        match &mut current {
+        let (point, number) = ((at, value), ((at - from) / width) as u64);
+        match columns.last_mut() {
             Some(column) if column.number == number => {
                 if value < column.lowest.1 {
                     column.lowest = point;
@@ -119,26 +115,20 @@ pub(super) fn lines(
                     column.highest = point;
                 }
             }
-            _ => {
-                let column = Column {
+            last => {
+                let is_far = last.is_some_and(|last| number > last.number + 1);
+                columns.push(Column {
                     number,
+                    follows_gap: is_missing && is_far,
                     lowest: point,
                     highest: point,
-                };
-                if let Some(done) = current.replace(column) {
-                    let is_far = number > done.number + 1;
-                    done.push_to(&mut line);
-                    if is_missing && is_far {
-                        lines.push(std::mem::take(&mut line));
-                    }
-                }
+                });
             }
         }
         is_missing = false;
     }
-    if let Some(last) = current {
-        last.push_to(&mut line);
-        lines.push(line);
-    }
+    let lines = columns.chunk_by(|_, next| !next.follows_gap);
     lines
+        .map(|line| line.iter().flat_map(Column::points).collect())
+        .collect()
 }

@@ -29,13 +29,14 @@ impl Shapes {
         ));
     }
 
-    /// A bold text that begins at a place. The middle of its height is there.
+    /// A bold text that begins at a place, vertically centred.
     pub(super) fn heading(&mut self, text: &str, place: Place, size: f64, colour: Colour) {
         let style = r#"text-anchor="start" font-weight="bold""#;
         self.push_text(text, place, style, size, colour);
     }
 
-    /// A faint text of which the `anchor` ("start", "middle" or "end") is at a place.
+    /// A faint text whose `anchor` ("start", "middle" or "end") is at a place, vertically
+    /// centred.
     pub(super) fn text(&mut self, text: &str, place: Place, anchor: &str, size: f64) {
         let style = format!(r#"text-anchor="{anchor}""#);
         self.push_text(text, place, &style, size, FAINT);
@@ -85,8 +86,7 @@ impl Shapes {
         ));
     }
 
-    /// The document of this size. Title and description are read out to those who
-    /// cannot see it.
+    /// The document of this size. Screen readers read title and description.
     pub(super) fn document(self, size: Place, title: &str, description: &str, css: &str) -> String {
         let ((width, height), shapes) = (size, self.0);
         let (title, description) = (escape(title), escape(description));

@@ -1,9 +1,9 @@
-//! The samples of an answer, one row each, and `metrics.csv`.
+//! The samples of an answer as rows, and `metrics.csv`.
 
 use super::super::csv;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 /// The columns, by the names that the service has for them.
 pub(super) const COLUMNS: [&str; 6] = [
@@ -15,8 +15,8 @@ pub(super) const COLUMNS: [&str; 6] = [
     "disk_total_mb",
 ];
 
-/// A sample as it was sent: `None` for what it lacks. A number is the text it
-/// was sent as, so that no digit changes.
+/// A sample as sent: `None` for a missing value. Numbers stay the text that was sent,
+/// so that no digit changes.
 pub(super) type Row<'a> = [Option<Cow<'a, str>>; COLUMNS.len()];
 
 #[derive(Deserialize)]
@@ -25,43 +25,17 @@ struct Answer<'a> {
     data: Vec<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct Sample<'a> {
-    #[serde(borrow)]
-    timestamp: Option<&'a RawValue>,
-    #[serde(borrow)]
-    cpu_percent: Option<&'a RawValue>,
-    #[serde(borrow)]
-    memory_used_mb: Option<&'a RawValue>,
-    #[serde(borrow)]
-    memory_total_mb: Option<&'a RawValue>,
-    #[serde(borrow)]
-    disk_used_mb: Option<&'a RawValue>,
-    #[serde(borrow)]
-    disk_total_mb: Option<&'a RawValue>,
-}
-
-/// The samples of a metrics answer in its order, none where it is not one. What
-/// is not an object is left out.
+/// The samples of a metrics answer in its order. Other values than objects are left
+/// out; an answer that is not of metrics has none.
 pub(super) fn rows(answer: &str) -> impl Iterator<Item = Row<'_>> {
     let answer = serde_json::from_str::<Answer<'_>>(answer);
     let data = answer.map(|answer| answer.data).unwrap_or_default();
     data.into_iter()
         .map(RawValue::get)
-        // An array would do for serde, with the fields by their position.
+        // serde would accept an array, with the fields by position.
         .filter(|row| row.starts_with('{'))
-        .filter_map(|row| serde_json::from_str::<Sample<'_>>(row).ok())
-        .map(|sample| {
-            [
-                sample.timestamp,
-                sample.cpu_percent,
-                sample.memory_used_mb,
-                sample.memory_total_mb,
-                sample.disk_used_mb,
-                sample.disk_total_mb,
-            ]
-            .map(|value| value.and_then(text))
-        })
+        .filter_map(|row| serde_json::from_str::<HashMap<String, &RawValue>>(row).ok())
+        .map(|fields| COLUMNS.map(|name| fields.get(name).and_then(|value| text(value))))
 }
 
 /// A number or a string as text.
@@ -74,8 +48,8 @@ fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The rows as CSV with a header. The numbers come from the sandbox, where an
-/// agent may have written something else: see [`mod@csv`] for what is done about it.
+/// The rows as CSV with a header. The numbers come from the sandbox, where an agent
+/// may have written other text: [`mod@csv`] makes it harmless.
 pub(super) fn csv<'a>(rows: impl Iterator<Item = Row<'a>>) -> String {
     let mut out = String::new();
     csv::push_row(&mut out, COLUMNS.map(Some));

@@ -1,4 +1,4 @@
-//! Tables and charts of answers good and bad.
+//! Tables and charts of good and bad answers.
 
 use super::{axis::Axis, series::lines, *};
 
@@ -11,7 +11,7 @@ fn metrics(rows: impl IntoIterator<Item = String>) -> Metrics {
     Metrics::new(RawValue::from_string(json).unwrap())
 }
 
-/// A sample of so many seconds after some time, with values for its fields.
+/// A sample so many seconds after some time, with these values.
 fn sample(second: i64, cpu: &str, memory: &str, disk: &str) -> String {
     let at = jiff::Timestamp::from_second(1_767_323_045 + second).unwrap();
     format!(
@@ -36,7 +36,7 @@ fn svg(metrics: &Metrics) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// What a chart says, one text after the other.
+/// The texts of a chart, in order.
 fn texts(svg: &str) -> Vec<&str> {
     let after = svg.split("<text ").skip(1);
     let inside = after.map(|text| text.split_once(">\n").unwrap().1);
@@ -45,7 +45,7 @@ fn texts(svg: &str) -> Vec<&str> {
         .collect()
 }
 
-/// How many lines, areas below lines, and dots there are.
+/// The numbers of lines, of areas below lines, and of dots.
 fn shapes(svg: &str) -> [usize; 3] {
     ["<polyline", "<polygon", "<circle"].map(|tag| svg.matches(tag).count())
 }
@@ -69,7 +69,7 @@ fn a_table_has_the_numbers_as_they_were_sent() {
 }
 
 #[test]
-fn a_cell_stays_a_cell_whatever_it_says() {
+fn no_text_breaks_out_of_a_cell() {
     for (said, cell) in [
         (r#"a,b"#, r#""a,b""#),
         (r#"a\"b"#, r#""a""b""#),
@@ -111,13 +111,13 @@ fn a_chart_says_what_it_shows() {
 }
 
 #[test]
-fn what_is_missing_is_a_gap() {
+fn a_missing_value_is_a_gap() {
     let value = |n: i64| if n == 3 || n == 5 { "null" } else { "50" };
     let svg = svg(&metrics((0..9).map(|n| sample(n * 5, value(n), "1", "1"))));
     // Three samples, one by itself, three samples; the others are whole.
     assert_eq!(shapes(&svg), [4, 4, 1]);
     let earlier = metrics([8, 2, 0, 7, 1, 6, 4, 3, 5].map(|n| sample(n * 5, value(n), "1", "1")));
-    assert_eq!(self::svg(&earlier), svg, "whatever their order");
+    assert_eq!(self::svg(&earlier), svg, "in any order");
 }
 
 #[test]

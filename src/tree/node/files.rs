@@ -10,16 +10,10 @@ pub(crate) enum RunFile {
     Json,
     Prompt,
     Error,
-    Logs,
-    LogsJsonl,
-    AgentLog,
-    SystemLog,
-    NetworkLog,
+    Log(LogView),
     MetricsJson,
     MetricsCsv,
     MetricsSvg,
-    Events,
-    Transcript,
     Report,
     Result,
     Usage,
@@ -32,36 +26,20 @@ impl RunFile {
         ("run.json", Self::Json),
         ("prompt", Self::Prompt),
         ("error", Self::Error),
-        ("logs", Self::Logs),
-        ("logs.jsonl", Self::LogsJsonl),
-        ("agent.log", Self::AgentLog),
-        ("system.log", Self::SystemLog),
-        ("network.log", Self::NetworkLog),
+        ("logs", Self::Log(LogView::All)),
+        ("logs.jsonl", Self::Log(LogView::Jsonl)),
+        ("agent.log", Self::Log(LogView::Agent)),
+        ("system.log", Self::Log(LogView::System)),
+        ("network.log", Self::Log(LogView::Network)),
         ("metrics.json", Self::MetricsJson),
         ("metrics.csv", Self::MetricsCsv),
         ("metrics.svg", Self::MetricsSvg),
-        ("events.jsonl", Self::Events),
-        ("transcript.md", Self::Transcript),
+        ("events.jsonl", Self::Log(LogView::Events)),
+        ("transcript.md", Self::Log(LogView::Transcript)),
         ("report.html", Self::Report),
         ("result", Self::Result),
         ("usage.json", Self::Usage),
     ];
-
-    /// Which form of the log it is, if it is one.
-    pub(crate) fn log(self) -> Option<LogView> {
-        match self {
-            Self::Logs => Some(LogView::All),
-            Self::LogsJsonl => Some(LogView::Jsonl),
-            Self::AgentLog => Some(LogView::Agent),
-            Self::SystemLog => Some(LogView::System),
-            Self::NetworkLog => Some(LogView::Network),
-            Self::Events => Some(LogView::Events),
-            Self::Transcript => Some(LogView::Transcript),
-            Self::Status | Self::Json | Self::Prompt | Self::Error => None,
-            Self::Report | Self::Result | Self::Usage => None,
-            Self::MetricsJson | Self::MetricsCsv | Self::MetricsSvg => None,
-        }
-    }
 }
 
 /// A file that shows an agent.

@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn exceptions_that_cannot_be_are_left_out() {
+    fn impossible_numbers_on_disk_are_left_out() {
         let wrong = [("a 0", 0), ("b 0", 1 << 45), ("c 0", 5), ("d 0", 5)];
         let wrong = wrong.map(|(name, number)| (name.to_owned(), number));
         let kept = Inodes::new(Exceptions::from(wrong)).save();
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_beside_another_is_found_by_its_number_alone() {
+    fn a_node_of_the_same_object_is_found_by_an_inode_number_alone() {
         let inodes = Inodes::default();
         let object = Object::Version(VersionId::new(StorageKind::Volume, "s", "v"));
         let ino = inodes.number(&object, 255);
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_never_given_resolves_to_nothing() {
+    fn an_inode_number_never_given_resolves_to_no_node() {
         let inodes = Inodes::default();
         assert_eq!(inodes.resolve(5 << 32), None);
         assert_eq!(inodes.resolve(1), Some((Object::Fixed, 1)));

@@ -120,8 +120,8 @@ const PROBES: [&str; 13] = [
     "BDMV",
 ];
 
-/// Whether a name is one that programs probe for everywhere: not worth a call
-/// as long as no listing holds it.
+/// Whether programs look for this name in every folder: not worth a call while no
+/// listing has it.
 pub(crate) fn is_probe(name: &str) -> bool {
     name.starts_with('.') || PROBES.contains(&name)
 }
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escape_table() {
+    fn names_become_path_components() {
         let table = [
             ("report", "report"),
             ("mein bericht", "mein bericht"),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_stay_apart_and_fit() {
+    fn long_names_fit_and_stay_different() {
         let (a, b) = ("é".repeat(200) + "a", "é".repeat(200) + "b");
         let (a, b) = (escape(&a), escape(&b));
         assert!(a.len() <= NAME_MAX && b.len() <= NAME_MAX);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_worth_a_call() {
+    fn only_names_with_the_form_of_an_id_are_worth_a_call() {
         for id in [
             "0b7f1c9e-3c1d-4a52-9b1e-2f0a6f4f9d11",
             "ag_abc123def456",

@@ -1,49 +1,22 @@
-//! Files that are written: what somebody writes becomes an order to the
-//! service, which is given once.
+//! Control files: what a process writes to one becomes an order to the service,
+//! which is given once.
 //!
-//! `agents/<name>/run` takes all that is written until its last writer closes
-//! it, for the text of a run to be started; `runs/<id>/cancel` takes any byte.
+//! `agents/<name>/run` starts a run with all that is written until the last writer
+//! closes it; any byte written to `runs/<id>/cancel` cancels the run.
 
 use crate::{
     error::Error,
     tree::{
         cache::Lookup,
-        fetch_key::{Answer, FetchKey, Miss},
+        fetch_key::{Answer, FetchKey, Fetchable, Miss},
         node::{Control, Node},
-        ops::handle::{Handle, Opened},
-        ops::stat::Stat,
-        orders::Writing,
+        ops::attributes::Stat,
+        orders::{Writing, not_yours},
         view::View,
     },
 };
 
-/// What is done through a control file is done with the token of whoever has
-/// mounted.
-pub(super) fn not_yours() -> Miss {
-    Miss::Error(Error::Denied(
-        "only whoever has mounted may use this".into(),
-    ))
-}
-
 impl View<'_> {
-    /// Opens a file to be written.
-    ///
-    /// # Errors
-    /// EROFS for all but the control files; EACCES for a user who has not mounted.
-    pub fn open_to_write(&self, ino: u64, is_owner: bool) -> Answer<Opened> {
-        let node = self.node(ino)?;
-        let Node::Control(control) = node else {
-            return Err(Error::ReadOnly.into());
-        };
-        if !is_owner {
-            return Err(not_yours());
-        }
-        Ok(Opened {
-            handle: Handle::Control(Writing::new(control)),
-            is_final: false,
-        })
-    }
-
     /// Lets mode, owner, times and length of a control file be set, which changes
     /// nothing but what has been written so far: programs that copy a file keep
     /// these, and would report a run that has started as a failure.
@@ -56,7 +29,7 @@ impl View<'_> {
             return Err(Error::ReadOnly.into());
         }
         if !is_owner {
-            return Err(not_yours());
+            return Err(not_yours().into());
         }
         if let Some((writing, size)) = cut {
             writing.truncate(size);
@@ -77,13 +50,13 @@ impl View<'_> {
         })
     }
 
-    /// Takes what is written to a control file: at an offset, or at the end of
-    /// what has been written so far. A file that is appended to says the latter:
-    /// where the kernel takes its end to be depends on who looks at it meanwhile.
+    /// Takes a write to a control file: at an offset, or at the end of what was written
+    /// before. The latter is for files that are opened to append: what the kernel
+    /// takes for their end depends on other processes that look at the file.
     ///
     /// # Errors
-    /// EFBIG, EINVAL for a hole and for a file that has done its work; for a
-    /// cancel, whatever it fails with.
+    /// EFBIG, EINVAL for a hole and for a file that has started its run; what a cancel
+    /// fails with.
     pub fn write(&self, writing: &Writing, offset: Option<u64>, data: &[u8]) -> Answer<()> {
         if data.is_empty() {
             return Ok(());
@@ -94,10 +67,10 @@ impl View<'_> {
         }
     }
 
-    /// Ends the writing of a control file: what was written is ordered.
+    /// Ends the writing of a control file: what was written becomes an order.
     ///
     /// # Errors
-    /// EINVAL for a request that cannot be, and whatever the order fails with.
+    /// EINVAL for a request that is not valid, and what the order fails with.
     pub fn finish(&self, writing: &Writing) -> Answer<()> {
         let Some((order, refused)) = self.tree.orders.finish(writing) else {
             return Ok(());
@@ -115,7 +88,10 @@ impl View<'_> {
         match self.tree.orders.outcome(order, self.since) {
             Lookup::Fresh(..) => Ok(()),
             Lookup::Failed(error) => Err(error.into()),
-            Lookup::Missing => Err(Miss::Fetch(FetchKey::order(control.clone(), order))),
+            Lookup::Missing => Err(Miss::Fetch(FetchKey(Fetchable::Order(
+                control.clone(),
+                order,
+            )))),
         }
     }
 }

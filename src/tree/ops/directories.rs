@@ -5,6 +5,7 @@ use crate::{
     guide::PAGES,
     store::{self, NodeKind, Version},
     tree::{
+        answers::{Agents, Storages},
         cache::FOR_EVER,
         content::Files,
         fetch_key::{Answer, Miss},
@@ -13,8 +14,8 @@ use crate::{
             inodes::Inodes, names::escape,
         },
         ops::{
+            attributes::{Stat, entry_kind, entry_stat},
             meta::{GUIDE, file_name},
-            stat::{Stat, entry_kind, entry_stat},
         },
         orders::START_FILE,
         view::View,
@@ -33,8 +34,8 @@ pub struct DirectoryEntry {
     pub kind: Kind,
 }
 
-/// A directory as it was when reading began; a handle holds it, so that pages
-/// of one reading fit together whatever changes meanwhile.
+/// A directory as it was when a process began to read it. A handle holds it, so that
+/// the pages of one reading fit together.
 pub enum Directory {
     /// Names of a listing.
     Listed(Vec<(DirectoryEntry, ListedNode)>),
@@ -77,7 +78,7 @@ impl View<'_> {
     /// Takes the listing of a directory.
     ///
     /// # Errors
-    /// ENOTDIR, ESTALE, and whatever fetching fails with.
+    /// ENOTDIR, ESTALE, and what a fetch fails with.
     pub fn directory(&self, ino: u64) -> Answer<Directory> {
         let mut entries: Vec<(Vec<u8>, Node)> = Vec::new();
         let mut add = |name: &str, node: Node| entries.push((name.as_bytes().to_vec(), node));
@@ -102,7 +103,7 @@ impl View<'_> {
                 }
             }
             Node::Agents => {
-                for item in self.agents()?.0.items() {
+                for item in self.need_or_last::<Agents>(&())?.0.items() {
                     add(&item.component, Node::Agent(item.id.clone()));
                 }
             }
@@ -119,7 +120,7 @@ impl View<'_> {
                 }
                 match self.latest_run(&id) {
                     Ok(Some(target)) => add("latest", Node::Link(target)),
-                    // What else is there can be listed without it.
+                    // The other names can be listed without it.
                     Ok(None) | Err(Miss::Error(_)) => {}
                     Err(miss) => return Err(miss),
                 }
@@ -161,7 +162,7 @@ impl View<'_> {
                 }
             }
             Node::Storages(kind) => {
-                for item in self.storages(kind)?.0.items() {
+                for item in self.need_or_last::<Storages>(&kind)?.0.items() {
                     add(&item.component, Node::Storage(kind, item.id.clone()));
                 }
             }
@@ -304,8 +305,8 @@ impl View<'_> {
 }
 
 impl SealedDirectory {
-    /// Has all of it read from the disk, so that what is damaged shows before
-    /// the first page is answered ([`View::met_damage`]), not as its end.
+    /// Reads all of it from the disk, so that damage shows before the first page is
+    /// answered ([`View::met_damage`]), and not as the end of the directory.
     fn read_through(&self) {
         let count = self.version.index().child_count(self.number) as usize;
         // Nothing is missing from an index that is not damaged.

@@ -2,20 +2,99 @@
 
 use crate::{
     error::{Error, Result},
-    store::{self, NodeKind, PartialRead, PartialVersion, Seek},
+    store::{self, NodeKind, PartialFile, PartialRead, PartialVersion, Seek},
+    sync::Mutex,
     tree::{
-        content::Files,
+        content::{Content, Files},
         fetch_key::{Answer, Miss},
-        node::{Kind, Node, VersionId},
-        ops::{
-            control::not_yours,
-            handle::{Handle, OpenLog, OpenPartial, Opened, Page},
-            stat::Stat,
-        },
+        logs::{LogView, Logs},
+        node::{Kind, Node, RunFile, VersionId},
+        ops::attributes::Stat,
+        orders::{Writing, not_yours},
         view::View,
     },
 };
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+/// What an open file reads from. It stays readable when content is evicted or changes.
+pub enum Handle {
+    /// A file of ours that can never change.
+    Bytes(Arc<[u8]>),
+    /// A file of ours that may change, as it was when it was opened and as far
+    /// as it has grown since.
+    Page(Page),
+    /// A run's log, which grows while the run lives.
+    Log(OpenLog),
+    /// A control file that is written.
+    Control(Writing),
+    /// A file of a version, and its inode number.
+    Content(store::Content, u64),
+    /// A file of a version that is, or was, partial.
+    Partial(Box<OpenPartial>),
+}
+
+/// An open file of a version that was partial when it was opened.
+pub struct OpenPartial {
+    content: PartialFile,
+    of: VersionId,
+    ino: u64,
+    number: u32,
+    /// The same file, once the version is sealed and has checksums.
+    sealed: OnceLock<store::Content>,
+}
+
+impl OpenPartial {
+    /// The file in the sealed version, where that has come of the archive that
+    /// it was opened on.
+    fn sealed(&self, content: &Content) -> Result<Option<&store::Content>> {
+        if let Some(file) = self.sealed.get() {
+            return Ok(Some(file));
+        }
+        // Another archive can have other files under the same numbers.
+        self.content.read_at(self.content.size(), &mut [])?;
+        if content.partial(&self.of).is_some() {
+            return Ok(None);
+        }
+        let Some(version) = content.sealed(&self.of) else {
+            return Ok(None);
+        };
+        let file = version.open(self.number)?;
+        let file = file.filter(|file| file.size() == self.content.size());
+        Ok(file.map(|file| self.sealed.get_or_init(|| file)))
+    }
+}
+
+/// An open log of a run.
+pub struct OpenLog {
+    run: Arc<str>,
+    view: LogView,
+    logs: Arc<Logs>,
+}
+
+/// An open file that may change.
+pub struct Page {
+    node: Node,
+    bytes: Mutex<Arc<[u8]>>,
+}
+
+impl Page {
+    fn bytes(&self) -> Arc<[u8]> {
+        self.bytes.lock().clone()
+    }
+}
+
+/// An open file and how the kernel may treat it.
+pub struct Opened {
+    /// What it reads from.
+    pub handle: Handle,
+    /// The content can never change, so the kernel may keep its pages from an earlier
+    /// open.
+    pub is_final: bool,
+}
 
 /// What of `bytes` is in `size` bytes at `offset`.
 fn part(bytes: &[u8], offset: u64, size: usize) -> &[u8] {
@@ -51,15 +130,33 @@ fn without_content(entry: &store::Node) -> Result<Option<Opened>> {
 }
 
 impl View<'_> {
+    /// Opens a file to be written.
+    ///
+    /// # Errors
+    /// EROFS for all but the control files; EACCES for a user who has not mounted.
+    pub fn open_to_write(&self, ino: u64, is_owner: bool) -> Answer<Opened> {
+        let node = self.node(ino)?;
+        let Node::Control(control) = node else {
+            return Err(Error::ReadOnly.into());
+        };
+        if !is_owner {
+            return Err(not_yours().into());
+        }
+        Ok(Opened {
+            handle: Handle::Control(Writing::new(control)),
+            is_final: false,
+        })
+    }
+
     /// Opens a file for reading.
     ///
     /// # Errors
-    /// EISDIR, EINVAL for a symlink, EACCES for a control file where it is not its
-    /// owner who asks, ESTALE, and whatever fetching fails with.
+    /// EISDIR, EINVAL for a symlink, EACCES for a control file of another user, ESTALE,
+    /// and what a fetch fails with.
     pub fn open(&self, ino: u64, is_owner: bool) -> Answer<Opened> {
         let node = self.node(ino)?;
         if matches!(node, Node::Control(_)) && !is_owner {
-            return Err(not_yours());
+            return Err(not_yours().into());
         }
         let Node::Entry(version, number) = &node else {
             return self.open_ours(node);
@@ -79,7 +176,7 @@ impl View<'_> {
                         is_final: true,
                     });
                 }
-                // Evicted, and perhaps on its way again, under the same numbers.
+                // Evicted, and perhaps being downloaded again, under the same numbers.
                 match self.tree.content.partial(version) {
                     Some(partial) => self.open_partial(&partial, version, *number, ino),
                     None => Err(self.content_miss(version)),
@@ -89,9 +186,7 @@ impl View<'_> {
     }
 
     fn open_ours(&self, node: Node) -> Answer<Opened> {
-        if let Node::RunFile(id, file) = &node
-            && let Some(view) = file.log()
-        {
+        if let &Node::RunFile(ref id, RunFile::Log(view)) = &node {
             let (logs, is_final) = self.log_file(id, view)?;
             return Ok(Opened {
                 handle: Handle::Log(OpenLog {
@@ -105,7 +200,10 @@ impl View<'_> {
         let file = self.render(&node)?;
         let handle = match file.is_final {
             true => Handle::Bytes(file.bytes),
-            false => Handle::Page(Page::new(node, file.bytes)),
+            false => Handle::Page(Page {
+                node,
+                bytes: Mutex::new(file.bytes),
+            }),
         };
         Ok(Opened {
             handle,
@@ -130,9 +228,14 @@ impl View<'_> {
             });
         }
         let content = partial.open(number).ok_or_else(not_yet)?;
-        let open = OpenPartial::new(content, version.clone(), ino, number);
         Ok(Opened {
-            handle: Handle::Partial(Box::new(open)),
+            handle: Handle::Partial(Box::new(OpenPartial {
+                content,
+                of: version.clone(),
+                ino,
+                number,
+                sealed: OnceLock::new(),
+            })),
             is_final: false,
         })
     }
@@ -158,8 +261,8 @@ impl View<'_> {
     /// dropped: fewer only at the end of the file.
     ///
     /// # Errors
-    /// EIO where the cache's files cannot be read, and whatever the fetch of a
-    /// file of a partial version, or of one that is damaged on disk, fails with.
+    /// EIO where the cache's files cannot be read, and what the fetch of a version
+    /// fails with that is partial, or damaged on disk.
     pub fn read(
         &self,
         handle: &Handle,
@@ -176,9 +279,8 @@ impl View<'_> {
             Handle::Page(page) => self.read_page(page, offset, size, buffer)?,
             Handle::Log(OpenLog { run, view, logs }) => {
                 logs.read(*view, offset, size, buffer);
-                // At its end, whoever reads may want to know whether it is still
-                // the end. Why asking fails is told elsewhere: what has been
-                // read stays true.
+                // A process that reads at the end may wait for more. Why a fetch fails
+                // is reported elsewhere: what the process has read stays true.
                 if buffer.is_empty()
                     && let Err(miss @ Miss::Fetch(_)) = self.logs(run)
                 {
@@ -247,9 +349,9 @@ impl View<'_> {
     /// The bytes of an open file, and what it has grown by since it was opened.
     fn grown(&self, page: &Page) -> Answer<Arc<[u8]>> {
         let known = page.bytes();
-        match self.render(page.node()) {
+        match self.render(&page.node) {
             Ok(file) if file.bytes.starts_with(&known) => {
-                page.grow(file.bytes.clone());
+                *page.bytes.lock() = file.bytes.clone();
                 Ok(file.bytes)
             }
             Err(miss @ Miss::Fetch(_)) => Err(miss),

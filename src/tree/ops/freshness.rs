@@ -6,17 +6,17 @@ use crate::{
     error::Error,
     tree::{
         answers::{
-            Agent, Agents, Item, LIVE_TTL, Listing, Registered, Run, RunLogs, RunMetrics, Runs,
-            Storage, Storages, Versions, is_outage,
+            Agent, Agents, Item, LIVE_TTL, Listing, Named, Registered, Run, RunLogs, RunMetrics,
+            Runs, Storage, Storages, Versions, is_outage,
         },
         cache::{FOR_EVER, Lookup, for_good},
         content::Files,
-        fetch_key::{Answer, FetchKey, Miss},
+        fetch_key::{Answer, FetchKey, Fetchable, Miss},
         live::{Show, conclude},
         logs::{LogView, Logs},
         metrics::Metrics,
-        node::{VersionId, names::escape},
-        view::View,
+        node::{RunFile, VersionId, names::escape},
+        view::{Tree, View},
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -28,10 +28,13 @@ pub(crate) enum Age {
     Current,
     /// As old as it is: for attributes that only sort a listing.
     Any,
-    /// Asked for now: for who follows without a stream. Where asking fails, what is
-    /// within its lifetime has to do.
+    /// Asked for now: for a process that follows without a stream. Where the call fails,
+    /// an answer within its lifetime has to do.
     Anew,
 }
+
+/// An object: its path component, its row, and how long they are fresh.
+type Shown<T> = (String, Arc<Row<T>>, Duration);
 
 impl View<'_> {
     /// An answer of a resource that is fresh enough, and for how long it stays so.
@@ -55,8 +58,8 @@ impl View<'_> {
         key: &R::Key,
     ) -> Answer<(Arc<R::Value>, Duration)> {
         let answers = &self.tree.answers;
-        // With no service there, what is known is shown at once. Whether it is
-        // there again is found out behind the answer's back.
+        // While the service cannot be reached, the last answer is shown at once. A
+        // fetch that no request waits for finds out whether the service is back.
         if self.is_away()
             && !matches!(answers.get::<R>(key, self.since), Lookup::Fresh(..))
             && let Some((value, _)) = answers.last::<R>(key)
@@ -73,29 +76,18 @@ impl View<'_> {
         }
     }
 
-    /// Whether the service cannot be reached, or is not to be asked.
+    /// Whether the service cannot be reached, or is never called.
     pub(in crate::tree) fn is_away(&self) -> bool {
         self.tree.answers.service().is_away()
     }
 
-    /// For how long listings and live objects are shown without asking again.
+    /// How long listings and live objects are fresh.
     pub(super) fn list_ttl(&self) -> Duration {
         self.tree.answers.service().list_ttl()
     }
 
-    pub(super) fn agents(&self) -> Answer<(Arc<Listing<types::Agent>>, Duration)> {
-        self.need_or_last::<Agents>(&())
-    }
-
     pub(super) fn runs(&self) -> Answer<(Arc<Listing<types::Run>>, Duration)> {
         self.need_or_last::<Runs>(&())
-    }
-
-    pub(super) fn storages(
-        &self,
-        kind: StorageKind,
-    ) -> Answer<(Arc<Listing<types::Storage>>, Duration)> {
-        self.need_or_last::<Storages>(&kind)
     }
 
     pub(super) fn versions(
@@ -125,7 +117,7 @@ impl View<'_> {
         if may_ask && !answers.has_ended(id) {
             let decision = self.tree.live.log_read(id, answers.service().slowdown());
             if decision.open_stream {
-                self.wish(FetchKey::stream(id.clone()));
+                self.wish(FetchKey(Fetchable::Stream(id.clone())));
             }
             match decision.show {
                 Show::Last => {
@@ -163,45 +155,39 @@ impl View<'_> {
         self.need::<RunMetrics>(id)
     }
 
-    /// The agent of an id, with its path component, and for how long.
-    pub(super) fn agent_item(
-        &self,
-        id: &Arc<str>,
-    ) -> Answer<(String, Arc<Row<types::Agent>>, Duration)> {
+    /// The object of an id, with its path component, and how long it is fresh.
+    fn item<L, R, T>(&self, list: &L::Key, key: &R::Key, id: &str) -> Answer<Shown<T>>
+    where
+        L: Registered<Value = Listing<T>>,
+        R: Registered<Value = Row<T>>,
+        T: Named,
+    {
         // A listing that has shown it once is what refreshes it.
-        if let Some((last, _)) = self.tree.answers.last::<Agents>(&())
-            && last.id(id).is_some()
-        {
-            let (listing, left) = self.agents()?;
+        let last = self.tree.answers.last::<L>(list);
+        if last.is_some_and(|(last, _)| last.id(id).is_some()) {
+            let (listing, left) = self.need_or_last::<L>(list)?;
             if let Some(item) = listing.id(id) {
                 return Ok((item.component.clone(), item.row.clone(), left));
             }
         }
-        let (row, left) = self.agent_detail(id)?;
-        Ok((escape(&row.value.name), row, left))
+        let (row, left) = self.need_or_last::<R>(key)?;
+        Ok((escape(row.value.name()), row, left))
     }
 
-    /// The storage of an id, with its path component. The id of its current
-    /// version and the like may be as old as the listing's TTL says.
+    pub(super) fn agent_item(&self, id: &Arc<str>) -> Answer<Shown<types::Agent>> {
+        self.item::<Agents, Agent, _>(&(), id, id)
+    }
+
+    /// The id of the storage's current version and the like may be as old as a listing.
     pub(super) fn storage_item(
         &self,
         kind: StorageKind,
         id: &Arc<str>,
-    ) -> Answer<(String, Arc<Row<types::Storage>>, Duration)> {
-        let answers = &self.tree.answers;
-        if let Some((last, _)) = answers.last::<Storages>(&kind)
-            && last.id(id).is_some()
-        {
-            let (listing, left) = self.storages(kind)?;
-            if let Some(item) = listing.id(id) {
-                return Ok((item.component.clone(), item.row.clone(), left));
-            }
-        }
-        let (row, left) = self.need_or_last::<Storage>(&(kind, id.clone()))?;
-        Ok((escape(&row.value.name), row, left))
+    ) -> Answer<Shown<types::Storage>> {
+        self.item::<Storages, Storage, _>(&kind, &(kind, id.clone()), id)
     }
 
-    /// A run, from its own answer or from a listing's row, whichever serves.
+    /// A run, from its own answer or from a listing's row.
     pub(super) fn run(&self, id: &Arc<str>, age: Age) -> Answer<(Arc<Row<types::Run>>, Duration)> {
         let answers = &self.tree.answers;
         let detail = answers.last::<Run>(id);
@@ -248,8 +234,8 @@ impl View<'_> {
         self.run_detail(id)
     }
 
-    /// A run with what only its own answer holds. One from before its status changed
-    /// is not shown, no matter what has told of that.
+    /// A run with what only its own answer holds, never one from before the last change
+    /// of status that is known.
     pub(super) fn run_detail(&self, id: &Arc<str>) -> Answer<(Arc<Row<types::Run>>, Duration)> {
         self.run_detail_of(id, Age::Current)
     }
@@ -282,6 +268,25 @@ impl View<'_> {
                 Ok((row, Duration::ZERO))
             }
             answer => answer,
+        }
+    }
+
+    /// Notes that a process reads a file that shows a run's status: again and again,
+    /// that is following. Gives how new the run must be that the file is made of.
+    pub(super) fn read_status(&self, id: &Arc<str>, file: RunFile) -> Age {
+        let (answers, live) = (&self.tree.answers, &self.tree.live);
+        if self.any_age || self.is_away() || answers.has_ended(id) {
+            return Age::Current;
+        }
+        let known = answers.standing(id);
+        let slowdown = answers.service().slowdown();
+        let decision = live.status_read(id, (file, self.since), known.as_ref(), slowdown);
+        if decision.open_stream {
+            self.wish(FetchKey(Fetchable::Stream(id.clone())));
+        }
+        match decision.show {
+            Show::Anew => Age::Anew,
+            Show::Fresh | Show::Last => Age::Current,
         }
     }
 
@@ -331,7 +336,18 @@ impl View<'_> {
     pub(super) fn content_miss(&self, version: &VersionId) -> Miss {
         match self.tree.content.failure(version, self.since) {
             Some(error) => Miss::Error(error),
-            None => Miss::Fetch(FetchKey::content(version.clone())),
+            None => Miss::Fetch(FetchKey(Fetchable::Content(version.clone()))),
         }
+    }
+}
+
+impl Tree {
+    /// Why a run has failed, as far as it is known without asking: what the run
+    /// itself says, else what its stream has told.
+    pub fn why_failed(&self, id: &str) -> Option<Arc<str>> {
+        let own = self.answers.last::<Run>(&id.into());
+        let own = own.and_then(|(row, _)| row.value.error.as_deref().map(Arc::from));
+        own.filter(|error: &Arc<str>| !error.is_empty())
+            .or_else(|| self.live.reason(id))
     }
 }

@@ -1,26 +1,28 @@
 //! A name in a directory becomes a node.
 
 use crate::{
-    api::types::{self, Row, RunStatus, StorageKind},
+    api::types::{Row, RunStatus, StorageKind},
     error::Error,
     guide::PAGES,
     store,
     tree::{
-        answers::{Agent, Agents, Run, Runs, Storage, Storages, Versions},
+        answers::{
+            Agent, Agents, Listing, Named, Registered, Run, Runs, Storage, Storages, Versions,
+        },
         cache::FOR_EVER,
         content::Files,
         fetch_key::{Answer, Miss},
         node::{
-            AgentFile, Control, Form, MetaFile, Node, RunFile, StorageId, TOP, VersionId,
+            AgentFile, Control, Form, MetaFile, Node, RunFile, TOP, VersionId,
             names::{
                 NAME_MAX, escape, is_content_id, is_probe, is_uuid, looks_like_id, may_be_run_id,
                 may_be_version_prefix,
             },
         },
         ops::{
+            attributes::{Stat, entry_stat},
             freshness::Age,
             meta::{GUIDE, file_name},
-            stat::{Stat, entry_stat},
         },
         orders::START_FILE,
         view::View,
@@ -33,7 +35,7 @@ use std::{sync::Arc, time::Duration};
 pub enum Found {
     /// A node, and for how long the name leads to it.
     Node(Stat, Duration),
-    /// No such name, for so long.
+    /// No such name, and for how long there is none.
     Absent(Duration),
 }
 
@@ -59,8 +61,8 @@ impl View<'_> {
     /// Looks `name` up in the directory `parent`.
     ///
     /// # Errors
-    /// ENAMETOOLONG, ENOTDIR, ESTALE, and whatever fetching fails with. A name
-    /// that does not exist is not an error but [`Found::Absent`].
+    /// ENAMETOOLONG, ENOTDIR, ESTALE, and what a fetch fails with. A name that does not
+    /// exist is not an error but [`Found::Absent`].
     pub fn lookup(&self, parent: u64, name: &[u8]) -> Answer<Found> {
         if name.len() > NAME_MAX {
             return Err(Error::NameTooLong.into());
@@ -120,7 +122,7 @@ impl View<'_> {
                 Some((_, file)) => fixed(Node::MetaFile(*file)),
                 None => Err(absent(text)),
             },
-            Node::Agents => self.agent_child(text),
+            Node::Agents => self.object_child::<Agents, Agent, _>(&(), text, |id| id, Node::Agent),
             Node::Agent(id) => self.agent_file(id, text),
             Node::AgentRuns(id) => {
                 let (run, left) = self.named_run(text)?;
@@ -162,76 +164,63 @@ impl View<'_> {
                 let target = links.remove(text).ok_or_else(|| absent(text))?;
                 Ok((Node::Link(target), left))
             }
-            Node::Storages(kind) => self.storage_child(*kind, text),
+            Node::Storages(kind) => {
+                let (key, node) = (|id| (*kind, id), |id| Node::Storage(*kind, id));
+                self.object_child::<Storages, Storage, _>(kind, text, key, node)
+            }
             Node::Storage(kind, id) => self.version_child(*kind, id, text),
             _ => Err(Error::NotDirectory.into()),
         }
     }
 
-    fn agent_child(&self, name: &str) -> Answer<Child> {
+    /// The object of a name among those of a listing: `key` and `node` are its key as a
+    /// resource and its node, by its id.
+    fn object_child<L, R, T>(
+        &self,
+        list: &L::Key,
+        name: &str,
+        key: impl Fn(Arc<str>) -> R::Key,
+        node: impl Fn(Arc<str>) -> Node,
+    ) -> Answer<Child>
+    where
+        L: Registered<Value = Listing<T>>,
+        R: Registered<Value = Row<T>>,
+        T: Named,
+    {
         let answers = &self.tree.answers;
-        if is_probe(name) {
-            // Only a listing that is there already can show such a name.
-            let listing = answers.last::<Agents>(&());
-            let item = listing.as_ref().and_then(|(last, _)| last.component(name));
-            let item = item.ok_or_else(|| absent(name))?;
-            return Ok((Node::Agent(item.id.clone()), self.list_ttl()));
-        }
-        let (listing, left) = self.agents()?;
-        if let Some(item) = listing.component(name) {
-            return Ok((Node::Agent(item.id.clone()), left));
-        }
-        if let Some(item) = listing.id(name) {
-            return Ok((Node::Link(item.component.as_str().into()), left));
-        }
-        // One that was reached by its id is there by its name too.
-        let reached = |id: &Arc<str>, row: &Row<types::Agent>| {
-            listing.id(id).is_none() && escape(&row.value.name) == name
+        let listed = |listing: &Listing<T>| match listing.component(name) {
+            Some(item) => Some(node(item.id.clone())),
+            None => Some(Node::Link(listing.id(name)?.component.as_str().into())),
         };
-        if let Some(id) = answers.find::<Agent>(reached) {
-            let (row, left) = self.agent_detail(&id)?;
-            return match reached(&id, &row) {
-                true => Ok((Node::Agent(id), left)),
+        if is_probe(name) {
+            // Only a listing that is known already can show such a name.
+            let found = answers.last::<L>(list);
+            let found = found.and_then(|(listing, _)| listed(&listing));
+            return Ok((found.ok_or_else(|| absent(name))?, self.list_ttl()));
+        }
+        let (listing, left) = self.need_or_last::<L>(list)?;
+        if let Some(node) = listed(&listing) {
+            return Ok((node, left));
+        }
+        // An object that was reached by its id also has its name.
+        let reached = |row: &Row<T>| {
+            let object = &row.value;
+            listing.id(object.id()).is_none() && escape(object.name()) == name
+        };
+        let is_reached =
+            |of: &R::Key, row: &Row<T>| reached(row) && *of == key(row.value.id().into());
+        if let Some(key) = answers.find::<R>(is_reached) {
+            let (row, left) = self.need_or_last::<R>(&key)?;
+            return match reached(&row) {
+                true => Ok((node(row.value.id().into()), left)),
                 false => Err(absent(name)),
             };
         }
         if !listing.may_have(name) {
             return Err(absent(name));
         }
-        let (component, _, left) = self.agent_item(&name.into())?;
-        Ok((Node::Link(component.into()), left))
-    }
-
-    fn storage_child(&self, kind: StorageKind, name: &str) -> Answer<Child> {
-        let answers = &self.tree.answers;
-        if is_probe(name) {
-            let listing = answers.last::<Storages>(&kind);
-            let item = listing.as_ref().and_then(|(last, _)| last.component(name));
-            let item = item.ok_or_else(|| absent(name))?;
-            return Ok((Node::Storage(kind, item.id.clone()), self.list_ttl()));
-        }
-        let (listing, left) = self.storages(kind)?;
-        if let Some(item) = listing.component(name) {
-            return Ok((Node::Storage(kind, item.id.clone()), left));
-        }
-        if let Some(item) = listing.id(name) {
-            return Ok((Node::Link(item.component.as_str().into()), left));
-        }
-        let reached = |(of, id): &StorageId, row: &Row<types::Storage>| {
-            *of == kind && listing.id(id).is_none() && escape(&row.value.name) == name
-        };
-        if let Some(key) = answers.find::<Storage>(reached) {
-            let (row, left) = self.need_or_last::<Storage>(&key)?;
-            return match reached(&key, &row) {
-                true => Ok((Node::Storage(kind, key.1), left)),
-                false => Err(absent(name)),
-            };
-        }
-        if !listing.may_have(name) {
-            return Err(absent(name));
-        }
-        let (component, _, left) = self.storage_item(kind, &name.into())?;
-        Ok((Node::Link(component.into()), left))
+        let (row, left) = self.need_or_last::<R>(&key(name.into()))?;
+        Ok((Node::Link(escape(row.value.name()).into()), left))
     }
 
     fn agent_file(&self, id: &Arc<str>, name: &str) -> Answer<Child> {

@@ -1,4 +1,4 @@
-//! `.vm0fs`: the mount about itself. Nothing in here asks the network.
+//! `.vm0fs`: what the mount tells about itself, without using the network.
 
 use crate::{
     api::types::StorageKind,
@@ -19,8 +19,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// For how long a page stands, so that `stat`, `open` and `read` of one
-/// command see one text.
+/// How long a page stays as it is, so that `stat`, `open` and `read` of one command see
+/// one text.
 const PAGE_TTL: Duration = Duration::from_secs(1);
 
 const HELP: &str = include_str!("help.txt");

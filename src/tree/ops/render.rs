@@ -5,6 +5,7 @@ use crate::{
     conversation::report::Facts,
     error::{Error, Result},
     guide::PAGES,
+    json,
     tree::{
         answers::AgentVersions,
         cache::for_good,
@@ -14,6 +15,7 @@ use crate::{
         view::View,
     },
 };
+use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 use std::sync::Arc;
 
@@ -39,21 +41,16 @@ impl File {
 }
 
 /// JSON as people read it. Order and content are the service's.
-fn pretty<'a>(rows: impl IntoIterator<Item = &'a RawValue>) -> Result<Vec<Value>> {
-    let parse = |row: &RawValue| {
-        crate::json::parse(row.get()).map_err(|error| Error::Internal(error.to_string()))
-    };
-    rows.into_iter().map(parse).collect()
+fn pretty(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string_pretty(value).map_err(|error| Error::Internal(error.to_string()))
 }
 
-fn pretty_array<'a>(rows: impl IntoIterator<Item = &'a RawValue>) -> Result<String> {
-    let rows = pretty(rows)?;
-    serde_json::to_string_pretty(&rows).map_err(|error| Error::Internal(error.to_string()))
+fn parsed(row: &RawValue) -> Result<Value> {
+    json::parse(row.get()).map_err(|error| Error::Internal(error.to_string()))
 }
 
-fn pretty_object(row: &RawValue) -> Result<String> {
-    let value = pretty([row])?.pop();
-    serde_json::to_string_pretty(&value).map_err(|error| Error::Internal(error.to_string()))
+fn pretty_array<'a>(rows: impl Iterator<Item = &'a RawValue>) -> Result<String> {
+    pretty(&rows.map(parsed).collect::<Result<Vec<_>>>()?)
 }
 
 impl View<'_> {
@@ -68,12 +65,12 @@ impl View<'_> {
                 Ok(File::text(page.text, false))
             }
             Node::RunsTable(agent, form) => Ok(File {
-                bytes: self.runs_table(agent.as_ref(), *form)?.bytes(),
+                bytes: self.runs_table(agent.as_ref(), *form)?.bytes.clone(),
                 is_final: false,
             }),
             Node::AgentFile(id, AgentFile::Json) => {
                 let (row, _) = self.agent_detail(id)?;
-                Ok(File::text(pretty_object(&row.raw)?, false))
+                Ok(File::text(pretty(&parsed(&row.raw)?)?, false))
             }
             Node::AgentFile(id, AgentFile::Config) => {
                 let (row, _) = self.agent_detail(id)?;
@@ -121,7 +118,7 @@ impl View<'_> {
             RunFile::Json => {
                 let age = self.read_status(id, file);
                 let (row, left) = self.run_detail_of(id, age)?;
-                Ok(File::text(pretty_object(&row.raw)?, for_good(left)))
+                Ok(File::text(pretty(&parsed(&row.raw)?)?, for_good(left)))
             }
             RunFile::Error => {
                 let age = self.read_status(id, file);
@@ -171,17 +168,9 @@ impl View<'_> {
             }
             RunFile::Usage => {
                 let (logs, is_final) = self.logs(id)?;
-                let usage = serde_json::to_string_pretty(&logs.usage())
-                    .map_err(|error| Error::Internal(error.to_string()))?;
-                Ok(File::text(usage, is_final))
+                Ok(File::text(pretty(&logs.usage())?, is_final))
             }
-            RunFile::Logs
-            | RunFile::Transcript
-            | RunFile::LogsJsonl
-            | RunFile::AgentLog
-            | RunFile::SystemLog
-            | RunFile::NetworkLog
-            | RunFile::Events => Err(Error::Internal("a log is not rendered".into()).into()),
+            RunFile::Log(_) => Err(Error::Internal("a log is not rendered".into()).into()),
         }
     }
 

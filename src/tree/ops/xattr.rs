@@ -8,7 +8,7 @@ use crate::{
     tree::{
         answers::{Agent, Agents, Registered, Run, RunLogs, RunMetrics, Runs, Storages, Versions},
         content::Files,
-        fetch_key::Answer,
+        fetch_key::{Answer, FetchKey},
         node::{Node, RunFile, VersionId},
         ops::freshness::Age,
         view::View,
@@ -114,8 +114,8 @@ impl View<'_> {
             Node::Entry(version, number) => {
                 if let Files::Sealed(sealed) = self.files(version)?
                     && let Some(entry) = sealed.index().node(*number)
-                    // The kernel gives no `user.*` attribute of a symlink to
-                    // anybody, so none is listed either.
+                    // The kernel never passes on `user.*` attributes of a symlink, so
+                    // none is listed either.
                     && entry.kind != NodeKind::Symlink
                 {
                     add("version", Some(version.id.to_string()));
@@ -128,10 +128,10 @@ impl View<'_> {
         Ok(out)
     }
 
-    /// Why asking for an answer failed, if that is the last that is known.
+    /// Why the last fetch of an answer failed, if it did.
     fn failure<R: Registered>(&self, key: R::Key) -> Option<String> {
-        let error = self.tree.answers.last_failure(&R::key(key))?;
-        Some(error.to_string())
+        let failure = self.tree.last_failure(&FetchKey::of::<R>(key))?;
+        Some(failure.to_string())
     }
 
     fn version_xattrs(&self, version: &VersionId) -> Answer<Attributes> {
@@ -343,13 +343,13 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_not_cut() {
+    fn attributes_that_fit_are_not_cut() {
         let short: Attributes = vec![("id", vec![b'a'; 64]), ("message", vec![b'm'; 1_800])];
         assert!(fitted(short.clone()) == short);
     }
 
     #[test]
-    fn the_longest_are_cut_and_say_so() {
+    fn the_longest_attributes_are_cut_and_say_so() {
         let message = "🦀".repeat(2_400);
         let symlinks = "name -> /elsewhere\n".repeat(150);
         let long: Attributes = vec![

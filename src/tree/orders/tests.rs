@@ -6,7 +6,7 @@ use crate::{
     tree::{
         answers::Runs,
         fetch_key::FetchKey,
-        ops::handle::{Handle, Opened},
+        ops::files::{Handle, Opened},
         tests::{Bench, html},
         view::View,
     },
@@ -18,7 +18,7 @@ fn made(text: &str) -> Value {
 }
 
 #[test]
-fn text_is_the_prompt() {
+fn written_text_is_the_prompt() {
     for (text, prompt) in [
         ("Summarise the data\n", "Summarise the data"),
         ("two\nlines\n\n", "two\nlines\n"),
@@ -34,7 +34,7 @@ fn text_is_the_prompt() {
 }
 
 #[test]
-fn an_object_is_the_whole_request() {
+fn a_written_json_object_is_the_whole_request() {
     let whole = r#" {"prompt": "p", "variables": {"a": "1"}, "secrets": {"K": "s"},
         "volumes": {"data": "latest"}, "artifact_name": "out", "agent_version": "3",
         "unheard_of": [1, {"x": null}]}"#;
@@ -56,7 +56,7 @@ fn a_request_keeps_the_digits_of_its_numbers() {
 }
 
 #[test]
-fn what_cannot_be_a_request_is_refused_without_being_quoted() {
+fn invalid_requests_are_refused_without_being_quoted() {
     for text in [
         "{\"prompt\": \"p\", \"secrets\": {\"K\": \"hush\"",
         "{\"secrets\": {\"K\": \"hush\"}}",
@@ -116,7 +116,7 @@ fn posts(bench: &Bench) -> usize {
 }
 
 #[test]
-fn pieces_are_one_run_and_closing_again_is_none() {
+fn several_writes_start_one_run_and_a_second_close_none() {
     let (bench, start, ..) = bench();
     let open = opened(&bench, start);
     for (offset, piece) in [(0, "one "), (4, "tw"), (6, "o\n")] {
@@ -136,7 +136,7 @@ fn pieces_are_one_run_and_closing_again_is_none() {
 }
 
 #[test]
-fn what_is_appended_begins_where_the_file_ends() {
+fn text_appended_to_a_control_file_is_the_prompt() {
     let (bench, start, ..) = bench();
     let first = opened(&bench, start);
     write(&bench, &first, 0, "first").unwrap();
@@ -158,7 +158,7 @@ fn what_is_appended_begins_where_the_file_ends() {
 }
 
 #[test]
-fn holes_and_floods_are_refused_and_cuts_are_taken() {
+fn holes_and_floods_are_refused_and_truncation_is_not() {
     let (bench, start, ..) = bench();
     let open = opened(&bench, start);
     write(&bench, &open, 0, "0123456789").unwrap();
@@ -180,7 +180,7 @@ fn holes_and_floods_are_refused_and_cuts_are_taken() {
 }
 
 #[test]
-fn nothing_written_is_nothing_ordered() {
+fn closing_without_a_write_starts_no_run() {
     let (bench, start, cancel, _) = bench();
     for ino in [start, cancel] {
         let open = opened(&bench, ino);
@@ -191,7 +191,7 @@ fn nothing_written_is_nothing_ordered() {
 }
 
 #[test]
-fn a_cancel_is_one_and_a_second_is_the_services_to_refuse() {
+fn one_opening_cancels_once_and_the_service_refuses_a_second() {
     let (bench, _, cancel, too_late) = bench();
     let open = opened(&bench, cancel);
     write(&bench, &open, 0, "\n").unwrap();
@@ -231,7 +231,7 @@ fn an_order_that_fails_is_not_given_again() {
 }
 
 #[test]
-fn control_files_are_their_owners_alone() {
+fn only_the_owner_may_use_a_control_file() {
     let (bench, start, cancel, _) = bench();
     let root = bench.ino("agents");
     for ino in [start, cancel] {

@@ -70,7 +70,7 @@ fn a_list_that_is_not_found_is_trouble() {
 }
 
 #[test]
-fn a_gateways_404_does_not_unmake_an_object() {
+fn a_404_of_a_gateway_does_not_make_an_object_vanish() {
     let mut world = World::empty();
     let then = world.ago(60);
     let run = world.add_run(Run::new("writer", then));

@@ -23,7 +23,7 @@ fn a_listing_tells_no_name_for_longer_than_the_listing_lasts() {
 }
 
 #[test]
-fn links_of_a_live_run_follow_it() {
+fn links_of_a_live_run_change_with_it() {
     let mut world = World::empty();
     let then = world.ago(60);
     world.pace = None;
@@ -158,7 +158,7 @@ fn a_version_that_a_page_skips_stays() {
 }
 
 #[test]
-fn usage_is_told_at_once_whoever_holds_the_cache() {
+fn statfs_answers_at_once_while_another_mount_holds_the_cache() {
     let mut world = World::empty();
     let id = world.add_storage(Storages::Volume, "data");
     let version = world.add_version(&id, files("one"));

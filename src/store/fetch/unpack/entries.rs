@@ -38,7 +38,7 @@ pub(super) struct Entry {
 
 /// Reads a tar stream.
 pub(super) struct Entries<'a> {
-    stream: Stream<'a>,
+    pub(super) stream: Stream<'a>,
     global: Pax,
     /// Whether there was a pax header.
     pax: bool,
@@ -192,22 +192,6 @@ impl<'a> Entries<'a> {
             EntryType::Regular if slash => none(pax.unwrap_or(stored)),
             _ => Some(pax.unwrap_or(stored)),
         }
-    }
-
-    /// The next bytes of the current entry's content; none at its end.
-    pub(super) fn next_of_body(&mut self) -> Result<&[u8], Fault> {
-        self.stream.next_of_body()
-    }
-
-    /// Bytes of tar so far.
-    pub(super) fn position(&self) -> u64 {
-        self.stream.position()
-    }
-
-    /// Reads what follows the end mark, so that the compression is checked to its end.
-    /// Refuses more than `most` bytes.
-    pub(super) fn drain(&mut self, most: u64) -> Result<(), Fault> {
-        self.stream.drain(most)
     }
 
     /// Whether the archive had its end mark.

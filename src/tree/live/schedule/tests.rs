@@ -8,21 +8,13 @@ use Event::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-const NO_ROWS: Event<'_> = RowsCame {
-    any: false,
-    status_age: Some(Duration::ZERO),
-    status_ttl: SECOND,
-};
-const ROWS: Event<'_> = RowsCame {
-    any: true,
-    status_age: None,
-    status_ttl: SECOND,
-};
-const NO_ROWS_OF_A_STATUS_LONG_KNOWN: Event<'_> = RowsCame {
-    any: false,
-    status_age: Some(SECOND),
-    status_ttl: SECOND,
-};
+const ROWS: Event<'_> = rows(true, true);
+const NO_ROWS: Event<'_> = rows(false, false);
+const NO_ROWS_AND_AN_OLD_STATUS: Event<'_> = rows(false, true);
+
+const fn rows(any: bool, old_status: bool) -> Event<'static> {
+    RowsCame { any, old_status }
+}
 
 const NOTHING: Decision = Decision {
     show: Show::Fresh,
@@ -193,11 +185,6 @@ fn rows_that_bring_nothing_are_asked_for_less_often_until_some_come() {
 #[test]
 fn the_end_of_a_quiet_run_is_asked_for_where_no_stream_would_tell() {
     let start = Instant::now();
-    let unknown = RowsCame {
-        any: false,
-        status_age: None,
-        status_ttl: SECOND,
-    };
     let asks = |seconds| Decision {
         ask_for_run: true,
         ..lasts(seconds)
@@ -205,12 +192,12 @@ fn the_end_of_a_quiet_run_is_asked_for_where_no_stream_would_tell() {
     assert_table(
         start,
         &[
-            (0.0, unknown, asks(4)),
-            (4.0, NO_ROWS_OF_A_STATUS_LONG_KNOWN, asks(8)),
+            (0.0, NO_ROWS_AND_AN_OLD_STATUS, asks(4)),
+            (4.0, NO_ROWS_AND_AN_OLD_STATUS, asks(8)),
             (12.0, NO_ROWS, lasts(10)),
             (22.0, ROWS, lasts(2)),
             (23.0, StreamOpened, NOTHING),
-            (24.0, NO_ROWS_OF_A_STATUS_LONG_KNOWN, lasts(2)),
+            (24.0, NO_ROWS_AND_AN_OLD_STATUS, lasts(2)),
         ],
     );
 }

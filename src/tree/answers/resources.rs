@@ -1,18 +1,22 @@
-//! The list of resources: a line each.
+//! The list of resources. A new one is a file and two lines here.
+
+mod agent;
+mod agent_versions;
+mod agents;
+mod run;
+mod run_logs;
+mod run_metrics;
+mod runs;
+mod storage;
+mod storages;
+mod versions;
+
+pub(crate) use run::last_change;
 
 use super::{
-    agent::Agent,
-    agent_versions::AgentVersions,
-    agents::Agents,
     one_answer::{AnyAnswer, OneAnswer},
+    persisted::Persisted,
     resource::Resource,
-    run::Run,
-    run_logs::RunLogs,
-    run_metrics::RunMetrics,
-    runs::Runs,
-    storage::Storage,
-    storages::Storages,
-    versions::Versions,
 };
 use crate::tree::{cache::Cache, node::Node};
 use std::{fmt, sync::Arc};
@@ -26,7 +30,9 @@ pub(crate) trait Registered: Resource {
 }
 
 macro_rules! resources {
-    ($($resource:ident in $cache:ident,)*) => {
+    ($($module:ident::$resource:ident,)*) => {
+        $(pub(crate) use self::$module::$resource;)*
+
         /// One answer of one resource.
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub(crate) enum Key {
@@ -67,29 +73,38 @@ macro_rules! resources {
 
         /// The answers in memory.
         pub(crate) struct Caches {
-            $($cache: Cache<<$resource as Resource>::Key, <$resource as Resource>::Value>,)*
+            $($module: Cache<<$resource as Resource>::Key, <$resource as Resource>::Value>,)*
         }
 
         impl Default for Caches {
             fn default() -> Self {
                 Self {
-                    $($cache: Cache::new($resource::BOUNDS),)*
+                    $($module: Cache::new($resource::BOUNDS),)*
                 }
             }
         }
 
         impl Caches {
             /// Does something with the answer of a key, whatever its resource.
-            pub(super) fn with<T>(&self, key: &Key, act: impl FnOnce(&dyn AnyAnswer) -> T) -> T {
+            pub(super) fn with<T>(
+                &self,
+                persisted: &Persisted,
+                key: &Key,
+                act: impl FnOnce(&dyn AnyAnswer) -> T,
+            ) -> T {
                 match key {
-                    $(Key::$resource(key) => act(&OneAnswer::<$resource>::new(&self.$cache, key)),)*
+                    $(Key::$resource(key) => act(&OneAnswer::<$resource> {
+                        cache: &self.$module,
+                        persisted,
+                        key,
+                    }),)*
                 }
             }
         }
 
         $(impl Registered for $resource {
             fn cache(caches: &Caches) -> &Cache<Self::Key, Self::Value> {
-                &caches.$cache
+                &caches.$module
             }
 
             fn key(key: Self::Key) -> Key {
@@ -100,14 +115,17 @@ macro_rules! resources {
 }
 
 resources! {
-    Agents in agents,
-    Agent in agent,
-    AgentVersions in agent_versions,
-    Runs in runs,
-    Run in run,
-    RunLogs in run_logs,
-    RunMetrics in run_metrics,
-    Storages in storages,
-    Storage in storage,
-    Versions in versions,
+    agents::Agents,
+    agent::Agent,
+    agent_versions::AgentVersions,
+    runs::Runs,
+    run::Run,
+    run_logs::RunLogs,
+    run_metrics::RunMetrics,
+    storages::Storages,
+    storage::Storage,
+    versions::Versions,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,12 @@
 //! The metrics of a run: `GET /v1/runs/:id/metrics`.
 
-use super::{
-    encoding,
-    resource::{Ask, Bounds, Fetched, Resource},
-};
-use crate::{
-    error::Result,
-    tree::{metrics::Metrics, node::Node},
+use crate::tree::{
+    answers::{
+        resource::{Ask, Bounds, Fetched, Outcome, Resource},
+        value::Value,
+    },
+    metrics::Metrics,
+    node::Node,
 };
 use std::{
     sync::Arc,
@@ -25,6 +25,7 @@ impl Resource for RunMetrics {
     type Value = Metrics;
 
     const BOUNDS: Bounds = (256, 16 << 20);
+    const FOLDER: Option<Node> = Some(Node::Runs);
     const STORES_FINAL_ONLY: bool = true;
 
     fn title(id: &Arc<str>) -> String {
@@ -35,26 +36,24 @@ impl Resource for RunMetrics {
         format!("metrics {id}")
     }
 
-    fn folder(_: &Arc<str>) -> Option<Node> {
-        Some(Node::Runs)
-    }
-
-    fn fetch(id: &Arc<str>, ask: &Ask<'_, Self::Value>) -> Result<Fetched<Self::Value>> {
+    fn fetch(id: &Arc<str>, ask: &Ask<'_, Self>) -> Outcome<Self> {
         // Before the call: a run that ends during it has more to say.
-        let fresh_for = (ask.rest_lasts)(id).unwrap_or(LIVE_TTL);
-        let raw = ask.service.api().run_metrics(id, ask.progress)?;
+        let fresh_for = (ask.fetch.rest_lasts)(id).unwrap_or(LIVE_TTL);
+        let raw = ask.api.run_metrics(id, ask.progress)?;
         Ok(Fetched::new(Metrics::new(raw), fresh_for))
     }
+}
 
-    fn weight(metrics: &Self::Value) -> usize {
-        metrics.weight()
+impl Value for Metrics {
+    fn weight(&self) -> usize {
+        self.weight()
     }
 
-    fn encode(metrics: &Self::Value) -> Option<Vec<u8>> {
-        Some(metrics.raw().get().into())
+    fn encode(&self) -> Option<Vec<u8>> {
+        Some(self.raw().get().into())
     }
 
-    fn decode(content: &[u8], _: Instant) -> Option<Self::Value> {
-        Some(Metrics::new(encoding::one(content)?))
+    fn decode(content: &[u8], _: Instant) -> Option<Self> {
+        Some(Self::new(serde_json::from_slice(content).ok()?))
     }
 }

@@ -1,16 +1,17 @@
 //! The versions of a volume or artifact: `GET /v1/volumes/:id/versions`,
 //! `GET /v1/artifacts/:id/versions`.
 
-use super::{
-    encoding,
-    resource::{Ask, Fetched, Resource},
-};
 use crate::{
     api::types::{Row, StorageVersion},
-    error::Result,
-    tree::node::{
-        Node, StorageId,
-        names::{escape, is_content_id},
+    tree::{
+        answers::{
+            resource::{Ask, Outcome, Resource},
+            value::{self, Value},
+        },
+        node::{
+            Node, StorageId,
+            names::{escape, is_content_id},
+        },
     },
 };
 use serde_json::value::RawValue;
@@ -110,27 +111,26 @@ impl Resource for Versions {
         Some(Node::Storages(*kind))
     }
 
-    fn fetch((kind, id): &StorageId, ask: &Ask<'_, Self>) -> Result<Fetched<Self>> {
-        let rows = ask
-            .service
-            .api()
-            .storage_versions(*kind, id, ask.progress)?;
-        Ok(Fetched::new(Self::new(rows), ask.service.list_ttl()))
+    fn fetch((kind, id): &StorageId, ask: &Ask<'_, Self>) -> Outcome<Self> {
+        let rows = ask.api.storage_versions(*kind, id, ask.progress)?;
+        ask.listed(Self::new(rows))
     }
 
     fn merge(new: Arc<Self>, earlier: &Self) -> Arc<Self> {
         new.with_earlier(earlier).into()
     }
+}
 
-    fn weight(versions: &Self) -> usize {
-        versions.raw().map(|raw| 2 * raw.get().len() + 256).sum()
+impl Value for Versions {
+    fn weight(&self) -> usize {
+        self.raw().map(|raw| 2 * raw.get().len() + 256).sum()
     }
 
-    fn encode(versions: &Self) -> Option<Vec<u8>> {
-        encoding::array(versions.raw())
+    fn encode(&self) -> Option<Vec<u8>> {
+        value::array(self.raw())
     }
 
     fn decode(content: &[u8], _: Instant) -> Option<Self> {
-        Some(Self::new(encoding::rows(content)?))
+        Some(Self::new(value::rows(content)?))
     }
 }

@@ -1,5 +1,5 @@
-//! What a version's symlinks lead to inside of it, as a program finds that walks the
-//! version and follows them: files, and all that is in linked folders.
+//! Walks the files of a version: its own ones, or those that symlinks lead to, as a
+//! program finds them that follows links. A linked folder leads to all files in it.
 
 use super::{
     format::{self, ROOT},
@@ -8,35 +8,35 @@ use super::{
 
 /// Links followed for one path: the kernel's own limit (`MAXSYMLINKS`).
 const LINKS: u32 = 40;
+/// Bytes of a digest in the text of a proof: a colon and hexadecimal digits.
+pub(in crate::store) const DIGEST: usize = 65;
 /// Names looked at for a whole version: links that lead to one another's folders can
 /// multiply without end.
 const STEPS: u64 = 5_000_000;
 
-/// A file that a symlink leads to, or that is in a folder that one leads to.
-pub(in crate::store) struct Linked<'a> {
-    /// Its path by way of the link.
-    pub(in crate::store) path: &'a [u8],
-    pub(in crate::store) node: u32,
-}
-
-/// Calls `tell` for each file that symlinks lead to. Returns whether that was all of
-/// them, within so many `bytes` of paths. A link is not followed if it leads back to a
-/// folder that it is in, nowhere, or out.
-pub(in crate::store) fn walk(
+/// Calls `tell` with path and node of each file, hard links as often as they have names.
+/// Returns whether that was all of them, within so many `bytes` of paths and digests.
+pub(in crate::store) fn files(
     records: &Records,
     bytes: usize,
-    tell: impl FnMut(Linked<'_>),
+    tell: impl FnMut(&[u8], u32),
 ) -> bool {
-    let mut walk = Walk {
-        records,
-        path: Vec::new(),
-        way: vec![ROOT],
-        links: 0,
-        steps: STEPS,
-        bytes,
-        tell,
-    };
-    walk.directory(ROOT).is_some()
+    Walk::new(records, bytes, false, tell)
+        .directory(ROOT)
+        .is_some()
+}
+
+/// As [`files`], for each file that a symlink leads to, or that is in a folder that one
+/// leads to, by its path through the link. A link is not followed if it leads back to a
+/// folder that it is in, nowhere, or out.
+pub(in crate::store) fn linked(
+    records: &Records,
+    bytes: usize,
+    tell: impl FnMut(&[u8], u32),
+) -> bool {
+    Walk::new(records, bytes, true, tell)
+        .directory(ROOT)
+        .is_some()
 }
 
 struct Walk<'a, T> {
@@ -48,6 +48,8 @@ struct Walk<'a, T> {
     links: u32,
     steps: u64,
     bytes: usize,
+    /// Whether to follow links, and tell of linked files only.
+    follow: bool,
     tell: T,
 }
 
@@ -59,7 +61,20 @@ struct Level {
     by_link: bool,
 }
 
-impl<T: FnMut(Linked<'_>)> Walk<'_, T> {
+impl<'a, T: FnMut(&[u8], u32)> Walk<'a, T> {
+    fn new(records: &'a Records, bytes: usize, follow: bool, tell: T) -> Self {
+        Self {
+            records,
+            path: Vec::new(),
+            way: vec![ROOT],
+            links: 0,
+            steps: STEPS,
+            bytes,
+            follow,
+            tell,
+        }
+    }
+
     /// `None` if there is too much to walk.
     fn directory(&mut self, root: u32) -> Option<()> {
         let mut levels = vec![self.level(root, false)];
@@ -78,15 +93,15 @@ impl<T: FnMut(Linked<'_>)> Walk<'_, T> {
             let (start, name) = (self.path.len(), self.records.original(at));
             self.path.extend_from_slice(name);
             let kind = self.records.nodes.get(dirent.node as usize)?.kind;
-            let (node, by_link) = match kind {
-                format::SYMLINK => match self.resolve(dirent.parent, dirent.node)? {
-                    Some(node) => (node, true),
-                    None => {
-                        self.path.truncate(start);
-                        continue;
-                    }
-                },
-                _ => (dirent.node, false),
+            let by_link = kind == format::SYMLINK;
+            let node = match by_link {
+                true if self.follow => self.resolve(dirent.parent, dirent.node)?,
+                true => None,
+                false => Some(dirent.node),
+            };
+            let Some(node) = node else {
+                self.path.truncate(start);
+                continue;
             };
             let kind = self.records.nodes.get(node as usize)?.kind;
             if kind == format::DIRECTORY && !self.way.contains(&node) {
@@ -98,12 +113,9 @@ impl<T: FnMut(Linked<'_>)> Walk<'_, T> {
                 levels.push(level);
                 continue;
             }
-            if kind == format::FILE && (by_link || self.links > 0) {
-                self.bytes = self.bytes.checked_sub(self.path.len() + 65)?;
-                (self.tell)(Linked {
-                    path: &self.path,
-                    node,
-                });
+            if kind == format::FILE && self.follow == (by_link || self.links > 0) {
+                self.bytes = self.bytes.checked_sub(self.path.len() + DIGEST)?;
+                (self.tell)(&self.path, node);
             }
             self.path.truncate(start);
         }

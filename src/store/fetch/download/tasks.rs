@@ -1,0 +1,38 @@
+//! The tasks of a download: one for each part in flight, and one that starts them.
+
+use super::{
+    channel::{Chunks, Outlet},
+    part::{Part, Source},
+};
+use std::{ops::Range, sync::Arc};
+use tokio::{select, sync::mpsc::UnboundedSender, task::JoinSet};
+
+/// Fetches an object: part after part, as far as connections and window allow.
+pub(super) async fn run(source: Arc<Source>, started: UnboundedSender<Chunks>) {
+    // They end with this task.
+    let mut parts = JoinSet::new();
+    let start = |parts: &mut JoinSet<()>, bytes: Range<u64>| {
+        let (outlet, chunks) = Outlet::new(source.sizes.chunk);
+        let _ = started.send(chunks);
+        parts.spawn(Part::new(Arc::clone(&source), outlet, bytes).run());
+    };
+    start(&mut parts, 0..source.sizes.first);
+    select! {
+        _ = source.plan.wait() => {}
+        // The first part is complete, or has failed.
+        _ = parts.join_next() => {}
+    }
+    let Some(plan) = source.plan.get() else {
+        return;
+    };
+    for bytes in plan.rest() {
+        while parts.len() as u64 >= plan.connections {
+            parts.join_next().await;
+        }
+        if plan.connections > 1 {
+            source.window.take(bytes.end - bytes.start).await;
+        }
+        start(&mut parts, bytes);
+    }
+    while parts.join_next().await.is_some() {}
+}

@@ -1,0 +1,30 @@
+//! The versions of an agent: `GET /v1/agents/:id/versions`.
+
+use crate::tree::{
+    answers::resource::{Ask, Outcome, Resource},
+    node::Node,
+};
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+/// The resource.
+pub(crate) struct AgentVersions;
+
+impl Resource for AgentVersions {
+    type Key = Arc<str>;
+    type Value = Vec<Box<RawValue>>;
+
+    const FOLDER: Option<Node> = Some(Node::Agents);
+
+    fn title(id: &Arc<str>) -> String {
+        format!("versions of agent {id}")
+    }
+
+    fn stored_name(id: &Arc<str>) -> String {
+        format!("agent versions {id}")
+    }
+
+    fn fetch(id: &Arc<str>, ask: &Ask<'_, Self>) -> Outcome<Self> {
+        ask.listed(ask.api.agent_versions(id, ask.progress)?)
+    }
+}

@@ -1,0 +1,53 @@
+//! Every row of a run's log: `GET /v1/runs/:id/logs`.
+
+use crate::tree::{
+    answers::{
+        resource::{Ask, Bounds, Outcome, Resource},
+        value::{self, Value},
+    },
+    logs::Logs,
+    node::Node,
+};
+use std::{sync::Arc, time::Instant};
+
+/// The resource.
+pub(crate) struct RunLogs;
+
+impl Resource for RunLogs {
+    type Key = Arc<str>;
+    type Value = Logs;
+
+    const BOUNDS: Bounds = (256, 96 << 20);
+    const FOLDER: Option<Node> = Some(Node::Runs);
+    const STORES_FINAL_ONLY: bool = true;
+
+    fn title(id: &Arc<str>) -> String {
+        format!("logs of run {id}")
+    }
+
+    fn stored_name(id: &Arc<str>) -> String {
+        format!("logs {id}")
+    }
+
+    fn followed(id: &Arc<str>) -> Option<&Arc<str>> {
+        Some(id)
+    }
+
+    fn fetch(id: &Arc<str>, ask: &Ask<'_, Self>) -> Outcome<Self> {
+        (ask.fetch.logs)(id, ask.progress)
+    }
+}
+
+impl Value for Logs {
+    fn weight(&self) -> usize {
+        self.weight()
+    }
+
+    fn encode(&self) -> Option<Vec<u8>> {
+        value::array(self.rows().iter().map(|row| &*row.raw))
+    }
+
+    fn decode(content: &[u8], _: Instant) -> Option<Self> {
+        Some(Self::ended(value::rows(content)?))
+    }
+}
