@@ -190,7 +190,9 @@ mod tests {
         assert_eq!(settings.cache_size, 50_000_000);
         assert_eq!(settings.list_ttl, Duration::from_secs(3));
         assert_eq!(settings.timeout, Duration::from_secs(120));
-        assert!(settings.allow_http && settings.allow_other && settings.allow_external_symlinks);
+        let options = settings.options;
+        assert!(options.connection.allow_http && options.allow_other);
+        assert!(options.allow_external_symlinks);
     }
 
     #[test]

@@ -18,7 +18,6 @@ use self::{environment::TOKENS, files::CliLogin};
 use crate::{
     api::{ClientConfig, Token},
     error::{Error, Result},
-    store::Verify,
 };
 use std::{
     cell::OnceCell,
@@ -61,36 +60,22 @@ const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 /// Everything a mount needs to know, settled. `Debug` shows no token.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    // Fixed for the life of a mount: connections and the cache's folder are made
-    // with these, and the kernel has been told.
     /// The API's base.
     pub api_url: Url,
     /// The secret for it.
     pub token: Token,
     /// Where versions are kept, absolute; may not exist yet.
     pub cache_dir: PathBuf,
-    /// Permits plain `http://` beyond this host.
-    pub allow_http: bool,
-    /// Lets other users into the mount.
-    pub allow_other: bool,
-    /// Shows symlinks that lead out of their version as they are.
-    pub allow_external_symlinks: bool,
-
-    // What could change while a mount runs: each is looked at when it is needed.
     /// Maximum size of the cache in bytes.
     pub cache_size: u64,
     /// How long a listing is taken as true; zero asks every time.
     pub list_ttl: Duration,
     /// The longest silence of the network.
     pub timeout: Duration,
-    /// Never asks the network.
-    pub offline: bool,
-    /// What to do about content that is not what its version's id says.
-    pub verify: Verify,
-    /// Whether indexers may start downloads.
-    pub crawlers: Crawlers,
-    /// Names of programs that count as such, beside the known ones.
-    pub crawler_names: Vec<String>,
+    /// The options as arguments and `config.toml` give them; those above come from more
+    /// sources. A mount could take on some of these while it runs: `list_ttl`, `timeout`,
+    /// `cache_size`, `offline`, `verify` and `crawlers`.
+    pub options: MountOptions,
 }
 
 /// Where the cache is and what it may take: all that the commands on it need,
@@ -148,9 +133,9 @@ impl Settings {
         let api_url = api_url(&arguments, &file, &login)?;
         let token = token(&arguments, &file, &login)?;
         let options = arguments.or(file);
-        let connection = options.connection;
-        let cache = CacheSettings::settle(connection.cache_dir, options.cache_size, environment)?;
-        let timeout = connection.timeout.map(Duration::from);
+        let dir = options.connection.cache_dir.clone();
+        let cache = CacheSettings::settle(dir, options.cache_size, environment)?;
+        let timeout = options.connection.timeout.map(Duration::from);
         let settings = Self {
             api_url,
             token,
@@ -158,13 +143,7 @@ impl Settings {
             cache_size: cache.size,
             list_ttl: options.list_ttl.map_or(DEFAULT_LIST_TTL, Duration::from),
             timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
-            allow_http: connection.allow_http,
-            allow_other: options.allow_other,
-            allow_external_symlinks: options.allow_external_symlinks,
-            offline: options.offline,
-            verify: options.verify.unwrap_or_default(),
-            crawlers: options.crawlers.unwrap_or_default(),
-            crawler_names: options.crawler_names,
+            options,
         };
         settings.check()?;
         Ok(settings)
@@ -174,24 +153,16 @@ impl Settings {
         let wrong = |message: String| Err(Error::Setup(message));
         if self.cache_size < MIN_CACHE_SIZE {
             return wrong(format!(
-                "the cache size of {} bytes is too small: at least {} (--cache-size); or free some disk at {}, or name another folder with --cache-dir",
+                "the cache size of {} bytes is too small: at least 1MiB (--cache-size); or free some disk at {}, or name another folder with --cache-dir",
                 self.cache_size,
-                ByteSize(MIN_CACHE_SIZE),
                 self.cache_dir.display()
             ));
         }
         if self.timeout < MIN_TIMEOUT || self.timeout > MAX_DURATION {
-            return wrong(format!(
-                "the timeout must be between {} and {} (--timeout)",
-                Span(MIN_TIMEOUT),
-                Span(MAX_DURATION)
-            ));
+            return wrong("the timeout must be between 100ms and 24h (--timeout)".into());
         }
         if self.list_ttl > MAX_DURATION {
-            return wrong(format!(
-                "the listings' time to live must be at most {} (--list-ttl)",
-                Span(MAX_DURATION)
-            ));
+            return wrong("the listings' time to live must be at most 24h (--list-ttl)".into());
         }
         Ok(())
     }
@@ -202,7 +173,7 @@ impl Settings {
             base: self.api_url.clone(),
             token: self.token.clone(),
             timeout: self.timeout,
-            allow_http: self.allow_http,
+            allow_http: self.options.connection.allow_http,
             user_agent: USER_AGENT.into(),
         }
     }

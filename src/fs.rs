@@ -18,7 +18,7 @@ use crate::{
     pending::PendingRequests,
     tree::{Answer, Tree, View},
 };
-use context::{Context, MOST_ROUNDS, Passing, attempt};
+use context::{Context, MOST_ROUNDS, attempt};
 use cpu_latency::CpuLatency;
 use fuser::{INodeNo, Notifier, ReplyEmpty, Request};
 use handles::{Handles, Open};
@@ -53,7 +53,7 @@ impl Fs {
                 pending,
                 handles: Handles::default(),
                 page_fill: PageFill::default(),
-                passing: Passing::default(),
+                outdated: Default::default(),
                 busy_poll: Arc::default(),
                 notifier: OnceLock::new(),
                 device: OnceLock::new(),

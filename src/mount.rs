@@ -162,16 +162,16 @@ pub fn open(settings: &Settings) -> Result<(Arc<Tree>, Arc<PendingRequests>)> {
         user_agent: config::USER_AGENT.into(),
         // The API decides where its downloads are; the client has checked
         // that. A development service on plain HTTP has such links itself.
-        allow_http: settings.allow_http || settings.api_url.scheme() == "http",
+        allow_http: settings.options.connection.allow_http || settings.api_url.scheme() == "http",
     })
     .map_err(cache_error)?;
     let options = TreeOptions {
         list_ttl: settings.list_ttl,
-        external_symlinks: settings.allow_external_symlinks,
-        offline: settings.offline,
-        verify: settings.verify,
-        crawlers: match settings.crawlers {
-            Crawlers::Deny => Some(settings.crawler_names.clone()),
+        external_symlinks: settings.options.allow_external_symlinks,
+        offline: settings.options.offline,
+        verify: settings.options.verify.unwrap_or_default(),
+        crawlers: match settings.options.crawlers.unwrap_or_default() {
+            Crawlers::Deny => Some(settings.options.crawler_names.clone()),
             Crawlers::Allow => None,
         },
     };
@@ -218,7 +218,7 @@ impl Mounted {
     fn start(mountpoint: PathBuf, settings: &Settings) -> Result<Self> {
         let (tree, pending) = open(settings)?;
         let mut warnings = greet(&tree, &pending)?;
-        if settings.allow_other {
+        if settings.options.allow_other {
             warnings.push(EXPOSED.into());
         }
         let fs = Fs::new(
@@ -228,7 +228,7 @@ impl Mounted {
             Gid::effective().as_raw(),
         );
         let on_mounted = fs.on_mounted();
-        let session = open_session(fs, &mountpoint, settings.allow_other)?;
+        let session = open_session(fs, &mountpoint, settings.options.allow_other)?;
         let entry = proc::mount_at(&mountpoint)?;
         let device = entry.as_ref().map(|entry| entry.device.clone());
         // Several threads have connections of their own, of which fuser shows one.

@@ -10,7 +10,7 @@ mod process;
 
 pub use self::{
     descriptor::{Descriptor, DescriptorInfo},
-    mounts::{MountEntry, mount_at, mounts},
+    mounts::{MountEntry, locate, mount_at, mounts},
     process::{Process, Status, processes},
 };
 

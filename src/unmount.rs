@@ -5,8 +5,12 @@
 mod health;
 mod holders;
 mod server;
+mod wait;
 
-pub use self::health::{Health, MountState, look, report, second_process};
+pub use self::{
+    health::{Health, MountState, look, report, second_process},
+    wait::wait_within,
+};
 
 use self::holders::holders;
 use crate::{
@@ -21,7 +25,7 @@ use nix::{
 use std::{
     io::{self, Read},
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Command, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -37,9 +41,6 @@ const BUSY_LIMIT: Duration = Duration::from_millis(1600);
 
 /// How often waiting looks again.
 const POLL: Duration = Duration::from_millis(20);
-
-/// How often waiting for a process looks again.
-const CHILD_POLL: Duration = Duration::from_millis(5);
 
 /// Holders that a message names.
 const MAX_HOLDERS: usize = 8;
@@ -148,23 +149,6 @@ fn detach(entry: &MountEntry, lazy: bool) -> Result<(), Refusal> {
     Err(Refusal::Other(
         "neither fusermount3 nor fusermount is installed; install the package fuse3, or run this as root".into(),
     ))
-}
-
-/// Waits until a process ends; kills it after `limit`, and returns `None`.
-///
-/// # Errors
-/// None known of; the system call has an error result.
-pub fn wait_within(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
-    let end = Instant::now() + limit;
-    while Instant::now() < end {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        thread::sleep(CHILD_POLL);
-    }
-    // A setuid program cannot be killed. It is not waited for.
-    let _ = child.kill();
-    Ok(None)
 }
 
 /// Runs a helper to its end or for [`UNMOUNT_LIMIT`]; what it says of a failure.

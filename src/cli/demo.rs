@@ -3,13 +3,12 @@
 use super::DemoArgs;
 use crate::{
     api::Token,
-    config::{self, Crawlers, Environment, Settings},
+    config::{self, Environment, MountOptions, Settings},
     demo::{Server, World},
     error::{Error, Result},
     mount,
     proc::Process,
     signals::Signals,
-    store::Verify,
 };
 use std::{
     fs,
@@ -146,13 +145,7 @@ fn settings(server: &Server, cache: &Path) -> Result<Settings> {
         cache_size: CACHE_SIZE,
         list_ttl: LIST_TTL,
         timeout: config::DEFAULT_TIMEOUT,
-        allow_http: false,
-        allow_other: false,
-        allow_external_symlinks: false,
-        offline: false,
-        verify: Verify::default(),
-        crawlers: Crawlers::default(),
-        crawler_names: Vec::new(),
+        options: MountOptions::default(),
     })
 }
 

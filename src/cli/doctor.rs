@@ -52,7 +52,9 @@ impl DoctorArgs {
         // A token file that others may read is warned of.
         start_logging(0, false, environment)?;
         let settings = Settings::load(self.connection.clone(), environment);
-        let allow_other = settings.as_ref().is_ok_and(|settings| settings.allow_other);
+        let allow_other = settings
+            .as_ref()
+            .is_ok_and(|settings| settings.options.allow_other);
         let mut checks = machine::check(environment, allow_other);
         checks.extend(mounted::check(self.fix));
         checks.extend(service::check(&settings));

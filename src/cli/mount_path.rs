@@ -150,19 +150,10 @@ fn label(root: &Path) -> String {
 /// The path without symlinks. The last part may be a symlink that leads
 /// nowhere, as archives hold them: then it is that symlink.
 fn locate(path: &Path) -> io::Result<PathBuf> {
-    match fs::canonicalize(path) {
-        Ok(path) => Ok(path),
-        Err(error) => match (path.parent(), path.file_name()) {
-            (Some(parent), Some(name)) if fs::symlink_metadata(path).is_ok() => {
-                let parent = match parent.as_os_str().is_empty() {
-                    true => Path::new("."),
-                    false => parent,
-                };
-                Ok(fs::canonicalize(parent)?.join(name))
-            }
-            _ => Err(error),
-        },
-    }
+    fs::canonicalize(path).or_else(|error| match fs::symlink_metadata(path) {
+        Ok(_) => proc::locate(path),
+        Err(_) => Err(error),
+    })
 }
 
 #[cfg(test)]

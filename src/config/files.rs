@@ -36,14 +36,14 @@ pub(super) fn read_config(path: &Path, home: Option<&Path>) -> Result<MountOptio
     let Some((text, _)) = read(path)? else {
         return Ok(MountOptions::default());
     };
-    let mut options = parse(&text).map_err(|wrong| {
-        let place = wrong.at.map_or(String::new(), |at| {
+    let mut options = parse(&text).map_err(|(at, message)| {
+        let place = at.map_or(String::new(), |at| {
             let before = text.get(..at).unwrap_or(&text);
             let number = before.matches('\n').count();
             let line = text.lines().nth(number).unwrap_or_default();
             format!(", line {}: `{}`", number + 1, line.trim())
         });
-        Error::Setup(format!("{}{place}: {}", path.display(), wrong.message))
+        Error::Setup(format!("{}{place}: {}", path.display(), message))
     })?;
     let absolute = |value: PathBuf| match (value.strip_prefix("~"), home) {
         (Ok(rest), Some(home)) => home.join(rest),
@@ -56,42 +56,31 @@ pub(super) fn read_config(path: &Path, home: Option<&Path>) -> Result<MountOptio
 }
 
 /// What is wrong with a text, and at which byte.
-struct Wrong {
-    at: Option<usize>,
-    message: String,
-}
-
-impl From<toml::de::Error> for Wrong {
-    fn from(error: toml::de::Error) -> Self {
-        Self {
-            at: error.span().map(|span| span.start),
-            message: error.message().to_owned(),
-        }
-    }
-}
+type Wrong = (Option<usize>, String);
 
 fn parse(text: &str) -> Result<MountOptions, Wrong> {
-    let table = DeTable::parse(text)?;
+    let wrong = |error: toml::de::Error| -> Wrong {
+        (error.span().map(|span| span.start), error.message().into())
+    };
+    let table = DeTable::parse(text).map_err(wrong)?;
     let known = MountOptions::keys();
     let unknown = table.get_ref().keys().filter(|key| {
         let key = key.get_ref().as_ref();
         !known.iter().any(|name| name == key)
     });
     if let Some(key) = unknown.min_by_key(|key| key.span().start) {
-        return Err(Wrong {
-            at: Some(key.span().start),
-            message: format!(
-                "unknown field `{}`, expected one of `{}`",
-                key.get_ref(),
-                known.join("`, `")
-            ),
-        });
+        let message = format!(
+            "unknown field `{}`, expected one of `{}`",
+            key.get_ref(),
+            known.join("`, `")
+        );
+        return Err((Some(key.span().start), message));
     }
     // Each reads its own keys. (`serde(flatten)` would lose the places of errors.)
-    let connection: ConnectionOptions = toml::from_str(text)?;
+    let connection: ConnectionOptions = toml::from_str(text).map_err(wrong)?;
     Ok(MountOptions {
         connection,
-        ..toml::from_str(text)?
+        ..toml::from_str(text).map_err(wrong)?
     })
 }
 

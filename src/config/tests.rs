@@ -56,7 +56,7 @@ fn defaults() {
     assert!(settings.cache_size <= DEFAULT_CACHE_SIZE);
     assert_eq!(settings.list_ttl, Duration::from_secs(30));
     assert_eq!(settings.timeout, Duration::from_secs(30));
-    assert!(!settings.allow_http && !settings.allow_other);
+    assert!(!settings.options.connection.allow_http && !settings.options.allow_other);
     assert!(!format!("{settings:?}").contains("tok\""));
 }
 
@@ -152,7 +152,9 @@ fn the_config_file() {
     assert_eq!(settings.cache_size, 50_000_000);
     assert_eq!(settings.list_ttl, Duration::ZERO);
     assert_eq!(settings.timeout, Duration::from_secs(120));
-    assert!(settings.allow_http && settings.allow_other && settings.allow_external_symlinks);
+    let options = settings.options;
+    assert!(options.connection.allow_http && options.allow_other);
+    assert!(options.allow_external_symlinks);
     let flags = MountOptions {
         connection: ConnectionOptions {
             cache_dir: Some("rel".into()),

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     pending::{PendingRequests, Wake},
-    sync::{Mutex, MutexGuard},
+    sync::Mutex,
     tree::{Answer, Attributes, Directory, Handle, Kind, Miss, Opened, Seek, Tree, View},
 };
 use fuser::{Errno, FileAttr, FileType, INodeNo, Notifier, Request};
@@ -43,38 +43,16 @@ thread_local! {
 /// What `stat` gives as the best size for a read: one kernel request.
 const BLOCK_SIZE: u32 = 128 * 1024;
 
-/// The files of which the page cache may hold outdated bytes: they could still change
-/// when a program opened them to read through it. Such a handle fills the cache with
-/// the old bytes as long as it is open.
-#[derive(Default)]
-pub(super) struct Passing(Mutex<HashSet<u64>>);
-
-impl Passing {
-    pub(super) fn note(&self, ino: u64) {
-        self.files().insert(ino);
-    }
-
-    pub(super) fn has(&self, ino: u64) -> bool {
-        self.files().contains(&ino)
-    }
-
-    /// For a file whose outdated pages the present open drops for good.
-    pub(super) fn forget(&self, ino: u64) {
-        self.files().remove(&ino);
-    }
-
-    fn files(&self) -> MutexGuard<'_, HashSet<u64>> {
-        self.0.lock()
-    }
-}
-
 /// What an operation needs to run, and to run again.
 pub(super) struct Context {
     pub(super) tree: Arc<Tree>,
     pub(super) pending: Arc<PendingRequests>,
     pub(super) handles: Handles,
     pub(super) page_fill: PageFill,
-    pub(super) passing: Passing,
+    /// The files of which the page cache may hold outdated bytes: they could still change
+    /// when a program opened them to read through it. Such a handle fills the cache with
+    /// the old bytes as long as it is open.
+    pub(super) outdated: Mutex<HashSet<u64>>,
     pub(super) busy_poll: Arc<BusyPoll>,
     /// The way to the kernel's page cache; set once the mount is made.
     pub(super) notifier: OnceLock<Notifier>,

@@ -45,15 +45,15 @@ pub(super) fn opened(
         Ok(opened) => {
             let is_written = matches!(opened.handle, Handle::Control(_));
             let is_content = matches!(opened.handle, Handle::Content(..));
-            let flags = if opened.is_final && !context.passing.has(ino) {
+            let flags = if opened.is_final && !context.outdated.lock().contains(&ino) {
                 FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH
             } else if is_content {
                 // Programs that opened it while its archive arrived read the same bytes.
-                context.passing.forget(ino);
+                context.outdated.lock().remove(&ino);
                 FopenFlags::FOPEN_NOFLUSH
             } else if !is_written && uses_io_uring(tid) {
                 // Through the page cache, which is filled anew with each such open.
-                context.passing.note(ino);
+                context.outdated.lock().insert(ino);
                 FopenFlags::FOPEN_NOFLUSH
             } else {
                 // The handle's own bytes, also where the kernel knows another size.

@@ -6,21 +6,12 @@ use std::path::{Path, PathBuf};
 /// An open descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    /// The process's folder.
-    process: PathBuf,
-    number: u32,
-    target: PathBuf,
+    /// The file that describes it.
+    pub(super) info: PathBuf,
+    pub(super) target: PathBuf,
 }
 
 impl Descriptor {
-    pub(super) fn new(process: &Path, number: u32, target: PathBuf) -> Self {
-        Self {
-            process: process.to_owned(),
-            number,
-            target,
-        }
-    }
-
     /// What it leads to, as the kernel names it: a path, or a word such as
     /// `anon_inode:[io_uring]`.
     pub fn target(&self) -> &Path {
@@ -30,8 +21,8 @@ impl Descriptor {
     /// What the kernel says of it; `None` where it has been closed, or may not be
     /// looked at.
     pub fn info(&self) -> Option<DescriptorInfo> {
-        let file = self.process.join(format!("fdinfo/{}", self.number));
-        read(&file).ok().map(|text| DescriptorInfo::parse(&text))
+        let text = read(&self.info).ok()?;
+        Some(DescriptorInfo::parse(&text))
     }
 }
 

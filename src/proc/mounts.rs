@@ -96,8 +96,11 @@ pub fn mount_at(path: &Path) -> Result<Option<MountEntry>> {
     Ok(None)
 }
 
-/// The path as the kernel names it, its last part not looked at.
-fn locate(path: &Path) -> io::Result<PathBuf> {
+/// The path as the kernel names it; its last part is not looked at.
+///
+/// # Errors
+/// Where the way to the folder is barred or missing.
+pub fn locate(path: &Path) -> io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     match (path.parent(), path.components().next_back()) {
         (Some(parent), Some(Component::Normal(name))) => Ok(fs::canonicalize(parent)?.join(name)),
@@ -150,24 +153,22 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
 }
 
 /// Undoes the kernel's escapes: `\040` for a space, and so on.
-fn unescape(field: &[u8]) -> Vec<u8> {
+fn unescape(mut field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&first, tail)) = rest.split_first() {
-        rest = tail;
-        let octal = (first == b'\\')
-            .then(|| tail.get(..3))
-            .flatten()
-            .filter(|digits| digits.iter().all(|digit| (b'0'..=b'7').contains(digit)))
-            .map(|digits| digits.iter().fold(0, |n, d| n * 8 + u32::from(d - b'0')))
-            .and_then(|value| u8::try_from(value).ok());
-        match octal {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[3..];
-            }
-            None => bytes.push(first),
-        }
+    while let [first, rest @ ..] = field {
+        (field, _) = match field {
+            [
+                b'\\',
+                a @ b'0'..=b'3',
+                b @ b'0'..=b'7',
+                c @ b'0'..=b'7',
+                rest @ ..,
+            ] => (
+                rest,
+                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0')),
+            ),
+            _ => (rest, bytes.push(*first)),
+        };
     }
     bytes
 }

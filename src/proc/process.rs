@@ -107,17 +107,8 @@ impl Process {
         self.link("exe")
     }
 
-    /// Its current directory.
-    pub fn current_directory(&self) -> Option<PathBuf> {
-        self.link("cwd")
-    }
-
-    /// Its root.
-    pub fn root(&self) -> Option<PathBuf> {
-        self.link("root")
-    }
-
-    fn link(&self, name: &str) -> Option<PathBuf> {
+    /// What one of its links leads to: `cwd` (its current directory), `root`, `exe`.
+    pub fn link(&self, name: &str) -> Option<PathBuf> {
         fs::read_link(self.folder.join(name)).ok()
     }
 
@@ -130,7 +121,10 @@ impl Process {
         let entries = fs::read_dir(self.folder.join("fd"))?;
         Ok(numbered(Ok(entries)).filter_map(|(number, path)| {
             let target = fs::read_link(path).ok()?;
-            Some(Descriptor::new(&self.folder, number, target))
+            Some(Descriptor {
+                info: self.folder.join(format!("fdinfo/{number}")),
+                target,
+            })
         }))
     }
 

@@ -6,7 +6,10 @@
 //! nor then its process, so a second process of this program does that
 //! (`status --worker`), which is left behind where it hangs.
 
-use super::server::{Server, Service, service, waiting};
+use super::{
+    server::{Server, Service, service, waiting},
+    wait::wait_within,
+};
 use crate::{
     error::{Error, Result},
     proc::{MountEntry, OWN_PROGRAM},
@@ -18,15 +21,14 @@ use std::{
     io::{self, Read},
     path::Path,
     process::{Command, Stdio},
-    sync::mpsc,
-    thread,
     time::Duration,
 };
 
 /// How long a mount may take to answer from memory, on a busy machine.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// The longest answer that is read: some screens full of numbers.
-const LONGEST_ANSWER: u64 = 1 << 20;
+/// The longest answer that is read: some screens full of numbers, and as much as a pipe
+/// holds (pipe(7)), since it is read when the process has ended.
+const LONGEST_ANSWER: u64 = 64 << 10;
 
 /// What the second process says where there is nothing to read, and why.
 const DEAD: &str = "dead";
@@ -127,24 +129,17 @@ fn answer(mountpoint: &Path) -> Result<Option<String>> {
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| Error::io("starting the process that asks a mount", error))?;
-    let Some(out) = child.stdout.take() else {
-        return Err(Error::Internal("a pipe is missing".into()));
-    };
-    let (sender, receiver) = mpsc::channel();
-    let reader = thread::Builder::new().spawn(move || {
-        let mut text = String::new();
-        let read = out.take(LONGEST_ANSWER).read_to_string(&mut text);
-        // Fails where it came too late.
-        let _ = sender.send(read.map(|_| text));
-    });
-    reader.map_err(|error| Error::io("starting a thread", error))?;
-    let Ok(read) = receiver.recv_timeout(ANSWER_LIMIT) else {
-        // It ends when the mount answers or is gone, and is not waited for.
-        let _ = child.kill();
+    let waited = wait_within(&mut child, ANSWER_LIMIT);
+    // Where it takes too long, it ends when the mount answers or is gone.
+    if waited.is_ok_and(|status| status.is_none()) {
         return Ok(None);
-    };
-    let _ = child.wait();
-    let text = read.map_err(|error| Error::io("reading what a mount answers", error))?;
+    }
+    let mut text = String::new();
+    if let Some(out) = child.stdout.take() {
+        out.take(LONGEST_ANSWER)
+            .read_to_string(&mut text)
+            .map_err(|error| Error::io("reading what a mount answers", error))?;
+    }
     Ok(Some(text))
 }
 

@@ -106,9 +106,9 @@ fn command_of(process: &Process) -> String {
 
 fn inspect(process: &Process, mountpoint: &Path) -> Option<Holder> {
     let links = [
-        ("current directory", process.current_directory()),
+        ("current directory", process.link("cwd")),
         // Everything is inside of `/`; only a root of its own is told.
-        ("root directory", process.root()),
+        ("root directory", process.link("root")),
         ("running program", process.program()),
     ];
     let links = links

@@ -35,7 +35,7 @@ pub(super) fn check(settings: &Result<Settings>) -> Vec<Check> {
         }
     };
     let mut checks = vec![Check::ok("settings", "complete")];
-    if settings.offline {
+    if settings.options.offline {
         checks.push(Check::ok(API, "not asked: config.toml says offline"));
         return checks;
     }

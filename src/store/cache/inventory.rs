@@ -10,6 +10,7 @@ use super::{
 use crate::error::{Error, Result};
 use crate::store::files::{self, META, PACK, PINNED};
 use crate::store::meta::Meta;
+use serde::Serialize;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
@@ -54,12 +55,13 @@ pub struct CachedVersion {
     pub pinned: bool,
 }
 
-/// What takes the space in the cache.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What takes the space in the cache. Serialized for `vm0fs cache du --json`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Breakdown {
     /// Bytes of content.
     pub content: u64,
     /// Versions with content.
+    #[serde(rename = "versions_with_content")]
     pub with_content: u64,
     /// Bytes of indexes and what belongs to them.
     pub trees: u64,
@@ -70,6 +72,7 @@ pub struct Breakdown {
     /// Versions that are pinned.
     pub pinned_versions: u64,
     /// Bytes reserved by fetches at work.
+    #[serde(rename = "reservations")]
     pub reserved: u64,
     /// Bytes of everything else: the API's answers that outlive a mount.
     pub answers: u64,

@@ -1,0 +1,28 @@
+//! Waits for a process, but not for ever.
+
+use std::{
+    io,
+    process::{Child, ExitStatus},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How often waiting for a process looks again.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Waits until a process ends; kills it after `limit`, and returns `None`.
+///
+/// # Errors
+/// None known of; the system call has an error result.
+pub fn wait_within(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let end = Instant::now() + limit;
+    while Instant::now() < end {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        thread::sleep(POLL);
+    }
+    // A setuid program cannot be killed. It is not waited for.
+    let _ = child.kill();
+    Ok(None)
+}
