@@ -9,9 +9,10 @@
 //!            tasks → parts in order → reader          the thread that unpacks
 //! ```
 //!
-//! The first answer tells what the object is; from that comes the plan of the other
-//! parts. A task starts them, as far as connections and window allow, and ends
-//! with the first that fails. The tasks run on a thread of the downloader's own.
+//! The first answer describes the object, and the plan of the other parts is made from
+//! it. One task starts them in order, as far as the number of connections and the window
+//! allow. A part that fails says so in its channel. The tasks run on a thread of their
+//! own; the reader asks the service for links, since that blocks.
 //!
 //! No `Authorization` is ever sent and no redirect followed; queries of
 //! presigned URLs appear in no error.

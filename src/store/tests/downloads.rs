@@ -22,7 +22,7 @@ fn whole() {
         (progress.bytes(), progress.expected()),
         (archive.len() as u64, Some(archive.len() as u64))
     );
-    // Once there, nobody is asked.
+    // Once the version is in the cache, no request is made.
     server.fetch(&fixture, &progress).unwrap();
     let asked = server.asked();
     assert_eq!((asked.len(), server.links.load(Ordering::Relaxed)), (1, 1));
@@ -291,10 +291,10 @@ fn what_is_not_followed() {
     assert!(error.to_string().contains("--allow-http"), "{error}");
     assert!(!error.to_string().contains("secret"), "{error}");
     assert_eq!(server.asked().len(), 1);
-    // Nobody there, and an object that is gone.
-    let nobody = || Ok(Url::parse("http://127.0.0.1:1/a?signature=secret").unwrap());
+    // No server at the address, and an object that is gone.
+    let nowhere = || Ok(Url::parse("http://127.0.0.1:1/a?signature=secret").unwrap());
     let request = FetchRequest {
-        url: &nobody,
+        url: &nowhere,
         ..request("v")
     };
     let error = Fixture::new()

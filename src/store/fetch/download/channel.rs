@@ -14,8 +14,8 @@ pub(super) type Chunks = mpsc::Receiver<Result<Bytes, Failed>>;
 /// Where the bytes of a part come in.
 pub(super) struct Outlet {
     chunks: mpsc::Sender<Result<Bytes, Failed>>,
-    /// Bytes that the reader does not wait for are joined to chunks of one size: those
-    /// that the network gave them in hold several times their memory.
+    /// Bytes that the reader does not wait for are joined to chunks of one size: the
+    /// buffers in which they came from the network take several times their memory.
     joined: Vec<u8>,
     size: usize,
 }
@@ -32,7 +32,7 @@ impl Outlet {
         (outlet, chunks)
     }
 
-    /// Sends bytes: at once where the reader has taken all before.
+    /// Sends bytes: at once if the reader has taken all bytes before them.
     pub(super) async fn push(&mut self, chunk: Bytes) {
         if chunk.is_empty() {
             return;
@@ -71,7 +71,7 @@ impl Outlet {
         }
     }
 
-    /// Waits until there is something joined, and the reader has taken all before.
+    /// Waits until there are joined bytes, and the reader has taken all before them.
     async fn wanted(&self) {
         match self.joined.is_empty() {
             true => future::pending().await,

@@ -24,8 +24,8 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// The newest link and its number. All up to number `refused` are of no use any
-    /// more: where there is no newer one, it is asked for.
+    /// The newest link and its number. The store has refused all links up to number
+    /// `refused`: if there is no newer one, the reader is asked for it.
     pub(super) async fn after(&self, refused: u32) -> Result<(Url, u32)> {
         let (newest, number) = &mut *self.newest.lock().await;
         let link = match newest {

@@ -22,7 +22,7 @@ const REFUSALS: u32 = 2;
 /// How long the end of an answer is waited for once all bytes of the part have come.
 const END: Duration = Duration::from_millis(100);
 
-/// Where the parts of one download come from, and what is known of it.
+/// What the parts of one download have in common.
 pub(super) struct Source {
     pub(super) store: ObjectStore,
     pub(super) links: Links,
@@ -64,7 +64,7 @@ impl Part {
         }
     }
 
-    /// Sends all of it, or why that cannot be.
+    /// Sends all its bytes to the reader, or the error that it gave up with.
     pub(super) async fn run(mut self) {
         let result = self.fetch().await;
         self.outlet.end(result).await;
@@ -130,7 +130,8 @@ impl Part {
         self.receive(&get, response, start).await
     }
 
-    /// Hands over what is wanted of the body of an answer, which starts at `at`.
+    /// Sends the missing bytes from the body of an answer; the body starts at byte `at`
+    /// of the object.
     async fn receive(
         &mut self,
         get: &Get<'_>,
@@ -158,7 +159,7 @@ impl Part {
         Ok(())
     }
 
-    /// Hands over what is wanted of the bytes at `at`.
+    /// Sends those of the bytes at `at` that are missing.
     async fn give(&mut self, at: u64, chunk: Bytes) {
         let length = chunk.len() as u64;
         let from = (self.offset - at).min(length);
@@ -173,7 +174,7 @@ impl Part {
         self.source.progress.advance(to - from);
     }
 
-    /// Waits half as long as no byte may come: so there is time for another request.
+    /// Waits for half of the timeout, which leaves time for another request.
     async fn within<T>(
         &mut self,
         get: &Get<'_>,

@@ -40,8 +40,8 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// The next chunk; `None` at the end of the object. Nothing is lost where the
-    /// wait is given up.
+    /// The next chunk; `None` at the end of the object. A caller that stops waiting
+    /// loses no byte.
     async fn next(&mut self) -> Result<Option<Bytes>, Failed> {
         loop {
             let chunk = match &mut self.current {
@@ -77,7 +77,7 @@ impl Parts {
 }
 
 impl Download<'_> {
-    /// Waits for the first bytes; gives how many the object has, where the store said.
+    /// Waits for the first bytes; gives the size of the object, if the store told it.
     pub(in crate::store) fn length(&mut self) -> Result<Option<u64>> {
         if self.chunk.is_empty() {
             self.chunk = self.next()?.unwrap_or_default();
@@ -137,7 +137,7 @@ impl Download<'_> {
                 self.chunk = self.at_hand().unwrap_or_default();
             }
         }
-        // Filled, but with nothing more at hand: one byte is kept back.
+        // The buffer is full, but no more bytes are at hand: one is kept back.
         if self.chunk.is_empty() && n == buf.len() && n > 1 {
             n -= 1;
             self.chunk = Bytes::copy_from_slice(&buf[n..]);

@@ -6,8 +6,8 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
-/// Bytes after which a failure counts as a first one again: so a connection
-/// that breaks ever and again gets through, but not one that brings nothing.
+/// Bytes after which a failure counts as a first one again: a connection that breaks
+/// again and again gets through, but not one that brings no bytes.
 const GAIN: u64 = 64 << 10;
 
 /// The failures of one part.
@@ -29,13 +29,13 @@ impl Retries {
         }
     }
 
-    /// Starts the silence anew: a byte came, or what took time was not the store.
+    /// Starts the silence anew: a byte came, or the time was not spent on the store.
     pub(super) fn heard(&mut self) {
         self.heard = Instant::now();
     }
 
-    /// The pause after a failure at `offset`, or what to give up with: at the latest
-    /// where no byte came for `timeout`.
+    /// The pause after a failure at `offset`, or the error to give up with, at the
+    /// latest when no byte came for `timeout`.
     pub(super) fn pause(
         &mut self,
         offset: u64,

@@ -7,9 +7,10 @@ use super::{
 use std::{ops::Range, sync::Arc};
 use tokio::{select, sync::mpsc::UnboundedSender, task::JoinSet};
 
-/// Fetches an object: part after part, as far as connections and window allow.
+/// Fetches an object: starts its parts in order, as far as the number of connections
+/// and the window allow.
 pub(super) async fn run(source: Arc<Source>, started: UnboundedSender<Chunks>) {
-    // They end with this task.
+    // The tasks in it are aborted with this one.
     let mut parts = JoinSet::new();
     let start = |parts: &mut JoinSet<()>, bytes: Range<u64>| {
         let (outlet, chunks) = Outlet::new(source.sizes.chunk);

@@ -1,4 +1,4 @@
-//! How many bytes of parts may be asked for or in memory, beyond those that the
+//! How many bytes of parts may be requested or in memory, beyond those that the
 //! reader has taken.
 
 use super::plan::Sizes;
@@ -6,8 +6,8 @@ use crate::sync::Mutex;
 use std::{mem, time::Duration};
 use tokio::sync::Semaphore;
 
-/// Room for bytes, a permit each: taken before they are asked for, and given back
-/// by the reader.
+/// Room for bytes, a permit each: a task takes it before it requests them, and the
+/// reader gives it back.
 pub(super) struct Window {
     room: Semaphore,
     /// How much longer the reader must wait in all until there is more room, and how
@@ -16,7 +16,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// The first part is asked for already.
+    /// A window of which the first part has taken its room.
     pub(super) fn new(sizes: &Sizes) -> Self {
         let open = sizes.opening.saturating_sub(sizes.first);
         let more = sizes.window.saturating_sub(sizes.opening);
