@@ -11,10 +11,6 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
-/// The version of an artifact that has been stored: the artifact's name and the
-/// version's id.
-pub(super) type StoredVersion = (String, String);
-
 /// The answer of a resource under a key.
 pub(super) struct OneAnswer<'a, R: Resource> {
     pub(super) cache: &'a Cache<R::Key, R::Value>,
@@ -31,12 +27,11 @@ pub(crate) trait AnyAnswer {
     fn last_failure(&self) -> Option<Error>;
     /// Notes that a fetch has failed, and that none is to follow for `lasts`.
     fn fail(&self, error: &Error, lasts: Duration);
-    /// Asks the service, and keeps the answer in memory and on disk. Gives the version
-    /// that has been stored, if the answer tells of one.
+    /// Asks the service, and keeps the answer in memory and on disk.
     ///
     /// # Errors
     /// What the call fails with.
-    fn fetch(&self, fetch: &Fetch<'_>) -> Result<Option<StoredVersion>>;
+    fn fetch(&self, fetch: &Fetch<'_>) -> Result<()>;
     /// Reads the last answer from disk where memory has none, to be shown while the
     /// service cannot be reached.
     fn recall_last(&self);
@@ -74,7 +69,7 @@ impl<R: Resource> AnyAnswer for OneAnswer<'_, R> {
             .fail(self.key.clone(), error.clone(), Instant::now(), lasts);
     }
 
-    fn fetch(&self, fetch: &Fetch<'_>) -> Result<Option<StoredVersion>> {
+    fn fetch(&self, fetch: &Fetch<'_>) -> Result<()> {
         if R::CONTINUES {
             // What an earlier mount has fetched need not be fetched again.
             self.recall_last();
@@ -88,20 +83,27 @@ impl<R: Resource> AnyAnswer for OneAnswer<'_, R> {
             earlier: self.cache.last(self.key).map(|(value, _)| value),
         };
         let fetched = R::fetch(self.key, &ask)?;
-        let stored = R::stored_version(&fetched.value);
-        let stored = stored.map(|(name, version)| (name.to_owned(), version.to_owned()));
-        let make = |earlier: Option<&R::Value>| {
-            let value = match earlier {
-                Some(earlier) => R::merge(fetched.value, earlier),
-                None => fetched.value,
+        // Before the answer is seen: a process that sees it may read the lists next.
+        if let Some((artifact, version)) = R::stored_version(&fetched.value) {
+            (fetch.expect_version)(artifact, version);
+        }
+        let (key, lasts) = (self.key.clone(), fetched.fresh_for);
+        if R::MERGES {
+            let make = |earlier: Option<&R::Value>| {
+                let value = match earlier {
+                    Some(earlier) => R::merge(fetched.value, earlier),
+                    None => fetched.value,
+                };
+                let weight = value.weight();
+                (value, weight)
             };
-            let weight = value.weight();
-            (value, weight)
-        };
-        self.cache
-            .merge(self.key.clone(), asked, fetched.fresh_for, make);
+            self.cache.merge(key, asked, lasts, make);
+        } else {
+            let weight = fetched.value.weight();
+            self.cache.put(key, fetched.value, asked, lasts, weight);
+        }
         self.persist();
-        Ok(stored)
+        Ok(())
     }
 
     fn recall_last(&self) {

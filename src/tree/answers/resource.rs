@@ -43,6 +43,8 @@ pub(crate) trait Resource: Sized {
     /// Whether a fetch goes on from the last answer, if need be that of an earlier
     /// mount.
     const CONTINUES: bool = false;
+    /// Whether a new answer is [merged](Self::merge) with the last one.
+    const MERGES: bool = false;
     /// Whether the service always has an answer: then "not found" is trouble.
     const ALWAYS_EXISTS: bool = false;
 
@@ -88,6 +90,9 @@ pub(crate) struct Fetch<'a> {
     /// How long what is asked for now of a run stays fresh, where the run is known
     /// to have ended.
     pub(super) rest_lasts: &'a dyn Fn(&Arc<str>) -> Option<Duration>,
+    /// Notes that a version of an artifact has been stored, by the artifact's name and
+    /// the version's id.
+    pub(super) expect_version: &'a dyn Fn(&str, &str),
     pub(super) logs: &'a FetchLogs<'a>,
 }
 

@@ -18,6 +18,7 @@ impl Resource for Runs {
 
     const BOUNDS: Bounds = LISTINGS;
     const CONTINUES: bool = true;
+    const MERGES: bool = true;
     const ALWAYS_EXISTS: bool = true;
 
     fn title((): &()) -> String {

@@ -99,6 +99,8 @@ impl Resource for Versions {
     type Key = StorageId;
     type Value = Self;
 
+    const MERGES: bool = true;
+
     fn title((kind, id): &StorageId) -> String {
         format!("versions of {}/{id}", kind.plural())
     }
@@ -117,7 +119,11 @@ impl Resource for Versions {
     }
 
     fn merge(new: Arc<Self>, earlier: &Self) -> Arc<Self> {
-        new.with_earlier(earlier).into()
+        let is_shown = |(name, _): &(String, _)| new.by_component.contains_key(name);
+        match earlier.rows.iter().all(is_shown) {
+            true => new,
+            false => new.with_earlier(earlier).into(),
+        }
     }
 }
 
