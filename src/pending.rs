@@ -203,7 +203,7 @@ impl PendingRequests {
     pub fn let_go(&self) {
         let hung = self.shared.state.lock().take_overdue(HUNG);
         self.shared
-            .fail_overdue(hung, |key| Error::LetGo(key.to_string()));
+            .fail_overdue(hung, |key| Error::LetGo(key.given_up()));
     }
 
     /// Drops all requests that wait, and those still to come: the mount is ending.
@@ -387,7 +387,7 @@ impl Shared {
             let overdue = state.take_overdue(self.timeout);
             drop(state);
             self.fail_overdue(overdue, |key| Error::Timeout {
-                what: key.to_string(),
+                what: key.given_up(),
                 seconds: self.timeout.as_secs(),
             });
             thread::sleep(TICK);

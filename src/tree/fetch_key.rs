@@ -60,6 +60,17 @@ impl FetchKey {
         }
     }
 
+    /// The same as [`fmt::Display`] for a request that is given up while its fetch goes
+    /// on: an order may still take effect, or has.
+    pub fn given_up(&self) -> String {
+        let done = match &self.0 {
+            Fetchable::Order(Control::Start(_), _) => "started",
+            Fetchable::Order(Control::Cancel(_), _) => "cancelled",
+            _ => return self.to_string(),
+        };
+        format!("{self}, which may have been {done} (look in runs/ before trying again)")
+    }
+
     /// Whether this changes something at the service, so that it is sent once.
     pub(super) fn is_order(&self) -> bool {
         matches!(self.0, Fetchable::Order(..))
