@@ -126,6 +126,23 @@ fn an_expired_link_is_asked_for_once_for_all() {
     let again = again.iter().filter(|asked| asked.path.ends_with("secret1"));
     assert!(again.count() > 1);
 
+    // Refused to many parts while an earlier one is slow, it is asked for again twice in
+    // all, not for each.
+    let sent = archive();
+    let server = Server::new(move |_, asked, stream| match asked.start() {
+        0 => serve(stream, asked, &sent, "\"1\"", usize::MAX),
+        4000 => {
+            std::thread::sleep(Duration::from_millis(500));
+            serve(stream, asked, &sent, "\"1\"", usize::MAX);
+        }
+        _ => head(stream, "403 Forbidden", &[("Content-Length", "0".into())]),
+    });
+    let error = server
+        .fetch(&super::parallel::fixture(), &Progress::new())
+        .unwrap_err();
+    assert!(error.to_string().contains("HTTP 403"), "{error}");
+    assert_eq!(server.links.load(Ordering::Relaxed), 3);
+
     // A link that the service does not give any more ends it.
     let sent = archive();
     let server = Server::new(move |_, asked, stream| match asked.start() {

@@ -102,7 +102,7 @@ impl Get<'_> {
         if let Some((start, end)) = self.range {
             let last = end.map_or(String::new(), |end| (end - 1).to_string());
             request = request.header(RANGE, format!("bytes={start}-{last}"));
-            // Before the first byte, any object will do.
+            // A whole object that comes instead is compared with the known one.
             let etag = self.known.and_then(Object::strong_etag);
             if let Some(etag) = etag.filter(|_| start > 0) {
                 request = request.header(IF_RANGE, etag);

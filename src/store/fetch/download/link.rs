@@ -5,7 +5,10 @@ use crate::{
     error::{Error, Result},
     progress::Progress,
 };
-use std::pin::pin;
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicU32, Ordering},
+};
 use tokio::{
     runtime::Handle,
     select,
@@ -21,6 +24,8 @@ pub(super) struct Links {
     asks: mpsc::Sender<Ask>,
     /// The newest link, or why there is none, and its number from 1 on.
     newest: Mutex<(Option<Result<Url>>, u32)>,
+    /// The number of the newest link that the store has accepted, at first 1.
+    accepted: AtomicU32,
 }
 
 impl Links {
@@ -40,6 +45,17 @@ impl Links {
             }
         };
         Ok((link?, *number))
+    }
+
+    /// Notes that the store has accepted a link.
+    pub(super) fn accept(&self, number: u32) {
+        self.accepted.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// How many links in a row the store has refused, of any part, once it has refused
+    /// this one.
+    pub(super) fn refused_in_row(&self, number: u32) -> u32 {
+        (number + 1).saturating_sub(self.accepted.load(Ordering::Relaxed))
     }
 }
 
@@ -62,6 +78,7 @@ impl<'a> Asker<'a> {
         let links = Links {
             asks: sender,
             newest: Mutex::default(),
+            accepted: AtomicU32::new(1),
         };
         let asker = Self {
             link,
@@ -95,10 +112,7 @@ impl<'a> Asker<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    };
+    use std::sync::Arc;
     use tokio::{runtime, task::JoinSet};
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// Links refused in a row: each new one costs a call of the API.
+/// Links refused in a row, of one part or of all: each new one costs a call of the API.
 const REFUSALS: u32 = 2;
 /// How long the end of an answer is waited for once all bytes of the part have come.
 const END: Duration = Duration::from_millis(100);
@@ -45,7 +45,7 @@ pub(super) struct Part {
     /// The numbers of the link in use and of the last one that was refused.
     link: u32,
     refused: u32,
-    /// Links refused in a row.
+    /// Links in a row that were refused to this part.
     refusals: u32,
 }
 
@@ -82,7 +82,10 @@ impl Part {
         tracing::debug!(byte = self.offset, remedy = ?failed.remedy, "{}", failed.error);
         match failed.remedy {
             Remedy::NoRange => self.end = None,
-            Remedy::NewLink if self.refusals < REFUSALS => {
+            Remedy::NewLink
+                if self.refusals < REFUSALS
+                    && self.source.links.refused_in_row(self.link) <= REFUSALS =>
+            {
                 self.refusals += 1;
                 self.refused = self.link;
             }
@@ -121,6 +124,7 @@ impl Part {
         let (response, start, object) = answer?;
         source.progress.advance(0);
         self.refusals = 0;
+        source.links.accept(number);
         if plan.is_none() {
             source.progress.expect(object.length.unwrap_or(0));
             let plan = Plan::new(object, &source.sizes);

@@ -99,6 +99,8 @@ mod tests {
     };
 
     #[test]
+    // One part is a list of one range.
+    #[allow(clippy::single_range_in_vec_init)]
     fn parts_by_what_the_first_answer_tells() {
         let (strong, weak, none) = (Some("\"1\""), Some("W/\"1\""), None);
         for (ranges, etag, length, first, parallel, rest) in [
