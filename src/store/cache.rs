@@ -25,7 +25,7 @@ pub use quota::Usage;
 pub(super) use reservations::{lock_of, write_reservation};
 pub use version::{Hold, Version};
 
-use super::{durability, files::make_directory, key::VersionKey};
+use super::{durability::Syncer, files::make_directory, key::VersionKey};
 use crate::{
     error::Result,
     sync::{Mutex, MutexGuard},
@@ -54,6 +54,7 @@ pub(super) struct Cache {
     quota: Arc<Quota>,
     open: Mutex<LruCache<VersionKey, Arc<Version>>>,
     keepalive: Keepalive,
+    syncer: Syncer,
 }
 
 impl Cache {
@@ -80,11 +81,13 @@ impl Cache {
             tracing::debug!(%error, "could not write CACHEDIR.TAG");
         }
         let quota = Quota::open(root, ceiling)?;
-        durability::sync_later(quota.unsynced());
+        let syncer = Syncer::default();
+        syncer.sync_later(quota.unsynced());
         Ok(Self {
             quota: Arc::new(quota),
             open: Mutex::new(LruCache::new(OPEN)),
             keepalive: Keepalive::default(),
+            syncer,
         })
     }
 
@@ -144,7 +147,7 @@ impl Cache {
     pub(super) fn add(&self, key: &VersionKey, unsynced: Option<PathBuf>) {
         // An older copy without content may be open under this key.
         self.forget(key);
-        durability::sync_later(unsynced.into_iter().collect());
+        self.syncer.sync_later(unsynced.into_iter().collect());
     }
 
     /// Closes a version, as far as no reader has it open.

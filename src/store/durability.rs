@@ -11,17 +11,18 @@ use super::{
     files::{META, PACK, SYNCED},
     meta::Meta,
 };
-use crate::{malloc, proc};
+use crate::{malloc, proc, sync::Mutex};
 use nix::{
     fcntl::{OFlag, openat},
     sys::stat::Mode,
     unistd::{UnlinkatFlags, unlinkat},
 };
 use std::{
+    collections::VecDeque,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     thread::Builder,
 };
 
@@ -38,18 +39,51 @@ pub(super) fn survived(meta: &Meta, marked: impl FnOnce() -> bool) -> bool {
     meta.boot.is_none() || meta.boot.as_deref() == boot() || marked()
 }
 
-/// Syncs and marks the directories of versions on a thread of its own.
-pub(super) fn sync_later(versions: Vec<PathBuf>) {
-    if versions.is_empty() {
-        return;
+/// Syncs and marks versions, one after another: a disk can be slower than the fetches.
+#[derive(Clone, Default)]
+pub(super) struct Syncer {
+    /// The versions that wait; `None` while no thread syncs.
+    waiting: Arc<Mutex<Option<VecDeque<PathBuf>>>>,
+}
+
+impl Syncer {
+    /// Has the directories of versions synced and marked by the thread that does so, which
+    /// is started if there is none.
+    pub(super) fn sync_later(&self, versions: Vec<PathBuf>) {
+        if versions.is_empty() {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        if let Some(waiting) = &mut *waiting {
+            waiting.extend(versions);
+            return;
+        }
+        let syncer = self.clone();
+        let thread = Builder::new().name("vm0fs-sync".into());
+        match thread.spawn(move || syncer.run()) {
+            Ok(_) => *waiting = Some(versions.into()),
+            Err(error) => {
+                tracing::debug!(%error, "could not start syncing; versions count until the next boot");
+            }
+        }
     }
-    let thread = Builder::new().name("vm0fs-sync".into()).spawn(move || {
-        versions.iter().for_each(|version| work(version));
-        // Unpacking has allocated memory for each entry.
-        malloc::give_back();
-    });
-    if let Err(error) = thread {
-        tracing::debug!(%error, "could not start syncing; versions count until the next boot");
+
+    fn run(&self) {
+        while let Some(version) = self.next() {
+            work(&version);
+            // Unpacking has allocated memory for each entry.
+            malloc::give_back();
+        }
+    }
+
+    /// The next version; without one, the thread ends.
+    fn next(&self) -> Option<PathBuf> {
+        let mut waiting = self.waiting.lock();
+        let next = waiting.as_mut()?.pop_front();
+        if next.is_none() {
+            *waiting = None;
+        }
+        next
     }
 }
 

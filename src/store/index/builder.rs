@@ -12,7 +12,7 @@ use super::{
     records::{Dirent, NONE, Records, name_of},
     shorten,
 };
-use crate::store::Limits;
+use crate::store::limits::Limits;
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
