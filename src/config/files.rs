@@ -41,7 +41,10 @@ pub(super) fn read_config(path: &Path, home: Option<&Path>) -> Result<MountOptio
             let before = text.get(..at).unwrap_or(&text);
             let number = before.matches('\n').count();
             let line = text.lines().nth(number).unwrap_or_default();
-            format!(", line {}: `{}`", number + 1, line.trim())
+            // The key alone: a value may be a token that a user has put here.
+            let key = line.split_once('=').map(|(key, _)| key.trim());
+            let key = key.map_or(String::new(), |key| format!(": `{key}`"));
+            format!(", line {}{key}", number + 1)
         });
         Error::Setup(format!("{}{place}: {}", path.display(), message))
     })?;

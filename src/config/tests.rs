@@ -237,6 +237,17 @@ fn a_bad_config_file_is_named_with_line_and_key() {
 }
 
 #[test]
+fn a_token_in_the_config_file_is_refused_and_not_shown() {
+    let world = World::new(&[]).file(CONFIG, "token = \"secret\"");
+    let message = world.problem(MountOptions::default());
+    assert!(
+        message.contains("line 1: `token`: unknown field"),
+        "{message}"
+    );
+    assert!(!message.contains("secret"), "{message}");
+}
+
+#[test]
 fn bad_values() {
     let world = World::new(&[("VM0_TOKEN", "t")])
         .file("empty", "\n")
