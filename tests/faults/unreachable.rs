@@ -271,6 +271,47 @@ fn an_unsigned_certificate_is_refused() {
 }
 
 #[test]
+fn a_certificate_for_another_name_is_refused() {
+    let bench = Bench::new(World::empty());
+    let listener = Listener::with_tls();
+    // The certificate is trusted here, but it is one for 127.0.0.1.
+    let roots = bench.dir().join("roots.pem");
+    std::fs::write(&roots, CERTIFICATE).unwrap();
+    let url = format!("https://{}", listener.address);
+    let url = url.replace("127.0.0.1", "localhost");
+    let mount = bench
+        .mount()
+        .with(ARGUMENTS)
+        .with(["--api-url", &url])
+        .env("SSL_CERT_FILE", roots)
+        .start();
+    nobody_answers(&mount, &[&url, "not valid for name"]);
+    let received = listener.received.load(Ordering::Relaxed);
+    assert_eq!(received, 0, "not a byte of a request");
+}
+
+#[test]
+fn a_download_behind_an_unsigned_certificate_is_refused() {
+    let mut world = World::empty();
+    let report = world.add_storage(Kind::Artifact, "report");
+    let files = vec![File::new("f", "content\n")];
+    world.add_version(&report, VersionSpec::files(files));
+    let bench = Bench::new(world);
+    let mount = bench.mount().with(["--timeout", "5s"]).start();
+    mount.run("ls artifacts/report");
+    let listener = Listener::with_tls();
+    let link = format!("https://{}/f", listener.address);
+    let action = Action::redirect(302, &link);
+    bench.server.fault(Fault::api("/v1/artifacts/", action));
+    mount.fails("cat artifacts/report/latest/f", UNREACHABLE);
+    let errors = mount.cat(".vm0fs/errors");
+    assert!(errors.contains("certificate"), "{errors}");
+    assert!(listener.connections.load(Ordering::Relaxed) > 0);
+    let received = listener.received.load(Ordering::Relaxed);
+    assert_eq!(received, 0, "not a byte of a request");
+}
+
+#[test]
 fn a_service_that_cannot_be_reached_is_tried_now_and_then() {
     let bench = Bench::new(World::empty());
     let listener = Listener::in_plain_text();
