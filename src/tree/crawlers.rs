@@ -178,7 +178,7 @@ impl Crawlers {
             // The file manager counts folder after folder, for as long as that takes.
             self.note_listing(&folder);
             let what = format!("what is in each of {}", path(&folder));
-            (what, "it is not counted before somebody opens it")
+            (what, "it is not counted before a user opens it")
         } else {
             if starts_download {
                 tracing::info!("{name} (pid {pid}) asks for {key}");

@@ -22,6 +22,7 @@ const CLOCK: Duration = Duration::from_secs(60);
 
 const TOKEN: &str = "token";
 const API: &str = "API";
+const MEND: &str = "mend that, and run this again to have the API asked";
 const NEW_TOKEN: &str = "log in with `vm0 auth login`, or set VM0_API_KEY, or name a file that \
                          holds it with --token-file";
 
@@ -30,8 +31,7 @@ pub(super) fn check(settings: &Result<Settings>) -> Vec<Check> {
     let settings = match settings {
         Ok(settings) => settings,
         Err(error) => {
-            let advice = "mend that, and run this again to have the API asked";
-            return vec![Check::fail("settings", error.to_string(), advice)];
+            return vec![Check::fail("settings", error.to_string(), MEND)];
         }
     };
     let mut checks = vec![Check::ok("settings", "complete")];
@@ -44,8 +44,8 @@ pub(super) fn check(settings: &Result<Settings>) -> Vec<Check> {
     let client = match Client::new(config) {
         Ok(client) => client,
         Err(error) => {
-            let advice = "name another address with --api-url, or see --allow-http";
-            checks.push(Check::fail(API, error.to_string(), advice));
+            // It says what to do: of the address, the proxy, or missing certificates.
+            checks.push(Check::fail(API, error.to_string(), MEND));
             return checks;
         }
     };

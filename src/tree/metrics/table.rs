@@ -3,7 +3,7 @@
 use super::super::csv;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
 /// The columns, by the names that the service has for them.
 pub(super) const COLUMNS: [&str; 6] = [
@@ -25,6 +25,24 @@ struct Answer<'a> {
     data: Vec<&'a RawValue>,
 }
 
+/// The fields of a sample that are read. Others take no memory, however many an agent
+/// has written.
+#[derive(Deserialize)]
+struct Sample<'a> {
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cpu_percent: Option<&'a RawValue>,
+    #[serde(borrow)]
+    memory_used_mb: Option<&'a RawValue>,
+    #[serde(borrow)]
+    memory_total_mb: Option<&'a RawValue>,
+    #[serde(borrow)]
+    disk_used_mb: Option<&'a RawValue>,
+    #[serde(borrow)]
+    disk_total_mb: Option<&'a RawValue>,
+}
+
 /// The samples of a metrics answer in its order. Other values than objects are left
 /// out; an answer that is not of metrics has none.
 pub(super) fn rows(answer: &str) -> impl Iterator<Item = Row<'_>> {
@@ -34,8 +52,18 @@ pub(super) fn rows(answer: &str) -> impl Iterator<Item = Row<'_>> {
         .map(RawValue::get)
         // serde would accept an array, with the fields by position.
         .filter(|row| row.starts_with('{'))
-        .filter_map(|row| serde_json::from_str::<HashMap<String, &RawValue>>(row).ok())
-        .map(|fields| COLUMNS.map(|name| fields.get(name).and_then(|value| text(value))))
+        .filter_map(|row| serde_json::from_str::<Sample<'_>>(row).ok())
+        .map(|sample| {
+            [
+                sample.timestamp,
+                sample.cpu_percent,
+                sample.memory_used_mb,
+                sample.memory_total_mb,
+                sample.disk_used_mb,
+                sample.disk_total_mb,
+            ]
+            .map(|value| value.and_then(text))
+        })
 }
 
 /// A number or a string as text.
