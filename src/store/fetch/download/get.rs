@@ -116,12 +116,19 @@ impl Get<'_> {
 
     /// The failure for what reqwest says of the request or of the answer's body.
     pub(super) fn broken(&self, store: &ObjectStore, error: &reqwest::Error) -> Failed {
-        let (limit, remedy) = (store.timeout, "");
+        let remedy = match error.is_builder() {
+            true => Remedy::Nothing,
+            false => Remedy::Retry,
+        };
+        let (limit, advice) = (store.timeout, "");
+        let silence = Silence {
+            limit,
+            remedy: advice,
+        };
         let error = match error.is_connect() {
             true => http::not_connected(&self.what(), self.url, limit, error),
-            false => http::severed(&self.what(), Silence { limit, remedy }, error),
+            false => http::severed(&self.what(), silence, error),
         };
-        let remedy = Remedy::Retry;
         Failed { error, remedy }
     }
 

@@ -64,10 +64,13 @@ impl Part {
         }
     }
 
-    /// Sends all its bytes to the reader, or the error that it gave up with.
-    pub(super) async fn run(mut self) {
+    /// Sends all its bytes to the reader, or the error that it gave up with; gives
+    /// whether it has got all of them.
+    pub(super) async fn run(mut self) -> bool {
         let result = self.fetch().await;
+        let is_complete = result.is_ok();
         self.outlet.end(result).await;
+        is_complete
     }
 
     async fn fetch(&mut self) -> Result<(), Failed> {

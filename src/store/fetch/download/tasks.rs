@@ -12,7 +12,7 @@ use tokio::{select, sync::mpsc::UnboundedSender, task::JoinSet};
 pub(super) async fn run(source: Arc<Source>, started: UnboundedSender<Chunks>) {
     // The tasks in it are aborted with this one.
     let mut parts = JoinSet::new();
-    let start = |parts: &mut JoinSet<()>, bytes: Range<u64>| {
+    let start = |parts: &mut JoinSet<bool>, bytes: Range<u64>| {
         let (outlet, chunks) = Outlet::new(source.sizes.chunk);
         let _ = started.send(chunks);
         parts.spawn(Part::new(Arc::clone(&source), outlet, bytes).run());
@@ -26,9 +26,12 @@ pub(super) async fn run(source: Arc<Source>, started: UnboundedSender<Chunks>) {
     let Some(plan) = source.plan.get() else {
         return;
     };
-    for bytes in plan.rest() {
+    'rest: for bytes in plan.rest() {
         while parts.len() as u64 >= plan.connections {
-            parts.join_next().await;
+            // The reader ends at a part that has failed: those after it are not wanted.
+            if let Some(Ok(false)) = parts.join_next().await {
+                break 'rest;
+            }
         }
         if plan.connections > 1 {
             source.window.take(bytes.end - bytes.start).await;
