@@ -16,13 +16,17 @@ const POLL: Duration = Duration::from_millis(5);
 /// None known of; the system call has an error result.
 pub fn wait_within(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     let end = Instant::now() + limit;
-    while Instant::now() < end {
+    loop {
+        // Before the child is looked at: it is looked at once more after the last pause.
+        let is_over = Instant::now() >= end;
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
+        if is_over {
+            // A setuid program cannot be killed. It is not waited for.
+            let _ = child.kill();
+            return Ok(None);
+        }
         thread::sleep(POLL);
     }
-    // A setuid program cannot be killed. It is not waited for.
-    let _ = child.kill();
-    Ok(None)
 }
