@@ -172,7 +172,7 @@
 //!
 //! ```text
 //! main → cli → mount → fs → pending → tree → { api, store, conversation } → http → { error, proc, progress, sync, humanize, text, json, malloc, guide }
-//!         │      └──→ { config → api, unmount, signals }
+//!         │      └──→ { config → { api, store }, unmount, signals }
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
 //!
@@ -181,7 +181,8 @@
 //!
 //! `cli` knows `pending` and `tree` for `vm0fs run`, which goes the way of a mount
 //! without the kernel, and the commands on a cache without a mount use the [`store`]
-//! themselves. `config` knows `api` for the token and its client's settings, `logging`
+//! themselves. `config` knows `api` for the token and its client's settings, and `store` for what is
+//! done about damaged content; `logging`
 //! knows `config` for the environment; `unmount` and `signals` know nothing of
 //! the file system. `demo` is imported by `cli` and the tests only.
 //!

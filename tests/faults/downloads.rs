@@ -218,7 +218,7 @@ fn failures_of_the_download_link_are_reported_and_pass() {
                 1..=1,
             ),
             row(
-                "nobody there",
+                "no listener",
                 Action::redirect(302, "http://127.0.0.1:1/x?hidden"),
                 UNREACHABLE,
                 &["127.0.0.1:1"],

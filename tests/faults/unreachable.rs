@@ -150,7 +150,7 @@ fn pass_on(
 
 /// What each command says where no server can be reached, and the error's words.
 #[track_caller]
-fn nobody_answers(mount: &Mount, words: &[&str]) {
+fn all_commands_fail(mount: &Mount, words: &[&str]) {
     let run = vm0fs::demo::uuid("some run");
     let started = Instant::now();
     for script in [
@@ -178,7 +178,7 @@ fn an_unknown_host_is_reported() {
         .with(ARGUMENTS)
         .with(["--api-url", url])
         .start();
-    nobody_answers(&mount, &["the network", url, "cannot connect"]);
+    all_commands_fail(&mount, &["the network", url, "cannot connect"]);
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn plain_text_instead_of_tls_is_reported() {
         .with(ARGUMENTS)
         .with(["--api-url", &url])
         .start();
-    nobody_answers(&mount, &[&url, "is http:// meant?"]);
+    all_commands_fail(&mount, &[&url, "is http:// meant?"]);
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn tls_that_comes_to_work_is_noticed() {
         .with(["--api-url", &url])
         .env("SSL_CERT_FILE", roots)
         .start();
-    nobody_answers(&mount, &[&url]);
+    all_commands_fail(&mount, &[&url]);
     is_well.store(true, Ordering::Relaxed);
     super::recovers(&mount, "ls artifacts/report", "TLS");
 }
@@ -262,7 +262,7 @@ fn an_unsigned_certificate_is_refused() {
         .with(ARGUMENTS)
         .with(["--api-url", &url])
         .start();
-    nobody_answers(&mount, &[&url, "certificate"]);
+    all_commands_fail(&mount, &[&url, "certificate"]);
     assert_eq!(
         listener.received.load(Ordering::Relaxed),
         0,
@@ -285,7 +285,7 @@ fn a_certificate_for_another_name_is_refused() {
         .with(["--api-url", &url])
         .env("SSL_CERT_FILE", roots)
         .start();
-    nobody_answers(&mount, &[&url, "not valid for name"]);
+    all_commands_fail(&mount, &[&url, "not valid for name"]);
     let received = listener.received.load(Ordering::Relaxed);
     assert_eq!(received, 0, "not a byte of a request");
 }

@@ -1,4 +1,4 @@
-//! Files of ours are mapped as others are: what still changes is opened
+//! Files that the mount makes are mapped as others are: what still changes is opened
 //! with direct I/O, which by default cannot be mapped shared.
 
 use crate::support::Bench;

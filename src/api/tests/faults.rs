@@ -96,7 +96,11 @@ fn silence_is_bounded_and_a_slow_answer_is_not_cut() {
         assert_eq!(transport_kind(&error), TransportKind::Stalled);
         assert!(error.to_string().contains("--timeout"), "{error}");
         assert!(started.elapsed() < Duration::from_secs(10));
-        assert_eq!(server.asked().len(), 1, "who has waited once waits no more");
+        assert_eq!(
+            server.asked().len(),
+            1,
+            "a reader that has waited once waits no more"
+        );
     }
     // Three times the timeout in all, but never silent for that long.
     let server = Server::new(|_, _| {
