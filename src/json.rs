@@ -12,7 +12,7 @@ const REPLACEMENT: &str = "\\ufffd";
 /// Parses JSON, halves of characters or not.
 ///
 /// # Errors
-/// Whatever else is wrong with it.
+/// All that is wrong with it besides.
 pub fn parse<T: DeserializeOwned>(json: &str) -> serde_json::Result<T> {
     serde_json::from_str(json).or_else(|error| match whole(json) {
         Cow::Owned(json) => serde_json::from_str(&json),

@@ -66,7 +66,7 @@
 //! [`tree`] is the file system without a kernel. Owners with private state hold what
 //! is known: `answers` of the API, `content` of versions, `live` runs, `orders` to the
 //! service, `crawlers`. The operations (`tree/ops`) belong to a [`tree::View`], which is
-//! the tree as one request sees it: whatever was asked for after the request
+//! the tree as one request sees it: an answer that was asked for after the request
 //! arrived is fresh enough for it.
 //!
 //! A resource of the API is one file below `tree/answers/resources` (its key, how it is

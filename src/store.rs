@@ -24,7 +24,7 @@
 //!
 //! Of files with holes only the pieces are stored, one after another (`index/holes`).
 //!
-//! Whatever is wrong in the cache reads as a miss: the index has checksums of
+//! A fault in the cache reads as a miss: the index has checksums of
 //! itself and of all content, against which every block is held when it is first
 //! read (`cache/content`, `index/reader`). Several processes may share one directory.
 

@@ -145,7 +145,7 @@ impl Answers {
 
 /// Any answer.
 impl Answers {
-    /// Does something with an answer, whatever its resource.
+    /// Does something with an answer of any resource.
     pub(crate) fn with<T>(&self, key: &Key, act: impl FnOnce(&dyn AnyAnswer) -> T) -> T {
         self.caches.with(&self.persisted, key, act)
     }

@@ -117,7 +117,7 @@ fn killed_at_any_moment() {
                 assert!(big.iter().chain(&small).all(|byte| *byte == big[0]));
             }
         }
-        // Whatever is there is a version.
+        // All that is on disk is a version.
         assert_eq!(fixture.on_disk().0, there);
     }
     assert!(seen > 0, "the child never came to sealing anything");

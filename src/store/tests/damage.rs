@@ -71,7 +71,7 @@ fn a_block_that_has_turned_is_never_given() {
             assert_eq!(version.has_content(), !bad.contains(name));
             let blob = fixture.path("v").join("blob-0");
             assert_eq!(blob.exists(), !bad.contains(name), "it takes no room");
-            // A fetch brings it back, whatever was open meanwhile.
+            // A fetch brings it back, also while files of it are open.
             fs::remove_file(fixture.path("v").join("pack")).ok();
         }
     }

@@ -1,5 +1,5 @@
-//! No byte of an index or of what is known of it is trusted: whatever is
-//! wrong reads as absent, and nothing panics or goes on for ever.
+//! No byte of an index or of what is known of it is trusted: a fault
+//! reads as absent, and nothing panics or goes on for ever.
 
 use super::*;
 use crate::store::index::format::{DIRENT, HEADER, Header, NODE, WORD};

@@ -47,7 +47,7 @@ fn nothing_is_evicted_needlessly() {
         declared_size: Some(declared),
         ..request("v")
     };
-    // What can never fit takes nobody's place, with the figure and the option.
+    // A version that can never fit evicts none: an error with the figure and the option.
     for (declared_size, size) in [(500 * KIB, 1), (1, 500 * KIB)] {
         let error = fixture
             .take_in(&declared(declared_size), &archive(size))

@@ -85,7 +85,7 @@ macro_rules! resources {
         }
 
         impl Caches {
-            /// Does something with the answer of a key, whatever its resource.
+            /// Does something with the answer of a key, of any resource.
             pub(super) fn with<T>(
                 &self,
                 persisted: &Persisted,
