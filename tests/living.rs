@@ -16,7 +16,7 @@ mod status;
 mod views;
 
 use crate::support::fake::{Agent, Claude, LogRow, Port, Recorded, Run, World};
-use crate::support::{Bench, Mount};
+use crate::support::{Bench, Mount, SOON, watched::Watched};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::{
@@ -251,6 +251,19 @@ pub(crate) fn streams_and_calls(bench: &Bench) -> (Vec<Recorded>, Vec<Recorded>)
     calls
         .into_iter()
         .partition(|call| call.path.ends_with("/events"))
+}
+
+/// A program that follows a run's log from its first line on.
+fn follow(mount: &Mount, run: &str) -> Watched {
+    mount.watch(&format!("exec tail -n +1 -f runs/{run}/logs"))
+}
+
+/// The same for the run of [`world`], once the mount has a stream of its events.
+pub(crate) fn follow_by_stream(bench: &Bench, mount: &Mount, run: &str) -> Watched {
+    let follower = follow(mount, run);
+    follower.expect("hello");
+    until("a stream", SOON, || !streams_and_calls(bench).0.is_empty());
+    follower
 }
 
 /// Requests so far that start or cancel something.

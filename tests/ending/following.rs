@@ -2,7 +2,7 @@
 
 use crate::{
     commands::finish,
-    living::{say, streams_and_calls, until, world},
+    living::{follow_by_stream, say, streams_and_calls, until, world},
     support::{Bench, Mount, SOON, Who, is_mounted},
 };
 use nix::sys::signal::SIGTERM;
@@ -15,9 +15,7 @@ const PROMPT: Duration = Duration::from_secs(5);
 fn streaming(bench: &Bench, who: Who, run: &str) -> Mount {
     bench.server.world().heartbeat = Duration::from_secs(60);
     let mount = bench.mount_as(who).start();
-    let follower = mount.watch(&format!("exec tail -n +1 -f runs/{run}/logs"));
-    follower.expect("hello");
-    until("a stream", SOON, || !streams_and_calls(bench).0.is_empty());
+    let follower = follow_by_stream(bench, &mount, run);
     say(bench, run, "it flows");
     follower.expect("it flows");
     mount
@@ -70,9 +68,7 @@ fn sigterm_ends_a_mount_while_a_run_is_followed() {
         let (world, run) = world();
         let bench = Bench::new(world);
         let mut mount = bench.mount_as(who).start();
-        let mut follower = mount.watch(&format!("exec tail -n +1 -f runs/{run}/logs"));
-        follower.expect("hello");
-        until("a stream", SOON, || !streams_and_calls(&bench).0.is_empty());
+        let mut follower = follow_by_stream(&bench, &mount, &run);
         let start = Instant::now();
         mount.signal(SIGTERM);
         assert!(mount.wait().unwrap().success());
@@ -89,9 +85,7 @@ fn unmount_names_the_process_that_follows_a_run() {
         let (world, run) = world();
         let bench = Bench::new(world);
         let mount = bench.mount_as(who).start();
-        let follower = mount.watch(&format!("exec tail -n +1 -f runs/{run}/logs"));
-        follower.expect("hello");
-        until("a stream", SOON, || !streams_and_calls(&bench).0.is_empty());
+        let follower = follow_by_stream(&bench, &mount, &run);
         let said = finish(bench.command(who).arg("unmount").arg(mount.path()));
         said.failed(&[
             "in use",

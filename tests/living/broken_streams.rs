@@ -1,10 +1,11 @@
 //! Streams that fail: the log goes on by asking, and the stream is tried again.
 
 use super::{
-    difference, end_long_ago, files_are_the_rows, rows, say, streams_and_calls, until, world,
+    difference, end_long_ago, files_are_the_rows, follow, rows, say, streams_and_calls, until,
+    world,
 };
 use crate::support::fake::{Action, Claude, Fault, Run};
-use crate::support::{Bench, Mount, SOON, Who, watched::Watched};
+use crate::support::{Bench, SOON, Who, watched::Watched};
 use std::{thread, time::Duration};
 
 /// So long may a line take where the log is asked for now and then.
@@ -17,10 +18,6 @@ fn html(status: u16) -> Action {
         content_type: "text/html".into(),
         headers: Vec::new(),
     }
-}
-
-fn follow(mount: &Mount, run: &str) -> Watched {
-    mount.watch(&format!("exec tail -n +1 -f runs/{run}/logs"))
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What following costs: requests counted.
 
 use super::{
-    end_long_ago, files_are_the_rows, get, lines, log, say, streams_and_calls, until, world,
+    end_long_ago, files_are_the_rows, follow, follow_by_stream, get, lines, log, say,
+    streams_and_calls, until, world,
 };
 use crate::support::{Bench, SOON, Who};
 use std::{
@@ -85,7 +86,7 @@ fn a_silent_minute_costs_as_little() {
     let bench = Bench::new(world);
     let mount = bench.mount().start();
     bench.server.clear_requests();
-    let _follower = mount.watch(&format!("exec tail -n +1 -f runs/{run}/logs"));
+    let _follower = follow(&mount, &run);
     thread::sleep(MINUTE);
     let (streams, calls) = streams_and_calls(&bench);
     assert_eq!(streams.len(), 1);
@@ -98,9 +99,7 @@ fn a_run_that_is_not_followed_costs_nothing() {
         let (world, run) = world();
         let bench = Bench::new(world);
         let mount = bench.mount_as(who).start();
-        let follower = mount.watch(&format!("exec tail -n +1 -f runs/{run}/logs"));
-        follower.expect("hello");
-        until("a stream", SOON, || !streams_and_calls(&bench).0.is_empty());
+        let follower = follow_by_stream(&bench, &mount, &run);
         drop(follower);
         let status = || mount.cat(".vm0fs/status.json");
         until("nothing is followed any more", 2 * SOON, || {
@@ -130,10 +129,7 @@ fn followed_runs_have_a_stream_each_up_to_the_limit() {
     }
     let bench = Bench::new(world);
     let mount = bench.mount().start();
-    let tools: Vec<_> = runs
-        .iter()
-        .map(|run| mount.watch(&format!("exec tail -n +1 -f runs/{run}/logs")))
-        .collect();
+    let tools: Vec<_> = runs.iter().map(|run| follow(&mount, run)).collect();
     tools.iter().for_each(|tool| {
         tool.expect("hello");
     });

@@ -1,6 +1,6 @@
 //! `runs/<id>/cancel`.
 
-use super::{log, posts, streams_and_calls, until, world};
+use super::{follow_by_stream, log, posts, streams_and_calls, until, world};
 use crate::support::fake::{Action, Fault};
 use crate::support::{Bench, SOON, Who, reason};
 
@@ -100,9 +100,7 @@ fn a_follower_sees_the_end_of_a_cancelled_run() {
         let (world, run) = world();
         let bench = Bench::new(world);
         let mount = bench.mount_as(who).start();
-        let follower = mount.watch(&format!("exec tail -n +1 -f runs/{run}/logs"));
-        follower.expect("hello");
-        until("a stream", SOON, || !streams_and_calls(&bench).0.is_empty());
+        let follower = follow_by_stream(&bench, &mount, &run);
         mount.run(&format!("echo > runs/{run}/cancel"));
         log(&bench, &run, "killed by its owner");
         follower.expect("killed by its owner");

@@ -1,6 +1,6 @@
 //! Scripts that wait for a run by looking at its status, and what that costs.
 
-use super::{log, say, streams_and_calls, until, world};
+use super::{follow, log, say, streams_and_calls, until, world};
 use crate::support::fake::{Action, Agent, Claude, Fault, File, Kind, Run, VersionSpec, World};
 use crate::support::{Bench, Mount, SOON, Who};
 use std::{thread, time::Duration};
@@ -313,7 +313,7 @@ fn a_log_opened_while_the_status_is_followed_is_in_order() {
             log(bench, run, &format!("row {n}"));
         }
         thread::sleep(Duration::from_secs(1));
-        let tail = mount.watch(&format!("exec tail -n +1 -f runs/{run}/logs"));
+        let tail = follow(mount, run);
         tail.expect("row 2");
         say(bench, run, "at last");
         tail.expect("at last");
