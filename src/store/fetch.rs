@@ -25,7 +25,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     progress::Progress,
-    sync::{Mutex, MutexGuard},
+    sync::Mutex,
 };
 use download::Downloader;
 use staging::Staging;
@@ -66,7 +66,7 @@ impl Fetcher {
 
     /// What has come so far of a version that this process fetches now.
     pub(super) fn partial(&self, key: &VersionKey) -> Option<Arc<PartialVersion>> {
-        self.arriving().get(key).cloned()
+        self.partial.lock().get(key).cloned()
     }
 
     /// The version with its content, downloaded if the cache does not have it.
@@ -144,7 +144,9 @@ impl Fetcher {
             staging.create_pack()?,
             Builder::new(&self.limits),
         ));
-        self.arriving().insert(key.clone(), Arc::clone(&partial));
+        self.partial
+            .lock()
+            .insert(key.clone(), Arc::clone(&partial));
         let seal = || self.seal(cache, request, source, staging, &partial, progress);
         // After a panic, the partial version must not stay readable.
         let result = catch_unwind(AssertUnwindSafe(seal)).unwrap_or_else(|_| {
@@ -152,7 +154,8 @@ impl Fetcher {
             Err(Error::Internal(what))
         });
         // Another fetch of the version may have begun meanwhile.
-        self.arriving()
+        self.partial
+            .lock()
             .retain(|_, known| !Arc::ptr_eq(known, &partial));
         if let Err(error) = &result {
             let opened = partial.fail(error.clone());
@@ -213,10 +216,6 @@ impl Fetcher {
         let unsynced = staging.seal(key, &meta, progress)?;
         cache.add(key, unsynced);
         Ok(())
-    }
-
-    fn arriving(&self) -> MutexGuard<'_, HashMap<VersionKey, Arc<PartialVersion>>> {
-        self.partial.lock()
     }
 }
 

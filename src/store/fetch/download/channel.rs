@@ -5,7 +5,9 @@ use bytes::Bytes;
 use std::{future, mem, pin::pin};
 use tokio::{select, sync::mpsc};
 
-/// Chunks of a part on their way: all of a part, and its end.
+/// Chunks of a part on their way: with the default sizes all of a part and its end, so
+/// that a part can end before the reader reaches it. The first part, which is larger, is
+/// read first.
 const CHUNKS: usize = 18;
 
 /// A part as the reader gets it: an empty chunk is its end.
