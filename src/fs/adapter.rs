@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::Error,
     pending::LET_GO,
-    tree::{Access, Miss, START_FILE, Writing},
+    tree::{Access, Handle, Miss, START_FILE},
 };
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo,
@@ -49,7 +49,7 @@ impl Filesystem for Fs {
         self.serve(
             request.pid(),
             move |_, view| match open.as_deref() {
-                Some(Open::File(handle)) => view.getattr_of(ino.0, handle),
+                Some(Open::File(handle, _)) => view.getattr_of(ino.0, handle),
                 Some(Open::Directory(_)) | None => view.getattr(ino.0),
             },
             |context, stat| replies::attr(context, stat, reply),
@@ -127,21 +127,24 @@ impl Filesystem for Fs {
         reply: ReplyEmpty,
     ) {
         // ENOSYS, the default, would switch FLUSH off for the whole mount.
-        let Some(open) = self.context.handles.written(fh.0) else {
+        let handles = &self.context.handles;
+        let Ok(open) = handles.get(fh.0) else {
+            return reply.ok();
+        };
+        let Open::File(Handle::Control(writing), opener) = &*open else {
             return reply.ok();
         };
         let device = self.context.device.get();
-        // A single opening owns every open descriptor. Of several, each is told from
-        // the others by its position: each starts a run of its own.
-        let writing = open.writing();
-        let position = writing
-            .filter(|writing| self.context.handles.is_written_beside(writing))
-            .and_then(Writing::position);
+        // A single opening owns every open descriptor. Of several, each starts a run of
+        // its own, so it is told from the others.
+        let other_openers = handles.other_openers(writing);
         let file = open_writers::Held {
             device: device.and_then(Option::as_deref),
             ino: ino.0,
             name: START_FILE,
-            position,
+            position: writing.position().filter(|_| !other_openers.is_empty()),
+            opener: *opener,
+            other_openers,
         };
         match open_writers::is_held(&file) {
             true => reply.ok(),

@@ -4,11 +4,16 @@
 use crate::{proc::Process, tree::Caller};
 use std::path::Path;
 
+/// The process that thread `tid` belongs to.
+pub(super) fn process_of(tid: u32) -> u32 {
+    Process::new(tid).status().group.unwrap_or(tid)
+}
+
 /// What is known of the process that thread `tid` belongs to. Threads have
 /// names of their own, so that of the process is looked up. A thread that has
 /// ended, or is out of sight of this process (0), has no name.
 pub(super) fn caller(tid: u32) -> Caller {
-    let pid = Process::new(tid).status().group.unwrap_or(tid);
+    let pid = process_of(tid);
     let process = Process::new(pid);
     let program = process.program();
     let program = program.as_deref().and_then(Path::file_name);

@@ -142,7 +142,7 @@ impl Context {
     ) -> Answer<()> {
         let open = self.handles.get(handle)?;
         let read = match &*open {
-            Open::File(handle) => view.read(handle, offset, size, buffer),
+            Open::File(handle, _) => view.read(handle, offset, size, buffer),
             Open::Directory(_) => Err(Error::IsDirectory.into()),
         };
         if let Err(Miss::Error(error)) = &read {
@@ -161,7 +161,7 @@ impl Context {
         what: Seek,
     ) -> Answer<Option<u64>> {
         match &*self.handles.get(handle)? {
-            Open::File(handle) => view.seek(ino, handle, offset, what),
+            Open::File(handle, _) => view.seek(ino, handle, offset, what),
             Open::Directory(_) => Err(Error::IsDirectory.into()),
         }
     }

@@ -15,8 +15,9 @@ use std::{
 
 /// What a handle stands for.
 pub(super) enum Open {
-    /// An open file.
-    File(Handle),
+    /// An open file, and the process that opened it to write; 0 for none, and for one
+    /// that is out of sight.
+    File(Handle, u32),
     /// An open directory and, once reading began, its listing.
     Directory(Mutex<Option<Arc<Directory>>>),
 }
@@ -26,15 +27,15 @@ impl Open {
     pub(super) fn snapshot(&self) -> Option<Arc<Directory>> {
         match self {
             Self::Directory(snapshot) => snapshot.lock().clone(),
-            Self::File(_) => None,
+            Self::File(..) => None,
         }
     }
 
     /// The control file that is written here, if it is one.
     pub(super) fn writing(&self) -> Option<&Writing> {
         match self {
-            Self::File(Handle::Control(writing)) => Some(writing),
-            Self::File(_) | Self::Directory(_) => None,
+            Self::File(Handle::Control(writing), _) => Some(writing),
+            Self::File(..) | Self::Directory(_) => None,
         }
     }
 
@@ -71,11 +72,15 @@ impl Handles {
             .filter(|open| open.writing().is_some())
     }
 
-    /// Whether a control file is open to be written in another opening too.
-    pub(super) fn is_written_beside(&self, writing: &Writing) -> bool {
+    /// The processes that opened a control file in the other openings to write that it
+    /// has.
+    pub(super) fn other_openers(&self, writing: &Writing) -> Vec<u32> {
         let open = self.open.lock();
-        let mut others = open.values().filter_map(|open| open.writing());
-        others.any(|other| other.is_beside(writing))
+        let others = open.values().filter_map(|open| match &**open {
+            Open::File(Handle::Control(other), opener) if other.is_beside(writing) => Some(*opener),
+            _ => None,
+        });
+        others.collect()
     }
 
     pub(super) fn remove(&self, number: u64) {

@@ -3,9 +3,15 @@
 //! The kernel says when a process closes a descriptor (FLUSH), but not whether
 //! others of the same opening are left: a shell's `{ echo a; cat b; } > run` closes
 //! three on its way. The last close (RELEASE) comes too late to report an error
-//! to the process that closes. So this looks into the process table.
+//! to the process that closes. So this looks into the process table, which does not
+//! say which descriptors are of one opening: their position tells that, and which
+//! process made the opening that it or a descendant holds.
 
 use crate::proc::{Descriptor, DescriptorInfo, Process, processes};
+use std::iter::successors;
+
+/// The longest line of ancestors that is looked at.
+const MOST_ANCESTORS: usize = 64;
 
 /// A file, by what the descriptors of other processes say of it.
 pub(super) struct Held<'a> {
@@ -19,6 +25,28 @@ pub(super) struct Held<'a> {
     /// The position of the descriptors looked for, in bytes; `None` for any.
     /// Descriptors of one opening share it, those of another have their own.
     pub(super) position: Option<u64>,
+    /// The process that made the opening whose descriptors are looked for.
+    pub(super) opener: u32,
+    /// Those that made the file's other openings.
+    pub(super) other_openers: Vec<u32>,
+}
+
+impl Held<'_> {
+    /// Whether what a process holds is of another opening: it has it from a process
+    /// that made one, and not from the one that made this. Where that has ended, the
+    /// line to it is broken, and nothing can be told.
+    fn is_of_another(&self, process: &Process) -> bool {
+        descends(process, &self.other_openers)
+            && !descends(process, &[self.opener])
+            && Process::new(self.opener).exists()
+    }
+}
+
+/// Whether a process is one of these, or a descendant of one.
+fn descends(process: &Process, from: &[u32]) -> bool {
+    let parent = |pid: &u32| Process::new(*pid).status().parent;
+    let mut line = successors(Some(process.pid()), parent).take(MOST_ANCESTORS);
+    !from.is_empty() && line.any(|pid| from.contains(&pid))
 }
 
 /// Whether another process has the file open to write, as far as this one may look.
@@ -30,6 +58,7 @@ pub(super) fn is_held(file: &Held<'_>) -> bool {
     others.any(|process| {
         let mut descriptors = process.descriptors().into_iter().flatten();
         descriptors.any(|descriptor| holds(&process, &descriptor, file))
+            && !file.is_of_another(&process)
     })
 }
 
@@ -69,7 +98,10 @@ fn is_on(info: &DescriptorInfo, process: &Process, file: &Held<'_>) -> bool {
 mod tests {
     use super::*;
     use std::fs;
-    use std::os::unix::fs::MetadataExt;
+    use std::{
+        os::unix::fs::MetadataExt,
+        process::{Command, Stdio},
+    };
 
     #[test]
     fn writers_count_and_readers_do_not() {
@@ -95,27 +127,37 @@ mod tests {
         let path = dir.path().join("run");
         let file = fs::File::create(&path).unwrap();
         let ino = file.metadata().unwrap().ino();
-        let mut child = std::process::Command::new("sleep")
-            .arg("60")
-            .stdout(file)
-            .spawn()
-            .unwrap();
+        let sleep = |output: Stdio| {
+            let mut sleep = Command::new("sleep");
+            sleep.arg("60").stdout(output).spawn().unwrap()
+        };
+        let (mut child, mut sibling) = (sleep(file.into()), sleep(Stdio::null()));
         let number = dir.path().metadata().unwrap().dev();
         let device = format!("{}:{}", libc::major(number), libc::minor(number));
-        let held = |device, ino, name| {
-            is_held(&Held {
-                device,
-                ino,
-                name,
-                position: None,
-            })
+        let file = |device, ino, name, opener, other_openers| Held {
+            device,
+            ino,
+            name,
+            position: None,
+            opener,
+            other_openers,
         };
+        let own = std::process::id();
+        let held = |device, ino, name| is_held(&file(device, ino, name, own, vec![]));
         assert!(held(None, ino, "run") && held(Some(&device), ino, "run"));
         assert!(!held(None, ino, "cancel") && !held(None, ino + 1, "run"));
         assert!(
             !held(Some("0:0"), ino, "run"),
             "another file system's inode"
         );
+        let opened = |opener, others| is_held(&file(None, ino, "run", opener, others));
+        let (writer, other) = (child.id(), sibling.id());
+        assert!(opened(writer, vec![other]), "its own");
+        assert!(opened(own, vec![writer]), "perhaps inherited");
+        assert!(!opened(other, vec![writer]), "another process's");
+        sibling.kill().unwrap();
+        sibling.wait().unwrap();
+        assert!(opened(other, vec![writer]), "from a process that has ended");
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!held(None, ino, "run"));

@@ -1,7 +1,7 @@
 //! Gives the result of an operation to fuser's replies.
 
 use super::{
-    caller::uses_io_uring,
+    caller::{process_of, uses_io_uring},
     context::{Context, absent, errno, ttl},
     handles::Open,
 };
@@ -61,7 +61,8 @@ pub(super) fn opened(
             };
             context.give_small(ino, &opened);
             let has_next = opened.is_final && is_content;
-            let handle = context.handles.add(Open::File(opened.handle));
+            let opener = if is_written { process_of(tid) } else { 0 };
+            let handle = context.handles.add(Open::File(opened.handle, opener));
             reply.opened(FileHandle(handle), flags);
             if has_next {
                 context.give_next(ino);

@@ -21,6 +21,8 @@ pub struct Process {
 pub struct Status {
     /// The process that a thread belongs to.
     pub group: Option<u32>,
+    /// The process that started it; 0 for none that can be seen.
+    pub parent: Option<u32>,
     /// The signals that it ignores: a bit for each, the lowest for signal 1.
     pub ignored_signals: Option<u64>,
     /// Its effective capabilities (`capabilities(7)`), a bit for each.
@@ -145,9 +147,11 @@ impl Process {
 
 impl Status {
     pub(super) fn parse(text: &[u8]) -> Self {
+        let number = |name| field(text, name).and_then(|pid| pid.parse().ok());
         let mask = |name| field(text, name).and_then(|mask| u64::from_str_radix(mask, 16).ok());
         Self {
-            group: field(text, "Tgid:").and_then(|pid| pid.parse().ok()),
+            group: number("Tgid:"),
+            parent: number("PPid:"),
             ignored_signals: mask("SigIgn:"),
             capabilities: mask("CapEff:"),
             no_new_privileges: field(text, "NoNewPrivs:") == Some("1"),

@@ -54,10 +54,10 @@ fn a_name_with_brackets_and_line_breaks_hides_no_state() {
 
 #[test]
 fn a_status_is_read_by_its_fields() {
-    let text = b"Name:\ta\\nTgid: 7\nTgid:\t12\nSigBlk:\t0000000000000002\n\
+    let text = b"Name:\ta\\nTgid: 7\nTgid:\t12\nPPid:\t3\nSigBlk:\t0000000000000002\n\
         SigIgn:\t0000000000001001\nCapEff:\t00000000a80425fb\nNoNewPrivs:\t1\n";
     let status = Status::parse(text);
-    assert_eq!(status.group, Some(12));
+    assert_eq!((status.group, status.parent), (Some(12), Some(3)));
     assert_eq!(status.ignored_signals, Some(1 | 1 << 12));
     assert_eq!(status.capabilities, Some(0xa804_25fb));
     assert!(status.no_new_privileges);

@@ -351,6 +351,16 @@ fn each_open_file_tells_of_its_own_run() {
         let many = "seq 20 | xargs -P 10 -I{} sh -c \
              'echo prompt {} | dd of=agents/writer/run status=none 2> /dev/null && echo fine; true' | wc -l";
         assert_eq!(mount.run(many), "0\n", "refusals that no process heard of");
+        // Openings with equal positions.
+        let two = python(
+            "begin = []\nfor _ in range(2):\n    (go, send), (told, tell) = os.pipe(), os.pipe()\n    \
+             if os.fork() == 0:\n        fd = os.open(path, os.O_WRONLY)\n        \
+             os.write(fd, b\"same\")\n        os.write(tell, b\"x\")\n        os.read(go, 1)\n        \
+             try:\n            os.close(fd)\n        except OSError:\n            print(\"refused\")\n        \
+             sys.exit()\n    os.read(told, 1)\n    begin.append(send)\n\
+             for send in begin:\n    os.write(send, b\"x\")\n    os.wait()",
+        );
+        assert_eq!(mount.run(&two), "refused\nrefused\n");
     }
 }
 
