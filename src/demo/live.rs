@@ -15,15 +15,17 @@ use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
 const FAILS: &str = "fail";
 const TIMES_OUT: &str = "time out";
 
+/// A story by its name; one that does not exist does not compile.
+macro_rules! story {
+    ($name:literal) => {
+        include_str!(concat!("stories/", $name, ".story"))
+    };
+}
+
 /// The story of a run that was started through the API, by its agent.
 fn started(agent: &str) -> &'static str {
     let own = story::text(&format!("started-{agent}"));
-    own.unwrap_or_else(|| text("started"))
-}
-
-/// A story that exists.
-fn text(name: &str) -> &'static str {
-    story::text(name).unwrap_or_default()
+    own.unwrap_or(story!("started"))
 }
 
 /// Carries a started run from pending to its end.
@@ -108,9 +110,9 @@ const WRITES: &str = "Write RESULT.md\n";
 fn ended<'a>(story: &'a str, prompt: &str) -> Cow<'a, str> {
     let prompt = prompt.to_lowercase();
     let end = match (prompt.contains(FAILS), prompt.contains(TIMES_OUT)) {
-        (true, _) if story.starts_with("%codex") => text("fails-codex"),
-        (true, _) => text("fails"),
-        (_, true) => text("times-out"),
+        (true, _) if story.starts_with("%codex") => story!("fails-codex"),
+        (true, _) => story!("fails"),
+        (_, true) => story!("times-out"),
         _ => return story.into(),
     };
     let begun = story.find(WRITES).and_then(|at| story[..at].rfind('\n'));
@@ -265,7 +267,7 @@ impl Watch {
             lines: VecDeque::new(),
         };
         if run.logs.is_empty() {
-            watch.play(text("watch-begin"), run);
+            watch.play(story!("watch-begin"), run);
         }
         watch
     }
@@ -298,8 +300,8 @@ impl Watch {
         if self.lines.is_empty() {
             self.order += 1;
             let story = match (self.order as usize) % POSTCODES.len() {
-                4 => text("watcher-flag"),
-                _ => text("watcher"),
+                4 => story!("watcher-flag"),
+                _ => story!("watcher"),
             };
             self.play(story, run);
         }

@@ -101,11 +101,10 @@ fn log(
     scene
         .words
         .extend(words.map(|(name, word)| (&**name, word.clone())));
-    let story: String = data
-        .stories
-        .iter()
-        .flat_map(|name| story::text(name))
-        .collect();
+    let text = |name: &String| {
+        story::text(name).unwrap_or_else(|| panic!("the demo has no story {name:?}"))
+    };
+    let story: String = data.stories.iter().map(text).collect();
     let length = end.as_millisecond() - started.as_millisecond() - LAST;
     let lines = play(&story, &scene, started, Some(length));
     for (at, line) in lines {
