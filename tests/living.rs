@@ -238,9 +238,19 @@ fn shows(text: &str, rows: &[LogRow], what: &str) {
 
 #[track_caller]
 pub(crate) fn until(what: &str, limit: Duration, done: impl Fn() -> bool) {
+    until_or(what, limit, done, String::new);
+}
+
+/// The same; where it does not come to be so, the failure tells how far it has come.
+#[track_caller]
+fn until_or(what: &str, limit: Duration, done: impl Fn() -> bool, far: impl Fn() -> String) {
     let end = Instant::now() + limit;
     while !done() {
-        assert!(Instant::now() < end, "not within {limit:?}: {what}");
+        assert!(
+            Instant::now() < end,
+            "not within {limit:?}: {what} {}",
+            far()
+        );
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -2,7 +2,8 @@
 //! and of a run that has ended, once for ever.
 
 use super::{
-    files_are_the_rows, json_lines, json_of, rows, shows, streams_and_calls, until, url, world,
+    files_are_the_rows, json_lines, json_of, rows, shows, streams_and_calls, until, until_or, url,
+    world,
 };
 use crate::support::fake::{Action, Claude, Fault, LogRow, Port, Quirks, Run, World};
 use crate::support::{Bench, SOON, Who};
@@ -153,8 +154,19 @@ fn a_hundred_thousand_rows_are_followed_in_bounded_memory() {
     let mount = bench.mount().with(["--timeout", "120s"]).start();
     let follower = mount.watch(&format!("exec tail -n 1 -f runs/{run}/logs"));
     let limit = std::time::Duration::from_secs(180);
-    until("the whole log is read", limit, || {
-        follower.text().contains("row 49999 of many")
+    let whole = || follower.text().contains("row 49999 of many");
+    until_or("the whole log is read", limit, whole, || {
+        let (streams, calls) = streams_and_calls(&bench);
+        let (text, logs) = (follower.text(), calls.iter().map(|call| &call.path));
+        let last = text.lines().next_back();
+        let logs = logs.filter(|path| path.ends_with("/logs")).count();
+        format!(
+            "{} lines, the last {last:?}; {} streams, {} calls, {logs} for rows; {}",
+            text.lines().count(),
+            streams.len(),
+            calls.len(),
+            mount.cat(".vm0fs/errors"),
+        )
     });
     super::log(&bench, &run, "and one more");
     follower.expect("and one more");

@@ -1,6 +1,7 @@
 //! Where links lead, inside of a version and out of it.
 
 use super::*;
+use nix::time::{ClockId, clock_gettime};
 
 #[test]
 fn hard_links_share_a_node() {
@@ -85,9 +86,11 @@ fn chains_of_symlinks_cost_no_hours() {
     for at in 0..5000 {
         tar = tar.symlink(format!("s{at}"), "l0");
     }
-    let started = std::time::Instant::now();
+    // By this thread, which follows them: others have their own tests to run.
+    let cpu_time = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap());
+    let before = cpu_time();
     let version = fixture.put("v", &tar.gz()).unwrap();
-    assert!(started.elapsed() < Duration::from_secs(30));
+    assert!(cpu_time() - before < Duration::from_secs(30));
     assert_eq!(version.index().child_count(0), 5039);
 }
 
