@@ -8,7 +8,7 @@ mod server;
 mod wait;
 
 pub use self::{
-    health::{Health, MountState, look, report, second_process},
+    health::{Health, MountState, look, read_status, second_process},
     wait::wait_within,
 };
 

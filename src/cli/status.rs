@@ -53,7 +53,7 @@ impl StatusArgs {
         });
         let entries = match path {
             Some(path) if self.worker => {
-                print(&unmount::report(&path))?;
+                print(&unmount::read_status(&path))?;
                 return Ok(ExitCode::SUCCESS);
             }
             Some(path) => vec![mounts::at(&path)?],

@@ -146,7 +146,7 @@ impl BusyPoll {
     /// that requests are taken from.
     pub(super) fn begin(self: &Arc<Self>, device: OwnedFd, awake: Option<CpuLatency>) {
         let busy_poll = Arc::downgrade(self);
-        let name = thread::Builder::new().name("vm0fs-pace".into());
+        let name = thread::Builder::new().name("vm0fs-busy-poll".into());
         match name.spawn(move || watch(&busy_poll)) {
             Ok(watcher) => {
                 let watcher = watcher.thread().clone();

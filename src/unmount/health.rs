@@ -144,7 +144,7 @@ fn answer(mountpoint: &Path) -> Result<Option<String>> {
 }
 
 /// What the second process prints of a mount (`status --worker`).
-pub fn report(mountpoint: &Path) -> String {
+pub fn read_status(mountpoint: &Path) -> String {
     let error = match fs::read_to_string(mountpoint.join(".vm0fs/status.json")) {
         Ok(text) => return text,
         Err(error) => error,

@@ -98,7 +98,7 @@ impl Unpacker {
             declared_size: [None, None, Some(0), Some(1 << 20)][usize::from(how >> 2 & 3)],
             declared_files: None,
             url: &|| Err(Error::Stale),
-            on_partial: &|| self.look_at_what_grows(&key(&id)),
+            on_partial: &|| self.read_partial(&key(&id)),
             verify: [Verify::Warn, Verify::Strict, Verify::Off, Verify::Warn]
                 [usize::from(how >> 4 & 3)],
         };
@@ -143,15 +143,15 @@ impl Unpacker {
     }
 
     /// As a process that reads the version while it arrives.
-    fn look_at_what_grows(&self, key: &VersionKey) {
-        let Some(growing) = self.store.partial(key) else {
+    fn read_partial(&self, key: &VersionKey) {
+        let Some(partial) = self.store.partial(key) else {
             return;
         };
         let mut bytes = [0; 100];
         for node in 0..LIMITS.entries + 1 {
-            let kind = growing.node(node).map(|node| node.kind);
-            let _ = growing.child(node, b"a");
-            if let Some(content) = growing.open(node) {
+            let kind = partial.node(node).map(|node| node.kind);
+            let _ = partial.child(node, b"a");
+            if let Some(content) = partial.open(node) {
                 assert_eq!(kind, Some(NodeKind::File));
                 for offset in [0, content.size() / 2, content.size()] {
                     let read = content.read_at(offset, &mut bytes);

@@ -91,13 +91,13 @@ impl Held {
     }
 }
 
-fn growing(fixture: &Fixture) -> Option<Arc<PartialVersion>> {
+fn partial(fixture: &Fixture) -> Option<Arc<PartialVersion>> {
     fixture.store.partial(&key("v"))
 }
 
-fn find(growing: &PartialVersion, path: &str) -> Option<u32> {
+fn find(partial: &PartialVersion, path: &str) -> Option<u32> {
     path.split('/')
-        .try_fold(0, |dir, name| growing.child(dir, name.as_bytes()))
+        .try_fold(0, |dir, name| partial.child(dir, name.as_bytes()))
 }
 
 /// The whole content, where that has come.
@@ -165,28 +165,28 @@ fn every_entry_before_the_next_is_sent() {
         for (at, content) in contents.iter().enumerate() {
             held.allowed.set(ends[at]);
             let (node, bytes) = held.until(|| {
-                let growing = growing(&fixture)?;
-                let node = find(&growing, names[at])?;
-                assert_eq!(growing.node(node).unwrap().size, content.len() as u64);
-                Some((node, all(&growing.open(node)?)?))
+                let partial = partial(&fixture)?;
+                let node = find(&partial, names[at])?;
+                assert_eq!(partial.node(node).unwrap().size, content.len() as u64);
+                Some((node, all(&partial.open(node)?)?))
             });
             assert!(bytes == *content, "{}", names[at]);
             numbers.push(node);
             // What is not there yet is not said to be absent, and nothing is sealed.
-            let growing = growing(&fixture).unwrap();
+            let partial = partial(&fixture).unwrap();
             assert!(
                 names
                     .get(at + 1)
-                    .is_none_or(|next| find(&growing, next).is_none())
+                    .is_none_or(|next| find(&partial, next).is_none())
             );
             assert!(fixture.store.version(&key("v")).is_none());
         }
         held.allowed.set(ends[names.len()]);
-        let link = held.until(|| find(&*growing(&fixture)?, "linked"));
-        let grown = growing(&fixture).unwrap();
+        let link = held.until(|| find(&*partial(&fixture)?, "linked"));
+        let grown = partial(&fixture).unwrap();
         assert_eq!(link, numbers[0]);
         assert_eq!(grown.node(link).unwrap().nlink, 2);
-        let symlink = held.until(|| find(&*growing(&fixture)?, "s"));
+        let symlink = held.until(|| find(&*partial(&fixture)?, "s"));
         assert_eq!(grown.node(symlink), None);
         assert_eq!(grown.node(0).unwrap().kind, NodeKind::Directory);
         assert_eq!(grown.node(0).unwrap().nlink, 3);
@@ -199,7 +199,7 @@ fn every_entry_before_the_next_is_sent() {
         for (name, node) in names.iter().zip(&numbers) {
             assert_eq!(walk(version.index(), name), Some(*node));
         }
-        assert!(growing(&fixture).is_none());
+        assert!(partial(&fixture).is_none());
         assert!(all(&content).unwrap() == contents[0]);
         // It keeps the content from being evicted, and outlives a deletion.
         let other = Store::open(StoreConfig {
@@ -232,8 +232,8 @@ fn a_file_is_read_while_it_arrives() {
             let fetch = scope.spawn(|| held.fetch(&fixture));
             held.allowed.set(10_000);
             let open = held.until(|| {
-                let growing = growing(&fixture)?;
-                growing.open(find(&growing, "f")?)
+                let partial = partial(&fixture)?;
+                partial.open(find(&partial, "f")?)
             });
             assert_eq!(open.size(), length as u64);
             let mut read = Vec::new();
@@ -279,22 +279,22 @@ fn a_later_entry_takes_the_place() {
         let fetch = scope.spawn(|| held.fetch(&fixture));
         held.allowed.set(ends[0]);
         let (first, old) = held.until(|| {
-            let growing = growing(&fixture)?;
-            let node = find(&growing, "a")?;
-            Some((node, growing.open(node)?))
+            let partial = partial(&fixture)?;
+            let node = find(&partial, "a")?;
+            Some((node, partial.open(node)?))
         });
         held.allowed.set(ends[1]);
         let second = held.until(|| {
-            let growing = growing(&fixture)?;
-            find(&growing, "d")?;
-            find(&growing, "a").filter(|node| *node != first)
+            let partial = partial(&fixture)?;
+            find(&partial, "d")?;
+            find(&partial, "a").filter(|node| *node != first)
         });
-        let grown = growing(&fixture).unwrap();
+        let grown = partial(&fixture).unwrap();
         assert_eq!(grown.node(first).unwrap().nlink, 0);
         assert!(all(&old).unwrap() == noise(1, 5000));
         assert!(all(&grown.open(second).unwrap()).unwrap() == noise(2, 6000));
         held.allowed.set(ends[2]);
-        held.until(|| find(&*growing(&fixture)?, "d/f"));
+        held.until(|| find(&*partial(&fixture)?, "d/f"));
         held.allowed.set(usize::MAX);
         let version = fetch.join().unwrap().unwrap();
         assert_eq!(walk(version.index(), "a"), Some(second));
@@ -317,8 +317,8 @@ fn a_directory_that_is_implied_is_as_new_as_what_has_come_into_it() {
         let fetch = scope.spawn(|| held.fetch(&fixture));
         for (at, (d, e)) in [(3, 3), (9, 9), (9, 9)].into_iter().enumerate() {
             held.allowed.set(ends[at]);
-            held.until(|| find(&*growing(&fixture)?, times[at].1));
-            let grown = growing(&fixture).unwrap();
+            held.until(|| find(&*partial(&fixture)?, times[at].1));
+            let grown = partial(&fixture).unwrap();
             let time = |path| grown.node(find(&grown, path).unwrap()).unwrap().mtime.0;
             assert_eq!((time("d"), time("d/e")), (d, e), "after {at}");
         }
@@ -347,12 +347,12 @@ fn a_corrupt_end_takes_back_what_was_there() {
         let fetch = scope.spawn(|| held.fetch(&fixture));
         held.allowed.set(90_000);
         let content = held.until(|| {
-            let growing = growing(&fixture)?;
-            let content = growing.open(find(&growing, "a")?)?;
+            let partial = partial(&fixture)?;
+            let content = partial.open(find(&partial, "a")?)?;
             all(&content)?;
             Some(content)
         });
-        let grown = growing(&fixture).unwrap();
+        let grown = partial(&fixture).unwrap();
         let told = *held.arrived.count.lock();
         held.allowed.set(usize::MAX);
         let error = fetch.join().unwrap().unwrap_err();
@@ -361,7 +361,7 @@ fn a_corrupt_end_takes_back_what_was_there() {
         let after = content.read_at(0, &mut [0; 10]).unwrap_err();
         assert!(matches!(after, Error::BadArchive { .. }), "{after}");
         assert!(find(&grown, "a").is_none() && grown.node(1).is_none());
-        assert!(grown.open(1).is_none() && growing(&fixture).is_none());
+        assert!(grown.open(1).is_none() && partial(&fixture).is_none());
     });
     assert_eq!(fixture.on_disk(), (0, 0));
 }
@@ -392,10 +392,10 @@ fn a_changed_object_begins_anew() {
             fixture.store.fetch(&request, &Progress::new())
         });
         let content = loop {
-            if let Some(growing) = growing(&fixture)
-                && let Some(node) = find(&growing, "old")
+            if let Some(partial) = partial(&fixture)
+                && let Some(node) = find(&partial, "old")
             {
-                break growing.open(node).unwrap();
+                break partial.open(node).unwrap();
             }
             std::thread::sleep(Duration::from_millis(1));
         };
