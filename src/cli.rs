@@ -14,6 +14,7 @@ mod status;
 mod unmount;
 
 pub use cache::CacheArgs;
+pub use demo::DemoArgs;
 pub use doctor::DoctorArgs;
 pub use help::HelpArgs;
 pub use mount::MountArgs;
@@ -22,8 +23,7 @@ pub use run::RunArgs;
 pub use status::StatusArgs;
 pub use unmount::UnmountArgs;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
-use std::path::PathBuf;
+use clap::{Parser, Subcommand};
 
 /// Mount the VM0 platform as ordinary files: agents, runs, volumes and artifacts
 #[derive(Debug, Parser)]
@@ -73,27 +73,6 @@ pub enum Command {
     Demo(DemoArgs),
     /// Show a page of the guide, or the help of a command
     Help(HelpArgs),
-}
-
-/// `vm0fs demo`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  vm0fs demo                    mount the demo, and say where
-  vm0fs demo ~/vm0-demo
-  vm0fs demo --serve-only       only the server; prints its address and token for curl")]
-pub struct DemoArgs {
-    /// The folder to mount at [default: ~/vm0-demo]
-    #[arg(conflicts_with = "serve_only")]
-    pub mountpoint: Option<PathBuf>,
-    /// Mount nothing. Run the server alone, and print its address and token
-    #[arg(long)]
-    pub serve_only: bool,
-    /// Port of the server on this machine [default: any free one]
-    #[arg(long, value_name = "N")]
-    pub port: Option<u16>,
-    /// Log what is done; given twice, also every request
-    #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
 }
 
 #[cfg(test)]

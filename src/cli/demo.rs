@@ -1,6 +1,5 @@
 //! `vm0fs demo`: the embedded server, mounted or by itself.
 
-use super::DemoArgs;
 use crate::{
     api::Token,
     config::{self, Environment, MountOptions, Settings},
@@ -10,6 +9,7 @@ use crate::{
     proc::Process,
     signals::Signals,
 };
+use clap::{ArgAction, Args};
 use std::{
     fs,
     io::{self, Write},
@@ -35,6 +35,27 @@ const PREFIX: &str = "vm0fs-demo-";
 /// Attempts to remove the demo's cache, and the pause between them.
 const REMOVALS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// `vm0fs demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vm0fs demo                    mount the demo, and say where
+  vm0fs demo ~/vm0-demo
+  vm0fs demo --serve-only       only the server; prints its address and token for curl")]
+pub struct DemoArgs {
+    /// The folder to mount at [default: ~/vm0-demo]
+    #[arg(conflicts_with = "serve_only")]
+    pub mountpoint: Option<PathBuf>,
+    /// Mount nothing. Run the server alone, and print its address and token
+    #[arg(long)]
+    pub serve_only: bool,
+    /// Port of the server on this machine [default: any free one]
+    #[arg(long, value_name = "N")]
+    pub port: Option<u16>,
+    /// Log what is done; given twice, also every request
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+}
 
 impl DemoArgs {
     /// Serves the demo until a signal or an unmount ends it.
