@@ -38,9 +38,9 @@
 //! | the bytes of a file that the mount makes | `tree/ops/render`, then by file: `tree/logs`, `tree/metrics`, `tree/ops/tables`, `tree/ops/meta`, `conversation` |
 //! | an extended attribute | `tree/ops/xattr` |
 //! | where a symlink leads | `tree/ops/links`; inside a version `store/index/{escape,walk}` |
-//! | an answer is too old, or asked for too often | its resource below `tree/answers/resources`, `tree/answers/one_answer`; the rate budget: `tree/answers/service` |
+//! | an answer is too old, or asked for too often | its resource below `tree/answers/resources`, `tree/answers`; the rate budget: `tree/answers/service` |
 //! | a live log or status lags, repeats or costs too many calls | `tree/live/schedule` (when), `tree/live/{stream,rows,watch}` (how), `tree/logs` (what is shown) |
-//! | offline, outage, recovery | `tree/answers/breaker`; answers on disk: `tree/answers/persisted`, `store/cache/answers` |
+//! | offline, outage, recovery | `tree/answers/breaker`; answers on disk: `tree/answers`, `store/cache/answers` |
 //! | a run is started twice, or not at all | `tree/orders`; when a control file counts as closed: `fs/open_writers` |
 //! | which process is refused a download | `tree/crawlers`, `fs/caller` |
 //! | a request hangs, or fails too soon | [`pending`], [`progress`] |

@@ -1,24 +1,21 @@
 //! The answers of the API: what is known, how fresh it is, and how it is asked for
 //! again.
 //!
-//! Each endpoint is a [`resource`] with a file in [`resources`]; what is done with the
-//! answers of all of them is in [`one_answer`].
+//! Each endpoint is a [`resource`] with a file in [`resources`]. Answers that can no
+//! longer change are read from disk instead of calling the service, all others only
+//! while the service cannot be reached.
 
 mod breaker;
 mod failure_log;
 mod listing;
-mod one_answer;
-mod persisted;
 mod resource;
 mod resources;
 mod service;
-mod value;
 
 pub(crate) use self::{
     breaker::is_unreachable,
     failure_log::FailureLog,
     listing::{Item, Listing, Named},
-    resource::{FetchLogs, Fetched},
     resources::*,
     service::Service,
 };
@@ -31,21 +28,20 @@ use crate::{
     error::{Error, Result, TransportKind},
     progress::Progress,
     store::AnswerStore,
+    sync::Mutex,
     tree::{
-        cache::{FOR_EVER, Lookup},
-        logs::Logs,
+        cache::{Cache, FOR_EVER, Lookup},
         node::names::escape,
     },
 };
 use breaker::State;
-use one_answer::AnyAnswer;
-use persisted::Persisted;
-use resource::Fetch;
+use lru::LruCache;
+use resource::{Ask, Resource, Value};
 use std::{
+    num::NonZeroUsize,
     sync::Arc,
     time::{Duration, Instant},
 };
-use value::Value;
 
 /// How long an answer on a live run is fresh: long enough for the `stat`, `open`,
 /// `read` of one command to agree, short enough that a process which follows a log
@@ -71,10 +67,21 @@ pub(crate) fn is_outage(error: &Error) -> bool {
     }
 }
 
+/// An answer that may change is written at most this often: a listing changes with
+/// every live run, and its loss costs one call.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// How many times of writing are remembered. An answer whose time is forgotten is
+/// written again, which costs little.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
 /// All that the service has told, in memory and on disk.
 pub(crate) struct Answers {
     caches: Caches,
-    persisted: Persisted,
+    store: Arc<AnswerStore>,
+    /// When answers that may change were last written to disk, by their names.
+    written: Mutex<LruCache<String, Instant>>,
+    opened: Instant,
     service: Service,
     failures: FailureLog,
 }
@@ -89,7 +96,9 @@ impl Answers {
     ) -> Self {
         Self {
             caches: Caches::default(),
-            persisted: Persisted::new(store),
+            store,
+            written: Mutex::new(LruCache::new(REMEMBERED)),
+            opened: Instant::now(),
             service: Service::new(api, list_ttl, offline),
             failures: FailureLog::default(),
         }
@@ -104,50 +113,10 @@ impl Answers {
     pub(crate) fn failures(&self) -> &FailureLog {
         &self.failures
     }
-}
 
-/// What is known, by resource.
-impl Answers {
-    /// What a request that arrived at `since` may use.
-    pub(crate) fn get<R: Registered>(&self, key: &R::Key, since: Instant) -> Lookup<R::Value> {
-        R::cache(&self.caches).get(key, since)
-    }
-
-    /// The last answer, however old, and when it was asked for.
-    pub(crate) fn last<R: Registered>(&self, key: &R::Key) -> Option<(Arc<R::Value>, Instant)> {
-        R::cache(&self.caches).last(key)
-    }
-
-    /// The answer, if it is one that cannot change any more.
-    pub(crate) fn last_final<R: Registered>(&self, key: &R::Key) -> Option<Arc<R::Value>> {
-        R::cache(&self.caches).last_for_good(key)
-    }
-
-    /// Ends the freshness of an answer that is older than `min_age` and was asked
-    /// for before `since`.
-    pub(crate) fn expire<R: Registered>(&self, key: &R::Key, since: Instant, min_age: Duration) {
-        R::cache(&self.caches).expire(key, since, min_age);
-    }
-
-    /// Looks through the last answers, however old, for one.
-    pub(crate) fn find<R: Registered>(
-        &self,
-        found: impl Fn(&R::Key, &R::Value) -> bool,
-    ) -> Option<R::Key> {
-        R::cache(&self.caches).find(found)
-    }
-
-    /// How many answers have come so far.
-    pub(crate) fn count<R: Registered>(&self) -> u64 {
-        R::cache(&self.caches).answers()
-    }
-}
-
-/// Any answer.
-impl Answers {
-    /// Does something with an answer of any resource.
-    pub(crate) fn with<T>(&self, key: &Key, act: impl FnOnce(&dyn AnyAnswer) -> T) -> T {
-        self.caches.with(&self.persisted, key, act)
+    /// The answers of a resource in memory.
+    pub(crate) fn of<R: Registered>(&self) -> &Cache<R::Key, R::Value> {
+        R::cache(&self.caches)
     }
 
     /// Asks the circuit breaker whether a fetch makes sense now, and finds out whether
@@ -161,7 +130,7 @@ impl Answers {
             State::Closed => Ok(()),
             State::Open(error) => Err(error),
             State::HalfOpen => {
-                let probe = self.fetch(&Agents::key(()), progress, &no_logs);
+                let probe = self.fetch::<Agents>(&(), progress);
                 self.service.breaker.probed(probe.as_ref().err());
                 probe.inspect_err(|error| {
                     let subject = match is_unreachable(error) {
@@ -173,34 +142,144 @@ impl Answers {
             }
         }
     }
+}
 
-    /// Asks the service for an answer, and takes in what it says, in memory and on
-    /// disk. The rows of logs are fetched by `logs`.
+/// An answer of any resource.
+impl Answers {
+    /// Whether it needs no fetch for a request that arrived at `since`: it is fresh,
+    /// for good on disk, or a fetch failed a moment ago.
+    pub(crate) fn is_settled(&self, key: &Key, since: Instant) -> bool {
+        of_resource!(key, |R, key| {
+            !matches!(self.of::<R>().get(key, since), Lookup::Missing)
+                || R::STORES_FINAL_ONLY && self.recall::<R>(key, Instant::now(), FOR_EVER)
+        })
+    }
+
+    /// Why the last fetch failed, if no answer came after it.
+    pub(crate) fn last_failure(&self, key: &Key) -> Option<Error> {
+        of_resource!(key, |R, key| self.of::<R>().last_failure(key))
+    }
+
+    /// Notes that a fetch has failed, and that none is to follow for `lasts`.
+    pub(crate) fn fail(&self, key: &Key, error: Error, lasts: Duration) {
+        let now = Instant::now();
+        of_resource!(key, |R, key| self.of::<R>().fail(key, error, now, lasts));
+    }
+
+    /// Asks the service, and keeps the answer in memory and on disk.
     ///
     /// # Errors
     /// What the call fails with.
-    pub(crate) fn fetch(&self, key: &Key, progress: &Progress, logs: &FetchLogs<'_>) -> Result<()> {
-        let fetch = Fetch {
+    pub(crate) fn fetch_any(&self, key: &Key, progress: &Progress) -> Result<()> {
+        of_resource!(key, |R, key| self.fetch::<R>(key, progress))
+    }
+
+    /// Reads the last answer from disk where memory has none, to be shown while the
+    /// service cannot be reached.
+    pub(crate) fn recall_last(&self, key: &Key) {
+        of_resource!(key, |R, key| self.recall_older::<R>(key));
+    }
+}
+
+/// An answer of a resource.
+impl Answers {
+    /// Asks the service, and keeps the answer in memory and on disk.
+    ///
+    /// # Errors
+    /// What the call fails with.
+    pub(crate) fn fetch<R: Registered>(&self, key: &R::Key, progress: &Progress) -> Result<()> {
+        if R::CONTINUES {
+            // What an earlier mount has fetched need not be fetched again.
+            self.recall_older::<R>(key);
+        }
+        let asked = Instant::now();
+        let ask = Ask {
             service: &self.service,
             progress,
+            asked,
+            earlier: self.of::<R>().last(key).map(|(value, _)| value),
             rest_lasts: &|run| self.rest_lasts(run),
-            expect_version: &|artifact, version| self.expect_version(artifact, version),
-            logs,
         };
-        self.with(key, |answer| answer.fetch(&fetch))
+        let (value, lasts) = R::fetch(key, &ask)?;
+        // Before the answer is seen: a process that sees it may read the lists next.
+        if let Some((artifact, version)) = R::stored_version(&value) {
+            self.expect_version(artifact, version);
+        }
+        self.of::<R>().merge(key.clone(), asked, lasts, |earlier| {
+            let value = match earlier {
+                Some(earlier) => R::merge(value, earlier),
+                None => value,
+            };
+            let weight = value.weight();
+            (value, weight)
+        });
+        self.persist::<R>(key);
+        Ok(())
+    }
+
+    /// Keeps an answer that did not come by [`Self::fetch`], in memory and on disk.
+    pub(crate) fn keep<R: Registered>(
+        &self,
+        key: &R::Key,
+        value: impl Into<Arc<R::Value>>,
+        asked: Instant,
+        lasts: Duration,
+    ) {
+        let value = value.into();
+        let weight = value.weight();
+        self.of::<R>().put(key.clone(), value, asked, lasts, weight);
+        self.persist::<R>(key);
+    }
+
+    fn recall_older<R: Registered>(&self, key: &R::Key) {
+        if !R::STORES_FINAL_ONLY && self.of::<R>().last(key).is_none() {
+            // Before every request, so that none takes it for fresh.
+            let long_ago = self.opened - Duration::from_nanos(1);
+            self.recall::<R>(key, long_ago, Duration::ZERO);
+        }
+    }
+
+    /// Reads an answer from disk, as one that was asked for at `asked`. Whether there is
+    /// one.
+    fn recall<R: Registered>(&self, key: &R::Key, asked: Instant, lasts: Duration) -> bool {
+        let content = self.store.get(&R::stored_name(key));
+        let value = content.and_then(|content| R::Value::decode(&content, asked));
+        let Some(value) = value else {
+            return false;
+        };
+        let weight = value.weight();
+        self.of::<R>().put(key.clone(), value, asked, lasts, weight);
+        tracing::debug!("{} comes from the cache", R::title(key));
+        true
+    }
+
+    /// Writes an answer to disk, unless it may change and was written a moment ago.
+    fn persist<R: Registered>(&self, key: &R::Key) {
+        let (cache, name) = (self.of::<R>(), R::stored_name(key));
+        let value = match R::STORES_FINAL_ONLY {
+            true => cache.last_for_good(key),
+            false if !self.is_due(&name) => None,
+            false => cache.last(key).map(|(value, _)| value),
+        };
+        if let Some(content) = value.and_then(|value| value.encode()) {
+            self.store.put(&name, &content);
+        }
+    }
+
+    /// Whether an answer that may change is to be written again; counts it as
+    /// written, then.
+    fn is_due(&self, name: &str) -> bool {
+        let mut written = self.written.lock();
+        let is_due = written.get(name).is_none_or(|at| at.elapsed() >= PAUSE);
+        if is_due {
+            written.put(name.to_owned(), Instant::now());
+        }
+        is_due
     }
 }
 
 /// What several answers tell of one run or one storage.
 impl Answers {
-    /// Asks for a run.
-    ///
-    /// # Errors
-    /// What the call fails with.
-    pub(crate) fn fetch_run(&self, id: &Arc<str>, progress: &Progress) -> Result<()> {
-        self.fetch(&Run::key(id.clone()), progress, &no_logs)
-    }
-
     /// Takes in a run that another answer has told of.
     pub(crate) fn note_run(&self, row: Row<types::Run>, asked: Instant) {
         let id: Arc<str> = row.value.id.as_str().into();
@@ -208,19 +287,17 @@ impl Answers {
             true => FOR_EVER,
             false => self.service.list_ttl(),
         };
-        let weight = row.weight();
-        Runs::cache(&self.caches).amend(&(), |listing| {
+        self.of::<Runs>().amend(&(), |listing| {
             Listing::new(vec![row.clone()], asked).with_earlier(listing)
         });
-        Run::cache(&self.caches).put(id.clone(), row, asked, lasts, weight);
-        self.with(&Run::key(id), |answer| answer.persist());
+        self.keep::<Run>(&id, row, asked, lasts);
     }
 
     /// The newest answer on a run, its own or a listing's row, and when that was
     /// asked for.
     pub(crate) fn newest_of(&self, id: &Arc<str>) -> Option<(Instant, Arc<Row<types::Run>>)> {
-        let detail = self.last::<Run>(id).map(|(row, asked)| (asked, row));
-        let listing = self.last::<Runs>(&());
+        let detail = self.of::<Run>().last(id).map(|(row, asked)| (asked, row));
+        let listing = self.of::<Runs>().last(&());
         let item = listing.as_ref().and_then(|(listing, _)| listing.id(id));
         let listed = item.map(|item| (item.asked, item.row.clone()));
         let newest = detail.into_iter().chain(listed);
@@ -252,8 +329,8 @@ impl Answers {
             // It had ended when that was asked: so much is known.
             is_terminal.then(|| since.unwrap_or(asked.elapsed()))
         };
-        let detail = self.last::<Run>(id);
-        let listing = self.last::<Runs>(&());
+        let detail = self.of::<Run>().last(id);
+        let listing = self.of::<Runs>().last(&());
         let item = listing.as_ref().and_then(|(listing, _)| listing.id(id));
         // Either may be from when the run was alive.
         let detail = detail.and_then(|(row, asked)| ended(&row.value, asked));
@@ -268,35 +345,30 @@ impl Answers {
 
     /// The path component of a storage's name, where an answer has told it.
     pub(crate) fn name_of(&self, kind: StorageKind, id: &Arc<str>) -> Option<String> {
-        let listing = self.last::<Storages>(&kind);
+        let listing = self.of::<Storages>().last(&kind);
         let listed = listing.as_ref().and_then(|(listing, _)| listing.id(id));
         if let Some(item) = listed {
             return Some(item.component.clone());
         }
-        let (row, _) = self.last::<Storage>(&(kind, id.clone()))?;
+        let (row, _) = self.of::<Storage>().last(&(kind, id.clone()))?;
         Some(escape(&row.value.name))
     }
 
     /// A run has stored a version of an artifact: lists from before do not show it.
     fn expect_version(&self, artifact: &str, version: &str) {
         let (kind, now) = (StorageKind::Artifact, Instant::now());
-        let Some((listing, _)) = self.last::<Storages>(&kind) else {
+        let Some((listing, _)) = self.of::<Storages>().last(&kind) else {
             return;
         };
         let mut items = listing.items().iter();
         let Some(item) = items.find(|item| item.row.value.name == artifact) else {
-            return self.expire::<Storages>(&kind, now, LIVE_TTL);
+            return self.of::<Storages>().expire(&kind, now, LIVE_TTL);
         };
         let key = (kind, item.id.clone());
-        let versions = self.last::<Versions>(&key);
+        let versions = self.of::<Versions>().last(&key);
         if versions.is_some_and(|(versions, _)| versions.get(version).is_none()) {
-            self.expire::<Versions>(&key, now, LIVE_TTL);
-            self.expire::<Storages>(&kind, now, LIVE_TTL);
+            self.of::<Versions>().expire(&key, now, LIVE_TTL);
+            self.of::<Storages>().expire(&kind, now, LIVE_TTL);
         }
     }
-}
-
-/// For a fetch that is not of a log.
-fn no_logs(_: &Arc<str>, _: &Progress) -> Result<Fetched<Logs>> {
-    Err(Error::Internal("no log was to be fetched".into()))
 }

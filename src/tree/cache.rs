@@ -142,13 +142,8 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
             fresh_for,
             weight,
         };
-        self.store(
-            key,
-            Slot {
-                value: Some(known),
-                failure: None,
-            },
-        );
+        let (value, failure) = (Some(known), None);
+        self.store(key, Slot { value, failure });
     }
 
     /// Puts an answer that `make` makes of the last one, with its weight.
@@ -157,7 +152,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
         key: K,
         asked: Instant,
         fresh_for: Duration,
-        make: impl FnOnce(Option<&T>) -> (Arc<T>, usize),
+        make: impl FnOnce(Option<&T>) -> (T, usize),
     ) {
         let _changing = self.changing.lock();
         let last = self.last(&key);
@@ -167,19 +162,14 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
 
     /// Notes that a fetch failed at `asked`, and that none is to follow for `lasts`.
     /// An older answer stays.
-    pub(crate) fn fail(&self, key: K, error: Error, asked: Instant, lasts: Duration) {
+    pub(crate) fn fail(&self, key: &K, error: Error, asked: Instant, lasts: Duration) {
         let failure = Some((error, asked, lasts));
-        if let Some(slot) = self.inner.lock().slots.get_mut(&key) {
+        if let Some(slot) = self.inner.lock().slots.get_mut(key) {
             slot.failure = failure;
             return;
         }
-        self.store(
-            key,
-            Slot {
-                value: None,
-                failure,
-            },
-        );
+        let value = None;
+        self.store(key.clone(), Slot { value, failure });
     }
 
     /// Changes an answer without making it fresher.
@@ -275,11 +265,11 @@ mod tests {
         cache.put("a", 1, Instant::now(), Duration::ZERO, 1);
         std::thread::sleep(Duration::from_millis(2));
         let error = Error::NotFound("a".into());
-        cache.fail("a", error.clone(), Instant::now(), HOUR);
+        cache.fail(&"a", error.clone(), Instant::now(), HOUR);
         std::thread::sleep(Duration::from_millis(2));
         assert!(matches!(cache.get(&"a", Instant::now()), Lookup::Failed(_)));
         assert!(cache.last(&"a").is_some() && cache.last_failure(&"a").is_some());
-        cache.fail("a", error, Instant::now(), Duration::ZERO);
+        cache.fail(&"a", error, Instant::now(), Duration::ZERO);
         std::thread::sleep(Duration::from_millis(2));
         assert!(matches!(cache.get(&"a", Instant::now()), Lookup::Missing));
         cache.put("a", 2, Instant::now(), HOUR, 1);
@@ -298,7 +288,7 @@ mod tests {
         cache.put(8, 8, Instant::now(), HOUR, 90);
         let kept: Vec<u32> = (0..10).filter(|key| cache.last(key).is_some()).collect();
         assert_eq!(kept, [8]);
-        cache.fail(8, Error::Stale, Instant::now(), HOUR);
+        cache.fail(&8, Error::Stale, Instant::now(), HOUR);
         cache.put(9, 9, Instant::now(), HOUR, 10);
         let kept: Vec<u32> = (0..10).filter(|key| cache.last(key).is_some()).collect();
         assert_eq!(

@@ -130,8 +130,8 @@ impl Content {
 
     /// Notes that a download failed, and that none is to follow for `lasts`.
     pub(crate) fn fail(&self, version: &VersionId, error: &Error, lasts: Duration) {
-        let (version, error) = (version.clone(), error.clone());
-        self.failures.fail(version, error, Instant::now(), lasts);
+        let now = Instant::now();
+        self.failures.fail(version, error.clone(), now, lasts);
     }
 
     /// Downloads a version. The hold that this gives keeps the content from being

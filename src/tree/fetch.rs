@@ -6,7 +6,7 @@ use crate::{
     progress::Progress,
     store::Hold,
     tree::{
-        answers::{Versions, is_outage, is_unreachable},
+        answers::{Key, Versions, is_outage, is_unreachable},
         cache::Lookup,
         content::Download,
         crawlers::Caller,
@@ -15,10 +15,7 @@ use crate::{
         view::Tree,
     },
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// How long after a failure no fetch is tried, so that the many requests of one `ls -l`
 /// do not repeat it, but a user who tries again soon gets an answer.
@@ -95,12 +92,10 @@ impl Tree {
                 self.live.follow(&self.answers, run, progress);
                 return Ok(None);
             }
-            Fetchable::Answer(key) => {
-                let (answers, live) = (&self.answers, &self.live);
-                let rows =
-                    |run: &Arc<str>, progress: &Progress| live.fetch_rows(answers, run, progress);
-                answers.fetch(key, progress, &rows)
+            Fetchable::Answer(Key::RunLogs(run)) => {
+                self.live.fetch_rows(&self.answers, run, progress)
             }
+            Fetchable::Answer(key) => self.answers.fetch_any(key, progress),
             Fetchable::Order(control, order) => {
                 let answers = &self.answers;
                 self.orders.carry_out(control, *order, answers, progress)
@@ -117,7 +112,7 @@ impl Tree {
         arrived: &(dyn Fn() + Sync),
     ) -> Result<Option<Hold>> {
         let service = self.answers.service();
-        let versions = self.answers.last::<Versions>(&version.of());
+        let versions = self.answers.of::<Versions>().last(&version.of());
         let url = || {
             let (kind, storage) = (version.kind, &version.storage);
             let api = service.api();
@@ -138,7 +133,7 @@ impl Tree {
     /// is fresh, is on disk for good, or could not be fetched a moment ago.
     fn is_settled(&self, key: &FetchKey, since: Instant) -> bool {
         match &key.0 {
-            Fetchable::Answer(key) => self.answers.with(key, |answer| answer.is_settled(since)),
+            Fetchable::Answer(key) => self.answers.is_settled(key, since),
             // The content itself is the store's.
             Fetchable::Content(version) => self.content.failure(version, since).is_some(),
             Fetchable::Stream(run) => self.live.streams(run),
@@ -154,7 +149,7 @@ impl Tree {
 
     fn recall_last(&self, key: &FetchKey) {
         if let Fetchable::Answer(key) = &key.0 {
-            self.answers.with(key, |answer| answer.recall_last());
+            self.answers.recall_last(key);
         }
     }
 
@@ -185,11 +180,12 @@ impl Tree {
         };
         match &key.0 {
             Fetchable::Answer(key) => {
-                // Followers of a log ask again by themselves.
-                let followed = key.followed().filter(|run| !self.answers.has_ended(run));
-                let asked = || followed.map(|run| self.live.rows_failed(run));
-                let lasts = lasts.or_else(asked).unwrap_or(FAILURE_TTL);
-                self.answers.with(key, |answer| answer.fail(error, lasts));
+                let lasts = lasts.unwrap_or_else(|| match key {
+                    // Followers of a log ask again by themselves.
+                    Key::RunLogs(run) if !self.answers.has_ended(run) => self.live.rows_failed(run),
+                    _ => FAILURE_TTL,
+                });
+                self.answers.fail(key, error.clone(), lasts);
             }
             Fetchable::Content(version) => {
                 let lasts = lasts.unwrap_or(FAILURE_TTL);
@@ -204,7 +200,7 @@ impl Tree {
     /// Why the last fetch of `key` failed, if it did.
     pub fn last_failure(&self, key: &FetchKey) -> Option<Error> {
         match &key.0 {
-            Fetchable::Answer(key) => self.answers.with(key, |answer| answer.last_failure()),
+            Fetchable::Answer(key) => self.answers.last_failure(key),
             Fetchable::Content(version) => self.content.last_failure(version),
             Fetchable::Order(_, order) => self.orders.failure(*order),
             Fetchable::Stream(_) | Fetchable::Usage => None,
@@ -233,7 +229,7 @@ impl Tree {
 
     /// Whether a version is listed, as far as is known.
     fn may_be_listed(&self, version: &VersionId) -> bool {
-        let versions = self.answers.last::<Versions>(&version.of());
+        let versions = self.answers.of::<Versions>().last(&version.of());
         versions.is_none_or(|(versions, _)| versions.get(&version.id).is_some())
     }
 

@@ -147,7 +147,7 @@ impl Orders {
     /// Notes that an order has failed, for good: it is not given again.
     pub(super) fn fail(&self, order: u64, error: &Error) {
         let now = Instant::now();
-        self.outcomes.fail(order, error.clone(), now, FOR_EVER);
+        self.outcomes.fail(&order, error.clone(), now, FOR_EVER);
     }
 
     /// Why an order has failed.

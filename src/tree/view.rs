@@ -109,7 +109,7 @@ impl Tree {
 
     /// Whether a list of agents is known, if only from an earlier mount.
     pub fn knows_agents(&self) -> bool {
-        self.answers.last::<Agents>(&()).is_some()
+        self.answers.of::<Agents>().last(&()).is_some()
     }
 
     /// Writes to disk the inode numbers that the next mount would not draw again.

@@ -123,25 +123,19 @@ impl<T: Named> Listing<T> {
         if !self.by_component.contains_key(&plain) {
             return plain;
         }
-        let id = escape(id);
-        // Eight characters usually tell ids apart; where they do not, take more.
-        let mut length = 8;
-        loop {
-            let tag: String = id.chars().take(length).collect();
+        let tagged = |tag: &str| {
             let mut stem = plain.clone();
             while stem.len() + 1 + tag.len() > NAME_MAX && stem.pop().is_some() {}
-            let candidate = format!("{stem}~{tag}");
-            if !self.by_component.contains_key(&candidate) {
-                return candidate;
-            }
-            // Ids are distinct, so this ends at the latest when the tag holds
-            // all of it; past that, numbers of the loop itself make it unique.
-            length += 4;
-            if length > id.len() + 4 {
-                let candidate = format!("{stem}~{}", self.items.len());
-                return candidate;
-            }
-        }
+            format!("{stem}~{tag}")
+        };
+        let id = escape(id);
+        // Eight characters usually tell ids apart; where they do not, take more.
+        let lengths = (8..=id.len().max(4) + 4).step_by(4);
+        let mut named = lengths.map(|length| tagged(&id.chars().take(length).collect::<String>()));
+        // Ids are distinct, but a name may look like one with a tag.
+        named
+            .find(|name| !self.by_component.contains_key(name))
+            .unwrap_or_else(|| tagged(&self.items.len().to_string()))
     }
 
     /// Oldest first.

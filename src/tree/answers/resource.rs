@@ -1,13 +1,19 @@
 //! What a resource of the API is to the tree: its keys and values, how an answer
 //! is fetched, how long it stays fresh, and how it is written to disk.
 
-use super::{service::Service, value::Value};
-use crate::{
-    api::Client,
-    error::Result,
-    progress::Progress,
-    tree::{logs::Logs, node::Node},
+use super::{
+    listing::{Listing, Named},
+    service::Service,
 };
+use crate::{
+    api::{Client, types::Row},
+    error::Result,
+    json,
+    progress::Progress,
+    tree::node::Node,
+};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use std::{
     fmt::Debug,
     hash::Hash,
@@ -43,8 +49,6 @@ pub(crate) trait Resource: Sized {
     /// Whether a fetch goes on from the last answer, if need be that of an earlier
     /// mount.
     const CONTINUES: bool = false;
-    /// Whether a new answer is [merged](Self::merge) with the last one.
-    const MERGES: bool = false;
     /// Whether the service always has an answer: then "not found" is trouble.
     const ALWAYS_EXISTS: bool = false;
 
@@ -58,18 +62,14 @@ pub(crate) trait Resource: Sized {
     fn folder(_: &Self::Key) -> Option<Node> {
         Self::FOLDER
     }
-    /// The run whose followers decide when a failed fetch is repeated.
-    fn followed(_: &Self::Key) -> Option<&Arc<str>> {
-        None
-    }
 
-    /// Asks the service.
+    /// Asks the service. Gives the answer, and for how long it is fresh.
     ///
     /// # Errors
     /// What the call fails with.
     fn fetch(key: &Self::Key, ask: &Ask<'_, Self>) -> Outcome<Self>;
     /// A new answer with what only an earlier one shows.
-    fn merge(new: Arc<Self::Value>, _earlier: &Self::Value) -> Arc<Self::Value> {
+    fn merge(new: Self::Value, _earlier: &Self::Value) -> Self::Value {
         new
     }
     /// The version of an artifact that the answer says has been stored: the
@@ -79,56 +79,101 @@ pub(crate) trait Resource: Sized {
     }
 }
 
-/// Fetches the rows of a run's log. Live runs are above the answers, so a fetch gets
-/// this as an argument.
-pub(crate) type FetchLogs<'a> = dyn Fn(&Arc<str>, &Progress) -> Result<Fetched<Logs>> + 'a;
+/// What the fetch of a resource has brought.
+pub(crate) type Outcome<R> = Result<(<R as Resource>::Value, Duration)>;
 
-/// With what any resource is fetched.
-pub(crate) struct Fetch<'a> {
-    pub(super) service: &'a Service,
-    pub(super) progress: &'a Progress,
-    /// How long what is asked for now of a run stays fresh, where the run is known
-    /// to have ended.
-    pub(super) rest_lasts: &'a dyn Fn(&Arc<str>) -> Option<Duration>,
-    /// Notes that a version of an artifact has been stored, by the artifact's name and
-    /// the version's id.
-    pub(super) expect_version: &'a dyn Fn(&str, &str),
-    pub(super) logs: &'a FetchLogs<'a>,
-}
-
-/// With what one answer of a resource is fetched.
+/// With what an answer of a resource is fetched.
 pub(crate) struct Ask<'a, R: Resource> {
-    pub(super) fetch: &'a Fetch<'a>,
-    pub(super) api: &'a Client,
+    pub(super) service: &'a Service,
     pub(super) progress: &'a Progress,
     /// When the fetch began.
     pub(super) asked: Instant,
     /// The last answer, however old.
     pub(super) earlier: Option<Arc<R::Value>>,
+    /// How long what is asked for now of a run stays fresh, where the run is known
+    /// to have ended.
+    pub(super) rest_lasts: &'a dyn Fn(&Arc<str>) -> Option<Duration>,
 }
 
 impl<R: Resource> Ask<'_, R> {
+    pub(super) fn api(&self) -> &Client {
+        self.service.api()
+    }
+
     /// An answer that is fresh for as long as listings and live objects are, by what
     /// the service has last said of the rate limit.
     pub(super) fn listed(&self, value: R::Value) -> Outcome<R> {
-        Ok(Fetched::new(value, self.fetch.service.list_ttl()))
+        Ok((value, self.service.list_ttl()))
     }
 }
 
-/// What the fetch of a resource has brought.
-pub(crate) type Outcome<R> = Result<Fetched<<R as Resource>::Value>>;
-
-/// What a fetch has brought.
-pub(crate) struct Fetched<T> {
-    pub(crate) value: Arc<T>,
-    pub(crate) fresh_for: Duration,
+/// An answer: one row, some rows, or a listing of named objects. It is written to disk
+/// as the service sent it.
+pub(crate) trait Value: Sized {
+    /// Bytes in memory, roughly.
+    fn weight(&self) -> usize;
+    /// The answer as it is written to disk.
+    fn encode(&self) -> Option<Vec<u8>>;
+    /// The answer that was written to disk; it counts as asked for at `asked`.
+    fn decode(content: &[u8], asked: Instant) -> Option<Self>;
 }
 
-impl<T> Fetched<T> {
-    pub(crate) fn new(value: impl Into<Arc<T>>, fresh_for: Duration) -> Self {
-        Self {
-            value: value.into(),
-            fresh_for,
-        }
+impl<T: DeserializeOwned> Value for Row<T> {
+    fn weight(&self) -> usize {
+        // The parsed half is about as large as the text.
+        2 * self.raw.get().len() + 128
     }
+
+    fn encode(&self) -> Option<Vec<u8>> {
+        Some(self.raw.get().into())
+    }
+
+    fn decode(content: &[u8], _: Instant) -> Option<Self> {
+        parsed(serde_json::from_slice(content).ok()?)
+    }
+}
+
+impl Value for Vec<Box<RawValue>> {
+    fn weight(&self) -> usize {
+        self.iter().map(|row| row.get().len()).sum()
+    }
+
+    fn encode(&self) -> Option<Vec<u8>> {
+        array(self.iter().map(AsRef::as_ref))
+    }
+
+    fn decode(content: &[u8], _: Instant) -> Option<Self> {
+        serde_json::from_slice(content).ok()
+    }
+}
+
+impl<T: Named + DeserializeOwned> Value for Listing<T> {
+    fn weight(&self) -> usize {
+        // As that of rows; names and maps come on top.
+        self.raw().map(|raw| 2 * raw.get().len() + 256).sum()
+    }
+
+    fn encode(&self) -> Option<Vec<u8>> {
+        array(self.raw())
+    }
+
+    fn decode(content: &[u8], asked: Instant) -> Option<Self> {
+        Some(Self::new(rows(content)?, asked))
+    }
+}
+
+/// A JSON array of rows as they were sent.
+pub(super) fn array<'a>(raw: impl Iterator<Item = &'a RawValue>) -> Option<Vec<u8>> {
+    serde_json::to_vec(&raw.collect::<Vec<_>>()).ok()
+}
+
+/// The rows of a JSON array.
+pub(super) fn rows<T: DeserializeOwned>(content: &[u8]) -> Option<Vec<Row<T>>> {
+    let raw: Vec<Box<RawValue>> = serde_json::from_slice(content).ok()?;
+    raw.into_iter().map(parsed).collect()
+}
+
+fn parsed<T: DeserializeOwned>(raw: Box<RawValue>) -> Option<Row<T>> {
+    let value = json::parse(raw.get()).ok()?;
+    Some(Row { value, raw })
 }

@@ -13,13 +13,9 @@ mod versions;
 
 pub(crate) use run::last_change;
 
-use super::{
-    one_answer::{AnyAnswer, OneAnswer},
-    persisted::Persisted,
-    resource::Resource,
-};
+use super::resource::Resource;
 use crate::tree::{cache::Cache, node::Node};
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 /// A resource of the list.
 pub(crate) trait Registered: Resource {
@@ -30,7 +26,8 @@ pub(crate) trait Registered: Resource {
 }
 
 macro_rules! resources {
-    ($($module:ident::$resource:ident,)*) => {
+    // The dollar sign is for the macro within.
+    ($dollar:tt $($module:ident::$resource:ident,)*) => {
         $(pub(crate) use self::$module::$resource;)*
 
         /// One answer of one resource.
@@ -39,36 +36,17 @@ macro_rules! resources {
             $($resource(<$resource as Resource>::Key),)*
         }
 
-        impl Key {
-            /// The folder that shows the object among many of its kind.
-            pub(crate) fn folder(&self) -> Option<Node> {
-                match self {
-                    $(Self::$resource(key) => $resource::folder(key),)*
+        /// `of_resource!(key, |R, key| body)`: the body for the resource `R` of any key, and
+        /// its own key of that.
+        macro_rules! of_resource {
+            ($dollar any:expr, |$dollar R:ident, $dollar key:pat_param| $dollar body:expr) => {
+                match $dollar any {
+                    $(Key::$resource($dollar key) => {
+                        type $dollar R = $resource;
+                        $dollar body
+                    })*
                 }
-            }
-
-            /// The run whose followers decide when a failed fetch is repeated.
-            pub(crate) fn followed(&self) -> Option<&Arc<str>> {
-                match self {
-                    $(Self::$resource(key) => $resource::followed(key),)*
-                }
-            }
-
-            /// Whether the service always has the answer.
-            pub(crate) fn always_exists(&self) -> bool {
-                match self {
-                    $(Self::$resource(_) => $resource::ALWAYS_EXISTS,)*
-                }
-            }
-        }
-
-        /// In a user's words, for messages.
-        impl fmt::Display for Key {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self {
-                    $(Self::$resource(key) => f.write_str(&$resource::title(key)),)*
-                }
-            }
+            };
         }
 
         /// The answers in memory.
@@ -80,24 +58,6 @@ macro_rules! resources {
             fn default() -> Self {
                 Self {
                     $($module: Cache::new($resource::BOUNDS),)*
-                }
-            }
-        }
-
-        impl Caches {
-            /// Does something with the answer of a key, of any resource.
-            pub(super) fn with<T>(
-                &self,
-                persisted: &Persisted,
-                key: &Key,
-                act: impl FnOnce(&dyn AnyAnswer) -> T,
-            ) -> T {
-                match key {
-                    $(Key::$resource(key) => act(&OneAnswer::<$resource> {
-                        cache: &self.$module,
-                        persisted,
-                        key,
-                    }),)*
                 }
             }
         }
@@ -114,7 +74,7 @@ macro_rules! resources {
     };
 }
 
-resources! {
+resources! { $
     agents::Agents,
     agent::Agent,
     agent_versions::AgentVersions,
@@ -125,6 +85,27 @@ resources! {
     storages::Storages,
     storage::Storage,
     versions::Versions,
+}
+
+pub(super) use of_resource;
+
+impl Key {
+    /// The folder that shows the object among many of its kind.
+    pub(crate) fn folder(&self) -> Option<Node> {
+        of_resource!(self, |R, key| R::folder(key))
+    }
+
+    /// Whether the service always has the answer.
+    pub(crate) fn always_exists(&self) -> bool {
+        of_resource!(self, |R, _| R::ALWAYS_EXISTS)
+    }
+}
+
+/// In a user's words, for messages.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&of_resource!(self, |R, key| R::title(key)))
+    }
 }
 
 #[cfg(test)]

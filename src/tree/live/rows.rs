@@ -7,12 +7,15 @@ use crate::{
     error::Result,
     progress::Progress,
     tree::{
-        answers::{Answers, Fetched, Run},
+        answers::{Answers, Run, RunLogs},
         cache::FOR_EVER,
         logs::Logs,
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 impl Live {
     /// Asks for the rows of a log that have not come yet.
@@ -24,7 +27,8 @@ impl Live {
         answers: &Answers,
         id: &Arc<str>,
         progress: &Progress,
-    ) -> Result<Fetched<Logs>> {
+    ) -> Result<()> {
+        let asked = Instant::now();
         // As it was before the call: a run that ends during it has more to say.
         let lasts = answers.rest_lasts(id);
         let logs = self.log(id);
@@ -43,7 +47,8 @@ impl Live {
         };
         let Some(lasts) = lasts else {
             let lasts = self.after_rows(answers, id, any, progress);
-            return Ok(Fetched::new(logs, lasts));
+            answers.keep::<RunLogs>(id, logs, asked, lasts);
+            return Ok(());
         };
         // The run had ended before this was asked: what it still says comes late.
         conclude(answers, id, &logs);
@@ -53,7 +58,8 @@ impl Live {
             true => Arc::new(Logs::ended(logs.rows())),
             false => logs,
         };
-        Ok(Fetched::new(logs, lasts))
+        answers.keep::<RunLogs>(id, logs, asked, lasts);
+        Ok(())
     }
 
     /// Decides how long the rows of a live run stand, and asks whether the run has
@@ -71,7 +77,7 @@ impl Live {
         let came = Event::RowsCame { any, old_status };
         let decision = self.decide(id, came, service.slowdown());
         if decision.ask_for_run
-            && let Err(error) = answers.fetch_run(id, progress)
+            && let Err(error) = answers.fetch::<Run>(id, progress)
         {
             // The next time does as well.
             tracing::debug!("whether run {id} has ended: {error}");
@@ -82,7 +88,7 @@ impl Live {
 
 /// Has a log show how its run has ended.
 pub(crate) fn conclude(answers: &Answers, id: &Arc<str>, logs: &Logs) {
-    let detail = answers.last::<Run>(id);
+    let detail = answers.of::<Run>().last(id);
     let error = detail.and_then(|(row, _)| row.value.error.clone());
     if let Some((_, row)) = answers.newest_of(id) {
         let run = &row.value;

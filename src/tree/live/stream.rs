@@ -8,7 +8,7 @@ use crate::{
     api::{RunEvent, types::RunStatus},
     error::Result,
     progress::Progress,
-    tree::answers::{Answers, RunLogs},
+    tree::answers::{Answers, Run, RunLogs},
 };
 use std::{
     sync::Arc,
@@ -48,7 +48,9 @@ impl Live {
                 Some(RunEvent::Complete(status)) => {
                     refresh(answers, id, &status, progress)?;
                     // The service has the rest of its log now.
-                    answers.expire::<RunLogs>(id, Instant::now(), Duration::ZERO);
+                    answers
+                        .of::<RunLogs>()
+                        .expire(id, Instant::now(), Duration::ZERO);
                     // An answer that does not say so yet is no end to it.
                     return Ok(match answers.has_ended(id) {
                         true => End::Run,
@@ -77,6 +79,6 @@ fn refresh(
 ) -> Result<()> {
     match answers.standing(id) {
         Some((_, known)) if known == *status => Ok(()),
-        _ => answers.fetch_run(id, progress),
+        _ => answers.fetch::<Run>(id, progress),
     }
 }

@@ -157,7 +157,12 @@ fn a_stream_is_closed_when_no_process_reads_any_more() {
 fn the_log_of_a_run_that_ended_unseen_is_read_anew() {
     let (bench, id) = bench();
     let tree = &bench.tree;
-    tree.answers.fetch_run(&id, &Progress::new()).unwrap();
+    drop(tree.fetch(
+        &FetchKey::run(&id),
+        Instant::now(),
+        &Progress::new(),
+        &|| (),
+    ));
     fetch_rows(&bench, &id);
     {
         let mut world = bench.server.world();

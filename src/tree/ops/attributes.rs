@@ -219,7 +219,7 @@ impl View<'_> {
             Node::Latest(version) => {
                 // A link must not cost the list of versions: where that is not
                 // at hand, the storage's own time is as good.
-                let versions = self.tree.answers.last::<Versions>(&version.of());
+                let versions = self.tree.answers.of::<Versions>().last(&version.of());
                 match versions.as_ref().and_then(|(all, _)| all.get(&version.id)) {
                     Some(row) => (row.created_at, FOR_EVER),
                     None => return storage(version.kind, &version.storage),

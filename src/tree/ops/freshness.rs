@@ -40,10 +40,10 @@ impl View<'_> {
     /// An answer of a resource that is fresh enough, and for how long it stays so.
     pub(super) fn need<R: Registered>(&self, key: &R::Key) -> Answer<(Arc<R::Value>, Duration)> {
         let answers = &self.tree.answers;
-        match answers.get::<R>(key, self.since) {
+        match answers.of::<R>().get(key, self.since) {
             Lookup::Fresh(value, left) => Ok((value, left)),
             _ if self.any_age
-                && let Some((value, _)) = answers.last::<R>(key) =>
+                && let Some((value, _)) = answers.of::<R>().last(key) =>
             {
                 Ok((value, Duration::ZERO))
             }
@@ -61,14 +61,14 @@ impl View<'_> {
         // While the service cannot be reached, the last answer is shown at once. A
         // fetch that no request waits for finds out whether the service is back.
         if self.is_away()
-            && !matches!(answers.get::<R>(key, self.since), Lookup::Fresh(..))
-            && let Some((value, _)) = answers.last::<R>(key)
+            && !matches!(answers.of::<R>().get(key, self.since), Lookup::Fresh(..))
+            && let Some((value, _)) = answers.of::<R>().last(key)
         {
             self.wish(FetchKey::of::<R>(key.clone()));
             return Ok((value, Duration::ZERO));
         }
         match self.need::<R>(key) {
-            Err(Miss::Error(error)) if is_outage(&error) => match answers.last::<R>(key) {
+            Err(Miss::Error(error)) if is_outage(&error) => match answers.of::<R>().last(key) {
                 Some((value, _)) => Ok((value, Duration::ZERO)),
                 None => Err(error.into()),
             },
@@ -105,14 +105,16 @@ impl View<'_> {
     /// The log of a run, and whether it is final.
     pub(in crate::tree) fn logs(&self, id: &Arc<str>) -> Answer<(Arc<Logs>, bool)> {
         let answers = &self.tree.answers;
-        if let Some(logs) = answers.last_final::<RunLogs>(id) {
+        if let Some(logs) = answers.of::<RunLogs>().last_for_good(id) {
             conclude(answers, id, &logs);
             return Ok((logs, true));
         }
         let may_ask = !(self.any_age || self.is_away());
         // What was asked for while the run lived is not the last word on it.
         if may_ask && answers.rest_lasts(id) == Some(FOR_EVER) {
-            answers.expire::<RunLogs>(id, self.since, Duration::ZERO);
+            answers
+                .of::<RunLogs>()
+                .expire(id, self.since, Duration::ZERO);
         }
         if may_ask && !answers.has_ended(id) {
             let decision = self.tree.live.log_read(id, answers.service().slowdown());
@@ -121,11 +123,13 @@ impl View<'_> {
             }
             match decision.show {
                 Show::Last => {
-                    if let Some((logs, _)) = answers.last::<RunLogs>(id) {
+                    if let Some((logs, _)) = answers.of::<RunLogs>().last(id) {
                         return Ok((logs, false));
                     }
                 }
-                Show::Anew => answers.expire::<RunLogs>(id, self.since, Duration::ZERO),
+                Show::Anew => answers
+                    .of::<RunLogs>()
+                    .expire(id, self.since, Duration::ZERO),
                 Show::Fresh => {}
             }
         }
@@ -163,7 +167,7 @@ impl View<'_> {
         T: Named,
     {
         // A listing that has shown it once is what refreshes it.
-        let last = self.tree.answers.last::<L>(list);
+        let last = self.tree.answers.of::<L>().last(list);
         if last.is_some_and(|(last, _)| last.id(id).is_some()) {
             let (listing, left) = self.need_or_last::<L>(list)?;
             if let Some(item) = listing.id(id) {
@@ -190,8 +194,8 @@ impl View<'_> {
     /// A run, from its own answer or from a listing's row.
     pub(super) fn run(&self, id: &Arc<str>, age: Age) -> Answer<(Arc<Row<types::Run>>, Duration)> {
         let answers = &self.tree.answers;
-        let detail = answers.last::<Run>(id);
-        let listing = answers.last::<Runs>(&());
+        let detail = answers.of::<Run>().last(id);
+        let listing = answers.of::<Runs>().last(&());
         let listed = listing.as_ref().and_then(|(listing, _)| listing.id(id));
         let listed = listed.map(|item: &Item<types::Run>| (item.row.clone(), item.asked));
         let is_listed = listed.is_some();
@@ -216,8 +220,8 @@ impl View<'_> {
         }
         if age == Age::Anew {
             match is_listed {
-                true => answers.expire::<Runs>(&(), self.since, LIVE_TTL),
-                false => answers.expire::<Run>(id, self.since, LIVE_TTL),
+                true => answers.of::<Runs>().expire(&(), self.since, LIVE_TTL),
+                false => answers.of::<Run>().expire(id, self.since, LIVE_TTL),
             }
         }
         // One listing refreshes every live run, so it comes before a call for one.
@@ -247,16 +251,16 @@ impl View<'_> {
         age: Age,
     ) -> Answer<(Arc<Row<types::Run>>, Duration)> {
         let answers = &self.tree.answers;
-        let last = answers.last::<Run>(id);
+        let last = answers.of::<Run>().last(id);
         let may_ask = !(self.any_age || self.is_away());
         if may_ask && let Some((row, _)) = &last {
             if answers
                 .standing(id)
                 .is_none_or(|(_, status)| status != row.value.status)
             {
-                answers.expire::<Run>(id, self.since, Duration::ZERO);
+                answers.of::<Run>().expire(id, self.since, Duration::ZERO);
             } else if age == Age::Anew {
-                answers.expire::<Run>(id, self.since, LIVE_TTL);
+                answers.of::<Run>().expire(id, self.since, LIVE_TTL);
             }
         }
         match self.need::<Run>(id) {
@@ -294,7 +298,7 @@ impl View<'_> {
     /// For one that the list may have skipped, an empty row: lookup has made
     /// sure that it exists.
     pub(super) fn version_row(&self, version: &VersionId) -> Answer<StorageVersion> {
-        if let Some((versions, _)) = self.tree.answers.last::<Versions>(&version.of())
+        if let Some((versions, _)) = self.tree.answers.of::<Versions>().last(&version.of())
             && let Some(row) = versions.get(&version.id)
         {
             return Ok(row.clone());
@@ -345,7 +349,7 @@ impl Tree {
     /// Why a run has failed, as far as it is known without asking: what the run
     /// itself says, else what its stream has told.
     pub fn why_failed(&self, id: &str) -> Option<Arc<str>> {
-        let own = self.answers.last::<Run>(&id.into());
+        let own = self.answers.of::<Run>().last(&id.into());
         let own = own.and_then(|(row, _)| row.value.error.as_deref().map(Arc::from));
         own.filter(|error: &Arc<str>| !error.is_empty())
             .or_else(|| self.live.reason(id))

@@ -70,7 +70,7 @@ impl View<'_> {
         let run = &row.value;
         // Where the listing is at hand it knows the agent's component, which
         // is not its bare name where two agents share one.
-        let listing = self.tree.answers.last::<Agents>(&());
+        let listing = self.tree.answers.of::<Agents>().last(&());
         let listed = run
             .agent_id
             .as_deref()

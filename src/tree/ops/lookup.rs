@@ -155,7 +155,7 @@ impl View<'_> {
             }
             Node::Run(id) => self.run_child(id, text),
             Node::RunVolumes(id)
-                if is_probe(text) && self.tree.answers.last::<Run>(id).is_none() =>
+                if is_probe(text) && self.tree.answers.of::<Run>().last(id).is_none() =>
             {
                 Err(absent(text))
             }
@@ -194,7 +194,7 @@ impl View<'_> {
         };
         if is_probe(name) {
             // Only a listing that is known already can show such a name.
-            let found = answers.last::<L>(list);
+            let found = answers.of::<L>().last(list);
             let found = found.and_then(|(listing, _)| listed(&listing));
             return Ok((found.ok_or_else(|| absent(name))?, self.list_ttl()));
         }
@@ -209,7 +209,7 @@ impl View<'_> {
         };
         let is_reached =
             |of: &R::Key, row: &Row<T>| reached(row) && *of == key(row.value.id().into());
-        if let Some(key) = answers.find::<R>(is_reached) {
+        if let Some(key) = answers.of::<R>().find(is_reached) {
             let (row, left) = self.need_or_last::<R>(&key)?;
             return match reached(&row) {
                 true => Ok((node(row.value.id().into()), left)),
@@ -250,7 +250,7 @@ impl View<'_> {
     /// The run of an id, from a listing or, where none shows it, by a call.
     fn named_run(&self, name: &str) -> Answer<(Arc<str>, Duration)> {
         let answers = &self.tree.answers;
-        if let Some((listing, _)) = answers.last::<Runs>(&())
+        if let Some((listing, _)) = answers.of::<Runs>().last(&())
             && let Some(item) = listing.component(name)
         {
             // Runs do not vanish.
@@ -322,7 +322,7 @@ impl View<'_> {
             (Node::Entry(version, 0), FOR_EVER)
         };
         let key = (kind, id.clone());
-        if let Some((versions, _)) = self.tree.answers.last::<Versions>(&key)
+        if let Some((versions, _)) = self.tree.answers.of::<Versions>().last(&key)
             && let Some(found) = versions.component(name)
         {
             return Ok(entry(found));
@@ -335,7 +335,9 @@ impl View<'_> {
             // A run that has just ended points at a version which is newer than
             // the list: a whole id is worth looking again.
             let answers = &self.tree.answers;
-            answers.expire::<Versions>(&key, self.since, LOOK_AGAIN);
+            answers
+                .of::<Versions>()
+                .expire(&key, self.since, LOOK_AGAIN);
             (versions, left) = self.versions(kind, id)?;
         }
         if let Some(found) = versions.component(name) {

@@ -67,7 +67,7 @@ impl View<'_> {
 
     /// The seconds since an answer was last asked for.
     fn age<R: Registered>(&self, key: &R::Key) -> Option<u64> {
-        let (_, asked) = self.tree.answers.last::<R>(key)?;
+        let (_, asked) = self.tree.answers.of::<R>().last(key)?;
         Some(asked.elapsed().as_secs())
     }
 

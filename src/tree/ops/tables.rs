@@ -172,7 +172,7 @@ impl View<'_> {
         }
         let asked = Instant::now();
         let (listing, _) = self.runs()?;
-        let count = answers.count::<answers::Run>();
+        let count = answers.of::<answers::Run>().answers();
         let of_this = |table: &Arc<Table>| {
             table.answers == count && table.listing.as_ptr() == Arc::as_ptr(&listing)
         };
@@ -197,7 +197,7 @@ impl View<'_> {
         agent: Option<&Arc<str>>,
         form: Form,
     ) -> Answer<(String, Option<Timestamp>)> {
-        let agents = self.tree.answers.last::<Agents>(&());
+        let agents = self.tree.answers.of::<Agents>().last(&());
         let name_of = |run: &Run| {
             let listed = agents.as_ref()?.0.id(run.agent_id.as_deref()?)?;
             Some(listed.row.value.name.clone())

@@ -272,7 +272,7 @@ fn runs_that_are_started_at_once_are_all_listed() {
         }
         scope.spawn(|| (0..10).for_each(|_| drop(list().unwrap())));
     });
-    let (listing, _) = tree.answers.last::<Runs>(&()).unwrap();
+    let (listing, _) = tree.answers.of::<Runs>().last(&()).unwrap();
     let missing = (0..6).flat_map(|thread| (0..30).map(move |n| id(thread, n)));
     let missing = missing.filter(|id| listing.id(id).is_none());
     assert_eq!(missing.count(), 0, "started, and not listed");

@@ -23,6 +23,6 @@ impl Resource for Agent {
     }
 
     fn fetch(id: &Arc<str>, ask: &Ask<'_, Self>) -> Outcome<Self> {
-        ask.listed(ask.api.agent(id, ask.progress)?)
+        ask.listed(ask.api().agent(id, ask.progress)?)
     }
 }

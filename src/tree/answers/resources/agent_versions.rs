@@ -25,6 +25,6 @@ impl Resource for AgentVersions {
     }
 
     fn fetch(id: &Arc<str>, ask: &Ask<'_, Self>) -> Outcome<Self> {
-        ask.listed(ask.api.agent_versions(id, ask.progress)?)
+        ask.listed(ask.api().agent_versions(id, ask.progress)?)
     }
 }

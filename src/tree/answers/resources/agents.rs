@@ -27,6 +27,6 @@ impl Resource for Agents {
     }
 
     fn fetch((): &(), ask: &Ask<'_, Self>) -> Outcome<Self> {
-        ask.listed(Listing::new(ask.api.agents(ask.progress)?, ask.asked))
+        ask.listed(Listing::new(ask.api().agents(ask.progress)?, ask.asked))
     }
 }

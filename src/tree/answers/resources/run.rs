@@ -3,7 +3,7 @@
 use crate::{
     api::types::{self, Row},
     tree::{
-        answers::resource::{Ask, Fetched, Outcome, Resource},
+        answers::resource::{Ask, Outcome, Resource},
         cache::FOR_EVER,
         node::Node,
     },
@@ -33,9 +33,9 @@ impl Resource for Run {
     }
 
     fn fetch(id: &Arc<str>, ask: &Ask<'_, Self>) -> Outcome<Self> {
-        let row = ask.api.run(id, ask.progress)?;
+        let row = ask.api().run(id, ask.progress)?;
         match row.value.status.is_terminal() {
-            true => Ok(Fetched::new(row, FOR_EVER)),
+            true => Ok((row, FOR_EVER)),
             false => ask.listed(row),
         }
     }

@@ -1,12 +1,12 @@
 //! Every row of a run's log: `GET /v1/runs/:id/logs`.
 
-use crate::tree::{
-    answers::{
-        resource::{Ask, Bounds, Outcome, Resource},
-        value::{self, Value},
+use crate::{
+    error::Error,
+    tree::{
+        answers::resource::{self, Ask, Bounds, Outcome, Resource, Value},
+        logs::Logs,
+        node::Node,
     },
-    logs::Logs,
-    node::Node,
 };
 use std::{sync::Arc, time::Instant};
 
@@ -29,12 +29,9 @@ impl Resource for RunLogs {
         format!("logs {id}")
     }
 
-    fn followed(id: &Arc<str>) -> Option<&Arc<str>> {
-        Some(id)
-    }
-
-    fn fetch(id: &Arc<str>, ask: &Ask<'_, Self>) -> Outcome<Self> {
-        (ask.fetch.logs)(id, ask.progress)
+    /// What live runs know decides which rows are asked for: `tree/live/rows` does it.
+    fn fetch(_: &Arc<str>, _: &Ask<'_, Self>) -> Outcome<Self> {
+        Err(Error::Internal("no log was to be fetched".into()))
     }
 }
 
@@ -44,10 +41,10 @@ impl Value for Logs {
     }
 
     fn encode(&self) -> Option<Vec<u8>> {
-        value::array(self.rows().iter().map(|row| &*row.raw))
+        resource::array(self.rows().iter().map(|row| &*row.raw))
     }
 
     fn decode(content: &[u8], _: Instant) -> Option<Self> {
-        Some(Self::ended(value::rows(content)?))
+        Some(Self::ended(resource::rows(content)?))
     }
 }

@@ -1,10 +1,7 @@
 //! The metrics of a run: `GET /v1/runs/:id/metrics`.
 
 use crate::tree::{
-    answers::{
-        resource::{Ask, Bounds, Fetched, Outcome, Resource},
-        value::Value,
-    },
+    answers::resource::{Ask, Bounds, Outcome, Resource, Value},
     metrics::Metrics,
     node::Node,
 };
@@ -38,9 +35,9 @@ impl Resource for RunMetrics {
 
     fn fetch(id: &Arc<str>, ask: &Ask<'_, Self>) -> Outcome<Self> {
         // Before the call: a run that ends during it has more to say.
-        let fresh_for = (ask.fetch.rest_lasts)(id).unwrap_or(LIVE_TTL);
-        let raw = ask.api.run_metrics(id, ask.progress)?;
-        Ok(Fetched::new(Metrics::new(raw), fresh_for))
+        let fresh_for = (ask.rest_lasts)(id).unwrap_or(LIVE_TTL);
+        let raw = ask.api().run_metrics(id, ask.progress)?;
+        Ok((Metrics::new(raw), fresh_for))
     }
 }
 

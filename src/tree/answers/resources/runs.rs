@@ -7,7 +7,6 @@ use crate::{
         resource::{Ask, Bounds, LISTINGS, Outcome, Resource},
     },
 };
-use std::sync::Arc;
 
 /// The resource.
 pub(crate) struct Runs;
@@ -18,7 +17,6 @@ impl Resource for Runs {
 
     const BOUNDS: Bounds = LISTINGS;
     const CONTINUES: bool = true;
-    const MERGES: bool = true;
     const ALWAYS_EXISTS: bool = true;
 
     fn title((): &()) -> String {
@@ -32,13 +30,13 @@ impl Resource for Runs {
     fn fetch((): &(), ask: &Ask<'_, Self>) -> Outcome<Self> {
         let items = ask.earlier.iter().flat_map(|listing| listing.items());
         let known = items.map(|item| &item.row.value).collect();
-        let rows = ask.api.runs_since(&known, ask.progress)?;
+        let rows = ask.api().runs_since(&known, ask.progress)?;
         ask.listed(Listing::new(rows, ask.asked))
     }
 
     /// Runs do not vanish, and the fetch asked only for what may have changed. A run
     /// that was started during the fetch is in the earlier listing only.
-    fn merge(new: Arc<Self::Value>, earlier: &Self::Value) -> Arc<Self::Value> {
-        new.with_earlier(earlier).into()
+    fn merge(new: Self::Value, earlier: &Self::Value) -> Self::Value {
+        new.with_earlier(earlier)
     }
 }

@@ -24,6 +24,6 @@ impl Resource for Storage {
     }
 
     fn fetch((kind, id): &StorageId, ask: &Ask<'_, Self>) -> Outcome<Self> {
-        ask.listed(ask.api.storage(*kind, id, ask.progress)?)
+        ask.listed(ask.api().storage(*kind, id, ask.progress)?)
     }
 }

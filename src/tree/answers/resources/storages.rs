@@ -27,7 +27,7 @@ impl Resource for Storages {
     }
 
     fn fetch(kind: &StorageKind, ask: &Ask<'_, Self>) -> Outcome<Self> {
-        let rows = ask.api.storages(*kind, ask.progress)?;
+        let rows = ask.api().storages(*kind, ask.progress)?;
         ask.listed(Listing::new(rows, ask.asked))
     }
 }

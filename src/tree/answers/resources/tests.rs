@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::types::StorageKind::Artifact;
+use std::sync::Arc;
 
 /// The title of an answer and its name on disk.
 fn names<R: Registered>(key: R::Key) -> (String, String) {

@@ -4,10 +4,7 @@
 use crate::{
     api::types::{Row, StorageVersion},
     tree::{
-        answers::{
-            resource::{Ask, Outcome, Resource},
-            value::{self, Value},
-        },
+        answers::resource::{self, Ask, Outcome, Resource, Value},
         node::{
             Node, StorageId,
             names::{escape, is_content_id},
@@ -15,7 +12,7 @@ use crate::{
     },
 };
 use serde_json::value::RawValue;
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{collections::HashMap, time::Instant};
 
 /// Rows of a full page of a list: the most that the API gives at a time.
 const FULL_PAGE: usize = 100;
@@ -99,8 +96,6 @@ impl Resource for Versions {
     type Key = StorageId;
     type Value = Self;
 
-    const MERGES: bool = true;
-
     fn title((kind, id): &StorageId) -> String {
         format!("versions of {}/{id}", kind.plural())
     }
@@ -114,15 +109,15 @@ impl Resource for Versions {
     }
 
     fn fetch((kind, id): &StorageId, ask: &Ask<'_, Self>) -> Outcome<Self> {
-        let rows = ask.api.storage_versions(*kind, id, ask.progress)?;
+        let rows = ask.api().storage_versions(*kind, id, ask.progress)?;
         ask.listed(Self::new(rows))
     }
 
-    fn merge(new: Arc<Self>, earlier: &Self) -> Arc<Self> {
+    fn merge(new: Self, earlier: &Self) -> Self {
         let is_shown = |(name, _): &(String, _)| new.by_component.contains_key(name);
         match earlier.rows.iter().all(is_shown) {
             true => new,
-            false => new.with_earlier(earlier).into(),
+            false => new.with_earlier(earlier),
         }
     }
 }
@@ -133,10 +128,10 @@ impl Value for Versions {
     }
 
     fn encode(&self) -> Option<Vec<u8>> {
-        value::array(self.raw())
+        resource::array(self.raw())
     }
 
     fn decode(content: &[u8], _: Instant) -> Option<Self> {
-        Some(Self::new(value::rows(content)?))
+        Some(Self::new(resource::rows(content)?))
     }
 }
