@@ -311,6 +311,12 @@ impl Error {
     }
 }
 
+/// Whether a file could not be opened because there is none of that path.
+pub fn is_missing(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
 /// The statuses of the service's error table; others by their class.
 fn api_errno(api: &ApiError) -> i32 {
     match api.status {

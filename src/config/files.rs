@@ -4,13 +4,13 @@
 use super::options::{ConnectionOptions, MountOptions};
 use crate::{
     api::Token,
-    error::{Error, Result},
+    error::{Error, Result, is_missing},
     text::decode,
 };
 use serde::Deserialize;
 use std::{
     fs::File,
-    io::{self, Read},
+    io::Read,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -131,39 +131,23 @@ fn warn_if_open(path: &Path, mode: u32) {
 /// A small text file and its permission bits; `None` where there is none.
 /// A pipe from the shell's `<(…)` has no permission bits worth a warning.
 fn read(path: &Path) -> Result<Option<(String, u32)>> {
-    let context = || format!("reading {}", path.display());
+    let failed = |error| Error::io(format!("reading {}", path.display()), error);
+    let wrong = |what: &str| Error::Setup(format!("{}: {what}", path.display()));
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(None);
-        }
-        Err(error) => return Err(Error::io(context(), error)),
+        Err(error) if is_missing(&error) => return Ok(None),
+        Err(error) => return Err(failed(error)),
     };
-    let data = file
-        .metadata()
-        .map_err(|error| Error::io(context(), error))?;
+    let data = file.metadata().map_err(failed)?;
     let mode = if data.is_file() { data.mode() } else { 0 };
     let mut bytes = Vec::new();
-    file.take(MAX_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| Error::io(context(), error))?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(Error::Setup(format!(
-            "{}: more than {} KiB; is this the right file?",
-            path.display(),
-            MAX_FILE >> 10
+    let read = file.take(MAX_FILE + 1).read_to_end(&mut bytes);
+    if read.map_err(failed)? as u64 > MAX_FILE {
+        let most = MAX_FILE >> 10;
+        return Err(wrong(&format!(
+            "more than {most} KiB; is this the right file?"
         )));
     }
-    let text = decode(bytes).ok_or_else(|| {
-        Error::Setup(format!(
-            "{}: not UTF-8 text; save it as that",
-            path.display()
-        ))
-    })?;
+    let text = decode(bytes).ok_or_else(|| wrong("not UTF-8 text; save it as that"))?;
     Ok(Some((text, mode)))
 }

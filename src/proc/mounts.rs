@@ -2,7 +2,7 @@
 //! hang.
 
 use super::read;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_missing};
 use std::{
     ffi::OsString,
     fs, io,
@@ -74,14 +74,7 @@ pub fn mount_at(path: &Path) -> Result<Option<MountEntry>> {
     for _ in 0..MAX_LINKS {
         path = match locate(&path) {
             Ok(path) => path,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Ok(None);
-            }
+            Err(error) if is_missing(&error) => return Ok(None),
             Err(error) => return Err(Error::io(format!("{}", path.display()), error)),
         };
         if let Some(entry) = top(&mounts, &path) {
@@ -156,19 +149,11 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
 fn unescape(mut field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     while let [first, rest @ ..] = field {
-        (field, _) = match field {
-            [
-                b'\\',
-                a @ b'0'..=b'3',
-                b @ b'0'..=b'7',
-                c @ b'0'..=b'7',
-                rest @ ..,
-            ] => (
-                rest,
-                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0')),
-            ),
-            _ => (rest, bytes.push(*first)),
-        };
+        let digits = rest.get(..3).filter(|_| *first == b'\\');
+        let code = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        let code = code.and_then(|code| u8::from_str_radix(code, 8).ok());
+        bytes.push(code.unwrap_or(*first));
+        field = if code.is_some() { &rest[3..] } else { rest };
     }
     bytes
 }
