@@ -106,7 +106,7 @@ pub enum Outcome {
 /// API refuses, and where the kernel or `fusermount3` refuses to mount.
 pub fn run(
     options: Options,
-    set_up_logs: impl FnOnce() -> Result<()>,
+    set_up_logs: impl FnOnce(),
     ready: impl FnOnce(&Path, &[String]),
 ) -> Result<Outcome> {
     let report: Option<Ready> = if options.foreground {
@@ -124,7 +124,7 @@ pub fn run(
     };
     // Before anything is written, which can be too much for a limit.
     let signals = Signals::outlast_others()?;
-    set_up_logs()?;
+    set_up_logs();
     raise_open_files();
     // After the fork, since looking at what is mounted there starts threads.
     let prepared = mountpoint::prepare(&options.mountpoint)?;

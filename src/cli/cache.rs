@@ -4,17 +4,17 @@ mod report;
 
 use super::{
     mount_path::MountPath,
-    output::{print, print_json},
+    output::{exit_code, print, print_json},
     prefetch,
 };
 use crate::{
     config::{ByteSize, CacheSettings, Environment},
     error::{Error, Result},
-    store::{Audit, CachedVersion, Inventory},
+    store::{Audit, Breakdown, CachedVersion, Cleared, Inventory},
     text::one_line,
 };
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -42,13 +42,69 @@ pub struct CacheArgs {
 #[derive(Debug, Subcommand)]
 enum CacheCommand {
     /// List the versions in the cache
-    Ls(LsArgs),
+    #[command(
+        after_help = "Content is `cached`, or `tree` where only names and sizes are left of it.
+Verified says whether the version's id is the hash of its content.
+
+Examples:
+  vm0fs cache ls
+  vm0fs cache ls --json | jq -r '.[] | select(.pinned) | .version'"
+    )]
+    Ls {
+        /// Print the same as JSON, with whole ids
+        #[arg(long)]
+        json: bool,
+        /// Which cache.
+        #[command(flatten)]
+        which: Which,
+    },
     /// Show how much of the cache is used, and by what
-    Du(DuArgs),
+    #[command(after_help = "Examples:
+  vm0fs cache du
+  vm0fs cache du --json")]
+    Du {
+        /// Print the same as JSON, in bytes
+        #[arg(long)]
+        json: bool,
+        /// Which cache.
+        #[command(flatten)]
+        which: Which,
+        /// Maximum size of the cache to compare with, such as 10GiB [default: as for mount]
+        #[arg(long, value_name = "SIZE")]
+        cache_size: Option<ByteSize>,
+    },
     /// Check that the content of the cache is what was downloaded
-    Verify(VerifyArgs),
+    #[command(
+        after_help = "Reads all content. Exit code 1 where something is damaged, fixed or not.
+
+Examples:
+  vm0fs cache verify
+  vm0fs cache verify --fix    drop what is damaged: it is fetched again when used"
+    )]
+    Verify {
+        /// Remove what is damaged. It is downloaded again when it is used
+        #[arg(long)]
+        fix: bool,
+        /// Which cache.
+        #[command(flatten)]
+        which: Which,
+    },
     /// Remove content to free room; versions that are open or pinned stay
-    Clear(ClearArgs),
+    #[command(after_help = "Examples:
+  vm0fs cache clear                   names and sizes stay: ls and find need no network
+  vm0fs cache clear --all             those as well
+  vm0fs cache clear --all --pinned    everything that no process has open")]
+    Clear {
+        /// Remove names and sizes as well, not only content
+        #[arg(long)]
+        all: bool,
+        /// Remove pinned versions as well
+        #[arg(long)]
+        pinned: bool,
+        /// Which cache.
+        #[command(flatten)]
+        which: Which,
+    },
     /// Download versions, and keep them from being removed
     Pin(PinArgs),
     /// Let pinned versions be removed again when room is needed
@@ -61,78 +117,6 @@ struct Which {
     /// Folder of the cache [default: as for mount; for a PATH, that of its mount]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
-}
-
-/// `vm0fs cache ls`.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Content is `cached`, or `tree` where only names and sizes are left of it.
-Verified says whether the version's id is the hash of its content.
-
-Examples:
-  vm0fs cache ls
-  vm0fs cache ls --json | jq -r '.[] | select(.pinned) | .version'"
-)]
-struct LsArgs {
-    /// Print the same as JSON, with whole ids
-    #[arg(long)]
-    json: bool,
-    /// Which cache.
-    #[command(flatten)]
-    which: Which,
-}
-
-/// `vm0fs cache du`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  vm0fs cache du
-  vm0fs cache du --json")]
-struct DuArgs {
-    /// Print the same as JSON, in bytes
-    #[arg(long)]
-    json: bool,
-    /// Which cache.
-    #[command(flatten)]
-    which: Which,
-    /// Maximum size of the cache to compare with, such as 10GiB [default: as for mount]
-    #[arg(long, value_name = "SIZE")]
-    cache_size: Option<ByteSize>,
-}
-
-/// `vm0fs cache verify`.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Reads all content. Exit code 1 where something is damaged, fixed or not.
-
-Examples:
-  vm0fs cache verify
-  vm0fs cache verify --fix    drop what is damaged: it is fetched again when used"
-)]
-struct VerifyArgs {
-    /// Remove what is damaged. It is downloaded again when it is used
-    #[arg(long)]
-    fix: bool,
-    /// Which cache.
-    #[command(flatten)]
-    which: Which,
-}
-
-/// `vm0fs cache clear`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  vm0fs cache clear                   names and sizes stay: ls and find need no network
-  vm0fs cache clear --all             those as well
-  vm0fs cache clear --all --pinned    everything that no process has open")]
-struct ClearArgs {
-    /// Remove names and sizes as well, not only content
-    #[arg(long)]
-    all: bool,
-    /// Remove pinned versions as well
-    #[arg(long)]
-    pinned: bool,
-    /// Which cache.
-    #[command(flatten)]
-    which: Which,
 }
 
 /// `vm0fs cache pin` and `unpin`.
@@ -172,41 +156,41 @@ impl CacheArgs {
     /// cannot be read or changed.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
         match self.command {
-            CacheCommand::Ls(args) => {
-                let inventory = args.which.open(environment)?;
-                let items = inventory.map_or(Ok(Vec::new()), |inventory| inventory.list())?;
-                match args.json {
+            CacheCommand::Ls { json, which } => {
+                let items = list(which.open(environment)?.as_ref())?;
+                match json {
                     true => print_json(&report::items(&items))?,
                     false => print(&report::table(&items))?,
                 }
             }
-            CacheCommand::Du(args) => {
-                let settings = args.which.settings(args.cache_size, environment)?;
+            CacheCommand::Du {
+                json,
+                which,
+                cache_size,
+            } => {
+                let settings = which.settings(cache_size, environment)?;
                 let sum = match Inventory::open(&settings.dir, settings.size)? {
                     Some(inventory) => inventory.breakdown()?,
-                    None => crate::store::Breakdown {
+                    None => Breakdown {
                         ceiling: settings.size,
-                        ..Default::default()
+                        ..Breakdown::default()
                     },
                 };
-                match args.json {
+                match json {
                     true => print_json(&report::sums(&sum))?,
                     false => print(&report::breakdown(&sum, &settings.dir))?,
                 }
             }
-            CacheCommand::Verify(args) => {
-                let Some(inventory) = args.which.open(environment)? else {
-                    print("the cache is empty\n")?;
-                    return Ok(ExitCode::SUCCESS);
+            CacheCommand::Verify { fix, which } => match which.open(environment)? {
+                Some(inventory) => return verify(&inventory, fix),
+                None => print("the cache is empty\n")?,
+            },
+            CacheCommand::Clear { all, pinned, which } => {
+                let cleared = match which.open(environment)? {
+                    Some(inventory) => inventory.clear(all, pinned)?,
+                    None => Cleared::default(),
                 };
-                return verify(&inventory, args.fix);
-            }
-            CacheCommand::Clear(args) => {
-                let cleared = match args.which.open(environment)? {
-                    Some(inventory) => inventory.clear(args.all, args.pinned)?,
-                    None => crate::store::Cleared::default(),
-                };
-                print(&report::cleared(&cleared, args.all))?;
+                print(&report::cleared(&cleared, all))?;
             }
             CacheCommand::Pin(args) => return each(args, environment, pin),
             CacheCommand::Unpin(args) => return each(args, environment, unpin),
@@ -215,14 +199,18 @@ impl CacheArgs {
     }
 }
 
+/// The versions in a cache, if there is one.
+fn list(inventory: Option<&Inventory>) -> Result<Vec<CachedVersion>> {
+    inventory.map_or(Ok(Vec::new()), Inventory::list)
+}
+
 fn verify(inventory: &Inventory, fix: bool) -> Result<ExitCode> {
     let items = inventory.list()?;
     let bar = ProgressBar::new(items.iter().map(|item| item.content).sum());
-    if let Ok(style) = ProgressStyle::with_template(
+    prefetch::set_style(
+        &bar,
         "verifying [{bar:24}] {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left",
-    ) {
-        bar.set_style(style.progress_chars("=> "));
-    }
+    );
     let (mut damaged, mut looked_at) = (0, 0);
     for item in &items {
         let audit = inventory.verify(&item.key, &mut |bytes| bar.inc(bytes));
@@ -247,10 +235,7 @@ fn verify(inventory: &Inventory, fix: bool) -> Result<ExitCode> {
     }
     bar.finish_and_clear();
     print(&format!("{looked_at} verified, {damaged} damaged\n"))?;
-    Ok(match damaged {
-        0 => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
-    })
+    Ok(exit_code(damaged == 0))
 }
 
 /// What a user named.
@@ -271,8 +256,7 @@ impl Target {
         let Some(prefix) = prefix.filter(|text| !text.contains('/')) else {
             return Err(not_a_path);
         };
-        let inventory = Inventory::open(&which.dir, which.size)?;
-        let mut items = inventory.map_or(Ok(Vec::new()), |inventory| inventory.list())?;
+        let mut items = list(Inventory::open(&which.dir, which.size)?.as_ref())?;
         items.retain(|item| {
             let id = item.meta.as_ref().map(|meta| meta.version_id.as_str());
             id.is_some_and(|id| id.starts_with(prefix)) || item.key.starts_with(prefix)
@@ -322,23 +306,29 @@ fn each(
     }
 }
 
-fn no_cache(dir: &Path) -> Error {
-    Error::Setup(format!("there is no cache in {}", dir.display()))
+/// The cache in a folder, which must be there.
+fn open(dir: &Path, size: u64) -> Result<Inventory> {
+    let missing = || Error::Setup(format!("there is no cache in {}", dir.display()));
+    Inventory::open(dir, size)?.ok_or_else(missing)
+}
+
+/// Says that a version is pinned now.
+fn pinned(title: &str, is_new: bool) -> String {
+    format!("{title}: {}pinned", if is_new { "" } else { "already " })
 }
 
 fn pin(target: &Target, dir: &Path, size: u64) -> Result<String> {
     let path = match target {
         Target::MountPath(path) => path,
         Target::Item(item) => {
-            let inventory = Inventory::open(dir, size)?.ok_or_else(|| no_cache(dir))?;
-            let new = inventory.pin(&item.key)?;
+            let inventory = open(dir, size)?;
+            let is_new = inventory.pin(&item.key)?;
             let title = report::title(item);
-            return Ok(match (new, inventory.has_content(&item.key)) {
-                (_, false) => format!(
+            return Ok(match inventory.has_content(&item.key) {
+                true => pinned(&title, is_new),
+                false => format!(
                     "{title}: pinned; its content is not there: fetch it with vm0fs prefetch PATH"
                 ),
-                (true, true) => format!("{title}: pinned"),
-                (false, true) => format!("{title}: already pinned"),
             });
         }
     };
@@ -351,12 +341,7 @@ fn pin(target: &Target, dir: &Path, size: u64) -> Result<String> {
         if let Some(inventory) = Inventory::open(dir, size)? {
             match inventory.pin(&key) {
                 // From here on no mount evicts it.
-                Ok(new) if inventory.has_content(&key) => {
-                    return Ok(match new {
-                        true => format!("{shown}: pinned"),
-                        false => format!("{shown}: already pinned"),
-                    });
-                }
+                Ok(is_new) if inventory.has_content(&key) => return Ok(pinned(shown, is_new)),
                 // Evicted in between.
                 Ok(_) | Err(Error::NotFound(_)) => {}
                 Err(error) => return Err(error),
@@ -387,13 +372,9 @@ fn unpin(target: &Target, dir: &Path, size: u64) -> Result<String> {
         Target::MountPath(path) => (path.shown.clone(), path.key()?),
         Target::Item(item) => (report::title(item), item.key.clone()),
     };
-    let inventory = Inventory::open(dir, size)?.ok_or_else(|| no_cache(dir))?;
-    let was = match inventory.unpin(&key) {
-        Err(Error::NotFound(_)) => false,
-        result => result?,
-    };
-    Ok(match was {
-        true => format!("{title}: no longer pinned"),
-        false => format!("{title}: was not pinned"),
+    Ok(match open(dir, size)?.unpin(&key) {
+        Ok(true) => format!("{title}: no longer pinned"),
+        Ok(false) | Err(Error::NotFound(_)) => format!("{title}: was not pinned"),
+        Err(error) => return Err(error),
     })
 }

@@ -86,7 +86,7 @@ impl DemoArgs {
             settings: settings(&server, cache.path())?,
             foreground: true,
         };
-        let outcome = mount::run(options, || Ok(()), print_tour);
+        let outcome = mount::run(options, || (), print_tour);
         // Downloads in progress end with their server, before their folder is removed.
         drop(server);
         remove(&cache.keep());

@@ -8,7 +8,7 @@ mod mounted;
 mod service;
 
 use self::check::{Check, Level};
-use super::output::{print, print_json, start_logging};
+use super::output::{exit_code, print, print_json, start_logging};
 use crate::{
     config::{ConnectionOptions, Environment, Settings},
     error::Result,
@@ -52,17 +52,12 @@ impl DoctorArgs {
         // A token file that others may read is warned of.
         start_logging(0, false, environment)?;
         let settings = Settings::load(self.connection.clone(), environment);
-        let allow_other = settings
-            .as_ref()
-            .is_ok_and(|settings| settings.options.allow_other);
-        let mut checks = machine::check(environment, allow_other);
+        let allow_other = |settings: &Settings| settings.options.allow_other;
+        let mut checks = machine::check(environment, settings.as_ref().is_ok_and(allow_other));
         checks.extend(mounted::check(self.fix));
         checks.extend(service::check(&settings));
-        checks.extend(cache::check(
-            self.connection.cache_dir,
-            environment,
-            self.fix,
-        ));
+        let dir = self.connection.cache_dir;
+        checks.extend(cache::check(dir, environment, self.fix));
         checks.push(machine::updatedb());
 
         let ok = checks.iter().all(|check| check.level != Level::Fail);
@@ -70,9 +65,6 @@ impl DoctorArgs {
             true => print_json(&json!({"ok": ok, "checks": checks}))?,
             false => print(&checks.iter().map(Check::line).collect::<String>())?,
         }
-        Ok(match ok {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::FAILURE,
-        })
+        Ok(exit_code(ok))
     }
 }

@@ -35,9 +35,8 @@ impl HelpArgs {
         command.build();
         let mut found = &mut command;
         for name in &self.topic {
-            found = found
-                .find_subcommand_mut(name)
-                .ok_or_else(|| unknown(&self.topic))?;
+            let inner = found.find_subcommand_mut(name);
+            found = inner.ok_or_else(|| unknown(&self.topic))?;
         }
         let mut text = found.render_long_help().to_string();
         if self.topic.is_empty() {

@@ -59,17 +59,15 @@ impl MountArgs {
                     tracing::warn!("there will be no log file: {error}");
                 }
             }
-            Ok(())
         };
         mount::run(options, set_up_logs, |mountpoint, warnings| {
-            let mut text: String = warnings
-                .iter()
-                .map(|warning| format!("vm0fs: warning: {warning}\n"))
-                .collect();
-            let shown = mountpoint.display();
-            text += &format!("vm0fs: mounted at {shown}; Ctrl-C unmounts\n");
             // A closed standard error is no reason to end.
-            let _ = io::stderr().write_all(text.as_bytes());
+            let say = |text: String| drop(writeln!(io::stderr(), "vm0fs: {text}"));
+            for warning in warnings {
+                say(format!("warning: {warning}"));
+            }
+            let shown = mountpoint.display();
+            say(format!("mounted at {shown}; Ctrl-C unmounts"));
         })
     }
 

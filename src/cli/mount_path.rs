@@ -10,7 +10,7 @@ use rustix::{fs::getxattr, io::Errno};
 use std::{
     ffi::OsStr,
     fs, io,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 /// The longest value of an attribute (`XATTR_SIZE_MAX` of Linux).
@@ -50,21 +50,13 @@ impl MountPath {
             return Err(Error::Setup(format!("{shown} is not in a vm0fs mount")));
         };
         let below = real.strip_prefix(&mount.mountpoint).unwrap_or(&real);
-        let names: Vec<&OsStr> = below
-            .components()
-            .filter_map(|part| match part {
-                Component::Normal(name) => Some(name),
-                _ => None,
-            })
-            .collect();
-        let is_storage = names
-            .first()
-            .is_some_and(|kind| *kind == "volumes" || *kind == "artifacts");
+        let names: Vec<&OsStr> = below.iter().collect();
+        let is_storage = |kind: &OsStr| kind == "volumes" || kind == "artifacts";
         let root = match names.as_slice() {
-            [kind, storage, version, ..] if is_storage && *version != ".versions.json" => {
+            [kind, storage, version, ..] if is_storage(kind) && *version != ".versions.json" => {
                 mount.mountpoint.join(kind).join(storage).join(version)
             }
-            [kind, storage, ..] if is_storage => {
+            [kind, storage, ..] if is_storage(kind) => {
                 let latest = mount.mountpoint.join(kind).join(storage).join("latest");
                 fs::canonicalize(latest).map_err(|error| match error.kind() {
                     io::ErrorKind::NotFound => Error::Setup(format!("{shown} has no version yet")),
@@ -121,11 +113,9 @@ impl MountPath {
         let path = self.mountpoint.join(".vm0fs/status.json");
         let context = || one_line(&path.to_string_lossy(), SHOWN);
         let text = fs::read(&path).map_err(|error| Error::io(context(), error))?;
-        let status: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
-        let dir = status.as_ref().and_then(|status| {
-            let dir = status.pointer("/cache/dir")?.as_str()?;
-            Some(PathBuf::from(dir)).filter(|dir| dir.is_absolute())
-        });
+        let status: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        let dir = status.pointer("/cache/dir").and_then(|dir| dir.as_str());
+        let dir = dir.map(PathBuf::from).filter(|dir| dir.is_absolute());
         dir.ok_or_else(|| {
             Error::Setup(format!(
                 "{} does not tell the cache's folder; name it with --cache-dir",
@@ -141,10 +131,8 @@ fn label(root: &Path) -> String {
     let version: String = parts.next().unwrap_or_default().chars().take(12).collect();
     let storage = parts.next().unwrap_or_default();
     let kind = parts.next().unwrap_or_default();
-    one_line(
-        &format!("{kind}/{}/{version}", one_line(&storage, 24)),
-        SHOWN,
-    )
+    let storage = one_line(&storage, 24);
+    one_line(&format!("{kind}/{storage}/{version}"), SHOWN)
 }
 
 /// The path without symlinks. The last part may be a symlink that leads

@@ -87,21 +87,19 @@ impl MountState {
     /// What is wrong with it, and what to do; `None` where nothing is.
     pub(super) fn trouble(&self) -> Option<(String, String)> {
         let shown = self.shown();
-        Some(match &self.health {
+        let (why, advice) = match &self.health {
             Health::Alive(_) | Health::Closed => return None,
             Health::Dead => (
-                "its process is gone".into(),
+                "its process is gone",
                 format!("mount again at {shown}, or take it away: vm0fs unmount --lazy {shown}"),
             ),
-            Health::Hung(why, advice) => (
-                why.clone(),
-                format!("{advice} detach it: vm0fs unmount --lazy {shown}"),
-            ),
-            Health::Unknown(why) => (
-                why.clone(),
-                format!("see whether it can be used: ls {shown}"),
-            ),
-        })
+            Health::Hung(why, advice) => {
+                let detach = format!("detach it: vm0fs unmount --lazy {shown}");
+                (why.as_str(), format!("{advice} {detach}"))
+            }
+            Health::Unknown(why) => (&**why, format!("see whether it can be used: ls {shown}")),
+        };
+        Some((why.to_owned(), advice))
     }
 
     pub(super) fn json(&self) -> Value {
@@ -109,13 +107,13 @@ impl MountState {
             Health::Alive(status) => status.clone(),
             _ => Value::Null,
         };
-        let trouble = self.trouble();
+        let (trouble, advice) = self.trouble().unzip();
         json!({
             "mountpoint": self.entry.mountpoint.to_string_lossy(),
             "health": self.word(),
             "pid": self.pid,
-            "trouble": trouble.as_ref().map(|(what, _)| what),
-            "advice": trouble.as_ref().map(|(_, advice)| advice),
+            "trouble": trouble,
+            "advice": advice,
             "status": status,
         })
     }

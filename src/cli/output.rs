@@ -9,6 +9,7 @@ use serde::Serialize;
 use std::{
     ffi::OsStr,
     io::{self, IsTerminal, Write},
+    process::ExitCode,
 };
 
 /// Writes a command's result. A reader that has gone (`| head`) is no failure.
@@ -42,6 +43,11 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     print(&(text + "\n"))
 }
 
+/// The exit code that tells whether all is well.
+pub(super) fn exit_code(is_well: bool) -> ExitCode {
+    ExitCode::from(u8::from(!is_well))
+}
+
 /// Begins to log to standard error, in colour where that stays a terminal.
 ///
 /// # Errors
@@ -51,12 +57,9 @@ pub(super) fn start_logging(
     foreground: bool,
     environment: &Environment,
 ) -> Result<()> {
-    let colour = foreground
-        && io::stderr().is_terminal()
-        && environment
-            .variables
-            .get(OsStr::new("NO_COLOR"))
-            .is_none_or(|v| v.is_empty());
+    let no_colour = environment.variables.get(OsStr::new("NO_COLOR"));
+    let may_colour = foreground && no_colour.is_none_or(|value| value.is_empty());
+    let colour = may_colour && io::stderr().is_terminal();
     logging::init(logging::level(verbosity, environment)?, colour);
     Ok(())
 }

@@ -17,7 +17,6 @@ use crate::{
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::{
-    ffi::OsString,
     fs, io,
     io::Read,
     path::{Path, PathBuf},
@@ -82,11 +81,10 @@ impl PrefetchArgs {
 /// signal comes first.
 pub(super) fn wait_for(paths: &[PathBuf]) -> Result<ExitCode> {
     listen()?;
-    let mut arguments: Vec<OsString> = vec!["prefetch".into(), "--worker".into(), "--".into()];
-    arguments.extend(paths.iter().map(|path| path.clone().into_os_string()));
     // By this name even where the program's file has been replaced.
     let mut child = Command::new(OWN_PROGRAM)
-        .args(arguments)
+        .args(["prefetch", "--worker", "--"])
+        .args(paths)
         .spawn()
         .map_err(|error| Error::io("starting the process that waits", error))?;
     loop {
@@ -126,15 +124,14 @@ fn listen() -> Result<()> {
         return Ok(());
     }
     let signals = Signals::block()?;
-    thread::Builder::new()
-        .name("vm0fs-signals".into())
-        .spawn(move || {
-            if signals.wait().is_ok() {
-                STOPPED.store(true, Ordering::Relaxed);
-            }
-        })
-        .map(|_| ())
-        .map_err(|error| Error::io("starting a thread", error))
+    let listen = move || {
+        if signals.wait().is_ok() {
+            STOPPED.store(true, Ordering::Relaxed);
+        }
+    };
+    let thread = thread::Builder::new().name("vm0fs-signals".into());
+    thread.spawn(listen).map_err(Error::no_thread)?;
+    Ok(())
 }
 
 fn work(paths: &[PathBuf]) -> Result<()> {
@@ -147,8 +144,7 @@ fn work(paths: &[PathBuf]) -> Result<()> {
             scope.spawn(|| {
                 while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(error) = one(path, &bars) {
-                        let mut failures = failures.lock();
-                        failures.push(error.to_string());
+                        failures.lock().push(error.to_string());
                     }
                 }
             });
@@ -177,39 +173,33 @@ fn one(path: &Path, bars: &MultiProgress) -> Result<()> {
     let took = started.elapsed();
     bar.finish_and_clear();
     let shown = &path.shown;
-    let line = match fetched? {
-        Fetched::Already => format!("{shown}: already there\n"),
-        Fetched::Now(0) => format!("{shown}: fetched in {:.1} s\n", took.as_secs_f64()),
-        Fetched::Now(bytes) => format!(
-            "{shown}: {} in {:.1} s, {}\n",
-            humanize::size(bytes),
-            took.as_secs_f64(),
-            humanize::rate(bytes, took)
-        ),
+    let seconds = took.as_secs_f64();
+    let done = match fetched? {
+        None => "already there".into(),
+        Some(0) => format!("fetched in {seconds:.1} s"),
+        Some(bytes) => {
+            let (size, rate) = (humanize::size(bytes), humanize::rate(bytes, took));
+            format!("{size} in {seconds:.1} s, {rate}")
+        }
     };
-    bars.suspend(|| print(&line))
+    bars.suspend(|| print(&format!("{shown}: {done}\n")))
 }
 
-fn set_style(bar: &ProgressBar, template: &str) {
+/// Draws a bar by a template of indicatif's.
+pub(super) fn set_style(bar: &ProgressBar, template: &str) {
     // A test checks the templates; a bar without style would do too.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
 }
 
-enum Fetched {
-    /// The cache had it already.
-    Already,
-    /// So many bytes came, as far as this has seen.
-    Now(u64),
-}
-
 /// Makes the mount fetch a version, and waits until all of it has come. The waits end
-/// by the mount's own deadlines.
-fn bring(path: &MountPath, bar: &ProgressBar) -> Result<Fetched> {
+/// by the mount's own deadlines. Returns how many bytes came, as far as this has seen;
+/// `None` where the cache had it already.
+fn bring(path: &MountPath, bar: &ProgressBar) -> Result<Option<u64>> {
     let is_cached = || Ok::<_, Error>(path.attribute("cached")?.as_deref() == Some("yes"));
     if is_cached()? {
-        return Ok(Fetched::Already);
+        return Ok(None);
     }
     thread::scope(|scope| {
         let (done, wait) = mpsc::channel();
@@ -236,8 +226,8 @@ fn bring(path: &MountPath, bar: &ProgressBar) -> Result<Fetched> {
             match touched {
                 None => {}
                 // Nothing but folders, links and empty files.
-                Some(false) => return Ok(Fetched::Now(seen)),
-                Some(true) if is_cached()? => return Ok(Fetched::Now(seen)),
+                Some(false) => return Ok(Some(seen)),
+                Some(true) if is_cached()? => return Ok(Some(seen)),
                 // The mount reports a failure just after the download's end.
                 Some(true) if patience > 0 => patience -= 1,
                 Some(true) => return Err(failure(path, None)),
@@ -248,9 +238,7 @@ fn bring(path: &MountPath, bar: &ProgressBar) -> Result<Fetched> {
 
 /// Bytes so far and in all (0: not known) of a version's download.
 fn transfer(path: &MountPath) -> Result<Option<(u64, u64)>> {
-    let Some(value) = path.attribute("transfer")? else {
-        return Ok(None);
-    };
+    let value = path.attribute("transfer")?.unwrap_or_default();
     let numbers = value.split_once(' ');
     Ok(numbers.and_then(|(bytes, all)| Some((bytes.parse().ok()?, all.parse().ok()?))))
 }
@@ -258,14 +246,12 @@ fn transfer(path: &MountPath) -> Result<Option<(u64, u64)>> {
 /// Why there is no content, in the mount's words where it has some.
 fn failure(path: &MountPath, error: Option<io::Error>) -> Error {
     let told = path.attribute("last_error").ok().flatten();
+    let evicted = "it was evicted as soon as it was there; mount with a larger --cache-size, or \
+                   let pinned versions go (vm0fs cache unpin)";
     let reason = match (told, error) {
         (Some(told), _) => one_line(&told, usize::MAX),
         (None, Some(error)) => error.to_string(),
-        (None, None) => {
-            "it was evicted as soon as it was there; mount with a larger --cache-size, \
-                         or let pinned versions go (vm0fs cache unpin)"
-                .into()
-        }
+        (None, None) => evicted.into(),
     };
     Error::Setup(format!("{}: {reason}", path.shown))
 }

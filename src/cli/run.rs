@@ -8,7 +8,7 @@ use crate::{
     mount,
     pending::PendingRequests,
     text::one_line,
-    tree::{Found, Handle, Kind, START_FILE, Tree},
+    tree::{Found, Handle, Kind, START_FILE, Tree, View},
 };
 use clap::{ArgAction, Args};
 use std::{
@@ -43,9 +43,7 @@ const ENDS: [(&str, u8); 4] = [
 fn may_pass(error: &Error) -> bool {
     match error {
         Error::Transport(_) | Error::Timeout { .. } | Error::BadAnswer { .. } => true,
-        _ => error
-            .status()
-            .is_some_and(|status| status >= 500 || matches!(status, 408 | 429)),
+        _ => matches!(error.status(), Some(408 | 429 | 500..)),
     }
 }
 
@@ -140,9 +138,8 @@ fn read_input() -> Result<Vec<u8>> {
         let _ = writeln!(io::stderr(), "vm0fs: the prompt, ended with Ctrl-D:");
     }
     let mut text = Vec::new();
-    input
-        .read_to_end(&mut text)
-        .map_err(|error| Error::io("reading the prompt from standard input", error))?;
+    let read = input.read_to_end(&mut text);
+    read.map_err(|error| Error::io("reading the prompt from standard input", error))?;
     Ok(text)
 }
 
@@ -166,20 +163,16 @@ impl Session<'_> {
             // An id is a symlink to a name.
             let mut links = 4;
             parent = loop {
-                let found = self
-                    .pending
-                    .run(|view| view.lookup(parent, name.as_bytes()))?;
-                let stat = match found {
-                    Found::Node(stat, _) => stat,
-                    Found::Absent(_) => return Err(Error::NotFound(path.join("/"))),
+                let lookup = |view: &View<'_>| view.lookup(parent, name.as_bytes());
+                let Found::Node(stat, _) = self.pending.run(lookup)? else {
+                    return Err(Error::NotFound(path.join("/")));
                 };
+                let ino = stat.attributes.ino;
                 if stat.attributes.kind != Kind::Symlink || links == 0 {
-                    break stat.attributes.ino;
+                    break ino;
                 }
                 links -= 1;
-                let target = self
-                    .pending
-                    .run(|view| view.readlink(stat.attributes.ino))?;
+                let target = self.pending.run(|view| view.readlink(ino))?;
                 name = String::from_utf8_lossy(&target).into_owned();
             };
         }
@@ -191,23 +184,21 @@ impl Session<'_> {
             let message = "there is no prompt; give one as an argument or on standard input";
             return Err(Error::Setup(message.into()));
         }
-        let ino = self
-            .find(&["agents", agent, START_FILE])
-            .map_err(|error| match error {
-                Error::NotFound(_) => Error::Setup(format!(
-                    "there is no agent {agent:?}; `ls agents` in a mount shows those there are"
-                )),
-                error => error,
-            })?;
+        let found = self.find(&["agents", agent, START_FILE]);
+        let ino = found.map_err(|error| match error {
+            Error::NotFound(_) => Error::Setup(format!(
+                "there is no agent {agent:?}; `ls agents` in a mount shows those there are"
+            )),
+            error => error,
+        })?;
         let opened = self.pending.run(|view| view.open_to_write(ino, true))?;
         let Handle::Control(writing) = &opened.handle else {
             return Err(Error::Internal("the run file cannot be written".into()));
         };
-        self.pending
-            .run(|view| view.write(writing, Some(0), text))?;
+        let write = |view: &View<'_>| view.write(writing, Some(0), text);
+        self.pending.run(write)?;
         self.pending.run(|view| view.finish(writing))?;
-        let id = self.read_whole(ino)?;
-        Ok(id.trim_end().to_owned())
+        Ok(self.read_whole(ino)?.trim_end().to_owned())
     }
 
     fn read_whole(&self, ino: u64) -> Result<String> {

@@ -2,7 +2,7 @@
 
 use super::{
     mounts,
-    output::{print, print_json},
+    output::{exit_code, print, print_json},
 };
 use crate::{
     config::Environment,
@@ -66,10 +66,7 @@ impl StatusArgs {
             false => print(&states.iter().map(describe).collect::<Vec<_>>().join("\n"))?,
         }
         let ill = |state: &MountState| matches!(state.health, Health::Dead | Health::Hung(..));
-        Ok(match states.iter().any(ill) {
-            true => ExitCode::FAILURE,
-            false => ExitCode::SUCCESS,
-        })
+        Ok(exit_code(!states.iter().any(ill)))
     }
 }
 
@@ -107,36 +104,27 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
     let age = since.and_then(|since| Duration::try_from(Timestamp::now() - since).ok());
     let age = age.map_or("?".into(), |age| format!("{} ago", humanize::age(age)));
 
-    let mut calls = format!(
-        "{} made, {} failed",
-        count("/api/calls"),
-        count("/api/failed")
-    );
-    if let (Some(left), Some(limit)) = (
-        number("/api/rate_limit/remaining"),
-        number("/api/rate_limit/limit"),
-    ) {
-        let _ = write!(calls, "; {left} of {limit} left");
-        let reset = number("/api/rate_limit/reset").and_then(|at| i64::try_from(at).ok());
+    let (made, failed) = (count("/api/calls"), count("/api/failed"));
+    let mut calls = format!("{made} made, {failed} failed");
+    let limit = |name: &str| number(&format!("/api/rate_limit/{name}"));
+    if let (Some(left), Some(most)) = (limit("remaining"), limit("limit")) {
+        let _ = write!(calls, "; {left} of {most} left");
+        let reset = limit("reset").and_then(|at| i64::try_from(at).ok());
         if let Some(at) = reset.and_then(|at| Timestamp::from_second(at).ok()) {
             let _ = write!(calls, " until {at}");
         }
     }
     let failures = match count("/failures") {
         0 => "none".into(),
-        n => format!(
-            "{n}; see {}/.vm0fs/errors",
-            one_line(&mountpoint.to_string_lossy(), 200)
-        ),
+        n => {
+            let shown = one_line(&mountpoint.to_string_lossy(), 200);
+            format!("{n}; see {shown}/.vm0fs/errors")
+        }
     };
-    let refused = status
-        .pointer("/crawlers/refused")
-        .and_then(Value::as_object);
-    let refused: Vec<String> = refused
-        .into_iter()
-        .flatten()
-        .map(|(name, times)| format!("{} {times} times", one_line(name, 64)))
-        .collect();
+    let refused = status.pointer("/crawlers/refused");
+    let refused = refused.and_then(Value::as_object).into_iter().flatten();
+    let refused = refused.map(|(name, times)| format!("{} {times} times", one_line(name, 64)));
+    let refused: Vec<String> = refused.collect();
     let refused = match refused.is_empty() {
         true => "none refused".into(),
         false => format!("refused to {}", refused.join(", ")),

@@ -8,7 +8,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::{fmt::Write, path::Path, time::SystemTime};
+use std::{fmt::Write, path::Path};
 
 /// Characters of a version's id that are shown: git shows about as many.
 const SHORT_ID: usize = 12;
@@ -50,10 +50,7 @@ pub(super) fn table(items: &[CachedVersion]) -> String {
             .into(),
             yes(item.pinned).into(),
             known(meta.map(|meta| meta.verified.as_str().to_owned())),
-            match meta {
-                Some(_) => format!("{} ago", ago(item.used)),
-                None => "-".into(),
-            },
+            known(meta.map(|_| format!("{} ago", age(item.used.elapsed().unwrap_or_default())))),
         ]
     });
     let headings = std::iter::once(HEADINGS.map(|(heading, _)| heading.to_owned()));
@@ -79,10 +76,6 @@ fn names(item: &CachedVersion) -> (String, String, String) {
 pub(super) fn title(item: &CachedVersion) -> String {
     let (kind, storage, version) = names(item);
     format!("{kind}/{storage}/{version}")
-}
-
-fn ago(then: SystemTime) -> String {
-    age(then.elapsed().unwrap_or_default())
 }
 
 /// The list for programs.
@@ -113,35 +106,24 @@ pub(super) fn items(items: &[CachedVersion]) -> Value {
 /// What takes up the space, line by line.
 pub(super) fn breakdown(sum: &Breakdown, dir: &Path) -> String {
     let versions = |number| count(number, "version");
-    let lines = [
+    let total = sum.total();
+    let share = total.saturating_mul(100) / sum.ceiling.max(1);
+    let (ceiling, dir) = (
+        size(sum.ceiling),
+        one_line(&dir.to_string_lossy(), usize::MAX),
+    );
+    let mut lines = vec![
         ("content", sum.content, versions(sum.with_content)),
         ("trees", sum.trees, versions(sum.versions)),
         ("reservations", sum.reserved, "downloads at work".into()),
         ("answers", sum.answers, "of the API".into()),
+        ("total", total, format!("{share} % of {ceiling}, in {dir}")),
     ];
-    let mut out = String::new();
-    for (what, bytes, of) in lines {
-        let _ = writeln!(out, "{what:12}  {:>10}  {of}", size(bytes));
-    }
-    let share = sum.total().saturating_mul(100) / sum.ceiling.max(1);
-    let _ = writeln!(
-        out,
-        "{:12}  {:>10}  {share} % of {}, in {}",
-        "total",
-        size(sum.total()),
-        size(sum.ceiling),
-        one_line(&dir.to_string_lossy(), usize::MAX)
-    );
     if sum.pinned_versions > 0 {
-        let _ = writeln!(
-            out,
-            "{:12}  {:>10}  {}",
-            "of it pinned",
-            size(sum.pinned),
-            versions(sum.pinned_versions)
-        );
+        lines.push(("of it pinned", sum.pinned, versions(sum.pinned_versions)));
     }
-    out
+    let line = |(what, bytes, of)| format!("{what:12}  {:>10}  {of}\n", size(bytes));
+    lines.into_iter().map(line).collect()
 }
 
 /// The same for programs.
@@ -190,7 +172,7 @@ pub(super) fn audit(audit: &Audit) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     fn item(meta: Value) -> CachedVersion {
         CachedVersion {
