@@ -34,68 +34,63 @@ pub(super) fn check(dir: Option<PathBuf>, environment: &Environment, fix: bool) 
     let mut checks = Vec::new();
     match CacheSettings::load(dir, None, environment) {
         Ok(settings) => {
-            let (check, is_usable) = folder("cache folder", &settings.dir, fix);
-            checks.push(check);
+            let (check, is_usable) = folder(&settings.dir, fix);
+            checks.push(check.of("cache folder"));
             let used = match is_usable {
                 true => content(&settings, fix, &mut checks),
                 false => 0,
             };
-            checks.push(space(&settings, used));
+            checks.push(space(&settings, used).of("free space"));
         }
         Err(error) => {
             let advice = "mend config.toml, or name a folder with --cache-dir";
-            checks.push(Check::fail(CACHE, error.to_string(), advice));
+            checks.push(Check::fail(error.to_string(), advice).of(CACHE));
         }
     }
     if let Ok(dir) = logging::state_dir(environment) {
-        checks.push(folder("log folder", &dir, fix).0);
+        checks.push(folder(&dir, fix).0.of("log folder"));
     }
     checks
 }
 
 /// Whether a folder of vm0fs is private; and whether it exists and can be used.
-fn folder(subject: &str, dir: &Path, fix: bool) -> (Check, bool) {
+fn folder(dir: &Path, fix: bool) -> (Check, bool) {
     let shown = dir.display();
     let data = match fs::metadata(dir) {
         Ok(data) => data,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let found = format!("{shown} is made by the first mount");
-            return (Check::ok(subject, found), false);
+            return (Check::ok(found), false);
         }
         Err(error) => {
-            let check = Check::fail(
-                subject,
-                format!("{shown}: {error}"),
-                "see which users may enter it (ls -ld)",
-            );
-            return (check, false);
+            let advice = "see which users may enter it (ls -ld)";
+            return (Check::fail(format!("{shown}: {error}"), advice), false);
         }
     };
     let own = Uid::effective();
     if !data.is_dir() {
         let advice = "move it away, or name another folder";
-        let check = Check::fail(subject, format!("{shown} is not a folder"), advice);
-        return (check, false);
+        return (
+            Check::fail(format!("{shown} is not a folder"), advice),
+            false,
+        );
     }
     if data.uid() != own.as_raw() && !own.is_root() {
         let found = format!("{shown} belongs to another user ({})", data.uid());
         let advice = format!("as root: chown -R {own} {shown}; or name another folder");
-        return (Check::fail(subject, found, advice), false);
+        return (Check::fail(found, advice), false);
     }
     let mode = data.permissions().mode();
     if mode & OTHERS != 0 {
-        let found = format!(
-            "{shown} is open to other users (mode {:04o})",
-            mode & 0o7777
-        );
+        let mode = mode & 0o7777;
+        let found = format!("{shown} is open to other users (mode {mode:04o})");
         let advice = format!("chmod 0700 {shown} (--fix does)");
         let check = match fix.then(|| fs::set_permissions(dir, Permissions::from_mode(PRIVATE))) {
-            Some(Ok(())) => {
-                let done = format!("{shown} was open to other users; its mode is 0700 now");
-                Check::fixed(subject, done)
-            }
-            Some(Err(error)) => Check::warn(subject, format!("{found}; {error}"), advice),
-            None => Check::warn(subject, found, advice),
+            Some(Ok(())) => Check::fixed(format!(
+                "{shown} was open to other users; its mode is 0700 now"
+            )),
+            Some(Err(error)) => Check::warn(format!("{found}; {error}"), advice),
+            None => Check::warn(found, advice),
         };
         return (check, true);
     }
@@ -103,9 +98,9 @@ fn folder(subject: &str, dir: &Path, fix: bool) -> (Check, bool) {
     if let Err(error) = access(dir, needed) {
         let found = format!("{shown} cannot be used: {}", error.desc());
         let advice = format!("chmod 0700 {shown}, or mount its disk for writing");
-        return (Check::fail(subject, found, advice), false);
+        return (Check::fail(found, advice), false);
     }
-    (Check::ok(subject, format!("{shown} is private")), true)
+    (Check::ok(format!("{shown} is private")), true)
 }
 
 /// Checks what the cache holds; returns the bytes that it takes.
@@ -114,7 +109,7 @@ fn content(settings: &CacheSettings, fix: bool, checks: &mut Vec<Check>) -> u64 
         Ok(used) => used,
         Err(error) => {
             let advice = "see which users may read it (ls -l), or start anew: vm0fs cache clear --all --pinned";
-            checks.push(Check::fail(CACHE, error.to_string(), advice));
+            checks.push(Check::fail(error.to_string(), advice).of(CACHE));
             0
         }
     }
@@ -122,17 +117,17 @@ fn content(settings: &CacheSettings, fix: bool, checks: &mut Vec<Check>) -> u64 
 
 fn inventory(settings: &CacheSettings, fix: bool, checks: &mut Vec<Check>) -> Result<u64> {
     let Some(inventory) = Inventory::open(&settings.dir, settings.size)? else {
-        checks.push(Check::ok(CACHE, "empty"));
+        checks.push(Check::ok("empty").of(CACHE));
         return Ok(0);
     };
     let (left, bytes) = inventory.leftovers(fix)?;
     let found = format!("{left} broken off by dead processes, {}", size(bytes));
-    let subject = "unfinished downloads";
-    checks.push(match (left, fix) {
-        (0, _) => Check::ok(subject, "none left behind"),
-        (_, true) => Check::fixed(subject, format!("removed {found}")),
-        (_, false) => Check::warn(subject, found, "--fix removes them, as does the next mount"),
-    });
+    let check = match (left, fix) {
+        (0, _) => Check::ok("none left behind"),
+        (_, true) => Check::fixed(format!("removed {found}")),
+        (_, false) => Check::warn(found, "--fix removes them, as does the next mount"),
+    };
+    checks.push(check.of("unfinished downloads"));
     let items = inventory.list()?;
     let broken = items.iter().filter(|item| item.meta.is_none()).count();
     let sum = inventory.breakdown()?;
@@ -143,39 +138,31 @@ fn inventory(settings: &CacheSettings, fix: bool, checks: &mut Vec<Check>) -> Re
         size(settings.size),
         sum.versions
     );
-    checks.push(if broken > 0 {
-        let found = format!("{found}, broken: {broken}");
-        Check::warn(
-            CACHE,
-            found,
-            "drop what is broken: vm0fs cache verify --fix",
-        )
+    let check = if broken > 0 {
+        let advice = "drop what is broken: vm0fs cache verify --fix";
+        Check::warn(format!("{found}, broken: {broken}"), advice)
     } else if used > settings.size {
         let advice = "raise --cache-size, or free some: vm0fs cache clear";
-        Check::warn(CACHE, format!("{found}: over its ceiling"), advice)
+        Check::warn(format!("{found}: over its ceiling"), advice)
     } else {
-        Check::ok(
-            CACHE,
-            format!("{found} (vm0fs cache verify reads all of it)"),
-        )
-    });
+        Check::ok(format!("{found} (vm0fs cache verify reads all of it)"))
+    };
+    checks.push(check.of(CACHE));
     Ok(used)
 }
 
 /// Whether the disk has room for what the cache may still take.
 fn space(settings: &CacheSettings, used: u64) -> Check {
-    const SUBJECT: &str = "free space";
     let mut above = settings.dir.ancestors();
     let Some(disk) = above.find_map(|dir| statvfs(dir).ok()) else {
         let found = format!("no disk at {}", settings.dir.display());
-        return Check::fail(SUBJECT, found, "name another folder with --cache-dir");
+        return Check::fail(found, "name another folder with --cache-dir");
     };
     let free = disk.fragment_size().saturating_mul(disk.blocks_available());
     room(free, settings.size.saturating_sub(used))
 }
 
 fn room(free: u64, wanted: u64) -> Check {
-    const SUBJECT: &str = "free space";
     let found = format!(
         "{} on the cache's disk, {} still allowed to it",
         size(free),
@@ -183,11 +170,11 @@ fn room(free: u64, wanted: u64) -> Check {
     );
     if free < LEAST_FREE.min(wanted) {
         let advice = "free some, or name a folder on another disk with --cache-dir";
-        Check::fail(SUBJECT, found, advice)
+        Check::fail(found, advice)
     } else if free < wanted {
-        Check::warn(SUBJECT, found, "free some, or set a smaller --cache-size")
+        Check::warn(found, "free some, or set a smaller --cache-size")
     } else {
-        Check::ok(SUBJECT, found)
+        Check::ok(found)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::text::one_line;
 use serde::Serialize;
-use std::fmt::Write;
 
 /// Characters of a line's parts. The line of `PRUNEFS` is some hundred long.
 const LONGEST: usize = 2000;
@@ -34,47 +33,47 @@ pub(super) struct Check {
 }
 
 impl Check {
-    fn new(level: Level, subject: &str, found: &str, advice: Option<&str>) -> Self {
+    fn new(level: Level, found: impl AsRef<str>, advice: Option<&str>) -> Self {
         Self {
             level,
-            subject: one_line(subject, LONGEST),
-            found: one_line(found, LONGEST),
+            subject: String::new(),
+            found: one_line(found.as_ref(), LONGEST),
             advice: advice.map(|advice| one_line(advice, LONGEST)),
             fixed: false,
         }
     }
 
-    pub(super) fn ok(subject: &str, found: impl AsRef<str>) -> Self {
-        Self::new(Level::Ok, subject, found.as_ref(), None)
+    pub(super) fn ok(found: impl AsRef<str>) -> Self {
+        Self::new(Level::Ok, found, None)
     }
 
-    pub(super) fn warn(subject: &str, found: impl AsRef<str>, advice: impl AsRef<str>) -> Self {
-        Self::new(Level::Warn, subject, found.as_ref(), Some(advice.as_ref()))
+    pub(super) fn warn(found: impl AsRef<str>, advice: impl AsRef<str>) -> Self {
+        Self::new(Level::Warn, found, Some(advice.as_ref()))
     }
 
-    pub(super) fn fail(subject: &str, found: impl AsRef<str>, advice: impl AsRef<str>) -> Self {
-        Self::new(Level::Fail, subject, found.as_ref(), Some(advice.as_ref()))
+    pub(super) fn fail(found: impl AsRef<str>, advice: impl AsRef<str>) -> Self {
+        Self::new(Level::Fail, found, Some(advice.as_ref()))
     }
 
     /// What was mended, and how.
-    pub(super) fn fixed(subject: &str, done: impl AsRef<str>) -> Self {
+    pub(super) fn fixed(done: impl AsRef<str>) -> Self {
+        let fixed = true;
         Self {
-            fixed: true,
-            ..Self::ok(subject, done)
+            fixed,
+            ..Self::ok(done)
         }
     }
 
+    /// Says what was looked at.
+    pub(super) fn of(self, subject: &str) -> Self {
+        let subject = one_line(subject, LONGEST);
+        Self { subject, ..self }
+    }
+
     pub(super) fn line(&self) -> String {
-        let level = match self.level {
-            Level::Ok => "ok",
-            Level::Warn => "warn",
-            Level::Fail => "fail",
-        };
-        let mut line = format!("{level:<4}  {}: {}", self.subject, self.found);
-        if let Some(advice) = &self.advice {
-            let _ = write!(line, "; {advice}");
-        }
-        line.push('\n');
-        line
+        let level = format!("{:?}", self.level).to_lowercase();
+        let advice = self.advice.as_ref();
+        let advice = advice.map_or_else(String::new, |advice| format!("; {advice}"));
+        format!("{level:<4}  {}: {}{advice}\n", self.subject, self.found)
     }
 }

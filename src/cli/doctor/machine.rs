@@ -15,6 +15,8 @@ use std::{
 
 const DEVICE: &str = "/dev/fuse";
 const FUSE_CONF: &str = "/etc/fuse.conf";
+/// The line in it by which an ordinary user may let other users in.
+const ALLOWS_OTHER: &str = "user_allow_other";
 const UPDATEDB_CONF: &str = "/etc/updatedb.conf";
 /// What the kernel's mount table, and so `updatedb`, calls these mounts.
 const FSTYPE: &str = "fuse.vm0fs";
@@ -30,59 +32,44 @@ const CONTAINER: &str = "give a container --device /dev/fuse --cap-add SYS_ADMIN
 pub(super) fn check(environment: &Environment, allow_other: bool) -> Vec<Check> {
     let is_root = Uid::effective().is_root();
     let helper = match is_root {
-        true => right_to_mount(Process::own().status().capabilities),
-        false => helper(environment),
+        true => right_to_mount(Process::own().status().capabilities).of("right to mount"),
+        false => helper(environment).of("fusermount3"),
     };
-    let mut checks = vec![
-        device(),
-        helper,
-        others(fs::read_to_string(FUSE_CONF), is_root, allow_other),
-    ];
-    checks.extend(mount::may_keep_awake().map(|(file, allowed)| awake(file, allowed)));
+    let others = others(fs::read_to_string(FUSE_CONF), is_root, allow_other);
+    let mut checks = vec![device().of(DEVICE), helper, others.of(ALLOWS_OTHER)];
+    let awake = |(file, allowed)| awake(file, allowed).of("cores");
+    checks.extend(mount::may_keep_awake().map(awake));
     checks
 }
 
 /// Whether a mount keeps the cores from halting between requests. A mount works
 /// without it, and only root can change it, so this never warns.
 fn awake(file: &str, allowed: io::Result<()>) -> Check {
-    const SUBJECT: &str = "cores";
-    match allowed {
-        Ok(()) => Check::ok(
-            SUBJECT,
-            format!("kept awake while requests follow one another ({file})"),
+    Check::ok(match allowed {
+        Ok(()) => format!("kept awake while requests follow one another ({file})"),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => format!(
+            "may halt between requests, which many small files feel; root can let you \
+             keep them awake, until the next boot, with setfacl -m u:NAME:w {file}"
         ),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Check::ok(
-            SUBJECT,
-            format!(
-                "may halt between requests, which many small files feel; root can let you \
-                 keep them awake, until the next boot, with setfacl -m u:NAME:w {file}"
-            ),
-        ),
-        Err(error) => Check::ok(
-            SUBJECT,
-            format!("may halt between requests ({file}: {error})"),
-        ),
-    }
+        Err(error) => format!("may halt between requests ({file}: {error})"),
+    })
 }
 
 fn device() -> Check {
     let error = match OpenOptions::new().read(true).write(true).open(DEVICE) {
-        Ok(_) => return Check::ok(DEVICE, "there, and can be opened"),
+        Ok(_) => return Check::ok("there, and can be opened"),
         Err(error) => error,
     };
     match error.kind() {
         io::ErrorKind::NotFound => Check::fail(
-            DEVICE,
             "missing",
             format!("load the kernel's module with `modprobe fuse`; {CONTAINER}"),
         ),
         io::ErrorKind::PermissionDenied => Check::fail(
-            DEVICE,
             "this user may not open it",
             format!("as root: chmod 0666 {DEVICE}; {CONTAINER}"),
         ),
         _ => Check::fail(
-            DEVICE,
             format!("cannot be opened: {error}"),
             "load the kernel's module with `modprobe fuse`",
         ),
@@ -91,24 +78,18 @@ fn device() -> Check {
 
 /// Whether a root, which needs no helper, may mount.
 fn right_to_mount(capabilities: Option<u64>) -> Check {
-    const SUBJECT: &str = "right to mount";
     match capabilities {
-        Some(set) if set & CAP_SYS_ADMIN == 0 => Check::fail(
-            SUBJECT,
-            "this root may not mount (no CAP_SYS_ADMIN)",
-            CONTAINER,
-        ),
-        _ => Check::ok(SUBJECT, "root mounts by itself"),
+        Some(set) if set & CAP_SYS_ADMIN == 0 => {
+            Check::fail("this root may not mount (no CAP_SYS_ADMIN)", CONTAINER)
+        }
+        _ => Check::ok("root mounts by itself"),
     }
 }
 
 /// The setuid program that mounts for an ordinary user.
 fn helper(environment: &Environment) -> Check {
-    const SUBJECT: &str = "fusermount3";
     let path = environment.variables.get(OsStr::new("PATH"));
-    let folders: Vec<PathBuf> = path
-        .map(|path| env::split_paths(path).collect())
-        .unwrap_or_default();
+    let folders: Vec<PathBuf> = path.into_iter().flat_map(env::split_paths).collect();
     let found = ["fusermount3", "fusermount"].iter().find_map(|name| {
         let mut files = folders.iter().map(|folder| folder.join(name));
         let file = files.find(|file| file.is_file())?;
@@ -116,7 +97,6 @@ fn helper(environment: &Environment) -> Check {
     });
     let Some((data, file)) = found else {
         return Check::fail(
-            SUBJECT,
             "not found in PATH, and an ordinary user needs it",
             "install the package fuse3",
         );
@@ -124,7 +104,6 @@ fn helper(environment: &Environment) -> Check {
     let shown = file.display();
     if data.uid() != 0 || data.permissions().mode() & SET_UID == 0 {
         return Check::fail(
-            SUBJECT,
             format!("{shown} does not run as root"),
             format!(
                 "install the package fuse3 anew, or as root: chown root {shown} && chmod 4755 {shown}"
@@ -133,50 +112,46 @@ fn helper(environment: &Environment) -> Check {
     }
     if Process::own().status().no_new_privileges {
         return Check::fail(
-            SUBJECT,
             format!("{shown} may not run as root here (no_new_privs is set)"),
             "start the shell or service without it (NoNewPrivileges=no)",
         );
     }
-    Check::ok(SUBJECT, format!("{shown}, runs as root"))
+    Check::ok(format!("{shown}, runs as root"))
 }
 
 /// Whether other users can be let in.
 fn others(conf: io::Result<String>, is_root: bool, wanted: bool) -> Check {
-    const SUBJECT: &str = "user_allow_other";
     if is_root {
-        return Check::ok(SUBJECT, "root needs no permission for --allow-other");
+        return Check::ok("root needs no permission for --allow-other");
     }
-    let permits = conf.is_ok_and(|text| text.lines().any(|line| line.trim() == SUBJECT));
+    let permits = conf.is_ok_and(|text| text.lines().any(|line| line.trim() == ALLOWS_OTHER));
     match (permits, wanted) {
-        (true, _) => Check::ok(SUBJECT, format!("set in {FUSE_CONF}")),
-        (false, false) => Check::ok(
-            SUBJECT,
-            format!("not set in {FUSE_CONF}; only --allow-other needs it"),
-        ),
+        (true, _) => Check::ok(format!("set in {FUSE_CONF}")),
+        (false, false) => Check::ok(format!(
+            "not set in {FUSE_CONF}; only --allow-other needs it"
+        )),
         (false, true) => Check::fail(
-            SUBJECT,
             format!("not set in {FUSE_CONF}, and config.toml says allow-other"),
-            format!("as root, add the line {SUBJECT} to {FUSE_CONF}; or take allow-other away"),
+            format!(
+                "as root, add the line {ALLOWS_OTHER} to {FUSE_CONF}; or take allow-other away"
+            ),
         ),
     }
 }
 
 /// Whether `updatedb`, which lists all files for `locate`, leaves mounts out.
 pub(super) fn updatedb() -> Check {
-    prunes(fs::read_to_string(UPDATEDB_CONF))
+    prunes(fs::read_to_string(UPDATEDB_CONF)).of("updatedb")
 }
 
 fn prunes(conf: io::Result<String>) -> Check {
-    const SUBJECT: &str = "updatedb";
     let text = match conf {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Check::ok(SUBJECT, format!("not set up here (no {UPDATEDB_CONF})"));
+            return Check::ok(format!("not set up here (no {UPDATEDB_CONF})"));
         }
         Err(error) => {
             return Check::warn(
-                SUBJECT,
                 format!("{UPDATEDB_CONF} cannot be read: {error}"),
                 format!("see that PRUNEFS in it has {FSTYPE}"),
             );
@@ -189,10 +164,7 @@ fn prunes(conf: io::Result<String>) -> Check {
     });
     let mut types = value.unwrap_or_default().split_whitespace();
     if types.any(|each| each.eq_ignore_ascii_case(FSTYPE)) {
-        return Check::ok(
-            SUBJECT,
-            format!("leaves mounts of vm0fs out ({UPDATEDB_CONF})"),
-        );
+        return Check::ok(format!("leaves mounts of vm0fs out ({UPDATEDB_CONF})"));
     }
     let line = match value {
         Some(value) if !value.is_empty() => format!("PRUNEFS=\"{value} {FSTYPE}\""),
@@ -203,7 +175,6 @@ fn prunes(conf: io::Result<String>) -> Check {
         None => "add the line",
     };
     Check::warn(
-        SUBJECT,
         format!("walks through mounts of vm0fs, each night ({UPDATEDB_CONF})"),
         format!("as root, {instead} {line}"),
     )

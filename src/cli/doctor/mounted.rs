@@ -13,18 +13,18 @@ pub(super) fn check(fix: bool) -> Vec<Check> {
         Ok(entries) => entries,
         Err(error) => {
             let advice = "mount /proc, which everything here needs";
-            return vec![Check::fail("mounts", error.to_string(), advice)];
+            return vec![Check::fail(error.to_string(), advice).of("mounts")];
         }
     };
     if entries.is_empty() {
-        return vec![Check::ok("mounts", "none")];
+        return vec![Check::ok("none").of("mounts")];
     }
     let states = entries.into_iter().map(unmount::look);
-    states.map(|state| one(&state, fix)).collect()
+    let check = |state: MountState| one(&state, fix).of(&format!("mount {}", state.shown()));
+    states.map(check).collect()
 }
 
 fn one(state: &MountState, fix: bool) -> Check {
-    let subject = format!("mount {}", state.shown());
     let Some((what, advice)) = state.trouble() else {
         let found = match (&state.health, state.pid) {
             (Health::Alive(_), Some(pid)) => format!("alive: process {pid} answers"),
@@ -32,23 +32,22 @@ fn one(state: &MountState, fix: bool) -> Check {
             (_, Some(pid)) => format!("process {pid} serves it, for another user"),
             (_, None) => "of another user, who alone can tell how it is".into(),
         };
-        return Check::ok(&subject, found);
+        return Check::ok(found);
     };
-    let word = state.word();
-    let found = format!("{word}: {what}");
+    let found = format!("{}: {what}", state.word());
     let user = Uid::effective();
     let is_mine = state.entry.user.is_none_or(|own| own == user.as_raw());
     match state.health {
         Health::Dead if !is_mine && !user.is_root() => {
             let advice = "its user, or root, can take it away: vm0fs doctor --fix";
-            Check::warn(&subject, found, advice)
+            Check::warn(found, advice)
         }
         Health::Dead if fix => match unmount::unmount(&state.entry.mountpoint, true, |_| ()) {
-            Ok(()) => Check::fixed(&subject, "was dead; it has been unmounted"),
-            Err(error) => Check::fail(&subject, format!("{found}; {error}"), advice),
+            Ok(()) => Check::fixed("was dead; it has been unmounted"),
+            Err(error) => Check::fail(format!("{found}; {error}"), advice),
         },
-        Health::Dead => Check::fail(&subject, found, format!("{advice} (--fix does)")),
-        Health::Hung(..) => Check::fail(&subject, found, advice),
-        _ => Check::warn(&subject, found, advice),
+        Health::Dead => Check::fail(found, format!("{advice} (--fix does)")),
+        Health::Hung(..) => Check::fail(found, advice),
+        _ => Check::warn(found, advice),
     }
 }

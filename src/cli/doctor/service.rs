@@ -20,7 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// they are, and `Date` has whole seconds.
 const CLOCK: Duration = Duration::from_secs(60);
 
-const TOKEN: &str = "token";
 const API: &str = "API";
 const MEND: &str = "mend that, and run this again to have the API asked";
 const NEW_TOKEN: &str = "log in with `vm0 auth login`, or set VM0_API_KEY, or name a file that \
@@ -30,13 +29,11 @@ const NEW_TOKEN: &str = "log in with `vm0 auth login`, or set VM0_API_KEY, or na
 pub(super) fn check(settings: &Result<Settings>) -> Vec<Check> {
     let settings = match settings {
         Ok(settings) => settings,
-        Err(error) => {
-            return vec![Check::fail("settings", error.to_string(), MEND)];
-        }
+        Err(error) => return vec![Check::fail(error.to_string(), MEND).of("settings")],
     };
-    let mut checks = vec![Check::ok("settings", "complete")];
+    let mut checks = vec![Check::ok("complete").of("settings")];
     if settings.options.offline {
-        checks.push(Check::ok(API, "not asked: config.toml says offline"));
+        checks.push(Check::ok("not asked: config.toml says offline").of(API));
         return checks;
     }
     let mut config = settings.client_config();
@@ -45,17 +42,18 @@ pub(super) fn check(settings: &Result<Settings>) -> Vec<Check> {
         Ok(client) => client,
         Err(error) => {
             // It says what to do: of the address, the proxy, or missing certificates.
-            checks.push(Check::fail(API, error.to_string(), MEND));
+            checks.push(Check::fail(error.to_string(), MEND).of(API));
             return checks;
         }
     };
-    checks.push(proxy(settings));
+    checks.push(proxy(settings).of("proxy"));
     let started = Instant::now();
     let answer = client.check(&Progress::new());
     let took = started.elapsed();
-    checks.extend(judge(client.origin(), answer.as_ref().err(), took));
+    let [api, token] = judge(client.origin(), answer.as_ref().err(), took);
+    checks.extend([api.of(API), token.of("token")]);
     if answer.is_ok() || answer.is_err_and(|error| error.status().is_some()) {
-        checks.push(clock(client.now(), Timestamp::now()));
+        checks.push(clock(client.now(), Timestamp::now()).of("clock"));
     }
     checks
 }
@@ -63,19 +61,18 @@ pub(super) fn check(settings: &Result<Settings>) -> Vec<Check> {
 /// Which proxy the API is asked through. Its client has been made, so the
 /// environment names one that can be used, or none.
 fn proxy(settings: &Settings) -> Check {
-    const SUBJECT: &str = "proxy";
     match http::proxy_for(&settings.api_url) {
-        Ok(Some(proxy)) => Check::ok(SUBJECT, format!("the API is asked through {proxy}")),
-        Ok(None) => Check::ok(SUBJECT, "none: the API is asked directly"),
-        Err(error) => Check::fail(SUBJECT, error.to_string(), "mend that"),
+        Ok(Some(proxy)) => Check::ok(format!("the API is asked through {proxy}")),
+        Ok(None) => Check::ok("none: the API is asked directly"),
+        Err(error) => Check::fail(error.to_string(), "mend that"),
     }
 }
 
 /// What an answer says about the API and the token.
-fn judge(origin: &str, error: Option<&Error>, took: Duration) -> Vec<Check> {
-    let there = || Check::ok(API, format!("{origin} answers, in {} ms", took.as_millis()));
+fn judge(origin: &str, error: Option<&Error>, took: Duration) -> [Check; 2] {
+    let there = || Check::ok(format!("{origin} answers, in {} ms", took.as_millis()));
     let Some(error) = error else {
-        return vec![there(), Check::ok(TOKEN, "the API takes it")];
+        return [there(), Check::ok("the API takes it")];
     };
     if let Some(status @ (401 | 403)) = error.status() {
         let found = match error {
@@ -85,48 +82,42 @@ fn judge(origin: &str, error: Option<&Error>, took: Duration) -> Vec<Check> {
             }
             _ => format!("the API refuses it (HTTP {status})"),
         };
-        return vec![there(), Check::fail(TOKEN, found, NEW_TOKEN)];
+        return [there(), Check::fail(found, NEW_TOKEN)];
     }
     let found = format!("{origin}: {error}");
     let api = match (error.status(), error) {
         (_, Error::NotV1 { asked, came, .. }) => {
             let found = format!("{asked} was answered with {came}, which is not the VM0 API v1");
-            Check::fail(API, found, NOT_V1_ADVICE)
+            Check::fail(found, NOT_V1_ADVICE)
         }
-        (Some(429), _) => Check::warn(API, found, "wait until the rate limit ends"),
+        (Some(429), _) => Check::warn(found, "wait until the rate limit ends"),
         (Some(404), _) | (_, Error::BadAnswer { .. }) => {
             let advice = "see that --api-url is the API's: something else answers";
-            Check::fail(API, found, advice)
+            Check::fail(found, advice)
         }
-        (Some(500..), _) => Check::fail(API, found, "the service is in trouble: try again later"),
+        (Some(500..), _) => Check::fail(found, "the service is in trouble: try again later"),
         (_, Error::Transport(transport)) if transport.kind == TransportKind::Connect => {
             let advice = "see that --api-url is right and the network is up (behind a proxy, set \
                           HTTPS_PROXY); for a certificate, that the clock is right";
-            Check::fail(API, found, advice)
+            Check::fail(found, advice)
         }
-        _ => Check::fail(API, found, "see that the network is up, and try again"),
+        _ => Check::fail(found, "see that the network is up, and try again"),
     };
     let advice = "run this again when the API can be asked";
-    vec![
-        api,
-        Check::warn(TOKEN, "there, and not known to be good", advice),
-    ]
+    [api, Check::warn("there, and not known to be good", advice)]
 }
 
 fn clock(theirs: Timestamp, ours: Timestamp) -> Check {
-    const SUBJECT: &str = "clock";
     let ahead = ours.duration_since(theirs);
     let off = ahead.unsigned_abs();
     if off < CLOCK {
-        return Check::ok(SUBJECT, "agrees with the API's");
+        return Check::ok("agrees with the API's");
     }
-    let word = if ahead.is_negative() {
-        "behind"
-    } else {
-        "ahead of"
+    let word = match ahead.is_negative() {
+        true => "behind",
+        false => "ahead of",
     };
     Check::warn(
-        SUBJECT,
         format!("{} {word} the API's", age(off)),
         "set it (timedatectl set-ntp true): logs have wrong times, and certificates may be refused",
     )
