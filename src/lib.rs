@@ -47,6 +47,7 @@
 //! | an API call: address, paging, token, retry, an error's text | [`api`]; retries, TLS, proxies, words of failures: [`http`] |
 //! | the object store: ranges, resuming, expired links | `store/fetch/download` |
 //! | an archive is read wrongly, or refused | `store/fetch/unpack` |
+//! | a part of an archive is entered or read wrongly | `store/seek` |
 //! | a version while its archive arrives | `store/fetch/partial` |
 //! | content is damaged, or held to be | `store/cache/{content,checked,audit,proof}` |
 //! | the cache grows too large, or evicts too early | `store/cache/{quota,reservations,entries}` |
@@ -85,8 +86,9 @@
 //! `conversation` reads what an agent's events say, each event by itself, and draws
 //! it as the lines of a log, as a transcript and as a page.
 //!
-//! [`store`] has versions on disk, in three rooms: `fetch` downloads and unpacks,
-//! `cache` holds sealed versions under one ceiling, `index` tells what is in a version.
+//! [`store`] has versions on disk, in four rooms: `fetch` downloads and unpacks,
+//! `cache` holds sealed versions under one ceiling, `seek` tells how a part of a version
+//! is read from its archive, `index` tells what is in a version.
 //! A version can be used while its archive arrives ([`store::PartialVersion`]); a
 //! request that does not find its file yet waits on, and only the sealed version
 //! says what does not exist. Content cannot be evicted before the requests that
@@ -188,7 +190,7 @@
 //!
 //! `api` and `store` never meet except in the tree. `fuser` is named in `fs` and `mount`
 //! only, `reqwest` in `http`, `api` and `store/fetch/download`, `tar` and `flate2` in
-//! `store/fetch/unpack` (and the demo, which makes archives), `pulldown-cmark` in
+//! `store/fetch/unpack` (and the demo, which makes archives), `zlib_rs` in `store/seek`, `pulldown-cmark` in
 //! `conversation`, errno constants in `error`. `tests/rules` reads `src` and holds all of
 //! this, and that no file is longer than 500 lines.
 //!

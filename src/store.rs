@@ -3,19 +3,21 @@
 //! ```text
 //! <cache>/v1/CACHEDIR.TAG
 //!            lock                   held for every change of the accounts
-//!            versions/<key>/        meta.json · tree (the index) · pack · blob-N · synced · name · pinned
+//!            versions/<key>/        meta.json · tree (the index) · seek · pack · blob-N · synced · name · pinned
 //!            staging/<pid-random>/  a fetch at work, with <pid-random>.lock
 //!            answers/               what the API has answered
 //! ```
 //!
-//! Three rooms over leaves, each of which imports only those behind it:
+//! Four rooms over leaves, each of which imports only those behind it:
 //!
 //! ```text
-//! fetch → cache → index → { key, limits, meta, checksums, files, content_lock, durability, crash }
+//! fetch → cache → seek → index → { key, limits, meta, checksums, files, content_lock, durability, crash }
 //! ```
 //!
 //! - `index`: what is in a version. Built entry by entry while an archive is unpacked,
 //!   written once, and read in chunks ever after.
+//! - `seek`: how a part of a version is read from its archive without the rest. Made
+//!   while an archive is unpacked.
 //! - `cache`: the sealed versions. Opens, reads and checks them, counts what they take,
 //!   and evicts them; beside them, the API's answers.
 //! - `fetch`: one version on its way in. `download` gives the archive's bytes in order,
@@ -41,6 +43,8 @@ mod index;
 mod key;
 mod limits;
 mod meta;
+#[allow(dead_code, unused_imports)]
+mod seek;
 
 pub use cache::{
     AnswerStore, Audit, Breakdown, CachedVersion, Cleared, Content, Hold, Inventory, Usage, Version,

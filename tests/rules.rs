@@ -55,6 +55,7 @@ fn crates_are_named_where_they_belong() {
     named_only_in("rustls", &["http/tls"]);
     named_only_in("tar", &["store/fetch/unpack"]);
     named_only_in("flate2", &["store/fetch/unpack", "demo"]);
+    named_only_in("zlib_rs", &["store/seek"]);
     named_only_in("crc32fast", &["store/checksums"]);
     named_only_in("axum", &["demo"]);
     named_only_in("clap", &["cli", "config", "main"]);

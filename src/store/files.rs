@@ -16,6 +16,9 @@ use std::{
 pub(super) const META: &str = "meta.json";
 /// The index of a version (see `index`).
 pub(super) const INDEX: &str = "tree";
+/// How parts of the version are read from its archive (see `seek`).
+#[allow(dead_code)]
+pub(super) const SEEK: &str = "seek";
 /// The content of small files, one after another. Without it, a version has no content.
 pub(super) const PACK: &str = "pack";
 /// Marks a version that has been brought to the disk (see `durability`).
@@ -25,6 +28,11 @@ pub(super) const SYNCED: &str = "synced";
 pub(super) const PINNED: &str = "pinned";
 /// The beginning of the name of a [`blob`].
 pub(super) const BLOB: &str = "blob-";
+
+/// Files from this size on get their own `blob-N`. For smaller ones that costs too much
+/// (an inode, half a block, a create). For larger ones the create costs nothing beside
+/// the writing, and the kernel could read the blob directly (FUSE passthrough).
+pub(super) const BLOB_SIZE: u64 = 1 << 20;
 
 /// The name of the file that holds a large file's content.
 pub(super) fn blob(number: u32) -> String {

@@ -27,7 +27,8 @@ use crate::{
     store::{
         cache::{Keepalive, audit, entries},
         checksums::BLOCK,
-        fetch::{packer, staging::Staging},
+        fetch::staging::Staging,
+        files::BLOB_SIZE,
         index::format,
         key::hex,
     },

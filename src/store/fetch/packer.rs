@@ -11,11 +11,6 @@ use crate::{
 };
 use std::{io, sync::Arc};
 
-/// Files from this size on get their own `blob-N`. For smaller ones that costs too much
-/// (an inode, half a block, a create). For larger ones the create costs nothing beside
-/// the writing, and the kernel could read the blob directly (FUSE passthrough).
-pub(in crate::store) const BLOB: u64 = 1 << 20;
-
 /// Writes the content of one version.
 pub(super) struct Packer<'a> {
     staging: &'a mut Staging,
@@ -49,7 +44,7 @@ impl<'a> Packer<'a> {
     /// Begins a file of which so many bytes are stored; returns its location and whether
     /// that is a blob's number.
     pub(super) fn begin(&mut self, size: u64) -> Result<(u64, bool)> {
-        if size < BLOB {
+        if size < files::BLOB_SIZE {
             return Ok((self.checksums.pack_length(), false));
         }
         let number = self.checksums.begin_blob();

@@ -256,7 +256,7 @@ pub(in crate::store) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     ))
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+pub(in crate::store) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(
         bytes.get(at..)?.get(..8)?.try_into().ok()?,
     ))

@@ -12,7 +12,7 @@ fn bad(result: Result<Arc<Version>>) -> String {
 #[test]
 fn plain() {
     let fixture = Fixture::new();
-    let big = vec![7; (packer::BLOB + 5) as usize];
+    let big = vec![7; (BLOB_SIZE + 5) as usize];
     let archive = Tar::default()
         .file("b/one", "1")
         .file("./a", "two")

@@ -69,7 +69,7 @@ fn survives_a_restart() {
 #[test]
 fn deletion_hurts_no_reader() {
     let fixture = Fixture::new();
-    let big = vec![9; (packer::BLOB + 1) as usize];
+    let big = vec![9; (BLOB_SIZE + 1) as usize];
     let tar = Tar::default().file("small", "s").file("big", &big);
     let version = fixture.put("a", &tar.gz()).unwrap();
     let open = |path: &str| {
@@ -93,7 +93,7 @@ fn damaged_content_is_a_miss() {
     let fixture = Fixture::new();
     let tar = Tar::default()
         .file("small", "s")
-        .file("big", vec![9; (packer::BLOB + 1) as usize]);
+        .file("big", vec![9; (BLOB_SIZE + 1) as usize]);
     let cut = |name: &str, length: u64| {
         let file = fs::File::options()
             .write(true)

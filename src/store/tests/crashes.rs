@@ -6,7 +6,7 @@ use super::*;
 fn a_crash_leaves_a_version_or_nothing() {
     let fixture = Fixture::new();
     let tar = Tar::default()
-        .file("big", vec![9; (packer::BLOB + 1) as usize])
+        .file("big", vec![9; (BLOB_SIZE + 1) as usize])
         .file("f", "x");
     fixture.put("v", &tar.gz()).unwrap();
     let v1 = fixture.folder.path().join("v1");
@@ -70,7 +70,7 @@ fn writes_until_killed() {
     let store = Store::open(config).unwrap();
     for round in 0_u32.. {
         let tar = Tar::default()
-            .file("big", vec![round as u8; (packer::BLOB + 1) as usize])
+            .file("big", vec![round as u8; (BLOB_SIZE + 1) as usize])
             .file("small", [round as u8; 100]);
         let name = format!("v{}", round % 12);
         let archive = tar.gz();
@@ -113,7 +113,7 @@ fn killed_at_any_moment() {
             assert_eq!(listing(&version), ["big", "small"]);
             if let (Some(big), Some(small)) = (read(&version, "big"), read(&version, "small")) {
                 seen += 1;
-                assert_eq!((big.len() as u64, small.len()), (packer::BLOB + 1, 100));
+                assert_eq!((big.len() as u64, small.len()), (BLOB_SIZE + 1, 100));
                 assert!(big.iter().chain(&small).all(|byte| *byte == big[0]));
             }
         }
@@ -136,7 +136,7 @@ fn soon(what: &str, mut test: impl FnMut() -> bool) {
 fn sealed_at_once_and_synced_soon() {
     let fixture = Fixture::new();
     let tar = Tar::default()
-        .file("big", vec![9; (packer::BLOB + 1) as usize])
+        .file("big", vec![9; (BLOB_SIZE + 1) as usize])
         .file("f", "x");
     let version = fixture.put("v", &tar.clone().gz()).unwrap();
     assert!(version.meta().boot.is_some());

@@ -31,7 +31,7 @@ const FILES: [(&str, usize); 4] = [
     ("a", 1000),
     ("b", 2 * BLOCK),
     ("c", BLOCK),
-    ("d", packer::BLOB as usize + 10),
+    ("d", BLOB_SIZE as usize + 10),
 ];
 
 fn archive() -> Vec<u8> {
@@ -55,8 +55,8 @@ fn a_block_that_has_turned_is_never_given() {
         ("pack", 2 * block, "bc"),
         ("pack", 3 * block + 999, "c"),
         ("blob-0", 0, "d"),
-        ("blob-0", packer::BLOB - 1, "d"),
-        ("blob-0", packer::BLOB + 9, "d"),
+        ("blob-0", BLOB_SIZE - 1, "d"),
+        ("blob-0", BLOB_SIZE + 9, "d"),
     ] {
         for (name, length) in FILES {
             let version = fixture.put("v", &archive).unwrap();

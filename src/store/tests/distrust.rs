@@ -12,7 +12,7 @@ fn sealed(fixture: &Fixture) -> (PathBuf, Vec<u8>, Vec<u8>) {
         .file("d/e/f", "more")
         .symlink("d/link", "../a")
         .hard("same", "a")
-        .file("big", vec![7; packer::BLOB as usize])
+        .file("big", vec![7; BLOB_SIZE as usize])
         .gz();
     fixture.put("v", &archive).unwrap();
     let path = fixture.path("v");
@@ -183,7 +183,7 @@ fn an_audit_reads_no_content_twice() {
     for record in changed.chunks_mut(NODE).take(header.nodes as usize) {
         if record[40] == format::FILE {
             record[41] |= format::BLOB;
-            let size = (packer::BLOB).to_le_bytes();
+            let size = (BLOB_SIZE).to_le_bytes();
             record[8..24].copy_from_slice(&[size, [0; 8]].concat());
         }
     }

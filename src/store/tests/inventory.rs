@@ -176,7 +176,7 @@ fn no_cache_is_none() {
 fn proven(fixture: &Fixture) -> String {
     let files = [
         ("a:b", vec![b'1'; 3000]),
-        ("d/a", vec![b'2'; (packer::BLOB + 5) as usize]),
+        ("d/a", vec![b'2'; (BLOB_SIZE + 5) as usize]),
         ("d/\u{1f600}", vec![b'3'; 10]),
         ("d/\u{ff5e}", vec![]),
     ];
@@ -205,7 +205,7 @@ fn verifying_reads_all_of_it() {
         inventory.verify(&name, &mut |bytes| read += bytes),
         Audit::Proven
     );
-    assert_eq!(read, 3010 + packer::BLOB + 5);
+    assert_eq!(read, 3010 + BLOB_SIZE + 5);
     let other = Tar::default().file("f", "abc").symlink("s", "f").gz();
     fixture.put("other", &other).unwrap();
     let verify = |version: &str| inventory.verify(&key(version).directory(), &mut |_| {});
@@ -236,7 +236,7 @@ fn every_kind_of_damage_is_found() {
     let in_content: [(&str, Damage); 6] = [
         ("a bit of the pack", |path| change(&path.join("pack"), 3005)),
         ("a bit of a blob", |path| {
-            change(&path.join("blob-0"), packer::BLOB)
+            change(&path.join("blob-0"), BLOB_SIZE)
         }),
         ("the pack's end", |path| cut(&path.join("pack"))),
         ("a blob's end", |path| cut(&path.join("blob-0"))),

@@ -104,8 +104,8 @@ fn trees() -> Vec<(String, Vec<u8>)> {
         .file("d/e/g", "")
         .symlink("d/out", "../../etc")
         .hard("same", "d/e/f")
-        .file("big", vec![0; packer::BLOB as usize])
-        .file("big2", vec![0; packer::BLOB as usize + 1]);
+        .file("big", vec![0; BLOB_SIZE as usize])
+        .file("big2", vec![0; BLOB_SIZE as usize + 1]);
     let mut seeds = Vec::new();
     for (name, tar) in [("small", small), ("all", all)] {
         let fixture = Fixture::new();

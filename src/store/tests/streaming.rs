@@ -147,7 +147,7 @@ fn every_entry_before_the_next_is_sent() {
     let names = ["a", "d/b", "d/e/c", "big", "z"];
     let contents: Vec<_> = (0..names.len())
         .map(|at| match names[at] {
-            "big" => noise(9, (packer::BLOB + 5000) as usize),
+            "big" => noise(9, (BLOB_SIZE + 5000) as usize),
             _ => noise(at as u64, 700 + at * 3000),
         })
         .collect();
@@ -221,7 +221,7 @@ fn every_entry_before_the_next_is_sent() {
 
 #[test]
 fn a_file_is_read_while_it_arrives() {
-    for length in [300_000, (packer::BLOB + 300_000) as usize] {
+    for length in [300_000, (BLOB_SIZE + 300_000) as usize] {
         let content = noise(1, length);
         let archive = Tar::default()
             .file("f", &content)

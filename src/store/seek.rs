@@ -1,0 +1,37 @@
+//! The seek index: how a part of a version is read from its archive without the rest.
+//!
+//! A gzip stream can be entered at a *point*: the start of a deflate block, whose place in
+//! bits is known together with the 32 KiB of output before it, its *window*. From one
+//! point to the next reaches a *span* of the tar stream. *Way-points* tell how much of
+//! the archive must be there for how much of the tar stream, so that not all of a span
+//! need be fetched; *extents* tell where the content of files lies in the tar stream.
+//!
+//! The index is made while an archive is unpacked (`recorder` on the thread that inflates,
+//! `proof` on another), and kept beside the version's tree. All of it is derived from the
+//! archive: what is damaged is made again, by the next whole fetch.
+//!
+//! What a span gives is not proved to be right: the checksums of content find that.
+
+mod candidate;
+mod contents;
+mod deflated;
+mod draft;
+mod extents;
+mod format;
+mod member;
+mod proof;
+mod reader;
+mod recorder;
+mod resume;
+mod span;
+mod varint;
+
+pub(super) use candidate::Candidate;
+pub(super) use contents::Archive;
+pub(super) use draft::Draft;
+pub(super) use extents::{Extent, Extents};
+pub(super) use member::{Event, MAGIC, Member};
+pub(super) use proof::{Proved, WAITING, prove_all};
+pub(super) use reader::SeekIndex;
+pub(super) use recorder::{Recorded, Recorder};
+pub(super) use span::SpanReader;

@@ -1,0 +1,34 @@
+//! Short bytes, deflated and inflated at once.
+
+use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush, Status, compress_bound};
+
+/// As small as is worth its time.
+const LEVEL: i32 = 6;
+/// Bits of the largest window.
+const WINDOW_BITS: u8 = 15;
+
+/// Raw deflate data; nothing for no bytes.
+pub(super) fn deflate(bytes: &[u8]) -> Vec<u8> {
+    let mut deflated = Vec::new();
+    if !bytes.is_empty() {
+        deflated.resize(compress_bound(bytes.len()), 0);
+        let mut deflate = Deflate::new(LEVEL, false, WINDOW_BITS);
+        let status = deflate.compress(bytes, &mut deflated, DeflateFlush::Finish);
+        debug_assert_eq!(status, Ok(Status::StreamEnd), "the bound is one");
+        deflated.truncate(deflate.total_out() as usize);
+    }
+    deflated
+}
+
+/// What [`deflate`] was given, if it had `most` bytes at most.
+pub(super) fn inflate(deflated: &[u8], most: usize) -> Option<Vec<u8>> {
+    if deflated.is_empty() {
+        return Some(Vec::new());
+    }
+    let mut bytes = vec![0; most];
+    let mut inflate = Inflate::new(false, WINDOW_BITS);
+    let status = inflate.decompress(deflated, &mut bytes, InflateFlush::Finish);
+    let is_whole = status == Ok(Status::StreamEnd) && inflate.total_in() == deflated.len() as u64;
+    bytes.truncate(inflate.total_out() as usize);
+    is_whole.then_some(bytes)
+}

@@ -1,0 +1,267 @@
+//! A member of a gzip stream (RFC 1952), inflated piece by piece: its header, deflate
+//! data (RFC 1951), and the CRC and length that end it.
+
+use std::io;
+use zlib_rs::{Inflate, InflateFlush, Status, crc32::crc32};
+
+/// First bytes of a member.
+pub(in crate::store) const MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Bits of a window: 32 KiB, which any member may use.
+const WINDOW_BITS: u8 = 15;
+
+/// The fields that the flags of a header announce (RFC 1952, 2.3.1).
+const HEADER_CRC: u8 = 1 << 1;
+const EXTRA: u8 = 1 << 2;
+const NAME: u8 = 1 << 3;
+const COMMENT: u8 = 1 << 4;
+const RESERVED: u8 = 0xe0;
+/// Maximum length of a name or comment.
+const LONGEST: u32 = 64 << 10;
+
+/// An error of bytes that are not gzip or deflate.
+fn corrupt(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// What a step ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Event {
+    /// The end of its input, of space for its output, or of the deflate data.
+    More,
+    /// The end of the header.
+    Begun,
+    /// The end of a deflate block, which is not the last one.
+    Boundary,
+    /// The end of the member.
+    Done,
+}
+
+/// What a step did.
+pub(in crate::store) struct Step {
+    /// Bytes of input that it took.
+    pub(in crate::store) taken: usize,
+    /// Bytes of output that it gave.
+    pub(in crate::store) given: usize,
+    pub(in crate::store) event: Event,
+}
+
+/// A member being inflated.
+pub(in crate::store) struct Member {
+    part: Part,
+    inflate: Inflate,
+    /// Of the output so far.
+    crc: u32,
+    length: u32,
+    /// Whether the whole member is inflated, so that its CRC can be checked.
+    whole: bool,
+}
+
+enum Part {
+    Header(Header),
+    Data,
+    /// So many bytes of CRC and length have come.
+    Trailer([u8; 8], usize),
+}
+
+impl Member {
+    /// One that begins with its header.
+    pub(in crate::store) fn new() -> Self {
+        Self {
+            part: Part::Header(Header::default()),
+            inflate: Inflate::new(false, WINDOW_BITS),
+            crc: 0,
+            length: 0,
+            whole: true,
+        }
+    }
+
+    /// One that is entered at the start of a deflate block, with the output before it.
+    pub(super) fn resumed(window: &[u8]) -> Option<Self> {
+        let mut inflate = Inflate::new(false, WINDOW_BITS);
+        if !window.is_empty() {
+            inflate.set_dictionary(window).ok()?;
+        }
+        Some(Self {
+            part: Part::Data,
+            inflate,
+            whole: false,
+            ..Self::new()
+        })
+    }
+
+    /// Begins the next member.
+    pub(in crate::store) fn restart(&mut self) {
+        self.inflate.reset(false);
+        self.part = Part::Header(Header::default());
+        (self.crc, self.length, self.whole) = (0, 0, true);
+    }
+
+    /// Inflates on, `to_boundary`: not over the end of a deflate block. A step that takes
+    /// and gives nothing needs more input.
+    ///
+    /// # Errors
+    /// `InvalidData` for bytes that are not gzip.
+    pub(in crate::store) fn step(
+        &mut self,
+        input: &[u8],
+        output: &mut [u8],
+        to_boundary: bool,
+    ) -> io::Result<Step> {
+        let (taken, given, event) = match &mut self.part {
+            Part::Header(header) => {
+                let mut taken = 0;
+                let mut event = Event::More;
+                for byte in input {
+                    taken += 1;
+                    if header.take(*byte)? {
+                        self.part = Part::Data;
+                        event = Event::Begun;
+                        break;
+                    }
+                }
+                (taken, 0, event)
+            }
+            Part::Data => {
+                let flush = match to_boundary {
+                    true => InflateFlush::Block,
+                    false => InflateFlush::NoFlush,
+                };
+                let (before_in, before_out) = (self.inflate.total_in(), self.inflate.total_out());
+                let status = self
+                    .inflate
+                    .decompress(input, output, flush)
+                    .map_err(|_| corrupt("corrupt deflate stream"))?;
+                let taken = (self.inflate.total_in() - before_in) as usize;
+                let given = (self.inflate.total_out() - before_out) as usize;
+                if self.whole {
+                    self.crc = crc32(self.crc, &output[..given]);
+                    self.length = self.length.wrapping_add(given as u32);
+                }
+                let mut event = Event::More;
+                if status == Status::StreamEnd {
+                    self.part = Part::Trailer([0; 8], 0);
+                } else if to_boundary && taken < input.len() && given < output.len() {
+                    // What zlib-rs promises: nothing else stops it there.
+                    event = Event::Boundary;
+                }
+                (taken, given, event)
+            }
+            Part::Trailer(bytes, filled) => {
+                let taken = input.len().min(bytes.len() - *filled);
+                bytes[*filled..][..taken].copy_from_slice(&input[..taken]);
+                *filled += taken;
+                let mut event = Event::More;
+                if *filled == bytes.len() {
+                    let said = u64::from_le_bytes(*bytes);
+                    let found = u64::from(self.crc) | u64::from(self.length) << 32;
+                    if self.whole && said != found {
+                        return Err(corrupt("a checksum or length of gzip is wrong"));
+                    }
+                    event = Event::Done;
+                }
+                (taken, 0, event)
+            }
+        };
+        Ok(Step {
+            taken,
+            given,
+            event,
+        })
+    }
+}
+
+/// A header of which some bytes have come.
+#[derive(Default)]
+struct Header {
+    field: Field,
+    /// Fields that are announced and have not come.
+    flags: u8,
+    /// Bytes of the field so far.
+    count: u32,
+    /// Length of the extra field.
+    extra: u32,
+    /// Of all bytes so far, and the one that the header has.
+    crc: u32,
+    said: u32,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Field {
+    #[default]
+    Fixed,
+    ExtraLength,
+    Extra,
+    Name,
+    Comment,
+    Crc,
+}
+
+impl Header {
+    /// Takes the next byte; whether it was the last one.
+    fn take(&mut self, byte: u8) -> io::Result<bool> {
+        let at = self.count;
+        self.count += 1;
+        if self.field != Field::Crc {
+            self.crc = crc32(self.crc, &[byte]);
+        }
+        let ended = match self.field {
+            Field::Fixed => {
+                let is_right = match at {
+                    0 | 1 => byte == MAGIC[at as usize],
+                    // Deflate.
+                    2 => byte == 8,
+                    3 => byte & RESERVED == 0,
+                    _ => true,
+                };
+                if !is_right {
+                    return Err(corrupt("invalid gzip header"));
+                }
+                if at == 3 {
+                    self.flags = byte;
+                }
+                at == 9
+            }
+            Field::ExtraLength => {
+                self.extra |= u32::from(byte) << (8 * at);
+                at == 1
+            }
+            Field::Extra => self.count == self.extra,
+            Field::Name | Field::Comment => {
+                if byte != 0 && self.count > LONGEST {
+                    return Err(corrupt("a field of the gzip header is too long"));
+                }
+                byte == 0
+            }
+            Field::Crc => {
+                self.said |= u32::from(byte) << (8 * at);
+                if at == 1 && self.said != self.crc & 0xffff {
+                    return Err(corrupt("the checksum of the gzip header is wrong"));
+                }
+                at == 1
+            }
+        };
+        Ok(ended && !self.next())
+    }
+
+    /// Moves on to the next field that has bytes; false if there is none.
+    fn next(&mut self) -> bool {
+        self.count = 0;
+        let after_length = self.field == Field::ExtraLength && self.extra > 0;
+        let announced = [
+            (EXTRA, Field::ExtraLength),
+            (NAME, Field::Name),
+            (COMMENT, Field::Comment),
+            (HEADER_CRC, Field::Crc),
+        ];
+        let next = announced.iter().find(|(flag, _)| self.flags & flag != 0);
+        match next {
+            _ if after_length => self.field = Field::Extra,
+            Some((flag, field)) => {
+                self.flags &= !flag;
+                self.field = *field;
+            }
+            None => return false,
+        }
+        true
+    }
+}

@@ -1,0 +1,129 @@
+//! Proves the points of a stream, on a thread of its own.
+//!
+//! zlib-rs tells where a deflate block ends in bytes, not how many bits of the last byte
+//! belong to the next one. All eight possibilities are tried against the output that
+//! followed, and the window is cut down to what that refers to. What is kept is what has
+//! been read back: from the deflated window to the last byte of the proof.
+
+use super::{
+    candidate::{Candidate, PROOF, WINDOW},
+    contents::Point,
+    deflated::{deflate, inflate},
+    resume::lead_in,
+};
+use std::sync::mpsc::Receiver;
+use zlib_rs::{Inflate, InflateFlush};
+
+/// Bytes of output by which most wrong readings are told, at little cost.
+const TRIAL: usize = 4 << 10;
+/// Candidates that may wait.
+pub(in crate::store) const WAITING: usize = 4;
+
+/// The proved points of a stream, in order.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Proved {
+    pub(super) points: Vec<Point>,
+    /// Their deflated windows.
+    pub(super) windows: Vec<u8>,
+}
+
+/// Proves candidates until there are no more.
+pub(in crate::store) fn prove_all(candidates: Receiver<Candidate>) -> Proved {
+    let mut proved = Proved::default();
+    let mut proof = Proof::new();
+    for candidate in candidates {
+        let Some((bits, window)) = proof.prove(&candidate) else {
+            continue;
+        };
+        let start = proved.windows.len();
+        proved.windows.extend(window);
+        proved.points.push(Point {
+            input: candidate.input - u64::from(bits > 0),
+            output: candidate.output,
+            bits,
+            window: start..proved.windows.len(),
+        });
+    }
+    proved
+}
+
+/// Room for trials.
+struct Proof {
+    inflate: Inflate,
+    output: Vec<u8>,
+}
+
+impl Proof {
+    fn new() -> Self {
+        Self {
+            inflate: Inflate::new(false, 15),
+            output: vec![0; PROOF],
+        }
+    }
+
+    /// How many bits of its last byte belong to the block, and the deflated window.
+    fn prove(&mut self, candidate: &Candidate) -> Option<(u8, Vec<u8>)> {
+        let expected = &candidate.next_output[..];
+        if expected.is_empty() {
+            // The start of a member.
+            return Some((0, Vec::new()));
+        }
+        (0..8).find_map(|bits| {
+            let trial = self.run(candidate, bits, &candidate.window, TRIAL)?;
+            (trial == &expected[..TRIAL]).then_some(())?;
+            let window = deflate(&self.sparse(candidate, bits)?);
+            let again = inflate(&window, WINDOW)?;
+            let output = self.run(candidate, bits, &again, expected.len())?;
+            (output == expected).then_some((bits, window))
+        })
+    }
+
+    /// The part of the window that what follows refers to, the bytes in between zeroed.
+    ///
+    /// Two windows tell by what they give which byte of the output comes from where: both
+    /// number their bytes, one with the low and one with the high bits, and no byte is
+    /// the same in both, as all are that come from no window.
+    fn sparse(&mut self, candidate: &Candidate, bits: u8) -> Option<Vec<u8>> {
+        let mut window = candidate.window.clone();
+        let number = |byte: fn(usize) -> usize| {
+            let all = (0..window.len()).map(|at| byte(at) as u8);
+            Vec::from_iter(all)
+        };
+        let (low, high) = (number(|at| at), number(|at| at >> 8 << 1 | !at & 1));
+        let from_low = self.run(candidate, bits, &low, WINDOW)?.to_vec();
+        let from_high = self.run(candidate, bits, &high, WINDOW)?;
+        let mut used = vec![false; WINDOW];
+        for (low, high) in from_low.iter().zip(from_high) {
+            if low != high {
+                used[usize::from(*low) | usize::from(high >> 1) << 8] = true;
+            }
+        }
+        let unused = window.iter_mut().zip(&used).filter(|(_, used)| !**used);
+        unused.for_each(|(byte, _)| *byte = 0);
+        let first = used.iter().position(|used| *used);
+        window.drain(..first.unwrap_or(window.len()).min(window.len()));
+        Some(window)
+    }
+
+    /// What follows the candidate, if the block has so many bits of the last byte, and
+    /// the output before is `window`. `None` unless there are `length` bytes.
+    fn run(
+        &mut self,
+        candidate: &Candidate,
+        bits: u8,
+        window: &[u8],
+        length: usize,
+    ) -> Option<&[u8]> {
+        self.inflate.reset(false);
+        if !window.is_empty() {
+            self.inflate.set_dictionary(window).ok()?;
+        }
+        for input in [&lead_in(bits, candidate.last), &candidate.next_input] {
+            let output = &mut self.output[self.inflate.total_out() as usize..length];
+            self.inflate
+                .decompress(input, output, InflateFlush::NoFlush)
+                .ok()?;
+        }
+        (self.inflate.total_out() == length as u64).then_some(&self.output[..length])
+    }
+}

@@ -1,0 +1,141 @@
+//! A seek index as its readers ask it.
+
+use super::{
+    candidate::WINDOW,
+    contents::{Archive, Contents, SPACING, Way},
+    deflated,
+    extents::Extent,
+    format,
+    span::SpanReader,
+};
+use crate::store::index::format::Header;
+use std::{fs::File, io::Read, ops::Range};
+
+/// The seek index of a version, as a whole in memory; windows stay deflated.
+#[derive(Debug)]
+pub(in crate::store) struct SeekIndex(Contents);
+
+impl SeekIndex {
+    /// Reads the file `seek` of a version; `None` if it is damaged, or of another `tree`.
+    pub(in crate::store) fn read(file: &File, tree: &Header) -> Option<Self> {
+        let length = file.metadata().ok()?.len();
+        let mut bytes = Vec::new();
+        let most = length.min(format::LONGEST);
+        file.take(most).read_to_end(&mut bytes).ok()?;
+        format::decode(&bytes, tree).map(Self)
+    }
+
+    /// The archive that it is of.
+    pub(in crate::store) fn archive(&self) -> &Archive {
+        &self.0.archive
+    }
+
+    /// Bytes of memory.
+    pub(in crate::store) fn memory(&self) -> u64 {
+        let way = match &self.0.way {
+            Way::Stored => 0,
+            Way::Gzip {
+                points,
+                windows,
+                way_points,
+            } => size_of_val(&points[..]) + windows.len() + size_of_val(&way_points[..]),
+        };
+        (size_of_val(self) + way + self.0.extents.memory()) as u64
+    }
+
+    /// How many spans there are, at least one.
+    pub(in crate::store) fn spans(&self) -> usize {
+        match &self.0.way {
+            Way::Stored => self.0.end.output.div_ceil(SPACING).max(1) as usize,
+            Way::Gzip { points, .. } => points.len(),
+        }
+    }
+
+    /// The span that holds this offset of the tar stream; the last one for what is past
+    /// its end.
+    pub(in crate::store) fn span_at(&self, output: u64) -> usize {
+        let span = match &self.0.way {
+            Way::Stored => (output / SPACING) as usize,
+            Way::Gzip { points, .. } => points
+                .partition_point(|point| point.output <= output)
+                .saturating_sub(1),
+        };
+        span.min(self.spans() - 1)
+    }
+
+    /// The bytes of the tar stream that a span holds; none past the last span.
+    pub(in crate::store) fn output(&self, span: usize) -> Range<u64> {
+        let start = |span: usize| {
+            let start = match &self.0.way {
+                Way::Stored => (span as u64).checked_mul(SPACING),
+                Way::Gzip { points, .. } => points.get(span).map(|point| point.output),
+            };
+            start.map_or(self.0.end.output, |start| start.min(self.0.end.output))
+        };
+        start(span)..start(span.saturating_add(1))
+    }
+
+    /// The bytes of the archive that give the span from its start up to `to` of the tar
+    /// stream, at most to its end.
+    pub(in crate::store) fn input(&self, span: usize, to: u64) -> Range<u64> {
+        let output = self.output(span);
+        let to = to.min(output.end);
+        if to <= output.start {
+            return 0..0;
+        }
+        let Way::Gzip {
+            points, way_points, ..
+        } = &self.0.way
+        else {
+            return output.start..to;
+        };
+        let start = points[span].input;
+        let next = points.get(span + 1);
+        // A block may begin inside of the last byte of the one before.
+        let end = next.map_or(self.0.end.input, |next| {
+            next.input + u64::from(next.bits > 0)
+        });
+        let enough = way_points.partition_point(|point| point.output < to);
+        let enough = way_points.get(enough).map_or(end, |point| point.input);
+        start..enough.clamp(start, end)
+    }
+
+    /// Inflates a span. `source` gives the bytes of the archive from `input(span, ..).start`
+    /// on; what is read are the bytes of the tar stream from `output(span).start` to its
+    /// end. More than `source` is good for is an `UnexpectedEof`.
+    pub(in crate::store) fn inflate<R: Read>(&self, span: usize, source: R) -> SpanReader<R> {
+        let output = self.output(span);
+        let left = output.end - output.start;
+        match &self.0.way {
+            Way::Stored => SpanReader::stored(source, left),
+            Way::Gzip {
+                points, windows, ..
+            } => {
+                let point = points.get(span);
+                let window = point.and_then(|point| {
+                    let stored = windows.get(point.window.clone())?;
+                    deflated::inflate(stored, WINDOW)
+                });
+                let bits = point.map_or(0, |point| point.bits);
+                SpanReader::gzip(source, bits, window.as_deref(), left)
+            }
+        }
+    }
+
+    /// The content in these bytes of a part (0: the pack; n + 1: blob n), in order.
+    pub(in crate::store) fn extents_of_part(
+        &self,
+        part: usize,
+        bytes: Range<u64>,
+    ) -> impl Iterator<Item = Extent> {
+        self.0.extents.of_part(part, bytes)
+    }
+
+    /// The content in these bytes of the tar stream, in order.
+    pub(in crate::store) fn extents_of_output(
+        &self,
+        output: Range<u64>,
+    ) -> impl Iterator<Item = Extent> {
+        self.0.extents.of_output(output)
+    }
+}

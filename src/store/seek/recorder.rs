@@ -1,0 +1,150 @@
+//! Notes where a stream can be entered, on the thread that inflates it.
+//!
+//! It copies some 160 KiB for each point and decides nothing more: `proof` finds out on
+//! another thread what a candidate is good for.
+
+use super::{
+    candidate::{Candidate, PROOF, WINDOW},
+    contents::{SPACING, WayPoint},
+    member::Event,
+};
+use std::sync::mpsc::SyncSender;
+
+/// Bytes of the archive between two way-points.
+const WAY: u64 = 32 << 10;
+/// So many points and way-points at most before their distances grow with the stream.
+const POINTS: u64 = 1 << 10;
+const WAY_POINTS: u64 = 1 << 13;
+/// Maximum bytes of input for the proof of a point: blocks without content have no end.
+const INPUT: usize = 128 << 10;
+
+/// Sees a stream while it is inflated.
+pub(in crate::store) struct Recorder {
+    candidates: SyncSender<Candidate>,
+    /// Bytes of the archive and of the tar stream so far.
+    at: WayPoint,
+    last: u8,
+    way_points: Vec<WayPoint>,
+    /// From here on in the tar stream, a point is wanted.
+    wanted: u64,
+    /// The newest output, at most a window, if a point is wanted soon.
+    history: Vec<u8>,
+    /// A candidate of which more is to come.
+    open: Option<Candidate>,
+    stored: bool,
+}
+
+/// What a recorder knows of a stream at its end.
+#[derive(Debug)]
+pub(in crate::store) struct Recorded {
+    pub(super) end: WayPoint,
+    pub(super) way_points: Vec<WayPoint>,
+    /// The archive is not compressed.
+    pub(super) stored: bool,
+}
+
+impl Recorder {
+    /// One whose candidates go to a proof.
+    pub(in crate::store) fn new(candidates: SyncSender<Candidate>) -> Self {
+        Self {
+            candidates,
+            at: WayPoint::default(),
+            last: 0,
+            way_points: Vec::new(),
+            wanted: 0,
+            history: Vec::new(),
+            open: None,
+            stored: false,
+        }
+    }
+
+    /// Whether the next step of inflating is to stop at the end of a block.
+    pub(in crate::store) fn wants_boundary(&self) -> bool {
+        self.open.is_none() && self.at.output >= self.wanted
+    }
+
+    /// Maximum output of the next step.
+    pub(in crate::store) fn most(&self) -> usize {
+        let open = self.open.as_ref();
+        open.map_or(usize::MAX, |open| PROOF - open.next_output.len())
+    }
+
+    /// Notes bytes of an archive that is not compressed.
+    pub(in crate::store) fn passed(&mut self, bytes: usize) {
+        self.at.input += bytes as u64;
+        self.at.output += bytes as u64;
+        self.stored = true;
+    }
+
+    /// Notes a step: the input that it took, and the output that it gave.
+    pub(in crate::store) fn stepped(&mut self, taken: &[u8], given: &[u8], event: Event) {
+        self.at.input += taken.len() as u64;
+        self.at.output += given.len() as u64;
+        self.last = *taken.last().unwrap_or(&self.last);
+        let noted = self.way_points.last().map_or(0, |point| point.input);
+        if self.at.input - noted >= WAY.max(noted / WAY_POINTS) {
+            self.way_points.push(self.at);
+        }
+        if let Some(open) = &mut self.open {
+            open.next_input.extend_from_slice(taken);
+            open.next_output.extend_from_slice(given);
+            if open.next_output.len() == PROOF {
+                self.close();
+            } else if event == Event::Done || open.next_input.len() > INPUT {
+                self.open = None;
+                self.want(self.at.output, WINDOW as u64);
+            }
+        } else if self.at.output + WINDOW as u64 > self.wanted {
+            self.remember(given);
+        }
+        let is_place = matches!(event, Event::Begun | Event::Boundary);
+        if is_place && self.wants_boundary() {
+            self.open = Some(Candidate {
+                input: self.at.input,
+                output: self.at.output,
+                last: self.last,
+                window: std::mem::take(&mut self.history),
+                next_input: Vec::new(),
+                next_output: Vec::new(),
+            });
+            if event == Event::Begun {
+                self.close();
+            }
+        }
+    }
+
+    /// What is known at the end of the stream.
+    pub(in crate::store) fn finish(self) -> Recorded {
+        Recorded {
+            end: self.at,
+            way_points: self.way_points,
+            stored: self.stored,
+        }
+    }
+
+    fn remember(&mut self, given: &[u8]) {
+        let given = &given[given.len().saturating_sub(WINDOW)..];
+        let most = WINDOW - given.len();
+        self.history
+            .drain(..self.history.len().saturating_sub(most));
+        self.history.extend_from_slice(given);
+    }
+
+    /// Hands the open candidate on. Where the proof is behind, it is given up, and
+    /// another is wanted soon: inflating never waits for it.
+    fn close(&mut self) {
+        let Some(open) = self.open.take() else {
+            return;
+        };
+        let from = open.output;
+        match self.candidates.try_send(open) {
+            Ok(()) => self.want(from, SPACING.max(from / POINTS)),
+            Err(_) => self.want(self.at.output, WINDOW as u64),
+        }
+    }
+
+    fn want(&mut self, from: u64, distance: u64) {
+        self.wanted = from + distance;
+        self.history.clear();
+    }
+}

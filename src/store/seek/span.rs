@@ -1,0 +1,120 @@
+//! A span of the tar stream, inflated from its first byte on.
+
+use super::{
+    member::{Event, Member},
+    resume::lead_in,
+};
+use std::io::{self, Read};
+
+/// Bytes read from the source at once.
+const BUFFER: usize = 64 << 10;
+
+/// Reads the bytes of a span. Its errors are those of the source, `InvalidData` where its
+/// bytes are not what the index says, and `UnexpectedEof` where they end too early.
+pub(in crate::store) struct SpanReader<R> {
+    source: R,
+    way: Way,
+    /// Bytes of the span that have not been read.
+    left: u64,
+}
+
+enum Way {
+    /// The archive is the tar stream.
+    Stored,
+    Gzip(Box<Gzip>),
+    /// The index is damaged here.
+    Damaged,
+}
+
+struct Gzip {
+    member: Member,
+    /// How many bits of the first byte belong to the span, until that has come.
+    bits: Option<u8>,
+    buffer: Vec<u8>,
+    start: usize,
+}
+
+impl<R: Read> SpanReader<R> {
+    /// The bytes of an archive that is not compressed.
+    pub(super) fn stored(source: R, left: u64) -> Self {
+        let way = Way::Stored;
+        Self { source, way, left }
+    }
+
+    /// Inflates from a point whose first byte has so many `bits` (0: all) of the span, and
+    /// before which the tar stream has the bytes of `window`. `None`: it is damaged.
+    pub(super) fn gzip(source: R, bits: u8, window: Option<&[u8]>, left: u64) -> Self {
+        let member = window.and_then(Member::resumed);
+        let way = member.map_or(Way::Damaged, |member| {
+            Way::Gzip(Box::new(Gzip {
+                member,
+                bits: Some(bits),
+                buffer: Vec::new(),
+                start: 0,
+            }))
+        });
+        Self { source, way, left }
+    }
+}
+
+impl Gzip {
+    /// Reads on from the source; returns how many bytes came.
+    fn refill(&mut self, source: &mut impl Read) -> io::Result<usize> {
+        self.buffer.resize(BUFFER, 0);
+        self.start = 0;
+        let n = source.read(&mut self.buffer);
+        self.buffer.truncate(*n.as_ref().unwrap_or(&0));
+        if let (Some(first), Some(bits)) = (self.buffer.first(), self.bits)
+            && bits > 0
+        {
+            let lead_in = lead_in(bits, *first);
+            self.buffer.splice(..1, lead_in);
+        }
+        if !self.buffer.is_empty() {
+            self.bits = None;
+        }
+        n
+    }
+
+    fn read(&mut self, source: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let is_at_end = self.start == self.buffer.len() && self.refill(source)? == 0;
+            let input = &self.buffer[self.start..];
+            let step = self.member.step(input, into, false)?;
+            self.start += step.taken;
+            if step.event == Event::Done {
+                self.member.restart();
+            }
+            if step.given > 0 {
+                return Ok(step.given);
+            }
+            if step.taken == 0 {
+                return Err(match is_at_end {
+                    true => io::ErrorKind::UnexpectedEof.into(),
+                    false => io::ErrorKind::InvalidData.into(),
+                });
+            }
+        }
+    }
+}
+
+impl<R: Read> Read for SpanReader<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let most = most.min(into.len());
+        if most == 0 {
+            return Ok(0);
+        }
+        let into = &mut into[..most];
+        let n = match &mut self.way {
+            Way::Gzip(gzip) => gzip.read(&mut self.source, into)?,
+            Way::Damaged => return Err(io::ErrorKind::InvalidData.into()),
+            Way::Stored => match self.source.read(into)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => n,
+            },
+        };
+        self.left -= n as u64;
+        Ok(n)
+    }
+}
