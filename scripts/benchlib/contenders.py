@@ -24,6 +24,8 @@ class Contender:
 
     key = label = ""
     ids = None
+    # The name of its folder.
+    place = "run"
     # Whether the file system itself fetches, so that each cold first byte
     # needs a cache of its own.
     fetches_itself = False
@@ -35,7 +37,7 @@ class Contender:
     def begin(self, artifact):
         """Everything that is not measured."""
         self.artifact = artifact
-        self.folder = os.path.join(self.bench.workspace.path, "run")
+        self.folder = os.path.join(self.bench.workspace.path, self.place)
         shutil.rmtree(self.folder, ignore_errors=True)
         os.mkdir(self.folder)
         if self.ids is not None:
@@ -159,17 +161,43 @@ class Vm0fs(Mounted):
     """vm0fs, mounted with an empty cache before anything is measured."""
 
     fetches_itself = True
+    # What its environment has beside the server.
+    variables = ()
 
-    def begin(self, artifact):
+    def begin(self, artifact, arguments=()):
         super().begin(artifact)
+        self.arguments = arguments
         self.mount()
 
     def mount(self):
         arguments = [self.bench.program, "mount", "--foreground", "--cache-dir", self.path("cache"),
-                     "--cache-size", CACHE, self.mountpoint]
+                     "--cache-size", CACHE, *self.arguments, self.mountpoint]
         server = self.bench.server
-        self.spawn(arguments, {"VM0_API_URL": server.url, "VM0_API_KEY": server.token})
+        self.spawn(arguments, {**dict(self.variables), "VM0_API_URL": server.url, "VM0_API_KEY": server.token})
         self.tree = os.path.join(self.mountpoint, "artifacts", self.artifact["name"], self.artifact["id"])
+
+    def share(self):
+        """Mounts with a shared cache, an empty one, from now on."""
+        self.unmount()
+        folder = self.path("shared")
+        self.arguments = ["--shared-cache", f"file://{folder}", "--shared-cache-key-file", self.path("key")]
+        system.timed(["mkdir", folder], self.ids, self.bench.limit)
+        system.timed([self.bench.program, "shared-cache", "init", *self.arguments], self.ids, self.bench.limit)
+        self.mount()
+
+    def without_cache(self):
+        """Mounts as another machine would."""
+        self.again(["rm", "-r", self.path("cache")])
+
+    def without_content(self):
+        """Mounts after its content has been evicted."""
+        self.again([self.bench.program, "cache", "clear", "--cache-dir", self.path("cache")])
+
+    def again(self, command):
+        self.unmount()
+        system.timed(command, self.ids, self.bench.limit)
+        system.settle(self.folder)
+        self.mount()
 
     def disk(self):
         return [self.path("cache")]

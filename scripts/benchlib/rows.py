@@ -34,6 +34,19 @@ ROWS = {
     "seq2": ("second sequential read of it", "s"),
     "random": ("{reads} random reads of 4 KiB, caches dropped", "s"),
     "remount": ("restart, then `ls -lR`", "s"),
+    "fetch": ("cold `vm0fs prefetch`", "s"),
+    "refetch": ("evicted: `vm0fs prefetch`", "s"),
+    "evicted-ls": ("evicted: `ls -lR`", "s"),
+    "evicted-middle": ("evicted: first byte, middle file", "s"),
+    "evicted-last": ("evicted: first byte, last file", "s"),
+    "evicted-bytes": ("evicted: bytes fetched for one of these", "B"),
+    "evicted-random": ("evicted: {reads} random reads of 4 KiB", "s"),
+    "evicted-random-first": ("evicted: the first 100 of them", "s"),
+    "evicted-random-bytes": ("evicted: bytes fetched for them per byte of the archive", "x"),
+    "second-ls": ("second machine: `ls -lR`", "s"),
+    "second-middle": ("second machine: first byte, middle file", "s"),
+    "second-last": ("second machine: first byte, last file", "s"),
+    "second-bytes": ("second machine: bytes fetched for one of these", "B"),
     "rss": ("peak RSS", "MB"),
     "disk": ("disk used", "MB"),
     "calls": ("API calls, everything read", ""),
@@ -41,6 +54,10 @@ ROWS = {
 }
 # The sequential reads before `grep`, which would leave nothing to be the first.
 WARM = ["find1", "find2", "seq1", "seq2", "grep1", "grep2", "random", "remount", "disk"]
+# What can be read of a version whose index a mount has, and not its content.
+AGAIN = [row for row in ROWS if row.endswith("fetch") or row.startswith(("evicted", "second"))]
+# How many of the random reads are told apart as the first ones.
+FIRST_READS = 100
 
 
 class Session:
@@ -129,7 +146,7 @@ class Session:
         reads = functools.partial(
             random_reads, self.largest(), self.manifest["largest_bytes"], self.bench.random_reads
         )
-        took, checksum = system.call(reads, self.ids, self.limit)
+        took, self.first_reads, checksum = system.call(reads, self.ids, self.limit)
         known = self.bench.checksums.setdefault(self.manifest["name"], checksum)
         if known != checksum:
             raise system.Failure("random reads give other bytes than another contender's")
@@ -145,19 +162,23 @@ class Session:
 def random_reads(path, size, count):
     source = random.Random(4096)
     offsets = [source.randrange(size // PAGE) * PAGE for _ in range(count)]
-    checksum = 0
+    checksum = first = 0
     descriptor = os.open(path, os.O_RDONLY)
     start = time.perf_counter()
-    for offset in offsets:
+    for n, offset in enumerate(offsets, 1):
         checksum = zlib.crc32(os.pread(descriptor, PAGE, offset), checksum)
+        if n == FIRST_READS:
+            first = time.perf_counter() - start
     took = time.perf_counter() - start
     os.close(descriptor)
-    return took, checksum
+    return took, first, checksum
 
 
 def applies(manifest, row):
     """Whether a row makes sense for an archive."""
-    if row in ("seq1", "seq2", "random"):
+    if row in AGAIN and manifest["name"] == "small":
+        return False
+    if row in ("seq1", "seq2") or "random" in row:
         return manifest["largest_bytes"] >= SEQUENTIAL
     if row == "rate":
         return manifest["name"] == "mix"

@@ -71,7 +71,7 @@ def only_one():
     try:
         lock.bind("\0vm0fs-bench")
     except OSError:
-        raise Failure("another scripts/bench is measuring on this machine; wait for its end") from None
+        raise Failure("another script measures on this machine; wait for its end") from None
     return lock
 
 
@@ -111,14 +111,14 @@ def ordinary_user():
     return entry.pw_uid, entry.pw_gid
 
 
-def build():
-    """Builds the release binaries; gives their paths."""
+def build(debug=False):
+    """Builds the binaries, of a release unless told otherwise; gives their paths."""
     cargo = shutil.which("cargo") or os.path.expanduser("~/.cargo/bin/cargo")
     if not os.path.exists(cargo):
         raise Failure("cargo is missing: install Rust from https://rustup.rs, then run this again")
-    say("building the release binaries")
-    arguments = [cargo, "build", "--release", "--locked", "--bin", "vm0fs", "--example", "bench-server",
-                 "--message-format", "json-render-diagnostics"]
+    say("building")
+    arguments = [cargo, "build", *([] if debug else ["--release"]), "--locked", "--bin", "vm0fs",
+                 "--example", "bench-server", "--message-format", "json-render-diagnostics"]
     result = subprocess.run(arguments, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             text=True, timeout=3600, check=False)
     if result.returncode != 0:
