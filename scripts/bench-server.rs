@@ -1,5 +1,6 @@
-//! The server that `scripts/bench` measures against: it serves archives, given as
-//! files or generated, as artifacts of the demo's service.
+//! The server that `scripts/bench` and `scripts/fleet` measure against: it serves
+//! archives, given as files or generated, as artifacts of the demo's service, and a run
+//! that has ended.
 //!
 //! It prints one line of JSON when it listens. Then each line on standard input
 //! is a command, which it answers with a line of JSON: `clear` forgets the requests
@@ -9,7 +10,8 @@
 #[path = "../tests/support/fake/mod.rs"]
 mod fake;
 
-use fake::{Action, Fault, File, Kind, Port, Server, VersionSpec, World};
+use fake::{Action, Fault, File, Kind, LogRow, Port, Run, Server, VersionSpec, World};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::{
     error::Error,
@@ -29,6 +31,8 @@ const HUGE_FILE: u64 = 1_000_000_000;
 /// Bytes in a block of which those files are made, and how many distinct ones.
 const BLOCK: usize = 1_000_000;
 const BLOCKS: u32 = 16;
+/// Rows in the log of the run, one each second.
+const ROWS: i64 = 1_000;
 
 const USAGE: &str = "usage: bench-server MANIFEST.json… [million] [huge]
 A manifest: {\"name\", \"archive\": path, \"storage_id\", \"id\", \"size\", \"files\"}";
@@ -50,11 +54,13 @@ fn main() -> Outcome<()> {
     if artifacts.is_empty() {
         return Err(USAGE.into());
     }
+    let run = ended_run(&mut world);
     let server = Server::start(world)?;
     say(&json!({
         "url": server.api_url(),
         "token": server.token(),
         "artifacts": artifacts,
+        "run": run,
     }))?;
     for line in io::stdin().lock().lines() {
         say(&obey(&server, &line?)?)?;
@@ -79,6 +85,7 @@ fn obey(server: &Server, line: &str) -> Outcome<Value> {
             let store = server.requests_to(Port::Store, "");
             json!({
                 "api_calls": server.requests_to(Port::Api, "").len(),
+                "run_calls": server.requests_to(Port::Api, "/v1/runs/").len(),
                 "downloads": store.len(),
                 "bytes": store.iter().map(|request| request.bytes_sent).sum::<u64>(),
             })
@@ -153,6 +160,19 @@ fn huge() -> Vec<File> {
             File::blocks(format!("data/part-{n}.bin"), blocks.clone(), order, None)
         })
         .collect()
+}
+
+/// Adds a run that has ended; gives its id.
+fn ended_run(world: &mut World) -> String {
+    let start = world.ago(2 * ROWS);
+    let mut run = Run::new("fleet", start);
+    for n in 0..ROWS {
+        let at = start + SignedDuration::from_secs(n);
+        let text = format!("Step {n} of {ROWS}: looked at {} records.\n", n * n % 977);
+        run.log(LogRow::system(at, text));
+    }
+    run.completed_at = Some(start + SignedDuration::from_secs(ROWS));
+    world.add_run(run)
 }
 
 /// A block that compresses to about half its size: random hexadecimal digits.

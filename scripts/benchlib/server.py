@@ -22,6 +22,7 @@ class Server:
             self.close()
             raise
         self.url, self.token = hello["url"], hello["token"]
+        self.run = hello["run"]
         self.artifacts = {artifact["name"]: artifact for artifact in hello["artifacts"]}
 
     def read(self, limit):
