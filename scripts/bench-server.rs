@@ -14,6 +14,7 @@ use fake::{Action, Fault, File, Kind, LogRow, Port, Run, Server, VersionSpec, Wo
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     error::Error,
     io::{self, BufRead, Write},
     time::Duration,
@@ -31,6 +32,8 @@ const HUGE_FILE: u64 = 1_000_000_000;
 /// Bytes in a block of which those files are made, and how many distinct ones.
 const BLOCK: usize = 1_000_000;
 const BLOCKS: u32 = 16;
+/// Characters of an id in a path.
+const ID: usize = 36;
 /// Rows in the log of the run, one each second.
 const ROWS: i64 = 1_000;
 
@@ -83,9 +86,14 @@ fn obey(server: &Server, line: &str) -> Outcome<Value> {
         }
         ["stats"] => {
             let store = server.requests_to(Port::Store, "");
+            let calls = server.requests_to(Port::Api, "");
+            let mut endpoints = BTreeMap::new();
+            for call in &calls {
+                *endpoints.entry(endpoint(&call.path)).or_insert(0) += 1;
+            }
             json!({
-                "api_calls": server.requests_to(Port::Api, "").len(),
-                "run_calls": server.requests_to(Port::Api, "/v1/runs/").len(),
+                "api_calls": calls.len(),
+                "endpoints": endpoints,
                 "downloads": store.len(),
                 "bytes": store.iter().map(|request| request.bytes_sent).sum::<u64>(),
             })
@@ -106,6 +114,13 @@ fn obey(server: &Server, line: &str) -> Outcome<Value> {
         }
         _ => return Err(format!("not a command: {line}").into()),
     })
+}
+
+/// A path without its ids, for which the service's limits count.
+fn endpoint(path: &str) -> String {
+    let parts = path.split('/');
+    let parts = parts.map(|part| if part.len() == ID { ":id" } else { part });
+    parts.collect::<Vec<_>>().join("/")
 }
 
 /// Adds the artifact of a manifest.

@@ -87,6 +87,8 @@ def seconds(value):
 
 
 def amount(value):
+    if value < 1e5:
+        return f"{value / 1e3:.1f} kB"
     return f"{value / 1e6:.{0 if value >= 1e8 else 2}f} MB"
 
 
@@ -96,6 +98,10 @@ def number(value):
 
 def each(show, value):
     return lambda part: show(value(part) / len(part["machines"]))
+
+
+def of_run(part):
+    return sum(calls for path, calls in part["endpoints"].items() if path.startswith("/v1/runs/"))
 
 
 def of_times(name):
@@ -116,7 +122,8 @@ def shared(*names):
 # (label, what is shown of the machines in a column, whether it needs a shared cache).
 ROWS = [
     ("API calls", each(number, lambda part: part["api_calls"]), False),
-    ("… of them for the run", each(number, lambda part: part["run_calls"]), False),
+    ("… of them for the run", each(number, of_run), False),
+    ("… to one endpoint at most", each(number, lambda part: max(part["endpoints"].values())), False),
     ("bytes from the object store", each(amount, lambda part: part["bytes"]), False),
     ("requests to it", each(number, lambda part: part["downloads"]), False),
     ("lookups in the shared cache", each(number, shared("hits", "misses", "damaged")), True),
