@@ -5,17 +5,17 @@
 //! longer change are read from disk instead of calling the service, all others only
 //! while the service cannot be reached.
 
-mod breaker;
 mod failure_log;
 mod listing;
+mod outage;
 mod resource;
 mod resources;
 mod service;
 
 pub(crate) use self::{
-    breaker::is_unreachable,
     failure_log::FailureLog,
     listing::{Item, Listing, Named},
+    outage::is_unreachable,
     resources::*,
     service::Service,
 };
@@ -25,6 +25,7 @@ use crate::{
         Client,
         types::{self, Row, RunStatus, StorageKind},
     },
+    breaker::State,
     error::{Error, Result, TransportKind},
     progress::Progress,
     store::AnswerStore,
@@ -34,7 +35,6 @@ use crate::{
         node::names::escape,
     },
 };
-use breaker::State;
 use lru::LruCache;
 use resource::{Ask, Resource, Value};
 use std::{
