@@ -10,6 +10,7 @@ mod mounts;
 mod output;
 mod prefetch;
 mod run;
+mod shared_cache;
 mod status;
 mod unmount;
 
@@ -20,6 +21,7 @@ pub use help::HelpArgs;
 pub use mount::MountArgs;
 pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
+pub use shared_cache::SharedCacheArgs;
 pub use status::StatusArgs;
 pub use unmount::UnmountArgs;
 
@@ -41,7 +43,7 @@ use clap::{Parser, Subcommand};
   vm0fs unmount ~/vm0
 
 The guide: vm0fs help TOPIC, where TOPIC is one of tree, runs, settings, consistency,
-cache, file-managers, limits, security, performance, troubleshooting.
+cache, fleets, file-managers, limits, security, performance, troubleshooting.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage."
 )]
@@ -69,6 +71,8 @@ pub enum Command {
     Prefetch(PrefetchArgs),
     /// List, measure, check, clear or pin the versions that were downloaded
     Cache(CacheArgs),
+    /// Set up, look at or prune the cache that the machines of a fleet share
+    SharedCache(SharedCacheArgs),
     /// Mount a made-up world, served by this program itself, without an account
     Demo(DemoArgs),
     /// Show a page of the guide, or the help of a command

@@ -6,11 +6,14 @@ mod environment;
 mod files;
 mod options;
 pub mod secrets;
+mod shared_cache;
 mod units;
 
 pub use self::{
     environment::Environment,
-    options::{ConnectionOptions, Crawlers, MountOptions},
+    files::read_shared_key,
+    options::{ConnectionOptions, Crawlers, MountOptions, SharedCacheOptions},
+    shared_cache::SharedCacheSettings,
     units::{ByteSize, Span},
 };
 
@@ -18,6 +21,7 @@ use self::{environment::TOKENS, files::CliLogin};
 use crate::{
     api::{ClientConfig, Token},
     error::{Error, Result},
+    shared::SharedKey,
 };
 use std::{
     cell::OnceCell,
@@ -72,6 +76,8 @@ pub struct Settings {
     pub list_ttl: Duration,
     /// The longest silence of the network.
     pub timeout: Duration,
+    /// The cache that the machines of a fleet share, and its key.
+    pub shared_cache: Option<(SharedCacheSettings, SharedKey)>,
     /// The options as arguments and `config.toml` give them; those above come from more
     /// sources. A mount could take on some of these while it runs: `list_ttl`, `timeout`,
     /// `cache_size`, `offline`, `verify` and `crawlers`.
@@ -132,6 +138,9 @@ impl Settings {
         };
         let api_url = api_url(&arguments, &file, &login)?;
         let token = token(&arguments, &file, &login)?;
+        let shared_cache = settle_shared_cache(&arguments, &file, environment)?
+            .map(|shared| shared.key(&token).map(|key| (shared, key)))
+            .transpose()?;
         let options = arguments.or(file);
         let dir = options.connection.cache_dir.clone();
         let cache = CacheSettings::settle(dir, options.cache_size, environment)?;
@@ -143,6 +152,7 @@ impl Settings {
             cache_size: cache.size,
             list_ttl: options.list_ttl.map_or(DEFAULT_LIST_TTL, Duration::from),
             timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
+            shared_cache,
             options,
         };
         settings.check()?;
@@ -177,6 +187,28 @@ impl Settings {
             user_agent: USER_AGENT.into(),
         }
     }
+}
+
+/// The shared cache that the same sources name as for a mount, for commands that need
+/// no token; `None` where they name none.
+///
+/// # Errors
+/// [`Error::Setup`] that names the source.
+pub fn shared_cache(
+    arguments: &MountOptions,
+    environment: &Environment,
+) -> Result<Option<SharedCacheSettings>> {
+    settle_shared_cache(arguments, &read_config(environment)?, environment)
+}
+
+fn settle_shared_cache(
+    arguments: &MountOptions,
+    file: &MountOptions,
+    environment: &Environment,
+) -> Result<Option<SharedCacheSettings>> {
+    let timeout = arguments.connection.timeout.or(file.connection.timeout);
+    let timeout = timeout.map_or(DEFAULT_TIMEOUT, Duration::from);
+    SharedCacheSettings::settle(arguments, file, environment, USER_AGENT, timeout)
 }
 
 /// `config.toml`. Without a home there is no such file.

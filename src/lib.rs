@@ -40,7 +40,7 @@
 //! | where a symlink leads | `tree/ops/links`; inside a version `store/index/{escape,walk}` |
 //! | an answer is too old, or asked for too often | its resource below `tree/answers/resources`, `tree/answers`; the rate budget: `tree/answers/service` |
 //! | a live log or status lags, repeats or costs too many calls | `tree/live/schedule` (when), `tree/live/{stream,rows,watch}` (how), `tree/logs` (what is shown) |
-//! | offline, outage, recovery | `tree/answers/breaker`; answers on disk: `tree/answers`, `store/cache/answers` |
+//! | offline, outage, recovery | [`breaker`], `tree/answers/outage`; answers on disk: `tree/answers`, `store/cache/answers` |
 //! | a run is started twice, or not at all | `tree/orders`; when a control file counts as closed: `fs/open_writers` |
 //! | which process is refused a download | `tree/crawlers`, `fs/caller` |
 //! | a request hangs, or fails too soon | [`pending`], [`progress`] |
@@ -50,6 +50,7 @@
 //! | a part of an archive is entered or read wrongly | `store/seek` |
 //! | a version while its archive arrives | `store/fetch/partial` |
 //! | content is damaged, or held to be | `store/cache/{content,checked,audit,proof}` |
+//! | what a fleet shares: a miss, a slow store, a wrong key | [`shared`]; its settings `config/shared_cache` |
 //! | the cache grows too large, or evicts too early | `store/cache/{quota,reservations,entries}` |
 //! | a listing or a lookup of a version is slow or wrong | `store/index` |
 //! | errno of a failure | [`error::Error::errno`], the only table |
@@ -100,6 +101,12 @@
 //! gateway answers, the circuit breaker opens: what was last known is shown at once,
 //! all else fails at once, and a probe finds out when the service is back. Answers
 //! outlive the mount in the store's [`store::AnswerStore`].
+//!
+//! [`shared`] is the cache of a fleet: what never changes, sealed under a key, in an
+//! object store or a folder. It is looked up before the API is, by workers only, and
+//! written in the background; it never fails a fetch. Answers of ended runs go there
+//! (`tree/answers/sharing`). It has a circuit breaker of the same kind as the API's
+//! ([`breaker`]), one to read and one to write.
 //!
 //! [`demo`] is a server that plays the API, for `vm0fs demo` and for the tests. It
 //! shares no code with what it is to test; its world is data (`demo/scenario`). The
@@ -173,8 +180,8 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → pending → tree → { api, store, conversation } → http → { error, proc, progress, sync, humanize, text, json, malloc, guide }
-//!         │      └──→ { config → { api, store }, unmount, signals }
+//! main → cli → mount → fs → pending → tree → { api, store, shared, conversation } → http → { breaker, error, proc, progress, sync, humanize, text, json, malloc, guide }
+//!         │      └──→ { config → { api, store, shared }, unmount, signals }
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
 //!
@@ -183,14 +190,15 @@
 //!
 //! `cli` knows `pending` and `tree` for `vm0fs run`, which goes the way of a mount
 //! without the kernel, and the commands on a cache without a mount use the [`store`]
-//! themselves. `config` knows `api` for the token and its client's settings, and `store` for what is
-//! done about damaged content; `logging`
+//! themselves. `config` knows `api` for the token and its client's settings, `store` for what is
+//! done about damaged content, and `shared` for its key; `logging`
 //! knows `config` for the environment; `unmount` and `signals` know nothing of
 //! the file system. `demo` is imported by `cli` and the tests only.
 //!
 //! `api` and `store` never meet except in the tree. `fuser` is named in `fs` and `mount`
 //! only, `reqwest` in `http`, `api` and `store/fetch/download`, `tar` and `flate2` in
-//! `store/fetch/unpack` (and the demo, which makes archives), `zlib_rs` in `store/seek`, `pulldown-cmark` in
+//! `store/fetch/unpack` (and the demo, which makes archives; `flate2` also in
+//! `shared/seal`), `zlib_rs` in `store/seek`, `object_store` in `shared/bucket`, `ring` in `shared`, `pulldown-cmark` in
 //! `conversation`, errno constants in `error`. `tests/rules` reads `src` and holds all of
 //! this, and that no file is longer than 500 lines.
 //!
@@ -226,6 +234,7 @@
 extern crate self as vm0fs;
 
 pub mod api;
+mod breaker;
 pub mod cli;
 pub mod config;
 mod conversation;
@@ -245,6 +254,7 @@ pub mod mount;
 pub mod pending;
 pub mod proc;
 pub mod progress;
+pub mod shared;
 pub mod signals;
 pub mod store;
 pub mod sync;

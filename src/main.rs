@@ -45,6 +45,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Run(args) => return args.run(&environment),
         Command::Prefetch(args) => return args.run(),
         Command::Cache(args) => return args.run(&environment),
+        Command::SharedCache(args) => args.run(&environment)?,
         Command::Demo(args) => args.run(&environment)?,
         Command::Help(args) => args.run(Cli::command())?,
     }

@@ -10,6 +10,7 @@ use crate::{
     fs::{self, Fs},
     pending::PendingRequests,
     proc::{self, MountEntry},
+    shared::SharedCache,
     signals::Signals,
     store::{AnswerStore, Limits, Store, StoreConfig},
     tree::{FetchKey, Tree, TreeOptions},
@@ -71,6 +72,9 @@ const MOST_ANSWERS: u64 = 256 << 20;
 /// Warns users of `--allow-other` of what it means.
 const EXPOSED: &str = "--allow-other: every user of this machine can read what your token can \
     read: runs, logs, volumes and artifacts; only you and root can start and cancel runs";
+
+/// How long a mount that ends goes on writing to the fleet's shared cache.
+const SHARING_END: Duration = Duration::from_secs(1);
 
 /// How long the session may take to end once it is unmounted.
 const SESSION_END: Duration = Duration::from_secs(1);
@@ -165,7 +169,14 @@ pub fn open(settings: &Settings) -> Result<(Arc<Tree>, Arc<PendingRequests>)> {
         allow_http: settings.options.connection.allow_http || settings.api_url.scheme() == "http",
     })
     .map_err(cache_error)?;
+    let shared = match &settings.shared_cache {
+        Some((shared, key)) if !settings.options.offline => {
+            Some(Arc::new(SharedCache::open(&shared.access, key)?))
+        }
+        _ => None,
+    };
     let options = TreeOptions {
+        shared,
         list_ttl: settings.list_ttl,
         external_symlinks: settings.options.allow_external_symlinks,
         offline: settings.options.offline,
@@ -198,6 +209,7 @@ struct Mounted {
     /// This mount in the kernel's table: in its place there may be another by
     /// the time it ends.
     entry: Option<MountEntry>,
+    tree: Arc<Tree>,
     pending: Arc<PendingRequests>,
     warnings: Vec<String>,
     /// Whether it has come to its orderly end.
@@ -222,7 +234,7 @@ impl Mounted {
             warnings.push(EXPOSED.into());
         }
         let fs = Fs::new(
-            tree,
+            tree.clone(),
             pending.clone(),
             Uid::effective().as_raw(),
             Gid::effective().as_raw(),
@@ -254,6 +266,7 @@ impl Mounted {
         Ok(Self {
             mountpoint,
             entry,
+            tree,
             pending,
             warnings,
             is_over: false,
@@ -290,6 +303,7 @@ impl Mounted {
             Ok(Event::Ended) | Err(_) => {}
         }
         self.is_over = true;
+        self.tree.flush_shared(SHARING_END);
         tracing::info!("unmounted");
     }
 

@@ -54,8 +54,10 @@ fn crates_are_named_where_they_belong() {
     named_only_in("hyper_util", &["http/proxy"]);
     named_only_in("rustls", &["http/tls"]);
     named_only_in("tar", &["store/fetch/unpack"]);
-    named_only_in("flate2", &["store/fetch/unpack", "demo"]);
+    named_only_in("flate2", &["store/fetch/unpack", "shared/seal", "demo"]);
     named_only_in("zlib_rs", &["store/seek"]);
+    named_only_in("object_store", &["shared/bucket"]);
+    named_only_in("ring", &["shared"]);
     named_only_in("crc32fast", &["store/checksums"]);
     named_only_in("axum", &["demo"]);
     named_only_in("clap", &["cli", "config", "main"]);
@@ -125,8 +127,11 @@ fn imports_go_downwards() {
     // `cli` for the commands on the cache, `config` for what is asked of the store.
     imported_only_by("store", &["tree", "mount", "cli", "config"]);
     imported_only_by("conversation", &["tree"]);
+    // `config` for the key, `cli` for the commands on it.
+    imported_only_by("shared", &["store", "tree", "mount", "cli", "config"]);
+    imported_only_by("breaker", &["tree", "shared"]);
     // `cli` to tell which proxy is used.
-    imported_only_by("http", &["api", "store", "cli"]);
+    imported_only_by("http", &["api", "store", "shared", "cli"]);
     imported_only_by("config", &["main", "cli", "mount", "logging"]);
     imported_only_by("logging", &["main", "cli", "mount"]);
     imported_only_by("unmount", &["main", "cli", "mount"]);

@@ -49,7 +49,13 @@ impl Token {
 
     /// A one-way hash, which tells accounts apart without the secret.
     pub fn fingerprint(&self) -> [u8; 32] {
-        Sha256::digest(format!("vm0fs account {}", self.0)).into()
+        self.derive("account")
+    }
+
+    /// A one-way hash for a purpose, from which neither the secret nor those for other
+    /// purposes can be told.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        Sha256::digest(format!("vm0fs {purpose} {}", self.0)).into()
     }
 
     /// `text` without this token, which a server may echo.

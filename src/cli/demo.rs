@@ -166,6 +166,7 @@ fn settings(server: &Server, cache: &Path) -> Result<Settings> {
         cache_size: CACHE_SIZE,
         list_ttl: LIST_TTL,
         timeout: config::DEFAULT_TIMEOUT,
+        shared_cache: None,
         options: MountOptions::default(),
     })
 }

@@ -129,6 +129,27 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
         true => "none refused".into(),
         false => format!("refused to {}", refused.join(", ")),
     };
+    let shared = match status.pointer("/shared_cache/url").and_then(Value::as_str) {
+        None => "none".into(),
+        Some(url) => {
+            let mut text = format!(
+                "{} hits, {} misses, {} written; {}",
+                count("/shared_cache/hits"),
+                count("/shared_cache/misses"),
+                count("/shared_cache/puts"),
+                one_line(url, 200)
+            );
+            for (doing, pointer) in [
+                ("looked up", "/shared_cache/reads_paused"),
+                ("written", "/shared_cache/writes_paused"),
+            ] {
+                if let Some(reason) = status.pointer(pointer).and_then(Value::as_str) {
+                    let _ = write!(text, "; not {doing} now: {}", one_line(reason, 200));
+                }
+            }
+            text
+        }
+    };
     vec![
         ("mounted", format!("{age}, by vm0fs {}", words("/vm0fs"))),
         ("API", words("/api/origin")),
@@ -144,6 +165,7 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
                 words("/cache/dir")
             ),
         ),
+        ("shared", shared),
         (
             "downloads",
             format!(

@@ -11,6 +11,9 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 /// `vm0` CLI reads the second.
 pub(super) const TOKENS: [&str; 2] = ["VM0_API_KEY", "VM0_TOKEN"];
 
+/// The variables that hold a secret for S3, of those that the shared cache uses.
+pub(super) const AWS_SECRETS: [&str; 2] = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+
 /// The process's surroundings, as a value so that tests can make their own.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
@@ -52,6 +55,15 @@ impl Environment {
         // Of a file that the shell has read into it.
         let text = unmarked_text(text);
         Ok(Some(text).filter(|text| !text.trim().is_empty()))
+    }
+
+    /// The variables of AWS's programs that are text.
+    pub(super) fn aws(&self) -> BTreeMap<String, String> {
+        let text = |(name, value): (&OsString, &OsString)| {
+            let name = name.to_str().filter(|name| name.starts_with("AWS_"))?;
+            Some((name.to_owned(), value.to_str()?.to_owned()))
+        };
+        self.variables.iter().filter_map(text).collect()
     }
 
     /// A base directory of the XDG specification, which wants relative values

@@ -1,10 +1,11 @@
 //! The files that settings come from: `config.toml`, the `vm0` CLI's login,
-//! and a file with a token.
+//! and files with a token or a key.
 
-use super::options::{ConnectionOptions, MountOptions};
+use super::options::{ConnectionOptions, MountOptions, SharedCacheOptions};
 use crate::{
     api::Token,
     error::{Error, Result, is_missing},
+    shared::SharedKey,
     text::decode,
 };
 use serde::Deserialize;
@@ -55,6 +56,8 @@ pub(super) fn read_config(path: &Path, home: Option<&Path>) -> Result<MountOptio
     let connection = &mut options.connection;
     connection.token_file = connection.token_file.take().map(absolute);
     connection.cache_dir = connection.cache_dir.take().map(absolute);
+    let key_file = &mut options.shared.shared_cache_key_file;
+    *key_file = key_file.take().map(absolute);
     Ok(options)
 }
 
@@ -81,8 +84,10 @@ fn parse(text: &str) -> Result<MountOptions, Wrong> {
     }
     // Each reads its own keys. (`serde(flatten)` would lose the places of errors.)
     let connection: ConnectionOptions = toml::from_str(text).map_err(wrong)?;
+    let shared: SharedCacheOptions = toml::from_str(text).map_err(wrong)?;
     Ok(MountOptions {
         connection,
+        shared,
         ..toml::from_str(text).map_err(wrong)?
     })
 }
@@ -102,27 +107,37 @@ pub(super) fn read_cli_login(path: &Path) -> Result<CliLogin> {
         ))
     })?;
     if login.token.is_some() {
-        warn_if_open(path, mode);
+        warn_if_open(path, mode, "token");
     }
     Ok(login)
 }
 
 /// Reads the token that a user keeps in a file of its own.
 pub(super) fn read_token(path: &Path) -> Result<Token> {
-    let (text, mode) = read(path)?.ok_or_else(|| {
-        Error::Setup(format!(
-            "{}: no such file (--token-file names a file that holds the token and nothing else)",
-            path.display()
-        ))
-    })?;
-    warn_if_open(path, mode);
-    Token::new(&text).map_err(|error| Error::Setup(format!("{}: {error}", path.display())))
+    let hint = "--token-file names a file that holds the token and nothing else";
+    read_secret(path, hint, "token", Token::new)
 }
 
-fn warn_if_open(path: &Path, mode: u32) {
+/// Reads the key of a shared cache.
+///
+/// # Errors
+/// [`Error::Setup`] where there is no such file, or no key in it.
+pub fn read_shared_key(path: &Path) -> Result<SharedKey> {
+    let hint = "`vm0fs shared-cache init` makes a key for --shared-cache-key-file";
+    read_secret(path, hint, "key", SharedKey::parse)
+}
+
+fn read_secret<T>(path: &Path, hint: &str, what: &str, parse: fn(&str) -> Result<T>) -> Result<T> {
+    let (text, mode) = read(path)?
+        .ok_or_else(|| Error::Setup(format!("{}: no such file ({hint})", path.display())))?;
+    warn_if_open(path, mode, what);
+    parse(&text).map_err(|error| Error::Setup(format!("{}: {error}", path.display())))
+}
+
+fn warn_if_open(path: &Path, mode: u32, what: &str) {
     if mode & OTHERS != 0 {
         tracing::warn!(
-            "{}: other users may read this token; use `chmod 600`",
+            "{}: other users may read this {what}; use `chmod 600`",
             path.display()
         );
     }

@@ -31,6 +31,18 @@ pub struct ConnectionOptions {
     pub allow_http: bool,
 }
 
+/// What the machines of a fleet share.
+#[derive(Args, Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct SharedCacheOptions {
+    /// Store that the machines of a fleet share: s3://bucket/prefix, with the usual AWS variables, or file:///folder [default: none]
+    #[arg(long, value_name = "URL")]
+    pub shared_cache: Option<String>,
+    /// File with the key of the shared cache, which `vm0fs shared-cache init` makes. Keep it at mode 0600 [default: a key from the token]
+    #[arg(long, value_name = "FILE")]
+    pub shared_cache_key_file: Option<PathBuf>,
+}
+
 /// How a mount behaves.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default, rename_all = "kebab-case")]
@@ -39,6 +51,10 @@ pub struct MountOptions {
     #[command(flatten)]
     #[serde(skip)]
     pub connection: ConnectionOptions,
+    /// What the machines of a fleet share.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub shared: SharedCacheOptions,
     /// Maximum size of the cache, such as 500MB or 10GiB. What was not used for longest is removed first [default: 10GiB, or a tenth of the free disk if that is less]
     #[arg(long, value_name = "SIZE")]
     #[serde(deserialize_with = "text")]
@@ -118,11 +134,22 @@ impl ConnectionOptions {
     }
 }
 
+impl SharedCacheOptions {
+    /// These, and what they leave out from `others`.
+    pub(super) fn or(self, others: Self) -> Self {
+        Self {
+            shared_cache: self.shared_cache.or(others.shared_cache),
+            shared_cache_key_file: self.shared_cache_key_file.or(others.shared_cache_key_file),
+        }
+    }
+}
+
 impl MountOptions {
     /// These, and what they leave out from `others`.
     pub(super) fn or(self, others: Self) -> Self {
         Self {
             connection: self.connection.or(others.connection),
+            shared: self.shared.or(others.shared),
             cache_size: self.cache_size.or(others.cache_size),
             list_ttl: self.list_ttl.or(others.list_ttl),
             allow_other: self.allow_other || others.allow_other,

@@ -1,15 +1,15 @@
-//! The token stays in this process: not in the environment of what it starts,
-//! not in a core file.
+//! Secrets stay in this process: not in the environment of what it starts, not in a
+//! core file.
 
-use super::environment::TOKENS;
+use super::environment::{AWS_SECRETS, TOKENS};
 use nix::sys::resource::{Resource, setrlimit};
 
-/// Takes the token's variables out of the environment that children inherit
+/// Takes the secrets' variables out of the environment that children inherit
 /// (`fusermount3` and the like have no use for it), and forbids core files, which
 /// hold all that is in memory. To be called while the process has one thread,
 /// after the environment was read.
 pub fn keep() {
-    for variable in TOKENS {
+    for variable in TOKENS.iter().chain(&AWS_SECRETS) {
         // SAFETY: changing the environment is safe while no other thread can read it:
         // none has been started yet.
         #[expect(unsafe_code, reason = "there is no safe way to do it")]

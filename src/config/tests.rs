@@ -173,6 +173,47 @@ fn the_config_file() {
 }
 
 #[test]
+fn shared_cache_precedence_and_its_key() {
+    let key = |byte: u8| SharedKey::from([byte; 32]);
+    let world = |variables: &[(&str, &str)], config: &str| {
+        let mut all = vec![("VM0_TOKEN", "t"), ("AWS_REGION", "r"), ("AWX", "x")];
+        all.extend(variables);
+        World::new(&all)
+            .file(".config/vm0fs/there", &key(1).to_text())
+            .file("here", &key(2).to_text())
+            .file(CONFIG, config)
+    };
+    let shared = |world: World, flags| world.load(flags).unwrap().shared_cache;
+    let none = MountOptions::default;
+    assert!(shared(world(&[], ""), none()).is_none());
+    let config = "shared-cache = \"s3://config\"\nshared-cache-key-file = \"there\"";
+    let (settings, found) = shared(world(&[], config), none()).unwrap();
+    assert_eq!(
+        (settings.access.url.as_str(), found),
+        ("s3://config", key(1))
+    );
+    assert_eq!(
+        Vec::from_iter(settings.access.aws),
+        [("AWS_REGION".into(), "r".into())]
+    );
+    let env = [
+        ("VM0FS_SHARED_CACHE", "s3://env"),
+        ("VM0FS_SHARED_CACHE_KEY_FILE", "here"),
+    ];
+    let (settings, found) = shared(world(&env, config), none()).unwrap();
+    assert_eq!((settings.access.url.as_str(), found), ("s3://env", key(2)));
+    let mut flags = none();
+    flags.shared.shared_cache = Some("s3://flag".into());
+    let (settings, of_token) = shared(world(&[], ""), flags.clone()).unwrap();
+    assert_eq!(settings.access.url, "s3://flag");
+    let again = shared(world(&[], ""), flags.clone()).unwrap().1;
+    assert!(of_token == again && of_token != key(1));
+    flags.shared.shared_cache_key_file = Some(CONFIG.into());
+    let message = world(&[], "").problem(flags);
+    assert!(message.contains("vm0fs shared-cache init"), "{message}");
+}
+
+#[test]
 fn every_option_is_a_key_of_the_file() {
     let lines = [
         "api-url = \"a.example\"",
@@ -180,6 +221,8 @@ fn every_option_is_a_key_of_the_file() {
         "cache-dir = \"c\"",
         "timeout = \"1s\"",
         "allow-http = true",
+        "shared-cache = \"file:///s\"",
+        "shared-cache-key-file = \"k\"",
         "cache-size = \"2MB\"",
         "list-ttl = \"1s\"",
         "allow-other = true",

@@ -2,22 +2,24 @@
 //! again.
 //!
 //! Each endpoint is a [`resource`] with a file in [`resources`]. Answers that can no
-//! longer change are read from disk instead of calling the service, all others only
-//! while the service cannot be reached.
+//! longer change are read from disk, or from the cache that the fleet shares, instead of
+//! calling the service, all others only while the service cannot be reached.
 
-mod breaker;
 mod failure_log;
 mod listing;
+mod outage;
 mod resource;
 mod resources;
 mod service;
+mod sharing;
 
 pub(crate) use self::{
-    breaker::is_unreachable,
     failure_log::FailureLog,
     listing::{Item, Listing, Named},
+    outage::is_unreachable,
     resources::*,
     service::Service,
+    sharing::Sharing,
 };
 
 use crate::{
@@ -25,6 +27,7 @@ use crate::{
         Client,
         types::{self, Row, RunStatus, StorageKind},
     },
+    breaker::State,
     error::{Error, Result, TransportKind},
     progress::Progress,
     store::AnswerStore,
@@ -34,7 +37,6 @@ use crate::{
         node::names::escape,
     },
 };
-use breaker::State;
 use lru::LruCache;
 use resource::{Ask, Resource, Value};
 use std::{
@@ -79,6 +81,7 @@ const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 pub(crate) struct Answers {
     caches: Caches,
     store: Arc<AnswerStore>,
+    sharing: Sharing,
     /// When answers that may change were last written to disk, by their names.
     written: Mutex<LruCache<String, Instant>>,
     opened: Instant,
@@ -87,16 +90,19 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    /// No answers but those that earlier mounts have left in the store.
+    /// No answers but those that earlier mounts have left in the store, and those that
+    /// other machines share.
     pub(crate) fn new(
         api: Client,
         store: Arc<AnswerStore>,
+        sharing: Sharing,
         list_ttl: Duration,
         offline: bool,
     ) -> Self {
         Self {
             caches: Caches::default(),
             store,
+            sharing,
             written: Mutex::new(LruCache::new(REMEMBERED)),
             opened: Instant::now(),
             service: Service::new(api, list_ttl, offline),
@@ -151,7 +157,9 @@ impl Answers {
     pub(crate) fn is_settled(&self, key: &Key, since: Instant) -> bool {
         of_resource!(key, |R, key| {
             !matches!(self.of::<R>().get(key, since), Lookup::Missing)
-                || R::STORES_FINAL_ONLY && self.recall::<R>(key, Instant::now(), FOR_EVER)
+                || R::STORES_FINAL_ONLY
+                    && (self.recall::<R>(key, Instant::now(), FOR_EVER)
+                        || self.recall_shared::<R>(key))
         })
     }
 
@@ -214,6 +222,11 @@ impl Answers {
             (value, weight)
         });
         self.persist::<R>(key);
+        if R::STORES_FINAL_ONLY
+            && let Some(value) = self.of::<R>().last_for_good(key)
+        {
+            self.sharing.put(&R::stored_name(key), || value.encode());
+        }
         Ok(())
     }
 
@@ -243,8 +256,35 @@ impl Answers {
     /// one.
     fn recall<R: Registered>(&self, key: &R::Key, asked: Instant, lasts: Duration) -> bool {
         let content = self.store.get(&R::stored_name(key));
-        let value = content.and_then(|content| R::Value::decode(&content, asked));
-        let Some(value) = value else {
+        content.is_some_and(|content| self.take::<R>(key, &content, asked, lasts))
+    }
+
+    /// Takes an answer that another machine has shared, and keeps it on disk. There is
+    /// none of a run that lives: where the last answer is known, it is of one.
+    fn recall_shared<R: Registered>(&self, key: &R::Key) -> bool {
+        let name = R::stored_name(key);
+        let content = match self.of::<R>().last(key) {
+            None => self.sharing.get(&name),
+            Some(_) => None,
+        };
+        content.is_some_and(|content| {
+            let taken = self.take::<R>(key, &content, Instant::now(), FOR_EVER);
+            if taken {
+                self.store.put(&name, &content);
+            }
+            taken
+        })
+    }
+
+    /// Takes in an answer as it was written to disk, if it is one.
+    fn take<R: Registered>(
+        &self,
+        key: &R::Key,
+        content: &[u8],
+        asked: Instant,
+        lasts: Duration,
+    ) -> bool {
+        let Some(value) = R::Value::decode(content, asked) else {
             return false;
         };
         let weight = value.weight();

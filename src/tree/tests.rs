@@ -84,6 +84,7 @@ impl Bench {
             list_ttl,
             external_symlinks: false,
             offline: false,
+            shared: None,
             verify: crate::store::Verify::default(),
             crawlers: None,
         };

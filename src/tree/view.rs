@@ -3,9 +3,10 @@
 use crate::{
     api::{Client, types::Run},
     error::Error,
+    shared::SharedCache,
     store::{AnswerStore, Store, Usage, Verify, Version},
     tree::{
-        answers::{Agents, Answers, Listing},
+        answers::{Agents, Answers, Listing, Sharing},
         cache::Cache,
         content::Content,
         crawlers::Crawlers,
@@ -34,7 +35,7 @@ const PAGES: (usize, usize) = (8, usize::MAX);
 const NUMBERS: &str = "inode numbers";
 
 /// How the tree behaves, as the user chooses.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TreeOptions {
     /// How long listings and live objects are fresh.
     pub list_ttl: Duration,
@@ -42,6 +43,8 @@ pub struct TreeOptions {
     pub external_symlinks: bool,
     /// Never use the network.
     pub offline: bool,
+    /// What the machines of a fleet share.
+    pub shared: Option<Arc<SharedCache>>,
     /// What to do with content that does not have its version's id as checksum.
     pub verify: Verify,
     /// Names of programs that may start no downloads, beside the known indexers; `None`
@@ -76,6 +79,7 @@ pub struct Tree {
     /// Tables of all runs and of agents' runs.
     pub(super) tables: Cache<(Option<Arc<str>>, Form), Table>,
     pub(super) external_symlinks: bool,
+    pub(super) shared: Option<Arc<SharedCache>>,
     pub(super) started: Timestamp,
 }
 
@@ -86,8 +90,11 @@ impl Tree {
         let origin = api.origin().into();
         let content = Content::new(store, options.verify, origin);
         content.measure(&answer_store);
+        let shared = options.shared;
+        let sharing = Sharing::new(shared.clone(), api.origin());
+        let (list_ttl, offline) = (options.list_ttl, options.offline);
         Self {
-            answers: Answers::new(api, answer_store.clone(), options.list_ttl, options.offline),
+            answers: Answers::new(api, answer_store.clone(), sharing, list_ttl, offline),
             content,
             orders: Orders::default(),
             crawlers: Crawlers::new(options.crawlers),
@@ -97,6 +104,7 @@ impl Tree {
             pages: Cache::new(PAGES),
             tables: Cache::new(TABLES),
             external_symlinks: options.external_symlinks,
+            shared,
             started: Timestamp::now(),
         }
     }
@@ -105,6 +113,15 @@ impl Tree {
     pub fn close(&self) {
         self.save_numbers();
         self.answer_store.close();
+    }
+
+    /// Waits until the fleet has what this mount shares, for so long at the most.
+    pub fn flush_shared(&self, limit: Duration) {
+        if let Some(shared) = &self.shared
+            && !shared.flush(limit)
+        {
+            tracing::info!("not all that was to be shared has been written in time");
+        }
     }
 
     /// Whether a list of agents is known, if only from an earlier mount.

@@ -4,9 +4,9 @@ use super::source::text;
 use std::{fs, path::Path};
 
 /// Direct dependencies and all that are locked: more is a decision to be taken here.
-const DEPENDENCIES: usize = 32;
+const DEPENDENCIES: usize = 34;
 
-const LOCKED: usize = 260;
+const LOCKED: usize = 280;
 
 #[test]
 fn dependencies_are_few_and_locked() {

@@ -2,9 +2,10 @@
 //! the end of an hour's rate limit refreshes slow down, so that calls are left for
 //! what no process has read yet.
 
-use super::breaker::{Breaker, State};
+use super::outage::judge;
 use crate::{
     api::{Client, RateLimit},
+    breaker::{Breaker, State},
     error::{Error, Result, TransportError, TransportKind},
 };
 use std::{sync::Arc, time::Duration};
@@ -37,7 +38,7 @@ impl Service {
     pub(super) fn new(api: Client, list_ttl: Duration, offline: bool) -> Self {
         Self {
             api,
-            breaker: Breaker::default(),
+            breaker: Breaker::new("the API", judge),
             list_ttl,
             offline,
         }

@@ -113,6 +113,7 @@ impl View<'_> {
                 "policy": self.tree.crawlers.policy(),
                 "refused": self.tree.crawlers.counts(),
             },
+            "shared_cache": self.tree.shared.as_ref().map(|shared| shared.status()),
             "runs_followed": self.tree.live.stream_count(),
             "failures": answers.failures().len(),
         });

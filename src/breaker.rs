@@ -1,11 +1,8 @@
-//! The circuit breaker. When the service does not answer, or only its gateway does,
+//! The circuit breaker. When a server does not answer, or only its gateway does,
 //! requests get what is known, or fail, at once, instead of each waiting for a call
-//! of its own to fail; now and then one probe finds out whether the service is back.
+//! of its own to fail; now and then one probe finds out whether the server is back.
 
-use crate::{
-    error::{Error, TransportKind},
-    sync::Mutex,
-};
+use crate::{error::Error, sync::Mutex};
 use std::time::{Duration, Instant};
 
 /// The first probe comes this long after the failure, each further one twice
@@ -13,16 +10,31 @@ use std::time::{Duration, Instant};
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 /// … but never longer than this: a network that is back is soon noticed.
 const LAST_PROBE: Duration = Duration::from_secs(30);
-/// After this many fetches in a row to which only a gateway has answered, the service
+/// After this many fetches in a row to which only a gateway has answered, the server
 /// may be down. Fewer can mean that one part of it is; and the probe that tells
 /// costs a call.
 const STRIKES: u32 = 4;
 /// Longer than any call takes to fail: a probe that takes longer has panicked.
 const PROBE_LIMIT: Duration = Duration::from_secs(120);
 
-/// Whether calls pass to the service.
-#[derive(Default)]
-pub(crate) struct Breaker(Mutex<Inner>);
+/// What a failure says of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It answers: the failure is of this request alone.
+    Answers,
+    /// A gateway says that it does not reach the server.
+    Down,
+    /// It cannot be reached.
+    Unreachable,
+}
+
+/// Whether calls pass to a server.
+pub(crate) struct Breaker {
+    /// What the log calls the server.
+    server: &'static str,
+    judge: fn(&Error) -> Verdict,
+    inner: Mutex<Inner>,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -36,41 +48,35 @@ struct Inner {
     strikes: u32,
 }
 
-/// Whether a failure means that the service cannot be reached, as opposed to an
-/// answer that is an error.
-pub(crate) fn is_unreachable(error: &Error) -> bool {
-    match error {
-        Error::Transport(transport) => transport.kind == TransportKind::Connect,
-        // One lost answer says nothing about others.
-        _ => false,
-    }
-}
-
-/// Whether a gateway says that it does not reach the service.
-fn is_down(error: &Error) -> bool {
-    matches!(error.status(), Some(502..=504))
-}
-
 /// What a fetch may do.
 #[derive(Debug)]
 pub(crate) enum State {
-    /// Call the service.
+    /// Call the server.
     Closed,
-    /// Call the service, as the only one, to find out whether it is back.
+    /// Call the server, as the only one, to find out whether it is back.
     HalfOpen,
     /// Fail at once: this is why.
     Open(Error),
 }
 
 impl Breaker {
-    /// The failure that keeps the breaker open, while it is.
-    pub(crate) fn error(&self) -> Option<Error> {
-        self.0.lock().error.clone()
+    /// A closed breaker, which `judge` tells what failures say of the server.
+    pub(crate) fn new(server: &'static str, judge: fn(&Error) -> Verdict) -> Self {
+        Self {
+            server,
+            judge,
+            inner: Mutex::default(),
+        }
     }
 
-    /// Asks whether a fetch may call the service.
+    /// The failure that keeps the breaker open, while it is.
+    pub(crate) fn error(&self) -> Option<Error> {
+        self.inner.lock().error.clone()
+    }
+
+    /// Asks whether a fetch may call the server.
     pub(crate) fn admit(&self) -> State {
-        let mut state = self.0.lock();
+        let mut state = self.inner.lock();
         // The thread of a probe that has not ended by then is gone.
         let probing = state
             .probing
@@ -85,27 +91,26 @@ impl Breaker {
         State::HalfOpen
     }
 
-    /// Notes how a call of the API ended. Downloads do not count: the object store
-    /// is another service.
+    /// Notes how a call ended.
     pub(crate) fn note(&self, error: Option<&Error>) {
-        let mut state = self.0.lock();
-        match error {
-            Some(error) if is_unreachable(error) => match state.error {
+        let mut state = self.inner.lock();
+        match error.map(|error| (error, (self.judge)(error))) {
+            Some((error, Verdict::Unreachable)) => match state.error {
                 None => state.begin(error),
                 Some(_) => state.error = Some(error.clone()),
             },
-            Some(error) if is_down(error) => state.strikes = state.strikes.saturating_add(1),
-            _ => state.end(),
+            Some((_, Verdict::Down)) => state.strikes = state.strikes.saturating_add(1),
+            Some((_, Verdict::Answers)) | None => state.end(self.server),
         }
     }
 
     /// Notes how a probe ended.
     pub(crate) fn probed(&self, error: Option<&Error>) {
-        let mut state = self.0.lock();
+        let mut state = self.inner.lock();
         state.probing = None;
-        match error.filter(|error| is_unreachable(error) || is_down(error)) {
+        match error.filter(|error| (self.judge)(error) != Verdict::Answers) {
             Some(error) => state.begin(error),
-            None => state.end(),
+            None => state.end(self.server),
         }
     }
 }
@@ -118,9 +123,9 @@ impl Inner {
         self.error = Some(error.clone());
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, server: &str) {
         if self.error.is_some() {
-            tracing::info!("the API answers again");
+            tracing::info!("{server} answers again");
         }
         *self = Self {
             probing: self.probing,
@@ -132,8 +137,16 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{ApiError, TransportError};
+    use crate::error::{ApiError, TransportError, TransportKind};
     use std::sync::Arc;
+
+    fn breaker() -> Breaker {
+        Breaker::new("the server", |error| match (error, error.status()) {
+            (Error::Transport(_), _) => Verdict::Unreachable,
+            (_, Some(502..=504)) => Verdict::Down,
+            _ => Verdict::Answers,
+        })
+    }
 
     fn unreachable() -> Error {
         Error::Transport(Arc::new(TransportError {
@@ -145,13 +158,13 @@ mod tests {
 
     #[test]
     fn the_breaker_stays_open_until_a_probe_succeeds() {
-        let breaker = Breaker::default();
+        let breaker = breaker();
         assert!(matches!(breaker.admit(), State::Closed));
         breaker.note(Some(&Error::NotFound("x".into())));
         assert!(breaker.error().is_none(), "an answer is no outage");
         breaker.note(Some(&unreachable()));
         assert!(matches!(breaker.admit(), State::Open(_)));
-        breaker.0.lock().next_probe = Some(Instant::now());
+        breaker.inner.lock().next_probe = Some(Instant::now());
         assert!(matches!(breaker.admit(), State::HalfOpen));
         assert!(
             matches!(breaker.admit(), State::Open(_)),
@@ -159,13 +172,13 @@ mod tests {
         );
         breaker.note(Some(&unreachable()));
         assert_eq!(
-            breaker.0.lock().pause,
+            breaker.inner.lock().pause,
             FIRST_PROBE,
             "not the probe's failure"
         );
         breaker.probed(Some(&unreachable()));
-        assert_eq!(breaker.0.lock().pause, FIRST_PROBE * 2);
-        breaker.0.lock().next_probe = Some(Instant::now());
+        assert_eq!(breaker.inner.lock().pause, FIRST_PROBE * 2);
+        breaker.inner.lock().next_probe = Some(Instant::now());
         assert!(matches!(breaker.admit(), State::HalfOpen));
         breaker.probed(None);
         assert!(matches!(breaker.admit(), State::Closed));
@@ -180,7 +193,7 @@ mod tests {
                 ..ApiError::default()
             }))
         };
-        let breaker = Breaker::default();
+        let breaker = breaker();
         for answer in [None, Some(error(500)), Some(error(404))] {
             for _ in 1..STRIKES {
                 breaker.note(Some(&error(503)));
@@ -216,10 +229,10 @@ mod tests {
 
     #[test]
     fn pauses_between_probes_grow_to_a_bound() {
-        let breaker = Breaker::default();
+        let breaker = breaker();
         for _ in 0..20 {
             breaker.probed(Some(&unreachable()));
         }
-        assert_eq!(breaker.0.lock().pause, LAST_PROBE);
+        assert_eq!(breaker.inner.lock().pause, LAST_PROBE);
     }
 }

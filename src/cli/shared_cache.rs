@@ -1,0 +1,210 @@
+//! `vm0fs shared-cache`: sets up, measures and prunes what a fleet shares.
+
+use super::output::{print, print_json};
+use crate::{
+    config::{
+        self, ConnectionOptions, Environment, MountOptions, SharedCacheOptions,
+        SharedCacheSettings, Span,
+    },
+    error::{Error, Result},
+    humanize,
+    shared::{SharedCache, SharedKey, Sum},
+};
+use clap::{Args, Subcommand};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use std::{
+    fs::{DirBuilder, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// Objects are kept for longer than a process needs between two looks at them.
+const MIN_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// `vm0fs shared-cache`.
+#[derive(Debug, Args)]
+#[command(after_help = "The guide: vm0fs help fleets
+
+Examples:
+  vm0fs shared-cache init --shared-cache s3://ci-cache/vm0fs
+  vm0fs shared-cache status
+  vm0fs shared-cache prune --older-than 30d")]
+pub struct SharedCacheArgs {
+    /// What to do.
+    #[command(subcommand)]
+    command: SharedCacheCommand,
+}
+
+/// What can be done with a shared cache.
+#[derive(Debug, Subcommand)]
+enum SharedCacheCommand {
+    /// Make a key where there is none, try the store out, and say what every machine needs
+    Init(Which),
+    /// Show whether the store can be reached, and what it holds
+    Status(StatusArgs),
+    /// Remove what was written long ago, of all keys
+    Prune(PruneArgs),
+}
+
+/// Which shared cache.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vm0fs shared-cache init --shared-cache s3://ci-cache/vm0fs
+  vm0fs shared-cache init --shared-cache file:///mnt/vm0fs --shared-cache-key-file fleet.key")]
+struct Which {
+    /// Where it is.
+    #[command(flatten)]
+    shared: SharedCacheOptions,
+    /// Permit an endpoint with plain http:// on another machine
+    #[arg(long)]
+    allow_http: bool,
+}
+
+/// `vm0fs shared-cache status`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vm0fs shared-cache status
+  vm0fs shared-cache status --json | jq .bytes")]
+struct StatusArgs {
+    /// Print the same as JSON, in bytes
+    #[arg(long)]
+    json: bool,
+    /// Which shared cache.
+    #[command(flatten)]
+    which: Which,
+}
+
+/// `vm0fs shared-cache prune`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vm0fs shared-cache prune --older-than 30d")]
+struct PruneArgs {
+    /// Age from which objects are removed, such as 30d or 12h
+    #[arg(long, value_name = "DURATION", required = true)]
+    older_than: Span,
+    /// Which shared cache.
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Which {
+    fn settings(self, environment: &Environment) -> Result<SharedCacheSettings> {
+        let arguments = MountOptions {
+            connection: ConnectionOptions {
+                allow_http: self.allow_http,
+                ..ConnectionOptions::default()
+            },
+            shared: self.shared,
+            ..MountOptions::default()
+        };
+        config::shared_cache(&arguments, environment)?.ok_or_else(|| {
+            Error::Setup(
+                "no shared cache is named; name one with --shared-cache URL, such as \
+                 s3://bucket/prefix or file:///folder"
+                    .into(),
+            )
+        })
+    }
+
+    /// For what needs no key: the objects of all keys are alike.
+    fn open(self, environment: &Environment) -> Result<(SharedCache, String)> {
+        let access = self.settings(environment)?.access;
+        let cache = SharedCache::open(&access, &SharedKey::generate()?)?;
+        Ok((cache, access.url))
+    }
+}
+
+impl SharedCacheArgs {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] for settings that cannot be used, [`Error::Transport`] where the
+    /// store cannot be reached or refuses.
+    pub fn run(self, environment: &Environment) -> Result<()> {
+        match self.command {
+            SharedCacheCommand::Init(which) => init(which.settings(environment)?, environment),
+            SharedCacheCommand::Status(args) => {
+                let (cache, url) = args.which.open(environment)?;
+                let start = Instant::now();
+                let Sum { objects, bytes } = cache.sum()?;
+                let took = start.elapsed().as_millis();
+                match args.json {
+                    true => print_json(&json!({"url": url, "objects": objects, "bytes": bytes})),
+                    false => print(&format!(
+                        "{url}: can be listed, in {took} ms\n{objects} objects, {}\n",
+                        humanize::size(bytes)
+                    )),
+                }
+            }
+            SharedCacheCommand::Prune(args) => {
+                let age = Duration::from(args.older_than);
+                if age < MIN_AGE {
+                    return Err(Error::Setup("--older-than must be 1h or longer".into()));
+                }
+                let (cache, url) = args.which.open(environment)?;
+                let age = SignedDuration::try_from(age).ok();
+                let before = age.and_then(|age| Timestamp::now().checked_sub(age).ok());
+                let Sum { objects, bytes } = cache.prune(before.unwrap_or(Timestamp::MIN))?;
+                print(&format!(
+                    "{url}: removed {objects} objects, {}\n",
+                    humanize::size(bytes)
+                ))
+            }
+        }
+    }
+}
+
+fn init(settings: SharedCacheSettings, environment: &Environment) -> Result<()> {
+    let file = match settings.key_file {
+        Some(file) => file,
+        None => environment
+            .xdg("XDG_CONFIG_HOME", ".config")?
+            .join("vm0fs/shared-cache.key"),
+    };
+    let is_new = make_key(&file)?;
+    let cache = SharedCache::open(&settings.access, &config::read_shared_key(&file)?)?;
+    let url = settings.access.url;
+    let (shown, made) = (file.display(), if is_new { "made" } else { "found" });
+    print(&format!("the key {shown}: {made}\n"))?;
+    cache.try_out()?;
+    let names: Vec<&str> = settings.access.aws.keys().map(String::as_str).collect();
+    let variables = match url.starts_with("s3:") {
+        true => format!("\nIts environment needs the same {}.\n", names.join(", ")),
+        false => String::new(),
+    };
+    print(&format!(
+        "{url}: wrote an object, read it and removed it
+
+Every machine needs a copy of the key, at mode 0600, and in ~/.config/vm0fs/config.toml:
+
+shared-cache = \"{url}\"
+shared-cache-key-file = \"{shown}\"
+{variables}"
+    ))
+}
+
+/// Makes a key file, unless it is there; and whether it was made.
+fn make_key(path: &Path) -> Result<bool> {
+    let write = || -> io::Result<bool> {
+        if let Some(folder) = path.parent() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)?;
+        }
+        let mut options = OpenOptions::new();
+        let mut file = match options.write(true).create_new(true).mode(0o600).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let key = SharedKey::generate().map_err(io::Error::other)?;
+        file.write_all(key.to_text().as_bytes())?;
+        file.sync_all()?;
+        Ok(true)
+    };
+    write().map_err(|error| Error::io(format!("making the key {}", path.display()), error))
+}

@@ -1,0 +1,332 @@
+//! The shared cache of a fleet: immutable things that one machine has made and all
+//! others can use, in an object store or a folder that they have in common.
+//!
+//! Every object is sealed under the fleet's key and found by a hash under it
+//! (`shared/seal`), so the store learns nothing and is not trusted: what is not as it
+//! was written reads as missing. Any writer's object is as good as another's, so no
+//! store has to promise anything about races.
+//!
+//! The cache never fails a read. A lookup that gets no answer within [`PATIENCE`]
+//! opens a circuit breaker: until a probe in the background has found the store quick
+//! again, all lookups miss at once. Writing has a breaker of its own, since a store
+//! may be there to read only.
+
+mod access;
+#[cfg(feature = "shared-cache")]
+mod bucket;
+#[cfg(not(feature = "shared-cache"))]
+#[path = "shared/no_bucket.rs"]
+mod bucket;
+mod counters;
+mod key;
+mod listed;
+mod name;
+mod queue;
+mod seal;
+
+pub use access::Access;
+pub use counters::SharedStatus;
+pub use key::SharedKey;
+pub use listed::Listed;
+pub use name::Name;
+
+use crate::{
+    breaker::{Breaker, State, Verdict},
+    error::{Error, Result},
+    sync::Mutex,
+};
+use bucket::Bucket;
+use counters::Counters;
+use jiff::Timestamp;
+use queue::{Added, Queue};
+use seal::{Address, OVERHEAD, Sealer};
+use std::{collections::HashSet, fmt::Write, sync::Arc, thread, time::Duration};
+
+/// How long a lookup waits for the store to begin an answer: once in an outage.
+pub const PATIENCE: Duration = Duration::from_millis(500);
+/// A lookup takes this share of the time at most that a reader bears silence.
+const SHARE: u32 = 4;
+/// The most bytes of an object's content; what is larger is not shared.
+pub const MOST: u64 = 64 << 20;
+/// Damaged objects that are remembered, to be replaced.
+const REMEMBERED: usize = 1024;
+
+/// A shared cache in use.
+pub struct SharedCache(Arc<Inner>);
+
+struct Inner {
+    url: String,
+    bucket: Bucket,
+    sealer: Sealer,
+    patience: Duration,
+    reads: Arc<Breaker>,
+    writes: Breaker,
+    counters: Counters,
+    /// Where objects are that are not what they should be.
+    damaged: Mutex<HashSet<Address>>,
+    queue: Queue,
+}
+
+/// What a shared cache holds, or what was removed from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// Objects.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Sum {
+    fn add(&mut self, objects: &[Listed]) {
+        self.objects += objects.len() as u64;
+        self.bytes += objects.iter().map(|object| object.bytes).sum::<u64>();
+    }
+}
+
+impl SharedCache {
+    /// Prepares its use. Asks the store for nothing.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] for a URL, endpoint or credentials that cannot be used.
+    pub fn open(access: &Access, key: &SharedKey) -> Result<Self> {
+        let sealer = Sealer::new(key);
+        let breaker = |server| Breaker::new(server, |_| Verdict::Unreachable);
+        Ok(Self(Arc::new(Inner {
+            url: access.url.trim().to_owned(),
+            bucket: Bucket::open(access)?,
+            sealer: sealer.map_err(|error| Error::Internal(error.to_string()))?,
+            patience: PATIENCE.min(access.timeout / SHARE),
+            reads: Arc::new(breaker("the shared cache")),
+            writes: breaker("the shared cache, to be written,"),
+            counters: Counters::default(),
+            damaged: Mutex::default(),
+            queue: Queue::default(),
+        })))
+    }
+
+    /// The content that a machine of the fleet has stored under a name, if it is not
+    /// longer than `most` bytes. Blocks for [`PATIENCE`] at most until it begins to
+    /// come, and then for a second a MiB.
+    pub fn get(&self, name: &Name, most: u64) -> Option<Vec<u8>> {
+        let inner = &self.0;
+        let address = inner.sealer.address(name);
+        let most = most.min(MOST);
+        let object = inner.look_up(&address, most + OVERHEAD)?;
+        let length = object.len() as u64;
+        match inner.sealer.open(&address, object, most) {
+            Ok(None) => {
+                inner.counters.misses.add(1);
+                None
+            }
+            Ok(Some(content)) => {
+                inner.counters.hits.add(1);
+                inner.counters.bytes_read.add(length);
+                Some(content)
+            }
+            Err(reason) => {
+                tracing::warn!(
+                    "an object of the shared cache is left aside: {reason} ({})",
+                    hex(&address)
+                );
+                inner.counters.damaged.add(1);
+                let mut damaged = inner.damaged.lock();
+                if damaged.len() >= REMEMBERED {
+                    damaged.clear();
+                }
+                damaged.insert(address);
+                None
+            }
+        }
+    }
+
+    /// Has the content under a name written in the background; an object that is there
+    /// is left as it is. Does nothing where too much waits already.
+    pub fn put_later(&self, name: Name, content: Vec<u8>) {
+        let inner = &self.0;
+        let added = match content.len() as u64 <= MOST {
+            true => inner.queue.add(name, content),
+            false => Added::Full,
+        };
+        let started = match added {
+            Added::Waits => return,
+            Added::Full => false,
+            Added::First => {
+                let inner = Arc::clone(inner);
+                let name = "vm0fs-share".to_owned();
+                let thread = thread::Builder::new().name(name).spawn(move || {
+                    while let Some((name, content)) = inner.queue.take() {
+                        inner.put(&name, &content);
+                    }
+                });
+                thread.is_ok()
+            }
+        };
+        if !started {
+            inner.counters.not_put.add(1);
+        }
+        if !started && added == Added::First {
+            inner.queue.close();
+        }
+    }
+
+    /// Waits until all is written that was to be, for so long at the most; and whether
+    /// it is.
+    pub fn flush(&self, limit: Duration) -> bool {
+        self.0.queue.flush(limit)
+    }
+
+    /// Counts, and what is paused and why.
+    pub fn status(&self) -> SharedStatus {
+        let inner = &self.0;
+        let reason = |breaker: &Breaker| breaker.error().map(|error| error.to_string());
+        let (reads, writes) = (reason(&inner.reads), reason(&inner.writes));
+        inner.counters.status(&inner.url, reads, writes)
+    }
+
+    /// Writes an object, reads it, and removes it again.
+    ///
+    /// # Errors
+    /// The first of these that fails.
+    pub fn try_out(&self) -> Result<()> {
+        let inner = &self.0;
+        let now = Timestamp::now().to_string();
+        let address = inner.sealer.address(&Name::new("try-out", &[&now]));
+        let name = hex(&address);
+        let sealed = inner.sealer.seal(&address, now.as_bytes());
+        let sealed = sealed.ok_or_else(|| Error::Internal("sealing failed".into()))?;
+        inner.bucket.put(&name, sealed.clone(), true)?;
+        let read = inner
+            .bucket
+            .look_up(&name, MOST, PATIENCE, |_| ())?
+            .wait()?;
+        inner.bucket.remove(vec![name])?;
+        match read == Some(sealed) {
+            true => Ok(()),
+            false => Err(Error::Setup(format!(
+                "{}: what was written there is not what is read",
+                inner.url
+            ))),
+        }
+    }
+
+    /// What it holds, of all keys.
+    ///
+    /// # Errors
+    /// Where it cannot be listed.
+    pub fn sum(&self) -> Result<Sum> {
+        let mut sum = Sum::default();
+        self.0.bucket.list(|objects| {
+            sum.add(&objects);
+            Ok(())
+        })?;
+        Ok(sum)
+    }
+
+    /// Removes the objects that were written before a time, of all keys.
+    ///
+    /// # Errors
+    /// Where it cannot be listed, or objects cannot be removed.
+    pub fn prune(&self, before: Timestamp) -> Result<Sum> {
+        let mut sum = Sum::default();
+        self.0.bucket.list(|mut objects| {
+            objects.retain(|object| object.written < before);
+            sum.add(&objects);
+            let names = objects.into_iter().map(|object| object.name).collect();
+            self.0.bucket.remove(names)
+        })?;
+        Ok(sum)
+    }
+}
+
+impl Drop for SharedCache {
+    fn drop(&mut self) {
+        self.0.queue.close();
+    }
+}
+
+impl Inner {
+    /// The object at an address, as far as the store has one and answers soon.
+    fn look_up(&self, address: &Address, most: u64) -> Option<Vec<u8>> {
+        let is_probe = match self.reads.admit() {
+            State::Closed => false,
+            State::HalfOpen => true,
+            State::Open(_) => {
+                self.counters.passed_over.add(1);
+                return None;
+            }
+        };
+        let reads = Arc::clone(&self.reads);
+        let told = move |error: Option<&Error>| match is_probe {
+            true => reads.probed(error),
+            false => note(&reads, error),
+        };
+        let looked = self
+            .bucket
+            .look_up(&hex(address), most, self.patience, told);
+        if is_probe {
+            // It tells whether the store is back; no reader waits for that.
+            self.counters.passed_over.add(1);
+            return None;
+        }
+        match looked.and_then(bucket::LookUp::wait) {
+            Ok(Some(object)) => Some(object),
+            Ok(None) => {
+                self.counters.misses.add(1);
+                None
+            }
+            Err(error) => {
+                self.counters.passed_over.add(1);
+                note(&self.reads, Some(&error));
+                None
+            }
+        }
+    }
+
+    fn put(&self, name: &Name, content: &[u8]) {
+        let is_probe = match self.writes.admit() {
+            State::Closed => false,
+            State::HalfOpen => true,
+            State::Open(_) => return self.counters.not_put.add(1),
+        };
+        let address = self.sealer.address(name);
+        let replace = self.damaged.lock().remove(&address);
+        let sealed = self.sealer.seal(&address, content);
+        let sealed = sealed.ok_or_else(|| Error::Internal("sealing failed".into()));
+        let put = sealed.and_then(|object| {
+            let length = object.len() as u64;
+            self.bucket.put(&hex(&address), object, replace)?;
+            Ok(length)
+        });
+        match is_probe {
+            true => self.writes.probed(put.as_ref().err()),
+            false => note(&self.writes, put.as_ref().err()),
+        }
+        match put {
+            Ok(length) => {
+                self.counters.puts.add(1);
+                self.counters.bytes_written.add(length);
+            }
+            Err(_) => self.counters.not_put.add(1),
+        }
+    }
+}
+
+/// Notes how a request has ended; the first failure of an outage is a line of the log.
+fn note(breaker: &Breaker, error: Option<&Error>) {
+    if let Some(error) = error
+        && breaker.error().is_none()
+    {
+        tracing::warn!("{error}; it is left alone for a while");
+    }
+    breaker.note(error);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests;

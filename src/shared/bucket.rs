@@ -1,0 +1,446 @@
+//! The store itself: requests of `object_store` on a runtime of their own, each of
+//! which is waited for a bounded time.
+
+use super::{
+    access::{Access, Place},
+    listed::Listed,
+};
+use crate::{
+    error::{Error, Result, TransportKind},
+    http,
+    text::one_line,
+};
+use jiff::Timestamp;
+use object_store::{
+    self as store, BackoffConfig, ClientOptions, GetOptions, ObjectMeta, ObjectStore,
+    ObjectStoreExt as _, PutMode, PutOptions, RetryConfig,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey as Aws},
+    client::{HttpClient, HttpConnector},
+    local::LocalFileSystem,
+    path::Path as At,
+};
+use std::{
+    error::Error as _,
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinSet,
+    time::timeout,
+};
+
+/// A request goes on for so long in the background after its reader has given up: the
+/// first one to a distant store also makes the connection that the next will use.
+const BACKGROUND: Duration = Duration::from_secs(10);
+/// Bytes a second; a store that sends fewer is slow.
+const SLOWEST: u64 = 1 << 20;
+/// How long one write, listing or removal may take.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Objects that are removed at once.
+const REMOVALS: usize = 16;
+/// Threads for files; a folder that hangs takes no more.
+const FILE_THREADS: usize = 4;
+
+/// A bucket and prefix, or a folder.
+pub(super) struct Bucket {
+    /// `None` once it ends.
+    runtime: Option<Runtime>,
+    place: Arc<Objects>,
+}
+
+struct Objects {
+    store: Box<dyn ObjectStore>,
+    root: At,
+    /// The folder that has to exist: it would be made on the disk below a file system
+    /// that is not mounted.
+    folder: Option<PathBuf>,
+    /// The place in messages.
+    shown: String,
+}
+
+/// What a lookup tells its reader.
+enum Event {
+    /// The answer has begun; its length.
+    Began(u64),
+    Ended(Result<Option<Vec<u8>>>),
+}
+
+/// Makes clients as the rest of the program has them.
+#[derive(Debug)]
+struct Connector {
+    user_agent: String,
+    timeout: Duration,
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> store::Result<HttpClient> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| store::Error::Generic {
+            store: "S3",
+            source,
+        };
+        let builder = http::http1_builder(&self.user_agent, self.timeout);
+        let client = builder.map_err(|error| failed(Box::new(error)))?.build();
+        Ok(HttpClient::new(
+            client.map_err(|error| failed(Box::new(error)))?,
+        ))
+    }
+}
+
+impl Bucket {
+    /// Asks for nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] for a URL, endpoint or credentials that cannot be used.
+    pub(super) fn open(access: &Access) -> Result<Self> {
+        let (store, root, folder): (Box<dyn ObjectStore>, _, _) = match access.place()? {
+            Place::Bucket { bucket, prefix } => {
+                (s3(access, &bucket)?, At::from(prefix.as_str()), None)
+            }
+            Place::Folder(folder) => {
+                let root = At::from_absolute_path(&folder);
+                let root =
+                    root.map_err(|error| Error::Setup(format!("--shared-cache: {error}")))?;
+                (Box::new(LocalFileSystem::new()), root, Some(folder))
+            }
+        };
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(FILE_THREADS)
+            .thread_name("vm0fs-shared")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::io("starting the thread of the shared cache", error))?;
+        Ok(Self {
+            runtime: Some(runtime),
+            place: Arc::new(Objects {
+                store,
+                root: root.join("v1"),
+                folder,
+                shown: format!("the shared cache {}", access.url.trim()),
+            }),
+        })
+    }
+
+    fn runtime(&self) -> Result<&Runtime> {
+        let runtime = self.runtime.as_ref();
+        runtime.ok_or_else(|| Error::Internal("the shared cache has been closed".into()))
+    }
+
+    /// Looks an object of up to `most` bytes up; a larger one counts as missing. `told`
+    /// gets to know how the request has ended, and what was wrong: also when it took
+    /// longer than `patience`.
+    pub(super) fn look_up(
+        &self,
+        name: &str,
+        most: u64,
+        patience: Duration,
+        told: impl FnOnce(Option<&Error>) + Send + 'static,
+    ) -> Result<LookUp> {
+        let (place, at) = (Arc::clone(&self.place), self.place.at(name));
+        let (tell, events) = mpsc::channel();
+        let slow = self.place.slow(patience);
+        let reader_s = slow.clone();
+        self.runtime()?.spawn(async move {
+            let start = Instant::now();
+            let mut first = None;
+            let ended = place
+                .fetch(&at, most, patience, |length| {
+                    first = Some(start.elapsed());
+                    // The reader may have given up.
+                    let _ = tell.send(Event::Began(length));
+                })
+                .await;
+            let is_slow = first.unwrap_or_else(|| start.elapsed()) > patience;
+            told(ended.as_ref().err().or(is_slow.then_some(&slow)));
+            let _ = tell.send(Event::Ended(ended));
+        });
+        Ok(LookUp {
+            events,
+            patience,
+            slow: reader_s,
+        })
+    }
+
+    /// Writes an object, and leaves one that is there unless it is to be replaced.
+    pub(super) fn put(&self, name: &str, object: Vec<u8>, replace: bool) -> Result<()> {
+        let mode = match replace {
+            true => PutMode::Overwrite,
+            false => PutMode::Create,
+        };
+        let (place, at) = (&self.place, self.place.at(name));
+        self.runtime()?.block_on(place.bounded("writing", async {
+            place.require_folder().await?;
+            let options = PutOptions::from(mode);
+            match place.store.put_opts(&at, object.into(), options).await {
+                // Another machine's is as good.
+                Ok(_)
+                | Err(store::Error::AlreadyExists { .. } | store::Error::Precondition { .. }) => {
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            }
+        }))
+    }
+
+    /// Removes objects, several at once.
+    pub(super) fn remove(&self, names: Vec<String>) -> Result<()> {
+        self.runtime()?.block_on(async {
+            let mut tasks = JoinSet::new();
+            let mut names = names.into_iter();
+            loop {
+                while tasks.len() < REMOVALS
+                    && let Some(name) = names.next()
+                {
+                    let place = Arc::clone(&self.place);
+                    tasks.spawn(async move {
+                        let at = place.at(&name);
+                        place.bounded("removing", place.store.delete(&at)).await
+                    });
+                }
+                match tasks.join_next().await {
+                    None => return Ok(()),
+                    Some(Ok(removed)) => removed?,
+                    Some(Err(error)) => return Err(Error::Internal(error.to_string())),
+                }
+            }
+        })
+    }
+
+    /// All objects of this format, in groups of a sixteenth.
+    pub(super) fn list(&self, mut each: impl FnMut(Vec<Listed>) -> Result<()>) -> Result<()> {
+        let (runtime, place) = (self.runtime()?, &self.place);
+        let list = |at: &At| {
+            runtime.block_on(place.bounded("listing", async {
+                place.require_folder().await?;
+                match place.store.list_with_delimiter(Some(at)).await {
+                    Ok(listed) => Ok((listed.common_prefixes, listed.objects)),
+                    Err(store::Error::NotFound { .. }) => Ok((Vec::new(), Vec::new())),
+                    Err(error) => Err(error),
+                }
+            }))
+        };
+        for folder in list(&place.root)?.0 {
+            let objects = list(&folder)?.1;
+            each(
+                objects
+                    .iter()
+                    .filter_map(|object| place.listed(object))
+                    .collect(),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        // A plain drop waits for a folder that hangs.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A lookup at work.
+pub(super) struct LookUp {
+    events: mpsc::Receiver<Event>,
+    patience: Duration,
+    slow: Error,
+}
+
+impl LookUp {
+    /// Waits until the object has come: for `patience` until it begins, and then as
+    /// long as it takes a store that is not slow.
+    ///
+    /// # Errors
+    /// Why it has not.
+    pub(super) fn wait(self) -> Result<Option<Vec<u8>>> {
+        let mut limit = self.patience;
+        loop {
+            match self.events.recv_timeout(limit) {
+                Ok(Event::Began(length)) => limit = body_limit(self.patience, length),
+                Ok(Event::Ended(ended)) => return ended,
+                Err(_) => return Err(self.slow),
+            }
+        }
+    }
+}
+
+/// How long the rest of an object may take whose beginning has come.
+fn body_limit(patience: Duration, length: u64) -> Duration {
+    patience + Duration::from_millis(length * 1000 / SLOWEST)
+}
+
+impl Objects {
+    /// Where the object of a name in hexadecimal is.
+    fn at(&self, name: &str) -> At {
+        self.root.clone().join(&name[..1]).join(&name[1..])
+    }
+
+    /// What is known of an object; `None` for one that vm0fs has not named.
+    fn listed(&self, object: &ObjectMeta) -> Option<Listed> {
+        let rest = object.location.as_ref().strip_prefix(self.root.as_ref())?;
+        let name = rest.replace('/', "");
+        let is_ours = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_ours.then(|| Listed {
+            name,
+            bytes: object.size,
+            written: Timestamp::from_second(object.last_modified.timestamp()).unwrap_or_default(),
+        })
+    }
+
+    /// # Errors
+    /// Where the folder is missing, which is no missing object.
+    async fn require_folder(&self) -> store::Result<()> {
+        let Some(folder) = self.folder.clone() else {
+            return Ok(());
+        };
+        let looked = tokio::task::spawn_blocking(move || std::fs::metadata(folder)).await?;
+        looked.map(drop).map_err(|error| store::Error::Generic {
+            store: "folder",
+            source: Box::new(error),
+        })
+    }
+
+    async fn fetch(
+        &self,
+        at: &At,
+        most: u64,
+        patience: Duration,
+        mut began: impl FnMut(u64),
+    ) -> Result<Option<Vec<u8>>> {
+        let answer = async {
+            self.require_folder().await?;
+            self.store.get_opts(at, GetOptions::default()).await
+        };
+        let answer = match timeout(BACKGROUND, answer).await {
+            Err(_) => return Err(self.slow(BACKGROUND)),
+            Ok(Err(error @ store::Error::NotFound { .. })) if !is_no_bucket(&error) => {
+                return Ok(None);
+            }
+            Ok(answer) => answer.map_err(|error| self.failure("reading", &error))?,
+        };
+        let length = answer.meta.size;
+        began(length);
+        if length > most {
+            return Ok(None);
+        }
+        let limit = body_limit(patience, length);
+        match timeout(limit, answer.bytes()).await {
+            Err(_) => Err(self.slow(limit)),
+            Ok(Ok(bytes)) => Ok(Some(bytes.into())),
+            Ok(Err(error)) => Err(self.failure("reading", &error)),
+        }
+    }
+
+    /// # Errors
+    /// Why the request has failed, or that it takes too long.
+    async fn bounded<T>(
+        &self,
+        doing: &str,
+        request: impl Future<Output = store::Result<T>>,
+    ) -> Result<T> {
+        match timeout(LONGEST, request).await {
+            Err(_) => Err(self.slow(LONGEST)),
+            Ok(ended) => ended.map_err(|error| self.failure(doing, &error)),
+        }
+    }
+
+    fn slow(&self, limit: Duration) -> Error {
+        let message = format!("no answer within {:.1} s", limit.as_secs_f32());
+        http::transport(&self.shown, TransportKind::Stalled, message)
+    }
+
+    fn failure(&self, doing: &str, error: &store::Error) -> Error {
+        let message = format!("{doing} failed: {}", words(error));
+        http::transport(&self.shown, TransportKind::Broken, message)
+    }
+}
+
+/// Whether the bucket is missing, and not only the object.
+fn is_no_bucket(error: &store::Error) -> bool {
+    error.to_string().contains("NoSuchBucket")
+}
+
+/// An error of the library without URLs and answers: the code that S3 gives, or else
+/// the innermost cause.
+fn words(error: &store::Error) -> String {
+    let text = error.to_string();
+    let code = text
+        .split_once("<Code>")
+        .and_then(|(_, rest)| rest.split_once("</Code>"));
+    let mut cause = error.source();
+    while let Some(inner) = cause.and_then(|cause| cause.source()) {
+        cause = Some(inner);
+    }
+    let reason = match (code, cause) {
+        (Some((code, _)), _) => code.to_owned(),
+        (None, Some(cause)) => cause.to_string(),
+        (None, None) => text,
+    };
+    let remedy = match error {
+        store::Error::PermissionDenied { .. } | store::Error::Unauthenticated { .. } => {
+            "; look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do"
+        }
+        store::Error::NotFound { .. } => "; is the bucket right, and AWS_ENDPOINT_URL?",
+        _ => "",
+    };
+    one_line(&reason, 200) + remedy
+}
+
+/// The client of a bucket.
+fn s3(access: &Access, bucket: &str) -> Result<Box<dyn ObjectStore>> {
+    if !access.has_credentials() {
+        return Err(Error::Setup(
+            "--shared-cache: no credentials for S3. Set AWS_ACCESS_KEY_ID and \
+             AWS_SECRET_ACCESS_KEY; or AWS_EC2_METADATA_DISABLED=false on an EC2 instance whose \
+             role is to be used (`vm0fs help fleets`)"
+                .into(),
+        ));
+    }
+    let mut builder = AmazonS3Builder::new();
+    for (name, value) in &access.aws {
+        if let Ok(key) = name.to_ascii_lowercase().parse::<Aws>() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    for key in [Aws::Endpoint, Aws::S3Endpoint] {
+        let Some(endpoint) = builder.get_config_value(&key) else {
+            continue;
+        };
+        let may_ask = endpoint
+            .parse()
+            .is_ok_and(|url| http::may_ask(&url, Some(&url), access.allow_http));
+        if !may_ask {
+            return Err(Error::Setup(
+                "AWS_ENDPOINT_URL is not an https:// URL; --allow-http permits http:// to \
+                 other machines"
+                    .into(),
+            ));
+        }
+    }
+    let connector = Connector {
+        user_agent: access.user_agent.clone(),
+        timeout: access.timeout,
+    };
+    // The library's own retries go on for three minutes.
+    let retries = RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(50),
+            ..BackoffConfig::default()
+        },
+        max_retries: 1,
+        retry_timeout: Duration::from_secs(5),
+    };
+    let client = builder
+        .with_bucket_name(bucket)
+        .with_allow_http(true)
+        .with_http_connector(connector)
+        .with_retry(retries)
+        .build();
+    let client =
+        client.map_err(|error| Error::Setup(format!("--shared-cache: {}", words(&error))))?;
+    Ok(Box::new(client))
+}
