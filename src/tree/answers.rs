@@ -222,11 +222,6 @@ impl Answers {
             (value, weight)
         });
         self.persist::<R>(key);
-        if R::STORES_FINAL_ONLY
-            && let Some(value) = self.of::<R>().last_for_good(key)
-        {
-            self.sharing.put(&R::stored_name(key), || value.encode());
-        }
         Ok(())
     }
 
@@ -293,7 +288,8 @@ impl Answers {
         true
     }
 
-    /// Writes an answer to disk, unless it may change and was written a moment ago.
+    /// Writes an answer to disk, unless it may change and was written a moment ago, and
+    /// shares it if it cannot.
     fn persist<R: Registered>(&self, key: &R::Key) {
         let (cache, name) = (self.of::<R>(), R::stored_name(key));
         let value = match R::STORES_FINAL_ONLY {
@@ -303,6 +299,9 @@ impl Answers {
         };
         if let Some(content) = value.and_then(|value| value.encode()) {
             self.store.put(&name, &content);
+            if R::STORES_FINAL_ONLY {
+                self.sharing.put(&name, content);
+            }
         }
     }
 

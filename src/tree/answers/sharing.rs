@@ -27,10 +27,8 @@ impl Sharing {
     }
 
     /// Shares an answer, in the background.
-    pub(super) fn put(&self, name: &str, content: impl FnOnce() -> Option<Vec<u8>>) {
-        if let Some(cache) = &self.cache
-            && let Some(content) = content()
-        {
+    pub(super) fn put(&self, name: &str, content: Vec<u8>) {
+        if let Some(cache) = &self.cache {
             cache.put_later(Name::new(KIND, &[&self.origin, name]), content);
         }
     }
