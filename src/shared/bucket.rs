@@ -13,7 +13,7 @@ use crate::{
 use jiff::Timestamp;
 use object_store::{
     self as store, BackoffConfig, ClientOptions, GetOptions, ObjectMeta, ObjectStore,
-    ObjectStoreExt as _, PutMode, PutOptions, RetryConfig,
+    ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey as Aws},
     client::{HttpClient, HttpConnector},
     local::LocalFileSystem,
@@ -22,7 +22,11 @@ use object_store::{
 use std::{
     error::Error as _,
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 use tokio::{
@@ -56,6 +60,8 @@ struct Objects {
     /// The folder that has to exist: it would be made on the disk below a file system
     /// that is not mounted.
     folder: Option<PathBuf>,
+    /// Whether the store has no conditional put.
+    only_overwrites: AtomicBool,
     /// The place in messages.
     shown: String,
 }
@@ -118,6 +124,7 @@ impl Bucket {
                 store,
                 root: root.join("v1"),
                 folder,
+                only_overwrites: AtomicBool::new(false),
                 shown: format!("the shared cache {}", access.url.trim()),
             }),
         })
@@ -163,24 +170,27 @@ impl Bucket {
         })
     }
 
-    /// Writes an object, and leaves one that is there unless it is to be replaced.
+    /// Writes an object, and leaves one that is there unless it is to be replaced, or
+    /// the store cannot tell.
     pub(super) fn put(&self, name: &str, object: Vec<u8>, replace: bool) -> Result<()> {
-        let mode = match replace {
-            true => PutMode::Overwrite,
-            false => PutMode::Create,
-        };
         let (place, at) = (&self.place, self.place.at(name));
+        let object = PutPayload::from(object);
         self.runtime()?.block_on(place.bounded("writing", async {
             place.require_folder().await?;
-            let options = PutOptions::from(mode);
-            match place.store.put_opts(&at, object.into(), options).await {
-                // Another machine's is as good.
-                Ok(_)
-                | Err(store::Error::AlreadyExists { .. } | store::Error::Precondition { .. }) => {
-                    Ok(())
+            if !replace && !place.only_overwrites.load(Relaxed) {
+                let create = PutOptions::from(PutMode::Create);
+                match place.store.put_opts(&at, object.clone(), create).await {
+                    Err(error) if is_not_implemented(&error) => {
+                        place.only_overwrites.store(true, Relaxed);
+                    }
+                    // Another machine's is as good.
+                    Err(store::Error::AlreadyExists { .. } | store::Error::Precondition { .. }) => {
+                        return Ok(());
+                    }
+                    ended => return ended.map(drop),
                 }
-                Err(error) => Err(error),
             }
+            place.store.put(&at, object).await.map(drop)
         }))
     }
 
@@ -362,6 +372,12 @@ impl Objects {
 /// Whether the bucket is missing, and not only the object.
 fn is_no_bucket(error: &store::Error) -> bool {
     error.to_string().contains("NoSuchBucket")
+}
+
+/// Whether the store has no conditional put, or the user has said that it has none.
+fn is_not_implemented(error: &store::Error) -> bool {
+    let says = || error.to_string().contains("<Code>NotImplemented");
+    matches!(error, store::Error::NotImplemented { .. }) || says()
 }
 
 /// An error of the library without URLs and answers: the code that S3 gives, or else
