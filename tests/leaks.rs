@@ -4,7 +4,10 @@
 use crate::support::fake::{Action, Agent, Fault, File, Kind, Run, Server, VersionSpec, World};
 use crate::{
     commands::{Place, finish, script},
-    support::{Bench, Who, is_root, reason},
+    support::{
+        Bench, Who, is_root, reason,
+        store::{self, FaultyStore},
+    },
 };
 use std::{
     fs,
@@ -98,9 +101,12 @@ fn secrets_appear_nowhere() {
         let cache = bench.folder("cache", who);
         let place = Place::new(&bench, who, "mnt");
         let (spy, heard) = spy_on_helper(&bench, who);
+        // It tells the secret back.
+        let shared = FaultyStore::start(store::Fault::Status(403, "AccessDenied"));
         let mut command = place.mount(&bench);
         command
-            .args(["--timeout", "2s"])
+            .args(["--timeout", "2s", "--shared-cache", "s3://ci/x"])
+            .envs(shared.environment())
             .env("VM0FS_LOG", "trace")
             .env("VM0_TOKEN", "another-token-of-the-user-11d0")
             .env("XDG_STATE_HOME", &state)
@@ -146,6 +152,7 @@ fn secrets_appear_nowhere() {
             shown.contains("HTTP 500") && shown.contains("HTTP 403"),
             "{shown}"
         );
+        assert!(shared.requests() > 0, "the shared cache was asked");
         let arguments = fs::read_to_string(format!("/proc/{}/cmdline", place.pid())).unwrap();
         let mut unmount = place.unmount(&bench);
         unmount.env(
@@ -194,6 +201,7 @@ fn secrets_appear_nowhere() {
             token,
             RUN_SECRET.into(),
             LINK_SECRET.into(),
+            store::SECRET.into(),
             "another-token-of".into(),
         ];
         for download in bench.downloads() {

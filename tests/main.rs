@@ -47,6 +47,8 @@
 //! | An archive is the folder that was packed, whichever program packed it | read as GNU tar and bsdtar agree; else refused | `archives::every_program_s_archive_is_shown_as_the_folder_that_was_packed`, `archives::fields::numbers_are_read_as_gnu_tar_and_bsdtar_agree`, `archives::holes::a_file_of_a_tebibyte_of_hole_costs_next_to_nothing` |
 //! | A program sees the same bytes by every way of reading | what is fixed goes through the page cache, what changes past it | `ways::files_of_ours_are_the_same_by_every_way_of_reading`, `ways::files_of_a_version_are_the_same_by_every_way_of_reading` |
 //! | Files are told apart in JavaScript, links come to an end, attributes fit on a disk | inode numbers below 2^53; links lead to files or down; 2 kB in all | `tools::node::every_inode_number_is_exact_in_a_double_and_its_own`, `tree::links::programs_that_follow_links_end`, `tools::attributes::a_version_with_a_long_message_and_many_symlinks_can_be_copied_with_its_attributes` |
+//! | What a fleet shares cannot be read or forged without its key | sealed under it, names hashed, bound to each other | `shared::seal::no_flip_no_cut_no_swap_and_no_other_key_is_taken`, `shared::a_second_machine_reads_an_ended_run_from_s3_without_a_call`, `shared::bytes_of_another_program_are_missing_objects` |
+//! | … and its store never fails a read | a lookup waits half a second, once; then a circuit breaker | `shared::a_store_that_fails_costs_a_few_requests_and_no_read`, `shared::a_store_that_is_gone_or_refuses_the_secret_costs_no_read`, `shared::tests::a_folder_that_hangs_delays_one_lookup` |
 //! | No signal of the environment ends a mount | each is blocked or handled | `ending::signals::no_other_signal_ends_a_mount_or_stops_it` |
 //! | A request is sent as it was meant, once, or not at all | marks are skipped, broken objects refused, modes ignored | `living::marks::a_request_behind_a_byte_order_mark_is_understood`, `living::marks::a_broken_json_object_is_neither_sent_nor_logged`, `living::copying::every_kind_of_copy_to_a_control_file_starts_one_run` |
 //! | A server that is no v1 is named | told by the form of its answers | `service::foreign::mounting_a_foreign_server_fails_and_says_what_came_and_what_to_do` |
@@ -71,6 +73,7 @@ mod model;
 mod offline;
 mod rules;
 mod service;
+mod shared;
 mod smoke;
 mod streaming;
 mod support;

@@ -6,6 +6,7 @@ pub(crate) mod fake;
 mod mount;
 pub(crate) mod proxy;
 pub(crate) mod seeds;
+pub(crate) mod store;
 pub(crate) mod watched;
 
 use fake::{Port, Recorded, Server, World};
