@@ -26,14 +26,14 @@ mod view;
 pub use self::{
     crawlers::Caller,
     fetch_key::{Answer, FetchKey, Miss, Pool},
-    node::Kind,
+    node::{Kind, START_FILE},
     ops::{
         attributes::{Access, Attributes, Stat},
         directories::{Directory, DirectoryEntry},
         files::{Handle, Opened},
         lookup::Found,
     },
-    orders::{START_FILE, Writing},
+    orders::Writing,
     view::{Tree, TreeOptions, View},
 };
 pub use crate::store::{Seek, Usage};

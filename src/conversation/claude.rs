@@ -3,13 +3,12 @@
 
 use super::{
     content,
-    event::{End, Event, Level, ModelUse, Outcome, Part, Session, Speaker, Spent, Tokens},
+    event::{End, Event, Level, ModelUse, Outcome, Part, Session, Speaker, Spent, Sum, Tokens},
     fields::{array, json_line, json_text, owned, piece, rest, text},
     media, tools,
 };
 use crate::{humanize, text::one_line};
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// Reads an event, if its type is one of Claude Code's.
 pub(super) fn read(kind: &str, value: &Value) -> Option<Event> {
@@ -151,7 +150,7 @@ fn spent(message: &Value, is_main: bool) -> Option<Spent> {
     Some(Spent {
         message: owned(message, "id")?,
         model,
-        tokens: tokens(message.get("usage")?),
+        tokens: tokens(message.get("usage")?, &USAGE),
         is_main,
     })
 }
@@ -177,45 +176,55 @@ fn end(value: &Value) -> End {
             (None, false) => said.join("\n"),
         }
     });
+    let usage = value.get("usage");
+    let models = value.get("modelUsage").and_then(Value::as_object);
+    let models = models.into_iter().flatten();
     End {
         failure,
         answer: result,
         turns: number("num_turns"),
         milliseconds: number("duration_ms"),
-        dollars: value.get("total_cost_usd").and_then(Value::as_f64),
-        tokens: value.get("usage").map(tokens),
-        models: models(value.get("modelUsage").unwrap_or(&Value::Null)),
+        sum: Sum {
+            dollars: value.get("total_cost_usd").and_then(Value::as_f64),
+            tokens: usage.map(|usage| tokens(usage, &USAGE)).unwrap_or_default(),
+            models: models.map(of_model).collect(),
+        },
         denials: array(value, "permission_denials").len(),
         is_turn: false,
     }
 }
 
-/// The tokens of a `usage` of Claude's API.
-fn tokens(usage: &Value) -> Tokens {
-    let number = |name: &str| usage.get(name).and_then(Value::as_u64);
+/// The names of the counts in a `usage` of Claude's API, and in the `modelUsage` of a
+/// result: read, written, read from a cache, written to it.
+const USAGE: [&str; 4] = [
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+];
+const MODEL_USAGE: [&str; 4] = [
+    "inputTokens",
+    "outputTokens",
+    "cacheReadInputTokens",
+    "cacheCreationInputTokens",
+];
+
+fn tokens(usage: &Value, names: &[&str; 4]) -> Tokens {
+    let [input, output, cached, stored] =
+        names.map(|name| Some(usage.get(name).and_then(Value::as_u64).unwrap_or(0)));
     Tokens {
-        input: number("input_tokens").unwrap_or(0),
-        output: number("output_tokens").unwrap_or(0),
-        cached: number("cache_read_input_tokens").unwrap_or(0),
-        stored: Some(number("cache_creation_input_tokens").unwrap_or(0)),
+        input,
+        output,
+        cached,
+        stored,
     }
 }
 
-/// The `modelUsage` of a result, by model.
-fn models(value: &Value) -> BTreeMap<String, ModelUse> {
-    let fields = value.as_object().into_iter().flatten();
-    let models = fields.map(|(name, usage)| {
-        let number = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
-        let tokens = Tokens {
-            input: number("inputTokens"),
-            output: number("outputTokens"),
-            cached: number("cacheReadInputTokens"),
-            stored: Some(number("cacheCreationInputTokens")),
-        };
-        let dollars = usage.get("costUSD").and_then(Value::as_f64);
-        (name.clone(), ModelUse { tokens, dollars })
-    });
-    models.collect()
+/// What one model has used, by its name.
+fn of_model((name, usage): (&String, &Value)) -> (String, ModelUse) {
+    let tokens = tokens(usage, &MODEL_USAGE);
+    let dollars = usage.get("costUSD").and_then(Value::as_f64);
+    (name.clone(), ModelUse { tokens, dollars })
 }
 
 /// A piece of a message that the model is still writing.

@@ -3,7 +3,9 @@
 
 use super::{
     content,
-    event::{Block, End, Event, Level, Outcome, Part, Session, Speaker, Todo, TodoState, Tokens},
+    event::{
+        Block, End, Event, Level, Outcome, Part, Session, Speaker, Sum, Todo, TodoState, Tokens,
+    },
     fields::{array, json_line, json_text, owned, text},
     media, tools,
 };
@@ -20,7 +22,10 @@ pub(super) fn read(kind: &str, value: &Value) -> Option<Event> {
         })],
         "turn.started" => vec![Part::Note(Level::Info, "Turn begins".into())],
         "turn.completed" => vec![Part::End(Box::new(End {
-            tokens: value.get("usage").map(tokens),
+            sum: Sum {
+                tokens: value.get("usage").map(tokens).unwrap_or_default(),
+                ..Sum::default()
+            },
             ..turn()
         }))],
         "turn.failed" => vec![Part::End(Box::new(End {
@@ -56,9 +61,9 @@ fn tokens(usage: &Value) -> Tokens {
     let number = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
     let cached = number("cached_input_tokens");
     Tokens {
-        input: number("input_tokens").saturating_sub(cached),
-        output: number("output_tokens"),
-        cached,
+        input: Some(number("input_tokens").saturating_sub(cached)),
+        output: Some(number("output_tokens")),
+        cached: Some(cached),
         stored: None,
     }
 }

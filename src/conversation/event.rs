@@ -2,7 +2,7 @@
 
 use crate::text::one_line;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Add};
 
 /// An event, understood as far as it can be.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -194,44 +194,43 @@ pub(crate) struct Picture {
     pub(crate) data: String,
 }
 
-/// Tokens of the model, each kind counted once.
+/// Tokens of the model, each kind counted once; `None` where no event tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Tokens {
     /// Read, not from a cache.
     #[serde(rename = "input_tokens")]
-    pub(crate) input: u64,
+    pub(crate) input: Option<u64>,
     /// Written.
     #[serde(rename = "output_tokens")]
-    pub(crate) output: u64,
+    pub(crate) output: Option<u64>,
     /// Read from a cache.
     #[serde(rename = "cache_read_input_tokens")]
-    pub(crate) cached: u64,
+    pub(crate) cached: Option<u64>,
     /// Read and written to a cache; Codex does not tell.
     #[serde(rename = "cache_creation_input_tokens")]
     pub(crate) stored: Option<u64>,
 }
 
-/// The sum of those of two numbers that are known; `None` where neither is.
-pub(super) fn sum<T>(a: Option<T>, b: Option<T>, add: impl Fn(T, T) -> T) -> Option<T> {
-    match (a, b) {
+/// Adds a number to another, as far as either is known.
+pub(super) fn add<T>(sum: &mut Option<T>, other: Option<T>, add: impl Fn(T, T) -> T) {
+    *sum = match (sum.take(), other) {
         (Some(a), Some(b)) => Some(add(a, b)),
         (a, b) => a.or(b),
-    }
+    };
 }
 
 impl Tokens {
     /// All that was read, from a cache or not.
     pub(crate) fn read(&self) -> u64 {
-        self.input
-            .saturating_add(self.cached)
-            .saturating_add(self.stored.unwrap_or(0))
+        let read = [self.input, self.cached, self.stored].into_iter();
+        read.flatten().fold(0, u64::saturating_add)
     }
 
     pub(super) fn add(&mut self, other: &Self) {
-        self.input = self.input.saturating_add(other.input);
-        self.output = self.output.saturating_add(other.output);
-        self.cached = self.cached.saturating_add(other.cached);
-        self.stored = sum(self.stored, other.stored, u64::saturating_add);
+        add(&mut self.input, other.input, u64::saturating_add);
+        add(&mut self.output, other.output, u64::saturating_add);
+        add(&mut self.cached, other.cached, u64::saturating_add);
+        add(&mut self.stored, other.stored, u64::saturating_add);
     }
 
     /// Whether these can be a later count of the same tokens.
@@ -249,6 +248,31 @@ pub(crate) struct ModelUse {
     /// US dollars.
     #[serde(rename = "cost_usd")]
     pub(crate) dollars: Option<f64>,
+}
+
+/// Cost and tokens.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Sum {
+    /// US dollars.
+    #[serde(rename = "cost_usd")]
+    pub(crate) dollars: Option<f64>,
+    /// Those of the agent's own model.
+    #[serde(flatten)]
+    pub(crate) tokens: Tokens,
+    /// The same by model, with those of subagents and of the program's own helpers.
+    pub(crate) models: BTreeMap<String, ModelUse>,
+}
+
+impl Sum {
+    pub(super) fn add(&mut self, other: &Self) {
+        add(&mut self.dollars, other.dollars, f64::add);
+        self.tokens.add(&other.tokens);
+        for (name, usage) in &other.models {
+            let total = self.models.entry(name.clone()).or_default();
+            total.tokens.add(&usage.tokens);
+            add(&mut total.dollars, usage.dollars, f64::add);
+        }
+    }
 }
 
 /// The usage of one message of the model.
@@ -278,10 +302,7 @@ pub(crate) struct End {
     pub(crate) answer: Option<String>,
     pub(crate) turns: Option<u64>,
     pub(crate) milliseconds: Option<u64>,
-    /// US dollars.
-    pub(crate) dollars: Option<f64>,
-    pub(crate) tokens: Option<Tokens>,
-    pub(crate) models: BTreeMap<String, ModelUse>,
+    pub(crate) sum: Sum,
     /// Tool calls that were not permitted.
     pub(crate) denials: usize,
     /// Whether this is a turn of Codex: the last text before it is the answer.

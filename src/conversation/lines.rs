@@ -96,10 +96,10 @@ impl Tokens {
     /// the first number where it needs one.
     pub(super) fn line(&self, noun: &str) -> String {
         let cached = match self.cached {
-            0 => String::new(),
-            cached => format!(" ({} cached)", tokens(cached)),
+            None | Some(0) => String::new(),
+            Some(cached) => format!(" ({} cached)", tokens(cached)),
         };
-        let (read, output) = (tokens(self.read()), tokens(self.output));
+        let (read, output) = (tokens(self.read()), tokens(self.output.unwrap_or(0)));
         format!("{read}{noun} in{cached}, {output} out")
     }
 }
@@ -133,11 +133,11 @@ impl End {
         if let Some(turns) = self.turns.filter(|_| !self.is_turn) {
             parts.push(count(turns, "turn"));
         }
-        let told = self
-            .tokens
-            .filter(|told| told.read() > 0 || told.output > 0);
-        parts.extend(told.map(|told| told.line(" tokens")));
-        parts.extend(self.dollars.map(dollars));
+        let told = &self.sum.tokens;
+        if told.read() > 0 || told.output > Some(0) {
+            parts.push(told.line(" tokens"));
+        }
+        parts.extend(self.sum.dollars.map(dollars));
         if self.denials > 0 {
             parts.push(format!("{} not permitted", count(self.denials, "tool use")));
         }

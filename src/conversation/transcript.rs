@@ -2,7 +2,7 @@
 //! to pass on. It grows at its end only.
 
 use super::{
-    event::{Block, Call, End, Event, Level, Outcome, Part, Place, Speaker, TodoState},
+    event::{Call, End, Event, Level, Outcome, Part, Place, Speaker, TodoState},
     lines,
     markdown::{code, plain, push_fence, push_paragraph, push_quote},
     media::without_base64,
@@ -111,7 +111,7 @@ impl Transcript {
                     }
                     say(out, &headline(call));
                     if let Some(input) = &call.input {
-                        push_block(out, depth, input, place);
+                        push_block(out, depth, [&input.language, &input.text], place);
                     }
                 }
                 Part::Outcome(outcome) => push_outcome(out, depth, outcome, place),
@@ -184,9 +184,9 @@ fn headline(call: &Call) -> String {
         .to_owned()
 }
 
-fn push_block(out: &mut String, depth: usize, block: &Block, place: Place<'_>) {
-    let (shown, more) = cut(&block.text);
-    push_fence(out, depth, &block.language, &shown);
+fn push_block(out: &mut String, depth: usize, [language, text]: [&str; 2], place: Place<'_>) {
+    let (shown, more) = cut(text);
+    push_fence(out, depth, language, &shown);
     say_more(out, depth, more, place);
 }
 
@@ -204,11 +204,7 @@ fn push_outcome(out: &mut String, depth: usize, outcome: &Outcome, place: Place<
     let line = format!("{what} {title}");
     push_paragraph(out, depth, &format!("{}{nothing}", line.trim_end()));
     if nothing.is_empty() {
-        let block = Block {
-            language: "text".to_owned(),
-            text: text.to_owned(),
-        };
-        push_block(out, depth, &block, place);
+        push_block(out, depth, ["text", text], place);
     }
 }
 

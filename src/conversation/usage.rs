@@ -1,55 +1,20 @@
 //! How an agent's work ended and what it cost: by what its program tells at the end of
 //! each query or turn, and until then by the model's messages.
 
-use super::event::{End, Event, ModelUse, Part, Speaker, Spent, Tokens, sum};
+use super::event::{self, End, Event, Part, Speaker, Spent, Sum};
 use crate::humanize::dollars;
 use serde::Serialize;
-use std::{
-    collections::{BTreeMap, HashMap},
-    ops::Add,
-};
+use std::{collections::HashMap, mem};
 
-/// The sum of the ends so far.
+/// An agent's work as a whole, added up from its events in their order.
 #[derive(Clone, Debug, Default)]
-struct Ended {
+pub(crate) struct Summary {
     turns: Option<u64>,
     milliseconds: Option<u64>,
     /// The queries whose numbers no later end counts again.
     closed: Sum,
     /// The last query, whose numbers a later end may count again.
     last: Sum,
-}
-
-/// Tokens and cost.
-#[derive(Clone, Debug, Default)]
-struct Sum {
-    dollars: Option<f64>,
-    tokens: Option<Tokens>,
-    models: BTreeMap<String, ModelUse>,
-}
-
-impl Sum {
-    fn add(&mut self, other: &Self) {
-        self.dollars = sum(self.dollars, other.dollars, f64::add);
-        self.add_tokens(other.tokens.as_ref());
-        for (name, usage) in &other.models {
-            let total = self.models.entry(name.clone()).or_default();
-            total.tokens.add(&usage.tokens);
-            total.dollars = sum(total.dollars, usage.dollars, f64::add);
-        }
-    }
-
-    fn add_tokens(&mut self, tokens: Option<&Tokens>) {
-        if let Some(tokens) = tokens {
-            self.tokens.get_or_insert_default().add(tokens);
-        }
-    }
-}
-
-/// An agent's work as a whole, added up from its events in their order.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Summary {
-    ended: Ended,
     /// The last text of the agent itself.
     said: Option<String>,
     answer: Option<String>,
@@ -67,35 +32,19 @@ pub(crate) struct Usage {
     pub(crate) turns: Option<u64>,
     /// Time that the agent's program counted, in milliseconds.
     pub(crate) duration_ms: Option<u64>,
-    /// US dollars.
-    pub(crate) cost_usd: Option<f64>,
-    /// See [`Tokens`].
-    pub(crate) input_tokens: Option<u64>,
-    /// See [`Tokens`].
-    pub(crate) output_tokens: Option<u64>,
-    /// See [`Tokens`].
-    pub(crate) cache_read_input_tokens: Option<u64>,
-    /// See [`Tokens`].
-    pub(crate) cache_creation_input_tokens: Option<u64>,
-    /// The same by model, with those of subagents and of the program's own helpers.
-    pub(crate) models: BTreeMap<String, ModelUse>,
+    #[serde(flatten)]
+    pub(crate) sum: Sum,
 }
 
 impl Usage {
     /// The facts that people ask for first, each with its name, as far as events tell
     /// them.
     pub(super) fn facts(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let tokens = self.input_tokens.zip(self.output_tokens);
-        let tokens = tokens.map(|(input, output)| Tokens {
-            input,
-            output,
-            cached: self.cache_read_input_tokens.unwrap_or(0),
-            stored: self.cache_creation_input_tokens,
-        });
+        let tokens = &self.sum.tokens;
         let facts = [
             ("Turns", self.turns.map(|turns| turns.to_string())),
-            ("Tokens", tokens.map(|tokens| tokens.line(""))),
-            ("Cost", self.cost_usd.map(dollars)),
+            ("Tokens", tokens.input.map(|_| tokens.line(""))),
+            ("Cost", self.sum.dollars.map(dollars)),
         ];
         facts
             .into_iter()
@@ -131,18 +80,16 @@ impl Summary {
             let said = self.said.take().filter(|_| end.is_turn);
             self.answer = end.answer.clone().or(said).or(self.answer.take());
         }
-        let ended = &mut self.ended;
-        ended.turns = sum(ended.turns, end.turns, u64::saturating_add);
-        ended.milliseconds = sum(ended.milliseconds, end.milliseconds, u64::saturating_add);
-        let sum = Sum {
-            dollars: end.dollars,
-            tokens: end.tokens,
-            models: end.models.clone(),
-        };
+        event::add(&mut self.turns, end.turns, u64::saturating_add);
+        event::add(
+            &mut self.milliseconds,
+            end.milliseconds,
+            u64::saturating_add,
+        );
         let counts_again = self.counts_again(end);
-        let last = std::mem::replace(&mut self.ended.last, sum);
+        let last = mem::replace(&mut self.last, end.sum.clone());
         if !counts_again {
-            self.ended.closed.add(&last);
+            self.closed.add(&last);
         }
         self.since.clear();
     }
@@ -150,10 +97,9 @@ impl Summary {
     /// Whether an end's numbers include those of the end before: a program that goes on
     /// counts on, and one that was started again for a continued run counts from zero.
     fn counts_again(&self, end: &End) -> bool {
-        let (Some(tokens), Some(last)) = (&end.tokens, &self.ended.last.tokens) else {
-            return false;
-        };
-        if !tokens.continues(last) {
+        let (tokens, last) = (&end.sum.tokens, &self.last.tokens);
+        let are_known = tokens.input.is_some() && last.input.is_some();
+        if !are_known || !tokens.continues(last) {
             return false;
         }
         if end.is_turn {
@@ -174,31 +120,20 @@ impl Summary {
 
     /// What it cost so far.
     pub(crate) fn usage(&self) -> Usage {
-        let mut sum = self.ended.closed.clone();
-        sum.add(&self.ended.last);
+        let mut sum = self.closed.clone();
+        sum.add(&self.last);
         // The messages that no end has counted yet.
-        let mut rest = Sum::default();
         for spent in self.since.iter().filter_map(|id| self.messages.get(id)) {
-            rest.add_tokens(Some(&spent.tokens));
+            sum.tokens.add(&spent.tokens);
             if let Some(model) = &spent.model {
-                rest.models
-                    .entry(model.clone())
-                    .or_default()
-                    .tokens
-                    .add(&spent.tokens);
+                let model = sum.models.entry(model.clone()).or_default();
+                model.tokens.add(&spent.tokens);
             }
         }
-        sum.add(&rest);
-        let tokens = sum.tokens;
         Usage {
-            turns: self.ended.turns,
-            duration_ms: self.ended.milliseconds,
-            cost_usd: sum.dollars,
-            input_tokens: tokens.map(|tokens| tokens.input),
-            output_tokens: tokens.map(|tokens| tokens.output),
-            cache_read_input_tokens: tokens.map(|tokens| tokens.cached),
-            cache_creation_input_tokens: tokens.and_then(|tokens| tokens.stored),
-            models: sum.models,
+            turns: self.turns,
+            duration_ms: self.milliseconds,
+            sum,
         }
     }
 }
@@ -236,9 +171,9 @@ mod tests {
         add(&mut summary, &said("a", "two", 10));
         add(&mut summary, &said("b", "three", 7));
         let usage = summary.usage();
-        assert_eq!(usage.input_tokens, Some(17));
-        assert_eq!((usage.turns, usage.cost_usd), (None, None));
-        assert_eq!(usage.models["m"].tokens.input, 17);
+        assert_eq!(usage.sum.tokens.input, Some(17));
+        assert_eq!((usage.turns, usage.sum.dollars), (None, None));
+        assert_eq!(usage.sum.models["m"].tokens.input, Some(17));
         assert_eq!(summary.answer(), None);
     }
 
@@ -255,9 +190,9 @@ mod tests {
         add(&mut on, &result("second", 250, 1.25));
         for summary in [anew, on] {
             let usage = summary.usage();
-            assert_eq!(usage.input_tokens, Some(250));
-            assert_eq!(usage.cost_usd, Some(1.25));
-            assert_eq!(usage.models["m"].dollars, Some(1.25));
+            assert_eq!(usage.sum.tokens.input, Some(250));
+            assert_eq!(usage.sum.dollars, Some(1.25));
+            assert_eq!(usage.sum.models["m"].dollars, Some(1.25));
             assert_eq!((usage.turns, usage.duration_ms), (Some(4), Some(2000)));
             assert_eq!(summary.answer(), Some("second"));
         }
@@ -287,14 +222,11 @@ mod tests {
         assert_eq!(summary.answer(), Some("second"));
         let usage = summary.usage();
         assert_eq!(
-            (usage.input_tokens, usage.output_tokens),
+            (usage.sum.tokens.input, usage.sum.tokens.output),
             (Some(290), Some(50))
         );
-        assert_eq!(usage.cache_read_input_tokens, Some(10));
-        assert_eq!(
-            (usage.turns, usage.cache_creation_input_tokens),
-            (Some(2), None)
-        );
+        assert_eq!(usage.sum.tokens.cached, Some(10));
+        assert_eq!((usage.turns, usage.sum.tokens.stored), (Some(2), None));
         add(&mut summary, &message("not the end"));
         add(
             &mut summary,

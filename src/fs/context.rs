@@ -207,16 +207,16 @@ pub(super) fn attempt<T: 'static>(
         drop(view);
         return attempt(context, tid, since, rounds - 1, operation, reply);
     }
-    for want in view.take_wishes() {
-        context.pending.wait(want, since, Box::new(|_| ()));
+    for key in view.take_wishes() {
+        context.pending.wait(key, since, Box::new(|_| ()));
     }
     let result = match outcome {
         Ok(value) => Ok(value),
         Err(Miss::Error(error)) => Err(error),
-        Err(Miss::Fetch(want)) if rounds == 0 => Err(Error::Internal(format!(
-            "{want} is lost as soon as it is fetched"
+        Err(Miss::Fetch(key)) if rounds == 0 => Err(Error::Internal(format!(
+            "{key} is lost as soon as it is fetched"
         ))),
-        Err(Miss::Fetch(want)) => match context.tree.permit(&want, || caller(tid)) {
+        Err(Miss::Fetch(key)) => match context.tree.permit(&key, || caller(tid)) {
             Err(error) => Err(error),
             Ok(()) => {
                 let pending = context.pending.clone();
@@ -225,7 +225,7 @@ pub(super) fn attempt<T: 'static>(
                     let rounds = rounds - u32::from(wake == Wake::Settled);
                     attempt(context, tid, since, rounds, operation, reply);
                 };
-                return pending.wait(want, since, Box::new(again));
+                return pending.wait(key, since, Box::new(again));
             }
         },
     };

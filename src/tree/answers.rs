@@ -15,7 +15,7 @@ mod sharing;
 
 pub(crate) use self::{
     failure_log::FailureLog,
-    listing::{Item, Listing, Named},
+    listing::{Listing, Named},
     outage::is_unreachable,
     resources::*,
     service::Service,
@@ -332,28 +332,32 @@ impl Answers {
         self.keep::<Run>(&id, row, asked, lasts);
     }
 
-    /// The newest answer on a run, its own or a listing's row, and when that was
+    /// What is known of a run, by its own answer and by a listing's row, and when each was
     /// asked for.
-    pub(crate) fn newest_of(&self, id: &Arc<str>) -> Option<(Instant, Arc<Row<types::Run>>)> {
-        let detail = self.of::<Run>().last(id).map(|(row, asked)| (asked, row));
+    pub(crate) fn told_of(&self, id: &Arc<str>) -> [Option<(Arc<Row<types::Run>>, Instant)>; 2] {
         let listing = self.of::<Runs>().last(&());
         let item = listing.as_ref().and_then(|(listing, _)| listing.id(id));
-        let listed = item.map(|item| (item.asked, item.row.clone()));
-        let newest = detail.into_iter().chain(listed);
-        newest.max_by_key(|(asked, _)| *asked)
+        let listed = item.map(|item| (item.row.clone(), item.asked));
+        [self.of::<Run>().last(id), listed]
+    }
+
+    /// The newest of that.
+    pub(crate) fn newest_of(&self, id: &Arc<str>) -> Option<(Arc<Row<types::Run>>, Instant)> {
+        let told = self.told_of(id).into_iter().flatten();
+        told.max_by_key(|(_, asked)| *asked)
     }
 
     /// A run's status by the newest answer that tells it, and when that was asked
     /// for.
     pub(crate) fn standing(&self, id: &Arc<str>) -> Option<(Instant, RunStatus)> {
         let newest = self.newest_of(id);
-        newest.map(|(asked, row)| (asked, row.value.status.clone()))
+        newest.map(|(row, asked)| (asked, row.value.status.clone()))
     }
 
     /// Whether a run is known to have ended.
     pub(crate) fn has_ended(&self, id: &Arc<str>) -> bool {
         let newest = self.newest_of(id);
-        newest.is_some_and(|(_, row)| row.value.status.is_terminal())
+        newest.is_some_and(|(row, _)| row.value.status.is_terminal())
     }
 
     /// How long logs and metrics that are asked for now stay fresh; `None` while
@@ -361,20 +365,21 @@ impl Answers {
     /// call: a run that ends during it has more to say.
     pub(crate) fn rest_lasts(&self, id: &Arc<str>) -> Option<Duration> {
         let now = self.service.api().now();
-        let ended = |run: &types::Run, asked: Instant| {
+        let ended = |(row, asked): (Arc<Row<types::Run>>, Instant)| {
+            let run = &row.value;
             let since = run.completed_at.map(|at| now.duration_since(at));
             let since = since.map(|since| Duration::try_from(since).unwrap_or_default());
             let is_terminal = run.status.is_terminal();
             // It had ended when that was asked: so much is known.
             is_terminal.then(|| since.unwrap_or(asked.elapsed()))
         };
-        let detail = self.of::<Run>().last(id);
-        let listing = self.of::<Runs>().last(&());
-        let item = listing.as_ref().and_then(|(listing, _)| listing.id(id));
         // Either may be from when the run was alive.
-        let detail = detail.and_then(|(row, asked)| ended(&row.value, asked));
-        let listed = item.and_then(|item| ended(&item.row.value, item.asked));
-        let ago = detail.max(listed)?;
+        let ago = self
+            .told_of(id)
+            .into_iter()
+            .flatten()
+            .filter_map(ended)
+            .max()?;
         match ago >= LATE_ROWS {
             true => Some(FOR_EVER),
             // Late rows come soon or not at all.
@@ -384,9 +389,9 @@ impl Answers {
 
     /// The path component of a storage's name, where an answer has told it.
     pub(crate) fn name_of(&self, kind: StorageKind, id: &Arc<str>) -> Option<String> {
-        let listing = self.of::<Storages>().last(&kind);
-        let listed = listing.as_ref().and_then(|(listing, _)| listing.id(id));
-        if let Some(item) = listed {
+        if let Some((listing, _)) = self.of::<Storages>().last(&kind)
+            && let Some(item) = listing.id(id)
+        {
             return Some(item.component.clone());
         }
         let (row, _) = self.of::<Storage>().last(&(kind, id.clone()))?;

@@ -11,6 +11,7 @@ use crate::{
         content::Download,
         crawlers::Caller,
         fetch_key::{FetchKey, Fetchable},
+        live::Event,
         node::VersionId,
         view::Tree,
     },
@@ -182,7 +183,9 @@ impl Tree {
             Fetchable::Answer(key) => {
                 let lasts = lasts.unwrap_or_else(|| match key {
                     // Followers of a log ask again by themselves.
-                    Key::RunLogs(run) if !self.answers.has_ended(run) => self.live.rows_failed(run),
+                    Key::RunLogs(run) if !self.answers.has_ended(run) => {
+                        self.live.decide(run, Event::RowsFailed, 1).lasts
+                    }
                     _ => FAILURE_TTL,
                 });
                 self.answers.fail(key, error.clone(), lasts);

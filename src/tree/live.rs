@@ -13,7 +13,7 @@ mod watch;
 
 pub(super) use owner::Live;
 pub(super) use rows::conclude;
-pub(super) use schedule::Show;
+pub(super) use schedule::{Event, Show};
 
 #[cfg(test)]
 mod tests;

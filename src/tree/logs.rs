@@ -23,7 +23,7 @@ use crate::{
     },
     sync::Mutex,
 };
-use items::{Item, Said, converse, render};
+use items::{Item, Said, render};
 use jiff::Timestamp;
 use lines::canonical;
 use sha2::{Digest, Sha256};
@@ -34,24 +34,24 @@ const SHORT: usize = 1_000;
 
 /// The SHA-256 of what an event says: agents write it, so a hash that can be made to
 /// collide would let them hide events.
-type Key = [u8; 32];
+type Fingerprint = [u8; 32];
 
-fn key(told: &str) -> Key {
+fn fingerprint(told: &str) -> Fingerprint {
     Sha256::digest(told).into()
 }
 
 /// One file: the bytes so far, and how many items they are made of.
 #[derive(Debug, Default)]
-struct File {
+struct DrawnFile {
     text: String,
     items: usize,
 }
 
 /// The rows and events of a log, and what was made of them.
 #[derive(Debug, Default)]
-struct Inner {
+struct Log {
     items: Vec<Item>,
-    files: [File; LogView::COUNT],
+    files: [DrawnFile; LogView::COUNT],
     /// The beginning of the transcript, and what its next event needs.
     head: Option<Head>,
     transcript: Transcript,
@@ -66,7 +66,7 @@ struct Inner {
     ahead: HashMap<u64, String>,
     /// Rows without a number that were shown before the stream told of their events: how
     /// many say the same, of the first `searched` items.
-    untold: HashMap<Key, usize>,
+    untold: HashMap<Fingerprint, usize>,
     searched: usize,
     /// The highest sequence of an event shown.
     last_event: Option<u64>,
@@ -80,7 +80,7 @@ struct Inner {
 
 /// All rows of a run that have come, and the files made of them so far.
 #[derive(Debug, Default)]
-pub(crate) struct Logs(Mutex<Inner>);
+pub(crate) struct Logs(Mutex<Log>);
 
 impl Logs {
     /// The log of a run that has ended: its rows, oldest first.
@@ -103,10 +103,10 @@ impl Logs {
 
     /// Appends new rows. Whether there are any.
     pub(crate) fn add_rows(&self, rows: Vec<Row<LogRow>>) -> bool {
-        let mut inner = self.0.lock();
+        let mut log = self.0.lock();
         let is_news = !rows.is_empty();
         for row in rows {
-            inner.add_row(row);
+            log.add_row(row);
         }
         is_news
     }
@@ -134,31 +134,43 @@ impl Logs {
 
     /// Appends an event, unless it was shown already.
     pub(crate) fn add_event(&self, event: AgentEvent) {
-        self.0.lock().add_event(event);
+        let mut log = self.0.lock();
+        if log.last_event.is_some_and(|last| event.sequence <= last) {
+            return;
+        }
+        log.last_event = Some(event.sequence);
+        let told = canonical(&event.kind, &event.data);
+        if log.has_row_of(&told) {
+            return;
+        }
+        log.ahead.insert(event.sequence, told);
+        log.unsorted |= log.has_end;
+        log.weight += 3 * event.data.get().len() + 128;
+        log.items.push(Item::Event(event));
     }
 
     /// Sets the beginning of the transcript, unless it is set.
     pub(crate) fn introduce(&self, head: impl FnOnce() -> Head) {
-        let mut inner = self.0.lock();
-        if inner.head.is_none() {
-            inner.head = Some(head());
+        let mut log = self.0.lock();
+        if log.head.is_none() {
+            log.head = Some(head());
         }
     }
 
     /// Shows the end of the run, once. For when the rows were asked for after the run
     /// had ended.
     pub(crate) fn conclude(&self, ending: Ending) {
-        let mut inner = self.0.lock();
-        if !inner.has_end {
-            inner.has_end = true;
-            inner.items.push(Item::End(ending));
+        let mut log = self.0.lock();
+        if !log.has_end {
+            log.has_end = true;
+            log.items.push(Item::End(ending));
         }
     }
 
     /// The agent's final answer; empty until it is known.
     pub(crate) fn answer(&self) -> String {
-        let mut inner = self.0.lock();
-        inner.summary().answer().unwrap_or_default().to_owned()
+        let mut log = self.0.lock();
+        log.summary().answer().unwrap_or_default().to_owned()
     }
 
     /// What the agent's work has cost so far.
@@ -184,8 +196,8 @@ impl Logs {
     /// Appends up to `size` bytes of one of the files at `offset` to `buffer`:
     /// fewer only at its end.
     pub(crate) fn read(&self, view: LogView, offset: u64, size: usize, buffer: &mut Vec<u8>) {
-        let mut inner = self.0.lock();
-        let bytes = inner.file(view).as_bytes();
+        let mut log = self.0.lock();
+        let bytes = log.file(view).as_bytes();
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let start = start.min(bytes.len());
         let end = start.saturating_add(size).min(bytes.len());
@@ -194,7 +206,33 @@ impl Logs {
 
     /// The page of the run.
     pub(crate) fn report(&self, facts: &Facts) -> Arc<[u8]> {
-        self.0.lock().report(facts)
+        let mut log = self.0.lock();
+        if let Some((items, drawn, bytes)) = &log.report
+            && *items == log.items.len()
+            && **drawn == *facts
+        {
+            return bytes.clone();
+        }
+        let is_agents =
+            |item: &&Item| !matches!(item, Item::Row { row, .. } if row.value.kind != "agent");
+        let items: Vec<&Item> = log.items.iter().filter(is_agents).collect();
+        let mut threads = Threads::new(items.len());
+        for item in items {
+            if threads.leaves_out_next() {
+                continue;
+            }
+            match item.said() {
+                Some(Said::Event(event, place)) => threads.event(&event, place),
+                Some(Said::Text(text, place)) => threads.text(text, place),
+                None => {}
+            }
+        }
+        let summary = log.summary();
+        let answer = summary.answer().unwrap_or_default();
+        let page = page(facts, answer, &summary.usage(), &threads);
+        let bytes: Arc<[u8]> = page.into_bytes().into();
+        log.report = Some((log.items.len(), Arc::new(facts.clone()), bytes.clone()));
+        bytes
     }
 
     /// Its weight in memory in bytes: the rows, parsed and raw, and the files.
@@ -205,15 +243,15 @@ impl Logs {
     /// Whether the rows came in the order of their times, and each event that was shown
     /// has its row: then the files are final.
     pub(crate) fn is_in_order(&self) -> bool {
-        let inner = self.0.lock();
-        !inner.unsorted && inner.ahead.is_empty()
+        let log = self.0.lock();
+        !log.unsorted && log.ahead.is_empty()
     }
 
     /// The rows, oldest first.
     pub(crate) fn rows(&self) -> Vec<Row<LogRow>> {
-        let inner = self.0.lock();
+        let log = self.0.lock();
         let mut moment = Timestamp::MIN;
-        let rows = inner.items.iter().filter_map(|item| match item {
+        let rows = log.items.iter().filter_map(|item| match item {
             Item::Row { row, .. } => {
                 moment = row.value.timestamp.parse().unwrap_or(moment);
                 Some((moment, row.clone()))
@@ -226,7 +264,7 @@ impl Logs {
     }
 }
 
-impl Inner {
+impl Log {
     fn add_row(&mut self, row: Row<LogRow>) {
         // The row parsed and raw, and its text in two files.
         self.weight += 4 * row.raw.get().len() + 128;
@@ -262,21 +300,6 @@ impl Inner {
         first.is_some_and(|first| self.ahead.remove(&first).is_some())
     }
 
-    fn add_event(&mut self, event: AgentEvent) {
-        if self.last_event.is_some_and(|last| event.sequence <= last) {
-            return;
-        }
-        self.last_event = Some(event.sequence);
-        let told = canonical(&event.kind, &event.data);
-        if self.has_row_of(&told) {
-            return;
-        }
-        self.ahead.insert(event.sequence, told);
-        self.unsorted |= self.has_end;
-        self.weight += 3 * event.data.get().len() + 128;
-        self.items.push(Item::Event(event));
-    }
-
     /// Whether a row without a number has shown an event before the stream tells of it:
     /// the row was read before the stream began, or came sooner.
     fn has_row_of(&mut self, told: &str) -> bool {
@@ -285,18 +308,19 @@ impl Inner {
                 && row.value.event.is_none()
                 && let Some((kind, data, _)) = item.told()
             {
-                *self.untold.entry(key(&canonical(kind, data))).or_default() += 1;
+                *self
+                    .untold
+                    .entry(fingerprint(&canonical(kind, data)))
+                    .or_default() += 1;
             }
         }
         self.searched = self.items.len();
         if self.untold.is_empty() {
             return false;
         }
-        let rows = self.untold.get_mut(&key(told)).filter(|rows| **rows > 0);
-        rows.is_some_and(|rows| {
-            *rows -= 1;
-            true
-        })
+        let rows = self.untold.get_mut(&fingerprint(told));
+        let before = rows.map_or(0, |rows| mem::replace(rows, rows.saturating_sub(1)));
+        before > 0
     }
 
     /// A file's text, with everything that has come.
@@ -318,43 +342,18 @@ impl Inner {
                 (LogView::Transcript, Item::End(ending), Some(usage)) => {
                     Transcript::end(ending, usage, &mut file.text);
                 }
-                (LogView::Transcript, ..) => {
-                    converse(&mut self.transcript, item, &mut file.text);
-                }
+                (LogView::Transcript, ..) => match item.said() {
+                    Some(Said::Event(event, place)) => {
+                        self.transcript.event(&event, place, &mut file.text);
+                    }
+                    Some(Said::Text(text, place)) => Transcript::text(text, place, &mut file.text),
+                    None => {}
+                },
                 _ => render(view, item, &mut file.text),
             }
         }
         file.items = self.items.len();
         &file.text
-    }
-
-    fn report(&mut self, facts: &Facts) -> Arc<[u8]> {
-        if let Some((items, drawn, bytes)) = &self.report
-            && *items == self.items.len()
-            && **drawn == *facts
-        {
-            return bytes.clone();
-        }
-        let is_agents =
-            |item: &&Item| !matches!(item, Item::Row { row, .. } if row.value.kind != "agent");
-        let items: Vec<&Item> = self.items.iter().filter(is_agents).collect();
-        let mut threads = Threads::new(items.len());
-        for item in items {
-            if threads.leaves_out_next() {
-                continue;
-            }
-            match item.said() {
-                Some(Said::Event(event, place)) => threads.event(&event, place),
-                Some(Said::Text(text, place)) => threads.text(text, place),
-                None => {}
-            }
-        }
-        let summary = self.summary();
-        let answer = summary.answer().unwrap_or_default();
-        let page = page(facts, answer, &summary.usage(), &threads);
-        let bytes: Arc<[u8]> = page.into_bytes().into();
-        self.report = Some((self.items.len(), Arc::new(facts.clone()), bytes.clone()));
-        bytes
     }
 
     /// The sum of all events that have come.

@@ -11,20 +11,12 @@ pub(crate) use self::{
     ids::{StorageId, VersionId},
 };
 
+pub use self::files::START_FILE;
+pub use crate::store::NodeKind as Kind;
+
 use crate::{api::types::StorageKind, guide::PAGES};
 use inodes::{Inodes, Object};
 use std::sync::Arc;
-
-/// File, directory or symlink: the tree has nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A directory.
-    Directory,
-    /// A regular file.
-    File,
-    /// A symbolic link.
-    Symlink,
-}
 
 /// One inode.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -151,6 +143,57 @@ impl Node {
     pub(super) fn entry_place(number: u32) -> u32 {
         // There are no more than `Limits::entries` of them.
         number.saturating_add(ENTRIES)
+    }
+
+    /// Visits the children that a directory always has, each with its name, in the order
+    /// in which they are listed.
+    pub(crate) fn fixed_children(&self, mut visit: impl FnMut(&str, Self)) {
+        match self {
+            Self::Root => TOP
+                .iter()
+                .for_each(|(name, node)| visit(name, node.clone())),
+            Self::Meta => {
+                for (name, file) in MetaFile::ALL {
+                    visit(name, Self::MetaFile(file));
+                }
+                visit("help", Self::Guide);
+            }
+            Self::Guide => {
+                for (page, number) in PAGES.iter().zip(0..) {
+                    visit(&format!("{}.md", page.name), Self::GuidePage(number));
+                }
+            }
+            Self::Agent(id) => {
+                // Not every agent has a config.
+                let files = AgentFile::ALL.into_iter();
+                for (name, file) in files.filter(|(_, file)| *file != AgentFile::Config) {
+                    visit(name, Self::AgentFile(id.clone(), file));
+                }
+                visit(START_FILE, Self::Control(Control::Start(id.clone())));
+                for (name, form) in Form::ALL {
+                    visit(name, Self::RunsTable(Some(id.clone()), form));
+                }
+                visit("runs", Self::AgentRuns(id.clone()));
+            }
+            Self::Runs => {
+                // Hidden, so that `runs/*` stays runs only.
+                visit(".by-status", Self::ByStatus);
+                for (name, form) in Form::ALL {
+                    visit(name, Self::RunsTable(None, form));
+                }
+            }
+            Self::Run(id) => {
+                for (name, file) in RunFile::ALL {
+                    visit(name, Self::RunFile(id.clone(), file));
+                }
+                visit("volumes", Self::RunVolumes(id.clone()));
+                visit("cancel", Self::Control(Control::Cancel(id.clone())));
+            }
+            Self::Storage(kind, id) => {
+                visit(".versions.json", Self::VersionsJson(*kind, id.clone()));
+            }
+            _ => {}
+        }
     }
 
     fn place(&self) -> (Object, u32) {

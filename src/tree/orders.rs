@@ -4,7 +4,7 @@ use crate::{
     api::types::{Row, Run},
     error::{Error, Result},
     progress::Progress,
-    sync::{Mutex, MutexGuard},
+    sync::Mutex,
     text::{decode, from_visible},
     tree::{
         answers::Answers,
@@ -30,9 +30,6 @@ const LARGEST: usize = 16 << 20;
 /// The kernel sends a larger write in pieces of at least this many bytes: FUSE
 /// has had 32 pages since it has had large writes.
 const PIECE: usize = 128 << 10;
-
-/// The name of the file that starts runs.
-pub const START_FILE: &str = "run";
 
 /// The fields by which a request says what runs; one of them is needed.
 const TARGETS: [&str; 4] = ["agent", "agent_id", "session_id", "checkpoint_id"];
@@ -102,7 +99,7 @@ impl Orders {
         offset: Option<u64>,
         data: &[u8],
     ) -> Result<Option<u64>> {
-        let mut draft = writing.draft();
+        let mut draft = writing.draft.lock();
         if let Control::Cancel(_) = &writing.control {
             let new_order = || self.new_order(&writing.control);
             return Ok(Some(*draft.order.get_or_insert_with(new_order)));
@@ -111,32 +108,24 @@ impl Orders {
         Ok(None)
     }
 
-    /// Ends the writing of a control file. Gives the order that was written, and why
-    /// it is refused, if it is; `None` where nothing was written.
-    pub(super) fn finish(&self, writing: &Writing) -> Option<(u64, Option<Error>)> {
+    /// Ends the writing of a control file. Gives the order that was written; `None`
+    /// where nothing was.
+    ///
+    /// # Errors
+    /// Why the order is refused, once: asked again, it is one that has failed.
+    pub(super) fn finish(&self, writing: &Writing) -> Result<Option<u64>> {
         let Control::Start(agent) = &writing.control else {
-            return None;
+            return Ok(None);
         };
-        let mut draft = writing.draft();
-        if let Some(order) = draft.order {
-            return Some((order, None));
-        }
-        if draft.text.is_empty() {
-            return None;
+        let mut draft = writing.draft.lock();
+        if draft.order.is_some() || draft.text.is_empty() {
+            return Ok(draft.order);
         }
         let text = std::mem::take(&mut draft.text);
         let order = *draft.order.insert(self.new_order(&writing.control));
-        let refused = match request(text, agent) {
-            Ok(request) => {
-                self.requests.lock().insert(order, request);
-                None
-            }
-            Err(error) => {
-                self.fail(order, &error);
-                Some(error)
-            }
-        };
-        Some((order, refused))
+        let request = request(text, agent).inspect_err(|error| self.fail(order, error))?;
+        self.requests.lock().insert(order, request);
+        Ok(Some(order))
     }
 
     /// What came of an order, for a request that arrived at `since`.
@@ -181,9 +170,8 @@ impl Orders {
         let api = answers.service().api();
         let sent: Result<Row<Run>> = match control {
             Control::Start(_) => {
-                let request = self.requests.lock().remove(&order);
-                let request = request
-                    .ok_or_else(|| Error::Internal("a request was to be sent twice".into()))?;
+                let twice = || Error::Internal("a request was to be sent twice".into());
+                let request = self.requests.lock().remove(&order).ok_or_else(twice)?;
                 api.start_run(&request, progress)
             }
             Control::Cancel(run) => api.cancel_run(run, progress),
@@ -213,11 +201,11 @@ impl Draft {
             self.base = offset.unwrap_or_default();
         }
         let start = match offset {
-            Some(offset) => offset.checked_sub(self.base),
-            None => Some(self.text.len() as u64),
+            Some(offset) => offset.checked_sub(self.base).map(usize::try_from),
+            None => Some(Ok(self.text.len())),
         };
-        let start = start.and_then(|start| usize::try_from(start).ok());
         let start = start
+            .and_then(Result::ok)
             .filter(|start| *start <= self.text.len())
             .ok_or_else(|| Error::Invalid("a request cannot have holes".into()))?;
         let end = start.saturating_add(data.len());
@@ -238,19 +226,16 @@ impl Draft {
 /// The request that a text is: a JSON object is taken whole, with the agent
 /// filled in; anything else is the prompt.
 fn request(text: Vec<u8>, agent: &str) -> Result<Map<String, Value>> {
-    let invalid = |message: String| Error::Invalid(message);
-    let text = decode(text).ok_or_else(|| {
-        let message = "no run was started: the text is neither UTF-8 nor, with a byte order mark, \
-            UTF-16";
-        invalid(message.into())
-    })?;
+    let invalid = |why: &str| Error::Invalid(format!("no run was started: {why}"));
+    let not_text = "the text is neither UTF-8 nor, with a byte order mark, UTF-16";
+    let text = decode(text).ok_or_else(|| invalid(not_text))?;
     let visible = from_visible(&text);
     let mut request = if visible.starts_with('{') {
         // The message of the parser quotes nothing of the text, which may hold
         // secrets.
         serde_json::from_str::<Map<String, Value>>(visible).map_err(|error| {
-            invalid(format!(
-                "no run was started: what begins with {{ must be a JSON object \
+            invalid(&format!(
+                "what begins with {{ must be a JSON object \
                  ({:?} error at line {}, column {}); a prompt that begins so goes into \
                  {{\"prompt\": …}}",
                 error.classify(),
@@ -266,7 +251,7 @@ fn request(text: Vec<u8>, agent: &str) -> Result<Map<String, Value>> {
     };
     let prompt = request.get("prompt").and_then(Value::as_str);
     if prompt.is_none_or(|prompt| prompt.trim().is_empty()) {
-        return Err(invalid("no run was started: there is no prompt".into()));
+        return Err(invalid("there is no prompt"));
     }
     if !TARGETS.iter().any(|target| request.contains_key(*target)) {
         request.insert("agent_id".into(), agent.into());
@@ -288,10 +273,6 @@ impl Writing {
         }
     }
 
-    fn draft(&self) -> MutexGuard<'_, Draft> {
-        self.draft.lock()
-    }
-
     /// The file.
     pub(super) fn control(&self) -> &Control {
         &self.control
@@ -311,18 +292,18 @@ impl Writing {
     pub(crate) fn note_write(&self, offset: u64, length: usize) {
         // Such a large write may be one piece of several: the file position moves
         // when the kernel has sent all of them.
-        self.draft().position = (length < PIECE).then_some(offset + length as u64);
+        self.draft.lock().position = (length < PIECE).then_some(offset + length as u64);
     }
 
     /// The file position that descriptors of this opening have, where that is
     /// known: bytes from the beginning.
     pub(crate) fn position(&self) -> Option<u64> {
-        self.draft().position
+        self.draft.lock().position
     }
 
     /// Drops what was written past a size: `ftruncate`.
     pub(super) fn truncate(&self, size: u64) {
-        let mut draft = self.draft();
+        let mut draft = self.draft.lock();
         let kept = size.saturating_sub(draft.base);
         draft
             .text

@@ -79,7 +79,7 @@ impl Bench {
             user_agent: "vm0fs-test".into(),
             allow_http: true,
         });
-        let shelf = crate::store::AnswerStore::open(dir.path(), "test", 16 << 20);
+        let answer_store = crate::store::AnswerStore::open(dir.path(), "test", 16 << 20);
         let options = TreeOptions {
             list_ttl,
             external_symlinks: false,
@@ -92,7 +92,7 @@ impl Bench {
             tree: Arc::new(Tree::new(
                 client.unwrap(),
                 store.unwrap(),
-                shelf.unwrap(),
+                answer_store.unwrap(),
                 options,
             )),
             server,
@@ -107,8 +107,8 @@ impl Bench {
             match operation(&self.tree.at(since)) {
                 Ok(value) => return Ok(value),
                 Err(Miss::Error(error)) => return Err(error),
-                Err(Miss::Fetch(want)) => {
-                    drop(self.tree.fetch(&want, since, &Progress::new(), &|| ()));
+                Err(Miss::Fetch(key)) => {
+                    drop(self.tree.fetch(&key, since, &Progress::new(), &|| ()));
                 }
             }
         }

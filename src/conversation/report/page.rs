@@ -116,22 +116,17 @@ fn write_facts(facts: &Facts, usage: &Usage, out: &mut String) {
         let lasted = Duration::try_from(completed.duration_since(started));
         row("Duration", &took(lasted.unwrap_or_default()));
     }
-    if !usage.models.is_empty() {
-        let models: Vec<String> = usage
-            .models
-            .keys()
-            .map(|name| escaped(&one_line(name, 80)))
-            .collect();
+    let models = usage.sum.models.keys();
+    let models: Vec<String> = models.map(|name| escaped(&one_line(name, 80))).collect();
+    if !models.is_empty() {
         row("Model", &models.join(", "));
     }
     for (name, fact) in usage.facts() {
         row(name, &fact);
     }
     for (what, name, path) in &facts.links {
-        row(
-            what,
-            &format!("<a href=\"{}\">{}</a>", attribute(path), escaped(name)),
-        );
+        let (path, name) = (attribute(path), escaped(name));
+        row(what, &format!("<a href=\"{path}\">{name}</a>"));
     }
     out.push_str("</dl>\n");
 }

@@ -31,10 +31,14 @@ pub(super) struct Cut {
     pub(super) more: usize,
 }
 
-/// A tool's output, without the text that the page does not hold.
+/// A tool's output, without what the page does not hold.
 pub(super) struct Gave {
-    /// Everything but the text.
-    pub(super) outcome: Outcome,
+    /// The call's id.
+    pub(super) call: Option<String>,
+    /// The call in words, where the event repeats it.
+    pub(super) title: Option<String>,
+    pub(super) failed: bool,
+    pub(super) pictures: Vec<Picture>,
     pub(super) text: Cut,
     /// How many lines the whole text has.
     pub(super) lines: usize,
@@ -62,8 +66,17 @@ impl Room {
 
     /// A text of the agent or the user, as HTML.
     pub(super) fn said(&mut self, text: &str) -> String {
-        let (html, taken) = said(text, self.left(SAID));
-        self.texts += taken;
+        let text = media::without_base64(text);
+        let end = text.floor_char_boundary(self.left(SAID));
+        self.texts += end;
+        let mut html = markdown(&text[..end]);
+        let more = text[end..].chars().count();
+        if more > 0 {
+            let more = count(more, "more character");
+            html += &format!(
+                "<p class=\"quiet\">{more}: <a href=\"events.jsonl\">events.jsonl</a></p>"
+            );
+        }
         html
     }
 
@@ -78,45 +91,25 @@ impl Room {
         };
         let pictures = outcome.pictures.iter().filter(fits).cloned().collect();
         Gave {
+            call: outcome.call.clone(),
+            title: outcome.title.clone(),
+            failed: outcome.failed,
+            pictures,
             lines: text.trim().lines().count(),
             text: self.cut(text),
-            outcome: Outcome {
-                call: outcome.call.clone(),
-                title: outcome.title.clone(),
-                text: String::new(),
-                pictures,
-                failed: outcome.failed,
-            },
         }
     }
 }
 
-/// A text as HTML, cut where it has more than `most` bytes, and the bytes taken of it.
-fn said(text: &str, most: usize) -> (String, usize) {
-    let text = media::without_base64(text);
-    let end = text.floor_char_boundary(most);
-    let mut html = markdown(&text[..end]);
-    let more = text[end..].chars().count();
-    if more > 0 {
-        let more = count(more, "more character");
-        html +=
-            &format!("<p class=\"quiet\">{more}: <a href=\"events.jsonl\">events.jsonl</a></p>");
-    }
-    (html, end)
-}
-
 /// Writes as much of a text as the page holds, and where the rest is.
 pub(super) fn write_block(class: &str, shown: &Cut, sequence: Option<u64>, out: &mut String) {
-    let more = shown.more;
     let _ = write!(out, "<pre class=\"{class}\">{}</pre>", escaped(&shown.text));
-    if more > 0 {
-        let place = sequence
-            .map(|sequence| format!(", sequence {sequence}"))
-            .unwrap_or_default();
+    if shown.more > 0 {
+        let place = sequence.map(|sequence| format!(", sequence {sequence}"));
+        let (more, place) = (count(shown.more, "more line"), place.unwrap_or_default());
         let _ = write!(
             out,
-            "<p class=\"quiet\">{}: <a href=\"events.jsonl\">events.jsonl</a>{place}</p>",
-            count(more, "more line"),
+            "<p class=\"quiet\">{more}: <a href=\"events.jsonl\">events.jsonl</a>{place}</p>"
         );
     }
 }

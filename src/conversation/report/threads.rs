@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     conversation::{
-        event::{Call, End, Event, Level, Part, Place, Speaker, Todo, TodoState},
+        event::{End, Event, Level, Part, Place, Speaker, Todo, TodoState},
         tools,
     },
     humanize::{count, time_of_day},
@@ -38,18 +38,30 @@ struct Entry {
 enum Body {
     /// Finished HTML, in an element of that class.
     Said(&'static str, String),
-    Call {
-        call: Call,
-        input: Option<Cut>,
-        todos: Vec<Todo>,
-        outcome: Option<Gave>,
-        /// Entries of the subagent that the call started.
-        inner: Vec<usize>,
-    },
-    /// An outcome whose call is not known.
-    Outcome(Gave),
+    Tool(Box<Tool>),
     /// Events that are not shown.
     Gap(usize),
+}
+
+/// A tool call, or an outcome whose call is not known.
+#[derive(Default)]
+struct Tool {
+    /// The tool's name, where the call is known.
+    name: Option<String>,
+    /// The headline as HTML.
+    head: String,
+    input: Option<Cut>,
+    todos: Vec<Todo>,
+    outcome: Option<Gave>,
+    /// Entries of the subagent that the call started.
+    inner: Vec<usize>,
+}
+
+impl Tool {
+    fn has_failed(&self) -> bool {
+        let outcome = self.outcome.as_ref();
+        outcome.is_some_and(|gave| gave.failed)
+    }
 }
 
 /// The conversation of a page, which grows event by event.
@@ -97,7 +109,7 @@ impl Threads {
         let parent = parent.filter(|&parent| self.entries[parent].depth < DEEPEST);
         let depth = parent.map_or(0, |parent| self.entries[parent].depth + 1);
         match parent.map(|parent| &mut self.entries[parent].body) {
-            Some(Body::Call { inner, .. }) => inner.push(number),
+            Some(Body::Tool(tool)) => tool.inner.push(number),
             _ => self.top.push(number),
         }
         self.entries.push(Entry {
@@ -145,31 +157,35 @@ impl Threads {
                         markdown(&self.room.cut(thought).text)
                     ),
                 ),
-                Part::Call(call) => Body::Call {
+                Part::Call(call) => Body::Tool(Box::new(Tool {
+                    name: Some(call.name.clone()),
+                    head: format!(
+                        "<b>{}</b> <code>{}</code>",
+                        escaped(&call.name),
+                        escaped(&call.target)
+                    ),
                     input: call.input.as_ref().map(|input| self.room.cut(&input.text)),
-                    call: Call {
-                        input: None,
-                        ..call.clone()
-                    },
-                    todos: Vec::new(),
-                    outcome: None,
-                    inner: Vec::new(),
-                },
+                    ..Tool::default()
+                })),
                 Part::Todo(list) => {
-                    if let Some(Body::Call { todos, .. }) =
-                        last_call.map(|call: usize| &mut self.entries[call].body)
-                    {
-                        *todos = list.clone();
+                    let call = last_call.map(|call: usize| &mut self.entries[call].body);
+                    if let Some(Body::Tool(tool)) = call {
+                        tool.todos = list.clone();
                         continue;
                     }
                     Body::Said("note", list_of(list))
                 }
                 Part::Outcome(outcome) => {
                     let gave = self.room.fitting(outcome);
-                    match self.answer(gave) {
-                        None => continue,
-                        Some(gave) => Body::Outcome(gave),
-                    }
+                    let Some(gave) = self.answer(gave) else {
+                        continue;
+                    };
+                    let title = gave.title.as_deref().unwrap_or("Result");
+                    Body::Tool(Box::new(Tool {
+                        head: escaped(&one_line(title, 200)),
+                        outcome: Some(gave),
+                        ..Tool::default()
+                    }))
                 }
                 Part::End(end) => {
                     let class = end.failure.as_ref().map_or("end", |_| "end failed");
@@ -184,19 +200,18 @@ impl Threads {
                     Body::Said(class, format!("<p>{}</p>", escaped(text)))
                 }
             };
-            let call = match &body {
-                Body::Call { call, .. } => Some(call.id.clone()),
-                _ => None,
+            let has_failed = match &body {
+                Body::Said(class, _) => class.contains("failed"),
+                Body::Tool(tool) => tool.has_failed(),
+                Body::Gap(_) => false,
             };
-            let has_failed = matches!(&body, Body::Said(class, _) if class.contains("failed"))
-                || matches!(&body, Body::Outcome(gave) if gave.outcome.failed);
             let number = self.add(parent, body, Some(place));
             if has_failed {
                 self.failures.push(number);
             }
-            if let Some(id) = call {
+            if let Part::Call(call) = part {
                 last_call = Some(number);
-                self.calls.extend(id.map(|id| (id, number)));
+                self.calls.extend(call.id.clone().map(|id| (id, number)));
             }
         }
     }
@@ -204,20 +219,20 @@ impl Threads {
     /// Gives an outcome to its call. Gives it back where the call is not known or has an
     /// outcome already.
     fn answer(&mut self, gave: Gave) -> Option<Gave> {
-        let call = gave.outcome.call.as_ref();
+        let call = gave.call.as_ref();
         let Some(&number) = call.and_then(|call| self.calls.get(call)) else {
             return Some(gave);
         };
-        let Body::Call { outcome, .. } = &mut self.entries[number].body else {
+        let Body::Tool(tool) = &mut self.entries[number].body else {
             return Some(gave);
         };
-        if outcome.is_some() {
+        if tool.outcome.is_some() {
             return Some(gave);
         }
-        if gave.outcome.failed {
+        if gave.failed {
             self.failures.push(number);
         }
-        *outcome = Some(gave);
+        tool.outcome = Some(gave);
         None
     }
 
@@ -238,7 +253,7 @@ impl Threads {
         let _ = write!(out, "<nav class=\"failed\"><b>{failures}</b>");
         for &number in self.failures.iter().take(MOST) {
             let name = match &self.entries[number].body {
-                Body::Call { call, .. } => &call.name,
+                Body::Tool(tool) => tool.name.as_deref().unwrap_or("event"),
                 Body::Said("end failed", _) => "end",
                 _ => "event",
             };
@@ -273,56 +288,30 @@ impl Threads {
                      <a href=\"events.jsonl\">events.jsonl</a></p></article>"
                 );
             }
-            Body::Outcome(gave) => {
-                let class = if gave.outcome.failed {
-                    "tool failed"
-                } else {
-                    "tool"
-                };
-                let title = gave.outcome.title.as_deref().unwrap_or("Result");
-                let _ = write!(
-                    out,
-                    "<article id=\"e{number}\" class=\"{class}\">{time}<details><summary>{}{}</summary>",
-                    escaped(&one_line(title, 200)),
-                    mark(gave),
-                );
-                write_outcome(gave, *sequence, out);
-                out.push_str("</details></article>\n");
-            }
-            Body::Call {
-                call,
-                input,
-                todos,
-                outcome,
-                inner,
-            } => {
-                let has_failed = outcome.as_ref().is_some_and(|gave| gave.outcome.failed);
+            Body::Tool(tool) => {
+                let (head, todos, outcome) = (&tool.head, &tool.todos, tool.outcome.as_ref());
+                let has_failed = tool.has_failed();
                 let class = if has_failed { "tool failed" } else { "tool" };
-                // Failures and lists of tasks are open: people look for them.
-                let open = if has_failed || !todos.is_empty() {
-                    " open"
-                } else {
-                    ""
-                };
+                // Failed calls and lists of tasks are open: people look for them.
+                let is_open = has_failed && tool.name.is_some() || !todos.is_empty();
+                let open = if is_open { " open" } else { "" };
+                let mark = outcome.map(mark).unwrap_or_default();
                 let _ = write!(
                     out,
-                    "<article id=\"e{number}\" class=\"{class}\">{time}<details{open}><summary><b>{}</b> \
-                     <code>{}</code>{}</summary>",
-                    escaped(&call.name),
-                    escaped(&call.target),
-                    outcome.as_ref().map(mark).unwrap_or_default(),
+                    "<article id=\"e{number}\" class=\"{class}\">{time}\
+                     <details{open}><summary>{head}{mark}</summary>"
                 );
                 if !todos.is_empty() {
                     out.push_str(&list_of(todos));
                 }
-                if let Some(input) = input {
+                if let Some(input) = &tool.input {
                     write_block("input", input, *sequence, out);
                 }
-                for &number in inner {
+                for &number in &tool.inner {
                     self.write_entry(number, out);
                 }
                 // The output of a tool that writes a list repeats the list.
-                if let Some(gave) = outcome.as_ref().filter(|_| todos.is_empty() || has_failed) {
+                if let Some(gave) = outcome.filter(|_| todos.is_empty() || has_failed) {
                     write_outcome(gave, *sequence, out);
                 }
                 out.push_str("</details></article>\n");
@@ -333,7 +322,7 @@ impl Threads {
 
 /// The mark at the end of a summary: whether the call failed, and the lines of output.
 fn mark(gave: &Gave) -> String {
-    match (gave.outcome.failed, gave.lines) {
+    match (gave.failed, gave.lines) {
         (true, _) => " <span class=\"mark failed\">failed</span>".into(),
         (false, 0 | 1) => String::new(),
         (false, lines) => format!(" <span class=\"mark\">{}</span>", count(lines, "line")),
@@ -371,25 +360,20 @@ fn list_of(list: &[Todo]) -> String {
 }
 
 fn write_outcome(gave: &Gave, sequence: Option<u64>, out: &mut String) {
-    for picture in &gave.outcome.pictures {
+    for picture in &gave.pictures {
         let _ = write!(
             out,
             "<p><img alt=\"{0}\" src=\"data:{0};base64,{1}\"></p>",
             picture.kind, picture.data,
         );
     }
+    let class = match gave.failed {
+        true => "output failed",
+        false => "output",
+    };
     match gave.text.text.trim().is_empty() {
         true => out.push_str("<p class=\"quiet\">no output</p>"),
-        false => write_block(
-            if gave.outcome.failed {
-                "output failed"
-            } else {
-                "output"
-            },
-            &gave.text,
-            sequence,
-            out,
-        ),
+        false => write_block(class, &gave.text, sequence, out),
     }
 }
 

@@ -71,18 +71,9 @@ impl FailureLog {
         let mut out = String::new();
         for entry in entries.iter() {
             // A message may quote the service: it stays on its line.
-            let message: String = entry
-                .error
-                .to_string()
-                .chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
-                .collect();
-            let (at, subject) = (entry.at, &entry.subject);
-            let _ = write!(
-                out,
-                "{at:.3} {subject}: {message} (errno {})",
-                entry.error.errno()
-            );
+            let message = entry.error.to_string().replace(char::is_control, " ");
+            let (at, subject, errno) = (entry.at, &entry.subject, entry.error.errno());
+            let _ = write!(out, "{at:.3} {subject}: {message} (errno {errno})");
             if entry.times > 1 {
                 let _ = write!(out, " ({} times, last {:.3})", entry.times, entry.last);
             }

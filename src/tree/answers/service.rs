@@ -82,19 +82,14 @@ impl Service {
     /// The mount is offline.
     pub(super) fn admit(&self) -> Result<State> {
         match self.offline {
-            true => Err(offline()),
+            true => Err(Error::Transport(Arc::new(TransportError {
+                request: "the API".into(),
+                kind: TransportKind::Connect,
+                message: "not asked: this mount is offline (--offline)".into(),
+            }))),
             false => Ok(self.breaker.admit()),
         }
     }
-}
-
-/// Why an offline mount does not call the service.
-fn offline() -> Error {
-    Error::Transport(Arc::new(TransportError {
-        request: "the API".into(),
-        kind: TransportKind::Connect,
-        message: "not asked: this mount is offline (--offline)".into(),
-    }))
 }
 
 #[cfg(test)]

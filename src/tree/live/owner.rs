@@ -3,18 +3,14 @@
 use super::{
     runs::Runs,
     schedule::{Decision, Event, Schedule},
-    watch::Standing,
 };
-use crate::{
-    sync::Mutex,
-    tree::{logs::Logs, node::RunFile},
-};
+use crate::{sync::Mutex, tree::logs::Logs};
 use lru::LruCache;
 use std::{
     collections::HashMap,
     num::NonZeroUsize,
     sync::{Arc, Weak},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// Failed runs remembered: far more than people follow at a time.
@@ -40,59 +36,25 @@ impl Live {
         }
     }
 
-    /// Notes that a process reads a run's log, and decides what it is shown. Answers
-    /// stand `slowdown` times as long as usual.
-    pub(crate) fn log_read(&self, id: &Arc<str>, slowdown: u32) -> Decision {
-        self.decide(id, Event::LogRead, slowdown)
-    }
-
-    /// Notes that a process reads a file that shows a run's status, by a request that
-    /// arrived at `arrived`, and decides what it is shown. `known` is the status by the
-    /// newest answer, and when that was asked for.
-    pub(crate) fn status_read(
-        &self,
-        id: &Arc<str>,
-        (file, arrived): (RunFile, Instant),
-        known: Option<&Standing>,
-        slowdown: u32,
-    ) -> Decision {
-        self.decide(id, Event::StatusRead(file, arrived, known), slowdown)
-    }
-
-    /// Notes that a fetch of a live run's rows has failed, and decides how long the
-    /// failure stands.
-    pub(crate) fn rows_failed(&self, id: &Arc<str>) -> Duration {
-        self.decide(id, Event::RowsFailed, 1).lasts
-    }
-
-    pub(super) fn decide(&self, id: &Arc<str>, event: Event<'_>, slowdown: u32) -> Decision {
+    /// Takes in what happens to a run, and decides what it calls for. Answers stand
+    /// `slowdown` times as long as usual.
+    pub(crate) fn decide(&self, id: &Arc<str>, event: Event<'_>, slowdown: u32) -> Decision {
         self.runs.lock().on(id, event, Instant::now(), slowdown)
+    }
+
+    /// Looks at what has happened to a run, if a process has read it.
+    pub(super) fn look<T>(&self, id: &str, see: impl FnOnce(&Schedule) -> T) -> Option<T> {
+        self.runs.lock().get(id).map(see)
     }
 
     /// Whether a stream of the run's events is open.
     pub(crate) fn streams(&self, id: &Arc<str>) -> bool {
-        self.runs.lock().get(id).is_some_and(Schedule::streams)
+        self.look(id, Schedule::streams) == Some(true)
     }
 
     /// How many streams are open.
     pub(crate) fn stream_count(&self) -> usize {
         self.runs.lock().count()
-    }
-
-    /// Whether a process has read the run lately.
-    pub(super) fn is_followed(&self, id: &Arc<str>) -> bool {
-        let now = Instant::now();
-        self.runs
-            .lock()
-            .get(id)
-            .is_some_and(|run| run.is_followed(now))
-    }
-
-    /// The event after which a stream of the run begins, where `shown` is the last one
-    /// that its log shows.
-    pub(super) fn last_event(&self, id: &Arc<str>, shown: Option<u64>) -> Option<u64> {
-        let runs = self.runs.lock();
-        runs.get(id).map_or(shown, |run| run.last_event(shown))
     }
 
     /// The log of a live run, the same for all processes that read it.

@@ -45,18 +45,18 @@ impl Live {
             logs.give_reader(reader);
             logs.add_rows(rows?)
         };
-        let Some(lasts) = lasts else {
-            let lasts = self.after_rows(answers, id, any, progress);
-            answers.keep::<RunLogs>(id, logs, asked, lasts);
-            return Ok(());
-        };
-        // The run had ended before this was asked: what it still says comes late.
-        conclude(answers, id, &logs);
-        // What was shown in the order in which it came is shown in the order
-        // of time from now on; a process that has it open goes on as before.
-        let logs = match lasts == FOR_EVER && !logs.is_in_order() {
-            true => Arc::new(Logs::ended(logs.rows())),
-            false => logs,
+        let (logs, lasts) = match lasts {
+            None => (logs, self.after_rows(answers, id, any, progress)),
+            Some(lasts) => {
+                // The run had ended before this was asked: what it still says comes late.
+                conclude(answers, id, &logs);
+                // What was shown in the order in which it came is shown in the order
+                // of time from now on; a process that has it open goes on as before.
+                match lasts == FOR_EVER && !logs.is_in_order() {
+                    true => (Arc::new(Logs::ended(logs.rows())), lasts),
+                    false => (logs, lasts),
+                }
+            }
         };
         answers.keep::<RunLogs>(id, logs, asked, lasts);
         Ok(())
@@ -72,8 +72,8 @@ impl Live {
         progress: &Progress,
     ) -> Duration {
         let service = answers.service();
-        let asked = answers.standing(id).map(|(asked, _)| asked.elapsed());
-        let old_status = asked.is_none_or(|age| age >= service.list_ttl());
+        let newest = answers.newest_of(id);
+        let old_status = newest.is_none_or(|(_, asked)| asked.elapsed() >= service.list_ttl());
         let came = Event::RowsCame { any, old_status };
         let decision = self.decide(id, came, service.slowdown());
         if decision.ask_for_run
@@ -90,7 +90,7 @@ impl Live {
 pub(crate) fn conclude(answers: &Answers, id: &Arc<str>, logs: &Logs) {
     let detail = answers.of::<Run>().last(id);
     let error = detail.and_then(|(row, _)| row.value.error.clone());
-    if let Some((_, row)) = answers.newest_of(id) {
+    if let Some((row, _)) = answers.newest_of(id) {
         let run = &row.value;
         let times = run.started_at.zip(run.completed_at);
         let took = times.map(|(start, end)| end.duration_since(start).as_millis());

@@ -18,7 +18,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(120);
 
 /// What happens to a run.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// A process reads the log.
     LogRead,
     /// A process reads a file that shows the status, by a request that arrived at that
@@ -45,7 +45,7 @@ pub(super) enum Event<'a> {
 
 /// How a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// With the run.
     Run,
     /// With the last process that followed.
@@ -64,7 +64,8 @@ pub(crate) enum Show {
     Fresh,
     /// The last one, however old: asking would bring nothing more.
     Last,
-    /// One that is asked for now.
+    /// One that is asked for now: for a process that follows without a stream. Where the
+    /// call fails, one within its lifetime has to do.
     Anew,
 }
 

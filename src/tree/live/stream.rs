@@ -2,7 +2,7 @@
 
 use super::{
     owner::Live,
-    schedule::{End, Event},
+    schedule::{End, Event, Schedule},
 };
 use crate::{
     api::{RunEvent, types::RunStatus},
@@ -19,9 +19,8 @@ impl Live {
     /// Reads the events of a run for as long as a process follows it, and takes in
     /// what they tell. Blocks for that long.
     pub(crate) fn follow(&self, answers: &Answers, id: &Arc<str>, progress: &Progress) {
-        let end = answers
-            .service()
-            .note(self.read_events(answers, id, progress));
+        let end = self.read_events(answers, id, progress);
+        let end = answers.service().note(end);
         if let Err(error) = &end {
             // Asking now and then serves as well: no failure to tell the user.
             tracing::info!("no stream of run {id}: {error}");
@@ -31,11 +30,14 @@ impl Live {
 
     fn read_events(&self, answers: &Answers, id: &Arc<str>, progress: &Progress) -> Result<End> {
         let logs = self.log(id);
-        let last = self.last_event(id, logs.last_event());
+        let shown = logs.last_event();
+        let told = self.look(id, |run| run.last_event(shown));
+        let last = told.unwrap_or(shown);
         let mut stream = answers.service().api().run_events(id, last, progress)?;
         self.decide(id, Event::StreamOpened, 1);
         let mut end = End::Failed;
-        while self.is_followed(id) {
+        let is_followed = |run: &Schedule| run.is_followed(Instant::now());
+        while self.look(id, is_followed) == Some(true) {
             match stream.next()? {
                 Some(RunEvent::Output(event)) => {
                     end = End::Cut;
@@ -52,10 +54,8 @@ impl Live {
                         .of::<RunLogs>()
                         .expire(id, Instant::now(), Duration::ZERO);
                     // An answer that does not say so yet is no end to it.
-                    return Ok(match answers.has_ended(id) {
-                        true => End::Run,
-                        false => End::Failed,
-                    });
+                    let has_ended = answers.has_ended(id);
+                    return Ok(if has_ended { End::Run } else { End::Failed });
                 }
                 Some(RunEvent::Heartbeat) => {
                     self.decide(id, Event::StreamLives, 1);

@@ -1,6 +1,6 @@
 //! The stream, with a server.
 
-use super::watch::FOLLOWING;
+use super::{schedule::Event, watch::FOLLOWING};
 use crate::{
     api::types::RunStatus,
     fake::{Action, Claude, Fault, LogRow, Port, Run, World},
@@ -35,7 +35,7 @@ fn say(bench: &Bench, id: &str, text: &str) {
 
 /// Follows in a thread of its own until `done`, which may look at the log.
 fn while_followed(bench: &Bench, id: &Arc<str>, done: impl FnOnce()) {
-    bench.tree.live.log_read(id, 1);
+    bench.tree.live.decide(id, Event::LogRead, 1);
     thread::scope(|scope| {
         let following = scope.spawn(|| {
             bench
@@ -170,7 +170,7 @@ fn the_log_of_a_run_that_ended_unseen_is_read_anew() {
         world.add_log(&id, LogRow::system(late, "the end"));
         world.set_status(&id, "completed");
     }
-    bench.tree.live.log_read(&id, 1);
+    bench.tree.live.decide(&id, Event::LogRead, 1);
     tree.live.follow(&tree.answers, &id, &Progress::new());
     assert_eq!(status(&bench, &id), Some(RunStatus::Completed));
     let read = bench.ask(|view| view.logs(&id)).unwrap();

@@ -6,10 +6,7 @@ use super::{
 };
 use crate::{
     api::types::{AgentEvent, LogRow, Row},
-    conversation::{
-        Event, Place, lines as drawn,
-        transcript::{Ending, Transcript},
-    },
+    conversation::{Event, Place, lines as drawn, transcript::Ending},
 };
 use serde_json::value::RawValue;
 
@@ -71,15 +68,6 @@ impl Item {
         }
         let (kind, data, place) = told?;
         Some(Said::Event(Event::read(kind, data.get()), place))
-    }
-}
-
-/// Appends an item to the transcript.
-pub(super) fn converse(transcript: &mut Transcript, item: &Item, out: &mut String) {
-    match item.said() {
-        Some(Said::Event(event, place)) => transcript.event(&event, place, out),
-        Some(Said::Text(text, place)) => Transcript::text(text, place, out),
-        None => {}
     }
 }
 

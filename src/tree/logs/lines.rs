@@ -46,12 +46,8 @@ pub(super) fn canonical(kind: &str, data: &RawValue) -> String {
     format!("{kind} {}", tight(data))
 }
 
-fn tight(data: &RawValue) -> String {
-    without_white_space(&json::whole(data.get()))
-}
-
 /// JSON without the white space between its tokens.
-fn without_white_space(json: &str) -> String {
+fn tight(data: &RawValue) -> String {
     let (mut in_string, mut escaped) = (false, false);
     let keep = |character: &char| {
         if in_string {
@@ -62,7 +58,7 @@ fn without_white_space(json: &str) -> String {
         in_string = *character == '"';
         !matches!(character, ' ' | '\t' | '\n' | '\r')
     };
-    json.chars().filter(keep).collect()
+    json::whole(data.get()).chars().filter(keep).collect()
 }
 
 #[cfg(test)]

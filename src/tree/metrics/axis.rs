@@ -111,11 +111,9 @@ impl Axis {
 pub(super) fn amount(megabytes: f64) -> String {
     let (unit, size) = unit(megabytes);
     let value = megabytes / size;
-    if value < 9.95 {
-        let value = (value * 10.0).round() / 10.0;
-        format!("{value} {unit}")
-    } else {
-        format!("{value:.0} {unit}")
+    match value < 9.95 {
+        true => format!("{} {unit}", (value * 10.0).round() / 10.0),
+        false => format!("{value:.0} {unit}"),
     }
 }
 
@@ -129,14 +127,14 @@ pub(super) fn clock(at: f64, format: &str) -> String {
 /// A length of time in its two largest units: `45 s`, `12 min 5 s`, `1 d 2 h`.
 pub(super) fn length(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
-    let two = |(large, small): (u64, u64), [of, with]: [&str; 2]| match small {
+    let (large, of, small, with) = match seconds {
+        0..60 => (seconds, "s", 0, ""),
+        60..3_600 => (seconds / 60, "min", seconds % 60, "s"),
+        3_600..86_400 => (seconds / 3_600, "h", seconds % 3_600 / 60, "min"),
+        _ => (seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
+    };
+    match small {
         0 => format!("{large} {of}"),
         _ => format!("{large} {of} {small} {with}"),
-    };
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => two((seconds / 60, seconds % 60), ["min", "s"]),
-        3_600..86_400 => two((seconds / 3_600, seconds % 3_600 / 60), ["h", "min"]),
-        _ => two((seconds / 86_400, seconds % 86_400 / 3_600), ["d", "h"]),
     }
 }

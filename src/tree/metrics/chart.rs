@@ -2,9 +2,9 @@
 
 use super::{
     axis::{Axis, amount, clock, length},
-    palette::{self, CPU, Colour, DISK, INK, MEMORY, PAPER},
-    series::{Figures, Sample, lines},
-    svg::{Place, Shapes},
+    palette::{self, CPU, Colour, DISK, FAINT, INK, MEMORY, PAPER},
+    series::{Sample, lines},
+    svg::{self, BOLD, END, MIDDLE, Place, START},
 };
 use crate::humanize::count;
 
@@ -40,14 +40,6 @@ pub(super) struct Caption {
     pub(super) has_ended: bool,
 }
 
-impl Caption {
-    fn title(&self) -> String {
-        let run: String = self.run.chars().take(8).collect();
-        let agent = self.agent.as_deref().unwrap_or("run");
-        format!("{agent} · {run} · {}", self.status)
-    }
-}
-
 /// A series, its name, colour and figures.
 struct Panel {
     name: &'static str,
@@ -55,17 +47,24 @@ struct Panel {
     /// Its place among a sample's values.
     value: usize,
     total: Option<f64>,
-    figures: Option<Figures>,
+    /// Average and maximum, where there is any value.
+    figures: Option<(f64, f64)>,
 }
 
 impl Panel {
     fn all(samples: &[Sample]) -> [Self; 3] {
-        let panel = |name, colour, value: usize, total: Option<usize>| Self {
-            name,
-            colour,
-            value,
-            total: total.and_then(|n| samples.iter().rev().find_map(|each| each.values[n])),
-            figures: Figures::of(samples.iter().map(|each| each.values[value])),
+        let panel = |name, colour, value: usize, total: Option<usize>| {
+            let values = samples.iter().filter_map(|each| each.values[value]);
+            let values: Vec<f64> = values.collect();
+            let average = values.iter().sum::<f64>() / values.len() as f64;
+            let highest = values.iter().copied().fold(0.0, f64::max);
+            Self {
+                name,
+                colour,
+                value,
+                total: total.and_then(|n| samples.iter().rev().find_map(|each| each.values[n])),
+                figures: (!values.is_empty()).then_some((average, highest)),
+            }
         };
         [
             panel("CPU", CPU, 0, None),
@@ -79,16 +78,15 @@ impl Panel {
     }
 
     fn axis(&self) -> Axis {
-        let highest = self.figures.as_ref().map_or(0.0, |figures| figures.highest);
-        if self.is_percent() {
-            Axis::percent(highest)
-        } else {
-            Axis::megabytes(highest, self.total)
+        let highest = self.figures.map_or(0.0, |(_, highest)| highest);
+        match self.is_percent() {
+            true => Axis::percent(highest),
+            false => Axis::megabytes(highest, self.total),
         }
     }
 
     fn summary(&self) -> String {
-        let Some(Figures { average, highest }) = self.figures else {
+        let Some((average, highest)) = self.figures else {
             return "not recorded".into();
         };
         let show = |value: f64| match self.is_percent() {
@@ -96,32 +94,26 @@ impl Panel {
             false => amount(value),
         };
         let of = self.total.map(|total| format!(" of {}", amount(total)));
-        format!(
-            "average {} · max {}{}",
-            show(average),
-            show(highest),
-            of.unwrap_or_default()
-        )
+        let (average, highest, of) = (show(average), show(highest), of.unwrap_or_default());
+        format!("average {average} · max {highest}{of}")
     }
 }
 
 /// Draws the chart of a run. `samples` are those with a time; `is_empty` tells whether
 /// the run has no samples at all.
 pub(super) fn draw(caption: &Caption, samples: &[Sample], is_empty: bool) -> String {
-    let mut shapes = Shapes::default();
     let panels = Panel::all(samples);
-    shapes.rectangle(SIZE, PAPER);
-    draw_title(&mut shapes, caption);
+    let mut out = svg::rectangle(SIZE, PAPER) + &head(caption);
     if let [first, .., last] | [first @ last] = samples {
         let when = period(first.at, last.at, samples.len());
-        shapes.text(&when, (MARGIN, 72.0), "start", SMALL);
+        out += &svg::text(&when, (MARGIN, 72.0), START, SMALL, FAINT);
         let times = Axis::time(first.at, last.at);
         let mut top = PANELS;
         for panel in &panels {
-            draw_panel(&mut shapes, panel, top, samples, &times);
+            out += &panel.draw(top, samples, &times);
             top += PITCH;
         }
-        draw_times(&mut shapes, &times, top - PITCH + HEADING + PLOT);
+        out += &names_of(&times, top - PITCH + HEADING + PLOT);
     } else {
         let middle = (SIZE.0 / 2.0, SIZE.1 / 2.0);
         let says = match (is_empty, caption.has_ended) {
@@ -129,7 +121,7 @@ pub(super) fn draw(caption: &Caption, samples: &[Sample], is_empty: bool) -> Str
             (true, false) => "No metrics yet",
             _ => "No sample has a time that can be read: see metrics.csv",
         };
-        shapes.text(says, middle, "middle", NAME);
+        out += &svg::text(says, middle, MIDDLE, NAME, FAINT);
     }
     let agent = caption.agent.as_deref().unwrap_or("unknown");
     let title = format!("Run {} of agent {agent}: {}", caption.run, caption.status);
@@ -138,77 +130,75 @@ pub(super) fn draw(caption: &Caption, samples: &[Sample], is_empty: bool) -> Str
         false => figures.join("; "),
         true => "No metrics".into(),
     };
-    shapes.document(SIZE, &title, &description, &palette::style())
+    svg::document(SIZE, [&title, &description], &palette::style(), &out)
 }
 
 /// First and last time, the time between them, and the number of samples.
 fn period(first: f64, last: f64, samples: usize) -> String {
-    let day = "%Y-%m-%d";
-    let (from, to) = (clock(first, day), clock(last, day));
+    let [from, to] = [first, last].map(|at| clock(at, "%Y-%m-%d"));
+    let [start, end] = [first, last].map(|at| clock(at, "%H:%M:%S"));
     let to = if from == to { String::new() } else { to + " " };
-    format!(
-        "{from} {} – {to}{} UTC · {} · {}",
-        clock(first, "%H:%M:%S"),
-        clock(last, "%H:%M:%S"),
-        length(last - first),
-        count(samples, "sample"),
-    )
+    let (length, samples) = (length(last - first), count(samples, "sample"));
+    format!("{from} {start} – {to}{end} UTC · {length} · {samples}")
 }
 
 /// The title, in a smaller font if it is long, and a band in the colour of the status,
 /// which shows also in thumbnails.
-fn draw_title(shapes: &mut Shapes, caption: &Caption) {
-    shapes.rectangle((SIZE.0, 8.0), palette::of_status(&caption.status));
-    let title = caption.title();
+fn head(caption: &Caption) -> String {
+    let run: String = caption.run.chars().take(8).collect();
+    let agent = caption.agent.as_deref().unwrap_or("run");
+    let title = format!("{agent} · {run} · {}", caption.status);
     // Rough widths of bold letters, in units of the font size.
     let width = |c: char| if c.is_ascii() { 0.62 } else { 1.0 };
     let width: f64 = title.chars().map(width).sum();
     let size = TITLE.min((SIZE.0 - 2.0 * MARGIN) / width);
-    shapes.heading(&title, (MARGIN, 40.0), size, INK);
+    svg::rectangle((SIZE.0, 8.0), palette::of_status(&caption.status))
+        + &svg::text(&title, (MARGIN, 40.0), BOLD, size, INK)
 }
 
-/// A heading with the figures, and the plot below it.
-fn draw_panel(shapes: &mut Shapes, panel: &Panel, top: f64, samples: &[Sample], times: &Axis) {
-    let (heading, floor) = (top + HEADING / 2.0, top + HEADING + PLOT);
-    shapes.heading(panel.name, (LEFT, heading), NAME, panel.colour);
-    let summary = panel.summary();
-    shapes.text(&summary, (RIGHT, heading), "end", SMALL);
-    let values = panel.axis();
-    let x = |at: f64| times.place(at, LEFT, RIGHT);
-    let y = |value: f64| values.place(value, floor, floor - PLOT);
-    for (at, _) in &times.marks {
-        shapes.rule((x(*at), floor - PLOT), (x(*at), floor));
-    }
-    for (value, name) in &values.marks {
-        shapes.rule((LEFT, y(*value)), (RIGHT, y(*value)));
-        let place = (LEFT - 12.0, y(*value));
-        shapes.text(name, place, "end", SMALL);
-    }
-    if let Some(total) = panel.total.filter(|total| *total <= values.to) {
-        let ends = [(LEFT, y(total)), (RIGHT, y(total))];
-        shapes.line(&ends, panel.colour, 0.5);
-    }
-    let points = samples
-        .iter()
-        .map(|each| (each.at, each.values[panel.value]));
-    let column = (times.to - times.from) / COLUMNS;
-    for line in lines(points, times.from, column) {
-        let line: Vec<Place> = line.iter().map(|(at, value)| (x(*at), y(*value))).collect();
-        if let [point] = line[..] {
-            shapes.dot(point, panel.colour);
-        } else {
-            shapes.area(&line, floor, panel.colour);
-            shapes.line(&line, panel.colour, 1.0);
+impl Panel {
+    /// A heading with the figures, and the plot below it.
+    fn draw(&self, top: f64, samples: &[Sample], times: &Axis) -> String {
+        let (heading, floor) = (top + HEADING / 2.0, top + HEADING + PLOT);
+        let mut out = svg::text(self.name, (LEFT, heading), BOLD, NAME, self.colour);
+        out += &svg::text(&self.summary(), (RIGHT, heading), END, SMALL, FAINT);
+        let values = self.axis();
+        let x = |at: f64| times.place(at, LEFT, RIGHT);
+        let y = |value: f64| values.place(value, floor, floor - PLOT);
+        for (at, _) in &times.marks {
+            out += &svg::rule((x(*at), floor - PLOT), (x(*at), floor));
         }
+        for (value, name) in &values.marks {
+            out += &svg::rule((LEFT, y(*value)), (RIGHT, y(*value)));
+            out += &svg::text(name, (LEFT - 12.0, y(*value)), END, SMALL, FAINT);
+        }
+        if let Some(total) = self.total.filter(|total| *total <= values.to) {
+            out += &svg::line(&[(LEFT, y(total)), (RIGHT, y(total))], self.colour, 0.5);
+        }
+        let points = samples
+            .iter()
+            .map(|each| (each.at, each.values[self.value]));
+        let column = (times.to - times.from) / COLUMNS;
+        for line in lines(points, times.from, column) {
+            let line: Vec<Place> = line.iter().map(|(at, value)| (x(*at), y(*value))).collect();
+            if let [point] = line[..] {
+                out += &svg::dot(point, self.colour);
+            } else {
+                out += &svg::area(&line, floor, self.colour);
+                out += &svg::line(&line, self.colour, 1.0);
+            }
+        }
+        out
     }
 }
 
 /// The names of the times, which all panels share, below the last one's `floor`.
-fn draw_times(shapes: &mut Shapes, times: &Axis, floor: f64) {
+fn names_of(times: &Axis, floor: f64) -> String {
     let y = floor + 25.0;
-    shapes.text("UTC", (LEFT - 12.0, y), "end", SMALL);
+    let mut out = svg::text("UTC", (LEFT - 12.0, y), END, SMALL, FAINT);
     for (at, name) in &times.marks {
         let x = times.place(*at, LEFT, RIGHT);
-        shapes.text(name, (x, y), "middle", SMALL);
+        out += &svg::text(name, (x, y), MIDDLE, SMALL, FAINT);
     }
+    out
 }

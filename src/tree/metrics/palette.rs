@@ -6,30 +6,22 @@
 use std::fmt::Write;
 
 /// A colour, and the one for dark pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Colour {
-    pub(super) light: &'static str,
-    dark: &'static str,
-}
+pub(super) type Colour = (&'static str, &'static str);
 
-const fn pair(light: &'static str, dark: &'static str) -> Colour {
-    Colour { light, dark }
-}
+pub(super) const PAPER: Colour = ("#ffffff", "#0d1117");
+pub(super) const INK: Colour = ("#1f2328", "#f0f3f6");
+pub(super) const FAINT: Colour = ("#59636e", "#9da7b1");
+pub(super) const GRID: Colour = ("#dfe3e8", "#2b3139");
 
-pub(super) const PAPER: Colour = pair("#ffffff", "#0d1117");
-pub(super) const INK: Colour = pair("#1f2328", "#f0f3f6");
-pub(super) const FAINT: Colour = pair("#59636e", "#9da7b1");
-pub(super) const GRID: Colour = pair("#dfe3e8", "#2b3139");
+pub(super) const CPU: Colour = ("#1f6feb", "#58a6ff");
+pub(super) const MEMORY: Colour = ("#8a4fdd", "#bc8cff");
+pub(super) const DISK: Colour = ("#0b857a", "#2fcbb6");
 
-pub(super) const CPU: Colour = pair("#1f6feb", "#58a6ff");
-pub(super) const MEMORY: Colour = pair("#8a4fdd", "#bc8cff");
-pub(super) const DISK: Colour = pair("#0b857a", "#2fcbb6");
-
-const GOOD: Colour = pair("#1a7f37", "#3fb950");
-const BAD: Colour = pair("#cf222e", "#f85149");
-const LATE: Colour = pair("#bc6c00", "#e3a02c");
-const ENDED: Colour = pair("#6e7781", "#8b949e");
-const LIVE: Colour = pair("#0969da", "#4c9df5");
+const GOOD: Colour = ("#1a7f37", "#3fb950");
+const BAD: Colour = ("#cf222e", "#f85149");
+const LATE: Colour = ("#bc6c00", "#e3a02c");
+const ENDED: Colour = ("#6e7781", "#8b949e");
+const LIVE: Colour = ("#0969da", "#4c9df5");
 
 const ALL: [Colour; 12] = [
     PAPER, INK, FAINT, GRID, CPU, MEMORY, DISK, GOOD, BAD, LATE, ENDED, LIVE,
@@ -49,7 +41,7 @@ pub(super) fn of_status(status: &str) -> Colour {
 /// The style sheet. It selects shapes by their light colour.
 pub(super) fn style() -> String {
     let mut style = String::from("@media (prefers-color-scheme: dark) {\n");
-    for Colour { light, dark } in ALL {
+    for (light, dark) in ALL {
         // Writing to a String cannot fail.
         let _ = writeln!(
             style,
@@ -68,7 +60,7 @@ mod tests {
     fn no_two_colours_are_the_same_on_a_light_page() {
         for (n, colour) in ALL.iter().enumerate() {
             let mut others = ALL[..n].iter();
-            assert!(others.all(|other| other.light != colour.light));
+            assert!(others.all(|other| other.0 != colour.0));
         }
         assert_eq!(style().lines().count(), ALL.len() + 2);
     }

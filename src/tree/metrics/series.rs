@@ -2,7 +2,7 @@
 
 use super::table::{COLUMNS, Row};
 use jiff::Timestamp;
-use std::borrow::Cow;
+use std::{borrow::Cow, mem};
 
 /// Maximum plausible values: a thousand cores, a pebibyte. The chart leaves out larger
 /// values and negative ones; the table has them.
@@ -44,50 +44,8 @@ pub(super) fn samples<'a>(rows: impl Iterator<Item = Row<'a>>) -> Vec<Sample> {
     samples
 }
 
-/// Average and maximum of a series.
-#[derive(Debug, PartialEq)]
-pub(super) struct Figures {
-    pub(super) average: f64,
-    pub(super) highest: f64,
-}
-
-impl Figures {
-    /// The figures of the values that are not missing; `None` without any.
-    pub(super) fn of(values: impl Iterator<Item = Option<f64>>) -> Option<Self> {
-        let (mut count, mut sum, mut highest) = (0_u32, 0.0, 0.0_f64);
-        for value in values.flatten() {
-            count += 1;
-            sum += value;
-            highest = highest.max(value);
-        }
-        (count > 0).then(|| Self {
-            average: sum / f64::from(count),
-            highest,
-        })
-    }
-}
-
 /// A time and a value.
 pub(super) type Point = (f64, f64);
-
-/// The lowest and the highest point of a column of the chart.
-struct Column {
-    number: u64,
-    /// Whether a gap before it can be seen.
-    follows_gap: bool,
-    lowest: Point,
-    highest: Point,
-}
-
-impl Column {
-    /// Both points, the earlier one first; one if they are the same.
-    fn points(&self) -> impl Iterator<Item = Point> {
-        let mut points = [self.lowest, self.highest];
-        points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let is_one = points[0] == points[1];
-        points.into_iter().skip(usize::from(is_one))
-    }
-}
 
 /// The lines of a series of points, earliest first. A missing value breaks a line,
 /// unless the gap is too small to be seen. A line has only the lowest and the highest
@@ -98,37 +56,33 @@ pub(super) fn lines(
     from: f64,
     width: f64,
 ) -> Vec<Vec<Point>> {
-    let mut columns: Vec<Column> = Vec::new();
     let mut is_missing = false;
-    for (at, value) in points {
-        let Some(value) = value else {
-            is_missing = true;
-            continue;
-        };
-        let (point, number) = ((at, value), ((at - from) / width) as u64);
-        match columns.last_mut() {
-            Some(column) if column.number == number => {
-                if value < column.lowest.1 {
-                    column.lowest = point;
-                }
-                if value > column.highest.1 {
-                    column.highest = point;
-                }
-            }
-            last => {
-                let is_far = last.is_some_and(|last| number > last.number + 1);
-                columns.push(Column {
-                    number,
-                    follows_gap: is_missing && is_far,
-                    lowest: point,
-                    highest: point,
-                });
-            }
+    // Each with its column, and whether a value is missing before it.
+    let points = points.filter_map(|(at, value)| {
+        let follows_missing = mem::replace(&mut is_missing, value.is_none());
+        let column = ((at - from) / width) as u64;
+        Some((column, follows_missing, (at, value?)))
+    });
+    let points: Vec<(u64, bool, Point)> = points.collect();
+    let mut lines: Vec<Vec<Point>> = Vec::new();
+    let mut last = 0;
+    for column in points.chunk_by(|a, b| a.0 == b.0) {
+        let (number, follows_missing, _) = column[0];
+        if lines.is_empty() || follows_missing && number > last + 1 {
+            lines.push(Vec::new());
         }
-        is_missing = false;
+        last = number;
+        let points = column.iter().map(|(.., point)| *point);
+        let by_value = |a: &Point, b: &Point| a.1.total_cmp(&b.1);
+        // The first of equal ones: in reverse, since `max_by` gives the last.
+        let lowest = points.clone().min_by(by_value);
+        let highest = points.rev().max_by(by_value);
+        let mut ends: Vec<Point> = lowest.into_iter().chain(highest).collect();
+        ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+        ends.dedup();
+        if let Some(line) = lines.last_mut() {
+            line.extend(ends);
+        }
     }
-    let lines = columns.chunk_by(|_, next| !next.follows_gap);
     lines
-        .map(|line| line.iter().flat_map(Column::points).collect())
-        .collect()
 }

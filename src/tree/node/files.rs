@@ -93,6 +93,9 @@ impl Form {
         [(".runs.jsonl", Self::Jsonl), (".runs.csv", Self::Csv)];
 }
 
+/// The name of the file that starts runs.
+pub const START_FILE: &str = "run";
+
 /// A file that is written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Control {

@@ -14,10 +14,7 @@
 //! no number is ever given twice.
 
 use super::ids::VersionId;
-use crate::{
-    api::types::StorageKind,
-    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
-};
+use crate::{api::types::StorageKind, sync::RwLock};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, HashSet},
@@ -121,10 +118,10 @@ impl Inodes {
 
     /// An object's position in the table, for [`Inodes::in_owner`].
     pub(crate) fn owner(&self, object: &Object) -> u32 {
-        if let Some(&owner) = self.read().owners.get(object) {
+        if let Some(&owner) = self.0.read().owners.get(object) {
             return owner;
         }
-        let mut table = self.write();
+        let mut table = self.0.write();
         if let Some(&owner) = table.owners.get(object) {
             return owner;
         }
@@ -138,15 +135,15 @@ impl Inodes {
     pub(crate) fn in_owner(&self, owner: u32, node: u32) -> u64 {
         let (index, place) = split(node);
         let page = (owner, index);
-        let known = self.read().numbers.get(&page).copied();
-        let number = known.unwrap_or_else(|| self.write().number(page));
+        let known = self.0.read().numbers.get(&page).copied();
+        let number = known.unwrap_or_else(|| self.0.write().number(page));
         (number << PLACE_BITS) | place
     }
 
     /// The inode number of another node of the object that `ino` is a node of;
     /// `None` for a number that was never given out.
     pub(crate) fn beside(&self, ino: u64, node: u32) -> Option<u64> {
-        let &(owner, _) = self.read().pages.get(&(ino >> PLACE_BITS))?;
+        let &(owner, _) = self.0.read().pages.get(&(ino >> PLACE_BITS))?;
         Some(self.in_owner(owner, node))
     }
 
@@ -157,7 +154,7 @@ impl Inodes {
         if (1..PLACES - 1).contains(&place) {
             return Some((ino - 1, ino + 1));
         }
-        let &(owner, index) = self.read().pages.get(&(ino >> PLACE_BITS))?;
+        let &(owner, index) = self.0.read().pages.get(&(ino >> PLACE_BITS))?;
         let node = (index << PLACE_BITS) | place as u32;
         let (before, after) = (node.checked_sub(1)?, node.checked_add(1)?);
         Some((self.in_owner(owner, before), self.in_owner(owner, after)))
@@ -165,7 +162,7 @@ impl Inodes {
 
     /// What a number from the kernel stands for, if it was ever given out.
     pub(crate) fn resolve(&self, ino: u64) -> Option<(Object, u32)> {
-        let table = self.read();
+        let table = self.0.read();
         let &(owner, index) = table.pages.get(&(ino >> PLACE_BITS))?;
         let (object, _) = table.objects.get(owner as usize)?;
         Some((
@@ -177,22 +174,14 @@ impl Inodes {
     /// Whether exceptions have been made since they were last given to be written
     /// to disk.
     pub(crate) fn is_unsaved(&self) -> bool {
-        self.read().is_unsaved
+        self.0.read().is_unsaved
     }
 
     /// The exceptions, to be written to disk.
     pub(crate) fn save(&self) -> Exceptions {
-        let mut table = self.write();
+        let mut table = self.0.write();
         table.is_unsaved = false;
         table.exceptions.clone()
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Table> {
-        self.0.read()
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Table> {
-        self.0.write()
     }
 }
 
@@ -253,21 +242,19 @@ fn draw(digest: &[u8; 32], index: u32, attempt: u64, bits: u32) -> u64 {
 
 fn digest(object: &Object) -> [u8; 32] {
     let mut hash = Sha256::new();
-    // Ids are opaque: lengths keep two of them from running into each other.
-    let mut part = |text: &str| {
-        hash.update((text.len() as u64).to_le_bytes());
-        hash.update(text);
+    let parts: &[&str] = match object {
+        Object::Fixed => &["fixed"],
+        Object::Status(word) => &["status", word],
+        Object::Link(target) => &["link", target],
+        Object::Agent(id) => &["agent", id],
+        Object::Run(id) => &["run", id],
+        Object::Storage(kind, id) => &[kind.plural(), id],
+        Object::Version(version) => &[version.kind.plural(), &version.storage, &version.id],
     };
-    match object {
-        Object::Fixed => part("fixed"),
-        Object::Status(word) => ["status", word].into_iter().for_each(&mut part),
-        Object::Link(target) => ["link", target].into_iter().for_each(&mut part),
-        Object::Agent(id) => ["agent", id].into_iter().for_each(&mut part),
-        Object::Run(id) => ["run", id].into_iter().for_each(&mut part),
-        Object::Storage(kind, id) => [kind.plural(), id].into_iter().for_each(&mut part),
-        Object::Version(version) => [version.kind.plural(), &version.storage, &version.id]
-            .into_iter()
-            .for_each(&mut part),
+    for part in parts {
+        // Ids are opaque: lengths keep two of them from running into each other.
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
     }
     hash.finalize().into()
 }

@@ -8,8 +8,8 @@ use crate::{
         cache::FOR_EVER,
         content::Files,
         fetch_key::Answer,
+        live::Show,
         node::{Control, Kind, Node, RunFile, VersionId, names::escape},
-        ops::freshness::Age,
         orders::not_yours,
         view::View,
     },
@@ -121,58 +121,45 @@ impl View<'_> {
     /// The attributes of a node without a fetch: if need be as last known or with size
     /// 0, and then valid for no time.
     pub(super) fn stat_if_known(&self, node: &Node, kind: Kind) -> Stat {
-        self.in_passing().stat(node).unwrap_or_else(|_| {
-            let attributes = self.attributes(node, kind, 0, (0, 0));
-            Stat {
-                attributes,
-                lasts: Duration::ZERO,
-            }
-        })
+        let unknown = || self.plain(node, kind, 0, Timestamp::UNIX_EPOCH, Duration::ZERO);
+        let known = self.in_passing().stat(node);
+        known.unwrap_or_else(|_| unknown())
     }
 
     pub(super) fn stat(&self, node: &Node) -> Answer<Stat> {
-        let symlink = |target: usize, at, lasts| {
-            Ok(self.plain(node, Kind::Symlink, target as u64, at, lasts))
-        };
-        match node {
+        let lasts = |is_final| if is_final { FOR_EVER } else { Duration::ZERO };
+        let (size, at, lasts) = match node {
             Node::Entry(version, number) if *number > 0 => {
-                self.stat_of_entry(node, version, *number)
+                return self.stat_of_entry(node, version, *number);
             }
             Node::RunFile(id, RunFile::Log(view)) => {
                 let (logs, is_final) = self.log_file(id, *view)?;
                 let (changed, _) = self.changed(node)?;
                 let at = logs.newest().map_or(changed, |newest| newest.max(changed));
-                let lasts = if is_final { FOR_EVER } else { Duration::ZERO };
-                Ok(self.plain(node, Kind::File, logs.size(*view), at, lasts))
+                (logs.size(*view), at, lasts(is_final))
             }
             Node::RunOfAgent(_) | Node::RunOfStatus(_) => {
                 let (at, left) = self.changed(node)?;
-                symlink(self.readlink(self.ino(node))?.len(), at, left)
+                (self.readlink(self.ino(node))?.len() as u64, at, left)
             }
-            Node::Link(target) => symlink(target.len(), self.tree.started, FOR_EVER),
+            Node::Link(target) => (target.len() as u64, self.tree.started, FOR_EVER),
             Node::Latest(version) => {
                 let (at, _) = self.changed(node)?;
-                symlink(escape(&version.id).len(), at, FOR_EVER)
+                (escape(&version.id).len() as u64, at, FOR_EVER)
             }
             _ if node.kind() == Some(Kind::Directory) => {
                 let (at, left) = self.changed(node)?;
-                Ok(self.plain(node, Kind::Directory, 0, at, left))
+                (0, at, left)
             }
             _ => {
                 let file = self.render(node)?;
-                let lasts = if file.is_final {
-                    FOR_EVER
-                } else {
-                    Duration::ZERO
-                };
                 let (at, _) = self.changed(node)?;
-                let mut stat = self.plain(node, Kind::File, file.bytes.len() as u64, at, lasts);
-                if matches!(node, Node::Control(_)) {
-                    stat.attributes.mode = OWNER;
-                }
-                Ok(stat)
+                (file.bytes.len() as u64, at, lasts(file.is_final))
             }
-        }
+        };
+        // Only entries of versions do not know their kind.
+        let kind = node.kind().unwrap_or(Kind::Directory);
+        Ok(self.plain(node, kind, size, at, lasts))
     }
 
     fn stat_of_entry(&self, node: &Node, version: &VersionId, number: u32) -> Answer<Stat> {
@@ -199,12 +186,12 @@ impl View<'_> {
     fn changed(&self, node: &Node) -> Answer<(Timestamp, Duration)> {
         let started = self.tree.started;
         let storage = |kind, id| {
-            let (_, row, left) = self.storage_item(kind, id)?;
+            let (row, left) = self.storage_item(kind, id)?;
             Ok((row.value.updated_at.unwrap_or(row.value.created_at), left))
         };
         Ok(match node {
             Node::Agent(id) | Node::AgentRuns(id) | Node::AgentFile(id, _) => {
-                let (_, row, left) = self.agent_item(id)?;
+                let (row, left) = self.agent_item(id)?;
                 (row.value.updated_at.unwrap_or(row.value.created_at), left)
             }
             Node::Run(id)
@@ -212,7 +199,7 @@ impl View<'_> {
             | Node::RunFile(id, _)
             | Node::RunOfAgent(id)
             | Node::RunOfStatus(id) => {
-                let (row, left) = self.run(id, Age::Any)?;
+                let (row, left) = self.run(id, Show::Last)?;
                 (last_change(&row.value), left)
             }
             Node::Storage(kind, id) | Node::VersionsJson(kind, id) => return storage(*kind, id),
@@ -240,22 +227,19 @@ impl View<'_> {
     }
 
     fn plain(&self, node: &Node, kind: Kind, size: u64, at: Timestamp, lasts: Duration) -> Stat {
-        Stat {
-            attributes: self.attributes(node, kind, size, mtime(at)),
-            lasts,
-        }
-    }
-
-    fn attributes(&self, node: &Node, kind: Kind, size: u64, at: (i64, u32)) -> Attributes {
-        Attributes {
+        let attributes = Attributes {
             ino: self.ino(node),
             kind,
             size,
             stored: size,
-            mtime: at,
-            mode: mode(kind),
+            mtime: mtime(at),
+            mode: match node {
+                Node::Control(_) => OWNER,
+                _ => mode(kind),
+            },
             links: 1,
-        }
+        };
+        Stat { attributes, lasts }
     }
 }
 
@@ -263,45 +247,22 @@ impl View<'_> {
 pub(super) fn entry_stat(ino: u64, entry: &store::Node) -> Stat {
     let attributes = Attributes {
         ino,
-        kind: entry_kind(entry),
+        kind: entry.kind,
         size: entry.size,
         stored: entry.stored,
         mtime: entry.mtime,
         mode: match entry.kind {
-            store::NodeKind::File if entry.executable => READ_AND_ENTER,
-            _ => mode(entry_kind(entry)),
+            Kind::File if entry.executable => READ_AND_ENTER,
+            _ => mode(entry.kind),
         },
         // 1 for directories, as everywhere.
-        links: if entry.kind == store::NodeKind::Directory {
-            1
-        } else {
-            entry.nlink
+        links: match entry.kind {
+            Kind::Directory => 1,
+            _ => entry.nlink,
         },
     };
     Stat {
         attributes,
         lasts: FOR_EVER,
-    }
-}
-
-/// The kind of a version's node.
-pub(super) fn entry_kind(entry: &store::Node) -> Kind {
-    match entry.kind {
-        store::NodeKind::Directory => Kind::Directory,
-        store::NodeKind::File => Kind::File,
-        store::NodeKind::Symlink => Kind::Symlink,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_before_1970_count_nanoseconds_upwards() {
-        let at = |nanoseconds| mtime(Timestamp::from_nanosecond(nanoseconds).unwrap());
-        assert_eq!(at(1_500_000_000), (1, 500_000_000));
-        assert_eq!(at(-1_500_000_000), (-2, 500_000_000));
-        assert_eq!(at(-1_000_000_000), (-1, 0));
     }
 }

@@ -72,15 +72,13 @@ impl View<'_> {
     /// # Errors
     /// EINVAL for a request that is not valid, and what the order fails with.
     pub fn finish(&self, writing: &Writing) -> Answer<()> {
-        let Some((order, refused)) = self.tree.orders.finish(writing) else {
-            return Ok(());
-        };
-        let control = writing.control();
-        if let Some(error) = refused {
-            let failures = self.tree.answers.failures();
-            failures.note(&control.to_string(), &error);
+        let (tree, control) = (self.tree, writing.control());
+        let failures = tree.answers.failures();
+        let refused = |error: &Error| failures.note(&control.to_string(), error);
+        match tree.orders.finish(writing).inspect_err(refused)? {
+            Some(order) => self.outcome(control, order),
+            None => Ok(()),
         }
-        self.outcome(control, order)
     }
 
     /// What came of an order; asks for it to be carried out where nothing has.

@@ -2,22 +2,14 @@
 
 use crate::{
     error::Error,
-    guide::PAGES,
-    store::{self, NodeKind, Version},
+    store::{self, Version},
     tree::{
-        answers::{Agents, Storages},
+        answers::{Agent, Agents, Runs, Storages, Versions},
         cache::FOR_EVER,
         content::Files,
         fetch_key::{Answer, Miss},
-        node::{
-            AgentFile, Control, Form, Kind, MetaFile, Node, RunFile, TOP, VersionId,
-            inodes::Inodes, names::escape,
-        },
-        ops::{
-            attributes::{Stat, entry_kind, entry_stat},
-            meta::{GUIDE, file_name},
-        },
-        orders::START_FILE,
+        node::{AgentFile, Kind, Node, VersionId, inodes::Inodes, names::escape},
+        ops::attributes::{Stat, entry_stat},
         view::View,
     },
 };
@@ -89,34 +81,21 @@ impl View<'_> {
         ) {
             self.tree.crawlers.note_listing(&node);
         }
+        node.fixed_children(&mut add);
         match node {
-            Node::Root => TOP.iter().for_each(|(name, node)| add(name, node.clone())),
-            Node::Meta => {
-                MetaFile::ALL
-                    .iter()
-                    .for_each(|(name, file)| add(name, Node::MetaFile(*file)));
-                add(GUIDE, Node::Guide);
-            }
-            Node::Guide => {
-                for (page, number) in PAGES.iter().zip(0..) {
-                    add(&file_name(page), Node::GuidePage(number));
-                }
-            }
+            Node::Root | Node::Meta | Node::Guide => {}
             Node::Agents => {
                 for item in self.need_or_last::<Agents>(&())?.0.items() {
                     add(&item.component, Node::Agent(item.id.clone()));
                 }
             }
             Node::Agent(id) => {
-                let (row, _) = self.agent_detail(&id)?;
-                for (name, file) in AgentFile::ALL {
-                    if file != AgentFile::Config || row.value.config.is_some() {
-                        add(name, Node::AgentFile(id.clone(), file));
-                    }
-                }
-                add(START_FILE, Node::Control(Control::Start(id.clone())));
-                for (name, form) in Form::ALL {
-                    add(name, Node::RunsTable(Some(id.clone()), form));
+                let (row, _) = self.need_or_last::<Agent>(&id)?;
+                if row.value.config.is_some() {
+                    add(
+                        "config.yaml",
+                        Node::AgentFile(id.clone(), AgentFile::Config),
+                    );
                 }
                 match self.latest_run(&id) {
                     Ok(Some(target)) => add("latest", Node::Link(target)),
@@ -124,22 +103,16 @@ impl View<'_> {
                     Ok(None) | Err(Miss::Error(_)) => {}
                     Err(miss) => return Err(miss),
                 }
-                add("runs", Node::AgentRuns(id));
             }
             Node::AgentRuns(id) => {
-                for item in self.runs()?.0.items() {
+                for item in self.need_or_last::<Runs>(&())?.0.items() {
                     if self.is_run_of(&item.row.value, &id)? {
                         add(&item.component, Node::RunOfAgent(item.id.clone()));
                     }
                 }
             }
             Node::Runs => {
-                // Hidden, so that `runs/*` stays runs only.
-                add(".by-status", Node::ByStatus);
-                for (name, form) in Form::ALL {
-                    add(name, Node::RunsTable(None, form));
-                }
-                for item in self.runs()?.0.items() {
+                for item in self.need_or_last::<Runs>(&())?.0.items() {
                     add(&item.component, Node::Run(item.id.clone()));
                 }
             }
@@ -149,13 +122,20 @@ impl View<'_> {
                 }
             }
             Node::Status(word) => {
-                for item in self.runs()?.0.items() {
+                for item in self.need_or_last::<Runs>(&())?.0.items() {
                     if escape(item.row.value.status.as_str()) == *word {
                         add(&item.component, Node::RunOfStatus(item.id.clone()));
                     }
                 }
             }
-            Node::Run(id) => self.run_entries(&id, &mut add)?,
+            Node::Run(id) => {
+                if let Some((target, _)) = self.run_artifact(&id)? {
+                    add("artifact", Node::Link(target));
+                }
+                if let Some(target) = self.run_agent(&id)? {
+                    add("agent", Node::Link(target));
+                }
+            }
             Node::RunVolumes(id) => {
                 for (name, target) in self.run_volumes(&id)?.0 {
                     add(&name, Node::Link(target));
@@ -167,13 +147,13 @@ impl View<'_> {
                 }
             }
             Node::Storage(kind, id) => {
-                let (_, row, _) = self.storage_item(kind, &id)?;
-                add(".versions.json", Node::VersionsJson(kind, id.clone()));
+                let (row, _) = self.storage_item(kind, &id)?;
                 if let Some(version) = &row.value.current_version_id {
                     let version = VersionId::new(kind, id.clone(), version.as_str());
                     add("latest", Node::Latest(version));
                 }
-                for (component, row) in &self.versions(kind, &id)?.0.rows {
+                for (component, row) in &self.need_or_last::<Versions>(&(kind, id.clone()))?.0.rows
+                {
                     let version = VersionId::new(kind, id.clone(), row.value.id.as_str());
                     add(component, Node::Entry(version, 0));
                 }
@@ -183,7 +163,7 @@ impl View<'_> {
                 Files::Partial(_) => return Err(self.content_miss(&version)),
                 Files::Sealed(sealed) => {
                     let entry = sealed.index().node(number).ok_or(Error::Stale)?;
-                    if entry.kind != NodeKind::Directory {
+                    if entry.kind != Kind::Directory {
                         return Err(Error::NotDirectory.into());
                     }
                     let root = self.ino(&Node::Entry(version, 0));
@@ -214,23 +194,6 @@ impl View<'_> {
         Ok(Directory::Listed(entries.into_iter().map(list).collect()))
     }
 
-    fn run_entries(&self, id: &Arc<str>, add: &mut impl FnMut(&str, Node)) -> Answer<()> {
-        let artifact = self.run_artifact(id)?;
-        let agent = self.run_agent(id)?;
-        for (name, file) in RunFile::ALL {
-            add(name, Node::RunFile(id.clone(), file));
-        }
-        if let Some(target) = agent {
-            add("agent", Node::Link(target));
-        }
-        if let Some((target, _)) = artifact {
-            add("artifact", Node::Link(target));
-        }
-        add("volumes", Node::RunVolumes(id.clone()));
-        add("cancel", Node::Control(Control::Cancel(id.clone())));
-        Ok(())
-    }
-
     /// The inode of a directory's parent, for its `..`.
     pub fn parent(&self, ino: u64) -> u64 {
         let parent = match Node::of(ino, &self.tree.inodes) {
@@ -258,9 +221,7 @@ impl View<'_> {
     fn name_lasts(&self, node: &Node) -> Duration {
         match node {
             Node::Latest(version) => match self.storage_item(version.kind, &version.storage) {
-                Ok((_, row, left))
-                    if row.value.current_version_id.as_deref() == Some(&version.id) =>
-                {
+                Ok((row, left)) if row.value.current_version_id.as_deref() == Some(&version.id) => {
                     left
                 }
                 _ => Duration::ZERO,
@@ -327,7 +288,7 @@ impl SealedDirectory {
             DirectoryEntry {
                 name: name.to_vec(),
                 ino,
-                kind: entry_kind(&node),
+                kind: node.kind,
             },
             node,
         ))

@@ -6,39 +6,26 @@ use crate::{
     error::Error,
     tree::{
         answers::{
-            Agent, Agents, Item, LIVE_TTL, Listing, Named, Registered, Run, RunLogs, RunMetrics,
-            Runs, Storage, Storages, Versions, is_outage,
+            Agent, Agents, LIVE_TTL, Listing, Named, Registered, Run, RunLogs, Runs, Storage,
+            Storages, Versions, is_outage,
         },
         cache::{FOR_EVER, Lookup, for_good},
         content::Files,
         fetch_key::{Answer, FetchKey, Fetchable, Miss},
-        live::{Show, conclude},
+        live::{Event, Show, conclude},
         logs::{LogView, Logs},
-        metrics::Metrics,
-        node::{RunFile, VersionId, names::escape},
+        node::{RunFile, VersionId},
         view::{Tree, View},
     },
 };
 use std::{sync::Arc, time::Duration};
 
-/// How new an answer must be.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Age {
-    /// Within its lifetime: for what a user reads.
-    Current,
-    /// As old as it is: for attributes that only sort a listing.
-    Any,
-    /// Asked for now: for a process that follows without a stream. Where the call fails,
-    /// an answer within its lifetime has to do.
-    Anew,
-}
-
-/// An object: its path component, its row, and how long they are fresh.
-type Shown<T> = (String, Arc<Row<T>>, Duration);
+/// An answer that is fresh enough, and how long it stays so.
+type Fresh<T> = Answer<(Arc<T>, Duration)>;
 
 impl View<'_> {
-    /// An answer of a resource that is fresh enough, and for how long it stays so.
-    pub(super) fn need<R: Registered>(&self, key: &R::Key) -> Answer<(Arc<R::Value>, Duration)> {
+    /// An answer of a resource.
+    pub(super) fn need<R: Registered>(&self, key: &R::Key) -> Fresh<R::Value> {
         let answers = &self.tree.answers;
         match answers.of::<R>().get(key, self.since) {
             Lookup::Fresh(value, left) => Ok((value, left)),
@@ -53,10 +40,7 @@ impl View<'_> {
     }
 
     /// As [`Self::need`], but in an outage the last answer is shown.
-    pub(super) fn need_or_last<R: Registered>(
-        &self,
-        key: &R::Key,
-    ) -> Answer<(Arc<R::Value>, Duration)> {
+    pub(super) fn need_or_last<R: Registered>(&self, key: &R::Key) -> Fresh<R::Value> {
         let answers = &self.tree.answers;
         // While the service cannot be reached, the last answer is shown at once. A
         // fetch that no request waits for finds out whether the service is back.
@@ -86,65 +70,48 @@ impl View<'_> {
         self.tree.answers.service().list_ttl()
     }
 
-    pub(super) fn runs(&self) -> Answer<(Arc<Listing<types::Run>>, Duration)> {
-        self.need_or_last::<Runs>(&())
-    }
-
-    pub(super) fn versions(
-        &self,
-        kind: StorageKind,
-        id: &Arc<str>,
-    ) -> Answer<(Arc<Versions>, Duration)> {
-        self.need_or_last::<Versions>(&(kind, id.clone()))
-    }
-
-    pub(super) fn agent_detail(&self, id: &Arc<str>) -> Answer<(Arc<Row<types::Agent>>, Duration)> {
-        self.need_or_last::<Agent>(id)
-    }
-
     /// The log of a run, and whether it is final.
     pub(in crate::tree) fn logs(&self, id: &Arc<str>) -> Answer<(Arc<Logs>, bool)> {
-        let answers = &self.tree.answers;
-        if let Some(logs) = answers.of::<RunLogs>().last_for_good(id) {
-            conclude(answers, id, &logs);
-            return Ok((logs, true));
-        }
+        let (answers, known) = (&self.tree.answers, self.tree.answers.of::<RunLogs>());
         let may_ask = !(self.any_age || self.is_away());
-        // What was asked for while the run lived is not the last word on it.
-        if may_ask && answers.rest_lasts(id) == Some(FOR_EVER) {
-            answers
-                .of::<RunLogs>()
-                .expire(id, self.since, Duration::ZERO);
-        }
-        if may_ask && !answers.has_ended(id) {
-            let decision = self.tree.live.log_read(id, answers.service().slowdown());
-            if decision.open_stream {
-                self.wish(FetchKey(Fetchable::Stream(id.clone())));
+        let (logs, is_final) = if let Some(logs) = known.last_for_good(id) {
+            (logs, true)
+        } else {
+            // What was asked for while the run lived is not the last word on it.
+            if may_ask && answers.rest_lasts(id) == Some(FOR_EVER) {
+                known.expire(id, self.since, Duration::ZERO);
             }
-            match decision.show {
-                Show::Last => {
-                    if let Some((logs, _)) = answers.of::<RunLogs>().last(id) {
-                        return Ok((logs, false));
-                    }
+            if may_ask && !answers.has_ended(id) {
+                match self.follow(id, Event::LogRead) {
+                    Show::Last if let Some((logs, _)) = known.last(id) => return Ok((logs, false)),
+                    Show::Anew => known.expire(id, self.since, Duration::ZERO),
+                    Show::Last | Show::Fresh => {}
                 }
-                Show::Anew => answers
-                    .of::<RunLogs>()
-                    .expire(id, self.since, Duration::ZERO),
-                Show::Fresh => {}
             }
-        }
-        let (logs, left) = self.need_or_last::<RunLogs>(id)?;
-        if for_good(left) {
+            let (logs, left) = self.need_or_last::<RunLogs>(id)?;
+            (logs, for_good(left))
+        };
+        if is_final {
             conclude(answers, id, &logs);
         }
-        Ok((logs, for_good(left)))
+        Ok((logs, is_final))
+    }
+
+    /// Notes what a process reads of a live run. Gives which answer it is shown.
+    fn follow(&self, id: &Arc<str>, event: Event<'_>) -> Show {
+        let slowdown = self.tree.answers.service().slowdown();
+        let decision = self.tree.live.decide(id, event, slowdown);
+        if decision.open_stream {
+            self.wish(FetchKey(Fetchable::Stream(id.clone())));
+        }
+        decision.show
     }
 
     /// The log of a run as one of its files shows it, and whether it is final.
     pub(super) fn log_file(&self, id: &Arc<str>, view: LogView) -> Answer<(Arc<Logs>, bool)> {
         let (logs, is_final) = self.logs(id)?;
         if view == LogView::Transcript {
-            let (row, _) = self.run(id, Age::Any)?;
+            let (row, _) = self.run(id, Show::Last)?;
             logs.introduce(|| Head {
                 run: row.value.id.clone(),
                 agent: row.value.agent_name.clone(),
@@ -155,12 +122,8 @@ impl View<'_> {
         Ok((logs, is_final))
     }
 
-    pub(super) fn metrics(&self, id: &Arc<str>) -> Answer<(Arc<Metrics>, Duration)> {
-        self.need::<RunMetrics>(id)
-    }
-
-    /// The object of an id, with its path component, and how long it is fresh.
-    fn item<L, R, T>(&self, list: &L::Key, key: &R::Key, id: &str) -> Answer<Shown<T>>
+    /// The object of an id.
+    fn item<L, R, T>(&self, list: &L::Key, key: &R::Key, id: &str) -> Fresh<Row<T>>
     where
         L: Registered<Value = Listing<T>>,
         R: Registered<Value = Row<T>>,
@@ -171,14 +134,13 @@ impl View<'_> {
         if last.is_some_and(|(last, _)| last.id(id).is_some()) {
             let (listing, left) = self.need_or_last::<L>(list)?;
             if let Some(item) = listing.id(id) {
-                return Ok((item.component.clone(), item.row.clone(), left));
+                return Ok((item.row.clone(), left));
             }
         }
-        let (row, left) = self.need_or_last::<R>(key)?;
-        Ok((escape(row.value.name()), row, left))
+        self.need_or_last::<R>(key)
     }
 
-    pub(super) fn agent_item(&self, id: &Arc<str>) -> Answer<Shown<types::Agent>> {
+    pub(super) fn agent_item(&self, id: &Arc<str>) -> Fresh<Row<types::Agent>> {
         self.item::<Agents, Agent, _>(&(), id, id)
     }
 
@@ -187,38 +149,33 @@ impl View<'_> {
         &self,
         kind: StorageKind,
         id: &Arc<str>,
-    ) -> Answer<Shown<types::Storage>> {
+    ) -> Fresh<Row<types::Storage>> {
         self.item::<Storages, Storage, _>(&kind, &(kind, id.clone()), id)
     }
 
     /// A run, from its own answer or from a listing's row.
-    pub(super) fn run(&self, id: &Arc<str>, age: Age) -> Answer<(Arc<Row<types::Run>>, Duration)> {
+    pub(super) fn run(&self, id: &Arc<str>, show: Show) -> Fresh<Row<types::Run>> {
         let answers = &self.tree.answers;
-        let detail = answers.of::<Run>().last(id);
-        let listing = answers.of::<Runs>().last(&());
-        let listed = listing.as_ref().and_then(|(listing, _)| listing.id(id));
-        let listed = listed.map(|item: &Item<types::Run>| (item.row.clone(), item.asked));
+        let [detail, listed] = answers.told_of(id);
         let is_listed = listed.is_some();
         let ended = |row: &Row<types::Run>| row.value.status.is_terminal();
         if let Some((row, _)) = detail.iter().chain(&listed).find(|(row, _)| ended(row)) {
             return Ok((row.clone(), FOR_EVER));
         }
-        let newest = detail
-            .into_iter()
-            .chain(listed)
-            .max_by_key(|(_, asked)| *asked);
+        let told = detail.into_iter().chain(listed);
+        let newest = told.max_by_key(|(_, asked)| *asked);
         if let Some((row, asked)) = newest {
             let mut left = self.list_ttl().saturating_sub(asked.elapsed());
             if left.is_zero() && self.tree.live.streams(id) {
                 // The stream tells each change.
                 left = LIVE_TTL;
             }
-            let is_good = !left.is_zero() && age != Age::Anew;
-            if age == Age::Any || is_good || asked >= self.since {
+            let is_good = !left.is_zero() && show != Show::Anew;
+            if show == Show::Last || is_good || asked >= self.since {
                 return Ok((row, left));
             }
         }
-        if age == Age::Anew {
+        if show == Show::Anew {
             match is_listed {
                 true => answers.of::<Runs>().expire(&(), self.since, LIVE_TTL),
                 false => answers.of::<Run>().expire(id, self.since, LIVE_TTL),
@@ -235,21 +192,12 @@ impl View<'_> {
                 return Ok((item.row.clone(), left));
             }
         }
-        self.run_detail(id)
+        self.run_detail(id, Show::Fresh)
     }
 
     /// A run with what only its own answer holds, never one from before the last change
     /// of status that is known.
-    pub(super) fn run_detail(&self, id: &Arc<str>) -> Answer<(Arc<Row<types::Run>>, Duration)> {
-        self.run_detail_of(id, Age::Current)
-    }
-
-    /// The same, as new as [`View::read_status`] says.
-    pub(super) fn run_detail_of(
-        &self,
-        id: &Arc<str>,
-        age: Age,
-    ) -> Answer<(Arc<Row<types::Run>>, Duration)> {
+    pub(super) fn run_detail(&self, id: &Arc<str>, show: Show) -> Fresh<Row<types::Run>> {
         let answers = &self.tree.answers;
         let last = answers.of::<Run>().last(id);
         let may_ask = !(self.any_age || self.is_away());
@@ -259,7 +207,7 @@ impl View<'_> {
                 .is_none_or(|(_, status)| status != row.value.status)
             {
                 answers.of::<Run>().expire(id, self.since, Duration::ZERO);
-            } else if age == Age::Anew {
+            } else if show == Show::Anew {
                 answers.of::<Run>().expire(id, self.since, LIVE_TTL);
             }
         }
@@ -277,21 +225,13 @@ impl View<'_> {
 
     /// Notes that a process reads a file that shows a run's status: again and again,
     /// that is following. Gives how new the run must be that the file is made of.
-    pub(super) fn read_status(&self, id: &Arc<str>, file: RunFile) -> Age {
-        let (answers, live) = (&self.tree.answers, &self.tree.live);
+    pub(super) fn read_status(&self, id: &Arc<str>, file: RunFile) -> Show {
+        let answers = &self.tree.answers;
         if self.any_age || self.is_away() || answers.has_ended(id) {
-            return Age::Current;
+            return Show::Fresh;
         }
         let known = answers.standing(id);
-        let slowdown = answers.service().slowdown();
-        let decision = live.status_read(id, (file, self.since), known.as_ref(), slowdown);
-        if decision.open_stream {
-            self.wish(FetchKey(Fetchable::Stream(id.clone())));
-        }
-        match decision.show {
-            Show::Anew => Age::Anew,
-            Show::Fresh | Show::Last => Age::Current,
-        }
+        self.follow(id, Event::StatusRead(file, self.since, known.as_ref()))
     }
 
     /// A version's row. Versions are immutable: one that was ever seen is known.
@@ -303,7 +243,7 @@ impl View<'_> {
         {
             return Ok(row.clone());
         }
-        let (versions, _) = self.versions(version.kind, &version.storage)?;
+        let (versions, _) = self.need_or_last::<Versions>(&version.of())?;
         if let Some(row) = versions.get(&version.id) {
             return Ok(row.clone());
         }
@@ -311,7 +251,7 @@ impl View<'_> {
             return Err(Error::NotFound(format!("version {}", version.id)).into());
         }
         // Its archive tells whether it exists; nothing tells what its row says.
-        let (_, storage, _) = self.storage_item(version.kind, &version.storage)?;
+        let (storage, _) = self.storage_item(version.kind, &version.storage)?;
         Ok(StorageVersion {
             id: version.id.to_string(),
             size: None,

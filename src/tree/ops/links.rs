@@ -4,15 +4,15 @@ use crate::{
     api::types::{Run, RunStatus},
     error::Error,
     tree::{
-        answers::Agents,
+        answers::{Agents, Runs},
         cache::for_good,
         content::Files,
         fetch_key::Answer,
+        live::Show,
         node::{
             Node,
             names::{escape, looks_like_id},
         },
-        ops::freshness::Age,
         view::View,
     },
 };
@@ -66,27 +66,20 @@ impl View<'_> {
     /// folder, which leads to the agent's runs, and so back: a program that follows
     /// links into folders would never come to an end.
     pub(super) fn run_agent(&self, id: &Arc<str>) -> Answer<Option<Arc<str>>> {
-        let (row, _) = self.run(id, Age::Any)?;
+        let (row, _) = self.run(id, Show::Last)?;
         let run = &row.value;
         // Where the listing is at hand it knows the agent's component, which
         // is not its bare name where two agents share one.
         let listing = self.tree.answers.of::<Agents>().last(&());
-        let listed = run
-            .agent_id
-            .as_deref()
-            .and_then(|agent| listing.as_ref()?.0.id(agent));
-        // One that the listing's pages skip is found by its id alone.
-        let skipped = run
-            .agent_id
-            .as_deref()
-            .filter(|id| listing.is_some() && looks_like_id(id));
-        let component = match (listed, &run.agent_name) {
-            (Some(item), _) => item.component.clone(),
-            (None, name) => match (skipped, name, run.agent_id.as_deref()) {
-                (Some(id), ..) | (None, None, Some(id)) => escape(id),
-                (None, Some(name), _) => escape(name),
-                (None, None, None) => return Ok(None),
-            },
+        let agent = run.agent_id.as_deref();
+        let listed = agent.and_then(|agent| listing.as_ref()?.0.id(agent));
+        let component = match (listed, agent, &run.agent_name) {
+            (Some(item), ..) => item.component.clone(),
+            // One that the listing's pages skip is found by its id alone.
+            (None, Some(id), _) if listing.is_some() && looks_like_id(id) => escape(id),
+            (None, _, Some(name)) => escape(name),
+            (None, Some(id), None) => escape(id),
+            (None, None, None) => return Ok(None),
         };
         Ok(Some(format!("../../agents/{component}/agent.json").into()))
     }
@@ -94,18 +87,18 @@ impl View<'_> {
     /// The target of `runs/<id>/artifact`, where the run has one, and for how
     /// long: that of a live run can change.
     pub(super) fn run_artifact(&self, id: &Arc<str>) -> Answer<Option<(Arc<str>, Duration)>> {
-        let (row, left) = self.run_detail(id)?;
+        let (row, left) = self.run_detail(id, Show::Fresh)?;
         let run = &row.value;
-        let older = || run.artifacts.as_ref()?.iter().next();
-        let path = match (&run.artifact_name, &run.artifact_version) {
-            (Some(name), Some(version)) => version_path(name, version),
+        let stored = match (&run.artifact_name, &run.artifact_version) {
+            (Some(name), Some(version)) => Some((name, version)),
             // Named, but nothing has been stored by this run yet.
-            (Some(_), None) => return Ok(None),
-            _ => match older() {
-                Some((name, version)) => version_path(name, version),
-                None => return Ok(None),
-            },
+            (Some(_), None) => None,
+            _ => run.artifacts.iter().flatten().next(),
         };
+        let Some((name, version)) = stored else {
+            return Ok(None);
+        };
+        let path = version_path(name, version);
         // That of a run that goes on is another one as soon as it ends.
         let lasts = if for_good(left) { left } else { Duration::ZERO };
         Ok(Some((format!("../../artifacts/{path}").into(), lasts)))
@@ -117,7 +110,7 @@ impl View<'_> {
         &self,
         id: &Arc<str>,
     ) -> Answer<(BTreeMap<String, Arc<str>>, Duration)> {
-        let (row, left) = self.run_detail(id)?;
+        let (row, left) = self.run_detail(id, Show::Fresh)?;
         let volumes = row.value.volumes.iter().flatten();
         let links = volumes.map(|(name, version)| {
             let target = format!("../../../volumes/{}", version_path(name, version));
@@ -130,22 +123,17 @@ impl View<'_> {
     pub(super) fn is_run_of(&self, run: &Run, agent: &Arc<str>) -> Answer<bool> {
         match (&run.agent_id, &run.agent_name) {
             (Some(id), _) => Ok(**id == **agent),
-            (None, Some(name)) => Ok(self.agent_item(agent)?.1.value.name == *name),
+            (None, Some(name)) => Ok(self.agent_item(agent)?.0.value.name == *name),
             (None, None) => Ok(false),
         }
     }
 
     /// The status words that have a folder: all known ones, and those seen.
     pub(super) fn statuses(&self) -> Answer<BTreeSet<String>> {
-        let (listing, _) = self.runs()?;
-        let known = RunStatus::KNOWN
-            .iter()
-            .map(|status| status.as_str().to_owned());
-        let seen = listing
-            .items()
-            .iter()
-            .map(|item| escape(item.row.value.status.as_str()));
-        Ok(known.chain(seen).collect())
+        let (listing, _) = self.need_or_last::<Runs>(&())?;
+        let seen = listing.items().iter().map(|item| &item.row.value.status);
+        let all = RunStatus::KNOWN.iter().chain(seen);
+        Ok(all.map(|status| escape(status.as_str())).collect())
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::{
     api::types::{Row, RunStatus, StorageKind},
     error::Error,
-    guide::PAGES,
     store,
     tree::{
         answers::{
@@ -12,19 +11,15 @@ use crate::{
         cache::FOR_EVER,
         content::Files,
         fetch_key::{Answer, Miss},
+        live::Show,
         node::{
-            AgentFile, Control, Form, MetaFile, Node, RunFile, TOP, VersionId,
+            AgentFile, Kind, Node, VersionId,
             names::{
                 NAME_MAX, escape, is_content_id, is_probe, is_uuid, looks_like_id, may_be_run_id,
                 may_be_version_prefix,
             },
         },
-        ops::{
-            attributes::{Stat, entry_stat},
-            freshness::Age,
-            meta::{GUIDE, file_name},
-        },
-        orders::START_FILE,
+        ops::attributes::{Stat, entry_stat},
         view::View,
     },
 };
@@ -45,12 +40,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A child and for how long its name leads to it.
 type Child = (Node, Duration);
-
-/// The form of the table of runs that has this name.
-fn table_form(name: &str) -> Option<Form> {
-    let found = Form::ALL.iter().find(|(each, _)| *each == name);
-    found.map(|(_, form)| *form)
-}
 
 /// The error for a name that does not exist in a directory.
 fn absent(name: &str) -> Miss {
@@ -84,91 +73,87 @@ impl View<'_> {
             Ok(Found::Node(stat, lasts))
         });
         match found {
-            Err(Miss::Error(error)) if error.is_not_found() => {
-                Ok(Found::Absent(self.absent_for(&parent)))
-            }
+            // For good where all names are fixed; elsewhere the listing's TTL bounds it.
+            Err(Miss::Error(error)) if error.is_not_found() => Ok(Found::Absent(match parent {
+                Node::Meta | Node::Guide | Node::Root => FOR_EVER,
+                _ => Duration::ZERO,
+            })),
             answer => answer,
-        }
-    }
-
-    /// How long a name that does not exist stays so, outside of versions: for
-    /// good where all names are fixed; elsewhere the listing's TTL bounds it.
-    fn absent_for(&self, parent: &Node) -> Duration {
-        match parent {
-            Node::Meta | Node::Guide | Node::Root => FOR_EVER,
-            _ => Duration::ZERO,
         }
     }
 
     fn child(&self, parent: &Node, name: &[u8]) -> Answer<Child> {
         // Every name of ours is UTF-8.
         let text = str::from_utf8(name).map_err(|_| absent(&String::from_utf8_lossy(name)))?;
-        let fixed = |node: Node| Ok((node, FOR_EVER));
-        match parent {
-            Node::Root => match TOP.iter().find(|(each, _)| *each == text) {
-                Some((_, node)) => fixed(node.clone()),
-                None => Err(absent(text)),
-            },
-            Node::Meta if text == GUIDE => fixed(Node::Guide),
-            Node::Guide => match PAGES
-                .iter()
-                .zip(0..)
-                .find(|(page, _)| file_name(page) == text)
-            {
-                Some((_, number)) => fixed(Node::GuidePage(number)),
-                None => Err(absent(text)),
-            },
-            Node::Meta => match MetaFile::ALL.iter().find(|(each, _)| *each == text) {
-                Some((_, file)) => fixed(Node::MetaFile(*file)),
-                None => Err(absent(text)),
-            },
-            Node::Agents => self.object_child::<Agents, Agent, _>(&(), text, |id| id, Node::Agent),
-            Node::Agent(id) => self.agent_file(id, text),
-            Node::AgentRuns(id) => {
-                let (run, left) = self.named_run(text)?;
-                self.run_of_agent(id, &run)?;
-                Ok((Node::RunOfAgent(run), left))
+        let mut fixed = None;
+        parent.fixed_children(|name, node| {
+            if name == text {
+                fixed = Some(node);
             }
-            Node::Runs if text == ".by-status" => fixed(Node::ByStatus),
-            Node::Runs if let Some(form) = table_form(text) => fixed(Node::RunsTable(None, form)),
-            Node::Runs => {
-                let (run, left) = self.named_run(text)?;
-                Ok((Node::Run(run), left))
+        });
+        if let Some(node) = fixed {
+            return Ok((node, FOR_EVER));
+        }
+        match (parent, text) {
+            (Node::Agents, _) => {
+                self.object_child::<Agents, Agent, _>(&(), text, |id| id, Node::Agent)
             }
-            Node::ByStatus => {
-                let known = RunStatus::KNOWN
-                    .iter()
-                    .any(|status| status.as_str() == text);
-                if known || !is_probe(text) && self.statuses()?.contains(text) {
-                    fixed(Node::Status(text.into()))
-                } else {
-                    Err(absent(text))
+            (Node::Agent(id), "config.yaml") => {
+                let (row, left) = self.need_or_last::<Agent>(id)?;
+                row.value.config.as_ref().ok_or_else(|| absent(text))?;
+                Ok((Node::AgentFile(id.clone(), AgentFile::Config), left))
+            }
+            (Node::Agent(id), "latest") => {
+                let target = self.latest_run(id)?.ok_or_else(|| absent(text))?;
+                // One that is started through the mount is the newest at once.
+                Ok((Node::Link(target), Duration::ZERO))
+            }
+            (Node::AgentRuns(id), _) => {
+                let run = self.named_run(text)?;
+                let (row, _) = self.run(&run, Show::Last)?;
+                match self.is_run_of(&row.value, id)? {
+                    true => Ok((Node::RunOfAgent(run), FOR_EVER)),
+                    false => Err(absent(text)),
                 }
             }
-            Node::Status(word) => {
-                let (run, _) = self.named_run(text)?;
-                let (row, left) = self.run(&run, Age::Current)?;
-                if escape(row.value.status.as_str()) != **word {
+            (Node::Runs, _) => Ok((Node::Run(self.named_run(text)?), FOR_EVER)),
+            (Node::ByStatus, _) => {
+                let is_known = RunStatus::KNOWN.iter().any(|each| each.as_str() == text);
+                match is_known || !is_probe(text) && self.statuses()?.contains(text) {
+                    true => Ok((Node::Status(text.into()), FOR_EVER)),
+                    false => Err(absent(text)),
+                }
+            }
+            (Node::Status(word), _) => {
+                let run = self.named_run(text)?;
+                let (row, left) = self.run(&run, Show::Fresh)?;
+                match escape(row.value.status.as_str()) == **word {
+                    true => Ok((Node::RunOfStatus(run), left)),
+                    false => Err(absent(text)),
+                }
+            }
+            (Node::Run(id), "agent") => {
+                let target = self.run_agent(id)?.ok_or_else(|| absent(text))?;
+                Ok((Node::Link(target), self.list_ttl()))
+            }
+            (Node::Run(id), "artifact") => {
+                let (target, left) = self.run_artifact(id)?.ok_or_else(|| absent(text))?;
+                Ok((Node::Link(target), left))
+            }
+            (Node::RunVolumes(id), _) => {
+                if is_probe(text) && self.tree.answers.of::<Run>().last(id).is_none() {
                     return Err(absent(text));
                 }
-                Ok((Node::RunOfStatus(run), left))
-            }
-            Node::Run(id) => self.run_child(id, text),
-            Node::RunVolumes(id)
-                if is_probe(text) && self.tree.answers.of::<Run>().last(id).is_none() =>
-            {
-                Err(absent(text))
-            }
-            Node::RunVolumes(id) => {
                 let (mut links, left) = self.run_volumes(id)?;
                 let target = links.remove(text).ok_or_else(|| absent(text))?;
                 Ok((Node::Link(target), left))
             }
-            Node::Storages(kind) => {
+            (Node::Storages(kind), _) => {
                 let (key, node) = (|id| (*kind, id), |id| Node::Storage(*kind, id));
                 self.object_child::<Storages, Storage, _>(kind, text, key, node)
             }
-            Node::Storage(kind, id) => self.version_child(*kind, id, text),
+            (Node::Storage(kind, id), _) => self.version_child(*kind, id, text),
+            _ if parent.kind() == Some(Kind::Directory) => Err(absent(text)),
             _ => Err(Error::NotDirectory.into()),
         }
     }
@@ -223,99 +208,39 @@ impl View<'_> {
         Ok((Node::Link(escape(row.value.name()).into()), left))
     }
 
-    fn agent_file(&self, id: &Arc<str>, name: &str) -> Answer<Child> {
-        match name {
-            "runs" => return Ok((Node::AgentRuns(id.clone()), FOR_EVER)),
-            "latest" => {
-                let target = self.latest_run(id)?.ok_or_else(|| absent(name))?;
-                // One that is started through the mount is the newest at once.
-                return Ok((Node::Link(target), Duration::ZERO));
-            }
-            START_FILE => return Ok((Node::Control(Control::Start(id.clone())), FOR_EVER)),
-            _ => {}
-        }
-        if let Some(form) = table_form(name) {
-            return Ok((Node::RunsTable(Some(id.clone()), form), FOR_EVER));
-        }
-        let file = AgentFile::ALL.iter().find(|(each, _)| *each == name);
-        let (_, file) = file.ok_or_else(|| absent(name))?;
-        if *file == AgentFile::Config {
-            let (row, left) = self.agent_detail(id)?;
-            row.value.config.as_ref().ok_or_else(|| absent(name))?;
-            return Ok((Node::AgentFile(id.clone(), *file), left));
-        }
-        Ok((Node::AgentFile(id.clone(), *file), FOR_EVER))
-    }
-
     /// The run of an id, from a listing or, where none shows it, by a call.
-    fn named_run(&self, name: &str) -> Answer<(Arc<str>, Duration)> {
+    fn named_run(&self, name: &str) -> Answer<Arc<str>> {
         let answers = &self.tree.answers;
         if let Some((listing, _)) = answers.of::<Runs>().last(&())
             && let Some(item) = listing.component(name)
         {
             // Runs do not vanish.
-            return Ok((item.id.clone(), FOR_EVER));
+            return Ok(item.id.clone());
         }
         if !may_be_run_id(name) {
             return Err(absent(name));
         }
         if !is_uuid(name) {
-            let (listing, _) = self.runs()?;
+            let (listing, _) = self.need_or_last::<Runs>(&())?;
             if let Some(item) = listing.component(name) {
-                return Ok((item.id.clone(), FOR_EVER));
+                return Ok(item.id.clone());
             }
             if !listing.may_have(name) {
                 return Err(absent(name));
             }
         }
         let id: Arc<str> = name.into();
-        self.run(&id, Age::Any)?;
-        Ok((id, FOR_EVER))
-    }
-
-    fn run_of_agent(&self, agent: &Arc<str>, run: &Arc<str>) -> Answer<()> {
-        let (row, _) = self.run(run, Age::Any)?;
-        if self.is_run_of(&row.value, agent)? {
-            Ok(())
-        } else {
-            Err(absent(run))
-        }
-    }
-
-    fn run_child(&self, id: &Arc<str>, name: &str) -> Answer<Child> {
-        if let Some((_, file)) = RunFile::ALL.iter().find(|(each, _)| *each == name) {
-            return Ok((Node::RunFile(id.clone(), *file), FOR_EVER));
-        }
-        match name {
-            "volumes" => Ok((Node::RunVolumes(id.clone()), FOR_EVER)),
-            "cancel" => Ok((Node::Control(Control::Cancel(id.clone())), FOR_EVER)),
-            "agent" => {
-                let target = self.run_agent(id)?.ok_or_else(|| absent(name))?;
-                Ok((Node::Link(target), self.list_ttl()))
-            }
-            "artifact" => {
-                let (target, left) = self.run_artifact(id)?.ok_or_else(|| absent(name))?;
-                Ok((Node::Link(target), left))
-            }
-            _ => Err(absent(name)),
-        }
+        self.run(&id, Show::Last)?;
+        Ok(id)
     }
 
     fn version_child(&self, kind: StorageKind, id: &Arc<str>, name: &str) -> Answer<Child> {
-        match name {
-            ".versions.json" => {
-                return Ok((Node::VersionsJson(kind, id.clone()), FOR_EVER));
-            }
-            "latest" => {
-                let (_, row, left) = self.storage_item(kind, id)?;
-                let version = row.value.current_version_id.as_deref();
-                let version = version.ok_or_else(|| absent(name))?;
-                return Ok((
-                    Node::Latest(VersionId::new(kind, id.clone(), version)),
-                    left,
-                ));
-            }
-            _ => {}
+        if name == "latest" {
+            let (row, left) = self.storage_item(kind, id)?;
+            let version = row.value.current_version_id.as_deref();
+            let version = version.ok_or_else(|| absent(name))?;
+            let version = VersionId::new(kind, id.clone(), version);
+            return Ok((Node::Latest(version), left));
         }
         let entry = |version: &str| {
             let version = VersionId::new(kind, id.clone(), version);
@@ -330,15 +255,13 @@ impl View<'_> {
         if !may_be_version_prefix(name) {
             return Err(absent(name));
         }
-        let (mut versions, mut left) = self.versions(kind, id)?;
+        let (mut versions, mut left) = self.need_or_last::<Versions>(&key)?;
         if versions.component(name).is_none() && (is_content_id(name) || looks_like_id(name)) {
             // A run that has just ended points at a version which is newer than
             // the list: a whole id is worth looking again.
-            let answers = &self.tree.answers;
-            answers
-                .of::<Versions>()
-                .expire(&key, self.since, LOOK_AGAIN);
-            (versions, left) = self.versions(kind, id)?;
+            let known = self.tree.answers.of::<Versions>();
+            known.expire(&key, self.since, LOOK_AGAIN);
+            (versions, left) = self.need_or_last::<Versions>(&key)?;
         }
         if let Some(found) = versions.component(name) {
             return Ok(entry(found));
@@ -369,11 +292,8 @@ impl View<'_> {
                 let Some(number) = index.child(directory, name) else {
                     return Ok(None);
                 };
-                Ok(Some((
-                    number,
-                    index.node(number).ok_or(Error::Stale)?,
-                    FOR_EVER,
-                )))
+                let node = index.node(number).ok_or(Error::Stale)?;
+                Ok(Some((number, node, FOR_EVER)))
             }
             // What has not passed yet may still come, and a later entry of the
             // archive may still change what has.

@@ -2,12 +2,9 @@
 
 use crate::{
     api::types::StorageKind,
-    error::Error,
-    guide::Page,
     tree::{
         answers::{Agents, Registered, Runs, Storages},
         cache::Lookup,
-        fetch_key::Answer,
         node::{MetaFile, VersionId},
         view::View,
     },
@@ -25,44 +22,32 @@ const PAGE_TTL: Duration = Duration::from_secs(1);
 
 const HELP: &str = include_str!("help.txt");
 
-/// The folder of the guide in `.vm0fs`.
-pub(super) const GUIDE: &str = "help";
-
-/// The file of a page in it.
-pub(super) fn file_name(page: &Page) -> String {
-    format!("{}.md", page.name)
-}
-
 impl View<'_> {
-    pub(super) fn page(&self, file: MetaFile) -> Answer<Arc<[u8]>> {
+    pub(super) fn page(&self, file: MetaFile) -> Arc<[u8]> {
         if file == MetaFile::Help {
-            return Ok(HELP.as_bytes().into());
+            return HELP.as_bytes().into();
         }
         let pages = &self.tree.pages;
         if let Lookup::Fresh(page, _) = pages.get(&file, Instant::now()) {
-            return Ok(page.1.clone());
+            return page.1.clone();
         }
         let text = match file {
             MetaFile::Errors => self.tree.answers.failures().render(),
-            MetaFile::Transfers => self.transfers(),
-            _ => self.status()?,
+            MetaFile::Transfers => self.tree.content.table(|version: &VersionId| {
+                let answers = &self.tree.answers;
+                answers.name_of(version.kind, &version.storage)
+            }),
+            _ => self.status(),
         };
         let bytes: Arc<[u8]> = text.into_bytes().into();
-        pages.put(
-            file,
-            (Timestamp::now(), bytes.clone()),
-            Instant::now(),
-            PAGE_TTL,
-            0,
-        );
-        Ok(bytes)
+        let page = (Timestamp::now(), bytes.clone());
+        pages.put(file, page, Instant::now(), PAGE_TTL, 0);
+        bytes
     }
 
     pub(super) fn page_time(&self, file: MetaFile) -> Timestamp {
-        self.tree
-            .pages
-            .last(&file)
-            .map_or(self.tree.started, |(page, _)| page.0)
+        let page = self.tree.pages.last(&file);
+        page.map_or(self.tree.started, |(page, _)| page.0)
     }
 
     /// The seconds since an answer was last asked for.
@@ -71,13 +56,7 @@ impl View<'_> {
         Some(asked.elapsed().as_secs())
     }
 
-    fn transfers(&self) -> String {
-        let answers = &self.tree.answers;
-        let name = |version: &VersionId| answers.name_of(version.kind, &version.storage);
-        self.tree.content.table(name)
-    }
-
-    fn status(&self) -> Answer<String> {
+    fn status(&self) -> String {
         let answers = &self.tree.answers;
         let (service, content) = (answers.service(), &self.tree.content);
         let (calls, usage) = (service.api().calls(), self.usage());
@@ -117,9 +96,7 @@ impl View<'_> {
             "runs_followed": self.tree.live.stream_count(),
             "failures": answers.failures().len(),
         });
-        let text = serde_json::to_string_pretty(&status)
-            .map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(text + "\n")
+        format!("{status:#}\n")
     }
 }
 

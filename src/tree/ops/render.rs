@@ -7,11 +7,12 @@ use crate::{
     guide::PAGES,
     json,
     tree::{
-        answers::AgentVersions,
+        answers::{Agent, AgentVersions, RunMetrics, Versions},
         cache::for_good,
         fetch_key::Answer,
+        live::Show,
         node::{AgentFile, Control, Kind, Node, RunFile},
-        ops::{freshness::Age, yaml::yaml},
+        ops::yaml::yaml,
         view::View,
     },
 };
@@ -26,133 +27,110 @@ pub(crate) struct File {
     pub(crate) is_final: bool,
 }
 
-impl File {
-    fn text(text: impl Into<String>, is_final: bool) -> Self {
-        let mut text = text.into();
-        // A text file ends with a newline; an empty one stays empty.
-        if !text.is_empty() && !text.ends_with('\n') {
-            text.push('\n');
-        }
-        Self {
-            bytes: text.into_bytes().into(),
-            is_final,
-        }
+/// The bytes of a text file: it ends with a newline; an empty one stays empty.
+fn text(text: impl Into<String>) -> Arc<[u8]> {
+    let mut text = text.into();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
     }
+    text.into_bytes().into()
 }
 
 /// JSON as people read it. Order and content are the service's.
-fn pretty(value: &impl Serialize) -> Result<String> {
-    serde_json::to_string_pretty(value).map_err(|error| Error::Internal(error.to_string()))
+fn pretty(value: &impl Serialize) -> Result<Arc<[u8]>> {
+    let json = serde_json::to_string_pretty(value);
+    json.map(text)
+        .map_err(|error| Error::Internal(error.to_string()))
 }
 
 fn parsed(row: &RawValue) -> Result<Value> {
     json::parse(row.get()).map_err(|error| Error::Internal(error.to_string()))
 }
 
-fn pretty_array<'a>(rows: impl Iterator<Item = &'a RawValue>) -> Result<String> {
+fn pretty_array<'a>(rows: impl Iterator<Item = &'a RawValue>) -> Result<Arc<[u8]>> {
     pretty(&rows.map(parsed).collect::<Result<Vec<_>>>()?)
 }
 
 impl View<'_> {
     pub(super) fn render(&self, node: &Node) -> Answer<File> {
-        match node {
-            Node::MetaFile(file) => Ok(File {
-                bytes: self.page(*file)?,
-                is_final: false,
-            }),
-            Node::GuidePage(number) => {
-                let page = PAGES.get(*number as usize).ok_or(Error::Stale)?;
-                Ok(File::text(page.text, false))
-            }
-            Node::RunsTable(agent, form) => Ok(File {
-                bytes: self.runs_table(agent.as_ref(), *form)?.bytes.clone(),
-                is_final: false,
-            }),
+        let bytes = match node {
+            Node::MetaFile(file) => self.page(*file),
+            Node::GuidePage(number) => text(PAGES.get(*number as usize).ok_or(Error::Stale)?.text),
+            Node::RunsTable(agent, form) => self.runs_table(agent.as_ref(), *form)?.bytes.clone(),
             Node::AgentFile(id, AgentFile::Json) => {
-                let (row, _) = self.agent_detail(id)?;
-                Ok(File::text(pretty(&parsed(&row.raw)?)?, false))
+                pretty(&parsed(&self.need_or_last::<Agent>(id)?.0.raw)?)?
             }
             Node::AgentFile(id, AgentFile::Config) => {
-                let (row, _) = self.agent_detail(id)?;
+                let (row, _) = self.need_or_last::<Agent>(id)?;
                 let config = row.value.config.as_ref();
                 let config = config.ok_or_else(|| Error::NotFound("config.yaml".into()))?;
-                Ok(File::text(yaml(config)?, false))
+                text(yaml(config)?)
             }
             Node::AgentFile(id, AgentFile::Versions) => {
                 let (rows, _) = self.need_or_last::<AgentVersions>(id)?;
-                Ok(File::text(
-                    pretty_array(rows.iter().map(AsRef::as_ref))?,
-                    false,
-                ))
+                pretty_array(rows.iter().map(AsRef::as_ref))?
             }
             Node::VersionsJson(kind, id) => {
-                let (versions, _) = self.versions(*kind, id)?;
-                Ok(File::text(pretty_array(versions.raw())?, false))
+                let (versions, _) = self.need_or_last::<Versions>(&(*kind, id.clone()))?;
+                pretty_array(versions.raw())?
             }
-            Node::RunFile(id, file) => self.render_run(id, *file),
+            Node::RunFile(id, file) => return self.render_run(id, *file),
             Node::Control(Control::Start(agent)) => {
                 let started = self.tree.orders.last_started(agent);
-                let id = started.map(|(id, _)| id).unwrap_or_default();
-                Ok(File::text(id, false))
+                text(started.map(|(id, _)| id).unwrap_or_default())
             }
-            Node::Control(Control::Cancel(_)) => Ok(File::text("", false)),
-            Node::Entry(..) => Err(Error::Invalid("a file of a version".into()).into()),
+            Node::Control(Control::Cancel(_)) => text(""),
+            Node::Entry(..) => return Err(Error::Invalid("a file of a version".into()).into()),
             _ if node.kind() == Some(Kind::Symlink) => {
-                Err(Error::Invalid("is a symbolic link".into()).into())
+                return Err(Error::Invalid("is a symbolic link".into()).into());
             }
-            _ => Err(Error::IsDirectory.into()),
-        }
+            _ => return Err(Error::IsDirectory.into()),
+        };
+        Ok(File {
+            bytes,
+            is_final: false,
+        })
     }
 
     fn render_run(&self, id: &Arc<str>, file: RunFile) -> Answer<File> {
-        match file {
+        let (bytes, is_final) = match file {
             RunFile::Status => {
                 let (row, _) = self.run(id, self.read_status(id, file))?;
                 let status = &row.value.status;
-                Ok(File::text(status.as_str(), status.is_terminal()))
+                (text(status.as_str()), status.is_terminal())
             }
             RunFile::Prompt => {
-                let (row, _) = self.run(id, Age::Any)?;
-                Ok(File::text(row.value.prompt.as_str(), true))
+                let (row, _) = self.run(id, Show::Last)?;
+                (text(row.value.prompt.as_str()), true)
             }
             RunFile::Json => {
-                let age = self.read_status(id, file);
-                let (row, left) = self.run_detail_of(id, age)?;
-                Ok(File::text(pretty(&parsed(&row.raw)?)?, for_good(left)))
+                let (row, left) = self.run_detail(id, self.read_status(id, file))?;
+                (pretty(&parsed(&row.raw)?)?, for_good(left))
             }
             RunFile::Error => {
-                let age = self.read_status(id, file);
-                let (_, left) = self.run_detail_of(id, age)?;
+                let (_, left) = self.run_detail(id, self.read_status(id, file))?;
                 let reason = self.tree.why_failed(id);
-                Ok(File::text(
-                    reason.as_deref().unwrap_or_default(),
-                    for_good(left),
-                ))
+                (text(reason.as_deref().unwrap_or_default()), for_good(left))
             }
             RunFile::MetricsJson => {
-                let (metrics, left) = self.metrics(id)?;
-                Ok(File::text(metrics.raw().get(), for_good(left)))
+                let (metrics, left) = self.need::<RunMetrics>(id)?;
+                (text(metrics.raw().get()), for_good(left))
             }
             RunFile::MetricsCsv => {
-                let (metrics, left) = self.metrics(id)?;
-                Ok(File {
-                    bytes: metrics.csv(),
-                    is_final: for_good(left),
-                })
+                let (metrics, left) = self.need::<RunMetrics>(id)?;
+                (metrics.csv(), for_good(left))
             }
             RunFile::MetricsSvg => {
                 // First, as it tells how long the metrics stay good.
-                let (row, row_left) = self.run(id, Age::Current)?;
-                let (metrics, left) = self.metrics(id)?;
-                Ok(File {
-                    bytes: metrics.svg(&row.value),
-                    is_final: for_good(left) && for_good(row_left),
-                })
+                let (row, row_left) = self.run(id, Show::Fresh)?;
+                let (metrics, left) = self.need::<RunMetrics>(id)?;
+                let is_final = for_good(left) && for_good(row_left);
+                (metrics.svg(&row.value), is_final)
             }
             RunFile::Report => {
-                let (row, _) = self.run_detail(id)?;
+                let (row, _) = self.run_detail(id, Show::Fresh)?;
                 let (logs, is_final) = self.logs(id)?;
-                let (metrics, left) = self.metrics(id)?;
+                let (metrics, left) = self.need::<RunMetrics>(id)?;
                 let run = &row.value;
                 let chart = match metrics.is_empty() {
                     true => String::new(),
@@ -160,18 +138,19 @@ impl View<'_> {
                 };
                 let bytes = logs.report(&self.facts(id, run, chart)?);
                 let is_final = is_final && for_good(left) && run.status.is_terminal();
-                Ok(File { bytes, is_final })
+                (bytes, is_final)
             }
             RunFile::Result => {
                 let (logs, is_final) = self.logs(id)?;
-                Ok(File::text(logs.answer(), is_final))
+                (text(logs.answer()), is_final)
             }
             RunFile::Usage => {
                 let (logs, is_final) = self.logs(id)?;
-                Ok(File::text(pretty(&logs.usage())?, is_final))
+                (pretty(&logs.usage())?, is_final)
             }
-            RunFile::Log(_) => Err(Error::Internal("a log is not rendered".into()).into()),
-        }
+            RunFile::Log(_) => return Err(Error::Internal("a log is not rendered".into()).into()),
+        };
+        Ok(File { bytes, is_final })
     }
 
     /// What the page of a run says of the run itself.

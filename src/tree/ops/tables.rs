@@ -13,20 +13,19 @@
 
 use crate::{
     api::types::Run,
-    error::{Error, Result},
     text::one_line,
     tree::{
         answers::{self, Agents, Listing, Runs, last_change},
         cache::FOR_EVER,
         csv,
         fetch_key::{Answer, FetchKey, Miss},
+        live::Show,
         node::{Form, names::escape},
-        ops::freshness::Age,
         view::{Table, View},
     },
 };
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde_json::Value;
 use std::{fmt::Write, sync::Arc, time::Instant};
 
 /// The columns, in their order; in JSON the names of the fields.
@@ -45,118 +44,60 @@ const COLUMNS: [&str; 8] = [
 /// line, and programs read a table of ten thousand runs as a whole.
 const PROMPT: usize = 500;
 
-/// A run as a row.
-#[derive(Serialize)]
-struct Row<'a> {
-    id: &'a str,
-    agent: Option<&'a str>,
-    status: &'a str,
-    created: Moment,
-    started: Option<Moment>,
-    completed: Option<Moment>,
-    duration: Option<Seconds>,
-    prompt: String,
+/// A run as a row: its cells in the order of [`COLUMNS`].
+fn cells(run: &Run, agent: Option<&str>) -> [Value; COLUMNS.len()] {
+    let moment = |at: Option<Timestamp>| at.map(|at| format!("{at:.3}")).into();
+    let ends = run.started_at.zip(run.completed_at);
+    // Clocks differ, so the end may be before the start; and a table is added up.
+    let milliseconds =
+        ends.and_then(|(start, end)| u64::try_from(end.duration_since(start).as_millis()).ok());
+    let duration = match milliseconds {
+        Some(time) if time % 1000 == 0 => (time / 1000).into(),
+        time => time.map(|time| time as f64 / 1000.0).into(),
+    };
+    let is_blank = |line: &&str| !line.trim().is_empty();
+    let first_line = run.prompt.lines().find(is_blank).unwrap_or_default();
+    [
+        run.id.as_str().into(),
+        agent.into(),
+        run.status.as_str().into(),
+        moment(Some(run.created_at)),
+        moment(run.started_at),
+        moment(run.completed_at),
+        duration,
+        one_line(first_line, PROMPT).into(),
+    ]
 }
 
-/// An instant as the table writes it.
-#[derive(Clone, Copy)]
-struct Moment(Timestamp);
-
-impl Moment {
-    fn text(self) -> String {
-        format!("{:.3}", self.0)
-    }
+fn push_csv(out: &mut String, cells: &[Value]) {
+    let number = |cell: &Value| cell.as_number().map(ToString::to_string);
+    let numbers: Vec<_> = cells.iter().map(number).collect();
+    let cells = cells.iter().zip(&numbers);
+    csv::push_row(
+        out,
+        cells.map(|(cell, number)| cell.as_str().or(number.as_deref())),
+    );
 }
 
-impl Serialize for Moment {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.text())
-    }
-}
-
-/// A length of time in milliseconds, written in seconds: whole where it can be.
-#[derive(Clone, Copy)]
-struct Seconds(u64);
-
-impl Seconds {
-    /// `None` where the end is before the start: clocks differ, and a table is
-    /// added up.
-    fn between(start: Timestamp, end: Timestamp) -> Option<Self> {
-        u64::try_from(end.duration_since(start).as_millis())
-            .ok()
-            .map(Self)
-    }
-
-    fn value(self) -> f64 {
-        self.0 as f64 / 1000.0
-    }
-}
-
-impl Serialize for Seconds {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        match self.0 % 1000 {
-            0 => serializer.serialize_u64(self.0 / 1000),
-            _ => serializer.serialize_f64(self.value()),
-        }
-    }
-}
-
-impl<'a> Row<'a> {
-    fn new(run: &'a Run, agent: Option<&'a str>) -> Self {
-        let is_blank = |line: &&str| !line.trim().is_empty();
-        let first_line = run.prompt.lines().find(is_blank).unwrap_or_default();
-        let ends = run.started_at.zip(run.completed_at);
-        Self {
-            id: &run.id,
-            agent,
-            status: run.status.as_str(),
-            created: Moment(run.created_at),
-            started: run.started_at.map(Moment),
-            completed: run.completed_at.map(Moment),
-            duration: ends.and_then(|(start, end)| Seconds::between(start, end)),
-            prompt: one_line(first_line, PROMPT),
-        }
-    }
-
-    fn push_csv(&self, out: &mut String) {
-        let text = |moment: Option<Moment>| moment.map(Moment::text);
-        let created = self.created.text();
-        let (started, completed) = (text(self.started), text(self.completed));
-        let duration = self.duration.map(|seconds| seconds.value().to_string());
-        let cells: [Option<&str>; COLUMNS.len()] = [
-            Some(self.id),
-            self.agent,
-            Some(self.status),
-            Some(&created),
-            started.as_deref(),
-            completed.as_deref(),
-            duration.as_deref(),
-            Some(&self.prompt),
-        ];
-        csv::push_row(out, cells);
-    }
-
-    fn push_json(&self, out: &mut String) -> Result<()> {
-        let json =
-            serde_json::to_string(self).map_err(|error| Error::Internal(error.to_string()))?;
-        for character in json.chars() {
-            match character {
-                // JSON itself forbids only the first of them in a string.
-                '\u{7f}'..='\u{9f}'
-                | '\u{61c}'
-                | '\u{200e}'
-                | '\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2066}'..='\u{2069}' => {
-                    // Writing to a String cannot fail.
-                    let _ = write!(out, "\\u{:04x}", character as u32);
-                }
-                c => out.push(c),
+fn push_json(out: &mut String, cells: impl IntoIterator<Item = Value>) {
+    let names = COLUMNS.into_iter().map(str::to_owned);
+    let json = Value::Object(names.zip(cells).collect()).to_string();
+    for character in json.chars() {
+        match character {
+            // JSON itself forbids only the first of them in a string.
+            '\u{7f}'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{:04x}", character as u32);
             }
+            c => out.push(c),
         }
-        out.push('\n');
-        Ok(())
     }
+    out.push('\n');
 }
 
 impl View<'_> {
@@ -171,7 +112,7 @@ impl View<'_> {
             return made.ok_or(Miss::Fetch(FetchKey::of::<Runs>(())));
         }
         let asked = Instant::now();
-        let (listing, _) = self.runs()?;
+        let (listing, _) = self.need_or_last::<Runs>(&())?;
         let count = answers.of::<answers::Run>().answers();
         let of_this = |table: &Arc<Table>| {
             table.answers == count && table.listing.as_ptr() == Arc::as_ptr(&listing)
@@ -217,15 +158,15 @@ impl View<'_> {
             // An answer on the run may be newer than the listing.
             let (newest, _) = match item.row.value.status.is_terminal() {
                 true => (item.row.clone(), FOR_EVER),
-                false => self.run(&item.id, Age::Any)?,
+                false => self.run(&item.id, Show::Last)?,
             };
             let run = &newest.value;
             changed = changed.max(Some(last_change(run)));
             let name = run.agent_name.clone().or_else(|| name_of(run));
-            let row = Row::new(run, name.as_deref());
+            let cells = cells(run, name.as_deref());
             match form {
-                Form::Csv => row.push_csv(&mut out),
-                Form::Jsonl => row.push_json(&mut out)?,
+                Form::Csv => push_csv(&mut out, &cells),
+                Form::Jsonl => push_json(&mut out, cells),
             }
         }
         Ok((out, changed))
@@ -234,7 +175,7 @@ impl View<'_> {
     /// The target of `agents/<name>/latest`, the newest run of an agent; `None`
     /// where the agent has none.
     pub(super) fn latest_run(&self, agent: &Arc<str>) -> Answer<Option<Arc<str>>> {
-        let (listing, _) = self.runs()?;
+        let (listing, _) = self.need_or_last::<Runs>(&())?;
         for item in listing.items().iter().rev() {
             if self.is_run_of(&item.row.value, agent)? {
                 let target = format!("../../runs/{}", escape(&item.id));

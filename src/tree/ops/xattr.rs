@@ -9,8 +9,8 @@ use crate::{
         answers::{Agent, Agents, Registered, Run, RunLogs, RunMetrics, Runs, Storages, Versions},
         content::Files,
         fetch_key::{Answer, FetchKey},
+        live::Show,
         node::{Node, RunFile, VersionId},
-        ops::freshness::Age,
         view::View,
     },
 };
@@ -72,13 +72,13 @@ impl View<'_> {
             Node::Runs => add("last_error", self.failure::<Runs>(())),
             Node::Storages(kind) => add("last_error", self.failure::<Storages>(*kind)),
             Node::Agent(id) => {
-                let (_, row, _) = self.agent_item(id)?;
+                let (row, _) = self.agent_item(id)?;
                 add("id", Some(id.to_string()));
                 add("version", row.value.current_version_id.clone());
                 add("last_error", self.failure::<Agent>(id.clone()));
             }
             Node::Run(id) => {
-                self.run(id, Age::Any)?;
+                self.run(id, Show::Last)?;
                 add("id", Some(id.to_string()));
                 add("last_error", self.failure::<Run>(id.clone()));
             }
@@ -100,7 +100,7 @@ impl View<'_> {
                 add("last_error", failure.map(|error| error.to_string()));
             }
             Node::Storage(kind, id) => {
-                let (_, row, _) = self.storage_item(*kind, id)?;
+                let (row, _) = self.storage_item(*kind, id)?;
                 add("id", Some(id.to_string()));
                 add("version", row.value.current_version_id.clone());
                 add(
