@@ -65,6 +65,7 @@ impl Access {
     /// Whether the environment gives credentials, or says where to ask for them. The
     /// address of EC2's metadata is asked only where the user has said that this
     /// machine has one: elsewhere nothing answers there.
+    #[cfg_attr(not(feature = "shared-cache"), allow(dead_code))]
     pub(super) fn has_credentials(&self) -> bool {
         let is_set = |name: &str| self.aws.get(name).is_some_and(|value| !value.is_empty());
         let says = |name: &str, word: &str| {

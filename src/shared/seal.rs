@@ -145,6 +145,15 @@ mod tests {
     }
 
     #[test]
+    fn objects_of_earlier_versions_are_read() {
+        let (sealer, object) = (sealer(1), include_bytes!("tests/object"));
+        let address = sealer.address(&Name::new("answer 1", &["https://api.test", "run x"]));
+        assert_eq!(address[..4], [131, 23, 9, 33]);
+        let content = sealer.open(&address, object.to_vec(), 100).unwrap();
+        assert_eq!(content.unwrap(), b"{\"id\":\"x\"}");
+    }
+
+    #[test]
     fn names_are_apart_and_noise_grows_little() {
         let sealer = sealer(1);
         let names = [
