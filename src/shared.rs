@@ -106,7 +106,8 @@ impl SharedCache {
 
     /// The content that a machine of the fleet has stored under a name, if it is not
     /// longer than `most` bytes. Blocks for [`PATIENCE`] at most until it begins to
-    /// come, and then for a second a MiB.
+    /// come, and then for a second a MiB, at most half of the time that a reader bears
+    /// silence.
     pub fn get(&self, name: &Name, most: u64) -> Option<Vec<u8>> {
         let inner = &self.0;
         let address = inner.sealer.address(name);

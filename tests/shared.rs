@@ -231,6 +231,7 @@ fn a_store_that_fails_costs_a_few_requests_and_no_read() {
         (Fault::Status(404, "NoSuchBucket"), "NoSuchBucket"),
         (Fault::Silent, "no answer within"),
         (Fault::Cut, "reading failed"),
+        (Fault::Stalls, "no answer within"),
     ] {
         let store = FaultyStore::start(fault);
         costs_little(store.environment(), reason, || store.requests());

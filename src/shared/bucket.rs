@@ -60,6 +60,8 @@ struct Objects {
     /// The folder that has to exist: it would be made on the disk below a file system
     /// that is not mounted.
     folder: Option<PathBuf>,
+    /// The longest that a reader may wait for the rest of an object.
+    longest: Duration,
     /// Whether the store has no conditional put.
     only_overwrites: AtomicBool,
     /// The place in messages.
@@ -124,6 +126,7 @@ impl Bucket {
                 store,
                 root: root.join("v1"),
                 folder,
+                longest: access.timeout / 2,
                 only_overwrites: AtomicBool::new(false),
                 shown: format!("the shared cache {}", access.url.trim()),
             }),
@@ -147,8 +150,7 @@ impl Bucket {
     ) -> Result<LookUp> {
         let (place, at) = (Arc::clone(&self.place), self.place.at(name));
         let (tell, events) = mpsc::channel();
-        let slow = self.place.slow(patience);
-        let reader_s = slow.clone();
+        let own = Arc::clone(&place);
         self.runtime()?.spawn(async move {
             let start = Instant::now();
             let mut first = None;
@@ -160,13 +162,14 @@ impl Bucket {
                 })
                 .await;
             let is_slow = first.unwrap_or_else(|| start.elapsed()) > patience;
-            told(ended.as_ref().err().or(is_slow.then_some(&slow)));
+            let slow = is_slow.then(|| place.slow(patience));
+            told(ended.as_ref().err().or(slow.as_ref()));
             let _ = tell.send(Event::Ended(ended));
         });
         Ok(LookUp {
             events,
             patience,
-            slow: reader_s,
+            place: own,
         })
     }
 
@@ -257,7 +260,7 @@ impl Drop for Bucket {
 pub(super) struct LookUp {
     events: mpsc::Receiver<Event>,
     patience: Duration,
-    slow: Error,
+    place: Arc<Objects>,
 }
 
 impl LookUp {
@@ -270,20 +273,21 @@ impl LookUp {
         let mut limit = self.patience;
         loop {
             match self.events.recv_timeout(limit) {
-                Ok(Event::Began(length)) => limit = body_limit(self.patience, length),
+                Ok(Event::Began(length)) => limit = self.place.body_limit(self.patience, length),
                 Ok(Event::Ended(ended)) => return ended,
-                Err(_) => return Err(self.slow),
+                Err(_) => return Err(self.place.slow(limit)),
             }
         }
     }
 }
 
-/// How long the rest of an object may take whose beginning has come.
-fn body_limit(patience: Duration, length: u64) -> Duration {
-    patience + Duration::from_millis(length * 1000 / SLOWEST)
-}
-
 impl Objects {
+    /// How long the rest of an object may take whose beginning has come.
+    fn body_limit(&self, patience: Duration, length: u64) -> Duration {
+        let seconds = length as f64 / SLOWEST as f64;
+        (patience + Duration::from_secs_f64(seconds)).min(self.longest)
+    }
+
     /// Where the object of a name in hexadecimal is.
     fn at(&self, name: &str) -> At {
         self.root.clone().join(&name[..1]).join(&name[1..])
@@ -337,7 +341,7 @@ impl Objects {
         if length > most {
             return Ok(None);
         }
-        let limit = body_limit(patience, length);
+        let limit = self.body_limit(patience, length);
         match timeout(limit, answer.bytes()).await {
             Err(_) => Err(self.slow(limit)),
             Ok(Ok(bytes)) => Ok(Some(bytes.into())),

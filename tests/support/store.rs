@@ -116,6 +116,8 @@ pub(crate) enum Fault {
     Silent,
     /// With a hundred bytes of the thousand it promises.
     Cut,
+    /// The same, and keeps the connection.
+    Stalls,
     /// With bytes that are no object of vm0fs.
     Foreign,
     /// That it has nothing, and no conditional put.
@@ -184,7 +186,8 @@ fn answer(stream: &TcpStream, fault: Fault, count: &AtomicUsize) -> io::Result<b
         }
         is_conditional |= line.starts_with("if-none-match:");
     }
-    if !(request.starts_with("PUT") && matches!(fault, Fault::Cut | Fault::Foreign)) {
+    if !(request.starts_with("PUT") && matches!(fault, Fault::Cut | Fault::Stalls | Fault::Foreign))
+    {
         count.fetch_add(1, Ordering::Relaxed);
     }
     io::copy(&mut input.take(length), &mut io::sink())?;
@@ -208,7 +211,7 @@ fn answer(stream: &TcpStream, fault: Fault, count: &AtomicUsize) -> io::Result<b
             let length = body.len();
             (status, body.into_bytes(), length)
         }
-        Fault::Cut => (200, vec![b'x'; 100], 1000),
+        Fault::Cut | Fault::Stalls => (200, vec![b'x'; 100], 1000),
         Fault::Foreign => (200, vec![b'x'; 1000], 1000),
     };
     let head = format!(
@@ -218,5 +221,5 @@ fn answer(stream: &TcpStream, fault: Fault, count: &AtomicUsize) -> io::Result<b
     let mut output = stream;
     output.write_all(head.as_bytes())?;
     output.write_all(&body)?;
-    Ok(true)
+    Ok(!matches!(fault, Fault::Stalls))
 }
