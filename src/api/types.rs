@@ -41,7 +41,7 @@ pub struct Agent {
 
 /// The state of a run. An unknown word is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(from = "String")]
+#[serde(rename_all = "lowercase")]
 pub enum RunStatus {
     /// Waiting for a sandbox.
     Pending,
@@ -56,15 +56,8 @@ pub enum RunStatus {
     /// Ended by a user.
     Cancelled,
     /// A word that this version of vm0fs does not know.
+    #[serde(untagged)]
     Other(String),
-}
-
-impl From<String> for RunStatus {
-    fn from(word: String) -> Self {
-        let known = Self::KNOWN.into_iter();
-        let mut known = known.filter(|status| status.as_str() == word);
-        known.next().unwrap_or(Self::Other(word))
-    }
 }
 
 impl RunStatus {
