@@ -275,16 +275,7 @@ fn system_time((seconds, nanoseconds): (i64, u32)) -> SystemTime {
 
 /// A negative dentry: FUSE's way to say for how long a name does not exist.
 pub(super) fn absent(context: &Context) -> FileAttr {
-    let nothing = Attributes {
-        ino: 0,
-        kind: Kind::File,
-        size: 0,
-        stored: 0,
-        mtime: (0, 0),
-        mode: 0,
-        links: 0,
-    };
-    context.file_attr(&nothing)
+    context.file_attr(&Attributes::default())
 }
 
 #[cfg(test)]
