@@ -210,7 +210,8 @@ pub enum TransportKind {
 }
 
 /// A failure below HTTP.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{request}: {message}")]
 pub struct TransportError {
     /// What was asked, without its query.
     pub request: String,
@@ -218,12 +219,6 @@ pub struct TransportError {
     pub kind: TransportKind,
     /// The cause in words, without secrets.
     pub message: String,
-}
-
-impl fmt::Display for TransportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.request, self.message)
-    }
 }
 
 impl Error {

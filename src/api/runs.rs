@@ -100,10 +100,8 @@ impl Client {
         brought: &mut Brought,
         progress: &Progress,
     ) -> Result<()> {
+        let known = known.0.iter().map(|(id, status)| (*id, *status));
         let mut missing: Vec<(&str, &RunStatus)> = known
-            .0
-            .iter()
-            .map(|(id, status)| (*id, *status))
             .filter(|(id, status)| !status.is_terminal() && !brought.contains_key(*id))
             .collect();
         // The statuses whose list has more than one page.

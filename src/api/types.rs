@@ -157,14 +157,11 @@ impl LogRow {
     /// row is not an agent's, or holds only a part of the event; then there is only
     /// the message.
     pub fn told(&self) -> Option<(&str, &RawValue)> {
-        let numbered = self.event.as_ref().map(|event| (&event.kind, &event.data));
-        let unnumbered = || {
-            self.unnumbered
-                .as_ref()
-                .map(|told| (&told.kind, &told.data))
-        };
-        let (kind, data) = numbered.or_else(unnumbered)?;
-        Some((kind, data))
+        match (&self.event, &self.unnumbered) {
+            (Some(event), _) => Some((&event.kind, &event.data)),
+            (None, Some(told)) => Some((&told.kind, &told.data)),
+            (None, None) => None,
+        }
     }
 }
 
@@ -265,10 +262,8 @@ impl<'de> Deserialize<'de> for LogRow {
         // Nearly all rows have the event in their metadata. Only the others' messages
         // are decoded, which can be megabytes.
         let needs_message = sent.kind == "agent" && (kind.is_none() || data.is_none());
-        let in_message = needs_message
-            .then(|| bracketed(&sent.message))
-            .flatten()
-            .unzip();
+        let in_message = || bracketed(&sent.message);
+        let in_message = needs_message.then(in_message).flatten().unzip();
         let data = data.or(in_message.1);
         let kind = kind
             .or_else(|| in_message.0.map(ToOwned::to_owned))

@@ -99,16 +99,10 @@ impl Proxies {
     pub(super) fn apply(&self, builder: ClientBuilder) -> Result<ClientBuilder> {
         // Without this, the client would read the environment by its own rule.
         let mut builder = builder.no_proxy();
-        let of_http = self
-            .http
-            .iter()
-            .map(|it| (it, Proxy::http(it.proxy.clone())));
-        let of_https = self
-            .https
-            .iter()
-            .map(|it| (it, Proxy::https(it.proxy.clone())));
-        for (named, proxy) in of_http.chain(of_https) {
-            let proxy = proxy.map_err(|_| cannot_be(named.variable))?;
+        let http = (&self.http, Proxy::http::<Url> as fn(Url) -> _);
+        for (named, proxy) in [http, (&self.https, Proxy::https)] {
+            let Some(named) = named else { continue };
+            let proxy = proxy(named.proxy.clone()).map_err(|_| cannot_be(named.variable))?;
             builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&self.no)));
         }
         Ok(builder)
