@@ -175,14 +175,17 @@ impl Context {
         offset: u64,
     ) -> Answer<Arc<Directory>> {
         let open = self.handles.get(handle)?;
+        let Open::Directory(listing) = &*open else {
+            return Err(Error::NotDirectory.into());
+        };
         // Offset 0 is a first reading, or rewinddir, which asks for a new listing.
         if offset > 0
-            && let Some(directory) = open.snapshot()
+            && let Some(directory) = &*listing.lock()
         {
-            return Ok(directory);
+            return Ok(directory.clone());
         }
         let directory = Arc::new(view.directory(ino)?);
-        open.set_snapshot(directory.clone());
+        *listing.lock() = Some(directory.clone());
         Ok(directory)
     }
 }
