@@ -194,11 +194,11 @@ fn nothing_at(path: &Path) -> Error {
 
 /// Names the processes that hold a mount, and says what to do.
 fn busy(entry: &MountEntry) -> Error {
-    let mut lines: Vec<String> = mounts()
-        .unwrap_or_default()
-        .iter()
-        .filter(|other| other.parent == entry.id)
-        .map(|other| format!("another mount inside: {}", other.mountpoint.display()))
+    let mut inside = mounts().unwrap_or_default();
+    inside.retain(|other| other.parent == entry.id);
+    let inside = inside.iter().map(|other| other.mountpoint.display());
+    let mut lines: Vec<String> = inside
+        .map(|at| format!("another mount inside: {at}"))
         .collect();
     lines.extend(holders(&entry.mountpoint).iter().map(ToString::to_string));
     if lines.is_empty() {
