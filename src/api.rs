@@ -8,6 +8,7 @@
 //! have received it.
 
 mod body;
+mod call;
 mod client;
 mod clock;
 mod config;

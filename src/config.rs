@@ -23,6 +23,7 @@ use crate::{
     error::{Error, Result},
     shared::SharedKey,
 };
+use nix::sys::statvfs::statvfs;
 use std::{
     cell::OnceCell,
     path::{Path, PathBuf},
@@ -303,13 +304,13 @@ fn parse_api_url(text: &str, source: &str) -> Result<Url> {
 
 /// The smaller of 10 GiB and a tenth of the free disk where the cache will be.
 fn default_cache_size(dir: &Path) -> u64 {
-    let free = dir
-        .ancestors()
-        .find_map(|dir| nix::sys::statvfs::statvfs(dir).ok())
-        .map_or(u64::MAX, |disk| {
-            disk.fragment_size().saturating_mul(disk.blocks_available())
-        });
-    DEFAULT_CACHE_SIZE.min(free / FREE_SHARE)
+    DEFAULT_CACHE_SIZE.min(free_space(dir).unwrap_or(u64::MAX) / FREE_SHARE)
+}
+
+/// The free bytes of the disk where a folder is, or will be.
+pub fn free_space(dir: &Path) -> Option<u64> {
+    let disk = dir.ancestors().find_map(|dir| statvfs(dir).ok())?;
+    Some(disk.fragment_size().saturating_mul(disk.blocks_available()))
 }
 
 #[cfg(test)]

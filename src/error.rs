@@ -210,7 +210,8 @@ pub enum TransportKind {
 }
 
 /// A failure below HTTP.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{request}: {message}")]
 pub struct TransportError {
     /// What was asked, without its query.
     pub request: String,
@@ -218,12 +219,6 @@ pub struct TransportError {
     pub kind: TransportKind,
     /// The cause in words, without secrets.
     pub message: String,
-}
-
-impl fmt::Display for TransportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.request, self.message)
-    }
 }
 
 impl Error {
@@ -277,36 +272,29 @@ impl Error {
             Self::NotDirectory => libc::ENOTDIR,
             Self::IsDirectory => libc::EISDIR,
             Self::ReadOnly => libc::EROFS,
-            Self::Invalid(_) => libc::EINVAL,
+            Self::Invalid(_) | Self::Setup(_) => libc::EINVAL,
             Self::NoAttribute => libc::ENODATA,
             Self::NotSupported => libc::EOPNOTSUPP,
             Self::Range => libc::ERANGE,
             Self::NameTooLong => libc::ENAMETOOLONG,
             Self::Stale => libc::ESTALE,
-            Self::TooLarge(_) => libc::EFBIG,
-            Self::Setup(_) => libc::EINVAL,
             Self::Denied(_) => libc::EACCES,
             Self::Api(api) => api_errno(api),
             Self::Transport(transport) => match transport.kind {
                 TransportKind::Connect => libc::ENETUNREACH,
-                TransportKind::Broken => libc::EIO,
                 TransportKind::Stalled => libc::ETIMEDOUT,
-                TransportKind::Forbidden => libc::EIO,
+                TransportKind::Broken | TransportKind::Forbidden => libc::EIO,
             },
             Self::Timeout { .. } | Self::LetGo(_) => libc::ETIMEDOUT,
-            Self::BadAnswer { .. } => libc::EIO,
-            Self::NotV1 { before, .. } => match before {
-                // It may be over soon.
-                true => libc::EIO,
-                false => libc::EPROTONOSUPPORT,
-            },
-            Self::BadArchive { .. } => libc::EIO,
-            Self::Limit { .. } | Self::LocalLimit(_) => libc::EFBIG,
+            Self::NotV1 { before: false, .. } => libc::EPROTONOSUPPORT,
+            // It may be over soon.
+            Self::NotV1 { before: true, .. } => libc::EIO,
+            Self::TooLarge(_) | Self::Limit { .. } | Self::LocalLimit(_) => libc::EFBIG,
             Self::NoSpace(_) => libc::ENOSPC,
             // The cause's own number would say something of the cache's files,
             // which the caller never named: to it, the file cannot be read.
             Self::Io { .. } => libc::EIO,
-            Self::Internal(_) => libc::EIO,
+            Self::BadAnswer { .. } | Self::BadArchive { .. } | Self::Internal(_) => libc::EIO,
         }
     }
 }

@@ -16,6 +16,7 @@ pub use self::{
     tls::require_certificates,
 };
 
+use self::proxy::Proxies;
 use crate::error::Result;
 use reqwest::{ClientBuilder, redirect::Policy};
 use std::time::Duration;
@@ -43,7 +44,7 @@ pub fn builder(user_agent: &str, timeout: Duration) -> Result<ClientBuilder> {
         .retry(reqwest::retry::never())
         .referer(false)
         .connect_timeout(connect_timeout(timeout));
-    proxy::apply(builder)
+    Proxies::of_process()?.apply(builder)
 }
 
 /// The same for a client that makes a connection for each request at work: with

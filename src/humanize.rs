@@ -9,23 +9,17 @@ use std::{
 
 /// Bytes: `17 B`, `1.5 MiB`, `20 GiB`. Binary units, as those of the cache's size.
 pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
+    let (mut value, mut unit) = (bytes as f64, "B");
+    for larger in ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
+        // What would be rounded up to 1024 is one of the next unit.
+        if value >= 1023.5 {
+            (value, unit) = (value / 1024.0, larger);
+        }
     }
-    let mut value = bytes as f64 / 1024.0;
-    let mut units = UNITS.iter();
-    let mut unit = units.next();
-    // What would be rounded up to 1024 is one of the next unit.
-    while value >= 1023.5 {
-        value /= 1024.0;
-        unit = units.next();
-    }
-    let unit = unit.unwrap_or(&UNITS[5]);
-    if value < 9.95 {
-        format!("{value:.1} {unit}")
-    } else {
-        format!("{value:.0} {unit}")
+    match unit {
+        "B" => format!("{bytes} B"),
+        _ if value < 9.95 => format!("{value:.1} {unit}"),
+        _ => format!("{value:.0} {unit}"),
     }
 }
 

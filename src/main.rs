@@ -32,9 +32,9 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Mount(args) => match args.run(&environment)? {
             Outcome::Background(warnings) => {
-                warnings
-                    .iter()
-                    .for_each(|warning| eprintln!("vm0fs: warning: {warning}"));
+                for warning in warnings.lines() {
+                    eprintln!("vm0fs: warning: {warning}");
+                }
             }
             Outcome::Failed => return Ok(ExitCode::FAILURE),
             Outcome::Ended => {}

@@ -16,7 +16,7 @@ use crate::{
     tree::{FetchKey, Tree, TreeOptions},
     unmount,
 };
-use background::{Ready, Side};
+use background::Side;
 use fuser::{Config, MountOption, Session, SessionACL};
 use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
@@ -93,8 +93,8 @@ pub struct Options {
 /// How the command ends.
 #[derive(Debug)]
 pub enum Outcome {
-    /// A mount lives in the background; these warnings are for the user.
-    Background(Vec<String>),
+    /// A mount lives in the background; these warnings, one a line, are for the user.
+    Background(String),
     /// The background process failed, and has printed why.
     Failed,
     /// This process has served the mount to its end.
@@ -113,18 +113,13 @@ pub fn run(
     set_up_logs: impl FnOnce(),
     ready: impl FnOnce(&Path, &[String]),
 ) -> Result<Outcome> {
-    let report: Option<Ready> = if options.foreground {
-        None
-    } else {
-        match background::detach()? {
-            Side::Command(warnings) => {
-                return Ok(Outcome::Background(
-                    warnings.lines().map(str::to_owned).collect(),
-                ));
-            }
+    let report = match options.foreground {
+        true => None,
+        false => match background::detach()? {
+            Side::Command(warnings) => return Ok(Outcome::Background(warnings)),
             Side::Failed => return Ok(Outcome::Failed),
             Side::Server(report) => Some(report),
-        }
+        },
     };
     // Before anything is written, which can be too much for a limit.
     let signals = Signals::outlast_others()?;
@@ -233,12 +228,8 @@ impl Mounted {
         if settings.options.allow_other {
             warnings.push(EXPOSED.into());
         }
-        let fs = Fs::new(
-            tree.clone(),
-            pending.clone(),
-            Uid::effective().as_raw(),
-            Gid::effective().as_raw(),
-        );
+        let (user, group) = (Uid::effective().as_raw(), Gid::effective().as_raw());
+        let fs = Fs::new(tree.clone(), pending.clone(), user, group);
         let on_mounted = fs.on_mounted();
         let session = open_session(fs, &mountpoint, settings.options.allow_other)?;
         let entry = proc::mount_at(&mountpoint)?;
@@ -248,20 +239,19 @@ impl Mounted {
         on_mounted(session.notifier(), device, connection.flatten());
         let (events, happens) = mpsc::channel();
         let ended = events.clone();
-        thread::Builder::new()
-            .name("vm0fs-session".into())
-            .spawn(move || {
-                let event = match serve_session(session) {
-                    Ok(()) => Event::Ended,
-                    Err(error) => {
-                        tracing::error!("the session with the kernel failed: {error}");
-                        Event::Failed
-                    }
-                };
-                // Fails if the mount is ending anyway.
-                let _ = ended.send(event);
-            })
-            .map_err(|error| Error::io("starting the session thread", error))?;
+        let serve = move || {
+            let event = match serve_session(session) {
+                Ok(()) => Event::Ended,
+                Err(error) => {
+                    tracing::error!("the session with the kernel failed: {error}");
+                    Event::Failed
+                }
+            };
+            // Fails if the mount is ending anyway.
+            let _ = ended.send(event);
+        };
+        let thread = thread::Builder::new().name("vm0fs-session".into());
+        thread.spawn(serve).map_err(Error::no_thread)?;
         tracing::info!("mounted at {}", mountpoint.display());
         Ok(Self {
             mountpoint,
@@ -278,16 +268,15 @@ impl Mounted {
     /// Waits for a signal or an unmount, and ends in order.
     fn serve(mut self, signals: Signals) {
         let signalled = self.events.clone();
-        let listener = thread::Builder::new()
-            .name("vm0fs-signals".into())
-            .spawn(move || {
-                while let Ok(signal) = signals.wait() {
-                    if signalled.send(Event::Signal(signal)).is_err() {
-                        break;
-                    }
+        let listen = move || {
+            while let Ok(signal) = signals.wait() {
+                if signalled.send(Event::Signal(signal)).is_err() {
+                    break;
                 }
-            });
-        if let Err(error) = listener {
+            }
+        };
+        let thread = thread::Builder::new().name("vm0fs-signals".into());
+        if let Err(error) = thread.spawn(listen) {
             tracing::error!("signals are not heard, only `vm0fs unmount` ends this: {error}");
         }
         match self.happens.recv() {
@@ -356,14 +345,9 @@ fn serve_session(session: Session<Fs>) -> std::io::Result<()> {
 /// listing that a user will want. Returns warnings.
 fn greet(tree: &Arc<Tree>, pending: &PendingRequests) -> Result<Vec<String>> {
     let (done, wait) = mpsc::channel();
-    pending.wait(
-        FetchKey::agents(),
-        Instant::now(),
-        Box::new(move |_| {
-            // Fails if it came too late.
-            let _ = done.send(());
-        }),
-    );
+    // Fails if it comes too late.
+    let waiter = move |_| done.send(()).unwrap_or_default();
+    pending.wait(FetchKey::agents(), Instant::now(), Box::new(waiter));
     if wait.recv_timeout(GREETING).is_err() {
         return Ok(vec![format!(
             "the API has not answered within {} s; mounted all the same, see .vm0fs/errors",
@@ -407,13 +391,11 @@ fn open_session(fs: Fs, mountpoint: &Path, allow_other: bool) -> Result<Session<
         // would be of type `fuse`, which `updatedb` cannot be told to leave out.
         MountOption::CUSTOM(format!("subtype={SUBTYPE}")),
     ];
-    config.acl = if allow_other {
-        SessionACL::All
-    } else {
-        SessionACL::Owner
+    config.acl = match allow_other {
+        true => SessionACL::All,
+        false => SessionACL::Owner,
     };
     config.n_threads = Some(session_threads());
-
     config.clone_fd = true;
     Session::new(fs, mountpoint, &config)
         .map_err(|error| mount_error(mountpoint, allow_other, &error))

@@ -92,6 +92,9 @@ struct Queue {
     idle: usize,
 }
 
+/// The requests that wait for a key.
+type Waiting = (FetchKey, Vec<Waiter>);
+
 struct Flight {
     waiters: Vec<Waiter>,
     since: Instant,
@@ -180,10 +183,8 @@ impl PendingRequests {
                 Err(Miss::Fetch(key)) => key,
             };
             let (done, wait) = mpsc::channel();
-            let waiter = move |_| {
-                // The receiver below waits until this comes.
-                let _ = done.send(());
-            };
+            // The receiver below waits until this comes.
+            let waiter = move |_| done.send(()).unwrap_or_default();
             self.wait(key, since, Box::new(waiter));
             // It comes by the deadline; dropped unused, the mount is ending.
             if wait.recv().is_err() {
@@ -203,7 +204,7 @@ impl PendingRequests {
     pub fn let_go(&self) {
         let hung = self.shared.state.lock().take_overdue(HUNG);
         self.shared
-            .fail_overdue(hung, |key| Error::LetGo(key.given_up()));
+            .fail_all(hung, |key| Error::LetGo(key.given_up()));
     }
 
     /// Drops all requests that wait, and those still to come: the mount is ending.
@@ -215,10 +216,8 @@ impl PendingRequests {
         let flights = mem::take(&mut state.flights);
         let ready = mem::take(&mut state.ready);
         drop(state);
-        let Shared {
-            work, clock, wake, ..
-        } = &*self.shared;
-        for signal in work.iter().chain([clock, wake]) {
+        let shared = &self.shared;
+        for signal in shared.work.iter().chain([&shared.clock, &shared.wake]) {
             signal.notify_all();
         }
         drop((flights, ready));
@@ -288,10 +287,8 @@ impl Shared {
             state = self.state.lock();
             let done = state.flights.remove(&key);
             drop(state);
-            release(
-                done.map(|flight| flight.waiters).unwrap_or_default(),
-                Wake::Settled,
-            );
+            let waiters = done.map(|flight| flight.waiters);
+            release(waiters.unwrap_or_default(), Wake::Settled);
             drop(hold);
             state = self.state.lock();
         }
@@ -347,24 +344,17 @@ impl Shared {
         if queue.workers > 0 {
             return;
         }
-        let stranded: Vec<FetchKey> = queue.keys.drain(..).collect();
-        let stranded: Vec<(FetchKey, Flight)> = stranded
-            .into_iter()
-            .filter_map(|key| state.flights.remove_entry(&key))
+        let keys = mem::take(&mut queue.keys).into_iter();
+        let stranded = keys.filter_map(|key| state.flights.remove_entry(&key));
+        let stranded: Vec<_> = stranded
+            .map(|(key, flight)| (key, flight.waiters))
             .collect();
         drop(state);
-        for (key, flight) in stranded {
-            self.tree.fail(&key, error);
-            release(flight.waiters, Wake::Settled);
-        }
+        self.fail_all(stranded, |_| error.clone());
     }
 
-    fn fail_overdue(
-        &self,
-        overdue: Vec<(FetchKey, Vec<Waiter>)>,
-        error: impl Fn(&FetchKey) -> Error,
-    ) {
-        for (key, waiters) in overdue {
+    fn fail_all(&self, waiting: Vec<Waiting>, error: impl Fn(&FetchKey) -> Error) {
+        for (key, waiters) in waiting {
             self.tree.fail(&key, &error(&key));
             release(waiters, Wake::Settled);
         }
@@ -386,7 +376,7 @@ impl Shared {
             }
             let overdue = state.take_overdue(self.timeout);
             drop(state);
-            self.fail_overdue(overdue, |key| Error::Timeout {
+            self.fail_all(overdue, |key| Error::Timeout {
                 what: key.given_up(),
                 seconds: self.timeout.as_secs(),
             });
@@ -400,7 +390,7 @@ impl Shared {
 impl State {
     /// Takes out the requests that wait for a fetch without progress. The fetch
     /// itself stays, so that no second one starts beside it.
-    fn take_overdue(&mut self, timeout: Duration) -> Vec<(FetchKey, Vec<Waiter>)> {
+    fn take_overdue(&mut self, timeout: Duration) -> Vec<Waiting> {
         // A queued fetch is as alive as the liveliest one that it queues behind.
         let mut liveliest = [Duration::MAX; Pool::COUNT];
         for (key, flight) in &self.flights {
@@ -414,10 +404,9 @@ impl State {
         let waited_for = |key: &FetchKey| key.pool() != Pool::Streams;
         for (key, flight) in &mut self.flights {
             let own = flight.progress.idle();
-            let idle = if flight.started {
-                own
-            } else {
-                own.min(liveliest[key.pool() as usize])
+            let idle = match flight.started {
+                true => own,
+                false => own.min(liveliest[key.pool() as usize]),
             };
             if idle >= timeout && !flight.waiters.is_empty() && waited_for(key) {
                 overdue.push((key.clone(), mem::take(&mut flight.waiters)));

@@ -43,12 +43,10 @@ impl Signals {
     /// None known of; the system call has an error result.
     pub fn block() -> Result<Self> {
         let ignored = Process::own().status().ignored_signals.unwrap_or(0);
-        let mut signals = SigSet::empty();
-        for signal in ENDS {
-            if ignored & bit(signal) == 0 {
-                signals.add(signal);
-            }
-        }
+        let heard = ENDS
+            .into_iter()
+            .filter(|signal| ignored & bit(*signal) == 0);
+        let signals = SigSet::from_iter(heard);
         block(&signals)?;
         Ok(Self(signals))
     }
@@ -92,10 +90,8 @@ impl Signals {
 /// programs that it starts (`fusermount3`): where SIGCHLD is ignored, the kernel
 /// takes them away unasked.
 pub fn settle() {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGXFSZ);
     // Neither can fail for a signal that exists.
-    let _ = block(&signals);
+    let _ = block(&SigSet::from(Signal::SIGXFSZ));
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: no handler is installed that could interrupt anything.
     #[expect(unsafe_code, reason = "nix has no safe form for the default action")]

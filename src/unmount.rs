@@ -19,6 +19,7 @@ use crate::{
     text::one_line,
 };
 use nix::{
+    errno::Errno,
     mount::{MntFlags, umount2},
     unistd::Uid,
 };
@@ -121,17 +122,12 @@ fn detach(entry: &MountEntry, lazy: bool) -> Result<(), Refusal> {
         let mut flags = MntFlags::UMOUNT_NOFOLLOW;
         flags.set(MntFlags::MNT_DETACH, lazy);
         let mountpoint = entry.mountpoint.clone();
-        let answer = bounded(UNMOUNT_LIMIT, move || {
-            umount2(&mountpoint, flags).map_err(io::Error::from)
-        });
-        match answer {
+        match bounded(UNMOUNT_LIMIT, move || umount2(&mountpoint, flags)) {
             Some(Ok(())) => return Ok(()),
-            Some(Err(error)) => match error.kind() {
-                io::ErrorKind::ResourceBusy => return Err(Refusal::Busy),
-                // Root of a container without the capability: the helper may do.
-                io::ErrorKind::PermissionDenied => {}
-                _ => return Err(Refusal::Other(error.to_string())),
-            },
+            Some(Err(Errno::EBUSY)) => return Err(Refusal::Busy),
+            // Root of a container without the capability: the helper may do.
+            Some(Err(Errno::EPERM | Errno::EACCES)) => {}
+            Some(Err(errno)) => return Err(Refusal::Other(io::Error::from(errno).to_string())),
             None => return Err(Refusal::Other("the kernel does not answer".into())),
         }
     }
@@ -181,32 +177,28 @@ fn run(command: &mut Command) -> io::Result<Result<(), String>> {
 }
 
 fn nothing_at(path: &Path) -> Error {
-    let others: Vec<_> = mounts()
-        .unwrap_or_default()
-        .into_iter()
-        .filter(MountEntry::is_vm0fs)
-        .map(|entry| entry.mountpoint.display().to_string())
-        .collect();
-    Error::Setup(match others.is_empty() {
-        true => format!(
-            "{}: nothing is mounted there, and no vm0fs anywhere",
-            path.display()
-        ),
-        false => format!(
-            "{}: nothing is mounted there; vm0fs is mounted at {}",
-            path.display(),
-            others.join(", ")
-        ),
-    })
+    let mut mounts = mounts().unwrap_or_default();
+    mounts.retain(MountEntry::is_vm0fs);
+    let places = mounts
+        .iter()
+        .map(|entry| entry.mountpoint.display().to_string());
+    let others = match places.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => ", and no vm0fs anywhere".into(),
+        places => format!("; vm0fs is mounted at {places}"),
+    };
+    Error::Setup(format!(
+        "{}: nothing is mounted there{others}",
+        path.display()
+    ))
 }
 
 /// Names the processes that hold a mount, and says what to do.
 fn busy(entry: &MountEntry) -> Error {
-    let mut lines: Vec<String> = mounts()
-        .unwrap_or_default()
-        .iter()
-        .filter(|other| other.parent == entry.id)
-        .map(|other| format!("another mount inside: {}", other.mountpoint.display()))
+    let mut inside = mounts().unwrap_or_default();
+    inside.retain(|other| other.parent == entry.id);
+    let inside = inside.iter().map(|other| other.mountpoint.display());
+    let mut lines: Vec<String> = inside
+        .map(|at| format!("another mount inside: {at}"))
         .collect();
     lines.extend(holders(&entry.mountpoint).iter().map(ToString::to_string));
     if lines.is_empty() {

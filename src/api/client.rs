@@ -1,12 +1,13 @@
 //! The client: one method an endpoint.
 
 use super::{
+    call::Call,
     config::ClientConfig,
     counters::Calls,
     events::EventStream,
     failure::advise,
     logs::{self, LogReader},
-    paging,
+    paging::{self, Source},
     redaction::Secrets,
     request::Request,
     transport::Transport,
@@ -18,7 +19,7 @@ use crate::{
     progress::Progress,
 };
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value, value::RawValue};
 use url::Url;
 
@@ -59,12 +60,12 @@ impl Client {
 
     /// Asks for one agent, to see whether the service answers and accepts the token.
     pub fn check(&self, progress: &Progress) -> Result<()> {
-        paging::probe::<Agent>(&self.transport, &["agents"], progress)
+        paging::probe::<Agent>(Source::new(&self.transport, &["agents"], progress))
     }
 
     /// `GET /v1/agents`.
     pub fn agents(&self, progress: &Progress) -> Result<Vec<Row<Agent>>> {
-        Ok(paging::list(&self.transport, &["agents"], &[], progress)?.rows)
+        self.list(&["agents"], progress)
     }
 
     /// `GET /v1/agents/:id`.
@@ -74,10 +75,8 @@ impl Client {
 
     /// `GET /v1/agents/:id/versions`, newest first, as sent.
     pub fn agent_versions(&self, id: &str, progress: &Progress) -> Result<Vec<Box<RawValue>>> {
-        let segments = ["agents", id, "versions"];
-        let listing =
-            paging::list::<serde::de::IgnoredAny>(&self.transport, &segments, &[], progress)?;
-        Ok(listing.rows.into_iter().map(|row| row.raw).collect())
+        let rows = self.list::<IgnoredAny>(&["agents", id, "versions"], progress)?;
+        Ok(rows.into_iter().map(|row| row.raw).collect())
     }
 
     /// `GET /v1/runs/:id`.
@@ -108,13 +107,8 @@ impl Client {
     /// 400 if the run has ended already. An error that leaves open whether the run
     /// was cancelled says so.
     pub fn cancel_run(&self, id: &str, progress: &Progress) -> Result<Row<Run>> {
-        let segments = ["runs", id, "cancel"];
-        let request = Request::write(
-            &self.transport.base,
-            &segments,
-            Vec::new(),
-            Secrets::default(),
-        )?;
+        let (base, segments) = (&self.transport.base, ["runs", id, "cancel"]);
+        let request = Request::write(base, &segments, Vec::new(), Secrets::default())?;
         let advice =
             "the run may have been cancelled: look at its status in runs/ before trying again";
         self.act(&request, advice, progress)
@@ -145,8 +139,8 @@ impl Client {
         progress: &Progress,
     ) -> Result<EventStream> {
         let request = Request::events(&self.transport.base, &["runs", id, "events"], after)?;
-        let response = self.transport.open(&request, progress)?;
-        let silence = self.transport.silence(&request);
+        let call = self.call(&request, progress);
+        let (response, silence) = (call.open()?, call.silence());
         Ok(EventStream::new(response, request.label, silence, progress))
     }
 
@@ -158,7 +152,7 @@ impl Client {
 
     /// `GET /v1/volumes` or `/v1/artifacts`.
     pub fn storages(&self, kind: StorageKind, progress: &Progress) -> Result<Vec<Row<Storage>>> {
-        Ok(paging::list(&self.transport, &[kind.plural()], &[], progress)?.rows)
+        self.list(&[kind.plural()], progress)
     }
 
     /// `GET /v1/volumes/:id` or `/v1/artifacts/:id`.
@@ -173,8 +167,7 @@ impl Client {
         id: &str,
         progress: &Progress,
     ) -> Result<Vec<Row<StorageVersion>>> {
-        let segments = [kind.plural(), id, "versions"];
-        Ok(paging::list(&self.transport, &segments, &[], progress)?.rows)
+        self.list(&[kind.plural(), id, "versions"], progress)
     }
 
     /// `GET /v1/volumes/:id/download`: the presigned URL of a version's archive,
@@ -193,7 +186,7 @@ impl Client {
         let query = [("version_id", version_id)];
         let segments = [kind.plural(), id, "download"];
         let request = Request::read(&self.transport.base, &segments, &query)?;
-        self.transport.get_location(&request, progress)
+        self.call(&request, progress).get_location()
     }
 
     /// The requests sent so far, and the rate limit as the service last told it.
@@ -207,6 +200,15 @@ impl Client {
         self.transport.now()
     }
 
+    fn call<'a>(&'a self, request: &'a Request, progress: &'a Progress) -> Call<'a> {
+        let transport = &self.transport;
+        Call {
+            transport,
+            request,
+            progress,
+        }
+    }
+
     /// A POST whose answer is one object. `advice` tells the user what to do where
     /// it is unknown whether the POST took effect.
     fn act<T: DeserializeOwned>(
@@ -215,7 +217,7 @@ impl Client {
         advice: &str,
         progress: &Progress,
     ) -> Result<Row<T>> {
-        let answer = self.transport.post(request, progress).and_then(|body| {
+        let answer = self.call(request, progress).post().and_then(|body| {
             // Not in the decoder's words: they may repeat the answer, which may
             // repeat the secrets that were sent.
             paging::object(&body).map_err(|error| {
@@ -226,10 +228,16 @@ impl Client {
         answer.map_err(|error| advise(error, advice))
     }
 
+    /// Every row of a list.
+    fn list<T: DeserializeOwned>(&self, path: &[&str], progress: &Progress) -> Result<Vec<Row<T>>> {
+        let source = Source::new(&self.transport, path, progress);
+        Ok(paging::list(source, &[], |_| false)?.rows)
+    }
+
     /// An endpoint whose whole body is one object.
     fn one<T: DeserializeOwned>(&self, segments: &[&str], progress: &Progress) -> Result<Row<T>> {
         let request = Request::read(&self.transport.base, segments, &[])?;
-        let body = self.transport.get(&request, progress)?;
+        let body = self.call(&request, progress).get()?;
         let row = paging::object(&body.bytes);
         row.map_err(|error| paging::not_documented(&request.label, &error))
     }

@@ -34,23 +34,15 @@ pub struct RateLimit {
 /// The client's running counts.
 #[derive(Default)]
 pub(super) struct Counters {
-    made: AtomicU64,
-    failed: AtomicU64,
+    /// Requests that were sent.
+    pub(super) made: AtomicU64,
+    /// Requests without a usable answer.
+    pub(super) failed: AtomicU64,
     /// As told by the last answers.
     told: Mutex<(Option<RateLimit>, Option<String>)>,
 }
 
 impl Counters {
-    /// Counts a request.
-    pub(super) fn sent(&self) {
-        self.made.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a request without a usable answer.
-    pub(super) fn failed(&self) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// Remembers the rate limit and the request id of an answer. `redact` is as for
     /// [`super::error_body::api_error`].
     pub(super) fn answered(&self, headers: &HeaderMap, redact: &dyn Fn(&str) -> String) {

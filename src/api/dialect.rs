@@ -24,12 +24,6 @@ pub(super) fn is_error(status: u16, kind: &str, code: &str) -> bool {
     fits && !code.is_empty()
 }
 
-/// Whether an error of another form means another server. Other statuses may come
-/// from a gateway in an outage, or as HTML from inside the service.
-fn tells_of_another(status: u16) -> bool {
-    (400..500).contains(&status) && !matches!(status, 407 | 408 | 425 | 429)
-}
-
 /// The part of a list that shows that it is one of v1.
 #[derive(Deserialize)]
 struct List {
@@ -38,14 +32,18 @@ struct List {
     pagination: Option<IgnoredAny>,
 }
 
-/// Describes an error of another form, if it means another server.
+/// Describes an error of another form, if it means another server. Other statuses may
+/// come from a gateway in an outage, or as HTML from inside the service.
 pub(super) fn foreign_error(status: u16, body: &[u8]) -> Option<String> {
-    tells_of_another(status).then(|| in_words(status, body))
+    let is_other = (400..500).contains(&status) && !matches!(status, 407 | 408 | 425 | 429);
+    is_other.then(|| in_words(status, body))
 }
 
 /// Describes a success that v1 does not send.
 pub(super) fn foreign_body(body: &Body) -> Option<String> {
-    let is_other = !body.is_marked && !may_be_json(&body.bytes);
+    // JSON of v1 is an object.
+    let may_be_json = body.bytes.trim_ascii_start().first() == Some(&b'{');
+    let is_other = !body.is_marked && !may_be_json;
     is_other.then(|| in_words(200, &body.bytes))
 }
 
@@ -64,11 +62,6 @@ pub(super) fn foreign_list(body: &Body, is_top: bool, rows: usize) -> Option<Str
         Ok(_) => return None,
     };
     Some(format!("{}: {why}", in_words(200, &body.bytes)))
-}
-
-/// Whether a body could be JSON of v1: an object.
-fn may_be_json(body: &[u8]) -> bool {
-    body.trim_ascii_start().first() == Some(&b'{')
 }
 
 /// A body in a few words, for a sentence that begins "was answered with".

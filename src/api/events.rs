@@ -75,15 +75,11 @@ impl EventStream {
     #[allow(clippy::should_implement_trait, reason = "it can fail, and then ends")]
     pub fn next(&mut self) -> Result<Option<RunEvent>> {
         while !self.ended {
-            let next = self.next_sent();
-            self.ended = !matches!(next, Ok(Some(_)));
-            match next? {
-                Some(event) => {
-                    if let Some(event) = understand(&self.label, event) {
-                        return Ok(Some(event));
-                    }
-                }
-                None => return Ok(None),
+            let sent = self.next_sent();
+            self.ended = !matches!(sent, Ok(Some(_)));
+            let event = sent?.and_then(|event| understand(&self.label, event));
+            if event.is_some() {
+                return Ok(event);
             }
         }
         Ok(None)

@@ -23,7 +23,7 @@ pub use rows::LogReader;
 pub(super) use rows::Rows;
 
 use super::{
-    paging::{Came, Size, page},
+    paging::{Source, page},
     transport::Transport,
     types::{LogRow, Row},
 };
@@ -83,12 +83,8 @@ pub(super) fn run_logs(
     reader: &mut LogReader,
     progress: &Progress,
 ) -> Result<Vec<Row<LogRow>>> {
-    let source = Source {
-        transport,
-        segments: ["runs", run, "logs"],
-        progress,
-        size: Size::new(),
-    };
+    let segments = ["runs", run, "logs"];
+    let source = Source::new(transport, &segments, progress);
     let mut reading = Reading::new(source, reader);
     for _ in 0..MAX_PAGES {
         match reading.page()? {
@@ -102,20 +98,7 @@ pub(super) fn run_logs(
     ))
 }
 
-/// Where the pages of a log come from.
-struct Source<'a> {
-    transport: &'a Transport,
-    segments: [&'a str; 3],
-    progress: &'a Progress,
-    size: Size,
-}
-
 impl Source<'_> {
-    fn ask(&mut self, query: &[(&str, &str)]) -> Result<Came> {
-        self.size
-            .ask(self.transport, &self.segments, query, self.progress)
-    }
-
     /// The rows of a moment of the given type, from one end.
     fn ask_end(&mut self, moment: Moment, kind: &str, order: &str) -> Result<End> {
         let (since, until) = moment.bounds();

@@ -6,6 +6,7 @@
 
 use super::{
     body::{Body, MAX_BODY, Within, too_large},
+    call::Call,
     request::Request,
     transport::Transport,
     types::Row,
@@ -74,35 +75,52 @@ pub(super) struct Came {
     pub(super) size: usize,
 }
 
-/// The page size: the service's maximum, or less while such a page would be larger
-/// than [`MAX_BODY`].
-pub(super) struct Size(usize);
+/// Where the pages of a list or log come from.
+pub(super) struct Source<'a> {
+    transport: &'a Transport,
+    segments: &'a [&'a str],
+    progress: &'a Progress,
+    /// Rows of the next page: the service's maximum, or less while such a page would be
+    /// larger than [`MAX_BODY`].
+    size: usize,
+}
 
-impl Size {
-    pub(super) fn new() -> Self {
-        Self(PAGE)
+impl<'a> Source<'a> {
+    pub(super) fn new(
+        transport: &'a Transport,
+        segments: &'a [&'a str],
+        progress: &'a Progress,
+    ) -> Self {
+        Self {
+            transport,
+            segments,
+            progress,
+            size: PAGE,
+        }
+    }
+
+    fn call<'b>(&'b self, request: &'b Request) -> Call<'b> {
+        Call {
+            transport: self.transport,
+            request,
+            progress: self.progress,
+        }
     }
 
     /// Asks for a page, with fewer rows each time that it is too large.
-    pub(super) fn ask(
-        &mut self,
-        transport: &Transport,
-        segments: &[&str],
-        query: &[(&str, &str)],
-        progress: &Progress,
-    ) -> Result<Came> {
+    pub(super) fn ask(&mut self, query: &[(&str, &str)]) -> Result<Came> {
         let mut declared = None;
         loop {
-            let size = self.0;
+            let size = self.size;
             let limit = size.to_string();
             let mut query = query.to_vec();
             query.push(("limit", &limit));
-            let request = Request::read(&transport.base, segments, &query)?;
-            let larger = match transport.get_within(&request, progress)? {
+            let request = Request::read(&self.transport.base, self.segments, &query)?;
+            let larger = match self.call(&request).get_within()? {
                 Within::Body(body) => {
                     // The rows that follow may be small again.
                     if body.bytes.len() < MAX_BODY / 4 {
-                        self.0 = PAGE.min(2 * size);
+                        self.size = PAGE.min(2 * size);
                     }
                     return Ok(Came {
                         request,
@@ -119,7 +137,7 @@ impl Size {
             // for any number of rows. Larger steps find that out with few calls.
             let is_constant = larger.is_some() && larger == declared;
             declared = larger;
-            self.0 = match is_constant {
+            self.size = match is_constant {
                 true => (size / 8).max(1),
                 false => size / 2,
             };
@@ -133,27 +151,23 @@ impl Size {
 }
 
 /// Asks for one row of a list, to see whether the service answers.
-pub(super) fn probe<T: DeserializeOwned>(
-    transport: &Transport,
-    segments: &[&str],
-    progress: &Progress,
-) -> Result<()> {
-    let came = Size(1).ask(transport, segments, &[], progress)?;
-    let mut pages = Pages::<T>::new();
-    first(transport, segments, &came, &mut pages, |_| true).map(|_| ())
+pub(super) fn probe<T: DeserializeOwned>(mut source: Source<'_>) -> Result<()> {
+    source.size = 1;
+    let came = source.ask(&[])?;
+    first(&source, &came, &mut Pages::<T>::new(), |_| true).map(|_| ())
 }
 
 /// Adds the first page of a list, which shows whether the server speaks v1.
 fn first<T: DeserializeOwned>(
-    transport: &Transport,
-    segments: &[&str],
+    source: &Source<'_>,
     came: &Came,
     pages: &mut Pages<T>,
     is_last: impl Fn(&[Row<T>]) -> bool,
 ) -> Result<Option<String>> {
     let next = pages.add(&came.request.label, &came.body.bytes, is_last);
-    let (is_top, rows) = (segments.len() == 1, pages.listing.rows.len());
-    transport.check_list(&came.request, &came.body, is_top, rows)?;
+    let (is_top, rows) = (source.segments.len() == 1, pages.listing.rows.len());
+    let call = source.call(&came.request);
+    call.check_list(&came.body, is_top, rows)?;
     next
 }
 
@@ -202,36 +216,23 @@ pub(super) fn understand<T: DeserializeOwned>(label: &str, raw: &RawValue) -> Op
     }
 }
 
-/// Every row of a list, each once, in the service's order.
+/// The rows of a list, each once, in the service's order, up to the first page for
+/// which `is_last` is true. It gets the rows that are new with that page.
 pub(super) fn list<T: DeserializeOwned>(
-    transport: &Transport,
-    segments: &[&str],
+    mut source: Source<'_>,
     query: &[(&str, &str)],
-    progress: &Progress,
-) -> Result<Listing<T>> {
-    list_until(transport, segments, query, progress, |_| false)
-}
-
-/// The rows up to the first page for which `is_last` is true. It gets the rows that
-/// are new with that page.
-pub(super) fn list_until<T: DeserializeOwned>(
-    transport: &Transport,
-    segments: &[&str],
-    query: &[(&str, &str)],
-    progress: &Progress,
     is_last: impl Fn(&[Row<T>]) -> bool,
 ) -> Result<Listing<T>> {
     let mut pages = Pages::new();
-    let mut size = Size::new();
     let mut cursor: Option<String> = None;
     for number in 0..MAX_PAGES {
         let mut query = query.to_vec();
         if let Some(cursor) = &cursor {
             query.push(("cursor", cursor));
         }
-        let came = size.ask(transport, segments, &query, progress)?;
+        let came = source.ask(&query)?;
         cursor = match number {
-            0 => first(transport, segments, &came, &mut pages, &is_last)?,
+            0 => first(&source, &came, &mut pages, &is_last)?,
             _ => pages.add(&came.request.label, &came.body.bytes, &is_last)?,
         };
         if cursor.is_none() {
@@ -239,7 +240,7 @@ pub(super) fn list_until<T: DeserializeOwned>(
         }
     }
     tracing::warn!(
-        list = segments.join("/"),
+        list = source.segments.join("/"),
         pages = MAX_PAGES,
         "the list is longer than is read; what it does not show can be reached by its id"
     );

@@ -2,11 +2,11 @@
 
 use super::{
     client::Client,
-    paging,
+    paging::{self, Source},
     types::{Row, Run, RunStatus},
 };
 use crate::{error::Result, progress::Progress};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Maximum runs that one refresh asks for one by one. A run ends once, so there
 /// are seldom many; the next refresh asks for the rest.
@@ -24,27 +24,11 @@ impl<'a> FromIterator<&'a Run> for KnownRuns<'a> {
     }
 }
 
-/// The runs that a refresh has read so far, each once, as the service told it last.
-#[derive(Default)]
-struct Brought {
-    rows: Vec<Row<Run>>,
-    places: HashMap<String, usize>,
-}
+/// The runs that a refresh has read so far by their ids, as the service told them last.
+type Brought = BTreeMap<String, Row<Run>>;
 
-impl Brought {
-    fn take(&mut self, row: Row<Run>) {
-        match self.places.get(&row.value.id) {
-            Some(&place) => self.rows[place] = row,
-            None => {
-                self.places.insert(row.value.id.clone(), self.rows.len());
-                self.rows.push(row);
-            }
-        }
-    }
-
-    fn has(&self, id: &str) -> bool {
-        self.places.contains_key(id)
-    }
+fn take(brought: &mut Brought, rows: Vec<Row<Run>>) {
+    brought.extend(rows.into_iter().map(|row| (row.value.id.clone(), row)));
 }
 
 impl Client {
@@ -101,12 +85,12 @@ impl Client {
         if listing.gaps {
             return self.runs(progress);
         }
-        let mut brought = Brought::default();
-        listing.rows.into_iter().for_each(|row| brought.take(row));
+        let mut brought = Brought::new();
+        take(&mut brought, listing.rows);
         if let Err(error) = self.refresh_live(known, &mut brought, progress) {
             tracing::warn!(%error, "some of the runs that had not ended are not looked at");
         }
-        Ok(brought.rows)
+        Ok(brought.into_values().collect())
     }
 
     /// Reads the state of the runs that had not ended and are not in `brought`.
@@ -116,11 +100,9 @@ impl Client {
         brought: &mut Brought,
         progress: &Progress,
     ) -> Result<()> {
+        let known = known.0.iter().map(|(id, status)| (*id, *status));
         let mut missing: Vec<(&str, &RunStatus)> = known
-            .0
-            .iter()
-            .map(|(id, status)| (*id, *status))
-            .filter(|(id, status)| !status.is_terminal() && !brought.has(id))
+            .filter(|(id, status)| !status.is_terminal() && !brought.contains_key(*id))
             .collect();
         // The statuses whose list has more than one page.
         let mut long = Vec::new();
@@ -133,15 +115,15 @@ impl Client {
                 if listing.more {
                     long.push(status);
                 }
-                listing.rows.into_iter().for_each(|row| brought.take(row));
+                take(brought, listing.rows);
             }
-            missing.retain(|(id, _)| !brought.has(id));
+            missing.retain(|(id, _)| !brought.contains_key(*id));
         }
         // First the runs whose status has certainly changed.
         missing.sort_by_key(|(_, status)| long.contains(*status));
         for (id, _) in missing.into_iter().take(MAX_DETAILS) {
             match self.run(id, progress) {
-                Ok(row) => brought.take(row),
+                Ok(row) => take(brought, vec![row]),
                 Err(error) if error.is_not_found() => {
                     tracing::debug!(%error, "a run has vanished");
                 }
@@ -160,7 +142,7 @@ impl Client {
         is_last: impl Fn(&[Row<Run>]) -> bool,
     ) -> Result<paging::Listing<Run>> {
         let status = status.map(|status| ("status", status.as_str()));
-        let (transport, query) = (&self.transport, status.as_slice());
-        paging::list_until(transport, &["runs"], query, progress, is_last)
+        let source = Source::new(&self.transport, &["runs"], progress);
+        paging::list(source, status.as_slice(), is_last)
     }
 }

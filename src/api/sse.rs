@@ -4,7 +4,7 @@
 //! event stream" and "Interpreting an event stream".
 
 use crate::text::unmarked;
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 /// Maximum size of one event in memory, in bytes as sent: its name, data, id and
 /// the line that is being read. (Replacing bytes that are not UTF-8 can triple
@@ -29,14 +29,9 @@ pub(super) struct Event {
 
 /// An event or a line is longer than [`MAX_EVENT`] bytes. The rest of the stream
 /// cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an event of more than {} MiB", MAX_EVENT >> 20)]
 pub(super) struct TooLong;
-
-impl fmt::Display for TooLong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an event of more than {} MiB", MAX_EVENT >> 20)
-    }
-}
 
 /// Divides a stream into events. Lines after the last empty line of the stream are
 /// no event, and are dropped with the parser.

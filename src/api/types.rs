@@ -41,7 +41,7 @@ pub struct Agent {
 
 /// The state of a run. An unknown word is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(from = "String")]
+#[serde(rename_all = "lowercase")]
 pub enum RunStatus {
     /// Waiting for a sandbox.
     Pending,
@@ -56,15 +56,8 @@ pub enum RunStatus {
     /// Ended by a user.
     Cancelled,
     /// A word that this version of vm0fs does not know.
+    #[serde(untagged)]
     Other(String),
-}
-
-impl From<String> for RunStatus {
-    fn from(word: String) -> Self {
-        let known = Self::KNOWN.into_iter();
-        let mut known = known.filter(|status| status.as_str() == word);
-        known.next().unwrap_or(Self::Other(word))
-    }
 }
 
 impl RunStatus {
@@ -164,14 +157,11 @@ impl LogRow {
     /// row is not an agent's, or holds only a part of the event; then there is only
     /// the message.
     pub fn told(&self) -> Option<(&str, &RawValue)> {
-        let numbered = self.event.as_ref().map(|event| (&event.kind, &event.data));
-        let unnumbered = || {
-            self.unnumbered
-                .as_ref()
-                .map(|told| (&told.kind, &told.data))
-        };
-        let (kind, data) = numbered.or_else(unnumbered)?;
-        Some((kind, data))
+        match (&self.event, &self.unnumbered) {
+            (Some(event), _) => Some((&event.kind, &event.data)),
+            (None, Some(told)) => Some((&told.kind, &told.data)),
+            (None, None) => None,
+        }
     }
 }
 
@@ -272,10 +262,8 @@ impl<'de> Deserialize<'de> for LogRow {
         // Nearly all rows have the event in their metadata. Only the others' messages
         // are decoded, which can be megabytes.
         let needs_message = sent.kind == "agent" && (kind.is_none() || data.is_none());
-        let in_message = needs_message
-            .then(|| bracketed(&sent.message))
-            .flatten()
-            .unzip();
+        let in_message = || bracketed(&sent.message);
+        let in_message = needs_message.then(in_message).flatten().unzip();
         let data = data.or(in_message.1);
         let kind = kind
             .or_else(|| in_message.0.map(ToOwned::to_owned))

@@ -65,8 +65,8 @@ impl DemoArgs {
     pub fn run(self, environment: &Environment) -> Result<()> {
         let signals = Signals::outlast_others()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.unwrap_or(0)));
-        let server =
-            Server::start_on(World::demo(), address).map_err(|error| self.explain(error))?;
+        let server = Server::start_on(World::demo(), address);
+        let server = server.map_err(|error| self.explain(error))?;
         if self.serve_only {
             print_server(&server);
             signals.wait()?;
@@ -79,8 +79,8 @@ impl DemoArgs {
         remove_dead();
         let prefix = format!("{PREFIX}{}-", process::id());
         let cache = tempfile::Builder::new().prefix(&prefix).tempdir();
-        let cache =
-            cache.map_err(|error| Error::io("making a folder for the demo's cache", error))?;
+        let failed = |error| Error::io("making a folder for the demo's cache", error);
+        let cache = cache.map_err(failed)?;
         let options = mount::Options {
             mountpoint: mountpoint.clone(),
             settings: settings(&server, cache.path())?,
@@ -122,21 +122,14 @@ impl DemoArgs {
 /// Removes caches that killed demos of this user have left.
 fn remove_dead() {
     let own = nix::unistd::Uid::effective().as_raw();
-    for entry in fs::read_dir(std::env::temp_dir())
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
+    let folder = fs::read_dir(std::env::temp_dir());
+    for entry in folder.into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let pid = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(PREFIX)?.split('-').next());
-        let Some(pid) = pid.and_then(|pid| pid.parse().ok()) else {
-            continue;
-        };
-        let is_own = entry
-            .metadata()
-            .is_ok_and(|data| data.is_dir() && data.uid() == own);
+        let rest = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let pid = rest.and_then(|rest| rest.split('-').next()?.parse().ok());
+        let Some(pid) = pid else { continue };
+        let data = entry.metadata();
+        let is_own = data.is_ok_and(|data| data.is_dir() && data.uid() == own);
         if is_own && !Process::new(pid).exists() {
             remove(&entry.path());
         }

@@ -12,6 +12,7 @@ use crate::{
 };
 use clap::{ArgAction, Args};
 use std::{
+    cell::Cell,
     io::{self, IsTerminal, Read, Write},
     process::ExitCode,
     thread,
@@ -116,6 +117,7 @@ impl RunArgs {
         let session = Session {
             tree: &tree,
             pending: &pending,
+            has_said_why: Cell::new(false),
         };
         let id = session.start(&self.agent, &text)?;
         match self.json {
@@ -152,6 +154,8 @@ fn tell(text: &str) {
 struct Session<'a> {
     tree: &'a Tree,
     pending: &'a PendingRequests,
+    /// Whether the user has been told why the run has failed.
+    has_said_why: Cell<bool>,
 }
 
 impl Session<'_> {
@@ -227,31 +231,33 @@ impl Session<'_> {
         }
     }
 
+    /// Says something about why a run has failed, unless that was said.
+    fn say_once(&self, id: &str, why: &str) {
+        if !self.has_said_why.replace(true) {
+            tell(&format!("run {id}{why}"));
+        }
+    }
+
     /// Says once why a run has failed, where that is known.
-    fn say_why(&self, id: &str, said: &mut bool) {
-        if !*said && let Some(reason) = self.tree.why_failed(id) {
-            tell(&format!("run {id}: {reason}"));
-            *said = true;
+    fn say_why(&self, id: &str) {
+        if let Some(reason) = self.tree.why_failed(id) {
+            self.say_once(id, &format!(": {reason}"));
         }
     }
 
     /// Says once how a run has ended, and why.
-    fn say_end(&self, id: &str, end: &str, said: &mut bool) {
+    fn say_end(&self, id: &str, end: &str) {
         // Only the answer for this run has the reason, and may have to be fetched.
         let error = self.find(&["runs", id, "error"]);
         if let Err(error) = error.and_then(|error| self.read_whole(error)) {
             tracing::warn!("the error of run {id} cannot be read: {error}");
         }
-        self.say_why(id, said);
-        let words = match end {
-            "failed" => "failed, and the service does not say why",
-            "timeout" => "was ended by its time limit",
-            "cancelled" => "was cancelled",
-            _ => return,
-        };
-        if !*said {
-            tell(&format!("run {id} {words}"));
-            *said = true;
+        self.say_why(id);
+        match end {
+            "failed" => self.say_once(id, " failed, and the service does not say why"),
+            "timeout" => self.say_once(id, " was ended by its time limit"),
+            "cancelled" => self.say_once(id, " was cancelled"),
+            _ => {}
         }
     }
 
@@ -263,7 +269,6 @@ impl Session<'_> {
         let opened = self.patiently(|| self.pending.run(|view| view.open(log, true)))?;
         let mut offset = 0;
         let mut ended: Option<(u8, Instant)> = None;
-        let mut said = false;
         let (mut next_look, mut pause) = (Instant::now(), RETRY);
         loop {
             let bytes = self.read(&opened.handle, offset)?;
@@ -275,14 +280,14 @@ impl Session<'_> {
                 }
                 continue;
             }
-            self.say_why(id, &mut said);
+            self.say_why(id);
             match ended {
                 Some((code, at)) if at.elapsed() >= LATE => return Ok(ExitCode::from(code)),
                 None if Instant::now() >= next_look => match self.read_whole(status) {
                     Ok(status) => {
                         let end = ENDS.iter().find(|(word, _)| *word == status.trim_end());
                         if let Some((end, code)) = end {
-                            self.say_end(id, end, &mut said);
+                            self.say_end(id, end);
                             ended = Some((*code, Instant::now()));
                         }
                         pause = RETRY;

@@ -29,11 +29,9 @@ impl Environment {
     /// Of this process. The home is `HOME`, else the password database's.
     pub fn of_process() -> Self {
         let variables: BTreeMap<_, _> = std::env::vars_os().collect();
-        let home = variables
-            .get(&OsString::from("HOME"))
-            .filter(|home| !home.is_empty())
-            .map(PathBuf::from)
-            .or_else(|| Some(User::from_uid(Uid::effective()).ok()??.dir));
+        let home = variables.get(&OsString::from("HOME"));
+        let home = home.filter(|home| !home.is_empty()).map(PathBuf::from);
+        let home = home.or_else(|| Some(User::from_uid(Uid::effective()).ok()??.dir));
         Self {
             variables,
             home,
@@ -72,15 +70,10 @@ impl Environment {
     /// # Errors
     /// [`Error::Setup`] where neither is known.
     pub fn xdg(&self, variable: &str, fallback: &str) -> Result<PathBuf> {
-        self.variables
-            .get(&OsString::from(variable))
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-            .or_else(|| Some(self.home.as_ref()?.join(fallback)))
-            .ok_or_else(|| {
-                Error::Setup(format!(
-                    "the home folder is not known; set HOME or {variable}"
-                ))
-            })
+        let set = self.variables.get(&OsString::from(variable));
+        let set = set.map(PathBuf::from).filter(|path| path.is_absolute());
+        let dir = set.or_else(|| Some(self.home.as_ref()?.join(fallback)));
+        let unknown = format!("the home folder is not known; set HOME or {variable}");
+        dir.ok_or(Error::Setup(unknown))
     }
 }

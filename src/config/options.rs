@@ -166,10 +166,8 @@ impl MountOptions {
     pub(super) fn keys() -> Vec<String> {
         let command = Self::augment_args(clap::Command::new("vm0fs"));
         let arguments = command.get_arguments().filter_map(clap::Arg::get_long);
-        arguments
-            .chain(["crawler-names"])
-            .map(str::to_owned)
-            .collect()
+        let keys = arguments.chain(["crawler-names"]);
+        keys.map(str::to_owned).collect()
     }
 }
 

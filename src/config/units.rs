@@ -72,10 +72,8 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
         .unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let unit = unit.trim_start();
-    let factor = units
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(unit))?
-        .1;
+    let is_meant = |(name, _): &&(&str, u64)| name.eq_ignore_ascii_case(unit);
+    let &(_, factor) = units.iter().find(is_meant)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |part: &str| {
         let valid = part.starts_with(|c: char| c.is_ascii_digit()) && !part.ends_with('_');
@@ -86,11 +84,8 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let fraction = fraction.get(..fraction.len().min(9))?;
     let scale = 10u64.pow(u32::try_from(fraction.len()).ok()?);
     let part = u128::from(fraction.parse::<u64>().ok()?) * u128::from(factor) / u128::from(scale);
-    whole
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(factor)?
-        .checked_add(u64::try_from(part).ok()?)
+    let whole = whole.parse::<u64>().ok()?.checked_mul(factor)?;
+    whole.checked_add(u64::try_from(part).ok()?)
 }
 
 #[cfg(test)]

@@ -2,21 +2,21 @@
 
 use super::{
     Fs,
-    context::{BUFFER, errno, sought},
+    context::{BUFFER, errno, file_type, sought},
     handles::Open,
     negotiate::negotiate,
     open_writers,
-    readdir::{fill, fill_plus},
+    readdir::fill,
     replies,
 };
 use crate::{
     error::Error,
     pending::LET_GO,
-    tree::{Access, Handle, Miss, START_FILE},
+    tree::{Access, Attributes, Handle, Miss, START_FILE},
 };
 use fuser::{
-    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo,
-    IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr,
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, Generation,
+    INodeNo, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr,
     ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl,
     ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
@@ -27,6 +27,15 @@ use std::{
     path::Path,
     time::{Instant, SystemTime},
 };
+
+/// Operations that fail with an errno, whatever their arguments are.
+macro_rules! refuse {
+    ($($errno:ident $operation:ident($($argument:ty),*) $reply:ty;)+) => {
+        $(fn $operation(&self, _: &Request, _: INodeNo, $(_: $argument,)* reply: $reply) {
+            reply.error(Errno::$errno);
+        })+
+    };
+}
 
 impl Filesystem for Fs {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
@@ -189,17 +198,19 @@ impl Filesystem for Fs {
         ino: INodeNo,
         fh: FileHandle,
         offset: u64,
-        reply: ReplyDirectory,
+        mut reply: ReplyDirectory,
     ) {
         self.serve(
             request.pid(),
             move |context, view| context.listing(view, ino.0, fh.0, offset),
-            move |context, directory| match directory {
-                Ok(directory) => {
-                    let view = context.tree.at(Instant::now());
-                    fill(&view, &directory, ino.0, offset, reply);
+            move |context, listing| {
+                let add = |next, name: &OsStr, entry: &Attributes, _| {
+                    reply.add(INodeNo(entry.ino), next, file_type(entry.kind), name)
+                };
+                match fill(context, listing, ino.0, offset, add) {
+                    Ok(()) => reply.ok(),
+                    Err(error) => reply.error(errno(&error)),
                 }
-                Err(error) => reply.error(errno(&error)),
             },
         );
     }
@@ -210,17 +221,20 @@ impl Filesystem for Fs {
         ino: INodeNo,
         fh: FileHandle,
         offset: u64,
-        reply: ReplyDirectoryPlus,
+        mut reply: ReplyDirectoryPlus,
     ) {
         self.serve(
             request.pid(),
             move |context, view| context.listing(view, ino.0, fh.0, offset),
-            move |context, directory| match directory {
-                Ok(directory) => {
-                    let view = context.tree.at(Instant::now());
-                    fill_plus(context, &view, &directory, ino.0, offset, reply);
+            move |context, listing| {
+                let add = |next, name: &OsStr, entry: &Attributes, lasts| {
+                    let attr = context.file_attr(entry);
+                    reply.add(attr.ino, next, name, &lasts, &attr, Generation(0))
+                };
+                match fill(context, listing, ino.0, offset, add) {
+                    Ok(()) => reply.ok(),
+                    Err(error) => reply.error(errno(&error)),
                 }
-                Err(error) => reply.error(errno(&error)),
             },
         );
     }
@@ -347,55 +361,25 @@ impl Filesystem for Fs {
 
     // Changes are answered with EROFS, for root too. The defaults are ENOSYS and
     // EPERM, which tools understand as something else.
-
-    fn mknod(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn mkdir(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn unlink(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn rmdir(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn symlink(&self, _: &Request, _: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn rename(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        _: &OsStr,
-        _: INodeNo,
-        _: &OsStr,
-        _: RenameFlags,
-        reply: ReplyEmpty,
-    ) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
-        reply.error(Errno::EROFS);
-    }
-
-    fn create(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        _: &OsStr,
-        _: u32,
-        _: u32,
-        _: i32,
-        reply: ReplyCreate,
-    ) {
-        reply.error(Errno::EROFS);
+    refuse! {
+        EROFS mknod(&OsStr, u32, u32, u32) ReplyEntry;
+        EROFS mkdir(&OsStr, u32, u32) ReplyEntry;
+        EROFS unlink(&OsStr) ReplyEmpty;
+        EROFS rmdir(&OsStr) ReplyEmpty;
+        EROFS symlink(&OsStr, &Path) ReplyEntry;
+        EROFS rename(&OsStr, INodeNo, &OsStr, RenameFlags) ReplyEmpty;
+        EROFS link(INodeNo, &OsStr) ReplyEntry;
+        EROFS create(&OsStr, u32, u32, i32) ReplyCreate;
+        // Many programs ask of every file whether it is a terminal. fuser's own
+        // answer would log a warning each time.
+        ENOTTY ioctl(FileHandle, IoctlFlags, u32, &[u8], u32) ReplyIoctl;
+        // Only control files can be open to write, and they reserve no room.
+        EOPNOTSUPP fallocate(FileHandle, u64, u64, i32) ReplyEmpty;
+        // From a file of the mount into a control file: the kernel then reads and
+        // writes, as between two file systems.
+        ENOSYS copy_file_range(
+            FileHandle, u64, INodeNo, FileHandle, u64, u64, CopyFileRangeFlags
+        ) ReplyWrite;
     }
 
     fn setxattr(
@@ -419,36 +403,6 @@ impl Filesystem for Fs {
         self.no_xattr(request, ino, reply);
     }
 
-    fn ioctl(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        _: FileHandle,
-        _: IoctlFlags,
-        _: u32,
-        _: &[u8],
-        _: u32,
-        reply: ReplyIoctl,
-    ) {
-        // Many programs ask of every file whether it is a terminal. fuser's own
-        // answer would log a warning each time.
-        reply.error(Errno::ENOTTY);
-    }
-
-    fn fallocate(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        _: FileHandle,
-        _: u64,
-        _: u64,
-        _: i32,
-        reply: ReplyEmpty,
-    ) {
-        // Only control files can be open to write, and they reserve no room.
-        reply.error(Errno::EOPNOTSUPP);
-    }
-
     fn lseek(
         &self,
         request: &Request,
@@ -466,23 +420,5 @@ impl Filesystem for Fs {
             move |context, view| context.seek(view, ino.0, fh.0, offset.unsigned_abs(), what),
             |_, found| replies::sought(found, reply),
         );
-    }
-
-    fn copy_file_range(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        _: FileHandle,
-        _: u64,
-        _: INodeNo,
-        _: FileHandle,
-        _: u64,
-        _: u64,
-        _: CopyFileRangeFlags,
-        reply: ReplyWrite,
-    ) {
-        // From a file of the mount into a control file: the kernel then reads and
-        // writes, as between two file systems.
-        reply.error(Errno::ENOSYS);
     }
 }

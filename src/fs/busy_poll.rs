@@ -51,7 +51,7 @@ const SHARE: u32 = 80;
 const AWAY: Duration = Duration::from_millis(500);
 
 /// What a thread has seen of the requests that it takes.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Seen {
     last: Option<Instant>,
     /// When the present run began, and the thread's CPU time then.
@@ -65,14 +65,6 @@ struct Seen {
 }
 
 impl Seen {
-    const NOTHING: Self = Self {
-        last: None,
-        since: None,
-        run: 0,
-        sequence: 0,
-        not_before: None,
-    };
-
     /// Notes a request; says at the end of a run whether to poll from now on.
     /// `is_polling`: whether the thread polls now; `cpu`: its CPU time.
     fn note(
@@ -115,7 +107,7 @@ impl Seen {
 }
 
 thread_local! {
-    static SEEN: Cell<Seen> = const { Cell::new(Seen::NOTHING) };
+    static SEEN: Cell<Seen> = Cell::default();
 }
 
 /// The polling of a mount's one thread that takes requests.
@@ -275,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_run_of_close_requests_begins_to_poll() {
-        let (mut seen, mut now, mut cpu) = (Seen::NOTHING, Instant::now(), Duration::ZERO);
+        let (mut seen, mut now, mut cpu) = (Seen::default(), Instant::now(), Duration::ZERO);
         seen.note(now, false, || cpu);
         assert_eq!(run(&mut seen, &mut now, &mut cpu, 30, false), Some(true));
         assert_eq!(run(&mut seen, &mut now, &mut cpu, 100, true), Some(true));
@@ -287,7 +279,7 @@ mod tests {
 
     #[test]
     fn requests_that_follow_one_another_are_a_sequence() {
-        let (mut seen, mut now) = (Seen::NOTHING, Instant::now());
+        let (mut seen, mut now) = (Seen::default(), Instant::now());
         for number in 0..2 * SEQUENCE {
             assert_eq!(seen.note(now, false, Duration::default), None);
             assert_eq!(seen.sequence, number);
@@ -330,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_kept_from_its_core_sleeps_for_a_while() {
-        let (mut seen, mut now, mut cpu) = (Seen::NOTHING, Instant::now(), Duration::ZERO);
+        let (mut seen, mut now, mut cpu) = (Seen::default(), Instant::now(), Duration::ZERO);
         seen.note(now, false, || cpu);
         assert_eq!(run(&mut seen, &mut now, &mut cpu, 30, false), Some(true));
         assert_eq!(run(&mut seen, &mut now, &mut cpu, 50, true), Some(false));

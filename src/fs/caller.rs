@@ -34,11 +34,9 @@ const MOST_LOOKED_AT: usize = 256;
 /// copy of it), and Node.js reads streams by position.
 pub(super) fn uses_io_uring(tid: u32) -> bool {
     let process = Process::new(tid);
-    let mut descriptors = process.descriptors().into_iter().flatten();
-    descriptors
-        .by_ref()
-        .take(MOST_LOOKED_AT)
-        .any(|descriptor| descriptor.target() == Path::new("anon_inode:[io_uring]"))
+    let descriptors = process.descriptors().into_iter().flatten();
+    let mut descriptors = descriptors.take(MOST_LOOKED_AT);
+    descriptors.any(|descriptor| descriptor.target() == Path::new("anon_inode:[io_uring]"))
 }
 
 #[cfg(test)]

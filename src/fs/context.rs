@@ -175,14 +175,17 @@ impl Context {
         offset: u64,
     ) -> Answer<Arc<Directory>> {
         let open = self.handles.get(handle)?;
+        let Open::Directory(listing) = &*open else {
+            return Err(Error::NotDirectory.into());
+        };
         // Offset 0 is a first reading, or rewinddir, which asks for a new listing.
         if offset > 0
-            && let Some(directory) = open.snapshot()
+            && let Some(directory) = &*listing.lock()
         {
-            return Ok(directory);
+            return Ok(directory.clone());
         }
         let directory = Arc::new(view.directory(ino)?);
-        open.set_snapshot(directory.clone());
+        *listing.lock() = Some(directory.clone());
         Ok(directory)
     }
 }
@@ -275,16 +278,7 @@ fn system_time((seconds, nanoseconds): (i64, u32)) -> SystemTime {
 
 /// A negative dentry: FUSE's way to say for how long a name does not exist.
 pub(super) fn absent(context: &Context) -> FileAttr {
-    let nothing = Attributes {
-        ino: 0,
-        kind: Kind::File,
-        size: 0,
-        stored: 0,
-        mtime: (0, 0),
-        mode: 0,
-        links: 0,
-    };
-    context.file_attr(&nothing)
+    context.file_attr(&Attributes::default())
 }
 
 #[cfg(test)]

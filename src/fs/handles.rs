@@ -23,26 +23,11 @@ pub(super) enum Open {
 }
 
 impl Open {
-    /// The listing that a directory handle reads from, if it has begun.
-    pub(super) fn snapshot(&self) -> Option<Arc<Directory>> {
-        match self {
-            Self::Directory(snapshot) => snapshot.lock().clone(),
-            Self::File(..) => None,
-        }
-    }
-
     /// The control file that is written here, if it is one.
     pub(super) fn writing(&self) -> Option<&Writing> {
         match self {
             Self::File(Handle::Control(writing), _) => Some(writing),
             Self::File(..) | Self::Directory(_) => None,
-        }
-    }
-
-    /// Takes a new listing: reading has begun, or begun again.
-    pub(super) fn set_snapshot(&self, directory: Arc<Directory>) {
-        if let Self::Directory(snapshot) = self {
-            *snapshot.lock() = Some(directory);
         }
     }
 }

@@ -10,7 +10,7 @@
 //! of it: storing waits for the page's lock, which a running READ holds, and that
 //! READ may be waiting for the very thread that stores.
 
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::sync::{Condvar, Mutex};
 use std::collections::HashMap;
 
 /// The files that were stored or opened.
@@ -39,7 +39,7 @@ impl PageFill {
     /// the first open, or waits until another thread has.
     pub(super) fn once(&self, ino: u64, give: impl FnOnce()) {
         let (page, word, bit) = place(ino);
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let bits = state.files.entry(page).or_default();
         if bits[word] & bit == 0 {
             bits[word] |= bit;
@@ -59,13 +59,9 @@ impl PageFill {
     /// Whether a file was stored or opened.
     pub(super) fn has(&self, ino: u64) -> bool {
         let (page, word, bit) = place(ino);
-        let state = self.state();
+        let state = self.state.lock();
         let bits = state.files.get(&page);
         bits.is_some_and(|bits| bits[word] & bit != 0)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
     }
 }
 
@@ -74,7 +70,7 @@ struct Ended<'a>(&'a PageFill, u64);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.0.state.lock();
         state.under_way.retain(|ino| *ino != self.1);
         // Waking costs a system call even if no thread waits.
         if state.waiting > 0 {
@@ -128,14 +124,14 @@ mod tests {
             // Another file does not wait.
             stored.once(2, || ());
             let other = scope.spawn(|| stored.once(1, || panic!("given twice")));
-            while stored.state().waiting == 0 {
+            while stored.state.lock().waiting == 0 {
                 assert!(!other.is_finished());
                 sleep(Duration::from_millis(1));
             }
             end.send(()).unwrap();
             other.join().unwrap();
         });
-        assert!(stored.state().under_way.is_empty());
+        assert!(stored.state.lock().under_way.is_empty());
     }
 
     #[test]

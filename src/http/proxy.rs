@@ -23,14 +23,6 @@ const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 /// Schemes that a proxy can have.
 const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
 
-/// A builder whose client uses the proxies of this process's environment.
-///
-/// # Errors
-/// [`Error::Setup`] for a proxy that cannot be one.
-pub(super) fn apply(builder: ClientBuilder) -> Result<ClientBuilder> {
-    Proxies::of_process()?.apply(builder)
-}
-
 /// Through which proxy a URL is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Used {
@@ -61,14 +53,18 @@ struct Named {
 }
 
 /// What the environment says of proxies.
-struct Proxies {
+pub(super) struct Proxies {
     http: Option<Named>,
     https: Option<Named>,
     no: String,
 }
 
 impl Proxies {
-    fn of_process() -> Result<Self> {
+    /// The environment of this process.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] for a proxy that cannot be one.
+    pub(super) fn of_process() -> Result<Self> {
         Self::of(|name| env::var(name).ok())
     }
 
@@ -83,12 +79,9 @@ impl Proxies {
         let https = first("https_proxy", "HTTPS_PROXY");
         let all = first("all_proxy", "ALL_PROXY");
         let named = |found: Option<(&'static str, String)>| {
+            let found = found.or_else(|| all.clone());
             found
-                .or_else(|| all.clone())
-                .map(|(variable, value)| {
-                    let proxy = parse(variable, &value)?;
-                    Ok(Named { variable, proxy })
-                })
+                .map(|(variable, value)| parse(variable, &value))
                 .transpose()
         };
         let no = first("no_proxy", "NO_PROXY").map_or_else(String::new, |(_, value)| value);
@@ -99,19 +92,17 @@ impl Proxies {
         })
     }
 
-    fn apply(&self, builder: ClientBuilder) -> Result<ClientBuilder> {
+    /// A builder whose client uses these proxies.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] for a proxy that cannot be one.
+    pub(super) fn apply(&self, builder: ClientBuilder) -> Result<ClientBuilder> {
         // Without this, the client would read the environment by its own rule.
         let mut builder = builder.no_proxy();
-        let made = [
-            self.http
-                .as_ref()
-                .map(|it| (it, Proxy::http(it.proxy.clone()))),
-            self.https
-                .as_ref()
-                .map(|it| (it, Proxy::https(it.proxy.clone()))),
-        ];
-        for (named, proxy) in made.into_iter().flatten() {
-            let proxy = proxy.map_err(|_| cannot_be(named.variable))?;
+        let http = (&self.http, Proxy::http::<Url> as fn(Url) -> _);
+        for (named, proxy) in [http, (&self.https, Proxy::https)] {
+            let Some(named) = named else { continue };
+            let proxy = proxy(named.proxy.clone()).map_err(|_| cannot_be(named.variable))?;
             builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&self.no)));
         }
         Ok(builder)
@@ -131,28 +122,26 @@ impl Proxies {
         matcher.intercept(&origin.parse().ok()?)?;
         let (scheme, host) = (named.proxy.scheme(), named.proxy.host_str()?);
         let port = named.proxy.port_or_known_default();
+        let port = port.map_or_else(String::new, |port| format!(":{port}"));
         Some(Used {
             variable: named.variable,
-            address: match port {
-                Some(port) => format!("{scheme}://{host}:{port}"),
-                None => format!("{scheme}://{host}"),
-            },
+            address: format!("{scheme}://{host}{port}"),
         })
     }
 }
 
 /// The URL of a proxy as people write it.
-fn parse(variable: &'static str, value: &str) -> Result<Url> {
+fn parse(variable: &'static str, value: &str) -> Result<Named> {
     let value = value.trim();
     let whole = match value.contains("://") {
         true => value.to_owned(),
         false => format!("http://{value}"),
     };
-    let url: Url = whole.parse().map_err(|_| cannot_be(variable))?;
-    if !SCHEMES.contains(&url.scheme()) || url.host_str().is_none_or(str::is_empty) {
+    let proxy: Url = whole.parse().map_err(|_| cannot_be(variable))?;
+    if !SCHEMES.contains(&proxy.scheme()) || proxy.host_str().is_none_or(str::is_empty) {
         return Err(cannot_be(variable));
     }
-    Ok(url)
+    Ok(Named { variable, proxy })
 }
 
 /// The value is not repeated: it may hold a password.

@@ -7,7 +7,7 @@
 //! (`status --worker`), which is left behind where it hangs.
 
 use super::{
-    server::{Server, Service, service, waiting},
+    server::{Service, service, waiting},
     wait::wait_within,
 };
 use crate::{
@@ -63,7 +63,7 @@ pub struct MountState {
 /// Finds out how a mount is, within some seconds.
 pub fn look(entry: MountEntry) -> MountState {
     let (mut pid, health) = match service(&entry) {
-        Service::By(Server { pid, is_stopped }) => {
+        Service::By { pid, is_stopped } => {
             let health = match is_stopped {
                 true => Health::Hung(
                     format!("its process {pid} is stopped"),
@@ -83,29 +83,26 @@ pub fn look(entry: MountEntry) -> MountState {
 }
 
 fn ask(entry: &MountEntry) -> Health {
-    let answer = match answer(&entry.mountpoint) {
-        Ok(answer) => answer,
-        Err(error) => return Health::Unknown(error.to_string()),
-    };
-    let Some(answer) = answer else {
-        let waiting = match waiting(entry) {
-            Some(1) => "; 1 request waits".into(),
-            Some(n) => format!("; {n} requests wait"),
-            None => String::new(),
-        };
-        let limit = ANSWER_LIMIT.as_secs();
-        return Health::Hung(
-            format!("it has not answered within {limit} s{waiting}"),
-            "try again; if it stays so,".into(),
-        );
-    };
-    match answer.trim_end() {
-        DEAD => Health::Dead,
-        CLOSED => Health::Closed,
-        text => match serde_json::from_str(text) {
-            Ok(status) => Health::Alive(status),
-            Err(_) => Health::Unknown(one_line(text, 200)),
+    match answer(&entry.mountpoint) {
+        Ok(Some(answer)) => match answer.trim_end() {
+            DEAD => Health::Dead,
+            CLOSED => Health::Closed,
+            text => match serde_json::from_str(text) {
+                Ok(status) => Health::Alive(status),
+                Err(_) => Health::Unknown(one_line(text, 200)),
+            },
         },
+        Ok(None) => {
+            let waiting = match waiting(entry) {
+                Some(1) => "; 1 request waits".into(),
+                Some(n) => format!("; {n} requests wait"),
+                None => String::new(),
+            };
+            let limit = ANSWER_LIMIT.as_secs();
+            let what = format!("it has not answered within {limit} s{waiting}");
+            Health::Hung(what, "try again; if it stays so,".into())
+        }
+        Err(error) => Health::Unknown(error.to_string()),
     }
 }
 

@@ -43,11 +43,14 @@ pub(super) struct Holder {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (pid {}): ", self.command, self.pid)?;
-        for (n, held) in self.uses.iter().enumerate() {
-            write!(f, "{}{held}", if n > 0 { ", " } else { "" })?;
-        }
-        Ok(())
+        let uses: Vec<String> = self.uses.iter().map(ToString::to_string).collect();
+        write!(
+            f,
+            "{} (pid {}): {}",
+            self.command,
+            self.pid,
+            uses.join(", ")
+        )
     }
 }
 
@@ -89,15 +92,11 @@ pub(super) fn waiting() -> Vec<String> {
         let function = process.sleeps_in();
         function.contains("fuse") || function == "request_wait_answer"
     });
-    waiting
-        .map(|process| {
-            format!(
-                "{} (pid {}): waits for a file, perhaps of this mount",
-                command_of(&process),
-                process.pid()
-            )
-        })
-        .collect()
+    let told = |process: Process| {
+        let (command, pid) = (command_of(&process), process.pid());
+        format!("{command} (pid {pid}): waits for a file, perhaps of this mount")
+    };
+    waiting.map(told).collect()
 }
 
 fn command_of(process: &Process) -> String {
@@ -113,15 +112,11 @@ fn inspect(process: &Process, mountpoint: &Path) -> Option<Holder> {
     ];
     let links = links
         .into_iter()
-        .filter_map(|(what, path)| Some((what, path?)));
+        .filter_map(|(what, path)| Some(Use(what, path?)));
     let open = process.descriptors().into_iter().flatten();
-    let open = open.map(|descriptor| ("open file", descriptor.target().to_owned()));
+    let open = open.map(|descriptor| Use("open file", descriptor.target().to_owned()));
     let inside = |path: &PathBuf| path.starts_with(mountpoint);
-    let mut uses: Vec<Use> = links
-        .chain(open)
-        .filter(|(_, path)| inside(path))
-        .map(|(what, path)| Use(what, path))
-        .collect();
+    let mut uses: Vec<Use> = links.chain(open).filter(|held| inside(&held.1)).collect();
     if uses.len() < MAX_USES {
         for path in process.mapped_files().into_iter().filter(inside) {
             let is_told = |held: &Use| held.1 == path && held.0 != "open file";

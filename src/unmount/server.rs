@@ -11,20 +11,15 @@ const DEVICE: &str = "/dev/fuse";
 /// (Documentation/filesystems/fuse in the kernel's source).
 const CONNECTIONS: &str = "/sys/fs/fuse/connections";
 
-/// A process that serves a mount.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Server {
-    /// Its process id.
-    pub(super) pid: u32,
-    /// Whether it is stopped (`SIGSTOP`, Ctrl-Z, a debugger).
-    pub(super) is_stopped: bool,
-}
-
 /// Which process serves a mount, as far as `/proc` tells this user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Service {
-    /// This process does.
-    By(Server),
+    /// The process with this id does.
+    By {
+        pid: u32,
+        /// Whether it is stopped (`SIGSTOP`, Ctrl-Z, a debugger).
+        is_stopped: bool,
+    },
     /// No process does: the mount is dead.
     Missing,
     /// It is not known: this user may not look at some processes, as those outside of
@@ -69,10 +64,8 @@ fn search(
             match descriptor.info().and_then(|info| info.fuse_connection) {
                 Some(held) if held == device => {
                     if let Some(is_stopped) = process.is_stopped() {
-                        return Service::By(Server {
-                            pid: process.pid(),
-                            is_stopped,
-                        });
+                        let pid = process.pid();
+                        return Service::By { pid, is_stopped };
                     }
                 }
                 Some(_) => {}
@@ -119,11 +112,9 @@ mod tests {
 
     #[test]
     fn the_process_that_holds_the_connection_serves_it() {
-        let by = |is_stopped| {
-            Service::By(Server {
-                pid: 42,
-                is_stopped,
-            })
+        let by = |is_stopped| Service::By {
+            pid: 42,
+            is_stopped,
         };
         let info = "pos:\t0\nflags:\t02\nfuse_connection:\t57\n";
         let sleeps = table(info, "S");

@@ -40,6 +40,7 @@ pub struct LogReader {
 }
 
 /// The rows of one reading of a log, from its beginning or from where a reader ended.
+#[derive(Default)]
 pub(in crate::api) struct Rows {
     /// As the reader was when the reading began.
     since: Option<Timestamp>,
@@ -64,13 +65,8 @@ impl Rows {
         Self {
             since: reader.since,
             given: reader.given.clone(),
-            rows: Vec::new(),
-            seen: HashMap::new(),
-            last: None,
-            is_cut: false,
             moment: reader.since.unwrap_or(Timestamp::MIN),
-            newest: None,
-            bytes: 0,
+            ..Self::default()
         }
     }
 
@@ -84,10 +80,8 @@ impl Rows {
         page: &[&RawValue],
         by_cursor: bool,
     ) -> Result<usize> {
-        let keys: Vec<Key> = page
-            .iter()
-            .map(|raw| Sha256::digest(raw.get()).into())
-            .collect();
+        let key = |raw: &&RawValue| -> Key { Sha256::digest(raw.get()).into() };
+        let keys: Vec<Key> = page.iter().map(key).collect();
         let follows =
             by_cursor && !self.is_cut && keys.iter().any(|key| !self.seen.contains_key(key));
         let mut here: HashMap<Key, usize> = HashMap::new();

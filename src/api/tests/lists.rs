@@ -265,7 +265,9 @@ fn values_that_would_be_read_as_json_are_quoted() {
         ("{", "%7B"),
     ] {
         let query = [("agent_id", id)];
-        paging::list::<Run>(&client.transport, &["runs"], &query, &Progress::new()).unwrap();
+        let progress = Progress::new();
+        let source = paging::Source::new(&client.transport, &["runs"], &progress);
+        paging::list::<Run>(source, &query, |_| false).unwrap();
         let asked = server.asked().pop().unwrap();
         let line = &asked.line;
         assert!(line.contains(&format!("agent_id={sent}&")), "{line}");

@@ -41,7 +41,7 @@ impl Caller {
     fn new(server: &fake::Server) -> Self {
         let run = |run: &fake::Run| Run {
             id: run.id.clone(),
-            status: run.status.clone().into(),
+            status: serde_json::from_value(run.status.as_str().into()).unwrap(),
             ..serde_json::from_str(&run_json("x", "completed", 0)).unwrap()
         };
         let world = server.world();

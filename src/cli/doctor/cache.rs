@@ -3,16 +3,13 @@
 
 use super::check::Check;
 use crate::{
-    config::{CacheSettings, Environment},
+    config::{CacheSettings, Environment, free_space},
     error::Result,
     humanize::size,
     logging,
     store::Inventory,
 };
-use nix::{
-    sys::statvfs::statvfs,
-    unistd::{AccessFlags, Uid, access},
-};
+use nix::unistd::{AccessFlags, Uid, access};
 use std::{
     fs::{self, Permissions},
     io,
@@ -153,12 +150,10 @@ fn inventory(settings: &CacheSettings, fix: bool, checks: &mut Vec<Check>) -> Re
 
 /// Whether the disk has room for what the cache may still take.
 fn space(settings: &CacheSettings, used: u64) -> Check {
-    let mut above = settings.dir.ancestors();
-    let Some(disk) = above.find_map(|dir| statvfs(dir).ok()) else {
+    let Some(free) = free_space(&settings.dir) else {
         let found = format!("no disk at {}", settings.dir.display());
         return Check::fail(found, "name another folder with --cache-dir");
     };
-    let free = disk.fragment_size().saturating_mul(disk.blocks_available());
     room(free, settings.size.saturating_sub(used))
 }
 

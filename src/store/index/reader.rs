@@ -29,11 +29,12 @@ use std::{
 const WHOLE: u64 = 4 << 20;
 
 /// What a node is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NodeKind {
     /// A directory.
     Directory,
     /// A regular file.
+    #[default]
     File,
     /// A symbolic link.
     Symlink,

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// Attributes of a node, without what is the same for the whole mount (owner,
 /// block size).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Attributes {
     /// Inode number.
     pub ino: u64,

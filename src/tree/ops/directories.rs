@@ -231,17 +231,8 @@ impl View<'_> {
         }
     }
 
-    /// The name at a position of a directory.
-    pub fn entry_at(&self, directory: &Directory, position: usize) -> Option<DirectoryEntry> {
-        match directory {
-            Directory::Listed(entries) => entries.get(position).map(|(entry, _)| entry.clone()),
-            Directory::Sealed(sealed) => sealed
-                .entry(position, &self.tree.inodes)
-                .map(|(entry, _)| entry),
-        }
-    }
-
-    /// The same with attributes, as far as they are known without a fetch.
+    /// The name at a position of a directory, with attributes as far as they are known
+    /// without a fetch.
     pub fn entry_with_stat(
         &self,
         directory: &Directory,
