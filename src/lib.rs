@@ -196,11 +196,11 @@
 //! the file system. `demo` is imported by `cli` and the tests only.
 //!
 //! `api` and `store` never meet except in the tree. `fuser` is named in `fs` and `mount`
-//! only, `reqwest` in `http`, `api` and `store/fetch/download`, `tar` and `flate2` in
-//! `store/fetch/unpack` (and the demo, which makes archives; `flate2` also in
-//! `shared/seal`), `zlib_rs` in `store/seek`, `object_store` in `shared/bucket`, `ring` in `shared`, `pulldown-cmark` in
-//! `conversation`, errno constants in `error`. `tests/rules` reads `src` and holds all of
-//! this, and that no file is longer than 500 lines.
+//! only, `reqwest` in `http`, `api` and `store/fetch/download`, `tar` in
+//! `store/fetch/unpack` (and the demo, which makes archives), `flate2` in the demo and in
+//! `shared/seal`, `zlib_rs` in `store/seek`, `object_store` in `shared/bucket`, `ring` in
+//! `shared`, `pulldown-cmark` in `conversation`, errno constants in `error`. `tests/rules`
+//! reads `src` and holds all of this, and that no file is longer than 500 lines.
 //!
 //! # Locks
 //!

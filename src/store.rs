@@ -43,6 +43,7 @@ mod index;
 mod key;
 mod limits;
 mod meta;
+// What reads it is to come.
 #[allow(dead_code, unused_imports)]
 mod seek;
 

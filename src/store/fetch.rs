@@ -21,6 +21,7 @@ use super::{
     key::VersionKey,
     limits::Limits,
     meta::Meta,
+    seek::Archive,
 };
 use crate::{
     error::{Error, Result},
@@ -97,9 +98,14 @@ impl Fetcher {
         let mut starts = 1;
         loop {
             let mut download = self.downloader.start(request.url, progress)?;
-            let result = download
-                .length()
-                .and_then(|length| self.take_in(cache, request, &mut download, length, progress));
+            let result = download.length().and_then(|length| {
+                let archive = Incoming {
+                    etag: download.etag(),
+                    length,
+                    source: &mut download,
+                };
+                self.take_in(cache, request, archive, progress)
+            });
             let why = match result {
                 Err(_) if download.changed() && starts < STARTS => "the archive changed",
                 Err(error) => return Err(error),
@@ -121,13 +127,12 @@ impl Fetcher {
         }
     }
 
-    /// Unpacks an archive of `length` bytes, if that is known, and seals it.
+    /// Unpacks an archive and seals it.
     pub(super) fn take_in(
         &self,
         cache: &Cache,
         request: &FetchRequest<'_>,
-        source: impl Read + Send,
-        length: Option<u64>,
+        archive: Incoming<impl Read + Send>,
         progress: &Progress,
     ) -> Result<()> {
         let quota = cache.quota();
@@ -135,7 +140,7 @@ impl Fetcher {
         make_directory(&quota.versions())?;
         make_directory(&quota.staging())?;
         let mut staging = Staging::new(quota)?;
-        let expected = request.declared_size.or(length).unwrap_or(0);
+        let expected = request.declared_size.or(archive.length).unwrap_or(0);
         staging.expect(expected, progress)?;
         crash_point("room-reserved");
         let key = &request.key;
@@ -147,7 +152,7 @@ impl Fetcher {
         self.partial
             .lock()
             .insert(key.clone(), Arc::clone(&partial));
-        let seal = || self.seal(cache, request, source, staging, &partial, progress);
+        let seal = || self.seal(cache, request, archive, staging, &partial, progress);
         // After a panic, the partial version must not stay readable.
         let result = catch_unwind(AssertUnwindSafe(seal)).unwrap_or_else(|_| {
             let what = format!("unpacking version {} panicked", key.version_id);
@@ -174,25 +179,35 @@ impl Fetcher {
         &self,
         cache: &Cache,
         request: &FetchRequest<'_>,
-        source: impl Read + Send,
+        archive: Incoming<impl Read + Send>,
         mut staging: Staging,
         partial: &PartialVersion,
         progress: &Progress,
     ) -> Result<()> {
         let key = &request.key;
-        let mut source = Counted { source, bytes: 0 };
+        let mut source = Counted {
+            source: archive.source,
+            bytes: 0,
+        };
         let job = Job {
             request,
             limits: &self.limits,
             partial,
             progress,
         };
-        let unpacked = unpack::unpack(&mut source, &mut staging, &job)?;
+        let (unpacked, draft) = unpack::unpack(&mut source, &mut staging, &job)?;
         // At the same time as the index is written: a listing waits for both.
-        let verified = thread::scope(|scope| {
+        let (verified, seek_bytes) = thread::scope(|scope| {
             let proof = scope.spawn(|| unpacked.prove(key, request.verify));
-            staging.write_index(&unpacked.records, &unpacked.packed, progress)?;
-            proof.join().unwrap_or_else(|panic| resume_unwind(panic))
+            let tree = staging.write_index(&unpacked.records, &unpacked.packed, progress)?;
+            let archive = Archive {
+                length: archive.length.unwrap_or(source.bytes),
+                etag: archive.etag,
+            };
+            let seek = draft.encode(archive, &tree);
+            let seek = seek.map_or(0, |bytes| staging.write_seek(&bytes, progress));
+            let verified = proof.join().unwrap_or_else(|panic| resume_unwind(panic));
+            verified.map(|verified| (verified, seek))
         })?;
         let (file_count, bytes) = unpacked.records.files();
         let meta = Meta {
@@ -207,6 +222,7 @@ impl Fetcher {
             sealed_at: jiff::Timestamp::now(),
             content_bytes: unpacked.packed.content,
             tree_bytes: unpacked.records.file_length(&unpacked.packed),
+            seek_bytes,
             archive_bytes: source.bytes,
             verified,
             skipped: unpacked.skipped,
@@ -217,6 +233,13 @@ impl Fetcher {
         cache.add(key, unsynced);
         Ok(())
     }
+}
+
+/// An archive on its way in, and what the object store told of it.
+pub(super) struct Incoming<R> {
+    pub(super) source: R,
+    pub(super) length: Option<u64>,
+    pub(super) etag: Option<String>,
 }
 
 /// Counts the bytes that are read.

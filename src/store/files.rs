@@ -17,7 +17,6 @@ pub(super) const META: &str = "meta.json";
 /// The index of a version (see `index`).
 pub(super) const INDEX: &str = "tree";
 /// How parts of the version are read from its archive (see `seek`).
-#[allow(dead_code)]
 pub(super) const SEEK: &str = "seek";
 /// The content of small files, one after another. Without it, a version has no content.
 pub(super) const PACK: &str = "pack";

@@ -72,6 +72,9 @@ pub struct Meta {
     pub content_bytes: u64,
     /// Bytes of the index, the file `tree`.
     pub tree_bytes: u64,
+    /// Bytes of the seek index, the file `seek`; 0 if there is none.
+    #[serde(default)]
+    pub seek_bytes: u64,
     /// Bytes of the archive as downloaded.
     pub archive_bytes: u64,
     /// The proof of content.

@@ -26,12 +26,11 @@ mod resume;
 mod span;
 mod varint;
 
-pub(super) use candidate::Candidate;
 pub(super) use contents::Archive;
 pub(super) use draft::Draft;
 pub(super) use extents::{Extent, Extents};
 pub(super) use member::{Event, MAGIC, Member};
-pub(super) use proof::{Proved, WAITING, prove_all};
+pub(super) use proof::{WAITING, prove_all};
 pub(super) use reader::SeekIndex;
 pub(super) use recorder::{Recorded, Recorder};
 pub(super) use span::SpanReader;

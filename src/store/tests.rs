@@ -17,6 +17,7 @@ mod odd_servers;
 mod parallel;
 mod proof;
 mod seeds;
+mod seek;
 mod server;
 mod speed;
 mod streaming;
@@ -27,7 +28,7 @@ use crate::{
     store::{
         cache::{Keepalive, audit, entries},
         checksums::BLOCK,
-        fetch::staging::Staging,
+        fetch::{Incoming, staging::Staging},
         files::BLOB_SIZE,
         index::format,
         key::hex,
@@ -171,9 +172,12 @@ fn take_in(
     length: Option<u64>,
 ) -> Result<()> {
     let (cache, progress) = (&store.cache, Progress::new());
-    store
-        .fetcher
-        .take_in(cache, request, archive, length, &progress)
+    let archive = Incoming {
+        source: archive,
+        length,
+        etag: None,
+    };
+    store.fetcher.take_in(cache, request, archive, &progress)
 }
 
 /// A store over a temporary folder.

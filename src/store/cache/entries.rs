@@ -22,7 +22,7 @@ pub(super) struct QuotaEntry {
     pub(super) path: PathBuf,
     /// Bytes of content, 0 if it is evicted.
     pub(super) content: u64,
-    /// Bytes of the index and the like.
+    /// Bytes of the index, the seek index and the like.
     pub(super) rest: u64,
     pub(super) used: SystemTime,
     /// A user has pinned it.
@@ -94,7 +94,9 @@ fn entry(
                 survived(&meta, || path.join(SYNCED).exists()).then_some(())?;
                 Known {
                     content: meta.content_bytes,
-                    rest: meta.tree_bytes.saturating_add(OVERHEAD),
+                    rest: [meta.seek_bytes, OVERHEAD]
+                        .into_iter()
+                        .fold(meta.tree_bytes, u64::saturating_add),
                     path: hash,
                 }
             }

@@ -2,10 +2,15 @@
 //! is removed as a whole.
 
 use crate::store::cache::{Keepalive, OVERHEAD, Quota, Version, lock_of, write_reservation};
-use crate::store::files::{INDEX, META, PACK, PINNED};
+use crate::store::files::{INDEX, META, PACK, PINNED, SEEK};
 use crate::store::{
-    checksums::Packed, content_lock::ContentLock, crash::crash_point, durability::sync,
-    index::Records, key::VersionKey, meta::Meta,
+    checksums::Packed,
+    content_lock::ContentLock,
+    crash::crash_point,
+    durability::sync,
+    index::{Records, format::Header},
+    key::VersionKey,
+    meta::Meta,
 };
 use crate::{
     error::{Error, Result},
@@ -138,16 +143,16 @@ impl Staging {
         Ok(())
     }
 
-    /// Writes the index beside the content.
+    /// Writes the index beside the content; returns its header.
     pub(super) fn write_index(
         &mut self,
         records: &Records,
         packed: &Packed,
         progress: &Progress,
-    ) -> Result<()> {
+    ) -> Result<Header> {
         let length = records.file_length(packed);
         self.charge(length.saturating_add(OVERHEAD), progress)?;
-        loop {
+        let header = loop {
             let file = self.create(INDEX);
             match file.and_then(|file| records.write(&file, packed).map_err(failed)) {
                 Err(Error::NoSpace(_)) if self.relieve() => {
@@ -155,10 +160,28 @@ impl Staging {
                 }
                 result => break result?,
             }
-        }
+        };
         progress.advance(0);
         crash_point("tree-written");
-        Ok(())
+        Ok(header)
+    }
+
+    /// Writes the seek index; returns its length. A version is whole without it: if it
+    /// cannot be written, there is none, of length 0.
+    pub(super) fn write_seek(&mut self, bytes: &[u8], progress: &Progress) -> u64 {
+        let length = bytes.len() as u64;
+        let written = self
+            .charge(length, progress)
+            .and_then(|()| self.create(SEEK))
+            .and_then(|mut file| file.write_all(bytes).map_err(failed));
+        match written {
+            Ok(()) => length,
+            Err(error) => {
+                tracing::debug!("a version is kept without its seek index: {error}");
+                let _ = fs::remove_file(self.path.join(SEEK));
+                0
+            }
+        }
     }
 
     /// Writes `meta.json` beside index and content and makes the directory a version by

@@ -26,6 +26,7 @@ use crate::store::cache::{HASHED_HOLES, Proof, files_with_links};
 use crate::store::index::format::{self, ROOT, Record};
 use crate::store::index::{Builder, Records, holes::Map};
 use crate::store::meta::{Verified, Verify};
+use crate::store::seek::{Draft, Extents, Recorder, WAITING, prove_all};
 use crate::store::{checksums::Packed, key::VersionKey, limits::Limits};
 use crate::{
     error::{Error, Result},
@@ -37,7 +38,12 @@ use fault::{Fault, omit};
 use hashing::Hashing;
 use inflate::Inflated;
 use paths::{Component, Paths, enter, find, is_below};
-use std::{io::Read, sync::Arc};
+use std::{
+    io::Read,
+    panic::resume_unwind,
+    sync::{Arc, mpsc::sync_channel},
+    thread::Builder as Thread,
+};
 use tar::EntryType;
 
 /// Zeros after the end mark: tar pads to 10 KiB, tapes to some MiB.
@@ -61,6 +67,7 @@ pub(super) struct Unpacked {
     proof: Proof,
     /// Files that the archive should have, if it ended without its end mark.
     expected: Option<u64>,
+    extents: Extents,
 }
 
 impl Unpacked {
@@ -115,12 +122,13 @@ pub(super) struct Job<'a> {
     pub(super) progress: &'a Progress,
 }
 
-/// Unpacks the whole of `source` into `staging`.
+/// Unpacks the whole of `source` into `staging`; returns also how to read a part of it
+/// again.
 pub(super) fn unpack(
     source: impl Read + Send,
     staging: &mut Staging,
     job: &Job<'_>,
-) -> Result<Unpacked> {
+) -> Result<(Unpacked, Draft)> {
     let Job {
         request,
         limits,
@@ -147,14 +155,29 @@ pub(super) fn unpack(
         holes: 0,
         skipped: 0,
         omitted: Vec::new(),
+        extents: Extents::default(),
     };
     let (blocks, used, inflated) = inflate::pair(request.on_partial);
+    let (candidates, to_prove) = sync_channel(WAITING);
     std::thread::scope(|scope| {
-        std::thread::Builder::new()
-            .name("vm0fs-inflate".into())
-            .spawn_scoped(scope, || inflate::inflate(source, blocks, used))
+        let thread = |name: &str| Thread::new().name(name.into());
+        let proving = thread("vm0fs-seek")
+            .spawn_scoped(scope, || prove_all(to_prove))
             .map_err(Error::no_thread)?;
-        unpacker.run(inflated).map_err(|fault| fault.of(key))
+        let inflating = thread("vm0fs-inflate")
+            .spawn_scoped(scope, || {
+                inflate::inflate(source, Recorder::new(candidates), blocks, used)
+            })
+            .map_err(Error::no_thread)?;
+        let mut unpacked = unpacker.run(inflated).map_err(|fault| fault.of(key))?;
+        let draft = Draft {
+            recorded: inflating
+                .join()
+                .unwrap_or_else(|panic| resume_unwind(panic)),
+            proved: proving.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            extents: std::mem::take(&mut unpacked.extents),
+        };
+        Ok((unpacked, draft))
     })
 }
 
@@ -178,6 +201,7 @@ struct Unpacker<'a> {
     holes: u64,
     skipped: u64,
     omitted: Vec<String>,
+    extents: Extents,
 }
 
 impl Unpacker<'_> {
@@ -204,6 +228,7 @@ impl Unpacker<'_> {
             skipped: self.skipped,
             omitted: self.omitted,
             proof: self.proof,
+            extents: self.extents,
             expected: self.request.declared_files.filter(|_| !entries.has_ended()),
         })
     }
@@ -370,6 +395,8 @@ impl Unpacker<'_> {
         entries: &mut Entries<'_>,
         holes: Option<&Map>,
     ) -> Result<Option<[u8; 32]>, Fault> {
+        self.extents
+            .push(entries.stream.position(), entries.stream.body());
         let mut hash = self.proof.wanted().then(|| Hashing::new(holes));
         loop {
             let data = entries.stream.next_of_body()?;

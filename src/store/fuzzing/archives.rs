@@ -4,7 +4,7 @@ use super::key::{is_name, key};
 use crate::store::cache::{Audit, audit};
 use crate::store::{
     FetchRequest, Index, Limits, NodeKind, Store, StoreConfig, Verify, Version, VersionKey,
-    checksums::checksum, index::format::ROOT,
+    checksums::checksum, fetch::Incoming, index::format::ROOT,
 };
 use crate::{error::Error, progress::Progress};
 use std::{
@@ -109,7 +109,12 @@ impl Unpacker {
             0 => Box::new(&archive[..]),
             _ => Box::new(Trickle(&archive)),
         };
-        let result = fetcher.take_in(cache, &request, source, length, &progress);
+        let archive = Incoming {
+            source,
+            length,
+            etag: None,
+        };
+        let result = fetcher.take_in(cache, &request, archive, &progress);
         let quota = cache.quota();
         let path = quota.versions().join(request.key.directory());
         let staged = fs::read_dir(quota.staging()).map(Iterator::count);

@@ -165,6 +165,7 @@ fn fitting_meta(tree: &[u8], proven: bool) -> Vec<u8> {
         sealed_at: jiff::Timestamp::UNIX_EPOCH,
         content_bytes: 0,
         tree_bytes: tree.len() as u64,
+        seek_bytes: 0,
         archive_bytes: 0,
         verified: if proven {
             Verified::Yes

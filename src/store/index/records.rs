@@ -145,11 +145,11 @@ impl Records {
         self.header(packed).file_length().unwrap_or(u64::MAX)
     }
 
-    /// Writes the whole index to an empty file.
+    /// Writes the whole index to an empty file; returns its header.
     ///
     /// # Errors
     /// What the kernel says.
-    pub(in crate::store) fn write(&self, mut file: &File, packed: &Packed) -> io::Result<()> {
+    pub(in crate::store) fn write(&self, mut file: &File, packed: &Packed) -> io::Result<Header> {
         let mut writer = BufWriter::with_capacity(BUFFER, file);
         writer.write_all(&[0; HEADER])?;
         let header = self.write_body(&mut writer, packed)?;
@@ -157,7 +157,8 @@ impl Records {
         drop(writer);
         crash_point("tree-half-written");
         file.rewind()?;
-        file.write_all(&header.encode())
+        file.write_all(&header.encode())?;
+        Ok(header)
     }
 
     /// Writes what follows the header. Returns the header, which holds a checksum of it.

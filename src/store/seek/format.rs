@@ -187,3 +187,138 @@ fn next(numbers: &mut &[u8], last: &mut WayPoint, end: WayPoint) -> Option<()> {
     last.output = last.output.checked_add(varint::take(numbers)?)?;
     (last.input <= end.input && last.output <= end.output).then_some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree() -> Header {
+        Header {
+            nodes: 1,
+            dirents: 0,
+            arena: 0,
+            pack: 8,
+            blobs: 1,
+            sums: 0,
+            table: *b"the table of a tree in 32 bytes.",
+            pieces: 0,
+            longs: 0,
+        }
+    }
+
+    fn contents() -> Contents {
+        let mut extents = Extents::default();
+        [(512, 3), (1536, 5), (4096, 2 << 20)]
+            .into_iter()
+            .for_each(|(tar, length)| extents.push(tar, length));
+        let point = |input, output, bits, window| Point {
+            input,
+            output,
+            bits,
+            window,
+        };
+        let archive = Archive {
+            length: 1_000_100,
+            etag: Some("\"tag\"".into()),
+        };
+        Contents {
+            archive,
+            way: Way::Gzip {
+                points: vec![point(10, 0, 0, 0..0), point(500_000, 2 << 20, 3, 0..10)],
+                windows: b"\x01\x05\0\xfa\xffhello".to_vec(),
+                way_points: [(70_000, 300_000), (900_000, 3 << 20)]
+                    .map(|(input, output)| WayPoint { input, output })
+                    .to_vec(),
+            },
+            end: WayPoint {
+                input: 1_000_000,
+                output: 4 << 20,
+            },
+            extents,
+        }
+    }
+
+    /// The file of [`contents`], but for the numbers, which a compressor writes.
+    const HEAD: &[u8] = b"vm0seek\n\x01\0\0\0\x01\0\0\0\xa4\x42\x0f\0\0\0\0\0\
+        \x40\x42\x0f\0\0\0\0\0\0\0\x40\0\0\0\0\0the table of a tree in 32 bytes.\
+        \x05\0\0\0\x28\0\0\0";
+    const NUMBERS: &[u8] = b"\x02\x02\x0a\0\0\0\x96\xc2\x1e\x80\x80\x80\x01\x03\x0a\
+        \xf0\xa2\x04\xe0\xa7\x12\xb0\xd4\x32\xa0\xd8\xad\x01\
+        \x80\x04\x03\xfd\x07\x05\xfb\x13\x80\x80\x80\x01";
+
+    #[test]
+    fn the_bytes_are_those_of_this_version() {
+        let bytes = encode(&contents(), &tree());
+        let (head, rest) = bytes.split_at(HEAD.len());
+        assert_eq!(
+            head.escape_ascii().to_string(),
+            HEAD.escape_ascii().to_string()
+        );
+        let deflated = u32_at(rest, 0).unwrap() as usize;
+        assert_eq!(&rest[4..13], b"\0\0\0\0\"tag\"");
+        let (numbers, rest) = rest[13..].split_at(deflated);
+        let numbers = inflate(numbers, 1000).unwrap();
+        assert_eq!(
+            numbers.escape_ascii().to_string(),
+            NUMBERS.escape_ascii().to_string()
+        );
+        assert_eq!(rest[..10], *b"\x01\x05\0\xfa\xffhello");
+        assert_eq!(
+            rest[10..],
+            checksum(&bytes[..bytes.len() - 4]).to_le_bytes()
+        );
+    }
+
+    #[test]
+    fn what_is_written_comes_back() {
+        let mut contents = contents();
+        let again = |contents: &Contents| decode(&encode(contents, &tree()), &tree());
+        let same = |again: Option<Contents>, contents: &Contents| {
+            assert_eq!(format!("{:?}", again.unwrap()), format!("{contents:?}"));
+        };
+        same(again(&contents), &contents);
+        contents.archive.etag = None;
+        same(again(&contents), &contents);
+        contents.way = Way::Stored;
+        assert!(
+            again(&contents).is_none(),
+            "an archive shorter than its tar"
+        );
+        contents.end.input = contents.end.output;
+        contents.archive.length = contents.end.output;
+        same(again(&contents), &contents);
+        contents.archive.etag = Some("x".repeat(2 * ETAG));
+        assert_eq!(
+            again(&contents).unwrap().archive.etag,
+            None,
+            "too long to keep"
+        );
+        contents.extents.push(5 << 20, 1);
+        assert!(again(&contents).is_none(), "an extent past the end");
+    }
+
+    #[test]
+    fn points_out_of_order_are_refused() {
+        let refused = |change: &dyn Fn(&mut Vec<Point>, &mut Vec<WayPoint>)| {
+            let mut contents = contents();
+            let Way::Gzip {
+                points, way_points, ..
+            } = &mut contents.way
+            else {
+                unreachable!()
+            };
+            change(points, way_points);
+            assert!(decode(&encode(&contents, &tree()), &tree()).is_none());
+        };
+        refused(&|points, _| points.clear());
+        refused(&|points, _| points[0].output = 1);
+        refused(&|points, _| points[1].output = 0);
+        refused(&|points, _| points[1].output = 4 << 20);
+        refused(&|points, _| points[1].input = 1_000_001);
+        refused(&|points, _| points[1].bits = 8);
+        refused(&|points, _| points[1].window = 0..9);
+        refused(&|points, _| points[1].window = 0..11);
+        refused(&|_, way_points| way_points[1].input = 1_000_001);
+        refused(&|_, way_points| way_points[1].output = (4 << 20) + 1);
+    }
+}

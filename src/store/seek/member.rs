@@ -140,6 +140,9 @@ impl Member {
                 let mut event = Event::More;
                 if status == Status::StreamEnd {
                     self.part = Part::Trailer([0; 8], 0);
+                    if (taken, given) == (0, 0) {
+                        return self.step(input, output, to_boundary);
+                    }
                 } else if to_boundary && taken < input.len() && given < output.len() {
                     // What zlib-rs promises: nothing else stops it there.
                     event = Event::Boundary;
@@ -263,5 +266,108 @@ impl Header {
             None => return false,
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zlib_rs::{Deflate, DeflateFlush};
+
+    /// Raw deflate data of these pieces, each the end of a block, and where each ends.
+    fn blocks(pieces: &[&[u8]], flush: DeflateFlush) -> Vec<u8> {
+        let mut deflate = Deflate::new(6, false, WINDOW_BITS);
+        let mut bytes = vec![0; 1 << 20];
+        for (at, piece) in pieces.iter().enumerate() {
+            let flush = match at + 1 == pieces.len() {
+                true => DeflateFlush::Finish,
+                false => flush,
+            };
+            let from = deflate.total_out() as usize;
+            deflate.compress(piece, &mut bytes[from..], flush).unwrap();
+        }
+        // As if a trailer followed.
+        bytes.truncate(deflate.total_out() as usize + 8);
+        bytes
+    }
+
+    /// What all of the seek index rests on: with `Block` zlib-rs stops at the end of a
+    /// block and nowhere else before input or output end, and goes on from there.
+    #[test]
+    fn zlib_stops_at_the_ends_of_blocks() {
+        let pieces: Vec<Vec<u8>> = (1_u32..40)
+            .map(|piece| (0..500 * piece).map(|at| (at * at % 251) as u8).collect())
+            .collect();
+        let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+        for flush in [
+            DeflateFlush::Block,
+            DeflateFlush::PartialFlush,
+            DeflateFlush::SyncFlush,
+            DeflateFlush::FullFlush,
+        ] {
+            let input = blocks(&pieces, flush);
+            let mut inflate = Inflate::new(false, WINDOW_BITS);
+            let mut output = vec![0; 1 << 20];
+            let mut stops = Vec::new();
+            loop {
+                let (taken, given) = (inflate.total_in(), inflate.total_out());
+                let (input, output) = (&input[taken as usize..], &mut output[given as usize..]);
+                let status = inflate.decompress(input, output, InflateFlush::Block);
+                let status = status.unwrap();
+                if status == Status::StreamEnd {
+                    break;
+                }
+                assert!(
+                    inflate.total_in() - taken < input.len() as u64,
+                    "{status:?}"
+                );
+                stops.push(inflate.total_out());
+                assert!(stops.len() < 1000, "it goes on");
+            }
+            let ends = pieces.iter().scan(0, |at, piece| {
+                *at += piece.len() as u64;
+                Some(*at)
+            });
+            let ends = Vec::from_iter(ends);
+            let inner = &ends[..ends.len() - 1];
+            assert!(
+                inner.iter().all(|end| stops.contains(end)),
+                "{flush:?}: {stops:?}"
+            );
+            assert!(
+                stops.iter().all(|stop| ends.contains(stop)),
+                "{flush:?}: {stops:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_member_are_refused() {
+        let whole: &[u8] = &[
+            0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 1, 0, 0xfe, 0xff, b'a', 0x43, 0xbe, 0xb7, 0xe8,
+            1, 0, 0, 0,
+        ];
+        let read = |bytes: &[u8]| -> io::Result<Event> {
+            let (mut member, mut output, mut at) = (Member::new(), [0; 10], 0);
+            loop {
+                let step = member.step(&bytes[at..], &mut output, false)?;
+                at += step.taken;
+                if step.event == Event::Done || (step.taken, step.given) == (0, 0) {
+                    return Ok(step.event);
+                }
+            }
+        };
+        assert_eq!(read(whole).unwrap(), Event::Done);
+        for cut in 0..whole.len() {
+            assert_eq!(read(&whole[..cut]).unwrap(), Event::More, "cut at {cut}");
+        }
+        for at in [0, 1, 2, 12, 15, 16, 20] {
+            let mut wrong = whole.to_vec();
+            wrong[at] ^= 0x40;
+            assert!(read(&wrong).is_err(), "byte {at}");
+        }
+        let mut long = vec![0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3];
+        long.extend([b'n'; 70_000]);
+        assert!(read(&long).is_err(), "a name without end");
     }
 }

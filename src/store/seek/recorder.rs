@@ -90,7 +90,10 @@ impl Recorder {
             open.next_output.extend_from_slice(given);
             if open.next_output.len() == PROOF {
                 self.close();
-            } else if event == Event::Done || open.next_input.len() > INPUT {
+            } else if event == Event::Done {
+                // The next member can be entered at its start.
+                self.open = None;
+            } else if open.next_input.len() > INPUT {
                 self.open = None;
                 self.want(self.at.output, WINDOW as u64);
             }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn bad(result: Result<Arc<Version>>) -> String {
+pub(super) fn bad(result: Result<Arc<Version>>) -> String {
     match result {
         Err(Error::BadArchive { detail, .. }) => detail,
         other => panic!("not a bad archive: {other:?}"),

@@ -160,8 +160,8 @@ fn sums_and_names() {
         files
             .filter(|file| file.as_ref().unwrap().file_name() != "synced")
             .count(),
-        4,
-        "meta.json, tree, pack and name"
+        5,
+        "meta.json, tree, seek, pack and name"
     );
 }
 

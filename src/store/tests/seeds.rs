@@ -15,7 +15,7 @@ fn seed(name: &str, how: u8, bytes: &[u8]) -> (String, Vec<u8>) {
 }
 
 /// An old GNU sparse entry of these pieces (offset, length) and that size.
-fn sparse(path: &str, size: u64, pieces: &[(u64, u64)], content: &[u8]) -> Tar {
+pub(super) fn sparse(path: &str, size: u64, pieces: &[(u64, u64)], content: &[u8]) -> Tar {
     let mut tar = Tar::default().header(b'S', path.as_bytes(), b"", content.len() as u64, 0o644);
     let block = &mut tar.0[..512];
     block[257..265].copy_from_slice(b"ustar  \0");
@@ -126,11 +126,49 @@ fn trees() -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
+/// Seek indexes, made by hand so that no compressor decides on their bytes: how, pack
+/// and blobs of the tree, header, numbers, and windows.
+pub(super) fn seek_indexes() -> Vec<(String, Vec<u8>)> {
+    // A last stored block: as a window, and as what spans are read from.
+    let window = b"\x01\x05\0\xfa\xffhello";
+    let index = |name: &str, how: u8, length: u64, numbers: &[u8], windows: &[u8]| {
+        let mut bytes = (numbers.len() as u16).to_le_bytes().to_vec();
+        // The extents below: two files of 3 and 5 bytes, and a blob.
+        bytes.extend(8_u64.to_le_bytes());
+        bytes.extend(1_u32.to_le_bytes());
+        bytes.extend([0; 16]);
+        for end in [length, length, 4 << 20] {
+            bytes.extend(u64::to_le_bytes(end));
+        }
+        bytes.extend([0; 48]);
+        bytes.extend(numbers);
+        bytes.extend([0x80, 0x04, 3, 0xfd, 0x07, 5, 0x80, 0x10, 0x80, 0x80, 0x40]);
+        bytes.extend(windows);
+        let numbers = numbers.len() as u16 + 11;
+        bytes[..2].copy_from_slice(&numbers.to_le_bytes());
+        seed(name, how, &bytes)
+    };
+    // Points at 0 and at 2 MiB, in the middle of a byte and with a window; a way-point.
+    let two = [
+        2, 1, 10, 0, 0, 0, 0x80, 0x20, 0x80, 0x80, 0x80, 1, 3, 10, 0x80, 0x10, 0x80, 0x80, 0x40,
+    ];
+    vec![
+        index("stored", 1, 4 << 20, &[], b""),
+        index("one", 3, 1 << 20, &[1, 0, 10, 0, 0, 10], window),
+        index("two", 3, 1 << 20, &two, window),
+        index("none", 3, 1 << 20, &[0, 0], b""),
+    ]
+}
+
 #[test]
 fn the_seeds_are_as_they_are_made() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
     let make = std::env::var_os("VM0FS_MAKE_SEEDS").is_some();
-    for (target, seeds) in [("unpack", archives()), ("index", trees())] {
+    for (target, seeds) in [
+        ("unpack", archives()),
+        ("index", trees()),
+        ("seek", seek_indexes()),
+    ] {
         for (name, bytes) in seeds {
             let path = corpus.join(target).join(&name);
             if make {

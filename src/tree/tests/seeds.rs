@@ -3,7 +3,7 @@
 
 use crate::{
     api::fuzzing::sse,
-    store::fuzzing::{Sealed, Unpacker},
+    store::fuzzing::{Sealed, Seeks, Unpacker},
     tree::fuzzing::answer,
 };
 use std::{fs, path::Path};
@@ -28,6 +28,13 @@ fn files_of_a_version_that_are_seeds() {
     let sealed = Sealed::new();
     let good = run("index", |data| sealed.run(data));
     assert!(good >= 7, "{good} versions are opened");
+}
+
+#[test]
+fn seek_indexes_that_are_seeds() {
+    let seeks = Seeks::new();
+    let good = run("seek", |data| seeks.run(data));
+    assert!(good >= 3, "{good} seek indexes are read");
 }
 
 #[test]

@@ -86,6 +86,11 @@ impl Download<'_> {
         Ok(plan.and_then(|plan| plan.object.length))
     }
 
+    /// The object's ETag, once its length is known.
+    pub(in crate::store) fn etag(&self) -> Option<String> {
+        self.parts.source.plan.get()?.object.etag.clone()
+    }
+
     /// Whether it failed because the object is another one by now.
     pub(in crate::store) fn changed(&self) -> bool {
         let failed = self.failed.as_ref();

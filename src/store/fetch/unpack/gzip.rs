@@ -8,15 +8,12 @@ use super::{
     kinds::Other,
     numbers::{BLOCK, is_header},
 };
-use flate2::bufread::GzDecoder;
-use std::io::{self, BufRead, Read};
+use crate::store::seek::{Event, MAGIC, Member, Recorded, Recorder};
+use std::io::{self, Read};
 
 /// Bytes read from the source at once: large enough that a read costs little
 /// beside the inflating of it, small enough to stay in the CPU's cache.
 const BUFFER: usize = 128 << 10;
-
-/// First bytes of a member.
-const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// A buffered source that can show its next bytes, also across the ends of reads.
 struct Source<R> {
@@ -54,20 +51,9 @@ impl<R: Read> Source<R> {
         }
         Ok(&self.buffer[self.start..self.end])
     }
-}
 
-impl<R: Read> Read for Source<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let from = self.fill_buf()?;
-        let n = from.len().min(into.len());
-        into[..n].copy_from_slice(&from[..n]);
-        self.consume(n);
-        Ok(n)
-    }
-}
-
-impl<R: Read> BufRead for Source<R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+    /// The next bytes; none at the end of the source.
+    fn fill(&mut self) -> io::Result<&[u8]> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
             self.refill()?;
@@ -82,81 +68,113 @@ impl<R: Read> BufRead for Source<R> {
 
 /// Inflates a gzip stream to its end, or passes a tar archive through.
 pub(super) struct Gunzip<R> {
-    state: State<R>,
+    source: Source<R>,
+    state: State,
+    recorder: Recorder,
 }
 
-enum State<R> {
+enum State {
     /// The first bytes have not been read yet.
-    New(Source<R>),
-    Gzip(Box<GzDecoder<Source<R>>>),
-    Tar(Source<R>),
-    /// Past the last member, or after an error.
+    New,
+    Gzip(Box<Member>),
+    /// Past a complete member: is there another?
+    Between(Box<Member>),
+    Tar,
+    /// Past the last member.
     Ended,
 }
 
-impl<R: Read> State<R> {
+impl State {
     /// The kind of a source, by its first bytes.
-    fn of(mut source: Source<R>) -> io::Result<Self> {
-        let head = source.peek(BLOCK)?;
+    fn of(head: &[u8]) -> io::Result<Self> {
         // A single byte may be the first one of a cut member.
         if MAGIC.starts_with(&head[..head.len().min(MAGIC.len())]) && !head.is_empty() {
-            return Ok(Self::Gzip(Box::new(GzDecoder::new(source))));
+            return Ok(Self::Gzip(Box::new(Member::new())));
         }
         match head.first_chunk().is_some_and(is_header) {
-            true => Ok(Self::Tar(source)),
+            true => Ok(Self::Tar),
             false => Err(io::Error::other(Other::than_an_archive(head))),
         }
     }
 }
 
 impl<R: Read> Gunzip<R> {
-    pub(super) fn new(source: R) -> Self {
+    /// `recorder` sees what is inflated.
+    pub(super) fn new(source: R, recorder: Recorder) -> Self {
         Self {
-            state: State::New(Source {
+            source: Source {
                 inner: source,
                 buffer: vec![0; BUFFER].into_boxed_slice(),
                 start: 0,
                 end: 0,
                 full: false,
                 hasty: false,
-            }),
+            },
+            state: State::New,
+            recorder,
         }
     }
 
     /// Whether to return `WouldBlock` instead of waiting for the source.
     pub(super) fn set_hasty(&mut self, hasty: bool) {
-        match &mut self.state {
-            State::New(source) | State::Tar(source) => source.hasty = hasty,
-            State::Gzip(member) => member.get_mut().hasty = hasty,
-            State::Ended => {}
-        }
+        self.source.hasty = hasty;
+    }
+
+    /// What is known of the stream at its end.
+    pub(super) fn finish(self) -> Recorded {
+        self.recorder.finish()
     }
 }
 
 impl<R: Read> Read for Gunzip<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let Self {
+            source,
+            state,
+            recorder,
+        } = self;
         loop {
-            match &mut self.state {
-                State::New(_) => {}
+            match state {
+                State::New => *state = State::of(source.peek(BLOCK)?)?,
                 State::Gzip(member) => {
-                    let n = member.read(into)?;
-                    if n > 0 || into.is_empty() {
-                        return Ok(n);
+                    let input = source.fill()?;
+                    let most = recorder.most().min(into.len());
+                    let step = member.step(input, &mut into[..most], recorder.wants_boundary())?;
+                    recorder.stepped(&input[..step.taken], &into[..step.given], step.event);
+                    let is_stuck = (step.taken, step.given, step.event) == (0, 0, Event::More);
+                    if is_stuck && !into.is_empty() {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
                     }
-                    // The member is complete and checked: is there another?
-                    let next = member.get_mut().peek(MAGIC.len())?;
-                    if !next.starts_with(&MAGIC) {
-                        self.state = State::Ended;
+                    source.consume(step.taken);
+                    if step.event == Event::Done {
+                        // It is complete and checked.
+                        *state = match std::mem::replace(state, State::Ended) {
+                            State::Gzip(member) => State::Between(member),
+                            state => state,
+                        };
+                    }
+                    if step.given > 0 || into.is_empty() {
+                        return Ok(step.given);
                     }
                 }
-                State::Tar(source) => return source.read(into),
+                State::Between(member) => {
+                    let next = source.peek(MAGIC.len())?.starts_with(&MAGIC);
+                    member.restart();
+                    *state = match std::mem::replace(state, State::Ended) {
+                        State::Between(member) if next => State::Gzip(member),
+                        _ => State::Ended,
+                    };
+                }
+                State::Tar => {
+                    let from = source.fill()?;
+                    let n = from.len().min(into.len());
+                    into[..n].copy_from_slice(&from[..n]);
+                    source.consume(n);
+                    recorder.passed(n);
+                    return Ok(n);
+                }
                 State::Ended => return Ok(0),
             }
-            self.state = match std::mem::replace(&mut self.state, State::Ended) {
-                State::New(source) => State::of(source)?,
-                State::Gzip(member) => State::Gzip(Box::new(GzDecoder::new(member.into_inner()))),
-                state => state,
-            };
         }
     }
 }

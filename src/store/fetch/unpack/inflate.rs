@@ -2,6 +2,7 @@
 //! more time than these together.
 
 use super::gzip::Gunzip;
+use crate::store::seek::{Recorded, Recorder};
 use std::{
     io::{self, Read},
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
@@ -22,8 +23,14 @@ pub(super) type Blocks = SyncSender<io::Result<Vec<u8>>>;
 /// Inflates `source` and sends the blocks, until it ends or fails, or the receiver is
 /// gone. Used blocks come back through `used`. A block is sent before it is full if the
 /// source would have to wait, so that bytes that have come do not wait for others.
-pub(super) fn inflate(source: impl Read, blocks: Blocks, used: Receiver<Vec<u8>>) {
-    let mut gunzip = Gunzip::new(source);
+/// Returns what `recorder` has seen.
+pub(super) fn inflate(
+    source: impl Read,
+    recorder: Recorder,
+    blocks: Blocks,
+    used: Receiver<Vec<u8>>,
+) -> Recorded {
+    let mut gunzip = Gunzip::new(source, recorder);
     loop {
         let mut block = used.try_recv().unwrap_or_default();
         block.resize(BLOCK, 0);
@@ -44,18 +51,19 @@ pub(super) fn inflate(source: impl Read, blocks: Blocks, used: Receiver<Vec<u8>>
         block.truncate(filled);
         // The bytes before an error are sent before it.
         if filled > 0 && blocks.send(Ok(block)).is_err() {
-            return;
+            break;
         }
         match result {
-            Ok(0) => return,
+            Ok(0) => break,
             Ok(_) => {}
             Err(error) => {
                 // The receiver may be gone.
                 let _ = blocks.send(Err(error));
-                return;
+                break;
             }
         }
     }
+    gunzip.finish()
 }
 
 /// Receives the blocks, and notifies readers when they have been unpacked.
