@@ -33,4 +33,3 @@ pub(super) use member::{Event, MAGIC, Member};
 pub(super) use proof::{WAITING, prove_all};
 pub(super) use reader::SeekIndex;
 pub(super) use recorder::{Recorded, Recorder};
-pub(super) use span::SpanReader;

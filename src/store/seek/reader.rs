@@ -100,12 +100,18 @@ impl SeekIndex {
         start..enough.clamp(start, end)
     }
 
-    /// Inflates a span. `source` gives the bytes of the archive from `input(span, ..).start`
-    /// on; what is read are the bytes of the tar stream from `output(span).start` to its
-    /// end. More than `source` is good for is an `UnexpectedEof`.
-    pub(in crate::store) fn inflate<R: Read>(&self, span: usize, source: R) -> SpanReader<R> {
-        let output = self.output(span);
-        let left = output.end - output.start;
+    /// Inflates from the start of a span up to `to` of the tar stream, which may lie in a
+    /// later one. `source` gives the bytes of the archive from `input(span, ..).start` on;
+    /// what is read are the bytes of the tar stream from `output(span).start` to `to`. More
+    /// than `source` is good for is an `UnexpectedEof`.
+    pub(in crate::store) fn inflate<R: Read>(
+        &self,
+        span: usize,
+        to: u64,
+        source: R,
+    ) -> SpanReader<R> {
+        let start = self.output(span).start;
+        let left = to.min(self.0.end.output).saturating_sub(start);
         match &self.0.way {
             Way::Stored => SpanReader::stored(source, left),
             Way::Gzip {

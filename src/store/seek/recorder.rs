@@ -15,6 +15,10 @@ const WAY: u64 = 32 << 10;
 /// So many points and way-points at most before their distances grow with the stream.
 const POINTS: u64 = 1 << 10;
 const WAY_POINTS: u64 = 1 << 13;
+/// Bytes of the archive from one point to the next, where it compresses so badly that
+/// they come before [`SPACING`]: a read of what follows fetches hardly more. Windows of
+/// such data take little.
+const INPUT_SPACING: u64 = 512 << 10;
 /// Maximum bytes of input for the proof of a point: blocks without content have no end.
 const INPUT: usize = 128 << 10;
 
@@ -25,8 +29,10 @@ pub(in crate::store) struct Recorder {
     at: WayPoint,
     last: u8,
     way_points: Vec<WayPoint>,
-    /// From here on in the tar stream, a point is wanted.
-    wanted: u64,
+    /// Where the last point is in the tar stream.
+    point: u64,
+    /// From here on in the archive, or in the tar stream, a point is wanted.
+    wanted: WayPoint,
     /// The newest output, at most a window, if a point is wanted soon.
     history: Vec<u8>,
     /// A candidate of which more is to come.
@@ -51,7 +57,8 @@ impl Recorder {
             at: WayPoint::default(),
             last: 0,
             way_points: Vec::new(),
-            wanted: 0,
+            point: 0,
+            wanted: WayPoint::default(),
             history: Vec::new(),
             open: None,
             stored: false,
@@ -60,7 +67,8 @@ impl Recorder {
 
     /// Whether the next step of inflating is to stop at the end of a block.
     pub(in crate::store) fn wants_boundary(&self) -> bool {
-        self.open.is_none() && self.at.output >= self.wanted
+        let (at, wanted) = (&self.at, &self.wanted);
+        self.open.is_none() && (at.output >= wanted.output || at.input >= wanted.input)
     }
 
     /// Maximum output of the next step.
@@ -95,9 +103,9 @@ impl Recorder {
                 self.open = None;
             } else if open.next_input.len() > INPUT {
                 self.open = None;
-                self.want(self.at.output, WINDOW as u64);
+                self.want_soon();
             }
-        } else if self.at.output + WINDOW as u64 > self.wanted {
+        } else if self.is_wanted_soon() {
             self.remember(given);
         }
         let is_place = matches!(event, Event::Begun | Event::Boundary);
@@ -134,20 +142,45 @@ impl Recorder {
     }
 
     /// Hands the open candidate on. Where the proof is behind, it is given up, and
-    /// another is wanted soon: inflating never waits for it.
+    /// another is wanted soon: inflating waits for the proof only where the distance to
+    /// the point before would become twice what it should be.
     fn close(&mut self) {
         let Some(open) = self.open.take() else {
             return;
         };
-        let from = open.output;
-        match self.candidates.try_send(open) {
-            Ok(()) => self.want(from, SPACING.max(from / POINTS)),
-            Err(_) => self.want(self.at.output, WINDOW as u64),
+        let from = WayPoint {
+            input: open.input,
+            output: open.output,
+        };
+        let distance = SPACING.max(from.output / POINTS);
+        let sent = match from.output - self.point > 2 * distance {
+            true => self.candidates.send(open).is_ok(),
+            false => self.candidates.try_send(open).is_ok(),
+        };
+        match sent {
+            true => {
+                self.point = from.output;
+                self.want(from, INPUT_SPACING.max(from.input / POINTS), distance);
+            }
+            false => self.want_soon(),
         }
     }
 
-    fn want(&mut self, from: u64, distance: u64) {
-        self.wanted = from + distance;
+    /// Whether what comes now may be in the window of the next point.
+    fn is_wanted_soon(&self) -> bool {
+        let (at, wanted, window) = (&self.at, &self.wanted, WINDOW as u64);
+        at.output + window > wanted.output || at.input + 2 * window > wanted.input
+    }
+
+    fn want_soon(&mut self) {
+        self.want(self.at, 2 * WINDOW as u64, WINDOW as u64);
+    }
+
+    fn want(&mut self, from: WayPoint, input: u64, output: u64) {
+        self.wanted = WayPoint {
+            input: from.input + input,
+            output: from.output + output,
+        };
         self.history.clear();
     }
 }

@@ -114,7 +114,7 @@ impl Entered {
         let source = &archive[input.start as usize..input.end as usize];
         let start = self.index.output(span).start;
         let mut bytes = vec![0; (to - start) as usize];
-        let mut reader = self.index.inflate(span, source);
+        let mut reader = self.index.inflate(span, to, source);
         reader.read_exact(&mut bytes).unwrap();
         bytes
     }
