@@ -37,6 +37,7 @@ pages! {
     settings "settings" "flags, environment, config.toml, proxies",
     consistency "consistency" "what is asked again, and when; without the network",
     cache "cache" "versions on disk, archives, holes, long names",
+    parts "parts" "reading a file without its archive",
     fleets "fleets" "a cache that many machines share: setup, key, cost, failures",
     file_managers "file-managers" "indexers, and what file managers cost",
     limits "limits" "how much of everything",

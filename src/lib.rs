@@ -49,6 +49,7 @@
 //! | an archive is read wrongly, or refused | `store/fetch/unpack` |
 //! | a part of an archive is entered or read wrongly | `store/seek` |
 //! | a version while its archive arrives | `store/fetch/partial` |
+//! | a part of an evicted version is wrong, slow or fetched too often | `store/fetch/fill` (what, when), `store/cache/{partly,presence}` (on disk) |
 //! | content is damaged, or held to be | `store/cache/{content,checked,audit,proof}` |
 //! | what a fleet shares: a miss, a slow store, a wrong key | [`shared`]; its settings `config/shared_cache` |
 //! | the cache grows too large, or evicts too early | `store/cache/{quota,reservations,entries}` |
@@ -94,7 +95,8 @@
 //! request that does not find its file yet waits on, and only the sealed version
 //! says what does not exist. Content cannot be evicted before the requests that
 //! waited for it have run ([`store::Hold`]): in a cache too small for what is read, it
-//! would be fetched again for each of them.
+//! would be fetched again for each of them. Content of a sealed version can come in
+//! parts: a read tells what it misses ([`store::Content::missing`]).
 //!
 //! [`api`] is the client of the service, one method an endpoint; [`http`] is what it
 //! has in common with the downloads. When no server can be reached, or only a

@@ -29,6 +29,8 @@ const fn workers(pool: Pool) -> (usize, &'static str) {
         // Unpacking keeps a core busy, so more would only make each slower; yet
         // a stalled download must not stop the others.
         Pool::Contents => (6, "download"),
+        // Each reads little, and mostly waits for the network.
+        Pool::Ranges => (16, "range"),
         // A reader that gets none is served by calls.
         Pool::Streams => (Pool::STREAMS, "stream"),
     }

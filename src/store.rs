@@ -43,12 +43,11 @@ mod index;
 mod key;
 mod limits;
 mod meta;
-// What reads it is to come.
-#[allow(dead_code, unused_imports)]
 mod seek;
 
 pub use cache::{
-    AnswerStore, Audit, Breakdown, CachedVersion, Cleared, Content, Hold, Inventory, Usage, Version,
+    AnswerStore, Audit, Breakdown, CachedVersion, Cleared, Content, Hold, Inventory, Missing,
+    Present, Usage, Version,
 };
 pub use fetch::{FetchRequest, PartialFile, PartialRead, PartialVersion};
 pub use index::{Index, Node, NodeKind, Seek};
@@ -123,6 +122,39 @@ impl Store {
     /// what `request.url` fails with.
     pub fn fetch(&self, request: &FetchRequest<'_>, progress: &Progress) -> Result<Arc<Version>> {
         self.fetcher.fetch(&self.cache, request, progress)
+    }
+
+    /// The version such that its files can be opened: where its content can come in parts,
+    /// nothing is downloaded before it is read. Blocks.
+    ///
+    /// # Errors
+    /// Those of [`Self::fetch`].
+    pub fn open_files(
+        &self,
+        request: &FetchRequest<'_>,
+        progress: &Progress,
+    ) -> Result<Arc<Version>> {
+        self.fetcher.open(&self.cache, request, progress)
+    }
+
+    /// The version with what a read was missing ([`Content::missing`]). Blocks, for as long as bytes come.
+    ///
+    /// # Errors
+    /// Those of [`Self::fetch`].
+    pub fn fetch_part(
+        &self,
+        request: &FetchRequest<'_>,
+        missing: &Missing,
+        progress: &Progress,
+    ) -> Result<Arc<Version>> {
+        self.fetcher
+            .fetch_part(&self.cache, request, missing, progress)
+    }
+
+    /// Whether so much of a version has been fetched in parts that the rest is worth
+    /// fetching too.
+    pub fn is_worth_all(&self, version: &Version) -> bool {
+        self.fetcher.is_worth_all(version)
     }
 
     /// What has come so far of a version that this process fetches now.

@@ -32,6 +32,7 @@ pub use self::{
         directories::{Directory, DirectoryEntry},
         files::{Handle, Opened},
         lookup::Found,
+        xattr::FETCH_ALL,
     },
     orders::Writing,
     view::{Tree, TreeOptions, View},

@@ -28,7 +28,7 @@ fn world() -> World {
 
 /// A copy of a tool under another name, which is the name that the kernel gives
 /// its process.
-fn program(bench: &Bench, tool: &str, name: &str) -> String {
+pub(crate) fn program(bench: &Bench, tool: &str, name: &str) -> String {
     let dir = bench.folder("programs", Who::Myself);
     let found = ["/bin", "/usr/bin"]
         .iter()

@@ -71,6 +71,7 @@ mod machine;
 mod metrics;
 mod model;
 mod offline;
+mod parts;
 mod rules;
 mod service;
 mod shared;

@@ -43,7 +43,8 @@ pub struct CacheArgs {
 enum CacheCommand {
     /// List the versions in the cache
     #[command(
-        after_help = "Content is `cached`, or `tree` where only names and sizes are left of it.
+        after_help = "Content is `cached`; `partly`, where only what was read has come; or `tree`, where only
+names and sizes are there.
 Verified says whether the version's id is the hash of its content.
 
 Examples:

@@ -13,12 +13,13 @@ use crate::{
     signals::Signals,
     sync::Mutex,
     text::one_line,
+    tree::FETCH_ALL,
 };
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use rustix::fs::{XattrFlags, setxattr};
 use std::{
-    fs, io,
-    io::Read,
+    io,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
     sync::{
@@ -204,12 +205,12 @@ fn bring(path: &MountPath, bar: &ProgressBar) -> Result<Option<u64>> {
     thread::scope(|scope| {
         let (done, wait) = mpsc::channel();
         // Fails if this has returned with a failure.
-        scope.spawn(move || done.send(touch(&path.root)).ok());
-        let (mut touched, mut seen, mut patience) = (None, 0, LOOKS);
+        scope.spawn(move || done.send(fetch_all(&path.root)).ok());
+        let (mut ended, mut seen, mut patience) = (false, 0, LOOKS);
         loop {
             match wait.recv_timeout(TICK) {
                 Ok(Err(error)) => return Err(failure(path, Some(error))),
-                Ok(Ok(has_content)) => touched = Some(has_content),
+                Ok(Ok(())) => ended = true,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(TICK),
             }
@@ -220,17 +221,14 @@ fn bring(path: &MountPath, bar: &ProgressBar) -> Result<Option<u64>> {
                 seen = bytes;
                 bar.set_length(all.max(bytes));
                 bar.set_position(bytes);
-                // The file that was read may have come before the rest.
                 continue;
             }
-            match touched {
-                None => {}
-                // Nothing but folders, links and empty files.
-                Some(false) => return Ok(Some(seen)),
-                Some(true) if is_cached()? => return Ok(Some(seen)),
+            match ended {
+                false => {}
+                true if is_cached()? => return Ok(Some(seen)),
                 // The mount reports a failure just after the download's end.
-                Some(true) if patience > 0 => patience -= 1,
-                Some(true) => return Err(failure(path, None)),
+                true if patience > 0 => patience -= 1,
+                true => return Err(failure(path, None)),
             }
         }
     })
@@ -256,24 +254,9 @@ fn failure(path: &MountPath, error: Option<io::Error>) -> Error {
     Error::Setup(format!("{}: {reason}", path.shown))
 }
 
-/// Reads a byte of the first file that has one, which makes the mount fetch
-/// all of the version. `false` where there is no such file.
-fn touch(root: &Path) -> io::Result<bool> {
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                folders.push(entry.path());
-            } else if kind.is_file() && entry.metadata()?.len() > 0 {
-                let mut byte = [0];
-                fs::File::open(entry.path())?.read_exact(&mut byte)?;
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
+/// Has the mount fetch all of a version, and waits for that.
+fn fetch_all(root: &Path) -> io::Result<()> {
+    Ok(setxattr(root, FETCH_ALL, b"", XattrFlags::empty())?)
 }
 
 #[cfg(test)]
@@ -286,18 +269,5 @@ mod tests {
         for template in [WAITING, BAR] {
             ProgressStyle::with_template(template).unwrap();
         }
-    }
-
-    #[test]
-    fn a_byte_is_touched_where_there_is_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let deep = dir.path().join("a/b");
-        fs::create_dir_all(&deep).unwrap();
-        fs::write(deep.join("empty"), "").unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", deep.join("link")).unwrap();
-        assert!(!touch(dir.path()).unwrap());
-        fs::write(deep.join("full"), "x").unwrap();
-        assert!(touch(dir.path()).unwrap());
-        assert!(touch(&dir.path().join("none")).is_err());
     }
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::Error,
     pending::LET_GO,
-    tree::{Access, Attributes, Handle, Miss, START_FILE},
+    tree::{Access, Attributes, FETCH_ALL, Handle, Miss, START_FILE},
 };
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, Generation,
@@ -395,6 +395,13 @@ impl Filesystem for Fs {
         if ino == INodeNo::ROOT && name == LET_GO && self.context.is_owner(request) {
             self.context.pending.let_go();
             return reply.ok();
+        }
+        if name == FETCH_ALL {
+            return self.serve(
+                request.pid(),
+                move |_, view| view.fetch_all(ino.0),
+                |_, done| replies::empty(done, reply),
+            );
         }
         self.no_xattr(request, ino, reply);
     }

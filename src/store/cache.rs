@@ -8,6 +8,9 @@ mod content;
 pub(super) mod entries;
 mod inventory;
 mod keepalive;
+mod locked;
+mod partly;
+mod presence;
 mod proof;
 mod quota;
 mod reservations;
@@ -19,11 +22,13 @@ pub use content::Content;
 pub(super) use entries::OVERHEAD;
 pub use inventory::{Breakdown, CachedVersion, Cleared, Inventory};
 pub(super) use keepalive::Keepalive;
+pub use partly::Missing;
+pub(super) use partly::Partly;
 pub(super) use proof::{HASHED_HOLES, Proof, files_with_links};
 pub(super) use quota::Quota;
 pub use quota::Usage;
 pub(super) use reservations::{lock_of, write_reservation};
-pub use version::{Hold, Version};
+pub use version::{Hold, Present, Version};
 
 use super::{durability::Syncer, files::make_directory, key::VersionKey};
 use crate::{
@@ -117,7 +122,7 @@ impl Cache {
         let version = Arc::new(Version::load(&path, key, &self.keepalive)?);
         let mut opened = self.opened();
         opened.put(key.clone(), Arc::clone(&version));
-        let loaded = |version: &Arc<Version>| version.index().loaded();
+        let loaded = |version: &Arc<Version>| version.loaded();
         let mut sum: u64 = opened.iter().map(|(_, version)| loaded(version)).sum();
         while sum > INDEXES && opened.len() > 1 {
             sum -= opened.pop_lru().map_or(0, |(_, version)| loaded(&version));

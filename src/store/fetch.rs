@@ -2,6 +2,7 @@
 //! publishes it in the cache by one rename.
 
 pub(super) mod download;
+mod fill;
 mod pack;
 pub(super) mod packer;
 mod partial;
@@ -13,7 +14,7 @@ pub use partial::{PartialFile, PartialRead, PartialVersion};
 pub use request::FetchRequest;
 
 use super::{
-    cache::{Cache, Version},
+    cache::{Cache, Missing, Version},
     crash::crash_point,
     durability,
     files::make_directory,
@@ -29,6 +30,7 @@ use crate::{
     sync::Mutex,
 };
 use download::Downloader;
+use fill::{Filled, Filler, Fills};
 use staging::Staging;
 use std::{
     collections::HashMap,
@@ -48,6 +50,7 @@ pub(super) struct Fetcher {
     limits: Limits,
     downloader: Downloader,
     partial: Mutex<HashMap<VersionKey, Arc<PartialVersion>>>,
+    fills: Fills,
 }
 
 impl Fetcher {
@@ -56,6 +59,7 @@ impl Fetcher {
             limits,
             downloader,
             partial: Mutex::default(),
+            fills: Fills::new(),
         }
     }
 
@@ -85,6 +89,80 @@ impl Fetcher {
         result
     }
 
+    /// The version such that its files can be opened: without a download where its content
+    /// can come in parts.
+    ///
+    /// # Errors
+    /// Those of [`Self::fetch`].
+    pub(super) fn open(
+        &self,
+        cache: &Cache,
+        request: &FetchRequest<'_>,
+        progress: &Progress,
+    ) -> Result<Arc<Version>> {
+        match self.seekable(cache, &request.key, progress)? {
+            Some(version) => Ok(version),
+            None => self.fetch(cache, request, progress),
+        }
+    }
+
+    /// The version with what a read misses; with all where it cannot come in parts.
+    ///
+    /// # Errors
+    /// Those of [`Self::fetch`].
+    pub(super) fn fetch_part(
+        &self,
+        cache: &Cache,
+        request: &FetchRequest<'_>,
+        missing: &Missing,
+        progress: &Progress,
+    ) -> Result<Arc<Version>> {
+        if let Some(version) = self.seekable(cache, &request.key, progress)? {
+            let filler = self.filler(cache, &version, request, progress);
+            if let Filled::Yes = filler.part(missing)? {
+                return Ok(version);
+            }
+        }
+        self.fetch(cache, request, progress)
+    }
+
+    /// Whether so much of a version has been fetched in parts that the rest is worth
+    /// fetching too.
+    pub(super) fn is_worth_all(&self, version: &Version) -> bool {
+        self.fills.is_worth_all(version)
+    }
+
+    /// A version whose content can come in parts: one that was unpacked here before.
+    fn seekable(
+        &self,
+        cache: &Cache,
+        key: &VersionKey,
+        progress: &Progress,
+    ) -> Result<Option<Arc<Version>>> {
+        let Some(version) = cache.version(key).filter(|version| version.can_seek()) else {
+            return Ok(None);
+        };
+        cache.prepare(&version, progress)?;
+        Ok(Some(version))
+    }
+
+    fn filler<'a>(
+        &'a self,
+        cache: &'a Cache,
+        version: &'a Version,
+        request: &'a FetchRequest<'_>,
+        progress: &'a Progress,
+    ) -> Filler<'a> {
+        Filler {
+            downloader: &self.downloader,
+            fills: &self.fills,
+            cache,
+            version,
+            request,
+            progress,
+        }
+    }
+
     fn bring(
         &self,
         cache: &Cache,
@@ -93,6 +171,14 @@ impl Fetcher {
     ) -> Result<Arc<Version>> {
         if let Some(version) = cache.with_content(&request.key) {
             return Ok(version);
+        }
+        if let Some(version) = self.seekable(cache, &request.key, progress)? {
+            let filler = self.filler(cache, &version, request, progress);
+            if let Filled::Yes = filler.whole()?
+                && version.has_content()
+            {
+                return Ok(version);
+            }
         }
         cache.release();
         let mut starts = 1;

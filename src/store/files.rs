@@ -25,6 +25,8 @@ pub(super) const SYNCED: &str = "synced";
 /// Keeps eviction away from a version, in every process. Empty: that the file exists is
 /// all it says.
 pub(super) const PINNED: &str = "pinned";
+/// Which blocks of the content are on disk, while some are not (see `cache/presence`).
+pub(super) const PRESENT: &str = "present";
 /// The beginning of the name of a [`blob`].
 pub(super) const BLOB: &str = "blob-";
 
@@ -69,6 +71,25 @@ pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>> {
 /// What the kernel says.
 pub(super) fn open(directory: &File, name: &str) -> io::Result<File> {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    Ok(openat(directory, name, flags, Mode::empty())?.into())
+}
+
+/// Opens a file of an open directory for reading and writing, and makes it where it is
+/// missing. No symlink is followed.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn create(directory: &File, name: &str) -> io::Result<File> {
+    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    Ok(openat(directory, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+}
+
+/// Opens a file of an open directory for reading and writing. No symlink is followed.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn open_to_write(directory: &File, name: &str) -> io::Result<File> {
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
     Ok(openat(directory, name, flags, Mode::empty())?.into())
 }
 

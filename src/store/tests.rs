@@ -15,6 +15,7 @@ mod limits;
 mod links;
 mod odd_servers;
 mod parallel;
+mod parts;
 mod proof;
 mod seeds;
 mod seek;

@@ -15,6 +15,7 @@ use crate::{
     sync::Mutex,
     tree::{
         cache::{Cache, Lookup},
+        fetch_key::Need,
         node::VersionId,
     },
 };
@@ -134,7 +135,7 @@ impl Content {
         self.failures.fail(version, error.clone(), now, lasts);
     }
 
-    /// Downloads a version. The hold that this gives keeps the content from being
+    /// Brings files of a version. The hold that this gives keeps the content from being
     /// evicted before the operations that waited for it have run.
     ///
     /// # Errors
@@ -142,6 +143,7 @@ impl Content {
     pub(crate) fn fetch(
         &self,
         version: &VersionId,
+        need: &Need,
         download: &Download<'_>,
         progress: &Progress,
     ) -> Result<Option<Hold>> {
@@ -154,17 +156,31 @@ impl Content {
             on_partial: download.arrived,
             verify: self.verify,
         };
-        let fetch = || self.store.fetch(&request, progress);
+        let listed = |fetch: &dyn Fn() -> Result<Arc<Version>>| {
+            let title = transfers::title(version, download.name.clone());
+            self.transfers.run(version, &title, progress, fetch)
+        };
+        let known = self.sealed(version);
+        let can_seek = known.as_ref().is_some_and(|known| known.can_seek());
         // Where another mount was faster, nothing is downloaded.
-        let is_there = self
-            .sealed(version)
-            .is_some_and(|sealed| sealed.has_content());
-        let fetched = match is_there {
-            true => fetch(),
-            false => {
-                let title = transfers::title(version, download.name.clone());
-                self.transfers.run(version, &title, progress, fetch)
+        let is_there = known.is_some_and(|known| known.has_content());
+        let all = || self.store.fetch(&request, progress);
+        let fetched = match need {
+            Need::Open if can_seek => self.store.open_files(&request, progress),
+            Need::Part(missing) if can_seek => {
+                let fetched = self.store.fetch_part(&request, missing, progress);
+                let is_worth_all = |fetched: &Arc<Version>| self.store.is_worth_all(fetched);
+                if fetched.as_ref().is_ok_and(is_worth_all) {
+                    // The read that waited goes on meanwhile.
+                    (request.on_partial)();
+                    listed(&all)
+                } else {
+                    self.transfers.add(progress.bytes());
+                    fetched
+                }
             }
+            _ if is_there => all(),
+            _ => listed(&all),
         }?;
         let hold = fetched.hold();
         if let Some(name) = &download.name {

@@ -10,7 +10,7 @@ use crate::{
         cache::Lookup,
         content::Download,
         crawlers::Caller,
-        fetch_key::{FetchKey, Fetchable},
+        fetch_key::{FetchKey, Fetchable, Need},
         live::Event,
         node::VersionId,
         view::Tree,
@@ -84,8 +84,8 @@ impl Tree {
     ) -> Result<Option<Hold>> {
         let service = self.answers.service();
         let brought = match &key.0 {
-            Fetchable::Content(version) => {
-                let brought = self.bring_content(version, progress, arrived);
+            Fetchable::Content(version, need) => {
+                let brought = self.bring_content(version, need, progress, arrived);
                 self.content.measure(&self.answer_store);
                 return brought;
             }
@@ -109,6 +109,7 @@ impl Tree {
     fn bring_content(
         &self,
         version: &VersionId,
+        need: &Need,
         progress: &Progress,
         arrived: &(dyn Fn() + Sync),
     ) -> Result<Option<Hold>> {
@@ -127,7 +128,7 @@ impl Tree {
             url: &url,
             arrived,
         };
-        self.content.fetch(version, &download, progress)
+        self.content.fetch(version, need, &download, progress)
     }
 
     /// Whether a request that arrived at `since` needs no fetch of `key`: what it names
@@ -136,7 +137,7 @@ impl Tree {
         match &key.0 {
             Fetchable::Answer(key) => self.answers.is_settled(key, since),
             // The content itself is the store's.
-            Fetchable::Content(version) => self.content.failure(version, since).is_some(),
+            Fetchable::Content(version, _) => self.content.failure(version, since).is_some(),
             Fetchable::Stream(run) => self.live.streams(run),
             Fetchable::Order(_, order) => {
                 !matches!(self.orders.outcome(*order, since), Lookup::Missing)
@@ -190,7 +191,7 @@ impl Tree {
                 });
                 self.answers.fail(key, error.clone(), lasts);
             }
-            Fetchable::Content(version) => {
+            Fetchable::Content(version, _) => {
                 let lasts = lasts.unwrap_or(FAILURE_TTL);
                 self.content.fail(version, error, lasts);
             }
@@ -204,7 +205,7 @@ impl Tree {
     pub fn last_failure(&self, key: &FetchKey) -> Option<Error> {
         match &key.0 {
             Fetchable::Answer(key) => self.answers.last_failure(key),
-            Fetchable::Content(version) => self.content.last_failure(version),
+            Fetchable::Content(version, _) => self.content.last_failure(version),
             Fetchable::Order(_, order) => self.orders.failure(*order),
             Fetchable::Stream(_) | Fetchable::Usage => None,
         }
@@ -219,7 +220,7 @@ impl Tree {
         }
         let detail = match &key.0 {
             Fetchable::Answer(key) if key.always_exists() => "; is --api-url right?",
-            Fetchable::Content(version) if self.may_be_listed(version) => {
+            Fetchable::Content(version, _) if self.may_be_listed(version) => {
                 ", although the version is listed as one with files"
             }
             _ => return error,
@@ -243,7 +244,7 @@ impl Tree {
     /// [`Error::Denied`] for a crawler.
     pub fn permit(&self, key: &FetchKey, caller: impl FnOnce() -> Caller) -> Result<()> {
         let starts_download = match &key.0 {
-            Fetchable::Content(version) => self.content.partial(version).is_none(),
+            Fetchable::Content(version, _) => self.content.partial(version).is_none(),
             _ => false,
         };
         let failures = self.answers.failures();

@@ -2,6 +2,7 @@
 
 use crate::{
     error::Error,
+    store::Missing,
     tree::{
         answers::{Agents, Key, Registered},
         node::{Control, Node, VersionId},
@@ -18,8 +19,8 @@ pub struct FetchKey(pub(super) Fetchable);
 pub(super) enum Fetchable {
     /// An answer of the API.
     Answer(Key),
-    /// The files of a version.
-    Content(VersionId),
+    /// Files of a version.
+    Content(VersionId, Need),
     /// How much the cache holds, by a look at the disk.
     Usage,
     /// The events of a run, for as long as a process follows it.
@@ -29,7 +30,23 @@ pub(super) enum Fetchable {
     Order(Control, u64),
 }
 
+/// What of a version's files is needed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Need {
+    /// Their names, and that they can be opened.
+    Open,
+    /// What a read misses of content that comes in parts.
+    Part(Missing),
+    /// All of their content.
+    All,
+}
+
 impl FetchKey {
+    /// Files of a version.
+    pub(super) fn content(version: &VersionId, need: Need) -> Self {
+        Self(Fetchable::Content(version.clone(), need))
+    }
+
     /// The answer of a resource.
     pub(crate) fn of<R: Registered>(key: R::Key) -> Self {
         Self(Fetchable::Answer(R::key(key)))
@@ -44,7 +61,7 @@ impl FetchKey {
     pub(super) fn folder(&self) -> Option<Node> {
         match &self.0 {
             Fetchable::Answer(key) => key.folder(),
-            Fetchable::Content(version) => {
+            Fetchable::Content(version, _) => {
                 Some(Node::Storage(version.kind, version.storage.clone()))
             }
             Fetchable::Usage | Fetchable::Stream(_) | Fetchable::Order(..) => None,
@@ -54,7 +71,8 @@ impl FetchKey {
     /// Which workers bring it.
     pub fn pool(&self) -> Pool {
         match self.0 {
-            Fetchable::Content(_) => Pool::Contents,
+            Fetchable::Content(_, Need::Part(_)) => Pool::Ranges,
+            Fetchable::Content(..) => Pool::Contents,
             Fetchable::Stream(_) => Pool::Streams,
             Fetchable::Answer(_) | Fetchable::Usage | Fetchable::Order(..) => Pool::Calls,
         }
@@ -82,7 +100,7 @@ impl fmt::Display for FetchKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Fetchable::Answer(key) => key.fmt(f),
-            Fetchable::Content(version) => write!(f, "files of {version}"),
+            Fetchable::Content(version, _) => write!(f, "files of {version}"),
             Fetchable::Usage => write!(f, "usage of the cache"),
             Fetchable::Stream(run) => write!(f, "events of run {run}"),
             Fetchable::Order(control, _) => control.fmt(f),
@@ -98,13 +116,15 @@ pub enum Pool {
     Calls,
     /// For archives.
     Contents,
+    /// For parts of archives.
+    Ranges,
     /// For events, read for as long as a process follows them.
     Streams,
 }
 
 impl Pool {
     /// How many pools there are.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
     /// The most streams that are open at a time: each is a connection.
     pub const STREAMS: usize = 16;
 }

@@ -10,5 +10,5 @@ pub(super) mod lookup;
 mod meta;
 mod render;
 mod tables;
-mod xattr;
+pub(super) mod xattr;
 mod yaml;

@@ -16,7 +16,7 @@ use crate::{
     store::{Limits, Store, StoreConfig},
 };
 use answers::Runs;
-use fetch_key::Fetchable;
+use fetch_key::Need;
 use node::{Node, VersionId};
 use std::{
     sync::Arc,
@@ -38,11 +38,7 @@ impl FetchKey {
     }
 
     pub(crate) fn volume_version(volume: &str, id: &str) -> Self {
-        Self(Fetchable::Content(VersionId::new(
-            StorageKind::Volume,
-            volume,
-            id,
-        )))
+        Self::content(&VersionId::new(StorageKind::Volume, volume, id), Need::Open)
     }
 }
 

@@ -132,6 +132,7 @@ impl Life {
             33..35 => self.grow(),
             35..38 => self.change_the_wire(),
             38 if self.random.one_in(2) => self.damage(),
+            38 if self.random.one_in(2) => self.evict(),
             38 => {
                 let at = self.scene.any(&mut self.random);
                 let version = self.scene.version(&mut self.random);
@@ -237,7 +238,8 @@ impl Life {
         for version in versions_in(&self.cache) {
             for entry in fs::read_dir(version).into_iter().flatten().flatten() {
                 let name = entry.file_name().into_string().unwrap();
-                if name == "pack" || name == "tree" || name.starts_with("blob-") {
+                let known = ["pack", "tree", "seek", "present"].contains(&&*name);
+                if known || name.starts_with("blob-") {
                     files.push(entry.path());
                 }
             }
@@ -259,6 +261,14 @@ impl Life {
                 .unwrap();
             self.scene.is_damaged = true;
         }
+    }
+
+    /// All content that no process has open goes: what is read next comes in parts.
+    fn evict(&self) {
+        let mut command = self.scene.bench.command(Who::Myself);
+        command.args(["cache", "clear", "--cache-dir"]);
+        let cleared = command.arg(&self.cache).output().unwrap();
+        assert!(cleared.status.success(), "{cleared:?}");
     }
 
     /// The wire is well, and all is right again soon.

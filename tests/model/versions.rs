@@ -301,7 +301,7 @@ impl Scene {
         };
         let cached = cached.unwrap();
         assert!(
-            matches!(&*cached, "yes" | "tree" | "no"),
+            matches!(&*cached, "yes" | "partly" | "tree" | "no"),
             "{what}: {cached}"
         );
         if let Some(verified) = verified {

@@ -3,7 +3,7 @@
 
 use crate::{
     humanize::{self, Align, age, count, size},
-    store::{Audit, Breakdown, CachedVersion, Cleared},
+    store::{Audit, Breakdown, CachedVersion, Cleared, Present},
     text::one_line,
 };
 use jiff::Timestamp;
@@ -42,10 +42,11 @@ pub(super) fn table(items: &[CachedVersion]) -> String {
             known(meta.map(|meta| meta.file_count.to_string())),
             known(meta.map(|meta| size(meta.bytes))),
             size(item.on_disk),
-            match (meta, item.has_content) {
+            match (meta, item.present) {
                 (None, _) => "broken",
-                (_, true) => "cached",
-                (_, false) => "tree",
+                (_, Present::Whole) => "cached",
+                (_, Present::Partly) => "partly",
+                (_, Present::None) => "tree",
             }
             .into(),
             yes(item.pinned).into(),
@@ -93,7 +94,8 @@ pub(super) fn items(items: &[CachedVersion]) -> Value {
             "files": meta.map(|meta| meta.file_count),
             "size": meta.map(|meta| meta.bytes),
             "on_disk": item.on_disk,
-            "content": item.has_content,
+            "content": item.present == Present::Whole,
+            "partly": item.present == Present::Partly,
             "pinned": item.pinned,
             "verified": meta.map(|meta| meta.verified.as_str()),
             "sealed_at": meta.map(|meta| meta.sealed_at.to_string()),
@@ -161,6 +163,7 @@ pub(super) fn audit(audit: &Audit) -> String {
     match audit {
         Audit::Proven => "good: its id is the hash of the content".into(),
         Audit::Complete => "complete; its id proves nothing".into(),
+        Audit::Partly => "the tree is good, and so is the content as far as it has come".into(),
         Audit::TreeOnly => "the tree is good; the content is not there".into(),
         Audit::ContentDamaged(why) => format!("DAMAGED content: {}", one_line(why, 200)),
         Audit::Broken(why) => format!("BROKEN: {}", one_line(why, 200)),
@@ -179,7 +182,7 @@ mod tests {
             key: "ab".repeat(32),
             meta: serde_json::from_value(meta).ok(),
             name: None,
-            has_content: true,
+            present: Present::Whole,
             on_disk: 3 << 20,
             content: 2 << 20,
             used: SystemTime::now() - Duration::from_secs(7200),

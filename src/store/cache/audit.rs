@@ -4,6 +4,7 @@
 
 use super::{
     keepalive::Keepalive,
+    presence::Presence,
     proof::{HASHED_HOLES, Proof},
     version::Version,
 };
@@ -30,6 +31,8 @@ pub enum Audit {
     /// The content has the checksums it was sealed with; the id is not a hash
     /// that could prove more.
     Complete,
+    /// The index is good, and so is the content that has come; not all has.
+    Partly,
     /// The index is good; the content is evicted.
     TreeOnly,
     /// Content is damaged, for this reason; the index is good.
@@ -70,6 +73,16 @@ pub(in crate::store) fn audit(path: &Path, name: &str, read: &mut dyn FnMut(u64)
         Ok(None) => return Audit::TreeOnly,
         Err(why) => return Audit::ContentDamaged(why),
     };
+    match Presence::open(version.directory(), version.index().header().sums.into()) {
+        Ok(None) => {}
+        Ok(Some(presence)) => {
+            return match present_blocks(&version, pack.pack(), &presence, read) {
+                Ok(()) => Audit::Partly,
+                Err(why) => Audit::ContentDamaged(why),
+            };
+        }
+        Err(error) => return Audit::ContentDamaged(error.to_string()),
+    }
     let proof = (meta.verified == Verified::Yes).then(|| Proof::new(&key, Verify::Warn));
     match contents(&version, pack.pack(), proof, read) {
         Err(why) => Audit::ContentDamaged(why),
@@ -96,6 +109,52 @@ fn content(version: &Version) -> Result<Option<ContentLock>, String> {
         Some(is) if is != was => Err(format!("pack has {is} bytes instead of {was}")),
         _ => Ok(lock),
     }
+}
+
+/// Whether the blocks that have come have their checksums.
+fn present_blocks(
+    version: &Version,
+    pack: &File,
+    presence: &Presence,
+    read: &mut dyn FnMut(u64),
+) -> Result<(), String> {
+    let index = version.index();
+    let (blobs, size) = (index.header().blobs, BLOCK as u64);
+    let first = |part: u32| match part {
+        0 => Some(0),
+        part if part > blobs => Some(u64::from(index.header().sums)),
+        part => index.first_block(part - 1),
+    };
+    let mut buffer = vec![0; BLOCK];
+    for part in 0..=blobs {
+        let bounds = first(part).zip(first(part + 1));
+        let (first, end) = bounds.ok_or("the index contradicts itself")?;
+        let name = part.checked_sub(1).map_or(PACK.to_owned(), files::blob);
+        let mut blob = None;
+        for block in (first..end).filter(|block| presence.has(*block)) {
+            let file = match (part, &mut blob) {
+                (0, _) => pack,
+                (_, Some(blob)) => blob,
+                (_, none) => none.insert(
+                    files::open(version.directory(), &name)
+                        .map_err(|error| format!("{name}: {error}"))?,
+                ),
+            };
+            let at = (block - first) * size;
+            let left = file
+                .metadata()
+                .map_or(0, |data| data.len().saturating_sub(at));
+            let buffer = &mut buffer[..left.min(size) as usize];
+            file.read_exact_at(buffer, at)
+                .map_err(|error| format!("{name}: {error}"))?;
+            read(buffer.len() as u64);
+            if index.checksum(block) != Some(checksum(buffer)) {
+                let block = block - first;
+                return Err(format!("block {block} of {name} has another checksum"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Reads every file, in the archive's order, which is that of the pack.

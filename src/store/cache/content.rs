@@ -6,22 +6,46 @@
 //! summed twice, and a change that a program makes to a file of the cache is noticed, as
 //! is damage on disk since an earlier mount. A bit flip on disk after a mount has
 //! verified a block is not noticed by that mount.
+//!
+//! Of content that is only partly on disk, a read tells what it misses
+//! ([`Content::missing`]), for `fetch/fill` to bring.
 
-use super::{checked::Part, version::Version};
+use super::{checked::Part, locked::Locked, partly::Missing, version::Version};
 use crate::error::{Error, Result};
 use crate::store::checksums::{BLOCK, checksum};
+use crate::store::files;
 use crate::store::index::holes::{self, Failed, Full};
 use crate::store::index::{Holes, Location, NodeKind, Seek};
-use crate::store::{content_lock::ContentLock, files};
-use std::{fs::File, os::unix::fs::FileExt, sync::Arc};
+use std::{
+    fs::File,
+    io,
+    ops::Range,
+    os::unix::fs::FileExt,
+    sync::{Arc, OnceLock},
+};
+
+/// Why bytes are not given.
+enum Lack {
+    /// They have not come yet.
+    Absent,
+    /// What is on disk is damaged, in this way.
+    Damage(String),
+}
+
+impl From<&str> for Lack {
+    fn from(why: &str) -> Self {
+        Self::Damage(why.into())
+    }
+}
 
 /// A file's content. While it lives, its version is not evicted.
 #[derive(Debug)]
 pub struct Content {
     version: Arc<Version>,
-    lock: Arc<ContentLock>,
-    /// The blob and its number, for a file that is not in the pack.
-    blob: Option<(File, u32)>,
+    lock: Arc<Locked>,
+    /// The blob's number and the blob, for a file that is not in the pack. Of content that is
+    /// partly on disk the blob is opened once it has come.
+    blob: Option<(u32, OnceLock<File>)>,
     /// Where it begins in the pack or blob.
     offset: u64,
     size: u64,
@@ -31,8 +55,8 @@ pub struct Content {
 }
 
 impl Version {
-    /// Opens a file's content; `None` if it is evicted, or found damaged and given up:
-    /// the version must be fetched again.
+    /// Opens a file's content, which may be on disk only partly; `None` if it is evicted,
+    /// or found damaged and given up: the version must be fetched again.
     ///
     /// # Errors
     /// [`Error::Stale`], [`Error::IsDirectory`] and [`Error::Invalid`] for
@@ -57,11 +81,15 @@ impl Version {
             Location::Blob(number) => {
                 let blob = files::open_existing(self.directory(), &files::blob(number))?;
                 let is_whole = |blob: &File| blob.metadata().is_ok_and(|data| data.len() == stored);
-                let Some(blob) = blob.filter(is_whole) else {
-                    self.give_up("a blob is missing or cut");
-                    return Ok(None);
+                let blob = match blob.filter(is_whole) {
+                    Some(blob) => OnceLock::from(blob),
+                    None if lock.presence.is_some() => OnceLock::new(),
+                    None => {
+                        self.give_up("a blob is missing or cut");
+                        return Ok(None);
+                    }
                 };
-                (Some((blob, number)), 0)
+                (Some((number, blob)), 0)
             }
         };
         Ok(Some(Content {
@@ -83,8 +111,9 @@ impl Content {
     }
 
     /// Fills `buf` from `offset` on, and returns how many bytes: fewer only at
-    /// the end of the content. `None` if it is damaged and given up: the version must be
-    /// fetched and the file opened again.
+    /// the end of the content. `None` if [`Self::missing`] says what has not come yet, or
+    /// if it is damaged and given up: the version must be fetched and the file opened
+    /// again.
     pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
         let left = self.size.saturating_sub(offset);
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
@@ -95,18 +124,64 @@ impl Content {
             Some(holes) => {
                 let pieces = holes.of(self.version.index());
                 holes::fill(&pieces, offset, buf, read).map_err(|failed| match failed {
-                    Failed::Map => "its pieces are damaged".into(),
+                    Failed::Map => Lack::from("its pieces are damaged"),
                     Failed::Read(why) => why,
                 })
             }
         };
         match filled {
             Ok(()) => Some(most),
-            Err(why) => {
+            Err(Lack::Absent) => None,
+            Err(Lack::Damage(why)) => {
                 self.version.give_up(&format!("{}: {why}", self.name()));
                 None
             }
         }
+    }
+
+    /// Whether not all of its version's content was on disk when it was opened.
+    pub fn is_partly_there(&self) -> bool {
+        self.lock.presence.is_some()
+    }
+
+    /// What is to be fetched before `length` bytes from `offset` on can be read; `None` where all of them are on disk, and where the version
+    /// must be fetched whole.
+    pub fn missing(&self, offset: u64, length: usize) -> Option<Missing> {
+        let presence = self.lock.presence.as_ref()?;
+        // What was damaged has been removed, and is to be opened anew.
+        self.lock.content.is_current().then_some(())?;
+        let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut stored: Option<Range<u64>> = None;
+        let mut note = |at: u64, length: usize| {
+            let until = at + length as u64;
+            let all = stored.get_or_insert(at..until);
+            *all = all.start.min(at)..all.end.max(until);
+        };
+        match self.holes {
+            None => note(offset, left.min(length)),
+            Some(holes) => {
+                let pieces = holes.of(self.version.index());
+                let look = |at, part: &mut [u8]| {
+                    note(at, part.len());
+                    Ok::<_, ()>(())
+                };
+                holes::fill(&pieces, offset, &mut vec![0; left.min(length)], look).ok()?;
+            }
+        }
+        let stored = stored.filter(|stored| !stored.is_empty())?;
+        let part = self.part()?;
+        let (size, start) = (BLOCK as u64, self.offset);
+        let first = part.first + (start + stored.start) / size;
+        let absent = presence.absent(first..part.first + (start + stored.end).div_ceil(size));
+        let from = (absent.first()? - part.first) * size;
+        let to = part.length.min((absent.last()? + 1 - part.first) * size);
+        self.version
+            .seek()
+            .filter(|_| self.version.is_current())
+            .map(|_| Missing {
+                part: part.number,
+                bytes: from..to,
+            })
     }
 
     /// The next stored byte or the next hole, from `offset` on; `None` if there is none,
@@ -121,17 +196,17 @@ impl Content {
     /// The name of its file in the version's directory.
     fn name(&self) -> String {
         match &self.blob {
-            Some((_, number)) => files::blob(*number),
+            Some((number, _)) => files::blob(*number),
             None => files::PACK.into(),
         }
     }
 
     fn part(&self) -> Option<Part> {
         let index = self.version.index();
-        Some(match self.blob {
-            Some((_, number)) => Part {
-                number: number as usize + 1,
-                first: index.first_block(number)?,
+        Some(match &self.blob {
+            Some((number, _)) => Part {
+                number: *number as usize + 1,
+                first: index.first_block(*number)?,
                 length: self.stored,
             },
             None => Part {
@@ -142,27 +217,46 @@ impl Content {
         })
     }
 
-    /// Fills all of `buf` from `start` of the pack or blob on; the error is the damage.
-    fn fill(&self, start: u64, buf: &mut [u8]) -> std::result::Result<(), String> {
+    /// The file that holds the content.
+    fn file(&self) -> std::result::Result<&File, Lack> {
+        let Some((number, blob)) = &self.blob else {
+            return Ok(self.lock.content.pack());
+        };
+        if let Some(blob) = blob.get() {
+            return Ok(blob);
+        }
+        let opened = files::open(self.version.directory(), &files::blob(*number));
+        let opened = opened.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Lack::Absent,
+            _ => Lack::Damage(error.to_string()),
+        })?;
+        Ok(blob.get_or_init(|| opened))
+    }
+
+    /// Fills all of `buf` from `start` of the pack or blob on.
+    fn fill(&self, start: u64, buf: &mut [u8]) -> std::result::Result<(), Lack> {
         if buf.is_empty() {
             return Ok(());
         }
         let (index, checked) = (self.version.index(), self.version.checked());
-        let file: &File = self
-            .blob
-            .as_ref()
-            .map_or(self.lock.pack(), |(blob, _)| blob);
-        let read = |buf: &mut [u8], at: u64| {
-            file.read_exact_at(buf, at)
-                .map_err(|error| format!("{} bytes at {at}: {error}", buf.len()))
-        };
+        let file = self.file()?;
         let part = self.part().ok_or("its checksums are damaged")?;
         checked
             .renew(&part, file)
-            .map_err(|error| error.to_string())?;
-        read(buf, start)?;
+            .map_err(|error| Lack::Damage(error.to_string()))?;
         let size = BLOCK as u64;
         let end = start + buf.len() as u64;
+        let presence = self.lock.presence.as_ref();
+        let has = |block| checked.has(block) || presence.is_none_or(|known| known.has(block));
+        let mut all = part.first + start / size..part.first + end.div_ceil(size);
+        if !all.all(has) {
+            return Err(Lack::Absent);
+        }
+        let read = |buf: &mut [u8], at: u64| {
+            file.read_exact_at(buf, at)
+                .map_err(|error| Lack::Damage(format!("{} bytes at {at}: {error}", buf.len())))
+        };
+        read(buf, start)?;
         for block in start / size..end.div_ceil(size) {
             if checked.has(part.first + block) {
                 continue;
@@ -185,9 +279,8 @@ impl Content {
                 checksum(&whole) == expected
             };
             if !is_good {
-                return Err(format!(
-                    "block {block} of {BLOCK} bytes has another checksum"
-                ));
+                let why = format!("block {block} of {BLOCK} bytes has another checksum");
+                return Err(Lack::Damage(why));
             }
             checked.add(part.first + block);
         }

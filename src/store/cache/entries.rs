@@ -1,7 +1,8 @@
 //! The versions in the cache as the quota counts them: how much each takes, when it was
 //! last used, and whether it may be evicted.
 
-use crate::store::files::{self, BLOB, META, PACK, PINNED, SYNCED};
+use super::presence;
+use crate::store::files::{self, BLOB, META, PACK, PINNED, PRESENT, SYNCED};
 use crate::store::{durability::survived, meta::Meta};
 use crate::{error::Result, sync::Mutex};
 use std::{
@@ -103,7 +104,7 @@ fn entry(
         };
         known.insert(data.ino(), found);
         let content = match path.join(PACK).exists() {
-            true => found.content,
+            true => content_on_disk(&path, found.content),
             false => 0,
         };
         Some((content, found.rest, data.modified().ok()?))
@@ -132,12 +133,20 @@ fn entry(
     }
 }
 
+/// Bytes of a version's content that count, where `pack` is there: all, or what
+/// `present` says.
+fn content_on_disk(version: &Path, all: u64) -> u64 {
+    let present = File::open(version.join(PRESENT));
+    let charged = present.and_then(|file| presence::charged(&file));
+    charged.map_or(all, |charged| charged.min(all))
+}
+
 /// Removes a version's content, `pack` first: without it, blobs do not count.
 pub(in crate::store) fn remove_content(version: &Path) {
     let _ = fs::remove_file(version.join(PACK));
     for path in files::list(version).unwrap_or_default() {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        if name.starts_with(BLOB.as_bytes()) {
+        if name.starts_with(BLOB.as_bytes()) || name == PRESENT.as_bytes() {
             let _ = fs::remove_file(path);
         }
     }

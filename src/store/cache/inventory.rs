@@ -6,9 +6,10 @@ use super::{
     entries::{QuotaEntry, remove_content},
     keepalive,
     quota::Quota,
+    version::Present,
 };
 use crate::error::{Error, Result};
-use crate::store::files::{self, META, PACK, PINNED};
+use crate::store::files::{self, META, PACK, PINNED, PRESENT};
 use crate::store::meta::Meta;
 use serde::Serialize;
 use std::{
@@ -43,8 +44,8 @@ pub struct CachedVersion {
     pub meta: Option<Meta>,
     /// Its storage's name when it was fetched, if that was known.
     pub name: Option<String>,
-    /// Whether the content is on disk too.
-    pub has_content: bool,
+    /// How much of the content is on disk too.
+    pub present: Present,
     /// Bytes that it takes of the cache's maximum size.
     pub on_disk: u64,
     /// Bytes of them that are content.
@@ -144,7 +145,7 @@ impl Inventory {
             sum.content += entry.content;
             sum.trees += entry.rest;
             sum.versions += 1;
-            sum.with_content += u64::from(has_content(&entry.path));
+            sum.with_content += u64::from(present(&entry.path) != Present::None);
             if entry.pinned {
                 sum.pinned += entry.bytes();
                 sum.pinned_versions += 1;
@@ -188,7 +189,7 @@ impl Inventory {
         let _guard = self.quota.lock()?;
         let mut done = Cleared::default();
         for entry in self.quota.entries()? {
-            let has_content = has_content(&entry.path);
+            let has_content = present(&entry.path) != Present::None;
             let whole = trees || entry.broken;
             if !whole && !has_content {
                 continue;
@@ -266,9 +267,10 @@ impl Inventory {
         }
     }
 
-    /// Whether a version's content is on disk.
+    /// Whether all of a version's content is on disk.
     pub fn has_content(&self, key: &str) -> bool {
-        self.path(key).is_ok_and(|path| has_content(&path))
+        self.path(key)
+            .is_ok_and(|path| present(&path) == Present::Whole)
     }
 
     /// Reads a whole version and says whether it is what was sealed. Calls `read` with
@@ -311,8 +313,12 @@ impl Inventory {
     }
 }
 
-fn has_content(version: &Path) -> bool {
-    version.join(PACK).exists()
+fn present(version: &Path) -> Present {
+    match (version.join(PACK).exists(), version.join(PRESENT).exists()) {
+        (false, _) => Present::None,
+        (true, true) => Present::Partly,
+        (true, false) => Present::Whole,
+    }
 }
 
 fn item(entry: QuotaEntry) -> CachedVersion {
@@ -322,7 +328,7 @@ fn item(entry: QuotaEntry) -> CachedVersion {
         key: key.to_string_lossy().into_owned(),
         meta: meta.and_then(Meta::read),
         name: read_name(&entry.path),
-        has_content: has_content(&entry.path),
+        present: present(&entry.path),
         on_disk: entry.bytes(),
         content: entry.content,
         used: entry.used,

@@ -2,7 +2,7 @@
 //! small files one after another, opening, locking and closing their `pack` for each
 //! would cost more than reading it.
 
-use crate::store::content_lock::ContentLock;
+use super::locked::Locked;
 use crate::sync::Mutex;
 use std::{
     sync::Arc,
@@ -19,14 +19,14 @@ pub(in crate::store) struct Keepalive(Arc<Mutex<Kept>>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    held: Option<(Arc<ContentLock>, Instant)>,
+    held: Option<(Arc<Locked>, Instant)>,
     /// Whether a thread waits to drop it.
     watched: bool,
 }
 
 impl Keepalive {
     /// Holds `lock` instead of the one before.
-    pub(in crate::store) fn hold(&self, lock: &Arc<ContentLock>) {
+    pub(in crate::store) fn hold(&self, lock: &Arc<Locked>) {
         let mut state = self.0.lock();
         let before = state.held.replace((Arc::clone(lock), Instant::now()));
         if !state.watched {

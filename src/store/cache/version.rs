@@ -4,12 +4,16 @@
 //! process puts a new copy in its place, this one still sees its own files or none,
 //! and never reads new content by an old index.
 
-use super::{checked::Checked, keepalive::Keepalive};
-use crate::store::files::{self, INDEX, META, PACK, SYNCED};
+use super::{checked::Checked, keepalive::Keepalive, locked::Locked, presence::Presence};
+use crate::store::files::{self, INDEX, META, PACK, PRESENT, SEEK, SYNCED};
 use crate::store::{
     content_lock::ContentLock, durability::survived, index::Index, key::VersionKey, meta::Meta,
+    seek::SeekIndex,
 };
-use crate::{error::Result, sync::Mutex};
+use crate::{
+    error::{Error, Result},
+    sync::Mutex,
+};
 use nix::{
     fcntl::{AtFlags, OFlag},
     sys::{
@@ -23,7 +27,7 @@ use std::{
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -50,7 +54,9 @@ pub struct Version {
     /// Device and inode of `directory`.
     identity: (u64, u64),
     /// The lock that all readers of the content share.
-    lock: Mutex<Weak<ContentLock>>,
+    lock: Mutex<Weak<Locked>>,
+    /// How content that is not on disk is found in the archive; read when first needed.
+    seek: OnceLock<Option<Arc<SeekIndex>>>,
     keepalive: Keepalive,
     /// Milliseconds after `opened` when it was last seen in its place, plus one.
     seen: AtomicU64,
@@ -63,7 +69,18 @@ pub struct Version {
 #[derive(Debug)]
 #[must_use = "dropped, it holds nothing"]
 pub struct Hold {
-    _lock: Arc<ContentLock>,
+    _lock: Arc<Locked>,
+}
+
+/// How much of a version's content is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Present {
+    /// Nothing.
+    None,
+    /// Some blocks, or none yet: a read of others has them fetched.
+    Partly,
+    /// All of it.
+    Whole,
 }
 
 impl Version {
@@ -102,6 +119,7 @@ impl Version {
             directory,
             identity,
             lock: Mutex::new(Weak::new()),
+            seek: OnceLock::new(),
             keepalive: keepalive.clone(),
             seen: AtomicU64::new(0),
             opened: Instant::now(),
@@ -163,10 +181,56 @@ impl Version {
         &self.directory
     }
 
-    /// Whether the content is on disk.
+    /// How much of the content is on disk.
+    pub fn present(&self) -> Present {
+        let stat = |name| fstatat(&self.directory, name, AtFlags::AT_SYMLINK_NOFOLLOW);
+        match stat(PACK) {
+            Ok(pack) if u64::try_from(pack.st_size) == Ok(self.index.header().pack) => {
+                match stat(PRESENT) {
+                    Ok(_) => Present::Partly,
+                    Err(_) => Present::Whole,
+                }
+            }
+            _ => Present::None,
+        }
+    }
+
+    /// Whether all of the content is on disk.
     pub fn has_content(&self) -> bool {
-        fstatat(&self.directory, PACK, AtFlags::AT_SYMLINK_NOFOLLOW)
-            .is_ok_and(|pack| u64::try_from(pack.st_size) == Ok(self.index.header().pack))
+        self.present() == Present::Whole
+    }
+
+    /// Whether content that is not on disk can be read from the archive in parts.
+    pub fn can_seek(&self) -> bool {
+        self.seek().is_some()
+    }
+
+    /// How content is found in the archive, if that is known.
+    pub(in crate::store) fn seek(&self) -> Option<Arc<SeekIndex>> {
+        let read = || {
+            let file = files::open(&self.directory, SEEK).ok()?;
+            let index = SeekIndex::read(&file, self.index.header());
+            if index.is_none() {
+                tracing::info!(version = %self.key.version_id, "its seek index is damaged");
+                self.drop_seek();
+            }
+            index.map(Arc::new)
+        };
+        let seek = self.seek.get_or_init(read).clone();
+        // Another thread or process may have found it wrong.
+        let stands = || fstatat(&self.directory, SEEK, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok();
+        seek.filter(|_| stands())
+    }
+
+    /// Removes the seek index, which has turned out wrong: the archive is fetched whole.
+    pub(in crate::store) fn drop_seek(&self) {
+        let _ = unlinkat(&self.directory, SEEK, UnlinkatFlags::NoRemoveDir);
+    }
+
+    /// Bytes of memory that its indexes take.
+    pub(in crate::store) fn loaded(&self) -> u64 {
+        let seek = self.seek.get().and_then(Option::as_ref);
+        self.index.loaded() + seek.map_or(0, |seek| seek.memory())
     }
 
     /// Keeps the content from being evicted; `None` if it is evicted already.
@@ -179,26 +243,29 @@ impl Version {
     ///
     /// # Errors
     /// [`crate::error::Error::Io`] if file descriptors have run out.
-    pub(super) fn lock(&self) -> Result<Option<Arc<ContentLock>>> {
+    pub(in crate::store) fn lock(&self) -> Result<Option<Arc<Locked>>> {
         let mut shared = self.lock.lock();
         // A lock that is kept alive can be of content that was found damaged and removed.
-        if let Some(lock) = shared.upgrade().filter(|lock| lock.is_current()) {
+        if let Some(lock) = shared.upgrade().filter(|lock| lock.content.is_current()) {
             return Ok(Some(lock));
         }
-        let Some(lock) = ContentLock::take(&self.directory, TRIES)? else {
+        let Some(content) = ContentLock::take(&self.directory, TRIES)? else {
             return Ok(None);
         };
-        if lock.length() != Some(self.index.header().pack) {
+        if content.length() != Some(self.index.header().pack) {
             self.give_up("the pack is cut");
             return Ok(None);
         }
-        let lock = Arc::new(lock);
+        // Read under the lock: eviction removes both.
+        let presence = Presence::open(&self.directory, u64::from(self.index.header().sums))
+            .map_err(|error| Error::io("opening a file of the cache", error))?;
+        let lock = Arc::new(Locked { content, presence });
         *shared = Arc::downgrade(&lock);
         Ok(Some(lock))
     }
 
     /// Keeps the lock for a moment after its last use, and notes the use.
-    pub(super) fn keep(&self, lock: &Arc<ContentLock>) {
+    pub(super) fn keep(&self, lock: &Arc<Locked>) {
         self.keepalive.hold(lock);
         self.touch();
     }
@@ -212,6 +279,7 @@ impl Version {
             for number in 0..self.index.header().blobs {
                 let _ = unlink(&files::blob(number));
             }
+            let _ = unlink(PRESENT);
             tracing::warn!(
                 version = %self.key.version_id,
                 path = %self.path.display(),

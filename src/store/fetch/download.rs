@@ -34,13 +34,15 @@ use crate::{
     sync::Mutex,
 };
 use bytes::Bytes;
+pub(in crate::store) use get::Object;
 use get::ObjectStore;
 use link::Asker;
 use part::Source;
+use plan::Plan;
 pub(in crate::store) use plan::Sizes;
 use reader::{Download, Parts};
 use reqwest::Client;
-use std::{io, sync::Arc, time::Duration};
+use std::{io, ops::Range, sync::Arc, time::Duration};
 use tokio::{
     runtime::Runtime,
     sync::{SetOnce, mpsc},
@@ -90,6 +92,32 @@ impl Downloader {
         link: &'a (dyn Fn() -> Result<Url> + Sync),
         progress: &Progress,
     ) -> Result<Download<'a>> {
+        let window = Window::new(&self.sizes, self.sizes.first);
+        self.begin(link, progress, SetOnce::new(), window, 0)
+    }
+
+    /// Starts a stream of a range of the object that an earlier answer has described.
+    pub(in crate::store) fn range<'a>(
+        &self,
+        link: &'a (dyn Fn() -> Result<Url> + Sync),
+        object: Object,
+        bytes: Range<u64>,
+        progress: &Progress,
+    ) -> Result<Download<'a>> {
+        let start = bytes.start;
+        let plan = Plan::of_range(object, bytes, &self.sizes);
+        let window = Window::new(&self.sizes, 0);
+        self.begin(link, progress, SetOnce::new_with(Some(plan)), window, start)
+    }
+
+    fn begin<'a>(
+        &self,
+        link: &'a (dyn Fn() -> Result<Url> + Sync),
+        progress: &Progress,
+        plan: SetOnce<Plan>,
+        window: Window,
+        position: u64,
+    ) -> Result<Download<'a>> {
         let mut made = self.made.lock();
         let made = match &mut *made {
             Some(made) => made,
@@ -103,8 +131,8 @@ impl Downloader {
                 allow_http: self.allow_http,
             },
             links,
-            plan: SetOnce::new(),
-            window: Window::new(&self.sizes),
+            plan,
+            window,
             progress: progress.clone(),
             sizes: self.sizes,
         });
@@ -116,7 +144,7 @@ impl Downloader {
                 source,
                 started,
                 current: None,
-                position: 0,
+                position,
             },
             task: task.abort_handle(),
             chunk: Bytes::new(),

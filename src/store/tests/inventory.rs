@@ -70,7 +70,7 @@ fn a_pin_outlives_its_content() {
     fixture.put("a", &archive(10)).unwrap();
     assert_eq!(has(&fixture, "a"), Some(true));
     let items = inventory.list().unwrap();
-    assert!(items[0].pinned && items[0].has_content);
+    assert!(items[0].pinned && items[0].present == Present::Whole);
     assert_eq!(inventory.breakdown().unwrap().pinned_versions, 1);
 }
 
@@ -152,7 +152,10 @@ fn sums_and_names() {
         "the same accounts"
     );
     let items = inventory.list().unwrap();
-    let a = items.iter().find(|item| item.has_content).unwrap();
+    let a = items
+        .iter()
+        .find(|item| item.present == Present::Whole)
+        .unwrap();
     assert_eq!(a.name.as_deref(), Some("wörk"));
     assert!(items.iter().any(|item| item.name.is_none()));
     let files = fs::read_dir(fixture.path("a")).unwrap();

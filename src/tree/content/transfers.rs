@@ -178,6 +178,11 @@ impl Transfers {
         result
     }
 
+    /// Counts bytes that came for single reads, which are not listed.
+    pub(super) fn add(&self, bytes: u64) {
+        self.0.lock().totals.bytes += bytes;
+    }
+
     /// `.vm0fs/transfers`: running downloads, then ended ones, the last first.
     pub(super) fn render(&self, title: impl Fn(&VersionId) -> String) -> String {
         // Copied out: naming them takes other locks.

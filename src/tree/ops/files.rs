@@ -6,7 +6,7 @@ use crate::{
     sync::Mutex,
     tree::{
         content::{Content, Files},
-        fetch_key::{Answer, Miss},
+        fetch_key::{Answer, Miss, Need},
         logs::{LogView, Logs},
         node::{Kind, Node, RunFile, VersionId},
         ops::attributes::Stat,
@@ -300,6 +300,7 @@ impl View<'_> {
             Handle::Content(content, ino) => {
                 buffer.resize(wanted(content.size(), offset, size), 0);
                 if content.read_at(offset, buffer).is_none() {
+                    self.is_to_come(*ino, content, offset, buffer.len())?;
                     return self.read_anew(*ino, content.size(), offset, size, buffer);
                 }
             }
@@ -321,10 +322,11 @@ impl View<'_> {
             return Ok(());
         }
         if let Some(sealed) = open.sealed(&self.tree.content)? {
-            return match sealed.read_at(offset, buffer) {
-                Some(_) => Ok(()),
-                None => self.read_anew(open.ino, content.size(), offset, size, buffer),
-            };
+            if sealed.read_at(offset, buffer).is_none() {
+                self.is_to_come(open.ino, sealed, offset, buffer.len())?;
+                return self.read_anew(open.ino, content.size(), offset, size, buffer);
+            }
+            return Ok(());
         }
         match content.read_at(offset, buffer)? {
             PartialRead::Read(0) => Err(cut_short().into()),
@@ -377,6 +379,23 @@ impl View<'_> {
         Ok(stat)
     }
 
+    /// What a read misses of content that is on disk only partly; nothing where the
+    /// content is to be opened anew.
+    fn is_to_come(
+        &self,
+        ino: u64,
+        content: &store::Content,
+        offset: u64,
+        size: usize,
+    ) -> Answer<()> {
+        match (content.missing(offset, size), self.node(ino)?) {
+            (Some(missing), Node::Entry(version, _)) => {
+                Err(self.miss(&version, Need::Part(missing)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Reads, for a handle whose content turned out damaged, what has been
     /// fetched in its place since.
     fn read_anew(
@@ -388,10 +407,19 @@ impl View<'_> {
         buffer: &mut Vec<u8>,
     ) -> Answer<()> {
         match self.open(ino, true)?.handle {
-            Handle::Content(content, _) if content.size() == file => {
-                // Twice in a row is more than an accident.
-                let read = content.read_at(offset, buffer);
-                read.map(drop).ok_or_else(|| cut_short().into())
+            Handle::Content(content, ino) if content.size() == file => {
+                if content.read_at(offset, buffer).is_some() {
+                    return Ok(());
+                }
+                self.is_to_come(ino, &content, offset, buffer.len())?;
+                match self.node(ino)? {
+                    // It cannot come in parts any more.
+                    Node::Entry(version, _) if content.is_partly_there() => {
+                        Err(self.miss(&version, Need::All))
+                    }
+                    // Twice in a row is more than an accident.
+                    _ => Err(cut_short().into()),
+                }
             }
             Handle::Partial(open) if open.content.size() == file => {
                 // All or nothing: the kernel takes fewer bytes for the end of a

@@ -11,7 +11,7 @@ use crate::{
         },
         cache::{FOR_EVER, Lookup, for_good},
         content::Files,
-        fetch_key::{Answer, FetchKey, Fetchable, Miss},
+        fetch_key::{Answer, FetchKey, Fetchable, Miss, Need},
         live::{Event, Show, conclude},
         logs::{LogView, Logs},
         node::{RunFile, VersionId},
@@ -276,11 +276,16 @@ impl View<'_> {
         Err(self.content_miss(version))
     }
 
-    /// What an operation answers that needs content which is not on disk.
+    /// What an operation answers that needs files which are not on disk.
     pub(super) fn content_miss(&self, version: &VersionId) -> Miss {
+        self.miss(version, Need::Open)
+    }
+
+    /// What an operation answers that needs more of a version's files than is on disk.
+    pub(super) fn miss(&self, version: &VersionId, need: Need) -> Miss {
         match self.tree.content.failure(version, self.since) {
             Some(error) => Miss::Error(error),
-            None => Miss::Fetch(FetchKey(Fetchable::Content(version.clone()))),
+            None => Miss::Fetch(FetchKey::content(version, need)),
         }
     }
 }

@@ -4,16 +4,20 @@
 
 use crate::{
     error::Error,
-    store::{Index, Meta, NodeKind, Verified},
+    store::{Index, Meta, NodeKind, Present, Verified},
     tree::{
         answers::{Agent, Agents, Registered, Run, RunLogs, RunMetrics, Runs, Storages, Versions},
         content::Files,
-        fetch_key::{Answer, FetchKey},
+        fetch_key::{Answer, FetchKey, Need},
         live::Show,
         node::{Node, RunFile, VersionId},
         view::View,
     },
 };
+
+/// A process that sets this attribute of a version has all of its content fetched, and
+/// waits for that.
+pub const FETCH_ALL: &str = "user.vm0.fetch-all";
 
 /// The one kind of attributes that files here can have.
 const USER: &[u8] = b"user.";
@@ -25,6 +29,21 @@ const PREFIX: &str = "user.vm0.";
 type Attributes = Vec<(&'static str, Vec<u8>)>;
 
 impl View<'_> {
+    /// Has all content of a version fetched.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for what is no version, and what the fetch fails with.
+    pub fn fetch_all(&self, ino: u64) -> Answer<()> {
+        let Node::Entry(version, _) = self.node(ino)? else {
+            return Err(Error::Invalid("is in no version".into()).into());
+        };
+        match self.files(&version)? {
+            Files::None => Ok(()),
+            Files::Sealed(sealed) if sealed.has_content() => Ok(()),
+            Files::Sealed(_) | Files::Partial(_) => Err(self.miss(&version, Need::All)),
+        }
+    }
+
     /// The value of an extended attribute.
     ///
     /// # Errors
@@ -139,9 +158,10 @@ impl View<'_> {
         // Only what is on disk: asking whether it is cached must not cache it.
         let content = &self.tree.content;
         let sealed = content.sealed(version);
-        let cached = match &sealed {
-            Some(sealed) if sealed.has_content() => "yes",
-            Some(_) => "tree",
+        let cached = match sealed.as_ref().map(|sealed| sealed.present()) {
+            Some(Present::Whole) => "yes",
+            Some(Present::Partly) => "partly",
+            Some(Present::None) => "tree",
             None if row.file_count == Some(0) => "yes",
             None => "no",
         };

@@ -16,12 +16,12 @@ use url::Url;
 
 /// An object as the headers of an answer describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Object {
+pub(in crate::store) struct Object {
     /// Its size in bytes, where the store gives it.
-    pub(super) length: Option<u64>,
-    pub(super) etag: Option<String>,
+    pub(in crate::store) length: Option<u64>,
+    pub(in crate::store) etag: Option<String>,
     /// Whether the store honoured a range.
-    pub(super) ranges: bool,
+    pub(in crate::store) ranges: bool,
 }
 
 impl Object {
@@ -210,6 +210,12 @@ impl Get<'_> {
     fn changed(&self) -> Failed {
         let detail = "the object changed while it was downloaded";
         self.failed(Remedy::StartOver, detail.into())
+    }
+
+    /// The failure for an answer with the whole object in place of a range of it.
+    pub(super) fn without_range(&self) -> Failed {
+        let detail = "the object store sends no ranges";
+        self.failed(Remedy::NoRange, detail.into())
     }
 
     fn forbidden(&self, message: &str) -> Failed {

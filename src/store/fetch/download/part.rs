@@ -84,7 +84,7 @@ impl Part {
     async fn recover(&mut self, failed: Failed) -> Result<(), Failed> {
         tracing::debug!(byte = self.offset, remedy = ?failed.remedy, "{}", failed.error);
         match failed.remedy {
-            Remedy::NoRange => self.end = None,
+            Remedy::NoRange if self.source.plan.get().is_none() => self.end = None,
             Remedy::NewLink
                 if self.refusals < REFUSALS
                     && self.source.links.refused_in_row(self.link) <= REFUSALS =>
@@ -98,7 +98,9 @@ impl Part {
                 self.outlet.meanwhile(sleep(pause)).await;
                 self.source.progress.advance(0);
             }
-            Remedy::NewLink | Remedy::StartOver | Remedy::Nothing => return Err(failed),
+            Remedy::NoRange | Remedy::NewLink | Remedy::StartOver | Remedy::Nothing => {
+                return Err(failed);
+            }
         }
         Ok(())
     }
@@ -125,6 +127,9 @@ impl Part {
         let get = Get { url, range, known };
         let answer = self.within(&get, get.send(&source.store)).await?;
         let (response, start, object) = answer?;
+        if plan.is_some_and(|plan| plan.is_range) && !object.ranges {
+            return Err(get.without_range());
+        }
         source.progress.advance(0);
         self.refusals = 0;
         source.links.accept(number);

@@ -46,6 +46,10 @@ pub(super) struct Plan {
     pub(super) object: Object,
     /// Where the first part ends, unless only the stream will tell.
     pub(super) first_end: Option<u64>,
+    /// Where the download ends, unless only the stream will tell.
+    pub(super) end: Option<u64>,
+    /// Whether a range of a known object is read, so that no answer may bring all of it.
+    pub(super) is_range: bool,
     /// How many parts may be in flight.
     pub(super) connections: u64,
     /// Bytes of each further part.
@@ -65,6 +69,8 @@ impl Plan {
             _ => (1, u64::MAX),
         };
         Self {
+            end: object.length,
+            is_range: false,
             object,
             first_end,
             connections,
@@ -72,9 +78,21 @@ impl Plan {
         }
     }
 
+    /// The plan of a range of an object that an earlier download has described.
+    pub(super) fn of_range(object: Object, bytes: Range<u64>, sizes: &Sizes) -> Self {
+        Self {
+            object,
+            first_end: Some(bytes.start),
+            end: Some(bytes.end),
+            is_range: true,
+            connections: sizes.connections,
+            step: sizes.part,
+        }
+    }
+
     /// The parts after the first one, in order.
     pub(super) fn rest(&self) -> impl Iterator<Item = Range<u64>> + use<> {
-        let (end, step) = (self.object.length.unwrap_or(0), self.step);
+        let (end, step) = (self.end.unwrap_or(0), self.step);
         let mut next = self.first_end.unwrap_or(0);
         iter::from_fn(move || {
             let start = next;

@@ -68,11 +68,7 @@ impl Parts {
 
     fn is_complete(&self) -> bool {
         let plan = self.source.plan.get();
-        plan.is_some_and(|plan| {
-            plan.object
-                .length
-                .is_none_or(|length| length == self.position)
-        })
+        plan.is_some_and(|plan| plan.end.is_none_or(|end| end == self.position))
     }
 }
 
@@ -93,8 +89,17 @@ impl Download<'_> {
 
     /// Whether it failed because the object is another one by now.
     pub(in crate::store) fn changed(&self) -> bool {
+        self.asks_for(Remedy::StartOver)
+    }
+
+    /// Whether it failed because the store sends no ranges.
+    pub(in crate::store) fn lacks_ranges(&self) -> bool {
+        self.asks_for(Remedy::NoRange)
+    }
+
+    fn asks_for(&self, remedy: Remedy) -> bool {
         let failed = self.failed.as_ref();
-        failed.is_some_and(|failed| failed.remedy == Remedy::StartOver)
+        failed.is_some_and(|failed| failed.remedy == remedy)
     }
 
     /// Waits for the next chunk; `None` at the end.
@@ -207,7 +212,7 @@ mod tests {
             store,
             links,
             plan: SetOnce::new_with(Some(Plan::new(object, &sizes))),
-            window: Window::new(&sizes),
+            window: Window::new(&sizes, sizes.first),
             progress: Progress::new(),
             sizes,
         };

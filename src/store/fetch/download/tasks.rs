@@ -17,11 +17,13 @@ pub(super) async fn run(source: Arc<Source>, started: UnboundedSender<Chunks>) {
         let _ = started.send(chunks);
         parts.spawn(Part::new(Arc::clone(&source), outlet, bytes).run());
     };
-    start(&mut parts, 0..source.sizes.first);
-    select! {
-        _ = source.plan.wait() => {}
-        // The first part is complete, or has failed.
-        _ = parts.join_next() => {}
+    if source.plan.get().is_none() {
+        start(&mut parts, 0..source.sizes.first);
+        select! {
+            _ = source.plan.wait() => {}
+            // The first part is complete, or has failed.
+            _ = parts.join_next() => {}
+        }
     }
     let Some(plan) = source.plan.get() else {
         return;

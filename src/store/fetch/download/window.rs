@@ -16,9 +16,9 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A window of which the first part has taken its room.
-    pub(super) fn new(sizes: &Sizes) -> Self {
-        let open = sizes.opening.saturating_sub(sizes.first);
+    /// A window of which a first part has taken its room.
+    pub(super) fn new(sizes: &Sizes, first: u64) -> Self {
+        let open = sizes.opening.saturating_sub(first);
         let more = sizes.window.saturating_sub(sizes.opening);
         Self {
             room: Semaphore::new(permits(open) as usize),
@@ -60,13 +60,16 @@ mod tests {
     #[test]
     fn it_opens_with_what_is_read_and_once_more_when_the_reader_waits() {
         let second = Duration::from_secs(1);
-        let window = Window::new(&Sizes {
-            first: 10,
-            opening: 14,
-            window: 20,
-            patience: 2 * second,
-            ..Sizes::default()
-        });
+        let window = Window::new(
+            &Sizes {
+                first: 10,
+                opening: 14,
+                window: 20,
+                patience: 2 * second,
+                ..Sizes::default()
+            },
+            10,
+        );
         let room = || window.room.available_permits();
         assert_eq!(room(), 4);
         window.give_back(10);

@@ -1,0 +1,330 @@
+//! Content that comes in parts: bytes of the archive's tar stream, in any order, become
+//! blocks of the `pack` and of blobs. A block counts once it has its checksum.
+
+use super::{
+    Cache,
+    locked::Locked,
+    presence::Presence,
+    quota::Quota,
+    version::{Present, Version},
+};
+use crate::store::files::{self, PACK, PRESENT};
+use crate::store::{
+    checksums::{BLOCK, blocks, checksum},
+    seek::{Extent, SeekIndex},
+};
+use crate::{
+    error::{Error, Result},
+    progress::Progress,
+};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
+
+impl Cache {
+    /// Makes an evicted version one whose content comes in parts, as long as its seek
+    /// index is there. Does nothing where content is on disk.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::NoSpace`] where its files cannot be made.
+    pub(in crate::store) fn prepare(&self, version: &Version, progress: &Progress) -> Result<()> {
+        if version.present() != Present::None {
+            return Ok(());
+        }
+        let header = version.index().header();
+        let make = |charged| -> io::Result<()> {
+            let directory = version.directory();
+            // Another process may have been faster, or have removed the version.
+            if !version.is_current() || files::open(directory, PACK).is_ok() {
+                return Ok(());
+            }
+            Presence::create(directory, header.sums.into(), charged)?;
+            files::create(directory, PACK)?.set_len(header.pack)
+        };
+        let quota = self.quota();
+        quota.reserve("", 0, 0, progress, make).map(drop)
+    }
+}
+
+/// Content that is to be fetched: whole blocks of the pack or of a blob.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Missing {
+    /// 0: the pack; n + 1: blob n.
+    pub(in crate::store) part: usize,
+    pub(in crate::store) bytes: Range<u64>,
+}
+
+/// The way of parts of a version's content to the disk.
+pub(in crate::store) struct Partly<'a> {
+    quota: &'a Quota,
+    version: &'a Version,
+    lock: Arc<Locked>,
+    seek: Arc<SeekIndex>,
+    pack: File,
+    /// The blob that was written last, and its number from 1 on.
+    blob: Option<(usize, File)>,
+    /// The block at work of the pack, and that of the blob.
+    open: [Open; 2],
+    wrong: bool,
+}
+
+/// Bytes of a block that have come.
+#[derive(Default)]
+struct Open {
+    part: usize,
+    /// Where they begin in the part.
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Partly<'a> {
+    /// `None` where the content is evicted, or all of it has come, or there is no seek
+    /// index.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if its files cannot be opened.
+    pub(in crate::store) fn of(cache: &'a Cache, version: &'a Version) -> Result<Option<Self>> {
+        let (Some(lock), Some(seek)) = (version.lock()?, version.seek()) else {
+            return Ok(None);
+        };
+        if lock.presence.is_none() {
+            return Ok(None);
+        }
+        let pack = files::open_to_write(version.directory(), PACK).map_err(failed)?;
+        version.touch();
+        Ok(Some(Self {
+            quota: cache.quota(),
+            version,
+            lock,
+            seek,
+            pack,
+            blob: None,
+            open: Default::default(),
+            wrong: false,
+        }))
+    }
+
+    /// How content is found in the archive.
+    pub(in crate::store) fn seek(&self) -> &Arc<SeekIndex> {
+        &self.seek
+    }
+
+    fn presence(&self) -> Option<&Presence> {
+        self.lock.presence.as_ref()
+    }
+
+    /// Whether bytes have come that are not those of the version.
+    pub(in crate::store) fn is_wrong(&self) -> bool {
+        self.wrong
+    }
+
+    /// Whether content that was missing has come.
+    pub(in crate::store) fn has(&self, missing: &Missing) -> bool {
+        let extent = Extent {
+            part: missing.part,
+            at: missing.bytes.start,
+            tar: 0,
+            length: missing.bytes.end - missing.bytes.start,
+        };
+        let both = self.presence().zip(self.blocks(&extent));
+        both.is_some_and(|(presence, blocks)| presence.absent(blocks).is_empty())
+    }
+
+    /// How many of the blocks in these bytes of the tar stream have not come; for all
+    /// blocks, `None`.
+    pub(in crate::store) fn absent(&self, tar: Option<Range<u64>>) -> u64 {
+        let Some(presence) = self.presence() else {
+            return 0;
+        };
+        let Some(tar) = tar else {
+            return presence.absent(presence.all()).len() as u64;
+        };
+        let mut sum = 0;
+        // Small files share blocks, which follow one another.
+        let mut counted = 0..0;
+        for extent in self.seek.extents_of_output(tar) {
+            let Some(mut all) = self.blocks(&extent) else {
+                continue;
+            };
+            if counted.contains(&all.start) {
+                all.start = counted.end;
+            }
+            sum += presence.absent(all.clone()).len() as u64;
+            if !all.is_empty() {
+                counted = all;
+            }
+        }
+        sum
+    }
+
+    /// The numbers of the blocks that an extent touches.
+    fn blocks(&self, extent: &Extent) -> Option<Range<u64>> {
+        let first = self.first_block(extent.part)?;
+        let size = BLOCK as u64;
+        let end = blocks(extent.at + extent.length);
+        Some(first + extent.at / size..first + end)
+    }
+
+    fn first_block(&self, part: usize) -> Option<u64> {
+        match part.checked_sub(1) {
+            None => Some(0),
+            Some(blob) => self.version.index().first_block(u32::try_from(blob).ok()?),
+        }
+    }
+
+    /// Has the quota count so many blocks beside those that have come.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] where too much of the cache is in use.
+    pub(in crate::store) fn charge(&self, planned: u64, progress: &Progress) -> Result<()> {
+        let Some(presence) = self.presence() else {
+            return Ok(());
+        };
+        let all = presence.all();
+        let come = all.end - presence.absent(all).len() as u64;
+        let most = self.version.meta().content_bytes;
+        let wanted = most.min((come + planned).saturating_mul(BLOCK as u64));
+        let more = wanted.saturating_sub(presence.charged());
+        if more == 0 {
+            return Ok(());
+        }
+        let note = |more| presence.charge(most.min(presence.charged() + more));
+        self.quota.reserve("", more, more, progress, note).map(drop)
+    }
+
+    /// Takes bytes of the tar stream from `at` on. Those that follow one another are to
+    /// come in order.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::NoSpace`] where they cannot be written,
+    /// [`Error::Internal`] where they are wrong.
+    pub(in crate::store) fn place(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
+        let seek = Arc::clone(&self.seek);
+        for extent in seek.extents_of_output(at..at + bytes.len() as u64) {
+            let from = (extent.tar - at) as usize;
+            self.put(&extent, &bytes[from..from + extent.length as usize])?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, extent: &Extent, mut bytes: &[u8]) -> Result<()> {
+        let slot = usize::from(extent.part > 0);
+        let mut at = extent.at;
+        while !bytes.is_empty() {
+            let open = &mut self.open[slot];
+            if (open.part, open.at + open.bytes.len() as u64) != (extent.part, at) {
+                self.close(slot)?;
+                let open = &mut self.open[slot];
+                (open.part, open.at) = (extent.part, at);
+            }
+            let open = &mut self.open[slot];
+            let end = (at / BLOCK as u64 + 1) * BLOCK as u64;
+            let now = bytes.len().min((end - at) as usize);
+            open.bytes.extend_from_slice(&bytes[..now]);
+            (at, bytes) = (at + now as u64, &bytes[now..]);
+            if at == end || Some(at) == self.length(extent.part) {
+                self.close(slot)?;
+                (self.open[slot].part, self.open[slot].at) = (extent.part, at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of a part.
+    fn length(&self, part: usize) -> Option<u64> {
+        match part {
+            0 => Some(self.version.index().header().pack),
+            _ => {
+                let mut all = self.seek.extents_of_part(part, 0..u64::MAX);
+                all.next().map(|extent| extent.length)
+            }
+        }
+    }
+
+    /// Writes what has come of a block, and notes the block if it is complete by now.
+    fn close(&mut self, slot: usize) -> Result<()> {
+        let Open { part, at, bytes } = std::mem::take(&mut self.open[slot]);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let size = BLOCK as u64;
+        let (Some(first), Some(length)) = (self.first_block(part), self.length(part)) else {
+            return Err(self.is_of_another());
+        };
+        let block = first + at / size;
+        let has = |presence: &Presence| presence.has(block);
+        if !self.presence().is_some_and(has) {
+            let (from, to) = (at / size * size, length.min((at / size + 1) * size));
+            let is_whole = (from, to) == (at, at + bytes.len() as u64);
+            let expected = self.version.index().checksum(block);
+            if is_whole && expected != Some(checksum(&bytes)) {
+                return Err(self.is_of_another());
+            }
+            self.write(part, length, &bytes, at)?;
+            let mut whole = vec![0; if is_whole { 0 } else { (to - from) as usize }];
+            let file = self.file(part, length)?;
+            let is_complete = is_whole || {
+                file.read_exact_at(&mut whole, from).map_err(failed)?;
+                expected == Some(checksum(&whole))
+            };
+            if let Some(presence) = self.presence().filter(|_| is_complete) {
+                presence.add(block).map_err(failed)?;
+            }
+        }
+        let mut bytes = bytes;
+        bytes.clear();
+        self.open[slot].bytes = bytes;
+        Ok(())
+    }
+
+    fn is_of_another(&mut self) -> Error {
+        self.wrong = true;
+        Error::Internal("the seek index leads to bytes of another version".into())
+    }
+
+    /// Writes; if the disk is full below the cache's maximum size, evicts and tries again.
+    fn write(&mut self, part: usize, length: u64, bytes: &[u8], at: u64) -> Result<()> {
+        loop {
+            let file = self.file(part, length)?;
+            match file.write_all_at(bytes, at).map_err(failed) {
+                Err(Error::NoSpace(_)) if self.quota.relieve() => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// The file of a part of so many bytes.
+    fn file(&mut self, part: usize, length: u64) -> Result<&File> {
+        let Some(number) = part.checked_sub(1) else {
+            return Ok(&self.pack);
+        };
+        if self.blob.as_ref().is_none_or(|(known, _)| *known != part) {
+            let name = files::blob(u32::try_from(number).unwrap_or(u32::MAX));
+            let file = files::create(self.version.directory(), &name).map_err(failed)?;
+            file.set_len(length).map_err(failed)?;
+            self.blob = Some((part, file));
+        }
+        let blob = self.blob.as_ref().map(|(_, file)| file);
+        blob.ok_or_else(|| Error::Internal("a blob was not opened".into()))
+    }
+
+    /// Writes what is left. Once all blocks have come, the version is a whole one.
+    ///
+    /// # Errors
+    /// As [`Self::place`].
+    pub(in crate::store) fn finish(mut self) -> Result<()> {
+        self.close(0)?;
+        self.close(1)?;
+        if self.absent(None) == 0 {
+            let _ = unlinkat(
+                self.version.directory(),
+                PRESENT,
+                UnlinkatFlags::NoRemoveDir,
+            );
+        }
+        Ok(())
+    }
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::io("writing to the cache", error)
+}

@@ -1,0 +1,504 @@
+//! Fills in content of versions whose seek index is known: for a read the range of the
+//! archive that it needs, for a whole version several ranges at once, each inflated on a
+//! core of its own.
+
+use super::{
+    download::{Downloader, Object},
+    request::FetchRequest,
+};
+use crate::store::cache::{Cache, Missing, Partly, Version};
+use crate::store::{key::VersionKey, seek::SeekIndex};
+use crate::{
+    error::{Error, Result},
+    progress::Progress,
+    sync::{Condvar, Mutex},
+};
+use lru::LruCache;
+use std::{
+    collections::HashSet,
+    io::{self, Read},
+    num::NonZeroUsize,
+    ops::Range,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+use url::Url;
+
+/// Spans of tar that a sequential reader is ahead of at most: some 32 MiB.
+const AHEAD: usize = 16;
+/// A version is filled whole once this share of its archive, and so many bytes more, have
+/// been fetched for single reads: what they fetch twice stays below a fifth of it.
+const SHARE: u64 = 8;
+const LEAST: u64 = 1 << 20;
+/// Archives up to this size come whole: that takes hardly longer than a part.
+const SMALL: u64 = 256 << 10;
+/// Bytes of the archive that one thread fetches at once for a whole version.
+const RUN: u64 = 8 << 20;
+/// Most threads that inflate one version.
+const THREADS: usize = 4;
+/// Versions that are remembered, with their links, and how long a link is used: the
+/// service's are good for an hour.
+const KNOWN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+const LINK_AGE: Duration = Duration::from_secs(50 * 60);
+/// Bytes of the tar stream that are inflated and not needed rather than asked for apart.
+const GAP: u64 = 256 << 10;
+/// How often a part is fetched before the seek index counts as wrong.
+const TRIES: u32 = 2;
+/// How often a read that waits for another's fetch shows that it is alive.
+const TICK: Duration = Duration::from_millis(100);
+/// How often readers are told that more has come.
+const TELL: Duration = Duration::from_millis(4);
+/// Bytes that are inflated at once.
+const CHUNK: usize = 128 << 10;
+
+/// The versions whose content comes in parts.
+pub(super) struct Fills {
+    known: Mutex<LruCache<VersionKey, Arc<Fill>>>,
+    links: Mutex<LruCache<VersionKey, (Url, Instant)>>,
+}
+
+/// How far the content of one version has come, as far as this process fetches it.
+#[derive(Default)]
+struct Fill {
+    state: Mutex<State>,
+    /// Signalled for each piece that comes, and at the end of each fetch.
+    came: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Spans that are being fetched.
+    busy: Vec<Range<usize>>,
+    /// Spans that single reads have asked for.
+    touched: HashSet<usize>,
+    /// Spans that single reads have brought to their ends.
+    brought: HashSet<usize>,
+    /// Bytes fetched for them.
+    fetched: u64,
+    /// The span after those fetched last, and how many a sequential reader got.
+    next: usize,
+    run: usize,
+    /// Blocks that are on their way.
+    planned: u64,
+}
+
+/// How a fetch in parts can end.
+pub(super) enum Filled {
+    /// What was asked for is on disk.
+    Yes,
+    /// The archive cannot be read in parts: it is to be fetched whole.
+    Cannot,
+}
+
+impl Fills {
+    pub(super) fn new() -> Self {
+        Self {
+            known: Mutex::new(LruCache::new(KNOWN)),
+            links: Mutex::new(LruCache::new(KNOWN)),
+        }
+    }
+
+    /// Whether so much has been fetched for single reads that all is to be fetched.
+    pub(super) fn is_worth_all(&self, version: &Version) -> bool {
+        let fetched = self.of(version.key()).state.lock().fetched;
+        let seek = version.seek();
+        seek.is_some_and(|seek| fetched > seek.archive().length / SHARE + LEAST)
+    }
+
+    /// Gives the link of a version that is known, and asks for another where that is
+    /// refused.
+    fn link<'r>(&'r self, request: &'r FetchRequest<'_>) -> impl Fn() -> Result<Url> + Sync + 'r {
+        let mut links = self.links.lock();
+        let known = links.get(&request.key);
+        let known = known.filter(|(_, since)| since.elapsed() < LINK_AGE);
+        let known = Mutex::new(known.map(|(url, _)| url.clone()));
+        drop(links);
+        move || {
+            if let Some(url) = known.lock().take() {
+                return Ok(url);
+            }
+            let url = (request.url)()?;
+            let value = (url.clone(), Instant::now());
+            self.links.lock().put(request.key.clone(), value);
+            Ok(url)
+        }
+    }
+
+    fn of(&self, key: &VersionKey) -> Arc<Fill> {
+        let mut known = self.known.lock();
+        Arc::clone(known.get_or_insert(key.clone(), Arc::default))
+    }
+}
+
+/// One fetch at work on a version.
+pub(super) struct Filler<'a> {
+    pub(super) downloader: &'a Downloader,
+    pub(super) fills: &'a Fills,
+    pub(super) cache: &'a Cache,
+    pub(super) version: &'a Version,
+    pub(super) request: &'a FetchRequest<'a>,
+    pub(super) progress: &'a Progress,
+}
+
+impl Filler<'_> {
+    /// Brings what a read misses, and more where a reader goes on from what it has read.
+    ///
+    /// # Errors
+    /// What the download fails with, and [`Error::NoSpace`].
+    pub(super) fn part(&self, missing: &Missing) -> Result<Filled> {
+        let seek = self.version.seek();
+        if seek.is_some_and(|seek| seek.archive().length <= SMALL) {
+            return self.whole();
+        }
+        let fill = self.fills.of(&self.request.key);
+        let mut tries = 0;
+        while let Some(partly) = Partly::of(self.cache, self.version)? {
+            if partly.has(missing) {
+                return Ok(Filled::Yes);
+            }
+            if tries == TRIES {
+                // What the index promised has not come.
+                self.version.drop_seek();
+                break;
+            }
+            let seek = Arc::clone(partly.seek());
+            let ranges = ranges(&seek, missing);
+            let state = fill.state.lock();
+            let is_busy = |tar: &Range<u64>| state.is_busy(seek.span_at(tar.start));
+            if ranges.iter().any(is_busy) {
+                drop(fill.came.wait_timeout(state, TICK));
+                self.progress.advance(0);
+                continue;
+            }
+            drop(state);
+            tries += 1;
+            for tar in ranges {
+                if let Filled::Cannot = self.fetch(&fill, &seek, tar, tries > 1)? {
+                    return Ok(Filled::Cannot);
+                }
+            }
+        }
+        Ok(Filled::Cannot)
+    }
+
+    /// Fetches bytes of the tar stream; `again` those too that have come before.
+    fn fetch(
+        &self,
+        fill: &Fill,
+        seek: &SeekIndex,
+        mut tar: Range<u64>,
+        again: bool,
+    ) -> Result<Filled> {
+        let Some(partly) = Partly::of(self.cache, self.version)? else {
+            return Ok(Filled::Cannot);
+        };
+        let mut state = fill.state.lock();
+        // A block can begin in a span that has come, and end in one that has not.
+        let mut first = seek.span_at(tar.start);
+        while !again && state.brought.contains(&first) && seek.output(first).end < tar.end {
+            tar.start = seek.output(first).end;
+            first = seek.span_at(tar.start);
+        }
+        let to = state.plan(seek, &tar);
+        drop(state);
+        let out = seek.output(first).start..to;
+        let planned = partly.absent(Some(out.clone()));
+        let work = Work::start(fill, first..seek.span_at(to - 1) + 1, planned);
+        partly.charge(work.planned(), self.progress)?;
+        let filled = self.transfer(fill, partly, out)?;
+        if let Filled::Yes = filled {
+            let is_whole = |span: &usize| seek.output(*span).end <= to;
+            let whole = (first..=seek.span_at(to - 1)).filter(is_whole);
+            fill.state.lock().brought.extend(whole);
+        }
+        Ok(filled)
+    }
+
+    /// Brings all content that has not come.
+    ///
+    /// # Errors
+    /// What a download fails with, and [`Error::NoSpace`].
+    pub(super) fn whole(&self) -> Result<Filled> {
+        let fill = self.fills.of(&self.request.key);
+        loop {
+            let Some(partly) = Partly::of(self.cache, self.version)? else {
+                return Ok(Filled::Cannot);
+            };
+            let absent = partly.absent(None);
+            if absent == 0 {
+                partly.finish()?;
+                fill.state.lock().forget();
+                return Ok(Filled::Yes);
+            }
+            let runs = Runs::of(&partly);
+            self.progress.expect(self.progress.bytes() + runs.bytes);
+            partly.charge(absent, self.progress)?;
+            let seek = Arc::clone(partly.seek());
+            drop(partly);
+            let runs = Mutex::new(runs);
+            let work = || -> Result<Filled> {
+                loop {
+                    let next = runs.lock().next(&fill, &seek);
+                    let Some(spans) = next else {
+                        return Ok(Filled::Yes);
+                    };
+                    let out = seek.output(spans.start).start..seek.output(spans.end - 1).end;
+                    let _work = Work::start(&fill, spans, 0);
+                    let Some(partly) = Partly::of(self.cache, self.version)? else {
+                        return Ok(Filled::Cannot);
+                    };
+                    let filled = self.transfer(&fill, partly, out);
+                    if !matches!(filled, Ok(Filled::Yes)) {
+                        // The others end too.
+                        runs.lock().missing.clear();
+                        return filled;
+                    }
+                }
+            };
+            let threads = thread::available_parallelism().map_or(1, usize::from);
+            let mut all = thread::scope(|scope| {
+                let others: Vec<_> = (1..threads.clamp(2, THREADS))
+                    .map(|_| {
+                        thread::Builder::new()
+                            .name("vm0fs-fill".into())
+                            .spawn_scoped(scope, work)
+                    })
+                    .collect();
+                let mut all = vec![work()];
+                for thread in others.into_iter().flatten() {
+                    let failed = |_| Err(Error::Internal("a thread that fills panicked".into()));
+                    all.push(thread.join().unwrap_or_else(failed));
+                }
+                all
+            });
+            if let Some(at) = all.iter().position(|one| !matches!(one, Ok(Filled::Yes))) {
+                return all.swap_remove(at);
+            }
+            let state = fill.state.lock();
+            if !state.busy.is_empty() {
+                // Single reads have the rest at work.
+                drop(fill.came.wait_timeout(state, TICK));
+                self.progress.advance(0);
+                continue;
+            }
+            drop(state);
+            let left = Partly::of(self.cache, self.version)?;
+            if left.is_some_and(|partly| partly.absent(None) >= absent) {
+                self.version.drop_seek();
+                return Ok(Filled::Cannot);
+            }
+        }
+    }
+
+    /// Fetches, inflates and places bytes of the tar stream, the first of which begins a
+    /// span.
+    fn transfer(&self, fill: &Fill, mut partly: Partly<'_>, out: Range<u64>) -> Result<Filled> {
+        let seek = Arc::clone(partly.seek());
+        let first = seek.span_at(out.start);
+        let archive = seek.archive();
+        let object = Object {
+            length: Some(archive.length),
+            etag: archive.etag.clone(),
+            ranges: true,
+        };
+        let link = self.fills.link(self.request);
+        let bytes = input(&seek, first, out.end);
+        let mut download = self.downloader.range(&link, object, bytes, self.progress)?;
+        let placed = self.place(fill, &seek, &mut partly, &mut download, out);
+        let why = match placed {
+            Ok(()) => {
+                partly.finish()?;
+                return Ok(Filled::Yes);
+            }
+            Err(_) if download.lacks_ranges() => "the object store sends no ranges",
+            Err(_) if download.changed() => "the archive is another one by now",
+            Err(_) if partly.is_wrong() => "its seek index is wrong",
+            Err(Stopped::Store(error)) => return Err(error),
+            Err(Stopped::Read(error)) => {
+                let own = error
+                    .get_ref()
+                    .and_then(|inner| inner.downcast_ref::<Error>());
+                match own {
+                    Some(error) => return Err(error.clone()),
+                    None => "its seek index leads nowhere",
+                }
+            }
+        };
+        let version = &self.request.key.version_id;
+        tracing::info!(%version, "{why}; the archive is fetched whole");
+        self.version.drop_seek();
+        Ok(Filled::Cannot)
+    }
+
+    fn place(
+        &self,
+        fill: &Fill,
+        seek: &SeekIndex,
+        partly: &mut Partly<'_>,
+        download: impl Read,
+        out: Range<u64>,
+    ) -> std::result::Result<(), Stopped> {
+        let mut reader = seek.inflate(seek.span_at(out.start), out.end, download);
+        let (mut at, mut told) = (out.start, Instant::now());
+        let mut chunk = vec![0; CHUNK];
+        while at < out.end {
+            let n = match reader.read(&mut chunk).map_err(Stopped::Read)? {
+                0 => return Err(Stopped::Read(io::ErrorKind::UnexpectedEof.into())),
+                n => n,
+            };
+            partly.place(at, &chunk[..n]).map_err(Stopped::Store)?;
+            at += n as u64;
+            if told.elapsed() >= TELL {
+                told = Instant::now();
+                fill.came.notify_all();
+                (self.request.on_partial)();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why the placing of bytes stopped.
+enum Stopped {
+    Read(io::Error),
+    Store(Error),
+}
+
+/// The bytes of the tar stream that hold what is missing. Of a block of the pack, small
+/// files can lie on both sides of a large one.
+fn ranges(seek: &SeekIndex, missing: &Missing) -> Vec<Range<u64>> {
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    for extent in seek.extents_of_part(missing.part, missing.bytes.clone()) {
+        let end = extent.tar + extent.length;
+        match ranges.last_mut() {
+            Some(last) if extent.tar - last.end <= GAP => last.end = end,
+            _ => ranges.push(extent.tar..end),
+        }
+    }
+    ranges
+}
+
+/// The bytes of the archive from the start of a span up to what gives `to` of the tar
+/// stream.
+fn input(seek: &SeekIndex, first: usize, to: u64) -> Range<u64> {
+    let last = seek.span_at(to.saturating_sub(1));
+    seek.input(first, to).start..seek.input(last, to).end
+}
+
+impl State {
+    /// Forgets what was read: all of it has come.
+    fn forget(&mut self) {
+        (self.fetched, self.next, self.run) = (0, 0, 0);
+        self.touched.clear();
+        self.brought.clear();
+    }
+
+    fn is_busy(&self, span: usize) -> bool {
+        self.busy.iter().any(|spans| spans.contains(&span))
+    }
+
+    /// Up to where a read that misses these bytes of the tar stream fetches. The first
+    /// of a span brings what it needs, a second one all of the span, and one that goes on
+    /// where others ended twice as many spans as the one before.
+    fn plan(&mut self, seek: &SeekIndex, tar: &Range<u64>) -> u64 {
+        let (first, last) = (seek.span_at(tar.start), seek.span_at(tar.end - 1));
+        let goes_on = first > 0 && first == self.next;
+        self.run = match goes_on {
+            true => (2 * self.run).clamp(1, AHEAD),
+            false => 0,
+        };
+        let is_known = !self.touched.insert(first);
+        let to = match goes_on || is_known {
+            true => seek.output((last + self.run).min(seek.spans() - 1)).end,
+            false => tar.end,
+        };
+        self.next = seek.span_at(to - 1) + 1;
+        let bytes = input(seek, first, to);
+        self.fetched += bytes.end - bytes.start;
+        to
+    }
+}
+
+/// A fetch at work: its spans are not fetched twice.
+struct Work<'a> {
+    fill: &'a Fill,
+    spans: Range<usize>,
+    planned: u64,
+}
+
+impl<'a> Work<'a> {
+    fn start(fill: &'a Fill, spans: Range<usize>, planned: u64) -> Self {
+        let mut state = fill.state.lock();
+        state.busy.push(spans.clone());
+        state.planned += planned;
+        Self {
+            fill,
+            spans,
+            planned,
+        }
+    }
+
+    /// Blocks that all fetches of the version have on their way.
+    fn planned(&self) -> u64 {
+        self.fill.state.lock().planned
+    }
+}
+
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        let mut state = self.fill.state.lock();
+        state.planned -= self.planned;
+        let own = state.busy.iter().position(|spans| *spans == self.spans);
+        if let Some(own) = own {
+            state.busy.swap_remove(own);
+        }
+        self.fill.came.notify_all();
+    }
+}
+
+/// The spans of a version that threads have yet to fetch.
+struct Runs {
+    missing: Vec<usize>,
+    bytes: u64,
+}
+
+impl Runs {
+    fn of(partly: &Partly<'_>) -> Self {
+        let seek = partly.seek();
+        let mut missing: Vec<usize> = (0..seek.spans())
+            .filter(|span| partly.absent(Some(seek.output(*span))) > 0)
+            .collect();
+        // Taken from the end.
+        missing.reverse();
+        let length = |span: &usize| {
+            let bytes = input(seek, *span, seek.output(*span).end);
+            bytes.end - bytes.start
+        };
+        Self {
+            bytes: missing.iter().map(length).sum(),
+            missing,
+        }
+    }
+
+    /// The next spans, one after another, that no other fetch is bringing.
+    fn next(&mut self, fill: &Fill, seek: &SeekIndex) -> Option<Range<usize>> {
+        let state = fill.state.lock();
+        let first = loop {
+            let next = self.missing.pop()?;
+            if !state.is_busy(next) {
+                break next;
+            }
+        };
+        let mut spans = first..first + 1;
+        while self.missing.last() == Some(&spans.end) && !state.is_busy(spans.end) {
+            let bytes = input(seek, first, seek.output(spans.end).end);
+            if bytes.end - bytes.start > RUN {
+                break;
+            }
+            self.missing.pop();
+            spans.end += 1;
+        }
+        Some(spans)
+    }
+}

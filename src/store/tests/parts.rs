@@ -1,0 +1,406 @@
+//! Content that comes in parts: of versions whose seek index is known.
+
+use super::server::*;
+use super::*;
+use crate::store::Present;
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+};
+
+const MIB: usize = 1 << 20;
+
+/// Words in an order that depends on `seed`: compresses as text does.
+fn text(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2) + 1;
+    let mut text = Vec::with_capacity(length + 16);
+    while text.len() < length {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let word = state >> 52;
+        text.extend_from_slice(format!("word{word:x} ").as_bytes());
+    }
+    text.truncate(length);
+    text
+}
+
+/// Names and contents: small files, large ones between them, one of each length around
+/// that of a block.
+fn files() -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for number in 0..120_u64 {
+        let length = match number % 40 {
+            39 => (3 + number as usize / 40) * MIB + 17,
+            38 => BLOCK - 1,
+            37 => BLOCK,
+            36 => BLOCK + 1,
+            _ => 100 + (number as usize * 7919) % 150_000,
+        };
+        files.push((format!("d/{number}"), text(number, length)));
+    }
+    files
+}
+
+fn archive_of(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let tar = files.iter().fold(Tar::default(), |tar, (name, content)| {
+        tar.file(name, content)
+    });
+    // At its lowest levels zlib-rs makes one block of all, which has no place to enter.
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&tar.raw(&[0; 1024]).0).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A version that has been unpacked and evicted, and the server of its archive.
+struct Evicted {
+    fixture: Fixture,
+    server: Arc<Server>,
+    files: Vec<(String, Vec<u8>)>,
+    archive: Arc<Vec<u8>>,
+    sent: Arc<AtomicU64>,
+}
+
+impl Evicted {
+    fn new() -> Self {
+        Self::served_by(|_, asked, stream, archive, sent| {
+            let (start, end) = head_of(stream, asked, archive, "\"1\"");
+            sent.fetch_add((end - start) as u64, Ordering::Relaxed);
+            let _ = stream.write_all(&archive[start..end]);
+        })
+    }
+
+    /// By an answer that counts the bytes it sends.
+    fn served_by(
+        answer: impl Fn(usize, &Asked, &mut std::net::TcpStream, &[u8], &AtomicU64)
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        let files = files();
+        let archive = Arc::new(archive_of(&files));
+        let sent = Arc::new(AtomicU64::new(0));
+        let (kept, count) = (Arc::clone(&archive), Arc::clone(&sent));
+        let server = Server::new(move |number, asked, stream| {
+            answer(number, asked, stream, &kept, &count);
+        });
+        let fixture = Fixture::new();
+        server.fetch(&fixture, &Progress::new()).unwrap();
+        let evicted = Self {
+            fixture,
+            server: Arc::new(server),
+            files,
+            archive,
+            sent,
+        };
+        evicted.evict();
+        evicted
+    }
+
+    fn evict(&self) {
+        self.fixture.store.cache.release();
+        entries::remove_content(&self.fixture.path("v"));
+        self.sent.store(0, Ordering::Relaxed);
+        assert_eq!(self.version().present(), Present::None);
+    }
+
+    fn version(&self) -> Arc<Version> {
+        self.fixture.store.version(&key("v")).unwrap()
+    }
+
+    fn read(&self, number: usize) -> Result<Vec<u8>> {
+        let (name, content) = &self.files[number];
+        self.range(name, 0, content.len() + 1)
+    }
+
+    fn range(&self, name: &str, offset: u64, length: usize) -> Result<Vec<u8>> {
+        range_of(&self.fixture.store, &self.server, name, offset, length)
+    }
+
+    #[track_caller]
+    fn reads(&self, number: usize) {
+        let found = self.read(number).unwrap();
+        assert!(found == self.files[number].1, "file {number} is another");
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// Reads as a mount does: what is missing is fetched, and the read tried again.
+fn range_of(
+    store: &Store,
+    server: &Server,
+    name: &str,
+    offset: u64,
+    length: usize,
+) -> Result<Vec<u8>> {
+    let (link, progress) = (|| server.link(), Progress::new());
+    let request = FetchRequest {
+        url: &link,
+        ..request("v")
+    };
+    for _ in 0..10 {
+        let version = match store.version(&key("v")) {
+            Some(version) => version,
+            None => store.fetch(&request, &progress)?,
+        };
+        let node = walk(version.index(), name).unwrap();
+        let Some(content) = version.open(node)? else {
+            store.open_files(&request, &progress)?;
+            continue;
+        };
+        let mut bytes = vec![0; length];
+        if let Some(n) = content.read_at(offset, &mut bytes) {
+            bytes.truncate(n);
+            return Ok(bytes);
+        }
+        match content.missing(offset, length) {
+            Some(missing) => drop(store.fetch_part(&request, &missing, &progress)?),
+            None if content.is_partly_there() => drop(store.fetch(&request, &progress)?),
+            None => {}
+        }
+    }
+    panic!("{name} is lost as soon as it is fetched");
+}
+
+#[test]
+fn a_read_fetches_what_it_needs_and_no_more() {
+    let evicted = Evicted::new();
+    assert!(evicted.archive.len() > 4 * MIB);
+    // The tree needs nothing.
+    assert_eq!(listing(&evicted.version()).len(), 121);
+    assert_eq!(evicted.sent(), 0);
+    for number in [60, 119] {
+        let before = evicted.sent();
+        let (name, content) = &evicted.files[number];
+        let found = evicted.range(name, content.len() as u64 / 2, 10).unwrap();
+        assert_eq!(found, content[content.len() / 2..][..10]);
+        let fetched = evicted.sent() - before;
+        assert!(
+            fetched > 0 && fetched <= 1 << 20,
+            "{fetched} of file {number}"
+        );
+    }
+    assert_eq!(evicted.version().present(), Present::Partly);
+    // What has come is there, also for another mount.
+    let before = evicted.sent();
+    evicted.reads(60);
+    let after = evicted.sent();
+    evicted.reads(60);
+    assert_eq!(evicted.sent(), after);
+    let other = Store::open(config(evicted.fixture.folder.path())).unwrap();
+    let (name, content) = &evicted.files[60];
+    let found = range_of(&other, &evicted.server, name, 0, content.len()).unwrap();
+    assert!(found == *content);
+    assert_eq!(evicted.sent(), after, "before: {before}");
+}
+
+#[test]
+fn every_file_is_right_in_whatever_order_it_is_read() {
+    let evicted = Evicted::new();
+    for step in [7, 11, 119] {
+        for at in 0..evicted.files.len() {
+            evicted.reads((at * step) % evicted.files.len());
+        }
+        let (sent, all) = (evicted.sent(), evicted.archive.len() as u64);
+        assert!(sent < 3 * all, "{sent} of {all} by steps of {step}");
+        evicted.evict();
+    }
+}
+
+#[test]
+fn a_whole_fetch_brings_each_byte_about_once() {
+    let evicted = Evicted::new();
+    evicted.reads(60);
+    let (before, progress) = (evicted.sent(), Progress::new());
+    let version = evicted.server.fetch(&evicted.fixture, &progress).unwrap();
+    assert_eq!(version.present(), Present::Whole);
+    // Where two requests meet, one byte can be of both.
+    let (sent, all) = (evicted.sent() - before, evicted.archive.len() as u64);
+    assert!(sent < all + 100, "{sent} of {all}");
+    let before = evicted.sent();
+    for number in 0..evicted.files.len() {
+        evicted.reads(number);
+    }
+    assert_eq!(evicted.sent(), before);
+    assert!(!evicted.fixture.path("v").join("present").exists());
+}
+
+#[test]
+fn once_much_of_it_is_read_the_rest_is_worth_fetching() {
+    let evicted = Evicted::new();
+    evicted.reads(3);
+    let store = &evicted.fixture.store;
+    assert!(!store.is_worth_all(&evicted.version()));
+    for number in (0..evicted.files.len()).rev().step_by(3) {
+        evicted.reads(number);
+    }
+    assert!(store.is_worth_all(&evicted.version()));
+    evicted
+        .server
+        .fetch(&evicted.fixture, &Progress::new())
+        .unwrap();
+    assert!(!store.is_worth_all(&evicted.version()));
+}
+
+#[test]
+fn readers_of_one_span_share_its_fetch() {
+    let evicted = Evicted::new();
+    let before = evicted.server.asked().len();
+    let (name, content) = &evicted.files[60];
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let found = evicted.range(name, 0, content.len()).unwrap();
+                assert!(found == *content);
+            });
+        }
+    });
+    assert_eq!(evicted.server.asked().len() - before, 1);
+}
+
+#[test]
+fn a_sequential_reader_is_read_ahead_of() {
+    let evicted = Evicted::new();
+    let before = evicted.server.asked().len();
+    let (name, content) = &evicted.files[119];
+    let mut found = Vec::new();
+    while found.len() < content.len() {
+        let part = evicted.range(name, found.len() as u64, 128 << 10).unwrap();
+        found.extend_from_slice(&part);
+    }
+    assert!(found == *content);
+    let asked = evicted.server.asked().len() - before;
+    assert!(asked <= 5, "{asked} requests for {} bytes", content.len());
+}
+
+#[test]
+fn an_archive_that_is_another_by_now_is_fetched_whole() {
+    let changed = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&changed);
+    let new = archive_of(&[("d/60".into(), b"new".to_vec())]);
+    let evicted = Evicted::served_by(move |_, asked, stream, archive, _| {
+        match switch.load(Ordering::Relaxed) {
+            false => serve(stream, asked, archive, "\"1\"", usize::MAX),
+            true => serve(stream, asked, &new, "\"2\"", usize::MAX),
+        }
+    });
+    changed.store(true, Ordering::Relaxed);
+    assert_eq!(evicted.range("d/60", 0, 10).unwrap(), b"new");
+    assert_eq!(listing(&evicted.version()), ["d/", "d/60"]);
+}
+
+#[test]
+fn a_store_without_ranges_sends_all_of_it() {
+    let evicted = Evicted::served_by(|_, _, stream, archive, _| {
+        let length = ("Content-Length", archive.len().to_string());
+        head(stream, "200 OK", &[length, ("ETag", "\"1\"".into())]);
+        let _ = stream.write_all(archive);
+    });
+    for number in [60, 3, 119] {
+        evicted.reads(number);
+    }
+    assert_eq!(evicted.version().present(), Present::Whole);
+}
+
+#[test]
+fn an_expired_link_is_renewed() {
+    let evicted =
+        Evicted::served_by(
+            |_, asked, stream, archive, _| match asked.path.contains("secret1") {
+                true => head(stream, "403 Forbidden", &[]),
+                false => serve(stream, asked, archive, "\"1\"", usize::MAX),
+            },
+        );
+    let before = evicted.server.links.load(Ordering::Relaxed);
+    evicted.reads(100);
+    evicted.reads(10);
+    // One is refused, and the next serves all reads.
+    assert_eq!(evicted.server.links.load(Ordering::Relaxed) - before, 2);
+}
+
+#[test]
+fn a_broken_connection_is_resumed() {
+    let evicted = Evicted::served_by(|number, asked, stream, archive, _| {
+        let most = if number % 3 == 1 { 50_000 } else { usize::MAX };
+        serve(stream, asked, archive, "\"1\"", most);
+    });
+    for number in 0..evicted.files.len() {
+        evicted.reads(number);
+    }
+}
+
+#[test]
+fn a_seek_index_that_is_damaged_costs_one_whole_download() {
+    let evicted = Evicted::new();
+    let path = evicted.fixture.path("v").join("seek");
+    let good = fs::read(&path).unwrap();
+    for at in [0, 9, good.len() / 3, good.len() / 2, good.len() - 1] {
+        let mut bad = good.clone();
+        bad[at] ^= 0x40;
+        fs::write(&path, bad).unwrap();
+        // As another mount finds it.
+        let store = Store::open(config(evicted.fixture.folder.path())).unwrap();
+        let (name, content) = &evicted.files[60];
+        let found = range_of(&store, &evicted.server, name, 0, content.len()).unwrap();
+        assert!(found == *content, "byte {at}");
+        assert_eq!(store.version(&key("v")).unwrap().present(), Present::Whole);
+        store.cache.release();
+        entries::remove_content(&evicted.fixture.path("v"));
+    }
+}
+
+#[test]
+fn a_block_that_is_damaged_on_disk_is_fetched_again() {
+    let evicted = Evicted::new();
+    evicted.reads(60);
+    let pack = evicted.fixture.path("v").join("pack");
+    let length = fs::metadata(&pack).unwrap().len();
+    fs::write(&pack, vec![7; length as usize]).unwrap();
+    evicted.reads(60);
+    evicted.reads(119);
+}
+
+#[test]
+fn parts_count_against_the_maximum_size_and_are_evicted() {
+    let evicted = Evicted::new();
+    let content = evicted.version().meta().content_bytes;
+    evicted.reads(60);
+    let usage = evicted.fixture.store.usage();
+    let trees = evicted.version().meta().tree_bytes;
+    assert!(
+        usage.bytes > trees && usage.bytes < content / 2 + trees,
+        "{usage:?} of {content}"
+    );
+    evicted.reads(100);
+    assert!(evicted.fixture.store.usage().bytes > usage.bytes);
+    // Another version needs the room.
+    let ceiling = content / 4 + 3 * trees + (1 << 20);
+    let store = Store::open(StoreConfig {
+        ceiling,
+        ..config(evicted.fixture.folder.path())
+    })
+    .unwrap();
+    evicted.fixture.store.cache.release();
+    let noise = archive_of(&[("f".into(), text(1, content as usize / 4))]);
+    take_in(&store, &request("w"), &noise, None).unwrap();
+    let usage = store.usage();
+    assert!(usage.bytes <= usage.ceiling, "{usage:?}");
+    assert_eq!(evicted.version().present(), Present::None);
+    assert!(!evicted.fixture.path("v").join("present").exists());
+}
+
+#[test]
+fn a_part_that_does_not_fit_is_an_error_that_says_so() {
+    let evicted = Evicted::new();
+    let store = Store::open(StoreConfig {
+        ceiling: evicted.version().meta().tree_bytes + (300 << 10),
+        ..config(evicted.fixture.folder.path())
+    })
+    .unwrap();
+    let (name, content) = &evicted.files[119];
+    let error = range_of(&store, &evicted.server, name, 0, content.len()).unwrap_err();
+    assert_eq!(error.errno(), libc::ENOSPC, "{error}");
+}

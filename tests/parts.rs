@@ -1,0 +1,263 @@
+//! Content that comes in parts: once a version has been unpacked, a read of what was
+//! evicted fetches what it needs of the archive.
+
+use crate::support::fake::{Kind, World};
+use crate::{
+    commands::until,
+    crawlers::program,
+    support::{Bench, Mount, Who, reason},
+};
+use std::{fs, path::Path, process::Command};
+use vm0fs::demo::VersionSpec;
+
+/// Makes `src`: 2,000 small files, a database, a git repository, a large text and a
+/// large file of noise; some 40 MB.
+const MAKE: &str = r#"
+mkdir -p src/small src/git && cd src
+for i in $(seq 2000); do echo "file $i $(seq -s ' ' $((i % 97)))" > small/$i; done
+sqlite3 data.db "CREATE TABLE t (n INTEGER PRIMARY KEY, s TEXT);
+  WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 100000)
+  INSERT INTO t SELECT n, 'row ' || n || ' ' || hex(n * 7919) FROM c;"
+seq -f 'line %.0f of a long text, which compresses well' 300000 > text
+head -c 9000000 /dev/urandom > noise
+git -c init.defaultBranch=main init -q git && cp small/1?? git && git -C git add -A &&
+git -C git -c user.name=a -c user.email=a@b.c commit -qm one
+"#;
+
+fn shell(folder: &Path, script: &str) -> String {
+    let output = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", script])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{script}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// An artifact `a` of [`MAKE`], packed by `command`; gives the bench and the archive's
+/// size.
+fn bench(folder: &Path, command: &str) -> (Bench, u64) {
+    shell(folder, MAKE);
+    shell(folder, command);
+    let archive = fs::read(folder.join("a.tar.gz")).unwrap();
+    let length = archive.len() as u64;
+    let mut world = World::empty();
+    let id = world.add_storage(Kind::Artifact, "a");
+    world.add_version(&id, VersionSpec::archive(archive).declared_size(60_000_000));
+    (Bench::new(world), length)
+}
+
+/// A mount of a cache in which the artifact has been unpacked and its content evicted.
+fn evicted(bench: &Bench, who: Who) -> Mount {
+    let cache = bench.folder("cache", who);
+    let cache = cache.to_str().unwrap();
+    let first = bench.mount_as(who).with(["--cache-dir", cache]).start();
+    first.run("cat artifacts/a/latest/small/1");
+    until("all of it has come", || cached(&first) == "yes");
+    first.unmount();
+    clear(bench, who);
+    let mount = bench.mount_as(who).with(["--cache-dir", cache]).start();
+    mount.run("ls artifacts/a");
+    bench.server.clear_requests();
+    mount
+}
+
+/// Evicts the content of all versions.
+fn clear(bench: &Bench, who: Who) {
+    let cache = bench.folder("cache", who);
+    // A process that has just closed a file holds its content for a moment.
+    until("the content is evicted", || {
+        vm0fs(
+            bench,
+            who,
+            &["cache", "clear", "--cache-dir", cache.to_str().unwrap()],
+        );
+        let listed = vm0fs(
+            bench,
+            who,
+            &["cache", "ls", "--cache-dir", cache.to_str().unwrap()],
+        );
+        listed.contains(" tree ")
+    });
+}
+
+fn vm0fs(bench: &Bench, who: Who, arguments: &[&str]) -> String {
+    let output = bench.command(who).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn cached(mount: &Mount) -> String {
+    mount.run("getfattr --only-values -n user.vm0.cached artifacts/a/latest/")
+}
+
+/// Bytes of the archive that have been sent since the last clearing.
+fn sent(bench: &Bench) -> u64 {
+    let downloads = bench.downloads();
+    downloads.iter().map(|request| request.bytes_sent).sum()
+}
+
+const GNU: &str = "tar -C src -cf - --sort=name . | gzip -6 > a.tar.gz";
+const PIGZ: &str = "tar -C src -cf - --sort=name . | pigz -p 2 > a.tar.gz";
+
+#[test]
+fn an_evicted_version_is_listed_for_nothing_and_a_file_costs_what_it_needs() {
+    for (who, command) in Who::all().into_iter().zip([GNU, PIGZ]) {
+        let folder = tempfile::tempdir().unwrap();
+        let (bench, _) = bench(folder.path(), command);
+        let mount = evicted(&bench, who);
+        let all = mount.run("cd artifacts/a/latest/; find . -type f -printf '%p %s\\n' | sort");
+        let expected = shell(
+            &folder.path().join("src"),
+            "find . -type f -printf '%p %s\\n' | sort",
+        );
+        assert!(all == expected);
+        assert_eq!(bench.downloads().len(), 0);
+        for (read, of) in [
+            ("cat $a/small/1234", "cat small/1234"),
+            ("tail -c 1000 $a/text", "tail -c 1000 text"),
+            (
+                "dd if=$a/noise bs=4k skip=1000 count=1 2>&-",
+                "dd if=noise bs=4k skip=1000 count=1 2>&-",
+            ),
+        ] {
+            bench.server.clear_requests();
+            let found = mount.run(&format!("a=artifacts/a/latest; {read} | sha256sum"));
+            let expected = shell(&folder.path().join("src"), &format!("{of} | sha256sum"));
+            assert_eq!(found, expected, "{read}");
+            let (requests, sent) = (bench.downloads().len(), sent(&bench));
+            assert!(
+                requests <= 3 && sent <= 1 << 20,
+                "{read}: {requests} requests, {sent} bytes"
+            );
+        }
+        assert_eq!(cached(&mount), "partly");
+        bench.server.clear_requests();
+        mount.run("cat artifacts/a/latest/small/1234; tail -c 1000 artifacts/a/latest/text");
+        assert_eq!(sent(&bench), 0, "what has come is there");
+    }
+}
+
+#[test]
+fn real_programs_read_an_evicted_version_and_are_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _) = bench(folder.path(), GNU);
+    let source = folder.path().join("src");
+    let mount = evicted(&bench, Who::Myself);
+    for (program, expected) in [
+        (
+            "sqlite3 'file:data.db?immutable=1' 'SELECT s FROM t WHERE n = 77777; SELECT count(*) FROM t'",
+            "sqlite3 data.db 'SELECT s FROM t WHERE n = 77777; SELECT count(*) FROM t'",
+        ),
+        (
+            "git -c safe.directory='*' -C git log --format=%s; git -c safe.directory='*' -C git status --short",
+            "echo one",
+        ),
+        ("grep -rl 'file 77 ' small", "grep -rl 'file 77 ' small"),
+        (
+            "python3 -c \"import mmap; f = open('text', 'rb'); m = mmap.mmap(f.fileno(), 0, prot=1); print(m[5000000:5000040], m[-20:], len(m))\"",
+            "python3 -c \"import mmap; f = open('text', 'rb'); m = mmap.mmap(f.fileno(), 0, prot=1); print(m[5000000:5000040], m[-20:], len(m))\"",
+        ),
+        (
+            "node -e \"const f = require('fs'); const d = f.openSync('noise'); const b = Buffer.alloc(100000); f.readSync(d, b, 0, 100000, 4000000); console.log(require('crypto').createHash('md5').update(b).digest('hex'))\"",
+            "node -e \"const f = require('fs'); const d = f.openSync('noise'); const b = Buffer.alloc(100000); f.readSync(d, b, 0, 100000, 4000000); console.log(require('crypto').createHash('md5').update(b).digest('hex'))\"",
+        ),
+    ] {
+        let found = mount.run(&format!("cd artifacts/a/latest/; {program}"));
+        assert_eq!(found, shell(&source, expected), "{program}");
+    }
+    let copy = folder.path().join("copy");
+    mount.run(&format!("rsync -r artifacts/a/latest/ {}", copy.display()));
+    shell(folder.path(), "diff -r src copy");
+}
+
+#[test]
+fn much_random_reading_fetches_the_archive_about_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, archive) = bench(folder.path(), GNU);
+    let mount = evicted(&bench, Who::Myself);
+    let script = "import os, random, sys; random.seed(1)
+for name in ('text', 'noise', 'data.db') * 200:
+    file = os.open(name, os.O_RDONLY); size = os.fstat(file).st_size
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+    at = random.randrange(size); got = os.pread(file, 4096, at); os.close(file)
+    with open(sys.argv[1] + '/' + name, 'rb') as own:
+        own.seek(at); assert own.read(4096) == got, (name, at)";
+    let source = folder.path().join("src");
+    mount.run(&format!(
+        "cd artifacts/a/latest/; python3 -c \"{script}\" {}",
+        source.display()
+    ));
+    let sent = sent(&bench);
+    assert!(
+        sent <= archive + archive / 5 + (2 << 20),
+        "{sent} bytes of {archive}"
+    );
+}
+
+#[test]
+fn commands_know_content_that_is_partly_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, archive) = bench(folder.path(), GNU);
+    let mount = evicted(&bench, Who::Myself);
+    mount.run("cat artifacts/a/latest/small/999");
+    let cache = bench.folder("cache", Who::Myself);
+    let cache = ["--cache-dir", cache.to_str().unwrap()];
+    let run = |arguments: &[&str]| vm0fs(&bench, Who::Myself, &[arguments, &cache].concat());
+    let listed = run(&["cache", "ls"]);
+    assert!(listed.contains(" partly "), "{listed}");
+    let json: serde_json::Value = serde_json::from_str(&run(&["cache", "ls", "--json"])).unwrap();
+    assert_eq!(
+        (&json[0]["content"], &json[0]["partly"]),
+        (&false.into(), &true.into())
+    );
+    let verified = run(&["cache", "verify"]);
+    assert!(verified.contains("as far as it has come"), "{verified}");
+    let taken: serde_json::Value = serde_json::from_str(&run(&["cache", "du", "--json"])).unwrap();
+    let content = taken["content"].as_u64().unwrap();
+    assert!(content > 0 && content < 4 << 20, "{taken}");
+    // Fetched whole, by several requests, and no byte of the archive twice but those that were there.
+    bench.server.clear_requests();
+    let path = mount.path().join("artifacts/a/latest");
+    let fetched = vm0fs(&bench, Who::Myself, &["prefetch", path.to_str().unwrap()]);
+    assert!(fetched.contains(" in "), "{fetched}");
+    assert_eq!(cached(&mount), "yes");
+    let sent = sent(&bench);
+    assert!(
+        sent <= archive + archive / 20 + (1 << 20),
+        "{sent} bytes of {archive}"
+    );
+    let verified = run(&["cache", "verify"]);
+    assert!(!verified.contains("as far"), "{verified}");
+    bench.server.clear_requests();
+    mount.run("cd artifacts/a/latest/; cat text noise data.db small/* | sha256sum");
+    assert_eq!(bench.downloads().len(), 0);
+}
+
+#[test]
+fn offline_what_has_come_is_read_and_the_rest_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _) = bench(folder.path(), GNU);
+    let mount = evicted(&bench, Who::Myself);
+    let known = mount.cat("artifacts/a/latest/small/1500");
+    mount.unmount();
+    let cache = bench.folder("cache", Who::Myself);
+    let arguments = ["--cache-dir", cache.to_str().unwrap(), "--offline"];
+    let mount = bench.mount().with(arguments).start();
+    assert_eq!(mount.cat("artifacts/a/latest/small/1500"), known);
+    mount.fails("cat artifacts/a/latest/noise", reason::UNREACHABLE);
+}
+
+#[test]
+fn an_indexer_reads_what_has_come_and_fetches_no_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _) = bench(folder.path(), GNU);
+    let mount = evicted(&bench, Who::Myself);
+    let known = mount.cat("artifacts/a/latest/small/1500");
+    bench.server.clear_requests();
+    let indexer = program(&bench, "cat", "tumblerd");
+    let read = |path: &str| format!("{indexer} artifacts/a/latest/{path}");
+    assert_eq!(mount.run(&read("small/1500")), known);
+    mount.fails(&read("noise"), reason::DENIED);
+    assert_eq!(bench.downloads().len(), 0);
+}
