@@ -153,6 +153,12 @@ pub fn open(settings: &Settings) -> Result<(Arc<Tree>, Arc<PendingRequests>)> {
     // Answers take their share of the cache, so that the ceiling holds for both.
     let answers = (settings.cache_size / ANSWERS_SHARE).min(MOST_ANSWERS);
     let account = format!("{} {:x?}", client.origin(), settings.token.fingerprint());
+    let shared = match &settings.shared_cache {
+        Some((shared, key)) if !settings.options.offline => {
+            Some(Arc::new(SharedCache::open(&shared.access, key)?))
+        }
+        _ => None,
+    };
     let store = Store::open(StoreConfig {
         dir: settings.cache_dir.clone(),
         ceiling: settings.cache_size - answers,
@@ -163,13 +169,8 @@ pub fn open(settings: &Settings) -> Result<(Arc<Tree>, Arc<PendingRequests>)> {
         // that. A development service on plain HTTP has such links itself.
         allow_http: settings.options.connection.allow_http || settings.api_url.scheme() == "http",
     })
-    .map_err(cache_error)?;
-    let shared = match &settings.shared_cache {
-        Some((shared, key)) if !settings.options.offline => {
-            Some(Arc::new(SharedCache::open(&shared.access, key)?))
-        }
-        _ => None,
-    };
+    .map_err(cache_error)?
+    .sharing(shared.clone());
     let options = TreeOptions {
         shared,
         list_ttl: settings.list_ttl,

@@ -55,7 +55,7 @@ pub use key::VersionKey;
 pub use limits::Limits;
 pub use meta::{Meta, Verified, Verify};
 
-use crate::{error::Result, progress::Progress};
+use crate::{error::Result, progress::Progress, shared::SharedCache};
 use cache::Cache;
 use fetch::{Fetcher, download::Downloader};
 use std::{
@@ -101,6 +101,12 @@ impl Store {
             cache: Cache::open(&config.dir, config.ceiling)?,
             fetcher: Fetcher::new(config.limits, downloader),
         })
+    }
+
+    /// The same store, which exchanges the indexes of versions with a fleet.
+    pub fn sharing(mut self, shared: Option<Arc<SharedCache>>) -> Self {
+        self.fetcher.share(shared);
+        self
     }
 
     /// The version as far as it is on disk now, its content possibly evicted.

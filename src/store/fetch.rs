@@ -2,6 +2,7 @@
 //! publishes it in the cache by one rename.
 
 pub(super) mod download;
+mod exchange;
 mod fill;
 mod pack;
 pub(super) mod packer;
@@ -27,9 +28,11 @@ use super::{
 use crate::{
     error::{Error, Result},
     progress::Progress,
+    shared::SharedCache,
     sync::Mutex,
 };
 use download::Downloader;
+use exchange::Exchange;
 use fill::{Filled, Filler, Fills};
 use staging::Staging;
 use std::{
@@ -51,6 +54,7 @@ pub(super) struct Fetcher {
     downloader: Downloader,
     partial: Mutex<HashMap<VersionKey, Arc<PartialVersion>>>,
     fills: Fills,
+    exchange: Exchange,
 }
 
 impl Fetcher {
@@ -60,6 +64,7 @@ impl Fetcher {
             downloader,
             partial: Mutex::default(),
             fills: Fills::new(),
+            exchange: Exchange(None),
         }
     }
 
@@ -67,6 +72,11 @@ impl Fetcher {
     #[cfg(test)]
     pub(super) fn downloader(&mut self) -> &mut Downloader {
         &mut self.downloader
+    }
+
+    /// Exchanges indexes with a fleet from now on.
+    pub(super) fn share(&mut self, shared: Option<Arc<SharedCache>>) {
+        self.exchange = Exchange(shared);
     }
 
     /// What has come so far of a version that this process fetches now.
@@ -132,14 +142,20 @@ impl Fetcher {
         self.fills.is_worth_all(version)
     }
 
-    /// A version whose content can come in parts: one that was unpacked here before.
+    /// A version whose content can come in parts: one that was unpacked here before, or
+    /// by another machine of the fleet.
     fn seekable(
         &self,
         cache: &Cache,
         key: &VersionKey,
         progress: &Progress,
     ) -> Result<Option<Arc<Version>>> {
-        let Some(version) = cache.version(key).filter(|version| version.can_seek()) else {
+        let known = cache.version(key);
+        let version = match known {
+            None if self.exchange.take(cache, key, progress)? => cache.version(key),
+            known => known,
+        };
+        let Some(version) = version.filter(|version| version.can_seek()) else {
             return Ok(None);
         };
         cache.prepare(&version, progress)?;
@@ -196,7 +212,10 @@ impl Fetcher {
                 Err(_) if download.changed() && starts < STARTS => "the archive changed",
                 Err(error) => return Err(error),
                 Ok(()) => match cache.with_content(&request.key) {
-                    Some(version) => return Ok(version),
+                    Some(version) => {
+                        self.exchange.offer(&version);
+                        return Ok(version);
+                    }
                     // Another mount needed the space in that very moment.
                     None if starts < STARTS => "the version was evicted",
                     None => {

@@ -166,16 +166,20 @@ impl Staging {
         Ok(header)
     }
 
+    /// Writes a file.
+    pub(super) fn write(&mut self, name: &str, bytes: &[u8], progress: &Progress) -> Result<File> {
+        self.charge(bytes.len() as u64, progress)?;
+        let mut file = self.create(name)?;
+        file.write_all(bytes).map_err(failed)?;
+        Ok(file)
+    }
+
     /// Writes the seek index; returns its length. A version is whole without it: if it
     /// cannot be written, there is none, of length 0.
     pub(super) fn write_seek(&mut self, bytes: &[u8], progress: &Progress) -> u64 {
         let length = bytes.len() as u64;
-        let written = self
-            .charge(length, progress)
-            .and_then(|()| self.create(SEEK))
-            .and_then(|mut file| file.write_all(bytes).map_err(failed));
-        match written {
-            Ok(()) => length,
+        match self.write(SEEK, bytes, progress) {
+            Ok(_) => length,
             Err(error) => {
                 tracing::debug!("a version is kept without its seek index: {error}");
                 let _ = fs::remove_file(self.path.join(SEEK));
