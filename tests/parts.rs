@@ -261,3 +261,59 @@ fn an_indexer_reads_what_has_come_and_fetches_no_part() {
     mount.fails(&read("noise"), reason::DENIED);
     assert_eq!(bench.downloads().len(), 0);
 }
+
+#[test]
+fn a_second_machine_lists_a_version_for_nothing_and_reads_a_file_for_a_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, archive) = bench(folder.path(), GNU);
+    let shared = bench.folder("shared", Who::Myself);
+    let url = format!("file://{}", shared.display());
+    let machine = |name: &str| {
+        let cache = bench.folder(name, Who::Myself);
+        let arguments = [
+            "--shared-cache",
+            &url,
+            "--cache-dir",
+            cache.to_str().unwrap(),
+        ];
+        bench.mount().with(arguments).start()
+    };
+    let first = machine("cache-1");
+    first.run("cat artifacts/a/latest/small/1");
+    until("all of it has come", || cached(&first) == "yes");
+    // It writes what is left when it ends.
+    first.unmount();
+    bench.server.clear_requests();
+    let second = machine("cache-2");
+    let listed = second.run("cd artifacts/a/latest/; find . -type f -printf '%p %s\\n' | sort");
+    let source = folder.path().join("src");
+    assert!(listed == shell(&source, "find . -type f -printf '%p %s\\n' | sort"));
+    assert_eq!(bench.downloads().len(), 0);
+    for path in ["small/1234", "text"] {
+        let found = second.run(&format!(
+            "tail -c 500 artifacts/a/latest/{path} | sha256sum"
+        ));
+        assert_eq!(
+            found,
+            shell(&source, &format!("tail -c 500 {path} | sha256sum"))
+        );
+    }
+    let sent = sent(&bench);
+    assert!(sent < archive / 8, "{sent} bytes of {archive}");
+    let links = bench
+        .api_calls()
+        .iter()
+        .filter(|call| call.path.ends_with("/download"))
+        .count();
+    assert_eq!(links, 1);
+    assert_eq!(cached(&second), "partly");
+    let verified = second.run("getfattr --only-values -n user.vm0.verified artifacts/a/latest/");
+    assert_eq!(verified, "no", "the archive's id is not that of its files");
+    // What is no index of the fleet's is a miss: the archive is fetched whole.
+    second.unmount();
+    let spoil = "find . -type f -exec sh -c 'echo of another program > {}' ';'";
+    shell(&shared, spoil);
+    let third = machine("cache-3");
+    assert_eq!(third.run("ls artifacts/a/latest/small | wc -l"), "2000\n");
+    until("all of it has come", || cached(&third) == "yes");
+}
