@@ -12,10 +12,7 @@ use crate::{
         logs::Logs,
     },
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 impl Live {
     /// Asks for the rows of a log that have not come yet.
@@ -45,44 +42,33 @@ impl Live {
             logs.give_reader(reader);
             logs.add_rows(rows?)
         };
-        let (logs, lasts) = match lasts {
-            None => (logs, self.after_rows(answers, id, any, progress)),
-            Some(lasts) => {
-                // The run had ended before this was asked: what it still says comes late.
-                conclude(answers, id, &logs);
-                // What was shown in the order in which it came is shown in the order
-                // of time from now on; a process that has it open goes on as before.
-                match lasts == FOR_EVER && !logs.is_in_order() {
-                    true => (Arc::new(Logs::ended(logs.rows())), lasts),
-                    false => (logs, lasts),
-                }
+        let lasts = if let Some(lasts) = lasts {
+            // The run had ended before this was asked: what it still says comes late.
+            conclude(answers, id, &logs);
+            lasts
+        } else {
+            let service = answers.service();
+            let newest = answers.newest_of(id);
+            let old_status = newest.is_none_or(|(_, asked)| asked.elapsed() >= service.list_ttl());
+            let came = Event::RowsCame { any, old_status };
+            let decision = self.decide(id, came, service.slowdown());
+            // Where nothing else would tell that the run has ended.
+            if decision.ask_for_run
+                && let Err(error) = answers.fetch::<Run>(id, progress)
+            {
+                // The next time does as well.
+                tracing::debug!("whether run {id} has ended: {error}");
             }
+            decision.lasts
+        };
+        // What was shown in the order in which it came is shown in the order
+        // of time from now on; a process that has it open goes on as before.
+        let logs = match lasts == FOR_EVER && !logs.is_in_order() {
+            true => Arc::new(Logs::ended(logs.rows())),
+            false => logs,
         };
         answers.keep::<RunLogs>(id, logs, asked, lasts);
         Ok(())
-    }
-
-    /// Decides how long the rows of a live run stand, and asks whether the run has
-    /// ended where nothing else would tell.
-    fn after_rows(
-        &self,
-        answers: &Answers,
-        id: &Arc<str>,
-        any: bool,
-        progress: &Progress,
-    ) -> Duration {
-        let service = answers.service();
-        let newest = answers.newest_of(id);
-        let old_status = newest.is_none_or(|(_, asked)| asked.elapsed() >= service.list_ttl());
-        let came = Event::RowsCame { any, old_status };
-        let decision = self.decide(id, came, service.slowdown());
-        if decision.ask_for_run
-            && let Err(error) = answers.fetch::<Run>(id, progress)
-        {
-            // The next time does as well.
-            tracing::debug!("whether run {id} has ended: {error}");
-        }
-        decision.lasts
     }
 }
 
