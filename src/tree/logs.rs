@@ -7,9 +7,8 @@
 
 mod items;
 mod lines;
-mod view;
 
-pub(crate) use view::LogView;
+pub(crate) use items::LogView;
 
 use crate::{
     api::{
