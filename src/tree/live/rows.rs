@@ -2,7 +2,6 @@
 
 use super::{owner::Live, schedule::Event};
 use crate::{
-    api::LogReader,
     conversation::transcript::Ending,
     error::Result,
     progress::Progress,
@@ -31,11 +30,9 @@ impl Live {
         let logs = self.log(id);
         let api = answers.service().api();
         self.decide(id, Event::RowsAsked, 1);
-        let any = if lasts == Some(FOR_EVER) && logs.is_short() {
-            // A row can have come so late that going on from the last one has
-            // passed it over. All of it, for good, is worth a call more.
-            let rows = api.run_logs(id, &mut LogReader::default(), progress)?;
-            logs.add_missing(rows)
+        let any = if lasts == Some(FOR_EVER) {
+            // What stands for good is worth some calls more.
+            logs.add_missing(api.run_logs(id, &mut logs.reader_again(), progress)?)
         } else {
             let mut reader = logs.take_reader();
             let rows = api.run_logs(id, &mut reader, progress);
