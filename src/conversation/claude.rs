@@ -29,6 +29,8 @@ pub(super) fn read(kind: &str, value: &Value) -> Option<Event> {
 }
 
 fn system(value: &Value) -> Part {
+    let servers = array(value, "mcp_servers");
+    let name_of = |server: &Value| owned(server, "name").or(server.as_str().map(str::to_owned));
     match text(value, "subtype").unwrap_or_default() {
         "init" => Part::Session(Session {
             program: "Claude Code",
@@ -36,18 +38,12 @@ fn system(value: &Value) -> Part {
             model: owned(value, "model"),
             folder: owned(value, "cwd"),
             tools: value.get("tools").and_then(Value::as_array).map(Vec::len),
-            servers: array(value, "mcp_servers")
-                .iter()
-                .filter_map(|server| {
-                    owned(server, "name").or_else(|| Some(server.as_str()?.into()))
-                })
-                .collect(),
+            servers: servers.iter().filter_map(name_of).collect(),
         }),
         "compact_boundary" => {
-            let metadata = value.get("compact_metadata").unwrap_or(&Value::Null);
-            let before = metadata.get("pre_tokens").and_then(Value::as_u64);
-            let before =
-                before.map(|tokens| format!(" ({} tokens before)", humanize::tokens(tokens)));
+            let before = value.pointer("/compact_metadata/pre_tokens");
+            let before = before.and_then(Value::as_u64).map(humanize::tokens);
+            let before = before.map(|tokens| format!(" ({tokens} tokens before)"));
             let line = format!("Conversation compacted{}", before.unwrap_or_default());
             Part::Note(Level::Info, line)
         }
@@ -62,18 +58,17 @@ fn system(value: &Value) -> Part {
 
 /// A message of the model, or one to it: results of tools, and texts of the user.
 fn message(kind: &str, value: &Value) -> Event {
-    let null = Value::Null;
-    let message = value.get("message").unwrap_or(&null);
+    let message = value.get("message").unwrap_or(&Value::Null);
     let speaker = match kind {
         "assistant" => Speaker::Agent,
         _ => Speaker::User,
     };
     let mut parts = match message.get("content") {
         Some(Value::String(text)) => vec![Part::Text(speaker, text.clone())],
-        Some(Value::Array(blocks)) => blocks
-            .iter()
-            .flat_map(|each| block(speaker, each))
-            .collect(),
+        Some(Value::Array(blocks)) => {
+            let parts = blocks.iter().flat_map(|each| block(speaker, each));
+            parts.collect()
+        }
         _ => Vec::new(),
     };
     if let Some(error) = text(value, "error") {
@@ -165,15 +160,14 @@ fn end(value: &Value) -> End {
         let errors = array(value, "errors").iter().map(json_text);
         let mut said: Vec<String> = errors.chain(result.clone()).collect();
         said.retain(|text| !text.trim().is_empty());
-        let said: Vec<_> = said
-            .iter()
-            .map(|text| media::without_base64(text))
-            .collect();
-        match (subtype.strip_prefix("error_"), said.is_empty()) {
-            (Some(kind), true) => kind.replace('_', " "),
-            (Some(kind), false) => format!("{}: {}", kind.replace('_', " "), said.join("\n")),
+        let said = said.iter().map(|text| media::without_base64(text));
+        let said = said.collect::<Vec<_>>().join("\n");
+        let kind = subtype.strip_prefix("error_");
+        match (kind.map(|kind| kind.replace('_', " ")), said.is_empty()) {
+            (Some(kind), true) => kind,
+            (Some(kind), false) => format!("{kind}: {said}"),
             (None, true) => one_line(subtype, 60),
-            (None, false) => said.join("\n"),
+            (None, false) => said,
         }
     });
     let usage = value.get("usage");
@@ -235,9 +229,6 @@ fn partial(value: &Value) -> Part {
     let fields = ["text", "partial_json", "thinking"];
     let told = fields.into_iter().find_map(|name| text(delta, name));
     let told = told.map(|told| format!(": {}", piece(told)));
-    let kind = one_line(kind, 60);
-    Part::Note(
-        Level::Info,
-        format!("stream_event {kind}{}", told.unwrap_or_default()),
-    )
+    let (kind, told) = (one_line(kind, 60), told.unwrap_or_default());
+    Part::Note(Level::Info, format!("stream_event {kind}{told}"))
 }

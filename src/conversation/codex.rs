@@ -102,23 +102,16 @@ fn list(name: &str, list: Vec<Todo>) -> [Part; 2] {
 /// A command without the shell that runs it.
 fn command(item: &Value) -> String {
     let command = text(item, "command").unwrap_or_default();
-    let inner = [
-        "bash -lc ",
-        "/bin/bash -lc ",
-        "/bin/zsh -lc ",
-        "/bin/sh -lc ",
-    ]
-    .iter()
-    .find_map(|shell| command.strip_prefix(shell));
-    let quotes = ['\'', '"'];
-    let inner = inner.map(|inner| {
-        let bare = quotes.into_iter().find_map(|quote| {
-            let bare = inner.strip_prefix(quote)?.strip_suffix(quote)?;
-            (!bare.contains(quote)).then_some(bare)
-        });
-        bare.unwrap_or(inner)
+    let shells = ["bash", "/bin/bash", "/bin/zsh", "/bin/sh"].into_iter();
+    let mut inner = shells.filter_map(|shell| command.strip_prefix(shell)?.strip_prefix(" -lc "));
+    let Some(inner) = inner.next() else {
+        return command.to_owned();
+    };
+    let bare = ['\'', '"'].into_iter().find_map(|quote| {
+        let bare = inner.strip_prefix(quote)?.strip_suffix(quote)?;
+        (!bare.contains(quote)).then_some(bare)
     });
-    inner.unwrap_or(command).to_owned()
+    bare.unwrap_or(inner).to_owned()
 }
 
 fn item(phase: &str, item: &Value) -> Vec<Part> {
@@ -215,7 +208,8 @@ fn tool(phase: &str, item: &Value) -> Vec<Part> {
         return vec![call(item, &name, &target, tools::json(arguments))];
     }
     let error = item.get("error").filter(|error| !error.is_null());
-    let text = match (error, item.get("result")) {
+    let result = item.get("result");
+    let text = match (error, result) {
         (Some(error), _) => text(error, "message").map_or_else(|| json_text(error), str::to_owned),
         (None, Some(result)) => content::shown(result),
         (None, None) => String::new(),
@@ -224,10 +218,7 @@ fn tool(phase: &str, item: &Value) -> Vec<Part> {
         call: owned(item, "id"),
         title: Some(name),
         text,
-        pictures: item
-            .get("result")
-            .map(content::pictures)
-            .unwrap_or_default(),
+        pictures: result.map(content::pictures).unwrap_or_default(),
         failed: error.is_some() || has_failed(item),
     })]
 }
@@ -237,12 +228,9 @@ fn changed(item: &Value) -> Part {
     let changes = array(item, "changes");
     let lines = changes.iter().map(|change| {
         let kind = text(change, "kind").or_else(|| text(change.get("kind")?, "type"));
-        let path = text(change, "path").unwrap_or_default();
-        format!(
-            "{} {}",
-            one_line(kind.unwrap_or("change"), 20),
-            one_line(path, 200)
-        )
+        let kind = one_line(kind.unwrap_or("change"), 20);
+        let path = one_line(text(change, "path").unwrap_or_default(), 200);
+        format!("{kind} {path}")
     });
     let text: Vec<String> = lines.collect();
     Part::Outcome(Outcome {

@@ -17,12 +17,8 @@ fn block(block: &Value) -> Option<String> {
         return Some(named(kind.or(text(block, "type")).unwrap_or("data"), data));
     }
     if let Some(address) = text(source, "url") {
-        let kind = text(block, "type").unwrap_or("file");
-        return Some(format!(
-            "[{}: {}]",
-            one_line(kind, 60),
-            one_line(address, 200)
-        ));
+        let kind = one_line(text(block, "type").unwrap_or("file"), 60);
+        return Some(format!("[{kind}: {}]", one_line(address, 200)));
     }
     None
 }

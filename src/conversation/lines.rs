@@ -72,21 +72,19 @@ fn said(part: &Part) -> String {
 impl Session {
     /// How the session began, on one line.
     pub(crate) fn line(&self) -> String {
-        let mut with: Vec<String> = vec![self.program.to_owned()];
-        with.extend(self.model.as_deref().map(|model| one_line(model, 80)));
-        with.extend(self.tools.map(|tools| count(tools, "tool")));
-        if !self.servers.is_empty() {
+        let servers = (!self.servers.is_empty()).then(|| {
             let names = one_line(&self.servers.join(", "), 120);
-            with.push(format!(
-                "{} ({names})",
-                count(self.servers.len(), "MCP server")
-            ));
-        }
-        with.extend(
-            self.folder
-                .as_deref()
-                .map(|folder| format!("in {}", one_line(folder, 200))),
-        );
+            format!("{} ({names})", count(self.servers.len(), "MCP server"))
+        });
+        let folder = self.folder.as_deref();
+        let with = [
+            Some(self.program.to_owned()),
+            self.model.as_deref().map(|model| one_line(model, 80)),
+            self.tools.map(|tools| count(tools, "tool")),
+            servers,
+            folder.map(|folder| format!("in {}", one_line(folder, 200))),
+        ];
+        let with: Vec<String> = with.into_iter().flatten().collect();
         format!("Session begins: {}", with.join(", "))
     }
 }
@@ -113,9 +111,8 @@ impl End {
             None => ("done", "in"),
         };
         let mut line = format!("{what} {how}");
-        if let Some(milliseconds) = self.milliseconds {
-            let took = took(Duration::from_millis(milliseconds));
-            line += &format!(" {joint} {took}");
+        if let Some(time) = self.milliseconds.map(Duration::from_millis) {
+            line += &format!(" {joint} {}", took(time));
         }
         let cost = self.cost();
         if !cost.is_empty() {
@@ -157,17 +154,17 @@ fn output(outcome: &Outcome) -> String {
         let indent = |line: &&str| line.len() - line.trim_start_matches(' ').len();
         let filled = first.iter().filter(|line| !line.trim().is_empty());
         let indent = filled.map(indent).min().unwrap_or(0);
-        lines.extend(
-            first
-                .iter()
-                .map(|line| short(line.get(indent..).unwrap_or_default(), OUTPUT_WIDTH)),
-        );
+        let rest = first
+            .iter()
+            .map(|line| line.get(indent..).unwrap_or_default());
+        lines.extend(rest.map(|line| short(line, OUTPUT_WIDTH)));
         more = text.lines().count() - first.len();
     }
     if lines.is_empty() {
-        let none = match outcome.failed {
-            true => "failed",
-            false => "no output",
+        let none = if outcome.failed {
+            "failed"
+        } else {
+            "no output"
         };
         lines.push(none.to_owned());
     }

@@ -34,17 +34,12 @@ pub(super) fn without_base64(text: &str) -> Cow<'_, str> {
         }
         // `data:image/png;base64,…`, RFC 2397.
         let before = text[taken..start].strip_suffix(";base64,");
-        let kind = before.and_then(|before| before.rsplit_once("data:"));
-        match kind {
-            Some((before, kind)) if kind.len() < 100 => {
-                out.push_str(before);
-                out.push_str(&named(kind, &text[start..end]));
-            }
-            _ => {
-                out.push_str(&text[taken..start]);
-                out.push_str(&named("base64", &text[start..end]));
-            }
-        }
+        let address = before.and_then(|before| before.rsplit_once("data:"));
+        let (before, kind) = address
+            .filter(|(_, kind)| kind.len() < 100)
+            .unwrap_or((&text[taken..start], "base64"));
+        out.push_str(before);
+        out.push_str(&named(kind, &text[start..end]));
         taken = end;
     }
     match taken {

@@ -44,10 +44,8 @@ fn lifecycle(kind: &str, value: &Value) -> Option<Event> {
         }
         "vm0_result" => {
             let artifact = value.get("artifact").map(json_line);
-            let line = artifact.map_or_else(
-                || "Run has stored its result".to_owned(),
-                |artifact| format!("Run has stored its result: artifact {artifact}"),
-            );
+            let artifact = artifact.map(|artifact| format!(": artifact {artifact}"));
+            let line = "Run has stored its result".to_owned() + &artifact.unwrap_or_default();
             Event::of(vec![Part::Note(Level::Info, line)])
         }
         "vm0_error" => {

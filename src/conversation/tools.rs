@@ -37,20 +37,21 @@ pub(super) fn call(id: Option<String>, name: &str, input: &Value) -> Vec<Part> {
         }
         "NotebookEdit" => (path(), code("cell.py", field("new_source"))),
         "Bash" => match text(input, "description") {
-            Some(description) => (description.to_owned(), shell(field("command"))),
+            Some(description) => (description.to_owned(), block("sh", field("command"))),
             None => (field("command").to_owned(), long_shell(field("command"))),
         },
         "Glob" | "Grep" => {
             let place = text(input, "path").map(|path| format!(" in {path}"));
-            (
-                format!("{}{}", field("pattern"), place.unwrap_or_default()),
-                None,
-            )
+            let target = field("pattern").to_owned() + &place.unwrap_or_default();
+            (target, None)
         }
-        "Task" | "Agent" => (field("description").to_owned(), plain(field("prompt"))),
-        "WebFetch" => (field("url").to_owned(), plain(field("prompt"))),
+        "Task" | "Agent" => (
+            field("description").to_owned(),
+            block("text", field("prompt")),
+        ),
+        "WebFetch" => (field("url").to_owned(), block("text", field("prompt"))),
         "WebSearch" => (field("query").to_owned(), None),
-        "ExitPlanMode" => (String::new(), plain(field("plan"))),
+        "ExitPlanMode" => (String::new(), block("text", field("plan"))),
         "Skill" | "SlashCommand" => {
             let fields = ["skill", "command"];
             let target = fields.into_iter().find_map(|name| text(input, name));
@@ -82,14 +83,10 @@ pub(super) fn part(id: Option<String>, name: String, target: &str, input: Option
 
 /// A tool's name as people say it: `github create_issue` for an MCP server's.
 fn name_of(name: &str) -> String {
-    let mcp = name
-        .strip_prefix("mcp__")
-        .and_then(|name| name.split_once("__"));
-    let name = mcp.map_or_else(
-        || name.to_owned(),
-        |(server, tool)| format!("{server} {tool}"),
-    );
-    match one_line(&name, 100) {
+    let mcp = name.strip_prefix("mcp__");
+    let mcp = mcp.and_then(|name| name.split_once("__"));
+    let mcp = mcp.map(|(server, tool)| format!("{server} {tool}"));
+    match one_line(mcp.as_deref().unwrap_or(name), 100) {
         name if name.is_empty() => "a tool".to_owned(),
         name => name,
     }
@@ -104,11 +101,8 @@ fn todo(item: &Value) -> Todo {
 
 /// How many tasks of a list are done: `2 of 5 done`.
 pub(super) fn progress(list: &[Todo]) -> String {
-    let done = list
-        .iter()
-        .filter(|todo| todo.state == TodoState::Done)
-        .count();
-    format!("{done} of {} done", list.len())
+    let done = list.iter().filter(|todo| todo.state == TodoState::Done);
+    format!("{} of {} done", done.count(), list.len())
 }
 
 /// The fields of an input on one line.
@@ -127,35 +121,23 @@ pub(super) fn summary(input: &Value) -> String {
     out
 }
 
-/// A text as a block, unless it is empty.
-pub(super) fn plain(text: &str) -> Option<Block> {
-    block("text", text)
-}
-
-/// A command as a block, unless it is empty.
-pub(super) fn shell(text: &str) -> Option<Block> {
-    block("sh", text)
-}
-
 /// A command as a block where it is too long for its headline.
 pub(super) fn long_shell(command: &str) -> Option<Block> {
-    shell(command).filter(|_| command.trim().contains('\n') || command.chars().count() > TARGET)
+    block("sh", command)
+        .filter(|_| command.trim().contains('\n') || command.chars().count() > TARGET)
 }
 
 /// A value as indented JSON, unless it is empty.
 pub(super) fn json(value: &Value) -> Option<Block> {
-    let is_empty = match value {
-        Value::Null => true,
-        Value::Object(fields) => fields.is_empty(),
-        Value::Array(elements) => elements.is_empty(),
-        _ => false,
-    };
-    let text = serde_json::to_string_pretty(value)
-        .ok()
-        .filter(|_| !is_empty)?;
-    block("json", &text)
+    match value {
+        Value::Null => None,
+        Value::Object(fields) if fields.is_empty() => None,
+        Value::Array(elements) if elements.is_empty() => None,
+        value => block("json", &format!("{value:#}")),
+    }
 }
 
+/// A text as a block, unless it is empty.
 fn block(language: &str, text: &str) -> Option<Block> {
     let text = media::without_base64(text).into_owned();
     (!text.trim().is_empty()).then(|| Block {

@@ -52,16 +52,11 @@ pub(crate) struct Transcript {
 impl Transcript {
     /// Appends the beginning.
     pub(crate) fn begin(head: &Head, out: &mut String) {
-        let agent = head
-            .agent
-            .as_deref()
-            .map_or_else(|| "an agent".to_owned(), plain);
+        let agent = head.agent.as_deref();
+        let agent = agent.map_or_else(|| "an agent".to_owned(), plain);
         push_paragraph(out, 0, &format!("# Run of {agent}"));
-        let facts = format!(
-            "- Run: {}\n- Agent: {agent}\n- Created: {}",
-            code(&head.run),
-            head.created,
-        );
+        let (run, created) = (code(&head.run), head.created);
+        let facts = format!("- Run: {run}\n- Agent: {agent}\n- Created: {created}");
         push_paragraph(out, 0, &facts);
         let note = format!(
             "What tools were given and what they gave is cut after {LINES} lines; all of it is in \
@@ -83,10 +78,8 @@ impl Transcript {
         for part in &event.parts {
             match part {
                 Part::Session(session) => {
-                    say(
-                        out,
-                        &format!("*{}* {}", plain(&session.line()), place.time()),
-                    );
+                    let line = plain(&session.line());
+                    say(out, &format!("*{line}* {}", place.time()));
                 }
                 Part::Text(speaker, text) => {
                     let name = match (speaker, depth) {
@@ -116,11 +109,13 @@ impl Transcript {
                 }
                 Part::Outcome(outcome) => push_outcome(out, depth, outcome, place),
                 Part::Todo(list) => {
-                    let lines = list.iter().map(|todo| match todo.state {
-                        TodoState::Done => format!("- [x] {}", plain(&todo.text)),
-                        TodoState::Current => format!("- [ ] **{}**", plain(&todo.text)),
-                        TodoState::Open => format!("- [ ] {}", plain(&todo.text)),
-                    });
+                    let lines = list
+                        .iter()
+                        .map(|todo| match (todo.state, plain(&todo.text)) {
+                            (TodoState::Done, text) => format!("- [x] {text}"),
+                            (TodoState::Current, text) => format!("- [ ] **{text}**"),
+                            (TodoState::Open, text) => format!("- [ ] {text}"),
+                        });
                     say(out, &lines.collect::<Vec<_>>().join("\n"));
                 }
                 Part::End(end) => push_end(out, depth, end, place),
@@ -157,11 +152,10 @@ impl Transcript {
             push_fence(out, 0, "text", error);
         }
         let took = ending.milliseconds.map(Duration::from_millis).map(took);
-        let facts = took.map(|took| ("Duration", took)).into_iter();
-        let facts = facts.chain(usage.facts());
-        let told: Vec<String> = facts
-            .map(|(name, fact)| format!("- {name}: {fact}"))
-            .collect();
+        let took = took.map(|took| ("Duration", took));
+        let facts = took.into_iter().chain(usage.facts());
+        let told = facts.map(|(name, fact)| format!("- {name}: {fact}"));
+        let told: Vec<String> = told.collect();
         if !told.is_empty() {
             push_paragraph(out, 0, &told.join("\n"));
         }
@@ -196,14 +190,12 @@ fn push_outcome(out: &mut String, depth: usize, outcome: &Outcome, place: Place<
         false => "*Result*",
     };
     let title = outcome.title.as_deref().map(code).unwrap_or_default();
-    let text = outcome.text.trim_matches(['\n', '\r']);
-    let nothing = match text.trim() {
-        "" => " (no output)",
-        _ => "",
-    };
     let line = format!("{what} {title}");
-    push_paragraph(out, depth, &format!("{}{nothing}", line.trim_end()));
-    if nothing.is_empty() {
+    let (line, text) = (line.trim_end(), outcome.text.trim_matches(['\n', '\r']));
+    if text.trim().is_empty() {
+        push_paragraph(out, depth, &format!("{line} (no output)"));
+    } else {
+        push_paragraph(out, depth, line);
         push_block(out, depth, ["text", text], place);
     }
 }
@@ -211,11 +203,8 @@ fn push_outcome(out: &mut String, depth: usize, outcome: &Outcome, place: Place<
 fn push_end(out: &mut String, depth: usize, end: &End, place: Place<'_>) {
     let line = end.line();
     let (first, _) = line.split_once('\n').unwrap_or((&line, ""));
-    push_paragraph(
-        out,
-        depth,
-        &format!("**{}** {}", plain(first), place.time()),
-    );
+    let line = format!("**{}** {}", plain(first), place.time());
+    push_paragraph(out, depth, &line);
     if let Some(failure) = &end.failure {
         push_fence(out, depth, "text", failure);
     }

@@ -35,6 +35,12 @@ struct Slot<T> {
     failure: Option<(Error, Instant, Duration)>,
 }
 
+impl<T> Slot<T> {
+    fn weight(&self) -> usize {
+        self.value.as_ref().map_or(0, |known| known.weight)
+    }
+}
+
 struct Known<T> {
     value: Arc<T>,
     /// When the fetch that brought it began: what it says is at least as new.
@@ -52,8 +58,8 @@ struct Inner<K: Hash + Eq, T> {
 /// Answers by key.
 pub(crate) struct Cache<K: Hash + Eq, T> {
     inner: Mutex<Inner<K, T>>,
-    max_entries: usize,
-    max_weight: usize,
+    /// The most entries and the most weight.
+    bounds: (usize, usize),
     /// Held while the next answer is made of the last one, which two fetches may do
     /// at once: taken before `inner`.
     changing: Mutex<()>,
@@ -62,7 +68,7 @@ pub(crate) struct Cache<K: Hash + Eq, T> {
 impl<K: Hash + Eq + Clone, T> Cache<K, T> {
     /// An empty cache for this many entries and this much weight (bytes, roughly)
     /// in all. It always keeps one entry, however heavy.
-    pub(crate) fn new((max_entries, max_weight): (usize, usize)) -> Self {
+    pub(crate) fn new(bounds: (usize, usize)) -> Self {
         let inner = Inner {
             slots: LruCache::unbounded(),
             weight: 0,
@@ -70,8 +76,7 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
         };
         Self {
             inner: Mutex::new(inner),
-            max_entries,
-            max_weight,
+            bounds,
             changing: Mutex::default(),
         }
     }
@@ -203,31 +208,24 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
     /// The key of the most recently used answer, however old, that `found` accepts.
     pub(crate) fn find(&self, found: impl Fn(&K, &T) -> bool) -> Option<K> {
         let inner = self.inner.lock();
-        let mut values = inner
-            .slots
-            .iter()
-            .filter_map(|(key, slot)| Some((key, &slot.value.as_ref()?.value)));
-        values
-            .find(|(key, value)| found(key, value))
-            .map(|(key, _)| key.clone())
+        let mut slots = inner.slots.iter();
+        let is_found = |(key, slot): &(&K, &Slot<T>)| {
+            let known = slot.value.as_ref();
+            known.is_some_and(|known| found(key, &known.value))
+        };
+        slots.find(is_found).map(|(key, _)| key.clone())
     }
 
     fn store(&self, key: K, slot: Slot<T>) {
         let mut inner = self.inner.lock();
         inner.answers += u64::from(slot.value.is_some());
-        let added = slot.value.as_ref().map_or(0, |known| known.weight);
-        let removed = inner.slots.put(key, slot).and_then(|slot| slot.value);
-        inner.weight = inner
-            .weight
-            .saturating_sub(removed.map_or(0, |known| known.weight))
-            + added;
-        while inner.slots.len() > 1
-            && (inner.slots.len() > self.max_entries || inner.weight > self.max_weight)
-        {
-            let gone = inner.slots.pop_lru().and_then(|(_, slot)| slot.value);
-            inner.weight = inner
-                .weight
-                .saturating_sub(gone.map_or(0, |known| known.weight));
+        inner.weight += slot.weight();
+        let replaced = inner.slots.put(key, slot);
+        inner.weight -= replaced.map_or(0, |slot| slot.weight());
+        let (most, heaviest) = self.bounds;
+        while inner.slots.len() > 1 && (inner.slots.len() > most || inner.weight > heaviest) {
+            let gone = inner.slots.pop_lru();
+            inner.weight -= gone.map_or(0, |(_, slot)| slot.weight());
         }
     }
 }

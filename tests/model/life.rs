@@ -59,6 +59,7 @@ impl Life {
                 truth,
                 wire: Wire::default(),
                 tally: Tally::default(),
+                is_crowded: false,
                 crowded: None,
                 is_damaged: false,
                 seen: Seen::default(),
@@ -146,7 +147,7 @@ impl Life {
     /// Many readers at a time.
     fn look_together(&mut self) {
         let seeds: Vec<u64> = (0..THREADS).map(|_| self.random.next()).collect();
-        self.scene.crowded = Some(Instant::now());
+        self.scene.is_crowded = true;
         let scene = &self.scene;
         thread::scope(|scope| {
             for seed in seeds {
@@ -159,6 +160,7 @@ impl Life {
                 });
             }
         });
+        self.scene.is_crowded = false;
         self.scene.crowded = Some(Instant::now());
     }
 

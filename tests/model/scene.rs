@@ -36,7 +36,9 @@ pub(super) struct Scene {
     pub(super) truth: Truth,
     pub(super) wire: Wire,
     pub(super) tally: Tally,
-    /// When many looked at much at a time: the cache may have been too full.
+    /// Whether many look at a time, and when many last did: the cache may be too full
+    /// for what all of them fetch.
+    pub(super) is_crowded: bool,
     pub(super) crowded: Option<Instant>,
     /// Whether bytes of the cache were turned over: what was there may be arriving
     /// again at any time.
@@ -166,8 +168,13 @@ impl Scene {
                     false => Verdict::Passing,
                 };
             }
-            if number == libc::ENOSPC && self.crowded.is_some_and(|at| at.elapsed() < SOON) {
-                verdict = Verdict::Passing;
+            let was_crowded = self.crowded.is_some_and(|at| at.elapsed() < SOON);
+            if number == libc::ENOSPC && (self.is_crowded || was_crowded) {
+                // Over a slow wire others hold their room for long.
+                verdict = match self.is_crowded && self.wire.is_faulty() {
+                    true => Verdict::Promised,
+                    false => Verdict::Passing,
+                };
             }
             if number == libc::ETIMEDOUT && verdict == Verdict::Wrong {
                 // A machine that others keep busy can be as silent as a wire. It is

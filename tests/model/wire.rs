@@ -3,7 +3,7 @@
 use super::SOON;
 use crate::support::fake::{Action, Fault, Server};
 use crate::support::seeds::Random;
-use libc::{EACCES, EAGAIN, EBUSY, EIO, ETIMEDOUT};
+use libc::{EACCES, EAGAIN, EBUSY, EIO, EPROTONOSUPPORT, ETIMEDOUT};
 use std::{
     collections::{BTreeSet, HashSet},
     time::{Duration, Instant},
@@ -176,9 +176,10 @@ fn api(random: &mut Random) -> (String, Fault, Vec<i32>) {
         5 => (Action::rate_limited(1), vec![EAGAIN]),
         6 => (denied, vec![EACCES]),
         7 => (busy, vec![EBUSY]),
-        // A gateway's, which says nothing of the object.
-        8 => (status(404), vec![EIO]),
-        9 => (status(200), vec![EIO]),
+        // A gateway's, which says nothing of the object. A mount that the service has not
+        // answered yet takes these two for those of another server.
+        8 => (status(404), vec![EIO, EPROTONOSUPPORT]),
+        9 => (status(200), vec![EIO, EPROTONOSUPPORT]),
         10 => (Action::CloseBeforeHeaders, vec![EIO]),
         11 => (Action::Truncate { after }, vec![EIO]),
         12 => (Action::StallBody { after }, vec![ETIMEDOUT]),

@@ -39,6 +39,14 @@ pub struct LogReader {
     pub(in crate::api) given: HashMap<Key, Alike>,
 }
 
+impl LogReader {
+    /// A reader of the rows from a moment on; without one, of the whole log.
+    pub fn since(since: Option<Timestamp>) -> Self {
+        let given = HashMap::new();
+        Self { since, given }
+    }
+}
+
 /// The rows of one reading of a log, from its beginning or from where a reader ended.
 #[derive(Default)]
 pub(in crate::api) struct Rows {

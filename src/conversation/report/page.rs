@@ -1,7 +1,6 @@
 //! The page around the conversation.
 
 use super::{
-    facts::Facts,
     text::{attribute, escaped, markdown},
     threads::Threads,
 };
@@ -20,6 +19,34 @@ const STYLE: &str = include_str!("report.css");
 /// pictures are in the page itself.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 
+/// The facts of a run that its page shows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Facts {
+    /// The run's id.
+    pub(crate) run: String,
+    /// The agent's name, where it is known.
+    pub(crate) agent: Option<String>,
+    /// The service's word for the status.
+    pub(crate) status: String,
+    /// Whether it has ended.
+    pub(crate) has_ended: bool,
+    /// Why it failed, in the service's words.
+    pub(crate) error: Option<String>,
+    /// The task that the user gave.
+    pub(crate) prompt: String,
+    /// When it was created, began and ended.
+    pub(crate) created: Timestamp,
+    /// See `created`.
+    pub(crate) started: Option<Timestamp>,
+    /// See `created`.
+    pub(crate) completed: Option<Timestamp>,
+    /// Its artifact and its volumes: the kind of each, its name, and a path relative to
+    /// the page.
+    pub(crate) links: Vec<(&'static str, String, String)>,
+    /// The chart of its metrics, as an `<svg>` element; empty where there is none.
+    pub(crate) chart: String,
+}
+
 /// The page of a run.
 pub(crate) fn page(facts: &Facts, answer: &str, usage: &Usage, threads: &Threads) -> String {
     let agent = facts.agent.as_deref().unwrap_or("an agent");
@@ -34,35 +61,25 @@ pub(crate) fn page(facts: &Facts, answer: &str, usage: &Usage, threads: &Threads
         attribute(&one_line(&facts.prompt, 80)),
         attribute(&facts.status),
     );
-    let _ = writeln!(
-        out,
-        "<h1>{} <span class=\"status {}\">{}</span></h1>",
-        escaped(agent),
-        class(&facts.status),
-        escaped(&facts.status),
-    );
+    let (name, class) = (escaped(agent), class(&facts.status));
+    let status = escaped(&facts.status);
+    out += &format!("<h1>{name} <span class=\"status {class}\">{status}</span></h1>\n");
     write_facts(facts, usage, &mut out);
     threads.write_failures(&mut out);
     out.push_str("</header>\n");
-    if let Some(error) = facts
-        .error
-        .as_deref()
-        .filter(|error| !error.trim().is_empty())
-    {
-        let _ = writeln!(
-            out,
-            "<section><h2>Error</h2><pre class=\"output failed\">{}</pre></section>",
-            escaped(error)
-        );
+    let is_told = |text: &&str| !text.trim().is_empty();
+    if let Some(error) = facts.error.as_deref().filter(is_told) {
+        let html = format!("<pre class=\"output failed\">{}</pre>", escaped(error));
+        out += &section("Error", &html);
     }
-    section(&mut out, "Prompt", &facts.prompt);
-    section(&mut out, "Answer", answer);
+    for (title, text) in [("Prompt", &*facts.prompt), ("Answer", answer)] {
+        if is_told(&text) {
+            let html = format!("<div class=\"said\">{}</div>", markdown(text));
+            out += &section(title, &html);
+        }
+    }
     if !facts.chart.is_empty() {
-        let _ = writeln!(
-            out,
-            "<section><h2>Metrics</h2><figure>{}</figure></section>",
-            facts.chart
-        );
+        out += &section("Metrics", &format!("<figure>{}</figure>", facts.chart));
     }
     out.push_str("<section><h2>Conversation</h2>\n");
     threads.write(&mut out);
@@ -78,15 +95,9 @@ pub(crate) fn page(facts: &Facts, answer: &str, usage: &Usage, threads: &Threads
     out
 }
 
-/// Markdown below a heading, unless it is empty.
-fn section(out: &mut String, title: &str, text: &str) {
-    if !text.trim().is_empty() {
-        let _ = writeln!(
-            out,
-            "<section><h2>{title}</h2><div class=\"said\">{}</div></section>",
-            markdown(text)
-        );
-    }
+/// HTML below a heading.
+fn section(title: &str, html: &str) -> String {
+    format!("<section><h2>{title}</h2>{html}</section>\n")
 }
 
 /// The class of a status that has a colour of its own.

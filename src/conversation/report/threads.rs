@@ -219,21 +219,18 @@ impl Threads {
     /// Gives an outcome to its call. Gives it back where the call is not known or has an
     /// outcome already.
     fn answer(&mut self, gave: Gave) -> Option<Gave> {
-        let call = gave.call.as_ref();
-        let Some(&number) = call.and_then(|call| self.calls.get(call)) else {
-            return Some(gave);
-        };
-        let Body::Tool(tool) = &mut self.entries[number].body else {
-            return Some(gave);
-        };
-        if tool.outcome.is_some() {
-            return Some(gave);
+        let number = gave.call.as_ref().and_then(|call| self.calls.get(call));
+        if let Some(&number) = number
+            && let Body::Tool(tool) = &mut self.entries[number].body
+            && tool.outcome.is_none()
+        {
+            if gave.failed {
+                self.failures.push(number);
+            }
+            tool.outcome = Some(gave);
+            return None;
         }
-        if gave.failed {
-            self.failures.push(number);
-        }
-        tool.outcome = Some(gave);
-        None
+        Some(gave)
     }
 
     /// Writes all entries.

@@ -20,7 +20,7 @@ fn words(length: usize, seed: u32) -> Vec<u8> {
     let mut text = Vec::with_capacity(length + 20);
     while text.len() < length {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let word = (state >> 20) * (state >> 20) >> 14;
+        let word = ((state >> 20) * (state >> 20)) >> 14;
         text.extend(format!("w{word:x} ").bytes());
     }
     text.truncate(length);

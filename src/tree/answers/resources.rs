@@ -36,8 +36,8 @@ macro_rules! resources {
             $($resource(<$resource as Resource>::Key),)*
         }
 
-        /// `of_resource!(key, |R, key| body)`: the body for the resource `R` of any key, and
-        /// its own key of that.
+        /// `of_resource!(any, |R, key| body)` is the body with `R` as the resource of a
+        /// [`Key`], and `key` as that resource's own key.
         macro_rules! of_resource {
             ($dollar any:expr, |$dollar R:ident, $dollar key:pat_param| $dollar body:expr) => {
                 match $dollar any {

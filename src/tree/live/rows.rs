@@ -2,7 +2,6 @@
 
 use super::{owner::Live, schedule::Event};
 use crate::{
-    api::LogReader,
     conversation::transcript::Ending,
     error::Result,
     progress::Progress,
@@ -12,10 +11,7 @@ use crate::{
         logs::Logs,
     },
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 impl Live {
     /// Asks for the rows of a log that have not come yet.
@@ -34,55 +30,42 @@ impl Live {
         let logs = self.log(id);
         let api = answers.service().api();
         self.decide(id, Event::RowsAsked, 1);
-        let any = if lasts == Some(FOR_EVER) && logs.is_short() {
-            // A row can have come so late that going on from the last one has
-            // passed it over. All of it, for good, is worth a call more.
-            let rows = api.run_logs(id, &mut LogReader::default(), progress)?;
-            logs.add_missing(rows)
+        let any = if lasts == Some(FOR_EVER) {
+            // What stands for good is worth some calls more.
+            logs.add_missing(api.run_logs(id, &mut logs.reader_again(), progress)?)
         } else {
             let mut reader = logs.take_reader();
             let rows = api.run_logs(id, &mut reader, progress);
             logs.give_reader(reader);
             logs.add_rows(rows?)
         };
-        let (logs, lasts) = match lasts {
-            None => (logs, self.after_rows(answers, id, any, progress)),
-            Some(lasts) => {
-                // The run had ended before this was asked: what it still says comes late.
-                conclude(answers, id, &logs);
-                // What was shown in the order in which it came is shown in the order
-                // of time from now on; a process that has it open goes on as before.
-                match lasts == FOR_EVER && !logs.is_in_order() {
-                    true => (Arc::new(Logs::ended(logs.rows())), lasts),
-                    false => (logs, lasts),
-                }
+        let lasts = if let Some(lasts) = lasts {
+            // The run had ended before this was asked: what it still says comes late.
+            conclude(answers, id, &logs);
+            lasts
+        } else {
+            let service = answers.service();
+            let newest = answers.newest_of(id);
+            let old_status = newest.is_none_or(|(_, asked)| asked.elapsed() >= service.list_ttl());
+            let came = Event::RowsCame { any, old_status };
+            let decision = self.decide(id, came, service.slowdown());
+            // Where nothing else would tell that the run has ended.
+            if decision.ask_for_run
+                && let Err(error) = answers.fetch::<Run>(id, progress)
+            {
+                // The next time does as well.
+                tracing::debug!("whether run {id} has ended: {error}");
             }
+            decision.lasts
+        };
+        // What was shown in the order in which it came is shown in the order
+        // of time from now on; a process that has it open goes on as before.
+        let logs = match lasts == FOR_EVER && !logs.is_in_order() {
+            true => Arc::new(Logs::ended(logs.rows())),
+            false => logs,
         };
         answers.keep::<RunLogs>(id, logs, asked, lasts);
         Ok(())
-    }
-
-    /// Decides how long the rows of a live run stand, and asks whether the run has
-    /// ended where nothing else would tell.
-    fn after_rows(
-        &self,
-        answers: &Answers,
-        id: &Arc<str>,
-        any: bool,
-        progress: &Progress,
-    ) -> Duration {
-        let service = answers.service();
-        let newest = answers.newest_of(id);
-        let old_status = newest.is_none_or(|(_, asked)| asked.elapsed() >= service.list_ttl());
-        let came = Event::RowsCame { any, old_status };
-        let decision = self.decide(id, came, service.slowdown());
-        if decision.ask_for_run
-            && let Err(error) = answers.fetch::<Run>(id, progress)
-        {
-            // The next time does as well.
-            tracing::debug!("whether run {id} has ended: {error}");
-        }
-        decision.lasts
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     progress::Progress,
     tree::{fetch_key::FetchKey, logs::LogView, tests::Bench},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::{
     sync::Arc,
     thread,
@@ -177,4 +177,40 @@ fn the_log_of_a_run_that_ended_unseen_is_read_anew() {
     let mut text = Vec::new();
     read.0.read(LogView::All, 0, 1 << 20, &mut text);
     assert!(String::from_utf8(text).unwrap().contains("the end"));
+}
+
+#[test]
+fn rows_that_came_too_late_are_found_in_the_end_however_long_the_log_is() {
+    for (count, most) in [(1_200, 13), (6_000, 52)] {
+        let mut world = World::empty();
+        let start = world.ago(300);
+        let at = |n: i64| start + SignedDuration::from_millis(20 * n);
+        let mut run = Run::new("writer", start).status("running");
+        run.logs = (0..count).map(|n| LogRow::system(at(n), "#")).collect();
+        let id = world.add_run(run);
+        let bench = Bench::new(world);
+        let id: Arc<str> = id.as_str().into();
+        let held = bench.tree.live.log(&id);
+        fetch_rows(&bench, &id);
+        {
+            let mut world = bench.server.world();
+            // Further back than going on from the newest row looks.
+            world.add_log(&id, LogRow::system(at(count - 1_000), "late"));
+            let end = world.ago(60);
+            world.run_mut(&id).unwrap().finish(end, "completed", None);
+        }
+        let (run, progress) = (FetchKey::run(&id), Progress::new());
+        drop(bench.tree.fetch(&run, Instant::now(), &progress, &|| ()));
+        bench.server.clear_requests();
+        let (logs, is_final) = bench.ask(|view| view.logs(&id)).unwrap();
+        let mut text = Vec::new();
+        logs.read(LogView::All, 0, usize::MAX, &mut text);
+        let text = String::from_utf8(text).unwrap();
+        let late = text.lines().position(|line| line.ends_with(" late"));
+        assert!(is_final && text.lines().count() as i64 == count + 1);
+        assert_eq!(late, usize::try_from(count - 999).ok(), "in its order");
+        let calls = bench.server.requests_to(Port::Api, "/v1/runs/").len();
+        assert!(calls <= most, "{calls} calls for {count} rows");
+        drop(held);
+    }
 }

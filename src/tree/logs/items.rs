@@ -1,14 +1,47 @@
-//! The items of a log, and how each file shows them.
+//! The items of a log, and the forms in which its files show them.
 
-use super::{
-    lines::{push_event_line, push_json_line},
-    view::LogView,
-};
+use super::lines::{push_event_line, push_json_line};
 use crate::{
     api::types::{AgentEvent, LogRow, Row},
     conversation::{Event, Place, lines as drawn, transcript::Ending},
 };
 use serde_json::value::RawValue;
+
+/// Which rows, in which form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum LogView {
+    /// Every row as a text line.
+    All,
+    /// Every row as the JSON it came as.
+    Jsonl,
+    /// The agent's rows as text lines.
+    Agent,
+    /// The sandbox's rows as text lines.
+    System,
+    /// Network rows as text lines.
+    Network,
+    /// The agent's events as JSON lines.
+    Events,
+    /// The conversation as Markdown.
+    Transcript,
+}
+
+impl LogView {
+    /// How many forms there are.
+    pub(super) const COUNT: usize = 7;
+
+    /// Every form.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) const ALL: [Self; Self::COUNT] = [
+        Self::All,
+        Self::Jsonl,
+        Self::Agent,
+        Self::System,
+        Self::Network,
+        Self::Events,
+        Self::Transcript,
+    ];
+}
 
 /// One item of a log. They are shown in the order in which they came.
 #[derive(Debug)]

@@ -122,12 +122,11 @@ impl Inodes {
             return owner;
         }
         let mut table = self.0.write();
-        if let Some(&owner) = table.owners.get(object) {
-            return owner;
+        let next = table.objects.len() as u32;
+        let owner = *table.owners.entry(object.clone()).or_insert(next);
+        if owner == next {
+            table.objects.push((object.clone(), digest(object)));
         }
-        let owner = table.objects.len() as u32;
-        table.objects.push((object.clone(), digest(object)));
-        table.owners.insert(object.clone(), owner);
         owner
     }
 
@@ -221,11 +220,8 @@ impl Table {
 
 /// What an exception is written down under.
 fn name(digest: &[u8; 32], index: u32) -> String {
-    let object: String = digest[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("{object} {index}")
+    let bytes = digest[..16].iter().map(|byte| format!("{byte:02x}"));
+    format!("{} {index}", bytes.collect::<String>())
 }
 
 /// The number that a page draws at an attempt. 0 is the fixed part's.

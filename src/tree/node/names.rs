@@ -37,9 +37,7 @@ pub(crate) fn escape(name: &str) -> String {
         out.truncate(cut);
         out.push('~');
         let digest = Sha256::digest(name);
-        digest[..8]
-            .iter()
-            .for_each(|byte| out.push_str(&format!("{byte:02x}")));
+        out.extend(digest[..8].iter().map(|byte| format!("{byte:02x}")));
     }
     out
 }

@@ -86,10 +86,10 @@ impl View<'_> {
         match self.tree.orders.outcome(order, self.since) {
             Lookup::Fresh(..) => Ok(()),
             Lookup::Failed(error) => Err(error.into()),
-            Lookup::Missing => Err(Miss::Fetch(FetchKey(Fetchable::Order(
-                control.clone(),
-                order,
-            )))),
+            Lookup::Missing => {
+                let order = Fetchable::Order(control.clone(), order);
+                Err(Miss::Fetch(FetchKey(order)))
+            }
         }
     }
 }

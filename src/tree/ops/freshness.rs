@@ -26,11 +26,11 @@ type Fresh<T> = Answer<(Arc<T>, Duration)>;
 impl View<'_> {
     /// An answer of a resource.
     pub(super) fn need<R: Registered>(&self, key: &R::Key) -> Fresh<R::Value> {
-        let answers = &self.tree.answers;
-        match answers.of::<R>().get(key, self.since) {
+        let known = self.tree.answers.of::<R>();
+        match known.get(key, self.since) {
             Lookup::Fresh(value, left) => Ok((value, left)),
             _ if self.any_age
-                && let Some((value, _)) = answers.of::<R>().last(key) =>
+                && let Some((value, _)) = known.last(key) =>
             {
                 Ok((value, Duration::ZERO))
             }
@@ -41,21 +41,19 @@ impl View<'_> {
 
     /// As [`Self::need`], but in an outage the last answer is shown.
     pub(super) fn need_or_last<R: Registered>(&self, key: &R::Key) -> Fresh<R::Value> {
-        let answers = &self.tree.answers;
+        let known = self.tree.answers.of::<R>();
+        let last = || known.last(key).map(|(value, _)| (value, Duration::ZERO));
         // While the service cannot be reached, the last answer is shown at once. A
         // fetch that no request waits for finds out whether the service is back.
         if self.is_away()
-            && !matches!(answers.of::<R>().get(key, self.since), Lookup::Fresh(..))
-            && let Some((value, _)) = answers.of::<R>().last(key)
+            && !matches!(known.get(key, self.since), Lookup::Fresh(..))
+            && let Some(last) = last()
         {
             self.wish(FetchKey::of::<R>(key.clone()));
-            return Ok((value, Duration::ZERO));
+            return Ok(last);
         }
         match self.need::<R>(key) {
-            Err(Miss::Error(error)) if is_outage(&error) => match answers.of::<R>().last(key) {
-                Some((value, _)) => Ok((value, Duration::ZERO)),
-                None => Err(error.into()),
-            },
+            Err(Miss::Error(error)) if is_outage(&error) => last().ok_or(error.into()),
             answer => answer,
         }
     }

@@ -35,25 +35,18 @@ impl Versions {
     /// The same with the rows of an earlier answer that this one does not show,
     /// after the others: paging can skip rows, and versions do not vanish.
     fn with_earlier(&self, earlier: &Self) -> Self {
-        let skipped = earlier
-            .rows
-            .iter()
-            .filter(|(name, _)| !self.by_component.contains_key(name));
+        let is_skipped = |(name, _): &&(String, _)| !self.by_component.contains_key(name);
+        let skipped = earlier.rows.iter().filter(is_skipped);
         Self::named(self.rows.iter().chain(skipped).cloned().collect())
     }
 
     fn named(rows: Vec<(String, Row<StorageVersion>)>) -> Self {
-        let by_id = rows
-            .iter()
-            .enumerate()
-            .map(|(n, (_, row))| (row.value.id.clone(), n));
-        let by_component = rows
-            .iter()
-            .enumerate()
-            .map(|(n, (name, _))| (name.clone(), n));
+        let numbered = || rows.iter().zip(0..);
         Self {
-            by_id: by_id.collect(),
-            by_component: by_component.collect(),
+            by_id: numbered()
+                .map(|((_, row), n)| (row.value.id.clone(), n))
+                .collect(),
+            by_component: numbered().map(|((name, _), n)| (name.clone(), n)).collect(),
             rows,
         }
     }
@@ -71,17 +64,14 @@ impl Versions {
 
     /// The id of the version under a path component.
     pub(crate) fn component(&self, component: &str) -> Option<&str> {
-        self.by_component
-            .get(component)
-            .map(|&n| self.rows[n].1.value.id.as_str())
+        let &n = self.by_component.get(component)?;
+        Some(&self.rows[n].1.value.id)
     }
 
     /// The component of the one version whose id begins so.
     pub(crate) fn by_prefix(&self, prefix: &str) -> Option<&str> {
-        let mut matching = self
-            .rows
-            .iter()
-            .filter(|(_, row)| row.value.id.starts_with(prefix));
+        let is_match = |(_, row): &&(_, Row<StorageVersion>)| row.value.id.starts_with(prefix);
+        let mut matching = self.rows.iter().filter(is_match);
         let (component, _) = matching.next()?;
         matching.next().is_none().then_some(component)
     }
