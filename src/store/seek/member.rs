@@ -353,7 +353,7 @@ mod tests {
                 let step = member.step(&bytes[at..], &mut output, false)?;
                 at += step.taken;
                 if step.event == Event::Done || (step.taken, step.given) == (0, 0) {
-                    return Ok(step.event);
+                    break Ok(step.event);
                 }
             }
         };
