@@ -132,6 +132,8 @@ impl Content {
         match filled {
             Ok(()) => Some(most),
             Err(Lack::Absent) => None,
+            // What has taken its place is not to go with it.
+            Err(Lack::Damage(_)) if !self.lock.content.is_current() => None,
             Err(Lack::Damage(why)) => {
                 self.version.give_up(&format!("{}: {why}", self.name()));
                 None
