@@ -115,6 +115,17 @@ impl Store {
         self.cache.version(key)
     }
 
+    /// The version as far as it is known here or to the fleet, its content possibly not on
+    /// disk. Asks the shared cache, where there is one.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::error::Error::Io) and
+    /// [`Error::NoSpace`](crate::error::Error::NoSpace) where the cache cannot take what
+    /// is known.
+    pub fn known(&self, key: &VersionKey, progress: &Progress) -> Result<Option<Arc<Version>>> {
+        self.fetcher.known(&self.cache, key, progress)
+    }
+
     /// The version with its content, downloaded where it is not there.
     /// Blocks, for as long as bytes come.
     ///

@@ -25,11 +25,17 @@ pub const STEPS: [&str; 16] = [
     "marked",
 ];
 
+/// The same of a fetch of a part of a version.
+pub const PART_STEPS: [&str; 3] = ["present-made", "empty-pack-made", "block-written"];
+
 /// Ends the process as `kill -9` does, if `VM0FS_CRASH_AT` names this step; panics
 /// at the first one that `VM0FS_PANIC_AT` names.
 #[cfg(debug_assertions)]
 pub(super) fn crash_point(step: &str) {
-    debug_assert!(STEPS.contains(&step), "{step} is to be listed in STEPS");
+    debug_assert!(
+        STEPS.contains(&step) || PART_STEPS.contains(&step),
+        "{step} is to be listed in STEPS"
+    );
     if std::env::var_os("VM0FS_CRASH_AT").is_some_and(|at| *at == *step) {
         let _ = nix::sys::signal::raise(nix::sys::signal::SIGKILL);
     }

@@ -4,11 +4,14 @@
 pub(super) mod download;
 mod exchange;
 mod fill;
+mod links;
 mod pack;
 pub(super) mod packer;
 mod partial;
 mod request;
+mod runs;
 pub(super) mod staging;
+mod turns;
 mod unpack;
 
 pub use partial::{PartialFile, PartialRead, PartialVersion};
@@ -42,6 +45,7 @@ use std::{
     sync::Arc,
     thread,
 };
+use turns::Turns;
 use unpack::Job;
 
 /// Maximum number of downloads of one version in one fetch: it starts over if the object
@@ -55,6 +59,7 @@ pub(super) struct Fetcher {
     partial: Mutex<HashMap<VersionKey, Arc<PartialVersion>>>,
     fills: Fills,
     exchange: Exchange,
+    turns: Turns,
 }
 
 impl Fetcher {
@@ -65,6 +70,7 @@ impl Fetcher {
             partial: Mutex::default(),
             fills: Fills::new(),
             exchange: Exchange(None),
+            turns: Turns::default(),
         }
     }
 
@@ -142,20 +148,36 @@ impl Fetcher {
         self.fills.is_worth_all(version)
     }
 
-    /// A version whose content can come in parts: one that was unpacked here before, or
-    /// by another machine of the fleet.
+    /// The version as far as it is known: one that was unpacked here before, or by another
+    /// machine of the fleet.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::NoSpace`] where the cache cannot take what is known.
+    pub(super) fn known(
+        &self,
+        cache: &Cache,
+        key: &VersionKey,
+        progress: &Progress,
+    ) -> Result<Option<Arc<Version>>> {
+        if let Some(version) = cache.version(key) {
+            return Ok(Some(version));
+        }
+        let _turn = self.turns.take(key, progress);
+        if cache.version(key).is_none() {
+            self.exchange.take(cache, key, progress)?;
+        }
+        Ok(cache.version(key))
+    }
+
+    /// A version whose content can come in parts.
     fn seekable(
         &self,
         cache: &Cache,
         key: &VersionKey,
         progress: &Progress,
     ) -> Result<Option<Arc<Version>>> {
-        let known = cache.version(key);
-        let version = match known {
-            None if self.exchange.take(cache, key, progress)? => cache.version(key),
-            known => known,
-        };
-        let Some(version) = version.filter(|version| version.can_seek()) else {
+        let known = self.known(cache, key, progress)?;
+        let Some(version) = known.filter(|version| version.can_seek()) else {
             return Ok(None);
         };
         cache.prepare(&version, progress)?;
@@ -195,6 +217,11 @@ impl Fetcher {
             {
                 return Ok(version);
             }
+        }
+        // Another thread may download it for another need.
+        let _turn = self.turns.take(&request.key, progress);
+        if let Some(version) = cache.with_content(&request.key) {
+            return Ok(version);
         }
         cache.release();
         let mut starts = 1;

@@ -160,7 +160,7 @@ impl Content {
             let title = transfers::title(version, download.name.clone());
             self.transfers.run(version, &title, progress, fetch)
         };
-        let known = self.sealed(version);
+        let known = self.store.known(&request.key, progress)?;
         let can_seek = known.as_ref().is_some_and(|known| known.can_seek());
         // Where another mount was faster, nothing is downloaded.
         let is_there = known.is_some_and(|known| known.has_content());

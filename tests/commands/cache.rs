@@ -332,7 +332,9 @@ fn cache_clear_works_beside_a_mount() {
         assert_eq!(bench.downloads().len(), 0, "{who:?}");
         setting.mount.run("cksum < volumes/idle/latest/d/f");
         setting.good(&["prefetch", "volumes/idle"]);
-        assert_eq!(bench.downloads().len(), 1, "{who:?}");
+        // What it needs first, and the rest.
+        let downloads = bench.downloads().len();
+        assert!((1..=2).contains(&downloads), "{who:?}: {downloads}");
         let sums = setting.good(&setting.cache(&["du"]));
         assert!(
             sums.contains("of it pinned") && sums.contains("3 versions"),

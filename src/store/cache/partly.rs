@@ -11,6 +11,7 @@ use super::{
 use crate::store::files::{self, PACK, PRESENT};
 use crate::store::{
     checksums::{BLOCK, blocks, checksum},
+    crash::crash_point,
     seek::{Extent, SeekIndex},
 };
 use crate::{
@@ -38,7 +39,10 @@ impl Cache {
                 return Ok(());
             }
             Presence::create(directory, header.sums.into(), charged)?;
-            files::create(directory, PACK)?.set_len(header.pack)
+            crash_point("present-made");
+            files::create(directory, PACK)?.set_len(header.pack)?;
+            crash_point("empty-pack-made");
+            Ok(())
         };
         let quota = self.quota();
         quota.reserve("", 0, 0, progress, make).map(drop)
@@ -260,6 +264,7 @@ impl<'a> Partly<'a> {
                 return Err(self.is_of_another());
             }
             self.write(part, length, &bytes, at)?;
+            crash_point("block-written");
             let mut whole = vec![0; if is_whole { 0 } else { (to - from) as usize }];
             let file = self.file(part, length)?;
             let is_complete = is_whole || {

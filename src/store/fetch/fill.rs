@@ -4,7 +4,9 @@
 
 use super::{
     download::{Downloader, Object},
+    links::Links,
     request::FetchRequest,
+    runs::{Runs, input},
 };
 use crate::store::cache::{Cache, Missing, Partly, Version};
 use crate::store::{key::VersionKey, seek::SeekIndex};
@@ -23,7 +25,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use url::Url;
 
 /// Spans of tar that a sequential reader is ahead of at most: some 32 MiB.
 const AHEAD: usize = 16;
@@ -33,14 +34,10 @@ const SHARE: u64 = 8;
 const LEAST: u64 = 1 << 20;
 /// Archives up to this size come whole: that takes hardly longer than a part.
 const SMALL: u64 = 256 << 10;
-/// Bytes of the archive that one thread fetches at once for a whole version.
-const RUN: u64 = 8 << 20;
 /// Most threads that inflate one version.
 const THREADS: usize = 4;
-/// Versions that are remembered, with their links, and how long a link is used: the
-/// service's are good for an hour.
+/// Versions that are remembered, with their links.
 const KNOWN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
-const LINK_AGE: Duration = Duration::from_secs(50 * 60);
 /// Bytes of the tar stream that are inflated and not needed rather than asked for apart.
 const GAP: u64 = 256 << 10;
 /// How often a part is fetched before the seek index counts as wrong.
@@ -55,7 +52,7 @@ const CHUNK: usize = 128 << 10;
 /// The versions whose content comes in parts.
 pub(super) struct Fills {
     known: Mutex<LruCache<VersionKey, Arc<Fill>>>,
-    links: Mutex<LruCache<VersionKey, (Url, Instant)>>,
+    links: Links,
 }
 
 /// How far the content of one version has come, as far as this process fetches it.
@@ -74,6 +71,9 @@ struct State {
     touched: HashSet<usize>,
     /// Spans that single reads have brought to their ends.
     brought: HashSet<usize>,
+    /// Whether all of it is being fetched. Then `brought` has what single reads have
+    /// brought meanwhile.
+    is_filling: bool,
     /// Bytes fetched for them.
     fetched: u64,
     /// The span after those fetched last, and how many a sequential reader got.
@@ -95,7 +95,7 @@ impl Fills {
     pub(super) fn new() -> Self {
         Self {
             known: Mutex::new(LruCache::new(KNOWN)),
-            links: Mutex::new(LruCache::new(KNOWN)),
+            links: Links::new(KNOWN),
         }
     }
 
@@ -104,25 +104,6 @@ impl Fills {
         let fetched = self.of(version.key()).state.lock().fetched;
         let seek = version.seek();
         seek.is_some_and(|seek| fetched > seek.archive().length / SHARE + LEAST)
-    }
-
-    /// Gives the link of a version that is known, and asks for another where that is
-    /// refused.
-    fn link<'r>(&'r self, request: &'r FetchRequest<'_>) -> impl Fn() -> Result<Url> + Sync + 'r {
-        let mut links = self.links.lock();
-        let known = links.get(&request.key);
-        let known = known.filter(|(_, since)| since.elapsed() < LINK_AGE);
-        let known = Mutex::new(known.map(|(url, _)| url.clone()));
-        drop(links);
-        move || {
-            if let Some(url) = known.lock().take() {
-                return Ok(url);
-            }
-            let url = (request.url)()?;
-            let value = (url.clone(), Instant::now());
-            self.links.lock().put(request.key.clone(), value);
-            Ok(url)
-        }
     }
 
     fn of(&self, key: &VersionKey) -> Arc<Fill> {
@@ -232,6 +213,7 @@ impl Filler<'_> {
                 return Ok(Filled::Yes);
             }
             let runs = Runs::of(&partly);
+            let _filling = Filling::start(&fill);
             self.progress.expect(self.progress.bytes() + runs.bytes);
             partly.charge(absent, self.progress)?;
             let seek = Arc::clone(partly.seek());
@@ -239,7 +221,11 @@ impl Filler<'_> {
             let runs = Mutex::new(runs);
             let work = || -> Result<Filled> {
                 loop {
-                    let next = runs.lock().next(&fill, &seek);
+                    let next = {
+                        let state = fill.state.lock();
+                        let is_taken = |span| state.is_busy(span) || state.brought.contains(&span);
+                        runs.lock().next(&seek, is_taken)
+                    };
                     let Some(spans) = next else {
                         return Ok(Filled::Yes);
                     };
@@ -251,7 +237,7 @@ impl Filler<'_> {
                     let filled = self.transfer(&fill, partly, out);
                     if !matches!(filled, Ok(Filled::Yes)) {
                         // The others end too.
-                        runs.lock().missing.clear();
+                        runs.lock().stop();
                         return filled;
                     }
                 }
@@ -302,7 +288,7 @@ impl Filler<'_> {
             etag: archive.etag.clone(),
             ranges: true,
         };
-        let link = self.fills.link(self.request);
+        let link = self.fills.links.of(self.request);
         let bytes = input(&seek, first, out.end);
         let mut download = self.downloader.range(&link, object, bytes, self.progress)?;
         let placed = self.place(fill, &seek, &mut partly, &mut download, out);
@@ -379,13 +365,6 @@ fn ranges(seek: &SeekIndex, missing: &Missing) -> Vec<Range<u64>> {
     ranges
 }
 
-/// The bytes of the archive from the start of a span up to what gives `to` of the tar
-/// stream.
-fn input(seek: &SeekIndex, first: usize, to: u64) -> Range<u64> {
-    let last = seek.span_at(to.saturating_sub(1));
-    seek.input(first, to).start..seek.input(last, to).end
-}
-
 impl State {
     /// Forgets what was read: all of it has come.
     fn forget(&mut self) {
@@ -409,7 +388,8 @@ impl State {
             false => 0,
         };
         let is_known = !self.touched.insert(first);
-        let to = match goes_on || is_known {
+        // While all of it is fetched, no span is to be fetched twice.
+        let to = match goes_on || is_known || self.is_filling {
             true => seek.output((last + self.run).min(seek.spans() - 1)).end,
             false => tar.end,
         };
@@ -457,48 +437,20 @@ impl Drop for Work<'_> {
     }
 }
 
-/// The spans of a version that threads have yet to fetch.
-struct Runs {
-    missing: Vec<usize>,
-    bytes: u64,
+/// While it lives, all of a version is being fetched.
+struct Filling<'a>(&'a Fill);
+
+impl<'a> Filling<'a> {
+    fn start(fill: &'a Fill) -> Self {
+        let mut state = fill.state.lock();
+        state.is_filling = true;
+        state.brought.clear();
+        Self(fill)
+    }
 }
 
-impl Runs {
-    fn of(partly: &Partly<'_>) -> Self {
-        let seek = partly.seek();
-        let mut missing: Vec<usize> = (0..seek.spans())
-            .filter(|span| partly.absent(Some(seek.output(*span))) > 0)
-            .collect();
-        // Taken from the end.
-        missing.reverse();
-        let length = |span: &usize| {
-            let bytes = input(seek, *span, seek.output(*span).end);
-            bytes.end - bytes.start
-        };
-        Self {
-            bytes: missing.iter().map(length).sum(),
-            missing,
-        }
-    }
-
-    /// The next spans, one after another, that no other fetch is bringing.
-    fn next(&mut self, fill: &Fill, seek: &SeekIndex) -> Option<Range<usize>> {
-        let state = fill.state.lock();
-        let first = loop {
-            let next = self.missing.pop()?;
-            if !state.is_busy(next) {
-                break next;
-            }
-        };
-        let mut spans = first..first + 1;
-        while self.missing.last() == Some(&spans.end) && !state.is_busy(spans.end) {
-            let bytes = input(seek, first, seek.output(spans.end).end);
-            if bytes.end - bytes.start > RUN {
-                break;
-            }
-            self.missing.pop();
-            spans.end += 1;
-        }
-        Some(spans)
+impl Drop for Filling<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().is_filling = false;
     }
 }

@@ -40,7 +40,8 @@ impl View<'_> {
         match self.files(&version)? {
             Files::None => Ok(()),
             Files::Sealed(sealed) if sealed.has_content() => Ok(()),
-            Files::Sealed(_) | Files::Partial(_) => Err(self.miss(&version, Need::All)),
+            Files::Partial(_) => Err(self.content_miss(&version)),
+            Files::Sealed(_) => Err(self.miss(&version, Need::All)),
         }
     }
 
