@@ -9,14 +9,17 @@ use crate::{
     support::{Bench, Who, reason},
 };
 use std::{fs, path::Path};
-use vm0fs::store::crash::STEPS;
+use vm0fs::store::crash::{PART_STEPS, STEPS};
 
 /// What is in the cache before.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Before {
     Nothing,
-    /// The version without its content, as eviction leaves it.
+    /// The version without its content and without its seek index, so that it is fetched
+    /// whole.
     Tree,
+    /// The version without its content, as eviction leaves it.
+    Evicted,
 }
 
 /// Mounts with a process that dies at `step`, has it fetch the version, and
@@ -71,11 +74,13 @@ fn a_crash_at_any_step_leaves_a_version_or_none() {
     until("the version is on the disk", || mark.exists());
     finish(&mut place.unmount(&bench)).succeeded();
     place.is_over();
-    for (number, step) in STEPS.into_iter().enumerate() {
+    let whole = STEPS.map(|step| (step, &[Before::Nothing, Before::Tree][..]));
+    let part = PART_STEPS.map(|step| (step, &[Before::Evicted][..]));
+    for (number, (step, befores)) in whole.into_iter().chain(part).enumerate() {
         let mut died = 0;
-        for before in [Before::Nothing, Before::Tree] {
+        for &before in befores {
             let cache = bench.folder(&format!("cache{number}{before:?}"), Who::Myself);
-            if before == Before::Tree {
+            if before != Before::Nothing {
                 let (from, to) = (full.display(), cache.display());
                 finish(&mut script(
                     Who::Myself,
@@ -85,6 +90,9 @@ fn a_crash_at_any_step_leaves_a_version_or_none() {
                 let version = &versions_in(&cache)[0];
                 for name in ["pack", "blob-0"] {
                     fs::remove_file(version.join(name)).unwrap();
+                }
+                if before == Before::Tree {
+                    fs::remove_file(version.join("seek")).unwrap();
                 }
             }
             let place = Place::new(&bench, Who::Myself, "mnt");
