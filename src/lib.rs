@@ -227,7 +227,9 @@
 //! for all requests with equal keys. *Sealed*: a version whose whole archive has been
 //! read and checked; until then it is *partial*. *Pinned*: a version that a user has
 //! told the cache to keep. *Piece*: of a file with holes, a run of bytes that is
-//! stored; holes are not. *Presigned URL*: a link to the object store that carries its
+//! stored; holes are not. *Seek index*: where a version's archive can be entered, and where
+//! in its tar stream each file lies. *Span*: the tar stream from one such point to the
+//! next. *Part*: content that is fetched without the rest of its archive. *Presigned URL*: a link to the object store that carries its
 //! own permission in the query, hence a secret.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]

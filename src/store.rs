@@ -1,9 +1,11 @@
-//! Versions on disk: immutable, fetched whole, sealed by one rename.
+//! Versions on disk: immutable, sealed by one rename; content that has been evicted comes
+//! back in parts.
 //!
 //! ```text
 //! <cache>/v1/CACHEDIR.TAG
 //!            lock                   held for every change of the accounts
-//!            versions/<key>/        meta.json · tree (the index) · seek · pack · blob-N · synced · name · pinned
+//!            versions/<key>/        meta.json · tree (the index) · seek · pack · blob-N · present · synced ·
+//!                                   name · pinned
 //!            staging/<pid-random>/  a fetch at work, with <pid-random>.lock
 //!            answers/               what the API has answered
 //! ```
@@ -19,10 +21,13 @@
 //! - `seek`: how a part of a version is read from its archive without the rest. Made
 //!   while an archive is unpacked.
 //! - `cache`: the sealed versions. Opens, reads and checks them, counts what they take,
-//!   and evicts them; beside them, the API's answers.
+//!   and evicts them; `partly` and `presence` take in content that comes in parts. Beside
+//!   them, the API's answers.
 //! - `fetch`: one version on its way in. `download` gives the archive's bytes in order,
 //!   `unpack` makes entries of them, `packer` and `staging` write them, and `partial`
-//!   shows what has come so far.
+//!   shows what has come so far. Of a version whose seek index is there, `fill` brings
+//!   what reads miss, in `runs` if it is all of it; `exchange` brings such indexes from
+//!   the fleet. One thread downloads a version at a time (`turns`).
 //!
 //! Of files with holes only the pieces are stored, one after another (`index/holes`).
 //!
