@@ -42,8 +42,9 @@ use clap::{Parser, Subcommand};
   vm0fs run my-agent \"Do it\" -f   start a run, and see what it says
   vm0fs unmount ~/vm0
 
-The guide: vm0fs help TOPIC, where TOPIC is one of tree, runs, settings, consistency,
-cache, fleets, file-managers, limits, security, performance, troubleshooting.
+The guide: vm0fs help TOPIC, where TOPIC is one of tree, runs, settings,
+consistency, cache, parts, fleets, file-managers, limits, security, performance,
+troubleshooting.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage."
 )]
