@@ -274,6 +274,8 @@ fn keeps_to_its_own_names(mount: &Mount, cache: &Path) {
             "meta.json",
             "name",
             "pack",
+            "present",
+            "seek",
             "synced",
             "tree",
         ];
