@@ -160,14 +160,17 @@ impl Content {
             let title = transfers::title(version, download.name.clone());
             self.transfers.run(version, &title, progress, fetch)
         };
+        let is_new = self.sealed(version).is_none();
         let known = self.store.known(&request.key, progress)?;
-        let can_seek = known.as_ref().is_some_and(|known| known.can_seek());
+        let seekable = known.clone().filter(|known| known.can_seek());
         // Where another mount was faster, nothing is downloaded.
         let is_there = known.is_some_and(|known| known.has_content());
         let all = || self.store.fetch(&request, progress);
-        let fetched = match need {
-            Need::Open if can_seek => self.store.open_files(&request, progress),
-            Need::Part(missing) if can_seek => {
+        let fetched = match (need, seekable) {
+            // Its names have come from the fleet, and no file has been opened yet.
+            (Need::Open, Some(known)) if is_new => Ok(known),
+            (Need::Open, Some(_)) => self.store.open_files(&request, progress),
+            (Need::Part(missing), Some(_)) => {
                 let fetched = self.store.fetch_part(&request, missing, progress);
                 let is_worth_all = |fetched: &Arc<Version>| self.store.is_worth_all(fetched);
                 if fetched.as_ref().is_ok_and(is_worth_all) {
