@@ -99,11 +99,15 @@ impl Fills {
         }
     }
 
-    /// Whether so much has been fetched for single reads that all is to be fetched.
+    /// Whether so much has been fetched for single reads that all is to be fetched, and is
+    /// not being fetched.
     pub(super) fn is_worth_all(&self, version: &Version) -> bool {
-        let fetched = self.of(version.key()).state.lock().fetched;
-        let seek = version.seek();
-        seek.is_some_and(|seek| fetched > seek.archive().length / SHARE + LEAST)
+        let fill = self.of(version.key());
+        let state = fill.state.lock();
+        let (fetched, is_filling) = (state.fetched, state.is_filling);
+        drop(state);
+        let is_enough = |seek: Arc<SeekIndex>| fetched > seek.archive().length / SHARE + LEAST;
+        !is_filling && version.seek().is_some_and(is_enough)
     }
 
     fn of(&self, key: &VersionKey) -> Arc<Fill> {
@@ -212,8 +216,12 @@ impl Filler<'_> {
                 fill.state.lock().forget();
                 return Ok(Filled::Yes);
             }
+            let Some(_filling) = Filling::start(&fill) else {
+                drop(fill.came.wait_timeout(fill.state.lock(), TICK));
+                self.progress.advance(0);
+                continue;
+            };
             let runs = Runs::of(&partly);
-            let _filling = Filling::start(&fill);
             self.progress.expect(self.progress.bytes() + runs.bytes);
             partly.charge(absent, self.progress)?;
             let seek = Arc::clone(partly.seek());
@@ -441,16 +449,20 @@ impl Drop for Work<'_> {
 struct Filling<'a>(&'a Fill);
 
 impl<'a> Filling<'a> {
-    fn start(fill: &'a Fill) -> Self {
+    /// `None` if another thread fetches all of it.
+    fn start(fill: &'a Fill) -> Option<Self> {
         let mut state = fill.state.lock();
-        state.is_filling = true;
+        if std::mem::replace(&mut state.is_filling, true) {
+            return None;
+        }
         state.brought.clear();
-        Self(fill)
+        Some(Self(fill))
     }
 }
 
 impl Drop for Filling<'_> {
     fn drop(&mut self) {
         self.0.state.lock().is_filling = false;
+        self.0.came.notify_all();
     }
 }
