@@ -28,7 +28,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-/// Operations that fail with an errno, whatever their arguments are.
+/// Operations that always fail, with the same errno.
 macro_rules! refuse {
     ($($errno:ident $operation:ident($($argument:ty),*) $reply:ty;)+) => {
         $(fn $operation(&self, _: &Request, _: INodeNo, $(_: $argument,)* reply: $reply) {

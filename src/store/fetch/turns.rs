@@ -1,4 +1,4 @@
-//! One download of a version at a time, whatever it is needed for.
+//! One download of a version at a time.
 
 use crate::store::key::VersionKey;
 use crate::{
