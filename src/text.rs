@@ -75,6 +75,11 @@ pub fn one_line(text: &str, max: usize) -> String {
     line
 }
 
+/// Whether a character is a mark of Unicode that reorders or breaks lines.
+pub fn turns_text(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Control characters (C0, DEL, C1) and the Unicode marks that reorder or break
 /// lines are written as escapes: what an agent logs must not drive a terminal.
 pub fn push_visible(out: &mut String, text: &str) {
@@ -86,13 +91,7 @@ pub fn push_visible(out: &mut String, text: &str) {
                 // Writing to a String cannot fail.
                 let _ = write!(out, "\\x{:02x}", c as u32);
             }
-            '\u{61c}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'
-            | '\u{2029}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' => {
+            c if turns_text(c) => {
                 let _ = write!(out, "\\u{{{:x}}}", character as u32);
             }
             c => out.push(c),

@@ -8,14 +8,13 @@
 
 use super::{
     crash::crash_point,
-    files::{META, PACK, SYNCED},
+    files::{self, META, PACK, SYNCED},
     meta::Meta,
 };
 use crate::{malloc, proc, sync::Mutex};
 use nix::{
     fcntl::{OFlag, openat},
     sys::stat::Mode,
-    unistd::{UnlinkatFlags, unlinkat},
 };
 use std::{
     collections::VecDeque,
@@ -100,7 +99,7 @@ fn work(version: &Path) {
                 path = %version.display(),
                 "a version in the cache could not be brought to the disk and is given up: {error}"
             );
-            let _ = unlinkat(&directory, PACK, UnlinkatFlags::NoRemoveDir);
+            files::remove(&directory, PACK);
         }
     }
 }

@@ -21,7 +21,6 @@ use super::{
     cache::{Cache, Missing, Version},
     crash::crash_point,
     durability,
-    files::make_directory,
     index::Builder,
     key::VersionKey,
     limits::Limits,
@@ -268,9 +267,6 @@ impl Fetcher {
         progress: &Progress,
     ) -> Result<()> {
         let quota = cache.quota();
-        // A user who needed the disk may have removed the cache meanwhile.
-        make_directory(&quota.versions())?;
-        make_directory(&quota.staging())?;
         let mut staging = Staging::new(quota)?;
         let expected = request.declared_size.or(archive.length).unwrap_or(0);
         staging.expect(expected, progress)?;

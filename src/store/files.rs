@@ -2,8 +2,9 @@
 
 use crate::error::{Error, Result};
 use nix::{
-    fcntl::{OFlag, openat},
-    sys::stat::Mode,
+    fcntl::{AtFlags, OFlag, openat},
+    sys::stat::{Mode, fstatat},
+    unistd::{UnlinkatFlags, unlinkat},
 };
 use std::{
     fs::{self, DirBuilder, File},
@@ -70,8 +71,7 @@ pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// What the kernel says.
 pub(super) fn open(directory: &File, name: &str) -> io::Result<File> {
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    Ok(openat(directory, name, flags, Mode::empty())?.into())
+    open_with(directory, name, OFlag::O_RDONLY)
 }
 
 /// Opens a file of an open directory for reading and writing, and makes it where it is
@@ -80,8 +80,7 @@ pub(super) fn open(directory: &File, name: &str) -> io::Result<File> {
 /// # Errors
 /// What the kernel says.
 pub(super) fn create(directory: &File, name: &str) -> io::Result<File> {
-    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    Ok(openat(directory, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+    open_with(directory, name, OFlag::O_RDWR | OFlag::O_CREAT)
 }
 
 /// Opens a file of an open directory for reading and writing. No symlink is followed.
@@ -89,8 +88,23 @@ pub(super) fn create(directory: &File, name: &str) -> io::Result<File> {
 /// # Errors
 /// What the kernel says.
 pub(super) fn open_to_write(directory: &File, name: &str) -> io::Result<File> {
-    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    Ok(openat(directory, name, flags, Mode::empty())?.into())
+    open_with(directory, name, OFlag::O_RDWR)
+}
+
+fn open_with(directory: &File, name: &str, flags: OFlag) -> io::Result<File> {
+    let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    // The mode is that of a file that is made.
+    Ok(openat(directory, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+}
+
+/// Whether an open directory has a file of that name.
+pub(super) fn exists(directory: &File, name: &str) -> bool {
+    fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
+}
+
+/// Removes a file of an open directory; whether it was there.
+pub(super) fn remove(directory: &File, name: &str) -> bool {
+    unlinkat(directory, name, UnlinkatFlags::NoRemoveDir).is_ok()
 }
 
 /// Opens a file of an open directory for reading; `None` where it is missing or

@@ -119,19 +119,15 @@ fn present_blocks(
     read: &mut dyn FnMut(u64),
 ) -> Result<(), String> {
     let index = version.index();
-    let (blobs, size) = (index.header().blobs, BLOCK as u64);
-    let first = |part: u32| match part {
-        0 => Some(0),
-        part if part > blobs => Some(u64::from(index.header().sums)),
-        part => index.first_block(part - 1),
-    };
+    let size = BLOCK as u64;
     let mut buffer = vec![0; BLOCK];
-    for part in 0..=blobs {
-        let bounds = first(part).zip(first(part + 1));
-        let (first, end) = bounds.ok_or("the index contradicts itself")?;
+    for part in 0..=index.header().blobs {
+        let blocks = index.blocks_of(part as usize);
+        let blocks = blocks.ok_or("the index contradicts itself")?;
+        let first = blocks.start;
         let name = part.checked_sub(1).map_or(PACK.to_owned(), files::blob);
         let mut blob = None;
-        for block in (first..end).filter(|block| presence.has(*block)) {
+        for block in blocks.filter(|block| presence.has(*block)) {
             let file = match (part, &mut blob) {
                 (0, _) => pack,
                 (_, Some(blob)) => blob,

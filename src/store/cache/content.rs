@@ -146,8 +146,8 @@ impl Content {
         self.lock.presence.is_some()
     }
 
-    /// What is to be fetched before `length` bytes from `offset` on can be read; `None` where all of them are on disk, and where the version
-    /// must be fetched whole.
+    /// What is to be fetched before `length` bytes from `offset` on can be read; `None`
+    /// where all of them are on disk, and where the version must be fetched whole.
     pub fn missing(&self, offset: u64, length: usize) -> Option<Missing> {
         let presence = self.lock.presence.as_ref()?;
         // What was damaged has been removed, and is to be opened anew.

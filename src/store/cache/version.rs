@@ -20,7 +20,6 @@ use nix::{
         stat::{UtimensatFlags, fstatat, utimensat},
         time::TimeSpec,
     },
-    unistd::{UnlinkatFlags, unlinkat},
 };
 use std::{
     fs::File,
@@ -102,7 +101,7 @@ impl Version {
             let tree = files::open(&directory, INDEX).ok()?;
             (meta.key().as_ref() == Some(key) && tree.metadata().ok()?.len() == meta.tree_bytes)
                 .then_some(())?;
-            let marked = || fstatat(&directory, SYNCED, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok();
+            let marked = || files::exists(&directory, SYNCED);
             survived(&meta, marked).then_some(())?;
             Some((meta, Index::open(tree)?))
         };
@@ -133,7 +132,7 @@ impl Version {
         let seen = self.seen.load(Ordering::Relaxed);
         if self.index.is_damaged() {
             self.give_up("a part of the tree has another checksum");
-            let _ = unlinkat(&self.directory, INDEX, UnlinkatFlags::NoRemoveDir);
+            files::remove(&self.directory, INDEX);
             return false;
         }
         if seen != 0 && now.saturating_sub(seen) < SEEN.as_millis() as u64 {
@@ -183,15 +182,12 @@ impl Version {
 
     /// How much of the content is on disk.
     pub fn present(&self) -> Present {
-        let stat = |name| fstatat(&self.directory, name, AtFlags::AT_SYMLINK_NOFOLLOW);
-        match stat(PACK) {
-            Ok(pack) if u64::try_from(pack.st_size) == Ok(self.index.header().pack) => {
-                match stat(PRESENT) {
-                    Ok(_) => Present::Partly,
-                    Err(_) => Present::Whole,
-                }
-            }
-            _ => Present::None,
+        let pack = fstatat(&self.directory, PACK, AtFlags::AT_SYMLINK_NOFOLLOW);
+        let is_whole = |length| u64::try_from(length) == Ok(self.index.header().pack);
+        match pack.is_ok_and(|pack| is_whole(pack.st_size)) {
+            false => Present::None,
+            true if files::exists(&self.directory, PRESENT) => Present::Partly,
+            true => Present::Whole,
         }
     }
 
@@ -218,13 +214,12 @@ impl Version {
         };
         let seek = self.seek.get_or_init(read).clone();
         // Another thread or process may have found it wrong.
-        let stands = || fstatat(&self.directory, SEEK, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok();
-        seek.filter(|_| stands())
+        seek.filter(|_| files::exists(&self.directory, SEEK))
     }
 
     /// Removes the seek index, which has turned out wrong: the archive is fetched whole.
     pub(in crate::store) fn drop_seek(&self) {
-        let _ = unlinkat(&self.directory, SEEK, UnlinkatFlags::NoRemoveDir);
+        files::remove(&self.directory, SEEK);
     }
 
     /// Bytes of memory that its indexes take.
@@ -273,13 +268,13 @@ impl Version {
     /// Removes damaged content: the next lookup finds a version to be fetched again.
     pub(in crate::store) fn give_up(&self, why: &str) {
         // Logged once: several readers may find the damage.
-        let unlink = |name: &str| unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir);
-        if unlink(PACK).is_ok() {
+        let remove = |name: &str| files::remove(&self.directory, name);
+        if remove(PACK) {
             // Without the pack, blobs would not count, and yet take space.
             for number in 0..self.index.header().blobs {
-                let _ = unlink(&files::blob(number));
+                remove(&files::blob(number));
             }
-            let _ = unlink(PRESENT);
+            remove(PRESENT);
             tracing::warn!(
                 version = %self.key.version_id,
                 path = %self.path.display(),

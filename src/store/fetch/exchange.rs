@@ -5,9 +5,9 @@
 //! little-endian; a change must change [`KIND`].
 
 use super::staging::Staging;
-use crate::shared::{Name, SharedCache};
+use crate::shared::{MOST, Name, SharedCache};
 use crate::store::cache::{Cache, Version};
-use crate::store::files::{INDEX, META, SEEK, make_directory};
+use crate::store::files::{INDEX, META, SEEK};
 use crate::store::{durability, files, index::Index, key::VersionKey, meta::Meta, seek::SeekIndex};
 use crate::{
     error::{Error, Result},
@@ -20,8 +20,6 @@ use std::{
 
 /// The kind of these objects, with the version of their format.
 const KIND: &str = "version index 1";
-/// Bytes of an object that are asked for: an index of a million files with its windows.
-const MOST: u64 = 64 << 20;
 
 /// The way of indexes to the fleet and from it.
 pub(super) struct Exchange(pub(super) Option<Arc<SharedCache>>);
@@ -62,8 +60,7 @@ impl Exchange {
     /// is one.
     ///
     /// # Errors
-    /// [`crate::error::Error::Io`] and [`crate::error::Error::NoSpace`] where the cache
-    /// cannot take it.
+    /// [`Error::Io`] and [`Error::NoSpace`] where the cache cannot take it.
     pub(super) fn take(
         &self,
         cache: &Cache,
@@ -89,8 +86,6 @@ impl Exchange {
             return Ok(false);
         }
         let quota = cache.quota();
-        make_directory(&quota.versions())?;
-        make_directory(&quota.staging())?;
         let mut staging = Staging::new(quota)?;
         staging.expect(object.len() as u64, progress)?;
         let tree = staging.write(INDEX, tree, progress)?;

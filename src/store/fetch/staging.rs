@@ -2,7 +2,7 @@
 //! is removed as a whole.
 
 use crate::store::cache::{Keepalive, OVERHEAD, Quota, Version, lock_of, write_reservation};
-use crate::store::files::{INDEX, META, PACK, PINNED, SEEK};
+use crate::store::files::{INDEX, META, PACK, PINNED, SEEK, make_directory};
 use crate::store::{
     checksums::Packed,
     content_lock::ContentLock,
@@ -47,6 +47,9 @@ pub(in crate::store) struct Staging {
 
 impl Staging {
     pub(in crate::store) fn new(quota: &Arc<Quota>) -> Result<Self> {
+        // A user who needed the disk may have removed the cache meanwhile.
+        make_directory(&quota.versions())?;
+        make_directory(&quota.staging())?;
         // The id need not be unguessable, only unique: the lock file is made exclusively.
         let random = RandomState::new().hash_one(std::time::Instant::now());
         let id = format!("{}-{random:016x}", std::process::id());

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use std::{
     cmp::Ordering,
     fs::File,
+    ops::Range,
     os::unix::fs::FileExt,
     sync::{
         OnceLock,
@@ -390,6 +391,18 @@ impl Index {
     pub(in crate::store) fn first_block(&self, blob: u32) -> Option<u64> {
         (blob < self.header.blobs).then_some(())?;
         self.word(u64::from(blob)).map(u64::from)
+    }
+
+    /// The numbers of the blocks of a part (0: the pack; n + 1: blob n).
+    pub(in crate::store) fn blocks_of(&self, part: usize) -> Option<Range<u64>> {
+        let part = u32::try_from(part).ok()?;
+        let first = |part: u32| match part {
+            0 => Some(0),
+            part if part - 1 == self.header.blobs => Some(u64::from(self.header.sums)),
+            part => self.first_block(part - 1),
+        };
+        (part <= self.header.blobs).then_some(())?;
+        Some(first(part)?..first(part + 1)?)
     }
 
     fn word(&self, number: u64) -> Option<u32> {

@@ -13,7 +13,7 @@
 
 use crate::{
     api::types::Run,
-    text::one_line,
+    text::{one_line, turns_text},
     tree::{
         answers::{self, Agents, Listing, Runs, last_change},
         cache::FOR_EVER,
@@ -85,14 +85,9 @@ fn push_json(out: &mut String, cells: impl IntoIterator<Item = Value>) {
     for character in json.chars() {
         match character {
             // JSON itself forbids only the first of them in a string.
-            '\u{7f}'..='\u{9f}'
-            | '\u{61c}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' => {
+            c if ('\u{7f}'..='\u{9f}').contains(&c) || turns_text(c) => {
                 // Writing to a String cannot fail.
-                let _ = write!(out, "\\u{:04x}", character as u32);
+                let _ = write!(out, "\\u{:04x}", c as u32);
             }
             c => out.push(c),
         }
