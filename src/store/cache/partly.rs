@@ -18,7 +18,6 @@ use crate::{
     error::{Error, Result},
     progress::Progress,
 };
-use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
 impl Cache {
@@ -35,7 +34,7 @@ impl Cache {
         let make = |charged| -> io::Result<()> {
             let directory = version.directory();
             // Another process may have been faster, or have removed the version.
-            if !version.is_current() || files::open(directory, PACK).is_ok() {
+            if !version.is_current() || files::exists(directory, PACK) {
                 return Ok(());
             }
             Presence::create(directory, header.sums.into(), charged)?;
@@ -169,10 +168,8 @@ impl<'a> Partly<'a> {
     }
 
     fn first_block(&self, part: usize) -> Option<u64> {
-        match part.checked_sub(1) {
-            None => Some(0),
-            Some(blob) => self.version.index().first_block(u32::try_from(blob).ok()?),
-        }
+        let blocks = self.version.index().blocks_of(part)?;
+        Some(blocks.start)
     }
 
     /// Has the quota count so many blocks beside those that have come.
@@ -316,15 +313,11 @@ impl<'a> Partly<'a> {
     ///
     /// # Errors
     /// As [`Self::place`].
-    pub(in crate::store) fn finish(mut self) -> Result<()> {
+    pub(in crate::store) fn finish(&mut self) -> Result<()> {
         self.close(0)?;
         self.close(1)?;
         if self.absent(None) == 0 {
-            let _ = unlinkat(
-                self.version.directory(),
-                PRESENT,
-                UnlinkatFlags::NoRemoveDir,
-            );
+            files::remove(self.version.directory(), PRESENT);
         }
         Ok(())
     }

@@ -138,7 +138,7 @@ impl Filler<'_> {
         }
         let fill = self.fills.of(&self.request.key);
         let mut tries = 0;
-        while let Some(partly) = Partly::of(self.cache, self.version)? {
+        while let Some(mut partly) = Partly::of(self.cache, self.version)? {
             if partly.has(missing) {
                 return Ok(Filled::Yes);
             }
@@ -149,17 +149,26 @@ impl Filler<'_> {
             }
             let seek = Arc::clone(partly.seek());
             let ranges = ranges(&seek, missing);
-            let state = fill.state.lock();
+            let mut state = fill.state.lock();
             let is_busy = |tar: &Range<u64>| state.is_busy(seek.span_at(tar.start));
             if ranges.iter().any(is_busy) {
                 drop(fill.came.wait_timeout(state, TICK));
                 self.progress.advance(0);
                 continue;
             }
-            drop(state);
             tries += 1;
-            for tar in ranges {
-                if let Filled::Cannot = self.fetch(&fill, &seek, tar, tries > 1)? {
+            // Under the same lock: no other read begins to fetch the same spans.
+            let fetches: Vec<_> = ranges
+                .into_iter()
+                .map(|tar| {
+                    let out = state.plan(&seek, tar, tries > 1);
+                    let spans = seek.span_at(out.start)..seek.span_at(out.end - 1) + 1;
+                    (Work::start(&fill, &mut state, spans), out)
+                })
+                .collect();
+            drop(state);
+            for (work, out) in fetches {
+                if let Filled::Cannot = self.fetch(work, &mut partly, out)? {
                     return Ok(Filled::Cannot);
                 }
             }
@@ -167,35 +176,21 @@ impl Filler<'_> {
         Ok(Filled::Cannot)
     }
 
-    /// Fetches bytes of the tar stream; `again` those too that have come before.
+    /// Fetches bytes of the tar stream, the first of which begins a span.
     fn fetch(
         &self,
-        fill: &Fill,
-        seek: &SeekIndex,
-        mut tar: Range<u64>,
-        again: bool,
+        mut work: Work<'_>,
+        partly: &mut Partly<'_>,
+        out: Range<u64>,
     ) -> Result<Filled> {
-        let Some(partly) = Partly::of(self.cache, self.version)? else {
-            return Ok(Filled::Cannot);
-        };
-        let mut state = fill.state.lock();
-        // A block can begin in a span that has come, and end in one that has not.
-        let mut first = seek.span_at(tar.start);
-        while !again && state.brought.contains(&first) && seek.output(first).end < tar.end {
-            tar.start = seek.output(first).end;
-            first = seek.span_at(tar.start);
-        }
-        let to = state.plan(seek, &tar);
-        drop(state);
-        let out = seek.output(first).start..to;
-        let planned = partly.absent(Some(out.clone()));
-        let work = Work::start(fill, first..seek.span_at(to - 1) + 1, planned);
-        partly.charge(work.planned(), self.progress)?;
-        let filled = self.transfer(fill, partly, out)?;
+        let seek = Arc::clone(partly.seek());
+        let planned = work.plan(partly.absent(Some(out.clone())));
+        partly.charge(planned, self.progress)?;
+        let filled = self.transfer(work.fill, partly, out.clone())?;
         if let Filled::Yes = filled {
-            let is_whole = |span: &usize| seek.output(*span).end <= to;
-            let whole = (first..=seek.span_at(to - 1)).filter(is_whole);
-            fill.state.lock().brought.extend(whole);
+            let is_whole = |span: &usize| seek.output(*span).end <= out.end;
+            let whole = work.spans.clone().filter(is_whole);
+            work.fill.state.lock().brought.extend(whole);
         }
         Ok(filled)
     }
@@ -207,7 +202,7 @@ impl Filler<'_> {
     pub(super) fn whole(&self) -> Result<Filled> {
         let fill = self.fills.of(&self.request.key);
         loop {
-            let Some(partly) = Partly::of(self.cache, self.version)? else {
+            let Some(mut partly) = Partly::of(self.cache, self.version)? else {
                 return Ok(Filled::Cannot);
             };
             let absent = partly.absent(None);
@@ -229,20 +224,19 @@ impl Filler<'_> {
             let runs = Mutex::new(runs);
             let work = || -> Result<Filled> {
                 loop {
-                    let next = {
-                        let state = fill.state.lock();
-                        let is_taken = |span| state.is_busy(span) || state.brought.contains(&span);
-                        runs.lock().next(&seek, is_taken)
-                    };
+                    let mut state = fill.state.lock();
+                    let is_taken = |span| state.is_busy(span) || state.brought.contains(&span);
+                    let next = runs.lock().next(&seek, is_taken);
                     let Some(spans) = next else {
                         return Ok(Filled::Yes);
                     };
                     let out = seek.output(spans.start).start..seek.output(spans.end - 1).end;
-                    let _work = Work::start(&fill, spans, 0);
-                    let Some(partly) = Partly::of(self.cache, self.version)? else {
+                    let _work = Work::start(&fill, &mut state, spans);
+                    drop(state);
+                    let Some(mut partly) = Partly::of(self.cache, self.version)? else {
                         return Ok(Filled::Cannot);
                     };
-                    let filled = self.transfer(&fill, partly, out);
+                    let filled = self.transfer(&fill, &mut partly, out);
                     if !matches!(filled, Ok(Filled::Yes)) {
                         // The others end too.
                         runs.lock().stop();
@@ -287,7 +281,7 @@ impl Filler<'_> {
 
     /// Fetches, inflates and places bytes of the tar stream, the first of which begins a
     /// span.
-    fn transfer(&self, fill: &Fill, mut partly: Partly<'_>, out: Range<u64>) -> Result<Filled> {
+    fn transfer(&self, fill: &Fill, partly: &mut Partly<'_>, out: Range<u64>) -> Result<Filled> {
         let seek = Arc::clone(partly.seek());
         let first = seek.span_at(out.start);
         let archive = seek.archive();
@@ -299,7 +293,7 @@ impl Filler<'_> {
         let link = self.fills.links.of(self.request);
         let bytes = input(&seek, first, out.end);
         let mut download = self.downloader.range(&link, object, bytes, self.progress)?;
-        let placed = self.place(fill, &seek, &mut partly, &mut download, out);
+        let placed = self.place(fill, &seek, partly, &mut download, out);
         let why = match placed {
             Ok(()) => {
                 partly.finish()?;
@@ -385,11 +379,16 @@ impl State {
         self.busy.iter().any(|spans| spans.contains(&span))
     }
 
-    /// Up to where a read that misses these bytes of the tar stream fetches. The first
-    /// of a span brings what it needs, a second one all of the span, and one that goes on
-    /// where others ended twice as many spans as the one before.
-    fn plan(&mut self, seek: &SeekIndex, tar: &Range<u64>) -> u64 {
-        let (first, last) = (seek.span_at(tar.start), seek.span_at(tar.end - 1));
+    /// What a read that misses these bytes of the tar stream fetches, from the start of a
+    /// span on; `again` also what has come before. The first read of a span brings what it
+    /// needs, a second one all of the span, and one that goes on where others ended twice
+    /// as many spans as the one before.
+    fn plan(&mut self, seek: &SeekIndex, tar: Range<u64>, again: bool) -> Range<u64> {
+        let (mut first, last) = (seek.span_at(tar.start), seek.span_at(tar.end - 1));
+        // A block can begin in a span that has come, and end in one that has not.
+        while !again && first < last && self.brought.contains(&first) {
+            first += 1;
+        }
         let goes_on = first > 0 && first == self.next;
         self.run = match goes_on {
             true => (2 * self.run).clamp(1, AHEAD),
@@ -404,7 +403,7 @@ impl State {
         self.next = seek.span_at(to - 1) + 1;
         let bytes = input(seek, first, to);
         self.fetched += bytes.end - bytes.start;
-        to
+        seek.output(first).start..to
     }
 }
 
@@ -416,20 +415,23 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn start(fill: &'a Fill, spans: Range<usize>, planned: u64) -> Self {
-        let mut state = fill.state.lock();
+    /// `state` is that of `fill`.
+    fn start(fill: &'a Fill, state: &mut State, spans: Range<usize>) -> Self {
         state.busy.push(spans.clone());
-        state.planned += planned;
         Self {
             fill,
             spans,
-            planned,
+            planned: 0,
         }
     }
 
-    /// Blocks that all fetches of the version have on their way.
-    fn planned(&self) -> u64 {
-        self.fill.state.lock().planned
+    /// Notes so many blocks as on their way; gives how many all fetches of the version
+    /// have.
+    fn plan(&mut self, blocks: u64) -> u64 {
+        let mut state = self.fill.state.lock();
+        self.planned += blocks;
+        state.planned += blocks;
+        state.planned
     }
 }
 
