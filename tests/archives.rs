@@ -14,7 +14,7 @@ use vm0fs::demo::{Kind, VersionSpec, World};
 
 /// Runs a shell script in a folder; it must succeed.
 #[track_caller]
-fn shell(folder: &Path, script: &str) -> String {
+pub(crate) fn shell(folder: &Path, script: &str) -> String {
     let output = Command::new("bash")
         .args(["-euo", "pipefail", "-c", script])
         .current_dir(folder)

@@ -3,11 +3,12 @@
 
 use crate::support::fake::{Kind, World};
 use crate::{
+    archives::shell,
     commands::until,
     crawlers::program,
     support::{Bench, Mount, Who, reason},
 };
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 use vm0fs::demo::VersionSpec;
 
 /// Makes `src`: 2,000 small files, a database, a git repository, a large text and a
@@ -23,16 +24,6 @@ head -c 9000000 /dev/urandom > noise
 git -c init.defaultBranch=main init -q git && cp small/1?? git && git -C git add -A &&
 git -C git -c user.name=a -c user.email=a@b.c commit -qm one
 "#;
-
-fn shell(folder: &Path, script: &str) -> String {
-    let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", script])
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{script}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
 
 /// An artifact `a` of [`MAKE`], packed by `command`; gives the bench and the archive's
 /// size.
@@ -300,12 +291,7 @@ fn a_second_machine_lists_a_version_for_nothing_and_reads_a_file_for_a_part() {
     }
     let sent = sent(&bench);
     assert!(sent < archive / 8, "{sent} bytes of {archive}");
-    let links = bench
-        .api_calls()
-        .iter()
-        .filter(|call| call.path.ends_with("/download"))
-        .count();
-    assert_eq!(links, 1);
+    assert_eq!(bench.links(), 1);
     assert_eq!(cached(&second), "partly");
     let verified = second.run("getfattr --only-values -n user.vm0.verified artifacts/a/latest/");
     assert_eq!(verified, "no", "the archive's id is not that of its files");

@@ -138,12 +138,7 @@ fn a_large_archive_comes_in_several_ranges_at_a_time() {
         storage.current().unwrap().archive_bytes().len()
     };
     assert_eq!(sent, archive as u64, "no byte twice");
-    let links = bench
-        .api_calls()
-        .iter()
-        .filter(|call| call.path.ends_with("/download"))
-        .count();
-    assert_eq!(links, 1);
+    assert_eq!(bench.links(), 1);
 }
 
 #[test]

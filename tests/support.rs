@@ -235,6 +235,13 @@ impl Bench {
         self.server.requests_to(Port::Api, "")
     }
 
+    /// Calls for the link of an archive, likewise.
+    pub(crate) fn links(&self) -> usize {
+        let calls = self.api_calls();
+        let links = calls.iter().filter(|call| call.path.ends_with("/download"));
+        links.count()
+    }
+
     /// Requests to the object store, likewise.
     pub(crate) fn downloads(&self) -> Vec<Recorded> {
         self.server.requests_to(Port::Store, "")
