@@ -6,7 +6,9 @@ mod busy_poll;
 mod caller;
 mod context;
 mod cpu_latency;
+mod gate;
 mod handles;
+mod handshake;
 mod negotiate;
 mod open_writers;
 mod page_fill;
@@ -22,6 +24,10 @@ use context::{Context, MOST_ROUNDS, attempt};
 use cpu_latency::CpuLatency;
 use fuser::{INodeNo, Notifier, ReplyEmpty, Request};
 use handles::{Handles, Open};
+pub use self::{
+    gate::Gate,
+    handshake::{Offer, reply as init_reply, shake_hands},
+};
 use page_fill::PageFill;
 use std::{
     io,
@@ -54,6 +60,8 @@ impl Fs {
                 handles: Handles::default(),
                 page_fill: PageFill::default(),
                 outdated: Default::default(),
+                gate: Arc::default(),
+                offer: OnceLock::new(),
                 busy_poll: Arc::default(),
                 notifier: OnceLock::new(),
                 device: OnceLock::new(),
@@ -61,6 +69,17 @@ impl Fs {
                 gid,
             }),
         }
+    }
+
+    /// Where requests come in.
+    pub fn gate(&self) -> Arc<Gate> {
+        self.context.gate.clone()
+    }
+
+    /// A function that tells what the kernel offers, once it has said so.
+    pub fn offer(&self) -> impl Fn() -> Option<Offer> + use<> {
+        let context = self.context.clone();
+        move || context.offer.get().copied()
     }
 
     /// A function to call once the mount is made: with its notifier, its device where
@@ -89,6 +108,7 @@ impl Fs {
         operation: impl Fn(&Context, &View<'_>) -> Answer<T> + Send + 'static,
         reply: impl FnOnce(&Context, Result<T>) + Send + 'static,
     ) {
+        self.context.gate.pass();
         let now = Instant::now();
         self.context.busy_poll.note(now);
         attempt(

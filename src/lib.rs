@@ -239,6 +239,7 @@
 extern crate self as vm0fs;
 
 pub mod api;
+mod background;
 mod breaker;
 pub mod cli;
 pub mod config;
@@ -250,6 +251,7 @@ pub mod error;
 mod fake;
 pub mod fs;
 pub mod guide;
+pub mod handover;
 pub mod http;
 pub mod humanize;
 pub mod json;
@@ -262,6 +264,8 @@ pub mod progress;
 pub mod shared;
 pub mod signals;
 pub mod store;
+pub mod supervision;
+pub mod supervisor;
 pub mod sync;
 pub mod text;
 pub mod tree;

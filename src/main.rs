@@ -9,12 +9,21 @@ use vm0fs::{
     error::Result,
     malloc,
     mount::Outcome,
-    signals,
+    signals, supervisor,
 };
 
 fn main() -> ExitCode {
     malloc::settle();
     signals::settle();
+    match supervisor::supervise() {
+        Ok(Some(code)) => return code,
+        // This process is to be no supervisor.
+        Ok(None) => {}
+        Err(error) => {
+            eprintln!("vm0fs: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
     // Prints help, or what is wrong with the usage, and exits with 0 or 2.
     let cli = Cli::parse();
     match run(cli.command) {

@@ -200,6 +200,12 @@ impl PendingRequests {
         self.shared.state.lock().flights.len()
     }
 
+    /// Whether an order to the service is being sent, or is about to be.
+    pub fn is_sending(&self) -> bool {
+        let state = self.shared.state.lock();
+        state.flights.keys().any(FetchKey::is_order)
+    }
+
     /// Fails the requests for which nothing has come for a second, as if that were
     /// their deadline. For a process that unmounts: a request that waits keeps the
     /// mount busy.

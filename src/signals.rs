@@ -5,7 +5,10 @@ use crate::{
     error::{Error, Result},
     proc::Process,
 };
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::{
+    signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
+    signalfd::{SfdFlags, SignalFd},
+};
 
 /// The signals by which a user, a terminal or a service manager asks for the end.
 const ENDS: [Signal; 4] = [
@@ -14,6 +17,13 @@ const ENDS: [Signal; 4] = [
     Signal::SIGHUP,
     Signal::SIGQUIT,
 ];
+
+/// The signal by which a user has a mount in the background read its settings again; in
+/// the foreground, a terminal sends it as it goes away.
+pub const RELOAD: Signal = Signal::SIGHUP;
+
+/// The signal by which a user has a mount go on with the program as it is on disk.
+pub const UPGRADE: Signal = Signal::SIGUSR2;
 
 /// The signals of a fault in the process itself, which a mount does not outlast:
 /// the kernel ends a process that blocks them all the same, or they come from
@@ -68,6 +78,33 @@ impl Signals {
         }
         block(&others)?;
         Self::block()
+    }
+
+    /// The same for a worker, to which its supervisor says whether SIGHUP means the end.
+    ///
+    /// # Errors
+    /// None known of; the system call has an error result.
+    pub fn of_worker() -> Result<Self> {
+        let Self(mut signals) = Self::outlast_others()?;
+        signals.remove(Signal::SIGHUP);
+        block(&SigSet::from(Signal::SIGHUP))?;
+        Ok(Self(signals))
+    }
+
+    /// The same for a supervisor, which hears [`RELOAD`] and [`UPGRADE`] too, from a
+    /// descriptor.
+    ///
+    /// # Errors
+    /// Where there is no descriptor left.
+    pub fn of_supervisor() -> Result<SignalFd> {
+        let Self(mut signals) = Self::outlast_others()?;
+        for signal in [RELOAD, UPGRADE] {
+            signals.add(signal);
+        }
+        block(&signals)?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        SignalFd::with_flags(&signals, flags)
+            .map_err(|errno| Error::io("listening for signals", errno.into()))
     }
 
     /// Waits for the next one, and returns its name.

@@ -4,6 +4,7 @@ use super::{
     Fs,
     context::{BUFFER, errno, file_type, sought},
     handles::Open,
+    handshake::Offer,
     negotiate::negotiate,
     open_writers,
     readdir::fill,
@@ -39,6 +40,8 @@ macro_rules! refuse {
 
 impl Filesystem for Fs {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // Only the first counts, and there is only one.
+        let _ = self.context.offer.set(Offer::of(config));
         negotiate(config);
         Ok(())
     }
@@ -97,6 +100,7 @@ impl Filesystem for Fs {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        self.context.gate.pass();
         let size = size as usize;
         // Nearly every read is answered at once, from one buffer.
         let waits = BUFFER.with_borrow_mut(|buffer| {

@@ -5,6 +5,7 @@ use crate::{
     error::Error,
     shared::SharedCache,
     store::{AnswerStore, Store, Usage, Verify, Version},
+    supervision::Supervision,
     tree::{
         answers::{Agents, Answers, Listing, Sharing},
         cache::Cache,
@@ -45,6 +46,10 @@ pub struct TreeOptions {
     pub offline: bool,
     /// What the machines of a fleet share.
     pub shared: Option<Arc<SharedCache>>,
+    /// When the mount was made.
+    pub mounted_at: Timestamp,
+    /// What is known of the supervisor.
+    pub supervision: Arc<Supervision>,
     /// What to do with content that does not have its version's id as checksum.
     pub verify: Verify,
     /// Names of programs that may start no downloads, beside the known indexers; `None`
@@ -81,6 +86,7 @@ pub struct Tree {
     pub(super) external_symlinks: bool,
     pub(super) shared: Option<Arc<SharedCache>>,
     pub(super) started: Timestamp,
+    pub(super) supervision: Arc<Supervision>,
 }
 
 impl Tree {
@@ -105,7 +111,8 @@ impl Tree {
             tables: Cache::new(TABLES),
             external_symlinks: options.external_symlinks,
             shared,
-            started: Timestamp::now(),
+            started: options.mounted_at,
+            supervision: options.supervision,
         }
     }
 
