@@ -15,6 +15,10 @@ mod page_fill;
 mod readdir;
 mod replies;
 
+pub use self::{
+    gate::Gate,
+    handshake::{Offer, reply as init_reply, shake_hands},
+};
 use crate::{
     error::Result,
     pending::PendingRequests,
@@ -24,10 +28,6 @@ use context::{Context, MOST_ROUNDS, attempt};
 use cpu_latency::CpuLatency;
 use fuser::{INodeNo, Notifier, ReplyEmpty, Request};
 use handles::{Handles, Open};
-pub use self::{
-    gate::Gate,
-    handshake::{Offer, reply as init_reply, shake_hands},
-};
 use page_fill::PageFill;
 use std::{
     io,

@@ -49,6 +49,7 @@ fn run(command: Command) -> Result<ExitCode> {
             Outcome::Ended => {}
         },
         Command::Unmount(args) => args.run(&environment)?,
+        Command::Upgrade(args) => return args.run(&environment),
         Command::Status(args) => return args.run(&environment),
         Command::Doctor(args) => return args.run(&environment),
         Command::Run(args) => return args.run(&environment),

@@ -22,9 +22,9 @@ mod message;
 mod supervise;
 mod worker;
 
+pub(crate) use self::{launch::become_supervisor, message::Connection};
 pub use self::{
     launch::obstacle,
     link::{Hooks, Link, Told, Voice},
     supervise::supervise,
 };
-pub(crate) use self::{launch::become_supervisor, message::Connection};

@@ -66,7 +66,9 @@ pub fn hand_on(environment: &Environment) -> Result<Option<OwnedFd>> {
         file.rewind()?;
         Ok(file.into())
     });
-    written.map(Some).map_err(|error| Error::io("handing on the token", error))
+    written
+        .map(Some)
+        .map_err(|error| Error::io("handing on the token", error))
 }
 
 /// Adds to the environment what [`hand_on`] wrote. The file stays as it is: it is read
@@ -98,7 +100,11 @@ mod tests {
     fn secrets_reach_another_process_and_nothing_else_does() {
         let mut environment = Environment::default();
         assert!(hand_on(&environment).unwrap().is_none());
-        for (name, value) in [("VM0_TOKEN", "a=b\n"), ("AWS_SECRET_ACCESS_KEY", "k"), ("HOME", "h")] {
+        for (name, value) in [
+            ("VM0_TOKEN", "a=b\n"),
+            ("AWS_SECRET_ACCESS_KEY", "k"),
+            ("HOME", "h"),
+        ] {
             environment.variables.insert(name.into(), value.into());
         }
         let file = hand_on(&environment).unwrap().unwrap();

@@ -57,7 +57,9 @@ impl Offer {
         [2, 0, 0, 0, 0, 0, 0, 0].into_iter().for_each(&mut word);
         let flags = self.capabilities.bits();
         let (low, high) = (flags as u32, (flags >> 32) as u32);
-        [self.abi.0, self.abi.1, self.max_readahead, low, high].into_iter().for_each(&mut word);
+        [self.abi.0, self.abi.1, self.max_readahead, low, high]
+            .into_iter()
+            .for_each(&mut word);
         bytes.resize(REQUEST, 0);
         bytes
     }

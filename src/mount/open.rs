@@ -147,4 +147,3 @@ pub(super) fn greet(tree: &Arc<Tree>, pending: &PendingRequests) -> Result<Vec<S
         )]),
     }
 }
-

@@ -394,4 +394,3 @@ impl Drop for Mounted {
         }
     }
 }
-

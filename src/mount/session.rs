@@ -154,4 +154,3 @@ pub(super) fn serve(session: Session<Fs>) -> io::Result<()> {
         .join()
         .unwrap_or_else(|_| Err(io::Error::other("its thread panicked")))
 }
-

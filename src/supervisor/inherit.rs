@@ -32,7 +32,8 @@ pub(super) fn pass_on(fd: &impl AsFd, does: bool) -> Result<()> {
 /// # Errors
 /// Where the text is not of so many numbers of open descriptors.
 pub(super) fn take<const N: usize>(text: &str) -> Result<[Option<OwnedFd>; N]> {
-    let foreign = || Error::Setup("this option is not for users: vm0fs starts itself with it".into());
+    let foreign =
+        || Error::Setup("this option is not for users: vm0fs starts itself with it".into());
     let mut fds = [const { None }; N];
     let mut words = text.split(',');
     for fd in &mut fds {

@@ -84,12 +84,7 @@ fn execute(ready: Option<Ready>, environment: &Environment) -> Result<std::conve
 }
 
 /// The command that starts this program in a role.
-fn program(
-    path: &Path,
-    role: &str,
-    fds: &[Option<BorrowedFd<'_>>],
-    from: &Path,
-) -> Command {
+fn program(path: &Path, role: &str, fds: &[Option<BorrowedFd<'_>>], from: &Path) -> Command {
     let mut from_option = OsString::from(FROM);
     from_option.push(from);
     let mut command = Command::new(path);
@@ -115,12 +110,16 @@ pub(super) fn worker(
 /// The arguments of `vm0fs mount` that this process was started with, without those
 /// that are not the user's.
 fn arguments() -> impl Iterator<Item = OsString> {
-    std::env::args_os().skip(2).filter(|argument| !is_ours(argument))
+    std::env::args_os()
+        .skip(2)
+        .filter(|argument| !is_ours(argument))
 }
 
 fn is_ours(argument: &OsStr) -> bool {
     let bytes = argument.as_bytes();
-    [SUPERVISOR, WORKER, FROM].iter().any(|option| bytes.starts_with(option.as_bytes()))
+    [SUPERVISOR, WORKER, FROM]
+        .iter()
+        .any(|option| bytes.starts_with(option.as_bytes()))
 }
 
 impl Launched {
@@ -141,7 +140,10 @@ impl Launched {
         };
         let [ready, secrets] = take(fds)?;
         let from = first.next().unwrap_or_default();
-        let from = from.as_bytes().strip_prefix(FROM.as_bytes()).unwrap_or(b"/");
+        let from = from
+            .as_bytes()
+            .strip_prefix(FROM.as_bytes())
+            .unwrap_or(b"/");
         Ok(Some(Self {
             ready: ready.map(Ready::from),
             secrets,

@@ -250,7 +250,11 @@ fn own_descriptors(kept: [i32; 2]) -> Result<()> {
     kept.sort();
     let ranges = [
         (0, kept[0].checked_sub(1), libc::CLOSE_RANGE_UNSHARE),
-        (kept[0] + 1, kept[1].checked_sub(1), libc::CLOSE_RANGE_UNSHARE),
+        (
+            kept[0] + 1,
+            kept[1].checked_sub(1),
+            libc::CLOSE_RANGE_UNSHARE,
+        ),
         (kept[1] + 1, Some(u32::MAX), libc::CLOSE_RANGE_UNSHARE),
     ];
     for (first, last, flags) in ranges {
@@ -290,8 +294,7 @@ fn hear(socket: &Socket, voice: &Voice, mut hooks: Hooks) {
             };
             let _ = socket.send(&report, &[]);
         }
-        if let Some(operation) = (hooks.hung)().filter(|_| !is_hung)
-        {
+        if let Some(operation) = (hooks.hung)().filter(|_| !is_hung) {
             is_hung = true;
             let _ = socket.send(&Report::Hung(operation), &[]);
         }

@@ -145,7 +145,8 @@ impl Socket {
     /// # Errors
     /// Where the other end is closed or full.
     pub(crate) fn send(&self, message: &impl Serialize, fds: &[BorrowedFd<'_>]) -> Result<()> {
-        let text = serde_json::to_vec(message).map_err(|error| Error::Internal(error.to_string()))?;
+        let text =
+            serde_json::to_vec(message).map_err(|error| Error::Internal(error.to_string()))?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {

@@ -197,7 +197,11 @@ impl Supervisor {
         ];
         let workers: Vec<_> = workers.into_iter().flatten().collect();
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
-        fds.extend(workers.iter().map(|(_, worker)| PollFd::new(worker, PollFlags::IN)));
+        fds.extend(
+            workers
+                .iter()
+                .map(|(_, worker)| PollFd::new(worker, PollFlags::IN)),
+        );
         match poll(&mut fds, Some(&limit)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(Error::io("waiting for workers", errno.into())),
@@ -290,8 +294,8 @@ impl Supervisor {
         self.resend();
         let Some(worker) = &self.current else { return };
         let why = match gap.cause {
-            Cause::Death | Cause::Hang => format!("{}{}", gap.why, self.deaths.last()),
-            Cause::Upgrade | Cause::Reload => gap.why,
+            Cause::Death => format!("the worker died{}", self.deaths.last()),
+            Cause::Hang | Cause::Upgrade | Cause::Reload => gap.why,
         };
         let replacement = Replacement {
             at: Timestamp::now(),
@@ -330,17 +334,19 @@ impl Supervisor {
         } else if is_draining {
             self.promote();
         } else {
-            let cause = match is_stopped {
-                Some(_) => Cause::Hang,
-                None => Cause::Death,
-            };
-            self.replace(cause, is_stopped.unwrap_or_else(|| "the worker died".into()));
+            match is_stopped {
+                Some(why) => self.replace(Cause::Hang, why),
+                None => self.replace(Cause::Death, String::new()),
+            }
         }
     }
 
     /// Has another worker go on after one that died.
     fn replace(&mut self, cause: Cause, why: String) {
-        let can_resend = self.held.as_ref().is_some_and(|held| held.connection.can_resend);
+        let can_resend = self
+            .held
+            .as_ref()
+            .is_some_and(|held| held.connection.can_resend);
         if !can_resend {
             return self.give_up("this kernel cannot send requests again (before 6.9)");
         }
@@ -443,13 +449,20 @@ impl Supervisor {
             return self.unmount();
         }
         let overdue = |limit| move |worker: &Worker| worker.began.elapsed() > limit;
-        if self.next.as_ref().is_some_and(|(next, _)| overdue(PREPARATION)(next)) {
+        if self
+            .next
+            .as_ref()
+            .is_some_and(|(next, _)| overdue(PREPARATION)(next))
+        {
             self.refuse("it was not ready to take over in time");
         }
         let Some(current) = &mut self.current else {
             return;
         };
-        if current.drains_since().is_some_and(|since| since.elapsed() > DRAIN) {
+        if current
+            .drains_since()
+            .is_some_and(|since| since.elapsed() > DRAIN)
+        {
             return current.stop("it did not finish in time");
         }
         if !current.serves {
@@ -513,7 +526,10 @@ impl Supervisor {
 
     /// Ends the mount, since no worker can serve it.
     fn give_up(&mut self, why: &str) {
-        let path = self.held.as_ref().map(|held| held.connection.mountpoint.clone());
+        let path = self
+            .held
+            .as_ref()
+            .map(|held| held.connection.mountpoint.clone());
         let path = path.unwrap_or_default();
         self.log(&format!("{}: the mount ends: {why}", path.display()));
         for death in self.deaths.told() {

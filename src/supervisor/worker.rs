@@ -122,7 +122,10 @@ impl Worker {
                 if let Some(code) = status.code() {
                     return ExitCode::from(code as u8);
                 }
-                eprintln!("vm0fs: the worker ended before the mount was made ({})", told(status));
+                eprintln!(
+                    "vm0fs: the worker ended before the mount was made ({})",
+                    told(status)
+                );
                 return ExitCode::FAILURE;
             }
             thread::sleep(Duration::from_millis(2));
