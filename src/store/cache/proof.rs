@@ -10,8 +10,9 @@
 
 use crate::store::index::walk::{self, DIGEST};
 use crate::store::index::{Records, format};
-use crate::store::key::{VersionKey, hex, push_hex};
+use crate::store::key::VersionKey;
 use crate::store::meta::Verify;
+use crate::text::{hex, push_hex};
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
 
