@@ -24,7 +24,7 @@ use reqwest::{
 };
 use std::{
     io::{self, Read},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -176,8 +176,7 @@ impl Call<'_> {
                     (error, pause)
                 }
             };
-            let counters = &self.transport.counters;
-            counters.failed.fetch_add(1, Ordering::Relaxed);
+            self.transport.counters.failed();
             let Some(pause) = pause else {
                 return Err(error);
             };
@@ -210,7 +209,7 @@ impl Call<'_> {
             .map_err(Failure::Final)?
             .request(request.form.method(), url.clone())
             .header(AUTHORIZATION, transport.authorization.clone());
-        transport.counters.made.fetch_add(1, Ordering::Relaxed);
+        transport.counters.sent();
         let response = request.form.apply(call).send();
         let response = response.map_err(|error| self.broken(&error))?;
         self.progress.advance(0);

@@ -6,12 +6,11 @@ use super::{
     counters::Calls,
     events::EventStream,
     failure::advise,
-    logs::{self, LogReader},
     paging::{self, Source},
     redaction::Secrets,
     request::Request,
     transport::Transport,
-    types::{Agent, LogRow, Metrics, Row, Run, Storage, StorageKind, StorageVersion},
+    types::{Agent, Metrics, Row, Run, Storage, StorageKind, StorageVersion},
 };
 use crate::{
     error::{Error, Result},
@@ -112,21 +111,6 @@ impl Client {
         let advice =
             "the run may have been cancelled: look at its status in runs/ before trying again";
         self.act(&request, advice, progress)
-    }
-
-    /// `GET /v1/runs/:id/logs`: the rows of every type that `reader` has not
-    /// returned yet, each once, oldest first. A row that the service adds late is
-    /// found if its time is at most two seconds before the newest row's.
-    ///
-    /// Costs one call if less than a page was added since the last time. An error
-    /// leaves the reader as it was.
-    pub fn run_logs(
-        &self,
-        id: &str,
-        reader: &mut LogReader,
-        progress: &Progress,
-    ) -> Result<Vec<Row<LogRow>>> {
-        logs::run_logs(&self.transport, id, reader, progress)
     }
 
     /// `GET /v1/runs/:id/events`: the events of a run after number `after` (by

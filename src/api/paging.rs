@@ -39,7 +39,6 @@ pub(super) struct Page<'a> {
     #[serde(borrow)]
     pub(super) data: Vec<&'a RawValue>,
     /// Absent where a deployment does not page this list.
-    #[serde(default)]
     pub(super) pagination: Option<Pagination>,
 }
 
@@ -48,7 +47,6 @@ pub(super) struct Page<'a> {
 pub(super) struct Pagination {
     #[serde(default)]
     pub(super) has_more: bool,
-    #[serde(default)]
     pub(super) next_cursor: Option<String>,
 }
 

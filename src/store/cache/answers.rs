@@ -5,10 +5,11 @@
 //! the tree wrote it. A damaged file reads as absent. The files have a maximum size
 //! together; the least recently used are removed first.
 
-use crate::store::{files::make_directory, key::hex};
 use crate::{
     error::{Error, Result},
+    store::files::make_directory,
     sync::{Mutex, RwLock},
+    text::hex,
 };
 use nix::sys::{
     stat::{UtimensatFlags, utimensat},

@@ -1,6 +1,7 @@
 //! How an object's name becomes one path component, and which names are worth
 //! asking the API about.
 
+use crate::text::hex;
 use sha2::{Digest, Sha256};
 
 /// The longest path component (`NAME_MAX` of Linux).
@@ -37,7 +38,7 @@ pub(crate) fn escape(name: &str) -> String {
         out.truncate(cut);
         out.push('~');
         let digest = Sha256::digest(name);
-        out.extend(digest[..8].iter().map(|byte| format!("{byte:02x}")));
+        out.push_str(&hex(&digest[..8]));
     }
     out
 }

@@ -29,8 +29,8 @@ impl Resource for Runs {
 
     fn fetch((): &(), ask: &Ask<'_, Self>) -> Outcome<Self> {
         let items = ask.earlier.iter().flat_map(|listing| listing.items());
-        let known = items.map(|item| &item.row.value).collect();
-        let rows = ask.api().runs_since(&known, ask.progress)?;
+        let known = items.map(|item| &item.row.value);
+        let rows = ask.api().runs_since(known, ask.progress)?;
         ask.listed(Listing::new(rows, ask.asked))
     }
 
