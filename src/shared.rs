@@ -19,6 +19,8 @@ mod bucket;
 mod bucket;
 mod counters;
 mod key;
+#[cfg(feature = "shared-cache")]
+mod leftovers;
 mod listed;
 mod name;
 mod queue;
@@ -223,7 +225,8 @@ impl SharedCache {
         Ok(sum)
     }
 
-    /// Removes the objects that were written before a time, of all keys.
+    /// Removes the objects that were written before a time, of all keys, and what killed
+    /// writers have left more than an hour ago: how many of both, and their bytes.
     ///
     /// # Errors
     /// Where it cannot be listed, or objects cannot be removed.
@@ -235,6 +238,9 @@ impl SharedCache {
             let names = objects.into_iter().map(|object| object.name).collect();
             self.0.bucket.remove(names)
         })?;
+        let (files, bytes) = self.0.bucket.remove_leftovers()?;
+        sum.objects += files;
+        sum.bytes += bytes;
         Ok(sum)
     }
 }
