@@ -12,7 +12,7 @@ use crate::{
     background::{Side, detach, leave_terminal},
     config::Settings,
     error::Result,
-    signals::Signals,
+    signals::{self, Signals},
     supervisor::Link,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -94,6 +94,7 @@ pub fn run_worker(
     ready: impl FnOnce(&Path, &[String]),
 ) -> Result<()> {
     let signals = Signals::of_worker()?;
+    signals::before_death(|| ());
     set_up_logs();
     raise_open_files();
     if let Some(inherited) = link.inherited.take() {

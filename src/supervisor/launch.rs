@@ -89,7 +89,7 @@ fn program(path: &Path, role: &str, fds: &[Option<BorrowedFd<'_>>], from: &Path)
     from_option.push(from);
     let mut command = Command::new(path);
     command
-        .arg0("vm0fs")
+        .arg0(std::env::args_os().next().unwrap_or("vm0fs".into()))
         .args(["mount", &format!("{role}{}", numbers(fds))])
         .arg(from_option);
     command

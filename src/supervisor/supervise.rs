@@ -25,7 +25,7 @@ use rustix::{
 };
 use std::{
     ffi::OsString,
-    io::IsTerminal,
+    fs::File,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -91,6 +91,8 @@ struct Supervisor {
     /// Where the command waits; and whether the mount stays in the foreground.
     ready: Option<Ready>,
     is_foreground: bool,
+    /// Whether a terminal goes away with SIGHUP.
+    has_terminal: bool,
     secrets: Option<OwnedFd>,
     from: PathBuf,
     arguments: Vec<OsString>,
@@ -142,6 +144,7 @@ impl Supervisor {
         Ok(Self {
             signals: Signals::of_supervisor()?,
             is_foreground: launched.ready.is_none(),
+            has_terminal: launched.ready.is_none() && File::open("/dev/tty").is_ok(),
             ready: launched.ready,
             secrets: launched.secrets,
             from: launched.from,
@@ -236,12 +239,10 @@ impl Supervisor {
     }
 
     fn signalled(&mut self, signal: Signal) {
-        let is_hangup = signal == RELOAD;
-        // A terminal sends it to the processes in its foreground as it goes away.
-        let ends = is_hangup && self.is_foreground && std::io::stdin().is_terminal();
         match signal {
             UPGRADE => self.begin_replacing(Cause::Upgrade),
-            RELOAD if !ends => self.begin_replacing(Cause::Reload),
+            // A terminal sends it to the processes in its foreground as it goes away.
+            RELOAD if !self.has_terminal => self.begin_replacing(Cause::Reload),
             other => self.end(other.as_str(), false),
         }
     }

@@ -77,7 +77,7 @@ impl Bench {
         });
         let answer_store = crate::store::AnswerStore::open(dir.path(), "test", 16 << 20);
         let options = TreeOptions {
-            mounted_at: Timestamp::now(),
+            mounted_at: jiff::Timestamp::now(),
             supervision: Arc::default(),
             list_ttl,
             external_symlinks: false,
