@@ -14,6 +14,8 @@
 //! program becomes either.
 
 mod deaths;
+mod happening;
+mod held;
 mod inherit;
 mod launch;
 mod link;

@@ -5,8 +5,10 @@
 
 use super::{
     deaths::Deaths,
+    happening::{self, Happening, Place},
+    held::Held,
     launch::{self, Launched},
-    message::{Connection, Order, PROTOCOL, Report, Socket},
+    message::{Order, PROTOCOL, Report, Socket},
     worker::Worker,
 };
 use crate::{
@@ -19,10 +21,6 @@ use crate::{
 };
 use jiff::Timestamp;
 use nix::sys::{signal::Signal, signalfd::SignalFd};
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::write,
-};
 use std::{
     ffi::OsString,
     fs::File,
@@ -47,37 +45,6 @@ const END: Duration = Duration::from_secs(25);
 /// How often the supervisor looks at the device, and at processes that are to end.
 const LOOK: Duration = Duration::from_secs(1);
 const LOOK_AT_ENDING: Duration = Duration::from_millis(10);
-
-/// `FUSE_NOTIFY_RESEND` (include/uapi/linux/fuse.h): a `fuse_out_header` of 16 bytes
-/// with the notification's code as its error, for no request.
-const RESEND: [u8; 16] = {
-    let mut bytes = [0; 16];
-    bytes[0] = 16;
-    bytes[4] = 7;
-    bytes
-};
-
-/// Which worker something comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Current,
-    Next,
-}
-
-enum Happening {
-    Signal(Signal),
-    Report(Place, Report, Vec<OwnedFd>),
-    Closed(Place),
-    /// Nothing for a while.
-    Tick,
-}
-
-/// A mount, as far as the supervisor holds it.
-struct Held {
-    device: OwnedFd,
-    memory: OwnedFd,
-    connection: Connection,
-}
 
 /// The time without a worker.
 struct Gap {
@@ -113,7 +80,7 @@ struct Supervisor {
     /// Since when the mount is to end.
     ending: Option<Instant>,
     /// How the supervisor ends, once it does.
-    over: Option<ExitCode>,
+    over: Option<Result<ExitCode>>,
 }
 
 /// Supervises a mount to its end, where this process was started for that.
@@ -132,8 +99,8 @@ pub fn supervise() -> Result<Option<ExitCode>> {
     loop {
         let happening = supervisor.wait()?;
         supervisor.handle(happening);
-        if let Some(code) = supervisor.over {
-            return Ok(Some(code));
+        if let Some(end) = supervisor.over {
+            return end.map(Some);
         }
     }
 }
@@ -193,36 +160,8 @@ impl Supervisor {
             true => LOOK_AT_ENDING,
             false => LOOK,
         };
-        let limit = Timespec::try_from(limit).unwrap_or_default();
-        let workers = [
-            self.current.as_ref().map(|worker| (Place::Current, worker)),
-            self.next.as_ref().map(|(worker, _)| (Place::Next, worker)),
-        ];
-        let workers: Vec<_> = workers.into_iter().flatten().collect();
-        let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
-        fds.extend(
-            workers
-                .iter()
-                .map(|(_, worker)| PollFd::new(worker, PollFlags::IN)),
-        );
-        match poll(&mut fds, Some(&limit)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(Error::io("waiting for workers", errno.into())),
-        }
-        if let Ok(Some(info)) = self.signals.read_signal()
-            && let Ok(signal) = Signal::try_from(info.ssi_signo as i32)
-        {
-            return Ok(Happening::Signal(signal));
-        }
-        for ((place, worker), fd) in workers.iter().zip(&fds[1..]) {
-            if !fd.revents().is_empty() {
-                return Ok(match worker.hear() {
-                    Some((report, fds)) => Happening::Report(*place, report, fds),
-                    None => Happening::Closed(*place),
-                });
-            }
-        }
-        Ok(Happening::Tick)
+        let next = self.next.as_ref().map(|(worker, _)| worker);
+        happening::wait(&self.signals, self.current.as_ref(), next, limit)
     }
 
     fn handle(&mut self, happening: Happening) {
@@ -262,7 +201,7 @@ impl Supervisor {
             }
             Report::Serving(warnings) => self.serves(&warnings),
             Report::Failed(why) => self.deaths.explain(why),
-            Report::Ended => self.over = Some(ExitCode::SUCCESS),
+            Report::Ended => self.over = Some(Ok(ExitCode::SUCCESS)),
             Report::Hung(operation) => self.kill_hung(&operation),
             Report::Pong(taken) => {
                 let worker = self.current.as_mut();
@@ -326,10 +265,10 @@ impl Supervisor {
             self.over = Some(code);
             return;
         };
-        let is_gone = is_gone(&held.device);
+        let is_gone = held.is_gone();
         self.deaths.add(worker);
         if is_gone {
-            self.over = Some(ExitCode::SUCCESS);
+            self.over = Some(Ok(ExitCode::SUCCESS));
         } else if self.ending.is_some() {
             self.unmount();
         } else if is_draining {
@@ -434,8 +373,7 @@ impl Supervisor {
 
     fn resend(&self) {
         if let Some(held) = &self.held {
-            // Fails where the mount is gone, which shows elsewhere.
-            let _ = write(&held.device, &RESEND);
+            held.resend();
         }
     }
 
@@ -473,7 +411,7 @@ impl Supervisor {
             return;
         }
         let Some(held) = &self.held else { return };
-        if !is_waiting(&held.device) {
+        if !held.is_waiting() {
             self.stuck = None;
             return;
         }
@@ -509,10 +447,10 @@ impl Supervisor {
         if let Some(mut worker) = self.current.take() {
             worker.stop("the mount ends");
         }
-        self.over = Some(ExitCode::SUCCESS);
+        self.over = Some(Ok(ExitCode::SUCCESS));
         let Some(held) = self.held.take() else { return };
         let path = held.connection.mountpoint.clone();
-        let is_gone = is_gone(&held.device);
+        let is_gone = held.is_gone();
         // With the device goes the connection: programs that wait for an answer get an
         // error.
         drop(held);
@@ -521,7 +459,7 @@ impl Supervisor {
         }
         if let Err(error) = unmount::unmount(&path, true, |_| ()) {
             self.log(&error.to_string());
-            self.over = Some(ExitCode::FAILURE);
+            self.over = Some(Ok(ExitCode::FAILURE));
         }
     }
 
@@ -537,28 +475,11 @@ impl Supervisor {
             self.log(&death);
         }
         self.unmount();
-        self.over = Some(ExitCode::FAILURE);
+        self.over = Some(Ok(ExitCode::FAILURE));
     }
 
     /// Writes a line to the log. The supervisor opens it only for that.
     fn log(&self, line: &str) {
         super::log::error(line, self.is_foreground);
-    }
-}
-
-fn is_gone(device: &OwnedFd) -> bool {
-    events(device).contains(PollFlags::ERR)
-}
-
-fn is_waiting(device: &OwnedFd) -> bool {
-    events(device).contains(PollFlags::IN)
-}
-
-fn events(device: &OwnedFd) -> PollFlags {
-    let mut fds = [PollFd::new(device, PollFlags::IN)];
-    let now = Timespec::default();
-    match poll(&mut fds, Some(&now)) {
-        Ok(_) => fds[0].revents(),
-        Err(_) => PollFlags::empty(),
     }
 }

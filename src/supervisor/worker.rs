@@ -115,22 +115,24 @@ impl Worker {
     }
 
     /// Its exit code, for a process that ends with it.
-    pub(super) fn exit_code(mut self) -> ExitCode {
+    ///
+    /// # Errors
+    /// Where a signal has ended it, so that it has not said why itself.
+    pub(super) fn exit_code(mut self) -> Result<ExitCode> {
         let began = Instant::now();
         while began.elapsed() < EXIT {
             if let Some(status) = self.status() {
-                if let Some(code) = status.code() {
-                    return ExitCode::from(code as u8);
-                }
-                eprintln!(
-                    "vm0fs: the worker ended before the mount was made ({})",
-                    told(status)
-                );
-                return ExitCode::FAILURE;
+                return match status.code() {
+                    Some(code) => Ok(ExitCode::from(code as u8)),
+                    None => Err(Error::Setup(format!(
+                        "the worker ended before the mount was ready ({})",
+                        told(status)
+                    ))),
+                };
             }
             thread::sleep(Duration::from_millis(2));
         }
-        ExitCode::FAILURE
+        Ok(ExitCode::FAILURE)
     }
 }
 
