@@ -318,6 +318,11 @@ fn api_errno(api: &ApiError) -> i32 {
     }
 }
 
+/// What a fetch fails with that needs more memory than there is.
+pub(crate) fn no_memory() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOMEM)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,9 @@ use vm0fs::{
     signals, supervisor,
 };
 
+#[global_allocator]
+static ALLOCATOR: malloc::Allocator = malloc::Allocator;
+
 fn main() -> ExitCode {
     malloc::settle();
     signals::settle();

@@ -1,5 +1,6 @@
 //! Makes a mount from its settings, serves it, and ends it in order.
 
+mod memory;
 mod mountpoint;
 mod open;
 mod serve;
@@ -95,6 +96,7 @@ pub fn run_worker(
 ) -> Result<()> {
     let signals = Signals::of_worker()?;
     signals::before_death(|| ());
+    memory::offer_worker();
     set_up_logs();
     raise_open_files();
     if let Some(inherited) = link.inherited.take() {

@@ -1,6 +1,7 @@
 //! A mount that is being served.
 
 use super::{
+    memory::MemoryWatch,
     open::{Origin, greet, open_from},
     session,
 };
@@ -276,8 +277,9 @@ impl Mounted {
             tracing::error!("signals are not heard, only `vm0fs unmount` ends this: {error}");
         }
         let mut end = End::Used;
+        let mut memory = MemoryWatch::begin();
         loop {
-            match self.happens.recv() {
+            match self.next_event(&mut memory) {
                 Ok(Event::Signal(why)) => self.end(why),
                 Ok(Event::Told(Told::End { why, is_unused })) => {
                     if is_unused {
@@ -303,6 +305,17 @@ impl Mounted {
             voice.ended();
         }
         end
+    }
+
+    /// Waits for an event, and for memory to run short meanwhile.
+    fn next_event(&self, memory: &mut MemoryWatch) -> Result<Event, mpsc::RecvError> {
+        loop {
+            match self.happens.recv_timeout(memory.interval()) {
+                Ok(event) => return Ok(event),
+                Err(mpsc::RecvTimeoutError::Timeout) => memory.look(&self.tree),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(mpsc::RecvError),
+            }
+        }
     }
 
     fn end(&self, why: &str) {

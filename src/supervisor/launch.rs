@@ -8,6 +8,8 @@ use crate::{
     error::{Error, Result},
     proc::OWN_PROGRAM,
 };
+use libc::RLIM_INFINITY;
+use nix::sys::resource::{Resource, getrlimit};
 use std::{
     ffi::{OsStr, OsString},
     os::{
@@ -27,8 +29,15 @@ const FROM: &str = "--from=";
 /// (`FUSE_NOTIFY_RESEND`; fuse(4) protocol 7.40).
 const CAN_RESEND: (u32, u32) = (6, 9);
 
-/// Why a mount on this kernel ends with its process; `None` where it does not.
+/// Why a mount that this process makes ends with its process; `None` where it need not.
 pub fn obstacle() -> Option<String> {
+    if getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft != RLIM_INFINITY) {
+        return Some(
+            "a mount ends with its process under a limit of file sizes (`ulimit -f`, systemd's \
+             LimitFSIZE): what a worker leaves to the next is a file in memory"
+                .into(),
+        );
+    }
     let uname = rustix::system::uname();
     let release = uname.release().to_string_lossy();
     (version(&release) < Some(CAN_RESEND)).then(|| {

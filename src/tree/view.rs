@@ -131,6 +131,12 @@ impl Tree {
         }
     }
 
+    /// Forgets most of what it holds in memory and can have again.
+    pub fn shed_memory(&self) {
+        self.tables.shed();
+        self.answers.shed();
+    }
+
     /// Whether a list of agents is known, if only from an earlier mount.
     pub fn knows_agents(&self) -> bool {
         self.answers.of::<Agents>().last(&()).is_some()
