@@ -8,6 +8,7 @@ use crate::{
     config::{self, Crawlers, Settings},
     error::{Error, Result},
     fs::{self, Fs},
+    handover::Handover,
     pending::PendingRequests,
     proc::{self, MountEntry},
     shared::SharedCache,
@@ -183,7 +184,8 @@ pub fn open(settings: &Settings) -> Result<(Arc<Tree>, Arc<PendingRequests>)> {
         },
     };
     let shelf = AnswerStore::open(&settings.cache_dir, &account, answers)?;
-    let tree = Arc::new(Tree::new(client, store, shelf, options));
+    let handover = Arc::new(Handover::new()?);
+    let tree = Arc::new(Tree::new(client, store, shelf, options, handover));
     let pending = Arc::new(PendingRequests::new(tree.clone(), settings.timeout));
     Ok((tree, pending))
 }

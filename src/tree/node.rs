@@ -5,6 +5,7 @@ pub(crate) mod files;
 pub(crate) mod ids;
 pub(crate) mod inodes;
 pub(crate) mod names;
+mod objects;
 
 pub(crate) use self::{
     files::{AgentFile, Control, Form, MetaFile, RunFile},
@@ -15,7 +16,8 @@ pub use self::files::START_FILE;
 pub use crate::store::NodeKind as Kind;
 
 use crate::{api::types::StorageKind, guide::PAGES};
-use inodes::{Inodes, Object};
+use inodes::Inodes;
+use objects::Object;
 use std::sync::Arc;
 
 /// One inode.
@@ -345,7 +347,7 @@ mod tests {
                 Node::Entry(VersionId::new(kind, id.clone(), version.clone()), 1_000_000),
             ]);
         }
-        let inodes = Inodes::default();
+        let inodes = Inodes::fresh();
         let mut seen = std::collections::HashSet::new();
         for node in nodes {
             let ino = node.ino(&inodes);
