@@ -1,5 +1,6 @@
 //! Makes a mount from its settings, serves it, and ends it in order.
 
+mod hung;
 mod memory;
 mod mountpoint;
 mod open;
@@ -13,7 +14,7 @@ use crate::{
     background::{Side, detach, leave_terminal},
     config::Settings,
     error::Result,
-    signals::{self, Signals},
+    signals::Signals,
     supervisor::Link,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -95,7 +96,6 @@ pub fn run_worker(
     ready: impl FnOnce(&Path, &[String]),
 ) -> Result<()> {
     let signals = Signals::of_worker()?;
-    signals::before_death(|| ());
     memory::offer_worker();
     set_up_logs();
     raise_open_files();

@@ -7,12 +7,14 @@
 
 use crate::{
     error::{Error, Result},
+    handover::Work,
     progress::Progress,
     sync::{Condvar, Mutex},
     tree::{Answer, FetchKey, Miss, Pool, Tree, View},
 };
 use std::{
     collections::{HashMap, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
@@ -286,7 +288,19 @@ impl Shared {
             let (since, progress) = (flight.since, flight.progress.clone());
             drop(state);
             let arrived = || self.wake_early(&key);
-            let fetch = AssertUnwindSafe(|| self.tree.fetch(&key, since, &progress, &arrived));
+            let handover = self.tree.handover();
+            let told = key.to_string();
+            let work = work(&key, &told);
+            let fetch = AssertUnwindSafe(|| match handover.refuse(&work) {
+                Some(deadly) => {
+                    self.tree.refuse(&key, &deadly);
+                    None
+                }
+                None => {
+                    let _working = handover.working_on(&work);
+                    self.tree.fetch(&key, since, &progress, &arrived)
+                }
+            });
             let hold = catch_unwind(fetch).unwrap_or_else(|_| {
                 let error = Error::Internal(format!("fetching {key} panicked"));
                 self.tree.fail(&key, &error);
@@ -422,6 +436,15 @@ impl State {
         }
         overdue
     }
+}
+
+/// What a worker works on, by the key and by how that is told.
+fn work<'a>(key: &FetchKey, told: &'a str) -> Work<'a> {
+    // Tells keys apart that are told in the same words.
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    let work = Work::on("fetching", 0).at(hasher.finish());
+    work.named(told.as_bytes())
 }
 
 /// Runs waiters. One that panics must not keep the others from running; its reply is

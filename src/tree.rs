@@ -23,6 +23,7 @@ mod ops;
 mod orders;
 mod view;
 
+pub(crate) use self::ops::reopen::LeftFile;
 pub use self::{
     crawlers::Caller,
     fetch_key::{Answer, FetchKey, Miss, Pool},

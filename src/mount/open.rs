@@ -103,7 +103,13 @@ pub(super) fn open_from(
         },
     };
     let shelf = AnswerStore::open(&settings.cache_dir, &account, answers)?;
-    let tree = Arc::new(Tree::new(client, store, shelf, options));
+    let tree = Arc::new(Tree::new(
+        client,
+        store,
+        shelf,
+        options,
+        origin.handover.clone(),
+    ));
     let pending = Arc::new(PendingRequests::new(tree.clone(), settings.timeout));
     Ok((tree, pending))
 }

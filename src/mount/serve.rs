@@ -1,6 +1,7 @@
 //! A mount that is being served.
 
 use super::{
+    hung::Hung,
     memory::MemoryWatch,
     open::{Origin, greet, open_from},
     session,
@@ -12,7 +13,7 @@ use crate::{
     handover::Handover,
     pending::PendingRequests,
     proc::{self, MountEntry},
-    signals::Signals,
+    signals::{self, Signals},
     supervision::{Cause, Seen},
     supervisor::{Connection, Hooks, Link, Told, Voice},
     tree::Tree,
@@ -216,10 +217,13 @@ impl Mounted {
             ..Seen::default()
         };
         self.origin.supervision.note(|now| *now = seen);
+        let handover = self.origin.handover.clone();
+        signals::before_death(move || handover.mark_guilty());
         let (gate, events) = (self.gate.clone(), self.events.clone());
+        let mut hung = Hung::new(self.origin.handover.clone());
         let voice = link.watch(Hooks {
             taken: Box::new(move || gate.taken()),
-            hung: Box::new(|| None),
+            hung: Box::new(move || hung.look()),
             // Fails where the mount is ending anyway.
             tell: Box::new(move |told| drop(events.send(Event::Told(told)))),
         })?;
@@ -371,6 +375,7 @@ impl Mounted {
         wait(ORDERS, &|| !self.pending.is_sending());
         self.gate.close();
         wait(ANSWERS, &|| self.pending.count() == 0);
+        self.origin.handover.close();
         // Nothing that ends in order may run: it would end the mount, or answer what
         // another worker is to answer.
         let _ = raise(Signal::SIGKILL);

@@ -90,7 +90,7 @@ pub(super) fn connection(
         mountpoint: mountpoint.to_owned(),
         reply: reply.map_err(|error| Error::io("answering the kernel once more", error))?,
         request,
-        can_resend: offer.can_resend(),
+        can_resend: offer.can_resend() && origin.handover.is_kept(),
         allow_other,
         origin: api_origin,
         format: Handover::FORMAT,

@@ -283,11 +283,6 @@ impl Writing {
         Node::Control(self.control.clone())
     }
 
-    /// Whether it is another opening of the same file.
-    pub(crate) fn is_beside(&self, other: &Self) -> bool {
-        self.control == other.control && !std::ptr::eq(self, other)
-    }
-
     /// Notes a write as the kernel sent it, at an offset in bytes.
     pub(crate) fn note_write(&self, offset: u64, length: usize) {
         // Such a large write may be one piece of several: the file position moves

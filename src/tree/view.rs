@@ -3,6 +3,7 @@
 use crate::{
     api::{Client, types::Run},
     error::Error,
+    handover::Handover,
     shared::SharedCache,
     store::{AnswerStore, Store, Usage, Verify, Version},
     supervision::Supervision,
@@ -78,6 +79,7 @@ pub struct Tree {
     pub(super) crawlers: Crawlers,
     pub(super) live: Live,
     pub(super) inodes: Inodes,
+    handover: Arc<Handover>,
     /// The answers on disk, and the numbers of inodes beside them.
     pub(super) answer_store: Arc<AnswerStore>,
     pub(super) pages: Cache<MetaFile, Page>,
@@ -90,9 +92,17 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// A tree that has asked for nothing yet.
-    pub fn new(api: Client, store: Store, answer_store: AnswerStore, options: TreeOptions) -> Self {
+    /// A tree that has asked for nothing yet. What the kernel and processes hold of an
+    /// earlier one that left the handover means the same in this.
+    pub fn new(
+        api: Client,
+        store: Store,
+        answer_store: AnswerStore,
+        options: TreeOptions,
+        handover: Arc<Handover>,
+    ) -> Self {
         let answer_store = Arc::new(answer_store);
+        handover.free_all_but(std::iter::empty());
         let origin = api.origin().into();
         let content = Content::new(store, options.verify, origin);
         content.measure(&answer_store);
@@ -105,7 +115,8 @@ impl Tree {
             orders: Orders::default(),
             crawlers: Crawlers::new(options.crawlers),
             live: Live::new(Pool::STREAMS),
-            inodes: Inodes::new(numbers(&answer_store)),
+            inodes: Inodes::new(numbers(&answer_store), handover.clone()),
+            handover,
             answer_store,
             pages: Cache::new(PAGES),
             tables: Cache::new(TABLES),
@@ -114,6 +125,11 @@ impl Tree {
             started: options.mounted_at,
             supervision: options.supervision,
         }
+    }
+
+    /// What the next worker takes over.
+    pub(crate) fn handover(&self) -> &Arc<Handover> {
+        &self.handover
     }
 
     /// Writes nothing more to the cache.

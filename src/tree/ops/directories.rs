@@ -36,7 +36,7 @@ pub enum Directory {
 }
 
 /// The node behind a listed name, for its attributes.
-pub struct ListedNode(Node);
+pub struct ListedNode(pub(super) Node);
 
 /// A directory in a sealed version.
 pub struct SealedDirectory {
