@@ -195,11 +195,6 @@ impl PendingRequests {
         }
     }
 
-    /// The number of fetches that run or are queued, for diagnosis.
-    pub fn count(&self) -> usize {
-        self.shared.state.lock().flights.len()
-    }
-
     /// Fails the requests for which nothing has come for a second, as if that were
     /// their deadline. For a process that unmounts: a request that waits keeps the
     /// mount busy.

@@ -4,7 +4,7 @@
 
 use crate::{
     error::Error,
-    store::{Index, Meta, NodeKind, Present, Verified},
+    store::{Index, Meta, NodeKind, Present},
     tree::{
         answers::{Agent, Agents, Registered, Run, RunLogs, RunMetrics, Runs, Storages, Versions},
         content::Files,
@@ -166,12 +166,9 @@ impl View<'_> {
             None if row.file_count == Some(0) => "yes",
             None => "no",
         };
-        let verified = match sealed.as_ref().map(|sealed| sealed.meta().verified) {
-            Some(Verified::Yes) => Some("yes"),
-            Some(Verified::No) => Some("no"),
-            Some(Verified::NotApplicable) => Some("n/a"),
-            None => None,
-        };
+        let verified = sealed
+            .as_ref()
+            .map(|sealed| sealed.meta().verified.as_str());
         let failure = content.last_failure(version);
         let transfer = content.transfer(version);
         let transfer = transfer.map(|(bytes, all)| format!("{bytes} {}", all.unwrap_or(0)));
