@@ -8,7 +8,7 @@ use crate::{
     tree::{
         answers::{Agent, Agents, Registered, Run, RunLogs, RunMetrics, Runs, Storages, Versions},
         content::Files,
-        fetch_key::{Answer, FetchKey, Need},
+        fetch_key::{Answer, Need},
         live::Show,
         node::{Node, RunFile, VersionId},
         view::View,
@@ -150,8 +150,8 @@ impl View<'_> {
 
     /// Why the last fetch of an answer failed, if it did.
     fn failure<R: Registered>(&self, key: R::Key) -> Option<String> {
-        let failure = self.tree.last_failure(&FetchKey::of::<R>(key))?;
-        Some(failure.to_string())
+        let failure = self.tree.answers.of::<R>().last_failure(&key);
+        failure.map(|error| error.to_string())
     }
 
     fn version_xattrs(&self, version: &VersionId) -> Answer<Attributes> {
