@@ -6,6 +6,7 @@
 //! (mallopt(3), "dynamic mmap threshold"), until buffers of megabytes come out
 //! of its arenas, of which each thread may have one, and which keep them.
 
+use crate::proc;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -139,5 +140,18 @@ pub fn give_back() {
     #[expect(unsafe_code, reason = "there is no safe way to ask for it")]
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+/// Gives back the memory of code that has run: the kernel reads it from its file again
+/// where it is needed. For a process that does next to nothing from then on.
+pub fn forget_code() {
+    for range in proc::code() {
+        // SAFETY: code that is mapped from a file and cannot be written is the same when
+        // it is read again.
+        #[expect(unsafe_code, reason = "there is no safe way to ask for it")]
+        unsafe {
+            libc::madvise(range.start as *mut _, range.len(), libc::MADV_DONTNEED);
+        }
     }
 }

@@ -99,6 +99,16 @@ pub fn push_visible(out: &mut String, text: &str) {
     }
 }
 
+/// As [`push_visible`], line by line, with `between` between two lines.
+pub fn push_visible_lines(out: &mut String, text: &str, between: &str) {
+    for (number, line) in text.split('\n').enumerate() {
+        if number > 0 {
+            out.push_str(between);
+        }
+        push_visible(out, line.strip_suffix('\r').unwrap_or(line));
+    }
+}
+
 /// Lowercase hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     let mut text = Vec::with_capacity(2 * bytes.len());

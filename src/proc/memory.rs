@@ -4,6 +4,7 @@ use super::{field, read};
 use nix::sys::resource::{Resource, getrlimit};
 use std::{
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -57,6 +58,22 @@ impl MemoryLimit {
         };
         used.saturating_mul(100).checked_div(*limit)
     }
+}
+
+/// Where the code of this process is mapped, as ranges of addresses.
+pub fn code() -> Vec<Range<usize>> {
+    let maps = read(Path::new("/proc/self/maps")).unwrap_or_default();
+    let maps = String::from_utf8_lossy(&maps).into_owned();
+    let code = maps.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (range, permissions) = (words.next()?, words.next()?);
+        let (start, end) = range.split_once('-')?;
+        let address = |text| usize::from_str_radix(text, 16).ok();
+        let is_file = words.nth(3).is_some_and(|path| path.starts_with('/'));
+        let is_code = permissions == "r-xp" && is_file;
+        is_code.then_some(address(start)?..address(end)?)
+    });
+    code.collect()
 }
 
 /// A size that the kernel tells of this process, in bytes.

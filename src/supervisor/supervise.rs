@@ -14,6 +14,7 @@ use super::{
 use crate::{
     background::Ready,
     error::{Error, Result},
+    malloc,
     proc::OWN_PROGRAM,
     signals::{RELOAD, Signals, UPGRADE},
     supervision::{Cause, MOST_REMEMBERED, Replacement},
@@ -229,6 +230,8 @@ impl Supervisor {
         {
             return self.end("the command was interrupted", true);
         }
+        // Nothing of what began is needed while it serves.
+        malloc::forget_code();
         let Some(gap) = self.gap.take() else { return };
         // What the threads of the one before took as they ended is sent once more.
         self.resend();

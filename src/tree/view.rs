@@ -66,7 +66,7 @@ pub(super) struct Table {
     pub(super) bytes: Arc<[u8]>,
     /// When a run in it last changed, if there is any.
     pub(super) changed: Option<Timestamp>,
-    /// What it was made of: a listing, and so many answers on single runs.
+    /// What it was made of: a listing, and so many answers on single runs and on agents.
     pub(super) listing: Weak<Listing<Run>>,
     pub(super) answers: u64,
 }

@@ -128,9 +128,8 @@ impl AnswerStore {
         writeln!(file, "{MAGIC}{}", digest(content))?;
         file.write_all(content)?;
         // No fsync: after a crash of the machine the checksum shows what is damaged.
-        file.persist(self.path(name))
-            .map(drop)
-            .map_err(|error| error.error)
+        file.persist(self.path(name))?;
+        Ok(())
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -13,13 +13,13 @@ use crate::store::files::{self, META, PACK, PINNED, PRESENT};
 use crate::store::meta::Meta;
 use serde::Serialize;
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     thread,
     time::SystemTime,
 };
+use tempfile::NamedTempFile;
 
 /// The file in a version's directory that holds the name.
 const NAME: &str = "name";
@@ -236,21 +236,15 @@ impl Inventory {
     pub fn pin(&self, key: &str) -> Result<bool> {
         let _guard = self.quota.lock()?;
         let path = self.path(key)?;
-        let mut open = OpenOptions::new();
-        match open
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path.join(PINNED))
-        {
-            Ok(file) => file
-                .sync_all()
-                .and_then(|()| File::open(&path)?.sync_all())
-                .map(|()| true)
-                .map_err(|error| Error::io("pinning a version", error)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(Error::io("pinning a version", error)),
-        }
+        let pin = || -> io::Result<bool> {
+            let version = File::open(&path)?;
+            if files::exists(&version, PINNED) {
+                return Ok(false);
+            }
+            files::create(&version, PINNED)?.sync_all()?;
+            version.sync_all().map(|()| true)
+        };
+        pin().map_err(|error| Error::io("pinning a version", error))
     }
 
     /// Unpins a version. `false` if it was not pinned.
@@ -351,15 +345,13 @@ pub(super) fn note_name(version: &Path, name: &str) {
         return;
     }
     // By a rename: no process may read half of it.
-    let new = version.join(format!("{NAME}.{}", std::process::id()));
-    let mut open = OpenOptions::new();
-    let open = open.write(true).create(true).truncate(true).mode(0o600);
-    let written = open
-        .open(&new)
-        .and_then(|mut file| file.write_all(name.as_bytes()))
-        .and_then(|()| fs::rename(&new, version.join(NAME)));
-    if let Err(error) = written {
-        let _ = fs::remove_file(&new);
+    let write = || -> io::Result<()> {
+        let mut file = NamedTempFile::new_in(version)?;
+        file.write_all(name.as_bytes())?;
+        file.persist(version.join(NAME))?;
+        Ok(())
+    };
+    if let Err(error) = write() {
         tracing::debug!(%error, "could not note a name in the cache");
     }
 }

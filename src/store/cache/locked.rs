@@ -2,11 +2,12 @@
 
 use super::presence::Presence;
 use crate::store::content_lock::ContentLock;
+use std::sync::Arc;
 
 /// Content that is on disk and not evicted while this lives.
 #[derive(Debug)]
 pub(in crate::store) struct Locked {
     pub(in crate::store) content: ContentLock,
     /// Which blocks have come, if not all had when it was locked.
-    pub(in crate::store) presence: Option<Presence>,
+    pub(in crate::store) presence: Option<Arc<Presence>>,
 }

@@ -253,7 +253,8 @@ impl Version {
         }
         // Read under the lock: eviction removes both.
         let presence = Presence::open(&self.directory, u64::from(self.index.header().sums))
-            .map_err(|error| Error::io("opening a file of the cache", error))?;
+            .map_err(|error| Error::io("opening a file of the cache", error))?
+            .map(Arc::new);
         let lock = Arc::new(Locked { content, presence });
         *shared = Arc::downgrade(&lock);
         Ok(Some(lock))

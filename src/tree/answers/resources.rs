@@ -3,6 +3,7 @@
 mod agent;
 mod agent_versions;
 mod agents;
+mod prelude;
 mod run;
 mod run_logs;
 mod run_metrics;

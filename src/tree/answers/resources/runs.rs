@@ -1,19 +1,13 @@
 //! The listing of runs: `GET /v1/runs`, and no more of it than can have changed.
 
-use crate::{
-    api::types::Run,
-    tree::answers::{
-        listing::Listing,
-        resource::{Ask, Bounds, LISTINGS, Outcome, Resource},
-    },
-};
+use super::prelude::*;
 
 /// The resource.
 pub(crate) struct Runs;
 
 impl Resource for Runs {
     type Key = ();
-    type Value = Listing<Run>;
+    type Value = Listing<types::Run>;
 
     const BOUNDS: Bounds = LISTINGS;
     const CONTINUES: bool = true;
