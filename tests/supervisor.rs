@@ -103,6 +103,9 @@ fn replacements_leave_no_descriptor_and_no_process_behind() {
         finish(bench.command(Who::Myself).arg("upgrade").arg(&place.path)).succeeded();
         assert_eq!(workers(&place)["replaced"], count);
     }
+    // None of them has died.
+    kill(place.worker(), SIGKILL);
+    assert_eq!(replaced(&place, 9)["cause"], "death");
     until("its workers are gone", || {
         let children = format!("/proc/{supervisor}/task/{supervisor}/children");
         let children = fs::read_to_string(children).unwrap();

@@ -269,7 +269,11 @@ impl Supervisor {
             return;
         };
         let is_gone = held.is_gone();
-        self.deaths.add(worker);
+        match is_draining {
+            // It was told to end: four upgrades and a death are no five deaths.
+            true => self.deaths.watch(worker),
+            false => self.deaths.add(worker),
+        }
         if is_gone {
             self.over = Some(Ok(ExitCode::SUCCESS));
         } else if self.ending.is_some() {
