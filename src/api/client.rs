@@ -94,7 +94,7 @@ impl Client {
         let secrets = body.get("secrets").map(Secrets::of).unwrap_or_default();
         let sent = serde_json::to_vec(body)
             .map_err(|error| Error::Internal(format!("POST /v1/runs: {error}")))?;
-        let request = Request::write(&self.transport.base, &["runs"], sent, secrets)?;
+        let request = Request::write(&self.transport.config.base, &["runs"], sent, secrets)?;
         let advice = "the run may have been started: look in runs/ before trying again";
         self.act(&request, advice, progress)
     }
@@ -106,7 +106,7 @@ impl Client {
     /// 400 if the run has ended already. An error that leaves open whether the run
     /// was cancelled says so.
     pub fn cancel_run(&self, id: &str, progress: &Progress) -> Result<Row<Run>> {
-        let (base, segments) = (&self.transport.base, ["runs", id, "cancel"]);
+        let (base, segments) = (&self.transport.config.base, ["runs", id, "cancel"]);
         let request = Request::write(base, &segments, Vec::new(), Secrets::default())?;
         let advice =
             "the run may have been cancelled: look at its status in runs/ before trying again";
@@ -122,7 +122,7 @@ impl Client {
         after: Option<u64>,
         progress: &Progress,
     ) -> Result<EventStream> {
-        let request = Request::events(&self.transport.base, &["runs", id, "events"], after)?;
+        let request = Request::events(&self.transport.config.base, &["runs", id, "events"], after)?;
         let call = self.call(&request, progress);
         let (response, silence) = (call.open()?, call.silence());
         Ok(EventStream::new(response, request.label, silence, progress))
@@ -169,7 +169,7 @@ impl Client {
     ) -> Result<Url> {
         let query = [("version_id", version_id)];
         let segments = [kind.plural(), id, "download"];
-        let request = Request::read(&self.transport.base, &segments, &query)?;
+        let request = Request::read(&self.transport.config.base, &segments, &query)?;
         self.call(&request, progress).get_location()
     }
 
@@ -220,7 +220,7 @@ impl Client {
 
     /// An endpoint whose whole body is one object.
     fn one<T: DeserializeOwned>(&self, segments: &[&str], progress: &Progress) -> Result<Row<T>> {
-        let request = Request::read(&self.transport.base, segments, &[])?;
+        let request = Request::read(&self.transport.config.base, segments, &[])?;
         let body = self.call(&request, progress).get()?;
         let row = paging::object(&body.bytes);
         row.map_err(|error| paging::not_documented(&request.label, &error))

@@ -113,7 +113,7 @@ impl<'a> Source<'a> {
             let limit = size.to_string();
             let mut query = query.to_vec();
             query.push(("limit", &limit));
-            let request = Request::read(&self.transport.base, self.segments, &query)?;
+            let request = Request::read(&self.transport.config.base, self.segments, &query)?;
             let larger = match self.call(&request).get_within()? {
                 Within::Body(body) => {
                     // The rows that follow may be small again.

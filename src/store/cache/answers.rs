@@ -7,14 +7,11 @@
 
 use crate::{
     error::{Error, Result},
-    store::files::make_directory,
+    store::files::{make_directory, touch},
     sync::{Mutex, RwLock},
     text::hex,
 };
-use nix::sys::{
-    stat::{UtimensatFlags, utimensat},
-    time::TimeSpec,
-};
+use nix::fcntl::AT_FDCWD;
 use sha2::{Digest, Sha256};
 use std::{
     fs, io,
@@ -80,8 +77,7 @@ impl AnswerStore {
             return None;
         }
         // Notes the time of last use, by which files are removed.
-        let (now, flags) = (TimeSpec::UTIME_NOW, UtimensatFlags::FollowSymlink);
-        let _ = utimensat(nix::fcntl::AT_FDCWD, &path, &now, &now, flags);
+        touch(AT_FDCWD, &path);
         Some(content)
     }
 

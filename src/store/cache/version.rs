@@ -16,10 +16,7 @@ use crate::{
 };
 use nix::{
     fcntl::{AtFlags, OFlag},
-    sys::{
-        stat::{UtimensatFlags, fstatat, utimensat},
-        time::TimeSpec,
-    },
+    sys::stat::fstatat,
 };
 use std::{
     fs::File,
@@ -307,12 +304,6 @@ impl Version {
             return;
         }
         self.touched.store(now, Ordering::Relaxed);
-        let _ = utimensat(
-            &self.directory,
-            META,
-            &TimeSpec::UTIME_NOW,
-            &TimeSpec::UTIME_NOW,
-            UtimensatFlags::NoFollowSymlink,
-        );
+        files::touch(&self.directory, META);
     }
 }
