@@ -243,7 +243,8 @@ impl Error {
 
     /// A thread that could not be started.
     pub fn no_thread(source: io::Error) -> Self {
-        let context = "starting a thread; is a limit of processes reached (ulimit -u)?";
+        let context =
+            "starting a thread; is a limit of processes or of memory reached (ulimit -u, -v)?";
         Self::io(context, source)
     }
 

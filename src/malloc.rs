@@ -11,7 +11,11 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicPtr, Ordering},
+    },
+    thread::{self, Thread},
 };
 
 /// What is kept back for the time when memory runs out, in bytes: as much as a fetch
@@ -23,6 +27,9 @@ static KEPT: AtomicPtr<libc::c_void> = AtomicPtr::new(ptr::null_mut());
 
 /// Whether memory has run out since this was last asked.
 static RAN_OUT: AtomicBool = AtomicBool::new(false);
+
+/// The thread that is woken when it does.
+static WATCHER: OnceLock<Thread> = OnceLock::new();
 
 thread_local! {
     /// Whether it ran out in this thread.
@@ -72,6 +79,9 @@ fn give_up_reserve() -> bool {
     let reserve = KEPT.swap(ptr::null_mut(), Ordering::AcqRel);
     RAN_OUT.store(true, Ordering::Release);
     RAN_OUT_HERE.set(true);
+    if let Some(watcher) = WATCHER.get() {
+        watcher.unpark();
+    }
     if reserve.is_null() {
         return false;
     }
@@ -103,6 +113,11 @@ pub fn keep_reserve() {
             libc::munmap(reserve, RESERVE);
         }
     }
+}
+
+/// Has this thread be unparked when memory runs out. The first call counts.
+pub fn wake_here() {
+    let _ = WATCHER.set(thread::current());
 }
 
 /// Whether memory has run out since this was last asked.

@@ -6,8 +6,9 @@
 //! Lock order: `state` is the only lock, and nothing is called while it is held.
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, no_memory},
     handover::Work,
+    proc,
     progress::Progress,
     sync::{Condvar, Mutex},
     tree::{Answer, FetchKey, Miss, Pool, Tree, View},
@@ -37,6 +38,15 @@ const fn workers(pool: Pool) -> (usize, &'static str) {
         Pool::Streams => (Pool::STREAMS, "stream"),
     }
 }
+/// The memory without which a fetch is not begun, in bytes: what it may need, with the
+/// threads that it starts.
+const fn memory(pool: Pool) -> u64 {
+    match pool {
+        Pool::Contents | Pool::Ranges => 24 << 20,
+        Pool::Calls | Pool::Streams => 6 << 20,
+    }
+}
+
 /// How long a worker without work stays.
 const WORKER_IDLE: Duration = Duration::from_secs(10);
 /// How often deadlines are checked while a request waits.
@@ -294,6 +304,11 @@ impl Shared {
             let fetch = AssertUnwindSafe(|| match handover.refuse(&work) {
                 Some(deadly) => {
                     self.tree.refuse(&key, &deadly);
+                    None
+                }
+                None if let Some(limit) = proc::shortage(memory(pool)) => {
+                    let error = Error::io(format!("{limit} is nearly used"), no_memory());
+                    self.tree.fail(&key, &error);
                     None
                 }
                 None => {

@@ -1,7 +1,11 @@
 //! Memory that runs short: caches are emptied before the process dies of it.
 
 use crate::{malloc, proc::MemoryLimit, tree::Tree};
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// The use of a limit, in percent, from which on caches are emptied.
 const SHORT: u64 = 85;
@@ -16,50 +20,45 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// where memory runs out, in thousandths (`oom_score_adj`, proc(5)).
 const LIKELIER: i32 = 100;
 
-/// Watches the limits of memory that hold for this process.
-pub(super) struct MemoryWatch {
-    limits: Vec<MemoryLimit>,
-    emptied: Option<Instant>,
+/// The stack of the thread that watches, in bytes: it counts against the limits.
+const STACK: usize = 256 << 10;
+
+/// Watches the limits of memory that hold for this process, as long as the tree lives.
+pub(super) fn watch(tree: &Arc<Tree>) {
+    let tree = Arc::downgrade(tree);
+    let watch = move || {
+        malloc::wake_here();
+        let mut emptied = None;
+        loop {
+            malloc::keep_reserve();
+            let limits = MemoryLimit::all();
+            // One may be set at any time (prlimit(1)).
+            thread::park_timeout(if limits.is_empty() { SELDOM } else { LOOK });
+            let Some(tree) = tree.upgrade() else { return };
+            look(&tree, &limits, &mut emptied);
+        }
+    };
+    let thread = thread::Builder::new().name("vm0fs-memory".into());
+    if let Err(error) = thread.stack_size(STACK).spawn(watch) {
+        tracing::warn!("limits of memory are not watched: {error}");
+    }
 }
 
-impl MemoryWatch {
-    pub(super) fn begin() -> Self {
-        malloc::keep_reserve();
-        Self {
-            limits: MemoryLimit::all(),
-            emptied: None,
-        }
+/// Empties caches where memory is short.
+fn look(tree: &Tree, limits: &[MemoryLimit], emptied: &mut Option<Instant>) {
+    let ran_out = malloc::ran_out();
+    let is_short = |limit: &&MemoryLimit| limit.used().is_some_and(|used| used >= SHORT);
+    let short = limits.iter().find(is_short);
+    let is_soon = emptied.is_some_and(|at| at.elapsed() < PAUSE);
+    if !ran_out && (short.is_none() || is_soon) {
+        return;
     }
-
-    /// How long to wait until the next look.
-    pub(super) fn interval(&self) -> Duration {
-        match self.limits.is_empty() {
-            true => SELDOM,
-            false => LOOK,
-        }
-    }
-
-    /// Empties caches where memory is short.
-    pub(super) fn look(&mut self, tree: &Tree) {
-        let ran_out = malloc::ran_out();
-        self.limits = MemoryLimit::all();
-        let short = |limit: &&MemoryLimit| limit.used().is_some_and(|used| used >= SHORT);
-        let short = self.limits.iter().find(short);
-        let is_soon = self.emptied.is_some_and(|at| at.elapsed() < PAUSE);
-        if !ran_out && (short.is_none() || is_soon) {
-            return;
-        }
-        self.emptied = Some(Instant::now());
-        match (ran_out, short) {
-            (true, _) => tracing::warn!("memory has run out; caches in memory are emptied"),
-            (_, Some(limit)) => {
-                tracing::warn!("memory is short ({limit:?}); caches in memory are emptied");
-            }
-            _ => {}
-        }
-        tree.shed_memory();
-        malloc::give_back();
-        malloc::keep_reserve();
+    *emptied = Some(Instant::now());
+    tree.shed_memory();
+    malloc::give_back();
+    match short {
+        Some(limit) => tracing::warn!("memory is short ({limit}); caches were emptied"),
+        None => tracing::warn!("memory has run out; caches were emptied"),
     }
 }
 

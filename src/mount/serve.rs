@@ -2,7 +2,7 @@
 
 use super::{
     hung::Hung,
-    memory::MemoryWatch,
+    memory,
     open::{Origin, greet, open_from},
     session,
 };
@@ -281,9 +281,9 @@ impl Mounted {
             tracing::error!("signals are not heard, only `vm0fs unmount` ends this: {error}");
         }
         let mut end = End::Used;
-        let mut memory = MemoryWatch::begin();
+        memory::watch(&self.tree);
         loop {
-            match self.next_event(&mut memory) {
+            match self.happens.recv() {
                 Ok(Event::Signal(why)) => self.end(why),
                 Ok(Event::Told(Told::End { why, is_unused })) => {
                     if is_unused {
@@ -309,17 +309,6 @@ impl Mounted {
             voice.ended();
         }
         end
-    }
-
-    /// Waits for an event, and for memory to run short meanwhile.
-    fn next_event(&self, memory: &mut MemoryWatch) -> Result<Event, mpsc::RecvError> {
-        loop {
-            match self.happens.recv_timeout(memory.interval()) {
-                Ok(event) => return Ok(event),
-                Err(mpsc::RecvTimeoutError::Timeout) => memory.look(&self.tree),
-                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(mpsc::RecvError),
-            }
-        }
     }
 
     fn end(&self, why: &str) {

@@ -3,14 +3,27 @@
 use super::{field, read};
 use nix::sys::resource::{Resource, getrlimit};
 use std::{
-    fs, io,
+    fmt, fs, io,
     ops::Range,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 /// Where control groups are seen, of version 2 and of version 1 (cgroups(7)).
 const GROUPS: &str = "/sys/fs/cgroup";
 const OLD_GROUPS: &str = "/sys/fs/cgroup/memory";
+
+/// Whether a limit held when they were last looked at: to read them takes a moment.
+static IS_LIMITED: AtomicBool = AtomicBool::new(false);
+
+/// The limit under which this process cannot have so many bytes more, if there is one.
+pub fn shortage(needed: u64) -> Option<MemoryLimit> {
+    if !IS_LIMITED.load(Ordering::Relaxed) {
+        return None;
+    }
+    let leaves = |limit: &MemoryLimit| limit.left().is_none_or(|left| left >= needed);
+    MemoryLimit::all().into_iter().find(|limit| !leaves(limit))
+}
 
 /// A limit of memory that holds for this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +51,25 @@ impl MemoryLimit {
             // Version 1 has a number for none.
             (limit < 1 << 60).then_some(Self::Group(limit, folder))
         });
-        [space, data, group].into_iter().flatten().collect()
+        let all: Vec<Self> = [space, data, group].into_iter().flatten().collect();
+        IS_LIMITED.store(!all.is_empty(), Ordering::Relaxed);
+        all
     }
 
     /// How much of it is used, in percent; `None` where the kernel does not say.
     pub fn used(&self) -> Option<u64> {
+        let (used, limit) = self.amounts()?;
+        used.saturating_mul(100).checked_div(limit)
+    }
+
+    /// How many bytes of it are left.
+    fn left(&self) -> Option<u64> {
+        let (used, limit) = self.amounts()?;
+        Some(limit.saturating_sub(used))
+    }
+
+    /// How many bytes are used, and how many may be.
+    fn amounts(&self) -> Option<(u64, u64)> {
         let (used, limit) = match self {
             Self::AddressSpace(limit) => (own("VmSize:")?, limit),
             Self::Data(limit) => (own("VmData:")?, limit),
@@ -56,7 +83,7 @@ impl MemoryLimit {
                 (used.saturating_sub(cached), limit)
             }
         };
-        used.saturating_mul(100).checked_div(*limit)
+        Some((used, *limit))
     }
 }
 
@@ -81,6 +108,17 @@ fn own(name: &str) -> Option<u64> {
     let status = read(Path::new("/proc/self/status")).ok()?;
     let kilobytes = field(&status, name)?.split(' ').next()?;
     Some(kilobytes.parse::<u64>().ok()? << 10)
+}
+
+impl fmt::Display for MemoryLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, bytes) = match self {
+            Self::AddressSpace(bytes) => ("address space, ulimit -v", bytes),
+            Self::Data(bytes) => ("data, ulimit -d", bytes),
+            Self::Group(bytes, _) => ("control group", bytes),
+        };
+        write!(f, "{} MiB of {what}", bytes >> 20)
+    }
 }
 
 /// The folder of this process's group.

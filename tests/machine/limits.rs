@@ -216,7 +216,7 @@ fn memory_runs_out_and_comes_back() {
             .parse()
             .unwrap();
         // Less than a download needs.
-        limit(&mount, "data", DATA, Some(size << 10));
+        limit(&mount, "data", DATA, Some((size + 2048) << 10));
         for _ in 0..3 {
             let output = mount
                 .start("cat artifacts/large/latest/f | sha256sum")
@@ -230,7 +230,7 @@ fn memory_runs_out_and_comes_back() {
         assert_eq!(mount.cat("artifacts/a0/latest/f"), text(0), "what is known");
         assert_eq!(mount.pid(), worker, "it has not died of it");
         let errors = mount.cat(".vm0fs/errors");
-        let reasons = ["Cannot allocate memory", "Resource temporarily unavailable"];
+        let reasons = ["Cannot allocate memory", "of memory reached"];
         assert!(
             reasons.iter().any(|reason| errors.contains(reason)),
             "{errors}"
