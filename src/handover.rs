@@ -53,8 +53,25 @@ use std::{
 pub(crate) enum Owner {
     /// The table of inode numbers.
     Inodes = 1,
+    /// The orders to the service.
+    Orders,
     /// The adapter to the kernel.
     Fs = 4,
+}
+
+/// An extent with the records that its owner adds.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    place: Place,
+    /// Where the next record goes; `None` once one could not be written.
+    at: Mutex<Option<u64>>,
+}
+
+impl Stream {
+    /// The number by which it is found again.
+    pub(crate) fn number(&self) -> u64 {
+        self.place.number()
+    }
 }
 
 /// What one worker leaves to the next.
@@ -255,6 +272,39 @@ impl Handover {
         }
     }
 
+    /// A new stream, which takes no memory before its first record.
+    pub(crate) fn stream(&self) -> Option<Stream> {
+        let place = extents::take(&self.fixed, STREAM).filter(|_| self.is_kept())?;
+        Some(Stream {
+            place,
+            at: Mutex::new(Some(0)),
+        })
+    }
+
+    /// A stream that the earlier worker left, whose records are given to `each`.
+    pub(crate) fn left_stream(
+        &self,
+        number: u64,
+        mut each: impl FnMut(&mut Reader<'_>),
+    ) -> Option<Stream> {
+        let place = Place::of(number)?;
+        let end = extents::read(&self.memory, place, |record| each(&mut Reader::of(record)))?;
+        Some(Stream {
+            place,
+            at: Mutex::new(Some(end)),
+        })
+    }
+
+    /// Adds a record to a stream. Once one could not be added, none is: what comes
+    /// after a gap is of no use.
+    pub(crate) fn add_to(&self, stream: &Stream, record: &Fields) -> bool {
+        let mut at = stream.at.lock();
+        let start = *at;
+        *at = start
+            .and_then(|start| extents::write(&self.memory, stream.place, start, record.as_bytes()));
+        at.is_some()
+    }
+
     /// Gives back the memory of all but what handles and these own. To be called once,
     /// before anything new is kept.
     pub(crate) fn free_all_but(&self, owned: impl Iterator<Item = u64>) {
@@ -264,6 +314,9 @@ impl Handover {
         extents::free_all_but(&self.memory, &self.fixed, kept);
     }
 }
+
+/// The bytes that a stream may have. It costs nothing but places.
+const STREAM: u64 = 1 << 34;
 
 #[cfg(test)]
 mod tests;

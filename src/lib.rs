@@ -85,7 +85,9 @@
 //!
 //! What a process writes to a control file becomes an *order* when the last writer
 //! closes it (`tree/orders`). Its fetch is like any other, except that the outcome,
-//! good or bad, stands for good: no order is sent twice.
+//! good or bad, stands for good: no order is sent twice. That one is about to be sent is
+//! written to the [`handover`] before it leaves: a worker that finds this without an
+//! outcome says that the order may have been sent, and does not send it.
 //!
 //! `conversation` reads what an agent's events say, each event by itself, and draws
 //! it as the lines of a log, as a transcript and as a page.

@@ -35,7 +35,7 @@ pub use self::{
         lookup::Found,
         xattr::FETCH_ALL,
     },
-    orders::Writing,
+    orders::{WriteRequest, Writing},
     view::{Tree, TreeOptions, View},
 };
 pub use crate::store::{Seek, Usage};

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::Error,
     pending::LET_GO,
-    tree::{Access, Attributes, FETCH_ALL, Miss, START_FILE, Writing},
+    tree::{Access, Attributes, FETCH_ALL, Miss, START_FILE, WriteRequest, Writing},
 };
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, Generation,
@@ -37,6 +37,10 @@ macro_rules! refuse {
         })+
     };
 }
+
+/// The bit that the kernel sets in the number of a request that it sends again
+/// (`FUSE_UNIQUE_RESEND`).
+const RESENT: u64 = 1 << 63;
 
 impl Filesystem for Fs {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
@@ -372,7 +376,9 @@ impl Filesystem for Fs {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let place = (flags.0 & libc::O_APPEND == 0).then_some(offset);
+        // One that is sent again, after a worker was replaced, has a bit more.
+        let number = request.unique().0 & !RESENT;
+        let appends = flags.0 & libc::O_APPEND != 0;
         let Some(handle) = self.context.handles.written(fh.0) else {
             return reply.error(Errno::EROFS);
         };
@@ -382,9 +388,15 @@ impl Filesystem for Fs {
             request.pid(),
             Task::on("write", ino.0).at(offset),
             move |context, view| match context.opened(view, &handle)?.writing() {
-                Some(writing) => view
-                    .write(writing, place, &data)
-                    .inspect(|()| writing.note_write(offset, data.len())),
+                Some(writing) => {
+                    let write = WriteRequest {
+                        request: number,
+                        offset,
+                        appends,
+                        data: &data,
+                    };
+                    view.write(writing, &write)
+                }
                 None => Err(Error::ReadOnly.into()),
             },
             move |_, written| match written {

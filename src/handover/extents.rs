@@ -13,8 +13,10 @@ use std::sync::atomic::Ordering;
 const LARGEST: u32 = 36;
 const SMALLEST: u32 = PAGE.trailing_zeros();
 
-/// Records of this size are written at once with their word.
+/// The bytes of an extent that are read at a time, unless a record is longer.
 const FIRST: usize = 64 << 10;
+/// The longest record of several in an extent.
+const LONGEST: usize = 64 << 20;
 /// The longest record of an extent that has no other.
 const MOST_ALONE: usize = 1 << 30;
 
@@ -93,6 +95,43 @@ pub(super) fn read_one(memory: &Memory, place: Place) -> Option<Vec<u8>> {
     bytes.drain(..WORD);
     bytes.truncate(length);
     Some(bytes)
+}
+
+/// Reads the records of an extent, oldest first, and gives where the next goes. What was
+/// not written to its end is cleared.
+pub(super) fn read(memory: &Memory, place: Place, mut each: impl FnMut(&[u8])) -> Option<u64> {
+    let mut end = 0;
+    let mut length = FIRST;
+    loop {
+        let rest = place.room() - end;
+        let mut bytes = vec![0; length.min(usize::try_from(rest).ok()?)];
+        memory.read(place.start() + end, &mut bytes).ok()?;
+        let mut records = Records::of(&bytes);
+        records.by_ref().for_each(&mut each);
+        let read = records.at;
+        end += read as u64;
+        // The next record may go on behind what was read, or begin there.
+        let goes_on = (length as u64) < rest
+            && match records.is_torn() {
+                true => length - read < LONGEST && reach(&bytes, read) > length,
+                false => length - read < WORD,
+            };
+        if !goes_on {
+            memory.clear(place.start() + end, place.end());
+            return Some(end);
+        }
+        length = if read == 0 { length * 4 } else { FIRST };
+    }
+}
+
+/// Where the record at `at` says that it ends.
+fn reach(bytes: &[u8], at: usize) -> usize {
+    let word = bytes.get(at..).and_then(|rest| rest.first_chunk());
+    let length = word.map_or(0, |word| u32::from_le_bytes(*word)) as usize;
+    match length <= LONGEST {
+        true => at + framed(length),
+        false => 0,
+    }
 }
 
 /// Gives the memory of an extent back.

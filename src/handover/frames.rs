@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_million_kills_leave_the_records_before_them() {
-        let records = records(200);
+        let records = records(24);
         let (mut bytes, ends) = journal(&records);
         let length = bytes.len();
         bytes.resize(length + 64, 0);

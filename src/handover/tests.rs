@@ -40,6 +40,7 @@ fn the_journal_is_read_by_owner_and_goes_on_in_the_next_worker() {
     }
     assert!(numbers(&handover, Owner::Inodes) == written);
     assert_eq!(numbers(&handover, Owner::Fs), [0, 1, 2]);
+    assert_eq!(numbers(&handover, Owner::Orders), [0_u64; 0]);
 }
 
 #[test]
@@ -194,6 +195,32 @@ fn bytes_that_are_damaged_are_not_given() {
 }
 
 #[test]
+fn a_stream_goes_on_in_the_next_worker() {
+    let mut handover = Handover::new().unwrap();
+    let mut stream = handover.stream().unwrap();
+    let mut written = Vec::new();
+    for worker in 0..4_u64 {
+        for n in 0..200 {
+            let text = "x".repeat((n * 997) % 9_000);
+            assert!(handover.add_to(&stream, &Fields::new().text(&text)));
+            written.push(text);
+        }
+        let large = worker.to_string().repeat(300_000);
+        assert!(handover.add_to(&stream, &Fields::new().text(&large)));
+        written.push(large);
+        let number = stream.number();
+        handover = next(handover);
+        handover.free_all_but([number].into_iter());
+        let mut read = Vec::new();
+        let left = handover.left_stream(number, |record| {
+            read.push(record.text().unwrap().to_owned())
+        });
+        stream = left.unwrap();
+        assert!(read == written, "worker {worker}");
+    }
+}
+
+#[test]
 fn what_is_no_handover_or_of_another_format_is_not_taken_over() {
     let folder = tempfile::tempdir().unwrap();
     let other = File::create(folder.path().join("other")).unwrap();
@@ -227,6 +254,8 @@ fn any_bytes_at_all_can_be_taken_over() {
     for _ in 0..50 {
         let handover = Handover::new().unwrap();
         let (_, slot) = handle(&handover, 5);
+        let stream = handover.stream().unwrap();
+        handover.add_to(&stream, &Fields::new().text("stream"));
         let memory = file(&handover);
         memory.write_all_at(&noise(60_000), 16).unwrap();
         memory
@@ -241,8 +270,11 @@ fn any_bytes_at_all_can_be_taken_over() {
             assert!(handover.kept(handle.extent).is_none());
             handover.free_handle(slot);
         }
+        let number = stream.number();
+        let left = handover.left_stream(number, |_| panic!("noise was believed"));
+        assert!(left.is_some());
         handover.records(Owner::Inodes, |_| panic!("noise was believed"));
-        handover.free_all_but([layout::EXTENTS | 20, 77].into_iter());
+        handover.free_all_but([number, 77].into_iter());
         handle(&handover, 6);
     }
 }
@@ -254,6 +286,7 @@ fn a_closed_handover_writes_and_frees_nothing() {
     let extent = handover.keep(&bytes).unwrap();
     let (left, slot) = handle(&handover, 5);
     handover.change_handle(slot, 5_000, extent);
+    let stream = handover.stream().unwrap();
     handover.add(Owner::Fs, Fields::new().number(1));
     assert!(handover.is_kept());
     handover.close();
@@ -261,6 +294,7 @@ fn a_closed_handover_writes_and_frees_nothing() {
     handover.let_go(extent);
     handover.free_handle(slot);
     assert!(!handover.add(Owner::Fs, Fields::new().number(2)));
+    assert!(!handover.add_to(&stream, &Fields::new().number(2)));
     assert!(handover.keep(&vec![1; 10].into()).is_none());
     let other = handover.new_handle();
     assert!(other > left.number, "and yet serves");

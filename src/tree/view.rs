@@ -109,10 +109,15 @@ impl Tree {
         let shared = options.shared;
         let sharing = Sharing::new(shared.clone(), api.origin());
         let (list_ttl, offline) = (options.list_ttl, options.offline);
+        let answers = Answers::new(api, answer_store.clone(), sharing, list_ttl, offline);
+        let (orders, unknown) = Orders::new(handover.clone());
+        for (control, error) in unknown {
+            answers.failures().note(&control.to_string(), &error);
+        }
         Self {
-            answers: Answers::new(api, answer_store.clone(), sharing, list_ttl, offline),
+            answers,
             content,
-            orders: Orders::default(),
+            orders,
             crawlers: Crawlers::new(options.crawlers),
             live: Live::new(Pool::STREAMS),
             inodes: Inodes::new(numbers(&answer_store), handover.clone()),

@@ -143,7 +143,7 @@ impl View<'_> {
             return Err(not_yours().into());
         }
         Ok(Opened {
-            handle: Handle::Control(Writing::new(control)),
+            handle: Handle::Control(self.tree.orders.open(control)),
             is_final: false,
         })
     }

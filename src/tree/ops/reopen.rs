@@ -37,7 +37,7 @@ impl Handle {
             Self::Log(_) | Self::Bytes(_) | Self::Content(..) | Self::Partial(_) => {
                 LeftFile::Fixed(self.size())
             }
-            Self::Control(_) => LeftFile::Control(0),
+            Self::Control(writing) => LeftFile::Control(writing.number()),
         }
     }
 
@@ -71,7 +71,14 @@ impl View<'_> {
                 node: self.node(ino)?,
                 bytes: Mutex::new(bytes),
             })),
-            LeftFile::Log(_) | LeftFile::Control(_) => Err(Error::Stale.into()),
+            LeftFile::Control(number) => match self.node(ino)? {
+                Node::Control(control) => {
+                    let writing = self.tree.orders.reopen(control, number)?;
+                    Ok(Handle::Control(writing))
+                }
+                _ => Err(Error::Stale.into()),
+            },
+            LeftFile::Log(_) => Err(Error::Stale.into()),
         }
     }
 
