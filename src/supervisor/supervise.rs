@@ -259,7 +259,9 @@ impl Supervisor {
         let Some(worker) = self.current.take() else {
             return;
         };
-        let (is_draining, is_stopped) = (worker.is_draining, worker.stopped_because.clone());
+        let is_stopped = worker.stopped_because.clone();
+        // The next one may have died since this one was told to drain.
+        let is_relieved = worker.is_draining && self.next.is_some();
         let held = self.held.as_ref().filter(|_| self.has_served);
         let Some(held) = held else {
             // It has said why itself, and taken its mount away unless it was killed.
@@ -269,7 +271,7 @@ impl Supervisor {
             return;
         };
         let is_gone = held.is_gone();
-        match is_draining {
+        match is_relieved {
             // It was told to end: four upgrades and a death are no five deaths.
             true => self.deaths.watch(worker),
             false => self.deaths.add(worker),
@@ -278,7 +280,7 @@ impl Supervisor {
             self.over = Some(Ok(ExitCode::SUCCESS));
         } else if self.ending.is_some() {
             self.unmount();
-        } else if is_draining {
+        } else if is_relieved {
             self.promote();
         } else {
             match is_stopped {

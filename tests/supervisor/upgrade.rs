@@ -2,16 +2,16 @@
 
 use super::{replaced, workers};
 use crate::{
-    commands::{Place, finish, kill, small_world, until},
+    commands::{Place, Running, finish, kill, small_world, until},
     support::{
-        Bench, Who,
+        Bench, SOON, Who,
         fake::{Action, Fault},
         is_mounted, program,
     },
 };
-use nix::sys::signal::Signal::SIGHUP;
+use nix::sys::signal::Signal::{SIGHUP, SIGKILL};
 use serde_json::Value;
-use std::{fs, process::Command, time::Duration};
+use std::{fs, process::Command, thread, time::Duration};
 
 #[test]
 fn a_mount_goes_on_with_the_program_on_disk_or_as_it_is() {
@@ -95,8 +95,8 @@ fn an_upgrade_lets_a_download_go_on_and_open_files_be_read() {
     bench
         .server
         .fault(Fault::api("/v1/volumes", Action::Delay(Duration::from_secs(2))).times(1));
-    let mut waiting = crate::commands::Running::script(Who::Myself, &place.inside("ls volumes"));
-    assert!(bench.server.wait_for(crate::support::SOON, |requests| {
+    let mut waiting = Running::script(Who::Myself, &place.inside("ls volumes"));
+    assert!(bench.server.wait_for(SOON, |requests| {
         requests.iter().any(|request| request.path == "/v1/volumes")
     }));
     finish(bench.command(Who::Myself).arg("upgrade").arg(&place.path)).succeeded();
@@ -135,4 +135,39 @@ fn sighup_reads_the_settings_again() {
     let why = workers(&place)["last_refusal"].to_string();
     assert!(why.contains("--allow-other has changed"), "{why}");
     assert_eq!((ttl(), &workers(&place)["replaced"]), (9.0, &1.into()));
+}
+
+#[test]
+fn a_next_worker_that_dies_while_the_one_before_it_ends_is_replaced() {
+    let bench = Bench::new(small_world());
+    let place = Place::mounted(&bench, Who::Myself, "mnt");
+    // It ends only once it has sent this.
+    bench
+        .server
+        .fault(Fault::api_exact("/v1/runs", Action::Stall).method("POST"));
+    let script = place.inside("echo hello > agents/writer/run");
+    let _writer = Running::script(Who::Myself, &script);
+    assert!(bench.server.wait_for(SOON, |requests| {
+        requests.iter().any(|request| request.method == "POST")
+    }));
+    let old = place.worker();
+    let is_there = |pid: u32| place.processes().contains(&pid);
+    // The next one dies in vain where it was not ready by then.
+    for _ in 0..3 {
+        kill(place.pid(), SIGHUP);
+        until("there are two", || place.processes().len() == 3);
+        let all = place.processes();
+        let next = all
+            .into_iter()
+            .filter(|pid| ![old, place.pid()].contains(pid));
+        thread::sleep(Duration::from_secs(1));
+        next.for_each(|pid| kill(pid, SIGKILL));
+        let mut looks = (0..80).map(|_| thread::sleep(Duration::from_millis(100)));
+        if looks.any(|()| !is_there(old)) {
+            break;
+        }
+    }
+    assert!(!is_there(old), "it was told to end");
+    assert_eq!(replaced(&place, 1)["cause"], "death");
+    assert_eq!(place.run("ls agents"), "writer\n");
 }
