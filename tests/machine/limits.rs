@@ -1,14 +1,17 @@
 //! Descriptors, threads and the length of files, which run out.
 
 use super::{comes_to, count, limit, mounted, text, world};
-use crate::support::{Bench, Running, Who, noise, reason};
+use crate::{
+    commands::{Place, finish, script, until},
+    support::{Bench, Running, Who, noise, reason},
+};
+use std::{os::unix::process::CommandExt, process::Command};
 use vm0fs::demo::{File, Kind, VersionSpec};
 
 /// The limits as `/proc/<pid>/limits` calls them.
 const FILES: &str = "Max open files";
 const THREADS: &str = "Max processes";
 const LENGTH: &str = "Max file size";
-const DATA: &str = "Max data size";
 
 #[test]
 fn descriptors_run_out_and_come_back() {
@@ -193,56 +196,44 @@ fn a_mount_that_may_write_no_file_lists_and_says_why_it_fetches_nothing() {
     assert!(!crate::support::is_mounted(&path));
 }
 
+/// In kilobytes, as `ulimit -d` wants them: what a mount has when it begins, and some more.
+const LITTLE: usize = 56_000;
+
 #[test]
-fn memory_runs_out_and_comes_back() {
+fn a_fetch_for_which_there_is_no_memory_fails_and_the_mount_lives() {
     for who in Who::all() {
-        let (mut world, runs) = world(3);
-        let large = noise(6 << 20);
-        let id = world.add_storage(Kind::Artifact, "large");
-        let files = vec![File::new("f", large.clone())];
-        world.add_version(&id, VersionSpec::files(files));
+        let (world, runs) = world(40);
         let bench = Bench::new(world);
-        let cache = bench.folder("cache", who);
-        let mount = mounted(&bench, who, &cache);
-        assert_eq!(mount.cat("artifacts/a0/latest/f"), text(0));
-        let worker = mount.pid();
-        let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
-        let size = status.lines().find_map(|line| line.strip_prefix("VmData:"));
-        let size: usize = size
-            .unwrap()
-            .trim()
-            .strip_suffix(" kB")
-            .unwrap()
-            .parse()
-            .unwrap();
-        // Less than a download needs.
-        limit(&mount, "data", DATA, Some((size + 2048) << 10));
-        for _ in 0..3 {
-            let output = mount
-                .start("cat artifacts/large/latest/f | sha256sum")
-                .output();
-            assert!(
-                output.status.success() || !output.stderr.is_empty(),
-                "{output:?}"
-            );
-            mount.try_run(&format!("cat runs/{}/logs runs.json", runs[0]));
+        let place = Place::new(&bench, who, "mnt");
+        let mount = place.mount(&bench);
+        let mut command = Command::new("bash");
+        command.args(["-c", &format!("ulimit -Sd {LITTLE}; exec \"$@\""), "bash"]);
+        command.arg(mount.get_program()).args(mount.get_args());
+        for (name, value) in mount.get_envs() {
+            command.env(name, value.unwrap());
         }
-        assert_eq!(mount.cat("artifacts/a0/latest/f"), text(0), "what is known");
-        assert_eq!(mount.pid(), worker, "it has not died of it");
-        let errors = mount.cat(".vm0fs/errors");
-        let reasons = ["Cannot allocate memory", "of memory reached"];
-        assert!(
-            reasons.iter().any(|reason| errors.contains(reason)),
-            "{errors}"
-        );
-        limit(&mount, "data", DATA, None);
-        let expected = format!("{}\n", large.len());
-        comes_to(&mount, "cat artifacts/large/latest/f | wc -c", &expected);
-        comes_to(
-            &mount,
-            &format!("cat runs/{}/status", runs[0]),
-            "completed\n",
-        );
-        mount.unmount();
+        if let Some((uid, gid)) = who.ids() {
+            command.uid(uid).gid(gid);
+        }
+        finish(&mut command).succeeded();
+        let worker = place.worker();
+        // Many at once: each would need memory of its own.
+        let all = "for n in $(seq 0 39); do cat artifacts/a$n/latest/f & done 2> /dev/null; wait";
+        let said = place.run(all);
+        for line in said.lines() {
+            assert!((0..40).any(|number| text(number).trim() == line), "{line}");
+        }
+        place.run(&format!("cat runs/{}/logs runs.json || true", runs[0]));
+        let errors = place.run("cat .vm0fs/errors");
+        let nearly = "of data, ulimit -d is nearly used: Cannot allocate memory";
+        assert!(errors.contains(nearly), "{errors}");
+        assert_eq!(place.worker(), worker, "it has not died of it");
+        // Without the limit, all of it can be had.
+        let lift = format!("prlimit --pid={worker} --data=unlimited:");
+        finish(&mut script(who, &lift)).succeeded();
+        until("it is read", || {
+            let read = finish(&mut script(who, &place.inside("cat artifacts/a*/latest/f")));
+            read.code == Some(0) && read.out.lines().count() == 40
+        });
     }
 }
