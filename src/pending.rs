@@ -212,10 +212,12 @@ impl PendingRequests {
         self.shared.state.lock().flights.len()
     }
 
-    /// Whether an order to the service is being sent, or is about to be.
-    pub fn is_sending(&self) -> bool {
+    /// Whether something is under way that is better finished than begun again: an order
+    /// to the service, a version that is being downloaded.
+    pub fn is_busy(&self) -> bool {
         let state = self.shared.state.lock();
-        state.flights.keys().any(FetchKey::is_order)
+        let mut keys = state.flights.keys();
+        keys.any(|key| key.is_order() || key.pool() == Pool::Contents)
     }
 
     /// Fails the requests for which nothing has come for a second, as if that were

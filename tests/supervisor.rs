@@ -1,6 +1,7 @@
 //! A mount that outlives the process that serves it.
 
 mod ends;
+mod poison;
 mod upgrade;
 
 use crate::{

@@ -23,7 +23,7 @@ use std::{
 };
 
 /// How long another worker may take to take over: the supervisor gives up before.
-const LIMIT: Duration = Duration::from_secs(50);
+const LIMIT: Duration = Duration::from_secs(75);
 
 /// How often the mount is asked whether one has.
 const LOOK: Duration = Duration::from_millis(50);

@@ -42,9 +42,9 @@ const SHARING_END: Duration = Duration::from_secs(1);
 /// How long the session may take to end once it is unmounted.
 const SESSION_END: Duration = Duration::from_secs(1);
 
-/// How long a worker that is to be replaced may take to send the orders that it has
-/// begun to send, and then to answer what it has begun to answer.
-const ORDERS: Duration = Duration::from_secs(5);
+/// How long a worker that is to be replaced serves on until what it has begun to send
+/// and to download is done, and then takes to answer what it has begun to answer.
+const UNDER_WAY: Duration = Duration::from_secs(30);
 const ANSWERS: Duration = Duration::from_millis(250);
 
 /// A mount that is being served.
@@ -361,7 +361,7 @@ impl Mounted {
                 thread::sleep(Duration::from_millis(1));
             }
         };
-        wait(ORDERS, &|| !self.pending.is_sending());
+        wait(UNDER_WAY, &|| !self.pending.is_busy());
         self.gate.close();
         wait(ANSWERS, &|| self.pending.count() == 0);
         self.origin.handover.close();

@@ -38,7 +38,7 @@ const START: Duration = Duration::from_secs(10);
 /// How long the next worker of an upgrade may take until it can take over, and the one
 /// before to finish what it has begun.
 const PREPARATION: Duration = Duration::from_secs(30);
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN: Duration = Duration::from_secs(40);
 
 /// How long a mount may take to end in order.
 const END: Duration = Duration::from_secs(25);
