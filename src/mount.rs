@@ -110,11 +110,14 @@ pub fn run_worker(
     let prepared = mountpoint::prepare(&options.mountpoint)?;
     let mounted = Mounted::start(prepared.path.clone(), &options.settings, Some(link))
         .inspect_err(|_| prepared.take_back())?;
-    match options.foreground {
-        true => ready(&mounted.mountpoint, &mounted.warnings),
-        false => leave_terminal()?,
+    if !options.foreground {
+        leave_terminal()?;
     }
+    // Before the user hears of it: from then on its death is not to end the mount.
     mounted.announce();
+    if options.foreground {
+        ready(&mounted.mountpoint, &mounted.warnings);
+    }
     if mounted.serve(signals) == End::Unused {
         prepared.take_back();
     }

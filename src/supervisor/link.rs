@@ -224,12 +224,17 @@ impl Voice {
     /// The mount can be used; with warnings for the user.
     pub fn serving(&self, warnings: Vec<String>) {
         self.say(Report::Serving(warnings));
+        self.wait_until_said();
     }
 
     /// The mount has come to its orderly end.
     pub fn ended(&self) {
         self.say(Report::Ended);
-        // The process ends next, and with it the thread that says so.
+        self.wait_until_said();
+    }
+
+    /// Waits, for a moment at most, until all is on its way, also if this process ends.
+    fn wait_until_said(&self) {
         let heard = || self.queue.lock().is_empty();
         let tries = (0..100).take_while(|_| !heard());
         tries.for_each(|_| thread::sleep(Duration::from_millis(2)));
@@ -288,11 +293,13 @@ fn hear(socket: &Socket, voice: &Voice, mut hooks: Hooks) {
             let _ = rustix::io::read(&*voice.bell, &mut [0; 8]);
         }
         loop {
-            // Taken out when it is sent: `Voice::ended` waits for that.
-            let Some(report) = voice.queue.lock().pop_front() else {
+            let mut queue = voice.queue.lock();
+            let Some(report) = queue.front() else {
                 break;
             };
-            let _ = socket.send(&report, &[]);
+            let _ = socket.send(report, &[]);
+            // Only now: others wait until it is empty.
+            queue.pop_front();
         }
         if let Some(operation) = (hooks.hung)().filter(|_| !is_hung) {
             is_hung = true;
