@@ -140,8 +140,9 @@ fn sighup_reads_the_settings_again() {
 #[test]
 fn a_next_worker_that_dies_while_the_one_before_it_ends_is_replaced() {
     let bench = Bench::new(small_world());
-    let place = Place::mounted(&bench, Who::Myself, "mnt");
-    // It ends only once it has sent this.
+    let place = Place::new(&bench, Who::Myself, "mnt");
+    finish(place.mount(&bench).args(["--timeout", "4s"])).succeeded();
+    // It ends only once it has sent this, or given up.
     bench
         .server
         .fault(Fault::api_exact("/v1/runs", Action::Stall).method("POST"));
