@@ -56,6 +56,8 @@
 //! | a listing or a lookup of a version is slow or wrong | `store/index` |
 //! | errno of a failure | [`error::Error::errno`], the only table |
 //! | caching in the kernel, page cache, readahead, latency | [`fs`]: `page_fill`, `busy_poll`, `readdir`, `replies` |
+//! | a handle or an inode number is stale after a worker was replaced | [`handover`], `fs/handles`, `tree/ops/reopen` |
+//! | a request is refused because it kills workers | `handover/suspects` |
 //! | mounting, signals, the background | [`mount`], [`signals`] |
 //! | unmounting, dead or busy mounts | [`unmount`], [`proc`] |
 //! | an option, its default or its source | [`config`]; the command's own: [`cli`] |
@@ -83,7 +85,9 @@
 //!
 //! What a process writes to a control file becomes an *order* when the last writer
 //! closes it (`tree/orders`). Its fetch is like any other, except that the outcome,
-//! good or bad, stands for good: no order is sent twice.
+//! good or bad, stands for good: no order is sent twice. That one is about to be sent is
+//! written to the [`handover`] before it leaves: a worker that finds this without an
+//! outcome says that the order may have been sent, and does not send it.
 //!
 //! `conversation` reads what an agent's events say, each event by itself, and draws
 //! it as the lines of a log, as a transcript and as a page.
@@ -109,6 +113,12 @@
 //! written in the background; it never fails a fetch. Answers of ended runs go there
 //! (`tree/answers/sharing`). It has a circuit breaker of the same kind as the API's
 //! ([`breaker`]), one to read and one to write.
+//!
+//! [`handover`] is what one worker of a mount leaves to the next: memory of no process, to
+//! which is written whatever the kernel or a process can know, before it is told. The
+//! owners of inode numbers, handles and the rest write their records to it, and read in
+//! it what an earlier worker has left. It also knows what has killed workers, so that
+//! no request does so again and again.
 //!
 //! [`demo`] is a server that plays the API, for `vm0fs demo` and for the tests. It
 //! shares no code with what it is to test; its world is data (`demo/scenario`). The
@@ -182,7 +192,7 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → pending → tree → { api, store, shared, conversation } → http → { breaker, error, proc, progress, sync, humanize, text, json, malloc, guide }
+//! main → cli → mount → fs → pending → tree → { api, store, shared, conversation } → http → { handover, breaker, error, proc, progress, sync, humanize, text, json, malloc, guide }
 //!         │      └──→ { config → { api, store, shared }, unmount, signals }
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
@@ -214,7 +224,8 @@
 //! known of it (`store/fetch/fill`); the newest link of a download (a lock of tokio's,
 //! `store/fetch/download/link`), held while the reader asks the service for it; and the
 //! cache's accounts (`store/cache/quota`), which several processes share. Their order
-//! stands there.
+//! stands there. The tail of the handover's journal (`handover/journal`) may be taken
+//! under any lock, so that records are in the order of what they tell.
 //!
 //! # Words
 //!
@@ -239,6 +250,7 @@
 extern crate self as vm0fs;
 
 pub mod api;
+mod background;
 mod breaker;
 pub mod cli;
 pub mod config;
@@ -250,6 +262,7 @@ pub mod error;
 mod fake;
 pub mod fs;
 pub mod guide;
+pub mod handover;
 pub mod http;
 pub mod humanize;
 pub mod json;
@@ -262,6 +275,8 @@ pub mod progress;
 pub mod shared;
 pub mod signals;
 pub mod store;
+pub mod supervision;
+pub mod supervisor;
 pub mod sync;
 pub mod text;
 pub mod tree;

@@ -79,6 +79,7 @@ mod service;
 mod shared;
 mod smoke;
 mod streaming;
+mod supervisor;
 mod support;
 mod tools;
 mod tree;

@@ -3,6 +3,7 @@
 
 use crate::{
     error::{Error, Result},
+    handover::Deadly,
     progress::Progress,
     store::Hold,
     tree::{
@@ -164,6 +165,20 @@ impl Tree {
             failures.note(&key.to_string(), error);
         }
         self.set_failure(key, error);
+    }
+
+    /// Fails `key`, whose fetch has killed workers, and reports that once.
+    pub(crate) fn refuse(&self, key: &FetchKey, deadly: &Deadly) {
+        let error = Error::from(deadly);
+        if deadly.is_news {
+            self.note_failure(&deadly.work, &error);
+        }
+        self.set_failure(key, &error);
+    }
+
+    /// Notes a failure that no fetch has met, for `.vm0fs/errors` and the log.
+    pub fn note_failure(&self, subject: &str, error: &Error) {
+        self.answers.failures().note(subject, error);
     }
 
     fn set_failure(&self, key: &FetchKey, error: &Error) {

@@ -5,6 +5,7 @@ pub(crate) mod files;
 pub(crate) mod ids;
 pub(crate) mod inodes;
 pub(crate) mod names;
+mod objects;
 
 pub(crate) use self::{
     files::{AgentFile, Control, Form, MetaFile, RunFile},
@@ -15,7 +16,8 @@ pub use self::files::START_FILE;
 pub use crate::store::NodeKind as Kind;
 
 use crate::{api::types::StorageKind, guide::PAGES};
-use inodes::{Inodes, Object};
+use inodes::Inodes;
+use objects::Object;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -356,7 +358,7 @@ mod tests {
                 Node::Entry(VersionId::new(kind, id.clone(), version.clone()), 1_000_000),
             ]);
         }
-        let inodes = Inodes::default();
+        let inodes = Inodes::fresh();
         let mut seen = std::collections::HashSet::new();
         for node in nodes {
             let ino = node.ino(&inodes);
@@ -370,7 +372,7 @@ mod tests {
     fn a_page_of_the_guide_has_the_number_of_its_name() {
         // The first four bytes of `printf tree | sha256sum`, the last one first.
         assert_eq!(guide_number("tree"), 0xdb5e_9cdc);
-        let inodes = Inodes::default();
+        let inodes = Inodes::fresh();
         let ino = Node::GuidePage("tree").ino(&inodes);
         assert_eq!(Node::of(ino, &inodes), Some(Node::GuidePage("tree")));
         assert!(Node::of(ino + 1, &inodes).is_none());

@@ -8,6 +8,7 @@ use vm0fs::demo::{File, Kind, VersionSpec};
 const FILES: &str = "Max open files";
 const THREADS: &str = "Max processes";
 const LENGTH: &str = "Max file size";
+const DATA: &str = "Max data size";
 
 #[test]
 fn descriptors_run_out_and_come_back() {
@@ -190,4 +191,58 @@ fn a_mount_that_may_write_no_file_lists_and_says_why_it_fetches_nothing() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("File too large"), "{output:?}");
     assert!(!crate::support::is_mounted(&path));
+}
+
+#[test]
+fn memory_runs_out_and_comes_back() {
+    for who in Who::all() {
+        let (mut world, runs) = world(3);
+        let large = noise(6 << 20);
+        let id = world.add_storage(Kind::Artifact, "large");
+        let files = vec![File::new("f", large.clone())];
+        world.add_version(&id, VersionSpec::files(files));
+        let bench = Bench::new(world);
+        let cache = bench.folder("cache", who);
+        let mount = mounted(&bench, who, &cache);
+        assert_eq!(mount.cat("artifacts/a0/latest/f"), text(0));
+        let worker = mount.pid();
+        let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+        let size = status.lines().find_map(|line| line.strip_prefix("VmData:"));
+        let size: usize = size
+            .unwrap()
+            .trim()
+            .strip_suffix(" kB")
+            .unwrap()
+            .parse()
+            .unwrap();
+        // Less than a download needs.
+        limit(&mount, "data", DATA, Some((size + 2048) << 10));
+        for _ in 0..3 {
+            let output = mount
+                .start("cat artifacts/large/latest/f | sha256sum")
+                .output();
+            assert!(
+                output.status.success() || !output.stderr.is_empty(),
+                "{output:?}"
+            );
+            mount.try_run(&format!("cat runs/{}/logs runs.json", runs[0]));
+        }
+        assert_eq!(mount.cat("artifacts/a0/latest/f"), text(0), "what is known");
+        assert_eq!(mount.pid(), worker, "it has not died of it");
+        let errors = mount.cat(".vm0fs/errors");
+        let reasons = ["Cannot allocate memory", "of memory reached"];
+        assert!(
+            reasons.iter().any(|reason| errors.contains(reason)),
+            "{errors}"
+        );
+        limit(&mount, "data", DATA, None);
+        let expected = format!("{}\n", large.len());
+        comes_to(&mount, "cat artifacts/large/latest/f | wc -c", &expected);
+        comes_to(
+            &mount,
+            &format!("cat runs/{}/status", runs[0]),
+            "completed\n",
+        );
+        mount.unmount();
+    }
 }

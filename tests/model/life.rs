@@ -10,7 +10,6 @@ use crate::{
     cache::versions_in,
     support::{Bench, Who, seeds::Random},
 };
-use nix::sys::signal::Signal;
 use std::{
     collections::HashMap,
     fs::{self, File},
@@ -305,8 +304,7 @@ impl Life {
         self.kept.clear();
         for Mounted { mut mount, .. } in std::mem::take(&mut self.scene.mounts) {
             if is_killed {
-                mount.signal(Signal::SIGKILL);
-                mount.wait();
+                mount.kill();
                 continue;
             }
             let log = mount.unmount();

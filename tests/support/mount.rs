@@ -109,9 +109,17 @@ impl Mount {
         self.who
     }
 
-    /// Its process.
+    /// The process that serves it: its worker.
+    #[track_caller]
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        let supervisor = self.child.id();
+        let children = format!("/proc/{supervisor}/task/{supervisor}/children");
+        let children = std::fs::read_to_string(children).unwrap();
+        let mut children = children.split_whitespace();
+        let (Some(worker), None) = (children.next(), children.next()) else {
+            panic!("not one worker: {children:?}");
+        };
+        worker.parse().unwrap()
     }
 
     /// The sorted names in a directory of it, read as its owner.
@@ -202,7 +210,15 @@ impl Mount {
         self.log.take().unwrap().join().unwrap()
     }
 
-    /// Sends a signal to its process.
+    /// Kills its supervisor, and then its worker.
+    pub(crate) fn kill(&mut self) {
+        let worker = nix::unistd::Pid::from_raw(self.pid() as i32);
+        self.signal(nix::sys::signal::SIGKILL);
+        nix::sys::signal::kill(worker, nix::sys::signal::SIGKILL).unwrap();
+        self.wait();
+    }
+
+    /// Sends a signal to its supervisor.
     pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
         nix::sys::signal::kill(pid, signal).unwrap();

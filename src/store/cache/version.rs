@@ -44,7 +44,9 @@ pub struct Version {
     key: VersionKey,
     meta: Meta,
     index: Index,
-    checked: Checked,
+    /// What has been verified of the pack with this inode and of its blobs: other content
+    /// that takes its place is verified anew, also while this is still read.
+    checked: Mutex<Option<(u64, Arc<Checked>)>>,
     path: PathBuf,
     directory: File,
     /// Device and inode of `directory`.
@@ -109,7 +111,7 @@ impl Version {
         Some(Self {
             key: key.clone(),
             meta,
-            checked: Checked::none(&index),
+            checked: Mutex::new(None),
             index,
             path: path.to_owned(),
             directory,
@@ -166,10 +168,6 @@ impl Version {
     /// Facts about it.
     pub fn meta(&self) -> &Meta {
         &self.meta
-    }
-
-    pub(super) fn checked(&self) -> &Checked {
-        &self.checked
     }
 
     /// Its open directory, whose files belong to this index.
@@ -252,9 +250,26 @@ impl Version {
         let presence = Presence::open(&self.directory, u64::from(self.index.header().sums))
             .map_err(|error| Error::io("opening a file of the cache", error))?
             .map(Arc::new);
-        let lock = Arc::new(Locked { content, presence });
+        let checked = self.checked_of(content.inode());
+        let lock = Arc::new(Locked {
+            content,
+            presence,
+            checked,
+        });
         *shared = Arc::downgrade(&lock);
         Ok(Some(lock))
+    }
+
+    fn checked_of(&self, inode: u64) -> Arc<Checked> {
+        let mut checked = self.checked.lock();
+        match &*checked {
+            Some((of, checked)) if *of == inode => checked.clone(),
+            _ => {
+                let none = Arc::new(Checked::none(&self.index));
+                *checked = Some((inode, none.clone()));
+                none
+            }
+        }
     }
 
     /// Keeps the lock for a moment after its last use, and notes the use.

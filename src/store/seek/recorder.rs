@@ -15,10 +15,10 @@ const WAY: u64 = 32 << 10;
 /// So many points and way-points at most before their distances grow with the stream.
 const POINTS: u64 = 1 << 10;
 const WAY_POINTS: u64 = 1 << 13;
-/// Bytes of the archive from one point to the next, where it compresses so badly that
-/// they come before [`SPACING`]: a read of what follows fetches hardly more. Windows of
-/// such data take little.
-const INPUT_SPACING: u64 = 512 << 10;
+/// Bytes of the archive from one point to the next, where they come before [`SPACING`]: up
+/// to the end of a block it is half a MiB, which is what a read of any place fetches at
+/// most. Windows of data that compresses badly take little.
+const INPUT_SPACING: u64 = 480 << 10;
 /// Maximum bytes of input for the proof of a point: blocks without content have no end.
 const INPUT: usize = 128 << 10;
 
@@ -71,10 +71,18 @@ impl Recorder {
         self.open.is_none() && (at.output >= wanted.output || at.input >= wanted.input)
     }
 
-    /// Maximum output of the next step.
-    pub(in crate::store) fn most(&self) -> usize {
-        let open = self.open.as_ref();
-        open.map_or(usize::MAX, |open| PROOF - open.next_output.len())
+    /// Maximum input and output of the next step: not past where a point is wanted, since
+    /// only from there on it stops at the end of a block.
+    pub(in crate::store) fn most(&self) -> (usize, usize) {
+        if let Some(open) = &self.open {
+            return (usize::MAX, PROOF - open.next_output.len());
+        }
+        let left = |wanted: u64, at: u64| match wanted.saturating_sub(at) {
+            0 => usize::MAX,
+            left => usize::try_from(left).unwrap_or(usize::MAX),
+        };
+        let (at, wanted) = (&self.at, &self.wanted);
+        (left(wanted.input, at.input), left(wanted.output, at.output))
     }
 
     /// Notes bytes of an archive that is not compressed.

@@ -63,6 +63,13 @@ macro_rules! resources {
             }
         }
 
+        impl Caches {
+            /// Forgets most of what is in memory.
+            pub(crate) fn shed(&self) {
+                $(self.$module.shed();)*
+            }
+        }
+
         $(impl Registered for $resource {
             fn cache(caches: &Caches) -> &Cache<Self::Key, Self::Value> {
                 &caches.$module

@@ -36,7 +36,7 @@ pub enum Directory {
 }
 
 /// The node behind a listed name, for its attributes.
-pub struct ListedNode(Node);
+pub struct ListedNode(pub(super) Node);
 
 /// A directory in a sealed version.
 pub struct SealedDirectory {
@@ -58,6 +58,11 @@ impl Directory {
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether the listing can be had again as it is.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Sealed(_))
     }
 }
 
