@@ -11,6 +11,7 @@ use super::{
 use crate::error::{Error, Result};
 use crate::store::files::{self, META, PACK, PINNED, PRESENT};
 use crate::store::meta::Meta;
+use crate::text::is_digest;
 use serde::Serialize;
 use std::{
     fs::{self, File},
@@ -27,8 +28,6 @@ const NAME: &str = "name";
 const NAME_BYTES: u64 = 1024;
 /// Levels of directories that are summed up: the cache has a few.
 const DEPTH: u32 = 8;
-/// Hexadecimal digits in the name of a version's directory: a SHA-256.
-const KEY_LENGTH: usize = 64;
 
 /// A cache directory, used without a mount.
 pub struct Inventory {
@@ -294,9 +293,8 @@ impl Inventory {
 
     fn path(&self, key: &str) -> Result<PathBuf> {
         // A key may come from an attribute, which any process can set on a file.
-        let is_key = key.len() == KEY_LENGTH && key.bytes().all(|byte| byte.is_ascii_hexdigit());
         let path = self.quota.versions().join(key);
-        if is_key && path.is_dir() {
+        if is_digest(key) && path.is_dir() {
             return Ok(path);
         }
         let dir = self.quota.root().parent().unwrap_or(Path::new("/"));

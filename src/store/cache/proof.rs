@@ -12,7 +12,7 @@ use crate::store::index::walk::{self, DIGEST, Which};
 use crate::store::index::{Records, format};
 use crate::store::key::VersionKey;
 use crate::store::meta::Verify;
-use crate::text::{hex, push_hex};
+use crate::text::{hex, is_digest, push_hex};
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
 
@@ -39,11 +39,8 @@ pub(in crate::store) struct Proof {
 impl Proof {
     /// Starts a proof, if the id has the form of a SHA-256 and `verify` asks for one.
     pub(in crate::store) fn new(key: &VersionKey, verify: Verify) -> Self {
-        let id = key.version_id.as_bytes();
-        let is_hash = id.len() == 64
-            && id
-                .iter()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let id = &key.version_id;
+        let is_hash = is_digest(id) && !id.contains(|c: char| c.is_ascii_uppercase());
         Self {
             digests: (is_hash && verify != Verify::Off).then(Vec::new),
             doubtful: false,

@@ -95,11 +95,6 @@ pub(crate) fn may_be_version_prefix(name: &str) -> bool {
                 && (name.starts_with("ver_") || name.bytes().any(|byte| byte.is_ascii_digit())))
 }
 
-/// Whether a name is a whole version id: a SHA-256 in hex.
-pub(crate) fn is_content_id(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
 /// Files that desktops, version control and Windows clients look for in every
 /// folder. Names with a leading dot are probes by that alone. None follows the
 /// service's rule for names, so none can hide an object that does.

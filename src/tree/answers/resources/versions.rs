@@ -2,7 +2,7 @@
 //! `GET /v1/artifacts/:id/versions`.
 
 use super::prelude::*;
-use crate::tree::node::names::{escape, is_content_id};
+use crate::{text::is_digest, tree::node::names::escape};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
@@ -47,7 +47,7 @@ impl Versions {
     /// answer took more than a page, its pages can have skipped rows. Only a
     /// whole id is worth asking for.
     pub(crate) fn may_lack(&self, id: &str) -> bool {
-        self.rows.len() >= FULL_PAGE && is_content_id(id) && self.get(id).is_none()
+        self.rows.len() >= FULL_PAGE && is_digest(id) && self.get(id).is_none()
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<&types::StorageVersion> {
