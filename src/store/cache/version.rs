@@ -212,6 +212,11 @@ impl Version {
         seek.filter(|_| files::exists(&self.directory, SEEK))
     }
 
+    /// Takes the seek index of its archive from the caller, which has just read it.
+    pub(in crate::store) fn know_seek(&self, seek: SeekIndex) {
+        let _ = self.seek.set(Some(Arc::new(seek)));
+    }
+
     /// Removes the seek index, which has turned out wrong: the archive is fetched whole.
     pub(in crate::store) fn drop_seek(&self) {
         files::remove(&self.directory, SEEK);

@@ -72,41 +72,54 @@ impl Exchange {
         };
         let object = shared.stream(&name(key));
         progress.advance(0);
-        let Some(mut object) = object else {
-            return Ok(false);
-        };
-        let Some((meta, tree)) = head(&mut object) else {
-            return Ok(false);
-        };
-        let length = meta.tree_bytes.saturating_add(meta.seek_bytes);
-        if meta.key().as_ref() != Some(key) || meta.tree_bytes != tree || length > MOST {
-            return Ok(false);
+        match object {
+            Some(object) => take_in(object, cache, key, progress),
+            None => Ok(false),
         }
-        let quota = cache.quota();
-        let mut staging = Staging::new(quota)?;
-        staging.expect(length, progress)?;
-        let Some(tree) = staging.copy(INDEX, &mut object, meta.tree_bytes, progress)? else {
-            return Ok(false);
-        };
-        let Some(mut seek) = staging.copy(SEEK, &mut object, meta.seek_bytes, progress)? else {
-            return Ok(false);
-        };
-        seek.rewind()
-            .map_err(|error| Error::io("reading a file of the cache", error))?;
-        let is_good =
-            |tree: &Index| tree.verify() && SeekIndex::read(&seek, tree.header()).is_some();
-        if !Index::open(tree).is_some_and(|tree| is_good(&tree)) {
-            tracing::warn!(version = %key.version_id, "an index of the shared cache is of no use");
-            return Ok(false);
-        }
-        let meta = Meta {
-            boot: durability::boot().map(str::to_string),
-            ..meta
-        };
-        let unsynced = staging.seal(key, &meta, progress)?;
-        cache.add(key, unsynced);
-        Ok(true)
     }
+}
+
+/// Takes in an object, unless it is none; and whether it is one.
+fn take_in(
+    mut object: impl Read,
+    cache: &Cache,
+    key: &VersionKey,
+    progress: &Progress,
+) -> Result<bool> {
+    let Some((meta, tree)) = head(&mut object) else {
+        return Ok(false);
+    };
+    let length = meta.tree_bytes.saturating_add(meta.seek_bytes);
+    if meta.key().as_ref() != Some(key) || meta.tree_bytes != tree || length > MOST {
+        return Ok(false);
+    }
+    let quota = cache.quota();
+    let mut staging = Staging::new(quota)?;
+    staging.expect(length, progress)?;
+    let Some(tree) = staging.copy(INDEX, &mut object, meta.tree_bytes, progress)? else {
+        return Ok(false);
+    };
+    let Some(mut seek) = staging.copy(SEEK, &mut object, meta.seek_bytes, progress)? else {
+        return Ok(false);
+    };
+    seek.rewind()
+        .map_err(|error| Error::io("reading a file of the cache", error))?;
+    let tree = Index::open(tree).filter(Index::verify);
+    let seek = tree.and_then(|tree| SeekIndex::read(&seek, tree.header()));
+    let Some(seek) = seek else {
+        tracing::warn!(version = %key.version_id, "an index of the shared cache is of no use");
+        return Ok(false);
+    };
+    let meta = Meta {
+        boot: durability::boot().map(str::to_string),
+        ..meta
+    };
+    let unsynced = staging.seal(key, &meta, progress)?;
+    cache.add(key, unsynced);
+    if let Some(version) = cache.version(key) {
+        version.know_seek(seek);
+    }
+    Ok(true)
 }
 
 /// `meta.json` of an object, and the length of its tree.
@@ -124,26 +137,13 @@ fn head(object: &mut impl Read) -> Option<(Meta, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::{Access, SharedKey};
-    use std::{fs, time::Duration};
+    use std::fs;
 
-    /// What a machine of the fleet has put in an index's place: no error, and no trace.
+    /// It leaves no trace.
     #[test]
     fn what_is_no_index_is_a_miss() {
         let folder = tempfile::tempdir().unwrap();
-        let shared = folder.path().join("shared");
-        fs::create_dir(&shared).unwrap();
-        let access = Access {
-            url: format!("file://{}", shared.display()),
-            aws: Default::default(),
-            allow_http: false,
-            timeout: Duration::from_secs(30),
-            user_agent: "test".into(),
-        };
-        let shared = SharedCache::open(&access, &SharedKey::from([1; 32])).unwrap();
-        let shared = Arc::new(shared);
-        let exchange = Exchange(Some(Arc::clone(&shared)));
-        let cache = Cache::open(&folder.path().join("cache"), 1 << 30).unwrap();
+        let cache = Cache::open(folder.path(), 1 << 30).unwrap();
         let key = VersionKey {
             origin: "https://api.test".into(),
             kind: "artifacts",
@@ -176,20 +176,11 @@ mod tests {
             object(u64::MAX, u64::MAX, &[0; 309]),
         ];
         for (at, case) in cases.into_iter().enumerate() {
-            shared.put_later(name(&key), case);
-            assert!(shared.flush(Duration::from_secs(30)));
-            let hits = shared.status().hits;
-            assert!(
-                !exchange.take(&cache, &key, &Progress::new()).unwrap(),
-                "case {at}"
-            );
-            assert_eq!(shared.status().hits, hits + 1, "case {at} is read");
+            let taken = take_in(&case[..], &cache, &key, &Progress::new());
+            assert!(!taken.unwrap(), "case {at}");
             assert!(cache.version(&key).is_none(), "case {at}");
             let left = fs::read_dir(cache.quota().staging()).unwrap().count();
             assert_eq!(left, 0, "case {at}");
-            shared
-                .prune(jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1))
-                .unwrap();
         }
     }
 }

@@ -8,7 +8,11 @@ use super::{
     contents::{SPACING, WayPoint},
     member::Event,
 };
-use std::sync::mpsc::SyncSender;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+    mpsc::SyncSender,
+};
 
 /// Bytes of the archive between two way-points.
 const WAY: u64 = 32 << 10;
@@ -19,12 +23,17 @@ const WAY_POINTS: u64 = 1 << 13;
 /// to the end of a block it is half a MiB, which is what a read of any place fetches at
 /// most. Windows of data that compresses badly take little.
 const INPUT_SPACING: u64 = 480 << 10;
+/// So many bytes of the archive come for each byte of windows before the next point: the
+/// index takes about 1 % of the archive. Of long texts windows are large.
+const SHARE: u64 = 110;
 /// Maximum bytes of input for the proof of a point: blocks without content have no end.
 const INPUT: usize = 128 << 10;
 
 /// Sees a stream while it is inflated.
 pub(in crate::store) struct Recorder {
     candidates: SyncSender<Candidate>,
+    /// Bytes of the windows of all points that have been proved.
+    windows: Arc<AtomicU64>,
     /// Bytes of the archive and of the tar stream so far.
     at: WayPoint,
     last: u8,
@@ -50,10 +59,14 @@ pub(in crate::store) struct Recorded {
 }
 
 impl Recorder {
-    /// One whose candidates go to a proof.
-    pub(in crate::store) fn new(candidates: SyncSender<Candidate>) -> Self {
+    /// One whose candidates go to a proof, which tells how many bytes their `windows` take.
+    pub(in crate::store) fn new(
+        candidates: SyncSender<Candidate>,
+        windows: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             candidates,
+            windows,
             at: WayPoint::default(),
             last: 0,
             way_points: Vec::new(),
@@ -168,7 +181,9 @@ impl Recorder {
         match sent {
             true => {
                 self.point = from.output;
-                self.want(from, INPUT_SPACING.max(from.input / POINTS), distance);
+                let paid = self.windows.load(Ordering::Relaxed).saturating_mul(SHARE);
+                let input = INPUT_SPACING.max(from.input / POINTS);
+                self.want(from, input.max(paid.saturating_sub(from.input)), distance);
             }
             false => self.want_soon(),
         }
@@ -190,5 +205,25 @@ impl Recorder {
             output: from.output + output,
         };
         self.history.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::sync_channel;
+
+    #[test]
+    fn points_are_wanted_less_often_where_windows_are_large() {
+        for (windows, expected) in [(0, INPUT_SPACING + 10), (10_000, 10_000 * SHARE)] {
+            let (candidates, _kept) = sync_channel(1);
+            let mut recorder = Recorder::new(candidates, Arc::new(AtomicU64::new(windows)));
+            recorder.stepped(&[0; 10], &[], Event::Begun);
+            assert!(!recorder.wants_boundary());
+            assert_eq!(
+                recorder.most(),
+                ((expected - 10) as usize, SPACING as usize)
+            );
+        }
     }
 }
