@@ -6,7 +6,11 @@ mod upgrade;
 
 use crate::{
     commands::{Place, Running, finish, kill, small_world, until},
-    support::{Bench, Who, is_mounted},
+    support::{
+        Bench, SOON, Who,
+        fake::{Action, Fault},
+        is_mounted,
+    },
 };
 use nix::sys::signal::Signal::{SIGKILL, SIGSEGV};
 use serde_json::Value;
@@ -127,6 +131,17 @@ fn a_worker_that_stands_still_is_replaced() {
     let last = replaced(&place, 1);
     assert_eq!(last["cause"], "hang", "{last}");
     assert_eq!(workers(&place)["replaced"], 1);
+    // Also where it has taken the only request, so that none waits to be taken.
+    bench
+        .server
+        .fault(Fault::api("/v1/volumes", Action::Stall).times(1));
+    let mut reader = Running::script(Who::Myself, &place.inside("ls volumes"));
+    assert!(bench.server.wait_for(SOON, |requests| {
+        requests.iter().any(|request| request.path == "/v1/volumes")
+    }));
+    kill(place.worker(), nix::sys::signal::Signal::SIGSTOP);
+    assert_eq!(reader.end(), Some(0));
+    assert_eq!(replaced(&place, 2)["cause"], "hang");
 }
 
 #[test]

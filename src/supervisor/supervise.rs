@@ -189,6 +189,9 @@ impl Supervisor {
 
     /// What the worker that serves says, or the one that is about to.
     fn reported(&mut self, report: Report, fds: Vec<OwnedFd>) {
+        if let Some(worker) = &mut self.current {
+            worker.has_spoken();
+        }
         match report {
             Report::Mounted(connection) => {
                 let mut fds = fds.into_iter();
@@ -419,15 +422,18 @@ impl Supervisor {
             }
             return;
         }
+        // One that has taken the only request leaves none that waits.
+        if current.is_silent() {
+            return self.kill_hung("it did not answer the supervisor");
+        }
         let Some(held) = &self.held else { return };
         if !held.is_waiting() {
             self.stuck = None;
             return;
         }
         let stuck = *self.stuck.get_or_insert_with(Instant::now);
-        match stuck.elapsed() > HANG {
-            true => self.kill_hung("requests were waiting, and it took none"),
-            false => current.tell(&Order::Ping),
+        if stuck.elapsed() > HANG {
+            self.kill_hung("requests were waiting, and it took none");
         }
     }
 

@@ -19,6 +19,10 @@ use std::{
 /// code is what counts.
 const EXIT: Duration = Duration::from_secs(5);
 
+/// How often a worker is asked for an answer, and how many may be missing.
+const ASKING: Duration = Duration::from_secs(1);
+const MOST_UNANSWERED: u32 = 5;
+
 /// A process that serves, or is about to.
 pub(super) struct Worker {
     child: Child,
@@ -35,6 +39,9 @@ pub(super) struct Worker {
     /// Why the supervisor has killed it, if it has.
     pub(super) stopped_because: Option<String>,
     taken: u64,
+    /// When it was last asked for an answer, and how often since it gave one.
+    asked: Option<Instant>,
+    unanswered: u32,
 }
 
 impl AsFd for Worker {
@@ -67,6 +74,8 @@ impl Worker {
             drains_since: None,
             stopped_because: None,
             taken: 0,
+            asked: None,
+            unanswered: 0,
         })
     }
 
@@ -102,6 +111,23 @@ impl Worker {
         self.stopped_because.get_or_insert(why.into());
         // Fails where it has ended already.
         let _ = self.child.kill();
+    }
+
+    /// Asks it for an answer, a second after it was last asked at the earliest; whether it
+    /// has not answered several times. Times are not counted, for this process may itself
+    /// have stood still.
+    pub(super) fn is_silent(&mut self) -> bool {
+        if self.asked.is_none_or(|at| at.elapsed() >= ASKING) {
+            self.asked = Some(Instant::now());
+            self.unanswered += 1;
+            self.tell(&Order::Ping);
+        }
+        self.unanswered > MOST_UNANSWERED
+    }
+
+    /// It has said something.
+    pub(super) fn has_spoken(&mut self) {
+        self.unanswered = 0;
     }
 
     /// Whether it has taken requests since this was last asked.
