@@ -15,7 +15,7 @@ use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
     path::PathBuf,
-    sync::Mutex,
+    sync::{Mutex, atomic::AtomicU64},
     thread,
     time::{Duration, Instant},
 };
@@ -92,6 +92,7 @@ impl Life {
             mount,
             number: self.mounts,
             killed: Mutex::default(),
+            workers: AtomicU64::default(),
         });
     }
 

@@ -34,11 +34,15 @@ pub(super) struct Mounted {
     pub(super) number: u32,
     /// When its workers were killed.
     pub(super) killed: Mutex<Vec<Instant>>,
+    /// How many workers it has had: a listing that changes is written to disk once a
+    /// minute, and while the service cannot be reached that is what the next worker shows.
+    pub(super) workers: AtomicU64,
 }
 
 impl Mounted {
     /// Kills its worker, or has another one take its place. No reader is to see that.
     pub(super) fn replace_worker(&self, random: &mut Random) {
+        self.workers.fetch_add(1, Ordering::SeqCst);
         match random.below(4) {
             0 => self.mount.signal(Signal::SIGHUP),
             kind => {
@@ -114,7 +118,8 @@ type Shown<T> = Mutex<HashMap<(u32, String), T>>;
 #[derive(Default)]
 pub(super) struct Seen {
     versions: Mutex<HashSet<(u32, String)>>,
-    pub(super) names: Shown<BTreeSet<Vec<u8>>>,
+    /// Each with the worker that has shown it.
+    pub(super) names: Shown<(u64, BTreeSet<Vec<u8>>)>,
     places: Shown<usize>,
 }
 
