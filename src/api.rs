@@ -35,7 +35,7 @@ pub use self::{
     config::ClientConfig,
     counters::{Calls, RateLimit},
     events::{EventStream, RunEvent},
-    logs::LogReader,
+    logs::{LogPosition, LogReader},
     token::Token,
 };
 

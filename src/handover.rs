@@ -55,6 +55,8 @@ pub(crate) enum Owner {
     Inodes = 1,
     /// The orders to the service.
     Orders,
+    /// The logs that grow.
+    Logs,
     /// The adapter to the kernel.
     Fs = 4,
 }
@@ -298,11 +300,23 @@ impl Handover {
     /// Adds a record to a stream. Once one could not be added, none is: what comes
     /// after a gap is of no use.
     pub(crate) fn add_to(&self, stream: &Stream, record: &Fields) -> bool {
+        let record = record.as_bytes();
         let mut at = stream.at.lock();
-        let start = *at;
-        *at = start
-            .and_then(|start| extents::write(&self.memory, stream.place, start, record.as_bytes()));
+        let start = at.filter(|_| record.len() <= extents::LONGEST);
+        *at = start.and_then(|start| extents::write(&self.memory, stream.place, start, record));
         at.is_some()
+    }
+
+    /// Frees a stream.
+    pub(crate) fn free_stream(&self, stream: &Stream) {
+        *stream.at.lock() = None;
+        extents::free(&self.memory, stream.place);
+    }
+
+    /// Whether a handle that the earlier worker left names an extent.
+    pub(crate) fn is_held(&self, number: u64) -> bool {
+        let handles = self.handles.lock();
+        handles.iter().any(|(handle, _)| handle.extent == number)
     }
 
     /// Gives back the memory of all but what handles and these own. To be called once,

@@ -83,7 +83,8 @@
 //! A run whose log or status a process reads again and again is *followed*: one
 //! stream of its events, however many processes read. When to ask the service is a
 //! pure schedule (`tree/live/schedule`), to which time is an argument. The log is one
-//! object that grows at its end, and handles read from that.
+//! object that grows at its end, and handles read from that. What comes to it is written
+//! to the [`handover`] in that order (`tree/logs/kept`), which no later reading would give.
 //!
 //! What a process writes to a control file becomes an *order* when the last writer
 //! closes it (`tree/orders`). Its fetch is like any other, except that the outcome,

@@ -19,8 +19,8 @@
 
 mod rows;
 
-pub use rows::LogReader;
 pub(super) use rows::Rows;
+pub use rows::{LogPosition, LogReader};
 
 use super::{
     client::Client,

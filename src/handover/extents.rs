@@ -16,7 +16,7 @@ const SMALLEST: u32 = PAGE.trailing_zeros();
 /// The bytes of an extent that are read at a time, unless a record is longer.
 const FIRST: usize = 64 << 10;
 /// The longest record of several in an extent.
-const LONGEST: usize = 64 << 20;
+pub(super) const LONGEST: usize = 64 << 20;
 /// The longest record of an extent that has no other.
 const MOST_ALONE: usize = 1 << 30;
 

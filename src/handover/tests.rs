@@ -218,6 +218,9 @@ fn a_stream_goes_on_in_the_next_worker() {
         stream = left.unwrap();
         assert!(read == written, "worker {worker}");
     }
+    handover.free_stream(&stream);
+    assert!(!handover.add_to(&stream, &Fields::new().number(1)));
+    assert!(taken(&handover) < 1_000_000);
 }
 
 #[test]

@@ -102,7 +102,8 @@ impl Tree {
         handover: Arc<Handover>,
     ) -> Self {
         let answer_store = Arc::new(answer_store);
-        handover.free_all_but(std::iter::empty());
+        let live = Live::new(Pool::STREAMS, handover.clone());
+        handover.free_all_but(live.left_numbers().into_iter());
         let origin = api.origin().into();
         let content = Content::new(store, options.verify, origin);
         content.measure(&answer_store);
@@ -119,7 +120,7 @@ impl Tree {
             content,
             orders,
             crawlers: Crawlers::new(options.crawlers),
-            live: Live::new(Pool::STREAMS),
+            live,
             inodes: Inodes::new(numbers(&answer_store), handover.clone()),
             handover,
             answer_store,

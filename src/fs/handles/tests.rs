@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     error::Result,
-    fake::{Agent, File, Kind, Port, Run, VersionSpec, World},
+    fake::{Agent, File, Kind, LogRow, Port, Run, VersionSpec, World},
     fs::{
         Fs,
         context::{Context, Task},
@@ -352,4 +352,43 @@ fn a_request_that_has_killed_two_workers_is_answered_eio_and_named_once() {
     let lines: Vec<&str> = errors.lines().collect();
     assert!(lines.len() == 1 && lines[0].contains("poison"), "{errors}");
     assert!(!lines[0].contains("times"), "{errors}");
+}
+
+#[test]
+fn a_reader_of_a_live_log_goes_on_where_it_was() {
+    let mut world = World::empty();
+    world.pace = None;
+    let then = world.ago(60);
+    let id = world.add_run(Run::new("writer", then).status("running"));
+    for n in 0..300 {
+        let at = then + jiff::SignedDuration::from_millis(20 * n);
+        world.add_log(&id, LogRow::system(at, format!("line {n}")));
+    }
+    let mut worker = Worker::new(world);
+    let file = worker.open(&format!("runs/{id}/logs"));
+    let mut read = worker.read(file.1, 0, 5_000).unwrap();
+    for n in 300..306 {
+        let row = LogRow::system(jiff::Timestamp::now(), format!("line {n}"));
+        worker.bench.server.world().add_log(&id, row);
+        worker.replace();
+        loop {
+            let more = worker.read(file.1, read.len() as u64, 100_000).unwrap();
+            if more.is_empty() {
+                break;
+            }
+            read.extend(more);
+        }
+    }
+    let text = String::from_utf8(read).unwrap();
+    let lines: Vec<&str> = text
+        .lines()
+        .map(|line| line.split(" info ").nth(1).unwrap())
+        .collect();
+    let expected: Vec<String> = (0..306).map(|n| format!("line {n}")).collect();
+    let differs = lines
+        .iter()
+        .zip(&expected)
+        .position(|(line, expected)| line != expected);
+    assert_eq!((differs, lines.len()), (None, expected.len()));
+    worker.context.handles.remove(file.1);
 }

@@ -70,7 +70,7 @@ impl OpenPartial {
 
 /// An open log of a run.
 pub struct OpenLog {
-    run: Arc<str>,
+    pub(super) run: Arc<str>,
     pub(super) view: LogView,
     pub(super) logs: Arc<Logs>,
 }

@@ -7,10 +7,10 @@ use crate::{
     sync::Mutex,
     tree::{
         fetch_key::Answer,
-        node::{Kind, Node},
+        node::{Kind, Node, RunFile},
         ops::{
             directories::{Directory, DirectoryEntry, ListedNode},
-            files::{Handle, Page},
+            files::{Handle, OpenLog, Page},
         },
         view::View,
     },
@@ -34,6 +34,8 @@ impl Handle {
     pub(crate) fn left(&self) -> LeftFile {
         match self {
             Self::Page(page) => LeftFile::Page(page.bytes()),
+            // One of a run that has ended is read from disk again.
+            Self::Log(open) if open.logs.number() > 0 => LeftFile::Log(open.logs.number()),
             Self::Log(_) | Self::Bytes(_) | Self::Content(..) | Self::Partial(_) => {
                 LeftFile::Fixed(self.size())
             }
@@ -78,7 +80,14 @@ impl View<'_> {
                 }
                 _ => Err(Error::Stale.into()),
             },
-            LeftFile::Log(_) => Err(Error::Stale.into()),
+            LeftFile::Log(number) => match self.node(ino)? {
+                Node::RunFile(run, RunFile::Log(view)) => {
+                    let logs = self.tree.live.left_log(&run, number);
+                    let logs = logs.ok_or(Error::Stale)?;
+                    Ok(Handle::Log(OpenLog { run, view, logs }))
+                }
+                _ => Err(Error::Stale.into()),
+            },
         }
     }
 
