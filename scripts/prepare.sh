@@ -1,5 +1,5 @@
-# What both scripts need: messages, missing packages, the Rust toolchain and
-# /dev/fuse. To be sourced, from the repository's folder.
+# What the scripts need: messages, missing packages, the Rust toolchain, an S3 server
+# and /dev/fuse. To be sourced, from the repository's folder.
 
 step() { printf '\n==> %s\n' "$*"; }
 say() { printf '    %s\n' "$*"; }
@@ -64,6 +64,20 @@ need_toolchain() {
     need gcc cc
     if [ ! -e /usr/include/stdlib.h ]; then missing+=(libc6-dev); fi
     if [ ! -e /etc/ssl/certs/ca-certificates.crt ]; then missing+=(ca-certificates); fi
+}
+
+# Installs s3s-fs, an S3 server on a folder, below the target folder.
+install_s3s() {
+    local version=0.14.1 folder="${CARGO_TARGET_DIR:-target}/s3s-fs"
+    step "s3s-fs $version"
+    if "$folder/bin/s3s-fs" --version 2>/dev/null | grep -qF "$version"; then
+        say "installed in $folder"
+        return
+    fi
+    say "building it takes some minutes, once"
+    cargo install --quiet --locked --features binary --root "$folder" \
+        --target-dir "$folder/build" --version "$version" s3s-fs
+    rm -rf "$folder/build"
 }
 
 # Makes sure that this user, or as root every user, can open /dev/fuse.

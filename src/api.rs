@@ -36,7 +36,6 @@ pub use self::{
     counters::{Calls, RateLimit},
     events::{EventStream, RunEvent},
     logs::{LogPosition, LogReader},
-    runs::KnownRuns,
     token::Token,
 };
 

@@ -264,7 +264,8 @@ impl Error {
 
     /// A thread that could not be started.
     pub fn no_thread(source: io::Error) -> Self {
-        let context = "starting a thread; is a limit of processes reached (ulimit -u)?";
+        let context =
+            "starting a thread; is a limit of processes or of memory reached (ulimit -u, -v)?";
         Self::io(context, source)
     }
 
@@ -338,6 +339,11 @@ fn api_errno(api: &ApiError) -> i32 {
         408 | 504 => libc::ETIMEDOUT,
         _ => libc::EIO,
     }
+}
+
+/// What a fetch fails with that needs more memory than there is.
+pub(crate) fn no_memory() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOMEM)
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@ mod busy_poll;
 mod caller;
 mod context;
 mod cpu_latency;
+mod gate;
 mod handles;
+mod handshake;
 mod negotiate;
 mod open_writers;
 mod outdated;
@@ -14,6 +16,10 @@ mod page_fill;
 mod readdir;
 mod replies;
 
+pub use self::{
+    gate::Gate,
+    handshake::{Offer, reply as init_reply, shake_hands},
+};
 use crate::{
     error::Result,
     pending::PendingRequests,
@@ -56,6 +62,8 @@ impl Fs {
                 outdated: Outdated::new(tree.handover().clone()),
                 tree,
                 pending,
+                gate: Arc::default(),
+                offer: OnceLock::new(),
                 busy_poll: Arc::default(),
                 notifier: OnceLock::new(),
                 device: OnceLock::new(),
@@ -63,6 +71,17 @@ impl Fs {
                 gid,
             }),
         }
+    }
+
+    /// Where requests come in.
+    pub fn gate(&self) -> Arc<Gate> {
+        self.context.gate.clone()
+    }
+
+    /// A function that tells what the kernel offers, once it has said so.
+    pub fn offer(&self) -> impl Fn() -> Option<Offer> + use<> {
+        let context = self.context.clone();
+        move || context.offer.get().copied()
     }
 
     /// A function to call once the mount is made: with its notifier, its device where
@@ -93,6 +112,7 @@ impl Fs {
         operation: impl Fn(&Context, &View<'_>) -> Answer<T> + Send + 'static,
         reply: impl FnOnce(&Context, Result<T>) + Send + 'static,
     ) {
+        self.context.gate.pass();
         let now = Instant::now();
         self.context.busy_poll.note(now);
         attempt(

@@ -25,7 +25,7 @@ mod suspects;
 pub(crate) use self::{
     codec::{Fields, Reader},
     slots::LeftHandle,
-    suspects::{Deadly, Guard, Work},
+    suspects::{Deadly, Guard, Running, Work},
 };
 
 #[cfg(test)]
@@ -184,6 +184,21 @@ impl Handover {
     /// handler: a load and a store.
     pub fn mark_guilty(&self) {
         suspects::mark_guilty(&self.fixed);
+    }
+
+    /// The operations that run now.
+    pub(crate) fn running(&self) -> Vec<Running> {
+        suspects::running(&self.fixed)
+    }
+
+    /// Holds an operation that hangs to have killed the worker.
+    pub(crate) fn blame(&self, running: &Running) {
+        suspects::blame(&self.fixed, running);
+    }
+
+    /// What an operation is, in a user's words.
+    pub(crate) fn told(&self, running: &Running) -> String {
+        suspects::told_of(&self.fixed, running)
     }
 
     /// Whether some work is refused, since it has killed two workers.

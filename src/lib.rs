@@ -59,6 +59,8 @@
 //! | a handle or an inode number is stale after a worker was replaced | [`handover`], `fs/handles`, `tree/ops/reopen` |
 //! | a request is refused because it kills workers | `handover/suspects` |
 //! | mounting, signals, the background | [`mount`], [`signals`] |
+//! | a worker is not replaced, or for no reason; upgrades | `supervisor/supervise` (decides), `supervisor/link` (the worker's side), `mount/{serve,hung}` |
+//! | memory runs out | `mount/memory`, `proc/memory`, [`malloc`] |
 //! | unmounting, dead or busy mounts | [`unmount`], [`proc`] |
 //! | an option, its default or its source | [`config`]; the command's own: [`cli`] |
 //! | sizes, times and tables in words | [`humanize`] |
@@ -126,15 +128,34 @@
 //! faults that tests have it commit live below `tests/support/fake`, and are not in the
 //! program.
 //!
+//! # Two processes
+//!
+//! [`supervisor`]: `vm0fs mount` becomes a supervisor, which executes the program anew
+//! as a worker. The worker does all of the above. The supervisor holds two things for
+//! it: the kernel's device, and the memory of a [`handover`], where a worker writes what
+//! the kernel or a process holds of it (inode numbers, open handles, listings that are
+//! being read, drafts of orders and what became of orders) before they can know it.
+//!
+//! ```text
+//! a worker dies (its socket closes) → FUSE_NOTIFY_RESEND → the next worker: handshake with itself
+//!      (fs/handshake), handover::take_over, the device in place of the session's → the kernel's requests again
+//! ```
+//!
+//! A worker that hangs shows by requests that wait while it takes none (the supervisor
+//! asks), or by an operation that stands still (`mount/hung`); it is killed. Work that has
+//! killed two workers is refused (`handover/suspects`). An upgrade or a reload starts the
+//! next worker first, and lets the one before finish (`mount/serve`). Where the kernel
+//! cannot send again, and in the demo, there is one process ([`mount::run`]).
+//!
 //! # The life of a mount
 //!
-//! [`cli`] parses, [`config`] settles the settings (arguments, environment,
-//! `config.toml`, the `vm0` CLI's login), [`mount::run`] does the rest: it
-//! forks unless it is to stay in the foreground, blocks the [`signals`] before
-//! the first thread, prepares the folder, opens client, store, tree and pending
-//! requests, asks the API whether it knows the token, and opens the session with
-//! the kernel. Only then does the command return. From there on [`logging`] writes
-//! to a file.
+//! [`cli`] parses and becomes the supervisor, in the background unless it is to stay in
+//! the foreground. In the worker, [`config`] settles the settings (arguments,
+//! environment, `config.toml`, the `vm0` CLI's login), and [`mount::run_worker`] does the
+//! rest: it blocks the [`signals`] before the first thread, prepares the folder, opens
+//! client, store, tree and pending requests, asks the API whether it knows the token,
+//! and opens the session with the kernel. Only then does the command return. From there
+//! on [`logging`] writes to a file.
 //!
 //! It ends when the session does (a user has unmounted it) or when a signal comes;
 //! then [`pending`] drops all requests that wait, which answers them, and [`unmount`]
@@ -251,6 +272,7 @@
 extern crate self as vm0fs;
 
 pub mod api;
+mod background;
 mod breaker;
 pub mod cli;
 pub mod config;
@@ -275,6 +297,8 @@ pub mod progress;
 pub mod shared;
 pub mod signals;
 pub mod store;
+pub mod supervision;
+pub mod supervisor;
 pub mod sync;
 pub mod text;
 pub mod tree;

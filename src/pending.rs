@@ -6,8 +6,9 @@
 //! Lock order: `state` is the only lock, and nothing is called while it is held.
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, no_memory},
     handover::Work,
+    proc,
     progress::Progress,
     sync::{Condvar, Mutex},
     tree::{Answer, FetchKey, Miss, Pool, Tree, View},
@@ -37,6 +38,15 @@ const fn workers(pool: Pool) -> (usize, &'static str) {
         Pool::Streams => (Pool::STREAMS, "stream"),
     }
 }
+/// The memory without which a fetch is not begun, in bytes: what it may need, with the
+/// threads that it starts.
+const fn memory(pool: Pool) -> u64 {
+    match pool {
+        Pool::Contents | Pool::Ranges => 24 << 20,
+        Pool::Calls | Pool::Streams => 6 << 20,
+    }
+}
+
 /// How long a worker without work stays.
 const WORKER_IDLE: Duration = Duration::from_secs(10);
 /// How often deadlines are checked while a request waits.
@@ -202,6 +212,14 @@ impl PendingRequests {
         self.shared.state.lock().flights.len()
     }
 
+    /// Whether something is under way that is better finished than begun again: an order
+    /// to the service, a version that is being downloaded.
+    pub fn is_busy(&self) -> bool {
+        let state = self.shared.state.lock();
+        let mut keys = state.flights.keys();
+        keys.any(|key| key.is_order() || key.pool() == Pool::Contents)
+    }
+
     /// Fails the requests for which nothing has come for a second, as if that were
     /// their deadline. For a process that unmounts: a request that waits keeps the
     /// mount busy.
@@ -288,6 +306,11 @@ impl Shared {
             let fetch = AssertUnwindSafe(|| match handover.refuse(&work) {
                 Some(deadly) => {
                     self.tree.refuse(&key, &deadly);
+                    None
+                }
+                None if let Some(limit) = proc::shortage(memory(pool)) => {
+                    let error = Error::io(format!("{limit} is nearly used"), no_memory());
+                    self.tree.fail(&key, &error);
                     None
                 }
                 None => {

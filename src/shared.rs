@@ -19,6 +19,8 @@ mod bucket;
 mod bucket;
 mod counters;
 mod key;
+#[cfg(feature = "shared-cache")]
+mod leftovers;
 mod listed;
 mod name;
 mod queue;
@@ -40,7 +42,7 @@ use counters::Counters;
 use jiff::Timestamp;
 use queue::{Added, Queue};
 use seal::{Address, OVERHEAD, Sealer};
-use std::{collections::HashSet, fmt::Write, sync::Arc, thread, time::Duration};
+use std::{collections::HashSet, fmt::Write, io::Read, sync::Arc, thread, time::Duration};
 
 /// How long a lookup waits for the store to begin an answer: once in an outage.
 pub const PATIENCE: Duration = Duration::from_millis(500);
@@ -119,24 +121,21 @@ impl SharedCache {
                 inner.counters.misses.add(1);
                 None
             }
-            Ok(Some(content)) => {
-                inner.counters.hits.add(1);
-                inner.counters.bytes_read.add(length);
-                Some(content)
-            }
-            Err(reason) => {
-                tracing::warn!(
-                    "an object of the shared cache is left aside: {reason} ({})",
-                    hex(&address)
-                );
-                inner.counters.damaged.add(1);
-                let mut damaged = inner.damaged.lock();
-                if damaged.len() >= REMEMBERED {
-                    damaged.clear();
-                }
-                damaged.insert(address);
-                None
-            }
+            Ok(Some(content)) => inner.counters.hit(length, content),
+            Err(reason) => inner.leave_aside(address, reason),
+        }
+    }
+
+    /// The same, of up to [`MOST`] bytes, inflated as it is read. That fails for nothing
+    /// that a machine with the key has written.
+    pub fn stream(&self, name: &Name) -> Option<impl Read + use<>> {
+        let inner = &self.0;
+        let address = inner.sealer.address(name);
+        let object = inner.look_up(&address, MOST + OVERHEAD)?;
+        let length = object.len() as u64;
+        match inner.sealer.unseal(&address, object) {
+            Ok(content) => inner.counters.hit(length, content.take(MOST)),
+            Err(reason) => inner.leave_aside(address, reason),
         }
     }
 
@@ -223,7 +222,8 @@ impl SharedCache {
         Ok(sum)
     }
 
-    /// Removes the objects that were written before a time, of all keys.
+    /// Removes the objects that were written before a time, of all keys, and what killed
+    /// writers have left more than an hour ago: how many of both, and their bytes.
     ///
     /// # Errors
     /// Where it cannot be listed, or objects cannot be removed.
@@ -235,6 +235,9 @@ impl SharedCache {
             let names = objects.into_iter().map(|object| object.name).collect();
             self.0.bucket.remove(names)
         })?;
+        let (files, bytes) = self.0.bucket.remove_leftovers()?;
+        sum.objects += files;
+        sum.bytes += bytes;
         Ok(sum)
     }
 }
@@ -246,6 +249,21 @@ impl Drop for SharedCache {
 }
 
 impl Inner {
+    /// Notes an object that is not what it should be, to have it replaced.
+    fn leave_aside<T>(&self, address: Address, reason: &str) -> Option<T> {
+        tracing::warn!(
+            "an object of the shared cache is left aside: {reason} ({})",
+            hex(&address)
+        );
+        self.counters.damaged.add(1);
+        let mut damaged = self.damaged.lock();
+        if damaged.len() >= REMEMBERED {
+            damaged.clear();
+        }
+        damaged.insert(address);
+        None
+    }
+
     /// The object at an address, as far as the store has one and answers soon.
     fn look_up(&self, address: &Address, most: u64) -> Option<Vec<u8>> {
         let is_probe = match self.reads.admit() {

@@ -123,6 +123,13 @@ fn an_evicted_version_is_listed_for_nothing_and_a_file_costs_what_it_needs() {
             );
         }
         assert_eq!(cached(&mount), "partly");
+        let listed = mount.cat(".vm0fs/transfers");
+        for path in ["small/1234", "text", "noise"] {
+            let mut lines = listed.lines();
+            let line = lines.find(|line| line.contains(&format!("/{path} ")));
+            let is_whole = |line: &str| line.starts_with("artifacts/a/") && line.contains(" part");
+            assert!(line.is_some_and(is_whole), "{path}: {listed}");
+        }
         bench.server.clear_requests();
         mount.run("cat artifacts/a/latest/small/1234; tail -c 1000 artifacts/a/latest/text");
         assert_eq!(sent(&bench), 0, "what has come is there");

@@ -134,9 +134,12 @@ fn imports_go_downwards() {
     imported_only_by("breaker", &["tree", "shared"]);
     // `cli` to tell which proxy is used.
     imported_only_by("http", &["api", "store", "shared", "cli"]);
-    imported_only_by("config", &["main", "cli", "mount", "logging"]);
-    imported_only_by("logging", &["main", "cli", "mount"]);
-    imported_only_by("unmount", &["main", "cli", "mount"]);
+    imported_only_by("config", &["main", "cli", "mount", "supervisor", "logging"]);
+    imported_only_by("logging", &["main", "cli", "mount", "supervisor"]);
+    imported_only_by("unmount", &["main", "cli", "mount", "supervisor"]);
+    imported_only_by("supervisor", &["main", "cli", "mount"]);
+    imported_only_by("supervision", &["supervisor", "mount", "tree"]);
+    imported_only_by("background", &["supervisor", "mount", "cli"]);
 }
 
 #[test]

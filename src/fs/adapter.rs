@@ -4,6 +4,7 @@ use super::{
     Fs,
     context::{BUFFER, Task, errno, file_type, sought},
     handles::Open,
+    handshake::Offer,
     negotiate::negotiate,
     open_writers,
     readdir::fill,
@@ -43,6 +44,8 @@ const RESENT: u64 = 1 << 63;
 
 impl Filesystem for Fs {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // Only the first counts, and there is only one.
+        let _ = self.context.offer.set(Offer::of(config));
         negotiate(config);
         Ok(())
     }
@@ -101,6 +104,7 @@ impl Filesystem for Fs {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        self.context.gate.pass();
         let size = size as usize;
         let task = Task::on("read", ino.0).at(offset);
         // Nearly every read is answered at once, from one buffer.

@@ -4,7 +4,9 @@
 use super::{
     busy_poll::BusyPoll,
     caller::caller,
+    gate::Gate,
     handles::{Handles, Open, OpenHandle},
+    handshake::Offer,
     outdated::Outdated,
     page_fill::PageFill,
 };
@@ -55,6 +57,9 @@ pub(super) struct Context {
     pub(super) notifier: OnceLock<Notifier>,
     /// The mount's device, as `mountinfo` writes it; set then too.
     pub(super) device: OnceLock<Option<String>>,
+    pub(super) gate: Arc<Gate>,
+    /// What the kernel offered when the mount was made.
+    pub(super) offer: OnceLock<Offer>,
     pub(super) uid: u32,
     pub(super) gid: u32,
 }

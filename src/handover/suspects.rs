@@ -26,15 +26,33 @@ const LENGTH: usize = 5;
 const DETAIL: usize = 6;
 const MOST_DETAIL: usize = (WORK_WORDS - DETAIL) * 8;
 
-/// The states of a thread's words.
+/// The states of a thread's words, in the lowest byte; above it, which piece of work of
+/// the thread it is, and above that the thread.
 const FREE: u64 = 0;
 const ACTIVE: u64 = 1;
 const GUILTY: u64 = 2;
+const STATE_BITS: u32 = 8;
+const COUNT_BITS: u32 = 24;
+
+/// Work that runs: a slot, and its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Running {
+    slot: usize,
+    state: u64,
+    /// The thread, by the kernel's number.
+    pub(crate) thread: u32,
+}
+
+fn kind(state: u64) -> u64 {
+    state & ((1 << STATE_BITS) - 1)
+}
 
 thread_local! {
     /// Where this thread's words are, and whether it works on something. A signal
     /// handler reads it, so it needs no initialisation.
     static OWN: Cell<(usize, bool)> = const { Cell::new((0, false)) };
+    /// This thread by the kernel's number, once it is known, and its pieces of work.
+    static THREAD: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
 }
 
 /// What a thread works on.
@@ -134,11 +152,21 @@ pub(super) fn working_on<'a>(fixed: &'a Mapping, work: &Work<'_>) -> Guard<'a> {
     if is_working {
         return Guard(None);
     }
+    let (thread, count) = match THREAD.get() {
+        (0, count) => (
+            rustix::thread::gettid().as_raw_nonzero().get() as u64,
+            count,
+        ),
+        known => known,
+    };
+    THREAD.set((thread, count + 1));
+    let count = count & ((1 << COUNT_BITS) - 1);
+    let active = ACTIVE | count << STATE_BITS | thread << (STATE_BITS + COUNT_BITS);
     // This thread's words of before, unless another has them.
     for slot in own..own + THREADS.1 {
         let words = group(fixed, THREADS, slot);
         let taken =
-            words[STATE].compare_exchange(FREE, ACTIVE, Ordering::AcqRel, Ordering::Relaxed);
+            words[STATE].compare_exchange(FREE, active, Ordering::AcqRel, Ordering::Relaxed);
         if taken.is_ok() {
             let work = work.words();
             let used = DETAIL + (work[LENGTH] as usize).div_ceil(8);
@@ -158,6 +186,33 @@ pub(super) fn mark_guilty(fixed: &Mapping) {
     if let (slot, true) = OWN.get() {
         group(fixed, THREADS, slot)[STATE].store(GUILTY, Ordering::Release);
     }
+}
+
+/// The operations that run now: all work but fetches, which wait for the network.
+pub(super) fn running(fixed: &Mapping) -> Vec<Running> {
+    let slots = 0..THREADS.1;
+    let running = slots.filter_map(|slot| {
+        let words = group(fixed, THREADS, slot);
+        let state = words[STATE].load(Ordering::Acquire);
+        let is_operation = kind(state) == ACTIVE && loaded(words)[INO] > 0;
+        is_operation.then_some(Running {
+            slot,
+            state,
+            thread: (state >> (STATE_BITS + COUNT_BITS)) as u32,
+        })
+    });
+    running.collect()
+}
+
+/// Holds work to have killed the worker, if it still runs.
+pub(super) fn blame(fixed: &Mapping, running: &Running) {
+    let state = &group(fixed, THREADS, running.slot)[STATE];
+    let _ = state.compare_exchange(running.state, GUILTY, Ordering::AcqRel, Ordering::Relaxed);
+}
+
+/// What runs, in a user's words.
+pub(super) fn told_of(fixed: &Mapping, running: &Running) -> String {
+    told(&loaded(group(fixed, THREADS, running.slot)))
 }
 
 /// What has killed a worker, as its words without the first and without leftovers.

@@ -3,6 +3,7 @@
 
 use super::{
     access::{Access, Place},
+    leftovers,
     listed::Listed,
 };
 use crate::{
@@ -40,6 +41,8 @@ use tokio::{
 const BACKGROUND: Duration = Duration::from_secs(10);
 /// Bytes a second; a store that sends fewer is slow.
 const SLOWEST: u64 = 1 << 20;
+/// What is below the prefix or folder, with the version of its layout.
+const FORMAT: &str = "v1";
 /// How long one write, listing or removal may take.
 const LONGEST: Duration = Duration::from_secs(60);
 /// Objects that are removed at once.
@@ -124,7 +127,7 @@ impl Bucket {
             runtime: Some(runtime),
             place: Arc::new(Objects {
                 store,
-                root: root.join("v1"),
+                root: root.join(FORMAT),
                 folder,
                 longest: access.timeout / 2,
                 only_overwrites: AtomicBool::new(false),
@@ -221,6 +224,21 @@ impl Bucket {
         })
     }
 
+    /// Removes what killed writers have left in a folder; a bucket has no such thing. Gives
+    /// how many files there were, and their bytes.
+    pub(super) fn remove_leftovers(&self) -> Result<(u64, u64)> {
+        let Some(folder) = &self.place.folder else {
+            return Ok((0, 0));
+        };
+        let root = folder.join(FORMAT);
+        let remove = async {
+            let removed = tokio::task::spawn_blocking(move || leftovers::remove(&root)).await?;
+            removed.map_err(folder_failed)
+        };
+        self.runtime()?
+            .block_on(self.place.bounded("removing", remove))
+    }
+
     /// All objects of this format, in groups of a sixteenth.
     pub(super) fn list(&self, mut each: impl FnMut(Vec<Listed>) -> Result<()>) -> Result<()> {
         let (runtime, place) = (self.runtime()?, &self.place);
@@ -312,10 +330,7 @@ impl Objects {
             return Ok(());
         };
         let looked = tokio::task::spawn_blocking(move || std::fs::metadata(folder)).await?;
-        looked.map(drop).map_err(|error| store::Error::Generic {
-            store: "folder",
-            source: Box::new(error),
-        })
+        looked.map(drop).map_err(folder_failed)
     }
 
     async fn fetch(
@@ -370,6 +385,13 @@ impl Objects {
     fn failure(&self, doing: &str, error: &store::Error) -> Error {
         let message = format!("{doing} failed: {}", words(error));
         http::transport(&self.shown, TransportKind::Broken, message)
+    }
+}
+
+fn folder_failed(error: std::io::Error) -> store::Error {
+    store::Error::Generic {
+        store: "folder",
+        source: Box::new(error),
     }
 }
 

@@ -58,6 +58,13 @@ pub struct SharedStatus {
 }
 
 impl Counters {
+    /// Notes that an object of so many bytes has come; gives its content.
+    pub(super) fn hit<T>(&self, bytes: u64, content: T) -> Option<T> {
+        self.hits.add(1);
+        self.bytes_read.add(bytes);
+        Some(content)
+    }
+
     pub(super) fn status(
         &self,
         url: &str,

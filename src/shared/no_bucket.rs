@@ -37,6 +37,10 @@ impl Bucket {
         match *self {}
     }
 
+    pub(super) fn remove_leftovers(&self) -> Result<(u64, u64)> {
+        match *self {}
+    }
+
     pub(super) fn list(&self, _: impl FnMut(Vec<Listed>) -> Result<()>) -> Result<()> {
         match *self {}
     }

@@ -9,7 +9,7 @@
 //! seal also binds the address and the first eight bytes, which say the format.
 
 use super::{key::SharedKey, name::Name};
-use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
+use flate2::{Compression, bufread::DeflateDecoder, write::DeflateEncoder};
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     error::Unspecified,
@@ -17,7 +17,7 @@ use ring::{
     hmac,
     rand::{SecureRandom, SystemRandom},
 };
-use std::io::{Read, Write};
+use std::io::{Cursor, Read, Write};
 
 /// The beginning of every object. The last byte is raised with the format.
 const MAGIC: &[u8; 8] = b"vm0fs\0s1";
@@ -92,9 +92,29 @@ impl Sealer {
     pub(super) fn open(
         &self,
         address: &Address,
-        mut object: Vec<u8>,
+        object: Vec<u8>,
         most: u64,
     ) -> Result<Option<Vec<u8>>, &'static str> {
+        let mut content = Vec::new();
+        let read = self
+            .unseal(address, object)?
+            .take(most.saturating_add(1))
+            .read_to_end(&mut content);
+        match read {
+            Ok(length) => Ok((length as u64 <= most).then_some(content)),
+            Err(_) => Err("it cannot be decompressed"),
+        }
+    }
+
+    /// The same, inflated as it is read.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) fn unseal(
+        &self,
+        address: &Address,
+        mut object: Vec<u8>,
+    ) -> Result<impl Read + use<>, &'static str> {
         if !object.starts_with(MAGIC) || object.len() < HEAD {
             return Err("it is not of this version's format");
         }
@@ -102,14 +122,11 @@ impl Sealer {
         let nonce = Nonce::try_assume_unique_for_key(&object[MAGIC.len()..HEAD]);
         let deflated = nonce.and_then(|nonce| key.open_in_place(nonce, bound, &mut object[HEAD..]));
         let deflated = deflated.map_err(|_| "it was made with another key, or changed")?;
-        let mut content = Vec::new();
-        let read = DeflateDecoder::new(&*deflated)
-            .take(most.saturating_add(1))
-            .read_to_end(&mut content);
-        match read {
-            Ok(length) => Ok((length as u64 <= most).then_some(content)),
-            Err(_) => Err("it cannot be decompressed"),
-        }
+        let end = HEAD + deflated.len();
+        object.truncate(end);
+        let mut deflated = Cursor::new(object);
+        deflated.set_position(HEAD as u64);
+        Ok(DeflateDecoder::new(deflated))
     }
 }
 

@@ -192,3 +192,34 @@ fn try_out_sum_and_prune_touch_only_objects() {
     assert!(folder.path().join("v1/notes").exists());
     assert!(folder.path().join("v1/other/file").exists());
 }
+
+#[test]
+fn prune_removes_what_killed_writers_left_an_hour_ago() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = open(folder.path(), 1);
+    put(&cache, "x", b"content");
+    let object = files(folder.path()).remove(0);
+    let beside = |ending: &str, age: u64| {
+        let mut path = object.clone().into_os_string();
+        path.push(ending);
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(1000).unwrap();
+        let then = std::time::SystemTime::now() - Duration::from_secs(age);
+        file.set_modified(then).unwrap();
+        PathBuf::from(path)
+    };
+    let old = [beside("#1", 3700), beside("#12", 3 * 86_400)];
+    let stay = [
+        beside("#2", 3500),
+        beside("#1x", 4000),
+        beside("#", 4000),
+        beside("x#1", 4000),
+        object.clone(),
+    ];
+    assert_eq!(cache.sum().unwrap().objects, 1, "they are no objects");
+    let pruned = cache.prune(Timestamp::MIN).unwrap();
+    assert_eq!((pruned.objects, pruned.bytes), (2, 2000));
+    assert!(old.iter().all(|path| !path.exists()));
+    assert!(stay.iter().all(|path| path.exists()));
+    assert_eq!(cache.prune(Timestamp::MIN).unwrap(), Sum::default());
+}

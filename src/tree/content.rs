@@ -13,9 +13,10 @@ use crate::{
         AnswerStore, FetchRequest, Hold, PartialVersion, Store, Usage, Verify, Version, VersionKey,
     },
     sync::Mutex,
+    text::one_line,
     tree::{
         cache::{Cache, Lookup},
-        fetch_key::Need,
+        fetch_key::{Need, Reader},
         node::VersionId,
     },
 };
@@ -33,6 +34,9 @@ const FAILURES: (usize, usize) = (20_000, usize::MAX);
 /// How long a measure of the cache stands. This mount measures after each of
 /// its own downloads, so what is missed is what other mounts change.
 const USAGE_TTL: Duration = Duration::from_secs(1);
+/// Components of a path, and its characters, that the list of downloads shows.
+const DEPTH: usize = 64;
+const PATH: usize = 80;
 
 /// The files of a version.
 pub(crate) enum Files {
@@ -170,15 +174,15 @@ impl Content {
             // Its names have come from the fleet, and no file has been opened yet.
             (Need::Open, Some(known)) if is_new => Ok(known),
             (Need::Open, Some(_)) => self.store.open_files(&request, progress),
-            (Need::Part(missing), Some(_)) => {
-                let fetched = self.store.fetch_part(&request, missing, progress);
+            (Need::Part(missing, Reader(file)), Some(_)) => {
+                let fetch = || self.store.fetch_part(&request, missing, progress);
+                let fetched = self.transfers.part(version, *file, progress, fetch);
                 let is_worth_all = |fetched: &Arc<Version>| self.store.is_worth_all(fetched);
                 if fetched.as_ref().is_ok_and(is_worth_all) {
                     // The read that waited goes on meanwhile.
                     (request.on_partial)();
                     listed(&all)
                 } else {
-                    self.transfers.add(progress.bytes());
                     fetched
                 }
             }
@@ -207,8 +211,33 @@ impl Content {
 
     /// The downloads as a table. `name` knows the names of storages.
     pub(crate) fn table(&self, name: impl Fn(&VersionId) -> Option<String>) -> String {
-        self.transfers
-            .render(|version| transfers::title(version, name(version)))
+        self.transfers.render(|version, file| {
+            let title = transfers::title(version, name(version));
+            match file {
+                Some(file) => title + "/" + &self.path(version, file).unwrap_or_default(),
+                None => title,
+            }
+        })
+    }
+
+    /// The path of a file in its version, where that is known.
+    fn path(&self, version: &VersionId, mut node: u32) -> Option<String> {
+        let sealed = self.sealed(version)?;
+        let index = sealed.index();
+        let mut names = Vec::new();
+        for _ in 0..DEPTH {
+            let parent = index.node(node)?.parent;
+            if parent == node {
+                break;
+            }
+            let mut entries =
+                (0..index.child_count(parent)).filter_map(|at| index.child_at(parent, at));
+            let (name, _) = entries.find(|(_, child)| *child == node)?;
+            names.push(String::from_utf8_lossy(name).into_owned());
+            node = parent;
+        }
+        names.reverse();
+        Some(one_line(&names.join("/"), PATH))
     }
 
     /// Measures how full the cache is, with the answers' share of it. This reads the disk

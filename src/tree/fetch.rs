@@ -143,10 +143,7 @@ impl Tree {
             Fetchable::Order(_, order) => {
                 !matches!(self.orders.outcome(*order, since), Lookup::Missing)
             }
-            Fetchable::Usage => {
-                let (_, is_old) = self.content.usage();
-                !is_old
-            }
+            Fetchable::Usage => !self.content.usage().1,
         }
     }
 
@@ -216,13 +213,11 @@ impl Tree {
         }
     }
 
-    /// Why the last fetch of `key` failed, if it did.
+    /// Why the last fetch of an answer failed, if it did.
     pub fn last_failure(&self, key: &FetchKey) -> Option<Error> {
         match &key.0 {
             Fetchable::Answer(key) => self.answers.last_failure(key),
-            Fetchable::Content(version, _) => self.content.last_failure(version),
-            Fetchable::Order(_, order) => self.orders.failure(*order),
-            Fetchable::Stream(_) | Fetchable::Usage => None,
+            _ => None,
         }
     }
 

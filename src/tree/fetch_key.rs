@@ -8,7 +8,11 @@ use crate::{
         node::{Control, Node, VersionId},
     },
 };
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 /// What one fetch brings. Requests with equal keys share one fetch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,9 +40,25 @@ pub(crate) enum Need {
     /// Their names, and that they can be opened.
     Open,
     /// What a read misses of content that comes in parts.
-    Part(Missing),
+    Part(Missing, Reader),
     /// All of their content.
     All,
+}
+
+/// The file whose read missed a part. Files share blocks, so it tells no fetches apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader(pub(super) u32);
+
+impl PartialEq for Reader {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Reader {}
+
+impl Hash for Reader {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 impl FetchKey {
@@ -71,7 +91,7 @@ impl FetchKey {
     /// Which workers bring it.
     pub fn pool(&self) -> Pool {
         match self.0 {
-            Fetchable::Content(_, Need::Part(_)) => Pool::Ranges,
+            Fetchable::Content(_, Need::Part(..)) => Pool::Ranges,
             Fetchable::Content(..) => Pool::Contents,
             Fetchable::Stream(_) => Pool::Streams,
             Fetchable::Answer(_) | Fetchable::Usage | Fetchable::Order(..) => Pool::Calls,
@@ -90,7 +110,7 @@ impl FetchKey {
     }
 
     /// Whether this changes something at the service, so that it is sent once.
-    pub(super) fn is_order(&self) -> bool {
+    pub fn is_order(&self) -> bool {
         matches!(self.0, Fetchable::Order(..))
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     handover::Handover,
     shared::SharedCache,
     store::{AnswerStore, Store, Usage, Verify, Version},
+    supervision::Supervision,
     tree::{
         answers::{Agents, Answers, Listing, Sharing},
         cache::Cache,
@@ -46,6 +47,10 @@ pub struct TreeOptions {
     pub offline: bool,
     /// What the machines of a fleet share.
     pub shared: Option<Arc<SharedCache>>,
+    /// When the mount was made.
+    pub mounted_at: Timestamp,
+    /// What is known of the supervisor.
+    pub supervision: Arc<Supervision>,
     /// What to do with content that does not have its version's id as checksum.
     pub verify: Verify,
     /// Names of programs that may start no downloads, beside the known indexers; `None`
@@ -61,7 +66,7 @@ pub(super) struct Table {
     pub(super) bytes: Arc<[u8]>,
     /// When a run in it last changed, if there is any.
     pub(super) changed: Option<Timestamp>,
-    /// What it was made of: a listing, and so many answers on single runs.
+    /// What it was made of: a listing, and so many answers on single runs and on agents.
     pub(super) listing: Weak<Listing<Run>>,
     pub(super) answers: u64,
 }
@@ -83,6 +88,7 @@ pub struct Tree {
     pub(super) external_symlinks: bool,
     pub(super) shared: Option<Arc<SharedCache>>,
     pub(super) started: Timestamp,
+    pub(super) supervision: Arc<Supervision>,
 }
 
 impl Tree {
@@ -122,7 +128,8 @@ impl Tree {
             tables: Cache::new(TABLES),
             external_symlinks: options.external_symlinks,
             shared,
-            started: Timestamp::now(),
+            started: options.mounted_at,
+            supervision: options.supervision,
         }
     }
 
@@ -144,6 +151,12 @@ impl Tree {
         {
             tracing::info!("not all that was to be shared has been written in time");
         }
+    }
+
+    /// Forgets most of what it holds in memory and can have again.
+    pub fn shed_memory(&self) {
+        self.tables.shed();
+        self.answers.shed();
     }
 
     /// Whether a list of agents is known, if only from an earlier mount.

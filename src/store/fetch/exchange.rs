@@ -70,50 +70,117 @@ impl Exchange {
         let Some(shared) = &self.0 else {
             return Ok(false);
         };
-        let object = shared.get(&name(key), MOST);
+        let object = shared.stream(&name(key));
         progress.advance(0);
-        let Some(object) = object else {
-            return Ok(false);
-        };
-        let Some((meta, tree, seek)) = parts(&object) else {
-            return Ok(false);
-        };
-        let Some(meta) = serde_json::from_slice::<Meta>(meta).ok() else {
-            return Ok(false);
-        };
-        let fits = meta.tree_bytes == tree.len() as u64 && meta.seek_bytes == seek.len() as u64;
-        if meta.key().as_ref() != Some(key) || !fits {
-            return Ok(false);
+        match object {
+            Some(object) => take_in(object, cache, key, progress),
+            None => Ok(false),
         }
-        let quota = cache.quota();
-        let mut staging = Staging::new(quota)?;
-        staging.expect(object.len() as u64, progress)?;
-        let tree = staging.write(INDEX, tree, progress)?;
-        let mut seek = staging.write(SEEK, seek, progress)?;
-        seek.rewind()
-            .map_err(|error| Error::io("reading a file of the cache", error))?;
-        let is_good =
-            |tree: &Index| tree.verify() && SeekIndex::read(&seek, tree.header()).is_some();
-        if !Index::open(tree).is_some_and(|tree| is_good(&tree)) {
-            tracing::warn!(version = %key.version_id, "an index of the shared cache is of no use");
-            return Ok(false);
-        }
-        let meta = Meta {
-            boot: durability::boot().map(str::to_string),
-            ..meta
-        };
-        let unsynced = staging.seal(key, &meta, progress)?;
-        cache.add(key, unsynced);
-        Ok(true)
     }
 }
 
-/// `meta.json`, tree and seek index of an object.
-fn parts(object: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let (meta, rest) = object.split_first_chunk::<4>()?;
-    let (tree, rest) = rest.split_first_chunk::<8>()?;
-    let (meta, rest) = rest.split_at_checked(u32::from_le_bytes(*meta) as usize)?;
-    let tree = usize::try_from(u64::from_le_bytes(*tree)).ok()?;
-    let (tree, seek) = rest.split_at_checked(tree)?;
-    Some((meta, tree, seek))
+/// Takes in an object, unless it is none; and whether it is one.
+fn take_in(
+    mut object: impl Read,
+    cache: &Cache,
+    key: &VersionKey,
+    progress: &Progress,
+) -> Result<bool> {
+    let Some((meta, tree)) = head(&mut object) else {
+        return Ok(false);
+    };
+    let length = meta.tree_bytes.saturating_add(meta.seek_bytes);
+    if meta.key().as_ref() != Some(key) || meta.tree_bytes != tree || length > MOST {
+        return Ok(false);
+    }
+    let quota = cache.quota();
+    let mut staging = Staging::new(quota)?;
+    staging.expect(length, progress)?;
+    let Some(tree) = staging.copy(INDEX, &mut object, meta.tree_bytes, progress)? else {
+        return Ok(false);
+    };
+    let Some(mut seek) = staging.copy(SEEK, &mut object, meta.seek_bytes, progress)? else {
+        return Ok(false);
+    };
+    seek.rewind()
+        .map_err(|error| Error::io("reading a file of the cache", error))?;
+    let tree = Index::open(tree).filter(Index::verify);
+    let seek = tree.and_then(|tree| SeekIndex::read(&seek, tree.header()));
+    let Some(seek) = seek else {
+        tracing::warn!(version = %key.version_id, "an index of the shared cache is of no use");
+        return Ok(false);
+    };
+    let meta = Meta {
+        boot: durability::boot().map(str::to_string),
+        ..meta
+    };
+    let unsynced = staging.seal(key, &meta, progress)?;
+    cache.add(key, unsynced);
+    if let Some(version) = cache.version(key) {
+        version.know_seek(seek);
+    }
+    Ok(true)
+}
+
+/// `meta.json` of an object, and the length of its tree.
+fn head(object: &mut impl Read) -> Option<(Meta, u64)> {
+    let mut heads = [0; 12];
+    object.read_exact(&mut heads).ok()?;
+    let (meta, tree) = heads.split_first_chunk::<4>()?;
+    let mut text = Vec::new();
+    let meta = u64::from(u32::from_le_bytes(*meta));
+    object.take(meta).read_to_end(&mut text).ok()?;
+    let meta = serde_json::from_slice(&text).ok()?;
+    Some((meta, u64::from_le_bytes(tree.try_into().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// It leaves no trace.
+    #[test]
+    fn what_is_no_index_is_a_miss() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path(), 1 << 30).unwrap();
+        let key = VersionKey {
+            origin: "https://api.test".into(),
+            kind: "artifacts",
+            storage_id: "s".into(),
+            version_id: "v".into(),
+        };
+        let object = |tree: u64, told: u64, rest: &[u8]| {
+            let meta = format!(
+                r#"{{"origin":"https://api.test","kind":"artifacts","storage_id":"s",
+                "version_id":"v","file_count":1,"bytes":1,"declared_size":null,
+                "declared_files":null,"sealed_at":"2026-01-01T00:00:00Z","content_bytes":1,
+                "tree_bytes":{tree},"seek_bytes":9,"archive_bytes":1,"verified":"n/a",
+                "skipped":0}}"#
+            );
+            let heads = [
+                (meta.len() as u32).to_le_bytes().to_vec(),
+                told.to_le_bytes().to_vec(),
+            ];
+            [heads.concat(), meta.into_bytes(), rest.to_vec()].concat()
+        };
+        assert!(head(&mut &object(1, 2, &[])[..]).is_some());
+        let cases = [
+            Vec::new(),
+            vec![0; 12],
+            vec![255; 100],
+            object(300, 300, &[0; 200]),
+            object(300, 300, &[0; 300]),
+            object(300, 300, &[0; 309]),
+            object(300, 200, &[0; 309]),
+            object(u64::MAX, u64::MAX, &[0; 309]),
+        ];
+        for (at, case) in cases.into_iter().enumerate() {
+            let taken = take_in(&case[..], &cache, &key, &Progress::new());
+            assert!(!taken.unwrap(), "case {at}");
+            assert!(cache.version(&key).is_none(), "case {at}");
+            let left = fs::read_dir(cache.quota().staging()).unwrap().count();
+            assert_eq!(left, 0, "case {at}");
+        }
+    }
 }

@@ -41,7 +41,7 @@ use paths::{Component, Paths, enter, find, is_below};
 use std::{
     io::Read,
     panic::resume_unwind,
-    sync::{Arc, mpsc::sync_channel},
+    sync::{Arc, atomic::AtomicU64, mpsc::sync_channel},
     thread::Builder as Thread,
 };
 use tar::EntryType;
@@ -159,15 +159,15 @@ pub(super) fn unpack(
     };
     let (blocks, used, inflated) = inflate::pair(request.on_partial);
     let (candidates, to_prove) = sync_channel(WAITING);
+    let windows = Arc::<AtomicU64>::default();
+    let recorder = Recorder::new(candidates, Arc::clone(&windows));
     std::thread::scope(|scope| {
         let thread = |name: &str| Thread::new().name(name.into());
         let proving = thread("vm0fs-seek")
-            .spawn_scoped(scope, || prove_all(to_prove))
+            .spawn_scoped(scope, || prove_all(to_prove, &windows))
             .map_err(Error::no_thread)?;
         let inflating = thread("vm0fs-inflate")
-            .spawn_scoped(scope, || {
-                inflate::inflate(source, Recorder::new(candidates), blocks, used)
-            })
+            .spawn_scoped(scope, || inflate::inflate(source, recorder, blocks, used))
             .map_err(Error::no_thread)?;
         let mut unpacked = unpacker.run(inflated).map_err(|fault| fault.of(key))?;
         let draft = Draft {

@@ -195,17 +195,27 @@ impl Index {
             loaded: AtomicU64::new(0),
         };
         if length <= WHOLE {
-            index.verify().then_some(())?;
+            let read = |section: &Section, chunk| index.chunk(section, chunk).is_some();
+            index.all_chunks(read).then_some(())?;
             index.file = None;
         }
         (index.record(0)?.kind == format::DIRECTORY).then_some(index)
     }
 
-    /// Reads the whole index; whether every chunk has its checksum.
+    /// Reads the whole index; whether every chunk has its checksum. Keeps nothing of it:
+    /// memory for a large one costs more than reading it.
     pub(in crate::store) fn verify(&self) -> bool {
+        let mut bytes = Vec::new();
+        let is_whole = self.file.is_none()
+            || self.all_chunks(|section, chunk| self.read(section, chunk, &mut bytes).is_some());
+        self.damaged.fetch_or(!is_whole, atomic::Ordering::Relaxed);
+        is_whole
+    }
+
+    fn all_chunks(&self, mut is_good: impl FnMut(&Section, usize) -> bool) -> bool {
         self.sections.iter().all(|section| {
             let chunks = section.length.div_ceil(section.chunk as u64);
-            (0..chunks).all(|chunk| self.chunk(section, chunk as usize).is_some())
+            (0..chunks).all(|chunk| is_good(section, chunk as usize))
         })
     }
 
@@ -224,22 +234,27 @@ impl Index {
     fn chunk(&self, section: &Section, number: usize) -> Option<&[u8]> {
         let at = section.first + number;
         let chunk = self.chunks.get(at)?.get_or_init(|| {
-            let offset = number as u64 * section.chunk as u64;
-            let left = section.length.checked_sub(offset)?;
-            let length = usize::try_from(left).map_or(section.chunk, |n| n.min(section.chunk));
-            let mut bytes = vec![0; length].into_boxed_slice();
-            let file = self.file.as_ref()?;
-            file.read_exact_at(&mut bytes, section.start + offset)
-                .ok()
-                .filter(|()| checksum(&bytes) == self.table[at])?;
+            let mut bytes = Vec::new();
+            self.read(section, number, &mut bytes)?;
             self.loaded
-                .fetch_add(length as u64, atomic::Ordering::Relaxed);
-            Some(bytes)
+                .fetch_add(bytes.len() as u64, atomic::Ordering::Relaxed);
+            Some(bytes.into_boxed_slice())
         });
         if chunk.is_none() {
             self.damaged.store(true, atomic::Ordering::Relaxed);
         }
         chunk.as_deref()
+    }
+
+    /// Reads a chunk of a section from the file; `None` if it is damaged.
+    fn read(&self, section: &Section, number: usize, bytes: &mut Vec<u8>) -> Option<()> {
+        let offset = number as u64 * section.chunk as u64;
+        let left = section.length.checked_sub(offset)?;
+        let length = usize::try_from(left).map_or(section.chunk, |n| n.min(section.chunk));
+        bytes.resize(length, 0);
+        let file = self.file.as_ref()?;
+        file.read_exact_at(bytes, section.start + offset).ok()?;
+        (self.table.get(section.first + number) == Some(&checksum(bytes))).then_some(())
     }
 
     /// Bytes of a section; `None` if they lie outside of it, or in two chunks, which the

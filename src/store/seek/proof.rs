@@ -11,7 +11,10 @@ use super::{
     deflated::{deflate, inflate},
     resume::lead_in,
 };
-use std::sync::mpsc::Receiver;
+use std::sync::{
+    atomic::{AtomicU64, Ordering},
+    mpsc::Receiver,
+};
 use zlib_rs::{Inflate, InflateFlush};
 
 /// Bytes of output by which most wrong readings are told, at little cost.
@@ -27,8 +30,8 @@ pub(in crate::store) struct Proved {
     pub(super) windows: Vec<u8>,
 }
 
-/// Proves candidates until there are no more.
-pub(in crate::store) fn prove_all(candidates: Receiver<Candidate>) -> Proved {
+/// Proves candidates until there are no more. Tells how many bytes all `windows` take.
+pub(in crate::store) fn prove_all(candidates: Receiver<Candidate>, windows: &AtomicU64) -> Proved {
     let mut proved = Proved::default();
     let mut proof = Proof::new();
     for candidate in candidates {
@@ -36,6 +39,7 @@ pub(in crate::store) fn prove_all(candidates: Receiver<Candidate>) -> Proved {
             continue;
         };
         let start = proved.windows.len();
+        windows.fetch_add(window.len() as u64, Ordering::Relaxed);
         proved.windows.extend(window);
         proved.points.push(Point {
             input: candidate.input - u64::from(bits > 0),

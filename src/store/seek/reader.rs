@@ -11,6 +11,9 @@ use super::{
 use crate::store::index::format::Header;
 use std::{fs::File, io::Read, ops::Range};
 
+/// Bytes that are reserved for a file at once.
+const ROOM: u64 = 16 << 20;
+
 /// The seek index of a version, as a whole in memory; windows stay deflated.
 #[derive(Debug)]
 pub(in crate::store) struct SeekIndex(Contents);
@@ -19,8 +22,8 @@ impl SeekIndex {
     /// Reads the file `seek` of a version; `None` if it is damaged, or of another `tree`.
     pub(in crate::store) fn read(file: &File, tree: &Header) -> Option<Self> {
         let length = file.metadata().ok()?.len();
-        let mut bytes = Vec::new();
         let most = length.min(format::LONGEST);
+        let mut bytes = Vec::with_capacity(most.min(ROOM) as usize);
         file.take(most).read_to_end(&mut bytes).ok()?;
         format::decode(&bytes, tree).map(Self)
     }

@@ -8,23 +8,32 @@ use super::{
     contents::{SPACING, WayPoint},
     member::Event,
 };
-use std::sync::mpsc::SyncSender;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+    mpsc::SyncSender,
+};
 
 /// Bytes of the archive between two way-points.
 const WAY: u64 = 32 << 10;
 /// So many points and way-points at most before their distances grow with the stream.
 const POINTS: u64 = 1 << 10;
 const WAY_POINTS: u64 = 1 << 13;
-/// Bytes of the archive from one point to the next, where it compresses so badly that
-/// they come before [`SPACING`]: a read of what follows fetches hardly more. Windows of
-/// such data take little.
-const INPUT_SPACING: u64 = 512 << 10;
+/// Bytes of the archive from one point to the next, where they come before [`SPACING`]: up
+/// to the end of a block it is half a MiB, which is what a read of any place fetches at
+/// most. Windows of data that compresses badly take little.
+const INPUT_SPACING: u64 = 480 << 10;
+/// So many bytes of the archive come for each byte of windows before the next point: the
+/// index takes about 1 % of the archive. Of long texts windows are large.
+const SHARE: u64 = 110;
 /// Maximum bytes of input for the proof of a point: blocks without content have no end.
 const INPUT: usize = 128 << 10;
 
 /// Sees a stream while it is inflated.
 pub(in crate::store) struct Recorder {
     candidates: SyncSender<Candidate>,
+    /// Bytes of the windows of all points that have been proved.
+    windows: Arc<AtomicU64>,
     /// Bytes of the archive and of the tar stream so far.
     at: WayPoint,
     last: u8,
@@ -50,10 +59,14 @@ pub(in crate::store) struct Recorded {
 }
 
 impl Recorder {
-    /// One whose candidates go to a proof.
-    pub(in crate::store) fn new(candidates: SyncSender<Candidate>) -> Self {
+    /// One whose candidates go to a proof, which tells how many bytes their `windows` take.
+    pub(in crate::store) fn new(
+        candidates: SyncSender<Candidate>,
+        windows: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             candidates,
+            windows,
             at: WayPoint::default(),
             last: 0,
             way_points: Vec::new(),
@@ -71,10 +84,18 @@ impl Recorder {
         self.open.is_none() && (at.output >= wanted.output || at.input >= wanted.input)
     }
 
-    /// Maximum output of the next step.
-    pub(in crate::store) fn most(&self) -> usize {
-        let open = self.open.as_ref();
-        open.map_or(usize::MAX, |open| PROOF - open.next_output.len())
+    /// Maximum input and output of the next step: not past where a point is wanted, since
+    /// only from there on it stops at the end of a block.
+    pub(in crate::store) fn most(&self) -> (usize, usize) {
+        if let Some(open) = &self.open {
+            return (usize::MAX, PROOF - open.next_output.len());
+        }
+        let left = |wanted: u64, at: u64| match wanted.saturating_sub(at) {
+            0 => usize::MAX,
+            left => usize::try_from(left).unwrap_or(usize::MAX),
+        };
+        let (at, wanted) = (&self.at, &self.wanted);
+        (left(wanted.input, at.input), left(wanted.output, at.output))
     }
 
     /// Notes bytes of an archive that is not compressed.
@@ -160,7 +181,9 @@ impl Recorder {
         match sent {
             true => {
                 self.point = from.output;
-                self.want(from, INPUT_SPACING.max(from.input / POINTS), distance);
+                let paid = self.windows.load(Ordering::Relaxed).saturating_mul(SHARE);
+                let input = INPUT_SPACING.max(from.input / POINTS);
+                self.want(from, input.max(paid.saturating_sub(from.input)), distance);
             }
             false => self.want_soon(),
         }
@@ -182,5 +205,25 @@ impl Recorder {
             output: from.output + output,
         };
         self.history.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::sync_channel;
+
+    #[test]
+    fn points_are_wanted_less_often_where_windows_are_large() {
+        for (windows, expected) in [(0, INPUT_SPACING + 10), (10_000, 10_000 * SHARE)] {
+            let (candidates, _kept) = sync_channel(1);
+            let mut recorder = Recorder::new(candidates, Arc::new(AtomicU64::new(windows)));
+            recorder.stepped(&[0; 10], &[], Event::Begun);
+            assert!(!recorder.wants_boundary());
+            assert_eq!(
+                recorder.most(),
+                ((expected - 10) as usize, SPACING as usize)
+            );
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! The downloads that run and the last that ended, for `.vm0fs/transfers`,
-//! `user.vm0.transfer` and the log.
+//! The downloads that run and the last that ended, and what single reads have fetched,
+//! for `.vm0fs/transfers`, `user.vm0.transfer` and the log.
 
 use crate::{
     error::{Error, Result},
@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Ended downloads that are kept: a screen full.
+/// Ended downloads that are kept, and as many files that were read in parts: a screen full.
 const KEPT: usize = 20;
 /// Characters of a version's id that are shown, as elsewhere.
 const SHORT_ID: usize = 12;
@@ -32,6 +32,8 @@ struct State {
     next: u64,
     running: BTreeMap<u64, Download>,
     ended: VecDeque<Ended>,
+    /// The fetches for reads of one file are one row.
+    parts: VecDeque<Ended>,
     totals: Totals,
 }
 
@@ -48,6 +50,8 @@ pub(crate) struct Totals {
 #[derive(Clone)]
 struct Download {
     version: VersionId,
+    /// Where it is a part of the version: the file whose read needs it.
+    file: Option<u32>,
     /// `progress` may be older: it counts from when a request missed the version.
     started: Instant,
     progress: Progress,
@@ -56,6 +60,9 @@ struct Download {
 #[derive(Clone)]
 struct Ended {
     version: VersionId,
+    file: Option<u32>,
+    /// How many fetches it stands for.
+    count: u64,
     at: Instant,
     took: Duration,
     bytes: u64,
@@ -71,12 +78,13 @@ struct Running<'a> {
 
 impl Transfers {
     /// Notes that a download begins, whose bytes `progress` counts.
-    fn start(&self, version: VersionId, progress: &Progress) -> Running<'_> {
+    fn start(&self, version: VersionId, file: Option<u32>, progress: &Progress) -> Running<'_> {
         let mut state = self.0.lock();
         let number = state.next;
         state.next += 1;
         let download = Download {
             version,
+            file,
             started: Instant::now(),
             progress: progress.clone(),
         };
@@ -90,7 +98,7 @@ impl Transfers {
     /// Bytes so far and in all of the download of a version that is under way.
     pub(super) fn of(&self, version: &VersionId) -> Option<(u64, Option<u64>)> {
         let state = self.0.lock();
-        let mut running = state.running.values();
+        let mut running = state.running.values().filter(|each| each.file.is_none());
         let download = running.find(|download| download.version == *version)?;
         Some(so_far(&download.progress))
     }
@@ -99,8 +107,9 @@ impl Transfers {
     pub(super) fn totals(&self) -> Totals {
         let state = self.0.lock();
         let running = state.running.values();
+        let whole = running.clone().filter(|each| each.file.is_none());
         Totals {
-            running: state.running.len() as u64,
+            running: whole.count() as u64,
             bytes: state.totals.bytes + running.map(|each| so_far(&each.progress).0).sum::<u64>(),
             ..state.totals
         }
@@ -111,20 +120,40 @@ impl Transfers {
         let download = state.running.remove(&number)?;
         let (bytes, expected) = so_far(&download.progress);
         let took = download.started.elapsed();
-        match &failure {
-            None => state.totals.done += 1,
-            Some(_) => state.totals.failed += 1,
-        }
         state.totals.bytes += bytes;
-        state.ended.truncate(KEPT - 1);
-        state.ended.push_front(Ended {
+        let mut ended = Ended {
             version: download.version,
+            file: download.file,
+            count: 1,
             at: Instant::now(),
             took,
             bytes,
             expected,
             failure,
-        });
+        };
+        let list = match (ended.file, &ended.failure) {
+            (Some(_), _) => {
+                let is_same =
+                    |row: &Ended| (&row.version, row.file) == (&ended.version, ended.file);
+                let known = state.parts.iter().position(is_same);
+                if let Some(row) = known.and_then(|at| state.parts.remove(at)) {
+                    ended.count += row.count;
+                    ended.bytes += row.bytes;
+                    ended.took += row.took;
+                }
+                &mut state.parts
+            }
+            (None, None) => {
+                state.totals.done += 1;
+                &mut state.ended
+            }
+            (None, Some(_)) => {
+                state.totals.failed += 1;
+                &mut state.ended
+            }
+        };
+        list.truncate(KEPT - 1);
+        list.push_front(ended);
         Some((bytes, took))
     }
 }
@@ -163,7 +192,7 @@ impl Transfers {
         download: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         tracing::info!("fetching {title}");
-        let running = self.start(version.clone(), progress);
+        let running = self.start(version.clone(), None, progress);
         let result = download();
         let (bytes, took) = running.end(result.as_ref().map(|_| ()));
         if result.is_ok() {
@@ -178,23 +207,33 @@ impl Transfers {
         result
     }
 
-    /// Counts bytes that came for single reads, which are not listed.
-    pub(super) fn add(&self, bytes: u64) {
-        self.0.lock().totals.bytes += bytes;
+    /// Runs the fetch of a part of a version for a read of a file.
+    pub(super) fn part<T>(
+        &self,
+        version: &VersionId,
+        file: u32,
+        progress: &Progress,
+        fetch: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let running = self.start(version.clone(), Some(file), progress);
+        let result = fetch();
+        running.end(result.as_ref().map(|_| ()));
+        result
     }
 
-    /// `.vm0fs/transfers`: running downloads, then ended ones, the last first.
-    pub(super) fn render(&self, title: impl Fn(&VersionId) -> String) -> String {
+    /// `.vm0fs/transfers`: running downloads, then ended ones, then files that were read in
+    /// parts, the last first. `title` names a version, or a file of it.
+    pub(super) fn render(&self, title: impl Fn(&VersionId, Option<u32>) -> String) -> String {
         // Copied out: naming them takes other locks.
         let state = self.0.lock();
         let running: Vec<_> = state.running.values().cloned().collect();
-        let ended: Vec<_> = state.ended.iter().cloned().collect();
+        let ended: Vec<_> = state.ended.iter().chain(&state.parts).cloned().collect();
         drop(state);
         let running = running.iter().map(|download| {
             let (bytes, expected) = so_far(&download.progress);
             let age = download.started.elapsed();
             [
-                title(&download.version),
+                title(&download.version, download.file),
                 amount(bytes, expected),
                 humanize::rate(bytes, age),
                 humanize::age(age),
@@ -203,11 +242,12 @@ impl Transfers {
         });
         let ended = ended.iter().map(|ended| {
             [
-                title(&ended.version),
+                title(&ended.version, ended.file),
                 amount(ended.bytes, ended.expected),
                 humanize::rate(ended.bytes, ended.took),
                 format!("{} ago", humanize::age(ended.at.elapsed())),
                 match &ended.failure {
+                    None if ended.file.is_some() => humanize::count(ended.count, "part"),
                     None => format!("done in {:.1} s", ended.took.as_secs_f64()),
                     Some(why) => format!("failed: {}", one_line(why, REASON)),
                 },
@@ -276,7 +316,7 @@ mod tests {
         let transfers = Transfers::default();
         for n in 0..3 * KEPT {
             let progress = Progress::new();
-            let running = transfers.start(version(n), &progress);
+            let running = transfers.start(version(n), None, &progress);
             progress.advance(10);
             assert_eq!(transfers.of(&version(n)), Some((10, None)));
             progress.expect(8);
@@ -307,9 +347,45 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_one_file_are_one_row_and_take_no_place_of_downloads() {
+        let transfers = Transfers::default();
+        let run = |part: Option<u32>| {
+            let progress = Progress::new();
+            let running = transfers.start(version(0), part, &progress);
+            progress.advance(10);
+            let shown = transfers.of(&version(0));
+            assert_eq!(
+                shown.is_some(),
+                part.is_none(),
+                "of a version that is fetched whole"
+            );
+            running.end(Ok(()));
+        };
+        run(None);
+        (0..3 * KEPT as u32).for_each(|file| run(Some(file)));
+        let last = 3 * KEPT as u32 - 2;
+        run(Some(last));
+        let totals = transfers.totals();
+        assert_eq!((totals.done, totals.bytes), (1, 620));
+        let text = transfers.render(|_, file| format!("{file:?}"));
+        let lines = Vec::from_iter(text.lines());
+        assert_eq!(lines.len(), 1 + KEPT, "{text}");
+        assert!(
+            lines[0].starts_with("None ") && lines[0].contains("10 B"),
+            "{text}"
+        );
+        let of_last = format!("{:?} ", Some(last));
+        assert!(lines[1].starts_with(&of_last), "{text}");
+        assert!(
+            lines[1].contains("20 B") && lines[1].ends_with("2 parts"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn a_download_that_panics_ends() {
         let transfers = Transfers::default();
-        drop(transfers.start(version(0), &Progress::new()));
+        drop(transfers.start(version(0), None, &Progress::new()));
         let state = transfers.0.lock();
         assert!(state.running.is_empty());
         let failure = state.ended[0].failure.as_deref().unwrap();

@@ -6,7 +6,7 @@ use crate::{
     sync::Mutex,
     tree::{
         content::{Content, Files},
-        fetch_key::{Answer, Miss, Need},
+        fetch_key::{Answer, Miss, Need, Reader},
         logs::{LogView, Logs},
         node::{Kind, Node, RunFile, VersionId},
         ops::attributes::Stat,
@@ -389,8 +389,8 @@ impl View<'_> {
         size: usize,
     ) -> Answer<()> {
         match (content.missing(offset, size), self.node(ino)?) {
-            (Some(missing), Node::Entry(version, _)) => {
-                Err(self.miss(&version, Need::Part(missing)))
+            (Some(missing), Node::Entry(version, number)) => {
+                Err(self.miss(&version, Need::Part(missing, Reader(number))))
             }
             _ => Ok(()),
         }

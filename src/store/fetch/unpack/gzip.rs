@@ -138,7 +138,9 @@ impl<R: Read> Read for Gunzip<R> {
                 State::New => *state = State::of(source.peek(BLOCK)?)?,
                 State::Gzip(member) => {
                     let input = source.fill()?;
-                    let most = recorder.most().min(into.len());
+                    let (most_input, most) = recorder.most();
+                    let input = &input[..most_input.min(input.len())];
+                    let most = most.min(into.len());
                     let step = member.step(input, &mut into[..most], recorder.wants_boundary())?;
                     recorder.stepped(&input[..step.taken], &into[..step.given], step.event);
                     let is_stuck = (step.taken, step.given, step.event) == (0, 0, Event::More);
