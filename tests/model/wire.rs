@@ -3,7 +3,7 @@
 use super::SOON;
 use crate::support::fake::{Action, Fault, Server};
 use crate::support::seeds::Random;
-use libc::{EACCES, EAGAIN, EBUSY, EIO, EPROTONOSUPPORT, ETIMEDOUT};
+use libc::{EACCES, EAGAIN, EBUSY, EIO, EPROTONOSUPPORT, ESTALE, ETIMEDOUT};
 use std::{
     collections::{BTreeSet, HashSet},
     time::{Duration, Instant},
@@ -45,7 +45,10 @@ impl Wire {
     }
 
     pub(super) fn verdict(&self, error: i32, version: Option<&str>) -> Verdict {
-        if error == EIO && version.is_some_and(|version| self.bad.contains(version)) {
+        // What a bad archive held, the next worker does not know.
+        if [EIO, ESTALE].contains(&error)
+            && version.is_some_and(|version| self.bad.contains(version))
+        {
             return Verdict::Promised;
         }
         let is_earlier = self.earlier.contains(&error) && !self.is_clean();
