@@ -1,17 +1,21 @@
-//! The server that `scripts/bench` and `scripts/fleet` measure against: it serves
-//! archives, given as files or generated, as artifacts of the demo's service, and a run
-//! that has ended.
+//! The server that `scripts/bench` and `scripts/fleet` measure against, and that
+//! `scripts/chaos` puts under stress: it serves archives, given as files or generated,
+//! as artifacts of the demo's service, and a run that has ended; `live` adds an agent,
+//! many runs, and some that go on.
 //!
 //! It prints one line of JSON when it listens. Then each line on standard input
 //! is a command, which it answers with a line of JSON: `clear` forgets the requests
 //! so far, `stats` counts them, `network LATENCY-MS BYTES-PER-SECOND` sets both for
-//! all later answers (0: none). It ends when its input ends.
+//! all later answers (0: none). `row RUN TEXT` adds a row to a run's log, `prompts`
+//! gives those of all runs that were started. `fault PORT KIND [BYTES]` has the `api` or
+//! the `store` fail: by an `error`, a `gateway`'s page, a `stall`, or a `cut` or a
+//! `pause` after so many bytes; `well` ends all of that. It ends when its input ends.
 
 #[path = "../tests/support/fake/mod.rs"]
 mod fake;
 
-use fake::{Action, Fault, File, Kind, LogRow, Port, Run, Server, VersionSpec, World};
-use jiff::SignedDuration;
+use fake::{Action, Agent, Fault, File, Kind, LogRow, Port, Run, Server, VersionSpec, World};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -36,15 +40,26 @@ const BLOCKS: u32 = 16;
 const ID: usize = 36;
 /// Rows in the log of the run, one each second.
 const ROWS: i64 = 1_000;
+/// With `live`: runs that have ended, runs that go on, the agent of all of them, and what
+/// the prompts of those begin with that were there from the start.
+const ENDED: usize = 600;
+const LIVE: usize = 3;
+const AGENT: &str = "writer";
+const FIRST: &str = "from the start: ";
 
-const USAGE: &str = "usage: bench-server MANIFEST.json… [million] [huge]
+const USAGE: &str = "usage: bench-server MANIFEST.json… [million] [huge] [live]
 A manifest: {\"name\", \"archive\": path, \"storage_id\", \"id\", \"size\", \"files\"}";
 
 fn main() -> Outcome<()> {
     let mut world = World::empty();
     let mut artifacts = Vec::new();
+    let mut live = Vec::new();
     for argument in std::env::args().skip(1) {
         artifacts.push(match argument.as_str() {
+            "live" => {
+                live = go_on(&mut world);
+                continue;
+            }
             "million" => made(&mut world, "million", million()),
             "huge" => made(&mut world, "huge", huge()),
             "-h" | "--help" => {
@@ -54,7 +69,7 @@ fn main() -> Outcome<()> {
             path => given(&mut world, path)?,
         });
     }
-    if artifacts.is_empty() {
+    if artifacts.is_empty() && live.is_empty() {
         return Err(USAGE.into());
     }
     let run = ended_run(&mut world);
@@ -64,6 +79,8 @@ fn main() -> Outcome<()> {
         "token": server.token(),
         "artifacts": artifacts,
         "run": run,
+        "live": live,
+        "agent": AGENT,
     }))?;
     for line in io::stdin().lock().lines() {
         say(&obey(&server, &line?)?)?;
@@ -112,7 +129,49 @@ fn obey(server: &Server, line: &str) -> Outcome<Value> {
             }
             json!({})
         }
+        ["row", run, ..] => {
+            let text = line.splitn(3, ' ').nth(2).unwrap_or_default();
+            let mut world = server.world();
+            let row = LogRow::system(Timestamp::now(), format!("{text}\n"));
+            world.add_log(run, row);
+            json!({})
+        }
+        ["prompts"] => {
+            let world = server.world();
+            let prompts = world.runs.iter().map(|run| run.prompt.as_str());
+            let started = prompts.filter(|prompt| !prompt.starts_with(FIRST));
+            json!({"prompts": started.collect::<Vec<_>>()})
+        }
+        ["fault", port, ref kind @ ..] => {
+            let action = action(kind).ok_or_else(|| format!("not a fault: {line}"))?;
+            server.fault(match port {
+                "api" => Fault::api("/", action),
+                _ => Fault::store(action),
+            });
+            json!({})
+        }
+        ["well"] => {
+            server.clear_faults();
+            json!({})
+        }
         _ => return Err(format!("not a command: {line}").into()),
+    })
+}
+
+/// What a fault does.
+fn action(kind: &[&str]) -> Option<Action> {
+    let after = |bytes: &str| bytes.parse().ok();
+    Some(match kind {
+        ["error"] => Action::internal_error(),
+        ["gateway"] => Action::bad_gateway(),
+        ["stall"] => Action::Stall,
+        ["cut", bytes] => Action::Truncate {
+            after: after(bytes)?,
+        },
+        ["pause", bytes] => Action::StallBody {
+            after: after(bytes)?,
+        },
+        _ => return None,
     })
 }
 
@@ -180,7 +239,7 @@ fn huge() -> Vec<File> {
 /// Adds a run that has ended; gives its id.
 fn ended_run(world: &mut World) -> String {
     let start = world.ago(2 * ROWS);
-    let mut run = Run::new("fleet", start);
+    let mut run = Run::new("fleet", start).prompt(format!("{FIRST}a log"));
     for n in 0..ROWS {
         let at = start + SignedDuration::from_secs(n);
         let text = format!("Step {n} of {ROWS}: looked at {} records.\n", n * n % 977);
@@ -188,6 +247,22 @@ fn ended_run(world: &mut World) -> String {
     }
     run.completed_at = Some(start + SignedDuration::from_secs(ROWS));
     world.add_run(run)
+}
+
+/// Adds an agent that can be asked to run, and runs of it; gives the ids of those that go
+/// on. Nothing happens in them but what is asked for, and no limit slows their reader.
+fn go_on(world: &mut World) -> Vec<String> {
+    world.pace = None;
+    world.quirks.read_limit = 10_000_000;
+    world.quirks.write_limit = 10_000_000;
+    world.add_agent(Agent::new(AGENT, world.ago(20_000)));
+    let runs = (0..ENDED + LIVE).map(|n| {
+        let status = if n < ENDED { "completed" } else { "running" };
+        let begun = world.ago(10_000 - n as i64);
+        let run = Run::new(AGENT, begun).status(status);
+        world.add_run(run.prompt(format!("{FIRST}number {n}")))
+    });
+    runs.collect::<Vec<_>>().split_off(ENDED)
 }
 
 /// A block that compresses to about half its size: random hexadecimal digits.

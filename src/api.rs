@@ -35,8 +35,7 @@ pub use self::{
     config::ClientConfig,
     counters::{Calls, RateLimit},
     events::{EventStream, RunEvent},
-    logs::LogReader,
-    runs::KnownRuns,
+    logs::{LogPosition, LogReader},
     token::Token,
 };
 

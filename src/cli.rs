@@ -13,6 +13,7 @@ mod run;
 mod shared_cache;
 mod status;
 mod unmount;
+mod upgrade;
 
 pub use cache::CacheArgs;
 pub use demo::DemoArgs;
@@ -24,6 +25,7 @@ pub use run::RunArgs;
 pub use shared_cache::SharedCacheArgs;
 pub use status::StatusArgs;
 pub use unmount::UnmountArgs;
+pub use upgrade::UpgradeArgs;
 
 use clap::{Parser, Subcommand};
 
@@ -43,8 +45,8 @@ use clap::{Parser, Subcommand};
   vm0fs unmount ~/vm0
 
 The guide: vm0fs help TOPIC, where TOPIC is one of tree, runs, settings,
-consistency, cache, parts, fleets, file-managers, limits, security, performance,
-troubleshooting.
+consistency, cache, parts, fleets, workers, file-managers, limits, security,
+performance, troubleshooting.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage."
 )]
@@ -62,6 +64,8 @@ pub enum Command {
     /// Unmount the platform, and wait until the mount is gone
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
+    /// Has mounts go on with the program as it now is on disk
+    Upgrade(UpgradeArgs),
     /// Show which mounts there are, and whether they work
     Status(StatusArgs),
     /// Find out what is wrong with this machine, the service or the cache, and mend what can be mended

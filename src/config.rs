@@ -12,7 +12,9 @@ mod units;
 pub use self::{
     environment::Environment,
     files::read_shared_key,
-    options::{ConnectionOptions, Crawlers, MountOptions, SharedCacheOptions},
+    options::{
+        ConnectionOptions, Crawlers, DEFAULT_TIMEOUT, MountOptions, SharedCacheOptions, USER_AGENT,
+    },
     shared_cache::SharedCacheSettings,
     units::{ByteSize, Span},
 };
@@ -37,15 +39,9 @@ pub const DEFAULT_API_URL: &str = "https://api.vm0.ai";
 /// The variable that holds the API's base.
 const API_URL: &str = "VM0_API_URL";
 
-/// The name that every request gives its sender.
-pub const USER_AGENT: &str = concat!("vm0fs/", env!("CARGO_PKG_VERSION"));
-
 /// How long a listing is taken as true: short enough to see a new run soon,
 /// long enough that a shell's completion and prompt cost nothing.
 pub const DEFAULT_LIST_TTL: Duration = Duration::from_secs(30);
-
-/// How long the network may be silent before a read fails.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Maximum size of the cache by default, in bytes.
 pub const DEFAULT_CACHE_SIZE: u64 = 10 << 30;
@@ -139,7 +135,7 @@ impl Settings {
         };
         let api_url = api_url(&arguments, &file, &login)?;
         let token = token(&arguments, &file, &login)?;
-        let shared_cache = settle_shared_cache(&arguments, &file, environment)?
+        let shared_cache = SharedCacheSettings::settle(&arguments, &file, environment)?
             .map(|shared| shared.key(&token).map(|key| (shared, key)))
             .transpose()?;
         let options = arguments.or(file);
@@ -199,17 +195,7 @@ pub fn shared_cache(
     arguments: &MountOptions,
     environment: &Environment,
 ) -> Result<Option<SharedCacheSettings>> {
-    settle_shared_cache(arguments, &read_config(environment)?, environment)
-}
-
-fn settle_shared_cache(
-    arguments: &MountOptions,
-    file: &MountOptions,
-    environment: &Environment,
-) -> Result<Option<SharedCacheSettings>> {
-    let timeout = arguments.connection.timeout.or(file.connection.timeout);
-    let timeout = timeout.map_or(DEFAULT_TIMEOUT, Duration::from);
-    SharedCacheSettings::settle(arguments, file, environment, USER_AGENT, timeout)
+    SharedCacheSettings::settle(arguments, &read_config(environment)?, environment)
 }
 
 /// `config.toml`. Without a home there is no such file.

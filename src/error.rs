@@ -119,6 +119,14 @@ pub enum Error {
         /// The cause.
         source: Arc<io::Error>,
     },
+    /// What an earlier worker of this mount met, in its words.
+    #[error("{message}")]
+    Earlier {
+        /// What it said.
+        message: String,
+        /// The number that it had.
+        errno: i32,
+    },
     /// A defect in vm0fs itself: a panic in a fetch, an operation that never settles.
     #[error("internal error: {0} (please report this)")]
     Internal(String),
@@ -164,6 +172,19 @@ fn not_v1(before: bool) -> &'static str {
         true => {
             "this server has spoken it before, so a gateway may be in front of it: try again, or \
              see that --api-url is right"
+        }
+    }
+}
+
+impl Error {
+    /// What is said of an order that an earlier worker may have sent.
+    pub fn may_be_sent(done: &str) -> Self {
+        Self::Earlier {
+            message: format!(
+                "the process that served this mount ended while it sent this, so it may have been \
+                 {done}; it was not sent again: look in runs/ before you try again"
+            ),
+            errno: libc::EIO,
         }
     }
 }
@@ -243,7 +264,8 @@ impl Error {
 
     /// A thread that could not be started.
     pub fn no_thread(source: io::Error) -> Self {
-        let context = "starting a thread; is a limit of processes reached (ulimit -u)?";
+        let context =
+            "starting a thread; is a limit of processes or of memory reached (ulimit -u, -v)?";
         Self::io(context, source)
     }
 
@@ -294,6 +316,7 @@ impl Error {
             // The cause's own number would say something of the cache's files,
             // which the caller never named: to it, the file cannot be read.
             Self::Io { .. } => libc::EIO,
+            Self::Earlier { errno, .. } => *errno,
             Self::BadAnswer { .. } | Self::BadArchive { .. } | Self::Internal(_) => libc::EIO,
         }
     }
@@ -316,6 +339,11 @@ fn api_errno(api: &ApiError) -> i32 {
         408 | 504 => libc::ETIMEDOUT,
         _ => libc::EIO,
     }
+}
+
+/// What a fetch fails with that needs more memory than there is.
+pub(crate) fn no_memory() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOMEM)
 }
 
 #[cfg(test)]

@@ -6,22 +6,30 @@ mod busy_poll;
 mod caller;
 mod context;
 mod cpu_latency;
+mod gate;
 mod handles;
+mod handshake;
 mod negotiate;
 mod open_writers;
+mod outdated;
 mod page_fill;
 mod readdir;
 mod replies;
 
+pub use self::{
+    gate::Gate,
+    handshake::{Offer, reply as init_reply, shake_hands},
+};
 use crate::{
     error::Result,
     pending::PendingRequests,
     tree::{Answer, Tree, View},
 };
-use context::{Context, MOST_ROUNDS, attempt};
+use context::{Asked, Context, MOST_ROUNDS, Task, attempt};
 use cpu_latency::CpuLatency;
 use fuser::{INodeNo, Notifier, ReplyEmpty, Request};
-use handles::{Handles, Open};
+use handles::{Handles, OpenHandle};
+use outdated::Outdated;
 use page_fill::PageFill;
 use std::{
     io,
@@ -49,11 +57,13 @@ impl Fs {
     pub fn new(tree: Arc<Tree>, pending: Arc<PendingRequests>, uid: u32, gid: u32) -> Self {
         Self {
             context: Arc::new(Context {
+                handles: Handles::new(tree.handover().clone()),
+                page_fill: PageFill::default(),
+                outdated: Outdated::new(tree.handover().clone()),
                 tree,
                 pending,
-                handles: Handles::default(),
-                page_fill: PageFill::default(),
-                outdated: Default::default(),
+                gate: Arc::default(),
+                offer: OnceLock::new(),
                 busy_poll: Arc::default(),
                 notifier: OnceLock::new(),
                 device: OnceLock::new(),
@@ -61,6 +71,17 @@ impl Fs {
                 gid,
             }),
         }
+    }
+
+    /// Where requests come in.
+    pub fn gate(&self) -> Arc<Gate> {
+        self.context.gate.clone()
+    }
+
+    /// A function that tells what the kernel offers, once it has said so.
+    pub fn offer(&self) -> impl Fn() -> Option<Offer> + use<> {
+        let context = self.context.clone();
+        move || context.offer.get().copied()
     }
 
     /// A function to call once the mount is made: with its notifier, its device where
@@ -82,19 +103,25 @@ impl Fs {
     }
 
     /// Runs an operation for thread `tid` now and, where it misses something, again
-    /// each time that has been fetched, until it succeeds or fails.
+    /// each time that has been fetched, until it succeeds or fails. One that has killed
+    /// workers fails at once.
     fn serve<T: 'static>(
         &self,
         tid: u32,
+        task: Task,
         operation: impl Fn(&Context, &View<'_>) -> Answer<T> + Send + 'static,
         reply: impl FnOnce(&Context, Result<T>) + Send + 'static,
     ) {
+        self.context.gate.pass();
         let now = Instant::now();
         self.context.busy_poll.note(now);
         attempt(
             self.context.clone(),
-            tid,
-            now,
+            Asked {
+                tid,
+                task,
+                since: now,
+            },
             MOST_ROUNDS,
             operation,
             reply,
@@ -105,20 +132,28 @@ impl Fs {
     fn no_xattr(&self, request: &Request, ino: INodeNo, reply: ReplyEmpty) {
         self.serve(
             request.pid(),
+            Task::on("set xattr", ino.0),
             move |_, view| Err(view.xattr_refusal(ino.0)?.into()),
             |_, refused: Result<()>| replies::empty(refused, reply),
         );
     }
 
     /// Ends the writing of a control file.
-    fn finish(&self, tid: u32, open: Arc<Open>, reply: ReplyEmpty) {
+    fn finish(
+        &self,
+        tid: u32,
+        handle: Arc<OpenHandle>,
+        reply: impl FnOnce(&Context, Result<()>, &OpenHandle) + Send + 'static,
+    ) {
+        let own = handle.clone();
         self.serve(
             tid,
-            move |_, view| match open.writing() {
+            Task::on("close", handle.ino()),
+            move |context, view| match context.opened(view, &handle)?.writing() {
                 Some(writing) => view.finish(writing),
                 None => Ok(()),
             },
-            |_, done| replies::empty(done, reply),
+            move |context, done| reply(context, done, &own),
         );
     }
 }

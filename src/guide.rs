@@ -39,6 +39,7 @@ pages! {
     cache "cache" "versions on disk, archives, holes, long names",
     parts "parts" "reading a file without its archive",
     fleets "fleets" "a cache that many machines share: setup, key, cost, failures",
+    workers "workers" "a mount that outlives its process: upgrades, limits, signals",
     file_managers "file-managers" "indexers, and what file managers cost",
     limits "limits" "how much of everything",
     security "security" "who is trusted with what, and what is promised",

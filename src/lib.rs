@@ -56,7 +56,11 @@
 //! | a listing or a lookup of a version is slow or wrong | `store/index` |
 //! | errno of a failure | [`error::Error::errno`], the only table |
 //! | caching in the kernel, page cache, readahead, latency | [`fs`]: `page_fill`, `busy_poll`, `readdir`, `replies` |
+//! | a handle or an inode number is stale after a worker was replaced | [`handover`], `fs/handles`, `tree/ops/reopen` |
+//! | a request is refused because it kills workers | `handover/suspects` |
 //! | mounting, signals, the background | [`mount`], [`signals`] |
+//! | a worker is not replaced, or for no reason; upgrades | `supervisor/supervise` (decides), `supervisor/link` (the worker's side), `mount/{serve,hung}` |
+//! | memory runs out | `mount/memory`, `proc/memory`, [`malloc`] |
 //! | unmounting, dead or busy mounts | [`unmount`], [`proc`] |
 //! | an option, its default or its source | [`config`]; the command's own: [`cli`] |
 //! | sizes, times and tables in words | [`humanize`] |
@@ -79,11 +83,14 @@
 //! A run whose log or status a process reads again and again is *followed*: one
 //! stream of its events, however many processes read. When to ask the service is a
 //! pure schedule (`tree/live/schedule`), to which time is an argument. The log is one
-//! object that grows at its end, and handles read from that.
+//! object that grows at its end, and handles read from that. What comes to it is written
+//! to the [`handover`] in that order (`tree/logs/kept`), which no later reading would give.
 //!
 //! What a process writes to a control file becomes an *order* when the last writer
 //! closes it (`tree/orders`). Its fetch is like any other, except that the outcome,
-//! good or bad, stands for good: no order is sent twice.
+//! good or bad, stands for good: no order is sent twice. That one is about to be sent is
+//! written to the [`handover`] before it leaves: a worker that finds this without an
+//! outcome says that the order may have been sent, and does not send it.
 //!
 //! `conversation` reads what an agent's events say, each event by itself, and draws
 //! it as the lines of a log, as a transcript and as a page.
@@ -110,20 +117,45 @@
 //! (`tree/answers/sharing`). It has a circuit breaker of the same kind as the API's
 //! ([`breaker`]), one to read and one to write.
 //!
+//! [`handover`] is what one worker of a mount leaves to the next: memory of no process, to
+//! which is written whatever the kernel or a process can know, before it is told. The
+//! owners of inode numbers, handles and the rest write their records to it, and read in
+//! it what an earlier worker has left. It also knows what has killed workers, so that
+//! no request does so again and again.
+//!
 //! [`demo`] is a server that plays the API, for `vm0fs demo` and for the tests. It
 //! shares no code with what it is to test; its world is data (`demo/scenario`). The
 //! faults that tests have it commit live below `tests/support/fake`, and are not in the
 //! program.
 //!
+//! # Two processes
+//!
+//! [`supervisor`]: `vm0fs mount` becomes a supervisor, which executes the program anew
+//! as a worker. The worker does all of the above. The supervisor holds two things for
+//! it: the kernel's device, and the memory of a [`handover`], where a worker writes what
+//! the kernel or a process holds of it (inode numbers, open handles, listings that are
+//! being read, drafts of orders and what became of orders) before they can know it.
+//!
+//! ```text
+//! a worker dies (its socket closes) → FUSE_NOTIFY_RESEND → the next worker: handshake with itself
+//!      (fs/handshake), handover::take_over, the device in place of the session's → the kernel's requests again
+//! ```
+//!
+//! A worker that hangs shows by requests that wait while it takes none (the supervisor
+//! asks), or by an operation that stands still (`mount/hung`); it is killed. Work that has
+//! killed two workers is refused (`handover/suspects`). An upgrade or a reload starts the
+//! next worker first, and lets the one before finish (`mount/serve`). Where the kernel
+//! cannot send again, and in the demo, there is one process ([`mount::run`]).
+//!
 //! # The life of a mount
 //!
-//! [`cli`] parses, [`config`] settles the settings (arguments, environment,
-//! `config.toml`, the `vm0` CLI's login), [`mount::run`] does the rest: it
-//! forks unless it is to stay in the foreground, blocks the [`signals`] before
-//! the first thread, prepares the folder, opens client, store, tree and pending
-//! requests, asks the API whether it knows the token, and opens the session with
-//! the kernel. Only then does the command return. From there on [`logging`] writes
-//! to a file.
+//! [`cli`] parses and becomes the supervisor, in the background unless it is to stay in
+//! the foreground. In the worker, [`config`] settles the settings (arguments,
+//! environment, `config.toml`, the `vm0` CLI's login), and [`mount::run_worker`] does the
+//! rest: it blocks the [`signals`] before the first thread, prepares the folder, opens
+//! client, store, tree and pending requests, asks the API whether it knows the token,
+//! and opens the session with the kernel. Only then does the command return. From there
+//! on [`logging`] writes to a file.
 //!
 //! It ends when the session does (a user has unmounted it) or when a signal comes;
 //! then [`pending`] drops all requests that wait, which answers them, and [`unmount`]
@@ -182,7 +214,7 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → pending → tree → { api, store, shared, conversation } → http → { breaker, error, proc, progress, sync, humanize, text, json, malloc, guide }
+//! main → cli → mount → fs → pending → tree → { api, store, shared, conversation } → http → { handover, breaker, error, proc, progress, sync, humanize, text, json, malloc, guide }
 //!         │      └──→ { config → { api, store, shared }, unmount, signals }
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
@@ -214,7 +246,8 @@
 //! known of it (`store/fetch/fill`); the newest link of a download (a lock of tokio's,
 //! `store/fetch/download/link`), held while the reader asks the service for it; and the
 //! cache's accounts (`store/cache/quota`), which several processes share. Their order
-//! stands there.
+//! stands there. The tail of the handover's journal (`handover/journal`) may be taken
+//! under any lock, so that records are in the order of what they tell.
 //!
 //! # Words
 //!
@@ -239,6 +272,7 @@
 extern crate self as vm0fs;
 
 pub mod api;
+mod background;
 mod breaker;
 pub mod cli;
 pub mod config;
@@ -250,6 +284,7 @@ pub mod error;
 mod fake;
 pub mod fs;
 pub mod guide;
+pub mod handover;
 pub mod http;
 pub mod humanize;
 pub mod json;
@@ -262,6 +297,8 @@ pub mod progress;
 pub mod shared;
 pub mod signals;
 pub mod store;
+pub mod supervision;
+pub mod supervisor;
 pub mod sync;
 pub mod text;
 pub mod tree;

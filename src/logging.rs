@@ -76,6 +76,9 @@ fn filter(level: LevelFilter) -> Targets {
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target(env!("CARGO_CRATE_NAME"), level)
+        // An answer to a request that the kernel has meanwhile given up, or that another
+        // worker has answered, is no error.
+        .with_target("fuser::reply", LevelFilter::OFF)
 }
 
 /// The folder of the log: `$XDG_STATE_HOME/vm0fs`, by default `~/.local/state/vm0fs`.

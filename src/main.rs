@@ -9,12 +9,24 @@ use vm0fs::{
     error::Result,
     malloc,
     mount::Outcome,
-    signals,
+    signals, supervisor,
 };
+
+#[global_allocator]
+static ALLOCATOR: malloc::Allocator = malloc::Allocator;
 
 fn main() -> ExitCode {
     malloc::settle();
     signals::settle();
+    match supervisor::supervise() {
+        Ok(Some(code)) => return code,
+        // This process is to be no supervisor.
+        Ok(None) => {}
+        Err(error) => {
+            eprintln!("vm0fs: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
     // Prints help, or what is wrong with the usage, and exits with 0 or 2.
     let cli = Cli::parse();
     match run(cli.command) {
@@ -40,6 +52,7 @@ fn run(command: Command) -> Result<ExitCode> {
             Outcome::Ended => {}
         },
         Command::Unmount(args) => args.run(&environment)?,
+        Command::Upgrade(args) => return args.run(&environment),
         Command::Status(args) => return args.run(&environment),
         Command::Doctor(args) => return args.run(&environment),
         Command::Run(args) => return args.run(&environment),

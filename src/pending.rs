@@ -6,13 +6,16 @@
 //! Lock order: `state` is the only lock, and nothing is called while it is held.
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, no_memory},
+    handover::Work,
+    proc,
     progress::Progress,
     sync::{Condvar, Mutex},
     tree::{Answer, FetchKey, Miss, Pool, Tree, View},
 };
 use std::{
     collections::{HashMap, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
@@ -35,6 +38,15 @@ const fn workers(pool: Pool) -> (usize, &'static str) {
         Pool::Streams => (Pool::STREAMS, "stream"),
     }
 }
+/// The memory without which a fetch is not begun, in bytes: what it may need, with the
+/// threads that it starts.
+const fn memory(pool: Pool) -> u64 {
+    match pool {
+        Pool::Contents | Pool::Ranges => 24 << 20,
+        Pool::Calls | Pool::Streams => 6 << 20,
+    }
+}
+
 /// How long a worker without work stays.
 const WORKER_IDLE: Duration = Duration::from_secs(10);
 /// How often deadlines are checked while a request waits.
@@ -200,6 +212,14 @@ impl PendingRequests {
         self.shared.state.lock().flights.len()
     }
 
+    /// Whether something is under way that is better finished than begun again: an order
+    /// to the service, a version that is being downloaded.
+    pub fn is_busy(&self) -> bool {
+        let state = self.shared.state.lock();
+        let mut keys = state.flights.keys();
+        keys.any(|key| key.is_order() || key.pool() == Pool::Contents)
+    }
+
     /// Fails the requests for which nothing has come for a second, as if that were
     /// their deadline. For a process that unmounts: a request that waits keeps the
     /// mount busy.
@@ -280,7 +300,24 @@ impl Shared {
             let (since, progress) = (flight.since, flight.progress.clone());
             drop(state);
             let arrived = || self.wake_early(&key);
-            let fetch = AssertUnwindSafe(|| self.tree.fetch(&key, since, &progress, &arrived));
+            let handover = self.tree.handover();
+            let told = key.to_string();
+            let work = work(&key, &told);
+            let fetch = AssertUnwindSafe(|| match handover.refuse(&work) {
+                Some(deadly) => {
+                    self.tree.refuse(&key, &deadly);
+                    None
+                }
+                None if let Some(limit) = proc::shortage(memory(pool)) => {
+                    let error = Error::io(format!("{limit} is nearly used"), no_memory());
+                    self.tree.fail(&key, &error);
+                    None
+                }
+                None => {
+                    let _working = handover.working_on(&work);
+                    self.tree.fetch(&key, since, &progress, &arrived)
+                }
+            });
             let hold = catch_unwind(fetch).unwrap_or_else(|_| {
                 let error = Error::Internal(format!("fetching {key} panicked"));
                 self.tree.fail(&key, &error);
@@ -416,6 +453,15 @@ impl State {
         }
         overdue
     }
+}
+
+/// What a worker works on, by the key and by how that is told.
+fn work<'a>(key: &FetchKey, told: &'a str) -> Work<'a> {
+    // Tells keys apart that are told in the same words.
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    let work = Work::on("fetching", 0).at(hasher.finish());
+    work.named(told.as_bytes())
 }
 
 /// Runs waiters. One that panics must not keep the others from running; its reply is

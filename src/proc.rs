@@ -5,11 +5,13 @@
 //! Links are read and never followed: what they lead to may be dead or hang.
 
 mod descriptor;
+mod memory;
 mod mounts;
 mod process;
 
 pub use self::{
     descriptor::{Descriptor, DescriptorInfo},
+    memory::{MemoryLimit, code, raise_oom_score, shortage},
     mounts::{MountEntry, locate, mount_at, mounts},
     process::{Process, Status, processes},
 };

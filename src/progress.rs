@@ -70,9 +70,4 @@ impl Progress {
         let last = Duration::from_millis(self.0.last.load(Ordering::Relaxed));
         self.0.started.elapsed().saturating_sub(last)
     }
-
-    /// How long ago the clock started.
-    pub fn age(&self) -> Duration {
-        self.0.started.elapsed()
-    }
 }

@@ -5,7 +5,11 @@ use crate::{
     error::{Error, Result},
     proc::Process,
 };
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::{
+    signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
+    signalfd::{SfdFlags, SignalFd},
+};
+use std::sync::OnceLock;
 
 /// The signals by which a user, a terminal or a service manager asks for the end.
 const ENDS: [Signal; 4] = [
@@ -14,6 +18,13 @@ const ENDS: [Signal; 4] = [
     Signal::SIGHUP,
     Signal::SIGQUIT,
 ];
+
+/// The signal by which a user has a mount in the background read its settings again; in
+/// the foreground, a terminal sends it as it goes away.
+pub const RELOAD: Signal = Signal::SIGHUP;
+
+/// The signal by which a user has a mount go on with the program as it is on disk.
+pub const UPGRADE: Signal = Signal::SIGUSR2;
 
 /// The signals of a fault in the process itself, which a mount does not outlast:
 /// the kernel ends a process that blocks them all the same, or they come from
@@ -70,6 +81,33 @@ impl Signals {
         Self::block()
     }
 
+    /// The same for a worker, to which its supervisor says whether SIGHUP means the end.
+    ///
+    /// # Errors
+    /// None known of; the system call has an error result.
+    pub fn of_worker() -> Result<Self> {
+        let Self(mut signals) = Self::outlast_others()?;
+        signals.remove(Signal::SIGHUP);
+        block(&SigSet::from(Signal::SIGHUP))?;
+        Ok(Self(signals))
+    }
+
+    /// The same for a supervisor, which hears [`RELOAD`] and [`UPGRADE`] too, from a
+    /// descriptor.
+    ///
+    /// # Errors
+    /// Where there is no descriptor left.
+    pub fn of_supervisor() -> Result<SignalFd> {
+        let Self(mut signals) = Self::outlast_others()?;
+        for signal in [RELOAD, UPGRADE] {
+            signals.add(signal);
+        }
+        block(&signals)?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        SignalFd::with_flags(&signals, flags)
+            .map_err(|errno| Error::io("listening for signals", errno.into()))
+    }
+
     /// Waits for the next one, and returns its name.
     ///
     /// # Errors
@@ -96,6 +134,41 @@ pub fn settle() {
     // SAFETY: no handler is installed that could interrupt anything.
     #[expect(unsafe_code, reason = "nix has no safe form for the default action")]
     let _ = unsafe { sigaction(Signal::SIGCHLD, &default) };
+}
+
+/// What a process does before it dies of a fault.
+static LAST_WORDS: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
+
+/// Has a process that dies of a fault do something first, in the thread that has
+/// faulted. Only what is async-signal-safe (signal-safety(7)) may be done: stores to
+/// memory. The first call counts.
+pub fn before_death(last_words: impl Fn() + Send + Sync + 'static) {
+    if LAST_WORDS.set(Box::new(last_words)).is_err() {
+        return;
+    }
+    // On the stack that the standard library gives each thread for this: the fault may
+    // be an overflow of the usual one.
+    let flags = SaFlags::SA_ONSTACK;
+    let action = SigAction::new(SigHandler::Handler(die), flags, SigSet::empty());
+    for signal in FAULTS {
+        // SAFETY: the handler does only what is async-signal-safe.
+        #[expect(unsafe_code, reason = "nix has no safe form for a handler")]
+        // Fails for no signal that exists.
+        let _ = unsafe { sigaction(signal, &action) };
+    }
+}
+
+extern "C" fn die(signal: libc::c_int) {
+    if let Some(last_words) = LAST_WORDS.get() {
+        last_words();
+    }
+    // SAFETY: both are async-signal-safe. The signal is blocked until this returns, and
+    // ends the process then.
+    #[expect(unsafe_code, reason = "a handler may call little else")]
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
 }
 
 fn block(signals: &SigSet) -> Result<()> {

@@ -23,6 +23,7 @@ mod ops;
 mod orders;
 mod view;
 
+pub(crate) use self::ops::reopen::LeftFile;
 pub use self::{
     crawlers::Caller,
     fetch_key::{Answer, FetchKey, Miss, Pool},
@@ -34,7 +35,7 @@ pub use self::{
         lookup::Found,
         xattr::FETCH_ALL,
     },
-    orders::Writing,
+    orders::{WriteRequest, Writing},
     view::{Tree, TreeOptions, View},
 };
 pub use crate::store::{Seek, Usage};

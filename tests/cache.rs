@@ -9,7 +9,7 @@ mod size;
 
 use crate::support::fake::{Action, Fault, File, Kind, Port, VersionSpec, World};
 use crate::{
-    commands::{Place, Running, finish, kill, script, until},
+    commands::{Place, Running, finish, script, until},
     support::{Bench, Who, is_mounted, noise_of},
 };
 use nix::sys::signal::SIGKILL;
@@ -140,7 +140,7 @@ fn a_kill_during_a_download_leaves_nothing_broken() {
             requests.iter().any(|request| request.bytes_sent >= 1 << 20)
         }));
         until("the download has begun to unpack", || staged_in(&cache) > 0);
-        kill(place.pid(), SIGKILL);
+        place.signal_all(SIGKILL);
         drop(reader);
         place_is_dead(&place);
         assert!(staged_in(&cache) > 0, "a kill leaves what it was at");
@@ -161,9 +161,7 @@ fn a_kill_during_a_download_leaves_nothing_broken() {
 
 #[track_caller]
 fn place_is_dead(place: &Place) {
-    until("the process is gone", || {
-        crate::commands::servers_of(&place.path).is_empty()
-    });
+    until("the processes are gone", || place.processes().is_empty());
     assert!(is_mounted(&place.path));
 }
 

@@ -193,8 +193,17 @@ pub(crate) fn kill(pid: u32, signal: nix::sys::signal::Signal) {
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), signal);
 }
 
-/// The processes of the program under test that have `path` as an argument.
+/// The processes of the program under test that serve `path`, or see to it that it is
+/// served: of a supervisor and its worker, the supervisor only.
 pub(crate) fn servers_of(path: &Path) -> Vec<u32> {
+    let mut found = processes_of(path);
+    found.retain(|(_, is_worker)| !is_worker);
+    found.into_iter().map(|(pid, _)| pid).collect()
+}
+
+/// The processes of the program under test that have `path` as an argument, and whether
+/// each is a worker.
+fn processes_of(path: &Path) -> Vec<(u32, bool)> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let pid = entry
@@ -204,11 +213,12 @@ pub(crate) fn servers_of(path: &Path) -> Vec<u32> {
         let (Some(pid), Ok(line)) = (pid, fs::read(entry.path().join("cmdline"))) else {
             continue;
         };
-        let mut words = line.split(|byte| *byte == 0);
-        if words.next() == Some(program().as_os_str().as_bytes())
-            && words.any(|word| word == path.as_os_str().as_bytes())
+        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        if words[0] == program().as_os_str().as_bytes()
+            && words.contains(&path.as_os_str().as_bytes())
         {
-            found.push(pid);
+            let is_worker = words.iter().any(|word| word.starts_with(b"--worker="));
+            found.push((pid, is_worker));
         }
     }
     found
@@ -251,7 +261,46 @@ impl Place {
         command
     }
 
-    /// The process that serves it; there must be one.
+    /// Sends a signal to its supervisor, then to its worker.
+    pub(crate) fn signal_all(&self, signal: nix::sys::signal::Signal) {
+        let mut all = processes_of(&self.path);
+        all.sort_by_key(|(_, is_worker)| *is_worker);
+        all.into_iter().for_each(|(pid, _)| kill(pid, signal));
+    }
+
+    /// Stops its supervisor and its worker, all of both: or one takes another
+    /// question, whose asker cannot be ended.
+    #[track_caller]
+    pub(crate) fn stop(&self) {
+        self.signal_all(nix::sys::signal::SIGSTOP);
+        until("both stand still", || {
+            let threads = self
+                .processes()
+                .into_iter()
+                .flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten());
+            let mut states = threads.map(|thread| fs::read_to_string(thread.path().join("stat")));
+            states.all(|state| state.is_ok_and(|state| state.contains(") T ")))
+        });
+    }
+
+    /// All of its processes.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let all = processes_of(&self.path);
+        all.into_iter().map(|(pid, _)| pid).collect()
+    }
+
+    /// The worker of its supervisor; there must be one.
+    #[track_caller]
+    pub(crate) fn worker(&self) -> u32 {
+        let all = processes_of(&self.path);
+        let mut workers = all.iter().filter(|(_, is_worker)| *is_worker);
+        let (Some((pid, _)), None) = (workers.next(), workers.next()) else {
+            panic!("not one worker: {all:?}");
+        };
+        *pid
+    }
+
+    /// The process that its user knows: its supervisor. There must be one.
     #[track_caller]
     pub(crate) fn pid(&self) -> u32 {
         let servers = servers_of(&self.path);
@@ -275,17 +324,13 @@ impl Place {
     #[track_caller]
     pub(crate) fn is_over(&self) {
         assert!(!is_mounted(&self.path), "still mounted");
-        until("its process has ended", || {
-            servers_of(&self.path).is_empty()
-        });
+        until("its processes have ended", || self.processes().is_empty());
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        for pid in servers_of(&self.path) {
-            kill(pid, nix::sys::signal::SIGKILL);
-        }
+        self.signal_all(nix::sys::signal::SIGKILL);
         // Nothing here may panic: the test may have failed already.
         if !matches!(vm0fs::proc::mount_at(&self.path), Ok(None)) {
             let mut command = Command::new(program());

@@ -25,7 +25,7 @@ done <<< "$(cat /proc/mounts)"
 as() { setpriv --reuid "$WHO" --regid "$WHO" --clear-groups "$@"; }
 [ "$WHO" = root ] && as() { "$@"; }
 vm0fs() { as "$VM0FS" "$@"; }
-mounted() { vm0fs mount "$MNT" && server=$(pgrep -f "mount $MNT"); }
+mounted() { vm0fs mount --no-supervisor "$MNT" && server=$(pgrep -f "mount --no-supervisor $MNT"); }
 over() { for signal in CONT KILL; do kill -$signal $server; done; umount -l "$MNT"; } 2> /dev/null
 trap over EXIT
 "#;

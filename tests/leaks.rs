@@ -117,7 +117,7 @@ fn secrets_appear_nowhere() {
             );
         let mount = finish(&mut command);
         assert_eq!(mount.code, Some(0), "{mount:?}");
-        let limits = fs::read_to_string(format!("/proc/{}/limits", place.pid())).unwrap();
+        let limits = fs::read_to_string(format!("/proc/{}/limits", place.worker())).unwrap();
         let core = limits
             .lines()
             .find(|line| line.starts_with("Max core"))

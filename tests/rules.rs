@@ -58,7 +58,8 @@ fn crates_are_named_where_they_belong() {
     named_only_in("zlib_rs", &["store/seek"]);
     named_only_in("object_store", &["shared/bucket"]);
     named_only_in("ring", &["shared"]);
-    named_only_in("crc32fast", &["store/checksums"]);
+    named_only_in("crc32fast", &["store/checksums", "handover/frames"]);
+    named_only_in("memmap2", &["handover/memory"]);
     named_only_in("axum", &["demo"]);
     named_only_in("clap", &["cli", "config", "main"]);
     named_only_in("pulldown_cmark", &["conversation"]);
@@ -129,12 +130,16 @@ fn imports_go_downwards() {
     imported_only_by("conversation", &["tree"]);
     // `config` for the key, `cli` for the commands on it.
     imported_only_by("shared", &["store", "tree", "mount", "cli", "config"]);
+    imported_only_by("handover", &["fs", "pending", "tree", "mount"]);
     imported_only_by("breaker", &["tree", "shared"]);
     // `cli` to tell which proxy is used.
     imported_only_by("http", &["api", "store", "shared", "cli"]);
-    imported_only_by("config", &["main", "cli", "mount", "logging"]);
-    imported_only_by("logging", &["main", "cli", "mount"]);
-    imported_only_by("unmount", &["main", "cli", "mount"]);
+    imported_only_by("config", &["main", "cli", "mount", "supervisor", "logging"]);
+    imported_only_by("logging", &["main", "cli", "mount", "supervisor"]);
+    imported_only_by("unmount", &["main", "cli", "mount", "supervisor"]);
+    imported_only_by("supervisor", &["main", "cli", "mount"]);
+    imported_only_by("supervision", &["supervisor", "mount", "tree"]);
+    imported_only_by("background", &["supervisor", "mount", "cli"]);
 }
 
 #[test]

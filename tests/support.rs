@@ -200,8 +200,13 @@ impl Bench {
     /// `vm0fs` as `who`, with this server and folders of the test in its
     /// environment.
     pub(crate) fn command(&self, who: Who) -> Command {
+        self.command_of(program(), who)
+    }
+
+    /// The same of a copy of the program.
+    pub(crate) fn command_of(&self, program: &Path, who: Who) -> Command {
         let home = self.folder(&format!("home-{who:?}"), who);
-        let mut command = Command::new(program());
+        let mut command = Command::new(program);
         command
             .env_clear()
             .env(

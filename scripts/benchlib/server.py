@@ -22,7 +22,7 @@ class Server:
             self.close()
             raise
         self.url, self.token = hello["url"], hello["token"]
-        self.run = hello["run"]
+        self.run, self.live, self.agent = hello["run"], hello["live"], hello["agent"]
         self.artifacts = {artifact["name"]: artifact for artifact in hello["artifacts"]}
 
     def read(self, limit):

@@ -5,8 +5,9 @@ use super::{
     headers::is_marked,
 };
 use crate::{
-    error::Error,
+    error::{Error, no_memory},
     http::{Silence, bad_answer},
+    malloc,
     progress::Progress,
     text::unmarked,
 };
@@ -57,6 +58,9 @@ pub(super) fn read(
             }
             Ok(read) => {
                 progress.advance(read as u64);
+                if malloc::ran_out_here() {
+                    return Err(broke_off(label, &no_memory(), silence));
+                }
                 if bytes.len() + read > MAX_BODY {
                     return Ok(Within::Larger(declared));
                 }

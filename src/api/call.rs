@@ -24,7 +24,7 @@ use reqwest::{
 };
 use std::{
     io::{self, Read},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -141,7 +141,7 @@ impl Call<'_> {
                 Reply::Success(response) => return Ok(response),
                 Reply::Redirect(url) => url,
             };
-            if url.origin() != self.transport.base.origin() || !url.username().is_empty() {
+            if url.origin() != self.transport.config.base.origin() || !url.username().is_empty() {
                 return Err(self.elsewhere(&url, "where the token is not sent"));
             }
         }
@@ -172,12 +172,11 @@ impl Call<'_> {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Final(error)) => (error, None),
                 Err(Failure::Passing(error, asked)) => {
-                    let pause = Retry::CALL.pause(failures, asked, self.transport.timeout);
+                    let pause = Retry::CALL.pause(failures, asked, self.transport.config.timeout);
                     (error, pause)
                 }
             };
-            let counters = &self.transport.counters;
-            counters.failed.fetch_add(1, Ordering::Relaxed);
+            self.transport.counters.failed();
             let Some(pause) = pause else {
                 return Err(error);
             };
@@ -210,7 +209,7 @@ impl Call<'_> {
             .map_err(Failure::Final)?
             .request(request.form.method(), url.clone())
             .header(AUTHORIZATION, transport.authorization.clone());
-        transport.counters.made.fetch_add(1, Ordering::Relaxed);
+        transport.counters.sent();
         let response = request.form.apply(call).send();
         let response = response.map_err(|error| self.broken(&error))?;
         self.progress.advance(0);
@@ -231,7 +230,7 @@ impl Call<'_> {
     pub(super) fn silence(&self) -> Silence {
         let (limit, remedy) = match self.request.form {
             Form::Read => (
-                self.transport.timeout,
+                self.transport.config.timeout,
                 " (--timeout); try again, or check the network",
             ),
             Form::Events(_) => (
@@ -239,7 +238,7 @@ impl Call<'_> {
                 ", not even a heartbeat; open it again, or check the network",
             ),
             // What to do next depends on the request: the caller says it.
-            Form::Write(..) => (self.transport.timeout, " (--timeout)"),
+            Form::Write(..) => (self.transport.config.timeout, " (--timeout)"),
         };
         Silence { limit, remedy }
     }
@@ -273,7 +272,8 @@ impl Call<'_> {
 
     /// A text of the service without the token and the secrets of the request.
     fn redact(&self, text: &str) -> String {
-        self.request.redact(self.transport.token.redact(text))
+        let text = self.transport.config.token.redact(text);
+        self.request.redact(text)
     }
 
     /// A failure below HTTP, and whether a retry can help.
@@ -282,7 +282,8 @@ impl Call<'_> {
         if !error.is_connect() {
             return severed(label, self.silence(), error);
         }
-        let failed = http::not_connected(label, &transport.base, transport.timeout, error);
+        let config = &transport.config;
+        let failed = http::not_connected(label, &config.base, config.timeout, error);
         match error.is_timeout() {
             true => Failure::Final(failed),
             false => Failure::Passing(failed, None),

@@ -6,12 +6,11 @@ use super::{
     counters::Calls,
     events::EventStream,
     failure::advise,
-    logs::{self, LogReader},
     paging::{self, Source},
     redaction::Secrets,
     request::Request,
     transport::Transport,
-    types::{Agent, LogRow, Metrics, Row, Run, Storage, StorageKind, StorageVersion},
+    types::{Agent, Metrics, Row, Run, Storage, StorageKind, StorageVersion},
 };
 use crate::{
     error::{Error, Result},
@@ -95,7 +94,7 @@ impl Client {
         let secrets = body.get("secrets").map(Secrets::of).unwrap_or_default();
         let sent = serde_json::to_vec(body)
             .map_err(|error| Error::Internal(format!("POST /v1/runs: {error}")))?;
-        let request = Request::write(&self.transport.base, &["runs"], sent, secrets)?;
+        let request = Request::write(&self.transport.config.base, &["runs"], sent, secrets)?;
         let advice = "the run may have been started: look in runs/ before trying again";
         self.act(&request, advice, progress)
     }
@@ -107,26 +106,11 @@ impl Client {
     /// 400 if the run has ended already. An error that leaves open whether the run
     /// was cancelled says so.
     pub fn cancel_run(&self, id: &str, progress: &Progress) -> Result<Row<Run>> {
-        let (base, segments) = (&self.transport.base, ["runs", id, "cancel"]);
+        let (base, segments) = (&self.transport.config.base, ["runs", id, "cancel"]);
         let request = Request::write(base, &segments, Vec::new(), Secrets::default())?;
         let advice =
             "the run may have been cancelled: look at its status in runs/ before trying again";
         self.act(&request, advice, progress)
-    }
-
-    /// `GET /v1/runs/:id/logs`: the rows of every type that `reader` has not
-    /// returned yet, each once, oldest first. A row that the service adds late is
-    /// found if its time is at most two seconds before the newest row's.
-    ///
-    /// Costs one call if less than a page was added since the last time. An error
-    /// leaves the reader as it was.
-    pub fn run_logs(
-        &self,
-        id: &str,
-        reader: &mut LogReader,
-        progress: &Progress,
-    ) -> Result<Vec<Row<LogRow>>> {
-        logs::run_logs(&self.transport, id, reader, progress)
     }
 
     /// `GET /v1/runs/:id/events`: the events of a run after number `after` (by
@@ -138,7 +122,7 @@ impl Client {
         after: Option<u64>,
         progress: &Progress,
     ) -> Result<EventStream> {
-        let request = Request::events(&self.transport.base, &["runs", id, "events"], after)?;
+        let request = Request::events(&self.transport.config.base, &["runs", id, "events"], after)?;
         let call = self.call(&request, progress);
         let (response, silence) = (call.open()?, call.silence());
         Ok(EventStream::new(response, request.label, silence, progress))
@@ -185,7 +169,7 @@ impl Client {
     ) -> Result<Url> {
         let query = [("version_id", version_id)];
         let segments = [kind.plural(), id, "download"];
-        let request = Request::read(&self.transport.base, &segments, &query)?;
+        let request = Request::read(&self.transport.config.base, &segments, &query)?;
         self.call(&request, progress).get_location()
     }
 
@@ -236,7 +220,7 @@ impl Client {
 
     /// An endpoint whose whole body is one object.
     fn one<T: DeserializeOwned>(&self, segments: &[&str], progress: &Progress) -> Result<Row<T>> {
-        let request = Request::read(&self.transport.base, segments, &[])?;
+        let request = Request::read(&self.transport.config.base, segments, &[])?;
         let body = self.call(&request, progress).get()?;
         let row = paging::object(&body.bytes);
         row.map_err(|error| paging::not_documented(&request.label, &error))

@@ -5,7 +5,6 @@ use super::headers::request_id;
 use crate::sync::Mutex;
 use reqwest::header::HeaderMap;
 use serde::Serialize;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The client's requests, and what the service said of them, for `.vm0fs/status.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -33,16 +32,19 @@ pub struct RateLimit {
 
 /// The client's running counts.
 #[derive(Default)]
-pub(super) struct Counters {
-    /// Requests that were sent.
-    pub(super) made: AtomicU64,
-    /// Requests without a usable answer.
-    pub(super) failed: AtomicU64,
-    /// As told by the last answers.
-    told: Mutex<(Option<RateLimit>, Option<String>)>,
-}
+pub(super) struct Counters(Mutex<Calls>);
 
 impl Counters {
+    /// Counts a request that is sent.
+    pub(super) fn sent(&self) {
+        self.0.lock().made += 1;
+    }
+
+    /// Counts a request that has no usable answer.
+    pub(super) fn failed(&self) {
+        self.0.lock().failed += 1;
+    }
+
     /// Remembers the rate limit and the request id of an answer. `redact` is as for
     /// [`super::error_body::api_error`].
     pub(super) fn answered(&self, headers: &HeaderMap, redact: &dyn Fn(&str) -> String) {
@@ -55,21 +57,13 @@ impl Counters {
             })
         };
         let (limit, id) = (limit(), request_id(headers, redact));
-        let mut told = self.told.lock();
-        told.0 = limit.or(told.0);
-        if id.is_some() {
-            told.1 = id;
-        }
+        let mut calls = self.0.lock();
+        calls.rate_limit = limit.or(calls.rate_limit);
+        calls.last_request_id = id.or(calls.last_request_id.take());
     }
 
     /// The counts so far.
     pub(super) fn calls(&self) -> Calls {
-        let (rate_limit, last_request_id) = self.told.lock().clone();
-        Calls {
-            made: self.made.load(Ordering::Relaxed),
-            failed: self.failed.load(Ordering::Relaxed),
-            rate_limit,
-            last_request_id,
-        }
+        self.0.lock().clone()
     }
 }

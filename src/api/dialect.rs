@@ -28,7 +28,6 @@ pub(super) fn is_error(status: u16, kind: &str, code: &str) -> bool {
 #[derive(Deserialize)]
 struct List {
     data: Vec<IgnoredAny>,
-    #[serde(default)]
     pagination: Option<IgnoredAny>,
 }
 

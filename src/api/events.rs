@@ -12,7 +12,7 @@ use crate::{
 };
 use reqwest::blocking::Response;
 use serde::Deserialize;
-use std::io::Read;
+use std::io::{BufRead, BufReader};
 
 /// Bytes of one read.
 const PIECE: usize = 16 << 10;
@@ -35,11 +35,8 @@ pub enum RunEvent {
 /// An open stream of [`RunEvent`]s, read by one thread. Dropping it closes the
 /// connection.
 pub struct EventStream {
-    response: Response,
+    body: BufReader<Response>,
     parser: Parser,
-    /// The last read, and how much of it the parser has taken.
-    piece: Vec<u8>,
-    taken: usize,
     ended: bool,
     label: String,
     silence: Silence,
@@ -54,10 +51,8 @@ impl EventStream {
         progress: &Progress,
     ) -> Self {
         Self {
-            response,
+            body: BufReader::with_capacity(PIECE, response),
             parser: Parser::default(),
-            piece: Vec::new(),
-            taken: 0,
             ended: false,
             label,
             silence,
@@ -88,24 +83,20 @@ impl EventStream {
     /// The next event as sent.
     fn next_sent(&mut self) -> Result<Option<Event>> {
         loop {
-            let mut rest = &self.piece[self.taken..];
+            let read = self.body.fill_buf();
+            let mut rest =
+                read.map_err(|error| broke_off(&self.label, &error, self.silence).error())?;
+            let length = rest.len();
+            if length == 0 {
+                return Ok(None);
+            }
             let event = self.parser.next(&mut rest);
-            self.taken = self.piece.len() - rest.len();
+            let taken = length - rest.len();
+            self.body.consume(taken);
+            self.progress.advance(taken as u64);
             let event = event.map_err(|error| bad_answer(&self.label, error.to_string()))?;
             if event.is_some() {
                 return Ok(event);
-            }
-            self.piece.resize(PIECE, 0);
-            self.taken = 0;
-            let read = self.response.read(&mut self.piece);
-            let read = read.map_err(|error| {
-                self.piece.clear();
-                broke_off(&self.label, &error, self.silence).error()
-            })?;
-            self.piece.truncate(read);
-            self.progress.advance(read as u64);
-            if read == 0 {
-                return Ok(None);
             }
         }
     }

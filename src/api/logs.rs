@@ -19,12 +19,12 @@
 
 mod rows;
 
-pub use rows::LogReader;
 pub(super) use rows::Rows;
+pub use rows::{LogPosition, LogReader};
 
 use super::{
+    client::Client,
     paging::{Source, page},
-    transport::Transport,
     types::{LogRow, Row},
 };
 use crate::{error::Result, http::bad_answer, progress::Progress, text::one_line};
@@ -76,26 +76,33 @@ enum Step {
 
 const STEPS: [Step; 3] = [Step::Cursor, Step::Microsecond, Step::Millisecond];
 
-/// Every row of the log that `reader` has not returned yet, oldest first.
-pub(super) fn run_logs(
-    transport: &Transport,
-    run: &str,
-    reader: &mut LogReader,
-    progress: &Progress,
-) -> Result<Vec<Row<LogRow>>> {
-    let segments = ["runs", run, "logs"];
-    let source = Source::new(transport, &segments, progress);
-    let mut reading = Reading::new(source, reader);
-    for _ in 0..MAX_PAGES {
-        match reading.page()? {
-            Some(next) => reading.from = next,
-            None => return Ok(reading.rows.finish(transport.now(), reader)),
+impl Client {
+    /// `GET /v1/runs/:id/logs`: the rows of every type that `reader` has not
+    /// returned yet, each once, oldest first. A row that the service adds late is
+    /// found if its time is at most two seconds before the newest row's.
+    ///
+    /// Costs one call if less than a page was added since the last time. An error
+    /// leaves the reader as it was.
+    pub fn run_logs(
+        &self,
+        id: &str,
+        reader: &mut LogReader,
+        progress: &Progress,
+    ) -> Result<Vec<Row<LogRow>>> {
+        let segments = ["runs", id, "logs"];
+        let source = Source::new(&self.transport, &segments, progress);
+        let mut reading = Reading::new(source, reader);
+        for _ in 0..MAX_PAGES {
+            match reading.page()? {
+                Some(next) => reading.from = next,
+                None => return Ok(reading.rows.finish(self.now(), reader)),
+            }
         }
+        Err(bad_answer(
+            &format!("GET /v1/runs/{}/logs", one_line(id, 80)),
+            format!("more than {MAX_PAGES} pages of log rows"),
+        ))
     }
-    Err(bad_answer(
-        &format!("GET /v1/runs/{}/logs", one_line(run, 80)),
-        format!("more than {MAX_PAGES} pages of log rows"),
-    ))
 }
 
 impl Source<'_> {

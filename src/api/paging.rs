@@ -39,7 +39,6 @@ pub(super) struct Page<'a> {
     #[serde(borrow)]
     pub(super) data: Vec<&'a RawValue>,
     /// Absent where a deployment does not page this list.
-    #[serde(default)]
     pub(super) pagination: Option<Pagination>,
 }
 
@@ -48,7 +47,6 @@ pub(super) struct Page<'a> {
 pub(super) struct Pagination {
     #[serde(default)]
     pub(super) has_more: bool,
-    #[serde(default)]
     pub(super) next_cursor: Option<String>,
 }
 
@@ -115,7 +113,7 @@ impl<'a> Source<'a> {
             let limit = size.to_string();
             let mut query = query.to_vec();
             query.push(("limit", &limit));
-            let request = Request::read(&self.transport.base, self.segments, &query)?;
+            let request = Request::read(&self.transport.config.base, self.segments, &query)?;
             let larger = match self.call(&request).get_within()? {
                 Within::Body(body) => {
                     // The rows that follow may be small again.

@@ -12,17 +12,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// are seldom many; the next refresh asks for the rest.
 const MAX_DETAILS: usize = 10;
 
-/// The runs that a caller knows, with their last known status. The caller makes it
-/// from its list for each [`Client::runs_since`].
-#[derive(Clone, Debug, Default)]
-pub struct KnownRuns<'a>(HashMap<&'a str, &'a RunStatus>);
-
-impl<'a> FromIterator<&'a Run> for KnownRuns<'a> {
-    fn from_iter<I: IntoIterator<Item = &'a Run>>(runs: I) -> Self {
-        let runs = runs.into_iter();
-        Self(runs.map(|run| (run.id.as_str(), &run.status)).collect())
-    }
-}
+/// The runs that a caller knows, by their ids, with their last known status.
+type Known<'a> = HashMap<&'a str, &'a RunStatus>;
 
 /// The runs that a refresh has read so far by their ids, as the service told them last.
 type Brought = BTreeMap<String, Row<Run>>;
@@ -70,8 +61,14 @@ impl Client {
     /// # Errors
     /// Those of the first list. If a later call fails, the result is what was read
     /// until then, and the next call reads the rest.
-    pub fn runs_since(&self, known: &KnownRuns<'_>, progress: &Progress) -> Result<Vec<Row<Run>>> {
-        if known.0.is_empty() {
+    pub fn runs_since<'a>(
+        &self,
+        known: impl IntoIterator<Item = &'a Run>,
+        progress: &Progress,
+    ) -> Result<Vec<Row<Run>>> {
+        let known = known.into_iter().map(|run| (run.id.as_str(), &run.status));
+        let known: Known<'_> = known.collect();
+        if known.is_empty() {
             return self.runs(progress);
         }
         // The list is newest first, so all runs below a known one are known too. Only
@@ -79,7 +76,7 @@ impl Client {
         // started from this mount, with unknown runs below it.
         let reaches_known = |page: &[Row<Run>]| {
             page.last()
-                .is_none_or(|row| known.0.contains_key(row.value.id.as_str()))
+                .is_none_or(|row| known.contains_key(row.value.id.as_str()))
         };
         let listing = self.runs_listing(None, progress, reaches_known)?;
         if listing.gaps {
@@ -87,7 +84,7 @@ impl Client {
         }
         let mut brought = Brought::new();
         take(&mut brought, listing.rows);
-        if let Err(error) = self.refresh_live(known, &mut brought, progress) {
+        if let Err(error) = self.refresh_live(&known, &mut brought, progress) {
             tracing::warn!(%error, "some of the runs that had not ended are not looked at");
         }
         Ok(brought.into_values().collect())
@@ -96,11 +93,11 @@ impl Client {
     /// Reads the state of the runs that had not ended and are not in `brought`.
     fn refresh_live(
         &self,
-        known: &KnownRuns<'_>,
+        known: &Known<'_>,
         brought: &mut Brought,
         progress: &Progress,
     ) -> Result<()> {
-        let known = known.0.iter().map(|(id, status)| (*id, *status));
+        let known = known.iter().map(|(id, status)| (*id, *status));
         let mut missing: Vec<(&str, &RunStatus)> = known
             .filter(|(id, status)| !status.is_terminal() && !brought.contains_key(*id))
             .collect();

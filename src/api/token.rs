@@ -6,7 +6,7 @@ use crate::{
 };
 use reqwest::header::HeaderValue;
 use sha2::{Digest, Sha256};
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 /// Maximum length in bytes, longer than any token of the service. A user who names
 /// another file by mistake gets an error, and the file is not sent.
@@ -61,14 +61,6 @@ impl Token {
     /// `text` without this token, which a server may echo.
     pub(crate) fn redact(&self, text: &str) -> String {
         text.replace(&self.0, "[token]")
-    }
-}
-
-impl FromStr for Token {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::new(text)
     }
 }
 

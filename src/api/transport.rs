@@ -10,7 +10,6 @@ use super::{
     clock::Clock,
     config::{ClientConfig, check},
     counters::Counters,
-    token::Token,
 };
 use crate::{
     error::{Error, Result},
@@ -44,18 +43,12 @@ const STREAM_SILENCE: Duration = Duration::from_secs(40);
 
 /// The way to one API origin.
 pub(super) struct Transport {
-    /// `None` only during `drop`.
-    client: Option<Client>,
-    /// For streams that may be silent for longer than `timeout`. Made for the first
-    /// stream, since a client has a thread.
-    stream_client: OnceLock<Client>,
-    pub(super) base: Url,
-    user_agent: String,
-    pub(super) token: Token,
+    /// The client for calls; and for streams that may be silent for longer, which is
+    /// made for the first stream, since a client has a thread.
+    clients: [OnceLock<Client>; 2],
+    pub(super) config: ClientConfig,
     pub(super) authorization: HeaderValue,
-    pub(super) timeout: Duration,
     pub(super) stream_timeout: Duration,
-    allow_http: bool,
     pub(super) counters: Counters,
     pub(super) clock: Clock,
     /// Whether the server has answered as the API v1 does.
@@ -64,36 +57,30 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(config: ClientConfig) -> Result<Self> {
-        let base = config.base;
-        check(&base, config.allow_http)?;
-        if base.scheme() == "https" {
+        check(&config.base, config.allow_http)?;
+        if config.base.scheme() == "https" {
             http::require_certificates()?;
         }
-        let mut transport = Self {
-            client: None,
-            stream_client: OnceLock::new(),
-            base,
-            user_agent: config.user_agent,
+        let transport = Self {
+            clients: Default::default(),
             authorization: config.token.header()?,
-            token: config.token,
-            timeout: config.timeout,
             stream_timeout: config.timeout.max(STREAM_SILENCE),
-            allow_http: config.allow_http,
+            config,
             counters: Counters::default(),
             clock: Clock::default(),
             spoken: AtomicBool::new(false),
         };
-        transport.client = Some(transport.build(transport.timeout)?);
+        transport.client_for(transport.config.timeout)?;
         Ok(transport)
     }
 
     /// A reqwest client with this timeout.
     fn build(&self, silence: Duration) -> Result<Client> {
-        let builder = http::builder(&self.user_agent, self.timeout)?
+        let builder = http::builder(&self.config.user_agent, self.config.timeout)?
             .pool_idle_timeout(IDLE_CONNECTION)
             .tcp_keepalive(KEEP_ALIVE)
             .http2_keep_alive_interval(KEEP_ALIVE)
-            .http2_keep_alive_timeout(self.timeout);
+            .http2_keep_alive_timeout(self.config.timeout);
         ClientBuilder::from(builder)
             .timeout(silence)
             .build()
@@ -117,7 +104,7 @@ impl Transport {
 
     /// Why the URL of an archive must not be requested, if it must not.
     pub(super) fn objection(&self, url: &Url) -> Option<String> {
-        if !http::may_ask(url, Some(&self.base), self.allow_http) {
+        if !http::may_ask(url, Some(&self.config.base), self.config.allow_http) {
             let origin = url.origin().ascii_serialization();
             return Some(format!(
                 "the archive is at {origin}, which is not https:// (--allow-http permits plain http://)"
@@ -129,15 +116,12 @@ impl Transport {
 
     /// The client for requests about which the service may be silent for so long.
     pub(super) fn client_for(&self, silence: Duration) -> Result<&Client> {
-        if silence == self.timeout {
-            let gone = || Error::Internal("the HTTP client is gone".into());
-            return self.client.as_ref().ok_or_else(gone);
-        }
-        if let Some(client) = self.stream_client.get() {
+        let client = &self.clients[usize::from(silence != self.config.timeout)];
+        if let Some(client) = client.get() {
             return Ok(client);
         }
-        let client = self.build(silence)?;
-        Ok(self.stream_client.get_or_init(|| client))
+        let new = self.build(silence)?;
+        Ok(client.get_or_init(|| new))
     }
 }
 
@@ -145,7 +129,7 @@ impl Drop for Transport {
     /// Dropping a reqwest client waits for its runtime, which waits for name look-ups
     /// under way; these cannot be cancelled, and unmounting must not wait for them.
     fn drop(&mut self) {
-        let clients = (self.client.take(), self.stream_client.take());
+        let clients = std::mem::take(&mut self.clients);
         let _ = thread::Builder::new().spawn(move || drop(clients));
     }
 }

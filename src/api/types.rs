@@ -27,15 +27,12 @@ pub struct Agent {
     /// The name a user gave it.
     pub name: String,
     /// Id of the newest version, where there is one.
-    #[serde(default)]
     pub current_version_id: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last changed.
-    #[serde(default)]
     pub updated_at: Option<Timestamp>,
     /// The content of `vm0.yaml`, if the service sends it.
-    #[serde(default)]
     pub config: Option<Value>,
 }
 
@@ -99,10 +96,8 @@ pub struct Run {
     /// Opaque id, a UUID today.
     pub id: String,
     /// The agent it runs; some deployments leave the id out.
-    #[serde(default)]
     pub agent_id: Option<String>,
     /// That agent's name.
-    #[serde(default)]
     pub agent_name: Option<String>,
     /// Where it stands.
     pub status: RunStatus,
@@ -112,25 +107,18 @@ pub struct Run {
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When its sandbox started.
-    #[serde(default)]
     pub started_at: Option<Timestamp>,
     /// When it ended.
-    #[serde(default)]
     pub completed_at: Option<Timestamp>,
     /// Why it failed (detail only).
-    #[serde(default)]
     pub error: Option<String>,
     /// Name of the artifact it wrote (detail only).
-    #[serde(default)]
     pub artifact_name: Option<String>,
     /// Version of that artifact (detail only).
-    #[serde(default)]
     pub artifact_version: Option<String>,
     /// Volumes it was given, name to version (detail only).
-    #[serde(default)]
     pub volumes: Option<BTreeMap<String, String>>,
     /// Older form of the artifact fields, name to version (detail only).
-    #[serde(default)]
     pub artifacts: Option<BTreeMap<String, String>>,
 }
 
@@ -204,7 +192,7 @@ struct SentRow<'a> {
     level: String,
     #[serde(default, deserialize_with = "text")]
     message: String,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     metadata: Option<&'a RawValue>,
 }
 
@@ -221,13 +209,10 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::
 /// other metadata, and each is decoded separately, since one odd value must not cost
 /// the others.
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 struct Metadata<'a> {
-    #[serde(borrow, default)]
     sequence_number: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     event_type: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     event_data: Option<&'a RawValue>,
 }
 
@@ -320,18 +305,14 @@ pub struct Storage {
     /// The name a user or an agent gave it.
     pub name: String,
     /// Id of the newest version, where there is one.
-    #[serde(default)]
     pub current_version_id: Option<String>,
     /// Bytes in the current version.
-    #[serde(default)]
     pub size: Option<u64>,
     /// Files in the current version.
-    #[serde(default)]
     pub file_count: Option<u64>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last got a version.
-    #[serde(default)]
     pub updated_at: Option<Timestamp>,
 }
 
@@ -341,16 +322,12 @@ pub struct StorageVersion {
     /// A SHA-256 over the content in hex, or an older form (`ver_…`).
     pub id: String,
     /// Bytes unpacked, as declared: a hint, never trusted.
-    #[serde(default)]
     pub size: Option<u64>,
     /// Files, as declared; 0 means that there is no archive to download.
-    #[serde(default)]
     pub file_count: Option<u64>,
     /// What its author wrote about it.
-    #[serde(default)]
     pub message: Option<String>,
     /// Who made it.
-    #[serde(default)]
     pub created_by: Option<String>,
     /// When.
     pub created_at: Timestamp,

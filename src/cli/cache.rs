@@ -36,6 +36,9 @@ pub struct CacheArgs {
     /// What to do.
     #[command(subcommand)]
     command: CacheCommand,
+    /// Folder of the cache [default: as for mount; for a PATH, that of its mount]
+    #[arg(long, value_name = "DIR", global = true)]
+    cache_dir: Option<PathBuf>,
 }
 
 /// What can be done with a cache.
@@ -55,9 +58,6 @@ Examples:
         /// Print the same as JSON, with whole ids
         #[arg(long)]
         json: bool,
-        /// Which cache.
-        #[command(flatten)]
-        which: Which,
     },
     /// Show how much of the cache is used, and by what
     #[command(after_help = "Examples:
@@ -67,9 +67,6 @@ Examples:
         /// Print the same as JSON, in bytes
         #[arg(long)]
         json: bool,
-        /// Which cache.
-        #[command(flatten)]
-        which: Which,
         /// Maximum size of the cache to compare with, such as 10GiB [default: as for mount]
         #[arg(long, value_name = "SIZE")]
         cache_size: Option<ByteSize>,
@@ -86,9 +83,6 @@ Examples:
         /// Remove what is damaged. It is downloaded again when it is used
         #[arg(long)]
         fix: bool,
-        /// Which cache.
-        #[command(flatten)]
-        which: Which,
     },
     /// Remove content to free room; versions that are open or pinned stay
     #[command(after_help = "Examples:
@@ -102,22 +96,11 @@ Examples:
         /// Remove pinned versions as well
         #[arg(long)]
         pinned: bool,
-        /// Which cache.
-        #[command(flatten)]
-        which: Which,
     },
     /// Download versions, and keep them from being removed
     Pin(PinArgs),
     /// Let pinned versions be removed again when room is needed
     Unpin(PinArgs),
-}
-
-/// Which cache.
-#[derive(Debug, Args)]
-struct Which {
-    /// Folder of the cache [default: as for mount; for a PATH, that of its mount]
-    #[arg(long, value_name = "DIR")]
-    cache_dir: Option<PathBuf>,
 }
 
 /// `vm0fs cache pin` and `unpin`.
@@ -132,21 +115,6 @@ struct PinArgs {
     /// Paths in a mount (a version, or anything in it), or ids of versions
     #[arg(required = true, value_name = "PATH|ID")]
     targets: Vec<PathBuf>,
-    /// Which cache.
-    #[command(flatten)]
-    which: Which,
-}
-
-impl Which {
-    fn settings(self, size: Option<ByteSize>, environment: &Environment) -> Result<CacheSettings> {
-        CacheSettings::load(self.cache_dir, size, environment)
-    }
-
-    /// The cache; `None` where there is none.
-    fn open(self, environment: &Environment) -> Result<Option<Inventory>> {
-        let settings = self.settings(None, environment)?;
-        Inventory::open(&settings.dir, settings.size)
-    }
 }
 
 impl CacheArgs {
@@ -156,21 +124,23 @@ impl CacheArgs {
     /// [`Error::Setup`] where the command makes no sense, [`Error::Io`] where the cache
     /// cannot be read or changed.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
+        let own_dir = self.cache_dir.is_some();
+        let size = match self.command {
+            CacheCommand::Du { cache_size, .. } => cache_size,
+            _ => None,
+        };
+        let settings = CacheSettings::load(self.cache_dir, size, environment)?;
+        let open = || Inventory::open(&settings.dir, settings.size);
         match self.command {
-            CacheCommand::Ls { json, which } => {
-                let items = list(which.open(environment)?.as_ref())?;
+            CacheCommand::Ls { json } => {
+                let items = list(open()?.as_ref())?;
                 match json {
                     true => print_json(&report::items(&items))?,
                     false => print(&report::table(&items))?,
                 }
             }
-            CacheCommand::Du {
-                json,
-                which,
-                cache_size,
-            } => {
-                let settings = which.settings(cache_size, environment)?;
-                let sum = match Inventory::open(&settings.dir, settings.size)? {
+            CacheCommand::Du { json, .. } => {
+                let sum = match open()? {
                     Some(inventory) => inventory.breakdown()?,
                     None => Breakdown {
                         ceiling: settings.size,
@@ -182,19 +152,19 @@ impl CacheArgs {
                     false => print(&report::breakdown(&sum, &settings.dir))?,
                 }
             }
-            CacheCommand::Verify { fix, which } => match which.open(environment)? {
+            CacheCommand::Verify { fix } => match open()? {
                 Some(inventory) => return verify(&inventory, fix),
                 None => print("the cache is empty\n")?,
             },
-            CacheCommand::Clear { all, pinned, which } => {
-                let cleared = match which.open(environment)? {
+            CacheCommand::Clear { all, pinned } => {
+                let cleared = match open()? {
                     Some(inventory) => inventory.clear(all, pinned)?,
                     None => Cleared::default(),
                 };
                 print(&report::cleared(&cleared, all))?;
             }
-            CacheCommand::Pin(args) => return each(args, environment, pin),
-            CacheCommand::Unpin(args) => return each(args, environment, unpin),
+            CacheCommand::Pin(args) => return each(&args, &settings, own_dir, pin),
+            CacheCommand::Unpin(args) => return each(&args, &settings, own_dir, unpin),
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -278,18 +248,17 @@ impl Target {
 
 /// Runs `action` on each target; fails at the end if it failed for one.
 fn each(
-    args: PinArgs,
-    environment: &Environment,
+    args: &PinArgs,
+    settings: &CacheSettings,
+    own_dir: bool,
     action: fn(&Target, &Path, u64) -> Result<String>,
 ) -> Result<ExitCode> {
-    let own_dir = args.which.cache_dir.is_some();
-    let settings = args.which.settings(None, environment)?;
     let mut failures = Vec::new();
     for target in &args.targets {
         if prefetch::is_stopped() {
             return Err(prefetch::stopped());
         }
-        let done = Target::find(target, &settings).and_then(|found| {
+        let done = Target::find(target, settings).and_then(|found| {
             let dir = match &found {
                 Target::MountPath(path) if !own_dir => path.cache_dir()?,
                 _ => settings.dir.clone(),

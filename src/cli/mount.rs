@@ -2,15 +2,17 @@
 
 use super::output::start_logging;
 use crate::{
-    config::{Environment, MountOptions, Settings},
+    background::{self, Side},
+    config::{Environment, MountOptions, Settings, secrets},
     error::Result,
     logging,
     mount::{self, Outcome},
+    supervisor::{self, Link},
 };
 use clap::{ArgAction, Args};
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// `vm0fs mount`.
@@ -40,6 +42,15 @@ pub struct MountArgs {
     /// Log what is done; given twice, also every request
     #[arg(short, long, action = ArgAction::Count)]
     pub(super) verbose: u8,
+    /// Serve in one process: the mount ends where that dies, and cannot be upgraded in place
+    #[arg(long)]
+    no_supervisor: bool,
+    /// Descriptors that a worker inherits.
+    #[arg(long, hide = true)]
+    worker: Option<String>,
+    /// The folder that relative paths begin at.
+    #[arg(long, hide = true)]
+    from: Option<PathBuf>,
 }
 
 impl MountArgs {
@@ -47,28 +58,56 @@ impl MountArgs {
     ///
     /// # Errors
     /// See [`Settings::load`] and [`mount::run`].
-    pub fn run(self, environment: &Environment) -> Result<Outcome> {
+    pub fn run(mut self, environment: &Environment) -> Result<Outcome> {
+        if let Some(fds) = self.worker.take() {
+            return self.work(&fds, environment.clone());
+        }
         start_logging(self.verbose, self.foreground, environment)?;
-        let options = self.options(environment)?;
-        let foreground = options.foreground;
-        let set_up_logs = || {
-            if !foreground {
-                let file = logging::state_dir(environment).and_then(|dir| logging::to_file(&dir));
-                if let Err(error) = file {
-                    // The mount works without: failures are in .vm0fs/errors too.
-                    tracing::warn!("there will be no log file: {error}");
-                }
-            }
+        if self.no_supervisor {
+            return self.run_alone(environment);
+        }
+        if let Some(obstacle) = supervisor::obstacle() {
+            tracing::info!("{obstacle}");
+            return self.run_alone(environment);
+        }
+        let ready = match self.foreground {
+            true => None,
+            false => match background::detach()? {
+                Side::Command(warnings) => return Ok(Outcome::Background(warnings)),
+                Side::Failed => return Ok(Outcome::Failed),
+                Side::Server(ready) => Some(ready),
+            },
         };
-        mount::run(options, set_up_logs, |mountpoint, warnings| {
-            // A closed standard error is no reason to end.
-            let say = |text: String| drop(writeln!(io::stderr(), "vm0fs: {text}"));
-            for warning in warnings {
-                say(format!("warning: {warning}"));
-            }
-            let shown = mountpoint.display();
-            say(format!("mounted at {shown}; Ctrl-C unmounts"));
-        })
+        Err(supervisor::become_supervisor(ready, environment))
+    }
+
+    /// Serves the mount in this process, or in one in the background.
+    fn run_alone(self, environment: &Environment) -> Result<Outcome> {
+        let options = self.options(environment)?;
+        let set_up_logs = logs(options.foreground, environment);
+        mount::run(options, set_up_logs, print_ready)
+    }
+
+    /// Serves the mount for a supervisor, which has started this process.
+    fn work(self, fds: &str, mut environment: Environment) -> Result<Outcome> {
+        // Its file is called `exe` in `/proc`, from where it was started.
+        let _ = nix::sys::prctl::set_name(c"vm0fs");
+        let mut link = Link::connect(fds)?;
+        if let Some(secrets) = &link.secrets {
+            secrets::receive(secrets, &mut environment)?;
+        }
+        if let Some(from) = &self.from {
+            environment.current_dir.clone_from(from);
+        }
+        let served = start_logging(self.verbose, self.foreground, &environment)
+            .and_then(|()| self.options(&environment))
+            .and_then(|options| {
+                let set_up_logs = logs(options.foreground, &environment);
+                mount::run_worker(options, &mut link, set_up_logs, print_ready)
+            });
+        served
+            .inspect_err(|error| link.fail(error))
+            .map(|()| Outcome::Ended)
     }
 
     /// Settles what to mount. To be called after logging has begun: it warns.
@@ -79,4 +118,28 @@ impl MountArgs {
             foreground: self.foreground,
         })
     }
+}
+
+/// Lets the log of a mount in the background go to a file.
+fn logs(foreground: bool, environment: &Environment) -> impl FnOnce() {
+    move || {
+        if !foreground {
+            let file = logging::state_dir(environment).and_then(|dir| logging::to_file(&dir));
+            if let Err(error) = file {
+                // The mount works without: failures are in .vm0fs/errors too.
+                tracing::warn!("there will be no log file: {error}");
+            }
+        }
+    }
+}
+
+/// Tells the user of a mount in the foreground that it can be used.
+fn print_ready(mountpoint: &Path, warnings: &[String]) {
+    // A closed standard error is no reason to end.
+    let say = |text: String| drop(writeln!(io::stderr(), "vm0fs: {text}"));
+    for warning in warnings {
+        say(format!("warning: {warning}"));
+    }
+    let shown = mountpoint.display();
+    say(format!("mounted at {shown}; Ctrl-C unmounts"));
 }

@@ -8,7 +8,7 @@ use crate::{
     mount,
     pending::PendingRequests,
     text::one_line,
-    tree::{Found, Handle, Kind, START_FILE, Tree, View},
+    tree::{Found, Handle, Kind, START_FILE, Tree, View, WriteRequest},
 };
 use clap::{ArgAction, Args};
 use std::{
@@ -199,7 +199,13 @@ impl Session<'_> {
         let Handle::Control(writing) = &opened.handle else {
             return Err(Error::Internal("the run file cannot be written".into()));
         };
-        let write = |view: &View<'_>| view.write(writing, Some(0), text);
+        let write = WriteRequest {
+            request: 0,
+            offset: 0,
+            appends: false,
+            data: text,
+        };
+        let write = |view: &View<'_>| view.write(writing, &write);
         self.pending.run(write)?;
         self.pending.run(|view| view.finish(writing))?;
         Ok(self.read_whole(ino)?.trim_end().to_owned())

@@ -152,6 +152,7 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
     };
     vec![
         ("mounted", format!("{age}, by vm0fs {}", words("/vm0fs"))),
+        ("workers", workers(status)),
         ("API", words("/api/origin")),
         ("calls", calls),
         (
@@ -185,6 +186,37 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// What became of the workers of a mount, in words.
+fn workers(status: &Value) -> String {
+    let text = |pointer: &str| status.pointer(pointer).and_then(Value::as_str);
+    let supervisor = status
+        .pointer("/workers/supervisor")
+        .and_then(Value::as_u64);
+    let guard = match (supervisor, text("/workers/unguarded")) {
+        (Some(pid), _) => format!("supervised by process {pid}"),
+        (None, Some(why)) => format!("unguarded: {}", one_line(why, 200)),
+        (None, None) => "one process, without a supervisor".into(),
+    };
+    let replaced = status.pointer("/workers/replaced").and_then(Value::as_u64);
+    let Some(replaced) = replaced.filter(|replaced| *replaced > 0) else {
+        return guard;
+    };
+    let last = status
+        .pointer("/workers/replacements")
+        .and_then(Value::as_array);
+    let last = last.and_then(|all| all.last()).unwrap_or(&Value::Null);
+    let since = last["at"]
+        .as_str()
+        .and_then(|at| at.parse::<Timestamp>().ok());
+    let age = since.and_then(|since| Duration::try_from(Timestamp::now() - since).ok());
+    format!(
+        "{guard}; {replaced} replaced, the last {} ago after {:.0} ms: {}",
+        age.map_or("?".into(), humanize::age),
+        last["gap_ms"].as_f64().unwrap_or_default(),
+        one_line(last["why"].as_str().unwrap_or("?"), 200)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +242,17 @@ mod tests {
             "7 made, 1 failed; 3 of 10 left until 1970-01-01T00:00:00Z"
         );
         assert_eq!(row("crawlers"), "deny; refused to up datedb 2 times");
+        assert_eq!(row("workers"), "one process, without a supervisor");
+        let mut replaced = json!({"workers": {"supervisor": 7, "replaced": 2, "replacements": [
+            {"at": "2020-01-01T00:00:00Z", "why": "it \u{1b}died", "gap_ms": 11.6}]}});
+        let line = super::workers(&replaced);
+        assert!(
+            line.starts_with("supervised by process 7; 2 replaced, the last "),
+            "{line}"
+        );
+        assert!(line.ends_with(" d ago after 12 ms: it  died"), "{line}");
+        replaced["workers"] = json!({"supervisor": null, "unguarded": "gone"});
+        assert_eq!(super::workers(&replaced), "unguarded: gone");
         assert!(row("mounted").contains(" d ago"), "{}", row("mounted"));
         // Of an older vm0fs, or of something else.
         assert!(!super::rows(&Value::Null, Path::new("/")).is_empty());

@@ -5,7 +5,13 @@ use super::units::{ByteSize, Span};
 use crate::store::Verify;
 use clap::Args;
 use serde::{Deserialize, Deserializer, de::Error as _};
-use std::{path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+/// The name that every request gives its sender.
+pub const USER_AGENT: &str = concat!("vm0fs/", env!("CARGO_PKG_VERSION"));
+
+/// How long the network may be silent before a read fails.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How to reach the service: the same for all commands that do.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq, Eq)]

@@ -1,6 +1,10 @@
 //! The settings of the shared cache: where it is, and its key.
 
-use super::{environment::Environment, files, options::MountOptions};
+use super::{
+    environment::Environment,
+    files,
+    options::{DEFAULT_TIMEOUT, MountOptions, USER_AGENT},
+};
 use crate::{
     api::Token,
     error::Result,
@@ -27,8 +31,6 @@ impl SharedCacheSettings {
         arguments: &MountOptions,
         file: &MountOptions,
         environment: &Environment,
-        user_agent: &str,
-        timeout: Duration,
     ) -> Result<Option<Self>> {
         let url = match &arguments.shared.shared_cache {
             Some(url) => Some(url.as_str()),
@@ -46,12 +48,13 @@ impl SharedCacheSettings {
                 .map(PathBuf::from)
                 .or(file.shared.shared_cache_key_file.clone()),
         };
+        let timeout = arguments.connection.timeout.or(file.connection.timeout);
         let access = Access {
             url: url.trim().to_owned(),
             aws: environment.aws(),
             allow_http: arguments.connection.allow_http || file.connection.allow_http,
-            timeout,
-            user_agent: user_agent.to_owned(),
+            timeout: timeout.map_or(DEFAULT_TIMEOUT, Duration::from),
+            user_agent: USER_AGENT.to_owned(),
         };
         Ok(Some(Self {
             access,

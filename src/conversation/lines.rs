@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     humanize::{count, dollars, tokens, took},
-    text::{one_line, push_visible},
+    text::{one_line, push_visible, push_visible_lines},
 };
 use std::{borrow::Cow, time::Duration};
 
@@ -214,11 +214,6 @@ pub(crate) fn push(out: &mut String, words: [&str; 3], message: &str) {
         out.push(' ');
     }
     let message = message.strip_suffix('\n').unwrap_or(message);
-    for (number, line) in message.split('\n').enumerate() {
-        if number > 0 {
-            out.push_str("\n    ");
-        }
-        push_visible(out, line.strip_suffix('\r').unwrap_or(line));
-    }
+    push_visible_lines(out, message, "\n    ");
     out.push('\n');
 }

@@ -1,7 +1,7 @@
 //! Makes an agent's Markdown safe inside our own: it cannot bring in an image or HTML,
 //! and cannot break out of the quote or fence around it.
 
-use crate::text::push_visible;
+use crate::text::{one_line, push_visible_lines};
 use pulldown_cmark::{BrokenLink, CowStr, Event, Options, Parser, Tag};
 
 /// The extensions of CommonMark that are read: GitHub reads them, too.
@@ -15,12 +15,7 @@ const ROUNDS: usize = 4;
 /// The text, with characters that control a terminal written as escapes.
 pub(super) fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for (number, line) in text.split('\n').enumerate() {
-        if number > 0 {
-            out.push('\n');
-        }
-        push_visible(&mut out, line.strip_suffix('\r').unwrap_or(line));
-    }
+    push_visible_lines(&mut out, text, "\n");
     out
 }
 
@@ -113,7 +108,7 @@ pub(super) fn push_fence(out: &mut String, depth: usize, language: &str, text: &
 
 /// A text as code within a line.
 pub(super) fn code(text: &str) -> String {
-    let text = visible(&crate::text::one_line(text, 400));
+    let text = visible(&one_line(text, 400));
     if text.is_empty() {
         return String::new();
     }
@@ -129,7 +124,7 @@ pub(super) fn code(text: &str) -> String {
 /// A text within a line of our own, escaped so that it has no meaning in Markdown.
 pub(super) fn plain(text: &str) -> String {
     let mut out = String::new();
-    for c in visible(&crate::text::one_line(text, 400)).chars() {
+    for c in visible(&one_line(text, 400)).chars() {
         if "\\`*_[]<>&!|~#".contains(c) {
             out.push('\\');
         }

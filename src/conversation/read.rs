@@ -35,24 +35,25 @@ fn unknown(kind: &str, value: &Value) -> Event {
 
 /// The events that older deployments of the platform add themselves.
 fn lifecycle(kind: &str, value: &Value) -> Option<Event> {
-    Some(match kind {
+    let (level, line) = match kind {
         "vm0_start" => {
             let agent = text(value, "agent").unwrap_or("an agent");
             let prompt = text(value, "prompt").unwrap_or_default();
             let line = format!("Run of {} begins: {prompt}", one_line(agent, 80));
-            Event::of(vec![Part::Note(Level::Info, one_line(&line, PIECE))])
+            (Level::Info, one_line(&line, PIECE))
         }
         "vm0_result" => {
             let artifact = value.get("artifact").map(json_line);
             let artifact = artifact.map(|artifact| format!(": artifact {artifact}"));
             let line = "Run has stored its result".to_owned() + &artifact.unwrap_or_default();
-            Event::of(vec![Part::Note(Level::Info, line)])
+            (Level::Info, line)
         }
         "vm0_error" => {
             let error = value.get("error").map(json_text).unwrap_or_default();
             let line = format!("Failed: {}", media::without_base64(&error));
-            Event::of(vec![Part::Note(Level::Error, line)])
+            (Level::Error, line)
         }
         _ => return None,
-    })
+    };
+    Some(Event::of(vec![Part::Note(level, line)]))
 }

@@ -2,8 +2,9 @@
 
 use super::{
     Fs,
-    context::{BUFFER, errno, file_type, sought},
+    context::{BUFFER, Task, errno, file_type, sought},
     handles::Open,
+    handshake::Offer,
     negotiate::negotiate,
     open_writers,
     readdir::fill,
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     error::Error,
     pending::LET_GO,
-    tree::{Access, Attributes, FETCH_ALL, Handle, Miss, START_FILE},
+    tree::{Access, Attributes, FETCH_ALL, Miss, START_FILE, WriteRequest, Writing},
 };
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, Generation,
@@ -37,8 +38,14 @@ macro_rules! refuse {
     };
 }
 
+/// The bit that the kernel sets in the number of a request that it sends again
+/// (`FUSE_UNIQUE_RESEND`).
+const RESENT: u64 = 1 << 63;
+
 impl Filesystem for Fs {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // Only the first counts, and there is only one.
+        let _ = self.context.offer.set(Offer::of(config));
         negotiate(config);
         Ok(())
     }
@@ -47,20 +54,18 @@ impl Filesystem for Fs {
         let name = name.as_bytes().to_vec();
         self.serve(
             request.pid(),
+            Task::on("lookup", parent.0).named(&name),
             move |_, view| view.lookup(parent.0, &name),
             |context, found| replies::entry(context, found, reply),
         );
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
-        // The kernel names a handle when it reads through the page cache.
-        let open = fh.and_then(|fh| self.context.handles.get(fh.0).ok());
+        let fh = fh.map(|fh| fh.0);
         self.serve(
             request.pid(),
-            move |_, view| match open.as_deref() {
-                Some(Open::File(handle, _)) => view.getattr_of(ino.0, handle),
-                Some(Open::Directory(_)) | None => view.getattr(ino.0),
-            },
+            Task::on("getattr", ino.0),
+            move |context, view| context.attributes(view, ino.0, fh),
             |context, stat| replies::attr(context, stat, reply),
         );
     }
@@ -68,6 +73,7 @@ impl Filesystem for Fs {
     fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
         self.serve(
             request.pid(),
+            Task::on("readlink", ino.0),
             move |_, view| view.readlink(ino.0),
             |_, target| replies::data(target, reply),
         );
@@ -78,6 +84,7 @@ impl Filesystem for Fs {
         let (is_owner, tid) = (self.context.is_owner(request), request.pid());
         self.serve(
             tid,
+            Task::on("open", ino.0),
             move |_, view| match writes {
                 true => view.open_to_write(ino.0, is_owner),
                 false => view.open(ino.0, is_owner),
@@ -89,7 +96,7 @@ impl Filesystem for Fs {
     fn read(
         &self,
         request: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         size: u32,
@@ -97,11 +104,18 @@ impl Filesystem for Fs {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        self.context.gate.pass();
         let size = size as usize;
+        let task = Task::on("read", ino.0).at(offset);
         // Nearly every read is answered at once, from one buffer.
         let waits = BUFFER.with_borrow_mut(|buffer| {
             let now = Instant::now();
             self.context.busy_poll.note(now);
+            if let Err(error) = self.context.admit(&task) {
+                reply.error(errno(&error));
+                return None;
+            }
+            let _working = self.context.working_on(&task);
             let view = self.context.tree.at(now);
             match self.context.read(&view, fh.0, offset, size, buffer) {
                 Ok(()) => {
@@ -118,6 +132,7 @@ impl Filesystem for Fs {
         let Some(reply) = waits else { return };
         self.serve(
             request.pid(),
+            task,
             move |context, view| {
                 let mut buffer = Vec::new();
                 context.read(view, fh.0, offset, size, &mut buffer)?;
@@ -136,28 +151,34 @@ impl Filesystem for Fs {
         reply: ReplyEmpty,
     ) {
         // ENOSYS, the default, would switch FLUSH off for the whole mount.
-        let handles = &self.context.handles;
-        let Ok(open) = handles.get(fh.0) else {
+        let (context, handles) = (&self.context, &self.context.handles);
+        let Some(handle) = handles.written(fh.0) else {
             return reply.ok();
         };
-        let Open::File(Handle::Control(writing), opener) = &*open else {
-            return reply.ok();
+        let view = context.tree.at(Instant::now());
+        let position = match context.opened(&view, &handle) {
+            Ok(open) => open.writing().and_then(Writing::position),
+            // What was written is lost.
+            Err(Miss::Error(error)) => return reply.error(errno(&error)),
+            Err(Miss::Fetch(_)) => None,
         };
-        let device = self.context.device.get();
+        let device = context.device.get();
         // A single opening owns every open descriptor. Of several, each starts a run of
         // its own, so it is told from the others.
-        let other_openers = handles.other_openers(writing);
+        let other_openers = handles.other_openers(&handle);
         let file = open_writers::Held {
             device: device.and_then(Option::as_deref),
             ino: ino.0,
             name: START_FILE,
-            position: writing.position().filter(|_| !other_openers.is_empty()),
-            opener: *opener,
+            position: position.filter(|_| !other_openers.is_empty()),
+            opener: handle.opener(),
             other_openers,
         };
         match open_writers::is_held(&file) {
             true => reply.ok(),
-            false => self.finish(request.pid(), open, reply),
+            false => self.finish(request.pid(), handle, |_, done, _| {
+                replies::empty(done, reply);
+            }),
         }
     }
 
@@ -171,13 +192,18 @@ impl Filesystem for Fs {
         _: bool,
         reply: ReplyEmpty,
     ) {
-        let written = self.context.handles.written(fh.0);
-        self.context.handles.remove(fh.0);
-        match written {
-            // The writer is gone, and hears no result.
-            Some(open) => self.finish(request.pid(), open, reply),
-            None => reply.ok(),
-        }
+        let handles = &self.context.handles;
+        let Some(handle) = handles.written(fh.0) else {
+            handles.remove(fh.0);
+            return reply.ok();
+        };
+        handles.take(fh.0);
+        // The writer is gone, and hears no result. The next worker knows what is written
+        // until that has become an order.
+        self.finish(request.pid(), handle, |context, done, handle| {
+            context.handles.free(handle);
+            replies::empty(done, reply);
+        });
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
@@ -187,8 +213,9 @@ impl Filesystem for Fs {
     fn opendir(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         self.serve(
             request.pid(),
+            Task::on("opendir", ino.0),
             move |_, view| view.open_directory(ino.0),
-            |context, opened| replies::opened_directory(context, opened, reply),
+            move |context, opened| replies::opened_directory(context, ino.0, opened, reply),
         );
     }
 
@@ -202,6 +229,7 @@ impl Filesystem for Fs {
     ) {
         self.serve(
             request.pid(),
+            Task::on("readdir", ino.0).at(offset),
             move |context, view| context.listing(view, ino.0, fh.0, offset),
             move |context, listing| {
                 let add = |next, name: &OsStr, entry: &Attributes, _| {
@@ -225,6 +253,7 @@ impl Filesystem for Fs {
     ) {
         self.serve(
             request.pid(),
+            Task::on("readdir", ino.0).at(offset),
             move |context, view| context.listing(view, ino.0, fh.0, offset),
             move |context, listing| {
                 let add = |next, name: &OsStr, entry: &Attributes, lasts| {
@@ -251,6 +280,7 @@ impl Filesystem for Fs {
     fn statfs(&self, request: &Request, _: INodeNo, reply: ReplyStatfs) {
         self.serve(
             request.pid(),
+            Task::on("statfs", 0),
             |_, view| Ok(view.usage()),
             |_, usage| replies::statfs(&usage.unwrap_or_default(), reply),
         );
@@ -265,6 +295,7 @@ impl Filesystem for Fs {
         };
         self.serve(
             request.pid(),
+            Task::on("access", ino.0),
             move |_, view| view.access(ino.0, access),
             |_, allowed| replies::empty(allowed, reply),
         );
@@ -281,6 +312,7 @@ impl Filesystem for Fs {
         let name = name.as_bytes().to_vec();
         self.serve(
             request.pid(),
+            Task::on("getxattr", ino.0).named(&name),
             move |_, view| view.getxattr(ino.0, &name),
             move |_, value| replies::xattr(value, size, reply),
         );
@@ -289,6 +321,7 @@ impl Filesystem for Fs {
     fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
         self.serve(
             request.pid(),
+            Task::on("listxattr", ino.0),
             move |_, view| view.listxattr(ino.0),
             move |_, names| replies::xattr(names, size, reply),
         );
@@ -316,10 +349,15 @@ impl Filesystem for Fs {
         let is_owner = self.context.is_owner(request);
         self.serve(
             request.pid(),
+            Task::on("setattr", ino.0),
             // Of a control file, `> run` cuts the length, `touch` sets times, and
             // programs that copy a file onto it set mode and owner too.
-            move |_, view| {
-                let draft = open.as_ref().and_then(|open| open.writing());
+            move |context, view| {
+                let open = match &open {
+                    Some(handle) => Some(context.opened(view, handle)?),
+                    None => None,
+                };
+                let draft = open.and_then(Open::writing);
                 view.touch(ino.0, is_owner, draft.zip(size))
             },
             |context, stat| replies::attr(context, stat, reply),
@@ -329,7 +367,7 @@ impl Filesystem for Fs {
     fn write(
         &self,
         request: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         data: &[u8],
@@ -338,18 +376,27 @@ impl Filesystem for Fs {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let place = (flags.0 & libc::O_APPEND == 0).then_some(offset);
-        let Some(open) = self.context.handles.written(fh.0) else {
+        // One that is sent again, after a worker was replaced, has a bit more.
+        let number = request.unique().0 & !RESENT;
+        let appends = flags.0 & libc::O_APPEND != 0;
+        let Some(handle) = self.context.handles.written(fh.0) else {
             return reply.error(Errno::EROFS);
         };
         let data = data.to_vec();
         let length = data.len() as u32;
         self.serve(
             request.pid(),
-            move |_, view| match open.writing() {
-                Some(writing) => view
-                    .write(writing, place, &data)
-                    .inspect(|()| writing.note_write(offset, data.len())),
+            Task::on("write", ino.0).at(offset),
+            move |context, view| match context.opened(view, &handle)?.writing() {
+                Some(writing) => {
+                    let write = WriteRequest {
+                        request: number,
+                        offset,
+                        appends,
+                        data: &data,
+                    };
+                    view.write(writing, &write)
+                }
                 None => Err(Error::ReadOnly.into()),
             },
             move |_, written| match written {
@@ -399,6 +446,7 @@ impl Filesystem for Fs {
         if name == FETCH_ALL {
             return self.serve(
                 request.pid(),
+                Task::on("fetch all", ino.0),
                 move |_, view| view.fetch_all(ino.0),
                 |_, done| replies::empty(done, reply),
             );
@@ -424,6 +472,7 @@ impl Filesystem for Fs {
         };
         self.serve(
             request.pid(),
+            Task::on("lseek", ino.0).at(offset.unsigned_abs()),
             move |context, view| context.seek(view, ino.0, fh.0, offset.unsigned_abs(), what),
             |_, found| replies::sought(found, reply),
         );

@@ -4,19 +4,21 @@
 use super::{
     busy_poll::BusyPoll,
     caller::caller,
-    handles::{Handles, Open},
+    gate::Gate,
+    handles::{Handles, Open, OpenHandle},
+    handshake::Offer,
+    outdated::Outdated,
     page_fill::PageFill,
 };
 use crate::{
     error::{Error, Result},
+    handover::{Guard, Work},
     pending::{PendingRequests, Wake},
-    sync::Mutex,
-    tree::{Answer, Attributes, Directory, Handle, Kind, Miss, Opened, Seek, Tree, View},
+    tree::{Answer, Attributes, Directory, Handle, Kind, Miss, Opened, Seek, Stat, Tree, View},
 };
 use fuser::{Errno, FileAttr, FileType, INodeNo, Notifier, Request};
 use std::{
     cell::RefCell,
-    collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -49,15 +51,15 @@ pub(super) struct Context {
     pub(super) pending: Arc<PendingRequests>,
     pub(super) handles: Handles,
     pub(super) page_fill: PageFill,
-    /// The files of which the page cache may hold outdated bytes: they could still change
-    /// when a program opened them to read through it. Such a handle fills the cache with
-    /// the old bytes as long as it is open.
-    pub(super) outdated: Mutex<HashSet<u64>>,
+    pub(super) outdated: Outdated,
     pub(super) busy_poll: Arc<BusyPoll>,
     /// The way to the kernel's page cache; set once the mount is made.
     pub(super) notifier: OnceLock<Notifier>,
     /// The mount's device, as `mountinfo` writes it; set then too.
     pub(super) device: OnceLock<Option<String>>,
+    pub(super) gate: Arc<Gate>,
+    /// What the kernel offered when the mount was made.
+    pub(super) offer: OnceLock<Offer>,
     pub(super) uid: u32,
     pub(super) gid: u32,
 }
@@ -140,10 +142,15 @@ impl Context {
         size: usize,
         buffer: &mut Vec<u8>,
     ) -> Answer<()> {
-        let open = self.handles.get(handle)?;
-        let read = match &*open {
-            Open::File(handle, _) => view.read(handle, offset, size, buffer),
-            Open::Directory(_) => Err(Error::IsDirectory.into()),
+        let handle = self.handles.get(handle)?;
+        let read = match self.opened(view, &handle) {
+            Ok(Open::File(file)) => {
+                let read = view.read(file, offset, size, buffer);
+                self.handles.note_growth(&handle, file);
+                read
+            }
+            Ok(Open::Directory(_)) => Err(Error::IsDirectory.into()),
+            Err(miss) => Err(miss),
         };
         if let Err(Miss::Error(error)) = &read {
             tracing::warn!("read failed: {error}");
@@ -160,9 +167,57 @@ impl Context {
         offset: u64,
         what: Seek,
     ) -> Answer<Option<u64>> {
-        match &*self.handles.get(handle)? {
-            Open::File(handle, _) => view.seek(ino, handle, offset, what),
+        match self.opened(view, &*self.handles.get(handle)?)? {
+            Open::File(file) => view.seek(ino, file, offset, what),
             Open::Directory(_) => Err(Error::IsDirectory.into()),
+        }
+    }
+
+    /// Refuses a request that has killed workers, and reports it.
+    ///
+    /// # Errors
+    /// EIO for such a request.
+    pub(super) fn admit(&self, task: &Task) -> Result<()> {
+        let Some(deadly) = self.tree.handover().refuse(&task.work()) else {
+            return Ok(());
+        };
+        let error = Error::from(&deadly);
+        if deadly.is_news {
+            self.tree.note_failure(&deadly.work, &error);
+        }
+        Err(error)
+    }
+
+    /// Notes what this thread works on.
+    pub(super) fn working_on(&self, task: &Task) -> Guard<'_> {
+        self.tree.handover().working_on(&task.work())
+    }
+
+    /// What a handle stands for; it is opened again where an earlier worker has
+    /// opened it.
+    pub(super) fn opened<'a>(&self, view: &View<'_>, handle: &'a OpenHandle) -> Answer<&'a Open> {
+        handle.open(view, self.tree.handover())
+    }
+
+    /// The attributes of an inode, through a handle if the kernel names one.
+    pub(super) fn attributes(
+        &self,
+        view: &View<'_>,
+        ino: u64,
+        handle: Option<u64>,
+    ) -> Answer<Stat> {
+        // The kernel names a handle when it reads through the page cache.
+        let handle = handle.and_then(|handle| self.handles.get(handle).ok());
+        let Some(handle) = handle.filter(|handle| handle.has_own_size()) else {
+            return view.getattr(ino);
+        };
+        match self.opened(view, &handle)? {
+            Open::File(file) => {
+                let stat = view.getattr_of(ino, file);
+                self.handles.note_growth(&handle, file);
+                stat
+            }
+            Open::Directory(_) => view.getattr(ino),
         }
     }
 
@@ -173,33 +228,110 @@ impl Context {
         ino: u64,
         handle: u64,
         offset: u64,
-    ) -> Answer<Arc<Directory>> {
-        let open = self.handles.get(handle)?;
-        let Open::Directory(listing) = &*open else {
+    ) -> Answer<Listing> {
+        let handle = self.handles.get(handle)?;
+        let Open::Directory(listing) = self.opened(view, &handle)? else {
             return Err(Error::NotDirectory.into());
         };
         // Offset 0 is a first reading, or rewinddir, which asks for a new listing.
-        if offset > 0
-            && let Some(directory) = &*listing.lock()
-        {
-            return Ok(directory.clone());
-        }
-        let directory = Arc::new(view.directory(ino)?);
-        *listing.lock() = Some(directory.clone());
-        Ok(directory)
+        let known = listing.lock().clone().filter(|_| offset > 0);
+        let is_new = known.is_none();
+        let directory = match known {
+            Some(directory) => directory,
+            None => {
+                let left = match offset > 0 {
+                    true => handle.left_listing(view, offset, self.tree.handover())?,
+                    false => None,
+                };
+                let directory = match left {
+                    Some(left) => left,
+                    None => view.directory(ino)?,
+                };
+                let directory = Arc::new(directory);
+                // The end of a listing that is left is nothing to read on from.
+                if offset < directory.len() as u64 + 2 {
+                    *listing.lock() = Some(directory.clone());
+                }
+                directory
+            }
+        };
+        Ok(Listing {
+            handle,
+            directory,
+            is_new: is_new && offset == 0,
+        })
     }
 }
 
-/// Runs an operation for thread `tid`, and again whenever what it misses has
-/// been fetched, for so many rounds.
+/// The listing that a page of a directory is taken from.
+pub(super) struct Listing {
+    pub(super) handle: Arc<OpenHandle>,
+    pub(super) directory: Arc<Directory>,
+    /// Whether no page of it has been answered yet.
+    pub(super) is_new: bool,
+}
+
+/// What a request is for, by which one that kills workers is told from others.
+#[derive(Debug)]
+pub(super) struct Task {
+    what: &'static str,
+    ino: u64,
+    at: u64,
+    name: Vec<u8>,
+}
+
+impl Task {
+    pub(super) fn on(what: &'static str, ino: u64) -> Self {
+        Self {
+            what,
+            ino,
+            at: 0,
+            name: Vec::new(),
+        }
+    }
+
+    /// At a place in the file or directory.
+    pub(super) fn at(self, at: u64) -> Self {
+        Self { at, ..self }
+    }
+
+    /// With a name in it.
+    pub(super) fn named(self, name: &[u8]) -> Self {
+        let name = name.to_vec();
+        Self { name, ..self }
+    }
+
+    fn work(&self) -> Work<'_> {
+        Work {
+            what: self.what,
+            ino: self.ino,
+            at: self.at,
+            detail: &self.name,
+        }
+    }
+}
+
+/// A request: which thread has made it, for what, and when it arrived.
+pub(super) struct Asked {
+    pub(super) tid: u32,
+    pub(super) task: Task,
+    pub(super) since: Instant,
+}
+
+/// Runs an operation, and again whenever what it misses has been fetched, for so many
+/// rounds.
 pub(super) fn attempt<T: 'static>(
     context: Arc<Context>,
-    tid: u32,
-    since: Instant,
+    asked: Asked,
     rounds: u32,
     operation: impl Fn(&Context, &View<'_>) -> Answer<T> + Send + 'static,
     reply: impl FnOnce(&Context, Result<T>) + Send + 'static,
 ) {
+    if let Err(error) = context.admit(&asked.task) {
+        return reply(&context, Err(error));
+    }
+    let since = asked.since;
+    let working = context.working_on(&asked.task);
     let view = context.tree.at(since);
     let run = AssertUnwindSafe(|| operation(&context, &view));
     // A panic would end fuser's thread, and with it the mount.
@@ -207,8 +339,8 @@ pub(super) fn attempt<T: 'static>(
         .unwrap_or_else(|_| Err(Error::Internal("an operation panicked".into()).into()));
     let is_answer = !matches!(outcome, Err(Miss::Fetch(_)));
     if is_answer && rounds > 0 && view.met_damage() {
-        drop(view);
-        return attempt(context, tid, since, rounds - 1, operation, reply);
+        drop((view, working));
+        return attempt(context, asked, rounds - 1, operation, reply);
     }
     for key in view.take_wishes() {
         context.pending.wait(key, since, Box::new(|_| ()));
@@ -219,14 +351,15 @@ pub(super) fn attempt<T: 'static>(
         Err(Miss::Fetch(key)) if rounds == 0 => Err(Error::Internal(format!(
             "{key} is lost as soon as it is fetched"
         ))),
-        Err(Miss::Fetch(key)) => match context.tree.permit(&key, || caller(tid)) {
+        Err(Miss::Fetch(key)) => match context.tree.permit(&key, || caller(asked.tid)) {
             Err(error) => Err(error),
             Ok(()) => {
+                drop((view, working));
                 let pending = context.pending.clone();
                 let again = move |wake| {
                     // Looking again as more bytes come does not count as a round.
                     let rounds = rounds - u32::from(wake == Wake::Settled);
-                    attempt(context, tid, since, rounds, operation, reply);
+                    attempt(context, asked, rounds, operation, reply);
                 };
                 return pending.wait(key, since, Box::new(again));
             }
@@ -308,10 +441,16 @@ mod tests {
         let (reply, replied) = std::sync::mpsc::channel();
         fs.serve::<()>(
             0,
+            Task::on("read", 1),
             |_, _| panic!("an operation"),
             move |_, result| reply.send(result.unwrap_err().errno()).unwrap(),
         );
         assert_eq!(replied.recv().unwrap(), libc::EIO);
-        fs.serve(0, |_, _| Ok(()), |_, _| panic!("a reply"));
+        fs.serve(
+            0,
+            Task::on("read", 1),
+            |_, _| Ok(()),
+            |_, _| panic!("a reply"),
+        );
     }
 }

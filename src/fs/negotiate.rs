@@ -26,6 +26,8 @@ pub(super) fn negotiate(config: &mut KernelConfig) {
         // Without it, of such a file io_uring and libaio are told of more bytes
         // than there are (seen with 6.18).
         InitFlags::FUSE_ASYNC_DIO,
+        // Requests that a worker had taken when it died are sent to the next one.
+        InitFlags::FUSE_HAS_RESEND,
     ] {
         if config.add_capabilities(capability).is_err() {
             tracing::debug!("the kernel does not offer {capability:?}");

@@ -1,14 +1,13 @@
 //! Pages of a directory: what of a listing fits into one answer.
 
-use super::context::{Context, ttl};
+use super::context::{Context, Listing, ttl};
 use crate::{
     error::{Error, Result},
-    tree::{Attributes, Directory, Kind},
+    tree::{Attributes, Kind},
 };
 use std::{
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,12 +20,22 @@ use std::{
 /// cut short is not shown as whole.
 pub(super) fn fill(
     context: &Context,
-    listing: Result<Arc<Directory>>,
+    listing: Result<Listing>,
     ino: u64,
     offset: u64,
     mut add: impl FnMut(u64, &OsStr, &Attributes, Duration) -> bool,
 ) -> Result<()> {
-    let directory = listing?;
+    let Listing {
+        handle,
+        directory,
+        is_new,
+    } = listing?;
+    // Before a process sees a page of it.
+    let note = |is_whole| {
+        if is_new {
+            context.handles.note_listing(&handle, &directory, is_whole);
+        }
+    };
     let view = context.tree.at(Instant::now());
     // The kernel takes no attributes from `.` and `..`.
     let dots = |ino| Attributes {
@@ -49,11 +58,13 @@ pub(super) fn fill(
     while let Some((name, attributes, lasts)) = entry(end) {
         end += 1;
         if add(end, OsStr::from_bytes(&name), &attributes, lasts) {
+            note(false);
             return Ok(());
         }
     }
     let rest = directory.len().saturating_add(2) as u64;
     if end > offset || end >= rest {
+        note(true);
         return Ok(());
     }
     let error = Error::Internal("an entry of the index in the cache is damaged".into());

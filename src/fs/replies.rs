@@ -3,7 +3,6 @@
 use super::{
     caller::{process_of, uses_io_uring},
     context::{Context, absent, errno, ttl},
-    handles::Open,
 };
 use crate::{
     error::{Error, Result},
@@ -45,15 +44,15 @@ pub(super) fn opened(
         Ok(opened) => {
             let is_written = matches!(opened.handle, Handle::Control(_));
             let is_content = matches!(opened.handle, Handle::Content(..));
-            let flags = if opened.is_final && !context.outdated.lock().contains(&ino) {
+            let flags = if opened.is_final && !context.outdated.contains(ino) {
                 FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH
             } else if is_content {
                 // Programs that opened it while its archive arrived read the same bytes.
-                context.outdated.lock().remove(&ino);
+                context.outdated.remove(ino);
                 FopenFlags::FOPEN_NOFLUSH
             } else if !is_written && uses_io_uring(tid) {
                 // Through the page cache, which is filled anew with each such open.
-                context.outdated.lock().insert(ino);
+                context.outdated.insert(ino);
                 FopenFlags::FOPEN_NOFLUSH
             } else {
                 // The handle's own bytes, also where the kernel knows another size.
@@ -62,7 +61,7 @@ pub(super) fn opened(
             context.give_small(ino, &opened);
             let has_next = opened.is_final && is_content;
             let opener = if is_written { process_of(tid) } else { 0 };
-            let handle = context.handles.add(Open::File(opened.handle, opener));
+            let handle = context.handles.add_file(ino, opened.handle, opener);
             reply.opened(FileHandle(handle), flags);
             if has_next {
                 context.give_next(ino);
@@ -72,7 +71,12 @@ pub(super) fn opened(
     }
 }
 
-pub(super) fn opened_directory(context: &Context, is_final: Result<bool>, reply: ReplyOpen) {
+pub(super) fn opened_directory(
+    context: &Context,
+    ino: u64,
+    is_final: Result<bool>,
+    reply: ReplyOpen,
+) {
     match is_final {
         Ok(is_final) => {
             let flags = if is_final {
@@ -80,7 +84,7 @@ pub(super) fn opened_directory(context: &Context, is_final: Result<bool>, reply:
             } else {
                 FopenFlags::empty()
             };
-            let handle = context.handles.add(Open::Directory(Default::default()));
+            let handle = context.handles.add_directory(ino);
             reply.opened(FileHandle(handle), flags);
         }
         Err(error) => reply.error(errno(&error)),

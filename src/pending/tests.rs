@@ -20,6 +20,11 @@ fn run(id: usize) -> FetchKey {
     FetchKey::run(&format!("run-{id}"))
 }
 
+/// The number of fetches that run or are queued.
+fn flights(pending: &PendingRequests) -> usize {
+    pending.shared.state.lock().flights.len()
+}
+
 /// Says when it runs; dropped, it hangs up.
 fn waiter(done: &Sender<()>) -> Waiter {
     let done = done.clone();
@@ -44,7 +49,7 @@ fn one_fetch_serves_all_who_wait() {
     for _ in 0..40 {
         pending.wait(FetchKey::agents(), since, waiter(&done));
     }
-    assert_eq!(pending.count(), 1);
+    assert_eq!(flights(&pending), 1);
     expect(&wait, 40);
     assert_eq!(bench.server.requests_to(Port::Api, "/v1/agents").len(), 1);
     assert!(bench.tree.last_failure(&FetchKey::agents()).is_none());
@@ -169,7 +174,7 @@ fn stopping_lets_everybody_go_at_once() {
     // Dropped without having run.
     assert_eq!(wait.recv_timeout(SOON), Err(RecvTimeoutError::Disconnected));
     assert!(since.elapsed() < TIMEOUT, "{:?}", since.elapsed());
-    assert_eq!(pending.count(), 0);
+    assert_eq!(flights(&pending), 0);
 }
 
 #[test]
@@ -183,4 +188,41 @@ fn threads_come_with_work_and_leave_without() {
     }
     let workers = pending.shared.state.lock().queue(Pool::Calls).workers;
     assert!((1..=4).contains(&workers), "{workers} for one at a time");
+}
+
+#[test]
+fn a_fetch_that_has_killed_two_workers_fails_and_is_named_once() {
+    let (mut bench, pending) = bench();
+    drop(pending);
+    let key = run(1);
+    for _ in 0..2 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let told = key.to_string();
+                let handover = bench.tree.handover();
+                std::mem::forget(handover.working_on(&work(&key, &told)));
+                handover.mark_guilty();
+            });
+        });
+        bench.replace();
+    }
+    let pending = PendingRequests::new(bench.tree.clone(), TIMEOUT);
+    let (done, wait) = channel();
+    for _ in 0..3 {
+        pending.wait(key.clone(), Instant::now(), waiter(&done));
+        expect(&wait, 1);
+        let failure = bench.tree.last_failure(&key).unwrap();
+        assert_eq!(failure.errno(), libc::EIO);
+        assert!(failure.to_string().contains("run-1"), "{failure}");
+    }
+    pending.wait(run(2), Instant::now(), waiter(&done));
+    expect(&wait, 1);
+    let asked = bench.server.requests_to(Port::Api, "/v1/runs/");
+    let asked: Vec<String> = asked.iter().map(|call| call.line()).collect();
+    assert!(asked.iter().all(|line| line.contains("run-2")), "{asked:?}");
+    assert_eq!(
+        bench.text(".vm0fs/errors").matches("run-1").count(),
+        2,
+        "in one line"
+    );
 }

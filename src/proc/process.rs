@@ -97,6 +97,22 @@ impl Process {
         Some(matches!(state, b'T' | b't'))
     }
 
+    /// The time that one of its threads has computed, in ticks of the kernel
+    /// (`_SC_CLK_TCK`, usually 10 ms); `None` once it has ended. By
+    /// `/proc/<pid>/task/<tid>/stat`, fields 14 and 15 (proc(5)).
+    pub fn thread_time(&self, thread: u32) -> Option<u64> {
+        let stat = read(&self.folder.join(format!("task/{thread}/stat"))).ok()?;
+        let after = stat.iter().rposition(|&byte| byte == b')')? + 1;
+        let fields = std::str::from_utf8(&stat[after..]).ok()?;
+        let mut times = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(str::parse::<u64>);
+        let mut time = || times.next()?.ok();
+        Some(time()? + time()?)
+    }
+
     /// The function of the kernel that it sleeps in; empty where it does not, or
     /// the kernel does not say.
     pub fn sleeps_in(&self) -> String {

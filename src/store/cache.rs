@@ -30,17 +30,20 @@ pub use quota::Usage;
 pub(super) use reservations::{lock_of, write_reservation};
 pub use version::{Hold, Present, Version};
 
-use super::{durability::Syncer, files::make_directory, key::VersionKey};
+use super::{
+    durability::Syncer,
+    files::{self, make_directory},
+    key::VersionKey,
+};
 use crate::{
     error::Result,
     sync::{Mutex, MutexGuard},
 };
 use lru::LruCache;
 use std::{
-    fs::OpenOptions,
+    fs::File,
     io::Write,
     num::NonZeroUsize,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -51,6 +54,7 @@ const OPEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// opened. The index of a million files takes 80 MB once all of it has been read.
 pub(super) const INDEXES: u64 = 96 << 20;
 /// What tells backup tools to leave a cache alone (<https://bford.info/cachedir/>).
+const TAG_FILE: &str = "CACHEDIR.TAG";
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # A cache of vm0fs. It may be removed while nothing is mounted.\n";
 
@@ -74,16 +78,11 @@ impl Cache {
         for dir in ["versions", "staging"] {
             make_directory(&root.join(dir))?;
         }
-        let tag = root.join("CACHEDIR.TAG");
-        if !tag.exists()
-            && let Err(error) = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&tag)
-                .and_then(|mut file| file.write_all(TAG.as_bytes()))
-        {
-            tracing::debug!(%error, "could not write CACHEDIR.TAG");
+        if !root.join(TAG_FILE).exists() {
+            let file = File::open(&root).and_then(|root| files::create(&root, TAG_FILE));
+            if let Err(error) = file.and_then(|mut file| file.write_all(TAG.as_bytes())) {
+                tracing::debug!(%error, "could not write {TAG_FILE}");
+            }
         }
         let quota = Quota::open(root, ceiling)?;
         let syncer = Syncer::default();

@@ -20,6 +20,7 @@ pub(super) fn checksum(block: &[u8]) -> u32 {
 }
 
 /// The checksums of one file of content so far.
+#[derive(Default)]
 struct FileChecksums {
     sums: Vec<u32>,
     /// The current block, and how many bytes of it have come.
@@ -28,14 +29,6 @@ struct FileChecksums {
 }
 
 impl FileChecksums {
-    fn new() -> Self {
-        Self {
-            sums: Vec::new(),
-            current: crc32fast::Hasher::new(),
-            filled: 0,
-        }
-    }
-
     fn add(&mut self, mut data: &[u8]) {
         while !data.is_empty() {
             let (now, rest) = data.split_at(data.len().min(BLOCK - self.filled));
@@ -63,6 +56,7 @@ impl FileChecksums {
 }
 
 /// The checksums of a version's content while it is written.
+#[derive(Default)]
 pub(super) struct Checksums {
     pack: FileChecksums,
     pack_length: u64,
@@ -88,14 +82,7 @@ pub(super) struct Packed {
 
 impl Checksums {
     pub(super) fn new() -> Self {
-        Self {
-            pack: FileChecksums::new(),
-            pack_length: 0,
-            blob: None,
-            starts: Vec::new(),
-            blobs: Vec::new(),
-            content: 0,
-        }
+        Self::default()
     }
 
     /// Bytes of the `pack` so far.
@@ -105,7 +92,7 @@ impl Checksums {
 
     /// Begins the next blob, which ends with [`Self::end`]; returns its number.
     pub(super) fn begin_blob(&mut self) -> u32 {
-        self.blob = Some(FileChecksums::new());
+        self.blob = Some(FileChecksums::default());
         number(self.starts.len())
     }
 
@@ -158,7 +145,7 @@ mod tests {
         let bytes: Vec<u8> = (0..200_000_u64).map(|n| ((n * n) >> 7) as u8).collect();
         let expected: Vec<u32> = bytes.chunks(BLOCK).map(checksum).collect();
         for piece in [1000, BLOCK - 1, BLOCK, BLOCK + 1, bytes.len()] {
-            let mut summing = FileChecksums::new();
+            let mut summing = FileChecksums::default();
             bytes.chunks(piece).for_each(|piece| summing.add(piece));
             assert_eq!(summing.finish(), expected, "{piece}");
         }

@@ -53,6 +53,11 @@ impl ContentLock {
         self.0.metadata().ok().map(|data| data.len())
     }
 
+    /// The inode of the `pack`; 0 where it cannot be told.
+    pub(super) fn inode(&self) -> u64 {
+        self.0.metadata().map_or(0, |data| data.ino())
+    }
+
     /// The `pack`.
     pub(super) fn pack(&self) -> &File {
         &self.0

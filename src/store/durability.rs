@@ -12,10 +12,6 @@ use super::{
     meta::Meta,
 };
 use crate::{malloc, proc, sync::Mutex};
-use nix::{
-    fcntl::{OFlag, openat},
-    sys::stat::Mode,
-};
 use std::{
     collections::VecDeque,
     fs::{self, File},
@@ -106,19 +102,14 @@ fn work(version: &Path) {
 
 /// Syncs all files in a version's directory and its name, and then makes the mark.
 pub(super) fn sync(directory: &File, path: &Path) -> io::Result<()> {
-    let open = |name: &std::ffi::OsStr, flags: OFlag| -> io::Result<File> {
-        let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        let mode = Mode::from_bits_truncate(0o600);
-        Ok(openat(directory, name, flags, mode)?.into())
-    };
-    let meta = Meta::read(open(META.as_ref(), OFlag::O_RDONLY)?);
+    let meta = Meta::read(files::open(directory, META)?);
     if meta.is_none_or(|meta| meta.boot.is_some() && meta.boot.as_deref() != boot()) {
         // Sealed in an earlier boot: syncing now would not bring back what was lost.
         return Ok(());
     }
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
-        match open(&name, OFlag::O_RDONLY) {
+        match files::open(directory, &name.to_string_lossy()) {
             Ok(file) => file.sync_all()?,
             // Evicted meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -130,7 +121,7 @@ pub(super) fn sync(directory: &File, path: &Path) -> io::Result<()> {
         File::open(parent)?.sync_all()?;
     }
     crash_point("synced");
-    open(SYNCED.as_ref(), OFlag::O_WRONLY | OFlag::O_CREAT)?.sync_all()?;
+    files::create(directory, SYNCED)?.sync_all()?;
     crash_point("marked");
     directory.sync_all()
 }

@@ -2,13 +2,18 @@
 
 use crate::error::{Error, Result};
 use nix::{
+    NixPath,
     fcntl::{AtFlags, OFlag, openat},
-    sys::stat::{Mode, fstatat},
+    sys::{
+        stat::{Mode, UtimensatFlags, fstatat, utimensat},
+        time::TimeSpec,
+    },
     unistd::{UnlinkatFlags, unlinkat},
 };
 use std::{
     fs::{self, DirBuilder, File},
     io,
+    os::fd::AsFd,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -95,6 +100,12 @@ fn open_with(directory: &File, name: &str, flags: OFlag) -> io::Result<File> {
     let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
     // The mode is that of a file that is made.
     Ok(openat(directory, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+}
+
+/// Makes now the time of a file's last use.
+pub(super) fn touch(directory: impl AsFd, name: &(impl NixPath + ?Sized)) {
+    let (now, flags) = (TimeSpec::UTIME_NOW, UtimensatFlags::NoFollowSymlink);
+    let _ = utimensat(directory, name, &now, &now, flags);
 }
 
 /// Whether an open directory has a file of that name.

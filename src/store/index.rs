@@ -3,6 +3,7 @@
 
 mod builder;
 mod escape;
+mod follow;
 pub(super) mod format;
 pub(super) mod holes;
 mod reader;

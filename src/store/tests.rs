@@ -32,9 +32,9 @@ use crate::{
         fetch::{Incoming, staging::Staging},
         files::BLOB_SIZE,
         index::format,
-        key::hex,
     },
     sync::Mutex,
+    text::hex,
 };
 use flate2::{Compression, write::GzEncoder};
 use std::{

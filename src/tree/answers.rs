@@ -120,6 +120,11 @@ impl Answers {
         &self.failures
     }
 
+    /// Forgets most of the answers in memory; those on disk are read again.
+    pub(crate) fn shed(&self) {
+        self.caches.shed();
+    }
+
     /// The answers of a resource in memory.
     pub(crate) fn of<R: Registered>(&self) -> &Cache<R::Key, R::Value> {
         R::cache(&self.caches)

@@ -216,6 +216,22 @@ impl<K: Hash + Eq + Clone, T> Cache<K, T> {
         slots.find(is_found).map(|(key, _)| key.clone())
     }
 
+    /// Forgets three quarters of the weight, what was not used for longest first.
+    pub(crate) fn shed(&self) {
+        let mut inner = self.inner.lock();
+        let kept = inner.weight / 4;
+        let mut gone = Vec::new();
+        while inner.slots.len() > 1 && inner.weight > kept {
+            let Some((_, slot)) = inner.slots.pop_lru() else {
+                break;
+            };
+            inner.weight -= slot.weight();
+            gone.push(slot);
+        }
+        // What is heavy is freed outside of the lock.
+        drop(inner);
+    }
+
     fn store(&self, key: K, slot: Slot<T>) {
         let mut inner = self.inner.lock();
         inner.answers += u64::from(slot.value.is_some());

@@ -3,6 +3,7 @@
 
 use crate::{
     error::{Error, Result},
+    handover::Deadly,
     progress::Progress,
     store::Hold,
     tree::{
@@ -142,10 +143,7 @@ impl Tree {
             Fetchable::Order(_, order) => {
                 !matches!(self.orders.outcome(*order, since), Lookup::Missing)
             }
-            Fetchable::Usage => {
-                let (_, is_old) = self.content.usage();
-                !is_old
-            }
+            Fetchable::Usage => !self.content.usage().1,
         }
     }
 
@@ -167,6 +165,20 @@ impl Tree {
             failures.note(&key.to_string(), error);
         }
         self.set_failure(key, error);
+    }
+
+    /// Fails `key`, whose fetch has killed workers, and reports that once.
+    pub(crate) fn refuse(&self, key: &FetchKey, deadly: &Deadly) {
+        let error = Error::from(deadly);
+        if deadly.is_news {
+            self.note_failure(&deadly.work, &error);
+        }
+        self.set_failure(key, &error);
+    }
+
+    /// Notes a failure that no fetch has met, for `.vm0fs/errors` and the log.
+    pub fn note_failure(&self, subject: &str, error: &Error) {
+        self.answers.failures().note(subject, error);
     }
 
     fn set_failure(&self, key: &FetchKey, error: &Error) {
@@ -201,13 +213,11 @@ impl Tree {
         }
     }
 
-    /// Why the last fetch of `key` failed, if it did.
+    /// Why the last fetch of an answer failed, if it did.
     pub fn last_failure(&self, key: &FetchKey) -> Option<Error> {
         match &key.0 {
             Fetchable::Answer(key) => self.answers.last_failure(key),
-            Fetchable::Content(version, _) => self.content.last_failure(version),
-            Fetchable::Order(_, order) => self.orders.failure(*order),
-            Fetchable::Stream(_) | Fetchable::Usage => None,
+            _ => None,
         }
     }
 

@@ -110,7 +110,7 @@ impl FetchKey {
     }
 
     /// Whether this changes something at the service, so that it is sent once.
-    pub(super) fn is_order(&self) -> bool {
+    pub fn is_order(&self) -> bool {
         matches!(self.0, Fetchable::Order(..))
     }
 }

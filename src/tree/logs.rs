@@ -6,9 +6,11 @@
 //! the same way whether the stream told of it or a row holds it.
 
 mod items;
+mod kept;
 mod lines;
 
 pub(crate) use items::LogView;
+pub(crate) use kept::left_logs;
 
 use crate::{
     api::{
@@ -20,10 +22,12 @@ use crate::{
         transcript::{Ending, Head, Transcript},
         usage::{Summary, Usage},
     },
+    handover::Handover,
     sync::Mutex,
 };
 use items::{Item, Said, render};
 use jiff::Timestamp;
+use kept::{Came, Kept};
 use lines::canonical;
 use sha2::{Digest, Sha256};
 use std::{collections::HashMap, mem, sync::Arc};
@@ -76,6 +80,8 @@ struct Log {
     /// Whether the files show the end.
     has_end: bool,
     weight: usize,
+    /// Where it is left to the next worker, as long as it grows.
+    kept: Option<Kept>,
 }
 
 /// All rows of a run that have come, and the files made of them so far.
@@ -96,19 +102,47 @@ impl Logs {
         mem::take(&mut self.0.lock().reader)
     }
 
-    /// Gives the position back, whether or not the fetch brought rows.
-    pub(crate) fn give_reader(&self, reader: LogReader) {
-        self.0.lock().reader = reader;
+    /// Gives the position back, with the new rows that the fetch brought. Whether there
+    /// are any.
+    pub(crate) fn give_reader(&self, reader: LogReader, rows: Vec<Row<LogRow>>) -> bool {
+        self.add(rows, Some(reader))
     }
 
     /// Appends new rows. Whether there are any.
     pub(crate) fn add_rows(&self, rows: Vec<Row<LogRow>>) -> bool {
+        self.add(rows, None)
+    }
+
+    fn add(&self, rows: Vec<Row<LogRow>>, reader: Option<LogReader>) -> bool {
         let mut log = self.0.lock();
-        let is_news = !rows.is_empty();
-        for row in rows {
-            log.add_row(row);
+        if rows.is_empty() {
+            log.reader = reader.unwrap_or(mem::take(&mut log.reader));
+            return false;
         }
-        is_news
+        log.come(Came::Rows(rows, reader));
+        true
+    }
+
+    /// Has what comes from now on written down for the next worker, if nothing has come
+    /// yet.
+    pub(crate) fn keep(&self, handover: &Arc<Handover>, run: &str) {
+        let mut log = self.0.lock();
+        if log.kept.is_none() && log.items.is_empty() && log.head.is_none() {
+            log.kept = Kept::new(handover.clone(), run);
+        }
+    }
+
+    /// The log of a run that an earlier worker has left; `None` where it is lost.
+    pub(crate) fn left(handover: &Arc<Handover>, run: &str, number: u64) -> Option<Self> {
+        let mut log = Log::default();
+        let kept = Kept::left(handover.clone(), run, number, |came| log.come(came))?;
+        log.kept = Some(kept);
+        Some(Self(Mutex::new(log)))
+    }
+
+    /// The number by which the next worker finds it; 0 for none.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.lock().kept.as_ref().map_or(0, Kept::number)
     }
 
     /// A position from which the last 5,000 rows are read again. That finds rows which
@@ -139,25 +173,16 @@ impl Logs {
     /// Appends an event, unless it was shown already.
     pub(crate) fn add_event(&self, event: AgentEvent) {
         let mut log = self.0.lock();
-        if log.last_event.is_some_and(|last| event.sequence <= last) {
-            return;
+        if log.last_event.is_none_or(|last| event.sequence > last) {
+            log.come(Came::Event(event));
         }
-        log.last_event = Some(event.sequence);
-        let told = canonical(&event.kind, &event.data);
-        if log.has_row_of(&told) {
-            return;
-        }
-        log.ahead.insert(event.sequence, told);
-        log.unsorted |= log.has_end;
-        log.weight += 3 * event.data.get().len() + 128;
-        log.items.push(Item::Event(event));
     }
 
     /// Sets the beginning of the transcript, unless it is set.
     pub(crate) fn introduce(&self, head: impl FnOnce() -> Head) {
         let mut log = self.0.lock();
         if log.head.is_none() {
-            log.head = Some(head());
+            log.come(Came::Head(head()));
         }
     }
 
@@ -166,8 +191,7 @@ impl Logs {
     pub(crate) fn conclude(&self, ending: Ending) {
         let mut log = self.0.lock();
         if !log.has_end {
-            log.has_end = true;
-            log.items.push(Item::End(ending));
+            log.come(Came::End(ending));
         }
     }
 
@@ -269,6 +293,38 @@ impl Logs {
 }
 
 impl Log {
+    /// Takes in what has come, once it is written down.
+    fn come(&mut self, came: Came) {
+        if self.kept.as_ref().is_some_and(|kept| !kept.note(&came)) {
+            // What comes after a gap would be shown in another order.
+            self.kept = None;
+        }
+        match came {
+            Came::Rows(rows, reader) => {
+                self.reader = reader.unwrap_or(mem::take(&mut self.reader));
+                rows.into_iter().for_each(|row| self.add_row(row));
+            }
+            Came::Event(event) => self.add_event(event),
+            Came::Head(head) => self.head = Some(head),
+            Came::End(ending) => {
+                self.has_end = true;
+                self.items.push(Item::End(ending));
+            }
+        }
+    }
+
+    fn add_event(&mut self, event: AgentEvent) {
+        self.last_event = Some(event.sequence);
+        let told = canonical(&event.kind, &event.data);
+        if self.has_row_of(&told) {
+            return;
+        }
+        self.ahead.insert(event.sequence, told);
+        self.unsorted |= self.has_end;
+        self.weight += 3 * event.data.get().len() + 128;
+        self.items.push(Item::Event(event));
+    }
+
     fn add_row(&mut self, row: Row<LogRow>) {
         // The row parsed and raw, and its text in two files.
         self.weight += 4 * row.raw.get().len() + 128;
@@ -329,11 +385,6 @@ impl Log {
 
     /// A file's text, with everything that has come.
     fn file(&mut self, view: LogView) -> &str {
-        // The transcript shows the sum of all events at its end.
-        let drawn = self.files[view as usize].items;
-        let ends = |item: &Item| matches!(item, Item::End(_));
-        let usage = (view == LogView::Transcript && self.items[drawn..].iter().any(ends))
-            .then(|| self.summary().usage());
         let file = &mut self.files[view as usize];
         if view == LogView::Transcript
             && file.text.is_empty()
@@ -341,12 +392,15 @@ impl Log {
         {
             Transcript::begin(head, &mut file.text);
         }
-        for item in &self.items[file.items..] {
-            match (view, item, &usage) {
-                (LogView::Transcript, Item::End(ending), Some(usage)) => {
-                    Transcript::end(ending, usage, &mut file.text);
+        for (at, item) in self.items.iter().enumerate().skip(file.items) {
+            match (view, item) {
+                (LogView::Transcript, Item::End(ending)) => {
+                    // The sum of the events before it, whenever it is drawn.
+                    let mut summary = Summary::default();
+                    add_all(&mut summary, &self.items[..at]);
+                    Transcript::end(ending, &summary.usage(), &mut file.text);
                 }
-                (LogView::Transcript, ..) => match item.said() {
+                (LogView::Transcript, _) => match item.said() {
                     Some(Said::Event(event, place)) => {
                         self.transcript.event(&event, place, &mut file.text);
                     }
@@ -362,13 +416,18 @@ impl Log {
 
     /// The sum of all events that have come.
     fn summary(&mut self) -> &Summary {
-        for item in &self.items[self.summed..] {
-            if let Some(Said::Event(event, _)) = item.said() {
-                self.summary.add(&event);
-            }
-        }
+        add_all(&mut self.summary, &self.items[self.summed..]);
         self.summed = self.items.len();
         &self.summary
+    }
+}
+
+/// Adds what items say.
+fn add_all(summary: &mut Summary, items: &[Item]) {
+    for item in items {
+        if let Some(Said::Event(event, _)) = item.said() {
+            summary.add(&event);
+        }
     }
 }
 

@@ -76,17 +76,11 @@ impl Metrics {
     }
 }
 
-/// `text` as one line without the two characters, besides control characters, that
-/// XML forbids.
-fn words(text: &str, max: usize) -> String {
-    one_line(text, max).replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
-}
-
 fn caption(run: &Run) -> Caption {
     Caption {
-        run: words(&run.id, NAME),
-        agent: run.agent_name.as_deref().map(|name| words(name, NAME)),
-        status: words(run.status.as_str(), WORD),
+        run: one_line(&run.id, NAME),
+        agent: run.agent_name.as_deref().map(|name| one_line(name, NAME)),
+        status: one_line(run.status.as_str(), WORD),
         has_ended: run.status.is_terminal(),
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod files;
 pub(crate) mod ids;
 pub(crate) mod inodes;
 pub(crate) mod names;
+mod objects;
 
 pub(crate) use self::{
     files::{AgentFile, Control, Form, MetaFile, RunFile},
@@ -15,7 +16,9 @@ pub use self::files::START_FILE;
 pub use crate::store::NodeKind as Kind;
 
 use crate::{api::types::StorageKind, guide::PAGES};
-use inodes::{Inodes, Object};
+use inodes::Inodes;
+use objects::Object;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// One inode.
@@ -29,8 +32,8 @@ pub(crate) enum Node {
     MetaFile(MetaFile),
     /// `.vm0fs/help`
     Guide,
-    /// `.vm0fs/help/<topic>.md`, by its place among the guide's pages
-    GuidePage(u32),
+    /// `.vm0fs/help/<topic>.md`
+    GuidePage(&'static str),
     /// `runs/.by-status`
     ByStatus,
     /// `runs/.by-status/<word>`, the word as a path component
@@ -97,17 +100,26 @@ pub(crate) const TOP: [(&str, Node); 5] = [
     (".vm0fs", Node::Meta),
 ];
 
+/// A node of an object, by its number in it.
+type Numbered = (u32, fn(Arc<str>) -> Node);
+
 // Numbers inside an object. They are part of what a user may rely on (inodes
 // outlive a restart): never reuse one.
 const SELF: u32 = 1;
-const AGENT_RUNS: u32 = 2;
-const AGENT_RUN: u32 = 3;
-const AGENT_RUNS_JSONL: u32 = 4;
-const AGENT_RUNS_CSV: u32 = 5;
-const RUN_VOLUMES: u32 = 2;
-const RUN_OF_AGENT: u32 = 3;
-const RUN_OF_STATUS: u32 = 4;
-const RUN_CANCEL: u32 = 5;
+const AGENT: [Numbered; 5] = [
+    (SELF, Node::Agent),
+    (2, Node::AgentRuns),
+    (3, |id| Node::Control(Control::Start(id))),
+    (4, |id| Node::RunsTable(Some(id), Form::Jsonl)),
+    (5, |id| Node::RunsTable(Some(id), Form::Csv)),
+];
+const RUN: [Numbered; 5] = [
+    (SELF, Node::Run),
+    (2, Node::RunVolumes),
+    (3, Node::RunOfAgent),
+    (4, Node::RunOfStatus),
+    (5, |id| Node::Control(Control::Cancel(id))),
+];
 const VERSIONS_JSON: u32 = 2;
 /// Files of an object begin here, in the order of their table.
 const FILES: u32 = 0x40;
@@ -118,6 +130,15 @@ const ENTRIES: u32 = 2;
 fn table_position<T: PartialEq>(table: &[(&'static str, T)], file: &T) -> u32 {
     let position = table.iter().position(|(_, each)| each == file);
     FILES + position.unwrap_or_default() as u32
+}
+
+/// The number of a page of the guide, which comes from its name: pages that are added
+/// or taken away leave it as it is.
+fn guide_number(name: &str) -> u32 {
+    let digest: [u8; 32] = Sha256::digest(name).into();
+    let [a, b, c, d, ..] = digest;
+    // Above all numbers that are given by hand.
+    u32::from_le_bytes([a, b, c, d]) | 1 << 31
 }
 
 fn table_entry<T: Copy>(table: &[(&'static str, T)], number: u32) -> Option<T> {
@@ -159,8 +180,8 @@ impl Node {
                 visit("help", Self::Guide);
             }
             Self::Guide => {
-                for (page, number) in PAGES.iter().zip(0..) {
-                    visit(&format!("{}.md", page.name), Self::GuidePage(number));
+                for page in PAGES {
+                    visit(&format!("{}.md", page.name), Self::GuidePage(page.name));
                 }
             }
             Self::Agent(id) => {
@@ -197,83 +218,75 @@ impl Node {
     }
 
     fn place(&self) -> (Object, u32) {
-        let agent = |id: &Arc<str>| Object::Agent(id.clone());
-        let run = |id: &Arc<str>| Object::Run(id.clone());
-        let storage = |kind: &StorageKind, id: &Arc<str>| Object::Storage(*kind, id.clone());
+        let number = |numbers: &[Numbered], id: &Arc<str>| {
+            let mut numbers = numbers.iter();
+            let found = numbers.find(|(_, node)| node(id.clone()) == *self);
+            found.map_or(0, |(number, _)| *number)
+        };
         match self {
-            Self::Root
-            | Self::Agents
-            | Self::Runs
-            | Self::Storages(_)
-            | Self::Meta
-            | Self::Guide
-            | Self::MetaFile(_)
-            | Self::RunsTable(None, _)
-            | Self::ByStatus => {
-                // All of these stand in the table.
-                let place = FIXED.iter().find(|(_, node)| node == self);
-                (Object::Fixed, place.map_or(0, |(number, _)| *number))
+            Self::Agent(id)
+            | Self::AgentRuns(id)
+            | Self::RunsTable(Some(id), _)
+            | Self::Control(Control::Start(id)) => (Object::Agent(id.clone()), number(&AGENT, id)),
+            Self::AgentFile(id, file) => {
+                let number = table_position(&AgentFile::ALL, file);
+                (Object::Agent(id.clone()), number)
             }
-            Self::GuidePage(page) => (Object::Fixed, FILES + page),
+            Self::Run(id)
+            | Self::RunVolumes(id)
+            | Self::RunOfAgent(id)
+            | Self::RunOfStatus(id)
+            | Self::Control(Control::Cancel(id)) => (Object::Run(id.clone()), number(&RUN, id)),
+            Self::RunFile(id, file) => {
+                let number = table_position(&RunFile::ALL, file);
+                (Object::Run(id.clone()), number)
+            }
+            Self::Storage(kind, id) => (Object::Storage(*kind, id.clone()), SELF),
+            Self::VersionsJson(kind, id) => (Object::Storage(*kind, id.clone()), VERSIONS_JSON),
             Self::Status(word) => (Object::Status(word.clone()), SELF),
-            Self::Agent(id) => (agent(id), SELF),
-            Self::AgentRuns(id) => (agent(id), AGENT_RUNS),
-            Self::RunsTable(Some(id), Form::Jsonl) => (agent(id), AGENT_RUNS_JSONL),
-            Self::RunsTable(Some(id), Form::Csv) => (agent(id), AGENT_RUNS_CSV),
-            Self::AgentFile(id, file) => (agent(id), table_position(&AgentFile::ALL, file)),
-            Self::Control(Control::Start(id)) => (agent(id), AGENT_RUN),
-            Self::Run(id) => (run(id), SELF),
-            Self::RunVolumes(id) => (run(id), RUN_VOLUMES),
-            Self::RunOfAgent(id) => (run(id), RUN_OF_AGENT),
-            Self::RunOfStatus(id) => (run(id), RUN_OF_STATUS),
-            Self::Control(Control::Cancel(id)) => (run(id), RUN_CANCEL),
-            Self::RunFile(id, file) => (run(id), table_position(&RunFile::ALL, file)),
-            Self::Storage(kind, id) => (storage(kind, id), SELF),
-            Self::VersionsJson(kind, id) => (storage(kind, id), VERSIONS_JSON),
             Self::Link(target) => (Object::Link(target.clone()), SELF),
             Self::Latest(version) => (Object::Version(version.clone()), LATEST),
             Self::Entry(version, n) => (Object::Version(version.clone()), Self::entry_place(*n)),
+            Self::GuidePage(name) => (Object::Fixed, guide_number(name)),
+            // All others stand in the table.
+            _ => {
+                let place = FIXED.iter().find(|(_, node)| node == self);
+                (Object::Fixed, place.map_or(0, |(number, _)| *number))
+            }
         }
     }
 
     fn at(object: Object, number: u32) -> Option<Self> {
-        match object {
-            Object::Fixed if number >= FILES => {
-                let page = number - FILES;
-                ((page as usize) < PAGES.len()).then_some(Self::GuidePage(page))
+        let numbered = |numbers: &[Numbered], id: Arc<str>| {
+            let (_, node) = numbers.iter().find(|(each, _)| *each == number)?;
+            Some(node(id))
+        };
+        match (object, number) {
+            (Object::Fixed, FILES..) => {
+                let mut names = PAGES.iter().map(|page| page.name);
+                names
+                    .find(|name| guide_number(name) == number)
+                    .map(Self::GuidePage)
             }
-            Object::Fixed => FIXED
-                .iter()
-                .find(|(each, _)| *each == number)
-                .map(|(_, node)| node.clone()),
-            Object::Status(word) => (number == SELF).then_some(Self::Status(word)),
-            Object::Link(target) => (number == SELF).then_some(Self::Link(target)),
-            Object::Agent(id) => match number {
-                SELF => Some(Self::Agent(id)),
-                AGENT_RUNS => Some(Self::AgentRuns(id)),
-                AGENT_RUNS_JSONL => Some(Self::RunsTable(Some(id), Form::Jsonl)),
-                AGENT_RUNS_CSV => Some(Self::RunsTable(Some(id), Form::Csv)),
-                AGENT_RUN => Some(Self::Control(Control::Start(id))),
-                _ => table_entry(&AgentFile::ALL, number).map(|file| Self::AgentFile(id, file)),
-            },
-            Object::Run(id) => match number {
-                SELF => Some(Self::Run(id)),
-                RUN_VOLUMES => Some(Self::RunVolumes(id)),
-                RUN_OF_AGENT => Some(Self::RunOfAgent(id)),
-                RUN_OF_STATUS => Some(Self::RunOfStatus(id)),
-                RUN_CANCEL => Some(Self::Control(Control::Cancel(id))),
-                _ => table_entry(&RunFile::ALL, number).map(|file| Self::RunFile(id, file)),
-            },
-            Object::Storage(kind, id) => match number {
-                SELF => Some(Self::Storage(kind, id)),
-                VERSIONS_JSON => Some(Self::VersionsJson(kind, id)),
-                _ => None,
-            },
-            Object::Version(version) => match number {
-                0 => None,
-                LATEST => Some(Self::Latest(version)),
-                _ => Some(Self::Entry(version, number - ENTRIES)),
-            },
+            (Object::Fixed, _) => {
+                let (_, node) = FIXED.iter().find(|(each, _)| *each == number)?;
+                Some(node.clone())
+            }
+            (Object::Status(word), SELF) => Some(Self::Status(word)),
+            (Object::Link(target), SELF) => Some(Self::Link(target)),
+            (Object::Agent(id), FILES..) => {
+                table_entry(&AgentFile::ALL, number).map(|file| Self::AgentFile(id, file))
+            }
+            (Object::Agent(id), _) => numbered(&AGENT, id),
+            (Object::Run(id), FILES..) => {
+                table_entry(&RunFile::ALL, number).map(|file| Self::RunFile(id, file))
+            }
+            (Object::Run(id), _) => numbered(&RUN, id),
+            (Object::Storage(kind, id), SELF) => Some(Self::Storage(kind, id)),
+            (Object::Storage(kind, id), VERSIONS_JSON) => Some(Self::VersionsJson(kind, id)),
+            (Object::Version(version), LATEST) => Some(Self::Latest(version)),
+            (Object::Version(version), ENTRIES..) => Some(Self::Entry(version, number - ENTRIES)),
+            _ => None,
         }
     }
 
@@ -319,7 +332,7 @@ mod tests {
         let id: Arc<str> = "0b7f1c9e-3c1d-4a52-9b1e-2f0a6f4f9d11".into();
         let version: Arc<str> = "deadbeef".into();
         let mut nodes: Vec<Node> = FIXED.iter().map(|(_, node)| node.clone()).collect();
-        nodes.extend((0..PAGES.len() as u32).map(Node::GuidePage));
+        nodes.extend(PAGES.iter().map(|page| Node::GuidePage(page.name)));
         nodes.extend([
             Node::Status("running".into()),
             Node::Link("../../agents/x".into()),
@@ -345,7 +358,7 @@ mod tests {
                 Node::Entry(VersionId::new(kind, id.clone(), version.clone()), 1_000_000),
             ]);
         }
-        let inodes = Inodes::default();
+        let inodes = Inodes::fresh();
         let mut seen = std::collections::HashSet::new();
         for node in nodes {
             let ino = node.ino(&inodes);
@@ -353,5 +366,15 @@ mod tests {
             assert_eq!(Node::of(ino, &inodes), Some(node));
         }
         assert_eq!(Node::Root.ino(&inodes), ROOT_INO);
+    }
+
+    #[test]
+    fn a_page_of_the_guide_has_the_number_of_its_name() {
+        // The first four bytes of `printf tree | sha256sum`, the last one first.
+        assert_eq!(guide_number("tree"), 0xdb5e_9cdc);
+        let inodes = Inodes::fresh();
+        let ino = Node::GuidePage("tree").ino(&inodes);
+        assert_eq!(Node::of(ino, &inodes), Some(Node::GuidePage("tree")));
+        assert!(Node::of(ino + 1, &inodes).is_none());
     }
 }

@@ -9,6 +9,7 @@ mod links;
 pub(super) mod lookup;
 mod meta;
 mod render;
+pub(crate) mod reopen;
 mod tables;
 pub(super) mod xattr;
 mod yaml;

@@ -1,21 +1,28 @@
 //! Orders to the service: what processes write to control files, each sent once.
 
+mod draft;
+mod record;
+
+pub use draft::{WriteRequest, Writing};
+
 use crate::{
     api::types::{Row, Run},
     error::{Error, Result},
+    handover::{Handover, Owner},
     progress::Progress,
     sync::Mutex,
     text::{decode, from_visible},
     tree::{
         answers::Answers,
         cache::{Cache, FOR_EVER, Lookup},
-        node::{Control, Node},
+        node::Control,
     },
 };
 use jiff::Timestamp;
+use record::Record;
 use serde_json::{Map, Value};
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -23,88 +30,138 @@ use std::{
     time::Instant,
 };
 
-/// The most bytes that a process may write for one run. The service documents no limit
-/// for a prompt; this is more than a model can read.
-const LARGEST: usize = 16 << 20;
-
-/// The kernel sends a larger write in pieces of at least this many bytes: FUSE
-/// has had 32 pages since it has had large writes.
-const PIECE: usize = 128 << 10;
-
 /// The fields by which a request says what runs; one of them is needed.
 const TARGETS: [&str; 4] = ["agent", "agent_id", "session_id", "checkpoint_id"];
-
-/// An open control file.
-pub struct Writing {
-    control: Control,
-    draft: Mutex<Draft>,
-}
-
-/// What has been written so far.
-#[derive(Default)]
-struct Draft {
-    /// The offset of the first write. It is not 0 where a process seeks to the end
-    /// first: the file's size is that of the last run's id.
-    base: u64,
-    text: Vec<u8>,
-    /// The file position after the last write, where the write tells it.
-    position: Option<u64>,
-    /// The number of the order that it became.
-    order: Option<u64>,
-}
 
 /// The orders that were given through this mount, by their numbers.
 pub(crate) struct Orders {
     next: AtomicU64,
     /// Requests that are to be sent.
     requests: Mutex<HashMap<u64, Map<String, Value>>>,
+    /// Those that may have been sent: none is sent again.
+    sent: Mutex<HashSet<u64>>,
     /// The last order of each file.
     last: Mutex<HashMap<Control, u64>>,
     /// The last run that was started of each agent.
     started: Mutex<HashMap<Arc<str>, (String, Timestamp)>>,
     /// What came of them, for good: nothing is sent twice.
     outcomes: Cache<u64, ()>,
+    handover: Arc<Handover>,
 }
 
 /// Orders whose outcome is remembered.
 const OUTCOMES: (usize, usize) = (20_000, usize::MAX);
 
-impl Default for Orders {
-    fn default() -> Self {
-        Self {
-            next: AtomicU64::default(),
-            requests: Mutex::default(),
-            last: Mutex::default(),
-            started: Mutex::default(),
-            outcomes: Cache::new(OUTCOMES),
-        }
-    }
+/// What an order that may have been sent may have done.
+fn may_be_sent(control: &Control) -> Error {
+    Error::may_be_sent(match control {
+        Control::Start(_) => "started",
+        Control::Cancel(_) => "cancelled",
+    })
 }
 
 impl Orders {
-    fn new_order(&self, control: &Control) -> u64 {
-        let order = self.next.fetch_add(1, Ordering::Relaxed);
-        self.last.lock().insert(control.clone(), order);
-        order
+    /// The orders that an earlier worker left, and those of which it is not known
+    /// whether they were sent, each with what is to be said of it.
+    pub(super) fn new(handover: Arc<Handover>) -> (Self, Vec<(Control, Error)>) {
+        let orders = Self {
+            next: AtomicU64::default(),
+            requests: Mutex::default(),
+            sent: Mutex::default(),
+            last: Mutex::default(),
+            started: Mutex::default(),
+            outcomes: Cache::new(OUTCOMES),
+            handover: handover.clone(),
+        };
+        let mut given = HashMap::new();
+        let mut unknown = BTreeSet::new();
+        handover.records(Owner::Orders, |record| {
+            let Some(record) = Record::read(record) else {
+                return;
+            };
+            orders.take(&record, &mut given);
+            match record {
+                Record::Sending(order) => unknown.insert(order),
+                Record::Done(order, _) | Record::Failed(order, ..) => unknown.remove(&order),
+                Record::Given(..) => false,
+            };
+        });
+        if handover.is_damaged() {
+            // Numbers that were given may be lost.
+            let now = Timestamp::now().as_millisecond().unsigned_abs();
+            orders.next.fetch_max(now, Ordering::Relaxed);
+        }
+        let unknown = unknown.into_iter().filter_map(|order| {
+            let control: &Control = given.get(&order)?;
+            let error = may_be_sent(control);
+            // Said once: the next worker finds a failure.
+            orders.fail(order, &error);
+            Some((control.clone(), error))
+        });
+        let unknown = unknown.collect();
+        (orders, unknown)
     }
 
-    /// Takes a write to a control file, at an offset or at the end of what was written
-    /// before. Gives the order, if the write is one by itself.
+    /// Takes a record of an earlier worker.
+    fn take(&self, record: &Record, given: &mut HashMap<u64, Control>) {
+        let now = Instant::now();
+        match record {
+            Record::Given(order, control) => {
+                self.next
+                    .fetch_max(order.saturating_add(1), Ordering::Relaxed);
+                self.last.lock().insert(control.clone(), *order);
+                given.insert(*order, control.clone());
+            }
+            Record::Sending(order) => {
+                self.sent.lock().insert(*order);
+            }
+            Record::Done(order, run) => {
+                self.outcomes.put(*order, (), now, FOR_EVER, 0);
+                if let (Some(Control::Start(agent)), Some(run)) = (given.get(order), run) {
+                    self.started.lock().insert(agent.clone(), run.clone());
+                }
+            }
+            Record::Failed(order, errno, message) => {
+                let (message, errno) = (message.clone(), *errno);
+                let error = Error::Earlier { message, errno };
+                self.outcomes.fail(order, error, now, FOR_EVER);
+            }
+        }
+    }
+
+    /// Writes down what happens to an order.
     ///
     /// # Errors
-    /// EFBIG, EINVAL for a hole and for a file that has started its run.
-    pub(super) fn write(
-        &self,
-        writing: &Writing,
-        offset: Option<u64>,
-        data: &[u8],
-    ) -> Result<Option<u64>> {
-        let mut draft = writing.draft.lock();
-        if let Control::Cancel(_) = &writing.control {
-            let new_order = || self.new_order(&writing.control);
-            return Ok(Some(*draft.order.get_or_insert_with(new_order)));
+    /// ENOSPC where that cannot be done, and another worker may take over.
+    fn note(&self, record: &Record) -> Result<()> {
+        let is_noted = self.handover.add(Owner::Orders, record.write());
+        match is_noted || !self.handover.is_kept() {
+            true => Ok(()),
+            false => Err(Error::NoSpace(
+                "no memory to note what is sent; nothing was sent".into(),
+            )),
         }
-        draft.write(offset, data)?;
+    }
+
+    fn new_order(&self, control: &Control) -> Result<u64> {
+        let order = self.next.fetch_add(1, Ordering::Relaxed);
+        self.note(&Record::Given(order, control.clone()))?;
+        self.last.lock().insert(control.clone(), order);
+        Ok(order)
+    }
+
+    /// Takes a write to a control file. Gives the order, if the write is one by itself.
+    ///
+    /// # Errors
+    /// EFBIG, EINVAL for a hole and for a file that has started its run; ENOSPC where
+    /// it cannot be kept.
+    pub(super) fn write(&self, writing: &Writing, write: &WriteRequest<'_>) -> Result<Option<u64>> {
+        let control = writing.control();
+        if let Control::Cancel(_) = control {
+            let (order, _) = writing.become_order(|| self.new_order(control))?;
+            return Ok(Some(order));
+        }
+        writing.write(write)?;
         Ok(None)
     }
 
@@ -114,18 +171,50 @@ impl Orders {
     /// # Errors
     /// Why the order is refused, once: asked again, it is one that has failed.
     pub(super) fn finish(&self, writing: &Writing) -> Result<Option<u64>> {
-        let Control::Start(agent) = &writing.control else {
+        let control = writing.control();
+        let Control::Start(agent) = control else {
             return Ok(None);
         };
-        let mut draft = writing.draft.lock();
-        if draft.order.is_some() || draft.text.is_empty() {
-            return Ok(draft.order);
+        if writing.order().is_none() && writing.is_empty() {
+            return Ok(None);
         }
-        let text = std::mem::take(&mut draft.text);
-        let order = *draft.order.insert(self.new_order(&writing.control));
+        let (order, text) = writing.become_order(|| self.new_order(control))?;
+        if let Some(text) = text {
+            self.prepare(order, text, agent)?;
+        }
+        Ok(Some(order))
+    }
+
+    /// Makes the request that is to be sent.
+    fn prepare(&self, order: u64, text: Vec<u8>, agent: &str) -> Result<()> {
         let request = request(text, agent).inspect_err(|error| self.fail(order, error))?;
         self.requests.lock().insert(order, request);
-        Ok(Some(order))
+        Ok(())
+    }
+
+    /// Takes a control file that an earlier worker had open. An order that it became and
+    /// that was not sent is sent when the file is closed again.
+    ///
+    /// # Errors
+    /// ESTALE where what was written is lost.
+    pub(super) fn reopen(&self, control: Control, number: u64) -> Result<Writing> {
+        let writing = Writing::left(control, self.handover.clone(), number)?;
+        let Some(order) = writing.order() else {
+            return Ok(writing);
+        };
+        let is_open = matches!(self.outcome(order, Instant::now()), Lookup::Missing);
+        if is_open && (self.handover.is_damaged() || self.sent.lock().contains(&order)) {
+            self.fail(order, &may_be_sent(writing.control()));
+        } else if is_open && let Control::Start(agent) = writing.control() {
+            // Why it is refused, it has as its outcome then.
+            let _ = self.prepare(order, writing.take_text(), agent);
+        }
+        Ok(writing)
+    }
+
+    /// A new opening of a control file.
+    pub(super) fn open(&self, control: Control) -> Writing {
+        Writing::new(control, self.handover.clone())
     }
 
     /// What came of an order, for a request that arrived at `since`.
@@ -136,6 +225,10 @@ impl Orders {
     /// Notes that an order has failed, for good: it is not given again.
     pub(super) fn fail(&self, order: u64, error: &Error) {
         let now = Instant::now();
+        let record = Record::Failed(order, error.errno(), error.to_string());
+        if let Err(error) = self.note(&record) {
+            tracing::error!("{error}");
+        }
         self.outcomes.fail(&order, error.clone(), now, FOR_EVER);
     }
 
@@ -168,9 +261,14 @@ impl Orders {
     ) -> Result<()> {
         let asked = Instant::now();
         let api = answers.service().api();
+        let twice = || Error::Internal("a request was to be sent twice".into());
+        if !self.sent.lock().insert(order) {
+            return Err(twice());
+        }
+        // Before it leaves: whatever happens then, no worker sends it again.
+        self.note(&Record::Sending(order))?;
         let sent: Result<Row<Run>> = match control {
             Control::Start(_) => {
-                let twice = || Error::Internal("a request was to be sent twice".into());
                 let request = self.requests.lock().remove(&order).ok_or_else(twice)?;
                 api.start_run(&request, progress)
             }
@@ -181,44 +279,19 @@ impl Orders {
             true => Error::Invalid(error.to_string()),
             false => error,
         })?;
+        let started = (row.value.id.clone(), Timestamp::now());
+        let done = match control {
+            Control::Start(_) => Record::Done(order, Some(started.clone())),
+            Control::Cancel(_) => Record::Done(order, None),
+        };
+        if let Err(error) = self.note(&done) {
+            tracing::error!("{error}");
+        }
         if let Control::Start(agent) = control {
-            let started = (row.value.id.clone(), Timestamp::now());
             self.started.lock().insert(agent.clone(), started);
         }
         self.outcomes.put(order, (), asked, FOR_EVER, 0);
         answers.note_run(row, asked);
-        Ok(())
-    }
-}
-
-impl Draft {
-    fn write(&mut self, offset: Option<u64>, data: &[u8]) -> Result<()> {
-        if self.order.is_some() {
-            let message = "the run has been started; open the file again for another";
-            return Err(Error::Invalid(message.into()));
-        }
-        if self.text.is_empty() {
-            self.base = offset.unwrap_or_default();
-        }
-        let start = match offset {
-            Some(offset) => offset.checked_sub(self.base).map(usize::try_from),
-            None => Some(Ok(self.text.len())),
-        };
-        let start = start
-            .and_then(Result::ok)
-            .filter(|start| *start <= self.text.len())
-            .ok_or_else(|| Error::Invalid("a request cannot have holes".into()))?;
-        let end = start.saturating_add(data.len());
-        if end > LARGEST {
-            let largest = LARGEST >> 20;
-            let message = format!(
-                "no run was started: more than {largest} MiB; put large inputs into a volume"
-            );
-            return Err(Error::TooLarge(message));
-        }
-        let new_length = self.text.len().max(end);
-        self.text.resize(new_length, 0);
-        self.text[start..end].copy_from_slice(data);
         Ok(())
     }
 }
@@ -262,53 +335,6 @@ fn request(text: Vec<u8>, agent: &str) -> Result<Map<String, Value>> {
 /// A control file acts with the token of the user who mounted.
 pub(super) fn not_yours() -> Error {
     Error::Denied("only the user who mounted may use this".into())
-}
-
-impl Writing {
-    /// An opening of a control file.
-    pub(super) fn new(control: Control) -> Self {
-        Self {
-            control,
-            draft: Mutex::default(),
-        }
-    }
-
-    /// The file.
-    pub(super) fn control(&self) -> &Control {
-        &self.control
-    }
-
-    /// The file's node.
-    pub(super) fn node(&self) -> Node {
-        Node::Control(self.control.clone())
-    }
-
-    /// Whether it is another opening of the same file.
-    pub(crate) fn is_beside(&self, other: &Self) -> bool {
-        self.control == other.control && !std::ptr::eq(self, other)
-    }
-
-    /// Notes a write as the kernel sent it, at an offset in bytes.
-    pub(crate) fn note_write(&self, offset: u64, length: usize) {
-        // Such a large write may be one piece of several: the file position moves
-        // when the kernel has sent all of them.
-        self.draft.lock().position = (length < PIECE).then_some(offset + length as u64);
-    }
-
-    /// The file position that descriptors of this opening have, where that is
-    /// known: bytes from the beginning.
-    pub(crate) fn position(&self) -> Option<u64> {
-        self.draft.lock().position
-    }
-
-    /// Drops what was written past a size: `ftruncate`.
-    pub(super) fn truncate(&self, size: u64) {
-        let mut draft = self.draft.lock();
-        let kept = size.saturating_sub(draft.base);
-        draft
-            .text
-            .truncate(usize::try_from(kept).unwrap_or(usize::MAX));
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::{
     fake::{
         Action, Agent, Fault, File, Kind as Storages, Port, Quirks, Run, Server, VersionSpec, World,
     },
+    handover::Handover,
     progress::Progress,
     store::{Limits, Store, StoreConfig},
 };
@@ -19,6 +20,7 @@ use answers::Runs;
 use fetch_key::Need;
 use node::{Node, VersionId};
 use std::{
+    path::Path,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -49,6 +51,44 @@ pub(crate) struct Bench {
     pub(crate) server: Server,
     pub(crate) tree: Arc<Tree>,
     dir: tempfile::TempDir,
+    list_ttl: Duration,
+}
+
+fn tree(server: &Server, dir: &Path, list_ttl: Duration, handover: Handover) -> Arc<Tree> {
+    let timeout = Duration::from_secs(5);
+    let client = Client::new(ClientConfig {
+        base: server.api_url().parse().unwrap(),
+        token: Token::new(server.token()).unwrap(),
+        timeout,
+        allow_http: true,
+        user_agent: "vm0fs-test".into(),
+    });
+    let store = Store::open(StoreConfig {
+        dir: dir.to_owned(),
+        ceiling: 1 << 30,
+        limits: Limits::default(),
+        timeout,
+        user_agent: "vm0fs-test".into(),
+        allow_http: true,
+    });
+    let answer_store = crate::store::AnswerStore::open(dir, "test", 16 << 20);
+    let options = TreeOptions {
+        mounted_at: jiff::Timestamp::now(),
+        supervision: Arc::default(),
+        list_ttl,
+        external_symlinks: false,
+        offline: false,
+        shared: None,
+        verify: crate::store::Verify::default(),
+        crawlers: None,
+    };
+    Arc::new(Tree::new(
+        client.unwrap(),
+        store.unwrap(),
+        answer_store.unwrap(),
+        options,
+        Arc::new(handover),
+    ))
 }
 
 impl Bench {
@@ -59,45 +99,26 @@ impl Bench {
     pub(crate) fn with_ttl(world: World, list_ttl: Duration) -> Self {
         let server = Server::start(world).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let timeout = Duration::from_secs(5);
-        let client = Client::new(ClientConfig {
-            base: server.api_url().parse().unwrap(),
-            token: Token::new(server.token()).unwrap(),
-            timeout,
-            allow_http: true,
-            user_agent: "vm0fs-test".into(),
-        });
-        let store = Store::open(StoreConfig {
-            dir: dir.path().to_owned(),
-            ceiling: 1 << 30,
-            limits: Limits::default(),
-            timeout,
-            user_agent: "vm0fs-test".into(),
-            allow_http: true,
-        });
-        let answer_store = crate::store::AnswerStore::open(dir.path(), "test", 16 << 20);
-        let options = TreeOptions {
-            list_ttl,
-            external_symlinks: false,
-            offline: false,
-            shared: None,
-            verify: crate::store::Verify::default(),
-            crawlers: None,
-        };
+        let handover = Handover::new().unwrap();
         Self {
-            tree: Arc::new(Tree::new(
-                client.unwrap(),
-                store.unwrap(),
-                answer_store.unwrap(),
-                options,
-            )),
+            tree: tree(&server, dir.path(), list_ttl, handover),
             server,
             dir,
+            list_ttl,
         }
     }
 
+    /// Has another worker take over what this one leaves, which ends without a farewell.
+    pub(crate) fn replace(&mut self) {
+        let left = self.tree.handover();
+        let fd = left.fd().try_clone_to_owned().unwrap();
+        left.close();
+        let handover = Handover::take_over(fd).unwrap();
+        self.tree = tree(&self.server, self.dir.path(), self.list_ttl, handover);
+    }
+
     /// Runs an operation to its end, as pending requests do.
-    pub(super) fn ask<T>(&self, operation: impl Fn(&View<'_>) -> Answer<T>) -> Result<T> {
+    pub(crate) fn ask<T>(&self, operation: impl Fn(&View<'_>) -> Answer<T>) -> Result<T> {
         let since = Instant::now();
         for _ in 0..8 {
             match operation(&self.tree.at(since)) {
@@ -130,7 +151,7 @@ impl Bench {
     }
 
     #[track_caller]
-    pub(super) fn ino(&self, path: &str) -> u64 {
+    pub(crate) fn ino(&self, path: &str) -> u64 {
         self.walk(path).0.attributes.ino
     }
 
@@ -141,7 +162,7 @@ impl Bench {
     }
 
     #[track_caller]
-    pub(super) fn text(&self, path: &str) -> String {
+    pub(crate) fn text(&self, path: &str) -> String {
         let ino = self.ino(path);
         let opened = self.ask(|view| view.open(ino, true)).unwrap();
         let mut buffer = Vec::new();

@@ -3,8 +3,10 @@
 use crate::{
     api::{Client, types::Run},
     error::Error,
+    handover::Handover,
     shared::SharedCache,
     store::{AnswerStore, Store, Usage, Verify, Version},
+    supervision::Supervision,
     tree::{
         answers::{Agents, Answers, Listing, Sharing},
         cache::Cache,
@@ -45,6 +47,10 @@ pub struct TreeOptions {
     pub offline: bool,
     /// What the machines of a fleet share.
     pub shared: Option<Arc<SharedCache>>,
+    /// When the mount was made.
+    pub mounted_at: Timestamp,
+    /// What is known of the supervisor.
+    pub supervision: Arc<Supervision>,
     /// What to do with content that does not have its version's id as checksum.
     pub verify: Verify,
     /// Names of programs that may start no downloads, beside the known indexers; `None`
@@ -60,7 +66,7 @@ pub(super) struct Table {
     pub(super) bytes: Arc<[u8]>,
     /// When a run in it last changed, if there is any.
     pub(super) changed: Option<Timestamp>,
-    /// What it was made of: a listing, and so many answers on single runs.
+    /// What it was made of: a listing, and so many answers on single runs and on agents.
     pub(super) listing: Weak<Listing<Run>>,
     pub(super) answers: u64,
 }
@@ -73,6 +79,7 @@ pub struct Tree {
     pub(super) crawlers: Crawlers,
     pub(super) live: Live,
     pub(super) inodes: Inodes,
+    handover: Arc<Handover>,
     /// The answers on disk, and the numbers of inodes beside them.
     pub(super) answer_store: Arc<AnswerStore>,
     pub(super) pages: Cache<MetaFile, Page>,
@@ -81,32 +88,54 @@ pub struct Tree {
     pub(super) external_symlinks: bool,
     pub(super) shared: Option<Arc<SharedCache>>,
     pub(super) started: Timestamp,
+    pub(super) supervision: Arc<Supervision>,
 }
 
 impl Tree {
-    /// A tree that has asked for nothing yet.
-    pub fn new(api: Client, store: Store, answer_store: AnswerStore, options: TreeOptions) -> Self {
+    /// A tree that has asked for nothing yet. What the kernel and processes hold of an
+    /// earlier one that left the handover means the same in this.
+    pub fn new(
+        api: Client,
+        store: Store,
+        answer_store: AnswerStore,
+        options: TreeOptions,
+        handover: Arc<Handover>,
+    ) -> Self {
         let answer_store = Arc::new(answer_store);
+        let live = Live::new(Pool::STREAMS, handover.clone());
+        handover.free_all_but(live.left_numbers().into_iter());
         let origin = api.origin().into();
         let content = Content::new(store, options.verify, origin);
         content.measure(&answer_store);
         let shared = options.shared;
         let sharing = Sharing::new(shared.clone(), api.origin());
         let (list_ttl, offline) = (options.list_ttl, options.offline);
+        let answers = Answers::new(api, answer_store.clone(), sharing, list_ttl, offline);
+        let (orders, unknown) = Orders::new(handover.clone());
+        for (control, error) in unknown {
+            answers.failures().note(&control.to_string(), &error);
+        }
         Self {
-            answers: Answers::new(api, answer_store.clone(), sharing, list_ttl, offline),
+            answers,
             content,
-            orders: Orders::default(),
+            orders,
             crawlers: Crawlers::new(options.crawlers),
-            live: Live::new(Pool::STREAMS),
-            inodes: Inodes::new(numbers(&answer_store)),
+            live,
+            inodes: Inodes::new(numbers(&answer_store), handover.clone()),
+            handover,
             answer_store,
             pages: Cache::new(PAGES),
             tables: Cache::new(TABLES),
             external_symlinks: options.external_symlinks,
             shared,
-            started: Timestamp::now(),
+            started: options.mounted_at,
+            supervision: options.supervision,
         }
+    }
+
+    /// What the next worker takes over.
+    pub(crate) fn handover(&self) -> &Arc<Handover> {
+        &self.handover
     }
 
     /// Writes nothing more to the cache.
@@ -122,6 +151,12 @@ impl Tree {
         {
             tracing::info!("not all that was to be shared has been written in time");
         }
+    }
+
+    /// Forgets most of what it holds in memory and can have again.
+    pub fn shed_memory(&self) {
+        self.tables.shed();
+        self.answers.shed();
     }
 
     /// Whether a list of agents is known, if only from an earlier mount.

@@ -24,8 +24,9 @@ use std::{
     time::Duration,
 };
 
-/// How long a mount may take to answer from memory, on a busy machine.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// How long a mount may take to answer from memory, on a busy machine: longer than its
+/// supervisor takes to replace a worker that hangs.
+const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 /// The longest answer that is read: some screens full of numbers, and as much as a pipe
 /// holds (pipe(7)), since it is read when the process has ended.
 const LONGEST_ANSWER: u64 = 64 << 10;

@@ -51,7 +51,9 @@ fn search(
     processes: impl Iterator<Item = Process>,
     matters: impl Fn(&Process, &io::Error) -> bool,
 ) -> Service {
+    let by = |pid, is_stopped| Service::By { pid, is_stopped };
     let mut is_certain = true;
+    let mut stopped = None;
     for process in processes {
         let descriptors = match process.descriptors() {
             Ok(descriptors) => descriptors,
@@ -63,9 +65,12 @@ fn search(
         for descriptor in descriptors.filter(|each| each.target() == Path::new(DEVICE)) {
             match descriptor.info().and_then(|info| info.fuse_connection) {
                 Some(held) if held == device => {
-                    if let Some(is_stopped) = process.is_stopped() {
-                        let pid = process.pid();
-                        return Service::By { pid, is_stopped };
+                    let pid = process.pid();
+                    match process.is_stopped() {
+                        // A supervisor replaces a worker that is stopped.
+                        Some(false) => return by(pid, false),
+                        Some(true) => stopped = Some(pid),
+                        None => {}
                     }
                 }
                 Some(_) => {}
@@ -73,6 +78,9 @@ fn search(
                 None => is_certain = false,
             }
         }
+    }
+    if let Some(pid) = stopped {
+        return by(pid, true);
     }
     match is_certain {
         true => Service::Missing,

@@ -26,7 +26,8 @@ enum Before {
 /// gives whether it died.
 fn crash(bench: &Bench, place: &Place, cache: &Path, step: &str) -> bool {
     let mut command = place.mount(bench);
-    command.arg("--cache-dir").arg(cache);
+    // Another worker would go on.
+    command.args(["--no-supervisor", "--cache-dir"]).arg(cache);
     finish(command.env("VM0FS_CRASH_AT", step)).succeeded();
     let sums = place.inside("cd artifacts/a0/latest && sha256sum small folder/text large");
     let said = finish(&mut script(Who::Myself, &sums));

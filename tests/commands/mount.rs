@@ -1,7 +1,7 @@
 //! `vm0fs mount` that succeeds: in the background, over what a crash has left,
 //! with and without a network.
 
-use super::{Place, Running, finish, kill, script, servers_of, shell, small_world, until};
+use super::{Place, Running, finish, kill, script, shell, small_world, until};
 use crate::support::fake::Server;
 use crate::support::{Bench, Who, is_mounted, own_address};
 use nix::sys::signal::SIGKILL;
@@ -56,7 +56,7 @@ fn more_files_can_be_open_than_a_shell_allows() {
         }
     }
     finish(&mut command).succeeded();
-    let limits = fs::read_to_string(format!("/proc/{}/limits", place.pid())).unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", place.worker())).unwrap();
     let line = limits
         .lines()
         .find(|line| line.starts_with("Max open files"));
@@ -120,8 +120,8 @@ fn a_dead_mount_is_replaced_even_where_a_shell_stands_in_it() {
         let bench = Bench::new(small_world());
         let place = Place::mounted(&bench, who, "mnt");
         let mut standing = Running::standing_in(who, &place.path);
-        kill(place.pid(), SIGKILL);
-        until("the process is gone", || servers_of(&place.path).is_empty());
+        place.signal_all(SIGKILL);
+        until("the processes are gone", || place.processes().is_empty());
         assert!(is_mounted(&place.path));
         // Not before the last of its threads has ended: until then a request waits, and
         // is broken off.

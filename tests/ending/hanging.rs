@@ -2,7 +2,7 @@
 
 use crate::support::fake::{Action, Fault, File, Kind, Port, Recorded, VersionSpec};
 use crate::{
-    commands::{Place, Running, finish, kill, small_world, until},
+    commands::{Place, Running, finish, small_world, until},
     faults::{Deed, Scene},
     support::{Bench, SOON, Who, is_mounted, noise, program},
     waiting::{complaint, deadlines::LONG, wait_for_download, world},
@@ -179,16 +179,7 @@ fn unmount_returns_while_the_process_of_the_mount_is_stopped() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let place = Place::mounted(&bench, who, "mnt");
-        let server = place.pid();
-        kill(server, nix::sys::signal::SIGSTOP);
-        // All of it, or it takes one more question, whose asker cannot be ended.
-        until("it stands still", || {
-            let threads = std::fs::read_dir(format!("/proc/{server}/task")).unwrap();
-            threads.flatten().all(|thread| {
-                let stat = std::fs::read_to_string(thread.path().join("stat"));
-                stat.is_ok_and(|stat| stat.contains(") T "))
-            })
-        });
+        place.stop();
         let file = place.path.join("artifacts/site/latest/index.html");
         let reader = Running::script(who, &format!("cat '{}'", file.display()));
         let name = format!("/proc/{}/comm", reader.0.id());
@@ -202,7 +193,7 @@ fn unmount_returns_while_the_process_of_the_mount_is_stopped() {
         let said = finish(&mut place.unmount(&bench));
         assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
         assert!(said.took < PROMPT, "{said:?}");
-        kill(server, nix::sys::signal::SIGCONT);
+        place.signal_all(nix::sys::signal::SIGCONT);
         place.is_over();
     }
 }

@@ -12,7 +12,7 @@ use nix::sys::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 fn signals_end_a_foreground_mount() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
-        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
+        for signal in [SIGINT, SIGTERM, SIGQUIT] {
             let mut mount = bench.mount_as(who).start();
             assert_eq!(mount.list("agents"), ["writer"]);
             mount.signal(signal);
@@ -27,7 +27,7 @@ fn signals_end_a_foreground_mount() {
 fn signals_end_a_background_mount() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
-        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
+        for signal in [SIGINT, SIGTERM, SIGQUIT] {
             let place = Place::mounted(&bench, who, "mnt");
             kill(place.pid(), signal);
             until("unmounted", || !is_mounted(&place.path));
@@ -40,7 +40,7 @@ fn signals_end_a_background_mount() {
 #[test]
 fn signals_end_a_mount_in_use() {
     for who in Who::all() {
-        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
+        for signal in [SIGINT, SIGTERM, SIGQUIT] {
             let bench = Bench::new(small_world());
             let mut mount = bench.mount_as(who).start();
             let standing = Running::standing_in(who, mount.path());

@@ -1,7 +1,11 @@
 //! Descriptors, threads and the length of files, which run out.
 
 use super::{comes_to, count, limit, mounted, text, world};
-use crate::support::{Bench, Running, Who, noise, reason};
+use crate::{
+    commands::{Place, finish, script, until},
+    support::{Bench, Running, Who, noise, reason},
+};
+use std::{os::unix::process::CommandExt, process::Command};
 use vm0fs::demo::{File, Kind, VersionSpec};
 
 /// The limits as `/proc/<pid>/limits` calls them.
@@ -190,4 +194,46 @@ fn a_mount_that_may_write_no_file_lists_and_says_why_it_fetches_nothing() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("File too large"), "{output:?}");
     assert!(!crate::support::is_mounted(&path));
+}
+
+/// In kilobytes, as `ulimit -d` wants them: what a mount has when it begins, and some more.
+const LITTLE: usize = 56_000;
+
+#[test]
+fn a_fetch_for_which_there_is_no_memory_fails_and_the_mount_lives() {
+    for who in Who::all() {
+        let (world, runs) = world(40);
+        let bench = Bench::new(world);
+        let place = Place::new(&bench, who, "mnt");
+        let mount = place.mount(&bench);
+        let mut command = Command::new("bash");
+        command.args(["-c", &format!("ulimit -Sd {LITTLE}; exec \"$@\""), "bash"]);
+        command.arg(mount.get_program()).args(mount.get_args());
+        for (name, value) in mount.get_envs() {
+            command.env(name, value.unwrap());
+        }
+        if let Some((uid, gid)) = who.ids() {
+            command.uid(uid).gid(gid);
+        }
+        finish(&mut command).succeeded();
+        let worker = place.worker();
+        // Many at once: each would need memory of its own.
+        let all = "for n in $(seq 0 39); do cat artifacts/a$n/latest/f & done 2> /dev/null; wait";
+        let said = place.run(all);
+        for line in said.lines() {
+            assert!((0..40).any(|number| text(number).trim() == line), "{line}");
+        }
+        place.run(&format!("cat runs/{}/logs runs.json || true", runs[0]));
+        let errors = place.run("cat .vm0fs/errors");
+        let nearly = "of data, ulimit -d is nearly used: Cannot allocate memory";
+        assert!(errors.contains(nearly), "{errors}");
+        assert_eq!(place.worker(), worker, "it has not died of it");
+        // Without the limit, all of it can be had.
+        let lift = format!("prlimit --pid={worker} --data=unlimited:");
+        finish(&mut script(who, &lift)).succeeded();
+        until("it is read", || {
+            let read = finish(&mut script(who, &place.inside("cat artifacts/a*/latest/f")));
+            read.code == Some(0) && read.out.lines().count() == 40
+        });
+    }
 }

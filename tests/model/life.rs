@@ -10,14 +10,14 @@ use crate::{
     cache::versions_in,
     support::{Bench, Who, seeds::Random},
 };
-use nix::sys::signal::Signal;
 use std::{
     collections::HashMap,
     fs::{self, File},
     os::unix::fs::FileExt,
     path::PathBuf,
+    sync::{Mutex, atomic::AtomicU64},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 const STEPS: usize = 80;
@@ -91,6 +91,8 @@ impl Life {
         self.scene.mounts.push(Mounted {
             mount,
             number: self.mounts,
+            killed: Mutex::default(),
+            workers: AtomicU64::default(),
         });
     }
 
@@ -122,7 +124,7 @@ impl Life {
     }
 
     fn step(&mut self) {
-        match self.random.below(40) {
+        match self.random.below(43) {
             0..24 => {
                 let at = self.scene.any(&mut self.random);
                 look(&self.scene, &mut self.random, at);
@@ -139,6 +141,10 @@ impl Life {
                 let version = self.scene.version(&mut self.random);
                 self.scene.walk(&mut self.random, at, version);
             }
+            39..42 => {
+                let at = self.scene.any(&mut self.random);
+                at.replace_worker(&mut self.random);
+            }
             _ if self.random.one_in(2) => self.begin_anew(),
             _ => {}
         }
@@ -149,7 +155,15 @@ impl Life {
         let seeds: Vec<u64> = (0..THREADS).map(|_| self.random.next()).collect();
         self.scene.is_crowded = true;
         let scene = &self.scene;
+        let seed = self.random.one_in(2).then(|| self.random.next());
         thread::scope(|scope| {
+            if let Some(seed) = seed {
+                scope.spawn(move || {
+                    let mut random = Random::new(seed);
+                    thread::sleep(Duration::from_millis(random.below(200)));
+                    scene.any(&mut random).replace_worker(&mut random);
+                });
+            }
             for seed in seeds {
                 scope.spawn(move || {
                     let mut random = Random::new(seed);
@@ -305,11 +319,14 @@ impl Life {
         self.kept.clear();
         for Mounted { mut mount, .. } in std::mem::take(&mut self.scene.mounts) {
             if is_killed {
-                mount.signal(Signal::SIGKILL);
-                mount.wait();
+                mount.kill();
                 continue;
             }
             let log = mount.unmount();
+            let replaced = log
+                .iter()
+                .filter(|line| line.contains("; another serves after "));
+            *self.scene.tally.replaced.get_mut() += replaced.count() as u64;
             let wrong = log
                 .iter()
                 .find(|line| line.contains("panicked") || line.contains("please report"));

@@ -7,6 +7,7 @@ use super::{
     world::{Truth, Version},
 };
 use crate::support::{Bench, Mount, seeds::Random};
+use nix::sys::signal::Signal;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     io,
@@ -22,10 +23,42 @@ use std::{
 /// The longest that anything may take, stalls and retries included.
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// Five deaths within ten seconds end a mount; and the supervisor hears of each a bit
+/// later than it is counted here.
+const MOST_DEATHS: usize = 4;
+const DEATHS_WITHIN: Duration = Duration::from_secs(15);
+
 /// A mount, which no other of the same life has the number of.
 pub(super) struct Mounted {
     pub(super) mount: Mount,
     pub(super) number: u32,
+    /// When its workers were killed.
+    pub(super) killed: Mutex<Vec<Instant>>,
+    /// How many workers it has had: a listing that changes is written to disk once a
+    /// minute, and while the service cannot be reached that is what the next worker shows.
+    pub(super) workers: AtomicU64,
+}
+
+impl Mounted {
+    /// Kills its worker, or has another one take its place. No reader is to see that.
+    pub(super) fn replace_worker(&self, random: &mut Random) {
+        self.workers.fetch_add(1, Ordering::SeqCst);
+        match random.below(4) {
+            0 => self.mount.signal(Signal::SIGHUP),
+            kind => {
+                let mut killed = lock(&self.killed);
+                killed.retain(|at| at.elapsed() < DEATHS_WITHIN);
+                if killed.len() == MOST_DEATHS {
+                    return;
+                }
+                killed.push(Instant::now());
+                self.mount.signal_worker(match kind {
+                    1 => Signal::SIGSEGV,
+                    _ => Signal::SIGKILL,
+                });
+            }
+        }
+    }
 }
 
 /// What all threads of a life look at.
@@ -59,6 +92,8 @@ pub(super) struct Tally {
     pub(super) silent: AtomicU64,
     /// Versions that were fetched more than once.
     pub(super) fetched_again: AtomicU64,
+    /// Workers that others replaced.
+    pub(super) replaced: AtomicU64,
 }
 
 impl Tally {
@@ -69,6 +104,7 @@ impl Tally {
             (&self.waited, &other.waited),
             (&self.silent, &other.silent),
             (&self.fetched_again, &other.fetched_again),
+            (&self.replaced, &other.replaced),
         ];
         for (sum, more) in pairs {
             sum.fetch_add(more.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -82,7 +118,8 @@ type Shown<T> = Mutex<HashMap<(u32, String), T>>;
 #[derive(Default)]
 pub(super) struct Seen {
     versions: Mutex<HashSet<(u32, String)>>,
-    pub(super) names: Shown<BTreeSet<Vec<u8>>>,
+    /// Each with the worker that has shown it.
+    pub(super) names: Shown<(u64, BTreeSet<Vec<u8>>)>,
     places: Shown<usize>,
 }
 

@@ -109,9 +109,39 @@ impl Mount {
         self.who
     }
 
-    /// Its process.
+    /// The process that serves it: its worker. Where one takes the place of another,
+    /// once that is over.
+    #[track_caller]
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        let end = Instant::now() + SOON;
+        loop {
+            let workers = self.workers();
+            match workers[..] {
+                [worker] => return worker,
+                _ => assert!(Instant::now() < end, "not one worker: {workers:?}"),
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Its workers: the one that serves, and those that are about to, or to end.
+    fn workers(&self) -> Vec<u32> {
+        let supervisor = self.child.id();
+        let children = format!("/proc/{supervisor}/task/{supervisor}/children");
+        let children = std::fs::read_to_string(children).unwrap();
+        let children = children.split_whitespace();
+        children.map(|pid| pid.parse().unwrap()).collect()
+    }
+
+    /// Sends a signal to one of its workers, whichever there is.
+    pub(crate) fn signal_worker(&self, signal: nix::sys::signal::Signal) {
+        for worker in self.workers() {
+            let worker = nix::unistd::Pid::from_raw(worker as i32);
+            // It may have ended by itself.
+            if nix::sys::signal::kill(worker, signal).is_ok() {
+                return;
+            }
+        }
     }
 
     /// The sorted names in a directory of it, read as its owner.
@@ -202,7 +232,15 @@ impl Mount {
         self.log.take().unwrap().join().unwrap()
     }
 
-    /// Sends a signal to its process.
+    /// Kills its supervisor, and then its worker.
+    pub(crate) fn kill(&mut self) {
+        let worker = nix::unistd::Pid::from_raw(self.pid() as i32);
+        self.signal(nix::sys::signal::SIGKILL);
+        nix::sys::signal::kill(worker, nix::sys::signal::SIGKILL).unwrap();
+        self.wait();
+    }
+
+    /// Sends a signal to its supervisor.
     pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
         nix::sys::signal::kill(pid, signal).unwrap();

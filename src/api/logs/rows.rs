@@ -47,6 +47,31 @@ impl LogReader {
     }
 }
 
+/// How far a log has been read, to be written down: where the next reading begins, and
+/// the rows from there on that were returned, by their hashes, with how many are alike
+/// and their time.
+pub type LogPosition = (Option<Timestamp>, Vec<([u8; 32], usize, Timestamp)>);
+
+impl From<LogPosition> for LogReader {
+    fn from((since, given): LogPosition) -> Self {
+        let given = given.into_iter();
+        Self {
+            since,
+            given: given
+                .map(|(key, count, at)| (key, Alike { count, at }))
+                .collect(),
+        }
+    }
+}
+
+impl From<&LogReader> for LogPosition {
+    fn from(reader: &LogReader) -> Self {
+        let given = reader.given.iter();
+        let given = given.map(|(key, alike)| (*key, alike.count, alike.at));
+        (reader.since, given.collect())
+    }
+}
+
 /// The rows of one reading of a log, from its beginning or from where a reader ended.
 #[derive(Default)]
 pub(in crate::api) struct Rows {

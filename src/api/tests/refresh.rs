@@ -54,8 +54,8 @@ impl Caller {
     /// Refreshes; returns the number of calls and the runs that changed.
     fn refresh(&mut self) -> (u64, BTreeSet<String>) {
         let before = self.client.calls().made;
-        let known: KnownRuns<'_> = self.known.values().collect();
-        let rows = self.client.runs_since(&known, &Progress::new()).unwrap();
+        let known = self.known.values();
+        let rows = self.client.runs_since(known, &Progress::new()).unwrap();
         let ids: BTreeSet<_> = rows.iter().map(|row| &row.value.id).collect();
         assert_eq!(ids.len(), rows.len(), "each run once");
         let mut changed = BTreeSet::new();
@@ -247,8 +247,8 @@ fn a_failure_after_the_first_page_is_left_to_the_next_refresh() {
     assert_eq!(caller.refresh(), (3, set(&[&old[0]])));
     // The first page itself.
     server.fault(fault());
-    let known: KnownRuns<'_> = caller.known.values().collect();
-    let error = caller.client.runs_since(&known, &Progress::new());
+    let known = caller.known.values();
+    let error = caller.client.runs_since(known, &Progress::new());
     assert_eq!(error.unwrap_err().status(), Some(500));
 }
 

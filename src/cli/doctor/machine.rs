@@ -2,7 +2,7 @@
 //! files of a mount.
 
 use super::check::Check;
-use crate::{config::Environment, mount, proc::Process};
+use crate::{config::Environment, mount, proc::Process, supervisor};
 use nix::unistd::Uid;
 use std::{
     env,
@@ -39,7 +39,16 @@ pub(super) fn check(environment: &Environment, allow_other: bool) -> Vec<Check> 
     let mut checks = vec![device().of(DEVICE), helper, others.of(ALLOWS_OTHER)];
     let awake = |(file, allowed)| awake(file, allowed).of("cores");
     checks.extend(mount::may_keep_awake().map(awake));
+    checks.push(supervision().of("workers"));
     checks
+}
+
+/// Whether a mount outlives the process that serves it. A mount works without.
+fn supervision() -> Check {
+    Check::ok(match supervisor::obstacle() {
+        None => "a mount goes on where the process that serves it dies".into(),
+        Some(obstacle) => obstacle,
+    })
 }
 
 /// Whether a mount keeps the cores from halting between requests. A mount works

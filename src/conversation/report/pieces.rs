@@ -69,15 +69,8 @@ impl Room {
         let text = media::without_base64(text);
         let end = text.floor_char_boundary(self.left(SAID));
         self.texts += end;
-        let mut html = markdown(&text[..end]);
         let more = text[end..].chars().count();
-        if more > 0 {
-            let more = count(more, "more character");
-            html += &format!(
-                "<p class=\"quiet\">{more}: <a href=\"events.jsonl\">events.jsonl</a></p>"
-            );
-        }
-        html
+        markdown(&text[..end]) + &rest(more, "more character", None)
     }
 
     /// A tool's output, with as many of its pictures as the page has room for.
@@ -104,14 +97,17 @@ impl Room {
 /// Writes as much of a text as the page holds, and where the rest is.
 pub(super) fn write_block(class: &str, shown: &Cut, sequence: Option<u64>, out: &mut String) {
     let _ = write!(out, "<pre class=\"{class}\">{}</pre>", escaped(&shown.text));
-    if shown.more > 0 {
-        let place = sequence.map(|sequence| format!(", sequence {sequence}"));
-        let (more, place) = (count(shown.more, "more line"), place.unwrap_or_default());
-        let _ = write!(
-            out,
-            "<p class=\"quiet\">{more}: <a href=\"events.jsonl\">events.jsonl</a>{place}</p>"
-        );
+    out.push_str(&rest(shown.more, "more line", sequence));
+}
+
+/// Where all of a text is, if there is more of it than the page shows.
+pub(super) fn rest(more: usize, noun: &str, sequence: Option<u64>) -> String {
+    if more == 0 {
+        return String::new();
     }
+    let place = sequence.map(|sequence| format!(", sequence {sequence}"));
+    let (more, place) = (count(more, noun), place.unwrap_or_default());
+    format!("<p class=\"quiet\">{more}: <a href=\"events.jsonl\">events.jsonl</a>{place}</p>")
 }
 
 /// The first lines of a text, in at most so many bytes.

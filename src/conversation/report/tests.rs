@@ -157,6 +157,20 @@ fn a_page_is_small_enough_for_a_browser() {
 }
 
 #[test]
+fn a_thought_that_is_cut_says_where_all_of_it_is() {
+    let thought = |lines: usize| {
+        let text: String = (0..lines).map(|line| format!("line {line}\n")).collect();
+        let block = json!({"type": "thinking", "thinking": text});
+        page_of(&[message("assistant", None, &block)])
+    };
+    let page = thought(203);
+    let rest = "3 more lines: <a href=\"events.jsonl\">events.jsonl</a>, sequence 1";
+    assert!(page.contains("line 199") && !page.contains("line 200"));
+    assert!(page.contains(rest), "{page}");
+    assert!(!thought(200).contains("more line"));
+}
+
+#[test]
 fn a_long_conversation_shows_its_beginning_and_its_end() {
     let events: Vec<Value> = (0..10_000)
         .map(|n| {

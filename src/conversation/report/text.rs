@@ -2,7 +2,7 @@
 
 use crate::{
     conversation::markdown::{options, visible},
-    text::one_line,
+    text::{escape_markup, one_line},
 };
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
@@ -14,29 +14,12 @@ const COLUMNS: usize = 100;
 
 /// Text with no meaning in HTML, nor in a terminal that shows the page's source.
 pub(super) fn escaped(text: &str) -> String {
-    escape(&visible(text))
+    escape_markup(&visible(text))
 }
 
 /// The same for the value of an attribute, on one line.
 pub(super) fn attribute(text: &str) -> String {
-    escape(&one_line(text, 2_000))
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // Characters that no XML may hold.
-            '\u{fffe}' | '\u{ffff}' | '\0' => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
+    escape_markup(&one_line(text, 2_000))
 }
 
 /// An agent's Markdown as HTML. HTML in it is shown as the text that it is, an
@@ -73,7 +56,7 @@ pub(super) fn markdown(text: &str) -> String {
         Event::End(TagEnd::HtmlBlock) => Event::End(TagEnd::Paragraph),
         Event::Start(Tag::Image { dest_url, .. }) => own(format!(
             "<span class=\"media\">[image {}: ",
-            escape(&dest_url)
+            escape_markup(&dest_url)
         )),
         Event::End(TagEnd::Image) => own("]</span>".into()),
         Event::Start(Tag::Link { dest_url, .. }) => {
@@ -84,9 +67,9 @@ pub(super) fn markdown(text: &str) -> String {
             match is_link {
                 true => own(format!(
                     "<a href=\"{}\" rel=\"noreferrer\">",
-                    escape(&dest_url)
+                    escape_markup(&dest_url)
                 )),
-                false => own(format!("<span title=\"{}\">", escape(&dest_url))),
+                false => own(format!("<span title=\"{}\">", escape_markup(&dest_url))),
             }
         }
         Event::End(TagEnd::Link) => match links.pop() {

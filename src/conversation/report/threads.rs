@@ -2,7 +2,7 @@
 //! words in the call that started it.
 
 use super::{
-    pieces::{Cut, Gave, Room, write_block},
+    pieces::{Cut, Gave, Room, rest, write_block},
     text::{attribute, escaped, markdown},
 };
 use crate::{
@@ -150,13 +150,14 @@ impl Threads {
                 Part::Thinking(thought) if thought.trim().is_empty() => {
                     Body::Said("note", "<p>Thinking</p>".into())
                 }
-                Part::Thinking(thought) => Body::Said(
-                    "note",
-                    format!(
-                        "<details><summary>Thinking</summary><div class=\"quiet\">{}</div></details>",
-                        markdown(&self.room.cut(thought).text)
-                    ),
-                ),
+                Part::Thinking(thought) => {
+                    let Cut { text, more } = self.room.cut(thought);
+                    let html = markdown(&text) + &rest(more, "more line", place.sequence);
+                    let html = format!(
+                        "<details><summary>Thinking</summary><div class=\"quiet\">{html}</div></details>"
+                    );
+                    Body::Said("note", html)
+                }
                 Part::Call(call) => Body::Tool(Box::new(Tool {
                     name: Some(call.name.clone()),
                     head: format!(

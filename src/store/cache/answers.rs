@@ -5,15 +5,13 @@
 //! the tree wrote it. A damaged file reads as absent. The files have a maximum size
 //! together; the least recently used are removed first.
 
-use crate::store::{files::make_directory, key::hex};
 use crate::{
     error::{Error, Result},
+    store::files::{make_directory, touch},
     sync::{Mutex, RwLock},
+    text::hex,
 };
-use nix::sys::{
-    stat::{UtimensatFlags, utimensat},
-    time::TimeSpec,
-};
+use nix::fcntl::AT_FDCWD;
 use sha2::{Digest, Sha256};
 use std::{
     fs, io,
@@ -79,8 +77,7 @@ impl AnswerStore {
             return None;
         }
         // Notes the time of last use, by which files are removed.
-        let (now, flags) = (TimeSpec::UTIME_NOW, UtimensatFlags::FollowSymlink);
-        let _ = utimensat(nix::fcntl::AT_FDCWD, &path, &now, &now, flags);
+        touch(AT_FDCWD, &path);
         Some(content)
     }
 
@@ -127,9 +124,8 @@ impl AnswerStore {
         writeln!(file, "{MAGIC}{}", digest(content))?;
         file.write_all(content)?;
         // No fsync: after a crash of the machine the checksum shows what is damaged.
-        file.persist(self.path(name))
-            .map(drop)
-            .map_err(|error| error.error)
+        file.persist(self.path(name))?;
+        Ok(())
     }
 
     fn path(&self, name: &str) -> PathBuf {

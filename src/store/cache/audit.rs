@@ -12,7 +12,7 @@ use crate::store::checksums::{BLOCK, checksum};
 use crate::store::content_lock::ContentLock;
 use crate::store::files::{self, META, PACK};
 use crate::store::index::holes::{self, Failed, Full, Pieces};
-use crate::store::index::{Index, Location, format, restore};
+use crate::store::index::{Location, format, restore};
 use crate::store::meta::{Meta, Verified, Verify};
 use sha2::{Digest, Sha256};
 use std::{fs::File, os::unix::fs::FileExt, path::Path};
@@ -76,7 +76,7 @@ pub(in crate::store) fn audit(path: &Path, name: &str, read: &mut dyn FnMut(u64)
     match Presence::open(version.directory(), version.index().header().sums.into()) {
         Ok(None) => {}
         Ok(Some(presence)) => {
-            return match present_blocks(&version, pack.pack(), &presence, read) {
+            return match blocks(&version, pack.pack(), Some(&presence), read) {
                 Ok(()) => Audit::Partly,
                 Err(why) => Audit::ContentDamaged(why),
             };
@@ -111,11 +111,11 @@ fn content(version: &Version) -> Result<Option<ContentLock>, String> {
     }
 }
 
-/// Whether the blocks that have come have their checksums.
-fn present_blocks(
+/// Whether the blocks that have come, or all, have their checksums.
+fn blocks(
     version: &Version,
     pack: &File,
-    presence: &Presence,
+    presence: Option<&Presence>,
     read: &mut dyn FnMut(u64),
 ) -> Result<(), String> {
     let index = version.index();
@@ -127,7 +127,8 @@ fn present_blocks(
         let first = blocks.start;
         let name = part.checked_sub(1).map_or(PACK.to_owned(), files::blob);
         let mut blob = None;
-        for block in blocks.filter(|block| presence.has(*block)) {
+        let has_come = |block: &u64| presence.is_none_or(|presence| presence.has(*block));
+        for block in blocks.filter(has_come) {
             let file = match (part, &mut blob) {
                 (0, _) => pack,
                 (_, Some(blob)) => blob,
@@ -161,9 +162,6 @@ fn contents(
     read: &mut dyn FnMut(u64),
 ) -> Result<Option<Proof>, String> {
     let index = version.index();
-    if proof.is_none() {
-        has_checksums(index, pack, PACK, 0, index.header().pack, read)?;
-    }
     // Files share no content: together they are no longer than what has checksums.
     let mut left = u64::from(index.header().sums) * BLOCK as u64;
     let mut zeros = HASHED_HOLES;
@@ -189,74 +187,52 @@ fn contents(
                 if length != stored {
                     return Err(format!("{name} has {length} bytes instead of {stored}"));
                 }
-                if proof.is_none() {
-                    let first = index.first_block(number).ok_or("no checksums")?;
-                    has_checksums(index, &blob, &name, first, stored, read)?;
-                }
                 (&blob, 0)
             }
         };
         if let Some(proof) = &mut proof {
             let mut hash = Sha256::new();
-            let add = |_, piece: &[u8]| {
+            let add = |piece: &[u8]| {
                 hash.update(piece);
                 read(piece.len() as u64);
-                Ok(())
             };
             match index.holes(node) {
-                None => pieces(file, start, &Full(stored), CHUNK, add)?,
+                None => pieces(file, start, &Full(stored), add)?,
                 Some(holes) => {
                     // A proven version has no more holes than are hashed.
                     zeros = zeros
                         .checked_sub(holes.size() - stored)
                         .ok_or("the index has more holes than were hashed")?;
-                    pieces(file, start, &holes.of(index), CHUNK, add)?;
+                    pieces(file, start, &holes.of(index), add)?;
                 }
             }
             proof.add(node, hash.finalize().into());
         }
     }
+    if proof.is_none() {
+        blocks(version, pack, None, read)?;
+    }
     Ok(proof)
 }
 
-/// Whether all blocks of a file of content have their checksums, which begin at `first`.
-fn has_checksums(
-    index: &Index,
-    file: &File,
-    name: &str,
-    first: u64,
-    length: u64,
-    read: &mut dyn FnMut(u64),
-) -> Result<(), String> {
-    pieces(file, 0, &Full(length), BLOCK, |number, block| {
-        read(block.len() as u64);
-        match index.checksum(first + number) == Some(checksum(block)) {
-            true => Ok(()),
-            false => Err(format!("block {number} of {name} has another checksum")),
-        }
-    })
-}
-
-/// Reads a file whose stored bytes begin at `start` in pieces of `size` bytes, holes
-/// included, and calls `tell` for each with its number.
+/// Reads a file whose stored bytes begin at `start`, holes included, and calls `tell` for
+/// each piece.
 fn pieces(
     file: &File,
     start: u64,
     of: &impl Pieces,
-    size: usize,
-    mut tell: impl FnMut(u64, &[u8]) -> Result<(), String>,
+    mut tell: impl FnMut(&[u8]),
 ) -> Result<(), String> {
-    let length = of.size();
     let read = |at: u64, part: &mut [u8]| file.read_exact_at(part, start.saturating_add(at));
-    let mut buffer = vec![0; usize::try_from(length).map_or(size, |length| length.min(size))];
-    for (number, done) in (0..length).step_by(size).enumerate() {
-        let n = usize::try_from(length - done).map_or(size, |left| left.min(size));
-        let buffer = &mut buffer[..n];
+    let most = |left: u64| usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
+    let mut buffer = vec![0; most(of.size())];
+    for done in (0..of.size()).step_by(CHUNK) {
+        let buffer = &mut buffer[..most(of.size() - done)];
         holes::fill(of, done, buffer, read).map_err(|failed| match failed {
             Failed::Read(error) => format!("the content cannot be read: {error}"),
             Failed::Map => "the index contradicts itself about a file's holes".into(),
         })?;
-        tell(number as u64, buffer)?;
+        tell(buffer);
     }
     Ok(())
 }

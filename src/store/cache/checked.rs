@@ -17,6 +17,10 @@ pub(super) struct Part {
     pub(super) length: u64,
 }
 
+/// When a file last changed: its ctime in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp(u64);
+
 /// The blocks that have been verified.
 #[derive(Debug)]
 pub(super) struct Checked {
@@ -42,28 +46,40 @@ impl Checked {
             .is_some_and(|word| word.load(Ordering::Acquire) & (1 << (block % 64)) != 0)
     }
 
-    pub(super) fn add(&self, block: u64) {
+    /// Notes that a block was verified while its file had this stamp.
+    pub(super) fn add(&self, part: &Part, stamp: Stamp, block: u64) {
+        if !self.is_at(part, stamp) {
+            return;
+        }
         let word = usize::try_from(block / 64).ok();
         if let Some(word) = word.and_then(|word| self.bits.get(word)) {
             word.fetch_or(1 << (block % 64), Ordering::Release);
         }
     }
 
+    /// Whether a file has not been seen with another stamp since: what [`Self::has`] said
+    /// of it is of that state of it.
+    pub(super) fn is_at(&self, part: &Part, stamp: Stamp) -> bool {
+        let changed = self.changed.get(part.number);
+        changed.is_none_or(|changed| changed.load(Ordering::Acquire) == stamp.0)
+    }
+
     /// Forgets the blocks of a file that has changed since they were checked.
-    pub(super) fn renew(&self, part: &Part, file: &File) -> io::Result<()> {
+    pub(super) fn renew(&self, part: &Part, file: &File) -> io::Result<Stamp> {
         let data = file.metadata()?;
         let now = data.ctime().wrapping_mul(1_000_000_000) + data.ctime_nsec();
+        let stamp = Stamp(now as u64);
         let Some(changed) = self.changed.get(part.number) else {
-            return Ok(());
+            return Ok(stamp);
         };
-        if changed.load(Ordering::Acquire) != now as u64 {
+        if changed.load(Ordering::Acquire) != stamp.0 {
             for block in part.first..part.first + blocks(part.length) {
                 if let Some(word) = self.bits.get(block as usize / 64) {
                     word.fetch_and(!(1 << (block % 64)), Ordering::AcqRel);
                 }
             }
-            changed.store(now as u64, Ordering::Release);
+            changed.store(stamp.0, Ordering::Release);
         }
-        Ok(())
+        Ok(stamp)
     }
 }

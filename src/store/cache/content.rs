@@ -10,7 +10,12 @@
 //! Of content that is only partly on disk, a read tells what it misses
 //! ([`Content::missing`]), for `fetch/fill` to bring.
 
-use super::{checked::Part, locked::Locked, partly::Missing, version::Version};
+use super::{
+    checked::{Part, Stamp},
+    locked::Locked,
+    partly::Missing,
+    version::Version,
+};
 use crate::error::{Error, Result};
 use crate::store::checksums::{BLOCK, checksum};
 use crate::store::files;
@@ -23,6 +28,10 @@ use std::{
     os::unix::fs::FileExt,
     sync::{Arc, OnceLock},
 };
+
+/// How often a read begins anew where its file changes meanwhile, as one that is being
+/// filled does.
+const MOST_TRIES: usize = 1000;
 
 /// Why bytes are not given.
 enum Lack {
@@ -240,12 +249,30 @@ impl Content {
         if buf.is_empty() {
             return Ok(());
         }
-        let (index, checked) = (self.version.index(), self.version.checked());
         let file = self.file()?;
         let part = self.part().ok_or("its checksums are damaged")?;
-        checked
-            .renew(&part, file)
-            .map_err(|error| Lack::Damage(error.to_string()))?;
+        for _ in 0..MOST_TRIES {
+            let stamp = self.lock.checked.renew(&part, file);
+            let stamp = stamp.map_err(|error| Lack::Damage(error.to_string()))?;
+            self.fill_as_checked(file, &part, stamp, start, buf)?;
+            // Where the file has changed meanwhile, it was not verified as it was read.
+            if self.lock.checked.is_at(&part, stamp) {
+                return Ok(());
+            }
+        }
+        Err("it changes all the time".into())
+    }
+
+    /// Fills all of `buf`, and verifies what is not known to be verified.
+    fn fill_as_checked(
+        &self,
+        file: &File,
+        part: &Part,
+        stamp: Stamp,
+        start: u64,
+        buf: &mut [u8],
+    ) -> std::result::Result<(), Lack> {
+        let (index, checked) = (self.version.index(), &self.lock.checked);
         let size = BLOCK as u64;
         let end = start + buf.len() as u64;
         let presence = self.lock.presence.as_ref();
@@ -284,7 +311,7 @@ impl Content {
                 let why = format!("block {block} of {BLOCK} bytes has another checksum");
                 return Err(Lack::Damage(why));
             }
-            checked.add(part.first + block);
+            checked.add(part, stamp, part.first + block);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::{error::Result, sync::Mutex};
 use std::{
     collections::HashMap,
     fs::{self, File},
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -85,9 +85,7 @@ fn entry(
     let mut whole = || -> Option<(u64, u64, SystemTime)> {
         let meta = path.join(META);
         let data = meta.symlink_metadata().ok()?;
-        let mut hasher = DefaultHasher::new();
-        path.hash(&mut hasher);
-        let hash = hasher.finish();
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&path);
         let found = match before.get(&data.ino()).filter(|known| known.path == hash) {
             Some(found) => *found,
             None => {
@@ -109,27 +107,21 @@ fn entry(
         };
         Some((content, found.rest, data.modified().ok()?))
     };
-    match whole() {
-        Some((content, rest, used)) => QuotaEntry {
-            path,
-            content,
-            rest,
-            used,
-            pinned,
-            broken: false,
-        },
-        None => {
-            let files = files::list(&path).unwrap_or_default();
-            let sizes = files.iter().filter_map(|file| file.metadata().ok());
-            QuotaEntry {
-                content: 0,
-                rest: sizes.map(|data| data.len()).sum::<u64>() + OVERHEAD,
-                used: SystemTime::UNIX_EPOCH,
-                pinned,
-                broken: true,
-                path,
-            }
-        }
+    let found = whole();
+    let broken = found.is_none();
+    let (content, rest, used) = found.unwrap_or_else(|| {
+        let files = files::list(&path).unwrap_or_default();
+        let sizes = files.iter().filter_map(|file| file.metadata().ok());
+        let rest = sizes.map(|data| data.len()).sum::<u64>() + OVERHEAD;
+        (0, rest, SystemTime::UNIX_EPOCH)
+    });
+    QuotaEntry {
+        path,
+        content,
+        rest,
+        used,
+        pinned,
+        broken,
     }
 }
 

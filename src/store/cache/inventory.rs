@@ -11,15 +11,16 @@ use super::{
 use crate::error::{Error, Result};
 use crate::store::files::{self, META, PACK, PINNED, PRESENT};
 use crate::store::meta::Meta;
+use crate::text::is_digest;
 use serde::Serialize;
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     thread,
     time::SystemTime,
 };
+use tempfile::NamedTempFile;
 
 /// The file in a version's directory that holds the name.
 const NAME: &str = "name";
@@ -27,8 +28,6 @@ const NAME: &str = "name";
 const NAME_BYTES: u64 = 1024;
 /// Levels of directories that are summed up: the cache has a few.
 const DEPTH: u32 = 8;
-/// Hexadecimal digits in the name of a version's directory: a SHA-256.
-const KEY_LENGTH: usize = 64;
 
 /// A cache directory, used without a mount.
 pub struct Inventory {
@@ -236,21 +235,15 @@ impl Inventory {
     pub fn pin(&self, key: &str) -> Result<bool> {
         let _guard = self.quota.lock()?;
         let path = self.path(key)?;
-        let mut open = OpenOptions::new();
-        match open
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path.join(PINNED))
-        {
-            Ok(file) => file
-                .sync_all()
-                .and_then(|()| File::open(&path)?.sync_all())
-                .map(|()| true)
-                .map_err(|error| Error::io("pinning a version", error)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(Error::io("pinning a version", error)),
-        }
+        let pin = || -> io::Result<bool> {
+            let version = File::open(&path)?;
+            if files::exists(&version, PINNED) {
+                return Ok(false);
+            }
+            files::create(&version, PINNED)?.sync_all()?;
+            version.sync_all().map(|()| true)
+        };
+        pin().map_err(|error| Error::io("pinning a version", error))
     }
 
     /// Unpins a version. `false` if it was not pinned.
@@ -300,9 +293,8 @@ impl Inventory {
 
     fn path(&self, key: &str) -> Result<PathBuf> {
         // A key may come from an attribute, which any process can set on a file.
-        let is_key = key.len() == KEY_LENGTH && key.bytes().all(|byte| byte.is_ascii_hexdigit());
         let path = self.quota.versions().join(key);
-        if is_key && path.is_dir() {
+        if is_digest(key) && path.is_dir() {
             return Ok(path);
         }
         let dir = self.quota.root().parent().unwrap_or(Path::new("/"));
@@ -351,15 +343,13 @@ pub(super) fn note_name(version: &Path, name: &str) {
         return;
     }
     // By a rename: no process may read half of it.
-    let new = version.join(format!("{NAME}.{}", std::process::id()));
-    let mut open = OpenOptions::new();
-    let open = open.write(true).create(true).truncate(true).mode(0o600);
-    let written = open
-        .open(&new)
-        .and_then(|mut file| file.write_all(name.as_bytes()))
-        .and_then(|()| fs::rename(&new, version.join(NAME)));
-    if let Err(error) = written {
-        let _ = fs::remove_file(&new);
+    let write = || -> io::Result<()> {
+        let mut file = NamedTempFile::new_in(version)?;
+        file.write_all(name.as_bytes())?;
+        file.persist(version.join(NAME))?;
+        Ok(())
+    };
+    if let Err(error) = write() {
         tracing::debug!(%error, "could not note a name in the cache");
     }
 }

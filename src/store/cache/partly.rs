@@ -60,7 +60,9 @@ pub struct Missing {
 pub(in crate::store) struct Partly<'a> {
     quota: &'a Quota,
     version: &'a Version,
-    lock: Arc<Locked>,
+    presence: Arc<Presence>,
+    /// Keeps the content.
+    _lock: Arc<Locked>,
     seek: Arc<SeekIndex>,
     pack: File,
     /// The blob that was written last, and its number from 1 on.
@@ -89,15 +91,16 @@ impl<'a> Partly<'a> {
         let (Some(lock), Some(seek)) = (version.lock()?, version.seek()) else {
             return Ok(None);
         };
-        if lock.presence.is_none() {
+        let Some(presence) = lock.presence.clone() else {
             return Ok(None);
-        }
+        };
         let pack = files::open_to_write(version.directory(), PACK).map_err(failed)?;
         version.touch();
         Ok(Some(Self {
             quota: cache.quota(),
             version,
-            lock,
+            presence,
+            _lock: lock,
             seek,
             pack,
             blob: None,
@@ -109,10 +112,6 @@ impl<'a> Partly<'a> {
     /// How content is found in the archive.
     pub(in crate::store) fn seek(&self) -> &Arc<SeekIndex> {
         &self.seek
-    }
-
-    fn presence(&self) -> Option<&Presence> {
-        self.lock.presence.as_ref()
     }
 
     /// Whether bytes have come that are not those of the version.
@@ -128,16 +127,14 @@ impl<'a> Partly<'a> {
             tar: 0,
             length: missing.bytes.end - missing.bytes.start,
         };
-        let both = self.presence().zip(self.blocks(&extent));
-        both.is_some_and(|(presence, blocks)| presence.absent(blocks).is_empty())
+        let blocks = self.blocks(&extent);
+        blocks.is_some_and(|blocks| self.presence.absent(blocks).is_empty())
     }
 
     /// How many of the blocks in these bytes of the tar stream have not come; for all
     /// blocks, `None`.
     pub(in crate::store) fn absent(&self, tar: Option<Range<u64>>) -> u64 {
-        let Some(presence) = self.presence() else {
-            return 0;
-        };
+        let presence = &self.presence;
         let Some(tar) = tar else {
             return presence.absent(presence.all()).len() as u64;
         };
@@ -177,9 +174,7 @@ impl<'a> Partly<'a> {
     /// # Errors
     /// [`Error::NoSpace`] where too much of the cache is in use.
     pub(in crate::store) fn charge(&self, planned: u64, progress: &Progress) -> Result<()> {
-        let Some(presence) = self.presence() else {
-            return Ok(());
-        };
+        let presence = &self.presence;
         let all = presence.all();
         let come = all.end - presence.absent(all).len() as u64;
         let most = self.version.meta().content_bytes;
@@ -252,8 +247,7 @@ impl<'a> Partly<'a> {
             return Err(self.is_of_another());
         };
         let block = first + at / size;
-        let has = |presence: &Presence| presence.has(block);
-        if !self.presence().is_some_and(has) {
+        if !self.presence.has(block) {
             let (from, to) = (at / size * size, length.min((at / size + 1) * size));
             let is_whole = (from, to) == (at, at + bytes.len() as u64);
             let expected = self.version.index().checksum(block);
@@ -268,8 +262,8 @@ impl<'a> Partly<'a> {
                 file.read_exact_at(&mut whole, from).map_err(failed)?;
                 expected == Some(checksum(&whole))
             };
-            if let Some(presence) = self.presence().filter(|_| is_complete) {
-                presence.add(block).map_err(failed)?;
+            if is_complete {
+                self.presence.add(block).map_err(failed)?;
             }
         }
         let mut bytes = bytes;

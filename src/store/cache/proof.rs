@@ -8,10 +8,11 @@
 //! to, and all files in linked folders. It also decides how paths are sorted: as
 //! JavaScript sorts strings, by UTF-16 code units, or by bytes. All ways are tried.
 
-use crate::store::index::walk::{self, DIGEST};
+use crate::store::index::walk::{self, DIGEST, Which};
 use crate::store::index::{Records, format};
-use crate::store::key::{VersionKey, hex, push_hex};
+use crate::store::key::VersionKey;
 use crate::store::meta::Verify;
+use crate::text::{hex, is_digest, push_hex};
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
 
@@ -38,11 +39,8 @@ pub(in crate::store) struct Proof {
 impl Proof {
     /// Starts a proof, if the id has the form of a SHA-256 and `verify` asks for one.
     pub(in crate::store) fn new(key: &VersionKey, verify: Verify) -> Self {
-        let id = key.version_id.as_bytes();
-        let is_hash = id.len() == 64
-            && id
-                .iter()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let id = &key.version_id;
+        let is_hash = is_digest(id) && !id.contains(|c: char| c.is_ascii_uppercase());
         Self {
             digests: (is_hash && verify != Verify::Off).then(Vec::new),
             doubtful: false,
@@ -95,7 +93,7 @@ impl Proof {
 /// is counted.
 pub(in crate::store) fn files_with_links(records: &Records) -> Option<u64> {
     let mut linked = 0;
-    let is_whole = walk::linked(records, TEXT, |_, _| linked += 1);
+    let is_whole = walk::files(records, Which::Linked, TEXT, |_, _| linked += 1);
     is_whole.then_some(records.files().0 + linked)
 }
 
@@ -118,7 +116,10 @@ impl<'a> Lines<'a> {
         }
         // Allocated at its final length: growing it would take twice the memory.
         let mut length = 0;
-        walk::files(records, TEXT, |path, _| length += path.len() + DIGEST).then_some(())?;
+        walk::files(records, Which::Own, TEXT, |path, _| {
+            length += path.len() + DIGEST
+        })
+        .then_some(())?;
         let mut all = Self {
             digests,
             by_node,
@@ -126,7 +127,9 @@ impl<'a> Lines<'a> {
             lines: Vec::with_capacity(digests.len()),
         };
         let mut is_whole = true;
-        walk::files(records, TEXT, |path, node| is_whole &= all.add(path, node));
+        walk::files(records, Which::Own, TEXT, |path, node| {
+            is_whole &= all.add(path, node)
+        });
         is_whole.then_some(all)
     }
 
@@ -148,7 +151,7 @@ impl<'a> Lines<'a> {
     /// Adds the lines of files that symlinks lead to; false if they are too many.
     fn add_linked(&mut self, records: &Records) -> bool {
         let left = TEXT.saturating_sub(self.text.len());
-        walk::linked(records, left, |path, node| {
+        walk::files(records, Which::Linked, left, |path, node| {
             self.add(path, node);
         })
     }

@@ -16,10 +16,7 @@ use crate::{
 };
 use nix::{
     fcntl::{AtFlags, OFlag},
-    sys::{
-        stat::{UtimensatFlags, fstatat, utimensat},
-        time::TimeSpec,
-    },
+    sys::stat::fstatat,
 };
 use std::{
     fs::File,
@@ -47,7 +44,9 @@ pub struct Version {
     key: VersionKey,
     meta: Meta,
     index: Index,
-    checked: Checked,
+    /// What has been verified of the pack with this inode and of its blobs: other content
+    /// that takes its place is verified anew, also while this is still read.
+    checked: Mutex<Option<(u64, Arc<Checked>)>>,
     path: PathBuf,
     directory: File,
     /// Device and inode of `directory`.
@@ -112,7 +111,7 @@ impl Version {
         Some(Self {
             key: key.clone(),
             meta,
-            checked: Checked::none(&index),
+            checked: Mutex::new(None),
             index,
             path: path.to_owned(),
             directory,
@@ -169,10 +168,6 @@ impl Version {
     /// Facts about it.
     pub fn meta(&self) -> &Meta {
         &self.meta
-    }
-
-    pub(super) fn checked(&self) -> &Checked {
-        &self.checked
     }
 
     /// Its open directory, whose files belong to this index.
@@ -258,10 +253,28 @@ impl Version {
         }
         // Read under the lock: eviction removes both.
         let presence = Presence::open(&self.directory, u64::from(self.index.header().sums))
-            .map_err(|error| Error::io("opening a file of the cache", error))?;
-        let lock = Arc::new(Locked { content, presence });
+            .map_err(|error| Error::io("opening a file of the cache", error))?
+            .map(Arc::new);
+        let checked = self.checked_of(content.inode());
+        let lock = Arc::new(Locked {
+            content,
+            presence,
+            checked,
+        });
         *shared = Arc::downgrade(&lock);
         Ok(Some(lock))
+    }
+
+    fn checked_of(&self, inode: u64) -> Arc<Checked> {
+        let mut checked = self.checked.lock();
+        match &*checked {
+            Some((of, checked)) if *of == inode => checked.clone(),
+            _ => {
+                let none = Arc::new(Checked::none(&self.index));
+                *checked = Some((inode, none.clone()));
+                none
+            }
+        }
     }
 
     /// Keeps the lock for a moment after its last use, and notes the use.
@@ -296,12 +309,6 @@ impl Version {
             return;
         }
         self.touched.store(now, Ordering::Relaxed);
-        let _ = utimensat(
-            &self.directory,
-            META,
-            &TimeSpec::UTIME_NOW,
-            &TimeSpec::UTIME_NOW,
-            UtimensatFlags::NoFollowSymlink,
-        );
+        files::touch(&self.directory, META);
     }
 }

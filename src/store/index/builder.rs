@@ -150,8 +150,8 @@ impl Builder {
         if self.nodes.len() >= self.limits.entries as usize {
             return Err(self.too_many_entries());
         }
-        let node =
-            u32::try_from(self.nodes.len()).map_err(|_| TooMuch("too many entries".into()))?;
+        // No more than the limit, which is a `u32`.
+        let node = self.nodes.len() as u32;
         self.nodes.push(Record {
             parent: dir,
             nlink: match record.kind {
@@ -193,8 +193,7 @@ impl Builder {
         if self.dirents.len() >= self.limits.entries as usize {
             return Err(self.too_many_entries());
         }
-        let at =
-            u32::try_from(self.dirents.len()).map_err(|_| TooMuch("too many entries".into()))?;
+        let at = self.dirents.len() as u32;
         let length = u16::try_from(name.len()).map_err(|_| TooMuch("a name too long".into()))?;
         let hash = self.hash(dir, name);
         let next = self.by_hash.insert(hash, at).unwrap_or(NONE);

@@ -5,7 +5,7 @@
 //! name there, and 765 bytes here.
 
 use super::{format, records::Records};
-use crate::store::key::push_hex;
+use crate::text::push_hex;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 

@@ -2,41 +2,47 @@
 //! program finds them that follows links. A linked folder leads to all files in it.
 
 use super::{
+    follow::{End, follow},
     format::{self, ROOT},
     records::Records,
 };
 
-/// Links followed for one path: the kernel's own limit (`MAXSYMLINKS`).
-const LINKS: u32 = 40;
 /// Bytes of a digest in the text of a proof: a colon and hexadecimal digits.
 pub(in crate::store) const DIGEST: usize = 65;
 /// Names looked at for a whole version: links that lead to one another's folders can
 /// multiply without end.
 const STEPS: u64 = 5_000_000;
 
-/// Calls `tell` with path and node of each file, hard links as often as they have names.
-/// Returns whether that was all of them, within so many `bytes` of paths and digests.
-pub(in crate::store) fn files(
-    records: &Records,
-    bytes: usize,
-    tell: impl FnMut(&[u8], u32),
-) -> bool {
-    Walk::new(records, bytes, false, tell)
-        .directory(ROOT)
-        .is_some()
+/// Which files are told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Which {
+    /// Those of the version, hard links as often as they have names.
+    Own,
+    /// Each that a symlink leads to, or that is in a folder that one leads to, by its
+    /// path through the link. A link is not followed if it leads back to a folder that
+    /// it is in, nowhere, or out.
+    Linked,
 }
 
-/// As [`files`], for each file that a symlink leads to, or that is in a folder that one
-/// leads to, by its path through the link. A link is not followed if it leads back to a
-/// folder that it is in, nowhere, or out.
-pub(in crate::store) fn linked(
+/// Calls `tell` with path and node of each file. Returns whether that was all of them,
+/// within so many `bytes` of paths and digests.
+pub(in crate::store) fn files(
     records: &Records,
+    which: Which,
     bytes: usize,
     tell: impl FnMut(&[u8], u32),
 ) -> bool {
-    Walk::new(records, bytes, true, tell)
-        .directory(ROOT)
-        .is_some()
+    let mut walk = Walk {
+        records,
+        path: Vec::new(),
+        way: vec![ROOT],
+        links: 0,
+        steps: STEPS,
+        bytes,
+        follow: which == Which::Linked,
+        tell,
+    };
+    walk.directory(ROOT).is_some()
 }
 
 struct Walk<'a, T> {
@@ -61,20 +67,7 @@ struct Level {
     by_link: bool,
 }
 
-impl<'a, T: FnMut(&[u8], u32)> Walk<'a, T> {
-    fn new(records: &'a Records, bytes: usize, follow: bool, tell: T) -> Self {
-        Self {
-            records,
-            path: Vec::new(),
-            way: vec![ROOT],
-            links: 0,
-            steps: STEPS,
-            bytes,
-            follow,
-            tell,
-        }
-    }
-
+impl<T: FnMut(&[u8], u32)> Walk<'_, T> {
     /// `None` if there is too much to walk.
     fn directory(&mut self, root: u32) -> Option<()> {
         let mut levels = vec![self.level(root, false)];
@@ -94,12 +87,14 @@ impl<'a, T: FnMut(&[u8], u32)> Walk<'a, T> {
             self.path.extend_from_slice(name);
             let kind = self.records.nodes.get(dirent.node as usize)?.kind;
             let by_link = kind == format::SYMLINK;
-            let node = match by_link {
-                true if self.follow => self.resolve(dirent.parent, dirent.node)?,
-                true => None,
-                false => Some(dirent.node),
+            let end = match by_link {
+                true if self.follow => {
+                    follow(self.records, dirent.parent, dirent.node, &mut self.steps)?
+                }
+                true => End::Nothing,
+                false => End::Node(dirent.node),
             };
-            let Some(node) = node else {
+            let End::Node(node) = end else {
                 self.path.truncate(start);
                 continue;
             };
@@ -132,61 +127,4 @@ impl<'a, T: FnMut(&[u8], u32)> Walk<'a, T> {
             by_link,
         }
     }
-
-    /// The node that a symlink in a folder leads to. The outer `None` means that finding
-    /// it out takes too many steps.
-    fn resolve(&mut self, dir: u32, link: u32) -> Option<Option<u32>> {
-        let records = self.records;
-        let target = |node: u32| {
-            records
-                .nodes
-                .get(node as usize)
-                .map(|node| records.target(node))
-        };
-        // Rests of targets still to walk, the innermost last.
-        let mut rests = vec![target(link)?];
-        let (mut links, mut current) = (1, dir);
-        while let Some(rest) = rests.pop() {
-            self.steps = self.steps.checked_sub(1)?;
-            if rest.starts_with(b"/") {
-                return Some(None);
-            }
-            let (name, rest) = match rest.iter().position(|&byte| byte == b'/') {
-                Some(slash) => (&rest[..slash], behind_slashes(&rest[slash..])),
-                None => (rest, &rest[rest.len()..]),
-            };
-            if !rest.is_empty() {
-                rests.push(rest);
-            }
-            let record = records.nodes.get(current as usize)?;
-            if record.kind != format::DIRECTORY {
-                return Some(None);
-            }
-            let found = match name {
-                b"" | b"." => Some(current),
-                b".." if current == ROOT => None,
-                b".." => Some(record.parent),
-                name => records.child(current, name),
-            };
-            let Some(found) = found else {
-                return Some(None);
-            };
-            if records.nodes.get(found as usize)?.kind == format::SYMLINK {
-                links += 1;
-                if links > LINKS {
-                    return Some(None);
-                }
-                rests.push(target(found)?);
-            } else {
-                current = found;
-            }
-        }
-        Some(Some(current))
-    }
-}
-
-/// What follows the slashes that it begins with.
-fn behind_slashes(path: &[u8]) -> &[u8] {
-    let start = path.iter().position(|&byte| byte != b'/');
-    &path[start.unwrap_or(path.len())..]
 }

@@ -404,3 +404,36 @@ fn a_part_that_does_not_fit_is_an_error_that_says_so() {
     let error = range_of(&store, &evicted.server, name, 0, content.len()).unwrap_err();
     assert_eq!(error.errno(), libc::ENOSPC, "{error}");
 }
+
+#[test]
+fn old_and_new_content_that_are_read_at_once_are_verified_each_by_itself() {
+    let evicted = Evicted::new();
+    evicted.reads(100);
+    let version = evicted.version();
+    let open = |version: &Arc<Version>, number: usize| {
+        let node = walk(version.index(), &evicted.files[number].0).unwrap();
+        version.open(node).unwrap().unwrap()
+    };
+    let old = open(&version, 100);
+    // A process removes the content under it, and another part of it comes.
+    evicted.evict();
+    evicted.reads(0);
+    let new = open(&version, 100);
+    let expected = &evicted.files[100].1;
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut bytes = vec![0; expected.len()];
+            while !is_over.load(Ordering::Relaxed) {
+                assert_eq!(old.read_at(0, &mut bytes), Some(expected.len()));
+                assert!(bytes == *expected);
+            }
+        });
+        let mut bytes = vec![0; expected.len()];
+        let given = (0..20_000)
+            .filter(|_| new.read_at(0, &mut bytes).is_some())
+            .count();
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(given, 0, "bytes that have not come");
+    });
+}

@@ -3,6 +3,7 @@
 mod agent;
 mod agent_versions;
 mod agents;
+mod prelude;
 mod run;
 mod run_logs;
 mod run_metrics;
@@ -59,6 +60,13 @@ macro_rules! resources {
                 Self {
                     $($module: Cache::new($resource::BOUNDS),)*
                 }
+            }
+        }
+
+        impl Caches {
+            /// Forgets most of what is in memory.
+            pub(crate) fn shed(&self) {
+                $(self.$module.shed();)*
             }
         }
 

@@ -4,7 +4,11 @@ use super::{
     runs::Runs,
     schedule::{Decision, Event, Schedule},
 };
-use crate::{sync::Mutex, tree::logs::Logs};
+use crate::{
+    handover::Handover,
+    sync::Mutex,
+    tree::logs::{Logs, left_logs},
+};
 use lru::LruCache;
 use std::{
     collections::HashMap,
@@ -16,22 +20,35 @@ use std::{
 /// Failed runs remembered: far more than people follow at a time.
 const REASONS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
+/// The logs that grow.
+#[derive(Default)]
+struct GrowingLogs {
+    /// For as long as a handle or an answer holds them.
+    held: HashMap<Arc<str>, Weak<Logs>>,
+    /// Those that an earlier worker left, until a process reads them.
+    left: HashMap<Arc<str>, u64>,
+}
+
 /// The live runs that processes read.
 pub(crate) struct Live {
     runs: Mutex<Runs>,
-    /// The logs that grow, for as long as a handle or an answer holds them.
-    logs: Mutex<HashMap<Arc<str>, Weak<Logs>>>,
+    logs: Mutex<GrowingLogs>,
     /// Why runs have failed, by what their streams have told: at once, while the
     /// service's own record of a run may still lack it.
     reasons: Mutex<LruCache<Arc<str>, Arc<str>>>,
+    handover: Arc<Handover>,
 }
 
 impl Live {
-    /// No run is read yet. At most `streams` are open at a time.
-    pub(crate) fn new(streams: usize) -> Self {
+    /// No run is read yet by this worker. At most `streams` are open at a time.
+    pub(crate) fn new(streams: usize, handover: Arc<Handover>) -> Self {
         Self {
+            logs: Mutex::new(GrowingLogs {
+                left: left_logs(&handover).into_iter().collect(),
+                held: HashMap::new(),
+            }),
+            handover,
             runs: Mutex::new(Runs::new(streams)),
-            logs: Mutex::default(),
             reasons: Mutex::new(LruCache::new(REASONS)),
         }
     }
@@ -59,14 +76,34 @@ impl Live {
 
     /// The log of a live run, the same for all processes that read it.
     pub(crate) fn log(&self, id: &Arc<str>) -> Arc<Logs> {
-        let mut all = self.logs.lock();
-        if let Some(logs) = all.get(id).and_then(Weak::upgrade) {
+        let mut logs = self.logs.lock();
+        let GrowingLogs { held, left } = &mut *logs;
+        if let Some(logs) = held.get(id).and_then(Weak::upgrade) {
             return logs;
         }
-        all.retain(|_, logs| logs.strong_count() > 0);
-        let logs = Arc::new(Logs::default());
-        all.insert(id.clone(), Arc::downgrade(&logs));
-        logs
+        held.retain(|_, logs| logs.strong_count() > 0);
+        let left = left.remove(id);
+        let left = left.and_then(|number| Logs::left(&self.handover, id, number));
+        let log = Arc::new(left.unwrap_or_default());
+        held.insert(id.clone(), Arc::downgrade(&log));
+        log
+    }
+
+    /// The log of a run that a handle of an earlier worker reads; `None` where it is
+    /// lost.
+    pub(crate) fn left_log(&self, id: &Arc<str>, number: u64) -> Option<Arc<Logs>> {
+        let logs = self.log(id);
+        (number > 0 && logs.number() == number).then_some(logs)
+    }
+
+    /// Has the log of a live run written down for the next worker.
+    pub(super) fn keep(&self, id: &Arc<str>, logs: &Logs) {
+        logs.keep(&self.handover, id);
+    }
+
+    /// The numbers of the logs that an earlier worker left.
+    pub(crate) fn left_numbers(&self) -> Vec<u64> {
+        self.logs.lock().left.values().copied().collect()
     }
 
     /// Notes why a run has failed.

@@ -34,10 +34,18 @@ impl Live {
             // What stands for good is worth some calls more.
             logs.add_missing(api.run_logs(id, &mut logs.reader_again(), progress)?)
         } else {
+            self.keep(id, &logs);
             let mut reader = logs.take_reader();
             let rows = api.run_logs(id, &mut reader, progress);
-            logs.give_reader(reader);
-            logs.add_rows(rows?)
+            let (rows, failure) = match rows {
+                Ok(rows) => (rows, None),
+                Err(error) => (Vec::new(), Some(error)),
+            };
+            let any = logs.give_reader(reader, rows);
+            if let Some(error) = failure {
+                return Err(error);
+            }
+            any
         };
         let lasts = if let Some(lasts) = lasts {
             // The run had ended before this was asked: what it still says comes late.

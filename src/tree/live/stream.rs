@@ -30,6 +30,7 @@ impl Live {
 
     fn read_events(&self, answers: &Answers, id: &Arc<str>, progress: &Progress) -> Result<End> {
         let logs = self.log(id);
+        self.keep(id, &logs);
         let shown = logs.last_event();
         let told = self.look(id, |run| run.last_event(shown));
         let last = told.unwrap_or(shown);

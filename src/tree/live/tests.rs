@@ -214,3 +214,5 @@ fn rows_that_came_too_late_are_found_in_the_end_however_long_the_log_is() {
         drop(held);
     }
 }
+
+mod taken_over;

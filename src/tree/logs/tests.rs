@@ -441,3 +441,5 @@ fn late_rows_are_in_their_order_once_the_log_is_final() {
     assert!(!drawn.is_in_order());
     assert_eq!(drawn.rows().len(), 1);
 }
+
+mod kept;

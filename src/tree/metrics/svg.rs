@@ -5,6 +5,7 @@
 //! a text is.
 
 use super::palette::{Colour, GRID};
+use crate::text::escape_markup;
 
 /// A place on the drawing: from the left, from the top.
 pub(super) type Place = (f64, f64);
@@ -22,7 +23,7 @@ pub(super) fn rectangle((width, height): Place, (fill, _): Colour) -> String {
 
 /// A text at a place, vertically centred.
 pub(super) fn text(text: &str, (x, y): Place, set: &str, size: f64, (fill, _): Colour) -> String {
-    let ([x, y, size], text) = ([x, y, size].map(fine), escape(text));
+    let ([x, y, size], text) = ([x, y, size].map(fine), escape_markup(text));
     format!(
         "<text x=\"{x}\" y=\"{y}\" dy=\"0.5ex\" {set} \
          font-size=\"{size}\" fill=\"{fill}\">\n{text}\n</text>\n"
@@ -63,7 +64,7 @@ pub(super) fn document(
     css: &str,
     shapes: &str,
 ) -> String {
-    let (title, description) = (escape(title), escape(description));
+    let (title, description) = (escape_markup(title), escape_markup(description));
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
          viewBox=\"0 0 {width} {height}\" role=\"img\" font-family=\"sans-serif\" \
@@ -81,10 +82,4 @@ fn joined(points: &[Place]) -> String {
     let points = points.iter();
     let points = points.map(|&(x, y)| format!("{},{}", fine(x), fine(y)));
     points.collect::<Vec<_>>().join(" ")
-}
-
-/// Text as the content of an XML element.
-fn escape(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;");
-    text.replace('>', "&gt;")
 }

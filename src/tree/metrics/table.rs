@@ -28,18 +28,13 @@ struct Answer<'a> {
 /// The fields of a sample that are read. Others take no memory, however many an agent
 /// has written.
 #[derive(Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
 struct Sample<'a> {
-    #[serde(borrow)]
     timestamp: Option<&'a RawValue>,
-    #[serde(borrow)]
     cpu_percent: Option<&'a RawValue>,
-    #[serde(borrow)]
     memory_used_mb: Option<&'a RawValue>,
-    #[serde(borrow)]
     memory_total_mb: Option<&'a RawValue>,
-    #[serde(borrow)]
     disk_used_mb: Option<&'a RawValue>,
-    #[serde(borrow)]
     disk_total_mb: Option<&'a RawValue>,
 }
 

@@ -11,34 +11,19 @@
 //! disk says so from then on, again in any order.
 //!
 //! The table in memory grows with the pages seen: FORGET has nothing to free, and
-//! no number is ever given twice.
+//! no number is ever given twice. A page is written down for the next worker before its
+//! number is given out: the kernel goes on to use the numbers that it has.
 
-use super::ids::VersionId;
-use crate::{api::types::StorageKind, sync::RwLock};
+use super::objects::{Object, digest};
+use crate::{
+    handover::{Fields, Handover, Owner, Reader},
+    sync::RwLock,
+};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
-
-/// What the API has an id for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Object {
-    /// The fixed part of the tree.
-    Fixed,
-    /// A status word, owner of `runs/.by-status/<word>`.
-    Status(Arc<str>),
-    /// A symlink of ours, by its target.
-    Link(Arc<str>),
-    /// An agent's id.
-    Agent(Arc<str>),
-    /// A run's id.
-    Run(Arc<str>),
-    /// A volume's or artifact's id.
-    Storage(StorageKind, Arc<str>),
-    /// A version: of which storage, and its own id.
-    Version(VersionId),
-}
 
 /// The bits of an inode number: integers below 2^53 are exact in a double
 /// (IEEE 754; `Number.MAX_SAFE_INTEGER` of ECMA-262).
@@ -49,6 +34,9 @@ const BITS: u32 = 53;
 const PLACE_BITS: u32 = 8;
 const PLACES: u64 = 1 << PLACE_BITS;
 
+/// How many objects in a row an earlier worker may have failed to write down.
+const MOST_MISSING: usize = 1 << 16;
+
 /// A page of an object: which object, by its position in the table, and which of
 /// its pages.
 type Page = (u32, u32);
@@ -58,11 +46,15 @@ type Page = (u32, u32);
 pub(crate) type Exceptions = HashMap<String, u64>;
 
 /// The two-way table of objects' pages and their numbers.
-pub(crate) struct Inodes(RwLock<Table>);
+pub(crate) struct Inodes {
+    table: RwLock<Table>,
+    handover: Arc<Handover>,
+}
 
 struct Table {
     owners: HashMap<Object, u32>,
-    objects: Vec<(Object, [u8; 32])>,
+    /// Each with its digest, once a number was drawn for it.
+    objects: Vec<(Object, Option<[u8; 32]>)>,
     numbers: HashMap<Page, u64>,
     pages: HashMap<u64, Page>,
     exceptions: Exceptions,
@@ -74,41 +66,44 @@ struct Table {
     bits: u32,
 }
 
-impl Default for Inodes {
-    fn default() -> Self {
-        Self::new(Exceptions::new())
-    }
-}
-
 /// Which page a node is in, and its place there.
 fn split(node: u32) -> (u32, u64) {
     (node >> PLACE_BITS, u64::from(node) % PLACES)
 }
 
 impl Inodes {
-    /// A table of no objects, with the exceptions that are known from before.
-    pub(crate) fn new(exceptions: Exceptions) -> Self {
-        Self::with_bits(exceptions, BITS - PLACE_BITS)
+    /// The table that an earlier worker left, if there was one, with the exceptions
+    /// that are known from before.
+    pub(crate) fn new(exceptions: Exceptions, handover: Arc<Handover>) -> Self {
+        Self::with_bits(exceptions, handover, BITS - PLACE_BITS)
     }
 
-    fn with_bits(exceptions: Exceptions, bits: u32) -> Self {
+    fn with_bits(exceptions: Exceptions, handover: Arc<Handover>, bits: u32) -> Self {
         let mut reserved = HashSet::new();
         let mut exceptions: Vec<_> = exceptions.into_iter().collect();
         // What cannot be is left out, the same way each time.
         exceptions.sort();
         exceptions
             .retain(|(_, number)| (1..1 << bits).contains(number) && reserved.insert(*number));
-        Self(RwLock::new(Table {
+        let mut table = Table {
             // The fixed part has page 0: FUSE numbers the root 1.
             owners: HashMap::from([(Object::Fixed, 0)]),
-            objects: vec![(Object::Fixed, digest(&Object::Fixed))],
+            objects: vec![(Object::Fixed, None)],
             numbers: HashMap::from([((0, 0), 0)]),
             pages: HashMap::from([(0, (0, 0))]),
             exceptions: exceptions.into_iter().collect(),
             reserved,
             is_unsaved: false,
             bits,
-        }))
+        };
+        handover.records(Owner::Inodes, |record| {
+            // What makes no sense was not written by this program.
+            let _ = table.take(record);
+        });
+        Self {
+            table: RwLock::new(table),
+            handover,
+        }
     }
 
     /// The inode number of a node in an object, which becomes known by this.
@@ -118,14 +113,16 @@ impl Inodes {
 
     /// An object's position in the table, for [`Inodes::in_owner`].
     pub(crate) fn owner(&self, object: &Object) -> u32 {
-        if let Some(&owner) = self.0.read().owners.get(object) {
+        if let Some(&owner) = self.table.read().owners.get(object) {
             return owner;
         }
-        let mut table = self.0.write();
+        let mut table = self.table.write();
         let next = table.objects.len() as u32;
         let owner = *table.owners.entry(object.clone()).or_insert(next);
         if owner == next {
-            table.objects.push((object.clone(), digest(object)));
+            table.objects.push((object.clone(), None));
+            let record = Fields::new().byte(OBJECT).number(owner.into());
+            self.handover.add(Owner::Inodes, object.write(record));
         }
         owner
     }
@@ -134,15 +131,15 @@ impl Inodes {
     pub(crate) fn in_owner(&self, owner: u32, node: u32) -> u64 {
         let (index, place) = split(node);
         let page = (owner, index);
-        let known = self.0.read().numbers.get(&page).copied();
-        let number = known.unwrap_or_else(|| self.0.write().number(page));
+        let known = self.table.read().numbers.get(&page).copied();
+        let number = known.unwrap_or_else(|| self.table.write().number(page, &self.handover));
         (number << PLACE_BITS) | place
     }
 
     /// The inode number of another node of the object that `ino` is a node of;
     /// `None` for a number that was never given out.
     pub(crate) fn beside(&self, ino: u64, node: u32) -> Option<u64> {
-        let &(owner, _) = self.0.read().pages.get(&(ino >> PLACE_BITS))?;
+        let &(owner, _) = self.table.read().pages.get(&(ino >> PLACE_BITS))?;
         Some(self.in_owner(owner, node))
     }
 
@@ -153,7 +150,7 @@ impl Inodes {
         if (1..PLACES - 1).contains(&place) {
             return Some((ino - 1, ino + 1));
         }
-        let &(owner, index) = self.0.read().pages.get(&(ino >> PLACE_BITS))?;
+        let &(owner, index) = self.table.read().pages.get(&(ino >> PLACE_BITS))?;
         let node = (index << PLACE_BITS) | place as u32;
         let (before, after) = (node.checked_sub(1)?, node.checked_add(1)?);
         Some((self.in_owner(owner, before), self.in_owner(owner, after)))
@@ -161,7 +158,7 @@ impl Inodes {
 
     /// What a number from the kernel stands for, if it was ever given out.
     pub(crate) fn resolve(&self, ino: u64) -> Option<(Object, u32)> {
-        let table = self.0.read();
+        let table = self.table.read();
         let &(owner, index) = table.pages.get(&(ino >> PLACE_BITS))?;
         let (object, _) = table.objects.get(owner as usize)?;
         Some((
@@ -173,29 +170,79 @@ impl Inodes {
     /// Whether exceptions have been made since they were last given to be written
     /// to disk.
     pub(crate) fn is_unsaved(&self) -> bool {
-        self.0.read().is_unsaved
+        self.table.read().is_unsaved
     }
 
     /// The exceptions, to be written to disk.
     pub(crate) fn save(&self) -> Exceptions {
-        let mut table = self.0.write();
+        let mut table = self.table.write();
         table.is_unsaved = false;
         table.exceptions.clone()
     }
 }
 
+/// The first byte of a record: an object, a page, or a page that is an exception.
+const OBJECT: u8 = 0;
+const PAGE: u8 = 1;
+const EXCEPTION: u8 = 2;
+
 impl Table {
+    /// Takes a record of an earlier worker.
+    fn take(&mut self, record: &mut Reader<'_>) -> Option<()> {
+        let kind = record.byte()?;
+        let owner = record.small()?;
+        if kind == OBJECT {
+            let object = Object::read(record)?;
+            // One that could not be written down leaves its place empty.
+            let missing = (owner as usize).checked_sub(self.objects.len())?;
+            if missing > MOST_MISSING {
+                return None;
+            }
+            let empty = || (Object::Fixed, None);
+            self.objects
+                .extend(std::iter::repeat_with(empty).take(missing));
+            self.owners.insert(object.clone(), owner);
+            self.objects.push((object, None));
+            return Some(());
+        }
+        let page = (owner, record.small()?);
+        let number = record.number()?;
+        // Only the fixed part itself has its numbers.
+        let (object, _) = self.objects.get(owner as usize)?;
+        if *object == Object::Fixed || !(1..1 << self.bits).contains(&number) {
+            return None;
+        }
+        if kind == EXCEPTION {
+            let name = name(&self.digest(owner), page.1);
+            self.is_unsaved |= self.exceptions.insert(name, number) != Some(number);
+            self.reserved.insert(number);
+        }
+        self.numbers.insert(page, number);
+        self.pages.insert(number, page);
+        Some(())
+    }
+
+    fn digest(&mut self, owner: u32) -> [u8; 32] {
+        let object = self.objects.get_mut(owner as usize);
+        object.map_or([0; 32], |(object, known)| {
+            *known.get_or_insert_with(|| digest(object))
+        })
+    }
+
     /// The number of a page, which is drawn where it has none yet.
-    fn number(&mut self, page: Page) -> u64 {
+    fn number(&mut self, page: Page, handover: &Handover) -> u64 {
         if let Some(&number) = self.numbers.get(&page) {
             return number;
         }
         let (owner, index) = page;
-        let digest = self.objects.get(owner as usize).map(|(_, digest)| *digest);
-        let digest = digest.unwrap_or_default();
+        let digest = self.digest(owner);
         let name = name(&digest, index);
+        let mut kind = PAGE;
         let number = match self.exceptions.get(&name) {
-            Some(number) => *number,
+            Some(number) => {
+                kind = EXCEPTION;
+                *number
+            }
             None => {
                 let drawn = (0_u64..).map(|attempt| draw(&digest, index, attempt, self.bits));
                 let mut free = drawn.enumerate().filter(|(_, number)| {
@@ -205,6 +252,7 @@ impl Table {
                 let (attempt, number) = free.next().unwrap_or_default();
                 drop(free);
                 if attempt > 0 {
+                    kind = EXCEPTION;
                     self.exceptions.insert(name, number);
                     self.reserved.insert(number);
                     self.is_unsaved = true;
@@ -214,6 +262,8 @@ impl Table {
         };
         self.numbers.insert(page, number);
         self.pages.insert(number, page);
+        let record = Fields::new().byte(kind).number(owner.into());
+        handover.add(Owner::Inodes, record.number(index.into()).number(number));
         number
     }
 }
@@ -236,28 +286,21 @@ fn draw(digest: &[u8; 32], index: u32, attempt: u64, bits: u32) -> u64 {
     u64::from_le_bytes(number) >> (u64::BITS - bits)
 }
 
-fn digest(object: &Object) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    let parts: &[&str] = match object {
-        Object::Fixed => &["fixed"],
-        Object::Status(word) => &["status", word],
-        Object::Link(target) => &["link", target],
-        Object::Agent(id) => &["agent", id],
-        Object::Run(id) => &["run", id],
-        Object::Storage(kind, id) => &[kind.plural(), id],
-        Object::Version(version) => &[version.kind.plural(), &version.storage, &version.id],
-    };
-    for part in parts {
-        // Ids are opaque: lengths keep two of them from running into each other.
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    hash.finalize().into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{api::types::StorageKind, tree::node::VersionId};
+
+    fn fresh() -> Arc<Handover> {
+        Handover::new().unwrap().into()
+    }
+
+    impl Inodes {
+        /// An empty table.
+        pub(crate) fn fresh() -> Self {
+            Self::new(Exceptions::new(), fresh())
+        }
+    }
 
     /// So many objects of every kind.
     fn objects(count: usize) -> Vec<Object> {
@@ -288,7 +331,7 @@ mod tests {
     fn two_hundred_thousand_objects_have_the_same_numbers_in_any_order() {
         let objects = objects(200_000);
         let count = objects.len();
-        let (first, second) = (Inodes::default(), Inodes::default());
+        let (first, second) = (Inodes::fresh(), Inodes::fresh());
         let numbers = number(&first, &objects, 0..count);
         // 77,777 has no factor in common with 200,000.
         let again = number(&second, &objects, (0..count).map(|n| n * 77_777 % count));
@@ -309,14 +352,14 @@ mod tests {
         let objects = objects(3_000);
         let count = objects.len();
         // So few bits that hundreds draw what another has.
-        let first = Inodes::with_bits(Exceptions::new(), 14);
+        let first = Inodes::with_bits(Exceptions::new(), fresh(), 14);
         let numbers = number(&first, &objects, 0..count);
         let distinct: HashSet<u64> = numbers.iter().flatten().copied().collect();
         assert_eq!(distinct.len(), 2 * count, "no two share a number");
         assert!(first.is_unsaved());
         let exceptions = first.save();
         assert!(exceptions.len() > 100 && !first.is_unsaved());
-        let later = Inodes::with_bits(exceptions, 14);
+        let later = Inodes::with_bits(exceptions, fresh(), 14);
         let again = number(&later, &objects, (0..count).rev());
         assert!(numbers == again, "in any order, once it is written down");
         assert!(!later.is_unsaved(), "nothing new");
@@ -326,13 +369,13 @@ mod tests {
     fn impossible_numbers_on_disk_are_left_out() {
         let wrong = [("a 0", 0), ("b 0", 1 << 45), ("c 0", 5), ("d 0", 5)];
         let wrong = wrong.map(|(name, number)| (name.to_owned(), number));
-        let kept = Inodes::new(Exceptions::from(wrong)).save();
+        let kept = Inodes::new(Exceptions::from(wrong), fresh()).save();
         assert_eq!(kept, Exceptions::from([("c 0".to_owned(), 5)]));
     }
 
     #[test]
     fn a_node_of_the_same_object_is_found_by_an_inode_number_alone() {
-        let inodes = Inodes::default();
+        let inodes = Inodes::fresh();
         let object = Object::Version(VersionId::new(StorageKind::Volume, "s", "v"));
         let ino = inodes.number(&object, 255);
         for node in [0, 255, 256, 70_000] {
@@ -349,8 +392,30 @@ mod tests {
 
     #[test]
     fn an_inode_number_never_given_resolves_to_no_node() {
-        let inodes = Inodes::default();
+        let inodes = Inodes::fresh();
         assert_eq!(inodes.resolve(5 << 32), None);
         assert_eq!(inodes.resolve(1), Some((Object::Fixed, 1)));
+    }
+
+    #[test]
+    fn a_number_means_the_same_in_the_next_worker() {
+        let objects = objects(2_000);
+        // So few bits that many draw what another has.
+        let first = Inodes::with_bits(Exceptions::new(), fresh(), 14);
+        let numbers = number(&first, &objects, 0..objects.len());
+        let exceptions = first.table.read().exceptions.clone();
+        assert!(exceptions.len() > 50);
+        let left = first.handover.fd().try_clone_to_owned().unwrap();
+        drop(first);
+        let handover = Arc::new(Handover::take_over(left).unwrap());
+        let second = Inodes::with_bits(Exceptions::new(), handover, 14);
+        for (object, own) in objects.iter().zip(&numbers) {
+            for (ino, node) in own.iter().zip([7, 2_000_000]) {
+                assert_eq!(second.resolve(*ino), Some((object.clone(), node)));
+            }
+        }
+        assert_eq!(second.save(), exceptions, "to be written to disk");
+        let again = number(&second, &objects, (0..objects.len()).rev());
+        assert!(numbers == again);
     }
 }

@@ -1,6 +1,7 @@
 //! How an object's name becomes one path component, and which names are worth
 //! asking the API about.
 
+use crate::text::hex;
 use sha2::{Digest, Sha256};
 
 /// The longest path component (`NAME_MAX` of Linux).
@@ -37,7 +38,7 @@ pub(crate) fn escape(name: &str) -> String {
         out.truncate(cut);
         out.push('~');
         let digest = Sha256::digest(name);
-        out.extend(digest[..8].iter().map(|byte| format!("{byte:02x}")));
+        out.push_str(&hex(&digest[..8]));
     }
     out
 }
@@ -92,11 +93,6 @@ pub(crate) fn may_be_version_prefix(name: &str) -> bool {
         && (name.bytes().all(|byte| byte.is_ascii_hexdigit())
             || name.bytes().all(is_word)
                 && (name.starts_with("ver_") || name.bytes().any(|byte| byte.is_ascii_digit())))
-}
-
-/// Whether a name is a whole version id: a SHA-256 in hex.
-pub(crate) fn is_content_id(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Files that desktops, version control and Windows clients look for in every

@@ -11,7 +11,7 @@ use crate::{
         fetch_key::{Answer, FetchKey, Fetchable, Miss},
         node::{Control, Node},
         ops::attributes::Stat,
-        orders::{Writing, not_yours},
+        orders::{WriteRequest, Writing, not_yours},
         view::View,
     },
 };
@@ -32,7 +32,7 @@ impl View<'_> {
             return Err(not_yours().into());
         }
         if let Some((writing, size)) = cut {
-            writing.truncate(size);
+            writing.truncate(size)?;
         }
         self.stat(&node)
     }
@@ -50,18 +50,16 @@ impl View<'_> {
         })
     }
 
-    /// Takes a write to a control file: at an offset, or at the end of what was written
-    /// before. The latter is for files that are opened to append: what the kernel
-    /// takes for their end depends on other processes that look at the file.
+    /// Takes a write to a control file.
     ///
     /// # Errors
-    /// EFBIG, EINVAL for a hole and for a file that has started its run; what a cancel
-    /// fails with.
-    pub fn write(&self, writing: &Writing, offset: Option<u64>, data: &[u8]) -> Answer<()> {
-        if data.is_empty() {
+    /// EFBIG, EINVAL for a hole and for a file that has started its run; ENOSPC where
+    /// it cannot be kept for the next worker; what a cancel fails with.
+    pub fn write(&self, writing: &Writing, write: &WriteRequest<'_>) -> Answer<()> {
+        if write.data.is_empty() {
             return Ok(());
         }
-        match self.tree.orders.write(writing, offset, data)? {
+        match self.tree.orders.write(writing, write)? {
             Some(order) => self.outcome(writing.control(), order),
             None => Ok(()),
         }

@@ -8,7 +8,7 @@ use crate::{
         cache::FOR_EVER,
         content::Files,
         fetch_key::{Answer, Miss},
-        node::{AgentFile, Kind, Node, VersionId, inodes::Inodes, names::escape},
+        node::{AgentFile, Kind, Node, VersionId, names::escape},
         ops::attributes::{Stat, entry_stat},
         view::View,
     },
@@ -36,7 +36,7 @@ pub enum Directory {
 }
 
 /// The node behind a listed name, for its attributes.
-pub struct ListedNode(Node);
+pub struct ListedNode(pub(super) Node);
 
 /// A directory in a sealed version.
 pub struct SealedDirectory {
@@ -60,7 +60,7 @@ impl Directory {
         self.len() == 0
     }
 
-    /// Whether the kernel may keep the listing for good.
+    /// Whether the listing can be had again as it is.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Sealed(_))
     }
@@ -248,7 +248,13 @@ impl View<'_> {
                 Some((entry.clone(), stat))
             }
             Directory::Sealed(sealed) => {
-                let (entry, node) = sealed.entry(position, &self.tree.inodes)?;
+                let (name, number, node) = sealed.child(position)?;
+                let inodes = &self.tree.inodes;
+                let entry = DirectoryEntry {
+                    name: name.to_vec(),
+                    ino: inodes.beside(sealed.root, Node::entry_place(number))?,
+                    kind: node.kind,
+                };
                 let stat = entry_stat(entry.ino, &node);
                 Some((entry, stat))
             }
@@ -270,18 +276,5 @@ impl SealedDirectory {
         let index = self.version.index();
         let (name, number) = index.child_at(self.number, u32::try_from(position).ok()?)?;
         Some((name, number, index.node(number)?))
-    }
-
-    fn entry(&self, position: usize, inodes: &Inodes) -> Option<(DirectoryEntry, store::Node)> {
-        let (name, number, node) = self.child(position)?;
-        let ino = inodes.beside(self.root, Node::entry_place(number))?;
-        Some((
-            DirectoryEntry {
-                name: name.to_vec(),
-                ino,
-                kind: node.kind,
-            },
-            node,
-        ))
     }
 }

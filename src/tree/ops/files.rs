@@ -39,7 +39,7 @@ pub enum Handle {
 
 /// An open file of a version that was partial when it was opened.
 pub struct OpenPartial {
-    content: PartialFile,
+    pub(super) content: PartialFile,
     of: VersionId,
     ino: u64,
     number: u32,
@@ -70,19 +70,19 @@ impl OpenPartial {
 
 /// An open log of a run.
 pub struct OpenLog {
-    run: Arc<str>,
-    view: LogView,
-    logs: Arc<Logs>,
+    pub(super) run: Arc<str>,
+    pub(super) view: LogView,
+    pub(super) logs: Arc<Logs>,
 }
 
 /// An open file that may change.
 pub struct Page {
-    node: Node,
-    bytes: Mutex<Arc<[u8]>>,
+    pub(super) node: Node,
+    pub(super) bytes: Mutex<Arc<[u8]>>,
 }
 
 impl Page {
-    fn bytes(&self) -> Arc<[u8]> {
+    pub(super) fn bytes(&self) -> Arc<[u8]> {
         self.bytes.lock().clone()
     }
 }
@@ -143,7 +143,7 @@ impl View<'_> {
             return Err(not_yours().into());
         }
         Ok(Opened {
-            handle: Handle::Control(Writing::new(control)),
+            handle: Handle::Control(self.tree.orders.open(control)),
             is_final: false,
         })
     }

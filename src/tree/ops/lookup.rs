@@ -4,6 +4,7 @@ use crate::{
     api::types::{Row, RunStatus, StorageKind},
     error::Error,
     store,
+    text::is_digest,
     tree::{
         answers::{
             Agent, Agents, Listing, Named, Registered, Run, Runs, Storage, Storages, Versions,
@@ -15,7 +16,7 @@ use crate::{
         node::{
             AgentFile, Kind, Node, VersionId,
             names::{
-                NAME_MAX, escape, is_content_id, is_probe, is_uuid, looks_like_id, may_be_run_id,
+                NAME_MAX, escape, is_probe, is_uuid, looks_like_id, may_be_run_id,
                 may_be_version_prefix,
             },
         },
@@ -256,7 +257,7 @@ impl View<'_> {
             return Err(absent(name));
         }
         let (mut versions, mut left) = self.need_or_last::<Versions>(&key)?;
-        if versions.component(name).is_none() && (is_content_id(name) || looks_like_id(name)) {
+        if versions.component(name).is_none() && (is_digest(name) || looks_like_id(name)) {
             // A run that has just ended points at a version which is newer than
             // the list: a whole id is worth looking again.
             let known = self.tree.answers.of::<Versions>();

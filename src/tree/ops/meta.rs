@@ -64,6 +64,7 @@ impl View<'_> {
             "vm0fs": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
             "mounted_at": self.tree.started.to_string(),
+            "workers": self.tree.supervision.seen(),
             "api": {
                 "origin": service.api().origin(),
                 "calls": calls.made,

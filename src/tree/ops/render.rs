@@ -4,8 +4,7 @@ use crate::{
     api::types::Run,
     conversation::report::Facts,
     error::{Error, Result},
-    guide::PAGES,
-    json,
+    guide, json,
     tree::{
         answers::{Agent, AgentVersions, RunMetrics, Versions},
         cache::for_good,
@@ -55,7 +54,7 @@ impl View<'_> {
     pub(super) fn render(&self, node: &Node) -> Answer<File> {
         let bytes = match node {
             Node::MetaFile(file) => self.page(*file),
-            Node::GuidePage(number) => text(PAGES.get(*number as usize).ok_or(Error::Stale)?.text),
+            Node::GuidePage(name) => text(guide::page(name).ok_or(Error::Stale)?.text),
             Node::RunsTable(agent, form) => self.runs_table(agent.as_ref(), *form)?.bytes.clone(),
             Node::AgentFile(id, AgentFile::Json) => {
                 pretty(&parsed(&self.need_or_last::<Agent>(id)?.0.raw)?)?

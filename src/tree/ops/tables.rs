@@ -108,7 +108,8 @@ impl View<'_> {
         }
         let asked = Instant::now();
         let (listing, _) = self.need_or_last::<Runs>(&())?;
-        let count = answers.of::<answers::Run>().answers();
+        // Each only grows: their sum is the same while both are.
+        let count = answers.of::<answers::Run>().answers() + answers.of::<Agents>().answers();
         let of_this = |table: &Arc<Table>| {
             table.answers == count && table.listing.as_ptr() == Arc::as_ptr(&listing)
         };
@@ -178,5 +179,44 @@ impl View<'_> {
             }
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::types::Row,
+        fake::World,
+        tree::{answers::Named, tests::Bench},
+    };
+    use serde::de::DeserializeOwned;
+    use std::time::Duration;
+
+    fn listing<T: Named + DeserializeOwned>(json: &str) -> Listing<T> {
+        let value = serde_json::from_str(json).unwrap();
+        let raw = serde_json::from_str(json).unwrap();
+        Listing::new(vec![Row { value, raw }], Instant::now())
+    }
+
+    #[test]
+    fn a_table_gets_the_names_of_agents_that_come_after_it() {
+        const HOUR: Duration = Duration::from_secs(3_600);
+        let bench = Bench::new(World::empty());
+        let (answers, now) = (&bench.tree.answers, Instant::now());
+        let runs = listing(
+            r#"{"id": "run_1", "agent_id": "ag_1", "status": "completed",
+                "created_at": "2026-01-02T03:04:05Z"}"#,
+        );
+        answers.keep::<Runs>(&(), runs, now, HOUR);
+        let table = || {
+            let table = bench.tree.at(now).runs_table(None, Form::Csv).unwrap();
+            String::from_utf8(table.bytes.to_vec()).unwrap()
+        };
+        assert!(table().contains("run_1,,completed"), "{}", table());
+        let agents =
+            listing(r#"{"id": "ag_1", "name": "writer", "created_at": "2026-01-02T03:04:05Z"}"#);
+        answers.keep::<Agents>(&(), agents, now, HOUR);
+        assert!(table().contains("run_1,writer,completed"), "{}", table());
     }
 }

@@ -4,11 +4,11 @@
 
 use crate::{
     error::Error,
-    store::{Index, Meta, NodeKind, Present, Verified},
+    store::{Index, Meta, NodeKind, Present},
     tree::{
         answers::{Agent, Agents, Registered, Run, RunLogs, RunMetrics, Runs, Storages, Versions},
         content::Files,
-        fetch_key::{Answer, FetchKey, Need},
+        fetch_key::{Answer, Need},
         live::Show,
         node::{Node, RunFile, VersionId},
         view::View,
@@ -150,8 +150,8 @@ impl View<'_> {
 
     /// Why the last fetch of an answer failed, if it did.
     fn failure<R: Registered>(&self, key: R::Key) -> Option<String> {
-        let failure = self.tree.last_failure(&FetchKey::of::<R>(key))?;
-        Some(failure.to_string())
+        let failure = self.tree.answers.of::<R>().last_failure(&key);
+        failure.map(|error| error.to_string())
     }
 
     fn version_xattrs(&self, version: &VersionId) -> Answer<Attributes> {
@@ -166,12 +166,9 @@ impl View<'_> {
             None if row.file_count == Some(0) => "yes",
             None => "no",
         };
-        let verified = match sealed.as_ref().map(|sealed| sealed.meta().verified) {
-            Some(Verified::Yes) => Some("yes"),
-            Some(Verified::No) => Some("no"),
-            Some(Verified::NotApplicable) => Some("n/a"),
-            None => None,
-        };
+        let verified = sealed
+            .as_ref()
+            .map(|sealed| sealed.meta().verified.as_str());
         let failure = content.last_failure(version);
         let transfer = content.transfer(version);
         let transfer = transfer.map(|(bytes, all)| format!("{bytes} {}", all.unwrap_or(0)));

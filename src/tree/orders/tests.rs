@@ -1,6 +1,6 @@
 //! What is written to a control file as a request, and what becomes of it.
 
-use super::*;
+use super::{draft::LARGEST, *};
 use crate::{
     fake::{Agent, Fault, Run as DemoRun, World, uuid},
     tree::{
@@ -102,8 +102,20 @@ fn writing(opened: &Opened) -> &Writing {
     }
 }
 
+/// A write in a request of its own.
+fn asked(offset: u64, data: &str) -> WriteRequest<'_> {
+    static REQUESTS: AtomicU64 = AtomicU64::new(1);
+    WriteRequest {
+        request: REQUESTS.fetch_add(1, Ordering::Relaxed),
+        offset,
+        appends: false,
+        data: data.as_bytes(),
+    }
+}
+
 fn write(bench: &Bench, opened: &Opened, offset: u64, data: &str) -> Result<()> {
-    bench.ask(|view| view.write(writing(opened), Some(offset), data.as_bytes()))
+    let write = asked(offset, data);
+    bench.ask(|view| view.write(writing(opened), &write))
 }
 
 fn finish(bench: &Bench, opened: &Opened) -> Result<()> {
@@ -148,7 +160,11 @@ fn text_appended_to_a_control_file_is_the_prompt() {
     finish(&bench, &second).unwrap();
     let third = opened(&bench, start);
     for piece in ["th", "ird"] {
-        let append = |view: &View<'_>| view.write(writing(&third), None, piece.as_bytes());
+        let write = WriteRequest {
+            appends: true,
+            ..asked(size, piece)
+        };
+        let append = |view: &View<'_>| view.write(writing(&third), &write);
         bench.ask(append).unwrap();
     }
     finish(&bench, &third).unwrap();
@@ -277,3 +293,5 @@ fn runs_that_are_started_at_once_are_all_listed() {
     let missing = missing.filter(|id| listing.id(id).is_none());
     assert_eq!(missing.count(), 0, "started, and not listed");
 }
+
+mod taken_over;

@@ -6,7 +6,10 @@ use super::{
     link::Asker,
     part::Source,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result, no_memory},
+    malloc,
+};
 use bytes::{Buf, Bytes};
 use std::{
     io::{self, Read},
@@ -109,6 +112,9 @@ impl Download<'_> {
         }
         if let Some(failed) = &self.failed {
             return Err(failed.error.clone());
+        }
+        if malloc::ran_out_here() {
+            return Err(Error::io("fetching content", no_memory()));
         }
         let (started, position) = (Instant::now(), self.parts.position);
         let next = self.asker.wait(self.parts.next());

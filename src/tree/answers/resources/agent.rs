@@ -1,13 +1,6 @@
 //! One agent with its configuration: `GET /v1/agents/:id`.
 
-use crate::{
-    api::types::{self, Row},
-    tree::{
-        answers::resource::{Ask, Outcome, Resource},
-        node::Node,
-    },
-};
-use std::sync::Arc;
+use super::prelude::*;
 
 /// The resource.
 pub(crate) struct Agent;

@@ -1,11 +1,7 @@
 //! The versions of an agent: `GET /v1/agents/:id/versions`.
 
-use crate::tree::{
-    answers::resource::{Ask, Outcome, Resource},
-    node::Node,
-};
+use super::prelude::*;
 use serde_json::value::RawValue;
-use std::sync::Arc;
 
 /// The resource.
 pub(crate) struct AgentVersions;

@@ -1,19 +1,13 @@
 //! The listing of agents: `GET /v1/agents`.
 
-use crate::{
-    api::types::Agent,
-    tree::answers::{
-        listing::Listing,
-        resource::{Ask, Bounds, LISTINGS, Outcome, Resource},
-    },
-};
+use super::prelude::*;
 
 /// The resource.
 pub(crate) struct Agents;
 
 impl Resource for Agents {
     type Key = ();
-    type Value = Listing<Agent>;
+    type Value = Listing<types::Agent>;
 
     const BOUNDS: Bounds = LISTINGS;
     const ALWAYS_EXISTS: bool = true;

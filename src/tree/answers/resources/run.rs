@@ -1,15 +1,7 @@
 //! One run in full: `GET /v1/runs/:id`.
 
-use crate::{
-    api::types::{self, Row},
-    tree::{
-        answers::resource::{Ask, Outcome, Resource},
-        cache::FOR_EVER,
-        node::Node,
-    },
-};
+use super::prelude::*;
 use jiff::Timestamp;
-use std::sync::Arc;
 
 /// When a run last changed, as far as its row tells.
 pub(crate) fn last_change(run: &types::Run) -> Timestamp {

@@ -1,14 +1,7 @@
 //! Every row of a run's log: `GET /v1/runs/:id/logs`.
 
-use crate::{
-    error::Error,
-    tree::{
-        answers::resource::{self, Ask, Bounds, Outcome, Resource, Value},
-        logs::Logs,
-        node::Node,
-    },
-};
-use std::{sync::Arc, time::Instant};
+use super::prelude::*;
+use crate::{error::Error, tree::logs::Logs};
 
 /// The resource.
 pub(crate) struct RunLogs;
@@ -41,10 +34,10 @@ impl Value for Logs {
     }
 
     fn encode(&self) -> Option<Vec<u8>> {
-        resource::array(self.rows().iter().map(|row| &*row.raw))
+        array(self.rows().iter().map(|row| &*row.raw))
     }
 
     fn decode(content: &[u8], _: Instant) -> Option<Self> {
-        Some(Self::ended(resource::rows(content)?))
+        Some(Self::ended(rows(content)?))
     }
 }

@@ -1,14 +1,7 @@
 //! The metrics of a run: `GET /v1/runs/:id/metrics`.
 
-use crate::tree::{
-    answers::resource::{Ask, Bounds, Outcome, Resource, Value},
-    metrics::Metrics,
-    node::Node,
-};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use super::prelude::*;
+use crate::tree::metrics::Metrics;
 
 /// Metrics of a live run are shown this long without asking again: the service
 /// takes a sample each 5 s.

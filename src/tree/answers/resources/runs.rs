@@ -1,19 +1,13 @@
 //! The listing of runs: `GET /v1/runs`, and no more of it than can have changed.
 
-use crate::{
-    api::types::Run,
-    tree::answers::{
-        listing::Listing,
-        resource::{Ask, Bounds, LISTINGS, Outcome, Resource},
-    },
-};
+use super::prelude::*;
 
 /// The resource.
 pub(crate) struct Runs;
 
 impl Resource for Runs {
     type Key = ();
-    type Value = Listing<Run>;
+    type Value = Listing<types::Run>;
 
     const BOUNDS: Bounds = LISTINGS;
     const CONTINUES: bool = true;
@@ -29,8 +23,8 @@ impl Resource for Runs {
 
     fn fetch((): &(), ask: &Ask<'_, Self>) -> Outcome<Self> {
         let items = ask.earlier.iter().flat_map(|listing| listing.items());
-        let known = items.map(|item| &item.row.value).collect();
-        let rows = ask.api().runs_since(&known, ask.progress)?;
+        let known = items.map(|item| &item.row.value);
+        let rows = ask.api().runs_since(known, ask.progress)?;
         ask.listed(Listing::new(rows, ask.asked))
     }
 

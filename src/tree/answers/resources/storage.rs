@@ -1,12 +1,6 @@
 //! One volume or artifact: `GET /v1/volumes/:id`, `GET /v1/artifacts/:id`.
 
-use crate::{
-    api::types::{self, Row},
-    tree::{
-        answers::resource::{Ask, Outcome, Resource},
-        node::StorageId,
-    },
-};
+use super::prelude::*;
 
 /// The resource.
 pub(crate) struct Storage;

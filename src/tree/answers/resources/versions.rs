@@ -1,18 +1,10 @@
 //! The versions of a volume or artifact: `GET /v1/volumes/:id/versions`,
 //! `GET /v1/artifacts/:id/versions`.
 
-use crate::{
-    api::types::{Row, StorageVersion},
-    tree::{
-        answers::resource::{self, Ask, Outcome, Resource, Value},
-        node::{
-            Node, StorageId,
-            names::{escape, is_content_id},
-        },
-    },
-};
+use super::prelude::*;
+use crate::{text::is_digest, tree::node::names::escape};
 use serde_json::value::RawValue;
-use std::{collections::HashMap, time::Instant};
+use std::collections::HashMap;
 
 /// Rows of a full page of a list: the most that the API gives at a time.
 const FULL_PAGE: usize = 100;
@@ -21,13 +13,13 @@ const FULL_PAGE: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Versions {
     /// Each with the path component of its id.
-    pub(crate) rows: Vec<(String, Row<StorageVersion>)>,
+    pub(crate) rows: Vec<(String, Row<types::StorageVersion>)>,
     by_id: HashMap<String, usize>,
     by_component: HashMap<String, usize>,
 }
 
 impl Versions {
-    pub(crate) fn new(rows: Vec<Row<StorageVersion>>) -> Self {
+    pub(crate) fn new(rows: Vec<Row<types::StorageVersion>>) -> Self {
         let rows = rows.into_iter().map(|row| (escape(&row.value.id), row));
         Self::named(rows.collect())
     }
@@ -40,7 +32,7 @@ impl Versions {
         Self::named(self.rows.iter().chain(skipped).cloned().collect())
     }
 
-    fn named(rows: Vec<(String, Row<StorageVersion>)>) -> Self {
+    fn named(rows: Vec<(String, Row<types::StorageVersion>)>) -> Self {
         let numbered = || rows.iter().zip(0..);
         Self {
             by_id: numbered()
@@ -55,10 +47,10 @@ impl Versions {
     /// answer took more than a page, its pages can have skipped rows. Only a
     /// whole id is worth asking for.
     pub(crate) fn may_lack(&self, id: &str) -> bool {
-        self.rows.len() >= FULL_PAGE && is_content_id(id) && self.get(id).is_none()
+        self.rows.len() >= FULL_PAGE && is_digest(id) && self.get(id).is_none()
     }
 
-    pub(crate) fn get(&self, id: &str) -> Option<&StorageVersion> {
+    pub(crate) fn get(&self, id: &str) -> Option<&types::StorageVersion> {
         self.by_id.get(id).map(|&n| &self.rows[n].1.value)
     }
 
@@ -70,7 +62,8 @@ impl Versions {
 
     /// The component of the one version whose id begins so.
     pub(crate) fn by_prefix(&self, prefix: &str) -> Option<&str> {
-        let is_match = |(_, row): &&(_, Row<StorageVersion>)| row.value.id.starts_with(prefix);
+        let is_match =
+            |(_, row): &&(_, Row<types::StorageVersion>)| row.value.id.starts_with(prefix);
         let mut matching = self.rows.iter().filter(is_match);
         let (component, _) = matching.next()?;
         matching.next().is_none().then_some(component)
@@ -118,10 +111,10 @@ impl Value for Versions {
     }
 
     fn encode(&self) -> Option<Vec<u8>> {
-        resource::array(self.raw())
+        array(self.raw())
     }
 
     fn decode(content: &[u8], _: Instant) -> Option<Self> {
-        Some(Self::new(resource::rows(content)?))
+        Some(Self::new(rows(content)?))
     }
 }

@@ -17,7 +17,7 @@ use std::{
 const READY: u8 = b'R';
 
 /// Which of the two processes has returned from [`detach`].
-pub(super) enum Side {
+pub(crate) enum Side {
     /// The command. The mount is ready, with these warnings, one a line.
     Command(String),
     /// The command. The other process failed and has said why itself.
@@ -27,19 +27,34 @@ pub(super) enum Side {
 }
 
 /// What the serving process reports through.
-pub(super) struct Ready(OwnedFd);
+pub(crate) struct Ready(OwnedFd);
+
+impl From<OwnedFd> for Ready {
+    fn from(pipe: OwnedFd) -> Self {
+        Self(pipe)
+    }
+}
+
+/// Lets go of the terminal: a program that reads the command's output to its end waits
+/// for the last process that holds it.
+pub(crate) fn leave_terminal() -> Result<()> {
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null");
+    let null = null.map_err(|error| Error::io("opening /dev/null", error))?;
+    let streams = dup2_stdin(&null)
+        .and_then(|()| dup2_stdout(&null))
+        .and_then(|()| dup2_stderr(&null));
+    streams.map_err(|errno| Error::io("leaving the terminal", errno.into()))
+}
 
 impl Ready {
+    /// The pipe, for another process that reports through it.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.0
+    }
+
     /// Says that the mount is ready, and lets go of the terminal.
-    pub(super) fn report(self, warnings: &str) -> Result<()> {
-        let null = OpenOptions::new().read(true).write(true).open("/dev/null");
-        let null = null.map_err(|error| Error::io("opening /dev/null", error))?;
-        // A program that reads the command's output to its end waits for the last
-        // process that holds it.
-        let streams = dup2_stdin(&null)
-            .and_then(|()| dup2_stdout(&null))
-            .and_then(|()| dup2_stderr(&null));
-        streams.map_err(|errno| Error::io("leaving the terminal", errno.into()))?;
+    pub(crate) fn report(self, warnings: &str) -> Result<()> {
+        leave_terminal()?;
         let mut message = vec![READY];
         message.extend_from_slice(warnings.as_bytes());
         // Fails if the user has interrupted the command, and so wants no mount.
@@ -50,7 +65,7 @@ impl Ready {
 }
 
 /// Forks. To be called while the process has one thread.
-pub(super) fn detach() -> Result<Side> {
+pub(crate) fn detach() -> Result<Side> {
     // A helper that outlives its time must not keep the command waiting.
     let pipe = pipe2(OFlag::O_CLOEXEC);
     let (reader, writer) = pipe.map_err(|errno| Error::io("making a pipe", errno.into()))?;

@@ -1,0 +1,144 @@
+//! `vm0fs upgrade`: has mounts go on with the program as it now is on disk.
+
+use super::{
+    mounts,
+    output::{exit_code, print},
+};
+use crate::{
+    config::Environment,
+    error::{Error, Result},
+    proc::{MountEntry, Process},
+    signals::UPGRADE,
+    text::one_line,
+    unmount::{self, Health},
+};
+use clap::Args;
+use nix::{sys::signal::kill, unistd::Pid};
+use serde_json::Value;
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long another worker may take to take over: the supervisor gives up before.
+const LIMIT: Duration = Duration::from_secs(75);
+
+/// How often the mount is asked whether one has.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// `vm0fs upgrade`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Programs that use the mount notice nothing: open files stay open. The settings
+are read again too. Where the new program cannot take over, the old one serves
+on, and you are told why. SIGHUP to the supervisor reads the settings again
+without another program.
+
+Examples:
+  vm0fs upgrade ~/vm0
+  vm0fs upgrade --all"
+)]
+pub struct UpgradeArgs {
+    /// The folders of the mounts
+    #[arg(value_name = "MOUNTPOINT", required_unless_present = "all")]
+    mountpoints: Vec<PathBuf>,
+    /// Upgrade every mount of vm0fs on this machine that is yours
+    #[arg(long, conflicts_with = "mountpoints")]
+    all: bool,
+}
+
+impl UpgradeArgs {
+    /// Upgrades, and says what came of it.
+    ///
+    /// # Errors
+    /// Where no vm0fs is mounted at a mountpoint.
+    pub fn run(self, environment: &Environment) -> Result<ExitCode> {
+        let entries = match self.all {
+            true => mounts::all()?,
+            false => {
+                let at = |path: &PathBuf| {
+                    let path = environment.current_dir.join(path);
+                    mounts::at(&path.components().collect::<PathBuf>())
+                };
+                self.mountpoints.iter().map(at).collect::<Result<_>>()?
+            }
+        };
+        if entries.is_empty() {
+            print("nothing is mounted\n")?;
+        }
+        let mut is_well = true;
+        for entry in entries {
+            let shown = one_line(&entry.mountpoint.to_string_lossy(), 200);
+            match upgrade(entry) {
+                Ok(done) => print(&format!("{shown}: {done}\n"))?,
+                Err(error) => {
+                    is_well = false;
+                    eprintln!("vm0fs: {shown}: {error}");
+                }
+            }
+        }
+        Ok(exit_code(is_well))
+    }
+}
+
+/// What a mount's status says of its workers: its supervisor, and how many were
+/// replaced and refused.
+fn workers(entry: &MountEntry) -> Result<Value> {
+    let refused = |why: &str| Err(Error::Setup(why.into()));
+    match unmount::look(entry.clone()).health {
+        Health::Alive(status) => Ok(status["workers"].clone()),
+        Health::Closed => refused("another user has mounted it, who alone may upgrade it"),
+        Health::Dead => refused("its process is gone; mount again"),
+        Health::Hung(why, _) | Health::Unknown(why) => refused(&why),
+    }
+}
+
+fn upgrade(entry: MountEntry) -> Result<String> {
+    let before = workers(&entry)?;
+    let supervisor = before["supervisor"].as_u64();
+    let supervisor = supervisor.and_then(|pid| u32::try_from(pid).ok());
+    let supervisor = supervisor.ok_or_else(|| {
+        Error::Setup(
+            "it has no supervisor, so nothing can take over; unmount it and mount it again".into(),
+        )
+    })?;
+    // A mount may claim any number: only the user who mounted it can be harmed.
+    let owner = Process::new(supervisor).owner().ok();
+    if owner.is_none() || owner != entry.user {
+        return Err(Error::Setup(format!(
+            "process {supervisor}, which it names as its supervisor, is not its user's"
+        )));
+    }
+    let pid = Pid::from_raw(i32::try_from(supervisor).unwrap_or(i32::MAX));
+    kill(pid, UPGRADE)
+        .map_err(|errno| Error::io(format!("asking process {supervisor}"), errno.into()))?;
+    let began = Instant::now();
+    while began.elapsed() < LIMIT {
+        let now = workers(&entry)?;
+        if now["replaced"] != before["replaced"] {
+            let last = now["replacements"].as_array().and_then(|all| all.last());
+            let last = last.unwrap_or(&Value::Null);
+            let version = one_line(last["version"].as_str().unwrap_or("?"), 40);
+            let gap = last["gap_ms"].as_f64().unwrap_or_default();
+            return Ok(format!("vm0fs {version} serves it, after {gap:.0} ms"));
+        }
+        if now["supervisor"] != before["supervisor"] {
+            return Err(Error::Setup(format!(
+                "its supervisor, process {supervisor}, has ended; unmount it and mount it again"
+            )));
+        }
+        if now["refused"] != before["refused"] {
+            let why = one_line(now["last_refusal"].as_str().unwrap_or("?"), 500);
+            return Err(Error::Setup(format!(
+                "not upgraded, and served as before: {why}"
+            )));
+        }
+        thread::sleep(LOOK);
+    }
+    Err(Error::Setup(format!(
+        "no other worker has taken over within {} s; see the log",
+        LIMIT.as_secs()
+    )))
+}

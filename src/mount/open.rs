@@ -1,0 +1,155 @@
+//! The tree that settings describe, and its first words with the service.
+
+use crate::{
+    api::Client,
+    config::{self, Crawlers, Settings},
+    error::{Error, Result},
+    handover::Handover,
+    pending::PendingRequests,
+    shared::SharedCache,
+    store::{AnswerStore, Limits, Store, StoreConfig},
+    supervision::Supervision,
+    tree::{FetchKey, Tree, TreeOptions},
+};
+use jiff::Timestamp;
+use std::{
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+/// How long the command waits for the API to accept the token. Longer, and a
+/// network that swallows packets would make every mount slow.
+const GREETING: Duration = Duration::from_secs(5);
+
+/// The share of the cache that holds answers of the API, and its maximum in bytes:
+/// listings, details and logs of ended runs are small beside archives.
+const ANSWERS_SHARE: u64 = 10;
+const MOST_ANSWERS: u64 = 256 << 20;
+
+/// What a tree goes on from.
+pub(super) struct Origin {
+    /// When the mount was made.
+    pub(super) mounted_at: Timestamp,
+    /// What the workers before have left.
+    pub(super) handover: Arc<Handover>,
+    /// What is known of the supervisor.
+    pub(super) supervision: Arc<Supervision>,
+}
+
+impl Origin {
+    /// A mount that no worker has served before.
+    ///
+    /// # Errors
+    /// Where there is no memory.
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self {
+            mounted_at: Timestamp::now(),
+            handover: Arc::new(Handover::new()?),
+            supervision: Arc::default(),
+        })
+    }
+}
+
+/// The tree that settings describe, and where requests to it wait: all of a
+/// mount but the kernel.
+///
+/// # Errors
+/// [`Error::Setup`] for settings that cannot be used.
+pub fn open(settings: &Settings) -> Result<(Arc<Tree>, Arc<PendingRequests>)> {
+    open_from(settings, &Origin::new()?)
+}
+
+/// The same for a mount, of which there may have been workers before.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn open_from(
+    settings: &Settings,
+    origin: &Origin,
+) -> Result<(Arc<Tree>, Arc<PendingRequests>)> {
+    let client = Client::new(settings.client_config())?;
+    // Answers take their share of the cache, so that the ceiling holds for both.
+    let answers = (settings.cache_size / ANSWERS_SHARE).min(MOST_ANSWERS);
+    let account = format!("{} {:x?}", client.origin(), settings.token.fingerprint());
+    let shared = match &settings.shared_cache {
+        Some((shared, key)) if !settings.options.offline => {
+            Some(Arc::new(SharedCache::open(&shared.access, key)?))
+        }
+        _ => None,
+    };
+    let store = Store::open(StoreConfig {
+        dir: settings.cache_dir.clone(),
+        ceiling: settings.cache_size - answers,
+        limits: Limits::default(),
+        timeout: settings.timeout,
+        user_agent: config::USER_AGENT.into(),
+        // The API decides where its downloads are; the client has checked
+        // that. A development service on plain HTTP has such links itself.
+        allow_http: settings.options.connection.allow_http || settings.api_url.scheme() == "http",
+    })
+    .map_err(cache_error)?
+    .sharing(shared.clone());
+    let options = TreeOptions {
+        shared,
+        mounted_at: origin.mounted_at,
+        supervision: origin.supervision.clone(),
+        list_ttl: settings.list_ttl,
+        external_symlinks: settings.options.allow_external_symlinks,
+        offline: settings.options.offline,
+        verify: settings.options.verify.unwrap_or_default(),
+        crawlers: match settings.options.crawlers.unwrap_or_default() {
+            Crawlers::Deny => Some(settings.options.crawler_names.clone()),
+            Crawlers::Allow => None,
+        },
+    };
+    let shelf = AnswerStore::open(&settings.cache_dir, &account, answers)?;
+    let tree = Arc::new(Tree::new(
+        client,
+        store,
+        shelf,
+        options,
+        origin.handover.clone(),
+    ));
+    let pending = Arc::new(PendingRequests::new(tree.clone(), settings.timeout));
+    Ok((tree, pending))
+}
+
+/// Says what to do about a cache that cannot be used.
+fn cache_error(error: Error) -> Error {
+    match error {
+        // It says so already.
+        Error::NoSpace(_) => error,
+        _ => Error::Setup(format!(
+            "the cache cannot be used: {error}; name a folder of yours with --cache-dir"
+        )),
+    }
+}
+
+/// Asks the API for its agents: whether it knows the token, and the first
+/// listing that a user will want. Returns warnings.
+pub(super) fn greet(tree: &Arc<Tree>, pending: &PendingRequests) -> Result<Vec<String>> {
+    let (done, wait) = mpsc::channel();
+    // Fails if it comes too late.
+    let waiter = move |_| done.send(()).unwrap_or_default();
+    pending.wait(FetchKey::agents(), Instant::now(), Box::new(waiter));
+    if wait.recv_timeout(GREETING).is_err() {
+        return Ok(vec![format!(
+            "the API has not answered within {} s; mounted all the same, see .vm0fs/errors",
+            GREETING.as_secs()
+        )]);
+    }
+    match tree.last_failure(&FetchKey::agents()) {
+        None => Ok(Vec::new()),
+        // Answers of an earlier mount show that it was the right server then.
+        Some(error @ Error::NotV1 { .. }) if !tree.knows_agents() => {
+            Err(Error::Setup(error.to_string()))
+        }
+        Some(error) if matches!(error.status(), Some(401 | 403)) => Err(Error::Setup(format!(
+            "the API refuses the token: {error}\nLog in again with `vm0 auth login`, or set \
+             VM0_API_KEY or --token-file to a valid token"
+        ))),
+        Some(error) => Ok(vec![format!(
+            "{error}; mounted all the same, see .vm0fs/errors"
+        )]),
+    }
+}

@@ -1,0 +1,118 @@
+//! Workers that have died: how, how often, and whether they are gone.
+
+use super::worker::{Worker, told};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// So many deaths within so long are too many: the next worker would die too.
+const MOST: usize = 5;
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// How long the words of a death may take to come.
+const WORDS: Duration = Duration::from_millis(20);
+
+/// The deaths of late.
+#[derive(Default)]
+pub(super) struct Deaths {
+    /// The last ones, the oldest first.
+    last: VecDeque<Death>,
+    /// Processes that are not gone yet.
+    ending: Vec<(Worker, Option<u64>)>,
+    count: u64,
+    /// What the worker that serves, or is about to, said went wrong.
+    reason: Option<String>,
+}
+
+struct Death {
+    number: u64,
+    at: Instant,
+    pid: u32,
+    how: Option<String>,
+    reason: Option<String>,
+}
+
+impl Deaths {
+    /// Takes what a worker says went wrong, before it ends.
+    pub(super) fn explain(&mut self, reason: String) {
+        self.reason = Some(reason);
+    }
+
+    /// Adds a worker that has died.
+    pub(super) fn add(&mut self, worker: Worker) {
+        self.count += 1;
+        self.last.push_back(Death {
+            number: self.count,
+            at: Instant::now(),
+            pid: worker.pid(),
+            how: None,
+            reason: self.reason.take().or(worker.stopped_because.clone()),
+        });
+        if self.last.len() > MOST {
+            self.last.pop_front();
+        }
+        self.ending.push((worker, Some(self.count)));
+        self.reap();
+    }
+
+    /// Watches a worker end that is not needed any more.
+    pub(super) fn watch(&mut self, worker: Worker) {
+        self.ending.push((worker, None));
+    }
+
+    /// Whether processes are still to be gone.
+    pub(super) fn are_ending(&self) -> bool {
+        !self.ending.is_empty()
+    }
+
+    /// Takes away the processes that are gone; whether one was.
+    pub(super) fn reap(&mut self) -> bool {
+        let before = self.ending.len();
+        let last = &mut self.last;
+        self.ending.retain_mut(|(worker, number)| {
+            let Some(status) = worker.status() else {
+                return true;
+            };
+            let death = last.iter_mut().find(|death| Some(death.number) == *number);
+            if let Some(death) = death {
+                death.how = Some(told(status));
+            }
+            false
+        });
+        self.ending.len() < before
+    }
+
+    /// Whether the next worker is not to be tried any more.
+    pub(super) fn are_too_many(&self, now: Instant) -> bool {
+        let recent = |death: &&Death| now.saturating_duration_since(death.at) <= WITHIN;
+        self.last.iter().filter(recent).count() >= MOST
+    }
+
+    /// How the last one went, in words that follow others.
+    pub(super) fn last(&mut self) -> String {
+        let until = Instant::now() + WORDS;
+        while self.last.back().is_some_and(|death| death.how.is_none()) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+            self.reap();
+        }
+        self.last.back().map(Death::words).unwrap_or_default()
+    }
+
+    /// Each of the last ones, in a line.
+    pub(super) fn told(&mut self) -> Vec<String> {
+        self.last();
+        let line = |death: &Death| format!("worker {} died{}", death.pid, death.words());
+        self.last.iter().map(line).collect()
+    }
+}
+
+impl Death {
+    fn words(&self) -> String {
+        let how = self.how.as_deref().unwrap_or("it is not gone yet");
+        match &self.reason {
+            Some(reason) => format!(" ({how}): {reason}"),
+            None => format!(" ({how})"),
+        }
+    }
+}

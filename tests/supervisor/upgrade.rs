@@ -1,0 +1,174 @@
+//! Going on with another program or other settings, in place.
+
+use super::{replaced, workers};
+use crate::{
+    commands::{Place, Running, finish, kill, small_world, until},
+    support::{
+        Bench, SOON, Who,
+        fake::{Action, Fault},
+        is_mounted, program,
+    },
+};
+use nix::sys::signal::Signal::{SIGHUP, SIGKILL};
+use serde_json::Value;
+use std::{fs, process::Command, thread, time::Duration};
+
+#[test]
+fn a_mount_goes_on_with_the_program_on_disk_or_as_it_is() {
+    for who in Who::all() {
+        let bench = Bench::new(small_world());
+        let place = Place::new(&bench, who, "mnt");
+        // A program of its own, that can be exchanged.
+        let copy = bench.folder("program", who).join("vm0fs");
+        let exchange = |text: Option<&str>| {
+            // Its file is in use: another one takes the name.
+            let new = copy.with_extension("new");
+            match text {
+                None => drop(fs::copy(program(), &new).unwrap()),
+                Some(text) => fs::write(&new, text).unwrap(),
+            }
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+            fs::rename(&new, &copy).unwrap();
+        };
+        exchange(None);
+        let mut mount = bench.command_of(&copy, who);
+        finish(mount.arg("mount").arg(&place.path)).succeeded();
+        let upgrade = || finish(bench.command(who).arg("upgrade").arg(&place.path));
+        let shown = place.path.display().to_string();
+
+        exchange(None);
+        let said = upgrade().succeeded();
+        assert!(said.contains(&format!("{shown}: vm0fs ")), "{said}");
+        let last = replaced(&place, 1);
+        assert_eq!(last["cause"], "upgrade");
+        let runs = |path: &str| fs::read_link(path).unwrap();
+        let children =
+            fs::read_to_string(format!("/proc/{0}/task/{0}/children", supervisor(&place)));
+        let worker = format!("/proc/{}/exe", children.unwrap().trim());
+        assert_eq!(runs(&worker), copy, "the new file");
+
+        for (wrong, why) in [
+            (
+                Some("#!/bin/sh\nexit 3\n"),
+                "it ended before it could take over",
+            ),
+            (Some("no program"), "starting "),
+        ] {
+            exchange(wrong);
+            upgrade().failed(&[&shown, "not upgraded, and served as before", why]);
+        }
+        fs::remove_file(&copy).unwrap();
+        upgrade().failed(&[&shown, "No such file"]);
+        assert_eq!(workers(&place)["replaced"], 1);
+        assert_eq!(place.run("ls agents"), "writer\n");
+        finish(&mut place.unmount(&bench)).succeeded();
+        until("its supervisor has ended", || !is_mounted(&place.path));
+    }
+}
+
+fn supervisor(place: &Place) -> u64 {
+    workers(place)["supervisor"].as_u64().unwrap()
+}
+
+#[test]
+fn an_upgrade_lets_a_download_go_on_and_open_files_be_read() {
+    let mut world = small_world();
+    let site = world.add_storage(vm0fs::demo::Kind::Artifact, "large");
+    let text = crate::support::noise(3 << 20);
+    let files = vec![vm0fs::demo::File::new("f", text.clone())];
+    world.add_version(&site, vm0fs::demo::VersionSpec::files(files));
+    let bench = Bench::new(world);
+    let place = Place::mounted(&bench, Who::Myself, "mnt");
+    // Half of a file has been read when the worker changes.
+    let script = format!(
+        "exec 3< artifacts/large/latest/f; head -c 1000000 <&3 > {0}; \
+         vm0fs=$1; $vm0fs upgrade . && cat <&3 >> {0}",
+        bench.dir().join("read").display()
+    );
+    let inside = place.inside(&script);
+    let mut command = Command::new("bash");
+    command.args(["-c", &inside, "bash"]).arg(program());
+    finish(&mut command).succeeded();
+    assert!(fs::read(bench.dir().join("read")).unwrap() == text);
+    // And one that waits for the service gets its answer from the next.
+    bench
+        .server
+        .fault(Fault::api("/v1/volumes", Action::Delay(Duration::from_secs(2))).times(1));
+    let mut waiting = Running::script(Who::Myself, &place.inside("ls volumes"));
+    assert!(bench.server.wait_for(SOON, |requests| {
+        requests.iter().any(|request| request.path == "/v1/volumes")
+    }));
+    finish(bench.command(Who::Myself).arg("upgrade").arg(&place.path)).succeeded();
+    assert_eq!(waiting.end(), Some(0));
+    assert_eq!(workers(&place)["replaced"], 2);
+}
+
+#[test]
+fn sighup_reads_the_settings_again() {
+    let bench = Bench::new(small_world());
+    let place = Place::new(&bench, Who::Myself, "mnt");
+    let config = bench.folder("config", Who::Myself).join("vm0fs");
+    fs::create_dir(&config).unwrap();
+    let set = |text: &str| fs::write(config.join("config.toml"), text).unwrap();
+    set("list-ttl = \"7s\"\n");
+    let mut mount = place.mount(&bench);
+    finish(mount.env("XDG_CONFIG_HOME", config.parent().unwrap())).succeeded();
+    let ttl = || {
+        let status: Value = serde_json::from_str(&place.run("cat .vm0fs/status.json")).unwrap();
+        status["listings"]["ttl_seconds"].as_f64().unwrap()
+    };
+    assert_eq!(ttl(), 7.0);
+    set("list-ttl = \"9s\"\n");
+    kill(place.pid(), SIGHUP);
+    assert_eq!(replaced(&place, 1)["cause"], "reload");
+    assert_eq!(ttl(), 9.0);
+    // What is wrong is said, and changes nothing.
+    set("list-ttl = 9\n");
+    kill(place.pid(), SIGHUP);
+    until("it is refused", || workers(&place)["refused"] == 1);
+    let why = workers(&place)["last_refusal"].to_string();
+    assert!(why.contains("config.toml"), "{why}");
+    set("allow-other = true\n");
+    kill(place.pid(), SIGHUP);
+    until("it is refused", || workers(&place)["refused"] == 2);
+    let why = workers(&place)["last_refusal"].to_string();
+    assert!(why.contains("--allow-other has changed"), "{why}");
+    assert_eq!((ttl(), &workers(&place)["replaced"]), (9.0, &1.into()));
+}
+
+#[test]
+fn a_next_worker_that_dies_while_the_one_before_it_ends_is_replaced() {
+    let bench = Bench::new(small_world());
+    let place = Place::new(&bench, Who::Myself, "mnt");
+    finish(place.mount(&bench).args(["--timeout", "4s"])).succeeded();
+    // It ends only once it has sent this, or given up.
+    bench
+        .server
+        .fault(Fault::api_exact("/v1/runs", Action::Stall).method("POST"));
+    let script = place.inside("echo hello > agents/writer/run");
+    let _writer = Running::script(Who::Myself, &script);
+    assert!(bench.server.wait_for(SOON, |requests| {
+        requests.iter().any(|request| request.method == "POST")
+    }));
+    let old = place.worker();
+    let is_there = |pid: u32| place.processes().contains(&pid);
+    // The next one dies in vain where it was not ready by then.
+    for _ in 0..3 {
+        kill(place.pid(), SIGHUP);
+        until("there are two", || place.processes().len() == 3);
+        let all = place.processes();
+        let next = all
+            .into_iter()
+            .filter(|pid| ![old, place.pid()].contains(pid));
+        thread::sleep(Duration::from_secs(1));
+        next.for_each(|pid| kill(pid, SIGKILL));
+        let mut looks = (0..80).map(|_| thread::sleep(Duration::from_millis(100)));
+        if looks.any(|()| !is_there(old)) {
+            break;
+        }
+    }
+    assert!(!is_there(old), "it was told to end");
+    assert_eq!(replaced(&place, 1)["cause"], "death");
+    assert_eq!(place.run("ls agents"), "writer\n");
+}
