@@ -34,9 +34,11 @@ const FAILURES: (usize, usize) = (20_000, usize::MAX);
 /// How long a measure of the cache stands. This mount measures after each of
 /// its own downloads, so what is missed is what other mounts change.
 const USAGE_TTL: Duration = Duration::from_secs(1);
-/// Components of a path, and its characters, that the list of downloads shows.
+/// Components of a path, and its characters, that the list of downloads shows; and the
+/// entries of a directory in which it looks for a name.
 const DEPTH: usize = 64;
 const PATH: usize = 80;
+const SEARCHED: u32 = 50_000;
 
 /// The files of a version.
 pub(crate) enum Files {
@@ -213,14 +215,15 @@ impl Content {
     pub(crate) fn table(&self, name: impl Fn(&VersionId) -> Option<String>) -> String {
         self.transfers.render(|version, file| {
             let title = transfers::title(version, name(version));
-            match file {
-                Some(file) => title + "/" + &self.path(version, file).unwrap_or_default(),
+            match file.and_then(|file| self.path(version, file)) {
+                Some(path) => format!("{title}/{path}"),
                 None => title,
             }
         })
     }
 
-    /// The path of a file in its version, where that is known.
+    /// The path of a file in its version, where that is known and is soon found: a node
+    /// has no name but in its directory.
     fn path(&self, version: &VersionId, mut node: u32) -> Option<String> {
         let sealed = self.sealed(version)?;
         let index = sealed.index();
@@ -230,8 +233,11 @@ impl Content {
             if parent == node {
                 break;
             }
-            let mut entries =
-                (0..index.child_count(parent)).filter_map(|at| index.child_at(parent, at));
+            let count = index.child_count(parent);
+            if count > SEARCHED {
+                return None;
+            }
+            let mut entries = (0..count).filter_map(|at| index.child_at(parent, at));
             let (name, _) = entries.find(|(_, child)| *child == node)?;
             names.push(String::from_utf8_lossy(name).into_owned());
             node = parent;

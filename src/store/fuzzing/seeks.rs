@@ -107,7 +107,7 @@ fn ask_for_all(index: &SeekIndex, source: &[u8]) {
             u64::MAX,
         ] {
             let input = index.input(span, to);
-            assert!(input.start <= input.end && input.end <= length + 1);
+            assert!(input.start <= input.end && input.end <= length.saturating_add(1));
         }
         let mut reader = index
             .inflate(span, index.output(span).end, source)

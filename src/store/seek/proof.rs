@@ -20,7 +20,7 @@ use zlib_rs::{Inflate, InflateFlush};
 /// Bytes of output by which most wrong readings are told, at little cost.
 const TRIAL: usize = 4 << 10;
 /// Candidates that may wait.
-pub(in crate::store) const WAITING: usize = 16;
+pub(in crate::store) const WAITING: usize = 20;
 
 /// The proved points of a stream, in order.
 #[derive(Debug, Default)]

@@ -96,7 +96,7 @@ impl SeekIndex {
         let next = points.get(span + 1);
         // A block may begin inside of the last byte of the one before.
         let end = next.map_or(self.0.end.input, |next| {
-            next.input + u64::from(next.bits > 0)
+            next.input.saturating_add(u64::from(next.bits > 0))
         });
         let enough = way_points.partition_point(|point| point.output < to);
         let enough = way_points.get(enough).map_or(end, |point| point.input);

@@ -38,8 +38,8 @@ pub(in crate::store) struct Recorder {
     at: WayPoint,
     last: u8,
     way_points: Vec<WayPoint>,
-    /// Where the last point is in the tar stream.
-    point: u64,
+    /// Where the last point is.
+    point: WayPoint,
     /// From here on in the archive, or in the tar stream, a point is wanted.
     wanted: WayPoint,
     /// The newest output, at most a window, if a point is wanted soon.
@@ -70,7 +70,7 @@ impl Recorder {
             at: WayPoint::default(),
             last: 0,
             way_points: Vec::new(),
-            point: 0,
+            point: WayPoint::default(),
             wanted: WayPoint::default(),
             history: Vec::new(),
             open: None,
@@ -174,15 +174,18 @@ impl Recorder {
             output: open.output,
         };
         let distance = SPACING.max(from.output / POINTS);
-        let sent = match from.output - self.point > 2 * distance {
+        let input = INPUT_SPACING.max(from.input / POINTS);
+        let point = &self.point;
+        let is_far =
+            from.output - point.output > 2 * distance || from.input - point.input > 2 * input;
+        let sent = match is_far {
             true => self.candidates.send(open).is_ok(),
             false => self.candidates.try_send(open).is_ok(),
         };
         match sent {
             true => {
-                self.point = from.output;
                 let paid = self.windows.load(Ordering::Relaxed).saturating_mul(SHARE);
-                let input = INPUT_SPACING.max(from.input / POINTS);
+                self.point = from;
                 self.want(from, input.max(paid.saturating_sub(from.input)), distance);
             }
             false => self.want_soon(),
