@@ -176,6 +176,10 @@ class Vm0fs(Mounted):
         self.spawn(arguments, {**dict(self.variables), "VM0_API_URL": server.url, "VM0_API_KEY": server.token})
         self.tree = os.path.join(self.mountpoint, "artifacts", self.artifact["name"], self.artifact["id"])
 
+    def pid(self):
+        """The process that serves it, where it has a supervisor beside."""
+        return system.worker_of(self.process.pid) if self.process else None
+
     def share(self):
         """Mounts with a shared cache, an empty one, from now on."""
         self.unmount()

@@ -235,6 +235,7 @@ def as_json(results, bench):
         "round_trip": bench.round_trip,
         "archives": archives,
         "large": bench.large,
+        "replacements": bench.replacements,
         "remarks": bench.remarks,
         "left_out": bench.left_out,
     }

@@ -339,6 +339,19 @@ def call(function, ids, limit):
     return answer["value"]
 
 
+def worker_of(supervisor):
+    """The one process that serves the mount of a supervisor."""
+    end = time.monotonic() + END
+    while time.monotonic() < end:
+        with open(f"/proc/{supervisor}/task/{supervisor}/children", encoding="ascii") as file:
+            found = file.read().split()
+        # More of them while one takes the place of another.
+        if len(found) == 1:
+            return int(found[0])
+        time.sleep(0.01)
+    raise Failure(f"the supervisor {supervisor} has no worker, or several")
+
+
 def peak_memory(pid):
     return memory_of(pid, "VmHWM")
 
