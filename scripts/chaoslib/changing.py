@@ -76,7 +76,7 @@ class Tail(Reader):
 
     def wanted(self):
         """How many rows the service has, once no more come."""
-        with open(f"{os.path.dirname(self.place.folder)}/rows-{self.run}", encoding="ascii") as file:
+        with open(f"{os.path.dirname(self.place.folder)}/rows-{self.run}", encoding="utf-8") as file:
             return int(file.read())
 
     def complete(self, following):
