@@ -170,6 +170,12 @@ impl Handover {
         !self.memory.is_closed()
     }
 
+    /// Whether another worker may take over, now or after this one has stopped writing:
+    /// then nothing may be done that it would do again unless it is told.
+    pub(crate) fn must_tell(&self) -> bool {
+        self.memory.is_sized()
+    }
+
     /// Writes nothing more: another worker takes over while this one ends.
     pub fn close(&self) {
         self.memory.close();

@@ -21,6 +21,8 @@ pub(super) struct Memory {
     /// Whether nothing is to be written any more: it cannot be kept, or another worker
     /// has it.
     is_closed: AtomicBool,
+    /// Whether another worker can have it at all.
+    is_sized: bool,
 }
 
 impl Memory {
@@ -46,6 +48,7 @@ impl Memory {
         Ok(Self {
             file,
             is_closed: AtomicBool::new(sized.is_err()),
+            is_sized: sized.is_ok(),
         })
     }
 
@@ -64,6 +67,7 @@ impl Memory {
         Ok(Self {
             file,
             is_closed: AtomicBool::new(false),
+            is_sized: true,
         })
     }
 
@@ -74,6 +78,10 @@ impl Memory {
     /// Writes nothing more.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_sized(&self) -> bool {
+        self.is_sized
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -135,7 +135,7 @@ impl Orders {
     /// ENOSPC where that cannot be done, and another worker may take over.
     fn note(&self, record: &Record) -> Result<()> {
         let is_noted = self.handover.add(Owner::Orders, record.write());
-        match is_noted || !self.handover.is_kept() {
+        match is_noted || !self.handover.must_tell() {
             true => Ok(()),
             false => Err(Error::NoSpace(
                 "no memory to note what is sent; nothing was sent".into(),

@@ -187,8 +187,8 @@ impl Writing {
     /// Writes down what happens to the draft, before it does.
     fn note(&self, record: Fields) -> Result<()> {
         let noted = self.stream.as_ref();
-        let noted = noted.is_none_or(|stream| self.handover.add_to(stream, &record));
-        match noted || !self.handover.is_kept() {
+        let noted = noted.is_some_and(|stream| self.handover.add_to(stream, &record));
+        match noted || !self.handover.must_tell() {
             true => Ok(()),
             // Half of what was written must not become an order.
             false => Err(Error::NoSpace(format!(

@@ -254,3 +254,27 @@ fn a_cancel_that_may_have_been_sent_is_not_sent_again() {
     assert_eq!(again.unwrap_err().errno(), libc::EIO);
     assert_eq!(posts(&bench), 0);
 }
+
+#[test]
+fn a_worker_that_another_replaces_sends_nothing_any_more() {
+    let (mut bench, start, cancel, _) = bench();
+    let (open, second) = (opened(&bench, start), opened(&bench, cancel));
+    let number = left(&bench, &open);
+    write(&bench, &open, 0, "later").unwrap();
+    let order = bench.tree.orders.finish(writing(&open)).unwrap();
+    bench.tree.handover().close();
+    assert_eq!(finish(&bench, &open).unwrap_err().errno(), libc::ENOSPC);
+    let refused = write(&bench, &second, 0, "\n").unwrap_err();
+    assert_eq!(refused.errno(), libc::ENOSPC);
+    let third = opened(&bench, start);
+    assert_eq!(
+        write(&bench, &third, 0, "lost").unwrap_err().errno(),
+        libc::ENOSPC
+    );
+    assert_eq!(posts(&bench), 0);
+    bench.replace();
+    let open = reopened(&bench, start, number);
+    assert_eq!(bench.tree.orders.finish(writing(&open)).unwrap(), order);
+    finish(&bench, &open).unwrap();
+    assert_eq!(posts(&bench), 1);
+}
