@@ -2,6 +2,8 @@
 
 mod ends;
 mod poison;
+mod stepped;
+mod survives;
 mod upgrade;
 
 use crate::{

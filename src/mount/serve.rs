@@ -15,7 +15,7 @@ use crate::{
     proc::{self, MountEntry},
     signals::{self, Signals},
     supervision::{Cause, Seen},
-    supervisor::{Connection, Hooks, Link, Told, Voice},
+    supervisor::{self, Connection, Hooks, Link, Told, Voice},
     tree::Tree,
     unmount,
 };
@@ -151,6 +151,9 @@ impl Mounted {
             )?;
             link.mounted(connection, session.as_fd(), mounted.origin.handover.fd())?;
             mounted.watch(link)?;
+        } else {
+            let supervision = &mounted.origin.supervision;
+            supervision.note(|seen| seen.unguarded = supervisor::obstacle());
         }
         mounted.begin(session, on_mounted)?;
         tracing::info!("mounted at {}", mounted.mountpoint.display());

@@ -14,7 +14,7 @@ use vm0fs::demo::{File, Kind, VersionSpec};
 
 /// The thread of a process that has this name, once there is one.
 #[track_caller]
-fn thread(pid: u32, name: &str) -> i32 {
+pub(super) fn thread(pid: u32, name: &str) -> i32 {
     let mut found = None;
     until("it has such a thread", || {
         let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
@@ -30,7 +30,7 @@ fn thread(pid: u32, name: &str) -> i32 {
 
 /// Sends a signal to one thread, as a fault in it would.
 #[allow(unsafe_code)]
-fn fault_in(pid: u32, thread: i32) {
+pub(super) fn fault_in(pid: u32, thread: i32) {
     // SAFETY: it only sends a signal.
     let sent = unsafe { libc::syscall(libc::SYS_tgkill, pid, thread, libc::SIGSEGV) };
     assert_eq!(sent, 0);
