@@ -19,11 +19,17 @@ pub use self::{
 use std::{
     fs::{self, File},
     io::{self, Read},
-    path::Path,
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
 };
 
 /// The program that this process runs, also where its file has been replaced.
 pub const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// The path by which a process, or one that it starts, opens again what a file is.
+pub fn descriptor_path(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
 
 /// Longest text that is read: `maps` of a process with as many mappings as Linux
 /// allows by default (65,530) is about half of it.

@@ -3,7 +3,8 @@
 use super::{Descriptor, MountEntry, field, mounts, read};
 use std::{
     ffi::OsString,
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::{ffi::OsStringExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
@@ -118,6 +119,14 @@ impl Process {
     pub fn sleeps_in(&self) -> String {
         let function = read(&self.folder.join("wchan")).unwrap_or_default();
         String::from_utf8_lossy(&function).into_owned()
+    }
+
+    /// Opens the program that it runs, also where its file has been replaced.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn open_program(&self) -> io::Result<File> {
+        File::open(self.folder.join("exe"))
     }
 
     /// The program that it runs. Of another user's process only root may know it.

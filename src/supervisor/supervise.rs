@@ -15,7 +15,7 @@ use crate::{
     background::Ready,
     error::{Error, Result},
     malloc,
-    proc::OWN_PROGRAM,
+    proc::{OWN_PROGRAM, descriptor_path},
     signals::{RELOAD, Signals, UPGRADE},
     supervision::{Cause, MOST_REMEMBERED, Replacement},
     unmount,
@@ -66,6 +66,8 @@ struct Supervisor {
     arguments: Vec<OsString>,
     /// The path of the program, which may be another one by the time of an upgrade.
     program: PathBuf,
+    /// The program of the last upgrade, also where its file has been replaced since.
+    upgraded: Option<File>,
     held: Option<Held>,
     current: Option<Worker>,
     /// The worker that is to replace the current one, and why.
@@ -117,6 +119,7 @@ impl Supervisor {
             secrets: launched.secrets,
             from: launched.from,
             arguments: launched.arguments,
+            upgraded: None,
             program: program.map_err(|error| Error::io("finding the program", error))?,
             held: None,
             current: None,
@@ -243,6 +246,10 @@ impl Supervisor {
             Cause::Death => format!("the worker died{}", self.deaths.last()),
             Cause::Hang | Cause::Upgrade | Cause::Reload => gap.why,
         };
+        if gap.cause == Cause::Upgrade {
+            // Where it cannot be told, a death brings the program of before back.
+            self.upgraded = worker.program().ok();
+        }
         let replacement = Replacement {
             at: Timestamp::now(),
             cause: gap.cause,
@@ -311,7 +318,7 @@ impl Supervisor {
         if self.next.is_some() {
             return self.promote();
         }
-        match self.start(Path::new(OWN_PROGRAM)) {
+        match self.start(&self.present_program()) {
             Ok(worker) => {
                 worker.tell(&Order::Go);
                 self.current = Some(worker);
@@ -320,17 +327,28 @@ impl Supervisor {
         }
     }
 
+    /// The program that serves now.
+    fn present_program(&self) -> PathBuf {
+        match &self.upgraded {
+            Some(program) => descriptor_path(program),
+            None => OWN_PROGRAM.into(),
+        }
+    }
+
     /// Starts the worker that is to replace the one that serves.
     fn begin_replacing(&mut self, cause: Cause) {
-        let is_ready = self.current.as_ref().is_some_and(|worker| worker.serves);
+        let is_ready = self
+            .current
+            .as_ref()
+            .is_some_and(|worker| worker.serves && !worker.is_draining);
         if !is_ready || self.next.is_some() || self.ending.is_some() {
             return self.say_refused("another worker is about to begin; try again in a moment");
         }
         let program = match cause {
-            Cause::Upgrade => self.program.as_path(),
-            _ => Path::new(OWN_PROGRAM),
+            Cause::Upgrade => self.program.clone(),
+            _ => self.present_program(),
         };
-        match self.start(program) {
+        match self.start(&program) {
             Ok(worker) => self.next = Some((worker, cause)),
             Err(error) => self.say_refused(&error.to_string()),
         }
@@ -400,11 +418,12 @@ impl Supervisor {
             return self.unmount();
         }
         let overdue = |limit| move |worker: &Worker| worker.began.elapsed() > limit;
-        if self
-            .next
+        let is_draining = self
+            .current
             .as_ref()
-            .is_some_and(|(next, _)| overdue(PREPARATION)(next))
-        {
+            .is_some_and(|worker| worker.is_draining);
+        let next = self.next.as_ref().filter(|_| !is_draining);
+        if next.is_some_and(|(next, _)| overdue(PREPARATION)(next)) {
             self.refuse("it was not ready to take over in time");
         }
         let Some(current) = &mut self.current else {

@@ -4,8 +4,13 @@ use super::{
     inherit::pass_on,
     message::{Order, Report, Socket},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    proc::Process,
+};
 use std::{
+    fs::File,
+    io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::process::ExitStatusExt,
@@ -82,6 +87,14 @@ impl Worker {
     /// Its process id.
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The program that it runs, which stays that one where its file is replaced.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn program(&self) -> io::Result<File> {
+        Process::new(self.pid()).open_program()
     }
 
     /// Tells it something. Where it has ended, that shows elsewhere.

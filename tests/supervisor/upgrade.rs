@@ -11,7 +11,7 @@ use crate::{
 };
 use nix::sys::signal::Signal::{SIGHUP, SIGKILL};
 use serde_json::Value;
-use std::{fs, process::Command, thread, time::Duration};
+use std::{fs, path::Path, process::Command, thread, time::Duration};
 
 #[test]
 fn a_mount_goes_on_with_the_program_on_disk_or_as_it_is() {
@@ -43,10 +43,18 @@ fn a_mount_goes_on_with_the_program_on_disk_or_as_it_is() {
         let last = replaced(&place, 1);
         assert_eq!(last["cause"], "upgrade");
         let runs = |path: &str| fs::read_link(path).unwrap();
-        let children =
-            fs::read_to_string(format!("/proc/{0}/task/{0}/children", supervisor(&place)));
-        let worker = format!("/proc/{}/exe", children.unwrap().trim());
+        let worker = format!("/proc/{}/exe", worker_of(&place));
         assert_eq!(runs(&worker), copy, "the new file");
+        // Which is what goes on after a death, also once its file is another one.
+        exchange(Some("no program"));
+        kill(worker_of(&place), SIGKILL);
+        assert_eq!(place.run("ls agents"), "writer\n");
+        assert_eq!(replaced(&place, 2)["cause"], "death");
+        let worker = format!("/proc/{}/exe", worker_of(&place));
+        let runs = runs(&worker).display().to_string();
+        assert!(runs.starts_with(&*copy.to_string_lossy()), "{runs}");
+        let size = |path: &Path| fs::metadata(path).unwrap().len();
+        assert_eq!(size(Path::new(&worker)), size(program()), "not the script");
 
         for (wrong, why) in [
             (
@@ -60,15 +68,17 @@ fn a_mount_goes_on_with_the_program_on_disk_or_as_it_is() {
         }
         fs::remove_file(&copy).unwrap();
         upgrade().failed(&[&shown, "No such file"]);
-        assert_eq!(workers(&place)["replaced"], 1);
+        assert_eq!(workers(&place)["replaced"], 2);
         assert_eq!(place.run("ls agents"), "writer\n");
         finish(&mut place.unmount(&bench)).succeeded();
         until("its supervisor has ended", || !is_mounted(&place.path));
     }
 }
 
-fn supervisor(place: &Place) -> u64 {
-    workers(place)["supervisor"].as_u64().unwrap()
+/// The worker, also of another program than the one under test.
+fn worker_of(place: &Place) -> u32 {
+    let status: Value = serde_json::from_str(&place.run("cat .vm0fs/status.json")).unwrap();
+    u32::try_from(status["pid"].as_u64().unwrap()).unwrap()
 }
 
 #[test]
