@@ -91,11 +91,18 @@ class Tail(Reader):
             raise Wrong(f"{following.path}: {following.rows} rows of {self.wanted()}")
 
     def finish(self):
-        following = Following(self.path())
-        try:
-            self.complete(following)
-        finally:
-            following.end()
+        end = time.monotonic() + LONGEST
+        while True:
+            following = Following(self.path())
+            try:
+                return self.complete(following)
+            except Refused:
+                # The last fault may still be felt.
+                if time.monotonic() > end:
+                    raise
+                time.sleep(1)
+            finally:
+                following.end()
 
 
 class Follow(Tail):

@@ -192,7 +192,8 @@ class Faults(Hazard):
             self.over.wait(self.random.uniform(2, 5))
             self.server.ask("well")
             self.phases.append((begun, time.monotonic(), " and ".join(kinds)))
-            self.over.wait(self.random.uniform(7, 11))
+            # Longer than a fault is felt.
+            self.over.wait(self.random.uniform(20, 25))
 
 
 class Rows(Hazard):

@@ -13,8 +13,9 @@ from .changing import Status, Writer
 NEVER = (errno.ESTALE, errno.ENOTCONN, errno.ECONNABORTED, errno.EBADF, errno.ENOENT, errno.EINVAL, errno.ENOSYS,
          errno.ENODEV, errno.EINTR, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 NEVER_SAID = re.compile("|".join(re.escape(os.strerror(number)) for number in NEVER))
-# For how long a fault that is over may be felt: the circuit breaker asks again by then.
-FELT = 5
+# For how long a fault that is over may be felt: a request that began in it takes its three
+# seconds, and the circuit breaker waits for up to eight until it asks again.
+FELT = 15
 # What a log of a sound mount does not hold.
 ALARMING = re.compile("panicked|please report|internal error")
 
@@ -70,8 +71,8 @@ class Verdict:
     def complain(self, mount, killer, report, why):
         before = [(at, name) for at, name in killer.deeds if at <= report["until"]]
         last = f"; before it: {before[-1][1]} at {self.at(before[-1][0])}" if before else ""
-        fault = self.fault(report)
-        during = f"; during {fault}" if fault else ""
+        phases = [(ended, what) for begun, ended, what in self.phases if begun <= report["until"]]
+        during = f"; the last fault, {phases[-1][1]}, ended at {self.at(phases[-1][0])}" if phases else ""
         self.wrong.append(f"{mount.user}: {report['kind']}, {self.at(report['from'])} to "
                           f"{self.at(report['until'])}{last}{during}: {why}")
 
