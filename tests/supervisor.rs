@@ -2,6 +2,7 @@
 
 mod ends;
 mod poison;
+mod reading;
 mod stepped;
 mod survives;
 mod upgrade;
