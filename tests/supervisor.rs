@@ -5,6 +5,7 @@ mod poison;
 mod reading;
 mod stepped;
 mod survives;
+mod under_way;
 mod upgrade;
 
 use crate::{
