@@ -52,7 +52,7 @@ pub(crate) fn say(bench: &Bench, run: &str, text: &str) {
 }
 
 /// The sandbox logs a chunk now.
-fn log(bench: &Bench, run: &str, chunk: &str) {
+pub(crate) fn log(bench: &Bench, run: &str, chunk: &str) {
     let row = LogRow::system(Timestamp::now(), chunk);
     bench.server.world().add_log(run, row);
 }
@@ -76,7 +76,7 @@ fn lines(calls: &[Recorded]) -> Vec<String> {
 }
 
 /// Ends the run as if that had been longer ago than late rows can come.
-fn end_long_ago(bench: &Bench, run: &str) {
+pub(crate) fn end_long_ago(bench: &Bench, run: &str) {
     let mut world = bench.server.world();
     let long_ago = world.ago(45);
     world
@@ -112,7 +112,7 @@ fn entries(text: &str) -> Vec<String> {
 /// test knows the row again (`#1.`, `#2.`, …).
 ///
 /// How an event is drawn is held by the tests of the drawing, not here.
-fn difference(text: &str, rows: &[LogRow]) -> Option<String> {
+pub(crate) fn difference(text: &str, rows: &[LogRow]) -> Option<String> {
     if !text.is_empty() && !text.ends_with('\n') {
         return Some("the last line does not end".into());
     }
@@ -131,7 +131,7 @@ fn difference(text: &str, rows: &[LogRow]) -> Option<String> {
 
 /// A text's entries and its rows, each in the order of time and kind: lines that
 /// a stream has told come before those that had to be asked for.
-fn in_order(text: &str, mut rows: Vec<LogRow>) -> (String, Vec<LogRow>) {
+pub(crate) fn in_order(text: &str, mut rows: Vec<LogRow>) -> (String, Vec<LogRow>) {
     let mut entries = entries(text);
     let head = |entry: &String| {
         let words: Vec<&str> = entry.splitn(3, ' ').take(2).collect();
@@ -205,7 +205,7 @@ fn json_lines(text: &str) -> Vec<Value> {
 }
 
 /// The rows that the service holds of a run.
-fn rows(bench: &Bench, run: &str) -> Vec<LogRow> {
+pub(crate) fn rows(bench: &Bench, run: &str) -> Vec<LogRow> {
     bench.server.world().run(run).unwrap().logs.clone()
 }
 

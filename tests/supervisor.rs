@@ -2,8 +2,10 @@
 
 mod ends;
 mod poison;
+mod reading;
 mod stepped;
 mod survives;
+mod under_way;
 mod upgrade;
 
 use crate::{

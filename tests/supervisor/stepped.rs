@@ -42,12 +42,14 @@ pub(super) fn replace(place: &Place, how: How) {
 /// `pause NUMBER` of a shell script: says that it is there, and waits for the test.
 const SHELL: &str = r#"pause() { : > "$D/at-$1"; until [ -e "$D/go-$1" ]; do sleep 0.02; done; }"#;
 
-/// The same for Python.
+/// The same for Python; `say` says it and does not wait.
 const PYTHON: &str = "
-import ctypes, fcntl, json, mmap, os, sys, time
+import mmap, os, sys, time
 D = os.environ['D']
-def pause(number):
+def say(number):
     open(f'{D}/at-{number}', 'w').close()
+def pause(number):
+    say(number)
     while not os.path.exists(f'{D}/go-{number}'):
         time.sleep(0.02)
 ";
