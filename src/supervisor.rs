@@ -14,6 +14,7 @@
 //! program becomes either.
 
 mod deaths;
+mod gap;
 mod happening;
 mod held;
 mod inherit;

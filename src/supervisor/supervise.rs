@@ -5,6 +5,7 @@
 
 use super::{
     deaths::Deaths,
+    gap::Gap,
     happening::{self, Happening, Place},
     held::Held,
     launch::{self, Launched},
@@ -17,10 +18,9 @@ use crate::{
     malloc,
     proc::{OWN_PROGRAM, descriptor_path},
     signals::{RELOAD, Signals, UPGRADE},
-    supervision::{Cause, MOST_REMEMBERED, Replacement},
+    supervision::{Cause, Seen},
     unmount,
 };
-use jiff::Timestamp;
 use nix::sys::{signal::Signal, signalfd::SignalFd};
 use std::{
     ffi::OsString,
@@ -47,13 +47,6 @@ const END: Duration = Duration::from_secs(25);
 const LOOK: Duration = Duration::from_secs(1);
 const LOOK_AT_ENDING: Duration = Duration::from_millis(10);
 
-/// The time without a worker.
-struct Gap {
-    since: Instant,
-    cause: Cause,
-    why: String,
-}
-
 struct Supervisor {
     signals: SignalFd,
     /// Where the command waits; and whether the mount stays in the foreground.
@@ -78,8 +71,8 @@ struct Supervisor {
     /// Since when requests wait that no worker takes.
     stuck: Option<Instant>,
     deaths: Deaths,
-    replaced: u64,
-    replacements: Vec<Replacement>,
+    /// The workers that were replaced.
+    seen: Seen,
     /// Since when the mount is to end.
     ending: Option<Instant>,
     /// How the supervisor ends, once it does.
@@ -128,8 +121,7 @@ impl Supervisor {
             gap: None,
             stuck: None,
             deaths: Deaths::default(),
-            replaced: 0,
-            replacements: Vec::new(),
+            seen: Seen::default(),
             ending: None,
             over: None,
         })
@@ -152,8 +144,8 @@ impl Supervisor {
             protocol: PROTOCOL,
             pid: std::process::id(),
             connection: held.map(|held| held.connection.clone()),
-            replaced: self.replaced,
-            replacements: self.replacements.clone(),
+            replaced: self.seen.replaced,
+            replacements: self.seen.replacements.clone(),
         });
         Ok(worker)
     }
@@ -242,26 +234,13 @@ impl Supervisor {
         // What the threads of the one before took as they ended is sent once more.
         self.resend();
         let Some(worker) = &self.current else { return };
-        let why = match gap.cause {
-            Cause::Death => format!("the worker died{}", self.deaths.last()),
-            Cause::Hang | Cause::Upgrade | Cause::Reload => gap.why,
-        };
         if gap.cause == Cause::Upgrade {
             // Where it cannot be told, a death brings the program of before back.
             self.upgraded = worker.program().ok();
         }
-        let replacement = Replacement {
-            at: Timestamp::now(),
-            cause: gap.cause,
-            why,
-            gap_ms: gap.since.elapsed().as_secs_f64() * 1e3,
-            version: worker.version.clone(),
-        };
+        let replacement = gap.end(worker.version.clone(), || self.deaths.last());
         worker.tell(&Order::Replaced(replacement.clone()));
-        self.replaced += 1;
-        self.replacements.push(replacement);
-        let too_many = self.replacements.len().saturating_sub(MOST_REMEMBERED);
-        self.replacements.drain(..too_many);
+        self.seen.add(replacement);
     }
 
     /// The worker that serves, or was about to, has gone.
@@ -313,7 +292,7 @@ impl Supervisor {
             return self.give_up("too many workers died in a short time");
         }
         let since = Instant::now();
-        self.gap.get_or_insert(Gap { since, cause, why });
+        self.gap.get_or_insert(Gap::since(since, cause, why));
         self.resend();
         if self.next.is_some() {
             return self.promote();
@@ -380,7 +359,7 @@ impl Supervisor {
             _ => "the program on disk took over",
         };
         let (since, why) = (Instant::now(), what.into());
-        self.gap.get_or_insert(Gap { since, cause, why });
+        self.gap.get_or_insert(Gap::since(since, cause, why));
         self.resend();
         worker.tell(&Order::Go);
         self.current = Some(worker);
