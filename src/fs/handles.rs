@@ -9,6 +9,7 @@ use crate::{
 };
 use std::{
     collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, OnceLock},
 };
 
@@ -129,15 +130,15 @@ impl OpenHandle {
             let left = view.left_directory(&bytes).ok_or(Error::Stale)?;
             return Ok(Some(left));
         }
-        let Some(length) = size.checked_sub(1) else {
+        if size == 0 {
             return Ok(None);
-        };
+        }
         // All of it fitted into one reply, of which this is the end.
-        if offset >= length.saturating_add(2) {
+        if offset > size & MOST_LISTED {
             return Ok(Some(Directory::Listed(Vec::new())));
         }
         let anew = view.directory(self.ino())?;
-        match anew.len() as u64 == length {
+        match summary(&anew) == size {
             true => Ok(Some(anew)),
             false => Err(Error::Stale.into()),
         }
@@ -152,6 +153,23 @@ impl OpenHandle {
             handover.let_go(before.1);
         }
     }
+}
+
+/// The bits of a listing's summary that count.
+const MOST_LISTED: u64 = (1 << 32) - 1;
+
+/// What a listing is known by: how many entries it has, and one, in the low bits, and
+/// which. Equal in number, it may still be another: a process that has read its beginning
+/// would get names twice, or not at all.
+fn summary(directory: &Directory) -> u64 {
+    let count = (directory.len() as u64).min(MOST_LISTED - 1) + 1;
+    let mut hasher = DefaultHasher::new();
+    if let Directory::Listed(entries) = directory {
+        for (entry, _) in entries {
+            entry.ino.hash(&mut hasher);
+        }
+    }
+    hasher.finish() << 32 | count
 }
 
 /// The table of open handles. Numbers are never reused.
@@ -256,7 +274,7 @@ impl Handles {
         let size = match directory.is_final() {
             // It is read from its version again.
             true => 0,
-            false => directory.len() as u64 + 1,
+            false => summary(directory),
         };
         handle.change(&self.handover, size, kept.unwrap_or_default());
     }

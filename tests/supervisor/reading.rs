@@ -5,11 +5,11 @@ use super::{
     workers,
 };
 use crate::{
-    commands::{Place, finish, kill, script, until},
+    commands::{Place, finish, kill, script, small_world, until},
     living::{difference, end_long_ago, in_order, log, rows, say},
     support::{
         Bench, Who,
-        fake::{File, Kind, Run, VersionSpec, World},
+        fake::{File, Kind, Run, VersionSpec, World, uuid},
         noise,
         watched::Watched,
     },
@@ -108,7 +108,8 @@ fn runs(number: i64) -> World {
 fn add_run(bench: &Bench, place: &Place) {
     let mut world = bench.server.world();
     let now = world.ago(0);
-    let id = world.add_run(Run::new("writer", now).status("completed"));
+    let id = uuid(&format!("added:{}", world.runs.len()));
+    world.add_run(Run::new("writer", now).status("completed").id(&id));
     drop(world);
     let look = format!("grep -c {id} runs/.runs.jsonl; true");
     until("the run is shown", || place.run(&look) == "1\n");
@@ -393,5 +394,67 @@ fn inode_numbers_and_what_git_knows_of_them_stay() {
         }
         assert_eq!(git("status --porcelain"), "");
         assert_eq!((bench.links(), bench.downloads().len()), (0, 0));
+    }
+}
+
+#[test]
+fn a_small_folder_read_by_a_few_names_is_never_two_listings() {
+    for who in Who::all() {
+        let mut world = small_world();
+        for number in 0..12 {
+            world.add_storage(Kind::Volume, &format!("volume-{number:02}"));
+        }
+        let bench = Bench::new(world);
+        let place = mounted(&bench, who);
+        // As of libraries with small buffers. The kernel has all names after the first call.
+        let text = "import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+def names(fd, size=400):
+    buffer = ctypes.create_string_buffer(size)
+    got = libc.getdents64(fd, buffer, size)
+    if got < 0:
+        raise OSError(ctypes.get_errno(), 'getdents64')
+    at, found = 0, []
+    while at < got:
+        length = int.from_bytes(buffer.raw[at + 16:at + 18], 'little')
+        found.append(buffer.raw[at + 19:at + length].split(b'\\0')[0].decode())
+        at += length
+    return found
+for number, folder in enumerate(['agents', 'volumes']):
+    fd = os.open(folder, os.O_RDONLY)
+    found = names(fd)
+    pause(number)
+    try:
+        while more := names(fd):
+            found += more
+        print(*sorted(found))
+    except OSError as error:
+        print(error.errno)";
+        let mut reader = Stepped::python(&bench, &place, "reader", text);
+        reader.wait(0);
+        replace(&place, How::Kill(SIGKILL));
+        reader.go_on(0);
+        reader.wait(1);
+        // As many as before, and all others.
+        let mut world = bench.server.world();
+        world
+            .storages
+            .retain(|storage| storage.kind != Kind::Volume);
+        for number in 0..12 {
+            world.add_storage(Kind::Volume, &format!("new-{number:02}"));
+        }
+        drop(world);
+        until("they are shown", || {
+            place
+                .run("ls volumes")
+                .lines()
+                .all(|name| name.starts_with("new"))
+        });
+        replace(&place, How::Kill(SIGKILL));
+        reader.go_on(1);
+        let printed = reader.printed();
+        let (agents, volumes) = printed.split_once('\n').unwrap();
+        assert_eq!(agents, ". .. writer", "it has not changed");
+        assert_eq!(volumes, format!("{}\n", nix::libc::ESTALE));
     }
 }
