@@ -162,8 +162,8 @@ pub fn give_back() {
 /// where it is needed. For a process that does next to nothing from then on.
 pub fn forget_code() {
     for range in proc::code() {
-        // SAFETY: code that is mapped from a file and cannot be written is the same when
-        // it is read again.
+        // SAFETY: what is mapped from a file and was never written is the same when it is
+        // read again.
         #[expect(unsafe_code, reason = "there is no safe way to ask for it")]
         unsafe {
             libc::madvise(range.start as *mut _, range.len(), libc::MADV_DONTNEED);

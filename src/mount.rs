@@ -47,7 +47,7 @@ pub enum Outcome {
 /// used, with the mountpoint and the warnings.
 ///
 /// # Errors
-/// [`Error::Setup`] for a mountpoint that cannot be used or a token that the
+/// [`crate::error::Error::Setup`] for a mountpoint that cannot be used or a token that the
 /// API refuses, and where the kernel or `fusermount3` refuses to mount.
 pub fn run(
     options: Options,

@@ -36,13 +36,14 @@ use crate::{
     breaker::{Breaker, State, Verdict},
     error::{Error, Result},
     sync::Mutex,
+    text::hex,
 };
 use bucket::Bucket;
 use counters::Counters;
 use jiff::Timestamp;
 use queue::{Added, Queue};
 use seal::{Address, OVERHEAD, Sealer};
-use std::{collections::HashSet, fmt::Write, io::Read, sync::Arc, thread, time::Duration};
+use std::{collections::HashSet, io::Read, sync::Arc, thread, time::Duration};
 
 /// How long a lookup waits for the store to begin an answer: once in an outage.
 pub const PATIENCE: Duration = Duration::from_millis(500);
@@ -338,13 +339,6 @@ fn note(breaker: &Breaker, error: Option<&Error>) {
         tracing::warn!("{error}; it is left alone for a while");
     }
     breaker.note(error);
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -87,20 +87,37 @@ impl MemoryLimit {
     }
 }
 
-/// Where the code of this process is mapped, as ranges of addresses.
+/// Where the code of this process is mapped, and the constants before it in the same
+/// file, as ranges of addresses. What follows the code in a file is changed when the
+/// program is loaded.
 pub fn code() -> Vec<Range<usize>> {
     let maps = read(Path::new("/proc/self/maps")).unwrap_or_default();
     let maps = String::from_utf8_lossy(&maps).into_owned();
-    let code = maps.lines().filter_map(|line| {
+    let mut found = Vec::new();
+    let mut constants: Option<(Range<usize>, &str)> = None;
+    for line in maps.lines() {
         let mut words = line.split_whitespace();
-        let (range, permissions) = (words.next()?, words.next()?);
-        let (start, end) = range.split_once('-')?;
+        let (Some(range), Some(permissions)) = (words.next(), words.next()) else {
+            continue;
+        };
+        let path = words.nth(3).unwrap_or_default();
         let address = |text| usize::from_str_radix(text, 16).ok();
-        let is_file = words.nth(3).is_some_and(|path| path.starts_with('/'));
-        let is_code = permissions == "r-xp" && is_file;
-        is_code.then_some(address(start)?..address(end)?)
-    });
-    code.collect()
+        let ends = range.split_once('-');
+        let range = ends.and_then(|(start, end)| Some(address(start)?..address(end)?));
+        let Some(range) = range.filter(|_| path.starts_with('/')) else {
+            continue;
+        };
+        match permissions {
+            "r--p" => constants = Some((range, path)),
+            "r-xp" => {
+                let before = constants.take().filter(|(_, of)| *of == path);
+                found.extend(before.map(|(range, _)| range));
+                found.push(range);
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 /// A size that the kernel tells of this process, in bytes.

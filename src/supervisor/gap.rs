@@ -12,8 +12,9 @@ pub(super) struct Gap {
 }
 
 impl Gap {
-    /// One that began then; `why` in words, which deaths have of their own.
-    pub(super) fn since(since: Instant, cause: Cause, why: String) -> Self {
+    /// One that begins now; `why` in words, which deaths have of their own.
+    pub(super) fn begins(cause: Cause, why: String) -> Self {
+        let since = Instant::now();
         Self { since, cause, why }
     }
 

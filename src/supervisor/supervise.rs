@@ -65,6 +65,8 @@ struct Supervisor {
     current: Option<Worker>,
     /// The worker that is to replace the current one, and why.
     next: Option<(Worker, Cause)>,
+    /// Whether what was needed to come this far has been given back.
+    is_settled: bool,
     /// Whether any worker has served yet.
     has_served: bool,
     gap: Option<Gap>,
@@ -118,6 +120,7 @@ impl Supervisor {
             current: None,
             next: None,
             has_served: false,
+            is_settled: false,
             gap: None,
             stuck: None,
             deaths: Deaths::default(),
@@ -228,8 +231,7 @@ impl Supervisor {
         {
             return self.end("the command was interrupted", true);
         }
-        // Nothing of what began is needed while it serves.
-        malloc::forget_code();
+        self.is_settled = false;
         let Some(gap) = self.gap.take() else { return };
         // What the threads of the one before took as they ended is sent once more.
         self.resend();
@@ -291,8 +293,7 @@ impl Supervisor {
         if self.deaths.are_too_many(Instant::now()) {
             return self.give_up("too many workers died in a short time");
         }
-        let since = Instant::now();
-        self.gap.get_or_insert(Gap::since(since, cause, why));
+        self.gap.get_or_insert_with(|| Gap::begins(cause, why));
         self.resend();
         if self.next.is_some() {
             return self.promote();
@@ -316,10 +317,7 @@ impl Supervisor {
 
     /// Starts the worker that is to replace the one that serves.
     fn begin_replacing(&mut self, cause: Cause) {
-        let is_ready = self
-            .current
-            .as_ref()
-            .is_some_and(|worker| worker.serves && !worker.is_draining);
+        let is_ready = self.current.as_ref().is_some_and(Worker::is_free);
         if !is_ready || self.next.is_some() || self.ending.is_some() {
             return self.say_refused("another worker is about to begin; try again in a moment");
         }
@@ -358,8 +356,8 @@ impl Supervisor {
             Cause::Reload => "the settings were read again",
             _ => "the program on disk took over",
         };
-        let (since, why) = (Instant::now(), what.into());
-        self.gap.get_or_insert(Gap::since(since, cause, why));
+        self.gap
+            .get_or_insert_with(|| Gap::begins(cause, what.into()));
         self.resend();
         worker.tell(&Order::Go);
         self.current = Some(worker);
@@ -388,6 +386,10 @@ impl Supervisor {
 
     /// Looks for workers that hang, and for processes that have ended at last.
     fn look(&mut self) {
+        if self.has_served && !self.is_settled {
+            self.is_settled = true;
+            malloc::forget_code();
+        }
         if self.deaths.reap() {
             self.resend();
         }

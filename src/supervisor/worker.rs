@@ -107,6 +107,11 @@ impl Worker {
         self.socket.receive().ok().flatten()
     }
 
+    /// Whether it serves, and is not about to end.
+    pub(super) fn is_free(&self) -> bool {
+        self.serves && !self.is_draining
+    }
+
     /// Has it finish what it has begun, and end.
     pub(super) fn drain(&mut self) {
         self.is_draining = true;

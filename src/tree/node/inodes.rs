@@ -18,6 +18,7 @@ use super::objects::{Object, digest};
 use crate::{
     handover::{Fields, Handover, Owner, Reader},
     sync::RwLock,
+    text::hex,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -270,8 +271,7 @@ impl Table {
 
 /// What an exception is written down under.
 fn name(digest: &[u8; 32], index: u32) -> String {
-    let bytes = digest[..16].iter().map(|byte| format!("{byte:02x}"));
-    format!("{} {index}", bytes.collect::<String>())
+    format!("{} {index}", hex(&digest[..16]))
 }
 
 /// The number that a page draws at an attempt. 0 is the fixed part's.
