@@ -250,7 +250,7 @@ mod tests {
             line.starts_with("supervised by process 7; 2 replaced, the last "),
             "{line}"
         );
-        assert!(line.ends_with(" d ago after 12 ms: it  died"), "{line}");
+        assert!(line.ends_with(" d ago after 12 ms: it died"), "{line}");
         replaced["workers"] = json!({"supervisor": null, "unguarded": "gone"});
         assert_eq!(super::workers(&replaced), "unguarded: gone");
         assert!(row("mounted").contains(" d ago"), "{}", row("mounted"));

@@ -41,7 +41,7 @@ Examples:
   vm0fs upgrade --all"
 )]
 pub struct UpgradeArgs {
-    /// The folders of the mounts
+    /// The folders of the mounts [default: none; --all takes every mount]
     #[arg(value_name = "MOUNTPOINT", required_unless_present = "all")]
     mountpoints: Vec<PathBuf>,
     /// Upgrade every mount of vm0fs on this machine that is yours
