@@ -40,13 +40,13 @@ def state(pid):
         return None
 
 
-def descriptors(pid):
-    """The kinds of a process's descriptors, in order."""
+def descriptors(pid, program):
+    """The kinds of a supervisor's descriptors, in order; not the program of an upgrade, which it keeps open."""
     folder, kinds = f"/proc/{pid}/fd", []
     for number in os.listdir(folder):
         with contextlib.suppress(OSError):
             kinds.append(os.readlink(f"{folder}/{number}").split(":")[0])
-    return sorted(kinds)
+    return sorted(kind for kind in kinds if kind.removesuffix(" (deleted)") != program)
 
 
 class Mount:
@@ -80,7 +80,7 @@ class Mount:
             system.timed(["find", self.place.tree(name)], self.ids, START)
         for run in self.place.live:
             system.timed(["cat", f"{self.path}/runs/{run}/logs"], self.ids, START)
-        self.before = descriptors(self.process.pid)
+        self.before = descriptors(self.process.pid, self.program)
 
     def evict(self):
         """Has all content go that no process has open."""
@@ -148,7 +148,7 @@ class Mount:
         return {
             "rss": int(status["VmRSS"].split()[0]) << 10, "own": int(status["RssAnon"].split()[0]) << 10,
             "threads": int(status["Threads"]), "workers": len(children(self.process.pid)),
-            "descriptors": descriptors(self.process.pid),
+            "descriptors": descriptors(self.process.pid, self.program),
         }
 
     def unmount(self):
