@@ -23,12 +23,18 @@ fn a_mount_goes_on_with_the_program_on_disk_or_as_it_is() {
         let exchange = |text: Option<&str>| {
             // Its file is in use: another one takes the name.
             let new = copy.with_extension("new");
-            match text {
-                None => drop(fs::copy(program(), &new).unwrap()),
-                Some(text) => fs::write(&new, text).unwrap(),
-            }
-            use std::os::unix::fs::PermissionsExt;
-            fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+            let from = match text {
+                None => program().to_owned(),
+                Some(text) => {
+                    let written = copy.with_extension("text");
+                    fs::write(&written, text).unwrap();
+                    written
+                }
+            };
+            // By another process: what this one has open to write, each child that another
+            // test starts holds for a moment, and then it cannot be executed.
+            let mut install = Command::new("install");
+            finish(install.args(["-m", "755"]).arg(from).arg(&new)).succeeded();
             fs::rename(&new, &copy).unwrap();
         };
         exchange(None);
