@@ -89,22 +89,20 @@ impl Process {
     }
 
     /// Whether it is stopped (`SIGSTOP`, Ctrl-Z, a debugger); `None` once it has
-    /// ended. By `/proc/<pid>/stat`: the state follows the name, which is in
-    /// brackets and may hold brackets of its own.
+    /// ended. By `/proc/<pid>/stat`, field 3 (proc(5)).
     pub fn is_stopped(&self) -> Option<bool> {
-        let stat = read(&self.folder.join("stat")).ok()?;
-        let after = stat.iter().rposition(|&byte| byte == b')')? + 1;
-        let state = stat[after..].trim_ascii_start().first()?;
-        Some(matches!(state, b'T' | b't'))
+        let fields = self.stat("stat")?;
+        Some(matches!(
+            fields.trim_start().as_bytes().first()?,
+            b'T' | b't'
+        ))
     }
 
     /// The time that one of its threads has computed, in ticks of the kernel
     /// (`_SC_CLK_TCK`, usually 10 ms); `None` once it has ended. By
     /// `/proc/<pid>/task/<tid>/stat`, fields 14 and 15 (proc(5)).
     pub fn thread_time(&self, thread: u32) -> Option<u64> {
-        let stat = read(&self.folder.join(format!("task/{thread}/stat"))).ok()?;
-        let after = stat.iter().rposition(|&byte| byte == b')')? + 1;
-        let fields = std::str::from_utf8(&stat[after..]).ok()?;
+        let fields = self.stat(&format!("task/{thread}/stat"))?;
         let mut times = fields
             .split_whitespace()
             .skip(11)
@@ -112,6 +110,14 @@ impl Process {
             .map(str::parse::<u64>);
         let mut time = || times.next()?.ok();
         Some(time()? + time()?)
+    }
+
+    /// The fields of a `stat` file from the third on: they follow the name, which is in
+    /// brackets and may hold brackets of its own.
+    fn stat(&self, file: &str) -> Option<String> {
+        let stat = read(&self.folder.join(file)).ok()?;
+        let after = stat.iter().rposition(|&byte| byte == b')')? + 1;
+        String::from_utf8(stat[after..].to_vec()).ok()
     }
 
     /// The function of the kernel that it sleeps in; empty where it does not, or
