@@ -98,18 +98,15 @@ pub(super) fn connection(
     })
 }
 
-/// Goes on with a mount that another worker has served.
+/// Goes on with a mount that another worker has served. That this program answers the
+/// kernel as the first worker did was looked at before its turn (`serve::fits`).
 ///
 /// # Errors
-/// Where this program agrees on other settings with the kernel than the first worker.
+/// Where no session can be made for the device.
 pub(super) fn take_over(fs: Fs, device: &OwnedFd, connection: &Connection) -> Result<Session<Fs>> {
     let (allow_other, request) = (connection.allow_other, &connection.request);
     let session = fs::shake_hands(fs, request, acl(allow_other), config(allow_other));
-    let (session, reply) = session.map_err(|error| Error::io("taking over a mount", error))?;
-    if reply != connection.reply {
-        let why = "this version agrees on other settings with the kernel; unmount and mount again";
-        return Err(Error::Setup(why.into()));
-    }
+    let (session, _) = session.map_err(|error| Error::io("taking over a mount", error))?;
     // A worker that was killed may have left it non-blocking (`fs/busy_poll`).
     rustix::io::ioctl_fionbio(device, false)
         .map_err(|errno| Error::io("taking over a mount", errno.into()))?;
