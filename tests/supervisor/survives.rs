@@ -112,14 +112,20 @@ fn kill_after_post(bench: &Bench, place: &Place) {
 /// does nothing; with the second, what it was told.
 const UNHEARD: [Action; 2] = [Action::Stall, Action::StallBody { after: 0 }];
 
+/// A mount of a service that treats orders so.
+fn unheard(who: Who, action: Action) -> (Bench, Place) {
+    let bench = Bench::new(world());
+    let place = Place::mounted(&bench, who, "mnt");
+    let fault = Fault::api_exact("/v1/runs", action).method("POST");
+    bench.server.fault(fault);
+    (bench, place)
+}
+
 #[test]
 fn an_order_that_may_have_been_sent_is_not_sent_again() {
     for who in Who::all() {
         for (done, action) in UNHEARD.into_iter().enumerate() {
-            let bench = Bench::new(world());
-            let place = Place::mounted(&bench, who, "mnt");
-            let fault = Fault::api_exact("/v1/runs", action).method("POST");
-            bench.server.fault(fault);
+            let (bench, place) = unheard(who, action);
             let script = "echo once | tee agents/writer/run";
             let mut writer = Stepped::shell(&bench, &place, "writer", script);
             kill_after_post(&bench, &place);
@@ -147,10 +153,7 @@ os.write(fd, b'last words')
 os.kill(os.getpid(), 9)";
     for who in Who::all() {
         for (done, action) in UNHEARD.into_iter().enumerate() {
-            let bench = Bench::new(world());
-            let place = Place::mounted(&bench, who, "mnt");
-            let fault = Fault::api_exact("/v1/runs", action).method("POST");
-            bench.server.fault(fault);
+            let (bench, place) = unheard(who, action);
             let _writer = Stepped::python(&bench, &place, "writer", killed);
             kill_after_post(&bench, &place);
             until("it is told", || warnings(&place) == 1);
