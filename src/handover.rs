@@ -2,8 +2,8 @@
 //! of a worker means the same in the one that replaces it.
 //!
 //! It is memory that belongs to no process (a memfd), which the supervisor holds and
-//! each worker inherits. Whatever the kernel or a process can know is written there
-//! before it is told. A worker can be killed between any two instructions: records
+//! each worker inherits. A worker writes there what it is about to tell the kernel or a
+//! process, before it does. A worker can be killed between any two instructions: records
 //! become valid by their last store, and what is torn is dropped. The reader trusts no
 //! byte of it, since a worker that crashes may have written anywhere.
 //!

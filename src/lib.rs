@@ -118,7 +118,7 @@
 //! ([`breaker`]), one to read and one to write.
 //!
 //! [`handover`] is what one worker of a mount leaves to the next: memory of no process, to
-//! which is written whatever the kernel or a process can know, before it is told. The
+//! which a worker writes what it is about to tell the kernel or a process. The
 //! owners of inode numbers, handles and the rest write their records to it, and read in
 //! it what an earlier worker has left. It also knows what has killed workers, so that
 //! no request does so again and again.

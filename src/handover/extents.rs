@@ -148,7 +148,7 @@ pub(super) fn free_all_but(memory: &Memory, fixed: &Mapping, mut kept: Vec<Place
         start = start.max(place.end());
     }
     memory.clear(start, END);
-    // No place that is in use is taken again, whatever the header says.
+    // No place that is in use is taken again, even if a damaged header says so.
     if let Some(next) = fixed.words().get(WORD_EXTENT) {
         next.fetch_max(start, Ordering::Relaxed);
     }

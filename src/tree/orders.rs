@@ -265,7 +265,7 @@ impl Orders {
         if !self.sent.lock().insert(order) {
             return Err(twice());
         }
-        // Before it leaves: whatever happens then, no worker sends it again.
+        // Before it leaves: from here on no other worker sends it again.
         self.note(&Record::Sending(order))?;
         let sent: Result<Row<Run>> = match control {
             Control::Start(_) => {

@@ -24,7 +24,7 @@ pub struct WriteRequest<'a> {
     pub request: u64,
     /// Where it goes, in bytes.
     pub offset: u64,
-    /// Whether it goes to the end of what was written before, whatever the offset says:
+    /// Whether it goes to the end of what was written before, and the offset says nothing:
     /// of files that are opened to append, what the kernel takes for their end depends
     /// on other processes that look at the file.
     pub appends: bool,

@@ -1,4 +1,4 @@
-//! A log is the same in the next worker, whatever has come to it in which order.
+//! A log is the same in the next worker, in each order in which rows and events can come.
 
 use super::*;
 use crate::api::LogPosition;
