@@ -63,24 +63,39 @@ pub struct MountState {
 
 /// Finds out how a mount is, within some seconds.
 pub fn look(entry: MountEntry) -> MountState {
-    let (mut pid, health) = match service(&entry) {
-        Service::By { pid, is_stopped } => {
-            let health = match is_stopped {
-                true => Health::Hung(
-                    format!("its process {pid} is stopped"),
-                    format!("let it go on: kill -CONT {pid}; or"),
-                ),
-                false => ask(&entry),
-            };
-            (Some(u64::from(pid)), health)
-        }
+    let (mut pid, mut health) = match service(&entry) {
+        Service::By {
+            pid,
+            is_stopped: true,
+        } => (Some(pid), stopped(pid)),
+        Service::By { pid, .. } => (Some(pid), ask(&entry)),
         Service::Missing => (None, Health::Dead),
         Service::Unknown => (None, ask(&entry)),
     };
+    // The kernel shows a process as stopped only once all of its threads have heard
+    // of it, and a process may be stopped or die while it is asked.
+    if let Health::Hung(..) = &health {
+        match service(&entry) {
+            Service::By {
+                pid: now,
+                is_stopped: true,
+            } => (pid, health) = (Some(now), stopped(now)),
+            Service::Missing => (pid, health) = (None, Health::Dead),
+            Service::By { .. } | Service::Unknown => {}
+        }
+    }
+    let mut pid = pid.map(u64::from);
     if let Health::Alive(status) = &health {
         pid = pid.or_else(|| status["pid"].as_u64());
     }
     MountState { entry, health, pid }
+}
+
+fn stopped(pid: u32) -> Health {
+    Health::Hung(
+        format!("its process {pid} is stopped"),
+        format!("let it go on: kill -CONT {pid}; or"),
+    )
 }
 
 fn ask(entry: &MountEntry) -> Health {
