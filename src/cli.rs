@@ -1,6 +1,8 @@
 //! The command line: the commands and their arguments.
 
 mod cache;
+mod complete;
+mod completions;
 mod demo;
 mod doctor;
 mod help;
@@ -17,6 +19,8 @@ mod unmount;
 mod upgrade;
 
 pub use cache::CacheArgs;
+pub use complete::CompleteArgs;
+pub use completions::CompletionsArgs;
 pub use demo::DemoArgs;
 pub use doctor::DoctorArgs;
 pub use help::HelpArgs;
@@ -84,6 +88,11 @@ pub enum Command {
     Demo(DemoArgs),
     /// Show a page of the guide, or the help of a command
     Help(HelpArgs),
+    /// Print the script by which a shell completes the words of vm0fs
+    Completions(CompletionsArgs),
+    /// Print what a shell is to offer at a TAB
+    #[command(hide = true)]
+    Complete(CompleteArgs),
     /// Write the manual pages into a folder
     #[command(hide = true)]
     Man(ManArgs),

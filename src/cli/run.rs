@@ -1,6 +1,7 @@
 //! `vm0fs run`: starts a run and, if asked to, follows its log to its end. It
 //! goes the way that a mount goes, through the tree, without the kernel.
 
+use super::complete::values::Values;
 use super::output::{print, print_bytes, start_logging};
 use crate::{
     config::{ConnectionOptions, Environment, MountOptions, Settings, Span},
@@ -80,6 +81,7 @@ Examples:
 )]
 pub struct RunArgs {
     /// Name or id of the agent
+    #[arg(add = Values::Agents.completer())]
     agent: String,
     /// What the agent is to do, as text or as a JSON request [default: standard input, as with `-`]
     prompt: Option<String>,
