@@ -36,7 +36,7 @@
 //! | size, time, mode or owner in `stat` | `tree/ops/attributes` |
 //! | inode number | `tree/node/inodes` |
 //! | the bytes of a file that the mount makes | `tree/ops/render`, then by file: `tree/logs`, `tree/metrics`, `tree/ops/tables`, `tree/ops/meta`, `conversation` |
-//! | an extended attribute | `tree/ops/xattr` |
+//! | an extended attribute | `tree/ops/xattr`; the hash of a file: `store/fetch/unpack/hashing`, `store/index` |
 //! | where a symlink leads | `tree/ops/links`; inside a version `store/index/{escape,walk}` |
 //! | an answer is too old, or asked for too often | its resource below `tree/answers/resources`, `tree/answers`; the rate budget: `tree/answers/service` |
 //! | a live log or status lags, repeats or costs too many calls | `tree/live/schedule` (when), `tree/live/{stream,rows,watch}` (how), `tree/logs` (what is shown) |

@@ -19,7 +19,7 @@ use std::{
 };
 
 /// The kind of these objects, with the version of their format.
-const KIND: &str = "version index 1";
+const KIND: &str = "version index 2";
 
 /// The way of indexes to the fleet and from it.
 pub(super) struct Exchange(pub(super) Option<Arc<SharedCache>>);
