@@ -4,6 +4,7 @@ mod cache;
 mod demo;
 mod doctor;
 mod help;
+mod man;
 mod mount;
 mod mount_path;
 mod mounts;
@@ -19,6 +20,7 @@ pub use cache::CacheArgs;
 pub use demo::DemoArgs;
 pub use doctor::DoctorArgs;
 pub use help::HelpArgs;
+pub use man::ManArgs;
 pub use mount::MountArgs;
 pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
@@ -82,6 +84,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Show a page of the guide, or the help of a command
     Help(HelpArgs),
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 #[cfg(test)]

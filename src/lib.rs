@@ -64,6 +64,7 @@
 //! | unmounting, dead or busy mounts | [`unmount`], [`proc`] |
 //! | an option, its default or its source | [`config`]; the command's own: [`cli`] |
 //! | sizes, times and tables in words | [`humanize`] |
+//! | a manual page | `cli/man`: from the arguments in [`cli`]; its own words `cli/man/words` |
 //!
 //! # Rooms
 //!

@@ -61,6 +61,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::SharedCache(args) => args.run(&environment)?,
         Command::Demo(args) => args.run(&environment)?,
         Command::Help(args) => args.run(Cli::command())?,
+        Command::Man(args) => args.run(Cli::command())?,
     }
     Ok(ExitCode::SUCCESS)
 }

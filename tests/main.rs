@@ -73,6 +73,7 @@ mod hostile;
 mod leaks;
 mod living;
 mod machine;
+mod man;
 mod metrics;
 mod model;
 mod offline;

@@ -92,6 +92,40 @@ pub struct MountOptions {
     pub crawler_names: Vec<String>,
 }
 
+/// What there is to say of an option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Documented {
+    /// Its name, without dashes before it.
+    pub key: String,
+    /// What its value is, in one word such as `SIZE`; `None` where it takes none.
+    pub value: Option<String>,
+    /// What it is for, and its default.
+    pub help: String,
+}
+
+impl Documented {
+    fn of(argument: &clap::Arg) -> Option<Self> {
+        let takes_value = argument.get_action().takes_values();
+        let names = argument.get_value_names().filter(|_| takes_value);
+        Some(Self {
+            key: argument.get_long()?.to_owned(),
+            value: names.map(|names| names.concat()),
+            help: argument.get_help()?.to_string(),
+        })
+    }
+
+    /// The one option that is a list, and so no argument.
+    fn crawler_names() -> Self {
+        Self {
+            key: "crawler-names".into(),
+            value: Some("NAMES".into()),
+            help: "Names of programs that count as indexers, beside those that are known. In \
+                   config.toml only [default: none]"
+                .into(),
+        }
+    }
+}
+
 /// Whether indexers and makers of thumbnails may start downloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Crawlers {
@@ -169,11 +203,10 @@ impl MountOptions {
 
     /// The keys of `config.toml`: the long names of the arguments, and what only
     /// that file can say.
-    pub(super) fn keys() -> Vec<String> {
+    pub fn documented() -> Vec<Documented> {
         let command = Self::augment_args(clap::Command::new("vm0fs"));
-        let arguments = command.get_arguments().filter_map(clap::Arg::get_long);
-        let keys = arguments.chain(["crawler-names"]);
-        keys.map(str::to_owned).collect()
+        let arguments = command.get_arguments().filter_map(Documented::of);
+        arguments.chain([Documented::crawler_names()]).collect()
     }
 }
 
