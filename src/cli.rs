@@ -3,9 +3,13 @@
 mod cache;
 mod demo;
 mod doctor;
+mod fstab;
+mod fstab_line;
+mod given;
 mod help;
 mod man;
 mod mount;
+mod mount_helper;
 mod mount_path;
 mod mounts;
 mod output;
@@ -22,6 +26,7 @@ pub use doctor::DoctorArgs;
 pub use help::HelpArgs;
 pub use man::ManArgs;
 pub use mount::MountArgs;
+pub use mount_helper::{Failure, run as run_as_helper};
 pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
 pub use shared_cache::SharedCacheArgs;
@@ -47,8 +52,8 @@ use clap::{Parser, Subcommand};
   vm0fs unmount ~/vm0
 
 The guide: vm0fs help TOPIC, where TOPIC is one of tree, runs, settings,
-consistency, cache, parts, fleets, workers, file-managers, limits, security,
-performance, troubleshooting.
+startup, consistency, cache, parts, fleets, workers, file-managers, limits,
+security, performance, troubleshooting.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage."
 )]

@@ -4,7 +4,7 @@
 use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 use vm0fs::{
-    cli::{Cli, Command},
+    cli::{self, Cli, Command},
     config::{self, Environment},
     error::Result,
     malloc,
@@ -25,6 +25,14 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("vm0fs: {error}");
             return ExitCode::FAILURE;
+        }
+    }
+    match cli::run_as_helper(&Cli::command()) {
+        Ok(None) => {}
+        Ok(Some(code)) => return ExitCode::from(code),
+        Err(cli::Failure { code, error }) => {
+            eprintln!("vm0fs: {error}");
+            return ExitCode::from(code);
         }
     }
     // Prints help, or what is wrong with the usage, and exits with 0 or 2.

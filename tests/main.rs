@@ -82,6 +82,7 @@ mod rules;
 mod service;
 mod shared;
 mod smoke;
+mod startup;
 mod streaming;
 mod supervisor;
 mod support;
