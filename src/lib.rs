@@ -63,6 +63,7 @@
 //! | memory runs out | `mount/memory`, `proc/memory`, [`malloc`] |
 //! | unmounting, dead or busy mounts | [`unmount`], [`proc`] |
 //! | a line of `/etc/fstab`: an option, whose mount it is, an exit code | `cli/fstab`, `cli/mount_helper` |
+//! | a command asks the wrong mount, or the service although a mount knows | `cli/reach`; what a word for a run means: `cli/named` |
 //! | an option, its default or its source | [`config`]; the command's own: [`cli`] |
 //! | sizes, times and tables in words | [`humanize`] |
 //! | a manual page | `cli/man`: from the arguments in [`cli`]; its own words `cli/man/words` |
@@ -225,8 +226,8 @@
 //! Inside of a room, too, no two files import each other, and no file its parent's
 //! items: what both need is a leaf beside them.
 //!
-//! `cli` knows `pending` and `tree` for `vm0fs run`, which goes the way of a mount
-//! without the kernel, and the commands on a cache without a mount use the [`store`]
+//! `cli` knows `pending` and `tree` for `vm0fs run`, `ls`, `logs` and `cancel`, which go the
+//! way of a mount without the kernel (`cli/source`), and the commands on a cache without a mount use the [`store`]
 //! themselves. `config` knows `api` for the token and its client's settings, `store` for what is
 //! done about damaged content, and `shared` for its key; `logging`
 //! knows `config` for the environment; `unmount` and `signals` know nothing of
