@@ -83,6 +83,7 @@ mod rules;
 mod service;
 mod shared;
 mod smoke;
+mod startup;
 mod streaming;
 mod supervisor;
 mod support;

@@ -11,17 +11,10 @@ use self::{
     values::Values,
 };
 use super::output::print;
-use crate::{
-    config::Environment,
-    error::Result,
-    text::{one_line, turns_text},
-};
+use crate::{config::Environment, error::Result};
 use clap::{Args, ValueEnum, ValueHint};
 use clap_complete::engine;
-use std::{ffi::OsString, path::PathBuf};
-
-/// Characters of a description.
-const DESCRIPTION: usize = 80;
+use std::ffi::OsString;
 
 /// The shells that are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -51,7 +44,7 @@ pub struct CompleteArgs {
     /// Characters that begin another word for bash [default: none]
     #[arg(long, value_name = "CHARACTERS", allow_hyphen_values = true)]
     breaks: Option<String>,
-    /// Print the agents of a mount, in this process.
+    /// Print what a mount knows, in this process.
     #[arg(long, hide = true)]
     worker: bool,
     /// The words of the line up to the cursor; for bash, the line [default: none]
@@ -74,8 +67,7 @@ impl CompleteArgs {
     /// Where standard output cannot be written.
     pub fn run(self, command: clap::Command, environment: &Environment) -> Result<()> {
         if self.worker {
-            let mountpoint: PathBuf = self.words.into_iter().collect();
-            return print(&known::read_agents(&mountpoint));
+            return print(&known::read_mount(&self.words));
         }
         let words = self.words.iter().map(|word| word.to_string_lossy());
         let words = Vec::from_iter(words.map(String::from));
@@ -88,7 +80,7 @@ impl CompleteArgs {
             }
             Some(Shell::Zsh | Shell::Fish) | None => {
                 let offer = offer(command, &words, environment);
-                print(&text(&offer, |value| Some(described(value))))
+                print(&text(&offer, |value| Some(value.line())))
             }
         }
     }
@@ -104,18 +96,6 @@ fn text(offer: &Offer, show: impl Fn(&Value) -> Option<String>) -> String {
             format!("values\n{}", lines.collect::<String>())
         }
     }
-}
-
-fn described(value: &Value) -> String {
-    match value.about.as_str() {
-        "" => value.text.clone(),
-        about => format!("{}\t{about}", value.text),
-    }
-}
-
-/// Whether a terminal can show a name as it is: such names alone are offered.
-fn is_harmless(text: &str) -> bool {
-    !text.is_empty() && !text.chars().any(|c| c.is_control() || turns_text(c))
 }
 
 /// What can stand for the last of `words`.
@@ -148,16 +128,13 @@ fn offer(command: clap::Command, words: &[String], environment: &Environment) ->
                 }
             }
             None if candidate.is_hide_set() => {}
-            None => values.push(Value {
-                text,
-                about: candidate
-                    .get_help()
-                    .map(|help| one_line(&help.to_string(), DESCRIPTION))
-                    .unwrap_or_default(),
-            }),
+            None => {
+                let help = candidate.get_help().map(ToString::to_string);
+                values.push(Value::new(&text, &help.unwrap_or_default()));
+            }
         }
     }
-    values.retain(|value| is_harmless(&value.text));
+    values.retain(Value::is_harmless);
     // Options are for those who begin one, or where there is nothing else.
     if !word.starts_with('-') && values.iter().any(|value| !value.text.starts_with('-')) {
         values.retain(|value| !value.text.starts_with('-'));
@@ -220,6 +197,9 @@ mod tests {
         assert_eq!(texts("vm0fs mount --verify "), ["warn", "strict", "off"]);
         assert_eq!(texts("vm0fs mount --verify=s"), ["--verify=strict"]);
         assert_eq!(texts("vm0fs completions z"), ["zsh"]);
+        assert_eq!(texts("vm0fs ls ru"), ["runs"]);
+        let second = texts("vm0fs ls runs --status failed,ti");
+        assert_eq!(second, ["failed,timeout"]);
         assert!(texts("vm0fs fly").is_empty());
         assert_eq!(texts("vm0fs um"), ["umount"]);
         assert_eq!(texts("vm0fs umount --la"), ["--lazy"]);
@@ -260,9 +240,10 @@ mod tests {
 
     #[test]
     fn names_that_would_change_a_terminal_are_left_out() {
-        assert!(is_harmless("a b'c\"$(x) é"));
+        assert!(Value::new("a b'c\"$(x) é", "").is_harmless());
         for text in ["", "a\nb", "a\u{1b}[2Jb", "a\u{202e}b"] {
-            assert!(!is_harmless(text), "{text:?}");
+            assert!(!Value::new(text, "").is_harmless(), "{text:?}");
         }
+        assert_eq!(Value::new("a", "b\n\u{1b}c").line(), "a\tb c");
     }
 }

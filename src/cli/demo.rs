@@ -83,6 +83,7 @@ impl DemoArgs {
         let cache = cache.map_err(failed)?;
         let options = mount::Options {
             mountpoint: mountpoint.clone(),
+            source: None,
             settings: settings(&server, cache.path())?,
             foreground: true,
         };

@@ -75,6 +75,12 @@ pub struct MountOptions {
     /// Let other users of this machine read the mount. An ordinary user needs the line user_allow_other in /etc/fuse.conf for that
     #[arg(long)]
     pub allow_other: bool,
+    /// Refuse every write: no run can be started or cancelled through the mount
+    #[arg(long)]
+    pub read_only: bool,
+    /// Let no program that lies in the mount be executed
+    #[arg(long)]
+    pub no_exec: bool,
     /// Let symlinks of a version lead out of it. Programs that follow them then reach files of this machine
     #[arg(long)]
     pub allow_external_symlinks: bool,
@@ -198,6 +204,8 @@ impl MountOptions {
             cache_size: self.cache_size.or(others.cache_size),
             list_ttl: self.list_ttl.or(others.list_ttl),
             allow_other: self.allow_other || others.allow_other,
+            read_only: self.read_only || others.read_only,
+            no_exec: self.no_exec || others.no_exec,
             allow_external_symlinks: self.allow_external_symlinks || others.allow_external_symlinks,
             offline: self.offline || others.offline,
             verify: self.verify.or(others.verify),

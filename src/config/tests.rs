@@ -226,6 +226,8 @@ fn every_option_is_a_key_of_the_file() {
         "cache-size = \"2MB\"",
         "list-ttl = \"1s\"",
         "allow-other = true",
+        "read-only = true",
+        "no-exec = true",
         "allow-external-symlinks = true",
         "offline = true",
         "verify = \"off\"",

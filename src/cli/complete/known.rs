@@ -4,30 +4,37 @@
 
 use super::values::Values;
 use crate::{
-    cli::mounts,
+    api::types::RunStatus,
+    cli::{
+        mounts,
+        named::{self, ago},
+        source::Source,
+    },
     config::{Environment, MountOptions, Settings},
-    guide::PAGES,
+    guide::{self, PAGES},
     mount,
-    pending::PendingRequests,
-    tree::{Directory, Found, View},
+    text::{one_line, turns_text},
+    tree::path_component,
     unmount,
 };
 use nix::unistd::Uid;
 use std::{
-    fs,
+    ffi::OsString,
     io::Read,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
 
+/// Characters of a description.
+const DESCRIPTION: usize = 80;
+/// Runs that are offered for a word that has not been begun: some screens.
+const MOST_RUNS: usize = 100;
 /// How long the mounts may take to say what they know, together: a user waits.
 const LIMIT: Duration = Duration::from_millis(500);
-/// Bytes that are read of what a mount says, which is as much as a pipe holds (pipe(7)):
-/// it is read when the process that asks has ended.
-const LONGEST: u64 = 64 << 10;
-/// The tree's root.
-const ROOT: u64 = 1;
+/// Bytes that a mount may say, which is as much as a pipe holds (pipe(7)): they are read
+/// when the process that asks has ended.
+const LONGEST: usize = 64 << 10;
 
 /// A value, and what is said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,11 +44,34 @@ pub(super) struct Value {
 }
 
 impl Value {
-    fn plain(text: impl Into<String>) -> Self {
+    pub(super) fn new(text: &str, about: &str) -> Self {
         Self {
-            text: text.into(),
-            about: String::new(),
+            text: text.to_owned(),
+            about: one_line(about, DESCRIPTION),
         }
+    }
+
+    fn plain(text: String) -> Self {
+        Self::new(&text, "")
+    }
+
+    /// The value and, after a tab, what is said of it.
+    pub(super) fn line(&self) -> String {
+        match self.about.as_str() {
+            "" => self.text.clone(),
+            about => format!("{}\t{about}", self.text),
+        }
+    }
+
+    fn read(line: &str) -> Self {
+        let (text, about) = line.split_once('\t').unwrap_or((line, ""));
+        Self::new(text, about)
+    }
+
+    /// Whether a terminal can show it as it is: such values alone are offered.
+    pub(super) fn is_harmless(&self) -> bool {
+        let turns = |c: char| c.is_control() || turns_text(c);
+        !self.text.is_empty() && !self.text.chars().any(turns)
     }
 }
 
@@ -83,7 +113,20 @@ impl<'a> Known<'a> {
                     false => return None,
                 }
             }
-            Values::Agents => self.agents(),
+            Values::Agents => self.listed(kind),
+            Values::Runs => {
+                let mut runs = self.listed(kind);
+                runs.retain(|run| !self.before.contains(&run.text));
+                if typed.is_empty() {
+                    runs.truncate(MOST_RUNS);
+                }
+                runs
+            }
+            Values::Statuses => {
+                let known = RunStatus::KNOWN;
+                let words = known.iter().map(|status| status.as_str().to_owned());
+                words.map(Value::plain).collect()
+            }
             Values::Topics => topics(command),
         };
         values.retain(|value| value.text.starts_with(typed));
@@ -111,18 +154,18 @@ impl<'a> Known<'a> {
         places.map(Value::plain).collect()
     }
 
-    /// The names of the agents: those of the last listing on disk, else those that a
-    /// mount knows.
-    fn agents(&self) -> Vec<Value> {
-        let names = self.agents_on_disk().unwrap_or_default();
-        let names = match names.is_empty() {
-            true => ask_mounts(),
-            false => names,
-        };
-        names.into_iter().map(Value::plain).collect()
+    /// What the last listings on disk have, else what a mount knows.
+    fn listed(&self, kind: Values) -> Vec<Value> {
+        let on_disk = self.on_disk();
+        let values = on_disk.map(|source| listed(&source, kind));
+        match values.unwrap_or_default() {
+            none if none.is_empty() => ask_mounts(kind),
+            values => values,
+        }
     }
 
-    fn agents_on_disk(&self) -> Option<Vec<String>> {
+    /// The files that a mount would show without the network.
+    fn on_disk(&self) -> Option<Source> {
         let options = MountOptions {
             offline: true,
             ..MountOptions::default()
@@ -132,29 +175,38 @@ impl<'a> Known<'a> {
         if !settings.cache_dir.is_dir() {
             return None;
         }
-        let (_tree, pending) = mount::open(&settings).ok()?;
-        agents_of(&pending)
+        let (tree, pending) = mount::open(&settings).ok()?;
+        Some(Source::Tree(tree, pending))
     }
 }
 
-/// The names in the folder `agents` of a tree.
-fn agents_of(pending: &PendingRequests) -> Option<Vec<String>> {
-    let lookup = |view: &View<'_>| view.lookup(ROOT, b"agents");
-    let Found::Node(stat, _) = pending.run(lookup).ok()? else {
-        return None;
+/// The values of a kind, the newest first or by name.
+fn listed(source: &Source, kind: Values) -> Vec<Value> {
+    let agents = || {
+        let agents = named::agents(source).unwrap_or_default();
+        let names = agents.into_iter().map(|(agent, _)| agent.name);
+        names.map(|name| path_component(&name)).collect::<Vec<_>>()
     };
-    let folder = pending
-        .run(|view| view.directory(stat.attributes.ino))
-        .ok()?;
-    let Directory::Listed(entries) = folder else {
-        return None;
-    };
-    let names = entries.into_iter().map(|(entry, _)| entry.name);
-    Some(
-        names
-            .filter_map(|name| String::from_utf8(name).ok())
-            .collect(),
-    )
+    if kind == Values::Agents {
+        let mut names = agents();
+        // Which of two agents of one name is meant, only an id says.
+        names.dedup();
+        return names.into_iter().map(Value::plain).collect();
+    }
+    let runs = named::runs(source).unwrap_or_default();
+    let newest = runs.first().map(|_| Value::new("latest", "the newest run"));
+    let runs = runs.iter().map(|(run, _)| {
+        let agent = run.agent.as_deref().unwrap_or("?");
+        let about = format!("{}, {agent}, {}", run.status, ago(run.created));
+        Value::new(
+            &path_component(&run.id),
+            &format!("{about}: {}", run.prompt),
+        )
+    });
+    let of_agents = agents()
+        .into_iter()
+        .map(|name| Value::new(&format!("{name}/latest"), "its newest run"));
+    newest.into_iter().chain(runs).chain(of_agents).collect()
 }
 
 fn own_mounts() -> Vec<PathBuf> {
@@ -164,45 +216,55 @@ fn own_mounts() -> Vec<PathBuf> {
     mounts.into_iter().map(|mount| mount.mountpoint).collect()
 }
 
-/// The agents of the first mount that says some. Another process asks, which is left
+/// What the first mount says that says something. Another process asks, which is left
 /// behind where a mount hangs.
-fn ask_mounts() -> Vec<String> {
+fn ask_mounts(kind: Values) -> Vec<Value> {
     let mounts = own_mounts();
     let share = LIMIT / u32::try_from(mounts.len().max(1)).unwrap_or(u32::MAX);
-    let ask = |mountpoint: &PathBuf| -> Option<Vec<String>> {
+    let ask = |mountpoint: &PathBuf| -> Option<Vec<Value>> {
         let mut process = unmount::second_process("complete", mountpoint);
-        let mut child = process.stdout(Stdio::piped()).spawn().ok()?;
+        process.arg(kind.name()).stdout(Stdio::piped());
+        let mut child = process.spawn().ok()?;
         unmount::wait_within(&mut child, share).ok()??;
         let mut text = String::new();
-        child.stdout?.take(LONGEST).read_to_string(&mut text).ok()?;
-        let names: Vec<String> = text.lines().map(str::to_owned).collect();
-        (!names.is_empty()).then_some(names)
+        child
+            .stdout?
+            .take(LONGEST as u64)
+            .read_to_string(&mut text)
+            .ok()?;
+        let values: Vec<Value> = text.lines().map(Value::read).collect();
+        (!values.is_empty()).then_some(values)
     };
     mounts.iter().find_map(ask).unwrap_or_default()
 }
 
-/// What that process prints: the agents of a mount, a line each.
-pub(super) fn read_agents(mountpoint: &Path) -> String {
-    let entries = fs::read_dir(mountpoint.join("agents"));
-    let names = entries.into_iter().flatten().flatten();
-    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut names = Vec::from_iter(names.map(|name| name + "\n"));
-    names.sort();
-    names.concat()
+/// What that process prints: the values of a mount, a line each.
+pub(super) fn read_mount(words: &[OsString]) -> String {
+    let [mountpoint, kind] = words else {
+        return String::new();
+    };
+    let Some(kind) = kind.to_str().and_then(Values::named) else {
+        return String::new();
+    };
+    let mut text = String::new();
+    for value in listed(&Source::Mount(mountpoint.into()), kind) {
+        let line = value.line() + "\n";
+        if value.is_harmless() && text.len() + line.len() <= LONGEST {
+            text += &line;
+        }
+    }
+    text
 }
 
 /// The pages of the guide, and the commands that have no page of their name.
 fn topics(command: &clap::Command) -> Vec<Value> {
-    let pages = PAGES.iter().map(|page| Value {
-        text: page.name.to_owned(),
-        about: page.about.to_owned(),
-    });
+    let pages = PAGES.iter().map(|page| Value::new(page.name, page.about));
     let commands = command
         .get_subcommands()
-        .filter(|sub| !sub.is_hide_set() && crate::guide::page(sub.get_name()).is_none())
-        .map(|sub| Value {
-            text: sub.get_name().to_owned(),
-            about: sub.get_about().map(ToString::to_string).unwrap_or_default(),
+        .filter(|sub| !sub.is_hide_set() && guide::page(sub.get_name()).is_none())
+        .map(|sub| {
+            let about = sub.get_about().map(ToString::to_string);
+            Value::new(sub.get_name(), &about.unwrap_or_default())
         });
     pages.chain(commands).collect()
 }

@@ -19,17 +19,23 @@ pub(in crate::cli) enum Values {
     InMounts,
     /// Names of agents.
     Agents,
+    /// Ids of runs, and the words for the newest ones.
+    Runs,
+    /// What can become of a run.
+    Statuses,
     /// Topics of the guide, and commands.
     Topics,
 }
 
 impl Values {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Files,
         Self::Folders,
         Self::Mountpoints,
         Self::InMounts,
         Self::Agents,
+        Self::Runs,
+        Self::Statuses,
         Self::Topics,
     ];
 
@@ -38,13 +44,14 @@ impl Values {
         ArgValueCompleter::new(self)
     }
 
-    fn name(self) -> String {
+    /// What it is called between two processes.
+    pub(super) fn name(self) -> String {
         format!("{self:?}")
     }
 
-    /// The kind that a candidate stands for.
+    /// The kind of this name, or that a candidate of this id stands for.
     pub(super) fn named(name: &str) -> Option<Self> {
-        let (name, _) = name.split_once(' ')?;
+        let name = name.split(' ').next()?;
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
