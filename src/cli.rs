@@ -2,6 +2,8 @@
 
 mod cache;
 mod cancel;
+mod complete;
+mod completions;
 mod demo;
 mod doctor;
 mod follow;
@@ -29,6 +31,8 @@ mod upgrade;
 
 pub use cache::CacheArgs;
 pub use cancel::CancelArgs;
+pub use complete::CompleteArgs;
+pub use completions::CompletionsArgs;
 pub use demo::DemoArgs;
 pub use doctor::DoctorArgs;
 pub use help::HelpArgs;
@@ -106,6 +110,11 @@ pub enum Command {
     Demo(DemoArgs),
     /// Show a page of the guide, or the help of a command
     Help(HelpArgs),
+    /// Print the script by which a shell completes the words of vm0fs
+    Completions(CompletionsArgs),
+    /// Print what a shell is to offer at a TAB
+    #[command(hide = true)]
+    Complete(CompleteArgs),
     /// Write the manual pages into a folder
     #[command(hide = true)]
     Man(ManArgs),

@@ -66,6 +66,7 @@
 //! | a command asks the wrong mount, or the service although a mount knows | `cli/reach`; what a word for a run means: `cli/named` |
 //! | an option, its default or its source | [`config`]; the command's own: [`cli`] |
 //! | sizes, times and tables in words | [`humanize`] |
+//! | what a shell completes, or how it quotes it | `cli/complete`; the scripts `cli/completions` |
 //! | a manual page | `cli/man`: from the arguments in [`cli`]; its own words `cli/man/words` |
 //!
 //! # Rooms

@@ -72,6 +72,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::SharedCache(args) => args.run(&environment)?,
         Command::Demo(args) => args.run(&environment)?,
         Command::Help(args) => args.run(Cli::command())?,
+        Command::Completions(args) => args.run()?,
+        Command::Complete(args) => args.run(Cli::command(), &environment)?,
         Command::Man(args) => args.run(Cli::command())?,
     }
     Ok(ExitCode::SUCCESS)

@@ -64,6 +64,7 @@ mod archives;
 mod budgets;
 mod cache;
 mod commands;
+mod completions;
 mod config;
 mod crawlers;
 mod doctor;

@@ -7,7 +7,7 @@ mod page;
 mod words;
 
 use crate::error::{Error, Result};
-use clap::Args;
+use clap::{Args, ValueHint};
 use jiff::Timestamp;
 use page::Page;
 use std::{fs, path::PathBuf};
@@ -27,6 +27,7 @@ Examples:
 )]
 pub struct ManArgs {
     /// The folder for the pages, which is made if it is missing
+    #[arg(value_hint = ValueHint::DirPath)]
     folder: PathBuf,
 }
 
