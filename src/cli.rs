@@ -3,6 +3,7 @@
 mod cache;
 mod demo;
 mod doctor;
+mod enable;
 mod fstab;
 mod fstab_line;
 mod given;
@@ -16,12 +17,15 @@ mod prefetch;
 mod run;
 mod shared_cache;
 mod status;
+mod unit;
 mod unmount;
 mod upgrade;
+mod user_manager;
 
 pub use cache::CacheArgs;
 pub use demo::DemoArgs;
 pub use doctor::DoctorArgs;
+pub use enable::{DisableArgs, EnableArgs};
 pub use help::HelpArgs;
 pub use mount::MountArgs;
 pub use mount_helper::{Failure, run as run_as_helper};
@@ -69,6 +73,10 @@ pub enum Command {
     /// Unmount the platform, and wait until the mount is gone
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
+    /// Mount now and at each login, by a service of the user's systemd
+    Enable(EnableArgs),
+    /// Unmount, and remove the service that `enable` made
+    Disable(DisableArgs),
     /// Has mounts go on with the program as it now is on disk
     Upgrade(UpgradeArgs),
     /// Show which mounts there are, and whether they work
