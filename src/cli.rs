@@ -6,6 +6,7 @@ mod complete;
 mod completions;
 mod demo;
 mod doctor;
+mod enable;
 mod follow;
 mod fstab;
 mod fstab_line;
@@ -26,8 +27,10 @@ mod run;
 mod shared_cache;
 mod source;
 mod status;
+mod unit;
 mod unmount;
 mod upgrade;
+mod user_manager;
 
 pub use cache::CacheArgs;
 pub use cancel::CancelArgs;
@@ -35,6 +38,7 @@ pub use complete::CompleteArgs;
 pub use completions::CompletionsArgs;
 pub use demo::DemoArgs;
 pub use doctor::DoctorArgs;
+pub use enable::{DisableArgs, EnableArgs};
 pub use help::HelpArgs;
 pub use logs::LogsArgs;
 pub use ls::LsArgs;
@@ -86,6 +90,10 @@ pub enum Command {
     /// Unmount the platform, and wait until the mount is gone
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
+    /// Mount now and at each login, by a service of the user's systemd
+    Enable(EnableArgs),
+    /// Unmount, and remove the service that `enable` made
+    Disable(DisableArgs),
     /// Has mounts go on with the program as it now is on disk
     Upgrade(UpgradeArgs),
     /// Show which mounts there are, and whether they work

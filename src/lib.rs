@@ -64,6 +64,7 @@
 //! | unmounting, dead or busy mounts | [`unmount`], [`proc`] |
 //! | a line of `/etc/fstab`: an option, whose mount it is, an exit code | `cli/fstab`, `cli/mount_helper` |
 //! | a command asks the wrong mount, or the service although a mount knows | `cli/reach`; what a word for a run means: `cli/named` |
+//! | a service: its unit, what its manager is told | `cli/{enable,unit,user_manager}`, [`notify`] |
 //! | an option, its default or its source | [`config`]; the command's own: [`cli`] |
 //! | sizes, times and tables in words | [`humanize`] |
 //! | what a shell completes, or how it quotes it | `cli/complete`; the scripts `cli/completions` |
@@ -219,7 +220,7 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → pending → tree → { api, store, shared, conversation } → http → { handover, breaker, error, proc, progress, sync, humanize, text, json, malloc, guide }
+//! main → cli → mount → fs → pending → tree → { api, store, shared, conversation } → http → { handover, breaker, notify, error, proc, progress, sync, humanize, text, json, malloc, guide }
 //!         │      └──→ { config → { api, store, shared }, unmount, signals }
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
@@ -296,6 +297,7 @@ pub mod json;
 pub mod logging;
 pub mod malloc;
 pub mod mount;
+pub mod notify;
 pub mod pending;
 pub mod proc;
 pub mod progress;

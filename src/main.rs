@@ -60,6 +60,8 @@ fn run(command: Command) -> Result<ExitCode> {
             Outcome::Ended => {}
         },
         Command::Unmount(args) => args.run(&environment)?,
+        Command::Enable(args) => args.run(&environment)?,
+        Command::Disable(args) => args.run(&environment)?,
         Command::Upgrade(args) => return args.run(&environment),
         Command::Status(args) => return args.run(&environment),
         Command::Doctor(args) => return args.run(&environment),

@@ -266,7 +266,9 @@ fn any_bytes_at_all_can_be_taken_over() {
             .unwrap();
         memory.write_all_at(&noise(5_000), layout::JOURNAL).unwrap();
         memory.write_all_at(&noise(5_000), layout::EXTENTS).unwrap();
-        memory.write_all_at(&Handover::FORMAT.to_le_bytes(), 8).unwrap();
+        memory
+            .write_all_at(&Handover::FORMAT.to_le_bytes(), 8)
+            .unwrap();
         memory.write_all_at(&[0; 4], 12).unwrap();
         let handover = next(handover);
         for (handle, slot) in handover.left_handles() {
