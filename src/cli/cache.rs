@@ -5,7 +5,7 @@ mod report;
 use super::{
     mount_path::MountPath,
     output::{exit_code, print, print_json},
-    prefetch,
+    prefetch, second,
 };
 use crate::{
     config::{ByteSize, CacheSettings, Environment},
@@ -255,8 +255,8 @@ fn each(
 ) -> Result<ExitCode> {
     let mut failures = Vec::new();
     for target in &args.targets {
-        if prefetch::is_stopped() {
-            return Err(prefetch::stopped());
+        if second::is_stopped() {
+            return Err(second::stopped());
         }
         let done = Target::find(target, settings).and_then(|found| {
             let dir = match &found {

@@ -1,14 +1,17 @@
 //! `vm0fs run`: starts a run and, if asked to, follows its log to its end. It
 //! goes the way that a mount goes, through the tree, without the kernel.
 
-use super::output::{print, print_bytes, start_logging};
+use super::{
+    lookup,
+    output::{print, print_bytes, start_logging},
+};
 use crate::{
     config::{ConnectionOptions, Environment, MountOptions, Settings, Span},
     error::{Error, Result},
     mount,
     pending::PendingRequests,
     text::one_line,
-    tree::{Found, Handle, Kind, START_FILE, Tree, View, WriteRequest},
+    tree::{Handle, START_FILE, Tree, View, WriteRequest},
 };
 use clap::{ArgAction, Args};
 use std::{
@@ -54,9 +57,6 @@ const EVENTS: &str = "events.jsonl";
 
 /// Characters of a run's error that are said.
 const LONGEST_REASON: usize = 2_000;
-
-/// The tree's root.
-const ROOT: u64 = 1;
 
 /// `vm0fs run`.
 #[derive(Debug, Args)]
@@ -161,26 +161,7 @@ struct Session<'a> {
 impl Session<'_> {
     /// The inode of a path, after its symlinks.
     fn find(&self, path: &[&str]) -> Result<u64> {
-        let mut parent = ROOT;
-        for name in path {
-            let mut name = (*name).to_owned();
-            // An id is a symlink to a name.
-            let mut links = 4;
-            parent = loop {
-                let lookup = |view: &View<'_>| view.lookup(parent, name.as_bytes());
-                let Found::Node(stat, _) = self.pending.run(lookup)? else {
-                    return Err(Error::NotFound(path.join("/")));
-                };
-                let ino = stat.attributes.ino;
-                if stat.attributes.kind != Kind::Symlink || links == 0 {
-                    break ino;
-                }
-                links -= 1;
-                let target = self.pending.run(|view| view.readlink(ino))?;
-                name = String::from_utf8_lossy(&target).into_owned();
-            };
-        }
-        Ok(parent)
+        lookup::find(self.pending, path)
     }
 
     fn start(&self, agent: &str, text: &[u8]) -> Result<String> {
