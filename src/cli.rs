@@ -2,6 +2,7 @@
 
 mod cache;
 mod demo;
+mod diff;
 mod doctor;
 mod help;
 mod lookup;
@@ -19,6 +20,7 @@ mod upgrade;
 
 pub use cache::CacheArgs;
 pub use demo::DemoArgs;
+pub use diff::DiffArgs;
 pub use doctor::DoctorArgs;
 pub use help::HelpArgs;
 pub use mount::MountArgs;
@@ -47,7 +49,7 @@ use clap::{Parser, Subcommand};
   vm0fs unmount ~/vm0
 
 The guide: vm0fs help TOPIC, where TOPIC is one of tree, runs, settings,
-consistency, cache, parts, fleets, workers, file-managers, limits, security,
+consistency, cache, parts, diff, fleets, workers, file-managers, limits, security,
 performance, troubleshooting.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage."
@@ -74,6 +76,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Start a run of an agent, and follow its log if asked to
     Run(RunArgs),
+    /// Show what two versions of an artifact or a volume differ in
+    Diff(DiffArgs),
     /// Download versions through a mount before they are used
     Prefetch(PrefetchArgs),
     /// List, measure, check, clear or pin the versions that were downloaded

@@ -62,6 +62,7 @@
 //! | a worker is not replaced, or for no reason; upgrades | `supervisor/supervise` (decides), `supervisor/link` (the worker's side), `mount/{serve,hung}` |
 //! | memory runs out | `mount/memory`, `proc/memory`, [`malloc`] |
 //! | unmounting, dead or busy mounts | [`unmount`], [`proc`] |
+//! | what two versions differ in: `vm0fs diff` | `cli/diff` |
 //! | an option, its default or its source | [`config`]; the command's own: [`cli`] |
 //! | sizes, times and tables in words | [`humanize`] |
 //!
@@ -222,7 +223,7 @@
 //! Inside of a room, too, no two files import each other, and no file its parent's
 //! items: what both need is a leaf beside them.
 //!
-//! `cli` knows `pending` and `tree` for `vm0fs run`, which goes the way of a mount
+//! `cli` knows `pending` and `tree` for `vm0fs run` and `diff`, which go the way of a mount
 //! without the kernel, and the commands on a cache without a mount use the [`store`]
 //! themselves. `config` knows `api` for the token and its client's settings, `store` for what is
 //! done about damaged content, and `shared` for its key; `logging`
@@ -233,8 +234,8 @@
 //! only, `reqwest` in `http`, `api` and `store/fetch/download`, `tar` in
 //! `store/fetch/unpack` (and the demo, which makes archives), `flate2` in the demo and in
 //! `shared/seal`, `zlib_rs` in `store/seek`, `object_store` in `shared/bucket`, `ring` in
-//! `shared`, `pulldown-cmark` in `conversation`, errno constants in `error`. `tests/rules`
-//! reads `src` and holds all of this, and that no file is longer than 500 lines.
+//! `shared`, `pulldown-cmark` in `conversation`, `similar` in `cli/diff`, errno constants in
+//! `error`. `tests/rules` reads `src` and holds all of this, and that no file is longer than 500 lines.
 //!
 //! # Locks
 //!

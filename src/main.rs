@@ -56,6 +56,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Status(args) => return args.run(&environment),
         Command::Doctor(args) => return args.run(&environment),
         Command::Run(args) => return args.run(&environment),
+        Command::Diff(args) => return Ok(args.run(&environment)),
         Command::Prefetch(args) => return args.run(),
         Command::Cache(args) => return args.run(&environment),
         Command::SharedCache(args) => args.run(&environment)?,

@@ -63,6 +63,7 @@ fn crates_are_named_where_they_belong() {
     named_only_in("axum", &["demo"]);
     named_only_in("clap", &["cli", "config", "main"]);
     named_only_in("pulldown_cmark", &["conversation"]);
+    named_only_in("similar", &["cli/diff"]);
 }
 
 #[test]
