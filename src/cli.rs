@@ -1,29 +1,49 @@
 //! The command line: the commands and their arguments.
 
 mod cache;
+mod cancel;
+mod complete;
+mod completions;
 mod demo;
 mod diff;
 mod doctor;
+mod follow;
+mod fstab;
+mod fstab_line;
+mod given;
 mod help;
-mod lookup;
+mod logs;
+mod ls;
+mod man;
 mod mount;
+mod mount_helper;
 mod mount_path;
 mod mounts;
+mod named;
 mod output;
 mod prefetch;
+mod reach;
 mod run;
 mod second;
 mod shared_cache;
+mod source;
 mod status;
 mod unmount;
 mod upgrade;
 
 pub use cache::CacheArgs;
+pub use cancel::CancelArgs;
+pub use complete::CompleteArgs;
+pub use completions::CompletionsArgs;
 pub use demo::DemoArgs;
 pub use diff::DiffArgs;
 pub use doctor::DoctorArgs;
 pub use help::HelpArgs;
+pub use logs::LogsArgs;
+pub use ls::LsArgs;
+pub use man::ManArgs;
 pub use mount::MountArgs;
+pub use mount_helper::{Failure, run as run_as_helper};
 pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
 pub use shared_cache::SharedCacheArgs;
@@ -46,11 +66,12 @@ use clap::{Parser, Subcommand};
   vm0fs mount ~/vm0                mount what your token may see
   ls -lt ~/vm0/runs | head         the latest runs
   vm0fs run my-agent \"Do it\" -f   start a run, and see what it says
+  vm0fs ls runs                    the runs as a table
   vm0fs unmount ~/vm0
 
 The guide: vm0fs help TOPIC, where TOPIC is one of tree, runs, settings,
-consistency, cache, parts, diff, fleets, workers, file-managers, limits, security,
-performance, troubleshooting.
+startup, consistency, cache, parts, diff, fleets, workers, file-managers,
+limits, security, performance, troubleshooting.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage."
 )]
@@ -76,6 +97,12 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Start a run of an agent, and follow its log if asked to
     Run(RunArgs),
+    /// List runs, agents, artifacts or volumes, with or without a mount
+    Ls(LsArgs),
+    /// Show the log of a run, and follow it if asked to
+    Logs(LogsArgs),
+    /// Cancel runs, and say what became of each
+    Cancel(CancelArgs),
     /// Show what two versions of an artifact or a volume differ in
     Diff(DiffArgs),
     /// Download versions through a mount before they are used
@@ -88,6 +115,14 @@ pub enum Command {
     Demo(DemoArgs),
     /// Show a page of the guide, or the help of a command
     Help(HelpArgs),
+    /// Print the script by which a shell completes the words of vm0fs
+    Completions(CompletionsArgs),
+    /// Print what a shell is to offer at a TAB
+    #[command(hide = true)]
+    Complete(CompleteArgs),
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 #[cfg(test)]

@@ -11,29 +11,31 @@ mod paint;
 mod patch;
 mod renames;
 mod side;
-mod way;
+mod storage;
 
 use super::{
-    output::{print, print_bytes, print_json, start_logging},
+    complete::values::Values,
+    output::{print, print_bytes, print_json, tell},
+    reach::ReachOptions,
     second,
+    source::Source,
 };
 use crate::{
-    config::{ConnectionOptions, Environment, MountOptions, Settings},
+    config::Environment,
     error::{Error, Result},
-    mount,
     text::one_line,
 };
 use change::Change;
-use clap::{ArgAction, Args};
+use clap::Args;
 use paint::Page;
 use side::Side;
 use std::{
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
-use way::Way;
+use storage::Storage;
 
 /// The exit code for versions that differ, and for trouble (POSIX, `diff`).
 const DIFFERENT: u8 = 1;
@@ -59,7 +61,7 @@ Examples:
 )]
 pub struct DiffArgs {
     /// Name of an artifact, artifacts/NAME, volumes/NAME, or a path of one in a mount
-    #[arg(value_name = "ARTIFACT")]
+    #[arg(value_name = "ARTIFACT", add = Values::InMounts.completer())]
     named: PathBuf,
     /// The version to compare from, such as 3f9c0a7e
     old: String,
@@ -67,24 +69,42 @@ pub struct DiffArgs {
     new: String,
     /// A file or folder of the versions, to compare nothing else [default: all of them]
     path: Option<OsString>,
+    /// How the differences are shown.
+    #[command(flatten)]
+    form: Form,
+    /// What is asked for them.
+    #[command(flatten)]
+    reach: ReachOptions,
+    /// Compare in this very process.
+    #[arg(long, hide = true)]
+    worker: bool,
+}
+
+/// How the differences are shown; a patch if none of these.
+#[derive(Clone, Copy, Debug, Args)]
+struct Form {
     /// Show a table of sizes instead of a patch
-    #[arg(long, group = "form")]
+    #[arg(long, group = "shown")]
     stat: bool,
     /// Show each path with a letter instead: A added, D deleted, M modified, R renamed, T type
-    #[arg(long, group = "form")]
+    #[arg(long, group = "shown")]
     name_status: bool,
     /// Print the differences as JSON, with sizes and hashes
-    #[arg(long, group = "form")]
+    #[arg(long, group = "shown")]
     json: bool,
-    /// How to reach the service.
-    #[command(flatten)]
-    connection: ConnectionOptions,
-    /// Log what is done; given twice, also every request
-    #[arg(short, long, action = ArgAction::Count)]
-    verbose: u8,
-    /// Compare in this very process, in this folder of a mount.
-    #[arg(long, hide = true)]
-    through: Option<PathBuf>,
+}
+
+impl Form {
+    fn flag(self) -> Option<&'static str> {
+        match self {
+            Self { stat: true, .. } => Some("--stat"),
+            Self {
+                name_status: true, ..
+            } => Some("--name-status"),
+            Self { json: true, .. } => Some("--json"),
+            _ => None,
+        }
+    }
 }
 
 impl DiffArgs {
@@ -93,58 +113,31 @@ impl DiffArgs {
         match self.compare(environment) {
             Ok(code) => code,
             Err(error) => {
-                eprintln!("vm0fs: {error}");
+                tell(&error.to_string());
                 ExitCode::from(TROUBLE)
             }
         }
     }
 
-    fn compare(&self, environment: &Environment) -> Result<ExitCode> {
-        start_logging(self.verbose, false, environment)?;
-        if let Some(storage) = &self.through {
-            let side = |version| Side::in_mount(storage, version);
-            return self.show(environment, storage, &side(&self.old)?, &side(&self.new)?);
+    fn compare(self, environment: &Environment) -> Result<ExitCode> {
+        let Self { named, form, .. } = self;
+        let storage = Storage::find(&named)?;
+        let within = self.path.unwrap_or_default();
+        let source = match (&storage.mountpoint, self.worker) {
+            (Some(mountpoint), true) => Source::Mount(mountpoint.clone()),
+            (mountpoint, _) => self.reach.source_at(mountpoint.clone(), environment)?,
+        };
+        if let (Source::Mount(mountpoint), false) = (&source, self.worker) {
+            let name = OsStr::from_bytes(&storage.name);
+            let named = mountpoint.join(storage.kind).join(name);
+            let arguments = ["diff", "--worker"].map(OsString::from).into_iter();
+            let arguments = arguments.chain(form.flag().map(OsString::from));
+            let rest = ["--".into(), named.into(), self.old.into(), self.new.into()];
+            let path = (!within.is_empty()).then_some(within);
+            return second::wait_for(arguments.chain(rest).chain(path));
         }
-        match Way::to(&self.named, &self.connection)? {
-            Way::Mount(storage) => second::wait_for(self.again(&storage)),
-            Way::Service(kind, name) => {
-                let settings =
-                    Settings::load(MountOptions::from(self.connection.clone()), environment)?;
-                let (_tree, pending) = mount::open(&settings)?;
-                let names = [kind.as_bytes(), &name];
-                let side = |version| Side::in_tree(&pending, names, version);
-                let storage = Path::new(kind).join(OsStr::from_bytes(&name));
-                self.show(environment, &storage, &side(&self.old)?, &side(&self.new)?)
-            }
-        }
-    }
-
-    /// The arguments of the process that compares in a folder of a mount.
-    fn again(&self, storage: &Path) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = vec!["diff".into(), "--through".into(), storage.into()];
-        for (is_set, flag) in [
-            (self.stat, "--stat"),
-            (self.name_status, "--name-status"),
-            (self.json, "--json"),
-        ] {
-            arguments.extend(is_set.then(|| flag.into()));
-        }
-        arguments.extend((0..self.verbose).map(|_| "-v".into()));
-        arguments.push("--".into());
-        arguments.push(self.named.clone().into());
-        arguments.extend([&self.old, &self.new].map(OsString::from));
-        arguments.extend(self.path.clone());
-        arguments
-    }
-
-    fn show(
-        &self,
-        environment: &Environment,
-        storage: &Path,
-        old: &Side<'_>,
-        new: &Side<'_>,
-    ) -> Result<ExitCode> {
-        let within = self.path.as_deref().unwrap_or_default();
+        let old = Side::find(&source, &storage, &self.old)?;
+        let new = Side::find(&source, &storage, &self.new)?;
         let changes = compare::compare(old.index(), new.index(), within.as_bytes());
         let changes = changes.map_err(|error| match within.is_empty() {
             true => error,
@@ -154,21 +147,15 @@ impl DiffArgs {
             }
         })?;
         let changes = renames::pair(changes);
-        if self.json {
-            // Kind and name, wherever it is mounted.
-            let names: Vec<_> = storage.iter().rev().take(2).collect();
-            let names: PathBuf = names.into_iter().rev().collect();
-            print_json(&lists::json(&names.to_string_lossy(), old, new, &changes))?;
-        } else if self.stat {
-            print(&lists::stat(&changes))?;
-        } else if self.name_status {
-            for piece in lists::name_status(&changes) {
-                if !print_bytes(&piece)? {
-                    break;
-                }
+        match form {
+            Form { json: true, .. } => {
+                print_json(&lists::json(&storage.shown(), &old, &new, &changes))?;
             }
-        } else {
-            print_patches(environment, &changes, old, new)?;
+            Form { stat: true, .. } => print(&lists::stat(&changes))?,
+            Form {
+                name_status: true, ..
+            } => print_all(lists::name_status(&changes).map(Ok))?,
+            _ => print_patches(environment, &changes, &old, &new)?,
         }
         Ok(ExitCode::from(match changes.is_empty() {
             true => 0,
@@ -177,7 +164,17 @@ impl DiffArgs {
     }
 }
 
-/// Prints the patches, until the reader has gone.
+/// Prints one piece after another, until the reader has gone.
+fn print_all(pieces: impl Iterator<Item = Result<Vec<u8>>>) -> Result<()> {
+    for piece in pieces {
+        if !print_bytes(&piece?)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Prints the patches.
 fn print_patches(
     environment: &Environment,
     changes: &[Change],
@@ -186,11 +183,8 @@ fn print_patches(
 ) -> Result<()> {
     let no_colour = environment.variables.get(OsStr::new("NO_COLOR"));
     let mut page = Page::for_output(no_colour.map(OsString::as_os_str));
-    for change in changes {
+    print_all(changes.iter().map(|change| {
         patch::write(&mut page, change, old, new)?;
-        if !print_bytes(&page.take())? {
-            break;
-        }
-    }
-    Ok(())
+        Ok(page.take())
+    }))
 }

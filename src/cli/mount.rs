@@ -1,6 +1,9 @@
 //! `vm0fs mount`.
 
-use super::output::start_logging;
+use super::{
+    fstab_line,
+    output::{print, start_logging},
+};
 use crate::{
     background::{self, Side},
     config::{Environment, MountOptions, Settings, secrets},
@@ -9,7 +12,7 @@ use crate::{
     mount::{self, Outcome},
     supervisor::{self, Link},
 };
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueHint};
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
@@ -28,10 +31,12 @@ Examples:
   vm0fs mount -f -v ~/vm0                            stay, and show what happens
   vm0fs mount --token-file ~/.vm0-token ~/vm0
   vm0fs mount --cache-size 50GB --list-ttl 5s ~/vm0
-  vm0fs mount --api-url http://localhost:3000 ~/vm0  a server in development"
+  vm0fs mount --api-url http://localhost:3000 ~/vm0  a server in development
+  vm0fs mount --print-fstab --cache-size 50GB ~/vm0  the line for /etc/fstab"
 )]
 pub struct MountArgs {
     /// The folder to mount at. It must be empty; it is made if it is missing
+    #[arg(value_hint = ValueHint::DirPath)]
     mountpoint: PathBuf,
     /// Stay in the foreground, and log to standard error
     #[arg(short, long)]
@@ -45,6 +50,12 @@ pub struct MountArgs {
     /// Serve in one process: the mount ends where that dies, and cannot be upgraded in place
     #[arg(long)]
     no_supervisor: bool,
+    /// Mount nothing. Print the line of /etc/fstab that mounts with these options
+    #[arg(long)]
+    print_fstab: bool,
+    /// What the kernel's table is to name as mounted.
+    #[arg(long, hide = true)]
+    source: Option<String>,
     /// Descriptors that a worker inherits.
     #[arg(long, hide = true)]
     worker: Option<String>,
@@ -61,6 +72,9 @@ impl MountArgs {
     pub fn run(mut self, environment: &Environment) -> Result<Outcome> {
         if let Some(fds) = self.worker.take() {
             return self.work(&fds, environment.clone());
+        }
+        if self.print_fstab {
+            return self.print_line(environment).map(|()| Outcome::Ended);
         }
         start_logging(self.verbose, self.foreground, environment)?;
         if self.no_supervisor {
@@ -79,6 +93,19 @@ impl MountArgs {
             },
         };
         Err(supervisor::become_supervisor(ready, environment))
+    }
+
+    /// Prints the line of `/etc/fstab` that mounts with the arguments of this process.
+    fn print_line(self, environment: &Environment) -> Result<()> {
+        let declaration = Self::augment_args(clap::Command::new("vm0fs mount"));
+        let mountpoint = environment.current_dir.join(self.mountpoint);
+        let arguments = std::env::args_os().skip(1);
+        let line = fstab_line::line(&declaration, arguments, &mountpoint, environment)?;
+        for note in line.notes {
+            // A closed standard error is no reason to end.
+            let _ = writeln!(io::stderr(), "vm0fs: {note}");
+        }
+        print(&(line.text + "\n"))
     }
 
     /// Serves the mount in this process, or in one in the background.
@@ -114,6 +141,7 @@ impl MountArgs {
     pub(super) fn options(self, environment: &Environment) -> Result<mount::Options> {
         Ok(mount::Options {
             mountpoint: environment.current_dir.join(self.mountpoint),
+            source: self.source,
             settings: Settings::load(self.options, environment)?,
             foreground: self.foreground,
         })

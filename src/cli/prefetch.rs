@@ -1,7 +1,7 @@
 //! `vm0fs prefetch`: makes the content of versions present, through the mount
 //! that shows them. A second process waits for it (`--worker`).
 
-use super::{mount_path::MountPath, output::print, second};
+use super::{complete::values::Values, mount_path::MountPath, output::print, second};
 use crate::{
     error::{Error, Result},
     humanize,
@@ -52,6 +52,7 @@ Examples:
 pub struct PrefetchArgs {
     /// Paths of versions, or of volumes and artifacts, in a mount
     #[arg(required = true, value_name = "PATH")]
+    #[arg(add = Values::InMounts.completer())]
     paths: Vec<PathBuf>,
     /// Wait in this very process.
     #[arg(long, hide = true)]

@@ -114,6 +114,10 @@ fn fits(settings: &Settings, connection: &Connection) -> Result<()> {
     if api_origin(settings) != connection.origin {
         return differs("the API's address has changed, and files of the old one may be open");
     }
+    let asked = (settings.options.read_only, settings.options.no_exec);
+    if asked != (connection.read_only, connection.no_exec) {
+        return differs("--read-only or --no-exec has changed, which the kernel was told too");
+    }
     let reply = fs::init_reply(&connection.request);
     match reply.is_ok_and(|reply| reply == connection.reply) {
         true => Ok(()),
@@ -125,19 +129,20 @@ impl Mounted {
     /// Mounts.
     pub(super) fn start(
         mountpoint: PathBuf,
+        source: Option<&str>,
         settings: &Settings,
         link: Option<&mut Link>,
     ) -> Result<Self> {
         let origin = Origin::new()?;
         let (tree, pending) = open_from(settings, &origin)?;
         let mut warnings = greet(&tree, &pending)?;
-        let allow_other = settings.options.allow_other;
-        if allow_other {
+        let options = &settings.options;
+        if options.allow_other {
             warnings.push(EXPOSED.into());
         }
         let fs = new_fs(&tree, &pending);
         let (gate, offer, on_mounted) = (fs.gate(), fs.offer(), fs.on_mounted());
-        let session = session::mount(fs, &mountpoint, allow_other)?;
+        let session = session::mount(fs, &mountpoint, options, source)?;
         let mut mounted = Self::new(mountpoint, tree, pending, gate, origin)?;
         mounted.warnings = warnings;
         if let Some(link) = link {
@@ -145,7 +150,7 @@ impl Mounted {
             let connection = session::connection(
                 &offer,
                 &mounted.mountpoint,
-                allow_other,
+                options,
                 api_origin(settings),
                 &mounted.origin,
             )?;
@@ -238,12 +243,16 @@ impl Mounted {
     fn begin(
         &mut self,
         session: Session<Fs>,
-        on_mounted: impl FnOnce(fuser::Notifier, Option<String>, Option<OwnedFd>),
+        on_mounted: impl FnOnce(fuser::Notifier, Option<String>, OwnedFd, Option<OwnedFd>),
     ) -> Result<()> {
         let device = self.entry.as_ref().map(|entry| entry.device.clone());
+        let connection = || {
+            let copy = session.as_fd().try_clone_to_owned();
+            copy.map_err(|error| Error::io("keeping the connection to the kernel", error))
+        };
         // Of several threads, each would need its own.
-        let connection = session::is_sole().then(|| session.as_fd().try_clone_to_owned().ok());
-        on_mounted(session.notifier(), device, connection.flatten());
+        let sole = session::is_sole().then(connection).transpose()?;
+        on_mounted(session.notifier(), device, connection()?, sole);
         let ended = self.events.clone();
         let serve = move || {
             let event = match session::serve(session) {

@@ -25,7 +25,7 @@ fn it_is_the_same_through_a_mount_and_without() {
         let url = bench.server.api_url();
         // Says how to reach the service: no mount is asked.
         let service = ["--api-url", &url, "--cache-dir", cache.to_str().unwrap()];
-        let mount = bench.mount_as(who).start();
+        let mount = bench.mount_as(who).with(["--list-ttl", "1h"]).start();
         let path = mount.join("artifacts/site");
         let path = path.to_str().unwrap();
         for (old, new, code) in [
@@ -49,7 +49,11 @@ fn it_is_the_same_through_a_mount_and_without() {
         assert_eq!(patch.out, expected);
         let volume = [&["volumes/site", "latest", "latest"][..], &service].concat();
         assert_eq!(diff(&bench, who, &volume).code, Some(0));
-        // By its name in the folder that it is in, and anywhere in the mount.
+        // By its name: it is of the same account.
+        bench.server.clear_requests();
+        assert_eq!(diff(&bench, who, &["site", &one, &two]).out, expected);
+        assert_eq!(bench.api_calls().len(), 0, "the mount knows it");
+        // In the folder that it is in, and anywhere in the mount.
         for (folder, name) in [
             ("artifacts", "site"),
             ("artifacts/site", "."),
@@ -129,7 +133,7 @@ fn trouble_is_told_and_is_exit_code_2() {
     );
     trouble(
         &[nowhere, &one, &two],
-        &["artifacts/none", "does not exist"],
+        &["there is no artifact \"none\"", "vm0fs ls artifacts"],
     );
     trouble(&[path, &one, &two, "g"], &["g: is in neither version"]);
     trouble(&[path, &one, &two, "../f"], &["leads out of the version"]);
@@ -142,7 +146,7 @@ fn trouble_is_told_and_is_exit_code_2() {
     let without = |named, version| [&[named, version, "latest"][..], &service].concat();
     trouble(
         &without("none", &one),
-        &["the service has no artifacts/none"],
+        &["there is no artifact \"none\"", "vm0fs ls artifacts"],
     );
     trouble(&without("site", "00000000"), &no_version);
     trouble(

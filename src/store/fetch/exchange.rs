@@ -115,7 +115,7 @@ fn take_in(
         ..meta
     };
     let unsynced = staging.seal(key, &meta, progress)?;
-    cache.add(key, unsynced);
+    cache.add(key, unsynced, None);
     if let Some(version) = cache.version(key) {
         version.know_seek(seek);
     }

@@ -22,7 +22,7 @@ mod sparse;
 mod stream;
 
 use super::{packer::Packer, partial::PartialVersion, request::FetchRequest, staging::Staging};
-use crate::store::cache::{HASHED_HOLES, Proof, files_with_links};
+use crate::store::cache::{HASHED_HOLES, Proof, Written, files_with_links};
 use crate::store::index::format::{self, ROOT, Record};
 use crate::store::index::{Builder, Records, holes::Map};
 use crate::store::meta::{Verified, Verify};
@@ -61,6 +61,7 @@ const TOLD_LENGTH: usize = 120;
 pub(super) struct Unpacked {
     pub(super) records: Records,
     pub(super) packed: Packed,
+    pub(super) written: Option<Written>,
     /// Entries left out: how many, and the first ones with their reasons.
     pub(super) skipped: u64,
     pub(super) omitted: Vec<String>,
@@ -220,11 +221,12 @@ impl Unpacker<'_> {
         }
         // So that the compression is checked to its end.
         entries.stream.drain(TRAILING)?;
-        let packed = self.packer.finish()?;
+        let (packed, written) = self.packer.finish()?;
         let records = self.partial.take_index().seal();
         Ok(Unpacked {
             records,
             packed,
+            written,
             skipped: self.skipped,
             omitted: self.omitted,
             proof: self.proof,

@@ -1,0 +1,168 @@
+//! `vm0fs mount --print-fstab`: the line of `/etc/fstab` that mounts as a command does.
+
+use super::{
+    fstab::{GENERIC, Generic, SETUID, SOURCE, TYPE},
+    given::{given, not_text},
+};
+use crate::{
+    config::Environment,
+    error::{Error, Result},
+    text::one_line,
+};
+use clap::Command;
+use nix::unistd::Uid;
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+};
+
+/// A line of `/etc/fstab`, and what its reader must know beside.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// The line.
+    pub(super) text: String,
+    /// What is to be done with it, a sentence each.
+    pub(super) notes: Vec<String>,
+}
+
+/// The line that mounts as the arguments of this command do.
+///
+/// # Errors
+/// [`Error::Setup`] for what cannot be written in a table.
+pub(super) fn line(
+    declaration: &Command,
+    arguments: impl Iterator<Item = OsString>,
+    mountpoint: &Path,
+    environment: &Environment,
+) -> Result<Line> {
+    let given = given(declaration, arguments, environment)?;
+    let is_root = Uid::effective().is_root();
+    let mut words: Vec<String> = match is_root {
+        true => vec!["_netdev".into(), "nofail".into()],
+        // `user` means `noexec` too, which is taken back where it was not asked for.
+        false => vec![
+            "noauto".into(),
+            "user".into(),
+            "exec".into(),
+            "_netdev".into(),
+        ],
+    };
+    for (name, value) in given {
+        let is_it = |meaning: &Generic| matches!(meaning, Generic::Flag(flag) if *flag == name);
+        let generic = GENERIC.iter().find(|(_, meaning)| is_it(meaning));
+        let generic = generic.map(|(generic, _)| *generic);
+        if generic == Some("noexec") {
+            words.retain(|word| word != "exec");
+        }
+        words.push(match (generic, value) {
+            (Some(generic), _) => generic.to_owned(),
+            (None, None) => name,
+            (None, Some(value)) => format!("{name}={}", quoted(&name, &value)?),
+        });
+    }
+    let place = mountpoint
+        .to_str()
+        .ok_or_else(|| not_text("the mountpoint"))?;
+    let text = format!(
+        "{SOURCE} {} {TYPE} {} 0 0",
+        escaped(place),
+        escaped(&words.join(","))
+    );
+    Ok(Line {
+        text,
+        notes: notes(is_root, place, environment),
+    })
+}
+
+/// A value as it stands in a list of options.
+fn quoted(name: &str, value: &str) -> Result<String> {
+    match value {
+        value if value.contains('"') => Err(Error::Setup(format!(
+            "{name}: a value with a double quote cannot be written in a table; give it in \
+             config.toml"
+        ))),
+        value if value.contains(',') => Ok(format!("\"{value}\"")),
+        value => Ok(value.into()),
+    }
+}
+
+/// A field of a table: what would end it is written in octal (fstab(5)).
+fn escaped(field: &str) -> String {
+    let escape = |char: char| match char {
+        ' ' | '\t' | '\n' | '\r' | '\\' => format!("\\{:03o}", u32::from(char)),
+        other => other.into(),
+    };
+    field.chars().map(escape).collect()
+}
+
+fn notes(is_root: bool, place: &str, environment: &Environment) -> Vec<String> {
+    let shown = one_line(place, 200);
+    let mut notes = vec![match is_root {
+        true => format!(
+            "add it to /etc/fstab, then: mount {shown}. At boot root mounts it, with root's \
+             settings and token; {SETUID}=USER makes it USER's, x-systemd.automount waits with \
+             it for the first use"
+        ),
+        false => format!(
+            "have root add it to /etc/fstab; then you mount and unmount: mount {shown}, umount \
+             {shown}"
+        ),
+    }];
+    let is_ours = |name: &&OsStr| {
+        let name = name.to_string_lossy();
+        name.starts_with("VM0") || name.starts_with("AWS_")
+    };
+    let seen = environment.variables.keys().map(OsString::as_os_str);
+    let seen: Vec<_> = seen
+        .filter(is_ours)
+        .map(|name| one_line(&name.to_string_lossy(), 60))
+        .collect();
+    if !seen.is_empty() {
+        notes.push(format!(
+            "mount does not see what this shell sets ({}); say the same with options, \
+             config.toml and a token file",
+            seen.join(", ")
+        ));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{cli::fstab::read, config::MountOptions};
+    use clap::Args;
+
+    #[test]
+    fn a_line_asks_for_what_the_arguments_do() {
+        let declaration = MountOptions::augment_args(Command::new("mount"));
+        let environment = Environment {
+            current_dir: "/home/a b".into(),
+            ..Environment::default()
+        };
+        let words = "mount --cache-size=50G --token-file t,1 --allow-other --no-exec --read-only";
+        let arguments = words.split(' ').map(OsString::from);
+        let place = Path::new("/home/a b/vm0");
+        let made = line(&declaration, arguments, place, &environment).unwrap();
+        let fields: Vec<&str> = made.text.split(' ').collect();
+        assert_eq!(fields[..3], ["vm0fs", "/home/a\\040b/vm0", "fuse.vm0fs"]);
+        assert_eq!(fields[4..], ["0", "0"]);
+        let options = fields[3].replace("\\040", " ");
+        assert!(
+            options.contains("token-file=\"/home/a b/t,1\""),
+            "{options}"
+        );
+        let asked = read(&options, &declaration, false).unwrap();
+        assert_eq!(
+            asked.arguments,
+            [
+                "--allow-other",
+                "--cache-size=50G",
+                "--no-exec",
+                "--read-only",
+                "--token-file=/home/a b/t,1"
+            ]
+        );
+    }
+}
