@@ -19,6 +19,7 @@ mod run;
 mod shared_cache;
 mod source;
 mod status;
+mod top;
 mod unmount;
 mod upgrade;
 
@@ -34,6 +35,7 @@ pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
 pub use shared_cache::SharedCacheArgs;
 pub use status::StatusArgs;
+pub use top::TopArgs;
 pub use unmount::UnmountArgs;
 pub use upgrade::UpgradeArgs;
 
@@ -79,6 +81,8 @@ pub enum Command {
     Upgrade(UpgradeArgs),
     /// Show which mounts there are, and whether they work
     Status(StatusArgs),
+    /// Show who reads what through a mount now, and what it costs
+    Top(TopArgs),
     /// Find out what is wrong with this machine, the service or the cache, and mend what can be mended
     Doctor(DoctorArgs),
     /// Start a run of an agent, and follow its log if asked to
