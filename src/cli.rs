@@ -2,13 +2,21 @@
 
 mod cache;
 mod cancel;
+mod complete;
+mod completions;
 mod demo;
 mod doctor;
+mod enable;
 mod follow;
+mod fstab;
+mod fstab_line;
+mod given;
 mod help;
 mod logs;
 mod ls;
+mod man;
 mod mount;
+mod mount_helper;
 mod mount_path;
 mod mounts;
 mod named;
@@ -20,17 +28,24 @@ mod shared_cache;
 mod source;
 mod status;
 mod top;
+mod unit;
 mod unmount;
 mod upgrade;
+mod user_manager;
 
 pub use cache::CacheArgs;
 pub use cancel::CancelArgs;
+pub use complete::CompleteArgs;
+pub use completions::CompletionsArgs;
 pub use demo::DemoArgs;
 pub use doctor::DoctorArgs;
+pub use enable::{DisableArgs, EnableArgs};
 pub use help::HelpArgs;
 pub use logs::LogsArgs;
 pub use ls::LsArgs;
+pub use man::ManArgs;
 pub use mount::MountArgs;
+pub use mount_helper::{Failure, run as run_as_helper};
 pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
 pub use shared_cache::SharedCacheArgs;
@@ -58,8 +73,8 @@ use clap::{Parser, Subcommand};
   vm0fs unmount ~/vm0
 
 The guide: vm0fs help TOPIC, where TOPIC is one of tree, runs, settings,
-consistency, cache, parts, fleets, workers, file-managers, limits, security,
-performance, troubleshooting.
+startup, consistency, cache, parts, fleets, workers, file-managers, limits,
+security, performance, troubleshooting.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage."
 )]
@@ -77,6 +92,10 @@ pub enum Command {
     /// Unmount the platform, and wait until the mount is gone
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
+    /// Mount now and at each login, by a service of the user's systemd
+    Enable(EnableArgs),
+    /// Unmount, and remove the service that `enable` made
+    Disable(DisableArgs),
     /// Has mounts go on with the program as it now is on disk
     Upgrade(UpgradeArgs),
     /// Show which mounts there are, and whether they work
@@ -103,6 +122,14 @@ pub enum Command {
     Demo(DemoArgs),
     /// Show a page of the guide, or the help of a command
     Help(HelpArgs),
+    /// Print the script by which a shell completes the words of vm0fs
+    Completions(CompletionsArgs),
+    /// Print what a shell is to offer at a TAB
+    #[command(hide = true)]
+    Complete(CompleteArgs),
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 #[cfg(test)]

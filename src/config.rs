@@ -13,7 +13,8 @@ pub use self::{
     environment::Environment,
     files::read_shared_key,
     options::{
-        ConnectionOptions, Crawlers, DEFAULT_TIMEOUT, MountOptions, SharedCacheOptions, USER_AGENT,
+        ConnectionOptions, Crawlers, DEFAULT_TIMEOUT, Documented, MountOptions, SharedCacheOptions,
+        USER_AGENT,
     },
     shared_cache::SharedCacheSettings,
     units::{ByteSize, Span},

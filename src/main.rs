@@ -4,7 +4,7 @@
 use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 use vm0fs::{
-    cli::{Cli, Command},
+    cli::{self, Cli, Command},
     config::{self, Environment},
     error::Result,
     malloc,
@@ -25,6 +25,14 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("vm0fs: {error}");
             return ExitCode::FAILURE;
+        }
+    }
+    match cli::run_as_helper(&Cli::command()) {
+        Ok(None) => {}
+        Ok(Some(code)) => return ExitCode::from(code),
+        Err(cli::Failure { code, error }) => {
+            eprintln!("vm0fs: {error}");
+            return ExitCode::from(code);
         }
     }
     // Prints help, or what is wrong with the usage, and exits with 0 or 2.
@@ -52,6 +60,8 @@ fn run(command: Command) -> Result<ExitCode> {
             Outcome::Ended => {}
         },
         Command::Unmount(args) => args.run(&environment)?,
+        Command::Enable(args) => args.run(&environment)?,
+        Command::Disable(args) => args.run(&environment)?,
         Command::Upgrade(args) => return args.run(&environment),
         Command::Status(args) => return args.run(&environment),
         Command::Top(args) => args.run(&environment)?,
@@ -65,6 +75,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::SharedCache(args) => args.run(&environment)?,
         Command::Demo(args) => args.run(&environment)?,
         Command::Help(args) => args.run(Cli::command())?,
+        Command::Completions(args) => args.run()?,
+        Command::Complete(args) => args.run(Cli::command(), &environment)?,
+        Command::Man(args) => args.run(Cli::command())?,
     }
     Ok(ExitCode::SUCCESS)
 }

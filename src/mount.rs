@@ -9,12 +9,17 @@ mod session;
 
 pub use self::{open::open, session::may_keep_awake};
 
-use self::serve::{End, Mounted};
+use self::{
+    mountpoint::Prepared,
+    serve::{End, Mounted},
+};
 use crate::{
     background::{Side, detach, leave_terminal},
     config::Settings,
     error::Result,
+    notify::Notifier,
     signals::Signals,
+    supervision::Seen,
     supervisor::Link,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -25,6 +30,9 @@ use std::path::{Path, PathBuf};
 pub struct Options {
     /// The folder to mount at.
     pub mountpoint: PathBuf,
+    /// What the kernel's table is to name as mounted there, where that is not `vm0fs`: the
+    /// first field of the line of `/etc/fstab`, by which `mount -a` knows it again.
+    pub source: Option<String>,
     /// How the mount behaves.
     pub settings: Settings,
     /// Stay in the foreground.
@@ -68,8 +76,8 @@ pub fn run(
     raise_open_files();
     // After the fork, since looking at what is mounted there starts threads.
     let prepared = mountpoint::prepare(&options.mountpoint)?;
-    let mounted = Mounted::start(prepared.path.clone(), &options.settings, None)
-        .inspect_err(|_| prepared.take_back())?;
+    let mut mounted = start(&prepared, &options, None).inspect_err(|_| prepared.take_back())?;
+    mounted.manager = Notifier::of_process(options.foreground);
     match report {
         Some(report) => {
             if let Err(error) = report.report(&mounted.warnings.join("\n")) {
@@ -80,6 +88,9 @@ pub fn run(
         }
         None => ready(&mounted.mountpoint, &mounted.warnings),
     }
+    let remark = mounted.warnings.first().map(String::as_str);
+    let status = Seen::default().told(&mounted.mountpoint, remark);
+    mounted.manager.ready(&status);
     mounted.serve(signals);
     Ok(Outcome::Ended)
 }
@@ -108,8 +119,7 @@ pub fn run_worker(
     }
     // Looking at what is mounted there starts threads.
     let prepared = mountpoint::prepare(&options.mountpoint)?;
-    let mounted = Mounted::start(prepared.path.clone(), &options.settings, Some(link))
-        .inspect_err(|_| prepared.take_back())?;
+    let mounted = start(&prepared, &options, Some(link)).inspect_err(|_| prepared.take_back())?;
     if !options.foreground {
         leave_terminal()?;
     }
@@ -122,6 +132,11 @@ pub fn run_worker(
         prepared.take_back();
     }
     Ok(())
+}
+
+fn start(prepared: &Prepared, options: &Options, link: Option<&mut Link>) -> Result<Mounted> {
+    let (path, source) = (prepared.path.clone(), options.source.as_deref());
+    Mounted::start(path, source, &options.settings, link)
 }
 
 /// Raises this process's limit of open files as far as it may: each file that a

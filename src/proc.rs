@@ -53,6 +53,11 @@ pub fn boot_id() -> Option<String> {
     Some(text.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
+/// The mount namespace of a process.
+pub fn mount_namespace(pid: u32) -> PathBuf {
+    format!("/proc/{pid}/ns/mnt").into()
+}
+
 /// The content of a file that is at most [`LONGEST`] bytes long.
 ///
 /// # Errors

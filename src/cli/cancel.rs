@@ -1,6 +1,7 @@
 //! `vm0fs cancel`: cancels runs, and says what became of each.
 
 use super::{
+    complete::values::Values,
     follow::has_ended,
     named,
     output::{exit_code, print, tell},
@@ -25,7 +26,7 @@ Examples:
 )]
 pub struct CancelArgs {
     /// Runs that are to be cancelled
-    #[arg(required = true, value_name = "RUN")]
+    #[arg(required = true, value_name = "RUN", add = Values::Runs.completer())]
     runs: Vec<String>,
     /// What is asked to do it.
     #[command(flatten)]

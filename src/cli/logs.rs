@@ -1,6 +1,7 @@
 //! `vm0fs logs`: the log of a run, as it is or as it grows.
 
 use super::{
+    complete::values::Values,
     follow::{EVENTS, Follower, LOG},
     named,
     reach::ReachOptions,
@@ -25,7 +26,7 @@ Examples:
 )]
 pub struct LogsArgs {
     /// Run whose log is shown
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = Values::Runs.completer())]
     run: String,
     /// Print the log as it grows, until the run ends
     #[arg(short, long)]

@@ -1,6 +1,7 @@
 //! `vm0fs ls`: the agents, runs, artifacts and volumes as tables.
 
 use super::{
+    complete::values::Values,
     named::{AgentRow, RunRow, ago, rows, runs, unknown_agent},
     output::{columns, print, print_bytes, tell},
     reach::ReachOptions,
@@ -81,9 +82,10 @@ enum What {
 struct RunsArgs {
     /// Only runs with this status; several with commas between them [default: any]
     #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    #[arg(add = Values::Statuses.completer())]
     status: Vec<String>,
     /// Only runs of this agent, by name or id [default: any]
-    #[arg(long, value_name = "AGENT")]
+    #[arg(long, value_name = "AGENT", add = Values::Agents.completer())]
     agent: Option<String>,
     /// Only runs that were created within this time, such as 30m, 2h or 7d [default: any]
     #[arg(long, value_name = "DURATION")]

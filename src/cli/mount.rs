@@ -1,6 +1,11 @@
 //! `vm0fs mount`.
 
-use super::output::start_logging;
+use super::{
+    fstab_line,
+    given::given,
+    output::{print, start_logging},
+    unit,
+};
 use crate::{
     background::{self, Side},
     config::{Environment, MountOptions, Settings, secrets},
@@ -9,7 +14,7 @@ use crate::{
     mount::{self, Outcome},
     supervisor::{self, Link},
 };
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueHint};
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
@@ -28,10 +33,12 @@ Examples:
   vm0fs mount -f -v ~/vm0                            stay, and show what happens
   vm0fs mount --token-file ~/.vm0-token ~/vm0
   vm0fs mount --cache-size 50GB --list-ttl 5s ~/vm0
-  vm0fs mount --api-url http://localhost:3000 ~/vm0  a server in development"
+  vm0fs mount --api-url http://localhost:3000 ~/vm0  a server in development
+  vm0fs mount --print-fstab --cache-size 50GB ~/vm0  the line for /etc/fstab"
 )]
 pub struct MountArgs {
     /// The folder to mount at. It must be empty; it is made if it is missing
+    #[arg(value_hint = ValueHint::DirPath)]
     mountpoint: PathBuf,
     /// Stay in the foreground, and log to standard error
     #[arg(short, long)]
@@ -45,6 +52,15 @@ pub struct MountArgs {
     /// Serve in one process: the mount ends where that dies, and cannot be upgraded in place
     #[arg(long)]
     no_supervisor: bool,
+    /// Mount nothing. Print the line of /etc/fstab that mounts with these options
+    #[arg(long)]
+    print_fstab: bool,
+    /// Mount nothing. Print the systemd unit that mounts with these options: a service of yours, a mount unit for root
+    #[arg(long, conflicts_with = "print_fstab")]
+    print_unit: bool,
+    /// What the kernel's table is to name as mounted.
+    #[arg(long, hide = true)]
+    source: Option<String>,
     /// Descriptors that a worker inherits.
     #[arg(long, hide = true)]
     worker: Option<String>,
@@ -61,6 +77,9 @@ impl MountArgs {
     pub fn run(mut self, environment: &Environment) -> Result<Outcome> {
         if let Some(fds) = self.worker.take() {
             return self.work(&fds, environment.clone());
+        }
+        if self.print_fstab || self.print_unit {
+            return self.print_startup(environment).map(|()| Outcome::Ended);
         }
         start_logging(self.verbose, self.foreground, environment)?;
         if self.no_supervisor {
@@ -79,6 +98,25 @@ impl MountArgs {
             },
         };
         Err(supervisor::become_supervisor(ready, environment))
+    }
+
+    /// Prints what has the machine mount as the arguments of this process do.
+    fn print_startup(self, environment: &Environment) -> Result<()> {
+        let declaration = Self::augment_args(clap::Command::new("vm0fs mount"));
+        let mountpoint = environment.current_dir.join(self.mountpoint);
+        let given = given(&declaration, std::env::args_os().skip(1), environment)?;
+        let (text, notes) = match self.print_fstab {
+            true => {
+                let line = fstab_line::line(given, &mountpoint, environment)?;
+                (line.text + "\n", line.notes)
+            }
+            false => unit::printed(given, &mountpoint, environment)?,
+        };
+        for note in notes {
+            // A closed standard error is no reason to end.
+            let _ = writeln!(io::stderr(), "vm0fs: {note}");
+        }
+        print(&text)
     }
 
     /// Serves the mount in this process, or in one in the background.
@@ -114,6 +152,7 @@ impl MountArgs {
     pub(super) fn options(self, environment: &Environment) -> Result<mount::Options> {
         Ok(mount::Options {
             mountpoint: environment.current_dir.join(self.mountpoint),
+            source: self.source,
             settings: Settings::load(self.options, environment)?,
             foreground: self.foreground,
         })

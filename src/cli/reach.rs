@@ -1,6 +1,6 @@
 //! Decides for a command what it reads: a mount that lives, or a tree of its own.
 
-use super::{mounts, output::start_logging, source::Source};
+use super::{complete::values::Values, mounts, output::start_logging, source::Source};
 use crate::{
     config::{ConnectionOptions, Environment, Settings},
     error::{Error, Result},
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 #[derive(Args, Debug)]
 pub(super) struct ReachOptions {
     /// Folder of the mount to ask [default: the mount that the current folder is in, else one of yours for the same account, else the service]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", add = Values::Mountpoints.completer())]
     mountpoint: Option<PathBuf>,
     /// How to reach the service, without a mount.
     #[command(flatten)]

@@ -2,6 +2,7 @@
 //! goes the way that a mount goes, through the tree, without the kernel.
 
 use super::{
+    complete::values::Values,
     follow::{EVENTS, Follower, LOG},
     named::unknown_agent,
     output::{print, start_logging, tell},
@@ -45,6 +46,7 @@ Examples:
 )]
 pub struct RunArgs {
     /// Name or id of the agent
+    #[arg(add = Values::Agents.completer())]
     agent: String,
     /// What the agent is to do, as text or as a JSON request [default: standard input, as with `-`]
     prompt: Option<String>,

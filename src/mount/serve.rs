@@ -11,6 +11,7 @@ use crate::{
     error::{Error, Result},
     fs::{self, Fs, Gate},
     handover::Handover,
+    notify::Notifier,
     pending::PendingRequests,
     proc::{self, MountEntry},
     signals::{self, Signals},
@@ -27,7 +28,10 @@ use nix::{
 use std::{
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -60,6 +64,8 @@ pub(super) struct Mounted {
     origin: Origin,
     /// The way to the supervisor, where there is one.
     voice: Option<Voice>,
+    /// The service manager, where there is no supervisor to speak to it.
+    pub(super) manager: Notifier,
     /// Whether requests are being answered.
     serves: bool,
     /// Whether it has come to its orderly end.
@@ -114,6 +120,10 @@ fn fits(settings: &Settings, connection: &Connection) -> Result<()> {
     if api_origin(settings) != connection.origin {
         return differs("the API's address has changed, and files of the old one may be open");
     }
+    let asked = (settings.options.read_only, settings.options.no_exec);
+    if asked != (connection.read_only, connection.no_exec) {
+        return differs("--read-only or --no-exec has changed, which the kernel was told too");
+    }
     let reply = fs::init_reply(&connection.request);
     match reply.is_ok_and(|reply| reply == connection.reply) {
         true => Ok(()),
@@ -125,19 +135,20 @@ impl Mounted {
     /// Mounts.
     pub(super) fn start(
         mountpoint: PathBuf,
+        source: Option<&str>,
         settings: &Settings,
         link: Option<&mut Link>,
     ) -> Result<Self> {
         let origin = Origin::new()?;
         let (tree, pending) = open_from(settings, &origin)?;
         let mut warnings = greet(&tree, &pending)?;
-        let allow_other = settings.options.allow_other;
-        if allow_other {
+        let options = &settings.options;
+        if options.allow_other {
             warnings.push(EXPOSED.into());
         }
         let fs = new_fs(&tree, &pending);
         let (gate, offer, on_mounted) = (fs.gate(), fs.offer(), fs.on_mounted());
-        let session = session::mount(fs, &mountpoint, allow_other)?;
+        let session = session::mount(fs, &mountpoint, options, source)?;
         let mut mounted = Self::new(mountpoint, tree, pending, gate, origin)?;
         mounted.warnings = warnings;
         if let Some(link) = link {
@@ -145,7 +156,7 @@ impl Mounted {
             let connection = session::connection(
                 &offer,
                 &mounted.mountpoint,
-                allow_other,
+                options,
                 api_origin(settings),
                 &mounted.origin,
             )?;
@@ -204,6 +215,7 @@ impl Mounted {
             warnings: Vec::new(),
             origin,
             voice: None,
+            manager: Notifier::default(),
             serves: false,
             is_over: false,
             events,
@@ -238,12 +250,16 @@ impl Mounted {
     fn begin(
         &mut self,
         session: Session<Fs>,
-        on_mounted: impl FnOnce(fuser::Notifier, Option<String>, Option<OwnedFd>),
+        on_mounted: impl FnOnce(fuser::Notifier, Option<String>, OwnedFd, Option<OwnedFd>),
     ) -> Result<()> {
         let device = self.entry.as_ref().map(|entry| entry.device.clone());
+        let connection = || {
+            let copy = session.as_fd().try_clone_to_owned();
+            copy.map_err(|error| Error::io("keeping the connection to the kernel", error))
+        };
         // Of several threads, each would need its own.
-        let connection = session::is_sole().then(|| session.as_fd().try_clone_to_owned().ok());
-        on_mounted(session.notifier(), device, connection.flatten());
+        let sole = session::is_sole().then(connection).transpose()?;
+        on_mounted(session.notifier(), device, connection()?, sole);
         let ended = self.events.clone();
         let serve = move || {
             let event = match session::serve(session) {
@@ -286,7 +302,7 @@ impl Mounted {
         let mut end = End::Used;
         memory::watch(&self.tree);
         loop {
-            match self.happens.recv() {
+            match self.next_event() {
                 Ok(Event::Signal(why)) => self.end(why),
                 Ok(Event::Told(Told::End { why, is_unused })) => {
                     if is_unused {
@@ -314,7 +330,20 @@ impl Mounted {
         end
     }
 
+    /// Waits for what happens next, and shows a service manager that it does.
+    fn next_event(&self) -> std::result::Result<Event, RecvTimeoutError> {
+        loop {
+            self.manager.lives();
+            let pulse = self.manager.pulse().unwrap_or(Duration::MAX);
+            match self.happens.recv_timeout(pulse) {
+                Err(RecvTimeoutError::Timeout) => {}
+                happened => return happened,
+            }
+        }
+    }
+
     fn end(&self, why: &str) {
+        self.manager.stopping(why);
         tracing::info!("{why}: unmounting {}", self.mountpoint.display());
         // Requests that wait for the network would keep it busy.
         self.pending.stop();

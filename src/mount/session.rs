@@ -2,6 +2,7 @@
 
 use super::open::Origin;
 use crate::{
+    config::MountOptions,
     error::{Error, Result},
     fs::{self, Fs, Offer},
     handover::Handover,
@@ -61,17 +62,30 @@ fn acl(allow_other: bool) -> SessionACL {
     }
 }
 
-/// Mounts.
-pub(super) fn mount(fs: Fs, mountpoint: &Path, allow_other: bool) -> Result<Session<Fs>> {
+/// Mounts. `source` is what the kernel's table says is mounted, where that is not the
+/// program's name.
+pub(super) fn mount(
+    fs: Fs,
+    mountpoint: &Path,
+    options: &MountOptions,
+    source: Option<&str>,
+) -> Result<Session<Fs>> {
+    let allow_other = options.allow_other;
     let mut config = config(allow_other);
     config.mount_options = vec![
         MountOption::NoSuid,
         MountOption::NoDev,
-        MountOption::FSName(SUBTYPE.into()),
+        MountOption::FSName(source.unwrap_or(SUBTYPE).into()),
         // fuser tells its own `Subtype` to fusermount only, and a mount of root
         // would be of type `fuse`, which `updatedb` cannot be told to leave out.
         MountOption::CUSTOM(format!("subtype={SUBTYPE}")),
     ];
+    if options.read_only {
+        config.mount_options.push(MountOption::RO);
+    }
+    if options.no_exec {
+        config.mount_options.push(MountOption::NoExec);
+    }
     Session::new(fs, mountpoint, &config)
         .map_err(|error| mount_error(mountpoint, allow_other, &error))
 }
@@ -80,7 +94,7 @@ pub(super) fn mount(fs: Fs, mountpoint: &Path, allow_other: bool) -> Result<Sess
 pub(super) fn connection(
     offer: &Offer,
     mountpoint: &Path,
-    allow_other: bool,
+    options: &MountOptions,
     api_origin: String,
     origin: &Origin,
 ) -> Result<Connection> {
@@ -91,7 +105,9 @@ pub(super) fn connection(
         reply: reply.map_err(|error| Error::io("answering the kernel once more", error))?,
         request,
         can_resend: offer.can_resend() && origin.handover.is_kept(),
-        allow_other,
+        allow_other: options.allow_other,
+        read_only: options.read_only,
+        no_exec: options.no_exec,
         origin: api_origin,
         format: Handover::FORMAT,
         mounted_at: origin.mounted_at,

@@ -44,6 +44,12 @@ pub(crate) struct Connection {
     pub(crate) can_resend: bool,
     /// Whether other users may use the mount.
     pub(crate) allow_other: bool,
+    /// Whether nothing in it can be written, and no program in it executed. A supervisor
+    /// of before there was a choice does not say.
+    #[serde(default)]
+    pub(crate) read_only: bool,
+    #[serde(default)]
+    pub(crate) no_exec: bool,
     /// The service's origin: what open files belong to.
     pub(crate) origin: String,
     /// The form of what workers leave to the next ([`crate::handover::Handover::FORMAT`]).

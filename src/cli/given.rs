@@ -1,0 +1,78 @@
+//! What the arguments of `vm0fs mount` give, to be written down for a mount to come.
+
+use super::fstab::{is_path, options};
+use crate::{
+    config::Environment,
+    error::{Error, Result},
+    text::one_line,
+};
+use clap::{ArgAction, Command, parser::ValueSource};
+use std::ffi::{OsStr, OsString};
+
+/// The flags that arguments give, and their values; paths are absolute.
+///
+/// # Errors
+/// [`Error::Setup`] for what is no text.
+pub(super) fn given(
+    declaration: &Command,
+    arguments: impl Iterator<Item = OsString>,
+    environment: &Environment,
+) -> Result<Vec<(String, Option<String>)>> {
+    let matches = declaration.clone().try_get_matches_from(arguments);
+    let matches = matches.map_err(|error| Error::Internal(error.to_string()))?;
+    let mut given = Vec::new();
+    for arg in options(declaration) {
+        let id = arg.get_id().as_str();
+        let name = arg.get_long().unwrap_or(id).to_owned();
+        if matches.value_source(id) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        match arg.get_action() {
+            ArgAction::Count => {
+                let times = usize::from(matches.get_count(id));
+                given.extend(std::iter::repeat_n((name, None), times));
+            }
+            action if action.takes_values() => {
+                let values = matches.get_raw(id).into_iter().flatten();
+                for value in values {
+                    let value = match is_path(arg) {
+                        true => environment.current_dir.join(value).into_os_string(),
+                        false => value.to_owned(),
+                    };
+                    let text = value.into_string().map_err(|_| not_text(&name))?;
+                    given.push((name.clone(), Some(text)));
+                }
+            }
+            _ => given.push((name, None)),
+        }
+    }
+    Ok(given)
+}
+
+/// What is wrong with what cannot be written down.
+pub(super) fn not_text(what: &str) -> Error {
+    Error::Setup(format!(
+        "{what} is not UTF-8 text, so it cannot be written down"
+    ))
+}
+
+/// Whether a variable is a setting, or a secret, of ours.
+pub(super) fn is_ours(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("VM0") || name.starts_with("AWS_")
+}
+
+/// What is to be known of settings that only this shell has, and `what` will not see.
+pub(super) fn unseen(environment: &Environment, what: &str) -> Option<String> {
+    let names = environment.variables.keys().filter(|name| is_ours(name));
+    let names: Vec<_> = names
+        .map(|name| one_line(&name.to_string_lossy(), 60))
+        .collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "{what} does not see what this shell sets ({}); say the same with options, \
+             config.toml and a token file",
+            names.join(", ")
+        )
+    })
+}

@@ -1,0 +1,244 @@
+//! `/etc/fstab` and mount(8), which calls the program as its helper. Each test of them has
+//! a mount namespace of its own, where `/sbin` has the helper and `/etc/fstab` is another.
+
+use crate::{
+    commands::{Said, finish, small_world},
+    support::{Bench, Who, program},
+};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
+
+/// A machine where the program is installed as a helper of mount(8).
+struct Machine {
+    bench: Bench,
+    place: PathBuf,
+}
+
+/// What each script begins with: the helpers, and an end that leaves no mount.
+const BEGIN: &str = r#"
+set -eu
+mount --bind "$HELPERS" /usr/sbin
+trap 'umount -l "$PLACE" 2>/dev/null || true' EXIT
+table() { cat > "$DIR/fstab"; mount --bind "$DIR/fstab" /etc/fstab; }
+line() { grep " $PLACE " /proc/self/mountinfo; }
+alice() { setpriv --reuid vm0fs-test --regid vm0fs-test --clear-groups env HOME="$DIR/home-Ordinary" "$@"; }
+"#;
+
+impl Machine {
+    /// One with these programs in `/sbin`, where `place` is `who`'s.
+    fn new(helpers: &[&str], who: Who) -> Self {
+        let bench = Bench::new(small_world());
+        let place = bench.folder("place", who);
+        let sbin = bench.folder("sbin", Who::Myself);
+        for helper in helpers {
+            std::os::unix::fs::symlink(program(), sbin.join(helper)).unwrap();
+        }
+        // What calls the program where it is no helper itself.
+        fs::copy("/sbin/mount.fuse3", sbin.join("mount.fuse")).unwrap();
+        for who in Who::all() {
+            let home = bench.folder(&format!("home-{who:?}"), who);
+            let token = home.join("token");
+            fs::write(&token, bench.server.token()).unwrap();
+            fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+            if let Some((uid, gid)) = who.ids() {
+                std::os::unix::fs::chown(&token, Some(uid), Some(gid)).unwrap();
+            }
+        }
+        Self { bench, place }
+    }
+
+    /// The options that mount the test's server with `who`'s token.
+    fn options(&self, who: Who) -> String {
+        let home = self.bench.folder(&format!("home-{who:?}"), who);
+        let home = home.display();
+        let url = self.bench.server.api_url();
+        format!("api-url={url},token-file={home}/token,cache-dir={home}/cache")
+    }
+
+    /// Runs a script as root, in a mount namespace of its own.
+    fn run(&self, script: &str) -> Said {
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--propagation", "private", "bash", "-c"])
+            .arg(format!("{BEGIN}{script}"))
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("LC_ALL", "C")
+            .env("DIR", self.bench.dir())
+            .env("HELPERS", self.bench.dir().join("sbin"))
+            .env("PLACE", &self.place)
+            .env("PROGRAM", program())
+            .env("OPTIONS", self.options(Who::Myself))
+            .env("THEIRS", self.options(Who::Ordinary))
+            .current_dir("/");
+        finish(&mut command)
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn mount_finds_the_program_by_either_name_or_by_that_of_fuse() {
+    for (helper, kind) in [
+        ("mount.vm0fs", "vm0fs"),
+        ("mount.fuse.vm0fs", "fuse.vm0fs"),
+        // `mount.fuse` looks for it in the shell's own path: mount(8) passes none on.
+        ("vm0fs", "fuse.vm0fs"),
+    ] {
+        let machine = Machine::new(&[helper], Who::Myself);
+        let said = machine.run(&format!(
+            r#"mount -t {kind} vm0fs "$PLACE" -o "$OPTIONS,ro,noexec,allow_other,noatime,_netdev"
+            line; ls "$PLACE/agents"; echo x > "$PLACE/agents/writer/run" || true
+            umount "$PLACE""#
+        ));
+        assert!(said.err.contains("Read-only file system"), "{said:?}");
+        let out = said.succeeded();
+        assert!(out.contains("ro,nosuid,nodev,noexec"), "{out}");
+        assert!(out.contains("fuse.vm0fs vm0fs"), "{out}");
+        assert!(out.contains("allow_other"), "{out}");
+        assert!(out.ends_with("writer\n"), "{out}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_table_is_mounted_once_and_as_the_user_that_it_names() {
+    let machine = Machine::new(&["mount.vm0fs"], Who::Ordinary);
+    let url = machine.bench.server.api_url();
+    let options = machine.options(Who::Ordinary);
+    let options = options.split_once(',').unwrap().1;
+    let said = machine.run(&format!(
+        r#"export VM0_API_KEY=wrong
+        table <<< "{url} $PLACE vm0fs _netdev,nofail,x-systemd.automount,setuid=vm0fs-test,{options} 0 0"
+        mount -a; mount -a
+        line; alice ls "$PLACE/agents"; ls "$PLACE/agents" 2>&1 || true
+        umount "$PLACE""#
+    ));
+    let out = said.succeeded();
+    assert_eq!(
+        out.matches(&format!("fuse.vm0fs {url}")).count(),
+        1,
+        "{out}"
+    );
+    let (uid, _) = Who::Ordinary.ids().unwrap();
+    assert!(out.contains(&format!("user_id={uid}")), "{out}");
+    assert!(out.contains("writer\n"), "{out}");
+    assert!(out.contains("Permission denied"), "root is let in: {out}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_ordinary_user_mounts_and_unmounts_what_the_table_permits() {
+    let machine = Machine::new(&["mount.fuse.vm0fs"], Who::Ordinary);
+    let said = machine.run(
+        r#"table <<< "vm0fs $PLACE fuse.vm0fs noauto,user,_netdev,$THEIRS 0 0"
+        mount -a; ! line
+        alice mount "$PLACE"; line; alice ls "$PLACE/agents"
+        alice umount "$PLACE"; ! line
+        alice mount "$PLACE"; alice "$PROGRAM" unmount "$PLACE"; ! line
+        ! alice mount -t fuse.vm0fs vm0fs "$DIR/home-Ordinary" -o "$THEIRS""#,
+    );
+    // What no line permits, the program may still do for a user who has the right, but
+    // not over a folder with files in it.
+    said.told(&["home-Ordinary is not empty"]);
+    let out = said.succeeded();
+    let (uid, _) = Who::Ordinary.ids().unwrap();
+    assert!(out.contains(&format!("user_id={uid}")), "{out}");
+    assert!(out.contains("nosuid,nodev,noexec"), "{out}");
+    assert!(out.ends_with("writer\n"), "{out}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_line_that_is_printed_mounts_as_its_arguments_do() {
+    for who in Who::all() {
+        let machine = Machine::new(&["mount.fuse.vm0fs"], who);
+        let home = machine.bench.folder(&format!("home-{who:?}"), who);
+        let mut command = machine.bench.command(who);
+        command
+            .args([
+                "mount",
+                "--print-fstab",
+                "--list-ttl=5s",
+                "--token-file=token",
+            ])
+            .args(["--cache-dir", "a cache, of mine", "--api-url"])
+            .arg(machine.bench.server.api_url())
+            .arg(&machine.place);
+        let said = finish(&mut command);
+        said.told(&["/etc/fstab", "VM0_API_KEY"]);
+        let token = machine.bench.server.token();
+        assert!(!said.err.contains(token) && !said.out.contains(token));
+        let line = said.succeeded();
+        fs::write(machine.bench.dir().join("line"), &line).unwrap();
+        let user = match who {
+            Who::Myself => "",
+            Who::Ordinary => "alice ",
+        };
+        let said = machine.run(&format!(
+            r#"table < "$DIR/line"; {user}mount "$PLACE"; line; {user}ls "$PLACE/agents"
+            {user}umount "$PLACE""#
+        ));
+        let out = said.succeeded();
+        assert!(
+            out.ends_with("writer\n") && !out.contains("noexec"),
+            "{out}"
+        );
+        assert!(home.join("a cache, of mine").is_dir(), "{line}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn mount_enters_another_namespace_where_it_is_told_to() {
+    let machine = Machine::new(&["mount.vm0fs"], Who::Myself);
+    let said = machine.run(
+        r#"unshare --mount --propagation private sleep 300 & other=$!
+        trap 'kill $other' EXIT
+        until [ "$(readlink /proc/$other/ns/mnt)" != "$(readlink /proc/$$/ns/mnt)" ]; do :; done
+        mount -N $other -t vm0fs vm0fs "$PLACE" -o "$OPTIONS"
+        ! line
+        nsenter --mount=/proc/$other/ns/mnt ls "$PLACE/agents"
+        nsenter --mount=/proc/$other/ns/mnt umount "$PLACE""#,
+    );
+    assert_eq!(said.succeeded(), "writer\n");
+}
+
+#[test]
+fn the_helper_fails_as_mount_wants_it_and_repeats_no_token() {
+    for who in Who::all() {
+        let bench = Bench::new(small_world());
+        let link = bench.dir().join("mount.vm0fs");
+        std::os::unix::fs::symlink(program(), &link).unwrap();
+        let place = bench.folder("place", who);
+        let helper = |options: &str| {
+            let mut command = bench.command_of(&link, who);
+            command.arg("vm0fs").arg(&place).args(["-o", options]);
+            command
+        };
+        for (options, code, words) in [
+            ("cahce-size=1G", 1, "did you mean cache-size?"),
+            ("cache-size=big", 1, "not a size"),
+            ("token=s3cret", 1, "token-file=/"),
+            ("uid=7", 1, "setuid=USER"),
+            ("setuid=no-such-user", 1, "no such user"),
+            ("token-file=/s3cret/none", 32, "--token-file names a file"),
+        ] {
+            let said = finish(&mut helper(options));
+            assert_eq!(said.code, Some(code), "{said:?}");
+            said.told(&[words]);
+            assert!(code == 32 || !said.err.contains("s3cret"), "{said:?}");
+        }
+        // Only as if.
+        let before = bench.api_calls().len();
+        let said = finish(helper("ro,user,defaults").arg("-f"));
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let said = finish(helper("cahce-size=1G").args(["-f", "-s"]));
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert_eq!(bench.api_calls().len(), before);
+        // No one but root becomes another user.
+        if who == Who::Ordinary {
+            let said = finish(&mut helper("setuid=root"));
+            assert_eq!(said.code, Some(1), "{said:?}");
+            said.told(&["only root can"]);
+        }
+    }
+}
