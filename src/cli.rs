@@ -29,6 +29,7 @@ mod second;
 mod shared_cache;
 mod source;
 mod status;
+mod top;
 mod unit;
 mod unmount;
 mod upgrade;
@@ -52,6 +53,7 @@ pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
 pub use shared_cache::SharedCacheArgs;
 pub use status::StatusArgs;
+pub use top::TopArgs;
 pub use unmount::UnmountArgs;
 pub use upgrade::UpgradeArgs;
 
@@ -101,6 +103,8 @@ pub enum Command {
     Upgrade(UpgradeArgs),
     /// Show which mounts there are, and whether they work
     Status(StatusArgs),
+    /// Show who reads what through a mount now, and what it costs
+    Top(TopArgs),
     /// Find out what is wrong with this machine, the service or the cache, and mend what can be mended
     Doctor(DoctorArgs),
     /// Start a run of an agent, and follow its log if asked to

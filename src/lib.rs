@@ -43,6 +43,7 @@
 //! | offline, outage, recovery | [`breaker`], `tree/answers/outage`; answers on disk: `tree/answers`, `store/cache/answers` |
 //! | a run is started twice, or not at all | `tree/orders`; when a control file counts as closed: `fs/open_writers` |
 //! | which process is refused a download | `tree/crawlers`, `fs/caller` |
+//! | `vm0fs top` shows a process wrongly, or not | counted in `tree/activity`, called from `fs`; told in `tree/ops/activity`; drawn in `cli/top` |
 //! | a request hangs, or fails too soon | [`pending`], [`progress`] |
 //! | an API call: address, paging, token, retry, an error's text | [`api`]; retries, TLS, proxies, words of failures: [`http`] |
 //! | the object store: ranges, resuming, expired links | `store/fetch/download` |
@@ -78,7 +79,7 @@
 //!
 //! [`tree`] is the file system without a kernel. Owners with private state hold what
 //! is known: `answers` of the API, `content` of versions, `live` runs, `orders` to the
-//! service, `crawlers`. The operations (`tree/ops`) belong to a [`tree::View`], which is
+//! service, `crawlers`, and who uses the mount (`activity`). The operations (`tree/ops`) belong to a [`tree::View`], which is
 //! the tree as one request sees it: an answer that was asked for after the request
 //! arrived is fresh enough for it.
 //!

@@ -64,6 +64,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Disable(args) => args.run(&environment)?,
         Command::Upgrade(args) => return args.run(&environment),
         Command::Status(args) => return args.run(&environment),
+        Command::Top(args) => args.run(&environment)?,
         Command::Doctor(args) => return args.run(&environment),
         Command::Run(args) => return args.run(&environment),
         Command::Ls(args) => args.run(&environment)?,
