@@ -7,6 +7,7 @@ mod completions;
 mod demo;
 mod diff;
 mod doctor;
+mod enable;
 mod follow;
 mod fstab;
 mod fstab_line;
@@ -28,8 +29,11 @@ mod second;
 mod shared_cache;
 mod source;
 mod status;
+mod top;
+mod unit;
 mod unmount;
 mod upgrade;
+mod user_manager;
 
 pub use cache::CacheArgs;
 pub use cancel::CancelArgs;
@@ -38,6 +42,7 @@ pub use completions::CompletionsArgs;
 pub use demo::DemoArgs;
 pub use diff::DiffArgs;
 pub use doctor::DoctorArgs;
+pub use enable::{DisableArgs, EnableArgs};
 pub use help::HelpArgs;
 pub use logs::LogsArgs;
 pub use ls::LsArgs;
@@ -48,6 +53,7 @@ pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
 pub use shared_cache::SharedCacheArgs;
 pub use status::StatusArgs;
+pub use top::TopArgs;
 pub use unmount::UnmountArgs;
 pub use upgrade::UpgradeArgs;
 
@@ -89,10 +95,16 @@ pub enum Command {
     /// Unmount the platform, and wait until the mount is gone
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
+    /// Mount now and at each login, by a service of the user's systemd
+    Enable(EnableArgs),
+    /// Unmount, and remove the service that `enable` made
+    Disable(DisableArgs),
     /// Has mounts go on with the program as it now is on disk
     Upgrade(UpgradeArgs),
     /// Show which mounts there are, and whether they work
     Status(StatusArgs),
+    /// Show who reads what through a mount now, and what it costs
+    Top(TopArgs),
     /// Find out what is wrong with this machine, the service or the cache, and mend what can be mended
     Doctor(DoctorArgs),
     /// Start a run of an agent, and follow its log if asked to

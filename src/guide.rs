@@ -35,7 +35,7 @@ pages! {
     tree "tree" "what is where: files, names, times, modes, attributes",
     runs "runs" "start, follow and cancel runs; what a run's files show",
     settings "settings" "flags, environment, config.toml, proxies",
-    startup "startup" "mounts of /etc/fstab: options, whose they are",
+    startup "startup" "mounts at login or at boot: systemd, /etc/fstab",
     consistency "consistency" "what is asked again, and when; without the network",
     cache "cache" "versions on disk, archives, holes, long names",
     parts "parts" "reading a file without its archive",

@@ -43,6 +43,7 @@
 //! | offline, outage, recovery | [`breaker`], `tree/answers/outage`; answers on disk: `tree/answers`, `store/cache/answers` |
 //! | a run is started twice, or not at all | `tree/orders`; when a control file counts as closed: `fs/open_writers` |
 //! | which process is refused a download | `tree/crawlers`, `fs/caller` |
+//! | `vm0fs top` shows a process wrongly, or not | counted in `tree/activity`, called from `fs`; told in `tree/ops/activity`; drawn in `cli/top` |
 //! | a request hangs, or fails too soon | [`pending`], [`progress`] |
 //! | an API call: address, paging, token, retry, an error's text | [`api`]; retries, TLS, proxies, words of failures: [`http`] |
 //! | the object store: ranges, resuming, expired links | `store/fetch/download` |
@@ -65,6 +66,7 @@
 //! | what two versions differ in: `vm0fs diff` | `cli/diff` |
 //! | a line of `/etc/fstab`: an option, whose mount it is, an exit code | `cli/fstab`, `cli/mount_helper` |
 //! | a command asks the wrong mount, or the service although a mount knows | `cli/reach`; what a word for a run means: `cli/named` |
+//! | a service: its unit, what its manager is told | `cli/{enable,unit,user_manager}`, [`notify`] |
 //! | an option, its default or its source | [`config`]; the command's own: [`cli`] |
 //! | sizes, times and tables in words | [`humanize`] |
 //! | what a shell completes, or how it quotes it | `cli/complete`; the scripts `cli/completions` |
@@ -77,7 +79,7 @@
 //!
 //! [`tree`] is the file system without a kernel. Owners with private state hold what
 //! is known: `answers` of the API, `content` of versions, `live` runs, `orders` to the
-//! service, `crawlers`. The operations (`tree/ops`) belong to a [`tree::View`], which is
+//! service, `crawlers`, and who uses the mount (`activity`). The operations (`tree/ops`) belong to a [`tree::View`], which is
 //! the tree as one request sees it: an answer that was asked for after the request
 //! arrived is fresh enough for it.
 //!
@@ -220,7 +222,7 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → pending → tree → { api, store, shared, conversation } → http → { handover, breaker, error, proc, progress, sync, humanize, text, json, malloc, guide }
+//! main → cli → mount → fs → pending → tree → { api, store, shared, conversation } → http → { handover, breaker, notify, error, proc, progress, sync, humanize, text, json, malloc, guide }
 //!         │      └──→ { config → { api, store, shared }, unmount, signals }
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
@@ -298,6 +300,7 @@ pub mod json;
 pub mod logging;
 pub mod malloc;
 pub mod mount;
+pub mod notify;
 pub mod pending;
 pub mod proc;
 pub mod progress;

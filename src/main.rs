@@ -60,8 +60,11 @@ fn run(command: Command) -> Result<ExitCode> {
             Outcome::Ended => {}
         },
         Command::Unmount(args) => args.run(&environment)?,
+        Command::Enable(args) => args.run(&environment)?,
+        Command::Disable(args) => args.run(&environment)?,
         Command::Upgrade(args) => return args.run(&environment),
         Command::Status(args) => return args.run(&environment),
+        Command::Top(args) => args.run(&environment)?,
         Command::Doctor(args) => return args.run(&environment),
         Command::Run(args) => return args.run(&environment),
         Command::Ls(args) => args.run(&environment)?,

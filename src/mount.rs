@@ -17,7 +17,9 @@ use crate::{
     background::{Side, detach, leave_terminal},
     config::Settings,
     error::Result,
+    notify::Notifier,
     signals::Signals,
+    supervision::Seen,
     supervisor::Link,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -74,7 +76,8 @@ pub fn run(
     raise_open_files();
     // After the fork, since looking at what is mounted there starts threads.
     let prepared = mountpoint::prepare(&options.mountpoint)?;
-    let mounted = start(&prepared, &options, None).inspect_err(|_| prepared.take_back())?;
+    let mut mounted = start(&prepared, &options, None).inspect_err(|_| prepared.take_back())?;
+    mounted.manager = Notifier::of_process(options.foreground);
     match report {
         Some(report) => {
             if let Err(error) = report.report(&mounted.warnings.join("\n")) {
@@ -85,6 +88,9 @@ pub fn run(
         }
         None => ready(&mounted.mountpoint, &mounted.warnings),
     }
+    let remark = mounted.warnings.first().map(String::as_str);
+    let status = Seen::default().told(&mounted.mountpoint, remark);
+    mounted.manager.ready(&status);
     mounted.serve(signals);
     Ok(Outcome::Ended)
 }

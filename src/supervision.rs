@@ -4,6 +4,7 @@
 use crate::sync::Mutex;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// Replacements that are remembered; the count goes on.
 pub const MOST_REMEMBERED: usize = 16;
@@ -71,6 +72,19 @@ impl Supervision {
 }
 
 impl Seen {
+    /// What a mount at `place` does, in a line for a service manager.
+    pub fn told(&self, place: &Path, remark: Option<&str>) -> String {
+        let mut told = format!("serving {}", place.display());
+        if let Some(last) = self.replacements.last() {
+            let (count, why) = (self.replaced, &last.why);
+            told += &format!("; workers replaced: {count}, the last: {why}");
+        }
+        if let Some(remark) = remark {
+            told += &format!("; {remark}");
+        }
+        told
+    }
+
     /// Adds a replacement.
     pub fn add(&mut self, replacement: Replacement) {
         self.replaced += 1;

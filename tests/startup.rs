@@ -1,3 +1,5 @@
-//! Mounts that a machine makes by itself: by its table of mounts.
+//! Mounts that a machine makes by itself: by its table of mounts, and by its service
+//! manager.
 
+mod services;
 mod tables;

@@ -25,7 +25,7 @@ pub(super) const SOURCE: &str = "vm0fs";
 
 /// Flags of `vm0fs mount` that are no options of a table: a mount of the table is in the
 /// background, and prints nothing but errors.
-const NOT_IN_TABLES: [&str; 2] = ["foreground", "print-fstab"];
+const NOT_IN_TABLES: [&str; 3] = ["foreground", "print-fstab", "print-unit"];
 
 /// Options that name the user as whom a mount of root is made.
 pub(super) const SETUID: &str = "setuid";

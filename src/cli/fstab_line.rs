@@ -2,19 +2,15 @@
 
 use super::{
     fstab::{GENERIC, Generic, SETUID, SOURCE, TYPE},
-    given::{given, not_text},
+    given::{not_text, unseen},
 };
 use crate::{
     config::Environment,
     error::{Error, Result},
     text::one_line,
 };
-use clap::Command;
 use nix::unistd::Uid;
-use std::{
-    ffi::{OsStr, OsString},
-    path::Path,
-};
+use std::path::Path;
 
 /// A line of `/etc/fstab`, and what its reader must know beside.
 #[derive(Debug)]
@@ -25,19 +21,17 @@ pub(super) struct Line {
     pub(super) notes: Vec<String>,
 }
 
-/// The line that mounts as the arguments of this command do.
+/// The line that mounts as flags of `vm0fs mount` do.
 ///
 /// # Errors
 /// [`Error::Setup`] for what cannot be written in a table.
 pub(super) fn line(
-    declaration: &Command,
-    arguments: impl Iterator<Item = OsString>,
+    given: Vec<(String, Option<String>)>,
     mountpoint: &Path,
     environment: &Environment,
 ) -> Result<Line> {
-    let given = given(declaration, arguments, environment)?;
     let is_root = Uid::effective().is_root();
-    let mut words: Vec<String> = match is_root {
+    let before: Vec<String> = match is_root {
         true => vec!["_netdev".into(), "nofail".into()],
         // `user` means `noexec` too, which is taken back where it was not asked for.
         false => vec![
@@ -47,6 +41,29 @@ pub(super) fn line(
             "_netdev".into(),
         ],
     };
+    let words = words(given, before)?;
+    let place = mountpoint
+        .to_str()
+        .ok_or_else(|| not_text("the mountpoint"))?;
+    let text = format!(
+        "{SOURCE} {} {TYPE} {} 0 0",
+        escaped(place),
+        escaped(&words.join(","))
+    );
+    Ok(Line {
+        text,
+        notes: notes(is_root, place, environment),
+    })
+}
+
+/// The options of a table that ask for these flags, after some others.
+///
+/// # Errors
+/// [`Error::Setup`] for a value that cannot be written in a table.
+pub(super) fn words(
+    given: Vec<(String, Option<String>)>,
+    mut words: Vec<String>,
+) -> Result<Vec<String>> {
     for (name, value) in given {
         let is_it = |meaning: &Generic| matches!(meaning, Generic::Flag(flag) if *flag == name);
         let generic = GENERIC.iter().find(|(_, meaning)| is_it(meaning));
@@ -60,18 +77,7 @@ pub(super) fn line(
             (None, Some(value)) => format!("{name}={}", quoted(&name, &value)?),
         });
     }
-    let place = mountpoint
-        .to_str()
-        .ok_or_else(|| not_text("the mountpoint"))?;
-    let text = format!(
-        "{SOURCE} {} {TYPE} {} 0 0",
-        escaped(place),
-        escaped(&words.join(","))
-    );
-    Ok(Line {
-        text,
-        notes: notes(is_root, place, environment),
-    })
+    Ok(words)
 }
 
 /// A value as it stands in a list of options.
@@ -108,22 +114,7 @@ fn notes(is_root: bool, place: &str, environment: &Environment) -> Vec<String> {
              {shown}"
         ),
     }];
-    let is_ours = |name: &&OsStr| {
-        let name = name.to_string_lossy();
-        name.starts_with("VM0") || name.starts_with("AWS_")
-    };
-    let seen = environment.variables.keys().map(OsString::as_os_str);
-    let seen: Vec<_> = seen
-        .filter(is_ours)
-        .map(|name| one_line(&name.to_string_lossy(), 60))
-        .collect();
-    if !seen.is_empty() {
-        notes.push(format!(
-            "mount does not see what this shell sets ({}); say the same with options, \
-             config.toml and a token file",
-            seen.join(", ")
-        ));
-    }
+    notes.extend(unseen(environment, "mount"));
     notes
 }
 
@@ -131,8 +122,12 @@ fn notes(is_root: bool, place: &str, environment: &Environment) -> Vec<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{cli::fstab::read, config::MountOptions};
-    use clap::Args;
+    use crate::{
+        cli::{fstab::read, given::given},
+        config::MountOptions,
+    };
+    use clap::{Args, Command};
+    use std::ffi::OsString;
 
     #[test]
     fn a_line_asks_for_what_the_arguments_do() {
@@ -144,7 +139,8 @@ mod tests {
         let words = "mount --cache-size=50G --token-file t,1 --allow-other --no-exec --read-only";
         let arguments = words.split(' ').map(OsString::from);
         let place = Path::new("/home/a b/vm0");
-        let made = line(&declaration, arguments, place, &environment).unwrap();
+        let given = given(&declaration, arguments, &environment).unwrap();
+        let made = line(given, place, &environment).unwrap();
         let fields: Vec<&str> = made.text.split(' ').collect();
         assert_eq!(fields[..3], ["vm0fs", "/home/a\\040b/vm0", "fuse.vm0fs"]);
         assert_eq!(fields[4..], ["0", "0"]);

@@ -4,9 +4,10 @@ use super::fstab::{is_path, options};
 use crate::{
     config::Environment,
     error::{Error, Result},
+    text::one_line,
 };
 use clap::{ArgAction, Command, parser::ValueSource};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 /// The flags that arguments give, and their values; paths are absolute.
 ///
@@ -53,4 +54,25 @@ pub(super) fn not_text(what: &str) -> Error {
     Error::Setup(format!(
         "{what} is not UTF-8 text, so it cannot be written down"
     ))
+}
+
+/// Whether a variable is a setting, or a secret, of ours.
+pub(super) fn is_ours(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("VM0") || name.starts_with("AWS_")
+}
+
+/// What is to be known of settings that only this shell has, and `what` will not see.
+pub(super) fn unseen(environment: &Environment, what: &str) -> Option<String> {
+    let names = environment.variables.keys().filter(|name| is_ours(name));
+    let names: Vec<_> = names
+        .map(|name| one_line(&name.to_string_lossy(), 60))
+        .collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "{what} does not see what this shell sets ({}); say the same with options, \
+             config.toml and a token file",
+            names.join(", ")
+        )
+    })
 }

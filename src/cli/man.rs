@@ -52,7 +52,9 @@ fn pages(mut command: clap::Command, date: &str) -> Vec<Page> {
     command.build();
     let mut pages = command::pages(&command, date);
     pages.push(formats::config(date));
-    pages.push(formats::mount_helper(date));
+    if let Some(mount) = command.find_subcommand("mount") {
+        pages.push(formats::mount_helper(mount, date));
+    }
     pages
 }
 

@@ -2,7 +2,9 @@
 
 use super::{
     fstab_line,
+    given::given,
     output::{print, start_logging},
+    unit,
 };
 use crate::{
     background::{self, Side},
@@ -53,6 +55,9 @@ pub struct MountArgs {
     /// Mount nothing. Print the line of /etc/fstab that mounts with these options
     #[arg(long)]
     print_fstab: bool,
+    /// Mount nothing. Print the systemd unit that mounts with these options: a service of yours, a mount unit for root
+    #[arg(long, conflicts_with = "print_fstab")]
+    print_unit: bool,
     /// What the kernel's table is to name as mounted.
     #[arg(long, hide = true)]
     source: Option<String>,
@@ -73,8 +78,8 @@ impl MountArgs {
         if let Some(fds) = self.worker.take() {
             return self.work(&fds, environment.clone());
         }
-        if self.print_fstab {
-            return self.print_line(environment).map(|()| Outcome::Ended);
+        if self.print_fstab || self.print_unit {
+            return self.print_startup(environment).map(|()| Outcome::Ended);
         }
         start_logging(self.verbose, self.foreground, environment)?;
         if self.no_supervisor {
@@ -95,17 +100,23 @@ impl MountArgs {
         Err(supervisor::become_supervisor(ready, environment))
     }
 
-    /// Prints the line of `/etc/fstab` that mounts with the arguments of this process.
-    fn print_line(self, environment: &Environment) -> Result<()> {
+    /// Prints what has the machine mount as the arguments of this process do.
+    fn print_startup(self, environment: &Environment) -> Result<()> {
         let declaration = Self::augment_args(clap::Command::new("vm0fs mount"));
         let mountpoint = environment.current_dir.join(self.mountpoint);
-        let arguments = std::env::args_os().skip(1);
-        let line = fstab_line::line(&declaration, arguments, &mountpoint, environment)?;
-        for note in line.notes {
+        let given = given(&declaration, std::env::args_os().skip(1), environment)?;
+        let (text, notes) = match self.print_fstab {
+            true => {
+                let line = fstab_line::line(given, &mountpoint, environment)?;
+                (line.text + "\n", line.notes)
+            }
+            false => unit::printed(given, &mountpoint, environment)?,
+        };
+        for note in notes {
             // A closed standard error is no reason to end.
             let _ = writeln!(io::stderr(), "vm0fs: {note}");
         }
-        print(&(line.text + "\n"))
+        print(&text)
     }
 
     /// Serves the mount in this process, or in one in the background.

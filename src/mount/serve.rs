@@ -11,6 +11,7 @@ use crate::{
     error::{Error, Result},
     fs::{self, Fs, Gate},
     handover::Handover,
+    notify::Notifier,
     pending::PendingRequests,
     proc::{self, MountEntry},
     signals::{self, Signals},
@@ -27,7 +28,10 @@ use nix::{
 use std::{
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -60,6 +64,8 @@ pub(super) struct Mounted {
     origin: Origin,
     /// The way to the supervisor, where there is one.
     voice: Option<Voice>,
+    /// The service manager, where there is no supervisor to speak to it.
+    pub(super) manager: Notifier,
     /// Whether requests are being answered.
     serves: bool,
     /// Whether it has come to its orderly end.
@@ -209,6 +215,7 @@ impl Mounted {
             warnings: Vec::new(),
             origin,
             voice: None,
+            manager: Notifier::default(),
             serves: false,
             is_over: false,
             events,
@@ -295,7 +302,7 @@ impl Mounted {
         let mut end = End::Used;
         memory::watch(&self.tree);
         loop {
-            match self.happens.recv() {
+            match self.next_event() {
                 Ok(Event::Signal(why)) => self.end(why),
                 Ok(Event::Told(Told::End { why, is_unused })) => {
                     if is_unused {
@@ -323,7 +330,20 @@ impl Mounted {
         end
     }
 
+    /// Waits for what happens next, and shows a service manager that it does.
+    fn next_event(&self) -> std::result::Result<Event, RecvTimeoutError> {
+        loop {
+            self.manager.lives();
+            let pulse = self.manager.pulse().unwrap_or(Duration::MAX);
+            match self.happens.recv_timeout(pulse) {
+                Err(RecvTimeoutError::Timeout) => {}
+                happened => return happened,
+            }
+        }
+    }
+
     fn end(&self, why: &str) {
+        self.manager.stopping(why);
         tracing::info!("{why}: unmounting {}", self.mountpoint.display());
         // Requests that wait for the network would keep it busy.
         self.pending.stop();

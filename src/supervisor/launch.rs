@@ -1,12 +1,19 @@
 //! How `vm0fs mount` becomes a supervisor: the program is executed anew, so that
 //! neither the token nor what reading the arguments needed is in its memory.
 
-use super::inherit::{numbers, pass_on, take};
+use super::{
+    held::Held,
+    inherit::{numbers, pass_on, take},
+    message::{Order, PROTOCOL, Socket},
+    worker::Worker,
+};
 use crate::{
     background::Ready,
     config::{Environment, secrets},
     error::{Error, Result},
+    notify,
     proc::OWN_PROGRAM,
+    supervision::Seen,
 };
 use libc::RLIM_INFINITY;
 use nix::sys::resource::{Resource, getrlimit};
@@ -104,8 +111,38 @@ fn program(path: &Path, role: &str, fds: &[Option<BorrowedFd<'_>>], from: &Path)
     command
 }
 
+/// Starts a worker: the first of a mount, or one that is to go on with what is held.
+///
+/// # Errors
+/// Where no process can be started.
+pub(super) fn start(
+    launched: &Launched,
+    program: &Path,
+    held: Option<&Held>,
+    seen: &Seen,
+) -> Result<Worker> {
+    let (own, other) = Socket::pair()?;
+    let fds = [
+        Some(other.as_fd()),
+        launched.secrets.as_ref().map(OwnedFd::as_fd),
+        held.map(|held| held.device.as_fd()),
+        held.map(|held| held.memory.as_fd()),
+    ];
+    let worker = Worker::start(own, &fds, |fds| {
+        worker(program, fds, &launched.from, &launched.arguments)
+    })?;
+    worker.tell(&Order::Start {
+        protocol: PROTOCOL,
+        pid: std::process::id(),
+        connection: held.map(|held| held.connection.clone()),
+        replaced: seen.replaced,
+        replacements: seen.replacements.clone(),
+    });
+    Ok(worker)
+}
+
 /// The command that starts a worker, which inherits these descriptors.
-pub(super) fn worker(
+fn worker(
     path: &Path,
     fds: &[Option<BorrowedFd<'_>>],
     from: &Path,
@@ -113,6 +150,9 @@ pub(super) fn worker(
 ) -> Command {
     let mut command = program(path, WORKER, fds, from);
     command.args(arguments).current_dir("/");
+    for variable in notify::VARIABLES {
+        command.env_remove(variable);
+    }
     command
 }
 

@@ -9,13 +9,13 @@ use super::{
     happening::{self, Happening, Place},
     held::Held,
     launch::{self, Launched},
-    message::{Order, PROTOCOL, Report, Socket},
+    message::{Order, Report},
     worker::Worker,
 };
 use crate::{
-    background::Ready,
     error::{Error, Result},
     malloc,
+    notify::Notifier,
     proc::{OWN_PROGRAM, descriptor_path},
     signals::{RELOAD, Signals, UPGRADE},
     supervision::{Cause, Seen},
@@ -23,9 +23,8 @@ use crate::{
 };
 use nix::sys::{signal::Signal, signalfd::SignalFd};
 use std::{
-    ffi::OsString,
     fs::File,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
@@ -49,14 +48,13 @@ const LOOK_AT_ENDING: Duration = Duration::from_millis(10);
 
 struct Supervisor {
     signals: SignalFd,
-    /// Where the command waits; and whether the mount stays in the foreground.
-    ready: Option<Ready>,
+    /// What it was started with: arguments, secrets, and where the command waits.
+    launched: Launched,
     is_foreground: bool,
+    /// The service manager, which may have started it.
+    manager: Notifier,
     /// Whether a terminal goes away with SIGHUP.
     has_terminal: bool,
-    secrets: Option<OwnedFd>,
-    from: PathBuf,
-    arguments: Vec<OsString>,
     /// The path of the program, which may be another one by the time of an upgrade.
     program: PathBuf,
     /// The program of the last upgrade, also where its file has been replaced since.
@@ -96,6 +94,7 @@ pub fn supervise() -> Result<Option<ExitCode>> {
     supervisor.current = Some(first);
     loop {
         let happening = supervisor.wait()?;
+        supervisor.manager.lives();
         supervisor.handle(happening);
         if let Some(end) = supervisor.over {
             return end.map(Some);
@@ -106,14 +105,13 @@ pub fn supervise() -> Result<Option<ExitCode>> {
 impl Supervisor {
     fn new(launched: Launched) -> Result<Self> {
         let program = std::env::current_exe();
+        let is_foreground = launched.ready.is_none();
         Ok(Self {
             signals: Signals::of_supervisor()?,
-            is_foreground: launched.ready.is_none(),
-            has_terminal: launched.ready.is_none() && File::open("/dev/tty").is_ok(),
-            ready: launched.ready,
-            secrets: launched.secrets,
-            from: launched.from,
-            arguments: launched.arguments,
+            launched,
+            is_foreground,
+            manager: Notifier::of_process(is_foreground),
+            has_terminal: is_foreground && File::open("/dev/tty").is_ok(),
             upgraded: None,
             program: program.map_err(|error| Error::io("finding the program", error))?,
             held: None,
@@ -132,25 +130,7 @@ impl Supervisor {
 
     /// Starts a worker.
     fn start(&self, program: &Path) -> Result<Worker> {
-        let (own, other) = Socket::pair()?;
-        let held = self.held.as_ref();
-        let fds = [
-            Some(other.as_fd()),
-            self.secrets.as_ref().map(OwnedFd::as_fd),
-            held.map(|held| held.device.as_fd()),
-            held.map(|held| held.memory.as_fd()),
-        ];
-        let worker = Worker::start(own, &fds, |fds| {
-            launch::worker(program, fds, &self.from, &self.arguments)
-        })?;
-        worker.tell(&Order::Start {
-            protocol: PROTOCOL,
-            pid: std::process::id(),
-            connection: held.map(|held| held.connection.clone()),
-            replaced: self.seen.replaced,
-            replacements: self.seen.replacements.clone(),
-        });
-        Ok(worker)
+        launch::start(&self.launched, program, self.held.as_ref(), &self.seen)
     }
 
     /// Waits for what happens next.
@@ -202,7 +182,10 @@ impl Supervisor {
                 }
             }
             Report::Serving(warnings) => self.serves(&warnings),
-            Report::Failed(why) => self.deaths.explain(why),
+            Report::Failed(why) => {
+                self.manager.status(&why);
+                self.deaths.explain(why);
+            }
             Report::Ended => self.over = Some(Ok(ExitCode::SUCCESS)),
             Report::Hung(operation) => self.kill_hung(&operation),
             Report::Pong(taken) => {
@@ -226,13 +209,15 @@ impl Supervisor {
         if let Some(worker) = &mut self.current {
             worker.serves = true;
         }
-        if let Some(ready) = self.ready.take()
+        if let Some(ready) = self.launched.ready.take()
             && ready.report(&warnings.join("\n")).is_err()
         {
             return self.end("the command was interrupted", true);
         }
         self.is_settled = false;
-        let Some(gap) = self.gap.take() else { return };
+        let Some(gap) = self.gap.take() else {
+            return self.tell_manager(warnings.first().map(String::as_str));
+        };
         // What the threads of the one before took as they ended is sent once more.
         self.resend();
         let Some(worker) = &self.current else { return };
@@ -243,6 +228,14 @@ impl Supervisor {
         let replacement = gap.end(worker.version.clone(), || self.deaths.last());
         worker.tell(&Order::Replaced(replacement.clone()));
         self.seen.add(replacement);
+        self.tell_manager(None);
+    }
+
+    fn tell_manager(&self, remark: Option<&str>) {
+        if let Some(held) = &self.held {
+            let place = &held.connection.mountpoint;
+            self.manager.ready(&self.seen.told(place, remark));
+        }
     }
 
     /// The worker that serves, or was about to, has gone.
@@ -293,6 +286,7 @@ impl Supervisor {
         if self.deaths.are_too_many(Instant::now()) {
             return self.give_up("too many workers died in a short time");
         }
+        self.manager.status("a worker ended; the next one begins");
         self.gap.get_or_insert_with(|| Gap::begins(cause, why));
         self.resend();
         if self.next.is_some() {
@@ -326,7 +320,10 @@ impl Supervisor {
             _ => self.present_program(),
         };
         match self.start(&program) {
-            Ok(worker) => self.next = Some((worker, cause)),
+            Ok(worker) => {
+                self.next = Some((worker, cause));
+                self.manager.reloading();
+            }
             Err(error) => self.say_refused(&error.to_string()),
         }
     }
@@ -376,6 +373,7 @@ impl Supervisor {
         if let Some(worker) = &self.current {
             worker.tell(&Order::NotReplaced(why.into()));
         }
+        self.tell_manager(Some(why));
     }
 
     fn resend(&self) {
@@ -450,6 +448,7 @@ impl Supervisor {
         if let Some((mut next, _)) = self.next.take() {
             next.stop("the mount ends");
         }
+        self.manager.stopping(why);
         let why = why.into();
         match &self.current {
             Some(worker) => worker.tell(&Order::End { why, is_unused }),

@@ -150,6 +150,14 @@ fn sighup_reads_the_settings_again() {
     until("it is refused", || workers(&place)["refused"] == 2);
     let why = workers(&place)["last_refusal"].to_string();
     assert!(why.contains("--allow-other has changed"), "{why}");
+    set("read-only = true\n");
+    kill(place.pid(), SIGHUP);
+    until("it is refused", || workers(&place)["refused"] == 3);
+    let why = workers(&place)["last_refusal"].to_string();
+    assert!(
+        why.contains("--read-only or --no-exec has changed"),
+        "{why}"
+    );
     assert_eq!((ttl(), &workers(&place)["replaced"]), (9.0, &1.into()));
 }
 

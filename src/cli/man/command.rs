@@ -111,7 +111,8 @@ fn page(command: &clap::Command, above: &[&clap::Command], common: &str, date: &
     let own = above.chain(shown(command).map(name));
     let mut others: Vec<String> = own.map(|name| format!("{name}({COMMANDS})")).collect();
     for other in related.pages {
-        if !others.iter().any(|known| known == other) {
+        let is_own = other.split('(').next() == Some(own_name);
+        if !is_own && !others.iter().any(|known| known == other) {
             others.push((*other).to_owned());
         }
     }

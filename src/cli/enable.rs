@@ -1,0 +1,377 @@
+//! `vm0fs enable` and `vm0fs disable`: a mount that comes with the user's session, as a
+//! service of the user's systemd.
+
+use super::{
+    given::{given, is_ours, unseen},
+    output::{print, start_logging},
+    unit,
+    user_manager::{self as manager, systemctl},
+};
+use crate::{
+    config::{Environment, MountOptions, Settings},
+    error::{Error, Result},
+    proc::{self, MountEntry},
+    text::one_line,
+};
+use clap::{Args, Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The default folder, in the home.
+const FOLDER: &str = "vm0";
+
+/// The first line of the files that `enable` writes, by which it knows them again.
+const MARK: &str = "# Written by `vm0fs enable`; `vm0fs disable` removes it.";
+
+/// `vm0fs enable`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A service of your systemd mounts at each login and unmounts at logout; with
+`loginctl enable-linger` from boot on. It does not see what your shell sets: give the
+token with --token-file, config.toml or `vm0 auth login`.
+
+Examples:
+  vm0fs enable
+  vm0fs enable --cache-size 50GB ~/vm0
+  systemctl --user status 'vm0fs@*'"
+)]
+pub struct EnableArgs {
+    /// The folder to mount at. It must be empty; it is made if it is missing [default: ~/vm0]
+    mountpoint: Option<PathBuf>,
+    /// How the mount behaves.
+    #[command(flatten)]
+    options: MountOptions,
+}
+
+/// `vm0fs disable`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "It unmounts, and removes what `vm0fs enable` has written.
+
+Examples:
+  vm0fs disable
+  vm0fs disable ~/vm0"
+)]
+pub struct DisableArgs {
+    /// The folder that `vm0fs enable` was called with [default: ~/vm0]
+    mountpoint: Option<PathBuf>,
+}
+
+/// The service of a folder, and its files.
+struct Service {
+    folder: PathBuf,
+    name: String,
+    /// The template in the user's own folder, where no package has one.
+    template: PathBuf,
+    /// Says what differs from the template.
+    drop_in: PathBuf,
+    /// The folder of the links by which systemd starts services at a login.
+    wants: PathBuf,
+}
+
+impl Service {
+    fn at(folder: Option<PathBuf>, environment: &Environment) -> Result<Self> {
+        let folder = match (folder, &environment.home) {
+            (Some(folder), _) => environment.current_dir.join(folder),
+            (None, Some(home)) => home.join(FOLDER),
+            (None, None) => {
+                return Err(Error::Setup(
+                    "the home folder is not known; name a folder: vm0fs enable FOLDER".into(),
+                ));
+            }
+        };
+        let folder: PathBuf = folder.components().collect();
+        let name = unit::instance(&folder)?;
+        let units = manager::units(environment)?;
+        Ok(Self {
+            folder,
+            template: units.join(unit::TEMPLATE_NAME),
+            drop_in: units.join(format!("{name}.d/options.conf")),
+            wants: units.join("default.target.wants"),
+            name,
+        })
+    }
+
+    fn is(&self, verb: &str) -> Result<bool> {
+        manager::run("systemctl", &[verb, "--quiet", &self.name]).map(|said| said.is_well)
+    }
+
+    /// Removes the files that `enable` has written for this folder, and the template where
+    /// no other folder needs it. Returns what is removed.
+    fn remove_files(&self) -> Result<Vec<PathBuf>> {
+        let mut removed = Vec::new();
+        removed.extend(remove(&self.drop_in)?);
+        if let Some(folder) = self.drop_in.parent() {
+            // Fails where the user has put files of their own there.
+            let _ = fs::remove_dir(folder);
+        }
+        let others = fs::read_dir(&self.wants).into_iter().flatten().flatten();
+        let is_needed = others.into_iter().any(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.starts_with("vm0fs@") && *name != self.name
+        });
+        if !is_needed {
+            removed.extend(remove(&self.template)?);
+        }
+        Ok(removed)
+    }
+}
+
+/// Writes a file of ours. Returns whether that has changed it.
+fn write(path: &Path, text: &str) -> Result<bool> {
+    let text = format!("{MARK}\n{text}");
+    let failed = |error| Error::io(format!("writing {}", path.display()), error);
+    match fs::read_to_string(path) {
+        Ok(now) if now == text => return Ok(false),
+        Ok(now) if !now.starts_with(MARK) => {
+            return Err(Error::Setup(format!(
+                "{} is not a file of `vm0fs enable`; move it away, or change it by hand",
+                path.display()
+            )));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    fs::write(path, text).map_err(failed).map(|()| true)
+}
+
+/// Removes a file, if it is one of ours. Returns it where it was.
+fn remove(path: &Path) -> Result<Option<PathBuf>> {
+    match fs::read_to_string(path) {
+        Ok(text) if text.starts_with(MARK) => fs::remove_file(path)
+            .map(|()| Some(path.to_owned()))
+            .map_err(|error| Error::io(format!("removing {}", path.display()), error)),
+        _ => Ok(None),
+    }
+}
+
+impl EnableArgs {
+    /// Writes the service, starts it, and says what was done.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] where there is no systemd of the user's, or the mount could not be
+    /// made; what to do is said, and nothing is left.
+    pub fn run(self, environment: &Environment) -> Result<()> {
+        start_logging(0, false, environment)?;
+        let declaration = Self::augment_args(Command::new("vm0fs enable"));
+        let options = given(&declaration, std::env::args_os().skip(1), environment)?;
+        let service = Service::at(self.mountpoint, environment)?;
+        let program = unit::own_program()?;
+        let variables = manager::environment()
+            .map_err(|error| without_systemd(&error, &program, &options, &service.folder))?;
+        check(self.options, environment, variables)?;
+        let is_active = service.is("is-active")?;
+        let mounted = proc::mount_at(&service.folder)?;
+        if !is_active && mounted.is_some_and(|entry| entry.is_vm0fs()) {
+            let shown = service.folder.display();
+            return Err(Error::Setup(format!(
+                "vm0fs is mounted at {shown} already, and not by the service; unmount it first: \
+                 vm0fs unmount {shown}"
+            )));
+        }
+        let is_enabled = service.is("is-enabled")?;
+        let changed = write_files(&service, &program, &options)?;
+        for (path, what) in &changed {
+            print(&format!("{what} {}\n", path.display()))?;
+        }
+        let is_as_asked = is_active && is_enabled && changed.is_empty();
+        if is_as_asked {
+            return report(&service, "runs already:");
+        }
+        if let Err(error) = start(&service) {
+            let why = why(&service.name);
+            let _ = systemctl(&["disable", "--now", &service.name]);
+            let _ = service.remove_files();
+            let _ = systemctl(&["daemon-reload"]);
+            let _ = systemctl(&["reset-failed", &service.name]);
+            return Err(Error::Setup(format!(
+                "the service did not start, and is removed again: {error}{why}"
+            )));
+        }
+        report(&service, "started:")?;
+        if let Some(note) = unseen(environment, "the service") {
+            print(&format!("note: {note}\n"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the service will have all that it needs, which is told better now.
+fn check(
+    options: MountOptions,
+    environment: &Environment,
+    variables: Vec<(String, String)>,
+) -> Result<()> {
+    let mut environment = environment.clone();
+    environment.variables.retain(|name, _| !is_ours(name));
+    for (name, value) in variables {
+        environment.variables.insert(name.into(), value.into());
+    }
+    let settings = Settings::load(options, &environment);
+    settings.map(|_| ()).map_err(|error| {
+        Error::Setup(format!(
+            "the service could not mount: {error}\n(A service does not see what a shell sets.)"
+        ))
+    })
+}
+
+/// Writes what is needed beside what there is. Returns the files that have changed, and
+/// how.
+fn write_files(
+    service: &Service,
+    program: &Path,
+    options: &[(String, Option<String>)],
+) -> Result<Vec<(PathBuf, &'static str)>> {
+    let mut changed = Vec::new();
+    let mut write_one = |path: &Path, text: &str| {
+        if write(path, text)? {
+            changed.push((path.to_owned(), "wrote"));
+        }
+        Ok::<_, Error>(())
+    };
+    let there = manager::run("systemctl", &["cat", unit::TEMPLATE_NAME])?;
+    let is_ours = fs::read_to_string(&service.template).is_ok_and(|text| text.starts_with(MARK));
+    if !there.is_well || is_ours {
+        write_one(&service.template, &unit::template(program)?)?;
+    }
+    let line = unit::exec_start(program, options)?;
+    let has_template = there.is_well && !is_ours;
+    let is_as_there = match has_template {
+        true => there.out.lines().any(|there| there == line),
+        false => options.is_empty(),
+    };
+    match is_as_there {
+        false => write_one(&service.drop_in, &unit::drop_in(program, options)?)?,
+        true => changed.extend(remove(&service.drop_in)?.map(|path| (path, "removed"))),
+    }
+    Ok(changed)
+}
+
+/// Starts the service, anew where it runs with other options.
+fn start(service: &Service) -> Result<()> {
+    systemctl(&["daemon-reload"])?;
+    systemctl(&["enable", &service.name])?;
+    systemctl(&["restart", &service.name]).map(|_| ())
+}
+
+/// Why a service has failed, in the words of its supervisor.
+fn why(name: &str) -> String {
+    let told = systemctl(&["show", "--property=StatusText", "--value", name]);
+    let told = told.unwrap_or_default();
+    match told.trim() {
+        "" => format!("\nSee journalctl --user -u '{name}', or try: vm0fs mount --foreground"),
+        told => format!("\n{}", one_line(told, 400)),
+    }
+}
+
+fn report(service: &Service, verb: &str) -> Result<()> {
+    let (name, folder) = (&service.name, service.folder.display());
+    let word = shell_word(&service.folder.to_string_lossy());
+    print(&format!(
+        "{verb} {name}, which mounts at {folder} now and at each login\n"
+    ))?;
+    if !manager::lingers() {
+        print("It ends at logout. To have it from boot on: loginctl enable-linger\n")?;
+    }
+    print(&format!(
+        "How it is: systemctl --user status '{name}'; to end it for good: vm0fs disable {word}\n"
+    ))
+}
+
+/// What to do where there is no systemd of the user's.
+fn without_systemd(
+    error: &Error,
+    program: &Path,
+    options: &[(String, Option<String>)],
+    folder: &Path,
+) -> Error {
+    let mut command = format!("{} mount", program.display());
+    for (name, value) in options {
+        command += &match value {
+            Some(value) => format!(" --{name}={}", shell_word(value)),
+            None => format!(" --{name}"),
+        };
+    }
+    command += &format!(" {}", shell_word(&folder.to_string_lossy()));
+    Error::Setup(format!(
+        "there is no systemd of yours to ask ({error}). Instead, one of\n  \
+         at boot, by cron:    (crontab -l; echo {}) | crontab -\n  \
+         at login:            echo {} >> ~/.profile\n  \
+         by /etc/fstab:       vm0fs mount --print-fstab",
+        shell_word(&format!("@reboot {command}")),
+        shell_word(&format!("{command} 2>/dev/null")),
+    ))
+}
+
+/// A word for a shell.
+fn shell_word(text: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-=:@".contains(char);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.into(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
+impl DisableArgs {
+    /// Stops the service and removes it, and says what was done.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] where the folder has no service, or it cannot be stopped.
+    pub fn run(self, environment: &Environment) -> Result<()> {
+        let service = Service::at(self.mountpoint, environment)?;
+        let (name, folder) = (&service.name, service.folder.display());
+        if let Err(error) = manager::environment() {
+            return disable_files(&service, &error);
+        }
+        let is_known = service.is("is-enabled")? || service.is("is-active")?;
+        if !is_known && !service.drop_in.exists() {
+            return Err(Error::Setup(format!(
+                "{folder} has no service; these have: systemctl --user list-units 'vm0fs@*'"
+            )));
+        }
+        systemctl(&["disable", "--now", name])?;
+        for path in service.remove_files()? {
+            print(&format!("removed {}\n", path.display()))?;
+        }
+        systemctl(&["daemon-reload"])?;
+        // Fails for one that has not failed.
+        let _ = systemctl(&["reset-failed", name]);
+        print(&format!(
+            "stopped and disabled {name}: {folder} is not mounted any more\n"
+        ))
+    }
+}
+
+/// Removes the files of a service that no systemd knows.
+fn disable_files(service: &Service, error: &Error) -> Result<()> {
+    let link = service.wants.join(&service.name);
+    let mut removed = service.remove_files()?;
+    if fs::remove_file(&link).is_ok() {
+        removed.push(link);
+    }
+    let folder = service.folder.display();
+    let is_mounted =
+        proc::mount_at(&service.folder)?.is_some_and(|entry: MountEntry| entry.is_vm0fs());
+    if removed.is_empty() {
+        return Err(Error::Setup(format!(
+            "{folder} has no service, and there is no systemd of yours to ask ({error}); what is \
+             mounted ends with: vm0fs unmount {folder}"
+        )));
+    }
+    for path in removed {
+        print(&format!("removed {}\n", path.display()))?;
+    }
+    match is_mounted {
+        true => print(&format!(
+            "it is mounted still; end that with: vm0fs unmount {folder}\n"
+        )),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,385 @@
+//! Services: what a mount tells the manager that has started it, and what `enable` and
+//! `disable` do with a real `systemd --user`, in a mount namespace of its own.
+
+use crate::{
+    commands::{Place, Said, finish, kill, small_world, until},
+    support::{Bench, SOON, Who, program},
+};
+use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM};
+use std::{
+    fs,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            fs::PermissionsExt,
+            net::{SocketAddr, UnixDatagram},
+        },
+    },
+    path::Path,
+    process::{Child, Command},
+};
+
+/// A service manager's end of the socket.
+struct Manager {
+    socket: UnixDatagram,
+    name: String,
+}
+
+impl Manager {
+    /// One with an abstract name, or a path in this folder.
+    fn new(folder: &Path, is_abstract: bool) -> Self {
+        let path = folder.join("notify");
+        let socket = match is_abstract {
+            true => SocketAddr::from_abstract_name(path.to_str().unwrap()),
+            false => SocketAddr::from_pathname(&path),
+        };
+        let socket = UnixDatagram::bind_addr(&socket.unwrap()).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        let at = match is_abstract {
+            true => "@",
+            false => {
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+                ""
+            }
+        };
+        let name = format!("{at}{}", path.display());
+        Self { socket, name }
+    }
+
+    /// The next message that is no sign of life.
+    #[track_caller]
+    fn hear(&self) -> String {
+        loop {
+            let message = self.next();
+            if message != "WATCHDOG=1\n" {
+                return message;
+            }
+        }
+    }
+
+    #[track_caller]
+    fn next(&self) -> String {
+        let mut text = [0; 4096];
+        let length = self.socket.recv(&mut text).unwrap();
+        String::from_utf8(text[..length].to_vec()).unwrap()
+    }
+
+    /// Starts a mount in the foreground as a service.
+    fn start(&self, place: &Place, bench: &Bench, option: &str) -> Child {
+        let mut command = place.mount(bench);
+        command.args([option]).env("NOTIFY_SOCKET", &self.name);
+        command.env("WATCHDOG_USEC", "2000000");
+        command.stderr(std::process::Stdio::null()).spawn().unwrap()
+    }
+}
+
+#[test]
+fn a_supervisor_tells_its_manager_what_becomes_of_the_mount() {
+    for (who, is_abstract) in [(Who::Myself, true), (Who::Myself, false)]
+        .into_iter()
+        .chain(Who::all().into_iter().map(|who| (who, true)))
+    {
+        let bench = Bench::new(small_world());
+        let place = Place::new(&bench, who, "mnt\nREADY=1");
+        let manager = Manager::new(bench.dir(), is_abstract);
+        let mut child = manager.start(&place, &bench, "--foreground");
+        let ready = format!("READY=1\nMAINPID={}\nSTATUS=serving /", child.id());
+        let heard = manager.hear();
+        assert!(heard.starts_with(&ready), "{heard}");
+        // A line is a line, whatever the folder is called.
+        assert_eq!(heard.lines().count(), 3, "{heard}");
+        assert_eq!(manager.next(), "WATCHDOG=1\n");
+        let worker = fs::read(format!("/proc/{}/environ", place.worker())).unwrap();
+        let worker = String::from_utf8_lossy(&worker);
+        assert!(!worker.contains("NOTIFY_SOCKET") && !worker.contains("WATCHDOG"));
+
+        kill(child.id(), SIGHUP);
+        let heard = manager.hear();
+        let [reloading, when, _] = heard.lines().collect::<Vec<_>>()[..] else {
+            panic!("{heard}");
+        };
+        assert_eq!(reloading, "RELOADING=1");
+        let usec = when.strip_prefix("MONOTONIC_USEC=").unwrap();
+        assert!(usec.parse::<u64>().unwrap() > 0);
+        let heard = manager.hear();
+        assert!(heard.starts_with(&ready), "{heard}");
+        assert!(heard.contains("workers replaced: 1"), "{heard}");
+
+        until("one worker is left", || place.processes().len() == 2);
+        kill(place.worker(), SIGKILL);
+        let heard = manager.hear();
+        assert!(heard.starts_with("STATUS=a worker ended"), "{heard}");
+        let heard = manager.hear();
+        assert!(heard.contains("workers replaced: 2") && heard.contains("SIGKILL"));
+
+        kill(child.id(), SIGTERM);
+        let heard = manager.hear();
+        assert!(
+            heard.starts_with("STOPPING=1\nEXTEND_TIMEOUT_USEC="),
+            "{heard}"
+        );
+        assert!(child.wait().unwrap().success());
+        place.is_over();
+    }
+}
+
+#[test]
+fn one_process_speaks_for_itself_and_one_in_the_background_not_at_all() {
+    let bench = Bench::new(small_world());
+    let manager = Manager::new(bench.dir(), true);
+    let place = Place::new(&bench, Who::Myself, "mnt");
+    let mut command = place.mount(&bench);
+    // A shell in a service, where it is not the service that mounts.
+    finish(command.env("NOTIFY_SOCKET", &manager.name)).succeeded();
+    finish(&mut place.unmount(&bench)).succeeded();
+    place.is_over();
+
+    let place = Place::new(&bench, Who::Myself, "alone");
+    let mut command = place.mount(&bench);
+    command.args(["-f", "--no-supervisor"]);
+    command.env("NOTIFY_SOCKET", &manager.name);
+    command.env("WATCHDOG_USEC", "200000");
+    let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let ready = format!("READY=1\nMAINPID={}\n", child.id());
+    let heard = manager.next();
+    assert!(heard.starts_with(&ready), "the first: {heard}");
+    assert_eq!(
+        (manager.next(), manager.next()),
+        ("WATCHDOG=1\n".into(), "WATCHDOG=1\n".into())
+    );
+    kill(child.id(), SIGTERM);
+    assert!(manager.hear().starts_with("STOPPING=1\n"));
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_mount_that_cannot_be_made_is_told_of() {
+    let bench = Bench::new(small_world());
+    let manager = Manager::new(bench.dir(), true);
+    let place = Place::new(&bench, Who::Myself, "mnt");
+    let mut command = place.mount(&bench);
+    command.arg("-f").env("NOTIFY_SOCKET", &manager.name);
+    let said = finish(command.env("VM0_API_KEY", "wrong"));
+    said.failed(&["refuses the token"]);
+    let heard = manager.next();
+    assert!(
+        heard.starts_with("STATUS=the API refuses the token"),
+        "{heard}"
+    );
+    assert_eq!(heard.lines().count(), 1, "{heard}");
+}
+
+#[test]
+fn units_that_are_printed_are_without_complaint() {
+    for who in Who::all() {
+        let bench = Bench::new(small_world());
+        let folder = bench.folder("a folder of 50%", who);
+        let mut command = bench.command(who);
+        command.args([
+            "mount",
+            "--print-unit",
+            "--cache-size=50MB",
+            "--cache-dir",
+            "my cache",
+        ]);
+        let said = finish(command.arg(folder.join("vm0")));
+        said.told(&["systemctl", "VM0_API_KEY"]);
+        let text = said.succeeded();
+        assert!(!text.contains(bench.server.token()), "{text}");
+        // Its first line says where it belongs.
+        let path = text.lines().next().unwrap().strip_prefix("# ").unwrap();
+        let file = bench.dir().join(Path::new(path).file_name().unwrap());
+        fs::write(&file, &text).unwrap();
+        let mut command = Command::new("systemd-analyze");
+        command.args(["verify", "--man=no", "--recursive-errors=no"]);
+        if path.ends_with(".service") {
+            command.arg("--user");
+            assert!(text.contains("\"--cache-dir=/"), "{text}");
+        }
+        let runtime = bench.folder("runtime", Who::Myself);
+        let said = finish(command.arg(&file).env("XDG_RUNTIME_DIR", runtime));
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{text}");
+    }
+}
+
+#[test]
+fn without_systemd_enable_says_what_to_do_instead() {
+    for who in Who::all() {
+        let bench = Bench::new(small_world());
+        let runtime = bench.folder("no-runtime", who);
+        let run = |words: &[&str]| {
+            let mut command = bench.command(who);
+            finish(command.args(words).env("XDG_RUNTIME_DIR", &runtime))
+        };
+        let said = run(&["enable", "--list-ttl", "5s", "my vm0"]);
+        said.failed(&[
+            "no systemd of yours",
+            "@reboot",
+            "~/.profile",
+            "--print-fstab",
+        ]);
+        said.told(&["mount --list-ttl=5s", "my vm0"]);
+        run(&["disable", "my vm0"]).failed(&["has no service", "vm0fs unmount"]);
+        let home = bench.dir().join(format!("home-{who:?}"));
+        assert!(!home.join(".config").exists(), "nothing is written");
+    }
+}
+
+/// What each script begins with: a user's systemd, as if its user had logged in, and an
+/// end that leaves nothing of it.
+const BEGIN: &str = r#"
+set -eu
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd/system "/run/user/$ID"
+chown "$ID" "/run/user/$ID"
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+group=/sys/fs/cgroup/vm0fs-test-$$
+mkdir -p "$group/manager"
+chown -R "$ID" "$group"
+alice() { setpriv --reuid vm0fs-test --regid vm0fs-test --clear-groups \
+    env -i LC_ALL=C HOME="$HOME" XDG_RUNTIME_DIR="/run/user/$ID" PATH="$PATH" "$@"; }
+# In the background a function is a process of its own, which becomes the manager.
+login() {
+    (echo "$BASHPID" > "$group/manager/cgroup.procs"
+    exec setpriv --reuid vm0fs-test --regid vm0fs-test --clear-groups \
+        env -i HOME="$HOME" XDG_RUNTIME_DIR="/run/user/$ID" PATH="$PATH" \
+        /lib/systemd/systemd --user >/dev/null 2>&1) & manager=$!
+    until alice systemctl --user is-system-running 2>/dev/null | grep -q running; do sleep 0.1; done
+}
+logout() { kill "$manager"; wait "$manager" || true; }
+trap 'logout; umount -l "$HOME"/vm0* 2>/dev/null || true
+    find "$group" -depth -type d -exec rmdir {} + || true' EXIT
+show() { alice systemctl --user show --value -p "$1" "$unit"; }
+login
+"#;
+
+/// A user with a systemd of their own and a `config.toml`.
+fn at_home(bench: &Bench, script: &str) -> Said {
+    let home = bench.folder("home", Who::Ordinary);
+    let (uid, gid) = Who::Ordinary.ids().unwrap();
+    let config = bench.folder("home/.config", Who::Ordinary);
+    let config = bench.folder(&config.join("vm0fs").to_string_lossy(), Who::Ordinary);
+    let write = |path: &Path, text: &str| {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
+    };
+    write(&home.join("token"), bench.server.token());
+    let url = bench.server.api_url();
+    let text = format!("api-url = \"{url}\"\ntoken-file = \"~/token\"\n");
+    write(&config.join("config.toml"), &text);
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "bash", "-c"])
+        .arg(format!("{BEGIN}{script}"))
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+        .env("HOME", &home)
+        .env("ID", uid.to_string())
+        .env("VM0FS", program())
+        .current_dir("/");
+    finish(&mut command)
+}
+
+#[test]
+#[ignore = "needs root"]
+fn enable_mounts_at_each_login_until_disable() {
+    let bench = Bench::new(small_world());
+    let said = at_home(
+        &bench,
+        r#"
+        cd "$HOME"
+        alice "$VM0FS" enable
+        unit=$(basename "$HOME"/.config/systemd/user/default.target.wants/vm0fs@*)
+        alice ls vm0/agents; show StatusText; show UnitFileState
+        pid=$(show MainPID)
+        kill -9 $(cat /proc/$pid/task/$pid/children)
+        alice ls vm0/agents; [ "$(show MainPID)" = "$pid" ]; [ "$(show NRestarts)" = 0 ]
+        alice systemctl --user reload "$unit"
+        alice "$VM0FS" enable | grep 'runs already'
+        [ "$(show MainPID)" = "$pid" ]
+        # Both die: the service is started again.
+        kill -9 $pid $(cat /proc/$pid/task/$pid/children)
+        until [ "$(show NRestarts)" = 1 ] && [ "$(show ActiveState)" = active ]; do sleep 0.1; done
+        alice ls vm0/agents
+        logout; ! grep -q " $HOME/vm0 " /proc/self/mountinfo
+        login; alice ls vm0/agents
+        alice "$VM0FS" disable; ! grep -q " $HOME/vm0 " /proc/self/mountinfo
+        ! alice "$VM0FS" disable
+        find "$HOME/.config/systemd" ! -type d"#,
+    );
+    said.told(&["has no service"]);
+    let out = said.succeeded();
+    assert_eq!(out.matches("writer\n").count(), 4, "{out}");
+    for word in [
+        "wrote",
+        "started",
+        "enable-linger",
+        "serving /",
+        "enabled\n",
+        "removed",
+    ] {
+        assert!(out.contains(word), "{word}: {out}");
+    }
+    assert!(
+        out.ends_with("is not mounted any more\n"),
+        "files are left: {out}"
+    );
+}
+
+#[test]
+#[ignore = "needs root"]
+fn options_of_a_service_stand_beside_its_template() {
+    let bench = Bench::new(small_world());
+    let said = at_home(
+        &bench,
+        r#"
+        cd "$HOME"
+        alice "$VM0FS" enable --list-ttl 5s --cache-dir 'my $HOME cache' 'vm0 $x'
+        alice grep ttl_seconds 'vm0 $x/.vm0fs/status.json'; ls -d my*
+        # The package's template is used as it is.
+        sed '1d; s/^ExecStart=.*/ExecStart=false/' .config/systemd/user/vm0fs@.service \
+            > /run/systemd/vm0fs@.service
+        alice "$VM0FS" disable 'vm0 $x'; ls .config/systemd/user
+        mkdir -p /run/systemd/user; mv /run/systemd/vm0fs@.service /run/systemd/user
+        alice systemctl --user daemon-reload
+        alice "$VM0FS" enable
+        [ ! -e .config/systemd/user/vm0fs@.service ]; alice ls vm0/agents
+        alice "$VM0FS" disable"#,
+    );
+    let out = said.succeeded();
+    assert!(out.contains("\"ttl_seconds\": 5"), "{out}");
+    assert!(out.contains("my $HOME cache"), "{out}");
+    assert_eq!(out.matches("wrote ").count(), 3, "{out}");
+    assert!(out.contains("writer\n"), "{out}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_service_that_does_not_start_is_removed_again() {
+    let bench = Bench::new(small_world());
+    let said = at_home(
+        &bench,
+        r#"
+        cd "$HOME"
+        mv token good; echo wrong > token; chmod 644 token
+        ! alice VM0_API_KEY=secret "$VM0FS" enable
+        rm token
+        ! alice VM0_API_KEY=secret "$VM0FS" enable
+        alice "$VM0FS" mount --token-file good vm0; mv good token; chmod 600 token
+        ! alice "$VM0FS" enable
+        alice "$VM0FS" unmount vm0; rmdir vm0
+        find "$HOME/.config/systemd" ! -type d; ls -d vm0* || true"#,
+    );
+    said.told(&[
+        "did not start",
+        "refuses the token",
+        "could not mount",
+        "no such file",
+    ]);
+    said.told(&["mounted at", "not by the service"]);
+    assert!(!said.err.contains("secret"), "{said:?}");
+    let out = said.succeeded();
+    let left = out.lines().filter(|line| !line.starts_with("wrote "));
+    assert_eq!(left.count(), 0, "{out}");
+}
