@@ -88,7 +88,12 @@ fn page(command: &clap::Command, above: &[&clap::Command], common: &str, date: &
     for sentence in &rest.exits {
         add_codes(&mut end, sentence);
     }
-    if !above.is_empty() {
+    // A list of all its codes leaves none to the common ones.
+    let has_all = rest
+        .exits
+        .iter()
+        .any(|sentence| sentence.starts_with(CODES));
+    if !above.is_empty() && !has_all {
         if !rest.exits.is_empty() {
             page::paragraph(&mut end, "Otherwise:");
         }
@@ -116,6 +121,9 @@ fn page(command: &clap::Command, above: &[&clap::Command], common: &str, date: &
     page
 }
 
+/// What a list of all codes begins with.
+const CODES: &str = "Exit codes";
+
 /// A sentence about exit codes: one that ends as `: 0 done, 1 failed.` as a list.
 fn add_codes(roff: &mut Roff, sentence: &str) {
     let (lead, list) = sentence.rsplit_once(": ").unwrap_or((sentence, ""));
@@ -129,7 +137,7 @@ fn add_codes(roff: &mut Roff, sentence: &str) {
         roff.text([roman(sentence)]);
         return;
     };
-    if lead != "Exit codes" {
+    if lead != CODES {
         roff.text([roman(format!("{lead}:"))]);
     }
     for (code, meaning) in codes {
