@@ -1,21 +1,31 @@
 //! The command line: the commands and their arguments.
 
 mod cache;
+mod cancel;
+mod complete;
+mod completions;
 mod demo;
 mod doctor;
 mod enable;
+mod follow;
 mod fstab;
 mod fstab_line;
 mod given;
 mod help;
+mod logs;
+mod ls;
+mod man;
 mod mount;
 mod mount_helper;
 mod mount_path;
 mod mounts;
+mod named;
 mod output;
 mod prefetch;
+mod reach;
 mod run;
 mod shared_cache;
+mod source;
 mod status;
 mod unit;
 mod unmount;
@@ -23,10 +33,16 @@ mod upgrade;
 mod user_manager;
 
 pub use cache::CacheArgs;
+pub use cancel::CancelArgs;
+pub use complete::CompleteArgs;
+pub use completions::CompletionsArgs;
 pub use demo::DemoArgs;
 pub use doctor::DoctorArgs;
 pub use enable::{DisableArgs, EnableArgs};
 pub use help::HelpArgs;
+pub use logs::LogsArgs;
+pub use ls::LsArgs;
+pub use man::ManArgs;
 pub use mount::MountArgs;
 pub use mount_helper::{Failure, run as run_as_helper};
 pub use prefetch::PrefetchArgs;
@@ -51,6 +67,7 @@ use clap::{Parser, Subcommand};
   vm0fs mount ~/vm0                mount what your token may see
   ls -lt ~/vm0/runs | head         the latest runs
   vm0fs run my-agent \"Do it\" -f   start a run, and see what it says
+  vm0fs ls runs                    the runs as a table
   vm0fs unmount ~/vm0
 
 The guide: vm0fs help TOPIC, where TOPIC is one of tree, runs, settings,
@@ -85,6 +102,12 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Start a run of an agent, and follow its log if asked to
     Run(RunArgs),
+    /// List runs, agents, artifacts or volumes, with or without a mount
+    Ls(LsArgs),
+    /// Show the log of a run, and follow it if asked to
+    Logs(LogsArgs),
+    /// Cancel runs, and say what became of each
+    Cancel(CancelArgs),
     /// Download versions through a mount before they are used
     Prefetch(PrefetchArgs),
     /// List, measure, check, clear or pin the versions that were downloaded
@@ -95,6 +118,14 @@ pub enum Command {
     Demo(DemoArgs),
     /// Show a page of the guide, or the help of a command
     Help(HelpArgs),
+    /// Print the script by which a shell completes the words of vm0fs
+    Completions(CompletionsArgs),
+    /// Print what a shell is to offer at a TAB
+    #[command(hide = true)]
+    Complete(CompleteArgs),
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ pub use self::{
     environment::Environment,
     files::read_shared_key,
     options::{
-        ConnectionOptions, Crawlers, DEFAULT_TIMEOUT, MountOptions, SharedCacheOptions, USER_AGENT,
+        ConnectionOptions, Crawlers, DEFAULT_TIMEOUT, Documented, MountOptions, SharedCacheOptions,
+        USER_AGENT,
     },
     shared_cache::SharedCacheSettings,
     units::{ByteSize, Span},
@@ -24,6 +25,7 @@ use crate::{
     api::{ClientConfig, Token},
     error::{Error, Result},
     shared::SharedKey,
+    text::hex,
 };
 use nix::sys::statvfs::statvfs;
 use std::{
@@ -174,6 +176,13 @@ impl Settings {
         Ok(())
     }
 
+    /// What tells the mounts of one account of one service from all others, and is no
+    /// secret.
+    pub fn account(&self) -> String {
+        let digest = self.token.derive(&format!("mounts {}", self.api_url));
+        hex(&digest[..8])
+    }
+
     /// What the API client needs of it.
     pub fn client_config(&self) -> ClientConfig {
         ClientConfig {
@@ -262,15 +271,8 @@ fn token(arguments: &MountOptions, file: &MountOptions, login: &Login<'_>) -> Re
     }
     match login.field(|login| login.token.as_ref())? {
         Some(text) => token(text, "~/.vm0/config.json"),
-        None => Err(no_token()),
+        None => Err(Error::NoToken),
     }
-}
-
-fn no_token() -> Error {
-    Error::Setup(
-        "no API token. Log in with the vm0 CLI (`vm0 auth login`), or set VM0_API_KEY, or name a file that holds it with --token-file. To look around without an account: `vm0fs demo`"
-            .into(),
-    )
 }
 
 /// A base URL as users write it; `source` says where it was written.

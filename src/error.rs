@@ -51,6 +51,12 @@ pub enum Error {
     /// What the user has set up cannot work: a setting, the token, a mountpoint.
     #[error("{0}")]
     Setup(String),
+    /// No source of settings has a token.
+    #[error(
+        "no API token. Log in with the vm0 CLI (`vm0 auth login`), or set VM0_API_KEY, or name a \
+         file that holds it with --token-file. To look around without an account: `vm0fs demo`"
+    )]
+    NoToken,
     /// Access is refused by policy, with the reason.
     #[error("{0}")]
     Denied(String),
@@ -119,7 +125,8 @@ pub enum Error {
         /// The cause.
         source: Arc<io::Error>,
     },
-    /// What an earlier worker of this mount met, in its words.
+    /// What an earlier worker of this mount met, or the process of another mount, in its
+    /// words.
     #[error("{message}")]
     Earlier {
         /// What it said.
@@ -269,6 +276,18 @@ impl Error {
         Self::io(context, source)
     }
 
+    /// Whether a failure may be over the next time.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Transport(_) | Self::Timeout { .. } | Self::BadAnswer { .. } => true,
+            // What a mount says, which gives its number only.
+            Self::Earlier { errno, .. } => {
+                [libc::EIO, libc::EAGAIN, libc::ENETUNREACH, libc::ETIMEDOUT].contains(errno)
+            }
+            _ => matches!(self.status(), Some(408 | 429 | 500..)),
+        }
+    }
+
     /// The HTTP status where the service gave one.
     pub fn status(&self) -> Option<u16> {
         match self {
@@ -294,7 +313,7 @@ impl Error {
             Self::NotDirectory => libc::ENOTDIR,
             Self::IsDirectory => libc::EISDIR,
             Self::ReadOnly => libc::EROFS,
-            Self::Invalid(_) | Self::Setup(_) => libc::EINVAL,
+            Self::Invalid(_) | Self::Setup(_) | Self::NoToken => libc::EINVAL,
             Self::NoAttribute => libc::ENODATA,
             Self::NotSupported => libc::EOPNOTSUPP,
             Self::Range => libc::ERANGE,
@@ -395,6 +414,7 @@ mod tests {
                 libc::EFBIG,
             ),
             (Error::Setup("x".into()), libc::EINVAL),
+            (Error::NoToken, libc::EINVAL),
             (Error::Denied("x".into()), libc::EACCES),
             (api(400), libc::EINVAL),
             (api(401), libc::EACCES),

@@ -36,7 +36,7 @@
 //! | size, time, mode or owner in `stat` | `tree/ops/attributes` |
 //! | inode number | `tree/node/inodes` |
 //! | the bytes of a file that the mount makes | `tree/ops/render`, then by file: `tree/logs`, `tree/metrics`, `tree/ops/tables`, `tree/ops/meta`, `conversation` |
-//! | an extended attribute | `tree/ops/xattr` |
+//! | an extended attribute | `tree/ops/xattr`; the hash of a file: `store/fetch/unpack/hashing`, `store/index` |
 //! | where a symlink leads | `tree/ops/links`; inside a version `store/index/{escape,walk}` |
 //! | an answer is too old, or asked for too often | its resource below `tree/answers/resources`, `tree/answers`; the rate budget: `tree/answers/service` |
 //! | a live log or status lags, repeats or costs too many calls | `tree/live/schedule` (when), `tree/live/{stream,rows,watch}` (how), `tree/logs` (what is shown) |
@@ -55,7 +55,7 @@
 //! | the cache grows too large, or evicts too early | `store/cache/{quota,reservations,entries}` |
 //! | a listing or a lookup of a version is slow or wrong | `store/index` |
 //! | errno of a failure | [`error::Error::errno`], the only table |
-//! | caching in the kernel, page cache, readahead, latency | [`fs`]: `page_fill`, `busy_poll`, `readdir`, `replies` |
+//! | caching in the kernel, page cache, readahead, latency | [`fs`]: `page_fill`, `passthrough`, `busy_poll`, `readdir`, `replies` |
 //! | a handle or an inode number is stale after a worker was replaced | [`handover`], `fs/handles`, `tree/ops/reopen` |
 //! | a request is refused because it kills workers | `handover/suspects` |
 //! | mounting, signals, the background | [`mount`], [`signals`] |
@@ -64,8 +64,11 @@
 //! | unmounting, dead or busy mounts | [`unmount`], [`proc`] |
 //! | a line of `/etc/fstab`: an option, whose mount it is, an exit code | `cli/fstab`, `cli/mount_helper` |
 //! | a service: its unit, what its manager is told | `cli/{enable,unit,user_manager}`, [`notify`] |
+//! | a command asks the wrong mount, or the service although a mount knows | `cli/reach`; what a word for a run means: `cli/named` |
 //! | an option, its default or its source | [`config`]; the command's own: [`cli`] |
 //! | sizes, times and tables in words | [`humanize`] |
+//! | what a shell completes, or how it quotes it | `cli/complete`; the scripts `cli/completions` |
+//! | a manual page | `cli/man`: from the arguments in [`cli`]; its own words `cli/man/words` |
 //!
 //! # Rooms
 //!
@@ -205,11 +208,12 @@
 //!   requests that follow one another closely, and where it may it keeps the
 //!   other core from sleeping (`fs/busy_poll`): to wake a core costs more than an
 //!   answer.
-//!   Passthrough, which root can have, is not used: what the kernel reads by
-//!   itself is held against no checksum. It would pay: a first sequential read of
-//!   1 GiB takes 0.11 s with it and 0.36 s without, 0.18 s on the disk's own file
-//!   system. Nor is what follows put into the page cache ahead of such a read:
-//!   the pages cost their core as much there as in the reader.
+//! - In root's mounts, the kernel reads large files by itself, from the file of the
+//!   cache, where each byte has been verified or was just unpacked, and the file has not
+//!   changed since (`fs/passthrough`, [`store::Content::backing`]): a first sequential read
+//!   of 1 GiB takes 0.11 s so and 0.36 s through requests, 0.18 s on the disk's own
+//!   file system. Where it goes through requests, what follows is not put into
+//!   the page cache ahead of it: the pages cost their core as much there as in the reader.
 //!
 //! # Who may import whom
 //!
@@ -224,8 +228,8 @@
 //! Inside of a room, too, no two files import each other, and no file its parent's
 //! items: what both need is a leaf beside them.
 //!
-//! `cli` knows `pending` and `tree` for `vm0fs run`, which goes the way of a mount
-//! without the kernel, and the commands on a cache without a mount use the [`store`]
+//! `cli` knows `pending` and `tree` for `vm0fs run`, `ls`, `logs` and `cancel`, which go the
+//! way of a mount without the kernel (`cli/source`), and the commands on a cache without a mount use the [`store`]
 //! themselves. `config` knows `api` for the token and its client's settings, `store` for what is
 //! done about damaged content, and `shared` for its key; `logging`
 //! knows `config` for the environment; `unmount` and `signals` know nothing of

@@ -66,11 +66,17 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Status(args) => return args.run(&environment),
         Command::Doctor(args) => return args.run(&environment),
         Command::Run(args) => return args.run(&environment),
+        Command::Ls(args) => args.run(&environment)?,
+        Command::Logs(args) => return args.run(&environment),
+        Command::Cancel(args) => return args.run(&environment),
         Command::Prefetch(args) => return args.run(),
         Command::Cache(args) => return args.run(&environment),
         Command::SharedCache(args) => args.run(&environment)?,
         Command::Demo(args) => args.run(&environment)?,
         Command::Help(args) => args.run(Cli::command())?,
+        Command::Completions(args) => args.run()?,
+        Command::Complete(args) => args.run(Cli::command(), &environment)?,
+        Command::Man(args) => args.run(Cli::command())?,
     }
     Ok(ExitCode::SUCCESS)
 }

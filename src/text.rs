@@ -127,6 +127,44 @@ pub fn escape_markup(text: &str) -> String {
     out
 }
 
+/// Which of `known` a mistyped `word` was most likely meant to be: the one that the
+/// fewest edits lead to, at most a third of its letters; an edit puts in, leaves out or
+/// changes one letter, or swaps two that stand together.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word: Vec<char> = word.to_lowercase().chars().take(LONGEST_WORD).collect();
+    let near = known.into_iter().filter_map(|candidate| {
+        let letters: Vec<char> = candidate.to_lowercase().chars().collect();
+        let most = letters.len().max(word.len()).div_ceil(3);
+        // No word is compared to one that is much longer.
+        let may_be_near = letters.len().abs_diff(word.len()) <= most;
+        let edits = may_be_near.then(|| edits(&word, &letters))?;
+        (edits <= most).then_some((edits, candidate))
+    });
+    near.min_by_key(|(edits, _)| *edits).map(|(_, near)| near)
+}
+
+/// Letters of a mistyped word that are compared.
+const LONGEST_WORD: usize = 100;
+
+/// How many edits make `a` of `b` (optimal string alignment).
+fn edits(a: &[char], b: &[char]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let mut least = (last[j] + usize::from(x != y)).min(last[j + 1] + 1);
+            least = least.min(row[j] + 1);
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
+                least = least.min(before[j - 1] + 1);
+            }
+            row.push(least);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
 /// Whether a text is a SHA-256 in hexadecimal.
 pub fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -182,6 +220,24 @@ mod tests {
         assert_eq!(unmarked(b"\xef\xbb\xbf[]"), b"[]");
         assert_eq!(unmarked_text("\u{feff}a\u{feff}"), "a\u{feff}");
         assert_eq!(from_visible("\u{feff}\u{200b} \0\r\n{ }"), "{ }");
+    }
+
+    #[test]
+    fn a_mistyped_word_is_near_one_that_is_known() {
+        let known = ["pending", "running", "completed", "failed", "cancelled"];
+        for (word, near) in [
+            ("faild", Some("failed")),
+            ("FAILED", Some("failed")),
+            ("canceled", Some("cancelled")),
+            ("runnign", Some("running")),
+            ("zebra", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, known), near, "{word}");
+        }
+        assert_eq!(nearest("ab", ["ba"]), Some("ba"), "swapped");
+        assert_eq!(edits(&['a', 'b', 'c'], &[]), 3);
+        assert_eq!(nearest(&"x".repeat(1 << 20), known), None);
     }
 
     #[test]

@@ -23,7 +23,6 @@ mod ops;
 mod orders;
 mod view;
 
-pub(crate) use self::ops::reopen::LeftFile;
 pub use self::{
     crawlers::Caller,
     fetch_key::{Answer, FetchKey, Miss, Pool},
@@ -38,6 +37,7 @@ pub use self::{
     orders::{WriteRequest, Writing},
     view::{Tree, TreeOptions, View},
 };
+pub(crate) use self::{node::names::escape as path_component, ops::reopen::LeftFile};
 pub use crate::store::{Seek, Usage};
 
 #[cfg(test)]

@@ -62,6 +62,11 @@ const TOLD: &str = "find . -mindepth 1 \\( -type d -printf '%P %y %m %T@\\n' -o 
 const LINKED: &str = "find . -links +1 ! -type d -printf '%P\\n' | sort";
 const SUMS: &str = "find . -type f -print0 | sort -z | xargs -0 sha256sum";
 
+/// The same as [`SUMS`], as the mount tells it.
+const HASHES: &str = "find . -type f -print0 | sort -z | xargs -0 python3 -c \"import os, sys
+for path in sys.argv[1:]:
+    print(os.getxattr(path, 'user.vm0.sha256').decode() + '  ' + path)\"";
+
 /// The id of a version of a storage with the regular files of a folder.
 fn id_of(storage: &str, folder: &Path) -> String {
     let sums = shell(folder, SUMS);
@@ -194,6 +199,7 @@ fn every_program_s_archive_is_shown_as_the_folder_that_was_packed() {
             let root = mount.join(&format!("artifacts/{name}/latest/"));
             assert_eq!(shell(&root, TOLD), told, "{name}");
             assert_eq!(shell(&root, SUMS), sums, "{name}");
+            assert_eq!(shell(&root, HASHES), sums, "{name}");
             // node-tar stores such a file twice.
             if *name != "node" {
                 assert_eq!(shell(&root, LINKED), "a\ndeep/hard\n", "{name}");

@@ -9,6 +9,7 @@ mod complete;
 mod conversation;
 mod copying;
 mod growth;
+mod listed;
 mod marks;
 mod model;
 mod starting;

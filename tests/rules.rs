@@ -62,6 +62,8 @@ fn crates_are_named_where_they_belong() {
     named_only_in("memmap2", &["handover/memory"]);
     named_only_in("axum", &["demo"]);
     named_only_in("clap", &["cli", "config", "main"]);
+    named_only_in("clap_complete", &["cli/complete"]);
+    named_only_in("clap_mangen", &["cli/man"]);
     named_only_in("pulldown_cmark", &["conversation"]);
 }
 

@@ -45,10 +45,13 @@ fn files_that_have_arrived_can_be_read_while_the_rest_hangs() {
             mount.start("ls artifacts/a/latest/dir"),
             mount.start("cat artifacts/a/latest/dir/last"),
             mount.start("stat artifacts/a/latest/none"),
+            mount.start("getfattr -n user.vm0.sha256 artifacts/a/latest/dir/first"),
         ];
         std::thread::sleep(std::time::Duration::from_millis(300));
         assert!(waiting.iter_mut().all(Running::is_running), "{who:?}");
         bench.server.clear_faults();
+        // A copy with all attributes waits for none.
+        assert_eq!(mount.run("getfattr artifacts/a/latest/dir/first"), "");
         // Killed processes leave with the mount that they wait for.
         drop(mount);
         drop(waiting);
@@ -76,6 +79,8 @@ fn a_slow_archive_is_read_as_it_comes() {
     let began = Instant::now();
     assert_eq!(mount.cat("artifacts/a/latest/dir/first"), "first\n");
     let first = began.elapsed();
+    // Asked for by name, it is waited for.
+    let hash = mount.run("getfattr --only-values -n user.vm0.sha256 artifacts/a/latest/dir/first");
     let all = all.output();
     assert_eq!(
         String::from_utf8(all.stdout).unwrap().trim(),
@@ -85,7 +90,9 @@ fn a_slow_archive_is_read_as_it_comes() {
         first < began.elapsed(),
         "the first file came before the end"
     );
-    assert_eq!(bench.downloads().len(), 1, "one download for both");
+    let expected = mount.run("sha256sum < artifacts/a/latest/dir/first");
+    assert_eq!(hash, expected[..64]);
+    assert_eq!(bench.downloads().len(), 1, "one download for all");
 }
 
 #[test]

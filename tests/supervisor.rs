@@ -1,6 +1,7 @@
 //! A mount that outlives the process that serves it.
 
 mod ends;
+mod passthrough;
 mod poison;
 mod reading;
 mod stepped;

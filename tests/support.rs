@@ -2,6 +2,7 @@
 //! them. Everything is taken away again when it is dropped.
 
 pub(crate) mod archive;
+pub(crate) mod disk;
 pub(crate) mod fake;
 mod mount;
 pub(crate) mod proxy;

@@ -3,6 +3,7 @@
 mod report;
 
 use super::{
+    complete::values::Values,
     mount_path::MountPath,
     output::{exit_code, print, print_json},
     prefetch,
@@ -13,7 +14,7 @@ use crate::{
     store::{Audit, Breakdown, CachedVersion, Cleared, Inventory},
     text::one_line,
 };
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 use indicatif::ProgressBar;
 use std::{
     path::{Path, PathBuf},
@@ -37,7 +38,7 @@ pub struct CacheArgs {
     #[command(subcommand)]
     command: CacheCommand,
     /// Folder of the cache [default: as for mount; for a PATH, that of its mount]
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
     cache_dir: Option<PathBuf>,
 }
 
@@ -114,6 +115,7 @@ Examples:
 struct PinArgs {
     /// Paths in a mount (a version, or anything in it), or ids of versions
     #[arg(required = true, value_name = "PATH|ID")]
+    #[arg(add = Values::InMounts.completer())]
     targets: Vec<PathBuf>,
 }
 

@@ -9,7 +9,7 @@ use crate::{
     proc::Process,
     signals::Signals,
 };
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueHint};
 use std::{
     fs,
     io::{self, Write},
@@ -44,7 +44,7 @@ const PAUSE: Duration = Duration::from_millis(50);
   vm0fs demo --serve-only       only the server; prints its address and token for curl")]
 pub struct DemoArgs {
     /// The folder to mount at [default: ~/vm0-demo]
-    #[arg(conflicts_with = "serve_only")]
+    #[arg(conflicts_with = "serve_only", value_hint = ValueHint::DirPath)]
     pub mountpoint: Option<PathBuf>,
     /// Mount nothing. Run the server alone, and print its address and token
     #[arg(long)]

@@ -1,6 +1,6 @@
 //! `vm0fs help`: a page of the guide, or what a command's `--help` shows.
 
-use super::output::print;
+use super::{complete::values::Values, output::print};
 use crate::{
     error::{Error, Result},
     guide::{self, PAGES},
@@ -17,7 +17,7 @@ use clap::Args;
 A mount has the same pages in .vm0fs/help/.")]
 pub struct HelpArgs {
     /// A topic of the guide, or a command and its subcommand
-    #[arg(value_name = "TOPIC")]
+    #[arg(value_name = "TOPIC", add = Values::Topics.completer())]
     topic: Vec<String>,
 }
 

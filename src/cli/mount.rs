@@ -14,7 +14,7 @@ use crate::{
     mount::{self, Outcome},
     supervisor::{self, Link},
 };
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueHint};
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
@@ -38,6 +38,7 @@ Examples:
 )]
 pub struct MountArgs {
     /// The folder to mount at. It must be empty; it is made if it is missing
+    #[arg(value_hint = ValueHint::DirPath)]
     mountpoint: PathBuf,
     /// Stay in the foreground, and log to standard error
     #[arg(short, long)]

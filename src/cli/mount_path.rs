@@ -93,16 +93,7 @@ impl MountPath {
     /// # Errors
     /// [`Error::Io`] where the mount gives an error.
     pub(super) fn attribute(&self, name: &str) -> Result<Option<String>> {
-        let mut value = vec![0; VALUE];
-        let name = format!("user.vm0.{name}");
-        match getxattr(&self.root, &name, &mut value[..]) {
-            Ok(length) => {
-                value.truncate(length);
-                Ok(Some(String::from_utf8_lossy(&value).into_owned()))
-            }
-            Err(Errno::NODATA) => Ok(None),
-            Err(error) => Err(Error::io(self.shown.clone(), error.into())),
-        }
+        attribute(&self.root, name).map_err(|error| Error::io(self.shown.clone(), error))
     }
 
     /// The cache directory of the mount.
@@ -122,6 +113,20 @@ impl MountPath {
                 context()
             ))
         })
+    }
+}
+
+/// The attribute `user.vm0.<name>` of a file in a mount.
+pub(super) fn attribute(path: &Path, name: &str) -> io::Result<Option<String>> {
+    let mut value = vec![0; VALUE];
+    let name = format!("user.vm0.{name}");
+    match getxattr(path, &name, &mut value[..]) {
+        Ok(length) => {
+            value.truncate(length);
+            Ok(Some(String::from_utf8_lossy(&value).into_owned()))
+        }
+        Err(Errno::NODATA) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -4,6 +4,7 @@ use crate::{
     config::Environment,
     error::{Error, Result},
     logging,
+    text::one_line,
 };
 use serde::Serialize;
 use std::{
@@ -11,6 +12,9 @@ use std::{
     io::{self, IsTerminal, Write},
     process::ExitCode,
 };
+
+/// Characters of a line on standard error.
+const LONGEST_LINE: usize = 2_000;
 
 /// Writes a command's result. A reader that has gone (`| head`) is no failure.
 ///
@@ -41,6 +45,21 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value);
     let text = text.map_err(|error| Error::Internal(error.to_string()))?;
     print(&(text + "\n"))
+}
+
+/// Writes a line to standard error. A closed one is no failure.
+pub(super) fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "vm0fs: {}", one_line(text, LONGEST_LINE));
+}
+
+/// The columns of the terminal that standard output is; `None` where it is none.
+pub(super) fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    // Some terminals do not know.
+    Some(match size.ws_col {
+        0 => 80,
+        columns => columns.into(),
+    })
 }
 
 /// The exit code that tells whether all is well.

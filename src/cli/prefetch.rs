@@ -5,7 +5,7 @@
 //! not end. So a second process of this program waits (`--worker`), which Ctrl-C
 //! leaves behind.
 
-use super::{mount_path::MountPath, output::print};
+use super::{complete::values::Values, mount_path::MountPath, output::print};
 use crate::{
     error::{Error, Result},
     humanize,
@@ -59,6 +59,7 @@ Examples:
 pub struct PrefetchArgs {
     /// Paths of versions, or of volumes and artifacts, in a mount
     #[arg(required = true, value_name = "PATH")]
+    #[arg(add = Values::InMounts.completer())]
     paths: Vec<PathBuf>,
     /// Wait in this very process.
     #[arg(long, hide = true)]

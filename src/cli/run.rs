@@ -1,62 +1,28 @@
 //! `vm0fs run`: starts a run and, if asked to, follows its log to its end. It
 //! goes the way that a mount goes, through the tree, without the kernel.
 
-use super::output::{print, print_bytes, start_logging};
+use super::{
+    complete::values::Values,
+    follow::{EVENTS, Follower, LOG},
+    named::unknown_agent,
+    output::{print, start_logging, tell},
+    source::Source,
+};
 use crate::{
     config::{ConnectionOptions, Environment, MountOptions, Settings, Span},
     error::{Error, Result},
     mount,
-    pending::PendingRequests,
-    text::one_line,
-    tree::{Found, Handle, Kind, START_FILE, Tree, View, WriteRequest},
+    tree::{START_FILE, path_component},
 };
 use clap::{ArgAction, Args};
 use std::{
-    cell::Cell,
     io::{self, IsTerminal, Read, Write},
     process::ExitCode,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-/// How often the log is looked at: what a stream has brought is there by then.
-const LOOK: Duration = Duration::from_millis(200);
-/// Rows that come late are waited for so long after the run has ended.
-const LATE: Duration = Duration::from_secs(3);
 /// How long the status of a run that no stream tells of is believed.
 const STATUS_TTL: Duration = Duration::from_secs(5);
-/// The wait after a failure that may pass, doubled with each in a row.
-const RETRY: Duration = Duration::from_secs(2);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
-/// Bytes of the log taken at a time.
-const PIECE: usize = 256 << 10;
-
-/// How a run can end, and the exit code that tells.
-const ENDS: [(&str, u8); 4] = [
-    ("completed", 0),
-    ("failed", 3),
-    ("timeout", 4),
-    ("cancelled", 5),
-];
-
-/// Whether a failure may be over the next time. The run goes on meanwhile, so
-/// it is no reason to stop following.
-fn may_pass(error: &Error) -> bool {
-    match error {
-        Error::Transport(_) | Error::Timeout { .. } | Error::BadAnswer { .. } => true,
-        _ => matches!(error.status(), Some(408 | 429 | 500..)),
-    }
-}
-
-/// The files of a run that can be followed: its log, and its events.
-const LOG: &str = "logs";
-const EVENTS: &str = "events.jsonl";
-
-/// Characters of a run's error that are said.
-const LONGEST_REASON: usize = 2_000;
-
-/// The tree's root.
-const ROOT: u64 = 1;
 
 /// `vm0fs run`.
 #[derive(Debug, Args)]
@@ -80,6 +46,7 @@ Examples:
 )]
 pub struct RunArgs {
     /// Name or id of the agent
+    #[arg(add = Values::Agents.completer())]
     agent: String,
     /// What the agent is to do, as text or as a JSON request [default: standard input, as with `-`]
     prompt: Option<String>,
@@ -114,20 +81,18 @@ impl RunArgs {
             Some(prompt) => prompt.as_bytes().to_vec(),
         };
         let (tree, pending) = mount::open(&settings)?;
-        let session = Session {
-            tree: &tree,
-            pending: &pending,
-            has_said_why: Cell::new(false),
-        };
-        let id = session.start(&self.agent, &text)?;
+        let source = Source::Tree(tree, pending);
+        let id = start(&source, &self.agent, &text)?;
         match self.json {
             // What reads the events reads JSON only.
             true => tell(&format!("run {id}")),
             false => print(&format!("{id}\n"))?,
         }
+        let run = path_component(&id);
+        let follower = Follower::new(&source, &run);
         match (self.follow, self.json) {
-            (true, true) => session.follow(&id, EVENTS),
-            (true, false) => session.follow(&id, LOG),
+            (true, true) => follower.follow(EVENTS),
+            (true, false) => follower.follow(LOG),
             (false, _) => Ok(ExitCode::SUCCESS),
         }
     }
@@ -145,169 +110,16 @@ fn read_input() -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Writes a line to standard error. A closed one is no failure.
-fn tell(text: &str) {
-    let _ = writeln!(io::stderr(), "vm0fs: {}", one_line(text, LONGEST_REASON));
-}
-
-/// A tree, asked as the kernel would ask it.
-struct Session<'a> {
-    tree: &'a Tree,
-    pending: &'a PendingRequests,
-    /// Whether the user has been told why the run has failed.
-    has_said_why: Cell<bool>,
-}
-
-impl Session<'_> {
-    /// The inode of a path, after its symlinks.
-    fn find(&self, path: &[&str]) -> Result<u64> {
-        let mut parent = ROOT;
-        for name in path {
-            let mut name = (*name).to_owned();
-            // An id is a symlink to a name.
-            let mut links = 4;
-            parent = loop {
-                let lookup = |view: &View<'_>| view.lookup(parent, name.as_bytes());
-                let Found::Node(stat, _) = self.pending.run(lookup)? else {
-                    return Err(Error::NotFound(path.join("/")));
-                };
-                let ino = stat.attributes.ino;
-                if stat.attributes.kind != Kind::Symlink || links == 0 {
-                    break ino;
-                }
-                links -= 1;
-                let target = self.pending.run(|view| view.readlink(ino))?;
-                name = String::from_utf8_lossy(&target).into_owned();
-            };
-        }
-        Ok(parent)
+/// Starts a run, and gives its id.
+fn start(source: &Source, agent: &str, text: &[u8]) -> Result<String> {
+    if text.trim_ascii().is_empty() {
+        let message = "there is no prompt; give one as an argument or on standard input";
+        return Err(Error::Setup(message.into()));
     }
-
-    fn start(&self, agent: &str, text: &[u8]) -> Result<String> {
-        if text.trim_ascii().is_empty() {
-            let message = "there is no prompt; give one as an argument or on standard input";
-            return Err(Error::Setup(message.into()));
-        }
-        let found = self.find(&["agents", agent, START_FILE]);
-        let ino = found.map_err(|error| match error {
-            Error::NotFound(_) => Error::Setup(format!(
-                "there is no agent {agent:?}; `ls agents` in a mount shows those there are"
-            )),
-            error => error,
-        })?;
-        let opened = self.pending.run(|view| view.open_to_write(ino, true))?;
-        let Handle::Control(writing) = &opened.handle else {
-            return Err(Error::Internal("the run file cannot be written".into()));
-        };
-        let write = WriteRequest {
-            request: 0,
-            offset: 0,
-            appends: false,
-            data: text,
-        };
-        let write = |view: &View<'_>| view.write(writing, &write);
-        self.pending.run(write)?;
-        self.pending.run(|view| view.finish(writing))?;
-        Ok(self.read_whole(ino)?.trim_end().to_owned())
-    }
-
-    fn read_whole(&self, ino: u64) -> Result<String> {
-        let opened = self.pending.run(|view| view.open(ino, true))?;
-        let bytes = self.read(&opened.handle, 0)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    fn read(&self, handle: &Handle, offset: u64) -> Result<Vec<u8>> {
-        self.pending.run(|view| {
-            let mut buffer = Vec::new();
-            view.read(handle, offset, PIECE, &mut buffer)?;
-            Ok(buffer)
-        })
-    }
-
-    /// Asks again until the answer is no failure that may pass.
-    fn patiently<T>(&self, ask: impl Fn() -> Result<T>) -> Result<T> {
-        let mut pause = RETRY;
-        loop {
-            match ask() {
-                Err(error) if may_pass(&error) => thread::sleep(pause),
-                answer => return answer,
-            }
-            pause = LONGEST_RETRY.min(2 * pause);
-        }
-    }
-
-    /// Says something about why a run has failed, unless that was said.
-    fn say_once(&self, id: &str, why: &str) {
-        if !self.has_said_why.replace(true) {
-            tell(&format!("run {id}{why}"));
-        }
-    }
-
-    /// Says once why a run has failed, where that is known.
-    fn say_why(&self, id: &str) {
-        if let Some(reason) = self.tree.why_failed(id) {
-            self.say_once(id, &format!(": {reason}"));
-        }
-    }
-
-    /// Says once how a run has ended, and why.
-    fn say_end(&self, id: &str, end: &str) {
-        // Only the answer for this run has the reason, and may have to be fetched.
-        let error = self.find(&["runs", id, "error"]);
-        if let Err(error) = error.and_then(|error| self.read_whole(error)) {
-            tracing::warn!("the error of run {id} cannot be read: {error}");
-        }
-        self.say_why(id);
-        match end {
-            "failed" => self.say_once(id, " failed, and the service does not say why"),
-            "timeout" => self.say_once(id, " was ended by its time limit"),
-            "cancelled" => self.say_once(id, " was cancelled"),
-            _ => {}
-        }
-    }
-
-    /// Prints a file of a run to its end, and tells by the exit code how the run
-    /// ended.
-    fn follow(&self, id: &str, file: &str) -> Result<ExitCode> {
-        let status = self.patiently(|| self.find(&["runs", id, "status"]))?;
-        let log = self.patiently(|| self.find(&["runs", id, file]))?;
-        let opened = self.patiently(|| self.pending.run(|view| view.open(log, true)))?;
-        let mut offset = 0;
-        let mut ended: Option<(u8, Instant)> = None;
-        let (mut next_look, mut pause) = (Instant::now(), RETRY);
-        loop {
-            let bytes = self.read(&opened.handle, offset)?;
-            if !bytes.is_empty() {
-                offset += bytes.len() as u64;
-                if !print_bytes(&bytes)? {
-                    // The reader has gone.
-                    return Ok(ExitCode::SUCCESS);
-                }
-                continue;
-            }
-            self.say_why(id);
-            match ended {
-                Some((code, at)) if at.elapsed() >= LATE => return Ok(ExitCode::from(code)),
-                None if Instant::now() >= next_look => match self.read_whole(status) {
-                    Ok(status) => {
-                        let end = ENDS.iter().find(|(word, _)| *word == status.trim_end());
-                        if let Some((end, code)) = end {
-                            self.say_end(id, end);
-                            ended = Some((*code, Instant::now()));
-                        }
-                        pause = RETRY;
-                    }
-                    // The failure is in the log; rows may still come.
-                    Err(error) if may_pass(&error) => {
-                        next_look = Instant::now() + pause;
-                        pause = LONGEST_RETRY.min(2 * pause);
-                    }
-                    Err(error) => return Err(error),
-                },
-                Some(_) | None => {}
-            }
-            thread::sleep(LOOK);
-        }
+    let file = ["agents", agent, START_FILE];
+    match source.write(&file, text) {
+        Ok(()) => source.text(&file),
+        Err(Error::NotFound(_)) => Err(unknown_agent(source, agent)),
+        Err(error) => Err(error),
     }
 }

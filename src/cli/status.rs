@@ -1,6 +1,7 @@
 //! `vm0fs status`: shows the mounts of this machine, and the numbers of each.
 
 use super::{
+    complete::values::Values,
     mounts,
     output::{exit_code, print, print_json},
 };
@@ -31,6 +32,7 @@ Examples:
   vm0fs status --json | jq -r '.[] | select(.health != \"alive\") | .mountpoint'")]
 pub struct StatusArgs {
     /// The folder of one mount [default: all mounts of vm0fs]
+    #[arg(add = Values::Mountpoints.completer())]
     mountpoint: Option<PathBuf>,
     /// Print the same as JSON, for programs
     #[arg(long)]

@@ -1,6 +1,6 @@
 //! `vm0fs unmount`.
 
-use super::mounts;
+use super::{complete::values::Values, mounts};
 use crate::{
     config::Environment,
     error::{Error, Result},
@@ -21,6 +21,7 @@ Examples:
 )]
 pub struct UnmountArgs {
     /// The folder where the platform is mounted
+    #[arg(add = Values::Mountpoints.completer())]
     mountpoint: PathBuf,
     /// Detach the mount now, even if it is in use. It ends when its last user has gone
     #[arg(short, long)]

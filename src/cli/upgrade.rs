@@ -1,6 +1,7 @@
 //! `vm0fs upgrade`: has mounts go on with the program as it now is on disk.
 
 use super::{
+    complete::values::Values,
     mounts,
     output::{exit_code, print},
 };
@@ -43,6 +44,7 @@ Examples:
 pub struct UpgradeArgs {
     /// The folders of the mounts [default: none; --all takes every mount]
     #[arg(value_name = "MOUNTPOINT", required_unless_present = "all")]
+    #[arg(add = Values::Mountpoints.completer())]
     mountpoints: Vec<PathBuf>,
     /// Upgrade every mount of vm0fs on this machine that is yours
     #[arg(long, conflicts_with = "mountpoints")]

@@ -69,7 +69,8 @@ fn parse(text: &str) -> Result<MountOptions, Wrong> {
         (error.span().map(|span| span.start), error.message().into())
     };
     let table = DeTable::parse(text).map_err(wrong)?;
-    let known = MountOptions::keys();
+    let known = MountOptions::documented();
+    let known: Vec<String> = known.into_iter().map(|option| option.key).collect();
     let unknown = table.get_ref().keys().filter(|key| {
         let key = key.get_ref().as_ref();
         !known.iter().any(|name| name == key)

@@ -3,7 +3,10 @@
 
 use super::units::{ByteSize, Span};
 use crate::store::Verify;
-use clap::Args;
+use clap::{
+    Args, ValueHint,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
@@ -26,7 +29,7 @@ pub struct ConnectionOptions {
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Folder of the cache, where downloaded versions are kept [default: ~/.cache/vm0fs]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub cache_dir: Option<PathBuf>,
     /// How long the network may be silent before a read fails, such as 10s or 2m [default: 30s]
     #[arg(long, value_name = "DURATION")]
@@ -85,17 +88,53 @@ pub struct MountOptions {
     #[arg(long)]
     pub offline: bool,
     /// What to do with content that does not match its version's id: warn (log it), strict (refuse it) or off (do not look) [default: warn]
-    #[arg(long, value_name = "WHAT")]
+    #[arg(long, value_name = "WHAT", value_parser = one_of::<Verify>(&["warn", "strict", "off"]))]
+    #[arg(hide_possible_values = true)]
     #[serde(deserialize_with = "text")]
     pub verify: Option<Verify>,
     /// Whether indexers and programs that make thumbnails may start downloads: deny or allow [default: deny]
-    #[arg(long, value_name = "WHAT")]
+    #[arg(long, value_name = "WHAT", value_parser = one_of::<Crawlers>(&["deny", "allow"]))]
+    #[arg(hide_possible_values = true)]
     #[serde(deserialize_with = "text")]
     pub crawlers: Option<Crawlers>,
     /// Names of programs that count as indexers, beside the known ones. In
     /// `config.toml` only.
     #[arg(skip)]
     pub crawler_names: Vec<String>,
+}
+
+/// What there is to say of an option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Documented {
+    /// Its name, without dashes before it.
+    pub key: String,
+    /// What its value is, in one word such as `SIZE`; `None` where it takes none.
+    pub value: Option<String>,
+    /// What it is for, and its default.
+    pub help: String,
+}
+
+impl Documented {
+    fn of(argument: &clap::Arg) -> Option<Self> {
+        let takes_value = argument.get_action().takes_values();
+        let names = argument.get_value_names().filter(|_| takes_value);
+        Some(Self {
+            key: argument.get_long()?.to_owned(),
+            value: names.map(|names| names.concat()),
+            help: argument.get_help()?.to_string(),
+        })
+    }
+
+    /// The one option that is a list, and so no argument.
+    fn crawler_names() -> Self {
+        Self {
+            key: "crawler-names".into(),
+            value: Some("NAMES".into()),
+            help: "Names of programs that count as indexers, beside those that are known. In \
+                   config.toml only [default: none]"
+                .into(),
+        }
+    }
 }
 
 /// Whether indexers and makers of thumbnails may start downloads.
@@ -177,11 +216,10 @@ impl MountOptions {
 
     /// The keys of `config.toml`: the long names of the arguments, and what only
     /// that file can say.
-    pub(super) fn keys() -> Vec<String> {
+    pub fn documented() -> Vec<Documented> {
         let command = Self::augment_args(clap::Command::new("vm0fs"));
-        let arguments = command.get_arguments().filter_map(clap::Arg::get_long);
-        let keys = arguments.chain(["crawler-names"]);
-        keys.map(str::to_owned).collect()
+        let arguments = command.get_arguments().filter_map(Documented::of);
+        arguments.chain([Documented::crawler_names()]).collect()
     }
 }
 
@@ -192,6 +230,14 @@ impl From<ConnectionOptions> for MountOptions {
             ..Self::default()
         }
     }
+}
+
+/// Reads one of these words, which a shell completes.
+fn one_of<T>(words: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = String> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(words).try_map(|word| word.parse::<T>())
 }
 
 /// A value that `config.toml` holds as text, written as on the command line.

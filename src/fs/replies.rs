@@ -3,6 +3,7 @@
 use super::{
     caller::{process_of, uses_io_uring},
     context::{Context, absent, errno, ttl},
+    passthrough::opened_backed,
 };
 use crate::{
     error::{Error, Result},
@@ -61,8 +62,11 @@ pub(super) fn opened(
             context.give_small(ino, &opened);
             let has_next = opened.is_final && is_content;
             let opener = if is_written { process_of(tid) } else { 0 };
-            let handle = context.handles.add_file(ino, opened.handle, opener);
-            reply.opened(FileHandle(handle), flags);
+            let (handle, backing) = context.handles.add_file(ino, opened.handle, opener);
+            match backing {
+                Some(id) => opened_backed(reply, handle, id),
+                None => reply.opened(FileHandle(handle), flags),
+            }
             if has_next {
                 context.give_next(ino);
             }

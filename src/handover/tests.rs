@@ -266,7 +266,9 @@ fn any_bytes_at_all_can_be_taken_over() {
             .unwrap();
         memory.write_all_at(&noise(5_000), layout::JOURNAL).unwrap();
         memory.write_all_at(&noise(5_000), layout::EXTENTS).unwrap();
-        memory.write_all_at(&1_u32.to_le_bytes(), 8).unwrap();
+        memory
+            .write_all_at(&Handover::FORMAT.to_le_bytes(), 8)
+            .unwrap();
         memory.write_all_at(&[0; 4], 12).unwrap();
         let handover = next(handover);
         for (handle, slot) in handover.left_handles() {
@@ -333,7 +335,7 @@ fn the_format_is_the_one_that_was_pinned() {
         262_144,
         3_584,
     ];
-    assert_eq!((Handover::FORMAT, layout), (1, pinned));
+    assert_eq!((Handover::FORMAT, layout), (2, pinned));
     let record = frames::frame(&[1, 2, 3]);
     let bytes = [3, 0, 0, 0, 0x1d, 0x80, 0xbc, 0x55, 1, 2, 3, 0, 0, 0, 0, 0];
     assert_eq!(record, bytes);

@@ -91,6 +91,7 @@ pub(super) fn open_from(
     .sharing(shared.clone());
     let options = TreeOptions {
         shared,
+        account: settings.account(),
         mounted_at: origin.mounted_at,
         supervision: origin.supervision.clone(),
         list_ttl: settings.list_ttl,

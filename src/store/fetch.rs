@@ -358,7 +358,7 @@ impl Fetcher {
             boot: durability::boot().map(str::to_string),
         };
         let unsynced = staging.seal(key, &meta, progress)?;
-        cache.add(key, unsynced);
+        cache.add(key, unsynced, unpacked.written);
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ pub enum Verify {
     Warn,
     /// A mismatch makes the archive unusable.
     Strict,
-    /// Nothing is hashed.
+    /// The content is not held against the id.
     Off,
 }
 

@@ -5,6 +5,7 @@ mod archives;
 mod cache;
 mod crashes;
 mod damage;
+mod digests;
 mod distrust;
 mod downloads;
 mod eviction;

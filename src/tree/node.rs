@@ -47,6 +47,10 @@ pub(crate) enum Node {
     /// `runs/.runs.jsonl`, `runs/.runs.csv`; of an agent's id, those in its
     /// directory
     RunsTable(Option<Arc<str>>, Form),
+    /// `agents/.agents.jsonl`, which no listing shows
+    AgentsTable,
+    /// `volumes/.volumes.jsonl`, `artifacts/.artifacts.jsonl`, likewise
+    StoragesTable(StorageKind),
     /// `agents/<name>/run`, `runs/<id>/cancel`
     Control(Control),
     /// `runs/<id>/volumes`
@@ -74,7 +78,7 @@ pub(crate) enum Node {
 const ROOT_INO: u64 = 1;
 
 /// The nodes of [`Object::Fixed`].
-const FIXED: [(u32, Node); 14] = [
+const FIXED: [(u32, Node); 17] = [
     (ROOT_INO as u32, Node::Root),
     (2, Node::Agents),
     (3, Node::Runs),
@@ -89,6 +93,9 @@ const FIXED: [(u32, Node); 14] = [
     (12, Node::RunsTable(None, Form::Jsonl)),
     (13, Node::RunsTable(None, Form::Csv)),
     (14, Node::Guide),
+    (15, Node::AgentsTable),
+    (16, Node::StoragesTable(StorageKind::Volume)),
+    (17, Node::StoragesTable(StorageKind::Artifact)),
 ];
 
 /// The children of the root, by name.
@@ -217,6 +224,20 @@ impl Node {
         }
     }
 
+    /// The table of a listing's objects, which can be read and is not listed: programs
+    /// that read all of a folder need not make it.
+    pub(crate) fn table(&self, name: &str) -> Option<Self> {
+        match (self, name) {
+            (Self::Agents, ".agents.jsonl") => Some(Self::AgentsTable),
+            (Self::Storages(kind), ".volumes.jsonl" | ".artifacts.jsonl")
+                if name[1..].starts_with(kind.plural()) =>
+            {
+                Some(Self::StoragesTable(*kind))
+            }
+            _ => None,
+        }
+    }
+
     fn place(&self) -> (Object, u32) {
         let number = |numbers: &[Numbered], id: &Arc<str>| {
             let mut numbers = numbers.iter();
@@ -311,6 +332,8 @@ impl Node {
             Self::MetaFile(_)
             | Self::GuidePage(_)
             | Self::RunsTable(..)
+            | Self::AgentsTable
+            | Self::StoragesTable(_)
             | Self::AgentFile(..)
             | Self::RunFile(..)
             | Self::Control(_)

@@ -73,6 +73,7 @@ fn tree(server: &Server, dir: &Path, list_ttl: Duration, handover: Handover) -> 
     });
     let answer_store = crate::store::AnswerStore::open(dir, "test", 16 << 20);
     let options = TreeOptions {
+        account: String::new(),
         mounted_at: jiff::Timestamp::now(),
         supervision: Arc::default(),
         list_ttl,

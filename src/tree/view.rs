@@ -47,6 +47,8 @@ pub struct TreeOptions {
     pub offline: bool,
     /// What the machines of a fleet share.
     pub shared: Option<Arc<SharedCache>>,
+    /// What the service's origin and the token are known by, without the secret.
+    pub account: String,
     /// When the mount was made.
     pub mounted_at: Timestamp,
     /// What is known of the supervisor.
@@ -87,6 +89,7 @@ pub struct Tree {
     pub(super) tables: Cache<(Option<Arc<str>>, Form), Table>,
     pub(super) external_symlinks: bool,
     pub(super) shared: Option<Arc<SharedCache>>,
+    pub(super) account: String,
     pub(super) started: Timestamp,
     pub(super) supervision: Arc<Supervision>,
 }
@@ -128,6 +131,7 @@ impl Tree {
             tables: Cache::new(TABLES),
             external_symlinks: options.external_symlinks,
             shared,
+            account: options.account,
             started: options.mounted_at,
             supervision: options.supervision,
         }
@@ -157,6 +161,11 @@ impl Tree {
     pub fn shed_memory(&self) {
         self.tables.shed();
         self.answers.shed();
+    }
+
+    /// Why the service cannot be reached, where that is so.
+    pub fn outage(&self) -> Option<Error> {
+        self.answers.service().outage()
     }
 
     /// Whether a list of agents is known, if only from an earlier mount.

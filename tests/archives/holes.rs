@@ -1,7 +1,7 @@
 //! Files with holes: made by programs that find the holes by themselves, and read
 //! through the kernel.
 
-use super::{mounted, node, python, shell, verified};
+use super::{HASHES, SUMS, mounted, node, python, shell, verified};
 use crate::support::{Bench, Mount, archive::Tar};
 use rustix::{fs::SeekFrom, io::Errno};
 use std::{
@@ -43,8 +43,10 @@ fn holes_stay_holes_whichever_program_found_them() {
         ("python", python("PAX_FORMAT")),
     ];
     let (_bench, mount) = mounted(folder, &makers);
+    let sums = shell(&folder.join("src"), SUMS);
     for (name, _) in &makers {
         let root = mount.join(&format!("artifacts/{name}/latest/"));
+        assert_eq!(shell(&root, HASHES), sums, "{name}");
         for file in ["holes", "nothing", "end", "small"] {
             let (ours, theirs) = (root.join(file), folder.join("src").join(file));
             shell(

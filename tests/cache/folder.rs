@@ -1,49 +1,15 @@
 //! The cache's folder becomes read-only, full or another user's while it is used.
 
 use crate::{
-    commands::until,
     machine::{comes_to, mounted, text, world},
-    support::{Bench, Who, noise_of, reason},
+    support::{Bench, Who, disk::Disk, noise_of, reason},
 };
-use std::{
-    os::unix::fs::chown,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{os::unix::fs::chown, process::Command};
 use vm0fs::demo::{File, Kind, VersionSpec, World};
 
 fn sh(script: &str) {
     let output = Command::new("sh").args(["-c", script]).output().unwrap();
     assert!(output.status.success(), "{script}: {output:?}");
-}
-
-/// A file system in memory, gone when dropped.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn new(path: &Path, who: Who) -> Self {
-        let (uid, gid) = who.ids().unwrap_or((0, 0));
-        let options = format!("size=8m,mode=700,uid={uid},gid={gid}");
-        sh(&format!(
-            "mount -t tmpfs -o {options} tmpfs '{}'",
-            path.display()
-        ));
-        Self(path.to_owned())
-    }
-
-    /// Waits until no file is open for writing: what the mount has answered from can
-    /// still be on its way to the disk.
-    fn remount(&self, how: &str) {
-        let script = format!("mount -o remount,{how} '{}'", self.0.display());
-        let mount = || Command::new("sh").args(["-c", &script]).output().unwrap();
-        until("it can be mounted anew", || mount().status.success());
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
-    }
 }
 
 // Only root can mount a file system for the cache.
@@ -54,7 +20,7 @@ fn a_read_only_cache_fails_only_new_fetches() {
         let (world, runs) = world(2);
         let bench = Bench::new(world);
         let cache = bench.folder("cache", who);
-        let disk = Disk::new(&cache, who);
+        let disk = Disk::new(&cache, who, "8m");
         let mount = mounted(&bench, who, &cache);
         assert_eq!(mount.cat("artifacts/a0/latest/f"), text(0));
         disk.remount("ro");
@@ -130,7 +96,7 @@ fn a_disk_that_fills_up_while_unpacking_evicts_versions() {
         }
         let bench = Bench::new(world);
         let cache = bench.folder("cache", who);
-        let _disk = Disk::new(&cache, who);
+        let _disk = Disk::new(&cache, who, "8m");
         let mount = mounted(&bench, who, &cache);
         for number in [0, 1, 2, 0, 1, 2] {
             // The one before may linger for a moment.

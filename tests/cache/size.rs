@@ -2,8 +2,8 @@
 
 use super::{disk_usage, is_right, mounted, world_of};
 use crate::{
-    commands::{Place, finish, script, shell},
-    support::{Bench, Who},
+    commands::{Place, finish, script},
+    support::{Bench, Who, disk::Disk},
 };
 use nix::fcntl::{Flock, FlockArg};
 use std::{
@@ -144,30 +144,6 @@ fn a_version_larger_than_the_cache_is_refused_with_a_reason() {
     }
 }
 
-/// A file system of two megabytes that belongs to `who`, gone when dropped.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn new(bench: &Bench, who: Who) -> Self {
-        let path = bench.folder("disk", Who::Myself);
-        let (uid, gid) = who.ids().unwrap_or((0, 0));
-        shell(
-            Who::Myself,
-            &format!(
-                "mount -t tmpfs -o size=2m,mode=755,uid={uid},gid={gid} tmpfs '{}'",
-                path.display()
-            ),
-        );
-        Self(path)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
-    }
-}
-
 // Only root can make a disk that is small.
 #[test]
 #[ignore = "needs root"]
@@ -178,7 +154,7 @@ fn a_full_disk_is_reported_as_a_full_disk() {
         let files = vec![vm0fs::demo::File::new("file", "fits\n")];
         world.add_version(&small, vm0fs::demo::VersionSpec::files(files));
         let bench = Bench::new(world);
-        let disk = SmallDisk::new(&bench, who);
+        let disk = Disk::new(&bench.folder("disk", who), who, "2m");
         // The ceiling is no help: it is larger than the disk.
         let place = mounted(&bench, who, "mnt", &disk.0, &["--cache-size", "1GiB"]);
         let text = place.inside("cat artifacts/a0/latest/large | wc -c");

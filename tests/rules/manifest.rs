@@ -4,9 +4,9 @@ use super::source::text;
 use std::{fs, path::Path};
 
 /// Direct dependencies and all that are locked: more is a decision to be taken here.
-const DEPENDENCIES: usize = 35;
+const DEPENDENCIES: usize = 37;
 
-const LOCKED: usize = 280;
+const LOCKED: usize = 285;
 
 #[test]
 fn dependencies_are_few_and_locked() {

@@ -83,13 +83,13 @@ pub(in crate::store) fn audit(path: &Path, name: &str, read: &mut dyn FnMut(u64)
         }
         Err(error) => return Audit::ContentDamaged(error.to_string()),
     }
-    let proof = (meta.verified == Verified::Yes).then(|| Proof::new(&key, Verify::Warn));
-    match contents(&version, pack.pack(), proof, read) {
+    let is_proven = meta.verified == Verified::Yes;
+    match contents(&version, pack.pack(), is_proven, read) {
         Err(why) => Audit::ContentDamaged(why),
-        Ok(None) => Audit::Complete,
-        Ok(Some(proof)) => match restore(version.index()) {
+        Ok(()) if !is_proven => Audit::Complete,
+        Ok(()) => match restore(version.index()) {
             None => Audit::Broken("the index contradicts itself".into()),
-            Some(records) => match proof.check(&key, &records) {
+            Some(records) => match Proof::new(&key, Verify::Warn).check(&key, &records) {
                 Some(true) => Audit::Proven,
                 Some(false) => {
                     Audit::ContentDamaged("the content has another hash than the id".into())
@@ -154,13 +154,14 @@ fn blocks(
     Ok(())
 }
 
-/// Reads every file, in the archive's order, which is that of the pack.
+/// Reads every file, in the archive's order, which is that of the pack. Holds each against
+/// its digest where those are `proven`, and all against the checksums of blocks otherwise.
 fn contents(
     version: &Version,
     pack: &File,
-    mut proof: Option<Proof>,
+    proven: bool,
     read: &mut dyn FnMut(u64),
-) -> Result<Option<Proof>, String> {
+) -> Result<(), String> {
     let index = version.index();
     // Files share no content: together they are no longer than what has checksums.
     let mut left = u64::from(index.header().sums) * BLOCK as u64;
@@ -190,7 +191,7 @@ fn contents(
                 (&blob, 0)
             }
         };
-        if let Some(proof) = &mut proof {
+        if proven {
             let mut hash = Sha256::new();
             let add = |piece: &[u8]| {
                 hash.update(piece);
@@ -206,13 +207,15 @@ fn contents(
                     pieces(file, start, &holes.of(index), add)?;
                 }
             }
-            proof.add(node, hash.finalize().into());
+            if index.digest(node) != Some(hash.finalize().into()) {
+                return Err("the content has another hash than when it was sealed".into());
+            }
         }
     }
-    if proof.is_none() {
-        blocks(version, pack, None, read)?;
+    match proven {
+        true => Ok(()),
+        false => blocks(version, pack, None, read),
     }
-    Ok(proof)
 }
 
 /// Reads a file whose stored bytes begin at `start`, holes included, and calls `tell` for

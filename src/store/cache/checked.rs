@@ -1,4 +1,5 @@
-//! Which blocks of a version's content have been verified against their checksums.
+//! Which blocks of a version's content have been verified against their checksums, or
+//! were written by this process and have not changed since.
 
 use crate::store::{checksums::blocks, index::Index};
 use std::{
@@ -21,6 +22,52 @@ pub(super) struct Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp(u64);
 
+impl Stamp {
+    fn of(file: &File) -> io::Result<Self> {
+        let data = file.metadata()?;
+        let now = data.ctime().wrapping_mul(1_000_000_000) + data.ctime_nsec();
+        Ok(Self(now as u64))
+    }
+}
+
+/// The files of a version's content as a fetch of this process has written them: until
+/// they change, they hold what their checksums were computed from.
+#[derive(Debug)]
+pub(in crate::store) struct Written {
+    /// The inode of the pack.
+    inode: u64,
+    pack: Stamp,
+    blobs: Vec<Stamp>,
+}
+
+/// Notes the files of a version's content as they are written.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Writings(Vec<Option<Stamp>>);
+
+impl Writings {
+    /// Notes a blob that has just been written to its end; blobs come in their order.
+    pub(in crate::store) fn add_blob(&mut self, blob: &File) {
+        self.0.push(Stamp::of(blob).ok());
+    }
+
+    /// Ends with the pack, which has just been written to its end. `None` where the file
+    /// system does not tell when a file has changed.
+    pub(in crate::store) fn finish(self, pack: &File) -> Option<Written> {
+        Some(Written {
+            inode: pack.metadata().ok()?.ino(),
+            pack: Stamp::of(pack).ok()?,
+            blobs: self.0.into_iter().collect::<Option<_>>()?,
+        })
+    }
+}
+
+impl Written {
+    /// The inode of the pack.
+    pub(super) fn inode(&self) -> u64 {
+        self.inode
+    }
+}
+
 /// The blocks that have been verified.
 #[derive(Debug)]
 pub(super) struct Checked {
@@ -38,6 +85,26 @@ impl Checked {
             bits: zeros(index.header().sums.div_ceil(64) as usize),
             changed: zeros(index.header().blobs as usize + 1),
         }
+    }
+
+    /// All blocks, as long as their files stay as they were written; `None` where these
+    /// are not the files of the index.
+    pub(super) fn all(index: &Index, written: Written) -> Option<Self> {
+        let stamps = std::iter::once(written.pack).chain(written.blobs);
+        let all = Self {
+            bits: Self::none(index).bits,
+            changed: stamps.map(|stamp| AtomicU64::new(stamp.0)).collect(),
+        };
+        for word in &all.bits {
+            word.store(u64::MAX, Ordering::Relaxed);
+        }
+        (all.changed.len() == index.header().blobs as usize + 1).then_some(all)
+    }
+
+    /// Whether every block of a file has been verified while it had this stamp.
+    pub(super) fn has_all(&self, part: &Part, stamp: Stamp) -> bool {
+        let mut blocks = part.first..part.first + blocks(part.length);
+        blocks.all(|block| self.has(block)) && self.is_at(part, stamp)
     }
 
     pub(super) fn has(&self, block: u64) -> bool {
@@ -66,9 +133,7 @@ impl Checked {
 
     /// Forgets the blocks of a file that has changed since they were checked.
     pub(super) fn renew(&self, part: &Part, file: &File) -> io::Result<Stamp> {
-        let data = file.metadata()?;
-        let now = data.ctime().wrapping_mul(1_000_000_000) + data.ctime_nsec();
-        let stamp = Stamp(now as u64);
+        let stamp = Stamp::of(file)?;
         let Some(changed) = self.changed.get(part.number) else {
             return Ok(stamp);
         };

@@ -5,7 +5,8 @@
 //! again when the ctime of the file that holds it has changed. So no block is read or
 //! summed twice, and a change that a program makes to a file of the cache is noticed, as
 //! is damage on disk since an earlier mount. A bit flip on disk after a mount has
-//! verified a block is not noticed by that mount.
+//! verified a block is not noticed by that mount. What a fetch of this process has written
+//! counts as verified while it stays as it was written.
 //!
 //! Of content that is only partly on disk, a read tells what it misses
 //! ([`Content::missing`]), for `fetch/fill` to bring.
@@ -202,6 +203,16 @@ impl Content {
             Some(holes) => holes::seek(&holes.of(self.version.index()), offset, what),
             None => holes::seek(&Full(self.size), offset, what),
         }
+    }
+
+    /// The file that holds this content and nothing else, if every byte of it has been
+    /// verified and none has changed since: the kernel may read it by itself. A change
+    /// made later is then noticed when the content is opened next.
+    pub fn backing(&self) -> Option<&File> {
+        self.blob.as_ref().filter(|_| self.holes.is_none())?;
+        let (file, part) = (self.file().ok()?, self.part()?);
+        let stamp = self.lock.checked.renew(&part, file).ok()?;
+        self.lock.checked.has_all(&part, stamp).then_some(file)
     }
 
     /// The name of its file in the version's directory.

@@ -23,14 +23,13 @@ const TEXT: usize = 256 << 20;
 /// UTF-8 without this byte and greater ones sorts as UTF-16 does.
 const DIFFERS: u8 = 0xee;
 
-/// Maximum size of the holes that are hashed, which takes half a second. The content of a
-/// version with larger holes cannot be proven.
+/// Maximum size of the holes that are hashed, which takes half a second. Files beyond that
+/// have no digest, and the content of their version cannot be proven.
 pub(in crate::store) const HASHED_HOLES: u64 = 1 << 30;
 
-/// Digests of a version's files while it is unpacked.
+/// What is to be proven of a version while it is unpacked.
 pub(in crate::store) struct Proof {
-    /// By ascending node number. `None`: not applicable.
-    digests: Option<Vec<(u32, [u8; 32])>>,
+    applies: bool,
     /// Whether the id may cover entries that were left out: a mismatch then proves
     /// nothing.
     doubtful: bool,
@@ -42,19 +41,9 @@ impl Proof {
         let id = &key.version_id;
         let is_hash = is_digest(id) && !id.contains(|c: char| c.is_ascii_uppercase());
         Self {
-            digests: (is_hash && verify != Verify::Off).then(Vec::new),
+            applies: is_hash && verify != Verify::Off,
             doubtful: false,
         }
-    }
-
-    /// Whether digests are still needed.
-    pub(in crate::store) fn wanted(&self) -> bool {
-        self.digests.is_some()
-    }
-
-    /// Gives the proof up: a part of the content is not hashed.
-    pub(in crate::store) fn give_up(&mut self) {
-        self.digests = None;
     }
 
     /// Notes that an entry was left out that the id may cover.
@@ -62,15 +51,10 @@ impl Proof {
         self.doubtful = true;
     }
 
-    pub(in crate::store) fn add(&mut self, node: u32, digest: [u8; 32]) {
-        if let Some(digests) = &mut self.digests {
-            digests.push((node, digest));
-        }
-    }
-
     /// Whether the id is the hash of the content; `None` if that cannot be known.
     pub(in crate::store) fn check(&self, key: &VersionKey, records: &Records) -> Option<bool> {
-        let mut lines = Lines::of(self.digests.as_deref()?, records)?;
+        self.applies.then_some(())?;
+        let mut lines = Lines::of(records)?;
         if lines.prove(key) {
             return Some(true);
         }
@@ -81,7 +65,7 @@ impl Proof {
             .any(|node| node.kind == format::SYMLINK)
         {
             doubtful = true;
-            if lines.add_linked(records) && lines.prove(key) {
+            if lines.add_linked() && lines.prove(key) {
                 return Some(true);
             }
         }
@@ -99,21 +83,16 @@ pub(in crate::store) fn files_with_links(records: &Records) -> Option<u64> {
 
 /// A line for each file, all in one allocation.
 struct Lines<'a> {
-    /// The digest of each node that has one, by position.
-    digests: &'a [(u32, [u8; 32])],
-    by_node: Vec<u32>,
+    records: &'a Records,
     text: Vec<u8>,
     /// Beginning and end of each.
     lines: Vec<(usize, usize)>,
 }
 
 impl<'a> Lines<'a> {
-    /// The lines of all regular files; `None` if they are too many.
-    fn of(digests: &'a [(u32, [u8; 32])], records: &Records) -> Option<Self> {
-        let mut by_node = vec![u32::MAX; records.nodes.len()];
-        for (&(node, _), position) in digests.iter().zip(0..) {
-            *by_node.get_mut(node as usize)? = position;
-        }
+    /// The lines of all regular files; `None` if they are too many, or if one was not
+    /// hashed.
+    fn of(records: &'a Records) -> Option<Self> {
         // Allocated at its final length: growing it would take twice the memory.
         let mut length = 0;
         walk::files(records, Which::Own, TEXT, |path, _| {
@@ -121,10 +100,9 @@ impl<'a> Lines<'a> {
         })
         .then_some(())?;
         let mut all = Self {
-            digests,
-            by_node,
+            records,
             text: Vec::with_capacity(length),
-            lines: Vec::with_capacity(digests.len()),
+            lines: Vec::with_capacity(records.digests()),
         };
         let mut is_whole = true;
         walk::files(records, Which::Own, TEXT, |path, node| {
@@ -135,9 +113,7 @@ impl<'a> Lines<'a> {
 
     /// Adds the line of a file; false if its node has no digest.
     fn add(&mut self, path: &[u8], node: u32) -> bool {
-        let position = self.by_node.get(node as usize);
-        let digest = position.and_then(|at| self.digests.get(*at as usize));
-        let Some((_, digest)) = digest else {
+        let Some(digest) = self.records.digest(node) else {
             return false;
         };
         let start = self.text.len();
@@ -149,9 +125,9 @@ impl<'a> Lines<'a> {
     }
 
     /// Adds the lines of files that symlinks lead to; false if they are too many.
-    fn add_linked(&mut self, records: &Records) -> bool {
+    fn add_linked(&mut self) -> bool {
         let left = TEXT.saturating_sub(self.text.len());
-        walk::files(records, Which::Linked, left, |path, node| {
+        walk::files(self.records, Which::Linked, left, |path, node| {
             self.add(path, node);
         })
     }

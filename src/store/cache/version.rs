@@ -4,7 +4,12 @@
 //! process puts a new copy in its place, this one still sees its own files or none,
 //! and never reads new content by an old index.
 
-use super::{checked::Checked, keepalive::Keepalive, locked::Locked, presence::Presence};
+use super::{
+    checked::{Checked, Written},
+    keepalive::Keepalive,
+    locked::Locked,
+    presence::Presence,
+};
 use crate::store::files::{self, INDEX, META, PACK, PRESENT, SEEK, SYNCED};
 use crate::store::{
     content_lock::ContentLock, durability::survived, index::Index, key::VersionKey, meta::Meta,
@@ -274,6 +279,16 @@ impl Version {
                 *checked = Some((inode, none.clone()));
                 none
             }
+        }
+    }
+
+    /// Takes the content for verified while it stays as it was written, unless a reader
+    /// was faster, or another process.
+    pub(in crate::store) fn know_written(&self, written: Written) {
+        let mut checked = self.checked.lock();
+        if checked.is_none() {
+            let inode = written.inode();
+            *checked = Checked::all(&self.index, written).map(|all| (inode, Arc::new(all)));
         }
     }
 

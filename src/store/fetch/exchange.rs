@@ -19,7 +19,7 @@ use std::{
 };
 
 /// The kind of these objects, with the version of their format.
-const KIND: &str = "version index 1";
+const KIND: &str = "version index 2";
 
 /// The way of indexes to the fleet and from it.
 pub(super) struct Exchange(pub(super) Option<Arc<SharedCache>>);
@@ -115,7 +115,7 @@ fn take_in(
         ..meta
     };
     let unsynced = staging.seal(key, &meta, progress)?;
-    cache.add(key, unsynced);
+    cache.add(key, unsynced, None);
     if let Some(version) = cache.version(key) {
         version.know_seek(seek);
     }

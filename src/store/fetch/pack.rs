@@ -42,6 +42,11 @@ impl Pack {
         }
     }
 
+    /// The file.
+    pub(super) fn file(&self) -> &File {
+        self.lock.pack()
+    }
+
     /// Buffers bytes; returns how many. If not all fit, call [`Self::flush`].
     pub(super) fn append(&self, data: &[u8]) -> usize {
         let mut buffers = self.buffers.lock();
@@ -122,6 +127,11 @@ impl Blob {
             file,
             written: AtomicU64::new(0),
         }
+    }
+
+    /// The file.
+    pub(super) fn file(&self) -> &File {
+        &self.file
     }
 
     /// Reads the bytes from `offset` on that have come; 0 if none have yet.

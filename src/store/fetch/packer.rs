@@ -3,6 +3,7 @@
 //! written. Readers of the partial version can read it at once.
 
 use super::{pack::Blob, partial::PartialVersion, staging::Staging};
+use crate::store::cache::{Writings, Written};
 use crate::store::checksums::{Checksums, Packed};
 use crate::store::{crash::crash_point, files};
 use crate::{
@@ -19,6 +20,7 @@ pub(super) struct Packer<'a> {
     /// The blob being written.
     blob: Option<Arc<Blob>>,
     checksums: Checksums,
+    writings: Writings,
 }
 
 impl<'a> Packer<'a> {
@@ -33,6 +35,7 @@ impl<'a> Packer<'a> {
             progress,
             blob: None,
             checksums: Checksums::new(),
+            writings: Writings::default(),
         }
     }
 
@@ -90,18 +93,20 @@ impl<'a> Packer<'a> {
     /// Ends the file that [`Self::begin`] started.
     pub(super) fn end(&mut self) {
         self.checksums.end();
-        if self.blob.take().is_some() {
+        if let Some(blob) = self.blob.take() {
+            self.writings.add_blob(blob.file());
             crash_point("blob-written");
             self.partial.set_blob(None);
         }
     }
 
     /// Writes the rest of the `pack`.
-    pub(super) fn finish(self) -> Result<Packed> {
+    pub(super) fn finish(self) -> Result<(Packed, Option<Written>)> {
         let pack = self.partial.pack();
         self.put(|| pack.flush())?;
         crash_point("pack-written");
-        Ok(self.checksums.finish())
+        let written = self.writings.finish(pack.file());
+        Ok((self.checksums.finish(), written))
     }
 }
 

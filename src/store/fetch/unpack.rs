@@ -22,7 +22,7 @@ mod sparse;
 mod stream;
 
 use super::{packer::Packer, partial::PartialVersion, request::FetchRequest, staging::Staging};
-use crate::store::cache::{HASHED_HOLES, Proof, files_with_links};
+use crate::store::cache::{HASHED_HOLES, Proof, Written, files_with_links};
 use crate::store::index::format::{self, ROOT, Record};
 use crate::store::index::{Builder, Records, holes::Map};
 use crate::store::meta::{Verified, Verify};
@@ -61,6 +61,7 @@ const TOLD_LENGTH: usize = 120;
 pub(super) struct Unpacked {
     pub(super) records: Records,
     pub(super) packed: Packed,
+    pub(super) written: Option<Written>,
     /// Entries left out: how many, and the first ones with their reasons.
     pub(super) skipped: u64,
     pub(super) omitted: Vec<String>,
@@ -197,7 +198,7 @@ struct Unpacker<'a> {
     content: u64,
     entries: u64,
     paths: Paths,
-    /// Bytes of holes so far.
+    /// Bytes of holes that were hashed so far.
     holes: u64,
     skipped: u64,
     omitted: Vec<String>,
@@ -220,11 +221,12 @@ impl Unpacker<'_> {
         }
         // So that the compression is checked to its end.
         entries.stream.drain(TRAILING)?;
-        let packed = self.packer.finish()?;
+        let (packed, written) = self.packer.finish()?;
         let records = self.partial.take_index().seal();
         Ok(Unpacked {
             records,
             packed,
+            written,
             skipped: self.skipped,
             omitted: self.omitted,
             proof: self.proof,
@@ -379,25 +381,27 @@ impl Unpacker<'_> {
             index.set_holes(node, Arc::clone(holes))?;
         }
         drop(index);
-        self.holes = self.holes.saturating_add(entry.size - entry.stored);
-        if self.holes > HASHED_HOLES {
-            self.proof.give_up();
+        let holes = self.holes.saturating_add(entry.size - entry.stored);
+        let is_hashed = holes <= HASHED_HOLES;
+        if is_hashed {
+            self.holes = holes;
         }
-        if let Some(digest) = self.content(entries, entry.holes.as_deref())? {
-            self.proof.add(node, digest);
+        if let Some(digest) = self.content(entries, entry.holes.as_deref(), is_hashed)? {
+            self.partial.index().set_digest(node, digest);
         }
         Ok(())
     }
 
-    /// Writes the content of the current entry; returns its digest.
+    /// Writes the content of the current entry; returns its digest if it is to be hashed.
     fn content(
         &mut self,
         entries: &mut Entries<'_>,
         holes: Option<&Map>,
+        is_hashed: bool,
     ) -> Result<Option<[u8; 32]>, Fault> {
         self.extents
             .push(entries.stream.position(), entries.stream.body());
-        let mut hash = self.proof.wanted().then(|| Hashing::new(holes));
+        let mut hash = is_hashed.then(|| Hashing::new(holes));
         loop {
             let data = entries.stream.next_of_body()?;
             if data.is_empty() {

@@ -60,6 +60,7 @@ impl Seeks {
             table: [7; 32],
             pieces: 0,
             longs: 0,
+            digests: 0,
         };
         let numbers = usize::from(u16::from_le_bytes([low, high]));
         let bytes = match how & 1 {

@@ -9,7 +9,7 @@ use super::{
     escape,
     format::{self, ARENA, ROOT, Record},
     holes::{Map, Pieces},
-    records::{Dirent, NONE, Records, name_of},
+    records::{Digest, Dirent, NONE, Records, name_of},
     shorten,
 };
 use crate::store::limits::Limits;
@@ -59,6 +59,8 @@ pub(in crate::store) struct Builder {
     /// Names that were shortened: where the archive's own name is in the arena, by where
     /// the short one is.
     longs: HashMap<u32, (u32, u32)>,
+    /// Digests of files, in the order in which they came.
+    digests: Vec<Digest>,
     limits: Limits,
 }
 
@@ -79,6 +81,7 @@ impl Builder {
             holes: BTreeMap::new(),
             pieces: 0,
             longs: HashMap::new(),
+            digests: Vec::new(),
             limits: limits.clone(),
         }
     }
@@ -225,6 +228,15 @@ impl Builder {
         Ok(())
     }
 
+    /// Sets the SHA-256 of a file's content.
+    pub(in crate::store) fn set_digest(&mut self, node: u32, digest: Digest) {
+        if let Some(record) = self.nodes.get_mut(node as usize) {
+            self.digests.push(digest);
+            // No more than there are entries.
+            record.digest = self.digests.len() as u32;
+        }
+    }
+
     /// Where the content of a file with holes lies.
     pub(in crate::store) fn holes(&self, node: u32) -> Option<&Arc<Map>> {
         self.holes.get(&node)
@@ -302,6 +314,7 @@ impl Builder {
             by_hash,
             holes,
             longs,
+            digests,
             limits,
             ..
         } = self;
@@ -331,6 +344,11 @@ impl Builder {
                 records.set_holes(node, &map);
             }
         }
+        // Those of files whose place a later entry took are dropped.
+        records.set_digests(|_, record| {
+            let number = record.digest.checked_sub(1)?;
+            digests.get(number as usize).copied()
+        });
         // Links are checked after they have been redirected.
         shorten::redirect(&mut records, limits.name as usize);
         escape::mark(&mut records);

@@ -1,7 +1,7 @@
 //! The format of the index, the file `tree`.
 //!
 //! `header · node records · dirent records · starts and sums · pieces · long names
-//! · arena · table`, little-endian, no padding between. A change of anything here must raise
+//! · digests · arena · table`, little-endian, no padding between. A change of anything here must raise
 //! [`VERSION`]; a test pins the bytes.
 //!
 //! Starts and sums: 4 bytes for each blob, the number of its first sum, then
@@ -15,6 +15,9 @@
 //! Long names: the position of a dirent whose name was shortened, and where in the
 //! arena the archive's own is; by ascending position.
 //!
+//! Digests: the SHA-256 of each file whose content was hashed, holes as zeros, by
+//! ascending node.
+//!
 //! The table has a CRC-32 for each chunk of each section before it ([`NODES`]
 //! and so on: no record lies in two chunks), so that a part of a large file can
 //! be trusted without reading the whole. The header has a checksum of the table.
@@ -24,14 +27,14 @@ use sha2::{Digest, Sha256};
 /// First bytes of the file. The newline shows a transfer in text mode.
 pub(in crate::store) const MAGIC: [u8; 8] = *b"vm0tree\n";
 /// Raised by every change of the format: an older file is then a miss.
-pub(in crate::store) const VERSION: u32 = 3;
+pub(in crate::store) const VERSION: u32 = 4;
 
 /// magic 8 · version 4 · zero 4 · nodes 4 · dirents 4 · arena 8 · pack 8 ·
-/// blobs 4 · sums 4 · sha256 of the table 32 · pieces 4 · long names 4 · zero 8 ·
-/// sha256 of the above 32.
+/// blobs 4 · sums 4 · sha256 of the table 32 · pieces 4 · long names 4 · digests 4 ·
+/// zero 4 · sha256 of the above 32.
 pub(in crate::store) const HEADER: usize = 128;
 /// mtime seconds 8 · size 8 · location 8 · mtime nanoseconds 4 · nlink 4 ·
-/// parent 4 · children 4 · kind 1 · flags 1 · zero 6.
+/// parent 4 · children 4 · kind 1 · flags 1 · zero 2 · digest 4.
 pub(in crate::store) const NODE: usize = 48;
 /// Name offset 4 · node 4 · name length 2 · zero 2.
 pub(in crate::store) const DIRENT: usize = 12;
@@ -40,6 +43,9 @@ pub(in crate::store) const DIRENT: usize = 12;
 pub(super) const PIECE: usize = 16;
 /// A long name: dirent 4 · offset in the arena 4 · length 4.
 pub(super) const LONG: usize = 12;
+
+/// The SHA-256 of a file.
+pub(in crate::store) const DIGEST: usize = 32;
 
 /// One start or sum.
 pub(in crate::store) const WORD: usize = 4;
@@ -50,6 +56,7 @@ pub(super) const DIRENTS: usize = (64 << 10) / DIRENT * DIRENT;
 pub(in crate::store) const WORDS: usize = 64 << 10;
 pub(super) const PIECES: usize = 64 << 10;
 pub(super) const LONGS: usize = (64 << 10) / LONG * LONG;
+pub(super) const DIGESTS: usize = 64 << 10;
 /// … and of the arena, in which no name lies over the end of one.
 pub(super) const ARENA: usize = 64 << 10;
 
@@ -87,6 +94,8 @@ pub(in crate::store) struct Header {
     pub(in crate::store) pieces: u32,
     /// How many names were shortened.
     pub(in crate::store) longs: u32,
+    /// How many files have a digest.
+    pub(in crate::store) digests: u32,
 }
 
 impl Header {
@@ -103,6 +112,7 @@ impl Header {
         bytes[48..80].copy_from_slice(&self.table);
         bytes[80..84].copy_from_slice(&self.pieces.to_le_bytes());
         bytes[84..88].copy_from_slice(&self.longs.to_le_bytes());
+        bytes[88..92].copy_from_slice(&self.digests.to_le_bytes());
         let checksum: [u8; 32] = Sha256::digest(&bytes[..96]).into();
         bytes[96..].copy_from_slice(&checksum);
         bytes
@@ -123,12 +133,13 @@ impl Header {
                 table: bytes[48..80].try_into().ok()?,
                 pieces: u32_at(bytes, 80)?,
                 longs: u32_at(bytes, 84)?,
+                digests: u32_at(bytes, 88)?,
             },
         )
     }
 
     /// The sections with the length of each and that of its chunks.
-    pub(in crate::store) fn sections(&self) -> [(u64, usize); 6] {
+    pub(in crate::store) fn sections(&self) -> [(u64, usize); 7] {
         let words = u64::from(self.blobs) + u64::from(self.sums);
         [
             (u64::from(self.nodes) * NODE as u64, NODES),
@@ -136,6 +147,7 @@ impl Header {
             (words * WORD as u64, WORDS),
             (u64::from(self.pieces) * PIECE as u64, PIECES),
             (u64::from(self.longs) * LONG as u64, LONGS),
+            (u64::from(self.digests) * DIGEST as u64, DIGESTS),
             (self.arena, ARENA),
         ]
     }
@@ -173,6 +185,8 @@ pub(in crate::store) struct Record {
     pub(in crate::store) children: u32,
     pub(in crate::store) kind: u8,
     pub(in crate::store) flags: u8,
+    /// Of a file: the number of its digest plus one; 0 if it has none.
+    pub(in crate::store) digest: u32,
 }
 
 impl Record {
@@ -187,6 +201,7 @@ impl Record {
         bytes[36..40].copy_from_slice(&self.children.to_le_bytes());
         bytes[40] = self.kind;
         bytes[41] = self.flags;
+        bytes[44..].copy_from_slice(&self.digest.to_le_bytes());
         bytes
     }
 
@@ -203,6 +218,7 @@ impl Record {
             children: u32_at(bytes, 36)?,
             kind: *bytes.get(40)?,
             flags: *bytes.get(41)?,
+            digest: u32_at(bytes, 44)?,
         })
     }
 }

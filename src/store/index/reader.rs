@@ -9,8 +9,9 @@
 //! then be thrown away ([`Index::is_damaged`]).
 
 use super::{
-    format::{self, DIRENT, HEADER, Header, LONG, NODE, PIECE, Record, WORD},
+    format::{self, DIGEST, DIRENT, HEADER, Header, LONG, NODE, PIECE, Record, WORD},
     holes::Pieces,
+    node::{Node, node_of},
 };
 use crate::store::checksums::{blocks, checksum};
 use sha2::{Digest, Sha256};
@@ -28,60 +29,6 @@ use std::{
 /// Files up to this length are read at open: 4 MiB are some 50,000 entries and
 /// take a millisecond. For a million entries, opening reads the 5 KB of checksums.
 const WHOLE: u64 = 4 << 20;
-
-/// What a node is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NodeKind {
-    /// A directory.
-    Directory,
-    /// A regular file.
-    #[default]
-    File,
-    /// A symbolic link.
-    Symlink,
-}
-
-/// A node's attributes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// What it is.
-    pub kind: NodeKind,
-    /// Bytes: a file's content, a symlink's target; 0 for a directory.
-    pub size: u64,
-    /// Bytes of those that are stored: all but the holes of a file.
-    pub stored: u64,
-    /// Time of last change: seconds since 1970, nanoseconds. A directory that
-    /// the archive does not mention has the newest time of its children.
-    pub mtime: (i64, u32),
-    /// Whether the archive had any execute bit on it.
-    pub executable: bool,
-    /// Names of a file or symlink; for a directory 2 and one for each subdirectory.
-    pub nlink: u32,
-    /// The directory it was first seen in; of the root, itself.
-    pub parent: u32,
-    /// A symlink that is absolute or leads out of its version.
-    pub escapes: bool,
-}
-
-/// The attributes of a record; `None` for a dead one.
-pub(in crate::store) fn node_of(record: &Record, stored: u64) -> Option<Node> {
-    let kind = match record.kind {
-        format::DIRECTORY => NodeKind::Directory,
-        format::FILE => NodeKind::File,
-        format::SYMLINK => NodeKind::Symlink,
-        _ => return None,
-    };
-    Some(Node {
-        kind,
-        size: record.size,
-        stored,
-        mtime: record.mtime,
-        executable: record.flags & format::EXECUTABLE != 0,
-        nlink: record.nlink,
-        parent: record.parent,
-        escapes: record.flags & format::ESCAPES != 0,
-    })
-}
 
 /// Whether a directory can hold such a name (`NAME_MAX` of Linux).
 fn is_component(name: &[u8]) -> bool {
@@ -120,7 +67,8 @@ const DIRENTS: usize = 1;
 const WORDS: usize = 2;
 const PIECES: usize = 3;
 const LONGS: usize = 4;
-const ARENA: usize = 5;
+const DIGESTS: usize = 5;
+const ARENA: usize = 6;
 
 /// A run of records of one kind.
 #[derive(Clone, Copy, Debug)]
@@ -144,8 +92,8 @@ pub struct Index {
     /// Closed once all of it has been read.
     file: Option<File>,
     header: Header,
-    /// Nodes, dirents, starts and sums, pieces, long names, arena.
-    sections: [Section; 6],
+    /// Nodes, dirents, starts and sums, pieces, long names, digests, arena.
+    sections: [Section; 7],
     table: Vec<u32>,
     chunks: Vec<Chunk>,
     damaged: AtomicBool,
@@ -332,6 +280,16 @@ impl Index {
             Some((u64::from(found).cmp(&wanted), (offset, length)))
         })?;
         self.arena(u64::from(offset), u64::from(length))
+    }
+
+    /// The SHA-256 of a file's content, holes as zeros; `None` if it was not hashed.
+    pub fn digest(&self, node: u32) -> Option<[u8; DIGEST]> {
+        let record = self.record(node)?;
+        let number = u64::from(record.digest.checked_sub(1)?);
+        (record.kind == format::FILE).then_some(())?;
+        self.bytes(DIGESTS, number * DIGEST as u64, DIGEST)?
+            .try_into()
+            .ok()
     }
 
     /// How many names were shortened.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::store::checksums::{Packed, checksum};
 use crate::store::crash::crash_point;
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use std::{
     fs::File,
     io::{self, BufWriter, Seek, Write},
@@ -15,6 +15,9 @@ use std::{
 
 /// Bytes buffered for one write.
 const BUFFER: usize = 1 << 20;
+
+/// A SHA-256.
+pub(in crate::store) type Digest = [u8; format::DIGEST];
 
 /// No dirent, in [`Dirent::next`].
 pub(super) const NONE: u32 = u32::MAX;
@@ -43,6 +46,8 @@ pub(in crate::store) struct Records {
     /// Dirents whose names were shortened, by ascending position: where in the
     /// arena the archive's own name is, and its length.
     pub(super) longs: Vec<(u32, u32, u32)>,
+    /// The SHA-256 of files, by ascending node.
+    pub(super) digests: Vec<Digest>,
 }
 
 /// A name in an arena.
@@ -78,6 +83,31 @@ impl Records {
         record.children = u32::try_from(self.pieces.len()).unwrap_or(u32::MAX);
         self.pieces.push((u64::from(map.count()), map.stored()));
         self.pieces.extend_from_slice(map.pieces());
+    }
+
+    /// The SHA-256 of a file's content, if it was hashed.
+    pub(in crate::store) fn digest(&self, node: u32) -> Option<&Digest> {
+        let number = self.nodes.get(node as usize)?.digest.checked_sub(1)?;
+        self.digests.get(number as usize)
+    }
+
+    /// How many files have a digest.
+    pub(in crate::store) fn digests(&self) -> usize {
+        self.digests.len()
+    }
+
+    /// Keeps the digests that `of` finds, for files alone, numbered anew.
+    pub(super) fn set_digests(&mut self, of: impl Fn(u32, &Record) -> Option<Digest>) {
+        self.digests.clear();
+        for (record, node) in self.nodes.iter_mut().zip(0..) {
+            let digest = (record.kind == format::FILE).then(|| of(node, record));
+            record.digest = 0;
+            if let Some(digest) = digest.flatten() {
+                self.digests.push(digest);
+                // No more than there are nodes.
+                record.digest = self.digests.len() as u32;
+            }
+        }
     }
 
     /// Bytes that are stored of a file: those of its holes are not.
@@ -137,6 +167,7 @@ impl Records {
             table: [0; 32],
             pieces: self.pieces.len() as u32,
             longs: self.longs.len() as u32,
+            digests: self.digests.len() as u32,
         }
     }
 
@@ -164,7 +195,7 @@ impl Records {
     /// Writes what follows the header. Returns the header, which holds a checksum of it.
     fn write_body(&self, to: &mut impl Write, packed: &Packed) -> io::Result<Header> {
         let header = self.header(packed);
-        let [nodes, dirents, words, pieces, longs, arena] =
+        let [nodes, dirents, words, pieces, longs, digests, arena] =
             header.sections().map(|(_, chunk)| chunk);
         let mut writer = Sections {
             to,
@@ -188,6 +219,7 @@ impl Records {
             longs,
             all.map(|(at, offset, length)| format::encode_long(*at, *offset, *length)),
         )?;
+        writer.put(digests, self.digests.iter())?;
         writer.put(arena, self.arena.chunks(arena))?;
         let Sections { to, table } = writer;
         let table: Vec<u8> = table.into_iter().flat_map(u32::to_le_bytes).collect();

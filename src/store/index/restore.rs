@@ -48,6 +48,7 @@ pub(in crate::store) fn restore(index: &Index) -> Option<Records> {
             records.nodes[node as usize].location = u64::from(offset);
         }
     }
+    records.set_digests(|node, _| index.digest(node));
     Some(records)
 }
 

@@ -203,6 +203,7 @@ mod tests {
             table: *b"the table of a tree in 32 bytes.",
             pieces: 0,
             longs: 0,
+            digests: 0,
         }
     }
 

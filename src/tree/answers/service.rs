@@ -60,6 +60,11 @@ impl Service {
         self.offline || self.breaker.error().is_some()
     }
 
+    /// Why it cannot be reached, where that is so.
+    pub(crate) fn outage(&self) -> Option<Error> {
+        self.breaker.error()
+    }
+
     /// How many times longer than usual an answer stays fresh.
     pub(crate) fn slowdown(&self) -> u32 {
         let now = u64::try_from(self.api.now().as_second()).unwrap_or(0);

@@ -95,6 +95,9 @@ impl View<'_> {
         if let Some(node) = fixed {
             return Ok((node, FOR_EVER));
         }
+        if let Some(table) = parent.table(text) {
+            return Ok((table, FOR_EVER));
+        }
         match (parent, text) {
             (Node::Agents, _) => {
                 self.object_child::<Agents, Agent, _>(&(), text, |id| id, Node::Agent)

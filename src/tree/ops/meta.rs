@@ -67,6 +67,7 @@ impl View<'_> {
             "workers": self.tree.supervision.seen(),
             "api": {
                 "origin": service.api().origin(),
+                "account": self.tree.account,
                 "calls": calls.made,
                 "failed": calls.failed,
                 "last_request_id": calls.last_request_id,

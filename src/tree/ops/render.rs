@@ -56,6 +56,8 @@ impl View<'_> {
             Node::MetaFile(file) => self.page(*file),
             Node::GuidePage(name) => text(guide::page(name).ok_or(Error::Stale)?.text),
             Node::RunsTable(agent, form) => self.runs_table(agent.as_ref(), *form)?.bytes.clone(),
+            Node::AgentsTable => self.agents_table()?,
+            Node::StoragesTable(kind) => self.storages_table(*kind)?,
             Node::AgentFile(id, AgentFile::Json) => {
                 pretty(&parsed(&self.need_or_last::<Agent>(id)?.0.raw)?)?
             }

@@ -1,6 +1,7 @@
 //! The listing of runs as a table: `runs/.runs.jsonl` and `.runs.csv`, and the
 //! same of one agent's runs. Hidden, so that `runs/*` stays runs only. They are
-//! made of the listing: no call beyond it.
+//! made of the listing: no call beyond it. The same of agents, volumes and artifacts,
+//! in JSON only.
 //!
 //! Newest first, a line each, with the columns of [`COLUMNS`]: times are UTC in
 //! RFC 3339 with milliseconds, so that they sort as text; the duration is in
@@ -12,10 +13,10 @@
 //! reorder a terminal's line, are escapes. What CSV does is told in [`csv`].
 
 use crate::{
-    api::types::Run,
+    api::types::{Run, StorageKind},
     text::{one_line, turns_text},
     tree::{
-        answers::{self, Agents, Listing, Runs, last_change},
+        answers::{self, Agents, Listing, Named, Registered, Runs, Storages, last_change},
         cache::FOR_EVER,
         csv,
         fetch_key::{Answer, FetchKey, Miss},
@@ -40,13 +41,18 @@ const COLUMNS: [&str; 8] = [
     "prompt",
 ];
 
+/// The fields of an agent in its table, and those of a volume or an artifact.
+const AGENT_COLUMNS: [&str; 5] = ["id", "name", "version", "created", "updated"];
+const STORAGE_COLUMNS: [&str; 7] = [
+    "id", "name", "version", "size", "files", "created", "updated",
+];
+
 /// The most characters that a table shows of a prompt: a prompt may be a book in one
 /// line, and programs read a table of ten thousand runs as a whole.
 const PROMPT: usize = 500;
 
 /// A run as a row: its cells in the order of [`COLUMNS`].
 fn cells(run: &Run, agent: Option<&str>) -> [Value; COLUMNS.len()] {
-    let moment = |at: Option<Timestamp>| at.map(|at| format!("{at:.3}")).into();
     let ends = run.started_at.zip(run.completed_at);
     // Clocks differ, so the end may be before the start; and a table is added up.
     let milliseconds =
@@ -69,6 +75,11 @@ fn cells(run: &Run, agent: Option<&str>) -> [Value; COLUMNS.len()] {
     ]
 }
 
+/// A time, in UTC with milliseconds.
+fn moment(at: Option<Timestamp>) -> Value {
+    at.map(|at| format!("{at:.3}")).into()
+}
+
 fn push_csv(out: &mut String, cells: &[Value]) {
     let number = |cell: &Value| cell.as_number().map(ToString::to_string);
     let numbers: Vec<_> = cells.iter().map(number).collect();
@@ -79,8 +90,8 @@ fn push_csv(out: &mut String, cells: &[Value]) {
     );
 }
 
-fn push_json(out: &mut String, cells: impl IntoIterator<Item = Value>) {
-    let names = COLUMNS.into_iter().map(str::to_owned);
+fn push_json<const N: usize>(out: &mut String, names: [&str; N], cells: [Value; N]) {
+    let names = names.into_iter().map(str::to_owned);
     let json = Value::Object(names.zip(cells).collect()).to_string();
     for character in json.chars() {
         match character {
@@ -162,10 +173,62 @@ impl View<'_> {
             let cells = cells(run, name.as_deref());
             match form {
                 Form::Csv => push_csv(&mut out, &cells),
-                Form::Jsonl => push_json(&mut out, cells),
+                Form::Jsonl => push_json(&mut out, COLUMNS, cells),
             }
         }
         Ok((out, changed))
+    }
+
+    /// All agents as lines of JSON, by name.
+    pub(super) fn agents_table(&self) -> Answer<Arc<[u8]>> {
+        self.objects_table::<Agents, _, _>(&(), AGENT_COLUMNS, |agent| {
+            [
+                agent.id.as_str().into(),
+                agent.name.as_str().into(),
+                agent.current_version_id.as_deref().into(),
+                moment(Some(agent.created_at)),
+                moment(agent.updated_at),
+            ]
+        })
+    }
+
+    /// All volumes or artifacts as lines of JSON, by name.
+    pub(super) fn storages_table(&self, kind: StorageKind) -> Answer<Arc<[u8]>> {
+        self.objects_table::<Storages, _, _>(&kind, STORAGE_COLUMNS, |storage| {
+            [
+                storage.id.as_str().into(),
+                storage.name.as_str().into(),
+                storage.current_version_id.as_deref().into(),
+                storage.size.into(),
+                storage.file_count.into(),
+                moment(Some(storage.created_at)),
+                moment(storage.updated_at),
+            ]
+        })
+    }
+
+    fn objects_table<L, T, const N: usize>(
+        &self,
+        list: &L::Key,
+        columns: [&str; N],
+        cells: impl Fn(&T) -> [Value; N],
+    ) -> Answer<Arc<[u8]>>
+    where
+        L: Registered<Value = Listing<T>>,
+        T: Named,
+    {
+        if self.any_age {
+            // None is made for an attribute in a listing.
+            return Err(Miss::Fetch(FetchKey::of::<L>(list.clone())));
+        }
+        let (listing, _) = self.need_or_last::<L>(list)?;
+        let mut rows: Vec<&T> = listing.items().iter().map(|item| &item.row.value).collect();
+        rows.sort_by(|a, b| a.name().cmp(b.name()));
+        let mut out = String::new();
+        for row in rows {
+            push_json(&mut out, columns, cells(row));
+        }
+        Ok(out.into_bytes().into())
     }
 
     /// The target of `agents/<name>/latest`, the newest run of an agent; `None`
@@ -185,11 +248,7 @@ impl View<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        api::types::Row,
-        fake::World,
-        tree::{answers::Named, tests::Bench},
-    };
+    use crate::{api::types::Row, fake::World, tree::tests::Bench};
     use serde::de::DeserializeOwned;
     use std::time::Duration;
 

@@ -5,6 +5,7 @@
 use crate::{
     error::Error,
     store::{Index, Meta, NodeKind, Present},
+    text::hex,
     tree::{
         answers::{Agent, Agents, Registered, Run, RunLogs, RunMetrics, Runs, Storages, Versions},
         content::Files,
@@ -18,6 +19,10 @@ use crate::{
 /// A process that sets this attribute of a version has all of its content fetched, and
 /// waits for that.
 pub const FETCH_ALL: &str = "user.vm0.fetch-all";
+
+/// The SHA-256 of a file of a version, in hexadecimal digits. Listed once the version is
+/// sealed; what asks for it by name before that waits.
+const DIGEST: &str = "sha256";
 
 /// The one kind of attributes that files here can have.
 const USER: &[u8] = b"user.";
@@ -61,7 +66,14 @@ impl View<'_> {
             .ok()
             .and_then(|name| name.strip_prefix(PREFIX))
             .ok_or(Error::NoAttribute)?;
-        let attributes = self.xattrs(&self.node(ino)?)?;
+        let node = self.node(ino)?;
+        if name == DIGEST
+            && let Node::Entry(version, 1..) = &node
+            && let Files::Partial(_) = self.files(version)?
+        {
+            return Err(self.content_miss(version));
+        }
+        let attributes = self.xattrs(&node)?;
         let value = attributes.into_iter().find(|(each, _)| *each == name);
         Ok(value.map(|(_, value)| value).ok_or(Error::NoAttribute)?)
     }
@@ -139,6 +151,8 @@ impl View<'_> {
                     && entry.kind != NodeKind::Symlink
                 {
                     add("version", Some(version.id.to_string()));
+                    let digest = sealed.index().digest(*number);
+                    add(DIGEST, digest.map(|digest| hex(&digest)));
                     out.extend(leading_out(sealed.index(), *number));
                     out.extend(shortened(sealed.index(), *number));
                 }

@@ -1,0 +1,76 @@
+//! `vm0fs cancel`: cancels runs, and says what became of each.
+
+use super::{
+    complete::values::Values,
+    follow::has_ended,
+    named,
+    output::{exit_code, print, tell},
+    reach::ReachOptions,
+    source::Source,
+};
+use crate::{config::Environment, error::Result};
+use clap::Args;
+use std::process::ExitCode;
+
+/// `vm0fs cancel`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "RUN is the id of a run or the beginning of it, latest, or AGENT/latest. A line a
+run says what became of it. A run that has ended already is left as it is, which is
+no failure. Exit code 1 where a run could not be cancelled; the others are.
+
+Examples:
+  vm0fs cancel my-agent/latest
+  vm0fs cancel 4f1c2a9e 77b0d1c4
+  vm0fs ls runs --status running --json | jq -r .id | xargs -r vm0fs cancel"
+)]
+pub struct CancelArgs {
+    /// Runs that are to be cancelled
+    #[arg(required = true, value_name = "RUN", add = Values::Runs.completer())]
+    runs: Vec<String>,
+    /// What is asked to do it.
+    #[command(flatten)]
+    reach: ReachOptions,
+}
+
+impl CancelArgs {
+    /// Cancels the runs.
+    ///
+    /// # Errors
+    /// Where there is nothing to ask. What fails for one run is said, and leaves the
+    /// others to be cancelled.
+    pub fn run(self, environment: &Environment) -> Result<ExitCode> {
+        let source = self.reach.source(environment)?;
+        let mut is_well = true;
+        for word in &self.runs {
+            let outcome = named::run(&source, word)
+                .and_then(|run| Ok(format!("{run}: {}\n", cancel(&source, &run)?)));
+            match outcome {
+                Ok(line) => print(&line)?,
+                Err(error) => {
+                    is_well = false;
+                    tell(&format!("{word}: {error}"));
+                }
+            }
+        }
+        Ok(exit_code(is_well))
+    }
+}
+
+/// Cancels a run; gives what became of it.
+fn cancel(source: &Source, run: &str) -> Result<String> {
+    let status = || source.text(&["runs", run, "status"]);
+    let over = |word: &str| format!("had ended before: {word}");
+    let before = status()?;
+    if has_ended(&before) {
+        return Ok(over(&before));
+    }
+    match source.write(&["runs", run, "cancel"], b"1") {
+        Ok(()) => status(),
+        // It may have ended meanwhile.
+        Err(error) => match status() {
+            Ok(now) if has_ended(&now) => Ok(over(&now)),
+            _ => Err(error),
+        },
+    }
+}

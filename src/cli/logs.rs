@@ -1,0 +1,57 @@
+//! `vm0fs logs`: the log of a run, as it is or as it grows.
+
+use super::{
+    complete::values::Values,
+    follow::{EVENTS, Follower, LOG},
+    named,
+    reach::ReachOptions,
+};
+use crate::{config::Environment, error::Result};
+use clap::Args;
+use std::process::ExitCode;
+
+/// `vm0fs logs`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "RUN is the id of a run or the beginning of it, latest, or AGENT/latest.
+
+With --follow, the exit code tells how the run has ended: 0 completed, 3 failed,
+4 timed out, 5 cancelled. Why a run failed is said on standard error. Ctrl-C stops
+following; the run goes on.
+
+Examples:
+  vm0fs logs latest
+  vm0fs logs my-agent/latest --follow
+  vm0fs logs 4f1c2a9e --json | jq .type"
+)]
+pub struct LogsArgs {
+    /// Run whose log is shown
+    #[arg(value_name = "RUN", add = Values::Runs.completer())]
+    run: String,
+    /// Print the log as it grows, until the run ends
+    #[arg(short, long)]
+    follow: bool,
+    /// Print the agent's events as JSON, one object a line, instead of the log
+    #[arg(long)]
+    json: bool,
+    /// What is asked for it.
+    #[command(flatten)]
+    reach: ReachOptions,
+}
+
+impl LogsArgs {
+    /// Prints the log.
+    ///
+    /// # Errors
+    /// For a word that names no run, and what the service refuses.
+    pub fn run(self, environment: &Environment) -> Result<ExitCode> {
+        let source = self.reach.source(environment)?;
+        let run = named::run(&source, &self.run)?;
+        let follower = Follower::new(&source, &run);
+        let file = if self.json { EVENTS } else { LOG };
+        match self.follow {
+            true => follower.follow(file),
+            false => follower.show(file).map(|()| ExitCode::SUCCESS),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The runs and agents that a user names: what the tables of a mount hold, and what a
+//! word means.
+
+use super::source::Source;
+use crate::{
+    error::{Error, Result},
+    humanize,
+    text::{nearest, one_line},
+    tree::path_component,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, de::DeserializeOwned};
+use std::time::Duration;
+
+/// Runs that a message names where several are meant.
+const CANDIDATES: usize = 5;
+
+/// A row of `.runs.jsonl`.
+#[derive(Debug, Deserialize)]
+pub(super) struct RunRow {
+    pub(super) id: String,
+    pub(super) agent: Option<String>,
+    pub(super) status: String,
+    pub(super) created: Timestamp,
+    pub(super) started: Option<Timestamp>,
+    pub(super) duration: Option<f64>,
+    #[serde(default)]
+    pub(super) prompt: String,
+}
+
+/// A row of `.agents.jsonl`.
+#[derive(Debug, Deserialize)]
+pub(super) struct AgentRow {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) created: Timestamp,
+    pub(super) updated: Option<Timestamp>,
+}
+
+/// The rows of a table of a mount, each with its line.
+///
+/// # Errors
+/// What reading it fails with.
+pub(super) fn rows<T: DeserializeOwned>(
+    source: &Source,
+    table: &[&str],
+) -> Result<Vec<(T, String)>> {
+    let text = source.read(table)?;
+    let text = String::from_utf8_lossy(&text);
+    let row = |line: &str| {
+        let row = serde_json::from_str(line);
+        let row = row.map_err(|error| Error::Internal(format!("{}: {error}", table.join("/"))))?;
+        Ok((row, line.to_owned()))
+    };
+    text.lines().map(row).collect()
+}
+
+/// All runs, the newest first.
+///
+/// # Errors
+/// What asking for them fails with.
+pub(super) fn runs(source: &Source) -> Result<Vec<(RunRow, String)>> {
+    rows(source, &["runs", ".runs.jsonl"])
+}
+
+/// All agents, by name.
+///
+/// # Errors
+/// What asking for them fails with.
+pub(super) fn agents(source: &Source) -> Result<Vec<(AgentRow, String)>> {
+    rows(source, &["agents", ".agents.jsonl"])
+}
+
+/// The name in the mount of the run that a user means: its id or the beginning of it,
+/// `latest`, or `AGENT/latest`.
+///
+/// # Errors
+/// [`Error::Setup`] for a word that means no run or several, and what looking for it
+/// fails with.
+pub(super) fn run(source: &Source, word: &str) -> Result<String> {
+    // As it is called in a mount.
+    let name = word
+        .strip_prefix("runs/")
+        .unwrap_or(word)
+        .trim_end_matches('/');
+    if let Some(agent) = name.strip_suffix("/latest") {
+        let agent = agent.strip_prefix("agents/").unwrap_or(agent);
+        return match source.link(&["agents", agent, "latest"]) {
+            Err(Error::NotFound(_)) => Err(match source.has(&["agents", agent])? {
+                true => Error::Setup(format!("agent {agent:?} has no run yet")),
+                false => unknown_agent(source, agent),
+            }),
+            target => target,
+        };
+    }
+    if name == "latest" {
+        let runs = runs(source)?;
+        let newest = runs.first().map(|(run, _)| path_component(&run.id));
+        return newest.ok_or_else(|| Error::Setup("there is no run yet".into()));
+    }
+    let is_name = !name.is_empty() && !name.contains('/');
+    if is_name && source.has(&["runs", name, "status"])? {
+        return Ok(name.to_owned());
+    }
+    let runs = runs(source)?;
+    let begin = |run: &&(RunRow, String)| is_name && run.0.id.starts_with(name);
+    let found: Vec<&RunRow> = runs.iter().filter(begin).map(|(run, _)| run).collect();
+    match found.as_slice() {
+        [] => Err(unknown_run(source, word)),
+        [only] => Ok(path_component(&only.id)),
+        several => {
+            let shown = several.iter().take(CANDIDATES).map(|run| {
+                let agent = one_line(run.agent.as_deref().unwrap_or("?"), 40);
+                format!("{} ({agent}, {})", one_line(&run.id, 80), ago(run.created))
+            });
+            let more = if several.len() > CANDIDATES {
+                ", …"
+            } else {
+                ""
+            };
+            Err(Error::Setup(format!(
+                "{} runs begin with {word:?}; give more of the id: {}{more}",
+                several.len(),
+                shown.collect::<Vec<_>>().join(", ")
+            )))
+        }
+    }
+}
+
+fn unknown_run(source: &Source, word: &str) -> Error {
+    let agents = agents(source).unwrap_or_default();
+    if agents.iter().any(|(agent, _)| agent.name == word) {
+        return Error::Setup(format!(
+            "{word:?} is an agent and no run; its newest run is {word}/latest"
+        ));
+    }
+    Error::Setup(format!(
+        "there is no run {word:?}; `vm0fs ls runs` lists those there are, and the newest is \
+         called latest, that of an agent AGENT/latest"
+    ))
+}
+
+/// That there is no such agent, and which may be meant.
+pub(super) fn unknown_agent(source: &Source, word: &str) -> Error {
+    let agents = agents(source).unwrap_or_default();
+    let near = nearest(word, agents.iter().map(|(agent, _)| agent.name.as_str()));
+    let near = near.map(|near| format!(" (did you mean {near:?}?)"));
+    Error::Setup(format!(
+        "there is no agent {word:?}{}; `vm0fs ls agents` lists those there are",
+        near.unwrap_or_default()
+    ))
+}
+
+/// How long ago something was, in words; the time itself where it is still to come.
+pub(super) fn ago(at: Timestamp) -> String {
+    match Duration::try_from(Timestamp::now().duration_since(at)) {
+        Ok(age) => format!("{} ago", humanize::age(age)),
+        Err(_) => humanize::date_and_time(at),
+    }
+}

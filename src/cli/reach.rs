@@ -1,0 +1,131 @@
+//! Decides for a command what it reads: a mount that lives, or a tree of its own.
+
+use super::{complete::values::Values, mounts, output::start_logging, source::Source};
+use crate::{
+    config::{ConnectionOptions, Environment, Settings},
+    error::{Error, Result},
+    mount,
+    text::one_line,
+    unmount::{self, Health},
+};
+use clap::{ArgAction, Args};
+use nix::unistd::Uid;
+use std::path::{Path, PathBuf};
+
+/// Which mount is asked, or how the service is reached without one.
+#[derive(Args, Debug)]
+pub(super) struct ReachOptions {
+    /// Folder of the mount to ask [default: the mount that the current folder is in, else one of yours for the same account, else the service]
+    #[arg(long, value_name = "DIR", add = Values::Mountpoints.completer())]
+    mountpoint: Option<PathBuf>,
+    /// How to reach the service, without a mount.
+    #[command(flatten)]
+    connection: ConnectionOptions,
+    /// Log what is done; given twice, also every request
+    #[arg(short, long, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+impl ReachOptions {
+    /// What the command is to read. A mount is asked for what it knows already.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] for a mountpoint without a mount that answers; where there is no
+    /// mount, see [`Settings::load`].
+    pub(super) fn source(self, environment: &Environment) -> Result<Source> {
+        start_logging(self.verbose, false, environment)?;
+        if let Some(path) = &self.mountpoint {
+            let path: PathBuf = environment.current_dir.join(path).components().collect();
+            let state = unmount::look(mounts::at(&path)?);
+            return match (&state.health, state.trouble()) {
+                (Health::Alive(_), _) => Ok(Source::Mount(state.entry.mountpoint)),
+                (_, Some((what, advice))) => {
+                    Err(Error::Setup(format!("{}: {what}; {advice}", state.shown())))
+                }
+                (_, None) => Err(Error::Setup(format!(
+                    "{}: another user has mounted it, who alone may ask it",
+                    state.shown()
+                ))),
+            };
+        }
+        let asks_service = self.connection != ConnectionOptions::default();
+        let mounts = match asks_service {
+            true => Vec::new(),
+            false => own()?,
+        };
+        let here = mounts
+            .iter()
+            .rfind(|mount| environment.current_dir.starts_with(mount));
+        if let Some(here) = here.filter(|mount| account(mount).is_some()) {
+            return Ok(Source::Mount(here.clone()));
+        }
+        let settings = match Settings::load(self.connection, environment) {
+            Ok(settings) => settings,
+            Err(Error::NoToken) => return without_token(mounts),
+            Err(error) => return Err(error),
+        };
+        let of_account =
+            |mount: &&PathBuf| account(mount).is_some_and(|own| own == settings.account());
+        if let Some(mount) = mounts.iter().find(of_account) {
+            return Ok(Source::Mount(mount.clone()));
+        }
+        let (tree, pending) = mount::open(&settings)?;
+        Ok(Source::Tree(tree, pending))
+    }
+}
+
+/// The places of this user's mounts.
+fn own() -> Result<Vec<PathBuf>> {
+    let user = Uid::effective().as_raw();
+    let mut mounts = mounts::all()?;
+    mounts.retain(|mount| mount.user == Some(user));
+    Ok(mounts.into_iter().map(|mount| mount.mountpoint).collect())
+}
+
+/// Which account a mount shows; `None` where it does not answer.
+fn account(mountpoint: &Path) -> Option<String> {
+    let state = unmount::look(mounts::at(mountpoint).ok()?);
+    match state.health {
+        Health::Alive(status) => Some(status["api"]["account"].as_str()?.to_owned()),
+        _ => None,
+    }
+}
+
+/// The only mount of a user who has no token but that of the mount.
+fn without_token(mounts: Vec<PathBuf>) -> Result<Source> {
+    let alive = mounts.into_iter().filter(|mount| account(mount).is_some());
+    only(alive.collect()).map(Source::Mount)
+}
+
+/// The one mount there is.
+fn only(mut alive: Vec<PathBuf>) -> Result<PathBuf> {
+    match alive.as_slice() {
+        [] => Err(Error::NoToken),
+        [_] => Ok(alive.remove(0)),
+        several => {
+            let shown = several
+                .iter()
+                .map(|path| one_line(&path.to_string_lossy(), 200));
+            Err(Error::Setup(format!(
+                "there are several mounts and no token that says which is meant; name one with \
+                 --mountpoint: {}",
+                shown.collect::<Vec<_>>().join(", ")
+            )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn without_a_token_only_one_mount_can_be_meant() {
+        let mounts = |names: &[&str]| only(names.iter().map(PathBuf::from).collect());
+        assert!(matches!(mounts(&[]), Err(Error::NoToken)));
+        assert_eq!(mounts(&["/a"]).unwrap(), Path::new("/a"));
+        let error = mounts(&["/a", "/b\n"]).unwrap_err().to_string();
+        assert!(error.ends_with("--mountpoint: /a, /b"), "{error}");
+    }
+}

@@ -1,0 +1,245 @@
+//! Where a command reads and writes the files that a mount shows: in a mount that
+//! lives, so that what it knows is not asked for again, or in a tree of its own, without
+//! the kernel.
+
+use super::mount_path::attribute;
+use crate::{
+    error::{Error, Result},
+    pending::PendingRequests,
+    text::one_line,
+    tree::{Found, Handle, Kind, Tree, View, WriteRequest},
+};
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// The tree's root.
+const ROOT: u64 = 1;
+/// Symlinks that are followed for one name: an id is one that leads to a name.
+const LINKS: u32 = 4;
+/// Bytes of a file taken at a time.
+const PIECE: usize = 256 << 10;
+/// Characters of a path, and of what a mount says of a failure.
+const SHOWN: usize = 200;
+const LONGEST_REASON: usize = 2_000;
+
+/// The files of a mount, by their paths from its root, as components.
+pub(super) enum Source {
+    /// Those of the mount at this place.
+    Mount(PathBuf),
+    /// Those of a tree that no kernel knows.
+    Tree(Arc<Tree>, Arc<PendingRequests>),
+}
+
+/// An open file.
+pub(super) enum OpenFile {
+    Mounted(File, PathBuf),
+    Unmounted(Handle),
+}
+
+impl Source {
+    /// All of a file.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is none; what reading it fails with.
+    pub(super) fn read(&self, path: &[&str]) -> Result<Vec<u8>> {
+        let file = self.open(path)?;
+        let mut all = Vec::new();
+        loop {
+            let piece = self.read_at(&file, all.len() as u64)?;
+            if piece.is_empty() {
+                return Ok(all);
+            }
+            all.extend_from_slice(&piece);
+        }
+    }
+
+    /// The text of a short file, without white space at its end.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    pub(super) fn text(&self, path: &[&str]) -> Result<String> {
+        let bytes = self.read(path)?;
+        Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+    }
+
+    /// Whether there is such a path, symlinks followed.
+    ///
+    /// # Errors
+    /// What looking it up fails with.
+    pub(super) fn has(&self, path: &[&str]) -> Result<bool> {
+        let found = match self {
+            Self::Mount(_) => {
+                let place = self.place(path)?;
+                let found = fs::metadata(&place).map(drop);
+                found.map_err(|error| failure(place, &error))
+            }
+            Self::Tree(_, pending) => find(pending, path).map(drop),
+        };
+        match found {
+            Err(Error::NotFound(_)) => Ok(false),
+            found => found.map(|()| true),
+        }
+    }
+
+    /// Opens a file to read it.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    pub(super) fn open(&self, path: &[&str]) -> Result<OpenFile> {
+        match self {
+            Self::Mount(_) => {
+                let place = self.place(path)?;
+                let file = File::open(&place);
+                let file = file.map_err(|error| failure(place.clone(), &error))?;
+                Ok(OpenFile::Mounted(file, place))
+            }
+            Self::Tree(_, pending) => {
+                let ino = find(pending, path)?;
+                let opened = pending.run(|view| view.open(ino, true))?;
+                Ok(OpenFile::Unmounted(opened.handle))
+            }
+        }
+    }
+
+    /// A piece of an open file; empty at its end.
+    ///
+    /// # Errors
+    /// What reading it fails with.
+    pub(super) fn read_at(&self, file: &OpenFile, offset: u64) -> Result<Vec<u8>> {
+        match (self, file) {
+            (_, OpenFile::Mounted(file, place)) => {
+                let mut piece = vec![0; PIECE];
+                let length = file.read_at(&mut piece, offset);
+                let length = length.map_err(|error| failure(place.clone(), &error))?;
+                piece.truncate(length);
+                Ok(piece)
+            }
+            (Self::Tree(_, pending), OpenFile::Unmounted(handle)) => pending.run(|view| {
+                let mut piece = Vec::new();
+                view.read(handle, offset, PIECE, &mut piece)?;
+                Ok(piece)
+            }),
+            (Self::Mount(_), OpenFile::Unmounted(_)) => {
+                Err(Error::Internal("a file of another source".into()))
+            }
+        }
+    }
+
+    /// The last part of what a symlink leads to.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is no such symlink.
+    pub(super) fn link(&self, path: &[&str]) -> Result<String> {
+        let target = match self {
+            Self::Mount(_) => {
+                let place = self.place(path)?;
+                let target = fs::read_link(&place).map_err(|error| failure(place, &error))?;
+                target.to_string_lossy().into_owned()
+            }
+            Self::Tree(_, pending) => {
+                let (name, folder) = path.split_last().ok_or_else(|| not_found(path))?;
+                let (ino, _) = look_up(pending, find(pending, folder)?, name)?
+                    .ok_or_else(|| not_found(path))?;
+                let target = pending.run(|view| view.readlink(ino))?;
+                String::from_utf8_lossy(&target).into_owned()
+            }
+        };
+        let last = target.rsplit('/').next().unwrap_or_default();
+        Ok(last.to_owned())
+    }
+
+    /// Writes to a control file, and waits for what comes of it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is none; why the service refuses it.
+    pub(super) fn write(&self, path: &[&str], data: &[u8]) -> Result<()> {
+        match self {
+            Self::Mount(_) => {
+                let place = self.place(path)?;
+                // Its close reports nothing that its write does not.
+                fs::write(&place, data).map_err(|error| failure(place, &error))
+            }
+            Self::Tree(_, pending) => {
+                let ino = find(pending, path)?;
+                let opened = pending.run(|view| view.open_to_write(ino, true))?;
+                let Handle::Control(writing) = &opened.handle else {
+                    return Err(Error::Internal("no control file".into()));
+                };
+                let write = WriteRequest {
+                    request: 0,
+                    offset: 0,
+                    appends: false,
+                    data,
+                };
+                pending.run(|view| view.write(writing, &write))?;
+                pending.run(|view| view.finish(writing))
+            }
+        }
+    }
+
+    /// The path in the mount, which a name of the service's cannot lead out of.
+    fn place(&self, path: &[&str]) -> Result<PathBuf> {
+        let Self::Mount(mountpoint) = self else {
+            return Err(Error::Internal("a path without a mount".into()));
+        };
+        let is_name = |name: &&str| !["", ".", ".."].contains(name) && !name.contains(['/', '\0']);
+        match path.iter().all(is_name) {
+            true => Ok(mountpoint.join(path.iter().collect::<PathBuf>())),
+            false => Err(not_found(path)),
+        }
+    }
+}
+
+fn not_found(path: &[&str]) -> Error {
+    Error::NotFound(path.join("/"))
+}
+
+/// What the mount says of a failure, where it says more than its number.
+fn failure(place: PathBuf, error: &io::Error) -> Error {
+    let shown = one_line(&place.to_string_lossy(), SHOWN);
+    if error.kind() == io::ErrorKind::NotFound {
+        return Error::NotFound(shown);
+    }
+    let told = |place: &Path| attribute(place, "last_error").ok().flatten();
+    let told = told(&place).or_else(|| told(place.parent()?));
+    Error::Earlier {
+        message: match told {
+            Some(told) => one_line(&told, LONGEST_REASON),
+            None => format!("{shown}: {error}"),
+        },
+        errno: error.raw_os_error().unwrap_or_default(),
+    }
+}
+
+/// A name in a folder: its inode, and its kind.
+fn look_up(pending: &PendingRequests, folder: u64, name: &str) -> Result<Option<(u64, Kind)>> {
+    let lookup = |view: &View<'_>| view.lookup(folder, name.as_bytes());
+    Ok(match pending.run(lookup)? {
+        Found::Node(stat, _) => Some((stat.attributes.ino, stat.attributes.kind)),
+        Found::Absent(_) => None,
+    })
+}
+
+/// The inode of a path, after its symlinks, all of which lead to a name beside them.
+fn find(pending: &PendingRequests, path: &[&str]) -> Result<u64> {
+    let mut parent = ROOT;
+    for name in path {
+        let mut name = (*name).to_owned();
+        let mut links = LINKS;
+        parent = loop {
+            let (ino, kind) = look_up(pending, parent, &name)?.ok_or_else(|| not_found(path))?;
+            if kind != Kind::Symlink || links == 0 {
+                break ino;
+            }
+            links -= 1;
+            let target = pending.run(|view| view.readlink(ino))?;
+            name = String::from_utf8_lossy(&target).into_owned();
+        };
+    }
+    Ok(parent)
+}

@@ -1,0 +1,243 @@
+//! Completion in the shells themselves: keys are typed into each on a terminal of its
+//! own, and what the line then says is what the shell reads of it.
+
+use crate::{
+    commands::{Place, finish, until},
+    support::{Bench, Who, program},
+};
+use std::{
+    fs,
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+};
+use vm0fs::demo::{Agent, World};
+
+/// Names that a shell would read as something else.
+const NAMES: [&str; 4] = ["writer", "my agent", "it's \"$(x)\" `y` *", "a:b;c"];
+
+/// What each shell reads first: how it completes, as the packages install it, and a
+/// function in place of the program that says which words it is given.
+const SHELLS: [(&str, &str, &str, &str); 3] = [
+    (
+        "bash",
+        ".bashrc",
+        "data/bash-completion/completions/vm0fs",
+        "PS1='READY> '
+         BASH_COMPLETION_USER_DIR=$HOME/data/bash-completion
+         . /usr/share/bash-completion/bash_completion
+         vm0fs() { printf 'GOT'; printf '<%s>' \"$@\"; echo END; }",
+    ),
+    (
+        "zsh",
+        ".zshrc",
+        "data/zsh/_vm0fs",
+        "PS1='READY> '
+         fpath=($HOME/data/zsh $fpath)
+         autoload -U compinit; compinit -D -u
+         vm0fs() { printf 'GOT'; printf '<%s>' \"$@\"; echo END; }",
+    ),
+    (
+        "fish",
+        ".config/fish/config.fish",
+        ".config/fish/completions/vm0fs.fish",
+        "set -g fish_greeting
+         function fish_prompt; echo 'READY> '; end
+         function vm0fs; printf 'GOT'; printf '<%s>' $argv; echo END; end",
+    ),
+];
+
+/// Agents of such names.
+fn world() -> World {
+    let mut world = World::empty();
+    let then = world.ago(60);
+    for name in NAMES.into_iter().chain(["e\u{1b}[2Jvil"]) {
+        world.add_agent(Agent::new(name, then));
+    }
+    world
+}
+
+/// A shell on a terminal.
+struct Session {
+    child: Child,
+    keys: ChildStdin,
+    screen: Arc<Mutex<String>>,
+}
+
+impl Session {
+    fn start(bench: &Bench, who: Who, shell: &str) -> Self {
+        let (_, settings, script, text) = SHELLS.iter().find(|(name, ..)| *name == shell).unwrap();
+        let home = bench.folder(&format!("home-{who:?}"), who);
+        let place = |name: &str| -> PathBuf {
+            let path = home.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            path
+        };
+        fs::write(place(settings), text).unwrap();
+        let said = finish(bench.command(who).args(["completions", shell]));
+        fs::write(place(script), said.succeeded()).unwrap();
+        let programs = place("bin/vm0fs");
+        let _ = fs::remove_file(&programs);
+        std::os::unix::fs::symlink(program(), &programs).unwrap();
+        let shell = match shell {
+            "bash" => "bash --noprofile -i",
+            "zsh" => "zsh -i",
+            _ => "fish -i",
+        };
+        let mut command = bench.command_of(Path::new("script"), who);
+        let path = format!("{}:/usr/bin:/bin", programs.parent().unwrap().display());
+        let mut child = command
+            .args(["-qec", shell, "/dev/null"])
+            .env("PATH", path)
+            .env("TERM", "dumb")
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let screen = Arc::<Mutex<String>>::default();
+        let mut shown = child.stdout.take().unwrap();
+        let written = screen.clone();
+        thread::spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(length @ 1..) = shown.read(&mut piece) {
+                let text = String::from_utf8_lossy(&piece[..length]);
+                written.lock().unwrap().push_str(&text);
+            }
+        });
+        let keys = child.stdin.take().unwrap();
+        let session = Self {
+            child,
+            keys,
+            screen,
+        };
+        session.wait("READY> ");
+        session
+    }
+
+    fn shows(&self, text: &str) -> bool {
+        self.screen.lock().unwrap().contains(text)
+    }
+
+    #[track_caller]
+    fn wait(&self, text: &str) {
+        until(text, || self.shows(text));
+    }
+
+    /// The words of the line that `keys` make, in which a tab completes.
+    #[track_caller]
+    fn words(&mut self, keys: &str) -> Vec<String> {
+        self.screen.lock().unwrap().clear();
+        write!(self.keys, "vm0fs {keys}\r").unwrap();
+        self.wait(">END");
+        self.wait("READY> ");
+        let screen = self.screen.lock().unwrap();
+        let (_, got) = screen.split_once("GOT<").unwrap();
+        let (got, _) = got.split_once(">END").unwrap();
+        got.split("><").map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.keys.write_all(b"exit\r");
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn shells_complete_what_is_typed() {
+    let bench = Bench::new(world());
+    for who in Who::all() {
+        let place = Place::mounted(&bench, who, "my 'mount'");
+        let shown = place.path.to_str().unwrap();
+        let typed = shown.split_once(" '").unwrap().0;
+        for (shell, ..) in SHELLS {
+            let mut session = Session::start(&bench, who, shell);
+            bench.server.clear_requests();
+            let mut check = |keys: &str, expected: &[&str]| {
+                assert_eq!(session.words(keys), expected, "{shell}: {keys}");
+            };
+            check("unmo\t", &["unmount"]);
+            check("doctor --f\t", &["doctor", "--fix"]);
+            check("mount --verify=st\t", &["mount", "--verify=strict"]);
+            check("mount --crawlers al\t", &["mount", "--crawlers", "allow"]);
+            check("help trou\t", &["help", "troubleshooting"]);
+            check("cache unp\t", &["cache", "unpin"]);
+            // What the mount's listing left on disk, without a call.
+            check("run wr\t", &["run", "writer"]);
+            check("run my\t -f", &["run", "my agent", "-f"]);
+            check("run my\\ a\t -f", &["run", "my agent", "-f"]);
+            check("run \"my a\t -f", &["run", "my agent", "-f"]);
+            check("run 'my a\t -f", &["run", "my agent", "-f"]);
+            check("run it\t", &["run", NAMES[2]]);
+            check("run a:\t", &["run", NAMES[3]]);
+            check(&format!("unmount {typed}\t"), &["unmount", shown]);
+            check("mount /usr/sh\tx", &["mount", "/usr/share/x"]);
+            let option = "--cache-dir=/usr/share/x";
+            check("mount --cache-dir=/usr/sh\tx", &["mount", option]);
+            bench.expect_calls(0, shell);
+        }
+        finish(&mut place.unmount(&bench)).succeeded();
+    }
+}
+
+/// What is offered for the last of `words`.
+#[track_caller]
+fn offered(bench: &Bench, who: Who, words: &[&str]) -> Vec<String> {
+    let mut command = bench.command(who);
+    let said = finish(command.args(["complete", "--"]).args(words));
+    assert_eq!(said.err, "", "{said:?}");
+    let text = said.succeeded();
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("values"), "{text}");
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_tab_writes_nothing_and_calls_no_service() {
+    let bench = Bench::new(world());
+    let home = bench.folder("home-Myself", Who::Myself);
+    offered(&bench, Who::Myself, &["vm0fs", "run", ""]);
+    bench.expect_calls(0, "a tab");
+    assert!(!home.join(".cache").exists(), "no folder is made");
+    let place = Place::mounted(&bench, Who::Myself, "mnt");
+    let mut agents = offered(&bench, Who::Myself, &["vm0fs", "run", ""]);
+    agents.sort();
+    // As the mount spells the one with an escape.
+    let mut expected = Vec::from(NAMES.map(str::to_owned));
+    expected.push("e%1B[2Jvil".into());
+    expected.sort();
+    assert_eq!(agents, expected);
+    let mut ask = bench.command(Who::Myself);
+    let said = finish(ask.args(["complete", "--worker", "--"]).arg(&place.path));
+    let mut told: Vec<String> = said.succeeded().lines().map(str::to_owned).collect();
+    told.sort();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_mount_that_hangs_and_settings_that_are_wrong_cost_the_user_nothing() {
+    let bench = Bench::new(world());
+    let who = *Who::all().last().unwrap();
+    let place = Place::mounted(&bench, who, "mnt");
+    place.stop();
+    let shown = place.path.to_str().unwrap();
+    assert_eq!(offered(&bench, who, &["vm0fs", "unmount", shown]), [shown]);
+    // Without a token only a mount could tell.
+    let mut command = bench.command(who);
+    command.env_remove("VM0_API_KEY");
+    let said = finish(command.args(["complete", "--", "vm0fs", "run", ""]));
+    assert_eq!(said.err, "", "{said:?}");
+    assert!(said.succeeded().starts_with("values\n"));
+    place.signal_all(nix::sys::signal::SIGCONT);
+    let mut command = bench.command(who);
+    command.env("VM0_API_URL", "no url: \n");
+    let said = finish(command.args(["complete", "--", "vm0fs", "run", "--js"]));
+    assert_eq!(said.err, "", "{said:?}");
+    assert!(said.succeeded().starts_with("values\n--json\t"));
+}
