@@ -40,6 +40,7 @@ pages! {
     consistency "consistency" "what is asked again, and when; without the network",
     cache "cache" "versions on disk, archives, holes, long names",
     parts "parts" "reading a file without its archive",
+    diff "diff" "what two versions differ in, and the hash of each file",
     fleets "fleets" "a cache that many machines share: setup, key, cost, failures",
     workers "workers" "a mount that outlives its process: upgrades, limits, signals",
     file_managers "file-managers" "indexers, and what file managers cost",

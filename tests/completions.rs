@@ -2,7 +2,7 @@
 //! own, and what the line then says is what the shell reads of it.
 
 use crate::{
-    commands::{Place, finish, until},
+    commands::{Place, finish, shell, until},
     support::{Bench, Who, program},
 };
 use std::{
@@ -13,10 +13,12 @@ use std::{
     sync::{Arc, Mutex},
     thread,
 };
-use vm0fs::demo::{Agent, World};
+use vm0fs::demo::{Agent, Run, World};
 
 /// Names that a shell would read as something else.
 const NAMES: [&str; 4] = ["writer", "my agent", "it's \"$(x)\" `y` *", "a:b;c"];
+
+const RUN: &str = "5a747178-328e-4f0a-a5db-eac66ca7f362";
 
 /// What each shell reads first: how it completes, as the packages install it, and a
 /// function in place of the program that says which words it is given.
@@ -56,6 +58,8 @@ fn world() -> World {
     for name in NAMES.into_iter().chain(["e\u{1b}[2Jvil"]) {
         world.add_agent(Agent::new(name, then));
     }
+    let run = Run::new("writer", then).prompt("Wr\u{1b}[2Jite");
+    world.add_run(run.id(RUN));
     world
 }
 
@@ -156,11 +160,12 @@ fn shells_complete_what_is_typed() {
         let place = Place::mounted(&bench, who, "my 'mount'");
         let shown = place.path.to_str().unwrap();
         let typed = shown.split_once(" '").unwrap().0;
-        for (shell, ..) in SHELLS {
-            let mut session = Session::start(&bench, who, shell);
+        shell(who, &format!("ls \"{shown}/runs\""));
+        for (name, ..) in SHELLS {
+            let mut session = Session::start(&bench, who, name);
             bench.server.clear_requests();
             let mut check = |keys: &str, expected: &[&str]| {
-                assert_eq!(session.words(keys), expected, "{shell}: {keys}");
+                assert_eq!(session.words(keys), expected, "{name}: {keys}");
             };
             check("unmo\t", &["unmount"]);
             check("doctor --f\t", &["doctor", "--fix"]);
@@ -176,11 +181,17 @@ fn shells_complete_what_is_typed() {
             check("run 'my a\t -f", &["run", "my agent", "-f"]);
             check("run it\t", &["run", NAMES[2]]);
             check("run a:\t", &["run", NAMES[3]]);
+            check("logs 5a\t -f", &["logs", RUN, "-f"]);
+            check("cancel my\t", &["cancel", "my agent/latest"]);
+            check(
+                "ls runs --agent=\"my\t",
+                &["ls", "runs", "--agent=my agent"],
+            );
             check(&format!("unmount {typed}\t"), &["unmount", shown]);
             check("mount /usr/sh\tx", &["mount", "/usr/share/x"]);
             let option = "--cache-dir=/usr/share/x";
             check("mount --cache-dir=/usr/sh\tx", &["mount", option]);
-            bench.expect_calls(0, shell);
+            bench.expect_calls(0, name);
         }
         finish(&mut place.unmount(&bench)).succeeded();
     }
@@ -213,8 +224,13 @@ fn a_tab_writes_nothing_and_calls_no_service() {
     expected.push("e%1B[2Jvil".into());
     expected.sort();
     assert_eq!(agents, expected);
+    place.run("ls runs");
+    let runs = offered(&bench, Who::Myself, &["vm0fs", "cancel", "latest", "5"]);
+    assert!(runs[0].starts_with(RUN) && runs.len() == 1, "{runs:?}");
+    assert!(runs[0].ends_with(": Wr [2Jite"), "{runs:?}");
     let mut ask = bench.command(Who::Myself);
-    let said = finish(ask.args(["complete", "--worker", "--"]).arg(&place.path));
+    let ask = ask.args(["complete", "--worker", "--"]).arg(&place.path);
+    let said = finish(ask.arg("Agents"));
     let mut told: Vec<String> = said.succeeded().lines().map(str::to_owned).collect();
     told.sort();
     assert_eq!(told, expected);

@@ -46,8 +46,8 @@ const ENVIRONMENT: &[Entry] = &[
     ),
     (
         "NO_COLOR",
-        &["foreground"],
-        "If it is set and not empty, the log on a terminal has no colours.",
+        &["foreground", "name_status"],
+        "If it is set and not empty, nothing on a terminal has colours.",
     ),
     (
         "XDG_CONFIG_HOME, XDG_CACHE_HOME, XDG_STATE_HOME",
@@ -142,7 +142,7 @@ pub(super) fn related(page: &str) -> Related {
                 "mount.vm0fs(8)",
                 "fusermount3(1)",
             ],
-            &["settings", "workers", "security", "limits"],
+            &["settings", "startup", "workers", "security", "limits"],
         ),
         "vm0fs-unmount" => (
             &["vm0fs-mount(1)", "fusermount3(1)", "umount(8)"],
@@ -154,7 +154,22 @@ pub(super) fn related(page: &str) -> Related {
             &["troubleshooting"],
         ),
         "vm0fs-doctor" => (&["vm0fs-status(1)", "vm0fs.toml(5)"], &["troubleshooting"]),
-        "vm0fs-run" => (&["vm0fs-mount(1)", "vm0fs.toml(5)"], &["runs"]),
+        "vm0fs-diff" => (
+            &["vm0fs-prefetch(1)", "diff(1)", "git-diff(1)", "patch(1)"],
+            &["diff", "parts"],
+        ),
+        "vm0fs-run" | "vm0fs-logs" | "vm0fs-cancel" => (
+            &[
+                "vm0fs-run(1)",
+                "vm0fs-logs(1)",
+                "vm0fs-cancel(1)",
+                "vm0fs-ls-runs(1)",
+            ],
+            &["runs"],
+        ),
+        name if name.starts_with("vm0fs-ls") => {
+            (&["vm0fs-logs(1)", "vm0fs-mount(1)"], &["runs", "tree"])
+        }
         "vm0fs-prefetch" => (
             &["vm0fs-cache-pin(1)", "vm0fs-mount(1)"],
             &["cache", "parts"],
