@@ -76,8 +76,8 @@ use clap::{Parser, Subcommand};
   vm0fs unmount ~/vm0
 
 The guide: vm0fs help TOPIC, where TOPIC is one of tree, runs, settings,
-startup, consistency, cache, parts, diff, fleets, workers, file-managers,
-limits, security, performance, troubleshooting.
+startup, containers, consistency, cache, parts, diff, fleets, workers,
+file-managers, limits, security, performance, troubleshooting.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage."
 )]
