@@ -70,6 +70,7 @@
 //! | an option, its default or its source | [`config`]; the command's own: [`cli`] |
 //! | sizes, times and tables in words | [`humanize`] |
 //! | what a shell completes, or how it quotes it | `cli/complete`; the scripts `cli/completions` |
+//! | a package lacks a file, or leaves one behind | `scripts/package`; `package.metadata.deb` in `Cargo.toml`; `scripts/packaging` |
 //! | a manual page | `cli/man`: from the arguments in [`cli`]; its own words `cli/man/words` |
 //!
 //! # Rooms

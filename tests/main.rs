@@ -80,6 +80,7 @@ mod man;
 mod metrics;
 mod model;
 mod offline;
+mod package;
 mod parts;
 mod rules;
 mod service;

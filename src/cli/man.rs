@@ -53,7 +53,9 @@ fn pages(mut command: clap::Command, date: &str) -> Vec<Page> {
     let mut pages = command::pages(&command, date);
     pages.push(formats::config(date));
     if let Some(mount) = command.find_subcommand("mount") {
-        pages.push(formats::mount_helper(mount, date));
+        let page = formats::mount_helper(mount, date);
+        pages.push(page.alias("mount.fuse.vm0fs"));
+        pages.push(page);
     }
     pages
 }

@@ -17,5 +17,5 @@ fn each_script_says_what_it_is_for() {
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{script}");
         count += 1;
     }
-    assert_eq!(count, 9, "scripts have been found");
+    assert_eq!(count, 10, "scripts have been found");
 }

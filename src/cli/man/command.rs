@@ -29,15 +29,13 @@ fn add(
     pages: &mut Vec<Page>,
 ) {
     let name = name(command);
-    pages.push(page(command, above, common, date));
+    let own = page(command, above, common, date);
     for alias in command.get_visible_aliases() {
         let (before, _) = name.rsplit_once('-').unwrap_or((name, ""));
-        pages.push(Page {
-            name: format!("{before}-{alias}"),
-            section: COMMANDS,
-            text: format!(".so man{COMMANDS}/{name}.{COMMANDS}\n"),
-        });
+        let alias = own.alias(&format!("{before}-{alias}"));
+        pages.push(alias);
     }
+    pages.push(own);
     let above = [above, &[command]].concat();
     for sub in shown(command) {
         add(sub, &above, common, date, pages);
