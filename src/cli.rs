@@ -1,5 +1,6 @@
 //! The command line: the commands and their arguments.
 
+mod bars;
 mod cache;
 mod cancel;
 mod complete;
@@ -7,6 +8,7 @@ mod completions;
 mod demo;
 mod doctor;
 mod enable;
+mod first_time;
 mod follow;
 mod fstab;
 mod fstab_line;
