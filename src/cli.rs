@@ -48,6 +48,7 @@ pub use ls::LsArgs;
 pub use man::ManArgs;
 pub use mount::MountArgs;
 pub use mount_helper::{Failure, run as run_as_helper};
+pub use output::advice;
 pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
 pub use shared_cache::SharedCacheArgs;

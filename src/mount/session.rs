@@ -6,7 +6,9 @@ use crate::{
     error::{Error, Result},
     fs::{self, Fs, Offer},
     handover::Handover,
+    proc::Process,
     supervisor::Connection,
+    text::one_line,
 };
 use fuser::{Config, MountOption, Session, SessionACL};
 use nix::unistd::Uid;
@@ -16,6 +18,9 @@ use std::{
     path::Path,
     thread,
 };
+
+/// Characters of the reason why a mount fails.
+const LONGEST_REASON: usize = 500;
 
 /// What the kernel's mount table calls the type: `fuse.vm0fs`.
 const SUBTYPE: &str = "vm0fs";
@@ -145,9 +150,14 @@ fn mount_error(mountpoint: &Path, allow_other: bool, error: &io::Error) -> Error
         "; an ordinary user needs fusermount3: install the package fuse3"
     } else if allow_other && !Uid::effective().is_root() {
         "; --allow-other needs the line user_allow_other in /etc/fuse.conf"
+    } else if Process::own().status().no_new_privileges && !Uid::effective().is_root() {
+        "; fusermount3 may not run as root here (no_new_privs is set): start the shell or the \
+         service without that (NoNewPrivileges=no)"
     } else {
         "; see that /dev/fuse may be opened, the package fuse3 is installed and the folder is yours"
     };
+    // What fusermount3 says ends with a line break.
+    let error = one_line(&error.to_string(), LONGEST_REASON);
     Error::Setup(format!(
         "cannot mount at {}: {error}{advice}",
         mountpoint.display()
