@@ -6,6 +6,7 @@ mod cancel;
 mod complete;
 mod completions;
 mod demo;
+mod diff;
 mod doctor;
 mod enable;
 mod first_time;
@@ -26,6 +27,7 @@ mod output;
 mod prefetch;
 mod reach;
 mod run;
+mod second;
 mod shared_cache;
 mod source;
 mod status;
@@ -40,6 +42,7 @@ pub use cancel::CancelArgs;
 pub use complete::CompleteArgs;
 pub use completions::CompletionsArgs;
 pub use demo::DemoArgs;
+pub use diff::DiffArgs;
 pub use doctor::DoctorArgs;
 pub use enable::{DisableArgs, EnableArgs};
 pub use help::HelpArgs;
@@ -76,8 +79,8 @@ use clap::{Parser, Subcommand};
   vm0fs unmount ~/vm0
 
 The guide: vm0fs help TOPIC, where TOPIC is one of tree, runs, settings,
-startup, consistency, cache, parts, fleets, workers, file-managers, limits,
-security, performance, troubleshooting.
+startup, containers, consistency, cache, parts, diff, fleets, workers,
+file-managers, limits, security, performance, troubleshooting.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage."
 )]
@@ -115,6 +118,8 @@ pub enum Command {
     Logs(LogsArgs),
     /// Cancel runs, and say what became of each
     Cancel(CancelArgs),
+    /// Show what two versions of an artifact or a volume differ in
+    Diff(DiffArgs),
     /// Download versions through a mount before they are used
     Prefetch(PrefetchArgs),
     /// List, measure, check, clear or pin the versions that were downloaded

@@ -71,6 +71,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Ls(args) => args.run(&environment)?,
         Command::Logs(args) => return args.run(&environment),
         Command::Cancel(args) => return args.run(&environment),
+        Command::Diff(args) => return Ok(args.run(&environment)),
         Command::Prefetch(args) => return args.run(),
         Command::Cache(args) => return args.run(&environment),
         Command::SharedCache(args) => args.run(&environment)?,

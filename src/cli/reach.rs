@@ -25,6 +25,19 @@ pub(super) struct ReachOptions {
 }
 
 impl ReachOptions {
+    /// The same as [`Self::source`], with `mountpoint` for `--mountpoint` where it is known.
+    ///
+    /// # Errors
+    /// Those of [`Self::source`].
+    pub(super) fn source_at(
+        mut self,
+        mountpoint: Option<PathBuf>,
+        environment: &Environment,
+    ) -> Result<Source> {
+        self.mountpoint = mountpoint.or(self.mountpoint);
+        self.source(environment)
+    }
+
     /// What the command is to read. A mount is asked for what it knows already.
     ///
     /// # Errors

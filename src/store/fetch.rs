@@ -18,7 +18,7 @@ pub use partial::{PartialFile, PartialRead, PartialVersion};
 pub use request::FetchRequest;
 
 use super::{
-    cache::{Cache, Missing, Version},
+    cache::{Cache, Missing, Version, Written},
     crash::crash_point,
     durability,
     index::Builder,
@@ -237,8 +237,11 @@ impl Fetcher {
             let why = match result {
                 Err(_) if download.changed() && starts < STARTS => "the archive changed",
                 Err(error) => return Err(error),
-                Ok(()) => match cache.with_content(&request.key) {
+                Ok(written) => match cache.with_content(&request.key) {
                     Some(version) => {
+                        if let Some(written) = written {
+                            version.know_written(written);
+                        }
                         self.exchange.offer(&version);
                         return Ok(version);
                     }
@@ -258,14 +261,14 @@ impl Fetcher {
         }
     }
 
-    /// Unpacks an archive and seals it.
+    /// Unpacks an archive and seals it; what it wrote, where that is known.
     pub(super) fn take_in(
         &self,
         cache: &Cache,
         request: &FetchRequest<'_>,
         archive: Incoming<impl Read + Send>,
         progress: &Progress,
-    ) -> Result<()> {
+    ) -> Result<Option<Written>> {
         let quota = cache.quota();
         let mut staging = Staging::new(quota)?;
         let expected = request.declared_size.or(archive.length).unwrap_or(0);
@@ -311,7 +314,7 @@ impl Fetcher {
         mut staging: Staging,
         partial: &PartialVersion,
         progress: &Progress,
-    ) -> Result<()> {
+    ) -> Result<Option<Written>> {
         let key = &request.key;
         let mut source = Counted {
             source: archive.source,
@@ -358,8 +361,8 @@ impl Fetcher {
             boot: durability::boot().map(str::to_string),
         };
         let unsynced = staging.seal(key, &meta, progress)?;
-        cache.add(key, unsynced, unpacked.written);
-        Ok(())
+        cache.add(key, unsynced);
+        Ok(unpacked.written)
     }
 }
 
