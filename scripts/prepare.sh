@@ -1,5 +1,5 @@
-# What the scripts need: messages, missing packages, the Rust toolchain, an S3 server
-# and /dev/fuse. To be sourced, from the repository's folder.
+# What the scripts need: messages, missing packages, the Rust toolchain, an S3 server,
+# cargo-deb and /dev/fuse. To be sourced, from the repository's folder.
 
 step() { printf '\n==> %s\n' "$*"; }
 say() { printf '    %s\n' "$*"; }
@@ -77,6 +77,21 @@ install_s3s() {
     say "building it takes some minutes, once"
     cargo install --quiet --locked --features binary --root "$folder" \
         --target-dir "$folder/build" --version "$version" s3s-fs
+    rm -rf "$folder/build"
+}
+
+# Installs cargo-deb, which packs for Debian, below the target folder; sets cargo_deb.
+install_cargo_deb() {
+    local version=3.8.0 folder="${CARGO_TARGET_DIR:-target}/cargo-deb"
+    cargo_deb=$folder/bin/cargo-deb
+    step "cargo-deb $version"
+    if "$cargo_deb" --version 2>/dev/null | grep -qF "$version"; then
+        say "installed in $folder"
+        return
+    fi
+    say "building it takes some minutes, once"
+    cargo install --quiet --locked --no-default-features --root "$folder" \
+        --target-dir "$folder/build" --version "$version" cargo-deb
     rm -rf "$folder/build"
 }
 

@@ -5,6 +5,7 @@ mod cancel;
 mod complete;
 mod completions;
 mod demo;
+mod diff;
 mod doctor;
 mod enable;
 mod follow;
@@ -24,9 +25,11 @@ mod output;
 mod prefetch;
 mod reach;
 mod run;
+mod second;
 mod shared_cache;
 mod source;
 mod status;
+mod top;
 mod unit;
 mod unmount;
 mod upgrade;
@@ -37,6 +40,7 @@ pub use cancel::CancelArgs;
 pub use complete::CompleteArgs;
 pub use completions::CompletionsArgs;
 pub use demo::DemoArgs;
+pub use diff::DiffArgs;
 pub use doctor::DoctorArgs;
 pub use enable::{DisableArgs, EnableArgs};
 pub use help::HelpArgs;
@@ -49,6 +53,7 @@ pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
 pub use shared_cache::SharedCacheArgs;
 pub use status::StatusArgs;
+pub use top::TopArgs;
 pub use unmount::UnmountArgs;
 pub use upgrade::UpgradeArgs;
 
@@ -71,8 +76,8 @@ use clap::{Parser, Subcommand};
   vm0fs unmount ~/vm0
 
 The guide: vm0fs help TOPIC, where TOPIC is one of tree, runs, settings,
-startup, consistency, cache, parts, fleets, workers, file-managers, limits,
-security, performance, troubleshooting.
+startup, containers, consistency, cache, parts, diff, fleets, workers,
+file-managers, limits, security, performance, troubleshooting.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage."
 )]
@@ -98,6 +103,8 @@ pub enum Command {
     Upgrade(UpgradeArgs),
     /// Show which mounts there are, and whether they work
     Status(StatusArgs),
+    /// Show who reads what through a mount now, and what it costs
+    Top(TopArgs),
     /// Find out what is wrong with this machine, the service or the cache, and mend what can be mended
     Doctor(DoctorArgs),
     /// Start a run of an agent, and follow its log if asked to
@@ -108,6 +115,8 @@ pub enum Command {
     Logs(LogsArgs),
     /// Cancel runs, and say what became of each
     Cancel(CancelArgs),
+    /// Show what two versions of an artifact or a volume differ in
+    Diff(DiffArgs),
     /// Download versions through a mount before they are used
     Prefetch(PrefetchArgs),
     /// List, measure, check, clear or pin the versions that were downloaded

@@ -119,12 +119,14 @@ impl Fs {
         self.context.gate.pass();
         let now = Instant::now();
         self.context.busy_poll.note(now);
+        self.context.tree.activity().asked();
         attempt(
             self.context.clone(),
             Asked {
                 tid,
                 task,
                 since: now,
+                has_waited: false,
             },
             MOST_ROUNDS,
             operation,

@@ -43,6 +43,7 @@
 //! | offline, outage, recovery | [`breaker`], `tree/answers/outage`; answers on disk: `tree/answers`, `store/cache/answers` |
 //! | a run is started twice, or not at all | `tree/orders`; when a control file counts as closed: `fs/open_writers` |
 //! | which process is refused a download | `tree/crawlers`, `fs/caller` |
+//! | `vm0fs top` shows a process wrongly, or not | counted in `tree/activity`, called from `fs`; told in `tree/ops/activity`; drawn in `cli/top` |
 //! | a request hangs, or fails too soon | [`pending`], [`progress`] |
 //! | an API call: address, paging, token, retry, an error's text | [`api`]; retries, TLS, proxies, words of failures: [`http`] |
 //! | the object store: ranges, resuming, expired links | `store/fetch/download` |
@@ -63,12 +64,14 @@
 //! | a worker is not replaced, or for no reason; upgrades | `supervisor/supervise` (decides), `supervisor/link` (the worker's side), `mount/{serve,hung}` |
 //! | memory runs out | `mount/memory`, `proc/memory`, [`malloc`] |
 //! | unmounting, dead or busy mounts | [`unmount`], [`proc`] |
+//! | what two versions differ in: `vm0fs diff` | `cli/diff` |
 //! | a line of `/etc/fstab`: an option, whose mount it is, an exit code | `cli/fstab`, `cli/mount_helper` |
 //! | a command asks the wrong mount, or the service although a mount knows | `cli/reach`; what a word for a run means: `cli/named` |
 //! | a service: its unit, what its manager is told | `cli/{enable,unit,user_manager}`, [`notify`] |
 //! | an option, its default or its source | [`config`]; the command's own: [`cli`] |
 //! | sizes, times and tables in words | [`humanize`] |
 //! | what a shell completes, or how it quotes it | `cli/complete`; the scripts `cli/completions` |
+//! | a package lacks a file, or leaves one behind | `scripts/package`; `package.metadata.deb` in `Cargo.toml`; `scripts/packaging` |
 //! | a manual page | `cli/man`: from the arguments in [`cli`]; its own words `cli/man/words` |
 //!
 //! # Rooms
@@ -78,7 +81,7 @@
 //!
 //! [`tree`] is the file system without a kernel. Owners with private state hold what
 //! is known: `answers` of the API, `content` of versions, `live` runs, `orders` to the
-//! service, `crawlers`. The operations (`tree/ops`) belong to a [`tree::View`], which is
+//! service, `crawlers`, and who uses the mount (`activity`). The operations (`tree/ops`) belong to a [`tree::View`], which is
 //! the tree as one request sees it: an answer that was asked for after the request
 //! arrived is fresh enough for it.
 //!
@@ -229,8 +232,9 @@
 //! Inside of a room, too, no two files import each other, and no file its parent's
 //! items: what both need is a leaf beside them.
 //!
-//! `cli` knows `pending` and `tree` for `vm0fs run`, `ls`, `logs` and `cancel`, which go the
-//! way of a mount without the kernel (`cli/source`), and the commands on a cache without a mount use the [`store`]
+//! `cli` knows `pending` and `tree` for `vm0fs run`, `ls`, `logs`, `cancel` and `diff`, which go
+//! the way of a mount without the kernel (`cli/source`), and the commands on a cache without a
+//! mount use the [`store`]
 //! themselves. `config` knows `api` for the token and its client's settings, `store` for what is
 //! done about damaged content, and `shared` for its key; `logging`
 //! knows `config` for the environment; `unmount` and `signals` know nothing of
@@ -240,8 +244,8 @@
 //! only, `reqwest` in `http`, `api` and `store/fetch/download`, `tar` in
 //! `store/fetch/unpack` (and the demo, which makes archives), `flate2` in the demo and in
 //! `shared/seal`, `zlib_rs` in `store/seek`, `object_store` in `shared/bucket`, `ring` in
-//! `shared`, `pulldown-cmark` in `conversation`, errno constants in `error`. `tests/rules`
-//! reads `src` and holds all of this, and that no file is longer than 500 lines.
+//! `shared`, `pulldown-cmark` in `conversation`, `similar` in `cli/diff`, errno constants in
+//! `error`. `tests/rules` reads `src` and holds all of this, and that no file is longer than 500 lines.
 //!
 //! # Locks
 //!

@@ -6,6 +6,7 @@
 //! [`content`] of versions, [`live`] runs, and [`orders`] to the service. The
 //! operations of a [`View`] are in [`ops`], above them.
 
+mod activity;
 mod answers;
 mod cache;
 mod content;
@@ -24,6 +25,7 @@ mod orders;
 mod view;
 
 pub use self::{
+    activity::Activity,
     crawlers::Caller,
     fetch_key::{Answer, FetchKey, Miss, Pool},
     node::{Kind, START_FILE},

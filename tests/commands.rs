@@ -6,6 +6,7 @@ mod demo;
 mod mount;
 mod prefetch;
 mod refusals;
+mod top;
 mod unmount;
 
 use crate::support::{Bench, SOON, Who, is_mounted, program};

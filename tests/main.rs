@@ -38,6 +38,7 @@
 //! | Many readers get what is right from a small cache | content that is waited for is not evicted | `machine::readers::two_hundred_processes_over_fifty_versions_with_room_for_five` |
 //! | Memory, threads and descriptors return to what they were | all of it is bounded | `machine::load::descriptors_and_threads_return_to_their_start`, and `scripts/soak` |
 //! | Content that was evicted is read without its archive, and is right | a seek index, checksums of every block | `parts::an_evicted_version_is_listed_for_nothing_and_a_file_costs_what_it_needs`, `parts::real_programs_read_an_evicted_version_and_are_right`, `parts::much_random_reading_fetches_the_archive_about_once`, `store::tests::parts::a_seek_index_that_is_damaged_costs_one_whole_download`, `cache::crashes::a_crash_at_any_step_leaves_a_version_or_none` |
+//! | Two versions are compared for no byte of content, and as git compares them | every file's SHA-256 is in the index | `diff::output::names_are_those_of_git_and_cost_no_byte_of_content`, `diff::output::a_patch_makes_the_new_version_of_the_old_one`, `diff::output::a_terminal_gets_colour_and_no_escapes_of_files` |
 //! | A fleet fetches what never changes once, and a shared cache that fails costs no read | sealed objects, a circuit breaker | `shared::a_second_machine_reads_an_ended_run_from_s3_without_a_call`, `parts::a_second_machine_lists_a_version_for_nothing_and_reads_a_file_for_a_part`, `shared::a_store_that_fails_costs_a_few_requests_and_no_read`, `shared::bytes_of_another_program_are_missing_objects` |
 //! | A mount outlives the process that serves it: what is open stays open, nothing is sent twice | a supervisor holds the device, and the memory of what a worker leaves | `supervisor::a_worker_that_is_killed_is_replaced_and_nothing_else_changes`, `supervisor::a_worker_that_stands_still_is_replaced`, `supervisor::upgrade::a_mount_goes_on_with_the_program_on_disk_or_as_it_is`, and `scripts/chaos` |
 //! | … five deaths in ten seconds end it, work that kills is refused, the supervisor knows no token | deaths are counted, by time and by work | `supervisor::ends::five_deaths_within_ten_seconds_end_a_mount`, `supervisor::poison::a_fetch_that_has_killed_two_workers_is_refused_and_named`, `supervisor::a_supervisor_holds_no_token` |
@@ -54,6 +55,8 @@
 //! | Files are told apart in JavaScript, links come to an end, attributes fit on a disk | inode numbers below 2^53; links lead to files or down; 2 kB in all | `tools::node::every_inode_number_is_exact_in_a_double_and_its_own`, `tree::links::programs_that_follow_links_end`, `tools::attributes::a_version_with_a_long_message_and_many_symlinks_can_be_copied_with_its_attributes` |
 //! | What a fleet shares cannot be read or forged without its key | sealed under it, names hashed, bound to each other | `shared::seal::no_flip_no_cut_no_swap_and_no_other_key_is_taken`, `shared::a_second_machine_reads_an_ended_run_from_s3_without_a_call`, `shared::bytes_of_another_program_are_missing_objects` |
 //! | … and its store never fails a read | a lookup waits half a second, once; then a circuit breaker | `shared::a_store_that_fails_costs_a_few_requests_and_no_read`, `shared::a_store_that_is_gone_or_refuses_the_secret_costs_no_read`, `shared::tests::a_folder_that_hangs_delays_one_lookup` |
+//! | A table of mounts holds no secret, and mounts what its line says, as the user that it names | mount(8) calls a helper, which reads the options of the program and no token | `startup::tables::the_helper_fails_as_mount_wants_it_and_repeats_no_token`, `startup::tables::a_table_is_mounted_once_and_as_the_user_that_it_names`, `startup::tables::an_ordinary_user_mounts_and_unmounts_what_the_table_permits` |
+//! | A service is ready when its mount is, outlives its worker, and ends with the session | the supervisor speaks to the manager | `startup::services::enable_mounts_at_each_login_until_disable`, `startup::services::a_supervisor_tells_its_manager_what_becomes_of_the_mount` |
 //! | No signal of the environment ends a mount | each is blocked or handled | `ending::signals::no_other_signal_ends_a_mount_or_stops_it` |
 //! | A request is sent as it was meant, once, or not at all | marks are skipped, broken objects refused, modes ignored | `living::marks::a_request_behind_a_byte_order_mark_is_understood`, `living::marks::a_broken_json_object_is_neither_sent_nor_logged`, `living::copying::every_kind_of_copy_to_a_control_file_starts_one_run` |
 //! | A server that is no v1 is named | told by the form of its answers | `service::foreign::mounting_a_foreign_server_fails_and_says_what_came_and_what_to_do` |
@@ -67,6 +70,7 @@ mod commands;
 mod completions;
 mod config;
 mod crawlers;
+mod diff;
 mod doctor;
 mod ending;
 mod faults;
@@ -78,6 +82,7 @@ mod man;
 mod metrics;
 mod model;
 mod offline;
+mod package;
 mod parts;
 mod rules;
 mod service;

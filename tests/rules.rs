@@ -65,6 +65,7 @@ fn crates_are_named_where_they_belong() {
     named_only_in("clap_complete", &["cli/complete"]);
     named_only_in("clap_mangen", &["cli/man"]);
     named_only_in("pulldown_cmark", &["conversation"]);
+    named_only_in("similar", &["cli/diff"]);
 }
 
 #[test]

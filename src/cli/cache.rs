@@ -6,7 +6,7 @@ use super::{
     complete::values::Values,
     mount_path::MountPath,
     output::{exit_code, print, print_json},
-    prefetch,
+    prefetch, second,
 };
 use crate::{
     config::{ByteSize, CacheSettings, Environment},
@@ -257,8 +257,8 @@ fn each(
 ) -> Result<ExitCode> {
     let mut failures = Vec::new();
     for target in &args.targets {
-        if prefetch::is_stopped() {
-            return Err(prefetch::stopped());
+        if second::is_stopped() {
+            return Err(second::stopped());
         }
         let done = Target::find(target, settings).and_then(|found| {
             let dir = match &found {

@@ -25,6 +25,47 @@ pub(super) fn all() -> Result<Vec<MountEntry>> {
     Ok(mounts)
 }
 
+/// Those of this user.
+///
+/// # Errors
+/// [`Error::Io`] where `/proc` is missing.
+pub(super) fn own() -> Result<Vec<MountEntry>> {
+    let user = Uid::effective().as_raw();
+    let mut mounts = all()?;
+    mounts.retain(|mount| mount.user == Some(user));
+    Ok(mounts)
+}
+
+/// The mount that a user means who names none: the one that the current folder is in, or
+/// the only one.
+///
+/// # Errors
+/// [`Error::Setup`] where there is none, or several.
+pub(super) fn meant(current_dir: &Path) -> Result<MountEntry> {
+    let mut mounts = own()?;
+    let is_here = |mount: &MountEntry| current_dir.starts_with(&mount.mountpoint);
+    if let Some(here) = mounts.iter().rposition(is_here) {
+        return Ok(mounts.remove(here));
+    }
+    match mounts.len() {
+        0 => Err(Error::Setup(
+            "you have mounted nothing; `vm0fs status` lists the mounts of all users".into(),
+        )),
+        1 => Ok(mounts.remove(0)),
+        _ => {
+            let shown = mounts.iter().map(|mount| shown(&mount.mountpoint));
+            let shown: Vec<String> = shown.collect();
+            let shown = shown.join(", ");
+            Err(Error::Setup(format!("name one of your mounts: {shown}")))
+        }
+    }
+}
+
+/// A mountpoint, fit for a message.
+pub(super) fn shown(mountpoint: &Path) -> String {
+    one_line(&mountpoint.to_string_lossy(), 200)
+}
+
 /// The vm0fs mount at a path.
 ///
 /// # Errors
@@ -39,7 +80,7 @@ pub(super) fn at(path: &Path) -> Result<MountEntry> {
     found.ok_or_else(|| {
         Error::Setup(format!(
             "{}: no vm0fs is mounted there; `vm0fs status` lists those there are",
-            one_line(&path.to_string_lossy(), 200)
+            shown(path)
         ))
     })
 }
@@ -69,7 +110,7 @@ pub(super) fn ask_to_let_go(mountpoint: &Path) -> Result<()> {
 impl MountState {
     /// The mountpoint, fit for a message.
     pub(super) fn shown(&self) -> String {
-        one_line(&self.entry.mountpoint.to_string_lossy(), 200)
+        shown(&self.entry.mountpoint)
     }
 
     /// How it is, in one word.

@@ -151,6 +151,22 @@ pub(super) fn unknown_agent(source: &Source, word: &str) -> Error {
     ))
 }
 
+/// That there is no such artifact or volume, and which may be meant.
+pub(super) fn unknown_storage(source: &Source, kind: &str, word: &str) -> Error {
+    #[derive(Deserialize)]
+    struct Row {
+        name: String,
+    }
+    let listed = rows::<Row>(source, &[kind, &format!(".{kind}.jsonl")]).unwrap_or_default();
+    let near = nearest(word, listed.iter().map(|(row, _)| row.name.as_str()));
+    let near = near.map(|near| format!(" (did you mean {near:?}?)"));
+    Error::Setup(format!(
+        "there is no {} {word:?}{}; `vm0fs ls {kind}` lists those there are",
+        kind.trim_end_matches('s'),
+        near.unwrap_or_default()
+    ))
+}
+
 /// How long ago something was, in words; the time itself where it is still to come.
 pub(super) fn ago(at: Timestamp) -> String {
     match Duration::try_from(Timestamp::now().duration_since(at)) {

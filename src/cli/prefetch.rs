@@ -1,16 +1,10 @@
 //! `vm0fs prefetch`: makes the content of versions present, through the mount
-//! that shows them.
-//!
-//! A thread that waits for a FUSE mount sleeps uninterruptibly, and its process does
-//! not end. So a second process of this program waits (`--worker`), which Ctrl-C
-//! leaves behind.
+//! that shows them. A second process waits for it (`--worker`).
 
-use super::{complete::values::Values, mount_path::MountPath, output::print};
+use super::{complete::values::Values, mount_path::MountPath, output::print, second};
 use crate::{
     error::{Error, Result},
     humanize,
-    proc::OWN_PROGRAM,
-    signals::Signals,
     sync::Mutex,
     text::one_line,
     tree::FETCH_ALL,
@@ -19,11 +13,12 @@ use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use rustix::fs::{XattrFlags, setxattr};
 use std::{
+    ffi::OsStr,
     io,
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::ExitCode,
     sync::{
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
     thread,
@@ -37,8 +32,6 @@ const AT_ONCE: usize = 8;
 const TICK: Duration = Duration::from_millis(100);
 /// A version without a download counts as failed after this many looks.
 const LOOKS: u32 = 3;
-/// How often the first process checks whether the second has ended.
-const CHILD_TICK: Duration = Duration::from_millis(20);
 /// A progress bar before the first byte, and after it. The columns line up for names of
 /// up to 48 characters, as labels have them.
 const WAITING: &str = "{msg:48!} [                        ] waiting";
@@ -82,58 +75,9 @@ impl PrefetchArgs {
 /// Has a second process fetch the versions, and returns its exit code; fails when a
 /// signal comes first.
 pub(super) fn wait_for(paths: &[PathBuf]) -> Result<ExitCode> {
-    listen()?;
-    // By this name even where the program's file has been replaced.
-    let mut child = Command::new(OWN_PROGRAM)
-        .args(["prefetch", "--worker", "--"])
-        .args(paths)
-        .spawn()
-        .map_err(|error| Error::io("starting the process that waits", error))?;
-    loop {
-        if is_stopped() {
-            // It ends when the mount answers it, and is not waited for.
-            let _ = child.kill();
-            return Err(stopped());
-        }
-        let status = child.try_wait();
-        match status.map_err(|error| Error::io("waiting for the other process", error))? {
-            None => thread::sleep(CHILD_TICK),
-            Some(status) => {
-                let code = status.code().and_then(|code| u8::try_from(code).ok());
-                return Ok(code.map_or(ExitCode::FAILURE, ExitCode::from));
-            }
-        }
-    }
-}
-
-/// Whether a signal has come since this process began to listen for one.
-static STOPPED: AtomicBool = AtomicBool::new(false);
-
-/// Whether the user has stopped this command.
-pub(super) fn is_stopped() -> bool {
-    STOPPED.load(Ordering::Relaxed)
-}
-
-/// The error that says so.
-pub(super) fn stopped() -> Error {
-    Error::Setup("stopped waiting; the mount goes on fetching (see .vm0fs/transfers in it)".into())
-}
-
-/// Begins to listen for Ctrl-C and its like, once for the process.
-fn listen() -> Result<()> {
-    static LISTENS: AtomicBool = AtomicBool::new(false);
-    if LISTENS.swap(true, Ordering::Relaxed) {
-        return Ok(());
-    }
-    let signals = Signals::block()?;
-    let listen = move || {
-        if signals.wait().is_ok() {
-            STOPPED.store(true, Ordering::Relaxed);
-        }
-    };
-    let thread = thread::Builder::new().name("vm0fs-signals".into());
-    thread.spawn(listen).map_err(Error::no_thread)?;
-    Ok(())
+    let arguments = ["prefetch", "--worker", "--"].map(OsStr::new);
+    let paths = paths.iter().map(|path| path.as_os_str());
+    second::wait_for(arguments.into_iter().chain(paths))
 }
 
 fn work(paths: &[PathBuf]) -> Result<()> {

@@ -5,11 +5,9 @@ use crate::{
     config::{ConnectionOptions, Environment, Settings},
     error::{Error, Result},
     mount,
-    text::one_line,
     unmount::{self, Health},
 };
 use clap::{ArgAction, Args};
-use nix::unistd::Uid;
 use std::path::{Path, PathBuf};
 
 /// Which mount is asked, or how the service is reached without one.
@@ -27,6 +25,19 @@ pub(super) struct ReachOptions {
 }
 
 impl ReachOptions {
+    /// The same as [`Self::source`], with `mountpoint` for `--mountpoint` where it is known.
+    ///
+    /// # Errors
+    /// Those of [`Self::source`].
+    pub(super) fn source_at(
+        mut self,
+        mountpoint: Option<PathBuf>,
+        environment: &Environment,
+    ) -> Result<Source> {
+        self.mountpoint = mountpoint.or(self.mountpoint);
+        self.source(environment)
+    }
+
     /// What the command is to read. A mount is asked for what it knows already.
     ///
     /// # Errors
@@ -51,7 +62,10 @@ impl ReachOptions {
         let asks_service = self.connection != ConnectionOptions::default();
         let mounts = match asks_service {
             true => Vec::new(),
-            false => own()?,
+            false => mounts::own()?
+                .into_iter()
+                .map(|mount| mount.mountpoint)
+                .collect(),
         };
         let here = mounts
             .iter()
@@ -72,14 +86,6 @@ impl ReachOptions {
         let (tree, pending) = mount::open(&settings)?;
         Ok(Source::Tree(tree, pending))
     }
-}
-
-/// The places of this user's mounts.
-fn own() -> Result<Vec<PathBuf>> {
-    let user = Uid::effective().as_raw();
-    let mut mounts = mounts::all()?;
-    mounts.retain(|mount| mount.user == Some(user));
-    Ok(mounts.into_iter().map(|mount| mount.mountpoint).collect())
 }
 
 /// Which account a mount shows; `None` where it does not answer.
@@ -103,9 +109,7 @@ fn only(mut alive: Vec<PathBuf>) -> Result<PathBuf> {
         [] => Err(Error::NoToken),
         [_] => Ok(alive.remove(0)),
         several => {
-            let shown = several
-                .iter()
-                .map(|path| one_line(&path.to_string_lossy(), 200));
+            let shown = several.iter().map(|path| mounts::shown(path));
             Err(Error::Setup(format!(
                 "there are several mounts and no token that says which is meant; name one with \
                  --mountpoint: {}",

@@ -10,9 +10,10 @@ use crate::{
     tree::{Found, Handle, Kind, Tree, View, WriteRequest},
 };
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io,
-    os::unix::fs::FileExt,
+    os::unix::{ffi::OsStrExt, fs::FileExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -71,7 +72,7 @@ impl Source {
     ///
     /// # Errors
     /// What looking it up fails with.
-    pub(super) fn has(&self, path: &[&str]) -> Result<bool> {
+    pub(super) fn has<N: AsRef<[u8]>>(&self, path: &[N]) -> Result<bool> {
         let found = match self {
             Self::Mount(_) => {
                 let place = self.place(path)?;
@@ -90,7 +91,7 @@ impl Source {
     ///
     /// # Errors
     /// As [`Source::read`].
-    pub(super) fn open(&self, path: &[&str]) -> Result<OpenFile> {
+    pub(super) fn open<N: AsRef<[u8]>>(&self, path: &[N]) -> Result<OpenFile> {
         match self {
             Self::Mount(_) => {
                 let place = self.place(path)?;
@@ -143,7 +144,7 @@ impl Source {
             }
             Self::Tree(_, pending) => {
                 let (name, folder) = path.split_last().ok_or_else(|| not_found(path))?;
-                let (ino, _) = look_up(pending, find(pending, folder)?, name)?
+                let (ino, _) = look_up(pending, find(pending, folder)?, name.as_bytes())?
                     .ok_or_else(|| not_found(path))?;
                 let target = pending.run(|view| view.readlink(ino))?;
                 String::from_utf8_lossy(&target).into_owned()
@@ -183,20 +184,27 @@ impl Source {
     }
 
     /// The path in the mount, which a name of the service's cannot lead out of.
-    fn place(&self, path: &[&str]) -> Result<PathBuf> {
+    fn place<N: AsRef<[u8]>>(&self, path: &[N]) -> Result<PathBuf> {
         let Self::Mount(mountpoint) = self else {
             return Err(Error::Internal("a path without a mount".into()));
         };
-        let is_name = |name: &&str| !["", ".", ".."].contains(name) && !name.contains(['/', '\0']);
+        let is_name = |name: &N| {
+            let name = name.as_ref();
+            !matches!(name, b"" | b"." | b"..") && !name.iter().any(|byte| b"/\0".contains(byte))
+        };
+        let names = path.iter().map(|name| OsStr::from_bytes(name.as_ref()));
         match path.iter().all(is_name) {
-            true => Ok(mountpoint.join(path.iter().collect::<PathBuf>())),
+            true => Ok(mountpoint.join(names.collect::<PathBuf>())),
             false => Err(not_found(path)),
         }
     }
 }
 
-fn not_found(path: &[&str]) -> Error {
-    Error::NotFound(path.join("/"))
+fn not_found<N: AsRef<[u8]>>(path: &[N]) -> Error {
+    let names = path
+        .iter()
+        .map(|name| String::from_utf8_lossy(name.as_ref()));
+    Error::NotFound(names.collect::<Vec<_>>().join("/"))
 }
 
 /// What the mount says of a failure, where it says more than its number.
@@ -217,8 +225,8 @@ fn failure(place: PathBuf, error: &io::Error) -> Error {
 }
 
 /// A name in a folder: its inode, and its kind.
-fn look_up(pending: &PendingRequests, folder: u64, name: &str) -> Result<Option<(u64, Kind)>> {
-    let lookup = |view: &View<'_>| view.lookup(folder, name.as_bytes());
+fn look_up(pending: &PendingRequests, folder: u64, name: &[u8]) -> Result<Option<(u64, Kind)>> {
+    let lookup = |view: &View<'_>| view.lookup(folder, name);
     Ok(match pending.run(lookup)? {
         Found::Node(stat, _) => Some((stat.attributes.ino, stat.attributes.kind)),
         Found::Absent(_) => None,
@@ -226,10 +234,13 @@ fn look_up(pending: &PendingRequests, folder: u64, name: &str) -> Result<Option<
 }
 
 /// The inode of a path, after its symlinks, all of which lead to a name beside them.
-fn find(pending: &PendingRequests, path: &[&str]) -> Result<u64> {
+///
+/// # Errors
+/// [`Error::NotFound`] where a name does not exist; what looking it up fails with.
+pub(super) fn find<N: AsRef<[u8]>>(pending: &PendingRequests, path: &[N]) -> Result<u64> {
     let mut parent = ROOT;
     for name in path {
-        let mut name = (*name).to_owned();
+        let mut name = name.as_ref().to_vec();
         let mut links = LINKS;
         parent = loop {
             let (ino, kind) = look_up(pending, parent, &name)?.ok_or_else(|| not_found(path))?;
@@ -237,8 +248,7 @@ fn find(pending: &PendingRequests, path: &[&str]) -> Result<u64> {
                 break ino;
             }
             links -= 1;
-            let target = pending.run(|view| view.readlink(ino))?;
-            name = String::from_utf8_lossy(&target).into_owned();
+            name = pending.run(|view| view.readlink(ino))?;
         };
     }
     Ok(parent)

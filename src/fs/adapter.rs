@@ -22,6 +22,7 @@ use fuser::{
     ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use std::{
+    cell::Cell,
     ffi::OsStr,
     io,
     os::unix::ffi::OsStrExt,
@@ -82,12 +83,17 @@ impl Filesystem for Fs {
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let writes = flags.acc_mode() != OpenAccMode::O_RDONLY;
         let (is_owner, tid) = (self.context.is_owner(request), request.pid());
+        let rounds = Cell::new(0_u32);
         self.serve(
             tid,
             Task::on("open", ino.0),
-            move |_, view| match writes {
-                true => view.open_to_write(ino.0, is_owner),
-                false => view.open(ino.0, is_owner),
+            move |_, view| {
+                rounds.set(rounds.get() + 1);
+                let opened = match writes {
+                    true => view.open_to_write(ino.0, is_owner),
+                    false => view.open(ino.0, is_owner),
+                };
+                opened.map(|opened| (opened, rounds.get() > 1))
             },
             move |context, opened| replies::opened(context, ino.0, tid, opened, reply),
         );
@@ -120,6 +126,9 @@ impl Filesystem for Fs {
             match self.context.read(&view, fh.0, offset, size, buffer) {
                 Ok(()) => {
                     reply.data(buffer);
+                    let (activity, bytes) = (self.context.tree.activity(), buffer.len() as u64);
+                    activity.asked();
+                    activity.read(request.pid(), ino.0, bytes, false, now);
                     None
                 }
                 Err(Miss::Error(error)) => {
@@ -130,15 +139,21 @@ impl Filesystem for Fs {
             }
         });
         let Some(reply) = waits else { return };
+        let tid = request.pid();
         self.serve(
-            request.pid(),
+            tid,
             task,
             move |context, view| {
                 let mut buffer = Vec::new();
                 context.read(view, fh.0, offset, size, &mut buffer)?;
                 Ok(buffer)
             },
-            |_, read| replies::data(read, reply),
+            move |context, read| {
+                let bytes = read.as_ref().map_or(0, |read| read.len() as u64);
+                replies::data(read, reply);
+                let activity = context.tree.activity();
+                activity.read(tid, ino.0, bytes, true, Instant::now());
+            },
         );
     }
 

@@ -78,6 +78,17 @@ impl Context {
         }
     }
 
+    /// The bytes of a file that a process which opens it finds in the page cache, put there
+    /// for it: it sends no read that could be counted.
+    pub(super) fn given(&self, opened: &Opened) -> u64 {
+        match &opened.handle {
+            Handle::Content(content, _) if opened.is_final && content.size() <= MOST_GIVEN => {
+                content.size()
+            }
+            _ => 0,
+        }
+    }
+
     fn store(&self, ino: u64, handle: &Handle) {
         let Some(notifier) = self.notifier.get() else {
             return;
@@ -316,13 +327,15 @@ pub(super) struct Asked {
     pub(super) tid: u32,
     pub(super) task: Task,
     pub(super) since: Instant,
+    /// Whether it has waited for a fetch.
+    pub(super) has_waited: bool,
 }
 
 /// Runs an operation, and again whenever what it misses has been fetched, for so many
 /// rounds.
 pub(super) fn attempt<T: 'static>(
     context: Arc<Context>,
-    asked: Asked,
+    mut asked: Asked,
     rounds: u32,
     operation: impl Fn(&Context, &View<'_>) -> Answer<T> + Send + 'static,
     reply: impl FnOnce(&Context, Result<T>) + Send + 'static,
@@ -356,7 +369,11 @@ pub(super) fn attempt<T: 'static>(
             Ok(()) => {
                 drop((view, working));
                 let pending = context.pending.clone();
+                let activity = context.tree.activity();
+                let is_first = !std::mem::replace(&mut asked.has_waited, true);
+                activity.waits(asked.tid, asked.task.ino, is_first, Instant::now());
                 let again = move |wake| {
+                    context.tree.activity().goes_on(asked.tid);
                     // Looking again as more bytes come does not count as a round.
                     let rounds = rounds - u32::from(wake == Wake::Settled);
                     attempt(context, asked, rounds, operation, reply);

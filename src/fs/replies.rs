@@ -13,6 +13,7 @@ use fuser::{
     Errno, FileHandle, FopenFlags, Generation, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry,
     ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr,
 };
+use std::time::Instant;
 
 pub(super) fn entry(context: &Context, found: Result<Found>, reply: ReplyEntry) {
     match found {
@@ -33,16 +34,17 @@ pub(super) fn data(bytes: Result<Vec<u8>>, reply: ReplyData) {
     }
 }
 
-/// Answers an open of thread `tid`.
+/// Answers an open of thread `tid`, which has waited for it or not.
 pub(super) fn opened(
     context: &Context,
     ino: u64,
     tid: u32,
-    opened: Result<Opened>,
+    opened: Result<(Opened, bool)>,
     reply: ReplyOpen,
 ) {
     match opened {
-        Ok(opened) => {
+        Ok((opened, has_waited)) => {
+            let given = context.given(&opened);
             let is_written = matches!(opened.handle, Handle::Control(_));
             let is_content = matches!(opened.handle, Handle::Content(..));
             let flags = if opened.is_final && !context.outdated.contains(ino) {
@@ -67,6 +69,8 @@ pub(super) fn opened(
                 Some(id) => opened_backed(reply, handle, id),
                 None => reply.opened(FileHandle(handle), flags),
             }
+            let activity = context.tree.activity();
+            activity.opened(tid, ino, given, has_waited, Instant::now());
             if has_next {
                 context.give_next(ino);
             }

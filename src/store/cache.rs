@@ -148,18 +148,10 @@ impl Cache {
     }
 
     /// Takes note of a version that has been sealed; `unsynced` is its path if it must
-    /// still be synced, `written` its content where a fetch of this process wrote all of it.
-    pub(super) fn add(
-        &self,
-        key: &VersionKey,
-        unsynced: Option<PathBuf>,
-        written: Option<Written>,
-    ) {
+    /// still be synced.
+    pub(super) fn add(&self, key: &VersionKey, unsynced: Option<PathBuf>) {
         // An older copy without content may be open under this key.
         self.forget(key);
-        if let Some((written, version)) = written.zip(self.version(key)) {
-            version.know_written(written);
-        }
         self.syncer.sync_later(unsynced.into_iter().collect());
     }
 

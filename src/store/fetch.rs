@@ -22,7 +22,7 @@ pub use partial::{PartialFile, PartialRead, PartialVersion};
 pub use request::FetchRequest;
 
 use super::{
-    cache::{Cache, Missing, Version},
+    cache::{Cache, Missing, Version, Written},
     crash::crash_point,
     durability,
     index::Builder,
@@ -241,8 +241,11 @@ impl Fetcher {
                 Err(Stopped::Again(why, _)) if is_left || starts < STARTS => why,
                 Err(Stopped::Again(_, error)) => return Err(error),
                 Err(Stopped::Failed(error)) => return Err(error),
-                Ok(()) => match cache.with_content(&request.key) {
+                Ok(written) => match cache.with_content(&request.key) {
                     Some(version) => {
+                        if let Some(written) = written {
+                            version.know_written(written);
+                        }
                         self.exchange.offer(&version);
                         return Ok(version);
                     }
@@ -271,7 +274,7 @@ impl Fetcher {
         left: Option<(Staging, Left)>,
         turn: &Turn<'_>,
         progress: &Progress,
-    ) -> Result<(), Stopped> {
+    ) -> Result<Option<Written>, Stopped> {
         let is_left = left.is_some();
         let (mut staging, left) = left.unzip();
         let mut download = match &left {
@@ -305,8 +308,9 @@ impl Fetcher {
             };
             self.unpack(cache, request, archive, staging, left, progress)
         });
-        let Err(error) = result else {
-            return Ok(());
+        let error = match result {
+            Ok(written) => return Ok(written),
+            Err(error) => error,
         };
         if download.changed() {
             return Err(Stopped::Again("the archive changed", error));
@@ -333,12 +337,12 @@ impl Fetcher {
         request: &FetchRequest<'_>,
         archive: Incoming<impl Read + Send>,
         progress: &Progress,
-    ) -> Result<()> {
+    ) -> Result<Option<Written>> {
         let mut staging = Staging::new(cache.quota())?;
         self.unpack(cache, request, archive, &mut staging, None, progress)
     }
 
-    /// Unpacks an archive and seals it.
+    /// Unpacks an archive and seals it; what it wrote, where that is known.
     fn unpack(
         &self,
         cache: &Cache,
@@ -347,7 +351,7 @@ impl Fetcher {
         staging: &mut Staging,
         left: Option<Left>,
         progress: &Progress,
-    ) -> Result<()> {
+    ) -> Result<Option<Written>> {
         let expected = request.declared_size.or(archive.length).unwrap_or(0);
         staging.expect(expected, progress)?;
         crash_point("room-reserved");
@@ -391,9 +395,10 @@ impl Fetcher {
         (staging, left): (&mut Staging, Option<Left>),
         partial: &PartialVersion,
         progress: &Progress,
-    ) -> Result<()> {
+    ) -> Result<Option<Written>> {
         let key = &request.key;
         let left = left.map(|left| (left.start, left.replay));
+        let is_written = left.is_none();
         let mut source = Counted {
             source: archive.source,
             bytes: left.as_ref().map_or(0, |(start, _)| start.input()),
@@ -439,8 +444,9 @@ impl Fetcher {
             boot: durability::boot().map(str::to_string),
         };
         let unsynced = staging.seal(key, &meta, progress)?;
-        cache.add(key, unsynced, unpacked.written);
-        Ok(())
+        cache.add(key, unsynced);
+        // What an earlier fetch has left has been read, not written.
+        Ok(unpacked.written.filter(|_| is_written))
     }
 }
 

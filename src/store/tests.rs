@@ -180,7 +180,8 @@ fn take_in(
         length,
         etag: None,
     };
-    store.fetcher.take_in(cache, request, archive, &progress)
+    let taken = store.fetcher.take_in(cache, request, archive, &progress);
+    taken.map(drop)
 }
 
 /// A store over a temporary folder.

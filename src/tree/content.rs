@@ -3,7 +3,7 @@
 
 mod transfers;
 
-pub(crate) use transfers::Totals;
+pub(crate) use transfers::{Totals, UnderWay};
 
 use crate::{
     api::types::StorageVersion,
@@ -213,13 +213,28 @@ impl Content {
 
     /// The downloads as a table. `name` knows the names of storages.
     pub(crate) fn table(&self, name: impl Fn(&VersionId) -> Option<String>) -> String {
-        self.transfers.render(|version, file| {
-            let title = transfers::title(version, name(version));
-            match file.and_then(|file| self.path(version, file)) {
-                Some(path) => format!("{title}/{path}"),
-                None => title,
-            }
-        })
+        self.transfers
+            .render(|version, file| self.title(version, file, &name))
+    }
+
+    /// The downloads that run.
+    pub(crate) fn under_way(&self, name: impl Fn(&VersionId) -> Option<String>) -> Vec<UnderWay> {
+        self.transfers
+            .under_way(|version, file| self.title(version, file, &name))
+    }
+
+    /// A version, or a file of it where that is soon found, in a line of text.
+    pub(crate) fn title(
+        &self,
+        version: &VersionId,
+        file: Option<u32>,
+        name: impl Fn(&VersionId) -> Option<String>,
+    ) -> String {
+        let title = transfers::title(version, name(version));
+        match file.and_then(|file| self.path(version, file)) {
+            Some(path) => format!("{title}/{path}"),
+            None => title,
+        }
     }
 
     /// The path of a file in its version, where that is known and is soon found: a node

@@ -78,7 +78,7 @@ pub(crate) enum Node {
 const ROOT_INO: u64 = 1;
 
 /// The nodes of [`Object::Fixed`].
-const FIXED: [(u32, Node); 17] = [
+const FIXED: [(u32, Node); 18] = [
     (ROOT_INO as u32, Node::Root),
     (2, Node::Agents),
     (3, Node::Runs),
@@ -96,6 +96,7 @@ const FIXED: [(u32, Node); 17] = [
     (15, Node::AgentsTable),
     (16, Node::StoragesTable(StorageKind::Volume)),
     (17, Node::StoragesTable(StorageKind::Artifact)),
+    (18, Node::MetaFile(MetaFile::Activity)),
 ];
 
 /// The children of the root, by name.
@@ -236,6 +237,12 @@ impl Node {
             }
             _ => None,
         }
+    }
+
+    /// Whether only the user who mounted, and root, may use it: a control file acts with
+    /// that user's token, and who reads what is no other user's business.
+    pub(crate) fn is_private(&self) -> bool {
+        matches!(self, Self::Control(_) | Self::MetaFile(MetaFile::Activity))
     }
 
     fn place(&self) -> (Object, u32) {

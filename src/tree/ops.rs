@@ -1,5 +1,6 @@
 //! The operations on the tree, each for one request.
 
+mod activity;
 pub(super) mod attributes;
 mod control;
 pub(super) mod directories;

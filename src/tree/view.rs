@@ -8,6 +8,7 @@ use crate::{
     store::{AnswerStore, Store, Usage, Verify, Version},
     supervision::Supervision,
     tree::{
+        activity::Activity,
         answers::{Agents, Answers, Listing, Sharing},
         cache::Cache,
         content::Content,
@@ -79,6 +80,7 @@ pub struct Tree {
     pub(super) content: Content,
     pub(super) orders: Orders,
     pub(super) crawlers: Crawlers,
+    pub(super) activity: Activity,
     pub(super) live: Live,
     pub(super) inodes: Inodes,
     handover: Arc<Handover>,
@@ -123,6 +125,7 @@ impl Tree {
             content,
             orders,
             crawlers: Crawlers::new(options.crawlers),
+            activity: Activity::default(),
             live,
             inodes: Inodes::new(numbers(&answer_store), handover.clone()),
             handover,
@@ -140,6 +143,11 @@ impl Tree {
     /// What the next worker takes over.
     pub(crate) fn handover(&self) -> &Arc<Handover> {
         &self.handover
+    }
+
+    /// Who uses the mount now.
+    pub fn activity(&self) -> &Activity {
+        &self.activity
     }
 
     /// Writes nothing more to the cache.

@@ -3,7 +3,7 @@
 use super::{SOON, mount::wait_for_end};
 use std::{
     io::Read,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
@@ -18,11 +18,19 @@ pub(crate) struct Watched {
 impl Watched {
     /// Starts it; errors are part of what it prints.
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::spawn(command.stdin(Stdio::null()))
+    }
+
+    /// The same, with the pipe that is its input.
+    pub(crate) fn with_keys(command: &mut Command) -> (Self, ChildStdin) {
+        let mut watched = Self::spawn(command.stdin(Stdio::piped()));
+        let keys = watched.child.stdin.take().unwrap();
+        (watched, keys)
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let (mut reader, writer) = std::io::pipe().unwrap();
-        command
-            .stdin(Stdio::null())
-            .stdout(writer.try_clone().unwrap())
-            .stderr(writer);
+        command.stdout(writer.try_clone().unwrap()).stderr(writer);
         let child = command.spawn().unwrap();
         // The command holds the pipe's other end, and would keep it open.
         command.stdout(Stdio::null()).stderr(Stdio::null());

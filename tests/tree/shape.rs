@@ -29,7 +29,14 @@ fn folders_list_what_the_service_has() {
         };
         let top = [".vm0fs", "agents", "artifacts", "runs", "volumes"];
         assert_eq!(mount.list("."), top);
-        let pages = ["errors", "help", "help.txt", "status.json", "transfers"];
+        let pages = [
+            "activity.json",
+            "errors",
+            "help",
+            "help.txt",
+            "status.json",
+            "transfers",
+        ];
         assert_eq!(mount.list(".vm0fs"), pages);
         assert_eq!(mount.list("agents"), ["bare", "writer"]);
         let tables = [".runs.csv", ".runs.jsonl"];

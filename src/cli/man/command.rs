@@ -29,15 +29,13 @@ fn add(
     pages: &mut Vec<Page>,
 ) {
     let name = name(command);
-    pages.push(page(command, above, common, date));
+    let own = page(command, above, common, date);
     for alias in command.get_visible_aliases() {
         let (before, _) = name.rsplit_once('-').unwrap_or((name, ""));
-        pages.push(Page {
-            name: format!("{before}-{alias}"),
-            section: COMMANDS,
-            text: format!(".so man{COMMANDS}/{name}.{COMMANDS}\n"),
-        });
+        let alias = own.alias(&format!("{before}-{alias}"));
+        pages.push(alias);
     }
+    pages.push(own);
     let above = [above, &[command]].concat();
     for sub in shown(command) {
         add(sub, &above, common, date, pages);
@@ -88,7 +86,12 @@ fn page(command: &clap::Command, above: &[&clap::Command], common: &str, date: &
     for sentence in &rest.exits {
         add_codes(&mut end, sentence);
     }
-    if !above.is_empty() {
+    // A list of all its codes leaves none to the common ones.
+    let has_all = rest
+        .exits
+        .iter()
+        .any(|sentence| sentence.starts_with(CODES));
+    if !above.is_empty() && !has_all {
         if !rest.exits.is_empty() {
             page::paragraph(&mut end, "Otherwise:");
         }
@@ -116,6 +119,9 @@ fn page(command: &clap::Command, above: &[&clap::Command], common: &str, date: &
     page
 }
 
+/// What a list of all codes begins with.
+const CODES: &str = "Exit codes";
+
 /// A sentence about exit codes: one that ends as `: 0 done, 1 failed.` as a list.
 fn add_codes(roff: &mut Roff, sentence: &str) {
     let (lead, list) = sentence.rsplit_once(": ").unwrap_or((sentence, ""));
@@ -129,7 +135,7 @@ fn add_codes(roff: &mut Roff, sentence: &str) {
         roff.text([roman(sentence)]);
         return;
     };
-    if lead != "Exit codes" {
+    if lead != CODES {
         roff.text([roman(format!("{lead}:"))]);
     }
     for (code, meaning) in codes {

@@ -30,6 +30,16 @@ impl Page {
         format!("{}.{}", self.name, self.section)
     }
 
+    /// The same page by another name.
+    pub(super) fn alias(&self, name: &str) -> Self {
+        let Self { section, .. } = *self;
+        Self {
+            name: name.to_owned(),
+            section,
+            text: format!(".so man{section}/{}\n", self.file_name()),
+        }
+    }
+
     /// The beginning of a page: its name, section, date, and what it is about.
     pub(super) fn new(name: &str, number: u8, date: &str, about: &str) -> Self {
         let mut page = Self {

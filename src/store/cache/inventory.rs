@@ -4,9 +4,9 @@
 use super::{
     audit::{self, Audit},
     entries::{QuotaEntry, remove_content},
-    keepalive,
+    keepalive::{self, Keepalive},
     quota::Quota,
-    version::Present,
+    version::{Present, Version},
 };
 use crate::error::{Error, Result};
 use crate::store::files::{self, META, PACK, PINNED, PRESENT};
@@ -17,6 +17,7 @@ use std::{
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
     time::SystemTime,
 };
@@ -277,6 +278,15 @@ impl Inventory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(Error::io("unpinning a version", error)),
         }
+    }
+
+    /// A version with its names and attributes; `None` where the cache does not have it,
+    /// or not in today's format.
+    pub fn version(&self, key: &str) -> Option<Arc<Version>> {
+        let path = self.path(key).ok()?;
+        let meta = Meta::read(File::open(path.join(META)).ok()?)?;
+        let version = Version::load(&path, &meta.key()?, &Keepalive::default())?;
+        Some(Arc::new(version))
     }
 
     /// Whether all of a version's content is on disk.

@@ -115,7 +115,7 @@ fn take_in(
         ..meta
     };
     let unsynced = staging.seal(key, &meta, progress)?;
-    cache.add(key, unsynced, None);
+    cache.add(key, unsynced);
     if let Some(version) = cache.version(key) {
         version.know_seek(seek);
     }

@@ -120,7 +120,7 @@ impl Unpacker {
         let staged = fs::read_dir(quota.staging()).map(Iterator::count);
         assert_eq!(staged.ok(), Some(0), "nothing is left of the download");
         match result {
-            Ok(()) => {
+            Ok(_) => {
                 let version = self.store.version(&request.key).expect("what was sealed");
                 whole(&version);
                 drop(version);

@@ -47,6 +47,18 @@ pub(crate) struct Totals {
     bytes: u64,
 }
 
+/// A download that runs.
+pub(crate) struct UnderWay {
+    /// The version, or the file of it that needs it.
+    pub(crate) title: String,
+    /// Bytes so far, and in all where that is known.
+    pub(crate) bytes: u64,
+    pub(crate) expected: Option<u64>,
+    /// How long it has run, and how long ago the last byte came.
+    pub(crate) age: Duration,
+    pub(crate) idle: Duration,
+}
+
 #[derive(Clone)]
 struct Download {
     version: VersionId,
@@ -221,23 +233,42 @@ impl Transfers {
         result
     }
 
+    /// The downloads that run. `title` names a version, or a file of it.
+    pub(super) fn under_way(
+        &self,
+        title: impl Fn(&VersionId, Option<u32>) -> String,
+    ) -> Vec<UnderWay> {
+        // Copied out: naming them takes other locks.
+        let running: Vec<_> = self.0.lock().running.values().cloned().collect();
+        let under_way = running.into_iter().map(|download| {
+            let (bytes, expected) = so_far(&download.progress);
+            UnderWay {
+                title: title(&download.version, download.file),
+                bytes,
+                expected,
+                age: download.started.elapsed(),
+                idle: download.progress.idle(),
+            }
+        });
+        under_way.collect()
+    }
+
     /// `.vm0fs/transfers`: running downloads, then ended ones, then files that were read in
     /// parts, the last first. `title` names a version, or a file of it.
     pub(super) fn render(&self, title: impl Fn(&VersionId, Option<u32>) -> String) -> String {
+        let running = self.under_way(&title);
         // Copied out: naming them takes other locks.
         let state = self.0.lock();
-        let running: Vec<_> = state.running.values().cloned().collect();
         let ended: Vec<_> = state.ended.iter().chain(&state.parts).cloned().collect();
         drop(state);
-        let running = running.iter().map(|download| {
-            let (bytes, expected) = so_far(&download.progress);
-            let age = download.started.elapsed();
+        let running = running.into_iter().map(|download| {
+            let (bytes, expected) = (download.bytes, download.expected);
             [
-                title(&download.version, download.file),
+                download.title,
                 amount(bytes, expected),
-                humanize::rate(bytes, age),
-                humanize::age(age),
-                state_of(bytes, expected, download.progress.idle()),
+                humanize::rate(bytes, download.age),
+                humanize::age(download.age),
+                state_of(bytes, expected, download.idle),
             ]
         });
         let ended = ended.iter().map(|ended| {

@@ -71,7 +71,12 @@ impl Live {
 
     /// How many streams are open.
     pub(crate) fn stream_count(&self) -> usize {
-        self.runs.lock().count()
+        self.runs.lock().streamed().count()
+    }
+
+    /// The runs of which streams are open.
+    pub(crate) fn streamed(&self) -> Vec<Arc<str>> {
+        self.runs.lock().streamed().cloned().collect()
     }
 
     /// The log of a live run, the same for all processes that read it.

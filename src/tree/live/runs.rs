@@ -83,10 +83,10 @@ impl Runs {
         self.schedules.get(id)
     }
 
-    /// How many streams are open.
-    pub(super) fn count(&self) -> usize {
-        let runs = self.schedules.values();
-        runs.filter(|run| run.streams()).count()
+    /// Those of which streams are open.
+    pub(super) fn streamed(&self) -> impl Iterator<Item = &Arc<str>> {
+        let runs = self.schedules.iter();
+        runs.filter(|(_, run)| run.streams()).map(|(id, _)| id)
     }
 }
 

@@ -66,12 +66,14 @@ pub(crate) enum MetaFile {
     Errors,
     Help,
     Transfers,
+    Activity,
 }
 
 impl MetaFile {
     /// Every such file, by the name it has in `.vm0fs`.
-    pub(crate) const ALL: [(&'static str, Self); 4] = [
+    pub(crate) const ALL: [(&'static str, Self); 5] = [
         ("status.json", Self::Status),
+        ("activity.json", Self::Activity),
         ("errors", Self::Errors),
         ("transfers", Self::Transfers),
         ("help.txt", Self::Help),

@@ -43,6 +43,8 @@ const READ: u16 = 0o444;
 const READ_AND_ENTER: u16 = 0o555;
 /// Permissions of a control file, which acts with its owner's token.
 const OWNER: u16 = 0o600;
+/// Permissions of what only its owner may read.
+const OWNER_READS: u16 = 0o400;
 /// Permissions of a symlink, which mean nothing.
 const LINK: u16 = 0o777;
 
@@ -94,11 +96,10 @@ impl View<'_> {
     /// EROFS for writing to a file that is no control file; EACCES.
     pub fn access(&self, ino: u64, access: Access) -> Answer<()> {
         let node = self.node(ino)?;
-        if matches!(node, Node::Control(_)) {
-            if (access.read || access.write) && !access.is_owner {
-                return Err(not_yours().into());
-            }
-        } else if access.write {
+        if node.is_private() && (access.read || access.write) && !access.is_owner {
+            return Err(not_yours().into());
+        }
+        if access.write && !matches!(node, Node::Control(_)) {
             return Err(Error::ReadOnly.into());
         }
         if access.execute && node.kind() != Some(Kind::Directory) {
@@ -235,6 +236,7 @@ impl View<'_> {
             mtime: mtime(at),
             mode: match node {
                 Node::Control(_) => OWNER,
+                _ if node.is_private() => OWNER_READS,
                 _ => mode(kind),
             },
             links: 1,

@@ -151,11 +151,11 @@ impl View<'_> {
     /// Opens a file for reading.
     ///
     /// # Errors
-    /// EISDIR, EINVAL for a symlink, EACCES for a control file of another user, ESTALE,
+    /// EISDIR, EINVAL for a symlink, EACCES for a private file of another user, ESTALE,
     /// and what a fetch fails with.
     pub fn open(&self, ino: u64, is_owner: bool) -> Answer<Opened> {
         let node = self.node(ino)?;
-        if matches!(node, Node::Control(_)) && !is_owner {
+        if node.is_private() && !is_owner {
             return Err(not_yours().into());
         }
         let Node::Entry(version, number) = &node else {

@@ -4,6 +4,7 @@ use crate::{
     api::types::{self, Row, StorageKind, StorageVersion},
     conversation::transcript::Head,
     error::Error,
+    store::Version,
     tree::{
         answers::{
             Agent, Agents, LIVE_TTL, Listing, Named, Registered, Run, RunLogs, Runs, Storage,
@@ -14,7 +15,7 @@ use crate::{
         fetch_key::{Answer, FetchKey, Fetchable, Miss, Need},
         live::{Event, Show, conclude},
         logs::{LogView, Logs},
-        node::{RunFile, VersionId},
+        node::{Node, RunFile, VersionId},
         view::{Tree, View},
     },
 };
@@ -272,6 +273,21 @@ impl View<'_> {
             return Ok(Files::None);
         }
         Err(self.content_miss(version))
+    }
+
+    /// The sealed version that a node lies in; `None` for one without files.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for what is in no version, and what the fetch fails with.
+    pub fn version(&self, ino: u64) -> Answer<Option<Arc<Version>>> {
+        let Node::Entry(version, _) = self.node(ino)? else {
+            return Err(Error::Invalid("is in no version".into()).into());
+        };
+        match self.files(&version)? {
+            Files::None => Ok(None),
+            Files::Sealed(sealed) => Ok(Some(sealed)),
+            Files::Partial(_) => Err(self.content_miss(&version)),
+        }
     }
 
     /// What an operation answers that needs files which are not on disk.

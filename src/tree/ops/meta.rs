@@ -37,7 +37,8 @@ impl View<'_> {
                 let answers = &self.tree.answers;
                 answers.name_of(version.kind, &version.storage)
             }),
-            _ => self.status(),
+            MetaFile::Activity => self.activity(),
+            MetaFile::Status | MetaFile::Help => self.status(),
         };
         let bytes: Arc<[u8]> = text.into_bytes().into();
         let page = (Timestamp::now(), bytes.clone());

@@ -1,0 +1,120 @@
+#!/bin/sh
+# Installs vm0fs below ~/.local, without root, from the folder that this file is in.
+# usage: install.sh [--prefix DIR]       install, or install this version over another
+#        install.sh --uninstall [--prefix DIR]
+#
+# DIR is ~/.local unless it is given. What was installed is listed in
+# DIR/share/vm0fs/installed; --uninstall removes that and nothing else. Settings, the
+# cache and the log stay.
+set -eu
+
+say() { printf '%s\n' "$*"; }
+fail() {
+    printf 'install.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+action=install
+prefix=
+while [ $# -gt 0 ]; do
+    case $1 in
+    -h | --help)
+        sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | sed '$d'
+        exit
+        ;;
+    --uninstall) action=uninstall ;;
+    --prefix)
+        [ $# -gt 1 ] || fail "--prefix names a folder: --prefix ~/.local"
+        shift
+        prefix=$1
+        ;;
+    --prefix=*) prefix=${1#--prefix=} ;;
+    *) fail "there is no argument $1; see install.sh --help" ;;
+    esac
+    shift
+done
+[ -n "$prefix" ] || prefix=${HOME:?the home folder is not known; name a folder with --prefix}/.local
+case $prefix in
+/*) ;;
+*) prefix=$PWD/$prefix ;;
+esac
+here=$(cd -- "$(dirname -- "$0")" && pwd)
+list=$prefix/share/vm0fs/installed
+
+# Removes what the list has, and the folders that are empty then.
+remove() {
+    while IFS= read -r file; do
+        case $file in
+        */../* | /* | '') continue ;;
+        esac
+        rm -f -- "$prefix/$file"
+        # rmdir removes none that has something in it.
+        folder=$(dirname -- "$file")
+        while [ "$folder" != . ] && rmdir -- "$prefix/$folder" 2>/dev/null; do
+            folder=$(dirname -- "$folder")
+        done
+    done <"$1"
+}
+
+if [ "$action" = uninstall ]; then
+    [ -f "$list" ] || fail "there is no vm0fs in $prefix that install.sh has installed ($list is missing)"
+    mounted=$("$prefix/bin/vm0fs" status --json 2>/dev/null | grep -c '"mountpoint"' || true)
+    copy=$(mktemp)
+    trap 'rm -f -- "$copy"' EXIT
+    cat -- "$list" >"$copy"
+    remove "$copy"
+    say "vm0fs is removed from $prefix."
+    [ "${mounted:-0}" -eq 0 ] || say "$mounted mounts go on until they are unmounted: fusermount3 -u FOLDER"
+    say "Left, if you used it: ~/.config/vm0fs (settings), ~/.cache/vm0fs, ~/.local/state/vm0fs (the log)."
+    exit
+fi
+
+[ -x "$here/bin/vm0fs" ] || fail "$here/bin/vm0fs is missing: run the install.sh of an unpacked archive"
+problem=$("$here/bin/vm0fs" --version 2>&1 >/dev/null) ||
+    fail "the program does not run on this machine: $problem"
+
+new=$(mktemp)
+trap 'rm -f -- "$new"' EXIT
+(cd -- "$here" && find bin share -type f | sort) >"$new"
+printf '%s\n' share/vm0fs/install.sh share/vm0fs/installed >>"$new"
+
+# Of another version, what this one does not have.
+if [ -f "$list" ]; then
+    old=$(mktemp)
+    grep -vxF -f "$new" -- "$list" >"$old" || true
+    remove "$old"
+    rm -f -- "$old"
+fi
+while IFS= read -r file; do
+    mkdir -p -- "$prefix/$(dirname -- "$file")"
+    case $file in
+    share/vm0fs/installed) cat -- "$new" >"$prefix/$file" ;;
+    share/vm0fs/install.sh) [ "$here/install.sh" -ef "$prefix/$file" ] || cp -f -- "$here/install.sh" "$prefix/$file" ;;
+    # The unit names the program by its place.
+    share/systemd/*) sed "s|/usr/bin/vm0fs|$prefix/bin/vm0fs|g" "$here/$file" >"$prefix/$file" ;;
+    # Aside first: a program that runs cannot be written to.
+    bin/*)
+        cp -f -- "$here/$file" "$prefix/$file.new"
+        chmod 755 -- "$prefix/$file.new"
+        mv -f -- "$prefix/$file.new" "$prefix/$file"
+        ;;
+    *) cp -f -- "$here/$file" "$prefix/$file" ;;
+    esac
+done <"$new"
+say "$("$prefix/bin/vm0fs" --version) is installed in $prefix."
+
+case :$PATH: in
+*":$prefix/bin:"*) ;;
+*) say "$prefix/bin is not in your PATH; add to ~/.profile: PATH=\"$prefix/bin:\$PATH\"" ;;
+esac
+if ! command -v fusermount3 >/dev/null 2>&1; then
+    say "fusermount3 is missing, so only root can mount. It is in the package fuse3:"
+    say "    sudo apt-get install fuse3     (Fedora: sudo dnf install fuse3)"
+fi
+if [ ! -c /dev/fuse ]; then
+    say "/dev/fuse is missing: sudo modprobe fuse; in a container: --device /dev/fuse"
+fi
+say "Completion works in a new bash or fish. For zsh, add to ~/.zshrc before compinit:"
+say "    fpath=($prefix/share/zsh/site-functions \$fpath)"
+say "To look around without an account: vm0fs demo"
+say "To remove it: sh $prefix/share/vm0fs/install.sh --uninstall"

@@ -1,0 +1,143 @@
+//! Which artifact or volume a user names: by its name, or by a path in a mount.
+
+use crate::{
+    cli::mounts,
+    error::{Error, Result},
+    proc::MountEntry,
+    text::one_line,
+};
+use std::{
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Component, Path, PathBuf, absolute},
+};
+
+/// Characters of a path in a message.
+const SHOWN: usize = 200;
+/// The folders that have versions.
+const KINDS: [&str; 2] = ["artifacts", "volumes"];
+
+/// An artifact or a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Storage {
+    /// The folder that it is in, in every mount.
+    pub(super) kind: &'static str,
+    /// Its name there.
+    pub(super) name: Box<[u8]>,
+    /// The mount that it was named in.
+    pub(super) mountpoint: Option<PathBuf>,
+}
+
+impl Storage {
+    /// What the user means. Looks into no mount that it is named in by a path.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] for a path that is in no artifact or volume of a mount,
+    /// [`Error::Io`] where it does not exist.
+    pub(super) fn find(named: &Path) -> Result<Self> {
+        let shown = || one_line(&named.to_string_lossy(), SHOWN);
+        let failed = |error| Error::io(shown(), error);
+        let by_name = by_name(named);
+        let mounts = mounts::all()?;
+        // A name alone may be one in the working folder.
+        if by_name.is_none() || named.iter().count() == 1 {
+            let here = absolute(named).map_err(failed)?;
+            if let Some(found) = by_path(&here, &mounts) {
+                return Ok(found);
+            }
+        }
+        match by_name {
+            Some(found) => Ok(found),
+            None => {
+                let real = fs::canonicalize(named).map_err(failed)?;
+                by_path(&real, &mounts).ok_or_else(|| {
+                    Error::Setup(format!(
+                        "{} is in no artifact or volume of a vm0fs mount",
+                        shown()
+                    ))
+                })
+            }
+        }
+    }
+
+    /// Kind and name, for people and programs.
+    pub(super) fn shown(&self) -> String {
+        format!("{}/{}", self.kind, String::from_utf8_lossy(&self.name))
+    }
+}
+
+/// What a path is in, or is.
+fn by_path(path: &Path, mounts: &[MountEntry]) -> Option<Storage> {
+    let mount = path
+        .ancestors()
+        .find_map(|above| mounts.iter().rfind(|entry| entry.mountpoint == above))?;
+    let below = path.strip_prefix(&mount.mountpoint).ok()?;
+    let mut names = below.iter();
+    let (kind, name) = (names.next()?, names.next()?);
+    Some(Storage {
+        kind: KINDS.into_iter().find(|known| kind == *known)?,
+        name: name.as_bytes().into(),
+        mountpoint: Some(mount.mountpoint.clone()),
+    })
+}
+
+/// What is named without a mount: `NAME`, `artifacts/NAME`, `volumes/NAME`.
+fn by_name(named: &Path) -> Option<Storage> {
+    let parts: Vec<Component<'_>> = named.components().collect();
+    let (kind, name) = match parts.as_slice() {
+        [Component::Normal(name)] => (KINDS[0], name),
+        [Component::Normal(kind), Component::Normal(name)] => {
+            (KINDS.into_iter().find(|known| kind == known)?, name)
+        }
+        _ => return None,
+    };
+    Some(Storage {
+        kind,
+        name: name.as_bytes().into(),
+        mountpoint: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::proc;
+
+    #[test]
+    fn names() {
+        for (text, expected) in [
+            ("report", Some("artifacts/report")),
+            ("artifacts/report/", Some("artifacts/report")),
+            ("volumes/raw", Some("volumes/raw")),
+            ("agents/x", None),
+            ("/volumes/raw", None),
+            ("volumes/..", None),
+            ("..", None),
+            (".", None),
+            ("a/b/c", None),
+        ] {
+            let found = by_name(Path::new(text)).map(|found| found.shown());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_in_a_mount() {
+        let entry = proc::mounts().unwrap().swap_remove(0);
+        let mounts = [MountEntry {
+            mountpoint: "/mnt/vm0".into(),
+            ..entry
+        }];
+        for (path, expected) in [
+            ("/mnt/vm0/volumes/a", Some("volumes/a")),
+            ("/mnt/vm0/artifacts/a/latest/x", Some("artifacts/a")),
+            ("/mnt/vm0/artifacts", None),
+            ("/mnt/vm0/runs/1/artifact", None),
+            ("/mnt/vm01/volumes/a", None),
+        ] {
+            let found = by_path(Path::new(path), &mounts).map(|found| found.shown());
+            assert_eq!(found.as_deref(), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What `scripts/package` makes of the program under test: installed, used, and removed
+//! without a trace.
+
+use crate::{
+    commands::{Place, finish, script, shell, until},
+    support::{Bench, Who, is_mounted, program},
+};
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+use tempfile::TempDir;
+use vm0fs::demo::World;
+
+/// A folder with the packages, made once.
+fn packages() -> &'static Path {
+    static MADE: OnceLock<TempDir> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        // Not `finish`: where cargo-deb is missing, it is built.
+        let output = Command::new(root.join("scripts/package"))
+            .arg("--program")
+            .arg(program())
+            .arg("--output")
+            .arg(folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        folder
+    });
+    made.path()
+}
+
+/// The only file in the folder of packages with this ending.
+fn package(ending: &str) -> PathBuf {
+    let entries = fs::read_dir(packages()).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut found = paths.filter(|path| path.to_str().unwrap().ends_with(ending));
+    let (Some(path), None) = (found.next(), found.next()) else {
+        panic!("not one {ending} in {}", packages().display());
+    };
+    path
+}
+
+/// Everything below a folder but what `except` names, a line each.
+fn everything(folder: &Path, except: &str) -> String {
+    let folder = folder.display();
+    let find = format!("cd '{folder}' && find . -path './{except}*' -prune -o -print | sort");
+    shell(Who::Myself, &find)
+}
+
+/// Mounts with an installed program as `who`, looks, and unmounts.
+#[track_caller]
+fn can_be_used(bench: &Bench, who: Who, installed: &Path) {
+    let place = Place::new(bench, who, "mnt");
+    let mut mount = bench.command_of(installed, who);
+    let said = finish(mount.arg("mount").arg(&place.path));
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
+    assert!(place.run("ls -A").contains(".vm0fs"), "{installed:?}");
+    let mut unmount = bench.command_of(installed, who);
+    finish(unmount.arg("unmount").arg(&place.path)).succeeded();
+    assert!(!is_mounted(&place.path));
+}
+
+#[test]
+fn the_packages_are_those_that_their_sums_say() {
+    let folder = packages().display();
+    let said = shell(
+        Who::Myself,
+        &format!("cd '{folder}' && sha256sum -c SHA256SUMS"),
+    );
+    assert_eq!(said.matches(": OK").count(), 2, "{said}");
+    let deb = package(".deb");
+    let fields = shell(
+        Who::Myself,
+        &format!("dpkg-deb --field '{}'", deb.display()),
+    );
+    for word in ["Package: vm0fs\n", "fuse3", "libc6 (>= 2", "Maintainer: "] {
+        assert!(fields.contains(word), "{word}: {fields}");
+    }
+    assert!(!fields.contains("/root/"), "{fields}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_package_of_debian_is_installed_used_and_purged() {
+    let bench = Bench::new(World::empty());
+    let root = bench.folder("root", Who::Myself);
+    let database = root.join("var/lib/dpkg");
+    for folder in ["info", "updates", "triggers"] {
+        fs::create_dir_all(database.join(folder)).unwrap();
+    }
+    fs::write(database.join("status"), "").unwrap();
+    let before = everything(&root, "var/lib/dpkg");
+    let dpkg = |arguments: &str| {
+        // Its dependencies are those of this machine.
+        let root = root.display();
+        shell(
+            Who::Myself,
+            &format!("dpkg --root='{root}' --force-depends --log=/dev/null {arguments} 2>&1"),
+        )
+    };
+    dpkg(&format!("--install '{}'", package(".deb").display()));
+    for file in dpkg("--listfiles vm0fs").lines() {
+        let path = root.join(file.trim_start_matches('/'));
+        assert!(fs::symlink_metadata(&path).is_ok(), "{file}");
+    }
+    let installed = root.join("usr/bin/vm0fs");
+    for link in ["mount.vm0fs", "mount.fuse.vm0fs"] {
+        let link = root.join("usr/sbin").join(link);
+        assert_eq!(fs::canonicalize(&link).unwrap(), installed, "{link:?}");
+        let mut helper = Command::new(&link);
+        finish(helper.args(["vm0fs", "/mnt", "-f", "-o", "rw,cache-size=1G"])).succeeded();
+    }
+    for file in [
+        "usr/lib/systemd/user/vm0fs@.service",
+        "usr/share/zsh/vendor-completions/_vm0fs",
+        "usr/share/fish/vendor_completions.d/vm0fs.fish",
+        "usr/share/doc/vm0fs/copyright",
+        "usr/share/doc/vm0fs/changelog.Debian.gz",
+    ] {
+        assert!(root.join(file).is_file(), "{file}");
+    }
+    let completion = root.join("usr/share/bash-completion/completions/vm0fs");
+    let mut command = bench.command_of(&installed, Who::Myself);
+    let expected = finish(command.args(["completions", "bash"])).succeeded();
+    assert_eq!(fs::read_to_string(completion).unwrap(), expected);
+    for page in ["vm0fs", "vm0fs-umount", "vm0fs.toml", "mount.fuse.vm0fs"] {
+        let manual = root.join("usr/share/man");
+        let man = format!("man -M '{}' {page} | col -bx", manual.display());
+        assert!(shell(Who::Ordinary, &man).contains("SEE ALSO"), "{page}");
+    }
+    for who in Who::all() {
+        can_be_used(&bench, who, &installed);
+    }
+    dpkg("--purge vm0fs");
+    assert_eq!(everything(&root, "var/lib/dpkg"), before);
+}
+
+#[test]
+fn the_archive_is_installed_over_another_version_used_and_removed() {
+    let bench = Bench::new(World::empty());
+    for who in Who::all() {
+        let home = bench.folder(&format!("home-{who:?}"), who);
+        fs::create_dir_all(home.join(".local/bin")).unwrap();
+        fs::write(home.join(".local/bin/other"), "").unwrap();
+        if let Some((uid, gid)) = who.ids() {
+            let all = format!("chown -R {uid}:{gid} '{}'", home.display());
+            shell(Who::Myself, &all);
+        }
+        let unpacked = bench.folder(&format!("unpacked-{who:?}"), who);
+        let archive = package(".tar.gz");
+        let tar = format!(
+            "tar -C '{}' -xzf '{}'",
+            unpacked.display(),
+            archive.display()
+        );
+        shell(who, &tar);
+        let mut folders = fs::read_dir(&unpacked).unwrap();
+        let installer = folders.next().unwrap().unwrap().path().join("install.sh");
+        let before = everything(&home, ".cache");
+        let run = |installer: &Path, arguments: &[&str]| {
+            let mut command = bench.command_of(installer, who);
+            finish(command.args(arguments))
+        };
+
+        let said = run(&installer, &[]).succeeded();
+        let local = home.join(".local");
+        let shown = local.display();
+        for word in ["is installed in", "is not in your PATH", "--uninstall"] {
+            assert!(said.contains(word), "{word}: {said}");
+        }
+        let installed = local.join("bin/vm0fs");
+        let unit = fs::read_to_string(local.join("share/systemd/user/vm0fs@.service")).unwrap();
+        assert!(unit.contains(&format!("{shown}/bin/vm0fs mount")), "{unit}");
+        let man = format!("man -M '{shown}/share/man' vm0fs-mount | col -bx");
+        assert!(shell(who, &man).contains("SEE ALSO"));
+        can_be_used(&bench, who, &installed);
+
+        // Another version had a file that this one has not; its program still runs.
+        let list = local.join("share/vm0fs/installed");
+        let stale = local.join("share/vm0fs-of-old/stale");
+        shell(
+            who,
+            &format!(
+                "mkdir '{shown}/share/vm0fs-of-old' && touch '{}' && echo share/vm0fs-of-old/stale >> '{}'",
+                stale.display(),
+                list.display()
+            ),
+        );
+        let mut running = bench.command_of(&installed, who);
+        let running = running.args(["demo", "--serve-only"]).process_group(0);
+        let mut running = running.stdout(std::process::Stdio::null()).spawn().unwrap();
+        run(&installer, &[]).succeeded();
+        assert!(!stale.exists() && !stale.parent().unwrap().exists());
+        running.kill().unwrap();
+        running.wait().unwrap();
+
+        // What it left behind removes it.
+        let own = local.join("share/vm0fs/install.sh");
+        let said = run(&own, &["--uninstall"]).succeeded();
+        assert!(said.contains("is removed"), "{said}");
+        until("what the mount wrote is all that is left", || {
+            let left = everything(&home, ".cache");
+            left.replace(
+                "./.local/state\n./.local/state/vm0fs\n./.local/state/vm0fs/vm0fs.log\n",
+                "",
+            ) == before
+        });
+        run(&installer, &["--uninstall"]).failed(&["there is no vm0fs in"]);
+        run(&installer, &["--frobnicate"]).failed(&["--frobnicate", "--help"]);
+    }
+}
+
+#[test]
+fn the_installer_says_what_a_machine_lacks() {
+    let bench = Bench::new(World::empty());
+    let folder = bench.folder("unpacked", Who::Myself);
+    let archive = package(".tar.gz");
+    let tar = format!("tar -C '{}' -xzf '{}'", folder.display(), archive.display());
+    shell(Who::Myself, &tar);
+    // No fusermount3 on this path.
+    let tools = bench.folder("tools", Who::Myself);
+    for tool in [
+        "sh", "sed", "dirname", "mktemp", "find", "sort", "mkdir", "cat", "cp", "mv", "chmod",
+        "rm", "rmdir", "grep",
+    ] {
+        std::os::unix::fs::symlink(format!("/usr/bin/{tool}"), tools.join(tool)).unwrap();
+    }
+    let install = format!(
+        "PATH='{}' sh '{}'/*/install.sh --prefix '{}'",
+        tools.display(),
+        folder.display(),
+        bench.folder("prefix", Who::Myself).display()
+    );
+    let said = finish(&mut script(Who::Myself, &install)).succeeded();
+    assert!(said.contains("sudo apt-get install fuse3"), "{said}");
+}
