@@ -2,6 +2,7 @@
 //! CLI's login, then defaults. The first that says something wins, each
 //! setting by itself.
 
+mod aws_profile;
 mod environment;
 mod files;
 mod options;

@@ -371,6 +371,35 @@ fn init_makes_a_key_and_status_and_prune_need_none() {
 }
 
 #[test]
+fn a_profile_of_aws_says_how_to_reach_a_store() {
+    let (world, runs) = world(1);
+    let bench = Bench::new(world);
+    let s3 = S3::start(bench.dir());
+    let environment = s3.environment();
+    let aws = bench.folder("home-Myself", Who::Myself).join(".aws");
+    fs::create_dir(&aws).unwrap();
+    let [(_, endpoint), (_, region), (_, id), (_, secret)] = environment;
+    let keys = format!("[fleet]\naws_access_key_id={id}\naws_secret_access_key = {secret}\n");
+    fs::write(aws.join("credentials"), keys).unwrap();
+    let config = format!("[profile fleet]\nregion = {region}\nendpoint_url = {endpoint}\n");
+    fs::write(aws.join("config"), config).unwrap();
+    let run = |profile: &str| {
+        let mut command = command(&bench, "init --shared-cache s3://fleet/x");
+        finish(command.env("AWS_PROFILE", profile))
+    };
+    let said = run("fleet");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(!said.out.contains(SECRET) && !said.err.contains(SECRET));
+    run("other").failed(&["no profile \"other\" in", ".aws/credentials"]);
+    let cache = bench.folder("cache", Who::Myself);
+    let mount = bench.mount().with(["--cache-dir", cache.to_str().unwrap()]);
+    let mount = mount.with(["--shared-cache", "s3://fleet/x"]);
+    let mount = mount.env("AWS_PROFILE", "fleet").start();
+    read(&mount, &runs[0]);
+    wait_for(&mount, "puts", 3);
+}
+
+#[test]
 fn what_cannot_be_used_is_said_at_once_and_without_secrets() {
     let bench = Bench::new(World::empty());
     let s3 = S3::start(bench.dir());

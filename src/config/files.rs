@@ -154,7 +154,7 @@ fn read_secret<T>(path: &Path, hint: &str, what: &str, parse: fn(&str) -> Result
     parse(&text).map_err(|error| Error::Setup(format!("{}: {error}", path.display())))
 }
 
-fn warn_if_open(path: &Path, mode: u32, what: &str) {
+pub(super) fn warn_if_open(path: &Path, mode: u32, what: &str) {
     if mode & OTHERS != 0 {
         tracing::warn!(
             "{}: other users may read this {what}; use `chmod 600`",
@@ -165,7 +165,7 @@ fn warn_if_open(path: &Path, mode: u32, what: &str) {
 
 /// A small text file and its permission bits; `None` where there is none.
 /// A pipe from the shell's `<(…)` has no permission bits worth a warning.
-fn read(path: &Path) -> Result<Option<(String, u32)>> {
+pub(super) fn read(path: &Path) -> Result<Option<(String, u32)>> {
     let failed = |error| Error::io(format!("reading {}", path.display()), error);
     let wrong = |what: &str| Error::Setup(format!("{}: {what}", path.display()));
     let file = match File::open(path) {

@@ -1,6 +1,7 @@
 //! The settings of the shared cache: where it is, and its key.
 
 use super::{
+    aws_profile,
     environment::Environment,
     files,
     options::{DEFAULT_TIMEOUT, MountOptions, USER_AGENT},
@@ -49,9 +50,13 @@ impl SharedCacheSettings {
                 .or(file.shared.shared_cache_key_file.clone()),
         };
         let timeout = arguments.connection.timeout.or(file.connection.timeout);
+        let mut aws = environment.aws();
+        if url.trim().starts_with("s3:") {
+            aws_profile::complete(&mut aws, environment)?;
+        }
         let access = Access {
             url: url.trim().to_owned(),
-            aws: environment.aws(),
+            aws,
             allow_http: arguments.connection.allow_http || file.connection.allow_http,
             timeout: timeout.map_or(DEFAULT_TIMEOUT, Duration::from),
             user_agent: USER_AGENT.to_owned(),

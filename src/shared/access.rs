@@ -9,7 +9,8 @@ use url::Url;
 pub struct Access {
     /// `s3://bucket/prefix` or `file:///folder`.
     pub url: String,
-    /// The `AWS_` variables of the environment: endpoint, region, credentials.
+    /// The `AWS_` variables: endpoint, region, credentials. Those that the environment lacks
+    /// are from a profile.
     pub aws: BTreeMap<String, String>,
     /// Whether the endpoint may be plain `http://` on another machine.
     pub allow_http: bool,

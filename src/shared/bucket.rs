@@ -437,7 +437,7 @@ fn s3(access: &Access, bucket: &str) -> Result<Box<dyn ObjectStore>> {
     if !access.has_credentials() {
         return Err(Error::Setup(
             "--shared-cache: no credentials for S3. Set AWS_ACCESS_KEY_ID and \
-             AWS_SECRET_ACCESS_KEY; or AWS_EC2_METADATA_DISABLED=false on an EC2 instance whose \
+             AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile of ~/.aws that has them; or AWS_EC2_METADATA_DISABLED=false on an EC2 instance whose \
              role is to be used (`vm0fs help fleets`)"
                 .into(),
         ));

@@ -34,6 +34,12 @@ const ENVIRONMENT: &[Entry] = &[
         "How to reach a shared cache at s3://. `vm0fs help fleets` has the variables of roles.",
     ),
     (
+        "AWS_PROFILE, AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE",
+        &["shared_cache"],
+        "The profile that has what these do not say, and its files, where they are not those of \
+         ~/.aws.",
+    ),
+    (
         "http_proxy, https_proxy, all_proxy, no_proxy",
         &["api_url", "shared_cache"],
         "The proxy, as curl(1) reads them. `vm0fs help settings` has the kinds of proxies.",
@@ -72,6 +78,11 @@ const FILES: &[Entry] = &[
         "~/.cache/vm0fs/",
         &["cache_dir"],
         "The cache: versions that were downloaded, and answers of the API.",
+    ),
+    (
+        "~/.aws/credentials, ~/.aws/config",
+        &["shared_cache"],
+        "Profiles with keys, region and endpoint of a shared cache at s3://.",
     ),
     (
         "~/.local/state/vm0fs/vm0fs.log",
