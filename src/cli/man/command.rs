@@ -10,6 +10,9 @@ use clap_mangen::{
 };
 use std::collections::BTreeSet;
 
+/// What a sentence about all exit codes begins with.
+const CODES: &str = "Exit codes";
+
 /// The section of commands.
 const COMMANDS: u8 = 1;
 
@@ -86,7 +89,9 @@ fn page(command: &clap::Command, above: &[&clap::Command], common: &str, date: &
     for sentence in &rest.exits {
         add_codes(&mut end, sentence);
     }
-    if !above.is_empty() {
+    // A command that tells all of its codes shares none.
+    let has_all = rest.exits.iter().any(|own| own.starts_with(CODES));
+    if !above.is_empty() && !has_all {
         if !rest.exits.is_empty() {
             page::paragraph(&mut end, "Otherwise:");
         }
@@ -127,7 +132,7 @@ fn add_codes(roff: &mut Roff, sentence: &str) {
         roff.text([roman(sentence)]);
         return;
     };
-    if lead != "Exit codes" {
+    if lead != CODES {
         roff.text([roman(format!("{lead}:"))]);
     }
     for (code, meaning) in codes {
