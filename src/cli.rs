@@ -1,5 +1,6 @@
 //! The command line: the commands and their arguments.
 
+mod bars;
 mod cache;
 mod cancel;
 mod complete;
@@ -8,6 +9,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod enable;
+mod first_time;
 mod follow;
 mod fstab;
 mod fstab_line;
@@ -49,6 +51,7 @@ pub use ls::LsArgs;
 pub use man::ManArgs;
 pub use mount::MountArgs;
 pub use mount_helper::{Failure, run as run_as_helper};
+pub use output::advice;
 pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
 pub use shared_cache::SharedCacheArgs;
@@ -76,8 +79,8 @@ use clap::{Parser, Subcommand};
   vm0fs unmount ~/vm0
 
 The guide: vm0fs help TOPIC, where TOPIC is one of tree, runs, settings,
-startup, consistency, cache, parts, diff, fleets, workers, file-managers,
-limits, security, performance, troubleshooting.
+startup, containers, consistency, cache, parts, diff, fleets, workers,
+file-managers, limits, security, performance, troubleshooting.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage."
 )]

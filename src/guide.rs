@@ -36,6 +36,7 @@ pages! {
     runs "runs" "start, follow and cancel runs; what a run's files show",
     settings "settings" "flags, environment, config.toml, proxies",
     startup "startup" "mounts at login or at boot: systemd, /etc/fstab",
+    containers "containers" "Docker, podman, Kubernetes, user namespaces",
     consistency "consistency" "what is asked again, and when; without the network",
     cache "cache" "versions on disk, archives, holes, long names",
     parts "parts" "reading a file without its archive",

@@ -51,7 +51,7 @@ Through your mount if there is one, and otherwise by itself. What is compared ar
 names, kinds, modes and hashes, not times; empty folders are no files. Content is
 fetched for files that are shown as a patch, and not for the other forms.
 
-Exit codes: 0 no differences, 1 some, 2 trouble.
+Exit codes: 0 no difference, 1 differences, 2 trouble or wrong usage.
 
 Examples:
   vm0fs diff report 3f9c0a7e latest

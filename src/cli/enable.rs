@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::{Environment, MountOptions, Settings},
     error::{Error, Result},
-    proc::{self, MountEntry},
+    proc,
     text::one_line,
 };
 use clap::{Args, Command, ValueHint};
@@ -101,6 +101,35 @@ impl Service {
         manager::run("systemctl", &[verb, "--quiet", &self.name]).map(|said| said.is_well)
     }
 
+    /// What stands in the files that `enable` writes; `None` for those that there are not.
+    fn files(&self) -> [Option<String>; 2] {
+        [&self.template, &self.drop_in].map(|path| fs::read_to_string(path).ok())
+    }
+
+    /// Has a service that was changed be as it was before. Says so.
+    fn restore(&self, before: [Option<String>; 2], was_active: bool) -> &'static str {
+        for (path, text) in [&self.template, &self.drop_in].into_iter().zip(before) {
+            // What cannot be restored shows in what systemd says.
+            let _ = match text {
+                Some(text) => fs::write(path, text),
+                None => fs::remove_file(path),
+            };
+        }
+        let _ = systemctl(&["daemon-reload"]);
+        let verb = if was_active { "restart" } else { "stop" };
+        let _ = systemctl(&[verb, &self.name]);
+        "is as it was before"
+    }
+
+    /// Removes a service that has never run. Says so.
+    fn take_away(&self) -> &'static str {
+        let _ = systemctl(&["disable", "--now", &self.name]);
+        let _ = self.remove_files();
+        let _ = systemctl(&["daemon-reload"]);
+        let _ = systemctl(&["reset-failed", &self.name]);
+        "is removed again"
+    }
+
     /// Removes the files that `enable` has written for this folder, and the template where
     /// no other folder needs it. Returns what is removed.
     fn remove_files(&self) -> Result<Vec<PathBuf>> {
@@ -180,6 +209,7 @@ impl EnableArgs {
             )));
         }
         let is_enabled = service.is("is-enabled")?;
+        let before = service.files();
         let changed = write_files(&service, &program, &options)?;
         for (path, what) in &changed {
             print(&format!("{what} {}\n", path.display()))?;
@@ -190,12 +220,12 @@ impl EnableArgs {
         }
         if let Err(error) = start(&service) {
             let why = why(&service.name);
-            let _ = systemctl(&["disable", "--now", &service.name]);
-            let _ = service.remove_files();
-            let _ = systemctl(&["daemon-reload"]);
-            let _ = systemctl(&["reset-failed", &service.name]);
+            let now = match is_enabled {
+                true => service.restore(before, is_active),
+                false => service.take_away(),
+            };
             return Err(Error::Setup(format!(
-                "the service did not start, and is removed again: {error}{why}"
+                "the service did not start, and {now}: {error}{why}"
             )));
         }
         report(&service, "started:")?;
@@ -360,8 +390,7 @@ fn disable_files(service: &Service, error: &Error) -> Result<()> {
         removed.push(link);
     }
     let folder = service.folder.display();
-    let is_mounted =
-        proc::mount_at(&service.folder)?.is_some_and(|entry: MountEntry| entry.is_vm0fs());
+    let is_mounted = proc::mount_at(&service.folder)?.is_some_and(|entry| entry.is_vm0fs());
     if removed.is_empty() {
         return Err(Error::Setup(format!(
             "{folder} has no service, and there is no systemd of yours to ask ({error}); what is \

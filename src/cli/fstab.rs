@@ -8,12 +8,9 @@
 
 use crate::{
     error::{Error, Result},
-    text::one_line,
+    text::{self, one_line},
 };
-use clap::{
-    Arg, ArgAction, Command,
-    error::{ContextKind, ContextValue},
-};
+use clap::{Arg, Command};
 use std::path::Path;
 
 /// The type of the file system in a table. mount(8) finds it by `mount.fuse.vm0fs` and,
@@ -241,19 +238,11 @@ fn unknown(name: &str, spelt: &str, declaration: &Command) -> Error {
     ))
 }
 
-/// The option whose name is most like this one, as the command line finds it.
-fn nearest(name: &str, declaration: &Command) -> Option<String> {
+/// The option whose name is most like this one.
+fn nearest<'a>(name: &str, declaration: &'a Command) -> Option<&'a str> {
+    let flags = options(declaration).filter_map(Arg::get_long);
     let generic = GENERIC.iter().map(|(name, _)| *name);
-    let generic = generic.chain([SETUID]);
-    let generic = generic.map(|name| Arg::new(name).long(name).action(ArgAction::SetTrue));
-    let names = Command::new("options")
-        .args(options(declaration))
-        .args(generic);
-    let parsed = names.try_get_matches_from(["options", &format!("--{name}")]);
-    match parsed.err()?.get(ContextKind::SuggestedArg)? {
-        ContextValue::String(near) => Some(near.trim_start_matches('-').to_owned()),
-        _ => None,
-    }
+    text::nearest(name, flags.chain(generic).chain([SETUID]))
 }
 
 #[cfg(test)]
@@ -261,7 +250,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::config::MountOptions;
-    use clap::Args;
+    use clap::{ArgAction, Args};
 
     fn declaration() -> Command {
         let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);

@@ -159,6 +159,11 @@ mod tests {
         assert!(exits.contains("\\fB4\\fR\ntimed out\n"), "{exits}");
         assert!(!before.contains("timed out"), "said twice: {before}");
         assert!(exits.contains("\\fB2\\fR\nwrong usage\n"), "{exits}");
+        let diff = text("vm0fs-diff");
+        assert!(
+            diff.contains("\\fB1\\fR\ndifferences\n") && !diff.contains("failed\n"),
+            "{diff}"
+        );
         assert!(text("vm0fs-umount").starts_with(".so man1/vm0fs-unmount.1"));
     }
 

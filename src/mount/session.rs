@@ -6,7 +6,9 @@ use crate::{
     error::{Error, Result},
     fs::{self, Fs, Offer},
     handover::Handover,
+    proc::Process,
     supervisor::Connection,
+    text::one_line,
 };
 use fuser::{Config, MountOption, Session, SessionACL};
 use nix::unistd::Uid;
@@ -141,6 +143,13 @@ fn mount_error(mountpoint: &Path, allow_other: bool, error: &io::Error) -> Error
     let advice = if !Path::new("/dev/fuse").exists() {
         "; /dev/fuse is missing: load the kernel module with `modprobe fuse`, or give the \
          container --device /dev/fuse"
+    } else if Process::own().status().no_new_privileges && !Uid::effective().is_root() {
+        "; fusermount3 may not run as root here (no_new_privs is set): start the shell or the \
+         service without that (NoNewPrivileges=no)"
+    } else if is_forbidden(error) {
+        "; a process may mount as root with CAP_SYS_ADMIN, in a user namespace of its own, or \
+         by fusermount3. A container needs --cap-add SYS_ADMIN, and where AppArmor forbids it, \
+         --security-opt apparmor=unconfined: `vm0fs help containers`"
     } else if error.kind() == io::ErrorKind::NotFound {
         "; an ordinary user needs fusermount3: install the package fuse3"
     } else if allow_other && !Uid::effective().is_root() {
@@ -148,11 +157,20 @@ fn mount_error(mountpoint: &Path, allow_other: bool, error: &io::Error) -> Error
     } else {
         "; see that /dev/fuse may be opened, the package fuse3 is installed and the folder is yours"
     };
+    // What fusermount3 says ends in a line's end.
+    let told = one_line(&error.to_string(), 400);
     Error::Setup(format!(
-        "cannot mount at {}: {error}{advice}",
+        "cannot mount at {}: {told}{advice}",
         mountpoint.display()
     ))
 }
+
+/// Whether the kernel does not let this process mount at all. (What fusermount3 says of it
+/// is text.)
+fn is_forbidden(error: &io::Error) -> bool {
+    error.to_string().contains("Operation not permitted")
+}
+
 /// Serves a session to its end, and never unmounts: fuser 0.18 would, by the
 /// path, also where another process has done so long before (it takes POLLERR of the
 /// device for a living mount), and so take away a newer mount.

@@ -6,7 +6,8 @@ use std::process::Command;
 #[test]
 fn each_script_says_what_it_is_for() {
     let scripts = files(&["scripts"]);
-    let scripts = scripts.iter().filter(|path| !path.contains('.'));
+    let is_script = |path: &&String| !path.contains('.') && !path.ends_with("Dockerfile");
+    let scripts = scripts.iter().filter(is_script);
     let mut count = 0;
     for script in scripts {
         // From elsewhere, with nothing to read.
@@ -17,5 +18,5 @@ fn each_script_says_what_it_is_for() {
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{script}");
         count += 1;
     }
-    assert_eq!(count, 10, "scripts have been found");
+    assert_eq!(count, 11, "scripts have been found");
 }

@@ -369,6 +369,11 @@ fn a_service_that_does_not_start_is_removed_again() {
         alice "$VM0FS" mount --token-file good vm0; mv good token; chmod 600 token
         ! alice "$VM0FS" enable
         alice "$VM0FS" unmount vm0; rmdir vm0
+        # One that ran runs on as it was.
+        alice "$VM0FS" enable --list-ttl 7s; echo wrong > bad; chmod 644 bad
+        ! alice "$VM0FS" enable --token-file bad
+        alice grep ttl_seconds vm0/.vm0fs/status.json
+        alice "$VM0FS" disable; rmdir vm0
         find "$HOME/.config/systemd" ! -type d; ls -d vm0* || true"#,
     );
     said.told(&[
@@ -379,7 +384,12 @@ fn a_service_that_does_not_start_is_removed_again() {
     ]);
     said.told(&["mounted at", "not by the service"]);
     assert!(!said.err.contains("secret"), "{said:?}");
+    said.told(&["is as it was before"]);
     let out = said.succeeded();
-    let left = out.lines().filter(|line| !line.starts_with("wrote "));
-    assert_eq!(left.count(), 0, "{out}");
+    assert!(out.contains("\"ttl_seconds\": 7"), "{out}");
+    let end = out.lines().last().unwrap();
+    assert!(
+        end.ends_with("is not mounted any more"),
+        "something is left: {out}"
+    );
 }

@@ -10,9 +10,6 @@ use clap_mangen::{
 };
 use std::collections::BTreeSet;
 
-/// What a sentence about all exit codes begins with.
-const CODES: &str = "Exit codes";
-
 /// The section of commands.
 const COMMANDS: u8 = 1;
 
@@ -89,8 +86,11 @@ fn page(command: &clap::Command, above: &[&clap::Command], common: &str, date: &
     for sentence in &rest.exits {
         add_codes(&mut end, sentence);
     }
-    // A command that tells all of its codes shares none.
-    let has_all = rest.exits.iter().any(|own| own.starts_with(CODES));
+    // A list of all its codes leaves none to the common ones.
+    let has_all = rest
+        .exits
+        .iter()
+        .any(|sentence| sentence.starts_with(CODES));
     if !above.is_empty() && !has_all {
         if !rest.exits.is_empty() {
             page::paragraph(&mut end, "Otherwise:");
@@ -118,6 +118,9 @@ fn page(command: &clap::Command, above: &[&clap::Command], common: &str, date: &
     page.add(&end);
     page
 }
+
+/// What a list of all codes begins with.
+const CODES: &str = "Exit codes";
 
 /// A sentence about exit codes: one that ends as `: 0 done, 1 failed.` as a list.
 fn add_codes(roff: &mut Roff, sentence: &str) {

@@ -46,8 +46,8 @@ const ENVIRONMENT: &[Entry] = &[
     ),
     (
         "NO_COLOR",
-        &["foreground"],
-        "If it is set and not empty, the log on a terminal has no colours.",
+        &["foreground", "name_status"],
+        "If it is set and not empty, nothing on a terminal has colours.",
     ),
     (
         "XDG_CONFIG_HOME, XDG_CACHE_HOME, XDG_STATE_HOME",
@@ -154,6 +154,10 @@ pub(super) fn related(page: &str) -> Related {
             &["troubleshooting"],
         ),
         "vm0fs-doctor" => (&["vm0fs-status(1)", "vm0fs.toml(5)"], &["troubleshooting"]),
+        "vm0fs-diff" => (
+            &["vm0fs-prefetch(1)", "diff(1)", "git-diff(1)", "patch(1)"],
+            &["diff", "parts"],
+        ),
         "vm0fs-run" | "vm0fs-logs" | "vm0fs-cancel" => (
             &[
                 "vm0fs-run(1)",
