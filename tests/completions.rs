@@ -13,12 +13,14 @@ use std::{
     sync::{Arc, Mutex},
     thread,
 };
-use vm0fs::demo::{Agent, Run, World};
+use vm0fs::demo::{Agent, File, Kind, Run, VersionSpec, World};
 
 /// Names that a shell would read as something else.
 const NAMES: [&str; 4] = ["writer", "my agent", "it's \"$(x)\" `y` *", "a:b;c"];
 
 const RUN: &str = "5a747178-328e-4f0a-a5db-eac66ca7f362";
+
+const VERSION: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// What each shell reads first: how it completes, as the packages install it, and a
 /// function in place of the program that says which words it is given.
@@ -60,6 +62,12 @@ fn world() -> World {
     }
     let run = Run::new("writer", then).prompt("Wr\u{1b}[2Jite");
     world.add_run(run.id(RUN));
+    for (kind, name) in [(Kind::Artifact, "site"), (Kind::Volume, "raw data")] {
+        let storage = world.add_storage(kind, name);
+        let files = vec![File::new("a", name)];
+        let version = VersionSpec::files(files).id(VERSION).message("The\nfirst");
+        world.add_version(&storage, version);
+    }
     world
 }
 
@@ -160,7 +168,8 @@ fn shells_complete_what_is_typed() {
         let place = Place::mounted(&bench, who, "my 'mount'");
         let shown = place.path.to_str().unwrap();
         let typed = shown.split_once(" '").unwrap().0;
-        shell(who, &format!("ls \"{shown}/runs\""));
+        let list = "ls runs artifacts volumes; cat */*/.versions.json";
+        shell(who, &format!("cd \"{shown}\" && {list}"));
         for (name, ..) in SHELLS {
             let mut session = Session::start(&bench, who, name);
             bench.server.clear_requests();
@@ -182,6 +191,9 @@ fn shells_complete_what_is_typed() {
             check("run it\t", &["run", NAMES[2]]);
             check("run a:\t", &["run", NAMES[3]]);
             check("logs 5a\t -f", &["logs", RUN, "-f"]);
+            check("diff si\t l\t 01\t", &["diff", "site", "latest", VERSION]);
+            let volume = ["diff", "volumes/raw data", "latest"];
+            check("diff volumes/r\t l\t", &volume);
             check("cancel my\t", &["cancel", "my agent/latest"]);
             check(
                 "ls runs --agent=\"my\t",
@@ -230,7 +242,7 @@ fn a_tab_writes_nothing_and_calls_no_service() {
     assert!(runs[0].ends_with(": Wr [2Jite"), "{runs:?}");
     let mut ask = bench.command(Who::Myself);
     let ask = ask.args(["complete", "--worker", "--"]).arg(&place.path);
-    let said = finish(ask.arg("Agents"));
+    let said = finish(ask.args(["Agents", ""]));
     let mut told: Vec<String> = said.succeeded().lines().map(str::to_owned).collect();
     told.sort();
     assert_eq!(told, expected);

@@ -35,9 +35,14 @@ fn every_page_is_drawn_without_a_warning() {
     let (folder, pages) = pages(&bench);
     for page in pages.iter().filter(|page| !is_alias(page)) {
         let shown = page.display();
-        let man = format!("MANWIDTH=80 man --warnings -E UTF-8 -l '{shown}' | col -bx");
-        let said = finish(&mut script(Who::Myself, &man));
-        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{shown}");
+        let man = |encoding: &str| {
+            let man = format!("MANWIDTH=80 man --warnings -E {encoding} -l '{shown}' | col -bx");
+            let said = finish(&mut script(Who::Myself, &man));
+            assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{shown}");
+            said
+        };
+        man("ascii");
+        let said = man("UTF-8");
         for head in ["NAME", "SYNOPSIS", "SEE ALSO"] {
             let mut lines = said.out.lines();
             assert!(lines.any(|line| line == head), "{shown}: {}", said.out);

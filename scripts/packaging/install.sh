@@ -19,7 +19,7 @@ prefix=
 while [ $# -gt 0 ]; do
     case $1 in
     -h | --help)
-        sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | sed '$d'
+        sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
         exit
         ;;
     --uninstall) action=uninstall ;;

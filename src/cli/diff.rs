@@ -61,11 +61,13 @@ Examples:
 )]
 pub struct DiffArgs {
     /// Name of an artifact, artifacts/NAME, volumes/NAME, or a path of one in a mount
-    #[arg(value_name = "ARTIFACT", add = Values::InMounts.completer())]
+    #[arg(value_name = "ARTIFACT", add = Values::Storages.completer())]
     named: PathBuf,
     /// The version to compare from, such as 3f9c0a7e
+    #[arg(add = Values::Versions.completer())]
     old: String,
     /// The version to compare with, such as latest
+    #[arg(add = Values::Versions.completer())]
     new: String,
     /// A file or folder of the versions, to compare nothing else [default: all of them]
     path: Option<OsString>,

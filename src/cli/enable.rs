@@ -2,6 +2,7 @@
 //! service of the user's systemd.
 
 use super::{
+    complete::values::Values,
     given::{given, is_ours, unseen},
     output::{print, start_logging},
     unit,
@@ -13,7 +14,7 @@ use crate::{
     proc,
     text::one_line,
 };
-use clap::{Args, Command};
+use clap::{Args, Command, ValueHint};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -39,6 +40,7 @@ Examples:
 )]
 pub struct EnableArgs {
     /// The folder to mount at. It must be empty; it is made if it is missing [default: ~/vm0]
+    #[arg(value_hint = ValueHint::DirPath)]
     mountpoint: Option<PathBuf>,
     /// How the mount behaves.
     #[command(flatten)]
@@ -56,6 +58,7 @@ Examples:
 )]
 pub struct DisableArgs {
     /// The folder that `vm0fs enable` was called with [default: ~/vm0]
+    #[arg(add = Values::Mountpoints.completer())]
     mountpoint: Option<PathBuf>,
 }
 

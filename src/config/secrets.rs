@@ -3,10 +3,8 @@
 
 use super::environment::{AWS_SECRETS, Environment, TOKENS};
 use crate::error::{Error, Result};
-use nix::sys::{
-    memfd::{MFdFlags, memfd_create},
-    resource::{Resource, setrlimit},
-};
+use nix::sys::resource::{Resource, setrlimit};
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::{
     ffi::OsString,
     fs::File,
@@ -59,7 +57,7 @@ pub fn hand_on(environment: &Environment) -> Result<Option<OwnedFd>> {
     if text.is_empty() {
         return Ok(None);
     }
-    let file = memfd_create("vm0fs-secrets", MFdFlags::MFD_CLOEXEC).map_err(std::io::Error::from);
+    let file = memfd_create("vm0fs-secrets", MemfdFlags::CLOEXEC).map_err(std::io::Error::from);
     let written = file.and_then(|fd| {
         let mut file = File::from(fd);
         file.write_all(&text)?;

@@ -17,7 +17,9 @@ use crate::{
     tree::path_component,
     unmount,
 };
+use jiff::Timestamp;
 use nix::unistd::Uid;
+use serde::Deserialize;
 use std::{
     ffi::OsString,
     io::Read,
@@ -122,6 +124,9 @@ impl<'a> Known<'a> {
                 }
                 runs
             }
+            // A path, as those in a mount are.
+            Values::Storages if typed.starts_with(['/', '~', '.']) => return None,
+            Values::Storages | Values::Versions => self.listed(kind),
             Values::Statuses => {
                 let known = RunStatus::KNOWN;
                 let words = known.iter().map(|status| status.as_str().to_owned());
@@ -157,11 +162,20 @@ impl<'a> Known<'a> {
     /// What the last listings on disk have, else what a mount knows.
     fn listed(&self, kind: Values) -> Vec<Value> {
         let on_disk = self.on_disk();
-        let values = on_disk.map(|source| listed(&source, kind));
+        let of = self.storage();
+        let values = on_disk.map(|source| listed(&source, kind, of));
         match values.unwrap_or_default() {
-            none if none.is_empty() => ask_mounts(kind),
+            none if none.is_empty() => ask_mounts(kind, of),
             values => values,
         }
+    }
+
+    /// The first word after the command that is no option: an artifact, a volume or a
+    /// path of one.
+    fn storage(&self) -> &str {
+        let words = self.before.iter().skip(2);
+        let mut words = words.filter(|word| !word.starts_with('-'));
+        words.next().map_or("", String::as_str)
     }
 
     /// The files that a mount would show without the network.
@@ -180,8 +194,13 @@ impl<'a> Known<'a> {
     }
 }
 
-/// The values of a kind, the newest first or by name.
-fn listed(source: &Source, kind: Values) -> Vec<Value> {
+/// The values of a kind, the newest first or by name; of a storage, its versions.
+fn listed(source: &Source, kind: Values, storage: &str) -> Vec<Value> {
+    match kind {
+        Values::Storages => return storages(source),
+        Values::Versions => return versions(source, storage),
+        _ => {}
+    }
     let agents = || {
         let agents = named::agents(source).unwrap_or_default();
         let names = agents.into_iter().map(|(agent, _)| agent.name);
@@ -209,6 +228,53 @@ fn listed(source: &Source, kind: Values) -> Vec<Value> {
     newest.into_iter().chain(runs).chain(of_agents).collect()
 }
 
+fn storages(source: &Source) -> Vec<Value> {
+    #[derive(Deserialize)]
+    struct Row {
+        name: String,
+        updated: Option<Timestamp>,
+    }
+    let kinds = [("artifacts", ""), ("volumes", "volumes/")];
+    let rows = kinds.into_iter().flat_map(|(kind, before)| {
+        let table = format!(".{kind}.jsonl");
+        let rows = named::rows::<Row>(source, &[kind, &table]);
+        let rows = rows.unwrap_or_default().into_iter();
+        rows.map(move |(row, _)| {
+            let about = row.updated.map(|at| format!("changed {}", ago(at)));
+            let name = format!("{before}{}", path_component(&row.name));
+            Value::new(&name, &about.unwrap_or_default())
+        })
+    });
+    rows.collect()
+}
+
+fn versions(source: &Source, storage: &str) -> Vec<Value> {
+    #[derive(Deserialize)]
+    struct Row {
+        id: String,
+        message: Option<String>,
+        created_at: Timestamp,
+    }
+    let mut parts = storage.trim_end_matches('/').rsplit('/');
+    let name = parts.next().unwrap_or_default();
+    let kind = match parts.next() {
+        Some("volumes") => "volumes",
+        _ => "artifacts",
+    };
+    let text = source.read(&[kind, name, ".versions.json"]);
+    let rows = serde_json::from_slice(&text.unwrap_or_default());
+    let rows: Vec<Row> = rows.unwrap_or_default();
+    let newest = rows
+        .first()
+        .map(|_| Value::new("latest", "its newest version"));
+    let rows = rows.iter().map(|row| {
+        let message = row.message.as_deref().unwrap_or_default();
+        let about = format!("{}: {message}", ago(row.created_at));
+        Value::new(&path_component(&row.id), &about)
+    });
+    newest.into_iter().chain(rows).collect()
+}
+
 fn own_mounts() -> Vec<PathBuf> {
     let user = Uid::effective();
     let mut mounts = mounts::all().unwrap_or_default();
@@ -218,12 +284,12 @@ fn own_mounts() -> Vec<PathBuf> {
 
 /// What the first mount says that says something. Another process asks, which is left
 /// behind where a mount hangs.
-fn ask_mounts(kind: Values) -> Vec<Value> {
+fn ask_mounts(kind: Values, storage: &str) -> Vec<Value> {
     let mounts = own_mounts();
     let share = LIMIT / u32::try_from(mounts.len().max(1)).unwrap_or(u32::MAX);
     let ask = |mountpoint: &PathBuf| -> Option<Vec<Value>> {
         let mut process = unmount::second_process("complete", mountpoint);
-        process.arg(kind.name()).stdout(Stdio::piped());
+        process.args([&kind.name(), storage]).stdout(Stdio::piped());
         let mut child = process.spawn().ok()?;
         unmount::wait_within(&mut child, share).ok()??;
         let mut text = String::new();
@@ -240,14 +306,15 @@ fn ask_mounts(kind: Values) -> Vec<Value> {
 
 /// What that process prints: the values of a mount, a line each.
 pub(super) fn read_mount(words: &[OsString]) -> String {
-    let [mountpoint, kind] = words else {
+    let [mountpoint, kind, storage] = words else {
         return String::new();
     };
     let Some(kind) = kind.to_str().and_then(Values::named) else {
         return String::new();
     };
     let mut text = String::new();
-    for value in listed(&Source::Mount(mountpoint.into()), kind) {
+    let storage = storage.to_string_lossy();
+    for value in listed(&Source::Mount(mountpoint.into()), kind, &storage) {
         let line = value.line() + "\n";
         if value.is_harmless() && text.len() + line.len() <= LONGEST {
             text += &line;

@@ -21,6 +21,10 @@ pub(in crate::cli) enum Values {
     Agents,
     /// Ids of runs, and the words for the newest ones.
     Runs,
+    /// Names of artifacts, and of volumes as `volumes/NAME`; or paths in a mount.
+    Storages,
+    /// Versions of the artifact or the volume that is named before.
+    Versions,
     /// What can become of a run.
     Statuses,
     /// Topics of the guide, and commands.
@@ -28,13 +32,15 @@ pub(in crate::cli) enum Values {
 }
 
 impl Values {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Files,
         Self::Folders,
         Self::Mountpoints,
         Self::InMounts,
         Self::Agents,
         Self::Runs,
+        Self::Storages,
+        Self::Versions,
         Self::Statuses,
         Self::Topics,
     ];

@@ -101,6 +101,8 @@ fn plain(line: &str) -> String {
         };
         text += part;
     }
+    // A terminal without UTF-8 has no such dots.
+    let text = text.replace('…', "...");
     text.replace('~', r"\(ti").replace('^', r"\(ha")
 }
 
@@ -177,5 +179,6 @@ mod tests {
         assert_eq!(plain("`x`"), r"\fBx\fR");
         assert_eq!(plain("one ` alone"), r"one \(ga alone");
         assert_eq!(plain("~/a^b"), r"\(ti/a\(hab");
+        assert_eq!(plain("a, b …"), "a, b ...");
     }
 }

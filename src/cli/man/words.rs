@@ -178,6 +178,17 @@ pub(super) fn related(page: &str) -> Related {
             ],
             &["runs"],
         ),
+        "vm0fs-diff" => (&["vm0fs-ls-artifacts(1)", "diff(1)"], &["tree"]),
+        "vm0fs-top" => (&["vm0fs-status(1)"], &["troubleshooting"]),
+        "vm0fs-enable" | "vm0fs-disable" => (
+            &[
+                "vm0fs-enable(1)",
+                "vm0fs-disable(1)",
+                "vm0fs-mount(1)",
+                "systemctl(1)",
+            ],
+            &["startup"],
+        ),
         name if name.starts_with("vm0fs-ls") => {
             (&["vm0fs-logs(1)", "vm0fs-mount(1)"], &["runs", "tree"])
         }
