@@ -262,6 +262,11 @@ impl Content {
         Some(one_line(&names.join("/"), PATH))
     }
 
+    /// Whether a download is under way that another process could only begin anew.
+    pub(crate) fn begins_anew(&self) -> bool {
+        self.store.begins_anew()
+    }
+
     /// Measures how full the cache is, with the answers' share of it. This reads the disk
     /// and can wait.
     pub(crate) fn measure(&self, answers: &AnswerStore) {

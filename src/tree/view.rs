@@ -172,6 +172,11 @@ impl Tree {
         }
     }
 
+    /// Whether a download is under way that another process could only begin anew.
+    pub fn begins_anew(&self) -> bool {
+        self.content.begins_anew()
+    }
+
     /// Forgets most of what it holds in memory and can have again.
     pub fn shed_memory(&self) {
         self.tables.shed();
