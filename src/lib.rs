@@ -50,6 +50,7 @@
 //! | an archive is read wrongly, or refused | `store/fetch/unpack` |
 //! | a part of an archive is entered or read wrongly | `store/seek` |
 //! | a version while its archive arrives | `store/fetch/partial` |
+//! | a download begins anew, or goes on wrongly | `store/fetch/{left,journal}` (what is left), `store/fetch/{skeleton,replay}` (the tar stream of it), `store/seek/checkpoint` |
 //! | a part of an evicted version is wrong, slow or fetched too often | `store/fetch/fill` (what, when), `store/cache/{partly,presence}` (on disk) |
 //! | content is damaged, or held to be | `store/cache/{content,checked,audit,proof}` |
 //! | what a fleet shares: a miss, a slow store, a wrong key | [`shared`]; its settings `config/shared_cache` |

@@ -212,12 +212,17 @@ impl PendingRequests {
         self.shared.state.lock().flights.len()
     }
 
-    /// Whether something is under way that is better finished than begun again: an order
-    /// to the service, a version that is being downloaded.
-    pub fn is_busy(&self) -> bool {
+    /// Whether an order to the service is under way.
+    pub fn is_ordering(&self) -> bool {
+        let state = self.shared.state.lock();
+        state.flights.keys().any(FetchKey::is_order)
+    }
+
+    /// Whether a version is being downloaded.
+    pub fn is_downloading(&self) -> bool {
         let state = self.shared.state.lock();
         let mut keys = state.flights.keys();
-        keys.any(|key| key.is_order() || key.pool() == Pool::Contents)
+        keys.any(|key| key.pool() == Pool::Contents)
     }
 
     /// Fails the requests for which nothing has come for a second, as if that were

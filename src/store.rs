@@ -6,7 +6,8 @@
 //!            lock                   held for every change of the accounts
 //!            versions/<key>/        meta.json · tree (the index) · seek · pack · blob-N · present · synced ·
 //!                                   name · pinned
-//!            staging/<pid-random>/  a fetch at work, with <pid-random>.lock
+//!            staging/<pid-random>/  a fetch at work, with <pid-random>.lock, or one that was
+//!                                   left and can be gone on with: it has a journal
 //!            answers/               what the API has answered
 //! ```
 //!
@@ -27,7 +28,10 @@
 //!   `unpack` makes entries of them, `packer` and `staging` write them, and `partial`
 //!   shows what has come so far. Of a version whose seek index is there, `fill` brings
 //!   what reads miss, in `runs` if it is all of it; `exchange` brings such indexes from
-//!   the fleet. One thread downloads a version at a time (`turns`).
+//!   the fleet. One thread downloads a version at a time (`turns`). A `journal` has what it
+//!   takes to go on with a fetch that was `left`: it enters the archive at the last point,
+//!   and unpacks again what is on disk, of a tar stream that is made of that (`skeleton`,
+//!   `replay`).
 //!
 //! Of files with holes only the pieces are stored, one after another (`index/holes`).
 //!
@@ -182,6 +186,12 @@ impl Store {
     /// What has come so far of a version that this process fetches now.
     pub fn partial(&self, key: &VersionKey) -> Option<Arc<PartialVersion>> {
         self.fetcher.partial(key)
+    }
+
+    /// Whether a download is under way that another process could only begin anew: one of
+    /// an object that cannot be told from a later one, or read in parts.
+    pub fn begins_anew(&self) -> bool {
+        self.fetcher.begins_anew()
     }
 
     /// The cache directory that it was opened with.

@@ -1,5 +1,6 @@
 //! A mount that outlives the process that serves it.
 
+mod downloads;
 mod ends;
 mod passthrough;
 mod poison;

@@ -46,9 +46,11 @@ const SHARING_END: Duration = Duration::from_secs(1);
 /// How long the session may take to end once it is unmounted.
 const SESSION_END: Duration = Duration::from_secs(1);
 
-/// How long a worker that is to be replaced serves on until what it has begun to send
-/// and to download is done, and then takes to answer what it has begun to answer.
+/// How long a worker that is to be replaced serves on until what it has begun to send is
+/// done, and downloads that could only begin anew; until other downloads are, with which
+/// the next worker goes on; and then takes to answer what it has begun to answer.
 const UNDER_WAY: Duration = Duration::from_secs(30);
+const DOWNLOADS: Duration = Duration::from_secs(1);
 const ANSWERS: Duration = Duration::from_millis(250);
 
 /// A mount that is being served.
@@ -278,6 +280,11 @@ impl Mounted {
         Ok(())
     }
 
+    /// What is mounted.
+    pub(super) fn tree(&self) -> &Arc<Tree> {
+        &self.tree
+    }
+
     /// Says that the mount can be used.
     pub(super) fn announce(&self) {
         if let Some(voice) = &self.voice {
@@ -393,7 +400,11 @@ impl Mounted {
                 thread::sleep(Duration::from_millis(1));
             }
         };
-        wait(UNDER_WAY, &|| !self.pending.is_busy());
+        let began = Instant::now();
+        wait(UNDER_WAY, &|| {
+            let goes_on = began.elapsed() >= DOWNLOADS && !self.tree.begins_anew();
+            !self.pending.is_ordering() && (goes_on || !self.pending.is_downloading())
+        });
         self.gate.close();
         wait(ANSWERS, &|| self.pending.count() == 0);
         self.origin.handover.close();

@@ -26,6 +26,8 @@ pub struct Status {
     pub parent: Option<u32>,
     /// The signals that it ignores: a bit for each, the lowest for signal 1.
     pub ignored_signals: Option<u64>,
+    /// Those that it is about to take.
+    pub pending_signals: Option<u64>,
     /// Its effective capabilities (`capabilities(7)`), a bit for each.
     pub capabilities: Option<u64>,
     /// Whether programs that it starts get no more rights than it has, setuid or not.
@@ -96,6 +98,16 @@ impl Process {
             fields.trim_start().as_bytes().first()?,
             b'T' | b't'
         ))
+    }
+
+    /// Whether it has ended, or is about to: where its first thread has, others may be
+    /// giving back what the process has.
+    pub fn is_ending(&self) -> bool {
+        let fields = self.stat("stat").unwrap_or_default();
+        let state = fields.trim_start().as_bytes().first();
+        let is_killed = |mask: u64| mask & 1 << (libc::SIGKILL - 1) != 0;
+        matches!(state, None | Some(b'Z' | b'X'))
+            || self.status().pending_signals.is_some_and(is_killed)
     }
 
     /// The time that one of its threads has computed, in ticks of the kernel
@@ -184,6 +196,7 @@ impl Status {
             group: number("Tgid:"),
             parent: number("PPid:"),
             ignored_signals: mask("SigIgn:"),
+            pending_signals: mask("SigPnd:").map(|own| own | mask("ShdPnd:").unwrap_or(0)),
             capabilities: mask("CapEff:"),
             no_new_privileges: field(text, "NoNewPrivs:") == Some("1"),
         }

@@ -59,11 +59,34 @@ fn a_status_is_read_by_its_fields() {
     let status = Status::parse(text);
     assert_eq!((status.group, status.parent), (Some(12), Some(3)));
     assert_eq!(status.ignored_signals, Some(1 | 1 << 12));
+    assert_eq!(status.pending_signals, None);
+    let pending = Status::parse(b"SigPnd:\t0000000000000100\nShdPnd:\t0000000000000002\n");
+    assert_eq!(pending.pending_signals, Some(1 << 8 | 1 << 1));
     assert_eq!(status.capabilities, Some(0xa804_25fb));
     assert!(status.no_new_privileges);
     let other = Status::parse(b"Name:\t\xff\nTgid:\tx\nSigIgn:\tno number\nCapEff:\t\xff\n");
     assert_eq!(other, Status::default());
     assert_eq!(Status::parse(b""), Status::default());
+}
+
+#[test]
+fn a_process_that_is_killed_is_about_to_end() {
+    let (alive, killed) = (
+        b"SigPnd:\t0000000000000000\n",
+        b"SigPnd:\t0000000000000100\n",
+    );
+    for (state, status, is_ending) in [
+        (&b"42 (a) S 1"[..], &alive[..], false),
+        (b"42 (Z) D 1", alive, false),
+        (b"42 (a) D 1", killed, true),
+        (b"42 (a) Z 1", alive, true),
+        (b"42 (a) X 1", alive, true),
+        (b"", b"", true),
+    ] {
+        let table = table(&[("stat", state), ("status", status)]);
+        assert_eq!(only(&table).is_ending(), is_ending, "{state:?}");
+    }
+    assert!(!Process::own().is_ending());
 }
 
 #[test]

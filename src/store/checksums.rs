@@ -19,12 +19,27 @@ pub(super) fn checksum(block: &[u8]) -> u32 {
     crc32fast::hash(block)
 }
 
+/// The checksum of bytes that come piece by piece.
+#[derive(Default)]
+pub(super) struct Checksum(crc32fast::Hasher);
+
+impl Checksum {
+    pub(super) fn add(&mut self, data: &[u8]) {
+        self.0.update(data);
+    }
+
+    /// That of all bytes since the last call.
+    pub(super) fn take(&mut self) -> u32 {
+        std::mem::take(&mut self.0).finalize()
+    }
+}
+
 /// The checksums of one file of content so far.
 #[derive(Default)]
 struct FileChecksums {
     sums: Vec<u32>,
     /// The current block, and how many bytes of it have come.
-    current: crc32fast::Hasher,
+    current: Checksum,
     filled: usize,
 }
 
@@ -32,7 +47,7 @@ impl FileChecksums {
     fn add(&mut self, mut data: &[u8]) {
         while !data.is_empty() {
             let (now, rest) = data.split_at(data.len().min(BLOCK - self.filled));
-            self.current.update(now);
+            self.current.add(now);
             self.filled += now.len();
             if self.filled == BLOCK {
                 self.close();
@@ -42,7 +57,7 @@ impl FileChecksums {
     }
 
     fn close(&mut self) {
-        self.sums.push(std::mem::take(&mut self.current).finalize());
+        self.sums.push(self.current.take());
         self.filled = 0;
     }
 

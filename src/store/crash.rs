@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The steps, in the order in which a fetch comes to them.
 #[cfg(debug_assertions)]
-pub const STEPS: [&str; 16] = [
+pub const STEPS: [&str; 17] = [
     "staging-locked",
     "staging-made",
     "room-reserved",
     "pack-made",
     "blob-made",
+    "journal-written",
     "blob-written",
     "pack-written",
     "tree-half-written",
@@ -28,12 +29,16 @@ pub const STEPS: [&str; 16] = [
 /// The same of a fetch of a part of a version.
 pub const PART_STEPS: [&str; 3] = ["present-made", "empty-pack-made", "block-written"];
 
+/// The same of going on with a fetch that was left.
+pub const LEFT_STEPS: [&str; 2] = ["left-taken", "left-cut"];
+
 /// Ends the process as `kill -9` does, if `VM0FS_CRASH_AT` names this step; panics
 /// at the first one that `VM0FS_PANIC_AT` names.
 #[cfg(debug_assertions)]
 pub(super) fn crash_point(step: &str) {
+    let all = [&STEPS[..], &PART_STEPS, &LEFT_STEPS];
     debug_assert!(
-        STEPS.contains(&step) || PART_STEPS.contains(&step),
+        all.iter().any(|steps| steps.contains(&step)),
         "{step} is to be listed in STEPS"
     );
     if std::env::var_os("VM0FS_CRASH_AT").is_some_and(|at| *at == *step) {

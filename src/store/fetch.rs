@@ -4,12 +4,16 @@
 pub(super) mod download;
 mod exchange;
 mod fill;
+mod journal;
+mod left;
 mod links;
 mod pack;
 pub(super) mod packer;
 mod partial;
+mod replay;
 mod request;
 mod runs;
+mod skeleton;
 pub(super) mod staging;
 mod turns;
 mod unpack;
@@ -36,6 +40,7 @@ use crate::{
 use download::Downloader;
 use exchange::Exchange;
 use fill::{Filled, Filler, Fills};
+use left::Left;
 use staging::Staging;
 use std::{
     collections::HashMap,
@@ -44,7 +49,7 @@ use std::{
     sync::Arc,
     thread,
 };
-use turns::Turns;
+use turns::{Turn, Turns};
 use unpack::Job;
 
 /// Maximum number of downloads of one version in one fetch: it starts over if the object
@@ -147,6 +152,11 @@ impl Fetcher {
         self.fills.is_worth_all(version)
     }
 
+    /// Whether a download is under way that another process could only begin anew.
+    pub(super) fn begins_anew(&self) -> bool {
+        self.turns.begins_anew()
+    }
+
     /// The version as far as it is known: one that was unpacked here before, or by another
     /// machine of the fleet.
     ///
@@ -218,25 +228,19 @@ impl Fetcher {
             }
         }
         // Another thread may download it for another need.
-        let _turn = self.turns.take(&request.key, progress);
+        let turn = self.turns.take(&request.key, progress);
         if let Some(version) = cache.with_content(&request.key) {
             return Ok(version);
         }
         cache.release();
+        let mut left = Left::find(cache.quota(), &request.key)?;
         let mut starts = 1;
         loop {
-            let mut download = self.downloader.start(request.url, progress)?;
-            let result = download.length().and_then(|length| {
-                let archive = Incoming {
-                    etag: download.etag(),
-                    length,
-                    source: &mut download,
-                };
-                self.take_in(cache, request, archive, progress)
-            });
-            let why = match result {
-                Err(_) if download.changed() && starts < STARTS => "the archive changed",
-                Err(error) => return Err(error),
+            let is_left = left.is_some();
+            let why = match self.attempt(cache, request, left.take(), &turn, progress) {
+                Err(Stopped::Again(why, _)) if is_left || starts < STARTS => why,
+                Err(Stopped::Again(_, error)) => return Err(error),
+                Err(Stopped::Failed(error)) => return Err(error),
                 Ok(written) => match cache.with_content(&request.key) {
                     Some(version) => {
                         if let Some(written) = written {
@@ -256,12 +260,77 @@ impl Fetcher {
                     }
                 },
             };
-            starts += 1;
+            starts += u32::from(!is_left);
             tracing::info!(version = %request.key.version_id, "{why}; downloading it again");
         }
     }
 
-    /// Unpacks an archive and seals it; what it wrote, where that is known.
+    /// Downloads an archive, unpacks it and seals it; all of it, or what is missing of a
+    /// fetch that was left. One whose download fails is left.
+    fn attempt(
+        &self,
+        cache: &Cache,
+        request: &FetchRequest<'_>,
+        left: Option<(Staging, Left)>,
+        turn: &Turn<'_>,
+        progress: &Progress,
+    ) -> Result<Option<Written>, Stopped> {
+        let is_left = left.is_some();
+        let (mut staging, left) = left.unzip();
+        let mut download = match &left {
+            None => self.downloader.start(request.url, progress),
+            Some(left) => {
+                let (object, from) = (left.object.clone(), left.start.input());
+                let bytes = from..object.length.unwrap_or(from);
+                progress.expect(progress.bytes() + (bytes.end - bytes.start));
+                let version = &request.key.version_id;
+                tracing::info!(%version, "going on with its download at byte {from}");
+                self.downloader.range(request.url, object, bytes, progress)
+            }
+        }?;
+        let result = download.length().and_then(|length| {
+            let object = download.object();
+            let staging = match &mut staging {
+                Some(staging) => staging,
+                none => {
+                    let new = none.insert(Staging::new(cache.quota())?);
+                    if let Some(object) = object.as_ref().filter(|object| object.ranges) {
+                        new.begin_journal(&request.key, object);
+                    }
+                    new
+                }
+            };
+            turn.begins_anew(staging.journal().is_none());
+            let archive = Incoming {
+                etag: object.and_then(|object| object.etag),
+                length,
+                source: &mut download,
+            };
+            self.unpack(cache, request, archive, staging, left, progress)
+        });
+        let error = match result {
+            Ok(written) => return Ok(written),
+            Err(error) => error,
+        };
+        if download.changed() {
+            return Err(Stopped::Again("the archive changed", error));
+        }
+        if is_left && download.lacks_ranges() {
+            return Err(Stopped::Again("the object store sends no ranges", error));
+        }
+        if let Some(staging) = staging.filter(|_| download.has_failed()) {
+            staging.leave();
+        } else if is_left && !matches!(error, Error::NoSpace(_)) {
+            return Err(Stopped::Again(
+                "what was unpacked before is of no use",
+                error,
+            ));
+        }
+        Err(error.into())
+    }
+
+    /// Takes in an archive that is not downloaded.
+    #[cfg(any(test, fuzzing))]
     pub(super) fn take_in(
         &self,
         cache: &Cache,
@@ -269,8 +338,20 @@ impl Fetcher {
         archive: Incoming<impl Read + Send>,
         progress: &Progress,
     ) -> Result<Option<Written>> {
-        let quota = cache.quota();
-        let mut staging = Staging::new(quota)?;
+        let mut staging = Staging::new(cache.quota())?;
+        self.unpack(cache, request, archive, &mut staging, None, progress)
+    }
+
+    /// Unpacks an archive and seals it; what it wrote, where that is known.
+    fn unpack(
+        &self,
+        cache: &Cache,
+        request: &FetchRequest<'_>,
+        archive: Incoming<impl Read + Send>,
+        staging: &mut Staging,
+        left: Option<Left>,
+        progress: &Progress,
+    ) -> Result<Option<Written>> {
         let expected = request.declared_size.or(archive.length).unwrap_or(0);
         staging.expect(expected, progress)?;
         crash_point("room-reserved");
@@ -283,7 +364,7 @@ impl Fetcher {
         self.partial
             .lock()
             .insert(key.clone(), Arc::clone(&partial));
-        let seal = || self.seal(cache, request, archive, staging, &partial, progress);
+        let seal = || self.seal(cache, request, archive, (staging, left), &partial, progress);
         // After a panic, the partial version must not stay readable.
         let result = catch_unwind(AssertUnwindSafe(seal)).unwrap_or_else(|_| {
             let what = format!("unpacking version {} panicked", key.version_id);
@@ -311,14 +392,16 @@ impl Fetcher {
         cache: &Cache,
         request: &FetchRequest<'_>,
         archive: Incoming<impl Read + Send>,
-        mut staging: Staging,
+        (staging, left): (&mut Staging, Option<Left>),
         partial: &PartialVersion,
         progress: &Progress,
     ) -> Result<Option<Written>> {
         let key = &request.key;
+        let left = left.map(|left| (left.start, left.replay));
+        let is_written = left.is_none();
         let mut source = Counted {
             source: archive.source,
-            bytes: 0,
+            bytes: left.as_ref().map_or(0, |(start, _)| start.input()),
         };
         let job = Job {
             request,
@@ -326,7 +409,7 @@ impl Fetcher {
             partial,
             progress,
         };
-        let (unpacked, draft) = unpack::unpack(&mut source, &mut staging, &job)?;
+        let (unpacked, draft) = unpack::unpack(&mut source, staging, left, &job)?;
         // At the same time as the index is written: a listing waits for both.
         let (verified, seek_bytes) = thread::scope(|scope| {
             let proof = scope.spawn(|| unpacked.prove(key, request.verify));
@@ -362,7 +445,21 @@ impl Fetcher {
         };
         let unsynced = staging.seal(key, &meta, progress)?;
         cache.add(key, unsynced);
-        Ok(unpacked.written)
+        // What an earlier fetch has left has been read, not written.
+        Ok(unpacked.written.filter(|_| is_written))
+    }
+}
+
+/// Why a download has not brought a version.
+enum Stopped {
+    /// It must begin again: why, and what to fail with where that is not to be.
+    Again(&'static str, Error),
+    Failed(Error),
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -373,7 +470,7 @@ pub(super) struct Incoming<R> {
     pub(super) etag: Option<String>,
 }
 
-/// Counts the bytes that are read.
+/// Counts the bytes of an archive that are read, and those before them.
 struct Counted<R> {
     source: R,
     bytes: u64,

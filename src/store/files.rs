@@ -33,6 +33,8 @@ pub(super) const SYNCED: &str = "synced";
 pub(super) const PINNED: &str = "pinned";
 /// Which blocks of the content are on disk, while some are not (see `cache/presence`).
 pub(super) const PRESENT: &str = "present";
+/// How a fetch can be gone on with, while it unpacks (see `fetch/journal`).
+pub(super) const JOURNAL: &str = "journal";
 /// The beginning of the name of a [`blob`].
 pub(super) const BLOB: &str = "blob-";
 

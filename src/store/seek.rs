@@ -8,11 +8,13 @@
 //!
 //! The index is made while an archive is unpacked (`recorder` on the thread that inflates,
 //! `proof` on another), and kept beside the version's tree. All of it is derived from the
-//! archive: what is damaged is made again, by the next whole fetch.
+//! archive: what is damaged is made again, by the next whole fetch. Until that is done, each
+//! point goes to the fetch's journal (`checkpoint`).
 //!
 //! What a span gives is not proved to be right: the checksums of content find that.
 
 mod candidate;
+mod checkpoint;
 mod contents;
 mod deflated;
 mod draft;
@@ -24,8 +26,9 @@ mod reader;
 mod recorder;
 mod resume;
 mod span;
-mod varint;
+pub(super) mod varint;
 
+pub(super) use checkpoint::{Checkpoints, Start};
 pub(super) use contents::Archive;
 pub(super) use draft::Draft;
 pub(super) use extents::{Extent, Extents};

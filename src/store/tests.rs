@@ -18,6 +18,7 @@ mod odd_servers;
 mod parallel;
 mod parts;
 mod proof;
+mod resume;
 mod seeds;
 mod seek;
 mod server;

@@ -3,7 +3,8 @@
 
 mod transfers;
 
-pub(crate) use transfers::{Totals, UnderWay};
+pub(crate) use transfers::Totals;
+pub use transfers::UnderWay;
 
 use crate::{
     api::types::StorageVersion,
@@ -259,6 +260,11 @@ impl Content {
         }
         names.reverse();
         Some(one_line(&names.join("/"), PATH))
+    }
+
+    /// Whether a download is under way that another process could only begin anew.
+    pub(crate) fn begins_anew(&self) -> bool {
+        self.store.begins_anew()
     }
 
     /// Measures how full the cache is, with the answers' share of it. This reads the disk

@@ -11,12 +11,12 @@ use crate::{
         activity::Activity,
         answers::{Agents, Answers, Listing, Sharing},
         cache::Cache,
-        content::Content,
+        content::{Content, UnderWay},
         crawlers::Crawlers,
         fetch_key::{Answer, FetchKey, Fetchable, Pool},
         live::Live,
         node::{
-            Form, MetaFile, Node,
+            Form, MetaFile, Node, VersionId,
             inodes::{Exceptions, Inodes},
         },
         orders::Orders,
@@ -145,6 +145,13 @@ impl Tree {
         &self.handover
     }
 
+    /// The downloads that run.
+    pub fn downloads(&self) -> Vec<UnderWay> {
+        let answers = &self.answers;
+        let name = |version: &VersionId| answers.name_of(version.kind, &version.storage);
+        self.content.under_way(name)
+    }
+
     /// Who uses the mount now.
     pub fn activity(&self) -> &Activity {
         &self.activity
@@ -163,6 +170,11 @@ impl Tree {
         {
             tracing::info!("not all that was to be shared has been written in time");
         }
+    }
+
+    /// Whether a download is under way that another process could only begin anew.
+    pub fn begins_anew(&self) -> bool {
+        self.content.begins_anew()
     }
 
     /// Forgets most of what it holds in memory and can have again.

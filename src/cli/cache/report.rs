@@ -117,7 +117,11 @@ pub(super) fn breakdown(sum: &Breakdown, dir: &Path) -> String {
     let mut lines = vec![
         ("content", sum.content, versions(sum.with_content)),
         ("trees", sum.trees, versions(sum.versions)),
-        ("reservations", sum.reserved, "downloads at work".into()),
+        (
+            "reservations",
+            sum.reserved,
+            "downloads at work or broken off".into(),
+        ),
         ("answers", sum.answers, "of the API".into()),
         ("total", total, format!("{share} % of {ceiling}, in {dir}")),
     ];
@@ -142,13 +146,19 @@ pub(super) fn cleared(cleared: &Cleared, all: bool) -> String {
         bytes,
         pinned,
         in_use,
+        downloads,
     } = cleared;
     let freed = || format!("freed {}", size(*bytes));
+    let broken_off = format!("{} broken off", count(*downloads, "download"));
     let mut line = match (count(*versions, "version"), all) {
-        _ if *versions == 0 => "nothing to free".to_owned(),
+        _ if *versions + *downloads == 0 => "nothing to free".to_owned(),
+        _ if *versions == 0 => format!("{}: {broken_off}", freed()),
         (versions, true) => format!("{}: {versions}", freed()),
         (versions, false) => format!("{}: the content of {versions}", freed()),
     };
+    if *versions > 0 && *downloads > 0 {
+        let _ = write!(line, "; {broken_off}");
+    }
     if *pinned > 0 {
         let _ = write!(line, "; kept {pinned} pinned (--pinned)");
     }
@@ -232,11 +242,22 @@ mod tests {
             bytes: 2048,
             pinned: 1,
             in_use: 3,
+            downloads: 0,
         };
         assert_eq!(
             cleared(&done, false),
             "freed 2.0 KiB: the content of 2 versions; kept 1 pinned (--pinned); \
              kept 3 that a process has open\n"
+        );
+        (done.pinned, done.in_use, done.downloads) = (0, 0, 1);
+        assert_eq!(
+            cleared(&done, true),
+            "freed 2.0 KiB: 2 versions; 1 download broken off\n"
+        );
+        done.versions = 0;
+        assert_eq!(
+            cleared(&done, true),
+            "freed 2.0 KiB: 1 download broken off\n"
         );
     }
 

@@ -119,7 +119,14 @@ fn inventory(settings: &CacheSettings, fix: bool, checks: &mut Vec<Check>) -> Re
     };
     let (left, bytes) = inventory.leftovers(fix)?;
     let found = format!("{left} broken off by dead processes, {}", size(bytes));
+    let (broken_off, held) = inventory.broken_off()?;
     let check = match (left, fix) {
+        (0, _) if broken_off > 0 => {
+            let held = size(held);
+            Check::ok(format!(
+                "{broken_off} to go on with when read again, {held}"
+            ))
+        }
         (0, _) => Check::ok("none left behind"),
         (_, true) => Check::fixed(format!("removed {found}")),
         (_, false) => Check::warn(found, "--fix removes them, as does the next mount"),

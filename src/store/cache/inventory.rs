@@ -72,7 +72,7 @@ pub struct Breakdown {
     pub pinned: u64,
     /// Versions that are pinned.
     pub pinned_versions: u64,
-    /// Bytes reserved by fetches at work.
+    /// Bytes reserved by fetches at work, and taken by those that were left.
     #[serde(rename = "reservations")]
     pub reserved: u64,
     /// Bytes of everything else: the API's answers that outlive a mount.
@@ -99,6 +99,8 @@ pub struct Cleared {
     pub pinned: u64,
     /// Versions left alone because a process has a file of them open.
     pub in_use: u64,
+    /// Downloads that were broken off, and were removed.
+    pub downloads: u64,
 }
 
 impl Inventory {
@@ -136,7 +138,7 @@ impl Inventory {
     pub fn breakdown(&self) -> Result<Breakdown> {
         let _guard = self.quota.lock()?;
         let mut sum = Breakdown {
-            reserved: self.quota.staged("")?.reserved,
+            reserved: self.quota.staged("")?.bytes(),
             answers: self.answers(),
             ceiling: self.quota.ceiling(),
             ..Breakdown::default()
@@ -181,13 +183,20 @@ impl Inventory {
         Ok(Cleared {
             versions: first.versions + second.versions,
             bytes: first.bytes + second.bytes,
+            downloads: first.downloads + second.downloads,
             ..second
         })
     }
 
     fn clear_idle(&self, trees: bool, pinned: bool) -> Result<Cleared> {
         let _guard = self.quota.lock()?;
-        let mut done = Cleared::default();
+        let mut staged = self.quota.staged("")?;
+        let mut done = Cleared {
+            downloads: staged.all_left().0,
+            bytes: staged.free(u64::MAX),
+            ..Cleared::default()
+        };
+        drop(staged);
         for entry in self.quota.entries()? {
             let has_content = present(&entry.path) != Present::None;
             let whole = trees || entry.broken;
@@ -208,8 +217,18 @@ impl Inventory {
         Ok(done)
     }
 
-    /// How many fetches dead processes have left, and how many bytes those
-    /// take; with `remove`, removes them.
+    /// How many downloads have been broken off that the next fetch goes on with, and how
+    /// many bytes those take.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the directory cannot be read or locked.
+    pub fn broken_off(&self) -> Result<(u64, u64)> {
+        let _guard = self.quota.lock()?;
+        Ok(self.quota.staged("")?.all_left())
+    }
+
+    /// How many fetches dead processes have left that no other can go on with, and how many
+    /// bytes those take; with `remove`, removes them.
     ///
     /// # Errors
     /// [`Error::Io`] if the directory cannot be read or locked.

@@ -170,7 +170,7 @@ impl Quota {
         let guard = self.lock();
         let entries = self.entries().unwrap_or_default();
         let staged = guard.as_ref().ok().and_then(|_| self.staged("").ok());
-        let reserved = staged.map_or(0, Staged::clean);
+        let reserved = staged.map_or(0, |mut staged| staged.clean());
         Usage {
             bytes: entries.iter().map(QuotaEntry::bytes).sum::<u64>() + reserved,
             ceiling: self.ceiling,
@@ -198,7 +198,8 @@ impl Quota {
         loop {
             let guard = self.lock()?;
             let mut entries = self.entries()?;
-            let reserved = self.staged(own)?.clean();
+            let mut staged = self.staged(own)?;
+            let reserved = staged.clean();
             let used = entries
                 .iter()
                 .fold(reserved, |sum, entry| sum.saturating_add(entry.bytes()));
@@ -214,10 +215,12 @@ impl Quota {
                 )));
             }
             let excess = used.saturating_add(least).saturating_sub(self.ceiling);
-            let freed = match excess {
-                0 => 0,
-                _ => self.evict(&mut entries, excess),
-            };
+            // A download that may never be gone on with goes before what can be read.
+            let mut freed = staged.free(excess);
+            drop(staged);
+            if freed < excess {
+                freed += self.evict(&mut entries, excess - freed);
+            }
             if freed >= excess {
                 let free = self.ceiling.saturating_sub(used.saturating_sub(freed));
                 let granted = most.min(free).max(least);
@@ -244,9 +247,10 @@ impl Quota {
         let Ok(_guard) = self.lock() else {
             return false;
         };
-        let mut entries = self.entries().unwrap_or_default();
         // One at a time: the write is tried again after each.
-        let freed = self.evict(&mut entries, 1) > 0;
+        let left = self.staged("").map_or(0, |mut staged| staged.free(1));
+        let mut entries = self.entries().unwrap_or_default();
+        let freed = left > 0 || self.evict(&mut entries, 1) > 0;
         if freed {
             tracing::info!("the disk is full below --cache-size; evicted what was used least");
         }

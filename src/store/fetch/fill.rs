@@ -139,6 +139,9 @@ impl Filler<'_> {
         let fill = self.fills.of(&self.request.key);
         let mut tries = 0;
         while let Some(mut partly) = Partly::of(self.cache, self.version)? {
+            // Under the lock: the fetch of another thread may end at any moment, and what it
+            // brought is on disk then.
+            let mut state = fill.state.lock();
             if partly.has(missing) {
                 return Ok(Filled::Yes);
             }
@@ -149,7 +152,6 @@ impl Filler<'_> {
             }
             let seek = Arc::clone(partly.seek());
             let ranges = ranges(&seek, missing);
-            let mut state = fill.state.lock();
             let is_busy = |tar: &Range<u64>| state.is_busy(seek.span_at(tar.start));
             if ranges.iter().any(is_busy) {
                 drop(fill.came.wait_timeout(state, TICK));

@@ -21,12 +21,14 @@ pub(super) struct Pack {
     /// Keeps the version from being evicted once it is sealed: readers of the partial
     /// version go on reading.
     lock: ContentLock,
+    /// Bytes that an earlier fetch has left: they are not written again.
+    kept: u64,
     buffers: Mutex<Buffers>,
 }
 
 #[derive(Default)]
 struct Buffers {
-    /// Bytes in the file.
+    /// Bytes that have come, and are in the file.
     written: u64,
     /// The bytes after those, which are being written.
     writing: Option<Arc<Vec<u8>>>,
@@ -35,9 +37,11 @@ struct Buffers {
 }
 
 impl Pack {
-    pub(super) fn new(lock: ContentLock) -> Self {
+    /// One of which so many bytes are there already.
+    pub(super) fn new(lock: ContentLock, kept: u64) -> Self {
         Self {
             lock,
+            kept,
             buffers: Mutex::default(),
         }
     }
@@ -71,7 +75,7 @@ impl Pack {
             }
             (buffers.writing.clone().unwrap_or_default(), buffers.written)
         };
-        self.lock.pack().write_all_at(&full, at)?;
+        write_behind(self.lock.pack(), &full, at, self.kept)?;
         let mut buffers = self.buffers.lock();
         buffers.written += full.len() as u64;
         buffers.writing = None;
@@ -116,15 +120,27 @@ impl Pack {
 pub(super) struct Blob {
     pub(super) number: u32,
     file: File,
-    /// Bytes in the file.
+    kept: u64,
+    /// Bytes that have come.
     written: AtomicU64,
 }
 
+/// Writes those bytes that lie behind the first `kept` ones of a file.
+fn write_behind(file: &File, data: &[u8], at: u64, kept: u64) -> io::Result<()> {
+    let there = kept.saturating_sub(at).min(data.len() as u64);
+    match &data[there as usize..] {
+        [] => Ok(()),
+        rest => file.write_all_at(rest, at + there),
+    }
+}
+
 impl Blob {
-    pub(super) fn new(number: u32, file: File) -> Self {
+    /// One of which so many bytes are there already.
+    pub(super) fn new(number: u32, file: File, kept: u64) -> Self {
         Self {
             number,
             file,
+            kept,
             written: AtomicU64::new(0),
         }
     }
@@ -145,7 +161,7 @@ impl Blob {
 
     pub(super) fn write(&self, data: &[u8]) -> io::Result<()> {
         let at = self.written.load(Ordering::Relaxed);
-        self.file.write_all_at(data, at)?;
+        write_behind(&self.file, data, at, self.kept)?;
         self.written
             .store(at + data.len() as u64, Ordering::Release);
         Ok(())

@@ -51,8 +51,8 @@ impl<'a> Packer<'a> {
             return Ok((self.checksums.pack_length(), false));
         }
         let number = self.checksums.begin_blob();
-        let file = self.staging.create(&files::blob(number))?;
-        let blob = Arc::new(Blob::new(number, file));
+        let (file, kept) = self.staging.create_blob(number)?;
+        let blob = Arc::new(Blob::new(number, file, kept));
         crash_point("blob-made");
         self.blob = Some(Arc::clone(&blob));
         self.partial.set_blob(Some(blob));

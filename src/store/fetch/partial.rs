@@ -45,10 +45,11 @@ struct Arriving {
 }
 
 impl PartialVersion {
-    pub(super) fn new(directory: File, lock: ContentLock, index: Builder) -> Self {
+    /// One of whose pack so many bytes are there already.
+    pub(super) fn new(directory: File, (lock, kept): (ContentLock, u64), index: Builder) -> Self {
         Self {
             shared: Arc::new(Arriving {
-                pack: Pack::new(lock),
+                pack: Pack::new(lock, kept),
                 failed: OnceLock::new(),
                 opened: AtomicU64::new(0),
             }),

@@ -1,8 +1,9 @@
 //! The directory of a fetch below `staging/`: one rename makes it a sealed version, or it
-//! is removed as a whole.
+//! is removed as a whole, or it is left for another fetch to go on with.
 
+use super::{download::Object, journal::Journal};
 use crate::store::cache::{Keepalive, OVERHEAD, Quota, Version, lock_of, write_reservation};
-use crate::store::files::{INDEX, META, PACK, PINNED, SEEK, make_directory};
+use crate::store::files::{self, INDEX, META, PACK, PINNED, SEEK, make_directory};
 use crate::store::{
     checksums::Packed,
     content_lock::ContentLock,
@@ -18,11 +19,12 @@ use crate::{
 };
 use nix::fcntl::{Flock, FlockArg};
 use std::{
+    collections::HashMap,
     fs::{self, DirBuilder, File, OpenOptions},
     hash::{BuildHasher, RandomState},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -44,7 +46,21 @@ pub(in crate::store) struct Staging {
     lock: Flock<File>,
     reserved: u64,
     used: u64,
-    sealed: bool,
+    /// `None` where the fetch cannot be gone on with.
+    journal: Option<Arc<Journal>>,
+    /// The content that an earlier fetch has left.
+    kept: Kept,
+    /// Whether the directory is to stay: it is a version by now, or it can be gone on with.
+    stays: bool,
+}
+
+/// How much there is of the content that an earlier fetch has left.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// Bytes of the pack.
+    pub(super) pack: u64,
+    /// Bytes of each blob.
+    pub(super) blobs: Vec<u64>,
 }
 
 impl Staging {
@@ -82,8 +98,90 @@ impl Staging {
             lock,
             reserved: 0,
             used: 0,
-            sealed: false,
+            journal: None,
+            kept: Kept::default(),
+            stays: false,
         })
+    }
+
+    /// Takes over the directory of a fetch that was left; `None` if another process has it.
+    ///
+    /// # Errors
+    /// Those of the cache's lock.
+    pub(super) fn adopt(quota: &Arc<Quota>, path: &Path) -> Result<Option<Self>> {
+        let _guard = quota.lock()?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(lock_of(path));
+        let lock = file.ok().and_then(|file| {
+            let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+            lock.ok().filter(|_| path.exists())
+        });
+        Ok(lock.map(|lock| Self {
+            quota: Arc::clone(quota),
+            id: path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            path: path.to_path_buf(),
+            lock,
+            reserved: 0,
+            used: 0,
+            journal: None,
+            kept: Kept::default(),
+            stays: false,
+        }))
+    }
+
+    /// Removes all but what is `kept` in a directory that was taken over, and goes on with so
+    /// many bytes of its journal; false if that fails.
+    pub(super) fn resume(&mut self, kept: Kept, journal: u64) -> bool {
+        let cut = || -> io::Result<()> {
+            let names = (0..kept.blobs.len()).map(|number| files::blob(number as u32));
+            let mut lengths: HashMap<String, u64> = names.zip(kept.blobs.iter().copied()).collect();
+            lengths.insert(PACK.into(), kept.pack);
+            for entry in fs::read_dir(&self.path)? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                match lengths.get(&name) {
+                    Some(length) => self.open(&name)?.set_len(*length)?,
+                    None if name == files::JOURNAL => {}
+                    None => fs::remove_file(entry.path())?,
+                }
+            }
+            Ok(())
+        };
+        crash_point("left-taken");
+        let cut = cut();
+        crash_point("left-cut");
+        self.journal = match cut {
+            Ok(()) => Journal::resume(&self.path, journal).map(Arc::new),
+            Err(_) => None,
+        };
+        self.kept = kept;
+        self.journal.is_some()
+    }
+
+    /// Begins to note what it takes to go on with the fetch of this object.
+    pub(super) fn begin_journal(&mut self, key: &VersionKey, object: &Object) {
+        self.journal = Journal::new(&self.path, key, object).map(Arc::new);
+    }
+
+    /// What it takes to go on with the fetch.
+    pub(super) fn journal(&self) -> Option<Arc<Journal>> {
+        self.journal.clone()
+    }
+
+    /// Leaves the directory for another fetch to go on with, if that can be.
+    pub(super) fn leave(mut self) {
+        self.stays = self.journal.as_ref().is_some_and(|it| it.leave());
+    }
+
+    fn open(&self, name: &str) -> io::Result<File> {
+        let path = self.path.join(name);
+        OpenOptions::new().read(true).write(true).open(path)
     }
 
     /// Makes a file in it.
@@ -97,12 +195,30 @@ impl Staging {
             .map_err(|error| Error::io("making a file in the cache", error))
     }
 
-    /// Makes the `pack` and locks it: readers of the partial version keep the sealed one
-    /// from being evicted.
-    pub(super) fn create_pack(&self) -> Result<ContentLock> {
-        let pack = self.create(PACK)?;
+    /// Makes the `pack`, or opens what was left of it, and locks it: readers of the partial
+    /// version keep the sealed one from being evicted. Gives how many bytes are there.
+    pub(super) fn create_pack(&self) -> Result<(ContentLock, u64)> {
+        let pack = match self.open(PACK) {
+            Ok(pack) => pack,
+            Err(_) => self.create(PACK)?,
+        };
         crash_point("pack-made");
-        ContentLock::lock(pack).map_err(|error| Error::io("locking a file of the cache", error))
+        let lock = ContentLock::lock(pack)
+            .map_err(|error| Error::io("locking a file of the cache", error))?;
+        Ok((lock, self.kept.pack))
+    }
+
+    /// Makes a blob, or opens what was left of it; gives how many bytes of it are there.
+    pub(super) fn create_blob(&self, number: u32) -> Result<(File, u64)> {
+        let name = files::blob(number);
+        match self.kept.blobs.get(number as usize) {
+            None => Ok((self.create(&name)?, 0)),
+            Some(kept) => {
+                let file = self.open(&name);
+                let opened = file.map(|file| (file, *kept));
+                opened.map_err(|error| Error::io("opening a file of the cache", error))
+            }
+        }
     }
 
     /// The open directory, by which its files are reached also after the rename.
@@ -129,7 +245,8 @@ impl Staging {
 
     /// Counts bytes that are about to be written, and reserves more if needed.
     pub(super) fn charge(&mut self, bytes: u64, progress: &Progress) -> Result<()> {
-        let used = self.used.saturating_add(bytes);
+        let noted = self.journal.as_ref().map_or(0, |it| it.growth());
+        let used = self.used.saturating_add(bytes).saturating_add(noted);
         if used > self.reserved {
             let step = STEP.min(self.quota.ceiling() / STEP_SHARE);
             self.reserve(used, used.saturating_add(step), progress)?;
@@ -220,13 +337,16 @@ impl Staging {
     /// one rename. If another process was faster, its version stays. Returns the
     /// version's path if it must still be synced.
     pub(super) fn seal(
-        mut self,
+        &mut self,
         key: &VersionKey,
         meta: &Meta,
         progress: &Progress,
     ) -> Result<Option<PathBuf>> {
         // Serialized first: written directly, each word would be a system call.
         let text = serde_json::to_vec_pretty(meta).map_err(|error| failed(error.into()))?;
+        if let Some(journal) = &self.journal {
+            journal.remove();
+        }
         let mut file = self.create(META)?;
         file.write_all(&text).map_err(failed)?;
         crash_point("meta-written");
@@ -255,7 +375,7 @@ impl Staging {
             crash_point("old-removed");
         }
         fs::rename(&self.path, &target).map_err(failed)?;
-        self.sealed = true;
+        self.stays = true;
         crash_point("sealed");
         let _ = fs::remove_file(lock_of(&self.path));
         drop(guard);
@@ -269,7 +389,7 @@ fn failed(error: io::Error) -> Error {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if !self.sealed {
+        if !self.stays {
             // The lock file last: it shows that the rest is in use.
             let _ = fs::remove_dir_all(&self.path);
             let _ = fs::remove_file(lock_of(&self.path));

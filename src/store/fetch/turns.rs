@@ -5,7 +5,7 @@ use crate::{
     progress::Progress,
     sync::{Condvar, Mutex},
 };
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 /// How often a thread that waits shows that it is alive.
 const TICK: Duration = Duration::from_millis(100);
@@ -13,7 +13,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// The versions that are being downloaded.
 #[derive(Default)]
 pub(super) struct Turns {
-    taken: Mutex<HashSet<VersionKey>>,
+    /// And whether each could only be begun anew by another process.
+    taken: Mutex<HashMap<VersionKey, bool>>,
     ended: Condvar,
 }
 
@@ -27,14 +28,28 @@ impl Turns {
     /// Waits until no other thread downloads the version: as long as bytes come for that.
     pub(super) fn take(&self, key: &VersionKey, progress: &Progress) -> Turn<'_> {
         let mut taken = self.taken.lock();
-        while !taken.insert(key.clone()) {
+        while taken.contains_key(key) {
             taken = self.ended.wait_timeout(taken, TICK).0;
             progress.advance(0);
         }
+        taken.insert(key.clone(), false);
         Turn {
             turns: self,
             key: key.clone(),
         }
+    }
+
+    /// Whether one of the downloads could only be begun anew.
+    pub(super) fn begins_anew(&self) -> bool {
+        self.taken.lock().values().any(|anew| *anew)
+    }
+}
+
+impl Turn<'_> {
+    /// Notes whether another process could only begin it anew.
+    pub(super) fn begins_anew(&self, anew: bool) {
+        let mut taken = self.turns.taken.lock();
+        taken.insert(self.key.clone(), anew);
     }
 }
 

@@ -21,12 +21,15 @@ mod pax;
 mod sparse;
 mod stream;
 
-use super::{packer::Packer, partial::PartialVersion, request::FetchRequest, staging::Staging};
+use super::{
+    journal::Kind, packer::Packer, partial::PartialVersion, replay::Replay, request::FetchRequest,
+    skeleton::Skeleton, staging::Staging,
+};
 use crate::store::cache::{HASHED_HOLES, Proof, Written, files_with_links};
 use crate::store::index::format::{self, ROOT, Record};
 use crate::store::index::{Builder, Records, holes::Map};
 use crate::store::meta::{Verified, Verify};
-use crate::store::seek::{Draft, Extents, Recorder, WAITING, prove_all};
+use crate::store::seek::{Draft, Extents, Recorder, Start, WAITING, prove_all};
 use crate::store::{checksums::Packed, key::VersionKey, limits::Limits};
 use crate::{
     error::{Error, Result},
@@ -36,7 +39,6 @@ use crate::{
 use entries::{Entries, Entry};
 use fault::{Fault, omit};
 use hashing::Hashing;
-use inflate::Inflated;
 use paths::{Component, Paths, enter, find, is_below};
 use std::{
     io::Read,
@@ -44,6 +46,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64, mpsc::sync_channel},
     thread::Builder as Thread,
 };
+use stream::Stream;
 use tar::EntryType;
 
 /// Zeros after the end mark: tar pads to 10 KiB, tapes to some MiB.
@@ -123,11 +126,12 @@ pub(super) struct Job<'a> {
     pub(super) progress: &'a Progress,
 }
 
-/// Unpacks the whole of `source` into `staging`; returns also how to read a part of it
-/// again.
+/// Unpacks the whole of `source` into `staging`, after what is `left` there of an earlier
+/// fetch; returns also how to read a part of it again.
 pub(super) fn unpack(
     source: impl Read + Send,
     staging: &mut Staging,
+    left: Option<(Start, Replay)>,
     job: &Job<'_>,
 ) -> Result<(Unpacked, Draft)> {
     let Job {
@@ -142,6 +146,14 @@ pub(super) fn unpack(
             .saturating_mul(limits.slack_factor)
             .saturating_add(limits.slack_bytes)
     });
+    let journal = staging.journal();
+    let journal = journal.as_deref();
+    let (mut start, replay) = match left {
+        Some((start, replay)) => (start, Some(replay)),
+        None => (Start::New, None),
+    };
+    let known = replay.as_ref().map_or(0, Replay::end);
+    let skeleton = Skeleton::new(journal, partial.pack(), known);
     let unpacker = Unpacker {
         packer: Packer::new(staging, partial, progress),
         request,
@@ -161,16 +173,26 @@ pub(super) fn unpack(
     let (blocks, used, inflated) = inflate::pair(request.on_partial);
     let (candidates, to_prove) = sync_channel(WAITING);
     let windows = Arc::<AtomicU64>::default();
-    let recorder = Recorder::new(candidates, Arc::clone(&windows));
+    let recorder = Recorder::new(candidates, Arc::clone(&windows), &start);
+    let proved = start.take_proved();
+    let note = |record: &[u8]| {
+        if let Some(journal) = journal {
+            journal.note(Kind::Point, record);
+        }
+    };
     std::thread::scope(|scope| {
         let thread = |name: &str| Thread::new().name(name.into());
         let proving = thread("vm0fs-seek")
-            .spawn_scoped(scope, || prove_all(to_prove, &windows))
+            .spawn_scoped(scope, || prove_all(to_prove, &windows, proved, note))
             .map_err(Error::no_thread)?;
         let inflating = thread("vm0fs-inflate")
-            .spawn_scoped(scope, || inflate::inflate(source, recorder, blocks, used))
+            .spawn_scoped(scope, || {
+                let left = (start, replay);
+                inflate::inflate(source, recorder, left, journal, (blocks, used))
+            })
             .map_err(Error::no_thread)?;
-        let mut unpacked = unpacker.run(inflated).map_err(|fault| fault.of(key))?;
+        let stream = Stream::new(inflated, skeleton);
+        let mut unpacked = unpacker.run(stream).map_err(|fault| fault.of(key))?;
         let draft = Draft {
             recorded: inflating
                 .join()
@@ -206,8 +228,8 @@ struct Unpacker<'a> {
 }
 
 impl Unpacker<'_> {
-    fn run(mut self, inflated: Inflated<'_>) -> Result<Unpacked, Fault> {
-        let mut entries = Entries::new(inflated, self.limits);
+    fn run(mut self, stream: Stream<'_>) -> Result<Unpacked, Fault> {
+        let mut entries = Entries::new(stream, self.limits);
         while let Some(entry) = entries.next()? {
             self.entries += 1;
             if self.entries.is_multiple_of(ALIVE) {
@@ -360,6 +382,7 @@ impl Unpacker<'_> {
         entries: &mut Entries<'_>,
     ) -> Result<(), Fault> {
         let (location, blob) = self.packer.begin(entry.stored)?;
+        entries.stream.write_to(blob.then_some(location as u32));
         let mut flags = if blob { format::BLOB } else { 0 };
         if entry.mode & 0o111 != 0 {
             flags |= format::EXECUTABLE;

@@ -48,6 +48,15 @@ pub(super) struct WayPoint {
     pub(super) output: u64,
 }
 
+/// The proved points of a stream, in order.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Proved {
+    pub(super) points: Vec<Point>,
+    /// Their deflated windows.
+    pub(super) windows: Vec<u8>,
+    pub(super) way_points: Vec<WayPoint>,
+}
+
 /// All of a seek index.
 #[derive(Debug)]
 pub(in crate::store) struct Contents {

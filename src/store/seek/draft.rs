@@ -1,10 +1,9 @@
 //! A seek index as unpacking leaves it.
 
 use super::{
-    contents::{Archive, Contents, Way},
+    contents::{Archive, Contents, Proved, Way},
     extents::Extents,
     format,
-    proof::Proved,
     recorder::Recorded,
 };
 use crate::store::index::format::Header;
@@ -30,7 +29,8 @@ impl Draft {
             // Behind the last byte of tar begins at most an empty member.
             points.retain(|point| point.output < end.output);
             windows.truncate(points.last()?.window.end);
-            let way_points = self.recorded.way_points;
+            let mut way_points = self.proved.way_points;
+            way_points.extend(self.recorded.way_points);
             Way::Gzip {
                 points,
                 windows,

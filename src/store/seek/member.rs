@@ -1,6 +1,7 @@
 //! A member of a gzip stream (RFC 1952), inflated piece by piece: its header, deflate
 //! data (RFC 1951), and the CRC and length that end it.
 
+use super::resume::lead_in;
 use std::io;
 use zlib_rs::{Inflate, InflateFlush, Status, crc32::crc32};
 
@@ -49,11 +50,16 @@ pub(in crate::store) struct Step {
 pub(in crate::store) struct Member {
     part: Part,
     inflate: Inflate,
-    /// Of the output so far.
-    crc: u32,
-    length: u32,
-    /// Whether the whole member is inflated, so that its CRC can be checked.
-    whole: bool,
+    /// Of the output so far; `None` where a part of the member is inflated, so that it
+    /// cannot be checked.
+    sums: Option<Sums>,
+}
+
+/// CRC and length of a member's output, as its end has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) struct Sums {
+    pub(super) crc: u32,
+    pub(super) length: u32,
 }
 
 enum Part {
@@ -69,10 +75,15 @@ impl Member {
         Self {
             part: Part::Header(Header::default()),
             inflate: Inflate::new(false, WINDOW_BITS),
-            crc: 0,
-            length: 0,
-            whole: true,
+            sums: Some(Sums::default()),
         }
+    }
+
+    /// One that is entered at the start of a deflate block, with the output before it and
+    /// the sums of all of it.
+    pub(super) fn entered(window: &[u8], sums: Sums) -> Option<Self> {
+        let sums = Some(sums);
+        Self::resumed(window).map(|member| Self { sums, ..member })
     }
 
     /// One that is entered at the start of a deflate block, with the output before it.
@@ -84,16 +95,34 @@ impl Member {
         Some(Self {
             part: Part::Data,
             inflate,
-            whole: false,
-            ..Self::new()
+            sums: None,
         })
+    }
+
+    /// Takes the first byte at a point, of which so many bits belong to the stream: some,
+    /// but not all.
+    ///
+    /// # Errors
+    /// `InvalidData` where they are none.
+    pub(in crate::store) fn lead_in(&mut self, bits: u8, first: u8) -> io::Result<()> {
+        let bytes = lead_in(bits, first);
+        let step = self.step(&bytes, &mut [0], false)?;
+        match (step.taken == bytes.len(), step.given) {
+            (true, 0) => Ok(()),
+            _ => Err(corrupt("a point that is none")),
+        }
+    }
+
+    /// Of the output so far.
+    pub(in crate::store) fn sums(&self) -> Sums {
+        self.sums.unwrap_or_default()
     }
 
     /// Begins the next member.
     pub(in crate::store) fn restart(&mut self) {
         self.inflate.reset(false);
         self.part = Part::Header(Header::default());
-        (self.crc, self.length, self.whole) = (0, 0, true);
+        self.sums = Some(Sums::default());
     }
 
     /// Inflates on, `to_boundary`: not over the end of a deflate block. A step that takes
@@ -133,9 +162,9 @@ impl Member {
                     .map_err(|_| corrupt("corrupt deflate stream"))?;
                 let taken = (self.inflate.total_in() - before_in) as usize;
                 let given = (self.inflate.total_out() - before_out) as usize;
-                if self.whole {
-                    self.crc = crc32(self.crc, &output[..given]);
-                    self.length = self.length.wrapping_add(given as u32);
+                if let Some(sums) = &mut self.sums {
+                    sums.crc = crc32(sums.crc, &output[..given]);
+                    sums.length = sums.length.wrapping_add(given as u32);
                 }
                 let mut event = Event::More;
                 if status == Status::StreamEnd {
@@ -156,8 +185,8 @@ impl Member {
                 let mut event = Event::More;
                 if *filled == bytes.len() {
                     let said = u64::from_le_bytes(*bytes);
-                    let found = u64::from(self.crc) | u64::from(self.length) << 32;
-                    if self.whole && said != found {
+                    let found = |sums: Sums| u64::from(sums.crc) | u64::from(sums.length) << 32;
+                    if self.sums.is_some_and(|sums| found(sums) != said) {
                         return Err(corrupt("a checksum or length of gzip is wrong"));
                     }
                     event = Event::Done;

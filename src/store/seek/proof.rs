@@ -7,7 +7,8 @@
 
 use super::{
     candidate::{Candidate, PROOF, WINDOW},
-    contents::Point,
+    checkpoint,
+    contents::{Point, Proved},
     deflated::{deflate, inflate},
     resume::lead_in,
 };
@@ -22,31 +23,34 @@ const TRIAL: usize = 4 << 10;
 /// Candidates that may wait.
 pub(in crate::store) const WAITING: usize = 20;
 
-/// The proved points of a stream, in order.
-#[derive(Debug, Default)]
-pub(in crate::store) struct Proved {
-    pub(super) points: Vec<Point>,
-    /// Their deflated windows.
-    pub(super) windows: Vec<u8>,
-}
-
-/// Proves candidates until there are no more. Tells how many bytes all `windows` take.
-pub(in crate::store) fn prove_all(candidates: Receiver<Candidate>, windows: &AtomicU64) -> Proved {
-    let mut proved = Proved::default();
+/// Proves candidates until there are no more, and adds them to what is `proved`. Tells how
+/// many bytes all `windows` take, and `journal` the record of each point.
+pub(in crate::store) fn prove_all(
+    candidates: Receiver<Candidate>,
+    windows: &AtomicU64,
+    mut proved: Proved,
+    journal: impl Fn(&[u8]),
+) -> Proved {
     let mut proof = Proof::new();
+    let mut told = proved.way_points.len();
     for candidate in candidates {
+        proved.way_points.extend(&candidate.way_points);
         let Some((bits, window)) = proof.prove(&candidate) else {
             continue;
         };
         let start = proved.windows.len();
         windows.fetch_add(window.len() as u64, Ordering::Relaxed);
-        proved.windows.extend(window);
-        proved.points.push(Point {
+        let point = Point {
             input: candidate.input - u64::from(bits > 0),
             output: candidate.output,
             bits,
-            window: start..proved.windows.len(),
-        });
+            window: start..start + window.len(),
+        };
+        let ways = &proved.way_points[told..];
+        journal(&checkpoint::encode(&point, candidate.sums, ways, &window));
+        told = proved.way_points.len();
+        proved.windows.extend(window);
+        proved.points.push(point);
     }
     proved
 }

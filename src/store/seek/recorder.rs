@@ -5,13 +5,14 @@
 
 use super::{
     candidate::{Candidate, PROOF, WINDOW},
+    checkpoint::Start,
     contents::{SPACING, WayPoint},
-    member::Event,
+    member::{Event, Sums},
 };
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
-    mpsc::SyncSender,
+    mpsc::{SyncSender, TrySendError},
 };
 
 /// Bytes of the archive between two way-points.
@@ -37,7 +38,9 @@ pub(in crate::store) struct Recorder {
     /// Bytes of the archive and of the tar stream so far.
     at: WayPoint,
     last: u8,
+    /// Those since the last candidate, and where the newest of all is in the archive.
     way_points: Vec<WayPoint>,
+    noted: u64,
     /// Where the last point is.
     point: WayPoint,
     /// From here on in the archive, or in the tar stream, a point is wanted.
@@ -53,6 +56,7 @@ pub(in crate::store) struct Recorder {
 #[derive(Debug)]
 pub(in crate::store) struct Recorded {
     pub(super) end: WayPoint,
+    /// Those since the last candidate.
     pub(super) way_points: Vec<WayPoint>,
     /// The archive is not compressed.
     pub(super) stored: bool,
@@ -63,19 +67,32 @@ impl Recorder {
     pub(in crate::store) fn new(
         candidates: SyncSender<Candidate>,
         windows: Arc<AtomicU64>,
+        start: &Start,
     ) -> Self {
-        Self {
+        let mut recorder = Self {
             candidates,
             windows,
             at: WayPoint::default(),
             last: 0,
             way_points: Vec::new(),
+            noted: 0,
             point: WayPoint::default(),
             wanted: WayPoint::default(),
             history: Vec::new(),
             open: None,
             stored: false,
+        };
+        match start {
+            Start::New => {}
+            Start::Stored(at) => recorder.passed(*at),
+            Start::Point(entered) => {
+                recorder.at = entered.at();
+                recorder.noted = entered.noted();
+                recorder.windows.store(entered.windows(), Ordering::Relaxed);
+                recorder.has_point(entered.at());
+            }
         }
+        recorder
     }
 
     /// Whether the next step of inflating is to stop at the end of a block.
@@ -99,20 +116,32 @@ impl Recorder {
     }
 
     /// Notes bytes of an archive that is not compressed.
-    pub(in crate::store) fn passed(&mut self, bytes: usize) {
-        self.at.input += bytes as u64;
-        self.at.output += bytes as u64;
+    pub(in crate::store) fn passed(&mut self, bytes: u64) {
+        self.at.input += bytes;
+        self.at.output += bytes;
         self.stored = true;
     }
 
-    /// Notes a step: the input that it took, and the output that it gave.
-    pub(in crate::store) fn stepped(&mut self, taken: &[u8], given: &[u8], event: Event) {
+    /// Notes the byte in which the point lies that inflating begins at.
+    pub(in crate::store) fn led_in(&mut self, first: u8) {
+        self.last = first;
+    }
+
+    /// Notes a step: the input that it took, the output that it gave, and the sums of the
+    /// member by then.
+    pub(in crate::store) fn stepped(
+        &mut self,
+        taken: &[u8],
+        given: &[u8],
+        event: Event,
+        sums: Sums,
+    ) {
         self.at.input += taken.len() as u64;
         self.at.output += given.len() as u64;
         self.last = *taken.last().unwrap_or(&self.last);
-        let noted = self.way_points.last().map_or(0, |point| point.input);
-        if self.at.input - noted >= WAY.max(noted / WAY_POINTS) {
+        if self.at.input.saturating_sub(self.noted) >= WAY.max(self.noted / WAY_POINTS) {
             self.way_points.push(self.at);
+            self.noted = self.at.input;
         }
         if let Some(open) = &mut self.open {
             open.next_input.extend_from_slice(taken);
@@ -135,9 +164,11 @@ impl Recorder {
                 input: self.at.input,
                 output: self.at.output,
                 last: self.last,
+                sums,
                 window: std::mem::take(&mut self.history),
                 next_input: Vec::new(),
                 next_output: Vec::new(),
+                way_points: Vec::new(),
             });
             if event == Event::Begun {
                 self.close();
@@ -166,9 +197,10 @@ impl Recorder {
     /// another is wanted soon: inflating waits for the proof only where the distance to
     /// the point before would become twice what it should be.
     fn close(&mut self) {
-        let Some(open) = self.open.take() else {
+        let Some(mut open) = self.open.take() else {
             return;
         };
+        open.way_points = std::mem::take(&mut self.way_points);
         let from = WayPoint {
             input: open.input,
             output: open.output,
@@ -179,17 +211,30 @@ impl Recorder {
         let is_far =
             from.output - point.output > 2 * distance || from.input - point.input > 2 * input;
         let sent = match is_far {
-            true => self.candidates.send(open).is_ok(),
-            false => self.candidates.try_send(open).is_ok(),
+            true => self.candidates.send(open).map_err(|unsent| unsent.0),
+            false => self
+                .candidates
+                .try_send(open)
+                .map_err(|unsent| match unsent {
+                    TrySendError::Full(open) | TrySendError::Disconnected(open) => open,
+                }),
         };
         match sent {
-            true => {
-                let paid = self.windows.load(Ordering::Relaxed).saturating_mul(SHARE);
-                self.point = from;
-                self.want(from, input.max(paid.saturating_sub(from.input)), distance);
+            Ok(()) => self.has_point(from),
+            Err(open) => {
+                self.way_points = open.way_points;
+                self.want_soon();
             }
-            false => self.want_soon(),
         }
+    }
+
+    /// Notes the last point: when another is wanted.
+    fn has_point(&mut self, at: WayPoint) {
+        let distance = SPACING.max(at.output / POINTS);
+        let input = INPUT_SPACING.max(at.input / POINTS);
+        let paid = self.windows.load(Ordering::Relaxed).saturating_mul(SHARE);
+        self.point = at;
+        self.want(at, input.max(paid.saturating_sub(at.input)), distance);
     }
 
     /// Whether what comes now may be in the window of the next point.
@@ -220,8 +265,9 @@ mod tests {
     fn points_are_wanted_less_often_where_windows_are_large() {
         for (windows, expected) in [(0, INPUT_SPACING + 10), (10_000, 10_000 * SHARE)] {
             let (candidates, _kept) = sync_channel(1);
-            let mut recorder = Recorder::new(candidates, Arc::new(AtomicU64::new(windows)));
-            recorder.stepped(&[0; 10], &[], Event::Begun);
+            let windows = Arc::new(AtomicU64::new(windows));
+            let mut recorder = Recorder::new(candidates, windows, &Start::New);
+            recorder.stepped(&[0; 10], &[], Event::Begun, Sums::default());
             assert!(!recorder.wants_boundary());
             assert_eq!(
                 recorder.most(),

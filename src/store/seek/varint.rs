@@ -4,7 +4,7 @@
 const LONGEST: usize = 10;
 
 /// Appends a number.
-pub(super) fn put(to: &mut Vec<u8>, mut number: u64) {
+pub(in crate::store) fn put(to: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         to.push(number as u8 | 0x80);
         number >>= 7;
@@ -13,7 +13,7 @@ pub(super) fn put(to: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Takes a number from the front of bytes that have not been checked.
-pub(super) fn take(from: &mut &[u8]) -> Option<u64> {
+pub(in crate::store) fn take(from: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for (at, byte) in from.iter().take(LONGEST).enumerate() {
         let bits = u64::from(byte & 0x7f);

@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Words, which can be compressed, in an order that does not repeat.
-fn words(length: usize, seed: u32) -> Vec<u8> {
+pub(super) fn words(length: usize, seed: u32) -> Vec<u8> {
     let mut state = seed;
     let mut text = Vec::with_capacity(length + 20);
     while text.len() < length {
@@ -43,7 +43,7 @@ static TAR: LazyLock<Vec<u8>> = LazyLock::new(|| {
     tar.raw(&[0; 1024]).0
 });
 
-fn noise(length: usize) -> Vec<u8> {
+pub(super) fn noise(length: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let next = || {
         state ^= state << 13;
@@ -77,15 +77,17 @@ fn deflated(bytes: &[u8]) -> Vec<u8> {
     made_at(6, bytes)
 }
 
-fn made_at(level: u32, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn made_at(level: u32, bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
 /// A sealed version and its seek index.
-struct Entered {
-    fixture: Fixture,
+pub(super) struct Entered {
+    path: PathBuf,
+    /// Where that is below it.
+    _fixture: Option<Fixture>,
     header: Header,
     index: SeekIndex,
 }
@@ -94,15 +96,27 @@ impl Entered {
     fn new(archive: &[u8]) -> Self {
         let fixture = Fixture::with(|config| config.ceiling = 1 << 40);
         fixture.put("v", archive).unwrap();
-        let path = fixture.path("v");
+        let entered = Self::of(fixture.folder.path(), "v", archive);
+        let _fixture = Some(fixture);
+        Self {
+            _fixture,
+            ..entered
+        }
+    }
+
+    /// The version of that id in a cache.
+    pub(super) fn of(folder: &Path, id: &str, archive: &[u8]) -> Self {
+        let path = folder.join("v1/versions").join(key(id).directory());
         let header = Header::decode(&fs::read(path.join("tree")).unwrap()).unwrap();
         let file = File::open(path.join("seek")).unwrap();
-        let version = fixture.store.version(&key("v")).unwrap();
+        let store = Store::open(config(folder)).unwrap();
+        let version = store.version(&key(id)).unwrap();
         assert_eq!(version.meta().seek_bytes, file.metadata().unwrap().len());
         let index = SeekIndex::read(&file, &header).unwrap();
         assert_eq!(index.archive().length, archive.len() as u64);
         Self {
-            fixture,
+            path,
+            _fixture: None,
             header,
             index,
         }
@@ -120,7 +134,7 @@ impl Entered {
     }
 
     /// Every span, in whole and in parts, gives what the stream has there.
-    fn spans_are(&self, archive: &[u8], tar: &[u8]) {
+    pub(super) fn spans_are(&self, archive: &[u8], tar: &[u8]) {
         let mut at = 0;
         for span in 0..self.index.spans() {
             let Range { start, end } = self.index.output(span);
@@ -138,8 +152,7 @@ impl Entered {
     }
 
     /// Every extent of the stream is what the part of the cache has there.
-    fn extents_are(&self, tar: &[u8]) {
-        let path = self.fixture.path("v");
+    pub(super) fn extents_are(&self, tar: &[u8]) {
         let all: Vec<Extent> = self.index.extents_of_output(0..u64::MAX).collect();
         let mut total = 0;
         for part in 0..=self.header.blobs as usize {
@@ -147,7 +160,7 @@ impl Entered {
                 None => "pack".into(),
                 Some(blob) => format!("blob-{blob}"),
             };
-            let content = fs::read(path.join(name)).unwrap();
+            let content = fs::read(self.path.join(name)).unwrap();
             let mut at = 0;
             for extent in self.index.extents_of_part(part, 0..u64::MAX) {
                 assert_eq!(extent.at, at, "without a gap");
@@ -178,7 +191,7 @@ fn is_entered(what: &str, archive: &[u8], spans: usize, most: u64) {
     let longest = lengths.max().unwrap();
     assert!(index.spans() >= spans, "{what}: {} spans", index.spans());
     assert!(longest <= most, "{what}: a span of {longest} bytes");
-    let bytes = fs::metadata(entered.fixture.path("v").join("seek")).unwrap();
+    let bytes = fs::metadata(entered.path.join("seek")).unwrap();
     let allowed = archive.len() as u64 / 100 + 4 * 900;
     assert!(bytes.len() <= allowed, "{what}: an index of {bytes:?}");
 }
@@ -380,7 +393,7 @@ fn a_version_is_sealed_where_its_seek_index_does_not_fit() {
 #[test]
 fn the_index_of_another_tree_is_none() {
     let entered = Entered::new(&deflated(&TAR));
-    let file = || File::open(entered.fixture.path("v").join("seek")).unwrap();
+    let file = || File::open(entered.path.join("seek")).unwrap();
     assert!(SeekIndex::read(&file(), &entered.header).is_some());
     let mut other = entered.header;
     other.table[0] ^= 1;
@@ -435,7 +448,7 @@ fn changed_indexes_are_refused_or_bounded() {
 #[test]
 fn a_damaged_file_is_none() {
     let entered = Entered::new(&gzip(&Tar::default().file("a", "content").0));
-    let path = entered.fixture.path("v").join("seek");
+    let path = entered.path.join("seek");
     let whole = fs::read(&path).unwrap();
     let read = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();

@@ -15,7 +15,7 @@ use std::time::Duration;
 use url::Url;
 
 /// An object as the headers of an answer describe it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::store) struct Object {
     /// Its size in bytes, where the store gives it.
     pub(in crate::store) length: Option<u64>,
@@ -27,8 +27,9 @@ pub(in crate::store) struct Object {
 impl Object {
     /// The ETag where it stands for the very bytes (RFC 9110, 8.8.1), so that
     /// `If-Range` may name it.
-    pub(super) fn strong_etag(&self) -> Option<&str> {
-        self.etag.as_deref().filter(|etag| !etag.starts_with("W/"))
+    pub(in crate::store) fn strong_etag(&self) -> Option<&str> {
+        let is_strong = |etag: &&str| !etag.is_empty() && !etag.starts_with("W/");
+        self.etag.as_deref().filter(is_strong)
     }
 
     /// Whether a later answer can be about the same object; one to a range may leave

@@ -2,7 +2,7 @@
 
 use super::{
     channel::Chunks,
-    get::{Failed, Remedy},
+    get::{Failed, Object, Remedy},
     link::Asker,
     part::Source,
 };
@@ -85,9 +85,14 @@ impl Download<'_> {
         Ok(plan.and_then(|plan| plan.object.length))
     }
 
-    /// The object's ETag, once its length is known.
-    pub(in crate::store) fn etag(&self) -> Option<String> {
-        self.parts.source.plan.get()?.object.etag.clone()
+    /// The object, once its length is known.
+    pub(in crate::store) fn object(&self) -> Option<Object> {
+        Some(self.parts.source.plan.get()?.object.clone())
+    }
+
+    /// Whether it has failed.
+    pub(in crate::store) fn has_failed(&self) -> bool {
+        self.failed.is_some()
     }
 
     /// Whether it failed because the object is another one by now.
@@ -182,7 +187,7 @@ mod tests {
     use super::{
         super::{
             channel::Outlet,
-            get::{Object, ObjectStore},
+            get::ObjectStore,
             plan::{Plan, Sizes},
             window::Window,
         },

@@ -4,7 +4,6 @@
 
 use super::{
     fault::Fault,
-    inflate::Inflated,
     kinds,
     numbers::{BLOCK, is_header, number, path, size, until_nul},
     pax::Pax,
@@ -49,9 +48,9 @@ pub(super) struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    pub(super) fn new(inner: Inflated<'a>, limits: &Limits) -> Self {
+    pub(super) fn new(stream: Stream<'a>, limits: &Limits) -> Self {
         Self {
-            stream: Stream::new(inner),
+            stream,
             global: Pax::default(),
             pax: false,
             ended: false,

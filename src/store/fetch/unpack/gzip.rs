@@ -8,7 +8,7 @@ use super::{
     kinds::Other,
     numbers::{BLOCK, is_header},
 };
-use crate::store::seek::{Event, MAGIC, Member, Recorded, Recorder};
+use crate::store::seek::{Event, MAGIC, Member, Recorded, Recorder, Start};
 use std::io::{self, Read};
 
 /// Bytes read from the source at once: large enough that a read costs little
@@ -76,12 +76,16 @@ pub(super) struct Gunzip<R> {
 enum State {
     /// The first bytes have not been read yet.
     New,
+    /// At a byte of which so many bits belong to the stream.
+    Entered(Box<Member>, u8),
     Gzip(Box<Member>),
     /// Past a complete member: is there another?
     Between(Box<Member>),
     Tar,
     /// Past the last member.
     Ended,
+    /// It cannot begin there.
+    Broken,
 }
 
 impl State {
@@ -99,8 +103,19 @@ impl State {
 }
 
 impl<R: Read> Gunzip<R> {
-    /// `recorder` sees what is inflated.
-    pub(super) fn new(source: R, recorder: Recorder) -> Self {
+    /// One that begins at `start`, with a source that does; `recorder` sees what is
+    /// inflated.
+    pub(super) fn new(source: R, recorder: Recorder, start: &Start) -> Self {
+        let state = match start {
+            Start::New => State::New,
+            Start::Stored(_) => State::Tar,
+            Start::Point(point) => {
+                let member = point.member();
+                member.map_or(State::Broken, |it| {
+                    State::Entered(Box::new(it), point.bits())
+                })
+            }
+        };
         Self {
             source: Source {
                 inner: source,
@@ -110,9 +125,14 @@ impl<R: Read> Gunzip<R> {
                 full: false,
                 hasty: false,
             },
-            state: State::New,
+            state,
             recorder,
         }
+    }
+
+    /// Whether the archive is not compressed, once the first bytes have come.
+    pub(super) fn is_stored(&self) -> bool {
+        matches!(self.state, State::Tar)
     }
 
     /// Whether to return `WouldBlock` instead of waiting for the source.
@@ -136,13 +156,27 @@ impl<R: Read> Read for Gunzip<R> {
         loop {
             match state {
                 State::New => *state = State::of(source.peek(BLOCK)?)?,
+                State::Entered(member, bits) => {
+                    if *bits > 0 {
+                        let first = source.peek(1)?.first();
+                        let first = *first.ok_or(io::ErrorKind::UnexpectedEof)?;
+                        member.lead_in(*bits, first)?;
+                        recorder.led_in(first);
+                        source.consume(1);
+                    }
+                    *state = match std::mem::replace(state, State::Ended) {
+                        State::Entered(member, _) => State::Gzip(member),
+                        state => state,
+                    };
+                }
                 State::Gzip(member) => {
                     let input = source.fill()?;
                     let (most_input, most) = recorder.most();
                     let input = &input[..most_input.min(input.len())];
                     let most = most.min(into.len());
                     let step = member.step(input, &mut into[..most], recorder.wants_boundary())?;
-                    recorder.stepped(&input[..step.taken], &into[..step.given], step.event);
+                    let (taken, given) = (&input[..step.taken], &into[..step.given]);
+                    recorder.stepped(taken, given, step.event, member.sums());
                     let is_stuck = (step.taken, step.given, step.event) == (0, 0, Event::More);
                     if is_stuck && !into.is_empty() {
                         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -172,10 +206,11 @@ impl<R: Read> Read for Gunzip<R> {
                     let n = from.len().min(into.len());
                     into[..n].copy_from_slice(&from[..n]);
                     source.consume(n);
-                    recorder.passed(n);
+                    recorder.passed(n as u64);
                     return Ok(n);
                 }
                 State::Ended => return Ok(0),
+                State::Broken => return Err(io::ErrorKind::InvalidData.into()),
             }
         }
     }

@@ -1,8 +1,12 @@
 //! Inflates on a thread of its own, ahead of parsing, hashing and writing: it takes
 //! more time than these together.
 
+use super::super::{
+    journal::{Journal, Kind},
+    replay::Replay,
+};
 use super::gzip::Gunzip;
-use crate::store::seek::{Recorded, Recorder};
+use crate::store::seek::{Recorded, Recorder, Start};
 use std::{
     io::{self, Read},
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
@@ -20,6 +24,30 @@ const TELL: Duration = Duration::from_millis(4);
 /// Where inflated blocks go.
 pub(super) type Blocks = SyncSender<io::Result<Vec<u8>>>;
 
+/// Sends the tar stream of an earlier fetch, and passes over those bytes that are inflated
+/// again: the archive is entered at a point before what is unpacked ends.
+///
+/// # Errors
+/// Where the stream cannot be made again, and those of inflating.
+fn send_again(
+    mut replay: Replay,
+    start: &Start,
+    gunzip: &mut Gunzip<impl Read>,
+    blocks: &Blocks,
+) -> io::Result<()> {
+    while let Some(block) = replay.next()? {
+        if blocks.send(Ok(block)).is_err() {
+            return Ok(());
+        }
+    }
+    let again = replay.end().saturating_sub(start.output());
+    let passed = io::copy(&mut gunzip.take(again), &mut io::sink())?;
+    match passed == again {
+        true => Ok(()),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
 /// Inflates `source` and sends the blocks, until it ends or fails, or the receiver is
 /// gone. Used blocks come back through `used`. A block is sent before it is full if the
 /// source would have to wait, so that bytes that have come do not wait for others.
@@ -27,10 +55,17 @@ pub(super) type Blocks = SyncSender<io::Result<Vec<u8>>>;
 pub(super) fn inflate(
     source: impl Read,
     recorder: Recorder,
-    blocks: Blocks,
-    used: Receiver<Vec<u8>>,
+    (start, replay): (Start, Option<Replay>),
+    mut journal: Option<&Journal>,
+    (blocks, used): (Blocks, Receiver<Vec<u8>>),
 ) -> Recorded {
-    let mut gunzip = Gunzip::new(source, recorder);
+    let mut gunzip = Gunzip::new(source, recorder, &start);
+    if let Some(replay) = replay
+        && let Err(error) = send_again(replay, &start, &mut gunzip, &blocks)
+    {
+        let _ = blocks.send(Err(error));
+        return gunzip.finish();
+    }
     loop {
         let mut block = used.try_recv().unwrap_or_default();
         block.resize(BLOCK, 0);
@@ -49,6 +84,11 @@ pub(super) fn inflate(
             }
         };
         block.truncate(filled);
+        if gunzip.is_stored()
+            && let Some(journal) = journal.take()
+        {
+            journal.note(Kind::Stored, &[]);
+        }
         // The bytes before an error are sent before it.
         if filled > 0 && blocks.send(Ok(block)).is_err() {
             break;

@@ -1,5 +1,6 @@
 //! A tar stream as blocks and bodies. The archive cannot make what is kept here large.
 
+use super::super::skeleton::{Skeleton, What};
 use super::{fault::Fault, inflate::Inflated, numbers::BLOCK};
 
 /// Maximum size of a header that is kept in memory: longer than any path that Linux
@@ -17,10 +18,14 @@ pub(super) struct Stream<'a> {
     /// Bytes of the current body not taken yet, and the zeros after them.
     body: u64,
     padding: u64,
+    /// Where the content is written that is taken as a body.
+    content: What,
+    /// Sees all that is taken.
+    skeleton: Skeleton<'a>,
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(inner: Inflated<'a>) -> Self {
+    pub(super) fn new(inner: Inflated<'a>, skeleton: Skeleton<'a>) -> Self {
         Self {
             inner,
             buffer: Vec::new(),
@@ -28,6 +33,8 @@ impl<'a> Stream<'a> {
             position: 0,
             body: 0,
             padding: 0,
+            content: What::Passed,
+            skeleton,
         }
     }
 
@@ -35,6 +42,11 @@ impl<'a> Stream<'a> {
     pub(super) fn begin(&mut self, body: u64) {
         self.body = body;
         self.padding = body.wrapping_neg() % BLOCK as u64;
+    }
+
+    /// Says to which blob the bodies are written that come; `None`: to the pack.
+    pub(super) fn write_to(&mut self, blob: Option<u32>) {
+        self.content = What::Content(blob);
     }
 
     /// The next bytes of the current body; none at its end.
@@ -46,7 +58,7 @@ impl<'a> Stream<'a> {
         let n = n.min(self.body);
         self.body -= n;
         let from = self.start;
-        self.take(n as usize);
+        self.take(n as usize, self.content);
         Ok(&self.buffer[from..self.start])
     }
 
@@ -74,7 +86,7 @@ impl<'a> Stream<'a> {
         loop {
             let n = self.buffer.len() - self.start;
             rest += n as u64;
-            self.take(n);
+            self.take(n, What::Passed);
             if rest > most {
                 return Err(Fault::Limit(format!(
                     "more than {most} bytes after the end of the archive"
@@ -92,7 +104,7 @@ impl<'a> Stream<'a> {
         while left > 0 {
             let n = self.fill("an entry")?.len();
             let n = n.min(usize::try_from(left).unwrap_or(n));
-            self.take(n);
+            self.take(n, What::Passed);
             left -= n as u64;
         }
         (self.body, self.padding) = (0, 0);
@@ -118,7 +130,7 @@ impl<'a> Stream<'a> {
             let from = self.fill("an extension header")?;
             let n = from.len().min(left);
             content.extend_from_slice(&from[..n]);
-            self.take(n);
+            self.take(n, What::Header);
             left -= n;
         }
         self.padding = size.wrapping_neg() % BLOCK as u64;
@@ -134,7 +146,7 @@ impl<'a> Stream<'a> {
             let from = self.fill(what)?;
             let n = from.len().min(BLOCK - filled);
             block[filled..filled + n].copy_from_slice(&from[..n]);
-            self.take(n);
+            self.take(n, What::Header);
             filled += n;
         }
         Ok(block)
@@ -151,7 +163,8 @@ impl<'a> Stream<'a> {
         Ok(&self.buffer[self.start..])
     }
 
-    fn take(&mut self, n: usize) {
+    fn take(&mut self, n: usize, what: What) {
+        self.skeleton.note(&self.buffer[self.start..][..n], what);
         self.start += n;
         self.position += n as u64;
     }
