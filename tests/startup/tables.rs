@@ -17,6 +17,8 @@ struct Machine {
 const BEGIN: &str = r#"
 set -eu
 mount --bind "$HELPERS" /usr/sbin
+mkdir -p /run/mount # Where mount(8) writes down who has mounted.
+mount -t tmpfs tmpfs /run/mount
 trap 'umount -l "$PLACE" 2>/dev/null || true' EXIT
 table() { cat > "$DIR/fstab"; mount --bind "$DIR/fstab" /etc/fstab; }
 line() { grep " $PLACE " /proc/self/mountinfo; }
