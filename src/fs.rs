@@ -13,7 +13,6 @@ mod negotiate;
 mod open_writers;
 mod outdated;
 mod page_fill;
-mod passthrough;
 mod readdir;
 mod replies;
 
@@ -86,15 +85,12 @@ impl Fs {
     }
 
     /// A function to call once the mount is made: with its notifier, its device where
-    /// that is known, the connection to the kernel, and that again if a single thread
-    /// takes requests from it and there are more cores than that.
-    pub fn on_mounted(
-        &self,
-    ) -> impl FnOnce(Notifier, Option<String>, OwnedFd, Option<OwnedFd>) + use<> {
+    /// that is known, and the connection to the kernel if a single thread takes
+    /// requests from it and there are more cores than that.
+    pub fn on_mounted(&self) -> impl FnOnce(Notifier, Option<String>, Option<OwnedFd>) + use<> {
         let context = self.context.clone();
-        move |notifier, device, connection, sole| {
-            context.handles.passthrough.begin(connection);
-            if let Some(connection) = sole {
+        move |notifier, device, connection| {
+            if let Some(connection) = connection {
                 let awake = CpuLatency::new().inspect_err(|error| {
                     tracing::debug!("the cores may halt between requests: {error}");
                 });

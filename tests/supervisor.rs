@@ -2,7 +2,6 @@
 
 mod downloads;
 mod ends;
-mod passthrough;
 mod poison;
 mod reading;
 mod stepped;

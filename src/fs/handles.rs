@@ -1,7 +1,6 @@
 //! Open files and directories by the numbers the kernel holds for them, which go on to
 //! mean the same in the next worker.
 
-use super::passthrough::Passthrough;
 use crate::{
     error::{Error, Result},
     handover::{Handover, LeftHandle},
@@ -38,8 +37,6 @@ const PAGE: u8 = 2;
 const LOG: u8 = 3;
 const CONTROL: u8 = 4;
 const DIRECTORY: u8 = 5;
-/// A file that cannot change, which the kernel reads by itself.
-const BACKED: u8 = 6;
 
 /// An open handle.
 pub(super) struct OpenHandle {
@@ -80,11 +77,6 @@ impl OpenHandle {
         self.record.kind == PAGE
     }
 
-    /// Whether it counts among those that must all be read in one way.
-    fn has_way(&self) -> bool {
-        matches!(self.record.kind, FIXED | BACKED)
-    }
-
     fn is_control(&self) -> bool {
         self.record.kind == CONTROL
     }
@@ -110,7 +102,7 @@ impl OpenHandle {
             ino, size, extent, ..
         } = self.record;
         let left = match self.record.kind {
-            FIXED | BACKED => LeftFile::Fixed(size),
+            FIXED => LeftFile::Fixed(size),
             PAGE if extent > 0 => LeftFile::Page(handover.kept(extent).ok_or(Error::Stale)?),
             PAGE if size == 0 => LeftFile::Page(Arc::from([])),
             LOG => LeftFile::Log(extent),
@@ -183,47 +175,27 @@ fn summary(directory: &Directory) -> u64 {
 /// The table of open handles. Numbers are never reused.
 pub(super) struct Handles {
     open: Mutex<HashMap<u64, Arc<OpenHandle>>>,
-    pub(super) passthrough: Passthrough,
     handover: Arc<Handover>,
 }
 
 impl Handles {
     /// The handles that an earlier worker left.
     pub(super) fn new(handover: Arc<Handover>) -> Self {
-        let passthrough = Passthrough::new();
         let left = handover.left_handles().into_iter();
         let left = left.map(|(handle, slot)| {
             let open = Arc::new(OpenHandle::new(handle, Some(slot)));
-            if open.has_way() {
-                let id = u32::try_from(handle.extent).ok();
-                let id = id.filter(|_| handle.kind == BACKED);
-                passthrough.enter(handle.ino, handle.size, || id);
-            }
             (handle.number, open)
         });
         Self {
             open: Mutex::new(left.collect()),
-            passthrough,
             handover,
         }
     }
 
-    /// Adds an open file, and the process that opened it to write. Returns the handle's
-    /// number, and the kernel's number of the file that backs it, if one does.
-    pub(super) fn add_file(&self, ino: u64, handle: Handle, opener: u32) -> (u64, Option<u32>) {
-        let mut backing = None;
+    /// Adds an open file, and the process that opened it to write.
+    pub(super) fn add_file(&self, ino: u64, handle: Handle, opener: u32) -> u64 {
         let (kind, size, extent) = match handle.left() {
-            LeftFile::Fixed(size) => {
-                let back = || match &handle {
-                    Handle::Content(content, _) => self.passthrough.back(content.backing()?),
-                    _ => None,
-                };
-                backing = self.passthrough.enter(ino, size, back);
-                match backing {
-                    Some(id) => (BACKED, size, u64::from(id)),
-                    None => (FIXED, size, 0),
-                }
-            }
+            LeftFile::Fixed(size) => (FIXED, size, 0),
             // Without its bytes it cannot be opened again.
             LeftFile::Page(bytes) => {
                 let extent = self.handover.keep(&bytes);
@@ -240,7 +212,7 @@ impl Handles {
             extent,
             ..LeftHandle::default()
         };
-        (self.add(record, Open::File(handle)), backing)
+        self.add(record, Open::File(handle))
     }
 
     /// Adds an open directory.
@@ -319,11 +291,9 @@ impl Handles {
             self.handover.free_handle(slot);
         }
         let (_, extent) = *handle.kept.lock();
-        match handle.record.kind {
-            // A log is shared, and has an owner.
-            LOG => {}
-            FIXED | BACKED => self.passthrough.leave(handle.ino(), handle.record.size),
-            _ => self.handover.let_go(extent),
+        // A log is shared, and has an owner.
+        if handle.record.kind != LOG {
+            self.handover.let_go(extent);
         }
     }
 

@@ -6,16 +6,6 @@ use fuser::{InitFlags, KernelConfig};
 /// default of 16 is soon full of reads that wait for one download.
 const MAX_BACKGROUND: u16 = 64;
 
-/// How deep the mount is in a stack of file systems that read one another: above one that
-/// is not stacked. The kernel allows two, so that an overlayfs can still lie above.
-const STACK_DEPTH: u32 = 1;
-
-/// Whether this process may have the kernel read files of the cache by itself. It
-/// takes CAP_SYS_ADMIN, and the worker that comes next must answer the same.
-pub(super) fn may_pass_through() -> bool {
-    nix::unistd::Uid::effective().is_root()
-}
-
 /// Asks for what makes the mount fast, as far as this kernel offers it.
 pub(super) fn negotiate(config: &mut KernelConfig) {
     // Each by itself: an older kernel may lack any of them.
@@ -42,10 +32,6 @@ pub(super) fn negotiate(config: &mut KernelConfig) {
         if config.add_capabilities(capability).is_err() {
             tracing::debug!("the kernel does not offer {capability:?}");
         }
-    }
-    if may_pass_through() && config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok() {
-        // Refused only over 2.
-        let _ = config.set_max_stack_depth(STACK_DEPTH);
     }
     if let Err(nearest) = config.set_max_readahead(u32::MAX) {
         // It cannot be raised over what the kernel offers.

@@ -3,7 +3,6 @@
 use super::{
     caller::{process_of, uses_io_uring},
     context::{Context, absent, errno, ttl},
-    passthrough::opened_backed,
 };
 use crate::{
     error::{Error, Result},
@@ -63,11 +62,8 @@ pub(super) fn opened(
             let given = context.give_small(ino, &opened);
             let has_next = opened.is_final && is_content;
             let opener = if is_written { process_of(tid) } else { 0 };
-            let (handle, backing) = context.handles.add_file(ino, opened.handle, opener);
-            match backing {
-                Some(id) => opened_backed(reply, handle, id),
-                None => reply.opened(FileHandle(handle), flags),
-            }
+            let handle = context.handles.add_file(ino, opened.handle, opener);
+            reply.opened(FileHandle(handle), flags);
             // The reader's as well: it is the one that is about to open it.
             let ahead = match has_next {
                 true => context.give_next(ino),

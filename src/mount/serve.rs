@@ -252,16 +252,12 @@ impl Mounted {
     fn begin(
         &mut self,
         session: Session<Fs>,
-        on_mounted: impl FnOnce(fuser::Notifier, Option<String>, OwnedFd, Option<OwnedFd>),
+        on_mounted: impl FnOnce(fuser::Notifier, Option<String>, Option<OwnedFd>),
     ) -> Result<()> {
         let device = self.entry.as_ref().map(|entry| entry.device.clone());
-        let connection = || {
-            let copy = session.as_fd().try_clone_to_owned();
-            copy.map_err(|error| Error::io("keeping the connection to the kernel", error))
-        };
         // Of several threads, each would need its own.
-        let sole = session::is_sole().then(connection).transpose()?;
-        on_mounted(session.notifier(), device, connection()?, sole);
+        let connection = session::is_sole().then(|| session.as_fd().try_clone_to_owned().ok());
+        on_mounted(session.notifier(), device, connection.flatten());
         let ended = self.events.clone();
         let serve = move || {
             let event = match session::serve(session) {

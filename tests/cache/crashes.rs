@@ -167,7 +167,7 @@ fn panic_at(step: &str) {
     if is_early(step) {
         let errors = mount.cat(".vm0fs/errors");
         assert!(
-            errors.contains("panicked (please report this)"),
+            errors.contains("panicked (please report this"),
             "{step}: {errors}"
         );
     }

@@ -166,7 +166,13 @@ pub(super) fn related(page: &str) -> Related {
         ),
         "vm0fs-doctor" => (&["vm0fs-status(1)", "vm0fs.toml(5)"], &["troubleshooting"]),
         "vm0fs-diff" => (
-            &["vm0fs-prefetch(1)", "diff(1)", "git-diff(1)", "patch(1)"],
+            &[
+                "vm0fs-ls-artifacts(1)",
+                "vm0fs-prefetch(1)",
+                "diff(1)",
+                "git-diff(1)",
+                "patch(1)",
+            ],
             &["diff", "parts"],
         ),
         "vm0fs-run" | "vm0fs-logs" | "vm0fs-cancel" => (
@@ -178,7 +184,6 @@ pub(super) fn related(page: &str) -> Related {
             ],
             &["runs"],
         ),
-        "vm0fs-diff" => (&["vm0fs-ls-artifacts(1)", "diff(1)"], &["tree"]),
         "vm0fs-top" => (&["vm0fs-status(1)"], &["troubleshooting"]),
         "vm0fs-enable" | "vm0fs-disable" => (
             &[

@@ -41,7 +41,7 @@ impl Worker {
     fn open(&self, path: &str) -> (u64, u64) {
         let ino = self.bench.ino(path);
         let opened = self.bench.ask(|view| view.open(ino, true)).unwrap();
-        (ino, self.context.handles.add_file(ino, opened.handle, 0).0)
+        (ino, self.context.handles.add_file(ino, opened.handle, 0))
     }
 
     fn read(&self, handle: u64, offset: u64, size: usize) -> Result<Vec<u8>> {

@@ -101,12 +101,6 @@ impl Checked {
         (all.changed.len() == index.header().blobs as usize + 1).then_some(all)
     }
 
-    /// Whether every block of a file has been verified while it had this stamp.
-    pub(super) fn has_all(&self, part: &Part, stamp: Stamp) -> bool {
-        let mut blocks = part.first..part.first + blocks(part.length);
-        blocks.all(|block| self.has(block)) && self.is_at(part, stamp)
-    }
-
     pub(super) fn has(&self, block: u64) -> bool {
         let word = usize::try_from(block / 64).ok();
         word.and_then(|word| self.bits.get(word))

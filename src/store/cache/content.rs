@@ -205,16 +205,6 @@ impl Content {
         }
     }
 
-    /// The file that holds this content and nothing else, if every byte of it has been
-    /// verified and none has changed since: the kernel may read it by itself. A change
-    /// made later is then noticed when the content is opened next.
-    pub fn backing(&self) -> Option<&File> {
-        self.blob.as_ref().filter(|_| self.holes.is_none())?;
-        let (file, part) = (self.file().ok()?, self.part()?);
-        let stamp = self.lock.checked.renew(&part, file).ok()?;
-        self.lock.checked.has_all(&part, stamp).then_some(file)
-    }
-
     /// The name of its file in the version's directory.
     fn name(&self) -> String {
         match &self.blob {
