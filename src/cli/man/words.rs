@@ -167,7 +167,6 @@ pub(super) fn related(page: &str) -> Related {
             ],
             &["runs"],
         ),
-        "vm0fs-diff" => (&["vm0fs-ls-artifacts(1)", "diff(1)"], &["tree"]),
         "vm0fs-top" => (&["vm0fs-status(1)"], &["troubleshooting"]),
         "vm0fs-enable" | "vm0fs-disable" => (
             &[
