@@ -54,10 +54,9 @@ const LONGEST: usize = 4 << 20;
 are followed, the calls to the API and what is left of them. q or Ctrl-C leaves.
 
 FETCHED is what a process has waited for to come from the service; the rest of its
-BYTES was known already. What the kernel answers from its own page cache is not seen,
-nor what it reads of large files by itself, as it may for root: a file that is read a
-second time may not show. Only the user who mounted, and root,
-may look. Where standard output is no terminal, it is as with --once.
+BYTES was known already. What the kernel answers from its own page cache is not seen: a
+file that is read a second time may not show. Only the user who mounted, and root, may
+look. Where standard output is no terminal, it is as with --once.
 
 Examples:
   vm0fs top

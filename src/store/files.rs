@@ -40,7 +40,7 @@ pub(super) const BLOB: &str = "blob-";
 
 /// Files from this size on get their own `blob-N`. For smaller ones that costs too much
 /// (an inode, half a block, a create). For larger ones the create costs nothing beside
-/// the writing, and the kernel could read the blob directly (FUSE passthrough).
+/// the writing.
 pub(super) const BLOB_SIZE: u64 = 1 << 20;
 
 /// The name of the file that holds a large file's content.

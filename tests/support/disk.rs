@@ -27,12 +27,6 @@ impl Disk {
         let mount = || Command::new("sh").args(["-c", &script]).output().unwrap();
         until("it can be mounted anew", || mount().status.success());
     }
-
-    /// Bytes that its files take, those included that only an open handle holds.
-    pub(crate) fn used(&self) -> u64 {
-        let data = nix::sys::statvfs::statvfs(&self.0).unwrap();
-        (data.blocks() - data.blocks_free()) * data.fragment_size()
-    }
 }
 
 impl Drop for Disk {
