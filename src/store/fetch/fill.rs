@@ -152,6 +152,7 @@ impl Filler<'_> {
             }
             let seek = Arc::clone(partly.seek());
             let ranges = ranges(&seek, missing);
+            let end = end_of_file(&seek, missing);
             let is_busy = |tar: &Range<u64>| state.is_busy(seek.span_at(tar.start));
             if ranges.iter().any(is_busy) {
                 drop(fill.came.wait_timeout(state, TICK));
@@ -163,7 +164,7 @@ impl Filler<'_> {
             let fetches: Vec<_> = ranges
                 .into_iter()
                 .map(|tar| {
-                    let out = state.plan(&seek, tar, tries > 1);
+                    let out = state.plan(&seek, tar, end, tries > 1);
                     let spans = seek.span_at(out.start)..seek.span_at(out.end - 1) + 1;
                     (Work::start(&fill, &mut state, spans), out)
                 })
@@ -369,6 +370,14 @@ fn ranges(seek: &SeekIndex, missing: &Missing) -> Vec<Range<u64>> {
     ranges
 }
 
+/// Where the file that a read misses bytes of ends in the tar stream, if it has a blob of
+/// its own: a reader goes on to there. From small files it goes on to the next ones.
+fn end_of_file(seek: &SeekIndex, missing: &Missing) -> Option<u64> {
+    let rest = seek.extents_of_part(missing.part, missing.bytes.start..u64::MAX);
+    let last = rest.filter(|_| missing.part > 0).last();
+    last.map(|extent| extent.tar + extent.length)
+}
+
 impl State {
     /// Forgets what was read: all of it has come.
     fn forget(&mut self) {
@@ -384,8 +393,14 @@ impl State {
     /// What a read that misses these bytes of the tar stream fetches, from the start of a
     /// span on; `again` also what has come before. The first read of a span brings what it
     /// needs, a second one all of the span, and one that goes on where others ended twice
-    /// as many spans as the one before.
-    fn plan(&mut self, seek: &SeekIndex, tar: Range<u64>, again: bool) -> Range<u64> {
+    /// as many spans as the one before, up to the `end` of the file.
+    fn plan(
+        &mut self,
+        seek: &SeekIndex,
+        tar: Range<u64>,
+        end: Option<u64>,
+        again: bool,
+    ) -> Range<u64> {
         let (mut first, last) = (seek.span_at(tar.start), seek.span_at(tar.end - 1));
         // A block can begin in a span that has come, and end in one that has not.
         while !again && first < last && self.brought.contains(&first) {
@@ -397,10 +412,12 @@ impl State {
             false => 0,
         };
         let is_known = !self.touched.insert(first);
-        // While all of it is fetched, no span is to be fetched twice.
-        let to = match goes_on || is_known || self.is_filling {
-            true => seek.output((last + self.run).min(seek.spans() - 1)).end,
-            false => tar.end,
+        let ahead = seek.output((last + self.run).min(seek.spans() - 1)).end;
+        let to = match (self.is_filling, goes_on || is_known) {
+            // While all of it is fetched, no span is to be fetched twice.
+            (true, _) => ahead,
+            (false, true) => end.map_or(ahead, |end| ahead.min(end.max(tar.end))),
+            (false, false) => tar.end,
         };
         self.next = seek.span_at(to - 1) + 1;
         let bytes = input(seek, first, to);
