@@ -1,5 +1,6 @@
 //! The command line: the commands and their arguments.
 
+mod bars;
 mod cache;
 mod cancel;
 mod complete;
@@ -8,6 +9,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod enable;
+mod first_time;
 mod follow;
 mod fstab;
 mod fstab_line;
@@ -49,6 +51,7 @@ pub use ls::LsArgs;
 pub use man::ManArgs;
 pub use mount::MountArgs;
 pub use mount_helper::{Failure, run as run_as_helper};
+pub use output::advice;
 pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
 pub use shared_cache::SharedCacheArgs;

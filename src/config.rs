@@ -24,6 +24,7 @@ use self::{environment::TOKENS, files::CliLogin};
 use crate::{
     api::{ClientConfig, Token},
     error::{Error, Result},
+    humanize,
     shared::SharedKey,
     text::hex,
 };
@@ -37,6 +38,9 @@ use url::Url;
 
 /// Where the service is by default.
 pub const DEFAULT_API_URL: &str = "https://api.vm0.ai";
+
+/// The `vm0` CLI's login, as messages name it.
+const LOGIN: &str = "~/.vm0/config.json";
 
 /// The variable that holds the API's base.
 const API_URL: &str = "VM0_API_URL";
@@ -195,6 +199,90 @@ impl Settings {
     }
 }
 
+/// A setting as it would be for a mount: its name, its value and where that was found. Of
+/// the token there is no value but the way to it.
+pub type Described = (&'static str, String, String);
+
+/// The settings and their sources, for a report. What is wrong with one is told in place
+/// of its value.
+///
+/// # Errors
+/// For a `config.toml` that cannot be read.
+pub fn describe(arguments: &MountOptions, environment: &Environment) -> Result<Vec<Described>> {
+    let file = read_config(environment)?;
+    let login = Login {
+        environment,
+        read: OnceCell::new(),
+    };
+    let mut all: Vec<Described> = Vec::new();
+    let (url, source) = match api_url_source(arguments, &file, &login) {
+        Ok((text, source)) => match parse_api_url(&text, source) {
+            // A path or a name in it may be no one else's business.
+            Ok(url) => (url.origin().ascii_serialization(), source.to_owned()),
+            Err(error) => (error.to_string(), source.to_owned()),
+        },
+        Err(error) => (error.to_string(), String::new()),
+    };
+    all.push(("api-url", url, source));
+    all.push(match token_source(arguments, &file, &login) {
+        Ok(Some(TokenSource::File(path))) => {
+            ("token", "in a file".into(), path.display().to_string())
+        }
+        Ok(Some(TokenSource::Text(_, source))) => ("token", "set".into(), source.into()),
+        Ok(None) => ("token", "none".into(), String::new()),
+        Err(error) => ("token", error.to_string(), String::new()),
+    });
+    let source = |is_given: bool, is_in_file: bool| match (is_given, is_in_file) {
+        (true, _) => "the command line".to_owned(),
+        (false, true) => "config.toml".to_owned(),
+        (false, false) => "the default".to_owned(),
+    };
+    let options = arguments.clone().or(file.clone());
+    let (given, filed) = (&arguments.connection, &file.connection);
+    let cache = CacheSettings::settle(
+        options.connection.cache_dir.clone(),
+        options.cache_size,
+        environment,
+    );
+    let (dir, size) = match cache {
+        Ok(cache) => (cache.dir.display().to_string(), humanize::size(cache.size)),
+        Err(error) => (error.to_string(), String::new()),
+    };
+    let from = source(given.cache_dir.is_some(), filed.cache_dir.is_some());
+    all.push(("cache-dir", dir, from));
+    let from = source(arguments.cache_size.is_some(), file.cache_size.is_some());
+    all.push(("cache-size", size, from));
+    let span = |span: Option<Span>, usual| format!("{:?}", span.map_or(usual, Duration::from));
+    let from = source(arguments.list_ttl.is_some(), file.list_ttl.is_some());
+    all.push(("list-ttl", span(options.list_ttl, DEFAULT_LIST_TTL), from));
+    let from = source(given.timeout.is_some(), filed.timeout.is_some());
+    let timeout = span(options.connection.timeout, DEFAULT_TIMEOUT);
+    all.push(("timeout", timeout, from));
+    if let Some(url) = &options.shared.shared_cache {
+        let from = source(
+            arguments.shared.shared_cache.is_some(),
+            file.shared.shared_cache.is_some(),
+        );
+        // Behind the scheme there may be a password, by mistake.
+        let shown = match url.rsplit_once('@') {
+            Some((_, place)) => format!("…@{place}"),
+            None => url.clone(),
+        };
+        all.push(("shared-cache", shown, from));
+    }
+    let switches = [
+        ("allow-other", arguments.allow_other, file.allow_other),
+        ("offline", arguments.offline, file.offline),
+        ("allow-http", given.allow_http, filed.allow_http),
+    ];
+    for (name, is_given, is_filed) in switches {
+        if is_given || is_filed {
+            all.push((name, "true".into(), source(is_given, is_filed)));
+        }
+    }
+    Ok(all)
+}
+
 /// The shared cache that the same sources name as for a mount, for commands that need
 /// no token; `None` where they name none.
 ///
@@ -238,41 +326,82 @@ impl Login<'_> {
 }
 
 fn api_url(arguments: &MountOptions, file: &MountOptions, login: &Login<'_>) -> Result<Url> {
-    let given = arguments.connection.api_url.as_deref();
-    if let Some(url) = given.filter(|url| !url.trim().is_empty()) {
-        return parse_api_url(url, "--api-url");
-    }
-    if let Some(url) = login.environment.text(API_URL)? {
-        return parse_api_url(url, API_URL);
-    }
-    if let Some(url) = &file.connection.api_url {
-        return parse_api_url(url, "api-url in config.toml");
-    }
-    match login.field(|login| login.api_url.as_ref())? {
-        Some(url) => parse_api_url(url, "apiUrl in ~/.vm0/config.json"),
-        None => parse_api_url(DEFAULT_API_URL, "the default"),
-    }
+    let (url, source) = api_url_source(arguments, file, login)?;
+    parse_api_url(&url, source)
 }
 
-fn token(arguments: &MountOptions, file: &MountOptions, login: &Login<'_>) -> Result<Token> {
-    let token = |text: &str, source: &str| {
-        Token::new(text).map_err(|error| Error::Setup(format!("{source}: {error}")))
-    };
+/// The API's address as it was written, and where.
+fn api_url_source(
+    arguments: &MountOptions,
+    file: &MountOptions,
+    login: &Login<'_>,
+) -> Result<(String, &'static str)> {
+    let given = arguments.connection.api_url.as_deref();
+    if let Some(url) = given.filter(|url| !url.trim().is_empty()) {
+        return Ok((url.into(), "--api-url"));
+    }
+    if let Some(url) = login.environment.text(API_URL)? {
+        return Ok((url.into(), API_URL));
+    }
+    if let Some(url) = &file.connection.api_url {
+        return Ok((url.clone(), "api-url in config.toml"));
+    }
+    Ok(match login.field(|login| login.api_url.as_ref())? {
+        Some(url) => (url.clone(), "apiUrl in ~/.vm0/config.json"),
+        None => (DEFAULT_API_URL.into(), "the default"),
+    })
+}
+
+/// Where the token is.
+enum TokenSource<'a> {
+    File(PathBuf),
+    /// The token itself, and where it was found.
+    Text(&'a str, &'static str),
+}
+
+/// The first source of settings that has a token.
+fn token_source<'a>(
+    arguments: &MountOptions,
+    file: &MountOptions,
+    login: &'a Login<'_>,
+) -> Result<Option<TokenSource<'a>>> {
     if let Some(path) = &arguments.connection.token_file {
-        return files::read_token(&login.environment.current_dir.join(path));
+        let path = login.environment.current_dir.join(path);
+        return Ok(Some(TokenSource::File(path)));
     }
     for variable in TOKENS {
         if let Some(text) = login.environment.text(variable)? {
-            return token(text, variable);
+            return Ok(Some(TokenSource::Text(text, variable)));
         }
     }
     if let Some(path) = &file.connection.token_file {
-        return files::read_token(path);
+        return Ok(Some(TokenSource::File(path.clone())));
     }
-    match login.field(|login| login.token.as_ref())? {
-        Some(text) => token(text, "~/.vm0/config.json"),
+    let text = login.field(|login| login.token.as_ref())?;
+    Ok(text.map(|text| TokenSource::Text(text, LOGIN)))
+}
+
+fn token(arguments: &MountOptions, file: &MountOptions, login: &Login<'_>) -> Result<Token> {
+    match token_source(arguments, file, login)? {
+        Some(TokenSource::File(path)) => files::read_token(&path),
+        Some(TokenSource::Text(text, source)) => {
+            Token::new(text).map_err(|error| Error::Setup(format!("{source}: {error}")))
+        }
         None => Err(Error::NoToken),
     }
+}
+
+/// Whether any source of settings has a token, which may be a bad one.
+///
+/// # Errors
+/// As [`Settings::load`].
+pub fn has_token(arguments: &MountOptions, environment: &Environment) -> Result<bool> {
+    let login = Login {
+        environment,
+        read: OnceCell::new(),
+    };
+    let file = read_config(environment)?;
+    Ok(token_source(arguments, &file, &login)?.is_some())
 }
 
 /// A base URL as users write it; `source` says where it was written.

@@ -135,7 +135,7 @@ pub enum Error {
         errno: i32,
     },
     /// A defect in vm0fs itself: a panic in a fetch, an operation that never settles.
-    #[error("internal error: {0} (please report this)")]
+    #[error("internal error: {0} (please report this, with what `vm0fs doctor --report` prints)")]
     Internal(String),
 }
 

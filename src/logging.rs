@@ -9,11 +9,13 @@ use crate::{
     error::{Error, Result},
     sync::{Mutex, MutexGuard},
 };
+use indicatif::MultiProgress;
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
@@ -30,6 +32,18 @@ const MAX_FILE: u64 = 4 << 20;
 
 /// Where every line goes; `None` is standard error. Locked for one write.
 static OUTPUT: Mutex<Option<LogFile>> = Mutex::new(None);
+
+/// What notes the failures of fetches in the log.
+const FAILURES: &str = concat!(env!("CARGO_CRATE_NAME"), "::tree::answers::failure_log");
+
+/// The progress bars on standard error, where there are any.
+static BARS: OnceLock<MultiProgress> = OnceLock::new();
+
+/// Progress bars on standard error that lines of the log do not cut. They are seen only
+/// where that is a terminal.
+pub fn bars() -> &'static MultiProgress {
+    BARS.get_or_init(MultiProgress::new)
+}
 
 /// How much is logged: each `-v` is one level more than `info`; without one,
 /// `VM0FS_LOG` says it (`off`, `error`, `warn`, `info`, `debug`, `trace`).
@@ -52,13 +66,22 @@ pub fn level(verbosity: u8, environment: &Environment) -> Result<LevelFilter> {
 /// Begins to log to standard error. A second call changes nothing.
 /// `colour` only where that is a terminal for as long as the process lives.
 pub fn init(level: LevelFilter, colour: bool) {
+    begin(filter(level), colour);
+}
+
+/// The same for a command that reports the failures it meets itself.
+pub fn init_for_command(level: LevelFilter) {
+    begin(filter(level).with_target(FAILURES, LevelFilter::OFF), false);
+}
+
+fn begin(filter: Targets, colour: bool) {
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(|| Line(OUTPUT.lock()))
         .with_ansi(colour)
         // A full disk must not turn each line of the log into two.
         .log_internal_errors(false);
     let _ = tracing_subscriber::registry()
-        .with(filter(level))
+        .with(filter)
         .with(layer)
         .try_init();
     std::panic::set_hook(Box::new(log_panic));
@@ -111,7 +134,11 @@ impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut *self.0 {
             Some(file) => file.write(bytes),
-            None => io::stderr().write(bytes),
+            None => match BARS.get() {
+                // Takes them away, and draws them again below the line.
+                Some(bars) => bars.suspend(|| io::stderr().write(bytes)),
+                None => io::stderr().write(bytes),
+            },
         }
     }
 

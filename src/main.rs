@@ -40,7 +40,8 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("vm0fs: {error}");
+            let advice = cli::advice(&error).map(|advice| format!("; {advice}"));
+            eprintln!("vm0fs: {error}{}", advice.unwrap_or_default());
             ExitCode::FAILURE
         }
     }

@@ -21,9 +21,13 @@ use crate::{
     signals::Signals,
     supervision::Seen,
     supervisor::Link,
+    tree::Tree,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// What `vm0fs mount` is to do.
 #[derive(Debug)]
@@ -52,7 +56,7 @@ pub enum Outcome {
 
 /// Mounts, and serves the mount to its end unless it goes to the background.
 /// `set_up_logs` is called in the process that serves, `ready` when it can be
-/// used, with the mountpoint and the warnings.
+/// used, with the mountpoint, the warnings and what is mounted.
 ///
 /// # Errors
 /// [`crate::error::Error::Setup`] for a mountpoint that cannot be used or a token that the
@@ -60,7 +64,7 @@ pub enum Outcome {
 pub fn run(
     options: Options,
     set_up_logs: impl FnOnce(),
-    ready: impl FnOnce(&Path, &[String]),
+    ready: impl FnOnce(&Path, &[String], &Arc<Tree>),
 ) -> Result<Outcome> {
     let report = match options.foreground {
         true => None,
@@ -86,7 +90,7 @@ pub fn run(
                 return Err(error);
             }
         }
-        None => ready(&mounted.mountpoint, &mounted.warnings),
+        None => ready(&mounted.mountpoint, &mounted.warnings, mounted.tree()),
     }
     let remark = mounted.warnings.first().map(String::as_str);
     let status = Seen::default().told(&mounted.mountpoint, remark);
@@ -104,7 +108,7 @@ pub fn run_worker(
     options: Options,
     link: &mut Link,
     set_up_logs: impl FnOnce(),
-    ready: impl FnOnce(&Path, &[String]),
+    ready: impl FnOnce(&Path, &[String], &Arc<Tree>),
 ) -> Result<()> {
     let signals = Signals::of_worker()?;
     memory::offer_worker();
@@ -126,7 +130,7 @@ pub fn run_worker(
     // Before the user hears of it: from then on its death is not to end the mount.
     mounted.announce();
     if options.foreground {
-        ready(&mounted.mountpoint, &mounted.warnings);
+        ready(&mounted.mountpoint, &mounted.warnings, mounted.tree());
     }
     if mounted.serve(signals) == End::Unused {
         prepared.take_back();

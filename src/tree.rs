@@ -26,6 +26,7 @@ mod view;
 
 pub use self::{
     activity::Activity,
+    content::UnderWay,
     crawlers::Caller,
     fetch_key::{Answer, FetchKey, Miss, Pool},
     node::{Kind, START_FILE},

@@ -3,6 +3,7 @@
 
 mod cache;
 mod demo;
+mod first;
 mod mount;
 mod prefetch;
 mod refusals;

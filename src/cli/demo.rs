@@ -1,5 +1,6 @@
 //! `vm0fs demo`: the embedded server, mounted or by itself.
 
+use super::bars;
 use crate::{
     api::Token,
     config::{self, Environment, MountOptions, Settings},
@@ -8,6 +9,7 @@ use crate::{
     mount,
     proc::Process,
     signals::Signals,
+    tree::Tree,
 };
 use clap::{ArgAction, Args, ValueHint};
 use std::{
@@ -16,7 +18,9 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process, thread,
+    process,
+    sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -179,7 +183,7 @@ Ctrl-C ends it."
     ));
 }
 
-fn print_tour(mountpoint: &Path, warnings: &[String]) {
+fn print_tour(mountpoint: &Path, warnings: &[String], tree: &Arc<Tree>) {
     for warning in warnings {
         say(&format!("warning: {warning}"));
     }
@@ -196,6 +200,7 @@ Try, in another terminal
 
 Ctrl-C ends it, and so does: vm0fs unmount {shown}"
     ));
+    bars::show(tree);
 }
 
 /// Prints a text. Unlike `println!`, it does not panic when the reader has gone

@@ -5,6 +5,7 @@ mod cache;
 mod check;
 mod machine;
 mod mounted;
+mod report;
 mod service;
 
 use self::check::{Check, Level};
@@ -26,8 +27,13 @@ to do. Exit code 1 where something fails.
 --fix unmounts dead mounts, removes what dead processes have left in the cache,
 and makes the folders of the cache and the log private.
 
+--report adds versions, system, settings with their sources, mounts, and the last
+errors. Tokens are left out, and your home folder is ~; names of agents, runs and
+hosts are not: read it before you paste it.
+
 Examples:
   vm0fs doctor
+  vm0fs doctor --report > report.txt
   vm0fs doctor --fix
   vm0fs doctor --json | jq -r '.checks[] | select(.level == \"fail\") | .advice'"
 )]
@@ -38,6 +44,9 @@ pub struct DoctorArgs {
     /// Print the same as JSON, for programs
     #[arg(long)]
     json: bool,
+    /// Print all that a bug report needs, without secrets, to be pasted into one
+    #[arg(long, conflicts_with_all = ["json", "fix"])]
+    report: bool,
     /// How to reach the service.
     #[command(flatten)]
     connection: ConnectionOptions,
@@ -56,11 +65,20 @@ impl DoctorArgs {
         let mut checks = machine::check(environment, settings.as_ref().is_ok_and(allow_other));
         checks.extend(mounted::check(self.fix));
         checks.extend(service::check(&settings));
-        let dir = self.connection.cache_dir;
-        checks.extend(cache::check(dir, environment, self.fix));
+        let dir = self.connection.cache_dir.clone();
+        checks.extend(cache::check(dir.clone(), environment, self.fix));
         checks.push(machine::updatedb());
 
         let ok = checks.iter().all(|check| check.level != Level::Fail);
+        if self.report {
+            let options = ConnectionOptions {
+                cache_dir: dir,
+                ..self.connection
+            };
+            let report = report::text(options.into(), &settings, &checks, environment);
+            print(&report)?;
+            return Ok(exit_code(ok));
+        }
         match self.json {
             true => print_json(&json!({"ok": ok, "checks": checks}))?,
             false => print(&checks.iter().map(Check::line).collect::<String>())?,

@@ -4,6 +4,7 @@ use super::{complete::values::Values, output::print};
 use crate::{
     error::{Error, Result},
     guide::{self, PAGES},
+    text::nearest,
 };
 use clap::Args;
 
@@ -33,10 +34,11 @@ impl HelpArgs {
             return print(page.text);
         }
         command.build();
+        let all = command.clone();
         let mut found = &mut command;
         for name in &self.topic {
             let inner = found.find_subcommand_mut(name);
-            found = inner.ok_or_else(|| unknown(&self.topic))?;
+            found = inner.ok_or_else(|| unknown(&self.topic, &all))?;
         }
         let mut text = found.render_long_help().to_string();
         if self.topic.is_empty() {
@@ -49,11 +51,15 @@ impl HelpArgs {
     }
 }
 
-fn unknown(topic: &[String]) -> Error {
+fn unknown(topic: &[String], commands: &clap::Command) -> Error {
     let names: Vec<&str> = PAGES.iter().map(|page| page.name).collect();
+    let word = topic.join(" ");
+    let commands = commands.get_subcommands().map(clap::Command::get_name);
+    let near = nearest(&word, names.iter().copied().chain(commands));
+    let near = near.map(|near| format!(" (did you mean {near:?}?)"));
     Error::Setup(format!(
-        "there is no topic and no command {:?}; topics: {}; vm0fs --help lists the commands",
-        topic.join(" "),
+        "there is no topic and no command {word:?}{}; topics: {}; vm0fs --help lists the commands",
+        near.unwrap_or_default(),
         names.join(", "),
     ))
 }
@@ -74,7 +80,8 @@ mod tests {
         assert!(run(&["cache", "pin"]).is_ok());
         let error = run(&["cahce"]).unwrap_err().to_string();
         assert!(
-            error.contains("\"cahce\"") && error.contains("troubleshooting"),
+            error.contains("\"cahce\" (did you mean \"cache\"?)")
+                && error.contains("troubleshooting"),
             "{error}"
         );
     }

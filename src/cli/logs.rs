@@ -4,6 +4,7 @@ use super::{
     complete::values::Values,
     follow::{EVENTS, Follower, LOG},
     named,
+    output::start_logging,
     reach::ReachOptions,
 };
 use crate::{config::Environment, error::Result};
@@ -45,7 +46,13 @@ impl LogsArgs {
     /// # Errors
     /// For a word that names no run, and what the service refuses.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
-        let source = self.reach.source(environment)?;
+        let source = match self.follow {
+            true => {
+                start_logging(self.reach.verbose, false, environment)?;
+                self.reach.loud_source(environment)?
+            }
+            false => self.reach.source(environment)?,
+        };
         let run = named::run(&source, &self.run)?;
         let follower = Follower::new(&source, &run);
         let file = if self.json { EVENTS } else { LOG };

@@ -1,7 +1,9 @@
 //! `vm0fs mount`.
 
 use super::{
-    fstab_line,
+    bars,
+    demo::DemoArgs,
+    first_time, fstab_line,
     given::given,
     output::{print, start_logging},
     unit,
@@ -13,11 +15,13 @@ use crate::{
     logging,
     mount::{self, Outcome},
     supervisor::{self, Link},
+    tree::Tree,
 };
 use clap::{ArgAction, Args, ValueHint};
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// `vm0fs mount`.
@@ -26,6 +30,7 @@ use std::{
     after_help = "The token comes from the first of: --token-file, VM0_API_KEY, VM0_TOKEN,
 token-file in ~/.config/vm0fs/config.toml, the vm0 CLI's login (`vm0 auth login`).
 There is no option for the token itself: other users can read a command line.
+Where there is none, a user at a terminal is asked whether to mount the demo.
 Every option that takes a value can stand in config.toml: cache-size = \"10GiB\"
 
 Examples:
@@ -40,7 +45,7 @@ pub struct MountArgs {
     /// The folder to mount at. It must be empty; it is made if it is missing
     #[arg(value_hint = ValueHint::DirPath)]
     mountpoint: PathBuf,
-    /// Stay in the foreground, and log to standard error
+    /// Stay in the foreground, log to standard error, and show slow downloads on a terminal
     #[arg(short, long)]
     foreground: bool,
     /// How the mount behaves.
@@ -80,6 +85,16 @@ impl MountArgs {
         }
         if self.print_fstab || self.print_unit {
             return self.print_startup(environment).map(|()| Outcome::Ended);
+        }
+        // The mount(8) program's user is not there to be asked.
+        if self.source.is_none() && first_time::prefers_demo(&self.options, environment)? {
+            let demo = DemoArgs {
+                mountpoint: Some(self.mountpoint),
+                serve_only: false,
+                port: None,
+                verbose: self.verbose,
+            };
+            return demo.run(environment).map(|()| Outcome::Ended);
         }
         start_logging(self.verbose, self.foreground, environment)?;
         if self.no_supervisor {
@@ -173,7 +188,7 @@ fn logs(foreground: bool, environment: &Environment) -> impl FnOnce() {
 }
 
 /// Tells the user of a mount in the foreground that it can be used.
-fn print_ready(mountpoint: &Path, warnings: &[String]) {
+fn print_ready(mountpoint: &Path, warnings: &[String], tree: &Arc<Tree>) {
     // A closed standard error is no reason to end.
     let say = |text: String| drop(writeln!(io::stderr(), "vm0fs: {text}"));
     for warning in warnings {
@@ -181,4 +196,5 @@ fn print_ready(mountpoint: &Path, warnings: &[String]) {
     }
     let shown = mountpoint.display();
     say(format!("mounted at {shown}; Ctrl-C unmounts"));
+    bars::show(tree);
 }

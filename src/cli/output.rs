@@ -2,7 +2,7 @@
 
 use crate::{
     config::Environment,
-    error::{Error, Result},
+    error::{Error, Result, TransportKind},
     logging,
     text::one_line,
 };
@@ -65,6 +65,31 @@ pub(super) fn columns() -> Option<usize> {
 /// The exit code that tells whether all is well.
 pub(super) fn exit_code(is_well: bool) -> ExitCode {
     ExitCode::from(u8::from(!is_well))
+}
+
+/// Begins to log to standard error, but for failures of fetches, which the command
+/// reports when it ends; with a verbosity, these too.
+///
+/// # Errors
+/// [`Error::Setup`] for a bad `VM0FS_LOG`.
+pub(super) fn start_quiet_logging(verbosity: u8, environment: &Environment) -> Result<()> {
+    let level = logging::level(verbosity, environment)?;
+    match (verbosity, environment.text("VM0FS_LOG")?) {
+        (0, None) => logging::init_for_command(level),
+        _ => logging::init(level, false),
+    }
+    Ok(())
+}
+
+/// What to do about an error, where it does not say so itself.
+pub fn advice(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Transport(transport) if transport.kind == TransportKind::Connect => Some(
+            "see that the network is up and the address is right (--api-url, HTTPS_PROXY); \
+             `vm0fs doctor` finds out more",
+        ),
+        _ => None,
+    }
 }
 
 /// Begins to log to standard error, in colour where that stays a terminal.

@@ -1,6 +1,6 @@
 //! Decides for a command what it reads: a mount that lives, or a tree of its own.
 
-use super::{complete::values::Values, mounts, output::start_logging, source::Source};
+use super::{complete::values::Values, mounts, output::start_quiet_logging, source::Source};
 use crate::{
     config::{ConnectionOptions, Environment, Settings},
     error::{Error, Result},
@@ -21,7 +21,7 @@ pub(super) struct ReachOptions {
     connection: ConnectionOptions,
     /// Log what is done; given twice, also every request
     #[arg(short, long, action = ArgAction::Count)]
-    verbose: u8,
+    pub(super) verbose: u8,
 }
 
 impl ReachOptions {
@@ -44,7 +44,12 @@ impl ReachOptions {
     /// [`Error::Setup`] for a mountpoint without a mount that answers; where there is no
     /// mount, see [`Settings::load`].
     pub(super) fn source(self, environment: &Environment) -> Result<Source> {
-        start_logging(self.verbose, false, environment)?;
+        start_quiet_logging(self.verbose, environment)?;
+        self.loud_source(environment)
+    }
+
+    /// The same for a command that goes on where a fetch fails, and has begun to log.
+    pub(super) fn loud_source(self, environment: &Environment) -> Result<Source> {
         if let Some(path) = &self.mountpoint {
             let path: PathBuf = environment.current_dir.join(path).components().collect();
             let state = unmount::look(mounts::at(&path)?);

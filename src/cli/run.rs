@@ -5,7 +5,7 @@ use super::{
     complete::values::Values,
     follow::{EVENTS, Follower, LOG},
     named::unknown_agent,
-    output::{print, start_logging, tell},
+    output::{print, start_logging, start_quiet_logging, tell},
     source::Source,
 };
 use crate::{
@@ -70,7 +70,10 @@ impl RunArgs {
     /// # Errors
     /// See [`Settings::load`]; what the service refuses.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
-        start_logging(self.verbose, false, environment)?;
+        match self.follow {
+            true => start_logging(self.verbose, false, environment)?,
+            false => start_quiet_logging(self.verbose, environment)?,
+        }
         let options = MountOptions {
             list_ttl: Some(Span(STATUS_TTL)),
             ..self.connection.into()

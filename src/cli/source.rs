@@ -9,6 +9,7 @@ use crate::{
     text::one_line,
     tree::{Found, Handle, Kind, Tree, View, WriteRequest},
 };
+use rustix::fs::{Mode, OFlags, openat};
 use std::{
     ffi::OsStr,
     fs::{self, File},
@@ -93,9 +94,10 @@ impl Source {
     /// As [`Source::read`].
     pub(super) fn open<N: AsRef<[u8]>>(&self, path: &[N]) -> Result<OpenFile> {
         match self {
-            Self::Mount(_) => {
+            Self::Mount(mountpoint) => {
                 let place = self.place(path)?;
-                let file = File::open(&place);
+                let names = path.iter().map(N::as_ref);
+                let file = open_below(mountpoint, names);
                 let file = file.map_err(|error| failure(place.clone(), &error))?;
                 Ok(OpenFile::Mounted(file, place))
             }
@@ -198,6 +200,21 @@ impl Source {
             false => Err(not_found(path)),
         }
     }
+}
+
+/// Opens a file, name by name: paths in archives can be longer than the kernel takes one.
+fn open_below<'a>(
+    mountpoint: &Path,
+    names: impl ExactSizeIterator<Item = &'a [u8]>,
+) -> io::Result<File> {
+    let folder = OFlags::PATH | OFlags::DIRECTORY;
+    let mut opened = rustix::fs::open(mountpoint, folder | OFlags::CLOEXEC, Mode::empty())?;
+    let last = names.len().saturating_sub(1);
+    for (at, name) in names.enumerate() {
+        let how = if at == last { OFlags::RDONLY } else { folder };
+        opened = openat(&opened, name, how | OFlags::CLOEXEC, Mode::empty())?;
+    }
+    Ok(opened.into())
 }
 
 fn not_found<N: AsRef<[u8]>>(path: &[N]) -> Error {

@@ -73,7 +73,7 @@ impl StatusArgs {
 }
 
 /// A mount in some lines.
-fn describe(state: &MountState) -> String {
+pub(super) fn describe(state: &MountState) -> String {
     let mut text = format!("{}: {}", state.shown(), state.word());
     if let Some(pid) = state.pid {
         let _ = write!(text, ", process {pid}");

@@ -6,7 +6,7 @@ use crate::{
     api::Token,
     error::{Error, Result, is_missing},
     shared::SharedKey,
-    text::decode,
+    text::{decode, nearest},
 };
 use serde::Deserialize;
 use std::{
@@ -66,7 +66,11 @@ type Wrong = (Option<usize>, String);
 
 fn parse(text: &str) -> Result<MountOptions, Wrong> {
     let wrong = |error: toml::de::Error| -> Wrong {
-        (error.span().map(|span| span.start), error.message().into())
+        let mut message = error.message().to_owned();
+        if message.ends_with("expected a string") {
+            message += "; write it in quotes";
+        }
+        (error.span().map(|span| span.start), message)
     };
     let table = DeTable::parse(text).map_err(wrong)?;
     let known = MountOptions::documented();
@@ -76,9 +80,19 @@ fn parse(text: &str) -> Result<MountOptions, Wrong> {
         !known.iter().any(|name| name == key)
     });
     if let Some(key) = unknown.min_by_key(|key| key.span().start) {
+        let name = key.get_ref().as_ref();
+        let near = nearest(name, known.iter().map(AsRef::as_ref));
+        let hint = match near {
+            // Where other users may read it.
+            _ if name == "token" => {
+                "; a token does not belong here: put it into a file and name that with token-file"
+                    .into()
+            }
+            Some(near) => format!(" (did you mean `{near}`?)"),
+            None => String::new(),
+        };
         let message = format!(
-            "unknown field `{}`, expected one of `{}`",
-            key.get_ref(),
+            "unknown field `{name}`{hint}, expected one of `{}`",
             known.join("`, `")
         );
         return Err((Some(key.span().start), message));
@@ -129,7 +143,12 @@ pub fn read_shared_key(path: &Path) -> Result<SharedKey> {
 }
 
 fn read_secret<T>(path: &Path, hint: &str, what: &str, parse: fn(&str) -> Result<T>) -> Result<T> {
-    let (text, mode) = read(path)?
+    let unread = |error| match error {
+        error @ Error::Io { .. } => Error::Setup(format!("{error} ({hint})")),
+        error => error,
+    };
+    let (text, mode) = read(path)
+        .map_err(unread)?
         .ok_or_else(|| Error::Setup(format!("{}: no such file ({hint})", path.display())))?;
     warn_if_open(path, mode, what);
     parse(&text).map_err(|error| Error::Setup(format!("{}: {error}", path.display())))

@@ -265,13 +265,18 @@ fn a_bad_config_file_is_named_with_line_and_key() {
     for (text, words) in [
         (
             "timeout = \"2m\"\ntime-out = 3",
-            &["line 2", "time-out", "unknown field"][..],
+            &[
+                "line 2",
+                "time-out",
+                "unknown field",
+                "did you mean `timeout`?",
+            ][..],
         ),
         ("\n\nallow-http = \"yes\"", &["line 3", "allow-http"]),
         ("timeout = ", &["line 1", "timeout"]),
         ("timeout = \"soon\"", &["timeout", "soon", "500ms"]),
         ("cache-size = \"big\"", &["cache-size", "big", "10GiB"]),
-        ("cache-size = 5", &["line 1", "cache-size"]),
+        ("cache-size = 5", &["line 1", "cache-size", "in quotes"]),
         ("[section]\nx = 1", &["section"]),
     ] {
         let world = World::new(&[("VM0_TOKEN", "t")]).file(CONFIG, text);
@@ -291,6 +296,7 @@ fn a_token_in_the_config_file_is_refused_and_not_shown() {
         message.contains("line 1: `token`: unknown field"),
         "{message}"
     );
+    assert!(message.contains("does not belong here"), "{message}");
     assert!(!message.contains("secret"), "{message}");
 }
 

@@ -67,55 +67,55 @@ pub(super) struct Context {
 impl Context {
     /// Puts a small file that can never change into the kernel's page cache,
     /// unless an open of it has been answered before. For every open of a file
-    /// of a version, before it is answered.
-    pub(super) fn give_small(&self, ino: u64, opened: &Opened) {
+    /// of a version, before it is answered. Gives how many bytes were put there: no read
+    /// that could be counted comes for them.
+    pub(super) fn give_small(&self, ino: u64, opened: &Opened) -> u64 {
+        let mut given = 0;
         match &opened.handle {
             Handle::Content(content, _) if opened.is_final && content.size() <= MOST_GIVEN => {
-                self.page_fill.once(ino, || self.store(ino, &opened.handle));
+                let give = || given = self.store(ino, &opened.handle);
+                self.page_fill.once(ino, give);
             }
             Handle::Content(..) | Handle::Partial(_) => self.page_fill.once(ino, || ()),
             Handle::Bytes(_) | Handle::Page(_) | Handle::Log(_) | Handle::Control(_) => {}
         }
+        given
     }
 
-    /// The bytes of a file that a process which opens it finds in the page cache, put there
-    /// for it: it sends no read that could be counted.
-    pub(super) fn given(&self, opened: &Opened) -> u64 {
-        match &opened.handle {
-            Handle::Content(content, _) if opened.is_final && content.size() <= MOST_GIVEN => {
-                content.size()
-            }
-            _ => 0,
-        }
-    }
-
-    fn store(&self, ino: u64, handle: &Handle) {
+    fn store(&self, ino: u64, handle: &Handle) -> u64 {
         let Some(notifier) = self.notifier.get() else {
-            return;
+            return 0;
         };
         BUFFER.with_borrow_mut(|buffer| {
             let view = self.tree.at(Instant::now());
-            if view.read(handle, 0, MOST_GIVEN as usize, buffer).is_ok()
-                && let Err(error) = notifier.store(INodeNo(ino), 0, buffer)
-            {
-                // The kernel reads it the ordinary way, then.
-                tracing::debug!("storing inode {ino}: {error}");
+            if view.read(handle, 0, MOST_GIVEN as usize, buffer).is_err() {
+                return 0;
             }
-        });
+            match notifier.store(INodeNo(ino), 0, buffer) {
+                Ok(()) => buffer.len() as u64,
+                Err(error) => {
+                    // The kernel reads it the ordinary way, then.
+                    tracing::debug!("storing inode {ino}: {error}");
+                    0
+                }
+            }
+        })
     }
 
     /// Stores the file that follows the one just opened, if that one followed another
     /// that was opened before. To be called after the reply: the program is busy then.
-    pub(super) fn give_next(&self, ino: u64) {
+    /// Gives how many bytes were stored.
+    pub(super) fn give_next(&self, ino: u64) -> u64 {
         let Some((before, next)) = self.tree.inodes_around(ino) else {
-            return;
+            return 0;
         };
         if !self.page_fill.has(before) || self.page_fill.has(next) {
-            return;
+            return 0;
         }
         // What it misses is not fetched: no program has asked for this file.
-        if let Ok(opened) = self.tree.at(Instant::now()).open(next, false) {
-            self.give_small(next, &opened);
+        match self.tree.at(Instant::now()).open(next, false) {
+            Ok(opened) => self.give_small(next, &opened),
+            Err(_) => 0,
         }
     }
 

@@ -44,7 +44,6 @@ pub(super) fn opened(
 ) {
     match opened {
         Ok((opened, has_waited)) => {
-            let given = context.given(&opened);
             let is_written = matches!(opened.handle, Handle::Control(_));
             let is_content = matches!(opened.handle, Handle::Content(..));
             let flags = if opened.is_final && !context.outdated.contains(ino) {
@@ -61,7 +60,7 @@ pub(super) fn opened(
                 // The handle's own bytes, also where the kernel knows another size.
                 FopenFlags::FOPEN_DIRECT_IO
             };
-            context.give_small(ino, &opened);
+            let given = context.give_small(ino, &opened);
             let has_next = opened.is_final && is_content;
             let opener = if is_written { process_of(tid) } else { 0 };
             let (handle, backing) = context.handles.add_file(ino, opened.handle, opener);
@@ -69,11 +68,13 @@ pub(super) fn opened(
                 Some(id) => opened_backed(reply, handle, id),
                 None => reply.opened(FileHandle(handle), flags),
             }
+            // The reader's as well: it is the one that is about to open it.
+            let ahead = match has_next {
+                true => context.give_next(ino),
+                false => 0,
+            };
             let activity = context.tree.activity();
-            activity.opened(tid, ino, given, has_waited, Instant::now());
-            if has_next {
-                context.give_next(ino);
-            }
+            activity.opened(tid, ino, given + ahead, has_waited, Instant::now());
         }
         Err(error) => reply.error(errno(&error)),
     }

@@ -33,6 +33,11 @@ impl Prepared {
 /// Checks a folder and makes it ready. A dead vm0fs that a crash has left
 /// there is taken away; a missing folder is made.
 pub(super) fn prepare(path: &Path) -> Result<Prepared> {
+    let unusable = |what: String, error: io::Error| {
+        Error::Setup(format!(
+            "{what}: {error}; name a folder of yours, or a new one in it"
+        ))
+    };
     let path = std::path::absolute(path)
         .map_err(|error| Error::io(format!("mountpoint {}", path.display()), error))?;
     if let Some(entry) = proc::mount_at(&path)? {
@@ -52,12 +57,12 @@ pub(super) fn prepare(path: &Path) -> Result<Prepared> {
             made.extend(path.ancestors().take_while(missing).map(Path::to_owned));
             made.reverse();
             fs::create_dir_all(&path)
-                .map_err(|error| Error::io(format!("cannot make the mountpoint {shown}"), error))?;
+                .map_err(|error| unusable(format!("cannot make the mountpoint {shown}"), error))?;
         }
-        Err(error) => return Err(Error::io(format!("mountpoint {shown}"), error)),
+        Err(error) => return Err(unusable(format!("mountpoint {shown}"), error)),
     }
     let mut entries =
-        fs::read_dir(&path).map_err(|error| Error::io(format!("mountpoint {shown}"), error))?;
+        fs::read_dir(&path).map_err(|error| unusable(format!("mountpoint {shown}"), error))?;
     if entries.next().is_some() {
         return Err(Error::Setup(format!(
             "{shown} is not empty: a mount would hide what is in it; name an empty or a new folder"

@@ -280,6 +280,11 @@ impl Mounted {
         Ok(())
     }
 
+    /// What is mounted.
+    pub(super) fn tree(&self) -> &Arc<Tree> {
+        &self.tree
+    }
+
     /// Says that the mount can be used.
     pub(super) fn announce(&self) {
         if let Some(voice) = &self.voice {

@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Result},
     fs::{self, Fs, Offer},
     handover::Handover,
+    proc::Process,
     supervisor::Connection,
     text::one_line,
 };
@@ -142,6 +143,9 @@ fn mount_error(mountpoint: &Path, allow_other: bool, error: &io::Error) -> Error
     let advice = if !Path::new("/dev/fuse").exists() {
         "; /dev/fuse is missing: load the kernel module with `modprobe fuse`, or give the \
          container --device /dev/fuse"
+    } else if Process::own().status().no_new_privileges && !Uid::effective().is_root() {
+        "; fusermount3 may not run as root here (no_new_privs is set): start the shell or the \
+         service without that (NoNewPrivileges=no)"
     } else if is_forbidden(error) {
         "; a process may mount as root with CAP_SYS_ADMIN, in a user namespace of its own, or \
          by fusermount3. A container needs --cap-add SYS_ADMIN, and where AppArmor forbids it, \

@@ -6,9 +6,10 @@
 //! time takes the place of the one that was seen the longest ago; only then is `/proc`
 //! asked for its name, after its request has been answered.
 //!
-//! What the kernel answers from its own page cache never comes here.
+//! What the kernel answers from its own page cache never comes here. Nor do processes
+//! count that look at what the mount tells of itself.
 
-use crate::{proc::Process, sync::Mutex, text::one_line};
+use crate::{proc::Process, sync::Mutex, text::one_line, tree::node::is_of_meta};
 use std::{
     sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
@@ -117,6 +118,9 @@ impl Activity {
     /// Notes that thread `tid` has opened a file, and was given so many bytes with that,
     /// for which it has waited or not. To be called after the reply.
     pub fn opened(&self, tid: u32, ino: u64, bytes: u64, has_waited: bool, now: Instant) {
+        if is_of_meta(ino) {
+            return;
+        }
         let place = self.place(tid, now);
         place.opens.fetch_add(1, Relaxed);
         self.note(place, ino, bytes, has_waited, now);
@@ -125,6 +129,9 @@ impl Activity {
     /// Notes that thread `tid` has read so many bytes, for which it has waited or not. To
     /// be called after the reply.
     pub fn read(&self, tid: u32, ino: u64, bytes: u64, has_waited: bool, now: Instant) {
+        if is_of_meta(ino) {
+            return;
+        }
         let place = self.place(tid, now);
         place.reads.fetch_add(1, Relaxed);
         self.note(place, ino, bytes, has_waited, now);
@@ -289,8 +296,9 @@ mod tests {
         let activity = Activity::default();
         let own = nix::unistd::gettid().as_raw() as u32;
         let now = Instant::now();
-        activity.opened(own, 7, 10, false, now);
-        activity.read(own, 8, 100, true, now);
+        activity.opened(own, 70, 10, false, now);
+        activity.opened(own, 8, 10, false, now);
+        activity.read(own, 80, 100, true, now);
         activity.waits(own, 9, true, now);
         activity.asked();
         let [reader] = &activity.readers(now)[..] else {
@@ -310,7 +318,7 @@ mod tests {
         assert_eq!(activity.readers(now)[0].waiting, 0);
         assert!(activity.readers(now + SHOWN).is_empty());
         // Its number may be another's by then.
-        activity.read(own, 8, 1, false, now + 2 * SHOWN);
+        activity.read(own, 80, 1, false, now + 2 * SHOWN);
         assert_eq!(activity.readers(now + 2 * SHOWN)[0].bytes, 1);
     }
 

@@ -3,7 +3,8 @@
 
 mod transfers;
 
-pub(crate) use transfers::{Totals, UnderWay};
+pub(crate) use transfers::Totals;
+pub use transfers::UnderWay;
 
 use crate::{
     api::types::StorageVersion,

@@ -99,6 +99,17 @@ const FIXED: [(u32, Node); 18] = [
     (18, Node::MetaFile(MetaFile::Activity)),
 ];
 
+/// Whether a number is that of a file in which the mount shows itself.
+pub(crate) fn is_of_meta(ino: u64) -> bool {
+    let Ok(number) = u32::try_from(ino) else {
+        return false;
+    };
+    let is_meta = |(each, node): &(u32, Node)| {
+        *each == number && matches!(node, Node::Meta | Node::MetaFile(_))
+    };
+    FIXED.iter().any(is_meta)
+}
+
 /// The children of the root, by name.
 pub(crate) const TOP: [(&str, Node); 5] = [
     ("agents", Node::Agents),
@@ -396,6 +407,10 @@ mod tests {
             assert_eq!(Node::of(ino, &inodes), Some(node));
         }
         assert_eq!(Node::Root.ino(&inodes), ROOT_INO);
+        for (_, file) in MetaFile::ALL {
+            assert!(is_of_meta(Node::MetaFile(file).ino(&inodes)));
+        }
+        assert!(!is_of_meta(ROOT_INO) && !is_of_meta((8 << 32) + 8));
     }
 
     #[test]

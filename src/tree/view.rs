@@ -11,12 +11,12 @@ use crate::{
         activity::Activity,
         answers::{Agents, Answers, Listing, Sharing},
         cache::Cache,
-        content::Content,
+        content::{Content, UnderWay},
         crawlers::Crawlers,
         fetch_key::{Answer, FetchKey, Fetchable, Pool},
         live::Live,
         node::{
-            Form, MetaFile, Node,
+            Form, MetaFile, Node, VersionId,
             inodes::{Exceptions, Inodes},
         },
         orders::Orders,
@@ -143,6 +143,13 @@ impl Tree {
     /// What the next worker takes over.
     pub(crate) fn handover(&self) -> &Arc<Handover> {
         &self.handover
+    }
+
+    /// The downloads that run.
+    pub fn downloads(&self) -> Vec<UnderWay> {
+        let answers = &self.answers;
+        let name = |version: &VersionId| answers.name_of(version.kind, &version.storage);
+        self.content.under_way(name)
     }
 
     /// Who uses the mount now.

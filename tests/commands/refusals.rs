@@ -98,7 +98,7 @@ fn an_unusable_mountpoint_is_refused() {
 
         let below = Place::new(&bench, who, "file/below");
         let said = finish(&mut below.mount(&bench));
-        said.failed(&[below.path.to_str().unwrap(), "directory"]);
+        said.failed(&[below.path.to_str().unwrap(), "directory", "name a folder"]);
 
         let said = finish(bench.command(who).args(["mount", "/proc"]));
         said.failed(&["/proc", "type proc", "another mountpoint"]);

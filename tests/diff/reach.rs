@@ -1,7 +1,10 @@
 //! Through a mount, without one, and what it says where that fails.
 
 use super::*;
-use crate::support::fake::{Action, Fault, File};
+use crate::support::{
+    archive::Tar,
+    fake::{Action, Fault, File},
+};
 
 fn small() -> (Bench, [String; 3]) {
     let mut world = World::empty();
@@ -104,6 +107,30 @@ fn a_second_machine_compares_by_what_the_first_has_shared() {
     assert_eq!(told.out, "M\tf\nR100\ts\tmoved\n", "{told:?}");
     assert_eq!(bench.downloads().len(), 0, "no byte of an archive");
     assert_eq!(bench.links(), 0);
+}
+
+#[test]
+fn paths_longer_than_the_kernel_takes_are_compared() {
+    let folder = "n".repeat(200);
+    let path = format!("{}/f", vec![&*folder; 30].join("/"));
+    let mut world = World::empty();
+    let storage = world.add_storage(Kind::Artifact, "deep");
+    let ids = ["one\n", "two\n"].map(|text| {
+        let name = [("path", path.as_bytes())];
+        let tar = Tar::default().pax(b'x', &name).file("f", text);
+        world.add_version(&storage, VersionSpec::archive(tar.gz()))
+    });
+    let bench = Bench::new(world);
+    let mount = bench.mount().start();
+    let named = mount.join("artifacts/deep");
+    let told = diff(
+        &bench,
+        Who::Myself,
+        &[named.to_str().unwrap(), &ids[0], &ids[1]],
+    );
+    assert_eq!(told.code, Some(1), "{told:?}");
+    let lines = format!("+++ b/{path}\n@@ -1 +1 @@\n-one\n+two\n");
+    assert!(told.out.ends_with(&lines), "{told:?}");
 }
 
 #[test]

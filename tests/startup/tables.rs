@@ -187,6 +187,41 @@ fn the_line_that_is_printed_mounts_as_its_arguments_do() {
 }
 
 #[test]
+fn systemd_makes_a_unit_without_complaint_of_the_line_that_is_printed() {
+    for who in Who::all() {
+        let bench = Bench::new(small_world());
+        let place = bench.folder("my place", who);
+        let mut command = bench.command(who);
+        command.args(["mount", "--print-fstab", "--cache-dir", "my cache"]);
+        let line = finish(command.arg(&place)).succeeded();
+        let table = bench.dir().join("fstab");
+        fs::write(
+            &table,
+            line.replace("_netdev", "_netdev,x-systemd.automount"),
+        )
+        .unwrap();
+        let units = ["units", "early", "late"].map(|name| bench.folder(name, Who::Myself));
+        let mut command = Command::new("/lib/systemd/system-generators/systemd-fstab-generator");
+        command.args(&units).env("SYSTEMD_FSTAB", &table);
+        finish(&mut command).succeeded();
+        let made = fs::read_dir(&units[0]).unwrap().flatten();
+        let made: Vec<PathBuf> = made.map(|entry| entry.path()).collect();
+        let with = |end: &str| {
+            made.iter()
+                .find(|path| path.to_string_lossy().ends_with(end))
+        };
+        let unit = with(".mount").unwrap();
+        let text = fs::read_to_string(unit).unwrap();
+        assert!(text.contains("Type=fuse.vm0fs\n"), "{text}");
+        assert!(text.contains("/my cache"), "{text}");
+        let mut command = Command::new("systemd-analyze");
+        command.args(["verify", "--man=no"]).arg(unit);
+        let said = finish(command.arg(with(".automount").unwrap()));
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{text}");
+    }
+}
+
+#[test]
 #[ignore = "needs root"]
 fn mount_enters_another_namespace_where_it_is_told_to() {
     let machine = Machine::new(&["mount.vm0fs"], Who::Myself);

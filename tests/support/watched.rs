@@ -1,8 +1,9 @@
 //! A program that goes on printing, and what it has printed so far.
 
-use super::{SOON, mount::wait_for_end};
+use super::{Bench, SOON, Who, mount::wait_for_end};
 use std::{
-    io::Read,
+    io::{Read, Write},
+    path::Path,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -22,10 +23,26 @@ impl Watched {
     }
 
     /// The same, with the pipe that is its input.
-    pub(crate) fn with_keys(command: &mut Command) -> (Self, ChildStdin) {
+    fn with_keys(command: &mut Command) -> (Self, ChildStdin) {
         let mut watched = Self::spawn(command.stdin(Stdio::piped()));
         let keys = watched.child.stdin.take().unwrap();
         (watched, keys)
+    }
+
+    /// A shell script on a terminal of its own, with the environment of `who`, and the
+    /// keys of that terminal.
+    pub(crate) fn on_a_terminal(bench: &Bench, who: Who, script: &str) -> (Self, ChildStdin) {
+        let mut command = bench.command_of(Path::new("/usr/bin/script"), who);
+        command.args(["-qec", script, "/dev/null"]);
+        // A shell that Ctrl-C ends only with what it runs.
+        let command = command.env("TERM", "xterm").env("SHELL", "/bin/bash");
+        Self::with_keys(command)
+    }
+
+    /// Types keys.
+    #[track_caller]
+    pub(crate) fn type_in(keys: &mut ChildStdin, text: &str) {
+        keys.write_all(text.as_bytes()).unwrap();
     }
 
     fn spawn(command: &mut Command) -> Self {

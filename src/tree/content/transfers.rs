@@ -48,15 +48,19 @@ pub(crate) struct Totals {
 }
 
 /// A download that runs.
-pub(crate) struct UnderWay {
+pub struct UnderWay {
+    /// Its number; none is given twice.
+    pub number: u64,
     /// The version, or the file of it that needs it.
-    pub(crate) title: String,
-    /// Bytes so far, and in all where that is known.
-    pub(crate) bytes: u64,
-    pub(crate) expected: Option<u64>,
-    /// How long it has run, and how long ago the last byte came.
-    pub(crate) age: Duration,
-    pub(crate) idle: Duration,
+    pub title: String,
+    /// Bytes so far.
+    pub bytes: u64,
+    /// Bytes in all, where that is known.
+    pub expected: Option<u64>,
+    /// How long it has run.
+    pub age: Duration,
+    /// How long ago the last byte came.
+    pub idle: Duration,
 }
 
 #[derive(Clone)]
@@ -239,10 +243,11 @@ impl Transfers {
         title: impl Fn(&VersionId, Option<u32>) -> String,
     ) -> Vec<UnderWay> {
         // Copied out: naming them takes other locks.
-        let running: Vec<_> = self.0.lock().running.values().cloned().collect();
-        let under_way = running.into_iter().map(|download| {
+        let running = self.0.lock().running.clone();
+        let under_way = running.into_iter().map(|(number, download)| {
             let (bytes, expected) = so_far(&download.progress);
             UnderWay {
+                number,
                 title: title(&download.version, download.file),
                 bytes,
                 expected,
