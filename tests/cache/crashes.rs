@@ -1,7 +1,7 @@
 //! A crash, and a panic, at each step of fetching and sealing a version.
 
 use super::{
-    LARGE, expected_sums, is_right, mounted, mounted_over_dead, place_is_dead, staged_in,
+    LARGE, expected_sums, is_right, left_in, mounted, mounted_over_dead, place_is_dead, staged_in,
     versions_in, world_of,
 };
 use crate::{
@@ -42,14 +42,6 @@ fn crash(bench: &Bench, place: &Place, cache: &Path, step: &str) -> bool {
         place_is_dead(place);
     }
     crate::commands::servers_of(&place.path).is_empty()
-}
-
-/// What a fetch that can be gone on with has in the cache: its directory and its lock file.
-fn left_in(cache: &Path) -> usize {
-    let all = fs::read_dir(cache.join("v1/staging")).unwrap().flatten();
-    2 * all
-        .filter(|entry| entry.path().join("journal").exists())
-        .count()
 }
 
 /// Whether a new mount finds a cache in which nothing is partial or left over, but for a
