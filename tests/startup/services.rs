@@ -86,7 +86,7 @@ fn a_supervisor_tells_its_manager_what_becomes_of_the_mount() {
         let ready = format!("READY=1\nMAINPID={}\nSTATUS=serving /", child.id());
         let heard = manager.hear();
         assert!(heard.starts_with(&ready), "{heard}");
-        // A line is a line, whatever the folder is called.
+        // Also where the name of the folder has a line break in it.
         assert_eq!(heard.lines().count(), 3, "{heard}");
         assert_eq!(manager.next(), "WATCHDOG=1\n");
         let worker = fs::read(format!("/proc/{}/environ", place.worker())).unwrap();
