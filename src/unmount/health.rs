@@ -63,32 +63,36 @@ pub struct MountState {
 
 /// Finds out how a mount is, within some seconds.
 pub fn look(entry: MountEntry) -> MountState {
-    let (mut pid, mut health) = match service(&entry) {
-        Service::By {
-            pid,
-            is_stopped: true,
-        } => (Some(pid), stopped(pid)),
-        Service::By { pid, .. } => (Some(pid), ask(&entry)),
-        Service::Missing => (None, Health::Dead),
-        Service::Unknown => (None, ask(&entry)),
-    };
-    // The kernel shows a process as stopped only once all of its threads have heard
-    // of it, and a process may be stopped or die while it is asked.
-    if let Health::Hung(..) = &health {
-        match service(&entry) {
-            Service::By {
-                pid: now,
-                is_stopped: true,
-            } => (pid, health) = (Some(now), stopped(now)),
-            Service::Missing => (pid, health) = (None, Health::Dead),
-            Service::By { .. } | Service::Unknown => {}
+    let mut found = service(&entry);
+    let health = told_by(&found).unwrap_or_else(|| match ask(&entry) {
+        hung @ Health::Hung(..) => {
+            // The kernel shows a process as stopped only once all of its threads have
+            // heard of it, and a process may be stopped or die while it is asked.
+            found = service(&entry);
+            told_by(&found).unwrap_or(hung)
         }
-    }
-    let mut pid = pid.map(u64::from);
+        answered => answered,
+    });
+    let mut pid = match found {
+        Service::By { pid, .. } => Some(u64::from(pid)),
+        Service::Missing | Service::Unknown => None,
+    };
     if let Health::Alive(status) = &health {
         pid = pid.or_else(|| status["pid"].as_u64());
     }
     MountState { entry, health, pid }
+}
+
+/// How a mount is, where that needs no question to it.
+fn told_by(service: &Service) -> Option<Health> {
+    match service {
+        Service::By {
+            pid,
+            is_stopped: true,
+        } => Some(stopped(*pid)),
+        Service::Missing => Some(Health::Dead),
+        Service::By { .. } | Service::Unknown => None,
+    }
 }
 
 fn stopped(pid: u32) -> Health {
