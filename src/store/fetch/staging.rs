@@ -91,9 +91,15 @@ impl Staging {
             .map_err(|error| Error::io(context(), error))?;
         drop(guard);
         crash_point("staging-made");
-        Ok(Self {
+        Ok(Self::locked(quota, path, lock))
+    }
+
+    /// A fetch in this directory, whose lock file is locked.
+    fn locked(quota: &Arc<Quota>, path: PathBuf, lock: Flock<File>) -> Self {
+        let id = path.file_name().unwrap_or_default();
+        Self {
             quota: Arc::clone(quota),
-            id,
+            id: id.to_string_lossy().into_owned(),
             path,
             lock,
             reserved: 0,
@@ -101,7 +107,7 @@ impl Staging {
             journal: None,
             kept: Kept::default(),
             stays: false,
-        })
+        }
     }
 
     /// Takes over the directory of a fetch that was left; `None` if another process has it.
@@ -118,21 +124,7 @@ impl Staging {
             let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
             lock.ok().filter(|_| path.exists())
         });
-        Ok(lock.map(|lock| Self {
-            quota: Arc::clone(quota),
-            id: path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
-            path: path.to_path_buf(),
-            lock,
-            reserved: 0,
-            used: 0,
-            journal: None,
-            kept: Kept::default(),
-            stays: false,
-        }))
+        Ok(lock.map(|lock| Self::locked(quota, path.to_path_buf(), lock)))
     }
 
     /// Removes all but what is `kept` in a directory that was taken over, and goes on with so
