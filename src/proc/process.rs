@@ -28,6 +28,8 @@ pub struct Status {
     pub ignored_signals: Option<u64>,
     /// Those that it is about to take.
     pub pending_signals: Option<u64>,
+    /// How often it has slept until something happened.
+    pub sleeps: Option<u64>,
     /// Its effective capabilities (`capabilities(7)`), a bit for each.
     pub capabilities: Option<u64>,
     /// Whether programs that it starts get no more rights than it has, setuid or not.
@@ -93,35 +95,56 @@ impl Process {
     /// Whether it is stopped (`SIGSTOP`, Ctrl-Z, a debugger); `None` once it has
     /// ended. By `/proc/<pid>/stat`, field 3 (proc(5)).
     pub fn is_stopped(&self) -> Option<bool> {
+        Some(matches!(self.state()?, b'T' | b't'))
+    }
+
+    /// Whether it sleeps until something happens: another thread, a signal, a time.
+    pub fn is_asleep(&self) -> bool {
+        self.state() == Some(b'S')
+    }
+
+    /// Whether it waits for what cannot be interrupted: a disk, or memory to be freed.
+    pub fn waits_for_disk(&self) -> bool {
+        self.state() == Some(b'D')
+    }
+
+    /// The letter by which the kernel tells what it does; `None` once it has ended.
+    fn state(&self) -> Option<u8> {
         let fields = self.stat("stat")?;
-        Some(matches!(
-            fields.trim_start().as_bytes().first()?,
-            b'T' | b't'
-        ))
+        fields.trim_start().bytes().next()
     }
 
     /// Whether it has ended, or is about to: where its first thread has, others may be
     /// giving back what the process has.
     pub fn is_ending(&self) -> bool {
-        let fields = self.stat("stat").unwrap_or_default();
-        let state = fields.trim_start().as_bytes().first();
         let is_killed = |mask: u64| mask & 1 << (libc::SIGKILL - 1) != 0;
-        matches!(state, None | Some(b'Z' | b'X'))
+        matches!(self.state(), None | Some(b'Z' | b'X'))
             || self.status().pending_signals.is_some_and(is_killed)
     }
 
-    /// The time that one of its threads has computed, in ticks of the kernel
-    /// (`_SC_CLK_TCK`, usually 10 ms); `None` once it has ended. By
-    /// `/proc/<pid>/task/<tid>/stat`, fields 14 and 15 (proc(5)).
-    pub fn thread_time(&self, thread: u32) -> Option<u64> {
-        let fields = self.stat(&format!("task/{thread}/stat"))?;
+    /// Its threads, as far as they have not ended when they are come to.
+    pub fn threads(&self) -> impl Iterator<Item = Self> {
+        Self::all_in(&self.folder.join("task"))
+    }
+
+    /// One of its threads, which need not exist.
+    pub fn thread(&self, id: u32) -> Self {
+        let folder = self.folder.join(format!("task/{id}"));
+        Self { pid: id, folder }
+    }
+
+    /// What grows as a thread goes on: the time that it has computed, in ticks of the
+    /// kernel (`_SC_CLK_TCK`, usually 10 ms; fields 14 and 15 of its `stat`), and how
+    /// often it has slept. `None` once it has ended.
+    pub fn steps(&self) -> Option<(u64, u64)> {
+        let fields = self.stat("stat")?;
         let mut times = fields
             .split_whitespace()
             .skip(11)
             .take(2)
             .map(str::parse::<u64>);
         let mut time = || times.next()?.ok();
-        Some(time()? + time()?)
+        Some((time()? + time()?, self.status().sleeps?))
     }
 
     /// The fields of a `stat` file from the third on: they follow the name, which is in
@@ -197,6 +220,7 @@ impl Status {
             parent: number("PPid:"),
             ignored_signals: mask("SigIgn:"),
             pending_signals: mask("SigPnd:").map(|own| own | mask("ShdPnd:").unwrap_or(0)),
+            sleeps: field(text, "voluntary_ctxt_switches:").and_then(|count| count.parse().ok()),
             capabilities: mask("CapEff:"),
             no_new_privileges: field(text, "NoNewPrivs:") == Some("1"),
         }

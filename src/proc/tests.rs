@@ -37,12 +37,15 @@ fn a_name_with_brackets_and_line_breaks_hides_no_state() {
         (b"a\n42 (b) S", "T", true),
         (b"\xff)", "t", true),
         (b"", "R", false),
+        (b"S", "D", false),
     ] {
         let stat = [b"42 (", name, b") ", state.as_bytes(), b" 1 42"].concat();
         let comm = [name, b"\n"].concat();
         let table = table(&[("stat", &stat), ("comm", &comm)]);
         let process = only(&table);
         assert_eq!(process.is_stopped(), Some(is_stopped), "{name:?}");
+        assert_eq!(process.is_asleep(), state == "S");
+        assert_eq!(process.waits_for_disk(), state == "D");
         let shown = String::from_utf8_lossy(name).into_owned();
         assert_eq!(process.name(), Some(shown));
     }
@@ -158,6 +161,7 @@ fn this_process_is_there() {
     assert_eq!(own.status().group, Some(own.pid()));
     assert_eq!(own.is_stopped(), Some(false));
     assert_eq!(own.program(), std::env::current_exe().ok());
+    assert!(own.steps().is_some() && own.threads().all(|thread| thread.pid() > 0));
     assert!(
         own.mounts()
             .unwrap()

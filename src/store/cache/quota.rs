@@ -123,7 +123,6 @@ impl Quota {
     /// # Errors
     /// [`Error::Io`] if another process holds it for more than ten seconds.
     pub(in crate::store) fn lock(&self) -> Result<CacheGuard<'_>> {
-        let local = self.local.lock();
         let path = self.root.join("lock");
         let failed = |error| Error::io(format!("locking {}", path.display()), error);
         let mut open = OpenOptions::new();
@@ -131,6 +130,9 @@ impl Quota {
         let mut file = open.map_err(failed)?;
         let started = Instant::now();
         loop {
+            // Not held while this waits: threads that sleep on a mutex for seconds are
+            // taken for ones that hang.
+            let local = self.local.lock();
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(file) => {
                     return Ok(CacheGuard {
@@ -140,6 +142,7 @@ impl Quota {
                 }
                 Err((back, nix::Error::EWOULDBLOCK)) if started.elapsed() < LOCK_PATIENCE => {
                     file = back;
+                    drop(local);
                     thread::sleep(LOCK_TICK);
                 }
                 Err((_, error)) => return Err(failed(error.into())),
