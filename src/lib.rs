@@ -224,7 +224,7 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → pending → tree → { api, store, shared, conversation } → http → { handover, breaker, notify, error, proc, progress, sync, humanize, text, json, malloc, guide }
+//! main → cli → mount → fs → pending → tree → { api, store, shared, conversation } → http → { handover, breaker, notify, error, proc, progress, threads, sync, humanize, text, json, malloc, guide }
 //!         │      └──→ { config → { api, store, shared }, unmount, signals }
 //!         └──→ { config, logging, unmount, signals, demo }
 //! ```
@@ -313,5 +313,6 @@ pub mod supervision;
 pub mod supervisor;
 pub mod sync;
 pub mod text;
+pub mod threads;
 pub mod tree;
 pub mod unmount;

@@ -11,6 +11,7 @@ use crate::{
     proc,
     progress::Progress,
     sync::{Condvar, Mutex},
+    threads,
     tree::{Answer, FetchKey, Miss, Pool, Tree, View},
 };
 use std::{
@@ -263,8 +264,7 @@ fn spawn(
     shared: Arc<Shared>,
     body: impl FnOnce(&Arc<Shared>) + Send + 'static,
 ) -> Result<()> {
-    let builder = thread::Builder::new().name(format!("vm0fs-{name}"));
-    let spawned = builder.spawn(move || body(&shared));
+    let spawned = threads::start(&format!("vm0fs-{name}"), move || body(&shared));
     let spawned = spawned.map(|_| ()).map_err(Error::no_thread);
     spawned.inspect_err(|error| tracing::error!("{error}"))
 }

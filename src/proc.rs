@@ -11,7 +11,7 @@ mod process;
 
 pub use self::{
     descriptor::{Descriptor, DescriptorInfo},
-    memory::{MemoryLimit, code, raise_oom_score, shortage},
+    memory::{MemoryLimit, code, is_limited, raise_oom_score, shortage},
     mounts::{MountEntry, locate, mount_at, mounts},
     process::{Process, Status, processes},
 };

@@ -37,13 +37,14 @@ use crate::{
     error::{Error, Result},
     sync::Mutex,
     text::hex,
+    threads,
 };
 use bucket::Bucket;
 use counters::Counters;
 use jiff::Timestamp;
 use queue::{Added, Queue};
 use seal::{Address, OVERHEAD, Sealer};
-use std::{collections::HashSet, io::Read, sync::Arc, thread, time::Duration};
+use std::{collections::HashSet, io::Read, sync::Arc, time::Duration};
 
 /// How long a lookup waits for the store to begin an answer: once in an outage.
 pub const PATIENCE: Duration = Duration::from_millis(500);
@@ -153,8 +154,7 @@ impl SharedCache {
             Added::Full => false,
             Added::First => {
                 let inner = Arc::clone(inner);
-                let name = "vm0fs-share".to_owned();
-                let thread = thread::Builder::new().name(name).spawn(move || {
+                let thread = threads::start("vm0fs-share", move || {
                     while let Some((name, content)) = inner.queue.take() {
                         inner.put(&name, &content);
                     }

@@ -17,6 +17,7 @@ use crate::{
     error::{Error, Result},
     proc::{MountEntry, mount_at, mounts},
     text::one_line,
+    threads,
 };
 use nix::{
     errno::Errno,
@@ -225,9 +226,7 @@ fn bounded<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let (sender, receiver) = mpsc::channel();
-    thread::Builder::new()
-        .spawn(move || drop(sender.send(work())))
-        .ok()?;
+    threads::start("vm0fs-bounded", move || drop(sender.send(work()))).ok()?;
     receiver.recv_timeout(limit).ok()
 }
 

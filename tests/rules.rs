@@ -83,6 +83,21 @@ fn locks_are_those_of_one_module() {
 }
 
 #[test]
+fn threads_are_started_in_one_place() {
+    for source in sources() {
+        let is_apart = source.is_in(&["threads", "demo"]);
+        for (number, line) in source.lines() {
+            let starts = ["thread::Builder", "thread::spawn(", "scope.spawn("];
+            assert!(
+                is_apart || !starts.iter().any(|start| line.contains(start)),
+                "src/{}:{number} starts a thread: use crate::threads",
+                source.path
+            );
+        }
+    }
+}
+
+#[test]
 fn proc_is_read_in_one_place() {
     for source in sources() {
         let is_apart = source.is_in(&["proc", "demo"]);

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    http,
+    http, threads,
 };
 use jiff::Timestamp;
 use reqwest::{
@@ -25,7 +25,6 @@ use std::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::Duration,
 };
 use url::Url;
@@ -130,6 +129,6 @@ impl Drop for Transport {
     /// under way; these cannot be cancelled, and unmounting must not wait for them.
     fn drop(&mut self) {
         let clients = std::mem::take(&mut self.clients);
-        let _ = thread::Builder::new().spawn(move || drop(clients));
+        let _ = threads::start("vm0fs-drop", move || drop(clients));
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     humanize, logging,
     text::one_line,
+    threads,
     tree::{Tree, UnderWay},
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -31,8 +32,7 @@ pub(super) fn show(tree: &Arc<Tree>) {
         return;
     }
     let tree = Arc::downgrade(tree);
-    let thread = thread::Builder::new().name("vm0fs-bars".into());
-    if let Err(error) = thread.spawn(move || draw(&tree)) {
+    if let Err(error) = threads::start("vm0fs-bars", move || draw(&tree)) {
         tracing::debug!("downloads are not shown: {error}");
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     humanize,
     sync::Mutex,
     text::one_line,
+    threads,
     tree::FETCH_ALL,
 };
 use clap::Args;
@@ -85,16 +86,19 @@ fn work(paths: &[PathBuf]) -> Result<()> {
     let bars = MultiProgress::new();
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(paths.len()) {
-            scope.spawn(|| {
-                while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(error) = one(path, &bars) {
-                        failures.lock().push(error.to_string());
-                    }
-                }
-            });
+    let work = || {
+        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = one(path, &bars) {
+                failures.lock().push(error.to_string());
+            }
         }
+    };
+    thread::scope(|scope| {
+        for _ in 1..AT_ONCE.min(paths.len()) {
+            // With fewer threads it takes longer.
+            let _ = threads::start_scoped(scope, "vm0fs-prefetch", work);
+        }
+        work();
     });
     let failures = failures.into_inner();
     match failures.as_slice() {
@@ -150,7 +154,8 @@ fn bring(path: &MountPath, bar: &ProgressBar) -> Result<Option<u64>> {
     thread::scope(|scope| {
         let (done, wait) = mpsc::channel();
         // Fails if this has returned with a failure.
-        scope.spawn(move || done.send(fetch_all(&path.root)).ok());
+        let fetch = move || done.send(fetch_all(&path.root)).ok();
+        threads::start_scoped(scope, "vm0fs-fetch", fetch).map_err(Error::no_thread)?;
         let (mut ended, mut seen, mut patience) = (false, 0, LOOKS);
         loop {
             match wait.recv_timeout(TICK) {

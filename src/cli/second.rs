@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result},
     proc::OWN_PROGRAM,
     signals::Signals,
+    threads,
 };
 use std::{
     ffi::OsStr,
@@ -71,7 +72,6 @@ fn listen() -> Result<()> {
             STOPPED.store(true, Ordering::Relaxed);
         }
     };
-    let thread = thread::Builder::new().name("vm0fs-signals".into());
-    thread.spawn(listen).map_err(Error::no_thread)?;
+    threads::start("vm0fs-signals", listen).map_err(Error::no_thread)?;
     Ok(())
 }

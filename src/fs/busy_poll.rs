@@ -15,7 +15,7 @@
 //! ([`CpuLatency`]), which spares the program's too.
 
 use super::cpu_latency::CpuLatency;
-use crate::sync::Mutex;
+use crate::{sync::Mutex, threads};
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     time::{ClockId, clock_gettime},
@@ -138,8 +138,7 @@ impl BusyPoll {
     /// that requests are taken from.
     pub(super) fn begin(self: &Arc<Self>, device: OwnedFd, awake: Option<CpuLatency>) {
         let busy_poll = Arc::downgrade(self);
-        let name = thread::Builder::new().name("vm0fs-busy-poll".into());
-        match name.spawn(move || watch(&busy_poll)) {
+        match threads::start("vm0fs-busy-poll", move || watch(&busy_poll)) {
             Ok(watcher) => {
                 let watcher = watcher.thread().clone();
                 // Only the first counts, and there is only one.

@@ -1,6 +1,6 @@
 //! Memory that runs short: caches are emptied before the process dies of it.
 
-use crate::{malloc, proc::MemoryLimit, tree::Tree};
+use crate::{malloc, proc::MemoryLimit, threads, tree::Tree};
 use std::{
     sync::Arc,
     thread,
@@ -38,8 +38,7 @@ pub(super) fn watch(tree: &Arc<Tree>) {
             look(&tree, &limits, &mut emptied);
         }
     };
-    let thread = thread::Builder::new().name("vm0fs-memory".into());
-    if let Err(error) = thread.stack_size(STACK).spawn(watch) {
+    if let Err(error) = threads::start_small("vm0fs-memory", STACK, watch) {
         tracing::warn!("limits of memory are not watched: {error}");
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     signals::{self, Signals},
     supervision::{Cause, Seen},
     supervisor::{self, Connection, Hooks, Link, Told, Voice},
+    threads,
     tree::Tree,
     unmount,
 };
@@ -270,8 +271,7 @@ impl Mounted {
             // Fails if the mount is ending anyway.
             let _ = ended.send(event);
         };
-        let thread = thread::Builder::new().name("vm0fs-session".into());
-        thread.spawn(serve).map_err(Error::no_thread)?;
+        threads::start("vm0fs-session", serve).map_err(Error::no_thread)?;
         self.serves = true;
         Ok(())
     }
@@ -298,8 +298,7 @@ impl Mounted {
                 }
             }
         };
-        let thread = thread::Builder::new().name("vm0fs-signals".into());
-        if let Err(error) = thread.spawn(listen) {
+        if let Err(error) = threads::start("vm0fs-signals", listen) {
             tracing::error!("signals are not heard, only `vm0fs unmount` ends this: {error}");
         }
         let mut end = End::Used;

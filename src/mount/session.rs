@@ -9,6 +9,7 @@ use crate::{
     proc::Process,
     supervisor::Connection,
     text::one_line,
+    threads,
 };
 use fuser::{Config, MountOption, Session, SessionACL};
 use nix::unistd::Uid;
@@ -176,7 +177,7 @@ fn is_forbidden(error: &io::Error) -> bool {
 /// device for a living mount), and so take away a newer mount.
 pub(super) fn serve(session: Session<Fs>) -> io::Result<()> {
     let mut session = session.spawn()?;
-    let nothing = thread::Builder::new().spawn(|| Ok(()))?;
+    let nothing = threads::start("vm0fs-nothing", || Ok(()))?;
     let guard = mem::replace(&mut session.guard, nothing);
     // With it goes fuser's wish to unmount. The device stays open until the
     // process ends, which is soon after the session has.

@@ -16,9 +16,14 @@ const OLD_GROUPS: &str = "/sys/fs/cgroup/memory";
 /// Whether a limit held when they were last looked at: to read them takes a moment.
 static IS_LIMITED: AtomicBool = AtomicBool::new(false);
 
+/// Whether a limit of memory holds for this process, as far as it has looked.
+pub fn is_limited() -> bool {
+    IS_LIMITED.load(Ordering::Relaxed)
+}
+
 /// The limit under which this process cannot have so many bytes more, if there is one.
 pub fn shortage(needed: u64) -> Option<MemoryLimit> {
-    if !IS_LIMITED.load(Ordering::Relaxed) {
+    if !is_limited() {
         return None;
     }
     let leaves = |limit: &MemoryLimit| limit.left().is_none_or(|left| left >= needed);

@@ -11,14 +11,13 @@ use super::{
     files::{self, META, PACK, SYNCED},
     meta::Meta,
 };
-use crate::{malloc, proc, sync::Mutex};
+use crate::{malloc, proc, sync::Mutex, threads};
 use std::{
     collections::VecDeque,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
-    thread::Builder,
 };
 
 /// The id of the machine's current boot, if the system has one.
@@ -54,8 +53,7 @@ impl Syncer {
             return;
         }
         let syncer = self.clone();
-        let thread = Builder::new().name("vm0fs-sync".into());
-        match thread.spawn(move || syncer.run()) {
+        match threads::start("vm0fs-sync", move || syncer.run()) {
             Ok(_) => *waiting = Some(versions.into()),
             Err(error) => {
                 tracing::debug!(%error, "could not start syncing; versions count until the next boot");

@@ -36,6 +36,7 @@ use crate::{
     progress::Progress,
     shared::SharedCache,
     sync::Mutex,
+    threads,
 };
 use download::Downloader;
 use exchange::Exchange;
@@ -411,8 +412,10 @@ impl Fetcher {
         };
         let (unpacked, draft) = unpack::unpack(&mut source, staging, left, &job)?;
         // At the same time as the index is written: a listing waits for both.
+        let prove = || unpacked.prove(key, request.verify);
         let (verified, seek_bytes) = thread::scope(|scope| {
-            let proof = scope.spawn(|| unpacked.prove(key, request.verify));
+            // Without a thread, after the index.
+            let proof = threads::start_scoped(scope, "vm0fs-prove", prove).ok();
             let tree = staging.write_index(&unpacked.records, &unpacked.packed, progress)?;
             let archive = Archive {
                 length: archive.length.unwrap_or(source.bytes),
@@ -420,7 +423,10 @@ impl Fetcher {
             };
             let seek = draft.encode(archive, &tree);
             let seek = seek.map_or(0, |bytes| staging.write_seek(&bytes, progress));
-            let verified = proof.join().unwrap_or_else(|panic| resume_unwind(panic));
+            let verified = match proof {
+                Some(proof) => proof.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                None => prove(),
+            };
             verified.map(|verified| (verified, seek))
         })?;
         let (file_count, bytes) = unpacked.records.files();

@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result},
     supervision::Replacement,
     sync::Mutex,
+    threads,
 };
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::{
@@ -204,8 +205,7 @@ impl Link {
             let _ = ready.send(Ok(()));
             hear(&Socket::from(own), &heard, hooks);
         };
-        let thread = thread::Builder::new().name("vm0fs-link".into());
-        thread.spawn(watch).map_err(Error::no_thread)?;
+        threads::start("vm0fs-link", watch).map_err(Error::no_thread)?;
         let unshared = is_ready.recv();
         unshared.unwrap_or_else(|_| Err(Error::Internal("the link's thread has ended".into())))?;
         // Only now: until then both tables were one.

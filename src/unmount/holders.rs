@@ -3,12 +3,12 @@
 use crate::{
     proc::{Process, processes},
     text::one_line,
+    threads,
 };
 use std::{
     fmt,
     path::{Path, PathBuf},
     sync::mpsc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -68,7 +68,7 @@ pub(super) fn holders(mountpoint: &Path) -> Vec<Holder> {
         }
     };
     let mut found = Vec::new();
-    if thread::Builder::new().spawn(scan).is_ok() {
+    if threads::start("vm0fs-holders", scan).is_ok() {
         let end = Instant::now() + SCAN_LIMIT;
         while let Ok(holder) = receiver.recv_timeout(end.saturating_duration_since(Instant::now()))
         {

@@ -4,6 +4,7 @@ use crate::{
     error::{Error, Result},
     signals::Signals,
     sync::Mutex,
+    threads,
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -14,7 +15,7 @@ use std::{
     fmt::Write as _,
     io::{self, IsTerminal, Read, Write},
     os::fd::{AsFd, BorrowedFd},
-    process, thread,
+    process,
     time::Duration,
 };
 
@@ -55,15 +56,13 @@ impl Screen {
         }
         *BEFORE.lock() = Some(before);
         say(ENTER);
-        let waiter = thread::Builder::new().name("vm0fs-signals".into());
-        waiter
-            .spawn(move || {
-                if signals.wait().is_ok() {
-                    leave();
-                    process::exit(0);
-                }
-            })
-            .map_err(Error::no_thread)?;
+        let wait = move || {
+            if signals.wait().is_ok() {
+                leave();
+                process::exit(0);
+            }
+        };
+        threads::start("vm0fs-signals", wait).map_err(Error::no_thread)?;
         Ok(Self { has_keys })
     }
 

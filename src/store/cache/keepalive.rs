@@ -3,7 +3,7 @@
 //! would cost more than reading it.
 
 use super::locked::Locked;
-use crate::sync::Mutex;
+use crate::{sync::Mutex, threads};
 use std::{
     sync::Arc,
     thread,
@@ -31,8 +31,8 @@ impl Keepalive {
         let before = state.held.replace((Arc::clone(lock), Instant::now()));
         if !state.watched {
             let watcher = self.clone();
-            let name = thread::Builder::new().name("vm0fs-keepalive".into());
-            state.watched = name.spawn(move || watcher.watch()).is_ok();
+            let started = threads::start("vm0fs-keepalive", move || watcher.watch());
+            state.watched = started.is_ok();
             if !state.watched {
                 state.held = None;
             }

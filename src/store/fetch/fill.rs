@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Result},
     progress::Progress,
     sync::{Condvar, Mutex},
+    threads,
 };
 use lru::LruCache;
 use std::{
@@ -250,11 +251,7 @@ impl Filler<'_> {
             let threads = thread::available_parallelism().map_or(1, usize::from);
             let mut all = thread::scope(|scope| {
                 let others: Vec<_> = (1..threads.clamp(2, THREADS))
-                    .map(|_| {
-                        thread::Builder::new()
-                            .name("vm0fs-fill".into())
-                            .spawn_scoped(scope, work)
-                    })
+                    .map(|_| threads::start_scoped(scope, "vm0fs-fill", work))
                     .collect();
                 let mut all = vec![work()];
                 for thread in others.into_iter().flatten() {

@@ -35,6 +35,7 @@ use crate::{
     error::{Error, Result},
     progress::Progress,
     text::one_line,
+    threads,
 };
 use entries::{Entries, Entry};
 use fault::{Fault, omit};
@@ -44,7 +45,6 @@ use std::{
     io::Read,
     panic::resume_unwind,
     sync::{Arc, atomic::AtomicU64, mpsc::sync_channel},
-    thread::Builder as Thread,
 };
 use stream::Stream;
 use tar::EntryType;
@@ -181,16 +181,15 @@ pub(super) fn unpack(
         }
     };
     std::thread::scope(|scope| {
-        let thread = |name: &str| Thread::new().name(name.into());
-        let proving = thread("vm0fs-seek")
-            .spawn_scoped(scope, || prove_all(to_prove, &windows, proved, note))
-            .map_err(Error::no_thread)?;
-        let inflating = thread("vm0fs-inflate")
-            .spawn_scoped(scope, || {
-                let left = (start, replay);
-                inflate::inflate(source, recorder, left, journal, (blocks, used))
-            })
-            .map_err(Error::no_thread)?;
+        let prove = || prove_all(to_prove, &windows, proved, note);
+        let proving =
+            threads::start_scoped(scope, "vm0fs-seek", prove).map_err(Error::no_thread)?;
+        let inflate = || {
+            let left = (start, replay);
+            inflate::inflate(source, recorder, left, journal, (blocks, used))
+        };
+        let inflating =
+            threads::start_scoped(scope, "vm0fs-inflate", inflate).map_err(Error::no_thread)?;
         let stream = Stream::new(inflated, skeleton);
         let mut unpacked = unpacker.run(stream).map_err(|fault| fault.of(key))?;
         let draft = Draft {
