@@ -251,7 +251,7 @@ impl Context {
             Some(directory) => directory,
             None => {
                 let left = match offset > 0 {
-                    true => handle.left_listing(view, offset, self.tree.handover())?,
+                    true => handle.left_listing(view, self.tree.handover())?,
                     false => None,
                 };
                 let directory = match left {
@@ -259,10 +259,7 @@ impl Context {
                     None => view.directory(ino)?,
                 };
                 let directory = Arc::new(directory);
-                // The end of a listing that is left is nothing to read on from.
-                if offset < directory.len() as u64 + 2 {
-                    *listing.lock() = Some(directory.clone());
-                }
+                *listing.lock() = Some(directory.clone());
                 directory
             }
         };

@@ -9,7 +9,6 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, OnceLock},
 };
 
@@ -113,15 +112,14 @@ impl OpenHandle {
         Ok(Open::File(view.reopen(ino, left)?))
     }
 
-    /// The listing that an earlier worker has given pages of, for a page at `offset`.
-    /// `None` where it is to be taken anew.
+    /// The listing that an earlier worker has given pages of. `None` where it is to be
+    /// taken anew.
     ///
     /// # Errors
-    /// ESTALE where it cannot be told any more.
+    /// ESTALE where there was no memory to leave it in.
     pub(super) fn left_listing(
         &self,
         view: &View<'_>,
-        offset: u64,
         handover: &Handover,
     ) -> Answer<Option<Directory>> {
         let (size, extent) = *self.kept.lock();
@@ -130,17 +128,9 @@ impl OpenHandle {
             let left = view.left_directory(&bytes).ok_or(Error::Stale)?;
             return Ok(Some(left));
         }
-        if size == 0 {
-            return Ok(None);
-        }
-        // All of it fitted into one reply, of which this is the end.
-        if offset > size & MOST_LISTED {
-            return Ok(Some(Directory::Listed(Vec::new())));
-        }
-        let anew = view.directory(self.ino())?;
-        match summary(&anew) == size {
-            true => Ok(Some(anew)),
-            false => Err(Error::Stale.into()),
+        match size {
+            0 => Ok(None),
+            _ => Err(Error::Stale.into()),
         }
     }
 
@@ -153,23 +143,6 @@ impl OpenHandle {
             handover.let_go(before.1);
         }
     }
-}
-
-/// The bits of a listing's summary that count.
-const MOST_LISTED: u64 = (1 << 32) - 1;
-
-/// What a listing is known by: how many entries it has, and one, in the low bits, and
-/// which. Equal in number, it may still be another: a process that has read its beginning
-/// would get names twice, or not at all.
-fn summary(directory: &Directory) -> u64 {
-    let count = (directory.len() as u64).min(MOST_LISTED - 1) + 1;
-    let mut hasher = DefaultHasher::new();
-    if let Directory::Listed(entries) = directory {
-        for (entry, _) in entries {
-            entry.ino.hash(&mut hasher);
-        }
-    }
-    hasher.finish() << 32 | count
 }
 
 /// The table of open handles. Numbers are never reused.
@@ -266,16 +239,13 @@ impl Handles {
         }
     }
 
-    /// Notes the listing of a directory, before its first page is answered: all of it
-    /// where more pages are to come.
-    pub(super) fn note_listing(&self, handle: &OpenHandle, directory: &Directory, is_whole: bool) {
-        let listed = directory.left().filter(|_| !is_whole);
+    /// Notes the listing of a directory, before its first page is answered. A process may
+    /// read it from any place again, also where all of it fits into one reply.
+    pub(super) fn note_listing(&self, handle: &OpenHandle, directory: &Directory) {
+        // Others are read from their version again.
+        let listed = directory.left();
+        let size = u64::from(listed.is_some());
         let kept = listed.and_then(|listed| self.handover.keep(&listed.into()));
-        let size = match directory.is_final() {
-            // It is read from its version again.
-            true => 0,
-            false => summary(directory),
-        };
         handle.change(&self.handover, size, kept.unwrap_or_default());
     }
 

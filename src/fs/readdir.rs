@@ -31,11 +31,9 @@ pub(super) fn fill(
         is_new,
     } = listing?;
     // Before a process sees a page of it.
-    let note = |is_whole| {
-        if is_new {
-            context.handles.note_listing(&handle, &directory, is_whole);
-        }
-    };
+    if is_new {
+        context.handles.note_listing(&handle, &directory);
+    }
     let view = context.tree.at(Instant::now());
     // The kernel takes no attributes from `.` and `..`.
     let dots = |ino| Attributes {
@@ -58,13 +56,11 @@ pub(super) fn fill(
     while let Some((name, attributes, lasts)) = entry(end) {
         end += 1;
         if add(end, OsStr::from_bytes(&name), &attributes, lasts) {
-            note(false);
             return Ok(());
         }
     }
     let rest = directory.len().saturating_add(2) as u64;
     if end > offset || end >= rest {
-        note(true);
         return Ok(());
     }
     let error = Error::Internal("an entry of the index in the cache is damaged".into());

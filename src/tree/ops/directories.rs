@@ -59,11 +59,6 @@ impl Directory {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-
-    /// Whether the listing can be had again as it is.
-    pub fn is_final(&self) -> bool {
-        matches!(self, Self::Sealed(_))
-    }
 }
 
 impl View<'_> {
