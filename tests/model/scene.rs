@@ -6,7 +6,10 @@ use super::{
     wire::{Verdict, Wire},
     world::{Truth, Version},
 };
-use crate::support::{Bench, Mount, seeds::Random};
+use crate::{
+    archives::shell,
+    support::{Bench, Mount, seeds::Random},
+};
 use nix::sys::signal::Signal;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -232,11 +235,12 @@ impl Scene {
                     thread::sleep(Duration::from_millis(100));
                 }
                 _ => panic!(
-                    "{what}: {error} after {:?}; mount {}; {}; it tells: {}",
+                    "{what}: {error} after {:?}; mount {}; {}; it tells: {}\n{}",
                     begun.elapsed(),
                     at.number,
                     self.wire,
-                    told(at)
+                    told(at),
+                    self.room()
                 ),
             }
         }
@@ -254,6 +258,12 @@ impl Scene {
             assert!(begun.elapsed() < SOON, "{what}: not within {SOON:?}");
             thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// What takes room in the cache, and the locks by which processes hold it.
+    fn room(&self) -> String {
+        let cache = self.bench.dir().join("cache/v1");
+        shell(&cache, "ls -lRi .; cat /proc/locks")
     }
 
     /// Whether a mount may not know of a version yet.
