@@ -40,6 +40,7 @@ use crate::{
 use lru::LruCache;
 use resource::{Ask, Resource, Value};
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     num::NonZeroUsize,
     sync::Arc,
     time::{Duration, Instant},
@@ -69,21 +70,32 @@ pub(crate) fn is_outage(error: &Error) -> bool {
     }
 }
 
-/// An answer that may change is written at most this often: a listing changes with
-/// every live run, and its loss costs one call.
+/// An answer that may change and is larger than this, in bytes, is written only once in
+/// a [`PAUSE`]: a long listing changes with every live run, and its loss costs one call.
+/// A smaller one is written whenever it has changed, or a worker that goes on in an outage
+/// would show what was before what the last one has shown.
+const SMALL: usize = 256 << 10;
+
+/// How often a large answer that may change is written at most.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// How many times of writing are remembered. An answer whose time is forgotten is
 /// written again, which costs little.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
+/// An answer that was written: when, and by a hash what it was.
+struct Written {
+    at: Instant,
+    hash: u64,
+}
+
 /// All that the service has told, in memory and on disk.
 pub(crate) struct Answers {
     caches: Caches,
     store: Arc<AnswerStore>,
     sharing: Sharing,
-    /// When answers that may change were last written to disk, by their names.
-    written: Mutex<LruCache<String, Instant>>,
+    /// The answers that may change as they were last written to disk, by their names.
+    written: Mutex<LruCache<String, Written>>,
     opened: Instant,
     service: Service,
     failures: FailureLog,
@@ -293,32 +305,49 @@ impl Answers {
         true
     }
 
-    /// Writes an answer to disk, unless it may change and was written a moment ago, and
+    /// Writes an answer to disk, unless it may change and need not be written yet, and
     /// shares it if it cannot.
     fn persist<R: Registered>(&self, key: &R::Key) {
         let (cache, name) = (self.of::<R>(), R::stored_name(key));
-        let value = match R::STORES_FINAL_ONLY {
-            true => cache.last_for_good(key),
-            false if !self.is_due(&name) => None,
-            false => cache.last(key).map(|(value, _)| value),
-        };
-        if let Some(content) = value.and_then(|value| value.encode()) {
-            self.store.put(&name, &content);
-            if R::STORES_FINAL_ONLY {
+        if R::STORES_FINAL_ONLY {
+            let value = cache.last_for_good(key);
+            if let Some(content) = value.and_then(|value| value.encode()) {
+                self.store.put(&name, &content);
                 self.sharing.put(&name, content);
             }
+            return;
+        }
+        let Some((value, _)) = cache.last(key) else {
+            return;
+        };
+        let is_small = value.weight() <= SMALL;
+        if !is_small && !self.is_due(&name) {
+            return;
+        }
+        if let Some(content) = value.encode()
+            && self.is_news(&name, &content)
+        {
+            self.store.put(&name, &content);
         }
     }
 
-    /// Whether an answer that may change is to be written again; counts it as
-    /// written, then.
+    /// Whether so long has passed that a large answer may be written again.
     fn is_due(&self, name: &str) -> bool {
         let mut written = self.written.lock();
-        let is_due = written.get(name).is_none_or(|at| at.elapsed() >= PAUSE);
-        if is_due {
-            written.put(name.to_owned(), Instant::now());
-        }
-        is_due
+        let last = written.get(name);
+        last.is_none_or(|last| last.at.elapsed() >= PAUSE)
+    }
+
+    /// Whether an answer is another than was last written; counts it as written.
+    fn is_news(&self, name: &str, content: &[u8]) -> bool {
+        let mut hasher = DefaultHasher::new();
+        content.hash(&mut hasher);
+        let (at, hash) = (Instant::now(), hasher.finish());
+        let before = self
+            .written
+            .lock()
+            .put(name.to_owned(), Written { at, hash });
+        before.is_none_or(|before| before.hash != hash)
     }
 }
 

@@ -118,6 +118,11 @@ impl Bench {
         self.tree = tree(&self.server, self.dir.path(), self.list_ttl, handover);
     }
 
+    /// Removes what is kept of the service's answers on disk.
+    pub(crate) fn forget_answers(&self) {
+        std::fs::remove_dir_all(self.dir.path().join("v1/answers")).unwrap();
+    }
+
     /// Runs an operation to its end, as pending requests do.
     pub(crate) fn ask<T>(&self, operation: impl Fn(&View<'_>) -> Answer<T>) -> Result<T> {
         let since = Instant::now();

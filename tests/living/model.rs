@@ -421,7 +421,7 @@ impl Life {
         self.mount = Some(mount(&self.bench));
         assert!(self.is_final(), "after a restart: {}", self.difference());
         let (streams, calls) = super::streams_and_calls(&self.bench);
-        assert!(streams.is_empty());
+        assert!(streams.is_empty(), "{streams:?}");
         let logs = calls.iter().filter(|call| call.path.ends_with("/logs"));
         assert_eq!(logs.count(), 0, "calls after a restart");
     }

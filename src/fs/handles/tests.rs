@@ -169,6 +169,20 @@ fn a_reader_of_a_table_gets_the_rest_of_the_same_bytes() {
 }
 
 #[test]
+fn a_status_is_read_as_it_was_opened_whatever_the_next_worker_knows() {
+    let (world, ids) = runs(1);
+    let mut worker = Worker::new(world);
+    let set = |worker: &Worker, status| worker.bench.server.world().set_status(&ids[0], status);
+    set(&worker, "completed");
+    let status = worker.open(&format!("runs/{}/status", ids[0]));
+    // The service, and the next worker with it, takes it back.
+    set(&worker, "running");
+    worker.bench.forget_answers();
+    worker.replace();
+    assert_eq!(worker.read(status.1, 0, 100).unwrap(), b"completed\n");
+}
+
+#[test]
 fn a_file_that_has_grown_has_grown_for_the_next_worker_too() {
     let (world, _) = runs(3);
     let mut worker = Worker::new(world);

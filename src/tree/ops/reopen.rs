@@ -17,6 +17,10 @@ use crate::{
 };
 use std::sync::Arc;
 
+/// The size, in bytes, up to which a file that cannot change is left by its bytes: those
+/// that are made of a run's row are no larger.
+const SMALL: usize = 32 << 10;
+
 /// What of an open file is left.
 pub(crate) enum LeftFile {
     /// A file that cannot change, by its size.
@@ -36,6 +40,10 @@ impl Handle {
             Self::Page(page) => LeftFile::Page(page.bytes()),
             // One of a run that has ended is read from disk again.
             Self::Log(open) if open.logs.number() > 0 => LeftFile::Log(open.logs.number()),
+            // What it is made of may have come in a listing that is not on disk yet.
+            Self::Bytes(bytes) if (1..=SMALL).contains(&bytes.len()) => {
+                LeftFile::Page(bytes.clone())
+            }
             Self::Log(_) | Self::Bytes(_) | Self::Content(..) | Self::Partial(_) => {
                 LeftFile::Fixed(self.size())
             }

@@ -199,3 +199,26 @@ fn a_rate_limit_is_not_asked_against() {
     }
     assert_eq!(bench.calls().len(), 1);
 }
+
+#[test]
+fn a_worker_in_an_outage_shows_nothing_from_before_what_the_last_one_has_shown() {
+    let mut world = World::empty();
+    let id = world.add_storage(Storages::Artifact, "report");
+    let mut bench = Bench::new(world);
+    for round in 0..2 {
+        let mut shown = String::new();
+        for text in ["one", "two"] {
+            let version = files(&format!("{text} {round}"));
+            let version = bench.server.world().add_version(&id, version);
+            expire();
+            shown = bench.target("artifacts/report/latest");
+            assert_eq!(shown, version);
+        }
+        bench.server.fault(Fault::api("/v1/", html(503)));
+        bench.replace();
+        assert_eq!(bench.target("artifacts/report/latest"), shown);
+        bench.server.clear_faults();
+        // One for which there is no outage yet.
+        bench.replace();
+    }
+}
