@@ -59,6 +59,8 @@ pub(crate) enum Owner {
     Logs,
     /// The adapter to the kernel.
     Fs = 4,
+    /// The last failures.
+    Failures,
 }
 
 /// An extent with the records that its owner adds.

@@ -183,8 +183,10 @@ fn a_file_that_has_grown_has_grown_for_the_next_worker_too() {
     let grown = worker.read(file.1, 0, 1 << 20).unwrap();
     assert!(!grown.is_empty());
     worker.replace();
-    // What it is now is another file.
-    failures(&worker, "second");
+    // What it is now is another file, which does not begin as this one does.
+    for later in 0..200 {
+        failures(&worker, &format!("later {later}"));
+    }
     assert!(worker.read(file.1, 0, 1 << 20).unwrap() == grown);
     assert_eq!(worker.size(file), grown.len() as u64);
 }
