@@ -172,6 +172,11 @@ impl Handover {
         !self.memory.is_closed()
     }
 
+    /// Whether this worker has stopped writing, and another is about to take over.
+    pub(crate) fn is_left(&self) -> bool {
+        self.must_tell() && !self.is_kept()
+    }
+
     /// Whether another worker may take over, now or after this one has stopped writing:
     /// then nothing may be done that it would do again unless it is told.
     pub(crate) fn must_tell(&self) -> bool {
