@@ -59,6 +59,8 @@ pub(crate) enum Owner {
     Logs,
     /// The adapter to the kernel.
     Fs = 4,
+    /// The last failures.
+    Failures,
 }
 
 /// An extent with the records that its owner adds.
@@ -168,6 +170,11 @@ impl Handover {
     /// files (`ulimit -f`), and once this worker has stopped writing.
     pub fn is_kept(&self) -> bool {
         !self.memory.is_closed()
+    }
+
+    /// Whether this worker has stopped writing, and another is about to take over.
+    pub(crate) fn is_left(&self) -> bool {
+        self.must_tell() && !self.is_kept()
     }
 
     /// Whether another worker may take over, now or after this one has stopped writing:

@@ -45,6 +45,13 @@ pub fn bars() -> &'static MultiProgress {
     BARS.get_or_init(MultiProgress::new)
 }
 
+/// Takes the progress bars away that are drawn: a process that is killed leaves them.
+pub fn clear_bars() {
+    if let Some(bars) = BARS.get() {
+        let _ = bars.clear();
+    }
+}
+
 /// How much is logged: each `-v` is one level more than `info`; without one,
 /// `VM0FS_LOG` says it (`off`, `error`, `warn`, `info`, `debug`, `trace`).
 ///

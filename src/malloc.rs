@@ -158,8 +158,9 @@ pub fn give_back() {
     }
 }
 
-/// Gives back the memory of code that has run: the kernel reads it from its file again
-/// where it is needed. For a process that does next to nothing from then on.
+/// Gives back the memory of code that has run: where it is needed again, the kernel has it
+/// in the cache of its file, or reads that. For a process that is about to wait: to give it
+/// back and to have it again takes a quarter of a millisecond.
 pub fn forget_code() {
     for range in proc::code() {
         // SAFETY: what is mapped from a file and was never written is the same when it is

@@ -55,8 +55,9 @@ pub enum Outcome {
 }
 
 /// Mounts, and serves the mount to its end unless it goes to the background.
-/// `set_up_logs` is called in the process that serves, `ready` when it can be
-/// used, with the mountpoint, the warnings and what is mounted.
+/// `set_up_logs` is called in the process that serves. In the foreground, `ready` is called
+/// when it can be used, with the mountpoint and the warnings, and then `serves`, with what
+/// is mounted.
 ///
 /// # Errors
 /// [`crate::error::Error::Setup`] for a mountpoint that cannot be used or a token that the
@@ -64,7 +65,8 @@ pub enum Outcome {
 pub fn run(
     options: Options,
     set_up_logs: impl FnOnce(),
-    ready: impl FnOnce(&Path, &[String], &Arc<Tree>),
+    ready: impl FnOnce(&Path, &[String]),
+    serves: impl FnOnce(&Arc<Tree>),
 ) -> Result<Outcome> {
     let report = match options.foreground {
         true => None,
@@ -90,7 +92,10 @@ pub fn run(
                 return Err(error);
             }
         }
-        None => ready(&mounted.mountpoint, &mounted.warnings, mounted.tree()),
+        None => {
+            ready(&mounted.mountpoint, &mounted.warnings);
+            serves(mounted.tree());
+        }
     }
     let remark = mounted.warnings.first().map(String::as_str);
     let status = Seen::default().told(&mounted.mountpoint, remark);
@@ -100,7 +105,8 @@ pub fn run(
 }
 
 /// Serves a mount as the worker of a supervisor: makes it, or goes on with it in place
-/// of the worker before. The arguments are those of [`run`].
+/// of the worker before. In the foreground `ready` hears of a new mount as that of [`run`]
+/// does, and `serves` of each worker that has begun to serve.
 ///
 /// # Errors
 /// As [`run`], and where this program cannot go on with the mount as it is.
@@ -108,7 +114,8 @@ pub fn run_worker(
     options: Options,
     link: &mut Link,
     set_up_logs: impl FnOnce(),
-    ready: impl FnOnce(&Path, &[String], &Arc<Tree>),
+    ready: impl FnOnce(&Path, &[String]),
+    serves: impl FnOnce(&Arc<Tree>),
 ) -> Result<()> {
     let signals = Signals::of_worker()?;
     memory::offer_worker();
@@ -117,6 +124,9 @@ pub fn run_worker(
     if let Some(inherited) = link.inherited.take() {
         if let Some(mounted) = Mounted::take_over(&options.settings, link, inherited)? {
             mounted.announce();
+            if options.foreground {
+                serves(mounted.tree());
+            }
             mounted.serve(signals);
         }
         return Ok(());
@@ -130,7 +140,8 @@ pub fn run_worker(
     // Before the user hears of it: from then on its death is not to end the mount.
     mounted.announce();
     if options.foreground {
-        ready(&mounted.mountpoint, &mounted.warnings, mounted.tree());
+        ready(&mounted.mountpoint, &mounted.warnings);
+        serves(mounted.tree());
     }
     if mounted.serve(signals) == End::Unused {
         prepared.take_back();

@@ -47,6 +47,12 @@ const POLL: Duration = Duration::from_millis(20);
 /// Holders that a message names.
 const MAX_HOLDERS: usize = 8;
 
+/// Where `fusermount3` looks up which user has mounted what it is to unmount, and what to do
+/// where that is missing, as in the root folder of some containers.
+pub const TABLE: &str = "/etc/mtab";
+/// See [`TABLE`].
+pub const TABLE_ADVICE: &str = "as root: ln -s /proc/self/mounts /etc/mtab";
+
 /// Unmounts the vm0fs at `path` and waits until it is gone. `lazy` detaches it from
 /// the tree of folders at once, and programs that use it can finish. While it is busy,
 /// this calls `let_go` again and again, to ask the mount's process to fail requests
@@ -138,6 +144,12 @@ fn detach(entry: &MountEntry, lazy: bool) -> Result<(), Refusal> {
         match run(command.arg(&entry.mountpoint)) {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(message)) if message.contains("busy") => return Err(Refusal::Busy),
+            Ok(Err(message)) if message.contains(TABLE) && !Path::new(TABLE).exists() => {
+                return Err(Refusal::Other(format!(
+                    "{helper} looks up in {TABLE} which mounts are yours, and there is no such \
+                     file; {TABLE_ADVICE}"
+                )));
+            }
             Ok(Err(message)) => return Err(Refusal::Other(message)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(Refusal::Other(format!("{helper}: {error}"))),

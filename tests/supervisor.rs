@@ -235,6 +235,37 @@ fn a_supervisor_holds_no_token() {
     let _still = Running::standing_in(Who::Myself, &place.path);
 }
 
+#[test]
+fn a_supervisor_that_waits_gives_back_the_program() {
+    let bench = Bench::new(small_world());
+    let place = Place::mounted(&bench, Who::Myself, "mnt");
+    // How much of the code is there depends on how the kernel caches the file. Nothing of
+    // the constants is needed to wait, and some of them for all else that it does.
+    let forgets = |when: &str| {
+        until(when, || constants(place.pid()) == 0);
+        assert!(constants(place.worker()) > 0, "this would be seen");
+    };
+    forgets("the mount serves");
+    kill(place.worker(), SIGKILL);
+    replaced(&place, 1);
+    forgets("a worker has died");
+    finish(bench.command(Who::Myself).arg("upgrade").arg(&place.path)).succeeded();
+    forgets("the program has been upgraded");
+}
+
+/// How much of the program's constants a process has in memory, in KiB.
+fn constants(pid: u32) -> u64 {
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let mut lines = maps.lines();
+    let file = program().display().to_string();
+    lines
+        .find(|line| line.contains(" r--p 00000000 ") && line.ends_with(&file))
+        .unwrap();
+    let size = lines.find_map(|line| line.strip_prefix("Rss:")).unwrap();
+    let size = size.trim().strip_suffix(" kB").unwrap();
+    size.parse().unwrap()
+}
+
 /// What can be written of a process's memory.
 fn memory(pid: u32) -> Vec<Vec<u8>> {
     use std::os::unix::fs::FileExt;

@@ -9,7 +9,6 @@ use crate::{
     mount,
     proc::Process,
     signals::Signals,
-    tree::Tree,
 };
 use clap::{ArgAction, Args, ValueHint};
 use std::{
@@ -18,9 +17,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process,
-    sync::Arc,
-    thread,
+    process, thread,
     time::Duration,
 };
 
@@ -91,7 +88,7 @@ impl DemoArgs {
             settings: settings(&server, cache.path())?,
             foreground: true,
         };
-        let outcome = mount::run(options, || (), print_tour);
+        let outcome = mount::run(options, || (), print_tour, bars::show);
         // Downloads in progress end with their server, before their folder is removed.
         drop(server);
         remove(&cache.keep());
@@ -183,7 +180,7 @@ Ctrl-C ends it."
     ));
 }
 
-fn print_tour(mountpoint: &Path, warnings: &[String], tree: &Arc<Tree>) {
+fn print_tour(mountpoint: &Path, warnings: &[String]) {
     for warning in warnings {
         say(&format!("warning: {warning}"));
     }
@@ -200,7 +197,6 @@ Try, in another terminal
 
 Ctrl-C ends it, and so does: vm0fs unmount {shown}"
     ));
-    bars::show(tree);
 }
 
 /// Prints a text. Unlike `println!`, it does not panic when the reader has gone

@@ -15,13 +15,11 @@ use crate::{
     logging,
     mount::{self, Outcome},
     supervisor::{self, Link},
-    tree::Tree,
 };
 use clap::{ArgAction, Args, ValueHint};
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 /// `vm0fs mount`.
@@ -138,7 +136,7 @@ impl MountArgs {
     fn run_alone(self, environment: &Environment) -> Result<Outcome> {
         let options = self.options(environment)?;
         let set_up_logs = logs(options.foreground, environment);
-        mount::run(options, set_up_logs, print_ready)
+        mount::run(options, set_up_logs, print_ready, bars::show)
     }
 
     /// Serves the mount for a supervisor, which has started this process.
@@ -156,7 +154,7 @@ impl MountArgs {
             .and_then(|()| self.options(&environment))
             .and_then(|options| {
                 let set_up_logs = logs(options.foreground, &environment);
-                mount::run_worker(options, &mut link, set_up_logs, print_ready)
+                mount::run_worker(options, &mut link, set_up_logs, print_ready, bars::show)
             });
         served
             .inspect_err(|error| link.fail(error))
@@ -188,7 +186,7 @@ fn logs(foreground: bool, environment: &Environment) -> impl FnOnce() {
 }
 
 /// Tells the user of a mount in the foreground that it can be used.
-fn print_ready(mountpoint: &Path, warnings: &[String], tree: &Arc<Tree>) {
+fn print_ready(mountpoint: &Path, warnings: &[String]) {
     // A closed standard error is no reason to end.
     let say = |text: String| drop(writeln!(io::stderr(), "vm0fs: {text}"));
     for warning in warnings {
@@ -196,5 +194,4 @@ fn print_ready(mountpoint: &Path, warnings: &[String], tree: &Arc<Tree>) {
     }
     let shown = mountpoint.display();
     say(format!("mounted at {shown}; Ctrl-C unmounts"));
-    bars::show(tree);
 }

@@ -6,6 +6,13 @@ use std::{
     thread,
 };
 
+/// Does not return: what this thread was to answer, the kernel sends to the next worker.
+pub(super) fn hold() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
 /// Where requests come in.
 #[derive(Debug, Default)]
 pub struct Gate {
@@ -18,8 +25,8 @@ impl Gate {
     /// not answered, and its thread takes no other one.
     pub(super) fn pass(&self) {
         self.taken.fetch_add(1, Ordering::Relaxed);
-        while self.is_closed.load(Ordering::Acquire) {
-            thread::park();
+        if self.is_closed.load(Ordering::Acquire) {
+            hold();
         }
     }
 

@@ -1,6 +1,7 @@
 //! Open files and directories by the numbers the kernel holds for them, which go on to
 //! mean the same in the next worker.
 
+use super::gate::hold;
 use crate::{
     error::{Error, Result},
     handover::{Handover, LeftHandle},
@@ -203,6 +204,10 @@ impl Handles {
         let record = LeftHandle { number, ..record };
         // Before the kernel knows of it.
         let slot = self.handover.add_handle(&record);
+        if slot.is_none() && self.handover.is_left() {
+            // A handle that the next worker does not know would be stale.
+            hold();
+        }
         let handle = OpenHandle::new(record, slot);
         let _ = handle.open.set(open);
         self.open.lock().insert(number, Arc::new(handle));

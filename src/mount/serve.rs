@@ -11,6 +11,7 @@ use crate::{
     error::{Error, Result},
     fs::{self, Fs, Gate},
     handover::Handover,
+    logging,
     notify::Notifier,
     pending::PendingRequests,
     proc::{self, MountEntry},
@@ -402,6 +403,7 @@ impl Mounted {
         });
         self.gate.close();
         wait(ANSWERS, &|| self.pending.count() == 0);
+        logging::clear_bars();
         self.origin.handover.close();
         // Nothing that ends in order may run: it would end the mount, or answer what
         // another worker is to answer.

@@ -63,8 +63,6 @@ struct Supervisor {
     current: Option<Worker>,
     /// The worker that is to replace the current one, and why.
     next: Option<(Worker, Cause)>,
-    /// Whether what was needed to come this far has been given back.
-    is_settled: bool,
     /// Whether any worker has served yet.
     has_served: bool,
     gap: Option<Gap>,
@@ -118,7 +116,6 @@ impl Supervisor {
             current: None,
             next: None,
             has_served: false,
-            is_settled: false,
             gap: None,
             stuck: None,
             deaths: Deaths::default(),
@@ -181,7 +178,11 @@ impl Supervisor {
                     });
                 }
             }
-            Report::Serving(warnings) => self.serves(&warnings),
+            Report::Serving(warnings) => {
+                self.serves(&warnings);
+                // Most of the code that brought it to this point is not needed again.
+                malloc::forget_code();
+            }
             Report::Failed(why) => {
                 self.manager.status(&why);
                 self.deaths.explain(why);
@@ -193,6 +194,10 @@ impl Supervisor {
                 if worker.is_some_and(|worker| worker.has_moved(taken)) {
                     self.stuck = None;
                 }
+                // Now it waits for a second, as a rule. The kernel maps up to hundreds of
+                // KiB around each page of code that runs, so even the little that asks
+                // and listens would hold some MB meanwhile.
+                malloc::forget_code();
             }
             Report::Prepared { version } => {
                 if let Some(worker) = &mut self.current {
@@ -214,7 +219,6 @@ impl Supervisor {
         {
             return self.end("the command was interrupted", true);
         }
-        self.is_settled = false;
         let Some(gap) = self.gap.take() else {
             return self.tell_manager(warnings.first().map(String::as_str));
         };
@@ -384,10 +388,6 @@ impl Supervisor {
 
     /// Looks for workers that hang, and for processes that have ended at last.
     fn look(&mut self) {
-        if self.has_served && !self.is_settled {
-            self.is_settled = true;
-            malloc::forget_code();
-        }
         if self.deaths.reap() {
             self.resend();
         }

@@ -103,13 +103,14 @@ pub(crate) struct Answers {
 
 impl Answers {
     /// No answers but those that earlier mounts have left in the store, and those that
-    /// other machines share.
+    /// other machines share; with the failures of earlier workers.
     pub(crate) fn new(
         api: Client,
         store: Arc<AnswerStore>,
         sharing: Sharing,
         list_ttl: Duration,
         offline: bool,
+        failures: FailureLog,
     ) -> Self {
         Self {
             caches: Caches::default(),
@@ -118,7 +119,7 @@ impl Answers {
             written: Mutex::new(LruCache::new(REMEMBERED)),
             opened: Instant::now(),
             service: Service::new(api, list_ttl, offline),
-            failures: FailureLog::default(),
+            failures,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     supervision::Supervision,
     tree::{
         activity::Activity,
-        answers::{Agents, Answers, Listing, Sharing},
+        answers::{Agents, Answers, FailureLog, Listing, Sharing},
         cache::Cache,
         content::{Content, UnderWay},
         crawlers::Crawlers,
@@ -108,14 +108,23 @@ impl Tree {
     ) -> Self {
         let answer_store = Arc::new(answer_store);
         let live = Live::new(Pool::STREAMS, handover.clone());
-        handover.free_all_but(live.left_numbers().into_iter());
+        let failures = FailureLog::new(handover.clone());
+        let left = live.left_numbers().into_iter();
+        handover.free_all_but(left.chain(failures.left_number()));
         let origin = api.origin().into();
         let content = Content::new(store, options.verify, origin);
         content.measure(&answer_store);
         let shared = options.shared;
         let sharing = Sharing::new(shared.clone(), api.origin());
         let (list_ttl, offline) = (options.list_ttl, options.offline);
-        let answers = Answers::new(api, answer_store.clone(), sharing, list_ttl, offline);
+        let answers = Answers::new(
+            api,
+            answer_store.clone(),
+            sharing,
+            list_ttl,
+            offline,
+            failures,
+        );
         let (orders, unknown) = Orders::new(handover.clone());
         for (control, error) in unknown {
             answers.failures().note(&control.to_string(), &error);

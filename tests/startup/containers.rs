@@ -125,6 +125,43 @@ fn an_image_is_the_program_and_what_it_needs() {
     }
 }
 
+#[test]
+#[ignore = "needs root"]
+fn where_the_table_of_mounts_is_missing_an_ordinary_user_is_told_what_to_do() {
+    let bench = Bench::new(small_world());
+    let who = Who::Ordinary;
+    let (place, etc) = (bench.folder("place", who), bench.folder("etc", Who::Myself));
+    let mut command = bench.command_of(Path::new("unshare"), Who::Myself);
+    command
+        .args(["--mount", "--propagation", "private", "bash", "-euc"])
+        .arg(
+            r#"
+            cp /etc/passwd /etc/group /etc/hosts "$ETC"; mount --bind "$ETC" /etc
+            theirs() { setpriv --reuid vm0fs-test --regid vm0fs-test --clear-groups \
+                env HOME="$THEIRS" "$PROGRAM" "$@"; }
+            trap 'umount -l "$PLACE" 2>/dev/null || true' EXIT
+            theirs mount "$PLACE" >&2
+            ! theirs unmount "$PLACE"
+            theirs doctor || true
+            ln -s /proc/self/mounts /etc/mtab
+            theirs unmount "$PLACE"
+            ! grep " $PLACE " /proc/self/mountinfo"#,
+        )
+        .env("PROGRAM", program())
+        .env("THEIRS", bench.folder("home-Ordinary", who))
+        .env("PLACE", &place)
+        .env("ETC", &etc);
+    let said = finish(&mut command);
+    let advice = "as root: ln -s /proc/self/mounts /etc/mtab";
+    said.told(&[
+        &format!("cannot unmount {}: fusermount3 looks up", place.display()),
+        advice,
+    ]);
+    let out = said.succeeded();
+    assert!(out.contains("cannot unmount without /etc/mtab"), "{out}");
+    assert!(out.contains(advice), "{out}");
+}
+
 /// A program of the Python that checks the examples, which `scripts/test` installs.
 fn checker(program: &str) -> Command {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();

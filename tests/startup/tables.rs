@@ -3,7 +3,11 @@
 
 use crate::{
     commands::{Said, finish, small_world},
-    support::{Bench, Who, program},
+    support::{
+        Bench, Who,
+        fake::{Action, Fault},
+        program,
+    },
 };
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 
@@ -237,6 +241,43 @@ fn mount_enters_another_namespace_where_it_is_told_to() {
         nsenter --mount=/proc/$other/ns/mnt umount "$PLACE""#,
     );
     assert_eq!(said.succeeded(), "writer\n");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn mount_ends_with_the_codes_of_its_manual() {
+    let machine = Machine::new(&["mount.vm0fs"], Who::Myself);
+    // Where `/proc` is covered, the helper finds no program to start.
+    let said = machine.run(
+        r#"unshare --mount --propagation private \
+            bash -c 'mount -t tmpfs none /proc; exec sleep 300' & other=$!
+        trap 'kill $other' EXIT
+        while nsenter --mount=/proc/$other/ns/mnt test -e /proc/self; do :; done
+        mount -N $other -t vm0fs vm0fs "$PLACE" -o "$OPTIONS" || echo "code $?""#,
+    );
+    said.told(&["vm0fs: starting vm0fs mount: No such file"]);
+    assert_eq!(said.succeeded(), "code 2\n", "a fault of the system");
+    // Who interrupts a mount before it can be used has none.
+    let stall = Fault::api("/v1/agents", Action::Stall);
+    machine.bench.server.fault(stall);
+    let said = machine.run(
+        r#"child() { tr -d ' ' < /proc/$1/task/$1/children; }
+        env --default-signal=INT mount -t vm0fs vm0fs "$PLACE" -o "$OPTIONS" & mount=$!
+        until helper=$(child $mount) && [ "$helper" ] && command=$(child $helper) &&
+            [ "$command" ] && grep -qz '^vm0fs$' /proc/$command/cmdline; do :; done
+        kill -INT $command
+        wait $mount || echo "code $?"
+        while grep -qsz "^[/]${PLACE#/}$" /proc/[0-9]*/cmdline; do sleep 0.05; done
+        ! line"#,
+    );
+    assert_eq!(said.succeeded(), "code 8\n", "it was interrupted");
+    // The helper says 1 for a wrong option, and 32 where the mount fails.
+    for (options, code) in [("cahce-size=1G", 1), ("token-file=/none", 32)] {
+        let said = machine.run(&format!(
+            r#"mount -t vm0fs vm0fs "$PLACE" -o "{options}" || echo "code $?""#
+        ));
+        assert_eq!(said.succeeded(), format!("code {code}\n"), "{options}");
+    }
 }
 
 #[test]

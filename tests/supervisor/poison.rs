@@ -1,14 +1,15 @@
 //! Work that kills each worker that does it.
 
-use super::workers;
+use super::{replaced, workers};
 use crate::{
-    commands::{Place, Running, finish, script, small_world, until},
+    commands::{Place, Running, finish, kill, script, small_world, until},
     support::{
         Bench, Who,
         fake::{Action, Fault},
         reason,
     },
 };
+use nix::sys::signal::Signal::SIGKILL;
 use std::fs;
 use vm0fs::demo::{File, Kind, VersionSpec};
 
@@ -77,6 +78,13 @@ fn a_fetch_that_has_killed_two_workers_is_refused_and_named() {
             "<h1>It works</h1>\n"
         );
         assert_eq!(workers(&place)["replaced"], 2);
+        // It is still named once others serve.
+        kill(place.worker(), SIGKILL);
+        replaced(&place, 3);
+        finish(bench.command(who).arg("upgrade").arg(&place.path)).succeeded();
+        replaced(&place, 4);
+        let kept = place.run("cat .vm0fs/errors");
+        assert!(kept.starts_with(&errors), "{kept} after {errors}");
         finish(&mut place.unmount(&bench)).succeeded();
     }
 }

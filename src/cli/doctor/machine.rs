@@ -2,7 +2,13 @@
 //! files of a mount.
 
 use super::check::Check;
-use crate::{config::Environment, mount, proc::Process, supervisor};
+use crate::{
+    config::Environment,
+    mount,
+    proc::Process,
+    supervisor,
+    unmount::{TABLE, TABLE_ADVICE},
+};
 use nix::unistd::Uid;
 use std::{
     env,
@@ -10,7 +16,7 @@ use std::{
     fs::{self, OpenOptions},
     io,
     os::unix::fs::{MetadataExt, PermissionsExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 const DEVICE: &str = "/dev/fuse";
@@ -123,6 +129,12 @@ fn helper(environment: &Environment) -> Check {
         return Check::fail(
             format!("{shown} may not run as root here (no_new_privs is set)"),
             "start the shell or service without it (NoNewPrivileges=no)",
+        );
+    }
+    if !Path::new(TABLE).exists() {
+        return Check::warn(
+            format!("{shown} cannot unmount without {TABLE}, which is missing"),
+            TABLE_ADVICE,
         );
     }
     Check::ok(format!("{shown}, runs as root"))

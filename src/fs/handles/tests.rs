@@ -197,8 +197,10 @@ fn a_file_that_has_grown_has_grown_for_the_next_worker_too() {
     let grown = worker.read(file.1, 0, 1 << 20).unwrap();
     assert!(!grown.is_empty());
     worker.replace();
-    // What it is now is another file.
-    failures(&worker, "second");
+    // What it is now is another file, which does not begin as this one does.
+    for later in 0..200 {
+        failures(&worker, &format!("later {later}"));
+    }
     assert!(worker.read(file.1, 0, 1 << 20).unwrap() == grown);
     assert_eq!(worker.size(file), grown.len() as u64);
 }
@@ -401,4 +403,20 @@ fn a_reader_of_a_live_log_goes_on_where_it_was() {
         .position(|(line, expected)| line != expected);
     assert_eq!((differs, lines.len()), (None, expected.len()));
     worker.context.handles.remove(file.1);
+}
+
+#[test]
+fn a_file_that_is_opened_once_the_next_worker_is_about_to_begin_is_opened_by_that_one() {
+    let worker = Worker::new(World::empty());
+    let handover = worker.bench.tree.handover().clone();
+    handover.close();
+    let mut last = handover.new_handle();
+    let (context, ino) = (worker.context.clone(), worker.bench.ino("agents"));
+    let opening = std::thread::spawn(move || context.handles.add_directory(ino));
+    // Until it has a number.
+    while handover.new_handle() == last + 1 {
+        last += 1;
+    }
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(!opening.is_finished(), "the kernel knows of it");
 }

@@ -223,7 +223,7 @@ fn a_run_that_may_have_been_started_is_not_started_again() {
         }
         drop(open);
         bench.replace();
-        assert_eq!(errors(&bench), "", "said once");
+        assert_eq!(errors(&bench), said, "said once");
     }
     assert_eq!(posts(&bench), 0);
     let other = opened(&bench, start);
