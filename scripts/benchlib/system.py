@@ -312,8 +312,8 @@ def call(function, ids, limit):
                 os.setuid(ids[0])
             try:
                 answer = {"value": function()}
-            except OSError as error:
-                answer = {"error": str(error)}
+            except Exception as error:
+                answer = {"error": str(error) or type(error).__name__}
             os.write(writer, json.dumps(answer).encode())
             code = 0
         finally:
@@ -343,7 +343,8 @@ def worker_of(supervisor):
     """The one process that serves the mount of a supervisor."""
     end = time.monotonic() + END
     while time.monotonic() < end:
-        with open(f"/proc/{supervisor}/task/{supervisor}/children", encoding="ascii") as file:
+        # As bytes: the user may not read the Python that would be loaded to decode them.
+        with open(f"/proc/{supervisor}/task/{supervisor}/children", "rb") as file:
             found = file.read().split()
         # More of them while one takes the place of another.
         if len(found) == 1:
