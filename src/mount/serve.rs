@@ -357,7 +357,6 @@ impl Mounted {
 
     /// Notes what the supervisor says.
     fn told(&self, told: Told) {
-        let supervision = &self.origin.supervision;
         match told {
             Told::Replaced(by) => {
                 let line = format!("{}; another serves after {:.0} ms", by.why, by.gap_ms);
@@ -365,11 +364,11 @@ impl Mounted {
                     Cause::Death | Cause::Hang => tracing::warn!("{line}"),
                     Cause::Upgrade | Cause::Reload => tracing::info!("{line}: {}", by.version),
                 }
-                supervision.note(|seen| seen.add(by));
+                self.tree.note_supervision(|seen| seen.add(by));
             }
             Told::NotReplaced(why) => {
                 tracing::warn!("this worker serves on: {why}");
-                supervision.note(|seen| {
+                self.tree.note_supervision(|seen| {
                     seen.refused += 1;
                     seen.last_refusal = Some(why);
                 });
@@ -378,7 +377,7 @@ impl Mounted {
             Told::Unguarded => {
                 let why = "the supervisor has ended; if this process ends, so does the mount";
                 tracing::warn!("{why}");
-                supervision.note(|seen| {
+                self.tree.note_supervision(|seen| {
                     seen.supervisor = None;
                     seen.unguarded = Some(why.into());
                 });

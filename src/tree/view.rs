@@ -6,7 +6,7 @@ use crate::{
     handover::Handover,
     shared::SharedCache,
     store::{AnswerStore, Store, Usage, Verify, Version},
-    supervision::Supervision,
+    supervision::{Seen, Supervision},
     tree::{
         activity::Activity,
         answers::{Agents, Answers, FailureLog, Listing, Sharing},
@@ -164,6 +164,14 @@ impl Tree {
     /// Who uses the mount now.
     pub fn activity(&self) -> &Activity {
         &self.activity
+    }
+
+    /// Notes what a supervisor has told, so that `.vm0fs/status.json` has it at once: a
+    /// command may wait for it.
+    pub fn note_supervision(&self, change: impl FnOnce(&mut Seen)) {
+        self.supervision.note(change);
+        let now = Instant::now();
+        self.pages.expire(&MetaFile::Status, now, Duration::ZERO);
     }
 
     /// Writes nothing more to the cache.
