@@ -183,8 +183,12 @@ pub fn push_hex(bytes: &[u8], text: &mut Vec<u8>) {
     // By a table: formatting each byte took a tenth of unpacking small files.
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |half: u8| DIGITS[usize::from(half & 15)];
-    for byte in bytes {
-        text.extend_from_slice(&[digit(byte >> 4), digit(*byte)]);
+    for part in bytes.chunks(32) {
+        let mut digits = [[0; 2]; 32];
+        for (byte, digits) in part.iter().zip(&mut digits) {
+            *digits = [digit(byte >> 4), digit(*byte)];
+        }
+        text.extend_from_slice(digits[..part.len()].as_flattened());
     }
 }
 

@@ -5,6 +5,8 @@
 //! against accidents. Against a program that makes matching content on purpose stand
 //! the folder's mode (0700) and the proof of content.
 
+use crc32fast::Hasher;
+
 /// Bytes of content that share one checksum; the last block of a file may be shorter.
 /// One read of the kernel is two blocks, beside which a checksum costs nothing.
 pub(super) const BLOCK: usize = 64 << 10;
@@ -19,13 +21,31 @@ pub(super) fn checksum(block: &[u8]) -> u32 {
     crc32fast::hash(block)
 }
 
+/// The checksum of so many zeros.
+pub(super) fn of_zeros(length: u64) -> u32 {
+    // A CRC begins and ends with all bits inverted; zeros alone only move it on.
+    let mut sum = Hasher::new_with_initial(u32::MAX);
+    sum.combine(&Hasher::new_with_initial_len(0, length));
+    !sum.finalize()
+}
+
 /// The checksum of bytes that come piece by piece.
 #[derive(Default)]
-pub(super) struct Checksum(crc32fast::Hasher);
+pub(super) struct Checksum(Hasher);
 
 impl Checksum {
     pub(super) fn add(&mut self, data: &[u8]) {
         self.0.update(data);
+    }
+
+    /// Adds so many bytes that have this checksum.
+    pub(super) fn append(&mut self, sum: u32, length: u64) {
+        self.0.combine(&Hasher::new_with_initial_len(sum, length));
+    }
+
+    /// Adds zeros.
+    pub(super) fn zeros(&mut self, length: u64) {
+        self.append(of_zeros(length), length);
     }
 
     /// That of all bytes since the last call.
@@ -163,6 +183,24 @@ mod tests {
             let mut summing = FileChecksums::default();
             bytes.chunks(piece).for_each(|piece| summing.add(piece));
             assert_eq!(summing.finish(), expected, "{piece}");
+        }
+    }
+
+    #[test]
+    fn sums_of_parts_make_that_of_the_whole() {
+        let bytes: Vec<u8> = (0..5000_u64).map(|n| ((n * n) >> 7) as u8).collect();
+        for cut in [0, 1, 63, 4096, bytes.len()] {
+            let (first, rest) = bytes.split_at(cut);
+            let mut sum = Checksum::default();
+            sum.append(checksum(first), first.len() as u64);
+            sum.add(&[]);
+            sum.append(checksum(rest), rest.len() as u64);
+            assert_eq!(sum.take(), checksum(&bytes), "{cut}");
+            sum.add(first);
+            sum.zeros(rest.len() as u64);
+            let zeroed = [first, &vec![0; rest.len()]].concat();
+            assert_eq!(sum.take(), checksum(&zeroed), "{cut}");
+            assert_eq!(of_zeros(cut as u64), checksum(&vec![0; cut]), "{cut}");
         }
     }
 

@@ -11,8 +11,8 @@
 //!
 //! Nothing is synced: a killed process loses nothing that it has written, and after a crash
 //! of the machine checksums tell what is missing. The journal has one of each record, which
-//! ends it where it is wrong; a record of the tar stream has one of the content that it is
-//! about. What is not right is fetched again, and is shown to no reader.
+//! ends it where it is wrong; a record of the tar stream has one of that. What is not right
+//! is fetched again, and is shown to no reader.
 
 use super::download::Object;
 use crate::store::{checksums::checksum, crash::crash_point, files::JOURNAL, key::VersionKey};
@@ -32,7 +32,7 @@ use std::{
 const MAGIC: [u8; 8] = *b"vm0jrnl\n";
 /// Raised by every change of the format, also of what unpacking makes of the same tar
 /// stream: an older journal is then of no use.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Maximum length of a record. One is written for each MiB of the tar stream.
 pub(super) const LONGEST: usize = 4 << 20;
 /// Length of the name of a version's directory.
@@ -127,10 +127,11 @@ impl Journal {
         let Some(pending) = &mut *self.pending.lock() else {
             return false;
         };
-        let mut bytes = std::mem::take(pending);
-        push(&mut bytes, kind, parts);
-        let written = self.file().and_then(|mut file| file.write_all(&bytes));
-        self.growth.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        push(pending, kind, parts);
+        let written = self.file().and_then(|mut file| file.write_all(pending));
+        self.growth
+            .fetch_add(pending.len() as u64, Ordering::Relaxed);
+        pending.clear();
         if let Err(error) = &written {
             tracing::debug!(%error, "a journal cannot be written");
         }

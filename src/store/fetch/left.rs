@@ -5,7 +5,7 @@ use super::{
     download::Object,
     journal::{Kind, Records},
     replay::Replay,
-    skeleton::{self, Part},
+    skeleton::{self, HEADER, Part},
     staging::{Kept, Staging},
 };
 use crate::store::cache::Quota;
@@ -161,6 +161,7 @@ impl Found {
                 bytes += match part? {
                     Part::Zeros(length) => length,
                     Part::Bytes(data) => data.len() as u64,
+                    Part::Header(_) => HEADER as u64,
                     Part::Content(None, more) => {
                         if self.pack.is_none() {
                             self.pack = length(files::PACK);

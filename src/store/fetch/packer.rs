@@ -60,7 +60,6 @@ impl<'a> Packer<'a> {
     }
 
     pub(super) fn write(&mut self, mut data: &[u8]) -> Result<()> {
-        self.progress.advance(0);
         self.staging.charge(data.len() as u64, self.progress)?;
         self.checksums.add(data);
         if let Some(blob) = &self.blob {
@@ -79,6 +78,7 @@ impl<'a> Packer<'a> {
 
     /// Writes; if the disk is full below the cache's maximum size, evicts and tries again.
     fn put(&self, write: impl Fn() -> io::Result<()>) -> Result<()> {
+        self.progress.advance(0);
         loop {
             let Err(error) = write() else {
                 return Ok(());

@@ -2,9 +2,9 @@
 
 use super::{
     journal::{Kind, Records},
-    skeleton::{self, Part},
+    skeleton::{self, HEADER, Part},
 };
-use crate::store::{checksums::Checksum, files};
+use crate::store::{checksums::checksum, files};
 use std::{
     fs::File,
     io::{self, Read},
@@ -60,21 +60,24 @@ impl Replay {
     fn stream(&mut self, record: &[u8]) -> io::Result<Vec<u8>> {
         let malformed = io::ErrorKind::InvalidData;
         let (sum, parts) = skeleton::read(record).ok_or(malformed)?;
-        let mut content = Checksum::default();
         let mut bytes = Vec::new();
+        let mut header = [0; HEADER];
         for part in parts {
             let from = bytes.len();
             match part.ok_or(malformed)? {
                 Part::Zeros(length) => bytes.resize(from + length as usize, 0),
                 Part::Bytes(data) => bytes.extend_from_slice(data),
+                Part::Header(differing) => {
+                    differing.apply(&mut header);
+                    bytes.extend_from_slice(&header);
+                }
                 Part::Content(blob, length) => {
                     bytes.resize(from + length as usize, 0);
                     self.file(blob)?.read_exact(&mut bytes[from..])?;
-                    content.add(&bytes[from..]);
                 }
             }
         }
-        match content.take() == sum {
+        match checksum(&bytes) == sum {
             true => Ok(bytes),
             false => Err(malformed.into()),
         }

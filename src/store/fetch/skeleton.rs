@@ -2,31 +2,63 @@
 //! lies on disk. With that the stream is made again, to be unpacked as it was the first
 //! time.
 //!
-//! A record is `CRC-32 of the content 4 · parts`. A part is, as `varint` writes numbers, its
-//! length times four and what it is: zeros (also for padding and for bodies that are left out,
-//! which are never looked at), bytes that follow, or the next content of the pack or of
-//! a blob, whose number follows.
+//! A record is `CRC-32 of the tar stream 4 · parts`. A part is, as `varint` writes numbers,
+//! its length times eight and what it is: zeros (also for padding and for bodies that are
+//! left out, which are never looked at; the CRC is that of zeros then), bytes that follow, a
+//! header, or the next content of the pack or of a blob, whose number follows. Of a header
+//! follow the words in which it differs from the one before in this record, or from
+//! zeros: 8 bytes with a bit for each word, the lowest first, then those words.
 
 use super::{
     journal::{Journal, Kind, LONGEST},
     pack::Pack,
 };
-use crate::store::checksums::Checksum;
+use crate::store::checksums::{Checksum, of_zeros};
 use crate::store::seek::varint;
 
-/// Bytes of the tar stream, or of a record, after which that is written: the pack is
-/// written in such pieces anyway.
-const STEP: usize = 512 << 10;
-/// Headers are looked at in words of so many bytes: most are zero.
-const WORD: usize = 8;
+/// Bytes of the tar stream after which a record of them is written, and the pack with it.
+const STEP: u64 = 1 << 20;
+/// Bits of a part's first number that say what it is.
+const KIND_BITS: u32 = 3;
+/// Bytes of a header, and of the words that it is compared by: one for each bit of a
+/// number.
+pub(super) const HEADER: usize = 512;
+const WORD: usize = HEADER / u64::BITS as usize;
+/// Bytes of a header that are compared at once: in most of it nothing differs.
+const ROW: usize = 64;
 
 /// A part of the tar stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part<'a> {
     Zeros(u64),
     Bytes(&'a [u8]),
+    Header(Differing<'a>),
     /// So many bytes of a blob, or of the pack.
     Content(Option<u32>, u64),
+}
+
+/// The words in which a header differs from the one before: which, and what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Differing<'a> {
+    which: u64,
+    words: &'a [u8],
+}
+
+impl Differing<'_> {
+    /// Makes the next header of the one before.
+    pub(super) fn apply(self, header: &mut [u8; HEADER]) {
+        let differing = bits(self.which).zip(self.words.chunks(WORD));
+        differing.for_each(|(at, word)| header[at * WORD..][..WORD].copy_from_slice(word));
+    }
+}
+
+/// The numbers of the bits that are set.
+fn bits(mut of: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let lowest = (of != 0).then(|| of.trailing_zeros() as usize);
+        of &= of.wrapping_sub(1);
+        lowest
+    })
 }
 
 /// What some bytes of the tar stream are.
@@ -44,14 +76,23 @@ pub(super) struct Skeleton<'a> {
     /// `None` if nothing is to be kept.
     journal: Option<&'a Journal>,
     pack: &'a Pack,
-    /// Bytes to come that stand in the journal already.
+    /// Bytes to come that stand in the journal already, and whether those do that come now.
     known: u64,
+    is_known: bool,
     parts: Vec<u8>,
     /// Bytes of the last part, which may go on.
     last: (What, u64),
-    content: Checksum,
-    /// Bytes since the last record.
-    length: usize,
+    /// The last header.
+    header: [u8; HEADER],
+    /// The stream since the last record: how many bytes, how many of them were noted, and
+    /// their checksum.
+    length: u64,
+    noted: u64,
+    sum: Checksum,
+    /// The checksum of the same with zeros for all but what is passed over, up to the last
+    /// of that; and where that ends, 0 if there is none.
+    passed: Checksum,
+    passed_until: u64,
 }
 
 impl<'a> Skeleton<'a> {
@@ -61,83 +102,105 @@ impl<'a> Skeleton<'a> {
             journal,
             pack,
             known,
+            is_known: false,
             parts: Vec::new(),
             last: (What::Passed, 0),
-            content: Checksum::default(),
+            header: [0; HEADER],
             length: 0,
+            noted: 0,
+            sum: Checksum::default(),
+            passed: Checksum::default(),
+            passed_until: 0,
         }
     }
 
-    /// Notes the next bytes of the stream. The content of earlier calls has been handed to
-    /// the pack or to its blob by then.
-    pub(super) fn note(&mut self, mut data: &[u8], what: What) {
-        let Some(journal) = self.journal else {
+    /// So many bytes with this checksum come next. All before them has been noted, and its
+    /// content handed to the pack or to its blob.
+    pub(super) fn begin(&mut self, bytes: u64, sum: u32) {
+        // What is unpacked again comes in blocks of its own.
+        self.is_known = self.known > 0;
+        self.known = self.known.saturating_sub(bytes);
+        let Some(journal) = self.journal.filter(|_| !self.is_known) else {
             return;
         };
-        if self.known > 0 {
-            let known = usize::try_from(self.known).map_or(data.len(), |n| n.min(data.len()));
-            self.known -= known as u64;
-            data = &data[known..];
-        }
-        if data.is_empty() {
-            return;
-        }
-        if self.length >= STEP || self.parts.len() >= STEP {
+        if self.length >= STEP {
             self.write(journal);
         }
-        self.length += data.len();
-        match what {
-            What::Passed => self.extend(what, data.len()),
-            What::Content(_) => {
-                self.content.add(data);
+        self.length += bytes;
+        self.sum.append(sum, bytes);
+    }
+
+    /// Notes the next bytes of the stream.
+    pub(super) fn note(&mut self, data: &[u8], what: What) {
+        if self.journal.is_none() || self.is_known || data.is_empty() {
+            return;
+        }
+        match (what, <&[u8; HEADER]>::try_from(data)) {
+            (What::Header, Ok(header)) => self.header(header),
+            (What::Header, Err(_)) => self.bytes(data),
+            (What::Passed, _) => {
+                self.pass(data);
                 self.extend(what, data.len());
             }
-            What::Header => self.header(data),
+            (What::Content(_), _) => self.extend(what, data.len()),
         }
+        self.noted += data.len() as u64;
     }
 
     fn write(&mut self, journal: &Journal) {
         self.end_part();
-        let sum = self.content.take().to_le_bytes();
+        let mut sum = self.sum.take();
+        if self.passed_until > 0 {
+            self.passed.zeros(self.length - self.passed_until);
+            // A CRC of bytes that are combined by exclusive or is that of each, so combined.
+            sum ^= self.passed.take() ^ of_zeros(self.length);
+        }
         // The record is about what can be read by another process.
         let is_written = self.pack.flush().is_ok();
-        if !is_written || !journal.append(Kind::Skeleton, &[&sum, &self.parts]) {
+        let record = [&sum.to_le_bytes()[..], &self.parts];
+        if !is_written || !journal.append(Kind::Skeleton, &record) {
             journal.remove();
             self.journal = None;
         }
         self.parts.clear();
-        self.length = 0;
+        self.header = [0; HEADER];
+        (self.length, self.noted, self.passed_until) = (0, 0, 0);
     }
 
-    /// Headers, whose long runs of zeros take no room.
-    fn header(&mut self, data: &[u8]) {
-        let mut from = 0;
-        let mut words = data.chunks(WORD).enumerate().peekable();
-        while let Some((at, word)) = words.next() {
-            if word != [0; WORD] {
+    /// Takes bytes out of the checksum: they are zeros when the stream is made again.
+    fn pass(&mut self, data: &[u8]) {
+        if data.iter().fold(0, |any, byte| any | byte) != 0 {
+            self.passed.zeros(self.noted - self.passed_until);
+            self.passed.add(data);
+            self.passed_until = self.noted + data.len() as u64;
+        }
+    }
+
+    fn header(&mut self, header: &[u8; HEADER]) {
+        self.end_part();
+        self.put(HEADER as u64, 2);
+        let mut which = 0;
+        let rows = header.as_chunks::<ROW>().0.iter();
+        for (row, (now, before)) in rows.zip(self.header.as_chunks::<ROW>().0).enumerate() {
+            if now == before {
                 continue;
             }
-            let start = at * WORD;
-            let mut end = start + WORD;
-            while words.next_if(|(_, word)| *word == [0; WORD]).is_some() {
-                end += WORD;
-            }
-            // A single word costs no less as zeros.
-            if end - start > WORD {
-                self.bytes(&data[from..start]);
-                self.extend(What::Passed, end - start);
-                from = end;
+            let words = now.as_chunks::<WORD>().0.iter();
+            for (at, (now, before)) in words.zip(before.as_chunks().0).enumerate() {
+                which |= u64::from(now != before) << (row * ROW / WORD + at);
             }
         }
-        self.bytes(&data[from..]);
+        self.parts.extend_from_slice(&which.to_le_bytes());
+        for at in bits(which) {
+            self.parts.extend_from_slice(&header[at * WORD..][..WORD]);
+        }
+        self.header = *header;
     }
 
     fn bytes(&mut self, data: &[u8]) {
-        if !data.is_empty() {
-            self.end_part();
-            varint::put(&mut self.parts, (data.len() as u64) << 2 | 1);
-            self.parts.extend_from_slice(data);
-        }
+        self.end_part();
+        self.put(data.len() as u64, 1);
+        self.parts.extend_from_slice(data);
     }
 
     fn extend(&mut self, what: What, bytes: usize) {
@@ -154,19 +217,22 @@ impl<'a> Skeleton<'a> {
         if length == 0 {
             return;
         }
-        let kind = match what {
-            What::Passed | What::Header => 0,
-            What::Content(None) => 2,
-            What::Content(Some(_)) => 3,
-        };
-        varint::put(&mut self.parts, length << 2 | kind);
-        if let What::Content(Some(blob)) = what {
-            varint::put(&mut self.parts, u64::from(blob));
+        match what {
+            What::Passed | What::Header => self.put(length, 0),
+            What::Content(None) => self.put(length, 3),
+            What::Content(Some(blob)) => {
+                self.put(length, 4);
+                varint::put(&mut self.parts, u64::from(blob));
+            }
         }
+    }
+
+    fn put(&mut self, length: u64, kind: u64) {
+        varint::put(&mut self.parts, length << KIND_BITS | kind);
     }
 }
 
-/// A record as it is read again: the checksum of its content, and its parts.
+/// A record as it is read again: the checksum of the stream, and its parts.
 pub(super) fn read(record: &[u8]) -> Option<(u32, Parts<'_>)> {
     let (sum, rest) = record.split_first_chunk()?;
     let parts = Parts { rest, length: 0 };
@@ -183,22 +249,32 @@ pub(super) struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn part(&mut self) -> Option<Part<'a>> {
         let number = varint::take(&mut self.rest)?;
-        let bytes = number >> 2;
+        let bytes = number >> KIND_BITS;
         self.length = self.length.checked_add(bytes)?;
         (bytes > 0 && self.length <= LONGEST as u64).then_some(())?;
-        Some(match number & 3 {
-            0 => Part::Zeros(bytes),
-            1 => {
-                let (data, rest) = self.rest.split_at_checked(bytes as usize)?;
+        match number & ((1 << KIND_BITS) - 1) {
+            0 => Some(Part::Zeros(bytes)),
+            1 => Some(Part::Bytes(self.take(bytes as usize)?)),
+            2 if bytes == HEADER as u64 => {
+                let (which, rest) = self.rest.split_first_chunk()?;
                 self.rest = rest;
-                Part::Bytes(data)
+                let which = u64::from_le_bytes(*which);
+                let words = self.take(which.count_ones() as usize * WORD)?;
+                Some(Part::Header(Differing { which, words }))
             }
-            2 => Part::Content(None, bytes),
-            _ => {
+            3 => Some(Part::Content(None, bytes)),
+            4 => {
                 let blob = varint::take(&mut self.rest)?;
-                Part::Content(Some(u32::try_from(blob).ok()?), bytes)
+                Some(Part::Content(Some(u32::try_from(blob).ok()?), bytes))
             }
-        })
+            _ => None,
+        }
+    }
+
+    fn take(&mut self, bytes: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(bytes)?;
+        self.rest = rest;
+        Some(taken)
     }
 }
 

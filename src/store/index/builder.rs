@@ -184,7 +184,8 @@ impl Builder {
             (0, 0) => {}
             mtime => self.freshen(dir, mtime),
         }
-        if let Some(at) = self.find(dir, name) {
+        let hash = self.hash(dir, name);
+        if let Some(at) = self.find_hashed(hash, dir, name) {
             let before = std::mem::replace(&mut self.dirents[at as usize].node, node);
             let before = &mut self.nodes[before as usize];
             before.nlink -= 1;
@@ -198,7 +199,6 @@ impl Builder {
         }
         let at = self.dirents.len() as u32;
         let length = u16::try_from(name.len()).map_err(|_| TooMuch("a name too long".into()))?;
-        let hash = self.hash(dir, name);
         let next = self.by_hash.insert(hash, at).unwrap_or(NONE);
         let name = self.store(name)?;
         self.dirents.push(Dirent {
@@ -292,7 +292,11 @@ impl Builder {
     }
 
     fn find(&self, dir: u32, name: &[u8]) -> Option<u32> {
-        let mut at = *self.by_hash.get(&self.hash(dir, name))?;
+        self.find_hashed(self.hash(dir, name), dir, name)
+    }
+
+    fn find_hashed(&self, hash: u64, dir: u32, name: &[u8]) -> Option<u32> {
+        let mut at = *self.by_hash.get(&hash)?;
         while at != NONE {
             let dirent = self.dirents.get(at as usize)?;
             if dirent.parent == dir && name_of(&self.arena, dirent) == name {
@@ -321,9 +325,10 @@ impl Builder {
         drop(by_hash);
         let live = live_directories(&nodes, &dirents);
         dirents.retain(|dirent| live[dirent.parent as usize]);
-        dirents.sort_unstable_by(|a, b| {
-            (a.parent, name_of(&arena, a)).cmp(&(b.parent, name_of(&arena, b)))
-        });
+        let mut dirents = by_directory(dirents, nodes.len());
+        for names in dirents.chunk_by_mut(|a, b| a.parent == b.parent) {
+            names.sort_unstable_by(|a, b| name_of(&arena, a).cmp(name_of(&arena, b)));
+        }
         count_links(&mut nodes, &dirents, &live);
         set_implied_times(&mut nodes, &dirents, &explicit);
         let mut records = Records {
@@ -354,6 +359,25 @@ impl Builder {
         escape::mark(&mut records);
         records
     }
+}
+
+/// Dirents by the number of their directory, those of each in the order in which they came:
+/// most archives are in order by then.
+fn by_directory(dirents: Vec<Dirent>, nodes: usize) -> Vec<Dirent> {
+    let mut next = vec![0_u32; nodes + 1];
+    for dirent in &dirents {
+        next[dirent.parent as usize + 1] += 1;
+    }
+    for node in 1..next.len() {
+        next[node] += next[node - 1];
+    }
+    let mut sorted = dirents.clone();
+    for dirent in dirents {
+        let at = &mut next[dirent.parent as usize];
+        sorted[*at as usize] = dirent;
+        *at += 1;
+    }
+    sorted
 }
 
 /// Which nodes are directories that can be reached from the root. A directory

@@ -7,17 +7,32 @@ const LEVEL: i32 = 6;
 /// Bits of the largest window.
 const WINDOW_BITS: u8 = 15;
 
+/// Deflates one text after another in the same memory: some hundred KiB, which the C library
+/// would give back to the kernel after each and ask for again.
+pub(super) struct Deflater(Deflate);
+
+impl Deflater {
+    pub(super) fn new() -> Self {
+        Self(Deflate::new(LEVEL, false, WINDOW_BITS))
+    }
+
+    /// Raw deflate data; nothing for no bytes.
+    pub(super) fn deflate(&mut self, bytes: &[u8]) -> Vec<u8> {
+        if bytes.is_empty() {
+            return Vec::new();
+        }
+        let mut deflated = vec![0; compress_bound(bytes.len())];
+        self.0.reset();
+        let status = self.0.compress(bytes, &mut deflated, DeflateFlush::Finish);
+        debug_assert_eq!(status, Ok(Status::StreamEnd), "the bound is one");
+        deflated.truncate(self.0.total_out() as usize);
+        deflated
+    }
+}
+
 /// Raw deflate data; nothing for no bytes.
 pub(super) fn deflate(bytes: &[u8]) -> Vec<u8> {
-    let mut deflated = Vec::new();
-    if !bytes.is_empty() {
-        deflated.resize(compress_bound(bytes.len()), 0);
-        let mut deflate = Deflate::new(LEVEL, false, WINDOW_BITS);
-        let status = deflate.compress(bytes, &mut deflated, DeflateFlush::Finish);
-        debug_assert_eq!(status, Ok(Status::StreamEnd), "the bound is one");
-        deflated.truncate(deflate.total_out() as usize);
-    }
-    deflated
+    Deflater::new().deflate(bytes)
 }
 
 /// What [`deflate`] was given, if it had `most` bytes at most.

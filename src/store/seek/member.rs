@@ -3,7 +3,10 @@
 
 use super::resume::lead_in;
 use std::io;
-use zlib_rs::{Inflate, InflateFlush, Status, crc32::crc32};
+use zlib_rs::{
+    Inflate, InflateFlush, Status,
+    crc32::{crc32, crc32_combine},
+};
 
 /// First bytes of a member.
 pub(in crate::store) const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -43,6 +46,8 @@ pub(in crate::store) struct Step {
     pub(in crate::store) taken: usize,
     /// Bytes of output that it gave.
     pub(in crate::store) given: usize,
+    /// CRC-32 of that output; 0 where a part of the member is inflated.
+    pub(in crate::store) sum: u32,
     pub(in crate::store) event: Event,
 }
 
@@ -136,6 +141,7 @@ impl Member {
         output: &mut [u8],
         to_boundary: bool,
     ) -> io::Result<Step> {
+        let mut sum = 0;
         let (taken, given, event) = match &mut self.part {
             Part::Header(header) => {
                 let mut taken = 0;
@@ -163,7 +169,8 @@ impl Member {
                 let taken = (self.inflate.total_in() - before_in) as usize;
                 let given = (self.inflate.total_out() - before_out) as usize;
                 if let Some(sums) = &mut self.sums {
-                    sums.crc = crc32(sums.crc, &output[..given]);
+                    sum = crc32(0, &output[..given]);
+                    sums.crc = crc32_combine(sums.crc, sum, given as u64);
                     sums.length = sums.length.wrapping_add(given as u32);
                 }
                 let mut event = Event::More;
@@ -197,6 +204,7 @@ impl Member {
         Ok(Step {
             taken,
             given,
+            sum,
             event,
         })
     }

@@ -9,7 +9,7 @@ use super::{
     candidate::{Candidate, PROOF, WINDOW},
     checkpoint,
     contents::{Point, Proved},
-    deflated::{deflate, inflate},
+    deflated::{Deflater, inflate},
     resume::lead_in,
 };
 use std::sync::{
@@ -55,17 +55,33 @@ pub(in crate::store) fn prove_all(
     proved
 }
 
-/// Room for trials.
+/// Room for proofs.
 struct Proof {
+    trials: Trials,
+    deflater: Deflater,
+    /// Two windows that number their bytes: one with the low and one with the high bits. No
+    /// byte is the same in both.
+    low: Vec<u8>,
+    high: Vec<u8>,
+}
+
+/// Room for trials.
+struct Trials {
     inflate: Inflate,
     output: Vec<u8>,
 }
 
 impl Proof {
     fn new() -> Self {
+        let numbered = |byte: fn(usize) -> usize| (0..WINDOW).map(|at| byte(at) as u8).collect();
         Self {
-            inflate: Inflate::new(false, 15),
-            output: vec![0; PROOF],
+            trials: Trials {
+                inflate: Inflate::new(false, 15),
+                output: vec![0; PROOF],
+            },
+            deflater: Deflater::new(),
+            low: numbered(|at| at),
+            high: numbered(|at| at >> 8 << 1 | !at & 1),
         }
     }
 
@@ -77,29 +93,25 @@ impl Proof {
             return Some((0, Vec::new()));
         }
         (0..8).find_map(|bits| {
-            let trial = self.run(candidate, bits, &candidate.window, TRIAL)?;
+            let trial = self.trials.run(candidate, bits, &candidate.window, TRIAL)?;
             (trial == &expected[..TRIAL]).then_some(())?;
-            let window = deflate(&self.sparse(candidate, bits)?);
+            let window = self.sparse(candidate, bits)?;
+            let window = self.deflater.deflate(&window);
             let again = inflate(&window, WINDOW)?;
-            let output = self.run(candidate, bits, &again, expected.len())?;
+            let output = self.trials.run(candidate, bits, &again, expected.len())?;
             (output == expected).then_some((bits, window))
         })
     }
 
     /// The part of the window that what follows refers to, the bytes in between zeroed.
     ///
-    /// Two windows tell by what they give which byte of the output comes from where: both
-    /// number their bytes, one with the low and one with the high bits, and no byte is
-    /// the same in both, as all are that come from no window.
+    /// The numbered windows tell by what they give which byte of the output comes from
+    /// where: what comes from no window is the same from both.
     fn sparse(&mut self, candidate: &Candidate, bits: u8) -> Option<Vec<u8>> {
         let mut window = candidate.window.clone();
-        let number = |byte: fn(usize) -> usize| {
-            let all = (0..window.len()).map(|at| byte(at) as u8);
-            Vec::from_iter(all)
-        };
-        let (low, high) = (number(|at| at), number(|at| at >> 8 << 1 | !at & 1));
-        let from_low = self.run(candidate, bits, &low, WINDOW)?.to_vec();
-        let from_high = self.run(candidate, bits, &high, WINDOW)?;
+        let (low, high) = (&self.low[..window.len()], &self.high[..window.len()]);
+        let from_low = self.trials.run(candidate, bits, low, WINDOW)?.to_vec();
+        let from_high = self.trials.run(candidate, bits, high, WINDOW)?;
         let mut used = vec![false; WINDOW];
         for (low, high) in from_low.iter().zip(from_high) {
             if low != high {
@@ -112,7 +124,9 @@ impl Proof {
         window.drain(..first.unwrap_or(window.len()).min(window.len()));
         Some(window)
     }
+}
 
+impl Trials {
     /// What follows the candidate, if the block has so many bits of the last byte, and
     /// the output before is `window`. `None` unless there are `length` bytes.
     fn run(

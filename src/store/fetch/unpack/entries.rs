@@ -140,7 +140,7 @@ impl<'a> Entries<'a> {
         let path = name
             .or(pax.path)
             .or(long_path)
-            .unwrap_or_else(|| path(header).into());
+            .unwrap_or_else(|| path(header));
         let body = self
             .body_of(kind, path.ends_with(b"/"), stored, pax.size)
             .ok_or_else(|| {

@@ -8,6 +8,7 @@ use super::{
     kinds::Other,
     numbers::{BLOCK, is_header},
 };
+use crate::store::checksums::Checksum;
 use crate::store::seek::{Event, MAGIC, Member, Recorded, Recorder, Start};
 use std::io::{self, Read};
 
@@ -71,6 +72,7 @@ pub(super) struct Gunzip<R> {
     source: Source<R>,
     state: State,
     recorder: Recorder,
+    sum: Checksum,
 }
 
 enum State {
@@ -127,7 +129,13 @@ impl<R: Read> Gunzip<R> {
             },
             state,
             recorder,
+            sum: Checksum::default(),
         }
+    }
+
+    /// The checksum of what was read since the last call.
+    pub(super) fn take_sum(&mut self) -> u32 {
+        self.sum.take()
     }
 
     /// Whether the archive is not compressed, once the first bytes have come.
@@ -152,6 +160,7 @@ impl<R: Read> Read for Gunzip<R> {
             source,
             state,
             recorder,
+            sum,
         } = self;
         loop {
             match state {
@@ -177,6 +186,8 @@ impl<R: Read> Read for Gunzip<R> {
                     let step = member.step(input, &mut into[..most], recorder.wants_boundary())?;
                     let (taken, given) = (&input[..step.taken], &into[..step.given]);
                     recorder.stepped(taken, given, step.event, member.sums());
+                    // That of the member is made of it too: the bytes are summed once.
+                    sum.append(step.sum, step.given as u64);
                     let is_stuck = (step.taken, step.given, step.event) == (0, 0, Event::More);
                     if is_stuck && !into.is_empty() {
                         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -205,6 +216,7 @@ impl<R: Read> Read for Gunzip<R> {
                     let from = source.fill()?;
                     let n = from.len().min(into.len());
                     into[..n].copy_from_slice(&from[..n]);
+                    sum.add(&into[..n]);
                     source.consume(n);
                     recorder.passed(n as u64);
                     return Ok(n);

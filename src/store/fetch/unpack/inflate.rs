@@ -21,8 +21,14 @@ const AHEAD: usize = 4;
 /// operations again, and a user does not notice the difference.
 const TELL: Duration = Duration::from_millis(4);
 
+/// The next bytes of the tar stream, and their checksum.
+pub(super) struct Block {
+    bytes: Vec<u8>,
+    sum: u32,
+}
+
 /// Where inflated blocks go.
-pub(super) type Blocks = SyncSender<io::Result<Vec<u8>>>;
+pub(super) type Blocks = SyncSender<io::Result<Block>>;
 
 /// Sends the tar stream of an earlier fetch, and passes over those bytes that are inflated
 /// again: the archive is entered at a point before what is unpacked ends.
@@ -35,13 +41,16 @@ fn send_again(
     gunzip: &mut Gunzip<impl Read>,
     blocks: &Blocks,
 ) -> io::Result<()> {
-    while let Some(block) = replay.next()? {
+    while let Some(bytes) = replay.next()? {
+        // The journal has its checksum already.
+        let block = Block { bytes, sum: 0 };
         if blocks.send(Ok(block)).is_err() {
             return Ok(());
         }
     }
     let again = replay.end().saturating_sub(start.output());
-    let passed = io::copy(&mut gunzip.take(again), &mut io::sink())?;
+    let passed = io::copy(&mut gunzip.by_ref().take(again), &mut io::sink())?;
+    gunzip.take_sum();
     match passed == again {
         true => Ok(()),
         false => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -67,12 +76,12 @@ pub(super) fn inflate(
         return gunzip.finish();
     }
     loop {
-        let mut block = used.try_recv().unwrap_or_default();
-        block.resize(BLOCK, 0);
+        let mut bytes = used.try_recv().unwrap_or_default();
+        bytes.resize(BLOCK, 0);
         let mut filled = 0;
         let result = loop {
             gunzip.set_hasty(filled > 0);
-            match gunzip.read(&mut block[filled..]) {
+            match gunzip.read(&mut bytes[filled..]) {
                 Ok(n) => {
                     filled += n;
                     if n == 0 || filled == BLOCK {
@@ -83,14 +92,15 @@ pub(super) fn inflate(
                 Err(error) => break Err(error),
             }
         };
-        block.truncate(filled);
+        bytes.truncate(filled);
+        let sum = gunzip.take_sum();
         if gunzip.is_stored()
             && let Some(journal) = journal.take()
         {
             journal.note(Kind::Stored, &[]);
         }
         // The bytes before an error are sent before it.
-        if filled > 0 && blocks.send(Ok(block)).is_err() {
+        if filled > 0 && blocks.send(Ok(Block { bytes, sum })).is_err() {
             break;
         }
         match result {
@@ -108,7 +118,7 @@ pub(super) fn inflate(
 
 /// Receives the blocks, and notifies readers when they have been unpacked.
 pub(super) struct Inflated<'a> {
-    blocks: Receiver<io::Result<Vec<u8>>>,
+    blocks: Receiver<io::Result<Block>>,
     used: SyncSender<Vec<u8>>,
     on_partial: &'a (dyn Fn() + Sync),
     /// Whether blocks have been unpacked since the last notification.
@@ -132,9 +142,10 @@ pub(super) fn pair(on_partial: &(dyn Fn() + Sync)) -> (Blocks, Receiver<Vec<u8>>
 }
 
 impl Inflated<'_> {
-    /// Replaces a block that has been unpacked by the next one; false at the end.
-    pub(super) fn next(&mut self, block: &mut Vec<u8>) -> io::Result<bool> {
-        let used = std::mem::take(block);
+    /// Replaces bytes that have been unpacked by the next ones, and gives their checksum;
+    /// `None` at the end.
+    pub(super) fn next(&mut self, bytes: &mut Vec<u8>) -> io::Result<Option<u32>> {
+        let used = std::mem::take(bytes);
         if used.capacity() > 0 {
             self.news = true;
             // If the way back is full, the block is freed instead.
@@ -142,15 +153,16 @@ impl Inflated<'_> {
         }
         match self.receive() {
             Some(next) => {
-                *block = next?;
-                Ok(true)
+                let next = next?;
+                *bytes = next.bytes;
+                Ok(Some(next.sum))
             }
-            None => Ok(false),
+            None => Ok(None),
         }
     }
 
     /// The next block. Notifies readers before it waits, and now and then while it does.
-    fn receive(&mut self) -> Option<io::Result<Vec<u8>>> {
+    fn receive(&mut self) -> Option<io::Result<Block>> {
         let due = self
             .told
             .map_or(Duration::ZERO, |told| TELL.saturating_sub(told.elapsed()));

@@ -6,14 +6,32 @@
 //! of GNU tar 1.34 (`from_header`) and libarchive 3.6 (`tar_atol`), and a number on which
 //! they differ is refused. A test compares this with the programs themselves.
 
+use std::sync::Arc;
 use tar::Header;
 
 /// The unit of tar.
 pub(super) const BLOCK: usize = 512;
 
+/// So many octal digits are no number too large.
+const SURELY: usize = 20;
+
 /// A number on which both programs agree.
 pub(super) fn number(field: &[u8]) -> Option<i64> {
-    gnu(field).filter(|number| *number == bsd(field))
+    plain(field).or_else(|| gnu(field).filter(|number| *number == bsd(field)))
+}
+
+/// Digits from the first byte on, up to NUL, a blank or the end: both read them alike, and
+/// nearly all numbers are so. `None` of one that is written in another way.
+fn plain(field: &[u8]) -> Option<i64> {
+    let mut value = 0;
+    for (at, byte) in field.iter().enumerate().take(SURELY) {
+        match byte {
+            b'0'..=b'7' => value = value << 3 | i64::from(byte - b'0'),
+            0 | b' ' if at > 0 => return Some(value),
+            _ => return None,
+        }
+    }
+    (1..=SURELY).contains(&field.len()).then_some(value)
 }
 
 /// A number of bytes on which both agree.
@@ -46,11 +64,11 @@ pub(super) fn is_header(block: &[u8; BLOCK]) -> bool {
 }
 
 /// A header's own name: in ustar, two fields.
-pub(super) fn path(header: &Header) -> Vec<u8> {
+pub(super) fn path(header: &Header) -> Arc<[u8]> {
     let name = until_nul(&header.as_old().name);
     match header.as_ustar().map(|ustar| until_nul(&ustar.prefix)) {
-        Some(prefix) if !prefix.is_empty() => [prefix, b"/", name].concat(),
-        _ => name.to_vec(),
+        Some(prefix) if !prefix.is_empty() => [prefix, b"/", name].concat().into(),
+        _ => name.into(),
     }
 }
 

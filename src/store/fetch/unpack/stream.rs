@@ -172,8 +172,11 @@ impl<'a> Stream<'a> {
     /// Reads on; false at the end of the stream.
     fn refill(&mut self) -> Result<bool, Fault> {
         self.start = 0;
-        self.inner
-            .next(&mut self.buffer)
-            .map_err(|error| Fault::read(error, self.position))
+        let next = self.inner.next(&mut self.buffer);
+        let sum = next.map_err(|error| Fault::read(error, self.position))?;
+        if let Some(sum) = sum {
+            self.skeleton.begin(self.buffer.len() as u64, sum);
+        }
+        Ok(sum.is_some())
     }
 }
