@@ -276,6 +276,47 @@ fn a_sequential_reader_is_read_ahead_of() {
     assert!(asked <= 5, "{asked} requests for {} bytes", content.len());
 }
 
+/// Most bytes of the archive that a reader of one file fetches: its own, and those between
+/// it and the place before it where the archive is entered, or a way-point behind it.
+fn most_for(content: &[u8]) -> u64 {
+    archive_of(&[("d".into(), content.to_vec())]).len() as u64 + (640 << 10)
+}
+
+#[test]
+fn a_reader_of_a_whole_file_fetches_each_byte_of_it_once() {
+    let evicted = Evicted::new();
+    for number in [79, 119] {
+        let (name, content) = &evicted.files[number];
+        let before = evicted.sent();
+        let mut found = Vec::new();
+        while found.len() < content.len() {
+            let part = evicted.range(name, found.len() as u64, 40_000).unwrap();
+            found.extend_from_slice(&part);
+        }
+        assert!(found == *content);
+        let (sent, most) = (evicted.sent() - before, most_for(content));
+        assert!(sent <= most, "{sent} of {most} for file {number}");
+    }
+}
+
+#[test]
+fn readers_of_neighbouring_bytes_fetch_none_twice() {
+    let evicted = Evicted::new();
+    let (name, content) = &evicted.files[119];
+    let piece = 128 << 10;
+    for at in (0..content.len()).step_by(2 * piece) {
+        // As the kernel asks: for what a process waits for, and for more.
+        thread::scope(|scope| {
+            for at in [at + piece, at] {
+                let evicted = &evicted;
+                scope.spawn(move || evicted.range(name, at as u64, piece).unwrap());
+            }
+        });
+    }
+    let (sent, most) = (evicted.sent(), most_for(content));
+    assert!(sent <= most, "{sent} of {most}");
+}
+
 #[test]
 fn an_archive_that_is_another_by_now_is_fetched_whole() {
     let changed = Arc::new(AtomicBool::new(false));
