@@ -4,7 +4,8 @@
 //! bits is known together with the 32 KiB of output before it, its *window*. From one
 //! point to the next reaches a *span* of the tar stream. *Way-points* tell how much of
 //! the archive must be there for how much of the tar stream, so that not all of a span
-//! need be fetched; *extents* tell where the content of files lies in the tar stream.
+//! need be fetched; a reader that has ended inside a span can be *paused*, for another to
+//! go on from; *extents* tell where the content of files lies in the tar stream.
 //!
 //! The index is made while an archive is unpacked (`recorder` on the thread that inflates,
 //! `proof` on another), and kept beside the version's tree. All of it is derived from the
@@ -36,3 +37,4 @@ pub(super) use member::{Event, MAGIC, Member};
 pub(super) use proof::{WAITING, prove_all};
 pub(super) use reader::SeekIndex;
 pub(super) use recorder::{Recorded, Recorder};
+pub(super) use span::{Paused, SpanReader};

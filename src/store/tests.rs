@@ -8,6 +8,7 @@ mod damage;
 mod digests;
 mod distrust;
 mod downloads;
+mod entered;
 mod eviction;
 mod holes;
 mod index_bytes;

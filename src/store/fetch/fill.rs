@@ -2,6 +2,10 @@
 //! archive that it needs, for a whole version several ranges at once, each inflated on a
 //! core of its own.
 
+mod part;
+mod paused;
+mod state;
+
 use super::{
     download::{Downloader, Object},
     links::Links,
@@ -9,16 +13,21 @@ use super::{
     runs::{Runs, input},
 };
 use crate::store::cache::{Cache, Missing, Partly, Version};
-use crate::store::{key::VersionKey, seek::SeekIndex};
+use crate::store::{
+    key::VersionKey,
+    seek::{SeekIndex, SpanReader},
+};
 use crate::{
     error::{Error, Result},
     progress::Progress,
-    sync::{Condvar, Mutex},
+    sync::Mutex,
     threads,
 };
 use lru::LruCache;
+use part::Part;
+use paused::{PausedReaders, Resumed};
+use state::{Fill, Filling, Work};
 use std::{
-    collections::HashSet,
     io::{self, Read},
     num::NonZeroUsize,
     ops::Range,
@@ -27,8 +36,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Spans of tar that a sequential reader is ahead of at most: some 32 MiB.
-const AHEAD: usize = 16;
 /// A version is filled whole once this share of its archive, and so many bytes more, have
 /// been fetched for single reads: what they fetch twice stays below a fifth of it.
 const SHARE: u64 = 8;
@@ -39,49 +46,21 @@ const SMALL: u64 = 256 << 10;
 const THREADS: usize = 4;
 /// Versions that are remembered, with their links.
 const KNOWN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
-/// Bytes of the tar stream that are inflated and not needed rather than asked for apart.
-const GAP: u64 = 256 << 10;
 /// How often a part is fetched before the seek index counts as wrong.
 const TRIES: u32 = 2;
 /// How often a read that waits for another's fetch shows that it is alive.
 const TICK: Duration = Duration::from_millis(100);
 /// How often readers are told that more has come.
 const TELL: Duration = Duration::from_millis(4);
-/// Bytes that are inflated at once.
-const CHUNK: usize = 128 << 10;
+/// Bytes that are inflated at once: with fewer, inflating is slower, since the newest 32 KiB
+/// are copied each time.
+const CHUNK: usize = 256 << 10;
 
 /// The versions whose content comes in parts.
 pub(super) struct Fills {
     known: Mutex<LruCache<VersionKey, Arc<Fill>>>,
     links: Links,
-}
-
-/// How far the content of one version has come, as far as this process fetches it.
-#[derive(Default)]
-struct Fill {
-    state: Mutex<State>,
-    /// Signalled for each piece that comes, and at the end of each fetch.
-    came: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    /// Spans that are being fetched.
-    busy: Vec<Range<usize>>,
-    /// Spans that single reads have asked for.
-    touched: HashSet<usize>,
-    /// Spans that single reads have brought to their ends.
-    brought: HashSet<usize>,
-    /// Whether all of it is being fetched. Then `brought` has what single reads have
-    /// brought meanwhile.
-    is_filling: bool,
-    /// Bytes fetched for them.
-    fetched: u64,
-    /// The span after those fetched last, and how many a sequential reader got.
-    next: usize,
-    run: usize,
-    /// Blocks that are on their way.
-    planned: u64,
+    paused: PausedReaders,
 }
 
 /// How a fetch in parts can end.
@@ -97,6 +76,7 @@ impl Fills {
         Self {
             known: Mutex::new(LruCache::new(KNOWN)),
             links: Links::new(KNOWN),
+            paused: PausedReaders::default(),
         }
     }
 
@@ -152,27 +132,32 @@ impl Filler<'_> {
                 break;
             }
             let seek = Arc::clone(partly.seek());
-            let ranges = ranges(&seek, missing);
-            let end = end_of_file(&seek, missing);
-            let is_busy = |tar: &Range<u64>| state.is_busy(seek.span_at(tar.start));
-            if ranges.iter().any(is_busy) {
+            let part = Part::of(&seek, missing);
+            if part.ranges.iter().any(|tar| state.is_busy(&seek, tar)) {
                 drop(fill.came.wait_timeout(state, TICK));
                 self.progress.advance(0);
                 continue;
             }
             tries += 1;
             // Under the same lock: no other read begins to fetch the same spans.
-            let fetches: Vec<_> = ranges
-                .into_iter()
+            let fetches: Vec<_> = part
+                .ranges
+                .iter()
                 .map(|tar| {
-                    let out = state.plan(&seek, tar, end, tries > 1);
-                    let spans = seek.span_at(out.start)..seek.span_at(out.end - 1) + 1;
-                    (Work::start(&fill, &mut state, spans), out)
+                    let plan = state.plan(&seek, tar, &part, tries > 1);
+                    let begins = seek.output(plan.spans.start).start;
+                    let key = &self.request.key;
+                    let resumed = self.fills.paused.take(key, &seek, begins..plan.to);
+                    let resumed = resumed.filter(|_| tries == 1);
+                    let from = resumed.as_ref().map(|one| one.input);
+                    let from = from.unwrap_or_else(|| seek.input(plan.spans.start, plan.to).start);
+                    state.fetched += input(&seek, plan.spans.start, plan.to).end - from;
+                    (Work::start(&fill, &mut state, plan.spans), plan.to, resumed)
                 })
                 .collect();
             drop(state);
-            for (work, out) in fetches {
-                if let Filled::Cannot = self.fetch(work, &mut partly, out)? {
+            for (work, to, resumed) in fetches {
+                if let Filled::Cannot = self.fetch(work, &mut partly, to, resumed)? {
                     return Ok(Filled::Cannot);
                 }
             }
@@ -180,21 +165,23 @@ impl Filler<'_> {
         Ok(Filled::Cannot)
     }
 
-    /// Fetches bytes of the tar stream, the first of which begins a span.
+    /// Fetches bytes of the tar stream `to` there: from the start of the work's first span
+    /// on, or from where another fetch of it has ended.
     fn fetch(
         &self,
         mut work: Work<'_>,
         partly: &mut Partly<'_>,
-        out: Range<u64>,
+        to: u64,
+        resumed: Option<Resumed>,
     ) -> Result<Filled> {
         let seek = Arc::clone(partly.seek());
-        let planned = work.plan(partly.absent(Some(out.clone())));
+        let begins = seek.output(work.spans.start).start;
+        let from = resumed.as_ref().map_or(begins, |one| one.output);
+        let planned = work.plan(partly.absent(Some(from..to)));
         partly.charge(planned, self.progress)?;
-        let filled = self.transfer(work.fill, partly, out.clone())?;
+        let filled = self.transfer(work.fill, partly, from..to, resumed)?;
         if let Filled::Yes = filled {
-            let is_whole = |span: &usize| seek.output(*span).end <= out.end;
-            let whole = work.spans.clone().filter(is_whole);
-            work.fill.state.lock().brought.extend(whole);
+            work.has_brought(&seek, to);
         }
         Ok(filled)
     }
@@ -229,7 +216,7 @@ impl Filler<'_> {
             let work = || -> Result<Filled> {
                 loop {
                     let mut state = fill.state.lock();
-                    let is_taken = |span| state.is_busy(span) || state.brought.contains(&span);
+                    let is_taken = |span| state.is_taken(span);
                     let next = runs.lock().next(&seek, is_taken);
                     let Some(spans) = next else {
                         return Ok(Filled::Yes);
@@ -240,7 +227,7 @@ impl Filler<'_> {
                     let Some(mut partly) = Partly::of(self.cache, self.version)? else {
                         return Ok(Filled::Cannot);
                     };
-                    let filled = self.transfer(&fill, &mut partly, out);
+                    let filled = self.transfer(&fill, &mut partly, out, None);
                     if !matches!(filled, Ok(Filled::Yes)) {
                         // The others end too.
                         runs.lock().stop();
@@ -264,7 +251,7 @@ impl Filler<'_> {
                 return all.swap_remove(at);
             }
             let state = fill.state.lock();
-            if !state.busy.is_empty() {
+            if state.has_work() {
                 // Single reads have the rest at work.
                 drop(fill.came.wait_timeout(state, TICK));
                 self.progress.advance(0);
@@ -280,8 +267,14 @@ impl Filler<'_> {
     }
 
     /// Fetches, inflates and places bytes of the tar stream, the first of which begins a
-    /// span.
-    fn transfer(&self, fill: &Fill, partly: &mut Partly<'_>, out: Range<u64>) -> Result<Filled> {
+    /// span, or lies where a reader has paused.
+    fn transfer(
+        &self,
+        fill: &Fill,
+        partly: &mut Partly<'_>,
+        out: Range<u64>,
+        resumed: Option<Resumed>,
+    ) -> Result<Filled> {
         let seek = Arc::clone(partly.seek());
         let first = seek.span_at(out.start);
         let archive = seek.archive();
@@ -291,9 +284,20 @@ impl Filler<'_> {
             ranges: true,
         };
         let link = self.fills.links.of(self.request);
-        let bytes = input(&seek, first, out.end);
+        let mut bytes = input(&seek, first, out.end);
+        bytes.start = resumed.as_ref().map_or(bytes.start, |one| one.input);
+        let end = bytes.end;
         let mut download = self.downloader.range(&link, object, bytes, self.progress)?;
-        let placed = self.place(fill, &seek, partly, &mut download, out);
+        let mut reader = match resumed {
+            Some(one) => SpanReader::resumed(one.reader, &mut download, out.end - out.start),
+            None => seek.inflate(first, out.end, &mut download),
+        };
+        let placed = self.place(fill, partly, &mut reader, out.clone());
+        let around = seek.output(seek.span_at(out.end));
+        if placed.is_ok() && around.start < out.end && out.end < around.end {
+            let (paused, key) = (&self.fills.paused, &self.request.key);
+            paused.keep(key, &seek, reader, out.end, end);
+        }
         let why = match placed {
             Ok(()) => {
                 partly.finish()?;
@@ -322,12 +326,10 @@ impl Filler<'_> {
     fn place(
         &self,
         fill: &Fill,
-        seek: &SeekIndex,
         partly: &mut Partly<'_>,
-        download: impl Read,
+        reader: &mut impl Read,
         out: Range<u64>,
     ) -> std::result::Result<(), Stopped> {
-        let mut reader = seek.inflate(seek.span_at(out.start), out.end, download);
         let (mut at, mut told) = (out.start, Instant::now());
         let mut chunk = vec![0; CHUNK];
         while at < out.end {
@@ -351,136 +353,4 @@ impl Filler<'_> {
 enum Stopped {
     Read(io::Error),
     Store(Error),
-}
-
-/// The bytes of the tar stream that hold what is missing. Of a block of the pack, small
-/// files can lie on both sides of a large one.
-fn ranges(seek: &SeekIndex, missing: &Missing) -> Vec<Range<u64>> {
-    let mut ranges: Vec<Range<u64>> = Vec::new();
-    for extent in seek.extents_of_part(missing.part, missing.bytes.clone()) {
-        let end = extent.tar + extent.length;
-        match ranges.last_mut() {
-            Some(last) if extent.tar - last.end <= GAP => last.end = end,
-            _ => ranges.push(extent.tar..end),
-        }
-    }
-    ranges
-}
-
-/// Where the file that a read misses bytes of ends in the tar stream, if it has a blob of
-/// its own: a reader goes on to there. From small files it goes on to the next ones.
-fn end_of_file(seek: &SeekIndex, missing: &Missing) -> Option<u64> {
-    let rest = seek.extents_of_part(missing.part, missing.bytes.start..u64::MAX);
-    let last = rest.filter(|_| missing.part > 0).last();
-    last.map(|extent| extent.tar + extent.length)
-}
-
-impl State {
-    /// Forgets what was read: all of it has come.
-    fn forget(&mut self) {
-        (self.fetched, self.next, self.run) = (0, 0, 0);
-        self.touched.clear();
-        self.brought.clear();
-    }
-
-    fn is_busy(&self, span: usize) -> bool {
-        self.busy.iter().any(|spans| spans.contains(&span))
-    }
-
-    /// What a read that misses these bytes of the tar stream fetches, from the start of a
-    /// span on; `again` also what has come before. The first read of a span brings what it
-    /// needs, a second one all of the span, and one that goes on where others ended twice
-    /// as many spans as the one before, up to the `end` of the file.
-    fn plan(
-        &mut self,
-        seek: &SeekIndex,
-        tar: Range<u64>,
-        end: Option<u64>,
-        again: bool,
-    ) -> Range<u64> {
-        let (mut first, last) = (seek.span_at(tar.start), seek.span_at(tar.end - 1));
-        // A block can begin in a span that has come, and end in one that has not.
-        while !again && first < last && self.brought.contains(&first) {
-            first += 1;
-        }
-        let goes_on = first > 0 && first == self.next;
-        self.run = match goes_on {
-            true => (2 * self.run).clamp(1, AHEAD),
-            false => 0,
-        };
-        let is_known = !self.touched.insert(first);
-        let ahead = seek.output((last + self.run).min(seek.spans() - 1)).end;
-        let to = match (self.is_filling, goes_on || is_known) {
-            // While all of it is fetched, no span is to be fetched twice.
-            (true, _) => ahead,
-            (false, true) => end.map_or(ahead, |end| ahead.min(end.max(tar.end))),
-            (false, false) => tar.end,
-        };
-        self.next = seek.span_at(to - 1) + 1;
-        let bytes = input(seek, first, to);
-        self.fetched += bytes.end - bytes.start;
-        seek.output(first).start..to
-    }
-}
-
-/// A fetch at work: its spans are not fetched twice.
-struct Work<'a> {
-    fill: &'a Fill,
-    spans: Range<usize>,
-    planned: u64,
-}
-
-impl<'a> Work<'a> {
-    /// `state` is that of `fill`.
-    fn start(fill: &'a Fill, state: &mut State, spans: Range<usize>) -> Self {
-        state.busy.push(spans.clone());
-        Self {
-            fill,
-            spans,
-            planned: 0,
-        }
-    }
-
-    /// Notes so many blocks as on their way; gives how many all fetches of the version
-    /// have.
-    fn plan(&mut self, blocks: u64) -> u64 {
-        let mut state = self.fill.state.lock();
-        self.planned += blocks;
-        state.planned += blocks;
-        state.planned
-    }
-}
-
-impl Drop for Work<'_> {
-    fn drop(&mut self) {
-        let mut state = self.fill.state.lock();
-        state.planned -= self.planned;
-        let own = state.busy.iter().position(|spans| *spans == self.spans);
-        if let Some(own) = own {
-            state.busy.swap_remove(own);
-        }
-        self.fill.came.notify_all();
-    }
-}
-
-/// While it lives, all of a version is being fetched.
-struct Filling<'a>(&'a Fill);
-
-impl<'a> Filling<'a> {
-    /// `None` if another thread fetches all of it.
-    fn start(fill: &'a Fill) -> Option<Self> {
-        let mut state = fill.state.lock();
-        if std::mem::replace(&mut state.is_filling, true) {
-            return None;
-        }
-        state.brought.clear();
-        Some(Self(fill))
-    }
-}
-
-impl Drop for Filling<'_> {
-    fn drop(&mut self) {
-        self.0.state.lock().is_filling = false;
-        self.0.came.notify_all();
-    }
 }

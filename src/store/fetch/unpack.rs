@@ -44,7 +44,11 @@ use paths::{Component, Paths, enter, find, is_below};
 use std::{
     io::Read,
     panic::resume_unwind,
-    sync::{Arc, atomic::AtomicU64, mpsc::sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::sync_channel,
+    },
 };
 use stream::Stream;
 use tar::EntryType;
@@ -154,6 +158,7 @@ pub(super) fn unpack(
     };
     let known = replay.as_ref().map_or(0, Replay::end);
     let skeleton = Skeleton::new(journal, partial.pack(), known);
+    let blob_end = Arc::<AtomicU64>::default();
     let unpacker = Unpacker {
         packer: Packer::new(staging, partial, progress),
         request,
@@ -169,11 +174,12 @@ pub(super) fn unpack(
         skipped: 0,
         omitted: Vec::new(),
         extents: Extents::default(),
+        blob_end: Arc::clone(&blob_end),
     };
     let (blocks, used, inflated) = inflate::pair(request.on_partial);
     let (candidates, to_prove) = sync_channel(WAITING);
     let windows = Arc::<AtomicU64>::default();
-    let recorder = Recorder::new(candidates, Arc::clone(&windows), &start);
+    let recorder = Recorder::new(candidates, Arc::clone(&windows), blob_end, &start);
     let proved = start.take_proved();
     let note = |record: &[u8]| {
         if let Some(journal) = journal {
@@ -224,6 +230,8 @@ struct Unpacker<'a> {
     skipped: u64,
     omitted: Vec<String>,
     extents: Extents,
+    /// Where the newest blob ends in the tar stream, for the thread that inflates.
+    blob_end: Arc<AtomicU64>,
 }
 
 impl Unpacker<'_> {
@@ -382,6 +390,11 @@ impl Unpacker<'_> {
     ) -> Result<(), Fault> {
         let (location, blob) = self.packer.begin(entry.stored)?;
         entries.stream.write_to(blob.then_some(location as u32));
+        if blob {
+            let end = entries.stream.position();
+            let end = end.saturating_add(entries.stream.body());
+            self.blob_end.store(end, Ordering::Relaxed);
+        }
         let mut flags = if blob { format::BLOB } else { 0 };
         if entry.mode & 0o111 != 0 {
             flags |= format::EXECUTABLE;

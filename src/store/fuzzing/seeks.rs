@@ -110,11 +110,17 @@ fn ask_for_all(index: &SeekIndex, source: &[u8]) {
             let input = index.input(span, to);
             assert!(input.start <= input.end && input.end <= length.saturating_add(1));
         }
+        for to in [output.start + (output.end - output.start) / 2, output.end] {
+            let around = index.output(index.span_at(to.saturating_sub(1)));
+            let reach = index.reach(to);
+            assert!(reach >= to && reach <= around.end.max(to));
+        }
         let mut reader = index
             .inflate(span, index.output(span).end, source)
             .take(MOST);
         if let Ok(read) = io::copy(&mut reader, &mut io::sink()) {
             assert!(read <= output.end - output.start);
+            let _ = reader.into_inner().pause();
         }
     }
     let _ = index.span_at(u64::MAX);

@@ -92,15 +92,38 @@ impl SeekIndex {
         else {
             return output.start..to;
         };
-        let start = points[span].input;
-        let next = points.get(span + 1);
-        // A block may begin inside of the last byte of the one before.
-        let end = next.map_or(self.0.end.input, |next| {
-            next.input.saturating_add(u64::from(next.bits > 0))
-        });
+        let (start, end) = (points[span].input, self.end_of(span));
         let enough = way_points.partition_point(|point| point.output < to);
         let enough = way_points.get(enough).map_or(end, |point| point.input);
         start..enough.clamp(start, end)
+    }
+
+    /// Where the bytes of the archive end that give a span.
+    fn end_of(&self, span: usize) -> u64 {
+        match &self.0.way {
+            Way::Stored => self.output(span).end,
+            // A block may begin inside of the last byte of the one before.
+            Way::Gzip { points, .. } => points
+                .get(span.saturating_add(1))
+                .map_or(self.0.end.input, |next| {
+                    next.input.saturating_add(u64::from(next.bits > 0))
+                }),
+        }
+    }
+
+    /// Up to where the tar stream can be had from the bytes of the archive that
+    /// [`Self::input`] gives for `to` in the same span.
+    pub(in crate::store) fn reach(&self, to: u64) -> u64 {
+        let Way::Gzip { way_points, .. } = &self.0.way else {
+            return to;
+        };
+        let span = self.span_at(to.saturating_sub(1));
+        let end = self.output(span).end;
+        let enough = way_points.partition_point(|point| point.output < to);
+        match way_points.get(enough) {
+            Some(way) if way.input < self.end_of(span) => way.output.min(end),
+            _ => end,
+        }
     }
 
     /// Inflates from the start of a span up to `to` of the tar stream, which may lie in a

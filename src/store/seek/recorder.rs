@@ -24,6 +24,11 @@ const WAY_POINTS: u64 = 1 << 13;
 /// to the end of a block it is half a MiB, which is what a read of any place fetches at
 /// most. Windows of data that compresses badly take little.
 const INPUT_SPACING: u64 = 480 << 10;
+/// Bytes of the tar stream before the end of a large file from which on a point is wanted:
+/// some blocks of deflate, one of which is likely to end before the file does.
+const BEFORE_END: u64 = 96 << 10;
+/// Such a point is not wanted so soon after another one.
+const NEAR: u64 = 128 << 10;
 /// So many bytes of the archive come for each byte of windows before the next point: the
 /// index takes about 1 % of the archive. Of long texts windows are large.
 const SHARE: u64 = 110;
@@ -35,6 +40,8 @@ pub(in crate::store) struct Recorder {
     candidates: SyncSender<Candidate>,
     /// Bytes of the windows of all points that have been proved.
     windows: Arc<AtomicU64>,
+    /// Where the newest large file ends in the tar stream, as far as that is known.
+    file_end: Arc<AtomicU64>,
     /// Bytes of the archive and of the tar stream so far.
     at: WayPoint,
     last: u8,
@@ -45,6 +52,8 @@ pub(in crate::store) struct Recorder {
     point: WayPoint,
     /// From here on in the archive, or in the tar stream, a point is wanted.
     wanted: WayPoint,
+    /// Bytes of the archive before which no more windows are wanted.
+    paid: u64,
     /// The newest output, at most a window, if a point is wanted soon.
     history: Vec<u8>,
     /// A candidate of which more is to come.
@@ -64,20 +73,25 @@ pub(in crate::store) struct Recorded {
 
 impl Recorder {
     /// One whose candidates go to a proof, which tells how many bytes their `windows` take.
+    /// The thread that unpacks tells where the large file that it is at ends: a small one
+    /// behind it is entered near its start.
     pub(in crate::store) fn new(
         candidates: SyncSender<Candidate>,
         windows: Arc<AtomicU64>,
+        file_end: Arc<AtomicU64>,
         start: &Start,
     ) -> Self {
         let mut recorder = Self {
             candidates,
             windows,
+            file_end,
             at: WayPoint::default(),
             last: 0,
             way_points: Vec::new(),
             noted: 0,
             point: WayPoint::default(),
             wanted: WayPoint::default(),
+            paid: 0,
             history: Vec::new(),
             open: None,
             stored: false,
@@ -143,6 +157,7 @@ impl Recorder {
             self.way_points.push(self.at);
             self.noted = self.at.input;
         }
+        self.heed_end();
         if let Some(open) = &mut self.open {
             open.next_input.extend_from_slice(taken);
             open.next_output.extend_from_slice(given);
@@ -232,9 +247,21 @@ impl Recorder {
     fn has_point(&mut self, at: WayPoint) {
         let distance = SPACING.max(at.output / POINTS);
         let input = INPUT_SPACING.max(at.input / POINTS);
-        let paid = self.windows.load(Ordering::Relaxed).saturating_mul(SHARE);
+        self.paid = self.windows.load(Ordering::Relaxed).saturating_mul(SHARE);
         self.point = at;
-        self.want(at, input.max(paid.saturating_sub(at.input)), distance);
+        self.want(at, input.max(self.paid.saturating_sub(at.input)), distance);
+    }
+
+    /// Wants a point before the end of a large file.
+    fn heed_end(&mut self) {
+        let from = self.file_end.load(Ordering::Relaxed);
+        let from = from.saturating_sub(BEFORE_END);
+        let is_worth_it = from >= self.point.output + NEAR && self.at.input >= self.paid;
+        // All of its window is yet to come.
+        let comes = self.at.output + WINDOW as u64..self.wanted.output;
+        if is_worth_it && comes.contains(&from) {
+            self.wanted.output = from;
+        }
     }
 
     /// Whether what comes now may be in the window of the next point.
@@ -266,7 +293,8 @@ mod tests {
         for (windows, expected) in [(0, INPUT_SPACING + 10), (10_000, 10_000 * SHARE)] {
             let (candidates, _kept) = sync_channel(1);
             let windows = Arc::new(AtomicU64::new(windows));
-            let mut recorder = Recorder::new(candidates, windows, &Start::New);
+            let end = Arc::default();
+            let mut recorder = Recorder::new(candidates, windows, end, &Start::New);
             recorder.stepped(&[0; 10], &[], Event::Begun, Sums::default());
             assert!(!recorder.wants_boundary());
             assert_eq!(
@@ -274,5 +302,25 @@ mod tests {
                 ((expected - 10) as usize, SPACING as usize)
             );
         }
+    }
+
+    #[test]
+    fn a_point_is_wanted_before_the_end_of_a_large_file() {
+        let wanted = |end: u64, windows: u64| {
+            let (candidates, _kept) = sync_channel(1);
+            let windows = Arc::new(AtomicU64::new(windows));
+            let file_end = Arc::<AtomicU64>::default();
+            let told = Arc::clone(&file_end);
+            let mut recorder = Recorder::new(candidates, windows, file_end, &Start::New);
+            recorder.stepped(&[0; 10], &[], Event::Begun, Sums::default());
+            told.store(end, Ordering::Relaxed);
+            recorder.stepped(&[0; 10], &[0; 300 << 10], Event::More, Sums::default());
+            recorder.most().1 as u64 + (300 << 10)
+        };
+        let mib = 1 << 20;
+        assert_eq!(wanted(mib, 0), mib - BEFORE_END);
+        assert_eq!(wanted(mib, 1), SPACING, "its window is not paid for");
+        assert_eq!(wanted(400 << 10, 0), SPACING, "known too late");
+        assert_eq!(wanted(3 * mib, 0), SPACING, "another comes before");
     }
 }

@@ -8,6 +8,9 @@ use std::io::{self, Read};
 
 /// Bytes read from the source at once.
 const BUFFER: usize = 64 << 10;
+/// Most bytes of the source that one who pauses may have left: what gave the last bytes has
+/// been taken, but for some bits.
+const LEFT: usize = 4 << 10;
 
 /// Reads the bytes of a span. Its errors are those of the source, `InvalidData` where its
 /// bytes are not what the index says, and `UnexpectedEof` where they end too early.
@@ -25,6 +28,10 @@ enum Way {
     /// The index is damaged here.
     Damaged,
 }
+
+/// Where a reader has ended inside a span, for the next one to go on from: what lies before
+/// it is not inflated again.
+pub(in crate::store) struct Paused(Box<Gzip>);
 
 struct Gzip {
     member: Member,
@@ -54,6 +61,28 @@ impl<R: Read> SpanReader<R> {
             }))
         });
         Self { source, way, left }
+    }
+
+    /// Goes on from where another reader has ended. `source` gives the bytes behind those
+    /// of that reader's source.
+    pub(in crate::store) fn resumed(Paused(gzip): Paused, source: R, left: u64) -> Self {
+        let way = Way::Gzip(gzip);
+        Self { source, way, left }
+    }
+
+    /// Ends here, to be gone on from, where all has been read and the source, which is
+    /// read to its end, has hardly any bytes left.
+    pub(in crate::store) fn pause(self) -> Option<Paused> {
+        let Way::Gzip(mut gzip) = self.way else {
+            return None;
+        };
+        let mut rest = gzip.buffer.split_off(gzip.start);
+        let mut source = self.source.take(LEFT as u64 + 1);
+        source.read_to_end(&mut rest).ok()?;
+        (self.left == 0 && rest.len() <= LEFT).then_some(())?;
+        rest.shrink_to_fit();
+        (gzip.buffer, gzip.start) = (rest, 0);
+        Some(Paused(gzip))
     }
 }
 

@@ -230,7 +230,7 @@ fn is_right(bench: &Bench, version: &Version) {
 
 /// Its archive can be read in parts, as if it had come at once.
 fn is_entered(bench: &Bench, archive: &[u8]) {
-    let entered = seek::Entered::of(bench.folder.path(), &id(), archive);
+    let entered = entered::Entered::of(bench.folder.path(), &id(), archive);
     entered.spans_are(archive, &TAR);
     entered.extents_are(&TAR);
 }
