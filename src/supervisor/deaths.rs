@@ -10,8 +10,10 @@ use std::{
 const MOST: usize = 5;
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// How long the words of a death may take to come.
+/// How long the words of a death may take to come, while callers wait for the next worker;
+/// and where there is none any more: the kernel frees the memory of a process first.
 const WORDS: Duration = Duration::from_millis(20);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The deaths of late.
 #[derive(Default)]
@@ -91,23 +93,32 @@ impl Deaths {
 
     /// How the last one went, in words that follow others.
     pub(super) fn last(&mut self) -> String {
-        let until = Instant::now() + WORDS;
-        while self.last.back().is_some_and(|death| death.how.is_none()) && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(1));
-            self.reap();
-        }
+        self.wait(WORDS, |last| last.back().is_none_or(Death::is_told));
         self.last.back().map(Death::words).unwrap_or_default()
     }
 
-    /// Each of the last ones, in a line.
+    /// Waits until what is known of the last ones is enough, for so long at the most.
+    fn wait(&mut self, limit: Duration, is_enough: impl Fn(&VecDeque<Death>) -> bool) {
+        let until = Instant::now() + limit;
+        while !is_enough(&self.last) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+            self.reap();
+        }
+    }
+
+    /// Each of the last ones, in a line. It may wait a second for the processes to be gone.
     pub(super) fn told(&mut self) -> Vec<String> {
-        self.last();
+        self.wait(LAST_WORDS, |last| last.iter().all(Death::is_told));
         let line = |death: &Death| format!("worker {} died{}", death.pid, death.words());
         self.last.iter().map(line).collect()
     }
 }
 
 impl Death {
+    fn is_told(&self) -> bool {
+        self.how.is_some()
+    }
+
     fn words(&self) -> String {
         let how = self.how.as_deref().unwrap_or("it is not gone yet");
         match &self.reason {

@@ -485,10 +485,11 @@ impl Supervisor {
             .map(|held| held.connection.mountpoint.clone());
         let path = path.unwrap_or_default();
         self.log(&format!("{}: the mount ends: {why}", path.display()));
+        // First: callers wait for an error.
+        self.unmount();
         for death in self.deaths.told() {
             self.log(&death);
         }
-        self.unmount();
         self.over = Some(Ok(ExitCode::FAILURE));
     }
 
