@@ -76,7 +76,8 @@ pub(crate) fn is_outage(error: &Error) -> bool {
 /// would show what was before what the last one has shown.
 const SMALL: usize = 256 << 10;
 
-/// How often a large answer that may change is written at most.
+/// How often a large answer that may change is written at most; one that has not changed is
+/// written as often, since a user, or a full cache, may have removed it.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// How many times of writing are remembered. An answer whose time is forgotten is
@@ -84,9 +85,21 @@ const PAUSE: Duration = Duration::from_secs(60);
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// An answer that was written: when, and by a hash what it was.
+#[derive(Clone, Copy)]
 struct Written {
     at: Instant,
     hash: u64,
+}
+
+impl Written {
+    fn of(content: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        content.hash(&mut hasher);
+        Self {
+            at: Instant::now(),
+            hash: hasher.finish(),
+        }
+    }
 }
 
 /// All that the service has told, in memory and on disk.
@@ -321,34 +334,19 @@ impl Answers {
         let Some((value, _)) = cache.last(key) else {
             return;
         };
-        let is_small = value.weight() <= SMALL;
-        if !is_small && !self.is_due(&name) {
+        let last = self.written.lock().get(&name).copied();
+        let is_late = last.is_none_or(|last| last.at.elapsed() >= PAUSE);
+        if !is_late && value.weight() > SMALL {
             return;
         }
-        if let Some(content) = value.encode()
-            && self.is_news(&name, &content)
-        {
+        let Some(content) = value.encode() else {
+            return;
+        };
+        let now = Written::of(&content);
+        if is_late || last.is_some_and(|last| last.hash != now.hash) {
             self.store.put(&name, &content);
+            self.written.lock().put(name, now);
         }
-    }
-
-    /// Whether so long has passed that a large answer may be written again.
-    fn is_due(&self, name: &str) -> bool {
-        let mut written = self.written.lock();
-        let last = written.get(name);
-        last.is_none_or(|last| last.at.elapsed() >= PAUSE)
-    }
-
-    /// Whether an answer is another than was last written; counts it as written.
-    fn is_news(&self, name: &str, content: &[u8]) -> bool {
-        let mut hasher = DefaultHasher::new();
-        content.hash(&mut hasher);
-        let (at, hash) = (Instant::now(), hasher.finish());
-        let before = self
-            .written
-            .lock()
-            .put(name.to_owned(), Written { at, hash });
-        before.is_none_or(|before| before.hash != hash)
     }
 }
 
