@@ -79,10 +79,11 @@ impl Hung {
             if seen.still >= STILL || seen.runs >= BUSY {
                 self.handover.blame(&running);
                 let (what, seconds) = (self.handover.told(&running), seen.runs.as_secs());
-                let sleeps_in = thread.sleeps_in();
-                return Some(format!(
-                    "{what} has not ended for {seconds} s (asleep in {sleeps_in:?})"
-                ));
+                let does = match seen.still >= STILL {
+                    true => format!("asleep in {:?}", thread.sleeps_in()),
+                    false => "at work".into(),
+                };
+                return Some(format!("{what} has not ended for {seconds} s ({does})"));
             }
             self.seen.insert(running, seen);
         }
