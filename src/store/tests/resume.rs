@@ -9,7 +9,7 @@ use std::{
     net::TcpStream,
     sync::{
         LazyLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
 };
 
@@ -78,12 +78,15 @@ struct State {
     /// Bytes that it sends before it fails.
     budget: AtomicUsize,
     sent: AtomicUsize,
+    /// The first link of the last fetch: requests of the ones before can be answered when
+    /// that one has begun, and are not to take of its budget.
+    first_link: AtomicU32,
     lacks_ranges: AtomicBool,
 }
 
 impl State {
     fn answer(&self, asked: &Asked, stream: &mut TcpStream) {
-        if self.budget.load(Ordering::SeqCst) == 0 {
+        if self.budget.load(Ordering::SeqCst) == 0 || self.is_late(asked) {
             return head(stream, "404 Not Found", &[]);
         }
         let (archive, etag) = self.archive.lock().clone();
@@ -99,6 +102,9 @@ impl State {
             }
         };
         for piece in archive[start..end].chunks(8 << 10) {
+            if self.is_late(asked) {
+                return;
+            }
             let taken = self
                 .budget
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
@@ -110,6 +116,11 @@ impl State {
             self.sent.fetch_add(piece.len(), Ordering::SeqCst);
         }
     }
+
+    /// Whether an earlier fetch than the last one has asked.
+    fn is_late(&self, asked: &Asked) -> bool {
+        asked.link() < self.first_link.load(Ordering::SeqCst)
+    }
 }
 
 impl Bench {
@@ -118,6 +129,7 @@ impl Bench {
             archive: Mutex::new((archive.to_vec(), "\"1\"".into())),
             budget: AtomicUsize::new(0),
             sent: AtomicUsize::new(0),
+            first_link: AtomicU32::new(0),
             lacks_ranges: AtomicBool::new(false),
         });
         let serves = Arc::clone(&state);
@@ -148,6 +160,8 @@ impl Bench {
     }
 
     fn fetch_by(&self, store: &Store, bytes: usize) -> Result<Arc<Version>> {
+        let links = self.server.links.load(Ordering::SeqCst);
+        self.state.first_link.store(links, Ordering::SeqCst);
         self.state.budget.store(bytes, Ordering::SeqCst);
         let link = || self.server.link();
         let request = FetchRequest {

@@ -20,6 +20,12 @@ impl Asked {
         found.next().map(|(_, value)| value.as_str())
     }
 
+    /// The number of the link, of [`Server::link`].
+    pub(super) fn link(&self) -> u32 {
+        let (_, number) = self.path.rsplit_once("secret").unwrap();
+        number.parse().unwrap()
+    }
+
     /// Where the range asked for starts.
     pub(super) fn start(&self) -> usize {
         self.range().0
