@@ -117,16 +117,20 @@ fn a_slow_download_has_a_line_on_the_terminal_of_a_mount_in_the_foreground() {
 #[test]
 fn a_command_tells_a_failure_once_and_what_to_do() {
     let mut bench = Bench::at_own_address(small_world());
-    let commands: [&[&str]; 4] = [
+    let commands: [&[&str]; 7] = [
         &["ls", "runs"],
         &["logs", "latest"],
+        &["logs", "latest", "--follow"],
         &["cancel", "latest"],
         &["run", "writer", "Go"],
+        &["run", "writer", "Go", "--follow"],
+        &["diff", "site", "latest", "latest"],
     ];
     for words in commands {
         let mut command = bench.command(Who::Myself);
         let said = finish(command.args(words).env("VM0_API_KEY", "not-the-token"));
-        said.failed(&["401", "vm0 auth login"]);
+        assert_eq!(said.code, Some(if words[0] == "diff" { 2 } else { 1 }));
+        said.told(&["401", "vm0 auth login"]);
         assert_eq!(said.err.lines().count(), 1, "{said:?}");
     }
     let mut away: Vec<_> = commands.map(|_| bench.command(Who::Myself)).into();
@@ -139,12 +143,11 @@ fn a_command_tells_a_failure_once_and_what_to_do() {
                 .arg("--cache-dir")
                 .arg(bench.dir().join("none")),
         );
-        said.failed(&["cannot connect", "Connection refused"]);
+        let told = ["cannot connect", "Connection refused"];
+        assert_eq!(said.code, Some(if words[0] == "diff" { 2 } else { 1 }));
+        said.told(&told);
+        said.told(&["--api-url", "vm0fs doctor"]);
         assert_eq!(said.err.lines().count(), 1, "{said:?}");
-        // A run that cannot be cancelled is one of several.
-        if words[0] != "cancel" {
-            said.told(&["--api-url", "vm0fs doctor"]);
-        }
     }
 }
 
