@@ -53,6 +53,9 @@ const LONGEST: usize = 4 << 20;
     after_help = "Shows, once a second, the processes that use the mount, the downloads, the runs that
 are followed, the calls to the API and what is left of them. q or Ctrl-C leaves.
 
+The service counts calls by endpoint; the number left is that of the endpoint which has
+the least left.
+
 FETCHED is what a process has waited for to come from the service; the rest of its
 BYTES was known already. What the kernel answers from its own page cache is not seen: a
 file that is read a second time may not show. Only the user who mounted, and root, may
