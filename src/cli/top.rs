@@ -18,7 +18,6 @@ use crate::{
     error::{Error, Result},
     proc::MountEntry,
     text::one_line,
-    unmount::second_process,
 };
 use clap::Args;
 use page::Page;
@@ -169,7 +168,7 @@ struct Reader {
 impl Reader {
     fn start(entry: &MountEntry) -> Result<Self> {
         let failed = |error| Error::io("starting the process that asks the mount", error);
-        let mut command = second_process("top", &entry.mountpoint);
+        let mut command = mounts::second_process("top", entry);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(failed)?;
         let (Some(input), Some(out)) = (child.stdin.take(), child.stdout.take()) else {
