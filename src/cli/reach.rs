@@ -1,6 +1,6 @@
 //! Decides for a command what it reads: a mount that lives, or a tree of its own.
 
-use super::{complete::values::Values, mounts, output::start_quiet_logging, source::Source};
+use super::{bars, complete::values::Values, mounts, output::start_quiet_logging, source::Source};
 use crate::{
     config::{ConnectionOptions, Environment, Settings},
     error::{Error, Result},
@@ -90,6 +90,7 @@ impl ReachOptions {
             return Ok(Source::Mount(mount.clone()));
         }
         let (tree, pending) = mount::open(&settings)?;
+        bars::show(&tree);
         Ok(Source::Tree(tree, pending))
     }
 }

@@ -115,6 +115,37 @@ fn a_slow_download_has_a_line_on_the_terminal_of_a_mount_in_the_foreground() {
 }
 
 #[test]
+fn a_command_without_a_mount_shows_a_slow_download_on_its_terminal_alone() {
+    let mut world = small_world();
+    let storage = world.add_storage(Kind::Volume, "model");
+    let files = vec![File::new("weights", noise(3 << 20))];
+    world.add_version(&storage, VersionSpec::files(files));
+    let bench = Bench::new(world);
+    bench.server.fault(Fault::store(Action::Rate {
+        bytes_per_second: 1 << 20,
+    }));
+    let words = |cache: &str| {
+        let mut command = bench.command(Who::Myself);
+        command.args(["diff", "volumes/model", "latest", "latest", "--cache-dir"]);
+        command.arg(bench.dir().join(cache));
+        command
+    };
+    let line = format!(
+        "{} diff volumes/model latest latest --cache-dir {}; echo left with $?",
+        program().display(),
+        bench.dir().join("seen").display()
+    );
+    let (mut terminal, keys) = Watched::on_a_terminal(&bench, Who::Myself, &line);
+    terminal.expect("volumes/model/");
+    terminal.expect(" MiB of ");
+    terminal.expect("left with 0");
+    drop(keys);
+    terminal.end();
+    let said = finish(&mut words("unseen"));
+    assert_eq!((said.code, &*said.out, &*said.err), (Some(0), "", ""));
+}
+
+#[test]
 fn a_command_tells_a_failure_once_and_what_to_do() {
     let mut bench = Bench::at_own_address(small_world());
     let commands: [&[&str]; 7] = [
