@@ -51,7 +51,7 @@ pub use ls::LsArgs;
 pub use man::ManArgs;
 pub use mount::MountArgs;
 pub use mount_helper::{Failure, run as run_as_helper};
-pub use output::advice;
+pub use output::{say, usage, with_advice};
 pub use prefetch::PrefetchArgs;
 pub use run::RunArgs;
 pub use shared_cache::SharedCacheArgs;

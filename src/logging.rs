@@ -15,10 +15,13 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 use tracing_subscriber::{
-    filter::{LevelFilter, Targets},
+    filter::{LevelFilter, Targets, dynamic_filter_fn},
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
@@ -36,6 +39,9 @@ static OUTPUT: Mutex<Option<LogFile>> = Mutex::new(None);
 /// What notes the failures of fetches in the log.
 const FAILURES: &str = concat!(env!("CARGO_CRATE_NAME"), "::tree::answers::failure_log");
 
+/// Whether these are told: not before a command goes on after them.
+static TELLS_FAILURES: AtomicBool = AtomicBool::new(true);
+
 /// The progress bars on standard error, where there are any.
 static BARS: OnceLock<MultiProgress> = OnceLock::new();
 
@@ -45,7 +51,16 @@ pub fn bars() -> &'static MultiProgress {
     BARS.get_or_init(MultiProgress::new)
 }
 
-/// Takes the progress bars away that are drawn: a process that is killed leaves them.
+/// Writes to the terminal while the progress bars are away, which are drawn again below.
+pub fn beside_bars<T>(write: impl FnOnce() -> T) -> T {
+    match BARS.get() {
+        Some(bars) => bars.suspend(write),
+        None => write(),
+    }
+}
+
+/// Takes the progress bars away that are drawn: a process that ends or is killed leaves
+/// them.
 pub fn clear_bars() {
     if let Some(bars) = BARS.get() {
         let _ = bars.clear();
@@ -76,9 +91,16 @@ pub fn init(level: LevelFilter, colour: bool) {
     begin(filter(level), colour);
 }
 
-/// The same for a command that reports the failures it meets itself.
+/// The same for a command that reports the failures it meets itself, until
+/// [`tell_failures`].
 pub fn init_for_command(level: LevelFilter) {
-    begin(filter(level).with_target(FAILURES, LevelFilter::OFF), false);
+    TELLS_FAILURES.store(false, Relaxed);
+    begin(filter(level), false);
+}
+
+/// Logs the failures of fetches from now on: the command goes on after them.
+pub fn tell_failures() {
+    TELLS_FAILURES.store(true, Relaxed);
 }
 
 fn begin(filter: Targets, colour: bool) {
@@ -89,6 +111,9 @@ fn begin(filter: Targets, colour: bool) {
         .log_internal_errors(false);
     let _ = tracing_subscriber::registry()
         .with(filter)
+        .with(dynamic_filter_fn(|event, _| {
+            event.target() != FAILURES || TELLS_FAILURES.load(Relaxed)
+        }))
         .with(layer)
         .try_init();
     std::panic::set_hook(Box::new(log_panic));
@@ -141,11 +166,7 @@ impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut *self.0 {
             Some(file) => file.write(bytes),
-            None => match BARS.get() {
-                // Takes them away, and draws them again below the line.
-                Some(bars) => bars.suspend(|| io::stderr().write(bytes)),
-                None => io::stderr().write(bytes),
-            },
+            None => beside_bars(|| io::stderr().write(bytes)),
         }
     }
 

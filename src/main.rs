@@ -7,7 +7,7 @@ use vm0fs::{
     cli::{self, Cli, Command},
     config::{self, Environment},
     error::Result,
-    malloc,
+    logging, malloc,
     mount::Outcome,
     signals, supervisor,
 };
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         // This process is to be no supervisor.
         Ok(None) => {}
         Err(error) => {
-            eprintln!("vm0fs: {error}");
+            cli::say(&error.to_string());
             return ExitCode::FAILURE;
         }
     }
@@ -31,17 +31,20 @@ fn main() -> ExitCode {
         Ok(None) => {}
         Ok(Some(code)) => return ExitCode::from(code),
         Err(cli::Failure { code, error }) => {
-            eprintln!("vm0fs: {error}");
+            cli::say(&error.to_string());
             return ExitCode::from(code);
         }
     }
-    // Prints help, or what is wrong with the usage, and exits with 0 or 2.
-    let cli = Cli::parse();
-    match run(cli.command) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return cli::usage(&said),
+    };
+    let ended = run(cli.command);
+    logging::clear_bars();
+    match ended {
         Ok(code) => code,
         Err(error) => {
-            let advice = cli::advice(&error).map(|advice| format!("; {advice}"));
-            eprintln!("vm0fs: {error}{}", advice.unwrap_or_default());
+            cli::say(&cli::with_advice(&error));
             ExitCode::FAILURE
         }
     }
@@ -54,7 +57,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Mount(args) => match args.run(&environment)? {
             Outcome::Background(warnings) => {
                 for warning in warnings.lines() {
-                    eprintln!("vm0fs: warning: {warning}");
+                    cli::say(&format!("warning: {warning}"));
                 }
             }
             Outcome::Failed => return Ok(ExitCode::FAILURE),

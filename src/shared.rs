@@ -26,7 +26,7 @@ mod name;
 mod queue;
 mod seal;
 
-pub use access::Access;
+pub use access::{Access, SHARED};
 pub use counters::SharedStatus;
 pub use key::SharedKey;
 pub use listed::Listed;

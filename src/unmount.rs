@@ -88,6 +88,13 @@ pub fn unmount(path: &Path, lazy: bool, let_go: impl Fn(&MountEntry)) -> Result<
                 thread::sleep(POLL * 5);
             }
             Err(Refusal::Busy) => return Err(busy(&entry)),
+            Err(Refusal::Other(_)) if is_another_s(&entry) => {
+                return Err(Error::Setup(format!(
+                    "cannot unmount {}: another user has mounted it; only that user and root can \
+                     unmount it",
+                    entry.mountpoint.display()
+                )));
+            }
             Err(Refusal::Other(message)) => {
                 return Err(Error::Setup(format!(
                     "cannot unmount {}: {message}",
@@ -114,6 +121,12 @@ pub fn unmount(path: &Path, lazy: bool, let_go: impl Fn(&MountEntry)) -> Result<
 enum Refusal {
     Busy,
     Other(String),
+}
+
+/// Whether another user has mounted it, and this one is not root.
+fn is_another_s(entry: &MountEntry) -> bool {
+    let own = Uid::effective();
+    !own.is_root() && entry.user.is_some_and(|user| user != own.as_raw())
 }
 
 /// Ids are given again, so the place is compared too.

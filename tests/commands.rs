@@ -3,6 +3,7 @@
 
 mod cache;
 mod demo;
+mod errors;
 mod first;
 mod mount;
 mod prefetch;

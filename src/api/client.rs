@@ -173,7 +173,7 @@ impl Client {
         self.call(&request, progress).get_location()
     }
 
-    /// The requests sent so far, and the rate limit as the service last told it.
+    /// The requests sent so far, and what the service has told of the rate limit.
     pub fn calls(&self) -> Calls {
         self.transport.counters.calls()
     }

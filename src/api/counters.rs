@@ -13,8 +13,11 @@ pub struct Calls {
     pub made: u64,
     /// Requests without a usable answer.
     pub failed: u64,
-    /// The rate limit as last told.
+    /// The rate limit of which the least is left, of those told for the current hour.
     pub rate_limit: Option<RateLimit>,
+    /// The rate limit as last told, of whichever endpoint.
+    #[serde(skip)]
+    pub last_limit: Option<RateLimit>,
     /// The last `X-Request-Id`, for a report to the service's operators.
     pub last_request_id: Option<String>,
 }
@@ -28,6 +31,14 @@ pub struct RateLimit {
     pub remaining: u64,
     /// Its end, in Unix seconds.
     pub reset: u64,
+}
+
+impl RateLimit {
+    /// Whether less of it is left than of another, whose hour is not a later one.
+    fn is_tighter_than(&self, other: &Self) -> bool {
+        let share = |of: &Self, by: &Self| u128::from(of.remaining) * u128::from(by.limit);
+        self.reset >= other.reset && share(self, other) < share(other, self)
+    }
 }
 
 /// The client's running counts.
@@ -58,7 +69,11 @@ impl Counters {
         };
         let (limit, id) = (limit(), request_id(headers, redact));
         let mut calls = self.0.lock();
-        calls.rate_limit = limit.or(calls.rate_limit);
+        calls.last_limit = limit.or(calls.last_limit);
+        calls.rate_limit = match (calls.rate_limit, limit) {
+            (Some(before), Some(now)) if before.is_tighter_than(&now) => Some(before),
+            (before, now) => now.or(before),
+        };
         calls.last_request_id = id.or(calls.last_request_id.take());
     }
 

@@ -1,4 +1,5 @@
-//! The downloads of a mount in the foreground, as progress bars on its terminal.
+//! The downloads of a mount in the foreground, or of a command without a mount, as
+//! progress bars on its terminal.
 
 use crate::{
     humanize, logging,

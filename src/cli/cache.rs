@@ -237,7 +237,8 @@ impl Target {
         match items.len() {
             1 => Ok(Self::Item(Box::new(items.swap_remove(0)))),
             0 => Err(Error::Setup(format!(
-                "{not_a_path}; nor is it the id of a version in {}",
+                "no version in {} has an id that begins with {prefix:?}; nor is it a path: \
+                 {not_a_path}",
                 which.dir.display()
             ))),
             n => Err(Error::Setup(format!(

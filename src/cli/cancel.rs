@@ -4,7 +4,7 @@ use super::{
     complete::values::Values,
     follow::has_ended,
     named,
-    output::{exit_code, print, tell},
+    output::{exit_code, print, tell, with_advice},
     reach::ReachOptions,
     source::Source,
 };
@@ -45,12 +45,16 @@ impl CancelArgs {
         for word in &self.runs {
             let outcome = named::run(&source, word)
                 .and_then(|run| Ok(format!("{run}: {}\n", cancel(&source, &run)?)));
-            match outcome {
-                Ok(line) => print(&line)?,
-                Err(error) => {
-                    is_well = false;
-                    tell(&format!("{word}: {error}"));
+            let told = match outcome {
+                // The others are to be cancelled all the same.
+                Ok(line) => {
+                    print(&line).map_err(|error| format!("{}; but {error}", line.trim_end()))
                 }
+                Err(error) => Err(format!("{word}: {}", with_advice(&error))),
+            };
+            if let Err(told) = told {
+                is_well = false;
+                tell(&told);
             }
         }
         Ok(exit_code(is_well))

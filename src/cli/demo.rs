@@ -99,15 +99,22 @@ impl DemoArgs {
         outcome.map(|_| ())
     }
 
-    /// Says what to do if the port is taken.
+    /// Says what to do if the port is taken, or not for this user.
     fn explain(&self, error: Error) -> Error {
-        match self.port {
-            Some(port) => Error::Setup(format!(
-                "{error}; is another demo running? Choose another --port than {port}, or leave \
-                 the option out for a free one"
-            )),
-            None => error,
-        }
+        let Some(port) = self.port else { return error };
+        let kind = match &error {
+            Error::Io { source, .. } => source.kind(),
+            _ => io::ErrorKind::Other,
+        };
+        let why = match kind {
+            io::ErrorKind::PermissionDenied => "only root may use a port below 1024, as a rule. ",
+            io::ErrorKind::AddrInUse => "is another demo running? ",
+            _ => "",
+        };
+        Error::Setup(format!(
+            "{error}; {why}Choose another --port than {port}, or leave the option out for a free \
+             one"
+        ))
     }
 
     fn place(&self, environment: &Environment) -> Result<PathBuf> {

@@ -15,7 +15,7 @@ mod storage;
 
 use super::{
     complete::values::Values,
-    output::{print, print_bytes, print_json, tell},
+    output::{print, print_bytes, print_json, tell, with_advice},
     reach::ReachOptions,
     second,
     source::Source,
@@ -115,7 +115,7 @@ impl DiffArgs {
         match self.compare(environment) {
             Ok(code) => code,
             Err(error) => {
-                tell(&error.to_string());
+                tell(&with_advice(&error));
                 ExitCode::from(TROUBLE)
             }
         }

@@ -325,19 +325,20 @@ fn without_systemd(
     options: &[(String, Option<String>)],
     folder: &Path,
 ) -> Error {
-    let mut command = format!("{} mount", program.display());
+    let mut arguments = String::new();
     for (name, value) in options {
-        command += &match value {
+        arguments += &match value {
             Some(value) => format!(" --{name}={}", shell_word(value)),
             None => format!(" --{name}"),
         };
     }
-    command += &format!(" {}", shell_word(&folder.to_string_lossy()));
+    arguments += &format!(" {}", shell_word(&folder.to_string_lossy()));
+    let command = format!("{} mount{arguments}", program.display());
     Error::Setup(format!(
         "there is no systemd of yours to ask ({error}). Instead, one of\n  \
          at boot, by cron:    (crontab -l; echo {}) | crontab -\n  \
          at login:            echo {} >> ~/.profile\n  \
-         by /etc/fstab:       vm0fs mount --print-fstab",
+         by /etc/fstab:       vm0fs mount --print-fstab{arguments}",
         shell_word(&format!("@reboot {command}")),
         shell_word(&format!("{command} 2>/dev/null")),
     ))

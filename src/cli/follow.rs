@@ -5,7 +5,7 @@ use super::{
     output::{print_bytes, tell},
     source::Source,
 };
-use crate::error::Result;
+use crate::{error::Result, logging, text::one_line};
 use jiff::Timestamp;
 use std::{
     cell::Cell,
@@ -59,20 +59,39 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Prints what a file of the run holds now.
+    /// Prints what a file of the run holds now; whether it holds anything.
     ///
     /// # Errors
     /// What reading it fails with.
-    pub(super) fn show(&self, file: &str) -> Result<()> {
+    pub(super) fn show(&self, file: &str) -> Result<bool> {
         let file = self.source.open(&["runs", self.run, file])?;
         let mut offset = 0;
         loop {
             let bytes = self.source.read_at(&file, offset)?;
-            if bytes.is_empty() || !print_bytes(&bytes)? {
-                return Ok(());
+            if bytes.is_empty() {
+                return Ok(offset > 0);
+            }
+            if !print_bytes(&bytes)? {
+                return Ok(true);
             }
             offset += bytes.len() as u64;
         }
+    }
+
+    /// Why there is nothing to show, for a user who waits for it.
+    ///
+    /// # Errors
+    /// What reading the run's status fails with.
+    pub(super) fn why_empty(&self) -> Result<String> {
+        let status = self.source.text(&["runs", self.run, "status"])?;
+        let (run, status) = (self.run, one_line(&status, 40));
+        Ok(match has_ended(&status) {
+            true => format!("run {run} has logged nothing; its status is {status}"),
+            false => format!(
+                "run {run} has logged nothing yet; its status is {status}, and --follow waits \
+                 for more"
+            ),
+        })
     }
 
     /// Asks again until the answer is no failure that may pass: the run goes on
@@ -140,6 +159,7 @@ impl<'a> Follower<'a> {
     /// # Errors
     /// What is no failure that may pass.
     pub(super) fn follow(&self, file: &str) -> Result<ExitCode> {
+        logging::tell_failures();
         let status = ["runs", self.run, "status"];
         Self::patiently(|| self.source.open(&status))?;
         let log = Self::patiently(|| self.source.open(&["runs", self.run, file]))?;

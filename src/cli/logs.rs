@@ -4,12 +4,13 @@ use super::{
     complete::values::Values,
     follow::{EVENTS, Follower, LOG},
     named,
-    output::start_logging,
+    output::{start_quiet_logging, tell},
     reach::ReachOptions,
 };
 use crate::{config::Environment, error::Result};
 use clap::Args;
 use std::process::ExitCode;
+use tracing_subscriber::filter::LevelFilter;
 
 /// `vm0fs logs`.
 #[derive(Debug, Args)]
@@ -48,8 +49,8 @@ impl LogsArgs {
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
         let source = match self.follow {
             true => {
-                start_logging(self.reach.verbose, false, environment)?;
-                self.reach.loud_source(environment)?
+                start_quiet_logging(self.reach.verbose, LevelFilter::INFO, environment)?;
+                self.reach.logged_source(environment)?
             }
             false => self.reach.source(environment)?,
         };
@@ -58,7 +59,12 @@ impl LogsArgs {
         let file = if self.json { EVENTS } else { LOG };
         match self.follow {
             true => follower.follow(file),
-            false => follower.show(file).map(|()| ExitCode::SUCCESS),
+            false => {
+                if !follower.show(file)? {
+                    tell(&follower.why_empty()?);
+                }
+                Ok(ExitCode::SUCCESS)
+            }
         }
     }
 }

@@ -33,9 +33,10 @@ const SHORTEST_PROMPT: usize = 8;
 /// `vm0fs ls`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "On a terminal times are ages, sizes are rounded and ids are cut to what tells them
-apart, which is enough for vm0fs logs and vm0fs cancel. Elsewhere all is exact.
-With --json, each line is an object, as in runs/.runs.jsonl of a mount.
+    after_help = "On a terminal times are ages, sizes are rounded, and ids are cut where there is no
+room for all of them: to what tells them apart, which is enough for vm0fs logs, cancel
+and diff. Elsewhere all is exact. With --json, each line is an object, as in
+runs/.runs.jsonl of a mount.
 
 A mount of the same account is asked for what it knows, so a listing can be as old
 as its --list-ttl. Where there is none, the service is asked.
@@ -95,6 +96,12 @@ struct RunsArgs {
     shown: Shown,
 }
 
+/// Reads `--limit`.
+fn rows_at_most(text: &str) -> Result<usize, String> {
+    let number = text.parse();
+    number.map_err(|_| format!("{text:?} is not a number of rows; write it like 20"))
+}
+
 /// How a listing is shown.
 #[derive(Debug, Args)]
 struct Shown {
@@ -102,7 +109,7 @@ struct Shown {
     #[arg(long)]
     json: bool,
     /// Stop after so many rows [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = rows_at_most)]
     limit: Option<usize>,
     /// What is asked for it.
     #[command(flatten)]

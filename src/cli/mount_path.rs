@@ -18,6 +18,10 @@ const VALUE: usize = 64 << 10;
 /// Characters of a path in a message.
 const SHOWN: usize = 200;
 
+/// What to name instead.
+const ADVICE: &str = "name a folder like artifacts/NAME/latest in a mount, or a file below it; \
+                      `vm0fs status` lists the mounts";
+
 /// A version in a mount.
 #[derive(Clone, Debug)]
 pub(super) struct MountPath {
@@ -40,14 +44,19 @@ impl MountPath {
     /// [`Error::Io`] where it cannot be looked up.
     pub(super) fn find(path: &Path) -> Result<Self> {
         let shown = one_line(&path.to_string_lossy(), SHOWN);
-        let real = locate(path).map_err(|error| Error::io(shown.clone(), error))?;
+        let real = locate(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::Setup(format!("{shown}: {error}; {ADVICE}")),
+            _ => Error::io(shown.clone(), error),
+        })?;
         let mounts = proc::mounts()?;
         let mount = real
             .ancestors()
             .find_map(|above| mounts.iter().rfind(|entry| entry.mountpoint == above))
             .filter(|entry| entry.is_vm0fs());
         let Some(mount) = mount else {
-            return Err(Error::Setup(format!("{shown} is not in a vm0fs mount")));
+            return Err(Error::Setup(format!(
+                "{shown} is not in a vm0fs mount; {ADVICE}"
+            )));
         };
         let below = real.strip_prefix(&mount.mountpoint).unwrap_or(&real);
         let names: Vec<&OsStr> = below.iter().collect();
@@ -163,7 +172,10 @@ mod tests {
     #[test]
     fn outside_of_a_mount() {
         let error = MountPath::find(Path::new("/proc")).unwrap_err().to_string();
-        assert_eq!(error, "/proc is not in a vm0fs mount");
+        assert!(
+            error.starts_with("/proc is not in a vm0fs mount; name a folder"),
+            "{error}"
+        );
         let error = MountPath::find(Path::new("/proc/no\nne"))
             .unwrap_err()
             .to_string();

@@ -10,7 +10,7 @@ use crate::{
 use nix::unistd::Uid;
 use rustix::fs::{XattrFlags, setxattr};
 use serde_json::{Value, json};
-use std::{os::unix::process::CommandExt, path::Path, time::Duration};
+use std::{os::unix::process::CommandExt, path::Path, process::Command, time::Duration};
 
 /// How long a mount may take to release the requests that wait.
 const LET_GO_LIMIT: Duration = Duration::from_millis(300);
@@ -85,14 +85,20 @@ pub(super) fn at(path: &Path) -> Result<MountEntry> {
     })
 }
 
+/// A process that asks a mount, as the user who mounted where this one is root's: without
+/// `allow_other` not even root may enter another user's mount.
+pub(super) fn second_process(command: &str, entry: &MountEntry) -> Command {
+    let mut process = unmount::second_process(command, &entry.mountpoint);
+    if let (true, Some(user), Some(group)) = (Uid::effective().is_root(), entry.user, entry.group) {
+        process.uid(user).gid(group);
+    }
+    process
+}
+
 /// Asks a mount, in a second process, to fail the requests to which nothing comes.
 /// The caller sees by unmounting whether that helped.
 pub(super) fn let_go(entry: &MountEntry) {
-    let mut command = unmount::second_process("unmount", &entry.mountpoint);
-    // Without `allow_other` not even root may enter another user's mount.
-    if let (true, Some(user), Some(group)) = (Uid::effective().is_root(), entry.user, entry.group) {
-        command.uid(user).gid(group);
-    }
+    let mut command = second_process("unmount", entry);
     if let Ok(mut child) = command.spawn() {
         let _ = unmount::wait_within(&mut child, LET_GO_LIMIT);
     }

@@ -12,8 +12,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
 use std::time::Duration;
 
-/// Runs that a message names where several are meant.
+/// Runs or versions that a message names where several are meant.
 const CANDIDATES: usize = 5;
+/// Characters of a version's id in a message.
+const VERSION: usize = 12;
 
 /// A row of `.runs.jsonl`.
 #[derive(Debug, Deserialize)]
@@ -157,6 +159,16 @@ pub(super) fn unknown_storage(source: &Source, kind: &str, word: &str) -> Error 
     struct Row {
         name: String,
     }
+    let other = match kind {
+        "volumes" => "artifacts",
+        _ => "volumes",
+    };
+    if source.has(&[other, word]).unwrap_or_default() {
+        return Error::Setup(format!(
+            "there is no {} {word:?}, but there is {other}/{word}",
+            kind.trim_end_matches('s')
+        ));
+    }
     let listed = rows::<Row>(source, &[kind, &format!(".{kind}.jsonl")]).unwrap_or_default();
     let near = nearest(word, listed.iter().map(|(row, _)| row.name.as_str()));
     let near = near.map(|near| format!(" (did you mean {near:?}?)"));
@@ -165,6 +177,53 @@ pub(super) fn unknown_storage(source: &Source, kind: &str, word: &str) -> Error 
         kind.trim_end_matches('s'),
         near.unwrap_or_default()
     ))
+}
+
+/// That an artifact or a volume has no version which the last name of a path means, and
+/// which there are.
+pub(super) fn unknown_version(source: &Source, shown: &str, path: [&[u8]; 3]) -> Error {
+    #[derive(Deserialize)]
+    struct Row {
+        id: String,
+        created_at: Timestamp,
+    }
+    let [kind, name, version] = path;
+    let text = match source.read(&[kind, name, b".versions.json"]) {
+        Ok(text) => text,
+        Err(error) => return error,
+    };
+    let rows: Vec<Row> = serde_json::from_slice(&text).unwrap_or_default();
+    let word = one_line(&String::from_utf8_lossy(version), 200);
+    let (shown, begin) = (one_line(shown, 200), |row: &&Row| {
+        row.id.starts_with(&*word)
+    });
+    let begun: Vec<&Row> = rows.iter().filter(begin).collect();
+    let list = |rows: &mut dyn Iterator<Item = &Row>, length: usize| {
+        let rows = rows.take(CANDIDATES).map(|row| {
+            let id: String = row.id.chars().take(length).collect();
+            format!("{} ({})", one_line(&id, 80), ago(row.created_at))
+        });
+        rows.collect::<Vec<_>>().join(", ")
+    };
+    let more = |count: usize| if count > CANDIDATES { ", …" } else { "" };
+    Error::Setup(match (begun.len(), rows.len()) {
+        (_, 0) => format!("{shown} has no version yet, so there is nothing to compare"),
+        (0, count) => format!(
+            "{shown} has no version {word:?}; it has {}{}",
+            list(&mut rows.iter(), VERSION),
+            more(count)
+        ),
+        (1, _) => format!(
+            "{word:?} is too short for a version of {shown}; give 8 characters of the id or more: \
+             {}",
+            list(&mut begun.into_iter(), VERSION)
+        ),
+        (count, _) => format!(
+            "{count} versions of {shown} begin with {word:?}; give more of the id: {}{}",
+            list(&mut begun.into_iter(), 80),
+            more(count)
+        ),
+    })
 }
 
 /// How long ago something was, in words; the time itself where it is still to come.

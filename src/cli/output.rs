@@ -4,6 +4,7 @@ use crate::{
     config::Environment,
     error::{Error, Result, TransportKind},
     logging,
+    shared::SHARED,
     text::one_line,
 };
 use serde::Serialize;
@@ -12,6 +13,7 @@ use std::{
     io::{self, IsTerminal, Write},
     process::ExitCode,
 };
+use tracing_subscriber::filter::LevelFilter;
 
 /// Characters of a line on standard error.
 const LONGEST_LINE: usize = 2_000;
@@ -30,10 +32,10 @@ pub(super) fn print(text: &str) -> Result<()> {
 /// [`Error::Io`] where standard output cannot be written.
 pub(super) fn print_bytes(text: &[u8]) -> Result<bool> {
     let mut out = io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
+    match logging::beside_bars(|| out.write_all(text).and_then(|()| out.flush())) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(Error::io("writing to standard output", error)),
+        Err(error) => Err(Error::Setup(unwritten(&error))),
     }
 }
 
@@ -47,9 +49,38 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     print(&(text + "\n"))
 }
 
-/// Writes a line to standard error. A closed one is no failure.
+/// What is wrong with standard output. It is no part of the cache, also where its disk is
+/// full.
+fn unwritten(error: &io::Error) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space where it goes"
+        }
+        _ => "",
+    };
+    format!("standard output cannot be written: {error}{advice}")
+}
+
+/// Writes a line to standard error. A closed or a full one is no failure.
 pub(super) fn tell(text: &str) {
-    let _ = writeln!(io::stderr(), "vm0fs: {}", one_line(text, LONGEST_LINE));
+    say(&one_line(text, LONGEST_LINE));
+}
+
+/// The same for a text of several lines.
+pub fn say(text: &str) {
+    let _ = logging::beside_bars(|| writeln!(io::stderr(), "vm0fs: {text}"));
+}
+
+/// Prints what the parser of the arguments has to say: help, or what is wrong with them;
+/// gives the exit code.
+pub fn usage(said: &clap::Error) -> ExitCode {
+    match said.print() {
+        Err(error) if !said.use_stderr() && error.kind() != io::ErrorKind::BrokenPipe => {
+            say(&unwritten(&error));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(1)),
+    }
 }
 
 /// The columns of the terminal that standard output is; `None` where it is none.
@@ -67,28 +98,35 @@ pub(super) fn exit_code(is_well: bool) -> ExitCode {
     ExitCode::from(u8::from(!is_well))
 }
 
-/// Begins to log to standard error, but for failures of fetches, which the command
-/// reports when it ends; with a verbosity, these too.
+/// Begins to log to standard error, at a level that is the usual one, but for failures of
+/// fetches, which the command reports when it ends; with a verbosity, more, and these too.
 ///
 /// # Errors
 /// [`Error::Setup`] for a bad `VM0FS_LOG`.
-pub(super) fn start_quiet_logging(verbosity: u8, environment: &Environment) -> Result<()> {
-    let level = logging::level(verbosity, environment)?;
+pub(super) fn start_quiet_logging(
+    verbosity: u8,
+    usual: LevelFilter,
+    environment: &Environment,
+) -> Result<()> {
     match (verbosity, environment.text("VM0FS_LOG")?) {
-        (0, None) => logging::init_for_command(level),
-        _ => logging::init(level, false),
+        (0, None) => logging::init_for_command(usual),
+        _ => logging::init(logging::level(verbosity, environment)?, false),
     }
     Ok(())
 }
 
-/// What to do about an error, where it does not say so itself.
-pub fn advice(error: &Error) -> Option<&'static str> {
+/// An error, and what to do about it, also where it does not say so itself.
+pub fn with_advice(error: &Error) -> String {
     match error {
-        Error::Transport(transport) if transport.kind == TransportKind::Connect => Some(
-            "see that the network is up and the address is right (--api-url, HTTPS_PROXY); \
-             `vm0fs doctor` finds out more",
+        Error::Transport(transport) if transport.kind == TransportKind::Connect => format!(
+            "{error}; see that the network is up and the address is right (--api-url, \
+             HTTPS_PROXY); `vm0fs doctor` finds out more"
         ),
-        _ => None,
+        Error::Transport(transport) if transport.request.starts_with(SHARED) => format!(
+            "{error}; see that the store is there and that you may use it (--shared-cache); \
+             `vm0fs help fleets` says what it needs"
+        ),
+        _ => error.to_string(),
     }
 }
 

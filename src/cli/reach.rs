@@ -1,6 +1,6 @@
 //! Decides for a command what it reads: a mount that lives, or a tree of its own.
 
-use super::{complete::values::Values, mounts, output::start_quiet_logging, source::Source};
+use super::{bars, complete::values::Values, mounts, output::start_quiet_logging, source::Source};
 use crate::{
     config::{ConnectionOptions, Environment, Settings},
     error::{Error, Result},
@@ -9,6 +9,7 @@ use crate::{
 };
 use clap::{ArgAction, Args};
 use std::path::{Path, PathBuf};
+use tracing_subscriber::filter::LevelFilter;
 
 /// Which mount is asked, or how the service is reached without one.
 #[derive(Args, Debug)]
@@ -44,12 +45,12 @@ impl ReachOptions {
     /// [`Error::Setup`] for a mountpoint without a mount that answers; where there is no
     /// mount, see [`Settings::load`].
     pub(super) fn source(self, environment: &Environment) -> Result<Source> {
-        start_quiet_logging(self.verbose, environment)?;
-        self.loud_source(environment)
+        start_quiet_logging(self.verbose, LevelFilter::WARN, environment)?;
+        self.logged_source(environment)
     }
 
-    /// The same for a command that goes on where a fetch fails, and has begun to log.
-    pub(super) fn loud_source(self, environment: &Environment) -> Result<Source> {
+    /// The same for a command that has begun to log.
+    pub(super) fn logged_source(self, environment: &Environment) -> Result<Source> {
         if let Some(path) = &self.mountpoint {
             let path: PathBuf = environment.current_dir.join(path).components().collect();
             let state = unmount::look(mounts::at(&path)?);
@@ -89,6 +90,7 @@ impl ReachOptions {
             return Ok(Source::Mount(mount.clone()));
         }
         let (tree, pending) = mount::open(&settings)?;
+        bars::show(&tree);
         Ok(Source::Tree(tree, pending))
     }
 }

@@ -4,14 +4,16 @@
 use super::{
     complete::values::Values,
     follow::{EVENTS, Follower, LOG},
+    mounts,
     named::unknown_agent,
-    output::{print, start_logging, start_quiet_logging, tell},
+    output::{print, start_quiet_logging, tell},
     source::Source,
 };
 use crate::{
     config::{ConnectionOptions, Environment, MountOptions, Settings, Span},
     error::{Error, Result},
     mount,
+    text::one_line,
     tree::{START_FILE, path_component},
 };
 use clap::{ArgAction, Args};
@@ -20,6 +22,7 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
+use tracing_subscriber::filter::LevelFilter;
 
 /// How long the status of a run that no stream tells of is believed.
 const STATUS_TTL: Duration = Duration::from_secs(5);
@@ -70,15 +73,17 @@ impl RunArgs {
     /// # Errors
     /// See [`Settings::load`]; what the service refuses.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
-        match self.follow {
-            true => start_logging(self.verbose, false, environment)?,
-            false => start_quiet_logging(self.verbose, environment)?,
-        }
+        let usual = match self.follow {
+            true => LevelFilter::INFO,
+            false => LevelFilter::WARN,
+        };
+        start_quiet_logging(self.verbose, usual, environment)?;
         let options = MountOptions {
             list_ttl: Some(Span(STATUS_TTL)),
             ..self.connection.into()
         };
-        let settings = Settings::load(options, environment)?;
+        let settings = Settings::load(options, environment);
+        let settings = settings.map_err(|error| advise(error, &self.agent))?;
         let text = match self.prompt.as_deref() {
             None | Some("-") => read_input()?,
             Some(prompt) => prompt.as_bytes().to_vec(),
@@ -89,7 +94,9 @@ impl RunArgs {
         match self.json {
             // What reads the events reads JSON only.
             true => tell(&format!("run {id}")),
-            false => print(&format!("{id}\n"))?,
+            false => print(&format!("{id}\n")).map_err(|error| {
+                Error::Setup(format!("run {id} is started and goes on, but {error}"))
+            })?,
         }
         let run = path_component(&id);
         let follower = Follower::new(&source, &run);
@@ -98,6 +105,19 @@ impl RunArgs {
             (true, false) => follower.follow(LOG),
             (false, _) => Ok(ExitCode::SUCCESS),
         }
+    }
+}
+
+/// Says what starts the run where there is no token but that of a mount.
+fn advise(error: Error, agent: &str) -> Error {
+    let own = mounts::own().unwrap_or_default();
+    match (&error, own.first()) {
+        (Error::NoToken, Some(mount)) => Error::Setup(format!(
+            "{error}. A mount of yours has a token: echo PROMPT > {}/agents/{}/run",
+            mounts::shown(&mount.mountpoint),
+            one_line(agent, 80)
+        )),
+        _ => error,
     }
 }
 

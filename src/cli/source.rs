@@ -48,7 +48,7 @@ impl Source {
     ///
     /// # Errors
     /// [`Error::NotFound`] where there is none; what reading it fails with.
-    pub(super) fn read(&self, path: &[&str]) -> Result<Vec<u8>> {
+    pub(super) fn read<N: AsRef<[u8]>>(&self, path: &[N]) -> Result<Vec<u8>> {
         let file = self.open(path)?;
         let mut all = Vec::new();
         loop {

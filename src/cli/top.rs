@@ -18,7 +18,6 @@ use crate::{
     error::{Error, Result},
     proc::MountEntry,
     text::one_line,
-    unmount::second_process,
 };
 use clap::Args;
 use page::Page;
@@ -52,6 +51,9 @@ const LONGEST: usize = 4 << 20;
 #[command(
     after_help = "Shows, once a second, the processes that use the mount, the downloads, the runs that
 are followed, the calls to the API and what is left of them. q or Ctrl-C leaves.
+
+The service counts calls by endpoint; the number left is that of the endpoint which has
+the least left.
 
 FETCHED is what a process has waited for to come from the service; the rest of its
 BYTES was known already. What the kernel answers from its own page cache is not seen: a
@@ -166,7 +168,7 @@ struct Reader {
 impl Reader {
     fn start(entry: &MountEntry) -> Result<Self> {
         let failed = |error| Error::io("starting the process that asks the mount", error);
-        let mut command = second_process("top", &entry.mountpoint);
+        let mut command = mounts::second_process("top", entry);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(failed)?;
         let (Some(input), Some(out)) = (child.stdin.take(), child.stdout.take()) else {

@@ -3,7 +3,7 @@
 use super::{
     complete::values::Values,
     mounts,
-    output::{exit_code, print},
+    output::{exit_code, print, tell},
 };
 use crate::{
     config::Environment,
@@ -77,7 +77,7 @@ impl UpgradeArgs {
                 Ok(done) => print(&format!("{shown}: {done}\n"))?,
                 Err(error) => {
                     is_well = false;
-                    eprintln!("vm0fs: {shown}: {error}");
+                    tell(&format!("{shown}: {error}"));
                 }
             }
         }

@@ -34,7 +34,7 @@ pub(super) struct CliLogin {
 /// Reads `config.toml`; nothing where there is none. Paths in it may begin
 /// with `~/`, and are otherwise relative to its folder.
 pub(super) fn read_config(path: &Path, home: Option<&Path>) -> Result<MountOptions> {
-    let Some((text, _)) = read(path)? else {
+    let Some((text, _)) = read_own(path)? else {
         return Ok(MountOptions::default());
     };
     let mut options = parse(&text).map_err(|(at, message)| {
@@ -109,7 +109,7 @@ fn parse(text: &str) -> Result<MountOptions, Wrong> {
 
 /// Reads the CLI's login; nothing where there is none.
 pub(super) fn read_cli_login(path: &Path) -> Result<CliLogin> {
-    let Some((text, mode)) = read(path)? else {
+    let Some((text, mode)) = read_own(path)? else {
         return Ok(CliLogin::default());
     };
     // serde_json's messages give a place, and of the content only types.
@@ -151,7 +151,18 @@ fn read_secret<T>(path: &Path, hint: &str, what: &str, parse: fn(&str) -> Result
         .map_err(unread)?
         .ok_or_else(|| Error::Setup(format!("{}: no such file ({hint})", path.display())))?;
     warn_if_open(path, mode, what);
-    parse(&text).map_err(|error| Error::Setup(format!("{}: {error}", path.display())))
+    parse(&text).map_err(|error| Error::Setup(format!("{}: {error} ({hint})", path.display())))
+}
+
+/// A file that is read unasked, because it lies where settings are.
+fn read_own(path: &Path) -> Result<Option<(String, u32)>> {
+    read(path).map_err(|error| match error {
+        error @ Error::Io { .. } => Error::Setup(format!(
+            "{error}; vm0fs reads it if it is there: make it a file that you may read, or move it \
+             away"
+        )),
+        error => error,
+    })
 }
 
 pub(super) fn warn_if_open(path: &Path, mode: u32, what: &str) {

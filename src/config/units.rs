@@ -54,7 +54,9 @@ impl FromStr for Span {
     fn from_str(text: &str) -> Result<Self, String> {
         parse(text, &DURATIONS)
             .map(|milliseconds| Self(Duration::from_millis(milliseconds)))
-            .ok_or_else(|| format!("{text:?} is not a duration; write it like 500ms, 3s, 2m or 1h"))
+            .ok_or_else(|| {
+                format!("{text:?} is not a duration; write it like 500ms, 3s, 2m, 1h or 7d")
+            })
     }
 }
 

@@ -53,6 +53,12 @@ pub(super) fn prepare(path: &Path) -> Result<Prepared> {
             )));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if path.is_symlink() {
+                return Err(Error::Setup(format!(
+                    "{shown} is a symlink that leads nowhere; make the folder that it names, or \
+                     name another mountpoint"
+                )));
+            }
             let missing = |path: &&Path| matches!(path.try_exists(), Ok(false));
             made.extend(path.ancestors().take_while(missing).map(Path::to_owned));
             made.reverse();

@@ -4,6 +4,9 @@ use crate::error::{Error, Result};
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 use url::Url;
 
+/// What the requests to a store begin with in messages.
+pub const SHARED: &str = "the shared cache";
+
 /// How to reach a shared cache. `Debug` shows no value of a variable.
 #[derive(Clone)]
 pub struct Access {

@@ -2,7 +2,7 @@
 //! which is waited for a bounded time.
 
 use super::{
-    access::{Access, Place},
+    access::{Access, Place, SHARED},
     leftovers,
     listed::Listed,
 };
@@ -131,7 +131,7 @@ impl Bucket {
                 folder,
                 longest: access.timeout / 2,
                 only_overwrites: AtomicBool::new(false),
-                shown: format!("the shared cache {}", access.url.trim()),
+                shown: format!("{SHARED} {}", access.url.trim()),
             }),
         })
     }

@@ -224,7 +224,7 @@ fn pin_takes_a_whole_id_and_refuses_an_ambiguous_one() {
     let out = setting.good(&["cache", "pin", "artifacts/void"]);
     assert!(out.contains("nothing to pin"), "{out}");
     let out = setting.bad(&setting.cache(&["pin", "aaaa1111"]));
-    assert!(out.contains("nor is it the id of a version"), "{out}");
+    assert!(out.contains("nor is it a path"), "{out}");
     setting.good(&[
         "prefetch",
         "artifacts/full/aaaa1111bbbb",

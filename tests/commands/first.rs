@@ -115,18 +115,53 @@ fn a_slow_download_has_a_line_on_the_terminal_of_a_mount_in_the_foreground() {
 }
 
 #[test]
+fn a_command_without_a_mount_shows_a_slow_download_on_its_terminal_alone() {
+    let mut world = small_world();
+    let storage = world.add_storage(Kind::Volume, "model");
+    let files = vec![File::new("weights", noise(3 << 20))];
+    world.add_version(&storage, VersionSpec::files(files));
+    let bench = Bench::new(world);
+    bench.server.fault(Fault::store(Action::Rate {
+        bytes_per_second: 1 << 20,
+    }));
+    let words = |cache: &str| {
+        let mut command = bench.command(Who::Myself);
+        command.args(["diff", "volumes/model", "latest", "latest", "--cache-dir"]);
+        command.arg(bench.dir().join(cache));
+        command
+    };
+    let line = format!(
+        "{} diff volumes/model latest latest --cache-dir {}; echo left with $?",
+        program().display(),
+        bench.dir().join("seen").display()
+    );
+    let (mut terminal, keys) = Watched::on_a_terminal(&bench, Who::Myself, &line);
+    terminal.expect("volumes/model/");
+    terminal.expect(" MiB of ");
+    terminal.expect("left with 0");
+    drop(keys);
+    terminal.end();
+    let said = finish(&mut words("unseen"));
+    assert_eq!((said.code, &*said.out, &*said.err), (Some(0), "", ""));
+}
+
+#[test]
 fn a_command_tells_a_failure_once_and_what_to_do() {
     let mut bench = Bench::at_own_address(small_world());
-    let commands: [&[&str]; 4] = [
+    let commands: [&[&str]; 7] = [
         &["ls", "runs"],
         &["logs", "latest"],
+        &["logs", "latest", "--follow"],
         &["cancel", "latest"],
         &["run", "writer", "Go"],
+        &["run", "writer", "Go", "--follow"],
+        &["diff", "site", "latest", "latest"],
     ];
     for words in commands {
         let mut command = bench.command(Who::Myself);
         let said = finish(command.args(words).env("VM0_API_KEY", "not-the-token"));
-        said.failed(&["401", "vm0 auth login"]);
+        assert_eq!(said.code, Some(if words[0] == "diff" { 2 } else { 1 }));
+        said.told(&["401", "vm0 auth login"]);
         assert_eq!(said.err.lines().count(), 1, "{said:?}");
     }
     let mut away: Vec<_> = commands.map(|_| bench.command(Who::Myself)).into();
@@ -139,12 +174,11 @@ fn a_command_tells_a_failure_once_and_what_to_do() {
                 .arg("--cache-dir")
                 .arg(bench.dir().join("none")),
         );
-        said.failed(&["cannot connect", "Connection refused"]);
+        let told = ["cannot connect", "Connection refused"];
+        assert_eq!(said.code, Some(if words[0] == "diff" { 2 } else { 1 }));
+        said.told(&told);
+        said.told(&["--api-url", "vm0fs doctor"]);
         assert_eq!(said.err.lines().count(), 1, "{said:?}");
-        // A run that cannot be cancelled is one of several.
-        if words[0] != "cancel" {
-            said.told(&["--api-url", "vm0fs doctor"]);
-        }
     }
 }
 

@@ -156,6 +156,11 @@ fn only_the_user_who_mounted_may_look() {
     let mut command = bench.command(Who::Ordinary);
     finish(command.arg("top").arg(mount.path()).arg("--once"))
         .failed(&["only the user who mounted"]);
+    // Root may, also where no other user may enter.
+    let closed = bench.mount_as(Who::Ordinary).start();
+    let mut command = bench.command(Who::Myself);
+    let text = finish(command.arg("top").arg(closed.path()).arg("--once")).succeeded();
+    assert!(text.contains("none asks the mount"), "{text}");
 }
 
 #[test]

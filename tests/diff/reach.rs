@@ -136,10 +136,11 @@ fn paths_longer_than_the_kernel_takes_are_compared() {
 #[test]
 fn trouble_is_told_and_is_exit_code_2() {
     let (bench, [_, one, two]) = small();
+    bench.server.world().add_storage(Kind::Volume, "none");
     let mount = bench.mount().start();
     let path = mount.join("artifacts/site");
     let path = path.to_str().unwrap();
-    let nowhere = mount.join("artifacts/none");
+    let nowhere = mount.join("artifacts/nowhere");
     let nowhere = nowhere.to_str().unwrap();
     let url = bench.server.api_url();
     let service = ["--api-url", &url];
@@ -148,7 +149,12 @@ fn trouble_is_told_and_is_exit_code_2() {
         assert_eq!((told.code, &*told.out), (Some(2), ""), "{told:?}");
         told.told(words);
     };
-    let no_version = ["has no version \"00000000\"", ".versions.json"];
+    let (shown, newest) = (format!("{} (", &one[..12]), format!("{} (", &two[..12]));
+    let no_version = [
+        "artifacts/site has no version \"00000000\"; it has",
+        &shown,
+        &newest,
+    ];
     trouble(&[path, "00000000", &two], &no_version);
     trouble(
         &[path, ".versions.json", &two],
@@ -160,20 +166,35 @@ fn trouble_is_told_and_is_exit_code_2() {
     );
     trouble(
         &[nowhere, &one, &two],
-        &["there is no artifact \"none\"", "vm0fs ls artifacts"],
+        &["there is no artifact \"nowhere\"", "vm0fs ls artifacts"],
     );
     trouble(&[path, &one, &two, "g"], &["g: is in neither version"]);
     trouble(&[path, &one, &two, "../f"], &["leads out of the version"]);
     trouble(&["/tmp", &one, &two], &["/tmp is in no artifact or volume"]);
-    trouble(&["/no\nne", &one, &two], &["/no ne: No such file"]);
+    trouble(
+        &["/no\nne", &one, &two],
+        &["/no ne: No such file", "volumes/NAME"],
+    );
+    let short = format!("{:?} is too short", &one[..5]);
+    trouble(&[path, &one[..5], &two], &[&short, "8 characters", &shown]);
+    let volumes = mount.join("volumes/none");
+    trouble(
+        &[volumes.to_str().unwrap(), "latest", "latest"],
+        &["volumes/none has no version yet"],
+    );
+    let other = mount.join("artifacts/none");
+    trouble(
+        &[other.to_str().unwrap(), "latest", "latest"],
+        &["there is no artifact \"none\", but there is volumes/none"],
+    );
     trouble(
         &[path, &one, &two, "--stat", "--json"],
         &["cannot be used with"],
     );
     let without = |named, version| [&[named, version, "latest"][..], &service].concat();
     trouble(
-        &without("none", &one),
-        &["there is no artifact \"none\"", "vm0fs ls artifacts"],
+        &without("nowhere", &one),
+        &["there is no artifact \"nowhere\"", "vm0fs ls artifacts"],
     );
     trouble(&without("site", "00000000"), &no_version);
     trouble(

@@ -223,6 +223,7 @@ fn without_systemd_enable_says_what_to_do_instead() {
             "--print-fstab",
         ]);
         said.told(&["mount --list-ttl=5s", "my vm0"]);
+        said.told(&["mount --print-fstab --list-ttl=5s"]);
         run(&["disable", "my vm0"]).failed(&["has no service", "vm0fs unmount"]);
         let home = bench.dir().join(format!("home-{who:?}"));
         assert!(!home.join(".config").exists(), "nothing is written");

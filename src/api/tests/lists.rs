@@ -45,6 +45,38 @@ fn a_list_of_one_page_costs_one_call() {
 }
 
 #[test]
+fn the_limit_that_is_shown_is_that_of_the_endpoint_with_the_least_left() {
+    // Remaining, of how many, until when.
+    let told = [
+        (70, 100, 1),
+        (4999, 5000, 1),
+        (60, 100, 1),
+        (99, 100, 2),
+        (4998, 5000, 2),
+    ];
+    let server = Server::new(move |_, number| {
+        let (remaining, limit, reset) = told[number - 1];
+        Reply::Whole(
+            200,
+            vec![
+                format!("x-ratelimit-limit: {limit}"),
+                format!("x-ratelimit-remaining: {remaining}"),
+                format!("x-ratelimit-reset: {reset}"),
+            ],
+            page_json(&[], false, None),
+        )
+    });
+    let client = server.client();
+    let shown = told.map(|(last, _, _)| {
+        client.agents(&Progress::new()).unwrap();
+        let calls = client.calls();
+        assert_eq!(calls.last_limit.unwrap().remaining, last);
+        calls.rate_limit.unwrap().remaining
+    });
+    assert_eq!(shown, [70, 70, 60, 99, 99]);
+}
+
+#[test]
 fn overlapping_pages_and_repeated_cursors_double_no_row() {
     let server = Server::new(|asked, _| {
         json(match asked.get("cursor") {

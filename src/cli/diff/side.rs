@@ -60,12 +60,7 @@ impl<'a> Side<'a> {
         };
         let (id, found) = found.map_err(|error| match error {
             Error::NotFound(_) => match source.has(&path[..2]) {
-                Ok(true) => Error::Setup(format!(
-                    "{} has no version {:?}, or several that begin so; its .versions.json lists \
-                     all",
-                    one_line(&storage.shown(), SHOWN),
-                    one_line(version, SHOWN)
-                )),
+                Ok(true) => named::unknown_version(source, &storage.shown(), path),
                 Ok(false) => {
                     named::unknown_storage(source, storage.kind, &String::from_utf8_lossy(path[1]))
                 }

@@ -32,8 +32,8 @@ impl Storage {
     /// What the user means. Looks into no mount that it is named in by a path.
     ///
     /// # Errors
-    /// [`Error::Setup`] for a path that is in no artifact or volume of a mount,
-    /// [`Error::Io`] where it does not exist.
+    /// [`Error::Setup`] for a path that is in no artifact or volume of a mount, or does
+    /// not exist.
     pub(super) fn find(named: &Path) -> Result<Self> {
         let shown = || one_line(&named.to_string_lossy(), SHOWN);
         let failed = |error| Error::io(shown(), error);
@@ -49,10 +49,14 @@ impl Storage {
         match by_name {
             Some(found) => Ok(found),
             None => {
-                let real = fs::canonicalize(named).map_err(failed)?;
+                let advice = "name an artifact as NAME, a volume as volumes/NAME, or one by its \
+                              path in a mount; `vm0fs ls artifacts` and `vm0fs ls volumes` list \
+                              them";
+                let real = fs::canonicalize(named)
+                    .map_err(|error| Error::Setup(format!("{}: {error}; {advice}", shown())))?;
                 by_path(&real, &mounts).ok_or_else(|| {
                     Error::Setup(format!(
-                        "{} is in no artifact or volume of a vm0fs mount",
+                        "{} is in no artifact or volume of a vm0fs mount; {advice}",
                         shown()
                     ))
                 })

@@ -104,7 +104,7 @@ impl Page<'_> {
         let note = "What the kernel answers from its page cache is not seen here.";
         let is_drawn = rows != usize::MAX;
         let note = if is_drawn {
-            format!("{note} q leaves.")
+            format!("q leaves. {note}")
         } else {
             note.to_owned()
         };

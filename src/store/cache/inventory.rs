@@ -108,16 +108,16 @@ impl Inventory {
     /// `None` if there is no cache.
     ///
     /// # Errors
-    /// [`Error::Io`] if the directory cannot be read.
+    /// [`Error::Setup`] if the directory cannot be read.
     pub fn open(dir: &Path, ceiling: u64) -> Result<Option<Self>> {
         let quota = Quota::at(dir.join("v1"), ceiling);
         match fs::read_dir(quota.versions()) {
             Ok(_) => Ok(Some(Self { quota })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => {
-                let context = format!("opening the cache {}", dir.display());
-                Err(Error::io(context, error))
-            }
+            Err(error) => Err(Error::Setup(format!(
+                "the cache {} cannot be read: {error}; name a folder of yours with --cache-dir",
+                dir.display()
+            ))),
         }
     }
 

@@ -68,7 +68,7 @@ impl Service {
     /// How many times longer than usual an answer stays fresh.
     pub(crate) fn slowdown(&self) -> u32 {
         let now = u64::try_from(self.api.now().as_second()).unwrap_or(0);
-        slowdown(self.api.calls().rate_limit, now)
+        slowdown(self.api.calls().last_limit, now)
     }
 
     /// How long listings and live objects are fresh.
