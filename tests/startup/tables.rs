@@ -1,6 +1,7 @@
 //! `/etc/fstab` and mount(8), which calls the program as its helper. Each test of them has
 //! a mount namespace of its own, where `/sbin` has the helper and `/etc/fstab` is another.
 
+use super::NO;
 use crate::{
     commands::{Said, finish, small_world},
     support::{
@@ -65,7 +66,7 @@ impl Machine {
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "--propagation", "private", "bash", "-c"])
-            .arg(format!("{BEGIN}{script}"))
+            .arg(format!("{NO}{BEGIN}{script}"))
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("LC_ALL", "C")
@@ -136,11 +137,11 @@ fn an_ordinary_user_mounts_and_unmounts_what_the_table_permits() {
     let machine = Machine::new(&["mount.fuse.vm0fs"], Who::Ordinary);
     let said = machine.run(
         r#"table <<< "vm0fs $PLACE fuse.vm0fs noauto,user,_netdev,$THEIRS 0 0"
-        mount -a; ! line
+        mount -a; no line
         alice mount "$PLACE"; line; alice ls "$PLACE/agents"
-        alice umount "$PLACE"; ! line
-        alice mount "$PLACE"; alice "$PROGRAM" unmount "$PLACE"; ! line
-        ! alice mount -t fuse.vm0fs vm0fs "$DIR/home-Ordinary" -o "$THEIRS""#,
+        alice umount "$PLACE"; no line
+        alice mount "$PLACE"; alice "$PROGRAM" unmount "$PLACE"; no line
+        no alice mount -t fuse.vm0fs vm0fs "$DIR/home-Ordinary" -o "$THEIRS""#,
     );
     // What no line permits, the program may still do for a user who has the right, but
     // not over a folder with files in it.
@@ -236,7 +237,7 @@ fn mount_enters_another_namespace_where_it_is_told_to() {
         trap 'kill $other' EXIT
         until [ "$(readlink /proc/$other/ns/mnt)" != "$(readlink /proc/$$/ns/mnt)" ]; do :; done
         mount -N $other -t vm0fs vm0fs "$PLACE" -o "$OPTIONS"
-        ! line
+        no line
         nsenter --mount=/proc/$other/ns/mnt ls "$PLACE/agents"
         nsenter --mount=/proc/$other/ns/mnt umount "$PLACE""#,
     );
@@ -268,7 +269,7 @@ fn mount_ends_with_the_codes_of_its_manual() {
         kill -INT $command
         wait $mount || echo "code $?"
         while grep -qsz "^[/]${PLACE#/}$" /proc/[0-9]*/cmdline; do sleep 0.05; done
-        ! line"#,
+        no line"#,
     );
     assert_eq!(said.succeeded(), "code 8\n", "it was interrupted");
     // The helper says 1 for a wrong option, and 32 where the mount fails.
