@@ -133,6 +133,26 @@ fn a_table_is_mounted_once_and_as_the_user_that_it_names() {
 
 #[test]
 #[ignore = "needs root"]
+fn a_table_is_mounted_from_a_folder_with_a_file_of_its_first_fields_name() {
+    let machine = Machine::new(&["mount.vm0fs"], Who::Myself);
+    let said = machine.run(
+        r#"cd "$DIR"; touch vm0fs target other; ln -s target none
+        for source in vm0fs none; do
+            table <<< "$source $PLACE vm0fs $OPTIONS 0 0"
+            mount -a; mount -a; line; umount "$PLACE"; no line
+        done
+        no mount -t vm0fs ./other "$PLACE" -o "$OPTIONS""#,
+    );
+    said.told(&["other cannot be mounted: the first field is vm0fs"]);
+    let out = said.succeeded();
+    assert_eq!(out.lines().count(), 2, "{out}");
+    for source in ["vm0fs", "none"] {
+        assert!(out.contains(&format!("fuse.vm0fs {source} ")), "{out}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
 fn an_ordinary_user_mounts_and_unmounts_what_the_table_permits() {
     let machine = Machine::new(&["mount.fuse.vm0fs"], Who::Ordinary);
     let said = machine.run(
