@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -102,10 +102,14 @@ fn the_package_of_debian_is_installed_used_and_purged() {
         let root = root.display();
         shell(
             Who::Myself,
-            &format!("dpkg --root='{root}' --force-depends --log=/dev/null {arguments} 2>&1"),
+            &format!(
+                "dpkg --root='{root}' --force-depends --force-script-chrootless \
+                 --log=/dev/null {arguments} 2>&1"
+            ),
         )
     };
-    dpkg(&format!("--install '{}'", package(".deb").display()));
+    let install = || dpkg(&format!("--install '{}'", package(".deb").display()));
+    assert!(!install().contains("mounts in use"), "the first");
     for file in dpkg("--listfiles vm0fs").lines() {
         let path = root.join(file.trim_start_matches('/'));
         assert!(fs::symlink_metadata(&path).is_ok(), "{file}");
@@ -138,7 +142,20 @@ fn the_package_of_debian_is_installed_used_and_purged() {
     for who in Who::all() {
         can_be_used(&bench, who, &installed);
     }
-    dpkg("--purge vm0fs");
+    // A mount goes on while its program is replaced and removed.
+    let place = Place::new(&bench, Who::Myself, "in-use");
+    let installed_command = |words: &[&str]| {
+        let mut command = bench.command_of(&installed, Who::Myself);
+        finish(command.args(words).arg(&place.path)).succeeded()
+    };
+    installed_command(&["mount"]);
+    let said = install();
+    assert!(said.contains("vm0fs upgrade --all"), "{said}");
+    assert!(installed_command(&["upgrade"]).contains(" serves it"));
+    let said = dpkg("--purge vm0fs");
+    assert!(said.contains("fusermount3 -u FOLDER"), "{said}");
+    assert!(place.run("ls -A").contains(".vm0fs"));
+    finish(&mut place.unmount(&bench)).succeeded();
     assert_eq!(everything(&root, "var/lib/dpkg"), before);
 }
 
@@ -193,18 +210,21 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
                 list.display()
             ),
         );
-        let mut running = bench.command_of(&installed, who);
-        let running = running.args(["demo", "--serve-only"]).process_group(0);
-        let mut running = running.stdout(std::process::Stdio::null()).spawn().unwrap();
-        run(&installer, &[]).succeeded();
+        let place = Place::new(&bench, who, &format!("in-use-{who:?}"));
+        let mut mount = bench.command_of(&installed, who);
+        finish(mount.arg("mount").arg(&place.path)).succeeded();
+        let said = run(&installer, &[]).succeeded();
         assert!(!stale.exists() && !stale.parent().unwrap().exists());
-        running.kill().unwrap();
-        running.wait().unwrap();
+        let advice = format!("{shown}/bin/vm0fs upgrade --all");
+        assert!(said.contains(&advice), "{said}");
 
         // What it left behind removes it.
         let own = local.join("share/vm0fs/install.sh");
         let said = run(&own, &["--uninstall"]).succeeded();
         assert!(said.contains("is removed"), "{said}");
+        assert!(said.contains("fusermount3 -u FOLDER"), "{said}");
+        assert!(place.run("ls -A").contains(".vm0fs"));
+        finish(&mut place.unmount(&bench)).succeeded();
         until("what the mount wrote is all that is left", || {
             let left = everything(&home, ".cache");
             left.replace(
@@ -228,7 +248,7 @@ fn the_installer_says_what_a_machine_lacks() {
     let tools = bench.folder("tools", Who::Myself);
     for tool in [
         "sh", "sed", "dirname", "mktemp", "find", "sort", "mkdir", "cat", "cp", "mv", "chmod",
-        "rm", "rmdir", "grep",
+        "rm", "rmdir", "grep", "id",
     ] {
         std::os::unix::fs::symlink(format!("/usr/bin/{tool}"), tools.join(tool)).unwrap();
     }

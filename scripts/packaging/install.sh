@@ -41,6 +41,11 @@ esac
 here=$(cd -- "$(dirname -- "$0")" && pwd)
 list=$prefix/share/vm0fs/installed
 
+# Whether this user has mounts.
+is_mounted() {
+    grep -qs " fuse\.vm0fs .*[ ,]user_id=$(id -u)[ ,]" /proc/self/mounts
+}
+
 # Removes what the list has, and the folders that are empty then.
 remove() {
     while IFS= read -r file; do
@@ -58,13 +63,12 @@ remove() {
 
 if [ "$action" = uninstall ]; then
     [ -f "$list" ] || fail "there is no vm0fs in $prefix that install.sh has installed ($list is missing)"
-    mounted=$("$prefix/bin/vm0fs" status --json 2>/dev/null | grep -c '"mountpoint"' || true)
     copy=$(mktemp)
     trap 'rm -f -- "$copy"' EXIT
     cat -- "$list" >"$copy"
     remove "$copy"
     say "vm0fs is removed from $prefix."
-    [ "${mounted:-0}" -eq 0 ] || say "$mounted mounts go on until they are unmounted: fusermount3 -u FOLDER"
+    if is_mounted; then say "Your mounts go on until you end them: fusermount3 -u FOLDER"; fi
     say "Left, if you used it: ~/.config/vm0fs (settings), ~/.cache/vm0fs, ~/.local/state/vm0fs (the log)."
     exit
 fi
@@ -102,6 +106,10 @@ while IFS= read -r file; do
     esac
 done <"$new"
 say "$("$prefix/bin/vm0fs" --version) is installed in $prefix."
+if is_mounted; then
+    say "Your mounts go on with the program that they began with. To exchange it in place:"
+    say "    $prefix/bin/vm0fs upgrade --all"
+fi
 
 case :$PATH: in
 *":$prefix/bin:"*) ;;
