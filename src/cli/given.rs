@@ -7,7 +7,10 @@ use crate::{
     text::one_line,
 };
 use clap::{ArgAction, Command, parser::ValueSource};
-use std::ffi::{OsStr, OsString};
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
 
 /// The flags that arguments give, and their values; paths are absolute.
 ///
@@ -75,4 +78,21 @@ pub(super) fn unseen(environment: &Environment, what: &str) -> Option<String> {
             names.join(", ")
         )
     })
+}
+
+/// A word for a shell.
+pub(super) fn shell_word(text: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-=:@".contains(char);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.into(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
+/// The program of this process.
+///
+/// # Errors
+/// Where it is not known.
+pub(super) fn own_program() -> Result<PathBuf> {
+    std::env::current_exe().map_err(|error| Error::io("finding the program", error))
 }

@@ -3,7 +3,7 @@
 
 use super::NO;
 use crate::{
-    commands::{Place, Said, finish, kill, small_world, until},
+    commands::{Place, Said, finish, kill, shell, small_world, until},
     support::{Bench, SOON, Who, program},
 };
 use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM};
@@ -223,7 +223,29 @@ fn without_systemd_enable_says_what_to_do_instead() {
             "~/.profile",
             "--print-fstab",
         ]);
-        said.told(&["mount --list-ttl=5s", "my vm0"]);
+        said.told(&[
+            "mount --list-ttl=5s",
+            "my vm0",
+            "cron does not see",
+            "VM0_API_KEY",
+        ]);
+        let said = run(&["enable", "--list-ttl", "5s", "50% off"]);
+        // What is said can be run as it is said.
+        let word_after = |lead: &str| {
+            let mut lines = said.err.lines();
+            lines
+                .find_map(|line| line.trim().strip_prefix(lead))
+                .unwrap()
+        };
+        let line = shell(who, word_after("by /etc/fstab:"));
+        assert!(line.contains("/50%\\040off fuse.vm0fs "), "{line}");
+        assert!(line.contains(",list-ttl=5s "), "{line}");
+        let line = word_after("at boot, by cron:")
+            .replace("crontab -l;", "")
+            .replace("| crontab -", "");
+        let line = shell(who, &line);
+        assert!(line.starts_with("@reboot "), "{line}");
+        assert!(line.ends_with("/50\\% off'\n"), "{line}");
         run(&["disable", "my vm0"]).failed(&["has no service", "vm0fs unmount"]);
         let home = bench.dir().join(format!("home-{who:?}"));
         assert!(!home.join(".config").exists(), "nothing is written");

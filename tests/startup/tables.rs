@@ -214,6 +214,34 @@ fn the_line_that_is_printed_mounts_as_its_arguments_do() {
 }
 
 #[test]
+#[ignore = "needs root"]
+fn who_prints_a_line_is_told_how_mount_finds_the_program() {
+    for who in Who::all() {
+        let machine = Machine::new(&[], who);
+        let user = match who {
+            Who::Myself => "",
+            Who::Ordinary => "alice ",
+        };
+        let said = machine.run(&format!(
+            r#"rm "$HELPERS/mount.fuse"; mount -t tmpfs tmpfs /usr/local/bin
+            home=$DIR/home-{who:?}; api=${{OPTIONS%%,*}}
+            print() {{ {user}"$PROGRAM" mount "--$1" "--$api" \
+                --token-file "$home/token" --cache-dir "$home/cache" "$PLACE"; }}
+            print print-fstab > "$DIR/line" 2> "$DIR/notes"
+            cat "$DIR/notes" >&2
+            advice=$(sed -n 's/.*have root do this before: //p' "$DIR/notes")
+            eval "$advice"
+            table < "$DIR/line"; {user}mount "$PLACE"; {user}ls "$PLACE/agents"; umount "$PLACE"
+            for kind in print-fstab print-unit; do
+                print $kind 2> "$DIR/notes" > "$DIR/line"; no grep 'mount finds no program' "$DIR/notes"
+            done"#
+        ));
+        said.told(&["mount finds no program for fuse.vm0fs yet"]);
+        assert_eq!(said.succeeded(), "writer\n");
+    }
+}
+
+#[test]
 fn systemd_makes_a_unit_without_complaint_of_the_line_that_is_printed() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
