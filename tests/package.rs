@@ -238,6 +238,41 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
 }
 
 #[test]
+fn a_folder_of_any_name_can_hold_what_the_archive_has() {
+    let who = *Who::all().last().unwrap();
+    let bench = Bench::new(World::empty());
+    let folder = bench.folder("unpacked", who);
+    let prefix = folder.join("it's ours");
+    let run = |prefix: &Path| {
+        let mut command = bench.command_of(Path::new("sh"), who);
+        command.arg("-c").arg(format!(
+            "tar -C '{}' -xzf '{}' && '{}'/*/install.sh --prefix \"$PREFIX\"",
+            folder.display(),
+            package(".tar.gz").display(),
+            folder.display()
+        ));
+        finish(command.env("PREFIX", prefix)).succeeded()
+    };
+    // What it says removes it, without the folder's name as an option.
+    let said = run(&prefix);
+    let remove = said.lines().last().unwrap();
+    let remove = remove.strip_prefix("To remove it: ").unwrap();
+    assert!(shell(who, remove).contains("is removed from"));
+    assert!(fs::read_dir(&prefix).unwrap().next().is_none());
+
+    // A unit cannot have an apostrophe there.
+    let prefix = folder.join("50% & a|b");
+    run(&prefix);
+    let unit = folder.join("vm0fs@x.service");
+    fs::copy(prefix.join("share/systemd/user/vm0fs@.service"), &unit).unwrap();
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--user", "--man=no"]).arg(&unit);
+    let runtime = bench.folder("runtime", Who::Myself);
+    let said = finish(verify.env("XDG_RUNTIME_DIR", runtime));
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+}
+
+#[test]
 fn the_installer_says_what_a_machine_lacks() {
     let bench = Bench::new(World::empty());
     let folder = bench.folder("unpacked", Who::Myself);
