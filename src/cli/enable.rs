@@ -220,13 +220,13 @@ impl EnableArgs {
             return report(&service, "runs already:");
         }
         if let Err(error) = start(&service) {
-            let why = why(&service.name);
+            let why = why(&service.name, &error);
             let now = match is_enabled {
                 true => service.restore(before, is_active),
                 false => service.take_away(),
             };
             return Err(Error::Setup(format!(
-                "the service did not start, and {now}: {error}{why}"
+                "the service did not start, and {now}: {why}"
             )));
         }
         report(&service, "started:")?;
@@ -295,13 +295,16 @@ fn start(service: &Service) -> Result<()> {
     systemctl(&["restart", &service.name]).map(|_| ())
 }
 
-/// Why a service has failed, in the words of its supervisor.
-fn why(name: &str) -> String {
+/// Why a service has failed, in the words of its supervisor; where it has said nothing, in
+/// those of systemd.
+fn why(name: &str, error: &Error) -> String {
     let told = systemctl(&["show", "--property=StatusText", "--value", name]);
     let told = told.unwrap_or_default();
     match told.trim() {
-        "" => format!("\nSee journalctl --user -u '{name}', or try: vm0fs mount --foreground"),
-        told => format!("\n{}", one_line(told, 400)),
+        "" => {
+            format!("{error}\nSee journalctl --user -u '{name}', or try: vm0fs mount --foreground")
+        }
+        told => one_line(told, 400),
     }
 }
 
