@@ -1,6 +1,6 @@
 //! What the arguments of `vm0fs mount` give, to be written down for a mount to come.
 
-use super::fstab::{is_path, options};
+use super::fstab::{is_path, options, value_name};
 use crate::{
     config::Environment,
     error::{Error, Result},
@@ -15,7 +15,7 @@ use std::{
 /// The flags that arguments give, and their values; paths are absolute.
 ///
 /// # Errors
-/// [`Error::Setup`] for what is no text.
+/// [`Error::Setup`] for what is no text, and for an address with a secret in it.
 pub(super) fn given(
     declaration: &Command,
     arguments: impl Iterator<Item = OsString>,
@@ -43,6 +43,12 @@ pub(super) fn given(
                         false => value.to_owned(),
                     };
                     let text = value.into_string().map_err(|_| not_text(&name))?;
+                    if value_name(arg) == "URL" && has_login(&text) {
+                        return Err(Error::Setup(format!(
+                            "{name}: an address with a user or a password is not written down \
+                             where others read it; give the address alone, and secrets in files"
+                        )));
+                    }
                     given.push((name.clone(), Some(text)));
                 }
             }
@@ -50,6 +56,13 @@ pub(super) fn given(
         }
     }
     Ok(given)
+}
+
+/// Whether an address, which may have no scheme, names a user.
+fn has_login(address: &str) -> bool {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    host.contains('@')
 }
 
 /// What is wrong with what cannot be written down.

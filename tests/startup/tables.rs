@@ -214,6 +214,43 @@ fn the_line_that_is_printed_mounts_as_its_arguments_do() {
 }
 
 #[test]
+fn no_secret_is_written_down() {
+    let bench = Bench::new(small_world());
+    for option in ["--api-url", "--shared-cache"] {
+        for address in ["https://me:s3cret@host/a", "me:s3cret@host"] {
+            for command in [
+                &["mount", "--print-fstab"][..],
+                &["mount", "--print-unit"],
+                &["enable"],
+            ] {
+                let mut run = bench.command(Who::Myself);
+                run.args(command).args([option, address, "vm0"]);
+                let said = finish(&mut run);
+                said.failed(&["with a user or a password is not written down"]);
+                assert!(
+                    !said.err.contains("s3cret") && said.out.is_empty(),
+                    "{said:?}"
+                );
+            }
+        }
+    }
+    // An at sign elsewhere is no user.
+    let mut run = bench.command(Who::Myself);
+    run.args([
+        "mount",
+        "--print-fstab",
+        "--api-url",
+        "https://host/a@b",
+        "vm0",
+    ]);
+    assert!(
+        finish(&mut run)
+            .succeeded()
+            .contains("api-url=https://host/a@b ")
+    );
+}
+
+#[test]
 #[ignore = "needs root"]
 fn who_prints_a_line_is_told_how_mount_finds_the_program() {
     for who in Who::all() {
