@@ -87,6 +87,13 @@ fn the_packages_are_those_that_their_sums_say() {
 }
 
 #[test]
+fn lintian_finds_no_error_in_the_package_of_debian() {
+    let lintian = "lintian --fail-on error --allow-root";
+    let deb = package(".deb");
+    shell(Who::Myself, &format!("{lintian} '{}' 2>&1", deb.display()));
+}
+
+#[test]
 #[ignore = "needs root"]
 fn the_package_of_debian_is_installed_used_and_purged() {
     let bench = Bench::new(World::empty());
