@@ -74,7 +74,7 @@ use clap::{Parser, Subcommand};
   vm0fs demo                       look around without an account
   vm0fs mount ~/vm0                mount what your token may see
   ls -lt ~/vm0/runs | head         the latest runs
-  vm0fs run my-agent \"Do it\" -f   start a run, and see what it says
+  vm0fs run my-agent \"Do it\" -f    start a run, and see what it says
   vm0fs ls runs                    the runs as a table
   vm0fs unmount ~/vm0
 
@@ -102,7 +102,7 @@ pub enum Command {
     Enable(EnableArgs),
     /// Unmount, and remove the service that `enable` made
     Disable(DisableArgs),
-    /// Has mounts go on with the program as it now is on disk
+    /// Have mounts go on with the program as it now is on disk
     Upgrade(UpgradeArgs),
     /// Show which mounts there are, and whether they work
     Status(StatusArgs),

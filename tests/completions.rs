@@ -199,7 +199,9 @@ fn shells_complete_what_is_typed() {
                 "ls runs --agent=\"my\t",
                 &["ls", "runs", "--agent=my agent"],
             );
-            check(&format!("unmount {typed}\t"), &["unmount", shown]);
+            for command in ["unmount", "upgrade", "status"] {
+                check(&format!("{command} {typed}\t"), &[command, shown]);
+            }
             check("mount /usr/sh\tx", &["mount", "/usr/share/x"]);
             let option = "--cache-dir=/usr/share/x";
             check("mount --cache-dir=/usr/sh\tx", &["mount", option]);

@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -87,6 +87,13 @@ fn the_packages_are_those_that_their_sums_say() {
 }
 
 #[test]
+fn lintian_finds_no_error_in_the_package_of_debian() {
+    let lintian = "lintian --fail-on error --allow-root";
+    let deb = package(".deb");
+    shell(Who::Myself, &format!("{lintian} '{}' 2>&1", deb.display()));
+}
+
+#[test]
 #[ignore = "needs root"]
 fn the_package_of_debian_is_installed_used_and_purged() {
     let bench = Bench::new(World::empty());
@@ -102,10 +109,14 @@ fn the_package_of_debian_is_installed_used_and_purged() {
         let root = root.display();
         shell(
             Who::Myself,
-            &format!("dpkg --root='{root}' --force-depends --log=/dev/null {arguments} 2>&1"),
+            &format!(
+                "dpkg --root='{root}' --force-depends --force-script-chrootless \
+                 --log=/dev/null {arguments} 2>&1"
+            ),
         )
     };
-    dpkg(&format!("--install '{}'", package(".deb").display()));
+    let install = || dpkg(&format!("--install '{}'", package(".deb").display()));
+    assert!(!install().contains("mounts in use"), "the first");
     for file in dpkg("--listfiles vm0fs").lines() {
         let path = root.join(file.trim_start_matches('/'));
         assert!(fs::symlink_metadata(&path).is_ok(), "{file}");
@@ -138,7 +149,20 @@ fn the_package_of_debian_is_installed_used_and_purged() {
     for who in Who::all() {
         can_be_used(&bench, who, &installed);
     }
-    dpkg("--purge vm0fs");
+    // A mount goes on while its program is replaced and removed.
+    let place = Place::new(&bench, Who::Myself, "in-use");
+    let installed_command = |words: &[&str]| {
+        let mut command = bench.command_of(&installed, Who::Myself);
+        finish(command.args(words).arg(&place.path)).succeeded()
+    };
+    installed_command(&["mount"]);
+    let said = install();
+    assert!(said.contains("vm0fs upgrade --all"), "{said}");
+    assert!(installed_command(&["upgrade"]).contains(" serves it"));
+    let said = dpkg("--purge vm0fs");
+    assert!(said.contains("fusermount3 -u FOLDER"), "{said}");
+    assert!(place.run("ls -A").contains(".vm0fs"));
+    finish(&mut place.unmount(&bench)).succeeded();
     assert_eq!(everything(&root, "var/lib/dpkg"), before);
 }
 
@@ -193,18 +217,21 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
                 list.display()
             ),
         );
-        let mut running = bench.command_of(&installed, who);
-        let running = running.args(["demo", "--serve-only"]).process_group(0);
-        let mut running = running.stdout(std::process::Stdio::null()).spawn().unwrap();
-        run(&installer, &[]).succeeded();
+        let place = Place::new(&bench, who, &format!("in-use-{who:?}"));
+        let mut mount = bench.command_of(&installed, who);
+        finish(mount.arg("mount").arg(&place.path)).succeeded();
+        let said = run(&installer, &[]).succeeded();
         assert!(!stale.exists() && !stale.parent().unwrap().exists());
-        running.kill().unwrap();
-        running.wait().unwrap();
+        let advice = format!("{shown}/bin/vm0fs upgrade --all");
+        assert!(said.contains(&advice), "{said}");
 
         // What it left behind removes it.
         let own = local.join("share/vm0fs/install.sh");
         let said = run(&own, &["--uninstall"]).succeeded();
         assert!(said.contains("is removed"), "{said}");
+        assert!(said.contains("fusermount3 -u FOLDER"), "{said}");
+        assert!(place.run("ls -A").contains(".vm0fs"));
+        finish(&mut place.unmount(&bench)).succeeded();
         until("what the mount wrote is all that is left", || {
             let left = everything(&home, ".cache");
             left.replace(
@@ -218,6 +245,41 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
 }
 
 #[test]
+fn a_folder_of_any_name_can_hold_what_the_archive_has() {
+    let who = *Who::all().last().unwrap();
+    let bench = Bench::new(World::empty());
+    let folder = bench.folder("unpacked", who);
+    let prefix = folder.join("it's ours");
+    let run = |prefix: &Path| {
+        let mut command = bench.command_of(Path::new("sh"), who);
+        command.arg("-c").arg(format!(
+            "tar -C '{}' -xzf '{}' && '{}'/*/install.sh --prefix \"$PREFIX\"",
+            folder.display(),
+            package(".tar.gz").display(),
+            folder.display()
+        ));
+        finish(command.env("PREFIX", prefix)).succeeded()
+    };
+    // What it says removes it, without the folder's name as an option.
+    let said = run(&prefix);
+    let remove = said.lines().last().unwrap();
+    let remove = remove.strip_prefix("To remove it: ").unwrap();
+    assert!(shell(who, remove).contains("is removed from"));
+    assert!(fs::read_dir(&prefix).unwrap().next().is_none());
+
+    // A unit cannot have an apostrophe there.
+    let prefix = folder.join("50% & a|b");
+    run(&prefix);
+    let unit = folder.join("vm0fs@x.service");
+    fs::copy(prefix.join("share/systemd/user/vm0fs@.service"), &unit).unwrap();
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--user", "--man=no"]).arg(&unit);
+    let runtime = bench.folder("runtime", Who::Myself);
+    let said = finish(verify.env("XDG_RUNTIME_DIR", runtime));
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+}
+
+#[test]
 fn the_installer_says_what_a_machine_lacks() {
     let bench = Bench::new(World::empty());
     let folder = bench.folder("unpacked", Who::Myself);
@@ -228,7 +290,7 @@ fn the_installer_says_what_a_machine_lacks() {
     let tools = bench.folder("tools", Who::Myself);
     for tool in [
         "sh", "sed", "dirname", "mktemp", "find", "sort", "mkdir", "cat", "cp", "mv", "chmod",
-        "rm", "rmdir", "grep",
+        "rm", "rmdir", "grep", "id",
     ] {
         std::os::unix::fs::symlink(format!("/usr/bin/{tool}"), tools.join(tool)).unwrap();
     }

@@ -3,9 +3,9 @@
 # usage: install.sh [--prefix DIR]       install, or install this version over another
 #        install.sh --uninstall [--prefix DIR]
 #
-# DIR is ~/.local unless it is given. What was installed is listed in
-# DIR/share/vm0fs/installed; --uninstall removes that and nothing else. Settings, the
-# cache and the log stay.
+# DIR is ~/.local unless it is given; for what was installed in DIR, DIR. What was
+# installed is listed in DIR/share/vm0fs/installed; --uninstall removes that and nothing
+# else. Settings, the cache and the log stay.
 set -eu
 
 say() { printf '%s\n' "$*"; }
@@ -33,13 +33,35 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+here=$(cd -- "$(dirname -- "$0")" && pwd)
+if [ -z "$prefix" ] && [ -f "$here/installed" ]; then prefix=${here%/share/vm0fs}; fi
 [ -n "$prefix" ] || prefix=${HOME:?the home folder is not known; name a folder with --prefix}/.local
 case $prefix in
 /*) ;;
 *) prefix=$PWD/$prefix ;;
 esac
-here=$(cd -- "$(dirname -- "$0")" && pwd)
 list=$prefix/share/vm0fs/installed
+
+# A word for a shell, also where it has a space.
+word() {
+    case $1 in
+    *[!A-Za-z0-9/._+@:=-]*) printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")" ;;
+    *) printf '%s' "$1" ;;
+    esac
+}
+
+# The program as a word of a unit (systemd.service(5), "command lines"), for sed to put in.
+# No unit can name one by a path with quotes or backslashes.
+unit_word() {
+    unit=$(printf ':%s/bin/vm0fs' "$prefix" | sed 's/%/%%/g')
+    case $unit in *[[:space:]\;]*) unit=\"$unit\" ;; esac
+    printf '%s' "$unit" | sed 's/[\\|&]/\\&/g'
+}
+
+# Whether this user has mounts.
+is_mounted() {
+    grep -qs " fuse\.vm0fs .*[ ,]user_id=$(id -u)[ ,]" /proc/self/mounts
+}
 
 # Removes what the list has, and the folders that are empty then.
 remove() {
@@ -58,13 +80,12 @@ remove() {
 
 if [ "$action" = uninstall ]; then
     [ -f "$list" ] || fail "there is no vm0fs in $prefix that install.sh has installed ($list is missing)"
-    mounted=$("$prefix/bin/vm0fs" status --json 2>/dev/null | grep -c '"mountpoint"' || true)
     copy=$(mktemp)
     trap 'rm -f -- "$copy"' EXIT
     cat -- "$list" >"$copy"
     remove "$copy"
     say "vm0fs is removed from $prefix."
-    [ "${mounted:-0}" -eq 0 ] || say "$mounted mounts go on until they are unmounted: fusermount3 -u FOLDER"
+    if is_mounted; then say "Your mounts go on until you end them: fusermount3 -u FOLDER"; fi
     say "Left, if you used it: ~/.config/vm0fs (settings), ~/.cache/vm0fs, ~/.local/state/vm0fs (the log)."
     exit
 fi
@@ -91,7 +112,7 @@ while IFS= read -r file; do
     share/vm0fs/installed) cat -- "$new" >"$prefix/$file" ;;
     share/vm0fs/install.sh) [ "$here/install.sh" -ef "$prefix/$file" ] || cp -f -- "$here/install.sh" "$prefix/$file" ;;
     # The unit names the program by its place.
-    share/systemd/*) sed "s|/usr/bin/vm0fs|$prefix/bin/vm0fs|g" "$here/$file" >"$prefix/$file" ;;
+    share/systemd/*) sed "s|^ExecStart=:/usr/bin/vm0fs|ExecStart=$(unit_word)|" "$here/$file" >"$prefix/$file" ;;
     # Aside first: a program that runs cannot be written to.
     bin/*)
         cp -f -- "$here/$file" "$prefix/$file.new"
@@ -102,6 +123,10 @@ while IFS= read -r file; do
     esac
 done <"$new"
 say "$("$prefix/bin/vm0fs" --version) is installed in $prefix."
+if is_mounted; then
+    say "Your mounts go on with the program that they began with. To exchange it in place:"
+    say "    $(word "$prefix/bin/vm0fs") upgrade --all"
+fi
 
 case :$PATH: in
 *":$prefix/bin:"*) ;;
@@ -114,7 +139,16 @@ fi
 if [ ! -c /dev/fuse ]; then
     say "/dev/fuse is missing: sudo modprobe fuse; in a container: --device /dev/fuse"
 fi
-say "Completion works in a new bash or fish. For zsh, add to ~/.zshrc before compinit:"
-say "    fpath=($prefix/share/zsh/site-functions \$fpath)"
+case $prefix in
+"${HOME-}/.local" | /usr/local | /usr) say "Completion works in a new bash or fish. For zsh, add to ~/.zshrc before compinit:" ;;
+*)
+    say "For completion in bash, add to ~/.bashrc:"
+    say "    . $(word "$prefix/share/bash-completion/completions/vm0fs")"
+    say "For fish, to ~/.config/fish/config.fish:"
+    say "    source $(word "$prefix/share/fish/vendor_completions.d/vm0fs.fish")"
+    say "For zsh, to ~/.zshrc before compinit:"
+    ;;
+esac
+say "    fpath=($(word "$prefix/share/zsh/site-functions") \$fpath)"
 say "To look around without an account: vm0fs demo"
-say "To remove it: sh $prefix/share/vm0fs/install.sh --uninstall"
+say "To remove it: sh $(word "$prefix/share/vm0fs/install.sh") --uninstall"

@@ -3,7 +3,7 @@
 
 use super::{
     complete::values::Values,
-    given::{given, is_ours, unseen},
+    given::{given, is_ours, own_program, shell_word, unseen},
     output::{print, start_logging},
     unit,
     user_manager::{self as manager, systemctl},
@@ -195,9 +195,10 @@ impl EnableArgs {
         let declaration = Self::augment_args(Command::new("vm0fs enable"));
         let options = given(&declaration, std::env::args_os().skip(1), environment)?;
         let service = Service::at(self.mountpoint, environment)?;
-        let program = unit::own_program()?;
-        let variables = manager::environment()
-            .map_err(|error| without_systemd(&error, &program, &options, &service.folder))?;
+        let program = own_program()?;
+        let variables = manager::environment().map_err(|error| {
+            without_systemd(&error, &program, &options, &service.folder, environment)
+        })?;
         check(self.options, environment, variables)?;
         let is_active = service.is("is-active")?;
         let mounted = proc::mount_at(&service.folder)?;
@@ -219,13 +220,13 @@ impl EnableArgs {
             return report(&service, "runs already:");
         }
         if let Err(error) = start(&service) {
-            let why = why(&service.name);
+            let why = why(&service.name, &error);
             let now = match is_enabled {
                 true => service.restore(before, is_active),
                 false => service.take_away(),
             };
             return Err(Error::Setup(format!(
-                "the service did not start, and {now}: {error}{why}"
+                "the service did not start, and {now}: {why}"
             )));
         }
         report(&service, "started:")?;
@@ -294,13 +295,16 @@ fn start(service: &Service) -> Result<()> {
     systemctl(&["restart", &service.name]).map(|_| ())
 }
 
-/// Why a service has failed, in the words of its supervisor.
-fn why(name: &str) -> String {
+/// Why a service has failed, in the words of its supervisor; where it has said nothing, in
+/// those of systemd.
+fn why(name: &str, error: &Error) -> String {
     let told = systemctl(&["show", "--property=StatusText", "--value", name]);
     let told = told.unwrap_or_default();
     match told.trim() {
-        "" => format!("\nSee journalctl --user -u '{name}', or try: vm0fs mount --foreground"),
-        told => format!("\n{}", one_line(told, 400)),
+        "" => {
+            format!("{error}\nSee journalctl --user -u '{name}', or try: vm0fs mount --foreground")
+        }
+        told => one_line(told, 400),
     }
 }
 
@@ -324,7 +328,9 @@ fn without_systemd(
     program: &Path,
     options: &[(String, Option<String>)],
     folder: &Path,
+    environment: &Environment,
 ) -> Error {
+    let program = shell_word(&program.to_string_lossy());
     let mut arguments = String::new();
     for (name, value) in options {
         arguments += &match value {
@@ -333,24 +339,18 @@ fn without_systemd(
         };
     }
     arguments += &format!(" {}", shell_word(&folder.to_string_lossy()));
-    let command = format!("{} mount{arguments}", program.display());
+    let command = format!("{program} mount{arguments}");
+    let note = unseen(environment, "cron");
+    let note = note.map_or_else(String::new, |note| format!("\nNote: {note}"));
     Error::Setup(format!(
         "there is no systemd of yours to ask ({error}). Instead, one of\n  \
          at boot, by cron:    (crontab -l; echo {}) | crontab -\n  \
          at login:            echo {} >> ~/.profile\n  \
-         by /etc/fstab:       vm0fs mount --print-fstab{arguments}",
-        shell_word(&format!("@reboot {command}")),
+         by /etc/fstab:       {program} mount --print-fstab{arguments}{note}",
+        // crontab(5) ends a command at a percent sign.
+        shell_word(&format!("@reboot {command}").replace('%', "\\%")),
         shell_word(&format!("{command} 2>/dev/null")),
     ))
-}
-
-/// A word for a shell.
-fn shell_word(text: &str) -> String {
-    let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-=:@".contains(char);
-    match !text.is_empty() && text.chars().all(is_plain) {
-        true => text.into(),
-        false => format!("'{}'", text.replace('\'', "'\\''")),
-    }
 }
 
 impl DisableArgs {

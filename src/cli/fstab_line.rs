@@ -2,7 +2,7 @@
 
 use super::{
     fstab::{GENERIC, Generic, SETUID, SOURCE, TYPE},
-    given::{not_text, unseen},
+    given::{not_text, own_program, shell_word, unseen},
 };
 use crate::{
     config::Environment,
@@ -11,6 +11,9 @@ use crate::{
 };
 use nix::unistd::Uid;
 use std::path::Path;
+
+/// Where the program is for all users.
+const INSTALLED: [&str; 2] = ["/usr/local/bin/vm0fs", "/usr/bin/vm0fs"];
 
 /// A line of `/etc/fstab`, and what its reader must know beside.
 #[derive(Debug)]
@@ -114,8 +117,35 @@ fn notes(is_root: bool, place: &str, environment: &Environment) -> Vec<String> {
              {shown}"
         ),
     }];
+    notes.extend(missing_helper());
     notes.extend(unseen(environment, "mount"));
     notes
+}
+
+/// What is to be done before mount(8) can find the program, where it cannot: one that was
+/// built from its sources, or installed without root, is where mount(8) does not look.
+pub(super) fn missing_helper() -> Option<String> {
+    let link = format!("/sbin/mount.{TYPE}");
+    let exists = |path: &&str| Path::new(path).exists();
+    // Which looks for the program itself.
+    let of_fuse = exists(&"/sbin/mount.fuse") && INSTALLED.iter().any(exists);
+    if exists(&&*link) || of_fuse {
+        return None;
+    }
+    let program = own_program().ok()?;
+    let program = program.to_str()?;
+    // No link to where its user can exchange it: root will start it.
+    let (copy, target) = match INSTALLED.contains(&program) {
+        true => (String::new(), program),
+        false => {
+            let target = INSTALLED[0];
+            let copy = format!("install -m 755 {} {target} && ", shell_word(program));
+            (copy, target)
+        }
+    };
+    Some(format!(
+        "mount finds no program for {TYPE} yet; have root do this before: {copy}ln -s {target} {link}"
+    ))
 }
 
 #[cfg(test)]

@@ -1,18 +1,21 @@
 //! What the arguments of `vm0fs mount` give, to be written down for a mount to come.
 
-use super::fstab::{is_path, options};
+use super::fstab::{is_path, options, value_name};
 use crate::{
     config::Environment,
     error::{Error, Result},
     text::one_line,
 };
 use clap::{ArgAction, Command, parser::ValueSource};
-use std::ffi::{OsStr, OsString};
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
 
 /// The flags that arguments give, and their values; paths are absolute.
 ///
 /// # Errors
-/// [`Error::Setup`] for what is no text.
+/// [`Error::Setup`] for what is no text, and for an address with a secret in it.
 pub(super) fn given(
     declaration: &Command,
     arguments: impl Iterator<Item = OsString>,
@@ -40,6 +43,12 @@ pub(super) fn given(
                         false => value.to_owned(),
                     };
                     let text = value.into_string().map_err(|_| not_text(&name))?;
+                    if value_name(arg) == "URL" && has_login(&text) {
+                        return Err(Error::Setup(format!(
+                            "{name}: an address with a user or a password is not written down \
+                             where others read it; give the address alone, and secrets in files"
+                        )));
+                    }
                     given.push((name.clone(), Some(text)));
                 }
             }
@@ -47,6 +56,13 @@ pub(super) fn given(
         }
     }
     Ok(given)
+}
+
+/// Whether an address, which may have no scheme, names a user.
+fn has_login(address: &str) -> bool {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    host.contains('@')
 }
 
 /// What is wrong with what cannot be written down.
@@ -75,4 +91,21 @@ pub(super) fn unseen(environment: &Environment, what: &str) -> Option<String> {
             names.join(", ")
         )
     })
+}
+
+/// A word for a shell.
+pub(super) fn shell_word(text: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-=:@".contains(char);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.into(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
+/// The program of this process.
+///
+/// # Errors
+/// Where it is not known.
+pub(super) fn own_program() -> Result<PathBuf> {
+    std::env::current_exe().map_err(|error| Error::io("finding the program", error))
 }

@@ -154,6 +154,10 @@ mod tests {
             ]
         );
         assert!(!mount.contains("\\-worker"), "what is hidden: {mount}");
+        // What it is comes before its options.
+        let whole = text("vm0fs");
+        let (description, _) = whole.split_once(".SH OPTIONS").unwrap();
+        assert!(description.contains("A prompt that is written"), "{whole}");
         let run = text("vm0fs-run");
         let (before, exits) = run.split_once(".SH \"EXIT STATUS\"").unwrap();
         assert!(exits.contains("\\fB4\\fR\ntimed out\n"), "{exits}");

@@ -7,7 +7,7 @@
 use super::{fstab, mount::MountArgs};
 use crate::{
     error::{Error, Result},
-    proc::OWN_PROGRAM,
+    proc::{self, OWN_PROGRAM},
     text::one_line,
 };
 use clap::{Args, Command as Declaration};
@@ -15,7 +15,7 @@ use nix::unistd::{Uid, User, initgroups, setgid, setuid};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::{
     ffi::{CString, OsStr, OsString},
-    fs::File,
+    fs::{self, File},
     os::{
         fd::AsFd,
         unix::{ffi::OsStrExt, process::CommandExt, process::ExitStatusExt},
@@ -32,6 +32,9 @@ const FAILED: u8 = 32;
 
 /// How a program is called that mount(8) starts.
 const PREFIX: &str = "mount.";
+
+/// The first field of lines that name no source.
+const NONE: &str = "none";
 
 /// Where `mount.fuse` of fuse3 opens the device itself (`drop_privileges`), the mountpoint
 /// is a descriptor.
@@ -91,6 +94,11 @@ pub fn run(commands: &Declaration) -> std::result::Result<Option<u8>, Failure> {
     }
     if let Some(namespace) = &call.namespace {
         enter(namespace)?;
+    }
+    // `mount -a` takes the path for another mount, and asks for what there is.
+    let is_there = || proc::mount_at(&call.mountpoint).ok().flatten();
+    if call.name_of_path().is_some() && is_there().is_some_and(|entry| entry.is_vm0fs()) {
+        return Ok(Some(0));
     }
     let mut command = Command::new(OWN_PROGRAM);
     command.arg0("vm0fs").arg("mount").args(arguments);
@@ -188,21 +196,30 @@ impl Call {
         Ok(call)
     }
 
+    /// What the table or the user has for the source, where mount(8) hands on a path
+    /// instead: it does so where the current folder has a file of that name, such as the
+    /// program or its sources.
+    fn name_of_path(&self) -> Option<&'static str> {
+        let is_it = |name: &&str| fs::canonicalize(name).is_ok_and(|path| path == *self.source);
+        [fstab::SOURCE, NONE].into_iter().find(is_it)
+    }
+
     /// The arguments of `vm0fs mount`.
     fn arguments(&self, options: Vec<String>) -> Result<Vec<OsString>> {
         let mut arguments: Vec<OsString> = options.into_iter().map(OsString::from).collect();
-        let source = self.source.to_str().unwrap_or("?");
+        let source = self.name_of_path().or(self.source.to_str());
+        let source = source.unwrap_or("?");
         if source.contains("://") {
             arguments.push(format!("--api-url={source}").into());
             arguments.push(format!("--source={source}").into());
-        } else if !["", "none", fstab::SOURCE].contains(&source) {
+        } else if !["", NONE, fstab::SOURCE].contains(&source) {
             return Err(Error::Setup(format!(
                 "{} cannot be mounted: the first field is vm0fs, or the address of an API such \
                  as https://api.example.com",
                 one_line(source, 200)
             )));
-        } else if source == "none" {
-            arguments.push("--source=none".into());
+        } else if source == NONE {
+            arguments.push(format!("--source={NONE}").into());
         }
         if self.is_verbose {
             arguments.push("--verbose".into());
@@ -228,7 +245,7 @@ fn text(value: OsString) -> Result<String> {
 /// or a process id.
 fn enter(namespace: &OsStr) -> std::result::Result<(), Failure> {
     let path = match namespace.to_str().and_then(|text| text.parse().ok()) {
-        Some(pid) => crate::proc::mount_namespace(pid),
+        Some(pid) => proc::mount_namespace(pid),
         None => Path::new(namespace).to_owned(),
     };
     let failed = |error| Failure {

@@ -22,6 +22,9 @@ use std::{
     time::Duration,
 };
 
+/// The version of this program; a mount may be served by another one.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// `vm0fs status`.
 #[derive(Debug, Args)]
 #[command(after_help = "Exit code 1 where a mount is dead or does not answer.
@@ -105,6 +108,15 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
     let since = words("/mounted_at").parse::<Timestamp>().ok();
     let age = since.and_then(|since| Duration::try_from(Timestamp::now() - since).ok());
     let age = age.map_or("?".into(), |age| format!("{} ago", humanize::age(age)));
+    let shown = one_line(&mountpoint.to_string_lossy(), 200);
+    let mut mounted = format!("{age}, by vm0fs {}", words("/vm0fs"));
+    let version = status.pointer("/vm0fs").and_then(Value::as_str);
+    if version.is_some_and(|version| version != VERSION) {
+        let _ = write!(
+            mounted,
+            "; to have {VERSION} serve it: vm0fs upgrade {shown}"
+        );
+    }
 
     let (made, failed) = (count("/api/calls"), count("/api/failed"));
     let mut calls = format!("{made} made, {failed} failed");
@@ -118,10 +130,7 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
     }
     let failures = match count("/failures") {
         0 => "none".into(),
-        n => {
-            let shown = one_line(&mountpoint.to_string_lossy(), 200);
-            format!("{n}; see {shown}/.vm0fs/errors")
-        }
+        n => format!("{n}; see {shown}/.vm0fs/errors"),
     };
     let refused = status.pointer("/crawlers/refused");
     let refused = refused.and_then(Value::as_object).into_iter().flatten();
@@ -153,7 +162,7 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
         }
     };
     vec![
-        ("mounted", format!("{age}, by vm0fs {}", words("/vm0fs"))),
+        ("mounted", mounted),
         ("workers", workers(status)),
         ("API", words("/api/origin")),
         ("calls", calls),
@@ -223,6 +232,18 @@ fn workers(status: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_mount_of_another_version_is_told_how_to_be_upgraded() {
+        let mounted = |version: &str| {
+            let rows = rows(&json!({"vm0fs": version}), Path::new("/m"));
+            rows.into_iter().next().unwrap_or_default().1
+        };
+        let other = format!("by vm0fs 0.0.1; to have {VERSION} serve it: vm0fs upgrade /m");
+        assert!(mounted("0.0.1").ends_with(&other), "{}", mounted("0.0.1"));
+        let same = format!("by vm0fs {VERSION}");
+        assert!(mounted(VERSION).ends_with(&same), "{}", mounted(VERSION));
+    }
 
     #[test]
     fn what_a_mount_says_is_made_harmless() {

@@ -3,7 +3,7 @@
 
 use super::{
     fstab, fstab_line,
-    given::{not_text, unseen},
+    given::{not_text, own_program, unseen},
     user_manager,
 };
 use crate::{
@@ -141,6 +141,8 @@ struct Unit {
     text: String,
     /// The commands that begin to use it.
     commands: String,
+    /// What is to be done before that.
+    missing: Option<String>,
 }
 
 /// The unit by which systemd mounts as flags of `vm0fs mount` do, and what is to be known
@@ -159,16 +161,9 @@ pub(super) fn printed(
     };
     let path = unit.path.display();
     let mut notes = vec![format!("write it to {path}, then: {}", unit.commands)];
+    notes.extend(unit.missing);
     notes.extend(unseen(environment, "systemd"));
     Ok((format!("# {path}\n{}", unit.text), notes))
-}
-
-/// The program of this process.
-///
-/// # Errors
-/// Where it is not known.
-pub(super) fn own_program() -> Result<PathBuf> {
-    std::env::current_exe().map_err(|error| Error::io("finding the program", error))
 }
 
 /// A service of the user's.
@@ -180,6 +175,7 @@ fn of_user(folder: &Path, options: &Given, environment: &Environment) -> Result<
         commands: format!(
             "systemctl --user daemon-reload && systemctl --user enable --now '{name}'"
         ),
+        missing: None,
     })
 }
 
@@ -214,6 +210,7 @@ WantedBy=remote-fs.target
 "
         ),
         commands: format!("systemctl daemon-reload && systemctl enable --now '{name}'"),
+        missing: fstab_line::missing_helper(),
     })
 }
 

@@ -58,7 +58,7 @@ impl UpgradeArgs {
     /// Where no vm0fs is mounted at a mountpoint.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
         let entries = match self.all {
-            true => mounts::all()?,
+            true => mounts::own()?,
             false => {
                 let at = |path: &PathBuf| {
                     let path = environment.current_dir.join(path);
@@ -68,7 +68,7 @@ impl UpgradeArgs {
             }
         };
         if entries.is_empty() {
-            print("nothing is mounted\n")?;
+            print("you have mounted nothing\n")?;
         }
         let mut is_well = true;
         for entry in entries {

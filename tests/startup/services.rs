@@ -1,8 +1,9 @@
 //! Services: what a mount tells the manager that has started it, and what `enable` and
 //! `disable` do with a real `systemd --user`, in a mount namespace of its own.
 
+use super::NO;
 use crate::{
-    commands::{Place, Said, finish, kill, small_world, until},
+    commands::{Place, Said, finish, kill, shell, small_world, until},
     support::{Bench, SOON, Who, program},
 };
 use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM};
@@ -222,8 +223,29 @@ fn without_systemd_enable_says_what_to_do_instead() {
             "~/.profile",
             "--print-fstab",
         ]);
-        said.told(&["mount --list-ttl=5s", "my vm0"]);
-        said.told(&["mount --print-fstab --list-ttl=5s"]);
+        said.told(&[
+            "mount --list-ttl=5s",
+            "my vm0",
+            "cron does not see",
+            "VM0_API_KEY",
+        ]);
+        let said = run(&["enable", "--list-ttl", "5s", "50% off"]);
+        // What is said can be run as it is said.
+        let word_after = |lead: &str| {
+            let mut lines = said.err.lines();
+            lines
+                .find_map(|line| line.trim().strip_prefix(lead))
+                .unwrap()
+        };
+        let line = shell(who, word_after("by /etc/fstab:"));
+        assert!(line.contains("/50%\\040off fuse.vm0fs "), "{line}");
+        assert!(line.contains(",list-ttl=5s "), "{line}");
+        let line = word_after("at boot, by cron:")
+            .replace("crontab -l;", "")
+            .replace("| crontab -", "");
+        let line = shell(who, &line);
+        assert!(line.starts_with("@reboot "), "{line}");
+        assert!(line.ends_with("/50\\% off'\n"), "{line}");
         run(&["disable", "my vm0"]).failed(&["has no service", "vm0fs unmount"]);
         let home = bench.dir().join(format!("home-{who:?}"));
         assert!(!home.join(".config").exists(), "nothing is written");
@@ -276,7 +298,7 @@ fn at_home(bench: &Bench, script: &str) -> Said {
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "--propagation", "private", "bash", "-c"])
-        .arg(format!("{BEGIN}{script}"))
+        .arg(format!("{NO}{BEGIN}{script}"))
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
         .env("HOME", &home)
@@ -307,10 +329,10 @@ fn enable_mounts_at_each_login_until_disable() {
         kill -9 $pid $(cat /proc/$pid/task/$pid/children)
         until [ "$(show NRestarts)" = 1 ] && [ "$(show ActiveState)" = active ]; do sleep 0.1; done
         alice ls vm0/agents
-        logout; ! grep -q " $HOME/vm0 " /proc/self/mountinfo
+        logout; no grep -q " $HOME/vm0 " /proc/self/mountinfo
         login; alice ls vm0/agents
-        alice "$VM0FS" disable; ! grep -q " $HOME/vm0 " /proc/self/mountinfo
-        ! alice "$VM0FS" disable
+        alice "$VM0FS" disable; no grep -q " $HOME/vm0 " /proc/self/mountinfo
+        no alice "$VM0FS" disable
         find "$HOME/.config/systemd" ! -type d"#,
     );
     said.told(&["has no service"]);
@@ -368,15 +390,15 @@ fn a_service_that_does_not_start_is_removed_again() {
         r#"
         cd "$HOME"
         mv token good; echo wrong > token; chmod 644 token
-        ! alice VM0_API_KEY=secret "$VM0FS" enable
+        no alice VM0_API_KEY=secret "$VM0FS" enable
         rm token
-        ! alice VM0_API_KEY=secret "$VM0FS" enable
+        no alice VM0_API_KEY=secret "$VM0FS" enable
         alice "$VM0FS" mount --token-file good vm0; mv good token; chmod 600 token
-        ! alice "$VM0FS" enable
+        no alice "$VM0FS" enable
         alice "$VM0FS" unmount vm0; rmdir vm0
         # One that ran runs on as it was.
         alice "$VM0FS" enable --list-ttl 7s; echo wrong > bad; chmod 644 bad
-        ! alice "$VM0FS" enable --token-file bad
+        no alice "$VM0FS" enable --token-file bad
         alice grep ttl_seconds vm0/.vm0fs/status.json
         alice "$VM0FS" disable; rmdir vm0
         find "$HOME/.config/systemd" ! -type d; ls -d vm0* || true"#,

@@ -1,6 +1,7 @@
 //! `/etc/fstab` and mount(8), which calls the program as its helper. Each test of them has
 //! a mount namespace of its own, where `/sbin` has the helper and `/etc/fstab` is another.
 
+use super::NO;
 use crate::{
     commands::{Said, finish, small_world},
     support::{
@@ -65,7 +66,7 @@ impl Machine {
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "--propagation", "private", "bash", "-c"])
-            .arg(format!("{BEGIN}{script}"))
+            .arg(format!("{NO}{BEGIN}{script}"))
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("LC_ALL", "C")
@@ -132,15 +133,35 @@ fn a_table_is_mounted_once_and_as_the_user_that_it_names() {
 
 #[test]
 #[ignore = "needs root"]
+fn a_table_is_mounted_from_a_folder_with_a_file_of_its_first_fields_name() {
+    let machine = Machine::new(&["mount.vm0fs"], Who::Myself);
+    let said = machine.run(
+        r#"cd "$DIR"; touch vm0fs target other; ln -s target none
+        for source in vm0fs none; do
+            table <<< "$source $PLACE vm0fs $OPTIONS 0 0"
+            mount -a; mount -a; line; umount "$PLACE"; no line
+        done
+        no mount -t vm0fs ./other "$PLACE" -o "$OPTIONS""#,
+    );
+    said.told(&["other cannot be mounted: the first field is vm0fs"]);
+    let out = said.succeeded();
+    assert_eq!(out.lines().count(), 2, "{out}");
+    for source in ["vm0fs", "none"] {
+        assert!(out.contains(&format!("fuse.vm0fs {source} ")), "{out}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
 fn an_ordinary_user_mounts_and_unmounts_what_the_table_permits() {
     let machine = Machine::new(&["mount.fuse.vm0fs"], Who::Ordinary);
     let said = machine.run(
         r#"table <<< "vm0fs $PLACE fuse.vm0fs noauto,user,_netdev,$THEIRS 0 0"
-        mount -a; ! line
+        mount -a; no line
         alice mount "$PLACE"; line; alice ls "$PLACE/agents"
-        alice umount "$PLACE"; ! line
-        alice mount "$PLACE"; alice "$PROGRAM" unmount "$PLACE"; ! line
-        ! alice mount -t fuse.vm0fs vm0fs "$DIR/home-Ordinary" -o "$THEIRS""#,
+        alice umount "$PLACE"; no line
+        alice mount "$PLACE"; alice "$PROGRAM" unmount "$PLACE"; no line
+        no alice mount -t fuse.vm0fs vm0fs "$DIR/home-Ordinary" -o "$THEIRS""#,
     );
     // What no line permits, the program may still do for a user who has the right, but
     // not over a folder with files in it.
@@ -193,6 +214,71 @@ fn the_line_that_is_printed_mounts_as_its_arguments_do() {
 }
 
 #[test]
+fn no_secret_is_written_down() {
+    let bench = Bench::new(small_world());
+    for option in ["--api-url", "--shared-cache"] {
+        for address in ["https://me:s3cret@host/a", "me:s3cret@host"] {
+            for command in [
+                &["mount", "--print-fstab"][..],
+                &["mount", "--print-unit"],
+                &["enable"],
+            ] {
+                let mut run = bench.command(Who::Myself);
+                run.args(command).args([option, address, "vm0"]);
+                let said = finish(&mut run);
+                said.failed(&["with a user or a password is not written down"]);
+                assert!(
+                    !said.err.contains("s3cret") && said.out.is_empty(),
+                    "{said:?}"
+                );
+            }
+        }
+    }
+    // An at sign elsewhere is no user.
+    let mut run = bench.command(Who::Myself);
+    run.args([
+        "mount",
+        "--print-fstab",
+        "--api-url",
+        "https://host/a@b",
+        "vm0",
+    ]);
+    assert!(
+        finish(&mut run)
+            .succeeded()
+            .contains("api-url=https://host/a@b ")
+    );
+}
+
+#[test]
+#[ignore = "needs root"]
+fn who_prints_a_line_is_told_how_mount_finds_the_program() {
+    for who in Who::all() {
+        let machine = Machine::new(&[], who);
+        let user = match who {
+            Who::Myself => "",
+            Who::Ordinary => "alice ",
+        };
+        let said = machine.run(&format!(
+            r#"rm "$HELPERS/mount.fuse"; mount -t tmpfs tmpfs /usr/local/bin
+            home=$DIR/home-{who:?}; api=${{OPTIONS%%,*}}
+            print() {{ {user}"$PROGRAM" mount "--$1" "--$api" \
+                --token-file "$home/token" --cache-dir "$home/cache" "$PLACE"; }}
+            print print-fstab > "$DIR/line" 2> "$DIR/notes"
+            cat "$DIR/notes" >&2
+            advice=$(sed -n 's/.*have root do this before: //p' "$DIR/notes")
+            eval "$advice"
+            table < "$DIR/line"; {user}mount "$PLACE"; {user}ls "$PLACE/agents"; umount "$PLACE"
+            for kind in print-fstab print-unit; do
+                print $kind 2> "$DIR/notes" > "$DIR/line"; no grep 'mount finds no program' "$DIR/notes"
+            done"#
+        ));
+        said.told(&["mount finds no program for fuse.vm0fs yet"]);
+        assert_eq!(said.succeeded(), "writer\n");
+    }
+}
+
+#[test]
 fn systemd_makes_a_unit_without_complaint_of_the_line_that_is_printed() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
@@ -236,7 +322,7 @@ fn mount_enters_another_namespace_where_it_is_told_to() {
         trap 'kill $other' EXIT
         until [ "$(readlink /proc/$other/ns/mnt)" != "$(readlink /proc/$$/ns/mnt)" ]; do :; done
         mount -N $other -t vm0fs vm0fs "$PLACE" -o "$OPTIONS"
-        ! line
+        no line
         nsenter --mount=/proc/$other/ns/mnt ls "$PLACE/agents"
         nsenter --mount=/proc/$other/ns/mnt umount "$PLACE""#,
     );
@@ -268,7 +354,7 @@ fn mount_ends_with_the_codes_of_its_manual() {
         kill -INT $command
         wait $mount || echo "code $?"
         while grep -qsz "^[/]${PLACE#/}$" /proc/[0-9]*/cmdline; do sleep 0.05; done
-        ! line"#,
+        no line"#,
     );
     assert_eq!(said.succeeded(), "code 8\n", "it was interrupted");
     // The helper says 1 for a wrong option, and 32 where the mount fails.

@@ -88,6 +88,56 @@ fn worker_of(place: &Place) -> u32 {
 }
 
 #[test]
+#[ignore = "needs root"]
+fn all_mounts_are_those_of_the_user_who_asks() {
+    let bench = Bench::new(small_world());
+    // In a mount namespace of its own, where there are no other mounts.
+    let mut places = String::new();
+    for (who, run) in [(Who::Myself, "root"), (Who::Ordinary, "user")] {
+        let place = bench.folder(run, who);
+        let home = bench.folder(&format!("home-{run}"), who);
+        places += &format!(
+            " {run}='{}' {run}_home='{}'",
+            place.display(),
+            home.display()
+        );
+    }
+    let script = format!(
+        r#"set -eu; {places}
+        trap 'umount -l "$root" "$user" 2>/dev/null || true' EXIT
+        grep -o ' [^ ]* [^ ]* - fuse.vm0fs' /proc/self/mountinfo | while read -r place _; do
+            umount -l "$(printf "$place")"
+        done
+        as_root() {{ HOME=$root_home "$PROGRAM" "$@"; }}
+        as_user() {{ setpriv --reuid vm0fs-test --regid vm0fs-test --clear-groups \
+            env HOME="$user_home" "$PROGRAM" "$@"; }}
+        as_user upgrade --all
+        as_root mount "$root"; as_user mount "$user"
+        as_root upgrade --all; as_user upgrade --all
+        as_root unmount "$root"; as_user unmount "$user""#
+    );
+    let mut command = bench.command_of(Path::new("unshare"), Who::Myself);
+    command
+        .args(["--mount", "--propagation", "private", "bash", "-c", &script])
+        .env("PROGRAM", program());
+    let said = finish(&mut command);
+    assert_eq!(said.err, "", "{said:?}");
+    let out = said.succeeded();
+    let lines: Vec<&str> = out.lines().collect();
+    let [nothing, root, user] = lines[..] else {
+        panic!("{out}");
+    };
+    assert_eq!(nothing, "you have mounted nothing");
+    for (line, place) in [(root, "root"), (user, "user")] {
+        let place = bench.dir().join(place);
+        assert!(
+            line.starts_with(&format!("{}: vm0fs ", place.display())),
+            "{out}"
+        );
+    }
+}
+
+#[test]
 fn an_upgrade_lets_a_download_go_on_and_open_files_be_read() {
     let mut world = small_world();
     let site = world.add_storage(vm0fs::demo::Kind::Artifact, "large");

@@ -66,6 +66,9 @@ fn page(command: &clap::Command, above: &[&clap::Command], common: &str, date: &
     page.draw(&man, Man::render_synopsis_section);
     page.draw(&man, Man::render_description_section);
     let mut prose = Roff::new();
+    for text in words::description(own_name) {
+        page::paragraph(&mut prose, text);
+    }
     for paragraph in &rest.prose {
         match paragraph {
             Paragraph::Text(text) => page::paragraph(&mut prose, text),
@@ -143,10 +146,11 @@ fn add_codes(roff: &mut Roff, sentence: &str) {
     }
 }
 
-/// The names of the arguments of a command and of all below it.
+/// The names of a command, of its arguments, and those of all below it.
 fn arguments(command: &clap::Command) -> BTreeSet<&str> {
     let own = command.get_arguments().filter(|arg| !arg.is_hide_set());
     let own = own.map(|arg| arg.get_id().as_str());
+    let own = own.chain([command.get_name()]);
     own.chain(shown(command).flat_map(arguments)).collect()
 }
 

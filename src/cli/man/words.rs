@@ -3,12 +3,15 @@
 
 use std::collections::BTreeSet;
 
-/// A variable or a file, the arguments by which a command shows that it uses it, and
-/// what it is.
+/// A variable or a file, the arguments, or the name, by which a command shows that it uses
+/// it, and what it is.
 type Entry = (&'static str, &'static [&'static str], &'static str);
 
 /// What commands read settings.
 const SETTINGS: &[&str] = &["api_url", "cache_dir", "shared_cache"];
+
+/// What commands write services; their own names show it.
+const SERVICES: &[&str] = &["enable", "disable"];
 
 const ENVIRONMENT: &[Entry] = &[
     (
@@ -70,6 +73,16 @@ const FILES: &[Entry] = &[
         "Settings: see vm0fs.toml(5).",
     ),
     (
+        "~/.config/systemd/user/vm0fs@.service",
+        SERVICES,
+        "The template of the services, where no package has it in /usr/lib/systemd/user.",
+    ),
+    (
+        "~/.config/systemd/user/vm0fs@FOLDER.service.d/options.conf",
+        SERVICES,
+        "The options of the mount at a folder, which systemd-escape(1) spells with --path.",
+    ),
+    (
         "~/.vm0/config.json",
         &["token_file"],
         "The login of the vm0 CLI: token and address, where no other source has them.",
@@ -128,6 +141,24 @@ fn of(
         .iter()
         .filter(|(_, of, _)| of.iter().any(|argument| arguments.contains(argument)))
         .map(|(name, _, text)| (*name, *text))
+}
+
+/// What a page says of its command beside the help text.
+pub(super) fn description(page: &str) -> &'static [&'static str] {
+    match page {
+        "vm0fs" => &[
+            "`vm0fs mount` shows at a folder what an account of VM0 has: below agents/ the agents, \
+             below runs/ each run with its status, log, conversation, result and metrics, below \
+             volumes/ and artifacts/ every version of what agents read and made. Programs such as \
+             ls(1), grep(1), cp(1) and diff(1) then work on it. A prompt that is written to \
+             agents/NAME/run starts a run.",
+            "A mount serves in the background until `vm0fs unmount`. Content is downloaded when it \
+             is read, and kept in a cache. Other commands do without a mount what scripts need: \
+             they start, list, follow and cancel runs, and compare versions. `vm0fs demo` needs \
+             neither an account nor a network.",
+        ],
+        _ => &[],
+    }
 }
 
 /// What else to read.
@@ -230,6 +261,7 @@ mod tests {
         fn all(command: &clap::Command, found: &mut BTreeSet<String>) {
             let arguments = command.get_arguments();
             found.extend(arguments.map(|arg| arg.get_id().as_str().to_owned()));
+            found.insert(command.get_name().to_owned());
             for sub in command.get_subcommands() {
                 all(sub, found);
             }
@@ -253,5 +285,8 @@ mod tests {
         let of_cache = names(&["cache_dir"]);
         assert!(of_cache.iter().any(|(name, _)| *name == "~/.cache/vm0fs/"));
         assert!(!of_cache.iter().any(|(name, _)| name.contains("VM0_TOKEN")));
+        let of_services = names(&["disable"]);
+        let is_template = |(name, _): &(&str, &str)| name.ends_with("/vm0fs@.service");
+        assert!(of_services.iter().any(is_template), "{of_services:?}");
     }
 }
