@@ -22,6 +22,8 @@ pub(super) struct Deaths {
     last: VecDeque<Death>,
     /// Processes that are not gone yet.
     ending: Vec<(Worker, Option<u64>)>,
+    /// Whether one is gone since [`Deaths::take_gone`] was last asked.
+    has_gone: bool,
     count: u64,
     /// What the worker that serves, or is about to, said went wrong.
     reason: Option<String>,
@@ -63,26 +65,33 @@ impl Deaths {
         self.ending.push((worker, None));
     }
 
-    /// Whether processes are still to be gone.
+    /// Whether to ask [`Deaths::take_gone`] soon: processes are still to be gone, or one is.
     pub(super) fn are_ending(&self) -> bool {
-        !self.ending.is_empty()
+        self.has_gone || !self.ending.is_empty()
     }
 
-    /// Takes away the processes that are gone; whether one was.
-    pub(super) fn reap(&mut self) -> bool {
-        let before = self.ending.len();
+    /// Whether a process is gone since this was last asked: what its last thread took from
+    /// the kernel as it ended is with no worker, and nothing else tells of that.
+    pub(super) fn take_gone(&mut self) -> bool {
+        self.reap();
+        std::mem::take(&mut self.has_gone)
+    }
+
+    /// Takes away the processes that are gone.
+    fn reap(&mut self) {
         let last = &mut self.last;
+        let has_gone = &mut self.has_gone;
         self.ending.retain_mut(|(worker, number)| {
             let Some(status) = worker.status() else {
                 return true;
             };
+            *has_gone = true;
             let death = last.iter_mut().find(|death| Some(death.number) == *number);
             if let Some(death) = death {
                 death.how = Some(told(status));
             }
             false
         });
-        self.ending.len() < before
     }
 
     /// Whether the next worker is not to be tried any more.
@@ -125,5 +134,41 @@ impl Death {
             Some(reason) => format!(" ({how}): {reason}"),
             None => format!(" ({how})"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::supervisor::message::Socket;
+    use std::{os::fd::BorrowedFd, process::Command};
+
+    fn worker(script: &str) -> Worker {
+        let (socket, _) = Socket::pair().unwrap();
+        let command = |_: &[Option<BorrowedFd<'_>>]| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        };
+        Worker::start(socket, &[], command).unwrap()
+    }
+
+    #[test]
+    fn that_a_process_is_gone_is_told_also_where_words_of_its_death_were_waited_for() {
+        let mut deaths = Deaths::default();
+        assert!(!deaths.are_ending() && !deaths.take_gone());
+        deaths.add(worker("kill -9 $$"));
+        deaths.watch(worker("exit 0"));
+        deaths.wait(Duration::from_secs(60), |last| {
+            last.iter().all(Death::is_told)
+        });
+        assert_eq!(deaths.last(), " (SIGKILL)");
+        while !deaths.ending.is_empty() {
+            deaths.reap();
+        }
+        assert!(deaths.are_ending(), "it is still to be told");
+        assert!(deaths.take_gone());
+        assert!(!deaths.are_ending() && !deaths.take_gone());
     }
 }

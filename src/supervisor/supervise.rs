@@ -388,7 +388,7 @@ impl Supervisor {
 
     /// Looks for workers that hang, and for processes that have ended at last.
     fn look(&mut self) {
-        if self.deaths.reap() {
+        if self.deaths.take_gone() {
             self.resend();
         }
         if let Some(began) = self.ending
