@@ -34,17 +34,22 @@ pub(super) fn pass_on(fd: &impl AsFd, does: bool) -> Result<()> {
 pub(super) fn take<const N: usize>(text: &str) -> Result<[Option<OwnedFd>; N]> {
     let foreign =
         || Error::Setup("this option is not for users: vm0fs starts itself with it".into());
+    let words: Vec<&str> = text.split(',').collect();
+    let words: [&str; N] = words.try_into().map_err(|_| foreign())?;
+    let mut numbers = [None; N];
+    for (number, word) in numbers.iter_mut().zip(words) {
+        if word != NONE {
+            let named: i32 = word.parse().map_err(|_| foreign())?;
+            if named <= 2 {
+                return Err(foreign());
+            }
+            *number = Some(named);
+        }
+    }
+    // Only now, when all of it has a meaning: what is taken is closed.
     let mut fds = [const { None }; N];
-    let mut words = text.split(',');
-    for fd in &mut fds {
-        let word = words.next().ok_or_else(foreign)?;
-        if word == NONE {
-            continue;
-        }
-        let number: i32 = word.parse().map_err(|_| foreign())?;
-        if number <= 2 {
-            return Err(foreign());
-        }
+    for (fd, number) in fds.iter_mut().zip(numbers) {
+        let Some(number) = number else { continue };
         // SAFETY: the number was opened for this process by the one that started it,
         // which names each once; it is checked to be open before it is used.
         #[expect(unsafe_code, reason = "an inherited descriptor is a number")]
@@ -57,10 +62,7 @@ pub(super) fn take<const N: usize>(text: &str) -> Result<[Option<OwnedFd>; N]> {
         pass_on(&owned, false)?;
         *fd = Some(owned);
     }
-    match words.next() {
-        Some(_) => Err(foreign()),
-        None => Ok(fds),
-    }
+    Ok(fds)
 }
 
 #[cfg(test)]
@@ -77,8 +79,8 @@ mod tests {
         let [one, none, other] = take(&text).unwrap();
         assert_eq!((one.unwrap().as_raw_fd(), other.unwrap().as_raw_fd()), raw);
         assert!(none.is_none());
-        // Closed by now.
-        for wrong in [&text, "", "0", "1,2,3", "4,-,x", "-,-,-,-", "99999,-,-"] {
+        // A number that is open would be one of another test, and closed.
+        for wrong in ["", "0", "1,2,3", "99999,-,x", "-,-,-,-", "99999,-,-"] {
             assert!(take::<3>(wrong).is_err(), "{wrong}");
         }
     }
