@@ -55,7 +55,11 @@ impl Offer {
         word(INIT);
         // Number (64 bits), inode (64), user, group, process, extensions and padding.
         [2, 0, 0, 0, 0, 0, 0, 0].into_iter().for_each(&mut word);
-        let flags = self.capabilities.bits();
+        let mut flags = self.capabilities.bits();
+        if flags >> 32 != 0 {
+            // fuser leaves out that the request has the upper half, and ignores that without.
+            flags |= InitFlags::FUSE_INIT_EXT.bits();
+        }
         let (low, high) = (flags as u32, (flags >> 32) as u32);
         [self.abi.0, self.abi.1, self.max_readahead, low, high]
             .into_iter()
@@ -115,9 +119,8 @@ mod tests {
         let offer = Offer {
             abi: (7, 45),
             max_readahead: 131_072,
-            capabilities: InitFlags::FUSE_HAS_RESEND
-                | InitFlags::FUSE_INIT_EXT
-                | InitFlags::FUSE_PARALLEL_DIROPS,
+            // As fuser tells it: without FUSE_INIT_EXT.
+            capabilities: InitFlags::FUSE_HAS_RESEND | InitFlags::FUSE_PARALLEL_DIROPS,
         };
         let request = offer.request();
         assert_eq!(request.len(), 104);
@@ -126,7 +129,7 @@ mod tests {
         assert_eq!(reply(&request).unwrap(), first);
         assert!(offer.can_resend());
         let less = Offer {
-            capabilities: InitFlags::FUSE_INIT_EXT,
+            capabilities: InitFlags::FUSE_PARALLEL_DIROPS,
             ..offer
         };
         assert!(!less.can_resend());
