@@ -7,7 +7,11 @@
 use jiff::Timestamp;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::atomic::{AtomicU64, Ordering},
+    process,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -97,8 +101,19 @@ impl Lives {
     }
 }
 
+/// How long a life may last, on a busy machine too.
+const LONGEST: Duration = Duration::from_secs(600);
+
 #[track_caller]
 fn lived(seed: u64, life: &impl Fn(u64)) {
+    let (_ends, has_ended) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        if has_ended.recv_timeout(LONGEST) == Err(RecvTimeoutError::Timeout) {
+            // Its thread waits for the kernel, and can be told nothing.
+            eprintln!("the life of seed {seed} hangs: VM0FS_MODEL_SEED={seed} lives it again");
+            process::abort();
+        }
+    });
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| life(seed))) {
         eprintln!("the life of seed {seed} went wrong: VM0FS_MODEL_SEED={seed} lives it again");
         resume_unwind(panic);
