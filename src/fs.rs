@@ -55,10 +55,11 @@ pub struct Fs {
 impl Fs {
     /// An adapter whose files belong to `uid` and `gid`.
     pub fn new(tree: Arc<Tree>, pending: Arc<PendingRequests>, uid: u32, gid: u32) -> Self {
+        let handles = Handles::new(tree.handover().clone());
         Self {
             context: Arc::new(Context {
-                handles: Handles::new(tree.handover().clone()),
-                page_fill: PageFill::default(),
+                page_fill: PageFill::where_open(handles.inodes().into_iter()),
+                handles,
                 outdated: Outdated::new(tree.handover().clone()),
                 tree,
                 pending,

@@ -166,6 +166,11 @@ impl Handles {
         }
     }
 
+    /// The inode numbers of all that is open.
+    pub(super) fn inodes(&self) -> Vec<u64> {
+        self.open.lock().values().map(|open| open.ino()).collect()
+    }
+
     /// Adds an open file, and the process that opened it to write.
     pub(super) fn add_file(&self, ino: u64, handle: Handle, opener: u32) -> u64 {
         let (kind, size, extent) = match handle.left() {

@@ -6,9 +6,9 @@
 //! mount stores the next one too, while the program is busy with the one just
 //! opened. If the kernel has dropped the pages since, it sends a READ as usual.
 //!
-//! A mount stores a file once in its life, and only before it has answered an open
-//! of it: storing waits for the page's lock, which a running READ holds, and that
-//! READ may be waiting for the very thread that stores.
+//! A worker stores a file once in its life, and only before it or an earlier one has
+//! answered an open of it that still holds: storing waits for the page's lock, which a
+//! running READ holds, and that READ may be waiting for the very thread that stores.
 
 use crate::sync::{Condvar, Mutex};
 use std::collections::HashMap;
@@ -35,6 +35,13 @@ struct State {
 }
 
 impl PageFill {
+    /// Where these files are open, of which an earlier worker has answered the opens.
+    pub(super) fn where_open(files: impl Iterator<Item = u64>) -> Self {
+        let fill = Self::default();
+        files.for_each(|ino| fill.once(ino, || ()));
+        fill
+    }
+
     /// To be called before an open is answered: stores the file by `give`, if this is
     /// the first open, or waits until another thread has.
     pub(super) fn once(&self, ino: u64, give: impl FnOnce()) {
@@ -92,6 +99,17 @@ mod tests {
         thread::{scope, sleep},
         time::Duration,
     };
+
+    #[test]
+    fn a_file_that_an_earlier_worker_has_opened_is_not_stored() {
+        // A READ of it may wait for the thread that would store.
+        let fill = PageFill::where_open([7, 300].into_iter());
+        for ino in [7, 300] {
+            fill.once(ino, || panic!("{ino} is stored"));
+            assert!(fill.has(ino));
+        }
+        assert!(!fill.has(8));
+    }
 
     #[test]
     fn once_for_each_file() {
