@@ -71,8 +71,8 @@ fn mounting_without_a_token_on_a_terminal_offers_the_demo() {
     }
 }
 
-#[test]
-fn a_slow_download_has_a_line_on_the_terminal_of_a_mount_in_the_foreground() {
+/// The volume `model` takes three seconds to come.
+fn with_a_slow_download() -> Bench {
     let mut world = small_world();
     let storage = world.add_storage(Kind::Volume, "model");
     let files = vec![File::new("weights", noise(3 << 20))];
@@ -81,6 +81,12 @@ fn a_slow_download_has_a_line_on_the_terminal_of_a_mount_in_the_foreground() {
     bench.server.fault(Fault::store(Action::Rate {
         bytes_per_second: 1 << 20,
     }));
+    bench
+}
+
+#[test]
+fn a_slow_download_has_a_line_on_the_terminal_of_a_mount_in_the_foreground() {
+    let bench = with_a_slow_download();
     for is_piped in [false, true] {
         let place = Place::new(&bench, Who::Myself, "mnt");
         let options = format!("-f --cache-dir {}/cache-{is_piped}", bench.dir().display());
@@ -116,14 +122,7 @@ fn a_slow_download_has_a_line_on_the_terminal_of_a_mount_in_the_foreground() {
 
 #[test]
 fn a_command_without_a_mount_shows_a_slow_download_on_its_terminal_alone() {
-    let mut world = small_world();
-    let storage = world.add_storage(Kind::Volume, "model");
-    let files = vec![File::new("weights", noise(3 << 20))];
-    world.add_version(&storage, VersionSpec::files(files));
-    let bench = Bench::new(world);
-    bench.server.fault(Fault::store(Action::Rate {
-        bytes_per_second: 1 << 20,
-    }));
+    let bench = with_a_slow_download();
     let words = |cache: &str| {
         let mut command = bench.command(Who::Myself);
         command.args(["diff", "volumes/model", "latest", "latest", "--cache-dir"]);
