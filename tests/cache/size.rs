@@ -92,13 +92,20 @@ fn the_least_recently_used_versions_are_evicted() {
             format!("cat artifacts/a{used}/latest/folder/text artifacts/a{used}/latest/small");
         place.run(&touch);
         assert_eq!(bench.downloads().len(), 0);
-        // All of it, as no read is that the kernel answers from what it knows.
-        let path = place.path.join("artifacts/a0");
-        finish(bench.command(who).arg("prefetch").arg(path)).succeeded();
-        is_right(&place, 0, LARGE);
-        assert_eq!(bench.downloads().len(), 1);
-        assert_eq!(cached(&place, 0), "yes");
-        assert_eq!(cached(&place, used), "yes");
+        // On a busy machine more was evicted than needed: there is room for the first ones.
+        let gone = (0..8).filter(|number| held[*number as usize] == "tree");
+        for (fetched, number) in gone.enumerate() {
+            // All of it, as no read is that the kernel answers from what it knows.
+            let path = place.path.join(format!("artifacts/a{number}"));
+            finish(bench.command(who).arg("prefetch").arg(path)).succeeded();
+            is_right(&place, number, LARGE);
+            assert_eq!(bench.downloads().len(), fetched + 1);
+            assert_eq!(cached(&place, number), "yes");
+            assert_eq!(cached(&place, used), "yes");
+            if cached(&place, used + 1) == "tree" {
+                break;
+            }
+        }
         assert_eq!(cached(&place, used + 1), "tree", "longer unused");
         finish(&mut place.unmount(&bench)).succeeded();
         assert!(disk_usage(&cache) <= CEILING);

@@ -22,7 +22,8 @@ const POINTS: u64 = 1 << 10;
 const WAY_POINTS: u64 = 1 << 13;
 /// Bytes of the archive from one point to the next, where they come before [`SPACING`]: up
 /// to the end of a block it is half a MiB, which is what a read of any place fetches at
-/// most. Windows of data that compresses badly take little.
+/// most, or up to twice that where the proof was behind, or where [`SHARE`] asks for it.
+/// Windows of data that compresses badly take little.
 const INPUT_SPACING: u64 = 480 << 10;
 /// Bytes of the tar stream before the end of a large file from which on a point is wanted:
 /// some blocks of deflate, one of which is likely to end before the file does.

@@ -267,10 +267,9 @@ fn a_read_of_a_part_needs_no_more_than_way_points_tell() {
         let few = index.input(span, start + 1);
         assert_eq!(few.start, whole.start);
         assert!(few.end - few.start <= 160 << 10, "span {span}: {few:?}");
-        assert!(
-            whole.end - whole.start <= 512 << 10,
-            "span {span}: {whole:?}"
-        );
+        // Half of it, but where the proof is ahead or behind: then more or fewer windows
+        // are counted.
+        assert!(whole.end - whole.start <= MIB, "span {span}: {whole:?}");
         all += whole.end - whole.start;
     }
     let archive = archive.len() as u64;
