@@ -28,10 +28,10 @@
 //!   `unpack` makes entries of them, `packer` and `staging` write them, and `partial`
 //!   shows what has come so far. Of a version whose seek index is there, `fill` brings
 //!   what reads miss, in `runs` if it is all of it; `exchange` brings such indexes from
-//!   the fleet. One thread downloads a version at a time (`turns`). A `journal` has what it
-//!   takes to go on with a fetch that was `left`: it enters the archive at the last point,
-//!   and unpacks again what is on disk, of a tar stream that is made of that (`skeleton`,
-//!   `replay`).
+//!   the fleet, and the `hashes` that they lack when a process asks for one. One thread
+//!   downloads a version at a time (`turns`). A `journal` has what it takes to go on with a
+//!   fetch that was `left`: it enters the archive at the last point, and unpacks again what
+//!   is on disk, of a tar stream that is made of that (`skeleton`, `replay`).
 //!
 //! Of files with holes only the pieces are stored, one after another (`index/holes`).
 //!
@@ -175,6 +175,19 @@ impl Store {
     ) -> Result<Arc<Version>> {
         self.fetcher
             .fetch_part(&self.cache, request, missing, progress)
+    }
+
+    /// The version with the digests of its files, which the index of another machine lacks.
+    /// Blocks, for as long as bytes come.
+    ///
+    /// # Errors
+    /// Those of [`Self::fetch`].
+    pub fn fetch_digests(
+        &self,
+        request: &FetchRequest<'_>,
+        progress: &Progress,
+    ) -> Result<Arc<Version>> {
+        self.fetcher.fetch_digests(&self.cache, request, progress)
     }
 
     /// Whether so much of a version has been fetched in parts that the rest is worth

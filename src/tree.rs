@@ -35,7 +35,7 @@ pub use self::{
         directories::{Directory, DirectoryEntry},
         files::{Handle, Opened},
         lookup::Found,
-        xattr::FETCH_ALL,
+        xattr::{FETCH_ALL, FETCH_HASHES},
     },
     orders::{WriteRequest, Writing},
     view::{Tree, TreeOptions, View},

@@ -302,6 +302,30 @@ fn a_second_machine_lists_a_version_for_nothing_and_reads_a_file_for_a_part() {
     assert_eq!(cached(&second), "partly");
     let verified = second.run("getfattr --only-values -n user.vm0.verified artifacts/a/latest/");
     assert_eq!(verified, "no", "the archive's id is not that of its files");
+    // Hashes come when a process asks for one, all of a version at once.
+    let cache = bench.folder("cache-2", Who::Myself);
+    let tree = || -> u64 {
+        let length = shell(&cache, "stat -c %s v1/versions/*/tree");
+        length.trim().parse().unwrap()
+    };
+    let known = tree();
+    let listed = second.run("cd artifacts/a/latest/; getfattr -m - small/1234 | grep vm0");
+    assert_eq!(listed, "user.vm0.sha256\nuser.vm0.version\n");
+    assert_eq!(tree(), known, "that there is a hash is known");
+    for path in ["small/1234", "text", "small/7"] {
+        let found = second.run(&format!(
+            "getfattr --only-values -n user.vm0.sha256 artifacts/a/latest/{path}"
+        ));
+        let hash = shell(&source, &format!("sha256sum < {path}"));
+        assert_eq!(Some(&*found), hash.split_whitespace().next(), "{path}");
+    }
+    assert!(tree() >= known + 2000 * 32);
+    assert_eq!(self::sent(&bench), sent);
+    until("two objects have come, index and hashes", || {
+        let status: serde_json::Value =
+            serde_json::from_str(&second.cat(".vm0fs/status.json")).unwrap();
+        status["shared_cache"]["hits"] == 2
+    });
     // What is no index of the fleet's is a miss: the archive is fetched whole.
     second.unmount();
     let spoil = "find . -type f -exec sh -c 'echo of another program > {}' ';'";
@@ -309,4 +333,35 @@ fn a_second_machine_lists_a_version_for_nothing_and_reads_a_file_for_a_part() {
     let third = machine("cache-3");
     assert_eq!(third.run("ls artifacts/a/latest/small | wc -l"), "2000\n");
     until("all of it has come", || cached(&third) == "yes");
+}
+
+/// As where the fleet has lost them.
+#[test]
+fn hashes_that_an_index_lacks_are_made_of_the_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, archive) = bench(folder.path(), GNU);
+    let source = folder.path().join("src");
+    evicted(&bench, Who::Myself).unmount();
+    let cache = bench.folder("cache", Who::Myself);
+    // The header has the number of digests, 32 bytes each at the end of the file.
+    let cut = "tree=$(ls v1/versions/*/tree)
+        count=$(od -An -tu4 -j88 -N4 $tree)
+        truncate -s -$((count * 32)) $tree; echo $count";
+    let count: u64 = shell(&cache, cut).trim().parse().unwrap();
+    assert!(count > 2000, "{count}");
+    let cache = ["--cache-dir", cache.to_str().unwrap()];
+    let mount = bench.mount().with(cache).start();
+    bench.server.clear_requests();
+    mount.run("cd artifacts/a/latest/; getfattr -m - small/1234 text");
+    assert_eq!(bench.downloads().len(), 0);
+    for path in ["small/1234", "text"] {
+        let found = mount.run(&format!(
+            "getfattr --only-values -n user.vm0.sha256 artifacts/a/latest/{path}"
+        ));
+        let hash = shell(&source, &format!("sha256sum < {path}"));
+        assert_eq!(Some(&*found), hash.split_whitespace().next(), "{path}");
+    }
+    let sent = sent(&bench);
+    assert!(sent <= archive + archive / 20, "{sent} bytes of {archive}");
+    assert_eq!(cached(&mount), "yes");
 }

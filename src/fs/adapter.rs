@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::Error,
     pending::LET_GO,
-    tree::{Access, Attributes, FETCH_ALL, Miss, START_FILE, WriteRequest, Writing},
+    tree::{Access, Attributes, FETCH_ALL, FETCH_HASHES, Miss, START_FILE, WriteRequest, Writing},
 };
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, Generation,
@@ -458,11 +458,11 @@ impl Filesystem for Fs {
             self.context.pending.let_go();
             return reply.ok();
         }
-        if name == FETCH_ALL {
+        if let Some(name) = [FETCH_ALL, FETCH_HASHES].into_iter().find(|it| name == *it) {
             return self.serve(
                 request.pid(),
-                Task::on("fetch all", ino.0),
-                move |_, view| view.fetch_all(ino.0),
+                Task::on(name, ino.0),
+                move |_, view| view.fetch_by(ino.0, name),
                 |_, done| replies::empty(done, reply),
             );
         }

@@ -18,6 +18,7 @@ mod version;
 
 pub use answers::AnswerStore;
 pub use audit::Audit;
+pub(super) use audit::hashes;
 pub(super) use checked::{Writings, Written};
 pub use content::Content;
 pub(super) use entries::OVERHEAD;

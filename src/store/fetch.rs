@@ -4,6 +4,7 @@
 pub(super) mod download;
 mod exchange;
 mod fill;
+mod hashes;
 mod journal;
 mod left;
 mod links;

@@ -189,6 +189,7 @@ impl Content {
                     fetched
                 }
             }
+            (Need::Hashes, _) => listed(&|| self.store.fetch_digests(&request, progress)),
             _ if is_there => all(),
             _ => listed(&all),
         }?;

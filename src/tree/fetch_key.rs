@@ -43,6 +43,8 @@ pub(crate) enum Need {
     Part(Missing, Reader),
     /// All of their content.
     All,
+    /// The hashes of those whose names have come from the fleet.
+    Hashes,
 }
 
 /// The file whose read missed a part. Files share blocks, so it tells no fetches apart.

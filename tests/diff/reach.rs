@@ -77,36 +77,50 @@ fn a_second_machine_compares_by_what_the_first_has_shared() {
     let make = "mkdir old new; seq 100000 > old/f; seq 100001 > new/f; echo same > old/s;
         cp old/s new/moved";
     shell(folder.path(), make);
-    let (bench, [old, new]) = packed(folder.path());
-    let shared = format!("file://{}", bench.folder("shared", Who::Myself).display());
-    let machine = |name: &str| {
-        let cache = bench.folder(name, Who::Myself);
-        let cache = cache.to_str().unwrap();
-        let mount = bench.mount();
-        mount
-            .with(["--cache-dir", cache, "--shared-cache", &shared])
-            .start()
-    };
-    let first = machine("first");
-    for id in [&old, &new] {
-        first.run(&format!("ls artifacts/a/{id}/"));
+    for who in Who::all() {
+        let (bench, [old, new]) = packed(folder.path());
+        let shared = format!("file://{}", bench.folder("shared", who).display());
+        let options = |name: &str| {
+            let cache = bench.folder(name, who).display().to_string();
+            [
+                "--cache-dir".into(),
+                cache,
+                "--shared-cache".into(),
+                shared.clone(),
+            ]
+        };
+        let machine = |name: &str| {
+            let options = options(name);
+            let options = options.each_ref().map(String::as_str);
+            bench.mount_as(who).with(options).start()
+        };
+        let first = machine("first");
+        for id in [&old, &new] {
+            first.run(&format!("ls artifacts/a/{id}/"));
+        }
+        until("index and hashes of both are shared", || {
+            let status: serde_json::Value =
+                serde_json::from_str(&first.cat(".vm0fs/status.json")).unwrap();
+            status["shared_cache"]["puts"] == 4
+        });
+        first.unmount();
+        bench.server.clear_requests();
+        let expected = "M\tf\nR100\ts\tmoved\n";
+        let second = machine("second");
+        let path = second.join("artifacts/a");
+        let compared = [path.to_str().unwrap(), &old, &new, "--name-status"];
+        assert_eq!(diff(&bench, who, &compared).out, expected);
+        second.unmount();
+        // Without a mount.
+        let mut third = bench.command(who);
+        third.args(["diff", "a", &old, &new, "--name-status"]);
+        third.args(["--api-url", &bench.server.api_url()]);
+        third.arg("--cache-dir").arg(bench.folder("third", who));
+        let told = finish(third.env("VM0FS_SHARED_CACHE", &shared));
+        assert_eq!(told.out, expected, "{told:?}");
+        assert_eq!(bench.downloads().len(), 0, "no byte of an archive");
+        assert_eq!(bench.links(), 0);
     }
-    until("both are shared", || {
-        let status: serde_json::Value =
-            serde_json::from_str(&first.cat(".vm0fs/status.json")).unwrap();
-        status["shared_cache"]["puts"] == 2
-    });
-    bench.server.clear_requests();
-    let second = machine("second");
-    let path = second.join("artifacts/a");
-    let told = diff(
-        &bench,
-        Who::Myself,
-        &[path.to_str().unwrap(), &old, &new, "--name-status"],
-    );
-    assert_eq!(told.out, "M\tf\nR100\ts\tmoved\n", "{told:?}");
-    assert_eq!(bench.downloads().len(), 0, "no byte of an archive");
-    assert_eq!(bench.links(), 0);
 }
 
 #[test]

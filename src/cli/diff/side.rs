@@ -11,7 +11,9 @@ use crate::{
     pending::PendingRequests,
     store::{Index, Inventory, Version},
     text::one_line,
+    tree::FETCH_HASHES,
 };
+use rustix::fs::{XattrFlags, setxattr};
 use std::{ffi::OsStr, fs, io, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
 /// Characters of a name in a message.
@@ -153,6 +155,14 @@ fn in_mount(mountpoint: &Path, path: &[&[u8]]) -> Result<Found> {
     let inventory = Inventory::open(&dir, u64::MAX)?;
     let key = path.key()?;
     let found = inventory.and_then(|inventory| inventory.version(&key));
+    if found
+        .as_ref()
+        .is_some_and(|found| found.index().lacks_digests())
+    {
+        // The mount adds them to the file that has been opened here.
+        let set = setxattr(&path.root, FETCH_HASHES, b"", XattrFlags::empty());
+        set.map_err(|error| failed(error.into()))?;
+    }
     if found.is_none() && !is_empty {
         return Err(Error::Setup(format!(
             "the files of {} are not listed in the cache {}: the mount may be of another version \

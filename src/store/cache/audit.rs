@@ -12,7 +12,7 @@ use crate::store::checksums::{BLOCK, checksum};
 use crate::store::content_lock::ContentLock;
 use crate::store::files::{self, META, PACK};
 use crate::store::index::holes::{self, Failed, Full, Pieces};
-use crate::store::index::{Location, format, restore};
+use crate::store::index::{Location, format, format::DIGEST, restore};
 use crate::store::meta::{Meta, Verified, Verify};
 use sha2::{Digest, Sha256};
 use std::{fs::File, os::unix::fs::FileExt, path::Path};
@@ -83,8 +83,19 @@ pub(in crate::store) fn audit(path: &Path, name: &str, read: &mut dyn FnMut(u64)
         }
         Err(error) => return Audit::ContentDamaged(error.to_string()),
     }
-    let is_proven = meta.verified == Verified::Yes;
-    match contents(&version, pack.pack(), is_proven, read) {
+    // Without digests its blocks tell less, but all that this machine can know.
+    let index = version.index();
+    let is_proven = meta.verified == Verified::Yes && !index.lacks_digests();
+    let compare = |node, hash| match index.digest(node) == Some(hash) {
+        true => Ok(()),
+        false => Err("the content has another hash than when it was sealed".into()),
+    };
+    let all = contents(&version, pack.pack(), read, |_| is_proven, compare);
+    let all = all.and_then(|()| match is_proven {
+        true => Ok(()),
+        false => blocks(&version, pack.pack(), None, read),
+    });
+    match all {
         Err(why) => Audit::ContentDamaged(why),
         Ok(()) if !is_proven => Audit::Complete,
         Ok(()) => match restore(version.index()) {
@@ -154,13 +165,42 @@ fn blocks(
     Ok(())
 }
 
-/// Reads every file, in the archive's order, which is that of the pack. Holds each against
-/// its digest where those are `proven`, and all against the checksums of blocks otherwise.
+/// The SHA-256 of files, as the index has them, made from the content.
+///
+/// # Errors
+/// Why the content cannot be read.
+pub(in crate::store) fn hashes(
+    version: &Version,
+    read: &mut dyn FnMut(u64),
+) -> Result<Vec<u8>, String> {
+    let index = version.index();
+    let content = content(version)?.ok_or("the content has been evicted")?;
+    let mut hashes = vec![[0; DIGEST]; index.header().digests as usize];
+    let place = |node, hash| {
+        let number = index.digest_number(node).map(usize::try_from);
+        let place = number.and_then(|number| hashes.get_mut(number.ok()?));
+        place
+            .map(|place| *place = hash)
+            .ok_or("the index contradicts itself".into())
+    };
+    contents(
+        version,
+        content.pack(),
+        read,
+        |node| index.is_hashed(node),
+        place,
+    )?;
+    Ok(hashes.into_flattened())
+}
+
+/// Finds every file, in the archive's order, which is that of the pack. Reads those that are
+/// `wanted`, and tells the SHA-256 of each.
 fn contents(
     version: &Version,
     pack: &File,
-    proven: bool,
     read: &mut dyn FnMut(u64),
+    wanted: impl Fn(u32) -> bool,
+    mut tell: impl FnMut(u32, [u8; DIGEST]) -> Result<(), String>,
 ) -> Result<(), String> {
     let index = version.index();
     // Files share no content: together they are no longer than what has checksums.
@@ -191,7 +231,7 @@ fn contents(
                 (&blob, 0)
             }
         };
-        if proven {
+        if wanted(node) {
             let mut hash = Sha256::new();
             let add = |piece: &[u8]| {
                 hash.update(piece);
@@ -207,15 +247,10 @@ fn contents(
                     pieces(file, start, &holes.of(index), add)?;
                 }
             }
-            if index.digest(node) != Some(hash.finalize().into()) {
-                return Err("the content has another hash than when it was sealed".into());
-            }
+            tell(node, hash.finalize().into())?;
         }
     }
-    match proven {
-        true => Ok(()),
-        false => blocks(version, pack, None, read),
-    }
+    Ok(())
 }
 
 /// Reads a file whose stored bytes begin at `start`, holes included, and calls `tell` for

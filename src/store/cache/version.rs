@@ -25,7 +25,7 @@ use nix::{
 };
 use std::{
     fs::File,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock, Weak,
@@ -103,11 +103,12 @@ impl Version {
         let found = || -> Option<(Meta, Index)> {
             let meta = Meta::read(files::open(&directory, META).ok()?)?;
             let tree = files::open(&directory, INDEX).ok()?;
-            (meta.key().as_ref() == Some(key) && tree.metadata().ok()?.len() == meta.tree_bytes)
-                .then_some(())?;
+            (meta.key().as_ref() == Some(key)).then_some(())?;
             let marked = || files::exists(&directory, SYNCED);
             survived(&meta, marked).then_some(())?;
-            Some((meta, Index::open(tree)?))
+            let index = Index::open(tree)?;
+            (index.header().file_length() == Some(meta.tree_bytes)).then_some(())?;
+            Some((meta, index))
         };
         let Some((meta, index)) = found() else {
             tracing::warn!(path = %path.display(), "a broken version in the cache is left aside");
@@ -178,6 +179,23 @@ impl Version {
     /// Its open directory, whose files belong to this index.
     pub(in crate::store) fn directory(&self) -> &File {
         &self.directory
+    }
+
+    /// Writes the digests of its files to the end of its index, which lacks them; whether
+    /// they are those. The room for them was reserved with the index.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::NoSpace`] where they cannot be written.
+    pub(in crate::store) fn add_digests(&self, digests: &[u8]) -> Result<bool> {
+        if !self.index.are_digests(digests) {
+            return Ok(false);
+        }
+        let header = self.index.header();
+        let at = header.file_length().unwrap_or_default() - header.digests_length();
+        let file = files::open_to_write(&self.directory, INDEX);
+        let written = file.and_then(|file| file.write_all_at(digests, at));
+        written.map_err(|error| Error::io("adding to an index in the cache", error))?;
+        Ok(!self.index.lacks_digests())
     }
 
     /// How much of the content is on disk.

@@ -2,7 +2,9 @@
 //! cache: one that has a version's tree and seek index needs no whole download of it.
 //!
 //! An object is `length of meta.json 4 · length of tree 8 · meta.json · tree · seek`,
-//! little-endian; a change must change [`KIND`].
+//! little-endian, the tree without its digests; a change must change [`KIND`]. The digests
+//! are an object of their own: they are most of an index once it is deflated, and few
+//! readers ask for them.
 
 use super::staging::Staging;
 use crate::shared::{MOST, Name, SharedCache};
@@ -19,14 +21,16 @@ use std::{
 };
 
 /// The kind of these objects, with the version of their format.
-const KIND: &str = "version index 2";
+const KIND: &str = "version index 3";
+/// The kind of those of digests, which are as in the tree.
+const DIGESTS: &str = "version digests 1";
 
 /// The way of indexes to the fleet and from it.
 pub(super) struct Exchange(pub(super) Option<Arc<SharedCache>>);
 
-fn name(key: &VersionKey) -> Name {
+fn name(kind: &str, key: &VersionKey) -> Name {
     Name::new(
-        KIND,
+        kind,
         &[&key.origin, key.kind, &key.storage_id, &key.version_id],
     )
 }
@@ -35,7 +39,9 @@ impl Exchange {
     /// Offers the index of a version that this machine has unpacked. A failure is only
     /// logged.
     pub(super) fn offer(&self, version: &Version) {
-        let Some(shared) = self.0.as_ref().filter(|_| version.can_seek()) else {
+        let index = version.index();
+        let is_whole = version.can_seek() && !index.lacks_digests();
+        let Some(shared) = self.0.as_ref().filter(|_| is_whole) else {
             return;
         };
         let read = |name| -> io::Result<Vec<u8>> {
@@ -44,14 +50,22 @@ impl Exchange {
             file.take(MOST).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
-        let all = || -> io::Result<Vec<u8>> {
-            let (meta, tree, seek) = (read(META)?, read(INDEX)?, read(SEEK)?);
+        let all = || -> io::Result<(Vec<u8>, Vec<u8>)> {
+            let (meta, mut tree, seek) = (read(META)?, read(INDEX)?, read(SEEK)?);
+            let end = tree.len() as u64 - index.header().digests_length().min(tree.len() as u64);
+            let digests = tree.split_off(end as usize);
             let lengths = (meta.len() as u32, tree.len() as u64);
             let heads = [&lengths.0.to_le_bytes()[..], &lengths.1.to_le_bytes()];
-            Ok([heads[0], heads[1], &meta, &tree, &seek].concat())
+            Ok(([heads[0], heads[1], &meta, &tree, &seek].concat(), digests))
         };
         match all() {
-            Ok(object) => shared.put_later(name(version.key()), object),
+            Ok((object, digests)) => {
+                // In this order: who finds an index finds its digests.
+                if !digests.is_empty() {
+                    shared.put_later(name(DIGESTS, version.key()), digests);
+                }
+                shared.put_later(name(KIND, version.key()), object);
+            }
             Err(error) => tracing::debug!(%error, "an index is not shared"),
         }
     }
@@ -70,12 +84,25 @@ impl Exchange {
         let Some(shared) = &self.0 else {
             return Ok(false);
         };
-        let object = shared.stream(&name(key));
+        let object = shared.stream(&name(KIND, key));
         progress.advance(0);
         match object {
             Some(object) => take_in(object, cache, key, progress),
             None => Ok(false),
         }
+    }
+
+    /// Takes in the digests that the index of a version lacks; whether the fleet has them.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::NoSpace`] where they cannot be written.
+    pub(super) fn take_digests(&self, version: &Version, progress: &Progress) -> Result<bool> {
+        let Some(shared) = &self.0 else {
+            return Ok(false);
+        };
+        let digests = shared.get(&name(DIGESTS, version.key()), MOST);
+        progress.advance(0);
+        digests.map_or(Ok(false), |digests| version.add_digests(&digests))
     }
 }
 
@@ -89,14 +116,15 @@ fn take_in(
     let Some((meta, tree)) = head(&mut object) else {
         return Ok(false);
     };
-    let length = meta.tree_bytes.saturating_add(meta.seek_bytes);
-    if meta.key().as_ref() != Some(key) || meta.tree_bytes != tree || length > MOST {
+    let whole = meta.tree_bytes.saturating_add(meta.seek_bytes);
+    let is_long = tree.saturating_add(meta.seek_bytes) > MOST;
+    if meta.key().as_ref() != Some(key) || is_long || tree > meta.tree_bytes {
         return Ok(false);
     }
     let quota = cache.quota();
     let mut staging = Staging::new(quota)?;
-    staging.expect(length, progress)?;
-    let Some(tree) = staging.copy(INDEX, &mut object, meta.tree_bytes, progress)? else {
+    staging.expect(whole, progress)?;
+    let Some(tree) = staging.copy(INDEX, &mut object, tree, progress)? else {
         return Ok(false);
     };
     let Some(mut seek) = staging.copy(SEEK, &mut object, meta.seek_bytes, progress)? else {
@@ -104,7 +132,9 @@ fn take_in(
     };
     seek.rewind()
         .map_err(|error| Error::io("reading a file of the cache", error))?;
-    let tree = Index::open(tree).filter(Index::verify);
+    let is_right =
+        |tree: &Index| tree.header().file_length() == Some(meta.tree_bytes) && tree.verify();
+    let tree = Index::open(tree).filter(is_right);
     let seek = tree.and_then(|tree| SeekIndex::read(&seek, tree.header()));
     let Some(seek) = seek else {
         tracing::warn!(version = %key.version_id, "an index of the shared cache is of no use");

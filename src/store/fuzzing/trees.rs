@@ -41,8 +41,9 @@ impl Sealed {
     /// `data`: how (a byte), the length of a `meta.json` (two bytes) and the file,
     /// and a `tree`. Of how, bit 0: whether the tree gets the checksums and the
     /// length that belong to it; 1: whether also the sums of content do, which is
-    /// all zeros; 2: whether the version is said to be proven. An empty `meta.json`
-    /// stands for one that fits. The content has the length that the tree has for it.
+    /// all zeros; 2: whether the version is said to be proven; 3: whether it is one whose
+    /// digests have not come. An empty `meta.json` stands for one that fits. The content has
+    /// the length that the tree has for it.
     /// Returns whether it could be opened.
     ///
     /// # Panics
@@ -53,7 +54,7 @@ impl Sealed {
         };
         let length = usize::from(u16::from_le_bytes([low, high])).min(rest.len());
         let (meta, tree) = rest.split_at(length);
-        let tree = match how & 1 {
+        let mut tree = match how & 1 {
             0 => tree.to_vec(),
             _ => with_tree_sums(tree, how & 2 != 0),
         };
@@ -61,6 +62,9 @@ impl Sealed {
             [] => fitting_meta(&tree, how & 4 != 0),
             meta => meta.to_vec(),
         };
+        if let Some(header) = Header::decode(&tree).filter(|_| how & 8 != 0) {
+            tree.truncate(tree.len().saturating_sub(header.digests_length() as usize));
+        }
         let put = |name: &str, bytes: &[u8]| fs::write(self.path.join(name), bytes);
         put("meta.json", &meta).expect("a file written");
         put("tree", &tree).expect("a file written");
@@ -75,6 +79,12 @@ impl Sealed {
         self.put_content(&version);
         let name = key("v").directory();
         let _ = audit::audit(&self.path, &name, &mut |_| ());
+        if let Ok(digests) = audit::hashes(&version, &mut |_| ()) {
+            assert_eq!(
+                digests.len() as u64,
+                version.index().header().digests_length()
+            );
+        }
         if let Some(records) = restore(version.index()) {
             assert!(records.dirents.len() <= version.index().header().dirents as usize);
         }
@@ -164,7 +174,9 @@ fn fitting_meta(tree: &[u8], proven: bool) -> Vec<u8> {
         declared_files: None,
         sealed_at: jiff::Timestamp::UNIX_EPOCH,
         content_bytes: 0,
-        tree_bytes: tree.len() as u64,
+        tree_bytes: Header::decode(tree)
+            .and_then(|header| header.file_length())
+            .unwrap_or_default(),
         seek_bytes: 0,
         archive_bytes: 0,
         verified: if proven {
@@ -195,6 +207,8 @@ fn with_tree_sums(tree: &[u8], of_content: bool) -> Vec<u8> {
     };
     header.arena = 0;
     let mut body = head.split_off(HEADER);
+    // More are refused.
+    header.digests = header.digests.min(header.nodes);
     let counted: u64 = header.sections().iter().map(|(length, _)| length).sum();
     let Some(arena) = (body.len() as u64).checked_sub(counted) else {
         return tree.to_vec();
@@ -215,7 +229,8 @@ fn with_tree_sums(tree: &[u8], of_content: bool) -> Vec<u8> {
         );
     }
     header.table = Sha256::digest(&table).into();
-    [&header.encode()[..], &body, &table].concat()
+    let digests = body.split_off(body.len() - header.digests_length() as usize);
+    [&header.encode()[..], &body, &table, &digests].concat()
 }
 
 /// Writes the sums of content that is all zeros: of the pack, and of blobs where

@@ -8,8 +8,10 @@
 //! one a chunk can turn out damaged in the middle of an operation, whose answer must
 //! then be thrown away ([`Index::is_damaged`]).
 
+mod digests;
+
 use super::{
-    format::{self, DIGEST, DIRENT, HEADER, Header, LONG, NODE, PIECE, Record, WORD},
+    format::{self, DIRENT, HEADER, Header, LONG, NODE, PIECE, Record, WORD},
     holes::Pieces,
     node::{Node, node_of},
 };
@@ -67,8 +69,8 @@ const DIRENTS: usize = 1;
 const WORDS: usize = 2;
 const PIECES: usize = 3;
 const LONGS: usize = 4;
-const DIGESTS: usize = 5;
-const ARENA: usize = 6;
+const ARENA: usize = 5;
+const DIGESTS: usize = 6;
 
 /// A run of records of one kind.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +94,9 @@ pub struct Index {
     /// Closed once all of it has been read.
     file: Option<File>,
     header: Header,
-    /// Nodes, dirents, starts and sums, pieces, long names, digests, arena.
+    /// Whether the file has been seen with its digests.
+    has_digests: AtomicBool,
+    /// Nodes, dirents, starts and sums, pieces, long names, arena, digests.
     sections: [Section; 7],
     table: Vec<u32>,
     chunks: Vec<Chunk>,
@@ -111,18 +115,23 @@ impl Index {
         // have any length, and a reader counts its blocks.
         (blocks(header.pack) <= u64::from(header.sums)).then_some(())?;
         let length = header.file_length()?;
+        let without_digests = length.checked_sub(header.digests_length())?;
         // No more memory is taken than the file has bytes on disk.
-        (length == file.metadata().ok()?.len()).then_some(())?;
+        let found = file.metadata().ok()?.len();
+        // Another process may be at work on them, or have been.
+        let has_digests = found == length;
+        (without_digests..=length).contains(&found).then_some(())?;
+        (header.digests <= header.nodes).then_some(())?;
         let count = usize::try_from(header.chunks()?).ok()?;
         let mut table = vec![0; count.checked_mul(WORD)?];
-        let start = length.checked_sub(table.len() as u64)?;
+        let start = without_digests.checked_sub(table.len() as u64)?;
         file.read_exact_at(&mut table, start).ok()?;
         (*Sha256::digest(&table) == header.table).then_some(())?;
         let table: Option<Vec<u32>> = (0..count)
             .map(|n| format::u32_at(&table, n * WORD))
             .collect();
         let (mut start, mut first) = (HEADER as u64, 0);
-        let sections = header.sections().map(|(length, chunk)| {
+        let mut sections = header.sections().map(|(length, chunk)| {
             let section = Section {
                 start,
                 length,
@@ -133,9 +142,12 @@ impl Index {
             first += length.div_ceil(chunk as u64) as usize;
             section
         });
+        let [.., digests] = &mut sections;
+        digests.start = without_digests;
         let mut index = Self {
             file: Some(file),
             header,
+            has_digests: AtomicBool::new(has_digests),
             sections,
             table: table?,
             chunks: std::iter::repeat_with(Chunk::new).take(count).collect(),
@@ -145,7 +157,7 @@ impl Index {
         if length <= WHOLE {
             let read = |section: &Section, chunk| index.chunk(section, chunk).is_some();
             index.all_chunks(read).then_some(())?;
-            index.file = None;
+            index.file = index.file.filter(|_| !has_digests);
         }
         (index.record(0)?.kind == format::DIRECTORY).then_some(index)
     }
@@ -160,8 +172,13 @@ impl Index {
         is_whole
     }
 
+    /// Of all that the file has.
     fn all_chunks(&self, mut is_good: impl FnMut(&Section, usize) -> bool) -> bool {
-        self.sections.iter().all(|section| {
+        let sections = match self.lacks_digests() {
+            true => &self.sections[..DIGESTS],
+            false => &self.sections[..],
+        };
+        sections.iter().all(|section| {
             let chunks = section.length.div_ceil(section.chunk as u64);
             (0..chunks).all(|chunk| is_good(section, chunk as usize))
         })
@@ -280,16 +297,6 @@ impl Index {
             Some((u64::from(found).cmp(&wanted), (offset, length)))
         })?;
         self.arena(u64::from(offset), u64::from(length))
-    }
-
-    /// The SHA-256 of a file's content, holes as zeros; `None` if it was not hashed.
-    pub fn digest(&self, node: u32) -> Option<[u8; DIGEST]> {
-        let record = self.record(node)?;
-        let number = u64::from(record.digest.checked_sub(1)?);
-        (record.kind == format::FILE).then_some(())?;
-        self.bytes(DIGESTS, number * DIGEST as u64, DIGEST)?
-            .try_into()
-            .ok()
     }
 
     /// How many names were shortened.

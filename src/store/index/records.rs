@@ -195,7 +195,7 @@ impl Records {
     /// Writes what follows the header. Returns the header, which holds a checksum of it.
     fn write_body(&self, to: &mut impl Write, packed: &Packed) -> io::Result<Header> {
         let header = self.header(packed);
-        let [nodes, dirents, words, pieces, longs, digests, arena] =
+        let [nodes, dirents, words, pieces, longs, arena, digests] =
             header.sections().map(|(_, chunk)| chunk);
         let mut writer = Sections {
             to,
@@ -219,11 +219,13 @@ impl Records {
             longs,
             all.map(|(at, offset, length)| format::encode_long(*at, *offset, *length)),
         )?;
-        writer.put(digests, self.digests.iter())?;
         writer.put(arena, self.arena.chunks(arena))?;
-        let Sections { to, table } = writer;
+        let Sections { to, mut table } = writer;
+        let all = self.digests.as_flattened();
+        table.extend(all.chunks(digests).map(checksum));
         let table: Vec<u8> = table.into_iter().flat_map(u32::to_le_bytes).collect();
         to.write_all(&table)?;
+        to.write_all(all)?;
         Ok(Header {
             table: Sha256::digest(&table).into(),
             ..header

@@ -25,10 +25,11 @@ fn opened(path: &Path) -> Option<Arc<Version>> {
     Version::load(path, &key("v"), &Keepalive::default()).map(Arc::new)
 }
 
-/// A tree without its header and without the checksums at its end.
-fn body<'a>(tree: &'a [u8], header: &Header) -> &'a [u8] {
+/// A tree without its header and its table, the digests behind the rest.
+fn body(tree: &[u8], header: &Header) -> Vec<u8> {
+    let (rest, digests) = tree.split_at(tree.len() - header.digests_length() as usize);
     let table = header.chunks().unwrap() as usize * WORD;
-    &tree[HEADER..tree.len() - table]
+    [&rest[HEADER..rest.len() - table], digests].concat()
 }
 
 /// Asks for everything that there could be.
@@ -67,7 +68,9 @@ fn resealed(mut header: Header, body: &[u8]) -> Vec<u8> {
         table.extend(sums.flat_map(u32::to_le_bytes));
     }
     header.table = Sha256::digest(&table).into();
-    [&header.encode()[..], body, &table].concat()
+    let digests = body.len().saturating_sub(header.digests_length() as usize);
+    let (before, digests) = body.split_at(digests);
+    [&header.encode()[..], before, &table, digests].concat()
 }
 
 #[test]
@@ -84,9 +87,17 @@ fn no_flip_and_no_cut_of_a_tree_does_harm() {
         }
         assert!(at >= HEADER, "byte {at} of the header");
     }
+    let digests = Header::decode(&tree).unwrap().digests_length();
     for at in 0..tree.len() {
         fs::write(path.join("tree"), &tree[..at]).unwrap();
-        assert!(opened(&path).is_none(), "{at} bytes");
+        let opened = opened(&path);
+        assert_eq!(
+            opened.is_some(),
+            at >= tree.len() - digests as usize,
+            "{at} bytes"
+        );
+        // Without all digests it has none.
+        assert!(opened.is_none_or(|version| version.index().digest(1).is_none()));
     }
     fs::write(path.join("tree"), &tree).unwrap();
     ask_for_all(&opened(&path).unwrap());
@@ -101,7 +112,7 @@ fn a_tree_that_lies_under_a_good_checksum_does_no_harm() {
     let body = body(&tree, &header);
     for at in 0..body.len() {
         for value in [0, 1, 0x2f, 0x7f, 0xff, body[at] ^ 1] {
-            let mut changed = body.to_vec();
+            let mut changed = body.clone();
             changed[at] = value;
             fs::write(path.join("tree"), resealed(header, &changed)).unwrap();
             if let Some(version) = opened(&path) {
@@ -122,7 +133,7 @@ fn a_tree_that_lies_under_a_good_checksum_does_no_harm() {
                     arena,
                     ..header
                 };
-                fs::write(path.join("tree"), resealed(lying, body)).unwrap();
+                fs::write(path.join("tree"), resealed(lying, &body)).unwrap();
                 assert!(opened(&path).is_none_or(|version| {
                     ask_for_all(&version);
                     true
@@ -139,7 +150,7 @@ fn content_is_not_longer_than_its_checksums() {
     let fixture = Fixture::new();
     let (path, tree, _) = sealed(&fixture);
     let header = Header::decode(&tree).unwrap();
-    let body = body(&tree, &header).to_vec();
+    let body = body(&tree, &header);
     let block = BLOCK as u64;
     let most = u64::from(header.sums) * block;
     for (pack, opens) in [
@@ -179,7 +190,7 @@ fn an_audit_reads_no_content_twice() {
     let fixture = Fixture::new();
     let (path, tree, _) = sealed(&fixture);
     let header = Header::decode(&tree).unwrap();
-    let mut changed = body(&tree, &header).to_vec();
+    let mut changed = body(&tree, &header);
     for record in changed.chunks_mut(NODE).take(header.nodes as usize) {
         if record[40] == format::FILE {
             record[41] |= format::BLOB;
@@ -202,7 +213,12 @@ fn names_that_no_directory_can_hold_are_absent() {
     let fixture = Fixture::new();
     let (path, tree, _) = sealed(&fixture);
     let header = Header::decode(&tree).unwrap();
-    let tree = [&tree[..HEADER], body(&tree, &header)].concat();
+    let mut tree = [&tree[..HEADER], &body(&tree, &header)].concat();
+    tree.truncate(tree.len() - header.digests_length() as usize);
+    let header = Header {
+        digests: 0,
+        ..header
+    };
     let arena = tree.len() - header.arena as usize;
     let names = HEADER + header.nodes as usize * NODE;
     // The first name of the root, `a`, gets other bytes of the arena.

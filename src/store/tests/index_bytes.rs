@@ -24,17 +24,23 @@ fn agree(bytes: &mut [u8]) {
     if let Some(header) = format::Header::decode(&with_header(bytes)) {
         let mut at = HEADER;
         let mut table = Vec::new();
-        for (length, _) in header.sections() {
-            let Some(section) = bytes.get(at..at.saturating_add(length as usize)) else {
-                break;
-            };
+        let mut add = |at: usize, length: u64| -> Option<usize> {
+            let end = at.checked_add(length as usize)?;
+            let section = bytes.get(at..end)?;
             if length > 0 {
                 table.extend(checksums::checksum(section).to_le_bytes());
             }
-            at += length as usize;
+            Some(end)
+        };
+        let [.., (digests, _)] = header.sections();
+        for (length, _) in &header.sections()[..6] {
+            let Some(end) = add(at, *length) else { break };
+            at = end;
         }
-        if bytes.len() == at + table.len() {
-            bytes[at..].copy_from_slice(&table);
+        let behind = bytes.len().saturating_sub(digests as usize);
+        add(behind, digests);
+        if behind == at + table.len() {
+            bytes[at..behind].copy_from_slice(&table);
             bytes[48..80].copy_from_slice(&Sha256::digest(&table));
         }
     }
@@ -72,7 +78,8 @@ fn no_byte_of_a_tree_is_trusted() {
         fs::write(&path, &bytes).unwrap();
         assert!(load().is_none(), "byte {at}");
     }
-    for length in [0, 1, HEADER - 1, HEADER, good.len() - 1] {
+    let digests = 2 * format::DIGEST;
+    for length in [0, 1, HEADER - 1, HEADER, good.len() - digests - 1] {
         fs::write(&path, &good[..length]).unwrap();
         assert!(load().is_none(), "length {length}");
     }

@@ -231,18 +231,18 @@ fn every_kind_of_damage_is_found() {
         file.read_exact_at(&mut byte, at).unwrap();
         file.write_all_at(&[byte[0] ^ 1], at).unwrap();
     }
-    fn cut(file: &Path) {
+    fn cut(file: &Path, bytes: u64) {
         let file = fs::File::options().write(true).open(file).unwrap();
         let length = file.metadata().unwrap().len();
-        file.set_len(length - 1).unwrap();
+        file.set_len(length - bytes).unwrap();
     }
     let in_content: [(&str, Damage); 6] = [
         ("a bit of the pack", |path| change(&path.join("pack"), 3005)),
         ("a bit of a blob", |path| {
             change(&path.join("blob-0"), BLOB_SIZE)
         }),
-        ("the pack's end", |path| cut(&path.join("pack"))),
-        ("a blob's end", |path| cut(&path.join("blob-0"))),
+        ("the pack's end", |path| cut(&path.join("pack"), 1)),
+        ("a blob's end", |path| cut(&path.join("blob-0"), 1)),
         ("a blob", |path| {
             fs::remove_file(path.join("blob-0")).unwrap()
         }),
@@ -252,7 +252,12 @@ fn every_kind_of_damage_is_found() {
     ];
     let in_all: [(&str, Damage); 5] = [
         ("a bit of the tree", |path| change(&path.join("tree"), 200)),
-        ("the tree's end", |path| cut(&path.join("tree"))),
+        // Digests that are cut off are as ones that have not come.
+        ("the tree's table", |path| {
+            let tree = fs::read(path.join("tree")).unwrap();
+            let header = format::Header::decode(&tree).unwrap();
+            cut(&path.join("tree"), header.digests_length() + 1);
+        }),
         ("the tree", |path| {
             fs::remove_file(path.join("tree")).unwrap()
         }),

@@ -111,7 +111,13 @@ fn trees() -> Vec<(String, Vec<u8>)> {
         let fixture = Fixture::new();
         fixture.put("v", &tar.gz()).unwrap();
         let tree = fs::read(fixture.path("v").join("tree")).unwrap();
-        for (way, how) in [("as-it-is", 0), ("mended", 1), ("proven", 7)] {
+        let ways = [
+            ("as-it-is", 0),
+            ("mended", 1),
+            ("proven", 7),
+            ("without-digests", 8),
+        ];
+        for (way, how) in ways {
             let bytes = [&[0; 2], &tree[..]].concat();
             seeds.push(seed(&format!("{name}-{way}"), how, &bytes));
         }

@@ -275,7 +275,8 @@ impl View<'_> {
         Err(self.content_miss(version))
     }
 
-    /// The sealed version that a node lies in; `None` for one without files.
+    /// The sealed version that a node lies in, with the hashes of its files; `None` for one
+    /// without files.
     ///
     /// # Errors
     /// [`Error::Invalid`] for what is in no version, and what the fetch fails with.
@@ -285,6 +286,9 @@ impl View<'_> {
         };
         match self.files(&version)? {
             Files::None => Ok(None),
+            Files::Sealed(sealed) if sealed.index().lacks_digests() => {
+                Err(self.miss(&version, Need::Hashes))
+            }
             Files::Sealed(sealed) => Ok(Some(sealed)),
             Files::Partial(_) => Err(self.content_miss(&version)),
         }
