@@ -75,7 +75,8 @@ fn it_is_the_same_through_a_mount_and_without() {
 fn a_second_machine_compares_by_what_the_first_has_shared() {
     let folder = tempfile::tempdir().unwrap();
     let make = "mkdir old new; seq 100000 > old/f; seq 100001 > new/f; echo same > old/s;
-        cp old/s new/moved";
+        cp old/s new/moved; mkdir old/many; for n in $(seq 600); do echo $n > old/many/$n; done
+        cp -r old/many new";
     shell(folder.path(), make);
     for who in Who::all() {
         let (bench, [old, new]) = packed(folder.path());

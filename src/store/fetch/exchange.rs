@@ -2,8 +2,8 @@
 //! cache: one that has a version's tree and seek index needs no whole download of it.
 //!
 //! An object is `length of meta.json 4 · length of tree 8 · meta.json · tree · seek`,
-//! little-endian, the tree without its digests; a change must change [`KIND`]. The digests
-//! are an object of their own: they are most of an index once it is deflated, and few
+//! little-endian; a change must change [`KIND`]. The tree of many files lacks its digests,
+//! which are an object of their own: they are most of an index once it is deflated, and few
 //! readers ask for them.
 
 use super::staging::Staging;
@@ -24,6 +24,8 @@ use std::{
 const KIND: &str = "version index 3";
 /// The kind of those of digests, which are as in the tree.
 const DIGESTS: &str = "version digests 1";
+/// Bytes of digests up to which they stay in the tree: there a request costs more.
+const FEW: u64 = 16 << 10;
 
 /// The way of indexes to the fleet and from it.
 pub(super) struct Exchange(pub(super) Option<Arc<SharedCache>>);
@@ -52,8 +54,9 @@ impl Exchange {
         };
         let all = || -> io::Result<(Vec<u8>, Vec<u8>)> {
             let (meta, mut tree, seek) = (read(META)?, read(INDEX)?, read(SEEK)?);
-            let end = tree.len() as u64 - index.header().digests_length().min(tree.len() as u64);
-            let digests = tree.split_off(end as usize);
+            let apart = index.header().digests_length();
+            let apart = if apart > FEW { apart } else { 0 };
+            let digests = tree.split_off(tree.len().saturating_sub(apart as usize));
             let lengths = (meta.len() as u32, tree.len() as u64);
             let heads = [&lengths.0.to_le_bytes()[..], &lengths.1.to_le_bytes()];
             Ok(([heads[0], heads[1], &meta, &tree, &seek].concat(), digests))
