@@ -148,6 +148,15 @@ impl Cache {
         Some(version)
     }
 
+    /// Removes what has come in parts of a version, where no more can come so: for the whole
+    /// of it, which its own readers would leave no room for. Whether there was any.
+    pub(super) fn make_way(&self, key: &VersionKey) -> bool {
+        let is_stuck =
+            |version: &Arc<Version>| version.present() == Present::Partly && !version.can_seek();
+        let stuck = self.version(key).filter(is_stuck);
+        stuck.is_some_and(|version| version.remove_content())
+    }
+
     /// Takes note of a version that has been sealed; `unsynced` is its path if it must
     /// still be synced.
     pub(super) fn add(&self, key: &VersionKey, unsynced: Option<PathBuf>) {

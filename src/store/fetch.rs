@@ -242,6 +242,9 @@ impl Fetcher {
             let why = match self.attempt(cache, request, left.take(), &turn, progress) {
                 Err(Stopped::Again(why, _)) if is_left || starts < STARTS => why,
                 Err(Stopped::Again(_, error)) => return Err(error),
+                Err(Stopped::Failed(Error::NoSpace(_))) if cache.make_way(&request.key) => {
+                    "what had come of it in parts has made room"
+                }
                 Err(Stopped::Failed(error)) => return Err(error),
                 Ok(written) => match cache.with_content(&request.key) {
                     Some(version) => {

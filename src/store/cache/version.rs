@@ -319,19 +319,28 @@ impl Version {
     /// Removes damaged content: the next lookup finds a version to be fetched again.
     pub(in crate::store) fn give_up(&self, why: &str) {
         // Logged once: several readers may find the damage.
-        let remove = |name: &str| files::remove(&self.directory, name);
-        if remove(PACK) {
-            // Without the pack, blobs would not count, and yet take space.
-            for number in 0..self.index.header().blobs {
-                remove(&files::blob(number));
-            }
-            remove(PRESENT);
+        if self.remove_content() {
             tracing::warn!(
                 version = %self.key.version_id,
                 path = %self.path.display(),
                 "content in the cache is damaged and is given up: {why}"
             );
         }
+    }
+
+    /// Removes the content, of which those that have it open can still read what there is;
+    /// whether there was any.
+    pub(super) fn remove_content(&self) -> bool {
+        let remove = |name: &str| files::remove(&self.directory, name);
+        let found = remove(PACK);
+        if found {
+            // Without the pack, blobs would not count, and yet take space.
+            for number in 0..self.index.header().blobs {
+                remove(&files::blob(number));
+            }
+            remove(PRESENT);
+        }
+        found
     }
 
     /// Notes the time of use, for all mounts that share the cache.

@@ -1,7 +1,9 @@
 //! What is evicted for a fetch, and what stays.
 
 use super::cache::{KIB, archive, has, used};
+use super::parts::{Evicted, range_of};
 use super::*;
+use crate::store::Present;
 use std::time::SystemTime;
 
 #[test]
@@ -191,4 +193,26 @@ fn a_full_disk_evicts_before_it_fails() {
     let error = put("e", &archive(9000 * KIB)).unwrap_err();
     assert_eq!(error.errno(), libc::ENOSPC, "{error}");
     assert!(error.to_string().contains("--cache-dir"), "{error}");
+}
+
+#[test]
+fn what_came_in_parts_makes_room_for_the_whole_of_its_version() {
+    let evicted = Evicted::new();
+    let ceiling = evicted.version().meta().content_bytes * 3 / 2;
+    let store = Store::open(StoreConfig {
+        ceiling,
+        ..config(evicted.fixture.folder.path())
+    });
+    let (store, server) = (store.unwrap(), &evicted.server);
+    let reads = |(name, content): &(String, Vec<u8>)| {
+        let found = range_of(&store, server, name, 0, content.len()).unwrap();
+        assert!(found == *content, "{name}");
+    };
+    evicted.files[..110].iter().for_each(reads);
+    // As another process finds it wrong. The reader of the next file holds what has come.
+    fs::remove_file(evicted.fixture.path("v").join("seek")).unwrap();
+    evicted.files[118..].iter().for_each(reads);
+    let version = store.version(&key("v")).unwrap();
+    assert_eq!(version.present(), Present::Whole);
+    assert!(store.usage().bytes <= ceiling);
 }

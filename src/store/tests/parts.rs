@@ -54,16 +54,16 @@ fn archive_of(files: &[(String, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// A version that has been unpacked and evicted, and the server of its archive.
-struct Evicted {
-    fixture: Fixture,
-    server: Arc<Server>,
-    files: Vec<(String, Vec<u8>)>,
+pub(super) struct Evicted {
+    pub(super) fixture: Fixture,
+    pub(super) server: Arc<Server>,
+    pub(super) files: Vec<(String, Vec<u8>)>,
     archive: Arc<Vec<u8>>,
     sent: Arc<AtomicU64>,
 }
 
 impl Evicted {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::served_by(|_, asked, stream, archive, sent| {
             let (start, end) = head_of(stream, asked, archive, "\"1\"");
             sent.fetch_add((end - start) as u64, Ordering::Relaxed);
@@ -105,7 +105,7 @@ impl Evicted {
         assert_eq!(self.version().present(), Present::None);
     }
 
-    fn version(&self) -> Arc<Version> {
+    pub(super) fn version(&self) -> Arc<Version> {
         self.fixture.store.version(&key("v")).unwrap()
     }
 
@@ -130,7 +130,7 @@ impl Evicted {
 }
 
 /// Reads as a mount does: what is missing is fetched, and the read tried again.
-fn range_of(
+pub(super) fn range_of(
     store: &Store,
     server: &Server,
     name: &str,
