@@ -34,7 +34,8 @@ pub use name::Name;
 
 use crate::{
     breaker::{Breaker, State, Verdict},
-    error::{Error, Result},
+    error::{Error, Result, TransportKind},
+    http,
     sync::Mutex,
     text::hex,
     threads,
@@ -113,19 +114,29 @@ impl SharedCache {
     /// come, and then for a second a MiB, at most half of the time that a reader bears
     /// silence.
     pub fn get(&self, name: &Name, most: u64) -> Option<Vec<u8>> {
+        self.find(name, most).ok().flatten()
+    }
+
+    /// The same, where it matters whether the store has no such object or gives no answer.
+    ///
+    /// # Errors
+    /// [`Error::Transport`] where the store does not answer, or did not a moment ago.
+    pub fn find(&self, name: &Name, most: u64) -> Result<Option<Vec<u8>>> {
         let inner = &self.0;
         let address = inner.sealer.address(name);
         let most = most.min(MOST);
-        let object = inner.look_up(&address, most + OVERHEAD)?;
+        let Some(object) = inner.look_up(&address, most + OVERHEAD)? else {
+            return Ok(None);
+        };
         let length = object.len() as u64;
-        match inner.sealer.open(&address, object, most) {
+        Ok(match inner.sealer.open(&address, object, most) {
             Ok(None) => {
                 inner.counters.misses.add(1);
                 None
             }
             Ok(Some(content)) => inner.counters.hit(length, content),
             Err(reason) => inner.leave_aside(address, reason),
-        }
+        })
     }
 
     /// The same, of up to [`MOST`] bytes, inflated as it is read. That fails for nothing
@@ -133,7 +144,7 @@ impl SharedCache {
     pub fn stream(&self, name: &Name) -> Option<impl Read + use<>> {
         let inner = &self.0;
         let address = inner.sealer.address(name);
-        let object = inner.look_up(&address, MOST + OVERHEAD)?;
+        let object = inner.look_up(&address, MOST + OVERHEAD).ok().flatten()?;
         let length = object.len() as u64;
         match inner.sealer.unseal(&address, object) {
             Ok(content) => inner.counters.hit(length, content.take(MOST)),
@@ -143,14 +154,15 @@ impl SharedCache {
 
     /// Has the content under a name written in the background; an object that is there
     /// is left as it is. Does nothing where too much waits already.
-    pub fn put_later(&self, name: Name, content: Vec<u8>) {
+    /// Whether it will be tried.
+    pub fn put_later(&self, name: Name, content: Vec<u8>) -> bool {
         let inner = &self.0;
         let added = match content.len() as u64 <= MOST {
             true => inner.queue.add(name, content),
             false => Added::Full,
         };
         let started = match added {
-            Added::Waits => return,
+            Added::Waits => return true,
             Added::Full => false,
             Added::First => {
                 let inner = Arc::clone(inner);
@@ -168,6 +180,7 @@ impl SharedCache {
         if !started && added == Added::First {
             inner.queue.close();
         }
+        started
     }
 
     /// Waits until all is written that was to be, for so long at the most; and whether
@@ -265,14 +278,17 @@ impl Inner {
         None
     }
 
-    /// The object at an address, as far as the store has one and answers soon.
-    fn look_up(&self, address: &Address, most: u64) -> Option<Vec<u8>> {
+    /// The object at an address, if the store has one.
+    ///
+    /// # Errors
+    /// [`Error::Transport`] where the store does not answer soon.
+    fn look_up(&self, address: &Address, most: u64) -> Result<Option<Vec<u8>>> {
         let is_probe = match self.reads.admit() {
             State::Closed => false,
             State::HalfOpen => true,
-            State::Open(_) => {
+            State::Open(error) => {
                 self.counters.passed_over.add(1);
-                return None;
+                return Err(error);
             }
         };
         let reads = Arc::clone(&self.reads);
@@ -286,18 +302,19 @@ impl Inner {
         if is_probe {
             // It tells whether the store is back; no reader waits for that.
             self.counters.passed_over.add(1);
-            return None;
+            let message = "it is tried again after a failure".to_owned();
+            let tried = || http::transport(&self.url, TransportKind::Stalled, message);
+            return Err(self.reads.error().unwrap_or_else(tried));
         }
         match looked.and_then(bucket::LookUp::wait) {
-            Ok(Some(object)) => Some(object),
-            Ok(None) => {
-                self.counters.misses.add(1);
-                None
+            Ok(object) => {
+                self.counters.misses.add(u64::from(object.is_none()));
+                Ok(object)
             }
             Err(error) => {
                 self.counters.passed_over.add(1);
                 note(&self.reads, Some(&error));
-                None
+                Err(error)
             }
         }
     }

@@ -260,27 +260,29 @@ fn an_indexer_reads_what_has_come_and_fetches_no_part() {
     assert_eq!(bench.downloads().len(), 0);
 }
 
+fn machine(bench: &Bench, name: &str, shared: &str) -> Mount {
+    let cache = bench.folder(name, Who::Myself);
+    let cache = cache.to_str().unwrap();
+    let arguments = ["--shared-cache", shared, "--cache-dir", cache];
+    bench.mount().with(arguments).start()
+}
+
+/// Has a machine fetch all of the artifact, and share what it knows then.
+fn share(first: Mount) {
+    first.run("cat artifacts/a/latest/small/1");
+    until("all of it has come", || cached(&first) == "yes");
+    // It writes what is left when it ends.
+    first.unmount();
+}
+
 #[test]
 fn a_second_machine_lists_a_version_for_nothing_and_reads_a_file_for_a_part() {
     let folder = tempfile::tempdir().unwrap();
     let (bench, archive) = bench(folder.path(), GNU);
     let shared = bench.folder("shared", Who::Myself);
     let url = format!("file://{}", shared.display());
-    let machine = |name: &str| {
-        let cache = bench.folder(name, Who::Myself);
-        let arguments = [
-            "--shared-cache",
-            &url,
-            "--cache-dir",
-            cache.to_str().unwrap(),
-        ];
-        bench.mount().with(arguments).start()
-    };
-    let first = machine("cache-1");
-    first.run("cat artifacts/a/latest/small/1");
-    until("all of it has come", || cached(&first) == "yes");
-    // It writes what is left when it ends.
-    first.unmount();
+    let machine = |name: &str| machine(&bench, name, &url);
+    share(machine("cache-1"));
     bench.server.clear_requests();
     let second = machine("cache-2");
     let listed = second.run("cd artifacts/a/latest/; find . -type f -printf '%p %s\\n' | sort");
@@ -309,9 +311,11 @@ fn a_second_machine_lists_a_version_for_nothing_and_reads_a_file_for_a_part() {
         length.trim().parse().unwrap()
     };
     let known = tree();
-    let listed = second.run("cd artifacts/a/latest/; getfattr -m - small/1234 | grep vm0");
-    assert_eq!(listed, "user.vm0.sha256\nuser.vm0.version\n");
-    assert_eq!(tree(), known, "that there is a hash is known");
+    let listed = || second.run("cd artifacts/a/latest/; getfattr -m - small/1234 | grep vm0");
+    assert_eq!(listed(), "user.vm0.version\n", "a copy waits for none");
+    let folder = "getfattr --only-values -n user.vm0.sha256 artifacts/a/latest/small";
+    second.fails(folder, "No such attribute");
+    assert_eq!(tree(), known, "a folder has none");
     for path in ["small/1234", "text", "small/7"] {
         let found = second.run(&format!(
             "getfattr --only-values -n user.vm0.sha256 artifacts/a/latest/{path}"
@@ -320,6 +324,7 @@ fn a_second_machine_lists_a_version_for_nothing_and_reads_a_file_for_a_part() {
         assert_eq!(Some(&*found), hash.split_whitespace().next(), "{path}");
     }
     assert!(tree() >= known + 2000 * 32);
+    assert_eq!(listed(), "user.vm0.sha256\nuser.vm0.version\n");
     assert_eq!(self::sent(&bench), sent);
     until("two objects have come, index and hashes", || {
         let status: serde_json::Value =
@@ -364,4 +369,32 @@ fn hashes_that_an_index_lacks_are_made_of_the_content() {
     let sent = sent(&bench);
     assert!(sent <= archive + archive / 20, "{sent} bytes of {archive}");
     assert_eq!(cached(&mount), "yes");
+}
+
+/// Whether the fleet has them is not known then.
+#[test]
+fn hashes_cost_no_download_while_the_fleet_does_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _) = bench(folder.path(), GNU);
+    let shared = bench.folder("shared", Who::Myself);
+    let url = format!("file://{}", shared.display());
+    share(machine(&bench, "cache-1", &url));
+    let second = machine(&bench, "cache-2", &url);
+    second.run("ls artifacts/a/latest/");
+    fs::rename(&shared, shared.with_extension("away")).unwrap();
+    bench.server.clear_requests();
+    let ask = "getfattr --only-values -n user.vm0.sha256 artifacts/a/latest/small/1234";
+    second.fails(ask, reason::IO);
+    assert_eq!(bench.downloads().len(), 0);
+    let told = second.cat(".vm0fs/errors");
+    assert!(told.contains("shared"), "{told}");
+    // A read is none of its business.
+    second.run("cat artifacts/a/latest/small/1234");
+    vm0fs(
+        &bench,
+        Who::Myself,
+        &["prefetch", second.join("artifacts/a").to_str().unwrap()],
+    );
+    let hash = shell(&folder.path().join("src"), "sha256sum < small/1234");
+    assert_eq!(Some(&*second.run(ask)), hash.split_whitespace().next());
 }

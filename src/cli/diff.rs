@@ -1,7 +1,8 @@
 //! `vm0fs diff`: what two versions of an artifact or a volume differ in.
 //!
 //! The comparison needs only the versions' indexes, which have the hash of every file:
-//! content is read for what is shown as a patch, and for nothing else.
+//! content is read for what is shown as a patch, and otherwise only where a fleet has lost
+//! the hashes.
 
 mod change;
 mod compare;

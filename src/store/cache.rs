@@ -50,7 +50,8 @@ use std::{
     sync::Arc,
 };
 
-/// Versions kept open: each costs one file descriptor, a large one two.
+/// Versions kept open: each costs one file descriptor, a large one two, and so does one
+/// whose index lacks digests.
 const OPEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// Bytes of memory that the indexes of open versions may have when another version is
 /// opened. The index of a million files takes 80 MB once all of it has been read.

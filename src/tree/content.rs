@@ -58,8 +58,8 @@ pub(crate) struct Content {
     /// The API's origin, shared by all keys.
     origin: Arc<str>,
     transfers: Transfers,
-    /// Why downloads have failed lately.
-    failures: Cache<VersionId, ()>,
+    /// Why downloads have failed lately; those of hashes alone keep no read from its own.
+    failures: Cache<(VersionId, bool), ()>,
     usage: Mutex<(Usage, Instant)>,
 }
 
@@ -73,6 +73,11 @@ pub(crate) struct Download<'a> {
     pub(crate) url: &'a (dyn Fn() -> Result<Url> + Sync),
     /// Called whenever part of the version can be used.
     pub(crate) arrived: &'a (dyn Fn() + Sync),
+}
+
+/// What a failure is of.
+fn failed(version: &VersionId, need: &Need) -> (VersionId, bool) {
+    (version.clone(), *need == Need::Hashes)
 }
 
 impl Content {
@@ -124,8 +129,13 @@ impl Content {
 
     /// Why a download failed a moment ago, for a request that arrived at `since` and
     /// does not try again so soon.
-    pub(crate) fn failure(&self, version: &VersionId, since: Instant) -> Option<Error> {
-        match self.failures.get(version, since) {
+    pub(crate) fn failure(
+        &self,
+        version: &VersionId,
+        need: &Need,
+        since: Instant,
+    ) -> Option<Error> {
+        match self.failures.get(&failed(version, need), since) {
             Lookup::Failed(error) => Some(error),
             _ => None,
         }
@@ -133,13 +143,14 @@ impl Content {
 
     /// Why the last download of a version failed.
     pub(crate) fn last_failure(&self, version: &VersionId) -> Option<Error> {
-        self.failures.last_failure(version)
+        self.failures.last_failure(&failed(version, &Need::Open))
     }
 
     /// Notes that a download failed, and that none is to follow for `lasts`.
-    pub(crate) fn fail(&self, version: &VersionId, error: &Error, lasts: Duration) {
+    pub(crate) fn fail(&self, version: &VersionId, need: &Need, error: &Error, lasts: Duration) {
         let now = Instant::now();
-        self.failures.fail(version, error.clone(), now, lasts);
+        let failed = failed(version, need);
+        self.failures.fail(&failed, error.clone(), now, lasts);
     }
 
     /// Brings files of a version. The hold that this gives keeps the content from being
@@ -197,9 +208,12 @@ impl Content {
         if let Some(name) = &download.name {
             self.store.note_name(fetched.key(), name);
         }
-        // Takes back an earlier failure.
-        self.failures
-            .put(version.clone(), (), asked, Duration::ZERO, 0);
+        // Takes back earlier failures: of hashes too, which can be made of the content.
+        let key = (version.clone(), true);
+        let hashes = fetched.has_content().then_some(key);
+        for failed in [Some(failed(version, need)), hashes].into_iter().flatten() {
+            self.failures.put(failed, (), asked, Duration::ZERO, 0);
+        }
         Ok(hold)
     }
 

@@ -51,7 +51,9 @@ impl Tree {
             self.content.measure(&self.answer_store);
             return None;
         }
-        if let Err(error) = self.answers.admit(progress) {
+        if !self.is_at_hand(key)
+            && let Err(error) = self.answers.admit(progress)
+        {
             self.recall_last(key);
             if key.is_order() {
                 // The process that gave the order looks there for what came of it.
@@ -75,6 +77,15 @@ impl Tree {
                 None
             }
         }
+    }
+
+    /// Whether what is asked for can be made of what is on disk.
+    fn is_at_hand(&self, key: &FetchKey) -> bool {
+        let Fetchable::Content(version, Need::Hashes) = &key.0 else {
+            return false;
+        };
+        let sealed = self.content.sealed(version);
+        sealed.is_some_and(|sealed| sealed.has_content())
     }
 
     pub(super) fn bring(
@@ -138,7 +149,9 @@ impl Tree {
         match &key.0 {
             Fetchable::Answer(key) => self.answers.is_settled(key, since),
             // The content itself is the store's.
-            Fetchable::Content(version, _) => self.content.failure(version, since).is_some(),
+            Fetchable::Content(version, need) => {
+                self.content.failure(version, need, since).is_some()
+            }
             Fetchable::Stream(run) => self.live.streams(run),
             Fetchable::Order(_, order) => {
                 !matches!(self.orders.outcome(*order, since), Lookup::Missing)
@@ -203,9 +216,9 @@ impl Tree {
                 });
                 self.answers.fail(key, error.clone(), lasts);
             }
-            Fetchable::Content(version, _) => {
+            Fetchable::Content(version, need) => {
                 let lasts = lasts.unwrap_or(FAILURE_TTL);
-                self.content.fail(version, error, lasts);
+                self.content.fail(version, need, error, lasts);
             }
             Fetchable::Order(_, order) => self.orders.fail(*order, error),
             // No request waits for these: the next that wants them tries again.

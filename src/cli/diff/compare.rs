@@ -22,6 +22,12 @@ pub(super) fn compare(
     within: &[u8],
 ) -> Result<Vec<Change>> {
     let path = normal(within)?;
+    let lacks = |index: Option<&Index>| index.is_some_and(Index::lacks_digests);
+    if lacks(old) || lacks(new) {
+        return Err(Error::Setup(
+            "the hashes of a version's files are gone from the cache again; try once more".into(),
+        ));
+    }
     let root = |index: Option<&Index>| index.and_then(|index| walk(index, &path));
     let (from, to) = (root(old), root(new));
     if from.is_none() && to.is_none() && !path.is_empty() {

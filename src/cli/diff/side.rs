@@ -154,14 +154,14 @@ fn in_mount(mountpoint: &Path, path: &[&[u8]]) -> Result<Found> {
     // A reader of the cache needs no room in it.
     let inventory = Inventory::open(&dir, u64::MAX)?;
     let key = path.key()?;
-    let found = inventory.and_then(|inventory| inventory.version(&key));
-    if found
-        .as_ref()
-        .is_some_and(|found| found.index().lacks_digests())
-    {
-        // The mount adds them to the file that has been opened here.
+    let look = || inventory.as_ref().and_then(|cache| cache.version(&key));
+    let mut found = look();
+    let lacks = |found: &Arc<Version>| found.index().lacks_digests();
+    if found.as_ref().is_some_and(lacks) {
         let set = setxattr(&path.root, FETCH_HASHES, b"", XattrFlags::empty());
         set.map_err(|error| failed(error.into()))?;
+        // It may be another copy by now.
+        found = look();
     }
     if found.is_none() && !is_empty {
         return Err(Error::Setup(format!(

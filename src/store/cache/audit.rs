@@ -83,8 +83,19 @@ pub(in crate::store) fn audit(path: &Path, name: &str, read: &mut dyn FnMut(u64)
         }
         Err(error) => return Audit::ContentDamaged(error.to_string()),
     }
-    // Without digests its blocks tell less, but all that this machine can know.
     let index = version.index();
+    if meta.verified == Verified::Yes && index.lacks_digests() {
+        // They are not proven before they have the checksums of the index.
+        let added = match hashes(&version, read) {
+            Err(why) => return Audit::ContentDamaged(why),
+            Ok(None) => Ok(true),
+            Ok(Some(digests)) => version.add_digests(&digests),
+        };
+        if let Ok(false) = added {
+            return Audit::ContentDamaged("the content has other hashes than its index".into());
+        }
+    }
+    // Where they cannot be written, its blocks tell less.
     let is_proven = meta.verified == Verified::Yes && !index.lacks_digests();
     let compare = |node, hash| match index.digest(node) == Some(hash) {
         true => Ok(()),
@@ -165,16 +176,20 @@ fn blocks(
     Ok(())
 }
 
-/// The SHA-256 of files, as the index has them, made from the content.
+/// The SHA-256 of files, as the index has them, made of the content; `None` where not all of
+/// that is on disk.
 ///
 /// # Errors
 /// Why the content cannot be read.
 pub(in crate::store) fn hashes(
     version: &Version,
     read: &mut dyn FnMut(u64),
-) -> Result<Vec<u8>, String> {
+) -> Result<Option<Vec<u8>>, String> {
     let index = version.index();
-    let content = content(version)?.ok_or("the content has been evicted")?;
+    let held = version.lock().map_err(|error| error.to_string())?;
+    let Some(held) = held.filter(|held| held.presence.is_none()) else {
+        return Ok(None);
+    };
     let mut hashes = vec![[0; DIGEST]; index.header().digests as usize];
     let place = |node, hash| {
         let number = index.digest_number(node).map(usize::try_from);
@@ -183,14 +198,9 @@ pub(in crate::store) fn hashes(
             .map(|place| *place = hash)
             .ok_or("the index contradicts itself".into())
     };
-    contents(
-        version,
-        content.pack(),
-        read,
-        |node| index.is_hashed(node),
-        place,
-    )?;
-    Ok(hashes.into_flattened())
+    let is_wanted = |node| index.is_hashed(node);
+    contents(version, held.content.pack(), read, is_wanted, place)?;
+    Ok(Some(hashes.into_flattened()))
 }
 
 /// Finds every file, in the archive's order, which is that of the pack. Reads those that are

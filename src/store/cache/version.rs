@@ -193,7 +193,11 @@ impl Version {
         let header = self.index.header();
         let at = header.file_length().unwrap_or_default() - header.digests_length();
         let file = files::open_to_write(&self.directory, INDEX);
-        let written = file.and_then(|file| file.write_all_at(digests, at));
+        let written = file.and_then(|file| {
+            file.write_all_at(digests, at)?;
+            // The version may be marked as synced.
+            file.sync_data()
+        });
         written.map_err(|error| Error::io("adding to an index in the cache", error))?;
         Ok(!self.index.lacks_digests())
     }

@@ -14,10 +14,14 @@ use crate::store::{durability, files, index::Index, key::VersionKey, meta::Meta,
 use crate::{
     error::{Error, Result},
     progress::Progress,
+    text::hex,
 };
 use std::{
     io::{self, Read, Seek},
+    os::unix::fs::FileExt,
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
 /// The kind of these objects, with the version of their format.
@@ -26,14 +30,34 @@ const KIND: &str = "version index 3";
 const DIGESTS: &str = "version digests 1";
 /// Bytes of digests up to which they stay in the tree: there a request costs more.
 const FEW: u64 = 16 << 10;
+/// How long, and how often, the shared cache is asked for digests if it does not answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+const TICK: Duration = Duration::from_millis(200);
 
 /// The way of indexes to the fleet and from it.
 pub(super) struct Exchange(pub(super) Option<Arc<SharedCache>>);
 
-fn name(kind: &str, key: &VersionKey) -> Name {
+fn name(key: &VersionKey) -> Name {
     Name::new(
-        kind,
+        KIND,
         &[&key.origin, key.kind, &key.storage_id, &key.version_id],
+    )
+}
+
+/// That of the digests which belong to an index, and to no other of the same version: the
+/// archive may have been made anew.
+fn digests_of(version: &Version) -> Name {
+    let key = version.key();
+    let table = hex(&version.index().header().table);
+    Name::new(
+        DIGESTS,
+        &[
+            &key.origin,
+            key.kind,
+            &key.storage_id,
+            &key.version_id,
+            &table,
+        ],
     )
 }
 
@@ -41,35 +65,59 @@ impl Exchange {
     /// Offers the index of a version that this machine has unpacked. A failure is only
     /// logged.
     pub(super) fn offer(&self, version: &Version) {
-        let index = version.index();
-        let is_whole = version.can_seek() && !index.lacks_digests();
-        let Some(shared) = self.0.as_ref().filter(|_| is_whole) else {
+        let header = version.index().header();
+        let apart = header.digests_length();
+        let apart = if apart > FEW { apart } else { 0 };
+        let length = header.file_length().unwrap_or_default() - apart;
+        let Some(shared) = self.0.as_ref().filter(|_| version.can_seek()) else {
             return;
         };
-        let read = |name| -> io::Result<Vec<u8>> {
+        let read = |name, most: u64| -> io::Result<Vec<u8>> {
             let mut bytes = Vec::new();
             let file = files::open(version.directory(), name)?;
-            file.take(MOST).read_to_end(&mut bytes)?;
+            file.take(most).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
-        let all = || -> io::Result<(Vec<u8>, Vec<u8>)> {
-            let (meta, mut tree, seek) = (read(META)?, read(INDEX)?, read(SEEK)?);
-            let apart = index.header().digests_length();
-            let apart = if apart > FEW { apart } else { 0 };
-            let digests = tree.split_off(tree.len().saturating_sub(apart as usize));
+        let all = || -> io::Result<Vec<u8>> {
+            let meta = read(META, MOST)?;
+            let (tree, seek) = (read(INDEX, length.min(MOST))?, read(SEEK, MOST)?);
             let lengths = (meta.len() as u32, tree.len() as u64);
             let heads = [&lengths.0.to_le_bytes()[..], &lengths.1.to_le_bytes()];
-            Ok(([heads[0], heads[1], &meta, &tree, &seek].concat(), digests))
+            Ok([heads[0], heads[1], &meta, &tree, &seek].concat())
         };
         match all() {
-            Ok((object, digests)) => {
-                // In this order: who finds an index finds its digests.
-                if !digests.is_empty() {
-                    shared.put_later(name(DIGESTS, version.key()), digests);
+            Ok(object) => {
+                if length <= MOST && shared.put_later(name(version.key()), object) && apart > 0 {
+                    self.offer_digests(version);
                 }
-                shared.put_later(name(KIND, version.key()), object);
             }
             Err(error) => tracing::debug!(%error, "an index is not shared"),
+        }
+    }
+
+    /// Offers the digests of a version, which are an object of their own. A failure is only
+    /// logged.
+    pub(super) fn offer_digests(&self, version: &Version) {
+        let Some(shared) = &self.0 else {
+            return;
+        };
+        let header = version.index().header();
+        let length = header.digests_length();
+        let all = || -> io::Result<Vec<u8>> {
+            let mut digests = vec![0; length.min(MOST) as usize];
+            let file = files::open(version.directory(), INDEX)?;
+            file.read_exact_at(
+                &mut digests,
+                header.file_length().unwrap_or_default() - length,
+            )?;
+            Ok(digests)
+        };
+        match all() {
+            Ok(digests) if version.index().are_digests(&digests) => {
+                shared.put_later(digests_of(version), digests);
+            }
+            Ok(_) => tracing::debug!("digests that are too many or damaged are not shared"),
+            Err(error) => tracing::debug!(%error, "digests are not shared"),
         }
     }
 
@@ -87,7 +135,7 @@ impl Exchange {
         let Some(shared) = &self.0 else {
             return Ok(false);
         };
-        let object = shared.stream(&name(KIND, key));
+        let object = shared.stream(&name(key));
         progress.advance(0);
         match object {
             Some(object) => take_in(object, cache, key, progress),
@@ -96,16 +144,26 @@ impl Exchange {
     }
 
     /// Takes in the digests that the index of a version lacks; whether the fleet has them.
+    /// Asks again for some seconds, since to make them takes all of the content.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::NoSpace`] where they cannot be written.
+    /// [`Error::Transport`] where the shared cache does not answer; [`Error::Io`] and
+    /// [`Error::NoSpace`] where they cannot be written.
     pub(super) fn take_digests(&self, version: &Version, progress: &Progress) -> Result<bool> {
         let Some(shared) = &self.0 else {
             return Ok(false);
         };
-        let digests = shared.get(&name(DIGESTS, version.key()), MOST);
-        progress.advance(0);
-        digests.map_or(Ok(false), |digests| version.add_digests(&digests))
+        let (name, started) = (digests_of(version), Instant::now());
+        loop {
+            progress.advance(0);
+            match shared.find(&name, MOST) {
+                Ok(digests) => {
+                    return digests.map_or(Ok(false), |digests| version.add_digests(&digests));
+                }
+                Err(error) if started.elapsed() >= PATIENCE => return Err(error),
+                Err(_) => thread::sleep(TICK),
+            }
+        }
     }
 }
 
@@ -119,11 +177,16 @@ fn take_in(
     let Some((meta, tree)) = head(&mut object) else {
         return Ok(false);
     };
-    let whole = meta.tree_bytes.saturating_add(meta.seek_bytes);
     let is_long = tree.saturating_add(meta.seek_bytes) > MOST;
-    if meta.key().as_ref() != Some(key) || is_long || tree > meta.tree_bytes {
+    // A digest has fewer bytes than the node that it is of.
+    let lacks = meta.tree_bytes.checked_sub(tree);
+    let Some(lacks) = lacks.filter(|lacks| !is_long && *lacks <= tree) else {
+        return Ok(false);
+    };
+    if meta.key().as_ref() != Some(key) {
         return Ok(false);
     }
+    let whole = tree + lacks + meta.seek_bytes;
     let quota = cache.quota();
     let mut staging = Staging::new(quota)?;
     staging.expect(whole, progress)?;
@@ -207,6 +270,8 @@ mod tests {
             object(300, 300, &[0; 309]),
             object(300, 200, &[0; 309]),
             object(u64::MAX, u64::MAX, &[0; 309]),
+            object(u64::MAX, 300, &[0; 309]),
+            object(601, 300, &[0; 309]),
         ];
         for (at, case) in cases.into_iter().enumerate() {
             let taken = take_in(&case[..], &cache, &key, &Progress::new());

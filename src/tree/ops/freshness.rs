@@ -301,7 +301,7 @@ impl View<'_> {
 
     /// What an operation answers that needs more of a version's files than is on disk.
     pub(super) fn miss(&self, version: &VersionId, need: Need) -> Miss {
-        match self.tree.content.failure(version, self.since) {
+        match self.tree.content.failure(version, &need, self.since) {
             Some(error) => Miss::Error(error),
             None => Miss::Fetch(FetchKey::content(version, need)),
         }

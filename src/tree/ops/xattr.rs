@@ -24,8 +24,8 @@ pub const FETCH_ALL: &str = "user.vm0.fetch-all";
 pub const FETCH_HASHES: &str = "user.vm0.fetch-hashes";
 
 /// The SHA-256 of a file of a version, in hexadecimal digits. Listed once the version is
-/// sealed; what asks for it by name before that waits, as on a machine that has the index
-/// from its fleet.
+/// sealed and, where its index is from a fleet, its hashes have come; what asks for it by
+/// name before that waits.
 const DIGEST: &str = "sha256";
 
 /// The one kind of attributes that files here can have.
@@ -75,9 +75,12 @@ impl View<'_> {
             .ok_or(Error::NoAttribute)?;
         let node = self.node(ino)?;
         if name == DIGEST
-            && let Node::Entry(_, 1..) = &node
+            && let Node::Entry(version, number @ 1..) = &node
         {
-            self.version(ino)?;
+            match self.files(version)? {
+                Files::Sealed(sealed) if !sealed.index().is_hashed(*number) => {}
+                _ => self.version(ino).map(drop)?,
+            }
         }
         let attributes = self.xattrs(&node)?;
         let value = attributes.into_iter().find(|(each, _)| *each == name);
@@ -157,12 +160,8 @@ impl View<'_> {
                     && entry.kind != NodeKind::Symlink
                 {
                     add("version", Some(version.id.to_string()));
-                    let digest = match sealed.index().lacks_digests() {
-                        false => sealed.index().digest(*number).map(|digest| hex(&digest)),
-                        // It comes when a process asks for it by name.
-                        true => sealed.index().is_hashed(*number).then(String::new),
-                    };
-                    add(DIGEST, digest);
+                    let digest = sealed.index().digest(*number);
+                    add(DIGEST, digest.map(|digest| hex(&digest)));
                     out.extend(leading_out(sealed.index(), *number));
                     out.extend(shortened(sealed.index(), *number));
                 }

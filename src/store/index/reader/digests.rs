@@ -38,7 +38,7 @@ impl Index {
         // Another process may have brought them.
         let found = self.file.as_ref().and_then(|file| file.metadata().ok());
         let has = found.map(|found| found.len()) == self.header.file_length();
-        self.has_digests.store(has, Ordering::Relaxed);
+        self.has_digests.fetch_or(has, Ordering::Relaxed);
         !has
     }
 
