@@ -4,9 +4,9 @@
 //!
 //! The file is not mapped: a program that changes it cannot change what has been
 //! verified, and a program that cuts it cannot end this process.
-//! A small file is read whole at open, and is found damaged there or never. In a large
-//! one a chunk can turn out damaged in the middle of an operation, whose answer must
-//! then be thrown away ([`Index::is_damaged`]).
+//! A small file is read whole at open, and is found damaged there or never, but for digests
+//! that come later. In a large one a chunk can turn out damaged in the middle of an
+//! operation, whose answer must then be thrown away ([`Index::is_damaged`]).
 
 mod digests;
 
