@@ -177,7 +177,7 @@ impl Scene {
     ) {
         let place = story.place(shown);
         let place = place.unwrap_or_else(|| panic!("{what} never was {shown:?}"));
-        self.seen.goes_on(at, what, place);
+        self.seen.goes_on(at, what, place, asked);
         assert!(
             story.was(shown, asked) || !self.wire.is_clean(),
             "{what} is {shown:?}, and should be {:?}; {}",

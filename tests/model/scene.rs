@@ -123,7 +123,8 @@ pub(super) struct Seen {
     versions: Mutex<HashSet<(u32, String)>>,
     /// Each with the worker that has shown it.
     pub(super) names: Shown<(u64, BTreeSet<Vec<u8>>)>,
-    places: Shown<usize>,
+    /// Each with when that was noted, in this order.
+    places: Shown<Vec<(Instant, usize)>>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -133,13 +134,18 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Seen {
-    /// Something goes on, and never back.
+    /// Something goes on, and never back: what a process is shown that asked at a moment
+    /// is no older than what any had been shown by then.
     #[track_caller]
-    pub(super) fn goes_on(&self, mounted: &Mounted, what: &str, place: usize) {
+    pub(super) fn goes_on(&self, mounted: &Mounted, what: &str, place: usize, asked: Instant) {
         let mut places = lock(&self.places);
-        let last = places.entry((mounted.number, what.to_owned())).or_default();
-        assert!(place >= *last, "{what} went back from {last} to {place}");
-        *last = place;
+        let shown = places.entry((mounted.number, what.to_owned())).or_default();
+        let before = shown.iter().rev().find(|(at, _)| *at < asked);
+        let before = before.map_or(0, |(_, place)| *place);
+        assert!(place >= before, "{what} went back from {before} to {place}");
+        if shown.last().is_none_or(|(_, last)| place > *last) {
+            shown.push((Instant::now(), place));
+        }
     }
 }
 
