@@ -153,8 +153,8 @@ impl SharedCache {
     }
 
     /// Has the content under a name written in the background; an object that is there
-    /// is left as it is. Does nothing where too much waits already.
-    /// Whether it will be tried.
+    /// is left as it is. Does nothing where too much waits already. Whether it will be
+    /// tried.
     pub fn put_later(&self, name: Name, content: Vec<u8>) -> bool {
         let inner = &self.0;
         let added = match content.len() as u64 <= MOST {

@@ -275,6 +275,15 @@ fn share(first: Mount) {
     first.unmount();
 }
 
+/// The attribute of a file is the hash of the one that was packed.
+#[track_caller]
+fn has_hash(mount: &Mount, source: &Path, path: &str) {
+    let ask = format!("getfattr --only-values -n user.vm0.sha256 artifacts/a/latest/{path}");
+    let hash = shell(source, &format!("sha256sum < {path}"));
+    let hash = hash.split_whitespace().next();
+    assert_eq!(Some(&*mount.run(&ask)), hash, "{path}");
+}
+
 #[test]
 fn a_second_machine_lists_a_version_for_nothing_and_reads_a_file_for_a_part() {
     let folder = tempfile::tempdir().unwrap();
@@ -317,11 +326,7 @@ fn a_second_machine_lists_a_version_for_nothing_and_reads_a_file_for_a_part() {
     second.fails(folder, "No such attribute");
     assert_eq!(tree(), known, "a folder has none");
     for path in ["small/1234", "text", "small/7"] {
-        let found = second.run(&format!(
-            "getfattr --only-values -n user.vm0.sha256 artifacts/a/latest/{path}"
-        ));
-        let hash = shell(&source, &format!("sha256sum < {path}"));
-        assert_eq!(Some(&*found), hash.split_whitespace().next(), "{path}");
+        has_hash(&second, &source, path);
     }
     assert!(tree() >= known + 2000 * 32);
     assert_eq!(listed(), "user.vm0.sha256\nuser.vm0.version\n");
@@ -360,11 +365,7 @@ fn hashes_that_an_index_lacks_are_made_of_the_content() {
     mount.run("cd artifacts/a/latest/; getfattr -m - small/1234 text");
     assert_eq!(bench.downloads().len(), 0);
     for path in ["small/1234", "text"] {
-        let found = mount.run(&format!(
-            "getfattr --only-values -n user.vm0.sha256 artifacts/a/latest/{path}"
-        ));
-        let hash = shell(&source, &format!("sha256sum < {path}"));
-        assert_eq!(Some(&*found), hash.split_whitespace().next(), "{path}");
+        has_hash(&mount, &source, path);
     }
     let sent = sent(&bench);
     assert!(sent <= archive + archive / 20, "{sent} bytes of {archive}");
@@ -395,6 +396,5 @@ fn hashes_cost_no_download_while_the_fleet_does_not_answer() {
         Who::Myself,
         &["prefetch", second.join("artifacts/a").to_str().unwrap()],
     );
-    let hash = shell(&folder.path().join("src"), "sha256sum < small/1234");
-    assert_eq!(Some(&*second.run(ask)), hash.split_whitespace().next());
+    has_hash(&second, &folder.path().join("src"), "small/1234");
 }

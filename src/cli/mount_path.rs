@@ -6,7 +6,10 @@ use crate::{
     proc,
     text::one_line,
 };
-use rustix::{fs::getxattr, io::Errno};
+use rustix::{
+    fs::{XattrFlags, getxattr, setxattr},
+    io::Errno,
+};
 use std::{
     ffi::OsStr,
     fs, io,
@@ -123,6 +126,11 @@ impl MountPath {
             ))
         })
     }
+}
+
+/// Has the mount fetch what an attribute of a version stands for, and waits for that.
+pub(super) fn fetch_by(root: &Path, attribute: &str) -> io::Result<()> {
+    Ok(setxattr(root, attribute, b"", XattrFlags::empty())?)
 }
 
 /// The attribute `user.vm0.<name>` of a file in a mount.

@@ -1,7 +1,12 @@
 //! `vm0fs prefetch`: makes the content of versions present, through the mount
 //! that shows them. A second process waits for it (`--worker`).
 
-use super::{complete::values::Values, mount_path::MountPath, output::print, second};
+use super::{
+    complete::values::Values,
+    mount_path::{MountPath, fetch_by},
+    output::print,
+    second,
+};
 use crate::{
     error::{Error, Result},
     humanize,
@@ -12,7 +17,6 @@ use crate::{
 };
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use rustix::fs::{XattrFlags, setxattr};
 use std::{
     ffi::OsStr,
     io,
@@ -154,7 +158,7 @@ fn bring(path: &MountPath, bar: &ProgressBar) -> Result<Option<u64>> {
     thread::scope(|scope| {
         let (done, wait) = mpsc::channel();
         // Fails if this has returned with a failure.
-        let fetch = move || done.send(fetch_all(&path.root)).ok();
+        let fetch = move || done.send(fetch_by(&path.root, FETCH_ALL)).ok();
         threads::start_scoped(scope, "vm0fs-fetch", fetch).map_err(Error::no_thread)?;
         let (mut ended, mut seen, mut patience) = (false, 0, LOOKS);
         loop {
@@ -202,11 +206,6 @@ fn failure(path: &MountPath, error: Option<io::Error>) -> Error {
         (None, None) => evicted.into(),
     };
     Error::Setup(format!("{}: {reason}", path.shown))
-}
-
-/// Has the mount fetch all of a version, and waits for that.
-fn fetch_all(root: &Path) -> io::Result<()> {
-    Ok(setxattr(root, FETCH_ALL, b"", XattrFlags::empty())?)
 }
 
 #[cfg(test)]

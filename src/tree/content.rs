@@ -209,9 +209,9 @@ impl Content {
             self.store.note_name(fetched.key(), name);
         }
         // Takes back earlier failures: of hashes too, which can be made of the content.
-        let key = (version.clone(), true);
-        let hashes = fetched.has_content().then_some(key);
-        for failed in [Some(failed(version, need)), hashes].into_iter().flatten() {
+        let hashes = fetched.has_content().then_some(&Need::Hashes);
+        for need in [need].into_iter().chain(hashes) {
+            let failed = failed(version, need);
             self.failures.put(failed, (), asked, Duration::ZERO, 0);
         }
         Ok(hold)

@@ -3,7 +3,7 @@
 use super::storage::Storage;
 use crate::{
     cli::{
-        mount_path::MountPath,
+        mount_path::{MountPath, fetch_by},
         named,
         source::{OpenFile, Source, find},
     },
@@ -13,7 +13,6 @@ use crate::{
     text::one_line,
     tree::FETCH_HASHES,
 };
-use rustix::fs::{XattrFlags, setxattr};
 use std::{ffi::OsStr, fs, io, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
 /// Characters of a name in a message.
@@ -158,8 +157,7 @@ fn in_mount(mountpoint: &Path, path: &[&[u8]]) -> Result<Found> {
     let mut found = look();
     let lacks = |found: &Arc<Version>| found.index().lacks_digests();
     if found.as_ref().is_some_and(lacks) {
-        let set = setxattr(&path.root, FETCH_HASHES, b"", XattrFlags::empty());
-        set.map_err(|error| failed(error.into()))?;
+        fetch_by(&path.root, FETCH_HASHES).map_err(failed)?;
         // It may be another copy by now.
         found = look();
     }

@@ -83,32 +83,21 @@ pub(in crate::store) fn audit(path: &Path, name: &str, read: &mut dyn FnMut(u64)
         }
         Err(error) => return Audit::ContentDamaged(error.to_string()),
     }
-    let index = version.index();
-    if meta.verified == Verified::Yes && index.lacks_digests() {
-        // They are not proven before they have the checksums of the index.
-        let added = match hashes(&version, read) {
-            Err(why) => return Audit::ContentDamaged(why),
-            Ok(None) => Ok(true),
-            Ok(Some(digests)) => version.add_digests(&digests),
-        };
-        if let Ok(false) = added {
-            return Audit::ContentDamaged("the content has other hashes than its index".into());
-        }
-    }
-    // Where they cannot be written, its blocks tell less.
-    let is_proven = meta.verified == Verified::Yes && !index.lacks_digests();
+    let (index, is_proven) = (version.index(), meta.verified == Verified::Yes);
     let compare = |node, hash| match index.digest(node) == Some(hash) {
         true => Ok(()),
         false => Err("the content has another hash than when it was sealed".into()),
     };
-    let all = contents(&version, pack.pack(), read, |_| is_proven, compare);
-    let all = all.and_then(|()| match is_proven {
-        true => Ok(()),
-        false => blocks(&version, pack.pack(), None, read),
-    });
+    let all = match (is_proven, index.lacks_digests()) {
+        (true, true) => complete(&version, pack.pack(), read),
+        (true, false) => contents(&version, pack.pack(), read, |_| true, compare),
+        (false, _) => contents(&version, pack.pack(), read, |_| false, compare)
+            .and_then(|()| blocks(&version, pack.pack(), None, read)),
+    };
     match all {
         Err(why) => Audit::ContentDamaged(why),
-        Ok(()) if !is_proven => Audit::Complete,
+        // Digests that cannot be written prove nothing.
+        Ok(()) if !is_proven || index.lacks_digests() => Audit::Complete,
         Ok(()) => match restore(version.index()) {
             None => Audit::Broken("the index contradicts itself".into()),
             Some(records) => match Proof::new(&key, Verify::Warn).check(&key, &records) {
@@ -174,6 +163,18 @@ fn blocks(
         }
     }
     Ok(())
+}
+
+/// Adds the digests that an index lacks, made of the content, if they are those that it has
+/// the checksums of.
+fn complete(version: &Version, pack: &File, read: &mut dyn FnMut(u64)) -> Result<(), String> {
+    let Some(digests) = hashes(version, read)? else {
+        return blocks(version, pack, None, read);
+    };
+    match version.add_digests(&digests) {
+        Ok(false) => Err("the content has other hashes than its index".into()),
+        Ok(true) | Err(_) => Ok(()),
+    }
 }
 
 /// The SHA-256 of files, as the index has them, made of the content; `None` where not all of

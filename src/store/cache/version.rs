@@ -190,8 +190,7 @@ impl Version {
         if !self.index.are_digests(digests) {
             return Ok(false);
         }
-        let header = self.index.header();
-        let at = header.file_length().unwrap_or_default() - header.digests_length();
+        let at = self.index.header().digests_at().unwrap_or_default();
         let file = files::open_to_write(&self.directory, INDEX);
         let written = file.and_then(|file| {
             file.write_all_at(digests, at)?;

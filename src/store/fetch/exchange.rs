@@ -66,9 +66,12 @@ impl Exchange {
     /// logged.
     pub(super) fn offer(&self, version: &Version) {
         let header = version.index().header();
-        let apart = header.digests_length();
-        let apart = if apart > FEW { apart } else { 0 };
-        let length = header.file_length().unwrap_or_default() - apart;
+        let are_apart = header.digests_length() > FEW;
+        let length = match are_apart {
+            true => header.digests_at(),
+            false => header.file_length(),
+        };
+        let length = length.unwrap_or(u64::MAX);
         let Some(shared) = self.0.as_ref().filter(|_| version.can_seek()) else {
             return;
         };
@@ -87,7 +90,7 @@ impl Exchange {
         };
         match all() {
             Ok(object) => {
-                if length <= MOST && shared.put_later(name(version.key()), object) && apart > 0 {
+                if length <= MOST && shared.put_later(name(version.key()), object) && are_apart {
                     self.offer_digests(version);
                 }
             }
@@ -102,14 +105,10 @@ impl Exchange {
             return;
         };
         let header = version.index().header();
-        let length = header.digests_length();
         let all = || -> io::Result<Vec<u8>> {
-            let mut digests = vec![0; length.min(MOST) as usize];
+            let mut digests = vec![0; header.digests_length().min(MOST) as usize];
             let file = files::open(version.directory(), INDEX)?;
-            file.read_exact_at(
-                &mut digests,
-                header.file_length().unwrap_or_default() - length,
-            )?;
+            file.read_exact_at(&mut digests, header.digests_at().unwrap_or_default())?;
             Ok(digests)
         };
         match all() {

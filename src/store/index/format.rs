@@ -168,6 +168,11 @@ impl Header {
         u64::from(self.digests) * DIGEST as u64
     }
 
+    /// Where the digests begin, and a file without them ends.
+    pub(in crate::store) fn digests_at(&self) -> Option<u64> {
+        self.file_length()?.checked_sub(self.digests_length())
+    }
+
     /// Length of the whole file, where it can be expressed.
     pub(in crate::store) fn file_length(&self) -> Option<u64> {
         self.sections()

@@ -115,7 +115,7 @@ impl Index {
         // have any length, and a reader counts its blocks.
         (blocks(header.pack) <= u64::from(header.sums)).then_some(())?;
         let length = header.file_length()?;
-        let without_digests = length.checked_sub(header.digests_length())?;
+        let without_digests = header.digests_at()?;
         // No more memory is taken than the file has bytes on disk.
         let found = file.metadata().ok()?.len();
         // Another process may be at work on them, or have been.

@@ -298,6 +298,22 @@ fn every_kind_of_damage_is_found() {
     }
 }
 
+#[test]
+fn verifying_adds_the_digests_that_an_index_lacks() {
+    let fixture = Fixture::new();
+    let inventory = inventory(&fixture);
+    let id = proven(&fixture);
+    let path = fixture.path(&id).join("tree");
+    let tree = fs::read(&path).unwrap();
+    let short = format::Header::decode(&tree).unwrap().digests_at().unwrap();
+    fs::write(&path, &tree[..short as usize]).unwrap();
+    let mut read = 0;
+    let audit = inventory.verify(&key(&id).directory(), &mut |bytes| read += bytes);
+    assert_eq!(audit, Audit::Proven);
+    assert_eq!(read, 3000 + BLOB_SIZE + 5 + 10, "once");
+    assert!(fs::read(&path).unwrap() == tree);
+}
+
 /// A version that a mount has open is verified beside it, and not evicted meanwhile.
 #[test]
 fn verifying_keeps_from_eviction() {
