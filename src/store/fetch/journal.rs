@@ -153,15 +153,20 @@ impl Journal {
         self.growth.swap(0, Ordering::Relaxed)
     }
 
+    /// Whether there is one on disk.
+    pub(super) fn is_begun(&self) -> bool {
+        self.file.get().is_some()
+    }
+
     /// Ends it for another fetch to go on with; whether one can.
     pub(super) fn leave(&self) -> bool {
-        self.file.get().is_some() && self.append(Kind::Left, &[])
+        self.is_begun() && self.append(Kind::Left, &[])
     }
 
     /// Removes it: the fetch is complete, or cannot be gone on with.
     pub(super) fn remove(&self) {
         *self.pending.lock() = None;
-        if self.file.get().is_some() {
+        if self.is_begun() {
             let _ = fs::remove_file(&self.path);
         }
     }

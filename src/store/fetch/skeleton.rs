@@ -18,6 +18,9 @@ use crate::store::seek::varint;
 
 /// Bytes of the tar stream after which a record of them is written, and the pack with it.
 const STEP: u64 = 1 << 20;
+/// Bytes of it that are worth a journal where a download fails before the first record: so
+/// many come before the archive can be entered elsewhere than at its start.
+const WORTH: u64 = STEP / 2;
 /// Bits of a part's first number that say what it is.
 const KIND_BITS: u32 = 3;
 /// Bytes of a header, and of the words that it is compared by: one for each bit of a
@@ -145,6 +148,19 @@ impl<'a> Skeleton<'a> {
             (What::Content(_), _) => self.extend(what, data.len()),
         }
         self.noted += data.len() as u64;
+    }
+
+    /// Writes the rest down: the stream has broken off where all before has been noted, and
+    /// its content handed on.
+    pub(super) fn broken_off(&mut self) {
+        let journal = self
+            .journal
+            .filter(|it| it.is_begun() || self.length >= WORTH);
+        if let Some(journal) = journal
+            && self.length > 0
+        {
+            self.write(journal);
+        }
     }
 
     fn write(&mut self, journal: &Journal) {

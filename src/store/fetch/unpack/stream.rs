@@ -172,7 +172,10 @@ impl<'a> Stream<'a> {
     /// Reads on; false at the end of the stream.
     fn refill(&mut self) -> Result<bool, Fault> {
         self.start = 0;
-        let next = self.inner.next(&mut self.buffer);
+        let next = self.inner.next(&mut self.buffer).inspect_err(|_| {
+            // A download that failed is gone on with from here.
+            self.skeleton.broken_off();
+        });
         let sum = next.map_err(|error| Fault::read(error, self.position))?;
         if let Some(sum) = sum {
             self.skeleton.begin(self.buffer.len() as u64, sum);
