@@ -100,13 +100,6 @@ impl Claude {
         self
     }
 
-    /// Lets the ids begin at another number, so that a session that is written in
-    /// parts repeats none.
-    pub fn numbered_from(&mut self, number: u64) -> &mut Self {
-        self.ids = number;
-        self
-    }
-
     /// Adds an MCP server; call it before [`Claude::init`].
     pub fn server(&mut self, name: &str, is_connected: bool) -> &mut Self {
         self.program.servers.push((name.into(), is_connected));
