@@ -49,6 +49,8 @@ use std::{collections::HashSet, io::Read, sync::Arc, time::Duration};
 
 /// How long a lookup waits for the store to begin an answer: once in an outage.
 pub const PATIENCE: Duration = Duration::from_millis(500);
+/// The same where a user asks whether the store answers.
+const REACH: Duration = Duration::from_secs(5);
 /// A lookup takes this share of the time at most that a reader bears silence.
 const SHARE: u32 = 4;
 /// The most bytes of an object's content; what is larger is not shared.
@@ -195,6 +197,18 @@ impl SharedCache {
         let reason = |breaker: &Breaker| breaker.error().map(|error| error.to_string());
         let (reads, writes) = (reason(&inner.reads), reason(&inner.writes));
         inner.counters.status(&inner.url, reads, writes)
+    }
+
+    /// Looks for an object that no machine writes: whether the store answers. Needs no
+    /// right but that of reading.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn reach(&self) -> Result<()> {
+        let inner = &self.0;
+        let address = inner.sealer.address(&Name::new("reach", &[]));
+        let looked = inner.bucket.look_up(&hex(&address), MOST, REACH, |_| ())?;
+        looked.wait().map(drop)
     }
 
     /// Writes an object, reads it, and removes it again.

@@ -7,6 +7,7 @@ mod machine;
 mod mounted;
 mod report;
 mod service;
+mod shared;
 
 use self::check::{Check, Level};
 use super::output::{exit_code, print, print_json, start_logging};
@@ -65,6 +66,7 @@ impl DoctorArgs {
         let mut checks = machine::check(environment, settings.as_ref().is_ok_and(allow_other));
         checks.extend(mounted::check(self.fix));
         checks.extend(service::check(&settings));
+        checks.extend(settings.as_ref().ok().and_then(shared::check));
         let dir = self.connection.cache_dir.clone();
         checks.extend(cache::check(dir.clone(), environment, self.fix));
         checks.push(machine::updatedb());

@@ -5,7 +5,7 @@ use crate::{
     error::{Error, TransportError, TransportKind},
     text::one_line,
 };
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use url::Url;
 
 /// How long a server may be silent.
@@ -72,8 +72,9 @@ pub fn severed(request: &str, silence: Silence, error: &reqwest::Error) -> Error
     transport(request, TransportKind::Broken, message)
 }
 
-/// The innermost cause: the outer layers of reqwest repeat the URL, query included.
-pub fn cause(error: &reqwest::Error) -> String {
+/// The innermost cause: the outer layers of reqwest and of `object_store` repeat the URL,
+/// query included.
+pub fn cause(error: &dyn std::error::Error) -> String {
     let Some(mut cause) = error.source() else {
         return "unknown cause".into();
     };

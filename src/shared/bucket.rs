@@ -1,6 +1,8 @@
 //! The store itself: requests of `object_store` on a runtime of their own, each of
 //! which is waited for a bounded time.
 
+mod s3;
+
 use super::{
     access::{Access, Place, SHARED},
     leftovers,
@@ -9,19 +11,14 @@ use super::{
 use crate::{
     error::{Error, Result, TransportKind},
     http,
-    text::one_line,
 };
 use jiff::Timestamp;
 use object_store::{
-    self as store, BackoffConfig, ClientOptions, GetOptions, ObjectMeta, ObjectStore,
-    ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig,
-    aws::{AmazonS3Builder, AmazonS3ConfigKey as Aws},
-    client::{HttpClient, HttpConnector},
-    local::LocalFileSystem,
-    path::Path as At,
+    self as store, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
+    PutPayload, local::LocalFileSystem, path::Path as At,
 };
+use s3::words;
 use std::{
-    error::Error as _,
     path::PathBuf,
     sync::{
         Arc,
@@ -78,27 +75,6 @@ enum Event {
     Ended(Result<Option<Vec<u8>>>),
 }
 
-/// Makes clients as the rest of the program has them.
-#[derive(Debug)]
-struct Connector {
-    user_agent: String,
-    timeout: Duration,
-}
-
-impl HttpConnector for Connector {
-    fn connect(&self, _: &ClientOptions) -> store::Result<HttpClient> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| store::Error::Generic {
-            store: "S3",
-            source,
-        };
-        let builder = http::http1_builder(&self.user_agent, self.timeout);
-        let client = builder.map_err(|error| failed(Box::new(error)))?.build();
-        Ok(HttpClient::new(
-            client.map_err(|error| failed(Box::new(error)))?,
-        ))
-    }
-}
-
 impl Bucket {
     /// Asks for nothing yet.
     ///
@@ -106,9 +82,11 @@ impl Bucket {
     /// [`Error::Setup`] for a URL, endpoint or credentials that cannot be used.
     pub(super) fn open(access: &Access) -> Result<Self> {
         let (store, root, folder): (Box<dyn ObjectStore>, _, _) = match access.place()? {
-            Place::Bucket { bucket, prefix } => {
-                (s3(access, &bucket)?, At::from(prefix.as_str()), None)
-            }
+            Place::Bucket { bucket, prefix } => (
+                s3::client(access, &bucket)?,
+                At::from(prefix.as_str()),
+                None,
+            ),
             Place::Folder(folder) => {
                 let root = At::from_absolute_path(&folder);
                 let root =
@@ -404,85 +382,4 @@ fn is_no_bucket(error: &store::Error) -> bool {
 fn is_not_implemented(error: &store::Error) -> bool {
     let says = || error.to_string().contains("<Code>NotImplemented");
     matches!(error, store::Error::NotImplemented { .. }) || says()
-}
-
-/// An error of the library without URLs and answers: the code that S3 gives, or else
-/// the innermost cause.
-fn words(error: &store::Error) -> String {
-    let text = error.to_string();
-    let code = text
-        .split_once("<Code>")
-        .and_then(|(_, rest)| rest.split_once("</Code>"));
-    let mut cause = error.source();
-    while let Some(inner) = cause.and_then(|cause| cause.source()) {
-        cause = Some(inner);
-    }
-    let reason = match (code, cause) {
-        (Some((code, _)), _) => code.to_owned(),
-        (None, Some(cause)) => cause.to_string(),
-        (None, None) => text,
-    };
-    let remedy = match error {
-        store::Error::PermissionDenied { .. } | store::Error::Unauthenticated { .. } => {
-            "; look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do"
-        }
-        store::Error::NotFound { .. } => "; is the bucket right, and AWS_ENDPOINT_URL?",
-        _ => "",
-    };
-    one_line(&reason, 200) + remedy
-}
-
-/// The client of a bucket.
-fn s3(access: &Access, bucket: &str) -> Result<Box<dyn ObjectStore>> {
-    if !access.has_credentials() {
-        return Err(Error::Setup(
-            "--shared-cache: no credentials for S3. Set AWS_ACCESS_KEY_ID and \
-             AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile of ~/.aws that has them; or AWS_EC2_METADATA_DISABLED=false on an EC2 instance whose \
-             role is to be used (`vm0fs help fleets`)"
-                .into(),
-        ));
-    }
-    let mut builder = AmazonS3Builder::new();
-    for (name, value) in &access.aws {
-        if let Ok(key) = name.to_ascii_lowercase().parse::<Aws>() {
-            builder = builder.with_config(key, value);
-        }
-    }
-    for key in [Aws::Endpoint, Aws::S3Endpoint] {
-        let Some(endpoint) = builder.get_config_value(&key) else {
-            continue;
-        };
-        let may_ask = endpoint
-            .parse()
-            .is_ok_and(|url| http::may_ask(&url, Some(&url), access.allow_http));
-        if !may_ask {
-            return Err(Error::Setup(
-                "AWS_ENDPOINT_URL is not an https:// URL; --allow-http permits http:// to \
-                 other machines"
-                    .into(),
-            ));
-        }
-    }
-    let connector = Connector {
-        user_agent: access.user_agent.clone(),
-        timeout: access.timeout,
-    };
-    // The library's own retries go on for three minutes.
-    let retries = RetryConfig {
-        backoff: BackoffConfig {
-            init_backoff: Duration::from_millis(50),
-            ..BackoffConfig::default()
-        },
-        max_retries: 1,
-        retry_timeout: Duration::from_secs(5),
-    };
-    let client = builder
-        .with_bucket_name(bucket)
-        .with_allow_http(true)
-        .with_http_connector(connector)
-        .with_retry(retries)
-        .build();
-    let client =
-        client.map_err(|error| Error::Setup(format!("--shared-cache: {}", words(&error))))?;
-    Ok(Box::new(client))
 }

@@ -99,6 +99,24 @@ fn doctor_reports_a_missing_user_allow_other() {
 
 #[test]
 #[ignore = "needs root"]
+fn doctor_asks_the_shared_cache() {
+    let bench = bench();
+    let script = "export VM0FS_SHARED_CACHE=file://$DIR/fleet
+        vm0fs doctor; as mkdir $DIR/fleet; vm0fs doctor
+        VM0FS_SHARED_CACHE=s3://bucket/fleet AWS_ENDPOINT_URL_STS=http://sts.example \
+            AWS_ACCESS_KEY_ID=id AWS_SECRET_ACCESS_KEY=secret vm0fs doctor";
+    for who in Who::all() {
+        let said = alone(&bench, who, script);
+        let missing = ["No such file", "mounts work without it"];
+        tells(&said, "warn", "shared cache", &missing);
+        tells(&said, "ok", "shared cache", &["fleet answers, in"]);
+        let plain = ["AWS_ENDPOINT_URL_STS is not an https://", "does not start"];
+        tells(&said, "fail", "shared cache", &plain);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
 fn doctor_reports_an_updatedb_that_indexes_mounts() {
     let bench = bench();
     let script = format!(

@@ -1,0 +1,180 @@
+//! The client of a bucket in S3: credentials, endpoints that may be asked, retries.
+
+use super::super::access::Access;
+use crate::{
+    error::{Error, Result},
+    http,
+    text::one_line,
+};
+use object_store::{
+    self as store, BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey as Aws},
+    client::{HttpClient, HttpConnector},
+};
+use std::{error::Error as _, time::Duration};
+use url::{Host, Url};
+
+/// The variables that name a server, and whether clouds have it at a link-local address.
+const SERVERS: [(Aws, &str, bool); 5] = [
+    (Aws::Endpoint, "AWS_ENDPOINT_URL", false),
+    (Aws::S3Endpoint, "AWS_ENDPOINT_URL_S3", false),
+    (Aws::StsEndpoint, "AWS_ENDPOINT_URL_STS", false),
+    (
+        Aws::ContainerCredentialsFullUri,
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        true,
+    ),
+    (Aws::MetadataEndpoint, "AWS_METADATA_ENDPOINT", true),
+];
+
+/// Makes clients as the rest of the program has them.
+#[derive(Debug)]
+struct Connector {
+    user_agent: String,
+    timeout: Duration,
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> store::Result<HttpClient> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| store::Error::Generic {
+            store: "S3",
+            source,
+        };
+        let builder = http::http1_builder(&self.user_agent, self.timeout);
+        let client = builder.map_err(|error| failed(Box::new(error)))?.build();
+        Ok(HttpClient::new(
+            client.map_err(|error| failed(Box::new(error)))?,
+        ))
+    }
+}
+
+/// The client of a bucket.
+///
+/// # Errors
+/// [`Error::Setup`] for an endpoint or credentials that cannot be used.
+pub(super) fn client(access: &Access, bucket: &str) -> Result<Box<dyn ObjectStore>> {
+    if !access.has_credentials() {
+        return Err(Error::Setup(
+            "--shared-cache: no credentials for S3. Set AWS_ACCESS_KEY_ID and \
+             AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile of ~/.aws that has them; or \
+             AWS_EC2_METADATA_DISABLED=false on an EC2 instance whose role is to be used \
+             (`vm0fs help fleets`)"
+                .into(),
+        ));
+    }
+    let mut builder = AmazonS3Builder::new();
+    for (name, value) in &access.aws {
+        if let Ok(key) = name.to_ascii_lowercase().parse::<Aws>() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    check_servers(&builder, access.allow_http)?;
+    let connector = Connector {
+        user_agent: access.user_agent.clone(),
+        timeout: access.timeout,
+    };
+    // The library's own retries go on for three minutes.
+    let retries = RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(50),
+            ..BackoffConfig::default()
+        },
+        max_retries: 1,
+        retry_timeout: Duration::from_secs(5),
+    };
+    let client = builder
+        .with_bucket_name(bucket)
+        .with_allow_http(true)
+        .with_http_connector(connector)
+        .with_retry(retries)
+        .build();
+    let client =
+        client.map_err(|error| Error::Setup(format!("--shared-cache: {}", words(&error))))?;
+    Ok(Box::new(client))
+}
+
+/// Refuses servers that credentials or content would be sent to in plain text.
+fn check_servers(builder: &AmazonS3Builder, allow_http: bool) -> Result<()> {
+    for (key, name, may_be_local) in SERVERS {
+        let Some(server) = builder.get_config_value(&key) else {
+            continue;
+        };
+        let may_ask = server.parse().is_ok_and(|url| {
+            http::may_ask(&url, Some(&url), allow_http) || may_be_local && is_of_host(&url)
+        });
+        if !may_ask {
+            return Err(Error::Setup(format!(
+                "{name} is not an https:// URL; --allow-http permits http:// to other machines"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a URL is that of a server of the host that the machine runs on, which no router
+/// leads to: of a link-local address, or those that AWS has for the same by IPv6
+/// (`fd00:ec2::254` and `fd00:ec2::23`).
+fn is_of_host(url: &Url) -> bool {
+    let is_local = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_link_local(),
+        Some(Host::Ipv6(address)) => address.segments()[..2] == [0xfd00, 0xec2],
+        _ => false,
+    };
+    is_local && url.scheme() == "http"
+}
+
+/// An error of the library without URLs and answers: the code that S3 gives, or else
+/// the innermost cause.
+pub(super) fn words(error: &store::Error) -> String {
+    let text = error.to_string();
+    let code = text
+        .split_once("<Code>")
+        .and_then(|(_, rest)| rest.split_once("</Code>"));
+    let reason = match (code, error.source()) {
+        (Some((code, _)), _) => code.to_owned(),
+        (None, Some(_)) => http::cause(error),
+        (None, None) => text,
+    };
+    let remedy = match error {
+        store::Error::PermissionDenied { .. } | store::Error::Unauthenticated { .. } => {
+            "; look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do"
+        }
+        store::Error::NotFound { .. } => "; is the bucket right, and AWS_ENDPOINT_URL?",
+        _ => "",
+    };
+    one_line(&reason, 200) + remedy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_this_machine_and_its_host_alone() {
+        let is_refused = |name: &str, server: &str, allow_http: bool| {
+            let key = name.to_ascii_lowercase().parse().unwrap();
+            let builder = AmazonS3Builder::new().with_config(key, server);
+            let checked = check_servers(&builder, allow_http);
+            checked.is_err_and(|error| error.to_string().contains(name))
+        };
+        for (_, name, may_be_local) in SERVERS {
+            for (server, expected) in [
+                ("https://store.example", false),
+                ("http://127.0.0.1:9000", false),
+                ("http://localhost:9000/x", false),
+                ("http://[::1]:9000", false),
+                ("http://store.example", true),
+                ("http://10.0.0.1", true),
+                ("http://169.254.169.254", !may_be_local),
+                ("http://169.254.170.2/v2/credentials", !may_be_local),
+                ("http://[fd00:ec2::254]", !may_be_local),
+                ("http://169.254.169.254.example", true),
+                ("ftp://169.254.169.254", true),
+                ("no URL", true),
+            ] {
+                assert_eq!(is_refused(name, server, false), expected, "{name} {server}");
+            }
+            assert!(!is_refused(name, "http://store.example", true), "{name}");
+        }
+    }
+}
