@@ -3,6 +3,7 @@
 //! setting by itself.
 
 mod aws_profile;
+mod describe;
 mod environment;
 mod files;
 mod options;
@@ -11,6 +12,7 @@ mod shared_cache;
 mod units;
 
 pub use self::{
+    describe::{Described, describe},
     environment::Environment,
     files::read_shared_key,
     options::{
@@ -25,7 +27,6 @@ use self::{environment::TOKENS, files::CliLogin};
 use crate::{
     api::{ClientConfig, Token},
     error::{Error, Result},
-    humanize,
     shared::SharedKey,
     text::hex,
 };
@@ -142,10 +143,10 @@ impl Settings {
         };
         let api_url = api_url(&arguments, &file, &login)?;
         let token = token(&arguments, &file, &login)?;
-        let shared_cache = SharedCacheSettings::settle(&arguments, &file, environment)?
+        let options = arguments.or(environment.options()?).or(file);
+        let shared_cache = SharedCacheSettings::settle(&options, environment)?
             .map(|shared| shared.key(&token).map(|key| (shared, key)))
             .transpose()?;
-        let options = arguments.or(file);
         let dir = options.connection.cache_dir.clone();
         let cache = CacheSettings::settle(dir, options.cache_size, environment)?;
         let timeout = options.connection.timeout.map(Duration::from);
@@ -200,100 +201,17 @@ impl Settings {
     }
 }
 
-/// A setting as it would be for a mount: its name, its value and where that was found. Of
-/// the token there is no value but the way to it.
-pub type Described = (&'static str, String, String);
-
-/// The settings and their sources, for a report. What is wrong with one is told in place
-/// of its value.
-///
-/// # Errors
-/// For a `config.toml` that cannot be read.
-pub fn describe(arguments: &MountOptions, environment: &Environment) -> Result<Vec<Described>> {
-    let file = read_config(environment)?;
-    let login = Login {
-        environment,
-        read: OnceCell::new(),
-    };
-    let mut all: Vec<Described> = Vec::new();
-    let (url, source) = match api_url_source(arguments, &file, &login) {
-        Ok((text, source)) => match parse_api_url(&text, source) {
-            // A path or a name in it may be no one else's business.
-            Ok(url) => (url.origin().ascii_serialization(), source.to_owned()),
-            Err(error) => (error.to_string(), source.to_owned()),
-        },
-        Err(error) => (error.to_string(), String::new()),
-    };
-    all.push(("api-url", url, source));
-    all.push(match token_source(arguments, &file, &login) {
-        Ok(Some(TokenSource::File(path))) => {
-            ("token", "in a file".into(), path.display().to_string())
-        }
-        Ok(Some(TokenSource::Text(_, source))) => ("token", "set".into(), source.into()),
-        Ok(None) => ("token", "none".into(), String::new()),
-        Err(error) => ("token", error.to_string(), String::new()),
-    });
-    let source = |is_given: bool, is_in_file: bool| match (is_given, is_in_file) {
-        (true, _) => "the command line".to_owned(),
-        (false, true) => "config.toml".to_owned(),
-        (false, false) => "the default".to_owned(),
-    };
-    let options = arguments.clone().or(file.clone());
-    let (given, filed) = (&arguments.connection, &file.connection);
-    let cache = CacheSettings::settle(
-        options.connection.cache_dir.clone(),
-        options.cache_size,
-        environment,
-    );
-    let (dir, size) = match cache {
-        Ok(cache) => (cache.dir.display().to_string(), humanize::size(cache.size)),
-        Err(error) => (error.to_string(), String::new()),
-    };
-    let from = source(given.cache_dir.is_some(), filed.cache_dir.is_some());
-    all.push(("cache-dir", dir, from));
-    let from = source(arguments.cache_size.is_some(), file.cache_size.is_some());
-    all.push(("cache-size", size, from));
-    let span = |span: Option<Span>, usual| format!("{:?}", span.map_or(usual, Duration::from));
-    let from = source(arguments.list_ttl.is_some(), file.list_ttl.is_some());
-    all.push(("list-ttl", span(options.list_ttl, DEFAULT_LIST_TTL), from));
-    let from = source(given.timeout.is_some(), filed.timeout.is_some());
-    let timeout = span(options.connection.timeout, DEFAULT_TIMEOUT);
-    all.push(("timeout", timeout, from));
-    if let Some(url) = &options.shared.shared_cache {
-        let from = source(
-            arguments.shared.shared_cache.is_some(),
-            file.shared.shared_cache.is_some(),
-        );
-        // Behind the scheme there may be a password, by mistake.
-        let shown = match url.rsplit_once('@') {
-            Some((_, place)) => format!("…@{place}"),
-            None => url.clone(),
-        };
-        all.push(("shared-cache", shown, from));
-    }
-    let switches = [
-        ("allow-other", arguments.allow_other, file.allow_other),
-        ("offline", arguments.offline, file.offline),
-        ("allow-http", given.allow_http, filed.allow_http),
-    ];
-    for (name, is_given, is_filed) in switches {
-        if is_given || is_filed {
-            all.push((name, "true".into(), source(is_given, is_filed)));
-        }
-    }
-    Ok(all)
-}
-
 /// The shared cache that the same sources name as for a mount, for commands that need
 /// no token; `None` where they name none.
 ///
 /// # Errors
 /// [`Error::Setup`] that names the source.
 pub fn shared_cache(
-    arguments: &MountOptions,
+    arguments: MountOptions,
     environment: &Environment,
 ) -> Result<Option<SharedCacheSettings>> {
-    SharedCacheSettings::settle(arguments, &read_config(environment)?, environment)
+    let options = arguments.or(environment.options()?);
+    SharedCacheSettings::settle(&options.or(read_config(environment)?), environment)
 }
 
 /// `config.toml`. Without a home there is no such file.

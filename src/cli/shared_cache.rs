@@ -100,7 +100,7 @@ impl Which {
             shared: self.shared,
             ..MountOptions::default()
         };
-        config::shared_cache(&arguments, environment)?.ok_or_else(|| {
+        config::shared_cache(arguments, environment)?.ok_or_else(|| {
             Error::Setup(
                 "no shared cache is named; name one with --shared-cache URL, such as \
                  s3://bucket/prefix or file:///folder"

@@ -1,5 +1,6 @@
 //! The process's surroundings: variables, home, current directory.
 
+use super::options::{MountOptions, SharedCacheOptions};
 use crate::{
     error::{Error, Result},
     text::unmarked_text,
@@ -53,6 +54,23 @@ impl Environment {
         // Of a file that the shell has read into it.
         let text = unmarked_text(text);
         Ok(Some(text).filter(|text| !text.trim().is_empty()))
+    }
+
+    /// The options that variables say: the name of each is that of the option. The API's
+    /// address and the token have variables of the service, which are looked at apart.
+    ///
+    /// # Errors
+    /// As [`Self::text`].
+    pub(super) fn options(&self) -> Result<MountOptions> {
+        let shared_cache = self.text("VM0FS_SHARED_CACHE")?.map(str::to_owned);
+        let key_file = self.text("VM0FS_SHARED_CACHE_KEY_FILE")?;
+        Ok(MountOptions {
+            shared: SharedCacheOptions {
+                shared_cache,
+                shared_cache_key_file: key_file.map(PathBuf::from),
+            },
+            ..MountOptions::default()
+        })
     }
 
     /// The variables of AWS's programs that are text.

@@ -13,10 +13,6 @@ use crate::{
 };
 use std::{path::PathBuf, time::Duration};
 
-/// The variables that say the same as the options.
-const URL: &str = "VM0FS_SHARED_CACHE";
-const KEY_FILE: &str = "VM0FS_SHARED_CACHE_KEY_FILE";
-
 /// The shared cache of a mount. `Debug` shows no secret.
 #[derive(Clone, Debug)]
 pub struct SharedCacheSettings {
@@ -27,40 +23,30 @@ pub struct SharedCacheSettings {
 }
 
 impl SharedCacheSettings {
-    /// Settles them; `None` where no shared cache is named.
+    /// Settles them from the options of all sources; `None` where no shared cache is named.
     pub(super) fn settle(
-        arguments: &MountOptions,
-        file: &MountOptions,
+        options: &MountOptions,
         environment: &Environment,
     ) -> Result<Option<Self>> {
-        let url = match &arguments.shared.shared_cache {
-            Some(url) => Some(url.as_str()),
-            None => environment
-                .text(URL)?
-                .or(file.shared.shared_cache.as_deref()),
-        };
-        let Some(url) = url.filter(|url| !url.trim().is_empty()) else {
+        let MountOptions {
+            connection, shared, ..
+        } = options;
+        let url = shared.shared_cache.as_deref().map(str::trim);
+        let Some(url) = url.filter(|url| !url.is_empty()) else {
             return Ok(None);
         };
-        let key_file = match &arguments.shared.shared_cache_key_file {
-            Some(path) => Some(path.clone()),
-            None => environment
-                .text(KEY_FILE)?
-                .map(PathBuf::from)
-                .or(file.shared.shared_cache_key_file.clone()),
-        };
-        let timeout = arguments.connection.timeout.or(file.connection.timeout);
         let mut aws = environment.aws();
-        if url.trim().starts_with("s3:") {
+        if url.starts_with("s3:") {
             aws_profile::complete(&mut aws, environment)?;
         }
         let access = Access {
-            url: url.trim().to_owned(),
+            url: url.to_owned(),
             aws,
-            allow_http: arguments.connection.allow_http || file.connection.allow_http,
-            timeout: timeout.map_or(DEFAULT_TIMEOUT, Duration::from),
+            allow_http: connection.allow_http,
+            timeout: connection.timeout.map_or(DEFAULT_TIMEOUT, Duration::from),
             user_agent: USER_AGENT.to_owned(),
         };
+        let key_file = shared.shared_cache_key_file.as_ref();
         Ok(Some(Self {
             access,
             key_file: key_file.map(|path| environment.current_dir.join(path)),

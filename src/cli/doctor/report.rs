@@ -65,7 +65,7 @@ pub(super) fn text(
                 // Writing to a String cannot fail.
                 let _ = writeln!(
                     out,
-                    "  {name:<12} {}",
+                    "  {name:<23} {}",
                     one_line(&format!("{value}{source}"), LINE)
                 );
             }
@@ -80,7 +80,7 @@ pub(super) fn text(
     let names: Vec<&str> = names.filter(ours).collect();
     let _ = writeln!(
         out,
-        "  {:<12} {}",
+        "  {:<23} {}",
         "variables",
         one_line(&names.join(", "), LINE)
     );
