@@ -155,6 +155,7 @@ fn everywhere() -> Vec<(&'static str, String)> {
             "pigz-independent",
             "tar -C src -c . | pigz -i -b 128 > $out.tar.gz".into(),
         ),
+        ("bgzip", "tar -C src -c . | bgzip -c > $out.tar.gz".into()),
         (
             "members",
             "tar -C src -c . | split -b 700000 --filter='gzip -1' - > $out.tar.gz".into(),

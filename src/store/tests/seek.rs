@@ -125,6 +125,14 @@ fn archives_of_gzip_and_pigz_are_entered() {
     }
 }
 
+/// Members of 64 KiB at most, each with its length in an extra field of its header.
+#[test]
+fn archives_of_bgzip_are_entered() {
+    for arguments in [&["-c"][..], &["-c", "-@2", "-l1"], &["-c", "-l9"]] {
+        is_entered("bgzip", &made_by("bgzip", arguments), 4, 6 * MIB);
+    }
+}
+
 #[test]
 fn archives_of_node_are_entered() {
     let script = "process.stdin.pipe(require('zlib').createGzip({level: 5})).pipe(process.stdout)";
