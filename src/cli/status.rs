@@ -169,11 +169,12 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
         (
             "cache",
             format!(
-                "{} of {}; versions: {}, with content: {}; in {}",
+                "{} of {}; versions: {}, with content: {}, in part: {}; in {}",
                 humanize::size(count("/cache/bytes")),
                 humanize::size(count("/cache/ceiling_bytes")),
                 count("/cache/versions"),
                 count("/cache/versions_with_content"),
+                count("/cache/versions_partly"),
                 words("/cache/dir")
             ),
         ),

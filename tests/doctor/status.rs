@@ -28,7 +28,7 @@ fn status_describes_a_living_mount() {
             &format!("API        {}\n", bench.server.api_url()),
             " made, 0 failed; ",
             " of 5000 left until ",
-            "versions: 1, with content: 1; in ",
+            "versions: 1, with content: 1, in part: 0; in ",
             "0 running, 1 done, 0 failed; ",
             "failures   none\n",
             "crawlers   deny; none refused\n",

@@ -114,8 +114,12 @@ pub(super) fn breakdown(sum: &Breakdown, dir: &Path) -> String {
         size(sum.ceiling),
         one_line(&dir.to_string_lossy(), usize::MAX),
     );
+    let mut content = versions(sum.with_content);
+    if sum.partly > 0 {
+        let _ = write!(content, ", {} in part", sum.partly);
+    }
     let mut lines = vec![
-        ("content", sum.content, versions(sum.with_content)),
+        ("content", sum.content, content),
         ("trees", sum.trees, versions(sum.versions)),
         (
             "reservations",

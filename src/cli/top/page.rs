@@ -175,11 +175,15 @@ impl Page<'_> {
         let cache = &now.cache;
         let downloaded = &now.downloaded;
         lines.push(format!(
-            "cache     {} of {}, {} versions, {} with content; {} downloaded, {} failed, {} came",
+            "cache     {} of {}, {} versions, {} with content{}; {} downloaded, {} failed, {} came",
             humanize::size(cache.bytes),
             humanize::size(cache.ceiling_bytes),
             cache.versions,
             cache.versions_with_content,
+            match cache.versions_partly {
+                0 => String::new(),
+                partly => format!(", {partly} in part"),
+            },
             downloaded.done,
             downloaded.failed,
             humanize::size(downloaded.bytes)

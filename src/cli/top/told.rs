@@ -94,6 +94,7 @@ pub(super) struct Cache {
     pub(super) ceiling_bytes: u64,
     pub(super) versions: u64,
     pub(super) versions_with_content: u64,
+    pub(super) versions_partly: u64,
 }
 
 impl Activity {

@@ -1,7 +1,7 @@
 //! The versions in the cache as the quota counts them: how much each takes, when it was
 //! last used, and whether it may be evicted.
 
-use super::presence;
+use super::{presence, version::Present};
 use crate::store::files::{self, BLOB, META, PACK, PINNED, PRESENT, SYNCED};
 use crate::store::{durability::survived, meta::Meta};
 use crate::{error::Result, sync::Mutex};
@@ -23,6 +23,8 @@ pub(super) struct QuotaEntry {
     pub(super) path: PathBuf,
     /// Bytes of content, 0 if it is evicted.
     pub(super) content: u64,
+    /// How much of the content is there.
+    pub(super) present: Present,
     /// Bytes of the index, the seek index and the like.
     pub(super) rest: u64,
     pub(super) used: SystemTime,
@@ -82,6 +84,7 @@ fn entry(
     known: &mut HashMap<u64, Known>,
 ) -> QuotaEntry {
     let pinned = path.join(PINNED).exists();
+    let present = present(&path);
     let mut whole = || -> Option<(u64, u64, SystemTime)> {
         let meta = path.join(META);
         let data = meta.symlink_metadata().ok()?;
@@ -101,9 +104,10 @@ fn entry(
             }
         };
         known.insert(data.ino(), found);
-        let content = match path.join(PACK).exists() {
-            true => content_on_disk(&path, found.content),
-            false => 0,
+        let content = match present {
+            Present::None => 0,
+            Present::Partly => content_on_disk(&path, found.content),
+            Present::Whole => found.content,
         };
         Some((content, found.rest, data.modified().ok()?))
     };
@@ -118,6 +122,7 @@ fn entry(
     QuotaEntry {
         path,
         content,
+        present: if broken { Present::None } else { present },
         rest,
         used,
         pinned,
@@ -125,8 +130,17 @@ fn entry(
     }
 }
 
-/// Bytes of a version's content that count, where `pack` is there: all, or what
-/// `present` says.
+/// How much of a version's content is there, by the names of its files.
+pub(super) fn present(version: &Path) -> Present {
+    match (version.join(PACK).exists(), version.join(PRESENT).exists()) {
+        (false, _) => Present::None,
+        (true, true) => Present::Partly,
+        (true, false) => Present::Whole,
+    }
+}
+
+/// Bytes of a version's content that count, where it has come in parts: what `present`
+/// says, or all.
 fn content_on_disk(version: &Path, all: u64) -> u64 {
     let present = File::open(version.join(PRESENT));
     let charged = present.and_then(|file| presence::charged(&file));

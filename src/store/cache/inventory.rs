@@ -3,13 +3,13 @@
 
 use super::{
     audit::{self, Audit},
-    entries::{QuotaEntry, remove_content},
+    entries::{QuotaEntry, present, remove_content},
     keepalive::{self, Keepalive},
     quota::Quota,
     version::{Present, Version},
 };
 use crate::error::{Error, Result};
-use crate::store::files::{self, META, PACK, PINNED, PRESENT};
+use crate::store::files::{self, META, PINNED};
 use crate::store::meta::Meta;
 use crate::text::is_digest;
 use serde::Serialize;
@@ -61,9 +61,12 @@ pub struct CachedVersion {
 pub struct Breakdown {
     /// Bytes of content.
     pub content: u64,
-    /// Versions with content.
+    /// Versions with all of their content.
     #[serde(rename = "versions_with_content")]
     pub with_content: u64,
+    /// Versions with a part of it.
+    #[serde(rename = "versions_partly")]
+    pub partly: u64,
     /// Bytes of indexes and what belongs to them.
     pub trees: u64,
     /// Versions.
@@ -147,7 +150,8 @@ impl Inventory {
             sum.content += entry.content;
             sum.trees += entry.rest;
             sum.versions += 1;
-            sum.with_content += u64::from(present(&entry.path) != Present::None);
+            sum.with_content += u64::from(entry.present == Present::Whole);
+            sum.partly += u64::from(entry.present == Present::Partly);
             if entry.pinned {
                 sum.pinned += entry.bytes();
                 sum.pinned_versions += 1;
@@ -198,7 +202,7 @@ impl Inventory {
         };
         drop(staged);
         for entry in self.quota.entries()? {
-            let has_content = present(&entry.path) != Present::None;
+            let has_content = entry.present != Present::None;
             let whole = trees || entry.broken;
             if !whole && !has_content {
                 continue;
@@ -334,14 +338,6 @@ impl Inventory {
     }
 }
 
-fn present(version: &Path) -> Present {
-    match (version.join(PACK).exists(), version.join(PRESENT).exists()) {
-        (false, _) => Present::None,
-        (true, true) => Present::Partly,
-        (true, false) => Present::Whole,
-    }
-}
-
 fn item(entry: QuotaEntry) -> CachedVersion {
     let meta = File::open(entry.path.join(META)).ok();
     let key = entry.path.file_name().unwrap_or_default();
@@ -349,7 +345,7 @@ fn item(entry: QuotaEntry) -> CachedVersion {
         key: key.to_string_lossy().into_owned(),
         meta: meta.and_then(Meta::read),
         name: read_name(&entry.path),
-        present: present(&entry.path),
+        present: entry.present,
         on_disk: entry.bytes(),
         content: entry.content,
         used: entry.used,

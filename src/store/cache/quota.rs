@@ -11,6 +11,7 @@
 use super::{
     entries::{Entries, QuotaEntry, remove_content},
     reservations::Staged,
+    version::Present,
 };
 use crate::store::content_lock::{Tried, try_lock};
 use crate::store::crash::crash_point;
@@ -67,8 +68,10 @@ pub struct Usage {
     pub ceiling: u64,
     /// Versions whose index is on disk.
     pub versions: u64,
-    /// Versions whose content is on disk too.
+    /// Versions all of whose content is on disk too.
     pub with_content: u64,
+    /// Versions a part of whose content is.
+    pub partly: u64,
 }
 
 impl Quota {
@@ -174,11 +177,16 @@ impl Quota {
         let entries = self.entries().unwrap_or_default();
         let staged = guard.as_ref().ok().and_then(|_| self.staged("").ok());
         let reserved = staged.map_or(0, |mut staged| staged.clean());
+        let count = |present| {
+            let such = entries.iter().filter(|entry| entry.present == present);
+            such.count() as u64
+        };
         Usage {
             bytes: entries.iter().map(QuotaEntry::bytes).sum::<u64>() + reserved,
             ceiling: self.ceiling,
             versions: entries.len() as u64,
-            with_content: entries.iter().filter(|entry| entry.content > 0).count() as u64,
+            with_content: count(Present::Whole),
+            partly: count(Present::Partly),
         }
     }
 

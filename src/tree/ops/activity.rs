@@ -89,6 +89,7 @@ impl View<'_> {
                 "ceiling_bytes": usage.ceiling,
                 "versions": usage.versions,
                 "versions_with_content": usage.with_content,
+                "versions_partly": usage.partly,
             },
             "shared_cache": tree.shared.as_ref().map(|shared| shared.status()),
             "failures": tree.answers.failures().len(),

@@ -80,6 +80,7 @@ impl View<'_> {
                 "ceiling_bytes": usage.ceiling,
                 "versions": usage.versions,
                 "versions_with_content": usage.with_content,
+                "versions_partly": usage.partly,
             },
             "downloads": content.totals(),
             "listings": {
