@@ -63,7 +63,7 @@ const MIN_CACHE_SIZE: u64 = 1 << 20;
 /// Less would fail on an ordinary network's worst moments.
 const MIN_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Longer is a typing error, or a process stuck for a day.
+/// A longer value is probably a typing error, and would let a process hang for a day.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Everything a mount needs to know, settled. `Debug` shows no token.
@@ -84,8 +84,7 @@ pub struct Settings {
     /// The cache that the machines of a fleet share, and its key.
     pub shared_cache: Option<(SharedCacheSettings, SharedKey)>,
     /// The options as arguments and `config.toml` give them; those above come from more
-    /// sources. A mount could take on some of these while it runs: `list_ttl`, `timeout`,
-    /// `cache_size`, `offline`, `verify` and `crawlers`.
+    /// sources. SIGHUP reads these again.
     pub options: MountOptions,
 }
 

@@ -43,6 +43,7 @@
 //! | offline, outage, recovery | [`breaker`], `tree/answers/outage`; answers on disk: `tree/answers`, `store/cache/answers` |
 //! | a run is started twice, or not at all | `tree/orders`; when a control file counts as closed: `fs/open_writers` |
 //! | which process is refused a download | `tree/crawlers`, `fs/caller` |
+//! | `vm0fs run` prints too little, or ends with a wrong code | `cli/run`, `cli/follow`; how it reaches the service: `cli/source`; the order itself: `tree/orders` |
 //! | `vm0fs top` shows a process wrongly, or not | counted in `tree/activity`, called from `fs`; told in `tree/ops/activity`; drawn in `cli/top` |
 //! | a request hangs, or fails too soon | [`pending`], [`progress`] |
 //! | an API call: address, paging, token, retry, an error's text | [`api`]; retries, TLS, proxies, words of failures: [`http`] |
@@ -55,8 +56,15 @@
 //! | content is damaged, or held to be | `store/cache/{content,checked,audit,proof}` |
 //! | what a fleet shares: a miss, a slow store, a wrong key | [`shared`]; its settings `config/shared_cache` |
 //! | the cache grows too large, or evicts too early | `store/cache/{quota,reservations,entries}` |
+//! | `vm0fs cache` lists, counts, checks or clears wrongly | `cli/cache`, in words: `cli/cache/report`; `store/cache/{inventory,audit}` |
+//! | `vm0fs prefetch` fetches too little, or does not end | `cli/prefetch` (which versions), `cli/mount_path` (asks the mount), `cli/second` (waits for it) |
 //! | a listing or a lookup of a version is slow or wrong | `store/index` |
 //! | errno of a failure | [`error::Error::errno`], the only table |
+//! | `.vm0fs/errors` lacks a failure, or repeats one | `tree/answers/failure_log` |
+//! | `.vm0fs/status.json` has a wrong number | `tree/ops/meta`; each number is counted by the owner that it is of |
+//! | `vm0fs status` lacks a mount, or shows it wrongly | `cli/status`; which mounts there are: `cli/mounts`; whether one is alive: `unmount/health` |
+//! | `vm0fs doctor` overlooks something, or is wrong | `cli/doctor`: a file each for the machine, the mounts, the service and the cache |
+//! | the log file: where it is, what it leaves out, how large it grows | [`logging`] |
 //! | caching in the kernel, page cache, readahead, latency | [`fs`]: `page_fill`, `busy_poll`, `readdir`, `replies` |
 //! | a handle or an inode number is stale after a worker was replaced | [`handover`], `fs/handles`, `tree/ops/reopen` |
 //! | a request is refused because it kills workers | `handover/suspects` |
@@ -73,6 +81,7 @@
 //! | what a shell completes, or how it quotes it | `cli/complete`; the scripts `cli/completions` |
 //! | a package lacks a file, or leaves one behind | `scripts/package`; `package.metadata.deb` in `Cargo.toml`; `scripts/packaging` |
 //! | a manual page | `cli/man`: from the arguments in [`cli`]; its own words `cli/man/words` |
+//! | the demo shows something wrong | its data: `demo/scenario`; what its agents did: `demo/stories`, read by `demo/story`; its API: `demo/api`; `vm0fs demo`: `cli/demo` |
 //!
 //! # Rooms
 //!
@@ -81,9 +90,9 @@
 //!
 //! [`tree`] is the file system without a kernel. Owners with private state hold what
 //! is known: `answers` of the API, `content` of versions, `live` runs, `orders` to the
-//! service, `crawlers`, and who uses the mount (`activity`). The operations (`tree/ops`) belong to a [`tree::View`], which is
-//! the tree as one request sees it: an answer that was asked for after the request
-//! arrived is fresh enough for it.
+//! service, `crawlers`, and who uses the mount (`activity`). The operations (`tree/ops`)
+//! belong to a [`tree::View`], which is the tree as one request sees it: an answer that was
+//! asked for after the request arrived is fresh enough for it.
 //!
 //! A resource of the API is one file below `tree/answers/resources` (its key, how it is
 //! fetched, how long it stays fresh, how it is written to disk, what it is called)
@@ -92,21 +101,24 @@
 //! A run whose log or status a process reads again and again is *followed*: one
 //! stream of its events, however many processes read. When to ask the service is a
 //! pure schedule (`tree/live/schedule`), to which time is an argument. The log is one
-//! object that grows at its end, and handles read from that. What comes to it is written
-//! to the [`handover`] in that order (`tree/logs/kept`), which no later reading would give.
+//! object that grows at its end, and handles read from that. Each addition is recorded in
+//! the [`handover`] in the order it arrived (`tree/logs/kept`); reading the log again would
+//! give another order.
 //!
 //! What a process writes to a control file becomes an *order* when the last writer
 //! closes it (`tree/orders`). Its fetch is like any other, except that the outcome,
-//! good or bad, stands for good: no order is sent twice. That one is about to be sent is
-//! written to the [`handover`] before it leaves: a worker that finds this without an
-//! outcome says that the order may have been sent, and does not send it.
+//! good or bad, stands for good: no order is sent twice. Before an order is sent, the worker
+//! records it in the [`handover`]. A later worker that finds such a record without an outcome
+//! reports that the order may have been sent, and does not send it again.
 //!
 //! `conversation` reads what an agent's events say, each event by itself, and draws
-//! it as the lines of a log, as a transcript and as a page.
+//! it as the lines of a log, as a transcript and as a page (`conversation/report`).
 //!
 //! [`store`] has versions on disk, in four rooms: `fetch` downloads and unpacks,
 //! `cache` holds sealed versions under one ceiling, `seek` tells how a part of a version
-//! is read from its archive, `index` tells what is in a version.
+//! is read from its archive, `index` tells what is in a version. A *span* of the archive has
+//! no checksum of its own; what is checked are the blocks of 64 KiB of the content that it
+//! gives. `store/fuzzing` has the fuzz targets of these rooms.
 //! A version can be used while its archive arrives ([`store::PartialVersion`]); a
 //! request that does not find its file yet waits on, and only the sealed version
 //! says what does not exist. Content cannot be evicted before the requests that
@@ -122,9 +134,12 @@
 //!
 //! [`shared`] is the cache of a fleet: what never changes, sealed under a key, in an
 //! object store or a folder. It is looked up before the API is, by workers only, and
-//! written in the background; it never fails a fetch. Answers of ended runs go there
-//! (`tree/answers/sharing`). It has a circuit breaker of the same kind as the API's
-//! ([`breaker`]), one to read and one to write.
+//! written in the background. It fails no fetch but one: the fetch of hashes alone
+//! (`store/fetch/hashes`) fails with a transport error if the store has given no answer for
+//! three seconds and the content is not on disk, since to make the hashes would take a
+//! download of all content. Answers of ended runs go there (`tree/answers/sharing`). It has
+//! a circuit breaker of the same kind as the API's ([`breaker`]), one to read and one to
+//! write.
 //!
 //! [`handover`] is what one worker of a mount leaves to the next: memory of no process, to
 //! which a worker writes what it is about to tell the kernel or a process. The
@@ -133,9 +148,10 @@
 //! no request does so again and again.
 //!
 //! [`demo`] is a server that plays the API, for `vm0fs demo` and for the tests. It
-//! shares no code with what it is to test; its world is data (`demo/scenario`). The
-//! faults that tests have it commit live below `tests/support/fake`, and are not in the
-//! program.
+//! shares no code with what it is to test; its world is data (`demo/scenario`), and so is what
+//! the agents of its runs did: stories (`demo/stories`), which `demo/story` plays as rows of a
+//! log. The faults that tests have it commit live below `tests/support/fake`, and are not in
+//! the program.
 //!
 //! # Two processes
 //!
@@ -144,17 +160,21 @@
 //! it: the kernel's device, and the memory of a [`handover`], where a worker writes what
 //! the kernel or a process holds of it (inode numbers, open handles, listings that are
 //! being read, drafts of orders and what became of orders) before they can know it.
+//! `supervision` is what a worker knows of its supervisor and of the workers before it, for
+//! `vm0fs status`; `background` has the command return when the mount is ready, or say why it
+//! never will be.
 //!
 //! ```text
 //! a worker dies (its socket closes) → FUSE_NOTIFY_RESEND → the next worker: handshake with itself
 //!      (fs/handshake), handover::take_over, the device in place of the session's → the kernel's requests again
 //! ```
 //!
-//! A worker that hangs shows by requests that wait while it takes none (the supervisor
-//! asks), or by an operation that stands still (`mount/hung`); it is killed. Work that has
-//! killed two workers is refused (`handover/suspects`). An upgrade or a reload starts the
-//! next worker first, and lets the one before finish (`mount/serve`). Where the kernel
-//! cannot send again, and in the demo, there is one process ([`mount::run`]).
+//! A worker counts as hung when requests wait and it takes none, when it does not answer the
+//! supervisor (the supervisor checks both), or when one operation makes no progress
+//! (`mount/hung`); the supervisor kills it. Work that has killed two workers is refused
+//! (`handover/suspects`). An upgrade or a reload starts the next worker first, and lets the
+//! one before finish (`mount/serve`). Where the kernel cannot send again, and in the demo,
+//! there is one process ([`mount::run`]).
 //!
 //! # The life of a mount
 //!
@@ -224,28 +244,35 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → pending → tree → { api, store, shared, conversation } → http → { handover, breaker, notify, error, proc, progress, threads, sync, humanize, text, json, malloc, guide }
-//!         │      └──→ { config → { api, store, shared }, unmount, signals }
-//!         └──→ { config, logging, unmount, signals, demo }
+//! main → cli → mount → fs → pending → tree → { api, store → shared, conversation } → http → { handover, breaker, supervision, notify, error, proc, progress, threads, sync, humanize, text, json, malloc, guide }
+//!         │      ├──→ { supervisor → { config, logging, unmount, signals, background, supervision, notify }, background }
+//!         │      └──→ { config → { api, store, shared }, logging, unmount, signals }
+//!         └──→ { supervisor, background, config, logging, unmount, signals, demo }
 //! ```
 //!
-//! Inside of a room, too, no two files import each other, and no file its parent's
-//! items: what both need is a leaf beside them.
+//! Inside of a room, too, no file imports, directly or over others, a file that imports it:
+//! what both need is a leaf beside them. A path counts for the file that defines what it
+//! names. To declare a child, or to hand on what is in it, is no import, so a child may use
+//! what its parent defines if the parent does not use the child (`store/fetch/hashes` uses
+//! the fetcher of `store/fetch`, to which it adds a method).
 //!
 //! `cli` knows `pending` and `tree` for `vm0fs run`, `ls`, `logs`, `cancel` and `diff`, which go
 //! the way of a mount without the kernel (`cli/source`), and the commands on a cache without a
 //! mount use the [`store`]
 //! themselves. `config` knows `api` for the token and its client's settings, `store` for what is
-//! done about damaged content, and `shared` for its key; `logging`
-//! knows `config` for the environment; `unmount` and `signals` know nothing of
-//! the file system. `demo` is imported by `cli` and the tests only.
+//! done about damaged content, and `shared` for its key. `supervisor` is imported by `main`,
+//! which may become one, by `cli` and by `mount`; `supervision` by `supervisor`, `mount` and
+//! `tree`; `background` by `supervisor`, `mount` and `cli`. `logging` knows `config` for the
+//! environment; `unmount` and `signals` know nothing of the file system. `demo` is imported by
+//! `cli` and the tests only.
 //!
 //! `api` and `store` never meet except in the tree. `fuser` is named in `fs` and `mount`
 //! only, `reqwest` in `http`, `api` and `store/fetch/download`, `tar` in
 //! `store/fetch/unpack` (and the demo, which makes archives), `flate2` in the demo and in
 //! `shared/seal`, `zlib_rs` in `store/seek`, `object_store` in `shared/bucket`, `ring` in
 //! `shared`, `pulldown-cmark` in `conversation`, `similar` in `cli/diff`, errno constants in
-//! `error`. `tests/rules` reads `src` and holds all of this, and that no file is longer than 500 lines.
+//! `error`. `tests/rules` reads `src` and holds all of this, and that no file is longer than
+//! 500 lines.
 //!
 //! # Locks
 //!
@@ -273,8 +300,8 @@
 //! told the cache to keep. *Piece*: of a file with holes, a run of bytes that is
 //! stored; holes are not. *Seek index*: where a version's archive can be entered, and where
 //! in its tar stream each file lies. *Span*: the tar stream from one such point to the
-//! next. *Part*: content that is fetched without the rest of its archive. *Presigned URL*: a link to the object store that carries its
-//! own permission in the query, hence a secret.
+//! next. *Part*: content that is fetched without the rest of its archive. *Presigned URL*: a
+//! link to the object store that carries its own permission in the query, hence a secret.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

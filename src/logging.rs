@@ -227,7 +227,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn levels() {
+    fn the_level_comes_from_flags_or_else_from_vm0fs_log() {
         let with = |word: &str| Environment {
             variables: [("VM0FS_LOG".into(), word.into())].into(),
             ..Environment::default()

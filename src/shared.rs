@@ -231,7 +231,7 @@ impl SharedCache {
         match read == Some(sealed) {
             true => Ok(()),
             false => Err(Error::Setup(format!(
-                "{}: what was written there is not what is read",
+                "{}: the store returned other bytes than were written",
                 inner.url
             ))),
         }

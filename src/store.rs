@@ -33,6 +33,20 @@
 //!   fetch that was `left`: it enters the archive at the last point, and unpacks again what
 //!   is on disk, of a tar stream that is made of that (`skeleton`, `replay`).
 //!
+//! Three layers see to it that nothing is fetched twice at the same time, since equal needs are
+//! told by different things:
+//!
+//! - [`pending`](crate::pending) runs one fetch for all requests of the kernel with equal
+//!   [`FetchKey`](crate::tree::FetchKey)s. A version has several keys: its names, a part of its
+//!   content, all of it, its hashes. Fetches of different keys run side by side.
+//! - `fetch/turns` goes by version. Several of these needs can each take a download of the whole
+//!   archive, or a lookup in the shared cache: one thread does that, and the others find what it
+//!   has brought when they get their turn.
+//! - `fetch/fill/state` goes by span. Reads of different parts take no turns, since they
+//!   fetch different ranges; those that meet in a span wait for the one fetch of it. A read also
+//!   waits for a span that a fetch of the rest of the version has at work, and that fetch leaves
+//!   out the spans that reads have at work.
+//!
 //! Of files with holes only the pieces are stored, one after another (`index/holes`).
 //!
 //! A fault in the cache reads as a miss: the index has checksums of
@@ -163,7 +177,8 @@ impl Store {
         self.fetcher.open(&self.cache, request, progress)
     }
 
-    /// The version with what a read was missing ([`Content::missing`]). Blocks, for as long as bytes come.
+    /// The version with what a read was missing ([`Content::missing`]). Blocks, for as long as
+    /// bytes come.
     ///
     /// # Errors
     /// Those of [`Self::fetch`].

@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Objects are kept for longer than a process needs between two looks at them.
+/// Minimum age for pruning, so that no process loses an object that it has just looked up.
 const MIN_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// `vm0fs shared-cache`.

@@ -223,7 +223,7 @@ impl Reader {
         let line: Vec<u8> = self.text.drain(..=end).collect();
         self.asked = None;
         let value: Value = serde_json::from_slice(&line)
-            .map_err(|error| Error::Setup(format!("the mount's answer is none: {error}")))?;
+            .map_err(|error| Error::Setup(format!("the mount's answer is not JSON: {error}")))?;
         match value["error"].as_str() {
             Some(error) => Err(Error::Setup(one_line(error, 400))),
             None => Ok(Some(value)),

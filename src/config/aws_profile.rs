@@ -127,8 +127,8 @@ pub(super) fn complete(
             foreign.filter(|_| !is_usable && !ROLES.iter().any(|name| is_set(name)))
         {
             return Err(Error::Setup(format!(
-                "the profile {:?} of AWS has its credentials by {foreign}, which vm0fs does not \
-                 read; have AWS's program write them into the environment: \
+                "the profile {:?} of AWS uses {foreign} for credentials, which vm0fs does not \
+                 support; have AWS's program write them into the environment: \
                  eval \"$(aws configure export-credentials --profile NAME --format env)\"",
                 one_line(profile, SHOWN)
             )));

@@ -47,7 +47,7 @@ const CONFIG: &str = ".config/vm0fs/config.toml";
 const LOGIN: &str = ".vm0/config.json";
 
 #[test]
-fn defaults() {
+fn settings_that_are_not_given_have_their_defaults() {
     let world = World::new(&[("VM0_API_KEY", " tok \n"), ("VM0_API_URL", "")]);
     let settings = world.load(MountOptions::default()).unwrap();
     assert_eq!(settings.api_url.as_str(), "https://api.vm0.ai/");
@@ -301,7 +301,7 @@ fn a_token_in_the_config_file_is_refused_and_not_shown() {
 }
 
 #[test]
-fn bad_values() {
+fn bad_values_are_refused_with_the_reason() {
     let world = World::new(&[("VM0_TOKEN", "t")])
         .file("empty", "\n")
         .file("two", "a b")

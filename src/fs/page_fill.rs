@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn once_for_each_file() {
+    fn each_file_is_stored_once() {
         let stored = PageFill::default();
         for ino in [1, 64, 65, 255, 256, 1 << 32, (1 << 32) | 1, (1 << 53) - 1] {
             assert!(!stored.has(ino), "{ino}");

@@ -39,9 +39,9 @@ impl Retry {
     };
 
     /// The pause after so many failures in a row (the first one is 1), or `None`
-    /// to give up. `asked` is the server's `Retry-After`, and `left` how much
-    /// longer the waiting reader bears silence: a pause is silence too, and one as
-    /// long would end his wait and hide why there was one.
+    /// to give up. `asked` is the server's `Retry-After`. `left` is what
+    /// remains of the reader's timeout. A pause that long would time the reader out and
+    /// hide the real failure.
     pub fn pause(self, failures: u32, asked: Option<Duration>, left: Duration) -> Option<Duration> {
         self.pause_with(failures, asked, left, random())
     }

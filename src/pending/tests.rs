@@ -60,7 +60,7 @@ fn one_fetch_serves_all_who_wait() {
 }
 
 #[test]
-fn who_waits_without_a_byte_is_released_and_nothing_is_asked_twice() {
+fn a_request_without_progress_times_out_and_is_fetched_once() {
     let (bench, pending) = bench();
     bench.server.fault(Fault::api("/v1/", Action::Stall));
     let (done, wait) = channel();
@@ -87,7 +87,7 @@ fn who_waits_without_a_byte_is_released_and_nothing_is_asked_twice() {
 }
 
 #[test]
-fn who_waits_in_vain_is_let_go() {
+fn let_go_fails_requests_that_receive_nothing() {
     let bench = Bench::new(World::empty());
     let pending = PendingRequests::new(bench.tree.clone(), 10 * SOON);
     bench.server.fault(Fault::api("/v1/", Action::Stall));

@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn however_it_comes() {
+    fn checksums_of_a_file_do_not_depend_on_how_its_bytes_are_cut() {
         let bytes: Vec<u8> = (0..200_000_u64).map(|n| ((n * n) >> 7) as u8).collect();
         let expected: Vec<u32> = bytes.chunks(BLOCK).map(checksum).collect();
         for piece in [1000, BLOCK - 1, BLOCK, BLOCK + 1, bytes.len()] {

@@ -12,7 +12,8 @@
 //! archive: what is damaged is made again, by the next whole fetch. Until that is done, each
 //! point goes to the fetch's journal (`checkpoint`).
 //!
-//! What a span gives is not proved to be right: the checksums of content find that.
+//! A span has no checksum of its own. What is checked are the blocks of 64 KiB of content that
+//! it gives, against the checksums in the version's index (`store/cache/partly`).
 
 mod candidate;
 mod checkpoint;

@@ -70,8 +70,8 @@ impl Deaths {
         self.has_gone || !self.ending.is_empty()
     }
 
-    /// Whether a process is gone since this was last asked: what its last thread took from
-    /// the kernel as it ended is with no worker, and nothing else tells of that.
+    /// Whether a process is gone since this was last asked. Requests that its last threads
+    /// took while it ended are held by no worker, and nothing else reveals them.
     pub(super) fn take_gone(&mut self) -> bool {
         self.reap();
         std::mem::take(&mut self.has_gone)
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn that_a_process_is_gone_is_told_also_where_words_of_its_death_were_waited_for() {
+    fn an_ended_process_is_reported_even_after_its_exit_status_was_read() {
         let mut deaths = Deaths::default();
         assert!(!deaths.are_ending() && !deaths.take_gone());
         deaths.add(worker("kill -9 $$"));

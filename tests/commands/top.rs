@@ -160,7 +160,7 @@ fn only_the_user_who_mounted_may_look() {
     let closed = bench.mount_as(Who::Ordinary).start();
     let mut command = bench.command(Who::Myself);
     let text = finish(command.arg("top").arg(closed.path()).arg("--once")).succeeded();
-    assert!(text.contains("none asks the mount"), "{text}");
+    assert!(text.contains("no process is using the mount"), "{text}");
 }
 
 #[test]

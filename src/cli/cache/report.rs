@@ -176,7 +176,7 @@ pub(super) fn cleared(cleared: &Cleared, all: bool) -> String {
 pub(super) fn audit(audit: &Audit) -> String {
     match audit {
         Audit::Proven => "good: its id is the hash of the content".into(),
-        Audit::Complete => "complete; its id proves nothing".into(),
+        Audit::Complete => "complete; its id is no hash of the content".into(),
         Audit::Partly => "the tree is good, and so is the content as far as it has come".into(),
         Audit::TreeOnly => "the tree is good; the content is not there".into(),
         Audit::ContentDamaged(why) => format!("DAMAGED content: {}", one_line(why, 200)),

@@ -118,7 +118,7 @@ mod tests {
 
     /// 9 stands for no file, 0 for one without a hash.
     #[test]
-    fn by_content_then_by_name_and_each_once() {
+    fn renames_are_paired_by_content_then_by_name_and_each_file_once() {
         let all = changes(&[
             ("a", 1, 9),
             ("b", 1, 9),

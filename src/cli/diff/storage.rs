@@ -109,7 +109,7 @@ mod tests {
     use crate::proc;
 
     #[test]
-    fn names() {
+    fn a_name_means_an_artifact_unless_it_says_volumes() {
         for (text, expected) in [
             ("report", Some("artifacts/report")),
             ("artifacts/report/", Some("artifacts/report")),

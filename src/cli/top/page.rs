@@ -93,10 +93,7 @@ impl Page<'_> {
         }
         let left = rows.saturating_sub(lines.len() + 3).max(1);
         let readers = match self.now.readers.is_empty() {
-            true => vec![
-                "PROCESSES".into(),
-                "  none asks the mount for anything".into(),
-            ],
+            true => vec!["PROCESSES".into(), "  no process is using the mount".into()],
             false => few(self.readers(columns), left.saturating_add(1)),
         };
         lines.push(String::new());
@@ -399,7 +396,11 @@ mod tests {
             before: None,
             trouble: None,
         };
-        assert!(page.lines(80, 24).join("\n").contains("none asks"));
+        assert!(
+            page.lines(80, 24)
+                .join("\n")
+                .contains("no process is using")
+        );
         assert!(Activity::of(json!([1])).is_err());
     }
 }

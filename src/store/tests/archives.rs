@@ -10,7 +10,7 @@ pub(super) fn bad(result: Result<Arc<Version>>) -> String {
 }
 
 #[test]
-fn plain() {
+fn an_archive_gives_its_files_with_sizes_times_and_modes() {
     let fixture = Fixture::new();
     let big = vec![7; (BLOB_SIZE + 5) as usize];
     let archive = Tar::default()
@@ -327,7 +327,7 @@ fn every_cut_and_every_flip() {
 }
 
 #[test]
-fn what_is_no_archive() {
+fn what_is_no_archive_is_refused_and_an_empty_archive_is_not() {
     let fixture = Fixture::new();
     bad(fixture.put("v", b""));
     bad(fixture.put("v", b"<html>not found</html>"));

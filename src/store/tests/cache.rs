@@ -136,7 +136,7 @@ fn the_first_to_seal_wins() {
 }
 
 #[test]
-fn many_at_once() {
+fn stores_that_share_a_small_cache_read_right_while_each_evicts() {
     let fixture = Fixture::with(|config| config.ceiling = 600 * KIB);
     let stores: Vec<_> = (0..3)
         .map(|_| {

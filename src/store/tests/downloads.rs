@@ -8,7 +8,7 @@ use std::{
 };
 
 #[test]
-fn whole() {
+fn a_small_archive_comes_whole_with_one_request() {
     let archive = archive();
     let sent = archive.clone();
     let server =
@@ -272,7 +272,7 @@ fn a_stall_is_replaced_once_then_told() {
 }
 
 #[test]
-fn what_is_not_followed() {
+fn redirects_plain_http_and_absent_objects_are_errors_without_secrets() {
     let server = Server::new(|_, _, stream| {
         head(
             stream,

@@ -10,7 +10,7 @@ fn limit(result: Result<Arc<Version>>) -> String {
 }
 
 #[test]
-fn limits() {
+fn an_archive_over_any_limit_is_refused() {
     let fixture = Fixture::with(|config| {
         config.limits.entries = 100;
         config.limits.depth = 10;

@@ -62,7 +62,7 @@ fn by_utf16_and_by_bytes() {
 }
 
 #[test]
-fn of_an_archive_as_gnu_tar_makes_it() {
+fn an_id_proves_an_archive_as_gnu_tar_makes_it() {
     let tar = Tar::default()
         .dir("./")
         .dir("./empty/")
@@ -84,7 +84,7 @@ fn of_an_archive_as_gnu_tar_makes_it() {
 }
 
 #[test]
-fn with_symlinks_left_out_or_followed() {
+fn an_id_proves_content_with_symlinks_left_out_or_followed() {
     let tar = Tar::default()
         .file("./a", "one")
         .file("./d/x", "two")

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers() {
+    fn numbers_are_read_if_gnu_tar_and_libarchive_agree_on_them() {
         let base256 = |number: i64| {
             let mut field = [if number < 0 { 0xff } else { 0 }; 12];
             field[4..].copy_from_slice(&number.to_be_bytes());
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn sums() {
+    fn a_block_is_a_header_if_its_checksum_is_right() {
         let mut block = [0; BLOCK];
         block[..4].copy_from_slice(b"\xffame");
         block[148..156].fill(b' ');

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn records() {
+    fn pax_records_are_read_and_malformed_ones_refused() {
         let mut pax = Pax::default();
         pax.parse(
             b"12 path=a/b\n15 linkpath=\xff\xfe\n20 SCHILY.xattr.a=b\n",
