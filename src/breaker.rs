@@ -2,7 +2,7 @@
 //! requests get what is known, or fail, at once, instead of each waiting for a call
 //! of its own to fail; now and then one probe finds out whether the server is back.
 
-use crate::{error::Error, sync::Mutex};
+use crate::{error::Error, http, sync::Mutex};
 use std::time::{Duration, Instant};
 
 /// The first probe comes this long after the failure, each further one twice
@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 /// … but never longer than this: a network that is back is soon noticed.
 const LAST_PROBE: Duration = Duration::from_secs(30);
+/// All but the first come earlier by up to this share: the machines of a fleet have seen
+/// the same failure, and are not to probe in step.
+const JITTER: f64 = 0.25;
 /// After this many fetches in a row to which only a gateway has answered, the server
 /// may be down. Fewer can mean that one part of it is; and the probe that tells
 /// costs a call.
@@ -119,7 +122,11 @@ impl Inner {
     fn begin(&mut self, error: &Error) {
         let longer = (self.pause * 2).min(LAST_PROBE);
         self.pause = longer.max(FIRST_PROBE);
-        self.next_probe = Some(Instant::now() + self.pause);
+        let early = match self.pause > FIRST_PROBE {
+            true => JITTER * http::random(),
+            false => 0.0,
+        };
+        self.next_probe = Some(Instant::now() + self.pause.mul_f64(1.0 - early));
         self.error = Some(error.clone());
     }
 
@@ -138,7 +145,7 @@ impl Inner {
 mod tests {
     use super::*;
     use crate::error::{ApiError, TransportError, TransportKind};
-    use std::sync::Arc;
+    use std::{collections::HashSet, sync::Arc};
 
     fn breaker() -> Breaker {
         Breaker::new("the server", |error| match (error, error.status()) {
@@ -228,11 +235,23 @@ mod tests {
     }
 
     #[test]
-    fn pauses_between_probes_grow_to_a_bound() {
+    fn probes_come_less_and_less_often_and_not_in_step() {
         let breaker = breaker();
-        for _ in 0..20 {
+        // How long after a failure the next probe comes.
+        let next = || {
+            let before = Instant::now();
             breaker.probed(Some(&unreachable()));
+            let inner = breaker.inner.lock();
+            (inner.pause, inner.next_probe.unwrap() - before)
+        };
+        for seconds in [1, 2, 4, 8, 16, 30] {
+            let (pause, wait) = next();
+            assert_eq!(pause, Duration::from_secs(seconds));
+            let early = if pause > FIRST_PROBE { JITTER } else { 0.0 };
+            assert!(wait >= pause.mul_f64(1.0 - early), "{wait:?} of {pause:?}");
         }
-        assert_eq!(breaker.inner.lock().pause, LAST_PROBE);
+        let waits: HashSet<_> = (0..20).map(|_| next().1.as_millis() / 100).collect();
+        assert!(waits.len() > 3, "{waits:?}");
+        assert_eq!(next().0, LAST_PROBE);
     }
 }

@@ -67,8 +67,8 @@ impl Retry {
     }
 }
 
-/// A random number from 0 up to 1.
-fn random() -> f64 {
+/// A random number from 0 up to 1, for jitter.
+pub fn random() -> f64 {
     // A fresh hasher's keys are random; that is all the randomness jitter needs.
     (RandomState::new().hash_one(0) % 1000) as f64 / 1000.0
 }
