@@ -1,7 +1,8 @@
 //! Content: parts of files, files that stay open, and files in memory.
 
 use super::{
-    scene::{Mounted, Scene},
+    scene::{Mounted, Scene, inside},
+    versions::attribute,
     world::Version,
 };
 use crate::support::seeds::Random;
@@ -11,7 +12,8 @@ use std::{
     fs::File,
     io::{self, Read, Seek, Write},
     os::unix::fs::FileExt,
-    sync::Arc,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
 };
 
 /// A file that stays open while versions are evicted.
@@ -19,6 +21,8 @@ pub(super) struct Kept {
     what: String,
     /// Bytes of the cache that it keeps from being evicted.
     pub(super) holds: u64,
+    /// It is of the large version, of which the cache has room for one copy.
+    pub(super) is_large: bool,
     file: File,
     content: Arc<Vec<u8>>,
     /// Errors that it may meet: faults that were on while it was open. One that
@@ -40,6 +44,11 @@ fn part(random: &mut Random, length: usize) -> (u64, usize) {
         _ => random.below(300_000),
     };
     (offset, wanted as usize)
+}
+
+/// The first and the last bytes of a file.
+fn ends(length: u64) -> Vec<(u64, usize)> {
+    vec![(0, 100), (length.saturating_sub(100), 200)]
 }
 
 /// What a part of a content is.
@@ -94,22 +103,69 @@ impl Scene {
         let parts: Vec<_> = (0..1 + random.below(4))
             .map(|_| part(random, content.len()))
             .collect();
+        self.read_parts(at, version, &full, content, &parts);
+    }
+
+    /// Reads a file as those do who want little of it, or go on for long; counts it where
+    /// the version is there in part then.
+    pub(super) fn read_in_parts(&self, random: &mut Random, at: &Mounted, version: &Version) {
+        let Some((path, content)) = version.tree.pick_long_file(random) else {
+            return;
+        };
+        let full = self.path(random, at, version, path);
+        let length = content.len() as u64;
+        let parts = match random.below(4) {
+            0 => ends(length),
+            1 | 2 => (0..1 + random.below(6))
+                .map(|_| (random.below(length + 1), 1 + random.below(20_000) as usize))
+                .collect(),
+            _ => {
+                let (first, each) = (random.below(length + 1), 50_000 + random.below(400_000));
+                let count = 1 + random.below(12);
+                let offsets = (0..count).map(|number| first + number * each);
+                offsets.map(|offset| (offset, each as usize)).collect()
+            }
+        };
+        self.read_parts(at, version, &full, content, &parts);
+    }
+
+    /// The first and the last bytes of a file.
+    pub(super) fn read_ends(&self, at: &Mounted, version: &Version, path: &[u8]) {
+        let full = inside(at, &version.folder, path);
+        let content = version.tree.content(path);
+        let parts = ends(content.len() as u64);
+        self.read_parts(at, version, &full, content, &parts);
+    }
+
+    fn read_parts(
+        &self,
+        at: &Mounted,
+        version: &Version,
+        full: &Path,
+        content: &[u8],
+        parts: &[(u64, usize)],
+    ) {
         let what = format!("reading {full:?}");
-        self.attempt(at, Some(version), &what, || {
-            let file = File::open(&full)?;
+        let read = self.attempt(at, Some(version), &what, || {
+            let file = File::open(full)?;
             assert_eq!(file.metadata()?.len(), content.len() as u64, "{what}");
-            for &(offset, length) in &parts {
+            for &(offset, length) in parts {
                 let shown = read_part(&file, offset, length)?;
                 let what = format!("{what}, {length} at {offset}");
                 is_same(&shown, expected(content, offset, length), &what);
             }
             Ok(())
         });
+        let root = inside(at, &version.folder, b"");
+        let cached = || attribute(&root, "cached").ok().flatten();
+        if read.is_some() && cached().is_some_and(|cached| cached == "partly") {
+            self.tally.in_parts.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Reads a file as a whole.
     pub(super) fn read_whole(&self, at: &Mounted, version: &Version, path: &[u8], content: &[u8]) {
-        let full = super::scene::inside(at, &version.folder, path);
+        let full = inside(at, &version.folder, path);
         let what = format!("reading all of {full:?}");
         let shown = self.attempt(at, Some(version), &what, || std::fs::read(&full));
         if let Some(shown) = shown {
@@ -133,7 +189,8 @@ impl Scene {
         }
         Some(Kept {
             what,
-            holds: version.size,
+            holds: if version.is_large { 0 } else { version.size },
+            is_large: version.is_large,
             file,
             content: content.clone(),
             may,

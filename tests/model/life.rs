@@ -1,19 +1,16 @@
 //! A life: its steps, and its end.
 
 use super::{
+    caches::{self, evict, from_shared},
     files::Kept,
-    scene::{Mounted, Scene, Seen, Tally},
+    scene::{Mounted, Scene, Seen, Tally, inside},
+    versions::attribute,
     wire::Wire,
     world::{LIST_TTL, Truth},
 };
-use crate::{
-    cache::versions_in,
-    support::{Bench, Who, seeds::Random},
-};
+use crate::support::{Bench, Who, seeds::Random};
 use std::{
     collections::HashMap,
-    fs::{self, File},
-    os::unix::fs::FileExt,
     path::PathBuf,
     sync::{Mutex, atomic::AtomicU64},
     thread,
@@ -25,8 +22,13 @@ const STEPS: usize = 80;
 /// Steps after which a fault ends, where it has not before.
 const FAULTY: usize = 10;
 
-/// Holds some of the versions, never all of them.
-const CACHE: &str = "6MiB";
+/// Holds some of the versions, never all of them. Where there is a large one, it has room
+/// of its own.
+const CACHE: u64 = 6 << 20;
+
+/// One of so many seeds that follow one another has a large version; the first of those
+/// that are kept has.
+const LARGE: u64 = 8;
 
 /// What files that stay open may hold of it: the rest is enough for any version.
 const HELD: u64 = 2 << 20;
@@ -41,6 +43,10 @@ pub(super) struct Life {
     /// Closed before their mounts end.
     kept: Vec<Kept>,
     cache: PathBuf,
+    /// Bytes that it may hold.
+    room: u64,
+    /// What mounts with caches of their own have in common, in some lives.
+    shared: Option<PathBuf>,
     /// Mounts so far.
     mounts: u32,
 }
@@ -48,16 +54,23 @@ pub(super) struct Life {
 impl Life {
     pub(super) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let (truth, world) = Truth::new(&mut random);
+        let (mut truth, mut world) = Truth::new(&mut random);
+        let is_large = seed % LARGE == LARGE - 1;
+        let more = match is_large {
+            true => truth.add_large(&mut random, &mut world),
+            false => 0,
+        };
         let bench = Bench::new(world);
         let cache = bench.folder("cache", Who::Myself);
+        let is_shared = random.one_in(3);
+        let shared = is_shared.then(|| bench.folder("shared", Who::Myself));
         let mut life = Self {
             random,
             scene: Scene {
                 mounts: Vec::new(),
                 bench,
                 truth,
-                wire: Wire::default(),
+                wire: Wire::new(is_large),
                 tally: Tally::default(),
                 is_crowded: false,
                 crowded: None,
@@ -66,6 +79,8 @@ impl Life {
             },
             kept: Vec::new(),
             cache,
+            room: CACHE + more,
+            shared,
             mounts: 0,
         };
         life.mount();
@@ -82,10 +97,16 @@ impl Life {
             "--timeout",
             "4s",
             "--cache-size",
-            CACHE,
+            &self.room.to_string(),
             "--cache-dir",
             self.cache.to_str().unwrap(),
         ]);
+        let mounting = match &self.shared {
+            Some(shared) => {
+                mounting.with(["--shared-cache", &format!("file://{}", shared.display())])
+            }
+            None => mounting,
+        };
         let mount = mounting.start();
         self.mounts += 1;
         self.scene.mounts.push(Mounted {
@@ -98,6 +119,7 @@ impl Life {
 
     /// Lives it to its end; gives what was done.
     pub(super) fn live(mut self) -> Tally {
+        self.begin_with_parts();
         let mut faulty = 0;
         for _ in 0..STEPS {
             self.step();
@@ -120,11 +142,33 @@ impl Life {
         self.end_mounts(false);
         let mut tally = std::mem::take(&mut self.scene.tally);
         *tally.fetched_again.get_mut() = fetched_again(&self.scene.bench);
+        *tally.lives_in_parts.get_mut() = u64::from(*tally.in_parts.get_mut() > 0);
         tally
     }
 
+    /// The large version comes whole, goes, and is read in parts, whatever the seed is.
+    fn begin_with_parts(&mut self) {
+        let Some(large) = self.scene.truth.large() else {
+            return;
+        };
+        let scene = &self.scene;
+        let at = scene.any(&mut self.random);
+        scene.walk(&mut self.random, at, &large);
+        let root = inside(at, &large.folder, b"");
+        let is = |state: &str| Ok(attribute(&root, "cached")?.is_some_and(|it| it == state));
+        scene.until(at, "the large version is there", || is("yes"));
+        // A process that has just closed a file holds its content for a moment.
+        scene.until(at, "the large version is evicted", || {
+            self.evict();
+            is("tree")
+        });
+        scene.read_ends(at, &large, b"noise-8");
+        // Of an archive that can be entered nowhere all would have come.
+        scene.until(at, "it is there in part", || is("partly"));
+    }
+
     fn step(&mut self) {
-        match self.random.below(43) {
+        match self.random.below(48) {
             0..24 => {
                 let at = self.scene.any(&mut self.random);
                 look(&self.scene, &mut self.random, at);
@@ -135,7 +179,6 @@ impl Life {
             33..35 => self.grow(),
             35..38 => self.change_the_wire(),
             38 if self.random.one_in(2) => self.damage(),
-            38 if self.random.one_in(2) => self.evict(),
             38 => {
                 let at = self.scene.any(&mut self.random);
                 let version = self.scene.version(&mut self.random);
@@ -145,8 +188,9 @@ impl Life {
                 let at = self.scene.any(&mut self.random);
                 at.replace_worker(&mut self.random);
             }
-            _ if self.random.one_in(2) => self.begin_anew(),
-            _ => {}
+            42 if self.random.one_in(2) => self.begin_anew(),
+            42 => {}
+            _ => self.evict_and_read(),
         }
     }
 
@@ -156,6 +200,8 @@ impl Life {
         self.scene.is_crowded = true;
         let scene = &self.scene;
         let seed = self.random.one_in(2).then(|| self.random.next());
+        let evicts = self.random.one_in(3);
+        let cache = &self.cache;
         thread::scope(|scope| {
             if let Some(seed) = seed {
                 scope.spawn(move || {
@@ -163,6 +209,9 @@ impl Life {
                     thread::sleep(Duration::from_millis(random.below(200)));
                     scene.any(&mut random).replace_worker(&mut random);
                 });
+            }
+            if evicts {
+                scope.spawn(|| evict(scene, cache));
             }
             for seed in seeds {
                 scope.spawn(move || {
@@ -250,41 +299,36 @@ impl Life {
 
     /// A byte on disk turns over. The version is fetched again; no reader sees it.
     fn damage(&mut self) {
-        let mut files = Vec::new();
-        for version in versions_in(&self.cache) {
-            for entry in fs::read_dir(version).into_iter().flatten().flatten() {
-                let name = entry.file_name().into_string().unwrap();
-                let known = ["pack", "tree", "seek", "present"].contains(&&*name);
-                if known || name.starts_with("blob-") {
-                    files.push(entry.path());
+        // The cache has no room for the large version as it was and as it comes again.
+        self.kept.retain(|kept| !kept.is_large);
+        self.scene.is_damaged |= caches::damage(&self.cache, &mut self.random);
+    }
+
+    fn evict(&self) {
+        evict(&self.scene, &self.cache);
+    }
+
+    fn evict_and_read(&mut self) {
+        self.evict();
+        for _ in 0..2 + self.random.below(4) {
+            let at = self.scene.any(&mut self.random);
+            let large = self.scene.truth.large();
+            match large.filter(|_| self.random.one_in(2)) {
+                Some(large) => self.scene.read_in_parts(&mut self.random, at, &large),
+                None => {
+                    let version = self.scene.version(&mut self.random);
+                    self.scene.read_in_parts(&mut self.random, at, version);
                 }
             }
         }
-        files.sort();
-        if files.is_empty() {
-            return;
-        }
-        let path = self.random.pick(&files);
-        let place = self.random.next();
-        // It may be evicted at any moment.
-        let Ok(file) = File::options().read(true).write(true).open(path) else {
-            return;
-        };
-        let length = file.metadata().unwrap().len();
-        let mut byte = [0];
-        if length > 0 && file.read_at(&mut byte, place % length).unwrap() == 1 {
-            file.write_all_at(&[byte[0] ^ 0x10], place % length)
-                .unwrap();
-            self.scene.is_damaged = true;
-        }
     }
 
-    /// All content that no process has open goes: what is read next comes in parts.
-    fn evict(&self) {
-        let mut command = self.scene.bench.command(Who::Myself);
-        command.args(["cache", "clear", "--cache-dir"]);
-        let cleared = command.arg(&self.cache).output().unwrap();
-        assert!(cleared.status.success(), "{cleared:?}");
+    /// The next mounts have a cache in which nothing is.
+    fn take_another_cache(&mut self) {
+        // A mount that knows nothing begins where the service answers.
+        self.scene.wire.clear(&self.scene.bench.server);
+        let name = format!("cache-{}", self.mounts);
+        self.cache = self.scene.bench.folder(&name, Who::Myself);
     }
 
     /// The wire is well, and all is right again soon.
@@ -309,6 +353,14 @@ impl Life {
         if self.random.one_in(3) {
             self.damage();
         }
+        if let Some(shared) = &self.shared {
+            if self.random.one_in(2) {
+                caches::spoil(shared, &mut self.random);
+            }
+            if self.random.one_in(2) {
+                self.take_another_cache();
+            }
+        }
         for _ in 0..count {
             self.mount();
         }
@@ -321,6 +373,9 @@ impl Life {
             if is_killed {
                 mount.kill();
                 continue;
+            }
+            if self.shared.is_some() {
+                *self.scene.tally.shared.get_mut() += from_shared(&mount);
             }
             let log = mount.unmount();
             let replaced = log
@@ -359,7 +414,8 @@ fn random_archive(scene: &Scene, random: &mut Random) -> (String, Vec<u8>) {
 fn look(scene: &Scene, random: &mut Random, at: &Mounted) {
     let version = scene.version(random);
     match random.below(20) {
-        0..6 => scene.read(random, at, version),
+        0..4 => scene.read(random, at, version),
+        4 | 5 => scene.read_in_parts(random, at, version),
         6..9 => scene.stat(random, at, version),
         9..11 => scene.absent(random, at, version),
         11..13 => scene.directory(random, at, version),

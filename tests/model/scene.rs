@@ -97,6 +97,13 @@ pub(super) struct Tally {
     pub(super) fetched_again: AtomicU64,
     /// Workers that others replaced.
     pub(super) replaced: AtomicU64,
+    /// Times that all content was evicted, or as much as no process had open.
+    pub(super) evicted: AtomicU64,
+    /// Reads of parts of files after which a version was there in part, and lives with such.
+    pub(super) in_parts: AtomicU64,
+    pub(super) lives_in_parts: AtomicU64,
+    /// Objects that came from a shared cache.
+    pub(super) shared: AtomicU64,
 }
 
 impl Tally {
@@ -108,6 +115,10 @@ impl Tally {
             (&self.silent, &other.silent),
             (&self.fetched_again, &other.fetched_again),
             (&self.replaced, &other.replaced),
+            (&self.evicted, &other.evicted),
+            (&self.in_parts, &other.in_parts),
+            (&self.lives_in_parts, &other.lives_in_parts),
+            (&self.shared, &other.shared),
         ];
         for (sum, more) in pairs {
             sum.fetch_add(more.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -268,8 +279,7 @@ impl Scene {
 
     /// What takes room in the cache, and the locks by which processes hold it.
     fn room(&self) -> String {
-        let cache = self.bench.dir().join("cache/v1");
-        shell(&cache, "ls -lRi .; cat /proc/locks")
+        shell(self.bench.dir(), "ls -lRi cache*/v1; cat /proc/locks")
     }
 
     /// Whether a mount may not know of a version yet.

@@ -1,5 +1,6 @@
 //! Random trees: as the model has them, and as an archive.
 
+use super::large;
 use crate::support::{archive::Tar, noise_of, seeds::Random};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -49,6 +50,16 @@ impl Tree {
         }
         let path = random.pick(&self.files);
         Some((path, self.content(path)))
+    }
+
+    /// As a rule a file of several blocks of checksums, where there is one.
+    pub(super) fn pick_long_file(&self, random: &mut Random) -> Option<(&Vec<u8>, &Arc<Vec<u8>>)> {
+        let long = self.files.iter().map(|path| (path, self.content(path)));
+        let long: Vec<_> = long.filter(|file| file.1.len() > LONG).collect();
+        match long.is_empty() || random.one_in(4) {
+            true => self.pick_file(random),
+            false => Some(*random.pick(&long)),
+        }
     }
 
     pub(super) fn content(&self, path: &[u8]) -> &Arc<Vec<u8>> {
@@ -102,6 +113,9 @@ const LONGEST: usize = 2_000;
 /// Sizes around which something begins: a page, a block of checksums, the most
 /// that the kernel asks for, what gets a blob of its own.
 const EDGES: [u64; 4] = [4 << 10, 64 << 10, 128 << 10, 1 << 20];
+
+/// A file of more bytes has several blocks of checksums.
+const LONG: usize = 200 << 10;
 
 /// A tree in the making.
 struct Making<'a> {
@@ -193,12 +207,7 @@ impl Making<'_> {
             return noise_of(seed, size as usize);
         }
         // It says where it is from: bytes of another place are seen at once.
-        let mut text = Vec::with_capacity(size as usize + 40);
-        while text.len() < size as usize {
-            text.extend_from_slice(format!("{seed:x} at {:x}\n", text.len()).as_bytes());
-        }
-        text.truncate(size as usize);
-        text
+        large::text(seed, size as usize)
     }
 
     fn file(&mut self, size: u64) {
@@ -356,12 +365,18 @@ pub(super) fn random(random: &mut Random) -> (Tree, VersionSpec, bool) {
     if is_honest {
         return honest(random, entries);
     }
-    let spec = archived(random, &entries, &groups);
-    (
-        finished(entries, crate::support::archive::MODIFIED),
-        spec,
-        false,
-    )
+    packed(random, entries, &groups)
+}
+
+/// Entries in an archive that none of the service's producers writes.
+pub(super) fn packed(
+    random: &mut Random,
+    entries: BTreeMap<Vec<u8>, Entry>,
+    groups: &HashMap<Vec<u8>, u32>,
+) -> (Tree, VersionSpec, bool) {
+    let spec = archived(random, &entries, groups);
+    let tree = finished(entries, crate::support::archive::MODIFIED);
+    (tree, spec, false)
 }
 
 fn finished(entries: BTreeMap<Vec<u8>, Entry>, modified: u64) -> Tree {
@@ -471,7 +486,12 @@ fn archived(
             }
         };
     }
-    VersionSpec::archive(tar.gz())
+    // Some archives can be entered at their start only.
+    let archive = match entries.len() % 4 {
+        0 => tar.gz(),
+        _ => tar.gz_in_blocks(),
+    };
+    VersionSpec::archive(archive)
         .declared_size(size)
         .declared_file_count(count.max(1))
 }

@@ -26,7 +26,7 @@ use std::{
 const ABSENT: [&[u8]; 4] = [b"not there", b"\xfe", b".git", b"autorun.inf"];
 
 /// An extended attribute, where it is there.
-fn attribute(path: &Path, name: &str) -> io::Result<Option<String>> {
+pub(super) fn attribute(path: &Path, name: &str) -> io::Result<Option<String>> {
     let mut value = vec![0; 70_000];
     match rustix::fs::getxattr(path, format!("user.vm0.{name}"), &mut value[..]) {
         Ok(length) => {

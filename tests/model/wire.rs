@@ -21,6 +21,8 @@ pub(super) struct Wire {
     over: Option<Instant>,
     /// Versions of which a bad archive came: they are an error for a minute.
     bad: HashSet<String>,
+    /// Whether there is a large version: what fetches it in a while is faster.
+    is_large: bool,
 }
 
 /// What is to be made of an error.
@@ -35,6 +37,13 @@ pub(super) enum Verdict {
 }
 
 impl Wire {
+    pub(super) fn new(is_large: bool) -> Self {
+        Self {
+            is_large,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn is_faulty(&self) -> bool {
         !self.on.is_empty()
     }
@@ -90,7 +99,7 @@ impl Wire {
     ) {
         let (name, fault, errors) = match random.below(3) {
             0 => self.bad_object(random, version),
-            1 => store(random),
+            1 => store(random, self.is_large),
             _ => api(random),
         };
         server.fault(fault);
@@ -137,9 +146,10 @@ fn for_a_while(random: &mut Random, fault: Fault, errors: &[i32]) -> Fault {
     }
 }
 
-fn store(random: &mut Random) -> (String, Fault, Vec<i32>) {
+fn store(random: &mut Random, is_large: bool) -> (String, Fault, Vec<i32>) {
     // Pieces much smaller take a large archive most of a minute.
-    let after = 50_000 + random.below(200_000);
+    let times = if is_large { 10 } else { 1 };
+    let after = times * (50_000 + random.below(200_000));
     let io = vec![EIO];
     let (action, errors) = match random.below(13) {
         0 => (status(*random.pick(&[500, 503, 404, 403])), io),
@@ -158,7 +168,7 @@ fn store(random: &mut Random) -> (String, Fault, Vec<i32>) {
             return (format!("store: another ETag after {skip}"), fault, io);
         }
         _ => {
-            let bytes_per_second = 200_000 + random.below(1_000_000);
+            let bytes_per_second = times * (200_000 + random.below(1_000_000));
             (Action::Rate { bytes_per_second }, vec![])
         }
     };

@@ -1,13 +1,16 @@
 //! What the service holds, as the model has it: versions, runs, and what was
 //! true when.
 
-use super::trees::{self, Tree};
+use super::{
+    large,
+    trees::{self, Tree},
+};
 use crate::support::{Bench, seeds::Random};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use vm0fs::demo::{Agent, Kind, Run, World};
+use vm0fs::demo::{Agent, Kind, Run, VersionSpec, World};
 
 /// How long the mounts here take a listing for true.
 pub(super) const LIST_TTL: &str = "500ms";
@@ -70,6 +73,8 @@ pub(super) struct Version {
     pub(super) tree: Tree,
     /// Its id is the hash of what it holds.
     pub(super) is_honest: bool,
+    /// It is the one of [`large`].
+    pub(super) is_large: bool,
     pub(super) message: Option<&'static str>,
     pub(super) size: u64,
     pub(super) files: u64,
@@ -91,6 +96,9 @@ pub(super) struct Truth {
     pub(super) versions: Vec<Arc<Version>>,
     pub(super) runs: Vec<ARun>,
 }
+
+/// No version of a random tree is so large.
+const LARGE: u64 = 10_000_000;
 
 pub(super) const AGENT: &str = "writer";
 
@@ -130,10 +138,40 @@ impl Truth {
         (truth, world)
     }
 
+    /// A storage with a version that is larger than all others; gives its size.
+    pub(super) fn add_large(&mut self, random: &mut Random, world: &mut World) -> u64 {
+        let (kind, name) = (Kind::Artifact, "large");
+        self.storages.push(Storage {
+            kind,
+            id: world.add_storage(kind, name),
+            name,
+            component: name,
+            latest: Story::new(None),
+        });
+        let made = large::random(random);
+        self.insert(random, world, self.storages.len() - 1, made);
+        self.large().unwrap().size
+    }
+
+    pub(super) fn large(&self) -> Option<Arc<Version>> {
+        let mut versions = self.versions.iter();
+        versions.find(|version| version.is_large).cloned()
+    }
+
     pub(super) fn add_version(&mut self, random: &mut Random, world: &mut World) {
         let number = random.below(self.storages.len() as u64) as usize;
+        let made = trees::random(random);
+        self.insert(random, world, number, made);
+    }
+
+    fn insert(
+        &mut self,
+        random: &mut Random,
+        world: &mut World,
+        number: usize,
+        (tree, spec, is_honest): (Tree, VersionSpec, bool),
+    ) {
         let storage = &mut self.storages[number];
-        let (tree, spec, is_honest) = trees::random(random);
         let message = *random.pick(&[None, Some("two words"), Some("a\nb")]);
         let mut spec = spec
             .created_by("agent:writer")
@@ -156,6 +194,7 @@ impl Truth {
             by_id: format!("{kind}s/{}/{}", storage.id, &id[..12]),
             tree,
             is_honest,
+            is_large: made.size > LARGE,
             message,
             size: made.size,
             files: made.file_count,

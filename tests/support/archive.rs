@@ -121,9 +121,14 @@ impl Tar {
         self.0
     }
 
-    /// With the end mark, compressed.
+    /// With the end mark, compressed: as one block, which can be entered nowhere.
     pub(crate) fn gz(self) -> Vec<u8> {
         gzip(&self.ended())
+    }
+
+    /// The same as gzip does it, in many blocks.
+    pub(crate) fn gz_in_blocks(self) -> Vec<u8> {
+        compressed(&self.ended(), Compression::default())
     }
 }
 
