@@ -79,7 +79,6 @@ const END_TOLD: Duration = Duration::from_secs(60);
 /// One life.
 struct Life {
     random: Random,
-    bench: Bench,
     mount: Option<Mount>,
     run: String,
     open: Vec<Open>,
@@ -95,6 +94,8 @@ struct Life {
     is_faulty: bool,
     /// When the wire became well again.
     mended: Option<Instant>,
+    /// Dropped last: a folder that is mounted cannot be removed.
+    bench: Bench,
 }
 
 impl Life {
