@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn mount_options() {
+    fn options_of_a_mount_become_settings() {
         let dir = tempfile::tempdir().unwrap();
         let environment = Environment {
             variables: [("VM0_TOKEN".into(), "t".into())].into(),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn other_commands() {
+    fn commands_and_their_aliases_are_parsed() {
         for line in ["vm0fs unmount --lazy m", "vm0fs umount -l m"] {
             let Command::Unmount(args) = parse(line).unwrap() else {
                 panic!("{line}");
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_errors() {
+    fn each_wrong_use_is_an_error_of_its_kind() {
         for (line, kind) in [
             ("vm0fs", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
             ("vm0fs mount", ErrorKind::MissingRequiredArgument),

@@ -370,7 +370,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errno_table() {
+    fn each_error_is_the_errno_of_the_table() {
         let api = |status| {
             Error::Api(Arc::new(ApiError {
                 status,

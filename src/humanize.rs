@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
+    fn sizes_are_shown_in_the_unit_that_fits() {
         for (bytes, text) in [
             (0, "0 B"),
             (1023, "1023 B"),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn times() {
+    fn ages_are_shown_in_one_unit() {
         for (seconds, text) in [
             (0, "0 s"),
             (59, "59 s"),

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_of_a_mount() {
+    fn a_path_outside_of_a_mount_is_an_error() {
         let error = MountPath::find(Path::new("/proc")).unwrap_err().to_string();
         assert!(
             error.starts_with("/proc is not in a vm0fs mount; name a folder"),

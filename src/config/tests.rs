@@ -61,7 +61,7 @@ fn settings_that_are_not_given_have_their_defaults() {
 }
 
 #[test]
-fn api_url_precedence() {
+fn the_first_source_that_names_the_api_wins() {
     let all = |variables: &[(&str, &str)], config: &str| {
         World::new(variables)
             .file(CONFIG, config)
@@ -84,7 +84,7 @@ fn api_url_precedence() {
 }
 
 #[test]
-fn token_precedence() {
+fn the_first_source_that_has_a_token_wins() {
     let world = |variables: &[(&str, &str)], config: &str| {
         World::new(variables)
             .file("flag", "flag\n")
@@ -141,7 +141,7 @@ fn the_cli_login_is_read_only_where_needed() {
 }
 
 #[test]
-fn the_config_file() {
+fn the_config_file_says_what_options_do_not() {
     let world = World::new(&[("VM0_TOKEN", "t")]).file(
         CONFIG,
         "cache-dir = \"~/c\"\ncache-size = \"50MB\"\nlist-ttl = \"0s\"\ntimeout = \"2m\"\n\

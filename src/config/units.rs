@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
+    fn sizes_are_read_in_units_of_a_thousand_and_of_1024() {
         for (text, bytes) in [
             ("0", 0),
             ("4096", 4096),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn durations() {
+    fn durations_are_read_with_their_unit() {
         for (text, ms) in [
             ("500ms", 500),
             ("3s", 3_000),

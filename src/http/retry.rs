@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_forms() {
+    fn retry_after_is_read_in_both_forms() {
         let now: Timestamp = "2015-10-21T07:27:30Z".parse().unwrap();
         let asked = |headers: &[(&'static str, &str)], now| {
             let pairs = headers

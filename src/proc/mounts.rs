@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn real_mounts() {
+    fn mounts_of_this_machine_are_found() {
         let entry = mount_at(Path::new("/proc")).unwrap().unwrap();
         assert_eq!(entry.fstype, "proc");
         assert!(mount_at(Path::new("/")).unwrap().is_some());

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_git_quotes() {
+    fn names_are_quoted_as_git_quotes_them() {
         for (name, expected) in [
             (&b"a b.txt"[..], "a b.txt"),
             (b"it's", "it's"),

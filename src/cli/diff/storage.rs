@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_in_a_mount() {
+    fn paths_of_storages_are_found_in_a_mount() {
         let entry = proc::mounts().unwrap().swap_remove(0);
         let mounts = [MountEntry {
             mountpoint: "/mnt/vm0".into(),

@@ -185,7 +185,7 @@ mod tests {
     use super::{super::check::Level, *};
 
     #[test]
-    fn room_on_the_disk() {
+    fn too_little_room_on_the_disk_is_told() {
         assert_eq!(room(10 << 30, 1 << 30).level, Level::Ok);
         assert_eq!(room(1 << 30, 10 << 30).level, Level::Warn);
         assert_eq!(room(1 << 20, 10 << 30).level, Level::Fail);

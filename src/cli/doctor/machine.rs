@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn letting_others_in() {
+    fn a_missing_user_allow_other_fails_where_it_is_wanted() {
         let conf = |text: &str| Ok(text.to_owned());
         let level = |text: &str, wanted| others(conf(text), false, wanted).level;
         assert_eq!(

@@ -130,7 +130,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn answers() {
+    fn each_answer_of_the_api_has_its_advice() {
         let api = |status| {
             Error::Api(Arc::new(ApiError {
                 status,
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks() {
+    fn a_clock_that_is_a_minute_off_is_told() {
         let at = |seconds| Timestamp::from_second(seconds).unwrap_or_default();
         assert_eq!(clock(at(1000), at(1059)).level, Level::Ok);
         let behind = clock(at(4600), at(1000));

@@ -78,7 +78,7 @@ fn an_archive_gives_its_files_with_sizes_times_and_modes() {
 }
 
 #[test]
-fn made_by_the_tar_crate() {
+fn archives_of_the_tar_crate_are_read() {
     let fixture = Fixture::new();
     let source = TempDir::new().unwrap();
     let long = format!("{}/{}", "d".repeat(200), "f".repeat(200));
@@ -108,7 +108,7 @@ fn made_by_the_tar_crate() {
 }
 
 #[test]
-fn names_of_every_kind() {
+fn names_are_read_from_every_kind_of_header() {
     let fixture = Fixture::new();
     let long = [b"l".repeat(120), b"/".to_vec(), b"n".repeat(130)].concat();
     let mut prefixed = Tar::default().header(b'0', b"name", b"", 0, 0o644);

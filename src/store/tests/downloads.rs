@@ -318,7 +318,7 @@ fn redirects_plain_http_and_absent_objects_are_errors_without_secrets() {
 }
 
 #[test]
-fn a_link_that_fails_and_an_archive_that_is_none() {
+fn a_link_that_fails_is_told_apart_from_an_archive_that_is_none() {
     let fails = || Err(Error::NotFound("artifact".into()));
     let request = FetchRequest {
         url: &fails,

@@ -127,7 +127,7 @@ fn clearing_hurts_no_reader_and_no_pin() {
 }
 
 #[test]
-fn sums_and_names() {
+fn an_inventory_sums_bytes_and_knows_names() {
     let fixture = Fixture::new();
     let inventory = inventory(&fixture);
     fixture.put("a", &archive(1000)).unwrap();

@@ -439,7 +439,7 @@ fn told_at_once_and_then_not_too_often() {
 }
 
 #[test]
-fn strict_warn_and_off() {
+fn verify_is_strict_warns_or_is_off() {
     let archive = Tar::default().file("a", "b").gz();
     let with = |id: &str, verify| {
         let fixture = Fixture::new();

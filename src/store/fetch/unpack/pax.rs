@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times() {
+    fn times_of_pax_are_read_to_the_nanosecond() {
         for (text, expected) in [
             ("0", Some((0, 0))),
             ("1700000000.25", Some((1_700_000_000, 250_000_000))),
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_in_records() {
+    fn pieces_of_a_sparse_file_are_read_from_records() {
         let mut pax = Pax::default();
         pax.parse(
             b"23 GNU.sparse.offset=1\n25 GNU.sparse.numbytes=2\n\
