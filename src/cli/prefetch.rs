@@ -127,13 +127,13 @@ fn one(path: &Path, bars: &MultiProgress) -> Result<()> {
     let took = started.elapsed();
     bar.finish_and_clear();
     let shown = &path.shown;
-    let seconds = took.as_secs_f64();
+    let time = humanize::took(took);
     let done = match fetched? {
         None => "already there".into(),
-        Some(0) => format!("fetched in {seconds:.1} s"),
+        Some(0) => format!("fetched in {time}"),
         Some(bytes) => {
             let (size, rate) = (humanize::size(bytes), humanize::rate(bytes, took));
-            format!("{size} in {seconds:.1} s, {rate}")
+            format!("{size} in {time}, {rate}")
         }
     };
     bars.suspend(|| print(&format!("{shown}: {done}\n")))

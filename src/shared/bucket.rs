@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result, TransportKind},
-    http,
+    http, humanize,
 };
 use jiff::Timestamp;
 use object_store::{
@@ -356,7 +356,7 @@ impl Objects {
     }
 
     fn slow(&self, limit: Duration) -> Error {
-        let message = format!("no answer within {:.1} s", limit.as_secs_f32());
+        let message = format!("no answer within {}", humanize::took(limit));
         http::transport(&self.shown, TransportKind::Stalled, message)
     }
 

@@ -214,9 +214,9 @@ impl Transfers {
         if result.is_ok() {
             // The failure log reports a failure, with its cause.
             tracing::info!(
-                "fetched {title}: {} in {:.1} s, {}",
+                "fetched {title}: {} in {}, {}",
                 humanize::size(bytes),
-                took.as_secs_f64(),
+                humanize::took(took),
                 humanize::rate(bytes, took)
             );
         }
@@ -284,7 +284,7 @@ impl Transfers {
                 format!("{} ago", humanize::age(ended.at.elapsed())),
                 match &ended.failure {
                     None if ended.file.is_some() => humanize::count(ended.count, "part"),
-                    None => format!("done in {:.1} s", ended.took.as_secs_f64()),
+                    None => format!("done in {}", humanize::took(ended.took)),
                     Some(why) => format!("failed: {}", one_line(why, REASON)),
                 },
             ]
