@@ -102,7 +102,7 @@ impl SharedCache {
             url: access.url.trim().to_owned(),
             bucket: Bucket::open(access)?,
             sealer: sealer.map_err(|error| Error::Internal(error.to_string()))?,
-            patience: PATIENCE.min(access.timeout / SHARE),
+            patience: access::patience(PATIENCE).min(access.timeout / SHARE),
             reads: Arc::new(breaker("the shared cache")),
             writes: breaker("the shared cache, to be written,"),
             counters: Counters::default(),
@@ -225,7 +225,7 @@ impl SharedCache {
         inner.bucket.put(&name, sealed.clone(), true)?;
         let read = inner
             .bucket
-            .look_up(&name, MOST, PATIENCE, |_| ())?
+            .look_up(&name, MOST, access::patience(PATIENCE), |_| ())?
             .wait()?;
         inner.bucket.remove(vec![name])?;
         match read == Some(sealed) {

@@ -6,7 +6,7 @@ use crate::{
     archives::shell,
     commands::until,
     crawlers::program,
-    support::{Bench, Mount, Who, reason},
+    support::{Bench, Mount, Who, reason, store::PATIENCE},
 };
 use std::{fs, path::Path};
 use vm0fs::demo::VersionSpec;
@@ -264,7 +264,8 @@ fn machine(bench: &Bench, name: &str, shared: &str) -> Mount {
     let cache = bench.folder(name, Who::Myself);
     let cache = cache.to_str().unwrap();
     let arguments = ["--shared-cache", shared, "--cache-dir", cache];
-    bench.mount().with(arguments).start()
+    let mount = bench.mount().with(arguments);
+    mount.env(PATIENCE, "10000").start()
 }
 
 /// Has a machine fetch all of the artifact, and share what it knows then.

@@ -6,7 +6,7 @@ use crate::{
     support::{
         Bench, Mount, Mounting, SOON, Who,
         fake::{Agent, Claude, LogRow, Run, World},
-        store::{Fault, FaultyStore, S3, SECRET},
+        store::{Fault, FaultyStore, PATIENCE, S3, SECRET},
     },
 };
 use serde_json::Value;
@@ -37,7 +37,7 @@ fn world(count: i64) -> (World, Vec<String>) {
 /// A machine of its own: a mount with an empty cache.
 fn machine<'a>(bench: &'a Bench, name: &str, url: &str) -> Mounting<'a> {
     let cache = bench.folder(name, Who::Myself);
-    let mount = bench.mount();
+    let mount = bench.mount().env(PATIENCE, "10000");
     mount.with([
         "--cache-dir",
         cache.to_str().unwrap(),
@@ -204,7 +204,12 @@ fn machines_with_another_key_or_token_see_nothing_and_live_runs_stay_away() {
 fn costs_little(variables: [(&str, String); 4], reason: &str, requests: impl Fn() -> usize) {
     let (world, runs) = world(20);
     let bench = Bench::new(world);
-    let mount = with_variables(machine(&bench, "first", "s3://fleet"), variables).start();
+    let mount = with_variables(machine(&bench, "first", "s3://fleet"), variables);
+    let mount = match reason {
+        "no answer within" => mount.env(PATIENCE, "500"),
+        _ => mount,
+    };
+    let mount = mount.start();
     for run in &runs {
         assert!(read(&mount, run).contains("the answer that others read"));
     }
@@ -311,6 +316,7 @@ fn a_store_to_read_only_serves_reads() {
 fn command(bench: &Bench, arguments: &str) -> Command {
     let mut command = bench.command(Who::Myself);
     command.env_remove("VM0_API_KEY").arg("shared-cache");
+    command.env(PATIENCE, "10000");
     command.args(arguments.split(' '));
     command
 }

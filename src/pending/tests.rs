@@ -9,10 +9,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 
 const SOON: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_millis(700);
+/// The client of a [`Bench`] gives up a hung call after 5 s: what takes less has not
+/// waited for that.
+const CLIENT: Duration = Duration::from_secs(4);
 
 fn bench() -> (Bench, PendingRequests) {
+    bench_with(TIMEOUT)
+}
+
+fn bench_with(timeout: Duration) -> (Bench, PendingRequests) {
     let bench = Bench::new(World::empty());
-    let pending = PendingRequests::new(bench.tree.clone(), TIMEOUT);
+    let pending = PendingRequests::new(bench.tree.clone(), timeout);
     (bench, pending)
 }
 
@@ -71,7 +78,7 @@ fn a_request_without_progress_times_out_and_is_fetched_once() {
     }
     expect(&wait, workers(Pool::Calls).0 + 4);
     let waited = started.elapsed();
-    assert!(waited >= TIMEOUT && waited < 3 * TIMEOUT, "{waited:?}");
+    assert!(waited >= TIMEOUT && waited < CLIENT, "{waited:?}");
     let failure = bench.tree.last_failure(&run(0));
     assert!(
         matches!(failure, Some(Error::Timeout { .. })),
@@ -104,27 +111,28 @@ fn let_go_fails_requests_that_receive_nothing() {
 
 #[test]
 fn bytes_that_come_keep_a_wait_alive() {
-    let (bench, pending) = bench();
+    let timeout = Duration::from_secs(2);
+    let (bench, pending) = bench_with(timeout);
     let mut world = bench.server.world();
     let then = world.ago(60);
     let run = world.add_run(crate::fake::Run::new("x", then).prompt("x".repeat(1000)));
     drop(world);
     let slow = Action::Rate {
-        bytes_per_second: 600,
+        bytes_per_second: 200,
     };
     bench.server.fault(Fault::api("/v1/runs/", slow));
     let (done, wait) = channel();
     let (want, started) = (FetchKey::run(&run), Instant::now());
     pending.wait(want.clone(), started, waiter(&done));
-    expect(&wait, 1);
-    assert!(started.elapsed() > 2 * TIMEOUT, "{:?}", started.elapsed());
+    wait.recv_timeout(12 * SOON).unwrap();
+    assert!(started.elapsed() > 2 * timeout, "{:?}", started.elapsed());
     let failure = bench.tree.last_failure(&want);
     assert!(failure.is_none(), "{failure:?}");
 }
 
 #[test]
 fn hung_downloads_delay_no_call() {
-    let (bench, pending) = bench();
+    let (bench, pending) = bench_with(10 * SOON);
     bench
         .server
         .fault(Fault::api("/v1/volumes/", Action::Stall));
@@ -138,7 +146,7 @@ fn hung_downloads_delay_no_call() {
     let (done, wait) = channel();
     pending.wait(FetchKey::agents(), since, waiter(&done));
     expect(&wait, 1);
-    assert!(since.elapsed() < TIMEOUT, "{:?}", since.elapsed());
+    assert!(since.elapsed() < CLIENT, "{:?}", since.elapsed());
 }
 
 #[test]
@@ -161,7 +169,7 @@ fn a_panic_harms_nobody_else() {
 
 #[test]
 fn stopping_lets_everybody_go_at_once() {
-    let (bench, pending) = bench();
+    let (bench, pending) = bench_with(10 * SOON);
     bench.server.fault(Fault::api("/v1/", Action::Stall));
     let (done, wait) = channel();
     let since = Instant::now();
@@ -173,7 +181,7 @@ fn stopping_lets_everybody_go_at_once() {
     drop(done);
     // Dropped without having run.
     assert_eq!(wait.recv_timeout(SOON), Err(RecvTimeoutError::Disconnected));
-    assert!(since.elapsed() < TIMEOUT, "{:?}", since.elapsed());
+    assert!(since.elapsed() < CLIENT, "{:?}", since.elapsed());
     assert_eq!(flights(&pending), 0);
 }
 

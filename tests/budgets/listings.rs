@@ -60,19 +60,29 @@ fn the_four_top_folders_cost_four_calls() {
 
 #[test]
 fn the_state_of_a_listed_run_costs_nothing_more() {
-    let (world, [old, _, new, running]) = world();
+    let (world, [old, other, new, running]) = world();
     let bench = Bench::new(world);
     let mount = bench.mount().start();
     mount.run("ls runs");
     assert_eq!(calls(&bench), ["GET /v1/agents", "GET /v1/runs"]);
-    for run in [&old, &new, &running] {
+    for run in [&old, &new] {
         mount.cat(&format!("runs/{run}/status"));
         mount.cat(&format!("runs/{run}/prompt"));
         mount.run(&format!(
             "stat runs/{run} runs/{run}/status runs/{run}/agent"
         ));
     }
-    mount.run("cat runs/*/status; ls -l runs; ls runs/.by-status/*; ls -l agents/*/runs");
+    // By one process, at once: a second process that reads the status half a second
+    // later follows the run.
+    mount.run(&format!(
+        "python3 -c 'import os\nos.chdir(\"runs/{running}\")\n\
+         for name in [\".\", \"status\", \"agent\"]: os.lstat(name)\n\
+         for name in [\"status\", \"prompt\"]: open(name).read()'"
+    ));
+    mount.run(&format!(
+        "cat runs/{old}/status runs/{other}/status runs/{new}/status; \
+         ls -l runs; ls runs/.by-status/*; ls -l agents/*/runs"
+    ));
     bench.expect_calls(0, "the listing holds all of that");
 }
 

@@ -9,7 +9,7 @@ use nix::sys::signal::SIGTERM;
 use std::time::{Duration, Instant};
 
 /// Two seconds at most on an idle machine.
-const PROMPT: Duration = Duration::from_secs(5);
+const PROMPT: Duration = Duration::from_secs(10);
 
 /// A mount with an open stream, which tells nothing for a long time.
 fn streaming(bench: &Bench, who: Who, run: &str) -> Mount {

@@ -1,6 +1,6 @@
 //! A mount whose standard streams are closed.
 
-use crate::support::{Bench, Who, is_mounted};
+use crate::support::{Bench, SOON, Who, is_mounted};
 use std::{
     os::fd::OwnedFd,
     process::Stdio,
@@ -30,7 +30,7 @@ fn a_mount_whose_output_is_closed_lives_and_ends_well() {
             .stderr(unread())
             .spawn()
             .unwrap();
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + SOON;
         while !is_mounted(&path) && Instant::now() < end {
             thread::sleep(Duration::from_millis(20));
         }

@@ -19,6 +19,10 @@ use std::{
 /// The secret key of the real store.
 pub(crate) const SECRET: &str = "the-secret-key-of-the-store-5d20";
 
+/// A variable for how many milliseconds a lookup waits for a store: a busy machine's is
+/// late.
+pub(crate) const PATIENCE: &str = "VM0FS_SHARED_PATIENCE";
+
 /// `s3s-fs` with a bucket `fleet`. It ends when it is dropped.
 pub(crate) struct S3 {
     child: Child,

@@ -144,19 +144,20 @@ fn a_stalled_call_ends_with_etimedout() {
 fn a_slow_but_steady_download_takes_its_time() {
     let (world, _) = world();
     let bench = Bench::new(world);
-    // 200,000 bytes in about three seconds.
+    // 200,000 bytes in eight seconds.
     let rate = Action::Rate {
-        bytes_per_second: 70_000,
+        bytes_per_second: 25_000,
     };
     bench
         .server
         .fault(Fault::object(&slow_version(&bench), rate));
-    let mount = bench.mount().with(["--timeout", "1s"]).start();
+    // Half of it without a byte would be a stall.
+    let mount = bench.mount().with(["--timeout", "4s"]).start();
     let started = Instant::now();
     let output = mount.start("cat artifacts/slow/latest/f").output();
     assert!(output.status.success(), "{output:?}");
     assert!(
-        started.elapsed() > Duration::from_secs(1),
+        started.elapsed() > Duration::from_secs(4),
         "it was to be longer than the timeout"
     );
     assert_eq!(

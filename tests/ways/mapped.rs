@@ -1,7 +1,7 @@
 //! Files that the mount makes are mapped as others are: what still changes is opened
 //! with direct I/O, which by default cannot be mapped shared.
 
-use crate::support::Bench;
+use crate::support::{Bench, SOON};
 use vm0fs::demo::{Run, World};
 
 #[test]
@@ -16,7 +16,7 @@ fn a_file_that_still_changes_can_be_mapped_shared() {
     for expected in ["running\n", "pending\n"] {
         bench.server.world().run_mut(&run).unwrap().status = expected.trim_end().into();
         let path = mount.join(&format!("runs/{run}/status"));
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        let end = std::time::Instant::now() + SOON;
         loop {
             let file = std::fs::File::open(&path).unwrap();
             // SAFETY: the mount's own files are never truncated under a reader.

@@ -106,11 +106,11 @@ fn silence_is_bounded_and_a_slow_answer_is_not_cut() {
     let server = Server::new(|_, _| {
         let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"data\":[".to_owned();
         let mut pieces = vec![head];
-        pieces.extend((0..8).map(|_| " ".to_owned()));
+        pieces.extend((0..28).map(|_| " ".to_owned()));
         pieces.push("],\"pagination\":{\"has_more\":false}}".into());
-        Reply::Slow(Duration::from_millis(150), pieces)
+        Reply::Slow(Duration::from_millis(100), pieces)
     });
-    let client = server.client_with(Duration::from_millis(500));
+    let client = server.client_with(Duration::from_secs(1));
     assert!(client.agents(&Progress::new()).unwrap().is_empty());
 }
 

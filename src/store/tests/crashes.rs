@@ -82,7 +82,11 @@ fn writes_until_killed() {
 fn killed_at_any_moment() {
     let fixture = Fixture::with(|config| config.ceiling = 8 << 20);
     let mut seen = 0;
-    for round in 0..12 {
+    // On a busy machine the child comes to sealing late: each round gives it longer.
+    for round in 0..40 {
+        if round >= 12 && seen > 0 {
+            break;
+        }
         let mut child = std::process::Command::new(std::env::current_exe().unwrap())
             .args([
                 "--ignored",
@@ -124,10 +128,11 @@ fn killed_at_any_moment() {
 }
 
 /// Waits for what another thread does some time.
-fn soon(what: &str, mut test: impl FnMut() -> bool) {
+#[track_caller]
+pub(super) fn soon(what: &str, mut test: impl FnMut() -> bool) {
     let started = std::time::Instant::now();
     while !test() {
-        assert!(started.elapsed() < Duration::from_secs(10), "{what}");
+        assert!(started.elapsed() < Duration::from_secs(60), "{what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

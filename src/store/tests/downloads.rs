@@ -247,8 +247,8 @@ fn a_stall_is_replaced_once_then_told() {
     let sent = archive();
     let server = Server::new(move |_, asked, stream| {
         serve(stream, asked, &sent, "\"1\"", 1);
-        for piece in sent[1..].chunks(sent.len() / 8) {
-            std::thread::sleep(Duration::from_millis(500));
+        for piece in sent[1..].chunks(sent.len() / 16) {
+            std::thread::sleep(Duration::from_millis(250));
             let _ = stream.write_all(piece);
         }
     });

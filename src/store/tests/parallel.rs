@@ -1,8 +1,9 @@
 //! Downloads in parts that are in flight together.
 
+use super::crashes::soon;
 use super::server::*;
 use super::*;
-use crate::store::fetch::download::Sizes;
+use crate::{store::fetch::download::Sizes, sync::Condvar};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Small enough that a small archive has many parts.
@@ -22,25 +23,55 @@ pub(super) fn fixture() -> Fixture {
     fixture
 }
 
+/// One that takes no answer that waits for something in a test for a stall.
+fn patient_fixture() -> Fixture {
+    let mut fixture = Fixture::with(|config| config.timeout = Duration::from_secs(300));
+    fixture.store.fetcher.downloader().sizes = SIZES;
+    fixture
+}
+
 /// The parts that an archive of that length has.
 fn parts(length: usize) -> usize {
     1 + (length - SIZES.first as usize).div_ceil(SIZES.part as usize)
+}
+
+/// Requests that are there at the same time: how many now, and the most there have been.
+#[derive(Default)]
+struct Together {
+    counts: Mutex<(u64, u64)>,
+    changed: Condvar,
+}
+
+impl Together {
+    /// Counts a request until so many have been there together, and for a moment more,
+    /// in which one too many would come.
+    fn pass(&self, least: u64) {
+        let end = std::time::Instant::now() + Duration::from_secs(10);
+        let mut counts = self.counts.lock();
+        counts.0 += 1;
+        counts.1 = counts.1.max(counts.0);
+        self.changed.notify_all();
+        while counts.1 < least && std::time::Instant::now() < end {
+            (counts, _) = self.changed.wait_timeout(counts, Duration::from_secs(1));
+        }
+        drop(counts);
+        std::thread::sleep(Duration::from_millis(30));
+        self.counts.lock().0 -= 1;
+    }
 }
 
 #[test]
 fn each_byte_is_asked_for_once() {
     let archive = archive();
     let (sent, length) = (archive.clone(), archive.len());
-    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let counts = (Arc::clone(&now), Arc::clone(&most));
-    let server = Server::new(move |_, asked, stream| {
-        let now = counts.0.fetch_add(1, Ordering::SeqCst) + 1;
-        counts.1.fetch_max(now, Ordering::SeqCst);
-        std::thread::sleep(Duration::from_millis(30));
-        counts.0.fetch_sub(1, Ordering::SeqCst);
+    let together = Arc::new(Together::default());
+    let counts = Arc::clone(&together);
+    let server = Server::new(move |number, asked, stream| {
+        // The others are asked for once the first has been answered.
+        counts.pass(if number == 0 { 1 } else { SIZES.connections });
         serve(stream, asked, &sent, "\"1\"", usize::MAX);
     });
-    let fixture = fixture();
+    let fixture = patient_fixture();
     let progress = Progress::new();
     let version = server.fetch(&fixture, &progress).unwrap();
     assert_eq!(read(&version, "f").unwrap().len(), 40_000);
@@ -62,7 +93,7 @@ fn each_byte_is_asked_for_once() {
         assert_eq!(asked.header("if-range"), Some("\"1\""));
         assert_eq!(asked.header("authorization"), None);
     }
-    assert_eq!(most.load(Ordering::SeqCst) as u64, SIZES.connections);
+    assert_eq!(together.counts.lock().1, SIZES.connections);
     assert_eq!(server.links.load(Ordering::Relaxed), 1);
 }
 
@@ -303,10 +334,20 @@ fn memory_is_bounded_by_the_window() {
 #[test]
 fn given_up_it_stops_asking() {
     let sent = archive();
-    let server = Server::new(move |_, asked, stream| {
-        serve(stream, asked, &sent, "\"1\"", usize::MAX);
+    let has_read = Arc::new(AtomicBool::new(false));
+    let may_go_on = Arc::clone(&has_read);
+    let server = Server::new(move |number, asked, stream| {
+        let (start, end) = head_of(stream, asked, &sent, "\"1\"");
+        let mut rest = &sent[start..end];
+        if number == 0 {
+            // All that the reader takes, so that the window gets no more room than this.
+            let _ = stream.write_all(&rest[..100]);
+            rest = &rest[100..];
+            soon("it has read", || may_go_on.load(Ordering::SeqCst));
+        }
+        let _ = stream.write_all(rest);
     });
-    let mut fixture = fixture();
+    let mut fixture = patient_fixture();
     let link = || server.link();
     let mut download = fixture
         .store
@@ -315,12 +356,17 @@ fn given_up_it_stops_asking() {
         .start(&link, &Progress::new())
         .unwrap();
     download.read_exact(&mut [0; 10]).unwrap();
+    has_read.store(true, Ordering::SeqCst);
+    // The window has room for the first part and three more.
+    soon("all that it may are asked for", || {
+        server.asked().len() >= 4
+    });
     std::thread::sleep(Duration::from_millis(100));
-    let before = server.asked().len();
-    assert!(before < parts(archive().len()), "bounded by the window");
+    assert_eq!(server.asked().len(), 4, "bounded by the window");
+    assert!(parts(archive().len()) > 4);
     drop(download);
     std::thread::sleep(Duration::from_millis(100));
-    assert_eq!(server.asked().len(), before);
+    assert_eq!(server.asked().len(), 4);
 }
 
 #[test]

@@ -110,10 +110,14 @@ impl State {
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
                     Some(left.saturating_sub(piece.len()))
                 });
-            if taken.unwrap() == 0 || stream.write_all(piece).is_err() {
+            if taken.unwrap() == 0 {
                 return;
             }
+            // First: the fetch may end as soon as it has the last bytes.
             self.sent.fetch_add(piece.len(), Ordering::SeqCst);
+            if stream.write_all(piece).is_err() {
+                return;
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use super::server::*;
 use super::*;
 use crate::sync::Condvar;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Longer than anything here takes, shorter than a hang.
@@ -411,31 +411,36 @@ fn a_changed_object_begins_anew() {
 #[test]
 fn told_at_once_and_then_not_too_often() {
     let archive = Tar::default().file("f", noise(1, 400_000)).gz();
-    let calls = AtomicU32::new(0);
+    let (sent, told) = (Arc::new(AtomicUsize::new(0)), Arc::new(Gate::default()));
+    let (pieces, calls) = (Arc::clone(&sent), Arc::clone(&told));
     let server = Server::new(move |_, asked, stream| {
         head_of(stream, asked, &archive, "\"1\"");
-        for piece in archive.chunks(archive.len() / 200) {
+        for (number, piece) in archive.chunks(archive.len() / 200).enumerate() {
+            // However slow the reader is, the first half is enough to tell of.
+            if number == 100 {
+                calls.wait(1);
+            }
+            pieces.fetch_add(1, Ordering::SeqCst);
             let _ = stream.write_all(piece);
             std::thread::sleep(Duration::from_millis(1));
         }
     });
-    let fixture = Fixture::new();
-    let (started, first) = (std::time::Instant::now(), AtomicUsize::new(usize::MAX));
+    let fixture = Fixture::with(|config| config.timeout = 3 * PATIENCE);
+    let (started, first) = (Instant::now(), AtomicUsize::new(usize::MAX));
     let link = || server.link();
     let request = FetchRequest {
         url: &link,
         on_partial: &|| {
-            calls.fetch_add(1, Ordering::Relaxed);
-            let now = started.elapsed().as_millis() as usize;
-            first.fetch_min(now, Ordering::Relaxed);
+            first.fetch_min(sent.load(Ordering::SeqCst), Ordering::SeqCst);
+            told.add();
         },
         ..request("v")
     };
     fixture.store.fetch(&request, &Progress::new()).unwrap();
-    let (took, calls) = (started.elapsed().as_millis(), calls.into_inner());
+    let (took, calls) = (started.elapsed().as_millis(), *told.count.lock());
     assert!(calls >= 10, "{calls} in {took} ms");
-    assert!(u128::from(calls) <= took / 4 + 3, "{calls} in {took} ms");
-    assert!(first.into_inner() as u128 * 2 < took);
+    assert!(calls as u128 <= took / 4 + 3, "{calls} in {took} ms");
+    assert!(first.into_inner() <= 100, "told by the first half");
 }
 
 #[test]
