@@ -8,8 +8,9 @@
 //! `socks5h://`, where `socks4a` and `socks5h` also look up names; without a
 //! scheme, `http://`.
 //!
-//! This machine's own addresses (`localhost`, `127.0.0.0/8`, `::1`) never go
-//! through one, also where the variables say so: a proxy's loopback is not ours.
+//! This machine's own addresses (`localhost`, `127.0.0.0/8`, `::1`) and those of the host
+//! that it runs on (link-local ones, where clouds give credentials) never go through one,
+//! also where the variables say so: a proxy's are not ours.
 
 use crate::error::{Error, Result};
 use hyper_util::client::proxy::matcher::Matcher;
@@ -17,8 +18,9 @@ use reqwest::{ClientBuilder, NoProxy, Proxy};
 use std::{env, fmt};
 use url::Url;
 
-/// The hosts that are this machine, in the form of `no_proxy`.
-const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
+/// The hosts that are this machine, or the one that it runs on, in the form of `no_proxy`:
+/// those of AWS are `fd00:ec2::254` and `fd00:ec2::23` by IPv6.
+const OWN: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fd00:ec2::254,fd00:ec2::23";
 
 /// Schemes that a proxy can have.
 const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
@@ -88,7 +90,7 @@ impl Proxies {
         Ok(Self {
             http: named(http)?,
             https: named(https)?,
-            no: format!("{LOOPBACK},{no}"),
+            no: format!("{OWN},{no}"),
         })
     }
 

@@ -11,7 +11,7 @@ use object_store::{
     aws::{AmazonS3Builder, AmazonS3ConfigKey as Aws},
     client::{HttpClient, HttpConnector},
 };
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, net::Ipv6Addr, time::Duration};
 use url::{Host, Url};
 
 /// The variables that name a server, and whether clouds have it at a link-local address.
@@ -25,6 +25,12 @@ const SERVERS: [(Aws, &str, bool); 5] = [
         true,
     ),
     (Aws::MetadataEndpoint, "AWS_METADATA_ENDPOINT", true),
+];
+
+/// EC2's instance metadata, and the credentials of a pod of EKS.
+const HOST_V6: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
 ];
 
 /// Makes clients as the rest of the program has them.
@@ -63,7 +69,8 @@ pub(super) fn client(access: &Access, bucket: &str) -> Result<Box<dyn ObjectStor
         ));
     }
     let mut builder = AmazonS3Builder::new();
-    for (name, value) in &access.aws {
+    // An empty variable counts as not set.
+    for (name, value) in access.aws.iter().filter(|(_, value)| !value.is_empty()) {
         if let Ok(key) = name.to_ascii_lowercase().parse::<Aws>() {
             builder = builder.with_config(key, value);
         }
@@ -108,16 +115,22 @@ fn check_servers(builder: &AmazonS3Builder, allow_http: bool) -> Result<()> {
             )));
         }
     }
-    Ok(())
+    // What the library puts behind `http://169.254.170.2`.
+    let relative = builder.get_config_value(&Aws::ContainerCredentialsRelativeUri);
+    match relative.is_none_or(|uri| uri.starts_with('/')) {
+        true => Ok(()),
+        false => Err(Error::Setup(
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI does not begin with a slash".into(),
+        )),
+    }
 }
 
 /// Whether a URL is that of a server of the host that the machine runs on, which no router
-/// leads to: of a link-local address, or those that AWS has for the same by IPv6
-/// (`fd00:ec2::254` and `fd00:ec2::23`).
+/// or proxy leads to: of a link-local address, or those that AWS has for the same by IPv6.
 fn is_of_host(url: &Url) -> bool {
     let is_local = match url.host() {
         Some(Host::Ipv4(address)) => address.is_link_local(),
-        Some(Host::Ipv6(address)) => address.segments()[..2] == [0xfd00, 0xec2],
+        Some(Host::Ipv6(address)) => HOST_V6.contains(&address),
         _ => false,
     };
     is_local && url.scheme() == "http"
@@ -137,7 +150,8 @@ pub(super) fn words(error: &store::Error) -> String {
     };
     let remedy = match error {
         store::Error::PermissionDenied { .. } | store::Error::Unauthenticated { .. } => {
-            "; look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do"
+            "; look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do (GetObject, \
+             PutObject, ListBucket)"
         }
         store::Error::NotFound { .. } => "; is the bucket right, and AWS_ENDPOINT_URL?",
         _ => "",
@@ -168,6 +182,7 @@ mod tests {
                 ("http://169.254.169.254", !may_be_local),
                 ("http://169.254.170.2/v2/credentials", !may_be_local),
                 ("http://[fd00:ec2::254]", !may_be_local),
+                ("http://[fd00:ec2::1]", true),
                 ("http://169.254.169.254.example", true),
                 ("ftp://169.254.169.254", true),
                 ("no URL", true),
@@ -176,5 +191,8 @@ mod tests {
             }
             assert!(!is_refused(name, "http://store.example", true), "{name}");
         }
+        let name = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+        assert!(!is_refused(name, "/v2/credentials/x", false));
+        assert!(is_refused(name, "@store.example/x", false));
     }
 }
