@@ -2,7 +2,7 @@
 //! requests get what is known, or fail, at once, instead of each waiting for a call
 //! of its own to fail; now and then one probe finds out whether the server is back.
 
-use crate::{error::Error, http, sync::Mutex};
+use crate::{error::Error, jitter, sync::Mutex};
 use std::time::{Duration, Instant};
 
 /// The first probe comes this long after the failure, each further one twice
@@ -123,7 +123,7 @@ impl Inner {
         let longer = (self.pause * 2).min(LAST_PROBE);
         self.pause = longer.max(FIRST_PROBE);
         let early = match self.pause > FIRST_PROBE {
-            true => JITTER * http::random(),
+            true => JITTER * jitter::random(),
             false => 0.0,
         };
         self.next_probe = Some(Instant::now() + self.pause.mul_f64(1.0 - early));
@@ -242,7 +242,9 @@ mod tests {
             let before = Instant::now();
             breaker.probed(Some(&unreachable()));
             let inner = breaker.inner.lock();
-            (inner.pause, inner.next_probe.unwrap() - before)
+            let (pause, at) = (inner.pause, inner.next_probe.unwrap());
+            assert!(at <= Instant::now() + pause, "not later than that");
+            (pause, at - before)
         };
         for seconds in [1, 2, 4, 8, 16, 30] {
             let (pause, wait) = next();

@@ -12,7 +12,7 @@ pub use self::{
     address::{is_loopback, may_ask, shown},
     failure::{Silence, bad_answer, cause, not_connected, severed, transport},
     proxy::{Used, proxy_for},
-    retry::{Retry, random, retry_after},
+    retry::{Retry, retry_after},
     tls::require_certificates,
 };
 

@@ -63,7 +63,7 @@
 //! | `.vm0fs/errors` lacks a failure, or repeats one | `tree/answers/failure_log` |
 //! | `.vm0fs/status.json` has a wrong number | `tree/ops/meta`; each number is counted by the owner that it is of |
 //! | `vm0fs status` lacks a mount, or shows it wrongly | `cli/status`; which mounts there are: `cli/mounts`; whether one is alive: `unmount/health` |
-//! | `vm0fs doctor` overlooks something, or is wrong | `cli/doctor`: a file each for the machine, the mounts, the service and the cache |
+//! | `vm0fs doctor` overlooks something, or is wrong | `cli/doctor`: a file each for the machine, the mounts, the service, the shared cache and the cache |
 //! | the log file: where it is, what it leaves out, how large it grows | [`logging`] |
 //! | caching in the kernel, page cache, readahead, latency | [`fs`]: `page_fill`, `busy_poll`, `readdir`, `replies` |
 //! | a handle or an inode number is stale after a worker was replaced | [`handover`], `fs/handles`, `tree/ops/reopen` |
@@ -244,7 +244,7 @@
 //! Downwards only:
 //!
 //! ```text
-//! main → cli → mount → fs → pending → tree → { api, store → shared, conversation } → http → { handover, breaker, supervision, notify, error, proc, progress, threads, sync, humanize, text, json, malloc, guide }
+//! main → cli → mount → fs → pending → tree → { api, store → shared, conversation } → http → { handover, breaker, supervision, notify, error, proc, progress, threads, sync, jitter, humanize, text, json, malloc, guide }
 //!         │      ├──→ { supervisor → { config, logging, unmount, signals, background, supervision, notify }, background }
 //!         │      └──→ { config → { api, store, shared }, logging, unmount, signals }
 //!         └──→ { supervisor, background, config, logging, unmount, signals, demo }
@@ -325,6 +325,7 @@ pub mod guide;
 pub mod handover;
 pub mod http;
 pub mod humanize;
+mod jitter;
 pub mod json;
 pub mod logging;
 pub mod malloc;

@@ -1,12 +1,10 @@
 //! How often a request is sent again, and after which pauses: exponential backoff
 //! with jitter, and `Retry-After` where a server asks for a short one.
 
+use crate::jitter;
 use jiff::Timestamp;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-use std::{
-    hash::{BuildHasher, RandomState},
-    time::Duration,
-};
+use std::time::Duration;
 
 /// The longest `Retry-After` that is waited for. A longer one is an error that the
 /// caller can act on.
@@ -43,7 +41,7 @@ impl Retry {
     /// remains of the reader's timeout. A pause that long would time the reader out and
     /// hide the real failure.
     pub fn pause(self, failures: u32, asked: Option<Duration>, left: Duration) -> Option<Duration> {
-        self.pause_with(failures, asked, left, random())
+        self.pause_with(failures, asked, left, jitter::random())
     }
 
     /// The same with a random number between 0 and 1.
@@ -65,12 +63,6 @@ impl Retry {
         // A random half more or less, so that many clients spread out.
         Some(full.mul_f64(0.5 + random).min(left / 2))
     }
-}
-
-/// A random number from 0 up to 1, for jitter.
-pub fn random() -> f64 {
-    // A fresh hasher's keys are random; that is all the randomness jitter needs.
-    (RandomState::new().hash_one(0) % 1000) as f64 / 1000.0
 }
 
 /// `Retry-After`, in both of its forms (RFC 9110, 10.2.3). A date counts from the
