@@ -25,9 +25,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// For what is to happen within two seconds: a busy machine is slower, and
-/// what a poll of a quiet run brings comes after ten.
-const TWO_SECONDS: Duration = Duration::from_secs(8);
+/// How soon what a stream brings is there: within two seconds, on a busy machine some more.
+/// What a poll of a quiet run brings comes after ten.
+const PUSHED: Duration = Duration::from_secs(8);
 
 /// A world with an agent `writer` and one run of it that goes on until the test
 /// ends it. Its log holds one event and one row of the sandbox.

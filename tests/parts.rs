@@ -214,6 +214,11 @@ fn commands_know_content_that_is_partly_there() {
     let taken: serde_json::Value = serde_json::from_str(&run(&["cache", "du", "--json"])).unwrap();
     let content = taken["content"].as_u64().unwrap();
     assert!(content > 0 && content < 4 << 20, "{taken}");
+    let status: serde_json::Value = serde_json::from_str(&mount.cat(".vm0fs/status.json")).unwrap();
+    for counts in [&taken, &status["cache"]] {
+        assert_eq!(counts["versions_partly"], 1, "{counts}");
+        assert_eq!(counts["versions_with_content"], 0, "{counts}");
+    }
     // Fetched whole, by several requests, and no byte of the archive twice but those that were there.
     bench.server.clear_requests();
     let path = mount.path().join("artifacts/a/latest");

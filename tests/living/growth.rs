@@ -1,8 +1,8 @@
 //! The log of a run that goes on, by the tools that people follow files with.
 
 use super::{
-    TWO_SECONDS, difference, end_long_ago, files_are_the_rows, get, log, rows, say,
-    streams_and_calls, until, world,
+    PUSHED, difference, end_long_ago, files_are_the_rows, get, log, rows, say, streams_and_calls,
+    until, world,
 };
 use crate::support::{Bench, SOON, Who};
 use jiff::Timestamp;
@@ -62,7 +62,7 @@ fn tools_show_new_lines_within_two_seconds() {
             say(&bench, &run, &text);
             let shown = format!("news {n} \\e[31m of");
             let waits: Vec<Duration> = tools.iter().map(|tool| tool.expect(&shown)).collect();
-            assert!(waits.iter().all(|wait| *wait < TWO_SECONDS), "{waits:?}");
+            assert!(waits.iter().all(|wait| *wait < PUSHED), "{waits:?}");
         }
         // What no event tells of is asked for as well.
         log(&bench, &run, "disk is full");
@@ -218,7 +218,7 @@ fn events_have_a_file_of_their_own() {
             run.tell(claude.tool("Bash", input));
         }
         let wait = follower.expect("\"tool_use\"");
-        assert!(wait < TWO_SECONDS, "{wait:?}");
+        assert!(wait < PUSHED, "{wait:?}");
         say(&bench, &run, "done");
         follower.expect("\"sequence\":3");
         // It is finite: a read ends at what there is.
