@@ -83,8 +83,7 @@ pub struct Settings {
     pub timeout: Duration,
     /// The cache that the machines of a fleet share, and its key.
     pub shared_cache: Option<(SharedCacheSettings, SharedKey)>,
-    /// The options as arguments and `config.toml` give them; those above come from more
-    /// sources. SIGHUP reads these again.
+    /// The options of all sources; those above have defaults, and some more sources. SIGHUP reads these again.
     pub options: MountOptions,
 }
 

@@ -56,6 +56,7 @@ pub fn took(time: Duration) -> String {
     match seconds {
         0..10 => format!("{:.1} s", time.as_millis() as f64 / 1e3),
         10..60 => format!("{seconds} s"),
+        60..3_600 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
     }
@@ -164,6 +165,7 @@ mod tests {
         }
         assert_eq!(took(Duration::from_millis(800)), "0.8 s");
         assert_eq!(took(Duration::from_millis(192_400)), "3 min 12 s");
+        assert_eq!(took(Duration::from_secs(60)), "1 min");
         assert_eq!(took(Duration::from_millis(7_500_000)), "2 h 5 min");
         let at = Timestamp::from_second(1_767_323_045).unwrap();
         assert_eq!(time_of_day(at), "03:04:05");

@@ -6,7 +6,7 @@
 //! was written reads as missing. Any writer's object is as good as another's, so no
 //! store has to promise anything about races.
 //!
-//! The cache never fails a read. A lookup that gets no answer within [`PATIENCE`]
+//! The cache fails no read but that of a hash of a file (`store/fetch/hashes`). A lookup that gets no answer within [`PATIENCE`]
 //! opens a circuit breaker: until a probe in the background has found the store quick
 //! again, all lookups miss at once. Writing has a breaker of its own, since a store
 //! may be there to read only.

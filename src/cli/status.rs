@@ -161,6 +161,11 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
             text
         }
     };
+    // A worker of an older program does not tell it.
+    let partly = match status.pointer("/cache/versions_partly") {
+        Some(partly) => format!(", in part: {partly}"),
+        None => String::new(),
+    };
     vec![
         ("mounted", mounted),
         ("workers", workers(status)),
@@ -169,12 +174,12 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
         (
             "cache",
             format!(
-                "{} of {}; versions: {}, with content: {}, in part: {}; in {}",
+                "{} of {}; versions: {}, with content: {}{}; in {}",
                 humanize::size(count("/cache/bytes")),
                 humanize::size(count("/cache/ceiling_bytes")),
                 count("/cache/versions"),
                 count("/cache/versions_with_content"),
-                count("/cache/versions_partly"),
+                partly,
                 words("/cache/dir")
             ),
         ),

@@ -18,8 +18,9 @@ use crate::store::seek::varint;
 
 /// Bytes of the tar stream after which a record of them is written, and the pack with it.
 const STEP: u64 = 1 << 20;
-/// Bytes of it that are worth a journal where a download fails before the first record: so
-/// many come before the archive can be entered elsewhere than at its start.
+/// Bytes of it that are worth a journal where a download fails before the first record: by
+/// then an archive of content that does not compress can be entered elsewhere than at its
+/// start.
 const WORTH: u64 = STEP / 2;
 /// Bits of a part's first number that say what it is.
 const KIND_BITS: u32 = 3;
@@ -158,6 +159,8 @@ impl<'a> Skeleton<'a> {
             .filter(|it| it.is_begun() || self.length >= WORTH);
         if let Some(journal) = journal
             && self.length > 0
+            // On a full disk the records before stay.
+            && self.pack.flush().is_ok()
         {
             self.write(journal);
         }
