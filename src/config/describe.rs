@@ -11,6 +11,9 @@ use std::{cell::OnceCell, time::Duration};
 /// the token there is no value but the way to it.
 pub type Described = (&'static str, String, String);
 
+/// An option without a value: its name, and whether options have it.
+type Switch = (&'static str, fn(&MountOptions) -> bool);
+
 /// The sources of options, the first that says something first.
 struct Sources([(&'static str, MountOptions); 3]);
 
@@ -105,7 +108,7 @@ pub fn describe(arguments: &MountOptions, environment: &Environment) -> Result<V
         let is_said = |it: &MountOptions| it.shared.shared_cache_key_file.is_some();
         add("shared-cache-key-file", sources.settled(is_said, key));
     }
-    let switches: [(_, fn(&MountOptions) -> bool); 6] = [
+    let switches: [Switch; 6] = [
         ("allow-other", |it| it.allow_other),
         ("read-only", |it| it.read_only),
         ("no-exec", |it| it.no_exec),
