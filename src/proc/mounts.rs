@@ -165,7 +165,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
 
     #[test]
-    fn the_mount_table_is_parsed_and_broken_lines_are_skipped() {
+    fn the_mount_table_is_parsed_without_its_broken_lines() {
         let text = b"22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
             40 22 0:35 / /home/me/my\\040vm0\\134\\011\\012 rw shared:2 master:1 - fuse.vm0fs vm0fs rw,user_id=0\n\
             41 40 0:36 / /a rw broken\n\

@@ -146,7 +146,8 @@ impl Life {
         tally
     }
 
-    /// The large version comes whole, goes, and is read in parts, whatever the seed is.
+    /// Has the mount fetch the large version whole, evicts it, and reads it in parts, whatever
+    /// the seed is.
     fn begin_with_parts(&mut self) {
         let Some(large) = self.scene.truth.large() else {
             return;
