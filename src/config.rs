@@ -83,7 +83,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// The cache that the machines of a fleet share, and its key.
     pub shared_cache: Option<(SharedCacheSettings, SharedKey)>,
-    /// The options of all sources; those above have defaults, and some more sources. SIGHUP reads these again.
+    /// The options of all sources; those above have defaults, and some more sources. On
+    /// SIGHUP the process reads these again.
     pub options: MountOptions,
 }
 

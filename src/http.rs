@@ -9,7 +9,7 @@ mod retry;
 mod tls;
 
 pub use self::{
-    address::{is_loopback, may_ask, shown},
+    address::{is_loopback, is_of_host, may_ask, shown},
     failure::{Silence, bad_answer, cause, not_connected, severed, transport},
     proxy::{Used, proxy_for},
     retry::{Retry, retry_after},

@@ -1,6 +1,14 @@
 //! Which URLs may be asked: the one rule for plain `http://`.
 
+use std::net::Ipv6Addr;
 use url::{Host, Url};
+
+/// Addresses of AWS at which the host that a machine runs on answers, as others do at
+/// link-local ones: EC2's instance metadata, and the credentials of a pod of EKS.
+pub(super) const HOST_V6: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+];
 
 /// Whether a host is this machine by its name alone.
 pub fn is_loopback(url: &Url) -> bool {
@@ -10,6 +18,17 @@ pub fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+/// Whether a plain `http://` URL is that of a server of the host that the machine runs on,
+/// which no router or proxy leads to.
+pub fn is_of_host(url: &Url) -> bool {
+    let is_local = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_link_local(),
+        Some(Host::Ipv6(address)) => HOST_V6.contains(&address),
+        _ => false,
+    };
+    is_local && url.scheme() == "http"
 }
 
 /// Whether `url` may be asked: over `https://` always, over plain `http://` with

@@ -12,15 +12,15 @@
 //! that it runs on (link-local ones, where clouds give credentials) never go through one,
 //! also where the variables say so: a proxy's are not ours.
 
+use super::address::HOST_V6;
 use crate::error::{Error, Result};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{ClientBuilder, NoProxy, Proxy};
 use std::{env, fmt};
 use url::Url;
 
-/// The hosts that are this machine, or the one that it runs on, in the form of `no_proxy`:
-/// those of AWS are `fd00:ec2::254` and `fd00:ec2::23` by IPv6.
-const OWN: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fd00:ec2::254,fd00:ec2::23";
+/// The hosts that are this machine, and the link-local ones, in the form of `no_proxy`.
+const OWN: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16";
 
 /// Schemes that a proxy can have.
 const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
@@ -87,10 +87,11 @@ impl Proxies {
                 .transpose()
         };
         let no = first("no_proxy", "NO_PROXY").map_or_else(String::new, |(_, value)| value);
+        let [metadata, pod] = HOST_V6;
         Ok(Self {
             http: named(http)?,
             https: named(https)?,
-            no: format!("{OWN},{no}"),
+            no: format!("{OWN},{metadata},{pod},{no}"),
         })
     }
 
@@ -222,6 +223,9 @@ mod tests {
             "http://127.0.0.1:80",
             "http://127.8.9.1",
             "http://[::1]:8080/v1",
+            "http://169.254.169.254/latest",
+            "http://[fd00:ec2::254]/latest",
+            "http://[fd00:ec2::23]/v1",
             "https://b.test",
             "https://x.b.test",
             "https://x.c.test",

@@ -37,9 +37,9 @@ impl Retry {
     };
 
     /// The pause after so many failures in a row (the first one is 1), or `None`
-    /// to give up. `asked` is the server's `Retry-After`. `left` is what
-    /// remains of the reader's timeout. A pause that long would time the reader out and
-    /// hide the real failure.
+    /// to give up. `asked` is the server's `Retry-After`. `left` is what remains of the
+    /// reader's timeout. A pause that long would time the reader out and hide the real
+    /// failure.
     pub fn pause(self, failures: u32, asked: Option<Duration>, left: Duration) -> Option<Duration> {
         self.pause_with(failures, asked, left, jitter::random())
     }

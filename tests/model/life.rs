@@ -146,8 +146,8 @@ impl Life {
         tally
     }
 
-    /// Has the mount fetch the large version whole, evicts it, and reads it in parts, whatever
-    /// the seed is.
+    /// Whatever the seed is, the mount fetches the large version whole, the model evicts it,
+    /// and a process reads it in parts.
     fn begin_with_parts(&mut self) {
         let Some(large) = self.scene.truth.large() else {
             return;

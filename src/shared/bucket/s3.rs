@@ -11,8 +11,7 @@ use object_store::{
     aws::{AmazonS3Builder, AmazonS3ConfigKey as Aws},
     client::{HttpClient, HttpConnector},
 };
-use std::{error::Error as _, net::Ipv6Addr, time::Duration};
-use url::{Host, Url};
+use std::{error::Error as _, time::Duration};
 
 /// The variables that name a server, and whether clouds have it at a link-local address.
 const SERVERS: [(Aws, &str, bool); 5] = [
@@ -25,12 +24,6 @@ const SERVERS: [(Aws, &str, bool); 5] = [
         true,
     ),
     (Aws::MetadataEndpoint, "AWS_METADATA_ENDPOINT", true),
-];
-
-/// EC2's instance metadata, and the credentials of a pod of EKS.
-const HOST_V6: [Ipv6Addr; 2] = [
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
 ];
 
 /// Makes clients as the rest of the program has them.
@@ -107,7 +100,7 @@ fn check_servers(builder: &AmazonS3Builder, allow_http: bool) -> Result<()> {
             continue;
         };
         let may_ask = server.parse().is_ok_and(|url| {
-            http::may_ask(&url, Some(&url), allow_http) || may_be_local && is_of_host(&url)
+            http::may_ask(&url, Some(&url), allow_http) || may_be_local && http::is_of_host(&url)
         });
         if !may_ask {
             return Err(Error::Setup(format!(
@@ -123,17 +116,6 @@ fn check_servers(builder: &AmazonS3Builder, allow_http: bool) -> Result<()> {
             "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI does not begin with a slash".into(),
         )),
     }
-}
-
-/// Whether a URL is that of a server of the host that the machine runs on, which no router
-/// or proxy leads to: of a link-local address, or those that AWS has for the same by IPv6.
-fn is_of_host(url: &Url) -> bool {
-    let is_local = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_link_local(),
-        Some(Host::Ipv6(address)) => HOST_V6.contains(&address),
-        _ => false,
-    };
-    is_local && url.scheme() == "http"
 }
 
 /// An error of the library without URLs and answers: the code that S3 gives, or else

@@ -18,14 +18,17 @@ const SIZES: Sizes = Sizes {
 };
 
 pub(super) fn fixture() -> Fixture {
-    let mut fixture = Fixture::new();
-    fixture.store.fetcher.downloader().sizes = SIZES;
-    fixture
+    in_small_parts(Fixture::new())
 }
 
 /// One that takes no answer that waits for something in a test for a stall.
 fn patient_fixture() -> Fixture {
-    let mut fixture = Fixture::with(|config| config.timeout = Duration::from_secs(300));
+    in_small_parts(Fixture::with(|config| {
+        config.timeout = Duration::from_secs(300)
+    }))
+}
+
+fn in_small_parts(mut fixture: Fixture) -> Fixture {
     fixture.store.fetcher.downloader().sizes = SIZES;
     fixture
 }
