@@ -13,6 +13,7 @@ mod records;
 mod restore;
 mod shorten;
 pub(super) mod walk;
+pub(super) mod wire;
 
 pub(super) use builder::{Builder, TooMuch};
 pub use holes::Seek;

@@ -22,6 +22,7 @@ mod proof;
 mod resume;
 mod seeds;
 mod seek;
+mod sent;
 mod server;
 mod speed;
 mod streaming;

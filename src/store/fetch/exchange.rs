@@ -2,34 +2,48 @@
 //! cache: one that has a version's tree and seek index needs no whole download of it.
 //!
 //! An object is `length of meta.json 4 · length of tree 8 · meta.json · tree · seek`,
-//! little-endian; a change must change [`KIND`]. The tree of many files lacks its digests,
-//! which are an object of their own: they are most of an index once it is deflated, and few
-//! readers ask for them.
+//! little-endian, the tree as [`wire`] has it; a change must change [`KIND`]. The tree of many
+//! files lacks its digests, which are an object of their own: they are most of an index once
+//! it is deflated, and few readers ask for them.
 
 use super::staging::Staging;
 use crate::shared::{MOST, Name, SharedCache};
 use crate::store::cache::{Cache, Version};
 use crate::store::files::{INDEX, META, SEEK};
-use crate::store::{durability, files, index::Index, key::VersionKey, meta::Meta, seek::SeekIndex};
+use crate::store::{
+    durability, files,
+    index::{
+        Index,
+        format::{HEADER, Header},
+        wire,
+    },
+    key::VersionKey,
+    meta::Meta,
+    seek::SeekIndex,
+};
 use crate::{
     error::{Error, Result},
     progress::Progress,
     text::hex,
+    threads,
 };
 use std::{
-    io::{self, Read, Seek},
+    io::{self, Read},
     os::unix::fs::FileExt,
-    sync::Arc,
+    panic::resume_unwind,
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
 /// The kind of these objects, with the version of their format.
-const KIND: &str = "version index 3";
+const KIND: &str = "version index 4";
 /// The kind of those of digests, which are as in the tree.
 const DIGESTS: &str = "version digests 1";
 /// Bytes of digests up to which they stay in the tree: there a request costs more.
 const FEW: u64 = 16 << 10;
+/// Chunks of a tree, of some 64 KiB, that are inflated before they are written.
+const AHEAD: usize = 4;
 /// How long, and how often, the shared cache is asked for digests if it does not answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 const TICK: Duration = Duration::from_millis(200);
@@ -83,7 +97,8 @@ impl Exchange {
         };
         let all = || -> io::Result<Vec<u8>> {
             let meta = read(META, MOST)?;
-            let (tree, seek) = (read(INDEX, length.min(MOST))?, read(SEEK, MOST)?);
+            let (mut tree, seek) = (read(INDEX, length.min(MOST))?, read(SEEK, MOST)?);
+            wire::encode(&mut tree, header, !are_apart);
             let lengths = (meta.len() as u32, tree.len() as u64);
             let heads = [&lengths.0.to_le_bytes()[..], &lengths.1.to_le_bytes()];
             Ok([heads[0], heads[1], &meta, &tree, &seek].concat())
@@ -185,23 +200,9 @@ fn take_in(
     if meta.key().as_ref() != Some(key) {
         return Ok(false);
     }
-    let whole = tree + lacks + meta.seek_bytes;
-    let quota = cache.quota();
-    let mut staging = Staging::new(quota)?;
-    staging.expect(whole, progress)?;
-    let Some(tree) = staging.copy(INDEX, &mut object, tree, progress)? else {
-        return Ok(false);
-    };
-    let Some(mut seek) = staging.copy(SEEK, &mut object, meta.seek_bytes, progress)? else {
-        return Ok(false);
-    };
-    seek.rewind()
-        .map_err(|error| Error::io("reading a file of the cache", error))?;
-    let is_right =
-        |tree: &Index| tree.header().file_length() == Some(meta.tree_bytes) && tree.verify();
-    let tree = Index::open(tree).filter(is_right);
-    let seek = tree.and_then(|tree| SeekIndex::read(&seek, tree.header()));
-    let Some(seek) = seek else {
+    let mut staging = Staging::new(cache.quota())?;
+    staging.expect(tree + lacks + meta.seek_bytes, progress)?;
+    let Some(seek) = receive(object, &mut staging, &meta, tree, progress)? else {
         tracing::warn!(version = %key.version_id, "an index of the shared cache is of no use");
         return Ok(false);
     };
@@ -215,6 +216,72 @@ fn take_in(
         version.know_seek(seek);
     }
     Ok(true)
+}
+
+/// Writes tree and seek index of an object; `None` where it is cut or damaged. A second
+/// thread writes the tree while this one inflates and verifies it: a listing waits for both.
+fn receive(
+    mut object: impl Read,
+    staging: &mut Staging,
+    meta: &Meta,
+    tree: u64,
+    progress: &Progress,
+) -> Result<Option<SeekIndex>> {
+    let mut header = [0; HEADER];
+    let read = object.read_exact(&mut header);
+    let header = read.ok().and_then(|()| Header::decode(&header));
+    let is_right = |header: &Header| header.file_length() == Some(meta.tree_bytes);
+    let Some(header) = header.filter(is_right) else {
+        return Ok(None);
+    };
+    let has_digests = tree == meta.tree_bytes;
+    if !has_digests && header.digests_at() != Some(tree) {
+        return Ok(None);
+    }
+    staging.charge(tree, progress)?;
+    let file = staging.create(INDEX)?;
+    let write = |chunks: &mut dyn Iterator<Item = Vec<u8>>| wire::write(&file, &header, chunks);
+    let (is_whole, seek, written) = thread::scope(|scope| {
+        let (send, sent) = mpsc::sync_channel(AHEAD);
+        let writer = threads::start_scoped(scope, "vm0fs-tree", || write(&mut sent.into_iter()));
+        let mut tree = wire::Reading::new(&mut object, &header, has_digests);
+        let writer = match writer {
+            Ok(writer) => {
+                // It ends early only with an error of its own.
+                let _ = tree.try_for_each(|chunk| send.send(chunk));
+                Ok(writer)
+            }
+            Err(_) => Err(write(&mut tree)),
+        };
+        let is_whole = tree.is_whole();
+        drop(send);
+        let seek = receive_seek(&mut object, staging, meta.seek_bytes, &header, progress);
+        let written = match writer {
+            Ok(writer) => writer.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(written) => written,
+        };
+        (is_whole, seek, written)
+    });
+    written.map_err(|error| Error::io("writing an index of the shared cache", error))?;
+    let seek = seek?.filter(|_| is_whole);
+    Ok(seek.filter(|_| Index::open(file).is_some()))
+}
+
+/// Writes the seek index of an object; `None` where it is cut or damaged.
+fn receive_seek(
+    object: &mut impl Read,
+    staging: &mut Staging,
+    length: u64,
+    tree: &Header,
+    progress: &Progress,
+) -> Result<Option<SeekIndex>> {
+    let mut bytes = Vec::with_capacity(length as usize);
+    let read = object.take(length).read_to_end(&mut bytes);
+    if read.ok().is_none_or(|read| read as u64 != length) {
+        return Ok(None);
+    }
+    staging.write(SEEK, &bytes, progress)?;
+    Ok(SeekIndex::decode(bytes, tree))
 }
 
 /// `meta.json` of an object, and the length of its tree.

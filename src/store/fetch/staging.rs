@@ -22,7 +22,7 @@ use std::{
     collections::HashMap,
     fs::{self, DirBuilder, File, OpenOptions},
     hash::{BuildHasher, RandomState},
-    io::{self, Read, Write},
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -31,8 +31,6 @@ use std::{
 /// Bytes reserved ahead of what is written. Each reservation scans the cache, which costs
 /// nothing beside writing this much.
 const STEP: u64 = 32 << 20;
-/// Bytes that are copied at once: they stay in the CPU's cache.
-const CHUNK: usize = 256 << 10;
 /// Of a small cache no more than this share is reserved ahead, or one fetch would take
 /// the space of others.
 const STEP_SHARE: u64 = 16;
@@ -286,29 +284,6 @@ impl Staging {
         let mut file = self.create(name)?;
         file.write_all(bytes).map_err(failed)?;
         Ok(file)
-    }
-
-    /// Writes a file of so many bytes from a source; `None` if that has fewer or fails.
-    pub(super) fn copy(
-        &mut self,
-        name: &str,
-        source: &mut impl Read,
-        length: u64,
-        progress: &Progress,
-    ) -> Result<Option<File>> {
-        self.charge(length, progress)?;
-        let mut file = self.create(name)?;
-        let mut bytes = vec![0; CHUNK];
-        let mut left = length;
-        while left > 0 {
-            let now = &mut bytes[..left.min(CHUNK as u64) as usize];
-            if source.read_exact(now).is_err() {
-                return Ok(None);
-            }
-            file.write_all(now).map_err(failed)?;
-            left -= now.len() as u64;
-        }
-        Ok(Some(file))
     }
 
     /// Writes the seek index; returns its length. A version is whole without it: if it

@@ -94,13 +94,13 @@ pub(super) fn encode(index: &Contents, tree: &Header) -> Vec<u8> {
 }
 
 /// The index in a file of these bytes; `None` if it is damaged, or of another tree.
-pub(super) fn decode(bytes: &[u8], tree: &Header) -> Option<Contents> {
-    let (bytes, said) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
+pub(super) fn decode(mut bytes: Vec<u8>, tree: &Header) -> Option<Contents> {
+    let said = bytes.split_off(bytes.len().checked_sub(CHECKSUM)?);
     let (header, rest) = bytes.split_at_checked(HEADER)?;
     let is_ours = header[..8] == MAGIC
         && u32_at(header, 8)? == VERSION
         && header[40..72] == tree.table
-        && said == checksum(bytes).to_le_bytes();
+        && said == checksum(&bytes).to_le_bytes();
     if !is_ours {
         return None;
     }
@@ -121,13 +121,27 @@ pub(super) fn decode(bytes: &[u8], tree: &Header) -> Option<Contents> {
     let count = length(76)?;
     let is_possible = count as u64 <= LONGEST && count / RATIO <= deflated.len();
     let numbers = is_possible.then(|| inflate(deflated, count))??;
-    let mut numbers = Some(&numbers[..]).filter(|numbers| numbers.len() == count)?;
-    let way = match u32_at(header, 12)? {
-        STORED if rest.is_empty() && end.input == end.output => Way::Stored,
-        GZIP => gzip(&mut numbers, rest, end)?,
+    let mut numbers = Some(numbers).filter(|numbers| numbers.len() == count)?;
+    let mut left = &numbers[..];
+    let (kind, windows) = (u32_at(header, 12)?, rest.len());
+    let way = match kind {
+        STORED if windows == 0 && end.input == end.output => Way::Stored,
+        GZIP => {
+            let (points, way_points) = gzip(&mut left, windows, end)?;
+            let start = bytes.len() - windows;
+            // No second copy of what is most of the file.
+            bytes.drain(..start);
+            Way::Gzip {
+                points,
+                windows: bytes,
+                way_points,
+            }
+        }
         _ => return None,
     };
-    let extents = Extents::decode(numbers.to_vec())?;
+    let start = count - left.len();
+    numbers.drain(..start);
+    let extents = Extents::decode(numbers)?;
     let (pack, blobs, last) = extents.totals();
     let fits = (pack, blobs) == (tree.pack, tree.blobs as usize)
         && last <= end.output
@@ -140,8 +154,9 @@ pub(super) fn decode(bytes: &[u8], tree: &Header) -> Option<Contents> {
     })
 }
 
-/// Takes points and way-points, which lie in order before `end`.
-fn gzip(numbers: &mut &[u8], windows: &[u8], end: WayPoint) -> Option<Way> {
+/// Takes points and way-points, which lie in order before `end`; the windows of all points
+/// are so many bytes.
+fn gzip(numbers: &mut &[u8], windows: usize, end: WayPoint) -> Option<(Vec<Point>, Vec<WayPoint>)> {
     let counts = (varint::take(numbers)?, varint::take(numbers)?);
     // Each has some bytes: no more than that can be there.
     let most = numbers.len() as u64;
@@ -174,11 +189,7 @@ fn gzip(numbers: &mut &[u8], windows: &[u8], end: WayPoint) -> Option<Way> {
         next(numbers, &mut last, end)?;
         way_points.push(last);
     }
-    (window.end == windows.len()).then(|| Way::Gzip {
-        points,
-        windows: windows.to_vec(),
-        way_points,
-    })
+    (window.end == windows).then_some((points, way_points))
 }
 
 /// Moves on to the next point.
@@ -273,7 +284,7 @@ mod tests {
     #[test]
     fn what_is_written_comes_back() {
         let mut contents = contents();
-        let again = |contents: &Contents| decode(&encode(contents, &tree()), &tree());
+        let again = |contents: &Contents| decode(encode(contents, &tree()), &tree());
         let same = |again: Option<Contents>, contents: &Contents| {
             assert_eq!(format!("{:?}", again.unwrap()), format!("{contents:?}"));
         };
@@ -309,7 +320,7 @@ mod tests {
                 unreachable!()
             };
             change(points, way_points);
-            assert!(decode(&encode(&contents, &tree()), &tree()).is_none());
+            assert!(decode(encode(&contents, &tree()), &tree()).is_none());
         };
         refused(&|points, _| points.clear());
         refused(&|points, _| points[0].output = 1);

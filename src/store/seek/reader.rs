@@ -25,7 +25,12 @@ impl SeekIndex {
         let most = length.min(format::LONGEST);
         let mut bytes = Vec::with_capacity(most.min(ROOM) as usize);
         file.take(most).read_to_end(&mut bytes).ok()?;
-        format::decode(&bytes, tree).map(Self)
+        Self::decode(bytes, tree)
+    }
+
+    /// Reads the bytes of such a file.
+    pub(in crate::store) fn decode(bytes: Vec<u8>, tree: &Header) -> Option<Self> {
+        format::decode(bytes, tree).map(Self)
     }
 
     /// The archive that it is of.
