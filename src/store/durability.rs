@@ -18,7 +18,12 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
 };
+
+/// How long versions wait to be synced: their first readers need processors and disk.
+const DELAY: Duration = Duration::from_secs(1);
 
 /// The id of the machine's current boot, if the system has one.
 pub(super) fn boot() -> Option<&'static str> {
@@ -62,6 +67,7 @@ impl Syncer {
     }
 
     fn run(&self) {
+        thread::sleep(DELAY);
         while let Some(version) = self.next() {
             work(&version);
             // Unpacking has allocated memory for each entry.
