@@ -7,6 +7,11 @@ const LEVEL: i32 = 6;
 /// Bits of the largest window.
 const WINDOW_BITS: u8 = 15;
 
+/// So few bytes are not worth the memory that deflating takes.
+const FEW: usize = 4 << 10;
+/// The beginning of a stream of one block that is stored, not compressed.
+const LAST_STORED: u8 = 1;
+
 /// Deflates one text after another in the same memory: some hundred KiB, which the C library
 /// would give back to the kernel after each and ask for again.
 pub(super) struct Deflater(Deflate);
@@ -30,8 +35,13 @@ impl Deflater {
     }
 }
 
-/// Raw deflate data; nothing for no bytes.
+/// Raw deflate data; nothing for no bytes. A few are stored as they are (RFC 1951, 3.2.4).
 pub(super) fn deflate(bytes: &[u8]) -> Vec<u8> {
+    if !bytes.is_empty() && bytes.len() <= FEW {
+        let length = bytes.len() as u16;
+        let head = [length.to_le_bytes(), (!length).to_le_bytes()].concat();
+        return [&[LAST_STORED], &head[..], bytes].concat();
+    }
     Deflater::new().deflate(bytes)
 }
 

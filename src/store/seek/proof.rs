@@ -12,9 +12,12 @@ use super::{
     deflated::{Deflater, inflate},
     resume::lead_in,
 };
-use std::sync::{
-    atomic::{AtomicU64, Ordering},
-    mpsc::Receiver,
+use std::{
+    cell::LazyCell,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc::Receiver,
+    },
 };
 use zlib_rs::{Inflate, InflateFlush};
 
@@ -31,11 +34,17 @@ pub(in crate::store) fn prove_all(
     mut proved: Proved,
     journal: impl Fn(&[u8]),
 ) -> Proved {
-    let mut proof = Proof::new();
+    // Small archives have no such point.
+    let mut proof = LazyCell::new(Proof::new);
     let mut told = proved.way_points.len();
     for candidate in candidates {
         proved.way_points.extend(&candidate.way_points);
-        let Some((bits, window)) = proof.prove(&candidate) else {
+        let proof = match candidate.next_output.is_empty() {
+            // The start of a member.
+            true => Some((0, Vec::new())),
+            false => proof.prove(&candidate),
+        };
+        let Some((bits, window)) = proof else {
             continue;
         };
         let start = proved.windows.len();
@@ -88,10 +97,6 @@ impl Proof {
     /// How many bits of its last byte belong to the block, and the deflated window.
     fn prove(&mut self, candidate: &Candidate) -> Option<(u8, Vec<u8>)> {
         let expected = &candidate.next_output[..];
-        if expected.is_empty() {
-            // The start of a member.
-            return Some((0, Vec::new()));
-        }
         (0..8).find_map(|bits| {
             let trial = self.trials.run(candidate, bits, &candidate.window, TRIAL)?;
             (trial == &expected[..TRIAL]).then_some(())?;

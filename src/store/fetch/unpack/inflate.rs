@@ -76,7 +76,8 @@ pub(super) fn inflate(
         return gunzip.finish();
     }
     loop {
-        let mut bytes = used.try_recv().unwrap_or_default();
+        // The kernel gives zeros, and only where they are touched.
+        let mut bytes = used.try_recv().unwrap_or_else(|_| vec![0; BLOCK]);
         bytes.resize(BLOCK, 0);
         let mut filled = 0;
         let result = loop {
