@@ -124,6 +124,7 @@ impl Fs {
                 task,
                 since: now,
                 has_waited: false,
+                permitted: None,
             },
             MOST_ROUNDS,
             operation,

@@ -265,6 +265,18 @@ fn an_indexer_reads_what_has_come_and_fetches_no_part() {
     assert_eq!(bench.downloads().len(), 0);
 }
 
+#[test]
+fn a_process_that_reads_many_parts_has_one_line_of_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _) = bench(folder.path(), GNU);
+    let mount = evicted(&bench, Who::Myself);
+    mount.run("cat artifacts/a/latest/noise artifacts/a/latest/text > /dev/null");
+    assert!(bench.downloads().len() > 2, "several parts");
+    let log = mount.unmount().join("\n");
+    let lines = log.matches(" asks for files of ").count();
+    assert_eq!(lines, 1, "{log}");
+}
+
 fn machine(bench: &Bench, name: &str, shared: &str) -> Mount {
     let cache = bench.folder(name, Who::Myself);
     let cache = cache.to_str().unwrap();

@@ -14,7 +14,9 @@ use crate::{
     error::{Error, Result},
     handover::{Guard, Work},
     pending::{PendingRequests, Wake},
-    tree::{Answer, Attributes, Directory, Handle, Kind, Miss, Opened, Seek, Stat, Tree, View},
+    tree::{
+        Answer, Attributes, Directory, FetchKey, Handle, Kind, Miss, Opened, Seek, Stat, Tree, View,
+    },
 };
 use fuser::{Errno, FileAttr, FileType, INodeNo, Notifier, Request};
 use std::{
@@ -326,6 +328,25 @@ pub(super) struct Asked {
     pub(super) since: Instant,
     /// Whether it has waited for a fetch.
     pub(super) has_waited: bool,
+    /// What it has been permitted to have fetched last.
+    pub(super) permitted: Option<FetchKey>,
+}
+
+impl Asked {
+    /// Whether it may have `key` fetched. It is asked once for all parts of a version:
+    /// looking a process up costs more than most answers, and this runs each time that
+    /// something has come.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] for a crawler.
+    fn permit(&mut self, context: &Context, key: &FetchKey) -> Result<()> {
+        let permitted = self.permitted.as_ref();
+        if !permitted.is_some_and(|permitted| permitted.is_of_the_same(key)) {
+            context.tree.permit(key, || caller(self.tid))?;
+            self.permitted = Some(key.clone());
+        }
+        Ok(())
+    }
 }
 
 /// Runs an operation, and again whenever what it misses has been fetched, for so many
@@ -361,7 +382,7 @@ pub(super) fn attempt<T: 'static>(
         Err(Miss::Fetch(key)) if rounds == 0 => Err(Error::Internal(format!(
             "{key} is lost as soon as it is fetched"
         ))),
-        Err(Miss::Fetch(key)) => match context.tree.permit(&key, || caller(asked.tid)) {
+        Err(Miss::Fetch(key)) => match asked.permit(&context, &key) {
             Err(error) => Err(error),
             Ok(()) => {
                 drop((view, working));

@@ -75,8 +75,8 @@ const COUNTS_WITHIN: Duration = Duration::from_secs(1);
 /// Lists whose reading is remembered: a user looks at fewer within that time.
 const LISTED: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
-/// Reported refusals that are remembered, by program and version or list; a
-/// forgotten one is reported again.
+/// What has been told that is remembered, by program and version or list: refusals, and
+/// the first download that a process has asked for. What is forgotten is told again.
 const TOLD: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 /// Programs whose refusals are counted by name: users choose the names of programs,
@@ -180,7 +180,8 @@ impl Crawlers {
             let what = format!("what is in each of {}", path(&folder));
             (what, "it is not counted before a user opens it")
         } else {
-            if starts_download {
+            // A process reads content that comes in parts again and again.
+            if starts_download && self.is_new(format!("{name} (pid {pid})"), key.to_string()) {
                 tracing::info!("{name} (pid {pid}) asks for {key}");
             }
             return Ok(());
@@ -214,8 +215,14 @@ impl Crawlers {
             false => "others",
         };
         *state.counts.entry(name.to_owned()).or_default() += 1;
-        let told = (name.to_owned(), what.to_owned());
-        state.told.put(told, ()).is_none()
+        let name = name.to_owned();
+        drop(state);
+        self.is_new(name, what.to_owned())
+    }
+
+    /// Whether this has not been told of a program or process, as far as that is remembered.
+    fn is_new(&self, name: String, what: String) -> bool {
+        self.state.lock().told.put((name, what), ()).is_none()
     }
 
     /// Requests refused, by program.

@@ -90,6 +90,14 @@ impl FetchKey {
         }
     }
 
+    /// Whether this brings the same as another, or more of the same version.
+    pub fn is_of_the_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Fetchable::Content(one, _), Fetchable::Content(another, _)) => one == another,
+            _ => self == other,
+        }
+    }
+
     /// Which workers bring it.
     pub fn pool(&self) -> Pool {
         match self.0 {
