@@ -328,22 +328,23 @@ pub(super) struct Asked {
     pub(super) since: Instant,
     /// Whether it has waited for a fetch.
     pub(super) has_waited: bool,
-    /// What it has been permitted to have fetched last.
+    /// The download that it has been permitted to start last.
     pub(super) permitted: Option<FetchKey>,
 }
 
 impl Asked {
-    /// Whether it may have `key` fetched. It is asked once for all parts of a version:
-    /// looking a process up costs more than most answers, and this runs each time that
-    /// something has come.
+    /// Whether it may have `key` fetched. A request that may start the download of a version
+    /// may have all parts of it: to look its process up costs more than most answers, and a
+    /// request that waits runs again each time that something has come. One that may only
+    /// join a download is asked again, in case that has ended.
     ///
     /// # Errors
     /// [`Error::Denied`] for a crawler.
     fn permit(&mut self, context: &Context, key: &FetchKey) -> Result<()> {
         let permitted = self.permitted.as_ref();
         if !permitted.is_some_and(|permitted| permitted.is_of_the_same(key)) {
-            context.tree.permit(key, || caller(self.tid))?;
-            self.permitted = Some(key.clone());
+            let starts_download = context.tree.permit(key, || caller(self.tid))?;
+            self.permitted = starts_download.then(|| key.clone());
         }
         Ok(())
     }

@@ -75,9 +75,13 @@ const COUNTS_WITHIN: Duration = Duration::from_secs(1);
 /// Lists whose reading is remembered: a user looks at fewer within that time.
 const LISTED: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
-/// What has been told that is remembered, by program and version or list: refusals, and
-/// the first download that a process has asked for. What is forgotten is told again.
+/// Lines of the log that are remembered, so that none is written twice: refusals by program
+/// and version or list, and downloads by process and version.
 const TOLD: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
+/// A process that goes on asking for a version has one line of the log, until it has not
+/// asked for so long.
+const ASKS_WITHIN: Duration = Duration::from_secs(600);
 
 /// Programs whose refusals are counted by name: users choose the names of programs,
 /// so there may be any number.
@@ -123,6 +127,8 @@ pub(crate) struct Crawlers {
 struct State {
     counts: BTreeMap<String, u64>,
     told: LruCache<(String, String), ()>,
+    /// When each process has last asked for a version.
+    asked: LruCache<(u32, String, String), Instant>,
     listed: LruCache<Node, Instant>,
 }
 
@@ -133,6 +139,7 @@ impl Crawlers {
             state: Mutex::new(State {
                 counts: BTreeMap::new(),
                 told: LruCache::new(TOLD),
+                asked: LruCache::new(TOLD),
                 listed: LruCache::new(LISTED),
             }),
         }
@@ -180,8 +187,7 @@ impl Crawlers {
             let what = format!("what is in each of {}", path(&folder));
             (what, "it is not counted before a user opens it")
         } else {
-            // A process reads content that comes in parts again and again.
-            if starts_download && self.is_new(format!("{name} (pid {pid})"), key.to_string()) {
+            if starts_download && self.asks_anew((pid, name.clone(), key.to_string())) {
                 tracing::info!("{name} (pid {pid}) asks for {key}");
             }
             return Ok(());
@@ -215,14 +221,16 @@ impl Crawlers {
             false => "others",
         };
         *state.counts.entry(name.to_owned()).or_default() += 1;
-        let name = name.to_owned();
-        drop(state);
-        self.is_new(name, what.to_owned())
+        let told = (name.to_owned(), what.to_owned());
+        state.told.put(told, ()).is_none()
     }
 
-    /// Whether this has not been told of a program or process, as far as that is remembered.
-    fn is_new(&self, name: String, what: String) -> bool {
-        self.state.lock().told.put((name, what), ()).is_none()
+    /// Notes that a process has a version downloaded. Whether it has not for a while: a
+    /// process that reads content in parts asks for each of them.
+    fn asks_anew(&self, asked: (u32, String, String)) -> bool {
+        let now = Instant::now();
+        let last = self.state.lock().asked.put(asked, now);
+        last.is_none_or(|last| now - last > ASKS_WITHIN)
     }
 
     /// Requests refused, by program.
@@ -288,6 +296,18 @@ mod tests {
         assert_eq!(counts.len(), COUNTED + 1);
         assert_eq!(counts["a"], 3);
         assert_eq!(counts["others"], 1000 - (COUNTED as u64 - 1));
+    }
+
+    #[test]
+    fn a_process_that_goes_on_asking_has_one_line_for_ten_minutes() {
+        let crawlers = Crawlers::new(None);
+        let asked = |pid| (pid, "cat".to_owned(), "files of a version".to_owned());
+        assert!(crawlers.asks_anew(asked(7)));
+        assert!(!crawlers.asks_anew(asked(7)));
+        assert!(crawlers.asks_anew(asked(8)));
+        let long_ago = Instant::now().checked_sub(2 * ASKS_WITHIN).unwrap();
+        crawlers.state.lock().asked.put(asked(7), long_ago);
+        assert!(crawlers.asks_anew(asked(7)));
     }
 
     #[test]
