@@ -3,8 +3,10 @@
 //! Waiting for the disk would delay every reader, and only a crash of the
 //! machine makes a difference: a killed process loses nothing. So a version
 //! is sealed at once with the id of the machine's boot in its `meta.json`. A thread
-//! syncs it, and then marks it with the file `synced`. A version that was sealed in an
-//! earlier boot and has no mark may have lost data: it is treated as absent.
+//! syncs it a second later, and then marks it with the file `synced`. What a process that
+//! ends before that has not synced, the next one that opens the cache syncs. A version that
+//! was sealed in an earlier boot and has no mark may have lost data: it is treated as
+//! absent.
 
 use super::{
     crash::crash_point,
@@ -22,8 +24,13 @@ use std::{
     time::Duration,
 };
 
-/// How long versions wait to be synced: their first readers need processors and disk.
-const DELAY: Duration = Duration::from_secs(1);
+/// How long the thread that syncs waits before it begins: the first readers of the version
+/// that started it need processors and disk. Tests end processes at the steps of syncing,
+/// and wait for no other.
+const DELAY: Duration = match cfg!(debug_assertions) {
+    true => Duration::ZERO,
+    false => Duration::from_secs(1),
+};
 
 /// The id of the machine's current boot, if the system has one.
 pub(super) fn boot() -> Option<&'static str> {
