@@ -6,10 +6,10 @@ use crate::{
     archives::shell,
     commands::until,
     crawlers::program,
-    support::{Bench, Mount, Who, reason, store::PATIENCE},
+    support::{Bench, Mount, Who, disk::Disk, noise, reason, store::PATIENCE},
 };
 use std::{fs, path::Path};
-use vm0fs::demo::VersionSpec;
+use vm0fs::demo::{File, VersionSpec};
 
 /// Makes `src`: 2,000 small files, a database, a git repository, a large text and a
 /// large file of noise; some 40 MB.
@@ -79,7 +79,12 @@ fn vm0fs(bench: &Bench, who: Who, arguments: &[&str]) -> String {
 }
 
 fn cached(mount: &Mount) -> String {
-    mount.run("getfattr --only-values -n user.vm0.cached artifacts/a/latest/")
+    cached_of(mount, "a")
+}
+
+fn cached_of(mount: &Mount, name: &str) -> String {
+    let ask = "getfattr --only-values -n user.vm0.cached";
+    mount.run(&format!("{ask} artifacts/{name}/latest/"))
 }
 
 /// Bytes of the archive that have been sent since the last clearing.
@@ -415,4 +420,41 @@ fn hashes_cost_no_download_while_the_fleet_does_not_answer() {
         &["prefetch", second.join("artifacts/a").to_str().unwrap()],
     );
     has_hash(&second, &folder.path().join("src"), "small/1234");
+}
+
+// Only root can make a disk that is small.
+#[test]
+#[ignore = "needs root"]
+fn a_full_disk_makes_room_for_what_the_fleet_knows() {
+    // Their index takes 2.7 MB.
+    const MANY: usize = 40_000;
+    let mut world = World::empty();
+    let mut add = |name: &str, files: Vec<File>| {
+        let id = world.add_storage(Kind::Artifact, name);
+        world.add_version(&id, VersionSpec::files(files));
+    };
+    let small = |number| File::new(format!("d/{number}"), format!("{number}\n"));
+    add("a", (0..MANY).map(small).collect());
+    add("b", vec![File::new("f", noise(6_000_000))]);
+    let bench = Bench::new(world);
+    let shared = bench.folder("shared", Who::Myself);
+    let url = format!("file://{}", shared.display());
+    let first = machine(&bench, "cache-1", &url);
+    first.run("cat artifacts/a/latest/d/1");
+    until("all of it has come", || cached(&first) == "yes");
+    first.unmount();
+    // The cache may have far more than this.
+    let disk = Disk::new(&bench.folder("cache-2", Who::Myself), Who::Myself, "8m");
+    let cache = disk.0.to_str().unwrap();
+    let arguments = ["--cache-dir", cache, "--cache-size", "1GiB"];
+    let other = bench.mount().with(arguments).start();
+    other.run("cat artifacts/b/latest/f > /dev/null");
+    assert_eq!(cached_of(&other, "b"), "yes");
+    other.unmount();
+    let second = bench.mount().with(arguments).with(["--shared-cache", &url]);
+    let second = second.env(PATIENCE, "10000").start();
+    let files = second.run("ls artifacts/a/latest/d | wc -l");
+    assert_eq!(files.trim(), MANY.to_string());
+    assert_eq!(cached_of(&second, "b"), "tree", "it has made way");
+    second.unmount();
 }

@@ -2,7 +2,7 @@
 //! publishes it in the cache by one rename.
 
 pub(super) mod download;
-mod exchange;
+pub(super) mod exchange;
 mod fill;
 mod hashes;
 mod journal;

@@ -279,13 +279,11 @@ impl<'a> Partly<'a> {
 
     /// Writes; if the disk is full below the cache's maximum size, evicts and tries again.
     fn write(&mut self, part: usize, length: u64, bytes: &[u8], at: u64) -> Result<()> {
-        loop {
+        let quota = self.quota;
+        quota.with_room(|| {
             let file = self.file(part, length)?;
-            match file.write_all_at(bytes, at).map_err(failed) {
-                Err(Error::NoSpace(_)) if self.quota.relieve() => {}
-                result => return result,
-            }
-        }
+            file.write_all_at(bytes, at).map_err(failed)
+        })
     }
 
     /// The file of a part of so many bytes.

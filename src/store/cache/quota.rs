@@ -252,9 +252,23 @@ impl Quota {
         }
     }
 
+    /// Writes; where the disk is full below the maximum size, evicts what was used least and
+    /// tries again, as long as there is content to evict.
+    ///
+    /// # Errors
+    /// What the last try fails with.
+    pub(in crate::store) fn with_room<T>(&self, mut write: impl FnMut() -> Result<T>) -> Result<T> {
+        loop {
+            match write() {
+                Err(Error::NoSpace(_)) if self.relieve() => {}
+                result => return result,
+            }
+        }
+    }
+
     /// Evicts the least recently used content for a write that found the disk
     /// full below the maximum size; whether it evicted any.
-    pub(in crate::store) fn relieve(&self) -> bool {
+    fn relieve(&self) -> bool {
         let Ok(_guard) = self.lock() else {
             return false;
         };

@@ -42,7 +42,7 @@ const KIND: &str = "version index 4";
 const DIGESTS: &str = "version digests 1";
 /// Bytes of digests up to which they stay in the tree: there a request costs more.
 const FEW: u64 = 16 << 10;
-/// Chunks of a tree, of some 64 KiB, that are inflated before they are written.
+/// Most chunks of a tree, of some 64 KiB each, that wait to be written.
 const AHEAD: usize = 4;
 /// How long, and how often, the shared cache is asked for digests if it does not answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -75,40 +75,53 @@ fn digests_of(version: &Version) -> Name {
     )
 }
 
+/// Whether the digests of a version are an object of their own.
+fn are_apart(version: &Version) -> bool {
+    version.index().header().digests_length() > FEW
+}
+
+/// The object of a version; `None` where it would be too large.
+///
+/// # Errors
+/// Where a file of it cannot be read.
+pub(in crate::store) fn object_of(version: &Version) -> io::Result<Option<Vec<u8>>> {
+    let header = version.index().header();
+    let are_apart = are_apart(version);
+    let length = match are_apart {
+        true => header.digests_at(),
+        false => header.file_length(),
+    };
+    let Some(length) = length.filter(|length| *length <= MOST) else {
+        return Ok(None);
+    };
+    let read = |name, most: u64| -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let file = files::open(version.directory(), name)?;
+        file.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let (meta, mut tree, seek) = (read(META, MOST)?, read(INDEX, length)?, read(SEEK, MOST)?);
+    wire::encode(&mut tree, header, !are_apart);
+    let lengths = (meta.len() as u32, tree.len() as u64);
+    let heads = [&lengths.0.to_le_bytes()[..], &lengths.1.to_le_bytes()];
+    Ok(Some([heads[0], heads[1], &meta, &tree, &seek].concat()))
+}
+
 impl Exchange {
     /// Offers the index of a version that this machine has unpacked. A failure is only
     /// logged.
     pub(super) fn offer(&self, version: &Version) {
-        let header = version.index().header();
-        let are_apart = header.digests_length() > FEW;
-        let length = match are_apart {
-            true => header.digests_at(),
-            false => header.file_length(),
-        };
-        let length = length.unwrap_or(u64::MAX);
         let Some(shared) = self.0.as_ref().filter(|_| version.can_seek()) else {
             return;
         };
-        let read = |name, most: u64| -> io::Result<Vec<u8>> {
-            let mut bytes = Vec::new();
-            let file = files::open(version.directory(), name)?;
-            file.take(most).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        let all = || -> io::Result<Vec<u8>> {
-            let meta = read(META, MOST)?;
-            let (mut tree, seek) = (read(INDEX, length.min(MOST))?, read(SEEK, MOST)?);
-            wire::encode(&mut tree, header, !are_apart);
-            let lengths = (meta.len() as u32, tree.len() as u64);
-            let heads = [&lengths.0.to_le_bytes()[..], &lengths.1.to_le_bytes()];
-            Ok([heads[0], heads[1], &meta, &tree, &seek].concat())
-        };
-        match all() {
-            Ok(object) => {
-                if length <= MOST && shared.put_later(name(version.key()), object) && are_apart {
+        match object_of(version) {
+            Ok(Some(object)) => {
+                let is_offered = shared.put_later(name(version.key()), object);
+                if is_offered && are_apart(version) {
                     self.offer_digests(version);
                 }
             }
+            Ok(None) => tracing::debug!("an index that is too large is not shared"),
             Err(error) => tracing::debug!(%error, "an index is not shared"),
         }
     }
@@ -182,7 +195,10 @@ impl Exchange {
 }
 
 /// Takes in an object, unless it is none; and whether it is one.
-fn take_in(
+///
+/// # Errors
+/// [`Error::Io`] and [`Error::NoSpace`] where the cache cannot take it.
+pub(in crate::store) fn take_in(
     mut object: impl Read,
     cache: &Cache,
     key: &VersionKey,
@@ -240,8 +256,11 @@ fn receive(
     }
     staging.charge(tree, progress)?;
     let file = staging.create(INDEX)?;
-    let write = |chunks: &mut dyn Iterator<Item = Vec<u8>>| wire::write(&file, &header, chunks);
-    let (is_whole, seek, written) = thread::scope(|scope| {
+    let quota = Arc::clone(staging.quota());
+    let failed = |error| Error::io("writing an index of the shared cache", error);
+    let put = |bytes: &[u8], at| quota.with_room(|| file.write_all_at(bytes, at).map_err(failed));
+    let write = |chunks: &mut dyn Iterator<Item = Vec<u8>>| wire::write(&header, chunks, put);
+    let (seek, written) = thread::scope(|scope| {
         let (send, sent) = mpsc::sync_channel(AHEAD);
         let writer = threads::start_scoped(scope, "vm0fs-tree", || write(&mut sent.into_iter()));
         let mut tree = wire::Reading::new(&mut object, &header, has_digests);
@@ -253,18 +272,20 @@ fn receive(
             }
             Err(_) => Err(write(&mut tree)),
         };
-        let is_whole = tree.is_whole();
+        let is_whole = tree.finish();
         drop(send);
-        let seek = receive_seek(&mut object, staging, meta.seek_bytes, &header, progress);
+        let seek = match is_whole {
+            true => receive_seek(&mut object, staging, meta.seek_bytes, &header, progress),
+            false => Ok(None),
+        };
         let written = match writer {
             Ok(writer) => writer.join().unwrap_or_else(|panic| resume_unwind(panic)),
             Err(written) => written,
         };
-        (is_whole, seek, written)
+        (seek, written)
     });
-    written.map_err(|error| Error::io("writing an index of the shared cache", error))?;
-    let seek = seek?.filter(|_| is_whole);
-    Ok(seek.filter(|_| Index::open(file).is_some()))
+    written?;
+    Ok(seek?.filter(|_| Index::open(file).is_some()))
 }
 
 /// Writes the seek index of an object; `None` where it is cut or damaged.

@@ -79,15 +79,8 @@ impl<'a> Packer<'a> {
     /// Writes; if the disk is full below the cache's maximum size, evicts and tries again.
     fn put(&self, write: impl Fn() -> io::Result<()>) -> Result<()> {
         self.progress.advance(0);
-        loop {
-            let Err(error) = write() else {
-                return Ok(());
-            };
-            let error = failed(error);
-            if !matches!(error, Error::NoSpace(_)) || !self.staging.relieve() {
-                return Err(error);
-            }
-        }
+        let quota = self.staging.quota();
+        quota.with_room(|| write().map_err(failed))
     }
 
     /// Ends the file that [`Self::begin`] started.

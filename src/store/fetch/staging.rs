@@ -22,8 +22,8 @@ use std::{
     collections::HashMap,
     fs::{self, DirBuilder, File, OpenOptions},
     hash::{BuildHasher, RandomState},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    io,
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -216,10 +216,9 @@ impl Staging {
         File::open(&self.path).map_err(|error| Error::io("opening a directory of the cache", error))
     }
 
-    /// Evicts for a disk that is full below the cache's maximum size; whether there was
-    /// content to evict.
-    pub(super) fn relieve(&self) -> bool {
-        self.quota.relieve()
+    /// The limit of the cache that it is of.
+    pub(super) fn quota(&self) -> &Arc<Quota> {
+        &self.quota
     }
 
     /// Refuses content that cannot fit at all.
@@ -264,25 +263,28 @@ impl Staging {
     ) -> Result<Header> {
         let length = records.file_length(packed);
         self.charge(length.saturating_add(OVERHEAD), progress)?;
-        let header = loop {
-            let file = self.create(INDEX);
-            match file.and_then(|file| records.write(&file, packed).map_err(failed)) {
-                Err(Error::NoSpace(_)) if self.relieve() => {
-                    let _ = fs::remove_file(self.path.join(INDEX));
-                }
-                result => break result?,
-            }
-        };
+        let header = self.quota.with_room(|| {
+            // Of a try that found the disk full.
+            let _ = fs::remove_file(self.path.join(INDEX));
+            let file = self.create(INDEX)?;
+            records.write(&file, packed).map_err(failed)
+        })?;
         progress.advance(0);
         crash_point("tree-written");
         Ok(header)
     }
 
+    /// Writes bytes of a file.
+    fn put(&self, file: &File, bytes: &[u8], at: u64) -> Result<()> {
+        let write = || file.write_all_at(bytes, at).map_err(failed);
+        self.quota.with_room(write)
+    }
+
     /// Writes a file.
     pub(super) fn write(&mut self, name: &str, bytes: &[u8], progress: &Progress) -> Result<File> {
         self.charge(bytes.len() as u64, progress)?;
-        let mut file = self.create(name)?;
-        file.write_all(bytes).map_err(failed)?;
+        let file = self.create(name)?;
+        self.put(&file, bytes, 0)?;
         Ok(file)
     }
 
@@ -314,8 +316,8 @@ impl Staging {
         if let Some(journal) = &self.journal {
             journal.remove();
         }
-        let mut file = self.create(META)?;
-        file.write_all(&text).map_err(failed)?;
+        let file = self.create(META)?;
+        self.put(&file, &text, 0)?;
         crash_point("meta-written");
         if meta.boot.is_none() {
             sync(&self.directory()?, &self.path).map_err(failed)?;

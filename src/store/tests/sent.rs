@@ -1,10 +1,12 @@
 //! A tree as one machine sends it to another.
 
 use super::*;
+use crate::store::fetch::exchange;
 use crate::store::index::{
     format::{HEADER, Header},
     wire,
 };
+use std::cell::RefCell;
 
 /// A tree with records of all kinds, in several chunks.
 fn tree() -> Vec<u8> {
@@ -36,14 +38,15 @@ fn receive(mut sent: &[u8], has_digests: bool) -> Option<Vec<u8>> {
     sent.read_exact(&mut head).ok()?;
     let header = Header::decode(&head)?;
     let mut reading = wire::Reading::new(&mut sent, &header, has_digests);
-    let mut file = tempfile::tempfile().unwrap();
-    wire::write(&file, &header, &mut reading).unwrap();
-    reading.is_whole().then(|| {
-        let mut tree = Vec::new();
-        io::Seek::rewind(&mut file).unwrap();
-        file.read_to_end(&mut tree).unwrap();
-        tree
+    let tree = RefCell::new(Vec::new());
+    wire::write(&header, &mut reading, |bytes, at| {
+        let mut tree = tree.borrow_mut();
+        assert_eq!(at, tree.len() as u64);
+        tree.extend_from_slice(bytes);
+        Ok(())
     })
+    .unwrap();
+    reading.finish().then(|| tree.into_inner())
 }
 
 #[test]
@@ -81,4 +84,32 @@ fn the_bytes_that_are_sent_are_those_of_this_version() {
         other[at] ^= 0x80;
         assert!(receive(&other, true).is_none(), "byte {at}");
     }
+}
+
+#[test]
+fn an_object_that_is_cut_or_changed_leaves_nothing() {
+    let first = Fixture::new();
+    let archive = Tar::default().file("d/f", "content").symlink("l", "d/f");
+    let version = first.put("v", &archive.gz()).unwrap();
+    let object = exchange::object_of(&version).unwrap().unwrap();
+    let meta = u32::from_le_bytes(*object.first_chunk().unwrap());
+    let second = Fixture::new();
+    let take_in = |object: &[u8]| {
+        let taken = exchange::take_in(object, &second.store.cache, &key("v"), &Progress::new());
+        taken.unwrap()
+    };
+    let is_refused = |object: &[u8], what: &str, at: usize| {
+        assert!(!take_in(object), "{what} at byte {at}");
+        assert_eq!(second.on_disk(), (0, 0), "{what} at byte {at}");
+    };
+    for at in 12 + meta as usize..object.len() {
+        is_refused(&object[..at], "cut", at);
+        let mut changed = object.clone();
+        changed[at] ^= 0x10;
+        is_refused(&changed, "changed", at);
+    }
+    assert!(take_in(&object));
+    let known = second.store.version(&key("v")).unwrap();
+    assert_eq!(listing(&known), listing(&version));
+    assert!(known.can_seek() && !known.has_content());
 }
