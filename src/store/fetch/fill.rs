@@ -42,8 +42,10 @@ const SHARE: u64 = 8;
 const LEAST: u64 = 1 << 20;
 /// Archives up to this size come whole: that takes hardly longer than a part.
 const SMALL: u64 = 256 << 10;
-/// Most threads that inflate one version.
-const THREADS: usize = 4;
+/// Threads that fetch and inflate one version: on a distant network as many requests in flight
+/// as a whole download has, each of which waits for the first bytes of a range while others
+/// inflate. Together they have 24 MiB in memory at most.
+const THREADS: usize = 6;
 /// Versions that are remembered, with their links.
 const KNOWN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// How often a part is fetched before the seek index counts as wrong.
@@ -235,9 +237,8 @@ impl Filler<'_> {
                     }
                 }
             };
-            let threads = thread::available_parallelism().map_or(1, usize::from);
             let mut all = thread::scope(|scope| {
-                let others: Vec<_> = (1..threads.clamp(2, THREADS))
+                let others: Vec<_> = (1..THREADS)
                     .map(|_| threads::start_scoped(scope, "vm0fs-fill", work))
                     .collect();
                 let mut all = vec![work()];
