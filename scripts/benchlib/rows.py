@@ -133,7 +133,8 @@ class Session:
         return self.tool(script)
 
     def first_byte(self, which):
-        # After caches were dropped, reading `head` itself from the disk takes 4 ms.
+        # After caches were dropped, reading `head` from the disk takes 4 ms, which are no
+        # part of the row.
         self.tool(["head", "-c", "1", os.devnull])
         return self.tool(["head", "-c", "1", os.path.join(self.contender.tree, self.manifest[which])])
 

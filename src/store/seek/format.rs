@@ -131,6 +131,7 @@ pub(super) fn decode(mut bytes: Vec<u8>, tree: &Header) -> Option<Contents> {
             let start = bytes.len() - windows;
             // No second copy of what is most of the file.
             bytes.drain(..start);
+            bytes.shrink_to_fit();
             Way::Gzip {
                 points,
                 windows: bytes,
@@ -141,6 +142,7 @@ pub(super) fn decode(mut bytes: Vec<u8>, tree: &Header) -> Option<Contents> {
     };
     let start = count - left.len();
     numbers.drain(..start);
+    numbers.shrink_to_fit();
     let extents = Extents::decode(numbers)?;
     let (pack, blobs, last) = extents.totals();
     let fits = (pack, blobs) == (tree.pack, tree.blobs as usize)

@@ -34,15 +34,15 @@ pub(in crate::store) fn prove_all(
     mut proved: Proved,
     journal: impl Fn(&[u8]),
 ) -> Proved {
-    // Small archives have no such point.
-    let mut proof = LazyCell::new(Proof::new);
+    // Small archives have nothing to prove.
+    let mut prover = LazyCell::new(Proof::new);
     let mut told = proved.way_points.len();
     for candidate in candidates {
         proved.way_points.extend(&candidate.way_points);
         let proof = match candidate.next_output.is_empty() {
             // The start of a member.
             true => Some((0, Vec::new())),
-            false => proof.prove(&candidate),
+            false => prover.prove(&candidate),
         };
         let Some((bits, window)) = proof else {
             continue;

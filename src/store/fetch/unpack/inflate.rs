@@ -76,7 +76,8 @@ pub(super) fn inflate(
         return gunzip.finish();
     }
     loop {
-        // The kernel gives zeros, and only where they are touched.
+        // Memory that is fresh from the kernel has zeros already, and takes a page only where
+        // it is touched.
         let mut bytes = used.try_recv().unwrap_or_else(|_| vec![0; BLOCK]);
         bytes.resize(BLOCK, 0);
         let mut filled = 0;
