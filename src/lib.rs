@@ -23,10 +23,11 @@
 //! [`tree::Tree::fetch`] is the other half of the operations: it asks the owner that
 //! a key belongs to.
 //!
-//! Before it leaves a reply to wait, [`fs`] asks [`tree::Tree::permit`], once for all parts
-//! of a version, whether the calling process may start that fetch: indexers start no downloads, and file
+//! Before it leaves a reply to wait, [`fs`] asks [`tree::Tree::permit`] whether the
+//! calling process may start that fetch: indexers start no downloads, and file
 //! managers that count the entries of every folder get no counts
-//! (`tree/crawlers`). A hit is never asked for that.
+//! (`tree/crawlers`). A hit is never asked for that, and a request that may start a
+//! download is asked about once for all parts of the version.
 //!
 //! # Where to look
 //!

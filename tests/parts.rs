@@ -199,6 +199,20 @@ for name in ('text', 'noise', 'data.db') * 200:
 }
 
 #[test]
+fn a_version_that_comes_again_costs_one_link_and_its_bytes_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, archive) = bench(folder.path(), GNU);
+    let mount = evicted(&bench, Who::Myself);
+    let path = mount.path().join("artifacts/a/latest");
+    vm0fs(&bench, Who::Myself, &["prefetch", path.to_str().unwrap()]);
+    assert_eq!(cached(&mount), "yes");
+    let (requests, sent) = (bench.downloads().len() as u64, sent(&bench));
+    assert!(requests >= archive.div_ceil(4 << 20), "{requests} of 4 MiB");
+    assert!(sent <= archive + archive / 20, "{sent} bytes of {archive}");
+    assert_eq!(bench.links(), 1, "all threads fetch by the same link");
+}
+
+#[test]
 fn commands_know_content_that_is_partly_there() {
     let folder = tempfile::tempdir().unwrap();
     let (bench, archive) = bench(folder.path(), GNU);
@@ -426,7 +440,7 @@ fn hashes_cost_no_download_while_the_fleet_does_not_answer() {
 #[test]
 #[ignore = "needs root"]
 fn a_full_disk_makes_room_for_what_the_fleet_knows() {
-    // Their index takes 2.7 MB.
+    // The index of so many files takes 2.7 MB.
     const MANY: usize = 40_000;
     let mut world = World::empty();
     let mut add = |name: &str, files: Vec<File>| {

@@ -328,23 +328,29 @@ pub(super) struct Asked {
     pub(super) since: Instant,
     /// Whether it has waited for a fetch.
     pub(super) has_waited: bool,
-    /// The download that it has been permitted to start last.
-    pub(super) permitted: Option<FetchKey>,
+    /// What it has been permitted to have fetched last, and whether that may start a download.
+    pub(super) permitted: Option<(FetchKey, bool)>,
 }
 
 impl Asked {
-    /// Whether it may have `key` fetched. A request that may start the download of a version
-    /// may have all parts of it: to look its process up costs more than most answers, and a
-    /// request that waits runs again each time that something has come. One that may only
-    /// join a download is asked again, in case that has ended.
+    /// Whether it may have `key` fetched. A request that may have a part of a version may have
+    /// all: to look its process up costs more than most answers, and a request that waits
+    /// runs again each time that something has come. One that may join a download is asked
+    /// again when it would start one.
     ///
     /// # Errors
     /// [`Error::Denied`] for a crawler.
     fn permit(&mut self, context: &Context, key: &FetchKey) -> Result<()> {
-        let permitted = self.permitted.as_ref();
-        if !permitted.is_some_and(|permitted| permitted.is_of_the_same(key)) {
-            let starts_download = context.tree.permit(key, || caller(self.tid))?;
-            self.permitted = starts_download.then(|| key.clone());
+        let starts_download = context.tree.starts_download(key);
+        let is_permitted = self.permitted.as_ref().is_some_and(|(permitted, started)| {
+            permitted.is_of_the_same(key) && (*started || !starts_download)
+        });
+        if !is_permitted {
+            let permit = context
+                .tree
+                .permit(key, starts_download, || caller(self.tid));
+            permit?;
+            self.permitted = Some((key.clone(), starts_download));
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 //! Waiting for the disk would delay every reader, and only a crash of the
 //! machine makes a difference: a killed process loses nothing. So a version
 //! is sealed at once with the id of the machine's boot in its `meta.json`. A thread
-//! syncs it a second later, and then marks it with the file `synced`. What a process that
-//! ends before that has not synced, the next one that opens the cache syncs. A version that
+//! syncs it a second later, and then marks it with the file `synced`. If the process ends
+//! first, the next one that opens the cache syncs it. A version that
 //! was sealed in an earlier boot and has no mark may have lost data: it is treated as
 //! absent.
 
@@ -25,8 +25,8 @@ use std::{
 };
 
 /// How long the thread that syncs waits before it begins: the first readers of the version
-/// that started it need processors and disk. Tests end processes at the steps of syncing,
-/// and wait for no other.
+/// that started it need processors and disk. Tests kill a process at each step of
+/// syncing, and would wait a second for it.
 const DELAY: Duration = match cfg!(debug_assertions) {
     true => Duration::ZERO,
     false => Duration::from_secs(1),

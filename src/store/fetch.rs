@@ -290,7 +290,9 @@ impl Fetcher {
                 progress.expect(progress.bytes() + (bytes.end - bytes.start));
                 let version = &request.key.version_id;
                 tracing::info!(%version, "going on with its download at byte {from}");
-                self.downloader.range(request.url, object, bytes, progress)
+                let sizes = &self.downloader.sizes;
+                self.downloader
+                    .range(request.url, object, bytes, sizes, progress)
             }
         }?;
         let result = download.length().and_then(|length| {

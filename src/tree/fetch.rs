@@ -260,19 +260,26 @@ impl Tree {
         versions.is_none_or(|(versions, _)| versions.get(&version.id).is_some())
     }
 
-    /// Decides whether a request may have `key` fetched, and tells whether that starts a
-    /// download. `caller` is called only where the decision depends on the process.
+    /// Whether the fetch of `key` would start a download.
+    pub fn starts_download(&self, key: &FetchKey) -> bool {
+        match &key.0 {
+            Fetchable::Content(version, _) => self.content.partial(version).is_none(),
+            _ => false,
+        }
+    }
+
+    /// Decides whether a request may have `key` fetched, which starts a download or does
+    /// not. `caller` is called only where the decision depends on the process.
     ///
     /// # Errors
     /// [`Error::Denied`] for a crawler.
-    pub fn permit(&self, key: &FetchKey, caller: impl FnOnce() -> Caller) -> Result<bool> {
-        let starts_download = match &key.0 {
-            Fetchable::Content(version, _) => self.content.partial(version).is_none(),
-            _ => false,
-        };
+    pub fn permit(
+        &self,
+        key: &FetchKey,
+        starts_download: bool,
+        caller: impl FnOnce() -> Caller,
+    ) -> Result<()> {
         let failures = self.answers.failures();
-        self.crawlers
-            .permit(key, starts_download, caller, failures)
-            .map(|()| starts_download)
+        self.crawlers.permit(key, starts_download, caller, failures)
     }
 }

@@ -342,7 +342,9 @@ impl Quota {
             true => self.discard(version),
             false => remove_content(version),
         }
-        true
+        // What cannot be removed is not free.
+        let left = if whole { version } else { &version.join(PACK) };
+        !left.exists()
     }
 
     /// Moves a version's directory away at once, then removes it. The caller holds the

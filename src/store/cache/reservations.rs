@@ -131,7 +131,9 @@ impl Staged {
             let left = self.left.remove(0);
             tracing::debug!(path = %left.path.display(), "removing a download that was left");
             remove(&left.path, Some(left.lock));
-            freed = freed.saturating_add(left.bytes);
+            if !left.path.exists() {
+                freed = freed.saturating_add(left.bytes);
+            }
         }
         freed
     }

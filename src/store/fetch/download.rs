@@ -96,17 +96,19 @@ impl Downloader {
         self.begin(link, progress, SetOnce::new(), window, 0)
     }
 
-    /// Starts a stream of a range of the object that an earlier answer has described.
+    /// Starts a stream of a range of the object that an earlier answer has described, of which
+    /// so much may be in memory as `sizes` say.
     pub(in crate::store) fn range<'a>(
         &self,
         link: &'a (dyn Fn() -> Result<Url> + Sync),
         object: Object,
         bytes: Range<u64>,
+        sizes: &Sizes,
         progress: &Progress,
     ) -> Result<Download<'a>> {
         let start = bytes.start;
-        let plan = Plan::of_range(object, bytes, &self.sizes);
-        let window = Window::new(&self.sizes, 0);
+        let plan = Plan::of_range(object, bytes, sizes);
+        let window = Window::new(sizes, 0);
         self.begin(link, progress, SetOnce::new_with(Some(plan)), window, start)
     }
 

@@ -1,16 +1,17 @@
 //! Fills in content of versions whose seek index is known: for a read the range of the
-//! archive that it needs, for a whole version several ranges at once, each inflated on a
-//! core of its own.
+//! archive that it needs, for a whole version several ranges at once, each by a thread of
+//! its own.
 
 mod part;
 mod paused;
+mod spare;
 mod state;
 
 use super::{
-    download::{Downloader, Object},
+    download::{Downloader, Object, Sizes},
     links::Links,
     request::FetchRequest,
-    runs::{Runs, input},
+    runs::{RUN, Runs, input},
 };
 use crate::store::cache::{Cache, Missing, Partly, Version};
 use crate::store::{
@@ -19,6 +20,7 @@ use crate::store::{
 };
 use crate::{
     error::{Error, Result},
+    proc,
     progress::Progress,
     sync::Mutex,
     threads,
@@ -26,6 +28,7 @@ use crate::{
 use lru::LruCache;
 use part::Part;
 use paused::{PausedReaders, Resumed};
+use spare::Spare;
 use state::{Fill, Filling, Work};
 use std::{
     io::{self, Read},
@@ -42,10 +45,14 @@ const SHARE: u64 = 8;
 const LEAST: u64 = 1 << 20;
 /// Archives up to this size come whole: that takes hardly longer than a part.
 const SMALL: u64 = 256 << 10;
-/// Threads that fetch and inflate one version: on a distant network as many requests in flight
-/// as a whole download has, each of which waits for the first bytes of a range while others
-/// inflate. Together they have 24 MiB in memory at most.
+/// Threads that fetch and inflate one version, each with one request and 4 MiB of it in memory
+/// at most: as many requests as a new download has in flight. While one waits for its first
+/// bytes, others inflate.
 const THREADS: usize = 6;
+/// Such threads at most beside the one of each fetch, for all versions.
+const SPARE: usize = 10;
+/// Memory that each takes, in bytes: what it may have of the archive, and its stack.
+const OF_A_THREAD: u64 = RUN + (2 << 20);
 /// Versions that are remembered, with their links.
 const KNOWN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// How often a part is fetched before the seek index counts as wrong.
@@ -63,6 +70,8 @@ pub(super) struct Fills {
     known: Mutex<LruCache<VersionKey, Arc<Fill>>>,
     links: Links,
     paused: PausedReaders,
+    /// How many threads may yet be started.
+    spare: Spare,
 }
 
 /// How a fetch in parts can end.
@@ -79,6 +88,7 @@ impl Fills {
             known: Mutex::new(LruCache::new(KNOWN)),
             links: Links::new(KNOWN),
             paused: PausedReaders::default(),
+            spare: Spare::new(SPARE),
         }
     }
 
@@ -181,7 +191,8 @@ impl Filler<'_> {
         let from = resumed.as_ref().map_or(begins, |one| one.output);
         let planned = work.plan(partly.absent(Some(from..to)));
         partly.charge(planned, self.progress)?;
-        let filled = self.transfer(work.fill, partly, from..to, resumed)?;
+        let sizes = &self.downloader.sizes;
+        let filled = self.transfer(work.fill, partly, from..to, resumed, sizes)?;
         if let Filled::Yes = filled {
             work.has_brought(&seek, to);
         }
@@ -210,36 +221,31 @@ impl Filler<'_> {
                 continue;
             };
             let runs = Runs::of(&partly);
+            let useful = runs.bytes.div_ceil(RUN).min(THREADS as u64);
             self.progress.expect(self.progress.bytes() + runs.bytes);
             partly.charge(absent, self.progress)?;
             let seek = Arc::clone(partly.seek());
             drop(partly);
             let runs = Mutex::new(runs);
-            let work = || -> Result<Filled> {
-                loop {
-                    let mut state = fill.state.lock();
-                    let is_taken = |span| state.is_taken(span);
-                    let next = runs.lock().next(&seek, is_taken);
-                    let Some(spans) = next else {
-                        return Ok(Filled::Yes);
-                    };
-                    let out = seek.output(spans.start).start..seek.output(spans.end - 1).end;
-                    let _work = Work::start(&fill, &mut state, spans);
-                    drop(state);
-                    let Some(mut partly) = Partly::of(self.cache, self.version)? else {
-                        return Ok(Filled::Cannot);
-                    };
-                    let filled = self.transfer(&fill, &mut partly, out, None);
-                    if !matches!(filled, Ok(Filled::Yes)) {
-                        // The others end too.
-                        runs.lock().stop();
-                        return filled;
-                    }
+            let work = || {
+                let filled = self.fill_runs(&fill, &seek, &runs);
+                if !matches!(filled, Ok(Filled::Yes)) {
+                    // The others end too.
+                    runs.lock().stop();
                 }
+                filled
             };
             let mut all = thread::scope(|scope| {
-                let others: Vec<_> = (1..THREADS)
-                    .map(|_| threads::start_scoped(scope, "vm0fs-fill", work))
+                let is_room = |more: &u64| proc::shortage((more + 1) * OF_A_THREAD).is_none();
+                let others: Vec<_> = (1..useful)
+                    .take_while(is_room)
+                    .map_while(|_| self.fills.spare.take())
+                    .map(|spare| {
+                        threads::start_scoped(scope, "vm0fs-fill", move || {
+                            let _spare = spare;
+                            work()
+                        })
+                    })
                     .collect();
                 let mut all = vec![work()];
                 for thread in others.into_iter().flatten() {
@@ -267,6 +273,28 @@ impl Filler<'_> {
         }
     }
 
+    /// Brings one run after another until there are no more.
+    fn fill_runs(&self, fill: &Fill, seek: &SeekIndex, runs: &Mutex<Runs>) -> Result<Filled> {
+        let sizes = self.downloader.sizes.one_of_several();
+        loop {
+            let mut state = fill.state.lock();
+            let is_taken = |span| state.is_taken(span);
+            let next = runs.lock().next(seek, is_taken);
+            let Some(spans) = next else {
+                return Ok(Filled::Yes);
+            };
+            let out = seek.output(spans.start).start..seek.output(spans.end - 1).end;
+            let _work = Work::start(fill, &mut state, spans);
+            drop(state);
+            let Some(mut partly) = Partly::of(self.cache, self.version)? else {
+                return Ok(Filled::Cannot);
+            };
+            if let Filled::Cannot = self.transfer(fill, &mut partly, out, None, &sizes)? {
+                return Ok(Filled::Cannot);
+            }
+        }
+    }
+
     /// Fetches, inflates and places bytes of the tar stream, the first of which begins a
     /// span, or lies where a reader has paused.
     fn transfer(
@@ -275,6 +303,7 @@ impl Filler<'_> {
         partly: &mut Partly<'_>,
         out: Range<u64>,
         resumed: Option<Resumed>,
+        sizes: &Sizes,
     ) -> Result<Filled> {
         let seek = Arc::clone(partly.seek());
         let first = seek.span_at(out.start);
@@ -284,11 +313,13 @@ impl Filler<'_> {
             etag: archive.etag.clone(),
             ranges: true,
         };
-        let link = self.fills.links.of(self.request);
+        let link = self.fills.links.of(self.request, self.progress);
         let mut bytes = input(&seek, first, out.end);
         bytes.start = resumed.as_ref().map_or(bytes.start, |one| one.input);
         let end = bytes.end;
-        let mut download = self.downloader.range(&link, object, bytes, self.progress)?;
+        let mut download = self
+            .downloader
+            .range(&link, object, bytes, sizes, self.progress)?;
         let mut reader = match resumed {
             Some(one) => SpanReader::resumed(one.reader, &mut download, out.end - out.start),
             None => seek.inflate(first, out.end, &mut download),

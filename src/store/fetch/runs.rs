@@ -3,8 +3,9 @@
 use crate::store::{cache::Partly, seek::SeekIndex};
 use std::ops::Range;
 
-/// Bytes of the archive that one thread fetches at once for a whole version: one request.
-const RUN: u64 = 4 << 20;
+/// Bytes of the archive that one thread fetches at once for a whole version, if no span is
+/// longer: one request.
+pub(super) const RUN: u64 = 4 << 20;
 
 /// The bytes of the archive from the start of a span up to what gives `to` of the tar
 /// stream.

@@ -274,7 +274,7 @@ impl Staging {
         Ok(header)
     }
 
-    /// Writes bytes of a file.
+    /// Writes bytes of a file, and makes room for them on a full disk.
     fn put(&self, file: &File, bytes: &[u8], at: u64) -> Result<()> {
         let write = || file.write_all_at(bytes, at).map_err(failed);
         self.quota.with_room(write)

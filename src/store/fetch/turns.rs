@@ -1,4 +1,4 @@
-//! One download of a version at a time.
+//! One thread at a time that downloads a version, or asks for its link.
 
 use crate::store::key::VersionKey;
 use crate::{

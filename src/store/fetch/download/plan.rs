@@ -26,6 +26,17 @@ pub(in crate::store) struct Sizes {
     pub(in crate::store) chunk: usize,
 }
 
+impl Sizes {
+    /// For one of several downloads at once: each has one part in memory or in flight.
+    pub(in crate::store) fn one_of_several(&self) -> Self {
+        Self {
+            window: self.part,
+            opening: self.part,
+            ..*self
+        }
+    }
+}
+
 impl Default for Sizes {
     fn default() -> Self {
         Self {
