@@ -2,6 +2,7 @@
 //! decisions, and none of its callbacks waits.
 
 mod adapter;
+mod asked;
 mod busy_poll;
 mod caller;
 mod context;
@@ -25,7 +26,8 @@ use crate::{
     pending::PendingRequests,
     tree::{Answer, Tree, View},
 };
-use context::{Asked, Context, MOST_ROUNDS, Task, attempt};
+use asked::{Asked, Task};
+use context::{Context, MOST_ROUNDS, attempt};
 use cpu_latency::CpuLatency;
 use fuser::{INodeNo, Notifier, ReplyEmpty, Request};
 use handles::{Handles, OpenHandle};

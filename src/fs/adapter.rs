@@ -2,7 +2,8 @@
 
 use super::{
     Fs,
-    context::{BUFFER, Task, errno, file_type, sought},
+    asked::Task,
+    context::{BUFFER, errno, file_type, sought},
     handles::Open,
     handshake::Offer,
     negotiate::negotiate,

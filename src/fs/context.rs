@@ -2,9 +2,9 @@
 //! types.
 
 use super::{
+    asked::{Asked, Task},
     busy_poll::BusyPoll,
-    caller::caller,
-    gate::Gate,
+    gate::{Gate, hold},
     handles::{Handles, Open, OpenHandle},
     handshake::Offer,
     outdated::Outdated,
@@ -12,11 +12,9 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    handover::{Guard, Work},
+    handover::Guard,
     pending::{PendingRequests, Wake},
-    tree::{
-        Answer, Attributes, Directory, FetchKey, Handle, Kind, Miss, Opened, Seek, Stat, Tree, View,
-    },
+    tree::{Answer, Attributes, Directory, Handle, Kind, Miss, Opened, Seek, Stat, Tree, View},
 };
 use fuser::{Errno, FileAttr, FileType, INodeNo, Notifier, Request};
 use std::{
@@ -281,81 +279,6 @@ pub(super) struct Listing {
     pub(super) is_new: bool,
 }
 
-/// What a request is for, by which one that kills workers is told from others.
-#[derive(Debug)]
-pub(super) struct Task {
-    what: &'static str,
-    ino: u64,
-    at: u64,
-    name: Vec<u8>,
-}
-
-impl Task {
-    pub(super) fn on(what: &'static str, ino: u64) -> Self {
-        Self {
-            what,
-            ino,
-            at: 0,
-            name: Vec::new(),
-        }
-    }
-
-    /// At a place in the file or directory.
-    pub(super) fn at(self, at: u64) -> Self {
-        Self { at, ..self }
-    }
-
-    /// With a name in it.
-    pub(super) fn named(self, name: &[u8]) -> Self {
-        let name = name.to_vec();
-        Self { name, ..self }
-    }
-
-    fn work(&self) -> Work<'_> {
-        Work {
-            what: self.what,
-            ino: self.ino,
-            at: self.at,
-            detail: &self.name,
-        }
-    }
-}
-
-/// A request: which thread has made it, for what, and when it arrived.
-pub(super) struct Asked {
-    pub(super) tid: u32,
-    pub(super) task: Task,
-    pub(super) since: Instant,
-    /// Whether it has waited for a fetch.
-    pub(super) has_waited: bool,
-    /// What it has been permitted to have fetched last, and whether that may start a download.
-    pub(super) permitted: Option<(FetchKey, bool)>,
-}
-
-impl Asked {
-    /// Whether it may have `key` fetched. A request that may have a part of a version may have
-    /// all: to look its process up costs more than most answers, and a request that waits
-    /// runs again each time that something has come. One that may join a download is asked
-    /// again when it would start one.
-    ///
-    /// # Errors
-    /// [`Error::Denied`] for a crawler.
-    fn permit(&mut self, context: &Context, key: &FetchKey) -> Result<()> {
-        let starts_download = context.tree.starts_download(key);
-        let is_permitted = self.permitted.as_ref().is_some_and(|(permitted, started)| {
-            permitted.is_of_the_same(key) && (*started || !starts_download)
-        });
-        if !is_permitted {
-            let permit = context
-                .tree
-                .permit(key, starts_download, || caller(self.tid));
-            permit?;
-            self.permitted = Some((key.clone(), starts_download));
-        }
-        Ok(())
-    }
-}
-
 /// Runs an operation, and again whenever what it misses has been fetched, for so many
 /// rounds.
 pub(super) fn attempt<T: 'static>(
@@ -389,7 +312,7 @@ pub(super) fn attempt<T: 'static>(
         Err(Miss::Fetch(key)) if rounds == 0 => Err(Error::Internal(format!(
             "{key} is lost as soon as it is fetched"
         ))),
-        Err(Miss::Fetch(key)) => match asked.permit(&context, &key) {
+        Err(Miss::Fetch(key)) => match asked.permit(&context.tree, &key) {
             Err(error) => Err(error),
             Ok(()) => {
                 drop((view, working));
@@ -407,6 +330,10 @@ pub(super) fn attempt<T: 'static>(
             }
         },
     };
+    if context.tree.handover().is_left() {
+        // What was done may not have been kept: the next worker does it again, and answers.
+        hold();
+    }
     // A page of a directory is filled while replying, so this can panic too.
     if catch_unwind(AssertUnwindSafe(|| reply(&context, result))).is_err() {
         tracing::error!("a reply panicked; its caller got EIO");

@@ -6,13 +6,17 @@ use crate::{
     fake::{Agent, File, Kind, LogRow, Port, Run, VersionSpec, World},
     fs::{
         Fs,
-        context::{Context, Task},
+        asked::{Asked, Task},
+        context::{Context, attempt},
         readdir::fill,
     },
     pending::PendingRequests,
-    tree::{Seek, tests::Bench},
+    tree::{Seek, View, tests::Bench},
 };
-use std::{os::unix::ffi::OsStrExt, time::Duration};
+use std::{
+    os::unix::ffi::OsStrExt,
+    time::{Duration, Instant},
+};
 
 /// A worker: the tree of a bench, and the adapter above it.
 struct Worker {
@@ -419,4 +423,34 @@ fn a_file_that_is_opened_once_the_next_worker_is_about_to_begin_is_opened_by_tha
     }
     std::thread::sleep(Duration::from_millis(20));
     assert!(!opening.is_finished(), "the kernel knows of it");
+}
+
+#[test]
+fn what_is_done_once_the_next_worker_is_about_to_begin_is_answered_by_that_one() {
+    let worker = Worker::new(World::empty());
+    let (done, is_done) = std::sync::mpsc::channel();
+    let (answered, is_answered) = std::sync::mpsc::channel();
+    let context = worker.context.clone();
+    let ask = move || {
+        let asked = Asked {
+            tid: 0,
+            task: Task::on("write", 1),
+            since: Instant::now(),
+            has_waited: false,
+            permitted: None,
+        };
+        // Another worker takes over in the middle of it.
+        let operation = move |context: &Context, _: &View<'_>| {
+            context.tree.handover().close();
+            done.send(()).unwrap();
+            Ok(())
+        };
+        attempt(context, asked, 1, operation, move |_, result| {
+            answered.send(result).unwrap();
+        });
+    };
+    std::thread::spawn(ask);
+    is_done.recv().unwrap();
+    let answer = is_answered.recv_timeout(Duration::from_millis(50));
+    assert!(answer.is_err(), "{answer:?}");
 }
