@@ -66,7 +66,7 @@ impl Asked {
     /// again when it would start one.
     ///
     /// # Errors
-    /// [`Error::Denied`] for a crawler.
+    /// EACCES for a crawler.
     pub(super) fn permit(&mut self, tree: &Tree, key: &FetchKey) -> Result<()> {
         let starts_download = tree.starts_download(key);
         let is_permitted = self.permitted.as_ref().is_some_and(|(permitted, started)| {
