@@ -146,7 +146,7 @@ impl Life {
         tally
     }
 
-    /// Whatever the seed is, the mount fetches the large version whole, the model evicts it,
+    /// With any seed, the mount fetches the large version whole, the model evicts it,
     /// and a process reads it in parts.
     fn begin_with_parts(&mut self) {
         let Some(large) = self.scene.truth.large() else {
