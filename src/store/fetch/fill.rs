@@ -4,7 +4,6 @@
 
 mod part;
 mod paused;
-mod spare;
 mod state;
 
 use super::{
@@ -28,7 +27,6 @@ use crate::{
 use lru::LruCache;
 use part::Part;
 use paused::{PausedReaders, Resumed};
-use spare::Spare;
 use state::{Fill, Filling, Work};
 use std::{
     io::{self, Read},
@@ -38,6 +36,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use tokio::sync::Semaphore;
 
 /// A version is filled whole once this share of its archive, and so many bytes more, have
 /// been fetched for single reads: what they fetch twice stays below a fifth of it.
@@ -71,7 +70,7 @@ pub(super) struct Fills {
     links: Links,
     paused: PausedReaders,
     /// How many threads may yet be started.
-    spare: Spare,
+    spare: Semaphore,
 }
 
 /// How a fetch in parts can end.
@@ -88,7 +87,7 @@ impl Fills {
             known: Mutex::new(LruCache::new(KNOWN)),
             links: Links::new(KNOWN),
             paused: PausedReaders::default(),
-            spare: Spare::new(SPARE),
+            spare: Semaphore::new(SPARE),
         }
     }
 
@@ -239,7 +238,7 @@ impl Filler<'_> {
                 let is_room = |more: &u64| proc::shortage((more + 1) * OF_A_THREAD).is_none();
                 let others: Vec<_> = (1..useful)
                     .take_while(is_room)
-                    .map_while(|_| self.fills.spare.take())
+                    .map_while(|_| self.fills.spare.try_acquire().ok())
                     .map(|spare| {
                         threads::start_scoped(scope, "vm0fs-fill", move || {
                             let _spare = spare;

@@ -264,10 +264,12 @@ impl Staging {
         let length = records.file_length(packed);
         self.charge(length.saturating_add(OVERHEAD), progress)?;
         let header = self.quota.with_room(|| {
-            // Of a try that found the disk full.
-            let _ = fs::remove_file(self.path.join(INDEX));
             let file = self.create(INDEX)?;
-            records.write(&file, packed).map_err(failed)
+            records.write(&file, packed).map_err(|error| {
+                // Another try makes it anew.
+                let _ = fs::remove_file(self.path.join(INDEX));
+                failed(error)
+            })
         })?;
         progress.advance(0);
         crash_point("tree-written");
