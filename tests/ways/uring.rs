@@ -38,10 +38,26 @@ fn uring_read(ring: &mut IoUring, file: &File, at: u64, buffer: &mut [u8]) -> us
     let read = opcode::Read::new(descriptor, buffer.as_mut_ptr(), buffer.len() as u32);
     // SAFETY: file and buffer outlive the request, which is waited for.
     unsafe { ring.submission().push(&read.offset(at).build()) }.unwrap();
-    ring.submit_and_wait(1).unwrap();
-    let result = ring.completion().next().unwrap().result();
+    // A wait that is interrupted can return before the request has completed.
+    let result = loop {
+        uninterrupted(|| ring.submit_and_wait(1)).unwrap();
+        if let Some(entry) = ring.completion().next() {
+            break entry.result();
+        }
+    };
     assert!(result >= 0, "{}", io::Error::from_raw_os_error(-result));
     result as usize
+}
+
+/// Calls until no signal interrupts the call. The kernel itself interrupts a
+/// thread that has closed an io_uring, for work that was left (`TWA_SIGNAL`).
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
 }
 
 /// `struct iocb` of `include/uapi/linux/aio_abi.h`, on little-endian machines.
@@ -89,14 +105,29 @@ pub(super) fn by_libaio(path: &Path, size: usize) -> Vec<u8> {
         };
         let mut list = [&raw mut control];
         let mut event = Event::default();
-        // SAFETY: all of it outlives the request, which is waited for.
-        let done = unsafe {
-            let sent = libc::syscall(libc::SYS_io_submit, context, 1, list.as_mut_ptr());
-            assert_eq!(sent, 1, "{}", io::Error::last_os_error());
-            let none = std::ptr::null::<libc::timespec>();
-            libc::syscall(libc::SYS_io_getevents, context, 1, 1, &raw mut event, none)
-        };
-        assert_eq!(done, 1, "{}", io::Error::last_os_error());
+        // SAFETY: all of it outlives the request, which is waited for below.
+        let sent = uninterrupted(|| unsafe {
+            one(libc::syscall(
+                libc::SYS_io_submit,
+                context,
+                1,
+                list.as_mut_ptr(),
+            ))
+        });
+        sent.unwrap();
+        let none = std::ptr::null::<libc::timespec>();
+        // SAFETY: there is room for the one event asked for.
+        let done = uninterrupted(|| unsafe {
+            one(libc::syscall(
+                libc::SYS_io_getevents,
+                context,
+                1,
+                1,
+                &raw mut event,
+                none,
+            ))
+        });
+        done.unwrap();
         assert!(
             event.result >= 0,
             "{}",
@@ -106,6 +137,15 @@ pub(super) fn by_libaio(path: &Path, size: usize) -> Vec<u8> {
     });
     unsafe { libc::syscall(libc::SYS_io_destroy, context) };
     all
+}
+
+/// What a call returned that treats one request.
+fn one(returned: libc::c_long) -> io::Result<()> {
+    match returned {
+        -1 => Err(io::Error::last_os_error()),
+        1 => Ok(()),
+        other => Err(io::Error::other(format!("{other} requests, not one"))),
+    }
 }
 
 #[test]
