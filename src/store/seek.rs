@@ -29,6 +29,7 @@ mod recorder;
 mod resume;
 mod span;
 pub(super) mod varint;
+mod window;
 
 pub(super) use checkpoint::{Checkpoints, Start};
 pub(super) use contents::Archive;

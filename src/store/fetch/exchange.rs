@@ -37,7 +37,7 @@ use std::{
 };
 
 /// The kind of these objects, with the version of their format.
-const KIND: &str = "version index 4";
+const KIND: &str = "version index 5";
 /// The kind of those of digests, which are as in the tree.
 const DIGESTS: &str = "version digests 1";
 /// Bytes of digests up to which they stay in the tree: there a request costs more.

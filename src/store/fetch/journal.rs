@@ -32,7 +32,7 @@ use std::{
 const MAGIC: [u8; 8] = *b"vm0jrnl\n";
 /// Raised by every change of the format, also of what unpacking makes of the same tar
 /// stream: an older journal is then of no use.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Maximum length of a record. One is written for each MiB of the tar stream.
 pub(super) const LONGEST: usize = 4 << 20;
 /// Length of the name of a version's directory.

@@ -142,7 +142,7 @@ fn assembled(parts: &[u8], numbers: usize, gzip: bool) -> Vec<u8> {
     let mut bytes = head.to_vec();
     bytes.resize(HEADER, 0);
     bytes[..8].copy_from_slice(b"vm0seek\n");
-    bytes[8..16].copy_from_slice(&[1, 0, 0, 0, u8::from(gzip), 0, 0, 0]);
+    bytes[8..16].copy_from_slice(&[2, 0, 0, 0, u8::from(gzip), 0, 0, 0]);
     bytes[40..72].fill(7);
     // Deflated without compression, and no ETag.
     let length = numbers.len() as u16;

@@ -3,14 +3,12 @@
 //!
 //! A record is, as `varint` writes numbers: the point's place in the archive and in the tar
 //! stream, its bits, CRC and length of its member up to there; how many way-points
-//! there are since the record before, and each; then its deflated window.
+//! there are since the record before, and each; then its window as `window` stores it.
 
 use super::{
-    candidate::WINDOW,
     contents::{Point, Proved, WayPoint},
-    deflated::inflate,
     member::{Member, Sums},
-    varint,
+    varint, window,
 };
 
 /// Where inflating begins.
@@ -114,7 +112,7 @@ impl Checkpoints {
         proved.way_points.truncate(ways);
         let point = proved.points.last()?.clone();
         proved.windows.truncate(point.window.end);
-        let window = inflate(proved.windows.get(point.window.clone())?, WINDOW)?;
+        let window = window::read(&proved.points, &proved.windows, count - 1)?;
         Some(Entered {
             proved,
             point,
@@ -187,7 +185,10 @@ impl Start {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::deflated::deflate, *};
+    use super::{
+        super::{deflated::Deflater, window::Window},
+        *,
+    };
 
     fn record(input: u64, output: u64, ways: &[u64]) -> Vec<u8> {
         let point = Point {
@@ -205,7 +206,11 @@ mod tests {
             output: input * 2,
         };
         let ways: Vec<_> = ways.iter().map(way).collect();
-        encode(&point, sums, &ways, &deflate(&[input as u8; 5]))
+        // The first is the dictionary of the others.
+        let dictionary = if output == 0 { &[][..] } else { &[10; 5] };
+        let window = Window::of(&[input as u8; 5], &[true; 5]);
+        let window = window.encode(&mut Deflater::new(), dictionary);
+        encode(&point, sums, &ways, &window)
     }
 
     fn checkpoints(records: &[Vec<u8>]) -> Checkpoints {

@@ -22,7 +22,7 @@ pub(super) enum Way {
     Stored,
     Gzip {
         points: Vec<Point>,
-        /// The deflated windows of all points.
+        /// The windows of all points, as `window` stores them.
         windows: Vec<u8>,
         way_points: Vec<WayPoint>,
     },
@@ -37,7 +37,7 @@ pub(super) struct Point {
     pub(super) output: u64,
     /// How many bits of that byte belong to the block, 0 if all do.
     pub(super) bits: u8,
-    /// Where its deflated window is; empty if it needs none.
+    /// Where its stored window is; empty if it needs none.
     pub(super) window: Range<usize>,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct WayPoint {
 #[derive(Debug, Default)]
 pub(in crate::store) struct Proved {
     pub(super) points: Vec<Point>,
-    /// Their deflated windows.
+    /// Their stored windows.
     pub(super) windows: Vec<u8>,
     pub(super) way_points: Vec<WayPoint>,
 }

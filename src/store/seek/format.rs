@@ -7,8 +7,8 @@
 //! way-points there are; for each point the bytes of archive and of tar since the one
 //! before, its bits, and the length of its window; for each way-point the bytes of
 //! archive and of tar since the one before; and the extents to the end.
-//! Each window is deflated by itself, so that it can be used without the others. The
-//! checksum is the CRC-32 of all before it: the file is read as a whole.
+//! `window` says how each window is stored. The checksum is the CRC-32 of all before it: the
+//! file is read as a whole.
 
 use super::{
     contents::{Archive, Contents, Point, Way, WayPoint},
@@ -22,7 +22,7 @@ use crate::store::index::format::{Header, u32_at, u64_at};
 /// First bytes of the file. The newline shows a transfer in text mode.
 const MAGIC: [u8; 8] = *b"vm0seek\n";
 /// Raised by every change of the format: an older file is then a miss.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// magic 8 · version 4 · kind 4 · length of the archive 8 · end of its last member 8 ·
 /// length of the tar stream 8 · sha256 of the table of the index 32 · length of the ETag 4 ·
 /// length of the numbers 4 · length deflated 4 · zero 4.
@@ -253,7 +253,7 @@ mod tests {
     }
 
     /// The file of [`contents`], but for the numbers, which a compressor writes.
-    const HEAD: &[u8] = b"vm0seek\n\x01\0\0\0\x01\0\0\0\xa4\x42\x0f\0\0\0\0\0\
+    const HEAD: &[u8] = b"vm0seek\n\x02\0\0\0\x01\0\0\0\xa4\x42\x0f\0\0\0\0\0\
         \x40\x42\x0f\0\0\0\0\0\0\0\x40\0\0\0\0\0the table of a tree in 32 bytes.\
         \x05\0\0\0\x28\0\0\0";
     const NUMBERS: &[u8] = b"\x02\x02\x0a\0\0\0\x96\xc2\x1e\x80\x80\x80\x01\x03\x0a\

@@ -3,14 +3,15 @@
 //! zlib-rs tells where a deflate block ends in bytes, not how many bits of the last byte
 //! belong to the next one. All eight possibilities are tried against the output that
 //! followed, and the window is cut down to what that refers to. What is kept is what has
-//! been read back: from the deflated window to the last byte of the proof.
+//! been read back: from the stored window to the last byte of the proof.
 
 use super::{
     candidate::{Candidate, PROOF, WINDOW},
     checkpoint,
     contents::{Point, Proved},
-    deflated::{Deflater, inflate},
+    deflated::Deflater,
     resume::lead_in,
+    window::{self, GROUP, Window},
 };
 use std::{
     cell::LazyCell,
@@ -36,17 +37,31 @@ pub(in crate::store) fn prove_all(
 ) -> Proved {
     // Small archives have nothing to prove.
     let mut prover = LazyCell::new(Proof::new);
+    let Proved {
+        points,
+        windows: kept,
+        ..
+    } = &proved;
+    // Where it is damaged, no reader will have one either.
+    let mut dictionary = window::dictionary(points, kept, points.len()).unwrap_or_default();
     let mut told = proved.way_points.len();
     for candidate in candidates {
         proved.way_points.extend(&candidate.way_points);
+        let is_first = proved.points.len().is_multiple_of(GROUP);
+        if is_first {
+            dictionary.clear();
+        }
         let proof = match candidate.next_output.is_empty() {
             // The start of a member.
-            true => Some((0, Vec::new())),
-            false => prover.prove(&candidate),
+            true => Some((0, Window::default(), Vec::new())),
+            false => prover.prove(&candidate, &dictionary),
         };
-        let Some((bits, window)) = proof else {
+        let Some((bits, kept, window)) = proof else {
             continue;
         };
+        if is_first {
+            dictionary = kept.into_dictionary();
+        }
         let start = proved.windows.len();
         windows.fetch_add(window.len() as u64, Ordering::Relaxed);
         let point = Point {
@@ -94,26 +109,27 @@ impl Proof {
         }
     }
 
-    /// How many bits of its last byte belong to the block, and the deflated window.
-    fn prove(&mut self, candidate: &Candidate) -> Option<(u8, Vec<u8>)> {
+    /// How many bits of its last byte belong to the block, what is kept of the window, and
+    /// that as it is stored with this dictionary.
+    fn prove(&mut self, candidate: &Candidate, dictionary: &[u8]) -> Option<(u8, Window, Vec<u8>)> {
         let expected = &candidate.next_output[..];
         (0..8).find_map(|bits| {
             let trial = self.trials.run(candidate, bits, &candidate.window, TRIAL)?;
             (trial == &expected[..TRIAL]).then_some(())?;
             let window = self.sparse(candidate, bits)?;
-            let window = self.deflater.deflate(&window);
-            let again = inflate(&window, WINDOW)?;
+            let stored = window.encode(&mut self.deflater, dictionary);
+            let again = Window::decode(&stored, dictionary)?.bytes();
             let output = self.trials.run(candidate, bits, &again, expected.len())?;
-            (output == expected).then_some((bits, window))
+            (output == expected).then_some((bits, window, stored))
         })
     }
 
-    /// The part of the window that what follows refers to, the bytes in between zeroed.
+    /// The part of the window that what follows refers to.
     ///
     /// The numbered windows tell by what they give which byte of the output comes from
     /// where: what comes from no window is the same from both.
-    fn sparse(&mut self, candidate: &Candidate, bits: u8) -> Option<Vec<u8>> {
-        let mut window = candidate.window.clone();
+    fn sparse(&mut self, candidate: &Candidate, bits: u8) -> Option<Window> {
+        let window = &candidate.window;
         let (low, high) = (&self.low[..window.len()], &self.high[..window.len()]);
         let from_low = self.trials.run(candidate, bits, low, WINDOW)?.to_vec();
         let from_high = self.trials.run(candidate, bits, high, WINDOW)?;
@@ -123,11 +139,7 @@ impl Proof {
                 used[usize::from(*low) | usize::from(high >> 1) << 8] = true;
             }
         }
-        let unused = window.iter_mut().zip(&used).filter(|(_, used)| !**used);
-        unused.for_each(|(byte, _)| *byte = 0);
-        let first = used.iter().position(|used| *used);
-        window.drain(..first.unwrap_or(window.len()).min(window.len()));
-        Some(window)
+        Some(Window::of(window, &used))
     }
 }
 

@@ -1,12 +1,11 @@
 //! A seek index as its readers ask it.
 
 use super::{
-    candidate::WINDOW,
     contents::{Archive, Contents, SPACING, Way},
-    deflated,
     extents::Extent,
     format,
     span::SpanReader,
+    window,
 };
 use crate::store::index::format::Header;
 use std::{fs::File, io::Read, ops::Range};
@@ -148,12 +147,8 @@ impl SeekIndex {
             Way::Gzip {
                 points, windows, ..
             } => {
-                let point = points.get(span);
-                let window = point.and_then(|point| {
-                    let stored = windows.get(point.window.clone())?;
-                    deflated::inflate(stored, WINDOW)
-                });
-                let bits = point.map_or(0, |point| point.bits);
+                let window = window::read(points, windows, span);
+                let bits = points.get(span).map_or(0, |point| point.bits);
                 SpanReader::gzip(source, bits, window.as_deref(), left)
             }
         }

@@ -32,7 +32,7 @@ const BEFORE_END: u64 = 96 << 10;
 const NEAR: u64 = 128 << 10;
 /// So many bytes of the archive come for each byte of windows before the next point: the
 /// index takes about 1 % of the archive. Of long texts windows are large.
-const SHARE: u64 = 110;
+const SHARE: u64 = 104;
 /// Maximum bytes of input for the proof of a point: blocks without content have no end.
 const INPUT: usize = 128 << 10;
 

@@ -135,8 +135,8 @@ fn trees() -> Vec<(String, Vec<u8>)> {
 /// Seek indexes, made by hand so that no compressor decides on their bytes: how, pack
 /// and blobs of the tree, header, numbers, and windows.
 pub(super) fn seek_indexes() -> Vec<(String, Vec<u8>)> {
-    // A last stored block: as a window, and as what spans are read from.
-    let window = b"\x01\x05\0\xfa\xffhello";
+    // A last stored block: as a window of one run, and as what spans are read from.
+    let window = b"\x01\x08\0\xf7\xff\x01\x05\0hello";
     let index = |name: &str, how: u8, length: u64, numbers: &[u8], windows: &[u8]| {
         let mut bytes = (numbers.len() as u16).to_le_bytes().to_vec();
         // The extents below: two files of 3 and 5 bytes, and a blob.
@@ -156,11 +156,11 @@ pub(super) fn seek_indexes() -> Vec<(String, Vec<u8>)> {
     };
     // Points at 0 and at 2 MiB, in the middle of a byte and with a window; a way-point.
     let two = [
-        2, 1, 10, 0, 0, 0, 0x80, 0x20, 0x80, 0x80, 0x80, 1, 3, 10, 0x80, 0x10, 0x80, 0x80, 0x40,
+        2, 1, 10, 0, 0, 0, 0x80, 0x20, 0x80, 0x80, 0x80, 1, 3, 13, 0x80, 0x10, 0x80, 0x80, 0x40,
     ];
     vec![
         index("stored", 1, 4 << 20, &[], b""),
-        index("one", 3, 1 << 20, &[1, 0, 10, 0, 0, 10], window),
+        index("one", 3, 1 << 20, &[1, 0, 10, 0, 0, 13], window),
         index("two", 3, 1 << 20, &two, window),
         index("none", 3, 1 << 20, &[0, 0], b""),
     ]
