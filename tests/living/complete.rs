@@ -153,7 +153,7 @@ fn a_hundred_thousand_rows_are_followed_in_bounded_memory() {
     let bench = Bench::new(world);
     let mount = bench.mount().with(["--timeout", "120s"]).start();
     let follower = mount.watch(&format!("exec tail -n 1 -f runs/{run}/logs"));
-    let limit = std::time::Duration::from_secs(180);
+    let limit = std::time::Duration::from_secs(600);
     let whole = || follower.text().contains("row 49999 of many");
     until_or("the whole log is read", limit, whole, || {
         let (streams, calls) = streams_and_calls(&bench);

@@ -212,15 +212,49 @@ impl<'a> Partly<'a> {
                 let open = &mut self.open[slot];
                 (open.part, open.at) = (extent.part, at);
             }
-            let open = &mut self.open[slot];
-            let end = (at / BLOCK as u64 + 1) * BLOCK as u64;
+            let size = BLOCK as u64;
+            let is_at_start = at.is_multiple_of(size);
+            let whole = bytes.len() / BLOCK * BLOCK * usize::from(is_at_start);
+            if whole > 0 {
+                self.put_blocks(extent.part, at, &bytes[..whole])?;
+                (at, bytes) = (at + whole as u64, &bytes[whole..]);
+                self.open[slot].at = at;
+                continue;
+            }
+            let end = (at / size + 1) * size;
             let now = bytes.len().min((end - at) as usize);
-            open.bytes.extend_from_slice(&bytes[..now]);
+            self.open[slot].bytes.extend_from_slice(&bytes[..now]);
             (at, bytes) = (at + now as u64, &bytes[now..]);
             if at == end || Some(at) == self.length(extent.part) {
                 self.close(slot)?;
                 (self.open[slot].part, self.open[slot].at) = (extent.part, at);
             }
+        }
+        Ok(())
+    }
+
+    /// Writes whole blocks, those that have not come, and notes them: several that follow one
+    /// another at once.
+    fn put_blocks(&mut self, part: usize, at: u64, bytes: &[u8]) -> Result<()> {
+        let (Some(first), Some(length)) = (self.first_block(part), self.length(part)) else {
+            return Err(self.is_of_another());
+        };
+        let first = first + at / BLOCK as u64;
+        let absent = self
+            .presence
+            .absent(first..first + blocks(bytes.len() as u64));
+        for run in absent.chunk_by(|one, next| one + 1 == *next) {
+            let from = (run[0] - first) as usize * BLOCK;
+            let bytes = &bytes[from..bytes.len().min(from + run.len() * BLOCK)];
+            let index = self.version.index();
+            let expected = run.iter().map(|block| index.checksum(*block));
+            if !expected.eq(bytes.chunks(BLOCK).map(|block| Some(checksum(block)))) {
+                return Err(self.is_of_another());
+            }
+            self.write(part, length, bytes, at + from as u64)?;
+            crash_point("block-written");
+            let come = run[0]..run[0] + run.len() as u64;
+            self.presence.add(come).map_err(failed)?;
         }
         Ok(())
     }
@@ -249,21 +283,17 @@ impl<'a> Partly<'a> {
         let block = first + at / size;
         if !self.presence.has(block) {
             let (from, to) = (at / size * size, length.min((at / size + 1) * size));
-            let is_whole = (from, to) == (at, at + bytes.len() as u64);
-            let expected = self.version.index().checksum(block);
-            if is_whole && expected != Some(checksum(&bytes)) {
-                return Err(self.is_of_another());
-            }
-            self.write(part, length, &bytes, at)?;
-            crash_point("block-written");
-            let mut whole = vec![0; if is_whole { 0 } else { (to - from) as usize }];
-            let file = self.file(part, length)?;
-            let is_complete = is_whole || {
+            if (from, to) == (at, at + bytes.len() as u64) {
+                self.put_blocks(part, at, &bytes)?;
+            } else {
+                self.write(part, length, &bytes, at)?;
+                crash_point("block-written");
+                let mut whole = vec![0; (to - from) as usize];
+                let file = self.file(part, length)?;
                 file.read_exact_at(&mut whole, from).map_err(failed)?;
-                expected == Some(checksum(&whole))
-            };
-            if is_complete {
-                self.presence.add(block).map_err(failed)?;
+                if self.version.index().checksum(block) == Some(checksum(&whole)) {
+                    self.presence.add(block..block + 1).map_err(failed)?;
+                }
             }
         }
         let mut bytes = bytes;

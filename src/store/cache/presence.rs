@@ -55,9 +55,10 @@ impl Presence {
         read.is_ok() && byte == [1]
     }
 
-    /// Notes that a block is on disk.
-    pub(super) fn add(&self, block: u64) -> io::Result<()> {
-        self.file.write_all_at(&[1], HEAD + block)
+    /// Notes that blocks are on disk.
+    pub(super) fn add(&self, blocks: Range<u64>) -> io::Result<()> {
+        let bytes = vec![1; (blocks.end - blocks.start) as usize];
+        self.file.write_all_at(&bytes, HEAD + blocks.start)
     }
 
     /// Those of some blocks that are not on disk.
