@@ -12,13 +12,21 @@ use crate::{
 };
 use clap::{Args, Command as Declaration};
 use nix::unistd::{Uid, User, initgroups, setgid, setuid};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
 use std::{
     ffi::{CString, OsStr, OsString},
     fs::{self, File},
+    io,
     os::{
         fd::AsFd,
-        unix::{ffi::OsStrExt, process::CommandExt, process::ExitStatusExt},
+        unix::{
+            ffi::OsStrExt,
+            fs::MetadataExt,
+            process::{CommandExt, ExitStatusExt},
+        },
     },
     path::{Path, PathBuf},
     process::Command,
@@ -103,7 +111,7 @@ pub fn run(commands: &Declaration) -> std::result::Result<Option<u8>, Failure> {
     let mut command = Command::new(OWN_PROGRAM);
     command.arg0("vm0fs").arg("mount").args(arguments);
     if let Some(user) = asked.setuid {
-        become_user(&user, &mut command)?;
+        become_user(&user, &call.mountpoint, &mut command)?;
     }
     let status = command.status().map_err(|error| Failure {
         code: SYSTEM,
@@ -257,8 +265,13 @@ fn enter(namespace: &OsStr) -> std::result::Result<(), Failure> {
     move_into_link_name_space(file.as_fd(), kind).map_err(|errno| failed(errno.into()))
 }
 
-/// Goes on as another user, with nothing of root's environment that is root's own.
-fn become_user(name: &str, command: &mut Command) -> std::result::Result<(), Failure> {
+/// Goes on as another user, to whom the mountpoint is given where need be, with nothing of
+/// root's environment that is root's own.
+fn become_user(
+    name: &str,
+    mountpoint: &Path,
+    command: &mut Command,
+) -> std::result::Result<(), Failure> {
     let shown = one_line(name, 60);
     let wrong = |what: String| usage(Error::Setup(format!("{}={shown}: {what}", fstab::SETUID)));
     let user = match name.parse() {
@@ -271,6 +284,10 @@ fn become_user(name: &str, command: &mut Command) -> std::result::Result<(), Fai
     if own != user.uid {
         if !own.is_root() {
             return Err(wrong("only root can mount as another user".into()));
+        }
+        if let Err(error) = give(mountpoint, &user) {
+            // The mount to come says what that user may not do.
+            tracing::debug!("{}: {error}", mountpoint.display());
         }
         let name = CString::new(user.name.as_str()).unwrap_or_default();
         initgroups(&name, user.gid)
@@ -291,6 +308,36 @@ fn become_user(name: &str, command: &mut Command) -> std::result::Result<(), Fai
         .env("USER", &user.name)
         .env("LOGNAME", &user.name)
         .current_dir("/");
+    Ok(())
+}
+
+/// Gives a user the mountpoint, where it is a folder such as systemd makes for a line of the
+/// table: root's, and empty. fusermount3 mounts for a user only where that user may write.
+fn give(mountpoint: &Path, user: &User) -> io::Result<()> {
+    let there = proc::mount_at(mountpoint).map_err(io::Error::other)?;
+    if there.is_some_and(|entry| !entry.is_on_demand()) {
+        return Ok(());
+    }
+    // A folder on the way may be the user's, who could have a link in it lead elsewhere.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = openat2(
+        CWD,
+        mountpoint,
+        flags,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS,
+    )?;
+    let folder = File::from(folder);
+    let now = folder.metadata()?;
+    let is_roots_alone = now.uid() == 0 && now.mode() & 0o022 == 0;
+    if is_roots_alone
+        && fs::read_dir(proc::descriptor_path(&folder))?
+            .next()
+            .is_none()
+    {
+        let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
+        std::os::unix::fs::fchown(&folder, Some(uid), Some(gid))?;
+    }
     Ok(())
 }
 
