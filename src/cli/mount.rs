@@ -104,7 +104,7 @@ impl MountArgs {
         }
         let ready = match self.foreground {
             true => None,
-            false => match background::detach()? {
+            false => match background::detach(&environment.current_dir.join(&self.mountpoint))? {
                 Side::Command(warnings) => return Ok(Outcome::Background(warnings)),
                 Side::Failed => return Ok(Outcome::Failed),
                 Side::Server(ready) => Some(ready),

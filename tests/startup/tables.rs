@@ -153,6 +153,66 @@ fn a_table_is_mounted_from_a_folder_with_a_file_of_its_first_fields_name() {
 
 #[test]
 #[ignore = "needs root"]
+fn a_folder_that_systemd_has_made_is_given_to_the_user_of_the_line() {
+    let machine = Machine::new(&["mount.vm0fs"], Who::Ordinary);
+    let said = machine.run(
+        r#"place() { stat -c '%U %n' "$PLACE"; }
+        rmdir "$PLACE"; mkdir -m 755 "$PLACE"
+        mount -t vm0fs vm0fs "$PLACE" -o "setuid=vm0fs-test,$THEIRS"
+        alice ls "$PLACE/agents"; umount "$PLACE"; place
+        # Not one that others have a use for, nor one that a link of the user's leads to.
+        chown root "$PLACE"; touch "$PLACE/file"
+        no mount -t vm0fs vm0fs "$PLACE" -o "setuid=vm0fs-test,$THEIRS"; place
+        rm "$PLACE/file"; alice ln -s "$DIR" "$DIR/home-Ordinary/link"
+        no "$HELPERS/mount.vm0fs" vm0fs "$DIR/home-Ordinary/link/place" \
+            -o "setuid=vm0fs-test,$THEIRS"; place"#,
+    );
+    let place = machine.place.display();
+    let owners = format!("vm0fs-test {place}\nroot {place}\nroot {place}\n");
+    assert_eq!(said.succeeded(), format!("writer\n{owners}"));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_daemon_that_mounts_on_demand_has_the_program_mount() {
+    let machine = Machine::new(&["mount.vm0fs"], Who::Myself);
+    for (who, more) in [
+        (Who::Myself, ""),
+        (Who::Myself, ",no-supervisor"),
+        (Who::Ordinary, ",setuid=vm0fs-test"),
+    ] {
+        let options = machine.options(who);
+        // The kernel has processes of other groups than the daemon's ask at the pipe, and
+        // wait. Once one has asked, AUTOFS_IOC_CATATONIC ends all waits.
+        let said = machine.run(&format!(
+            r#"mkfifo "$DIR/asked"
+            (asks=$(head -c 1 "$DIR/asked" | wc -c)
+            [ "$asks" = 0 ] || {{ echo "a process has asked" >&2; python3 -c \
+                "import fcntl, os; fcntl.ioctl(os.open('$PLACE', os.O_RDONLY), 0x9362)"; }}) & reader=$!
+            exec 9> "$DIR/asked"; rm "$DIR/asked"
+            read -r _ _ _ _ group _ < /proc/$$/stat
+            mount -t autofs -o "fd=9,pgrp=$group,minproto=5,maxproto=5,direct" auto "$PLACE"
+            exec 9>&-
+            mount -t vm0fs vm0fs "$PLACE" -o "{options}{more}"
+            grep -c " $PLACE " /proc/self/mountinfo
+            # What serves it is in no group of the daemon's.
+            no pgrep -g "$group" -f "[ ]$PLACE"
+            see() {{ {user}setsid --wait ls "$PLACE/agents"; }}
+            see
+            [ "{more}" = ,no-supervisor ] || {{ pkill -9 -nf "[-]-worker=.* $PLACE"; see; }}
+            umount "$PLACE"; umount "$PLACE"; wait $reader"#,
+            user = match who {
+                Who::Myself => "",
+                Who::Ordinary => "alice ",
+            }
+        ));
+        let times = if more == ",no-supervisor" { 1 } else { 2 };
+        assert_eq!(said.succeeded(), format!("2\n{}", "writer\n".repeat(times)));
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
 fn an_ordinary_user_mounts_and_unmounts_what_the_table_permits() {
     let machine = Machine::new(&["mount.fuse.vm0fs"], Who::Ordinary);
     let said = machine.run(
