@@ -35,6 +35,12 @@ fn units_that_are_printed_are_without_complaint() {
             command.arg("--user");
             assert!(text.contains("\"--cache-dir=/"), "{text}");
         }
+        // As machines have it whose network is managed.
+        let network = bench.folder("network-online.target.wants", Who::Myself);
+        let network = network.join("network-test.service");
+        let text = "[Unit]\nBefore=network-online.target\n[Service]\nExecStart=/bin/true\n";
+        fs::write(bench.dir().join("network-test.service"), text).unwrap();
+        let _ = std::os::unix::fs::symlink("../network-test.service", network);
         let runtime = bench.folder("runtime", Who::Myself);
         let said = finish(command.arg(&file).env("XDG_RUNTIME_DIR", runtime));
         assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{text}");
