@@ -4,7 +4,7 @@ use super::{
     bars,
     demo::DemoArgs,
     first_time, fstab_line,
-    given::given,
+    given::{canonical, given, missing_files},
     output::{print, start_logging},
     unit,
 };
@@ -116,8 +116,10 @@ impl MountArgs {
     /// Prints what has the machine mount as the arguments of this process do.
     fn print_startup(self, environment: &Environment) -> Result<()> {
         let declaration = Self::augment_args(clap::Command::new("vm0fs mount"));
-        let mountpoint = environment.current_dir.join(self.mountpoint);
+        // Systemd and mount(8) know a folder by this name alone.
+        let mountpoint = canonical(&environment.current_dir.join(self.mountpoint))?;
         let given = given(&declaration, std::env::args_os().skip(1), environment)?;
+        let missing = missing_files(&given)?;
         let (text, notes) = match self.print_fstab {
             true => {
                 let line = fstab_line::line(given, &mountpoint, environment)?;
@@ -125,7 +127,7 @@ impl MountArgs {
             }
             false => unit::printed(given, &mountpoint, environment)?,
         };
-        for note in notes {
+        for note in notes.into_iter().chain(missing) {
             // A closed standard error is no reason to end.
             let _ = writeln!(io::stderr(), "vm0fs: {note}");
         }

@@ -4,7 +4,7 @@
 //!
 //! It says what a table asks for in the words of `vm0fs mount`, and starts that.
 
-use super::{fstab, mount::MountArgs};
+use super::{fstab, mount::MountArgs, output::print};
 use crate::{
     error::{Error, Result},
     proc::{self, OWN_PROGRAM},
@@ -48,6 +48,13 @@ const NONE: &str = "none";
 /// is a descriptor.
 const DESCRIPTORS: &str = "/dev/fd/";
 
+/// What the helper itself says of how it is called.
+const HELP: &str = "Mounts vm0fs for mount(8), which calls this program:
+  mount.vm0fs SOURCE DIR [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]
+Call instead: mount -t vm0fs [-o OPTIONS] vm0fs DIR
+mount.vm0fs(8) and `vm0fs help startup` say more.
+";
+
 /// What mount(8) asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Call {
@@ -82,6 +89,13 @@ pub fn run(commands: &Declaration) -> std::result::Result<Option<u8>, Failure> {
     let Some(words) = words(std::env::args_os().collect(), commands) else {
         return Ok(None);
     };
+    match words.iter().map(|word| word.to_str()).collect::<Vec<_>>()[..] {
+        [Some("-h" | "--help")] => return say(HELP),
+        [Some("-V" | "--version")] => {
+            return say(concat!("vm0fs ", env!("CARGO_PKG_VERSION"), "\n"));
+        }
+        _ => {}
+    }
     let call = Call::parse(words).map_err(usage)?;
     let declaration = MountArgs::augment_args(Declaration::new("vm0fs mount"));
     let asked = fstab::read(&call.options.join(","), &declaration, call.is_sloppy);
@@ -122,6 +136,15 @@ pub fn run(commands: &Declaration) -> std::result::Result<Option<u8>, Failure> {
         (_, Some(libc::SIGINT)) => INTERRUPTED,
         _ => FAILED,
     }))
+}
+
+/// Answers a user who has called the helper itself.
+fn say(text: &str) -> std::result::Result<Option<u8>, Failure> {
+    let failed = |error| Failure {
+        code: SYSTEM,
+        error,
+    };
+    print(text).map(|()| Some(0)).map_err(failed)
 }
 
 /// The arguments, where it is mount(8) that has called.
@@ -214,10 +237,19 @@ impl Call {
 
     /// The arguments of `vm0fs mount`.
     fn arguments(&self, options: Vec<String>) -> Result<Vec<OsString>> {
+        let options_name_api = options
+            .iter()
+            .any(|option| option.starts_with("--api-url="));
         let mut arguments: Vec<OsString> = options.into_iter().map(OsString::from).collect();
         let source = self.name_of_path().or(self.source.to_str());
         let source = source.unwrap_or("?");
         if source.contains("://") {
+            if options_name_api {
+                return Err(Error::Setup(format!(
+                    "the API is named twice, as what is mounted ({}) and as api-url; leave out one",
+                    one_line(source, 200)
+                )));
+            }
             arguments.push(format!("--api-url={source}").into());
             arguments.push(format!("--source={source}").into());
         } else if !["", NONE, fstab::SOURCE].contains(&source) {

@@ -1,5 +1,5 @@
 //! Services: what `enable` and `disable` do with a real `systemd --user`, in a mount
-//! namespace of its own, and the units that are printed.
+//! namespace of its own, and what is printed for a machine to mount by.
 
 use super::NO;
 use crate::{
@@ -45,6 +45,82 @@ fn units_that_are_printed_are_without_complaint() {
         let said = finish(command.arg(&file).env("XDG_RUNTIME_DIR", runtime));
         assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{text}");
     }
+}
+
+#[test]
+fn what_is_printed_names_a_folder_as_the_kernel_does_and_what_is_missing() {
+    for who in Who::all() {
+        let bench = Bench::new(small_world());
+        let place = bench.folder("place", who);
+        std::os::unix::fs::symlink(&place, bench.dir().join("link")).unwrap();
+        let typed = bench.dir().join("link/./new/../vm0/");
+        let named = place.join("vm0");
+        for kind in ["--print-fstab", "--print-unit"] {
+            let mut command = bench.command(who);
+            command
+                .args(["mount", kind, "--token-file", "no-token"])
+                .arg(&typed);
+            let said = finish(&mut command);
+            said.told(&["token-file: /", "no-token is missing"]);
+            let out = said.succeeded();
+            let name = named.to_str().unwrap();
+            let unit = name[1..].replace('-', "\\x2d").replace('/', "-");
+            assert!(
+                out.contains(&format!("vm0fs {name} fuse")) || out.contains(&unit),
+                "{out}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_secret_is_written_down() {
+    let bench = Bench::new(small_world());
+    for command in [
+        &["mount", "--print-fstab"][..],
+        &["mount", "--print-unit"],
+        &["mount"],
+    ] {
+        let mut run = bench.command(Who::Myself);
+        let said = finish(
+            run.args(command)
+                .args(["--token-file", "vm0_live_s3cret", "vm0"]),
+        );
+        said.failed(&["a token stands where the name of its file belongs"]);
+        assert!(!said.err.contains("s3cret"), "{said:?}");
+    }
+    for option in ["--api-url", "--shared-cache"] {
+        for address in ["https://me:s3cret@host/a", "me:s3cret@host"] {
+            for command in [
+                &["mount", "--print-fstab"][..],
+                &["mount", "--print-unit"],
+                &["enable"],
+            ] {
+                let mut run = bench.command(Who::Myself);
+                run.args(command).args([option, address, "vm0"]);
+                let said = finish(&mut run);
+                said.failed(&["with a user or a password is not written down"]);
+                assert!(
+                    !said.err.contains("s3cret") && said.out.is_empty(),
+                    "{said:?}"
+                );
+            }
+        }
+    }
+    // An at sign elsewhere is no user.
+    let mut run = bench.command(Who::Myself);
+    run.args([
+        "mount",
+        "--print-fstab",
+        "--api-url",
+        "https://host/a@b",
+        "vm0",
+    ]);
+    assert!(
+        finish(&mut run)
+            .succeeded()
+            .contains("api-url=https://host/a@b ")
+    );
 }
 
 #[test]
