@@ -11,7 +11,7 @@ use super::{
 use crate::{
     background::{self, Side},
     config::{Environment, MountOptions, Settings, secrets},
-    error::Result,
+    error::{Error, Result},
     logging,
     mount::{self, Outcome},
     supervisor::{self, Link},
@@ -93,6 +93,13 @@ impl MountArgs {
                 verbose: self.verbose,
             };
             return demo.run(environment).map(|()| Outcome::Ended);
+        }
+        if std::process::id() == 1 && !self.foreground {
+            return Err(Error::Setup(
+                "this is process 1 of a container, which ends with it, and so would a mount in the \
+                 background; add --foreground"
+                    .into(),
+            ));
         }
         start_logging(self.verbose, self.foreground, environment)?;
         if self.no_supervisor {
