@@ -1,7 +1,10 @@
 //! Going to the background: the command returns when the mount is ready, or
 //! says why it never will be.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    proc,
+};
 use nix::{
     fcntl::OFlag,
     sys::wait::{WaitStatus, waitpid},
@@ -11,6 +14,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{Read, Write},
     os::fd::OwnedFd,
+    path::Path,
 };
 
 /// The first byte on the pipe: all is well, what follows are warnings.
@@ -36,8 +40,10 @@ impl From<OwnedFd> for Ready {
 }
 
 /// Lets go of the terminal: a program that reads the command's output to its end waits
-/// for the last process that holds it.
+/// for the last process that holds it. A process that [`detach`] has left in the group of
+/// the command leaves that too.
 pub(crate) fn leave_terminal() -> Result<()> {
+    leave_group();
     let null = OpenOptions::new().read(true).write(true).open("/dev/null");
     let null = null.map_err(|error| Error::io("opening /dev/null", error))?;
     let streams = dup2_stdin(&null)
@@ -64,8 +70,17 @@ impl Ready {
     }
 }
 
-/// Forks. To be called while the process has one thread.
-pub(crate) fn detach() -> Result<Side> {
+/// Begins a session, which a terminal's signals do not reach.
+fn leave_group() {
+    // Fails only where it is not needed: for the leader of a group.
+    let _ = setsid();
+}
+
+/// Forks, for a mount at this path. To be called while the process has one thread.
+pub(crate) fn detach(mountpoint: &Path) -> Result<Side> {
+    // Where a daemon has this command mount, the kernel has all processes but those of the
+    // daemon's group wait at the mountpoint until the command has ended.
+    let is_awaited = proc::is_on_demand(mountpoint);
     // A helper that outlives its time must not keep the command waiting.
     let pipe = pipe2(OFlag::O_CLOEXEC);
     let (reader, writer) = pipe.map_err(|errno| Error::io("making a pipe", errno.into()))?;
@@ -80,8 +95,9 @@ pub(crate) fn detach() -> Result<Side> {
         }
         ForkResult::Child => {
             drop(reader);
-            // Fails only where it is not needed: for the leader of a group.
-            let _ = setsid();
+            if !is_awaited {
+                leave_group();
+            }
             // The mount must not keep the folder it was started in busy.
             let _ = std::env::set_current_dir("/");
             Ok(Side::Server(Ready(writer)))

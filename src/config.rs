@@ -14,7 +14,7 @@ mod units;
 pub use self::{
     describe::{Described, describe},
     environment::Environment,
-    files::read_shared_key,
+    files::{is_token, read_shared_key, token_for_file},
     options::{
         ConnectionOptions, Crawlers, DEFAULT_TIMEOUT, Documented, MountOptions, SharedCacheOptions,
         USER_AGENT,

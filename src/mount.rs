@@ -70,7 +70,7 @@ pub fn run(
 ) -> Result<Outcome> {
     let report = match options.foreground {
         true => None,
-        false => match detach()? {
+        false => match detach(&options.mountpoint)? {
             Side::Command(warnings) => return Ok(Outcome::Background(warnings)),
             Side::Failed => return Ok(Outcome::Failed),
             Side::Server(report) => Some(report),

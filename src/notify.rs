@@ -89,6 +89,11 @@ impl Notifier {
         self.tell(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={usec}\n{status}"));
     }
 
+    /// It is unmounted, and ends.
+    pub fn unmounted(&self) {
+        self.tell(&format!("STOPPING=1\n{}", said("unmounted")));
+    }
+
     /// How often [`Notifier::lives`] is to be called at least, where a manager wants that.
     pub fn pulse(&self) -> Option<Duration> {
         // sd_watchdog_enabled(3) recommends half of the time.

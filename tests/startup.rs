@@ -2,6 +2,7 @@
 //! manager, and in containers.
 
 mod containers;
+mod notices;
 mod services;
 mod tables;
 

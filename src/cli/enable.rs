@@ -11,8 +11,9 @@ use super::{
 use crate::{
     config::{Environment, MountOptions, Settings},
     error::{Error, Result},
-    proc,
+    proc::{self, MountEntry},
     text::one_line,
+    unmount::{self, Health},
 };
 use clap::{Args, Command, ValueHint};
 use std::{
@@ -135,10 +136,6 @@ impl Service {
     fn remove_files(&self) -> Result<Vec<PathBuf>> {
         let mut removed = Vec::new();
         removed.extend(remove(&self.drop_in)?);
-        if let Some(folder) = self.drop_in.parent() {
-            // Fails where the user has put files of their own there.
-            let _ = fs::remove_dir(folder);
-        }
         let others = fs::read_dir(&self.wants).into_iter().flatten().flatten();
         let is_needed = others.into_iter().any(|entry| {
             let name = entry.file_name();
@@ -147,6 +144,11 @@ impl Service {
         });
         if !is_needed {
             removed.extend(remove(&self.template)?);
+        }
+        for path in [&self.drop_in, &self.wants, &self.template] {
+            // Fails where something is left in one.
+            let folders = path.ancestors().skip(1).take(2);
+            folders.for_each(|folder| drop(fs::remove_dir(folder)));
         }
         Ok(removed)
     }
@@ -201,8 +203,7 @@ impl EnableArgs {
         })?;
         check(self.options, environment, variables)?;
         let is_active = service.is("is-active")?;
-        let mounted = proc::mount_at(&service.folder)?;
-        if !is_active && mounted.is_some_and(|entry| entry.is_vm0fs()) {
+        if !is_active && lives(&service.folder)? {
             let shown = service.folder.display();
             return Err(Error::Setup(format!(
                 "vm0fs is mounted at {shown} already, and not by the service; unmount it first: \
@@ -235,6 +236,12 @@ impl EnableArgs {
         }
         Ok(())
     }
+}
+
+/// Whether a vm0fs is mounted at a folder, and not a dead one that a crash has left.
+fn lives(folder: &Path) -> Result<bool> {
+    let there = proc::mount_at(folder)?.filter(MountEntry::is_vm0fs);
+    Ok(there.is_some_and(|entry| unmount::look(entry).health != Health::Dead))
 }
 
 /// Whether the service will have all that it needs, which is told better now.
@@ -298,14 +305,17 @@ fn start(service: &Service) -> Result<()> {
 /// Why a service has failed, in the words of its supervisor; where it has said nothing, in
 /// those of systemd.
 fn why(name: &str, error: &Error) -> String {
-    let told = systemctl(&["show", "--property=StatusText", "--value", name]);
-    let told = told.unwrap_or_default();
-    match told.trim() {
+    match status(name).trim() {
         "" => {
             format!("{error}\nSee journalctl --user -u '{name}', or try: vm0fs mount --foreground")
         }
         told => one_line(told, 400),
     }
+}
+
+/// What the mount of a service has said that it does.
+fn status(name: &str) -> String {
+    systemctl(&["show", "--property=StatusText", "--value", name]).unwrap_or_default()
 }
 
 fn report(service: &Service, verb: &str) -> Result<()> {
@@ -314,6 +324,11 @@ fn report(service: &Service, verb: &str) -> Result<()> {
     print(&format!(
         "{verb} {name}, which mounts at {folder} now and at each login\n"
     ))?;
+    // Such as that the API cannot be reached.
+    let said = status(name);
+    if let Some(remark) = said.strip_prefix(&format!("serving {folder}; ")) {
+        print(&format!("warning: {}\n", one_line(remark, 400)))?;
+    }
     if !manager::lingers() {
         print("It ends at logout. To have it from boot on: loginctl enable-linger\n")?;
     }
@@ -377,10 +392,24 @@ impl DisableArgs {
         systemctl(&["daemon-reload"])?;
         // Fails for one that has not failed.
         let _ = systemctl(&["reset-failed", name]);
-        print(&format!(
-            "stopped and disabled {name}: {folder} is not mounted any more\n"
-        ))
+        print(&format!("stopped and disabled {name}\n"))?;
+        print_left(&service.folder)
     }
+}
+
+/// Takes a dead mount away that no service is to take away any more, and says what is mounted
+/// then.
+fn print_left(folder: &Path) -> Result<()> {
+    let shown = folder.display();
+    if lives(folder)? {
+        return print(&format!(
+            "{shown} is mounted still, not by the service; end that with: vm0fs unmount {shown}\n"
+        ));
+    }
+    if proc::mount_at(folder)?.is_some_and(|entry| entry.is_vm0fs()) {
+        unmount::unmount(folder, true, |_| ())?;
+    }
+    print(&format!("{shown} is not mounted any more\n"))
 }
 
 /// Removes the files of a service that no systemd knows.
@@ -391,7 +420,6 @@ fn disable_files(service: &Service, error: &Error) -> Result<()> {
         removed.push(link);
     }
     let folder = service.folder.display();
-    let is_mounted = proc::mount_at(&service.folder)?.is_some_and(|entry| entry.is_vm0fs());
     if removed.is_empty() {
         return Err(Error::Setup(format!(
             "{folder} has no service, and there is no systemd of yours to ask ({error}); what is \
@@ -401,10 +429,5 @@ fn disable_files(service: &Service, error: &Error) -> Result<()> {
     for path in removed {
         print(&format!("removed {}\n", path.display()))?;
     }
-    match is_mounted {
-        true => print(&format!(
-            "it is mounted still; end that with: vm0fs unmount {folder}\n"
-        )),
-        false => Ok(()),
-    }
+    print_left(&service.folder)
 }

@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     text::{self, one_line},
 };
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command};
 use std::path::Path;
 
 /// The type of the file system in a table. mount(8) finds it by `mount.fuse.vm0fs` and,
@@ -149,7 +149,15 @@ pub(super) fn read(text: &str, declaration: &Command, is_sloppy: bool) -> Result
         let spelt = name.replace('_', "-");
         let known = options(declaration).find(|arg| arg.get_long() == Some(&*spelt));
         match known {
-            Some(arg) => asked.arguments.push(argument(arg, &spelt, value)?),
+            Some(arg) => {
+                let argument = argument(arg, &spelt, value)?;
+                if matches!(arg.get_action(), ArgAction::Set) {
+                    // The last one counts: mount(8) puts the user's after the table's.
+                    let before = format!("--{spelt}=");
+                    asked.arguments.retain(|other| !other.starts_with(&before));
+                }
+                asked.arguments.push(argument);
+            }
             None if is_sloppy && !is_secret(&spelt) => {}
             None => return Err(unknown(name, &spelt, declaration)),
         }
@@ -180,9 +188,9 @@ fn argument(arg: &Arg, name: &str, value: Option<&str>) -> Result<String> {
     let takes_value = arg.get_action().takes_values();
     match value {
         Some(value) if takes_value && is_path(arg) && !Path::new(value).is_absolute() => {
+            // The value is not repeated: it may be a token in place of its file.
             Err(Error::Setup(format!(
-                "{name}={}: a path in the options of a mount must begin with /",
-                one_line(value, 200)
+                "{name}: a path in the options of a mount must begin with /"
             )))
         }
         Some(value) if takes_value => Ok(format!("--{name}={value}")),
@@ -227,6 +235,13 @@ fn unknown(name: &str, spelt: &str, declaration: &Command) -> Error {
             "; files belong to the user who mounts. For a mount of another user than root: \
              {SETUID}=USER"
         ),
+        "default_permissions" => "; leave it out: vm0fs itself says who may do what".into(),
+        "fsname" | "subtype" => {
+            "; leave it out: the first field is what the list of mounts shows".into()
+        }
+        "nosymfollow" => "; versions have symlinks as they were saved, none of which leads out of \
+            its version (allow-external-symlinks)"
+            .into(),
         "remount" => "; unmount and mount again for other options".into(),
         _ => match nearest(spelt, declaration) {
             Some(near) => format!("; did you mean {near}?"),
@@ -234,7 +249,7 @@ fn unknown(name: &str, spelt: &str, declaration: &Command) -> Error {
         },
     };
     Error::Setup(format!(
-        "{shown} is no option of vm0fs{advice} (`vm0fs help startup` has them all)"
+        "{shown} is no option of vm0fs{advice} (mount.vm0fs(8) and `vm0fs help settings` have them all)"
     ))
 }
 
@@ -280,6 +295,9 @@ mod tests {
             ["--cache-dir=/a,b", "--timeout=3s"]
         );
         // The last one counts.
+        let twice = "cache-size=1G,token-file=/a,cache_size=2G";
+        let given = ["--cache-size=2G", "--token-file=/a"];
+        assert_eq!(arguments(twice), given);
         assert_eq!(arguments("ro,noexec,nosuid"), ["--no-exec", "--read-only"]);
         assert!(arguments("noexec,ro,user,exec,rw").is_empty());
         let asked = read("setuid=alice,offline", &declaration(), false).unwrap();
@@ -294,6 +312,9 @@ mod tests {
             ("nosuidd", "did you mean nosuid?"),
             ("uid=1000", "setuid=USER"),
             ("remount", "unmount and mount again"),
+            ("default_permissions", "leave it out"),
+            ("fsname=vm0", "the first field"),
+            ("nosymfollow", "allow-external-symlinks"),
             ("cache-dir=relative", "must begin with /"),
             ("cache-size", "cache-size=SIZE"),
             ("offline=yes", "takes no value"),
@@ -308,6 +329,11 @@ mod tests {
 
     #[test]
     fn a_token_is_refused_and_not_repeated() {
+        let in_place_of_its_file = problem("token-file=vm0_live_s3cret");
+        assert!(
+            !in_place_of_its_file.contains("s3cret"),
+            "{in_place_of_its_file}"
+        );
         for name in ["token", "VM0_API_KEY", "vm0_token", "api_key", "password"] {
             for is_sloppy in [false, true] {
                 let text = format!("{name}=s3cret");

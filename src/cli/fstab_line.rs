@@ -125,11 +125,11 @@ fn notes(is_root: bool, place: &str, environment: &Environment) -> Vec<String> {
 /// What is to be done before mount(8) can find the program, where it cannot: one that was
 /// built from its sources, or installed without root, is where mount(8) does not look.
 pub(super) fn missing_helper() -> Option<String> {
-    let link = format!("/sbin/mount.{TYPE}");
+    let links = [TYPE, SOURCE].map(|name| format!("/sbin/mount.{name}"));
     let exists = |path: &&str| Path::new(path).exists();
     // Which looks for the program itself.
     let of_fuse = exists(&"/sbin/mount.fuse") && INSTALLED.iter().any(exists);
-    if exists(&&*link) || of_fuse {
+    if exists(&&*links[0]) || of_fuse {
         return None;
     }
     let program = own_program().ok()?;
@@ -144,7 +144,10 @@ pub(super) fn missing_helper() -> Option<String> {
         }
     };
     Some(format!(
-        "mount finds no program for {TYPE} yet; have root do this before: {copy}ln -s {target} {link}"
+        "mount finds no program for {TYPE} yet; have root do this before: {copy}{}",
+        links
+            .map(|link| format!("ln -sf {target} {link}"))
+            .join(" && ")
     ))
 }
 

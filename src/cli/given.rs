@@ -2,14 +2,16 @@
 
 use super::fstab::{is_path, options, value_name};
 use crate::{
-    config::Environment,
+    config::{self, Environment},
     error::{Error, Result},
+    proc,
     text::one_line,
 };
 use clap::{ArgAction, Command, parser::ValueSource};
 use std::{
     ffi::{OsStr, OsString},
-    path::PathBuf,
+    fs,
+    path::{Component, Path, PathBuf},
 };
 
 /// The flags that arguments give, and their values; paths are absolute.
@@ -56,6 +58,48 @@ pub(super) fn given(
         }
     }
     Ok(given)
+}
+
+/// A path without symlinks and `..`, as far as it leads to what there is. What is mounted there
+/// is not looked at.
+///
+/// # Errors
+/// Where `/proc` is missing, or the way there is barred.
+pub(super) fn canonical(path: &Path) -> Result<PathBuf> {
+    if let Some(entry) = proc::mount_at(path)? {
+        return Ok(entry.mountpoint);
+    }
+    let found = path
+        .ancestors()
+        .find_map(|place| Some((place, fs::canonicalize(place).ok()?)));
+    let (place, mut canonical) = found.unwrap_or((Path::new("/"), "/".into()));
+    for part in path.strip_prefix(place).unwrap_or(path).components() {
+        match part {
+            Component::ParentDir => drop(canonical.pop()),
+            Component::Normal(name) => canonical.push(name),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    Ok(canonical)
+}
+
+/// What is to be done about files that flags name and that there are not.
+///
+/// # Errors
+/// [`Error::Setup`] for a token in place of the name of its file.
+pub(super) fn missing_files(given: &[(String, Option<String>)]) -> Result<Vec<String>> {
+    let files = given.iter().filter(|(name, _)| name.ends_with("-file"));
+    let files = files.filter_map(|(name, path)| Some((name, Path::new(path.as_ref()?))));
+    let missing = files.filter(|(_, path)| matches!(path.try_exists(), Ok(false)));
+    missing
+        .map(|(name, path)| match config::is_token(path) {
+            true => Err(config::token_for_file()),
+            false => Ok(format!(
+                "{name}: {} is missing; make it before",
+                path.display()
+            )),
+        })
+        .collect()
 }
 
 /// Whether an address, which may have no scheme, names a user.

@@ -4,14 +4,14 @@ use super::{
     bars,
     demo::DemoArgs,
     first_time, fstab_line,
-    given::given,
+    given::{canonical, given, missing_files},
     output::{print, start_logging},
     unit,
 };
 use crate::{
     background::{self, Side},
     config::{Environment, MountOptions, Settings, secrets},
-    error::Result,
+    error::{Error, Result},
     logging,
     mount::{self, Outcome},
     supervisor::{self, Link},
@@ -94,6 +94,13 @@ impl MountArgs {
             };
             return demo.run(environment).map(|()| Outcome::Ended);
         }
+        if std::process::id() == 1 && !self.foreground {
+            return Err(Error::Setup(
+                "this is process 1 of a container, which ends with it, and so would a mount in the \
+                 background; add --foreground"
+                    .into(),
+            ));
+        }
         start_logging(self.verbose, self.foreground, environment)?;
         if self.no_supervisor {
             return self.run_alone(environment);
@@ -104,7 +111,7 @@ impl MountArgs {
         }
         let ready = match self.foreground {
             true => None,
-            false => match background::detach()? {
+            false => match background::detach(&environment.current_dir.join(&self.mountpoint))? {
                 Side::Command(warnings) => return Ok(Outcome::Background(warnings)),
                 Side::Failed => return Ok(Outcome::Failed),
                 Side::Server(ready) => Some(ready),
@@ -116,8 +123,10 @@ impl MountArgs {
     /// Prints what has the machine mount as the arguments of this process do.
     fn print_startup(self, environment: &Environment) -> Result<()> {
         let declaration = Self::augment_args(clap::Command::new("vm0fs mount"));
-        let mountpoint = environment.current_dir.join(self.mountpoint);
+        // Systemd and mount(8) know a folder by this name alone.
+        let mountpoint = canonical(&environment.current_dir.join(self.mountpoint))?;
         let given = given(&declaration, std::env::args_os().skip(1), environment)?;
+        let missing = missing_files(&given)?;
         let (text, notes) = match self.print_fstab {
             true => {
                 let line = fstab_line::line(given, &mountpoint, environment)?;
@@ -125,7 +134,7 @@ impl MountArgs {
             }
             false => unit::printed(given, &mountpoint, environment)?,
         };
-        for note in notes {
+        for note in notes.into_iter().chain(missing) {
             // A closed standard error is no reason to end.
             let _ = writeln!(io::stderr(), "vm0fs: {note}");
         }

@@ -4,7 +4,7 @@
 //!
 //! It says what a table asks for in the words of `vm0fs mount`, and starts that.
 
-use super::{fstab, mount::MountArgs};
+use super::{fstab, mount::MountArgs, output::print};
 use crate::{
     error::{Error, Result},
     proc::{self, OWN_PROGRAM},
@@ -12,13 +12,21 @@ use crate::{
 };
 use clap::{Args, Command as Declaration};
 use nix::unistd::{Uid, User, initgroups, setgid, setuid};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
 use std::{
     ffi::{CString, OsStr, OsString},
     fs::{self, File},
+    io,
     os::{
         fd::AsFd,
-        unix::{ffi::OsStrExt, process::CommandExt, process::ExitStatusExt},
+        unix::{
+            ffi::OsStrExt,
+            fs::MetadataExt,
+            process::{CommandExt, ExitStatusExt},
+        },
     },
     path::{Path, PathBuf},
     process::Command,
@@ -39,6 +47,13 @@ const NONE: &str = "none";
 /// Where `mount.fuse` of fuse3 opens the device itself (`drop_privileges`), the mountpoint
 /// is a descriptor.
 const DESCRIPTORS: &str = "/dev/fd/";
+
+/// What the helper itself says of how it is called.
+const HELP: &str = "Mounts vm0fs for mount(8), which calls this program:
+  mount.vm0fs SOURCE DIR [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]
+Call instead: mount -t vm0fs [-o OPTIONS] vm0fs DIR
+mount.vm0fs(8) and `vm0fs help startup` say more.
+";
 
 /// What mount(8) asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -74,6 +89,13 @@ pub fn run(commands: &Declaration) -> std::result::Result<Option<u8>, Failure> {
     let Some(words) = words(std::env::args_os().collect(), commands) else {
         return Ok(None);
     };
+    match words.iter().map(|word| word.to_str()).collect::<Vec<_>>()[..] {
+        [Some("-h" | "--help")] => return say(HELP),
+        [Some("-V" | "--version")] => {
+            return say(concat!("vm0fs ", env!("CARGO_PKG_VERSION"), "\n"));
+        }
+        _ => {}
+    }
     let call = Call::parse(words).map_err(usage)?;
     let declaration = MountArgs::augment_args(Declaration::new("vm0fs mount"));
     let asked = fstab::read(&call.options.join(","), &declaration, call.is_sloppy);
@@ -103,7 +125,7 @@ pub fn run(commands: &Declaration) -> std::result::Result<Option<u8>, Failure> {
     let mut command = Command::new(OWN_PROGRAM);
     command.arg0("vm0fs").arg("mount").args(arguments);
     if let Some(user) = asked.setuid {
-        become_user(&user, &mut command)?;
+        become_user(&user, &call.mountpoint, &mut command)?;
     }
     let status = command.status().map_err(|error| Failure {
         code: SYSTEM,
@@ -114,6 +136,15 @@ pub fn run(commands: &Declaration) -> std::result::Result<Option<u8>, Failure> {
         (_, Some(libc::SIGINT)) => INTERRUPTED,
         _ => FAILED,
     }))
+}
+
+/// Answers a user who has called the helper itself.
+fn say(text: &str) -> std::result::Result<Option<u8>, Failure> {
+    let failed = |error| Failure {
+        code: SYSTEM,
+        error,
+    };
+    print(text).map(|()| Some(0)).map_err(failed)
 }
 
 /// The arguments, where it is mount(8) that has called.
@@ -206,10 +237,19 @@ impl Call {
 
     /// The arguments of `vm0fs mount`.
     fn arguments(&self, options: Vec<String>) -> Result<Vec<OsString>> {
+        let options_name_api = options
+            .iter()
+            .any(|option| option.starts_with("--api-url="));
         let mut arguments: Vec<OsString> = options.into_iter().map(OsString::from).collect();
         let source = self.name_of_path().or(self.source.to_str());
         let source = source.unwrap_or("?");
         if source.contains("://") {
+            if options_name_api {
+                return Err(Error::Setup(format!(
+                    "the API is named twice, as what is mounted ({}) and as api-url; leave out one",
+                    one_line(source, 200)
+                )));
+            }
             arguments.push(format!("--api-url={source}").into());
             arguments.push(format!("--source={source}").into());
         } else if !["", NONE, fstab::SOURCE].contains(&source) {
@@ -257,8 +297,13 @@ fn enter(namespace: &OsStr) -> std::result::Result<(), Failure> {
     move_into_link_name_space(file.as_fd(), kind).map_err(|errno| failed(errno.into()))
 }
 
-/// Goes on as another user, with nothing of root's environment that is root's own.
-fn become_user(name: &str, command: &mut Command) -> std::result::Result<(), Failure> {
+/// Goes on as another user, to whom the mountpoint is given where need be, with nothing of
+/// root's environment that is root's own.
+fn become_user(
+    name: &str,
+    mountpoint: &Path,
+    command: &mut Command,
+) -> std::result::Result<(), Failure> {
     let shown = one_line(name, 60);
     let wrong = |what: String| usage(Error::Setup(format!("{}={shown}: {what}", fstab::SETUID)));
     let user = match name.parse() {
@@ -271,6 +316,10 @@ fn become_user(name: &str, command: &mut Command) -> std::result::Result<(), Fai
     if own != user.uid {
         if !own.is_root() {
             return Err(wrong("only root can mount as another user".into()));
+        }
+        if let Err(error) = give(mountpoint, &user) {
+            // The mount to come says what that user may not do.
+            tracing::debug!("{}: {error}", mountpoint.display());
         }
         let name = CString::new(user.name.as_str()).unwrap_or_default();
         initgroups(&name, user.gid)
@@ -291,6 +340,36 @@ fn become_user(name: &str, command: &mut Command) -> std::result::Result<(), Fai
         .env("USER", &user.name)
         .env("LOGNAME", &user.name)
         .current_dir("/");
+    Ok(())
+}
+
+/// Gives a user the mountpoint, where it is a folder such as systemd makes for a line of the
+/// table: root's, and empty. fusermount3 mounts for a user only where that user may write.
+fn give(mountpoint: &Path, user: &User) -> io::Result<()> {
+    let there = proc::mount_at(mountpoint).map_err(io::Error::other)?;
+    if there.is_some_and(|entry| !entry.is_on_demand()) {
+        return Ok(());
+    }
+    // A folder on the way may be the user's, who could have a link in it lead elsewhere.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = openat2(
+        CWD,
+        mountpoint,
+        flags,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS,
+    )?;
+    let folder = File::from(folder);
+    let now = folder.metadata()?;
+    let is_roots_alone = now.uid() == 0 && now.mode() & 0o022 == 0;
+    if is_roots_alone
+        && fs::read_dir(proc::descriptor_path(&folder))?
+            .next()
+            .is_none()
+    {
+        let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
+        std::os::unix::fs::fchown(&folder, Some(uid), Some(gid))?;
+    }
     Ok(())
 }
 

@@ -182,11 +182,10 @@ fn of_user(folder: &Path, options: &Given, environment: &Environment) -> Result<
 /// A mount of the system's.
 fn of_system(folder: &Path, options: Vec<(String, Option<String>)>) -> Result<Unit> {
     let name = format!("{}.mount", escaped(folder)?);
-    let options = fstab_line::words(options, Vec::new())?.join(",");
-    let options = match options.is_empty() {
-        true => String::new(),
-        false => format!("Options={}\n", options.replace('%', "%%")),
-    };
+    // Without it systemd takes the mount for a local one, which is to be there before the
+    // network is: the two orders make a cycle.
+    let options = fstab_line::words(options, vec!["_netdev".into()])?.join(",");
+    let options = options.replace('%', "%%");
     let place = folder.to_str().ok_or_else(|| not_text("the folder"))?;
     let place = place.replace('%', "%%");
     let (source, kind) = (fstab::SOURCE, fstab::TYPE);
@@ -203,7 +202,8 @@ After=network-online.target
 What={source}
 Where={place}
 Type={kind}
-{options}TimeoutSec=60s
+Options={options}
+TimeoutSec=60s
 
 [Install]
 WantedBy=remote-fs.target

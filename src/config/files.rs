@@ -127,6 +127,21 @@ pub(super) fn read_cli_login(path: &Path) -> Result<CliLogin> {
     Ok(login)
 }
 
+/// Whether the name of a file looks like a token that was given in its place.
+pub fn is_token(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(b"vm0_live_")
+}
+
+/// What to do with a token that was given in place of the name of its file. It is not repeated.
+pub fn token_for_file() -> Error {
+    Error::Setup(
+        "a token stands where the name of its file belongs; put it into a file that only you can \
+         read (chmod 600), and name that: --token-file FILE"
+            .into(),
+    )
+}
+
 /// Reads the token that a user keeps in a file of its own.
 pub(super) fn read_token(path: &Path) -> Result<Token> {
     let hint = "--token-file names a file that holds the token and nothing else";
@@ -147,6 +162,9 @@ fn read_secret<T>(path: &Path, hint: &str, what: &str, parse: fn(&str) -> Result
         error @ Error::Io { .. } => Error::Setup(format!("{error} ({hint})")),
         error => error,
     };
+    if is_token(path) && !path.exists() {
+        return Err(token_for_file());
+    }
     let (text, mode) = read(path)
         .map_err(unread)?
         .ok_or_else(|| Error::Setup(format!("{}: no such file ({hint})", path.display())))?;

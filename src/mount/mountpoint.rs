@@ -40,7 +40,13 @@ pub(super) fn prepare(path: &Path) -> Result<Prepared> {
     };
     let path = std::path::absolute(path)
         .map_err(|error| Error::io(format!("mountpoint {}", path.display()), error))?;
-    if let Some(entry) = proc::mount_at(&path)? {
+    let mut there = proc::mount_at(&path)?;
+    if there.as_ref().is_some_and(MountEntry::is_on_demand) {
+        // A daemon mounts there now, unless it is what has started this process.
+        let _ = fs::read_dir(&path);
+        there = proc::mount_at(&path)?;
+    }
+    if let Some(entry) = there.filter(|entry| !entry.is_on_demand()) {
         take_away_if_dead(&path, &entry)?;
     }
     let shown = path.display();

@@ -330,6 +330,7 @@ impl Mounted {
         if let Some(voice) = &self.voice {
             voice.ended();
         }
+        self.manager.unmounted();
         end
     }
 

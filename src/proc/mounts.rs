@@ -10,6 +10,9 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+/// The type of file system by which the kernel has a daemon mount on demand.
+const ON_DEMAND: &str = "autofs";
+
 /// Symlinks followed from a path to a mountpoint, as many as the kernel does.
 const MAX_LINKS: usize = 40;
 
@@ -40,6 +43,11 @@ impl MountEntry {
     pub fn minor(&self) -> u32 {
         let minor = self.device.split_once(':').map(|(_, minor)| minor);
         minor.and_then(|minor| minor.parse().ok()).unwrap_or(0)
+    }
+
+    /// Whether it stands for a mount that a daemon makes once a process asks for it.
+    pub fn is_on_demand(&self) -> bool {
+        self.fstype == ON_DEMAND
     }
 
     /// Whether vm0fs mounted it. (Without the subtype where `fusermount` is
@@ -87,6 +95,17 @@ pub fn mount_at(path: &Path) -> Result<Option<MountEntry>> {
         path = path.parent().unwrap_or(Path::new("/")).join(target);
     }
     Ok(None)
+}
+
+/// Whether a daemon is to mount at this path once a process asks for it. This does not ask
+/// for it.
+pub fn is_on_demand(path: &Path) -> bool {
+    // Where they cannot be read, the mount to come says why.
+    let (Ok(mounts), Ok(path)) = (mounts(), locate(path)) else {
+        return false;
+    };
+    let over = path.ancestors().find_map(|place| top(&mounts, place));
+    over.is_some_and(MountEntry::is_on_demand)
 }
 
 /// The path as the kernel names it; its last part is not looked at.

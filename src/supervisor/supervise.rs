@@ -9,6 +9,7 @@ use super::{
     happening::{self, Happening, Place},
     held::Held,
     launch::{self, Launched},
+    log,
     message::{Order, Report},
     worker::Worker,
 };
@@ -187,7 +188,7 @@ impl Supervisor {
                 self.manager.status(&why);
                 self.deaths.explain(why);
             }
-            Report::Ended => self.over = Some(Ok(ExitCode::SUCCESS)),
+            Report::Ended => self.finish(),
             Report::Hung(operation) => self.kill_hung(&operation),
             Report::Pong(taken) => {
                 let worker = self.current.as_mut();
@@ -265,7 +266,7 @@ impl Supervisor {
             false => self.deaths.add(worker),
         }
         if is_gone {
-            self.over = Some(Ok(ExitCode::SUCCESS));
+            self.finish();
         } else if self.ending.is_some() {
             self.unmount();
         } else if is_relieved {
@@ -280,11 +281,8 @@ impl Supervisor {
 
     /// Has another worker go on after one that died.
     fn replace(&mut self, cause: Cause, why: String) {
-        let can_resend = self
-            .held
-            .as_ref()
-            .is_some_and(|held| held.connection.can_resend);
-        if !can_resend {
+        let held = self.held.as_ref();
+        if !held.is_some_and(|held| held.connection.can_resend) {
             return self.give_up("this kernel cannot send requests again (before 6.9)");
         }
         if self.deaths.are_too_many(Instant::now()) {
@@ -456,45 +454,47 @@ impl Supervisor {
         }
     }
 
-    /// Ends the mount without a worker.
-    fn unmount(&mut self) {
-        if let Some(mut worker) = self.current.take() {
-            worker.stop("the mount ends");
+    /// The mount has ended, and the worker is to: a service manager kills what outlives this.
+    fn finish(&mut self) {
+        if self.has_served {
+            self.manager.unmounted();
+        }
+        if let Some(worker) = self.current.take() {
+            let _ = worker.exit_code();
         }
         self.over = Some(Ok(ExitCode::SUCCESS));
-        let Some(held) = self.held.take() else { return };
-        let path = held.connection.mountpoint.clone();
-        let is_gone = held.is_gone();
+    }
+
+    /// Ends the mount without a worker.
+    fn unmount(&mut self) {
+        if let Some(worker) = &mut self.current {
+            worker.stop("the mount ends");
+        }
+        let held = self.held.take().filter(|held| !held.is_gone());
         // With the device goes the connection: programs that wait for an answer get an
         // error.
-        drop(held);
-        if is_gone {
-            return;
-        }
-        if let Err(error) = unmount::unmount(&path, true, |_| ()) {
-            self.log(&error.to_string());
+        let path = held.map(|held| held.connection.mountpoint);
+        let gone = path.map_or(Ok(()), |path| unmount::unmount(&path, true, |_| ()));
+        self.finish();
+        if let Err(error) = gone {
+            log::error(&error.to_string(), self.is_foreground);
             self.over = Some(Ok(ExitCode::FAILURE));
         }
     }
 
     /// Ends the mount, since no worker can serve it.
     fn give_up(&mut self, why: &str) {
-        let path = self
-            .held
-            .as_ref()
-            .map(|held| held.connection.mountpoint.clone());
+        let held = self.held.as_ref();
+        let path = held.map(|held| held.connection.mountpoint.clone());
         let path = path.unwrap_or_default();
-        self.log(&format!("{}: the mount ends: {why}", path.display()));
+        let line = format!("{}: the mount ends: {why}", path.display());
+        log::error(&line, self.is_foreground);
         // First: callers wait for an error.
         self.unmount();
+        self.manager.status(&format!("unmounted: {why}"));
         for death in self.deaths.told() {
-            self.log(&death);
+            log::error(&death, self.is_foreground);
         }
         self.over = Some(Ok(ExitCode::FAILURE));
-    }
-
-    /// Writes a line to the log. The supervisor opens it only for that.
-    fn log(&self, line: &str) {
-        super::log::error(line, self.is_foreground);
     }
 }

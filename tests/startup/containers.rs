@@ -8,7 +8,7 @@ use crate::{
 use serde_json::Value;
 use std::{
     fs,
-    os::unix::process::CommandExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -91,6 +91,8 @@ fn an_image_is_the_program_and_what_it_needs() {
         let mut programs: Vec<_> = programs.map(|entry| entry.file_name()).collect();
         programs.sort();
         assert_eq!(programs, ["fusermount3", "vm0fs"]);
+        let cache = fs::metadata(root.join("var/cache")).unwrap();
+        assert_eq!(cache.permissions().mode() & 0o7777, 0o1777, "any user's");
 
         // Another process mounts it, as a container would have it: the program is all there
         // is, and process 1.
@@ -102,6 +104,10 @@ fn an_image_is_the_program_and_what_it_needs() {
             touch "$ROOT/dev/fuse" "$ROOT/dev/null"
             for device in fuse null; do mount --bind "/dev/$device" "$ROOT/dev/$device"; done
             export XDG_CACHE_HOME=/var/cache
+            # In the background it would end with the container at once.
+            ! unshare --pid --fork --kill-child --root="$ROOT" --mount-proc=/proc \
+                /usr/bin/vm0fs mount /vm0 2> "$ROOT/tmp/log"
+            grep 'process 1 of a container.*add --foreground' "$ROOT/tmp/log"
             unshare --pid --fork --kill-child --root="$ROOT" --mount-proc=/proc \
                 /usr/bin/vm0fs mount --foreground /vm0 2> "$ROOT/tmp/log" & container=$!
             until grep -q 'mounted at' "$ROOT/tmp/log"; do
@@ -259,6 +265,14 @@ fn the_examples_start_the_program_as_it_is() {
         }
     }
     assert_eq!((examples.len(), count), (3, 2));
+}
+
+#[test]
+fn an_image_mounts_below_its_folder_for_a_volume() {
+    let text = fs::read_to_string(source("scripts/packaging/Dockerfile")).unwrap();
+    let command = text.lines().find_map(|line| line.strip_prefix("CMD "));
+    let command: Vec<String> = serde_json::from_str(command.unwrap()).unwrap();
+    assert_eq!(command.last().unwrap(), "/vm0/mnt");
 }
 
 #[test]

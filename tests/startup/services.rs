@@ -1,178 +1,12 @@
-//! Services: what a mount tells the manager that has started it, and what `enable` and
-//! `disable` do with a real `systemd --user`, in a mount namespace of its own.
+//! Services: what `enable` and `disable` do with a real `systemd --user`, in a mount
+//! namespace of its own, and what is printed for a machine to mount by.
 
 use super::NO;
 use crate::{
-    commands::{Place, Said, finish, kill, shell, small_world, until},
-    support::{Bench, SOON, Who, program},
+    commands::{Said, finish, shell, small_world},
+    support::{Bench, Who, program},
 };
-use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM};
-use std::{
-    fs,
-    os::{
-        linux::net::SocketAddrExt,
-        unix::{
-            fs::PermissionsExt,
-            net::{SocketAddr, UnixDatagram},
-        },
-    },
-    path::Path,
-    process::{Child, Command},
-};
-
-/// A service manager's end of the socket.
-struct Manager {
-    socket: UnixDatagram,
-    name: String,
-}
-
-impl Manager {
-    /// One with an abstract name, or a path in this folder.
-    fn new(folder: &Path, is_abstract: bool) -> Self {
-        let path = folder.join("notify");
-        let socket = match is_abstract {
-            true => SocketAddr::from_abstract_name(path.to_str().unwrap()),
-            false => SocketAddr::from_pathname(&path),
-        };
-        let socket = UnixDatagram::bind_addr(&socket.unwrap()).unwrap();
-        socket.set_read_timeout(Some(SOON)).unwrap();
-        let at = match is_abstract {
-            true => "@",
-            false => {
-                fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-                ""
-            }
-        };
-        let name = format!("{at}{}", path.display());
-        Self { socket, name }
-    }
-
-    /// The next message that is no sign of life.
-    #[track_caller]
-    fn hear(&self) -> String {
-        loop {
-            let message = self.next();
-            if message != "WATCHDOG=1\n" {
-                return message;
-            }
-        }
-    }
-
-    #[track_caller]
-    fn next(&self) -> String {
-        let mut text = [0; 4096];
-        let length = self.socket.recv(&mut text).unwrap();
-        String::from_utf8(text[..length].to_vec()).unwrap()
-    }
-
-    /// Starts a mount in the foreground as a service.
-    fn start(&self, place: &Place, bench: &Bench, option: &str) -> Child {
-        let mut command = place.mount(bench);
-        command.args([option]).env("NOTIFY_SOCKET", &self.name);
-        command.env("WATCHDOG_USEC", "2000000");
-        command.stderr(std::process::Stdio::null()).spawn().unwrap()
-    }
-}
-
-#[test]
-fn a_supervisor_tells_its_manager_what_becomes_of_the_mount() {
-    for (who, is_abstract) in [(Who::Myself, true), (Who::Myself, false)]
-        .into_iter()
-        .chain(Who::all().into_iter().map(|who| (who, true)))
-    {
-        let bench = Bench::new(small_world());
-        let place = Place::new(&bench, who, "mnt\nREADY=1");
-        let manager = Manager::new(bench.dir(), is_abstract);
-        let mut child = manager.start(&place, &bench, "--foreground");
-        let ready = format!("READY=1\nMAINPID={}\nSTATUS=serving /", child.id());
-        let heard = manager.hear();
-        assert!(heard.starts_with(&ready), "{heard}");
-        // Also where the name of the folder has a line break in it.
-        assert_eq!(heard.lines().count(), 3, "{heard}");
-        assert_eq!(manager.next(), "WATCHDOG=1\n");
-        let worker = fs::read(format!("/proc/{}/environ", place.worker())).unwrap();
-        let worker = String::from_utf8_lossy(&worker);
-        assert!(!worker.contains("NOTIFY_SOCKET") && !worker.contains("WATCHDOG"));
-
-        kill(child.id(), SIGHUP);
-        let heard = manager.hear();
-        let [reloading, when, _] = heard.lines().collect::<Vec<_>>()[..] else {
-            panic!("{heard}");
-        };
-        assert_eq!(reloading, "RELOADING=1");
-        let usec = when.strip_prefix("MONOTONIC_USEC=").unwrap();
-        assert!(usec.parse::<u64>().unwrap() > 0);
-        let heard = manager.hear();
-        assert!(heard.starts_with(&ready), "{heard}");
-        assert!(heard.contains("workers replaced: 1"), "{heard}");
-
-        until("one worker is left", || place.processes().len() == 2);
-        kill(place.worker(), SIGKILL);
-        let heard = manager.hear();
-        assert!(heard.starts_with("STATUS=a worker ended"), "{heard}");
-        let heard = manager.hear();
-        // By which signal is said where the kernel has told by then.
-        assert!(
-            heard.contains("workers replaced: 2, the last: the worker died"),
-            "{heard}"
-        );
-
-        kill(child.id(), SIGTERM);
-        let heard = manager.hear();
-        assert!(
-            heard.starts_with("STOPPING=1\nEXTEND_TIMEOUT_USEC="),
-            "{heard}"
-        );
-        assert!(child.wait().unwrap().success());
-        place.is_over();
-    }
-}
-
-#[test]
-fn one_process_speaks_for_itself_and_one_in_the_background_not_at_all() {
-    let bench = Bench::new(small_world());
-    let manager = Manager::new(bench.dir(), true);
-    let place = Place::new(&bench, Who::Myself, "mnt");
-    let mut command = place.mount(&bench);
-    // A shell in a service, where it is not the service that mounts.
-    finish(command.env("NOTIFY_SOCKET", &manager.name)).succeeded();
-    finish(&mut place.unmount(&bench)).succeeded();
-    place.is_over();
-
-    let place = Place::new(&bench, Who::Myself, "alone");
-    let mut command = place.mount(&bench);
-    command.args(["-f", "--no-supervisor"]);
-    command.env("NOTIFY_SOCKET", &manager.name);
-    command.env("WATCHDOG_USEC", "200000");
-    let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
-    let ready = format!("READY=1\nMAINPID={}\n", child.id());
-    let heard = manager.next();
-    assert!(heard.starts_with(&ready), "the first: {heard}");
-    assert_eq!(
-        (manager.next(), manager.next()),
-        ("WATCHDOG=1\n".into(), "WATCHDOG=1\n".into())
-    );
-    kill(child.id(), SIGTERM);
-    assert!(manager.hear().starts_with("STOPPING=1\n"));
-    assert!(child.wait().unwrap().success());
-}
-
-#[test]
-fn a_mount_that_cannot_be_made_is_told_of() {
-    let bench = Bench::new(small_world());
-    let manager = Manager::new(bench.dir(), true);
-    let place = Place::new(&bench, Who::Myself, "mnt");
-    let mut command = place.mount(&bench);
-    command.arg("-f").env("NOTIFY_SOCKET", &manager.name);
-    let said = finish(command.env("VM0_API_KEY", "wrong"));
-    said.failed(&["refuses the token"]);
-    let heard = manager.next();
-    assert!(
-        heard.starts_with("STATUS=the API refuses the token"),
-        "{heard}"
-    );
-    assert_eq!(heard.lines().count(), 1, "{heard}");
-}
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 #[test]
 fn units_that_are_printed_are_without_complaint() {
@@ -201,10 +35,92 @@ fn units_that_are_printed_are_without_complaint() {
             command.arg("--user");
             assert!(text.contains("\"--cache-dir=/"), "{text}");
         }
+        // As machines have it whose network is managed.
+        let network = bench.folder("network-online.target.wants", Who::Myself);
+        let network = network.join("network-test.service");
+        let text = "[Unit]\nBefore=network-online.target\n[Service]\nExecStart=/bin/true\n";
+        fs::write(bench.dir().join("network-test.service"), text).unwrap();
+        let _ = std::os::unix::fs::symlink("../network-test.service", network);
         let runtime = bench.folder("runtime", Who::Myself);
         let said = finish(command.arg(&file).env("XDG_RUNTIME_DIR", runtime));
         assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{text}");
     }
+}
+
+#[test]
+fn what_is_printed_names_a_folder_as_the_kernel_does_and_what_is_missing() {
+    for who in Who::all() {
+        let bench = Bench::new(small_world());
+        let place = bench.folder("place", who);
+        std::os::unix::fs::symlink(&place, bench.dir().join("link")).unwrap();
+        let typed = bench.dir().join("link/./new/../vm0/");
+        let named = place.join("vm0");
+        for kind in ["--print-fstab", "--print-unit"] {
+            let mut command = bench.command(who);
+            command
+                .args(["mount", kind, "--token-file", "no-token"])
+                .arg(&typed);
+            let said = finish(&mut command);
+            said.told(&["token-file: /", "no-token is missing"]);
+            let out = said.succeeded();
+            let name = named.to_str().unwrap();
+            let unit = name[1..].replace('-', "\\x2d").replace('/', "-");
+            assert!(
+                out.contains(&format!("vm0fs {name} fuse")) || out.contains(&unit),
+                "{out}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_secret_is_written_down() {
+    let bench = Bench::new(small_world());
+    for command in [
+        &["mount", "--print-fstab"][..],
+        &["mount", "--print-unit"],
+        &["mount"],
+    ] {
+        let mut run = bench.command(Who::Myself);
+        let said = finish(
+            run.args(command)
+                .args(["--token-file", "vm0_live_s3cret", "vm0"]),
+        );
+        said.failed(&["a token stands where the name of its file belongs"]);
+        assert!(!said.err.contains("s3cret"), "{said:?}");
+    }
+    for option in ["--api-url", "--shared-cache"] {
+        for address in ["https://me:s3cret@host/a", "me:s3cret@host"] {
+            for command in [
+                &["mount", "--print-fstab"][..],
+                &["mount", "--print-unit"],
+                &["enable"],
+            ] {
+                let mut run = bench.command(Who::Myself);
+                run.args(command).args([option, address, "vm0"]);
+                let said = finish(&mut run);
+                said.failed(&["with a user or a password is not written down"]);
+                assert!(
+                    !said.err.contains("s3cret") && said.out.is_empty(),
+                    "{said:?}"
+                );
+            }
+        }
+    }
+    // An at sign elsewhere is no user.
+    let mut run = bench.command(Who::Myself);
+    run.args([
+        "mount",
+        "--print-fstab",
+        "--api-url",
+        "https://host/a@b",
+        "vm0",
+    ]);
+    assert!(
+        finish(&mut run)
+            .succeeded()
+            .contains("api-url=https://host/a@b ")
+    );
 }
 
 #[test]
@@ -333,7 +249,7 @@ fn enable_mounts_at_each_login_until_disable() {
         login; alice ls vm0/agents
         alice "$VM0FS" disable; no grep -q " $HOME/vm0 " /proc/self/mountinfo
         no alice "$VM0FS" disable
-        find "$HOME/.config/systemd" ! -type d"#,
+        [ ! -e "$HOME/.config/systemd" ]"#,
     );
     said.told(&["has no service"]);
     let out = said.succeeded();
@@ -356,6 +272,62 @@ fn enable_mounts_at_each_login_until_disable() {
 
 #[test]
 #[ignore = "needs root"]
+fn what_a_dead_mount_of_a_service_leaves_is_taken_away() {
+    let bench = Bench::new(small_world());
+    let said = at_home(
+        &bench,
+        r#"
+        cd "$HOME"
+        # The mount outlives its processes where none is started again.
+        die() {
+            pid=$(show MainPID)
+            kill -9 $pid $(cat /proc/$pid/task/$pid/children)
+            until [ "$(show ActiveState)" = failed ]; do sleep 0.1; done
+            grep -c " $HOME/vm0 " /proc/self/mountinfo
+        }
+        mkdir -p .config/systemd/user/vm0fs@.service.d; chown -R "$ID" .config/systemd
+        printf '[Service]\nRestart=no\n' > .config/systemd/user/vm0fs@.service.d/no.conf
+        alice "$VM0FS" enable
+        unit=$(basename "$HOME"/.config/systemd/user/default.target.wants/vm0fs@*)
+        die; alice "$VM0FS" enable; alice ls vm0/agents
+        die; alice "$VM0FS" disable; no grep " $HOME/vm0 " /proc/self/mountinfo
+        # One that is no service's stays.
+        alice "$VM0FS" enable; die; alice "$VM0FS" unmount vm0; alice "$VM0FS" mount vm0
+        alice "$VM0FS" disable; alice ls vm0/agents; alice "$VM0FS" unmount vm0"#,
+    );
+    let out = said.succeeded();
+    assert_eq!(out.matches("writer\n").count(), 2, "{out}");
+    assert_eq!(
+        out.matches("vm0 is not mounted any more\n").count(),
+        1,
+        "{out}"
+    );
+    assert!(
+        out.contains("is mounted still, not by the service"),
+        "{out}"
+    );
+}
+
+#[test]
+#[ignore = "needs root"]
+fn enable_passes_on_what_the_mount_warns_of() {
+    let bench = Bench::new(small_world());
+    let said = at_home(
+        &bench,
+        r#"
+        cd "$HOME"
+        alice "$VM0FS" enable --api-url http://127.0.0.1:1; alice "$VM0FS" disable"#,
+    );
+    let out = said.succeeded();
+    assert!(
+        out.contains("\nwarning: GET /v1/agents: cannot connect"),
+        "{out}"
+    );
+    assert!(out.contains("mounted all the same"), "{out}");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn options_of_a_service_stand_beside_its_template() {
     let bench = Bench::new(small_world());
     let said = at_home(
@@ -367,7 +339,7 @@ fn options_of_a_service_stand_beside_its_template() {
         # The package's template is used as it is.
         sed '1d; s/^ExecStart=.*/ExecStart=false/' .config/systemd/user/vm0fs@.service \
             > /run/systemd/vm0fs@.service
-        alice "$VM0FS" disable 'vm0 $x'; ls .config/systemd/user
+        alice "$VM0FS" disable 'vm0 $x'; [ -e .config/vm0fs ]; [ ! -e .config/systemd ]
         mkdir -p /run/systemd/user; mv /run/systemd/vm0fs@.service /run/systemd/user
         alice systemctl --user daemon-reload
         alice "$VM0FS" enable
@@ -401,7 +373,7 @@ fn a_service_that_does_not_start_is_removed_again() {
         no alice "$VM0FS" enable --token-file bad
         alice grep ttl_seconds vm0/.vm0fs/status.json
         alice "$VM0FS" disable; rmdir vm0
-        find "$HOME/.config/systemd" ! -type d; ls -d vm0* || true"#,
+        [ ! -e "$HOME/.config/systemd" ]; ls -d vm0* || true"#,
     );
     said.told(&[
         "did not start",

@@ -153,6 +153,66 @@ fn a_table_is_mounted_from_a_folder_with_a_file_of_its_first_fields_name() {
 
 #[test]
 #[ignore = "needs root"]
+fn a_folder_that_systemd_has_made_is_given_to_the_user_of_the_line() {
+    let machine = Machine::new(&["mount.vm0fs"], Who::Ordinary);
+    let said = machine.run(
+        r#"place() { stat -c '%U %n' "$PLACE"; }
+        rmdir "$PLACE"; mkdir -m 755 "$PLACE"
+        mount -t vm0fs vm0fs "$PLACE" -o "setuid=vm0fs-test,$THEIRS"
+        alice ls "$PLACE/agents"; umount "$PLACE"; place
+        # Not one that others have a use for, nor one that a link of the user's leads to.
+        chown root "$PLACE"; touch "$PLACE/file"
+        no mount -t vm0fs vm0fs "$PLACE" -o "setuid=vm0fs-test,$THEIRS"; place
+        rm "$PLACE/file"; alice ln -s "$DIR" "$DIR/home-Ordinary/link"
+        no "$HELPERS/mount.vm0fs" vm0fs "$DIR/home-Ordinary/link/place" \
+            -o "setuid=vm0fs-test,$THEIRS"; place"#,
+    );
+    let place = machine.place.display();
+    let owners = format!("vm0fs-test {place}\nroot {place}\nroot {place}\n");
+    assert_eq!(said.succeeded(), format!("writer\n{owners}"));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_daemon_that_mounts_on_demand_has_the_program_mount() {
+    let machine = Machine::new(&["mount.vm0fs"], Who::Myself);
+    for (who, more) in [
+        (Who::Myself, ""),
+        (Who::Myself, ",no-supervisor"),
+        (Who::Ordinary, ",setuid=vm0fs-test"),
+    ] {
+        let options = machine.options(who);
+        // The kernel has processes of other groups than the daemon's ask at the pipe, and
+        // wait. Once one has asked, AUTOFS_IOC_CATATONIC ends all waits.
+        let said = machine.run(&format!(
+            r#"mkfifo "$DIR/asked"
+            (asks=$(head -c 1 "$DIR/asked" | wc -c)
+            [ "$asks" = 0 ] || {{ echo "a process has asked" >&2; python3 -c \
+                "import fcntl, os; fcntl.ioctl(os.open('$PLACE', os.O_RDONLY), 0x9362)"; exit 1; }}) & reader=$!
+            exec 9> "$DIR/asked"; rm "$DIR/asked"
+            read -r _ _ _ _ group _ < /proc/$$/stat
+            mount -t autofs -o "fd=9,pgrp=$group,minproto=5,maxproto=5,direct" auto "$PLACE"
+            exec 9>&-
+            mount -t vm0fs vm0fs "$PLACE" -o "{options}{more}"
+            grep -c " $PLACE " /proc/self/mountinfo
+            # What serves it is in no group of the daemon's.
+            no pgrep -g "$group" -f "[ ]$PLACE"
+            see() {{ {user}setsid --wait ls "$PLACE/agents"; }}
+            see
+            [ "{more}" = ,no-supervisor ] || {{ pkill -9 -nf "[-]-worker=.* $PLACE"; see; }}
+            umount "$PLACE"; umount "$PLACE"; wait $reader"#,
+            user = match who {
+                Who::Myself => "",
+                Who::Ordinary => "alice ",
+            }
+        ));
+        let times = if more == ",no-supervisor" { 1 } else { 2 };
+        assert_eq!(said.succeeded(), format!("2\n{}", "writer\n".repeat(times)));
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
 fn an_ordinary_user_mounts_and_unmounts_what_the_table_permits() {
     let machine = Machine::new(&["mount.fuse.vm0fs"], Who::Ordinary);
     let said = machine.run(
@@ -214,43 +274,6 @@ fn the_line_that_is_printed_mounts_as_its_arguments_do() {
 }
 
 #[test]
-fn no_secret_is_written_down() {
-    let bench = Bench::new(small_world());
-    for option in ["--api-url", "--shared-cache"] {
-        for address in ["https://me:s3cret@host/a", "me:s3cret@host"] {
-            for command in [
-                &["mount", "--print-fstab"][..],
-                &["mount", "--print-unit"],
-                &["enable"],
-            ] {
-                let mut run = bench.command(Who::Myself);
-                run.args(command).args([option, address, "vm0"]);
-                let said = finish(&mut run);
-                said.failed(&["with a user or a password is not written down"]);
-                assert!(
-                    !said.err.contains("s3cret") && said.out.is_empty(),
-                    "{said:?}"
-                );
-            }
-        }
-    }
-    // An at sign elsewhere is no user.
-    let mut run = bench.command(Who::Myself);
-    run.args([
-        "mount",
-        "--print-fstab",
-        "--api-url",
-        "https://host/a@b",
-        "vm0",
-    ]);
-    assert!(
-        finish(&mut run)
-            .succeeded()
-            .contains("api-url=https://host/a@b ")
-    );
-}
-
-#[test]
 #[ignore = "needs root"]
 fn who_prints_a_line_is_told_how_mount_finds_the_program() {
     for who in Who::all() {
@@ -268,6 +291,7 @@ fn who_prints_a_line_is_told_how_mount_finds_the_program() {
             cat "$DIR/notes" >&2
             advice=$(sed -n 's/.*have root do this before: //p' "$DIR/notes")
             eval "$advice"
+            [ -x "$HELPERS/mount.vm0fs" ]
             table < "$DIR/line"; {user}mount "$PLACE"; {user}ls "$PLACE/agents"; umount "$PLACE"
             for kind in print-fstab print-unit; do
                 print $kind 2> "$DIR/notes" > "$DIR/line"; no grep 'mount finds no program' "$DIR/notes"
@@ -382,6 +406,7 @@ fn the_helper_fails_as_mount_wants_it_and_repeats_no_token() {
             ("cahce-size=1G", 1, "did you mean cache-size?"),
             ("cache-size=big", 1, "not a size"),
             ("token=s3cret", 1, "token-file=/"),
+            ("token-file=vm0_live_s3cret", 1, "must begin with /"),
             ("uid=7", 1, "setuid=USER"),
             ("setuid=no-such-user", 1, "no such user"),
             ("token-file=/s3cret/none", 32, "--token-file names a file"),
@@ -398,6 +423,20 @@ fn the_helper_fails_as_mount_wants_it_and_repeats_no_token() {
         let said = finish(helper("cahce-size=1G").args(["-f", "-s"]));
         assert_eq!(said.code, Some(0), "{said:?}");
         assert_eq!(bench.api_calls().len(), before);
+        // The user's options come after the table's.
+        let said = finish(helper("cache-size=1,cache-size=2G").arg("-f"));
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let mut twice = bench.command_of(&link, who);
+        twice.arg("https://a.example").arg(&place);
+        let said = finish(twice.args(["-o", "api-url=https://b.example"]));
+        said.told(&["the API is named twice"]);
+        for (flag, words) in [
+            ("--help", "mount -t vm0fs"),
+            ("-V", env!("CARGO_PKG_VERSION")),
+        ] {
+            let out = finish(bench.command_of(&link, who).arg(flag)).succeeded();
+            assert!(out.contains(words), "{out}");
+        }
         // No one but root becomes another user.
         if who == Who::Ordinary {
             let said = finish(&mut helper("setuid=root"));
