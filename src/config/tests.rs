@@ -324,6 +324,21 @@ fn bad_values_are_refused_with_the_reason() {
 }
 
 #[test]
+fn a_disk_without_room_leaves_the_least_size_of_a_cache() {
+    let world = World::new(&[("VM0_TOKEN", "t")]);
+    // Its file system has no room at all.
+    let mut flags = MountOptions::default();
+    flags.connection.cache_dir = Some("/proc/none".into());
+    assert_eq!(world.load(flags).unwrap().cache_size, MIN_CACHE_SIZE);
+    let flags = MountOptions {
+        cache_size: Some(ByteSize(5)),
+        ..MountOptions::default()
+    };
+    let message = world.problem(flags);
+    assert!(!message.contains("disk"), "{message}");
+}
+
+#[test]
 fn relative_xdg_folders_are_ignored() {
     let world = World::new(&[("XDG_CACHE_HOME", "rel"), ("VM0_TOKEN", "t")]);
     let settings = world.load(MountOptions::default()).unwrap();

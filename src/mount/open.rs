@@ -2,9 +2,10 @@
 
 use crate::{
     api::Client,
-    config::{self, Crawlers, Settings},
+    config::{self, Crawlers, LEAST_FREE, Settings},
     error::{Error, Result},
     handover::Handover,
+    humanize::size,
     pending::PendingRequests,
     shared::SharedCache,
     store::{AnswerStore, Limits, Store, StoreConfig},
@@ -124,6 +125,22 @@ fn cache_error(error: Error) -> Error {
             "the cache cannot be used: {error}; name a folder of yours with --cache-dir"
         )),
     }
+}
+
+/// Warns where the disk of the cache is too full to show content.
+pub(super) fn full_disk(settings: &Settings) -> Option<String> {
+    let free = config::free_space(&settings.cache_dir)?;
+    // A size that a user has given may be in use already.
+    let is_full = settings.options.cache_size.is_none() && free < LEAST_FREE;
+    is_full.then(|| {
+        format!(
+            "the disk at {} is full ({} free): content of artifacts and volumes may not be \
+             readable; free some space there, or mount with a folder on another disk \
+             (--cache-dir)",
+            settings.cache_dir.display(),
+            size(free)
+        )
+    })
 }
 
 /// Asks the API for its agents: whether it knows the token, and the first

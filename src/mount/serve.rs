@@ -3,7 +3,7 @@
 use super::{
     hung::Hung,
     memory,
-    open::{Origin, greet, open_from},
+    open::{Origin, full_disk, greet, open_from},
     session,
 };
 use crate::{
@@ -146,6 +146,7 @@ impl Mounted {
         let origin = Origin::new()?;
         let (tree, pending) = open_from(settings, &origin)?;
         let mut warnings = greet(&tree, &pending)?;
+        warnings.extend(full_disk(settings));
         let options = &settings.options;
         if options.allow_other {
             warnings.push(EXPOSED.into());

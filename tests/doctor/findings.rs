@@ -276,3 +276,24 @@ fn doctor_reports_a_full_disk() {
         &["9.0 MiB on the cache's disk", "--cache-dir"],
     );
 }
+
+#[test]
+#[ignore = "needs root"]
+fn doctor_reports_a_full_disk_where_its_share_is_the_cache_s_size() {
+    let bench = bench();
+    let script = "as mkdir -p $HOME/.cache/vm0fs
+        mount -t tmpfs -o size=1m,mode=0700,uid=$(id -u $WHO) small $HOME/.cache/vm0fs
+        as sh -c 'cat /dev/zero > $HOME/.cache/vm0fs/fill'; vm0fs doctor";
+    for who in Who::all() {
+        let said = alone(&bench, who, script);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        tells(
+            &said,
+            "fail",
+            "free space",
+            &["0 B on the cache's disk", "free some", "--cache-dir"],
+        );
+        // What needs no room is looked at all the same.
+        tells(&said, "ok", "token", &["takes it"]);
+    }
+}
