@@ -297,3 +297,26 @@ fn doctor_reports_a_full_disk_where_its_share_is_the_cache_s_size() {
         tells(&said, "ok", "token", &["takes it"]);
     }
 }
+
+#[test]
+#[ignore = "needs root"]
+fn doctor_reports_folders_that_cannot_be_made() {
+    let bench = bench();
+    let said = alone(
+        &bench,
+        Who::Ordinary,
+        "export HOME=/nonexistent; vm0fs doctor",
+    );
+    let denied = ["cannot be made: /: Permission denied", "--cache-dir"];
+    assert_eq!(said.code, Some(1), "{said:?}");
+    tells(&said, "fail", "cache folder", &denied);
+    tells(&said, "fail", "log folder", &denied);
+    let script = "mount --bind $HOME $HOME; mount -o remount,bind,ro $HOME; vm0fs doctor";
+    for who in Who::all() {
+        let said = alone(&bench, who, script);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        let read_only = ["cannot be made", "Read-only file system", "set HOME"];
+        tells(&said, "fail", "cache folder", &read_only);
+        tells(&said, "fail", "log folder", &read_only);
+    }
+}

@@ -53,8 +53,7 @@ fn folder(dir: &Path, fix: bool) -> (Check, bool) {
     let data = match fs::metadata(dir) {
         Ok(data) => data,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let found = format!("{shown} is made by the first mount");
-            return (Check::ok(found), false);
+            return (to_be_made(dir), false);
         }
         Err(error) => {
             let advice = "see which users may enter it (ls -ld)";
@@ -95,6 +94,25 @@ fn folder(dir: &Path, fix: bool) -> (Check, bool) {
         return (Check::fail(found, advice), false);
     }
     (Check::ok(format!("{shown} is private")), true)
+}
+
+/// Whether a folder that is missing can be made, where the nearest folder above it is.
+fn to_be_made(dir: &Path) -> Check {
+    let shown = dir.display();
+    let above = dir.ancestors().skip(1).find(|above| above.exists());
+    let above = above.unwrap_or(Path::new("/"));
+    match access(above, AccessFlags::W_OK | AccessFlags::X_OK) {
+        Ok(()) => Check::ok(format!("{shown} is made by the first mount")),
+        Err(error) => Check::fail(
+            format!(
+                "{shown} cannot be made: {}: {}",
+                above.display(),
+                error.desc()
+            ),
+            "set HOME to a folder that you can write, or name another one (--cache-dir, \
+             XDG_STATE_HOME)",
+        ),
+    }
 }
 
 /// Checks what the cache holds; returns the bytes that it takes.
