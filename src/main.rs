@@ -9,7 +9,7 @@ use vm0fs::{
     error::Result,
     logging, malloc,
     mount::Outcome,
-    signals, supervisor,
+    proc, signals, supervisor,
 };
 
 #[global_allocator]
@@ -18,6 +18,7 @@ static ALLOCATOR: malloc::Allocator = malloc::Allocator;
 fn main() -> ExitCode {
     malloc::settle();
     signals::settle();
+    proc::settle_name();
     match supervisor::supervise() {
         Ok(Some(code)) => return code,
         // This process is to be no supervisor.

@@ -141,8 +141,6 @@ impl MountArgs {
 
     /// Serves the mount for a supervisor, which has started this process.
     fn work(self, fds: &str, mut environment: Environment) -> Result<Outcome> {
-        // Its file is called `exe` in `/proc`, from where it was started.
-        let _ = nix::sys::prctl::set_name(c"vm0fs");
         let mut link = Link::connect(fds)?;
         if let Some(secrets) = &link.secrets {
             secrets::receive(secrets, &mut environment)?;
