@@ -121,6 +121,33 @@ fn a_slow_download_has_a_line_on_the_terminal_of_a_mount_in_the_foreground() {
 }
 
 #[test]
+fn commands_that_wait_for_a_mount_show_its_slow_download_within_the_terminal() {
+    const COLUMNS: usize = 60;
+    for words in ["diff volumes/model latest latest", "prefetch volumes/model"] {
+        let bench = with_a_slow_download();
+        let place = Place::mounted(&bench, Who::Myself, "mnt");
+        let script = format!(
+            "stty rows 24 cols {COLUMNS}; cd {}; {} {words}; echo left with $?",
+            place.path.display(),
+            program().display()
+        );
+        let (mut terminal, keys) = Watched::on_a_terminal(&bench, place.who, &script);
+        terminal.expect(" of 3.0 MiB");
+        terminal.expect("left with 0");
+        drop(keys);
+        terminal.end();
+        let text = terminal.text();
+        let drawn = text.split(['\r', '\n', '\u{1b}']);
+        for line in drawn.filter(|line| line.contains(" of 3.0 MiB")) {
+            let line = line.trim_start_matches("[2K");
+            assert!(line.chars().count() <= COLUMNS, "{line:?} of {text:?}");
+        }
+        finish(&mut place.unmount(&bench)).succeeded();
+        place.is_over();
+    }
+}
+
+#[test]
 fn a_command_without_a_mount_shows_a_slow_download_on_its_terminal_alone() {
     let bench = with_a_slow_download();
     let words = |cache: &str| {
