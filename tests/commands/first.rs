@@ -45,6 +45,20 @@ fn mounting_without_a_token_on_a_terminal_offers_the_demo() {
         drop(keys);
         terminal.end();
 
+        // Options are for another mount than that.
+        let program = program().display();
+        for options in ["--offline", "--read-only", "--api-url http://127.0.0.1:1"] {
+            let path = place.path.display();
+            let mount = format!("{without} {program} mount {options} {path}; echo left with $?");
+            let (mut terminal, keys) = Watched::on_a_terminal(&bench, who, &mount);
+            terminal.expect("left with 1");
+            let text = terminal.text();
+            assert!(text.contains("no API token"), "{text}");
+            assert!(!text.contains(QUESTION), "{text}");
+            drop(keys);
+            terminal.end();
+        }
+
         let (mut terminal, mut keys) = on_a_terminal(&bench, &place, without);
         terminal.expect(QUESTION);
         Watched::type_in(&mut keys, "\n");
