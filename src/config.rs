@@ -12,7 +12,7 @@ mod shared_cache;
 mod units;
 
 pub use self::{
-    describe::{Described, describe},
+    describe::{Described, describe, no_files},
     environment::Environment,
     files::read_shared_key,
     options::{

@@ -258,6 +258,20 @@ fn a_report_has_what_a_bug_report_needs_and_no_secret() {
         }
         assert!(!said.out.contains(bench.server.token()), "{}", said.out);
         assert!(!said.out.contains(home.to_str().unwrap()), "{}", said.out);
+        // Of a token that stands where its file is to be named, nothing is told.
+        let pasted = "eyJhbGciOi/JIUzI1NiJ9";
+        let mut command = bench.command(who);
+        command.args(["doctor", "--report", "--token-file", pasted]);
+        let said = finish(command.env("VM0FS_SHARED_CACHE_KEY_FILE", format!("{pasted}=")));
+        assert!(
+            said.out.contains("[no such file]: no such file"),
+            "{}",
+            said.out
+        );
+        assert!(
+            !said.out.contains(pasted) && !said.err.contains(pasted),
+            "{said:?}"
+        );
         let mut command = bench.command(who);
         let said = finish(command.args(["doctor", "--report", "--json"]));
         assert_eq!(said.code, Some(2), "{said:?}");
