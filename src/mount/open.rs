@@ -10,6 +10,7 @@ use crate::{
     shared::SharedCache,
     store::{AnswerStore, Limits, Store, StoreConfig},
     supervision::Supervision,
+    threads,
     tree::{FetchKey, Tree, TreeOptions},
 };
 use jiff::Timestamp;
@@ -21,6 +22,9 @@ use std::{
 /// How long the command waits for the API to accept the token. Longer, and a
 /// network that swallows packets would make every mount slow.
 const GREETING: Duration = Duration::from_secs(5);
+
+/// How long it then waits to hear whether the shared cache answers.
+pub(super) const SHARED: Duration = Duration::from_millis(500);
 
 /// The share of the cache that holds answers of the API, and its maximum in bytes:
 /// listings, details and logs of ended runs are small beside archives.
@@ -125,6 +129,24 @@ fn cache_error(error: Error) -> Error {
             "the cache cannot be used: {error}; name a folder of yours with --cache-dir"
         )),
     }
+}
+
+/// Looks whether the shared cache answers, beside what else is asked; the warning comes by
+/// the channel if it does not.
+pub(super) fn look_at_shared(tree: &Tree) -> mpsc::Receiver<String> {
+    let (tell, told) = mpsc::channel();
+    if let Some(shared) = tree.shared().cloned() {
+        let look = move || {
+            if let Err(error) = shared.reach() {
+                let text = "mounted all the same, and the service is asked instead";
+                // Fails if it comes too late.
+                let _ = tell.send(format!("{error}; {text}"));
+            }
+        };
+        // Without a thread there is no warning.
+        let _ = threads::start("vm0fs-shared", look);
+    }
+    told
 }
 
 /// Warns where the disk of the cache is too full to show content.

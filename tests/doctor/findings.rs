@@ -112,6 +112,12 @@ fn doctor_asks_the_shared_cache() {
         tells(&said, "ok", "shared cache", &["fleet answers, in"]);
         let plain = ["AWS_ENDPOINT_URL_STS is not an https://", "does not start"];
         tells(&said, "fail", "shared cache", &plain);
+        // Of a mount, whose settings may be others.
+        let script = "VM0FS_SHARED_CACHE=file://$DIR/none mounted
+            as cat $MNT/artifacts/site/latest/index.html; vm0fs doctor";
+        let said = alone(&bench, who, script);
+        let fails = ["its shared cache fails: ", "No such file"];
+        tells(&said, "warn", "mount ", &fails);
     }
 }
 
