@@ -261,9 +261,8 @@ fn api_url_source(
     file: &MountOptions,
     login: &Login<'_>,
 ) -> Result<(String, &'static str)> {
-    let given = arguments.connection.api_url.as_deref();
-    if let Some(url) = given.filter(|url| !url.trim().is_empty()) {
-        return Ok((url.into(), "--api-url"));
+    if let Some(url) = &arguments.connection.api_url {
+        return Ok((url.clone(), "--api-url"));
     }
     if let Some(url) = login.environment.text(API_URL)? {
         return Ok((url.into(), API_URL));

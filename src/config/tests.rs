@@ -312,6 +312,7 @@ fn bad_values_are_refused_with_the_reason() {
         world.problem(flags)
     };
     assert!(with(|f| f.connection.api_url = Some("http://".into())).contains("--api-url"));
+    assert!(with(|f| f.connection.api_url = Some(" ".into())).contains("--api-url"));
     assert!(with(|f| f.connection.token_file = Some("none".into())).contains("no such file"));
     assert!(with(|f| f.connection.token_file = Some("empty".into())).contains("is empty"));
     assert!(with(|f| f.connection.token_file = Some("two".into())).contains("one word"));
