@@ -1,7 +1,7 @@
 //! The command line program: parse, dispatch, exit code. The only place that
 //! prints an error.
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use std::process::ExitCode;
 use vm0fs::{
     cli::{self, Cli, Command},
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     }
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(said) => return cli::usage(&said),
     };
