@@ -60,7 +60,10 @@ pub use top::TopArgs;
 pub use unmount::UnmountArgs;
 pub use upgrade::UpgradeArgs;
 
-use clap::{Parser, Subcommand};
+use clap::{
+    CommandFactory, Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
 
 /// Mount the VM0 platform as ordinary files: agents, runs, volumes and artifacts
 #[derive(Debug, Parser)]
@@ -88,6 +91,32 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads the arguments of this process.
+    ///
+    /// # Errors
+    /// What they are that is no command: help too. Commands that help does not show are no
+    /// advice.
+    pub fn read() -> Result<Self, clap::Error> {
+        Self::try_parse().map_err(|mut said| {
+            if let Some(ContextValue::Strings(names)) = said.get(ContextKind::SuggestedSubcommand) {
+                let command = Self::command();
+                let is_shown = |name: &&String| {
+                    let found = command.find_subcommand(name);
+                    found.is_some_and(|found| !found.is_hide_set())
+                };
+                let shown: Vec<String> = names.iter().filter(is_shown).cloned().collect();
+                let shown = match shown.is_empty() {
+                    true => ContextValue::None,
+                    false => ContextValue::Strings(shown),
+                };
+                said.insert(ContextKind::SuggestedSubcommand, shown);
+            }
+            said
+        })
+    }
 }
 
 /// The commands.

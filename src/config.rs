@@ -12,7 +12,7 @@ mod shared_cache;
 mod units;
 
 pub use self::{
-    describe::{Described, describe},
+    describe::{Described, describe, no_files},
     environment::Environment,
     files::{is_token, read_shared_key, token_for_file},
     options::{
@@ -60,6 +60,9 @@ const FREE_SHARE: u64 = 10;
 /// Below this not even one small version fits with its index.
 const MIN_CACHE_SIZE: u64 = 1 << 20;
 
+/// On a disk with less free space not even a small version fits, in bytes.
+pub const LEAST_FREE: u64 = 64 << 20;
+
 /// Less would fail on an ordinary network's worst moments.
 const MIN_TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -96,6 +99,8 @@ pub struct CacheSettings {
     pub dir: PathBuf,
     /// Maximum size in bytes.
     pub size: u64,
+    /// Whether no source says a size, so that the free disk decides.
+    pub is_usual_size: bool,
 }
 
 impl CacheSettings {
@@ -122,8 +127,11 @@ impl CacheSettings {
             Some(dir) => environment.current_dir.join(dir),
             None => environment.xdg("XDG_CACHE_HOME", ".cache")?.join("vm0fs"),
         };
-        let size = size.map_or_else(|| default_cache_size(&dir), |size| size.0);
-        Ok(Self { dir, size })
+        Ok(Self {
+            size: size.map_or_else(|| default_cache_size(&dir), |size| size.0),
+            is_usual_size: size.is_none(),
+            dir,
+        })
     }
 }
 
@@ -167,9 +175,8 @@ impl Settings {
         let wrong = |message: String| Err(Error::Setup(message));
         if self.cache_size < MIN_CACHE_SIZE {
             return wrong(format!(
-                "the cache size of {} bytes is too small: at least 1MiB (--cache-size); or free some disk at {}, or name another folder with --cache-dir",
-                self.cache_size,
-                self.cache_dir.display()
+                "the cache size of {} bytes is too small: at least 1MiB (--cache-size)",
+                self.cache_size
             ));
         }
         if self.timeout < MIN_TIMEOUT || self.timeout > MAX_DURATION {
@@ -254,9 +261,8 @@ fn api_url_source(
     file: &MountOptions,
     login: &Login<'_>,
 ) -> Result<(String, &'static str)> {
-    let given = arguments.connection.api_url.as_deref();
-    if let Some(url) = given.filter(|url| !url.trim().is_empty()) {
-        return Ok((url.into(), "--api-url"));
+    if let Some(url) = &arguments.connection.api_url {
+        return Ok((url.clone(), "--api-url"));
     }
     if let Some(url) = login.environment.text(API_URL)? {
         return Ok((url.into(), API_URL));
@@ -337,9 +343,11 @@ fn parse_api_url(text: &str, source: &str) -> Result<Url> {
     })
 }
 
-/// The smaller of 10 GiB and a tenth of the free disk where the cache will be.
+/// The smaller of 10 GiB and a tenth of the free disk where the cache will be. On a full
+/// disk it is the least that can be: listings and orders need no room.
 fn default_cache_size(dir: &Path) -> u64 {
-    DEFAULT_CACHE_SIZE.min(free_space(dir).unwrap_or(u64::MAX) / FREE_SHARE)
+    let share = free_space(dir).unwrap_or(u64::MAX) / FREE_SHARE;
+    share.clamp(MIN_CACHE_SIZE, DEFAULT_CACHE_SIZE)
 }
 
 /// The free bytes of the disk where a folder is, or will be.

@@ -269,6 +269,14 @@ impl Error {
         }
     }
 
+    /// The same for a file that is none of the cache's, where another disk can be full.
+    pub fn file(context: impl Into<String>, source: io::Error) -> Self {
+        Self::Io {
+            context: context.into(),
+            source: Arc::new(source),
+        }
+    }
+
     /// A thread that could not be started.
     pub fn no_thread(source: io::Error) -> Self {
         let context =

@@ -269,11 +269,11 @@
 //!
 //! `api` and `store` never meet except in the tree. `fuser` is named in `fs` and `mount`
 //! only, `reqwest` in `http`, `api` and `store/fetch/download`, `tar` in
-//! `store/fetch/unpack` (and the demo, which makes archives), `flate2` in the demo and in
-//! `shared/seal`, `zlib_rs` in `store/seek`, `object_store` in `shared/bucket`, `ring` in
-//! `shared`, `pulldown-cmark` in `conversation`, `similar` in `cli/diff`, errno constants in
-//! `error`. `tests/rules` reads `src` and holds all of this, and that no file is longer than
-//! 500 lines.
+//! `store/fetch/unpack` (and the demo, which makes archives), `flate2` in the demo, `cli/diff`
+//! and `shared/seal`, `zlib_rs` in `store/seek`, `object_store` in `shared/bucket`, `ring` in
+//! `shared` and `cli/diff`, `pulldown-cmark` in `conversation`, `similar` in `cli/diff`, errno
+//! constants in `error`. `tests/rules` reads `src` and holds all of this, and that no file is
+//! longer than 500 lines.
 //!
 //! # Locks
 //!

@@ -154,7 +154,7 @@ pub fn state_dir(environment: &Environment) -> Result<PathBuf> {
 pub fn to_file(dir: &Path) -> Result<PathBuf> {
     let path = dir.join(FILE);
     let file = LogFile::open(&path)
-        .map_err(|error| Error::io(format!("opening the log {}", path.display()), error))?;
+        .map_err(|error| Error::file(format!("opening the log {}", path.display()), error))?;
     *OUTPUT.lock() = Some(file);
     Ok(path)
 }

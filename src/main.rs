@@ -1,7 +1,7 @@
 //! The command line program: parse, dispatch, exit code. The only place that
 //! prints an error.
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use std::process::ExitCode;
 use vm0fs::{
     cli::{self, Cli, Command},
@@ -9,7 +9,7 @@ use vm0fs::{
     error::Result,
     logging, malloc,
     mount::Outcome,
-    signals, supervisor,
+    proc, signals, supervisor,
 };
 
 #[global_allocator]
@@ -18,6 +18,7 @@ static ALLOCATOR: malloc::Allocator = malloc::Allocator;
 fn main() -> ExitCode {
     malloc::settle();
     signals::settle();
+    proc::settle_name();
     match supervisor::supervise() {
         Ok(Some(code)) => return code,
         // This process is to be no supervisor.
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     }
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(said) => return cli::usage(&said),
     };

@@ -26,6 +26,12 @@ use std::{
 /// The program that this process runs, also where its file has been replaced.
 pub const OWN_PROGRAM: &str = "/proc/self/exe";
 
+/// Calls this process by the program's name: one that was started from [`OWN_PROGRAM`] is
+/// called `exe` until then.
+pub fn settle_name() {
+    let _ = nix::sys::prctl::set_name(c"vm0fs");
+}
+
 /// The path by which a process, or one that it starts, opens again what a file is.
 pub fn descriptor_path(file: &File) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()

@@ -54,10 +54,10 @@ fn crates_are_named_where_they_belong() {
     named_only_in("hyper_util", &["http/proxy"]);
     named_only_in("rustls", &["http/tls"]);
     named_only_in("tar", &["store/fetch/unpack"]);
-    named_only_in("flate2", &["shared/seal", "demo"]);
+    named_only_in("flate2", &["shared/seal", "cli/diff", "demo"]);
     named_only_in("zlib_rs", &["store/seek"]);
     named_only_in("object_store", &["shared/bucket"]);
-    named_only_in("ring", &["shared"]);
+    named_only_in("ring", &["shared", "cli/diff"]);
     named_only_in("crc32fast", &["store/checksums", "handover/frames"]);
     named_only_in("memmap2", &["handover/memory"]);
     named_only_in("axum", &["demo"]);

@@ -418,7 +418,8 @@ fn what_cannot_be_used_is_said_at_once_and_without_secrets() {
         "init --shared-cache s3://fleet --shared-cache-key-file {}",
         file("k", "hidden")
     );
-    let cases: [(&str, Option<&str>, &str); 6] = [
+    let no_key = "init --shared-cache s3://fleet --shared-cache-key-file /proc/none/key";
+    let cases: [(&str, Option<&str>, &str); 7] = [
         ("status", None, "--shared-cache URL"),
         ("status --shared-cache http://x", None, "s3://bucket/prefix"),
         (
@@ -437,6 +438,7 @@ fn what_cannot_be_used_is_said_at_once_and_without_secrets() {
             "SignatureDoesNotMatch",
         ),
         (&bad_key, None, "32 bytes in base64"),
+        (no_key, None, "write with --shared-cache-key-file"),
     ];
     for (arguments, changed, expected) in cases {
         let mut command = command(&bench, arguments);

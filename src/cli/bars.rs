@@ -1,19 +1,15 @@
-//! The downloads of a mount in the foreground, or of a command without a mount, as
-//! progress bars on its terminal.
+//! Downloads as progress bars on the terminal of a command: those of its own tree, and those
+//! of a mount that it waits for.
 
-use crate::{
-    humanize, logging,
-    text::one_line,
-    threads,
-    tree::{Tree, UnderWay},
-};
+use super::mount_path::MountPath;
+use crate::{error::Result, humanize, logging, text::one_line, threads, tree::Tree};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     collections::HashMap,
     io::{self, IsTerminal},
     sync::{Arc, Weak},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How often the mount is looked at.
@@ -47,38 +43,82 @@ fn draw(tree: &Weak<Tree>) {
         bars.retain(|number, bar| {
             let runs = downloads.iter().any(|download| download.number == *number);
             if !runs {
-                bar.finish_and_clear();
-                logging::bars().remove(bar);
+                take_away(bar);
             }
             runs
         });
         for download in downloads.iter().filter(|download| download.age >= SLOW) {
             if bars.len() < MOST || bars.contains_key(&download.number) {
-                let bar = bars.entry(download.number).or_insert_with(|| bar(download));
-                if bar.length() == Some(0) && download.expected.is_some() {
-                    bar.set_style(style(BAR));
-                }
-                bar.set_length(download.expected.unwrap_or(0));
-                bar.set_position(download.bytes);
-                bar.set_prefix(amount(download));
+                let slot = bars.entry(download.number);
+                let bar = slot.or_insert_with(|| bar(&download.title));
+                set(bar, download.bytes, download.expected, download.age);
             }
         }
         thread::sleep(TICK);
     }
 }
 
-fn bar(download: &UnderWay) -> ProgressBar {
+/// Shows a bar while a mount downloads a version, for as long as the process lives. Nothing,
+/// where standard error is no terminal.
+pub(super) fn watch(version: &MountPath) {
+    if !io::stderr().is_terminal() {
+        return;
+    }
+    let version = version.clone();
+    if let Err(error) = threads::start("vm0fs-bars", move || follow(&version)) {
+        tracing::debug!("the download is not shown: {error}");
+    }
+}
+
+fn follow(version: &MountPath) -> Result<()> {
+    let mut shown: Option<(Instant, Option<ProgressBar>)> = None;
+    loop {
+        match (version.transfer()?, &mut shown) {
+            (Some((bytes, all)), shown) => {
+                let (since, bar) = shown.get_or_insert_with(|| (Instant::now(), None));
+                if since.elapsed() >= SLOW {
+                    let bar = bar.get_or_insert_with(|| self::bar(&version.label));
+                    set(bar, bytes, all, since.elapsed());
+                }
+            }
+            (None, Some((_, Some(bar)))) => {
+                take_away(bar);
+                shown = None;
+            }
+            (None, shown) => *shown = None,
+        }
+        thread::sleep(TICK);
+    }
+}
+
+/// A bar, before anything is known of its download.
+pub(super) fn bar(title: &str) -> ProgressBar {
     let bar = logging::bars().add(ProgressBar::new(0));
     bar.set_style(style(COUNT));
-    bar.set_message(one_line(&download.title, 200));
+    bar.set_message(one_line(title, 200));
     bar
 }
 
+/// Shows how much has come, of how much if that is known, and since when.
+pub(super) fn set(bar: &ProgressBar, bytes: u64, all: Option<u64>, age: Duration) {
+    if bar.length() == Some(0) && all.is_some() {
+        bar.set_style(style(BAR));
+    }
+    bar.set_length(all.unwrap_or(0));
+    bar.set_position(bytes);
+    bar.set_prefix(amount(bytes, all, age));
+}
+
+/// Ends a bar.
+pub(super) fn take_away(bar: &ProgressBar) {
+    bar.finish_and_clear();
+    logging::bars().remove(bar);
+}
+
 /// How much has come, how fast, and how long the rest may take.
-fn amount(download: &UnderWay) -> String {
-    let (bytes, age) = (download.bytes, download.age);
+fn amount(bytes: u64, all: Option<u64>, age: Duration) -> String {
     let rate = humanize::rate(bytes, age);
-    let Some(all) = download.expected else {
+    let Some(all) = all else {
         return format!("{}  {rate}", humanize::size(bytes));
     };
     let left = all.saturating_sub(bytes) as f64 / bytes.max(1) as f64 * age.as_secs_f64();
@@ -110,18 +150,12 @@ mod tests {
 
     #[test]
     fn the_time_left_is_that_of_the_rest() {
-        let mut download = UnderWay {
-            number: 1,
-            title: "a".into(),
-            bytes: 25 << 20,
-            expected: Some(100 << 20),
-            age: Duration::from_secs(5),
-            idle: Duration::ZERO,
-        };
-        assert_eq!(amount(&download), "25 MiB of 100 MiB  5.0 MiB/s  15 s left");
-        download.expected = None;
-        assert_eq!(amount(&download), "25 MiB  5.0 MiB/s");
-        (download.bytes, download.expected) = (0, Some(1));
-        assert!(amount(&download).contains("0 B of 1 B"));
+        let age = Duration::from_secs(5);
+        assert_eq!(
+            amount(25 << 20, Some(100 << 20), age),
+            "25 MiB of 100 MiB  5.0 MiB/s  15 s left"
+        );
+        assert_eq!(amount(25 << 20, None, age), "25 MiB  5.0 MiB/s");
+        assert!(amount(0, Some(1), age).contains("0 B of 1 B"));
     }
 }

@@ -3,6 +3,7 @@
 mod report;
 
 use super::{
+    bars,
     complete::values::Values,
     mount_path::MountPath,
     output::{exit_code, print, print_json},
@@ -15,10 +16,10 @@ use crate::{
     text::one_line,
 };
 use clap::{Args, Subcommand, ValueHint};
-use indicatif::ProgressBar;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Instant,
 };
 
 /// The shortest beginning of a version's id that names it.
@@ -179,14 +180,14 @@ fn list(inventory: Option<&Inventory>) -> Result<Vec<CachedVersion>> {
 
 fn verify(inventory: &Inventory, fix: bool) -> Result<ExitCode> {
     let items = inventory.list()?;
-    let bar = ProgressBar::new(items.iter().map(|item| item.content).sum());
-    prefetch::set_style(
-        &bar,
-        "verifying [{bar:24}] {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left",
-    );
+    let all = items.iter().map(|item| item.content).sum();
+    let (bar, started, mut done) = (bars::bar("verifying"), Instant::now(), 0);
     let (mut damaged, mut looked_at) = (0, 0);
     for item in &items {
-        let audit = inventory.verify(&item.key, &mut |bytes| bar.inc(bytes));
+        let audit = inventory.verify(&item.key, &mut |bytes| {
+            done += bytes;
+            bars::set(&bar, done, Some(all), started.elapsed());
+        });
         if audit == Audit::Gone {
             continue;
         }
@@ -204,9 +205,9 @@ fn verify(inventory: &Inventory, fix: bool) -> Result<ExitCode> {
             }
         }
         line.push('\n');
-        bar.suspend(|| print(&line))?;
+        print(&line)?;
     }
-    bar.finish_and_clear();
+    bars::take_away(&bar);
     print(&format!("{looked_at} verified, {damaged} damaged\n"))?;
     Ok(exit_code(damaged == 0))
 }

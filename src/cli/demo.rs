@@ -37,6 +37,11 @@ const PREFIX: &str = "vm0fs-demo-";
 const REMOVALS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(50);
 
+fn port(text: &str) -> Result<u16, String> {
+    let number = text.parse();
+    number.map_err(|_| format!("{text:?} is not a port; write it like 8080, at most 65535"))
+}
+
 /// `vm0fs demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -51,7 +56,7 @@ pub struct DemoArgs {
     #[arg(long)]
     pub serve_only: bool,
     /// Port of the server on this machine [default: any free one]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = port)]
     pub port: Option<u16>,
     /// Log what is done; given twice, also every request
     #[arg(short, long, action = ArgAction::Count)]

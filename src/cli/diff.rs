@@ -4,6 +4,7 @@
 //! content is read for what is shown as a patch, and otherwise only where a fleet has lost
 //! the hashes.
 
+mod binary;
 mod change;
 mod compare;
 mod lists;
@@ -32,6 +33,7 @@ use paint::Page;
 use side::Side;
 use std::{
     ffi::{OsStr, OsString},
+    io::{self, IsTerminal},
     os::unix::ffi::OsStrExt,
     path::PathBuf,
     process::ExitCode,
@@ -58,7 +60,7 @@ Examples:
   vm0fs diff report 3f9c0a7e latest
   vm0fs diff ~/vm0/artifacts/report 3f9c0a7e latest src/ | less
   vm0fs diff volumes/raw-sales 3f9c0a7e latest --name-status
-  vm0fs diff report 3f9c0a7e latest > changes.patch   for git apply or patch -p1"
+  vm0fs diff report 3f9c0a7e latest --binary > changes.patch   for git apply"
 )]
 pub struct DiffArgs {
     /// Name of an artifact, artifacts/NAME, volumes/NAME, or a path of one in a mount
@@ -83,7 +85,7 @@ pub struct DiffArgs {
     worker: bool,
 }
 
-/// How the differences are shown; a patch if none of these.
+/// How the differences are shown; a patch of text if none of these.
 #[derive(Clone, Copy, Debug, Args)]
 struct Form {
     /// Show a table of sizes instead of a patch
@@ -95,6 +97,9 @@ struct Form {
     /// Print the differences as JSON, with sizes and hashes
     #[arg(long, group = "shown")]
     json: bool,
+    /// Put binary and very large files into the patch too, for git apply
+    #[arg(long, group = "shown")]
+    binary: bool,
 }
 
 impl Form {
@@ -105,6 +110,7 @@ impl Form {
                 name_status: true, ..
             } => Some("--name-status"),
             Self { json: true, .. } => Some("--json"),
+            Self { binary: true, .. } => Some("--binary"),
             _ => None,
         }
     }
@@ -158,7 +164,7 @@ impl DiffArgs {
             Form {
                 name_status: true, ..
             } => print_all(lists::name_status(&changes).map(Ok))?,
-            _ => print_patches(environment, &changes, &old, &new)?,
+            Form { binary, .. } => print_patches(environment, &changes, (&old, &new), binary)?,
         }
         Ok(ExitCode::from(match changes.is_empty() {
             true => 0,
@@ -177,17 +183,29 @@ fn print_all(pieces: impl Iterator<Item = Result<Vec<u8>>>) -> Result<()> {
     Ok(())
 }
 
-/// Prints the patches.
+/// Prints the patches, and says of a patch that is kept what it cannot make.
 fn print_patches(
     environment: &Environment,
     changes: &[Change],
-    old: &Side<'_>,
-    new: &Side<'_>,
+    sides: (&Side<'_>, &Side<'_>),
+    is_binary: bool,
 ) -> Result<()> {
     let no_colour = environment.variables.get(OsStr::new("NO_COLOR"));
     let mut page = Page::for_output(no_colour.map(OsString::as_os_str));
+    let mut left_out = 0;
     print_all(changes.iter().map(|change| {
-        patch::write(&mut page, change, old, new)?;
+        let is_whole = patch::write(&mut page, change, sides, is_binary)?;
+        left_out += usize::from(!is_whole);
         Ok(page.take())
-    }))
+    }))?;
+    if left_out > 0 && !io::stdout().is_terminal() {
+        let advice = match is_binary {
+            true => "too large; git apply wants --exclude=PATH for each",
+            false => "binary or very large; --binary puts them in, for git apply",
+        };
+        tell(&format!(
+            "files that this patch cannot make: {left_out} ({advice})"
+        ));
+    }
+    Ok(())
 }

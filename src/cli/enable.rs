@@ -157,7 +157,7 @@ impl Service {
 /// Writes a file of ours. Returns whether that has changed it.
 fn write(path: &Path, text: &str) -> Result<bool> {
     let text = format!("{MARK}\n{text}");
-    let failed = |error| Error::io(format!("writing {}", path.display()), error);
+    let failed = |error| Error::file(format!("writing {}", path.display()), error);
     match fs::read_to_string(path) {
         Ok(now) if now == text => return Ok(false),
         Ok(now) if !now.starts_with(MARK) => {
@@ -181,7 +181,7 @@ fn remove(path: &Path) -> Result<Option<PathBuf>> {
     match fs::read_to_string(path) {
         Ok(text) if text.starts_with(MARK) => fs::remove_file(path)
             .map(|()| Some(path.to_owned()))
-            .map_err(|error| Error::io(format!("removing {}", path.display()), error)),
+            .map_err(|error| Error::file(format!("removing {}", path.display()), error)),
         _ => Ok(None),
     }
 }

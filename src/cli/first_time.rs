@@ -13,9 +13,9 @@ Mount the demo instead, a made-up world that this program serves itself? [Y/n] "
 ///
 /// # Errors
 /// [`Error::NoToken`] for one who does not, and what is wrong with the settings.
-pub(super) fn prefers_demo(options: &MountOptions, environment: &Environment) -> Result<bool> {
+pub(super) fn prefers_demo(environment: &Environment) -> Result<bool> {
     let is_there = io::stdin().is_terminal() && io::stderr().is_terminal();
-    if !is_there || config::has_token(options, environment)? {
+    if !is_there || config::has_token(&MountOptions::default(), environment)? {
         return Ok(false);
     }
     ask(io::stdin().lock(), io::stderr())

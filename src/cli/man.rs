@@ -41,7 +41,7 @@ impl ManArgs {
             let folder = self.folder.join(format!("man{}", page.section));
             let file = folder.join(page.file_name());
             let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&file, &page.text));
-            written.map_err(|error| Error::io(format!("writing {}", file.display()), error))?;
+            written.map_err(|error| Error::file(format!("writing {}", file.display()), error))?;
         }
         Ok(())
     }

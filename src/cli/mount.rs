@@ -28,7 +28,8 @@ use std::{
     after_help = "The token comes from the first of: --token-file, VM0_API_KEY, VM0_TOKEN,
 token-file in ~/.config/vm0fs/config.toml, the vm0 CLI's login (`vm0 auth login`).
 There is no option for the token itself: other users can read a command line.
-Where there is none, a user at a terminal is asked whether to mount the demo.
+Where there is none, a user at a terminal who gives no options is asked whether to
+mount the demo.
 Every option that takes a value can stand in config.toml: cache-size = \"10GiB\"
 
 Examples:
@@ -84,8 +85,10 @@ impl MountArgs {
         if self.print_fstab || self.print_unit {
             return self.print_startup(environment).map(|()| Outcome::Ended);
         }
-        // The mount(8) program's user is not there to be asked.
-        if self.source.is_none() && first_time::prefers_demo(&self.options, environment)? {
+        // Options are for a mount of the user's own, and the mount(8) program's user is not
+        // there to be asked.
+        let says_nothing = self.source.is_none() && self.options == MountOptions::default();
+        if says_nothing && first_time::prefers_demo(environment)? {
             let demo = DemoArgs {
                 mountpoint: Some(self.mountpoint),
                 serve_only: false,
@@ -150,8 +153,6 @@ impl MountArgs {
 
     /// Serves the mount for a supervisor, which has started this process.
     fn work(self, fds: &str, mut environment: Environment) -> Result<Outcome> {
-        // Its file is called `exe` in `/proc`, from where it was started.
-        let _ = nix::sys::prctl::set_name(c"vm0fs");
         let mut link = Link::connect(fds)?;
         if let Some(secrets) = &link.secrets {
             secrets::receive(secrets, &mut environment)?;

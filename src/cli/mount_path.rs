@@ -108,6 +108,20 @@ impl MountPath {
         attribute(&self.root, name).map_err(|error| Error::io(self.shown.clone(), error))
     }
 
+    /// Bytes so far, and in all where that is known, of the download of the version that is
+    /// under way.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the mount gives an error.
+    pub(super) fn transfer(&self) -> Result<Option<(u64, Option<u64>)>> {
+        let value = self.attribute("transfer")?.unwrap_or_default();
+        let numbers = value.split_once(' ');
+        Ok(numbers.and_then(|(bytes, all)| {
+            let all: u64 = all.parse().ok()?;
+            Some((bytes.parse().ok()?, (all > 0).then_some(all)))
+        }))
+    }
+
     /// The cache directory of the mount.
     ///
     /// # Errors

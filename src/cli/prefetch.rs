@@ -2,6 +2,7 @@
 //! that shows them. A second process waits for it (`--worker`).
 
 use super::{
+    bars,
     complete::values::Values,
     mount_path::{MountPath, fetch_by},
     output::print,
@@ -16,7 +17,7 @@ use crate::{
     tree::FETCH_ALL,
 };
 use clap::Args;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use std::{
     ffi::OsStr,
     io,
@@ -37,12 +38,6 @@ const AT_ONCE: usize = 8;
 const TICK: Duration = Duration::from_millis(100);
 /// A version without a download counts as failed after this many looks.
 const LOOKS: u32 = 3;
-/// A progress bar before the first byte, and after it. The columns line up for names of
-/// up to 48 characters, as labels have them.
-const WAITING: &str = "{msg:48!} [                        ] waiting";
-const BAR: &str = "{msg:48!} [{bar:24}] {binary_bytes:>10} of {binary_total_bytes:>10} \
-                   {binary_bytes_per_sec:>13}  {eta:>4} left";
-
 /// `vm0fs prefetch`.
 #[derive(Debug, Args)]
 #[command(
@@ -86,13 +81,11 @@ pub(super) fn wait_for(paths: &[PathBuf]) -> Result<ExitCode> {
 }
 
 fn work(paths: &[PathBuf]) -> Result<()> {
-    // Draws nothing where standard error is no terminal.
-    let bars = MultiProgress::new();
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     let work = || {
         while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(error) = one(path, &bars) {
+            if let Err(error) = one(path) {
                 failures.lock().push(error.to_string());
             }
         }
@@ -117,15 +110,14 @@ fn work(paths: &[PathBuf]) -> Result<()> {
     }
 }
 
-fn one(path: &Path, bars: &MultiProgress) -> Result<()> {
+fn one(path: &Path) -> Result<()> {
     let path = MountPath::find(path)?;
-    let bar = bars.add(ProgressBar::new(0));
-    set_style(&bar, WAITING);
-    bar.set_message(path.label.clone());
+    let bar = bars::bar(&path.label);
+    bar.set_prefix("waiting");
     let started = Instant::now();
-    let fetched = bring(&path, &bar);
+    let fetched = bring(&path, &bar, started);
     let took = started.elapsed();
-    bar.finish_and_clear();
+    bars::take_away(&bar);
     let shown = &path.shown;
     let time = humanize::took(took);
     let done = match fetched? {
@@ -136,21 +128,13 @@ fn one(path: &Path, bars: &MultiProgress) -> Result<()> {
             format!("{size} in {time}, {rate}")
         }
     };
-    bars.suspend(|| print(&format!("{shown}: {done}\n")))
-}
-
-/// Draws a bar by a template of indicatif's.
-pub(super) fn set_style(bar: &ProgressBar, template: &str) {
-    // A test checks the templates; a bar without style would do too.
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
-    }
+    print(&format!("{shown}: {done}\n"))
 }
 
 /// Makes the mount fetch a version, and waits until all of it has come. The waits end
 /// by the mount's own deadlines. Returns how many bytes came, as far as this has seen;
 /// `None` where the cache had it already.
-fn bring(path: &MountPath, bar: &ProgressBar) -> Result<Option<u64>> {
+fn bring(path: &MountPath, bar: &ProgressBar, started: Instant) -> Result<Option<u64>> {
     let is_cached = || Ok::<_, Error>(path.attribute("cached")?.as_deref() == Some("yes"));
     if is_cached()? {
         return Ok(None);
@@ -168,13 +152,9 @@ fn bring(path: &MountPath, bar: &ProgressBar) -> Result<Option<u64>> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(TICK),
             }
-            if let Some((bytes, all)) = transfer(path)? {
-                if seen == 0 && bytes > 0 {
-                    set_style(bar, BAR);
-                }
+            if let Some((bytes, all)) = path.transfer()? {
                 seen = bytes;
-                bar.set_length(all.max(bytes));
-                bar.set_position(bytes);
+                bars::set(bar, bytes, all, started.elapsed());
                 continue;
             }
             match ended {
@@ -188,13 +168,6 @@ fn bring(path: &MountPath, bar: &ProgressBar) -> Result<Option<u64>> {
     })
 }
 
-/// Bytes so far and in all (0: not known) of a version's download.
-fn transfer(path: &MountPath) -> Result<Option<(u64, u64)>> {
-    let value = path.attribute("transfer")?.unwrap_or_default();
-    let numbers = value.split_once(' ');
-    Ok(numbers.and_then(|(bytes, all)| Some((bytes.parse().ok()?, all.parse().ok()?))))
-}
-
 /// Why there is no content, in the mount's words where it has some.
 fn failure(path: &MountPath, error: Option<io::Error>) -> Error {
     let told = path.attribute("last_error").ok().flatten();
@@ -206,17 +179,4 @@ fn failure(path: &MountPath, error: Option<io::Error>) -> Error {
         (None, None) => evicted.into(),
     };
     Error::Setup(format!("{}: {reason}", path.shown))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn templates_are_right() {
-        for template in [WAITING, BAR] {
-            ProgressStyle::with_template(template).unwrap();
-        }
-    }
 }

@@ -206,5 +206,11 @@ fn make_key(path: &Path) -> Result<bool> {
         file.sync_all()?;
         Ok(true)
     };
-    write().map_err(|error| Error::io(format!("making the key {}", path.display()), error))
+    write().map_err(|error| {
+        Error::Setup(format!(
+            "making the key {}: {error}; name a file that you can write with \
+             --shared-cache-key-file",
+            path.display()
+        ))
+    })
 }

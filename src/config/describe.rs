@@ -5,7 +5,7 @@ use super::{
     TokenSource, api_url_source, parse_api_url, read_config, token_source,
 };
 use crate::{error::Result, humanize};
-use std::{cell::OnceCell, time::Duration};
+use std::{cell::OnceCell, fs, time::Duration};
 
 /// A setting as it would be for a mount: its name, its value and where that was found. Of
 /// the token there is no value but the way to it.
@@ -95,12 +95,7 @@ pub fn describe(arguments: &MountOptions, environment: &Environment) -> Result<V
     if let Some(url) = url.filter(|url| !url.trim().is_empty())
         && let Some(source) = sources.of(|it| it.shared.shared_cache.is_some())
     {
-        // Behind the scheme there may be a password, by mistake.
-        let shown = match url.rsplit_once('@') {
-            Some((_, place)) => format!("…@{place}"),
-            None => url.clone(),
-        };
-        add("shared-cache", (shown, source));
+        add("shared-cache", (without_secrets(url), source));
         let key = match &options.shared.shared_cache_key_file {
             Some(path) => path.display().to_string(),
             None => "made of the token".into(),
@@ -122,6 +117,39 @@ pub fn describe(arguments: &MountOptions, environment: &Environment) -> Result<V
         }
     }
     Ok(all)
+}
+
+/// A URL without the parts in which there may be a secret, by mistake: what is before an
+/// `@`, and what is behind the path.
+fn without_secrets(url: &str) -> String {
+    let (place, rest) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
+    let shown = match place.rsplit_once('@') {
+        Some((_, place)) => format!("…@{place}"),
+        None => place.to_owned(),
+    };
+    match rest {
+        "" => shown,
+        _ => shown + "…",
+    }
+}
+
+/// What stands where a file for a secret is to be named, and names no file: it may be the
+/// secret itself.
+///
+/// # Errors
+/// As [`describe`].
+pub fn no_files(arguments: &MountOptions, environment: &Environment) -> Result<Vec<String>> {
+    let options = arguments.clone().or(environment.options()?);
+    let options = options.or(read_config(environment)?);
+    let named = [
+        options.connection.token_file,
+        options.shared.shared_cache_key_file,
+    ];
+    let missing = named.into_iter().flatten().filter(|path| {
+        let path = environment.current_dir.join(path);
+        fs::metadata(path).is_err()
+    });
+    Ok(missing.map(|path| path.display().to_string()).collect())
 }
 
 fn api_url(arguments: &MountOptions, file: &MountOptions, login: &Login<'_>) -> Described {
@@ -153,6 +181,18 @@ mod tests {
         *,
     };
     use crate::store::Verify;
+
+    #[test]
+    fn no_part_of_a_url_is_shown_that_may_be_a_secret() {
+        for (url, shown) in [
+            ("s3://bucket/x", "s3://bucket/x"),
+            ("https://u:p@bucket/x?X-Amz-Signature=S", "…@bucket/x…"),
+            ("https://bucket/x?user=a@b", "https://bucket/x…"),
+            ("s3://bucket/x#S", "s3://bucket/x…"),
+        ] {
+            assert_eq!(without_secrets(url), shown);
+        }
+    }
 
     #[test]
     fn each_option_that_is_said_is_described_with_its_source() {

@@ -312,6 +312,7 @@ fn bad_values_are_refused_with_the_reason() {
         world.problem(flags)
     };
     assert!(with(|f| f.connection.api_url = Some("http://".into())).contains("--api-url"));
+    assert!(with(|f| f.connection.api_url = Some(" ".into())).contains("--api-url"));
     assert!(with(|f| f.connection.token_file = Some("none".into())).contains("no such file"));
     assert!(with(|f| f.connection.token_file = Some("empty".into())).contains("is empty"));
     assert!(with(|f| f.connection.token_file = Some("two".into())).contains("one word"));
@@ -321,6 +322,21 @@ fn bad_values_are_refused_with_the_reason() {
     assert!(with(|f| f.list_ttl = Some(Span(MAX_DURATION * 2))).contains("--list-ttl"));
     let message = World::new(&[("VM0_API_KEY", "a\u{1}b")]).problem(MountOptions::default());
     assert!(message.contains("VM0_API_KEY") && !message.contains('\u{1}'));
+}
+
+#[test]
+fn a_disk_without_room_leaves_the_least_size_of_a_cache() {
+    let world = World::new(&[("VM0_TOKEN", "t")]);
+    // Its file system has no room at all.
+    let mut flags = MountOptions::default();
+    flags.connection.cache_dir = Some("/proc/none".into());
+    assert_eq!(world.load(flags).unwrap().cache_size, MIN_CACHE_SIZE);
+    let flags = MountOptions {
+        cache_size: Some(ByteSize(5)),
+        ..MountOptions::default()
+    };
+    let message = world.problem(flags);
+    assert!(!message.contains("disk"), "{message}");
 }
 
 #[test]

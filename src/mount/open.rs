@@ -2,13 +2,15 @@
 
 use crate::{
     api::Client,
-    config::{self, Crawlers, Settings},
+    config::{self, Crawlers, LEAST_FREE, Settings},
     error::{Error, Result},
     handover::Handover,
+    humanize::size,
     pending::PendingRequests,
     shared::SharedCache,
     store::{AnswerStore, Limits, Store, StoreConfig},
     supervision::Supervision,
+    threads,
     tree::{FetchKey, Tree, TreeOptions},
 };
 use jiff::Timestamp;
@@ -20,6 +22,9 @@ use std::{
 /// How long the command waits for the API to accept the token. Longer, and a
 /// network that swallows packets would make every mount slow.
 const GREETING: Duration = Duration::from_secs(5);
+
+/// How long it then waits to hear whether the shared cache answers.
+pub(super) const SHARED: Duration = Duration::from_millis(500);
 
 /// The share of the cache that holds answers of the API, and its maximum in bytes:
 /// listings, details and logs of ended runs are small beside archives.
@@ -124,6 +129,40 @@ fn cache_error(error: Error) -> Error {
             "the cache cannot be used: {error}; name a folder of yours with --cache-dir"
         )),
     }
+}
+
+/// Looks whether the shared cache answers, beside what else is asked; the warning comes by
+/// the channel if it does not.
+pub(super) fn look_at_shared(tree: &Tree) -> mpsc::Receiver<String> {
+    let (tell, told) = mpsc::channel();
+    if let Some(shared) = tree.shared().cloned() {
+        let look = move || {
+            if let Err(error) = shared.reach() {
+                let text = "mounted all the same, and the service is asked instead";
+                // Fails if it comes too late.
+                let _ = tell.send(format!("{error}; {text}"));
+            }
+        };
+        // Without a thread there is no warning.
+        let _ = threads::start("vm0fs-shared", look);
+    }
+    told
+}
+
+/// Warns where the disk of the cache is too full to show content.
+pub(super) fn full_disk(settings: &Settings) -> Option<String> {
+    let free = config::free_space(&settings.cache_dir)?;
+    // A size that a user has given may be in use already.
+    let is_full = settings.options.cache_size.is_none() && free < LEAST_FREE;
+    is_full.then(|| {
+        format!(
+            "the disk at {} is full ({} free): content of artifacts and volumes may not be \
+             readable; free some space there, or mount with a folder on another disk \
+             (--cache-dir)",
+            settings.cache_dir.display(),
+            size(free)
+        )
+    })
 }
 
 /// Asks the API for its agents: whether it knows the token, and the first

@@ -3,7 +3,7 @@
 use super::{
     hung::Hung,
     memory,
-    open::{Origin, greet, open_from},
+    open::{Origin, SHARED, full_disk, greet, look_at_shared, open_from},
     session,
 };
 use crate::{
@@ -145,7 +145,14 @@ impl Mounted {
     ) -> Result<Self> {
         let origin = Origin::new()?;
         let (tree, pending) = open_from(settings, &origin)?;
-        let mut warnings = greet(&tree, &pending)?;
+        let looked = look_at_shared(&tree);
+        let mut warnings = match settings.options.offline {
+            // That the API is not asked is what the user wants.
+            true => Vec::new(),
+            false => greet(&tree, &pending)?,
+        };
+        warnings.extend(looked.recv_timeout(SHARED));
+        warnings.extend(full_disk(settings));
         let options = &settings.options;
         if options.allow_other {
             warnings.push(EXPOSED.into());

@@ -86,8 +86,6 @@ pub fn supervise() -> Result<Option<ExitCode>> {
     let Some(launched) = Launched::of_process()? else {
         return Ok(None);
     };
-    // Its file is called `exe` in `/proc`, from where it was started.
-    let _ = nix::sys::prctl::set_name(c"vm0fs");
     let mut supervisor = Supervisor::new(launched)?;
     let first = supervisor.start(Path::new(OWN_PROGRAM))?;
     supervisor.current = Some(first);

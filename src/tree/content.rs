@@ -11,7 +11,8 @@ use crate::{
     error::{Error, Result},
     progress::Progress,
     store::{
-        AnswerStore, FetchRequest, Hold, PartialVersion, Store, Usage, Verify, Version, VersionKey,
+        AnswerStore, FetchRequest, Hold, Index, PartialVersion, Store, Usage, Verify, Version,
+        VersionKey,
     },
     sync::Mutex,
     text::one_line,
@@ -39,7 +40,7 @@ const USAGE_TTL: Duration = Duration::from_secs(1);
 /// entries of a directory in which it looks for a name.
 const DEPTH: usize = 64;
 const PATH: usize = 80;
-const SEARCHED: u32 = 50_000;
+const SEARCHED: usize = 50_000;
 
 /// The files of a version.
 pub(crate) enum Files {
@@ -73,6 +74,17 @@ pub(crate) struct Download<'a> {
     pub(crate) url: &'a (dyn Fn() -> Result<Url> + Sync),
     /// Called whenever part of the version can be used.
     pub(crate) arrived: &'a (dyn Fn() + Sync),
+}
+
+/// The name of a node in a directory of few enough entries.
+fn name_in(index: &Index, dir: u32, node: u32) -> Option<Vec<u8>> {
+    let count = index.child_count(dir);
+    if count as usize > SEARCHED {
+        return None;
+    }
+    let mut entries = (0..count).filter_map(|at| index.child_at(dir, at));
+    let (name, _) = entries.find(|(_, child)| *child == node)?;
+    Some(name.to_vec())
 }
 
 /// What a failure is of.
@@ -256,21 +268,23 @@ impl Content {
     /// The path of a file in its version, where that is known and is soon found: a node
     /// has no name but in its directory.
     fn path(&self, version: &VersionId, mut node: u32) -> Option<String> {
-        let sealed = self.sealed(version)?;
-        let index = sealed.index();
+        let files = self.files(version)?;
         let mut names = Vec::new();
         for _ in 0..DEPTH {
-            let parent = index.node(node)?.parent;
+            let parent = match &files {
+                Files::None => return None,
+                Files::Sealed(sealed) => sealed.index().node(node)?.parent,
+                Files::Partial(partial) => partial.node(node)?.parent,
+            };
             if parent == node {
                 break;
             }
-            let count = index.child_count(parent);
-            if count > SEARCHED {
-                return None;
-            }
-            let mut entries = (0..count).filter_map(|at| index.child_at(parent, at));
-            let (name, _) = entries.find(|(_, child)| *child == node)?;
-            names.push(String::from_utf8_lossy(name).into_owned());
+            let name = match &files {
+                Files::None => return None,
+                Files::Sealed(sealed) => name_in(sealed.index(), parent, node)?,
+                Files::Partial(partial) => partial.name(node, SEARCHED)?,
+            };
+            names.push(String::from_utf8_lossy(&name).into_owned());
             node = parent;
         }
         names.reverse();

@@ -180,6 +180,11 @@ impl Tree {
         self.answer_store.close();
     }
 
+    /// The cache that the machines of a fleet share, where there is one.
+    pub fn shared(&self) -> Option<&Arc<SharedCache>> {
+        self.shared.as_ref()
+    }
+
     /// Waits until the fleet has what this mount shares, for so long at the most.
     pub fn flush_shared(&self, limit: Duration) {
         if let Some(shared) = &self.shared

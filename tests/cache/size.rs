@@ -2,7 +2,8 @@
 
 use super::{disk_usage, is_right, mounted, world_of};
 use crate::{
-    commands::{Place, finish, script},
+    commands::{Place, finish, script, shell},
+    living,
     support::{Bench, Who, disk::Disk},
 };
 use nix::fcntl::{Flock, FlockArg};
@@ -176,6 +177,35 @@ fn a_full_disk_is_reported_as_a_full_disk() {
         // What failed has left nothing, so that something smaller fits.
         assert_eq!(fs::read_dir(disk.0.join("v1/staging")).unwrap().count(), 0);
         assert_eq!(place.run("cat artifacts/small/latest/file"), "fits\n");
+        finish(&mut place.unmount(&bench)).succeeded();
+        place.is_over();
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_full_disk_stops_no_command_that_needs_no_room_there() {
+    for who in Who::all() {
+        let (world, run) = living::world();
+        let bench = Bench::new(world);
+        let disk = Disk::new(&bench.folder("disk", who), who, "2m");
+        let fill = format!("cat /dev/zero > '{}/fill' || true", disk.0.display());
+        shell(who, &fill);
+        let said = |arguments: &[&str]| {
+            let mut command = bench.command(who);
+            command.env("XDG_CACHE_HOME", &disk.0).args(arguments);
+            finish(&mut command)
+        };
+        // First without a mount, then beside one.
+        assert!(said(&["ls", "agents"]).succeeded().contains("writer"));
+        said(&["run", "writer", "Go on"]).succeeded();
+        let place = Place::new(&bench, who, "mnt");
+        let mounted = finish(place.mount(&bench).env("XDG_CACHE_HOME", &disk.0));
+        assert_eq!(mounted.code, Some(0), "{mounted:?}");
+        mounted.told(&["the disk at ", "is full (0 B free)", "--cache-dir"]);
+        assert!(said(&["ls", "runs"]).succeeded().contains("writer"));
+        said(&["cancel", &run]).succeeded();
+        assert_eq!(place.run(&format!("cat runs/{run}/status")), "cancelled\n");
         finish(&mut place.unmount(&bench)).succeeded();
         place.is_over();
     }

@@ -45,6 +45,20 @@ fn mounting_without_a_token_on_a_terminal_offers_the_demo() {
         drop(keys);
         terminal.end();
 
+        // Options are for another mount than that.
+        let program = program().display();
+        for options in ["--offline", "--read-only", "--api-url http://127.0.0.1:1"] {
+            let path = place.path.display();
+            let mount = format!("{without} {program} mount {options} {path}; echo left with $?");
+            let (mut terminal, keys) = Watched::on_a_terminal(&bench, who, &mount);
+            terminal.expect("left with 1");
+            let text = terminal.text();
+            assert!(text.contains("no API token"), "{text}");
+            assert!(!text.contains(QUESTION), "{text}");
+            drop(keys);
+            terminal.end();
+        }
+
         let (mut terminal, mut keys) = on_a_terminal(&bench, &place, without);
         terminal.expect(QUESTION);
         Watched::type_in(&mut keys, "\n");
@@ -117,6 +131,33 @@ fn a_slow_download_has_a_line_on_the_terminal_of_a_mount_in_the_foreground() {
             let text = terminal.text();
             assert!(!text.contains(['\u{1b}', '[']), "{text:?}");
         }
+    }
+}
+
+#[test]
+fn commands_that_wait_for_a_mount_show_its_slow_download_within_the_terminal() {
+    const COLUMNS: usize = 60;
+    for words in ["diff volumes/model latest latest", "prefetch volumes/model"] {
+        let bench = with_a_slow_download();
+        let place = Place::mounted(&bench, Who::Myself, "mnt");
+        let script = format!(
+            "stty rows 24 cols {COLUMNS}; cd {}; {} {words}; echo left with $?",
+            place.path.display(),
+            program().display()
+        );
+        let (mut terminal, keys) = Watched::on_a_terminal(&bench, place.who, &script);
+        terminal.expect(" of 3.0 MiB");
+        terminal.expect("left with 0");
+        drop(keys);
+        terminal.end();
+        let text = terminal.text();
+        let drawn = text.split(['\r', '\n', '\u{1b}']);
+        for line in drawn.filter(|line| line.contains(" of 3.0 MiB")) {
+            let line = line.trim_start_matches("[2K");
+            assert!(line.chars().count() <= COLUMNS, "{line:?} of {text:?}");
+        }
+        finish(&mut place.unmount(&bench)).succeeded();
+        place.is_over();
     }
 }
 
@@ -217,6 +258,20 @@ fn a_report_has_what_a_bug_report_needs_and_no_secret() {
         }
         assert!(!said.out.contains(bench.server.token()), "{}", said.out);
         assert!(!said.out.contains(home.to_str().unwrap()), "{}", said.out);
+        // Of a token that stands where its file is to be named, nothing is told.
+        let pasted = "eyJhbGciOi/JIUzI1NiJ9";
+        let mut command = bench.command(who);
+        command.args(["doctor", "--report", "--token-file", pasted]);
+        let said = finish(command.env("VM0FS_SHARED_CACHE_KEY_FILE", format!("{pasted}=")));
+        assert!(
+            said.out.contains("[no such file]: no such file"),
+            "{}",
+            said.out
+        );
+        assert!(
+            !said.out.contains(pasted) && !said.err.contains(pasted),
+            "{said:?}"
+        );
         let mut command = bench.command(who);
         let said = finish(command.args(["doctor", "--report", "--json"]));
         assert_eq!(said.code, Some(2), "{said:?}");

@@ -276,3 +276,28 @@ fn plain_http_is_permitted_where_it_is_asked_for() {
     assert_eq!(said.code, Some(0), "{said:?}");
     said.told(&["warning", "mounted all the same"]);
 }
+
+#[test]
+fn mounting_warns_of_a_shared_cache_that_fails_and_not_of_what_is_wanted() {
+    for who in Who::all() {
+        let bench = Bench::new(small_world());
+        for (name, option, expected) in [
+            (
+                "one",
+                "--shared-cache=file:///no/such",
+                Some("file:///no/such"),
+            ),
+            ("two", "--offline", None),
+        ] {
+            let place = Place::new(&bench, who, name);
+            let said = finish(place.mount(&bench).arg(option));
+            assert_eq!(said.code, Some(0), "{said:?}");
+            match expected {
+                Some(url) => said.told(&[url, "No such file", "the service is asked instead"]),
+                None => assert_eq!(said.err, ""),
+            }
+            finish(&mut place.unmount(&bench)).succeeded();
+            place.is_over();
+        }
+    }
+}

@@ -174,6 +174,7 @@ fn wrong_usage_exits_with_2() {
         ("unmount", "<MOUNTPOINT>"),
         ("demo --serve-only m", "--serve-only"),
         ("demo --port 99999", "99999"),
+        ("demo --port x", "\"x\" is not a port; write it like 8080"),
     ] {
         let said = finish(bench.command(Who::Myself).args(line.split_whitespace()));
         assert_eq!(said.code, Some(2), "{line}: {said:?}");
@@ -187,6 +188,20 @@ fn wrong_usage_exits_with_2() {
         let said = finish(bench.command(Who::Myself).args(line.split_whitespace()));
         assert!(matches!(said.code, Some(1 | 2)), "{line}: {said:?}");
         said.told(&[word]);
+    }
+}
+
+#[test]
+fn commands_that_help_does_not_show_are_no_advice() {
+    let bench = Bench::new(small_world());
+    for (word, advised, hidden) in [
+        ("mont", "'mount'", "'man'"),
+        ("nope", "'top'", "'complete'"),
+    ] {
+        let said = finish(bench.command(Who::Myself).arg(word));
+        assert_eq!(said.code, Some(2), "{said:?}");
+        said.told(&[advised]);
+        assert!(!said.err.contains(hidden), "{said:?}");
     }
 }
 

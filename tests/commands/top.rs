@@ -11,7 +11,7 @@ use crate::{
     },
 };
 use serde_json::Value;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use vm0fs::demo::{File, Kind, VersionSpec, World};
 
 /// Bytes of the file: more than a mount puts into the page cache unasked.
@@ -103,23 +103,42 @@ fn top_tells_who_reads_what() {
 #[test]
 fn top_tells_what_waits_and_what_is_downloaded() {
     for who in Who::all() {
-        let (world, _) = world();
+        let mut world = World::empty();
+        let storage = world.add_storage(Kind::Artifact, "a");
+        let files = vec![File::new("sub/big", noise(4 << 20))];
+        world.add_version(&storage, VersionSpec::files(files));
         let bench = Bench::new(world);
-        bench.server.fault(Fault::store(Action::Stall));
+        // The file's name comes, and a part of its content.
+        bench
+            .server
+            .fault(Fault::store(Action::StallBody { after: 2 << 20 }));
         let mount = bench.mount_as(who).start();
-        let cat = mount.start("exec cat artifacts/a/latest/small");
+        let cat = mount.start("exec cat artifacts/a/latest/sub/big > /dev/null");
         let told = |text: &str| {
-            let words = ["DOWNLOADS 1", "artifacts/a/", "waits", "cat"];
+            let words = ["DOWNLOADS 1", "artifacts/a/", "/sub/big", "waits", "cat"];
             words.iter().all(|word| text.contains(word))
         };
         until("it waits for the download", || {
             told(&finish(&mut top(&bench, &mount, &["--once"])).succeeded())
+        });
+        // The processes that wait for a command are called by the program's name.
+        let mut prefetch = bench.command(who);
+        prefetch.arg("prefetch").arg(mount.join("artifacts/a"));
+        prefetch.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut prefetch = prefetch.spawn().unwrap();
+        until("the prefetch is shown", || {
+            let activity = activity(&bench, &mount);
+            let readers = activity["readers"].as_array().unwrap();
+            assert!(readers.iter().all(|reader| reader["process"] != "exe"));
+            readers.iter().any(|reader| reader["process"] == "vm0fs")
         });
         let activity = activity(&bench, &mount);
         let readers = activity["readers"].as_array().unwrap();
         let reader = readers.iter().find(|reader| reader["pid"] == cat.pid());
         assert_eq!(reader.unwrap()["waiting"], 1, "{activity}");
         bench.server.clear_faults();
+        prefetch.kill().unwrap();
+        prefetch.wait().unwrap();
     }
 }
 

@@ -46,24 +46,47 @@ fn a_patch_makes_the_new_version_of_the_old_one() {
     let mount = bench.mount().start();
     let path = mount.join("artifacts/a");
     let path = path.to_str().unwrap();
-    let told = finish(&mut script(
-        Who::Myself,
-        &format!(
-            "{} diff {path} {old} {new} > {}",
-            crate::support::program().display(),
-            folder.join("patch").display()
-        ),
-    ));
-    assert_eq!(told.code, Some(1), "{told:?}");
-    shell(
-        folder,
-        "cp -a old made && cd made && git apply --exclude='bin*' --whitespace=nowarn ../patch",
-    );
+    let patch = |name: &str, words: &str| {
+        let told = finish(&mut script(
+            Who::Myself,
+            &format!(
+                "{} diff {path} {old} {new} {words} > {}",
+                crate::support::program().display(),
+                folder.join(name).display()
+            ),
+        ));
+        assert_eq!(told.code, Some(1), "{told:?}");
+        told.err
+    };
     // Git knows no empty folders.
+    shell(folder, "find old new -type d -empty -delete");
+    assert_eq!(patch("whole", "--binary"), "");
+    // Backwards, git makes files of symlinks that it adds, by its own patches too.
     shell(
         folder,
-        "find made new -type d -empty -delete && diff -r --no-dereference -x 'bin*' made new &&
-         test -x made/run",
+        "cp -a old made && cd made && git apply --whitespace=nowarn ../whole && cd .. &&
+         find made -type d -empty -delete && diff -r --no-dereference made new &&
+         test -x made/run &&
+         cd made && git apply -R --whitespace=nowarn ../whole && cd .. &&
+         find made -type d -empty -delete &&
+         diff -r --no-dereference -x link -x becomes-file made old",
+    );
+    let said = patch("patch", "");
+    let words = "files that this patch cannot make: 3 (binary or very large; --binary";
+    assert!(said.contains(words), "{said}");
+    shell(
+        folder,
+        "rm -r made && cp -a old made && cd made &&
+         git apply --exclude='bin*' --whitespace=nowarn ../patch && cd .. &&
+         find made -type d -empty -delete && diff -r --no-dereference -x 'bin*' made new",
+    );
+    // patch(1) changes no file to a folder, makes no name with a control character, and
+    // leaves what is binary as it is.
+    shell(
+        folder,
+        "rm -r made && cp -a old made && cd made && { patch -sfp1 -i ../patch || true; } &&
+         rm -f *.rej && cd .. && find made -type d -empty -delete &&
+         diff -r --no-dereference -x 'bin*' -x 'becomes-*' -x $'new\\nline*' made new",
     );
     let patch = String::from_utf8_lossy(&fs::read(folder.join("patch")).unwrap()).into_owned();
     for line in [
@@ -103,8 +126,9 @@ fn only_what_is_shown_is_fetched() {
     let path = path.to_str().unwrap();
     let told = diff(&bench, Who::Myself, &[path, &old, &new, "large"]);
     assert_eq!(told.code, Some(1), "{told:?}");
-    let large = "Files a/large and b/large differ (22 MiB and 22 MiB: more than 16 MiB or";
+    let large = "Files a/large and b/large differ\n(22 MiB and 22 MiB: more than 16 MiB or";
     assert!(told.out.contains(large), "{told:?}");
+    assert!(told.err.contains("cannot make: 1 (binary or"), "{told:?}");
     assert_eq!(bench.downloads().len(), 0);
     let told = diff(&bench, Who::Myself, &[path, &old, &new]);
     assert!(told.out.contains("-1\n+2\n"), "{told:?}");

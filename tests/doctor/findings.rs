@@ -112,6 +112,12 @@ fn doctor_asks_the_shared_cache() {
         tells(&said, "ok", "shared cache", &["fleet answers, in"]);
         let plain = ["AWS_ENDPOINT_URL_STS is not an https://", "does not start"];
         tells(&said, "fail", "shared cache", &plain);
+        // Of a mount, whose settings may be others.
+        let script = "VM0FS_SHARED_CACHE=file://$DIR/none mounted
+            as cat $MNT/artifacts/site/latest/index.html; vm0fs doctor";
+        let said = alone(&bench, who, script);
+        let fails = ["its shared cache fails: ", "No such file"];
+        tells(&said, "warn", "mount ", &fails);
     }
 }
 
@@ -275,4 +281,48 @@ fn doctor_reports_a_full_disk() {
         "free space",
         &["9.0 MiB on the cache's disk", "--cache-dir"],
     );
+}
+
+#[test]
+#[ignore = "needs root"]
+fn doctor_reports_a_full_disk_where_its_share_is_the_cache_s_size() {
+    let bench = bench();
+    let script = "as mkdir -p $HOME/.cache/vm0fs
+        mount -t tmpfs -o size=1m,mode=0700,uid=$(id -u $WHO) small $HOME/.cache/vm0fs
+        as sh -c 'cat /dev/zero > $HOME/.cache/vm0fs/fill'; vm0fs doctor";
+    for who in Who::all() {
+        let said = alone(&bench, who, script);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        tells(
+            &said,
+            "fail",
+            "free space",
+            &["0 B on the cache's disk", "free some", "--cache-dir"],
+        );
+        // What needs no room is looked at all the same.
+        tells(&said, "ok", "token", &["takes it"]);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn doctor_reports_folders_that_cannot_be_made() {
+    let bench = bench();
+    let said = alone(
+        &bench,
+        Who::Ordinary,
+        "export HOME=/nonexistent; vm0fs doctor",
+    );
+    let denied = ["cannot be made: /: Permission denied", "--cache-dir"];
+    assert_eq!(said.code, Some(1), "{said:?}");
+    tells(&said, "fail", "cache folder", &denied);
+    tells(&said, "fail", "log folder", &denied);
+    let script = "mount --bind $HOME $HOME; mount -o remount,bind,ro $HOME; vm0fs doctor";
+    for who in Who::all() {
+        let said = alone(&bench, who, script);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        let read_only = ["cannot be made", "Read-only file system", "set HOME"];
+        tells(&said, "fail", "cache folder", &read_only);
+        tells(&said, "fail", "log folder", &read_only);
+    }
 }

@@ -1,8 +1,9 @@
-//! A difference as a patch, in git's format. The line `index` has SHA-256 instead of git's
-//! own hashes, and is there only where it tells more than the lines do: of content that is
-//! not shown. (Without a second line in the head of a file, `git apply` fails on the next.)
+//! A difference as a patch, in git's format. The line `index` is there only where it tells
+//! more than the lines do. Of content that is not shown it has SHA-256 instead of git's own
+//! ids.
 
 use super::{
+    binary::{self, Blob},
     change::{Change, Entry, Status},
     names::{quoted, sided},
     paint::{Ink, Page},
@@ -19,6 +20,9 @@ use std::{
 /// them takes of memory is some times that.
 pub(super) const LONGEST: u64 = 16 << 20;
 const LINES: usize = 500_000;
+/// Maximum size of a file that is put into a patch in git's binary form, in bytes: it is
+/// held in memory, here and by `git apply`, which takes no patch of 1 GiB.
+const LARGEST: u64 = 64 << 20;
 /// A NUL in the first bytes makes a file a binary one (git's `buffer_is_binary`).
 const HEAD: usize = 8000;
 /// Lines that are the same around each difference.
@@ -34,16 +38,18 @@ struct Part<'a, 's> {
     entry: Option<Entry>,
 }
 
-/// Adds the patch of one difference to a page. Reads only what is shown.
+/// Adds the patch of one difference to a page, and says whether it holds all that makes the
+/// new version. Reads only what is shown. With `is_binary`, what lines cannot tell is put
+/// into git's binary form.
 ///
 /// # Errors
 /// What reading content fails with.
 pub(super) fn write(
     page: &mut Page,
     change: &Change,
-    old: &Side<'_>,
-    new: &Side<'_>,
-) -> Result<()> {
+    (old, new): (&Side<'_>, &Side<'_>),
+    is_binary: bool,
+) -> Result<bool> {
     let before = |entry| Part {
         side: old,
         path: change.old_path(),
@@ -55,13 +61,14 @@ pub(super) fn write(
         entry,
     };
     if change.status() == Status::Type {
-        one(page, before(change.old), after(None))?;
-        return one(page, before(None), after(change.new));
+        let is_gone = one(page, before(change.old), after(None), is_binary)?;
+        let is_made = one(page, before(None), after(change.new), is_binary)?;
+        return Ok(is_gone && is_made);
     }
-    one(page, before(change.old), after(change.new))
+    one(page, before(change.old), after(change.new), is_binary)
 }
 
-fn one(page: &mut Page, old: Part<'_, '_>, new: Part<'_, '_>) -> Result<()> {
+fn one(page: &mut Page, old: Part<'_, '_>, new: Part<'_, '_>, is_binary: bool) -> Result<bool> {
     let names = (sided("a", old.path), sided("b", new.path));
     let head = |page: &mut Page, text: String| page.line(Ink::Head, text.as_bytes());
     head(page, format!("diff --git {} {}", names.0, names.1));
@@ -82,7 +89,7 @@ fn one(page: &mut Page, old: Part<'_, '_>, new: Part<'_, '_>) -> Result<()> {
     if let (Some(before), Some(after)) = (&old.entry, &new.entry)
         && before.has_content_of(after)
     {
-        return Ok(());
+        return Ok(true);
     }
     let label = |entry: &Option<Entry>, name: &str, path: &[u8]| match entry {
         None => "/dev/null".to_owned(),
@@ -95,42 +102,69 @@ fn one(page: &mut Page, old: Part<'_, '_>, new: Part<'_, '_>) -> Result<()> {
         label(&new.entry, &names.1, new.path),
     );
     let contents = contents(old, new)?;
-    if !matches!(contents, Contents::Text(..)) {
-        let hash = |part: Part<'_, '_>| {
-            let digest = part.entry.and_then(|entry| entry.digest);
-            hex(&digest.unwrap_or_default())
+    if let Contents::Text(before, after) = contents {
+        if let (Some(Entry { is_link: true, .. }), Some(after_entry)) = (old.entry, new.entry) {
+            // By the mode here patch(1) knows that it is to change a symlink.
+            let (old, new) = (binary::id(&before), binary::id(&after));
+            head(page, format!("index {old}..{new} {}", after_entry.mode()));
+        }
+        if !(before.is_empty() && after.is_empty()) {
+            head(page, format!("--- {}", labels.0));
+            head(page, format!("+++ {}", labels.1));
+            hunks(page, &before, &after);
+        }
+        return Ok(true);
+    }
+    let is_small = |part: Part<'_, '_>| part.entry.is_none_or(|entry| entry.size <= LARGEST);
+    if is_binary && is_small(old) && is_small(new) {
+        let (before, after) = (blob(old)?, blob(new)?);
+        let id = |part: Part<'_, '_>, blob: &Blob| match part.entry {
+            Some(_) => blob.id.clone(),
+            None => binary::NONE.to_owned(),
         };
-        head(page, format!("index {}..{}", hash(old), hash(new)));
+        head(
+            page,
+            format!("index {}..{}", id(old, &before), id(new, &after)),
+        );
+        binary::write(page, &before, &after);
+        return Ok(true);
     }
-    match contents {
-        Contents::Text(old, new) => {
-            if !(old.is_empty() && new.is_empty()) {
-                page.line(Ink::Head, format!("--- {}", labels.0).as_bytes());
-                page.line(Ink::Head, format!("+++ {}", labels.1).as_bytes());
-                hunks(page, &old, &new);
-            }
-        }
-        Contents::Binary => page.line(Ink::Plain, differ("Binary files", &labels).as_bytes()),
-        Contents::Large => {
-            let size = |part: &Part<'_, '_>| {
-                let entry = part.entry.as_ref();
-                entry.map_or("no file".into(), |entry| humanize::size(entry.size))
-            };
-            let most = humanize::size(LONGEST);
-            let text = format!(
-                "{} ({} and {}: more than {most} or {LINES} lines are not shown)",
-                differ("Files", &labels),
-                size(&old),
-                size(&new)
-            );
-            page.line(Ink::Plain, text.as_bytes());
-        }
+    let hash = |part: Part<'_, '_>| {
+        let digest = part.entry.and_then(|entry| entry.digest);
+        hex(&digest.unwrap_or_default())
+    };
+    head(page, format!("index {}..{}", hash(old), hash(new)));
+    let what = match contents {
+        Contents::Large => "Files",
+        _ => "Binary files",
+    };
+    // No more on this line: `git apply --exclude` knows by its end what it leaves out.
+    let (old_label, new_label) = (labels.0.trim_end(), labels.1.trim_end());
+    let text = format!("{what} {old_label} and {new_label} differ");
+    page.line(Ink::Plain, text.as_bytes());
+    if let Contents::Large = contents {
+        let size = |part: &Part<'_, '_>| {
+            let entry = part.entry.as_ref();
+            entry.map_or("no file".into(), |entry| humanize::size(entry.size))
+        };
+        let most = humanize::size(LONGEST);
+        let text = format!(
+            "({} and {}: more than {most} or {LINES} lines are not shown)",
+            size(&old),
+            size(&new)
+        );
+        page.line(Ink::Plain, text.as_bytes());
     }
-    Ok(())
+    Ok(false)
 }
 
-fn differ(what: &str, (old, new): &(String, String)) -> String {
-    format!("{what} {} and {} differ", old.trim_end(), new.trim_end())
+/// The content of one side in git's binary form.
+fn blob(part: Part<'_, '_>) -> Result<Blob> {
+    let (opened, mut content) = beginning(part)?;
+    if let Some(opened) = opened {
+        content.extend(opened.read(content.len() as u64, LARGEST as usize)?);
+    }
+    Blob::of(&content)
 }
 
 /// What is shown of a difference.

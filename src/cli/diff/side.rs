@@ -3,6 +3,7 @@
 use super::storage::Storage;
 use crate::{
     cli::{
+        bars,
         mount_path::{MountPath, fetch_by},
         named,
         source::{OpenFile, Source, find},
@@ -147,6 +148,7 @@ fn in_mount(mountpoint: &Path, path: &[&[u8]]) -> Result<Found> {
         let told = told.map(|told| Error::Setup(format!("{}: {told}", path.shown)));
         told.unwrap_or_else(|| Error::io(path.shown.clone(), error))
     };
+    bars::watch(&path);
     let mut names = fs::read_dir(&path.root).map_err(failed)?;
     let is_empty = names.next().transpose().map_err(failed)?.is_none();
     let dir = path.cache_dir()?;

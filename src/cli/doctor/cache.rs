@@ -3,7 +3,7 @@
 
 use super::check::Check;
 use crate::{
-    config::{CacheSettings, Environment, free_space},
+    config::{CacheSettings, Environment, LEAST_FREE, free_space},
     error::Result,
     humanize::size,
     logging,
@@ -20,9 +20,6 @@ use std::{
 /// Permission bits of all users but the owner, and the mode that a folder should have.
 const OTHERS: u32 = 0o077;
 const PRIVATE: u32 = 0o700;
-
-/// With less free space not even a small version fits.
-const LEAST_FREE: u64 = 64 << 20;
 
 const CACHE: &str = "cache";
 
@@ -56,8 +53,7 @@ fn folder(dir: &Path, fix: bool) -> (Check, bool) {
     let data = match fs::metadata(dir) {
         Ok(data) => data,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let found = format!("{shown} is made by the first mount");
-            return (Check::ok(found), false);
+            return (to_be_made(dir), false);
         }
         Err(error) => {
             let advice = "see which users may enter it (ls -ld)";
@@ -98,6 +94,25 @@ fn folder(dir: &Path, fix: bool) -> (Check, bool) {
         return (Check::fail(found, advice), false);
     }
     (Check::ok(format!("{shown} is private")), true)
+}
+
+/// Whether a folder that is missing can be made, where the nearest folder above it is.
+fn to_be_made(dir: &Path) -> Check {
+    let shown = dir.display();
+    let above = dir.ancestors().skip(1).find(|above| above.exists());
+    let above = above.unwrap_or(Path::new("/"));
+    match access(above, AccessFlags::W_OK | AccessFlags::X_OK) {
+        Ok(()) => Check::ok(format!("{shown} is made by the first mount")),
+        Err(error) => Check::fail(
+            format!(
+                "{shown} cannot be made: {}: {}",
+                above.display(),
+                error.desc()
+            ),
+            "set HOME to a folder that you can write, or name another one (--cache-dir, \
+             XDG_STATE_HOME)",
+        ),
+    }
 }
 
 /// Checks what the cache holds; returns the bytes that it takes.
@@ -161,16 +176,22 @@ fn space(settings: &CacheSettings, used: u64) -> Check {
         let found = format!("no disk at {}", settings.dir.display());
         return Check::fail(found, "name another folder with --cache-dir");
     };
-    room(free, settings.size.saturating_sub(used))
+    room(
+        free,
+        settings.size.saturating_sub(used),
+        settings.is_usual_size,
+    )
 }
 
-fn room(free: u64, wanted: u64) -> Check {
+/// `is_share` says whether what is wanted is a share of what is free: that is never too much.
+fn room(free: u64, wanted: u64, is_share: bool) -> Check {
     let found = format!(
         "{} on the cache's disk, {} still allowed to it",
         size(free),
         size(wanted)
     );
-    if free < LEAST_FREE.min(wanted) {
+    let least = if is_share { u64::MAX } else { wanted };
+    if free < LEAST_FREE.min(least) {
         let advice = "free some, or name a folder on another disk with --cache-dir";
         Check::fail(found, advice)
     } else if free < wanted {
@@ -186,9 +207,15 @@ mod tests {
 
     #[test]
     fn too_little_room_on_the_disk_is_told() {
-        assert_eq!(room(10 << 30, 1 << 30).level, Level::Ok);
-        assert_eq!(room(1 << 30, 10 << 30).level, Level::Warn);
-        assert_eq!(room(1 << 20, 10 << 30).level, Level::Fail);
-        assert_eq!(room(1 << 20, 0).level, Level::Ok);
+        let given = |free, wanted| room(free, wanted, false).level;
+        assert_eq!(given(10 << 30, 1 << 30), Level::Ok);
+        assert_eq!(given(1 << 30, 10 << 30), Level::Warn);
+        assert_eq!(given(1 << 20, 10 << 30), Level::Fail);
+        // The cache has all that it may take.
+        assert_eq!(given(1 << 20, 0), Level::Ok);
+        // What it may take by default is a share of what is free.
+        assert_eq!(room(1 << 20, 0, true).level, Level::Fail);
+        assert_eq!(room(1 << 20, 1 << 20, true).level, Level::Fail);
+        assert_eq!(room(1 << 30, 100 << 20, true).level, Level::Ok);
     }
 }

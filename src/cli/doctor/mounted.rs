@@ -3,9 +3,11 @@
 use super::check::Check;
 use crate::{
     cli::mounts,
+    text::one_line,
     unmount::{self, Health, MountState},
 };
 use nix::unistd::Uid;
+use serde_json::Value;
 
 /// Checks each mount; with `fix`, unmounts those that are dead.
 pub(super) fn check(fix: bool) -> Vec<Check> {
@@ -24,11 +26,31 @@ pub(super) fn check(fix: bool) -> Vec<Check> {
     states.map(check).collect()
 }
 
+/// Why a mount does not use its shared cache for now.
+fn shared_trouble(status: &Value) -> Option<String> {
+    let paused = ["reads_paused", "writes_paused"];
+    let mut reasons = paused
+        .iter()
+        .filter_map(|of| status["shared_cache"][of].as_str());
+    Some(one_line(reasons.next()?, 200))
+}
+
 fn one(state: &MountState, fix: bool) -> Check {
     let Some((what, advice)) = state.trouble() else {
         let found = match (&state.health, state.pid) {
-            (Health::Alive(_), Some(pid)) => format!("alive: process {pid} answers"),
-            (Health::Alive(_), None) => "alive: it answers".into(),
+            (Health::Alive(status), pid) => {
+                let found = match pid {
+                    Some(pid) => format!("alive: process {pid} answers"),
+                    None => "alive: it answers".into(),
+                };
+                return match shared_trouble(status) {
+                    None => Check::ok(found),
+                    Some(trouble) => Check::warn(
+                        format!("{found}; its shared cache fails: {trouble}"),
+                        "it works without, and asks the service instead",
+                    ),
+                };
+            }
             (_, Some(pid)) => format!("process {pid} serves it, for another user"),
             (_, None) => "of another user, who alone can tell how it is".into(),
         };

@@ -52,6 +52,14 @@ pub(super) fn text(
         std::env::consts::ARCH,
         Timestamp::now()
     );
+    let no_files = config::no_files(&options, environment).unwrap_or_default();
+    let hide = |text: &str| {
+        // A short one is a name, and can be a part of other words.
+        let long = no_files.iter().filter(|name| name.len() >= SECRET);
+        long.fold(text.to_owned(), |text, name| {
+            text.replace(name, "[no such file]")
+        })
+    };
     system(&mut out);
     out += "\nSettings\n";
     match config::describe(&options, environment) {
@@ -66,11 +74,11 @@ pub(super) fn text(
                 let _ = writeln!(
                     out,
                     "  {name:<23} {}",
-                    one_line(&format!("{value}{source}"), LINE)
+                    one_line(&hide(&format!("{value}{source}")), LINE)
                 );
             }
         }
-        Err(error) => _ = writeln!(out, "  {}", one_line(&error.to_string(), LINE)),
+        Err(error) => _ = writeln!(out, "  {}", one_line(&hide(&error.to_string()), LINE)),
     }
     let ours = |name: &&str| name.starts_with("VM0") || name.to_lowercase().ends_with("_proxy");
     let names = environment
@@ -86,7 +94,7 @@ pub(super) fn text(
     );
     out += "\nChecks\n";
     for check in checks {
-        let _ = write!(out, "  {}", check.line());
+        let _ = write!(out, "  {}", hide(&check.line()));
     }
     mounted(&mut out);
     log(&mut out, environment);

@@ -261,6 +261,9 @@ impl Page<'_> {
 
     fn readers(&self, columns: usize) -> Vec<String> {
         let came = |reader: &Reader| {
+            if reader.has_ended {
+                return (0, 1.0);
+            }
             let earlier = self.passed().and_then(|(before, seconds)| {
                 let earlier = before.reader(reader.pid)?;
                 Some((reader.bytes.saturating_sub(earlier.bytes), seconds))
@@ -381,6 +384,20 @@ mod tests {
         }
         let told = page(200, 50, Some(9)).join("\n");
         assert!(told.contains("has not answered for 9 s"), "{told}");
+    }
+
+    #[test]
+    fn what_has_ended_reads_no_more() {
+        let now = Activity::of(json!({"readers": [{"pid": 7, "process": "sha256sum",
+            "has_ended": true, "bytes": 21 << 20, "seen_seconds": 1.0, "path": "a"}]}));
+        let page = Page {
+            mountpoint: "/m",
+            now: &now.unwrap(),
+            before: None,
+            trouble: None,
+        };
+        let text = page.lines(120, usize::MAX).join("\n");
+        assert!(text.contains("ended     -  21 MiB"), "{text}");
     }
 
     #[test]

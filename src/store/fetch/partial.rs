@@ -78,6 +78,13 @@ impl PartialVersion {
         node_of(&record, stored).filter(|node| node.kind != NodeKind::Symlink)
     }
 
+    /// A name of a node in its directory, if its entry has come; none where more than `most`
+    /// entries are to be looked through.
+    pub fn name(&self, node: u32, most: usize) -> Option<Vec<u8>> {
+        self.alive()?;
+        self.index().name(node, most).map(<[u8]>::to_vec)
+    }
+
     /// Opens a file, as soon as its header has come.
     pub fn open(&self, node: u32) -> Option<PartialFile> {
         self.alive()?;

@@ -101,6 +101,16 @@ impl Builder {
             .map(|at| self.dirents[at as usize].node)
     }
 
+    /// A name of a node in its directory; none where more than `most` entries are to be looked
+    /// through.
+    pub(in crate::store) fn name(&self, node: u32, most: usize) -> Option<&[u8]> {
+        if self.dirents.len() > most {
+            return None;
+        }
+        let dirent = self.dirents.iter().find(|dirent| dirent.node == node)?;
+        Some(name_of(&self.arena, dirent))
+    }
+
     /// The directory of that name. If there is none, a new one replaces the file or
     /// symlink that had the name.
     pub(in crate::store) fn directory(&mut self, dir: u32, name: &[u8]) -> Result<u32, TooMuch> {
