@@ -213,6 +213,22 @@ fn shells_complete_what_is_typed() {
     }
 }
 
+#[test]
+fn a_bash_before_4_4_completes_too() {
+    let bench = Bench::new(World::empty());
+    let mut command = bench.command_of(Path::new("bash"), Who::Myself);
+    let script = r#"
+        complete() {
+            case "$*" in *nosort*) echo "nosort: invalid option name" >&2; return 2 ;; esac
+            builtin complete "$@"
+        }
+        . <("$PROGRAM" completions bash)
+        builtin complete -p vm0fs"#;
+    let said = finish(command.args(["-ec", script]).env("PROGRAM", program()));
+    assert_eq!(said.err, "", "{said:?}");
+    assert_eq!(said.succeeded(), "complete -F _vm0fs vm0fs\n");
+}
+
 /// What is offered for the last of `words`.
 #[track_caller]
 fn offered(bench: &Bench, who: Who, words: &[&str]) -> Vec<String> {
