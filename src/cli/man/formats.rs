@@ -8,6 +8,9 @@ use crate::{
 };
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
+/// The other name of the helper of `mount`.
+pub(super) const OTHER_HELPER: &str = "mount.fuse.vm0fs";
+
 /// What a settings file may look like.
 const EXAMPLE: &str = "token-file = \"~/.vm0-token\"
 cache-size = \"50GB\"
@@ -22,7 +25,7 @@ vm0fs /srv/vm0 fuse.vm0fs _netdev,nofail,x-systemd.automount,allow-other,ro 0 0"
 
 /// `vm0fs.toml(5)`.
 pub(super) fn config(date: &str) -> Page {
-    let mut page = Page::new("vm0fs.toml", 5, date, "settings of vm0fs");
+    let mut page = Page::new(&["vm0fs.toml"], 5, date, "settings of vm0fs");
     let mut roff = Roff::new();
     page::section(&mut roff, "SYNOPSIS");
     roff.text([bold("~/.config/vm0fs/config.toml")]);
@@ -76,7 +79,8 @@ pub(super) fn config(date: &str) -> Page {
 
 /// `mount.vm0fs(8)`, of which `mount` declares the options.
 pub(super) fn mount_helper(mount: &clap::Command, date: &str) -> Page {
-    let mut page = Page::new("mount.vm0fs", 8, date, "mount the VM0 platform by mount(8)");
+    let names = ["mount.vm0fs", OTHER_HELPER];
+    let mut page = Page::new(&names, 8, date, "mount the VM0 platform by mount(8)");
     let mut roff = Roff::new();
     page::section(&mut roff, "SYNOPSIS");
     let call = |program: &str| {
