@@ -1,7 +1,10 @@
 //! The pages of `config.toml` and of the helper of `mount`: both have the options that
 //! `config` declares.
 
-use super::page::{self, Page};
+use super::{
+    page::{self, Page},
+    words,
+};
 use crate::{
     cli::fstab::{self, Generic},
     config::MountOptions,
@@ -164,6 +167,11 @@ pub(super) fn mount_helper(mount: &clap::Command, date: &str) -> Page {
         ignored.join(", ")
     );
     page::paragraph(&mut roff, &text);
+    page::paragraph(
+        &mut roff,
+        "remount, uid, gid and umask are errors: a mount takes other options when it is mounted \
+         again, and its files belong to the user who mounts.",
+    );
     page::section(&mut roff, "EXIT STATUS");
     for (code, meaning) in [
         ("0", "mounted"),
@@ -174,16 +182,29 @@ pub(super) fn mount_helper(mount: &clap::Command, date: &str) -> Page {
     ] {
         page::term(&mut roff, vec![bold(code)], meaning);
     }
+    let arguments = mount.get_arguments().filter(|arg| !arg.is_hide_set());
+    let arguments = arguments.map(|arg| arg.get_id().as_str()).collect();
+    page::section(&mut roff, "ENVIRONMENT");
+    roff.text([roman(
+        "mount(8) hands on little of its environment, and systemd at boot none: settings belong \
+         into options and config.toml. What it hands on is read as vm0fs-mount(1) says; with \
+         setuid not the variables whose names begin with VM0, AWS_ or XDG_.",
+    )]);
+    let own = [
+        ("/etc/fstab", "The table of file systems."),
+        (
+            "/sbin/mount.vm0fs, /sbin/mount.fuse.vm0fs",
+            "Links to the program, by which mount(8) finds it.",
+        ),
+    ];
+    page::paragraph(
+        &mut roff,
+        "Below, ~ is the home of the user who mounts, as the password database has it.",
+    );
     page::terms(
         &mut roff,
         "FILES",
-        [
-            ("/etc/fstab", "The table of file systems."),
-            (
-                "/sbin/mount.vm0fs, /sbin/mount.fuse.vm0fs",
-                "Links to the program, by which mount(8) finds it.",
-            ),
-        ],
+        own.into_iter().chain(words::files(&arguments)),
     );
     page::section(&mut roff, "EXAMPLES");
     let lines: Vec<String> = LINES.lines().map(str::to_owned).collect();
