@@ -3,37 +3,56 @@
 
 use crate::{
     commands::{Place, finish, script, shell, until},
-    support::{Bench, Who, is_mounted, program},
+    support::{Bench, Who, folder_for_all, is_mounted, program},
 };
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
 };
-use tempfile::TempDir;
 use vm0fs::demo::World;
 
-/// A folder with the packages, made once.
-fn packages() -> &'static Path {
-    static MADE: OnceLock<TempDir> = OnceLock::new();
-    let made = MADE.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+/// A folder with the packages, made once, and what `scripts/package` has printed.
+fn made() -> &'static (PathBuf, String) {
+    static MADE: OnceLock<(PathBuf, String)> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let folder = folder_for_all("vm0fs-packages-");
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         // Not `finish`: where cargo-deb is missing, it is built.
         let output = Command::new(root.join("scripts/package"))
             .arg("--program")
             .arg(program())
             .arg("--output")
-            .arg(folder.path())
+            .arg(&folder)
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
-        folder
-    });
-    made.path()
+        (folder, String::from_utf8(output.stdout).unwrap())
+    })
+}
+
+fn packages() -> &'static Path {
+    &made().0
+}
+
+/// The last line that `scripts/package` has printed with this beginning.
+fn command_to_install(beginning: &str) -> &'static str {
+    let mut lines = made().1.lines().rev().map(str::trim_start);
+    lines.find(|line| line.starts_with(beginning)).unwrap()
+}
+
+/// Unpacks the archive in a folder, and gives the installer, by the command that
+/// `scripts/package` prints.
+#[track_caller]
+fn unpack(who: Who, folder: &Path) -> PathBuf {
+    let (tar, installer) = command_to_install("tar ").split_once(" && ").unwrap();
+    let installer = installer.strip_prefix("/tmp/").unwrap();
+    shell(
+        who,
+        &tar.replace("-C /tmp ", &format!("-C '{}' ", folder.display())),
+    );
+    folder.join(installer)
 }
 
 /// The only file in the folder of packages with this ending.
@@ -87,6 +106,27 @@ fn the_packages_are_those_that_their_sums_say() {
 }
 
 #[test]
+fn apt_takes_the_package_by_the_command_that_the_script_prints() {
+    let sudo = "sudo apt-get install ";
+    let file = command_to_install(sudo).strip_prefix(sudo).unwrap();
+    assert_eq!(Path::new(file), package(".deb"));
+    // It would not, were a dependency unknown to Debian.
+    let simulated = format!("apt-get install --simulate -o Debug::NoLocking=1 {file}");
+    let said = shell(Who::Myself, &simulated);
+    assert!(said.contains("Inst vm0fs "), "{said}");
+    // As the README has it, where no folder is named.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    for line in [
+        "$ scripts/package ",
+        "$ sudo apt-get install ./target/package/vm0fs_*.deb\n",
+        "$ tar -C /tmp -xzf target/package/vm0fs-*.tar.gz && /tmp/vm0fs-*/install.sh\n",
+    ] {
+        assert!(readme.contains(line), "{line}");
+    }
+}
+
+#[test]
 fn lintian_finds_no_error_in_the_package_of_debian() {
     let lintian = "lintian --fail-on error --allow-root";
     let deb = package(".deb");
@@ -130,17 +170,21 @@ fn the_package_of_debian_is_installed_used_and_purged() {
     }
     for file in [
         "usr/lib/systemd/user/vm0fs@.service",
-        "usr/share/zsh/vendor-completions/_vm0fs",
-        "usr/share/fish/vendor_completions.d/vm0fs.fish",
         "usr/share/doc/vm0fs/copyright",
         "usr/share/doc/vm0fs/changelog.Debian.gz",
     ] {
         assert!(root.join(file).is_file(), "{file}");
     }
-    let completion = root.join("usr/share/bash-completion/completions/vm0fs");
-    let mut command = bench.command_of(&installed, Who::Myself);
-    let expected = finish(command.args(["completions", "bash"])).succeeded();
-    assert_eq!(fs::read_to_string(completion).unwrap(), expected);
+    for (shell, place) in [
+        ("bash", "usr/share/bash-completion/completions/vm0fs"),
+        ("zsh", "usr/share/zsh/vendor-completions/_vm0fs"),
+        ("fish", "usr/share/fish/vendor_completions.d/vm0fs.fish"),
+    ] {
+        let mut command = bench.command_of(&installed, Who::Myself);
+        let expected = finish(command.args(["completions", shell])).succeeded();
+        let script = fs::read_to_string(root.join(place)).unwrap();
+        assert_eq!(script, expected, "{place}");
+    }
     for page in ["vm0fs", "vm0fs-umount", "vm0fs.toml", "mount.fuse.vm0fs"] {
         let manual = root.join("usr/share/man");
         let man = format!("man -M '{}' {page} | col -bx", manual.display());
@@ -178,15 +222,7 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
             shell(Who::Myself, &all);
         }
         let unpacked = bench.folder(&format!("unpacked-{who:?}"), who);
-        let archive = package(".tar.gz");
-        let tar = format!(
-            "tar -C '{}' -xzf '{}'",
-            unpacked.display(),
-            archive.display()
-        );
-        shell(who, &tar);
-        let mut folders = fs::read_dir(&unpacked).unwrap();
-        let installer = folders.next().unwrap().unwrap().path().join("install.sh");
+        let installer = unpack(who, &unpacked);
         let before = everything(&home, ".cache");
         let run = |installer: &Path, arguments: &[&str]| {
             let mut command = bench.command_of(installer, who);
@@ -250,15 +286,10 @@ fn a_folder_of_any_name_can_hold_what_the_archive_has() {
     let bench = Bench::new(World::empty());
     let folder = bench.folder("unpacked", who);
     let prefix = folder.join("it's ours");
+    let installer = unpack(who, &folder);
     let run = |prefix: &Path| {
-        let mut command = bench.command_of(Path::new("sh"), who);
-        command.arg("-c").arg(format!(
-            "tar -C '{}' -xzf '{}' && '{}'/*/install.sh --prefix \"$PREFIX\"",
-            folder.display(),
-            package(".tar.gz").display(),
-            folder.display()
-        ));
-        finish(command.env("PREFIX", prefix)).succeeded()
+        let mut command = bench.command_of(&installer, who);
+        finish(command.arg("--prefix").arg(prefix)).succeeded()
     };
     // What it says removes it, without the folder's name as an option.
     let said = run(&prefix);
@@ -282,10 +313,7 @@ fn a_folder_of_any_name_can_hold_what_the_archive_has() {
 #[test]
 fn the_installer_says_what_a_machine_lacks() {
     let bench = Bench::new(World::empty());
-    let folder = bench.folder("unpacked", Who::Myself);
-    let archive = package(".tar.gz");
-    let tar = format!("tar -C '{}' -xzf '{}'", folder.display(), archive.display());
-    shell(Who::Myself, &tar);
+    let installer = unpack(Who::Myself, &bench.folder("unpacked", Who::Myself));
     // No fusermount3 on this path.
     let tools = bench.folder("tools", Who::Myself);
     for tool in [
@@ -295,9 +323,9 @@ fn the_installer_says_what_a_machine_lacks() {
         std::os::unix::fs::symlink(format!("/usr/bin/{tool}"), tools.join(tool)).unwrap();
     }
     let install = format!(
-        "PATH='{}' sh '{}'/*/install.sh --prefix '{}'",
+        "PATH='{}' sh '{}' --prefix '{}'",
         tools.display(),
-        folder.display(),
+        installer.display(),
         bench.folder("prefix", Who::Myself).display()
     );
     let said = finish(&mut script(Who::Myself, &install)).succeeded();
