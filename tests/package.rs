@@ -170,7 +170,6 @@ fn the_package_of_debian_is_installed_used_and_purged() {
     }
     for file in [
         "usr/lib/systemd/user/vm0fs@.service",
-        "usr/share/doc/vm0fs/copyright",
         "usr/share/doc/vm0fs/changelog.Debian.gz",
     ] {
         assert!(root.join(file).is_file(), "{file}");
@@ -185,6 +184,7 @@ fn the_package_of_debian_is_installed_used_and_purged() {
         let script = fs::read_to_string(root.join(place)).unwrap();
         assert_eq!(script, expected, "{place}");
     }
+    has_its_licences(&root.join("usr/share/doc/vm0fs"));
     for page in ["vm0fs", "vm0fs-umount", "vm0fs.toml", "mount.fuse.vm0fs"] {
         let manual = root.join("usr/share/man");
         let man = format!("man -M '{}' {page} | col -bx", manual.display());
@@ -208,6 +208,46 @@ fn the_package_of_debian_is_installed_used_and_purged() {
     assert!(place.run("ls -A").contains(".vm0fs"));
     finish(&mut place.unmount(&bench)).succeeded();
     assert_eq!(everything(&root, "var/lib/dpkg"), before);
+}
+
+/// Asserts that the licence is in the form of Debian, and that the notices of what is linked
+/// are beside it.
+#[track_caller]
+fn has_its_licences(folder: &Path) {
+    let copyright = fs::read_to_string(folder.join("copyright")).unwrap();
+    let stanzas: Vec<&str> = copyright.split("\n\n").collect();
+    let [head, files, licence] = stanzas[..] else {
+        panic!("{copyright}");
+    };
+    assert!(
+        head.starts_with("Format: https://www.debian.org/"),
+        "{copyright}"
+    );
+    assert!(files.starts_with("Files: *\nCopyright: 2"), "{copyright}");
+    assert!(
+        licence.starts_with("License: MIT\n Permission"),
+        "{copyright}"
+    );
+    assert!(licence.ends_with(" SOFTWARE.\n"), "{copyright}");
+    let is_field = |line: &str| line.starts_with(' ') || line.contains(": ");
+    assert!(
+        stanzas.iter().all(|stanza| stanza.lines().all(is_field)),
+        "{copyright}"
+    );
+    let notices = folder.join("crates.txt.gz");
+    let notices = shell(Who::Myself, &format!("zcat '{}'", notices.display()));
+    let (list, texts) = notices.split_once("\n==== ").unwrap();
+    for name in ["fuser-", "rustls-", "zlib-rs-"] {
+        let line = list.lines().find(|line| line.starts_with(name)).unwrap();
+        let (crate_, licence) = line.split_once(' ').unwrap();
+        assert!(!licence.trim().is_empty(), "{line}");
+        let is_of = |line: &str| line.split(' ').any(|word| word == crate_);
+        assert!(texts.lines().any(is_of), "{line} has no text");
+    }
+    let names: Vec<&str> = list.lines().filter(|line| !line.is_empty()).collect();
+    assert!(names.windows(2).all(|two| two[0] != two[1]), "{list}");
+    // That of tests alone.
+    assert!(!notices.contains("io-uring"));
 }
 
 #[test]
@@ -235,6 +275,7 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
         for word in ["is installed in", "is not in your PATH", "--uninstall"] {
             assert!(said.contains(word), "{word}: {said}");
         }
+        has_its_licences(&local.join("share/doc/vm0fs"));
         let installed = local.join("bin/vm0fs");
         let unit = fs::read_to_string(local.join("share/systemd/user/vm0fs@.service")).unwrap();
         assert!(unit.contains(&format!("{shown}/bin/vm0fs mount")), "{unit}");
