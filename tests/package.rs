@@ -143,6 +143,13 @@ fn the_package_of_debian_is_installed_used_and_purged() {
         fs::create_dir_all(database.join(folder)).unwrap();
     }
     fs::write(database.join("status"), "").unwrap();
+    // What users have of it that dpkg does not know.
+    let services = root.join("home/me/.config/systemd/user/default.target.wants");
+    fs::create_dir_all(&services).unwrap();
+    let service = services.join("vm0fs@srv.service");
+    std::os::unix::fs::symlink("/usr/lib/systemd/user/vm0fs@.service", service).unwrap();
+    fs::create_dir(root.join("etc")).unwrap();
+    fs::write(root.join("etc/fstab"), "vm0fs /srv fuse.vm0fs noauto 0 0\n").unwrap();
     let before = everything(&root, "var/lib/dpkg");
     let dpkg = |arguments: &str| {
         // Its dependencies are those of this machine.
@@ -204,7 +211,13 @@ fn the_package_of_debian_is_installed_used_and_purged() {
     assert!(said.contains("vm0fs upgrade --all"), "{said}");
     assert!(installed_command(&["upgrade"]).contains(" serves it"));
     let said = dpkg("--purge vm0fs");
-    assert!(said.contains("fusermount3 -u FOLDER"), "{said}");
+    for word in [
+        "fusermount3 -u FOLDER",
+        "systemctl --user disable --now 'vm0fs@srv.service'",
+        "/etc/fstab has lines",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
     assert!(place.run("ls -A").contains(".vm0fs"));
     finish(&mut place.unmount(&bench)).succeeded();
     assert_eq!(everything(&root, "var/lib/dpkg"), before);
@@ -255,6 +268,8 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
     let bench = Bench::new(World::empty());
     for who in Who::all() {
         let home = bench.folder(&format!("home-{who:?}"), who);
+        let services = home.join(".config/systemd/user/default.target.wants");
+        fs::create_dir_all(&services).unwrap();
         fs::create_dir_all(home.join(".local/bin")).unwrap();
         fs::write(home.join(".local/bin/other"), "").unwrap();
         if let Some((uid, gid)) = who.ids() {
@@ -264,15 +279,26 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
         let unpacked = bench.folder(&format!("unpacked-{who:?}"), who);
         let installer = unpack(who, &unpacked);
         let before = everything(&home, ".cache");
+        // A machine without systemd.
+        let tools = bench.folder(&format!("tools-{who:?}"), who);
+        let systemctl = tools.join("systemctl");
+        shell(who, &format!("ln -s /bin/false '{}'", systemctl.display()));
+        let path = format!("{}:/usr/bin:/bin", tools.display());
         let run = |installer: &Path, arguments: &[&str]| {
             let mut command = bench.command_of(installer, who);
-            finish(command.args(arguments))
+            finish(command.args(arguments).env("PATH", &path))
         };
 
         let said = run(&installer, &[]).succeeded();
         let local = home.join(".local");
         let shown = local.display();
-        for word in ["is installed in", "is not in your PATH", "--uninstall"] {
+        let demo = format!("{shown}/bin/vm0fs demo");
+        for word in [
+            "is installed in",
+            "is not in your PATH",
+            &demo,
+            "--uninstall",
+        ] {
             assert!(said.contains(word), "{word}: {said}");
         }
         has_its_licences(&local.join("share/doc/vm0fs"));
@@ -302,10 +328,18 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
         let advice = format!("{shown}/bin/vm0fs upgrade --all");
         assert!(said.contains(&advice), "{said}");
 
-        // What it left behind removes it.
+        // What it left behind removes it, and the services that would start it; not others.
+        let service = services.join("vm0fs@srv.service");
+        let template = local.join("share/systemd/user/vm0fs@.service");
+        std::os::unix::fs::symlink(&template, &service).unwrap();
+        let of_other = services.join("vm0fs@usr.service");
+        std::os::unix::fs::symlink("/dev/null", &of_other).unwrap();
         let own = local.join("share/vm0fs/install.sh");
         let said = run(&own, &["--uninstall"]).succeeded();
         assert!(said.contains("is removed"), "{said}");
+        let removed = format!("removed {}", service.display());
+        assert!(said.contains(&removed), "{said}");
+        fs::remove_file(of_other).unwrap();
         assert!(said.contains("fusermount3 -u FOLDER"), "{said}");
         assert!(place.run("ls -A").contains(".vm0fs"));
         finish(&mut place.unmount(&bench)).succeeded();
@@ -319,6 +353,38 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
         run(&installer, &["--uninstall"]).failed(&["there is no vm0fs in"]);
         run(&installer, &["--frobnicate"]).failed(&["--frobnicate", "--help"]);
     }
+}
+
+#[test]
+fn an_installation_that_fails_can_be_removed_or_gone_on_with() {
+    let who = *Who::all().last().unwrap();
+    let bench = Bench::new(World::empty());
+    let installer = unpack(who, &bench.folder("unpacked", who));
+    let prefix = bench.folder("own", who).join("prefix");
+    let run = |arguments: &[&str]| {
+        let mut command = bench.command_of(&installer, who);
+        finish(command.args(arguments).arg("--prefix").arg(&prefix))
+    };
+    // A file where a folder is to be.
+    let share = prefix.join("share");
+    let obstacle = share.join("systemd");
+    let shown = obstacle.display();
+    shell(
+        who,
+        &format!("mkdir -p '{}' && touch '{shown}'", share.display()),
+    );
+    let before = everything(&prefix, "-");
+    run(&[]).failed(&["systemd", "not all is installed", "--uninstall --prefix"]);
+    assert!(prefix.join("bin/vm0fs").exists());
+    run(&["--uninstall"]).succeeded();
+    assert_eq!(everything(&prefix, "-"), before);
+    // Over another version that had the file that is in the way.
+    run(&[]).failed(&["not all is installed"]);
+    let list = prefix.join("share/vm0fs/installed");
+    shell(who, &format!("echo share/systemd >> '{}'", list.display()));
+    run(&[]).succeeded();
+    run(&["--uninstall"]).succeeded();
+    assert!(!prefix.exists());
 }
 
 #[test]
@@ -337,7 +403,7 @@ fn a_folder_of_any_name_can_hold_what_the_archive_has() {
     let remove = said.lines().last().unwrap();
     let remove = remove.strip_prefix("To remove it: ").unwrap();
     assert!(shell(who, remove).contains("is removed from"));
-    assert!(fs::read_dir(&prefix).unwrap().next().is_none());
+    assert!(!prefix.exists());
 
     // A unit cannot have an apostrophe there.
     let prefix = folder.join("50% & a|b");
