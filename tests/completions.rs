@@ -2,14 +2,14 @@
 //! own, and what the line then says is what the shell reads of it.
 
 use crate::{
-    commands::{Place, finish, shell, until},
+    commands::{Place, finish, shell, soon, until},
     support::{Bench, Who, program},
 };
 use std::{
     fs,
     io::{Read, Write},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
 };
@@ -19,6 +19,8 @@ use vm0fs::demo::{Agent, File, Kind, Run, VersionSpec, World};
 const NAMES: [&str; 4] = ["writer", "my agent", "it's \"$(x)\" `y` *", "a:b;c"];
 
 const RUN: &str = "5a747178-328e-4f0a-a5db-eac66ca7f362";
+
+const OTHER_RUN: &str = "dc612345-328e-4f0a-a5db-eac66ca7f362";
 
 const VERSION: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -211,10 +213,30 @@ fn shells_complete_what_is_typed() {
     }
 }
 
+#[test]
+fn a_bash_before_4_4_completes_too() {
+    let bench = Bench::new(World::empty());
+    let mut command = bench.command_of(Path::new("bash"), Who::Myself);
+    let script = r#"
+        complete() {
+            case "$*" in *nosort*) echo "nosort: invalid option name" >&2; return 2 ;; esac
+            builtin complete "$@"
+        }
+        . <("$PROGRAM" completions bash)
+        builtin complete -p vm0fs"#;
+    let said = finish(command.args(["-ec", script]).env("PROGRAM", program()));
+    assert_eq!(said.err, "", "{said:?}");
+    assert_eq!(said.succeeded(), "complete -F _vm0fs vm0fs\n");
+}
+
 /// What is offered for the last of `words`.
 #[track_caller]
 fn offered(bench: &Bench, who: Who, words: &[&str]) -> Vec<String> {
-    let mut command = bench.command(who);
+    offered_by(bench.command(who), words)
+}
+
+#[track_caller]
+fn offered_by(mut command: Command, words: &[&str]) -> Vec<String> {
     let said = finish(command.args(["complete", "--"]).args(words));
     assert_eq!(said.err, "", "{said:?}");
     let text = said.succeeded();
@@ -231,23 +253,129 @@ fn a_tab_writes_nothing_and_calls_no_service() {
     bench.expect_calls(0, "a tab");
     assert!(!home.join(".cache").exists(), "no folder is made");
     let place = Place::mounted(&bench, Who::Myself, "mnt");
-    let mut agents = offered(&bench, Who::Myself, &["vm0fs", "run", ""]);
-    agents.sort();
     // As the mount spells the one with an escape.
-    let mut expected = Vec::from(NAMES.map(str::to_owned));
-    expected.push("e%1B[2Jvil".into());
+    let mut expected = Vec::from(NAMES);
+    expected.push("e%1B[2Jvil");
     expected.sort();
-    assert_eq!(agents, expected);
+    come_to_be(&expected, || {
+        let mut agents = offered(&bench, Who::Myself, &["vm0fs", "run", ""]);
+        agents.sort();
+        agents
+    });
     place.run("ls runs");
     let runs = offered(&bench, Who::Myself, &["vm0fs", "cancel", "latest", "5"]);
     assert!(runs[0].starts_with(RUN) && runs.len() == 1, "{runs:?}");
     assert!(runs[0].ends_with(": Wr [2Jite"), "{runs:?}");
     let mut ask = bench.command(Who::Myself);
     let ask = ask.args(["complete", "--worker", "--"]).arg(&place.path);
-    let said = finish(ask.args(["Agents", ""]));
+    let said = finish(ask.args(["Agents", "", "", ""]));
     let mut told: Vec<String> = said.succeeded().lines().map(str::to_owned).collect();
+    assert_eq!(told.remove(0), "listed");
     told.sort();
     assert_eq!(told, expected);
+}
+
+/// The texts of what is offered.
+fn texts(offered: &[String]) -> Vec<&str> {
+    let texts = offered.iter().map(|line| line.split('\t').next().unwrap());
+    texts.collect()
+}
+
+/// Asserts what comes to be offered. A mount may take too long for one TAB.
+#[track_caller]
+fn come_to_be(expected: &[&str], offered: impl Fn() -> Vec<String>) {
+    let mut last = Vec::new();
+    soon(|| {
+        last = offered();
+        texts(&last) == expected
+    });
+    assert_eq!(texts(&last), expected);
+}
+
+#[test]
+fn a_listing_on_disk_hides_no_other_that_a_mount_knows() {
+    let bench = Bench::new(world());
+    for who in Who::all() {
+        let place = Place::mounted(&bench, who, "mnt");
+        place.run("ls agents volumes");
+        let check = |words: &[&str], expected: &[&str]| {
+            come_to_be(expected, || offered(&bench, who, words));
+        };
+        check(&["vm0fs", "logs", "5"], &[RUN]);
+        check(&["vm0fs", "diff", ""], &["site", "volumes/raw data"]);
+        let volume = "volumes/raw data";
+        check(&["vm0fs", "diff", volume, ""], &["latest", VERSION]);
+        // On disk by now: with this option no mount is asked.
+        let words = ["vm0fs", "diff", "--timeout", "30s", volume, ""];
+        check(&words, &["latest", VERSION]);
+        finish(&mut place.unmount(&bench)).succeeded();
+    }
+}
+
+#[test]
+fn values_are_those_of_the_mount_or_the_account_that_the_command_will_use() {
+    let who = *Who::all().last().unwrap();
+    let mut world_of_other = World::empty();
+    let then = world_of_other.ago(60);
+    world_of_other.add_agent(Agent::new("painter", then));
+    world_of_other.add_run(Run::new("painter", then).id(OTHER_RUN));
+    let other = Bench::new(world_of_other);
+    let bench = Bench::new(world());
+    // First in the kernel's table.
+    let theirs = Place::mounted(&other, who, "theirs");
+    theirs.run("ls runs");
+    let there = theirs.path.to_str().unwrap();
+    let check = |command: &dyn Fn() -> Command, options: &[&str], expected: &[&str]| {
+        let words = [&["vm0fs", "logs"], options, &[""]].concat();
+        come_to_be(expected, || {
+            let mut offered = offered_by(command(), &words);
+            let is_run = |line: &String| line.starts_with(RUN) || line.starts_with(OTHER_RUN);
+            offered.retain(is_run);
+            offered
+        });
+    };
+    let ours = || bench.command(who);
+    let standing_there = || {
+        let mut command = ours();
+        command.current_dir(&theirs.path);
+        command
+    };
+    let without_token = || {
+        let mut command = ours();
+        command.env_remove("VM0_API_KEY");
+        command
+    };
+    check(&ours, &[], &[]);
+    // The only mount there is.
+    check(&without_token, &[], &[OTHER_RUN]);
+    let mount = Place::mounted(&bench, who, "mnt");
+    check(&ours, &[], &[RUN]);
+    check(&without_token, &[], &[]);
+    check(&ours, &["--mountpoint", there], &[OTHER_RUN]);
+    check(&standing_there, &[], &[OTHER_RUN]);
+    // It starts runs by itself, not through a mount.
+    let agents = |typed| offered_by(standing_there(), &["vm0fs", "run", typed]);
+    come_to_be(&["writer"], || agents("wri"));
+    come_to_be(&[], || agents("pai"));
+
+    // No mount is asked where options say how the service is reached.
+    let folder = bench.folder("options", who);
+    let token = folder.join("token");
+    fs::write(&token, other.server.token()).unwrap();
+    std::os::unix::fs::chown(&token, who.ids().map(|ids| ids.0), None).unwrap();
+    let url = format!("--api-url={}", other.server.api_url());
+    let options = ["--token-file", token.to_str().unwrap(), &url, "--cache-dir"];
+    let cache = other
+        .folder(&format!("home-{who:?}"), who)
+        .join(".cache/vm0fs");
+    let with = |cache: &Path, expected: &[&str]| {
+        let options = [&options[..], &[cache.to_str().unwrap()]].concat();
+        check(&ours, &options, expected);
+    };
+    with(&cache, &[OTHER_RUN]);
+    with(&folder, &[]);
+    finish(&mut mount.unmount(&bench)).succeeded();
+    finish(&mut theirs.unmount(&other)).succeeded();
 }
 
 #[test]

@@ -3,37 +3,56 @@
 
 use crate::{
     commands::{Place, finish, script, shell, until},
-    support::{Bench, Who, is_mounted, program},
+    support::{Bench, Who, folder_for_all, is_mounted, program},
 };
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
 };
-use tempfile::TempDir;
 use vm0fs::demo::World;
 
-/// A folder with the packages, made once.
-fn packages() -> &'static Path {
-    static MADE: OnceLock<TempDir> = OnceLock::new();
-    let made = MADE.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+/// A folder with the packages, made once, and what `scripts/package` has printed.
+fn made() -> &'static (PathBuf, String) {
+    static MADE: OnceLock<(PathBuf, String)> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let folder = folder_for_all("vm0fs-packages-");
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         // Not `finish`: where cargo-deb is missing, it is built.
         let output = Command::new(root.join("scripts/package"))
             .arg("--program")
             .arg(program())
             .arg("--output")
-            .arg(folder.path())
+            .arg(&folder)
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
-        folder
-    });
-    made.path()
+        (folder, String::from_utf8(output.stdout).unwrap())
+    })
+}
+
+fn packages() -> &'static Path {
+    &made().0
+}
+
+/// The last line that `scripts/package` has printed with this beginning.
+fn command_to_install(beginning: &str) -> &'static str {
+    let mut lines = made().1.lines().rev().map(str::trim_start);
+    lines.find(|line| line.starts_with(beginning)).unwrap()
+}
+
+/// Unpacks the archive in a folder, and gives the installer, by the command that
+/// `scripts/package` prints.
+#[track_caller]
+fn unpack(who: Who, folder: &Path) -> PathBuf {
+    let (tar, installer) = command_to_install("tar ").split_once(" && ").unwrap();
+    let installer = installer.strip_prefix("/tmp/").unwrap();
+    shell(
+        who,
+        &tar.replace("-C /tmp ", &format!("-C '{}' ", folder.display())),
+    );
+    folder.join(installer)
 }
 
 /// The only file in the folder of packages with this ending.
@@ -87,6 +106,27 @@ fn the_packages_are_those_that_their_sums_say() {
 }
 
 #[test]
+fn apt_takes_the_package_by_the_command_that_the_script_prints() {
+    let sudo = "sudo apt-get install ";
+    let file = command_to_install(sudo).strip_prefix(sudo).unwrap();
+    assert_eq!(Path::new(file), package(".deb"));
+    // It would not, were a dependency unknown to Debian.
+    let simulated = format!("apt-get install --simulate -o Debug::NoLocking=1 {file}");
+    let said = shell(Who::Myself, &simulated);
+    assert!(said.contains("Inst vm0fs "), "{said}");
+    // As the README has it, where no folder is named.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    for line in [
+        "$ scripts/package ",
+        "$ sudo apt-get install ./target/package/vm0fs_*.deb\n",
+        "$ tar -C /tmp -xzf target/package/vm0fs-*.tar.gz && /tmp/vm0fs-*/install.sh\n",
+    ] {
+        assert!(readme.contains(line), "{line}");
+    }
+}
+
+#[test]
 fn lintian_finds_no_error_in_the_package_of_debian() {
     let lintian = "lintian --fail-on error --allow-root";
     let deb = package(".deb");
@@ -103,6 +143,13 @@ fn the_package_of_debian_is_installed_used_and_purged() {
         fs::create_dir_all(database.join(folder)).unwrap();
     }
     fs::write(database.join("status"), "").unwrap();
+    // What users have of it that dpkg does not know.
+    let services = root.join("home/me/.config/systemd/user/default.target.wants");
+    fs::create_dir_all(&services).unwrap();
+    let service = services.join("vm0fs@srv.service");
+    std::os::unix::fs::symlink("/usr/lib/systemd/user/vm0fs@.service", service).unwrap();
+    fs::create_dir(root.join("etc")).unwrap();
+    fs::write(root.join("etc/fstab"), "vm0fs /srv fuse.vm0fs noauto 0 0\n").unwrap();
     let before = everything(&root, "var/lib/dpkg");
     let dpkg = |arguments: &str| {
         // Its dependencies are those of this machine.
@@ -130,17 +177,21 @@ fn the_package_of_debian_is_installed_used_and_purged() {
     }
     for file in [
         "usr/lib/systemd/user/vm0fs@.service",
-        "usr/share/zsh/vendor-completions/_vm0fs",
-        "usr/share/fish/vendor_completions.d/vm0fs.fish",
-        "usr/share/doc/vm0fs/copyright",
         "usr/share/doc/vm0fs/changelog.Debian.gz",
     ] {
         assert!(root.join(file).is_file(), "{file}");
     }
-    let completion = root.join("usr/share/bash-completion/completions/vm0fs");
-    let mut command = bench.command_of(&installed, Who::Myself);
-    let expected = finish(command.args(["completions", "bash"])).succeeded();
-    assert_eq!(fs::read_to_string(completion).unwrap(), expected);
+    for (shell, place) in [
+        ("bash", "usr/share/bash-completion/completions/vm0fs"),
+        ("zsh", "usr/share/zsh/vendor-completions/_vm0fs"),
+        ("fish", "usr/share/fish/vendor_completions.d/vm0fs.fish"),
+    ] {
+        let mut command = bench.command_of(&installed, Who::Myself);
+        let expected = finish(command.args(["completions", shell])).succeeded();
+        let script = fs::read_to_string(root.join(place)).unwrap();
+        assert_eq!(script, expected, "{place}");
+    }
+    has_its_licences(&root.join("usr/share/doc/vm0fs"));
     for page in ["vm0fs", "vm0fs-umount", "vm0fs.toml", "mount.fuse.vm0fs"] {
         let manual = root.join("usr/share/man");
         let man = format!("man -M '{}' {page} | col -bx", manual.display());
@@ -160,10 +211,56 @@ fn the_package_of_debian_is_installed_used_and_purged() {
     assert!(said.contains("vm0fs upgrade --all"), "{said}");
     assert!(installed_command(&["upgrade"]).contains(" serves it"));
     let said = dpkg("--purge vm0fs");
-    assert!(said.contains("fusermount3 -u FOLDER"), "{said}");
+    for word in [
+        "fusermount3 -u FOLDER",
+        "systemctl --user disable --now 'vm0fs@srv.service'",
+        "/etc/fstab has lines",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
     assert!(place.run("ls -A").contains(".vm0fs"));
     finish(&mut place.unmount(&bench)).succeeded();
     assert_eq!(everything(&root, "var/lib/dpkg"), before);
+}
+
+/// Asserts that the licence is in the form of Debian, and that the notices of what is linked
+/// are beside it.
+#[track_caller]
+fn has_its_licences(folder: &Path) {
+    let copyright = fs::read_to_string(folder.join("copyright")).unwrap();
+    let stanzas: Vec<&str> = copyright.split("\n\n").collect();
+    let [head, files, licence] = stanzas[..] else {
+        panic!("{copyright}");
+    };
+    assert!(
+        head.starts_with("Format: https://www.debian.org/"),
+        "{copyright}"
+    );
+    assert!(files.starts_with("Files: *\nCopyright: 2"), "{copyright}");
+    assert!(
+        licence.starts_with("License: MIT\n Permission"),
+        "{copyright}"
+    );
+    assert!(licence.ends_with(" SOFTWARE.\n"), "{copyright}");
+    let is_field = |line: &str| line.starts_with(' ') || line.contains(": ");
+    assert!(
+        stanzas.iter().all(|stanza| stanza.lines().all(is_field)),
+        "{copyright}"
+    );
+    let notices = folder.join("crates.txt.gz");
+    let notices = shell(Who::Myself, &format!("zcat '{}'", notices.display()));
+    let (list, texts) = notices.split_once("\n==== ").unwrap();
+    for name in ["fuser-", "rustls-", "zlib-rs-"] {
+        let line = list.lines().find(|line| line.starts_with(name)).unwrap();
+        let (crate_, licence) = line.split_once(' ').unwrap();
+        assert!(!licence.trim().is_empty(), "{line}");
+        let is_of = |line: &str| line.split(' ').any(|word| word == crate_);
+        assert!(texts.lines().any(is_of), "{line} has no text");
+    }
+    let names: Vec<&str> = list.lines().filter(|line| !line.is_empty()).collect();
+    assert!(names.windows(2).all(|two| two[0] != two[1]), "{list}");
+    // That of tests alone.
+    assert!(!notices.contains("io-uring"));
 }
 
 #[test]
@@ -171,6 +268,8 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
     let bench = Bench::new(World::empty());
     for who in Who::all() {
         let home = bench.folder(&format!("home-{who:?}"), who);
+        let services = home.join(".config/systemd/user/default.target.wants");
+        fs::create_dir_all(&services).unwrap();
         fs::create_dir_all(home.join(".local/bin")).unwrap();
         fs::write(home.join(".local/bin/other"), "").unwrap();
         if let Some((uid, gid)) = who.ids() {
@@ -178,27 +277,31 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
             shell(Who::Myself, &all);
         }
         let unpacked = bench.folder(&format!("unpacked-{who:?}"), who);
-        let archive = package(".tar.gz");
-        let tar = format!(
-            "tar -C '{}' -xzf '{}'",
-            unpacked.display(),
-            archive.display()
-        );
-        shell(who, &tar);
-        let mut folders = fs::read_dir(&unpacked).unwrap();
-        let installer = folders.next().unwrap().unwrap().path().join("install.sh");
+        let installer = unpack(who, &unpacked);
         let before = everything(&home, ".cache");
+        // A machine without systemd.
+        let tools = bench.folder(&format!("tools-{who:?}"), who);
+        let systemctl = tools.join("systemctl");
+        shell(who, &format!("ln -s /bin/false '{}'", systemctl.display()));
+        let path = format!("{}:/usr/bin:/bin", tools.display());
         let run = |installer: &Path, arguments: &[&str]| {
             let mut command = bench.command_of(installer, who);
-            finish(command.args(arguments))
+            finish(command.args(arguments).env("PATH", &path))
         };
 
         let said = run(&installer, &[]).succeeded();
         let local = home.join(".local");
         let shown = local.display();
-        for word in ["is installed in", "is not in your PATH", "--uninstall"] {
+        let demo = format!("{shown}/bin/vm0fs demo");
+        for word in [
+            "is installed in",
+            "is not in your PATH",
+            &demo,
+            "--uninstall",
+        ] {
             assert!(said.contains(word), "{word}: {said}");
         }
+        has_its_licences(&local.join("share/doc/vm0fs"));
         let installed = local.join("bin/vm0fs");
         let unit = fs::read_to_string(local.join("share/systemd/user/vm0fs@.service")).unwrap();
         assert!(unit.contains(&format!("{shown}/bin/vm0fs mount")), "{unit}");
@@ -225,10 +328,18 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
         let advice = format!("{shown}/bin/vm0fs upgrade --all");
         assert!(said.contains(&advice), "{said}");
 
-        // What it left behind removes it.
+        // What it left behind removes it, and the services that would start it; not others.
+        let service = services.join("vm0fs@srv.service");
+        let template = local.join("share/systemd/user/vm0fs@.service");
+        std::os::unix::fs::symlink(&template, &service).unwrap();
+        let of_other = services.join("vm0fs@usr.service");
+        std::os::unix::fs::symlink("/dev/null", &of_other).unwrap();
         let own = local.join("share/vm0fs/install.sh");
         let said = run(&own, &["--uninstall"]).succeeded();
         assert!(said.contains("is removed"), "{said}");
+        let removed = format!("removed {}", service.display());
+        assert!(said.contains(&removed), "{said}");
+        fs::remove_file(of_other).unwrap();
         assert!(said.contains("fusermount3 -u FOLDER"), "{said}");
         assert!(place.run("ls -A").contains(".vm0fs"));
         finish(&mut place.unmount(&bench)).succeeded();
@@ -245,27 +356,54 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
 }
 
 #[test]
+fn an_installation_that_fails_can_be_removed_or_gone_on_with() {
+    let who = *Who::all().last().unwrap();
+    let bench = Bench::new(World::empty());
+    let installer = unpack(who, &bench.folder("unpacked", who));
+    let prefix = bench.folder("own", who).join("prefix");
+    let run = |arguments: &[&str]| {
+        let mut command = bench.command_of(&installer, who);
+        finish(command.args(arguments).arg("--prefix").arg(&prefix))
+    };
+    // A file where a folder is to be.
+    let share = prefix.join("share");
+    let obstacle = share.join("systemd");
+    let shown = obstacle.display();
+    shell(
+        who,
+        &format!("mkdir -p '{}' && touch '{shown}'", share.display()),
+    );
+    let before = everything(&prefix, "-");
+    run(&[]).failed(&["systemd", "not all is installed", "--uninstall --prefix"]);
+    assert!(prefix.join("bin/vm0fs").exists());
+    run(&["--uninstall"]).succeeded();
+    assert_eq!(everything(&prefix, "-"), before);
+    // Over another version that had the file that is in the way.
+    run(&[]).failed(&["not all is installed"]);
+    let list = prefix.join("share/vm0fs/installed");
+    shell(who, &format!("echo share/systemd >> '{}'", list.display()));
+    run(&[]).succeeded();
+    run(&["--uninstall"]).succeeded();
+    assert!(!prefix.exists());
+}
+
+#[test]
 fn a_folder_of_any_name_can_hold_what_the_archive_has() {
     let who = *Who::all().last().unwrap();
     let bench = Bench::new(World::empty());
     let folder = bench.folder("unpacked", who);
     let prefix = folder.join("it's ours");
+    let installer = unpack(who, &folder);
     let run = |prefix: &Path| {
-        let mut command = bench.command_of(Path::new("sh"), who);
-        command.arg("-c").arg(format!(
-            "tar -C '{}' -xzf '{}' && '{}'/*/install.sh --prefix \"$PREFIX\"",
-            folder.display(),
-            package(".tar.gz").display(),
-            folder.display()
-        ));
-        finish(command.env("PREFIX", prefix)).succeeded()
+        let mut command = bench.command_of(&installer, who);
+        finish(command.arg("--prefix").arg(prefix)).succeeded()
     };
     // What it says removes it, without the folder's name as an option.
     let said = run(&prefix);
     let remove = said.lines().last().unwrap();
     let remove = remove.strip_prefix("To remove it: ").unwrap();
     assert!(shell(who, remove).contains("is removed from"));
-    assert!(fs::read_dir(&prefix).unwrap().next().is_none());
+    assert!(!prefix.exists());
 
     // A unit cannot have an apostrophe there.
     let prefix = folder.join("50% & a|b");
@@ -282,10 +420,7 @@ fn a_folder_of_any_name_can_hold_what_the_archive_has() {
 #[test]
 fn the_installer_says_what_a_machine_lacks() {
     let bench = Bench::new(World::empty());
-    let folder = bench.folder("unpacked", Who::Myself);
-    let archive = package(".tar.gz");
-    let tar = format!("tar -C '{}' -xzf '{}'", folder.display(), archive.display());
-    shell(Who::Myself, &tar);
+    let installer = unpack(Who::Myself, &bench.folder("unpacked", Who::Myself));
     // No fusermount3 on this path.
     let tools = bench.folder("tools", Who::Myself);
     for tool in [
@@ -295,9 +430,9 @@ fn the_installer_says_what_a_machine_lacks() {
         std::os::unix::fs::symlink(format!("/usr/bin/{tool}"), tools.join(tool)).unwrap();
     }
     let install = format!(
-        "PATH='{}' sh '{}'/*/install.sh --prefix '{}'",
+        "PATH='{}' sh '{}' --prefix '{}'",
         tools.display(),
-        folder.display(),
+        installer.display(),
         bench.folder("prefix", Who::Myself).display()
     );
     let said = finish(&mut script(Who::Myself, &install)).succeeded();

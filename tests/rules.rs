@@ -9,6 +9,7 @@ mod scripts;
 mod size;
 mod skips;
 mod source;
+mod variables;
 
 use source::{Source, sources};
 

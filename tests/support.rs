@@ -17,7 +17,7 @@ use std::{
     net::SocketAddr,
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU8, AtomicU32, Ordering},
@@ -75,30 +75,35 @@ pub(crate) fn is_root() -> bool {
 
 /// The program under test, where every user can run it.
 pub(crate) fn program() -> &'static Path {
-    static PROGRAM: OnceLock<(Child, PathBuf)> = OnceLock::new();
-    let (_, path) = PROGRAM.get_or_init(|| {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
         hear_signals();
-        // The target folder can lie below a home that others may not enter.
-        let dir = tempfile::Builder::new()
-            .prefix("vm0fs-bin-")
-            .tempdir_in("/tmp")
-            .unwrap();
-        open_to_all(dir.path());
-        let path = dir.path().join("vm0fs");
+        let path = folder_for_all("vm0fs-bin-").join("vm0fs");
         fs::copy(env!("CARGO_BIN_EXE_vm0fs"), &path).unwrap();
-        // A static is never dropped: this shell outlives the tests, however
-        // they end, and sees it by the end of its input.
-        let remover = Command::new("sh")
-            .args(["-c", "cat > /dev/null; rm -rf \"$0\""])
-            .arg(dir.keep())
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        (remover, path)
-    });
+        path
+    })
+}
+
+/// A new folder that every user can enter, as the target folder may not be: it can lie below
+/// a home. It is removed when the tests have ended.
+pub(crate) fn folder_for_all(prefix: &str) -> PathBuf {
+    let dir = tempfile::Builder::new()
+        .prefix(prefix)
+        .tempdir_in("/tmp")
+        .unwrap();
+    open_to_all(dir.path());
+    let path = dir.keep();
+    // What a static has is never dropped: this shell outlives the tests, however they end,
+    // and sees it by the end of its input.
+    let remover = Command::new("sh")
+        .args(["-c", "cat > /dev/null; rm -rf \"$0\""])
+        .arg(&path)
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    std::mem::forget(remover.unwrap());
     path
 }
 

@@ -4,8 +4,9 @@
 #        install.sh --uninstall [--prefix DIR]
 #
 # DIR is ~/.local unless it is given; for what was installed in DIR, DIR. What was
-# installed is listed in DIR/share/vm0fs/installed; --uninstall removes that and nothing
-# else. Settings, the cache and the log stay.
+# installed is listed in DIR/share/vm0fs/installed, before the first file is; --uninstall
+# removes that, folders that are empty then, and your services of `vm0fs enable` that start
+# this program. Settings, the cache and the log stay.
 set -eu
 
 say() { printf '%s\n' "$*"; }
@@ -78,12 +79,28 @@ remove() {
     done <"$1"
 }
 
+# Ends this user's services that start this program, as long as it is there.
+disable_services() {
+    program=$(printf '%s/bin/vm0fs' "$prefix" | sed 's/%/%%/g')
+    units=${XDG_CONFIG_HOME:-${HOME-}/.config}/systemd/user
+    for link in "$units"/*.wants/vm0fs@*.service; do
+        name=${link##*/}
+        grep -qsF -e "$program" -- "$link" "$units/$name.d/options.conf" || continue
+        instance=${name#vm0fs@}
+        folder=$(systemd-escape --unescape --path -- "${instance%.service}") &&
+            "$prefix/bin/vm0fs" disable "$folder" ||
+            say "The service $name cannot start any more; remove it: systemctl --user disable --now '$name'"
+    done
+}
+
 if [ "$action" = uninstall ]; then
     [ -f "$list" ] || fail "there is no vm0fs in $prefix that install.sh has installed ($list is missing)"
     copy=$(mktemp)
     trap 'rm -f -- "$copy"' EXIT
     cat -- "$list" >"$copy"
+    disable_services
     remove "$copy"
+    rmdir -- "$prefix" 2>/dev/null || true
     say "vm0fs is removed from $prefix."
     if is_mounted; then say "Your mounts go on until you end them: fusermount3 -u FOLDER"; fi
     say "Left, if you used it: ~/.config/vm0fs (settings), ~/.cache/vm0fs, ~/.local/state/vm0fs (the log)."
@@ -95,17 +112,31 @@ problem=$("$here/bin/vm0fs" --version 2>&1 >/dev/null) ||
     fail "the program does not run on this machine: $problem"
 
 new=$(mktemp)
-trap 'rm -f -- "$new"' EXIT
+all=$(mktemp)
+is_begun=
+end() {
+    code=$?
+    rm -f -- "$new" "$all" "$list.new" "$prefix/bin/vm0fs.new"
+    [ "$code" -eq 0 ] || [ -z "$is_begun" ] || fail "not all is installed. Mend what is said above" \
+        "and run this again, or remove it: sh $(word "$here/install.sh") --uninstall --prefix $(word "$prefix")"
+}
+trap end EXIT
 (cd -- "$here" && find bin share -type f | sort) >"$new"
 printf '%s\n' share/vm0fs/install.sh share/vm0fs/installed >>"$new"
 
+# First the list, with what another version had: an installation that does not come to its
+# end can be removed.
+if [ -f "$list" ]; then cat -- "$list" >"$all"; fi
+cat -- "$new" >>"$all"
+mkdir -p -- "$prefix/share/vm0fs"
+sort -u -- "$all" >"$list.new"
+mv -f -- "$list.new" "$list"
+is_begun=yes
 # Of another version, what this one does not have.
-if [ -f "$list" ]; then
-    old=$(mktemp)
-    grep -vxF -f "$new" -- "$list" >"$old" || true
-    remove "$old"
-    rm -f -- "$old"
-fi
+old=$(mktemp)
+grep -vxF -f "$new" -- "$all" >"$old" || true
+remove "$old"
+rm -f -- "$old"
 while IFS= read -r file; do
     mkdir -p -- "$prefix/$(dirname -- "$file")"
     case $file in
@@ -150,5 +181,8 @@ case $prefix in
     ;;
 esac
 say "    fpath=($(word "$prefix/share/zsh/site-functions") \$fpath)"
-say "To look around without an account: vm0fs demo"
+case :$PATH: in
+*":$prefix/bin:"*) say "To look around without an account: vm0fs demo" ;;
+*) say "To look around without an account: $(word "$prefix/bin/vm0fs") demo" ;;
+esac
 say "To remove it: sh $(word "$prefix/share/vm0fs/install.sh") --uninstall"

@@ -38,7 +38,7 @@ pub struct CacheArgs {
     /// What to do.
     #[command(subcommand)]
     command: CacheCommand,
-    /// Folder of the cache [default: as for mount; for a PATH, that of its mount]
+    /// Folder of the cache [default: as for mount]
     #[arg(long, value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
     cache_dir: Option<PathBuf>,
 }
@@ -107,12 +107,15 @@ Examples:
 
 /// `vm0fs cache pin` and `unpin`.
 #[derive(Debug, Args)]
-#[command(after_help = "A volume or an artifact means its latest version of now.
+#[command(
+    after_help = "A volume or an artifact means its latest version of now. For a path, the cache is
+that of its mount, unless --cache-dir names one.
 
 Examples:
   vm0fs cache pin ~/vm0/volumes/model/latest
   vm0fs cache pin ~/vm0/runs/RUN-ID/artifact
-  vm0fs cache unpin 3f9c0a7e                    an id, or its beginning, from `cache ls`")]
+  vm0fs cache unpin 3f9c0a7e                    an id, or its beginning, from `cache ls`"
+)]
 struct PinArgs {
     /// Paths in a mount (a version, or anything in it), or ids of versions
     #[arg(required = true, value_name = "PATH|ID")]

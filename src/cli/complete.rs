@@ -3,13 +3,12 @@
 
 mod bash;
 mod known;
+mod listings;
+mod typed;
+mod value;
 pub(super) mod values;
 
-use self::{
-    bash::Line,
-    known::{Known, Value},
-    values::Values,
-};
+use self::{bash::Line, known::Known, typed::Typed, value::Value, values::Values};
 use super::output::print;
 use crate::{config::Environment, error::Result};
 use clap::{Args, ValueEnum, ValueHint};
@@ -67,7 +66,7 @@ impl CompleteArgs {
     /// Where standard output cannot be written.
     pub fn run(self, command: clap::Command, environment: &Environment) -> Result<()> {
         if self.worker {
-            return print(&known::read_mount(&self.words));
+            return print(&listings::read_mount(&self.words));
         }
         let words = self.words.iter().map(|word| word.to_string_lossy());
         let words = Vec::from_iter(words.map(String::from));
@@ -103,10 +102,11 @@ fn offer(command: clap::Command, words: &[String], environment: &Environment) ->
     let word = words.last().cloned().unwrap_or_default();
     let index = words.len().saturating_sub(1);
     let mut command = with_names(with_paths(command), &words[..index], &word);
+    let typed = Typed::read(command.clone(), &words[..index], environment);
     let arguments = words.iter().map(OsString::from).collect();
     // It is given no folder: files are the shell's business.
     let found = engine::complete(&mut command, arguments, index, None).unwrap_or_default();
-    let mut known = Known::new(environment, &words[..index]);
+    let known = Known::new(environment, &words[..index], &typed);
     let mut values = Vec::new();
     for candidate in found {
         let text = candidate.get_value().to_string_lossy().into_owned();
@@ -236,6 +236,10 @@ mod tests {
         // A page of the guide comes before the command of that name.
         assert_eq!(texts("vm0fs help cac"), ["cache"]);
         assert_eq!(texts("vm0fs help upg"), ["upgrade"]);
+        assert_eq!(texts("vm0fs help cache p"), ["pin"]);
+        for line in ["vm0fs help unmount t", "vm0fs help troubleshooting t"] {
+            assert!(texts(line).is_empty(), "{line}");
+        }
     }
 
     #[test]

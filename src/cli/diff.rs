@@ -38,7 +38,7 @@ use std::{
     path::PathBuf,
     process::ExitCode,
 };
-use storage::Storage;
+pub(super) use storage::Storage;
 
 /// The exit code for versions that differ, and for trouble (POSIX, `diff`).
 const DIFFERENT: u8 = 1;

@@ -8,6 +8,7 @@ use crate::{
     unmount::{self, Health},
 };
 use clap::{ArgAction, Args};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -52,8 +53,7 @@ impl ReachOptions {
     /// The same for a command that has begun to log.
     pub(super) fn logged_source(self, environment: &Environment) -> Result<Source> {
         if let Some(path) = &self.mountpoint {
-            let path: PathBuf = environment.current_dir.join(path).components().collect();
-            let state = unmount::look(mounts::at(&path)?);
+            let state = unmount::look(mounts::at(&absolute(path, environment))?);
             return match (&state.health, state.trouble()) {
                 (Health::Alive(_), _) => Ok(Source::Mount(state.entry.mountpoint)),
                 (_, Some((what, advice))) => {
@@ -65,17 +65,8 @@ impl ReachOptions {
                 ))),
             };
         }
-        let asks_service = self.connection != ConnectionOptions::default();
-        let mounts = match asks_service {
-            true => Vec::new(),
-            false => mounts::own()?
-                .into_iter()
-                .map(|mount| mount.mountpoint)
-                .collect(),
-        };
-        let here = mounts
-            .iter()
-            .rfind(|mount| environment.current_dir.starts_with(mount));
+        let mounts = mounts(&self.connection)?;
+        let here = here(&mounts, environment);
         if let Some(here) = here.filter(|mount| account(mount).is_some()) {
             return Ok(Source::Mount(here.clone()));
         }
@@ -95,11 +86,40 @@ impl ReachOptions {
     }
 }
 
+/// A mountpoint as the kernel's table has it, if no symlink leads to it.
+pub(super) fn absolute(path: &Path, environment: &Environment) -> PathBuf {
+    environment.current_dir.join(path).components().collect()
+}
+
+/// The mounts that may be asked where none is named: none where options say how the service
+/// is reached.
+///
+/// # Errors
+/// [`Error::Io`] where `/proc` is missing.
+pub(super) fn mounts(connection: &ConnectionOptions) -> Result<Vec<PathBuf>> {
+    if *connection != ConnectionOptions::default() {
+        return Ok(Vec::new());
+    }
+    let own = mounts::own()?.into_iter();
+    Ok(own.map(|mount| mount.mountpoint).collect())
+}
+
+/// The one of them that the current folder is in.
+pub(super) fn here<'a>(mounts: &'a [PathBuf], environment: &Environment) -> Option<&'a PathBuf> {
+    let is_here = |mount: &&PathBuf| environment.current_dir.starts_with(mount);
+    mounts.iter().rfind(is_here)
+}
+
+/// The account that a `status.json` names.
+pub(super) fn account_in(status: &Value) -> Option<&str> {
+    status["api"]["account"].as_str()
+}
+
 /// Which account a mount shows; `None` where it does not answer.
 fn account(mountpoint: &Path) -> Option<String> {
     let state = unmount::look(mounts::at(mountpoint).ok()?);
     match state.health {
-        Health::Alive(status) => Some(status["api"]["account"].as_str()?.to_owned()),
+        Health::Alive(status) => account_in(&status).map(str::to_owned),
         _ => None,
     }
 }

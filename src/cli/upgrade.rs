@@ -46,7 +46,7 @@ pub struct UpgradeArgs {
     #[arg(value_name = "MOUNTPOINT", required_unless_present = "all")]
     #[arg(add = Values::Mountpoints.completer())]
     mountpoints: Vec<PathBuf>,
-    /// Upgrade every mount of vm0fs on this machine that is yours
+    /// Upgrade every mount of vm0fs on this machine that is yours; what has no supervisor, as a demo has none, is left as it is
     #[arg(long, conflicts_with = "mountpoints")]
     all: bool,
 }
@@ -73,7 +73,7 @@ impl UpgradeArgs {
         let mut is_well = true;
         for entry in entries {
             let shown = one_line(&entry.mountpoint.to_string_lossy(), 200);
-            match upgrade(entry) {
+            match upgrade(entry, self.all) {
                 Ok(done) => print(&format!("{shown}: {done}\n"))?,
                 Err(error) => {
                     is_well = false;
@@ -97,15 +97,18 @@ fn workers(entry: &MountEntry) -> Result<Value> {
     }
 }
 
-fn upgrade(entry: MountEntry) -> Result<String> {
+/// Upgrades a mount, or says why it is left as it is, where it may be.
+fn upgrade(entry: MountEntry, may_be_left: bool) -> Result<String> {
     let before = workers(&entry)?;
     let supervisor = before["supervisor"].as_u64();
     let supervisor = supervisor.and_then(|pid| u32::try_from(pid).ok());
-    let supervisor = supervisor.ok_or_else(|| {
-        Error::Setup(
-            "it has no supervisor, so nothing can take over; unmount it and mount it again".into(),
-        )
-    })?;
+    let Some(supervisor) = supervisor else {
+        let why = "it has no supervisor, so nothing can take over; unmount it and mount it again";
+        return match may_be_left {
+            true => Ok(format!("left as it is: {why}")),
+            false => Err(Error::Setup(why.into())),
+        };
+    };
     // A mount may claim any number: only the user who mounted it can be harmed.
     let owner = Process::new(supervisor).owner().ok();
     if owner.is_none() || owner != entry.user {

@@ -93,7 +93,8 @@ fn all_mounts_are_those_of_the_user_who_asks() {
     let bench = Bench::new(small_world());
     // In a mount namespace of its own, where there are no other mounts.
     let mut places = String::new();
-    for (who, run) in [(Who::Myself, "root"), (Who::Ordinary, "user")] {
+    let own = Who::Myself;
+    for (who, run) in [(own, "root"), (own, "alone"), (Who::Ordinary, "user")] {
         let place = bench.folder(run, who);
         let home = bench.folder(&format!("home-{run}"), who);
         places += &format!(
@@ -104,7 +105,7 @@ fn all_mounts_are_those_of_the_user_who_asks() {
     }
     let script = format!(
         r#"set -eu; {places}
-        trap 'umount -l "$root" "$user" 2>/dev/null || true' EXIT
+        trap 'umount -l "$root" "$alone" "$user" 2>/dev/null || true' EXIT
         grep -o ' [^ ]* [^ ]* - fuse.vm0fs' /proc/self/mountinfo | while read -r place _; do
             umount -l "$(printf "$place")"
         done
@@ -112,9 +113,9 @@ fn all_mounts_are_those_of_the_user_who_asks() {
         as_user() {{ setpriv --reuid vm0fs-test --regid vm0fs-test --clear-groups \
             env HOME="$user_home" "$PROGRAM" "$@"; }}
         as_user upgrade --all
-        as_root mount "$root"; as_user mount "$user"
+        as_root mount "$root"; as_root mount --no-supervisor "$alone"; as_user mount "$user"
         as_root upgrade --all; as_user upgrade --all
-        as_root unmount "$root"; as_user unmount "$user""#
+        as_root unmount "$root"; as_root unmount "$alone"; as_user unmount "$user""#
     );
     let mut command = bench.command_of(Path::new("unshare"), Who::Myself);
     command
@@ -124,16 +125,19 @@ fn all_mounts_are_those_of_the_user_who_asks() {
     assert_eq!(said.err, "", "{said:?}");
     let out = said.succeeded();
     let lines: Vec<&str> = out.lines().collect();
-    let [nothing, root, user] = lines[..] else {
+    let [nothing, root, alone, user] = lines[..] else {
         panic!("{out}");
     };
     assert_eq!(nothing, "you have mounted nothing");
-    for (line, place) in [(root, "root"), (user, "user")] {
+    // Nothing can take over from what has no supervisor.
+    for (line, place, what) in [
+        (root, "root", "vm0fs "),
+        (alone, "alone", "left as it is: "),
+        (user, "user", "vm0fs "),
+    ] {
         let place = bench.dir().join(place);
-        assert!(
-            line.starts_with(&format!("{}: vm0fs ", place.display())),
-            "{out}"
-        );
+        let expected = format!("{}: {what}", place.display());
+        assert!(line.starts_with(&expected), "{out}");
     }
 }
 

@@ -50,12 +50,12 @@ impl Values {
         ArgValueCompleter::new(self)
     }
 
-    /// What it is called between two processes.
-    pub(super) fn name(self) -> String {
+    /// What a candidate of it is called.
+    fn name(self) -> String {
         format!("{self:?}")
     }
 
-    /// The kind of this name, or that a candidate of this id stands for.
+    /// The kind that a candidate of this id stands for.
     pub(super) fn named(name: &str) -> Option<Self> {
         let name = name.split(' ').next()?;
         Self::ALL.into_iter().find(|kind| kind.name() == name)

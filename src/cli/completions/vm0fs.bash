@@ -19,4 +19,5 @@ _vm0fs() {
     fi
 }
 
-complete -o nosort -F _vm0fs vm0fs
+# Before 4.4, bash knows no nosort.
+complete -o nosort -F _vm0fs vm0fs 2>/dev/null || complete -F _vm0fs vm0fs

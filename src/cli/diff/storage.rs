@@ -19,13 +19,13 @@ const KINDS: [&str; 2] = ["artifacts", "volumes"];
 
 /// An artifact or a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Storage {
+pub(in crate::cli) struct Storage {
     /// The folder that it is in, in every mount.
     pub(super) kind: &'static str,
     /// Its name there.
     pub(super) name: Box<[u8]>,
     /// The mount that it was named in.
-    pub(super) mountpoint: Option<PathBuf>,
+    pub(in crate::cli) mountpoint: Option<PathBuf>,
 }
 
 impl Storage {
@@ -36,36 +36,37 @@ impl Storage {
     /// not exist.
     pub(super) fn find(named: &Path) -> Result<Self> {
         let shown = || one_line(&named.to_string_lossy(), SHOWN);
-        let failed = |error| Error::io(shown(), error);
-        let by_name = by_name(named);
         let mounts = mounts::all()?;
+        if let Some(found) = Self::without_looking(named, &mounts) {
+            return Ok(found);
+        }
+        let advice = "name an artifact as NAME, a volume as volumes/NAME, or one by its path in a \
+                      mount; `vm0fs ls artifacts` and `vm0fs ls volumes` list them";
+        let real = fs::canonicalize(named)
+            .map_err(|error| Error::Setup(format!("{}: {error}; {advice}", shown())))?;
+        by_path(&real, &mounts).ok_or_else(|| {
+            Error::Setup(format!(
+                "{} is in no artifact or volume of a vm0fs mount; {advice}",
+                shown()
+            ))
+        })
+    }
+
+    /// The same as far as it is told by the path itself and by `mounts`.
+    pub(in crate::cli) fn without_looking(named: &Path, mounts: &[MountEntry]) -> Option<Self> {
+        let by_name = by_name(named);
         // A name alone may be one in the working folder.
         if by_name.is_none() || named.iter().count() == 1 {
-            let here = absolute(named).map_err(failed)?;
-            if let Some(found) = by_path(&here, &mounts) {
-                return Ok(found);
+            let here = absolute(named).ok()?;
+            if let Some(found) = by_path(&here, mounts) {
+                return Some(found);
             }
         }
-        match by_name {
-            Some(found) => Ok(found),
-            None => {
-                let advice = "name an artifact as NAME, a volume as volumes/NAME, or one by its \
-                              path in a mount; `vm0fs ls artifacts` and `vm0fs ls volumes` list \
-                              them";
-                let real = fs::canonicalize(named)
-                    .map_err(|error| Error::Setup(format!("{}: {error}; {advice}", shown())))?;
-                by_path(&real, &mounts).ok_or_else(|| {
-                    Error::Setup(format!(
-                        "{} is in no artifact or volume of a vm0fs mount; {advice}",
-                        shown()
-                    ))
-                })
-            }
-        }
+        by_name
     }
 
     /// Kind and name, for people and programs.
-    pub(super) fn shown(&self) -> String {
+    pub(in crate::cli) fn shown(&self) -> String {
         format!("{}/{}", self.kind, String::from_utf8_lossy(&self.name))
     }
 }

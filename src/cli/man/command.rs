@@ -28,13 +28,8 @@ fn add(
     date: &str,
     pages: &mut Vec<Page>,
 ) {
-    let name = name(command);
     let own = page(command, above, common, date);
-    for alias in command.get_visible_aliases() {
-        let (before, _) = name.rsplit_once('-').unwrap_or((name, ""));
-        let alias = own.alias(&format!("{before}-{alias}"));
-        pages.push(alias);
-    }
+    pages.extend(aliases(command).iter().map(|name| own.alias(name)));
     pages.push(own);
     let above = [above, &[command]].concat();
     for sub in shown(command) {
@@ -53,11 +48,24 @@ fn name(command: &clap::Command) -> &str {
         .unwrap_or_else(|| command.get_name())
 }
 
+/// `vm0fs-umount`.
+fn aliases(command: &clap::Command) -> Vec<String> {
+    let name = name(command);
+    let (before, _) = name.rsplit_once('-').unwrap_or((name, ""));
+    let aliases = command.get_visible_aliases();
+    aliases.map(|alias| format!("{before}-{alias}")).collect()
+}
+
 fn page(command: &clap::Command, above: &[&clap::Command], common: &str, date: &str) -> Page {
     let own_name = name(command);
     let rest = Rest::of(command);
     let about = command.get_about().map(ToString::to_string);
-    let mut page = Page::new(own_name, COMMANDS, date, &about.unwrap_or_default());
+    let aliases = aliases(command);
+    let names = [own_name]
+        .into_iter()
+        .chain(aliases.iter().map(String::as_str));
+    let names = Vec::from_iter(names);
+    let mut page = Page::new(&names, COMMANDS, date, &about.unwrap_or_default());
     // As `--help` has it: the list of all options is below.
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").to_owned();

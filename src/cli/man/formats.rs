@@ -1,12 +1,18 @@
 //! The pages of `config.toml` and of the helper of `mount`: both have the options that
 //! `config` declares.
 
-use super::page::{self, Page};
+use super::{
+    page::{self, Page},
+    words,
+};
 use crate::{
     cli::fstab::{self, Generic},
     config::MountOptions,
 };
 use clap_mangen::roff::{Roff, bold, italic, roman};
+
+/// The other name of the helper of `mount`.
+pub(super) const OTHER_HELPER: &str = "mount.fuse.vm0fs";
 
 /// What a settings file may look like.
 const EXAMPLE: &str = "token-file = \"~/.vm0-token\"
@@ -22,7 +28,7 @@ vm0fs /srv/vm0 fuse.vm0fs _netdev,nofail,x-systemd.automount,allow-other,ro 0 0"
 
 /// `vm0fs.toml(5)`.
 pub(super) fn config(date: &str) -> Page {
-    let mut page = Page::new("vm0fs.toml", 5, date, "settings of vm0fs");
+    let mut page = Page::new(&["vm0fs.toml"], 5, date, "settings of vm0fs");
     let mut roff = Roff::new();
     page::section(&mut roff, "SYNOPSIS");
     roff.text([bold("~/.config/vm0fs/config.toml")]);
@@ -76,7 +82,8 @@ pub(super) fn config(date: &str) -> Page {
 
 /// `mount.vm0fs(8)`, of which `mount` declares the options.
 pub(super) fn mount_helper(mount: &clap::Command, date: &str) -> Page {
-    let mut page = Page::new("mount.vm0fs", 8, date, "mount the VM0 platform by mount(8)");
+    let names = ["mount.vm0fs", OTHER_HELPER];
+    let mut page = Page::new(&names, 8, date, "mount the VM0 platform by mount(8)");
     let mut roff = Roff::new();
     page::section(&mut roff, "SYNOPSIS");
     let call = |program: &str| {
@@ -160,6 +167,11 @@ pub(super) fn mount_helper(mount: &clap::Command, date: &str) -> Page {
         ignored.join(", ")
     );
     page::paragraph(&mut roff, &text);
+    page::paragraph(
+        &mut roff,
+        "remount, uid, gid and umask are errors: a mount takes other options when it is mounted \
+         again, and its files belong to the user who mounts.",
+    );
     page::section(&mut roff, "EXIT STATUS");
     for (code, meaning) in [
         ("0", "mounted"),
@@ -170,16 +182,29 @@ pub(super) fn mount_helper(mount: &clap::Command, date: &str) -> Page {
     ] {
         page::term(&mut roff, vec![bold(code)], meaning);
     }
+    let arguments = mount.get_arguments().filter(|arg| !arg.is_hide_set());
+    let arguments = arguments.map(|arg| arg.get_id().as_str()).collect();
+    page::section(&mut roff, "ENVIRONMENT");
+    roff.text([roman(
+        "mount(8) hands on little of its environment, and systemd at boot none: settings belong \
+         into options and config.toml. What it hands on is read as vm0fs-mount(1) says; with \
+         setuid not the variables whose names begin with VM0, AWS_ or XDG_.",
+    )]);
+    let own = [
+        ("/etc/fstab", "The table of file systems."),
+        (
+            "/sbin/mount.vm0fs, /sbin/mount.fuse.vm0fs",
+            "Links to the program, by which mount(8) finds it.",
+        ),
+    ];
+    page::paragraph(
+        &mut roff,
+        "Below, ~ is the home of the user who mounts, as the password database has it.",
+    );
     page::terms(
         &mut roff,
         "FILES",
-        [
-            ("/etc/fstab", "The table of file systems."),
-            (
-                "/sbin/mount.vm0fs, /sbin/mount.fuse.vm0fs",
-                "Links to the program, by which mount(8) finds it.",
-            ),
-        ],
+        own.into_iter().chain(words::files(&arguments)),
     );
     page::section(&mut roff, "EXAMPLES");
     let lines: Vec<String> = LINES.lines().map(str::to_owned).collect();

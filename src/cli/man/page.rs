@@ -30,18 +30,19 @@ impl Page {
         format!("{}.{}", self.name, self.section)
     }
 
-    /// The same page by another name.
+    /// The same page in a file of another name: whole, so that it can be read by its path.
     pub(super) fn alias(&self, name: &str) -> Self {
-        let Self { section, .. } = *self;
         Self {
             name: name.to_owned(),
-            section,
-            text: format!(".so man{section}/{}\n", self.file_name()),
+            text: self.text.clone(),
+            ..*self
         }
     }
 
-    /// The beginning of a page: its name, section, date, and what it is about.
-    pub(super) fn new(name: &str, number: u8, date: &str, about: &str) -> Self {
+    /// The beginning of a page: its names, section, date, and what it is about. Its file has
+    /// the first name.
+    pub(super) fn new(names: &[&str], number: u8, date: &str, about: &str) -> Self {
+        let name = names.first().copied().unwrap_or_default();
         let mut page = Self {
             name: name.to_owned(),
             section: number,
@@ -50,8 +51,10 @@ impl Page {
         let source = concat!("vm0fs ", env!("CARGO_PKG_VERSION"));
         let mut roff = Roff::new();
         roff.control("TH", [name, &number.to_string(), date, source, "vm0fs"]);
+        // Options are too long to align both margins of a narrow page.
+        roff.control("ad", ["l"]);
         section(&mut roff, "NAME");
-        roff.text([roman(format!("{name} - {about}"))]);
+        roff.text([roman(format!("{} - {about}", names.join(", ")))]);
         page.add(&roff);
         page
     }

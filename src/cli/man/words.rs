@@ -48,6 +48,12 @@ const ENVIRONMENT: &[Entry] = &[
         "The proxy, as curl(1) reads them. `vm0fs help settings` has the kinds of proxies.",
     ),
     (
+        "SSL_CERT_FILE, SSL_CERT_DIR",
+        &["api_url", "shared_cache"],
+        "A file, and folders, of the certificates by which servers are checked, instead of the \
+         system's.",
+    ),
+    (
         "VM0FS_LOG",
         &["verbose"],
         "How much is logged where there is no -v: off, error, warn, info (the default), debug \
@@ -63,6 +69,17 @@ const ENVIRONMENT: &[Entry] = &[
         SETTINGS,
         "Absolute paths of the folders in which those of vm0fs are. [default: ~/.config, \
          ~/.cache, ~/.local/state]",
+    ),
+    (
+        "XDG_RUNTIME_DIR",
+        SERVICES,
+        "The folder in which your systemd listens. [default: /run/user/UID]",
+    ),
+    (
+        "NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID",
+        &["foreground"],
+        "What a service manager sets to be told of the mount (sd_notify(3)): where it listens, and \
+         how often it wants a sign of life, of which process. Read with --foreground only.",
     ),
 ];
 
@@ -99,7 +116,7 @@ const FILES: &[Entry] = &[
     ),
     (
         "~/.local/state/vm0fs/vm0fs.log",
-        &["foreground"],
+        &["foreground", "doctor"],
         "The log of mounts in the background; vm0fs.log.1 is the one before.",
     ),
     (
@@ -109,7 +126,7 @@ const FILES: &[Entry] = &[
     ),
     (
         "/dev/fuse",
-        &["foreground"],
+        &["foreground", "doctor"],
         "The device through which the kernel talks to vm0fs.",
     ),
     (
