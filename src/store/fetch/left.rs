@@ -87,8 +87,14 @@ impl Left {
                     is_stored = true;
                     Some(())
                 }
-                Kind::Resumed | Kind::Left => {
-                    in_vain = if kind == Kind::Left { 0 } else { in_vain + 1 };
+                Kind::Left => {
+                    in_vain = 0;
+                    Some(())
+                }
+                Kind::Resumed => {
+                    in_vain += 1;
+                    // That process has numbered its points from there on.
+                    checkpoints.cut(end);
                     Some(())
                 }
                 Kind::Skeleton => {

@@ -56,8 +56,7 @@ pub(super) fn encode(point: &Point, sums: Sums, ways: &[WayPoint], window: &[u8]
 }
 
 impl Checkpoints {
-    /// Takes a record; `None` if it is malformed. One at or before the last one is passed
-    /// over: it was found again by a process that went on from an earlier one.
+    /// Takes a record; `None` if it is malformed.
     pub(in crate::store) fn add(&mut self, record: &[u8]) -> Option<()> {
         let mut rest = record;
         let mut next = || varint::take(&mut rest);
@@ -80,9 +79,7 @@ impl Checkpoints {
             Some(last) => output > last.output && input >= last.input,
             None => output == 0,
         };
-        if !is_next {
-            return Some(());
-        }
+        is_next.then_some(())?;
         for way in ways {
             let last = way_points.last().copied().unwrap_or_default();
             if way.input > last.input && way.output >= last.output {
@@ -101,18 +98,29 @@ impl Checkpoints {
         Some(())
     }
 
-    /// The last point in so many bytes of the tar stream; `None` also if that is damaged.
-    pub(in crate::store) fn enter(self, output: u64) -> Option<Entered> {
-        let Self { mut proved, sums } = self;
+    /// Forgets what lies behind so many bytes of the tar stream: a process that goes on from
+    /// there finds points of its own, and windows depend on how many there are before.
+    pub(in crate::store) fn cut(&mut self, output: u64) {
+        let proved = &mut self.proved;
         let count = proved
             .points
             .partition_point(|point| point.output <= output);
-        let (sums, ways) = *sums.get(count.checked_sub(1)?)?;
         proved.points.truncate(count);
+        self.sums.truncate(count);
+        let end = proved.points.last().map_or(0, |point| point.window.end);
+        proved.windows.truncate(end);
+        let ways = self.sums.last().map_or(0, |(_, ways)| *ways);
         proved.way_points.truncate(ways);
+    }
+
+    /// The last point in so many bytes of the tar stream; `None` also if that is damaged.
+    pub(in crate::store) fn enter(mut self, output: u64) -> Option<Entered> {
+        self.cut(output);
+        let Self { proved, sums } = self;
+        let (sums, _) = *sums.last()?;
         let point = proved.points.last()?.clone();
-        proved.windows.truncate(point.window.end);
-        let window = window::read(&proved.points, &proved.windows, count - 1)?;
+        let last = proved.points.len() - 1;
+        let window = window::read(&proved.points, &proved.windows, last)?;
         Some(Entered {
             proved,
             point,
@@ -225,8 +233,6 @@ mod tests {
             record(10, 0, &[]),
             record(500, 1000, &[100, 400]),
             record(900, 2000, &[600, 950]),
-            // Found again, and more behind that.
-            record(700, 1500, &[600, 720]),
             record(1200, 2500, &[950, 1100]),
         ];
         for (output, point, ways) in [
@@ -243,7 +249,15 @@ mod tests {
             assert_eq!(entered.sums.crc, point as u32);
             assert_eq!(entered.window, [point as u8; 5]);
         }
-        assert!(checkpoints(&records[1..]).enter(u64::MAX).is_none());
+        let mut again = checkpoints(&records);
+        again.cut(1999);
+        again.add(&record(700, 1500, &[600, 720])).unwrap();
+        let entered = again.enter(u64::MAX).unwrap();
+        let known = entered.proved.way_points.iter().map(|way| way.input);
+        assert_eq!(Vec::from_iter(known), [100, 400, 600, 720]);
+        assert_eq!(entered.window, [700_u64 as u8; 5]);
+        assert_eq!(checkpoints(&records).add(&records[1]), None, "not in order");
+        assert!(Checkpoints::default().add(&records[1]).is_none());
         assert!(Checkpoints::default().enter(0).is_none());
     }
 
