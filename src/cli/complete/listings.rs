@@ -187,7 +187,7 @@ impl<'a> Listings<'a> {
                 };
                 known.and_then(Result::ok).or_else(ask).unwrap_or_default()
             }
-            // The only mount that lives can be meant, whatever its account is.
+            // The only mount that lives can be meant, of any account.
             Err(Error::NoToken) => {
                 let mut answers = mounts
                     .iter()
