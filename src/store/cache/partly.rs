@@ -213,9 +213,8 @@ impl<'a> Partly<'a> {
                 (open.part, open.at) = (extent.part, at);
             }
             let size = BLOCK as u64;
-            let is_at_start = at.is_multiple_of(size);
-            let whole = bytes.len() / BLOCK * BLOCK * usize::from(is_at_start);
-            if whole > 0 {
+            if at.is_multiple_of(size) && bytes.len() >= BLOCK {
+                let whole = bytes.len() / BLOCK * BLOCK;
                 self.put_blocks(extent.part, at, &bytes[..whole])?;
                 (at, bytes) = (at + whole as u64, &bytes[whole..]);
                 self.open[slot].at = at;

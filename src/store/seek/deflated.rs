@@ -49,13 +49,13 @@ impl Deflater {
 
 /// Raw deflate data; nothing for no bytes. A few are stored as they are (RFC 1951, 3.2.4).
 pub(super) fn deflate(bytes: &[u8]) -> Vec<u8> {
-    if !bytes.is_empty() && bytes.len() <= FEW {
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    if bytes.len() <= FEW {
         let length = bytes.len() as u16;
         let head = [length.to_le_bytes(), (!length).to_le_bytes()].concat();
         return [&[LAST_STORED], &head[..], bytes].concat();
-    }
-    if bytes.is_empty() {
-        return Vec::new();
     }
     Deflater::new().deflate(&[bytes], &[])
 }
