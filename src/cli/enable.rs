@@ -203,7 +203,7 @@ impl EnableArgs {
         })?;
         check(self.options, environment, variables)?;
         let is_active = service.is("is-active")?;
-        if !is_active && lives(&service.folder)? {
+        if !is_active && vm0fs_at(&service.folder)?.is_some_and(lives) {
             let shown = service.folder.display();
             return Err(Error::Setup(format!(
                 "vm0fs is mounted at {shown} already, and not by the service; unmount it first: \
@@ -238,10 +238,14 @@ impl EnableArgs {
     }
 }
 
-/// Whether a vm0fs is mounted at a folder, and not a dead one that a crash has left.
-fn lives(folder: &Path) -> Result<bool> {
-    let there = proc::mount_at(folder)?.filter(MountEntry::is_vm0fs);
-    Ok(there.is_some_and(|entry| unmount::look(entry).health != Health::Dead))
+/// The vm0fs that is mounted at a folder.
+fn vm0fs_at(folder: &Path) -> Result<Option<MountEntry>> {
+    Ok(proc::mount_at(folder)?.filter(MountEntry::is_vm0fs))
+}
+
+/// Whether a mount is not a dead one, which a crash has left.
+fn lives(mount: MountEntry) -> bool {
+    unmount::look(mount).health != Health::Dead
 }
 
 /// Whether the service will have all that it needs, which is told better now.
@@ -401,12 +405,13 @@ impl DisableArgs {
 /// then.
 fn print_left(folder: &Path) -> Result<()> {
     let shown = folder.display();
-    if lives(folder)? {
-        return print(&format!(
-            "{shown} is mounted still, not by the service; end that with: vm0fs unmount {shown}\n"
-        ));
-    }
-    if proc::mount_at(folder)?.is_some_and(|entry| entry.is_vm0fs()) {
+    if let Some(mount) = vm0fs_at(folder)? {
+        if lives(mount) {
+            return print(&format!(
+                "{shown} is mounted still, not by the service; end that with: vm0fs unmount \
+                 {shown}\n"
+            ));
+        }
         unmount::unmount(folder, true, |_| ())?;
     }
     print(&format!("{shown} is not mounted any more\n"))
