@@ -8,7 +8,7 @@ use crate::{
     humanize::size,
     pending::PendingRequests,
     shared::SharedCache,
-    store::{AnswerStore, Limits, Store, StoreConfig},
+    store::{AnswerStore, Inventory, Limits, Store, StoreConfig},
     supervision::Supervision,
     threads,
     tree::{FetchKey, Tree, TreeOptions},
@@ -84,7 +84,7 @@ pub(super) fn open_from(
     };
     let store = Store::open(StoreConfig {
         dir: settings.cache_dir.clone(),
-        ceiling: settings.cache_size - answers,
+        ceiling: ceiling(settings, settings.cache_size - answers),
         limits: Limits::default(),
         timeout: settings.timeout,
         user_agent: config::USER_AGENT.into(),
@@ -118,6 +118,21 @@ pub(super) fn open_from(
     ));
     let pending = Arc::new(PendingRequests::new(tree.clone(), settings.timeout));
     Ok((tree, pending))
+}
+
+/// Bytes of content at most. Where only the free disk decides, what the cache holds already may
+/// stay: that others have filled the disk since is no reason to evict it.
+fn ceiling(settings: &Settings, size: u64) -> u64 {
+    if settings.options.cache_size.is_some() || settings.cache_size == config::DEFAULT_CACHE_SIZE {
+        return size;
+    }
+    // Where it cannot be read, opening it says why.
+    let held = Inventory::open(&settings.cache_dir, size)
+        .and_then(|cache| cache.map(|cache| cache.breakdown()).transpose())
+        .ok()
+        .flatten()
+        .map_or(0, |held| held.total());
+    size.max(held.min(config::DEFAULT_CACHE_SIZE))
 }
 
 /// Says what to do about a cache that cannot be used.
@@ -184,14 +199,9 @@ pub(super) fn greet(tree: &Arc<Tree>, pending: &PendingRequests) -> Result<Vec<S
         Some(error @ Error::NotV1 { .. }) if !tree.knows_agents() => {
             Err(Error::Setup(error.to_string()))
         }
-        Some(error) if matches!(error.status(), Some(401 | 403)) => Err(Error::Setup(format!(
-            "the API refuses the token: {error}{}",
-            match error.status() {
-                // It says so itself.
-                Some(401) => "",
-                _ => "; log in again with `vm0 auth login`, or set VM0_API_KEY or --token-file",
-            }
-        ))),
+        Some(error) if matches!(error.status(), Some(401 | 403)) => {
+            Err(Error::Setup(format!("the API refuses the token: {error}")))
+        }
         Some(error) => Ok(vec![format!(
             "{error}; mounted all the same, see .vm0fs/errors and `vm0fs doctor`"
         )]),
