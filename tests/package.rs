@@ -47,10 +47,10 @@ fn command_to_install(beginning: &str) -> &'static str {
 #[track_caller]
 fn unpack(who: Who, folder: &Path) -> PathBuf {
     let (tar, installer) = command_to_install("tar ").split_once(" && ").unwrap();
-    let installer = installer.strip_prefix("/tmp/").unwrap();
+    let installer = installer.strip_prefix("~/").unwrap();
     shell(
         who,
-        &tar.replace("-C /tmp ", &format!("-C '{}' ", folder.display())),
+        &tar.replace("-C ~ ", &format!("-C '{}' ", folder.display())),
     );
     folder.join(installer)
 }
@@ -120,7 +120,7 @@ fn apt_takes_the_package_by_the_command_that_the_script_prints() {
     for line in [
         "$ scripts/package ",
         "$ sudo apt-get install ./target/package/vm0fs_*.deb\n",
-        "$ tar -C /tmp -xzf target/package/vm0fs-*.tar.gz && /tmp/vm0fs-*/install.sh\n",
+        "$ tar -C ~ -xzf target/package/vm0fs-*.tar.gz && ~/vm0fs-*/install.sh\n",
     ] {
         assert!(readme.contains(line), "{line}");
     }
