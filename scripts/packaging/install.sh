@@ -85,7 +85,11 @@ disable_services() {
     units=${XDG_CONFIG_HOME:-${HOME-}/.config}/systemd/user
     for link in "$units"/*.wants/vm0fs@*.service; do
         name=${link##*/}
-        grep -qsF -e "$program" -- "$link" "$units/$name.d/options.conf" || continue
+        starts=$units/$name.d/options.conf
+        [ -f "$starts" ] || starts=$link
+        # The program is the first word of the line, in quotes where it needs them.
+        grep -s '^ExecStart=' -- "$starts" | grep -qF -e "=:$program " -e "=:\"$program\" " \
+            -e "=$program " || continue
         instance=${name#vm0fs@}
         folder=$(systemd-escape --unescape --path -- "${instance%.service}") &&
             "$prefix/bin/vm0fs" disable "$folder" ||
@@ -111,16 +115,19 @@ fi
 problem=$("$here/bin/vm0fs" --version 2>&1 >/dev/null) ||
     fail "the program does not run on this machine: $problem"
 
-new=$(mktemp)
-all=$(mktemp)
-is_begun=
+new= all= old= is_begun=
 end() {
     code=$?
-    rm -f -- "$new" "$all" "$list.new" "$prefix/bin/vm0fs.new"
+    rm -f -- ${new:+"$new"} ${all:+"$all"} ${old:+"$old"} "$list.new" "$prefix/bin/vm0fs.new"
     [ "$code" -eq 0 ] || [ -z "$is_begun" ] || fail "not all is installed. Mend what is said above" \
         "and run this again, or remove it: sh $(word "$here/install.sh") --uninstall --prefix $(word "$prefix")"
 }
 trap end EXIT
+# Without these, dash ends at a signal without that.
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+new=$(mktemp)
+all=$(mktemp)
 (cd -- "$here" && find bin share -type f | sort) >"$new"
 printf '%s\n' share/vm0fs/install.sh share/vm0fs/installed >>"$new"
 
