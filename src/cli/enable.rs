@@ -145,7 +145,9 @@ impl Service {
         if !is_needed {
             removed.extend(remove(&self.template)?);
         }
-        for path in [&self.drop_in, &self.wants, &self.template] {
+        let link = self.wants.join(&self.name);
+        removed.extend(remove(&link)?);
+        for path in [&self.drop_in, &link, &self.template] {
             // Fails where something is left in one.
             let folders = path.ancestors().skip(1).take(2);
             folders.for_each(|folder| drop(fs::remove_dir(folder)));
@@ -408,8 +410,8 @@ fn print_left(folder: &Path) -> Result<()> {
     if let Some(mount) = vm0fs_at(folder)? {
         if lives(mount) {
             return print(&format!(
-                "{shown} is mounted still, not by the service; end that with: vm0fs unmount \
-                 {shown}\n"
+                "{shown} is mounted still; end that with: vm0fs unmount {}\n",
+                shell_word(&shown.to_string())
             ));
         }
         unmount::unmount(folder, true, |_| ())?;
@@ -419,11 +421,7 @@ fn print_left(folder: &Path) -> Result<()> {
 
 /// Removes the files of a service that no systemd knows.
 fn disable_files(service: &Service, error: &Error) -> Result<()> {
-    let link = service.wants.join(&service.name);
-    let mut removed = service.remove_files()?;
-    if fs::remove_file(&link).is_ok() {
-        removed.push(link);
-    }
+    let removed = service.remove_files()?;
     let folder = service.folder.display();
     if removed.is_empty() {
         return Err(Error::Setup(format!(
