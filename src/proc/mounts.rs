@@ -101,7 +101,11 @@ pub fn mount_at(path: &Path) -> Result<Option<MountEntry>> {
 /// for it.
 pub fn is_on_demand(path: &Path) -> bool {
     // Where they cannot be read, the mount to come says why.
-    let (Ok(mounts), Ok(path)) = (mounts(), locate(path)) else {
+    // The way to it comes first: a folder above it may be mounted on demand by that.
+    let Ok(path) = locate(path) else {
+        return false;
+    };
+    let Ok(mounts) = mounts() else {
         return false;
     };
     let over = path.ancestors().find_map(|place| top(&mounts, place));
