@@ -3,7 +3,7 @@
 use super::{
     complete::values::Values,
     follow::has_ended,
-    named,
+    named::{self, Away},
     output::{exit_code, print, tell, with_advice},
     reach::ReachOptions,
     source::Source,
@@ -15,9 +15,10 @@ use std::process::ExitCode;
 /// `vm0fs cancel`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "RUN is the id of a run or the beginning of it, latest, or AGENT/latest. A line a
-run says what became of it. A run that has ended already is left as it is, which is
-no failure. Exit code 1 where a run could not be cancelled; the others are.
+    after_help = "RUN is the id of a run or the beginning of it, latest, or AGENT/latest. For all but
+a whole id the service is asked which run that is now. A line a run says what became
+of it. A run that has ended already is left as it is, which is no failure. Exit code 1
+where a run could not be cancelled; the others are.
 
 Examples:
   vm0fs cancel my-agent/latest
@@ -43,7 +44,7 @@ impl CancelArgs {
         let source = self.reach.source(environment)?;
         let mut is_well = true;
         for word in &self.runs {
-            let outcome = named::run(&source, word)
+            let outcome = named::run(&source, word, Away::Fails)
                 .and_then(|run| Ok(format!("{run}: {}\n", cancel(&source, &run)?)));
             let told = match outcome {
                 // The others are to be cancelled all the same.

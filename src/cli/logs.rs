@@ -3,7 +3,7 @@
 use super::{
     complete::values::Values,
     follow::{EVENTS, Follower, LOG},
-    named,
+    named::{self, Away},
     output::{start_quiet_logging, tell},
     reach::ReachOptions,
 };
@@ -54,7 +54,7 @@ impl LogsArgs {
             }
             false => self.reach.source(environment)?,
         };
-        let run = named::run(&source, &self.run)?;
+        let run = named::run(&source, &self.run, Away::MeansLastKnown)?;
         let follower = Follower::new(&source, &run);
         let file = if self.json { EVENTS } else { LOG };
         match self.follow {
@@ -62,6 +62,9 @@ impl LogsArgs {
             false => {
                 if !follower.show(file)? {
                     tell(&follower.why_empty()?);
+                }
+                if let Some(why) = follower.why_old(file) {
+                    tell(&format!("{why}; the log is as it was last known"));
                 }
                 Ok(ExitCode::SUCCESS)
             }

@@ -105,7 +105,8 @@ impl MountPath {
     /// # Errors
     /// [`Error::Io`] where the mount gives an error.
     pub(super) fn attribute(&self, name: &str) -> Result<Option<String>> {
-        attribute(&self.root, name).map_err(|error| Error::io(self.shown.clone(), error))
+        let name = format!("user.vm0.{name}");
+        attribute(&self.root, &name).map_err(|error| Error::io(self.shown.clone(), error))
     }
 
     /// The cache directory of the mount.
@@ -133,11 +134,10 @@ pub(super) fn fetch_by(root: &Path, attribute: &str) -> io::Result<()> {
     Ok(setxattr(root, attribute, b"", XattrFlags::empty())?)
 }
 
-/// The attribute `user.vm0.<name>` of a file in a mount.
+/// The attribute of a file in a mount.
 pub(super) fn attribute(path: &Path, name: &str) -> io::Result<Option<String>> {
     let mut value = vec![0; VALUE];
-    let name = format!("user.vm0.{name}");
-    match getxattr(path, &name, &mut value[..]) {
+    match getxattr(path, name, &mut value[..]) {
         Ok(length) => {
             value.truncate(length);
             Ok(Some(String::from_utf8_lossy(&value).into_owned()))

@@ -2,14 +2,15 @@
 //! lives, so that what it knows is not asked for again, or in a tree of its own, without
 //! the kernel.
 
-use super::mount_path::attribute;
+use super::{mount_path::attribute, mounts};
 use crate::{
     error::{Error, Result},
     pending::PendingRequests,
     text::one_line,
-    tree::{Found, Handle, Kind, Tree, View, WriteRequest},
+    tree::{Found, Handle, Kind, LIST_ANEW, Tree, View, WriteRequest},
 };
 use rustix::fs::{Mode, OFlags, openat};
+use serde_json::Value;
 use std::{
     ffi::OsStr,
     fs::{self, File},
@@ -28,6 +29,8 @@ const PIECE: usize = 256 << 10;
 /// Characters of a path, and of what a mount says of a failure.
 const SHOWN: usize = 200;
 const LONGEST_REASON: usize = 2_000;
+/// The attribute of a file that says why its last fetch failed.
+const LAST_ERROR: &str = "user.vm0.last_error";
 
 /// The files of a mount, by their paths from its root, as components.
 pub(super) enum Source {
@@ -185,6 +188,63 @@ impl Source {
         }
     }
 
+    /// An attribute of a file; `None` where it has none of that name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is no such file; what asking for it fails with.
+    fn attribute(&self, path: &[&str], name: &str) -> Result<Option<String>> {
+        match self {
+            Self::Mount(_) => {
+                let place = self.place(path)?;
+                attribute(&place, name).map_err(|error| failure(place, &error))
+            }
+            Self::Tree(_, pending) => {
+                let ino = find(pending, path)?;
+                match pending.run(|view| view.getxattr(ino, name.as_bytes())) {
+                    Err(Error::NoAttribute) => Ok(None),
+                    value => Ok(Some(String::from_utf8_lossy(&value?).into_owned())),
+                }
+            }
+        }
+    }
+
+    /// Has the runs listed anew: which is the latest, the listing of a mount may not know
+    /// yet.
+    ///
+    /// # Errors
+    /// Why the service does not list them; [`Error::Setup`] for a mount of an older vm0fs.
+    pub(super) fn list_runs_anew(&self) -> Result<()> {
+        match (self.attribute(&["runs"], LIST_ANEW)?, self) {
+            (None, Self::Mount(mountpoint)) => {
+                let shown = mounts::shown(mountpoint);
+                Err(Error::Setup(format!(
+                    "the mount {shown} is of an older vm0fs, which does not list the runs anew; \
+                     give the whole id, or exchange the program: vm0fs upgrade {shown}"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Why a file is shown as it was last known, where it is.
+    pub(super) fn why_old(&self, path: &[&str]) -> Option<String> {
+        let told = self.attribute(path, LAST_ERROR).ok().flatten();
+        told.or_else(|| self.outage())
+    }
+
+    /// Why the service cannot be reached, where that is so.
+    pub(super) fn outage(&self) -> Option<String> {
+        let told = match self {
+            Self::Mount(_) => {
+                let status = self.read(&[".vm0fs", "status.json"]).ok()?;
+                let status: Value = serde_json::from_slice(&status).ok()?;
+                status["api"]["outage"].as_str()?.to_owned()
+            }
+            Self::Tree(tree, _) => tree.outage()?.to_string(),
+        };
+        Some(one_line(&told, LONGEST_REASON))
+    }
+
     /// The path in the mount, which a name of the service's cannot lead out of.
     fn place<N: AsRef<[u8]>>(&self, path: &[N]) -> Result<PathBuf> {
         let Self::Mount(mountpoint) = self else {
@@ -230,7 +290,7 @@ fn failure(place: PathBuf, error: &io::Error) -> Error {
     if error.kind() == io::ErrorKind::NotFound {
         return Error::NotFound(shown);
     }
-    let told = |place: &Path| attribute(place, "last_error").ok().flatten();
+    let told = |place: &Path| attribute(place, LAST_ERROR).ok().flatten();
     let told = told(&place).or_else(|| told(place.parent()?));
     Error::Earlier {
         message: match told {

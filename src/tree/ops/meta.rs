@@ -73,6 +73,7 @@ impl View<'_> {
                 "failed": calls.failed,
                 "last_request_id": calls.last_request_id,
                 "rate_limit": calls.rate_limit,
+                "outage": service.outage().map(|error| error.to_string()),
             },
             "cache": {
                 "dir": content.dir().to_string_lossy(),
