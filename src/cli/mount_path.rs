@@ -1,6 +1,7 @@
 //! Finds the version of a mount that a path lies in, by what the mount says: its
 //! attributes and `.vm0fs/status.json`.
 
+use super::mounts;
 use crate::{
     error::{Error, Result},
     proc,
@@ -52,16 +53,12 @@ impl MountPath {
             _ => Error::io(shown.clone(), error),
         })?;
         let mounts = proc::mounts()?;
-        let mount = real
-            .ancestors()
-            .find_map(|above| mounts.iter().rfind(|entry| entry.mountpoint == above))
-            .filter(|entry| entry.is_vm0fs());
-        let Some(mount) = mount else {
+        let held = mounts::holding(&mounts, &real).filter(|(mount, _)| mount.is_vm0fs());
+        let Some((mount, below)) = held else {
             return Err(Error::Setup(format!(
                 "{shown} is not in a vm0fs mount; {ADVICE}"
             )));
         };
-        let below = real.strip_prefix(&mount.mountpoint).unwrap_or(&real);
         let names: Vec<&OsStr> = below.iter().collect();
         let is_storage = |kind: &OsStr| kind == "volumes" || kind == "artifacts";
         let root = match names.as_slice() {

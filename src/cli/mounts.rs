@@ -61,6 +61,18 @@ pub(super) fn meant(current_dir: &Path) -> Result<MountEntry> {
     }
 }
 
+/// Which of these mounts a path lies in, or is, and the path below it. The path is one as
+/// the kernel names it: `..` in it would lead elsewhere.
+pub(super) fn holding<'a, 'b>(
+    mounts: &'a [MountEntry],
+    path: &'b Path,
+) -> Option<(&'a MountEntry, &'b Path)> {
+    let mut above = path.ancestors();
+    let is_at = |above: &Path| mounts.iter().rfind(|entry| entry.mountpoint == above);
+    let mount = above.find_map(is_at)?;
+    Some((mount, path.strip_prefix(&mount.mountpoint).ok()?))
+}
+
 /// A mountpoint, fit for a message.
 pub(super) fn shown(mountpoint: &Path) -> String {
     one_line(&mountpoint.to_string_lossy(), 200)

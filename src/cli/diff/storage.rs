@@ -42,7 +42,8 @@ impl Storage {
         // A name alone may be one in the working folder.
         if by_name.is_none() || named.iter().count() == 1 {
             let here = absolute(named).map_err(failed)?;
-            if let Some(found) = by_path(&here, &mounts) {
+            let is_plain = !here.components().any(|part| part == Component::ParentDir);
+            if is_plain && let Some(found) = by_path(&here, &mounts) {
                 return Ok(found);
             }
         }
@@ -72,10 +73,7 @@ impl Storage {
 
 /// What a path is in, or is.
 fn by_path(path: &Path, mounts: &[MountEntry]) -> Option<Storage> {
-    let mount = path
-        .ancestors()
-        .find_map(|above| mounts.iter().rfind(|entry| entry.mountpoint == above))?;
-    let below = path.strip_prefix(&mount.mountpoint).ok()?;
+    let (mount, below) = mounts::holding(mounts, path)?;
     let mut names = below.iter();
     let (kind, name) = (names.next()?, names.next()?);
     Some(Storage {
