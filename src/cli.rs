@@ -19,6 +19,7 @@ mod logs;
 mod ls;
 mod man;
 mod mount;
+mod mount_failure;
 mod mount_helper;
 mod mount_path;
 mod mounts;

@@ -5,6 +5,7 @@ mod report;
 use super::{
     complete::values::Values,
     mount_path::MountPath,
+    mounts,
     output::{exit_code, print, print_json},
     prefetch, second,
 };
@@ -256,6 +257,7 @@ fn each(
     own_dir: bool,
     action: fn(&Target, &Path, u64) -> Result<String>,
 ) -> Result<ExitCode> {
+    mounts::see_that_they_answer(&args.targets)?;
     let mut failures = Vec::new();
     for target in &args.targets {
         if second::is_stopped() {

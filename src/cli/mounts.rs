@@ -8,10 +8,22 @@ use crate::{
     unmount::{self, Health, MountState},
 };
 use nix::unistd::Uid;
-use rustix::fs::{XattrFlags, setxattr};
+use rustix::{
+    fs::{XattrFlags, getxattr, setxattr},
+    io::Errno,
+};
 use serde_json::{Value, json};
-use std::{os::unix::process::CommandExt, path::Path, process::Command, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf, absolute},
+    process::Command,
+    time::Duration,
+};
 
+/// The longest value of an attribute (`XATTR_SIZE_MAX` of Linux).
+const VALUE: usize = 64 << 10;
 /// How long a mount may take to release the requests that wait.
 const LET_GO_LIMIT: Duration = Duration::from_millis(300);
 
@@ -59,18 +71,6 @@ pub(super) fn meant(current_dir: &Path) -> Result<MountEntry> {
             Err(Error::Setup(format!("name one of your mounts: {shown}")))
         }
     }
-}
-
-/// Which of these mounts a path lies in, or is, and the path below it. The path is one as
-/// the kernel names it: `..` in it would lead elsewhere.
-pub(super) fn holding<'a, 'b>(
-    mounts: &'a [MountEntry],
-    path: &'b Path,
-) -> Option<(&'a MountEntry, &'b Path)> {
-    let mut above = path.ancestors();
-    let is_at = |above: &Path| mounts.iter().rfind(|entry| entry.mountpoint == above);
-    let mount = above.find_map(is_at)?;
-    Some((mount, path.strip_prefix(&mount.mountpoint).ok()?))
 }
 
 /// A mountpoint, fit for a message.
@@ -125,6 +125,13 @@ pub(super) fn ask_to_let_go(mountpoint: &Path) -> Result<()> {
         .map_err(|error| Error::io(mountpoint.display().to_string(), error.into()))
 }
 
+/// What is wrong with a mount that no process serves, and what to do.
+pub(super) fn dead(mountpoint: &Path) -> (String, String) {
+    let shown = shown(mountpoint);
+    let advice = format!("mount again at {shown}, or take it away: vm0fs unmount --lazy {shown}");
+    ("its process is gone".into(), advice)
+}
+
 impl MountState {
     /// The mountpoint, fit for a message.
     pub(super) fn shown(&self) -> String {
@@ -148,10 +155,7 @@ impl MountState {
         let shown = self.shown();
         let (why, advice) = match &self.health {
             Health::Alive(_) | Health::Closed => return None,
-            Health::Dead => (
-                "its process is gone",
-                format!("mount again at {shown}, or take it away: vm0fs unmount --lazy {shown}"),
-            ),
+            Health::Dead => return Some(dead(&self.entry.mountpoint)),
             Health::Hung(why, advice) => {
                 let detach = format!("detach it: vm0fs unmount --lazy {shown}");
                 (why.as_str(), format!("{advice} {detach}"))

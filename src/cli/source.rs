@@ -2,7 +2,10 @@
 //! lives, so that what it knows is not asked for again, or in a tree of its own, without
 //! the kernel.
 
-use super::{mount_path::attribute, mounts};
+use super::{
+    mount_failure::{LAST_ERROR, failure},
+    mounts::{self, attribute},
+};
 use crate::{
     error::{Error, Result},
     pending::PendingRequests,
@@ -10,7 +13,6 @@ use crate::{
     tree::{Found, Handle, Kind, LIST_ANEW, Tree, View, WriteRequest},
 };
 use rustix::fs::{Mode, OFlags, openat};
-use serde_json::Value;
 use std::{
     ffi::OsStr,
     fs::{self, File},
@@ -26,11 +28,8 @@ const ROOT: u64 = 1;
 const LINKS: u32 = 4;
 /// Bytes of a file taken at a time.
 const PIECE: usize = 256 << 10;
-/// Characters of a path, and of what a mount says of a failure.
-const SHOWN: usize = 200;
+/// Characters of what is said of a failure.
 const LONGEST_REASON: usize = 2_000;
-/// The attribute of a file that says why its last fetch failed.
-const LAST_ERROR: &str = "user.vm0.last_error";
 
 /// The files of a mount, by their paths from its root, as components.
 pub(super) enum Source {
@@ -78,11 +77,10 @@ impl Source {
     /// What looking it up fails with.
     pub(super) fn has<N: AsRef<[u8]>>(&self, path: &[N]) -> Result<bool> {
         let found = match self {
-            Self::Mount(_) => {
-                let place = self.place(path)?;
+            Self::Mount(_) => self.place(path).and_then(|place| {
                 let found = fs::metadata(&place).map(drop);
-                found.map_err(|error| failure(place, &error))
-            }
+                found.map_err(|error| failure(&place, &error))
+            }),
             Self::Tree(_, pending) => find(pending, path).map(drop),
         };
         match found {
@@ -101,7 +99,7 @@ impl Source {
                 let place = self.place(path)?;
                 let names = path.iter().map(N::as_ref);
                 let file = open_below(mountpoint, names);
-                let file = file.map_err(|error| failure(place.clone(), &error))?;
+                let file = file.map_err(|error| failure(&place, &error))?;
                 Ok(OpenFile::Mounted(file, place))
             }
             Self::Tree(_, pending) => {
@@ -121,7 +119,7 @@ impl Source {
             (_, OpenFile::Mounted(file, place)) => {
                 let mut piece = vec![0; PIECE];
                 let length = file.read_at(&mut piece, offset);
-                let length = length.map_err(|error| failure(place.clone(), &error))?;
+                let length = length.map_err(|error| failure(place, &error))?;
                 piece.truncate(length);
                 Ok(piece)
             }
@@ -144,7 +142,7 @@ impl Source {
         let target = match self {
             Self::Mount(_) => {
                 let place = self.place(path)?;
-                let target = fs::read_link(&place).map_err(|error| failure(place, &error))?;
+                let target = fs::read_link(&place).map_err(|error| failure(&place, &error))?;
                 target.to_string_lossy().into_owned()
             }
             Self::Tree(_, pending) => {
@@ -168,7 +166,7 @@ impl Source {
             Self::Mount(_) => {
                 let place = self.place(path)?;
                 // Its close reports nothing that its write does not.
-                fs::write(&place, data).map_err(|error| failure(place, &error))
+                fs::write(&place, data).map_err(|error| failure(&place, &error))
             }
             Self::Tree(_, pending) => {
                 let ino = find(pending, path)?;
@@ -196,7 +194,7 @@ impl Source {
         match self {
             Self::Mount(_) => {
                 let place = self.place(path)?;
-                attribute(&place, name).map_err(|error| failure(place, &error))
+                attribute(&place, name).map_err(|error| failure(&place, &error))
             }
             Self::Tree(_, pending) => {
                 let ino = find(pending, path)?;
@@ -228,20 +226,9 @@ impl Source {
 
     /// Why a file is shown as it was last known, where it is.
     pub(super) fn why_old(&self, path: &[&str]) -> Option<String> {
-        let told = self.attribute(path, LAST_ERROR).ok().flatten();
-        told.or_else(|| self.outage())
-    }
-
-    /// Why the service cannot be reached, where that is so.
-    pub(super) fn outage(&self) -> Option<String> {
-        let told = match self {
-            Self::Mount(_) => {
-                let status = self.read(&[".vm0fs", "status.json"]).ok()?;
-                let status: Value = serde_json::from_slice(&status).ok()?;
-                status["api"]["outage"].as_str()?.to_owned()
-            }
-            Self::Tree(tree, _) => tree.outage()?.to_string(),
-        };
+        let told = |path: &[&str]| self.attribute(path, LAST_ERROR).ok().flatten();
+        // That of the root is why the service cannot be reached.
+        let told = told(path).or_else(|| told(&[]))?;
         Some(one_line(&told, LONGEST_REASON))
     }
 
@@ -282,23 +269,6 @@ fn not_found<N: AsRef<[u8]>>(path: &[N]) -> Error {
         .iter()
         .map(|name| String::from_utf8_lossy(name.as_ref()));
     Error::NotFound(names.collect::<Vec<_>>().join("/"))
-}
-
-/// What the mount says of a failure, where it says more than its number.
-fn failure(place: PathBuf, error: &io::Error) -> Error {
-    let shown = one_line(&place.to_string_lossy(), SHOWN);
-    if error.kind() == io::ErrorKind::NotFound {
-        return Error::NotFound(shown);
-    }
-    let told = |place: &Path| attribute(place, LAST_ERROR).ok().flatten();
-    let told = told(&place).or_else(|| told(place.parent()?));
-    Error::Earlier {
-        message: match told {
-            Some(told) => one_line(&told, LONGEST_REASON),
-            None => format!("{shown}: {error}"),
-        },
-        errno: error.raw_os_error().unwrap_or_default(),
-    }
 }
 
 /// A name in a folder: its inode, and its kind.

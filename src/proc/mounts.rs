@@ -60,6 +60,17 @@ pub fn mounts() -> Result<Vec<MountEntry>> {
     Ok(parse(&text))
 }
 
+/// Which of these mounts a path lies in, or is, and the path below it. The path is one
+/// without `..`, which would lead elsewhere. Touches none of them.
+pub fn holding<'a, 'b>(
+    mounts: &'a [MountEntry],
+    path: &'b Path,
+) -> Option<(&'a MountEntry, &'b Path)> {
+    let mut above = path.ancestors();
+    let mount = above.find_map(|above| mounts.iter().rfind(|entry| entry.mountpoint == above))?;
+    Some((mount, path.strip_prefix(&mount.mountpoint).ok()?))
+}
+
 /// The uppermost mount at exactly this path, of any type.
 ///
 /// This looks only at the folder that the path lies in, never at the mountpoint, so a

@@ -5,7 +5,7 @@ use crate::support::fake::{
     Action, Agent, Claude, Fault, File, Kind, Run, VersionSpec, World, uuid,
 };
 use crate::{
-    commands::{Said, finish},
+    commands::{Said, finish, until},
     support::{Bench, Mount, Who, program, watched::Watched},
 };
 use serde_json::Value;
@@ -402,8 +402,10 @@ fn a_mount_says_that_it_shows_what_was_last_known() {
             "the log is as it was last known",
         ]);
         assert_eq!(told.succeeded(), log);
-        let status = said(&bench, who, &format!("status {}", mount.path().display()));
-        assert!(status.out.contains("not reached now: "), "{status:?}");
+        until("status tells of it", || {
+            let status = said(&bench, who, &format!("status {}", mount.path().display()));
+            status.out.contains("not reached now: ")
+        });
         let mut follow = command(&bench, who, &of(&format!("logs {run} --follow")));
         let follow = Watched::start(&mut follow);
         follow.expect("what comes is shown once that is over");

@@ -3,7 +3,7 @@
 use crate::{
     cli::mounts,
     error::{Error, Result},
-    proc::MountEntry,
+    proc::{self, MountEntry},
     text::one_line,
 };
 use std::{
@@ -73,7 +73,7 @@ impl Storage {
 
 /// What a path is in, or is.
 fn by_path(path: &Path, mounts: &[MountEntry]) -> Option<Storage> {
-    let (mount, below) = mounts::holding(mounts, path)?;
+    let (mount, below) = proc::holding(mounts, path)?;
     let mut names = below.iter();
     let (kind, name) = (names.next()?, names.next()?);
     Some(Storage {
@@ -104,7 +104,6 @@ fn by_name(named: &Path) -> Option<Storage> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::proc;
 
     #[test]
     fn a_name_means_an_artifact_unless_it_says_volumes() {

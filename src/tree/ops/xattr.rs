@@ -127,6 +127,10 @@ impl View<'_> {
             }
         };
         match node {
+            Node::Root => {
+                let outage = self.tree.answers.service().outage();
+                add("last_error", outage.map(|error| error.to_string()));
+            }
             Node::Agents => add("last_error", self.failure::<Agents>(())),
             Node::Runs => add("last_error", self.failure::<Runs>(())),
             Node::Storages(kind) => add("last_error", self.failure::<Storages>(*kind)),

@@ -1,0 +1,82 @@
+//! What commands say through a mount whose service fails, whose process is gone, or through
+//! which nothing can be changed.
+
+use super::world;
+use crate::{
+    commands::{Place, Said, finish, until},
+    support::{
+        Bench, Who,
+        fake::{Action, Fault, File, Kind, VersionSpec, uuid},
+    },
+};
+use nix::sys::signal::{SIGCONT, SIGKILL};
+
+#[track_caller]
+fn said(bench: &Bench, who: Who, words: &[&str]) -> Said {
+    finish(bench.command(who).args(words))
+}
+
+#[test]
+fn every_command_says_why_a_path_in_a_mount_cannot_be_looked_up() {
+    let forbidden = Action::api_error(403, "permission_error", "forbidden", "you may not");
+    for (action, told) in [
+        (Action::internal_error(), "HTTP 500"),
+        (forbidden, "you may not"),
+    ] {
+        for who in Who::all() {
+            let (mut world, _) = world();
+            let storage = world.add_storage(Kind::Artifact, "site");
+            let version = VersionSpec::files(vec![File::new("f", "1")]);
+            let id = world.add_version(&storage, version);
+            let bench = Bench::new(world);
+            let mount = bench.mount_as(who).start();
+            bench.server.fault(Fault::api("/v1/", action.clone()));
+            let run = uuid("of another machine");
+            let at = ["--mountpoint", mount.path().to_str().unwrap()];
+            for command in ["logs", "cancel"] {
+                let words = [&[command, &run][..], &at].concat();
+                said(&bench, who, &words).failed(&[told, &run]);
+            }
+            let path = mount.join("artifacts/site");
+            let path = path.to_str().unwrap();
+            let version = format!("{path}/{id}");
+            said(&bench, who, &["diff", path, &id, "latest"]).told(&[told]);
+            said(&bench, who, &["prefetch", &version]).failed(&[told, path]);
+            said(&bench, who, &["cache", "pin", &version]).failed(&[told, path]);
+        }
+    }
+}
+
+#[test]
+fn every_command_says_what_to_do_about_a_mount_that_is_stopped_or_dead() {
+    for who in Who::all() {
+        let (mut world, _) = world();
+        let storage = world.add_storage(Kind::Artifact, "site");
+        world.add_version(&storage, VersionSpec::files(vec![File::new("f", "1")]));
+        let bench = Bench::new(world);
+        let place = Place::mounted(&bench, who, "mnt");
+        let mountpoint = place.path.to_str().unwrap();
+        let version = format!("{mountpoint}/artifacts/site/latest");
+        let commands = [
+            &["top", "--once", mountpoint][..],
+            &["prefetch", &version],
+            &["cache", "pin", &version],
+            &["upgrade", mountpoint],
+            &["ls", "runs", "--mountpoint", mountpoint],
+        ];
+        place.stop();
+        for words in &commands[1..] {
+            said(&bench, who, words).failed(&["is stopped", "kill -CONT", "--lazy"]);
+        }
+        place.signal_all(SIGCONT);
+        place.signal_all(SIGKILL);
+        until("it is dead", || {
+            let status = said(&bench, who, &["status", mountpoint]);
+            status.out.contains(": dead: ")
+        });
+        for words in commands {
+            said(&bench, who, words).failed(&["its process is gone; mount again at", "--lazy"]);
+        }
+        finish(&mut place.unmount(&bench)).succeeded();
+    }
+}
