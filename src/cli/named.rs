@@ -96,15 +96,26 @@ pub(super) fn run(source: &Source, word: &str, away: Away) -> Result<String> {
         .strip_prefix("runs/")
         .unwrap_or(word)
         .trim_end_matches('/');
-    let agent = name.strip_suffix("/latest");
-    let is_name = !name.is_empty() && !name.contains('/');
-    if is_name && name != LATEST && source.has(&["runs", name, "status"])? {
+    if is_word(name) && name != LATEST && source.has(&["runs", name, "status"])? {
         return Ok(name.to_owned());
     }
-    if is_name || agent.is_some() {
-        list_anew(source, away)?;
+    let listed = match is_word(name) || name.ends_with("/latest") {
+        true => source.list_runs_anew(),
+        false => Ok(()),
+    };
+    match listed {
+        Err(why) if away == Away::MeansLastKnown && why.may_pass() => {
+            let run = meant(source, word, name)?;
+            tell(&format!("{why}; the runs are those that were last known"));
+            Ok(run)
+        }
+        listed => listed.and_then(|()| meant(source, word, name)),
     }
-    if let Some(agent) = agent {
+}
+
+/// The run that a word means by what is known now; `name` is the word as a mount has it.
+fn meant(source: &Source, word: &str, name: &str) -> Result<String> {
+    if let Some(agent) = name.strip_suffix("/latest") {
         let agent = agent.strip_prefix("agents/").unwrap_or(agent);
         return match source.link(&["agents", agent, "latest"]) {
             Err(Error::NotFound(_)) => Err(match source.has(&["agents", agent])? {
@@ -120,7 +131,7 @@ pub(super) fn run(source: &Source, word: &str, away: Away) -> Result<String> {
         return newest.ok_or_else(|| Error::Setup("there is no run yet".into()));
     }
     let runs = runs(source)?;
-    let begin = |run: &&(RunRow, String)| is_name && run.0.id.starts_with(name);
+    let begin = |run: &&(RunRow, String)| is_word(name) && run.0.id.starts_with(name);
     let found: Vec<&RunRow> = runs.iter().filter(begin).map(|(run, _)| run).collect();
     match found.as_slice() {
         [] => Err(unknown_run(source, word)),
@@ -144,15 +155,9 @@ pub(super) fn run(source: &Source, word: &str, away: Away) -> Result<String> {
     }
 }
 
-/// Has the runs listed anew, or says why they are those that were last known.
-fn list_anew(source: &Source, away: Away) -> Result<()> {
-    match source.list_runs_anew() {
-        Err(error) if away == Away::MeansLastKnown && error.may_pass() => {
-            tell(&format!("{error}; the runs are those that were last known"));
-            Ok(())
-        }
-        listed => listed,
-    }
+/// Whether it can be a run's id, or the beginning of one.
+fn is_word(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains('/')
 }
 
 fn unknown_run(source: &Source, word: &str) -> Error {
