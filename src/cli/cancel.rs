@@ -41,7 +41,7 @@ impl CancelArgs {
     /// Where there is nothing to ask. What fails for one run is said, and leaves the
     /// others to be cancelled.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
-        let source = self.reach.source(environment)?;
+        let source = self.reach.changing().source(environment)?;
         let mut is_well = true;
         for word in &self.runs {
             let outcome = named::run(&source, word, Away::Fails)

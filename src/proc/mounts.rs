@@ -29,6 +29,8 @@ pub struct MountEntry {
     pub fstype: String,
     /// What is mounted, e.g. `vm0fs`.
     pub source: String,
+    /// Whether the kernel lets no process write in it.
+    pub is_read_only: bool,
     /// Of a FUSE mount, the user who has mounted it.
     pub user: Option<u32>,
     /// And that user's group then.
@@ -134,6 +136,8 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
     let device = String::from_utf8_lossy(fields.next()?).into_owned();
     // After the root within the device; before the options.
     let mountpoint = PathBuf::from(OsString::from_vec(unescape(fields.nth(1)?)));
+    let flags = fields.next()?;
+    let is_read_only = flags.split(|&byte| byte == b',').any(|flag| flag == b"ro");
     // Optional fields end with a lone hyphen.
     fields.find(|field| *field == b"-")?;
     let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
@@ -151,6 +155,7 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
         mountpoint,
         fstype,
         source,
+        is_read_only,
         user,
         group,
     })
@@ -182,7 +187,7 @@ mod tests {
             41 40 0:36 / /a rw broken\n\
             junk\n\
             x 1 0:1 / /m rw - t s rw\n\
-            42 22 0:37 / /\xff\\999\\ rw - fuse vm0fs rw\n\
+            42 22 0:37 / /\xff\\999\\ ro,nosuid - fuse vm0fs rw\n\
             43 22 0:38 /";
         let mounts = parse(text);
         let points: Vec<_> = mounts
@@ -202,12 +207,15 @@ mod tests {
                 mountpoint: "/home/me/my vm0\\\t\n".into(),
                 fstype: "fuse.vm0fs".into(),
                 source: "vm0fs".into(),
+                is_read_only: false,
                 user: Some(0),
                 group: None,
             }
         );
         let ours: Vec<_> = mounts.iter().map(MountEntry::is_vm0fs).collect();
         assert_eq!(ours, [false, true, true]);
+        let read_only: Vec<_> = mounts.iter().map(|entry| entry.is_read_only).collect();
+        assert_eq!(read_only, [false, false, true]);
     }
 
     #[test]

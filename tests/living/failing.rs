@@ -48,6 +48,24 @@ fn every_command_says_why_a_path_in_a_mount_cannot_be_looked_up() {
 }
 
 #[test]
+fn a_mount_through_which_nothing_can_be_changed_is_not_asked_to_cancel() {
+    for who in Who::all() {
+        for flag in ["--read-only", "--offline"] {
+            let (world, run) = world();
+            let bench = Bench::new(world);
+            let mount = bench.mount_as(who).with([flag]).start();
+            let named = mount.path().to_str().unwrap();
+            let refused = said(&bench, who, &["cancel", &run, "--mountpoint", named]);
+            refused.failed(&[flag, "name no mount"]);
+            let mut inside = bench.command(who);
+            inside.args(["cancel", &run]).current_dir(mount.path());
+            let out = finish(&mut inside).succeeded();
+            assert_eq!(out, format!("{run}: cancelled\n"));
+        }
+    }
+}
+
+#[test]
 fn every_command_says_what_to_do_about_a_mount_that_is_stopped_or_dead() {
     for who in Who::all() {
         let (mut world, _) = world();

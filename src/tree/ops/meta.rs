@@ -69,6 +69,7 @@ impl View<'_> {
             "api": {
                 "origin": service.api().origin(),
                 "account": self.tree.account,
+                "offline": service.is_offline(),
                 "calls": calls.made,
                 "failed": calls.failed,
                 "last_request_id": calls.last_request_id,
