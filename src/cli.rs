@@ -28,6 +28,7 @@ mod output;
 mod prefetch;
 mod reach;
 mod run;
+mod run_path;
 mod second;
 mod shared_cache;
 mod source;

@@ -40,31 +40,38 @@ impl ReachOptions {
         }
     }
 
-    /// The same as [`Self::source`], with `mountpoint` for `--mountpoint` where it is known.
-    ///
-    /// # Errors
-    /// Those of [`Self::source`].
-    pub(super) fn source_at(
-        mut self,
-        mountpoint: Option<PathBuf>,
-        environment: &Environment,
-    ) -> Result<Source> {
-        self.mountpoint = mountpoint.or(self.mountpoint);
-        self.source(environment)
-    }
-
     /// What the command is to read. A mount is asked for what it knows already.
     ///
     /// # Errors
     /// [`Error::Setup`] for a mountpoint without a mount that answers; where there is no
     /// mount, see [`Settings::load`].
     pub(super) fn source(self, environment: &Environment) -> Result<Source> {
+        self.source_at(None, environment)
+    }
+
+    /// The same, with `mountpoint` for `--mountpoint` where it is known.
+    ///
+    /// # Errors
+    /// Those of [`Self::source`].
+    pub(super) fn source_at(
+        self,
+        mountpoint: Option<PathBuf>,
+        environment: &Environment,
+    ) -> Result<Source> {
         start_quiet_logging(self.verbose, LevelFilter::WARN, environment)?;
-        self.logged_source(environment)
+        self.logged_source_at(mountpoint, environment)
     }
 
     /// The same for a command that has begun to log.
-    pub(super) fn logged_source(self, environment: &Environment) -> Result<Source> {
+    ///
+    /// # Errors
+    /// Those of [`Self::source`].
+    pub(super) fn logged_source_at(
+        mut self,
+        mountpoint: Option<PathBuf>,
+        environment: &Environment,
+    ) -> Result<Source> {
+        self.mountpoint = mountpoint.or(self.mountpoint);
         if let Some(path) = &self.mountpoint {
             let path: PathBuf = environment.current_dir.join(path).components().collect();
             let state = unmount::look(mounts::at(&path)?);

@@ -66,6 +66,48 @@ fn a_mount_through_which_nothing_can_be_changed_is_not_asked_to_cancel() {
 }
 
 #[test]
+fn a_run_can_be_named_by_its_path_in_a_mount() {
+    for who in Who::all() {
+        let (world, run) = world();
+        let bench = Bench::new(world);
+        let mount = bench.mount_as(who).start();
+        let inside = |folder: &str, words: [&str; 2]| {
+            let mut command = bench.command(who);
+            finish(command.args(words).current_dir(mount.join(folder)))
+        };
+        let of_run = format!("runs/{run}");
+        let log = mount.cat(&format!("{of_run}/logs"));
+        let whole = mount.join(&of_run);
+        let whole = whole.to_str().unwrap();
+        for (folder, name) in [
+            ("", whole),
+            ("", &format!("{whole}/")),
+            (&of_run, "."),
+            (&of_run, &format!("../{}", &run[..8])),
+            (&of_run, "../../agents/writer/latest"),
+            ("agents/writer", "./latest"),
+            ("agents", "writer/latest"),
+            ("agents/writer/runs", &format!("./{run}")),
+        ] {
+            assert_eq!(
+                inside(folder, ["logs", name]).succeeded(),
+                log,
+                "{folder} {name}"
+            );
+        }
+        for name in [".", "./latest", "agents/writer/.."] {
+            inside("", ["logs", name]).failed(&["there is no"]);
+        }
+        for command in ["top", "status", "unmount", "upgrade"] {
+            let holds = format!("in the mount {}", mount.path().display());
+            inside("/", [command, whole]).failed(&["mounted there", &holds]);
+        }
+        let out = inside(&format!("{of_run}/volumes"), ["cancel", ".."]).succeeded();
+        assert_eq!(out, format!("{run}: cancelled\n"));
+    }
+}
+
+#[test]
 fn every_command_says_what_to_do_about_a_mount_that_is_stopped_or_dead() {
     for who in Who::all() {
         let (mut world, _) = world();
