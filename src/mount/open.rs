@@ -145,14 +145,9 @@ pub(super) fn greet(tree: &Arc<Tree>, pending: &PendingRequests) -> Result<Vec<S
         Some(error @ Error::NotV1 { .. }) if !tree.knows_agents() => {
             Err(Error::Setup(error.to_string()))
         }
-        Some(error) if matches!(error.status(), Some(401 | 403)) => Err(Error::Setup(format!(
-            "the API refuses the token: {error}{}",
-            match error.status() {
-                // It says so itself.
-                Some(401) => "",
-                _ => "; log in again with `vm0 auth login`, or set VM0_API_KEY or --token-file",
-            }
-        ))),
+        Some(error) if matches!(error.status(), Some(401 | 403)) => {
+            Err(Error::Setup(format!("the API refuses the token: {error}")))
+        }
         Some(error) => Ok(vec![format!(
             "{error}; mounted all the same, see .vm0fs/errors and `vm0fs doctor`"
         )]),
