@@ -28,7 +28,7 @@ use crate::{
     api::{ClientConfig, Token},
     error::{Error, Result},
     shared::SharedKey,
-    text::hex,
+    text::{hex, one_line},
 };
 use nix::sys::statvfs::statvfs;
 use std::{
@@ -307,9 +307,14 @@ fn token_source<'a>(
 
 fn token(arguments: &MountOptions, file: &MountOptions, login: &Login<'_>) -> Result<Token> {
     match token_source(arguments, file, login)? {
-        Some(TokenSource::File(path)) => files::read_token(&path),
+        Some(TokenSource::File(path)) => {
+            let shown = one_line(&path.to_string_lossy(), 200);
+            Ok(files::read_token(&path)?.from_source(&shown))
+        }
         Some(TokenSource::Text(text, source)) => {
-            Token::new(text).map_err(|error| Error::Setup(format!("{source}: {error}")))
+            let token = Token::new(text);
+            let token = token.map_err(|error| Error::Setup(format!("{source}: {error}")))?;
+            Ok(token.from_source(source))
         }
         None => Err(Error::NoToken),
     }

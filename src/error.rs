@@ -4,7 +4,11 @@
 //! until [`Error::errno`] reduces it to the number that the kernel wants.
 //! Errors are cheap to clone, since one failed fetch answers many requests.
 
-use std::{fmt, io, sync::Arc};
+mod api;
+
+pub use self::api::ApiError;
+
+use std::{io, sync::Arc};
 
 /// A result with the crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -139,36 +143,6 @@ pub enum Error {
     Internal(String),
 }
 
-/// An error answer of the service, as its JSON gives it or as near as can be told.
-#[derive(Clone, Debug, Default)]
-pub struct ApiError {
-    /// What was asked, e.g. `GET /v1/runs`.
-    pub request: String,
-    /// HTTP status.
-    pub status: u16,
-    /// `error.type`, empty where the body was not the documented JSON.
-    pub kind: String,
-    /// `error.code`, empty likewise.
-    pub code: String,
-    /// `error.message`, or a summary of the body that came instead.
-    pub message: String,
-    /// `error.param`.
-    pub param: Option<String>,
-    /// `X-Request-Id`, for a report to the service's operators.
-    pub request_id: Option<String>,
-    /// `Retry-After` in seconds, with 429 or 503.
-    pub retry_after: Option<u64>,
-    /// What to do next, where that depends on what was asked.
-    pub advice: Option<String>,
-}
-
-impl ApiError {
-    /// Whether the body was the documented JSON, by its type.
-    pub fn is_documented(&self) -> bool {
-        !self.kind.is_empty()
-    }
-}
-
 /// What to do about a server that does not speak v1.
 pub const NOT_V1_ADVICE: &str = "name a server that speaks it with --api-url or VM0_API_URL, or \
                                  look around without one: `vm0fs demo`";
@@ -193,34 +167,6 @@ impl Error {
             ),
             errno: libc::EIO,
         }
-    }
-}
-
-impl fmt::Display for ApiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: HTTP {}", self.request, self.status)?;
-        if !self.code.is_empty() {
-            write!(f, " {}", self.code)?;
-        }
-        if !self.message.is_empty() {
-            write!(f, ": {}", self.message)?;
-        }
-        if let Some(param) = &self.param {
-            write!(f, " (parameter {param})")?;
-        }
-        if self.status == 401 {
-            f.write_str("; check the token (--token-file, VM0_API_KEY, `vm0 auth login`)")?;
-        }
-        if let Some(seconds) = self.retry_after {
-            write!(f, " (try again in {seconds} s)")?;
-        }
-        if let Some(id) = &self.request_id {
-            write!(f, " [request id {id}]")?;
-        }
-        if let Some(advice) = &self.advice {
-            write!(f, "; {advice}")?;
-        }
-        Ok(())
     }
 }
 

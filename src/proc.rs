@@ -12,7 +12,7 @@ mod process;
 pub use self::{
     descriptor::{Descriptor, DescriptorInfo},
     memory::{MemoryLimit, code, is_limited, raise_oom_score, shortage},
-    mounts::{MountEntry, is_on_demand, locate, mount_at, mounts},
+    mounts::{MountEntry, holding, is_on_demand, locate, mount_at, mounts},
     process::{Process, Status, processes},
 };
 

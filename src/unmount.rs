@@ -15,7 +15,7 @@ pub use self::{
 use self::holders::holders;
 use crate::{
     error::{Error, Result},
-    proc::{MountEntry, mount_at, mounts},
+    proc::{MountEntry, holding, mount_at, mounts},
     text::one_line,
     threads,
 };
@@ -26,7 +26,7 @@ use nix::{
 };
 use std::{
     io::{self, Read},
-    path::Path,
+    path::{Path, absolute},
     process::{Command, Stdio},
     sync::mpsc,
     thread,
@@ -208,9 +208,14 @@ fn nothing_at(path: &Path) -> Error {
     let places = mounts
         .iter()
         .map(|entry| entry.mountpoint.display().to_string());
-    let others = match places.collect::<Vec<_>>().join(", ") {
-        none if none.is_empty() => ", and no vm0fs anywhere".into(),
-        places => format!("; vm0fs is mounted at {places}"),
+    let whole = absolute(path).unwrap_or_default();
+    let others = match (
+        places.collect::<Vec<_>>().join(", "),
+        holding(&mounts, &whole),
+    ) {
+        (_, Some((mount, _))) => format!("; it is in the mount {}", mount.mountpoint.display()),
+        (none, _) if none.is_empty() => ", and no vm0fs anywhere".into(),
+        (places, _) => format!("; vm0fs is mounted at {places}"),
     };
     Error::Setup(format!(
         "{}: nothing is mounted there{others}",

@@ -8,6 +8,7 @@ mod command;
 mod complete;
 mod conversation;
 mod copying;
+mod failing;
 mod growth;
 mod listed;
 mod marks;

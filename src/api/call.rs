@@ -251,7 +251,10 @@ impl Call<'_> {
         let _ = response.take(MAX_ERROR_BODY).read_to_end(&mut body);
         self.progress.advance(body.len() as u64);
         let redact = |text: &str| self.redact(text);
-        let error = api_error(&self.request.label, status, &headers, &body, &redact);
+        let mut error = api_error(&self.request.label, status, &headers, &body, &redact);
+        if error.status == 401 {
+            error.token_source = self.transport.config.token.source().map(str::to_owned);
+        }
         if error.is_documented() {
             self.transport.speaks();
         } else if !self.request.is_download()

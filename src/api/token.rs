@@ -6,7 +6,7 @@ use crate::{
 };
 use reqwest::header::HeaderValue;
 use sha2::{Digest, Sha256};
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// Maximum length in bytes, longer than any token of the service. A user who names
 /// another file by mistake gets an error, and the file is not sent.
@@ -14,7 +14,10 @@ const MAX_TOKEN: usize = 8 * 1024;
 
 /// A bearer token. Neither `Debug` nor `Display` show it.
 #[derive(Clone)]
-pub struct Token(String);
+pub struct Token {
+    text: String,
+    source: Option<Arc<str>>,
+}
 
 impl Token {
     /// Takes a token from a user's text, without white space around it and without a
@@ -34,14 +37,30 @@ impl Token {
         } else if !text.is_ascii() {
             "has characters outside ASCII"
         } else {
-            return Ok(Self(text.to_owned()));
+            return Ok(Self {
+                text: text.to_owned(),
+                source: None,
+            });
         };
         Err(Error::Setup(format!("the token {problem}")))
     }
 
+    /// The same token, which `source` has named: a file, or a variable.
+    pub fn from_source(self, source: &str) -> Self {
+        Self {
+            source: Some(source.into()),
+            ..self
+        }
+    }
+
+    /// What has named it, for a message about it.
+    pub(super) fn source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
     /// The `Authorization` header, marked as sensitive so that no library logs it.
     pub(super) fn header(&self) -> Result<HeaderValue> {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.0))
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.text))
             .map_err(|_| Error::Setup("the token cannot be sent in a header".into()))?;
         value.set_sensitive(true);
         Ok(value)
@@ -55,12 +74,12 @@ impl Token {
     /// A one-way hash for a purpose, from which neither the secret nor those for other
     /// purposes can be told.
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
-        Sha256::digest(format!("vm0fs {purpose} {}", self.0)).into()
+        Sha256::digest(format!("vm0fs {purpose} {}", self.text)).into()
     }
 
     /// `text` without this token, which a server may echo.
     pub(crate) fn redact(&self, text: &str) -> String {
-        text.replace(&self.0, "[token]")
+        text.replace(&self.text, "[token]")
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     bars,
     complete::values::Values,
     mount_path::MountPath,
+    mounts,
     output::{exit_code, print, print_json},
     prefetch, second,
 };
@@ -260,6 +261,7 @@ fn each(
     own_dir: bool,
     action: fn(&Target, &Path, u64) -> Result<String>,
 ) -> Result<ExitCode> {
+    mounts::see_that_they_answer(&args.targets)?;
     let mut failures = Vec::new();
     for target in &args.targets {
         if second::is_stopped() {

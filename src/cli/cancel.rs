@@ -3,21 +3,27 @@
 use super::{
     complete::values::Values,
     follow::has_ended,
-    named,
-    output::{exit_code, print, tell, with_advice},
+    named::{self, Away},
+    output::{exit_code, print, start_quiet_logging, tell, with_advice},
     reach::ReachOptions,
+    run_path,
     source::Source,
 };
 use crate::{config::Environment, error::Result};
 use clap::Args;
-use std::process::ExitCode;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    process::ExitCode,
+};
+use tracing_subscriber::filter::LevelFilter;
 
 /// `vm0fs cancel`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "RUN is the id of a run or the beginning of it, latest, or AGENT/latest. A line a
-run says what became of it. A run that has ended already is left as it is, which is
-no failure. Exit code 1 where a run could not be cancelled; the others are.
+    after_help = "RUN is the id of a run or the beginning of it, latest, AGENT/latest, or a path of
+one in a mount. For all but a whole id the service is asked which run that is now. A
+line a run says what became of it. A run that has ended already is left as it is,
+which is no failure. Exit code 1 where a run could not be cancelled; the others are.
 
 Examples:
   vm0fs cancel my-agent/latest
@@ -40,11 +46,21 @@ impl CancelArgs {
     /// Where there is nothing to ask. What fails for one run is said, and leaves the
     /// others to be cancelled.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
-        let source = self.reach.source(environment)?;
+        let reach = self.reach.changing();
+        start_quiet_logging(reach.verbose, LevelFilter::WARN, environment)?;
+        // By the mounts that the runs are named in.
+        let mut sources = BTreeMap::new();
         let mut is_well = true;
         for word in &self.runs {
-            let outcome = named::run(&source, word)
-                .and_then(|run| Ok(format!("{run}: {}\n", cancel(&source, &run)?)));
+            let (mountpoint, name) = run_path::find(word)?.unzip();
+            let source = match sources.entry(mountpoint.clone()) {
+                Entry::Occupied(found) => found.into_mut(),
+                Entry::Vacant(place) => {
+                    place.insert(reach.clone().logged_source_at(mountpoint, environment)?)
+                }
+            };
+            let outcome = named::run(source, &name.unwrap_or_else(|| word.clone()), Away::Fails)
+                .and_then(|run| Ok(format!("{run}: {}\n", cancel(source, &run)?)));
             let told = match outcome {
                 // The others are to be cancelled all the same.
                 Ok(line) => {

@@ -48,6 +48,8 @@ pub(super) struct Follower<'a> {
     run: &'a str,
     /// Whether the user has been told why the run has failed.
     has_said_why: Cell<bool>,
+    /// Whether the user has been told of trouble that goes on.
+    trouble: Cell<bool>,
 }
 
 impl<'a> Follower<'a> {
@@ -56,6 +58,7 @@ impl<'a> Follower<'a> {
             source,
             run,
             has_said_why: Cell::new(false),
+            trouble: Cell::new(false),
         }
     }
 
@@ -94,15 +97,33 @@ impl<'a> Follower<'a> {
         })
     }
 
+    /// Why a file of the run is shown as it was last known, where it is. One that has
+    /// ended has no more to say than was read of it.
+    pub(super) fn why_old(&self, file: &str) -> Option<String> {
+        let why = self.source.why_old(&["runs", self.run, file])?;
+        let status = self.source.text(&["runs", self.run, "status"]);
+        let has_ended = status.is_ok_and(|status| has_ended(&status));
+        (!has_ended).then_some(why)
+    }
+
+    /// Says once why a mount has nothing new of a file; a tree says so itself, as it logs.
+    fn say_trouble(&self, why: Option<String>) {
+        let is_news = self.trouble.replace(why.is_some()) != why.is_some();
+        if let (Source::Mount(_), true, Some(why)) = (self.source, is_news, why) {
+            tell(&format!("{why}; what comes is shown once that is over"));
+        }
+    }
+
     /// Asks again until the answer is no failure that may pass: the run goes on
     /// meanwhile, so that is no reason to stop following.
-    fn patiently<T>(ask: impl Fn() -> Result<T>) -> Result<T> {
+    fn patiently<T>(&self, ask: impl Fn() -> Result<T>) -> Result<T> {
         let mut pause = RETRY;
         loop {
             match ask() {
-                Err(error) if error.may_pass() => thread::sleep(pause),
+                Err(error) if error.may_pass() => self.say_trouble(Some(error.to_string())),
                 answer => return answer,
             }
+            thread::sleep(pause);
             pause = LONGEST_RETRY.min(2 * pause);
         }
     }
@@ -161,11 +182,12 @@ impl<'a> Follower<'a> {
     pub(super) fn follow(&self, file: &str) -> Result<ExitCode> {
         logging::tell_failures();
         let status = ["runs", self.run, "status"];
-        Self::patiently(|| self.source.open(&status))?;
-        let log = Self::patiently(|| self.source.open(&["runs", self.run, file]))?;
+        self.patiently(|| self.source.open(&status))?;
+        let log = self.patiently(|| self.source.open(&["runs", self.run, file]))?;
         let mut offset = 0;
         let mut ended: Option<(u8, Instant)> = None;
         let (mut next_look, mut pause) = (Instant::now(), RETRY);
+        let mut next_question = Instant::now();
         loop {
             let bytes = match self.source.read_at(&log, offset) {
                 // Of a mount; the other source keeps to itself what may pass.
@@ -181,6 +203,10 @@ impl<'a> Follower<'a> {
                 continue;
             }
             self.say_why();
+            if ended.is_none() && Instant::now() >= next_question {
+                self.say_trouble(self.source.why_old(&["runs", self.run, file]));
+                next_question = Instant::now() + RETRY;
+            }
             match ended {
                 Some((code, until)) if Instant::now() >= until => return Ok(ExitCode::from(code)),
                 None if Instant::now() >= next_look => match self.source.text(&status) {

@@ -3,9 +3,10 @@
 use super::{
     complete::values::Values,
     follow::{EVENTS, Follower, LOG},
-    named,
+    named::{self, Away},
     output::{start_quiet_logging, tell},
     reach::ReachOptions,
+    run_path,
 };
 use crate::{config::Environment, error::Result};
 use clap::Args;
@@ -15,7 +16,8 @@ use tracing_subscriber::filter::LevelFilter;
 /// `vm0fs logs`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "RUN is the id of a run or the beginning of it, latest, or AGENT/latest.
+    after_help = "RUN is the id of a run or the beginning of it, latest, AGENT/latest, or a path of
+one in a mount.
 
 With --follow, the exit code tells how the run has ended: 0 completed, 3 failed,
 4 timed out, 5 cancelled. Why a run failed is said on standard error. Ctrl-C stops
@@ -47,14 +49,15 @@ impl LogsArgs {
     /// # Errors
     /// For a word that names no run, and what the service refuses.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
-        let source = match self.follow {
-            true => {
-                start_quiet_logging(self.reach.verbose, LevelFilter::INFO, environment)?;
-                self.reach.logged_source(environment)?
-            }
-            false => self.reach.source(environment)?,
+        let usual = match self.follow {
+            true => LevelFilter::INFO,
+            false => LevelFilter::WARN,
         };
-        let run = named::run(&source, &self.run)?;
+        start_quiet_logging(self.reach.verbose, usual, environment)?;
+        let (mountpoint, word) = run_path::find(&self.run)?.unzip();
+        let word = word.unwrap_or(self.run);
+        let source = self.reach.logged_source_at(mountpoint, environment)?;
+        let run = named::run(&source, &word, Away::MeansLastKnown)?;
         let follower = Follower::new(&source, &run);
         let file = if self.json { EVENTS } else { LOG };
         match self.follow {
@@ -62,6 +65,9 @@ impl LogsArgs {
             false => {
                 if !follower.show(file)? {
                     tell(&follower.why_empty()?);
+                }
+                if let Some(why) = follower.why_old(file) {
+                    tell(&format!("{why}; the log is as it was last known"));
                 }
                 Ok(ExitCode::SUCCESS)
             }

@@ -167,7 +167,7 @@ impl RunsArgs {
                 .and_then(|span| Timestamp::now().checked_sub(span).ok());
             listed.retain(|(run, _)| then.is_none_or(|then| run.created >= then));
         }
-        finish(&source, listed, limit, json, |rows| {
+        finish(&source, "runs", listed, limit, json, |rows| {
             runs_table(rows, &ids, columns())
         })
     }
@@ -210,7 +210,7 @@ impl Shown {
     ) -> Result<()> {
         let source = self.reach.source(environment)?;
         let listed = rows(&source, &[what, &format!(".{what}.jsonl")])?;
-        finish(&source, listed, self.limit, self.json, |rows| {
+        finish(&source, what, listed, self.limit, self.json, |rows| {
             table(rows, columns().is_none())
         })
     }
@@ -219,15 +219,14 @@ impl Shown {
 /// Prints rows, as JSON or as a table.
 fn finish<T>(
     source: &Source,
+    what: &str,
     mut listed: Vec<(T, String)>,
     limit: Option<usize>,
     json: bool,
     table: impl Fn(&[T]) -> String,
 ) -> Result<()> {
-    if let Source::Tree(tree, _) = source
-        && let Some(error) = tree.outage()
-    {
-        tell(&format!("{error}; what follows is what was last known"));
+    if let Some(why) = source.why_old(&[what]) {
+        tell(&format!("{why}; what follows is what was last known"));
     }
     listed.truncate(limit.unwrap_or(usize::MAX));
     if json {

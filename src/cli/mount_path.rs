@@ -1,23 +1,22 @@
 //! Finds the version of a mount that a path lies in, by what the mount says: its
 //! attributes and `.vm0fs/status.json`.
 
+use super::{
+    mount_failure::{last_error, reason},
+    mounts::attribute,
+};
 use crate::{
     error::{Error, Result},
     proc,
     text::one_line,
 };
-use rustix::{
-    fs::{XattrFlags, getxattr, setxattr},
-    io::Errno,
-};
+use rustix::fs::{XattrFlags, setxattr};
 use std::{
     ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// The longest value of an attribute (`XATTR_SIZE_MAX` of Linux).
-const VALUE: usize = 64 << 10;
 /// Characters of a path in a message.
 const SHOWN: usize = 200;
 
@@ -49,19 +48,15 @@ impl MountPath {
         let shown = one_line(&path.to_string_lossy(), SHOWN);
         let real = locate(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::Setup(format!("{shown}: {error}; {ADVICE}")),
-            _ => Error::io(shown.clone(), error),
+            _ => Error::Setup(format!("{shown}: {}", reason(path, &error))),
         })?;
         let mounts = proc::mounts()?;
-        let mount = real
-            .ancestors()
-            .find_map(|above| mounts.iter().rfind(|entry| entry.mountpoint == above))
-            .filter(|entry| entry.is_vm0fs());
-        let Some(mount) = mount else {
+        let held = proc::holding(&mounts, &real).filter(|(mount, _)| mount.is_vm0fs());
+        let Some((mount, below)) = held else {
             return Err(Error::Setup(format!(
                 "{shown} is not in a vm0fs mount; {ADVICE}"
             )));
         };
-        let below = real.strip_prefix(&mount.mountpoint).unwrap_or(&real);
         let names: Vec<&OsStr> = below.iter().collect();
         let is_storage = |kind: &OsStr| kind == "volumes" || kind == "artifacts";
         let root = match names.as_slice() {
@@ -72,7 +67,10 @@ impl MountPath {
                 let latest = mount.mountpoint.join(kind).join(storage).join("latest");
                 fs::canonicalize(latest).map_err(|error| match error.kind() {
                     io::ErrorKind::NotFound => Error::Setup(format!("{shown} has no version yet")),
-                    _ => Error::io(format!("the latest version of {shown}"), error),
+                    _ => Error::Setup(format!(
+                        "the latest version of {shown}: {}",
+                        reason(&real, &error)
+                    )),
                 })?
             }
             _ => {
@@ -105,7 +103,14 @@ impl MountPath {
     /// # Errors
     /// [`Error::Io`] where the mount gives an error.
     pub(super) fn attribute(&self, name: &str) -> Result<Option<String>> {
-        attribute(&self.root, name).map_err(|error| Error::io(self.shown.clone(), error))
+        let name = format!("user.vm0.{name}");
+        attribute(&self.root, &name).map_err(|error| Error::io(self.shown.clone(), error))
+    }
+
+    /// Why it could not be used, in the mount's words where it has some.
+    pub(super) fn failure(&self, error: &io::Error) -> Error {
+        let told = last_error(&self.root).unwrap_or_else(|| reason(&self.root, error));
+        Error::Setup(format!("{}: {told}", self.shown))
     }
 
     /// Bytes so far, and in all where that is known, of the download of the version that is
@@ -145,20 +150,6 @@ impl MountPath {
 /// Has the mount fetch what an attribute of a version stands for, and waits for that.
 pub(super) fn fetch_by(root: &Path, attribute: &str) -> io::Result<()> {
     Ok(setxattr(root, attribute, b"", XattrFlags::empty())?)
-}
-
-/// The attribute `user.vm0.<name>` of a file in a mount.
-pub(super) fn attribute(path: &Path, name: &str) -> io::Result<Option<String>> {
-    let mut value = vec![0; VALUE];
-    let name = format!("user.vm0.{name}");
-    match getxattr(path, &name, &mut value[..]) {
-        Ok(length) => {
-            value.truncate(length);
-            Ok(Some(String::from_utf8_lossy(&value).into_owned()))
-        }
-        Err(Errno::NODATA) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// The last three parts of a version's path, the version's shortened.

@@ -8,10 +8,22 @@ use crate::{
     unmount::{self, Health, MountState},
 };
 use nix::unistd::Uid;
-use rustix::fs::{XattrFlags, setxattr};
+use rustix::{
+    fs::{XattrFlags, getxattr, setxattr},
+    io::Errno,
+};
 use serde_json::{Value, json};
-use std::{os::unix::process::CommandExt, path::Path, process::Command, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf, absolute},
+    process::Command,
+    time::Duration,
+};
 
+/// The longest value of an attribute (`XATTR_SIZE_MAX` of Linux).
+const VALUE: usize = 64 << 10;
 /// How long a mount may take to release the requests that wait.
 const LET_GO_LIMIT: Duration = Duration::from_millis(300);
 
@@ -78,11 +90,59 @@ pub(super) fn at(path: &Path) -> Result<MountEntry> {
         None => proc::mount_at(path)?.filter(MountEntry::is_vm0fs),
     };
     found.ok_or_else(|| {
+        let mounts = proc::mounts().unwrap_or_default();
+        let held = proc::holding(&mounts, path).filter(|(mount, _)| mount.is_vm0fs());
+        let advice = match held {
+            Some((mount, _)) => format!("it is in the mount {}", shown(&mount.mountpoint)),
+            None => "`vm0fs status` lists those there are".to_owned(),
+        };
         Error::Setup(format!(
-            "{}: no vm0fs is mounted there; `vm0fs status` lists those there are",
+            "{}: no vm0fs is mounted there; {advice}",
             shown(path)
         ))
     })
+}
+
+/// Sees that the mounts which these paths lie in answer, before a process waits for them.
+/// Touches none of them itself.
+///
+/// # Errors
+/// [`Error::Setup`] for the first that is dead or hangs, with what to do.
+pub(super) fn see_that_they_answer(paths: &[PathBuf]) -> Result<()> {
+    let mounts = all()?;
+    let mut seen = BTreeSet::new();
+    for path in paths {
+        let path = absolute(path).unwrap_or_default();
+        let Some((entry, _)) = proc::holding(&mounts, &path) else {
+            continue;
+        };
+        if !seen.insert(&entry.mountpoint) {
+            continue;
+        }
+        let state = unmount::look(entry.clone());
+        if let (Health::Dead | Health::Hung(..), Some((what, advice))) =
+            (&state.health, state.trouble())
+        {
+            return Err(Error::Setup(format!("{}: {what}; {advice}", state.shown())));
+        }
+    }
+    Ok(())
+}
+
+/// An attribute of a file in a mount; `None` where it has none of that name.
+///
+/// # Errors
+/// What asking for it fails with.
+pub(super) fn attribute(path: &Path, name: &str) -> io::Result<Option<String>> {
+    let mut value = vec![0; VALUE];
+    match getxattr(path, name, &mut value[..]) {
+        Ok(length) => {
+            value.truncate(length);
+            Ok(Some(String::from_utf8_lossy(&value).into_owned()))
+        }
+        Err(Errno::NODATA) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A process that asks a mount, as the user who mounted where this one is root's: without
@@ -113,6 +173,13 @@ pub(super) fn ask_to_let_go(mountpoint: &Path) -> Result<()> {
         .map_err(|error| Error::io(mountpoint.display().to_string(), error.into()))
 }
 
+/// What is wrong with a mount that no process serves, and what to do.
+pub(super) fn dead(mountpoint: &Path) -> (String, String) {
+    let shown = shown(mountpoint);
+    let advice = format!("mount again at {shown}, or take it away: vm0fs unmount --lazy {shown}");
+    ("its process is gone".into(), advice)
+}
+
 impl MountState {
     /// The mountpoint, fit for a message.
     pub(super) fn shown(&self) -> String {
@@ -136,10 +203,7 @@ impl MountState {
         let shown = self.shown();
         let (why, advice) = match &self.health {
             Health::Alive(_) | Health::Closed => return None,
-            Health::Dead => (
-                "its process is gone",
-                format!("mount again at {shown}, or take it away: vm0fs unmount --lazy {shown}"),
-            ),
+            Health::Dead => return Some(dead(&self.entry.mountpoint)),
             Health::Hung(why, advice) => {
                 let detach = format!("detach it: vm0fs unmount --lazy {shown}");
                 (why.as_str(), format!("{advice} {detach}"))

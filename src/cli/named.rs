@@ -1,7 +1,7 @@
 //! The runs and agents that a user names: what the tables of a mount hold, and what a
 //! word means.
 
-use super::source::Source;
+use super::{output::tell, source::Source};
 use crate::{
     error::{Error, Result},
     humanize,
@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// Runs or versions that a message names where several are meant.
 const CANDIDATES: usize = 5;
+/// The word for the newest run.
+const LATEST: &str = "latest";
 /// Characters of a version's id in a message.
 const VERSION: usize = 12;
 
@@ -73,18 +75,46 @@ pub(super) fn agents(source: &Source) -> Result<Vec<(AgentRow, String)>> {
     rows(source, &["agents", ".agents.jsonl"])
 }
 
+/// What becomes of a word for a run where the service cannot say now which is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Away {
+    /// It is an error: another run than the one that is meant must not be cancelled.
+    Fails,
+    /// It means what it did when the runs were last listed, and the user is told.
+    MeansLastKnown,
+}
+
 /// The name in the mount of the run that a user means: its id or the beginning of it,
-/// `latest`, or `AGENT/latest`.
+/// `latest`, or `AGENT/latest`. For all but a whole id the runs are listed anew.
 ///
 /// # Errors
 /// [`Error::Setup`] for a word that means no run or several, and what looking for it
 /// fails with.
-pub(super) fn run(source: &Source, word: &str) -> Result<String> {
+pub(super) fn run(source: &Source, word: &str, away: Away) -> Result<String> {
     // As it is called in a mount.
     let name = word
         .strip_prefix("runs/")
         .unwrap_or(word)
         .trim_end_matches('/');
+    if is_word(name) && name != LATEST && source.has(&["runs", name, "status"])? {
+        return Ok(name.to_owned());
+    }
+    let listed = match is_word(name) || name.ends_with("/latest") {
+        true => source.list_runs_anew(),
+        false => Ok(()),
+    };
+    match listed {
+        Err(why) if away == Away::MeansLastKnown && why.may_pass() => {
+            let run = meant(source, word, name)?;
+            tell(&format!("{why}; the runs are those that were last known"));
+            Ok(run)
+        }
+        listed => listed.and_then(|()| meant(source, word, name)),
+    }
+}
+
+/// The run that a word means by what is known now; `name` is the word as a mount has it.
+fn meant(source: &Source, word: &str, name: &str) -> Result<String> {
     if let Some(agent) = name.strip_suffix("/latest") {
         let agent = agent.strip_prefix("agents/").unwrap_or(agent);
         return match source.link(&["agents", agent, "latest"]) {
@@ -95,17 +125,13 @@ pub(super) fn run(source: &Source, word: &str) -> Result<String> {
             target => target,
         };
     }
-    if name == "latest" {
+    if name == LATEST {
         let runs = runs(source)?;
         let newest = runs.first().map(|(run, _)| path_component(&run.id));
         return newest.ok_or_else(|| Error::Setup("there is no run yet".into()));
     }
-    let is_name = !name.is_empty() && !name.contains('/');
-    if is_name && source.has(&["runs", name, "status"])? {
-        return Ok(name.to_owned());
-    }
     let runs = runs(source)?;
-    let begin = |run: &&(RunRow, String)| is_name && run.0.id.starts_with(name);
+    let begin = |run: &&(RunRow, String)| is_word(name) && run.0.id.starts_with(name);
     let found: Vec<&RunRow> = runs.iter().filter(begin).map(|(run, _)| run).collect();
     match found.as_slice() {
         [] => Err(unknown_run(source, word)),
@@ -127,6 +153,11 @@ pub(super) fn run(source: &Source, word: &str) -> Result<String> {
             )))
         }
     }
+}
+
+/// Whether it can be a run's id, or the beginning of one.
+fn is_word(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains('/')
 }
 
 fn unknown_run(source: &Source, word: &str) -> Error {

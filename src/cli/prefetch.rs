@@ -4,7 +4,9 @@
 use super::{
     bars,
     complete::values::Values,
+    mount_failure::last_error,
     mount_path::{MountPath, fetch_by},
+    mounts,
     output::print,
     second,
 };
@@ -12,7 +14,6 @@ use crate::{
     error::{Error, Result},
     humanize,
     sync::Mutex,
-    text::one_line,
     threads,
     tree::FETCH_ALL,
 };
@@ -20,7 +21,6 @@ use clap::Args;
 use indicatif::ProgressBar;
 use std::{
     ffi::OsStr,
-    io,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{
@@ -75,6 +75,7 @@ impl PrefetchArgs {
 /// Has a second process fetch the versions, and returns its exit code; fails when a
 /// signal comes first.
 pub(super) fn wait_for(paths: &[PathBuf]) -> Result<ExitCode> {
+    mounts::see_that_they_answer(paths)?;
     let arguments = ["prefetch", "--worker", "--"].map(OsStr::new);
     let paths = paths.iter().map(|path| path.as_os_str());
     second::wait_for(arguments.into_iter().chain(paths))
@@ -147,7 +148,7 @@ fn bring(path: &MountPath, bar: &ProgressBar, started: Instant) -> Result<Option
         let (mut ended, mut seen, mut patience) = (false, 0, LOOKS);
         loop {
             match wait.recv_timeout(TICK) {
-                Ok(Err(error)) => return Err(failure(path, Some(error))),
+                Ok(Err(error)) => return Err(path.failure(&error)),
                 Ok(Ok(())) => ended = true,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(TICK),
@@ -162,21 +163,19 @@ fn bring(path: &MountPath, bar: &ProgressBar, started: Instant) -> Result<Option
                 true if is_cached()? => return Ok(Some(seen)),
                 // The mount reports a failure just after the download's end.
                 true if patience > 0 => patience -= 1,
-                true => return Err(failure(path, None)),
+                true => return Err(lost(path)),
             }
         }
     })
 }
 
-/// Why there is no content, in the mount's words where it has some.
-fn failure(path: &MountPath, error: Option<io::Error>) -> Error {
-    let told = path.attribute("last_error").ok().flatten();
-    let evicted = "it was evicted as soon as it was there; mount with a larger --cache-size, or \
-                   let pinned versions go (vm0fs cache unpin)";
-    let reason = match (told, error) {
-        (Some(told), _) => one_line(&told, usize::MAX),
-        (None, Some(error)) => error.to_string(),
-        (None, None) => evicted.into(),
-    };
+/// Why a fetch that ended without an error has left no content.
+fn lost(path: &MountPath) -> Error {
+    let told = last_error(&path.root);
+    let reason = told.unwrap_or_else(|| {
+        "it was evicted as soon as it was there; mount with a larger --cache-size, or let pinned \
+         versions go (vm0fs cache unpin)"
+            .into()
+    });
     Error::Setup(format!("{}: {reason}", path.shown))
 }

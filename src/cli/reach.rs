@@ -5,6 +5,7 @@ use crate::{
     config::{ConnectionOptions, Environment, Settings},
     error::{Error, Result},
     mount,
+    proc::MountEntry,
     unmount::{self, Health},
 };
 use clap::{ArgAction, Args};
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use tracing_subscriber::filter::LevelFilter;
 
 /// Which mount is asked, or how the service is reached without one.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct ReachOptions {
     /// Folder of the mount to ask [default: the mount that the current folder is in, else one of yours for the same account, else the service]
     #[arg(long, value_name = "DIR", add = Values::Mountpoints.completer())]
@@ -24,20 +25,19 @@ pub(super) struct ReachOptions {
     /// Log what is done; given twice, also every request
     #[arg(short, long, action = ArgAction::Count)]
     pub(super) verbose: u8,
+    /// Whether it is asked to change something.
+    #[arg(skip)]
+    changes: bool,
 }
 
 impl ReachOptions {
-    /// The same as [`Self::source`], with `mountpoint` for `--mountpoint` where it is known.
-    ///
-    /// # Errors
-    /// Those of [`Self::source`].
-    pub(super) fn source_at(
-        mut self,
-        mountpoint: Option<PathBuf>,
-        environment: &Environment,
-    ) -> Result<Source> {
-        self.mountpoint = mountpoint.or(self.mountpoint);
-        self.source(environment)
+    /// The same for a command that changes something at the service. A mount that lets
+    /// nobody do that is not asked, unless the user names it.
+    pub(super) fn changing(self) -> Self {
+        Self {
+            changes: true,
+            ..self
+        }
     }
 
     /// What the command is to read. A mount is asked for what it knows already.
@@ -46,15 +46,45 @@ impl ReachOptions {
     /// [`Error::Setup`] for a mountpoint without a mount that answers; where there is no
     /// mount, see [`Settings::load`].
     pub(super) fn source(self, environment: &Environment) -> Result<Source> {
+        self.source_at(None, environment)
+    }
+
+    /// The same, with `mountpoint` for `--mountpoint` where it is known.
+    ///
+    /// # Errors
+    /// Those of [`Self::source`].
+    pub(super) fn source_at(
+        self,
+        mountpoint: Option<PathBuf>,
+        environment: &Environment,
+    ) -> Result<Source> {
         start_quiet_logging(self.verbose, LevelFilter::WARN, environment)?;
-        self.logged_source(environment)
+        self.logged_source_at(mountpoint, environment)
     }
 
     /// The same for a command that has begun to log.
-    pub(super) fn logged_source(self, environment: &Environment) -> Result<Source> {
+    ///
+    /// # Errors
+    /// Those of [`Self::source`].
+    pub(super) fn logged_source_at(
+        mut self,
+        mountpoint: Option<PathBuf>,
+        environment: &Environment,
+    ) -> Result<Source> {
+        self.mountpoint = mountpoint.or(self.mountpoint);
         if let Some(path) = &self.mountpoint {
             let state = unmount::look(mounts::at(&absolute(path, environment))?);
             return match (&state.health, state.trouble()) {
+                (Health::Alive(status), _)
+                    if let Some(flag) =
+                        why_fixed(&state.entry, status).filter(|_| self.changes) =>
+                {
+                    Err(Error::Setup(format!(
+                        "{}: it was mounted with {flag}, so nothing can be changed through it; \
+                         name no mount, and the service is asked",
+                        state.shown()
+                    )))
+                }
                 (Health::Alive(_), _) => Ok(Source::Mount(state.entry.mountpoint)),
                 (_, Some((what, advice))) => {
                     Err(Error::Setup(format!("{}: {what}; {advice}", state.shown())))
@@ -67,18 +97,24 @@ impl ReachOptions {
         }
         let mounts = mounts(&self.connection)?;
         let here = here(&mounts, environment);
+        let account = |mount: &MountEntry| account(mount, self.changes);
         if let Some(here) = here.filter(|mount| account(mount).is_some()) {
-            return Ok(Source::Mount(here.clone()));
+            return Ok(Source::Mount(here.mountpoint.clone()));
         }
         let settings = match Settings::load(self.connection, environment) {
             Ok(settings) => settings,
-            Err(Error::NoToken) => return without_token(mounts),
+            Err(Error::NoToken) => {
+                // Those of a user who has no token but that of a mount.
+                let alive = mounts.into_iter().filter(|mount| account(mount).is_some());
+                let places = alive.map(|mount| mount.mountpoint);
+                return only(places.collect()).map(Source::Mount);
+            }
             Err(error) => return Err(error),
         };
         let of_account =
-            |mount: &&PathBuf| account(mount).is_some_and(|own| own == settings.account());
+            |mount: &&MountEntry| account(mount).is_some_and(|own| own == settings.account());
         if let Some(mount) = mounts.iter().find(of_account) {
-            return Ok(Source::Mount(mount.clone()));
+            return Ok(Source::Mount(mount.mountpoint.clone()));
         }
         let (tree, pending) = mount::open(&settings)?;
         bars::show(&tree);
@@ -96,17 +132,19 @@ pub(super) fn absolute(path: &Path, environment: &Environment) -> PathBuf {
 ///
 /// # Errors
 /// [`Error::Io`] where `/proc` is missing.
-pub(super) fn mounts(connection: &ConnectionOptions) -> Result<Vec<PathBuf>> {
-    if *connection != ConnectionOptions::default() {
-        return Ok(Vec::new());
+pub(super) fn mounts(connection: &ConnectionOptions) -> Result<Vec<MountEntry>> {
+    match *connection == ConnectionOptions::default() {
+        true => mounts::own(),
+        false => Ok(Vec::new()),
     }
-    let own = mounts::own()?.into_iter();
-    Ok(own.map(|mount| mount.mountpoint).collect())
 }
 
 /// The one of them that the current folder is in.
-pub(super) fn here<'a>(mounts: &'a [PathBuf], environment: &Environment) -> Option<&'a PathBuf> {
-    let is_here = |mount: &&PathBuf| environment.current_dir.starts_with(mount);
+pub(super) fn here<'a>(
+    mounts: &'a [MountEntry],
+    environment: &Environment,
+) -> Option<&'a MountEntry> {
+    let is_here = |mount: &&MountEntry| environment.current_dir.starts_with(&mount.mountpoint);
     mounts.iter().rfind(is_here)
 }
 
@@ -115,19 +153,23 @@ pub(super) fn account_in(status: &Value) -> Option<&str> {
     status["api"]["account"].as_str()
 }
 
-/// Which account a mount shows; `None` where it does not answer.
-fn account(mountpoint: &Path) -> Option<String> {
-    let state = unmount::look(mounts::at(mountpoint).ok()?);
-    match state.health {
+/// Which account a mount shows; `None` where it does not answer, or where it is to change
+/// something and does not.
+fn account(mount: &MountEntry, changes: bool) -> Option<String> {
+    match unmount::look(mount.clone()).health {
+        Health::Alive(status) if changes && why_fixed(mount, &status).is_some() => None,
         Health::Alive(status) => account_in(&status).map(str::to_owned),
         _ => None,
     }
 }
 
-/// The only mount of a user who has no token but that of the mount.
-fn without_token(mounts: Vec<PathBuf>) -> Result<Source> {
-    let alive = mounts.into_iter().filter(|mount| account(mount).is_some());
-    only(alive.collect()).map(Source::Mount)
+/// The flag because of which nothing can be changed through a mount, if there is one.
+fn why_fixed(mount: &MountEntry, status: &Value) -> Option<&'static str> {
+    match status["api"]["offline"].as_bool() {
+        _ if mount.is_read_only => Some("--read-only"),
+        Some(true) => Some("--offline"),
+        _ => None,
+    }
 }
 
 /// The one mount there is.
@@ -150,6 +192,7 @@ fn only(mut alive: Vec<PathBuf>) -> Result<PathBuf> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn without_a_token_only_one_mount_can_be_meant() {

@@ -2,12 +2,15 @@
 //! lives, so that what it knows is not asked for again, or in a tree of its own, without
 //! the kernel.
 
-use super::mount_path::attribute;
+use super::{
+    mount_failure::{LAST_ERROR, failure},
+    mounts::{self, attribute},
+};
 use crate::{
     error::{Error, Result},
     pending::PendingRequests,
     text::one_line,
-    tree::{Found, Handle, Kind, Tree, View, WriteRequest},
+    tree::{Found, Handle, Kind, LIST_ANEW, Tree, View, WriteRequest},
 };
 use rustix::fs::{Mode, OFlags, openat};
 use std::{
@@ -25,8 +28,7 @@ const ROOT: u64 = 1;
 const LINKS: u32 = 4;
 /// Bytes of a file taken at a time.
 const PIECE: usize = 256 << 10;
-/// Characters of a path, and of what a mount says of a failure.
-const SHOWN: usize = 200;
+/// Characters of what is said of a failure.
 const LONGEST_REASON: usize = 2_000;
 
 /// The files of a mount, by their paths from its root, as components.
@@ -75,11 +77,10 @@ impl Source {
     /// What looking it up fails with.
     pub(super) fn has<N: AsRef<[u8]>>(&self, path: &[N]) -> Result<bool> {
         let found = match self {
-            Self::Mount(_) => {
-                let place = self.place(path)?;
+            Self::Mount(_) => self.place(path).and_then(|place| {
                 let found = fs::metadata(&place).map(drop);
-                found.map_err(|error| failure(place, &error))
-            }
+                found.map_err(|error| failure(&place, &error))
+            }),
             Self::Tree(_, pending) => find(pending, path).map(drop),
         };
         match found {
@@ -98,7 +99,7 @@ impl Source {
                 let place = self.place(path)?;
                 let names = path.iter().map(N::as_ref);
                 let file = open_below(mountpoint, names);
-                let file = file.map_err(|error| failure(place.clone(), &error))?;
+                let file = file.map_err(|error| failure(&place, &error))?;
                 Ok(OpenFile::Mounted(file, place))
             }
             Self::Tree(_, pending) => {
@@ -118,7 +119,7 @@ impl Source {
             (_, OpenFile::Mounted(file, place)) => {
                 let mut piece = vec![0; PIECE];
                 let length = file.read_at(&mut piece, offset);
-                let length = length.map_err(|error| failure(place.clone(), &error))?;
+                let length = length.map_err(|error| failure(place, &error))?;
                 piece.truncate(length);
                 Ok(piece)
             }
@@ -141,7 +142,7 @@ impl Source {
         let target = match self {
             Self::Mount(_) => {
                 let place = self.place(path)?;
-                let target = fs::read_link(&place).map_err(|error| failure(place, &error))?;
+                let target = fs::read_link(&place).map_err(|error| failure(&place, &error))?;
                 target.to_string_lossy().into_owned()
             }
             Self::Tree(_, pending) => {
@@ -165,7 +166,7 @@ impl Source {
             Self::Mount(_) => {
                 let place = self.place(path)?;
                 // Its close reports nothing that its write does not.
-                fs::write(&place, data).map_err(|error| failure(place, &error))
+                fs::write(&place, data).map_err(|error| failure(&place, &error))
             }
             Self::Tree(_, pending) => {
                 let ino = find(pending, path)?;
@@ -183,6 +184,52 @@ impl Source {
                 pending.run(|view| view.finish(writing))
             }
         }
+    }
+
+    /// An attribute of a file; `None` where it has none of that name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is no such file; what asking for it fails with.
+    fn attribute(&self, path: &[&str], name: &str) -> Result<Option<String>> {
+        match self {
+            Self::Mount(_) => {
+                let place = self.place(path)?;
+                attribute(&place, name).map_err(|error| failure(&place, &error))
+            }
+            Self::Tree(_, pending) => {
+                let ino = find(pending, path)?;
+                match pending.run(|view| view.getxattr(ino, name.as_bytes())) {
+                    Err(Error::NoAttribute) => Ok(None),
+                    value => Ok(Some(String::from_utf8_lossy(&value?).into_owned())),
+                }
+            }
+        }
+    }
+
+    /// Has the runs listed anew: which is the latest, the listing of a mount may not know
+    /// yet.
+    ///
+    /// # Errors
+    /// Why the service does not list them; [`Error::Setup`] for a mount of an older vm0fs.
+    pub(super) fn list_runs_anew(&self) -> Result<()> {
+        match (self.attribute(&["runs"], LIST_ANEW)?, self) {
+            (None, Self::Mount(mountpoint)) => {
+                let shown = mounts::shown(mountpoint);
+                Err(Error::Setup(format!(
+                    "the mount {shown} is of an older vm0fs, which does not list the runs anew; \
+                     give the whole id, or exchange the program: vm0fs upgrade {shown}"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Why a file is shown as it was last known, where it is.
+    pub(super) fn why_old(&self, path: &[&str]) -> Option<String> {
+        let told = |path: &[&str]| self.attribute(path, LAST_ERROR).ok().flatten();
+        // That of the root is why the service cannot be reached.
+        let told = told(path).or_else(|| told(&[]))?;
+        Some(one_line(&told, LONGEST_REASON))
     }
 
     /// The path in the mount, which a name of the service's cannot lead out of.
@@ -222,23 +269,6 @@ fn not_found<N: AsRef<[u8]>>(path: &[N]) -> Error {
         .iter()
         .map(|name| String::from_utf8_lossy(name.as_ref()));
     Error::NotFound(names.collect::<Vec<_>>().join("/"))
-}
-
-/// What the mount says of a failure, where it says more than its number.
-fn failure(place: PathBuf, error: &io::Error) -> Error {
-    let shown = one_line(&place.to_string_lossy(), SHOWN);
-    if error.kind() == io::ErrorKind::NotFound {
-        return Error::NotFound(shown);
-    }
-    let told = |place: &Path| attribute(place, "last_error").ok().flatten();
-    let told = told(&place).or_else(|| told(place.parent()?));
-    Error::Earlier {
-        message: match told {
-            Some(told) => one_line(&told, LONGEST_REASON),
-            None => format!("{shown}: {error}"),
-        },
-        errno: error.raw_os_error().unwrap_or_default(),
-    }
 }
 
 /// A name in a folder: its inode, and its kind.

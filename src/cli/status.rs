@@ -128,6 +128,10 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
             let _ = write!(calls, " until {at}");
         }
     }
+    let mut origin = words("/api/origin");
+    if let Some(outage) = status.pointer("/api/outage").and_then(Value::as_str) {
+        let _ = write!(origin, "; not reached now: {}", one_line(outage, 200));
+    }
     let failures = match count("/failures") {
         0 => "none".into(),
         n => format!("{n}; see {shown}/.vm0fs/errors"),
@@ -169,7 +173,7 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
     vec![
         ("mounted", mounted),
         ("workers", workers(status)),
-        ("API", words("/api/origin")),
+        ("API", origin),
         ("calls", calls),
         (
             "cache",
@@ -257,6 +261,7 @@ mod tests {
             "vm0fs": "0.1.0",
             "mounted_at": "2020-01-01T00:00:00Z",
             "api": {"origin": "https://a\u{1b}[2J", "calls": 7, "failed": 1,
+                    "outage": "GET /v1/agents: re\u{1b}fused",
                     "rate_limit": {"limit": 10, "remaining": 3, "reset": 0}},
             "crawlers": {"policy": "deny", "refused": {"up\ndatedb": 2}},
         });
@@ -265,7 +270,10 @@ mod tests {
             let found = rows.iter().find(|(own, _)| *own == name);
             found.map(|(_, value)| value.clone()).unwrap_or_default()
         };
-        assert_eq!(row("API"), "https://a [2J");
+        assert_eq!(
+            row("API"),
+            "https://a [2J; not reached now: GET /v1/agents: re fused"
+        );
         assert_eq!(
             row("calls"),
             "7 made, 1 failed; 3 of 10 left until 1970-01-01T00:00:00Z"

@@ -10,6 +10,7 @@ mod told;
 
 use super::{
     complete::values::Values,
+    mount_failure::reason,
     mounts,
     output::{columns, print},
 };
@@ -270,7 +271,7 @@ fn answer(mountpoint: &Path) -> Result<()> {
             io::ErrorKind::PermissionDenied => {
                 "only the user who mounted, and root, may look at this".to_owned()
             }
-            _ => error.to_string(),
+            _ => reason(mountpoint, &error),
         });
         let value = read.and_then(|text| {
             serde_json::from_slice::<Value>(&text).map_err(|error| error.to_string())

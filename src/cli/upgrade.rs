@@ -88,12 +88,13 @@ impl UpgradeArgs {
 /// What a mount's status says of its workers: its supervisor, and how many were
 /// replaced and refused.
 fn workers(entry: &MountEntry) -> Result<Value> {
-    let refused = |why: &str| Err(Error::Setup(why.into()));
-    match unmount::look(entry.clone()).health {
-        Health::Alive(status) => Ok(status["workers"].clone()),
-        Health::Closed => refused("another user has mounted it, who alone may upgrade it"),
-        Health::Dead => refused("its process is gone; mount again"),
-        Health::Hung(why, _) | Health::Unknown(why) => refused(&why),
+    let state = unmount::look(entry.clone());
+    match (&state.health, state.trouble()) {
+        (Health::Alive(status), _) => Ok(status["workers"].clone()),
+        (_, Some((why, advice))) => Err(Error::Setup(format!("{why}; {advice}"))),
+        (_, None) => Err(Error::Setup(
+            "another user has mounted it, who alone may upgrade it".into(),
+        )),
     }
 }
 

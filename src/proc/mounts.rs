@@ -32,6 +32,8 @@ pub struct MountEntry {
     pub fstype: String,
     /// What is mounted, e.g. `vm0fs`.
     pub source: String,
+    /// Whether the kernel lets no process write in it.
+    pub is_read_only: bool,
     /// Of a FUSE mount, the user who has mounted it.
     pub user: Option<u32>,
     /// And that user's group then.
@@ -66,6 +68,17 @@ pub fn mounts() -> Result<Vec<MountEntry>> {
     let text =
         read(Path::new(FILE)).map_err(|error| Error::io(format!("reading {FILE}"), error))?;
     Ok(parse(&text))
+}
+
+/// Which of these mounts a path lies in, or is, and the path below it. The path is one
+/// without `..`, which would lead elsewhere. Touches none of them.
+pub fn holding<'a, 'b>(
+    mounts: &'a [MountEntry],
+    path: &'b Path,
+) -> Option<(&'a MountEntry, &'b Path)> {
+    let mut above = path.ancestors();
+    let mount = above.find_map(|above| mounts.iter().rfind(|entry| entry.mountpoint == above))?;
+    Some((mount, path.strip_prefix(&mount.mountpoint).ok()?))
 }
 
 /// The uppermost mount at exactly this path, of any type.
@@ -146,6 +159,8 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
     let device = String::from_utf8_lossy(fields.next()?).into_owned();
     // After the root within the device; before the options.
     let mountpoint = PathBuf::from(OsString::from_vec(unescape(fields.nth(1)?)));
+    let flags = fields.next()?;
+    let is_read_only = flags.split(|&byte| byte == b',').any(|flag| flag == b"ro");
     // Optional fields end with a lone hyphen.
     fields.find(|field| *field == b"-")?;
     let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
@@ -163,6 +178,7 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
         mountpoint,
         fstype,
         source,
+        is_read_only,
         user,
         group,
     })
@@ -194,7 +210,7 @@ mod tests {
             41 40 0:36 / /a rw broken\n\
             junk\n\
             x 1 0:1 / /m rw - t s rw\n\
-            42 22 0:37 / /\xff\\999\\ rw - fuse vm0fs rw\n\
+            42 22 0:37 / /\xff\\999\\ ro,nosuid - fuse vm0fs rw\n\
             43 22 0:38 /";
         let mounts = parse(text);
         let points: Vec<_> = mounts
@@ -214,12 +230,15 @@ mod tests {
                 mountpoint: "/home/me/my vm0\\\t\n".into(),
                 fstype: "fuse.vm0fs".into(),
                 source: "vm0fs".into(),
+                is_read_only: false,
                 user: Some(0),
                 group: None,
             }
         );
         let ours: Vec<_> = mounts.iter().map(MountEntry::is_vm0fs).collect();
         assert_eq!(ours, [false, true, true]);
+        let read_only: Vec<_> = mounts.iter().map(|entry| entry.is_read_only).collect();
+        assert_eq!(read_only, [false, false, true]);
     }
 
     #[test]

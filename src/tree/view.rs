@@ -205,11 +205,6 @@ impl Tree {
         self.answers.shed();
     }
 
-    /// Why the service cannot be reached, where that is so.
-    pub fn outage(&self) -> Option<Error> {
-        self.answers.service().outage()
-    }
-
     /// Whether a list of agents is known, if only from an earlier mount.
     pub fn knows_agents(&self) -> bool {
         self.answers.of::<Agents>().last(&()).is_some()

@@ -19,7 +19,12 @@ fn mount_reports_a_refused_token() {
         let place = Place::new(&bench, who, "mnt");
         let mut command = place.mount(&bench);
         let said = finish(command.env("VM0_API_KEY", "not-the-token"));
-        said.failed(&["refuses the token", "401", "vm0 auth login", "VM0_API_KEY"]);
+        said.failed(&[
+            "refuses the token",
+            "401",
+            "vm0 auth login",
+            "from VM0_API_KEY",
+        ]);
         assert!(!said.err.contains("not-the-token"), "{said:?}");
         nothing_left(&place);
         assert!(!place.path.exists(), "the folder that it made is left");

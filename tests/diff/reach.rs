@@ -15,6 +15,7 @@ fn small() -> (Bench, [String; 3]) {
         world.add_version(&storage, version("one\n")),
         world.add_version(&storage, version("two\n")),
     ];
+    world.add_storage(Kind::Artifact, "other");
     let volume = world.add_storage(Kind::Volume, "site");
     world.add_version(&volume, version("volume\n"));
     (Bench::new(world), ids)
@@ -62,6 +63,8 @@ fn it_is_the_same_through_a_mount_and_without() {
             ("artifacts/site", "."),
             ("", "site"),
             ("artifacts", "artifacts/site"),
+            ("artifacts/other", "../site"),
+            ("volumes/site", "../../artifacts/site/latest"),
         ] {
             let mut command = bench.command(who);
             command.current_dir(mount.join(folder));

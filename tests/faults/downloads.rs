@@ -270,7 +270,10 @@ fn failures_of_the_object_store_are_reported_and_pass() {
                 "403",
                 status(403),
                 IO,
-                &["HTTP 403", "link is not accepted"],
+                &[
+                    "HTTP 403",
+                    "link is not accepted: see that this machine's clock",
+                ],
                 3..=3,
                 3..=3,
             ),

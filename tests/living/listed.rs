@@ -1,10 +1,12 @@
 //! `vm0fs ls`, `vm0fs logs` and `vm0fs cancel`, with a mount and without one.
 
 use super::{end_long_ago, posts, world};
-use crate::support::fake::{Action, Agent, Fault, File, Kind, Run, VersionSpec, World, uuid};
+use crate::support::fake::{
+    Action, Agent, Claude, Fault, File, Kind, Run, VersionSpec, World, uuid,
+};
 use crate::{
-    commands::{Said, finish},
-    support::{Bench, Mount, Who, program},
+    commands::{Said, finish, until},
+    support::{Bench, Mount, Who, program, watched::Watched},
 };
 use serde_json::Value;
 use std::process::Command;
@@ -187,6 +189,47 @@ fn a_mount_of_the_same_account_is_asked_for_what_it_knows() {
 }
 
 #[test]
+fn words_mean_runs_that_a_mount_has_not_listed_yet() {
+    for who in Who::all() {
+        let (world, _) = world();
+        let bench = Bench::new(world);
+        let mount = bench.mount_as(who);
+        let mount = mount.with(["--list-ttl", "1h", "--read-only"]).start();
+        mount.run("cat runs/.runs.jsonl && ls agents/writer/latest/");
+        let mut ago = 50;
+        let mut start = |name: &str| {
+            let id = uuid(name);
+            ago -= 1;
+            let mut world = bench.server.world();
+            let run = Run::new("writer", world.ago(ago)).status("running");
+            let mut run = run.id(id.clone());
+            run.event(world.ago(1), Claude::said(name));
+            world.add_run(run);
+            drop(world);
+            bench.server.clear_requests();
+            id
+        };
+        for word in ["latest", "writer/latest", "beginning"] {
+            let id = start(word);
+            let word = word.replace("beginning", &id[..8]);
+            let out = said(&bench, who, &format!("logs {word}")).succeeded();
+            assert!(out.contains(&word) || word == id[..8], "{word}: {out}");
+            assert!(bench.api_calls().len() <= 4, "{:?}", bench.api_calls());
+        }
+        mount.unmount();
+
+        let mount = bench.mount_as(who).with(["--list-ttl", "1h"]).start();
+        for word in ["latest", "writer/latest", "beginning"] {
+            mount.run("cat runs/.runs.jsonl && ls agents/writer/latest/");
+            let id = start(&format!("another {word}"));
+            let word = word.replace("beginning", &id[..8]);
+            let out = said(&bench, who, &format!("cancel {word}")).succeeded();
+            assert_eq!(out, format!("{id}: cancelled\n"), "{word}");
+        }
+    }
+}
+
+#[test]
 fn words_that_name_nothing_are_reported_with_the_nearest() {
     let bench = Bench::new(many());
     let who = Who::Myself;
@@ -336,4 +379,35 @@ fn ls_shows_what_was_last_known_while_the_service_is_away() {
     let said = finish(&mut after);
     said.told(&["what follows is what was last known"]);
     assert_eq!(said.succeeded(), before);
+}
+
+#[test]
+fn a_mount_says_that_it_shows_what_was_last_known() {
+    for who in Who::all() {
+        let (world, run) = world();
+        let mut bench = Bench::at_own_address(world);
+        let mount = bench.mount_as(who).with(["--list-ttl", "1h"]).start();
+        let of = |words: &str| format!("{words} --mountpoint {}", mount.path().display());
+        let before = said(&bench, who, &of("ls runs")).succeeded();
+        let log = said(&bench, who, &of("logs latest")).succeeded();
+        bench.end_server();
+        // Another run may be the latest by now.
+        said(&bench, who, &of("cancel latest")).failed(&["latest: ", "refused"]);
+        let listed = said(&bench, who, &of("ls runs"));
+        listed.told(&["refused", "what follows is what was last known"]);
+        assert_eq!(listed.succeeded(), before);
+        let told = said(&bench, who, &of("logs latest"));
+        told.told(&[
+            "the runs are those that were last known",
+            "the log is as it was last known",
+        ]);
+        assert_eq!(told.succeeded(), log);
+        until("status tells of it", || {
+            let status = said(&bench, who, &format!("status {}", mount.path().display()));
+            status.out.contains("not reached now: ")
+        });
+        let mut follow = command(&bench, who, &of(&format!("logs {run} --follow")));
+        let follow = Watched::start(&mut follow);
+        follow.expect("what comes is shown once that is over");
+    }
 }

@@ -173,7 +173,7 @@ impl<'a> Listings<'a> {
         }
         let mounts = reach::mounts(&self.typed.connection).unwrap_or_default();
         let here = reach::here(&mounts, self.environment).filter(|_| self.typed.asks_mounts);
-        if let Some(values) = here.and_then(|here| question.ask(here, "", LIMIT)) {
+        if let Some(values) = here.and_then(|here| question.ask(&here.mountpoint, "", LIMIT)) {
             return values;
         }
         let share = LIMIT / u32::try_from(mounts.len().max(1)).unwrap_or(u32::MAX);
@@ -183,7 +183,7 @@ impl<'a> Listings<'a> {
                 let ask = || {
                     let account = settings.account();
                     let mut mounts = mounts.iter();
-                    mounts.find_map(|mount| question.ask(mount, &account, share))
+                    mounts.find_map(|mount| question.ask(&mount.mountpoint, &account, share))
                 };
                 known.and_then(Result::ok).or_else(ask).unwrap_or_default()
             }
@@ -191,7 +191,7 @@ impl<'a> Listings<'a> {
             Err(Error::NoToken) => {
                 let mut answers = mounts
                     .iter()
-                    .filter_map(|mount| question.ask(mount, "", share));
+                    .filter_map(|mount| question.ask(&mount.mountpoint, "", share));
                 match (answers.next(), answers.next()) {
                     (Some(only), None) => only,
                     _ => Vec::new(),

@@ -143,11 +143,7 @@ fn in_mount(mountpoint: &Path, path: &[&[u8]]) -> Result<Found> {
         return Err(Error::NotFound(shown));
     }
     let path = MountPath::find(&path)?;
-    let failed = |error: io::Error| {
-        let told = path.attribute("last_error").ok().flatten();
-        let told = told.map(|told| Error::Setup(format!("{}: {told}", path.shown)));
-        told.unwrap_or_else(|| Error::io(path.shown.clone(), error))
-    };
+    let failed = |error: io::Error| path.failure(&error);
     bars::watch(&path);
     let mut names = fs::read_dir(&path.root).map_err(failed)?;
     let is_empty = names.next().transpose().map_err(failed)?.is_none();

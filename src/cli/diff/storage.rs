@@ -3,7 +3,7 @@
 use crate::{
     cli::mounts,
     error::{Error, Result},
-    proc::MountEntry,
+    proc::{self, MountEntry},
     text::one_line,
 };
 use std::{
@@ -58,7 +58,9 @@ impl Storage {
         // A name alone may be one in the working folder.
         if by_name.is_none() || named.iter().count() == 1 {
             let here = absolute(named).ok()?;
-            if let Some(found) = by_path(&here, mounts) {
+            // Where a link leads whose target `..` is in, the kernel knows.
+            let is_plain = !here.components().any(|part| part == Component::ParentDir);
+            if is_plain && let Some(found) = by_path(&here, mounts) {
                 return Some(found);
             }
         }
@@ -73,10 +75,7 @@ impl Storage {
 
 /// What a path is in, or is.
 fn by_path(path: &Path, mounts: &[MountEntry]) -> Option<Storage> {
-    let mount = path
-        .ancestors()
-        .find_map(|above| mounts.iter().rfind(|entry| entry.mountpoint == above))?;
-    let below = path.strip_prefix(&mount.mountpoint).ok()?;
+    let (mount, below) = proc::holding(mounts, path)?;
     let mut names = below.iter();
     let (kind, name) = (names.next()?, names.next()?);
     Some(Storage {
@@ -107,7 +106,6 @@ fn by_name(named: &Path) -> Option<Storage> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::proc;
 
     #[test]
     fn a_name_means_an_artifact_unless_it_says_volumes() {

@@ -95,7 +95,7 @@ fn judge(origin: &str, error: Option<&Error>, took: Duration) -> [Check; 2] {
             let advice = "see that --api-url is the API's: something else answers";
             Check::fail(found, advice)
         }
-        (Some(500..), _) => Check::fail(found, "the service is in trouble: try again later"),
+        (Some(500..), _) => Check::fail(found, "until then, mounts show what was last known"),
         (_, Error::Transport(transport)) if transport.kind == TransportKind::Connect => {
             let advice = "see that --api-url is right and the network is up (behind a proxy, set \
                           HTTPS_PROXY); for a certificate, that the clock is right";

@@ -60,6 +60,11 @@ impl Service {
         self.offline || self.breaker.error().is_some()
     }
 
+    /// Whether it is never called.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.offline
+    }
+
     /// Why it cannot be reached, where that is so.
     pub(crate) fn outage(&self) -> Option<Error> {
         self.breaker.error()

@@ -69,10 +69,12 @@ impl View<'_> {
             "api": {
                 "origin": service.api().origin(),
                 "account": self.tree.account,
+                "offline": service.is_offline(),
                 "calls": calls.made,
                 "failed": calls.failed,
                 "last_request_id": calls.last_request_id,
                 "rate_limit": calls.rate_limit,
+                "outage": service.outage().map(|error| error.to_string()),
             },
             "cache": {
                 "dir": content.dir().to_string_lossy(),

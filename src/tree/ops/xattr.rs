@@ -15,6 +15,7 @@ use crate::{
         view::View,
     },
 };
+use std::time::Duration;
 
 /// A process that sets this attribute of a version has all of its content fetched, and
 /// waits for that.
@@ -22,6 +23,12 @@ pub const FETCH_ALL: &str = "user.vm0.fetch-all";
 
 /// The same for the hashes of all of its files: its index is whole then.
 pub const FETCH_HASHES: &str = "user.vm0.fetch-hashes";
+
+/// Read of the folder of runs, has them listed anew and waits for that: what the mount then
+/// tells of them is no older than the question. It is read and not set, since nothing can
+/// be set in a mount that is read-only to the kernel, and listed nowhere, since it costs a
+/// call.
+pub const LIST_ANEW: &str = "user.vm0.list-anew";
 
 /// The SHA-256 of a file of a version, in hexadecimal digits. Listed once the version is
 /// sealed and, where its index is from a fleet, its hashes have come; what asks for it by
@@ -74,6 +81,9 @@ impl View<'_> {
             .and_then(|name| name.strip_prefix(PREFIX))
             .ok_or(Error::NoAttribute)?;
         let node = self.node(ino)?;
+        if node == Node::Runs && LIST_ANEW.strip_prefix(PREFIX) == Some(name) {
+            return self.list_anew();
+        }
         if name == DIGEST
             && let Node::Entry(version, number @ 1..) = &node
         {
@@ -85,6 +95,14 @@ impl View<'_> {
         let attributes = self.xattrs(&node)?;
         let value = attributes.into_iter().find(|(each, _)| *each == name);
         Ok(value.map(|(_, value)| value).ok_or(Error::NoAttribute)?)
+    }
+
+    /// Lists the runs anew. In an outage that fails, where the last listing would be shown.
+    fn list_anew(&self) -> Answer<Vec<u8>> {
+        let known = self.tree.answers.of::<Runs>();
+        known.expire(&(), self.since, Duration::ZERO);
+        self.need::<Runs>(&())?;
+        Ok(Vec::new())
     }
 
     /// The names of a node's extended attributes, each ended by NUL.
@@ -109,6 +127,10 @@ impl View<'_> {
             }
         };
         match node {
+            Node::Root => {
+                let outage = self.tree.answers.service().outage();
+                add("last_error", outage.map(|error| error.to_string()));
+            }
             Node::Agents => add("last_error", self.failure::<Agents>(())),
             Node::Runs => add("last_error", self.failure::<Runs>(())),
             Node::Storages(kind) => add("last_error", self.failure::<Storages>(*kind)),

@@ -192,9 +192,11 @@ impl Get<'_> {
                 return self.changed();
             }
             // An expired link is 403, from some stores 400 or 401.
-            StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                (Remedy::NewLink, "; the download's link is not accepted")
-            }
+            StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => (
+                Remedy::NewLink,
+                "; the download's link is not accepted: see that this machine's clock is right \
+                 (`vm0fs doctor`), and try again",
+            ),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
                 (Remedy::Retry, "; try again later")
             }

@@ -1,0 +1,112 @@
+//! Why a path in a mount could not be used: in the mount's words, since the kernel passes
+//! on no more than a number.
+
+use super::mounts::{self, attribute};
+use crate::{error::Error, proc, text::one_line};
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    path::{Path, absolute},
+};
+
+/// The attribute of a file that says why its last fetch failed.
+pub(super) const LAST_ERROR: &str = "user.vm0.last_error";
+
+/// Characters of a path, and of what a mount says of a failure.
+const SHOWN: usize = 200;
+const LONGEST_REASON: usize = 2_000;
+
+/// What failures are called that many fetches share.
+const SHARED: [&str; 2] = ["the network", "the service"];
+
+/// The error for what a mount has answered.
+pub(super) fn failure(place: &Path, error: &io::Error) -> Error {
+    let shown = one_line(&place.to_string_lossy(), SHOWN);
+    if error.kind() == ErrorKind::NotFound {
+        return Error::NotFound(shown);
+    }
+    let told = last_error(place).or_else(|| last_error(place.parent()?));
+    Error::Earlier {
+        message: told.unwrap_or_else(|| format!("{shown}: {}", reason(place, error))),
+        errno: error.raw_os_error().unwrap_or_default(),
+    }
+}
+
+/// Why the last fetch for a file or a folder failed, if it did.
+pub(super) fn last_error(place: &Path) -> Option<String> {
+    let told = attribute(place, LAST_ERROR).ok().flatten()?;
+    Some(one_line(&told, LONGEST_REASON))
+}
+
+/// The same where the path could not even be looked up, and so has no attributes: by the
+/// mount's failures, else where they are.
+pub(super) fn reason(place: &Path, error: &io::Error) -> String {
+    let mounts = mounts::all().unwrap_or_default();
+    let place = absolute(place).unwrap_or_default();
+    let Some((mount, below)) = proc::holding(&mounts, &place) else {
+        return error.to_string();
+    };
+    match error.kind() {
+        ErrorKind::NotConnected | ErrorKind::ConnectionAborted => {
+            let (what, advice) = mounts::dead(&mount.mountpoint);
+            return format!("{what}; {advice}");
+        }
+        // What the kernel says by itself.
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory | ErrorKind::InvalidFilename => {
+            return error.to_string();
+        }
+        _ => {}
+    }
+    let errors = mount.mountpoint.join(".vm0fs/errors");
+    let text = fs::read(&errors).unwrap_or_default();
+    let names: Vec<_> = below.iter().map(|name| name.to_string_lossy()).collect();
+    // The folders at the top are in the names of many things.
+    let names = names.get(1..).unwrap_or_default();
+    let errno = error.raw_os_error().unwrap_or_default();
+    let told = last_line(&String::from_utf8_lossy(&text), names, errno);
+    let told = told.or_else(|| place.ancestors().skip(1).find_map(last_error));
+    told.unwrap_or_else(|| {
+        let errors = one_line(&errors.to_string_lossy(), SHOWN);
+        format!("{error}; see {errors}")
+    })
+}
+
+/// The last failure with this number, among those of `.vm0fs/errors`, that names one of
+/// these things or concerns all.
+fn last_line(errors: &str, names: &[impl AsRef<str>], errno: i32) -> Option<String> {
+    let end = format!(" (errno {errno})");
+    let concerns = |said: &str| {
+        let shared = SHARED.iter().any(|all| said.starts_with(all));
+        shared || names.iter().any(|name| said.contains(name.as_ref()))
+    };
+    errors.lines().rev().find_map(|line| {
+        // After its time; a count may follow.
+        let (_, said) = line.split_once(' ')?;
+        let (said, _) = said.rsplit_once(&*end)?;
+        concerns(said).then(|| one_line(said, LONGEST_REASON))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_last_failure_that_concerns_a_path_is_told() {
+        let errors = "\
+2026-01-01T00:00:00.000Z run abc-1: GET /v1/runs/abc-1: HTTP 500 (errno 5)
+2026-01-01T00:00:01.000Z run abc-1: GET /v1/runs/abc-1: HTTP 502 (errno 5) (3 times, last 2026)
+2026-01-01T00:00:02.000Z run abc-2: GET /v1/runs/abc-2: HTTP 500 (errno 5)
+2026-01-01T00:00:03.000Z the network: GET /v1/agents: refused (errno 101)
+broken
+";
+        let told = |name: &str, errno| last_line(errors, &[name], errno);
+        let of_run = "run abc-1: GET /v1/runs/abc-1: HTTP 502";
+        assert_eq!(told("abc-1", 5).unwrap(), of_run);
+        let of_all = "the network: GET /v1/agents: refused";
+        assert_eq!(told("abc-1", 101).unwrap(), of_all);
+        assert_eq!(told("abc-3", 5), None);
+        assert_eq!(told("abc-1", 13), None);
+    }
+}

@@ -1,0 +1,142 @@
+//! What commands say through a mount whose service fails, whose process is gone, or through
+//! which nothing can be changed.
+
+use super::world;
+use crate::{
+    commands::{Place, Said, finish, until},
+    support::{
+        Bench, Who,
+        fake::{Action, Fault, File, Kind, VersionSpec, uuid},
+    },
+};
+use nix::sys::signal::{SIGCONT, SIGKILL};
+
+#[track_caller]
+fn said(bench: &Bench, who: Who, words: &[&str]) -> Said {
+    finish(bench.command(who).args(words))
+}
+
+#[test]
+fn every_command_says_why_a_path_in_a_mount_cannot_be_looked_up() {
+    let forbidden = Action::api_error(403, "permission_error", "forbidden", "you may not");
+    for (action, told) in [
+        (Action::internal_error(), "HTTP 500"),
+        (forbidden, "you may not"),
+    ] {
+        for who in Who::all() {
+            let (mut world, _) = world();
+            let storage = world.add_storage(Kind::Artifact, "site");
+            let version = VersionSpec::files(vec![File::new("f", "1")]);
+            let id = world.add_version(&storage, version);
+            let bench = Bench::new(world);
+            let mount = bench.mount_as(who).start();
+            bench.server.fault(Fault::api("/v1/", action.clone()));
+            let run = uuid("of another machine");
+            let at = ["--mountpoint", mount.path().to_str().unwrap()];
+            for command in ["logs", "cancel"] {
+                let words = [&[command, &run][..], &at].concat();
+                said(&bench, who, &words).failed(&[told, &run]);
+            }
+            let path = mount.join("artifacts/site");
+            let path = path.to_str().unwrap();
+            let version = format!("{path}/{id}");
+            said(&bench, who, &["diff", path, &id, "latest"]).told(&[told]);
+            said(&bench, who, &["prefetch", &version]).failed(&[told, path]);
+            said(&bench, who, &["cache", "pin", &version]).failed(&[told, path]);
+        }
+    }
+}
+
+#[test]
+fn a_mount_through_which_nothing_can_be_changed_is_not_asked_to_cancel() {
+    for who in Who::all() {
+        for flag in ["--read-only", "--offline"] {
+            let (world, run) = world();
+            let bench = Bench::new(world);
+            let mount = bench.mount_as(who).with([flag]).start();
+            let named = mount.path().to_str().unwrap();
+            let refused = said(&bench, who, &["cancel", &run, "--mountpoint", named]);
+            refused.failed(&[flag, "name no mount"]);
+            let mut inside = bench.command(who);
+            inside.args(["cancel", &run]).current_dir(mount.path());
+            let out = finish(&mut inside).succeeded();
+            assert_eq!(out, format!("{run}: cancelled\n"));
+        }
+    }
+}
+
+#[test]
+fn a_run_can_be_named_by_its_path_in_a_mount() {
+    for who in Who::all() {
+        let (world, run) = world();
+        let bench = Bench::new(world);
+        let mount = bench.mount_as(who).start();
+        let inside = |folder: &str, words: [&str; 2]| {
+            let mut command = bench.command(who);
+            finish(command.args(words).current_dir(mount.join(folder)))
+        };
+        let of_run = format!("runs/{run}");
+        let log = mount.cat(&format!("{of_run}/logs"));
+        let whole = mount.join(&of_run);
+        let whole = whole.to_str().unwrap();
+        for (folder, name) in [
+            ("", whole),
+            ("", &format!("{whole}/")),
+            (&of_run, "."),
+            (&of_run, &format!("../{}", &run[..8])),
+            (&of_run, "../../agents/writer/latest"),
+            ("agents/writer", "./latest"),
+            ("agents", "writer/latest"),
+            ("agents/writer/runs", &format!("./{run}")),
+        ] {
+            assert_eq!(
+                inside(folder, ["logs", name]).succeeded(),
+                log,
+                "{folder} {name}"
+            );
+        }
+        for name in [".", "./latest", "agents/writer/.."] {
+            inside("", ["logs", name]).failed(&["there is no"]);
+        }
+        for command in ["top", "status", "unmount", "upgrade"] {
+            let holds = format!("in the mount {}", mount.path().display());
+            inside("/", [command, whole]).failed(&["mounted there", &holds]);
+        }
+        let out = inside(&format!("{of_run}/volumes"), ["cancel", ".."]).succeeded();
+        assert_eq!(out, format!("{run}: cancelled\n"));
+    }
+}
+
+#[test]
+fn every_command_says_what_to_do_about_a_mount_that_is_stopped_or_dead() {
+    for who in Who::all() {
+        let (mut world, _) = world();
+        let storage = world.add_storage(Kind::Artifact, "site");
+        world.add_version(&storage, VersionSpec::files(vec![File::new("f", "1")]));
+        let bench = Bench::new(world);
+        let place = Place::mounted(&bench, who, "mnt");
+        let mountpoint = place.path.to_str().unwrap();
+        let version = format!("{mountpoint}/artifacts/site/latest");
+        let commands = [
+            &["top", "--once", mountpoint][..],
+            &["prefetch", &version],
+            &["cache", "pin", &version],
+            &["upgrade", mountpoint],
+            &["ls", "runs", "--mountpoint", mountpoint],
+        ];
+        place.stop();
+        for words in &commands[1..] {
+            said(&bench, who, words).failed(&["is stopped", "kill -CONT", "--lazy"]);
+        }
+        place.signal_all(SIGCONT);
+        place.signal_all(SIGKILL);
+        until("it is dead", || {
+            let status = said(&bench, who, &["status", mountpoint]);
+            status.out.contains(": dead: ")
+        });
+        for words in commands {
+            said(&bench, who, words).failed(&["its process is gone; mount again at", "--lazy"]);
+        }
+        finish(&mut place.unmount(&bench)).succeeded();
+    }
+}
