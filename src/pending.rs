@@ -56,9 +56,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// [`PendingRequests::let_go`] releases requests for which nothing has come for this long.
 const HUNG: Duration = Duration::from_secs(1);
 
-/// A process that sets this attribute of a mount's root asks for
-/// [`PendingRequests::let_go`]. That needs neither a socket nor a signal, and the
-/// kernel says which user asks.
+/// A process that reads this attribute of a mount's root asks for
+/// [`PendingRequests::let_go`]. That needs neither a socket nor a signal, the kernel says
+/// which user asks, and it works where nothing can be set: in a read-only mount.
 pub const LET_GO: &str = "user.vm0.let-go";
 
 /// Why a request that waited runs again.

@@ -8,10 +8,7 @@ use crate::{
     unmount::{self, Health, MountState},
 };
 use nix::unistd::Uid;
-use rustix::{
-    fs::{XattrFlags, getxattr, setxattr},
-    io::Errno,
-};
+use rustix::{fs::getxattr, io::Errno};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -169,8 +166,14 @@ pub(super) fn let_go(entry: &MountEntry) {
 /// # Errors
 /// [`Error::Io`] where the mount does not know how, or may not be asked.
 pub(super) fn ask_to_let_go(mountpoint: &Path) -> Result<()> {
-    setxattr(mountpoint, LET_GO, b"", XattrFlags::empty())
-        .map_err(|error| Error::io(mountpoint.display().to_string(), error.into()))
+    match attribute(mountpoint, LET_GO) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(Error::Setup(format!(
+            "{} is of an older vm0fs, which cannot be asked to end waits",
+            shown(mountpoint)
+        ))),
+        Err(error) => Err(Error::io(shown(mountpoint), error)),
+    }
 }
 
 /// What is wrong with a mount that no process serves, and what to do.

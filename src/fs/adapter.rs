@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::Error,
     pending::LET_GO,
-    tree::{Access, Attributes, FETCH_ALL, FETCH_HASHES, Miss, START_FILE, WriteRequest, Writing},
+    tree::{Access, Attributes, Miss, START_FILE, WriteRequest, Writing},
 };
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, Generation,
@@ -325,6 +325,10 @@ impl Filesystem for Fs {
         size: u32,
         reply: ReplyXattr,
     ) {
+        if ino == INodeNo::ROOT && name == LET_GO && self.context.is_owner(request) {
+            self.context.pending.let_go();
+            return replies::xattr(Ok(Vec::new()), size, reply);
+        }
         let name = name.as_bytes().to_vec();
         self.serve(
             request.pid(),
@@ -449,24 +453,12 @@ impl Filesystem for Fs {
         &self,
         request: &Request,
         ino: INodeNo,
-        name: &OsStr,
+        _: &OsStr,
         _: &[u8],
         _: i32,
         _: u32,
         reply: ReplyEmpty,
     ) {
-        if ino == INodeNo::ROOT && name == LET_GO && self.context.is_owner(request) {
-            self.context.pending.let_go();
-            return reply.ok();
-        }
-        if let Some(name) = [FETCH_ALL, FETCH_HASHES].into_iter().find(|it| name == *it) {
-            return self.serve(
-                request.pid(),
-                Task::on(name, ino.0),
-                move |_, view| view.fetch_by(ino.0, name),
-                |_, done| replies::empty(done, reply),
-            );
-        }
         self.no_xattr(request, ino, reply);
     }
 

@@ -17,17 +17,16 @@ use crate::{
 };
 use std::time::Duration;
 
-/// A process that sets this attribute of a version has all of its content fetched, and
-/// waits for that.
+/// A process that reads this attribute of a version has all of its content fetched, and
+/// waits for that. It is read and not set, since nothing can be set in a mount that is
+/// read-only to the kernel, and listed nowhere, since it costs a fetch.
 pub const FETCH_ALL: &str = "user.vm0.fetch-all";
 
 /// The same for the hashes of all of its files: its index is whole then.
 pub const FETCH_HASHES: &str = "user.vm0.fetch-hashes";
 
-/// Read of the folder of runs, has them listed anew and waits for that: what the mount then
-/// tells of them is no older than the question. It is read and not set, since nothing can
-/// be set in a mount that is read-only to the kernel, and listed nowhere, since it costs a
-/// call.
+/// The same of the folder of runs has them listed anew: what the mount then tells of them is
+/// no older than the question.
 pub const LIST_ANEW: &str = "user.vm0.list-anew";
 
 /// The SHA-256 of a file of a version, in hexadecimal digits. Listed once the version is
@@ -45,25 +44,6 @@ const PREFIX: &str = "user.vm0.";
 type Attributes = Vec<(&'static str, Vec<u8>)>;
 
 impl View<'_> {
-    /// Has fetched what an attribute of a version stands for.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for what is no version, and what the fetch fails with.
-    pub fn fetch_by(&self, ino: u64, attribute: &str) -> Answer<()> {
-        if attribute == FETCH_HASHES {
-            return self.version(ino).map(drop);
-        }
-        let Node::Entry(version, _) = self.node(ino)? else {
-            return Err(Error::Invalid("is in no version".into()).into());
-        };
-        match self.files(&version)? {
-            Files::None => Ok(()),
-            Files::Sealed(sealed) if sealed.has_content() => Ok(()),
-            Files::Partial(_) => Err(self.content_miss(&version)),
-            Files::Sealed(_) => Err(self.miss(&version, Need::All)),
-        }
-    }
-
     /// The value of an extended attribute.
     ///
     /// # Errors
@@ -81,8 +61,12 @@ impl View<'_> {
             .and_then(|name| name.strip_prefix(PREFIX))
             .ok_or(Error::NoAttribute)?;
         let node = self.node(ino)?;
-        if node == Node::Runs && LIST_ANEW.strip_prefix(PREFIX) == Some(name) {
-            return self.list_anew();
+        let is = |attribute: &str| attribute.strip_prefix(PREFIX) == Some(name);
+        match &node {
+            Node::Runs if is(LIST_ANEW) => return self.list_anew(),
+            Node::Entry(version, _) if is(FETCH_ALL) => return self.fetch_all(version),
+            Node::Entry(..) if is(FETCH_HASHES) => return self.version(ino).map(|_| Vec::new()),
+            _ => {}
         }
         if name == DIGEST
             && let Node::Entry(version, number @ 1..) = &node
@@ -95,6 +79,16 @@ impl View<'_> {
         let attributes = self.xattrs(&node)?;
         let value = attributes.into_iter().find(|(each, _)| *each == name);
         Ok(value.map(|(_, value)| value).ok_or(Error::NoAttribute)?)
+    }
+
+    /// Waits until all content of a version is there.
+    fn fetch_all(&self, version: &VersionId) -> Answer<Vec<u8>> {
+        match self.files(version)? {
+            Files::None => Ok(Vec::new()),
+            Files::Sealed(sealed) if sealed.has_content() => Ok(Vec::new()),
+            Files::Partial(_) => Err(self.content_miss(version)),
+            Files::Sealed(_) => Err(self.miss(version, Need::All)),
+        }
     }
 
     /// Lists the runs anew. In an outage that fails, where the last listing would be shown.
