@@ -2,7 +2,7 @@
 //! of a mount that it waits for.
 
 use super::mount_path::MountPath;
-use crate::{error::Result, humanize, logging, text::one_line, threads, tree::Tree};
+use crate::{humanize, logging, sync::Mutex, text::one_line, threads, tree::Tree};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     collections::HashMap,
@@ -58,36 +58,67 @@ fn draw(tree: &Weak<Tree>) {
     }
 }
 
-/// Shows a bar while a mount downloads a version, for as long as the process lives. Nothing,
-/// where standard error is no terminal.
-pub(super) fn watch(version: &MountPath) {
-    if !io::stderr().is_terminal() {
-        return;
+/// What [`watch`] shows, until this goes.
+pub(super) struct Watch(Arc<Mutex<Shown>>);
+
+/// A download of a version that may have a bar.
+#[derive(Default)]
+struct Shown {
+    since: Option<Instant>,
+    bar: Option<ProgressBar>,
+    /// Whether no more is to be shown.
+    has_ended: bool,
+}
+
+/// Shows a bar while a mount downloads a version. Nothing, where standard error is no
+/// terminal.
+pub(super) fn watch(version: &MountPath) -> Watch {
+    let watch = Watch(Arc::default());
+    if io::stderr().is_terminal() {
+        let (version, shown) = (version.clone(), watch.0.clone());
+        if let Err(error) = threads::start("vm0fs-bars", move || follow(&version, &shown)) {
+            tracing::debug!("the download is not shown: {error}");
+        }
     }
-    let version = version.clone();
-    if let Err(error) = threads::start("vm0fs-bars", move || follow(&version)) {
-        tracing::debug!("the download is not shown: {error}");
+    watch
+}
+
+/// Until the watch goes, or the mount does not say any more how far it is: the command says
+/// why then.
+fn follow(version: &MountPath, shown: &Mutex<Shown>) {
+    while let Ok(transfer) = version.transfer() {
+        let mut shown = shown.lock();
+        if shown.has_ended {
+            return;
+        }
+        shown.set(&version.label, transfer);
+        drop(shown);
+        thread::sleep(TICK);
+    }
+    shown.lock().set(&version.label, None);
+}
+
+impl Shown {
+    /// Shows how far a download is, if there is one.
+    fn set(&mut self, label: &str, transfer: Option<(u64, Option<u64>)>) {
+        let Some((bytes, all)) = transfer else {
+            self.bar.take().iter().for_each(take_away);
+            self.since = None;
+            return;
+        };
+        let age = self.since.get_or_insert_with(Instant::now).elapsed();
+        if age >= SLOW {
+            let bar = self.bar.get_or_insert_with(|| bar(label));
+            set(bar, bytes, all, age);
+        }
     }
 }
 
-fn follow(version: &MountPath) -> Result<()> {
-    let mut shown: Option<(Instant, Option<ProgressBar>)> = None;
-    loop {
-        match (version.transfer()?, &mut shown) {
-            (Some((bytes, all)), shown) => {
-                let (since, bar) = shown.get_or_insert_with(|| (Instant::now(), None));
-                if since.elapsed() >= SLOW {
-                    let bar = bar.get_or_insert_with(|| self::bar(&version.label));
-                    set(bar, bytes, all, since.elapsed());
-                }
-            }
-            (None, Some((_, Some(bar)))) => {
-                take_away(bar);
-                shown = None;
-            }
-            (None, shown) => *shown = None,
-        }
-        thread::sleep(TICK);
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut shown = self.0.lock();
+        shown.has_ended = true;
+        shown.set("", None);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::storage::Storage;
 use crate::{
     cli::{
-        bars,
+        bars::{self, Watch},
         mount_path::{MountPath, fetch_by},
         named,
         source::{OpenFile, Source, find},
@@ -28,6 +28,8 @@ pub(super) struct Side<'a> {
     source: &'a Source,
     /// Its path there.
     path: [Box<[u8]>; 3],
+    /// Shows what its content has to wait for.
+    _watch: Option<Watch>,
 }
 
 /// A file that has been opened.
@@ -36,8 +38,8 @@ pub(super) struct Opened<'a> {
     file: OpenFile,
 }
 
-/// Id and files of a version.
-type Found = (String, Option<Arc<Version>>);
+/// Id and files of a version, and what shows its downloads.
+type Found = (String, Option<Arc<Version>>, Option<Watch>);
 
 impl<'a> Side<'a> {
     /// A version by its name in the tree. Waits until the names of all of its files are
@@ -60,7 +62,7 @@ impl<'a> Side<'a> {
             Source::Mount(mountpoint) => in_mount(mountpoint, &path),
             Source::Tree(_, pending) => in_tree(pending, &path),
         };
-        let (id, found) = found.map_err(|error| match error {
+        let (id, version, watch) = found.map_err(|error| match error {
             Error::NotFound(_) => match source.has(&path[..2]) {
                 Ok(true) => named::unknown_version(source, &storage.shown(), path),
                 Ok(false) => {
@@ -72,8 +74,9 @@ impl<'a> Side<'a> {
         })?;
         Ok(Self {
             id,
-            version: found,
+            version,
             source,
+            _watch: watch,
             path: path.map(Box::from),
         })
     }
@@ -128,7 +131,7 @@ fn in_tree(pending: &PendingRequests, path: &[&[u8]]) -> Result<Found> {
     let ino = find(pending, path)?;
     let id = pending.run(|view| view.getxattr(ino, b"user.vm0.id"))?;
     let id = String::from_utf8_lossy(&id).into_owned();
-    Ok((id, pending.run(|view| view.version(ino))?))
+    Ok((id, pending.run(|view| view.version(ino))?, None))
 }
 
 /// The version in a mount: its index is in the mount's cache, once its folder can be
@@ -144,7 +147,7 @@ fn in_mount(mountpoint: &Path, path: &[&[u8]]) -> Result<Found> {
     }
     let path = MountPath::find(&path)?;
     let failed = |error: io::Error| path.failure(&error);
-    bars::watch(&path);
+    let watch = bars::watch(&path);
     let mut names = fs::read_dir(&path.root).map_err(failed)?;
     let is_empty = names.next().transpose().map_err(failed)?.is_none();
     let dir = path.cache_dir()?;
@@ -169,5 +172,5 @@ fn in_mount(mountpoint: &Path, path: &[&[u8]]) -> Result<Found> {
         )));
     }
     let id = path.root.file_name().unwrap_or_default();
-    Ok((one_line(&id.to_string_lossy(), SHOWN), found))
+    Ok((one_line(&id.to_string_lossy(), SHOWN), found, Some(watch)))
 }
