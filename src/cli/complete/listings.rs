@@ -20,9 +20,16 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::Deserialize;
-use std::{cell::OnceCell, ffi::OsString, io::Read, path::Path, process::Stdio, time::Duration};
+use std::{
+    cell::OnceCell,
+    ffi::OsString,
+    io::Read,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
-/// How long the mounts may take to say one listing, together: a user waits.
+/// How long the mounts may take to say all listings of a line, together: a user waits.
 const LIMIT: Duration = Duration::from_millis(500);
 /// Bytes that a mount may say, which is as much as a pipe holds (pipe(7)): they are read
 /// when the process that asks has ended.
@@ -147,6 +154,8 @@ pub(super) struct Listings<'a> {
     settings: OnceCell<Result<Settings>>,
     /// What a mount would show without the network; `None` where nothing is on disk.
     on_disk: OnceCell<Option<Source>>,
+    /// When the mounts have had their time.
+    deadline: Instant,
 }
 
 impl<'a> Listings<'a> {
@@ -156,6 +165,7 @@ impl<'a> Listings<'a> {
             typed,
             settings: OnceCell::new(),
             on_disk: OnceCell::new(),
+            deadline: Instant::now() + LIMIT,
         }
     }
 
@@ -169,21 +179,25 @@ impl<'a> Listings<'a> {
         };
         let named = storage.and_then(|storage| storage.mountpoint);
         if let Some(named) = named.as_ref().or(self.typed.mountpoint.as_ref()) {
-            return question.ask(named, "", LIMIT).unwrap_or_default();
+            return question.ask(named, "", self.left()).unwrap_or_default();
         }
-        let mounts = reach::mounts(&self.typed.connection).unwrap_or_default();
+        let mut mounts = reach::mounts(&self.typed.connection).unwrap_or_default();
         let here = reach::here(&mounts, self.environment).filter(|_| self.typed.asks_mounts);
-        if let Some(values) = here.and_then(|here| question.ask(&here.mountpoint, "", LIMIT)) {
-            return values;
+        if let Some(here) = here.map(|here| here.mountpoint.clone()) {
+            if let Some(values) = question.ask(&here, "", self.left()) {
+                return values;
+            }
+            mounts.retain(|mount| mount.mountpoint != here);
         }
         let share = LIMIT / u32::try_from(mounts.len().max(1)).unwrap_or(u32::MAX);
+        let share = || share.min(self.left());
         match self.settings() {
             Ok(settings) => {
                 let known = self.on_disk(settings).map(|source| question.answer(source));
                 let ask = || {
                     let account = settings.account();
                     let mut mounts = mounts.iter();
-                    mounts.find_map(|mount| question.ask(&mount.mountpoint, &account, share))
+                    mounts.find_map(|mount| question.ask(&mount.mountpoint, &account, share()))
                 };
                 known.and_then(Result::ok).or_else(ask).unwrap_or_default()
             }
@@ -191,7 +205,7 @@ impl<'a> Listings<'a> {
             Err(Error::NoToken) => {
                 let mut answers = mounts
                     .iter()
-                    .filter_map(|mount| question.ask(&mount.mountpoint, "", share));
+                    .filter_map(|mount| question.ask(&mount.mountpoint, "", share()));
                 match (answers.next(), answers.next()) {
                     (Some(only), None) => only,
                     _ => Vec::new(),
@@ -199,6 +213,11 @@ impl<'a> Listings<'a> {
             }
             Err(_) => Vec::new(),
         }
+    }
+
+    /// How long the mounts may still take.
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
     }
 
     /// The artifact or the volume whose versions are meant. The mounts are not touched.
@@ -250,6 +269,9 @@ impl Question<'_> {
     /// What a mount says, if it is of `account` where that is not empty; `None` where it
     /// does not say. Another process asks, which is left behind where a mount hangs.
     fn ask(&self, mountpoint: &Path, account: &str, limit: Duration) -> Option<Vec<Value>> {
+        if limit.is_zero() {
+            return None;
+        }
         let mut process = unmount::second_process("complete", mountpoint);
         process.args([&self.listing.name(), &self.storage, self.begin, account]);
         let mut child = process.stdout(Stdio::piped()).spawn().ok()?;
