@@ -3,12 +3,13 @@
 
 use super::{
     output::{print_bytes, tell},
-    source::Source,
+    source::{OpenFile, Source},
 };
 use crate::{error::Result, logging, text::one_line};
 use jiff::Timestamp;
 use std::{
     cell::Cell,
+    collections::VecDeque,
     process::ExitCode,
     thread,
     time::{Duration, Instant},
@@ -62,13 +63,14 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Prints what a file of the run holds now; whether it holds anything.
+    /// Prints what a file of the run holds now, or the last `tail` lines of that; whether it
+    /// holds anything.
     ///
     /// # Errors
     /// What reading it fails with.
-    pub(super) fn show(&self, file: &str) -> Result<bool> {
+    pub(super) fn show(&self, file: &str, tail: Option<usize>) -> Result<bool> {
         let file = self.source.open(&["runs", self.run, file])?;
-        let mut offset = 0;
+        let mut offset = self.start(&file, tail)?;
         loop {
             let bytes = self.source.read_at(&file, offset)?;
             if bytes.is_empty() {
@@ -79,6 +81,32 @@ impl<'a> Follower<'a> {
             }
             offset += bytes.len() as u64;
         }
+    }
+
+    /// Where the last `tail` lines of a file begin, of what it holds now.
+    fn start(&self, file: &OpenFile, tail: Option<usize>) -> Result<u64> {
+        let Some(tail) = tail else { return Ok(0) };
+        let (mut offset, mut starts) = (0, VecDeque::from([0]));
+        loop {
+            let bytes = self.source.read_at(file, offset)?;
+            if bytes.is_empty() {
+                break;
+            }
+            let lines = (offset + 1..)
+                .zip(&bytes)
+                .filter(|(_, byte)| **byte == b'\n');
+            for (start, _) in lines {
+                starts.push_back(start);
+                // One more than is asked for: no line may follow the last.
+                if starts.len() > tail.saturating_add(1) {
+                    starts.pop_front();
+                }
+            }
+            offset += bytes.len() as u64;
+        }
+        starts.pop_back_if(|start| *start == offset);
+        let first = starts.len().saturating_sub(tail);
+        Ok(starts.get(first).copied().unwrap_or(offset))
     }
 
     /// Why there is nothing to show, for a user who waits for it.
@@ -174,17 +202,17 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Prints a file of the run to its end, and tells by the exit code how the run
-    /// ended.
+    /// Prints a file of the run to its end, or from the last `tail` of its lines so far on,
+    /// and tells by the exit code how the run ended.
     ///
     /// # Errors
     /// What is no failure that may pass.
-    pub(super) fn follow(&self, file: &str) -> Result<ExitCode> {
+    pub(super) fn follow(&self, file: &str, tail: Option<usize>) -> Result<ExitCode> {
         logging::tell_failures();
         let status = ["runs", self.run, "status"];
         self.patiently(|| self.source.open(&status))?;
         let log = self.patiently(|| self.source.open(&["runs", self.run, file]))?;
-        let mut offset = 0;
+        let mut offset = self.patiently(|| self.start(&log, tail))?;
         let mut ended: Option<(u8, Instant)> = None;
         let (mut next_look, mut pause) = (Instant::now(), RETRY);
         let mut next_question = Instant::now();

@@ -6,7 +6,7 @@ use super::{
     named::{self, Away},
     output::{start_quiet_logging, tell},
     reach::ReachOptions,
-    run_path,
+    run_path, whole_number,
 };
 use crate::{config::Environment, error::Result};
 use clap::Args;
@@ -25,6 +25,7 @@ following; the run goes on.
 
 Examples:
   vm0fs logs latest
+  vm0fs logs latest --tail 20
   vm0fs logs my-agent/latest --follow
   vm0fs logs 4f1c2a9e --json | jq .type"
 )]
@@ -35,6 +36,9 @@ pub struct LogsArgs {
     /// Print the log as it grows, until the run ends
     #[arg(short, long)]
     follow: bool,
+    /// Print only the last N lines of what is there [default: all]
+    #[arg(short = 'n', long, value_name = "N", value_parser = whole_number)]
+    tail: Option<usize>,
     /// Print the agent's events as JSON, one object a line, instead of the log
     #[arg(long)]
     json: bool,
@@ -61,9 +65,9 @@ impl LogsArgs {
         let follower = Follower::new(&source, &run);
         let file = if self.json { EVENTS } else { LOG };
         match self.follow {
-            true => follower.follow(file),
+            true => follower.follow(file, self.tail),
             false => {
-                if !follower.show(file)? {
+                if !follower.show(file, self.tail)? {
                     tell(&follower.why_empty()?);
                 }
                 if let Some(why) = follower.why_old(file) {

@@ -101,8 +101,8 @@ impl RunArgs {
         let run = path_component(&id);
         let follower = Follower::new(&source, &run);
         match (self.follow, self.json) {
-            (true, true) => follower.follow(EVENTS),
-            (true, false) => follower.follow(LOG),
+            (true, true) => follower.follow(EVENTS, None),
+            (true, false) => follower.follow(LOG, None),
             (false, _) => Ok(ExitCode::SUCCESS),
         }
     }

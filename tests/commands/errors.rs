@@ -151,7 +151,7 @@ fn settings_and_folders_that_cannot_be_used_are_named_with_what_to_do() {
         }
         let wrong = finish(&mut line(&bench, who, "vm0fs ls runs --limit many"));
         assert_eq!(wrong.code, Some(2));
-        wrong.told(&["\"many\" is not a number of rows", "like 20"]);
+        wrong.told(&["\"many\" is not a whole number", "like 20"]);
     }
 }
 

@@ -284,6 +284,14 @@ fn logs_shows_the_log_of_a_run_by_any_of_its_names() {
             }
             let out = said(&bench, who, "logs latest --json").succeeded();
             assert_eq!(out, events);
+            let lines = Vec::from_iter(log.split_inclusive('\n'));
+            for count in [0, 1, 2, lines.len(), lines.len() + 7] {
+                let last = lines[lines.len().saturating_sub(count)..].concat();
+                let out = said(&bench, who, &format!("logs latest --tail {count}")).succeeded();
+                assert_eq!(out, last, "{count} of {log}");
+            }
+            let wrong = said(&bench, who, "logs latest -n few");
+            wrong.told(&["\"few\" is not a whole number", "like 20"]);
         }
     }
 }
@@ -308,6 +316,11 @@ fn logs_follow_exits_as_the_run_has_ended() {
                 assert!(said.out.contains("hello"), "{said:?}");
                 let lines = if code == 0 { 0 } else { 1 };
                 assert_eq!(said.err.lines().count(), lines, "{said:?}");
+                if code == 0 {
+                    let last = said.out.split_inclusive('\n').next_back();
+                    let tail = self::said(&bench, who, "logs latest --follow --tail 1");
+                    assert_eq!(Some(&*tail.succeeded()), last);
+                }
             }
         }
     }
