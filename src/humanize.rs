@@ -1,6 +1,7 @@
 //! Numbers as people read them: sizes, times, counts, sums of money, and tables of
 //! these. What is for programs is written elsewhere, and exactly.
 
+use crate::text::width;
 use jiff::Timestamp;
 use std::{
     fmt::{Display, Write},
@@ -104,22 +105,42 @@ pub enum Align {
     Right,
 }
 
+/// Cuts the cells of one column so that a row takes at most so many columns of a terminal,
+/// but not below `least`.
+pub fn fit<const N: usize>(
+    rows: &mut [[String; N]],
+    column: usize,
+    most: usize,
+    least: usize,
+    cut: fn(&str, usize) -> String,
+) {
+    let others = (0..N).filter(|other| *other != column);
+    let others: usize = others.map(|other| widest(rows, other) + 2).sum();
+    let most = most.saturating_sub(others).max(least);
+    for row in rows {
+        row[column] = cut(&row[column], most);
+    }
+}
+
+/// Columns of a terminal that the widest cell of a column takes.
+pub fn widest<const N: usize>(rows: &[[String; N]], column: usize) -> usize {
+    let widths = rows.iter().map(|row| width(&row[column]));
+    widths.max().unwrap_or(0)
+}
+
 /// Rows in columns as wide as their widest cell, two spaces apart. A cell is text
-/// without line breaks, each character of which counts as one wide.
+/// without line breaks.
 pub fn table<const N: usize>(rows: &[[String; N]], columns: [Align; N]) -> String {
-    let width = |column: usize| {
-        let widths = rows.iter().map(|row| row[column].chars().count());
-        widths.max().unwrap_or(0)
-    };
-    let widths: [usize; N] = std::array::from_fn(width);
+    let widths: [usize; N] = std::array::from_fn(|column| widest(rows, column));
     let mut out = String::new();
     for row in rows {
         let mut line = String::new();
-        for ((cell, align), width) in row.iter().zip(columns).zip(widths) {
+        for ((cell, align), widest) in row.iter().zip(columns).zip(widths) {
+            let space = " ".repeat(widest - width(cell));
             // Writing to a String cannot fail.
             let _ = match align {
-                Align::Left => write!(line, "{cell:width$}  "),
-                Align::Right => write!(line, "{cell:>width$}  "),
+                Align::Left => write!(line, "{cell}{space}  "),
+                Align::Right => write!(line, "{space}{cell}  "),
             };
         }
         let _ = writeln!(out, "{}", line.trim_end());

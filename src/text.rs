@@ -3,6 +3,7 @@
 //! begin a line of the log. And bytes as hexadecimal.
 
 use std::fmt::Write;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// What editors and shells, those of Windows above all, put before UTF-8 text
 /// (Unicode, "byte order mark"): it says how the text is written, and is no part
@@ -73,6 +74,41 @@ pub fn one_line(text: &str, max: usize) -> String {
         }
     }
     line
+}
+
+/// Columns of a terminal that a line of text takes: characters of East Asian scripts and
+/// most emoji take two (Unicode Standard Annex #11), combining ones none.
+pub fn width(line: &str) -> usize {
+    line.width()
+}
+
+/// A line of at most so many columns.
+pub fn cut(line: &str, most: usize) -> String {
+    if width(line) <= most {
+        return line.to_owned();
+    }
+    let mut left = most.saturating_sub(1);
+    let fits = |c: &char| {
+        let taken = c.width().unwrap_or(0);
+        let fits = taken <= left;
+        left = left.saturating_sub(taken);
+        fits
+    };
+    line.chars().take_while(fits).collect::<String>() + "…"
+}
+
+/// The end of a path in at most so many columns: it tells more than the beginning.
+pub fn cut_path(path: &str, most: usize) -> String {
+    // No combining character begins it.
+    let begins = path.char_indices().filter(|(_, c)| c.width() != Some(0));
+    let mut ends = begins.map(|(begin, _)| &path[begin..]);
+    match width(path) > most {
+        true => {
+            let end = ends.find(|end| width(end) < most).unwrap_or_default();
+            format!("…{end}")
+        }
+        false => path.to_owned(),
+    }
 }
 
 /// Whether a character is a mark of Unicode that reorders or breaks lines.
@@ -242,6 +278,22 @@ mod tests {
         assert_eq!(nearest("ab", ["ba"]), Some("ba"), "swapped");
         assert_eq!(edits(&['a', 'b', 'c'], &[]), 3);
         assert_eq!(nearest(&"x".repeat(1 << 20), known), None);
+    }
+
+    #[test]
+    fn a_line_is_cut_by_the_columns_of_a_terminal() {
+        for (line, most, cut_line, cut_end) in [
+            ("abc", 3, "abc", "abc"),
+            ("abcd", 3, "ab…", "…cd"),
+            ("報告書", 6, "報告書", "報告書"),
+            ("報告書", 5, "報告…", "…告書"),
+            ("報告書", 4, "報…", "…書"),
+            ("ae\u{301}cd", 3, "ae\u{301}…", "…cd"),
+            ("ab", 0, "…", "…"),
+        ] {
+            assert_eq!(cut(line, most), cut_line, "{line} {most}");
+            assert_eq!(cut_path(line, most), cut_end, "{line} {most}");
+        }
     }
 
     #[test]

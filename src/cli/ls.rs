@@ -6,22 +6,26 @@ use super::{
     output::{columns, print, print_bytes, tell},
     reach::ReachOptions,
     source::Source,
+    whole_number,
 };
 use crate::{
     api::types::{RunStatus, StorageKind},
     config::{Environment, Span},
     error::{Error, Result},
-    humanize::{self, Align, date_and_time, table},
-    text::{nearest, one_line},
+    humanize::{self, Align, date_and_time, fit, table, widest},
+    text::{cut, nearest, one_line},
 };
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::{collections::BTreeSet, time::Duration};
 
-/// Characters of a name, of an agent in a row of another thing, and of a version's id on
-/// a terminal.
-const NAME: usize = 48;
+/// Columns of a table of names on the widest terminal, and the fewest of a name: beside a
+/// name that is far away from it, a row is not read.
+const MOST: usize = 120;
+const SHORTEST_NAME: usize = 12;
+/// Columns of an agent in a row of another thing, and characters of a version's id, on a
+/// terminal.
 const AGENT: usize = 24;
 const VERSION: usize = 12;
 /// The shortest beginning of a run's id that is shown, and the fewest characters of its
@@ -96,12 +100,6 @@ struct RunsArgs {
     shown: Shown,
 }
 
-/// Reads `--limit`.
-fn rows_at_most(text: &str) -> Result<usize, String> {
-    let number = text.parse();
-    number.map_err(|_| format!("{text:?} is not a number of rows; write it like 20"))
-}
-
 /// How a listing is shown.
 #[derive(Debug, Args)]
 struct Shown {
@@ -109,7 +107,7 @@ struct Shown {
     #[arg(long)]
     json: bool,
     /// Stop after so many rows [default: all]
-    #[arg(long, value_name = "N", value_parser = rows_at_most)]
+    #[arg(long, value_name = "N", value_parser = whole_number)]
     limit: Option<usize>,
     /// What is asked for it.
     #[command(flatten)]
@@ -135,9 +133,7 @@ impl LsArgs {
     pub fn run(self, environment: &Environment) -> Result<()> {
         match self.what {
             What::Runs(args) => args.run(environment),
-            What::Agents(shown) => shown.list(environment, "agents", |rows, is_exact| {
-                agents_table(rows, is_exact)
-            }),
+            What::Agents(shown) => shown.list(environment, "agents", agents_table),
             What::Artifacts(shown) => shown.list_storages(environment, StorageKind::Artifact),
             What::Volumes(shown) => shown.list_storages(environment, StorageKind::Volume),
         }
@@ -196,9 +192,7 @@ fn is_status(words: &[String], listed: &[(RunRow, String)]) -> Result<()> {
 
 impl Shown {
     fn list_storages(self, environment: &Environment, kind: StorageKind) -> Result<()> {
-        self.list(environment, kind.plural(), |rows, is_exact| {
-            storages_table(rows, is_exact)
-        })
+        self.list(environment, kind.plural(), storages_table)
     }
 
     /// Lists the objects of one kind, by the name of their folder.
@@ -206,12 +200,12 @@ impl Shown {
         self,
         environment: &Environment,
         what: &str,
-        table: impl Fn(&[T], bool) -> String,
+        table: impl Fn(&[T], Option<usize>) -> String,
     ) -> Result<()> {
         let source = self.reach.source(environment)?;
         let listed = rows(&source, &[what, &format!(".{what}.jsonl")])?;
         finish(&source, what, listed, self.limit, self.json, |rows| {
-            table(rows, columns().is_none())
+            table(rows, columns())
         })
     }
 }
@@ -241,23 +235,15 @@ fn finish<T>(
     print(&table(&rows))
 }
 
-/// A text in a cell of at most so many characters.
+/// A text in a cell of at most so many columns of the terminal.
 fn cell(text: &str, most: usize) -> String {
-    let line = one_line(text, usize::MAX);
-    match line.chars().nth(most) {
-        None => line,
-        Some(_) => {
-            line.chars()
-                .take(most.saturating_sub(1))
-                .collect::<String>()
-                + "…"
-        }
-    }
+    cut(&one_line(text, usize::MAX), most)
 }
 
 fn time(at: Option<Timestamp>, is_exact: bool) -> String {
     at.map_or_else(String::new, |at| match is_exact {
-        true => date_and_time(at),
+        // In UTC, which `Z` says (RFC 3339), also to date(1).
+        true => date_and_time(at) + "Z",
         false => ago(at),
     })
 }
@@ -304,49 +290,42 @@ fn runs_table(runs: &[RunRow], ids: &[String], columns: Option<usize>) -> String
     let mut lines = vec![head.map(str::to_owned)];
     lines.extend(runs.iter().map(row));
     if let Some(columns) = columns {
-        let width = |of: usize| {
-            let widths = lines.iter().map(|line| line[of].chars().count());
-            widths.max().unwrap_or(0)
-        };
-        let others: usize = (1..5).map(|of| width(of) + 2).sum();
-        let is_wide = columns >= width(0) + 2 + others + PROMPT;
-        let id = if is_wide {
-            width(0)
-        } else {
-            id_length(ids).min(width(0))
-        };
-        let left = columns.saturating_sub(id + 2 + others).max(SHORTEST_PROMPT);
-        for line in &mut lines {
-            line[0] = line[0].chars().take(id).collect();
-            line[5] = cell(&line[5], left);
+        let others: usize = (0..5).map(|of| widest(&lines, of) + 2).sum();
+        if columns < others + PROMPT {
+            let id = id_length(ids);
+            for line in &mut lines {
+                line[0] = line[0].chars().take(id).collect();
+            }
         }
+        fit(&mut lines, 5, columns, SHORTEST_PROMPT, cut);
     }
     let columns = [Align::Left; 6];
     table(&lines, columns)
 }
 
-fn agents_table(agents: &[AgentRow], is_exact: bool) -> String {
-    let name = if is_exact { usize::MAX } else { NAME };
+fn agents_table(agents: &[AgentRow], columns: Option<usize>) -> String {
+    let is_exact = columns.is_none();
     let head = ["NAME", "CREATED", "UPDATED", "ID"].map(str::to_owned);
     let row = |agent: &AgentRow| {
         [
-            cell(&agent.name, name),
+            cell(&agent.name, usize::MAX),
             time(Some(agent.created), is_exact),
             time(agent.updated, is_exact),
             cell(&agent.id, usize::MAX),
         ]
     };
-    let lines: Vec<_> = std::iter::once(head)
+    let mut lines: Vec<_> = std::iter::once(head)
         .chain(agents.iter().map(row))
         .collect();
+    if let Some(columns) = columns {
+        fit(&mut lines, 0, columns.min(MOST), SHORTEST_NAME, cut);
+    }
     table(&lines, [Align::Left; 4])
 }
 
-fn storages_table(storages: &[StorageRow], is_exact: bool) -> String {
-    let (name, version) = match is_exact {
-        true => (usize::MAX, usize::MAX),
-        false => (NAME, VERSION),
-    };
+fn storages_table(storages: &[StorageRow], columns: Option<usize>) -> String {
+    let is_exact = columns.is_none();
+    let version = if is_exact { usize::MAX } else { VERSION };
     let head = ["NAME", "SIZE", "FILES", "UPDATED", "VERSION"].map(str::to_owned);
     let row = |storage: &StorageRow| {
         let size = storage.size.map(|size| match is_exact {
@@ -356,7 +335,7 @@ fn storages_table(storages: &[StorageRow], is_exact: bool) -> String {
         let id = storage.version.as_deref().unwrap_or_default();
         let id: String = id.chars().take(version).collect();
         [
-            cell(&storage.name, name),
+            cell(&storage.name, usize::MAX),
             size.unwrap_or_default(),
             storage
                 .files
@@ -366,9 +345,12 @@ fn storages_table(storages: &[StorageRow], is_exact: bool) -> String {
             cell(&id, usize::MAX),
         ]
     };
-    let lines: Vec<_> = std::iter::once(head)
+    let mut lines: Vec<_> = std::iter::once(head)
         .chain(storages.iter().map(row))
         .collect();
+    if let Some(columns) = columns {
+        fit(&mut lines, 0, columns.min(MOST), SHORTEST_NAME, cut);
+    }
     let (left, right) = (Align::Left, Align::Right);
     table(&lines, [left, right, right, left, left])
 }
@@ -377,6 +359,7 @@ fn storages_table(storages: &[StorageRow], is_exact: bool) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::text::width;
 
     fn run(id: &str, prompt: &str) -> RunRow {
         let json = serde_json::json!({
@@ -389,11 +372,14 @@ mod tests {
     #[test]
     fn a_table_of_runs_fits_the_terminal_and_is_exact_elsewhere() {
         let ids = ["0b7f1c9e-3c1d-4a52", "0b7f1c9e-3cff-0000"].map(str::to_owned);
-        let runs = [run(&ids[0], &"long ".repeat(60)), run(&ids[1], "b")];
+        let runs = [
+            run(&ids[0], &"long ".repeat(60)),
+            run(&ids[1], &"報告書を".repeat(60)),
+        ];
         for columns in [70, 80, 200] {
             let text = runs_table(&runs, &ids, Some(columns));
             assert!(!text.contains('\u{1b}'), "{text}");
-            let widest = text.lines().map(|line| line.chars().count()).max();
+            let widest = text.lines().map(width).max();
             assert!(widest.unwrap() <= columns, "{columns}: {text}");
             let has_whole_ids = text.contains(&ids[0]);
             assert_eq!(has_whole_ids, columns == 200, "{columns}: {text}");
@@ -412,6 +398,32 @@ mod tests {
             text.contains("61.5 s") && text.contains(&"long ".repeat(59)),
             "{text}"
         );
+    }
+
+    #[test]
+    fn tables_of_names_fit_the_terminal_and_have_whole_ids() {
+        let id = "0b7f1c9e-3c1d-4a52-9c00-2f9d9c8e1a00";
+        for name in ["a name of many words ".repeat(9), "報告".repeat(40)] {
+            let row = serde_json::json!({
+                "id": id, "name": name, "created": "2026-01-02T03:04:05.000Z",
+                "version": id, "size": 5, "files": 2,
+            });
+            let agents = [serde_json::from_value(row.clone()).unwrap()];
+            let storages = [serde_json::from_value(row).unwrap()];
+            for columns in [80, 100, 300] {
+                let texts = [
+                    agents_table(&agents, Some(columns)),
+                    storages_table(&storages, Some(columns)),
+                ];
+                assert!(texts[0].contains(id), "{}", texts[0]);
+                for line in texts.iter().flat_map(|text| text.lines()) {
+                    assert!(width(line) <= columns.min(MOST), "{columns}: {line}");
+                }
+            }
+            let text = agents_table(&agents, None) + &storages_table(&storages, None);
+            assert_eq!(text.matches(name.trim()).count(), 2, "{text}");
+            assert!(text.contains("2026-01-02 03:04:05Z"), "{text}");
+        }
     }
 
     #[test]

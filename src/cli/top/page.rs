@@ -2,8 +2,8 @@
 
 use super::told::{Activity, Download, Followed, Reader};
 use crate::{
-    humanize::{self, Align, table},
-    text::one_line,
+    humanize::{self, Align, fit, table},
+    text::{cut, cut_path, one_line},
 };
 use jiff::Timestamp;
 use std::time::Duration;
@@ -32,28 +32,6 @@ fn rate(bytes: u64, seconds: f64) -> String {
     match bytes {
         0 => "-".into(),
         _ => humanize::rate(bytes, time),
-    }
-}
-
-/// A text of at most so many characters.
-fn cut(text: &str, most: usize) -> String {
-    match text.chars().nth(most) {
-        None => text.to_owned(),
-        Some(_) => {
-            text.chars()
-                .take(most.saturating_sub(1))
-                .collect::<String>()
-                + "…"
-        }
-    }
-}
-
-/// The end of a path, which tells more than its beginning.
-fn cut_path(path: &str, most: usize) -> String {
-    let length = path.chars().count();
-    match length > most {
-        true => "…".to_owned() + &path.chars().skip(length + 1 - most).collect::<String>(),
-        false => path.to_owned(),
     }
 }
 
@@ -236,12 +214,7 @@ impl Page<'_> {
             ]
         };
         let mut rows: Vec<[String; 5]> = self.now.downloads.iter().map(row).collect();
-        let width = |of: usize| rows.iter().map(|row| row[of].chars().count()).max();
-        let others: usize = (1..5).filter_map(width).map(|width| width + 2).sum();
-        let most = columns.saturating_sub(others + 5).max(PATH);
-        for row in &mut rows {
-            row[0] = cut_path(&row[0], most);
-        }
+        fit(&mut rows, 0, columns.saturating_sub(5), PATH, cut_path);
         let (left, right) = (Align::Left, Align::Right);
         let text = table(&rows, [left, left, right, right, right]);
         text.lines().map(|line| format!("  {line}")).collect()
@@ -302,12 +275,7 @@ impl Page<'_> {
             waiting.then(rates).then(idle)
         });
         rows.extend(readers.iter().map(row));
-        let width = |of: usize| rows.iter().map(|row| row[of].chars().count()).max();
-        let others: usize = (0..6).filter_map(width).map(|width| width + 2).sum();
-        let most = columns.saturating_sub(others + 1).max(PATH);
-        for row in &mut rows {
-            row[6] = cut_path(&row[6], most);
-        }
+        fit(&mut rows, 6, columns.saturating_sub(1), PATH, cut_path);
         let (left, right) = (Align::Left, Align::Right);
         let text = table(&rows, [right, left, left, right, right, right, left]);
         text.lines().map(str::to_owned).collect()
