@@ -110,7 +110,7 @@ fn a_slow_download_has_a_line_on_the_terminal_of_a_mount_in_the_foreground() {
             program().display(),
             place.path.display()
         );
-        let (mut terminal, mut keys) = Watched::on_a_terminal(&bench, place.who, &mount);
+        let (mut terminal, keys) = Watched::on_a_terminal(&bench, place.who, &mount);
         terminal.expect("mounted at");
         let read = "cat volumes/model/latest/weights > /dev/null";
         let reader = super::Running::script(place.who, &place.inside(read));
@@ -124,7 +124,6 @@ fn a_slow_download_has_a_line_on_the_terminal_of_a_mount_in_the_foreground() {
         drop(reader);
         finish(&mut place.unmount(&bench)).succeeded();
         terminal.expect("left");
-        Watched::type_in(&mut keys, "\u{4}");
         drop(keys);
         terminal.end();
         if is_piped {
