@@ -171,12 +171,6 @@ pub enum Command {
     Man(ManArgs),
 }
 
-/// Reads a number of rows or lines.
-fn whole_number(text: &str) -> std::result::Result<usize, String> {
-    let number = text.parse();
-    number.map_err(|_| format!("{text:?} is not a whole number; write it like 20"))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

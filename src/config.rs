@@ -20,7 +20,7 @@ pub use self::{
         USER_AGENT,
     },
     shared_cache::SharedCacheSettings,
-    units::{ByteSize, Span},
+    units::{ByteSize, Span, whole_number},
 };
 
 use self::{environment::TOKENS, files::CliLogin};

@@ -6,9 +6,12 @@ use super::{
     named::{self, Away},
     output::{start_quiet_logging, tell},
     reach::ReachOptions,
-    run_path, whole_number,
+    run_path,
 };
-use crate::{config::Environment, error::Result};
+use crate::{
+    config::{Environment, whole_number},
+    error::Result,
+};
 use clap::Args;
 use std::process::ExitCode;
 use tracing_subscriber::filter::LevelFilter;

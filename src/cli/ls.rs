@@ -6,11 +6,10 @@ use super::{
     output::{columns, print, print_bytes, tell},
     reach::ReachOptions,
     source::Source,
-    whole_number,
 };
 use crate::{
     api::types::{RunStatus, StorageKind},
-    config::{Environment, Span},
+    config::{Environment, Span, whole_number},
     error::{Error, Result},
     humanize::{self, Align, date_and_time, fit, table, widest},
     text::{cut, nearest, one_line},

@@ -90,6 +90,15 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     whole.checked_add(u64::try_from(part).ok()?)
 }
 
+/// Reads a number of rows or lines.
+///
+/// # Errors
+/// For anything else, as a sentence for the user.
+pub fn whole_number(text: &str) -> Result<usize, String> {
+    let number = text.parse();
+    number.map_err(|_| format!("{text:?} is not a whole number; write it like 20"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
