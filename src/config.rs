@@ -12,7 +12,7 @@ mod shared_cache;
 mod units;
 
 pub use self::{
-    describe::{Described, describe, no_files},
+    describe::{Described, describe, no_files, without_secrets},
     environment::Environment,
     files::{is_token, read_shared_key, token_for_file},
     options::{

@@ -3,7 +3,7 @@
 
 use super::options::{ConnectionOptions, MountOptions, SharedCacheOptions};
 use crate::{
-    api::Token,
+    api::{Token, begins_as_token},
     error::{Error, Result, is_missing},
     shared::SharedKey,
     text::{decode, nearest},
@@ -130,10 +130,7 @@ pub(super) fn read_cli_login(path: &Path) -> Result<CliLogin> {
 /// Whether the name of a file looks like a token that was given in its place.
 pub fn is_token(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
-    let kinds = [&b"vm0_live_"[..], b"vm0_test_", b"vm0_pat_"];
-    kinds
-        .iter()
-        .any(|kind| name.as_encoded_bytes().starts_with(kind))
+    begins_as_token(name.as_encoded_bytes())
 }
 
 /// What to do with a token that was given in place of the name of its file. It is not repeated.
