@@ -3,6 +3,7 @@
 //! of its own to fail; now and then one probe finds out whether the server is back.
 
 use crate::{error::Error, jitter, sync::Mutex};
+use jiff::Timestamp;
 use std::time::{Duration, Instant};
 
 /// The first probe comes this long after the failure, each further one twice
@@ -43,6 +44,8 @@ pub(crate) struct Breaker {
 struct Inner {
     /// The failure that opened the breaker, or that of the newest probe.
     error: Option<Error>,
+    /// When it was opened.
+    since: Option<Timestamp>,
     next_probe: Option<Instant>,
     pause: Duration,
     /// When the running probe began.
@@ -75,6 +78,11 @@ impl Breaker {
     /// The failure that keeps the breaker open, while it is.
     pub(crate) fn error(&self) -> Option<Error> {
         self.inner.lock().error.clone()
+    }
+
+    /// Since when the breaker is open, while it is.
+    pub(crate) fn open_since(&self) -> Option<Timestamp> {
+        self.inner.lock().since
     }
 
     /// Asks whether a fetch may call the server.
@@ -128,6 +136,7 @@ impl Inner {
         };
         self.next_probe = Some(Instant::now() + self.pause.mul_f64(1.0 - early));
         self.error = Some(error.clone());
+        self.since.get_or_insert_with(Timestamp::now);
     }
 
     fn end(&mut self, server: &str) {
@@ -183,13 +192,15 @@ mod tests {
             FIRST_PROBE,
             "not the probe's failure"
         );
+        let since = breaker.open_since();
         breaker.probed(Some(&unreachable()));
         assert_eq!(breaker.inner.lock().pause, FIRST_PROBE * 2);
+        assert_eq!((breaker.open_since(), since.is_some()), (since, true));
         breaker.inner.lock().next_probe = Some(Instant::now());
         assert!(matches!(breaker.admit(), State::HalfOpen));
         breaker.probed(None);
         assert!(matches!(breaker.admit(), State::Closed));
-        assert!(breaker.error().is_none());
+        assert!(breaker.error().is_none() && breaker.open_since().is_none());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod aws_profile;
 mod describe;
 mod environment;
+mod exposed;
 mod files;
 mod options;
 pub mod secrets;
@@ -12,8 +13,9 @@ mod shared_cache;
 mod units;
 
 pub use self::{
-    describe::{Described, describe, no_files},
+    describe::{Described, describe, no_files, without_secrets},
     environment::Environment,
+    exposed::{SecretFile, secret_files},
     files::{is_token, read_shared_key, token_for_file},
     options::{
         ConnectionOptions, Crawlers, DEFAULT_TIMEOUT, Documented, MountOptions, SharedCacheOptions,
@@ -43,6 +45,9 @@ pub const DEFAULT_API_URL: &str = "https://api.vm0.ai";
 
 /// The `vm0` CLI's login, as messages name it.
 const LOGIN: &str = "~/.vm0/config.json";
+
+/// The same below the home folder.
+const CLI_LOGIN: &str = ".vm0/config.json";
 
 /// The variable that holds the API's base.
 const API_URL: &str = "VM0_API_URL";
@@ -239,7 +244,7 @@ impl Login<'_> {
     fn field(&self, which: fn(&CliLogin) -> Option<&String>) -> Result<Option<&String>> {
         if self.read.get().is_none() {
             let login = match &self.environment.home {
-                Some(home) => files::read_cli_login(&home.join(".vm0/config.json"))?,
+                Some(home) => files::read_cli_login(&home.join(CLI_LOGIN))?,
                 None => CliLogin::default(),
             };
             // It has just been seen to be empty.

@@ -97,8 +97,9 @@ pub fn run(
             serves(mounted.tree());
         }
     }
+    let away = mounted.look_at_api();
     let remark = mounted.warnings.first().map(String::as_str);
-    let status = Seen::default().told(&mounted.mountpoint, remark);
+    let status = Seen::default().told(&mounted.mountpoint, away, remark);
     mounted.manager.ready(&status);
     mounted.serve(signals);
     Ok(Outcome::Ended)

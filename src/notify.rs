@@ -32,6 +32,9 @@ pub const VARIABLES: [&str; 3] = [SOCKET, WATCHDOG, WATCHDOG_OF];
 /// How long telling it may take: its queue may be full.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How often a process that speaks for itself looks what it has to say.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The longest status, in characters.
 const LONGEST: usize = 400;
 
@@ -94,8 +97,16 @@ impl Notifier {
         self.tell(&format!("STOPPING=1\n{}", said("unmounted")));
     }
 
-    /// How often [`Notifier::lives`] is to be called at least, where a manager wants that.
-    pub fn pulse(&self) -> Option<Duration> {
+    /// How long to wait for something to say, other than signs of life, at most.
+    pub fn patience(&self) -> Duration {
+        match self.address {
+            Some(_) => self.pulse().map_or(LOOK, |pulse| pulse.min(LOOK)),
+            None => Duration::MAX,
+        }
+    }
+
+    /// How often a sign of life is to be given at least, where a manager wants that.
+    fn pulse(&self) -> Option<Duration> {
         // sd_watchdog_enabled(3) recommends half of the time.
         self.watchdog.map(|watchdog| watchdog / 2)
     }

@@ -1,7 +1,7 @@
 //! What a worker knows of its supervisor, and what became of the workers before it:
 //! for `status`.
 
-use crate::sync::Mutex;
+use crate::{humanize::date_and_time, sync::Mutex};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -73,11 +73,18 @@ impl Supervision {
 
 impl Seen {
     /// What a mount at `place` does, in a line for a service manager.
-    pub fn told(&self, place: &Path, remark: Option<&str>) -> String {
+    /// `away` is since when the API has not answered, where that is so.
+    pub fn told(&self, place: &Path, away: Option<Timestamp>, remark: Option<&str>) -> String {
         let mut told = format!("serving {}", place.display());
         if let Some(last) = self.replacements.last() {
             let (count, why) = (self.replaced, &last.why);
             told += &format!("; workers replaced: {count}, the last: {why}");
+        }
+        if let Some(since) = away {
+            let since = date_and_time(since);
+            told += &format!(
+                "; the API has not answered since {since} UTC, what was last known is shown"
+            );
         }
         if let Some(remark) = remark {
             told += &format!("; {remark}");

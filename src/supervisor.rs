@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! vm0fs mount → supervisor (device, memory of what workers leave, secrets; one thread)
-//!                   │ starts, tells, watches          ▲ Mounted, Serving, Ended
+//!                   │ starts, tells, watches          ▲ Mounted, Serving, Away, Ended
 //!                   ▼                                 │
 //!               worker (everything else) ── killed → the next worker, FUSE_NOTIFY_RESEND
 //! ```
@@ -22,6 +22,7 @@ mod launch;
 mod link;
 mod log;
 mod message;
+mod program;
 mod supervise;
 mod worker;
 

@@ -12,6 +12,17 @@ use std::{fmt, sync::Arc};
 /// another file by mistake gets an error, and the file is not sent.
 const MAX_TOKEN: usize = 8 * 1024;
 
+/// Stands for a token in a text.
+const HIDDEN: &str = "[token]";
+
+/// What all tokens of the service begin with, and what follows in each kind that is known.
+const MARK: &str = "vm0_";
+const KINDS: [&str; 3] = ["live_", "test_", "pat_"];
+
+/// Characters that follow [`MARK`] in a token of another kind, at least: a shorter word is a
+/// name.
+const SECRET: usize = 16;
+
 /// A bearer token. Neither `Debug` nor `Display` show it.
 #[derive(Clone)]
 pub struct Token {
@@ -79,8 +90,33 @@ impl Token {
 
     /// `text` without this token, which a server may echo.
     pub(crate) fn redact(&self, text: &str) -> String {
-        text.replace(&self.text, "[token]")
+        text.replace(&self.text, HIDDEN)
     }
+}
+
+/// Whether a text begins as tokens of a known kind do.
+pub fn begins_as_token(text: &[u8]) -> bool {
+    let rest = text.strip_prefix(MARK.as_bytes());
+    rest.is_some_and(|rest| KINDS.iter().any(|kind| rest.starts_with(kind.as_bytes())))
+}
+
+/// `text` without what looks like a token, also where its end has been cut off (`…`).
+pub fn hide_tokens(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(MARK) {
+        let (before, found) = rest.split_at(at);
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let end = found.find(|c| !is_part(c)).unwrap_or(found.len());
+        let (word, after) = found.split_at(end);
+        let is_token = begins_as_token(word.as_bytes())
+            || word.len() >= MARK.len() + SECRET
+            || word.len() > MARK.len() && after.starts_with('…');
+        out += before;
+        out += if is_token { HIDDEN } else { word };
+        rest = after;
+    }
+    out + rest
 }
 
 impl fmt::Debug for Token {
@@ -116,6 +152,23 @@ mod tests {
         let marked = Token::new("\u{feff} vm0_live_secret\r\n").unwrap();
         assert_eq!(marked.header().unwrap(), header);
         assert_eq!(token.redact("bad vm0_live_secret!"), "bad [token]!");
+    }
+
+    #[test]
+    fn what_looks_like_a_token_is_hidden() {
+        let token = format!("vm0_{}", "0a".repeat(32));
+        for (text, shown) in [
+            (
+                &*format!("a {token}, Bearer {token}\nb"),
+                "a [token], Bearer [token]\nb",
+            ),
+            ("/x/vm0_live_s-3: no", "/x/[token]: no"),
+            ("vm0_pat_x vm0_test_", "[token] [token]"),
+            ("vm0_x vm0fs vm0_", "vm0_x vm0fs vm0_"),
+            ("vm0_oth… vm0_…", "[token]… vm0_…"),
+        ] {
+            assert_eq!(hide_tokens(text), shown);
+        }
     }
 
     #[test]

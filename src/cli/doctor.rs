@@ -6,6 +6,7 @@ mod check;
 mod machine;
 mod mounted;
 mod report;
+mod secret_files;
 mod service;
 mod shared;
 
@@ -59,13 +60,15 @@ impl DoctorArgs {
     /// # Errors
     /// Where standard output cannot be written.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
-        // A token file that others may read is warned of.
-        start_logging(0, false, environment)?;
+        // Before messages are shown: a file with a secret that others may read is a check here.
         let settings = Settings::load(self.connection.clone(), environment);
+        let secret_files = secret_files::check(self.connection.clone(), environment);
+        start_logging(0, false, environment)?;
         let allow_other = |settings: &Settings| settings.options.allow_other;
         let mut checks = machine::check(environment, settings.as_ref().is_ok_and(allow_other));
         checks.extend(mounted::check(self.fix));
         checks.extend(service::check(&settings));
+        checks.extend(secret_files);
         checks.extend(settings.as_ref().ok().and_then(shared::check));
         let dir = self.connection.cache_dir.clone();
         checks.extend(cache::check(dir.clone(), environment, self.fix));

@@ -4,6 +4,9 @@
 //!
 //! It says what a table asks for in the words of `vm0fs mount`, and starts that.
 
+mod give;
+
+use self::give::give;
 use super::{fstab, mount::MountArgs, output::print};
 use crate::{
     error::{Error, Result},
@@ -12,19 +15,14 @@ use crate::{
 };
 use clap::{Args, Command as Declaration};
 use nix::unistd::{Uid, User, initgroups, setgid, setuid};
-use rustix::{
-    fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
-    thread::{LinkNameSpaceType, move_into_link_name_space},
-};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::{
     ffi::{CString, OsStr, OsString},
     fs::{self, File},
-    io,
     os::{
         fd::AsFd,
         unix::{
             ffi::OsStrExt,
-            fs::MetadataExt,
             process::{CommandExt, ExitStatusExt},
         },
     },
@@ -124,18 +122,24 @@ pub fn run(commands: &Declaration) -> std::result::Result<Option<u8>, Failure> {
     }
     let mut command = Command::new(OWN_PROGRAM);
     command.arg0("vm0fs").arg("mount").args(arguments);
-    if let Some(user) = asked.setuid {
-        become_user(&user, &call.mountpoint, &mut command)?;
-    }
+    let refusal = match asked.setuid {
+        Some(user) => become_user(&user, &call.mountpoint, &mut command)?,
+        None => None,
+    };
     let status = command.status().map_err(|error| Failure {
         code: SYSTEM,
         error: Error::io("starting vm0fs mount", error),
     })?;
-    Ok(Some(match (status.code(), status.signal()) {
+    let code = match (status.code(), status.signal()) {
         (Some(0), _) => 0,
         (_, Some(libc::SIGINT)) => INTERRUPTED,
         _ => FAILED,
-    }))
+    };
+    match refusal {
+        // The mount has said what that user may not do; this says why.
+        Some(error) if code == FAILED => Err(Failure { code, error }),
+        _ => Ok(Some(code)),
+    }
 }
 
 /// Answers a user who has called the helper itself.
@@ -298,12 +302,14 @@ fn enter(namespace: &OsStr) -> std::result::Result<(), Failure> {
 }
 
 /// Goes on as another user, to whom the mountpoint is given where need be, with nothing of
-/// root's environment that is root's own.
+/// root's environment that is root's own. Returns why the mountpoint could not be given:
+/// the mount may succeed all the same.
 fn become_user(
     name: &str,
     mountpoint: &Path,
     command: &mut Command,
-) -> std::result::Result<(), Failure> {
+) -> std::result::Result<Option<Error>, Failure> {
+    let mut refusal = None;
     let shown = one_line(name, 60);
     let wrong = |what: String| usage(Error::Setup(format!("{}={shown}: {what}", fstab::SETUID)));
     let user = match name.parse() {
@@ -317,10 +323,7 @@ fn become_user(
         if !own.is_root() {
             return Err(wrong("only root can mount as another user".into()));
         }
-        if let Err(error) = give(mountpoint, &user) {
-            // The mount to come says what that user may not do.
-            tracing::debug!("{}: {error}", mountpoint.display());
-        }
+        refusal = give(mountpoint, &user).err();
         let name = CString::new(user.name.as_str()).unwrap_or_default();
         initgroups(&name, user.gid)
             .and_then(|()| setgid(user.gid))
@@ -340,37 +343,7 @@ fn become_user(
         .env("USER", &user.name)
         .env("LOGNAME", &user.name)
         .current_dir("/");
-    Ok(())
-}
-
-/// Gives a user the mountpoint, where it is a folder such as systemd makes for a line of the
-/// table: root's, and empty. fusermount3 mounts for a user only where that user may write.
-fn give(mountpoint: &Path, user: &User) -> io::Result<()> {
-    let there = proc::mount_at(mountpoint).map_err(io::Error::other)?;
-    if there.is_some_and(|entry| !entry.is_on_demand()) {
-        return Ok(());
-    }
-    // A folder on the way may be the user's, who could have a link in it lead elsewhere.
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = openat2(
-        CWD,
-        mountpoint,
-        flags,
-        Mode::empty(),
-        ResolveFlags::NO_SYMLINKS,
-    )?;
-    let folder = File::from(folder);
-    let now = folder.metadata()?;
-    let is_roots_alone = now.uid() == 0 && now.mode() & 0o022 == 0;
-    if is_roots_alone
-        && fs::read_dir(proc::descriptor_path(&folder))?
-            .next()
-            .is_none()
-    {
-        let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
-        std::os::unix::fs::fchown(&folder, Some(uid), Some(gid))?;
-    }
-    Ok(())
+    Ok(refusal)
 }
 
 #[cfg(test)]

@@ -47,6 +47,33 @@ const ROLES: [&str; 4] = [
     "AWS_SKIP_SIGNATURE",
 ];
 
+/// Where a file is that a variable can name; `None` where no home is known.
+fn place(
+    variable: &str,
+    usual: &str,
+    variables: &BTreeMap<String, String>,
+    environment: &Environment,
+) -> Option<PathBuf> {
+    let own = variables.get(variable).filter(|value| !value.is_empty());
+    match (own, &environment.home) {
+        (Some(path), Some(home)) => Some(match path.strip_prefix("~/") {
+            Some(rest) => home.join(rest),
+            None => environment.current_dir.join(path),
+        }),
+        (Some(path), None) => Some(environment.current_dir.join(path)),
+        (None, home) => home.as_ref().map(|home| home.join(usual)),
+    }
+}
+
+/// Where the file of credentials is.
+pub(super) fn credentials(
+    variables: &BTreeMap<String, String>,
+    environment: &Environment,
+) -> Option<PathBuf> {
+    let (variable, usual) = ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials");
+    place(variable, usual, variables, environment)
+}
+
 /// Adds to the variables of AWS what the files say where they are silent.
 ///
 /// # Errors
@@ -69,19 +96,8 @@ pub(super) fn complete(
     let has_own = is_set("AWS_ACCESS_KEY_ID")
         || is_set("AWS_SECRET_ACCESS_KEY")
         || is_set("AWS_WEB_IDENTITY_TOKEN_FILE");
-    let place = |variable: &str, usual: &str| {
-        let own = variables.get(variable).filter(|value| !value.is_empty());
-        match (own, &environment.home) {
-            (Some(path), Some(home)) => Some(match path.strip_prefix("~/") {
-                Some(rest) => home.join(rest),
-                None => environment.current_dir.join(path),
-            }),
-            (Some(path), None) => Some(environment.current_dir.join(path)),
-            (None, home) => home.as_ref().map(|home| home.join(usual)),
-        }
-    };
-    let credentials = place("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials");
-    let config = place("AWS_CONFIG_FILE", ".aws/config");
+    let credentials = credentials(variables, environment);
+    let config = place("AWS_CONFIG_FILE", ".aws/config", variables, environment);
     let mut settings = None;
     // What both say is that of the first.
     for (path, in_config) in [(&credentials, false), (&config, true)] {

@@ -121,7 +121,7 @@ pub fn describe(arguments: &MountOptions, environment: &Environment) -> Result<V
 
 /// A URL without the parts in which there may be a secret, by mistake: what is before an
 /// `@`, and what is behind the path.
-fn without_secrets(url: &str) -> String {
+pub fn without_secrets(url: &str) -> String {
     let (place, rest) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
     let shown = match place.rsplit_once('@') {
         Some((_, place)) => format!("…@{place}"),

@@ -3,7 +3,7 @@
 
 use super::options::{ConnectionOptions, MountOptions, SharedCacheOptions};
 use crate::{
-    api::Token,
+    api::{Token, begins_as_token},
     error::{Error, Result, is_missing},
     shared::SharedKey,
     text::{decode, nearest},
@@ -107,6 +107,13 @@ fn parse(text: &str) -> Result<MountOptions, Wrong> {
     })
 }
 
+/// Whether the CLI's login is there and holds a token.
+pub(super) fn holds_token(path: &Path) -> bool {
+    let login = read(path).ok().flatten();
+    let login = login.and_then(|(text, _)| serde_json::from_str::<CliLogin>(&text).ok());
+    login.is_some_and(|login| login.token.is_some())
+}
+
 /// Reads the CLI's login; nothing where there is none.
 pub(super) fn read_cli_login(path: &Path) -> Result<CliLogin> {
     let Some((text, mode)) = read_own(path)? else {
@@ -130,10 +137,7 @@ pub(super) fn read_cli_login(path: &Path) -> Result<CliLogin> {
 /// Whether the name of a file looks like a token that was given in its place.
 pub fn is_token(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
-    let kinds = [&b"vm0_live_"[..], b"vm0_test_", b"vm0_pat_"];
-    kinds
-        .iter()
-        .any(|kind| name.as_encoded_bytes().starts_with(kind))
+    begins_as_token(name.as_encoded_bytes())
 }
 
 /// What to do with a token that was given in place of the name of its file. It is not repeated.
@@ -186,8 +190,13 @@ fn read_own(path: &Path) -> Result<Option<(String, u32)>> {
     })
 }
 
+/// Whether users other than the owner may read a file, or change it.
+pub(super) fn is_open(mode: u32) -> bool {
+    mode & OTHERS != 0
+}
+
 pub(super) fn warn_if_open(path: &Path, mode: u32, what: &str) {
-    if mode & OTHERS != 0 {
+    if is_open(mode) {
         tracing::warn!(
             "{}: other users may read this {what}; use `chmod 600`",
             path.display()

@@ -41,16 +41,20 @@ pub fn keep() {
     }
 }
 
+/// The secrets' variables that are set.
+pub fn set(environment: &Environment) -> impl Iterator<Item = (&OsString, &OsString)> {
+    let names = TOKENS.iter().chain(&AWS_SECRETS).map(OsString::from);
+    names.filter_map(|name| environment.variables.get_key_value(&name))
+}
+
 /// The secrets' variables in a file in memory, for a process that hands them on and
 /// need not know them; `None` where there are none.
 ///
 /// # Errors
 /// Where there is no memory.
 pub fn hand_on(environment: &Environment) -> Result<Option<OwnedFd>> {
-    let names = TOKENS.iter().chain(&AWS_SECRETS).map(OsString::from);
-    let set = names.filter_map(|name| environment.variables.get_key_value(&name));
     let mut text = Vec::new();
-    for (name, value) in set {
+    for (name, value) in set(environment) {
         let parts = [name.as_bytes(), b"=", value.as_bytes(), b"\0"];
         parts.iter().for_each(|part| text.extend_from_slice(part));
     }

@@ -23,6 +23,7 @@ use crate::{
     unmount,
 };
 use fuser::Session;
+use jiff::Timestamp;
 use nix::{
     sys::signal::{Signal, raise},
     unistd::{Gid, Uid},
@@ -70,6 +71,9 @@ pub(super) struct Mounted {
     voice: Option<Voice>,
     /// The service manager, where there is no supervisor to speak to it.
     pub(super) manager: Notifier,
+    /// Since when the API does not answer, and what the manager was told of that.
+    away: Box<dyn Fn() -> Option<Timestamp> + Send>,
+    told_away: Option<Timestamp>,
     /// Whether requests are being answered.
     serves: bool,
     /// Whether it has come to its orderly end.
@@ -220,13 +224,15 @@ impl Mounted {
         Ok(Self {
             entry: proc::mount_at(&mountpoint)?,
             mountpoint,
-            tree,
             pending,
             gate,
             warnings: Vec::new(),
             origin,
             voice: None,
             manager: Notifier::default(),
+            away: Box::new(tree.outage_watch()),
+            told_away: None,
+            tree,
             serves: false,
             is_over: false,
             events,
@@ -250,6 +256,7 @@ impl Mounted {
         let voice = link.watch(Hooks {
             taken: Box::new(move || gate.taken()),
             hung: Box::new(move || hung.look()),
+            away: Box::new(self.tree.outage_watch()),
             // Fails where the mount is ending anyway.
             tell: Box::new(move |told| drop(events.send(Event::Told(told)))),
         })?;
@@ -341,12 +348,23 @@ impl Mounted {
         end
     }
 
+    /// Since when the API does not answer, which the manager is told.
+    pub(super) fn look_at_api(&mut self) -> Option<Timestamp> {
+        self.told_away = (self.away)();
+        self.told_away
+    }
+
     /// Waits for what happens next, and shows a service manager that it does.
-    fn next_event(&self) -> std::result::Result<Event, RecvTimeoutError> {
+    fn next_event(&mut self) -> std::result::Result<Event, RecvTimeoutError> {
         loop {
             self.manager.lives();
-            let pulse = self.manager.pulse().unwrap_or(Duration::MAX);
-            match self.happens.recv_timeout(pulse) {
+            let told = self.told_away;
+            let away = self.look_at_api();
+            if away != told {
+                let status = Seen::default().told(&self.mountpoint, away, None);
+                self.manager.status(&status);
+            }
+            match self.happens.recv_timeout(self.manager.patience()) {
                 Err(RecvTimeoutError::Timeout) => {}
                 happened => return happened,
             }

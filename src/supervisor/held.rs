@@ -24,6 +24,16 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// The connection, with the descriptors that came with it.
+    pub(super) fn new(connection: Connection, fds: Vec<OwnedFd>) -> Option<Self> {
+        let [device, memory] = fds.try_into().ok()?;
+        Some(Self {
+            device,
+            memory,
+            connection,
+        })
+    }
+
     /// Has the kernel send again what was not answered.
     pub(super) fn resend(&self) {
         // Fails where the mount is gone, which shows elsewhere.

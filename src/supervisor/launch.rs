@@ -137,6 +137,7 @@ pub(super) fn start(
         connection: held.map(|held| held.connection.clone()),
         replaced: seen.replaced,
         replacements: seen.replacements.clone(),
+        hears_away: true,
     });
     Ok(worker)
 }

@@ -10,6 +10,7 @@ use crate::{
     sync::Mutex,
     threads,
 };
+use jiff::Timestamp;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::{
     collections::VecDeque,
@@ -43,6 +44,7 @@ pub struct Link {
     pub replaced: u64,
     /// The last of them.
     pub replacements: Vec<Replacement>,
+    hears_away: bool,
 }
 
 /// What the supervisor tells a worker that serves.
@@ -71,6 +73,8 @@ pub struct Hooks {
     pub taken: Box<dyn Fn() -> u64 + Send>,
     /// Which operation hangs, if one does; asked once a second, or more often.
     pub hung: Box<dyn FnMut() -> Option<String> + Send>,
+    /// Since when the API does not answer, where that is so; asked as often.
+    pub away: Box<dyn Fn() -> Option<Timestamp> + Send>,
     /// What it is told. It must not use descriptors: the thread has others.
     pub tell: Box<dyn Fn(Told) + Send>,
 }
@@ -99,6 +103,7 @@ impl Link {
             connection,
             replaced,
             replacements,
+            hears_away,
         } = order
         else {
             return Err(none());
@@ -119,6 +124,7 @@ impl Link {
             supervisor: pid,
             replaced,
             replacements,
+            hears_away,
         })
     }
 
@@ -180,13 +186,16 @@ impl Link {
     ///
     /// # Errors
     /// Where no thread can be started.
-    pub fn watch(&mut self, hooks: Hooks) -> Result<Voice> {
+    pub fn watch(&mut self, mut hooks: Hooks) -> Result<Voice> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let bell = Arc::new(bell.map_err(|errno| Error::io("making an eventfd", errno.into()))?);
         let voice = Voice {
             queue: Arc::default(),
             bell,
         };
+        if !self.hears_away {
+            hooks.away = Box::new(|| None);
+        }
         let (ready, is_ready) = mpsc::channel();
         let taken = || Error::Internal("the supervisor is heard already".into());
         let socket = self.socket.take().ok_or_else(taken)?;
@@ -281,6 +290,7 @@ fn own_descriptors(kept: [i32; 2]) -> Result<()> {
 /// Hears the supervisor until it or the mount has ended.
 fn hear(socket: &Socket, voice: &Voice, mut hooks: Hooks) {
     let mut is_hung = false;
+    let mut said_away = None;
     loop {
         let mut ends = [
             PollFd::new(socket, PollFlags::IN),
@@ -304,6 +314,11 @@ fn hear(socket: &Socket, voice: &Voice, mut hooks: Hooks) {
         if let Some(operation) = (hooks.hung)().filter(|_| !is_hung) {
             is_hung = true;
             let _ = socket.send(&Report::Hung(operation), &[]);
+        }
+        // Of changes, at most one each time: an API that comes and goes is no flood.
+        let away = (hooks.away)();
+        if away != said_away && socket.send(&Report::Away(away), &[]).is_ok() {
+            said_away = away;
         }
         if !is_told {
             continue;

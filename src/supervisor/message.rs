@@ -73,6 +73,10 @@ pub(crate) enum Order {
         replaced: u64,
         /// The last of them.
         replacements: Vec<Replacement>,
+        /// Whether it knows [`Report::Away`]. A supervisor of before there was such a
+        /// report does not say, and would take it for the worker's end.
+        #[serde(default)]
+        hears_away: bool,
     },
     /// Serve: the worker before has ended.
     Go,
@@ -112,6 +116,8 @@ pub(crate) enum Report {
     Pong(u64),
     /// One of its operations hangs: this one.
     Hung(String),
+    /// The API has not answered since then, or does.
+    Away(Option<Timestamp>),
     /// The mount has come to its orderly end.
     Ended,
 }

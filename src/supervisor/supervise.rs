@@ -11,22 +11,23 @@ use super::{
     launch::{self, Launched},
     log,
     message::{Order, Report},
+    program::Program,
     worker::Worker,
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     malloc,
     notify::Notifier,
-    proc::{OWN_PROGRAM, descriptor_path},
     signals::{RELOAD, Signals, UPGRADE},
     supervision::{Cause, Seen},
     unmount,
 };
+use jiff::Timestamp;
 use nix::sys::{signal::Signal, signalfd::SignalFd};
 use std::{
     fs::File,
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -56,10 +57,7 @@ struct Supervisor {
     manager: Notifier,
     /// Whether a terminal goes away with SIGHUP.
     has_terminal: bool,
-    /// The path of the program, which may be another one by the time of an upgrade.
-    program: PathBuf,
-    /// The program of the last upgrade, also where its file has been replaced since.
-    upgraded: Option<File>,
+    program: Program,
     held: Option<Held>,
     current: Option<Worker>,
     /// The worker that is to replace the current one, and why.
@@ -87,7 +85,7 @@ pub fn supervise() -> Result<Option<ExitCode>> {
         return Ok(None);
     };
     let mut supervisor = Supervisor::new(launched)?;
-    let first = supervisor.start(Path::new(OWN_PROGRAM))?;
+    let first = supervisor.start(&supervisor.program.present())?;
     supervisor.current = Some(first);
     loop {
         let happening = supervisor.wait()?;
@@ -101,7 +99,6 @@ pub fn supervise() -> Result<Option<ExitCode>> {
 
 impl Supervisor {
     fn new(launched: Launched) -> Result<Self> {
-        let program = std::env::current_exe();
         let is_foreground = launched.ready.is_none();
         Ok(Self {
             signals: Signals::of_supervisor()?,
@@ -109,8 +106,7 @@ impl Supervisor {
             is_foreground,
             manager: Notifier::of_process(is_foreground),
             has_terminal: is_foreground && File::open("/dev/tty").is_ok(),
-            upgraded: None,
-            program: program.map_err(|error| Error::io("finding the program", error))?,
+            program: Program::of_process()?,
             held: None,
             current: None,
             next: None,
@@ -167,16 +163,7 @@ impl Supervisor {
             worker.has_spoken();
         }
         match report {
-            Report::Mounted(connection) => {
-                let mut fds = fds.into_iter();
-                if let (Some(device), Some(memory)) = (fds.next(), fds.next()) {
-                    self.held = Some(Held {
-                        device,
-                        memory,
-                        connection,
-                    });
-                }
-            }
+            Report::Mounted(connection) => self.held = Held::new(connection, fds),
             Report::Serving(warnings) => {
                 self.serves(&warnings);
                 // Most of the code that brought it to this point is not needed again.
@@ -188,6 +175,7 @@ impl Supervisor {
             }
             Report::Ended => self.finish(),
             Report::Hung(operation) => self.kill_hung(&operation),
+            Report::Away(since) => self.heard_of_api(since),
             Report::Pong(taken) => {
                 let worker = self.current.as_mut();
                 if worker.is_some_and(|worker| worker.has_moved(taken)) {
@@ -225,8 +213,7 @@ impl Supervisor {
         self.resend();
         let Some(worker) = &self.current else { return };
         if gap.cause == Cause::Upgrade {
-            // Where it cannot be told, a death brings the program of before back.
-            self.upgraded = worker.program().ok();
+            self.program.upgraded_to(worker);
         }
         let replacement = gap.end(worker.version.clone(), || self.deaths.last());
         worker.tell(&Order::Replaced(replacement.clone()));
@@ -234,10 +221,29 @@ impl Supervisor {
         self.tell_manager(None);
     }
 
+    /// What the mount does, in a line.
+    fn told(&self, remark: Option<&str>) -> Option<String> {
+        let place = &self.held.as_ref()?.connection.mountpoint;
+        let away = self.current.as_ref().and_then(|worker| worker.away);
+        Some(self.seen.told(place, away, remark))
+    }
+
     fn tell_manager(&self, remark: Option<&str>) {
-        if let Some(held) = &self.held {
-            let place = &held.connection.mountpoint;
-            self.manager.ready(&self.seen.told(place, remark));
+        if let Some(told) = self.told(remark) {
+            self.manager.ready(&told);
+        }
+    }
+
+    /// The API does not answer since then, or does again.
+    fn heard_of_api(&mut self, away: Option<Timestamp>) {
+        let Some(worker) = &mut self.current else {
+            return;
+        };
+        worker.away = away;
+        // Otherwise there is something else to say, and this comes with what is said next.
+        let is_news = worker.is_free() && self.next.is_none() && self.ending.is_none();
+        if let Some(told) = self.told(None).filter(|_| is_news) {
+            self.manager.status(&told);
         }
     }
 
@@ -292,20 +298,12 @@ impl Supervisor {
         if self.next.is_some() {
             return self.promote();
         }
-        match self.start(&self.present_program()) {
+        match self.start(&self.program.present()) {
             Ok(worker) => {
                 worker.tell(&Order::Go);
                 self.current = Some(worker);
             }
             Err(error) => self.give_up(&format!("no other worker can be started: {error}")),
-        }
-    }
-
-    /// The program that serves now.
-    fn present_program(&self) -> PathBuf {
-        match &self.upgraded {
-            Some(program) => descriptor_path(program),
-            None => OWN_PROGRAM.into(),
         }
     }
 
@@ -316,8 +314,8 @@ impl Supervisor {
             return self.say_refused("another worker is about to begin; try again in a moment");
         }
         let program = match cause {
-            Cause::Upgrade => self.program.clone(),
-            _ => self.present_program(),
+            Cause::Upgrade => self.program.on_disk(),
+            _ => self.program.present(),
         };
         match self.start(&program) {
             Ok(worker) => {

@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result},
     proc::Process,
 };
+use jiff::Timestamp;
 use std::{
     fs::File,
     io,
@@ -43,6 +44,8 @@ pub(super) struct Worker {
     drains_since: Option<Instant>,
     /// Why the supervisor has killed it, if it has.
     pub(super) stopped_because: Option<String>,
+    /// Since when the API has not answered it, where it says so.
+    pub(super) away: Option<Timestamp>,
     taken: u64,
     /// When it was last asked for an answer, and how often since it gave one.
     asked: Option<Instant>,
@@ -78,6 +81,7 @@ impl Worker {
             is_draining: false,
             drains_since: None,
             stopped_because: None,
+            away: None,
             taken: 0,
             asked: None,
             unanswered: 0,

@@ -185,6 +185,12 @@ impl Tree {
         self.shared.as_ref()
     }
 
+    /// Tells since when the API does not answer, where that is so. It holds nothing of the
+    /// tree: a thread with descriptors of its own must not be the one that drops it.
+    pub fn outage_watch(&self) -> impl Fn() -> Option<Timestamp> + Send + use<> {
+        self.answers.service().outage_watch()
+    }
+
     /// Waits until the fleet has what this mount shares, for so long at the most.
     pub fn flush_shared(&self, limit: Duration) {
         if let Some(shared) = &self.shared

@@ -259,6 +259,12 @@ fn a_report_has_what_a_bug_report_needs_and_no_secret() {
         assert!(!said.out.contains(home.to_str().unwrap()), "{}", said.out);
         // Of a token that stands where its file is to be named, nothing is told.
         let pasted = "eyJhbGciOi/JIUzI1NiJ9";
+        // Nor where an earlier version may have logged it, also where settings are bad.
+        let line = format!(" WARN logged: {pasted}, {}", bench.server.token());
+        let log = home.join(".local/state/vm0fs/vm0fs.log");
+        let dir = log.parent().unwrap().display();
+        let script = format!("mkdir -p '{dir}' && echo '{line}' >> '{}'", log.display());
+        super::shell(who, &script);
         let mut command = bench.command(who);
         command.args(["doctor", "--report", "--token-file", pasted]);
         let said = finish(command.env("VM0FS_SHARED_CACHE_KEY_FILE", format!("{pasted}=")));
@@ -271,6 +277,9 @@ fn a_report_has_what_a_bug_report_needs_and_no_secret() {
             !said.out.contains(pasted) && !said.err.contains(pasted),
             "{said:?}"
         );
+        let logged = "WARN logged: [no such file], [";
+        assert!(said.out.contains(logged), "{}", said.out);
+        assert!(!said.out.contains(bench.server.token()), "{}", said.out);
         let mut command = bench.command(who);
         let said = finish(command.args(["doctor", "--report", "--json"]));
         assert_eq!(said.code, Some(2), "{said:?}");

@@ -324,5 +324,45 @@ fn doctor_reports_folders_that_cannot_be_made() {
         let read_only = ["cannot be made", "Read-only file system", "set HOME"];
         tells(&said, "fail", "cache folder", &read_only);
         tells(&said, "fail", "log folder", &read_only);
+    } // A file in the way, also one that is a program, and a link that leads nowhere.
+    let script = "as touch $HOME/.cache; as chmod 0755 $HOME/.cache
+        as ln -s $DIR/gone $HOME/.local; vm0fs doctor";
+    for who in Who::all() {
+        let said = alone(&bench, who, script);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        let cannot = |what| ["cannot be made", what, "move that away", "--cache-dir"];
+        let words = cannot(".cache is not a folder");
+        tells(&said, "fail", "cache folder", &words);
+        let words = cannot(".local is a link that leads nowhere");
+        tells(&said, "fail", "log folder", &words);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn doctor_reports_secrets_that_others_may_read() {
+    let bench = bench();
+    let script = "as mkdir -p $HOME/.vm0; umask 077
+        echo '{\"token\": \"x\"}' | as tee $HOME/.vm0/config.json > /dev/null
+        echo $VM0_API_KEY | as tee $DIR/token > /dev/null; unset VM0_API_KEY
+        vm0fs doctor --token-file $DIR/token
+        as chmod 604 $HOME/.vm0/config.json; as chmod 640 $DIR/token
+        vm0fs doctor --token-file $DIR/token";
+    for who in Who::all() {
+        let said = alone(&bench, who, script);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        for (subject, file) in [
+            ("token file", "/token"),
+            ("vm0 CLI's login", "/.vm0/config.json"),
+        ] {
+            let alone = format!("{file} is for its user alone");
+            tells(&said, "ok", subject, &[&alone]);
+            let open = line(&said, "warn", subject);
+            let path = open.rsplit("chmod 600 ").next().unwrap();
+            assert!(path.starts_with('/') && path.ends_with(file), "{open}");
+            assert!(open.contains("other users may read"), "{open}");
+        }
+        // Once.
+        assert!(!said.err.contains("other users may read"), "{said:?}");
     }
 }

@@ -1,8 +1,8 @@
 //! What a mount tells the service manager that has started it.
 
 use crate::{
-    commands::{Place, finish, kill, small_world, until},
-    support::{Bench, SOON, Who},
+    commands::{Place, finish, kill, shell, small_world, until},
+    support::{Bench, SOON, Who, fake::Server},
 };
 use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM};
 use std::{
@@ -16,7 +16,7 @@ use std::{
         },
     },
     path::Path,
-    process::{Child, Command},
+    process::{Child, Command, Stdio},
 };
 
 /// A service manager's end of the socket.
@@ -69,7 +69,7 @@ impl Manager {
         let mut command = place.mount(bench);
         command.args([option]).env("NOTIFY_SOCKET", &self.name);
         command.env("WATCHDOG_USEC", "2000000");
-        command.stderr(std::process::Stdio::null()).spawn().unwrap()
+        command.stderr(Stdio::null()).spawn().unwrap()
     }
 }
 
@@ -129,6 +129,73 @@ fn a_supervisor_tells_its_manager_what_becomes_of_the_mount() {
 }
 
 #[test]
+fn an_outage_of_the_api_is_told_of_once_and_so_is_its_end() {
+    const AWAY: &str = "; the API has not answered since ";
+    for option in ["--foreground", "--no-supervisor"] {
+        let world = || {
+            let mut world = small_world();
+            world.token = Some(format!("vm0_test_{}", "ab".repeat(32)));
+            world
+        };
+        let mut bench = Bench::at_own_address(world());
+        let place = Place::new(&bench, Who::Myself, "mnt");
+        let manager = Manager::new(bench.dir(), true);
+        let mut command = place.mount(&bench);
+        command.args(["--foreground", "--list-ttl", "0s"]);
+        if option != "--foreground" {
+            command.arg(option);
+        }
+        command.env("NOTIFY_SOCKET", &manager.name);
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        let list = || {
+            shell(
+                Who::Myself,
+                &format!("ls '{}/agents'", place.path.display()),
+            )
+        };
+        let serving = format!("STATUS=serving {}", place.path.display());
+        let heard = manager.hear();
+        assert!(heard.ends_with(&format!("\n{serving}\n")), "{heard}");
+
+        let address = bench.end_server();
+        assert_eq!(list(), "writer\n");
+        let away = manager.hear();
+        assert!(away.starts_with(&format!("{serving}{AWAY}20")), "{away}");
+        assert!(
+            away.contains(" UTC, what was last known is shown"),
+            "{away}"
+        );
+        let mut then = serving;
+        if option == "--foreground" {
+            // What the worker before knew of the API, the next has to find out.
+            kill(place.worker(), SIGKILL);
+            assert!(manager.hear().starts_with("STATUS=a worker ended"));
+            let heard = manager.hear();
+            assert!(!heard.contains(AWAY), "{heard}");
+            then = heard.lines().last().unwrap().to_owned();
+            assert_eq!(list(), "writer\n");
+            let heard = manager.hear();
+            assert!(heard.starts_with(&format!("{then}{AWAY}")), "{heard}");
+        }
+
+        bench.server = Server::start_on(world(), address).unwrap();
+        manager.socket.set_nonblocking(true).unwrap();
+        let mut text = [0; 4096];
+        // Nothing has been said meanwhile, however often it was asked.
+        let mut length = None;
+        until("the API answers again", || {
+            list();
+            length = manager.socket.recv(&mut text).ok();
+            length.is_some()
+        });
+        assert_eq!(&text[..length.unwrap()], format!("{then}\n").as_bytes());
+        kill(child.id(), SIGTERM);
+        assert!(child.wait().unwrap().success());
+        place.is_over();
+    }
+}
+
+#[test]
 fn no_process_of_a_mount_outlives_its_supervisor() {
     let bench = Bench::new(small_world());
     let place = Place::new(&bench, Who::Myself, "mnt");
@@ -153,8 +220,8 @@ except ChildProcessError:
         for (name, value) in mount.get_envs() {
             command.env(name, value.unwrap());
         }
-        command.stdout(std::process::Stdio::piped());
-        let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+        command.stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let pid = lines.next().unwrap().unwrap().parse().unwrap();
         until("serving", || place.path.join(".vm0fs/status.json").exists());
@@ -187,7 +254,7 @@ fn one_process_speaks_for_itself_and_one_in_the_background_not_at_all() {
     command.args(["-f", "--no-supervisor"]);
     command.env("NOTIFY_SOCKET", &manager.name);
     command.env("WATCHDOG_USEC", "200000");
-    let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
     let ready = format!("READY=1\nMAINPID={}\n", child.id());
     let heard = manager.next();
     assert!(heard.starts_with(&ready), "the first: {heard}");

@@ -165,9 +165,27 @@ fn a_folder_that_systemd_has_made_is_given_to_the_user_of_the_line() {
         no mount -t vm0fs vm0fs "$PLACE" -o "setuid=vm0fs-test,$THEIRS"; place
         rm "$PLACE/file"; alice ln -s "$DIR" "$DIR/home-Ordinary/link"
         no "$HELPERS/mount.vm0fs" vm0fs "$DIR/home-Ordinary/link/place" \
-            -o "setuid=vm0fs-test,$THEIRS"; place"#,
+            -o "setuid=vm0fs-test,$THEIRS"; place
+        mount -t tmpfs -o mode=755 tmpfs "$PLACE"; mkdir "$PLACE/in"
+        mount -o remount,ro "$PLACE"
+        no mount -t vm0fs vm0fs "$PLACE/in" -o "setuid=vm0fs-test,$THEIRS"
+        no mount -t vm0fs vm0fs "$PLACE/none" -o "setuid=vm0fs-test,$THEIRS""#,
     );
     let place = machine.place.display();
+    // Why, to what, and what to do.
+    let refused = |path: &str| format!("{path} was not given to vm0fs-test");
+    said.told(&[&refused(&place.to_string()), "not empty", "an empty folder"]);
+    said.told(&[
+        &refused("/link/place"),
+        "a symlink is on the way",
+        "realpath",
+    ]);
+    said.told(&[
+        &refused("/place/in"),
+        "Read-only file system",
+        "a folder of vm0fs-test's",
+    ]);
+    said.told(&[&refused("/place/none"), "no such folder", "mkdir -p"]);
     let owners = format!("vm0fs-test {place}\nroot {place}\nroot {place}\n");
     assert_eq!(said.succeeded(), format!("writer\n{owners}"));
 }

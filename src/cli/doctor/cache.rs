@@ -4,7 +4,7 @@
 use super::check::Check;
 use crate::{
     config::{CacheSettings, Environment, LEAST_FREE, free_space},
-    error::Result,
+    error::{Result, is_missing},
     humanize::size,
     logging,
     store::Inventory,
@@ -12,7 +12,6 @@ use crate::{
 use nix::unistd::{AccessFlags, Uid, access};
 use std::{
     fs::{self, Permissions},
-    io,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -52,7 +51,8 @@ fn folder(dir: &Path, fix: bool) -> (Check, bool) {
     let shown = dir.display();
     let data = match fs::metadata(dir) {
         Ok(data) => data,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        // Also where something on the way is no folder.
+        Err(error) if is_missing(&error) => {
             return (to_be_made(dir), false);
         }
         Err(error) => {
@@ -96,19 +96,32 @@ fn folder(dir: &Path, fix: bool) -> (Check, bool) {
     (Check::ok(format!("{shown} is private")), true)
 }
 
-/// Whether a folder that is missing can be made, where the nearest folder above it is.
+/// Whether a folder that is missing can be made, where the nearest thing above it is.
 fn to_be_made(dir: &Path) -> Check {
     let shown = dir.display();
-    let above = dir.ancestors().skip(1).find(|above| above.exists());
+    // Also a link that leads nowhere: nothing can be made in its place.
+    let above = dir
+        .ancestors()
+        .find(|above| above.symlink_metadata().is_ok());
     let above = above.unwrap_or(Path::new("/"));
+    let fails = |why: &str, advice: &str| {
+        let why = format!("{shown} cannot be made: {}{why}", above.display());
+        Check::fail(why, advice)
+    };
+    if !above.is_dir() {
+        let what = match above.is_symlink() && !above.exists() {
+            true => " is a link that leads nowhere",
+            false => " is not a folder",
+        };
+        return fails(
+            what,
+            "move that away, or name another folder (--cache-dir, XDG_STATE_HOME)",
+        );
+    }
     match access(above, AccessFlags::W_OK | AccessFlags::X_OK) {
         Ok(()) => Check::ok(format!("{shown} is made by the first mount")),
-        Err(error) => Check::fail(
-            format!(
-                "{shown} cannot be made: {}: {}",
-                above.display(),
-                error.desc()
-            ),
+        Err(error) => fails(
+            &format!(": {}", error.desc()),
             "set HOME to a folder that you can write, or name another one (--cache-dir, \
              XDG_STATE_HOME)",
         ),

@@ -1,6 +1,9 @@
 //! What `doctor --report` prints, to be pasted into a bug report: without secrets, and
 //! without the name of the user's home.
 
+mod secrets;
+
+use self::secrets::Secrets;
 use super::check::Check;
 use crate::{
     cli::{mounts, status},
@@ -30,17 +33,20 @@ const LINE: usize = 500;
 /// How long `fusermount3` may take to say its version.
 const HELPER: Duration = Duration::from_secs(2);
 
-/// What tokens of the service begin with, and how many characters at least follow.
-const TOKEN: &str = "vm0_";
-const SECRET: usize = 16;
-
-/// The report.
+/// The report. All of it goes through [`Secrets::hide`] here, so that no part of it can do
+/// without.
 pub(super) fn text(
     options: MountOptions,
     settings: &Result<Settings>,
     checks: &[Check],
     environment: &Environment,
 ) -> String {
+    let secrets = Secrets::new(&options, settings, environment);
+    secrets.hide(&whole(&options, checks, environment))
+}
+
+/// All of the report, secrets too.
+fn whole(options: &MountOptions, checks: &[Check], environment: &Environment) -> String {
     let mut out = format!(
         "vm0fs {} {}, {} at {:.0}\n",
         env!("CARGO_PKG_VERSION"),
@@ -52,17 +58,9 @@ pub(super) fn text(
         std::env::consts::ARCH,
         Timestamp::now()
     );
-    let no_files = config::no_files(&options, environment).unwrap_or_default();
-    let hide = |text: &str| {
-        // A short one is a name, and can be a part of other words.
-        let long = no_files.iter().filter(|name| name.len() >= SECRET);
-        long.fold(text.to_owned(), |text, name| {
-            text.replace(name, "[no such file]")
-        })
-    };
     system(&mut out);
     out += "\nSettings\n";
-    match config::describe(&options, environment) {
+    match config::describe(options, environment) {
         Ok(described) => {
             for (name, value, source) in described {
                 let source = if source.is_empty() {
@@ -70,15 +68,12 @@ pub(super) fn text(
                 } else {
                     format!("  ({source})")
                 };
+                let value = one_line(&format!("{value}{source}"), LINE);
                 // Writing to a String cannot fail.
-                let _ = writeln!(
-                    out,
-                    "  {name:<23} {}",
-                    one_line(&hide(&format!("{value}{source}")), LINE)
-                );
+                let _ = writeln!(out, "  {name:<23} {value}");
             }
         }
-        Err(error) => _ = writeln!(out, "  {}", one_line(&hide(&error.to_string()), LINE)),
+        Err(error) => _ = writeln!(out, "  {}", one_line(&error.to_string(), LINE)),
     }
     let ours = |name: &&str| name.starts_with("VM0") || name.to_lowercase().ends_with("_proxy");
     let names = environment
@@ -94,16 +89,11 @@ pub(super) fn text(
     );
     out += "\nChecks\n";
     for check in checks {
-        let _ = write!(out, "  {}", hide(&check.line()));
+        let _ = write!(out, "  {}", check.line());
     }
     mounted(&mut out);
     log(&mut out, environment);
-    let home = environment.home.as_deref();
-    let out = scrub(&out, home);
-    match settings {
-        Ok(settings) => settings.token.redact(&out),
-        Err(_) => out,
-    }
+    out
 }
 
 /// The machine.
@@ -191,63 +181,5 @@ fn last<'a>(out: &mut String, lines: impl Iterator<Item = &'a str>, most: usize)
     let lines: Vec<&str> = lines.collect();
     for line in &lines[lines.len().saturating_sub(most)..] {
         let _ = writeln!(out, "  {}", one_line(line, LINE));
-    }
-}
-
-/// A text without what looks like a token, and with `~` for the home folder.
-fn scrub(text: &str, home: Option<&Path>) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(TOKEN) {
-        let (before, found) = rest.split_at(at);
-        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let end = found.find(|c| !is_part(c)).unwrap_or(found.len());
-        out += before;
-        out += if end >= TOKEN.len() + SECRET {
-            "[token]"
-        } else {
-            &found[..end]
-        };
-        rest = &found[end..];
-    }
-    out += rest;
-    match home
-        .and_then(Path::to_str)
-        .map(|home| home.trim_end_matches('/'))
-    {
-        Some(home) if !home.is_empty() => without_home(&out, home),
-        _ => out,
-    }
-}
-
-/// `~` for the home folder, where that is all of a path or its beginning.
-fn without_home(text: &str, home: &str) -> String {
-    let mut parts = text.split(home);
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let goes_on = part.starts_with(|c: char| c.is_alphanumeric() || "._-".contains(c));
-        out += if goes_on { home } else { "~" };
-        out += part;
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neither_tokens_nor_the_home_are_told() {
-        let token = format!("vm0_live_{}", "0a".repeat(32));
-        let text = format!("a {token}, Bearer {token}\n/home/me/vm0 /home/me: vm0_x vm0fs");
-        let shown = scrub(&text, Some(Path::new("/home/me/")));
-        assert_eq!(shown, "a [token], Bearer [token]\n~/vm0 ~: vm0_x vm0fs");
-        assert_eq!(scrub("/a", Some(Path::new("/"))), "/a");
-        let other = "/home/mem /home/me.old /home/me";
-        assert_eq!(
-            scrub(other, Some(Path::new("/home/me"))),
-            "/home/mem /home/me.old ~"
-        );
-        assert_eq!(scrub("vm0_", None), "vm0_");
     }
 }

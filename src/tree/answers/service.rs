@@ -8,6 +8,7 @@ use crate::{
     breaker::{Breaker, State},
     error::{Error, Result, TransportError, TransportKind},
 };
+use jiff::Timestamp;
 use std::{sync::Arc, time::Duration};
 
 /// Answers stay fresh this many times longer when this share of the limit, in
@@ -27,7 +28,7 @@ fn slowdown(told: Option<RateLimit>, now: u64) -> u32 {
 /// The way to the service.
 pub(crate) struct Service {
     api: Client,
-    pub(super) breaker: Breaker,
+    pub(super) breaker: Arc<Breaker>,
     /// How long listings and live objects are fresh.
     list_ttl: Duration,
     /// Whether the service is never called.
@@ -38,7 +39,7 @@ impl Service {
     pub(super) fn new(api: Client, list_ttl: Duration, offline: bool) -> Self {
         Self {
             api,
-            breaker: Breaker::new("the API", judge),
+            breaker: Arc::new(Breaker::new("the API", judge)),
             list_ttl,
             offline,
         }
@@ -68,6 +69,12 @@ impl Service {
     /// Why it cannot be reached, where that is so.
     pub(crate) fn outage(&self) -> Option<Error> {
         self.breaker.error()
+    }
+
+    /// Tells since when it cannot be reached, where that is so; also once this has gone.
+    pub(crate) fn outage_watch(&self) -> impl Fn() -> Option<Timestamp> + Send + use<> {
+        let breaker = self.breaker.clone();
+        move || breaker.open_since()
     }
 
     /// How many times longer than usual an answer stays fresh.

@@ -1,0 +1,21 @@
+//! Checks that the files which hold secrets are for their user alone.
+
+use super::check::Check;
+use crate::config::{self, Environment, MountOptions, SecretFile};
+
+/// A line for each of these files that there is. Where settings are bad, that is told of them.
+pub(super) fn check(options: impl Into<MountOptions>, environment: &Environment) -> Vec<Check> {
+    let files = config::secret_files(&options.into(), environment).unwrap_or_default();
+    let check = |file: SecretFile| {
+        let shown = file.path.display();
+        let check = match file.is_open {
+            true => Check::warn(
+                format!("other users may read {shown}"),
+                format!("chmod 600 {shown}"),
+            ),
+            false => Check::ok(format!("{shown} is for its user alone")),
+        };
+        check.of(file.what)
+    };
+    files.into_iter().map(check).collect()
+}
