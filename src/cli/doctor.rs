@@ -10,10 +10,13 @@ mod secret_files;
 mod service;
 mod shared;
 
-use self::check::{Check, Level};
+use self::{
+    check::{Check, Level},
+    report::Secrets,
+};
 use super::output::{exit_code, print, print_json, start_logging};
 use crate::{
-    config::{ConnectionOptions, Environment, Settings},
+    config::{self, ConnectionOptions, Environment, MountOptions, Settings},
     error::Result,
 };
 use clap::Args;
@@ -61,8 +64,10 @@ impl DoctorArgs {
     /// Where standard output cannot be written.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
         // Before messages are shown: a file with a secret that others may read is a check here.
-        let settings = Settings::load(self.connection.clone(), environment);
-        let secret_files = secret_files::check(self.connection.clone(), environment);
+        let options = MountOptions::from(self.connection);
+        let settings = Settings::load(options.clone(), environment);
+        let described = config::describe(&options, environment);
+        let secret_files = secret_files::check(&options, environment);
         start_logging(0, false, environment)?;
         let allow_other = |settings: &Settings| settings.options.allow_other;
         let mut checks = machine::check(environment, settings.as_ref().is_ok_and(allow_other));
@@ -70,18 +75,14 @@ impl DoctorArgs {
         checks.extend(service::check(&settings));
         checks.extend(secret_files);
         checks.extend(settings.as_ref().ok().and_then(shared::check));
-        let dir = self.connection.cache_dir.clone();
-        checks.extend(cache::check(dir.clone(), environment, self.fix));
+        let dir = options.connection.cache_dir.clone();
+        checks.extend(cache::check(dir, environment, self.fix));
         checks.push(machine::updatedb());
 
         let ok = checks.iter().all(|check| check.level != Level::Fail);
         if self.report {
-            let options = ConnectionOptions {
-                cache_dir: dir,
-                ..self.connection
-            };
-            let report = report::text(options.into(), &settings, &checks, environment);
-            print(&report)?;
+            let secrets = Secrets::new(&options, &settings, environment);
+            print(&report::text(&secrets, described, &checks, environment))?;
             return Ok(exit_code(ok));
         }
         match self.json {

@@ -347,7 +347,8 @@ fn doctor_reports_secrets_that_others_may_read() {
         echo $VM0_API_KEY | as tee $DIR/token > /dev/null; unset VM0_API_KEY
         vm0fs doctor --token-file $DIR/token
         as chmod 604 $HOME/.vm0/config.json; as chmod 640 $DIR/token
-        vm0fs doctor --token-file $DIR/token";
+        vm0fs doctor --token-file $DIR/token
+        vm0fs doctor --report --token-file $DIR/token > $DIR/report";
     for who in Who::all() {
         let said = alone(&bench, who, script);
         assert_eq!(said.code, Some(0), "{said:?}");

@@ -3,11 +3,11 @@
 
 mod secrets;
 
-use self::secrets::Secrets;
+pub(super) use self::secrets::Secrets;
 use super::check::Check;
 use crate::{
     cli::{mounts, status},
-    config::{self, Environment, MountOptions, Settings},
+    config::{Described, Environment},
     error::Result,
     logging, proc,
     text::one_line,
@@ -36,17 +36,16 @@ const HELPER: Duration = Duration::from_secs(2);
 /// The report. All of it goes through [`Secrets::hide`] here, so that no part of it can do
 /// without.
 pub(super) fn text(
-    options: MountOptions,
-    settings: &Result<Settings>,
+    secrets: &Secrets,
+    settings: Result<Vec<Described>>,
     checks: &[Check],
     environment: &Environment,
 ) -> String {
-    let secrets = Secrets::new(&options, settings, environment);
-    secrets.hide(&whole(&options, checks, environment))
+    secrets.hide(&whole(settings, checks, environment))
 }
 
 /// All of the report, secrets too.
-fn whole(options: &MountOptions, checks: &[Check], environment: &Environment) -> String {
+fn whole(settings: Result<Vec<Described>>, checks: &[Check], environment: &Environment) -> String {
     let mut out = format!(
         "vm0fs {} {}, {} at {:.0}\n",
         env!("CARGO_PKG_VERSION"),
@@ -60,7 +59,7 @@ fn whole(options: &MountOptions, checks: &[Check], environment: &Environment) ->
     );
     system(&mut out);
     out += "\nSettings\n";
-    match config::describe(options, environment) {
+    match settings {
         Ok(described) => {
             for (name, value, source) in described {
                 let source = if source.is_empty() {

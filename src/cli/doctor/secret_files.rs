@@ -4,8 +4,8 @@ use super::check::Check;
 use crate::config::{self, Environment, MountOptions, SecretFile};
 
 /// A line for each of these files that there is. Where settings are bad, that is told of them.
-pub(super) fn check(options: impl Into<MountOptions>, environment: &Environment) -> Vec<Check> {
-    let files = config::secret_files(&options.into(), environment).unwrap_or_default();
+pub(super) fn check(options: &MountOptions, environment: &Environment) -> Vec<Check> {
+    let files = config::secret_files(options, environment).unwrap_or_default();
     let check = |file: SecretFile| {
         let shown = file.path.display();
         let check = match file.is_open {

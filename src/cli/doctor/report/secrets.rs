@@ -22,7 +22,7 @@ const CUT: char = '…';
 const ADDRESS_ENDS: [char; 5] = ['"', '\'', '`', '<', '>'];
 
 /// What is known to be secret here.
-pub(super) struct Secrets {
+pub(in crate::cli::doctor) struct Secrets {
     token: Option<Token>,
     /// Texts, and what stands in their place.
     texts: Vec<(String, &'static str)>,
@@ -30,7 +30,7 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    pub(super) fn new(
+    pub(in crate::cli::doctor) fn new(
         options: &MountOptions,
         settings: &Result<Settings>,
         environment: &Environment,
