@@ -80,14 +80,14 @@ impl Seen {
             let (count, why) = (self.replaced, &last.why);
             told += &format!("; workers replaced: {count}, the last: {why}");
         }
+        if let Some(remark) = remark {
+            told += &format!("; {remark}");
+        }
         if let Some(since) = away {
             let since = date_and_time(since);
             told += &format!(
                 "; the API has not answered since {since} UTC, what was last known is shown"
             );
-        }
-        if let Some(remark) = remark {
-            told += &format!("; {remark}");
         }
         told
     }

@@ -361,7 +361,9 @@ impl Mounted {
             let told = self.told_away;
             let away = self.look_at_api();
             if away != told {
-                let status = Seen::default().told(&self.mountpoint, away, None);
+                // The first warning may be that it did not answer at first.
+                let remark = away.and(self.warnings.first()).map(String::as_str);
+                let status = Seen::default().told(&self.mountpoint, away, remark);
                 self.manager.status(&status);
             }
             match self.happens.recv_timeout(self.manager.patience()) {

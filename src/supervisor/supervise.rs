@@ -199,7 +199,7 @@ impl Supervisor {
         self.has_served = true;
         self.stuck = None;
         if let Some(worker) = &mut self.current {
-            worker.serves = true;
+            worker.begins(warnings);
         }
         if let Some(ready) = self.launched.ready.take()
             && ready.report(&warnings.join("\n")).is_err()
@@ -207,7 +207,7 @@ impl Supervisor {
             return self.end("the command was interrupted", true);
         }
         let Some(gap) = self.gap.take() else {
-            return self.tell_manager(warnings.first().map(String::as_str));
+            return self.tell_manager(None);
         };
         // What the threads of the one before took as they ended is sent once more.
         self.resend();
@@ -224,8 +224,9 @@ impl Supervisor {
     /// What the mount does, in a line.
     fn told(&self, remark: Option<&str>) -> Option<String> {
         let place = &self.held.as_ref()?.connection.mountpoint;
-        let away = self.current.as_ref().and_then(|worker| worker.away);
-        Some(self.seen.told(place, away, remark))
+        let troubles = self.current.as_ref().map(Worker::troubles);
+        let (away, warning) = troubles.unwrap_or_default();
+        Some(self.seen.told(place, away, remark.or(warning)))
     }
 
     fn tell_manager(&self, remark: Option<&str>) {
@@ -239,7 +240,7 @@ impl Supervisor {
         let Some(worker) = &mut self.current else {
             return;
         };
-        worker.away = away;
+        worker.heard_of_api(away);
         // Otherwise there is something else to say, and this comes with what is said next.
         let is_news = worker.is_free() && self.next.is_none() && self.ending.is_none();
         if let Some(told) = self.told(None).filter(|_| is_news) {

@@ -45,7 +45,9 @@ pub(super) struct Worker {
     /// Why the supervisor has killed it, if it has.
     pub(super) stopped_because: Option<String>,
     /// Since when the API has not answered it, where it says so.
-    pub(super) away: Option<Timestamp>,
+    away: Option<Timestamp>,
+    /// What it has warned of as it began to serve: first that the API does not answer.
+    remark: Option<String>,
     taken: u64,
     /// When it was last asked for an answer, and how often since it gave one.
     asked: Option<Instant>,
@@ -82,6 +84,7 @@ impl Worker {
             drains_since: None,
             stopped_because: None,
             away: None,
+            remark: None,
             taken: 0,
             asked: None,
             unanswered: 0,
@@ -109,6 +112,24 @@ impl Worker {
     /// What it says; `None` where it has ended, or cannot be understood.
     pub(super) fn hear(&self) -> Option<(Report, Vec<OwnedFd>)> {
         self.socket.receive().ok().flatten()
+    }
+
+    /// It has begun to serve, with warnings.
+    pub(super) fn begins(&mut self, warnings: &[String]) {
+        self.serves = true;
+        self.remark = warnings.first().cloned();
+    }
+
+    /// The API has not answered it since then, or does.
+    pub(super) fn heard_of_api(&mut self, away: Option<Timestamp>) {
+        self.away = away;
+        // It may be that the API did not answer at first.
+        self.remark.take_if(|_| away.is_none());
+    }
+
+    /// Since when the API has not answered it, and what it has warned of.
+    pub(super) fn troubles(&self) -> (Option<Timestamp>, Option<&str>) {
+        (self.away, self.remark.as_deref())
     }
 
     /// Whether it serves, and is not about to end.

@@ -1,8 +1,11 @@
 //! What a mount tells the service manager that has started it.
 
 use crate::{
-    commands::{Place, finish, kill, shell, small_world, until},
-    support::{Bench, SOON, Who, fake::Server},
+    commands::{Place, finish, kill, small_world, until},
+    support::{
+        Bench, SOON, Who,
+        fake::{Server, World},
+    },
 };
 use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM};
 use std::{
@@ -128,67 +131,101 @@ fn a_supervisor_tells_its_manager_what_becomes_of_the_mount() {
     }
 }
 
+/// What a status says in an outage.
+const AWAY: &str = "; the API has not answered since 20";
+
+/// A world whose server can come back at the same address.
+fn lasting_world() -> World {
+    let mut world = small_world();
+    world.token = Some(format!("vm0_test_{}", "ab".repeat(32)));
+    world
+}
+
+/// A mount in the foreground that asks the API for each listing, with a supervisor or alone.
+fn asking(manager: &Manager, place: &Place, bench: &Bench, is_alone: bool) -> Command {
+    let mut command = place.mount(bench);
+    command.args(["--foreground", "--list-ttl", "0s"]);
+    command.args(is_alone.then_some("--no-supervisor"));
+    command.env("NOTIFY_SOCKET", &manager.name);
+    command.stderr(Stdio::null());
+    command
+}
+
+fn list(place: &Place) -> String {
+    finish(Command::new("ls").arg(place.path.join("agents"))).out
+}
+
+/// The first that is heard after the server is back, while a process asks again and again.
+fn heard_at_the_return(manager: &Manager, place: &Place) -> String {
+    manager.socket.set_nonblocking(true).unwrap();
+    let (mut text, mut length) = ([0; 4096], None);
+    until("the manager is told that the API answers", || {
+        list(place);
+        length = manager.socket.recv(&mut text).ok();
+        length.is_some()
+    });
+    String::from_utf8(text[..length.unwrap()].to_vec()).unwrap()
+}
+
 #[test]
 fn an_outage_of_the_api_is_told_of_once_and_so_is_its_end() {
-    const AWAY: &str = "; the API has not answered since ";
-    for option in ["--foreground", "--no-supervisor"] {
-        let world = || {
-            let mut world = small_world();
-            world.token = Some(format!("vm0_test_{}", "ab".repeat(32)));
-            world
-        };
-        let mut bench = Bench::at_own_address(world());
+    for is_alone in [false, true] {
+        let mut bench = Bench::at_own_address(lasting_world());
         let place = Place::new(&bench, Who::Myself, "mnt");
         let manager = Manager::new(bench.dir(), true);
-        let mut command = place.mount(&bench);
-        command.args(["--foreground", "--list-ttl", "0s"]);
-        if option != "--foreground" {
-            command.arg(option);
-        }
-        command.env("NOTIFY_SOCKET", &manager.name);
-        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
-        let list = || {
-            shell(
-                Who::Myself,
-                &format!("ls '{}/agents'", place.path.display()),
-            )
-        };
-        let serving = format!("STATUS=serving {}", place.path.display());
+        let mut child = asking(&manager, &place, &bench, is_alone).spawn().unwrap();
+        let mut serving = format!("STATUS=serving {}", place.path.display());
         let heard = manager.hear();
         assert!(heard.ends_with(&format!("\n{serving}\n")), "{heard}");
 
         let address = bench.end_server();
-        assert_eq!(list(), "writer\n");
+        assert_eq!(list(&place), "writer\n");
         let away = manager.hear();
-        assert!(away.starts_with(&format!("{serving}{AWAY}20")), "{away}");
-        assert!(
-            away.contains(" UTC, what was last known is shown"),
-            "{away}"
-        );
-        let mut then = serving;
-        if option == "--foreground" {
+        assert!(away.starts_with(&format!("{serving}{AWAY}")), "{away}");
+        let end = " UTC, what was last known is shown\n";
+        assert!(away.ends_with(end), "{away}");
+        if !is_alone {
             // What the worker before knew of the API, the next has to find out.
             kill(place.worker(), SIGKILL);
             assert!(manager.hear().starts_with("STATUS=a worker ended"));
             let heard = manager.hear();
             assert!(!heard.contains(AWAY), "{heard}");
-            then = heard.lines().last().unwrap().to_owned();
-            assert_eq!(list(), "writer\n");
+            serving = heard.lines().last().unwrap().to_owned();
+            assert_eq!(list(&place), "writer\n");
             let heard = manager.hear();
-            assert!(heard.starts_with(&format!("{then}{AWAY}")), "{heard}");
+            assert!(heard.starts_with(&format!("{serving}{AWAY}")), "{heard}");
         }
-
-        bench.server = Server::start_on(world(), address).unwrap();
-        manager.socket.set_nonblocking(true).unwrap();
-        let mut text = [0; 4096];
+        bench.server = Server::start_on(lasting_world(), address).unwrap();
         // Nothing has been said meanwhile, however often it was asked.
-        let mut length = None;
-        until("the API answers again", || {
-            list();
-            length = manager.socket.recv(&mut text).ok();
-            length.is_some()
-        });
-        assert_eq!(&text[..length.unwrap()], format!("{then}\n").as_bytes());
+        let heard = heard_at_the_return(&manager, &place);
+        assert_eq!(heard, format!("{serving}\n"));
+        kill(child.id(), SIGTERM);
+        assert!(child.wait().unwrap().success());
+        place.is_over();
+    }
+}
+
+#[test]
+fn why_the_api_did_not_answer_at_first_is_told_until_it_does() {
+    for is_alone in [false, true] {
+        let mut bench = Bench::at_own_address(lasting_world());
+        let place = Place::new(&bench, Who::Myself, "mnt");
+        let manager = Manager::new(bench.dir(), true);
+        // It names the server that ends.
+        let mut command = asking(&manager, &place, &bench, is_alone);
+        let address = bench.end_server();
+        let mut child = command.spawn().unwrap();
+        let mut heard = manager.hear();
+        assert!(heard.starts_with("READY=1"), "{heard}");
+        let warning = format!("STATUS=serving {}; GET /v1/agents: ", place.path.display());
+        while !heard.contains(AWAY) {
+            assert!(heard.contains(&warning), "{heard}");
+            heard = manager.hear();
+        }
+        assert!(heard.contains(&warning), "{heard}");
+        bench.server = Server::start_on(lasting_world(), address).unwrap();
+        let heard = heard_at_the_return(&manager, &place);
+        assert_eq!(heard, format!("STATUS=serving {}\n", place.path.display()));
         kill(child.id(), SIGTERM);
         assert!(child.wait().unwrap().success());
         place.is_over();
