@@ -138,6 +138,11 @@ impl CacheSettings {
             dir,
         })
     }
+
+    /// The size of a cache that holds so many bytes.
+    pub fn size_beside(&self, held: u64) -> u64 {
+        size_beside(self.size, self.is_usual_size, held)
+    }
 }
 
 impl Settings {
@@ -351,6 +356,16 @@ fn parse_api_url(text: &str, source: &str) -> Result<Url> {
             "{source} is not a URL ({error}); write it like {DEFAULT_API_URL}"
         ))
     })
+}
+
+/// The size that a cache has, of one that is settled and of what the cache holds. Where no
+/// source says a size, what it holds may stay: that others have filled the disk since is no
+/// reason to evict it.
+pub fn size_beside(settled: u64, is_usual: bool, held: u64) -> u64 {
+    match is_usual {
+        true => settled.max(held.min(DEFAULT_CACHE_SIZE)),
+        false => settled,
+    }
 }
 
 /// The smaller of 10 GiB and a tenth of the free disk where the cache will be. On a full

@@ -64,7 +64,7 @@ pub struct MountOptions {
     #[command(flatten)]
     #[serde(skip)]
     pub shared: SharedCacheOptions,
-    /// Maximum size of the cache, such as 500MB or 10GiB. What was not used for longest is removed first [default: 10GiB, or a tenth of the free disk if that is less]
+    /// Maximum size of the cache, such as 500MB or 10GiB. What was not used for longest is removed first [default: 10GiB, or a tenth of the free disk if that is less, but no less than it holds]
     #[arg(long, value_name = "SIZE")]
     #[serde(deserialize_with = "text")]
     pub cache_size: Option<ByteSize>,

@@ -73,8 +73,7 @@ pub(super) fn open_from(
     origin: &Origin,
 ) -> Result<(Arc<Tree>, Arc<PendingRequests>)> {
     let client = Client::new(settings.client_config())?;
-    // Answers take their share of the cache, so that the ceiling holds for both.
-    let answers = (settings.cache_size / ANSWERS_SHARE).min(MOST_ANSWERS);
+    let (versions, answers) = ceilings(settings);
     let account = format!("{} {:x?}", client.origin(), settings.token.fingerprint());
     let shared = match &settings.shared_cache {
         Some((shared, key)) if !settings.options.offline => {
@@ -84,7 +83,7 @@ pub(super) fn open_from(
     };
     let store = Store::open(StoreConfig {
         dir: settings.cache_dir.clone(),
-        ceiling: ceiling(settings, settings.cache_size - answers),
+        ceiling: versions,
         limits: Limits::default(),
         timeout: settings.timeout,
         user_agent: config::USER_AGENT.into(),
@@ -120,19 +119,24 @@ pub(super) fn open_from(
     Ok((tree, pending))
 }
 
-/// Bytes of content at most. Where only the free disk decides, what the cache holds already may
-/// stay: that others have filled the disk since is no reason to evict it.
-fn ceiling(settings: &Settings, size: u64) -> u64 {
+/// Bytes of versions and of answers at most.
+fn ceilings(settings: &Settings) -> (u64, u64) {
+    // Answers take their share of the cache, so that its size holds for both.
+    let answers = (settings.cache_size / ANSWERS_SHARE).min(MOST_ANSWERS);
+    let versions = settings.cache_size - answers;
     if settings.options.cache_size.is_some() || settings.cache_size == config::DEFAULT_CACHE_SIZE {
-        return size;
+        return (versions, answers);
     }
     // Where it cannot be read, opening it says why.
-    let held = Inventory::open(&settings.cache_dir, size)
-        .and_then(|cache| cache.map(|cache| cache.breakdown()).transpose())
+    let held = Inventory::open(&settings.cache_dir, versions)
+        .and_then(|cache| cache.map(|cache| cache.held()).transpose())
         .ok()
         .flatten()
-        .map_or(0, |held| held.total());
-    size.max(held.min(config::DEFAULT_CACHE_SIZE))
+        .unwrap_or_default();
+    (
+        config::size_beside(versions, true, held.versions),
+        config::size_beside(answers, true, held.answers.min(MOST_ANSWERS)),
+    )
 }
 
 /// Says what to do about a cache that cannot be used.

@@ -164,16 +164,17 @@ fn inventory(settings: &CacheSettings, fix: bool, checks: &mut Vec<Check>) -> Re
     let broken = items.iter().filter(|item| item.meta.is_none()).count();
     let sum = inventory.breakdown()?;
     let used = sum.total();
+    let ceiling = settings.size_beside(used);
     let found = format!(
         "{} of {}, versions: {}",
         size(used),
-        size(settings.size),
+        size(ceiling),
         sum.versions
     );
     let check = if broken > 0 {
         let advice = "drop what is broken: vm0fs cache verify --fix";
         Check::warn(format!("{found}, broken: {broken}"), advice)
-    } else if used > settings.size {
+    } else if used > ceiling {
         let advice = "raise --cache-size, or free some: vm0fs cache clear";
         Check::warn(format!("{found}: over its ceiling"), advice)
     } else {

@@ -91,6 +91,15 @@ impl Breakdown {
     }
 }
 
+/// What a cache holds, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Content, indexes, and what belongs to them.
+    pub versions: u64,
+    /// Answers of the API that outlive a mount.
+    pub answers: u64,
+}
+
 /// The result of clearing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cleared {
@@ -158,6 +167,18 @@ impl Inventory {
             }
         }
         Ok(sum)
+    }
+
+    /// Bytes that versions and answers take. Takes no lock: fetches may be at work.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the directory cannot be read.
+    pub fn held(&self) -> Result<Held> {
+        let entries = self.quota.entries()?;
+        Ok(Held {
+            versions: entries.iter().map(QuotaEntry::bytes).sum(),
+            answers: self.answers(),
+        })
     }
 
     /// Bytes of all that is neither a version nor a fetch.
