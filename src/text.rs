@@ -2,13 +2,16 @@
 //! a process says is made fit for a message: it must not move a terminal's cursor or
 //! begin a line of the log. And bytes as hexadecimal.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::Path};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// What editors and shells, those of Windows above all, put before UTF-8 text
 /// (Unicode, "byte order mark"): it says how the text is written, and is no part
 /// of it.
 const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Characters of a path in a message.
+const LONGEST_PATH: usize = 200;
 
 /// `bytes` without a byte order mark of UTF-8 before them.
 pub fn unmarked(bytes: &[u8]) -> &[u8] {
@@ -82,33 +85,48 @@ pub fn width(line: &str) -> usize {
     line.width()
 }
 
+/// Columns that a character adds to those before it, at most.
+fn columns(c: char) -> usize {
+    match c {
+        // It makes what is before it an emoji, which takes two.
+        '\u{fe0f}' => 1,
+        _ => c.width().unwrap_or(0),
+    }
+}
+
 /// A line of at most so many columns.
 pub fn cut(line: &str, most: usize) -> String {
     if width(line) <= most {
         return line.to_owned();
     }
-    let mut left = most.saturating_sub(1);
-    let fits = |c: &char| {
-        let taken = c.width().unwrap_or(0);
-        let fits = taken <= left;
-        left = left.saturating_sub(taken);
-        fits
-    };
-    line.chars().take_while(fits).collect::<String>() + "…"
+    let mut taken = 0;
+    let end = line.char_indices().find(|(_, c)| {
+        taken += columns(*c);
+        taken >= most.max(1)
+    });
+    let end = end.map_or(line.len(), |(end, _)| end);
+    format!("{}…", &line[..end])
 }
 
 /// The end of a path in at most so many columns: it tells more than the beginning.
 pub fn cut_path(path: &str, most: usize) -> String {
-    // No combining character begins it.
-    let begins = path.char_indices().filter(|(_, c)| c.width() != Some(0));
-    let mut ends = begins.map(|(begin, _)| &path[begin..]);
-    match width(path) > most {
-        true => {
-            let end = ends.find(|end| width(end) < most).unwrap_or_default();
-            format!("…{end}")
-        }
-        false => path.to_owned(),
+    if width(path) <= most {
+        return path.to_owned();
     }
+    let mut taken = 0;
+    let ends = path.char_indices().rev().take_while(|(_, c)| {
+        taken += columns(*c);
+        taken < most
+    });
+    // No combining character begins it.
+    let begins = ends.filter(|(_, c)| c.width() != Some(0));
+    let begin = begins.last().map_or(path.len(), |(begin, _)| begin);
+    format!("…{}", &path[begin..])
+}
+
+/// A path on one line, fit for a message: users choose names of folders.
+pub fn shown(path: &Path) -> String {
+    one_line(&path.to_string_lossy(), LONGEST_PATH)
 }
 
 /// Whether a character is a mark of Unicode that reorders or breaks lines.
@@ -290,6 +308,8 @@ mod tests {
             ("報告書", 4, "報…", "…書"),
             ("ae\u{301}cd", 3, "ae\u{301}…", "…cd"),
             ("ab", 0, "…", "…"),
+            ("❤️❤️❤️", 6, "❤️❤️❤️", "❤️❤️❤️"),
+            ("❤️❤️❤️", 5, "❤️❤️…", "…❤️❤️"),
         ] {
             assert_eq!(cut(line, most), cut_line, "{line} {most}");
             assert_eq!(cut_path(line, most), cut_end, "{line} {most}");

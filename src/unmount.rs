@@ -16,7 +16,7 @@ use self::holders::holders;
 use crate::{
     error::{Error, Result},
     proc::{MountEntry, holding, mount_at, mounts},
-    text::one_line,
+    text::{one_line, shown},
     threads,
 };
 use nix::{
@@ -66,14 +66,14 @@ pub fn unmount(path: &Path, lazy: bool, let_go: impl Fn(&MountEntry)) -> Result<
     let entry = bounded(UNMOUNT_LIMIT, move || mount_at(&owned)).ok_or_else(|| {
         Error::Setup(format!(
             "{}: its folder does not answer; is it inside of another mount that hangs?",
-            path.display()
+            shown(path)
         ))
     })??;
     let entry = entry.ok_or_else(|| nothing_at(path))?;
     if !entry.is_vm0fs() {
         return Err(Error::Setup(format!(
             "{} is a mount of type {}, not vm0fs; it is left alone",
-            path.display(),
+            shown(path),
             one_line(&entry.fstype, 40)
         )));
     }
@@ -92,13 +92,13 @@ pub fn unmount(path: &Path, lazy: bool, let_go: impl Fn(&MountEntry)) -> Result<
                 return Err(Error::Setup(format!(
                     "cannot unmount {}: another user has mounted it; only that user and root can \
                      unmount it",
-                    entry.mountpoint.display()
+                    shown(&entry.mountpoint)
                 )));
             }
             Err(Refusal::Other(message)) => {
                 return Err(Error::Setup(format!(
                     "cannot unmount {}: {message}",
-                    entry.mountpoint.display()
+                    shown(&entry.mountpoint)
                 )));
             }
         }
@@ -108,7 +108,7 @@ pub fn unmount(path: &Path, lazy: bool, let_go: impl Fn(&MountEntry)) -> Result<
         if Instant::now() >= end {
             return Err(Error::Setup(format!(
                 "{} is still mounted after {} s; --lazy detaches it at once",
-                entry.mountpoint.display(),
+                shown(&entry.mountpoint),
                 UNMOUNT_LIMIT.as_secs()
             )));
         }
@@ -205,29 +205,24 @@ fn run(command: &mut Command) -> io::Result<Result<(), String>> {
 fn nothing_at(path: &Path) -> Error {
     let mut mounts = mounts().unwrap_or_default();
     mounts.retain(MountEntry::is_vm0fs);
-    let places = mounts
-        .iter()
-        .map(|entry| entry.mountpoint.display().to_string());
+    let places = mounts.iter().map(|entry| shown(&entry.mountpoint));
     let whole = absolute(path).unwrap_or_default();
     let others = match (
         places.collect::<Vec<_>>().join(", "),
         holding(&mounts, &whole),
     ) {
-        (_, Some((mount, _))) => format!("; it is in the mount {}", mount.mountpoint.display()),
+        (_, Some((mount, _))) => format!("; it is in the mount {}", shown(&mount.mountpoint)),
         (none, _) if none.is_empty() => ", and no vm0fs anywhere".into(),
         (places, _) => format!("; vm0fs is mounted at {places}"),
     };
-    Error::Setup(format!(
-        "{}: nothing is mounted there{others}",
-        path.display()
-    ))
+    Error::Setup(format!("{}: nothing is mounted there{others}", shown(path)))
 }
 
 /// Names the processes that hold a mount, and says what to do.
 fn busy(entry: &MountEntry) -> Error {
     let mut inside = mounts().unwrap_or_default();
     inside.retain(|other| other.parent == entry.id);
-    let inside = inside.iter().map(|other| other.mountpoint.display());
+    let inside = inside.iter().map(|other| shown(&other.mountpoint));
     let mut lines: Vec<String> = inside
         .map(|at| format!("another mount inside: {at}"))
         .collect();
@@ -245,7 +240,7 @@ fn busy(entry: &MountEntry) -> Error {
     }
     Error::Setup(format!(
         "{} is in use:\n  {}\nEnd or leave these and try again, or detach it with --lazy",
-        entry.mountpoint.display(),
+        shown(&entry.mountpoint),
         lines.join("\n  ")
     ))
 }

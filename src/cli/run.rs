@@ -13,7 +13,7 @@ use crate::{
     config::{ConnectionOptions, Environment, MountOptions, Settings, Span},
     error::{Error, Result},
     mount,
-    text::one_line,
+    text::{self, one_line},
     tree::{START_FILE, path_component},
 };
 use clap::{ArgAction, Args};
@@ -114,7 +114,7 @@ fn advise(error: Error, agent: &str) -> Error {
     match (&error, own.first()) {
         (Error::NoToken, Some(mount)) => Error::Setup(format!(
             "{error}. A mount of yours has a token: echo PROMPT > {}/agents/{}/run",
-            mounts::shown(&mount.mountpoint),
+            text::shown(&mount.mountpoint),
             one_line(agent, 80)
         )),
         _ => error,

@@ -4,12 +4,12 @@
 
 use super::{
     mount_failure::{LAST_ERROR, failure},
-    mounts::{self, attribute},
+    mounts::attribute,
 };
 use crate::{
     error::{Error, Result},
     pending::PendingRequests,
-    text::one_line,
+    text::{self, one_line},
     tree::{Found, Handle, Kind, LIST_ANEW, Tree, View, WriteRequest},
 };
 use rustix::fs::{Mode, OFlags, openat};
@@ -214,7 +214,7 @@ impl Source {
     pub(super) fn list_runs_anew(&self) -> Result<()> {
         match (self.attribute(&["runs"], LIST_ANEW)?, self) {
             (None, Self::Mount(mountpoint)) => {
-                let shown = mounts::shown(mountpoint);
+                let shown = text::shown(mountpoint);
                 Err(Error::Setup(format!(
                     "the mount {shown} is of an older vm0fs, which does not list the runs anew; \
                      give the whole id, or exchange the program: vm0fs upgrade {shown}"

@@ -18,7 +18,7 @@ use crate::{
     config::{Environment, Span},
     error::{Error, Result},
     proc::MountEntry,
-    text::one_line,
+    text::{self, one_line},
 };
 use clap::Args;
 use page::Page;
@@ -105,7 +105,7 @@ impl TopArgs {
                 return super::output::print_json(&value);
             }
             let page = Page {
-                mountpoint: &mounts::shown(&entry.mountpoint),
+                mountpoint: &text::shown(&entry.mountpoint),
                 now: &Activity::of(value)?,
                 before: None,
                 trouble: None,
@@ -120,7 +120,7 @@ impl TopArgs {
 
 /// Draws until the user leaves.
 fn watch(reader: &mut Reader, entry: &MountEntry, interval: Duration) -> Result<()> {
-    let mountpoint = mounts::shown(&entry.mountpoint);
+    let mountpoint = text::shown(&entry.mountpoint);
     // Before the screen is taken: what is wrong from the start is said as usual.
     let mut now = Activity::of(reader.once()?)?;
     let mut before: Option<Activity> = None;
@@ -279,7 +279,7 @@ fn answer(mountpoint: &Path) -> Result<()> {
         let line = match value {
             Ok(value) => value,
             Err(error) => {
-                serde_json::json!({"error": format!("{}: {error}", mounts::shown(mountpoint))})
+                serde_json::json!({"error": format!("{}: {error}", text::shown(mountpoint))})
             }
         };
         print(&format!("{line}\n"))?;
