@@ -147,13 +147,14 @@ impl CacheArgs {
                 }
             }
             CacheCommand::Du { json, .. } => {
-                let sum = match open()? {
+                let mut sum = match open()? {
                     Some(inventory) => inventory.breakdown()?,
                     None => Breakdown {
                         ceiling: settings.size,
                         ..Breakdown::default()
                     },
                 };
+                sum.ceiling = settings.size_beside(sum.total());
                 match json {
                     true => print_json(&report::sums(&sum))?,
                     false => print(&report::breakdown(&sum, &settings.dir))?,
@@ -261,9 +262,12 @@ fn each(
     own_dir: bool,
     action: fn(&Target, &Path, u64) -> Result<String>,
 ) -> Result<ExitCode> {
-    mounts::see_that_they_answer(&args.targets)?;
-    let mut failures = Vec::new();
-    for target in &args.targets {
+    // What has no `/` is an id, also in the folder of a mount.
+    let is_path = |target: &&PathBuf| target.as_os_str().as_encoded_bytes().contains(&b'/');
+    let paths = Vec::from_iter(args.targets.iter().filter(is_path).cloned());
+    let (answering, mut failures) = mounts::that_answer(&paths)?;
+    let may_be_used = |target: &&PathBuf| !is_path(target) || answering.contains(target);
+    for target in args.targets.iter().filter(may_be_used) {
         if second::is_stopped() {
             return Err(second::stopped());
         }

@@ -43,15 +43,15 @@ impl CancelArgs {
     /// Cancels the runs.
     ///
     /// # Errors
-    /// Where there is nothing to ask. What fails for one run is said, and leaves the
-    /// others to be cancelled.
+    /// For a bad `VM0FS_LOG`. What fails for one run is said, and leaves the others to be
+    /// cancelled.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
         let reach = self.reach.changing();
         start_quiet_logging(reach.verbose, LevelFilter::WARN, environment)?;
         // By the mounts that the runs are named in.
         let mut sources = BTreeMap::new();
         let mut is_well = true;
-        for word in &self.runs {
+        let mut one = |word: &String| -> Result<String> {
             let (mountpoint, name) = run_path::find(word)?.unzip();
             let source = match sources.entry(mountpoint.clone()) {
                 Entry::Occupied(found) => found.into_mut(),
@@ -59,9 +59,11 @@ impl CancelArgs {
                     place.insert(reach.clone().logged_source_at(mountpoint, environment)?)
                 }
             };
-            let outcome = named::run(source, &name.unwrap_or_else(|| word.clone()), Away::Fails)
-                .and_then(|run| Ok(format!("{run}: {}\n", cancel(source, &run)?)));
-            let told = match outcome {
+            let run = named::run(source, name.as_ref().unwrap_or(word), Away::Fails)?;
+            Ok(format!("{run}: {}\n", cancel(source, &run)?))
+        };
+        for word in &self.runs {
+            let told = match one(word) {
                 // The others are to be cancelled all the same.
                 Ok(line) => {
                     print(&line).map_err(|error| format!("{}; but {error}", line.trim_end()))

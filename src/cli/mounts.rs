@@ -4,14 +4,14 @@ use crate::{
     error::{Error, Result},
     pending::LET_GO,
     proc::{self, MountEntry},
-    text::one_line,
+    text::shown,
     unmount::{self, Health, MountState},
 };
 use nix::unistd::Uid;
 use rustix::{fs::getxattr, io::Errno};
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     io,
     os::unix::process::CommandExt,
     path::{Path, PathBuf, absolute},
@@ -70,11 +70,6 @@ pub(super) fn meant(current_dir: &Path) -> Result<MountEntry> {
     }
 }
 
-/// A mountpoint, fit for a message.
-pub(super) fn shown(mountpoint: &Path) -> String {
-    one_line(&mountpoint.to_string_lossy(), 200)
-}
-
 /// The vm0fs mount at a path.
 ///
 /// # Errors
@@ -100,30 +95,28 @@ pub(super) fn at(path: &Path) -> Result<MountEntry> {
     })
 }
 
-/// Sees that the mounts which these paths lie in answer, before a process waits for them.
-/// Touches none of them itself.
+/// Those of the paths whose mounts answer, before a process waits for them, and for each of
+/// the others why not, with what to do. Touches no mount itself.
 ///
 /// # Errors
-/// [`Error::Setup`] for the first that is dead or hangs, with what to do.
-pub(super) fn see_that_they_answer(paths: &[PathBuf]) -> Result<()> {
+/// [`Error::Io`] where `/proc` is missing.
+pub(super) fn that_answer(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<String>)> {
     let mounts = all()?;
-    let mut seen = BTreeSet::new();
+    let mut looked_at = BTreeMap::new();
+    let (mut answering, mut failures) = (Vec::new(), Vec::new());
     for path in paths {
-        let path = absolute(path).unwrap_or_default();
-        let Some((entry, _)) = proc::holding(&mounts, &path) else {
-            continue;
-        };
-        if !seen.insert(&entry.mountpoint) {
-            continue;
-        }
-        let state = unmount::look(entry.clone());
-        if let (Health::Dead | Health::Hung(..), Some((what, advice))) =
-            (&state.health, state.trouble())
-        {
-            return Err(Error::Setup(format!("{}: {what}; {advice}", state.shown())));
+        let whole = absolute(path).unwrap_or_default();
+        let trouble = proc::holding(&mounts, &whole).and_then(|(entry, _)| {
+            let trouble = looked_at.entry(&entry.mountpoint);
+            let trouble = trouble.or_insert_with(|| unmount::look(entry.clone()).why_unusable());
+            trouble.clone()
+        });
+        match trouble {
+            Some(trouble) => failures.push(format!("{}: {trouble}", shown(path))),
+            None => answering.push(path.clone()),
         }
     }
-    Ok(())
+    Ok((answering, failures))
 }
 
 /// An attribute of a file in a mount; `None` where it has none of that name.
@@ -187,6 +180,20 @@ impl MountState {
     /// The mountpoint, fit for a message.
     pub(super) fn shown(&self) -> String {
         shown(&self.entry.mountpoint)
+    }
+
+    /// Why no command of this user can use it, and what to do.
+    pub(super) fn why_unusable(&self) -> Option<String> {
+        match (&self.health, self.trouble()) {
+            (Health::Dead | Health::Hung(..), Some((what, advice))) => {
+                Some(format!("its mount {}: {what}; {advice}", self.shown()))
+            }
+            (Health::Closed, _) => Some(format!(
+                "its mount {}: another user has mounted it, who alone may ask it",
+                self.shown()
+            )),
+            _ => None,
+        }
     }
 
     /// How it is, in one word.

@@ -7,7 +7,7 @@ use super::{
     mount_failure::last_error,
     mount_path::{MountPath, fetch_by},
     mounts,
-    output::print,
+    output::{print, tell},
     second,
 };
 use crate::{
@@ -75,10 +75,19 @@ impl PrefetchArgs {
 /// Has a second process fetch the versions, and returns its exit code; fails when a
 /// signal comes first.
 pub(super) fn wait_for(paths: &[PathBuf]) -> Result<ExitCode> {
-    mounts::see_that_they_answer(paths)?;
+    let (paths, failures) = mounts::that_answer(paths)?;
+    failures.iter().for_each(|failure| tell(failure));
+    if paths.is_empty() {
+        return Ok(ExitCode::FAILURE);
+    }
     let arguments = ["prefetch", "--worker", "--"].map(OsStr::new);
     let paths = paths.iter().map(|path| path.as_os_str());
-    second::wait_for(arguments.into_iter().chain(paths))
+    let fetched = second::wait_for(arguments.into_iter().chain(paths))?;
+    Ok(if failures.is_empty() {
+        fetched
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn work(paths: &[PathBuf]) -> Result<()> {
