@@ -104,7 +104,11 @@ pub(super) fn run(source: &Source, word: &str, away: Away) -> Result<String> {
         false => Ok(()),
     };
     match listed {
-        Err(why) if away == Away::MeansLastKnown && why.may_pass() => {
+        // Also a mount of an older vm0fs, which has to be asked in another way.
+        Err(why)
+            if away == Away::MeansLastKnown
+                && (why.may_pass() || matches!(why, Error::Setup(_))) =>
+        {
             let run = meant(source, word, name)?;
             tell(&format!("{why}; the runs are those that were last known"));
             Ok(run)

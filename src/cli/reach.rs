@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Result},
     mount,
     proc::MountEntry,
+    text,
     unmount::{self, Health},
 };
 use clap::{ArgAction, Args};
@@ -62,6 +63,31 @@ impl ReachOptions {
         self.logged_source_at(mountpoint, environment)
     }
 
+    /// The mount that is meant, where one is named: by `--mountpoint`, or by a path in it,
+    /// `holding` that. Options that say how the service is reached mean none.
+    fn meant(
+        &self,
+        holding: Option<PathBuf>,
+        environment: &Environment,
+    ) -> Result<Option<PathBuf>> {
+        let reaches_service = self.connection != ConnectionOptions::default();
+        match (&self.mountpoint, holding) {
+            (Some(_), _) if reaches_service => Err(Error::Setup(
+                "--mountpoint says which mount is asked, and the other options how the service is \
+                 reached without one; leave out the one or the others"
+                    .into(),
+            )),
+            (Some(named), Some(holding)) if absolute(named, environment) != holding => {
+                Err(Error::Setup(format!(
+                    "--mountpoint names another mount than the path, which is in {}; leave it out",
+                    text::shown(&holding)
+                )))
+            }
+            (named, holding) if !reaches_service => Ok(holding.or_else(|| named.clone())),
+            _ => Ok(None),
+        }
+    }
+
     /// The same for a command that has begun to log.
     ///
     /// # Errors
@@ -71,7 +97,7 @@ impl ReachOptions {
         mountpoint: Option<PathBuf>,
         environment: &Environment,
     ) -> Result<Source> {
-        self.mountpoint = mountpoint.or(self.mountpoint);
+        self.mountpoint = self.meant(mountpoint, environment)?;
         if let Some(path) = &self.mountpoint {
             let state = unmount::look(mounts::at(&absolute(path, environment))?);
             return match (&state.health, state.trouble()) {
@@ -81,7 +107,8 @@ impl ReachOptions {
                 {
                     Err(Error::Setup(format!(
                         "{}: it was mounted with {flag}, so nothing can be changed through it; \
-                         name no mount, and the service is asked",
+                         name no mount (a run by its id alone, from another folder), and the \
+                         service is asked",
                         state.shown()
                     )))
                 }
@@ -178,7 +205,7 @@ fn only(mut alive: Vec<PathBuf>) -> Result<PathBuf> {
         [] => Err(Error::NoToken),
         [_] => Ok(alive.remove(0)),
         several => {
-            let shown = several.iter().map(|path| mounts::shown(path));
+            let shown = several.iter().map(|path| text::shown(path));
             Err(Error::Setup(format!(
                 "there are several mounts and no token that says which is meant; name one with \
                  --mountpoint: {}",

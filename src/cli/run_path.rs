@@ -1,18 +1,27 @@
 //! A run that a user names by its path in a mount.
 
-use super::mounts;
+use super::{mount_failure, mounts};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     proc::{self, MountEntry},
+    text::shown,
 };
-use std::path::{Component, Path, PathBuf, absolute};
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    path::{Component, Path, PathBuf, absolute},
+};
+
+/// Symlinks of which each leads to the next, as many as the kernel follows
+/// (path_resolution(7)).
+const LINKS: usize = 40;
 
 /// The word that means the run there, and the mount: of a run's folder, of what lies in
 /// it, or of `agents/NAME/latest`. `None` where the text is no path in a mount, and so a
 /// word itself. Looks into a mount only where a `..` or a symlink may lead into it.
 ///
 /// # Errors
-/// Where `/proc` is missing.
+/// Where `/proc` is missing, and why a path in a mount cannot be looked up.
 pub(super) fn find(text: &str) -> Result<Option<(PathBuf, String)>> {
     if !text.contains('/') && text != "." && text != ".." {
         return Ok(None);
@@ -23,8 +32,35 @@ pub(super) fn find(text: &str) -> Result<Option<(PathBuf, String)>> {
     if is_plain && proc::holding(&mounts, &named).is_some() {
         return Ok(word(&named, &mounts));
     }
-    let real = proc::locate(&named);
-    Ok(real.ok().and_then(|real| word(&real, &mounts)))
+    match follow(&named, &mounts) {
+        Ok(real) => Ok(word(&real, &mounts)),
+        // It may be a word.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) if proc::holding(&mounts, &named).is_some() => Err(Error::Setup(format!(
+            "{}: {}",
+            shown(&named),
+            mount_failure::reason(&named, &error)
+        ))),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Where a path leads, also by symlinks that it ends in, up to a place in a mount.
+fn follow(path: &Path, mounts: &[MountEntry]) -> io::Result<PathBuf> {
+    let mut real = proc::locate(path)?;
+    for _ in 0..LINKS {
+        let Some(target) = fs::read_link(&real)
+            .ok()
+            .filter(|_| proc::holding(mounts, &real).is_none())
+        else {
+            break;
+        };
+        let folder = real.parent().unwrap_or(Path::new("/"));
+        real = proc::locate(&folder.join(target))?;
+    }
+    Ok(real)
 }
 
 fn word(path: &Path, mounts: &[MountEntry]) -> Option<(PathBuf, String)> {

@@ -10,6 +10,7 @@ use crate::{
     },
 };
 use nix::sys::signal::{SIGCONT, SIGKILL};
+use std::os::unix::fs::symlink;
 
 #[track_caller]
 fn said(bench: &Bench, who: Who, words: &[&str]) -> Said {
@@ -61,6 +62,12 @@ fn a_mount_through_which_nothing_can_be_changed_is_not_asked_to_cancel() {
             inside.args(["cancel", &run]).current_dir(mount.path());
             let out = finish(&mut inside).succeeded();
             assert_eq!(out, format!("{run}: cancelled\n"));
+            // What cannot be used for one run leaves the others.
+            let path = mount.join(&format!("runs/{run}"));
+            let both = said(&bench, who, &["cancel", path.to_str().unwrap(), &run]);
+            both.told(&[flag]);
+            assert_eq!(both.out, format!("{run}: had ended before: cancelled\n"));
+            assert_eq!(both.code, Some(1), "{both:?}");
         }
     }
 }
@@ -95,6 +102,22 @@ fn a_run_can_be_named_by_its_path_in_a_mount() {
                 "{folder} {name}"
             );
         }
+        let links = bench.folder("links", who);
+        symlink(whole, links.join("run")).unwrap();
+        symlink("run", links.join("again")).unwrap();
+        symlink("loop", links.join("loop")).unwrap();
+        for name in ["run", "again", "run/logs"] {
+            let name = links.join(name);
+            let out = inside("", ["logs", name.to_str().unwrap()]).succeeded();
+            assert_eq!(out, log, "{name:?}");
+        }
+        let name = links.join("loop");
+        inside("", ["logs", name.to_str().unwrap()]).failed(&["there is no"]);
+        // Options for the service mean the service.
+        let away = ["logs", whole, "--api-url", "http://127.0.0.1:1"];
+        said(&bench, who, &away).failed(&["127.0.0.1:1"]);
+        let both = ["--mountpoint", mount.path().to_str().unwrap()];
+        said(&bench, who, &[&away[..], &both].concat()).failed(&["leave out"]);
         for name in [".", "./latest", "agents/writer/.."] {
             inside("", ["logs", name]).failed(&["there is no"]);
         }
@@ -104,6 +127,26 @@ fn a_run_can_be_named_by_its_path_in_a_mount() {
         }
         let out = inside(&format!("{of_run}/volumes"), ["cancel", ".."]).succeeded();
         assert_eq!(out, format!("{run}: cancelled\n"));
+    }
+}
+
+#[test]
+fn names_of_mountpoints_do_not_change_the_terminal() {
+    for who in Who::all() {
+        let (world, _) = world();
+        let bench = Bench::new(world);
+        let place = Place::mounted(&bench, who, "e\u{1b}[31mvil\u{7}");
+        let inside = place.path.join("runs");
+        let beside = place.path.parent().unwrap();
+        for path in [beside.to_str().unwrap(), inside.to_str().unwrap()] {
+            for command in ["unmount", "upgrade", "status"] {
+                let said = said(&bench, who, &[command, path]);
+                let text = said.out.clone() + &said.err;
+                assert!(text.contains("[31mvil") || command != "unmount", "{said:?}");
+                assert!(!text.contains(['\u{1b}', '\u{7}']), "{said:?}");
+            }
+        }
+        finish(&mut place.unmount(&bench)).succeeded();
     }
 }
 
@@ -136,6 +179,18 @@ fn every_command_says_what_to_do_about_a_mount_that_is_stopped_or_dead() {
         });
         for words in commands {
             said(&bench, who, words).failed(&["its process is gone; mount again at", "--lazy"]);
+        }
+        let around = format!("{mountpoint}/agents/../agents/writer/latest");
+        said(&bench, who, &["logs", &around]).failed(&["its process is gone"]);
+        // That leaves other mounts to be used.
+        let other = bench.mount_as(who).start();
+        let good = other.join("artifacts/site/latest");
+        let good = good.to_str().unwrap();
+        for words in [&["prefetch"][..], &["cache", "pin"]] {
+            let both = said(&bench, who, &[words, &[&*version, good]].concat());
+            both.told(&["its process is gone", "mount again at"]);
+            assert!(both.out.contains(good), "{both:?}");
+            assert_eq!(both.code, Some(1), "{both:?}");
         }
         finish(&mut place.unmount(&bench)).succeeded();
     }
