@@ -191,7 +191,7 @@
 //! It ends when the session does (a user has unmounted it) or when a signal comes;
 //! then [`pending`] drops all requests that wait, which answers them, and [`unmount`]
 //! takes the mount away, lazily if it is busy. None of this waits for the network.
-//! Another process that unmounts asks a busy mount, by setting an attribute of its
+//! Another process that unmounts asks a busy mount, by reading an attribute of its
 //! root, to fail the requests to which nothing comes
 //! ([`pending::PendingRequests::let_go`]): they would keep it in use. [`unmount`] reads
 //! the kernel's mount table and looks for the process that serves a mount ([`proc`],

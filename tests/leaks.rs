@@ -276,5 +276,8 @@ fn allow_other_warns_and_lets_others_only_read() {
     // Other users may read, and nothing else: not even end the waits of a process.
     let text = place.inside("getfattr -n user.vm0.let-go .");
     finish(&mut script(Who::Ordinary, &text)).failed(&["No such attribute"]);
+    // Nor spend calls of the user's account.
+    let text = place.inside("getfattr -n user.vm0.list-anew runs");
+    finish(&mut script(Who::Ordinary, &text)).failed(&["No such attribute"]);
     finish(&mut place.unmount(&bench)).succeeded();
 }
