@@ -47,12 +47,12 @@ fn command_to_install(beginning: &str) -> &'static str {
 #[track_caller]
 fn unpack(who: Who, folder: &Path) -> PathBuf {
     let (tar, installer) = command_to_install("tar ").split_once(" && ").unwrap();
-    let installer = installer.strip_prefix("~/").unwrap();
-    shell(
-        who,
-        &tar.replace("-C ~ ", &format!("-C '{}' ", folder.display())),
-    );
-    folder.join(installer)
+    let at = format!("{}", packages().canonicalize().unwrap().display());
+    let installer = installer.strip_prefix(&*at).unwrap();
+    let here = format!("-C '{}' ", folder.display());
+    assert!(tar.contains(&format!("-C {at} ")), "{tar}");
+    shell(who, &tar.replace(&format!("-C {at} "), &here));
+    folder.join(installer.trim_start_matches('/'))
 }
 
 /// The only file in the folder of packages with this ending.
@@ -120,7 +120,7 @@ fn apt_takes_the_package_by_the_command_that_the_script_prints() {
     for line in [
         "$ scripts/package ",
         "$ sudo apt-get install ./target/package/vm0fs_*.deb\n",
-        "$ tar -C ~ -xzf target/package/vm0fs-*.tar.gz && ~/vm0fs-*/install.sh\n",
+        "$ tar -C target/package -xzf target/package/vm0fs-*.tar.gz && target/package/vm0fs-*/install.sh\n",
     ] {
         assert!(readme.contains(line), "{line}");
     }
