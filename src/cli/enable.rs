@@ -146,7 +146,10 @@ impl Service {
             removed.extend(remove(&self.template)?);
         }
         let link = self.wants.join(&self.name);
-        removed.extend(remove(&link)?);
+        // It leads to the template, which may be a package's or gone.
+        if link.is_symlink() && fs::remove_file(&link).is_ok() {
+            removed.push(link.clone());
+        }
         for path in [&self.drop_in, &link, &self.template] {
             // Fails where something is left in one.
             let folders = path.ancestors().skip(1).take(2);

@@ -303,7 +303,7 @@ fn what_a_dead_mount_of_a_service_leaves_is_taken_away() {
         "{out}"
     );
     assert!(
-        out.contains("is mounted still, not by the service"),
+        out.contains("is mounted still; end that with: vm0fs unmount /"),
         "{out}"
     );
 }
