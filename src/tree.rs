@@ -35,7 +35,7 @@ pub use self::{
         directories::{Directory, DirectoryEntry},
         files::{Handle, Opened},
         lookup::Found,
-        xattr::{ASKING, FETCH_ALL, FETCH_HASHES, LIST_ANEW},
+        xattr::{FETCH_ALL, FETCH_HASHES, LIST_ANEW},
     },
     orders::{WriteRequest, Writing},
     view::{Tree, TreeOptions, View},

@@ -262,12 +262,8 @@ fn each(
     own_dir: bool,
     action: fn(&Target, &Path, u64) -> Result<String>,
 ) -> Result<ExitCode> {
-    // What has no `/` is an id, also in the folder of a mount.
-    let is_path = |target: &&PathBuf| target.as_os_str().as_encoded_bytes().contains(&b'/');
-    let paths = Vec::from_iter(args.targets.iter().filter(is_path).cloned());
-    let (answering, mut failures) = mounts::that_answer(&paths)?;
-    let may_be_used = |target: &&PathBuf| !is_path(target) || answering.contains(target);
-    for target in args.targets.iter().filter(may_be_used) {
+    let (answering, mut failures) = mounts::that_answer(&args.targets)?;
+    for target in &answering {
         if second::is_stopped() {
             return Err(second::stopped());
         }

@@ -147,7 +147,9 @@ impl Service {
         }
         let link = self.wants.join(&self.name);
         // It leads to the template, which may be a package's or gone.
-        if link.is_symlink() && fs::remove_file(&link).is_ok() {
+        if link.is_symlink() {
+            fs::remove_file(&link)
+                .map_err(|error| Error::file(format!("removing {}", link.display()), error))?;
             removed.push(link.clone());
         }
         for path in [&self.drop_in, &link, &self.template] {

@@ -128,7 +128,7 @@ mod tests {
     fn the_last_failure_that_concerns_a_path_is_told() {
         let errors = "\
 2026-01-01T00:00:00.000Z run abc-1: GET /v1/runs/abc-1: HTTP 500 (errno 5)
-2026-01-01T00:00:01.000Z run abc-1: GET /v1/runs/abc-1: HTTP 502 (errno 5) (3 times, last 2026)
+2026-01-01T00:00:01.000Z run abc-1: GET /v1/runs/abc-1: HTTP 502 (errno 5) (3 times, last 2026-01-01T00:00:05.000Z)
 2026-01-01T00:00:02.000Z run abc-2: GET /v1/runs/abc-2: HTTP 500 (errno 5)
 2026-01-01T00:00:03.000Z the network: GET /v1/agents: refused (errno 101)
 broken

@@ -77,7 +77,9 @@ impl ReachOptions {
                  reached without one; leave out the one or the others"
                     .into(),
             )),
-            (Some(named), Some(holding)) if absolute(named, environment) != holding => {
+            (Some(named), Some(holding))
+                if mounts::at(&absolute(named, environment))?.mountpoint != holding =>
+            {
                 Err(Error::Setup(format!(
                     "--mountpoint names another mount than the path, which is in {}; leave it out",
                     text::shown(&holding)

@@ -51,10 +51,10 @@ pub(super) fn find(text: &str) -> Result<Option<(PathBuf, String)>> {
 fn follow(path: &Path, mounts: &[MountEntry]) -> io::Result<PathBuf> {
     let mut real = proc::locate(path)?;
     for _ in 0..LINKS {
-        let Some(target) = fs::read_link(&real)
-            .ok()
-            .filter(|_| proc::holding(mounts, &real).is_none())
-        else {
+        if proc::holding(mounts, &real).is_some() {
+            break;
+        }
+        let Ok(target) = fs::read_link(&real) else {
             break;
         };
         let folder = real.parent().unwrap_or(Path::new("/"));

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::Error,
     pending::LET_GO,
-    tree::{ASKING, Access, Attributes, LIST_ANEW, Miss, START_FILE, WriteRequest, Writing},
+    tree::{Access, Attributes, LIST_ANEW, Miss, START_FILE, WriteRequest, Writing},
 };
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, Generation,
@@ -332,10 +332,6 @@ impl Filesystem for Fs {
         if name == LIST_ANEW && !self.context.is_owner(request) {
             // It costs calls of an account that is not this user's.
             return replies::xattr(Err(Error::NoAttribute), size, reply);
-        }
-        if size == 0 && ASKING.iter().any(|asking| name == *asking) {
-            // A process that asks how long it is goes on to read it.
-            return replies::xattr(Ok(Vec::new()), size, reply);
         }
         let name = name.as_bytes().to_vec();
         self.serve(

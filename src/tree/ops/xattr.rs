@@ -29,9 +29,6 @@ pub const FETCH_HASHES: &str = "user.vm0.fetch-hashes";
 /// no older than the question.
 pub const LIST_ANEW: &str = "user.vm0.list-anew";
 
-/// The attributes that are read to ask for something.
-pub const ASKING: [&str; 3] = [FETCH_ALL, FETCH_HASHES, LIST_ANEW];
-
 /// The SHA-256 of a file of a version, in hexadecimal digits. Listed once the version is
 /// sealed and, where its index is from a fleet, its hashes have come; what asks for it by
 /// name before that waits.
