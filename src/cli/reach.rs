@@ -32,8 +32,8 @@ pub(super) struct ReachOptions {
 }
 
 impl ReachOptions {
-    /// The same for a command that changes something at the service. A mount that lets
-    /// nobody do that is not asked, unless the user names it.
+    /// The same for a command that changes something at the service. A mount through which
+    /// no process can do that is not asked, unless the user names it.
     pub(super) fn changing(self) -> Self {
         Self {
             changes: true,
