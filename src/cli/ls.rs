@@ -302,6 +302,20 @@ fn runs_table(runs: &[RunRow], ids: &[String], columns: Option<usize>) -> String
     table(&lines, columns)
 }
 
+/// Rows that begin with a name, for a terminal of so many columns, or exactly.
+fn names_table<const N: usize>(
+    head: [String; N],
+    rows: impl Iterator<Item = [String; N]>,
+    columns: Option<usize>,
+    aligns: [Align; N],
+) -> String {
+    let mut lines = Vec::from_iter(std::iter::once(head).chain(rows));
+    if let Some(columns) = columns {
+        fit(&mut lines, 0, columns.min(MOST), SHORTEST_NAME, cut);
+    }
+    table(&lines, aligns)
+}
+
 fn agents_table(agents: &[AgentRow], columns: Option<usize>) -> String {
     let is_exact = columns.is_none();
     let head = ["NAME", "CREATED", "UPDATED", "ID"].map(str::to_owned);
@@ -313,13 +327,7 @@ fn agents_table(agents: &[AgentRow], columns: Option<usize>) -> String {
             cell(&agent.id, usize::MAX),
         ]
     };
-    let mut lines: Vec<_> = std::iter::once(head)
-        .chain(agents.iter().map(row))
-        .collect();
-    if let Some(columns) = columns {
-        fit(&mut lines, 0, columns.min(MOST), SHORTEST_NAME, cut);
-    }
-    table(&lines, [Align::Left; 4])
+    names_table(head, agents.iter().map(row), columns, [Align::Left; 4])
 }
 
 fn storages_table(storages: &[StorageRow], columns: Option<usize>) -> String {
@@ -344,14 +352,9 @@ fn storages_table(storages: &[StorageRow], columns: Option<usize>) -> String {
             cell(&id, usize::MAX),
         ]
     };
-    let mut lines: Vec<_> = std::iter::once(head)
-        .chain(storages.iter().map(row))
-        .collect();
-    if let Some(columns) = columns {
-        fit(&mut lines, 0, columns.min(MOST), SHORTEST_NAME, cut);
-    }
     let (left, right) = (Align::Left, Align::Right);
-    table(&lines, [left, right, right, left, left])
+    let aligns = [left, right, right, left, left];
+    names_table(head, storages.iter().map(row), columns, aligns)
 }
 
 #[cfg(test)]
