@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::{ByteSize, CacheSettings, Environment},
     error::{Error, Result},
-    store::{Audit, Breakdown, CachedVersion, Cleared, Inventory},
+    store::{Audit, CachedVersion, Cleared, Inventory},
     text::one_line,
 };
 use clap::{Args, Subcommand, ValueHint};
@@ -147,13 +147,8 @@ impl CacheArgs {
                 }
             }
             CacheCommand::Du { json, .. } => {
-                let mut sum = match open()? {
-                    Some(inventory) => inventory.breakdown()?,
-                    None => Breakdown {
-                        ceiling: settings.size,
-                        ..Breakdown::default()
-                    },
-                };
+                let sum = open()?.map(|inventory| inventory.breakdown()).transpose()?;
+                let mut sum = sum.unwrap_or_default();
                 sum.ceiling = settings.size_beside(sum.total());
                 match json {
                     true => print_json(&report::sums(&sum))?,
