@@ -30,7 +30,7 @@ use crate::{
     api::{ClientConfig, Token},
     error::{Error, Result},
     shared::SharedKey,
-    text::{hex, one_line},
+    text::{self, hex},
 };
 use nix::sys::statvfs::statvfs;
 use std::{
@@ -318,7 +318,7 @@ fn token_source<'a>(
 fn token(arguments: &MountOptions, file: &MountOptions, login: &Login<'_>) -> Result<Token> {
     match token_source(arguments, file, login)? {
         Some(TokenSource::File(path)) => {
-            let shown = one_line(&path.to_string_lossy(), 200);
+            let shown = text::shown(&path);
             Ok(files::read_token(&path)?.from_source(&shown))
         }
         Some(TokenSource::Text(text, source)) => {

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     config::Environment,
     error::{Error, Result},
-    text::one_line,
+    text,
 };
 use change::Change;
 use clap::Args;
@@ -35,7 +35,7 @@ use std::{
     ffi::{OsStr, OsString},
     io::{self, IsTerminal},
     os::unix::ffi::OsStrExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 pub(super) use storage::Storage;
@@ -43,8 +43,6 @@ pub(super) use storage::Storage;
 /// The exit code for versions that differ, and for trouble (POSIX, `diff`).
 const DIFFERENT: u8 = 1;
 const TROUBLE: u8 = 2;
-/// Characters of a name in a message.
-const SHOWN: usize = 200;
 
 /// `vm0fs diff`.
 #[derive(Debug, Args)]
@@ -151,7 +149,7 @@ impl DiffArgs {
         let changes = changes.map_err(|error| match within.is_empty() {
             true => error,
             false => {
-                let shown = one_line(&within.to_string_lossy(), SHOWN);
+                let shown = text::shown(Path::new(&within));
                 Error::Setup(format!("{shown}: {error}"))
             }
         })?;

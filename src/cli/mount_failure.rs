@@ -19,7 +19,7 @@ use std::{
 pub(super) const LAST_ERROR: &str = "user.vm0.last_error";
 
 /// Characters of what a mount says of a failure.
-const LONGEST_REASON: usize = 2_000;
+pub(super) const LONGEST_REASON: usize = 2_000;
 
 /// A failure that is not older is of this moment: a lookup waits for its fetch.
 const NOW: Duration = Duration::from_secs(60);

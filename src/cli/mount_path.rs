@@ -8,7 +8,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     proc,
-    text::one_line,
+    text::{self, one_line},
 };
 use std::{
     ffi::OsStr,
@@ -44,7 +44,7 @@ impl MountPath {
     /// [`Error::Setup`] for a path that is in no version of a vm0fs mount,
     /// [`Error::Io`] where it cannot be looked up.
     pub(super) fn find(path: &Path) -> Result<Self> {
-        let shown = one_line(&path.to_string_lossy(), SHOWN);
+        let shown = text::shown(path);
         let real = locate(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::Setup(format!("{shown}: {error}; {ADVICE}")),
             _ => Error::Setup(format!("{shown}: {}", reason(path, &error))),
@@ -132,7 +132,7 @@ impl MountPath {
     /// [`Error::Setup`] where the mount does not tell it.
     pub(super) fn cache_dir(&self) -> Result<PathBuf> {
         let path = self.mountpoint.join(".vm0fs/status.json");
-        let context = || one_line(&path.to_string_lossy(), SHOWN);
+        let context = || text::shown(&path);
         let text = fs::read(&path).map_err(|error| Error::io(context(), error))?;
         let status: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
         let dir = status.pointer("/cache/dir").and_then(|dir| dir.as_str());

@@ -14,13 +14,17 @@ use std::{
     collections::BTreeMap,
     io,
     os::unix::process::CommandExt,
-    path::{Path, PathBuf, absolute},
+    path::{Component, Path, PathBuf, absolute},
     process::Command,
     time::Duration,
 };
 
 /// The longest value of an attribute (`XATTR_SIZE_MAX` of Linux).
 const VALUE: usize = 64 << 10;
+
+/// What is said of a mount that this user may not ask.
+pub(super) const ANOTHER_S: &str = "another user has mounted it, who alone may ask it";
+
 /// How long a mount may take to release the requests that wait.
 const LET_GO_LIMIT: Duration = Duration::from_millis(300);
 
@@ -119,6 +123,12 @@ pub(super) fn that_answer(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<String
     Ok((answering, failures))
 }
 
+/// Whether the table of mounts alone says where a whole path leads, symlinks left aside:
+/// where a link leads whose target a `..` is in, only the kernel knows.
+pub(super) fn is_plain(path: &Path) -> bool {
+    !path.components().any(|part| part == Component::ParentDir)
+}
+
 /// An attribute of a file in a mount; `None` where it has none of that name.
 ///
 /// # Errors
@@ -188,10 +198,7 @@ impl MountState {
             (Health::Dead | Health::Hung(..), Some((what, advice))) => {
                 Some(format!("its mount {}: {what}; {advice}", self.shown()))
             }
-            (Health::Closed, _) => Some(format!(
-                "its mount {}: another user has mounted it, who alone may ask it",
-                self.shown()
-            )),
+            (Health::Closed, _) => Some(format!("its mount {}: {ANOTHER_S}", self.shown())),
             _ => None,
         }
     }

@@ -119,8 +119,9 @@ impl ReachOptions {
                     Err(Error::Setup(format!("{}: {what}; {advice}", state.shown())))
                 }
                 (_, None) => Err(Error::Setup(format!(
-                    "{}: another user has mounted it, who alone may ask it",
-                    state.shown()
+                    "{}: {}",
+                    state.shown(),
+                    mounts::ANOTHER_S
                 ))),
             };
         }

@@ -9,7 +9,7 @@ use crate::{
 use std::{
     fs,
     io::{self, ErrorKind},
-    path::{Component, Path, PathBuf, absolute},
+    path::{Path, PathBuf, absolute},
 };
 
 /// Symlinks of which each leads to the next, as many as the kernel follows
@@ -28,8 +28,7 @@ pub(super) fn find(text: &str) -> Result<Option<(PathBuf, String)>> {
     }
     let mounts = mounts::all()?;
     let named = absolute(text).unwrap_or_default();
-    let is_plain = !named.components().any(|part| part == Component::ParentDir);
-    if is_plain && proc::holding(&mounts, &named).is_some() {
+    if mounts::is_plain(&named) && proc::holding(&mounts, &named).is_some() {
         return Ok(word(&named, &mounts));
     }
     match follow(&named, &mounts) {

@@ -3,7 +3,7 @@
 //! the kernel.
 
 use super::{
-    mount_failure::{LAST_ERROR, failure},
+    mount_failure::{LAST_ERROR, LONGEST_REASON, failure},
     mounts::attribute,
 };
 use crate::{
@@ -28,8 +28,6 @@ const ROOT: u64 = 1;
 const LINKS: u32 = 4;
 /// Bytes of a file taken at a time.
 const PIECE: usize = 256 << 10;
-/// Characters of what is said of a failure.
-const LONGEST_REASON: usize = 2_000;
 
 /// The files of a mount, by their paths from its root, as components.
 pub(super) enum Source {

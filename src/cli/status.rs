@@ -9,7 +9,7 @@ use crate::{
     config::Environment,
     error::Result,
     humanize,
-    text::one_line,
+    text::{self, one_line},
     unmount::{self, Health, MountState},
 };
 use clap::Args;
@@ -91,7 +91,7 @@ pub(super) fn describe(state: &MountState) -> String {
                 let _ = writeln!(text, "  {name:<10} {value}");
             }
         }
-        Health::Closed => text.push_str("  another user has mounted it, who alone may ask it\n"),
+        Health::Closed => _ = writeln!(text, "  {}", mounts::ANOTHER_S),
         Health::Dead | Health::Hung(..) | Health::Unknown(_) => {}
     }
     text
@@ -108,7 +108,7 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
     let since = words("/mounted_at").parse::<Timestamp>().ok();
     let age = since.and_then(|since| Duration::try_from(Timestamp::now() - since).ok());
     let age = age.map_or("?".into(), |age| format!("{} ago", humanize::age(age)));
-    let shown = one_line(&mountpoint.to_string_lossy(), 200);
+    let shown = text::shown(mountpoint);
     let mut mounted = format!("{age}, by vm0fs {}", words("/vm0fs"));
     let version = status.pointer("/vm0fs").and_then(Value::as_str);
     if version.is_some_and(|version| version != VERSION) {

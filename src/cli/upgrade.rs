@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     proc::{MountEntry, Process},
     signals::UPGRADE,
-    text::one_line,
+    text::{self, one_line},
     unmount::{self, Health},
 };
 use clap::Args;
@@ -72,7 +72,7 @@ impl UpgradeArgs {
         }
         let mut is_well = true;
         for entry in entries {
-            let shown = one_line(&entry.mountpoint.to_string_lossy(), 200);
+            let shown = text::shown(&entry.mountpoint);
             match upgrade(entry, self.all) {
                 Ok(done) => print(&format!("{shown}: {done}\n"))?,
                 Err(error) => {

@@ -8,7 +8,7 @@
 use super::{environment::Environment, files};
 use crate::{
     error::{Error, Result},
-    text::one_line,
+    text::{self, one_line},
 };
 use std::{
     collections::BTreeMap,
@@ -225,7 +225,7 @@ fn without_comment(value: &str) -> &str {
 fn malformed(path: &Path, line: u32) -> Error {
     Error::Setup(format!(
         "{}: line {line} is neither [NAME] nor KEY = VALUE",
-        one_line(&path.to_string_lossy(), SHOWN)
+        text::shown(path)
     ))
 }
 

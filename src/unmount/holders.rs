@@ -2,7 +2,7 @@
 
 use crate::{
     proc::{Process, processes},
-    text::one_line,
+    text::{self, one_line},
     threads,
 };
 use std::{
@@ -26,7 +26,7 @@ pub(super) struct Use(&'static str, PathBuf);
 impl fmt::Display for Use {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(what, path) = self;
-        write!(f, "{what} {}", one_line(&path.to_string_lossy(), 200))
+        write!(f, "{what} {}", text::shown(path))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     pending::PendingRequests,
     store::{Index, Inventory, Version},
-    text::one_line,
+    text::{self, one_line},
     tree::FETCH_HASHES,
 };
 use std::{ffi::OsStr, fs, io, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
@@ -142,7 +142,7 @@ fn in_mount(mountpoint: &Path, path: &[&[u8]]) -> Result<Found> {
     if let Err(error) = fs::symlink_metadata(&path)
         && error.kind() == io::ErrorKind::NotFound
     {
-        let shown = one_line(&path.to_string_lossy(), SHOWN);
+        let shown = text::shown(&path);
         return Err(Error::NotFound(shown));
     }
     let path = MountPath::find(&path)?;

@@ -4,7 +4,7 @@ use crate::{
     cli::mounts,
     error::{Error, Result},
     proc::{self, MountEntry},
-    text::one_line,
+    text,
 };
 use std::{
     fs,
@@ -12,8 +12,6 @@ use std::{
     path::{Component, Path, PathBuf, absolute},
 };
 
-/// Characters of a path in a message.
-const SHOWN: usize = 200;
 /// The folders that have versions.
 const KINDS: [&str; 2] = ["artifacts", "volumes"];
 
@@ -35,7 +33,7 @@ impl Storage {
     /// [`Error::Setup`] for a path that is in no artifact or volume of a mount, or does
     /// not exist.
     pub(super) fn find(named: &Path) -> Result<Self> {
-        let shown = || one_line(&named.to_string_lossy(), SHOWN);
+        let shown = || text::shown(named);
         let mounts = mounts::all()?;
         if let Some(found) = Self::without_looking(named, &mounts) {
             return Ok(found);
@@ -58,9 +56,9 @@ impl Storage {
         // A name alone may be one in the working folder.
         if by_name.is_none() || named.iter().count() == 1 {
             let here = absolute(named).ok()?;
-            // Where a link leads whose target `..` is in, the kernel knows.
-            let is_plain = !here.components().any(|part| part == Component::ParentDir);
-            if is_plain && let Some(found) = by_path(&here, mounts) {
+            if mounts::is_plain(&here)
+                && let Some(found) = by_path(&here, mounts)
+            {
                 return Some(found);
             }
         }

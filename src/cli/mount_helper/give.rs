@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Result},
     proc,
-    text::one_line,
+    text::{self, one_line},
 };
 use nix::unistd::User;
 use rustix::{
@@ -39,7 +39,7 @@ pub(super) fn give(mountpoint: &Path, user: &User) -> Result<()> {
         if is_theirs(mountpoint) {
             return Ok(());
         }
-        let shown = one_line(&mountpoint.to_string_lossy(), 200);
+        let shown = text::shown(mountpoint);
         let name = one_line(&user.name, 60);
         Err(Error::Setup(format!(
             "{shown} was not given to {name}, who may mount only where {name} may write: {why}; \
@@ -49,7 +49,7 @@ pub(super) fn give(mountpoint: &Path, user: &User) -> Result<()> {
 }
 
 fn try_to_give(mountpoint: &Path, user: &User) -> Result<(), Refusal> {
-    let shown = one_line(&mountpoint.to_string_lossy(), 200);
+    let shown = text::shown(mountpoint);
     let name = one_line(&user.name, 60);
     let by_hand = format!("as root: chown {name} {shown}");
     let another = || format!("{by_hand}; or name another folder");
