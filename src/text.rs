@@ -2,7 +2,7 @@
 //! a process says is made fit for a message: it must not move a terminal's cursor or
 //! begin a line of the log. And bytes as hexadecimal.
 
-use std::{fmt::Write, path::Path};
+use std::{fmt::Write, os::unix::ffi::OsStrExt, path::Path};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// What editors and shells, those of Windows above all, put before UTF-8 text
@@ -127,6 +127,39 @@ pub fn cut_path(path: &str, most: usize) -> String {
 /// A path on one line, fit for a message: users choose names of folders.
 pub fn shown(path: &Path) -> String {
     one_line(&path.to_string_lossy(), LONGEST_PATH)
+}
+
+/// A path as a word for a shell, for commands that a user is told to type. One that would
+/// drive a terminal is in `$'…'`, which bash, zsh and ksh read.
+pub fn shell_path(path: &Path) -> String {
+    let is_safe = |text: &&str| !text.chars().any(|c| c.is_control() || turns_text(c));
+    match path.to_str().filter(is_safe) {
+        Some(text) => shell_word(text),
+        None => escaped(path.as_os_str().as_bytes()),
+    }
+}
+
+/// A text as a word for any shell (POSIX, "Quoting").
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-=:@".contains(char);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.into(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
+/// Bytes as a word of a shell, those that are not plain by their numbers.
+fn escaped(bytes: &[u8]) -> String {
+    let mut word = String::from("$'");
+    for &byte in bytes {
+        match byte {
+            b'\'' | b'\\' => word.extend(['\\', byte as char]),
+            b' '..=b'~' => word.push(byte as char),
+            // Three digits, so that it ends before what follows.
+            _ => _ = write!(word, "\\{byte:03o}"),
+        }
+    }
+    word + "'"
 }
 
 /// Whether a character is a mark of Unicode that reorders or breaks lines.
@@ -278,6 +311,30 @@ mod tests {
         assert_eq!(unmarked(b"\xef\xbb\xbf[]"), b"[]");
         assert_eq!(unmarked_text("\u{feff}a\u{feff}"), "a\u{feff}");
         assert_eq!(from_visible("\u{feff}\u{200b} \0\r\n{ }"), "{ }");
+    }
+
+    #[test]
+    fn a_shell_reads_a_word_as_it_is() {
+        for text in [
+            "",
+            "/a/b-c_d.e:f@g=h",
+            "~",
+            "a b",
+            "it's; $(x)",
+            "\n\x1b[2J\u{202e}'\\1é",
+        ] {
+            let word = shell_path(Path::new(text));
+            let command = format!("printf %s {word}");
+            let mut bash = std::process::Command::new("bash");
+            let said = bash.arg("-c").arg(command).output().unwrap();
+            assert_eq!(said.stdout, text.as_bytes(), "{word}");
+            assert!(
+                !word.chars().any(|c| c.is_control() || turns_text(c)),
+                "{word}"
+            );
+        }
+        let odd = Path::new(std::ffi::OsStr::from_bytes(b"/m/\xff1"));
+        assert_eq!(shell_path(odd), "$'/m/\\3771'");
     }
 
     #[test]

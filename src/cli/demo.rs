@@ -9,6 +9,7 @@ use crate::{
     mount,
     proc::Process,
     signals::Signals,
+    text::shell_path,
 };
 use clap::{ArgAction, Args, ValueHint};
 use std::{
@@ -196,18 +197,18 @@ fn print_tour(mountpoint: &Path, warnings: &[String]) {
     for warning in warnings {
         say(&format!("warning: {warning}"));
     }
-    let shown = mountpoint.display();
+    let (shown, word) = (mountpoint.display(), shell_path(mountpoint));
     say(&format!(
         "The demo is mounted at {shown}
 
 Try, in another terminal
-  ls {shown}/agents
-  ls -lt {shown}/runs | head
-  cat {shown}/runs/.by-status/running/*/logs
-  ls -l {shown}/artifacts/*/latest/
-  cat {shown}/.vm0fs/help.txt
+  ls {word}/agents
+  ls -lt {word}/runs | head
+  cat {word}/runs/.by-status/running/*/logs
+  ls -l {word}/artifacts/*/latest/
+  cat {word}/.vm0fs/help.txt
 
-Ctrl-C ends it, and so does: vm0fs unmount {shown}"
+Ctrl-C ends it, and so does: vm0fs unmount {word}"
     ));
 }
 

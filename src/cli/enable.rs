@@ -3,7 +3,7 @@
 
 use super::{
     complete::values::Values,
-    given::{given, is_ours, own_program, shell_word, unseen},
+    given::{given, is_ours, own_program, unseen},
     output::{print, start_logging},
     unit,
     user_manager::{self as manager, systemctl},
@@ -12,7 +12,7 @@ use crate::{
     config::{Environment, MountOptions, Settings},
     error::{Error, Result},
     proc::{self, MountEntry},
-    text::one_line,
+    text::{one_line, shell_path, shell_word},
     unmount::{self, Health},
 };
 use clap::{Args, Command, ValueHint};
@@ -214,7 +214,8 @@ impl EnableArgs {
             let shown = service.folder.display();
             return Err(Error::Setup(format!(
                 "vm0fs is mounted at {shown} already, and not by the service; unmount it first: \
-                 vm0fs unmount {shown}"
+                 vm0fs unmount {}",
+                shell_path(&service.folder)
             )));
         }
         let is_enabled = service.is("is-enabled")?;
@@ -331,7 +332,7 @@ fn status(name: &str) -> String {
 
 fn report(service: &Service, verb: &str) -> Result<()> {
     let (name, folder) = (&service.name, service.folder.display());
-    let word = shell_word(&service.folder.to_string_lossy());
+    let word = shell_path(&service.folder);
     print(&format!(
         "{verb} {name}, which mounts at {folder} now and at each login\n"
     ))?;
@@ -416,7 +417,7 @@ fn print_left(folder: &Path) -> Result<()> {
         if lives(mount) {
             return print(&format!(
                 "{shown} is mounted still; end that with: vm0fs unmount {}\n",
-                shell_word(&shown.to_string())
+                shell_path(folder)
             ));
         }
         unmount::unmount(folder, true, |_| ())?;
@@ -431,7 +432,8 @@ fn disable_files(service: &Service, error: &Error) -> Result<()> {
     if removed.is_empty() {
         return Err(Error::Setup(format!(
             "{folder} has no service, and there is no systemd of yours to ask ({error}); what is \
-             mounted ends with: vm0fs unmount {folder}"
+             mounted ends with: vm0fs unmount {}",
+            shell_path(&service.folder)
         )));
     }
     for path in removed {

@@ -2,12 +2,12 @@
 
 use super::{
     fstab::{GENERIC, Generic, SETUID, SOURCE, TYPE},
-    given::{not_text, own_program, shell_word, unseen},
+    given::{not_text, own_program, unseen},
 };
 use crate::{
     config::Environment,
     error::{Error, Result},
-    text::one_line,
+    text::{shell_path, shell_word},
 };
 use nix::unistd::Uid;
 use std::path::Path;
@@ -105,7 +105,7 @@ fn escaped(field: &str) -> String {
 }
 
 fn notes(is_root: bool, place: &str, environment: &Environment) -> Vec<String> {
-    let shown = one_line(place, 200);
+    let shown = shell_path(Path::new(place));
     let mut notes = vec![match is_root {
         true => format!(
             "add it to /etc/fstab, then: mount {shown}. At boot root mounts it, with root's \

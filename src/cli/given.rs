@@ -137,15 +137,6 @@ pub(super) fn unseen(environment: &Environment, what: &str) -> Option<String> {
     })
 }
 
-/// A word for a shell.
-pub(super) fn shell_word(text: &str) -> String {
-    let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-=:@".contains(char);
-    match !text.is_empty() && text.chars().all(is_plain) {
-        true => text.into(),
-        false => format!("'{}'", text.replace('\'', "'\\''")),
-    }
-}
-
 /// The program of this process.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use crate::{
     config::Environment,
     error::Result,
     humanize,
-    text::{self, one_line},
+    text::{self, one_line, shell_path},
     unmount::{self, Health, MountState},
 };
 use clap::Args;
@@ -114,7 +114,8 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
     if version.is_some_and(|version| version != VERSION) {
         let _ = write!(
             mounted,
-            "; to have {VERSION} serve it: vm0fs upgrade {shown}"
+            "; to have {VERSION} serve it: vm0fs upgrade {}",
+            shell_path(mountpoint)
         );
     }
 

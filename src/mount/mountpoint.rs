@@ -3,6 +3,7 @@
 use crate::{
     error::{Error, Result},
     proc::{self, MountEntry},
+    text::shell_path,
     unmount::{self, Health},
 };
 use std::{
@@ -98,11 +99,13 @@ fn take_away_if_dead(path: &Path, entry: &MountEntry) -> Result<()> {
             unmount::unmount(path, true, |_| ())
         }
         Health::Alive(_) | Health::Closed | Health::Unknown(_) => Err(Error::Setup(format!(
-            "vm0fs is mounted at {shown} already; use it, or end it with: vm0fs unmount {shown}"
+            "vm0fs is mounted at {shown} already; use it, or end it with: vm0fs unmount {}",
+            shell_path(path)
         ))),
         Health::Hung(..) => Err(Error::Setup(format!(
             "the vm0fs mounted at {shown} does not answer; detach it with: \
-             vm0fs unmount --lazy {shown}"
+             vm0fs unmount --lazy {}",
+            shell_path(path)
         ))),
     }
 }

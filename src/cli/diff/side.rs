@@ -168,7 +168,7 @@ fn in_mount(mountpoint: &Path, path: &[&[u8]]) -> Result<Found> {
              of vm0fs; try vm0fs upgrade {}",
             path.shown,
             dir.display(),
-            path.mountpoint.display()
+            text::shell_path(&path.mountpoint)
         )));
     }
     let id = path.root.file_name().unwrap_or_default();

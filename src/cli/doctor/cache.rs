@@ -8,6 +8,7 @@ use crate::{
     humanize::size,
     logging,
     store::Inventory,
+    text::shell_path,
 };
 use nix::unistd::{AccessFlags, Uid, access};
 use std::{
@@ -48,7 +49,7 @@ pub(super) fn check(dir: Option<PathBuf>, environment: &Environment, fix: bool) 
 
 /// Whether a folder of vm0fs is private; and whether it exists and can be used.
 fn folder(dir: &Path, fix: bool) -> (Check, bool) {
-    let shown = dir.display();
+    let (shown, word) = (dir.display(), shell_path(dir));
     let data = match fs::metadata(dir) {
         Ok(data) => data,
         // Also where something on the way is no folder.
@@ -70,14 +71,14 @@ fn folder(dir: &Path, fix: bool) -> (Check, bool) {
     }
     if data.uid() != own.as_raw() && !own.is_root() {
         let found = format!("{shown} belongs to another user ({})", data.uid());
-        let advice = format!("as root: chown -R {own} {shown}; or name another folder");
+        let advice = format!("as root: chown -R {own} {word}; or name another folder");
         return (Check::fail(found, advice), false);
     }
     let mode = data.permissions().mode();
     if mode & OTHERS != 0 {
         let mode = mode & 0o7777;
         let found = format!("{shown} is open to other users (mode {mode:04o})");
-        let advice = format!("chmod 0700 {shown} (--fix does)");
+        let advice = format!("chmod 0700 {word} (--fix does)");
         let check = match fix.then(|| fs::set_permissions(dir, Permissions::from_mode(PRIVATE))) {
             Some(Ok(())) => Check::fixed(format!(
                 "{shown} was open to other users; its mode is 0700 now"
@@ -90,7 +91,7 @@ fn folder(dir: &Path, fix: bool) -> (Check, bool) {
     let needed = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
     if let Err(error) = access(dir, needed) {
         let found = format!("{shown} cannot be used: {}", error.desc());
-        let advice = format!("chmod 0700 {shown}, or mount its disk for writing");
+        let advice = format!("chmod 0700 {word}, or mount its disk for writing");
         return (Check::fail(found, advice), false);
     }
     (Check::ok(format!("{shown} is private")), true)

@@ -7,6 +7,7 @@ use crate::{
     mount,
     proc::Process,
     supervisor,
+    text::shell_path,
     unmount::{TABLE, TABLE_ADVICE},
 };
 use nix::unistd::Uid;
@@ -116,12 +117,12 @@ fn helper(environment: &Environment) -> Check {
             "install the package fuse3",
         );
     };
-    let shown = file.display();
+    let (shown, word) = (file.display(), shell_path(&file));
     if data.uid() != 0 || data.permissions().mode() & SET_UID == 0 {
         return Check::fail(
             format!("{shown} does not run as root"),
             format!(
-                "install the package fuse3 anew, or as root: chown root {shown} && chmod 4755 {shown}"
+                "install the package fuse3 anew, or as root: chown root {word} && chmod 4755 {word}"
             ),
         );
     }
