@@ -38,6 +38,7 @@ mod unit;
 mod unmount;
 mod upgrade;
 mod user_manager;
+mod walk;
 
 pub use cache::CacheArgs;
 pub use cancel::CancelArgs;

@@ -253,6 +253,23 @@ fn no_other_user_enters_a_mount() {
             said.failed(&[reason::DENIED]);
             assert_eq!(said.out, "");
         }
+        // Commands say whose it is, also where the way to it is closed.
+        let folder = place.path.parent().unwrap();
+        let mode = |mode| fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+        let whose = "another user has mounted it, who alone may ask it";
+        let version = place.path.join("artifacts/a0/latest");
+        for closed in [0o755, 0o700] {
+            mode(closed);
+            let mut status = bench.command(enters);
+            let said = finish(status.arg("status").arg(&place.path));
+            assert!(said.out.contains(whose), "{said:?}");
+            if enters == Who::Myself {
+                continue;
+            }
+            let mut prefetch = bench.command(enters);
+            finish(prefetch.arg("prefetch").arg(&version)).failed(&[whose]);
+        }
+        mode(0o755);
         finish(&mut place.unmount(&bench)).succeeded();
         place.is_over();
     }

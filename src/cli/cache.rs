@@ -6,15 +6,15 @@ use super::{
     bars,
     complete::values::Values,
     mount_path::MountPath,
-    mounts,
     output::{exit_code, print, print_json},
     prefetch, second,
+    walk::Walk,
 };
 use crate::{
     config::{ByteSize, CacheSettings, Environment},
     error::{Error, Result},
     store::{Audit, CachedVersion, Cleared, Inventory},
-    text::one_line,
+    text::{one_line, shown},
 };
 use clap::{Args, Subcommand, ValueHint};
 use std::{
@@ -221,8 +221,13 @@ enum Target {
 }
 
 impl Target {
-    fn find(target: &Path, which: &CacheSettings) -> Result<Self> {
-        let not_a_path = match MountPath::find(target) {
+    /// `trouble` is why the mount that it may be a path in cannot be used.
+    fn find(target: &Path, trouble: Option<String>, which: &CacheSettings) -> Result<Self> {
+        let found = match trouble {
+            Some(trouble) => Err(Error::Setup(format!("{}: {trouble}", shown(target)))),
+            None => MountPath::find(target),
+        };
+        let not_a_path = match found {
             Ok(path) => return Ok(Self::MountPath(path)),
             Err(error) => error,
         };
@@ -257,12 +262,13 @@ fn each(
     own_dir: bool,
     action: fn(&Target, &Path, u64) -> Result<String>,
 ) -> Result<ExitCode> {
-    let (answering, mut failures) = mounts::that_answer(&args.targets)?;
-    for target in &answering {
+    let mut failures = Vec::new();
+    let mut walk = Walk::new()?;
+    for target in &args.targets {
         if second::is_stopped() {
             return Err(second::stopped());
         }
-        let done = Target::find(target, settings).and_then(|found| {
+        let done = Target::find(target, walk.why_unusable(target), settings).and_then(|found| {
             let dir = match &found {
                 Target::MountPath(path) if !own_dir => path.cache_dir()?,
                 _ => settings.dir.clone(),

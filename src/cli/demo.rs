@@ -1,6 +1,6 @@
 //! `vm0fs demo`: the embedded server, mounted or by itself.
 
-use super::bars;
+use super::{bars, walk};
 use crate::{
     api::Token,
     config::{self, Environment, MountOptions, Settings},
@@ -80,6 +80,7 @@ impl DemoArgs {
             return Ok(());
         }
         let mountpoint = self.place(environment)?;
+        walk::look_at_way(&mountpoint)?;
         let is_new = fs::symlink_metadata(&mountpoint)
             .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
         // The demo has its own cache, which it removes at its end.

@@ -6,7 +6,7 @@ use super::{
     first_time, fstab_line,
     given::{canonical, given, missing_files},
     output::{print, start_logging},
-    unit,
+    unit, walk,
 };
 use crate::{
     background::{self, Side},
@@ -104,6 +104,7 @@ impl MountArgs {
                     .into(),
             ));
         }
+        walk::look_at_way(&environment.current_dir.join(&self.mountpoint))?;
         start_logging(self.verbose, self.foreground, environment)?;
         if self.no_supervisor {
             return self.run_alone(environment);

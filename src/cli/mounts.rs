@@ -4,17 +4,16 @@ use crate::{
     error::{Error, Result},
     pending::LET_GO,
     proc::{self, MountEntry},
-    text::shown,
+    text::{shell_path, shown},
     unmount::{self, Health, MountState},
 };
 use nix::unistd::Uid;
 use rustix::{fs::getxattr, io::Errno};
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
     io,
     os::unix::process::CommandExt,
-    path::{Component, Path, PathBuf, absolute},
+    path::{Component, Path},
     process::Command,
     time::Duration,
 };
@@ -72,55 +71,6 @@ pub(super) fn meant(current_dir: &Path) -> Result<MountEntry> {
             Err(Error::Setup(format!("name one of your mounts: {shown}")))
         }
     }
-}
-
-/// The vm0fs mount at a path.
-///
-/// # Errors
-/// [`Error::Setup`] where none is.
-pub(super) fn at(path: &Path) -> Result<MountEntry> {
-    // First by its name alone, which does not touch the folder that it lies in.
-    let named = all()?.into_iter().rfind(|entry| entry.mountpoint == path);
-    let found = match named {
-        Some(entry) => Some(entry),
-        None => proc::mount_at(path)?.filter(MountEntry::is_vm0fs),
-    };
-    found.ok_or_else(|| {
-        let mounts = proc::mounts().unwrap_or_default();
-        let held = proc::holding(&mounts, path).filter(|(mount, _)| mount.is_vm0fs());
-        let advice = match held {
-            Some((mount, _)) => format!("it is in the mount {}", shown(&mount.mountpoint)),
-            None => "`vm0fs status` lists those there are".to_owned(),
-        };
-        Error::Setup(format!(
-            "{}: no vm0fs is mounted there; {advice}",
-            shown(path)
-        ))
-    })
-}
-
-/// Those of the paths whose mounts answer, before a process waits for them, and for each of
-/// the others why not, with what to do. Touches no mount itself.
-///
-/// # Errors
-/// [`Error::Io`] where `/proc` is missing.
-pub(super) fn that_answer(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<String>)> {
-    let mounts = all()?;
-    let mut looked_at = BTreeMap::new();
-    let (mut answering, mut failures) = (Vec::new(), Vec::new());
-    for path in paths {
-        let whole = absolute(path).unwrap_or_default();
-        let trouble = proc::holding(&mounts, &whole).and_then(|(entry, _)| {
-            let trouble = looked_at.entry(&entry.mountpoint);
-            let trouble = trouble.or_insert_with(|| unmount::look(entry.clone()).why_unusable());
-            trouble.clone()
-        });
-        match trouble {
-            Some(trouble) => failures.push(format!("{}: {trouble}", shown(path))),
-            None => answering.push(path.clone()),
-        }
-    }
-    Ok((answering, failures))
 }
 
 /// Whether the table of mounts alone says where a whole path leads, symlinks left aside:
@@ -181,7 +131,7 @@ pub(super) fn ask_to_let_go(mountpoint: &Path) -> Result<()> {
 
 /// What is wrong with a mount that no process serves, and what to do.
 pub(super) fn dead(mountpoint: &Path) -> (String, String) {
-    let shown = shown(mountpoint);
+    let shown = shell_path(mountpoint);
     let advice = format!("mount again at {shown}, or take it away: vm0fs unmount --lazy {shown}");
     ("its process is gone".into(), advice)
 }
@@ -217,7 +167,7 @@ impl MountState {
 
     /// What is wrong with it, and what to do; `None` where nothing is.
     pub(super) fn trouble(&self) -> Option<(String, String)> {
-        let shown = self.shown();
+        let shown = shell_path(&self.entry.mountpoint);
         let (why, advice) = match &self.health {
             Health::Alive(_) | Health::Closed => return None,
             Health::Dead => return Some(dead(&self.entry.mountpoint)),

@@ -6,9 +6,8 @@ use super::{
     complete::values::Values,
     mount_failure::last_error,
     mount_path::{MountPath, fetch_by},
-    mounts,
     output::{print, tell},
-    second,
+    second, walk,
 };
 use crate::{
     error::{Error, Result},
@@ -75,7 +74,7 @@ impl PrefetchArgs {
 /// Has a second process fetch the versions, and returns its exit code; fails when a
 /// signal comes first.
 pub(super) fn wait_for(paths: &[PathBuf]) -> Result<ExitCode> {
-    let (paths, failures) = mounts::that_answer(paths)?;
+    let (paths, failures) = walk::that_answer(paths)?;
     failures.iter().for_each(|failure| tell(failure));
     if paths.is_empty() {
         return Ok(ExitCode::FAILURE);

@@ -1,6 +1,8 @@
 //! Decides for a command what it reads: a mount that lives, or a tree of its own.
 
-use super::{bars, complete::values::Values, mounts, output::start_quiet_logging, source::Source};
+use super::{
+    bars, complete::values::Values, mounts, output::start_quiet_logging, source::Source, walk,
+};
 use crate::{
     config::{ConnectionOptions, Environment, Settings},
     error::{Error, Result},
@@ -78,7 +80,7 @@ impl ReachOptions {
                     .into(),
             )),
             (Some(named), Some(holding))
-                if mounts::at(&absolute(named, environment))?.mountpoint != holding =>
+                if walk::at(&absolute(named, environment))?.mountpoint != holding =>
             {
                 Err(Error::Setup(format!(
                     "--mountpoint names another mount than the path, which is in {}; leave it out",
@@ -101,7 +103,7 @@ impl ReachOptions {
     ) -> Result<Source> {
         self.mountpoint = self.meant(mountpoint, environment)?;
         if let Some(path) = &self.mountpoint {
-            let state = unmount::look(mounts::at(&absolute(path, environment))?);
+            let state = unmount::look(walk::at(&absolute(path, environment))?);
             return match (&state.health, state.trouble()) {
                 (Health::Alive(status), _)
                     if let Some(flag) =

@@ -1,24 +1,19 @@
 //! A run that a user names by its path in a mount.
 
-use super::{mount_failure, mounts};
+use super::{
+    mount_failure, mounts,
+    walk::{Barred, Walk},
+};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, is_missing},
     proc::{self, MountEntry},
     text::shown,
 };
-use std::{
-    fs,
-    io::{self, ErrorKind},
-    path::{Path, PathBuf, absolute},
-};
-
-/// Symlinks of which each leads to the next, as many as the kernel follows
-/// (path_resolution(7)).
-const LINKS: usize = 40;
+use std::path::{Path, PathBuf, absolute};
 
 /// The word that means the run there, and the mount: of a run's folder, of what lies in
 /// it, or of `agents/NAME/latest`. `None` where the text is no path in a mount, and so a
-/// word itself. Looks into a mount only where a `..` or a symlink may lead into it.
+/// word itself. Looks into a mount only where a `..` follows.
 ///
 /// # Errors
 /// Where `/proc` is missing, and why a path in a mount cannot be looked up.
@@ -26,40 +21,22 @@ pub(super) fn find(text: &str) -> Result<Option<(PathBuf, String)>> {
     if !text.contains('/') && text != "." && text != ".." {
         return Ok(None);
     }
-    let mounts = mounts::all()?;
-    let named = absolute(text).unwrap_or_default();
-    if mounts::is_plain(&named) && proc::holding(&mounts, &named).is_some() {
-        return Ok(word(&named, &mounts));
-    }
-    match follow(&named, &mounts) {
-        Ok(real) => Ok(word(&real, &mounts)),
+    let mut walk = Walk::new()?;
+    let barred = |why: String| Err(Error::Setup(format!("{}: {why}", shown(Path::new(text)))));
+    match walk.locate(Path::new(text)) {
+        // Also those that the way to it has had mounted.
+        Ok(real) => Ok(word(&real, &mounts::all()?)),
+        Err(Barred::Mount(trouble)) => barred(trouble),
         // It may be a word.
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Ok(None)
+        Err(Barred::Kernel(error)) if is_missing(&error) => Ok(None),
+        Err(Barred::Kernel(error)) => {
+            let named = absolute(text).unwrap_or_default();
+            match proc::holding(walk.mounts(), &named) {
+                Some(_) => barred(mount_failure::reason(&named, &error)),
+                None => Ok(None),
+            }
         }
-        Err(error) if proc::holding(&mounts, &named).is_some() => Err(Error::Setup(format!(
-            "{}: {}",
-            shown(&named),
-            mount_failure::reason(&named, &error)
-        ))),
-        Err(_) => Ok(None),
     }
-}
-
-/// Where a path leads, also by symlinks that it ends in, up to a place in a mount.
-fn follow(path: &Path, mounts: &[MountEntry]) -> io::Result<PathBuf> {
-    let mut real = proc::locate(path)?;
-    for _ in 0..LINKS {
-        if proc::holding(mounts, &real).is_some() {
-            break;
-        }
-        let Ok(target) = fs::read_link(&real) else {
-            break;
-        };
-        let folder = real.parent().unwrap_or(Path::new("/"));
-        real = proc::locate(&folder.join(target))?;
-    }
-    Ok(real)
 }
 
 fn word(path: &Path, mounts: &[MountEntry]) -> Option<(PathBuf, String)> {

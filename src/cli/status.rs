@@ -4,6 +4,7 @@ use super::{
     complete::values::Values,
     mounts,
     output::{exit_code, print, print_json},
+    walk,
 };
 use crate::{
     config::Environment,
@@ -61,7 +62,7 @@ impl StatusArgs {
                 print(&unmount::read_status(&path))?;
                 return Ok(ExitCode::SUCCESS);
             }
-            Some(path) => vec![mounts::at(&path)?],
+            Some(path) => vec![walk::at(&path)?],
             None => mounts::all()?,
         };
         let states: Vec<MountState> = entries.into_iter().map(unmount::look).collect();

@@ -13,6 +13,7 @@ use super::{
     mount_failure::reason,
     mounts,
     output::{columns, print},
+    walk,
 };
 use crate::{
     config::{Environment, Span},
@@ -94,7 +95,7 @@ impl TopArgs {
             Some(path) if self.worker => return answer(&path),
             Some(path) => {
                 let path = environment.current_dir.join(path);
-                mounts::at(&path.components().collect::<PathBuf>())?
+                walk::at(&path.components().collect::<PathBuf>())?
             }
             None => mounts::meant(&environment.current_dir)?,
         };

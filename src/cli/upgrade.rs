@@ -4,6 +4,7 @@ use super::{
     complete::values::Values,
     mounts,
     output::{exit_code, print, tell},
+    walk,
 };
 use crate::{
     config::Environment,
@@ -62,7 +63,7 @@ impl UpgradeArgs {
             false => {
                 let at = |path: &PathBuf| {
                     let path = environment.current_dir.join(path);
-                    mounts::at(&path.components().collect::<PathBuf>())
+                    walk::at(&path.components().collect::<PathBuf>())
                 };
                 self.mountpoints.iter().map(at).collect::<Result<_>>()?
             }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::{
     archive::Tar,
-    fake::{Action, Fault, File},
+    fake::{Action, Agent, Fault, File, Run, uuid},
 };
 
 fn small() -> (Bench, [String; 3]) {
@@ -16,6 +16,9 @@ fn small() -> (Bench, [String; 3]) {
         world.add_version(&storage, version("two\n")),
     ];
     world.add_storage(Kind::Artifact, "other");
+    world.add_agent(Agent::new("writer", world.ago(20)));
+    let run = Run::new("writer", world.ago(10)).artifact("site", &ids[1]);
+    world.add_run(run.id(uuid("run")));
     let volume = world.add_storage(Kind::Volume, "site");
     world.add_version(&volume, version("volume\n"));
     (Bench::new(world), ids)
@@ -65,6 +68,8 @@ fn it_is_the_same_through_a_mount_and_without() {
             ("artifacts", "artifacts/site"),
             ("artifacts/other", "../site"),
             ("volumes/site", "../../artifacts/site/latest"),
+            ("agents/writer/latest", "./artifact"),
+            ("artifacts", "../agents/writer/latest/artifact"),
         ] {
             let mut command = bench.command(who);
             command.current_dir(mount.join(folder));

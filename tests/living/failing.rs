@@ -7,10 +7,11 @@ use crate::{
     support::{
         Bench, Who,
         fake::{Action, Fault, File, Kind, VersionSpec, uuid},
+        program,
     },
 };
 use nix::sys::signal::{SIGCONT, SIGKILL};
-use std::os::unix::fs::symlink;
+use std::{fs, io::Write, os::unix::fs::symlink, path::Path, process::Stdio};
 
 #[track_caller]
 fn said(bench: &Bench, who: Who, words: &[&str]) -> Said {
@@ -34,6 +35,8 @@ fn every_command_says_why_a_path_in_a_mount_cannot_be_looked_up() {
             bench.server.fault(Fault::api("/v1/", action.clone()));
             let run = uuid("of another machine");
             let at = ["--mountpoint", mount.path().to_str().unwrap()];
+            let latest = said(&bench, who, &[&["cancel", "latest"][..], &at].concat());
+            latest.failed(&[told, "latest: GET /v1/runs"]);
             for command in ["logs", "cancel"] {
                 let words = [&[command, &run][..], &at].concat();
                 said(&bench, who, &words).failed(&[told, &run]);
@@ -192,6 +195,67 @@ fn every_command_says_what_to_do_about_a_mount_that_is_stopped_or_dead() {
             assert!(both.out.contains(good), "{both:?}");
             assert_eq!(both.code, Some(1), "{both:?}");
         }
+        finish(&mut place.unmount(&bench)).succeeded();
+    }
+}
+
+#[test]
+fn no_command_enters_a_mount_that_is_stopped() {
+    for who in Who::all() {
+        let (mut world, _) = world();
+        let storage = world.add_storage(Kind::Artifact, "site");
+        world.add_version(&storage, VersionSpec::files(vec![File::new("f", "1")]));
+        let bench = Bench::new(world);
+        let place = Place::mounted(&bench, who, "mnt");
+        let mountpoint = place.path.to_str().unwrap();
+        let folder = bench.folder("links", who);
+        let link = folder.join("to-mnt");
+        symlink(mountpoint, &link).unwrap();
+        let version = format!("{}/artifacts/site/latest", link.display());
+        let run = format!("{}/agents/writer/latest", link.display());
+        let around = format!("{mountpoint}/agents/../agents/writer/latest");
+        let roundabout = format!("{}/../links/to-mnt/agents/..", folder.display());
+
+        said(&bench, who, &["prefetch", &version]).succeeded();
+        let ids = said(&bench, who, &["cache", "ls", "--json"]).succeeded();
+        let ids: serde_json::Value = serde_json::from_str(&ids).unwrap();
+        let id = ids[0]["version"].as_str().unwrap();
+        // A process that stands there, and waits for a word.
+        let text = format!("cd '{mountpoint}' && read word && exec \"$0\" cache pin {id}");
+        let mut standing = bench.command_of(Path::new("sh"), who);
+        standing.args(["-c", &text]).arg(program());
+        let standing = standing.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut standing = standing.stdout(Stdio::piped()).spawn().unwrap();
+        until("it stands there", || {
+            let place = fs::read_link(format!("/proc/{}/cwd", standing.id()));
+            place.is_ok_and(|cwd| cwd == Path::new(mountpoint))
+        });
+        place.stop();
+        for words in [
+            &["prefetch", &*version][..],
+            &["cache", "pin", &version],
+            &["diff", &version, "a", "b"],
+            &["logs", &run],
+            &["cancel", &run],
+            &["logs", &around],
+            &["status", &roundabout],
+            &["top", "--once", &roundabout],
+            &["upgrade", &roundabout],
+            &["ls", "runs", "--mountpoint", &roundabout],
+            &["mount", &roundabout],
+            &["demo", &roundabout],
+        ] {
+            let said = said(&bench, who, words);
+            said.told(&["is stopped", "kill -CONT", "--lazy"]);
+            // As diff(1) has it, 1 is for versions that differ.
+            let trouble = if words[0] == "diff" { 2 } else { 1 };
+            assert_eq!(said.code, Some(trouble), "{said:?}");
+        }
+        // The cache alone knows what an id is.
+        standing.stdin.take().unwrap().write_all(b"go\n").unwrap();
+        let pinned = standing.wait_with_output().unwrap();
+        assert!(pinned.status.success(), "{pinned:?}");
+        place.signal_all(SIGCONT);
         finish(&mut place.unmount(&bench)).succeeded();
     }
 }

@@ -1,7 +1,10 @@
 //! Which artifact or volume a user names: by its name, or by a path in a mount.
 
 use crate::{
-    cli::mounts,
+    cli::{
+        mount_failure, mounts,
+        walk::{Barred, Walk},
+    },
     error::{Error, Result},
     proc::{self, MountEntry},
     text,
@@ -27,22 +30,38 @@ pub(in crate::cli) struct Storage {
 }
 
 impl Storage {
-    /// What the user means. Looks into no mount that it is named in by a path.
+    /// What the user means. Looks into a mount only where the path does not say it.
     ///
     /// # Errors
     /// [`Error::Setup`] for a path that is in no artifact or volume of a mount, or does
     /// not exist.
     pub(super) fn find(named: &Path) -> Result<Self> {
         let shown = || text::shown(named);
-        let mounts = mounts::all()?;
-        if let Some(found) = Self::without_looking(named, &mounts) {
+        let mut walk = Walk::new()?;
+        if let Some(found) = Self::without_looking(named, walk.mounts()) {
             return Ok(found);
         }
         let advice = "name an artifact as NAME, a volume as volumes/NAME, or one by its path in a \
                       mount; `vm0fs ls artifacts` and `vm0fs ls volumes` list them";
-        let real = fs::canonicalize(named)
-            .map_err(|error| Error::Setup(format!("{}: {error}; {advice}", shown())))?;
-        by_path(&real, &mounts).ok_or_else(|| {
+        let failed = |why: String| Error::Setup(format!("{}: {why}", shown()));
+        let real = walk.locate(named).map_err(|barred| match barred {
+            Barred::Mount(trouble) => failed(trouble),
+            Barred::Kernel(error) => failed(format!("{error}; {advice}")),
+        })?;
+        // Also those that the way to it has had mounted.
+        let mounts = mounts::all()?;
+        if let Some(found) = by_path(&real, &mounts) {
+            return Ok(found);
+        }
+        // The symlinks of a mount lead to versions, too: those of runs.
+        let leads_to = match walk.why_unusable(&real) {
+            None => fs::canonicalize(&real).map_err(|error| {
+                let why = mount_failure::reason(&real, &error);
+                failed(format!("{why}; {advice}"))
+            })?,
+            Some(trouble) => return Err(failed(trouble)),
+        };
+        by_path(&leads_to, &mounts).ok_or_else(|| {
             Error::Setup(format!(
                 "{} is in no artifact or volume of a vm0fs mount; {advice}",
                 shown()
