@@ -242,6 +242,11 @@ impl Error {
         }
     }
 
+    /// Whether it is one of permission.
+    pub fn is_denied(&self) -> bool {
+        self.errno() == libc::EACCES
+    }
+
     /// The HTTP status where the service gave one.
     pub fn status(&self) -> Option<u16> {
         match self {

@@ -295,6 +295,14 @@ fn allow_other_warns_and_lets_others_only_read() {
     finish(&mut script(Who::Ordinary, &text)).failed(&["No such attribute"]);
     // Nor spend calls of the user's account.
     let text = place.inside("getfattr -n user.vm0.list-anew runs");
-    finish(&mut script(Who::Ordinary, &text)).failed(&["No such attribute"]);
+    finish(&mut script(Who::Ordinary, &text)).failed(&["Permission denied"]);
+    let latest = [
+        "logs",
+        "latest",
+        "--mountpoint",
+        place.path.to_str().unwrap(),
+    ];
+    let said = finish(bench.command(Who::Ordinary).args(latest));
+    said.told(&["another user has mounted", "those that were last known"]);
     finish(&mut place.unmount(&bench)).succeeded();
 }

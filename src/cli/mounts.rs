@@ -48,6 +48,12 @@ pub(super) fn own() -> Result<Vec<MountEntry>> {
     Ok(mounts)
 }
 
+/// Whether a mount obeys this user: it is this user's, or this user is root.
+pub(super) fn may_change(mountpoint: &Path) -> bool {
+    let is_here = |mount: &MountEntry| mount.mountpoint == mountpoint;
+    Uid::effective().is_root() || own().is_ok_and(|mounts| mounts.iter().any(is_here))
+}
+
 /// The mount that a user means who names none: the one that the current folder is in, or
 /// the only one.
 ///

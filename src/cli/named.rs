@@ -1,7 +1,10 @@
 //! The runs and agents that a user names: what the tables of a mount hold, and what a
 //! word means.
 
-use super::{output::tell, source::Source};
+use super::{
+    output::tell,
+    source::{Listed, Source},
+};
 use crate::{
     error::{Error, Result},
     humanize,
@@ -99,21 +102,22 @@ pub(super) fn run(source: &Source, word: &str, away: Away) -> Result<String> {
     if is_word(name) && name != LATEST && source.has(&["runs", name, "status"])? {
         return Ok(name.to_owned());
     }
-    let listed = match is_word(name) || name.ends_with("/latest") {
-        true => source.list_runs_anew(),
-        false => Ok(()),
+    let why = match is_word(name) || name.ends_with("/latest") {
+        true => match source.list_runs_anew() {
+            Ok(Listed::Anew) => return meant(source, word, name),
+            Ok(Listed::NotHere(why)) => Error::Setup(why),
+            Err(error) if error.may_pass() => error,
+            Err(error) => return Err(error),
+        },
+        false => return meant(source, word, name),
     };
-    match listed {
-        // Also a mount of an older vm0fs, which has to be asked in another way.
-        Err(why)
-            if away == Away::MeansLastKnown
-                && (why.may_pass() || matches!(why, Error::Setup(_))) =>
-        {
+    match away {
+        Away::Fails => Err(why),
+        Away::MeansLastKnown => {
             let run = meant(source, word, name)?;
             tell(&format!("{why}; the runs are those that were last known"));
             Ok(run)
         }
-        listed => listed.and_then(|()| meant(source, word, name)),
     }
 }
 

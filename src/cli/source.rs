@@ -4,7 +4,7 @@
 
 use super::{
     mount_failure::{LAST_ERROR, LONGEST_REASON, failure},
-    mounts::attribute,
+    mounts::{self, attribute},
 };
 use crate::{
     error::{Error, Result},
@@ -35,6 +35,13 @@ pub(super) enum Source {
     Mount(PathBuf),
     /// Those of a tree that no kernel knows.
     Tree(Arc<Tree>, Arc<PendingRequests>),
+}
+
+/// Whether the runs are listed as the service has them now.
+pub(super) enum Listed {
+    Anew,
+    /// This mount does not do that, for this reason.
+    NotHere(String),
 }
 
 /// An open file.
@@ -208,17 +215,27 @@ impl Source {
     /// yet.
     ///
     /// # Errors
-    /// Why the service does not list them; [`Error::Setup`] for a mount of an older vm0fs.
-    pub(super) fn list_runs_anew(&self) -> Result<()> {
-        match (self.attribute(&["runs"], LIST_ANEW)?, self) {
-            (None, Self::Mount(mountpoint)) => {
-                let shown = text::shown(mountpoint);
-                Err(Error::Setup(format!(
-                    "the mount {shown} is of an older vm0fs, which does not list the runs anew; \
-                     give the whole id, or exchange the program: vm0fs upgrade {shown}"
+    /// Why the service does not list them.
+    pub(super) fn list_runs_anew(&self) -> Result<Listed> {
+        let asked = self.attribute(&["runs"], LIST_ANEW);
+        let Self::Mount(mountpoint) = self else {
+            return asked.map(|_| Listed::Anew);
+        };
+        let shown = text::shown(mountpoint);
+        match asked {
+            Ok(Some(_)) => Ok(Listed::Anew),
+            Ok(None) => Ok(Listed::NotHere(format!(
+                "the mount {shown} is of an older vm0fs, which does not list the runs anew; give \
+                 the whole id, or exchange the program: vm0fs upgrade {}",
+                text::shell_path(mountpoint)
+            ))),
+            Err(error) if error.is_denied() && !mounts::may_change(mountpoint) => {
+                Ok(Listed::NotHere(format!(
+                    "another user has mounted {shown}, for whom alone it lists the runs anew; \
+                     give the whole id"
                 )))
             }
-            _ => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -330,8 +330,8 @@ impl Filesystem for Fs {
             return replies::xattr(Ok(Vec::new()), size, reply);
         }
         if name == LIST_ANEW && !self.context.is_owner(request) {
-            // It costs calls of an account that is not this user's.
-            return replies::xattr(Err(Error::NoAttribute), size, reply);
+            let why = "it costs calls of an account that is not this user's";
+            return replies::xattr(Err(Error::Denied(why.into())), size, reply);
         }
         let name = name.as_bytes().to_vec();
         self.serve(
