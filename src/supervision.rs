@@ -9,6 +9,14 @@ use std::path::Path;
 /// Replacements that are remembered; the count goes on.
 pub const MOST_REMEMBERED: usize = 16;
 
+/// How a mount's warnings end that the API gives cause for, which pass with its outage.
+pub const API_WARNING: &str = "mounted all the same, see .vm0fs/errors";
+
+/// Of what a mount has warned as it began, what concerns it still once the API answers.
+pub fn without_api_warnings(warnings: &mut Vec<String>) {
+    warnings.retain(|warning| !warning.contains(API_WARNING));
+}
+
 /// Why another worker serves now.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -9,13 +9,16 @@ use crate::{
     pending::PendingRequests,
     shared::SharedCache,
     store::{AnswerStore, Inventory, Limits, Store, StoreConfig},
-    supervision::Supervision,
+    supervision::{API_WARNING, Supervision},
     threads,
     tree::{FetchKey, Tree, TreeOptions},
 };
 use jiff::Timestamp;
 use std::{
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        mpsc::{self, SendError},
+    },
     time::{Duration, Instant},
 };
 
@@ -158,8 +161,11 @@ pub(super) fn look_at_shared(tree: &Tree) -> mpsc::Receiver<String> {
         let look = move || {
             if let Err(error) = shared.reach() {
                 let text = "mounted all the same, and the service is asked instead";
-                // Fails if it comes too late.
-                let _ = tell.send(format!("{error}; {text}"));
+                let warning = format!("{error}; {text}");
+                // The command waits no longer for one that swallows packets.
+                if let Err(SendError(late)) = tell.send(warning) {
+                    tracing::warn!("{late}");
+                }
             }
         };
         // Without a thread there is no warning.
@@ -193,7 +199,7 @@ pub(super) fn greet(tree: &Arc<Tree>, pending: &PendingRequests) -> Result<Vec<S
     pending.wait(FetchKey::agents(), Instant::now(), Box::new(waiter));
     if wait.recv_timeout(GREETING).is_err() {
         return Ok(vec![format!(
-            "the API has not answered within {} s; mounted all the same, see .vm0fs/errors",
+            "the API has not answered within {} s; {API_WARNING}",
             GREETING.as_secs()
         )]);
     }
@@ -206,8 +212,6 @@ pub(super) fn greet(tree: &Arc<Tree>, pending: &PendingRequests) -> Result<Vec<S
         Some(error) if matches!(error.status(), Some(401 | 403)) => {
             Err(Error::Setup(format!("the API refuses the token: {error}")))
         }
-        Some(error) => Ok(vec![format!(
-            "{error}; mounted all the same, see .vm0fs/errors and `vm0fs doctor`"
-        )]),
+        Some(error) => Ok(vec![format!("{error}; {API_WARNING} and `vm0fs doctor`")]),
     }
 }

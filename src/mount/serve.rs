@@ -16,7 +16,7 @@ use crate::{
     pending::PendingRequests,
     proc::{self, MountEntry},
     signals::{self, Signals},
-    supervision::{Cause, Seen},
+    supervision::{Cause, Seen, without_api_warnings},
     supervisor::{self, Connection, Hooks, Link, Told, Voice},
     threads,
     tree::Tree,
@@ -361,8 +361,10 @@ impl Mounted {
             let told = self.told_away;
             let away = self.look_at_api();
             if away != told {
-                // The first warning may be that it did not answer at first.
-                let remark = away.and(self.warnings.first()).map(String::as_str);
+                if away.is_none() {
+                    without_api_warnings(&mut self.warnings);
+                }
+                let remark = self.warnings.first().map(String::as_str);
                 let status = Seen::default().told(&self.mountpoint, away, remark);
                 self.manager.status(&status);
             }

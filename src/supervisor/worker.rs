@@ -7,6 +7,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     proc::Process,
+    supervision::without_api_warnings,
 };
 use jiff::Timestamp;
 use std::{
@@ -46,8 +47,8 @@ pub(super) struct Worker {
     pub(super) stopped_because: Option<String>,
     /// Since when the API has not answered it, where it says so.
     away: Option<Timestamp>,
-    /// What it has warned of as it began to serve: first that the API does not answer.
-    remark: Option<String>,
+    /// What it has warned of as it began to serve.
+    warnings: Vec<String>,
     taken: u64,
     /// When it was last asked for an answer, and how often since it gave one.
     asked: Option<Instant>,
@@ -84,7 +85,7 @@ impl Worker {
             drains_since: None,
             stopped_because: None,
             away: None,
-            remark: None,
+            warnings: Vec::new(),
             taken: 0,
             asked: None,
             unanswered: 0,
@@ -117,19 +118,20 @@ impl Worker {
     /// It has begun to serve, with warnings.
     pub(super) fn begins(&mut self, warnings: &[String]) {
         self.serves = true;
-        self.remark = warnings.first().cloned();
+        self.warnings = warnings.to_vec();
     }
 
     /// The API has not answered it since then, or does.
     pub(super) fn heard_of_api(&mut self, away: Option<Timestamp>) {
         self.away = away;
-        // It may be that the API did not answer at first.
-        self.remark.take_if(|_| away.is_none());
+        if away.is_none() {
+            without_api_warnings(&mut self.warnings);
+        }
     }
 
     /// Since when the API has not answered it, and what it has warned of.
     pub(super) fn troubles(&self) -> (Option<Timestamp>, Option<&str>) {
-        (self.away, self.remark.as_deref())
+        (self.away, self.warnings.first().map(String::as_str))
     }
 
     /// Whether it serves, and is not about to end.
