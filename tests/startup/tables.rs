@@ -163,7 +163,11 @@ fn a_folder_that_systemd_has_made_is_given_to_the_user_of_the_line() {
         # Not one that others have a use for, nor one that a link of the user's leads to.
         chown root "$PLACE"; touch "$PLACE/file"
         no mount -t vm0fs vm0fs "$PLACE" -o "setuid=vm0fs-test,$THEIRS"; place
-        rm "$PLACE/file"; alice ln -s "$DIR" "$DIR/home-Ordinary/link"
+        # One may mount where one may write, and hears of what bars that alone.
+        chmod 777 "$PLACE"
+        no mount -t vm0fs vm0fs "$PLACE" -o "setuid=vm0fs-test,$THEIRS,token-file=/proc/none" 2> "$DIR/said"
+        grep -c "/proc/none" "$DIR/said"; no grep "was not given" "$DIR/said"
+        chmod 755 "$PLACE"; rm "$PLACE/file"; alice ln -s "$DIR" "$DIR/home-Ordinary/link"
         no "$HELPERS/mount.vm0fs" vm0fs "$DIR/home-Ordinary/link/place" \
             -o "setuid=vm0fs-test,$THEIRS"; place
         mount -t tmpfs -o mode=755 tmpfs "$PLACE"; mkdir "$PLACE/in"
@@ -186,7 +190,7 @@ fn a_folder_that_systemd_has_made_is_given_to_the_user_of_the_line() {
         "a folder of vm0fs-test's",
     ]);
     said.told(&[&refused("/place/none"), "no such folder", "mkdir -p"]);
-    let owners = format!("vm0fs-test {place}\nroot {place}\nroot {place}\n");
+    let owners = format!("vm0fs-test {place}\nroot {place}\n1\nroot {place}\n");
     assert_eq!(said.succeeded(), format!("writer\n{owners}"));
 }
 

@@ -3,14 +3,15 @@
 use crate::{
     error::{Error, Result},
     proc,
-    text::{self, one_line},
+    text::{self, one_line, shell_path, shell_word},
 };
-use nix::unistd::User;
+use nix::unistd::{Gid, User, getgrouplist};
 use rustix::{
     fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
     io::Errno,
 };
 use std::{
+    ffi::CString,
     fs::{self, File},
     os::unix::fs::{MetadataExt, fchown},
     path::Path,
@@ -18,6 +19,8 @@ use std::{
 
 /// Permission bits by which users other than the owner write in a folder.
 const OTHERS_WRITE: u32 = 0o022;
+/// The bit with which users remove only what is theirs from a folder.
+const STICKY: u32 = 0o1000;
 
 /// Why a folder was not given, and what to do.
 type Refusal = (String, String);
@@ -26,17 +29,14 @@ type Refusal = (String, String);
 /// table: root's, and empty. fusermount3 mounts for a user only where that user may write.
 ///
 /// # Errors
-/// Why it is not given, where it is not the user's already. That user may be able to mount
-/// there all the same.
+/// Why it is not given, where that user may not mount there already.
 pub(super) fn give(mountpoint: &Path, user: &User) -> Result<()> {
     let there = proc::mount_at(mountpoint)?;
     if there.is_some_and(|entry| !entry.is_on_demand()) {
         return Ok(());
     }
-    let is_theirs =
-        |path: &Path| fs::metadata(path).is_ok_and(|data| data.uid() == user.uid.as_raw());
     try_to_give(mountpoint, user).or_else(|(why, advice)| {
-        if is_theirs(mountpoint) {
+        if may_mount(mountpoint, user) {
             return Ok(());
         }
         let shown = text::shown(mountpoint);
@@ -48,10 +48,27 @@ pub(super) fn give(mountpoint: &Path, user: &User) -> Result<()> {
     })
 }
 
+/// Whether fusermount3 mounts there for a user: one who may write there, and in a folder
+/// where users remove only what is theirs (sticky), its owner.
+fn may_mount(mountpoint: &Path, user: &User) -> bool {
+    let Ok(data) = fs::metadata(mountpoint) else {
+        return false;
+    };
+    if data.uid() == user.uid.as_raw() {
+        return true;
+    }
+    let groups = CString::new(&*user.name).map(|name| getgrouplist(&name, user.gid));
+    let groups = groups.ok().and_then(std::result::Result::ok);
+    let is_of_group = groups.is_some_and(|all| all.contains(&Gid::from_raw(data.gid())));
+    // fusermount3 enters it, too.
+    let needed = if is_of_group { 0o030 } else { 0o003 };
+    data.mode() & STICKY == 0 && data.mode() & needed == needed
+}
+
 fn try_to_give(mountpoint: &Path, user: &User) -> Result<(), Refusal> {
-    let shown = text::shown(mountpoint);
-    let name = one_line(&user.name, 60);
-    let by_hand = format!("as root: chown {name} {shown}");
+    let word = shell_path(mountpoint);
+    let name = shell_word(&user.name);
+    let by_hand = format!("as root: chown {name} {word}");
     let another = || format!("{by_hand}; or name another folder");
     // A folder on the way may be the user's, who could have a link in it lead elsewhere.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -60,7 +77,7 @@ fn try_to_give(mountpoint: &Path, user: &User) -> Result<(), Refusal> {
     let folder = File::from(folder.map_err(|errno| match errno {
         Errno::NOENT => (
             "there is no such folder".into(),
-            format!("as root, make it: mkdir -p {shown} && chown {name} {shown}"),
+            format!("as root, make it: mkdir -p {word} && chown {name} {word}"),
         ),
         Errno::NOTDIR => ("it is not a folder".into(), "name another one".into()),
         Errno::LOOP => (
