@@ -36,7 +36,7 @@ pub use self::{
     counters::{Calls, RateLimit},
     events::{EventStream, RunEvent},
     logs::{LogPosition, LogReader},
-    token::{Token, begins_as_token, hide_tokens},
+    token::{Token, begins_as_token, hide_secret, hide_tokens},
 };
 
 #[cfg(test)]

@@ -30,6 +30,13 @@ pub struct Token {
     source: Option<Arc<str>>,
 }
 
+/// A part of a secret is hidden before the mark of a cut if it is this long; less is no use
+/// to anyone, and can be a part of other words.
+const LEAST_PART: usize = 4;
+
+/// What stands where [`crate::text::one_line`] has cut a text.
+const CUT: char = '…';
+
 impl Token {
     /// Takes a token from a user's text, without white space around it and without a
     /// byte order mark.
@@ -90,8 +97,26 @@ impl Token {
 
     /// `text` without this token, which a server may echo.
     pub(crate) fn redact(&self, text: &str) -> String {
-        text.replace(&self.text, HIDDEN)
+        hide_secret(text, &self.text, HIDDEN)
     }
+}
+
+/// `text` with `word` for a secret, also for its beginning where a line has been cut (`…`).
+pub fn hide_secret(text: &str, secret: &str, word: &str) -> String {
+    let text = text.replace(secret, word);
+    let mut parts = text.split(CUT);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let lengths = (LEAST_PART..secret.len()).rev();
+        let mut begun = lengths.filter_map(|length| secret.get(..length));
+        if let Some(begun) = begun.find(|begun| out.ends_with(begun)) {
+            out.truncate(out.len() - begun.len());
+            out += word;
+        }
+        out.push(CUT);
+        out += part;
+    }
+    out
 }
 
 /// Whether a text begins as tokens of a known kind do.
@@ -111,7 +136,7 @@ pub fn hide_tokens(text: &str) -> String {
         let (word, after) = found.split_at(end);
         let is_token = begins_as_token(word.as_bytes())
             || word.len() >= MARK.len() + SECRET
-            || word.len() > MARK.len() && after.starts_with('…');
+            || word.len() > MARK.len() && after.starts_with(CUT);
         out += before;
         out += if is_token { HIDDEN } else { word };
         rest = after;

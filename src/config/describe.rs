@@ -122,6 +122,18 @@ pub fn describe(arguments: &MountOptions, environment: &Environment) -> Result<V
 /// A URL without the parts in which there may be a secret, by mistake: what is before an
 /// `@`, and what is behind the path.
 pub fn without_secrets(url: &str) -> String {
+    let begin = url.find("://").map_or(0, |at| at + "://".len());
+    let (scheme, behind) = url.split_at(begin);
+    let end = behind.find(['/', '?', '#']).unwrap_or(behind.len());
+    let (server, path) = behind.split_at(end);
+    // What looks like the end of the server's name may be a character of a password.
+    let is_odd = server.contains(':') || !path.starts_with('/');
+    // Where a line was cut, the `@` behind it may be gone.
+    let port = server.split_once(':').map(|(_, port)| port);
+    let is_cut = path.is_empty() && port.is_some_and(|port| port.ends_with('…'));
+    if is_odd && path.contains('@') || is_cut {
+        return format!("{scheme}…");
+    }
     let (place, rest) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
     let shown = match place.rsplit_once('@') {
         Some((_, place)) => format!("…@{place}"),
@@ -189,6 +201,11 @@ mod tests {
             ("https://u:p@bucket/x?X-Amz-Signature=S", "…@bucket/x…"),
             ("https://bucket/x?user=a@b", "https://bucket/x…"),
             ("s3://bucket/x#S", "s3://bucket/x…"),
+            ("http://u:p?q@host:3128", "http://…"),
+            ("http://u:p/q@host:3128", "http://…"),
+            ("http://secret#1@host/x", "http://…"),
+            ("https://host:8443/x", "https://host:8443/x"),
+            ("http://me:supersecr…", "http://…"),
         ] {
             assert_eq!(without_secrets(url), shown);
         }

@@ -1,7 +1,7 @@
 //! What a report must not show.
 
 use crate::{
-    api::{Token, hide_tokens},
+    api::{Token, hide_secret, hide_tokens},
     config::{self, Environment, MountOptions, Settings, secrets},
     error::Result,
     text::one_line,
@@ -10,13 +10,6 @@ use std::path::PathBuf;
 
 /// A shorter text in place of a file's name is a name, and can be a part of other words.
 const SHORTEST: usize = 16;
-
-/// A part of a secret is hidden before the mark of a cut if it is this long; less is no use
-/// to anyone, and can be a part of other words.
-const LEAST_PART: usize = 4;
-
-/// What one_line() puts where it cuts a text.
-const CUT: char = '…';
 
 /// What ends an address in a text.
 const ADDRESS_ENDS: [char; 5] = ['"', '\'', '`', '<', '>'];
@@ -69,7 +62,7 @@ impl Secrets {
             None => text.to_owned(),
         };
         for (secret, word) in &self.texts {
-            text = without(&text.replace(secret, word), secret, word);
+            text = hide_secret(&text, secret, word);
         }
         let text = without_address_secrets(&hide_tokens(&text));
         let home = self.home.as_deref().and_then(|home| home.to_str());
@@ -80,23 +73,6 @@ impl Secrets {
     }
 }
 
-/// A text without the beginnings of a secret that stand where a line was cut.
-fn without(text: &str, secret: &str, word: &str) -> String {
-    let mut parts = text.split(CUT);
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let lengths = (LEAST_PART..secret.len()).rev();
-        let mut begun = lengths.filter_map(|length| secret.get(..length));
-        if let Some(begun) = begun.find(|begun| out.ends_with(begun)) {
-            out.truncate(out.len() - begun.len());
-            out += word;
-        }
-        out.push(CUT);
-        out += part;
-    }
-    out
-}
-
 /// A text whose addresses have no user, password or query: these may be secrets.
 fn without_address_secrets(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -104,8 +80,17 @@ fn without_address_secrets(text: &str) -> String {
     while let Some(at) = rest.find("://") {
         let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
         let begin = rest[..at].trim_end_matches(is_scheme).len();
-        let is_end = |c: char| c.is_whitespace() || ADDRESS_ENDS.contains(&c);
-        let end = rest[at..].find(is_end).map_or(rest.len(), |end| at + end);
+        let found = &rest[at..];
+        let word = found.find(char::is_whitespace).unwrap_or(found.len());
+        // A password may have these characters, and a query most of them.
+        let login = found[..word].rfind('@').unwrap_or_default();
+        let end = match found[login..word].find('?') {
+            Some(query) => found[login + query..word]
+                .find(['"', '<', '>'])
+                .map(|end| query + end),
+            None => found[login..word].find(ADDRESS_ENDS),
+        };
+        let end = at + end.map_or(word, |end| login + end);
         out += &rest[..begin];
         out += &config::without_secrets(&rest[begin..end]);
         rest = &rest[end..];
@@ -153,6 +138,14 @@ mod tests {
     }
 
     #[test]
+    fn a_token_of_any_kind_is_not_told_where_a_line_has_cut_it() {
+        let secrets = secrets("/", &[("VM0_API_KEY", "eyJhbGciOi.long")]);
+        assert!(secrets.token.is_some());
+        assert_eq!(secrets.hide("a eyJhbGciOi.long, b"), "a [token], b");
+        assert_eq!(secrets.hide("cut: eyJhbG… b"), "cut: [token]… b");
+    }
+
+    #[test]
     fn secrets_are_not_told_wherever_they_stand() {
         let pasted = "no/such file\tat_all";
         let variables = [
@@ -174,6 +167,14 @@ mod tests {
             ("vm0_live_abc", "[token]"),
             ("by http://me:pw@proxy:3128/ it", "by …@proxy:3128/ it"),
             ("GET \"https://s/x?sig=1#2\" s", "GET \"https://s/x…\" s"),
+            ("by http://me:p'w@proxy:3128/ it", "by …@proxy:3128/ it"),
+            ("at https://h/x?sig=ab'REST b", "at https://h/x… b"),
+            ("cut: http://me:longpassw… b", "cut: http://… b"),
+            ("by http://me:p?w@proxy:3128/ it", "by http://… it"),
+            (
+                "{\"a\":\"https://s/x\",\"b\":1}",
+                "{\"a\":\"https://s/x\",\"b\":1}",
+            ),
             ("https://s/x/ ok", "https://s/x/ ok"),
         ] {
             assert_eq!(secrets.hide(text), shown);
