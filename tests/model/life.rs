@@ -79,7 +79,8 @@ impl Life {
             },
             kept: Vec::new(),
             cache,
-            room: CACHE + more,
+            // A tenth of a cache is for answers of the service.
+            room: CACHE + more + more / 9,
             shared,
             mounts: 0,
         };
