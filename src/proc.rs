@@ -8,12 +8,14 @@ mod descriptor;
 mod memory;
 mod mounts;
 mod process;
+mod user_namespace;
 
 pub use self::{
     descriptor::{Descriptor, DescriptorInfo},
     memory::{MemoryLimit, code, is_limited, raise_oom_score, shortage},
     mounts::{MountEntry, holding, is_on_demand, locate, mount_at, mounts},
     process::{Process, Status, processes},
+    user_namespace::{is_in_user_namespace, is_mapped, outside_user},
 };
 
 use std::{
@@ -45,10 +47,14 @@ const LONGEST: u64 = 16 << 20;
 /// kernel's `include/linux/proc_ns.h`): from there every process can be seen.
 const ALL_PROCESSES: &str = "pid:[4026531836]";
 
-/// Whether processes of other namespaces are hidden from this one, as in a
-/// container. Where the kernel does not say, they are not.
+/// Whether processes are hidden from this one: those of other namespaces, as in a
+/// container, or of other users (`hidepid`, proc(5)). Where the kernel does not say, they
+/// are not.
 pub fn hides_processes() -> bool {
-    fs::read_link("/proc/self/ns/pid").is_ok_and(|own| own != Path::new(ALL_PROCESSES))
+    let own = fs::read_link("/proc/self/ns/pid");
+    let first = fs::metadata("/proc/1").map(drop);
+    own.is_ok_and(|own| own != Path::new(ALL_PROCESSES))
+        || first.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// The number of this boot of the machine (proc(5): a new random UUID at each

@@ -9,13 +9,14 @@ mod wait;
 
 pub use self::{
     health::{Health, MountState, look, read_status, second_process},
+    server::server_owner,
     wait::wait_within,
 };
 
 use self::holders::holders;
 use crate::{
     error::{Error, Result},
-    proc::{MountEntry, holding, mount_at, mounts},
+    proc::{MountEntry, holding, is_in_user_namespace, mount_at, mounts},
     text::{one_line, shown},
     threads,
 };
@@ -117,6 +118,10 @@ pub fn unmount(path: &Path, lazy: bool, let_go: impl Fn(&MountEntry)) -> Result<
     Ok(())
 }
 
+/// Why a process in a user namespace cannot unmount what others have mounted.
+const FROM_OUTSIDE: &str =
+    "it was mounted outside of this user namespace, where alone it can be unmounted";
+
 /// Why a mount stays.
 enum Refusal {
     Busy,
@@ -126,7 +131,7 @@ enum Refusal {
 /// Whether another user has mounted it, and this one is not root.
 fn is_another_s(entry: &MountEntry) -> bool {
     let own = Uid::effective();
-    !own.is_root() && entry.user.is_some_and(|user| user != own.as_raw())
+    !own.is_root() && !is_in_user_namespace() && entry.user.is_some_and(|user| user != own.as_raw())
 }
 
 /// Ids are given again, so the place is compared too.
@@ -147,6 +152,9 @@ fn detach(entry: &MountEntry, lazy: bool) -> Result<(), Refusal> {
             Some(Err(Errno::EBUSY)) => return Err(Refusal::Busy),
             // Root of a container without the capability: the helper may do.
             Some(Err(Errno::EPERM | Errno::EACCES)) => {}
+            Some(Err(Errno::EINVAL)) if is_in_user_namespace() => {
+                return Err(Refusal::Other(FROM_OUTSIDE.into()));
+            }
             Some(Err(errno)) => return Err(Refusal::Other(io::Error::from(errno).to_string())),
             None => return Err(Refusal::Other("the kernel does not answer".into())),
         }
@@ -162,6 +170,9 @@ fn detach(entry: &MountEntry, lazy: bool) -> Result<(), Refusal> {
                     "{helper} looks up in {TABLE} which mounts are yours, and there is no such \
                      file; {TABLE_ADVICE}"
                 )));
+            }
+            Ok(Err(message)) if is_in_user_namespace() => {
+                return Err(Refusal::Other(format!("{message}; perhaps {FROM_OUTSIDE}")));
             }
             Ok(Err(message)) => return Err(Refusal::Other(message)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

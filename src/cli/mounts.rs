@@ -42,10 +42,23 @@ pub(super) fn all() -> Result<Vec<MountEntry>> {
 /// # Errors
 /// [`Error::Io`] where `/proc` is missing.
 pub(super) fn own() -> Result<Vec<MountEntry>> {
-    let user = Uid::effective().as_raw();
     let mut mounts = all()?;
-    mounts.retain(|mount| mount.user == Some(user));
+    mounts.retain(is_own);
     Ok(mounts)
+}
+
+/// Whether this user has mounted it. In a user namespace the kernel's table does not say
+/// whether the number of a mount's user is one of inside or of outside.
+pub(super) fn is_own(mount: &MountEntry) -> bool {
+    let own = Uid::effective().as_raw();
+    let by_number = || {
+        let outside = proc::outside_user(own);
+        mount.user.is_some() && (mount.user == Some(own) || mount.user == outside)
+    };
+    match proc::is_in_user_namespace() {
+        false => mount.user == Some(own),
+        true => unmount::server_owner(mount).map_or_else(by_number, |owner| owner == own),
+    }
 }
 
 /// Whether a mount obeys this user: it is this user's, or this user is root.
@@ -105,7 +118,10 @@ pub(super) fn attribute(path: &Path, name: &str) -> io::Result<Option<String>> {
 /// `allow_other` not even root may enter another user's mount.
 pub(super) fn second_process(command: &str, entry: &MountEntry) -> Command {
     let mut process = unmount::second_process(command, &entry.mountpoint);
-    if let (true, Some(user), Some(group)) = (Uid::effective().is_root(), entry.user, entry.group) {
+    // A user without a number here is one of outside, and so may this one be.
+    let is_other =
+        Uid::effective().is_root() && !is_own(entry) && entry.user.is_some_and(proc::is_mapped);
+    if let (true, Some(user), Some(group)) = (is_other, entry.user, entry.group) {
         process.uid(user).gid(group);
     }
     process

@@ -187,7 +187,18 @@ impl Process {
     /// has ended.
     pub fn descriptors(&self) -> io::Result<impl Iterator<Item = Descriptor> + '_> {
         let entries = fs::read_dir(self.folder.join("fd"))?;
-        Ok(numbered(Ok(entries)).filter_map(|(number, path)| {
+        let mut all = numbered(Ok(entries)).peekable();
+        // In a user namespace their numbers can be seen, and nothing else.
+        if let Some((_, path)) = all.peek() {
+            let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+            fs::read_link(path)
+                .map(drop)
+                .or_else(|error| match denied(&error) {
+                    true => Err(error),
+                    false => Ok(()),
+                })?;
+        }
+        Ok(all.filter_map(|(number, path)| {
             let target = fs::read_link(path).ok()?;
             Some(Descriptor {
                 info: self.folder.join(format!("fdinfo/{number}")),

@@ -1,7 +1,7 @@
 //! Which process serves a FUSE mount, found in `/proc` without a word to the
 //! mount itself: the process that answers for it holds its connection open.
 
-use crate::proc::{MountEntry, Process, hides_processes, processes};
+use crate::proc::{MountEntry, Process, hides_processes, is_in_user_namespace, processes};
 use std::{fs, io, path::Path};
 
 /// The device through which connections are held.
@@ -33,14 +33,25 @@ pub(super) fn service(entry: &MountEntry) -> Service {
     let Some(user) = entry.user else {
         return Service::Unknown;
     };
+    let is_mapped = is_in_user_namespace();
     let found = search(entry.minor(), processes(), |process, why| {
         // Of the processes out of sight, it can be one of the user who mounted.
         let is_hidden = why.kind() == io::ErrorKind::PermissionDenied;
-        is_hidden && process.owner().is_ok_and(|owner| owner == user)
+        // Their numbers are others where the mount is from outside.
+        is_hidden && (is_mapped || process.owner().is_ok_and(|owner| owner == user))
     });
     match found {
         Service::Missing if hides_processes() => Service::Unknown,
         found => found,
+    }
+}
+
+/// The user whose process serves a mount, by the numbers of this user namespace, where
+/// `/proc` tells.
+pub fn server_owner(entry: &MountEntry) -> Option<u32> {
+    match service(entry) {
+        Service::By { pid, .. } => Process::new(pid).owner().ok(),
+        Service::Missing | Service::Unknown => None,
     }
 }
 

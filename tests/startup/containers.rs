@@ -72,6 +72,62 @@ fn a_user_namespace_has_a_mount_of_its_own_without_root() {
 }
 
 #[test]
+fn a_mount_from_outside_lives_in_a_user_namespace_too() {
+    for who in Who::all() {
+        let bench = Bench::new(small_world());
+        let mount = bench.mount_as(who).start();
+        let script = r#"
+            "$PROGRAM" status "$PLACE"
+            "$PROGRAM" ls agents --mountpoint "$PLACE"
+            "$PROGRAM" mount "$PLACE" 2>&1 && exit 1
+            "$PROGRAM" unmount "$PLACE" 2>&1 && exit 1
+            "$PROGRAM" top --once "$PLACE"
+            # Where users have no numbers, and where they have others again.
+            unshare --user --mount "$PROGRAM" status "$PLACE"
+            unshare --user --map-root-user --mount "$PROGRAM" top --once "$PLACE"
+            ls "$PLACE/agents""#;
+        let mut command = unshared(&bench, who, script);
+        let out = finish(command.env("PLACE", mount.path())).succeeded();
+        assert_eq!(out.matches(": alive").count(), 2, "{out}");
+        assert!(out.matches("PROCESS").count() >= 2, "{out}");
+        let told = [
+            ": alive",
+            "is mounted at",
+            "outside of this user namespace",
+            "writer",
+        ];
+        for word in told {
+            assert!(out.contains(word), "{word}: {out}");
+        }
+        assert!(crate::support::is_mounted(mount.path()));
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_mount_whose_process_cannot_be_seen_is_not_called_dead() {
+    let bench = Bench::new(small_world());
+    for who in Who::all() {
+        let mount = bench.mount_as(who).start();
+        let script = r#"mount -t proc -o hidepid=2 proc /proc
+            for command in status "top --once"; do
+                setpriv --reuid vm0fs-test --regid vm0fs-test --clear-groups \
+                    "$PROGRAM" $command "$PLACE" 2>&1 || true
+            done"#;
+        let mut command = bench.command_of(Path::new("unshare"), Who::Myself);
+        command.args(["--mount", "bash", "-euc", script]);
+        let command = command.env("PROGRAM", program()).env("PLACE", mount.path());
+        let out = finish(command).succeeded();
+        assert!(!out.contains("is gone"), "{who:?}: {out}");
+        let told = match who {
+            Who::Myself => "another user has mounted it",
+            Who::Ordinary => ": alive",
+        };
+        assert!(out.contains(told), "{who:?}: {out}");
+    }
+}
+
+#[test]
 fn an_image_is_the_program_and_what_it_needs() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
