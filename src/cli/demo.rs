@@ -7,7 +7,7 @@ use crate::{
     demo::{Server, World},
     error::{Error, Result},
     mount,
-    proc::Process,
+    proc::{self, Process},
     signals::Signals,
     text::shell_path,
 };
@@ -81,8 +81,10 @@ impl DemoArgs {
         }
         let mountpoint = self.place(environment)?;
         walk::look_at_way(&mountpoint)?;
-        let is_new = fs::symlink_metadata(&mountpoint)
-            .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        let is_mounted = proc::mount_at(&mountpoint)?.is_some();
+        let is_new = !is_mounted
+            && fs::symlink_metadata(&mountpoint)
+                .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
         // The demo has its own cache, which it removes at its end.
         remove_dead();
         let prefix = format!("{PREFIX}{}-", process::id());

@@ -20,6 +20,7 @@ use crate::{
     error::{Error, Result},
     proc::MountEntry,
     text::{self, one_line},
+    unmount,
 };
 use clap::Args;
 use page::Page;
@@ -99,6 +100,10 @@ impl TopArgs {
             }
             None => mounts::meant(&environment.current_dir)?,
         };
+        if let Some((what, advice)) = unmount::look(entry.clone()).trouble() {
+            let shown = text::shown(&entry.mountpoint);
+            return Err(Error::Setup(format!("{shown}: {what}; {advice}")));
+        }
         let mut reader = Reader::start(&entry)?;
         if self.once || !io::stdout().is_terminal() {
             let value = reader.once()?;
@@ -252,8 +257,9 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // It ends by that, or when a mount that hangs is gone.
+        // It ends by that, or by this where it waits for a mount that has not heard it.
         self.input = None;
+        let _ = self.child.kill();
         let _ = self.child.try_wait();
     }
 }

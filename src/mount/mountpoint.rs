@@ -102,8 +102,8 @@ fn take_away_if_dead(path: &Path, entry: &MountEntry) -> Result<()> {
             "vm0fs is mounted at {shown} already; use it, or end it with: vm0fs unmount {}",
             shell_path(path)
         ))),
-        Health::Hung(..) => Err(Error::Setup(format!(
-            "the vm0fs mounted at {shown} does not answer; detach it with: \
+        Health::Hung(what, help) => Err(Error::Setup(format!(
+            "the vm0fs mounted at {shown} does not answer: {what}; {help} detach it with: \
              vm0fs unmount --lazy {}",
             shell_path(path)
         ))),

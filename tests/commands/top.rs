@@ -195,7 +195,7 @@ fn top_reports_a_mount_that_is_not_there_or_does_not_answer() {
         };
         top().succeeded();
         place.stop();
-        top().failed(&["has not answered", "vm0fs status"]);
+        top().failed(&["is stopped", "kill -CONT"]);
         place.signal_all(nix::sys::signal::SIGCONT);
         finish(&mut place.unmount(&bench)).succeeded();
         top().failed(&["no vm0fs is mounted there"]);

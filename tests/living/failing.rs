@@ -171,7 +171,7 @@ fn every_command_says_what_to_do_about_a_mount_that_is_stopped_or_dead() {
             &["ls", "runs", "--mountpoint", mountpoint],
         ];
         place.stop();
-        for words in &commands[1..] {
+        for words in commands {
             said(&bench, who, words).failed(&["is stopped", "kill -CONT", "--lazy"]);
         }
         place.signal_all(SIGCONT);
@@ -214,6 +214,10 @@ fn no_command_enters_a_mount_that_is_stopped() {
         let version = format!("{}/artifacts/site/latest", link.display());
         let run = format!("{}/agents/writer/latest", link.display());
         let around = format!("{mountpoint}/agents/../agents/writer/latest");
+        let beside = folder.join("to-places");
+        symlink(place.path.parent().unwrap(), &beside).unwrap();
+        let by_folder = format!("{}/mnt", beside.display());
+        let inside = format!("{mountpoint}/agents");
         let roundabout = format!("{}/../links/to-mnt/agents/..", folder.display());
 
         said(&bench, who, &["prefetch", &version]).succeeded();
@@ -243,7 +247,11 @@ fn no_command_enters_a_mount_that_is_stopped() {
             &["upgrade", &roundabout],
             &["ls", "runs", "--mountpoint", &roundabout],
             &["mount", &roundabout],
+            &["mount", mountpoint],
             &["demo", &roundabout],
+            &["demo", mountpoint],
+            &["demo", &by_folder],
+            &["demo", &inside],
         ] {
             let said = said(&bench, who, words);
             said.told(&["is stopped", "kill -CONT", "--lazy"]);
