@@ -207,6 +207,19 @@ fn shells_complete_what_is_typed() {
             check("mount /usr/sh\tx", &["mount", "/usr/share/x"]);
             let option = "--cache-dir=/usr/share/x";
             check("mount --cache-dir=/usr/sh\tx", &["mount", option]);
+            // A file of one's own home.
+            let home = bench.folder(&format!("home-{who:?}"), who);
+            let token = home.join("zoken").display().to_string();
+            fs::write(&token, "").unwrap();
+            let option = format!("--token-file={token}");
+            check(
+                "mount --token-file ~/zo\t",
+                &["mount", "--token-file", &token],
+            );
+            check(
+                &format!("mount --token-file={}/zo\t", home.display()),
+                &["mount", &option],
+            );
             bench.expect_calls(0, name);
         }
         finish(&mut place.unmount(&bench)).succeeded();

@@ -13,7 +13,13 @@ function __vm0fs_complete
     set -l value (string replace -r -- '^--[^=]*=' '' "$word")
     switch "$lines[1]"
         case files
-            printf '%s\n' "$option"(__fish_complete_path "$value" '')
+            # That takes a tilde for a name; fish expands one that begins a word.
+            if string match -qr -- '^~/' "$token"
+                set -l found (__fish_complete_path (string replace -- '~/' "$HOME/" "$value") '')
+                printf '%s\n' (string replace -- "$HOME/" '~/' $found)
+            else
+                printf '%s\n' "$option"(__fish_complete_path "$value" '')
+            end
         case folders
             printf '%s\n' "$option"(__fish_complete_directories "$value" '')
         case values
