@@ -208,7 +208,7 @@ impl EnableArgs {
         let variables = manager::environment().map_err(|error| {
             without_systemd(&error, &program, &options, &service.folder, environment)
         })?;
-        check(self.options, environment, variables)?;
+        check(self.options, environment, &variables)?;
         let is_active = service.is("is-active")?;
         if !is_active && vm0fs_at(&service.folder)?.is_some_and(lives) {
             let shown = service.folder.display();
@@ -239,7 +239,7 @@ impl EnableArgs {
             )));
         }
         report(&service, "started:")?;
-        if let Some(note) = unseen(environment, "the service") {
+        if let Some(note) = unseen(environment, &variables, "the service") {
             print(&format!("note: {note}\n"))?;
         }
         Ok(())
@@ -260,7 +260,7 @@ fn lives(mount: MountEntry) -> bool {
 fn check(
     options: MountOptions,
     environment: &Environment,
-    variables: Vec<(String, String)>,
+    variables: &[(String, String)],
 ) -> Result<()> {
     let mut environment = environment.clone();
     environment.variables.retain(|name, _| !is_ours(name));
@@ -367,7 +367,7 @@ fn without_systemd(
     }
     arguments += &format!(" {}", shell_word(&folder.to_string_lossy()));
     let command = format!("{program} mount{arguments}");
-    let note = unseen(environment, "cron");
+    let note = unseen(environment, &[], "cron");
     let note = note.map_or_else(String::new, |note| format!("\nNote: {note}"));
     Error::Setup(format!(
         "there is no systemd of yours to ask ({error}). Instead, one of\n  \

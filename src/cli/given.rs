@@ -122,19 +122,49 @@ pub(super) fn is_ours(name: &OsStr) -> bool {
     name.starts_with("VM0") || name.starts_with("AWS_")
 }
 
-/// What is to be known of settings that only this shell has, and `what` will not see.
-pub(super) fn unseen(environment: &Environment, what: &str) -> Option<String> {
-    let names = environment.variables.keys().filter(|name| is_ours(name));
-    let names: Vec<_> = names
-        .map(|name| one_line(&name.to_string_lossy(), 60))
-        .collect();
-    (!names.is_empty()).then(|| {
-        format!(
-            "{what} does not see what this shell sets ({}); say the same with options, \
-             config.toml and a token file",
-            names.join(", ")
-        )
-    })
+/// Variables of other programs by which this one reaches servers and finds its folders.
+const OTHERS: [&str; 9] = [
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "ssl_cert_file",
+    "ssl_cert_dir",
+    "xdg_cache_home",
+    "xdg_config_home",
+    "xdg_state_home",
+];
+
+/// What is to be known of settings that only this shell has, and `what` will not see:
+/// all but those of `others` that it has from elsewhere.
+pub(super) fn unseen(
+    environment: &Environment,
+    others: &[(String, String)],
+    what: &str,
+) -> Option<String> {
+    let is_unseen = |(name, value): &(&OsString, &OsString)| {
+        let same = |(one, its): &(String, String)| *name == one.as_str() && *value == its.as_str();
+        !value.is_empty() && !others.iter().any(same)
+    };
+    let all = environment.variables.iter().filter(is_unseen);
+    let names = |is_one: &dyn Fn(&OsStr) -> bool| {
+        let names = all.clone().filter(|(name, _)| is_one(name));
+        let names = names.map(|(name, _)| one_line(&name.to_string_lossy(), 60));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let own = names(&is_ours);
+    let reached_by = names(&|name| OTHERS.contains(&&*name.to_string_lossy().to_ascii_lowercase()));
+    let advice = [
+        (
+            own,
+            "say the same with options, config.toml and a token file",
+        ),
+        (reached_by, "vm0fs help startup says where to set these"),
+    ];
+    let advice = advice.into_iter().filter(|(names, _)| !names.is_empty());
+    let told = advice.map(|(names, advice)| format!("{names} ({advice})"));
+    let told = told.collect::<Vec<_>>().join(", ");
+    (!told.is_empty()).then(|| format!("{what} does not see what this shell sets: {told}"))
 }
 
 /// The program of this process.
@@ -143,4 +173,34 @@ pub(super) fn unseen(environment: &Environment, what: &str) -> Option<String> {
 /// Where it is not known.
 pub(super) fn own_program() -> Result<PathBuf> {
     std::env::current_exe().map_err(|error| Error::io("finding the program", error))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_only_a_shell_has_is_told_with_what_to_do() {
+        let environment = Environment {
+            variables: ["HTTPS_PROXY", "LANG", "VM0_API_KEY", "XDG_CACHE_HOME"]
+                .into_iter()
+                .map(|name| (name.into(), "x".into()))
+                .collect(),
+            home: None,
+            current_dir: "/".into(),
+        };
+        let told = unseen(&environment, &[], "mount").unwrap();
+        for part in [
+            "mount does not see what this shell sets: VM0_API_KEY (say",
+            "options, config.toml",
+            "HTTPS_PROXY, XDG_CACHE_HOME (vm0fs help startup",
+        ] {
+            assert!(told.contains(part), "{told}");
+        }
+        let all = environment.variables.keys();
+        let all = all.map(|name| (name.to_string_lossy().into_owned(), "x".to_owned()));
+        let all: Vec<_> = all.collect();
+        assert_eq!(unseen(&environment, &all, "mount"), None);
+    }
 }

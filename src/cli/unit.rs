@@ -162,7 +162,7 @@ pub(super) fn printed(
     let path = unit.path.display();
     let mut notes = vec![format!("write it to {path}, then: {}", unit.commands)];
     notes.extend(unit.missing);
-    notes.extend(unseen(environment, "systemd"));
+    notes.extend(unseen(environment, &[], "systemd"));
     Ok((format!("# {path}\n{}", unit.text), notes))
 }
 
