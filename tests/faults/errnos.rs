@@ -69,6 +69,22 @@ fn a_token_that_is_revoked_is_eacces() {
 }
 
 #[test]
+fn a_failure_is_told_of_as_soon_as_it_is_met() {
+    let (world, run) = world();
+    let bench = Bench::new(world);
+    let mount = bench.mount().start();
+    bench
+        .server
+        .fault(Fault::api("/v1/runs", Action::internal_error()));
+    let count = || mount.cat(".vm0fs/errors").lines().count();
+    assert_eq!(count(), 0);
+    mount.fails("ls runs", reason::IO);
+    assert_eq!(count(), 1);
+    mount.fails(&format!("cat runs/{run}/run.json"), reason::IO);
+    assert!(count() >= 2, "{}", mount.cat(".vm0fs/errors"));
+}
+
+#[test]
 fn trouble_of_the_service_is_eio_and_passes() {
     for action in [
         Action::internal_error(),

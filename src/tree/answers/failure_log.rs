@@ -176,6 +176,11 @@ impl FailureLog {
         known.leave(&self.handover, before.is_some());
     }
 
+    /// When the last failure was noted.
+    pub(crate) fn noted(&self) -> Option<Timestamp> {
+        self.known.lock().entries.back().map(|entry| entry.last)
+    }
+
     /// How many failures are held.
     pub(crate) fn len(&self) -> usize {
         self.known.lock().entries.len()

@@ -28,9 +28,17 @@ impl View<'_> {
             return HELP.as_bytes().into();
         }
         let pages = &self.tree.pages;
-        if let Lookup::Fresh(page, _) = pages.get(&file, Instant::now()) {
+        let noted = match file {
+            // A user looks for the failure that has just been.
+            MetaFile::Errors => self.tree.answers.failures().noted(),
+            _ => None,
+        };
+        if let Lookup::Fresh(page, _) = pages.get(&file, Instant::now())
+            && noted.is_none_or(|noted| noted < page.0)
+        {
             return page.1.clone();
         }
+        let made = Timestamp::now();
         let text = match file {
             MetaFile::Errors => self.tree.answers.failures().render(),
             MetaFile::Transfers => self.tree.content.table(|version: &VersionId| {
@@ -41,7 +49,7 @@ impl View<'_> {
             MetaFile::Status | MetaFile::Help => self.status(),
         };
         let bytes: Arc<[u8]> = text.into_bytes().into();
-        let page = (Timestamp::now(), bytes.clone());
+        let page = (made, bytes.clone());
         pages.put(file, page, Instant::now(), PAGE_TTL, 0);
         bytes
     }
