@@ -18,6 +18,7 @@ use crate::store::crash::crash_point;
 use crate::store::files::{self, PACK, SYNCED};
 use crate::{
     error::{Error, Result},
+    humanize::size,
     progress::Progress,
     sync::{Mutex, MutexGuard},
 };
@@ -219,10 +220,11 @@ impl Quota {
             if pinned.saturating_add(least) > self.ceiling {
                 // Waiting would not help: only the user can unpin them.
                 return Err(Error::NoSpace(format!(
-                    "this version needs {least} bytes or more; pinned versions hold {pinned} of \
-                     the {} bytes that the cache may have; let some go (vm0fs cache unpin), or \
-                     raise --cache-size",
-                    self.ceiling
+                    "this version needs {} or more; pinned versions hold {} of the {} that the \
+                     cache may take; let some go (vm0fs cache unpin), or raise --cache-size",
+                    size(least),
+                    size(pinned),
+                    size(self.ceiling)
                 )));
             }
             let excess = used.saturating_add(least).saturating_sub(self.ceiling);
@@ -241,10 +243,10 @@ impl Quota {
             drop(guard);
             if started.elapsed() >= PATIENCE {
                 return Err(Error::NoSpace(format!(
-                    "this version needs {least} bytes or more; open files and other downloads \
-                     hold too much of the {} bytes that the cache may have; close them, or \
-                     raise --cache-size",
-                    self.ceiling
+                    "this version needs {} or more; open files and other downloads hold too \
+                     much of the {} that the cache may take; close them, or raise --cache-size",
+                    size(least),
+                    size(self.ceiling)
                 )));
             }
             progress.advance(0);
@@ -286,8 +288,11 @@ impl Quota {
     pub(in crate::store) fn check(&self, bytes: u64) -> Result<()> {
         if bytes > self.ceiling {
             return Err(Error::NoSpace(format!(
-                "this version needs {bytes} bytes or more; the cache may have {} (--cache-size)",
-                self.ceiling
+                "this version needs {} or more, and the cache may take {}, by --cache-size or by \
+                 the room on its disk; free space there, raise --cache-size, or name a folder on \
+                 another disk (--cache-dir)",
+                size(bytes),
+                size(self.ceiling)
             )));
         }
         Ok(())
