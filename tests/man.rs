@@ -99,5 +99,5 @@ fn the_date_is_that_of_a_reproducible_build() {
     let file = folder.join("man1/vm0fs.1");
     let mut command = bench.command(Who::Myself);
     let said = finish(command.arg("man").arg(&file));
-    said.failed(&["writing", "man1/vm0fs.1", "Not a directory"]);
+    said.failed(&["making", "man1/vm0fs.1", "Not a directory", "name a folder"]);
 }

@@ -137,7 +137,11 @@ impl CacheArgs {
             _ => None,
         };
         let settings = CacheSettings::load(self.cache_dir, size, environment)?;
-        let open = || Inventory::open(&settings.dir, settings.size);
+        let open = || match Inventory::open(&settings.dir, settings.size)? {
+            // A word with a slip in it.
+            None if own_dir => Err(missing(&settings.dir)),
+            found => Ok(found),
+        };
         match self.command {
             CacheCommand::Ls { json } => {
                 let items = list(open()?.as_ref())?;
@@ -288,8 +292,11 @@ fn each(
 
 /// The cache in a folder, which must be there.
 fn open(dir: &Path, size: u64) -> Result<Inventory> {
-    let missing = || Error::Setup(format!("there is no cache in {}", dir.display()));
-    Inventory::open(dir, size)?.ok_or_else(missing)
+    Inventory::open(dir, size)?.ok_or_else(|| missing(dir))
+}
+
+fn missing(dir: &Path) -> Error {
+    Error::Setup(format!("there is no cache in {}", dir.display()))
 }
 
 /// Says that a version is pinned now.

@@ -23,6 +23,8 @@ use std::{collections::BTreeSet, time::Duration};
 /// name that is far away from it, a row is not read.
 const MOST: usize = 120;
 const SHORTEST_NAME: usize = 12;
+/// Columns that names have before ids are cut.
+const ROOM_OF_NAMES: usize = 20;
 /// Columns of an agent in a row of another thing, and characters of a version's id, on a
 /// terminal.
 const AGENT: usize = 24;
@@ -327,7 +329,21 @@ fn agents_table(agents: &[AgentRow], columns: Option<usize>) -> String {
             cell(&agent.id, usize::MAX),
         ]
     };
-    names_table(head, agents.iter().map(row), columns, [Align::Left; 4])
+    let mut rows: Vec<_> = agents.iter().map(row).collect();
+    // Names are what other commands take.
+    let rest = |rows: &[[String; 4]]| (1..4).map(|of| widest(rows, of) + 2).sum::<usize>();
+    let room = widest(&rows, 0).min(ROOM_OF_NAMES);
+    if columns.is_some_and(|columns| columns < rest(&rows) + room) {
+        let ids: Vec<String> = agents.iter().map(|agent| agent.id.clone()).collect();
+        let length = id_length(&ids);
+        for row in &mut rows {
+            // No command takes a part of one.
+            if row[3].chars().count() > length {
+                row[3] = row[3].chars().take(length).chain(['…']).collect();
+            }
+        }
+    }
+    names_table(head, rows.into_iter(), columns, [Align::Left; 4])
 }
 
 fn storages_table(storages: &[StorageRow], columns: Option<usize>) -> String {
@@ -422,6 +438,12 @@ mod tests {
                     assert!(width(line) <= columns.min(MOST), "{columns}: {line}");
                 }
             }
+            let narrow = agents_table(&agents, Some(45));
+            assert!(
+                !narrow.contains(id) && narrow.contains(&id[..8]),
+                "{narrow}"
+            );
+            assert!(narrow.lines().all(|line| width(line) <= 45), "{narrow}");
             let text = agents_table(&agents, None) + &storages_table(&storages, None);
             assert_eq!(text.matches(name.trim()).count(), 2, "{text}");
             assert!(text.contains("2026-01-02 03:04:05Z"), "{text}");

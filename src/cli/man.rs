@@ -10,7 +10,10 @@ use crate::error::{Error, Result};
 use clap::{Args, ValueHint};
 use jiff::Timestamp;
 use page::Page;
-use std::{fs, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 /// The variable that dates a build which is to be the same at any time, in seconds
 /// (<https://reproducible-builds.org/specs/source-date-epoch/>).
@@ -35,13 +38,19 @@ impl ManArgs {
     /// Writes the pages of the program whose arguments are `command`.
     ///
     /// # Errors
-    /// [`Error::Io`] where a file cannot be written.
+    /// [`Error::Setup`] where a file cannot be written.
     pub fn run(self, command: clap::Command) -> Result<()> {
         for page in pages(command, &date()) {
             let folder = self.folder.join(format!("man{}", page.section));
             let file = folder.join(page.file_name());
-            let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&file, &page.text));
-            written.map_err(|error| Error::file(format!("writing {}", file.display()), error))?;
+            let failed = |what: &str, path: &Path, error: io::Error| {
+                Error::Setup(format!(
+                    "{what} {}: {error}; name a folder that you may write in",
+                    path.display()
+                ))
+            };
+            fs::create_dir_all(&folder).map_err(|error| failed("making", &folder, error))?;
+            fs::write(&file, &page.text).map_err(|error| failed("writing", &file, error))?;
         }
         Ok(())
     }

@@ -14,7 +14,9 @@ use crate::{
     error::{Error, Result},
     logging,
     mount::{self, Outcome},
+    proc,
     supervisor::{self, Link},
+    text,
 };
 use clap::{ArgAction, Args, ValueHint};
 use std::{
@@ -129,6 +131,15 @@ impl MountArgs {
         let declaration = Self::augment_args(clap::Command::new("vm0fs mount"));
         // Systemd and mount(8) know a folder by this name alone.
         let mountpoint = canonical(&environment.current_dir.join(self.mountpoint))?;
+        // What is mounted there may hang, or be mounted by a daemon that waits for this.
+        let is_free = proc::mount_at(&mountpoint)?.is_none();
+        let is_file = || is_free && mountpoint.exists() && !mountpoint.is_dir();
+        if mountpoint == Path::new("/") || is_file() {
+            return Err(Error::Setup(format!(
+                "{} cannot be a mountpoint: name an empty folder",
+                text::shown(&mountpoint)
+            )));
+        }
         let given = given(&declaration, std::env::args_os().skip(1), environment)?;
         let missing = missing_files(&given)?;
         let (text, notes) = match self.print_fstab {

@@ -12,8 +12,7 @@ use super::{
 use crate::{
     config::{ConnectionOptions, Environment, MountOptions, Settings, Span},
     error::{Error, Result},
-    mount,
-    text::{self, one_line},
+    mount, text,
     tree::{START_FILE, path_component},
 };
 use clap::{ArgAction, Args};
@@ -114,8 +113,8 @@ fn advise(error: Error, agent: &str) -> Error {
     match (&error, own.first()) {
         (Error::NoToken, Some(mount)) => Error::Setup(format!(
             "{error}. A mount of yours has a token: echo PROMPT > {}/agents/{}/run",
-            text::shown(&mount.mountpoint),
-            one_line(agent, 80)
+            text::shell_path(&mount.mountpoint),
+            text::shell_word(&path_component(agent))
         )),
         _ => error,
     }

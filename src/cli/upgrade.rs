@@ -15,7 +15,10 @@ use crate::{
     unmount::{self, Health},
 };
 use clap::Args;
-use nix::{sys::signal::kill, unistd::Pid};
+use nix::{
+    sys::signal::kill,
+    unistd::{Pid, Uid},
+};
 use serde_json::Value;
 use std::{
     path::PathBuf,
@@ -56,16 +59,17 @@ impl UpgradeArgs {
     /// Upgrades, and says what came of it.
     ///
     /// # Errors
-    /// Where no vm0fs is mounted at a mountpoint.
+    /// Where `/proc` is missing. What fails for one mount is said, and leaves the others to
+    /// be upgraded.
     pub fn run(self, environment: &Environment) -> Result<ExitCode> {
-        let entries = match self.all {
-            true => mounts::own()?,
+        let entries: Vec<_> = match self.all {
+            true => mounts::own()?.into_iter().map(Ok).collect(),
             false => {
                 let at = |path: &PathBuf| {
                     let path = environment.current_dir.join(path);
                     walk::at(&path.components().collect::<PathBuf>())
                 };
-                self.mountpoints.iter().map(at).collect::<Result<_>>()?
+                self.mountpoints.iter().map(at).collect()
             }
         };
         if entries.is_empty() {
@@ -73,12 +77,18 @@ impl UpgradeArgs {
         }
         let mut is_well = true;
         for entry in entries {
-            let shown = text::shown(&entry.mountpoint);
-            match upgrade(entry, self.all) {
-                Ok(done) => print(&format!("{shown}: {done}\n"))?,
+            let done = entry.and_then(|entry| {
+                let shown = text::shown(&entry.mountpoint);
+                let failed = |error| Error::Setup(format!("{shown}: {error}"));
+                let done = upgrade(entry, self.all).map_err(failed)?;
+                Ok(format!("{shown}: {done}\n"))
+            });
+            match done {
+                Ok(done) => print(&done)?,
+                // The others are upgraded all the same.
                 Err(error) => {
                     is_well = false;
-                    tell(&format!("{shown}: {error}"));
+                    tell(&error.to_string());
                 }
             }
         }
@@ -113,7 +123,8 @@ fn upgrade(entry: MountEntry, may_be_left: bool) -> Result<String> {
     };
     // A mount may claim any number: only the user who mounted it can be harmed.
     let owner = Process::new(supervisor).owner().ok();
-    if owner.is_none() || owner != entry.user {
+    let own = owner == Some(Uid::effective().as_raw()) && mounts::is_own(&entry);
+    if owner.is_none() || owner != entry.user && !own {
         return Err(Error::Setup(format!(
             "process {supervisor}, which it names as its supervisor, is not its user's"
         )));

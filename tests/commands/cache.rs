@@ -381,6 +381,17 @@ fn cache_commands_report_a_missing_cache_as_empty() {
     assert_eq!(text(&run(&["cache", "ls", "--json"])), "[]\n");
     let home = bench.folder("home-Myself", Who::Myself);
     assert!(!home.join(".cache").exists(), "a look makes nothing");
+    // One that a user names is to be there.
+    for words in [&["ls"][..], &["du"], &["verify"], &["clear"]] {
+        let named = [&["cache", "--cache-dir", "/none"][..], words].concat();
+        let output = run(&named);
+        assert!(!output.status.success(), "{}", text(&output));
+        assert!(
+            text(&output).contains("no cache in /none"),
+            "{}",
+            text(&output)
+        );
+    }
 }
 
 #[test]
