@@ -148,6 +148,7 @@ fn doctor_reports_a_stopped_mount_as_hung_and_leaves_it() {
     for who in Who::all() {
         let bench = Bench::new(small_world());
         let script = "mounted; kill -STOP $server
+            until grep -q 'State:.T' /proc/$server/status; do sleep 0.01; done
             vm0fs doctor --fix; echo code $?; grep -c \"$MNT\" /proc/mounts
             kill -CONT $server; vm0fs doctor > /dev/null; echo code $?";
         let said = alone(&bench, who, script);
