@@ -187,22 +187,18 @@ impl Process {
     /// has ended.
     pub fn descriptors(&self) -> io::Result<impl Iterator<Item = Descriptor> + '_> {
         let entries = fs::read_dir(self.folder.join("fd"))?;
-        let mut all = numbered(Ok(entries)).peekable();
+        let links = numbered(Ok(entries)).map(|(number, path)| (number, fs::read_link(path)));
+        let mut links = links.peekable();
         // In a user namespace their numbers can be seen, and nothing else.
-        if let Some((_, path)) = all.peek() {
-            let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
-            fs::read_link(path)
-                .map(drop)
-                .or_else(|error| match denied(&error) {
-                    true => Err(error),
-                    false => Ok(()),
-                })?;
+        let denied = io::ErrorKind::PermissionDenied;
+        let is_denied = |link: &io::Result<_>| link.as_ref().is_err_and(|it| it.kind() == denied);
+        if let Some((_, Err(error))) = links.next_if(|(_, link)| is_denied(link)) {
+            return Err(error);
         }
-        Ok(all.filter_map(|(number, path)| {
-            let target = fs::read_link(path).ok()?;
+        Ok(links.filter_map(|(number, link)| {
             Some(Descriptor {
                 info: self.folder.join(format!("fdinfo/{number}")),
-                target,
+                target: link.ok()?,
             })
         }))
     }
