@@ -13,7 +13,7 @@ mod user_namespace;
 pub use self::{
     descriptor::{Descriptor, DescriptorInfo},
     memory::{MemoryLimit, code, is_limited, raise_oom_score, shortage},
-    mounts::{MountEntry, holding, is_on_demand, locate, mount_at, mounts},
+    mounts::{MAX_LINKS, MountEntry, holding, is_on_demand, locate, mount_at, mounts},
     process::{Process, Status, processes},
     user_namespace::{is_in_user_namespace, is_mapped, outside_user},
 };

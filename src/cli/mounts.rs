@@ -51,20 +51,19 @@ pub(super) fn own() -> Result<Vec<MountEntry>> {
 /// whether the number of a mount's user is one of inside or of outside.
 pub(super) fn is_own(mount: &MountEntry) -> bool {
     let own = Uid::effective().as_raw();
-    let by_number = || {
-        let outside = proc::outside_user(own);
-        mount.user.is_some() && (mount.user == Some(own) || mount.user == outside)
-    };
-    match proc::is_in_user_namespace() {
-        false => mount.user == Some(own),
-        true => unmount::server_owner(mount).map_or_else(by_number, |owner| owner == own),
+    if mount.user.is_none() || !proc::is_in_user_namespace() {
+        return mount.user == Some(own);
+    }
+    match unmount::server_owner(mount) {
+        Some(owner) => owner == own,
+        None => mount.user == Some(own) || mount.user == proc::outside_user(own),
     }
 }
 
 /// Whether a mount obeys this user: it is this user's, or this user is root.
 pub(super) fn may_change(mountpoint: &Path) -> bool {
-    let is_here = |mount: &MountEntry| mount.mountpoint == mountpoint;
-    Uid::effective().is_root() || own().is_ok_and(|mounts| mounts.iter().any(is_here))
+    let is_ours = |mount: &MountEntry| mount.mountpoint == mountpoint && is_own(mount);
+    Uid::effective().is_root() || all().is_ok_and(|mounts| mounts.iter().any(is_ours))
 }
 
 /// The mount that a user means who names none: the one that the current folder is in, or
@@ -200,6 +199,13 @@ impl MountState {
             Health::Unknown(why) => (&**why, format!("see whether it can be used: ls {shown}")),
         };
         Some((why.to_owned(), advice))
+    }
+
+    /// The error for a command that needs it; `None` where nothing is wrong with it.
+    pub(super) fn failure(&self) -> Option<Error> {
+        let (what, advice) = self.trouble()?;
+        let shown = self.shown();
+        Some(Error::Setup(format!("{shown}: {what}; {advice}")))
     }
 
     pub(super) fn json(&self) -> Value {

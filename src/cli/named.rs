@@ -102,14 +102,14 @@ pub(super) fn run(source: &Source, word: &str, away: Away) -> Result<String> {
     if is_word(name) && name != LATEST && source.has(&["runs", name, "status"])? {
         return Ok(name.to_owned());
     }
-    let why = match is_word(name) || name.ends_with("/latest") {
-        true => match source.list_runs_anew() {
-            Ok(Listed::Anew) => return meant(source, word, name),
-            Ok(Listed::NotHere(why)) => Error::Setup(why),
-            Err(error) if error.may_pass() => error,
-            Err(error) => return Err(error),
-        },
-        false => return meant(source, word, name),
+    if !is_word(name) && !name.ends_with("/latest") {
+        return meant(source, word, name);
+    }
+    let why = match source.list_runs_anew() {
+        Ok(Listed::Anew) => return meant(source, word, name),
+        Ok(Listed::NotHere(why)) => Error::Setup(why),
+        Err(error) if error.may_pass() => error,
+        Err(error) => return Err(error),
     };
     match away {
         Away::Fails => Err(why),

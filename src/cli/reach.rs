@@ -104,7 +104,7 @@ impl ReachOptions {
         self.mountpoint = self.meant(mountpoint, environment)?;
         if let Some(path) = &self.mountpoint {
             let state = unmount::look(walk::at(&absolute(path, environment))?);
-            return match (&state.health, state.trouble()) {
+            return match (&state.health, state.failure()) {
                 (Health::Alive(status), _)
                     if let Some(flag) =
                         why_fixed(&state.entry, status).filter(|_| self.changes) =>
@@ -117,9 +117,7 @@ impl ReachOptions {
                     )))
                 }
                 (Health::Alive(_), _) => Ok(Source::Mount(state.entry.mountpoint)),
-                (_, Some((what, advice))) => {
-                    Err(Error::Setup(format!("{}: {what}; {advice}", state.shown())))
-                }
+                (_, Some(failure)) => Err(failure),
                 (_, None) => Err(Error::Setup(format!(
                     "{}: {}",
                     state.shown(),

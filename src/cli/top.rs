@@ -100,9 +100,8 @@ impl TopArgs {
             }
             None => mounts::meant(&environment.current_dir)?,
         };
-        if let Some((what, advice)) = unmount::look(entry.clone()).trouble() {
-            let shown = text::shown(&entry.mountpoint);
-            return Err(Error::Setup(format!("{shown}: {what}; {advice}")));
+        if let Some(failure) = unmount::look(entry.clone()).failure() {
+            return Err(failure);
         }
         let mut reader = Reader::start(&entry)?;
         if self.once || !io::stdout().is_terminal() {

@@ -4,7 +4,7 @@
 use super::mounts;
 use crate::{
     error::{Error, Result, is_missing},
-    proc::{self, MountEntry},
+    proc::{self, MAX_LINKS, MountEntry},
     text::shown,
     unmount,
 };
@@ -16,10 +16,6 @@ use std::{
     io::{self, ErrorKind},
     path::{Component, Path, PathBuf, absolute},
 };
-
-/// Symlinks that are followed on the way, as many as the kernel follows
-/// (path_resolution(7)).
-const LINKS: usize = 40;
 
 /// Why it is not known where a path leads.
 #[derive(Debug)]
@@ -132,7 +128,7 @@ impl Walk {
         }
         let mut rest = Vec::new();
         put(&mut rest, &whole);
-        let (mut real, mut links) = (PathBuf::from("/"), LINKS);
+        let (mut real, mut links) = (PathBuf::from("/"), MAX_LINKS);
         while let Some(part) = rest.pop() {
             if part == ".." {
                 real.pop();

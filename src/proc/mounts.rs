@@ -13,8 +13,9 @@ use std::{
 /// The type of file system by which the kernel has a daemon mount on demand.
 const ON_DEMAND: &str = "autofs";
 
-/// Symlinks followed from a path to a mountpoint, as many as the kernel does.
-const MAX_LINKS: usize = 40;
+/// Symlinks followed from a path to a mountpoint, as many as the kernel does
+/// (path_resolution(7)).
+pub const MAX_LINKS: usize = 40;
 
 /// One line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,11 +30,7 @@ pub fn is_in_user_namespace() -> bool {
 
 /// Whether a user has a number here.
 pub fn is_mapped(user: u32) -> bool {
-    let is_in = |range: &Range| {
-        let at = user.checked_sub(range.inside);
-        at.is_some_and(|at| at < range.count)
-    };
-    map().is_none_or(|map| map.iter().any(is_in))
+    map().is_none_or(|map| outside(&map, user).is_some())
 }
 
 /// The number that a user has outside, if any.
