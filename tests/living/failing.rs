@@ -18,6 +18,16 @@ fn said(bench: &Bench, who: Who, words: &[&str]) -> Said {
     finish(bench.command(who).args(words))
 }
 
+/// A mount of a world with an artifact.
+fn mounted(who: Who) -> (Bench, Place) {
+    let (mut world, _) = world();
+    let storage = world.add_storage(Kind::Artifact, "site");
+    world.add_version(&storage, VersionSpec::files(vec![File::new("f", "1")]));
+    let bench = Bench::new(world);
+    let place = Place::mounted(&bench, who, "mnt");
+    (bench, place)
+}
+
 #[test]
 fn every_command_says_why_a_path_in_a_mount_cannot_be_looked_up() {
     let forbidden = Action::api_error(403, "permission_error", "forbidden", "you may not");
@@ -156,11 +166,7 @@ fn names_of_mountpoints_do_not_change_the_terminal() {
 #[test]
 fn every_command_says_what_to_do_about_a_mount_that_is_stopped_or_dead() {
     for who in Who::all() {
-        let (mut world, _) = world();
-        let storage = world.add_storage(Kind::Artifact, "site");
-        world.add_version(&storage, VersionSpec::files(vec![File::new("f", "1")]));
-        let bench = Bench::new(world);
-        let place = Place::mounted(&bench, who, "mnt");
+        let (bench, place) = mounted(who);
         let mountpoint = place.path.to_str().unwrap();
         let version = format!("{mountpoint}/artifacts/site/latest");
         let commands = [
@@ -202,11 +208,7 @@ fn every_command_says_what_to_do_about_a_mount_that_is_stopped_or_dead() {
 #[test]
 fn no_command_enters_a_mount_that_is_stopped() {
     for who in Who::all() {
-        let (mut world, _) = world();
-        let storage = world.add_storage(Kind::Artifact, "site");
-        world.add_version(&storage, VersionSpec::files(vec![File::new("f", "1")]));
-        let bench = Bench::new(world);
-        let place = Place::mounted(&bench, who, "mnt");
+        let (bench, place) = mounted(who);
         let mountpoint = place.path.to_str().unwrap();
         let folder = bench.folder("links", who);
         let link = folder.join("to-mnt");
