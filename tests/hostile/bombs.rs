@@ -54,7 +54,7 @@ fn bombs() -> Vec<Bomb> {
             "honest",
             large.clone(),
             BOMB,
-            "no space in the cache: this version needs 10737434624",
+            "no space in the cache: this version needs 10 GiB or more",
         ),
         Bomb(
             "lying",
