@@ -18,17 +18,18 @@ pub use self::{
     exposed::{SecretFile, secret_files},
     files::{is_token, read_shared_key, token_for_file},
     options::{
-        ConnectionOptions, Crawlers, DEFAULT_TIMEOUT, Documented, MountOptions, SharedCacheOptions,
-        USER_AGENT,
+        CacheSize, ConnectionOptions, Crawlers, DEFAULT_TIMEOUT, Documented, MountOptions,
+        SharedCacheOptions, USER_AGENT,
     },
     shared_cache::SharedCacheSettings,
-    units::{ByteSize, Span, whole_number},
+    units::{Span, whole_number},
 };
 
 use self::{environment::TOKENS, files::CliLogin};
 use crate::{
     api::{ClientConfig, Token},
     error::{Error, Result},
+    proc::{self, Barred, MountEntry},
     shared::SharedKey,
     text::{self, hex},
 };
@@ -62,17 +63,11 @@ pub const DEFAULT_CACHE_SIZE: u64 = 10 << 30;
 /// By default the cache takes at most this share of the free disk.
 const FREE_SHARE: u64 = 10;
 
-/// Below this not even one small version fits with its index.
+/// The size of a cache on a disk without room, in bytes: a [`CacheSize`] is no smaller.
 const MIN_CACHE_SIZE: u64 = 1 << 20;
 
 /// On a disk with less free space not even a small version fits, in bytes.
 pub const LEAST_FREE: u64 = 64 << 20;
-
-/// Less would fail on an ordinary network's worst moments.
-const MIN_TIMEOUT: Duration = Duration::from_millis(100);
-
-/// A longer value is probably a typing error, and would let a process hang for a day.
-const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Everything a mount needs to know, settled. `Debug` shows no token.
 #[derive(Clone, Debug)]
@@ -115,7 +110,7 @@ impl CacheSettings {
     /// [`Error::Setup`] for a bad `config.toml`, or where no home is known.
     pub fn load(
         dir: Option<PathBuf>,
-        size: Option<ByteSize>,
+        size: Option<CacheSize>,
         environment: &Environment,
     ) -> Result<Self> {
         let file = read_config(environment)?;
@@ -125,13 +120,14 @@ impl CacheSettings {
 
     fn settle(
         dir: Option<PathBuf>,
-        size: Option<ByteSize>,
+        size: Option<CacheSize>,
         environment: &Environment,
     ) -> Result<Self> {
         let dir = match dir {
             Some(dir) => environment.current_dir.join(dir),
             None => environment.xdg("XDG_CACHE_HOME", ".cache")?.join("vm0fs"),
         };
+        outside_mounts(&dir)?;
         Ok(Self {
             size: size.map_or_else(|| default_cache_size(&dir), |size| size.0),
             is_usual_size: size.is_none(),
@@ -167,7 +163,7 @@ impl Settings {
         let dir = options.connection.cache_dir.clone();
         let cache = CacheSettings::settle(dir, options.cache_size, environment)?;
         let timeout = options.connection.timeout.map(Duration::from);
-        let settings = Self {
+        Ok(Self {
             api_url,
             token,
             cache_dir: cache.dir,
@@ -176,26 +172,7 @@ impl Settings {
             timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
             shared_cache,
             options,
-        };
-        settings.check()?;
-        Ok(settings)
-    }
-
-    fn check(&self) -> Result<()> {
-        let wrong = |message: String| Err(Error::Setup(message));
-        if self.cache_size < MIN_CACHE_SIZE {
-            return wrong(format!(
-                "the cache size of {} bytes is too small: at least 1MiB (--cache-size)",
-                self.cache_size
-            ));
-        }
-        if self.timeout < MIN_TIMEOUT || self.timeout > MAX_DURATION {
-            return wrong("the timeout must be between 100ms and 24h (--timeout)".into());
-        }
-        if self.list_ttl > MAX_DURATION {
-            return wrong("the listings' time to live must be at most 24h (--list-ttl)".into());
-        }
-        Ok(())
+        })
     }
 
     /// What tells the mounts of one account of one service from all others, and is no
@@ -365,6 +342,29 @@ pub fn size_beside(settled: u64, is_usual: bool, held: u64) -> u64 {
     match is_usual {
         true => settled.max(held.min(DEFAULT_CACHE_SIZE)),
         false => settled,
+    }
+}
+
+/// Refuses a cache in a vm0fs mount, where nothing can be kept. A process that looks there
+/// would wait without end where the process of that mount is stopped, so this does not.
+fn outside_mounts(dir: &Path) -> Result<()> {
+    // Where they cannot be read, the command that uses them says why.
+    let mut mounts = proc::mounts().unwrap_or_default();
+    mounts.retain(MountEntry::is_vm0fs);
+    let real = match proc::follow(&mounts, dir, |mount| Err(mount.clone())) {
+        Ok(real) => real,
+        Err(Barred::Mount(mount)) => mount.mountpoint,
+        // The kernel says it again, where the folder is used.
+        Err(Barred::Kernel(_)) => return Ok(()),
+    };
+    match proc::holding(&mounts, &real) {
+        None => Ok(()),
+        Some((mount, _)) => Err(Error::Setup(format!(
+            "the cache cannot be in a mount of vm0fs: {} leads into {}; name a folder elsewhere \
+             (--cache-dir, or cache-dir in config.toml)",
+            text::shown(dir),
+            text::shown(&mount.mountpoint)
+        ))),
     }
 }
 

@@ -6,12 +6,12 @@ use super::{
     bars,
     complete::values::Values,
     mount_path::MountPath,
-    output::{exit_code, print, print_json},
+    output::{exit_code, print, print_json, say},
     prefetch, second,
     walk::Walk,
 };
 use crate::{
-    config::{ByteSize, CacheSettings, Environment},
+    config::{CacheSettings, CacheSize, Environment},
     error::{Error, Result},
     store::{Audit, CachedVersion, Cleared, Inventory},
     text::{one_line, shown},
@@ -72,7 +72,7 @@ Examples:
         json: bool,
         /// Maximum size of the cache to compare with, such as 10GiB [default: as for mount]
         #[arg(long, value_name = "SIZE")]
-        cache_size: Option<ByteSize>,
+        cache_size: Option<CacheSize>,
     },
     /// Check that the content of the cache is what was downloaded
     #[command(
@@ -140,6 +140,14 @@ impl CacheArgs {
         let open = || match Inventory::open(&settings.dir, settings.size)? {
             // A word with a slip in it.
             None if own_dir => Err(missing(&settings.dir)),
+            // The folder may be one of config.toml, with a slip there.
+            None => {
+                say(&format!(
+                    "there is no cache in {} yet",
+                    shown(&settings.dir)
+                ));
+                Ok(None)
+            }
             found => Ok(found),
         };
         match self.command {
@@ -159,10 +167,11 @@ impl CacheArgs {
                     false => print(&report::breakdown(&sum, &settings.dir))?,
                 }
             }
-            CacheCommand::Verify { fix } => match open()? {
-                Some(inventory) => return verify(&inventory, fix),
-                None => print("the cache is empty\n")?,
-            },
+            CacheCommand::Verify { fix } => {
+                if let Some(inventory) = open()? {
+                    return verify(&inventory, fix);
+                }
+            }
             CacheCommand::Clear { all, pinned } => {
                 let cleared = match open()? {
                     Some(inventory) => inventory.clear(all, pinned)?,

@@ -1,7 +1,7 @@
 //! The settings as a report shows them: each with its value and where that was found.
 
 use super::{
-    CacheSettings, DEFAULT_LIST_TTL, DEFAULT_TIMEOUT, Environment, Login, MountOptions, Span,
+    CacheSettings, DEFAULT_LIST_TTL, DEFAULT_TIMEOUT, Environment, Login, MountOptions,
     TokenSource, api_url_source, parse_api_url, read_config, token_source,
 };
 use crate::{error::Result, humanize};
@@ -72,10 +72,13 @@ pub fn describe(arguments: &MountOptions, environment: &Environment) -> Result<V
         "cache-size",
         sources.settled(|it| it.cache_size.is_some(), size),
     );
-    let span = |span: Option<Span>, usual| format!("{:?}", span.map_or(usual, Duration::from));
-    let ttl = span(options.list_ttl, DEFAULT_LIST_TTL);
+    let span = |span: Option<Duration>, usual| format!("{:?}", span.unwrap_or(usual));
+    let ttl = span(options.list_ttl.map(Duration::from), DEFAULT_LIST_TTL);
     add("list-ttl", sources.settled(|it| it.list_ttl.is_some(), ttl));
-    let timeout = span(options.connection.timeout, DEFAULT_TIMEOUT);
+    let timeout = span(
+        options.connection.timeout.map(Duration::from),
+        DEFAULT_TIMEOUT,
+    );
     add(
         "timeout",
         sources.settled(|it| it.connection.timeout.is_some(), timeout),

@@ -1,7 +1,7 @@
 //! The options, each declared once: as an argument of the command line, and as a
 //! key of `config.toml` of the same name.
 
-use super::units::{ByteSize, Span};
+use super::units::{ByteSize, HOUR, Span};
 use crate::store::Verify;
 use clap::{
     Args, ValueHint,
@@ -15,6 +15,17 @@ pub const USER_AGENT: &str = concat!("vm0fs/", env!("CARGO_PKG_VERSION"));
 
 /// How long the network may be silent before a read fails.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Maximum size of a cache. In a smaller one not even one small version fits with its index.
+pub type CacheSize = ByteSize<{ 1 << 20 }>;
+
+/// The longest silence of the network. A shorter one would fail on an ordinary network's
+/// worst moments; a longer one is probably a typing error, and would let a process hang for a
+/// day.
+pub(super) type Timeout = Span<100, { 24 * HOUR }>;
+
+/// How long a listing is taken as true; a longer time is probably a typing error.
+pub(super) type ListTtl = Span<0, { 24 * HOUR }>;
 
 /// How to reach the service: the same for all commands that do.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -34,7 +45,7 @@ pub struct ConnectionOptions {
     /// How long the network may be silent before a read fails, such as 10s or 2m [default: 30s]
     #[arg(long, value_name = "DURATION")]
     #[serde(deserialize_with = "text")]
-    pub timeout: Option<Span>,
+    pub timeout: Option<Timeout>,
     /// Permit plain http:// to other machines. All on the way there can then read your token
     #[arg(long)]
     pub allow_http: bool,
@@ -67,11 +78,11 @@ pub struct MountOptions {
     /// Maximum size of the cache, such as 500MB or 10GiB. What was not used for longest is removed first [default: 10GiB, or a tenth of the free disk if that is less, but no less than it holds]
     #[arg(long, value_name = "SIZE")]
     #[serde(deserialize_with = "text")]
-    pub cache_size: Option<ByteSize>,
+    pub cache_size: Option<CacheSize>,
     /// How long a listing is shown before the service is asked again, such as 5s or 2m [default: 30s]
     #[arg(long, value_name = "DURATION")]
     #[serde(deserialize_with = "text")]
-    pub list_ttl: Option<Span>,
+    pub list_ttl: Option<ListTtl>,
     /// Let other users of this machine read the mount. An ordinary user needs the line user_allow_other in /etc/fuse.conf for that
     #[arg(long)]
     pub allow_other: bool,

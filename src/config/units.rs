@@ -1,6 +1,7 @@
 //! Values as people write them: sizes (`50MB`, `10GiB`) and durations (`500ms`,
 //! `2m`).
 
+use crate::humanize::size;
 use std::{str::FromStr, time::Duration};
 
 /// Bytes in each unit. A bare letter is binary, as in `du`, `ls` and systemd.
@@ -21,47 +22,67 @@ const SIZES: [(&str, u64); 14] = [
     ("tib", 1 << 40),
 ];
 
+/// Milliseconds in an hour.
+pub(super) const HOUR: u64 = 3_600_000;
+
 /// Milliseconds in each unit.
 const DURATIONS: [(&str, u64); 5] = [
     ("ms", 1),
     ("s", 1_000),
     ("m", 60_000),
-    ("h", 3_600_000),
+    ("h", HOUR),
     ("d", 86_400_000),
 ];
 
-/// A number of bytes, written `4096`, `1_000`, `50MB`, `1.5 GiB`, `10g`.
+/// A number of bytes, written `4096`, `1_000`, `50MB`, `1.5 GiB`, `10g`; when it is read, no
+/// smaller one than `LEAST` is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ByteSize(pub u64);
+pub struct ByteSize<const LEAST: u64 = 0>(pub u64);
 
-impl FromStr for ByteSize {
+impl<const LEAST: u64> FromStr for ByteSize<LEAST> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        parse(text, &SIZES)
-            .map(Self)
-            .ok_or_else(|| format!("{text:?} is not a size; write it like 50MB, 10GiB or 4096"))
+        match parse(text, &SIZES) {
+            Some(bytes) if bytes < LEAST => {
+                Err(format!("{text:?} is too small: at least {}", size(LEAST)))
+            }
+            Some(bytes) => Ok(Self(bytes)),
+            None => Err(format!(
+                "{text:?} is not a size; write it like 50MB, 10GiB or 4096"
+            )),
+        }
     }
 }
 
-/// A length of time, written with its unit: `500ms`, `3s`, `1.5m`, `1h`.
+/// A length of time, written with its unit: `500ms`, `3s`, `1.5m`, `1h`; when it is read,
+/// none is taken that is shorter than `LEAST` or longer than `MOST`, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub Duration);
+pub struct Span<const LEAST: u64 = 0, const MOST: u64 = { u64::MAX }>(pub Duration);
 
-impl FromStr for Span {
+impl<const LEAST: u64, const MOST: u64> FromStr for Span<LEAST, MOST> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        parse(text, &DURATIONS)
-            .map(|milliseconds| Self(Duration::from_millis(milliseconds)))
-            .ok_or_else(|| {
-                format!("{text:?} is not a duration; write it like 500ms, 3s, 2m, 1h or 7d")
-            })
+        let Some(milliseconds) = parse(text, &DURATIONS) else {
+            return Err(format!(
+                "{text:?} is not a duration; write it like 500ms, 3s, 2m, 1h or 7d"
+            ));
+        };
+        let [time, least, most] = [milliseconds, LEAST, MOST].map(Duration::from_millis);
+        if time < least {
+            return Err(format!("{text:?} is too short: at least {least:?}"));
+        }
+        if time > most {
+            let hours = MOST / HOUR;
+            return Err(format!("{text:?} is too long: at most {hours}h"));
+        }
+        Ok(Self(time))
     }
 }
 
-impl From<Span> for Duration {
-    fn from(span: Span) -> Self {
+impl<const LEAST: u64, const MOST: u64> From<Span<LEAST, MOST>> for Duration {
+    fn from(span: Span<LEAST, MOST>) -> Self {
         span.0
     }
 }
@@ -118,7 +139,7 @@ mod tests {
             ("2TB", 2_000_000_000_000),
             ("1.9999999999999999999KB", 1999),
         ] {
-            assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
+            assert_eq!(text.parse::<ByteSize>(), Ok(ByteSize(bytes)), "{text}");
         }
         for text in [
             "",
@@ -153,7 +174,11 @@ mod tests {
             ("0s", 0),
             ("1d", 86_400_000),
         ] {
-            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(ms))), "{text}");
+            assert_eq!(
+                text.parse::<Span>().map(Duration::from),
+                Ok(Duration::from_millis(ms)),
+                "{text}"
+            );
         }
         for text in [
             "",
@@ -167,5 +192,20 @@ mod tests {
             let message = text.parse::<Span>().expect_err(text);
             assert!(message.contains("500ms"), "{message}");
         }
+    }
+
+    #[test]
+    fn values_out_of_bounds_are_refused_with_the_bound() {
+        let told = |result: Result<(), String>| result.expect_err("it is out of bounds");
+        let read = |text: &str| text.parse::<ByteSize<4096>>().map(drop);
+        assert_eq!(read("4KiB"), Ok(()));
+        assert_eq!(
+            told(read("4095")),
+            "\"4095\" is too small: at least 4.0 KiB"
+        );
+        let read = |text: &str| text.parse::<Span<100, { 2 * HOUR }>>().map(drop);
+        assert_eq!((read("100ms"), read("2h")), (Ok(()), Ok(())));
+        assert_eq!(told(read("99ms")), "\"99ms\" is too short: at least 100ms");
+        assert_eq!(told(read("1d")), "\"1d\" is too long: at most 2h");
     }
 }
