@@ -351,20 +351,22 @@ fn outside_mounts(dir: &Path) -> Result<()> {
     // Where they cannot be read, the command that uses them says why.
     let mut mounts = proc::mounts().unwrap_or_default();
     mounts.retain(MountEntry::is_vm0fs);
-    let real = match proc::follow(&mounts, dir, |mount| Err(mount.clone())) {
-        Ok(real) => real,
-        Err(Barred::Mount(mount)) => mount.mountpoint,
-        // The kernel says it again, where the folder is used.
-        Err(Barred::Kernel(_)) => return Ok(()),
-    };
-    match proc::holding(&mounts, &real) {
-        None => Ok(()),
-        Some((mount, _)) => Err(Error::Setup(format!(
+    let inside = |mountpoint: &Path| {
+        Err(Error::Setup(format!(
             "the cache cannot be in a mount of vm0fs: {} leads into {}; name a folder elsewhere \
              (--cache-dir, or cache-dir in config.toml)",
             text::shown(dir),
-            text::shown(&mount.mountpoint)
-        ))),
+            text::shown(mountpoint)
+        )))
+    };
+    match proc::follow(&mounts, dir, |mount| Err(mount.mountpoint.clone())) {
+        Ok(real) => match proc::holding(&mounts, &real) {
+            Some((mount, _)) => inside(&mount.mountpoint),
+            None => Ok(()),
+        },
+        Err(Barred::Mount(mountpoint)) => inside(&mountpoint),
+        // The kernel says it again, where the folder is used.
+        Err(Barred::Kernel(_)) => Ok(()),
     }
 }
 

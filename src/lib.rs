@@ -76,7 +76,7 @@
 //! | what two versions differ in: `vm0fs diff` | `cli/diff` |
 //! | a line of `/etc/fstab`: an option, whose mount it is, an exit code | `cli/fstab`, `cli/mount_helper` |
 //! | a command asks the wrong mount, or the service although a mount knows | `cli/reach`; what a word for a run means: `cli/named`, a path: `cli/run_path` |
-//! | a command waits for a mount that does not answer | `cli/walk` |
+//! | a command waits for a mount that does not answer | `cli/walk`; where a path leads: `proc/way` |
 //! | a command says no more of a mount's failure than its number | `cli/mount_failure` |
 //! | a service: its unit, what its manager is told | `cli/{enable,unit,user_manager}`, [`notify`] |
 //! | an option, its default or its source | [`config`]; the command's own: [`cli`] |

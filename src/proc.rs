@@ -9,6 +9,7 @@ mod memory;
 mod mounts;
 mod process;
 mod user_namespace;
+mod way;
 
 pub use self::{
     descriptor::{Descriptor, DescriptorInfo},
@@ -16,6 +17,7 @@ pub use self::{
     mounts::{MAX_LINKS, MountEntry, holding, is_on_demand, locate, mount_at, mounts},
     process::{Process, Status, processes},
     user_namespace::{is_in_user_namespace, is_mapped, outside_user},
+    way::{Barred, follow, is_plain},
 };
 
 use std::{

@@ -10,13 +10,7 @@ use crate::{
 use nix::unistd::Uid;
 use rustix::{fs::getxattr, io::Errno};
 use serde_json::{Value, json};
-use std::{
-    io,
-    os::unix::process::CommandExt,
-    path::{Component, Path},
-    process::Command,
-    time::Duration,
-};
+use std::{io, os::unix::process::CommandExt, path::Path, process::Command, time::Duration};
 
 /// The longest value of an attribute (`XATTR_SIZE_MAX` of Linux).
 const VALUE: usize = 64 << 10;
@@ -89,12 +83,6 @@ pub(super) fn meant(current_dir: &Path) -> Result<MountEntry> {
             Err(Error::Setup(format!("name one of your mounts: {shown}")))
         }
     }
-}
-
-/// Whether the table of mounts alone says where a whole path leads, symlinks left aside:
-/// where a link leads whose target a `..` is in, only the kernel knows.
-pub(super) fn is_plain(path: &Path) -> bool {
-    !path.components().any(|part| part == Component::ParentDir)
 }
 
 /// An attribute of a file in a mount; `None` where it has none of that name.

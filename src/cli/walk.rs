@@ -4,33 +4,21 @@
 use super::mounts;
 use crate::{
     error::{Error, Result, is_missing},
-    proc::{self, MAX_LINKS, MountEntry},
+    proc::{self, MountEntry},
     text::shown,
     unmount,
 };
-use rustix::io::Errno;
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
-    fs,
-    io::{self, ErrorKind},
-    path::{Component, Path, PathBuf, absolute},
+    path::{Path, PathBuf, absolute},
 };
 
-/// Why it is not known where a path leads.
-#[derive(Debug)]
-pub(super) enum Barred {
-    /// It leads through a mount that cannot be used: why, and what to do.
-    Mount(String),
-    /// What the kernel says.
-    Kernel(io::Error),
-}
+/// Why it is not known where a path leads: where a mount bars the way, why that cannot be
+/// used, and what to do.
+pub(super) type Barred = proc::Barred<String>;
 
-impl From<io::Error> for Barred {
-    fn from(error: io::Error) -> Self {
-        Self::Kernel(error)
-    }
-}
+/// Why mounts cannot be used, by their places.
+type Troubles = BTreeMap<PathBuf, Option<String>>;
 
 /// The vm0fs mount at a path.
 ///
@@ -93,20 +81,18 @@ pub(super) fn that_answer(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<String
 /// The vm0fs mounts, and what has been found out about them.
 pub(super) struct Walk {
     mounts: Vec<MountEntry>,
-    /// Why those cannot be used that were looked at, by their places.
-    troubles: BTreeMap<PathBuf, Option<String>>,
+    /// Those that were looked at.
+    troubles: Troubles,
 }
 
 impl Walk {
     /// # Errors
     /// [`crate::error::Error::Io`] where `/proc` is missing.
     pub(super) fn new() -> Result<Self> {
-        Ok(Self::among(mounts::all()?))
-    }
-
-    fn among(mounts: Vec<MountEntry>) -> Self {
-        let troubles = BTreeMap::new();
-        Self { mounts, troubles }
+        Ok(Self {
+            mounts: mounts::all()?,
+            troubles: BTreeMap::new(),
+        })
     }
 
     /// The vm0fs mounts.
@@ -114,63 +100,16 @@ impl Walk {
         &self.mounts
     }
 
-    /// Where a path leads, symlinks followed up to the first vm0fs mount: from there on it
-    /// is as the user wrote it, unless a `..` is in it. A daemon may have mounted it
-    /// meanwhile.
+    /// Where a path leads, as [`proc::follow`] finds it.
     ///
     /// # Errors
     /// Why that is not known.
     pub(super) fn locate(&mut self, path: &Path) -> Result<PathBuf, Barred> {
-        let whole = absolute(path)?;
-        // The way to it may be barred, or lead through a server that does not answer.
-        if mounts::is_plain(&whole) && proc::holding(&self.mounts, &whole).is_some() {
-            return Ok(whole);
-        }
-        let mut rest = Vec::new();
-        put(&mut rest, &whole);
-        let (mut real, mut links) = (PathBuf::from("/"), MAX_LINKS);
-        while let Some(part) = rest.pop() {
-            if part == ".." {
-                real.pop();
-                continue;
-            }
-            let next = real.join(part);
-            let held = proc::holding(&self.mounts, &next);
-            if let Some((mount, below)) = held {
-                if !rest.iter().any(|part| part == "..") {
-                    return Ok(rest.iter().rev().fold(next, |path, part| path.join(part)));
-                }
-                let is_root = below == Path::new("");
-                let mount = mount.clone();
-                if let Some(trouble) = self.trouble(&mount) {
-                    return Err(Barred::Mount(trouble));
-                }
-                // Which is a folder.
-                if is_root {
-                    real = next;
-                    continue;
-                }
-            }
-            match fs::read_link(&next) {
-                Ok(_) if links == 0 => return Err(Barred::Kernel(Errno::LOOP.into())),
-                Ok(target) => {
-                    links -= 1;
-                    if target.is_absolute() {
-                        real = "/".into();
-                    }
-                    put(&mut rest, &target);
-                }
-                // It is no symlink.
-                Err(error) if error.kind() == ErrorKind::InvalidInput => {
-                    if rest.last().is_some_and(|part| part == "..") && !next.is_dir() {
-                        return Err(Barred::Kernel(Errno::NOTDIR.into()));
-                    }
-                    real = next;
-                }
-                Err(error) => return Err(Barred::Kernel(error)),
-            }
-        }
-        Ok(real)
+        let troubles = &mut self.troubles;
+        proc::follow(&self.mounts, path, |mount| match trouble(troubles, mount) {
+            Some(trouble) => Err(trouble),
+            None => Ok(()),
+        })
     }
 
     /// Why the mount that a path leads into cannot be used, if it cannot.
@@ -185,68 +124,14 @@ impl Walk {
 
     /// The same for what [`Self::locate`] has found.
     fn trouble_at(&mut self, real: &Path) -> Option<String> {
-        let mount = proc::holding(&self.mounts, real)?.0.clone();
-        self.trouble(&mount)
-    }
-
-    fn trouble(&mut self, mount: &MountEntry) -> Option<String> {
-        let trouble = self.troubles.entry(mount.mountpoint.clone());
-        let trouble = trouble.or_insert_with(|| unmount::look(mount.clone()).why_unusable());
-        trouble.clone()
+        let (mount, _) = proc::holding(&self.mounts, real)?;
+        trouble(&mut self.troubles, mount)
     }
 }
 
-/// Puts the parts of a path before those that are left, of which the next is the last.
-fn put(rest: &mut Vec<OsString>, path: &Path) {
-    let part = |part: Component<'_>| match part {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some("..".into()),
-        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-    };
-    rest.extend(path.components().rev().filter_map(part));
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use std::os::unix::fs::symlink;
-
-    #[test]
-    fn a_path_is_followed_up_to_a_mount_and_not_into_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().canonicalize().unwrap();
-        let entry = proc::mounts().unwrap().swap_remove(0);
-        // Nothing is there: what looked into it would fail.
-        let mountpoint = dir.join("mnt");
-        let mut walk = Walk::among(vec![MountEntry {
-            mountpoint: mountpoint.clone(),
-            ..entry
-        }]);
-        fs::create_dir_all(dir.join("a/b")).unwrap();
-        symlink("../mnt/runs", dir.join("a/runs")).unwrap();
-        symlink(dir.join("a"), dir.join("to-a")).unwrap();
-        symlink("loop", dir.join("loop")).unwrap();
-        fs::write(dir.join("file"), "").unwrap();
-        for (path, leads_to) in [
-            ("mnt/x/y", "mnt/x/y"),
-            ("a/b/../runs/x", "mnt/runs/x"),
-            ("to-a/runs", "mnt/runs"),
-            ("to-a/b/../..", ""),
-        ] {
-            let expected = dir.join(leads_to);
-            assert_eq!(walk.locate(&dir.join(path)).unwrap(), expected, "{path}");
-        }
-        let failed = |walk: &mut Walk, path: &str| match walk.locate(&dir.join(path)) {
-            Err(Barred::Kernel(error)) => error.raw_os_error(),
-            other => panic!("{path}: {other:?}"),
-        };
-        assert_eq!(
-            failed(&mut walk, "a/no/such"),
-            Some(Errno::NOENT.raw_os_error())
-        );
-        let no_folder = failed(&mut walk, "file/../mnt");
-        assert_eq!(no_folder, Some(Errno::NOTDIR.raw_os_error()));
-        assert_eq!(failed(&mut walk, "loop"), Some(Errno::LOOP.raw_os_error()));
-    }
+/// Why a mount cannot be used, which is found out once.
+fn trouble(troubles: &mut Troubles, mount: &MountEntry) -> Option<String> {
+    let trouble = troubles.entry(mount.mountpoint.clone());
+    let trouble = trouble.or_insert_with(|| unmount::look(mount.clone()).why_unusable());
+    trouble.clone()
 }

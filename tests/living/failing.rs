@@ -261,6 +261,21 @@ fn no_command_enters_a_mount_that_is_stopped() {
             let trouble = if words[0] == "diff" { 2 } else { 1 };
             assert_eq!(said.code, Some(trouble), "{said:?}");
         }
+        let elsewhere = folder.join("elsewhere");
+        for cache in [&inside, &version, &roundabout] {
+            for words in [
+                &["cache", "ls"][..],
+                &["doctor"],
+                &["mount", elsewhere.to_str().unwrap()],
+            ] {
+                let words = [words, &["--cache-dir", cache]].concat();
+                let said = said(&bench, who, &words);
+                assert_eq!(said.code, Some(1), "{said:?}");
+                let all = said.out + &said.err;
+                let told = all.contains("cannot be in a mount of vm0fs");
+                assert!(told && all.contains(mountpoint), "{words:?}: {all}");
+            }
+        }
         // The cache alone knows what an id is.
         standing.stdin.take().unwrap().write_all(b"go\n").unwrap();
         let pinned = standing.wait_with_output().unwrap();

@@ -75,7 +75,7 @@ impl Storage {
         // A name alone may be one in the working folder.
         if by_name.is_none() || named.iter().count() == 1 {
             let here = absolute(named).ok()?;
-            if mounts::is_plain(&here)
+            if proc::is_plain(&here)
                 && let Some(found) = by_path(&here, mounts)
             {
                 return Some(found);
