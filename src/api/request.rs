@@ -95,7 +95,7 @@ impl Request {
         let label = format!("{} {}", form.method(), url.path());
         let mut request = Self { url, label, form };
         if !query.is_empty() {
-            let is_plain = request.is_download();
+            let is_plain = request.is_download() || matches!(request.form, Form::Events(_));
             let sent = query.iter().map(|(name, value)| match is_plain {
                 true => (*name, Cow::Borrowed(*value)),
                 false => (*name, as_text(name, value)),
@@ -105,7 +105,8 @@ impl Request {
         Ok(request)
     }
     /// Whether it asks for the URL of an archive. These endpoints differ from the
-    /// others: they take values as they are, and fail with HTML.
+    /// others: they take values as they are (as that of a run's stream of events does, which
+    /// reads the number with `parseInt`), and fail with HTML.
     pub(super) fn is_download(&self) -> bool {
         self.url.path().ends_with("/download")
     }

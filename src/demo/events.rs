@@ -8,7 +8,7 @@ use super::{
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{Path, State},
-    http::{HeaderMap, Uri, header},
+    http::{Uri, header},
     response::{IntoResponse, Response},
 };
 use http_body::Frame;
@@ -28,15 +28,10 @@ use tokio::time::{Instant, Sleep};
 pub(crate) async fn stream(
     State(state): State<Arc<ServerState>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Failure> {
     let query = Query::of(&uri);
-    let header = headers.get("last-event-id").and_then(|v| v.to_str().ok());
-    let last = query.get("last_event_id").or(header);
-    let last = last.map_or(Ok(0), str::parse).map_err(|_| {
-        Failure::invalid("last_event_id", "last_event_id must be an event's sequence")
-    })?;
+    let last = query.get("last_event_id").map_or(Some(0), parse_int);
     let (heartbeat, look) = {
         let world = state.world();
         if world.run(&id).is_none() {
@@ -64,13 +59,22 @@ pub(crate) async fn stream(
     Ok((headers, Body::new(stream)).into_response())
 }
 
+/// The number that a text begins with. The service reads it with JavaScript's `parseInt`, to
+/// which a quoted one is no number.
+fn parse_int(text: &str) -> Option<u64> {
+    let text = text.trim_start();
+    let digits = text.find(|char: char| !char.is_ascii_digit());
+    text[..digits.unwrap_or(text.len())].parse().ok()
+}
+
 /// One open stream. It reads the world at intervals, and so sees both runs that
 /// progress by themselves and changes that a test makes.
 struct Stream {
     state: Arc<ServerState>,
     id: String,
-    /// Sequence of the last event given.
-    last: u64,
+    /// Sequence of the last event given; `None` for a stream that began with what is no
+    /// number, which the service answers with the status and no more.
+    last: Option<u64>,
     /// Rows of the log when the stream last read it.
     rows: usize,
     /// The status last given.
@@ -98,6 +102,9 @@ impl Stream {
             return;
         };
         let first = self.status.is_none();
+        if !first && self.last.is_none() {
+            return;
+        }
         let terminal = is_terminal(&run.status);
         // A run that had ended before the stream began gives no outputs.
         if !(first && terminal) {
@@ -128,6 +135,7 @@ impl Stream {
     }
 
     fn outputs(&mut self, run: &Run) {
+        let Some(last) = self.last else { return };
         if run.logs.len() == self.rows {
             return;
         }
@@ -136,7 +144,7 @@ impl Stream {
         for row in run.logs.iter().rev() {
             match row.sequence() {
                 None => {}
-                Some(sequence) if sequence <= self.last => break,
+                Some(sequence) if sequence <= last => break,
                 Some(sequence) => news.push((sequence, row)),
             }
         }
@@ -150,7 +158,7 @@ impl Stream {
                 "timestamp": row.timestamp,
             });
             self.queue.push_back(event("output", Some(sequence), &data));
-            self.last = sequence;
+            self.last = Some(sequence);
         }
     }
 }
@@ -175,7 +183,7 @@ impl HttpBody for Stream {
             let next = now + self.look;
             self.sleep.as_mut().reset(next);
             self.look();
-            if self.queue.is_empty() && now >= self.beat {
+            if self.queue.is_empty() && now >= self.beat && self.last.is_some() {
                 let data = json!({"timestamp": iso(Timestamp::now())});
                 self.queue.push_back(event("heartbeat", None, &data));
             }

@@ -111,9 +111,9 @@ pub(crate) fn ok(value: &Value) -> Reply {
 pub(crate) struct Query(HashMap<String, String>);
 
 impl Query {
-    /// Reads each value as JSON where it parses as such, except for downloads.
+    /// Reads each value as JSON where it parses as such, except for downloads and streams.
     pub(crate) fn of(uri: &Uri) -> Self {
-        let is_plain = is_download(uri.path());
+        let is_plain = takes_values_as_they_are(uri.path());
         let text = |value: String| match serde_json::from_str::<Value>(&value) {
             Ok(Value::String(text)) if !is_plain => text,
             _ => value,
@@ -133,7 +133,7 @@ impl Query {
             name != "limit" && value.is_ok_and(|value| !value.is_string())
         });
         match wrong {
-            Some((name, _)) if !is_download(uri.path()) => Err(Failure::bad_request(
+            Some((name, _)) if !takes_values_as_they_are(uri.path()) => Err(Failure::bad_request(
                 "invalid_parameter",
                 format!("{name}: Expected string"),
             )),
@@ -173,6 +173,12 @@ fn pairs(uri: &Uri) -> impl Iterator<Item = (String, String)> + '_ {
 /// Whether a path is a download's, which another handler answers than the rest.
 fn is_download(path: &str) -> bool {
     path.ends_with("/download")
+}
+
+/// Whether a path's handler reads the query by itself, and so nothing of it as JSON: those
+/// of downloads and of streams of events.
+fn takes_values_as_they_are(path: &str) -> bool {
+    is_download(path) || path.ends_with("/events")
 }
 
 /// Whether the database accepts an id for a column of UUIDs.

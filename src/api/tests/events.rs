@@ -76,7 +76,7 @@ fn a_stream_continues_after_an_event() {
     assert!(matches!(next(&mut stream), RunEvent::Status(_)));
     assert!(matches!(next(&mut stream), RunEvent::Output(event) if event.sequence == 5));
     let asked = server.requests();
-    assert_eq!(asked[0].query, "last_event_id=%224%22");
+    assert_eq!(asked[0].query, "last_event_id=4");
     server.world().set_status("r", "completed");
     assert!(matches!(next(&mut stream), RunEvent::Status(_)));
     assert!(matches!(next(&mut stream), RunEvent::Complete(_)));
