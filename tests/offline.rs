@@ -4,6 +4,7 @@
 use crate::support::fake::{Agent, File, Kind, Run, Server, VersionSpec, World};
 use crate::support::{Bench, SOON, Who, reason};
 use std::{
+    io::Read,
     thread,
     time::{Duration, Instant},
 };
@@ -136,4 +137,56 @@ fn an_outage_is_noticed_once_and_so_is_its_end() {
         thread::sleep(Duration::from_millis(200));
     }
     assert_eq!(mount.cat("artifacts/other/latest/f"), "content of other\n");
+}
+
+#[test]
+fn a_process_that_only_reads_sees_the_end_of_an_outage() {
+    let live = || {
+        let (mut world, _) = world();
+        let mut run = Run::new("writer", world.ago(60)).status("running");
+        run.event(world.ago(50), vm0fs::demo::Claude::said("before"));
+        let run = world.add_run(run);
+        (world, run)
+    };
+    let (world, run) = live();
+    let mut bench = Bench::at_own_address(world);
+    let mount = bench.mount().start();
+    let mut log = std::fs::File::open(mount.path().join(format!("runs/{run}/logs"))).unwrap();
+    // As a log shipper does. (`read_to_string` would ask for the size, which is another
+    // operation.)
+    let mut more = || {
+        let mut buffer = [0; 4096];
+        let read = log.read(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..read]).into_owned()
+    };
+    assert!(more().contains("before"));
+    let address = bench.end_server();
+    // Until no request is tried any more but probes.
+    let is_out = || !mount.cat(".vm0fs/status.json").contains("\"outage\": null");
+    let end = Instant::now() + SOON;
+    while !is_out() {
+        assert!(Instant::now() < end, "the outage is not noticed");
+        assert_eq!(more(), "");
+        thread::sleep(Duration::from_millis(200));
+    }
+    for _ in 0..24 {
+        thread::sleep(Duration::from_millis(500));
+        assert_eq!(more(), "");
+    }
+    let (mut world, same) = live();
+    assert_eq!(run, same);
+    let now = world.ago(0);
+    world
+        .run_mut(&run)
+        .unwrap()
+        .event(now, vm0fs::demo::Claude::said("after"));
+    bench.server = Server::start_on(world, address).unwrap();
+    // The longest pause between two probes is half a minute.
+    let end = Instant::now() + SOON + Duration::from_secs(30);
+    let mut seen = String::new();
+    while !seen.contains("after") {
+        assert!(Instant::now() < end, "{:?}", bench.server.requests());
+        thread::sleep(Duration::from_millis(200));
+        seen += &more();
+    }
 }

@@ -130,14 +130,12 @@ impl Filesystem for Fs {
                     let (activity, bytes) = (self.context.tree.activity(), buffer.len() as u64);
                     activity.asked();
                     activity.read(request.pid(), ino.0, bytes, false, now);
-                    None
                 }
-                Err(Miss::Error(error)) => {
-                    reply.error(errno(&error));
-                    None
-                }
-                Err(Miss::Fetch(_)) => Some(reply),
+                Err(Miss::Error(error)) => reply.error(errno(&error)),
+                Err(Miss::Fetch(_)) => return Some(reply),
             }
+            self.context.grant_wishes(&view, now);
+            None
         });
         let Some(reply) = waits else { return };
         let tid = request.pid();
