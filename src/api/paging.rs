@@ -349,7 +349,7 @@ mod tests {
     fn a_bad_answer_does_not_say_what_it_holds() {
         for body in [
             r#"{"id":"r","status":"running","created_at":"a secret"}"#,
-            r#"{"id":"r","status":"running","created_at":"2026-01-02T03:04:05Z","prompt":{"a secret":1}}"#,
+            r#"{"id":{"a secret":1},"status":"running","created_at":"2026-01-02T03:04:05Z"}"#,
             r#""a secret""#,
             r#"{"id":"a secret"}"#,
             r#"{"id":"r"} a secret"#,

@@ -4,7 +4,7 @@
 //! Source: the public v1 contracts and routes of the VM0 API.
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use std::collections::BTreeMap;
 
@@ -27,10 +27,12 @@ pub struct Agent {
     /// The name a user gave it.
     pub name: String,
     /// Id of the newest version, where there is one.
+    #[serde(default, deserialize_with = "lenient")]
     pub current_version_id: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last changed.
+    #[serde(default, deserialize_with = "lenient")]
     pub updated_at: Option<Timestamp>,
     /// The content of `vm0.yaml`, if the service sends it.
     pub config: Option<Value>,
@@ -96,36 +98,45 @@ pub struct Run {
     /// Opaque id, a UUID today.
     pub id: String,
     /// The agent it runs; some deployments leave the id out.
+    #[serde(default, deserialize_with = "lenient")]
     pub agent_id: Option<String>,
     /// That agent's name.
+    #[serde(default, deserialize_with = "lenient")]
     pub agent_name: Option<String>,
     /// Where it stands.
     pub status: RunStatus,
     /// What it was asked to do.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub prompt: String,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When its sandbox started.
+    #[serde(default, deserialize_with = "lenient")]
     pub started_at: Option<Timestamp>,
     /// When it ended.
+    #[serde(default, deserialize_with = "lenient")]
     pub completed_at: Option<Timestamp>,
     /// Why it failed (detail only).
+    #[serde(default, deserialize_with = "lenient")]
     pub error: Option<String>,
     /// Name of the artifact it wrote (detail only).
+    #[serde(default, deserialize_with = "lenient")]
     pub artifact_name: Option<String>,
     /// Version of that artifact (detail only).
+    #[serde(default, deserialize_with = "lenient")]
     pub artifact_version: Option<String>,
     /// Volumes it was given, name to version (detail only).
+    #[serde(default, deserialize_with = "texts")]
     pub volumes: Option<BTreeMap<String, String>>,
     /// Older form of the artifact fields, name to version (detail only).
+    #[serde(default, deserialize_with = "texts")]
     pub artifacts: Option<BTreeMap<String, String>>,
 }
 
 /// One row of a run's log. Rows have no id of their own.
 #[derive(Clone, Debug)]
 pub struct LogRow {
-    /// ISO 8601, as sent: its precision differs between rows.
+    /// ISO 8601, as sent: its precision differs between rows. Empty where the row has none.
     pub timestamp: String,
     /// `agent`, `system` or `network`.
     pub kind: String,
@@ -153,6 +164,49 @@ impl LogRow {
     }
 }
 
+impl Row<LogRow> {
+    /// The row of an event of which only the stream has told, in the form in which the
+    /// service gives rows; `source` tells it from those. `None` if it cannot be one.
+    pub fn of_event(event: &AgentEvent) -> Option<Self> {
+        let kind = &event.kind;
+        let row = StreamRow {
+            timestamp: &event.timestamp,
+            kind: "agent",
+            level: "info",
+            message: format!("[{kind}] {}", event.data.get()),
+            metadata: StreamMetadata {
+                sequence_number: event.sequence,
+                event_type: kind,
+                event_data: &event.data,
+            },
+            source: "stream",
+        };
+        let raw = serde_json::value::to_raw_value(&row).ok()?;
+        let value = serde_json::from_str(raw.get()).ok()?;
+        Some(Self { value, raw })
+    }
+}
+
+/// A row of an event, as it is written.
+#[derive(Serialize)]
+struct StreamRow<'a> {
+    timestamp: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    level: &'static str,
+    message: String,
+    metadata: StreamMetadata<'a>,
+    source: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StreamMetadata<'a> {
+    sequence_number: u64,
+    event_type: &'a str,
+    event_data: &'a RawValue,
+}
+
 /// An agent's event without a number.
 #[derive(Clone, Debug)]
 pub struct Told {
@@ -174,7 +228,7 @@ pub struct AgentEvent {
     #[serde(default = "null")]
     pub data: Box<RawValue>,
     /// Its time, ISO 8601 as sent; for a row's event, that of the row.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub timestamp: String,
 }
 
@@ -185,6 +239,7 @@ fn null() -> Box<RawValue> {
 /// A log row as sent.
 #[derive(Deserialize)]
 struct SentRow<'a> {
+    #[serde(default, deserialize_with = "text")]
     timestamp: String,
     #[serde(rename = "type", default, deserialize_with = "text")]
     kind: String,
@@ -196,13 +251,36 @@ struct SentRow<'a> {
     metadata: Option<&'a RawValue>,
 }
 
-/// A string; a row with another value there is shown, too.
+/// A string; what has another value there is shown, too.
 fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => text,
         Value::Null => String::new(),
         other => other.to_string(),
     })
+}
+
+/// A field that may be missing; a value of another type counts as that, since one odd value
+/// must not cost the whole object.
+fn lenient<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::de::DeserializeOwned,
+{
+    let value = Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).ok())
+}
+
+/// The same for names and versions, of which those are left out that are no texts.
+fn texts<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<BTreeMap<String, String>>, D::Error> {
+    let found: Option<BTreeMap<String, Value>> = lenient(deserializer)?;
+    let text = |(name, value)| match value {
+        Value::String(text) => Some((name, text)),
+        _ => None,
+    };
+    Ok(found.map(|all| all.into_iter().filter_map(text).collect()))
 }
 
 /// The metadata of an agent's row. All fields are optional, since other rows have
@@ -305,14 +383,18 @@ pub struct Storage {
     /// The name a user or an agent gave it.
     pub name: String,
     /// Id of the newest version, where there is one.
+    #[serde(default, deserialize_with = "lenient")]
     pub current_version_id: Option<String>,
     /// Bytes in the current version.
+    #[serde(default, deserialize_with = "lenient")]
     pub size: Option<u64>,
     /// Files in the current version.
+    #[serde(default, deserialize_with = "lenient")]
     pub file_count: Option<u64>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last got a version.
+    #[serde(default, deserialize_with = "lenient")]
     pub updated_at: Option<Timestamp>,
 }
 
@@ -322,12 +404,16 @@ pub struct StorageVersion {
     /// A SHA-256 over the content in hex, or an older form (`ver_…`).
     pub id: String,
     /// Bytes unpacked, as declared: a hint, never trusted.
+    #[serde(default, deserialize_with = "lenient")]
     pub size: Option<u64>,
     /// Files, as declared; 0 means that there is no archive to download.
+    #[serde(default, deserialize_with = "lenient")]
     pub file_count: Option<u64>,
     /// What its author wrote about it.
+    #[serde(default, deserialize_with = "lenient")]
     pub message: Option<String>,
     /// Who made it.
+    #[serde(default, deserialize_with = "lenient")]
     pub created_by: Option<String>,
     /// When.
     pub created_at: Timestamp,

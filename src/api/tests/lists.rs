@@ -131,6 +131,46 @@ fn bad_rows_cost_only_themselves() {
 }
 
 #[test]
+fn odd_values_cost_only_their_fields() {
+    let server = Server::new(|asked, _| {
+        let times = r#""status":"running","created_at":"2026-01-02T03:04:05Z""#;
+        json(match asked.path.as_str() {
+            "/v1/runs" => {
+                let odd = format!(
+                    r#"{{"id":"a","prompt":null,"agent_name":7,"started_at":"soon",{times}}}"#
+                );
+                page_json(&[odd], false, None)
+            }
+            "/v1/runs/a" => format!(
+                r#"{{"id":"a","error":{{}},"volumes":{{"x":null,"y":"v1"}},"artifacts":[],{times}}}"#
+            ),
+            _ => page_json(
+                &[
+                    r#"{"type":"agent","message":"none"}"#.into(),
+                    r#"{"timestamp":null,"type":"agent","message":"null"}"#.into(),
+                    r#"{"timestamp":1764684000000,"type":"agent","message":"number"}"#.into(),
+                ],
+                false,
+                None,
+            ),
+        })
+    });
+    let (client, progress) = (server.client(), Progress::new());
+    let runs = client.runs(&progress).unwrap();
+    let run = &runs[0].value;
+    assert_eq!((&*run.prompt, &run.agent_name), ("", &None));
+    assert_eq!(run.started_at, None);
+    let run = client.run("a", &progress).unwrap().value;
+    let volumes = run.volumes.unwrap().into_iter().collect::<Vec<_>>();
+    assert_eq!(volumes, [("y".to_owned(), "v1".to_owned())]);
+    assert_eq!((run.error, run.artifacts), (None, None));
+    let mut reader = LogReader::default();
+    let rows = client.run_logs("a", &mut reader, &progress).unwrap();
+    let messages: Vec<&str> = rows.iter().map(|row| &*row.value.message).collect();
+    assert_eq!(messages, ["none", "null", "number"]);
+}
+
+#[test]
 fn a_body_without_the_envelope_is_an_error() {
     for body in [
         "",
