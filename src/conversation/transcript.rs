@@ -36,8 +36,6 @@ pub(crate) struct Head {
 pub(crate) struct Ending {
     /// The service's word for how it ended.
     pub(crate) status: String,
-    /// Why it failed, in the service's words, where they are known.
-    pub(crate) error: Option<String>,
     /// From the start of its sandbox to its end, where both are known.
     pub(crate) milliseconds: Option<u64>,
 }
@@ -142,15 +140,13 @@ impl Transcript {
     pub(crate) fn end(ending: &Ending, usage: &Usage, out: &mut String) {
         push_paragraph(out, 0, "## Outcome");
         let mut line = format!("The run ended: **{}**", plain(&ending.status));
-        // A run that completed or was cancelled has no reason to tell.
-        let has_reason = !["completed", "cancelled"].contains(&ending.status.as_str());
-        if ending.error.is_none() && has_reason {
+        // A run that completed or was cancelled has no reason to tell. The reason itself would
+        // be in the transcript only where it is known by chance, and the kernel keeps the
+        // transcript of a run that has ended: each worker has to write the same.
+        if !["completed", "cancelled"].contains(&ending.status.as_str()) {
             line += " (why: the file `error`)";
         }
         push_paragraph(out, 0, &line);
-        if let Some(error) = &ending.error {
-            push_fence(out, 0, "text", error);
-        }
         let took = ending.milliseconds.map(Duration::from_millis).map(took);
         let took = took.map(|took| ("Duration", took));
         let facts = took.into_iter().chain(usage.facts());

@@ -277,22 +277,36 @@ impl Logs {
 
     /// The rows, oldest first.
     pub(crate) fn rows(&self) -> Vec<Row<LogRow>> {
-        let log = self.0.lock();
+        self.0.lock().rows(false)
+    }
+
+    /// The log as it is shown once nothing more comes: in the order of time. An event of
+    /// which only the stream has told, since the service shows no row of it, stays.
+    pub(crate) fn settled(&self) -> Self {
+        Self::ended(self.0.lock().rows(true))
+    }
+}
+
+impl Log {
+    /// The rows, oldest first, with or without those of events whose rows have not come.
+    fn rows(&self, with_events: bool) -> Vec<Row<LogRow>> {
         let mut moment = Timestamp::MIN;
-        let rows = log.items.iter().filter_map(|item| match item {
-            Item::Row { row, .. } => {
-                moment = row.value.timestamp.parse().unwrap_or(moment);
-                Some((moment, row.clone()))
-            }
-            Item::Event(_) | Item::End(..) => None,
+        let rows = self.items.iter().filter_map(|item| {
+            let row = match item {
+                Item::Row { row, .. } => row.clone(),
+                Item::Event(event) if with_events && self.ahead.contains_key(&event.sequence) => {
+                    Row::of_event(event)?
+                }
+                Item::Event(_) | Item::End(..) => return None,
+            };
+            moment = row.value.timestamp.parse().unwrap_or(moment);
+            Some((moment, row))
         });
         let mut rows: Vec<_> = rows.collect();
         rows.sort_by_key(|(moment, _)| *moment);
         rows.into_iter().map(|(_, row)| row).collect()
     }
-}
 
-impl Log {
     /// Takes in what has come, once it is written down.
     fn come(&mut self, came: Came) {
         if self.kept.as_ref().is_some_and(|kept| !kept.note(&came)) {

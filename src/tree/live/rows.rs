@@ -69,7 +69,7 @@ impl Live {
         // What was shown in the order in which it came is shown in the order
         // of time from now on; a process that has it open goes on as before.
         let logs = match lasts == FOR_EVER && !logs.is_in_order() {
-            true => Arc::new(Logs::ended(logs.rows())),
+            true => Arc::new(logs.settled()),
             false => logs,
         };
         answers.keep::<RunLogs>(id, logs, asked, lasts);
@@ -79,15 +79,12 @@ impl Live {
 
 /// Has a log show how its run has ended.
 pub(crate) fn conclude(answers: &Answers, id: &Arc<str>, logs: &Logs) {
-    let detail = answers.of::<Run>().last(id);
-    let error = detail.and_then(|(row, _)| row.value.error.clone());
     if let Some((row, _)) = answers.newest_of(id) {
         let run = &row.value;
         let times = run.started_at.zip(run.completed_at);
         let took = times.map(|(start, end)| end.duration_since(start).as_millis());
         logs.conclude(Ending {
             status: run.status.as_str().to_owned(),
-            error,
             milliseconds: took.and_then(|took| u64::try_from(took).ok()),
         });
     }

@@ -160,11 +160,7 @@ impl Kept {
             }
             Came::End(end) => {
                 let record = Fields::new().byte(END).text(&end.status);
-                let record = record.number(end.milliseconds.map_or(0, |took| took + 1));
-                self.add(match &end.error {
-                    Some(error) => record.text(error),
-                    None => record,
-                })
+                self.add(record.number(end.milliseconds.map_or(0, |took| took + 1)))
             }
         }
     }
@@ -263,10 +259,8 @@ fn read(record: &mut Reader<'_>, rows: &mut Vec<Row<LogRow>>) -> Option<Option<C
         END => {
             let status = record.text()?.to_owned();
             let milliseconds = record.number()?.checked_sub(1);
-            let error = record.text().map(str::to_owned);
             Some(Came::End(Ending {
                 status,
-                error,
                 milliseconds,
             }))
         }
