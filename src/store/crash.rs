@@ -27,7 +27,12 @@ pub const STEPS: [&str; 17] = [
 ];
 
 /// The same of a fetch of a part of a version.
-pub const PART_STEPS: [&str; 3] = ["present-made", "empty-pack-made", "block-written"];
+pub const PART_STEPS: [&str; 4] = [
+    "present-made",
+    "pack-without-length",
+    "empty-pack-made",
+    "block-written",
+];
 
 /// The same of going on with a fetch that was left.
 pub const LEFT_STEPS: [&str; 2] = ["left-taken", "left-cut"];

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use nix::{
     NixPath,
-    fcntl::{AtFlags, OFlag, openat},
+    fcntl::{AtFlags, OFlag, openat, renameat},
     sys::{
         stat::{Mode, UtimensatFlags, fstatat, utimensat},
         time::TimeSpec,
@@ -35,6 +35,8 @@ pub(super) const PINNED: &str = "pinned";
 pub(super) const PRESENT: &str = "present";
 /// How a fetch can be gone on with, while it unpacks (see `fetch/journal`).
 pub(super) const JOURNAL: &str = "journal";
+/// A `pack` that does not have its length yet: content comes in parts into it later.
+pub(super) const NEW_PACK: &str = "new-pack";
 /// The beginning of the name of a [`blob`].
 pub(super) const BLOB: &str = "blob-";
 
@@ -113,6 +115,14 @@ pub(super) fn touch(directory: impl AsFd, name: &(impl NixPath + ?Sized)) {
 /// Whether an open directory has a file of that name.
 pub(super) fn exists(directory: &File, name: &str) -> bool {
     fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
+}
+
+/// Renames a file of an open directory.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn rename(directory: &File, from: &str, to: &str) -> io::Result<()> {
+    Ok(renameat(directory, from, directory, to)?)
 }
 
 /// Removes a file of an open directory; whether it was there.

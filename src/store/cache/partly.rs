@@ -8,7 +8,7 @@ use super::{
     quota::Quota,
     version::{Present, Version},
 };
-use crate::store::files::{self, PACK, PRESENT};
+use crate::store::files::{self, NEW_PACK, PACK, PRESENT};
 use crate::store::{
     checksums::{BLOCK, blocks, checksum},
     crash::crash_point,
@@ -39,7 +39,11 @@ impl Cache {
             }
             Presence::create(directory, header.sums.into(), charged)?;
             crash_point("present-made");
-            files::create(directory, PACK)?.set_len(header.pack)?;
+            // Readers take no lock of the cache: a `pack` of another length is a damaged one.
+            let pack = files::create(directory, NEW_PACK)?;
+            crash_point("pack-without-length");
+            pack.set_len(header.pack)?;
+            files::rename(directory, NEW_PACK, PACK)?;
             crash_point("empty-pack-made");
             Ok(())
         };

@@ -1,6 +1,8 @@
 //! What a crash leaves, of the process and of the machine.
 
-use super::*;
+use super::{parts::Evicted, *};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 #[test]
 fn a_crash_leaves_a_version_or_nothing() {
@@ -97,7 +99,7 @@ fn killed_at_any_moment() {
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(150 + round * 17));
+        thread::sleep(Duration::from_millis(150 + round * 17));
         child.kill().unwrap();
         assert!(!child.wait().unwrap().success());
         let store = Store::open(StoreConfig {
@@ -133,7 +135,7 @@ pub(super) fn soon(what: &str, mut test: impl FnMut() -> bool) {
     let started = std::time::Instant::now();
     while !test() {
         assert!(started.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -163,7 +165,7 @@ fn sealed_at_once_and_synced_soon() {
     let store = reopen();
     assert!(store.version(&key("v")).is_none());
     assert_eq!(store.usage().with_content, 0);
-    std::thread::sleep(Duration::from_millis(50));
+    thread::sleep(Duration::from_millis(50));
     assert!(!mark.exists(), "what a crash left is not taken for synced");
     // It is replaced, and older versions, synced before they were sealed, stay good.
     let archive = tar.gz();
@@ -195,4 +197,38 @@ fn killed_between_seal_and_sync() {
     soon("synced by the next", || mark.exists());
     assert_eq!(fixture.on_disk(), (1, 0));
     assert_eq!(store.usage().with_content, 1);
+}
+
+#[test]
+fn a_version_that_is_prepared_does_not_count_as_damaged() {
+    let evicted = Evicted::new();
+    let (version, is_over) = (evicted.version(), AtomicBool::new(false));
+    // As a process that was killed in the middle of it leaves it.
+    fs::write(evicted.fixture.path("v").join("new-pack"), "x").unwrap();
+    let given_up = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                drop(version.hold());
+            }
+        });
+        let is_lost = |_: &u32| {
+            entries::remove_content(&evicted.fixture.path("v"));
+            let cache = &evicted.fixture.store.cache;
+            cache.prepare(&version, &Progress::new()).unwrap();
+            version.present() != Present::Partly
+        };
+        let given_up = (0..2000).filter(is_lost).count();
+        is_over.store(true, Ordering::Relaxed);
+        given_up
+    });
+    assert_eq!(given_up, 0, "preparations that a reader took for damage");
+    let (name, content) = &evicted.files[60];
+    let found = parts::range_of(
+        &evicted.fixture.store,
+        &evicted.server,
+        name,
+        0,
+        content.len(),
+    );
+    assert!(found.unwrap() == *content);
 }
