@@ -18,7 +18,8 @@
 //! ```
 //!
 //! - `index`: what is in a version. Built entry by entry while an archive is unpacked,
-//!   written once, and read in chunks ever after.
+//!   written once, and read in chunks ever after. Another archive of the version, whose
+//!   entries come in another order, gets the numbers of the first (`renumber`).
 //! - `seek`: how a part of a version is read from its archive without the rest. Made
 //!   while an archive is unpacked.
 //! - `cache`: the sealed versions. Opens, reads and checks them, counts what they take,

@@ -5,6 +5,7 @@
 mod crashes;
 mod damage;
 mod folder;
+mod remade;
 mod size;
 
 use crate::support::fake::{Action, Fault, File, Kind, Port, VersionSpec, World};

@@ -53,6 +53,8 @@ use std::{
 /// Versions kept open: each costs one file descriptor, a large one two, and so does one
 /// whose index lacks digests.
 const OPEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+/// Versions that are kept open for their numbers alone.
+const LOST: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 /// Bytes of memory that the indexes of open versions may have when another version is
 /// opened. The index of a million files takes 80 MB once all of it has been read.
 pub(super) const INDEXES: u64 = 96 << 20;
@@ -65,6 +67,9 @@ const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
 pub(super) struct Cache {
     quota: Arc<Quota>,
     open: Mutex<LruCache<VersionKey, Arc<Version>>>,
+    /// Versions that were open when they vanished from the disk, or were found damaged: the
+    /// kernel may still use the numbers of their nodes.
+    lost: Mutex<LruCache<VersionKey, Arc<Version>>>,
     keepalive: Keepalive,
     syncer: Syncer,
 }
@@ -93,6 +98,7 @@ impl Cache {
         Ok(Self {
             quota: Arc::new(quota),
             open: Mutex::new(LruCache::new(OPEN)),
+            lost: Mutex::new(LruCache::new(LOST)),
             keepalive: Keepalive::default(),
             syncer,
         })
@@ -116,12 +122,13 @@ impl Cache {
         if let Some(version) = known.filter(|version| version.was_current()) {
             return Some(version);
         }
-        self.opened().pop(key);
+        self.lose(key);
         let path = self.path(key);
         if !path.exists() {
             return None;
         }
         let version = Arc::new(Version::load(&path, key, &self.keepalive)?);
+        self.lost.lock().pop(key);
         let mut opened = self.opened();
         opened.put(key.clone(), Arc::clone(&version));
         let loaded = |version: &Arc<Version>| version.loaded();
@@ -136,17 +143,27 @@ impl Cache {
     /// The version, if its content is on disk too. Counts as a use of it.
     pub(super) fn with_content(&self, key: &VersionKey) -> Option<Arc<Version>> {
         // Another process may have replaced it with a complete copy.
-        let mut opened = self.opened();
-        if opened
-            .peek(key)
-            .is_some_and(|version| !version.is_current())
-        {
-            opened.pop(key);
+        let known = self.opened().peek(key).cloned();
+        if known.is_some_and(|version| !version.is_current()) {
+            self.lose(key);
         }
-        drop(opened);
         let version = self.version(key).filter(|version| version.has_content())?;
         version.touch();
         Some(version)
+    }
+
+    /// The version whose numbers its nodes are to keep, if it has been known before.
+    pub(super) fn numbered(&self, key: &VersionKey) -> Option<Arc<Version>> {
+        let known = self.version(key);
+        known.or_else(|| self.lost.lock().get(key).cloned())
+    }
+
+    /// Closes a version that is not in its place any more, and keeps its numbers.
+    fn lose(&self, key: &VersionKey) {
+        let lost = self.opened().pop(key);
+        if let Some(version) = lost {
+            self.lost.lock().put(key.clone(), version);
+        }
     }
 
     /// Removes what has come in parts of a version, where no more can come so: for the whole

@@ -5,6 +5,7 @@ pub(super) mod download;
 pub(super) mod exchange;
 mod fill;
 mod hashes;
+mod incoming;
 mod journal;
 mod left;
 mod links;
@@ -19,6 +20,7 @@ pub(super) mod staging;
 mod turns;
 mod unpack;
 
+pub(super) use incoming::Incoming;
 pub use partial::{PartialFile, PartialRead, PartialVersion};
 pub use request::FetchRequest;
 
@@ -42,11 +44,12 @@ use crate::{
 use download::Downloader;
 use exchange::Exchange;
 use fill::{Filled, Filler, Fills};
+use incoming::Counted;
 use left::Left;
 use staging::Staging;
 use std::{
     collections::HashMap,
-    io::{self, Read},
+    io::Read,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
     thread,
@@ -91,9 +94,11 @@ impl Fetcher {
         self.exchange = Exchange(shared);
     }
 
-    /// What has come so far of a version that this process fetches now.
+    /// What has come so far of a version that this process fetches now. It is not shown where
+    /// it has other numbers than the version has had: the archive has been made anew.
     pub(super) fn partial(&self, key: &VersionKey) -> Option<Arc<PartialVersion>> {
-        self.partial.lock().get(key).cloned()
+        let partial = self.partial.lock().get(key).cloned();
+        partial.filter(|partial| partial.agrees())
     }
 
     /// The version with its content, downloaded if the cache does not have it.
@@ -363,10 +368,14 @@ impl Fetcher {
         staging.expect(expected, progress)?;
         crash_point("room-reserved");
         let key = &request.key;
+        let builder = Builder::new(&self.limits);
         let partial = Arc::new(PartialVersion::new(
             staging.directory()?,
             staging.create_pack()?,
-            Builder::new(&self.limits),
+            match cache.numbered(key) {
+                Some(known) => builder.beside(known),
+                None => builder,
+            },
         ));
         self.partial
             .lock()
@@ -416,13 +425,22 @@ impl Fetcher {
             partial,
             progress,
         };
-        let (unpacked, draft) = unpack::unpack(&mut source, staging, left, &job)?;
+        let (mut unpacked, draft) = unpack::unpack(&mut source, staging, left, &job)?;
+        let known = cache.numbered(key);
+        let has_numbers = known.is_none_or(|known| {
+            let (records, packed) = (&mut unpacked.records, &unpacked.packed);
+            records.number_as(known.index(), packed)
+        });
+        let unpacked = unpacked;
         // At the same time as the index is written: a listing waits for both.
         let prove = || unpacked.prove(key, request.verify);
         let (verified, seek_bytes) = thread::scope(|scope| {
             // Without a thread, after the index.
             let proof = threads::start_scoped(scope, "vm0fs-prove", prove).ok();
             let tree = staging.write_index(&unpacked.records, &unpacked.packed, progress)?;
+            if has_numbers {
+                partial.become_sealed(&tree);
+            }
             let archive = Archive {
                 length: archive.length.unwrap_or(source.bytes),
                 etag: archive.etag,
@@ -472,26 +490,5 @@ enum Stopped {
 impl From<Error> for Stopped {
     fn from(error: Error) -> Self {
         Self::Failed(error)
-    }
-}
-
-/// An archive on its way in, and what the object store told of it.
-pub(super) struct Incoming<R> {
-    pub(super) source: R,
-    pub(super) length: Option<u64>,
-    pub(super) etag: Option<String>,
-}
-
-/// Counts the bytes of an archive that are read, and those before them.
-struct Counted<R> {
-    source: R,
-    bytes: u64,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.source.read(buf)?;
-        self.bytes += n as u64;
-        Ok(n)
     }
 }

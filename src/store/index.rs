@@ -10,6 +10,7 @@ pub(super) mod holes;
 mod node;
 mod reader;
 mod records;
+mod renumber;
 mod restore;
 mod shorten;
 pub(super) mod walk;

@@ -15,6 +15,7 @@ mod index_bytes;
 mod inventory;
 mod limits;
 mod links;
+mod numbers;
 mod odd_servers;
 mod parallel;
 mod parts;

@@ -9,7 +9,8 @@ use crate::{
     living::{difference, end_long_ago, in_order, log, rows, say},
     support::{
         Bench, Who,
-        fake::{File, Kind, Run, VersionSpec, World, uuid},
+        archive::Tar,
+        fake::{Action, Fault, File, Kind, Run, VersionSpec, World, uuid},
         noise,
         watched::Watched,
     },
@@ -323,23 +324,55 @@ fn a_file_that_is_evicted_between_two_workers_goes_on() {
         });
         programs.iter_mut().for_each(|(_, program)| program.wait(1));
         bench.server.clear_requests();
-        // No worker holds it while none is there.
-        let supervisor = place.pid();
-        kill(supervisor, SIGSTOP);
-        let worker = place.worker();
-        kill(worker, SIGKILL);
-        until("no worker is there", || {
-            !place.processes().contains(&worker)
-        });
-        let said = finish(bench.command(who).args(["cache", "clear", "--all"])).succeeded();
-        assert!(said.contains("freed"), "{said}");
-        kill(supervisor, SIGCONT);
-        until("another worker serves", || workers(&place)["replaced"] == 1);
+        evict_between_workers(&bench, &place, &["--all"]);
         for (name, program) in &mut programs {
             program.go_on(1);
             is_printed(name, &program.succeeded());
         }
         assert!(!bench.downloads().is_empty(), "it had been evicted");
+    }
+}
+
+/// Replaces the worker, and clears the cache while none holds any of it.
+#[track_caller]
+fn evict_between_workers(bench: &Bench, place: &Place, arguments: &[&str]) {
+    let supervisor = place.pid();
+    kill(supervisor, SIGSTOP);
+    let worker = place.worker();
+    kill(worker, SIGKILL);
+    until("no worker is there", || {
+        !place.processes().contains(&worker)
+    });
+    let mut clear = bench.command(place.who);
+    let said = finish(clear.args(["cache", "clear"]).args(arguments)).succeeded();
+    assert!(said.contains("freed"), "{said}");
+    kill(supervisor, SIGCONT);
+    until("another worker serves", || workers(place)["replaced"] == 1);
+}
+
+#[test]
+fn a_file_whose_archive_is_made_anew_between_two_workers_goes_on() {
+    let bench = Bench::new(world());
+    let place = Place::mounted(&bench, Who::Myself, "mnt");
+    place.run("ls artifacts/a/latest/ > /dev/null");
+    let mut programs = HELD.map(|(name, text)| {
+        let program = Stepped::python(&bench, &place, name, text);
+        (name, program)
+    });
+    programs.iter_mut().for_each(|(_, program)| program.wait(1));
+    // The same files in another order.
+    let tar = (0..200).rev().fold(Tar::default(), |tar, number| {
+        tar.file(format!("many/{number:03}"), text(number))
+    });
+    let other = tar.file("large", noise(LARGE)).gz_in_blocks();
+    bench
+        .server
+        .fault(Fault::store(Action::WrongBody(other.into())));
+    bench.server.fault(Fault::store(Action::ChangeEtag));
+    evict_between_workers(&bench, &place, &[]);
+    for (name, program) in &mut programs {
+        program.go_on(1);
+        is_printed(name, &program.succeeded());
     }
 }
 

@@ -68,6 +68,12 @@ pub struct Version {
     touched: AtomicU64,
 }
 
+impl AsRef<Index> for Version {
+    fn as_ref(&self) -> &Index {
+        &self.index
+    }
+}
+
 /// While it lives, its version's content is not evicted.
 #[derive(Debug)]
 #[must_use = "dropped, it holds nothing"]

@@ -218,7 +218,9 @@ pub(in crate::store) fn take_in(
     }
     let mut staging = Staging::new(cache.quota())?;
     staging.expect(tree + lacks + meta.seek_bytes, progress)?;
-    let Some(seek) = receive(object, &mut staging, &meta, tree, progress)? else {
+    let known = cache.numbered(key);
+    let known = known.as_deref().map(Version::index);
+    let Some(seek) = receive(object, &mut staging, &meta, tree, known, progress)? else {
         tracing::warn!(version = %key.version_id, "an index of the shared cache is of no use");
         return Ok(false);
     };
@@ -234,13 +236,15 @@ pub(in crate::store) fn take_in(
     Ok(true)
 }
 
-/// Writes tree and seek index of an object; `None` where it is cut or damaged. A second
+/// Writes tree and seek index of an object; `None` where it is cut or damaged, or of another
+/// archive than the index by whose numbers this machine knows the version's files. A second
 /// thread writes the tree while this one inflates and verifies it: a listing waits for both.
 fn receive(
     mut object: impl Read,
     staging: &mut Staging,
     meta: &Meta,
     tree: u64,
+    known: Option<&Index>,
     progress: &Progress,
 ) -> Result<Option<SeekIndex>> {
     let mut header = [0; HEADER];
@@ -250,6 +254,9 @@ fn receive(
     let Some(header) = header.filter(is_right) else {
         return Ok(None);
     };
+    if known.is_some_and(|known| known.header().table != header.table) {
+        return Ok(None);
+    }
     let has_digests = tree == meta.tree_bytes;
     if !has_digests && header.digests_at() != Some(tree) {
         return Ok(None);

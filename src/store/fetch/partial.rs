@@ -6,7 +6,8 @@
 //! what does not exist: `None` means "not yet".
 
 use super::pack::{Blob, Pack};
-use crate::store::index::format::{self, Record};
+use crate::store::cache::Version;
+use crate::store::index::format::{self, Header, Record};
 use crate::store::index::holes::{self, Failed, Full, Map, Pieces};
 use crate::store::index::{Builder, Node, NodeKind, Seek, node_of};
 use crate::store::{content_lock::ContentLock, files};
@@ -25,7 +26,7 @@ use std::{
 };
 
 /// A version whose archive is still arriving. Node numbers are those that the
-/// sealed index will have.
+/// sealed index will have, unless a known one has others.
 pub struct PartialVersion {
     shared: Arc<Arriving>,
     /// The staging directory, by which blobs are reached: it is renamed at the end.
@@ -40,6 +41,9 @@ struct Arriving {
     pack: Pack,
     /// Why the fetch failed: nothing of the version can be trusted then.
     failed: OnceLock<Error>,
+    /// What tells the sealed version's index from others, once the archive has come, where
+    /// it has the numbers that the entries had on their way.
+    table: OnceLock<[u8; 32]>,
     /// How many files were opened.
     opened: AtomicU64,
 }
@@ -51,6 +55,7 @@ impl PartialVersion {
             shared: Arc::new(Arriving {
                 pack: Pack::new(lock, kept),
                 failed: OnceLock::new(),
+                table: OnceLock::new(),
                 opened: AtomicU64::new(0),
             }),
             directory,
@@ -124,6 +129,17 @@ impl PartialVersion {
         self.shared.failed.get().is_none().then_some(())
     }
 
+    /// Whether the entries so far have the numbers under which they are known from another
+    /// archive: only then can it be shown.
+    pub(super) fn agrees(&self) -> bool {
+        self.index().agrees()
+    }
+
+    /// Notes the index that is sealed, with the same numbers.
+    pub(super) fn become_sealed(&self, index: &Header) {
+        let _ = self.shared.table.set(index.table);
+    }
+
     /// The index so far; to be locked for one entry or one lookup only.
     pub(super) fn index(&self) -> MutexGuard<'_, Builder> {
         self.index.lock()
@@ -187,6 +203,11 @@ impl PartialFile {
     /// Length in bytes, of the whole file.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Whether it has the same number in this sealed version: that is of the same archive.
+    pub fn is_in(&self, version: &Version) -> bool {
+        self.shared.table.get() == Some(&version.index().header().table)
     }
 
     /// Reads up to `buf.len()` bytes from `offset` on, as far as they have come.

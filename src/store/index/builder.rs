@@ -9,7 +9,9 @@ use super::{
     escape,
     format::{self, ARENA, ROOT, Record},
     holes::{Map, Pieces},
+    reader::Index,
     records::{Digest, Dirent, NONE, Records, name_of},
+    renumber::is_alike,
     shorten,
 };
 use crate::store::limits::Limits;
@@ -62,7 +64,14 @@ pub(in crate::store) struct Builder {
     /// Digests of files, in the order in which they came.
     digests: Vec<Digest>,
     limits: Limits,
+    /// The index of another archive of the version, if there is one.
+    known: Option<Known>,
+    /// Whether all entries so far have the numbers that it has for them.
+    agrees: bool,
 }
+
+/// What holds an index.
+type Known = Arc<dyn AsRef<Index> + Send + Sync>;
 
 impl Builder {
     pub(in crate::store) fn new(limits: &Limits) -> Self {
@@ -83,7 +92,21 @@ impl Builder {
             longs: HashMap::new(),
             digests: Vec::new(),
             limits: limits.clone(),
+            known: None,
+            agrees: true,
         }
+    }
+
+    /// The same, of a version of which an archive has been unpacked before.
+    pub(in crate::store) fn beside(mut self, known: Known) -> Self {
+        self.known = Some(known);
+        self
+    }
+
+    /// Whether all entries so far have the numbers of the index that was known before: the
+    /// kernel goes on to use those.
+    pub(in crate::store) fn agrees(&self) -> bool {
+        self.agrees
     }
 
     /// An empty builder with the same limits.
@@ -186,6 +209,12 @@ impl Builder {
         name: &[u8],
         node: u32,
     ) -> Result<(), TooMuch> {
+        let record = &self.nodes[node as usize];
+        let has_number = |known: &Known| {
+            let known = (**known).as_ref();
+            known.child(dir, name) == Some(node) && is_alike(record, known, node)
+        };
+        self.agrees &= self.known.as_ref().is_none_or(has_number);
         self.nodes[node as usize].nlink += 1;
         if self.nodes[node as usize].kind == format::DIRECTORY {
             self.nodes[dir as usize].nlink += 1;

@@ -88,7 +88,7 @@ struct Section {
 type Chunk = OnceLock<Option<Box<[u8]>>>;
 
 /// The names and attributes of everything in one version. The root is node 0;
-/// the others are numbered in the archive's order.
+/// the others are numbered in the order of the archive that was unpacked first.
 #[derive(Debug)]
 pub struct Index {
     /// Closed once all of it has been read.

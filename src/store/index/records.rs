@@ -126,14 +126,21 @@ impl Records {
             .unwrap_or_default()
     }
 
+    /// What is in a directory, by name; nothing for other nodes.
+    pub(super) fn children(&self, dir: u32) -> &[Dirent] {
+        let record = self.nodes.get(dir as usize);
+        let record = record.filter(|record| record.kind == format::DIRECTORY);
+        let span = record.map(|record| {
+            let first = record.location as usize;
+            first..first + record.children as usize
+        });
+        let found = span.and_then(|span| self.dirents.get(span));
+        found.unwrap_or_default()
+    }
+
     /// The node of that name in a directory.
     pub(in crate::store) fn child(&self, dir: u32, name: &[u8]) -> Option<u32> {
-        let record = self.nodes.get(dir as usize)?;
-        let first = record.location as usize;
-        let children = self
-            .dirents
-            .get(first..first + record.children as usize)
-            .filter(|_| record.kind == format::DIRECTORY)?;
+        let children = self.children(dir);
         let at = children
             .binary_search_by(|dirent| self.name(dirent).cmp(name))
             .ok()?;
@@ -190,6 +197,12 @@ impl Records {
         file.rewind()?;
         file.write_all(&header.encode())?;
         Ok(header)
+    }
+
+    /// What tells the index from others, as its header has it.
+    pub(super) fn table(&self, packed: &Packed) -> Option<[u8; 32]> {
+        let header = self.write_body(&mut io::sink(), packed).ok()?;
+        Some(header.table)
     }
 
     /// Writes what follows the header. Returns the header, which holds a checksum of it.

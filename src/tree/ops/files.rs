@@ -59,11 +59,11 @@ impl OpenPartial {
         if content.partial(&self.of).is_some() {
             return Ok(None);
         }
-        let Some(version) = content.sealed(&self.of) else {
+        let sealed = content.sealed(&self.of);
+        let Some(version) = sealed.filter(|sealed| self.content.is_in(sealed)) else {
             return Ok(None);
         };
         let file = version.open(self.number)?;
-        let file = file.filter(|file| file.size() == self.content.size());
         Ok(file.map(|file| self.sealed.get_or_init(|| file)))
     }
 }
@@ -176,7 +176,8 @@ impl View<'_> {
                         is_final: true,
                     });
                 }
-                // Evicted, and perhaps being downloaded again, under the same numbers.
+                // Evicted, and perhaps being downloaded again; it is shown only under the
+                // same numbers.
                 match self.tree.content.partial(version) {
                     Some(partial) => self.open_partial(&partial, version, *number, ino),
                     None => Err(self.content_miss(version)),
