@@ -209,7 +209,7 @@ impl Store {
     /// Whether so much of a version has been fetched in parts that the rest is worth
     /// fetching too.
     pub fn is_worth_all(&self, version: &Version) -> bool {
-        self.fetcher.is_worth_all(version)
+        self.fetcher.is_worth_all(&self.cache, version)
     }
 
     /// What has come so far of a version that this process fetches now.

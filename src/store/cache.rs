@@ -27,8 +27,8 @@ pub(super) use keepalive::Keepalive;
 pub use partly::Missing;
 pub(super) use partly::Partly;
 pub(super) use proof::{HASHED_HOLES, Proof, files_with_links};
-pub(super) use quota::Quota;
 pub use quota::Usage;
+pub(super) use quota::{PATIENCE, Quota};
 pub(super) use reservations::{lock_of, write_reservation};
 pub use version::{Hold, Present, Version};
 
@@ -39,6 +39,7 @@ use super::{
 };
 use crate::{
     error::Result,
+    progress::Progress,
     sync::{Mutex, MutexGuard},
 };
 use lru::LruCache;
@@ -173,6 +174,21 @@ impl Cache {
             |version: &Arc<Version>| version.present() == Present::Partly && !version.can_seek();
         let stuck = self.version(key).filter(is_stuck);
         stuck.is_some_and(|version| version.remove_content())
+    }
+
+    /// Removes what has come in parts of a version, to make room for other parts of it, unless
+    /// another process has it open.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub(super) fn start_over(&self, version: &Version, progress: &Progress) -> Result<()> {
+        let guard = self.quota.lock()?;
+        let is_empty = version.start_over()?;
+        drop(guard);
+        match is_empty {
+            true => self.prepare(version, progress),
+            false => Ok(()),
+        }
     }
 
     /// Takes note of a version that has been sealed; `unsynced` is its path if it must

@@ -48,6 +48,17 @@ impl ContentLock {
         self.0.metadata().is_ok_and(|data| data.nlink() > 0)
     }
 
+    /// Locks it for this process alone; whether no other one has it open. The caller holds
+    /// the cache's lock, so no process that evicts comes between.
+    pub(super) fn take_alone(&self) -> bool {
+        let is_alone = self.0.relock(FlockArg::LockExclusiveNonblock).is_ok();
+        if !is_alone {
+            // The try has cost the lock that there was.
+            let _ = self.0.relock(FlockArg::LockSharedNonblock);
+        }
+        is_alone
+    }
+
     /// Length of the `pack` in bytes.
     pub(super) fn length(&self) -> Option<u64> {
         self.0.metadata().ok().map(|data| data.len())

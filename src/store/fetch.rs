@@ -111,7 +111,8 @@ impl Fetcher {
         request: &FetchRequest<'_>,
         progress: &Progress,
     ) -> Result<Arc<Version>> {
-        let result = self.bring(cache, request, progress);
+        let brought = self.bring(cache, request, progress);
+        let result = brought.inspect_err(|_| self.fills.has_failed(&request.key));
         (request.on_partial)();
         result
     }
@@ -155,8 +156,8 @@ impl Fetcher {
 
     /// Whether so much of a version has been fetched in parts that the rest is worth
     /// fetching too.
-    pub(super) fn is_worth_all(&self, version: &Version) -> bool {
-        self.fills.is_worth_all(version)
+    pub(super) fn is_worth_all(&self, cache: &Cache, version: &Version) -> bool {
+        self.fills.is_worth_all(version, cache.quota().ceiling())
     }
 
     /// Whether a download is under way that another process could only begin anew.

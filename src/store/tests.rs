@@ -10,6 +10,7 @@ mod distrust;
 mod downloads;
 mod entered;
 mod eviction;
+mod fills;
 mod holes;
 mod index_bytes;
 mod inventory;

@@ -205,9 +205,12 @@ impl Content {
                 let fetched = self.transfers.part(version, *file, progress, fetch);
                 let is_worth_all = |fetched: &Arc<Version>| self.store.is_worth_all(fetched);
                 if fetched.as_ref().is_ok_and(is_worth_all) {
-                    // The read that waited goes on meanwhile.
+                    // The read that waited goes on meanwhile, and has what it needs.
                     (request.on_partial)();
-                    listed(&all)
+                    listed(&all).or_else(|error| {
+                        tracing::info!(%version, "the rest of it is not fetched: {error}");
+                        fetched
+                    })
                 } else {
                     fetched
                 }

@@ -18,7 +18,7 @@ use crate::{
     error::{Error, Result},
     progress::Progress,
 };
-use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc, time::Duration};
 
 impl Cache {
     /// Makes an evicted version one whose content comes in parts, as long as its seek
@@ -173,11 +173,17 @@ impl<'a> Partly<'a> {
         Some(blocks.start)
     }
 
-    /// Has the quota count so many blocks beside those that have come.
+    /// Has the quota count so many blocks beside those that have come. Waits so long for files
+    /// to be closed.
     ///
     /// # Errors
     /// [`Error::NoSpace`] where too much of the cache is in use.
-    pub(in crate::store) fn charge(&self, planned: u64, progress: &Progress) -> Result<()> {
+    pub(in crate::store) fn charge(
+        &self,
+        planned: u64,
+        patience: Duration,
+        progress: &Progress,
+    ) -> Result<()> {
         let presence = &self.presence;
         let all = presence.all();
         let come = all.end - presence.absent(all).len() as u64;
@@ -188,7 +194,10 @@ impl<'a> Partly<'a> {
             return Ok(());
         }
         let note = |more| presence.charge(most.min(presence.charged() + more));
-        self.quota.reserve("", more, more, progress, note).map(drop)
+        let reserved = self
+            .quota
+            .reserve_within(patience, "", (more, more), progress, note);
+        reserved.map(drop)
     }
 
     /// Takes bytes of the tar stream from `at` on. Those that follow one another are to

@@ -40,7 +40,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 const LOCK_TICK: Duration = Duration::from_millis(2);
 /// How long a full cache waits for open files to be closed: long enough for a
 /// `cp` to finish its file, short enough for a user who looks on.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(in crate::store) const PATIENCE: Duration = Duration::from_secs(3);
 /// Time between two looks.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -205,6 +205,21 @@ impl Quota {
         progress: &Progress,
         note: impl Fn(u64) -> io::Result<()>,
     ) -> Result<u64> {
+        self.reserve_within(PATIENCE, own, (least, most), progress, note)
+    }
+
+    /// The same, for a fetch that waits for so long while too many files are open.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`].
+    pub(in crate::store) fn reserve_within(
+        &self,
+        patience: Duration,
+        own: &str,
+        (least, most): (u64, u64),
+        progress: &Progress,
+        note: impl Fn(u64) -> io::Result<()>,
+    ) -> Result<u64> {
         self.check(least)?;
         let started = Instant::now();
         loop {
@@ -241,7 +256,7 @@ impl Quota {
                 return Ok(granted);
             }
             drop(guard);
-            if started.elapsed() >= PATIENCE {
+            if started.elapsed() >= patience {
                 return Err(Error::NoSpace(format!(
                     "this version needs {} or more; open files and other downloads hold too \
                      much of the {} that the cache may take; close them, or raise --cache-size",

@@ -340,7 +340,34 @@ impl Version {
     /// Removes the content, of which those that have it open can still read what there is;
     /// whether there was any.
     pub(super) fn remove_content(&self) -> bool {
-        let remove = |name: &str| files::remove(&self.directory, name);
+        self.remove_by(|name| files::remove(&self.directory, name))
+    }
+
+    /// Removes content that has come in parts, unless another process has it open; whether it
+    /// did. What readers of this process have open is emptied, so that it takes no room: they
+    /// open it anew. The caller holds the cache's lock.
+    ///
+    /// # Errors
+    /// As [`Self::lock`].
+    pub(super) fn start_over(&self) -> Result<bool> {
+        let lock = self.lock()?;
+        let lock =
+            lock.filter(|lock| self.present() == Present::Partly && lock.content.take_alone());
+        Ok(lock.is_some_and(|_| {
+            self.remove_by(|name| {
+                let file = files::open_to_write(&self.directory, name);
+                let is_removed = files::remove(&self.directory, name);
+                // Only now: a reader that finds too few bytes sees that the pack is gone.
+                if let Ok(file) = file {
+                    let _ = file.set_len(0);
+                }
+                is_removed
+            })
+        }))
+    }
+
+    /// Removes the files of the content, each by `remove`; whether there was any.
+    fn remove_by(&self, remove: impl Fn(&str) -> bool) -> bool {
         let found = remove(PACK);
         if found {
             // Without the pack, blobs would not count, and yet take space.

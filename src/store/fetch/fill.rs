@@ -12,7 +12,7 @@ use super::{
     request::FetchRequest,
     runs::{RUN, Runs, input},
 };
-use crate::store::cache::{Cache, Missing, Partly, Version};
+use crate::store::cache::{Cache, Missing, OVERHEAD, PATIENCE, Partly, Version};
 use crate::store::{
     key::VersionKey,
     seek::{SeekIndex, SpanReader},
@@ -54,6 +54,11 @@ const SPARE: usize = 10;
 const OF_A_THREAD: u64 = RUN + (2 << 20);
 /// Versions that are remembered, with their links.
 const KNOWN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+/// How long a version is not fetched whole by itself after that has failed.
+const PAUSE: Duration = Duration::from_secs(60);
+/// How long a part waits for room before it takes that of other parts of its version: longer
+/// than content stays open after its last use.
+const ROOM: Duration = Duration::from_secs(1);
 /// How often a part is fetched before the seek index counts as wrong.
 const TRIES: u32 = 2;
 /// How often a read that waits for another's fetch shows that it is alive.
@@ -92,14 +97,26 @@ impl Fills {
     }
 
     /// Whether so much has been fetched for single reads that all is to be fetched, and is
-    /// not being fetched.
-    pub(super) fn is_worth_all(&self, version: &Version) -> bool {
+    /// not being fetched. Not of a version that is larger than a cache of so many bytes, and
+    /// not soon after that has failed.
+    pub(super) fn is_worth_all(&self, version: &Version, ceiling: u64) -> bool {
+        let meta = version.meta();
+        let sizes = [meta.content_bytes, meta.tree_bytes, meta.seek_bytes];
+        if sizes.into_iter().fold(OVERHEAD, u64::saturating_add) > ceiling {
+            return false;
+        }
         let fill = self.of(version.key());
         let state = fill.state.lock();
+        let is_paused = state.failed.is_some_and(|then| then.elapsed() < PAUSE);
         let (fetched, is_filling) = (state.fetched, state.is_filling);
         drop(state);
         let is_enough = |seek: Arc<SeekIndex>| fetched > seek.archive().length / SHARE + LEAST;
-        !is_filling && version.seek().is_some_and(is_enough)
+        !is_filling && !is_paused && version.seek().is_some_and(is_enough)
+    }
+
+    /// Notes that the fetch of a whole version has failed.
+    pub(super) fn has_failed(&self, key: &VersionKey) {
+        self.of(key).state.lock().failed = Some(Instant::now());
     }
 
     fn of(&self, key: &VersionKey) -> Arc<Fill> {
@@ -129,8 +146,18 @@ impl Filler<'_> {
             return self.whole();
         }
         let fill = self.fills.of(&self.request.key);
-        let mut tries = 0;
-        while let Some(mut partly) = Partly::of(self.cache, self.version)? {
+        let (mut tries, mut patience, mut is_gone) = (0, ROOM, false);
+        loop {
+            let Some(mut partly) = Partly::of(self.cache, self.version)? else {
+                if is_gone {
+                    break;
+                }
+                // Another thread may be about to put others in the place of its parts.
+                self.cache.prepare(self.version, self.progress)?;
+                is_gone = true;
+                continue;
+            };
+            is_gone = false;
             // Under the lock: the fetch of another thread may end at any moment, and what it
             // brought is on disk then.
             let mut state = fill.state.lock();
@@ -166,14 +193,56 @@ impl Filler<'_> {
                     (Work::start(&fill, &mut state, plan.spans), plan.to, resumed)
                 })
                 .collect();
+            let beginning = state.beginning;
             drop(state);
-            for (work, to, resumed) in fetches {
-                if let Filled::Cannot = self.fetch(work, &mut partly, to, resumed)? {
-                    return Ok(Filled::Cannot);
+            match self.fetch_each(fetches, &mut partly, patience) {
+                Ok(Filled::Yes) => {}
+                // Its other parts can be all that could make way, and they are locked.
+                Err(Error::NoSpace(_)) if patience == ROOM => {
+                    drop(partly);
+                    self.start_over(&fill, beginning)?;
+                    (tries, patience) = (0, PATIENCE);
                 }
+                ended => return ended,
             }
         }
         Ok(Filled::Cannot)
+    }
+
+    /// Makes room for a part by the other parts of its version, once no thread is at work on
+    /// them; not if another has done so since that `beginning`.
+    fn start_over(&self, fill: &Fill, beginning: u64) -> Result<()> {
+        let Some(seek) = self.version.seek() else {
+            return Ok(());
+        };
+        let _all = loop {
+            let mut state = fill.state.lock();
+            if state.beginning != beginning {
+                return Ok(());
+            }
+            if !state.is_filling && !state.has_work() {
+                state.begin_anew();
+                break Work::start(fill, &mut state, 0..seek.spans());
+            }
+            drop(fill.came.wait_timeout(state, TICK));
+            self.progress.advance(0);
+        };
+        self.fills.paused.forget(&self.request.key);
+        self.cache.start_over(self.version, self.progress)
+    }
+
+    fn fetch_each(
+        &self,
+        fetches: Vec<(Work<'_>, u64, Option<Resumed>)>,
+        partly: &mut Partly<'_>,
+        patience: Duration,
+    ) -> Result<Filled> {
+        for (work, to, resumed) in fetches {
+            if let Filled::Cannot = self.fetch(work, partly, to, resumed, patience)? {
+                return Ok(Filled::Cannot);
+            }
+        }
+        Ok(Filled::Yes)
     }
 
     /// Fetches bytes of the tar stream `to` there: from the start of the work's first span
@@ -184,12 +253,13 @@ impl Filler<'_> {
         partly: &mut Partly<'_>,
         to: u64,
         resumed: Option<Resumed>,
+        patience: Duration,
     ) -> Result<Filled> {
         let seek = Arc::clone(partly.seek());
         let begins = seek.output(work.spans.start).start;
         let from = resumed.as_ref().map_or(begins, |one| one.output);
         let planned = work.plan(partly.absent(Some(from..to)));
-        partly.charge(planned, self.progress)?;
+        partly.charge(planned, patience, self.progress)?;
         let sizes = &self.downloader.sizes;
         let filled = self.transfer(work.fill, partly, from..to, resumed, sizes)?;
         if let Filled::Yes = filled {
@@ -222,7 +292,7 @@ impl Filler<'_> {
             let runs = Runs::of(&partly);
             let useful = runs.bytes.div_ceil(RUN).min(THREADS as u64);
             self.progress.expect(self.progress.bytes() + runs.bytes);
-            partly.charge(absent, self.progress)?;
+            partly.charge(absent, PATIENCE, self.progress)?;
             let seek = Arc::clone(partly.seek());
             drop(partly);
             let runs = Mutex::new(runs);

@@ -12,7 +12,7 @@ use std::{
 const MIB: usize = 1 << 20;
 
 /// Words in an order that depends on `seed`: compresses as text does.
-fn text(seed: u64, length: usize) -> Vec<u8> {
+pub(super) fn text(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2) + 1;
     let mut text = Vec::with_capacity(length + 16);
     while text.len() < length {
@@ -43,7 +43,7 @@ fn files() -> Vec<(String, Vec<u8>)> {
     files
 }
 
-fn archive_of(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub(super) fn archive_of(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let tar = files.iter().fold(Tar::default(), |tar, (name, content)| {
         tar.file(name, content)
     });
@@ -72,7 +72,7 @@ impl Evicted {
     }
 
     /// By an answer that counts the bytes it sends.
-    fn served_by(
+    pub(super) fn served_by(
         answer: impl Fn(usize, &Asked, &mut std::net::TcpStream, &[u8], &AtomicU64)
         + Send
         + Sync
@@ -114,17 +114,17 @@ impl Evicted {
         self.range(name, 0, content.len() + 1)
     }
 
-    fn range(&self, name: &str, offset: u64, length: usize) -> Result<Vec<u8>> {
+    pub(super) fn range(&self, name: &str, offset: u64, length: usize) -> Result<Vec<u8>> {
         range_of(&self.fixture.store, &self.server, name, offset, length)
     }
 
     #[track_caller]
-    fn reads(&self, number: usize) {
+    pub(super) fn reads(&self, number: usize) {
         let found = self.read(number).unwrap();
         assert!(found == self.files[number].1, "file {number} is another");
     }
 
-    fn sent(&self) -> u64 {
+    pub(super) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 }

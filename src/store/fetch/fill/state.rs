@@ -3,7 +3,7 @@
 use super::part::Part;
 use crate::store::seek::SeekIndex;
 use crate::sync::{Condvar, Mutex};
-use std::{collections::HashSet, ops::Range};
+use std::{collections::HashSet, ops::Range, time::Instant};
 
 /// Spans of tar that a sequential reader is ahead of at most: some 32 MiB.
 const AHEAD: usize = 16;
@@ -29,6 +29,10 @@ pub(super) struct State {
     pub(super) is_filling: bool,
     /// Bytes fetched for them.
     pub(super) fetched: u64,
+    /// When the fetch of all of it has failed.
+    pub(super) failed: Option<Instant>,
+    /// How often what had come was removed to make room for other parts.
+    pub(super) beginning: u64,
     /// The span after those fetched last, and how many a sequential reader got.
     next: usize,
     run: usize,
@@ -48,6 +52,12 @@ impl State {
         (self.fetched, self.next, self.run) = (0, 0, 0);
         self.touched.clear();
         self.brought.clear();
+    }
+
+    /// Notes that what has come is about to be removed.
+    pub(super) fn begin_anew(&mut self) {
+        self.forget();
+        self.beginning += 1;
     }
 
     /// Whether some of what lies in these bytes of the tar stream is being fetched.

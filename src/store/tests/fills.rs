@@ -1,0 +1,112 @@
+//! Content that comes in parts, where the cache or the network is in its way.
+
+use super::parts::{Evicted, archive_of, range_of};
+use super::server::*;
+use super::*;
+use crate::store::cache::OVERHEAD;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+/// A store over the same folder, with room for a share of the content of the version, in
+/// tenths.
+fn small(evicted: &Evicted, tenths: u64) -> Store {
+    let version = evicted.version();
+    let (meta, content) = (version.meta(), version.meta().content_bytes);
+    let rest = meta.tree_bytes + meta.seek_bytes + OVERHEAD;
+    let store = Store::open(StoreConfig {
+        ceiling: rest + content / 10 * tenths,
+        ..config(evicted.fixture.folder.path())
+    });
+    evicted.fixture.store.cache.release();
+    store.unwrap()
+}
+
+#[test]
+fn a_version_larger_than_the_cache_is_read_block_by_block() {
+    let evicted = Evicted::new();
+    let store = small(&evicted, 7);
+    let mut blocks = Vec::new();
+    for (number, (_, content)) in evicted.files.iter().enumerate() {
+        blocks.extend((0..content.len()).step_by(BLOCK).map(|at| (number, at)));
+    }
+    let count = blocks.len();
+    for at in (0..count).step_by(2).map(|at| at * 7919 % count) {
+        let (number, offset) = blocks[at];
+        let (name, content) = &evicted.files[number];
+        let found = range_of(&store, &evicted.server, name, offset as u64, BLOCK);
+        let found = found.unwrap_or_else(|error| panic!("{name} at {offset}: {error}"));
+        let expected = &content[offset..content.len().min(offset + BLOCK)];
+        assert!(found == expected, "{name} at {offset}");
+        assert!(!store.is_worth_all(&evicted.version()));
+    }
+    let usage = store.usage();
+    assert!(usage.bytes <= usage.ceiling, "{usage:?}");
+    // All fit into the room that one has left.
+    thread::scope(|scope| {
+        for first in 0..4 {
+            let (store, evicted, blocks) = (&store, &evicted, &blocks);
+            scope.spawn(move || {
+                for (number, offset) in blocks.iter().skip(first).step_by(9) {
+                    let name = &evicted.files[*number].0;
+                    range_of(store, &evicted.server, name, *offset as u64, BLOCK).unwrap();
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_file_that_is_open_does_not_keep_the_room_that_its_next_part_needs() {
+    let evicted = Evicted::new();
+    let store = small(&evicted, 2);
+    let version = store.version(&key("v")).unwrap();
+    let request = FetchRequest {
+        url: &|| evicted.server.link(),
+        ..request("v")
+    };
+    let open = |name: &str| {
+        store.open_files(&request, &Progress::new()).unwrap();
+        version
+            .open(walk(version.index(), name).unwrap())
+            .unwrap()
+            .unwrap()
+    };
+    // Read once, and left open.
+    let mut kept = Vec::new();
+    for (name, content) in evicted.files.iter().step_by(3) {
+        let length = content.len().min(4 * BLOCK);
+        let found = range_of(&store, &evicted.server, name, 0, length).unwrap();
+        assert!(found == content[..length], "{name}");
+        kept.push(open(name));
+    }
+    let on_disk = |kept: &Vec<Content>| {
+        let mut first = vec![0; 1];
+        kept.iter()
+            .filter(|content| content.read_at(0, &mut first).is_some())
+            .count()
+    };
+    assert!(on_disk(&kept) < kept.len(), "some were emptied");
+}
+
+#[test]
+fn a_version_whose_rest_has_failed_to_come_is_not_tried_again_soon() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&fails);
+    let evicted = Evicted::served_by(move |_, asked, stream, archive, _| {
+        match switch.load(Ordering::Relaxed) {
+            true => head(stream, "418 I'm a teapot", &[]),
+            false => serve(stream, asked, archive, "\"1\"", usize::MAX),
+        }
+    });
+    for number in (0..evicted.files.len()).rev().step_by(3) {
+        evicted.reads(number);
+    }
+    let store = &evicted.fixture.store;
+    assert!(store.is_worth_all(&evicted.version()));
+    fails.store(true, Ordering::Relaxed);
+    let failed = evicted.server.fetch(&evicted.fixture, &Progress::new());
+    assert!(failed.is_err());
+    assert!(!store.is_worth_all(&evicted.version()));
+}
