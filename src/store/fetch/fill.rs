@@ -183,9 +183,11 @@ impl Filler<'_> {
                 .iter()
                 .map(|tar| {
                     let plan = state.plan(&seek, tar, &part, tries > 1);
-                    let begins = seek.output(plan.spans.start).start;
+                    // One in a later span would leave out what lies before that.
+                    let first = seek.output(plan.spans.start);
+                    let within = first.start..first.end.min(plan.to);
                     let key = &self.request.key;
-                    let resumed = self.fills.paused.take(key, &seek, begins..plan.to);
+                    let resumed = self.fills.paused.take(key, &seek, within);
                     let resumed = resumed.filter(|_| tries == 1);
                     let from = resumed.as_ref().map(|one| one.input);
                     let from = from.unwrap_or_else(|| seek.input(plan.spans.start, plan.to).start);

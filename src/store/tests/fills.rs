@@ -110,3 +110,35 @@ fn a_version_whose_rest_has_failed_to_come_is_not_tried_again_soon() {
     assert!(failed.is_err());
     assert!(!store.is_worth_all(&evicted.version()));
 }
+
+/// Where a reader has paused in a later span than the one that a read ahead begins with.
+#[test]
+fn a_read_ahead_begins_with_what_is_wanted() {
+    let evicted = Evicted::new();
+    let (name, content) = &evicted.files[119];
+    let seek = evicted.version().seek().unwrap();
+    let extent = seek.extents_of_part(3, 0..u64::MAX).next().unwrap();
+    assert_eq!(extent.length, content.len() as u64);
+    let first = seek.span_at(extent.tar);
+    let starts = |span: usize| seek.output(span).start - extent.tar;
+    assert!(
+        starts(first + 2) + 4 * (BLOCK as u64) < extent.length,
+        "three spans"
+    );
+    let block = BLOCK as u64;
+    let inside = |span: usize| (starts(span) / block + 2) * block;
+    let reads = |offset: u64| {
+        let (sent, asked) = (evicted.sent(), evicted.server.asked().len());
+        let found = evicted.range(name, offset, 100).unwrap();
+        assert_eq!(found, content[offset as usize..][..100]);
+        (evicted.sent() - sent, evicted.server.asked().len() - asked)
+    };
+    // One pauses in the third span, and one ends the first.
+    reads(inside(first + 2));
+    reads((starts(first + 1) / block - 1) * block);
+    let (sent, asked) = reads(inside(first + 1));
+    let last = first + 2;
+    let all = seek.input(last, seek.output(last).end).end - seek.input(first + 1, 0).start;
+    assert_eq!(asked, 1);
+    assert!(sent <= all, "{sent} of {all}");
+}

@@ -63,8 +63,13 @@ impl PausedReaders {
         });
     }
 
-    /// The one that is furthest in bytes of the tar stream that begin a span; it is kept no
-    /// longer.
+    /// Drops those of a version: what they have written is removed.
+    pub(super) fn forget(&self, key: &VersionKey) {
+        self.0.lock().retain(|one| one.key != *key);
+    }
+
+    /// The one that is furthest in bytes of the tar stream that begin a span, none of which
+    /// are of the next one; it is kept no longer.
     pub(super) fn take(
         &self,
         key: &VersionKey,
