@@ -336,6 +336,10 @@ impl Filler<'_> {
                 continue;
             }
             drop(state);
+            if runs.lock().left_out {
+                // Single reads had them at work, and may have failed since.
+                continue;
+            }
             let left = Partly::of(self.cache, self.version)?;
             if left.is_some_and(|partly| partly.absent(None) >= absent) {
                 self.version.drop_seek();

@@ -19,6 +19,8 @@ pub(super) struct Runs {
     missing: Vec<usize>,
     /// What they take of the archive.
     pub(super) bytes: u64,
+    /// Whether spans were left out that a single read had taken.
+    pub(super) left_out: bool,
 }
 
 impl Runs {
@@ -37,6 +39,7 @@ impl Runs {
         Self {
             bytes: missing.iter().map(length).sum(),
             missing,
+            left_out: false,
         }
     }
 
@@ -51,6 +54,7 @@ impl Runs {
             if !is_taken(next) {
                 break next;
             }
+            self.left_out = true;
         };
         let mut spans = first..first + 1;
         while self.missing.last() == Some(&spans.end) && !is_taken(spans.end) {

@@ -1,6 +1,6 @@
 //! Content that comes in parts, where the cache or the network is in its way.
 
-use super::parts::{Evicted, archive_of, range_of};
+use super::parts::{Evicted, archive_of, range_of, text};
 use super::server::*;
 use super::*;
 use crate::store::cache::OVERHEAD;
@@ -141,4 +141,36 @@ fn a_read_ahead_begins_with_what_is_wanted() {
     let all = seek.input(last, seek.output(last).end).end - seek.input(first + 1, 0).start;
     assert_eq!(asked, 1);
     assert!(sent <= all, "{sent} of {all}");
+}
+
+#[test]
+fn a_read_that_fails_beside_a_whole_fetch_costs_no_seek_index() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&fails);
+    // One span, so that one of both has it at work.
+    let archive = archive_of(&[("f".into(), text(1, 1_600_000))]);
+    let server = Server::new(
+        move |_, asked, stream| match switch.load(Ordering::Relaxed) {
+            true => head(stream, "418 I'm a teapot", &[]),
+            false => serve(stream, asked, &archive, "\"1\"", usize::MAX),
+        },
+    );
+    let fixture = Fixture::new();
+    server.fetch(&fixture, &Progress::new()).unwrap();
+    fixture.store.cache.release();
+    entries::remove_content(&fixture.path("v"));
+    let version = fixture.store.version(&key("v")).unwrap();
+    assert_eq!(version.seek().unwrap().spans(), 1);
+    fails.store(true, Ordering::Relaxed);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..300 {
+                assert!(range_of(&fixture.store, &server, "f", 0, 100).is_err());
+            }
+        });
+        for _ in 0..300 {
+            assert!(server.fetch(&fixture, &Progress::new()).is_err());
+        }
+    });
+    assert!(version.can_seek());
 }
