@@ -405,6 +405,9 @@ impl Filler<'_> {
             let (paused, key) = (&self.fills.paused, &self.request.key);
             paused.keep(key, &seek, reader, out.end, end);
         }
+        if download.was_refused() {
+            self.fills.links.forget(&self.request.key);
+        }
         let why = match placed {
             Ok(()) => {
                 partly.finish()?;

@@ -47,6 +47,11 @@ impl Links {
         }
     }
 
+    /// Forgets the link of a version: a download by it has failed for good.
+    pub(super) fn forget(&self, key: &VersionKey) {
+        self.newest.lock().pop(key);
+    }
+
     /// The newest link, if it is another than the one that was refused.
     fn known(&self, key: &VersionKey, refused: Option<&Url>) -> Option<Url> {
         let mut newest = self.newest.lock();

@@ -5,7 +5,7 @@ use super::server::*;
 use super::*;
 use crate::store::cache::OVERHEAD;
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     thread,
 };
 
@@ -173,4 +173,33 @@ fn a_read_that_fails_beside_a_whole_fetch_costs_no_seek_index() {
         }
     });
     assert!(version.can_seek());
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_not_kept() {
+    for (status, fails) in [("404 Not Found", 0), ("410 Gone", 0), ("301 Moved", 1)] {
+        let moved = Arc::new(AtomicU32::new(0));
+        let place = Arc::clone(&moved);
+        let evicted = Evicted::served_by(move |_, asked, stream, archive, _| {
+            match asked.link() < place.load(Ordering::Relaxed) {
+                true => head(stream, status, &[]),
+                false => serve(stream, asked, archive, "\"1\"", usize::MAX),
+            }
+        });
+        let links = || evicted.server.links.load(Ordering::Relaxed);
+        evicted.reads(100);
+        let before = links();
+        evicted.reads(10);
+        assert_eq!(links(), before, "{status}: it serves all reads");
+        moved.store(before, Ordering::Relaxed);
+        for _ in 0..fails {
+            assert!(evicted.range("d/60", 0, 10).is_err(), "{status}");
+        }
+        evicted.reads(60);
+        assert_eq!(links() - before, 1, "{status}");
+        // Where another one leads nowhere too, that is final.
+        moved.store(u32::MAX, Ordering::Relaxed);
+        assert!(evicted.range("d/30", 0, 10).is_err(), "{status}");
+        assert!(links() - before <= 2, "{status}");
+    }
 }

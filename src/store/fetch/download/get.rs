@@ -58,6 +58,8 @@ pub(super) enum Remedy {
     NoRange,
     /// The same request with another link: the store does not accept this one.
     NewLink,
+    /// The same with one other link: what was there when this one was made is not there now.
+    Moved,
     /// To read from the first byte on: the object is another one by now.
     StartOver,
 }
@@ -197,6 +199,8 @@ impl Get<'_> {
                 "; the download's link is not accepted: see that this machine's clock is right \
                  (`vm0fs doctor`), and try again",
             ),
+            // Of an object that is known, which may have another place by now.
+            StatusCode::NOT_FOUND | StatusCode::GONE if !is_first => (Remedy::Moved, ""),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
                 (Remedy::Retry, "; try again later")
             }
@@ -361,6 +365,8 @@ mod tests {
             (later, 412, vec![], "StartOver"),
             (later, 416, vec![], "StartOver"),
             (later, 403, vec![], "NewLink"),
+            (later, 404, vec![], "Moved"),
+            (later, 410, vec![], "Moved"),
             (
                 (Some((20, None)), Some(&nameless)),
                 200,

@@ -85,10 +85,7 @@ impl Part {
         tracing::debug!(byte = self.offset, remedy = ?failed.remedy, "{}", failed.error);
         match failed.remedy {
             Remedy::NoRange if self.source.plan.get().is_none() => self.end = None,
-            Remedy::NewLink
-                if self.refusals < REFUSALS
-                    && self.source.links.refused_in_row(self.link) <= REFUSALS =>
-            {
+            remedy @ (Remedy::NewLink | Remedy::Moved) if self.may_ask_for_link(remedy) => {
                 self.refusals += 1;
                 self.refused = self.link;
             }
@@ -98,11 +95,21 @@ impl Part {
                 self.outlet.meanwhile(sleep(pause)).await;
                 self.source.progress.advance(0);
             }
-            Remedy::NoRange | Remedy::NewLink | Remedy::StartOver | Remedy::Nothing => {
+            Remedy::NoRange
+            | Remedy::NewLink
+            | Remedy::Moved
+            | Remedy::StartOver
+            | Remedy::Nothing => {
                 return Err(failed);
             }
         }
         Ok(())
+    }
+
+    /// Whether another link is worth asking for, after those in a row that were refused.
+    fn may_ask_for_link(&self, remedy: Remedy) -> bool {
+        let most = if remedy == Remedy::Moved { 1 } else { REFUSALS };
+        self.refusals < most && self.source.links.refused_in_row(self.link) <= most
     }
 
     /// One request and its answer.

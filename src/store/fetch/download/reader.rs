@@ -105,6 +105,12 @@ impl Download<'_> {
         self.asks_for(Remedy::NoRange)
     }
 
+    /// Whether the store has refused it for good.
+    pub(in crate::store) fn was_refused(&self) -> bool {
+        let all = [Remedy::Nothing, Remedy::NewLink, Remedy::Moved];
+        all.into_iter().any(|remedy| self.asks_for(remedy))
+    }
+
     fn asks_for(&self, remedy: Remedy) -> bool {
         let failed = self.failed.as_ref();
         failed.is_some_and(|failed| failed.remedy == remedy)
