@@ -69,7 +69,7 @@ struct Inner {
     reads: Arc<Breaker>,
     writes: Breaker,
     counters: Counters,
-    /// Where objects are that are not what they should be.
+    /// Where objects are that are not what they should be, or are of no use.
     damaged: Mutex<HashSet<Address>>,
     queue: Queue,
 }
@@ -185,6 +185,13 @@ impl SharedCache {
         started
     }
 
+    /// Notes that the content under a name has turned out to be of no use: what is written
+    /// next takes its place.
+    pub fn give_up(&self, name: &Name) {
+        let inner = &self.0;
+        inner.note_damaged(inner.sealer.address(name));
+    }
+
     /// Waits until all is written that was to be, for so long at the most; and whether
     /// it is.
     pub fn flush(&self, limit: Duration) -> bool {
@@ -284,12 +291,17 @@ impl Inner {
             hex(&address)
         );
         self.counters.damaged.add(1);
+        self.note_damaged(address);
+        None
+    }
+
+    /// Has the next write of an object replace what is there.
+    fn note_damaged(&self, address: Address) {
         let mut damaged = self.damaged.lock();
         if damaged.len() >= REMEMBERED {
             damaged.clear();
         }
         damaged.insert(address);
-        None
     }
 
     /// The object at an address, if the store has one.
@@ -345,19 +357,25 @@ impl Inner {
         let sealed = sealed.ok_or_else(|| Error::Internal("sealing failed".into()));
         let put = sealed.and_then(|object| {
             let length = object.len() as u64;
-            self.bucket.put(&hex(&address), object, replace)?;
-            Ok(length)
+            let is_written = self.bucket.put(&hex(&address), object, replace)?;
+            Ok(is_written.then_some(length))
         });
         match is_probe {
             true => self.writes.probed(put.as_ref().err()),
             false => note(&self.writes, put.as_ref().err()),
         }
         match put {
-            Ok(length) => {
+            Ok(Some(length)) => {
                 self.counters.puts.add(1);
                 self.counters.bytes_written.add(length);
             }
-            Err(_) => self.counters.not_put.add(1),
+            Ok(None) => self.counters.already_there.add(1),
+            Err(_) => {
+                self.counters.not_put.add(1);
+                if replace {
+                    self.note_damaged(address);
+                }
+            }
         }
     }
 }
@@ -373,4 +391,4 @@ fn note(breaker: &Breaker, error: Option<&Error>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -155,8 +155,8 @@ impl Bucket {
     }
 
     /// Writes an object, and leaves one that is there unless it is to be replaced, or
-    /// the store cannot tell.
-    pub(super) fn put(&self, name: &str, object: Vec<u8>, replace: bool) -> Result<()> {
+    /// the store cannot tell; whether it was written.
+    pub(super) fn put(&self, name: &str, object: Vec<u8>, replace: bool) -> Result<bool> {
         let (place, at) = (&self.place, self.place.at(name));
         let object = PutPayload::from(object);
         self.runtime()?.block_on(place.bounded("writing", async {
@@ -169,12 +169,12 @@ impl Bucket {
                     }
                     // Another machine's is as good.
                     Err(store::Error::AlreadyExists { .. } | store::Error::Precondition { .. }) => {
-                        return Ok(());
+                        return Ok(false);
                     }
-                    ended => return ended.map(drop),
+                    ended => return ended.map(|_| true),
                 }
             }
-            place.store.put(&at, object).await.map(drop)
+            place.store.put(&at, object).await.map(|_| true)
         }))
     }
 

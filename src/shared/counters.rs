@@ -12,6 +12,7 @@ pub(super) struct Counters {
     pub(super) passed_over: Count,
     pub(super) bytes_read: Count,
     pub(super) puts: Count,
+    pub(super) already_there: Count,
     pub(super) not_put: Count,
     pub(super) bytes_written: Count,
 }
@@ -47,7 +48,9 @@ pub struct SharedStatus {
     pub bytes_read: u64,
     /// Objects that this machine has written.
     pub puts: u64,
-    /// Objects that it has not: too many at once, or refused.
+    /// Objects that it has not, since another had.
+    pub already_there: u64,
+    /// Objects that are not written: too many at once, or refused.
     pub not_put: u64,
     /// Bytes of the objects written.
     pub bytes_written: u64,
@@ -79,6 +82,7 @@ impl Counters {
             passed_over: self.passed_over.get(),
             bytes_read: self.bytes_read.get(),
             puts: self.puts.get(),
+            already_there: self.already_there.get(),
             not_put: self.not_put.get(),
             bytes_written: self.bytes_written.get(),
             reads_paused,

@@ -29,7 +29,7 @@ impl Bucket {
         match *self {}
     }
 
-    pub(super) fn put(&self, _: &str, _: Vec<u8>, _: bool) -> Result<()> {
+    pub(super) fn put(&self, _: &str, _: Vec<u8>, _: bool) -> Result<bool> {
         match *self {}
     }
 

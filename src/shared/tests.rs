@@ -16,7 +16,7 @@ pub(crate) fn access(folder: &Path) -> Access {
 }
 
 /// One that waits for long: on a busy machine the answer of a folder may be late.
-fn open(folder: &Path, key: u8) -> SharedCache {
+pub(crate) fn open(folder: &Path, key: u8) -> SharedCache {
     let mut cache = open_as_users_do(folder, key);
     Arc::get_mut(&mut cache.0).unwrap().patience = LONG;
     cache

@@ -211,6 +211,7 @@ impl Fetcher {
         Filler {
             downloader: &self.downloader,
             fills: &self.fills,
+            exchange: &self.exchange,
             cache,
             version,
             request,

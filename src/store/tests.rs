@@ -11,6 +11,7 @@ mod downloads;
 mod entered;
 mod eviction;
 mod fills;
+mod fleet;
 mod holes;
 mod index_bytes;
 mod inventory;

@@ -295,8 +295,9 @@ impl Answers {
         };
         content.is_some_and(|content| {
             let taken = self.take::<R>(key, &content, Instant::now(), FOR_EVER);
-            if taken {
-                self.store.put(&name, &content);
+            match taken {
+                true => self.store.put(&name, &content),
+                false => self.sharing.give_up(&name),
             }
             taken
         })

@@ -164,9 +164,21 @@ impl Exchange {
         };
         let object = shared.stream(&name(key));
         progress.advance(0);
-        match object {
-            Some(object) => take_in(object, cache, key, progress),
-            None => Ok(false),
+        let Some(object) = object else {
+            return Ok(false);
+        };
+        let is_taken = take_in(object, cache, key, progress)?;
+        if !is_taken {
+            self.give_up(key);
+        }
+        Ok(is_taken)
+    }
+
+    /// Notes that the index of a version that the fleet has, if it has one, is of no use: the
+    /// next one that is offered takes its place.
+    pub(super) fn give_up(&self, key: &VersionKey) {
+        if let Some(shared) = &self.0 {
+            shared.give_up(&name(key));
         }
     }
 
@@ -184,8 +196,13 @@ impl Exchange {
         loop {
             progress.advance(0);
             match shared.find(&name, MOST) {
-                Ok(digests) => {
-                    return digests.map_or(Ok(false), |digests| version.add_digests(&digests));
+                Ok(None) => return Ok(false),
+                Ok(Some(digests)) => {
+                    let is_added = version.add_digests(&digests)?;
+                    if !is_added {
+                        shared.give_up(&name);
+                    }
+                    return Ok(is_added);
                 }
                 Err(error) if started.elapsed() >= PATIENCE => return Err(error),
                 Err(_) => thread::sleep(TICK),

@@ -8,6 +8,7 @@ mod state;
 
 use super::{
     download::{Downloader, Object, Sizes},
+    exchange::Exchange,
     links::Links,
     request::FetchRequest,
     runs::{RUN, Runs, input},
@@ -129,6 +130,7 @@ impl Fills {
 pub(super) struct Filler<'a> {
     pub(super) downloader: &'a Downloader,
     pub(super) fills: &'a Fills,
+    pub(super) exchange: &'a Exchange,
     pub(super) cache: &'a Cache,
     pub(super) version: &'a Version,
     pub(super) request: &'a FetchRequest<'a>,
@@ -166,7 +168,7 @@ impl Filler<'_> {
             }
             if tries == TRIES {
                 // What the index promised has not come.
-                self.version.drop_seek();
+                self.drop_seek();
                 break;
             }
             let seek = Arc::clone(partly.seek());
@@ -342,7 +344,7 @@ impl Filler<'_> {
             }
             let left = Partly::of(self.cache, self.version)?;
             if left.is_some_and(|partly| partly.absent(None) >= absent) {
-                self.version.drop_seek();
+                self.drop_seek();
                 return Ok(Filled::Cannot);
             }
         }
@@ -413,7 +415,11 @@ impl Filler<'_> {
                 partly.finish()?;
                 return Ok(Filled::Yes);
             }
-            Err(_) if download.lacks_ranges() => "the object store sends no ranges",
+            Err(_) if download.lacks_ranges() => {
+                // That is no fault of the index.
+                self.version.drop_seek();
+                "the object store sends no ranges"
+            }
             Err(_) if download.changed() => "the archive is another one by now",
             Err(_) if partly.is_wrong() => "its seek index is wrong",
             Err(Stopped::Store(error)) => return Err(error),
@@ -429,8 +435,17 @@ impl Filler<'_> {
         };
         let version = &self.request.key.version_id;
         tracing::info!(%version, "{why}; the archive is fetched whole");
-        self.version.drop_seek();
+        if self.version.can_seek() {
+            self.drop_seek();
+        }
         Ok(Filled::Cannot)
+    }
+
+    /// Removes the seek index, which is wrong or of an earlier archive, and has what the fleet
+    /// knows replaced: its other machines would only find the same.
+    fn drop_seek(&self) {
+        self.version.drop_seek();
+        self.exchange.give_up(&self.request.key);
     }
 
     fn place(

@@ -26,6 +26,13 @@ impl Sharing {
         cache.get(&Name::new(KIND, &[&self.origin, name]), MOST)
     }
 
+    /// Notes that the answer which another machine has shared is none.
+    pub(super) fn give_up(&self, name: &str) {
+        if let Some(cache) = &self.cache {
+            cache.give_up(&Name::new(KIND, &[&self.origin, name]));
+        }
+    }
+
     /// Shares an answer, in the background.
     pub(super) fn put(&self, name: &str, content: Vec<u8>) {
         if let Some(cache) = &self.cache {
