@@ -140,7 +140,8 @@ impl Store {
     }
 
     /// The version as far as it is known here or to the fleet, its content possibly not on
-    /// disk. Asks the shared cache, where there is one.
+    /// disk. Asks the shared cache, where there is one: the fetches below do not, so this comes
+    /// before them.
     ///
     /// # Errors
     /// [`Error::Io`](crate::error::Error::Io) and

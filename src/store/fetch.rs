@@ -186,15 +186,14 @@ impl Fetcher {
         Ok(cache.version(key))
     }
 
-    /// A version whose content can come in parts.
+    /// A version whose content can come in parts. The fleet is not asked again for it.
     fn seekable(
         &self,
         cache: &Cache,
         key: &VersionKey,
         progress: &Progress,
     ) -> Result<Option<Arc<Version>>> {
-        let known = self.known(cache, key, progress)?;
-        let Some(version) = known.filter(|version| version.can_seek()) else {
+        let Some(version) = cache.version(key).filter(|version| version.can_seek()) else {
             return Ok(None);
         };
         cache.prepare(&version, progress)?;

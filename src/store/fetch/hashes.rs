@@ -22,7 +22,7 @@ impl Fetcher {
         request: &FetchRequest<'_>,
         progress: &Progress,
     ) -> Result<Arc<Version>> {
-        if self.known(cache, &request.key, progress)?.is_none() {
+        if cache.version(&request.key).is_none() {
             return self.fetch(cache, request, progress);
         }
         let turn = self.turns.take(&request.key, progress);

@@ -64,6 +64,7 @@ impl Fleet {
         thread::sleep(Duration::from_millis(100));
         let sent = self.sent.load(Ordering::Relaxed) - before;
         let status = shared.status();
+        assert_eq!(status.hits + status.misses, 1, "one lookup");
         let is_part = sent < self.archive.len() / 2;
         (is_part, (status.puts, status.already_there))
     }
