@@ -190,7 +190,14 @@ impl Bucket {
                     let place = Arc::clone(&self.place);
                     tasks.spawn(async move {
                         let at = place.at(&name);
-                        place.bounded("removing", place.store.delete(&at)).await
+                        let removed = async {
+                            match place.store.delete(&at).await {
+                                // Another machine prunes too.
+                                Err(store::Error::NotFound { .. }) => Ok(()),
+                                removed => removed,
+                            }
+                        };
+                        place.bounded("removing", removed).await
                     });
                 }
                 match tasks.join_next().await {

@@ -1,5 +1,7 @@
 //! The shared cache in a folder.
 
+mod folders;
+
 use super::*;
 use std::{fs, path::Path, path::PathBuf, time::Instant};
 
