@@ -160,7 +160,7 @@ impl Bucket {
         let (place, at) = (&self.place, self.place.at(name));
         let object = PutPayload::from(object);
         self.runtime()?.block_on(place.bounded("writing", async {
-            place.require_folder().await?;
+            place.make_folder(name).await?;
             if !replace && !place.only_overwrites.load(Relaxed) {
                 let create = PutOptions::from(PutMode::Create);
                 match place.store.put_opts(&at, object.clone(), create).await {
@@ -316,6 +316,34 @@ impl Objects {
         };
         let looked = tokio::task::spawn_blocking(move || std::fs::metadata(folder)).await?;
         looked.map(drop).map_err(folder_failed)
+    }
+
+    /// Makes the folder of an object in one that has to exist, as that is: all who write
+    /// there write here too.
+    ///
+    /// # Errors
+    /// Where the folder is missing, or cannot be written.
+    async fn make_folder(&self, name: &str) -> store::Result<()> {
+        let Some(folder) = self.folder.clone() else {
+            return Ok(());
+        };
+        let below = [FORMAT.to_owned(), name[..1].to_owned()];
+        let make = move || -> std::io::Result<()> {
+            let permissions = std::fs::metadata(&folder)?.permissions();
+            let mut path = folder;
+            for name in below {
+                path.push(name);
+                match std::fs::create_dir(&path) {
+                    // The umask takes rights away.
+                    Ok(()) => std::fs::set_permissions(&path, permissions.clone())?,
+                    Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        };
+        let made = tokio::task::spawn_blocking(make).await?;
+        made.map_err(folder_failed)
     }
 
     async fn fetch(
