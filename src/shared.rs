@@ -229,7 +229,8 @@ impl SharedCache {
         let name = hex(&address);
         let sealed = inner.sealer.seal(&address, now.as_bytes());
         let sealed = sealed.ok_or_else(|| Error::Internal("sealing failed".into()))?;
-        inner.bucket.put(&name, sealed.clone(), true)?;
+        // As a mount writes.
+        inner.bucket.put(&name, sealed.clone(), false)?;
         let read = inner
             .bucket
             .look_up(&name, MOST, access::patience(PATIENCE), |_| ())?

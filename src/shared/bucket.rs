@@ -161,20 +161,24 @@ impl Bucket {
         let object = PutPayload::from(object);
         self.runtime()?.block_on(place.bounded("writing", async {
             place.make_folder(name).await?;
-            if !replace && !place.only_overwrites.load(Relaxed) {
+            let creates = !replace && !place.only_overwrites.load(Relaxed);
+            if creates {
                 let create = PutOptions::from(PutMode::Create);
                 match place.store.put_opts(&at, object.clone(), create).await {
-                    Err(error) if is_not_implemented(&error) => {
-                        place.only_overwrites.store(true, Relaxed);
-                    }
                     // Another machine's is as good.
                     Err(store::Error::AlreadyExists { .. } | store::Error::Precondition { .. }) => {
                         return Ok(false);
                     }
+                    Err(error) if place.may_overwrite(&error) => {}
                     ended => return ended.map(|_| true),
                 }
             }
-            place.store.put(&at, object).await.map(|_| true)
+            place.store.put(&at, object).await?;
+            if creates {
+                // It was the condition that was refused.
+                place.only_overwrites.store(true, Relaxed);
+            }
+            Ok(true)
         }))
     }
 
@@ -346,6 +350,16 @@ impl Objects {
         made.map_err(folder_failed)
     }
 
+    /// Whether a put that was refused may be taken without its condition: some stores refuse
+    /// the condition in their own way, and some folders have no hard links, which make a file
+    /// only where there is none.
+    fn may_overwrite(&self, error: &store::Error) -> bool {
+        let text = error.to_string();
+        let says = |status: u16| text.contains(&format!("status code: {status}"));
+        let is_not_implemented = matches!(error, store::Error::NotImplemented { .. });
+        self.folder.is_some() || is_not_implemented || [400, 405, 501].into_iter().any(says)
+    }
+
     async fn fetch(
         &self,
         at: &At,
@@ -411,10 +425,4 @@ fn folder_failed(error: std::io::Error) -> store::Error {
 /// Whether the bucket is missing, and not only the object.
 fn is_no_bucket(error: &store::Error) -> bool {
     error.to_string().contains("NoSuchBucket")
-}
-
-/// Whether the store has no conditional put, or the user has said that it has none.
-fn is_not_implemented(error: &store::Error) -> bool {
-    let says = || error.to_string().contains("<Code>NotImplemented");
-    matches!(error, store::Error::NotImplemented { .. }) || says()
 }

@@ -1,7 +1,59 @@
 //! A folder as disks and other users make it.
 
 use super::*;
-use std::os::unix::fs::PermissionsExt;
+use std::{os::unix::fs::PermissionsExt, thread};
+
+/// From now on this thread, and those that it starts, can make no hard links.
+#[allow(unsafe_code)]
+fn lose_hard_links() {
+    let filter = |code: u32, no: u8, value: u32| libc::sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf: no,
+        k: value,
+    };
+    let (load, test, end) = (
+        libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
+        libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+        libc::BPF_RET | libc::BPF_K,
+    );
+    let mut filters = [
+        // The number of the call.
+        filter(load, 0, 0),
+        filter(test, 1, libc::SYS_linkat as u32),
+        filter(end, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        filter(end, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: filters.len() as u16,
+        filter: filters.as_mut_ptr(),
+    };
+    // SAFETY: `program` and the filters that it leads to live until the calls have returned.
+    let set = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program)
+    };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn a_folder_without_hard_links_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    let ended = thread::spawn(move || {
+        lose_hard_links();
+        fs::write(path.join("a"), "").unwrap();
+        assert!(fs::hard_link(path.join("a"), path.join("b")).is_err());
+        let cache = open(&path, 1);
+        cache.try_out().unwrap();
+        put(&cache, "x", b"content");
+        put(&cache, "y", b"content");
+        let status = cache.status();
+        assert_eq!((status.puts, status.not_put), (2, 0), "{status:?}");
+        assert_eq!(cache.get(&name("x"), MOST).unwrap(), b"content");
+    });
+    ended.join().unwrap();
+}
 
 #[test]
 fn objects_that_another_machine_has_removed_are_removed() {
