@@ -5,6 +5,7 @@ use crate::{
     commands::{finish, shell, until},
     support::{
         Bench, Mount, Mounting, SOON, Who,
+        disk::Disk,
         fake::{Agent, Claude, LogRow, Run, World},
         store::{Fault, FaultyStore, PATIENCE, S3, SECRET},
     },
@@ -375,6 +376,33 @@ fn init_makes_a_key_and_status_and_prune_need_none() {
     let pruned = run("prune --older-than 30d");
     assert!(pruned.out.contains("removed 1 objects, 5 B"), "{pruned:?}");
     assert_eq!(s3.objects().len(), 1, "what vm0fs has not named stays");
+}
+
+// Only root can make a disk that is small.
+#[test]
+#[ignore = "needs root"]
+fn init_on_a_full_disk_leaves_no_part_of_a_key() {
+    let bench = Bench::new(World::empty());
+    let shared = bench.folder("shared", Who::Myself);
+    let disk = Disk::new(&bench.folder("disk", Who::Myself), Who::Myself, "64k");
+    let (key, filler) = (disk.0.join("key"), disk.0.join("filler"));
+    let arguments = format!(
+        "init --shared-cache file://{} --shared-cache-key-file {}",
+        shared.display(),
+        key.display()
+    );
+    fs::write(&filler, [0; 1 << 20]).unwrap_err();
+    finish(&mut command(&bench, &arguments)).failed(&["No space left"]);
+    assert_eq!(fs::read_dir(&disk.0).unwrap().count(), 1, "only the filler");
+    fs::remove_file(&filler).unwrap();
+    let made = finish(&mut command(&bench, &arguments));
+    assert!(made.out.contains("made"), "{made:?}");
+    assert!(
+        finish(&mut command(&bench, &arguments))
+            .out
+            .contains("found")
+    );
+    assert_eq!(fs::read_dir(&disk.0).unwrap().count(), 1, "only the key");
 }
 
 #[test]

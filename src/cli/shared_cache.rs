@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::{
-    fs::{DirBuilder, OpenOptions},
+    fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
@@ -195,16 +195,16 @@ fn make_key(path: &Path) -> Result<bool> {
                 .mode(0o700)
                 .create(folder)?;
         }
-        let mut options = OpenOptions::new();
-        let mut file = match options.write(true).create_new(true).mode(0o600).open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-            Err(error) => return Err(error),
-        };
+        if path.try_exists()? {
+            return Ok(false);
+        }
         let key = SharedKey::generate().map_err(io::Error::other)?;
-        file.write_all(key.to_text().as_bytes())?;
-        file.sync_all()?;
-        Ok(true)
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}", std::process::id()));
+        let beside = Path::new(&beside);
+        let made = make_key_by(path, beside, key.to_text().as_bytes());
+        let _ = fs::remove_file(beside);
+        made
     };
     write().map_err(|error| {
         Error::Setup(format!(
@@ -213,4 +213,23 @@ fn make_key(path: &Path) -> Result<bool> {
             path.display()
         ))
     })
+}
+
+/// The same, by way of a file beside it: where the disk is full, no part of a key is left.
+fn make_key_by(path: &Path, beside: &Path, key: &[u8]) -> io::Result<bool> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(beside)?;
+    file.write_all(key)?;
+    file.sync_all()?;
+    // Another process may have made one meanwhile, which stays.
+    match fs::hard_link(beside, path) {
+        Ok(()) => Ok(true),
+        Err(_) if path.try_exists()? => Ok(false),
+        // Some file systems have no hard links.
+        Err(_) => fs::rename(beside, path).map(|()| true),
+    }
 }
