@@ -103,6 +103,8 @@ pub struct StoreConfig {
     pub user_agent: String,
     /// Whether presigned URLs may be plain `http://`.
     pub allow_http: bool,
+    /// What is done about content whose hash is not its version's id.
+    pub verify: Verify,
 }
 
 /// The cache of versions, and the way into it.
@@ -122,7 +124,7 @@ impl Store {
     pub fn open(config: StoreConfig) -> Result<Self> {
         let downloader = Downloader::new(config.timeout, config.user_agent, config.allow_http);
         Ok(Self {
-            cache: Cache::open(&config.dir, config.ceiling)?,
+            cache: Cache::open(&config.dir, config.ceiling, config.verify)?,
             fetcher: Fetcher::new(config.limits, downloader),
         })
     }

@@ -1,7 +1,7 @@
 //! Reading a version while its archive arrives, and the proof of its content.
 
 use crate::support::fake::{Action, Fault, File, Kind, VersionSpec, World};
-use crate::support::{Bench, Running, Who, noise, reason};
+use crate::support::{Bench, Running, Who, noise, reason, store::PATIENCE};
 use std::time::Instant;
 
 /// Bytes of the padding between the first file and the last.
@@ -146,6 +146,40 @@ fn a_large_archive_comes_in_several_ranges_at_a_time() {
     };
     assert_eq!(sent, archive as u64, "no byte twice");
     assert_eq!(bench.links(), 1);
+}
+
+#[test]
+fn strict_refuses_also_what_another_mount_or_machine_has_unpacked() {
+    let wrong = "0123456789abcdef".repeat(4);
+    for option in ["warn", "off"] {
+        let (world, _) = world(spec().id(&wrong));
+        let bench = Bench::new(world);
+        let shared = bench.folder("shared", Who::Myself);
+        let url = format!("file://{}", shared.display());
+        let mount = |cache: &str, verify: &str| {
+            let cache = bench.folder(cache, Who::Myself);
+            let arguments = ["--shared-cache", &url, "--verify", verify, "--cache-dir"];
+            let mount = bench.mount().env(PATIENCE, "10000").with(arguments);
+            mount.with([cache.to_str().unwrap()]).start()
+        };
+        let first = mount("first", option);
+        assert_eq!(first.cat("artifacts/a/latest/dir/last"), "last\n");
+        // It writes what is left when it ends.
+        first.unmount();
+        for cache in ["first", "second"] {
+            let mount = mount(cache, "strict");
+            mount.fails("ls artifacts/a/latest/dir", reason::IO);
+            let errors = mount.cat(".vm0fs/errors");
+            assert!(
+                errors.contains("--verify=warn"),
+                "{option} {cache}: {errors}"
+            );
+        }
+        assert_eq!(
+            mount("first", "warn").cat("artifacts/a/latest/dir/last"),
+            "last\n"
+        );
+    }
 }
 
 #[test]

@@ -93,6 +93,7 @@ pub(super) fn open_from(
         // The API decides where its downloads are; the client has checked
         // that. A development service on plain HTTP has such links itself.
         allow_http: settings.options.connection.allow_http || settings.api_url.scheme() == "http",
+        verify: settings.options.verify.unwrap_or_default(),
     })
     .map_err(cache_error)?
     .sharing(shared.clone());
@@ -104,7 +105,6 @@ pub(super) fn open_from(
         list_ttl: settings.list_ttl,
         external_symlinks: settings.options.allow_external_symlinks,
         offline: settings.options.offline,
-        verify: settings.options.verify.unwrap_or_default(),
         crawlers: match settings.options.crawlers.unwrap_or_default() {
             Crawlers::Deny => Some(settings.options.crawler_names.clone()),
             Crawlers::Allow => None,

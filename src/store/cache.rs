@@ -36,6 +36,7 @@ use super::{
     durability::Syncer,
     files::{self, make_directory},
     key::VersionKey,
+    meta::Verify,
 };
 use crate::{
     error::Result,
@@ -71,6 +72,7 @@ pub(super) struct Cache {
     /// Versions that were open when they vanished from the disk, or were found damaged: the
     /// kernel may still use the numbers of their nodes.
     lost: Mutex<LruCache<VersionKey, Arc<Version>>>,
+    verify: Verify,
     keepalive: Keepalive,
     syncer: Syncer,
 }
@@ -82,7 +84,7 @@ impl Cache {
     /// # Errors
     /// [`crate::error::Error::Io`] or [`crate::error::Error::NoSpace`] where the
     /// directory cannot be made or used.
-    pub(super) fn open(dir: &Path, ceiling: u64) -> Result<Self> {
+    pub(super) fn open(dir: &Path, ceiling: u64, verify: Verify) -> Result<Self> {
         let root = dir.join("v1");
         for dir in ["versions", "staging"] {
             make_directory(&root.join(dir))?;
@@ -100,6 +102,7 @@ impl Cache {
             quota: Arc::new(quota),
             open: Mutex::new(LruCache::new(OPEN)),
             lost: Mutex::new(LruCache::new(LOST)),
+            verify,
             keepalive: Keepalive::default(),
             syncer,
         })
@@ -116,8 +119,19 @@ impl Cache {
         &self.quota
     }
 
-    /// The version, if it is on disk. Its content may be evicted.
+    /// What is done about content whose hash is not its version's id.
+    pub(super) fn verify(&self) -> Verify {
+        self.verify
+    }
+
+    /// The version, if it is on disk and may be shown. Its content may be evicted.
     pub(super) fn version(&self, key: &VersionKey) -> Option<Arc<Version>> {
+        let found = self.on_disk(key);
+        found.filter(|version| version.passes(self.verify))
+    }
+
+    /// The version, if it is on disk.
+    pub(super) fn on_disk(&self, key: &VersionKey) -> Option<Arc<Version>> {
         // Called for every operation on a version: the path, a hash, is made once.
         let known = self.opened().get(key).cloned();
         if let Some(version) = known.filter(|version| version.was_current()) {
@@ -155,7 +169,7 @@ impl Cache {
 
     /// The version whose numbers its nodes are to keep, if it has been known before.
     pub(super) fn numbered(&self, key: &VersionKey) -> Option<Arc<Version>> {
-        let known = self.version(key);
+        let known = self.on_disk(key);
         known.or_else(|| self.lost.lock().get(key).cloned())
     }
 

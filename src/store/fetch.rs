@@ -180,8 +180,9 @@ impl Fetcher {
             return Ok(Some(version));
         }
         let _turn = self.turns.take(key, progress);
-        if cache.version(key).is_none() {
-            self.exchange.take(cache, key, progress)?;
+        self.exchange.take_proof(cache, key, progress);
+        if cache.on_disk(key).is_none() && self.exchange.take(cache, key, progress)? {
+            self.exchange.take_proof(cache, key, progress);
         }
         Ok(cache.version(key))
     }
@@ -422,6 +423,7 @@ impl Fetcher {
         };
         let job = Job {
             request,
+            verify: cache.verify(),
             limits: &self.limits,
             partial,
             progress,
@@ -434,7 +436,7 @@ impl Fetcher {
         });
         let unpacked = unpacked;
         // At the same time as the index is written: a listing waits for both.
-        let prove = || unpacked.prove(key, request.verify);
+        let prove = || unpacked.prove(key, cache.verify());
         let (verified, seek_bytes) = thread::scope(|scope| {
             // Without a thread, after the index.
             let proof = threads::start_scoped(scope, "vm0fs-prove", prove).ok();
@@ -474,7 +476,7 @@ impl Fetcher {
             omitted: unpacked.omitted.clone(),
             boot: durability::boot().map(str::to_string),
         };
-        let unsynced = staging.seal(key, &meta, progress)?;
+        let unsynced = staging.seal(key, &meta, cache.verify(), progress)?;
         cache.add(key, unsynced);
         // What an earlier fetch has left has been read, not written.
         Ok(unpacked.written.filter(|_| is_written))

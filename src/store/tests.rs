@@ -29,6 +29,7 @@ mod sent;
 mod server;
 mod speed;
 mod streaming;
+mod strict;
 
 use super::*;
 use crate::{
@@ -145,6 +146,7 @@ fn config(dir: &Path) -> StoreConfig {
         timeout: Duration::from_secs(2),
         user_agent: "vm0fs/test".into(),
         allow_http: true,
+        verify: Verify::Warn,
     }
 }
 
@@ -168,7 +170,6 @@ fn request(version: &str) -> FetchRequest<'static> {
         declared_files: None,
         url: &no_link,
         on_partial: &|| (),
-        verify: Verify::Warn,
     }
 }
 

@@ -11,8 +11,7 @@ use crate::{
     error::{Error, Result},
     progress::Progress,
     store::{
-        AnswerStore, FetchRequest, Hold, Index, PartialVersion, Store, Usage, Verify, Version,
-        VersionKey,
+        AnswerStore, FetchRequest, Hold, Index, PartialVersion, Store, Usage, Version, VersionKey,
     },
     sync::Mutex,
     text::one_line,
@@ -55,7 +54,6 @@ pub(crate) enum Files {
 /// The content of versions.
 pub(crate) struct Content {
     store: Store,
-    verify: Verify,
     /// The API's origin, shared by all keys.
     origin: Arc<str>,
     transfers: Transfers,
@@ -94,10 +92,9 @@ fn failed(version: &VersionId, need: &Need) -> (VersionId, bool) {
 
 impl Content {
     /// The content of the versions of an API.
-    pub(crate) fn new(store: Store, verify: Verify, origin: Arc<str>) -> Self {
+    pub(crate) fn new(store: Store, origin: Arc<str>) -> Self {
         Self {
             store,
-            verify,
             origin,
             transfers: Transfers::default(),
             failures: Cache::new(FAILURES),
@@ -184,7 +181,6 @@ impl Content {
             declared_files: download.declared.and_then(|row| row.file_count),
             url: download.url,
             on_partial: download.arrived,
-            verify: self.verify,
         };
         let listed = |fetch: &dyn Fn() -> Result<Arc<Version>>| {
             let title = transfers::title(version, download.name.clone());

@@ -70,6 +70,7 @@ fn tree(server: &Server, dir: &Path, list_ttl: Duration, handover: Handover) -> 
         timeout,
         user_agent: "vm0fs-test".into(),
         allow_http: true,
+        verify: crate::store::Verify::default(),
     });
     let answer_store = crate::store::AnswerStore::open(dir, "test", 16 << 20);
     let options = TreeOptions {
@@ -80,7 +81,6 @@ fn tree(server: &Server, dir: &Path, list_ttl: Duration, handover: Handover) -> 
         external_symlinks: false,
         offline: false,
         shared: None,
-        verify: crate::store::Verify::default(),
         crawlers: None,
     };
     Arc::new(Tree::new(

@@ -5,7 +5,7 @@ use crate::{
     error::Error,
     handover::Handover,
     shared::SharedCache,
-    store::{AnswerStore, Store, Usage, Verify, Version},
+    store::{AnswerStore, Store, Usage, Version},
     supervision::{Seen, Supervision},
     tree::{
         activity::Activity,
@@ -54,8 +54,6 @@ pub struct TreeOptions {
     pub mounted_at: Timestamp,
     /// What is known of the supervisor.
     pub supervision: Arc<Supervision>,
-    /// What to do with content that does not have its version's id as checksum.
-    pub verify: Verify,
     /// Names of programs that may start no downloads, beside the known indexers; `None`
     /// where every program may.
     pub crawlers: Option<Vec<String>>,
@@ -112,7 +110,7 @@ impl Tree {
         let left = live.left_numbers().into_iter();
         handover.free_all_but(left.chain(failures.left_number()));
         let origin = api.origin().into();
-        let content = Content::new(store, options.verify, origin);
+        let content = Content::new(store, origin);
         content.measure(&answer_store);
         let shared = options.shared;
         let sharing = Sharing::new(shared.clone(), api.origin());

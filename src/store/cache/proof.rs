@@ -46,6 +46,11 @@ impl Proof {
         }
     }
 
+    /// Whether there is something to prove.
+    pub(super) fn applies(&self) -> bool {
+        self.applies
+    }
+
     /// Notes that an entry was left out that the id may cover.
     pub(in crate::store) fn doubt(&mut self) {
         self.doubtful = true;

@@ -9,10 +9,15 @@ use super::{
     keepalive::Keepalive,
     locked::Locked,
     presence::Presence,
+    proof::Proof,
 };
 use crate::store::files::{self, INDEX, META, PACK, PRESENT, SEEK, SYNCED};
 use crate::store::{
-    content_lock::ContentLock, durability::survived, index::Index, key::VersionKey, meta::Meta,
+    content_lock::ContentLock,
+    durability::survived,
+    index::{Index, restore},
+    key::VersionKey,
+    meta::{Meta, Verified, Verify},
     seek::SeekIndex,
 };
 use crate::{
@@ -58,6 +63,9 @@ pub struct Version {
     identity: (u64, u64),
     /// The lock that all readers of the content share.
     lock: Mutex<Weak<Locked>>,
+    /// Whether its id is not the hash of something else, where that was not looked at when it
+    /// was sealed; looked at when first needed.
+    proven: OnceLock<bool>,
     /// How content that is not on disk is found in the archive; read when first needed.
     seek: OnceLock<Option<Arc<SeekIndex>>>,
     keepalive: Keepalive,
@@ -129,6 +137,7 @@ impl Version {
             directory,
             identity,
             lock: Mutex::new(Weak::new()),
+            proven: OnceLock::new(),
             seek: OnceLock::new(),
             keepalive: keepalive.clone(),
             seen: AtomicU64::new(0),
@@ -180,6 +189,38 @@ impl Version {
     /// Facts about it.
     pub fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    /// Whether it may be shown: under `strict` not if its id is the hash of something else.
+    /// Where other machines or mounts have sealed it without a look at that, this looks now.
+    pub(in crate::store) fn passes(&self, verify: Verify) -> bool {
+        match (verify, self.meta.verified) {
+            (Verify::Warn | Verify::Off, _) | (_, Verified::Yes) => true,
+            (_, Verified::No) => false,
+            (_, Verified::NotApplicable) => !self.awaits_digests() && self.is_proven(),
+        }
+    }
+
+    /// Whether it takes the digests of its files, which its index lacks, to tell whether its
+    /// id is their hash.
+    pub(in crate::store) fn awaits_digests(&self) -> bool {
+        self.meta.verified == Verified::NotApplicable
+            && Proof::new(&self.key, Verify::Strict).applies()
+            && self.index.lacks_digests()
+    }
+
+    fn is_proven(&self) -> bool {
+        *self.proven.get_or_init(|| {
+            let mut proof = Proof::new(&self.key, Verify::Strict);
+            if !proof.applies() {
+                return true;
+            }
+            if self.meta.skipped > 0 {
+                proof.doubt();
+            }
+            let records = restore(&self.index);
+            records.is_some_and(|records| proof.check(&self.key, &records) != Some(false))
+        })
     }
 
     /// Its open directory, whose files belong to this index.

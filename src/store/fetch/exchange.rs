@@ -18,7 +18,7 @@ use crate::store::{
         wire,
     },
     key::VersionKey,
-    meta::Meta,
+    meta::{Meta, Verified, Verify},
     seek::SeekIndex,
 };
 use crate::{
@@ -182,6 +182,19 @@ impl Exchange {
         }
     }
 
+    /// Takes in the digests without which a version on disk may not be shown. A failure is
+    /// only logged: the version is fetched whole then.
+    pub(super) fn take_proof(&self, cache: &Cache, key: &VersionKey, progress: &Progress) {
+        let found = cache.on_disk(key);
+        let is_hidden =
+            |found: &Arc<Version>| found.awaits_digests() && !found.passes(cache.verify());
+        if let Some(version) = found.filter(is_hidden)
+            && let Err(error) = self.take_digests(&version, progress)
+        {
+            tracing::debug!("a version is not proven: {error}");
+        }
+    }
+
     /// Takes in the digests that the index of a version lacks; whether the fleet has them.
     /// Asks again for some seconds, since to make them takes all of the content.
     ///
@@ -233,6 +246,9 @@ pub(in crate::store) fn take_in(
     if meta.key().as_ref() != Some(key) {
         return Ok(false);
     }
+    if cache.verify() == Verify::Strict && meta.verified == Verified::No {
+        return Ok(false);
+    }
     let mut staging = Staging::new(cache.quota())?;
     staging.expect(tree + lacks + meta.seek_bytes, progress)?;
     let known = cache.numbered(key);
@@ -245,9 +261,9 @@ pub(in crate::store) fn take_in(
         boot: durability::boot().map(str::to_string),
         ..meta
     };
-    let unsynced = staging.seal(key, &meta, progress)?;
+    let unsynced = staging.seal(key, &meta, cache.verify(), progress)?;
     cache.add(key, unsynced);
-    if let Some(version) = cache.version(key) {
+    if let Some(version) = cache.on_disk(key) {
         version.know_seek(seek);
     }
     Ok(true)
@@ -350,7 +366,7 @@ mod tests {
     #[test]
     fn what_is_no_index_is_a_miss() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::open(folder.path(), 1 << 30).unwrap();
+        let cache = Cache::open(folder.path(), 1 << 30, Verify::Warn).unwrap();
         let key = VersionKey {
             origin: "https://api.test".into(),
             kind: "artifacts",

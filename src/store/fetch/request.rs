@@ -1,7 +1,7 @@
 //! The request to fetch a version.
 
 use crate::error::Result;
-use crate::store::{key::VersionKey, meta::Verify};
+use crate::store::key::VersionKey;
 use url::Url;
 
 /// What to fetch.
@@ -19,6 +19,4 @@ pub struct FetchRequest<'a> {
     /// then at most every few milliseconds, and when the fetch has ended. The thread that
     /// unpacks calls it: it must return soon.
     pub on_partial: &'a (dyn Fn() + Sync),
-    /// What to do about the proof of content.
-    pub verify: Verify,
 }

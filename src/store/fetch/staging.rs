@@ -11,7 +11,7 @@ use crate::store::{
     durability::sync,
     index::{Records, format::Header},
     key::VersionKey,
-    meta::Meta,
+    meta::{Meta, Verify},
 };
 use crate::{
     error::{Error, Result},
@@ -305,12 +305,13 @@ impl Staging {
     }
 
     /// Writes `meta.json` beside index and content and makes the directory a version by
-    /// one rename. If another process was faster, its version stays. Returns the
+    /// one rename. If another process was faster, its version stays, if `verify` lets it. Returns the
     /// version's path if it must still be synced.
     pub(super) fn seal(
         &mut self,
         key: &VersionKey,
         meta: &Meta,
+        verify: Verify,
         progress: &Progress,
     ) -> Result<Option<PathBuf>> {
         // Serialized first: written directly, each word would be a system call.
@@ -331,7 +332,7 @@ impl Staging {
         crash_point("before-renames");
         if target.exists() {
             if Version::load(&target, key, &Keepalive::default())
-                .is_some_and(|version| version.has_content())
+                .is_some_and(|version| version.has_content() && version.passes(verify))
             {
                 return Ok(None);
             }

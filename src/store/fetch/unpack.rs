@@ -124,6 +124,7 @@ impl Unpacked {
 /// What to unpack, and under which limits.
 pub(super) struct Job<'a> {
     pub(super) request: &'a FetchRequest<'a>,
+    pub(super) verify: Verify,
     pub(super) limits: &'a Limits,
     /// Where readers find it meanwhile.
     pub(super) partial: &'a PartialVersion,
@@ -140,6 +141,7 @@ pub(super) fn unpack(
 ) -> Result<(Unpacked, Draft)> {
     let Job {
         request,
+        verify,
         limits,
         partial,
         progress,
@@ -165,7 +167,7 @@ pub(super) fn unpack(
         limits,
         partial,
         progress,
-        proof: Proof::new(key, request.verify),
+        proof: Proof::new(key, verify),
         allowed,
         content: 0,
         entries: 0,

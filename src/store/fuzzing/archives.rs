@@ -32,9 +32,10 @@ const LIMITS: Limits = Limits {
     slack_bytes: 64 << 10,
 };
 
-/// A store that archives are unpacked into.
+/// Stores that archives are unpacked into.
 pub struct Unpacker {
-    store: Store,
+    /// One for each way to treat the proof of content.
+    stores: [Store; 3],
     _folder: TempDir,
 }
 
@@ -49,22 +50,24 @@ impl Read for Trickle<'_> {
 }
 
 impl Unpacker {
-    /// An empty one, in the folder for temporary files.
+    /// Empty ones, in the folder for temporary files.
     ///
     /// # Panics
     /// If that cannot be written.
     pub fn new() -> Self {
         let folder = TempDir::new().expect("a folder for temporary files");
-        let config = StoreConfig {
-            dir: folder.path().to_owned(),
+        let config = |verify| StoreConfig {
+            dir: folder.path().join(format!("{verify:?}")),
             ceiling: CEILING,
             limits: LIMITS,
             timeout: Duration::from_secs(1),
             user_agent: "vm0fs/fuzz".into(),
             allow_http: false,
+            verify,
         };
+        let all = [Verify::Warn, Verify::Strict, Verify::Off];
         Self {
-            store: Store::open(config).expect("a store"),
+            stores: all.map(|verify| Store::open(config(verify)).expect("a store")),
             _folder: folder,
         }
     }
@@ -93,18 +96,17 @@ impl Unpacker {
         } else {
             "v".into()
         };
+        let store = &self.stores[usize::from(how >> 4 & 3) % 3];
         let request = FetchRequest {
             key: key(&id),
             declared_size: [None, None, Some(0), Some(1 << 20)][usize::from(how >> 2 & 3)],
             declared_files: None,
             url: &|| Err(Error::Stale),
-            on_partial: &|| self.read_partial(&key(&id)),
-            verify: [Verify::Warn, Verify::Strict, Verify::Off, Verify::Warn]
-                [usize::from(how >> 4 & 3)],
+            on_partial: &|| read_partial(store, &key(&id)),
         };
         let length = Some(archive.len() as u64);
         let progress = Progress::new();
-        let Store { cache, fetcher } = &self.store;
+        let Store { cache, fetcher } = store;
         let source: Box<dyn Read + Send> = match how & 0x40 {
             0 => Box::new(&archive[..]),
             _ => Box::new(Trickle(&archive)),
@@ -121,17 +123,17 @@ impl Unpacker {
         assert_eq!(staged.ok(), Some(0), "nothing is left of the download");
         match result {
             Ok(_) => {
-                let version = self.store.version(&request.key).expect("what was sealed");
+                let version = store.version(&request.key).expect("what was sealed");
                 whole(&version);
                 drop(version);
-                self.store.cache.release();
+                store.cache.release();
                 let name = request.key.directory();
                 let audit = audit::audit(&path, &name, &mut |_| ());
                 assert!(
                     matches!(audit, Audit::Complete | Audit::Proven),
                     "{audit:?}"
                 );
-                self.store.cache.forget(&request.key);
+                store.cache.forget(&request.key);
                 quota.discard(&path);
             }
             Err(error) => {
@@ -146,22 +148,22 @@ impl Unpacker {
         }
         true
     }
+}
 
-    /// As a process that reads the version while it arrives.
-    fn read_partial(&self, key: &VersionKey) {
-        let Some(partial) = self.store.partial(key) else {
-            return;
-        };
-        let mut bytes = [0; 100];
-        for node in 0..LIMITS.entries + 1 {
-            let kind = partial.node(node).map(|node| node.kind);
-            let _ = partial.child(node, b"a");
-            if let Some(content) = partial.open(node) {
-                assert_eq!(kind, Some(NodeKind::File));
-                for offset in [0, content.size() / 2, content.size()] {
-                    let read = content.read_at(offset, &mut bytes);
-                    assert!(read.is_ok(), "{read:?}");
-                }
+/// As a process that reads the version while it arrives.
+fn read_partial(store: &Store, key: &VersionKey) {
+    let Some(partial) = store.partial(key) else {
+        return;
+    };
+    let mut bytes = [0; 100];
+    for node in 0..LIMITS.entries + 1 {
+        let kind = partial.node(node).map(|node| node.kind);
+        let _ = partial.child(node, b"a");
+        if let Some(content) = partial.open(node) {
+            assert_eq!(kind, Some(NodeKind::File));
+            for offset in [0, content.size() / 2, content.size()] {
+                let read = content.read_at(offset, &mut bytes);
+                assert!(read.is_ok(), "{read:?}");
             }
         }
     }

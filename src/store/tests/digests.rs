@@ -23,18 +23,14 @@ fn every_file_has_the_hash_of_what_is_read() {
         .file("gone", "a file")
         .file("gone/below", "that becomes a directory")
         .gz();
-    let fixture = Fixture::new();
     let id = "0".repeat(64);
     for (version, verify) in [
         ("v", Verify::Warn),
         (&*id, Verify::Warn),
         ("w", Verify::Off),
     ] {
-        let request = FetchRequest {
-            verify,
-            ..request(version)
-        };
-        fixture.take_in(&request, &archive).unwrap();
+        let fixture = Fixture::with(|config| config.verify = verify);
+        fixture.take_in(&request(version), &archive).unwrap();
         let version = fixture.store.version(&key(version)).unwrap();
         for (path, content) in [
             ("d/a", &b"content"[..]),

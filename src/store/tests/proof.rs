@@ -8,7 +8,7 @@ fn hash(bytes: &[u8]) -> String {
 }
 
 /// The id of a version of `storage` with these files, in the order that is given.
-fn id_of(files: &[(&str, &[u8])]) -> String {
+pub(super) fn id_of(files: &[(&str, &[u8])]) -> String {
     let lines: Vec<String> = files
         .iter()
         .map(|(path, content)| format!("{path}:{}", hash(content)))

@@ -447,12 +447,8 @@ fn told_at_once_and_then_not_too_often() {
 fn verify_is_strict_warns_or_is_off() {
     let archive = Tar::default().file("a", "b").gz();
     let with = |id: &str, verify| {
-        let fixture = Fixture::new();
-        let request = FetchRequest {
-            verify,
-            ..request(id)
-        };
-        fixture.take_in(&request, &archive)?;
+        let fixture = Fixture::with(|config| config.verify = verify);
+        fixture.take_in(&request(id), &archive)?;
         Ok::<_, Error>(fixture.store.version(&key(id)).unwrap().meta().verified)
     };
     let wrong = "0".repeat(64);
