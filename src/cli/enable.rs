@@ -3,7 +3,7 @@
 
 use super::{
     complete::values::Values,
-    given::{given, is_ours, own_program, unseen},
+    given::{given, own_program, unseen},
     output::{print, start_logging},
     unit,
     user_manager::{self as manager, systemctl},
@@ -76,7 +76,13 @@ struct Service {
 }
 
 impl Service {
-    fn at(folder: Option<PathBuf>, environment: &Environment) -> Result<Self> {
+    /// The service of a folder of this process's. Its files are where what has `surroundings`
+    /// looks for them, which is the manager where there is one.
+    fn at(
+        folder: Option<PathBuf>,
+        environment: &Environment,
+        surroundings: &Environment,
+    ) -> Result<Self> {
         let folder = match (folder, &environment.home) {
             (Some(folder), _) => environment.current_dir.join(folder),
             (None, Some(home)) => home.join(FOLDER),
@@ -88,7 +94,7 @@ impl Service {
         };
         let folder: PathBuf = folder.components().collect();
         let name = unit::instance(&folder)?;
-        let units = manager::units(environment)?;
+        let units = manager::units(surroundings)?;
         Ok(Self {
             folder,
             template: units.join(unit::TEMPLATE_NAME),
@@ -203,12 +209,24 @@ impl EnableArgs {
         start_logging(0, false, environment)?;
         let declaration = Self::augment_args(Command::new("vm0fs enable"));
         let options = given(&declaration, std::env::args_os().skip(1), environment)?;
-        let service = Service::at(self.mountpoint, environment)?;
         let program = own_program()?;
-        let variables = manager::environment().map_err(|error| {
-            without_systemd(&error, &program, &options, &service.folder, environment)
-        })?;
-        check(self.options, environment, &variables)?;
+        let variables = match manager::environment() {
+            Ok(variables) => variables,
+            Err(error) => {
+                let service = Service::at(self.mountpoint, environment, environment)?;
+                let folder = &service.folder;
+                return Err(without_systemd(
+                    &error,
+                    &program,
+                    &options,
+                    folder,
+                    environment,
+                ));
+            }
+        };
+        let surroundings = manager::surroundings(environment, &variables);
+        let service = Service::at(self.mountpoint, environment, &surroundings)?;
+        check(self.options, &surroundings)?;
         let is_active = service.is("is-active")?;
         if !is_active && vm0fs_at(&service.folder)?.is_some_and(lives) {
             let shown = service.folder.display();
@@ -257,17 +275,8 @@ fn lives(mount: MountEntry) -> bool {
 }
 
 /// Whether the service will have all that it needs, which is told better now.
-fn check(
-    options: MountOptions,
-    environment: &Environment,
-    variables: &[(String, String)],
-) -> Result<()> {
-    let mut environment = environment.clone();
-    environment.variables.retain(|name, _| !is_ours(name));
-    for (name, value) in variables {
-        environment.variables.insert(name.into(), value.into());
-    }
-    let settings = Settings::load(options, &environment);
+fn check(options: MountOptions, surroundings: &Environment) -> Result<()> {
+    let settings = Settings::load(options, surroundings);
     settings.map(|_| ()).map_err(|error| {
         Error::Setup(format!(
             "the service could not mount: {error}\n(A service does not see what a shell sets.)"
@@ -386,11 +395,16 @@ impl DisableArgs {
     /// # Errors
     /// [`Error::Setup`] where the folder has no service, or it cannot be stopped.
     pub fn run(self, environment: &Environment) -> Result<()> {
-        let service = Service::at(self.mountpoint, environment)?;
+        let variables = match manager::environment() {
+            Ok(variables) => variables,
+            Err(error) => {
+                let service = Service::at(self.mountpoint, environment, environment)?;
+                return disable_files(&service, &error);
+            }
+        };
+        let surroundings = manager::surroundings(environment, &variables);
+        let service = Service::at(self.mountpoint, environment, &surroundings)?;
         let (name, folder) = (&service.name, service.folder.display());
-        if let Err(error) = manager::environment() {
-            return disable_files(&service, &error);
-        }
         let is_known = service.is("is-enabled")? || service.is("is-active")?;
         if !is_known && !service.drop_in.exists() {
             return Err(Error::Setup(format!(

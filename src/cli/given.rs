@@ -135,6 +135,11 @@ const OTHERS: [&str; 9] = [
     "xdg_state_home",
 ];
 
+/// Whether a variable of other programs decides what this one reaches and finds.
+pub(super) fn is_others(name: &OsStr) -> bool {
+    OTHERS.contains(&&*name.to_string_lossy().to_ascii_lowercase())
+}
+
 /// What is to be known of settings that only this shell has, and `what` will not see:
 /// all but those of `others` that it has from elsewhere.
 pub(super) fn unseen(
@@ -153,7 +158,7 @@ pub(super) fn unseen(
         names.collect::<Vec<_>>().join(", ")
     };
     let own = names(&is_ours);
-    let reached_by = names(&|name| OTHERS.contains(&&*name.to_string_lossy().to_ascii_lowercase()));
+    let reached_by = names(&is_others);
     let advice = [
         (
             own,

@@ -169,8 +169,12 @@ pub(super) fn printed(
 /// A service of the user's.
 fn of_user(folder: &Path, options: &Given, environment: &Environment) -> Result<Unit> {
     let name = instance(folder)?;
+    let units = match user_manager::environment() {
+        Ok(variables) => user_manager::units(&user_manager::surroundings(environment, &variables))?,
+        Err(_) => user_manager::units(environment)?,
+    };
     Ok(Unit {
-        path: user_manager::units(environment)?.join(&name),
+        path: units.join(&name),
         text: service(&own_program()?, options)?,
         commands: format!(
             "systemctl --user daemon-reload && systemctl --user enable --now '{name}'"

@@ -1,5 +1,6 @@
 //! The user's systemd, asked by `systemctl --user`.
 
+use super::given::{is_others, is_ours};
 use crate::{
     config::Environment,
     error::{Error, Result},
@@ -107,8 +108,48 @@ pub(super) fn environment() -> Result<Vec<(String, String)>> {
     let shown = systemctl(&["show-environment"])?;
     let pairs = shown.lines().filter_map(|line| line.split_once('='));
     Ok(pairs
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .map(|(name, value)| (name.to_owned(), unquoted(value)))
         .collect())
+}
+
+/// A value as `show-environment` writes it: one that a shell would not take as it is stands
+/// in `$'…'`, and has escapes there.
+fn unquoted(value: &str) -> String {
+    let inner = value.strip_prefix("$'");
+    let Some(inner) = inner.and_then(|inner| inner.strip_suffix('\'')) else {
+        return value.to_owned();
+    };
+    let mut out = String::new();
+    let mut chars = inner.chars();
+    while let Some(char) = chars.next() {
+        let escaped = (char == '\\').then(|| chars.next()).flatten();
+        out.push(match escaped {
+            Some('n') => '\n',
+            Some('t') => '\t',
+            Some(other) => other,
+            None => char,
+        });
+    }
+    out
+}
+
+/// What a service of the manager finds around it: the manager's variables in place of this
+/// shell's, and no setting that only this shell has.
+pub(super) fn surroundings(
+    environment: &Environment,
+    variables: &[(String, String)],
+) -> Environment {
+    let mut seen = environment.clone();
+    seen.variables
+        .retain(|name, _| !is_ours(name) && !is_others(name));
+    for (name, value) in variables {
+        seen.variables.insert(name.into(), value.into());
+    }
+    let home = variables
+        .iter()
+        .find(|(name, value)| name == "HOME" && !value.is_empty());
+    seen.home = home.map(|(_, home)| home.into()).or(seen.home);
+    seen
 }
 
 /// Whether the manager runs from boot on, without a login.
@@ -118,11 +159,56 @@ pub(super) fn lingers() -> bool {
     name.is_some_and(|name| Path::new(LINGER).join(name).exists())
 }
 
-/// The folder where a user's own units are.
+/// The folder where a manager with these surroundings finds a user's own units.
 ///
 /// # Errors
 /// [`Error::Setup`] where no home is known.
 pub(super) fn units(environment: &Environment) -> Result<PathBuf> {
     let config = environment.xdg("XDG_CONFIG_HOME", ".config")?;
     Ok(config.join("systemd/user"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_manager_finds_its_units_by_its_own_variables() {
+        let environment = Environment {
+            variables: [("XDG_CONFIG_HOME", "/shell"), ("VM0_API_KEY", "x")]
+                .map(|(name, value)| (name.into(), value.into()))
+                .into(),
+            home: Some("/home/me".into()),
+            current_dir: "/".into(),
+        };
+        let of = |variables: &[(&str, &str)]| {
+            let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let variables: Vec<_> = variables.iter().map(pair).collect();
+            let seen = surroundings(&environment, &variables);
+            assert!(
+                !seen
+                    .variables
+                    .contains_key("VM0_API_KEY".as_ref() as &std::ffi::OsStr)
+            );
+            units(&seen).unwrap()
+        };
+        assert_eq!(of(&[]), Path::new("/home/me/.config/systemd/user"));
+        let told = [("HOME", "/other")];
+        assert_eq!(of(&told), Path::new("/other/.config/systemd/user"));
+        let told = [("HOME", "/other"), ("XDG_CONFIG_HOME", "/its")];
+        assert_eq!(of(&told), Path::new("/its/systemd/user"));
+    }
+
+    #[test]
+    fn a_value_is_read_as_the_manager_has_it() {
+        for (shown, value) in [
+            ("/a/b", "/a/b"),
+            ("$'/a b/c'", "/a b/c"),
+            (r"$'it\'s\n\\'", "it's\n\\"),
+            ("$x", "$x"),
+        ] {
+            assert_eq!(unquoted(shown), value);
+        }
+    }
 }

@@ -344,12 +344,18 @@ fn options_of_a_service_stand_beside_its_template() {
         alice systemctl --user daemon-reload
         alice "$VM0FS" enable
         [ ! -e .config/systemd/user/vm0fs@.service ]; alice ls vm0/agents
-        alice "$VM0FS" disable"#,
+        alice "$VM0FS" disable
+        # The manager does not have a variable of the shell's: its folder counts.
+        alice XDG_CONFIG_HOME="$HOME/xc" "$VM0FS" enable --read-only
+        grep " $HOME/vm0 ro," /proc/self/mountinfo
+        alice XDG_CONFIG_HOME="$HOME/xc" "$VM0FS" mount --print-unit vm0 |
+            grep "^# $HOME/.config/systemd/user/vm0fs@"
+        alice "$VM0FS" disable; [ ! -e .config/systemd ]; [ ! -e xc ]"#,
     );
     let out = said.succeeded();
     assert!(out.contains("\"ttl_seconds\": 5"), "{out}");
     assert!(out.contains("my $HOME cache"), "{out}");
-    assert_eq!(out.matches("wrote ").count(), 3, "{out}");
+    assert_eq!(out.matches("wrote ").count(), 4, "{out}");
     assert!(out.contains("writer\n"), "{out}");
 }
 
