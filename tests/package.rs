@@ -1,8 +1,10 @@
 //! What `scripts/package` makes of the program under test: installed, used, and removed
 //! without a trace.
 
+mod installer;
+
 use crate::{
-    commands::{Place, finish, script, shell, until},
+    commands::{Place, finish, shell, until},
     support::{Bench, Who, folder_for_all, is_mounted, program},
 };
 use std::{
@@ -13,11 +15,18 @@ use std::{
 };
 use vm0fs::demo::World;
 
+/// A file in the folder of the packages that is none of them.
+const OTHERS: &str = "vm0fs-notes.tar.gz";
+
 /// A folder with the packages, made once, and what `scripts/package` has printed.
 fn made() -> &'static (PathBuf, String) {
     static MADE: OnceLock<(PathBuf, String)> = OnceLock::new();
     MADE.get_or_init(|| {
         let folder = folder_for_all("vm0fs-packages-");
+        // Files of the user's, which stay.
+        fs::write(folder.join(OTHERS), "").unwrap();
+        let sums = format!("sha256sum {OTHERS} > SHA256SUMS");
+        shell(Who::Myself, &format!("cd '{}' && {sums}", folder.display()));
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         // Not `finish`: where cargo-deb is missing, it is built.
         let output = Command::new(root.join("scripts/package"))
@@ -93,7 +102,8 @@ fn the_packages_are_those_that_their_sums_say() {
         Who::Myself,
         &format!("cd '{folder}' && sha256sum -c SHA256SUMS"),
     );
-    assert_eq!(said.matches(": OK").count(), 2, "{said}");
+    assert_eq!(said.matches(": OK").count(), 3, "{said}");
+    assert!(said.contains(OTHERS), "{said}");
     let deb = package(".deb");
     let fields = shell(
         Who::Myself,
@@ -270,10 +280,12 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
         let home = bench.folder(&format!("home-{who:?}"), who);
         let services = home.join(".config/systemd/user/default.target.wants");
         fs::create_dir_all(&services).unwrap();
-        fs::create_dir_all(home.join(".local/bin")).unwrap();
+        // As on a machine whose homes are on a small disk.
+        fs::create_dir_all(home.join("disk/bin")).unwrap();
+        std::os::unix::fs::symlink("disk", home.join(".local")).unwrap();
         fs::write(home.join(".local/bin/other"), "").unwrap();
         if let Some((uid, gid)) = who.ids() {
-            let all = format!("chown -R {uid}:{gid} '{}'", home.display());
+            let all = format!("chown -hR {uid}:{gid} '{}'", home.display());
             shell(Who::Myself, &all);
         }
         let unpacked = bench.folder(&format!("unpacked-{who:?}"), who);
@@ -332,13 +344,31 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
         let service = services.join("vm0fs@srv.service");
         let template = local.join("share/systemd/user/vm0fs@.service");
         std::os::unix::fs::symlink(&template, &service).unwrap();
+        // As `vm0fs enable` writes it, which knows the program without symlinks.
+        let with_options = services.join("vm0fs@opt.service");
+        std::os::unix::fs::symlink(&template, &with_options).unwrap();
+        let drop_in = services.parent().unwrap().join("vm0fs@opt.service.d");
+        let enabled = installed.canonicalize().unwrap();
+        let text = format!(
+            "# Written by `vm0fs enable`; `vm0fs disable` removes it.\n[Service]\nExecStart=\n\
+             ExecStart=:{} mount --foreground --offline -- %f\n",
+            enabled.display()
+        );
+        fs::create_dir(&drop_in).unwrap();
+        fs::write(drop_in.join("options.conf"), text).unwrap();
+        if let Some((uid, gid)) = who.ids() {
+            let own = format!("chown -R {uid}:{gid} '{}'", drop_in.display());
+            shell(Who::Myself, &own);
+        }
         let of_other = services.join("vm0fs@usr.service");
         std::os::unix::fs::symlink("/dev/null", &of_other).unwrap();
         let own = local.join("share/vm0fs/install.sh");
         let said = run(&own, &["--uninstall"]).succeeded();
         assert!(said.contains("is removed"), "{said}");
-        let removed = format!("removed {}", service.display());
-        assert!(said.contains(&removed), "{said}");
+        for service in [service, with_options, drop_in.join("options.conf")] {
+            let removed = format!("removed {}", service.display());
+            assert!(said.contains(&removed), "{said}");
+        }
         fs::remove_file(of_other).unwrap();
         assert!(said.contains("fusermount3 -u FOLDER"), "{said}");
         assert!(place.run("ls -A").contains(".vm0fs"));
@@ -346,95 +376,11 @@ fn the_archive_is_installed_over_another_version_used_and_removed() {
         until("what the mount wrote is all that is left", || {
             let left = everything(&home, ".cache");
             left.replace(
-                "./.local/state\n./.local/state/vm0fs\n./.local/state/vm0fs/vm0fs.log\n",
+                "./disk/state\n./disk/state/vm0fs\n./disk/state/vm0fs/vm0fs.log\n",
                 "",
             ) == before
         });
         run(&installer, &["--uninstall"]).failed(&["there is no vm0fs in"]);
         run(&installer, &["--frobnicate"]).failed(&["--frobnicate", "--help"]);
     }
-}
-
-#[test]
-fn an_installation_that_fails_can_be_removed_or_gone_on_with() {
-    let who = *Who::all().last().unwrap();
-    let bench = Bench::new(World::empty());
-    let installer = unpack(who, &bench.folder("unpacked", who));
-    let prefix = bench.folder("own", who).join("prefix");
-    let run = |arguments: &[&str]| {
-        let mut command = bench.command_of(&installer, who);
-        finish(command.args(arguments).arg("--prefix").arg(&prefix))
-    };
-    // A file where a folder is to be.
-    let share = prefix.join("share");
-    let obstacle = share.join("systemd");
-    let shown = obstacle.display();
-    shell(
-        who,
-        &format!("mkdir -p '{}' && touch '{shown}'", share.display()),
-    );
-    let before = everything(&prefix, "-");
-    run(&[]).failed(&["systemd", "not all is installed", "--uninstall --prefix"]);
-    assert!(prefix.join("bin/vm0fs").exists());
-    run(&["--uninstall"]).succeeded();
-    assert_eq!(everything(&prefix, "-"), before);
-    // Over another version that had the file that is in the way.
-    run(&[]).failed(&["not all is installed"]);
-    let list = prefix.join("share/vm0fs/installed");
-    shell(who, &format!("echo share/systemd >> '{}'", list.display()));
-    run(&[]).succeeded();
-    run(&["--uninstall"]).succeeded();
-    assert!(!prefix.exists());
-}
-
-#[test]
-fn a_folder_of_any_name_can_hold_what_the_archive_has() {
-    let who = *Who::all().last().unwrap();
-    let bench = Bench::new(World::empty());
-    let folder = bench.folder("unpacked", who);
-    let prefix = folder.join("it's ours");
-    let installer = unpack(who, &folder);
-    let run = |prefix: &Path| {
-        let mut command = bench.command_of(&installer, who);
-        finish(command.arg("--prefix").arg(prefix)).succeeded()
-    };
-    // What it says removes it, without the folder's name as an option.
-    let said = run(&prefix);
-    let remove = said.lines().last().unwrap();
-    let remove = remove.strip_prefix("To remove it: ").unwrap();
-    assert!(shell(who, remove).contains("is removed from"));
-    assert!(!prefix.exists());
-
-    // A unit cannot have an apostrophe there.
-    let prefix = folder.join("50% & a|b");
-    run(&prefix);
-    let unit = folder.join("vm0fs@x.service");
-    fs::copy(prefix.join("share/systemd/user/vm0fs@.service"), &unit).unwrap();
-    let mut verify = Command::new("systemd-analyze");
-    verify.args(["verify", "--user", "--man=no"]).arg(&unit);
-    let runtime = bench.folder("runtime", Who::Myself);
-    let said = finish(verify.env("XDG_RUNTIME_DIR", runtime));
-    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
-}
-
-#[test]
-fn the_installer_says_what_a_machine_lacks() {
-    let bench = Bench::new(World::empty());
-    let installer = unpack(Who::Myself, &bench.folder("unpacked", Who::Myself));
-    // No fusermount3 on this path.
-    let tools = bench.folder("tools", Who::Myself);
-    for tool in [
-        "sh", "sed", "dirname", "mktemp", "find", "sort", "mkdir", "cat", "cp", "mv", "chmod",
-        "rm", "rmdir", "grep", "id",
-    ] {
-        std::os::unix::fs::symlink(format!("/usr/bin/{tool}"), tools.join(tool)).unwrap();
-    }
-    let install = format!(
-        "PATH='{}' sh '{}' --prefix '{}'",
-        tools.display(),
-        installer.display(),
-        bench.folder("prefix", Who::Myself).display()
-    );
-    let said = finish(&mut script(Who::Myself, &install)).succeeded();
-    assert!(said.contains("sudo apt-get install fuse3"), "{said}");
 }

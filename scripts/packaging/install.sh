@@ -37,10 +37,13 @@ done
 here=$(cd -- "$(dirname -- "$0")" && pwd)
 if [ -z "$prefix" ] && [ -f "$here/installed" ]; then prefix=${here%/share/vm0fs}; fi
 [ -n "$prefix" ] || prefix=${HOME:?the home folder is not known; name a folder with --prefix}/.local
+# A shell expands no tilde after the equals sign of --prefix=~/DIR.
 case $prefix in
 /*) ;;
+'~' | '~/'*) prefix=${HOME:?the home folder is not known; name another folder with --prefix}${prefix#"~"} ;;
 *) prefix=$PWD/$prefix ;;
 esac
+while [ "$prefix" != / ] && [ "$prefix" != "${prefix%/}" ]; do prefix=${prefix%/}; done
 list=$prefix/share/vm0fs/installed
 
 # A word for a shell, also where it has a space.
@@ -79,17 +82,28 @@ remove() {
     done <"$1"
 }
 
+# The lines of units that start this program begin so, one form a line: the program is the
+# first word, in quotes where it needs them. Its path is as it was typed (the template of this
+# folder) or without symlinks (what `vm0fs enable` writes).
+starting() {
+    {
+        printf '%s\n' "$prefix/bin"
+        (cd -P -- "$prefix/bin" 2>/dev/null && pwd -P) || true
+    } | sed -n -e 's/%/%%/g' -e 's|$|/vm0fs|' -e h \
+        -e 's/.*/=:& /p' -e g -e 's/.*/=:"&" /p' -e g -e 's/.*/=& /p'
+}
+
 # Ends this user's services that start this program, as long as it is there.
 disable_services() {
-    program=$(printf '%s/bin/vm0fs' "$prefix" | sed 's/%/%%/g')
+    ours=$(starting)
+    template=$prefix/share/systemd/user/vm0fs@.service
     units=${XDG_CONFIG_HOME:-${HOME-}/.config}/systemd/user
     for link in "$units"/*.wants/vm0fs@*.service; do
         name=${link##*/}
         starts=$units/$name.d/options.conf
         [ -f "$starts" ] || starts=$link
-        # The program is the first word of the line, in quotes where it needs them.
-        grep -s '^ExecStart=' -- "$starts" | grep -qF -e "=:$program " -e "=:\"$program\" " \
-            -e "=$program " || continue
+        [ "$starts" -ef "$template" ] ||
+            grep -s '^ExecStart=' -- "$starts" | grep -qF -e "$ours" || continue
         instance=${name#vm0fs@}
         folder=$(systemd-escape --unescape --path -- "${instance%.service}") &&
             "$prefix/bin/vm0fs" disable "$folder" ||
@@ -153,6 +167,7 @@ while IFS= read -r file; do
     share/systemd/*) sed "s|^ExecStart=:/usr/bin/vm0fs|ExecStart=$(unit_word)|" "$here/$file" >"$prefix/$file" ;;
     # Aside first: a program that runs cannot be written to.
     bin/*)
+        [ ! -d "$prefix/$file" ] || fail "$(word "$prefix/$file") is a folder; move it away"
         cp -f -- "$here/$file" "$prefix/$file.new"
         chmod 755 -- "$prefix/$file.new"
         mv -f -- "$prefix/$file.new" "$prefix/$file"
@@ -160,7 +175,9 @@ while IFS= read -r file; do
     *) cp -f -- "$here/$file" "$prefix/$file" ;;
     esac
 done <"$new"
-say "$("$prefix/bin/vm0fs" --version) is installed in $prefix."
+told=$("$prefix/bin/vm0fs" --version) ||
+    fail "$(word "$prefix/bin/vm0fs") does not run there (is it on a mount with noexec?); choose another --prefix"
+say "$told is installed in $prefix."
 if is_mounted; then
     say "Your mounts go on with the program that they began with. To exchange it in place:"
     say "    $(word "$prefix/bin/vm0fs") upgrade --all"
@@ -177,8 +194,8 @@ fi
 if [ ! -c /dev/fuse ]; then
     say "/dev/fuse is missing: sudo modprobe fuse; in a container: --device /dev/fuse"
 fi
-case $prefix in
-"${HOME-}/.local" | /usr/local | /usr) say "Completion works in a new bash or fish. For zsh, add to ~/.zshrc before compinit:" ;;
+case $prefix/share in
+"${XDG_DATA_HOME:-${HOME-}/.local/share}" | /usr/local/share | /usr/share) say "Completion works in a new bash or fish. For zsh, add to ~/.zshrc before compinit:" ;;
 *)
     say "For completion in bash, add to ~/.bashrc:"
     say "    . $(word "$prefix/share/bash-completion/completions/vm0fs")"
