@@ -151,8 +151,8 @@ pub fn run_worker(
 }
 
 fn start(prepared: &Prepared, options: &Options, link: Option<&mut Link>) -> Result<Mounted> {
-    let (path, source) = (prepared.path.clone(), options.source.as_deref());
-    Mounted::start(path, source, &options.settings, link)
+    let source = options.source.as_deref();
+    Mounted::start(prepared, source, &options.settings, link)
 }
 
 /// Raises this process's limit of open files as far as it may: each file that a

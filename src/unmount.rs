@@ -26,13 +26,19 @@ use nix::{
     unistd::Uid,
 };
 use std::{
+    env,
+    ffi::OsStr,
     io::{self, Read},
-    path::{Path, absolute},
+    path::{Path, PathBuf, absolute},
     process::{Command, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
+
+/// The programs of the package fuse3, and of fuse before it, that mount and unmount for an
+/// ordinary user.
+const HELPERS: [&str; 2] = ["fusermount3", "fusermount"];
 
 /// The longest wait for a mount to be gone, and for `fusermount3` to answer.
 const UNMOUNT_LIMIT: Duration = Duration::from_secs(10);
@@ -47,6 +53,15 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// Holders that a message names.
 const MAX_HOLDERS: usize = 8;
+
+/// The program that mounts and unmounts for an ordinary user, in the folders of a `PATH`.
+pub fn helper(path: Option<&OsStr>) -> Option<PathBuf> {
+    let folders: Vec<_> = path.into_iter().flat_map(env::split_paths).collect();
+    HELPERS.iter().find_map(|name| {
+        let mut files = folders.iter().map(|folder| folder.join(name));
+        files.find(|file| file.is_file())
+    })
+}
 
 /// Where `fusermount3` looks up which user has mounted what it is to unmount, and what to do
 /// where that is missing, as in the root folder of some containers.
@@ -159,7 +174,7 @@ fn detach(entry: &MountEntry, lazy: bool) -> Result<(), Refusal> {
             None => return Err(Refusal::Other("the kernel does not answer".into())),
         }
     }
-    for helper in ["fusermount3", "fusermount"] {
+    for helper in HELPERS {
         let mut command = Command::new(helper);
         command.arg(if lazy { "-uz" } else { "-u" });
         match run(command.arg(&entry.mountpoint)) {

@@ -20,6 +20,15 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
+    /// Makes the folders anew that were made, where another mount that failed has removed
+    /// them since.
+    pub(super) fn make_again(&self) {
+        if !self.made.is_empty() {
+            // If this fails, the mount does, and says why.
+            let _ = fs::create_dir_all(&self.path);
+        }
+    }
+
     /// Removes the folders that were made, since there will be no mount.
     pub(super) fn take_back(&self) {
         for path in self.made.iter().rev() {

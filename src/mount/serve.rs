@@ -3,6 +3,7 @@
 use super::{
     hung::Hung,
     memory,
+    mountpoint::Prepared,
     open::{Origin, SHARED, full_disk, greet, look_at_shared, open_from},
     session,
 };
@@ -142,7 +143,7 @@ fn fits(settings: &Settings, connection: &Connection) -> Result<()> {
 impl Mounted {
     /// Mounts.
     pub(super) fn start(
-        mountpoint: PathBuf,
+        prepared: &Prepared,
         source: Option<&str>,
         settings: &Settings,
         link: Option<&mut Link>,
@@ -163,6 +164,9 @@ impl Mounted {
         }
         let fs = new_fs(&tree, &pending);
         let (gate, offer, on_mounted) = (fs.gate(), fs.offer(), fs.on_mounted());
+        // To ask the service took time.
+        prepared.make_again();
+        let mountpoint = prepared.path.clone();
         let session = session::mount(fs, &mountpoint, options, source)?;
         let mut mounted = Self::new(mountpoint, tree, pending, gate, origin)?;
         mounted.warnings = warnings;

@@ -9,12 +9,12 @@ use crate::{
     proc::Process,
     supervisor::Connection,
     text::one_line,
-    threads,
+    threads, unmount,
 };
 use fuser::{Config, MountOption, Session, SessionACL};
 use nix::unistd::Uid;
 use std::{
-    io, mem,
+    env, io, mem,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
     thread,
@@ -73,8 +73,7 @@ pub(super) fn mount(
     options: &MountOptions,
     source: Option<&str>,
 ) -> Result<Session<Fs>> {
-    let allow_other = options.allow_other;
-    let mut config = config(allow_other);
+    let mut config = config(options.allow_other);
     config.mount_options = vec![
         MountOption::NoSuid,
         MountOption::NoDev,
@@ -89,8 +88,7 @@ pub(super) fn mount(
     if options.no_exec {
         config.mount_options.push(MountOption::NoExec);
     }
-    Session::new(fs, mountpoint, &config)
-        .map_err(|error| mount_error(mountpoint, allow_other, &error))
+    Session::new(fs, mountpoint, &config).map_err(|error| mount_error(mountpoint, &error))
 }
 
 /// What later workers must know of a mount that was just made.
@@ -140,7 +138,9 @@ pub(super) fn take_over(fs: Fs, device: &OwnedFd, connection: &Connection) -> Re
 }
 
 /// Says what to do about the usual reasons why a mount fails.
-fn mount_error(mountpoint: &Path, allow_other: bool, error: &io::Error) -> Error {
+fn mount_error(mountpoint: &Path, error: &io::Error) -> Error {
+    // What fusermount3 says ends in a line's end.
+    let told = one_line(&error.to_string(), 400);
     let advice = if !Path::new("/dev/fuse").exists() {
         "; /dev/fuse is missing: load the kernel module with `modprobe fuse`, or give the \
          container --device /dev/fuse"
@@ -152,14 +152,16 @@ fn mount_error(mountpoint: &Path, allow_other: bool, error: &io::Error) -> Error
          by fusermount3. A container needs --cap-add SYS_ADMIN, and where AppArmor forbids it, \
          --security-opt apparmor=unconfined: `vm0fs help containers`"
     } else if error.kind() == io::ErrorKind::NotFound {
-        "; an ordinary user needs fusermount3: install the package fuse3"
-    } else if allow_other && !Uid::effective().is_root() {
+        let path = env::var_os("PATH");
+        match Uid::effective().is_root() || unmount::helper(path.as_deref()).is_some() {
+            true => "; another program has removed the folder, or one on the way to it: try again",
+            false => "; an ordinary user needs fusermount3: install the package fuse3",
+        }
+    } else if told.contains("allow_other") {
         "; --allow-other needs the line user_allow_other in /etc/fuse.conf"
     } else {
         "; see that /dev/fuse may be opened, the package fuse3 is installed and the folder is yours"
     };
-    // What fusermount3 says ends in a line's end.
-    let told = one_line(&error.to_string(), 400);
     Error::Setup(format!(
         "cannot mount at {}: {told}{advice}",
         mountpoint.display()
@@ -185,4 +187,28 @@ pub(super) fn serve(session: Session<Fs>) -> io::Result<()> {
     guard
         .join()
         .unwrap_or_else(|_| Err(io::Error::other("its thread panicked")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_to_mount_is_told_with_its_cause() {
+        let told = |error: io::Error| mount_error(Path::new("/gone/vm0"), &error).to_string();
+        // The tests need fusermount3.
+        let gone = told(io::ErrorKind::NotFound.into());
+        assert!(gone.contains("removed the folder"), "{gone}");
+        assert!(!gone.contains("fuse3"), "{gone}");
+        let not_yours = "fusermount3: user has no write access to mountpoint /gone/vm0\n";
+        let not_yours = told(io::Error::other(not_yours));
+        assert!(not_yours.contains("the folder is yours"), "{not_yours}");
+        assert!(!not_yours.contains("allow"), "{not_yours}");
+        let others = "fusermount3: option allow_other only allowed if 'user_allow_other' is set";
+        let others = told(io::Error::other(others));
+        assert!(
+            others.contains("needs the line user_allow_other"),
+            "{others}"
+        );
+    }
 }

@@ -8,16 +8,15 @@ use crate::{
     proc::Process,
     supervisor,
     text::shell_path,
-    unmount::{TABLE, TABLE_ADVICE},
+    unmount::{self, TABLE, TABLE_ADVICE},
 };
 use nix::unistd::Uid;
 use std::{
-    env,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::{self, OpenOptions},
     io,
     os::unix::fs::{MetadataExt, PermissionsExt},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 const DEVICE: &str = "/dev/fuse";
@@ -105,12 +104,8 @@ fn right_to_mount(capabilities: Option<u64>) -> Check {
 /// The setuid program that mounts for an ordinary user.
 fn helper(environment: &Environment) -> Check {
     let path = environment.variables.get(OsStr::new("PATH"));
-    let folders: Vec<PathBuf> = path.into_iter().flat_map(env::split_paths).collect();
-    let found = ["fusermount3", "fusermount"].iter().find_map(|name| {
-        let mut files = folders.iter().map(|folder| folder.join(name));
-        let file = files.find(|file| file.is_file())?;
-        Some((fs::metadata(&file).ok()?, file))
-    });
+    let found = unmount::helper(path.map(OsString::as_os_str));
+    let found = found.and_then(|file| Some((fs::metadata(&file).ok()?, file)));
     let Some((data, file)) = found else {
         return Check::fail(
             "not found in PATH, and an ordinary user needs it",
