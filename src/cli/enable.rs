@@ -3,7 +3,7 @@
 
 use super::{
     complete::values::Values,
-    given::{given, own_program, unseen},
+    given::{given, not_text, own_program, unseen},
     output::{print, start_logging},
     unit,
     user_manager::{self as manager, systemctl},
@@ -366,7 +366,10 @@ fn without_systemd(
     folder: &Path,
     environment: &Environment,
 ) -> Error {
-    let program = shell_word(&program.to_string_lossy());
+    let (Some(program), Some(folder)) = (program.to_str(), folder.to_str()) else {
+        return not_text("the path of the program or of the folder");
+    };
+    let program = shell_word(program);
     let mut arguments = String::new();
     for (name, value) in options {
         arguments += &match value {
@@ -374,7 +377,7 @@ fn without_systemd(
             None => format!(" --{name}"),
         };
     }
-    arguments += &format!(" {}", shell_word(&folder.to_string_lossy()));
+    arguments += &format!(" {}", shell_word(folder));
     let command = format!("{program} mount{arguments}");
     let note = unseen(environment, &[], "cron");
     let note = note.map_or_else(String::new, |note| format!("\nNote: {note}"));

@@ -35,6 +35,7 @@ const MOST_DESCRIPTORS: usize = 2;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Connection {
     /// The mountpoint, as the kernel names it.
+    #[serde(with = "path")]
     pub(crate) mountpoint: PathBuf,
     /// The kernel's INIT request.
     pub(crate) request: Vec<u8>,
@@ -56,6 +57,37 @@ pub(crate) struct Connection {
     pub(crate) format: u32,
     /// When the mount was made.
     pub(crate) mounted_at: Timestamp,
+}
+
+/// A path in a message: text, as all versions read it, and bytes where it is none.
+mod path {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::{
+        ffi::OsString,
+        os::unix::ffi::{OsStrExt, OsStringExt},
+        path::{Path, PathBuf},
+    };
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        match path.to_str() {
+            Some(text) => to.serialize_str(text),
+            None => to.collect_seq(path.as_os_str().as_bytes()),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        Ok(match Form::deserialize(from)? {
+            Form::Text(text) => text.into(),
+            Form::Bytes(bytes) => OsString::from_vec(bytes).into(),
+        })
+    }
 }
 
 /// What the supervisor says.

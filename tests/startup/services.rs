@@ -6,7 +6,12 @@ use crate::{
     commands::{Said, finish, shell, small_world},
     support::{Bench, Who, program},
 };
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    path::Path,
+    process::Command,
+};
 
 #[test]
 fn units_that_are_printed_are_without_complaint() {
@@ -162,6 +167,11 @@ fn without_systemd_enable_says_what_to_do_instead() {
         let line = shell(who, &line);
         assert!(line.starts_with("@reboot "), "{line}");
         assert!(line.ends_with("/50\\% off'\n"), "{line}");
+        // A line of text cannot name it.
+        let mut command = bench.command(who);
+        let folder = std::ffi::OsStr::from_bytes(b"v\xff");
+        command.arg("enable").arg(folder);
+        finish(command.env("XDG_RUNTIME_DIR", &runtime)).failed(&["not UTF-8"]);
         run(&["disable", "my vm0"]).failed(&["has no service", "vm0fs unmount"]);
         let home = bench.dir().join(format!("home-{who:?}"));
         assert!(!home.join(".config").exists(), "nothing is written");

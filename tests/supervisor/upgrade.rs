@@ -2,7 +2,7 @@
 
 use super::{replaced, workers};
 use crate::{
-    commands::{Place, Running, finish, kill, small_world, until},
+    commands::{Place, Running, finish, kill, shell, small_world, until},
     support::{
         Bench, SOON, Who,
         fake::{Action, Fault},
@@ -11,7 +11,9 @@ use crate::{
 };
 use nix::sys::signal::Signal::{SIGHUP, SIGKILL};
 use serde_json::Value;
-use std::{fs, path::Path, process::Command, thread, time::Duration};
+use std::{
+    ffi::OsStr, fs, os::unix::ffi::OsStrExt, path::Path, process::Command, thread, time::Duration,
+};
 
 #[test]
 fn a_mount_goes_on_with_the_program_on_disk_or_as_it_is() {
@@ -140,6 +142,27 @@ fn all_mounts_are_those_of_the_user_who_asks() {
         let place = bench.dir().join(place);
         let expected = format!("{}: {what}", place.display());
         assert!(line.starts_with(&expected), "{out}");
+    }
+}
+
+#[test]
+fn a_mountpoint_whose_name_is_no_text_goes_on_as_others_do() {
+    for who in Who::all() {
+        let bench = Bench::new(small_world());
+        let parent = bench.folder(&format!("places-{who:?}"), who);
+        let path = parent.join(OsStr::from_bytes(b"v\xff"));
+        let place = Place { who, path };
+        finish(&mut place.mount(&bench)).succeeded();
+        // A shell finds it by its beginning.
+        let list = format!("ls '{}'/v*/agents", parent.display());
+        assert_eq!(shell(who, &list), "writer\n");
+        finish(bench.command(who).arg("upgrade").arg(&place.path)).succeeded();
+        assert_eq!(shell(who, &list), "writer\n");
+        let status = format!("cat '{}'/v*/.vm0fs/status.json", parent.display());
+        let status: Value = serde_json::from_str(&shell(who, &status)).unwrap();
+        assert_eq!(status["workers"]["replaced"], 1, "{status}");
+        finish(&mut place.unmount(&bench)).succeeded();
+        assert!(!is_mounted(&place.path));
     }
 }
 
