@@ -124,7 +124,7 @@ impl CacheSettings {
         environment: &Environment,
     ) -> Result<Self> {
         let dir = match dir {
-            Some(dir) => environment.current_dir.join(dir),
+            Some(dir) => environment.path(&dir),
             None => environment.xdg("XDG_CACHE_HOME", ".cache")?.join("vm0fs"),
         };
         outside_mounts(&dir)?;
@@ -210,7 +210,7 @@ pub fn shared_cache(
 /// `config.toml`. Without a home there is no such file.
 fn read_config(environment: &Environment) -> Result<MountOptions> {
     match environment.xdg("XDG_CONFIG_HOME", ".config") {
-        Ok(dir) => files::read_config(&dir.join("vm0fs/config.toml"), environment.home.as_deref()),
+        Ok(dir) => files::read_config(&dir.join("vm0fs/config.toml"), environment),
         Err(_) => Ok(MountOptions::default()),
     }
 }
@@ -277,7 +277,7 @@ fn token_source<'a>(
     login: &'a Login<'_>,
 ) -> Result<Option<TokenSource<'a>>> {
     if let Some(path) = &arguments.connection.token_file {
-        let path = login.environment.current_dir.join(path);
+        let path = login.environment.path(path);
         return Ok(Some(TokenSource::File(path)));
     }
     for variable in TOKENS {

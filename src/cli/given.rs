@@ -41,7 +41,7 @@ pub(super) fn given(
                 let values = matches.get_raw(id).into_iter().flatten();
                 for value in values {
                     let value = match is_path(arg) {
-                        true => environment.current_dir.join(value).into_os_string(),
+                        true => environment.path(Path::new(value)).into_os_string(),
                         false => value.to_owned(),
                     };
                     let text = value.into_string().map_err(|_| not_text(&name))?;

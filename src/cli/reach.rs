@@ -154,7 +154,7 @@ impl ReachOptions {
 
 /// A mountpoint as the kernel's table has it, if no symlink leads to it.
 pub(super) fn absolute(path: &Path, environment: &Environment) -> PathBuf {
-    environment.current_dir.join(path).components().collect()
+    environment.path(path).components().collect()
 }
 
 /// The mounts that may be asked where none is named: none where options say how the service

@@ -160,10 +160,10 @@ pub fn no_files(arguments: &MountOptions, environment: &Environment) -> Result<V
         options.connection.token_file,
         options.shared.shared_cache_key_file,
     ];
-    let missing = named.into_iter().flatten().filter(|path| {
-        let path = environment.current_dir.join(path);
-        fs::metadata(path).is_err()
-    });
+    let missing = named
+        .into_iter()
+        .flatten()
+        .filter(|path| fs::metadata(environment.path(path)).is_err());
     Ok(missing.map(|path| path.display().to_string()).collect())
 }
 

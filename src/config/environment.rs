@@ -6,7 +6,11 @@ use crate::{
     text::unmarked_text,
 };
 use nix::unistd::{Uid, User};
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 /// The variables that hold a token: the API's documentation names the first, the
 /// `vm0` CLI reads the second.
@@ -80,6 +84,20 @@ impl Environment {
             Some((name.to_owned(), value.to_str()?.to_owned()))
         };
         self.variables.iter().filter_map(text).collect()
+    }
+
+    /// A path that a user has named, absolute: one that begins with `~/` is below the home,
+    /// since shells expand no tilde inside of `--option=~/FILE`. Others begin here.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.path_from(&self.current_dir, path)
+    }
+
+    /// As [`Self::path`], for one that begins in a folder.
+    pub(super) fn path_from(&self, folder: &Path, path: &Path) -> PathBuf {
+        match (path.strip_prefix("~"), &self.home) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => folder.join(path),
+        }
     }
 
     /// A base directory of the XDG specification, which wants relative values

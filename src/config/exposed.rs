@@ -30,7 +30,7 @@ pub fn secret_files(
 ) -> Result<Vec<SecretFile>> {
     let options = arguments.clone().or(environment.options()?);
     let options = options.or(read_config(environment)?);
-    let absolute = |path: &PathBuf| environment.current_dir.join(path);
+    let absolute = |path: &PathBuf| environment.path(path);
     let token = options.connection.token_file.as_ref().map(absolute);
     let login = environment.home.as_ref().map(|home| home.join(CLI_LOGIN));
     // One that cannot be read is told of with the settings, where it is needed.

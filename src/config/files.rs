@@ -1,7 +1,10 @@
 //! The files that settings come from: `config.toml`, the `vm0` CLI's login,
 //! and files with a token or a key.
 
-use super::options::{ConnectionOptions, MountOptions, SharedCacheOptions};
+use super::{
+    environment::Environment,
+    options::{ConnectionOptions, MountOptions, SharedCacheOptions},
+};
 use crate::{
     api::{Token, begins_as_token},
     error::{Error, Result, is_missing},
@@ -33,7 +36,7 @@ pub(super) struct CliLogin {
 
 /// Reads `config.toml`; nothing where there is none. Paths in it may begin
 /// with `~/`, and are otherwise relative to its folder.
-pub(super) fn read_config(path: &Path, home: Option<&Path>) -> Result<MountOptions> {
+pub(super) fn read_config(path: &Path, environment: &Environment) -> Result<MountOptions> {
     let Some((text, _)) = read_own(path)? else {
         return Ok(MountOptions::default());
     };
@@ -49,10 +52,8 @@ pub(super) fn read_config(path: &Path, home: Option<&Path>) -> Result<MountOptio
         });
         Error::Setup(format!("{}{place}: {}", path.display(), message))
     })?;
-    let absolute = |value: PathBuf| match (value.strip_prefix("~"), home) {
-        (Ok(rest), Some(home)) => home.join(rest),
-        _ => path.parent().unwrap_or(Path::new("/")).join(value),
-    };
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let absolute = |value: PathBuf| environment.path_from(folder, &value);
     let connection = &mut options.connection;
     connection.token_file = connection.token_file.take().map(absolute);
     connection.cache_dir = connection.cache_dir.take().map(absolute);

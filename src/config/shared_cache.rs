@@ -49,7 +49,7 @@ impl SharedCacheSettings {
         let key_file = shared.shared_cache_key_file.as_ref();
         Ok(Some(Self {
             access,
-            key_file: key_file.map(|path| environment.current_dir.join(path)),
+            key_file: key_file.map(|path| environment.path(path)),
         }))
     }
 

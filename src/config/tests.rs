@@ -92,14 +92,24 @@ fn the_first_source_that_has_a_token_wins() {
             .file(CONFIG, config)
             .file(LOGIN, r#"{"token":"cli"}"#)
     };
-    let flags = MountOptions::from(ConnectionOptions {
-        token_file: Some("flag".into()),
-        ..ConnectionOptions::default()
-    });
+    let of_file = |path: &str| {
+        MountOptions::from(ConnectionOptions {
+            token_file: Some(path.into()),
+            ..ConnectionOptions::default()
+        })
+    };
     let both = [("VM0_API_KEY", "key"), ("VM0_TOKEN", "token")];
     let config = "token-file = \"there\"";
     let token = |world: World, flags| world.load(flags).unwrap().token;
-    assert!(is(&token(world(&both, config), flags), "flag"));
+    assert!(is(&token(world(&both, config), of_file("flag")), "flag"));
+    // Shells expand no tilde in `--token-file=~/flag`.
+    let elsewhere = |path| {
+        let mut world = world(&[], "").file("here/~/flag", "here");
+        world.environment.current_dir.push("here");
+        token(world, of_file(path))
+    };
+    assert!(is(&elsewhere("~/flag"), "flag"));
+    assert!(is(&elsewhere("./~/flag"), "here"));
     let none = MountOptions::default;
     assert!(is(&token(world(&both, config), none()), "key"));
     assert!(is(&token(world(&both[1..], config), none()), "token"));
@@ -157,7 +167,7 @@ fn the_config_file_says_what_options_do_not() {
     assert!(options.allow_external_symlinks);
     let flags = MountOptions {
         connection: ConnectionOptions {
-            cache_dir: Some("rel".into()),
+            cache_dir: Some("~/rel".into()),
             timeout: Some(Span(Duration::from_secs(2))),
             ..ConnectionOptions::default()
         },
@@ -165,6 +175,8 @@ fn the_config_file_says_what_options_do_not() {
         list_ttl: Some(Span(Duration::from_secs(1))),
         ..MountOptions::default()
     };
+    let mut world = world;
+    world.environment.current_dir = "/none".into();
     let settings = world.load(flags).unwrap();
     assert_eq!(settings.cache_dir, world.dir.path().join("rel"));
     assert_eq!(settings.cache_size, 2 << 20);
