@@ -100,14 +100,18 @@ fn without_address_secrets(text: &str) -> String {
 
 /// `~` for the home folder, where that is all of a path or its beginning.
 fn without_home(text: &str, home: &str) -> String {
-    let mut parts = text.split(home);
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let goes_on = part.starts_with(|c: char| c.is_alphanumeric() || "._-".contains(c));
-        out += if goes_on { home } else { "~" };
-        out += part;
+    let is_of_name = |c: char| c.is_alphanumeric() || "._-".contains(c);
+    let (mut out, mut from) = (String::new(), 0);
+    for (at, _) in text.match_indices(home) {
+        let (before, after) = (&text[..at], &text[at + home.len()..]);
+        // The slashes of file:///home/me are those of an address.
+        let begins = before.ends_with("://") || !before.ends_with(|c| c == '/' || is_of_name(c));
+        let ends = !after.starts_with(is_of_name);
+        out += &text[from..at];
+        out += if begins && ends { "~" } else { home };
+        from = at + home.len();
     }
-    out
+    out + &text[from..]
 }
 
 #[cfg(test)]
@@ -135,6 +139,12 @@ mod tests {
         assert_eq!(hide("/", "/a"), "/a");
         let other = "/home/mem /home/me.old /home/me";
         assert_eq!(hide("/home/me", other), "/home/mem /home/me.old ~");
+        let inside = "/mnt/home/me /root/cache/home/me/x";
+        assert_eq!(hide("/home/me", inside), inside);
+        assert_eq!(hide("/root", "/mnt/root/cache"), "/mnt/root/cache");
+        let others = "--cache-dir=/home/me/c file:///home/me/s: \"/home/me\"";
+        let hidden = "--cache-dir=~/c file://~/s: \"~\"";
+        assert_eq!(hide("/home/me", others), hidden);
     }
 
     #[test]
