@@ -118,7 +118,7 @@ fn notes(is_root: bool, place: &str, environment: &Environment) -> Vec<String> {
         ),
     }];
     notes.extend(missing_helper());
-    notes.extend(unseen(environment, &[], "mount"));
+    notes.extend(unseen(environment, &[], "a mount at boot or by systemd"));
     notes
 }
 

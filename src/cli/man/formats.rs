@@ -186,9 +186,10 @@ pub(super) fn mount_helper(mount: &clap::Command, date: &str) -> Page {
     let arguments = arguments.map(|arg| arg.get_id().as_str()).collect();
     page::section(&mut roff, "ENVIRONMENT");
     roff.text([roman(
-        "mount(8) hands on little of its environment, and systemd at boot none: settings belong \
-         into options and config.toml. What it hands on is read as vm0fs-mount(1) says; with \
-         setuid not the variables whose names begin with VM0, AWS_ or XDG_.",
+        "At boot, by systemd and by automount there are no variables of a shell: settings belong \
+         into options and config.toml. A mount(8) that a user calls may hand on what the shell \
+         has; do not rely on it. What is handed on is read as vm0fs-mount(1) says; with setuid \
+         not the variables whose names begin with VM0, AWS_ or XDG_.",
     )]);
     let own = [
         ("/etc/fstab", "The table of file systems."),
@@ -199,7 +200,8 @@ pub(super) fn mount_helper(mount: &clap::Command, date: &str) -> Page {
     ];
     page::paragraph(
         &mut roff,
-        "Below, ~ is the home of the user who mounts, as the password database has it.",
+        "Below, ~ is the home of the user who mounts: HOME, where the caller has set it, else as \
+         the password database has it.",
     );
     page::terms(
         &mut roff,
