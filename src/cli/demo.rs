@@ -9,7 +9,7 @@ use crate::{
     mount,
     proc::{self, Process},
     signals::Signals,
-    text::shell_path,
+    text::{self, shell_path},
 };
 use clap::{ArgAction, Args, ValueHint};
 use std::{
@@ -89,7 +89,13 @@ impl DemoArgs {
         remove_dead();
         let prefix = format!("{PREFIX}{}-", process::id());
         let cache = tempfile::Builder::new().prefix(&prefix).tempdir();
-        let failed = |error| Error::io("making a folder for the demo's cache", error);
+        let failed = |error| {
+            let folder = text::shown(&std::env::temp_dir());
+            Error::Setup(format!(
+                "cannot make a folder for the demo's cache in {folder}: {error}; name another \
+                 folder with the variable TMPDIR"
+            ))
+        };
         let cache = cache.map_err(failed)?;
         let options = mount::Options {
             mountpoint: mountpoint.clone(),

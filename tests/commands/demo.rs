@@ -283,3 +283,13 @@ fn demo_reports_an_unusable_mountpoint() {
         assert!(folder.join("file").exists());
     }
 }
+
+#[test]
+fn demo_names_the_variable_of_a_folder_that_is_missing() {
+    for who in Who::all() {
+        let bench = Bench::new(World::empty());
+        let mut command = bench.command(who);
+        command.args(["demo", "new"]).env("TMPDIR", "/proc/none");
+        finish(&mut command).failed(&["in /proc/none: ", "TMPDIR"]);
+    }
+}

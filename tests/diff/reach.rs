@@ -192,7 +192,10 @@ fn trouble_is_told_and_is_exit_code_2() {
         &["there is no artifact \"nowhere\"", "vm0fs ls artifacts"],
     );
     trouble(&[path, &one, &two, "g"], &["g: is in neither version"]);
-    trouble(&[path, &one, &two, "../f"], &["leads out of the version"]);
+    for path_in in ["../f", "./f/../f"] {
+        let told = format!("{path_in}: `..` cannot be used");
+        trouble(&[path, &one, &two, path_in], &[&told]);
+    }
     trouble(&["/tmp", &one, &two], &["/tmp is in no artifact or volume"]);
     trouble(
         &["/no\nne", &one, &two],

@@ -59,7 +59,9 @@ fn normal(path: &[u8]) -> Result<Vec<u8>> {
         .filter(|part| !part.is_empty() && **part != b"."[..])
         .collect();
     match parts.contains(&&b".."[..]) {
-        true => Err(Error::Setup("leads out of the version".into())),
+        true => Err(Error::Setup(
+            "`..` cannot be used in it; name a path in the version without".into(),
+        )),
         false => Ok(parts.join(&b'/')),
     }
 }
