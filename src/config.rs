@@ -25,11 +25,11 @@ pub use self::{
     units::{Span, whole_number},
 };
 
-use self::{environment::TOKENS, files::CliLogin};
+use self::{environment::TOKENS, files::CliLogin, options::MIN_CACHE_SIZE};
 use crate::{
     api::{ClientConfig, Token},
     error::{Error, Result},
-    proc::{self, Barred, MountEntry},
+    proc::{self, Barred},
     shared::SharedKey,
     text::{self, hex},
 };
@@ -62,9 +62,6 @@ pub const DEFAULT_CACHE_SIZE: u64 = 10 << 30;
 
 /// By default the cache takes at most this share of the free disk.
 const FREE_SHARE: u64 = 10;
-
-/// The size of a cache on a disk without room, in bytes: a [`CacheSize`] is no smaller.
-const MIN_CACHE_SIZE: u64 = 1 << 20;
 
 /// On a disk with less free space not even a small version fits, in bytes.
 pub const LEAST_FREE: u64 = 64 << 20;
@@ -349,8 +346,7 @@ pub fn size_beside(settled: u64, is_usual: bool, held: u64) -> u64 {
 /// would wait without end where the process of that mount is stopped, so this does not.
 fn outside_mounts(dir: &Path) -> Result<()> {
     // Where they cannot be read, the command that uses them says why.
-    let mut mounts = proc::mounts().unwrap_or_default();
-    mounts.retain(MountEntry::is_vm0fs);
+    let mounts = proc::vm0fs_mounts().unwrap_or_default();
     let inside = |mountpoint: &Path| {
         Err(Error::Setup(format!(
             "the cache cannot be in a mount of vm0fs: {} leads into {}; name a folder elsewhere \

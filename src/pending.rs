@@ -179,6 +179,13 @@ impl PendingRequests {
         }
     }
 
+    /// Fetches what an operation was answered without and has wished for, for those to come.
+    pub(crate) fn grant_wishes(&self, view: &View<'_>, since: Instant) {
+        for key in view.take_wishes() {
+            self.wait(key, since, Box::new(|_| ()));
+        }
+    }
+
     /// Runs an operation to its end, and waits for what it misses: for commands,
     /// which may wait.
     ///
@@ -189,9 +196,7 @@ impl PendingRequests {
         loop {
             let view = self.shared.tree.at(since);
             let answer = operation(&view);
-            for key in view.take_wishes() {
-                self.wait(key, since, Box::new(|_| ()));
-            }
+            self.grant_wishes(&view, since);
             let key = match answer {
                 Ok(value) => return Ok(value),
                 Err(Miss::Error(error)) => return Err(error),

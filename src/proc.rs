@@ -14,7 +14,9 @@ mod way;
 pub use self::{
     descriptor::{Descriptor, DescriptorInfo},
     memory::{MemoryLimit, code, is_limited, raise_oom_score, shortage},
-    mounts::{MAX_LINKS, MountEntry, holding, is_on_demand, locate, mount_at, mounts},
+    mounts::{
+        MAX_LINKS, MountEntry, holding, is_on_demand, locate, mount_at, mounts, vm0fs_mounts,
+    },
     process::{Process, Status, processes},
     user_namespace::{is_in_user_namespace, is_mapped, outside_user},
     way::{Barred, follow, is_plain},

@@ -16,7 +16,7 @@ pub use self::{
 use self::holders::holders;
 use crate::{
     error::{Error, Result},
-    proc::{MountEntry, holding, is_in_user_namespace, mount_at, mounts},
+    proc::{MountEntry, holding, is_in_user_namespace, mount_at, mounts, vm0fs_mounts},
     text::{one_line, shown},
     threads,
 };
@@ -229,8 +229,7 @@ fn run(command: &mut Command) -> io::Result<Result<(), String>> {
 }
 
 fn nothing_at(path: &Path) -> Error {
-    let mut mounts = mounts().unwrap_or_default();
-    mounts.retain(MountEntry::is_vm0fs);
+    let mounts = vm0fs_mounts().unwrap_or_default();
     let places = mounts.iter().map(|entry| shown(&entry.mountpoint));
     let whole = absolute(path).unwrap_or_default();
     let others = match (

@@ -1,5 +1,7 @@
 //! The vm0fs mounts of this machine, and how each of them is, in words.
 
+pub(super) use crate::proc::vm0fs_mounts as all;
+
 use crate::{
     error::{Error, Result},
     pending::LET_GO,
@@ -20,16 +22,6 @@ pub(super) const ANOTHER_S: &str = "another user has mounted it, who alone may a
 
 /// How long a mount may take to release the requests that wait.
 const LET_GO_LIMIT: Duration = Duration::from_millis(300);
-
-/// All vm0fs mounts in the kernel's table.
-///
-/// # Errors
-/// [`Error::Io`] where `/proc` is missing.
-pub(super) fn all() -> Result<Vec<MountEntry>> {
-    let mut mounts = proc::mounts()?;
-    mounts.retain(MountEntry::is_vm0fs);
-    Ok(mounts)
-}
 
 /// Those of this user.
 ///

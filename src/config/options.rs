@@ -16,8 +16,11 @@ pub const USER_AGENT: &str = concat!("vm0fs/", env!("CARGO_PKG_VERSION"));
 /// How long the network may be silent before a read fails.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Maximum size of a cache. In a smaller one not even one small version fits with its index.
-pub type CacheSize = ByteSize<{ 1 << 20 }>;
+/// In a smaller cache not even one small version fits with its index, in bytes.
+pub(super) const MIN_CACHE_SIZE: u64 = 1 << 20;
+
+/// Maximum size of a cache.
+pub type CacheSize = ByteSize<MIN_CACHE_SIZE>;
 
 /// The longest silence of the network. A shorter one would fail on an ordinary network's
 /// worst moments; a longer one is probably a typing error, and would let a process hang for a

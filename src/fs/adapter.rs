@@ -134,7 +134,7 @@ impl Filesystem for Fs {
                 Err(Miss::Error(error)) => reply.error(errno(&error)),
                 Err(Miss::Fetch(_)) => return Some(reply),
             }
-            self.context.grant_wishes(&view, now);
+            self.context.pending.grant_wishes(&view, now);
             None
         });
         let Some(reply) = waits else { return };

@@ -82,13 +82,6 @@ impl Context {
         given
     }
 
-    /// Fetches what an operation was answered without and has wished for, for those to come.
-    pub(super) fn grant_wishes(&self, view: &View<'_>, since: Instant) {
-        for key in view.take_wishes() {
-            self.pending.wait(key, since, Box::new(|_| ()));
-        }
-    }
-
     fn store(&self, ino: u64, handle: &Handle) -> u64 {
         let Some(notifier) = self.notifier.get() else {
             return 0;
@@ -310,7 +303,7 @@ pub(super) fn attempt<T: 'static>(
         drop((view, working));
         return attempt(context, asked, rounds - 1, operation, reply);
     }
-    context.grant_wishes(&view, since);
+    context.pending.grant_wishes(&view, since);
     let result = match outcome {
         Ok(value) => Ok(value),
         Err(Miss::Error(error)) => Err(error),

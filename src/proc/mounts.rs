@@ -71,6 +71,16 @@ pub fn mounts() -> Result<Vec<MountEntry>> {
     Ok(parse(&text))
 }
 
+/// Those of vm0fs.
+///
+/// # Errors
+/// [`Error::Io`] where `/proc` is missing.
+pub fn vm0fs_mounts() -> Result<Vec<MountEntry>> {
+    let mut mounts = mounts()?;
+    mounts.retain(MountEntry::is_vm0fs);
+    Ok(mounts)
+}
+
 /// Which of these mounts a path lies in, or is, and the path below it. The path is one
 /// without `..`, which would lead elsewhere. Touches none of them.
 pub fn holding<'a, 'b>(
