@@ -1,11 +1,11 @@
 //! Content that comes in parts, where the cache or the network is in its way.
 
-use super::parts::{Evicted, archive_of, range_of, text};
+use super::parts::{Evicted, range_of};
 use super::server::*;
 use super::*;
 use crate::store::cache::OVERHEAD;
 use std::{
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     thread,
 };
 
@@ -145,34 +145,66 @@ fn a_read_ahead_begins_with_what_is_wanted() {
 
 #[test]
 fn a_read_that_fails_beside_a_whole_fetch_costs_no_seek_index() {
-    let fails = Arc::new(AtomicBool::new(false));
-    let switch = Arc::clone(&fails);
-    // One span, so that one of both has it at work.
-    let archive = archive_of(&[("f".into(), text(1, 1_600_000))]);
-    let server = Server::new(
-        move |_, asked, stream| match switch.load(Ordering::Relaxed) {
+    // Requests for bytes before the border wait for the first gate and fail; the others wait
+    // for the second.
+    let border = Arc::new(AtomicUsize::new(usize::MAX));
+    let go = [(); 2].map(|()| Arc::new(AtomicBool::new(true)));
+    let (place, gates) = (Arc::clone(&border), go.clone());
+    let evicted = Evicted::served_by(move |_, asked, stream, archive, _| {
+        let is_later = asked.start() >= place.load(Ordering::Relaxed);
+        let gate = &gates[usize::from(is_later)];
+        let fails = !is_later && !gate.load(Ordering::Relaxed);
+        while !gate.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        match fails {
             true => head(stream, "418 I'm a teapot", &[]),
-            false => serve(stream, asked, &archive, "\"1\"", usize::MAX),
-        },
-    );
-    let fixture = Fixture::new();
-    server.fetch(&fixture, &Progress::new()).unwrap();
-    fixture.store.cache.release();
-    entries::remove_content(&fixture.path("v"));
-    let version = fixture.store.version(&key("v")).unwrap();
-    assert_eq!(version.seek().unwrap().spans(), 1);
-    fails.store(true, Ordering::Relaxed);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            for _ in 0..300 {
-                assert!(range_of(&fixture.store, &server, "f", 0, 100).is_err());
-            }
-        });
-        for _ in 0..300 {
-            assert!(server.fetch(&fixture, &Progress::new()).is_err());
+            false => serve(stream, asked, archive, "\"1\"", usize::MAX),
         }
     });
+    let version = evicted
+        .server
+        .fetch(&evicted.fixture, &Progress::new())
+        .unwrap();
+    evicted.fixture.store.cache.release();
+    let seek = version.seek().unwrap();
+    let extent = seek.extents_of_part(3, 0..u64::MAX).next().unwrap();
+    let first = seek.span_at(extent.tar);
+    let block = |span: usize| (seek.output(span).start - extent.tar) / BLOCK as u64 + 2;
+    let sum = |span: usize| (version.index().blocks_of(3).unwrap().start + block(span)) as usize;
+    // As where all has come but a block of each of two spans.
+    let path = evicted.fixture.path("v").join("present");
+    let mut present = vec![1; 8 + version.index().header().sums as usize];
+    present[..8].copy_from_slice(&version.meta().content_bytes.to_le_bytes());
+    present[8 + sum(first + 1)] = 0;
+    present[8 + sum(first + 2)] = 0;
+    fs::write(&path, &present).unwrap();
+    let later = seek.input(first + 2, seek.output(first + 2).end).start;
+    border.store(later as usize, Ordering::Relaxed);
+    go.iter()
+        .for_each(|gate| gate.store(false, Ordering::Relaxed));
+    let asked = evicted.server.asked().len();
+    let comes = |count: usize| {
+        while evicted.server.asked().len() < asked + count {
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let offset = block(first + 1) * BLOCK as u64;
+    thread::scope(|scope| {
+        let read = scope.spawn(|| evicted.range("d/119", offset, 100));
+        comes(1);
+        let whole = scope.spawn(|| evicted.server.fetch(&evicted.fixture, &Progress::new()));
+        comes(2);
+        go[0].store(true, Ordering::Relaxed);
+        assert!(read.join().unwrap().is_err());
+        // Another process has found one damaged meanwhile: as many are missing as before.
+        present[8] = 0;
+        fs::write(&path, &present).unwrap();
+        go[1].store(true, Ordering::Relaxed);
+        whole.join().unwrap().unwrap();
+    });
     assert!(version.can_seek());
+    assert_eq!(version.present(), Present::Whole);
 }
 
 #[test]

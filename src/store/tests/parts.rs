@@ -85,7 +85,7 @@ impl Evicted {
         let server = Server::new(move |number, asked, stream| {
             answer(number, asked, stream, &kept, &count);
         });
-        let fixture = Fixture::new();
+        let fixture = Fixture::with(|config| config.timeout = Duration::from_secs(30));
         server.fetch(&fixture, &Progress::new()).unwrap();
         let evicted = Self {
             fixture,
