@@ -73,7 +73,9 @@ impl Access {
                 .to_file_path()
                 .map(Place::Folder)
                 .map_err(|()| wrong("not a folder")),
-            (scheme, _) => Err(wrong(&format!("{scheme}:// with such a host is not known"))),
+            ("s3", None) => Err(wrong("the URL names no bucket")),
+            ("file", Some(_)) => Err(wrong("file:// takes a third slash before the folder")),
+            (scheme, _) => Err(wrong(&format!("{scheme}:// leads to no shared cache"))),
         }
     }
 
@@ -142,20 +144,21 @@ mod tests {
         ] {
             assert_eq!(access(url, &[]).place().unwrap(), expected, "{url}");
         }
-        for url in [
-            "",
-            "/srv",
-            "s3:",
-            "s3:///x",
-            "s3://u:secret@b/x",
-            "s3://b/x?secret",
-            "s3://b:1/x",
-            "file://host/x",
-            "http://b/x",
-            "gs://b/x",
+        for (url, why) in [
+            ("", "not a URL"),
+            ("/srv", "not a URL"),
+            ("s3:", "no bucket"),
+            ("s3:///x", "no bucket"),
+            ("s3://u:secret@b/x", ""),
+            ("s3://b/x?secret", ""),
+            ("s3://b:1/x", ""),
+            ("file://host/x", "a third slash"),
+            ("http://b/x", "http:// leads to no"),
+            ("gs://b/x", "gs:// leads to no"),
         ] {
             let message = access(url, &[]).place().unwrap_err().to_string();
             assert!(message.contains("s3://bucket/prefix"), "{message}");
+            assert!(message.contains(why), "{url}: {message}");
             assert!(!message.contains("secret"), "{message}");
         }
     }
