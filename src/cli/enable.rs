@@ -6,7 +6,7 @@ use super::{
     given::{given, not_text, own_program, unseen},
     output::{print, start_logging},
     unit,
-    user_manager::{self as manager, systemctl},
+    user_manager::{self, Manager, systemctl},
 };
 use crate::{
     config::{Environment, MountOptions, Settings},
@@ -94,7 +94,7 @@ impl Service {
         };
         let folder: PathBuf = folder.components().collect();
         let name = unit::instance(&folder)?;
-        let units = manager::units(surroundings)?;
+        let units = user_manager::units(surroundings)?;
         Ok(Self {
             folder,
             template: units.join(unit::TEMPLATE_NAME),
@@ -105,7 +105,7 @@ impl Service {
     }
 
     fn is(&self, verb: &str) -> Result<bool> {
-        manager::run("systemctl", &[verb, "--quiet", &self.name]).map(|said| said.is_well)
+        user_manager::run("systemctl", &[verb, "--quiet", &self.name]).map(|said| said.is_well)
     }
 
     /// What stands in the files that `enable` writes; `None` for those that there are not.
@@ -210,23 +210,14 @@ impl EnableArgs {
         let declaration = Self::augment_args(Command::new("vm0fs enable"));
         let options = given(&declaration, std::env::args_os().skip(1), environment)?;
         let program = own_program()?;
-        let variables = match manager::environment() {
-            Ok(variables) => variables,
-            Err(error) => {
-                let service = Service::at(self.mountpoint, environment, environment)?;
-                let folder = &service.folder;
-                return Err(without_systemd(
-                    &error,
-                    &program,
-                    &options,
-                    folder,
-                    environment,
-                ));
-            }
-        };
-        let surroundings = manager::surroundings(environment, &variables);
-        let service = Service::at(self.mountpoint, environment, &surroundings)?;
-        check(self.options, &surroundings)?;
+        let manager = Manager::seen_from(environment);
+        let service = Service::at(self.mountpoint, environment, &manager.surroundings)?;
+        if let Some(error) = manager.absent {
+            let folder = &service.folder;
+            let error = without_systemd(&error, &program, &options, folder, environment);
+            return Err(error);
+        }
+        check(self.options, &manager.surroundings)?;
         let is_active = service.is("is-active")?;
         if !is_active && vm0fs_at(&service.folder)?.is_some_and(lives) {
             let shown = service.folder.display();
@@ -257,7 +248,7 @@ impl EnableArgs {
             )));
         }
         report(&service, "started:")?;
-        if let Some(note) = unseen(environment, &variables, "the service") {
+        if let Some(note) = unseen(environment, &manager.variables, "the service") {
             print(&format!("note: {note}\n"))?;
         }
         Ok(())
@@ -298,7 +289,7 @@ fn write_files(
         }
         Ok::<_, Error>(())
     };
-    let there = manager::run("systemctl", &["cat", unit::TEMPLATE_NAME])?;
+    let there = user_manager::run("systemctl", &["cat", unit::TEMPLATE_NAME])?;
     let is_ours = fs::read_to_string(&service.template).is_ok_and(|text| text.starts_with(MARK));
     if !there.is_well || is_ours {
         write_one(&service.template, &unit::template(program)?)?;
@@ -350,7 +341,7 @@ fn report(service: &Service, verb: &str) -> Result<()> {
     if let Some(remark) = said.strip_prefix(&format!("serving {folder}; ")) {
         print(&format!("warning: {}\n", one_line(remark, 400)))?;
     }
-    if !manager::lingers() {
+    if !user_manager::lingers() {
         print("It ends at logout. To have it from boot on: loginctl enable-linger\n")?;
     }
     print(&format!(
@@ -398,15 +389,11 @@ impl DisableArgs {
     /// # Errors
     /// [`Error::Setup`] where the folder has no service, or it cannot be stopped.
     pub fn run(self, environment: &Environment) -> Result<()> {
-        let variables = match manager::environment() {
-            Ok(variables) => variables,
-            Err(error) => {
-                let service = Service::at(self.mountpoint, environment, environment)?;
-                return disable_files(&service, &error);
-            }
-        };
-        let surroundings = manager::surroundings(environment, &variables);
-        let service = Service::at(self.mountpoint, environment, &surroundings)?;
+        let manager = Manager::seen_from(environment);
+        let service = Service::at(self.mountpoint, environment, &manager.surroundings)?;
+        if let Some(error) = manager.absent {
+            return disable_files(&service, &error);
+        }
         let (name, folder) = (&service.name, service.folder.display());
         let is_known = service.is("is-enabled")? || service.is("is-active")?;
         if !is_known && !service.drop_in.exists() {

@@ -4,7 +4,7 @@
 use super::{
     fstab, fstab_line,
     given::{not_text, own_program, unseen},
-    user_manager,
+    user_manager::{self, Manager},
 };
 use crate::{
     config::Environment,
@@ -169,10 +169,8 @@ pub(super) fn printed(
 /// A service of the user's.
 fn of_user(folder: &Path, options: &Given, environment: &Environment) -> Result<Unit> {
     let name = instance(folder)?;
-    let units = match user_manager::environment() {
-        Ok(variables) => user_manager::units(&user_manager::surroundings(environment, &variables))?,
-        Err(_) => user_manager::units(environment)?,
-    };
+    let manager = Manager::seen_from(environment);
+    let units = user_manager::units(&manager.surroundings)?;
     Ok(Unit {
         path: units.join(&name),
         text: service(&own_program()?, options)?,

@@ -99,12 +99,35 @@ pub(super) fn systemctl(arguments: &[&str]) -> Result<String> {
     }
 }
 
-/// The variables that the manager gives to its services; the error says why there is no
-/// manager.
-///
-/// # Errors
-/// Where none can be asked.
-pub(super) fn environment() -> Result<Vec<(String, String)>> {
+/// The manager of this user's services.
+pub(super) struct Manager {
+    /// The variables that it gives to its services.
+    pub(super) variables: Vec<(String, String)>,
+    /// What a service finds around it; what this process finds, where there is no manager.
+    pub(super) surroundings: Environment,
+    /// Why there is no manager, or none that answers.
+    pub(super) absent: Option<Error>,
+}
+
+impl Manager {
+    /// Asks the manager, if there is one.
+    pub(super) fn seen_from(environment: &Environment) -> Self {
+        match variables() {
+            Ok(variables) => Self {
+                surroundings: surroundings(environment, &variables),
+                variables,
+                absent: None,
+            },
+            Err(error) => Self {
+                variables: Vec::new(),
+                surroundings: environment.clone(),
+                absent: Some(error),
+            },
+        }
+    }
+}
+
+fn variables() -> Result<Vec<(String, String)>> {
     let shown = systemctl(&["show-environment"])?;
     let pairs = shown.lines().filter_map(|line| line.split_once('='));
     Ok(pairs
@@ -135,10 +158,7 @@ fn unquoted(value: &str) -> String {
 
 /// What a service of the manager finds around it: the manager's variables in place of this
 /// shell's, and no setting that only this shell has.
-pub(super) fn surroundings(
-    environment: &Environment,
-    variables: &[(String, String)],
-) -> Environment {
+fn surroundings(environment: &Environment, variables: &[(String, String)]) -> Environment {
     let mut seen = environment.clone();
     seen.variables
         .retain(|name, _| !is_ours(name) && !is_others(name));
