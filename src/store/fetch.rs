@@ -430,10 +430,10 @@ impl Fetcher {
         };
         let (mut unpacked, draft) = unpack::unpack(&mut source, staging, left, &job)?;
         let known = cache.numbered(key);
-        let has_numbers = known.is_none_or(|known| {
-            let (records, packed) = (&mut unpacked.records, &unpacked.packed);
-            records.number_as(known.index(), packed)
-        });
+        let has_numbers = match known {
+            Some(known) => unpacked.number_as(known.index(), &job)?,
+            None => true,
+        };
         let unpacked = unpacked;
         // At the same time as the index is written: a listing waits for both.
         let prove = || unpacked.prove(key, cache.verify());

@@ -5,6 +5,9 @@
 pub struct Limits {
     /// Entries, with the directories that are only implied.
     pub entries: u32,
+    /// Numbers of an index whose archive was made anew, with those that lead to no file any
+    /// more: 48 bytes of disk and memory each.
+    pub numbers: u32,
     /// Components of a path; a deeper entry is left out.
     pub depth: u32,
     /// Bytes of one component: a longer one is shortened. At least 40.
@@ -29,6 +32,8 @@ impl Default for Limits {
         Self {
             // The service walks up to 100,000; twentyfold still unpacks in 400 MB of memory.
             entries: 2_000_000,
+            // All files of the largest version replaced once.
+            numbers: 4_000_000,
             // Deeper than tools can walk by path (PATH_MAX over two bytes a level).
             depth: 1024,
             // NAME_MAX.

@@ -67,16 +67,14 @@ impl PartialVersion {
     /// The node of that name in a directory, if its entry has come. The last entry of a
     /// name wins, so a later call may return another node.
     pub fn child(&self, dir: u32, name: &[u8]) -> Option<u32> {
-        self.alive()?;
-        self.index().child(dir, name)
+        self.shown()?.child(dir, name)
     }
 
     /// A node's attributes so far. A file's size is final as soon as its header has come;
     /// its `nlink`, and a directory's time and `nlink`, may change. Symlinks are not
     /// shown: whether one leads out of its version is known only at the end.
     pub fn node(&self, node: u32) -> Option<Node> {
-        self.alive()?;
-        let index = self.index();
+        let index = self.shown()?;
         let record = *index.record(node)?;
         let stored = index.holes(node).map_or(record.size, |map| map.stored());
         drop(index);
@@ -86,14 +84,12 @@ impl PartialVersion {
     /// A name of a node in its directory, if its entry has come; none where more than `most`
     /// entries are to be looked through.
     pub fn name(&self, node: u32, most: usize) -> Option<Vec<u8>> {
-        self.alive()?;
-        self.index().name(node, most).map(<[u8]>::to_vec)
+        self.shown()?.name(node, most).map(<[u8]>::to_vec)
     }
 
     /// Opens a file, as soon as its header has come.
     pub fn open(&self, node: u32) -> Option<PartialFile> {
-        self.alive()?;
-        let index = self.index();
+        let index = self.shown()?;
         let Record {
             kind,
             size,
@@ -125,8 +121,12 @@ impl PartialVersion {
         })
     }
 
-    fn alive(&self) -> Option<()> {
-        self.shared.failed.get().is_none().then_some(())
+    /// The index so far, if what has come is to be shown: under one lock, since the next entry
+    /// may be the first that has another number than it is known by.
+    fn shown(&self) -> Option<MutexGuard<'_, Builder>> {
+        let index = self.index();
+        let is_shown = self.shared.failed.get().is_none() && index.agrees();
+        is_shown.then_some(index)
     }
 
     /// Whether the entries so far have the numbers under which they are known from another

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::store::cache::{HASHED_HOLES, Proof, Written, files_with_links};
 use crate::store::index::format::{self, ROOT, Record};
-use crate::store::index::{Builder, Records, holes::Map};
+use crate::store::index::{Builder, Index, Records, holes::Map};
 use crate::store::meta::{Verified, Verify};
 use crate::store::seek::{Draft, Extents, Recorder, Start, WAITING, prove_all};
 use crate::store::{checksums::Packed, key::VersionKey, limits::Limits};
@@ -118,6 +118,16 @@ impl Unpacked {
             );
         }
         Ok(verified)
+    }
+
+    /// Gives the nodes the numbers that they are known by ([`Records::number_as`]).
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub(super) fn number_as(&mut self, known: &Index, job: &Job<'_>) -> Result<bool> {
+        let most = job.limits.numbers;
+        let numbered = self.records.number_as(known, &self.packed, most);
+        numbered.map_err(|error| Fault::from(error).of(&job.request.key))
     }
 }
 

@@ -22,6 +22,7 @@ const CEILING: u64 = 8 << 20;
 /// Small, so that a few hundred bytes exceed each of them.
 const LIMITS: Limits = Limits {
     entries: 64,
+    numbers: 128,
     depth: 16,
     name: 40,
     path: 300,

@@ -2,6 +2,7 @@
 //! holds them for good. A number leads to the file of the same path, or to none.
 
 use super::{
+    builder::TooMuch,
     format::{self, ROOT, Record},
     reader::Index,
     records::{NONE, Records},
@@ -22,19 +23,36 @@ impl Records {
     /// Gives each node the number that `known`, the index of another archive of the version,
     /// has for its path; one that is not there, or is not the same, a number that `known`
     /// does not use. Returns whether all nodes have had these numbers already.
-    pub(in crate::store) fn number_as(&mut self, known: &Index, packed: &Packed) -> bool {
+    ///
+    /// # Errors
+    /// Where there would be more than `most` numbers, with those that lead to no file.
+    pub(in crate::store) fn number_as(
+        &mut self,
+        known: &Index,
+        packed: &Packed,
+        most: u32,
+    ) -> Result<bool, TooMuch> {
         let (numbers, count) = self.numbers_of(known);
+        let dead = Record {
+            kind: format::DEAD,
+            ..Record::default()
+        };
         let mut all = (0..).zip(&numbers);
         let has_numbers = all.all(|(node, number)| [node, NONE].contains(number));
         // A part of it may not be readable any more, and yet it is of the same archive.
         let is_equal = || known.is_damaged() && self.table(packed) == Some(known.header().table);
         if has_numbers || is_equal() {
-            return true;
+            // Numbers of files that are gone stay taken.
+            let count = self.nodes.len().max(known.len() as usize);
+            self.nodes.resize(count, dead);
+            return Ok(true);
         }
-        let dead = Record {
-            kind: format::DEAD,
-            ..Record::default()
-        };
+        if count > most {
+            return Err(TooMuch(format!(
+                "its archive has been made anew with other files so often that its index has \
+                 {count} numbers; {most} are allowed"
+            )));
+        }
         let new = |node: u32| numbers.get(node as usize).copied().unwrap_or(NONE);
         let nodes = std::mem::replace(&mut self.nodes, vec![dead; count as usize]);
         for (mut record, number) in nodes.into_iter().zip(&numbers) {
@@ -52,7 +70,7 @@ impl Records {
             let number = record.digest.checked_sub(1)?;
             digests.get(number as usize).copied()
         });
-        false
+        Ok(false)
     }
 
     /// The number that each node is to have, [`NONE`] for a dead one, and how many numbers

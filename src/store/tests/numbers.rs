@@ -3,7 +3,10 @@
 use super::server::*;
 use super::*;
 use crate::store::fetch::exchange;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 const LARGE: usize = BLOB_SIZE as usize + 5;
 
@@ -93,6 +96,44 @@ fn every_path_keeps_its_number_in_whatever_order_an_archive_is_made_anew() {
         assert_eq!(version.index().header().table, table);
     }
     assert_eq!(again(&fixture, &archive).index().header().table, before);
+}
+
+/// Files of these names, each with its name as content.
+fn named(names: &[&str]) -> Vec<u8> {
+    let add = |tar: Tar, name: &&str| tar.file(*name, *name);
+    names.iter().fold(Tar::default(), add).gz()
+}
+
+#[test]
+fn the_number_of_a_file_that_is_gone_stays_taken() {
+    let fixture = Fixture::new();
+    let version = fixture.put("v", &named(&["a", "b", "c"])).unwrap();
+    let gone = walk(version.index(), "c").unwrap();
+    let version = again(&fixture, &named(&["a", "b"]));
+    assert!(version.index().node(gone).is_none());
+    let table = version.index().header().table;
+    // The same once more, and its index is the same.
+    let version = again(&fixture, &named(&["a", "b"]));
+    assert_eq!(version.index().header().table, table);
+    let version = again(&fixture, &named(&["a", "b", "d"]));
+    assert_ne!(walk(version.index(), "d"), Some(gone));
+    let version = again(&fixture, &named(&["a", "b", "c"]));
+    assert_ne!(walk(version.index(), "c"), Some(gone));
+}
+
+#[test]
+fn an_archive_that_is_another_each_time_has_no_endless_index() {
+    let fixture = Fixture::with(|config| config.limits.numbers = 10);
+    fixture.put("v", &named(&["a", "b", "c"])).unwrap();
+    let version = again(&fixture, &named(&["d", "e", "f"]));
+    assert_eq!(version.index().len(), 7);
+    drop(version);
+    assert_eq!(again(&fixture, &named(&["g", "h", "i"])).index().len(), 10);
+    fixture.store.cache.release();
+    crate::store::cache::entries::remove_content(&fixture.path("v"));
+    let error = fixture.put("v", &named(&["j"])).unwrap_err();
+    assert!(matches!(error, Error::Limit { .. }), "{error}");
+    assert!(error.to_string().contains("11 numbers; 10 are"), "{error}");
 }
 
 #[test]
@@ -189,26 +230,40 @@ fn numbers_outlive_a_tree_that_has_vanished_from_the_disk() {
 #[test]
 fn an_archive_on_its_way_is_not_shown_under_other_numbers() {
     let fixture = Fixture::new();
-    let files = |names: [&str; 2]| {
-        let tar = Tar::default().file(names[0], vec![b'0'; 100]);
-        tar.file(names[1], vec![b'1'; LARGE]).gz()
+    let files = |names: [&str; 3]| {
+        let add = |tar: Tar, name: &str| tar.file(name, vec![name.as_bytes()[0]; LARGE]);
+        names.into_iter().fold(Tar::default(), add).gz()
     };
-    fixture.put("v", &files(["a", "b"])).unwrap();
-    for (archive, is_shown) in [(files(["a", "b"]), true), (files(["b", "a"]), false)] {
+    let before = files(["first", "a", "b"]);
+    fixture.put("v", &before).unwrap();
+    for (archive, is_shown) in [(before, true), (files(["first", "b", "a"]), false)] {
         fixture.store.cache.release();
         entries::remove_content(&fixture.path("v"));
-        let shown = Mutex::new(Vec::new());
+        let (shown, held) = (Mutex::new(Vec::new()), OnceLock::new());
         let look = || {
             let partial = fixture.store.partial(&key("v"));
-            shown.lock().push(partial.and_then(|it| it.child(0, b"a")));
+            // An operation has it in hand while more comes.
+            let held = match &partial {
+                Some(partial) => Some(held.get_or_init(|| Arc::clone(partial))),
+                None => held.get(),
+            };
+            for partial in partial.iter().chain(held) {
+                let number = |name: &str| partial.child(0, name.as_bytes());
+                let known = ["first", "a", "b"].map(number);
+                // No name leads to another number than the one that it is known by.
+                let is_right =
+                    |(found, number): (Option<u32>, u32)| found.is_none_or(|found| found == number);
+                assert!(known.into_iter().zip(1..).all(is_right), "{known:?}");
+                shown.lock().push(known[1]);
+            }
         };
         let request = FetchRequest {
             on_partial: &look,
             ..request("v")
         };
         fixture.take_in(&request, &archive).unwrap();
+        assert!(held.get().is_some());
         let shown = shown.lock();
-        assert_eq!(shown.contains(&Some(1)), is_shown, "{shown:?}");
-        assert!(shown.iter().flatten().all(|number| *number == 1));
+        assert_eq!(shown.contains(&Some(2)), is_shown, "{shown:?}");
     }
 }
