@@ -3,7 +3,7 @@
 
 /// The format of all that is kept; to be raised with each change of it. A worker does
 /// not take over what has another one.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// What the memory begins with.
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"vm0fs ho");

@@ -335,7 +335,7 @@ fn the_format_is_the_one_that_was_pinned() {
         262_144,
         3_584,
     ];
-    assert_eq!((Handover::FORMAT, layout), (1, pinned));
+    assert_eq!((Handover::FORMAT, layout), (2, pinned));
     let record = frames::frame(&[1, 2, 3]);
     let bytes = [3, 0, 0, 0, 0x1d, 0x80, 0xbc, 0x55, 1, 2, 3, 0, 0, 0, 0, 0];
     assert_eq!(record, bytes);

@@ -55,8 +55,8 @@ use std::{
 /// Versions kept open: each costs one file descriptor, a large one two, and so does one
 /// whose index lacks digests.
 const OPEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
-/// Versions that are kept open for their numbers alone.
-const LOST: NonZeroUsize = NonZeroUsize::new(16).unwrap();
+/// Versions that are kept open for their numbers alone, with their indexes.
+const LOST: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 /// Bytes of memory that the indexes of open versions may have when another version is
 /// opened. The index of a million files takes 80 MB once all of it has been read.
 pub(super) const INDEXES: u64 = 96 << 20;

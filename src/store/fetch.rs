@@ -370,14 +370,11 @@ impl Fetcher {
         staging.expect(expected, progress)?;
         crash_point("room-reserved");
         let key = &request.key;
-        let builder = Builder::new(&self.limits);
         let partial = Arc::new(PartialVersion::new(
             staging.directory()?,
             staging.create_pack()?,
-            match cache.numbered(key) {
-                Some(known) => builder.beside(known),
-                None => builder,
-            },
+            Builder::new(&self.limits),
+            cache.numbered(key),
         ));
         self.partial
             .lock()
@@ -430,7 +427,7 @@ impl Fetcher {
         };
         let (mut unpacked, draft) = unpack::unpack(&mut source, staging, left, &job)?;
         let known = cache.numbered(key);
-        let has_numbers = match known {
+        let has_numbers = match &known {
             Some(known) => unpacked.number_as(known.index(), &job)?,
             None => true,
         };
@@ -471,6 +468,7 @@ impl Fetcher {
             tree_bytes: unpacked.records.file_length(&unpacked.packed),
             seek_bytes,
             archive_bytes: source.bytes,
+            numbers: known.map(|known| known.numbers().to_owned()),
             verified,
             skipped: unpacked.skipped,
             omitted: unpacked.omitted.clone(),

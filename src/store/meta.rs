@@ -1,7 +1,8 @@
 //! `meta.json`: facts about a version beside its index, for people and for the quota of
 //! the cache.
 
-use super::key::VersionKey;
+use super::{index::format::Header, key::VersionKey};
+use crate::text::hex;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{fs::File, io::Read};
@@ -77,6 +78,10 @@ pub struct Meta {
     pub seek_bytes: u64,
     /// Bytes of the archive as downloaded.
     pub archive_bytes: u64,
+    /// The table of the index whose numbers the nodes have kept, in hexadecimal, where the
+    /// archive was made anew since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<String>,
     /// The proof of content.
     pub verified: Verified,
     /// Entries of the archive that are not shown (see `unpack`).
@@ -95,6 +100,13 @@ impl Meta {
         let mut text = Vec::new();
         file.take(LONGEST).read_to_end(&mut text).ok()?;
         serde_json::from_slice(&text).ok()
+    }
+
+    /// What the numbers of the version's nodes are of: of its own index, or of the one whose
+    /// numbers it has kept.
+    pub(super) fn numbers_of(&self, index: &Header) -> String {
+        let kept = self.numbers.clone();
+        kept.unwrap_or_else(|| hex(&index.table))
     }
 
     /// The key of the version; `None` if its kind is unknown.

@@ -10,6 +10,7 @@ mod objects;
 pub(crate) use self::{
     files::{AgentFile, Control, Form, MetaFile, RunFile},
     ids::{StorageId, VersionId},
+    objects::Object,
 };
 
 pub use self::files::START_FILE;
@@ -17,7 +18,6 @@ pub use crate::store::NodeKind as Kind;
 
 use crate::{api::types::StorageKind, guide::PAGES};
 use inodes::Inodes;
-use objects::Object;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 

@@ -33,7 +33,7 @@ use std::{
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, Once, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -54,6 +54,7 @@ pub struct Version {
     key: VersionKey,
     meta: Meta,
     index: Index,
+    numbers: String,
     /// What has been verified of the pack with this inode and of its blobs: other content
     /// that takes its place is verified anew, also while this is still read.
     checked: Mutex<Option<(u64, Arc<Checked>)>>,
@@ -72,6 +73,7 @@ pub struct Version {
     /// Milliseconds after `opened` when it was last seen in its place, plus one.
     seen: AtomicU64,
     opened: Instant,
+    shown: Once,
     /// Milliseconds after `opened` of the last touch, plus one.
     touched: AtomicU64,
 }
@@ -130,6 +132,7 @@ impl Version {
         };
         Some(Self {
             key: key.clone(),
+            numbers: meta.numbers_of(index.header()),
             meta,
             checked: Mutex::new(None),
             index,
@@ -142,6 +145,7 @@ impl Version {
             keepalive: keepalive.clone(),
             seen: AtomicU64::new(0),
             opened: Instant::now(),
+            shown: Once::new(),
             touched: AtomicU64::new(0),
         })
     }
@@ -184,6 +188,17 @@ impl Version {
     /// Its names and attributes, which stay when the content is evicted.
     pub fn index(&self) -> &Index {
         &self.index
+    }
+
+    /// What the numbers of its nodes are of: two indexes with the same have no number for
+    /// different files.
+    pub fn numbers(&self) -> &str {
+        &self.numbers
+    }
+
+    /// Runs this once, before any call returns: where its nodes are first shown.
+    pub fn when_first_shown(&self, compare: impl FnOnce()) {
+        self.shown.call_once(compare);
     }
 
     /// Facts about it.

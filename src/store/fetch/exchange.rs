@@ -252,12 +252,13 @@ pub(in crate::store) fn take_in(
     let mut staging = Staging::new(cache.quota())?;
     staging.expect(tree + lacks + meta.seek_bytes, progress)?;
     let known = cache.numbered(key);
-    let known = known.as_deref().map(Version::index);
-    let Some(seek) = receive(object, &mut staging, &meta, tree, known, progress)? else {
+    let index = known.as_deref().map(Version::index);
+    let Some(seek) = receive(object, &mut staging, &meta, tree, index, progress)? else {
         tracing::warn!(version = %key.version_id, "an index of the shared cache is of no use");
         return Ok(false);
     };
     let meta = Meta {
+        numbers: known.map_or(meta.numbers, |known| Some(known.numbers().to_owned())),
         boot: durability::boot().map(str::to_string),
         ..meta
     };

@@ -32,6 +32,8 @@ pub struct PartialVersion {
     /// The staging directory, by which blobs are reached: it is renamed at the end.
     directory: File,
     index: Mutex<Builder>,
+    /// What the numbers are of that the nodes are known by ([`Version::numbers`]).
+    numbers: Option<String>,
     /// The large file that is arriving.
     blob: Mutex<Option<Arc<Blob>>>,
 }
@@ -49,8 +51,14 @@ struct Arriving {
 }
 
 impl PartialVersion {
-    /// One of whose pack so many bytes are there already.
-    pub(super) fn new(directory: File, (lock, kept): (ContentLock, u64), index: Builder) -> Self {
+    /// One of whose pack so many bytes are there already, and of whose nodes perhaps another
+    /// index is known.
+    pub(super) fn new(
+        directory: File,
+        (lock, kept): (ContentLock, u64),
+        index: Builder,
+        known: Option<Arc<Version>>,
+    ) -> Self {
         Self {
             shared: Arc::new(Arriving {
                 pack: Pack::new(lock, kept),
@@ -59,7 +67,11 @@ impl PartialVersion {
                 opened: AtomicU64::new(0),
             }),
             directory,
-            index: Mutex::new(index),
+            numbers: known.as_ref().map(|known| known.numbers().to_owned()),
+            index: Mutex::new(match known {
+                Some(known) => index.beside(known),
+                None => index,
+            }),
             blob: Mutex::new(None),
         }
     }
@@ -133,6 +145,12 @@ impl PartialVersion {
     /// archive: only then can it be shown.
     pub(super) fn agrees(&self) -> bool {
         self.index().agrees()
+    }
+
+    /// Whether its nodes can be shown to a process that knows numbers of the version which are
+    /// of this ([`Version::numbers`]).
+    pub fn has_numbers_of(&self, known: &str) -> bool {
+        self.numbers.as_deref() == Some(known)
     }
 
     /// Notes the index that is sealed, with the same numbers.

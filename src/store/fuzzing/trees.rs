@@ -179,6 +179,7 @@ fn fitting_meta(tree: &[u8], proven: bool) -> Vec<u8> {
             .unwrap_or_default(),
         seek_bytes: 0,
         archive_bytes: 0,
+        numbers: None,
         verified: if proven {
             Verified::Yes
         } else {

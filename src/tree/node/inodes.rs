@@ -10,6 +10,10 @@
 //! once in 1,700 mounts: then the second to be met gets another, and a table on
 //! disk says so from then on, again in any order.
 //!
+//! The nodes of a version are numbered by its index. Where that has become another one, with
+//! other numbers, all inode numbers of the version lead to nothing from then on, and it gets
+//! new ones: a name that the kernel knows is never that of another file.
+//!
 //! The table in memory grows with the pages seen: FORGET has nothing to free, and
 //! no number is ever given twice. A page is written down for the next worker before its
 //! number is given out: the kernel goes on to use the numbers that it has.
@@ -54,8 +58,7 @@ pub(crate) struct Inodes {
 
 struct Table {
     owners: HashMap<Object, u32>,
-    /// Each with its digest, once a number was drawn for it.
-    objects: Vec<(Object, Option<[u8; 32]>)>,
+    objects: Vec<Numbered>,
     numbers: HashMap<Page, u64>,
     pages: HashMap<u64, Page>,
     exceptions: Exceptions,
@@ -65,6 +68,26 @@ struct Table {
     is_unsaved: bool,
     /// The bits of a page's number.
     bits: u32,
+}
+
+/// What has inode numbers.
+#[derive(Default)]
+struct Numbered {
+    /// `None` where its numbers lead to nothing any more, or it is not known.
+    object: Option<Object>,
+    /// Of the object, once a number was drawn for it.
+    digest: Option<[u8; 32]>,
+    /// What the numbers of its nodes are of ([`crate::store::Version::numbers`]).
+    nodes: Option<Arc<str>>,
+}
+
+impl Numbered {
+    fn of(object: Object) -> Self {
+        Self {
+            object: Some(object),
+            ..Self::default()
+        }
+    }
 }
 
 /// Which page a node is in, and its place there.
@@ -89,7 +112,7 @@ impl Inodes {
         let mut table = Table {
             // The fixed part has page 0: FUSE numbers the root 1.
             owners: HashMap::from([(Object::Fixed, 0)]),
-            objects: vec![(Object::Fixed, None)],
+            objects: vec![Numbered::of(Object::Fixed)],
             numbers: HashMap::from([((0, 0), 0)]),
             pages: HashMap::from([(0, (0, 0))]),
             exceptions: exceptions.into_iter().collect(),
@@ -117,15 +140,37 @@ impl Inodes {
         if let Some(&owner) = self.table.read().owners.get(object) {
             return owner;
         }
+        self.table.write().owner(object, &self.handover)
+    }
+
+    /// What the numbers of an object's nodes are of, if that has been noted.
+    pub(crate) fn nodes_of(&self, object: &Object) -> Option<Arc<str>> {
+        let table = self.table.read();
+        let owner = *table.owners.get(object)?;
+        table.objects[owner as usize].nodes.clone()
+    }
+
+    /// Notes what the numbers of an object's nodes are of. Where they have been of something
+    /// else, the inode numbers that the object has had lead to nothing from then on.
+    /// Returns whether they are still good.
+    pub(crate) fn keep(&self, object: &Object, nodes: &str) -> bool {
         let mut table = self.table.write();
-        let next = table.objects.len() as u32;
-        let owner = *table.owners.entry(object.clone()).or_insert(next);
-        if owner == next {
-            table.objects.push((object.clone(), None));
-            let record = Fields::new().byte(OBJECT).number(owner.into());
-            self.handover.add(Owner::Inodes, object.write(record));
+        let record = |kind: u8, owner: u32| Fields::new().byte(kind).number(owner.into());
+        let mut owner = table.owner(object, &self.handover);
+        let known = table.objects[owner as usize].nodes.as_deref();
+        let is_good = known.is_none_or(|known| known == nodes);
+        if known == Some(nodes) {
+            return true;
         }
-        owner
+        if !is_good {
+            table.retire(object);
+            self.handover.add(Owner::Inodes, record(RETIRED, owner));
+            owner = table.owner(object, &self.handover);
+        }
+        table.objects[owner as usize].nodes = Some(nodes.into());
+        self.handover
+            .add(Owner::Inodes, record(NODES, owner).text(nodes));
+        is_good
     }
 
     /// The same as [`Inodes::number`] for an object whose position is known.
@@ -161,11 +206,8 @@ impl Inodes {
     pub(crate) fn resolve(&self, ino: u64) -> Option<(Object, u32)> {
         let table = self.table.read();
         let &(owner, index) = table.pages.get(&(ino >> PLACE_BITS))?;
-        let (object, _) = table.objects.get(owner as usize)?;
-        Some((
-            object.clone(),
-            (index << PLACE_BITS) | (ino % PLACES) as u32,
-        ))
+        let object = table.objects.get(owner as usize)?.object.clone()?;
+        Some((object, (index << PLACE_BITS) | (ino % PLACES) as u32))
     }
 
     /// Whether exceptions have been made since they were last given to be written
@@ -182,10 +224,13 @@ impl Inodes {
     }
 }
 
-/// The first byte of a record: an object, a page, or a page that is an exception.
+/// The first byte of a record: an object, a page, a page that is an exception, what the
+/// numbers of an object's nodes are of, or that its inode numbers lead to nothing any more.
 const OBJECT: u8 = 0;
 const PAGE: u8 = 1;
 const EXCEPTION: u8 = 2;
+const NODES: u8 = 3;
+const RETIRED: u8 = 4;
 
 impl Table {
     /// Takes a record of an earlier worker.
@@ -199,18 +244,25 @@ impl Table {
             if missing > MOST_MISSING {
                 return None;
             }
-            let empty = || (Object::Fixed, None);
             self.objects
-                .extend(std::iter::repeat_with(empty).take(missing));
+                .extend(std::iter::repeat_with(Numbered::default).take(missing));
             self.owners.insert(object.clone(), owner);
-            self.objects.push((object, None));
+            self.objects.push(Numbered::of(object));
             return Some(());
+        }
+        // Only the fixed part itself has its numbers.
+        let numbered = self.objects.get_mut(owner as usize).filter(|_| owner > 0)?;
+        if kind == NODES {
+            numbered.nodes = Some(record.text()?.into());
+            return Some(());
+        }
+        if kind == RETIRED {
+            let object = numbered.object.clone()?;
+            return self.retire(&object);
         }
         let page = (owner, record.small()?);
         let number = record.number()?;
-        // Only the fixed part itself has its numbers.
-        let (object, _) = self.objects.get(owner as usize)?;
-        if *object == Object::Fixed || !(1..1 << self.bits).contains(&number) {
+        if !(1..1 << self.bits).contains(&number) {
             return None;
         }
         if kind == EXCEPTION {
@@ -223,11 +275,34 @@ impl Table {
         Some(())
     }
 
+    fn owner(&mut self, object: &Object, handover: &Handover) -> u32 {
+        let next = self.objects.len() as u32;
+        let owner = *self.owners.entry(object.clone()).or_insert(next);
+        if owner == next {
+            self.objects.push(Numbered::of(object.clone()));
+            let record = Fields::new().byte(OBJECT).number(owner.into());
+            handover.add(Owner::Inodes, object.write(record));
+        }
+        owner
+    }
+
+    /// Leaves an object without numbers. Those that it has had stay taken.
+    fn retire(&mut self, object: &Object) -> Option<()> {
+        let owner = self.owners.remove(object)?;
+        let numbered = self.objects.get_mut(owner as usize)?;
+        // What is at work on it still draws numbers of it.
+        numbered.digest.get_or_insert_with(|| digest(object));
+        numbered.object = None;
+        Some(())
+    }
+
     fn digest(&mut self, owner: u32) -> [u8; 32] {
-        let object = self.objects.get_mut(owner as usize);
-        object.map_or([0; 32], |(object, known)| {
-            *known.get_or_insert_with(|| digest(object))
-        })
+        let Some(numbered) = self.objects.get_mut(owner as usize) else {
+            return [0; 32];
+        };
+        let object = numbered.object.as_ref();
+        let drawn = || object.map_or([0; 32], digest);
+        *numbered.digest.get_or_insert_with(drawn)
     }
 
     /// The number of a page, which is drawn where it has none yet.
@@ -239,10 +314,12 @@ impl Table {
         let digest = self.digest(owner);
         let name = name(&digest, index);
         let mut kind = PAGE;
-        let number = match self.exceptions.get(&name) {
+        // Where the object has been numbered anew, its exception may be an earlier number of it.
+        let exception = self.exceptions.get(&name).copied();
+        let number = match exception.filter(|number| !self.pages.contains_key(number)) {
             Some(number) => {
                 kind = EXCEPTION;
-                *number
+                number
             }
             None => {
                 let drawn = (0_u64..).map(|attempt| draw(&digest, index, attempt, self.bits));
@@ -287,135 +364,4 @@ fn draw(digest: &[u8; 32], index: u32, attempt: u64, bits: u32) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{api::types::StorageKind, tree::node::VersionId};
-
-    fn fresh() -> Arc<Handover> {
-        Handover::new().unwrap().into()
-    }
-
-    impl Inodes {
-        /// An empty table.
-        pub(crate) fn fresh() -> Self {
-            Self::new(Exceptions::new(), fresh())
-        }
-    }
-
-    /// So many objects of every kind.
-    fn objects(count: usize) -> Vec<Object> {
-        let object = |n: usize| match n % 5 {
-            0 => Object::Run(format!("run-{n}").into()),
-            1 => Object::Version(VersionId::new(StorageKind::Artifact, "a", format!("v{n}"))),
-            2 => Object::Link(format!("../../runs/{n}").into()),
-            3 => Object::Storage(StorageKind::Volume, format!("s{n}").into()),
-            _ => Object::Agent(format!("agent-{n}").into()),
-        };
-        (0..count).map(object).collect()
-    }
-
-    /// Numbers every object, in this order, and nodes of several pages of each.
-    fn number(
-        inodes: &Inodes,
-        objects: &[Object],
-        order: impl Iterator<Item = usize>,
-    ) -> Vec<[u64; 2]> {
-        let mut numbers = vec![[0; 2]; objects.len()];
-        for n in order {
-            numbers[n] = [7, 2_000_000].map(|node| inodes.number(&objects[n], node));
-        }
-        numbers
-    }
-
-    #[test]
-    fn two_hundred_thousand_objects_have_the_same_numbers_in_any_order() {
-        let objects = objects(200_000);
-        let count = objects.len();
-        let (first, second) = (Inodes::fresh(), Inodes::fresh());
-        let numbers = number(&first, &objects, 0..count);
-        // 77,777 has no factor in common with 200,000.
-        let again = number(&second, &objects, (0..count).map(|n| n * 77_777 % count));
-        assert!(numbers == again, "the numbers outlive a restart");
-        let mut seen = std::collections::HashSet::new();
-        for (object, ino) in objects.iter().zip(&numbers) {
-            for (ino, node) in ino.iter().zip([7, 2_000_000]) {
-                assert!(seen.insert(*ino), "{object:?} shares its number");
-                assert!(*ino < 1 << 53, "exact in a double");
-                assert_eq!(first.resolve(*ino), Some((object.clone(), node)));
-            }
-        }
-        assert!(!first.is_unsaved(), "none of these shares what it draws");
-    }
-
-    #[test]
-    fn pages_that_draw_the_same_number_are_told_apart_the_same_way_each_time() {
-        let objects = objects(3_000);
-        let count = objects.len();
-        // So few bits that hundreds draw what another has.
-        let first = Inodes::with_bits(Exceptions::new(), fresh(), 14);
-        let numbers = number(&first, &objects, 0..count);
-        let distinct: HashSet<u64> = numbers.iter().flatten().copied().collect();
-        assert_eq!(distinct.len(), 2 * count, "no two share a number");
-        assert!(first.is_unsaved());
-        let exceptions = first.save();
-        assert!(exceptions.len() > 100 && !first.is_unsaved());
-        let later = Inodes::with_bits(exceptions, fresh(), 14);
-        let again = number(&later, &objects, (0..count).rev());
-        assert!(numbers == again, "in any order, once it is written down");
-        assert!(!later.is_unsaved(), "nothing new");
-    }
-
-    #[test]
-    fn impossible_numbers_on_disk_are_left_out() {
-        let wrong = [("a 0", 0), ("b 0", 1 << 45), ("c 0", 5), ("d 0", 5)];
-        let wrong = wrong.map(|(name, number)| (name.to_owned(), number));
-        let kept = Inodes::new(Exceptions::from(wrong), fresh()).save();
-        assert_eq!(kept, Exceptions::from([("c 0".to_owned(), 5)]));
-    }
-
-    #[test]
-    fn a_node_of_the_same_object_is_found_by_an_inode_number_alone() {
-        let inodes = Inodes::fresh();
-        let object = Object::Version(VersionId::new(StorageKind::Volume, "s", "v"));
-        let ino = inodes.number(&object, 255);
-        for node in [0, 255, 256, 70_000] {
-            assert_eq!(inodes.beside(ino, node), Some(inodes.number(&object, node)));
-        }
-        assert_eq!(inodes.beside(1 << 40, 0), None);
-        for node in [1_u32, 100, 255, 256, 511] {
-            let around = [node - 1, node + 1].map(|node| inodes.number(&object, node));
-            let ino = inodes.number(&object, node);
-            assert_eq!(inodes.around(ino), Some(around.into()), "{node}");
-        }
-        assert_eq!(inodes.around(inodes.number(&object, 0)), None);
-    }
-
-    #[test]
-    fn an_inode_number_never_given_resolves_to_no_node() {
-        let inodes = Inodes::fresh();
-        assert_eq!(inodes.resolve(5 << 32), None);
-        assert_eq!(inodes.resolve(1), Some((Object::Fixed, 1)));
-    }
-
-    #[test]
-    fn a_number_means_the_same_in_the_next_worker() {
-        let objects = objects(2_000);
-        // So few bits that many draw what another has.
-        let first = Inodes::with_bits(Exceptions::new(), fresh(), 14);
-        let numbers = number(&first, &objects, 0..objects.len());
-        let exceptions = first.table.read().exceptions.clone();
-        assert!(exceptions.len() > 50);
-        let left = first.handover.fd().try_clone_to_owned().unwrap();
-        drop(first);
-        let handover = Arc::new(Handover::take_over(left).unwrap());
-        let second = Inodes::with_bits(Exceptions::new(), handover, 14);
-        for (object, own) in objects.iter().zip(&numbers) {
-            for (ino, node) in own.iter().zip([7, 2_000_000]) {
-                assert_eq!(second.resolve(*ino), Some((object.clone(), node)));
-            }
-        }
-        assert_eq!(second.save(), exceptions, "to be written to disk");
-        let again = number(&second, &objects, (0..objects.len()).rev());
-        assert!(numbers == again);
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ use crate::{
         fetch_key::{Answer, FetchKey, Fetchable, Miss, Need},
         live::{Event, Show, conclude},
         logs::{LogView, Logs},
-        node::{Node, RunFile, VersionId},
+        node::{Node, Object, RunFile, VersionId},
         view::{Tree, View},
     },
 };
@@ -264,8 +264,19 @@ impl View<'_> {
     /// The files of a version: fetched where its tree is not on disk.
     pub(super) fn files(&self, version: &VersionId) -> Answer<Files> {
         if let Some(files) = self.tree.content.files(version) {
-            if let Files::Sealed(sealed) = &files {
-                self.note_sealed(sealed);
+            match &files {
+                Files::Sealed(sealed) => {
+                    self.note_sealed(sealed);
+                    self.keep_numbers(version, sealed)?;
+                }
+                Files::Partial(partial) => {
+                    let known = self.tree.inodes.nodes_of(&Object::Version(version.clone()));
+                    if known.is_some_and(|known| !partial.has_numbers_of(&known)) {
+                        // Only its end tells whether it is the archive of these numbers.
+                        return Err(self.content_miss(version));
+                    }
+                }
+                Files::None => {}
             }
             return Ok(files);
         }
@@ -273,6 +284,25 @@ impl View<'_> {
             return Ok(Files::None);
         }
         Err(self.content_miss(version))
+    }
+
+    /// Compares the numbers of a version that is first shown with those that the kernel knows
+    /// of it.
+    ///
+    /// # Errors
+    /// ESTALE where they were others: the kernel has the paths looked up again.
+    pub(super) fn keep_numbers(&self, version: &VersionId, sealed: &Version) -> Answer<()> {
+        let mut is_good = true;
+        sealed.when_first_shown(|| {
+            let object = Object::Version(version.clone());
+            is_good = self.tree.inodes.keep(&object, sealed.numbers());
+        });
+        if is_good {
+            return Ok(());
+        }
+        let id = &version.id;
+        tracing::info!(%id, "the version's files are numbered otherwise than they were");
+        Err(Error::Stale.into())
     }
 
     /// The sealed version that a node lies in, with the hashes of its files; `None` for one
