@@ -45,11 +45,12 @@ use crate::{
 };
 use lru::LruCache;
 use std::{
+    collections::HashMap,
     fs::File,
     io::Write,
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 /// Versions kept open: each costs one file descriptor, a large one two, and so does one
@@ -69,6 +70,9 @@ const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
 pub(super) struct Cache {
     quota: Arc<Quota>,
     open: Mutex<LruCache<VersionKey, Arc<Version>>>,
+    /// All versions that are open, those too that only readers have open: two locks on one
+    /// content would keep each other from making room.
+    known: Mutex<HashMap<VersionKey, Weak<Version>>>,
     /// Versions that were open when they vanished from the disk, or were found damaged: the
     /// kernel may still use the numbers of their nodes.
     lost: Mutex<LruCache<VersionKey, Arc<Version>>>,
@@ -101,6 +105,7 @@ impl Cache {
         Ok(Self {
             quota: Arc::new(quota),
             open: Mutex::new(LruCache::new(OPEN)),
+            known: Mutex::default(),
             lost: Mutex::new(LruCache::new(LOST)),
             verify,
             keepalive: Keepalive::default(),
@@ -142,7 +147,11 @@ impl Cache {
         if !path.exists() {
             return None;
         }
-        let version = Arc::new(Version::load(&path, key, &self.keepalive)?);
+        let version = match self.still_open(key) {
+            Some(version) => version,
+            None => Arc::new(Version::load(&path, key, &self.keepalive)?),
+        };
+        self.know(&version);
         self.lost.lock().pop(key);
         let mut opened = self.opened();
         opened.put(key.clone(), Arc::clone(&version));
@@ -153,6 +162,21 @@ impl Cache {
         }
         drop(opened);
         Some(version)
+    }
+
+    /// The version, if a reader has kept it open.
+    fn still_open(&self, key: &VersionKey) -> Option<Arc<Version>> {
+        let known = self.known.lock().get(key).and_then(Weak::upgrade);
+        known.filter(|version| version.is_current() && !version.index().is_damaged())
+    }
+
+    /// Remembers a version for as long as a reader has it open.
+    fn know(&self, version: &Arc<Version>) {
+        let mut known = self.known.lock();
+        if known.len() > 2 * OPEN.get() {
+            known.retain(|_, one| one.strong_count() > 0);
+        }
+        known.insert(version.key().clone(), Arc::downgrade(version));
     }
 
     /// The version, if its content is on disk too. Counts as a use of it.

@@ -235,3 +235,21 @@ fn a_link_that_leads_nowhere_is_not_kept() {
         assert!(links() - before <= 2, "{status}");
     }
 }
+
+#[test]
+fn a_version_that_only_readers_have_open_makes_room_for_its_next_part() {
+    let evicted = Evicted::new();
+    let store = small(&evicted, 2);
+    let version = store.version(&key("v")).unwrap();
+    let mut kept = Vec::new();
+    for (name, content) in evicted.files.iter().step_by(3) {
+        let length = content.len().min(4 * BLOCK);
+        let found = range_of(&store, &evicted.server, name, 0, length).unwrap();
+        assert!(found == content[..length], "{name}");
+        kept.push(version.open(walk(version.index(), name).unwrap()).unwrap());
+        // As where many others are used meanwhile.
+        store.cache.forget(&key("v"));
+        let again = store.version(&key("v")).unwrap();
+        assert!(Arc::ptr_eq(&version, &again), "two locks on one content");
+    }
+}
