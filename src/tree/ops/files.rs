@@ -20,6 +20,10 @@ use std::{
     time::Duration,
 };
 
+/// How often content that comes in parts is opened anew and read before all of it is asked
+/// for: other reads bring parts of it, and remove them, at any moment.
+const LOOKS: u32 = 4;
+
 /// What an open file reads from. It stays readable when content is evicted or changes.
 pub enum Handle {
     /// A file of ours that can never change.
@@ -407,27 +411,31 @@ impl View<'_> {
         size: usize,
         buffer: &mut Vec<u8>,
     ) -> Answer<()> {
-        match self.open(ino, true)?.handle {
-            Handle::Content(content, ino) if content.size() == file => {
-                if content.read_at(offset, buffer).is_some() {
-                    return Ok(());
-                }
-                self.is_to_come(ino, &content, offset, buffer.len())?;
-                match self.node(ino)? {
-                    // It cannot come in parts any more.
-                    Node::Entry(version, _) if content.is_partly_there() => {
-                        Err(self.miss(&version, Need::All))
+        for _ in 0..LOOKS {
+            match self.open(ino, true)?.handle {
+                Handle::Content(content, ino) if content.size() == file => {
+                    if content.read_at(offset, buffer).is_some() {
+                        return Ok(());
                     }
-                    // Twice in a row is more than an accident.
-                    _ => Err(cut_short().into()),
+                    self.is_to_come(ino, &content, offset, buffer.len())?;
+                    if !content.is_partly_there() {
+                        // Twice in a row is more than an accident.
+                        return Err(cut_short().into());
+                    }
+                    // What was missing can have come meanwhile, or the content was removed.
                 }
+                Handle::Partial(open) if open.content.size() == file => {
+                    // All or nothing: the kernel takes fewer bytes for the end of a
+                    // file that is in its page cache, and fills up with zeros.
+                    return self.read_partial(&open, offset, size, buffer);
+                }
+                // Another file than the handle was opened on.
+                _ => return Err(cut_short().into()),
             }
-            Handle::Partial(open) if open.content.size() == file => {
-                // All or nothing: the kernel takes fewer bytes for the end of a
-                // file that is in its page cache, and fills up with zeros.
-                self.read_partial(&open, offset, size, buffer)
-            }
-            // Another file than the handle was opened on.
+        }
+        match self.node(ino)? {
+            // It cannot come in parts any more.
+            Node::Entry(version, _) => Err(self.miss(&version, Need::All)),
             _ => Err(cut_short().into()),
         }
     }
