@@ -66,7 +66,7 @@ pub(in crate::store) struct Partly<'a> {
     version: &'a Version,
     presence: Arc<Presence>,
     /// Keeps the content.
-    _lock: Arc<Locked>,
+    lock: Arc<Locked>,
     seek: Arc<SeekIndex>,
     pack: File,
     /// The blob that was written last, and its number from 1 on.
@@ -86,8 +86,8 @@ struct Open {
 }
 
 impl<'a> Partly<'a> {
-    /// `None` where the content is evicted, or all of it has come, or there is no seek
-    /// index.
+    /// `None` where the content is evicted, or removed at this moment, or all of it has come,
+    /// or there is no seek index.
     ///
     /// # Errors
     /// [`Error::Io`] if its files cannot be opened.
@@ -98,13 +98,21 @@ impl<'a> Partly<'a> {
         let Some(presence) = lock.presence.clone() else {
             return Ok(None);
         };
-        let pack = files::open_to_write(version.directory(), PACK).map_err(failed)?;
+        let pack = match files::open_to_write(version.directory(), PACK) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            pack => pack.map_err(failed)?,
+        };
+        // Only now: a thread can have removed the content that was locked, and have put a new
+        // `pack` in its place.
+        if !lock.content.is_current() {
+            return Ok(None);
+        }
         version.touch();
         Ok(Some(Self {
             quota: cache.quota(),
             version,
             presence,
-            _lock: lock,
+            lock,
             seek,
             pack,
             blob: None,
@@ -116,6 +124,11 @@ impl<'a> Partly<'a> {
     /// How content is found in the archive.
     pub(in crate::store) fn seek(&self) -> &Arc<SeekIndex> {
         &self.seek
+    }
+
+    /// Whether what has come is still that of its version.
+    pub(in crate::store) fn is_current(&self) -> bool {
+        self.lock.content.is_current()
     }
 
     /// Whether bytes have come that are not those of the version.
@@ -350,7 +363,8 @@ impl<'a> Partly<'a> {
     pub(in crate::store) fn finish(&mut self) -> Result<()> {
         self.close(0)?;
         self.close(1)?;
-        if self.absent(None) == 0 {
+        // That of content which has been removed is not there any more.
+        if self.absent(None) == 0 && self.is_current() {
             files::remove(self.version.directory(), PRESENT);
         }
         Ok(())

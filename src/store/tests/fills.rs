@@ -3,7 +3,7 @@
 use super::parts::{Evicted, range_of};
 use super::server::*;
 use super::*;
-use crate::store::cache::OVERHEAD;
+use crate::store::cache::{OVERHEAD, Partly};
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     thread,
@@ -234,6 +234,25 @@ fn a_link_that_leads_nowhere_is_not_kept() {
         assert!(evicted.range("d/30", 0, 10).is_err(), "{status}");
         assert!(links() - before <= 2, "{status}");
     }
+}
+
+#[test]
+fn content_that_is_removed_at_this_moment_is_no_failure() {
+    let evicted = Evicted::new();
+    let (cache, version) = (&evicted.fixture.store.cache, evicted.version());
+    cache.prepare(&version, &Progress::new()).unwrap();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..1000 {
+                cache.start_over(&version, &Progress::new()).unwrap();
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        while !is_over.load(Ordering::Relaxed) {
+            Partly::of(cache, &version).unwrap();
+        }
+    });
 }
 
 #[test]
