@@ -284,7 +284,7 @@
 //! and none is taken while another is held. The exceptions are a control file's draft,
 //! held while it becomes an order; the lists that are merged with what was known of
 //! them (`tree/cache`); the ranges of a version that is filled, handed out by what is
-//! known of it (`store/fetch/fill`); the newest link of a download (a lock of tokio's,
+//! known of it and has come (`store/fetch/fill`); the newest link of a download (a lock of tokio's,
 //! `store/fetch/download/link`), held while the reader asks the service for it; and the
 //! cache's accounts (`store/cache/quota`), which several processes share. Their order
 //! stands there. The tail of the handover's journal (`handover/journal`) may be taken

@@ -47,6 +47,9 @@
 //!   fetch different ranges; those that meet in a span wait for the one fetch of it. A read also
 //!   waits for a span that a fetch of the rest of the version has at work, and that fetch leaves
 //!   out the spans that reads have at work.
+//!   A read that finds no room takes a turn after all: it waits until it has the version alone,
+//!   and makes room by the other parts of it. So reads of a version larger than the cache take
+//!   its room one after another.
 //!
 //! Of files with holes only the pieces are stored, one after another (`index/holes`).
 //!

@@ -1,6 +1,8 @@
 //! Content that comes in parts: once a version has been unpacked, a read of what was
 //! evicted fetches what it needs of the archive.
 
+mod room;
+
 use crate::support::fake::{Kind, World};
 use crate::{
     archives::shell,

@@ -2,7 +2,7 @@
 
 use super::{checked::Checked, presence::Presence};
 use crate::store::content_lock::ContentLock;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicUsize};
 
 /// Content that is on disk and not evicted while this lives.
 #[derive(Debug)]
@@ -12,4 +12,6 @@ pub(in crate::store) struct Locked {
     pub(in crate::store) presence: Option<Arc<Presence>>,
     /// What of it has been verified.
     pub(super) checked: Arc<Checked>,
+    /// How many holds there are of it.
+    pub(super) holds: AtomicUsize,
 }

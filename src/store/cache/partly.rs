@@ -131,6 +131,12 @@ impl<'a> Partly<'a> {
         self.lock.content.is_current()
     }
 
+    /// The content that this adds to; that of the version is another one once it has been
+    /// removed.
+    pub(in crate::store) fn content(&self) -> Arc<Locked> {
+        Arc::clone(&self.lock)
+    }
+
     /// Whether bytes have come that are not those of the version.
     pub(in crate::store) fn is_wrong(&self) -> bool {
         self.wrong

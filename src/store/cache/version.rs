@@ -34,7 +34,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Once, OnceLock, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -84,11 +84,16 @@ impl AsRef<Index> for Version {
     }
 }
 
-/// While it lives, its version's content is not evicted.
+/// While it lives, its version's content is not evicted; nor removed, for a few seconds, to
+/// make room for other parts of it.
 #[derive(Debug)]
 #[must_use = "dropped, it holds nothing"]
-pub struct Hold {
-    _lock: Arc<Locked>,
+pub struct Hold(Arc<Locked>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.holds.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How much of a version's content is on disk.
@@ -318,8 +323,15 @@ impl Version {
 
     /// Keeps the content from being evicted; `None` if it is evicted already.
     pub fn hold(&self) -> Option<Hold> {
-        let _lock = self.lock().ok().flatten()?;
-        Some(Hold { _lock })
+        let lock = self.lock().ok().flatten()?;
+        lock.holds.fetch_add(1, Ordering::Relaxed);
+        Some(Hold(lock))
+    }
+
+    /// Whether requests have yet to run that waited for its content.
+    pub(in crate::store) fn is_held(&self) -> bool {
+        let lock = self.lock.lock().upgrade();
+        lock.is_some_and(|lock| lock.holds.load(Ordering::Relaxed) > 0)
     }
 
     /// Locks the content for reading; `None` if it is evicted, or cut and given up.
@@ -348,6 +360,7 @@ impl Version {
             content,
             presence,
             checked,
+            holds: AtomicUsize::new(0),
         });
         *shared = Arc::downgrade(&lock);
         Ok(Some(lock))

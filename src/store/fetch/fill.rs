@@ -1,17 +1,17 @@
 //! Fills in content of versions whose seek index is known: for a read the range of the
-//! archive that it needs, for a whole version several ranges at once, each by a thread of
-//! its own.
+//! archive that it needs, for a whole version (`whole`) several ranges at once.
 
 mod part;
 mod paused;
 mod state;
+mod whole;
 
 use super::{
     download::{Downloader, Object, Sizes},
     exchange::Exchange,
     links::Links,
     request::FetchRequest,
-    runs::{RUN, Runs, input},
+    runs::input,
 };
 use crate::store::cache::{Cache, Missing, OVERHEAD, PATIENCE, Partly, Version};
 use crate::store::{
@@ -20,15 +20,13 @@ use crate::store::{
 };
 use crate::{
     error::{Error, Result},
-    proc,
     progress::Progress,
-    sync::Mutex,
-    threads,
+    sync::{Mutex, MutexGuard},
 };
 use lru::LruCache;
 use part::Part;
 use paused::{PausedReaders, Resumed};
-use state::{Fill, Filling, Work};
+use state::{Alone, Fill, State, Work};
 use std::{
     io::{self, Read},
     num::NonZeroUsize,
@@ -45,25 +43,17 @@ const SHARE: u64 = 8;
 const LEAST: u64 = 1 << 20;
 /// Archives up to this size come whole: that takes hardly longer than a part.
 const SMALL: u64 = 256 << 10;
-/// Threads that fetch and inflate one version, each with one request and 4 MiB of it in memory
-/// at most: as many requests as a new download has in flight. While one waits for its first
-/// bytes, others inflate.
-const THREADS: usize = 6;
-/// Such threads at most beside the one of each fetch, for all versions.
+/// Threads that fill whole versions, at most, beside the one of each fetch.
 const SPARE: usize = 10;
-/// Memory that each takes, in bytes: what it may have of the archive, and its stack.
-const OF_A_THREAD: u64 = RUN + (2 << 20);
 /// Versions that are remembered, with their links.
 const KNOWN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// How long a version is not fetched whole by itself after that has failed.
 const PAUSE: Duration = Duration::from_secs(60);
-/// How long a part waits for room before it takes that of other parts of its version: longer
-/// than content stays open after its last use.
-const ROOM: Duration = Duration::from_secs(1);
+/// How long a part waits for room: not while other threads fetch too; then, alone, longer than
+/// content stays open after its last use; and once the other parts of its version are removed.
+const PATIENCES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), PATIENCE];
 /// How often a part is fetched before the seek index counts as wrong.
 const TRIES: u32 = 2;
-/// How often a read that waits for another's fetch shows that it is alive.
-const TICK: Duration = Duration::from_millis(100);
 /// How often readers are told that more has come.
 const TELL: Duration = Duration::from_millis(4);
 /// Bytes that are inflated at once: with fewer, inflating is slower, since the newest 32 KiB
@@ -148,64 +138,84 @@ impl Filler<'_> {
             return self.whole();
         }
         let fill = self.fills.of(&self.request.key);
-        let (mut tries, mut patience, mut is_gone) = (0, ROOM, false);
+        let (mut tries, mut tried, mut is_gone) = (0, None, false);
+        let (mut alone, mut shortages) = (None, 0);
+        let wait = || Alone::wait(&fill, || self.progress.advance(0));
         loop {
+            if shortages > 0 {
+                alone.get_or_insert_with(wait);
+            }
+            // Under the lock: the fetch of another thread may end at any moment, and what it
+            // brought is on disk then. No read removes what has come meanwhile.
+            let mut state = fill.state.lock();
+            if alone.is_none() && state.is_alone {
+                self.wait(&fill, state);
+                continue;
+            }
             let Some(mut partly) = Partly::of(self.cache, self.version)? else {
+                drop(state);
                 if is_gone {
                     break;
                 }
-                // Another thread may be about to put others in the place of its parts.
+                // Another process may have evicted it.
                 self.cache.prepare(self.version, self.progress)?;
                 is_gone = true;
                 continue;
             };
             is_gone = false;
-            // Under the lock: the fetch of another thread may end at any moment, and what it
-            // brought is on disk then.
-            let mut state = fill.state.lock();
             if partly.has(missing) {
                 return Ok(Filled::Yes);
             }
+            let seek = Arc::clone(partly.seek());
+            let part = Part::of(&seek, missing);
+            if alone.is_none() && state.is_busy(&seek, &part) {
+                self.wait(&fill, state);
+                continue;
+            }
+            // What was brought into content that has been removed says nothing of the index.
+            let content = partly.content();
+            if tried.as_ref().is_none_or(|one| !Arc::ptr_eq(one, &content)) {
+                (tries, tried) = (0, Some(content));
+            }
             if tries == TRIES {
                 // What the index promised has not come.
+                drop(state);
                 self.drop_seek();
                 break;
             }
-            let seek = Arc::clone(partly.seek());
-            let part = Part::of(&seek, missing);
-            if part.ranges.iter().any(|tar| state.is_busy(&seek, tar)) {
-                drop(fill.came.wait_timeout(state, TICK));
-                self.progress.advance(0);
-                continue;
-            }
             tries += 1;
             // Under the same lock: no other read begins to fetch the same spans.
-            let fetches: Vec<_> = part
-                .ranges
-                .iter()
-                .map(|tar| {
-                    let plan = state.plan(&seek, tar, &part, tries > 1);
-                    // One in a later span would leave out what lies before that.
-                    let first = seek.output(plan.spans.start);
-                    let within = first.start..first.end.min(plan.to);
-                    let key = &self.request.key;
-                    let resumed = self.fills.paused.take(key, &seek, within);
-                    let resumed = resumed.filter(|_| tries == 1);
-                    let from = resumed.as_ref().map(|one| one.input);
-                    let from = from.unwrap_or_else(|| seek.input(plan.spans.start, plan.to).start);
-                    state.fetched += input(&seek, plan.spans.start, plan.to).end - from;
-                    (Work::start(&fill, &mut state, plan.spans), plan.to, resumed)
-                })
-                .collect();
-            let beginning = state.beginning;
+            let start = |tar| {
+                let plan = state.plan(&seek, tar, &part, tries > 1, shortages > 0);
+                // One in a later span would leave out what lies before that.
+                let first = seek.output(plan.spans.start);
+                let within = first.start..first.end.min(plan.to);
+                let resumed = self.fills.paused.take(&self.request.key, &seek, within);
+                Fetch {
+                    resumed: resumed.filter(|_| tries == 1),
+                    work: Work::start(&fill, &mut state, plan.spans),
+                    to: plan.to,
+                }
+            };
+            let mut fetches: Vec<_> = part.ranges.iter().map(start).collect();
             drop(state);
-            match self.fetch_each(fetches, &mut partly, patience) {
+            let mut brought = self.charge(&mut fetches, &partly, PATIENCES[shortages]);
+            if brought.is_ok() {
+                alone = None;
+                brought = self.fetch_each(&mut fetches, &mut partly);
+            }
+            match brought {
+                // Looked at before the fetches end: no other read has removed it yet.
+                Ok(Filled::Yes) if partly.has(missing) => return Ok(Filled::Yes),
                 Ok(Filled::Yes) => {}
-                // Its other parts can be all that could make way, and they are locked.
-                Err(Error::NoSpace(_)) if patience == ROOM => {
-                    drop(partly);
-                    self.start_over(&fill, beginning)?;
-                    (tries, patience) = (0, PATIENCE);
+                Err(Error::NoSpace(_)) if shortages + 1 < PATIENCES.len() => {
+                    // Its other parts can be all that could make way, and they are locked.
+                    drop((fetches, partly));
+                    (tried, shortages) = (None, shortages + 1);
+                    if shortages + 1 == PATIENCES.len() {
+                        alone.get_or_insert_with(wait);
+                        self.empty(&fill)?;
+                    }
                 }
                 ended => return ended,
             }
@@ -213,163 +223,53 @@ impl Filler<'_> {
         Ok(Filled::Cannot)
     }
 
-    /// Makes room for a part by the other parts of its version, once no thread is at work on
-    /// them; not if another has done so since that `beginning`.
-    fn start_over(&self, fill: &Fill, beginning: u64) -> Result<()> {
-        let Some(seek) = self.version.seek() else {
-            return Ok(());
-        };
-        let _all = loop {
-            let mut state = fill.state.lock();
-            if state.beginning != beginning {
-                return Ok(());
-            }
-            if !state.is_filling && !state.has_work() {
-                state.begin_anew();
-                break Work::start(fill, &mut state, 0..seek.spans());
-            }
-            drop(fill.came.wait_timeout(state, TICK));
+    /// Waits a moment for what another thread has at work.
+    fn wait(&self, fill: &Fill, state: MutexGuard<'_, State>) {
+        drop(fill.wait(state));
+        self.progress.advance(0);
+    }
+
+    /// Makes room for a part by the other parts of its version, once what waited for them has
+    /// run. The caller has the version alone.
+    fn empty(&self, fill: &Fill) -> Result<()> {
+        let started = Instant::now();
+        while self.version.is_held() && started.elapsed() < PATIENCE {
             self.progress.advance(0);
-        };
+            thread::sleep(TELL);
+        }
+        fill.state.lock().forget();
         self.fills.paused.forget(&self.request.key);
         self.cache.start_over(self.version, self.progress)
     }
 
-    fn fetch_each(
+    /// Has the quota count what fetches are to bring, beside what others have at work.
+    fn charge(
         &self,
-        fetches: Vec<(Work<'_>, u64, Option<Resumed>)>,
-        partly: &mut Partly<'_>,
+        fetches: &mut [Fetch<'_>],
+        partly: &Partly<'_>,
         patience: Duration,
     ) -> Result<Filled> {
-        for (work, to, resumed) in fetches {
-            if let Filled::Cannot = self.fetch(work, partly, to, resumed, patience)? {
-                return Ok(Filled::Cannot);
-            }
+        let mut planned = 0;
+        for fetch in fetches {
+            let absent = partly.absent(Some(fetch.output(partly.seek())));
+            planned = fetch.work.plan(absent);
         }
+        partly.charge(planned, patience, self.progress)?;
         Ok(Filled::Yes)
     }
 
-    /// Fetches bytes of the tar stream `to` there: from the start of the work's first span
-    /// on, or from where another fetch of it has ended.
-    fn fetch(
-        &self,
-        mut work: Work<'_>,
-        partly: &mut Partly<'_>,
-        to: u64,
-        resumed: Option<Resumed>,
-        patience: Duration,
-    ) -> Result<Filled> {
+    fn fetch_each(&self, fetches: &mut [Fetch<'_>], partly: &mut Partly<'_>) -> Result<Filled> {
         let seek = Arc::clone(partly.seek());
-        let begins = seek.output(work.spans.start).start;
-        let from = resumed.as_ref().map_or(begins, |one| one.output);
-        let planned = work.plan(partly.absent(Some(from..to)));
-        partly.charge(planned, patience, self.progress)?;
-        let sizes = &self.downloader.sizes;
-        let filled = self.transfer(work.fill, partly, from..to, resumed, sizes)?;
-        if let Filled::Yes = filled {
-            work.has_brought(&seek, to);
-        }
-        Ok(filled)
-    }
-
-    /// Brings all content that has not come.
-    ///
-    /// # Errors
-    /// What a download fails with, and [`Error::NoSpace`].
-    pub(super) fn whole(&self) -> Result<Filled> {
-        let fill = self.fills.of(&self.request.key);
-        loop {
-            let Some(mut partly) = Partly::of(self.cache, self.version)? else {
-                return Ok(Filled::Cannot);
-            };
-            let absent = partly.absent(None);
-            if absent == 0 {
-                partly.finish()?;
-                fill.state.lock().forget();
-                return Ok(Filled::Yes);
-            }
-            let Some(_filling) = Filling::start(&fill) else {
-                drop(fill.came.wait_timeout(fill.state.lock(), TICK));
-                self.progress.advance(0);
-                continue;
-            };
-            let runs = Runs::of(&partly);
-            let useful = runs.bytes.div_ceil(RUN).min(THREADS as u64);
-            self.progress.expect(self.progress.bytes() + runs.bytes);
-            partly.charge(absent, PATIENCE, self.progress)?;
-            let seek = Arc::clone(partly.seek());
-            drop(partly);
-            let runs = Mutex::new(runs);
-            let work = || {
-                let filled = self.fill_runs(&fill, &seek, &runs);
-                if !matches!(filled, Ok(Filled::Yes)) {
-                    // The others end too.
-                    runs.lock().stop();
-                }
-                filled
-            };
-            let mut all = thread::scope(|scope| {
-                let is_room = |more: &u64| proc::shortage((more + 1) * OF_A_THREAD).is_none();
-                let others: Vec<_> = (1..useful)
-                    .take_while(is_room)
-                    .map_while(|_| self.fills.spare.try_acquire().ok())
-                    .map(|spare| {
-                        threads::start_scoped(scope, "vm0fs-fill", move || {
-                            let _spare = spare;
-                            work()
-                        })
-                    })
-                    .collect();
-                let mut all = vec![work()];
-                for thread in others.into_iter().flatten() {
-                    let failed = |_| Err(Error::Internal("a thread that fills panicked".into()));
-                    all.push(thread.join().unwrap_or_else(failed));
-                }
-                all
-            });
-            if let Some(at) = all.iter().position(|one| !matches!(one, Ok(Filled::Yes))) {
-                return all.swap_remove(at);
-            }
-            let state = fill.state.lock();
-            if state.has_work() {
-                // Single reads have the rest at work.
-                drop(fill.came.wait_timeout(state, TICK));
-                self.progress.advance(0);
-                continue;
-            }
-            drop(state);
-            if runs.lock().left_out {
-                // Single reads had them at work, and may have failed since.
-                continue;
-            }
-            let left = Partly::of(self.cache, self.version)?;
-            if left.is_some_and(|partly| partly.absent(None) >= absent) {
-                self.drop_seek();
-                return Ok(Filled::Cannot);
+        for fetch in fetches {
+            let (output, fill) = (fetch.output(&seek), fetch.work.fill);
+            fill.state.lock().fetched += fetch.input(&seek);
+            let (sizes, resumed) = (&self.downloader.sizes, fetch.resumed.take());
+            match self.transfer(fill, partly, output, resumed, sizes)? {
+                Filled::Yes => fetch.work.has_brought(&seek, fetch.to),
+                Filled::Cannot => return Ok(Filled::Cannot),
             }
         }
-    }
-
-    /// Brings one run after another until there are no more.
-    fn fill_runs(&self, fill: &Fill, seek: &SeekIndex, runs: &Mutex<Runs>) -> Result<Filled> {
-        let sizes = self.downloader.sizes.one_of_several();
-        loop {
-            let mut state = fill.state.lock();
-            let is_taken = |span| state.is_taken(span);
-            let next = runs.lock().next(seek, is_taken);
-            let Some(spans) = next else {
-                return Ok(Filled::Yes);
-            };
-            let out = seek.output(spans.start).start..seek.output(spans.end - 1).end;
-            let _work = Work::start(fill, &mut state, spans);
-            drop(state);
-            let Some(mut partly) = Partly::of(self.cache, self.version)? else {
-                return Ok(Filled::Cannot);
-            };
-            if let Filled::Cannot = self.transfer(fill, &mut partly, out, None, &sizes)? {
-                return Ok(Filled::Cannot);
-            }
-        }
+        Ok(Filled::Yes)
     }
 
     /// Fetches, inflates and places bytes of the tar stream, the first of which begins a
@@ -471,6 +371,28 @@ impl Filler<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// What a read fetches: bytes of the tar stream `to` there, from the start of the work's first
+/// span on, or from where another fetch of it has ended.
+struct Fetch<'a> {
+    work: Work<'a>,
+    to: u64,
+    resumed: Option<Resumed>,
+}
+
+impl Fetch<'_> {
+    /// Those bytes of the tar stream.
+    fn output(&self, seek: &SeekIndex) -> Range<u64> {
+        let start = seek.output(self.work.spans.start).start;
+        self.resumed.as_ref().map_or(start, |one| one.output)..self.to
+    }
+
+    /// How many bytes of the archive it takes.
+    fn input(&self, seek: &SeekIndex) -> u64 {
+        let bytes = input(seek, self.work.spans.start, self.to);
+        bytes.end - self.resumed.as_ref().map_or(bytes.start, |one| one.input)
     }
 }
 

@@ -236,6 +236,81 @@ fn a_link_that_leads_nowhere_is_not_kept() {
     }
 }
 
+/// The server of a version whose content is removed, and made ready to come in parts again,
+/// while each of the next requests waits for its bytes.
+struct Removing {
+    evicted: Evicted,
+    next: Arc<Mutex<Option<Removal>>>,
+}
+
+/// For how many requests, of which version, by which store; and what is noted in its
+/// `present` first.
+type Removal = (u32, Arc<Version>, Store, Vec<u8>);
+
+impl Removing {
+    fn new() -> Self {
+        let next = Arc::new(Mutex::new(None::<Removal>));
+        let place = Arc::clone(&next);
+        let evicted = Evicted::served_by(move |_, asked, stream, archive, _| {
+            if let Some((left @ 1.., version, store, present)) = &mut *place.lock() {
+                *left -= 1;
+                let path = store
+                    .dir()
+                    .join("v1/versions")
+                    .join(version.key().directory());
+                let file = fs::File::options().write(true).open(path.join("present"));
+                file.unwrap().write_all(present).unwrap();
+                version.give_up("as a read does that finds it damaged");
+                store.cache.prepare(version, &Progress::new()).unwrap();
+            }
+            serve(stream, asked, archive, "\"1\"", usize::MAX);
+        });
+        Self { evicted, next }
+    }
+
+    fn removes(&self, times: u32, present: Vec<u8>) {
+        let store = Store::open(config(self.evicted.fixture.folder.path())).unwrap();
+        *self.next.lock() = Some((times, self.evicted.version(), store, present));
+    }
+}
+
+#[test]
+fn a_part_whose_content_is_removed_while_it_comes_costs_no_seek_index() {
+    let removing = Removing::new();
+    let (evicted, times) = (&removing.evicted, 4);
+    removing.removes(times, Vec::new());
+    let asked = evicted.server.asked().len();
+    evicted.reads(60);
+    assert_eq!(evicted.server.asked().len() - asked, times as usize + 1);
+    assert!(evicted.version().can_seek());
+    assert_eq!(evicted.version().present(), Present::Partly);
+}
+
+#[test]
+fn a_whole_fetch_whose_content_is_removed_meanwhile_costs_no_seek_index() {
+    // Once another process has found as much damaged as comes, and once not.
+    for is_damaged in [true, false] {
+        let removing = Removing::new();
+        let evicted = &removing.evicted;
+        let fetch = || evicted.server.fetch(&evicted.fixture, &Progress::new());
+        let version = fetch().unwrap();
+        evicted.fixture.store.cache.release();
+        // As where all has come but one block.
+        let mut present = vec![1; 8 + version.index().header().sums as usize];
+        present[..8].copy_from_slice(&version.meta().content_bytes.to_le_bytes());
+        present[8] = 0;
+        fs::write(evicted.fixture.path("v").join("present"), &present).unwrap();
+        present[9] = u8::from(!is_damaged);
+        removing.removes(1, present);
+        fetch().unwrap();
+        assert!(version.can_seek());
+        assert_eq!(version.present(), Present::Whole);
+        let asked = evicted.server.asked().len();
+        evicted.reads(60);
+        assert_eq!(evicted.server.asked().len(), asked, "it has come");
+    }
+}
+
 #[test]
 fn content_that_is_removed_at_this_moment_is_no_failure() {
     let evicted = Evicted::new();
@@ -253,6 +328,36 @@ fn content_that_is_removed_at_this_moment_is_no_failure() {
             Partly::of(cache, &version).unwrap();
         }
     });
+}
+
+#[test]
+fn readers_whose_parts_do_not_fit_at_the_same_time_take_turns() {
+    let evicted = Evicted::served_by(|_, asked, stream, archive, _| {
+        // The others ask meanwhile.
+        thread::sleep(std::time::Duration::from_millis(30));
+        serve(stream, asked, archive, "\"1\"", usize::MAX);
+    });
+    let store = small(&evicted, 2);
+    let length = 8 * BLOCK;
+    thread::scope(|scope| {
+        for first in 0..8 {
+            let (store, evicted) = (&store, &evicted);
+            scope.spawn(move || {
+                let all = (0..3).map(|at| (first * 37 + at * 7919) % evicted.files.len());
+                for number in all {
+                    let (name, content) = &evicted.files[number];
+                    let offset = (number * 245_489) % content.len();
+                    let found = range_of(store, &evicted.server, name, offset as u64, length);
+                    let found = found.unwrap_or_else(|error| panic!("{name}: {error}"));
+                    let expected = &content[offset..content.len().min(offset + length)];
+                    assert!(found == expected, "{name} at {offset}");
+                }
+            });
+        }
+    });
+    assert!(evicted.version().can_seek());
+    let usage = store.usage();
+    assert!(usage.bytes <= usage.ceiling, "{usage:?}");
 }
 
 #[test]

@@ -129,7 +129,7 @@ impl Evicted {
     }
 }
 
-/// Reads as a mount does: what is missing is fetched, and the read tried again.
+/// Reads as a mount does: what is missing is fetched, and held until the read is tried again.
 pub(super) fn range_of(
     store: &Store,
     server: &Server,
@@ -142,6 +142,7 @@ pub(super) fn range_of(
         url: &link,
         ..request("v")
     };
+    let mut hold = None;
     for _ in 0..10 {
         let version = match store.version(&key("v")) {
             Some(version) => version,
@@ -149,7 +150,8 @@ pub(super) fn range_of(
         };
         let node = walk(version.index(), name).unwrap();
         let Some(content) = version.open(node)? else {
-            store.open_files(&request, &progress)?;
+            drop(hold.take());
+            hold = store.open_files(&request, &progress)?.hold();
             continue;
         };
         let mut bytes = vec![0; length];
@@ -157,11 +159,14 @@ pub(super) fn range_of(
             bytes.truncate(n);
             return Ok(bytes);
         }
-        match content.missing(offset, length) {
-            Some(missing) => drop(store.fetch_part(&request, &missing, &progress)?),
-            None if content.is_partly_there() => drop(store.fetch(&request, &progress)?),
-            None => {}
-        }
+        drop(hold.take());
+        hold = match content.missing(offset, length) {
+            Some(missing) => store.fetch_part(&request, &missing, &progress)?.hold(),
+            // Removed meanwhile, to make room.
+            None if version.can_seek() => None,
+            None if content.is_partly_there() => store.fetch(&request, &progress)?.hold(),
+            None => None,
+        };
     }
     panic!("{name} is lost as soon as it is fetched");
 }

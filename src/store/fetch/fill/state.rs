@@ -2,11 +2,17 @@
 
 use super::part::Part;
 use crate::store::seek::SeekIndex;
-use crate::sync::{Condvar, Mutex};
-use std::{collections::HashSet, ops::Range, time::Instant};
+use crate::sync::{Condvar, Mutex, MutexGuard};
+use std::{
+    collections::HashSet,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 /// Spans of tar that a sequential reader is ahead of at most: some 32 MiB.
 const AHEAD: usize = 16;
+/// How often a thread that waits for another one's fetch shows that it is alive.
+const TICK: Duration = Duration::from_millis(100);
 
 /// How far the content of one version has come, as far as this process fetches it.
 #[derive(Default)]
@@ -14,6 +20,13 @@ pub(super) struct Fill {
     pub(super) state: Mutex<State>,
     /// Signalled for each piece that comes, and at the end of each fetch.
     pub(super) came: Condvar,
+}
+
+impl Fill {
+    /// Waits a moment for what another thread has at work.
+    pub(super) fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.came.wait_timeout(state, TICK).0
+    }
 }
 
 #[derive(Default)]
@@ -27,12 +40,13 @@ pub(super) struct State {
     /// Whether all of it is being fetched. Then `brought` has what single reads have
     /// brought meanwhile.
     pub(super) is_filling: bool,
+    /// Whether one read has the version alone, and how many wait for that.
+    pub(super) is_alone: bool,
+    waiting: usize,
     /// Bytes fetched for them.
     pub(super) fetched: u64,
     /// When the fetch of all of it has failed.
     pub(super) failed: Option<Instant>,
-    /// How often what had come was removed to make room for other parts.
-    pub(super) beginning: u64,
     /// The span after those fetched last, and how many a sequential reader got.
     next: usize,
     run: usize,
@@ -47,24 +61,22 @@ pub(super) struct Plan {
 }
 
 impl State {
-    /// Forgets what was read: all of it has come.
+    /// Forgets what was read: all of it has come, or is about to be removed.
     pub(super) fn forget(&mut self) {
         (self.fetched, self.next, self.run) = (0, 0, 0);
         self.touched.clear();
         self.brought.clear();
     }
 
-    /// Notes that what has come is about to be removed.
-    pub(super) fn begin_anew(&mut self) {
-        self.forget();
-        self.beginning += 1;
-    }
-
-    /// Whether some of what lies in these bytes of the tar stream is being fetched.
-    pub(super) fn is_busy(&self, seek: &SeekIndex, tar: &Range<u64>) -> bool {
-        let (first, last) = (seek.span_at(tar.start), seek.span_at(tar.end - 1));
-        let overlaps = |spans: &Range<usize>| spans.start <= last && first < spans.end;
-        self.busy.iter().any(overlaps)
+    /// Whether a read of a part is to wait: some of it is being fetched, or other reads have
+    /// found no room, and go first.
+    pub(super) fn is_busy(&self, seek: &SeekIndex, part: &Part) -> bool {
+        let overlaps = |tar: &Range<u64>| {
+            let (first, last) = (seek.span_at(tar.start), seek.span_at(tar.end - 1));
+            let meets = |spans: &Range<usize>| spans.start <= last && first < spans.end;
+            self.busy.iter().any(meets)
+        };
+        self.waiting > 0 || part.ranges.iter().any(overlaps)
     }
 
     /// Whether a single read brings a span, or has brought it.
@@ -81,13 +93,15 @@ impl State {
     /// `part`, fetches; `again` also what has come before. The first read of a span brings
     /// what it needs, a second one the rest of the span, and one that goes on where others
     /// ended twice as many spans as the one before, up to the end of the file. A block whose
-    /// files lie far from one another brings no more than these.
+    /// files lie far from one another brings no more than these, nor does a read that has
+    /// found no room for more (`is_short`).
     pub(super) fn plan(
         &mut self,
         seek: &SeekIndex,
         tar: &Range<u64>,
         part: &Part,
         again: bool,
+        is_short: bool,
     ) -> Plan {
         let (mut first, mut last) = (seek.span_at(tar.start), seek.span_at(tar.end - 1));
         // A block can begin in a span that has come, and end in one that has not, or the
@@ -101,7 +115,7 @@ impl State {
         let need = tar.end.min(seek.output(last).end);
         let is_known = !self.touched.insert(first);
         let is_scattered = part.ranges.len() > 1;
-        let goes_on = first > 0 && first == self.next && !is_scattered;
+        let goes_on = first > 0 && first == self.next && !is_scattered && !is_short;
         let run = match goes_on {
             true => (2 * self.run).clamp(1, AHEAD),
             false => 0,
@@ -110,7 +124,7 @@ impl State {
         let to = match (self.is_filling, goes_on || is_known) {
             // While all of it is fetched, no span is to be fetched twice.
             (true, _) => ahead,
-            (false, true) if !is_scattered => {
+            (false, true) if !is_scattered && !is_short => {
                 part.end.map_or(ahead, |end| ahead.min(end.max(need)))
             }
             _ => need,
@@ -176,10 +190,10 @@ impl Drop for Work<'_> {
 pub(super) struct Filling<'a>(&'a Fill);
 
 impl<'a> Filling<'a> {
-    /// `None` if another thread fetches all of it.
+    /// `None` if another thread fetches all of it, or a read has the version alone.
     pub(super) fn start(fill: &'a Fill) -> Option<Self> {
         let mut state = fill.state.lock();
-        if std::mem::replace(&mut state.is_filling, true) {
+        if state.is_alone || std::mem::replace(&mut state.is_filling, true) {
             return None;
         }
         state.brought.clear();
@@ -190,6 +204,32 @@ impl<'a> Filling<'a> {
 impl Drop for Filling<'_> {
     fn drop(&mut self) {
         self.0.state.lock().is_filling = false;
+        self.0.came.notify_all();
+    }
+}
+
+/// While it lives, one read has the version alone: no other thread begins to fetch any of it,
+/// or looks for what has come.
+pub(super) struct Alone<'a>(&'a Fill);
+
+impl<'a> Alone<'a> {
+    /// Waits until no thread fetches any of it. Calls `alive` meanwhile.
+    pub(super) fn wait(fill: &'a Fill, alive: impl Fn()) -> Self {
+        let mut state = fill.state.lock();
+        state.waiting += 1;
+        while state.is_alone || state.is_filling || state.has_work() {
+            state = fill.wait(state);
+            alive();
+        }
+        state.waiting -= 1;
+        state.is_alone = true;
+        Self(fill)
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().is_alone = false;
         self.0.came.notify_all();
     }
 }
