@@ -263,13 +263,7 @@ impl Fetcher {
                     }
                     // Another mount needed the space in that very moment.
                     None if starts < STARTS => "the version was evicted",
-                    None => {
-                        return Err(Error::NoSpace(format!(
-                            "version {} is evicted by other mounts as soon as it is there; \
-                             raise --cache-size",
-                            request.key.version_id
-                        )));
-                    }
+                    None => return Err(request.is_evicted()),
                 },
             };
             starts += u32::from(!is_left);

@@ -15,7 +15,7 @@ use crate::store::index::holes::{self, Failed, Full, Pieces};
 use crate::store::index::{Location, format, format::DIGEST, restore};
 use crate::store::meta::{Meta, Verified, Verify};
 use sha2::{Digest, Sha256};
-use std::{fs::File, os::unix::fs::FileExt, path::Path};
+use std::{fs::File, os::unix::fs::FileExt, path::Path, sync::Arc};
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
@@ -188,7 +188,9 @@ pub(in crate::store) fn hashes(
 ) -> Result<Option<Vec<u8>>, String> {
     let index = version.index();
     let held = version.lock().map_err(|error| error.to_string())?;
-    let Some(held) = held.filter(|held| held.presence.is_none()) else {
+    // A lock that was taken while the content came in parts knows it so until it is dropped.
+    let is_whole = |presence: &Arc<Presence>| presence.absent(presence.all()).is_empty();
+    let Some(held) = held.filter(|held| held.presence.as_ref().is_none_or(is_whole)) else {
         return Ok(None);
     };
     let mut hashes = vec![[0; DIGEST]; index.header().digests as usize];

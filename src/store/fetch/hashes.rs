@@ -15,7 +15,7 @@ impl Fetcher {
     /// # Errors
     /// Those of [`Self::fetch`]; [`Error::Transport`] where the fleet may have them but does
     /// not answer; [`Error::BadArchive`] where the content has other digests than the index
-    /// was sealed with.
+    /// was sealed with; [`Error::NoSpace`] where other mounts evict it before it is hashed.
     pub(in crate::store) fn fetch_digests(
         &self,
         cache: &Cache,
@@ -40,6 +40,7 @@ impl Fetcher {
             }
         }
         drop(turn);
+        let mut differs = false;
         for _ in 0..STARTS {
             let version = self.fetch(cache, request, progress)?;
             if !version.index().lacks_digests() {
@@ -47,20 +48,26 @@ impl Fetcher {
             }
             match hashes(&version, &mut |_| progress.advance(0)) {
                 // Another mount needed the space in that very moment.
-                Ok(None) => {}
+                Ok(None) => differs = false,
                 Ok(Some(digests)) if version.add_digests(&digests)? => {
                     self.exchange.offer_digests(&version);
                     return Ok(version);
                 }
-                Ok(Some(_)) => version.give_up("its files have other hashes than its index"),
+                Ok(Some(_)) => {
+                    version.give_up("its files have other hashes than its index");
+                    differs = true;
+                }
                 Err(why) => return Err(Error::io("hashing content", io::Error::other(why))),
             }
         }
-        Err(Error::BadArchive {
-            version: request.key.version_id.to_string(),
-            detail: "its files have other hashes than the index says; \
-                     `vm0fs cache verify` looks at all of it"
-                .into(),
+        Err(match differs {
+            true => Error::BadArchive {
+                version: request.key.version_id.to_string(),
+                detail: "its files have other hashes than the index says; \
+                         `vm0fs cache verify` looks at all of it"
+                    .into(),
+            },
+            false => request.is_evicted(),
         })
     }
 }

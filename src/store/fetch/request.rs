@@ -1,6 +1,6 @@
 //! The request to fetch a version.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::key::VersionKey;
 use url::Url;
 
@@ -19,4 +19,14 @@ pub struct FetchRequest<'a> {
     /// then at most every few milliseconds, and when the fetch has ended. The thread that
     /// unpacks calls it: it must return soon.
     pub on_partial: &'a (dyn Fn() + Sync),
+}
+
+impl FetchRequest<'_> {
+    /// What a fetch fails with whose content other mounts remove again and again.
+    pub(super) fn is_evicted(&self) -> Error {
+        Error::NoSpace(format!(
+            "version {} is evicted by other mounts as soon as it is there; raise --cache-size",
+            self.key.version_id
+        ))
+    }
 }

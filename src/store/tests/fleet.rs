@@ -23,8 +23,15 @@ struct Fleet {
 
 impl Fleet {
     fn new() -> Self {
+        Self::of(0)
+    }
+
+    /// With so many small files beside the large one.
+    fn of(small: usize) -> Self {
         let content = text(7, 12 << 20);
-        let archive = Arc::new(archive_of(&[("f".into(), content.clone())]));
+        let mut files = vec![("f".into(), content.clone())];
+        files.extend((0..small).map(|number| (number.to_string(), text(number as u64, 9))));
+        let archive = Arc::new(archive_of(&files));
         let (etag, sent) = (Arc::new(AtomicU32::new(1)), Arc::new(AtomicUsize::new(0)));
         let (served, number, count) = (archive.clone(), etag.clone(), sent.clone());
         let server = Server::new(move |_, asked, stream| {
@@ -47,16 +54,52 @@ impl Fleet {
         open(self.shared.path(), 1)
     }
 
-    /// A machine with an empty cache reads a few bytes, and writes what it shares: whether
-    /// it needed no more than a part of the archive; and the counts of what it wrote, and of
-    /// what was there.
-    fn machine(&self) -> (bool, (u64, u64)) {
+    /// A machine with an empty cache, which knows the version if another has shared it.
+    fn new_machine(&self) -> (TempDir, Store, Arc<SharedCache>) {
         let folder = TempDir::new().unwrap();
         let shared = Arc::new(self.shared());
         let store = Store::open(config(folder.path())).unwrap();
         let store = store.sharing(Some(Arc::clone(&shared)));
-        let before = self.sent.load(Ordering::Relaxed);
         store.known(&key("v"), &Progress::new()).unwrap();
+        (folder, store, shared)
+    }
+
+    /// The hashes of files as one machine after another asks for them.
+    fn hashes(&self, store: &Store) -> Result<Arc<Version>> {
+        let link = || self.server.link();
+        let request = FetchRequest {
+            url: &link,
+            ..request("v")
+        };
+        store.fetch_digests(&request, &Progress::new())
+    }
+
+    /// The file of the object of hashes.
+    fn hashes_object(&self, version: &Version) -> PathBuf {
+        let (key, table) = (version.key(), hex(&version.index().header().table));
+        let parts = [&*key.origin, key.kind, &key.storage_id, &key.version_id];
+        let name = Name::new("version digests 1", &[&parts[..], &[&*table]].concat());
+        let shared = self.shared();
+        let is_it = |path: &PathBuf| {
+            let aside = path.with_extension("aside");
+            fs::rename(path, &aside).unwrap();
+            let is_it = shared.find(&name, MOST).unwrap().is_none();
+            fs::rename(&aside, path).unwrap();
+            is_it
+        };
+        let folders = files::list(&self.shared.path().join("v1")).unwrap();
+        let mut all = folders
+            .iter()
+            .flat_map(|folder| files::list(folder).unwrap());
+        all.find(is_it).unwrap()
+    }
+
+    /// A machine with an empty cache reads a few bytes, and writes what it shares: whether
+    /// it needed no more than a part of the archive; and the counts of what it wrote, and of
+    /// what was there.
+    fn machine(&self) -> (bool, (u64, u64)) {
+        let before = self.sent.load(Ordering::Relaxed);
+        let (_folder, store, shared) = self.new_machine();
         let found = range_of(&store, &self.server, "f", 6 << 20, 100).unwrap();
         assert_eq!(found, self.content[6 << 20..][..100]);
         assert!(shared.flush(LONG));
@@ -102,5 +145,38 @@ fn an_object_that_another_machine_has_written_first_is_not_counted_as_written() 
         assert!(cache.flush(LONG));
         let status = cache.status();
         assert_eq!((status.puts, status.already_there), counts);
+    }
+}
+
+/// While the reader of a part keeps it open, which knows it as one that has come in parts.
+#[test]
+fn hashes_that_the_fleet_has_lost_are_made_of_the_content_and_shared_again() {
+    let fleet = Fleet::of(600);
+    let (_folder, store, shared) = fleet.new_machine();
+    let version = fleet.hashes(&store).unwrap();
+    assert!(shared.flush(LONG));
+    assert_eq!(shared.status().puts, 2, "the index, and the hashes");
+    let object = fleet.hashes_object(&version);
+    let loses: [&dyn Fn(); 2] = [&|| fs::remove_file(&object).unwrap(), &|| {
+        let mut bytes = fs::read(&object).unwrap();
+        bytes[100..108].fill(0);
+        fs::write(&object, bytes).unwrap();
+    }];
+    for lose in loses {
+        lose();
+        let (_folder, store, shared) = fleet.new_machine();
+        range_of(&store, &fleet.server, "f", 6 << 20, 100).unwrap();
+        let known = store.version(&key("v")).unwrap();
+        let _held = known.hold().unwrap();
+        assert!(known.index().lacks_digests() && !known.has_content());
+        let made = fleet.hashes(&store).unwrap();
+        let node = walk(made.index(), "f").unwrap();
+        assert!(made.index().digest(node).is_some());
+        assert_eq!(made.index().digest(node), version.index().digest(node));
+        assert!(shared.flush(LONG));
+        assert_eq!(shared.status().puts, 1, "the hashes");
+        // So no other machine needs the content for them.
+        let (_folder, store, _shared) = fleet.new_machine();
+        assert!(!fleet.hashes(&store).unwrap().has_content());
     }
 }
