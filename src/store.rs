@@ -5,7 +5,7 @@
 //! <cache>/v1/CACHEDIR.TAG
 //!            lock                   held for every change of the accounts
 //!            versions/<key>/        meta.json · tree (the index) · seek · pack · blob-N · present · synced ·
-//!                                   name · pinned
+//!                                   name · pinned · proven
 //!            staging/<pid-random>/  a fetch at work, with <pid-random>.lock, or one that was
 //!                                   left and can be gone on with: it has a journal
 //!            answers/               what the API has answered
@@ -144,9 +144,16 @@ impl Store {
         self.cache.version(key)
     }
 
+    /// Whether the version is on disk and is shown once [`Self::known`] has proven it, as
+    /// `--verify strict` wants.
+    pub fn awaits_proof(&self, key: &VersionKey) -> bool {
+        let found = self.cache.on_disk(key);
+        found.is_some_and(|found| found.awaits_proof(self.cache.verify()))
+    }
+
     /// The version as far as it is known here or to the fleet, its content possibly not on
-    /// disk. Asks the shared cache, where there is one: the fetches below do not, so this comes
-    /// before them.
+    /// disk. Asks the shared cache, where there is one, and proves what is not shown before
+    /// that: the fetches below do not, so this comes before them.
     ///
     /// # Errors
     /// [`Error::Io`](crate::error::Error::Io) and

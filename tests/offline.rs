@@ -66,6 +66,39 @@ fn an_offline_mount_shows_what_an_earlier_one_has_seen() {
     }
 }
 
+/// What is on disk is proven by a fetch, which needs no network.
+#[test]
+fn an_offline_mount_proves_what_was_sealed_without_a_proof() {
+    let mut world = World::empty();
+    for (name, id) in [
+        ("right", None),
+        ("wrong", Some("0123456789abcdef".repeat(4))),
+    ] {
+        let storage = world.add_storage(Kind::Artifact, name);
+        let spec = VersionSpec::files(vec![File::new("f", "content\n")]);
+        world.add_version(&storage, id.iter().fold(spec, |spec, id| spec.id(id)));
+    }
+    let bench = Bench::new(world);
+    let look = |mount: &crate::support::Mount, name: &str| {
+        assert_eq!(
+            mount.cat(&format!("artifacts/{name}/latest/f")),
+            "content\n"
+        );
+    };
+    let mount = bench.mount().with(["--verify=off"]).start();
+    mount.run("ls artifacts");
+    for name in ["right", "wrong"] {
+        look(&mount, name);
+    }
+    mount.unmount();
+    bench.server.clear_requests();
+    let mount = bench.mount().with(["--verify=strict", "--offline"]).start();
+    look(&mount, "right");
+    mount.fails("cat artifacts/wrong/latest/f", reason::UNREACHABLE);
+    bench.expect_calls(0, "offline");
+    assert_eq!(bench.downloads().len(), 0);
+}
+
 #[test]
 fn ended_runs_are_never_asked_for_again() {
     let (world, run) = world();

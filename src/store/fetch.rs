@@ -25,13 +25,13 @@ pub use partial::{PartialFile, PartialRead, PartialVersion};
 pub use request::FetchRequest;
 
 use super::{
-    cache::{Cache, Missing, Version, Written},
+    cache::{Cache, Missing, Proof, Version, Written},
     crash::crash_point,
     durability,
     index::Builder,
     key::VersionKey,
     limits::Limits,
-    meta::Meta,
+    meta::{Meta, Verified},
     seek::Archive,
 };
 use crate::{
@@ -180,9 +180,9 @@ impl Fetcher {
             return Ok(Some(version));
         }
         let _turn = self.turns.take(key, progress);
-        self.exchange.take_proof(cache, key, progress);
+        self.exchange.prove(cache, key, progress);
         if cache.on_disk(key).is_none() && self.exchange.take(cache, key, progress)? {
-            self.exchange.take_proof(cache, key, progress);
+            self.exchange.prove(cache, key, progress);
         }
         Ok(cache.version(key))
     }
@@ -468,6 +468,9 @@ impl Fetcher {
             omitted: unpacked.omitted.clone(),
             boot: durability::boot().map(str::to_string),
         };
+        if verified == Verified::NotApplicable && Proof::new(key, cache.verify()).applies() {
+            Proof::note(&staging.directory()?, true);
+        }
         let unsynced = staging.seal(key, &meta, cache.verify(), progress)?;
         cache.add(key, unsynced);
         // What an earlier fetch has left has been read, not written.

@@ -31,6 +31,9 @@ pub(super) const SYNCED: &str = "synced";
 /// Keeps eviction away from a version, in every process. Empty: that the file exists is
 /// all it says.
 pub(super) const PINNED: &str = "pinned";
+/// Whether a version may be shown under `--verify strict`, where that has been looked at: `yes`
+/// or `no` (see `cache/proof`).
+pub(super) const PROVEN: &str = "proven";
 /// Which blocks of the content are on disk, while some are not (see `cache/presence`).
 pub(super) const PRESENT: &str = "present";
 /// How a fetch can be gone on with, while it unpacks (see `fetch/journal`).

@@ -122,6 +122,11 @@ impl Content {
         self.store.version(&self.key(version))
     }
 
+    /// Whether a version is on disk and only has to be proven to be shown.
+    pub(crate) fn awaits_proof(&self, version: &VersionId) -> bool {
+        self.store.awaits_proof(&self.key(version))
+    }
+
     /// A version whose archive is being read.
     pub(crate) fn partial(&self, version: &VersionId) -> Option<Arc<PartialVersion>> {
         self.store.partial(&self.key(version))
@@ -190,13 +195,15 @@ impl Content {
         let known = self.store.known(&request.key, progress)?;
         let seekable = known.clone().filter(|known| known.can_seek());
         // Where another mount was faster, nothing is downloaded.
-        let is_there = known.is_some_and(|known| known.has_content());
+        let is_there = known.as_ref().is_some_and(|known| known.has_content());
         let all = || self.store.fetch(&request, progress);
-        let fetched = match (need, seekable) {
-            // Its names have come from the fleet, and no file has been opened yet.
-            (Need::Open, Some(known)) if is_new => Ok(known),
-            (Need::Open, Some(_)) => self.store.open_files(&request, progress),
-            (Need::Part(missing, Reader(file)), Some(_)) => {
+        let named = known.filter(|_| is_new);
+        let fetched = match (need, named, seekable) {
+            // Its names have come from the fleet, or have been proven, and no file has been
+            // opened yet.
+            (Need::Open, Some(named), _) => Ok(named),
+            (Need::Open, None, Some(_)) => self.store.open_files(&request, progress),
+            (Need::Part(missing, Reader(file)), _, Some(_)) => {
                 let fetch = || self.store.fetch_part(&request, missing, progress);
                 let fetched = self.transfers.part(version, *file, progress, fetch);
                 let is_worth_all = |fetched: &Arc<Version>| self.store.is_worth_all(fetched);
@@ -211,7 +218,7 @@ impl Content {
                     fetched
                 }
             }
-            (Need::Hashes, _) => listed(&|| self.store.fetch_digests(&request, progress)),
+            (Need::Hashes, ..) => listed(&|| self.store.fetch_digests(&request, progress)),
             _ if is_there => all(),
             _ => listed(&all),
         }?;

@@ -81,11 +81,13 @@ impl Tree {
 
     /// Whether what is asked for can be made of what is on disk.
     fn is_at_hand(&self, key: &FetchKey) -> bool {
-        let Fetchable::Content(version, Need::Hashes) = &key.0 else {
+        let Fetchable::Content(version, need) = &key.0 else {
             return false;
         };
-        let sealed = self.content.sealed(version);
-        sealed.is_some_and(|sealed| sealed.has_content())
+        match self.content.sealed(version) {
+            Some(sealed) => *need == Need::Hashes && sealed.has_content(),
+            None => self.content.awaits_proof(version),
+        }
     }
 
     pub(super) fn bring(
@@ -128,6 +130,10 @@ impl Tree {
         let service = self.answers.service();
         let versions = self.answers.of::<Versions>().last(&version.of());
         let url = || {
+            // What was at hand may have turned out to be damaged, or another version.
+            if service.is_offline() {
+                self.answers.admit(progress)?;
+            }
             let (kind, storage) = (version.kind, &version.storage);
             let api = service.api();
             service.note(api.download_url(kind, storage, &version.id, progress))

@@ -8,17 +8,22 @@
 //! to, and all files in linked folders. It also decides how paths are sorted: as
 //! JavaScript sorts strings, by UTF-16 code units, or by bytes. All ways are tried.
 
+use crate::store::files::{self, PROVEN};
 use crate::store::index::walk::{self, DIGEST, Which};
 use crate::store::index::{Records, format};
 use crate::store::key::VersionKey;
 use crate::store::meta::Verify;
 use crate::text::{hex, is_digest, push_hex};
 use sha2::{Digest, Sha256};
-use std::cmp::Ordering;
+use std::{cmp::Ordering, fs::File, io::Read, os::unix::fs::FileExt};
 
 /// Maximum size of the paths and digests that are sorted in memory: 2,000,000 files of
 /// usual paths. A larger proof would take more memory than unpacking does.
 const TEXT: usize = 256 << 20;
+
+/// What is noted of a version that has been looked at.
+const YES: &[u8] = b"yes";
+const NO: &[u8] = b"no";
 
 /// UTF-8 without this byte and greater ones sorts as UTF-16 does.
 const DIFFERS: u8 = 0xee;
@@ -47,13 +52,33 @@ impl Proof {
     }
 
     /// Whether there is something to prove.
-    pub(super) fn applies(&self) -> bool {
+    pub(in crate::store) fn applies(&self) -> bool {
         self.applies
     }
 
     /// Notes that an entry was left out that the id may cover.
     pub(in crate::store) fn doubt(&mut self) {
         self.doubtful = true;
+    }
+
+    /// Notes in the directory of a version, for later processes, whether it may be shown under
+    /// `strict`. A failure is only logged: each of them looks for itself then.
+    pub(in crate::store) fn note(directory: &File, may_be: bool) {
+        let text: &[u8] = if may_be { YES } else { NO };
+        let write = || files::create(directory, PROVEN)?.write_all_at(text, 0);
+        if let Err(error) = write() {
+            tracing::debug!(%error, "could not note a proof in the cache");
+        }
+    }
+
+    /// What was noted; `None` where no process has looked.
+    pub(super) fn noted(directory: &File) -> Option<bool> {
+        let mut text = Vec::new();
+        let file = files::open(directory, PROVEN).ok()?;
+        file.take(YES.len() as u64).read_to_end(&mut text).ok()?;
+        [(YES, true), (NO, false)]
+            .into_iter()
+            .find_map(|(known, may_be)| (known == text).then_some(may_be))
     }
 
     /// Whether the id is the hash of the content; `None` if that cannot be known.

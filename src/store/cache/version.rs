@@ -64,8 +64,7 @@ pub struct Version {
     identity: (u64, u64),
     /// The lock that all readers of the content share.
     lock: Mutex<Weak<Locked>>,
-    /// Whether its id is not the hash of something else, where that was not looked at when it
-    /// was sealed; looked at when first needed.
+    /// Whether its id is not the hash of something else, once that has been looked at.
     proven: OnceLock<bool>,
     /// How content that is not on disk is found in the archive; read when first needed.
     seek: OnceLock<Option<Arc<SeekIndex>>>,
@@ -211,36 +210,53 @@ impl Version {
         &self.meta
     }
 
-    /// Whether it may be shown: under `strict` not if its id is the hash of something else.
-    /// Where other machines or mounts have sealed it without a look at that, this looks now.
+    /// Whether it may be shown: under `strict` not if its id is the hash of something else, and
+    /// not before a fetch has looked at that, where other machines or mounts have sealed it
+    /// without.
     pub(in crate::store) fn passes(&self, verify: Verify) -> bool {
         match (verify, self.meta.verified) {
             (Verify::Warn | Verify::Off, _) | (_, Verified::Yes) => true,
             (_, Verified::No) => false,
-            (_, Verified::NotApplicable) => !self.awaits_digests() && self.is_proven(),
+            (_, Verified::NotApplicable) => self.proven() == Some(true),
         }
     }
 
-    /// Whether it takes the digests of its files, which its index lacks, to tell whether its
-    /// id is their hash.
-    pub(in crate::store) fn awaits_digests(&self) -> bool {
-        self.meta.verified == Verified::NotApplicable
-            && Proof::new(&self.key, Verify::Strict).applies()
-            && self.index.lacks_digests()
+    /// Whether it can be shown only once a fetch has looked at its id ([`Self::prove`]).
+    pub(in crate::store) fn awaits_proof(&self, verify: Verify) -> bool {
+        verify == Verify::Strict
+            && self.meta.verified == Verified::NotApplicable
+            && self.proven().is_none()
     }
 
-    fn is_proven(&self) -> bool {
-        *self.proven.get_or_init(|| {
-            let mut proof = Proof::new(&self.key, Verify::Strict);
-            if !proof.applies() {
-                return true;
-            }
-            if self.meta.skipped > 0 {
-                proof.doubt();
-            }
-            let records = restore(&self.index);
-            records.is_some_and(|records| proof.check(&self.key, &records) != Some(false))
-        })
+    /// Looks whether its id is the hash of something else, where that is awaited and its index
+    /// has the digests that it takes. Of a million files this takes a second and hundreds of
+    /// MiB: it is for a fetch, without the cache's lock. Other processes find what comes of it.
+    pub(in crate::store) fn prove(&self, verify: Verify) {
+        if !self.awaits_proof(verify) || self.index.lacks_digests() {
+            return;
+        }
+        let mut proof = Proof::new(&self.key, verify);
+        if self.meta.skipped > 0 {
+            proof.doubt();
+        }
+        let checked = restore(&self.index).map(|records| proof.check(&self.key, &records));
+        let may_be = checked.is_some_and(|checked| checked != Some(false));
+        let _ = self.proven.set(may_be);
+        // Of a damaged index there is nothing to be told to others.
+        if checked.is_some() {
+            Proof::note(&self.directory, may_be);
+        }
+    }
+
+    fn proven(&self) -> Option<bool> {
+        if let Some(known) = self.proven.get() {
+            return Some(*known);
+        }
+        let known = match Proof::new(&self.key, Verify::Strict).applies() {
+            true => Proof::noted(&self.directory)?,
+            false => true,
+        };
+        Some(*self.proven.get_or_init(|| known))
     }
 
     /// Its open directory, whose files belong to this index.

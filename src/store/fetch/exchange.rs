@@ -182,17 +182,20 @@ impl Exchange {
         }
     }
 
-    /// Takes in the digests without which a version on disk may not be shown. A failure is
-    /// only logged: the version is fetched whole then.
-    pub(super) fn take_proof(&self, cache: &Cache, key: &VersionKey, progress: &Progress) {
+    /// Proves a version on disk that may not be shown before that. Takes in the digests that
+    /// this needs; a failure is only logged: the version is fetched whole then.
+    pub(super) fn prove(&self, cache: &Cache, key: &VersionKey, progress: &Progress) {
         let found = cache.on_disk(key);
-        let is_hidden =
-            |found: &Arc<Version>| found.awaits_digests() && !found.passes(cache.verify());
-        if let Some(version) = found.filter(is_hidden)
+        let Some(version) = found.filter(|found| found.awaits_proof(cache.verify())) else {
+            return;
+        };
+        if version.index().lacks_digests()
             && let Err(error) = self.take_digests(&version, progress)
         {
             tracing::debug!("a version is not proven: {error}");
         }
+        version.prove(cache.verify());
+        progress.advance(0);
     }
 
     /// Takes in the digests that the index of a version lacks; whether the fleet has them.

@@ -328,12 +328,17 @@ impl Staging {
         progress.advance(0);
 
         let target = self.quota.versions().join(key.directory());
+        let before = || Version::load(&target, key, &Keepalive::default());
+        // Without the lock: it can take seconds.
+        if verify == Verify::Strict
+            && let Some(before) = before()
+        {
+            before.prove(verify);
+        }
         let guard = self.quota.lock()?;
         crash_point("before-renames");
         if target.exists() {
-            if Version::load(&target, key, &Keepalive::default())
-                .is_some_and(|version| version.has_content() && version.passes(verify))
-            {
+            if before().is_some_and(|version| version.has_content() && version.passes(verify)) {
                 return Ok(None);
             }
             if target.join(PINNED).exists() {

@@ -69,9 +69,19 @@ fn what_was_sealed_without_it_is_proven_in_the_same_cache() {
             }
             let store = strict(fixture.folder.path());
             is_refused(&store, &wrong(), &archive);
-            for id in [&*right, "ver_1"] {
-                let version = store.version(&key(id)).unwrap();
-                assert_eq!(listing(&version).len(), 600, "{id}");
+            // An operation of the kernel proves nothing: a fetch does.
+            let is_proven = verify == Verify::Warn;
+            assert_eq!(store.version(&key(&right)).is_some(), is_proven);
+            assert_eq!(store.awaits_proof(&key(&right)), !is_proven);
+            let known = store.known(&key(&right), &Progress::new()).unwrap();
+            assert!(known.is_some() && !store.awaits_proof(&key(&right)));
+            // No other mount has to do that again.
+            for store in [store, strict(fixture.folder.path())] {
+                for id in [&*right, "ver_1"] {
+                    let version = store.version(&key(id)).unwrap();
+                    assert_eq!(listing(&version).len(), 600, "{id}");
+                }
+                assert!(!store.awaits_proof(&key(&wrong())), "looked at");
             }
             // Other mounts go on to show it.
             assert!(fixture.store.version(&key(&wrong())).is_some());
