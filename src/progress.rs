@@ -21,6 +21,8 @@ struct Inner {
     /// Milliseconds after `started` at which something last arrived.
     last: AtomicU64,
     bytes: AtomicU64,
+    /// Those of them that are of earlier fetches.
+    before: AtomicU64,
     /// Bytes expected in all; 0 while unknown.
     expected: AtomicU64,
 }
@@ -38,6 +40,7 @@ impl Progress {
             started: Instant::now(),
             last: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            before: AtomicU64::new(0),
             expected: AtomicU64::new(0),
         }))
     }
@@ -50,6 +53,13 @@ impl Progress {
         self.0.last.fetch_max(now, Ordering::Relaxed);
     }
 
+    /// Counts from zero again, for another fetch of the same wait.
+    pub fn begin(&self) {
+        let bytes = self.0.bytes.load(Ordering::Relaxed);
+        self.0.before.store(bytes, Ordering::Relaxed);
+        self.expect(0);
+    }
+
     /// Sets how many bytes are to come in all.
     pub fn expect(&self, bytes: u64) {
         self.0.expected.store(bytes, Ordering::Relaxed);
@@ -57,7 +67,8 @@ impl Progress {
 
     /// Bytes so far.
     pub fn bytes(&self) -> u64 {
-        self.0.bytes.load(Ordering::Relaxed)
+        let before = self.0.before.load(Ordering::Relaxed);
+        self.0.bytes.load(Ordering::Relaxed).saturating_sub(before)
     }
 
     /// Bytes expected in all, where that is known.

@@ -191,8 +191,9 @@ impl Store {
         self.fetcher.open(&self.cache, request, progress)
     }
 
-    /// The version with what a read was missing ([`Content::missing`]). Blocks, for as long as
-    /// bytes come.
+    /// The version with what a read was missing ([`Content::missing`]); `None` where that does
+    /// not come in parts, and [`Self::fetch`] is to bring all. Blocks, for as long as bytes
+    /// come.
     ///
     /// # Errors
     /// Those of [`Self::fetch`].
@@ -201,7 +202,7 @@ impl Store {
         request: &FetchRequest<'_>,
         missing: &Missing,
         progress: &Progress,
-    ) -> Result<Arc<Version>> {
+    ) -> Result<Option<Arc<Version>>> {
         self.fetcher
             .fetch_part(&self.cache, request, missing, progress)
     }

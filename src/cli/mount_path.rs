@@ -146,12 +146,13 @@ impl MountPath {
     }
 }
 
-/// Has the mount fetch what an attribute of a version stands for, and waits for that.
-pub(super) fn fetch_by(root: &Path, attribute: &str) -> io::Result<()> {
+/// Has the mount fetch what an attribute of a version stands for, and waits for that. Gives what
+/// the attribute is by then.
+pub(super) fn fetch_by(root: &Path, attribute: &str) -> io::Result<String> {
     let found = self::attribute(root, attribute)?;
     let of_older = "its mount is of an older vm0fs, which fetches in another way; exchange that \
                     program with vm0fs upgrade";
-    found.map(drop).ok_or_else(|| io::Error::other(of_older))
+    found.ok_or_else(|| io::Error::other(of_older))
 }
 
 /// The last three parts of a version's path, the version's shortened.

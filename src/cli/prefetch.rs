@@ -141,8 +141,8 @@ fn one(path: &Path) -> Result<()> {
 }
 
 /// Makes the mount fetch a version, and waits until all of it has come. The waits end
-/// by the mount's own deadlines. Returns how many bytes came, as far as this has seen;
-/// `None` where the cache had it already.
+/// by the mount's own deadlines. Returns how many bytes came, as the mount says at the end or,
+/// if it is of an older vm0fs, as far as this has seen; `None` where the cache had it already.
 fn bring(path: &MountPath, bar: &ProgressBar, started: Instant) -> Result<Option<u64>> {
     let is_cached = || Ok::<_, Error>(path.attribute("cached")?.as_deref() == Some("yes"));
     if is_cached()? {
@@ -153,11 +153,11 @@ fn bring(path: &MountPath, bar: &ProgressBar, started: Instant) -> Result<Option
         // Fails if this has returned with a failure.
         let fetch = move || done.send(fetch_by(&path.root, FETCH_ALL)).ok();
         threads::start_scoped(scope, "vm0fs-fetch", fetch).map_err(Error::no_thread)?;
-        let (mut ended, mut seen, mut patience) = (false, 0, LOOKS);
+        let (mut ended, mut seen, mut told, mut patience) = (false, 0, None, LOOKS);
         loop {
             match wait.recv_timeout(TICK) {
                 Ok(Err(error)) => return Err(path.failure(&error)),
-                Ok(Ok(())) => ended = true,
+                Ok(Ok(bytes)) => (ended, told) = (true, bytes.parse().ok()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(TICK),
             }
@@ -168,7 +168,7 @@ fn bring(path: &MountPath, bar: &ProgressBar, started: Instant) -> Result<Option
             }
             match ended {
                 false => {}
-                true if is_cached()? => return Ok(Some(seen)),
+                true if is_cached()? => return Ok(Some(told.unwrap_or(seen))),
                 // The mount reports a failure just after the download's end.
                 true if patience > 0 => patience -= 1,
                 true => return Err(lost(path)),

@@ -134,7 +134,7 @@ impl Fetcher {
         }
     }
 
-    /// The version with what a read misses; with all where it cannot come in parts.
+    /// The version with what a read misses; `None` where it cannot come in parts.
     ///
     /// # Errors
     /// Those of [`Self::fetch`].
@@ -144,14 +144,14 @@ impl Fetcher {
         request: &FetchRequest<'_>,
         missing: &Missing,
         progress: &Progress,
-    ) -> Result<Arc<Version>> {
+    ) -> Result<Option<Arc<Version>>> {
         if let Some(version) = self.seekable(cache, &request.key, progress)? {
             let filler = self.filler(cache, &version, request, progress);
             if let Filled::Yes = filler.part(missing)? {
-                return Ok(version);
+                return Ok(Some(version));
             }
         }
-        self.fetch(cache, request, progress)
+        Ok(None)
     }
 
     /// Whether so much of a version has been fetched in parts that the rest is worth

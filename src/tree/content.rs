@@ -205,17 +205,20 @@ impl Content {
             (Need::Open, None, Some(_)) => self.store.open_files(&request, progress),
             (Need::Part(missing, Reader(file)), _, Some(_)) => {
                 let fetch = || self.store.fetch_part(&request, missing, progress);
-                let fetched = self.transfers.part(version, *file, progress, fetch);
-                let is_worth_all = |fetched: &Arc<Version>| self.store.is_worth_all(fetched);
-                if fetched.as_ref().is_ok_and(is_worth_all) {
-                    // The read that waited goes on meanwhile, and has what it needs.
-                    (request.on_partial)();
-                    listed(&all).or_else(|error| {
-                        tracing::info!(%version, "the rest of it is not fetched: {error}");
-                        fetched
-                    })
-                } else {
-                    fetched
+                match self.transfers.part(version, *file, progress, fetch) {
+                    Ok(Some(fetched)) if self.store.is_worth_all(&fetched) => {
+                        // The read that waited goes on meanwhile, and has what it needs.
+                        (request.on_partial)();
+                        listed(&all).or_else(|error| {
+                            tracing::info!(%version, "the rest of it is not fetched: {error}");
+                            Ok(fetched)
+                        })
+                    }
+                    Ok(Some(fetched)) => Ok(fetched),
+                    // It may have come meanwhile.
+                    Ok(None) if self.sealed(version).is_some_and(|it| it.has_content()) => all(),
+                    Ok(None) => listed(&all),
+                    Err(error) => Err(error),
                 }
             }
             (Need::Hashes, ..) => listed(&|| self.store.fetch_digests(&request, progress)),
@@ -238,6 +241,12 @@ impl Content {
     /// Bytes so far and in all of the download of a version that is under way.
     pub(crate) fn transfer(&self, version: &VersionId) -> Option<(u64, Option<u64>)> {
         self.transfers.of(version)
+    }
+
+    /// Bytes that the downloads of a version have brought that run, or have ended well since
+    /// then; `None` where there are none.
+    pub(crate) fn brought(&self, version: &VersionId, since: Instant) -> Option<u64> {
+        self.transfers.brought(version, since)
     }
 
     /// How many downloads there were, and how many bytes they brought.

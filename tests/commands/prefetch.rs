@@ -178,3 +178,41 @@ fn ctrl_c_ends_prefetch_and_pin_at_once() {
         assert!(setting.mount.cat(".vm0fs/transfers").contains("volumes/v/"));
     }
 }
+
+/// The fetch of a part that becomes one of all is told as that, and in all of its bytes.
+#[test]
+fn what_came_is_told_in_full() {
+    let (world, ids) = world(&["v"], 20 * MIB);
+    let archive = {
+        let storage = world.storage(Kind::Volume, "v").unwrap();
+        storage.current().unwrap().archive_bytes().len() as u64
+    };
+    let size = vm0fs::humanize::size(archive);
+    let bench = Bench::new(world);
+    let setting = Setting::new(&bench, Who::Myself, &[]);
+    let out = setting.good(&["prefetch", "volumes/v"]);
+    assert!(out.contains(&format!("volumes/v: {size} in ")), "{out}");
+    let evict = || {
+        let started = Instant::now();
+        while setting.version(&ids[0])["content"] == true {
+            assert!(started.elapsed() < SOON);
+            setting.good(&setting.cache(&["clear"]));
+        }
+    };
+    evict();
+    let out = setting.good(&["prefetch", "volumes/v"]);
+    assert!(out.contains(&format!("volumes/v: {size} in ")), "{out}");
+    evict();
+    bench.server.fault(Fault::object(&ids[0], Action::NoRange));
+    let read = "dd if=volumes/v/latest/d/f bs=4k skip=1000 count=1 iflag=direct status=none";
+    setting.mount.run(&format!("{read} | sha256sum"));
+    let transfers = setting.mount.cat(".vm0fs/transfers");
+    let whole = transfers.lines().next().unwrap();
+    assert!(whole.contains(&format!("{size} of {size}")), "{transfers}");
+    assert!(whole.contains("done in"), "{transfers}");
+    let part = transfers.lines().find(|line| line.contains("/d/f "));
+    assert!(
+        part.is_some_and(|line| !line.contains("MiB")),
+        "{transfers}"
+    );
+}

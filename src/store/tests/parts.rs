@@ -161,7 +161,10 @@ pub(super) fn range_of(
         }
         drop(hold.take());
         hold = match content.missing(offset, length) {
-            Some(missing) => store.fetch_part(&request, &missing, &progress)?.hold(),
+            Some(missing) => match store.fetch_part(&request, &missing, &progress)? {
+                Some(version) => version.hold(),
+                None => store.fetch(&request, &progress)?.hold(),
+            },
             // Removed meanwhile, to make room.
             None if version.can_seek() => None,
             None if content.is_partly_there() => store.fetch(&request, &progress)?.hold(),

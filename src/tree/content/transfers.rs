@@ -93,8 +93,9 @@ struct Running<'a> {
 }
 
 impl Transfers {
-    /// Notes that a download begins, whose bytes `progress` counts.
+    /// Notes that a download begins, whose bytes `progress` counts from now on.
     fn start(&self, version: VersionId, file: Option<u32>, progress: &Progress) -> Running<'_> {
+        progress.begin();
         let mut state = self.0.lock();
         let number = state.next;
         state.next += 1;
@@ -117,6 +118,22 @@ impl Transfers {
         let mut running = state.running.values().filter(|each| each.file.is_none());
         let download = running.find(|download| download.version == *version)?;
         Some(so_far(&download.progress))
+    }
+
+    /// What the downloads of a version have brought that run, or have ended well since then;
+    /// `None` where there are none.
+    pub(super) fn brought(&self, version: &VersionId, since: Instant) -> Option<u64> {
+        let state = self.0.lock();
+        let is_whole = |of: &VersionId, file: Option<u32>| of == version && file.is_none();
+        let running = state.running.values();
+        let running = running.filter(|each| is_whole(&each.version, each.file));
+        let is_new = |each: &&Ended| each.failure.is_none() && each.at >= since;
+        let ended = state.ended.iter().filter(is_new);
+        let ended = ended.filter(|each| is_whole(&each.version, each.file));
+        let bytes = running.map(|each| so_far(&each.progress).0);
+        bytes
+            .chain(ended.map(|each| each.bytes))
+            .reduce(|sum, bytes| sum + bytes)
     }
 
     /// How many there were, and what they brought.
@@ -144,7 +161,8 @@ impl Transfers {
             at: Instant::now(),
             took,
             bytes,
-            expected,
+            // Some of it may have come for others meanwhile.
+            expected: expected.map(|all| if failure.is_none() { bytes } else { all }),
             failure,
         };
         let list = match (ended.file, &ended.failure) {
@@ -414,6 +432,36 @@ mod tests {
         assert!(lines[1].starts_with(&of_last), "{text}");
         assert!(
             lines[1].contains("20 B") && lines[1].ends_with("2 parts"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn each_fetch_of_a_wait_has_the_bytes_that_it_brought() {
+        let (transfers, progress) = (Transfers::default(), Progress::new());
+        let since = Instant::now();
+        let running = transfers.start(version(0), Some(7), &progress);
+        progress.advance(10);
+        running.end(Ok(()));
+        assert_eq!(transfers.brought(&version(0), since), None, "all of it");
+        let running = transfers.start(version(0), None, &progress);
+        assert_eq!(transfers.of(&version(0)), Some((0, None)));
+        // A part of them comes for another fetch.
+        progress.expect(40);
+        progress.advance(30);
+        assert_eq!(transfers.brought(&version(0), since), Some(30));
+        assert_eq!(running.end(Ok(())).0, 30);
+        assert_eq!(transfers.brought(&version(0), since), Some(30));
+        assert_eq!(transfers.brought(&version(0), Instant::now()), None);
+        assert_eq!(transfers.totals().bytes, 40);
+        let text = transfers.render(|_, file| format!("{file:?}"));
+        let lines = Vec::from_iter(text.lines());
+        assert!(
+            lines[0].contains("30 B of 30 B") && lines[0].contains("done"),
+            "{text}"
+        );
+        assert!(
+            lines[1].contains("10 B") && lines[1].ends_with("1 part"),
             "{text}"
         );
     }

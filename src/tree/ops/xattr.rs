@@ -81,11 +81,16 @@ impl View<'_> {
         Ok(value.map(|(_, value)| value).ok_or(Error::NoAttribute)?)
     }
 
-    /// Waits until all content of a version is there.
+    /// Waits until all content of a version is there; how many bytes have come for that, where
+    /// any were to.
     fn fetch_all(&self, version: &VersionId) -> Answer<Vec<u8>> {
         match self.files(version)? {
             Files::None => Ok(Vec::new()),
-            Files::Sealed(sealed) if sealed.has_content() => Ok(Vec::new()),
+            Files::Sealed(sealed) if sealed.has_content() => {
+                let brought = self.tree.content.brought(version, self.since);
+                let brought = brought.map(|bytes| bytes.to_string());
+                Ok(brought.unwrap_or_default().into_bytes())
+            }
             Files::Partial(_) => Err(self.content_miss(version)),
             Files::Sealed(_) => Err(self.miss(version, Need::All)),
         }
