@@ -27,7 +27,7 @@ struct Entry {
     last: Timestamp,
 }
 
-/// Whether two failures say the same. Request ids always differ, and so can the
+/// Whether two failures have the same cause. Request ids always differ, and so can the
 /// number of bytes that came before a failure.
 fn is_same(a: &Error, b: &Error) -> bool {
     match (a, b) {
@@ -35,8 +35,25 @@ fn is_same(a: &Error, b: &Error) -> bool {
             (a.status, &a.code, &a.message) == (b.status, &b.code, &b.message)
         }
         (Error::Invalid(a), Error::Invalid(b)) => a == b,
-        (a, b) => mem::discriminant(a) == mem::discriminant(b) && a.errno() == b.errno(),
+        (a, b) => {
+            let is_of_a_kind = mem::discriminant(a) == mem::discriminant(b);
+            is_of_a_kind && a.errno() == b.errno() && words(a) == words(b)
+        }
     }
+}
+
+/// What a failure says, without its numbers but for the status of an answer.
+fn words(error: &Error) -> Vec<String> {
+    let (text, mut is_status) = (error.to_string(), false);
+    let words = text.split_whitespace().map(|word| {
+        let is_kept = is_status;
+        is_status = word == "HTTP";
+        match is_kept {
+            true => word.to_owned(),
+            false => word.replace(|c: char| c.is_ascii_digit(), ""),
+        }
+    });
+    words.collect()
 }
 
 impl Entry {
@@ -289,6 +306,27 @@ mod tests {
         assert_eq!(lines.len(), 4, "{text}");
         assert!(lines[0].contains("too vague [request id 2]") && lines[0].contains("2 times"));
         assert!(lines[1].contains("too long") && lines[3].contains("not UTF-8"));
+    }
+
+    #[test]
+    fn failures_of_different_causes_are_lines_of_their_own() {
+        let log = log(&Arc::new(Handover::new().unwrap()));
+        let failed = |detail: &str| {
+            let (what, detail) = ("GET https://store/x".into(), detail.into());
+            log.note("version x", &Error::BadAnswer { what, detail });
+        };
+        failed("HTTP 404 from the object store");
+        failed("HTTP 503 from the object store; try again later");
+        failed("HTTP 502 from the object store; try again later");
+        failed("the connection ended at byte 17");
+        failed("the connection ended at byte 4711");
+        let text = log.render();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4, "{text}");
+        assert!(
+            lines[3].contains("byte 4711") && lines[3].contains("2 times"),
+            "{text}"
+        );
     }
 
     #[test]
