@@ -131,6 +131,9 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
         }
     }
     let mut origin = words("/api/origin");
+    if status.pointer("/api/offline") == Some(&Value::Bool(true)) {
+        origin.push_str("; never asked: this mount is offline (--offline)");
+    }
     if let Some(outage) = status.pointer("/api/outage").and_then(Value::as_str) {
         let _ = write!(origin, "; not reached now: {}", one_line(outage, 200));
     }
@@ -293,6 +296,10 @@ mod tests {
         replaced["workers"] = json!({"supervisor": null, "unguarded": "gone"});
         assert_eq!(super::workers(&replaced), "unguarded: gone");
         assert!(row("mounted").contains(" d ago"), "{}", row("mounted"));
+        let offline = json!({"api": {"origin": "https://a", "offline": true}});
+        let offline = super::rows(&offline, Path::new("/m"));
+        let told = "https://a; never asked: this mount is offline (--offline)";
+        assert!(offline.contains(&("API", told.into())), "{offline:?}");
         // Of an older vm0fs, or of something else.
         assert!(!super::rows(&Value::Null, Path::new("/")).is_empty());
     }
