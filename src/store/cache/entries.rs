@@ -122,7 +122,12 @@ fn entry(
     QuotaEntry {
         path,
         content,
-        present: if broken { Present::None } else { present },
+        present: match present {
+            _ if broken => Present::None,
+            // It has only been made ready to come.
+            Present::Partly if content == 0 => Present::None,
+            present => present,
+        },
         rest,
         used,
         pinned,

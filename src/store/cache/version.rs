@@ -8,7 +8,7 @@ use super::{
     checked::{Checked, Written},
     keepalive::Keepalive,
     locked::Locked,
-    presence::Presence,
+    presence::{Presence, charged},
     proof::Proof,
 };
 use crate::store::files::{self, INDEX, META, PACK, PRESENT, SEEK, SYNCED};
@@ -292,6 +292,19 @@ impl Version {
             false => Present::None,
             true if files::exists(&self.directory, PRESENT) => Present::Partly,
             true => Present::Whole,
+        }
+    }
+
+    /// The same for people: of what has only been made ready to come in parts, nothing is there.
+    pub fn shown(&self) -> Present {
+        let is_empty = || {
+            let file = files::open(&self.directory, PRESENT);
+            file.and_then(|file| charged(&file))
+                .is_ok_and(|bytes| bytes == 0)
+        };
+        match self.present() {
+            Present::Partly if is_empty() => Present::None,
+            present => present,
         }
     }
 

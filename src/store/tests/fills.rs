@@ -377,3 +377,24 @@ fn a_version_that_only_readers_have_open_makes_room_for_its_next_part() {
         assert!(Arc::ptr_eq(&version, &again), "two locks on one content");
     }
 }
+
+#[test]
+fn what_has_only_been_opened_is_shown_as_evicted() {
+    let evicted = Evicted::new();
+    let store = &evicted.fixture.store;
+    let inventory = Inventory::open(evicted.fixture.folder.path(), 1 << 30);
+    let inventory = inventory.unwrap().unwrap();
+    let shown = || {
+        (
+            evicted.version().shown(),
+            inventory.list().unwrap()[0].present,
+        )
+    };
+    assert_eq!(shown(), (Present::None, Present::None));
+    store.open_files(&request("v"), &Progress::new()).unwrap();
+    assert_eq!(evicted.version().present(), Present::Partly);
+    assert_eq!(shown(), (Present::None, Present::None));
+    assert_eq!(inventory.clear(false, false).unwrap(), Cleared::default());
+    evicted.reads(60);
+    assert_eq!(shown(), (Present::Partly, Present::Partly));
+}

@@ -203,7 +203,7 @@ impl View<'_> {
         // Only what is on disk: asking whether it is cached must not cache it.
         let content = &self.tree.content;
         let sealed = content.sealed(version);
-        let cached = match sealed.as_ref().map(|sealed| sealed.present()) {
+        let cached = match sealed.as_ref().map(|sealed| sealed.shown()) {
             Some(Present::Whole) => "yes",
             Some(Present::Partly) => "partly",
             Some(Present::None) => "tree",
