@@ -25,7 +25,7 @@ pub use partial::{PartialFile, PartialRead, PartialVersion};
 pub use request::FetchRequest;
 
 use super::{
-    cache::{Cache, Missing, Proof, Version, Written},
+    cache::{Cache, Missing, Present, Proof, Version, Written},
     crash::crash_point,
     durability,
     index::Builder,
@@ -197,6 +197,9 @@ impl Fetcher {
         let Some(version) = cache.version(key).filter(|version| version.can_seek()) else {
             return Ok(None);
         };
+        if version.present() == Present::None {
+            self.fills.has_gone(key);
+        }
         cache.prepare(&version, progress)?;
         Ok(Some(version))
     }

@@ -110,6 +110,11 @@ impl Fills {
         self.of(key).state.lock().failed = Some(Instant::now());
     }
 
+    /// Notes that all that had come of a version has gone.
+    pub(super) fn has_gone(&self, key: &VersionKey) {
+        self.of(key).state.lock().forget();
+    }
+
     fn of(&self, key: &VersionKey) -> Arc<Fill> {
         let mut known = self.known.lock();
         Arc::clone(known.get_or_insert(key.clone(), Arc::default))

@@ -379,6 +379,22 @@ fn a_version_that_only_readers_have_open_makes_room_for_its_next_part() {
 }
 
 #[test]
+fn single_reads_of_content_that_has_gone_since_count_for_nothing() {
+    let evicted = Evicted::new();
+    let store = &evicted.fixture.store;
+    let mut sent = 0;
+    for number in 0..40 {
+        let (name, content) = &evicted.files[number % 38];
+        assert_eq!(evicted.range(name, 0, 10).unwrap(), content[..10]);
+        assert!(!store.is_worth_all(&evicted.version()), "{number}");
+        sent += evicted.sent();
+        evicted.evict();
+    }
+    let archive = evicted.version().seek().unwrap().archive().length;
+    assert!(sent > archive / 8 + (1 << 20), "{sent} of {archive}");
+}
+
+#[test]
 fn what_has_only_been_opened_is_shown_as_evicted() {
     let evicted = Evicted::new();
     let store = &evicted.fixture.store;

@@ -98,7 +98,7 @@ impl Evicted {
         evicted
     }
 
-    fn evict(&self) {
+    pub(super) fn evict(&self) {
         self.fixture.store.cache.release();
         entries::remove_content(&self.fixture.path("v"));
         self.sent.store(0, Ordering::Relaxed);
