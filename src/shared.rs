@@ -23,13 +23,15 @@ mod key;
 mod leftovers;
 mod listed;
 mod name;
+#[cfg(feature = "shared-cache")]
+mod owner;
 mod queue;
 mod seal;
 
 pub use access::{Access, SHARED};
 pub use counters::SharedStatus;
 pub use key::SharedKey;
-pub use listed::Listed;
+pub use listed::{Listed, Removed, Sum};
 pub use name::Name;
 
 use crate::{
@@ -74,22 +76,6 @@ struct Inner {
     queue: Queue,
 }
 
-/// What a shared cache holds, or what was removed from it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sum {
-    /// Objects.
-    pub objects: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
-
-impl Sum {
-    fn add(&mut self, objects: &[Listed]) {
-        self.objects += objects.len() as u64;
-        self.bytes += objects.iter().map(|object| object.bytes).sum::<u64>();
-    }
-}
-
 impl SharedCache {
     /// Prepares its use. Asks the store for nothing.
     ///
@@ -97,7 +83,7 @@ impl SharedCache {
     /// [`Error::Setup`] for a URL, endpoint or credentials that cannot be used.
     pub fn open(access: &Access, key: &SharedKey) -> Result<Self> {
         let sealer = Sealer::new(key);
-        let breaker = |server| Breaker::new(server, |_| Verdict::Unreachable);
+        let breaker = |server| Breaker::new(server, judge);
         Ok(Self(Arc::new(Inner {
             url: access.url.trim().to_owned(),
             bucket: Bucket::open(access)?,
@@ -235,7 +221,11 @@ impl SharedCache {
             .bucket
             .look_up(&name, MOST, access::patience(PATIENCE), |_| ())?
             .wait()?;
+        let closed = inner.bucket.closed_to_group(&name);
         inner.bucket.remove(vec![name])?;
+        if let Some(why) = closed? {
+            return Err(Error::Setup(format!("{}: {why}", inner.url)));
+        }
         match read == Some(sealed) {
             true => Ok(()),
             false => Err(Error::Setup(format!(
@@ -252,29 +242,38 @@ impl SharedCache {
     pub fn sum(&self) -> Result<Sum> {
         let mut sum = Sum::default();
         self.0.bucket.list(|objects| {
-            sum.add(&objects);
+            objects.iter().for_each(|object| sum.add(object.bytes));
             Ok(())
         })?;
         Ok(sum)
     }
 
     /// Removes the objects that were written before a time, of all keys, and what killed
-    /// writers have left more than an hour ago: how many of both, and their bytes.
+    /// writers have left more than an hour ago; what other users alone may remove is left.
     ///
     /// # Errors
     /// Where it cannot be listed, or objects cannot be removed.
-    pub fn prune(&self, before: Timestamp) -> Result<Sum> {
-        let mut sum = Sum::default();
+    pub fn prune(&self, before: Timestamp) -> Result<Removed> {
+        let mut all = Removed::default();
         self.0.bucket.list(|mut objects| {
             objects.retain(|object| object.written < before);
-            sum.add(&objects);
-            let names = objects.into_iter().map(|object| object.name).collect();
-            self.0.bucket.remove(names)
+            let names = objects.iter().map(|object| object.name.clone()).collect();
+            let mut left = self.0.bucket.remove(names)?;
+            for object in objects {
+                match left.remove(&object.name) {
+                    Some(owner) => all.leave(owner),
+                    None => all.sum.add(object.bytes),
+                }
+            }
+            Ok(())
         })?;
-        let (files, bytes) = self.0.bucket.remove_leftovers()?;
-        sum.objects += files;
-        sum.bytes += bytes;
-        Ok(sum)
+        let Removed { sum, left } = self.0.bucket.remove_leftovers()?;
+        all.sum.objects += sum.objects;
+        all.sum.bytes += sum.bytes;
+        for (owner, count) in left {
+            *all.left.entry(owner).or_default() += count;
+        }
+        Ok(all)
     }
 }
 
@@ -338,6 +337,7 @@ impl Inner {
                 self.counters.misses.add(u64::from(object.is_none()));
                 Ok(object)
             }
+            Err(Error::Denied(reason)) => Ok(self.leave_aside(*address, &reason)),
             Err(error) => {
                 self.counters.passed_over.add(1);
                 note(&self.reads, Some(&error));
@@ -371,8 +371,11 @@ impl Inner {
                 self.counters.bytes_written.add(length);
             }
             Ok(None) => self.counters.already_there.add(1),
-            Err(_) => {
+            Err(error) => {
                 self.counters.not_put.add(1);
+                if matches!(error, Error::Denied(_)) {
+                    tracing::warn!("{error}");
+                }
                 if replace {
                     self.note_damaged(address);
                 }
@@ -381,9 +384,18 @@ impl Inner {
     }
 }
 
+/// What a failure says of the store: that of another user's object says nothing of the others.
+fn judge(error: &Error) -> Verdict {
+    match error {
+        Error::Denied(_) => Verdict::Answers,
+        _ => Verdict::Unreachable,
+    }
+}
+
 /// Notes how a request has ended; the first failure of an outage is a line of the log.
 fn note(breaker: &Breaker, error: Option<&Error>) {
     if let Some(error) = error
+        && judge(error) == Verdict::Unreachable
         && breaker.error().is_none()
     {
         tracing::warn!("{error}; it is left alone for a while");

@@ -374,7 +374,7 @@ fn init_makes_a_key_and_status_and_prune_need_none() {
         &format!("touch -d '40 days ago' {}/*", folder.display()),
     );
     let pruned = run("prune --older-than 30d");
-    assert!(pruned.out.contains("removed 1 objects, 5 B"), "{pruned:?}");
+    assert!(pruned.out.contains("removed 1 object, 5 B"), "{pruned:?}");
     assert_eq!(s3.objects().len(), 1, "what vm0fs has not named stays");
 }
 

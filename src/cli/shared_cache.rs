@@ -8,12 +8,13 @@ use crate::{
     },
     error::{Error, Result},
     humanize,
-    shared::{SharedCache, SharedKey, Sum},
+    shared::{Removed, SharedCache, SharedKey, Sum},
 };
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::{
+    collections::BTreeMap,
     fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -129,13 +130,13 @@ impl SharedCacheArgs {
             SharedCacheCommand::Status(args) => {
                 let (cache, url) = args.which.open(environment)?;
                 let start = Instant::now();
-                let Sum { objects, bytes } = cache.sum()?;
+                let sum @ Sum { objects, bytes } = cache.sum()?;
                 let took = start.elapsed().as_millis();
                 match args.json {
                     true => print_json(&json!({"url": url, "objects": objects, "bytes": bytes})),
                     false => print(&format!(
-                        "{url}: can be listed, in {took} ms\n{objects} objects, {}\n",
-                        humanize::size(bytes)
+                        "{url}: can be listed, in {took} ms\n{}\n",
+                        shown(sum)
                     )),
                 }
             }
@@ -147,14 +148,33 @@ impl SharedCacheArgs {
                 let (cache, url) = args.which.open(environment)?;
                 let age = SignedDuration::try_from(age).ok();
                 let before = age.and_then(|age| Timestamp::now().checked_sub(age).ok());
-                let Sum { objects, bytes } = cache.prune(before.unwrap_or(Timestamp::MIN))?;
-                print(&format!(
-                    "{url}: removed {objects} objects, {}\n",
-                    humanize::size(bytes)
-                ))
+                let Removed { sum, left } = cache.prune(before.unwrap_or(Timestamp::MIN))?;
+                print(&format!("{url}: removed {}\n", shown(sum)))?;
+                left_none(&left)
             }
         }
     }
+}
+
+fn shown(sum: Sum) -> String {
+    let objects = humanize::count(sum.objects, "object");
+    format!("{objects}, {}", humanize::size(sum.bytes))
+}
+
+/// # Errors
+/// Whose objects are left, and what to do.
+fn left_none(left: &BTreeMap<String, u64>) -> Result<()> {
+    if left.is_empty() {
+        return Ok(());
+    }
+    let of = |(owner, number): (&String, &u64)| format!("{number} of {owner}");
+    let owners: Vec<String> = left.iter().map(of).collect();
+    Err(Error::Setup(format!(
+        "{} could not be removed, as other users alone may: {}; run the same command as each of \
+         them, or as root",
+        humanize::count(left.values().sum::<u64>(), "object"),
+        owners.join(", ")
+    )))
 }
 
 fn init(settings: SharedCacheSettings, environment: &Environment) -> Result<()> {

@@ -1,25 +1,29 @@
 //! The store itself: requests of `object_store` on a runtime of their own, each of
 //! which is waited for a bounded time.
 
+mod folder;
 mod s3;
 
 use super::{
     access::{Access, Place, SHARED},
     leftovers,
-    listed::Listed,
+    listed::{Listed, Removed},
 };
 use crate::{
     error::{Error, Result, TransportKind},
     http, humanize,
 };
+use folder::{Folder, Put};
 use jiff::Timestamp;
 use object_store::{
     self as store, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
     PutPayload, local::LocalFileSystem, path::Path as At,
 };
-use s3::words;
+use s3::{has_no_condition, words};
 use std::{
-    path::PathBuf,
+    collections::BTreeMap,
+    error::Error as _,
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -57,9 +61,8 @@ pub(super) struct Bucket {
 struct Objects {
     store: Box<dyn ObjectStore>,
     root: At,
-    /// The folder that has to exist: it would be made on the disk below a file system
-    /// that is not mounted.
-    folder: Option<PathBuf>,
+    /// Where objects are files: `store` reads them, and this writes them.
+    folder: Option<Folder>,
     /// The longest that a reader may wait for the rest of an object.
     longest: Duration,
     /// Whether the store has no conditional put.
@@ -91,6 +94,7 @@ impl Bucket {
                 let root = At::from_absolute_path(&folder);
                 let root =
                     root.map_err(|error| Error::Setup(format!("--shared-cache: {error}")))?;
+                let folder = Folder::new(folder, FORMAT);
                 (Box::new(LocalFileSystem::new()), root, Some(folder))
             }
         };
@@ -129,14 +133,14 @@ impl Bucket {
         patience: Duration,
         told: impl FnOnce(Option<&Error>) + Send + 'static,
     ) -> Result<LookUp> {
-        let (place, at) = (Arc::clone(&self.place), self.place.at(name));
+        let (place, name) = (Arc::clone(&self.place), name.to_owned());
         let (tell, events) = mpsc::channel();
         let own = Arc::clone(&place);
         self.runtime()?.spawn(async move {
             let start = Instant::now();
             let mut first = None;
             let ended = place
-                .fetch(&at, most, patience, |length| {
+                .fetch(&name, most, patience, |length| {
                     first = Some(start.elapsed());
                     // The reader may have given up.
                     let _ = tell.send(Event::Began(length));
@@ -156,35 +160,33 @@ impl Bucket {
 
     /// Writes an object, and leaves one that is there unless it is to be replaced, or
     /// the store cannot tell; whether it was written.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] where another user's object may not be replaced; any other says
+    /// something of the store.
     pub(super) fn put(&self, name: &str, object: Vec<u8>, replace: bool) -> Result<bool> {
-        let (place, at) = (&self.place, self.place.at(name));
-        let object = PutPayload::from(object);
-        self.runtime()?.block_on(place.bounded("writing", async {
-            place.make_folder(name).await?;
-            let creates = !replace && !place.only_overwrites.load(Relaxed);
-            if creates {
-                let create = PutOptions::from(PutMode::Create);
-                match place.store.put_opts(&at, object.clone(), create).await {
-                    // Another machine's is as good.
-                    Err(store::Error::AlreadyExists { .. } | store::Error::Precondition { .. }) => {
-                        return Ok(false);
-                    }
-                    Err(error) if place.may_overwrite(&error) => {}
-                    ended => return ended.map(|_| true),
-                }
-            }
-            place.store.put(&at, object).await?;
-            if creates {
-                // It was the condition that was refused.
-                place.only_overwrites.store(true, Relaxed);
-            }
-            Ok(true)
-        }))
+        let (runtime, place) = (self.runtime()?, &self.place);
+        match place.folder.clone() {
+            Some(folder) => runtime.block_on(place.put_file(folder, name, object, replace)),
+            None => runtime.block_on(place.put(name, object, replace)),
+        }
     }
 
-    /// Removes objects, several at once.
-    pub(super) fn remove(&self, names: Vec<String>) -> Result<()> {
+    /// Why others of a folder's group cannot use an object that this process has written.
+    pub(super) fn closed_to_group(&self, name: &str) -> Result<Option<String>> {
+        let (place, name) = (&self.place, name.to_owned());
+        let Some(folder) = place.folder.clone() else {
+            return Ok(None);
+        };
+        let look = move || folder.closed_to_group(&name);
+        self.runtime()?.block_on(place.on_files("reading", look))
+    }
+
+    /// Removes objects, several at once. Gives those that only their owners may remove, each
+    /// with its owner.
+    pub(super) fn remove(&self, names: Vec<String>) -> Result<BTreeMap<String, String>> {
         self.runtime()?.block_on(async {
+            let mut left = BTreeMap::new();
             let mut tasks = JoinSet::new();
             let mut names = names.into_iter();
             loop {
@@ -193,39 +195,27 @@ impl Bucket {
                 {
                     let place = Arc::clone(&self.place);
                     tasks.spawn(async move {
-                        let at = place.at(&name);
-                        let removed = async {
-                            match place.store.delete(&at).await {
-                                // Another machine prunes too.
-                                Err(store::Error::NotFound { .. }) => Ok(()),
-                                removed => removed,
-                            }
-                        };
-                        place.bounded("removing", removed).await
+                        let owner = place.remove(&name).await?;
+                        Ok::<_, Error>(owner.map(|owner| (name, owner)))
                     });
                 }
                 match tasks.join_next().await {
-                    None => return Ok(()),
-                    Some(Ok(removed)) => removed?,
+                    None => return Ok(left),
+                    Some(Ok(ended)) => left.extend(ended?),
                     Some(Err(error)) => return Err(Error::Internal(error.to_string())),
                 }
             }
         })
     }
 
-    /// Removes what killed writers have left in a folder; a bucket has no such thing. Gives
-    /// how many files there were, and their bytes.
-    pub(super) fn remove_leftovers(&self) -> Result<(u64, u64)> {
-        let Some(folder) = &self.place.folder else {
-            return Ok((0, 0));
+    /// Removes what killed writers have left in a folder; a bucket has no such thing.
+    pub(super) fn remove_leftovers(&self) -> Result<Removed> {
+        let Some(folder) = self.place.folder.clone() else {
+            return Ok(Removed::default());
         };
-        let root = folder.join(FORMAT);
-        let remove = async {
-            let removed = tokio::task::spawn_blocking(move || leftovers::remove(&root)).await?;
-            removed.map_err(folder_failed)
-        };
+        let remove = move || leftovers::remove(&folder.root);
         self.runtime()?
-            .block_on(self.place.bounded("removing", remove))
+            .block_on(self.place.on_files("removing", remove))
     }
 
     /// All objects of this format, in groups of a sixteenth.
@@ -318,65 +308,94 @@ impl Objects {
         let Some(folder) = self.folder.clone() else {
             return Ok(());
         };
-        let looked = tokio::task::spawn_blocking(move || std::fs::metadata(folder)).await?;
+        let looked = tokio::task::spawn_blocking(move || std::fs::metadata(folder.top)).await?;
         looked.map(drop).map_err(folder_failed)
     }
 
-    /// Makes the folder of an object in one that has to exist, as that is: all who write
-    /// there write here too.
-    ///
-    /// # Errors
-    /// Where the folder is missing, or cannot be written.
-    async fn make_folder(&self, name: &str) -> store::Result<()> {
-        let Some(folder) = self.folder.clone() else {
-            return Ok(());
-        };
-        let below = [FORMAT.to_owned(), name[..1].to_owned()];
-        let make = move || -> std::io::Result<()> {
-            let permissions = std::fs::metadata(&folder)?.permissions();
-            let mut path = folder;
-            for name in below {
-                path.push(name);
-                match std::fs::create_dir(&path) {
-                    // The umask takes rights away.
-                    Ok(()) => std::fs::set_permissions(&path, permissions.clone())?,
-                    Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                    Err(error) => return Err(error),
+    async fn put(&self, name: &str, object: Vec<u8>, replace: bool) -> Result<bool> {
+        let (at, object) = (self.at(name), PutPayload::from(object));
+        let put = async {
+            let creates = !replace && !self.only_overwrites.load(Relaxed);
+            if creates {
+                let create = PutOptions::from(PutMode::Create);
+                match self.store.put_opts(&at, object.clone(), create).await {
+                    // Another machine's is as good.
+                    Err(store::Error::AlreadyExists { .. } | store::Error::Precondition { .. }) => {
+                        return Ok(false);
+                    }
+                    Err(error) if has_no_condition(&error) => {}
+                    ended => return ended.map(|_| true),
                 }
             }
-            Ok(())
+            self.store.put(&at, object).await?;
+            if creates {
+                // It was the condition that was refused.
+                self.only_overwrites.store(true, Relaxed);
+            }
+            Ok(true)
         };
-        let made = tokio::task::spawn_blocking(make).await?;
-        made.map_err(folder_failed)
+        self.bounded("writing", put).await
     }
 
-    /// Whether a put that was refused may be taken without its condition: some stores refuse
-    /// the condition in their own way, and some folders have no hard links, which make a file
-    /// only where there is none.
-    fn may_overwrite(&self, error: &store::Error) -> bool {
-        let text = error.to_string();
-        let says = |status: u16| text.contains(&format!("status code: {status}"));
-        let is_not_implemented = matches!(error, store::Error::NotImplemented { .. });
-        self.folder.is_some() || is_not_implemented || [400, 405, 501].into_iter().any(says)
+    async fn put_file(
+        &self,
+        folder: Folder,
+        name: &str,
+        object: Vec<u8>,
+        replace: bool,
+    ) -> Result<bool> {
+        let (shown, file) = (&self.shown, folder.path(name));
+        let name = name.to_owned();
+        let put = move || folder.put(&name, &object, replace);
+        match self.on_files("writing", put).await? {
+            Put::Written => Ok(true),
+            Put::There => Ok(false),
+            Put::Refused(owner) => Err(Error::Denied(format!(
+                "{shown}: {} is of no use, and only {owner} may replace it; {owner} or root can \
+                 remove it",
+                file.display()
+            ))),
+        }
+    }
+
+    /// Removes an object; gives its owner, where no other user may.
+    async fn remove(&self, name: &str) -> Result<Option<String>> {
+        if let Some(folder) = self.folder.clone() {
+            let name = name.to_owned();
+            return self
+                .on_files("removing", move || folder.remove(&name))
+                .await;
+        }
+        let at = self.at(name);
+        let removed = async {
+            match self.store.delete(&at).await {
+                // Another machine prunes too.
+                Err(store::Error::NotFound { .. }) => Ok(None),
+                removed => removed.map(|()| None),
+            }
+        };
+        self.bounded("removing", removed).await
     }
 
     async fn fetch(
         &self,
-        at: &At,
+        name: &str,
         most: u64,
         patience: Duration,
         mut began: impl FnMut(u64),
     ) -> Result<Option<Vec<u8>>> {
+        let at = self.at(name);
         let answer = async {
             self.require_folder().await?;
-            self.store.get_opts(at, GetOptions::default()).await
+            self.store.get_opts(&at, GetOptions::default()).await
         };
         let answer = match timeout(BACKGROUND, answer).await {
             Err(_) => return Err(self.slow(BACKGROUND)),
             Ok(Err(error @ store::Error::NotFound { .. })) if !is_no_bucket(&error) => {
                 return Ok(None);
             }
-            Ok(answer) => answer.map_err(|error| self.failure("reading", &error))?,
+            Ok(Err(error)) => return Err(self.unread(name, &error).await),
+            Ok(Ok(answer)) => answer,
         };
         let length = answer.meta.size;
         began(length);
@@ -389,6 +408,37 @@ impl Objects {
             Ok(Ok(bytes)) => Ok(Some(bytes.into())),
             Ok(Err(error)) => Err(self.failure("reading", &error)),
         }
+    }
+
+    /// Why an object was not read: where only this one refuses, that says nothing of the others.
+    async fn unread(&self, name: &str, error: &store::Error) -> Error {
+        if is_denied(error)
+            && let Some(folder) = self.folder.clone()
+        {
+            let name = name.to_owned();
+            let owner = tokio::task::spawn_blocking(move || folder.owner(&name)).await;
+            if let Ok(Some(owner)) = owner {
+                let message = format!("this user may not read it, which is a file of {owner}");
+                return Error::Denied(message);
+            }
+        }
+        self.failure("reading", error)
+    }
+
+    /// Works on files, on a thread for that.
+    ///
+    /// # Errors
+    /// Why that has failed, or that it takes too long.
+    async fn on_files<T: Send + 'static>(
+        &self,
+        doing: &str,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let work = async {
+            let done = tokio::task::spawn_blocking(work).await?;
+            done.map_err(folder_failed)
+        };
+        self.bounded(doing, work).await
     }
 
     /// # Errors
@@ -415,11 +465,23 @@ impl Objects {
     }
 }
 
-fn folder_failed(error: std::io::Error) -> store::Error {
+fn folder_failed(error: io::Error) -> store::Error {
     store::Error::Generic {
         store: "folder",
         source: Box::new(error),
     }
+}
+
+/// Whether the system has refused access to a file.
+fn is_denied(error: &store::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return error.kind() == io::ErrorKind::PermissionDenied;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Whether the bucket is missing, and not only the object.

@@ -1,6 +1,7 @@
 //! What writers that were killed have left in a folder: an object is written as `NAME#1`
 //! (or another number) before it gets its name, and no listing shows such a file.
 
+use super::{listed::Removed, owner::owner};
 use std::{
     fs::{self, DirEntry},
     io,
@@ -15,12 +16,11 @@ const AGE: Duration = Duration::from_secs(60 * 60);
 const DIGITS: (usize, usize) = (1, 63);
 
 /// Removes the files below `root`, of objects in folders, that no writer writes any more.
-/// Gives how many there were, and their bytes.
 ///
 /// # Errors
-/// Where a folder cannot be read, or a file cannot be removed.
-pub(super) fn remove(root: &Path) -> io::Result<(u64, u64)> {
-    let mut sum = (0, 0);
+/// Where a folder cannot be read, or a file cannot be removed that is no other user's.
+pub(super) fn remove(root: &Path) -> io::Result<Removed> {
+    let mut all = Removed::default();
     for folder in entries(root)? {
         let is_ours = is_hex(name(&folder).as_deref(), DIGITS.0) && folder.file_type()?.is_dir();
         let files = if is_ours {
@@ -38,13 +38,16 @@ pub(super) fn remove(root: &Path) -> io::Result<(u64, u64)> {
                 continue;
             }
             match fs::remove_file(file.path()) {
-                Ok(()) => sum = (sum.0 + 1, sum.1 + about.len()),
+                Ok(()) => all.sum.add(about.len()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    all.leave(owner(&about));
+                }
                 Err(error) => return Err(error),
             }
         }
     }
-    Ok(sum)
+    Ok(all)
 }
 
 /// What is in a folder; nothing where it is missing.

@@ -1,8 +1,11 @@
 //! In place of the store, where vm0fs is built without the feature `shared-cache`.
 
-use super::{access::Access, listed::Listed};
+use super::{
+    access::Access,
+    listed::{Listed, Removed},
+};
 use crate::error::{Error, Result};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// There is none.
 pub(super) enum Bucket {}
@@ -33,11 +36,15 @@ impl Bucket {
         match *self {}
     }
 
-    pub(super) fn remove(&self, _: Vec<String>) -> Result<()> {
+    pub(super) fn closed_to_group(&self, _: &str) -> Result<Option<String>> {
         match *self {}
     }
 
-    pub(super) fn remove_leftovers(&self) -> Result<(u64, u64)> {
+    pub(super) fn remove(&self, _: Vec<String>) -> Result<BTreeMap<String, String>> {
+        match *self {}
+    }
+
+    pub(super) fn remove_leftovers(&self) -> Result<Removed> {
         match *self {}
     }
 

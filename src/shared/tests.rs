@@ -1,6 +1,7 @@
 //! The shared cache in a folder.
 
 mod folders;
+mod users;
 
 use super::*;
 use std::{fs, path::Path, path::PathBuf, time::Instant};
@@ -195,8 +196,11 @@ fn try_out_sum_and_prune_touch_only_objects() {
     let sum = cache.sum().unwrap();
     assert_eq!(sum.objects, 3);
     let day = jiff::SignedDuration::from_hours(24);
-    assert_eq!(cache.prune(Timestamp::now() - day).unwrap(), Sum::default());
-    assert_eq!(cache.prune(Timestamp::now() + day).unwrap(), sum);
+    assert_eq!(
+        cache.prune(Timestamp::now() - day).unwrap(),
+        Removed::default()
+    );
+    assert_eq!(cache.prune(Timestamp::now() + day).unwrap().sum, sum);
     assert_eq!(cache.sum().unwrap(), Sum::default());
     assert!(folder.path().join("v1/notes").exists());
     assert!(folder.path().join("v1/other/file").exists());
@@ -226,9 +230,9 @@ fn prune_removes_what_killed_writers_left_an_hour_ago() {
         object.clone(),
     ];
     assert_eq!(cache.sum().unwrap().objects, 1, "they are no objects");
-    let pruned = cache.prune(Timestamp::MIN).unwrap();
+    let pruned = cache.prune(Timestamp::MIN).unwrap().sum;
     assert_eq!((pruned.objects, pruned.bytes), (2, 2000));
     assert!(old.iter().all(|path| !path.exists()));
     assert!(stay.iter().all(|path| path.exists()));
-    assert_eq!(cache.prune(Timestamp::MIN).unwrap(), Sum::default());
+    assert_eq!(cache.prune(Timestamp::MIN).unwrap(), Removed::default());
 }

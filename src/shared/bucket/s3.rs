@@ -141,6 +141,15 @@ pub(super) fn words(error: &store::Error) -> String {
     one_line(&reason, 200) + remedy
 }
 
+/// Whether a put that was refused may be taken without its condition: some stores refuse the
+/// condition in their own way.
+pub(super) fn has_no_condition(error: &store::Error) -> bool {
+    let text = error.to_string();
+    let says = |status: u16| text.contains(&format!("status code: {status}"));
+    let is_not_implemented = matches!(error, store::Error::NotImplemented { .. });
+    is_not_implemented || [400, 405, 501].into_iter().any(says)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,11 +1,11 @@
-//! A folder as disks and other users make it.
+//! A folder as disks make it.
 
 use super::*;
 use std::{os::unix::fs::PermissionsExt, thread};
 
-/// From now on this thread, and those that it starts, can make no hard links.
+/// From now on a call of the system fails so, for this thread and those that it starts.
 #[allow(unsafe_code)]
-fn lose_hard_links() {
+fn refuse(call: libc::c_long, with: i32) {
     let filter = |code: u32, no: u8, value: u32| libc::sock_filter {
         code: code as u16,
         jt: 0,
@@ -20,8 +20,8 @@ fn lose_hard_links() {
     let mut filters = [
         // The number of the call.
         filter(load, 0, 0),
-        filter(test, 1, libc::SYS_linkat as u32),
-        filter(end, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        filter(test, 1, call as u32),
+        filter(end, 0, libc::SECCOMP_RET_ERRNO | with as u32),
         filter(end, 0, libc::SECCOMP_RET_ALLOW),
     ];
     let program = libc::sock_fprog {
@@ -41,7 +41,7 @@ fn a_folder_without_hard_links_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
     let ended = thread::spawn(move || {
-        lose_hard_links();
+        refuse(libc::SYS_linkat, libc::EPERM);
         fs::write(path.join("a"), "").unwrap();
         assert!(fs::hard_link(path.join("a"), path.join("b")).is_err());
         let cache = open(&path, 1);
@@ -50,6 +50,39 @@ fn a_folder_without_hard_links_is_written() {
         put(&cache, "y", b"content");
         let status = cache.status();
         assert_eq!((status.puts, status.not_put), (2, 0), "{status:?}");
+        assert_eq!(cache.get(&name("x"), MOST).unwrap(), b"content");
+    });
+    ended.join().unwrap();
+}
+
+#[test]
+fn a_disk_that_fails_for_a_moment_is_not_written_without_the_condition() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    let ended = thread::spawn(move || {
+        refuse(libc::SYS_linkat, libc::EIO);
+        let cache = open(&path, 1);
+        put(&cache, "x", b"content");
+        let status = cache.status();
+        assert_eq!((status.puts, status.not_put), (0, 1), "{status:?}");
+        let why = status.writes_paused.unwrap();
+        assert!(why.contains("Input/output error"), "{why}");
+    });
+    ended.join().unwrap();
+    assert_eq!(files(folder.path()).len(), 0, "also nothing beside it");
+}
+
+#[test]
+fn a_folder_whose_modes_cannot_be_changed_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+    let ended = thread::spawn(move || {
+        for call in [libc::SYS_chmod, libc::SYS_fchmod, libc::SYS_fchmodat] {
+            refuse(call, libc::EPERM);
+        }
+        let cache = open(&path, 1);
+        put(&cache, "x", b"content");
         assert_eq!(cache.get(&name("x"), MOST).unwrap(), b"content");
     });
     ended.join().unwrap();
