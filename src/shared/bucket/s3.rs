@@ -141,18 +141,44 @@ pub(super) fn words(error: &store::Error) -> String {
     one_line(&reason, 200) + remedy
 }
 
-/// Whether a put that was refused may be taken without its condition: some stores refuse the
-/// condition in their own way.
+/// Whether a store has refused a put because of its condition, which some do not know. What
+/// else is wrong with a request, it says with 400 too.
 pub(super) fn has_no_condition(error: &store::Error) -> bool {
     let text = error.to_string();
     let says = |status: u16| text.contains(&format!("status code: {status}"));
+    let names_it = || {
+        let text = text.to_ascii_lowercase();
+        ["if-none-match", "notimplemented"]
+            .into_iter()
+            .any(|word| text.contains(word))
+    };
     let is_not_implemented = matches!(error, store::Error::NotImplemented { .. });
-    is_not_implemented || [400, 405, 501].into_iter().any(says)
+    is_not_implemented || says(405) || says(501) || says(400) && names_it()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_put_whose_condition_is_unknown_is_repeated_without() {
+        let has_none = |status: u16, body: &str| {
+            has_no_condition(&store::Error::Generic {
+                store: "S3",
+                source: format!("Server returned non-2xx status code: {status}: {body}").into(),
+            })
+        };
+        assert!(has_none(501, "") && has_none(405, ""));
+        assert!(has_none(400, "<Code>NotImplemented</Code>"));
+        assert!(has_none(
+            400,
+            "<Message>If-None-Match is not supported</Message>"
+        ));
+        for code in ["ExpiredToken", "RequestTimeout", "InvalidRequest", ""] {
+            assert!(!has_none(400, code), "{code}");
+        }
+        assert!(!has_none(403, "AccessDenied") && !has_none(503, "SlowDown"));
+    }
 
     #[test]
     fn plain_http_is_for_this_machine_and_its_host_alone() {
