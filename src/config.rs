@@ -16,13 +16,13 @@ pub use self::{
     describe::{Described, describe, no_files, without_secrets},
     environment::Environment,
     exposed::{SecretFile, secret_files},
-    files::{is_token, read_shared_key, token_for_file},
+    files::{is_token, others_may_read, read_shared_key, token_for_file},
     options::{
         CacheSize, ConnectionOptions, Crawlers, DEFAULT_TIMEOUT, Documented, MountOptions,
         SharedCacheOptions, USER_AGENT,
     },
     shared_cache::SharedCacheSettings,
-    units::{Span, whole_number},
+    units::{HOUR, Span, whole_number},
 };
 
 use self::{environment::TOKENS, files::CliLogin, options::MIN_CACHE_SIZE};

@@ -1,6 +1,8 @@
 //! The cache that the machines of a fleet share: what the second machine asks of the
 //! API, and what a store in trouble costs.
 
+mod words;
+
 use crate::{
     commands::{finish, shell, until},
     support::{

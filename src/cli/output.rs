@@ -123,8 +123,9 @@ pub fn with_advice(error: &Error) -> String {
              HTTPS_PROXY); `vm0fs doctor` finds out more"
         ),
         Error::Transport(transport) if transport.request.starts_with(SHARED) => format!(
-            "{error}; see that the store is there and that you may use it (--shared-cache); \
-             `vm0fs help fleets` says what it needs"
+            "{error}; see that the store is there and that you may use it (--shared-cache, \
+             VM0FS_SHARED_CACHE or shared-cache in config.toml names it); `vm0fs help fleets` says \
+             what it needs"
         ),
         _ => error.to_string(),
     }

@@ -1,9 +1,9 @@
 //! `vm0fs shared-cache`: sets up, measures and prunes what a fleet shares.
 
-use super::output::{print, print_json};
+use super::output::{print, print_json, say};
 use crate::{
     config::{
-        self, ConnectionOptions, Environment, MountOptions, SharedCacheOptions,
+        self, ConnectionOptions, Environment, HOUR, MountOptions, SharedCacheOptions,
         SharedCacheSettings, Span,
     },
     error::{Error, Result},
@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -22,8 +23,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Minimum age for pruning, so that no process loses an object that it has just looked up.
-const MIN_AGE: Duration = Duration::from_secs(60 * 60);
+/// An age for pruning: none so short that a process loses an object that it has just looked up.
+type Age = Span<HOUR>;
 
 /// `vm0fs shared-cache`.
 #[derive(Debug, Args)]
@@ -83,9 +84,9 @@ struct StatusArgs {
 #[command(after_help = "Examples:
   vm0fs shared-cache prune --older-than 30d")]
 struct PruneArgs {
-    /// Age from which objects are removed, such as 30d or 12h
+    /// Age from which objects are removed, such as 30d or 12h; 1h or longer
     #[arg(long, value_name = "DURATION", required = true)]
-    older_than: Span,
+    older_than: Age,
     /// Which shared cache.
     #[command(flatten)]
     which: Which,
@@ -142,9 +143,6 @@ impl SharedCacheArgs {
             }
             SharedCacheCommand::Prune(args) => {
                 let age = Duration::from(args.older_than);
-                if age < MIN_AGE {
-                    return Err(Error::Setup("--older-than must be 1h or longer".into()));
-                }
                 let (cache, url) = args.which.open(environment)?;
                 let age = SignedDuration::try_from(age).ok();
                 let before = age.and_then(|age| Timestamp::now().checked_sub(age).ok());
@@ -189,11 +187,20 @@ fn init(settings: SharedCacheSettings, environment: &Environment) -> Result<()> 
     let url = settings.access.url;
     let (shown, made) = (file.display(), if is_new { "made" } else { "found" });
     print(&format!("the key {shown}: {made}\n"))?;
+    if let Some(warning) = config::others_may_read(&file, "key") {
+        say(&format!("warning: {warning}"));
+    }
     cache.try_out()?;
-    let names: Vec<&str> = settings.access.aws.keys().map(String::as_str).collect();
     let variables = match url.starts_with("s3:") {
-        true => format!("\nIts environment needs the same {}.\n", names.join(", ")),
+        true => needed(&settings.access.aws, environment),
         false => String::new(),
+    };
+    // Other machines have other homes.
+    let home = environment.home.as_deref();
+    let below = home.and_then(|home| file.strip_prefix(home).ok());
+    let key = match below {
+        Some(below) => format!("~/{}", below.display()),
+        None => file.display().to_string(),
     };
     print(&format!(
         "{url}: wrote an object, read it and removed it
@@ -201,9 +208,33 @@ fn init(settings: SharedCacheSettings, environment: &Environment) -> Result<()> 
 Every machine needs a copy of the key, at mode 0600, and in ~/.config/vm0fs/config.toml:
 
 shared-cache = \"{url}\"
-shared-cache-key-file = \"{shown}\"
+shared-cache-key-file = \"{key}\"
 {variables}"
     ))
+}
+
+/// What else a machine needs for S3: the same as this process has used.
+fn needed(aws: &BTreeMap<String, String>, environment: &Environment) -> String {
+    let is_set = |name: &str| {
+        let value = environment.variables.get(OsStr::new(name));
+        value.is_some_and(|value| !value.is_empty())
+    };
+    let used = aws.iter().filter(|(_, value)| !value.is_empty());
+    let (set, read): (Vec<&str>, Vec<&str>) = used
+        .map(|(name, _)| name.as_str())
+        .partition(|name| is_set(name));
+    let mut text = String::new();
+    if !set.is_empty() {
+        text += &format!("\nIts environment needs the same {}.\n", set.join(", "));
+    }
+    if !read.is_empty() {
+        text += &format!(
+            "\nIt needs the same profile of AWS in ~/.aws/credentials and ~/.aws/config, which \
+             says {}.\n",
+            read.join(", ")
+        );
+    }
+    text
 }
 
 /// Makes a key file, unless it is there; and whether it was made.

@@ -161,7 +161,8 @@ pub(super) fn read_token(path: &Path) -> Result<Token> {
 /// # Errors
 /// [`Error::Setup`] where there is no such file, or no key in it.
 pub fn read_shared_key(path: &Path) -> Result<SharedKey> {
-    let hint = "`vm0fs shared-cache init` makes a key for --shared-cache-key-file";
+    let hint = "copy another machine's key there; `vm0fs shared-cache init` makes one where there is \
+                no such file";
     read_secret(path, hint, "key", SharedKey::parse)
 }
 
@@ -191,6 +192,18 @@ fn read_own(path: &Path) -> Result<Option<(String, u32)>> {
     })
 }
 
+/// What to say of a file with a secret that users other than its owner may read; `None` where
+/// they may not.
+pub fn others_may_read(path: &Path, what: &str) -> Option<String> {
+    let about = path.metadata().ok()?;
+    is_open(about.mode()).then(|| open_file(path, what))
+}
+
+fn open_file(path: &Path, what: &str) -> String {
+    let path = path.display();
+    format!("{path}: other users may read this {what}; use `chmod 600`")
+}
+
 /// Whether users other than the owner may read a file, or change it.
 pub(super) fn is_open(mode: u32) -> bool {
     mode & OTHERS != 0
@@ -198,10 +211,7 @@ pub(super) fn is_open(mode: u32) -> bool {
 
 pub(super) fn warn_if_open(path: &Path, mode: u32, what: &str) {
     if is_open(mode) {
-        tracing::warn!(
-            "{}: other users may read this {what}; use `chmod 600`",
-            path.display()
-        );
+        tracing::warn!("{}", open_file(path, what));
     }
 }
 

@@ -23,7 +23,7 @@ const SIZES: [(&str, u64); 14] = [
 ];
 
 /// Milliseconds in an hour.
-pub(super) const HOUR: u64 = 3_600_000;
+pub const HOUR: u64 = 3_600_000;
 
 /// Milliseconds in each unit.
 const DURATIONS: [(&str, u64); 5] = [
@@ -71,11 +71,10 @@ impl<const LEAST: u64, const MOST: u64> FromStr for Span<LEAST, MOST> {
         };
         let [time, least, most] = [milliseconds, LEAST, MOST].map(Duration::from_millis);
         if time < least {
-            return Err(format!("{text:?} is too short: at least {least:?}"));
+            return Err(format!("{text:?} is too short: at least {}", shown(least)));
         }
         if time > most {
-            let hours = MOST / HOUR;
-            return Err(format!("{text:?} is too long: at most {hours}h"));
+            return Err(format!("{text:?} is too long: at most {}", shown(most)));
         }
         Ok(Self(time))
     }
@@ -84,6 +83,14 @@ impl<const LEAST: u64, const MOST: u64> FromStr for Span<LEAST, MOST> {
 impl<const LEAST: u64, const MOST: u64> From<Span<LEAST, MOST>> for Duration {
     fn from(span: Span<LEAST, MOST>) -> Self {
         span.0
+    }
+}
+
+/// A bound as users write it.
+fn shown(time: Duration) -> String {
+    match time.as_secs() / 3600 {
+        0 => format!("{time:?}"),
+        hours => format!("{hours}h"),
     }
 }
 
@@ -207,5 +214,7 @@ mod tests {
         assert_eq!((read("100ms"), read("2h")), (Ok(()), Ok(())));
         assert_eq!(told(read("99ms")), "\"99ms\" is too short: at least 100ms");
         assert_eq!(told(read("1d")), "\"1d\" is too long: at most 2h");
+        let read = |text: &str| text.parse::<Span<HOUR>>().map(drop);
+        assert_eq!(told(read("59m")), "\"59m\" is too short: at least 1h");
     }
 }

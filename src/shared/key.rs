@@ -31,11 +31,9 @@ impl SharedKey {
     pub fn parse(text: &str) -> Result<Self> {
         let bytes = STANDARD.decode(unmarked_text(text.trim()).trim()).ok();
         let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Self).ok_or_else(|| {
-            Error::Setup(
-                "not a key of 32 bytes in base64; make one with `vm0fs shared-cache init`".into(),
-            )
-        })
+        bytes
+            .map(Self)
+            .ok_or_else(|| Error::Setup("not a key of 32 bytes in base64".into()))
     }
 
     /// The text of a key file.

@@ -12,6 +12,7 @@ use object_store::{
     client::{HttpClient, HttpConnector},
 };
 use std::{error::Error as _, time::Duration};
+use url::Url;
 
 /// The variables that name a server, and whether clouds have it at a link-local address.
 const SERVERS: [(Aws, &str, bool); 5] = [
@@ -88,8 +89,13 @@ pub(super) fn client(access: &Access, bucket: &str) -> Result<Box<dyn ObjectStor
         .with_http_connector(connector)
         .with_retry(retries)
         .build();
-    let client =
-        client.map_err(|error| Error::Setup(format!("--shared-cache: {}", words(&error))))?;
+    let client = client.map_err(|error| {
+        Error::Setup(format!(
+            "--shared-cache: {}; look at the AWS_ variables and the profile in ~/.aws (`vm0fs help \
+             fleets` names them)",
+            words(&error)
+        ))
+    })?;
     Ok(Box::new(client))
 }
 
@@ -99,10 +105,15 @@ fn check_servers(builder: &AmazonS3Builder, allow_http: bool) -> Result<()> {
         let Some(server) = builder.get_config_value(&key) else {
             continue;
         };
-        let may_ask = server.parse().is_ok_and(|url| {
-            http::may_ask(&url, Some(&url), allow_http) || may_be_local && http::is_of_host(&url)
-        });
-        if !may_ask {
+        let url = server.parse::<Url>().ok();
+        let url = url.filter(|url| ["http", "https"].contains(&url.scheme()));
+        let Some(url) = url else {
+            return Err(Error::Setup(format!(
+                "{name} is no address of a server; write it like https://s3.example"
+            )));
+        };
+        let is_near = may_be_local && http::is_of_host(&url);
+        if !http::may_ask(&url, Some(&url), allow_http) && !is_near {
             return Err(Error::Setup(format!(
                 "{name} is not an https:// URL; --allow-http permits http:// to other machines"
             )));
@@ -118,6 +129,19 @@ fn check_servers(builder: &AmazonS3Builder, allow_http: bool) -> Result<()> {
     }
 }
 
+/// What to do where a store refuses.
+const REFUSED: &str = "; look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do \
+                       (GetObject, PutObject, ListBucket)";
+/// What to do where it has no such bucket.
+const MISSING: &str = "; is the bucket right, and AWS_ENDPOINT_URL?";
+
+/// Whether a store has answered with this status.
+fn says(error: &store::Error, status: u16) -> bool {
+    error
+        .to_string()
+        .contains(&format!("status code: {status}"))
+}
+
 /// An error of the library without URLs and answers: the code that S3 gives, or else
 /// the innermost cause.
 pub(super) fn words(error: &store::Error) -> String {
@@ -131,11 +155,11 @@ pub(super) fn words(error: &store::Error) -> String {
         (None, None) => text,
     };
     let remedy = match error {
-        store::Error::PermissionDenied { .. } | store::Error::Unauthenticated { .. } => {
-            "; look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do (GetObject, \
-             PutObject, ListBucket)"
-        }
-        store::Error::NotFound { .. } => "; is the bucket right, and AWS_ENDPOINT_URL?",
+        store::Error::PermissionDenied { .. } | store::Error::Unauthenticated { .. } => REFUSED,
+        store::Error::NotFound { .. } => MISSING,
+        // A listing that fails is of no kind.
+        _ if [401, 403].into_iter().any(|status| says(error, status)) => REFUSED,
+        _ if says(error, 404) => MISSING,
         _ => "",
     };
     one_line(&reason, 200) + remedy
@@ -144,21 +168,33 @@ pub(super) fn words(error: &store::Error) -> String {
 /// Whether a store has refused a put because of its condition, which some do not know. What
 /// else is wrong with a request, it says with 400 too.
 pub(super) fn has_no_condition(error: &store::Error) -> bool {
-    let text = error.to_string();
-    let says = |status: u16| text.contains(&format!("status code: {status}"));
     let names_it = || {
-        let text = text.to_ascii_lowercase();
+        let text = error.to_string().to_ascii_lowercase();
         ["if-none-match", "notimplemented"]
             .into_iter()
             .any(|word| text.contains(word))
     };
     let is_not_implemented = matches!(error, store::Error::NotImplemented { .. });
+    let says = |status| says(error, status);
     is_not_implemented || says(405) || says(501) || says(400) && names_it()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listing_that_is_refused_is_told_with_what_to_do() {
+        let said = |answer: &str| {
+            words(&store::Error::Generic {
+                store: "S3",
+                source: format!("Server returned non-2xx status code: {answer}").into(),
+            })
+        };
+        assert!(said("403 Forbidden: <Code>AccessDenied</Code>").ends_with(REFUSED));
+        assert!(said("404 Not Found: <Code>NoSuchBucket</Code>").ends_with(MISSING));
+        assert!(!said("503: <Code>SlowDown</Code>").contains(';'));
+    }
 
     #[test]
     fn only_a_put_whose_condition_is_unknown_is_repeated_without() {
@@ -207,6 +243,10 @@ mod tests {
                 assert_eq!(is_refused(name, server, false), expected, "{name} {server}");
             }
             assert!(!is_refused(name, "http://store.example", true), "{name}");
+            let key = name.to_ascii_lowercase().parse().unwrap();
+            let builder = AmazonS3Builder::new().with_config(key, "nonsense");
+            let why = check_servers(&builder, true).unwrap_err().to_string();
+            assert!(why.contains("https://s3.example"), "{why}");
         }
         let name = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
         assert!(!is_refused(name, "/v2/credentials/x", false));

@@ -1,0 +1,102 @@
+//! What the commands on a shared cache say.
+
+use super::*;
+
+/// `vm0fs shared-cache` with these arguments and the variables of a store.
+fn said(bench: &Bench, arguments: &str, variables: &[(&str, &str)]) -> crate::commands::Said {
+    let mut command = command(bench, arguments);
+    command.envs(variables.iter().copied());
+    finish(&mut command)
+}
+
+/// How often a text has a part.
+fn count(text: &str, part: &str) -> usize {
+    text.matches(part).count()
+}
+
+#[test]
+fn init_says_what_was_used_and_writes_paths_for_every_home() {
+    let bench = Bench::new(World::empty());
+    let s3 = S3::start(bench.dir());
+    let home = bench.folder("home-Myself", Who::Myself);
+    let [endpoint, region, (_, id), (_, secret)] = s3.environment();
+    fs::create_dir(home.join(".aws")).unwrap();
+    let file = home.join(".aws/credentials");
+    let profile = format!("[default]\naws_access_key_id={id}\naws_secret_access_key={secret}\n");
+    fs::write(&file, profile).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let variables = [endpoint, region].map(|(name, value)| (name, value));
+    let variables: Vec<_> = variables
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let init = "init --shared-cache s3://fleet/x";
+    let made = said(&bench, init, &variables);
+    assert_eq!((made.code, &*made.err), (Some(0), ""), "{made:?}");
+    for part in [
+        "shared-cache-key-file = \"~/.config/vm0fs/shared-cache.key\"",
+        "environment needs the same AWS_ENDPOINT_URL, AWS_REGION.",
+        "~/.aws/credentials and ~/.aws/config, which says AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.",
+    ] {
+        assert!(made.out.contains(part), "{part}: {made:?}");
+    }
+    let key = home.join(".config/vm0fs/shared-cache.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let open = said(&bench, init, &variables);
+    assert!(open.err.starts_with("vm0fs: warning: "), "{open:?}");
+    assert!(
+        open.err.contains("other users may read this key"),
+        "{open:?}"
+    );
+    fs::write(&key, "c2hvcnQ=\n").unwrap();
+    let short = said(&bench, init, &variables);
+    assert_eq!(short.code, Some(1));
+    assert_eq!(count(&short.err, "shared-cache init"), 1, "{short:?}");
+    assert!(
+        short.err.contains("makes one where there is no such file"),
+        "{short:?}"
+    );
+}
+
+#[test]
+fn a_wrong_setting_of_s3_is_told_with_what_to_do() {
+    let bench = Bench::new(World::empty());
+    let s3 = S3::start(bench.dir());
+    for (changed, value, parts) in [
+        (
+            "AWS_SECRET_ACCESS_KEY",
+            "",
+            ["Missing SecretAccessKey", "vm0fs help fleets"],
+        ),
+        (
+            "AWS_ENDPOINT_URL",
+            "nonsense",
+            ["AWS_ENDPOINT_URL is no address", "https://s3.example"],
+        ),
+        (
+            "AWS_SECRET_ACCESS_KEY",
+            "wrong",
+            ["SignatureDoesNotMatch", "look at AWS_ACCESS_KEY_ID"],
+        ),
+    ] {
+        for arguments in ["init", "status"] {
+            let mut command = command(&bench, &format!("{arguments} --shared-cache s3://fleet"));
+            let ended = finish(command.envs(s3.environment()).env(changed, value));
+            assert_eq!(ended.code, Some(1), "{ended:?}");
+            for part in parts {
+                assert!(ended.err.contains(part), "{arguments}: {part}: {ended:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_age_for_pruning_has_a_bound_that_the_help_names() {
+    let bench = Bench::new(World::empty());
+    let short = said(&bench, "prune --older-than 59m", &[]);
+    assert_eq!(short.code, Some(2), "{short:?}");
+    assert!(short.err.contains("at least 1h"), "{short:?}");
+    let help = said(&bench, "prune --help", &[]);
+    let words: Vec<&str> = help.out.split_whitespace().collect();
+    assert!(words.join(" ").contains("1h or longer"), "{help:?}");
+}
