@@ -111,10 +111,12 @@ impl Which {
         })
     }
 
-    /// For what needs no key: the objects of all keys are alike.
+    /// For what needs no key: the objects of all keys are alike. The store has been asked for
+    /// something small: one that is silent is told of soon.
     fn open(self, environment: &Environment) -> Result<(SharedCache, String)> {
         let access = self.settings(environment)?.access;
         let cache = SharedCache::open(&access, &SharedKey::generate()?)?;
+        cache.reach()?;
         Ok((cache, access.url))
     }
 }
@@ -190,6 +192,7 @@ fn init(settings: SharedCacheSettings, environment: &Environment) -> Result<()> 
     if let Some(warning) = config::others_may_read(&file, "key") {
         say(&format!("warning: {warning}"));
     }
+    cache.reach()?;
     cache.try_out()?;
     let variables = match url.starts_with("s3:") {
         true => needed(&settings.access.aws, environment),

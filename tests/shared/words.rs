@@ -100,3 +100,16 @@ fn an_age_for_pruning_has_a_bound_that_the_help_names() {
     let words: Vec<&str> = help.out.split_whitespace().collect();
     assert!(words.join(" ").contains("1h or longer"), "{help:?}");
 }
+
+#[test]
+fn a_silent_store_is_told_of_soon() {
+    let bench = Bench::new(World::empty());
+    let store = FaultyStore::start(Fault::Silent);
+    for arguments in ["init", "status", "prune --older-than 1h"] {
+        let mut command = command(&bench, &format!("{arguments} --shared-cache s3://fleet"));
+        let ended = finish(command.envs(store.environment()));
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.err.contains("no answer within 5.0 s"), "{ended:?}");
+        assert!(ended.took < Duration::from_secs(30), "{ended:?}");
+    }
+}
