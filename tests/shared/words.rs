@@ -1,6 +1,9 @@
-//! What the commands on a shared cache say.
+//! What the commands on a shared cache say, and what its guide has users type.
 
 use super::*;
+
+/// The guide.
+const GUIDE: &str = include_str!("../../src/guide/fleets.md");
 
 /// `vm0fs shared-cache` with these arguments and the variables of a store.
 fn said(bench: &Bench, arguments: &str, variables: &[(&str, &str)]) -> crate::commands::Said {
@@ -112,4 +115,39 @@ fn a_silent_store_is_told_of_soon() {
         assert!(ended.err.contains("no answer within 5.0 s"), "{ended:?}");
         assert!(ended.took < Duration::from_secs(30), "{ended:?}");
     }
+}
+
+#[test]
+fn the_first_commands_of_the_guide_work_as_they_are_printed() {
+    let bench = Bench::new(World::empty());
+    let s3 = S3::start(bench.dir());
+    let block = GUIDE.split("```console\n").nth(1).unwrap();
+    let block = block.split("```").next().unwrap();
+    let lines = block.lines().filter_map(|line| line.strip_prefix("$ "));
+    // The endpoint and the credentials are those of this test.
+    let own = lines.filter(|line| !line.starts_with("export AWS_"));
+    let text: Vec<String> = own
+        .map(|line| line.replace("s3://ci-cache", "s3://fleet"))
+        .collect();
+    assert!(text.iter().filter(|line| line.contains("vm0fs ")).count() >= 3);
+    let vm0fs = bench.command(Who::Myself);
+    let program = vm0fs.get_program().to_str().unwrap();
+    let script = text
+        .join("\n")
+        .replace("vm0fs shared", &format!("{program} shared"));
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-ec", &script])
+        .env_clear()
+        .envs(
+            vm0fs
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .envs(s3.environment())
+        .env(PATIENCE, "10000")
+        .env_remove("VM0_API_KEY");
+    let ended = finish(&mut shell);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.out.contains("0 objects"), "{ended:?}");
 }
