@@ -143,7 +143,13 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
     };
     let refused = status.pointer("/crawlers/refused");
     let refused = refused.and_then(Value::as_object).into_iter().flatten();
-    let refused = refused.map(|(name, times)| format!("{} {times} times", one_line(name, 64)));
+    let refused = refused.map(|(name, times)| {
+        let name = one_line(name, 64);
+        match times.as_u64() {
+            Some(times) => format!("{name} {}", humanize::count(times, "time")),
+            None => name,
+        }
+    });
     let refused: Vec<String> = refused.collect();
     let refused = match refused.is_empty() {
         true => "none refused".into(),
@@ -152,10 +158,12 @@ fn rows(status: &Value, mountpoint: &Path) -> Vec<(&'static str, String)> {
     let shared = match status.pointer("/shared_cache/url").and_then(Value::as_str) {
         None => "none".into(),
         Some(url) => {
+            let misses = count("/shared_cache/misses");
             let mut text = format!(
-                "{} hits, {} misses, {} written; {}",
-                count("/shared_cache/hits"),
-                count("/shared_cache/misses"),
+                "{}, {} {}, {} written; {}",
+                humanize::count(count("/shared_cache/hits"), "hit"),
+                misses,
+                if misses == 1 { "miss" } else { "misses" },
                 count("/shared_cache/puts"),
                 one_line(url, 200)
             );
