@@ -35,7 +35,7 @@
 //! |---|---|
 //! | a name is missing, doubled, or spelt wrong | `tree/ops/lookup`, `tree/ops/directories`; the path grammar: `tree/node`, `tree/node/names` |
 //! | size, time, mode or owner in `stat` | `tree/ops/attributes` |
-//! | inode number | `tree/node/inodes`; of a file whose archive was made anew: `store/index/renumber` |
+//! | inode number | `tree/node/inodes`; of a file whose archive was made anew: `store/index/renumber`, `View::keep_numbers` |
 //! | the bytes of a file that the mount makes | `tree/ops/render`, then by file: `tree/logs`, `tree/metrics`, `tree/ops/tables`, `tree/ops/meta`, `conversation` |
 //! | an extended attribute | `tree/ops/xattr`; the hash of a file: `store/fetch/unpack/hashing`, `store/index` |
 //! | where a symlink leads | `tree/ops/links`; inside a version `store/index/{escape,walk}` |

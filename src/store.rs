@@ -19,7 +19,8 @@
 //!
 //! - `index`: what is in a version. Built entry by entry while an archive is unpacked,
 //!   written once, and read in chunks ever after. Another archive of the version, whose
-//!   entries come in another order, gets the numbers of the first (`renumber`).
+//!   entries come in another order, gets the numbers of the first (`renumber`), where that
+//!   is known; `Version::numbers` tells one that has other numbers.
 //! - `seek`: how a part of a version is read from its archive without the rest. Made
 //!   while an archive is unpacked.
 //! - `cache`: the sealed versions. Opens, reads and checks them, counts what they take,

@@ -1,7 +1,7 @@
 //! `meta.json`: facts about a version beside its index, for people and for the quota of
 //! the cache.
 
-use super::{index::format::Header, key::VersionKey};
+use super::key::VersionKey;
 use crate::text::hex;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -102,11 +102,11 @@ impl Meta {
         serde_json::from_slice(&text).ok()
     }
 
-    /// What the numbers of the version's nodes are of: of its own index, or of the one whose
-    /// numbers it has kept.
-    pub(super) fn numbers_of(&self, index: &Header) -> String {
+    /// What the numbers of the version's nodes are of: of its own index, which has this table,
+    /// or of the one whose numbers it has kept.
+    pub(super) fn numbers_of(&self, table: &[u8; 32]) -> String {
         let kept = self.numbers.clone();
-        kept.unwrap_or_else(|| hex(&index.table))
+        kept.unwrap_or_else(|| hex(table))
     }
 
     /// The key of the version; `None` if its kind is unknown.

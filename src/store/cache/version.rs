@@ -136,7 +136,7 @@ impl Version {
         };
         Some(Self {
             key: key.clone(),
-            numbers: meta.numbers_of(index.header()),
+            numbers: meta.numbers_of(&index.header().table),
             meta,
             checked: Mutex::new(None),
             index,
