@@ -275,6 +275,7 @@ fn keeps_to_its_own_names(mount: &Mount, cache: &Path) {
             "name",
             "pack",
             "present",
+            "proven",
             "seek",
             "synced",
             "tree",
