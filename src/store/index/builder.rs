@@ -11,7 +11,6 @@ use super::{
     holes::{Map, Pieces},
     reader::Index,
     records::{Digest, Dirent, NONE, Records, name_of},
-    renumber::is_alike,
     shorten,
 };
 use crate::store::limits::Limits;
@@ -212,7 +211,7 @@ impl Builder {
         let record = &self.nodes[node as usize];
         let has_number = |known: &Known| {
             let known = (**known).as_ref();
-            known.child(dir, name) == Some(node) && is_alike(record, known, node)
+            known.child(dir, name) == Some(node) && known.is_alike(record, node)
         };
         self.agrees &= self.known.as_ref().is_none_or(has_number);
         self.nodes[node as usize].nlink += 1;

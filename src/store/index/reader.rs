@@ -356,6 +356,15 @@ impl Index {
         Some((location, stored))
     }
 
+    /// Whether a node that has just been read of another archive is the one that this has under
+    /// this number, as far as kind and size tell.
+    pub(super) fn is_alike(&self, record: &Record, number: u32) -> bool {
+        self.record(number).is_some_and(|found| {
+            let has_size = record.kind != format::DIRECTORY;
+            found.kind == record.kind && (found.size == record.size || !has_size)
+        })
+    }
+
     /// The lengths of all sections, and those of the version's content.
     pub(in crate::store) fn header(&self) -> &Header {
         &self.header

@@ -9,16 +9,6 @@ use super::{
 };
 use crate::store::checksums::Packed;
 
-/// Whether a node that has just been read is the one that `known` has under this number,
-/// as far as kind and size tell.
-pub(super) fn is_alike(record: &Record, known: &Index, number: u32) -> bool {
-    let found = known.record(number);
-    found.is_some_and(|found| {
-        let has_size = record.kind != format::DIRECTORY;
-        found.kind == record.kind && (found.size == record.size || !has_size)
-    })
-}
-
 impl Records {
     /// Gives each node the number that `known`, the index of another archive of the version,
     /// has for its path; one that is not there, or is not the same, a number that `known`
@@ -118,7 +108,7 @@ impl Records {
     fn is_same(&self, node: u32, known: &Index, number: u32) -> bool {
         let record = &self.nodes[node as usize];
         let is_other = |digest: &[u8; 32]| known.digest(number).is_some_and(|it| it != *digest);
-        is_alike(record, known, number)
+        known.is_alike(record, number)
             && match record.kind {
                 format::FILE => !self.digest(node).is_some_and(is_other),
                 format::SYMLINK => known.target(number) == Some(self.target(record)),
