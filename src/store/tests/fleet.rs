@@ -1,6 +1,7 @@
 //! What the machines of a fleet make of the indexes that they share.
 
-use super::parts::{archive_of, range_of, text};
+use super::parts::{archive_of, range_of};
+use super::seeds::text;
 use super::server::*;
 use super::*;
 use crate::shared::{MOST, Name, SharedCache, tests::open};

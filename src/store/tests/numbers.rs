@@ -227,6 +227,18 @@ fn numbers_outlive_a_tree_that_has_vanished_from_the_disk() {
     assert!(everything(&version) == expected);
 }
 
+/// An archive that comes in thirty pieces, each after those before it have been unpacked and
+/// told of.
+struct Slowly<'a>(&'a [u8], usize);
+
+impl Read for Slowly<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        std::thread::sleep(Duration::from_millis(10));
+        let most = buffer.len().min(self.1);
+        (&mut self.0).take(most as u64).read(buffer)
+    }
+}
+
 #[test]
 fn an_archive_on_its_way_is_not_shown_under_other_numbers() {
     let fixture = Fixture::new();
@@ -261,7 +273,15 @@ fn an_archive_on_its_way_is_not_shown_under_other_numbers() {
             on_partial: &look,
             ..request("v")
         };
-        fixture.take_in(&request, &archive).unwrap();
+        fixture.store.cache.release();
+        let slowly = Incoming {
+            source: Slowly(&archive, archive.len() / 30),
+            length: None,
+            etag: None,
+        };
+        let Store { fetcher, cache, .. } = &fixture.store;
+        let taken = fetcher.take_in(cache, &request, slowly, &Progress::new());
+        assert!(taken.is_ok());
         assert!(held.get().is_some());
         let shown = shown.lock();
         assert_eq!(shown.contains(&Some(2)), is_shown, "{shown:?}");

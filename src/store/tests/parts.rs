@@ -1,5 +1,6 @@
 //! Content that comes in parts: of versions whose seek index is known.
 
+use super::seeds::text;
 use super::server::*;
 use super::*;
 use crate::store::Present;
@@ -10,21 +11,6 @@ use std::{
 };
 
 const MIB: usize = 1 << 20;
-
-/// Words in an order that depends on `seed`: compresses as text does.
-pub(super) fn text(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(2) + 1;
-    let mut text = Vec::with_capacity(length + 16);
-    while text.len() < length {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        let word = state >> 52;
-        text.extend_from_slice(format!("word{word:x} ").as_bytes());
-    }
-    text.truncate(length);
-    text
-}
 
 /// Names and contents: small files, large ones between them, one of each length around
 /// that of a block.
@@ -160,16 +146,15 @@ pub(super) fn range_of(
             return Ok(bytes);
         }
         drop(hold.take());
-        hold = match content.missing(offset, length) {
-            Some(missing) => match store.fetch_part(&request, &missing, &progress)? {
-                Some(version) => version.hold(),
-                None => store.fetch(&request, &progress)?.hold(),
-            },
+        let part = match content.missing(offset, length) {
+            Some(missing) => store.fetch_part(&request, &missing, &progress)?,
             // Removed meanwhile, to make room.
-            None if version.can_seek() => None,
-            None if content.is_partly_there() => store.fetch(&request, &progress)?.hold(),
+            None if version.can_seek() => continue,
             None => None,
         };
+        hold = part
+            .map_or_else(|| store.fetch(&request, &progress), Ok)?
+            .hold();
     }
     panic!("{name} is lost as soon as it is fetched");
 }

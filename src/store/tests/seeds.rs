@@ -14,6 +14,21 @@ fn seed(name: &str, how: u8, bytes: &[u8]) -> (String, Vec<u8>) {
     (name.to_owned(), [&[how], bytes].concat())
 }
 
+/// Words in an order that depends on `seed`: compresses as text does.
+pub(super) fn text(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2) + 1;
+    let mut text = Vec::with_capacity(length + 16);
+    while text.len() < length {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let word = state >> 52;
+        text.extend_from_slice(format!("word{word:x} ").as_bytes());
+    }
+    text.truncate(length);
+    text
+}
+
 /// An old GNU sparse entry of these pieces (offset, length) and that size.
 pub(super) fn sparse(path: &str, size: u64, pieces: &[(u64, u64)], content: &[u8]) -> Tar {
     let mut tar = Tar::default().header(b'S', path.as_bytes(), b"", content.len() as u64, 0o644);
