@@ -153,6 +153,10 @@ impl Transfers {
         let download = state.running.remove(&number)?;
         let (bytes, expected) = so_far(&download.progress);
         let took = download.started.elapsed();
+        if bytes == 0 && failure.is_none() && download.file.is_none() {
+            // What was waited for came by another's download.
+            return Some((bytes, took));
+        }
         state.totals.bytes += bytes;
         let mut ended = Ended {
             version: download.version,
@@ -464,6 +468,10 @@ mod tests {
             lines[1].contains("10 B") && lines[1].ends_with("1 part"),
             "{text}"
         );
+        // One that waited for another is no download of its own.
+        transfers.start(version(0), None, &progress).end(Ok(()));
+        assert_eq!(transfers.render(|_, file| format!("{file:?}")), text);
+        assert_eq!(transfers.totals().done, 1);
     }
 
     #[test]
